@@ -1,0 +1,197 @@
+"""The command line: `python -m chimed …`. The same commands run by hand, in an Airflow worker and in a GPU pod.
+
+Progress goes to stderr, a command's result to stdout as one JSON line (or a table where a person asked for one).
+A user's mistake is one sentence and exit code 2; a stage that cannot keep its promises exits 1.
+"""
+
+import json
+import logging
+import sys
+from datetime import date, datetime
+from typing import Annotated
+
+import typer
+
+from chimed.errors import UserError, choose
+from chimed.settings import settings
+from chimed.sources import NAMES as SOURCES
+
+app = typer.Typer(help="A factory for Chinese medical language-model data.", no_args_is_help=True, add_completion=False,
+                  pretty_exceptions_enable=False)
+store_app = typer.Typer(help="The store's schema.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+Source = Annotated[str, typer.Argument(help=f"one of {', '.join(SOURCES)}")]
+Build = Annotated[str, typer.Option("--build", help="a build's version, or latest")]
+Recipe = Annotated[str, typer.Option(help="a folder of train/recipes")]
+Release = Annotated[str, typer.Option(help="a release's version, or latest")]
+
+
+def _result(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return text and datetime.strptime(text, "%Y-%m-%d").date() or None
+    except ValueError:
+        raise UserError(f"{text!r} is not a day; write it as 2026-11-16") from None
+
+
+@app.command()
+def crawl(
+    source: Source,
+    since: Annotated[str | None, typer.Option("--from", help="first day of the interval, YYYY-MM-DD")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="the day after its last, YYYY-MM-DD")] = None,
+    mode: Annotated[str, typer.Option(help="refresh: what is new or changed; full: every page")] = "refresh",
+    max_pages: Annotated[int | None, typer.Option(min=1, help="fetch no more detail pages than this")] = None,
+    sections: Annotated[str | None, typer.Option(help="only these lists of the site, by comma")] = None,
+    name: Annotated[str | None, typer.Option("--crawl", help="the crawl's name; default from the interval or today")] = None,
+) -> None:
+    """Fetch one site's pages politely into WARC files; a finished crawl is not fetched again."""
+    from chimed.sources.crawl import crawl_source
+
+    choose("source", source, SOURCES)
+    choose("mode", mode, ("refresh", "full"))
+    _result(crawl_source(source, since=_day(since), until=_day(until), mode=mode, max_pages=max_pages,
+                         sections=tuple(sections.split(",")) if sections else None, name=name))
+
+
+@app.command()
+def extract(source: Source, crawl: Annotated[str, typer.Option(help="the crawl's name")]) -> None:
+    """Read one crawl's pages into records, and print the counts of records and misses."""
+    from chimed.lake import open_lake
+    from chimed.stages.extract import extract_crawl
+
+    _result(extract_crawl(open_lake(), choose("source", source, SOURCES), crawl))
+
+
+@app.command()
+def build(
+    options: Annotated[str, typer.Option(help="build.Options as JSON")] = "{}",
+    version: Annotated[str | None, typer.Option(help="default: today, 2026.11.22, then 2026.11.22.1")] = None,
+) -> None:
+    """Open a new build over everything crawled so far; its stages are then run one by one."""
+    from chimed.build import new_build
+    from chimed.lake import open_lake
+
+    try:
+        chosen = json.loads(options)
+    except json.JSONDecodeError as error:
+        raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
+    _result({"version": new_build(open_lake(), chosen, version)})
+
+
+@app.command()
+def run(
+    stage: Annotated[str, typer.Argument(help="a stage's name, or all")],
+    build: Build = "latest",
+    shard: Annotated[int | None, typer.Option(help="only this part; default all of them")] = None,
+) -> None:
+    """Run a stage of a build. A finished stage is a no-op; a killed one goes on where it was."""
+    from chimed import stages
+    from chimed.build import Options, Work, read_build, run_stage
+    from chimed.lake import open_lake
+    from chimed.store import open_store
+
+    lake = open_lake()
+    if stage != "all":
+        choose("stage", stage, stages.NAMES)
+    made = read_build(lake, build)
+    work = Work(made["version"], Options(**made["options"]), lake, open_store(), settings())
+    names = stages.NAMES if stage == "all" else (stage,)
+    _result([report for name in names for report in run_stage(work, name, shard)])
+
+
+@app.command()
+def shards(stage: Annotated[str, typer.Argument(help="a stage's name")], build: Build = "latest") -> None:
+    """How many shards a stage of a build has."""
+    from chimed.build import read_build, shards_of
+    from chimed.lake import open_lake
+
+    lake = open_lake()
+    _result(shards_of(lake, read_build(lake, build)["version"], stage))
+
+
+@app.command()
+def ledger(
+    build: Annotated[str, typer.Argument(help="a build's version, or latest")] = "latest",
+    record: Annotated[str | None, typer.Option(help="show this record's fate in every stage instead")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Print what every stage of a build read, kept, dropped and why; fails where a row is unaccounted for."""
+    from chimed.lake import open_lake
+    from chimed.trace import print_fate, print_ledger
+
+    if record:
+        print_fate(open_lake(), build, record)
+    else:
+        print_ledger(open_lake(), build, as_json)
+
+
+@app.command()
+def trace(
+    record: Annotated[str, typer.Argument(help="a record's id, from any stage's table or a release")],
+    build: Build = "latest",
+) -> None:
+    """Walk from a record to its page, and to the prompts and replies that made it."""
+    from chimed.lake import open_lake
+    from chimed.store import open_store
+    from chimed.trace import print_trace
+
+    print_trace(open_lake(), open_store(), build, record)
+
+
+@app.command()
+def train(
+    phase: Annotated[str, typer.Argument(help="cpt, sft or dpo")],
+    recipe: Recipe = "qwen3-1.7b",
+    release: Release = "latest",
+) -> None:
+    """Train one phase of a recipe with LoRA on a release, from where the phase before ended."""
+    from chimed.train import train_phase
+
+    _result(train_phase(phase, recipe, release))
+
+
+@app.command()
+def evaluate(
+    phase: Annotated[str, typer.Argument(help="base, cpt, sft or dpo")],
+    recipe: Recipe = "qwen3-1.7b",
+    release: Release = "latest",
+) -> None:
+    """Score the base model or a phase on the benchmarks with lm-eval; samples are kept."""
+    from chimed.evaluate.harness import evaluate_phase
+
+    _result(evaluate_phase(phase, recipe, release))
+
+
+@app.command()
+def compare(recipe: Recipe = "qwen3-1.7b", release: Release = "latest") -> None:
+    """The paper's Table 6 for a recipe: before and after, with intervals and paired tests."""
+    from chimed.evaluate.compare import compare_phases
+
+    print(compare_phases(recipe, release))
+
+
+@store_app.command()
+def upgrade() -> None:
+    """Bring the store's schema to this code's."""
+    from chimed.store import upgrade as bring
+
+    bring()
+
+
+def main() -> None:
+    """Entry point: errors for the user are one line, never a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        app()
+    except UserError as error:
+        print(f"chimed: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The lake: immutable files under one root, a folder or s3://. The only place that knows how they are written.
+
+    raw/<source>/<crawl>/            *.warc.gz, index.cdxj, report.json (written last)
+    extracts/<source>/<crawl>/       the same crawl as records: kept, dropped, report
+    builds/<version>/build.json      its inputs and options
+    builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
+    releases/<version>/              what a researcher loads
+    models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
+    scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+
+from chimed.settings import settings
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A root and the file system it lies on. Paths given to the functions below are relative to the root."""
+
+    fs: AbstractFileSystem
+    root: str
+
+    def at(self, *parts: str) -> str:
+        """The full path of a relative one, as `fs` understands it."""
+        return "/".join([self.root, *parts])
+
+
+def open_lake(url: str | None = None) -> Lake:
+    """The lake at `url` (default `CHIMED_DATA`); a local folder is made if it is not there."""
+    fs, root = fsspec.core.url_to_fs(url or settings().data)
+    if is_local(fs):
+        os.makedirs(root, exist_ok=True)
+    return Lake(fs, root.rstrip("/"))
+
+
+def is_local(fs: AbstractFileSystem) -> bool:
+    """Whether files of `fs` are plain files of this machine."""
+    return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+
+def local_path(lake: Lake, path: str) -> Path:
+    """A plain path to a lake file or folder; one that lies elsewhere is copied to this machine first."""
+    if is_local(lake.fs):
+        return Path(lake.at(path))
+    target = Path(settings().data.replace("://", "-").replace("/", "-"))
+    copy = Path(os.environ.get("TMPDIR", "/tmp")) / "chimed-lake" / target / path
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    lake.fs.get(lake.at(path), str(copy), recursive=lake.fs.isdir(lake.at(path)))
+    return copy
+
+
+def put_folder(lake: Lake, folder: Path, path: str) -> None:
+    """Copies what a program wrote to a local folder into the lake (a no-op where that folder is already its place)."""
+    if is_local(lake.fs) and Path(lake.at(path)).resolve() == folder.resolve():
+        return
+    lake.fs.makedirs(lake.at(path), exist_ok=True)
+    lake.fs.put(f"{folder}/", f"{lake.at(path)}/", recursive=True)
+
+
+@contextmanager
+def _whole(lake: Lake, path: str) -> Iterator:
+    """A binary file that appears under `path` only when it is complete."""
+    full = lake.at(path)
+    lake.fs.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
+    if not is_local(lake.fs):  # an object appears when its upload ends, and not at all if it fails
+        with lake.fs.open(full, "wb") as file:
+            yield file
+        return
+    draft = f"{full}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        with open(draft, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, full)
+    finally:
+        if os.path.exists(draft):
+            os.remove(draft)
+
+
+def exists(lake: Lake, path: str) -> bool:
+    """Whether a file or folder is there."""
+    return lake.fs.exists(lake.at(path))
+
+
+def names(lake: Lake, path: str) -> list[str]:
+    """Names in a folder, sorted; none where there is no folder."""
+    full = lake.at(path)
+    lake.fs.invalidate_cache(full)
+    if not lake.fs.isdir(full):
+        return []
+    return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in lake.fs.ls(full, detail=False))
+
+
+def write_bytes(lake: Lake, path: str, data: bytes) -> None:
+    """Writes a file whole or not at all."""
+    with _whole(lake, path) as file:
+        file.write(data)
+
+
+def read_bytes(lake: Lake, path: str) -> bytes:
+    """A file's bytes. Raises FileNotFoundError."""
+    return lake.fs.cat_file(lake.at(path))
+
+
+def write_json(lake: Lake, path: str, value: object) -> None:
+    """Writes JSON, readable and with sorted keys, whole or not at all."""
+    text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str)
+    write_bytes(lake, path, text.encode() + b"\n")
+
+
+def read_json(lake: Lake, path: str) -> dict:
+    """A JSON file's value. Raises FileNotFoundError."""
+    return json.loads(read_bytes(lake, path))
+
+
+def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -> None:
+    """Writes a table as parquet (zstd) with exactly `schema`; raises pyarrow.ArrowInvalid where a value does not fit."""
+    with _whole(lake, path) as file:
+        pq.write_table(frame.select(schema.names).to_arrow().cast(schema), file, compression="zstd")
+
+
+def read_table(lake: Lake, path: str) -> pl.DataFrame:
+    """A parquet file as a table. Raises FileNotFoundError."""
+    with lake.fs.open(lake.at(path), "rb") as file:
+        return pl.DataFrame(pq.read_table(file))

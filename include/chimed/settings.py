@@ -1,0 +1,62 @@
+"""Where things are: the lake, the store, the servers, the models. Every value is a `CHIMED_…` environment variable.
+
+How a build is made (cuts, shares, sources) is not here: the paper's constants stand beside their use in `stages/`,
+and what a build may change of them is in `build.Options`, kept with the build.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """One field, one variable: `data` is `CHIMED_DATA`. Defaults suit a laptop."""
+
+    model_config = SettingsConfigDict(env_prefix="CHIMED_", env_ignore_empty=True)
+
+    data: str = Field(str(PROJECT / ".chimed" / "lake"), description="the lake: a folder or an s3:// URL")
+    store: str = Field(
+        f"sqlite:///{PROJECT / '.chimed' / 'store.db'}", description="the store: a SQLAlchemy URL (SQLite or PostgreSQL)"
+    )
+
+    contact: str = Field(
+        "https://github.com/chimed/chimed", description="how a site's owner reaches you; part of the crawler's user agent"
+    )
+    replica: str | None = Field(None, description="crawl this replica of the sites instead of the sites themselves")
+
+    llm_url: str = Field("http://127.0.0.1:8000/v1", description="the generator's OpenAI-compatible server")
+    llm_model: str = Field("chimed-generator", description="the generator's name at its server")
+    judge_url: str = Field("http://127.0.0.1:8001/v1", description="the judge's OpenAI-compatible server")
+    judge_model: str = Field("chimed-judge", description="the judge's name at its server; not the generator (paper §3.2)")
+    llm_key: SecretStr = Field(SecretStr("none"), description="API key of both servers")
+    llm_concurrency: int = Field(64, ge=1, le=4096, description="requests in flight from one shard")
+
+    serve: Literal["external", "local", "kubernetes"] = Field(
+        "external", description="who starts vLLM: nobody (the URLs above are up), this machine, or the cluster"
+    )
+    llm_checkpoint: str = Field("Qwen/Qwen3-14B", description="what the generator's server loads, if we start it")
+    judge_checkpoint: str = Field("Qwen/Qwen3-32B", description="what the judge's server loads, if we start it")
+
+    perplexity_model: str = Field(
+        "uer/gpt2-chinese-cluecorpussmall", description="Chinese GPT-2 (paper §3.2): hub name or folder"
+    )
+    exams: str | None = Field(
+        None, description="folder of local exams, {dev,test}/<subject>.csv in CMMLU's columns; else the hub's"
+    )
+
+    compute: Literal["local", "kubernetes"] = Field("local", description="where gpu stages run")
+    models_python: str = Field(
+        str(PROJECT / ".venv-models" / "bin" / "python"), description="interpreter with torch, TRL, lm-eval and vLLM"
+    )
+    schedules: bool = Field(True, description="off: DAGs run only when triggered (the demo)")
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

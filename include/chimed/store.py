@@ -1,0 +1,199 @@
+"""The store: what must outlive a build. Known pages, LLM replies, perplexities, reviews, takedowns.
+
+SQLite by default, PostgreSQL in production (`CHIMED_STORE`), through SQLAlchemy; the schema is moved by Alembic
+(`migrations/`). An SQLite store is brought up to date when opened; a server's by `python -m chimed store upgrade`.
+"""
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import (
+    Column,
+    Date,
+    DateTime,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    make_url,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+
+from chimed.errors import UserError
+from chimed.settings import settings
+
+METADATA = MetaData()
+
+# The frontier: every known URL of every site.
+PAGES = Table(
+    "pages",
+    METADATA,
+    Column("url", String(2048), primary_key=True, doc="canonical"),
+    Column("source", String(32), nullable=False, index=True),
+    Column("kind", String(8), nullable=False, doc="list or detail"),
+    Column("first_seen", DateTime(timezone=True), nullable=False),
+    Column("fetched", DateTime(timezone=True), doc="last time bytes or a 304 were received"),
+    Column("status", Integer, doc="HTTP status of the last fetch"),
+    Column("etag", String(512)),
+    Column("last_modified", String(64)),
+    Column("content", String(64), doc="sha-256 of the last body"),
+    Column("miss", String(200), doc="why the last fetch gave no record"),
+    Column("published", Date, doc="as a list page or the page itself says"),
+    Column("crawl", String(64), doc="the crawl that fetched it last"),
+    Column("page", String(512), doc="its place in the lake: <WARC path>#<offset>"),
+)
+
+# Every LLM reply ever paid for, by content of the request (llm.request_key).
+REPLIES = Table(
+    "replies",
+    METADATA,
+    Column("key", String(64), primary_key=True),
+    Column("model", String(200), nullable=False),
+    Column("prompt", String(100), nullable=False, doc="<name>@<hash> of its wording"),
+    Column("messages", Text, nullable=False, doc="the request's messages, JSON"),
+    Column("text", Text, nullable=False),
+    Column("finish_reason", String(32), nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+)
+
+# Every perplexity ever computed, by content of the text and the model.
+PERPLEXITIES = Table(
+    "perplexities",
+    METADATA,
+    Column("key", String(64), primary_key=True),
+    Column("nll", Float, nullable=False, doc="summed negative log-likelihood, nats"),
+    Column("tokens", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False, doc="tokens outside the model's vocabulary"),
+)
+
+# What people said of sampled rows.
+REVIEWS = Table(
+    "reviews",
+    METADATA,
+    Column("record", String(16), primary_key=True),
+    Column("stage", String(32), primary_key=True),
+    Column("reviewer", String(200), primary_key=True),
+    Column("verdict", String(32), nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+)
+
+# What was asked to be removed.
+TAKEDOWNS = Table(
+    "takedowns",
+    METADATA,
+    Column("target", String(2048), primary_key=True, doc="a URL, a page's place, or a source"),
+    Column("reason", Text, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store."""
+
+    engine: Engine
+
+
+def open_store(url: str | None = None) -> Store:
+    """The store at `url` (default `CHIMED_STORE`).
+
+    Raises UserError where no server answers or its schema is not this code's.
+    """
+    engine = _engine(url or settings().store)
+    try:
+        have, want = _revisions(engine)
+    except OperationalError as error:
+        raise UserError(
+            f"no store at {engine.url.render_as_string()}: {str(error.orig).strip().splitlines()[0]}; CHIMED_STORE says where it is"
+        ) from None
+    if have != want:
+        if engine.dialect.name != "sqlite":
+            raise UserError(f"the store's schema is {have or 'empty'}, this code's is {want}; run: python -m chimed store upgrade")
+        upgrade(url)
+    return Store(engine)
+
+
+def upgrade(url: str | None = None) -> None:
+    """Brings the store's schema to this code's (Alembic, to head). Safe to call from several processes at once."""
+    from alembic import command
+    from filelock import FileLock
+
+    engine = _engine(url or settings().store)
+    database = engine.url.database
+    on_file = engine.dialect.name == "sqlite" and database not in (None, "", ":memory:")
+    with FileLock(f"{database}.lock") if on_file else nullcontext():
+        config = _alembic_config()
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    if parsed.get_backend_name() != "sqlite":
+        raise UserError(f"CHIMED_STORE is {parsed.get_backend_name()}; it may be sqlite:///<file> or postgresql://…")
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": 60})
+
+    @event.listens_for(engine, "connect")
+    def _wal(connection, _record) -> None:  # readers and one writer at the same time
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=normal")
+
+    return engine
+
+
+def _alembic_config():
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _revisions(engine: Engine) -> tuple[str | None, str | None]:
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    with engine.connect() as connection:
+        have = MigrationContext.configure(connection).get_current_revision()
+    return have, ScriptDirectory.from_config(_alembic_config()).get_current_head()
+
+
+def upsert(store: Store, table: Table, rows: list[dict]) -> None:
+    """Writes rows, each whole; a row whose primary key is there replaces the columns it names. One transaction."""
+    if not rows:
+        return
+    insert = (postgresql if store.engine.dialect.name == "postgresql" else sqlite).insert(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+    statement = insert.on_conflict_do_update(index_elements=keys, set_=changed) if changed else insert.on_conflict_do_nothing()
+    with store.engine.begin() as connection:
+        connection.execute(statement, rows)
+
+
+def find(store: Store, table: Table, keys: Iterable[str]) -> dict[str, dict]:
+    """Rows of a table with a single-column primary key, by key; keys that are not there are left out."""
+    (column,) = table.primary_key
+    wanted, found = list(dict.fromkeys(keys)), {}
+    with store.engine.connect() as connection:
+        for start in range(0, len(wanted), 500):  # SQLite's limit on bound parameters
+            chunk = wanted[start : start + 500]
+            for row in connection.execute(select(table).where(column.in_(chunk))).mappings():
+                found[row[column.name]] = dict(row)
+    return found
