@@ -16,8 +16,12 @@ from chimed.errors import UserError, choose
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
 
-app = typer.Typer(help="A factory for Chinese medical language-model data.", no_args_is_help=True, add_completion=False,
-                  pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="A factory for Chinese medical language-model data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 store_app = typer.Typer(help="The store's schema.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 
@@ -46,15 +50,26 @@ def crawl(
     mode: Annotated[str, typer.Option(help="refresh: what is new or changed; full: every page")] = "refresh",
     max_pages: Annotated[int | None, typer.Option(min=1, help="fetch no more detail pages than this")] = None,
     sections: Annotated[str | None, typer.Option(help="only these lists of the site, by comma")] = None,
-    name: Annotated[str | None, typer.Option("--crawl", help="the crawl's name; default from the interval or today")] = None,
+    name: Annotated[
+        str | None, typer.Option("--crawl", help="the crawl's name; default from the interval or today")
+    ] = None,
 ) -> None:
     """Fetch one site's pages politely into WARC files; a finished crawl is not fetched again."""
-    from chimed.sources.crawl import crawl_source
+    from chimed.stages.crawl import crawl_source
 
     choose("source", source, SOURCES)
     choose("mode", mode, ("refresh", "full"))
-    _result(crawl_source(source, since=_day(since), until=_day(until), mode=mode, max_pages=max_pages,
-                         sections=tuple(sections.split(",")) if sections else None, name=name))
+    _result(
+        crawl_source(
+            source,
+            since=_day(since),
+            until=_day(until),
+            mode=mode,
+            max_pages=max_pages,
+            sections=tuple(sections.split(",")) if sections else None,
+            name=name,
+        )
+    )
 
 
 @app.command()

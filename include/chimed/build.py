@@ -41,7 +41,9 @@ class Options(BaseModel):
     sources: tuple[str, ...] = Field(SOURCES, description="the sites whose records take part")
     skip: tuple[str, ...] = Field((), description="stages that let every record through unread")
     max_records: int | None = Field(None, ge=1, description="take no more records than this of each source")
-    perplexity_cut: float = Field(0.01, ge=0, lt=1, description="share with the highest perplexity that leaves (§3.2: top 1 %)")
+    perplexity_cut: float = Field(
+        0.01, ge=0, lt=1, description="share with the highest perplexity that leaves (§3.2: top 1 %)"
+    )
     perplexity_within: Literal["corpus", "source"] = Field(
         "corpus", description="cut over the corpus (paper), or within each source and language"
     )
@@ -179,7 +181,9 @@ def parts_of(lake: Lake, version: str, stage: str) -> int:
     if stages.stage(stage).scope == "corpus":
         path = f"builds/{version}/{stage}/report-00000.json"
         if not lakes.exists(lake, path):
-            raise UserError(f"build {version}: {stage} is not done; run: python -m chimed run {stage} --build {version}")
+            raise UserError(
+                f"build {version}: {stage} is not done; run: python -m chimed run {stage} --build {version}"
+            )
         return lakes.read_json(lake, path)["parts"]
     expected = shards_of(lake, version, stage)
     missing = [n for n in range(expected) if not lakes.exists(lake, f"builds/{version}/{stage}/report-{n:05d}.json")]
@@ -244,8 +248,10 @@ def _run_shard(work: Work, name: str, shard: int) -> dict:
     report = _report(name, work.build, shard, parts, records, outcome)
     report["seconds"] = round(time.monotonic() - started, 3)
     lakes.write_json(work.lake, report_path, report)
-    work.say(f"{name} {shard}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
-             f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}")
+    work.say(
+        f"{name} {shard}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
+        f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}"
+    )
     return report
 
 
@@ -355,9 +361,7 @@ def _added(reports: list[dict]) -> dict:
         total[key] = round(sum(report[key] for report in reports), 3)
     for key in ("dropped", "failed", "derived_dropped"):
         total[key] = _sum_maps([report[key] for report in reports])
-    total["sources"] = {
-        key: _sum_maps([report["sources"][key] for report in reports]) for key in reports[0]["sources"]
-    }
+    total["sources"] = {key: _sum_maps([report["sources"][key] for report in reports]) for key in reports[0]["sources"]}
     return total
 
 

@@ -1,12 +1,12 @@
 """The lake: immutable files under one root, a folder or s3://. The only place that knows how they are written.
 
-    raw/<source>/<crawl>/            *.warc.gz, index.cdxj, report.json (written last)
-    extracts/<source>/<crawl>/       the same crawl as records: kept, dropped, report
-    builds/<version>/build.json      its inputs and options
-    builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
-    releases/<version>/              what a researcher loads
-    models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
-    scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
+raw/<source>/<crawl>/            *.warc.gz, index.cdxj, report.json (written last)
+extracts/<source>/<crawl>/       the same crawl as records: kept, dropped, report
+builds/<version>/build.json      its inputs and options
+builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
+releases/<version>/              what a researcher loads
+models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
+scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
 """
 
 import json

@@ -119,13 +119,17 @@ def record_id(row: dict) -> str:
     return content_id(row["url"], row["kind"], row["language"], *words)
 
 
-def from_page(
-    parsed: Document | QA, *, source: str, url: str, fetched: datetime, page: str
-) -> dict:
+def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime, page: str) -> dict:
     """A record row (`RECORD`) from what a parser returned and where it came from."""
     row = dict.fromkeys(RECORD.names)
     row.update(
-        source=source, domain=parsed.domain, url=url, title=parsed.title, published=parsed.published, fetched=fetched, page=page
+        source=source,
+        domain=parsed.domain,
+        url=url,
+        title=parsed.title,
+        published=parsed.published,
+        fetched=fetched,
+        page=page,
     )
     if isinstance(parsed, Document):
         row.update(kind="document", language=parsed.language, text=parsed.text)

@@ -21,18 +21,22 @@ class Settings(BaseSettings):
 
     data: str = Field(str(PROJECT / ".chimed" / "lake"), description="the lake: a folder or an s3:// URL")
     store: str = Field(
-        f"sqlite:///{PROJECT / '.chimed' / 'store.db'}", description="the store: a SQLAlchemy URL (SQLite or PostgreSQL)"
+        f"sqlite:///{PROJECT / '.chimed' / 'store.db'}",
+        description="the store: a SQLAlchemy URL (SQLite or PostgreSQL)",
     )
 
     contact: str = Field(
-        "https://github.com/chimed/chimed", description="how a site's owner reaches you; part of the crawler's user agent"
+        "https://github.com/chimed/chimed",
+        description="how a site's owner reaches you; part of the crawler's user agent",
     )
     replica: str | None = Field(None, description="crawl this replica of the sites instead of the sites themselves")
 
     llm_url: str = Field("http://127.0.0.1:8000/v1", description="the generator's OpenAI-compatible server")
     llm_model: str = Field("chimed-generator", description="the generator's name at its server")
     judge_url: str = Field("http://127.0.0.1:8001/v1", description="the judge's OpenAI-compatible server")
-    judge_model: str = Field("chimed-judge", description="the judge's name at its server; not the generator (paper §3.2)")
+    judge_model: str = Field(
+        "chimed-judge", description="the judge's name at its server; not the generator (paper §3.2)"
+    )
     llm_key: SecretStr = Field(SecretStr("none"), description="API key of both servers")
     llm_concurrency: int = Field(64, ge=1, le=4096, description="requests in flight from one shard")
 
@@ -45,6 +49,7 @@ class Settings(BaseSettings):
     perplexity_model: str = Field(
         "uer/gpt2-chinese-cluecorpussmall", description="Chinese GPT-2 (paper §3.2): hub name or folder"
     )
+    base_checkpoint: str | None = Field(None, description="the model training starts from, if not the recipe's own")
     exams: str | None = Field(
         None, description="folder of local exams, {dev,test}/<subject>.csv in CMMLU's columns; else the hub's"
     )

@@ -120,7 +120,9 @@ def open_store(url: str | None = None) -> Store:
         ) from None
     if have != want:
         if engine.dialect.name != "sqlite":
-            raise UserError(f"the store's schema is {have or 'empty'}, this code's is {want}; run: python -m chimed store upgrade")
+            raise UserError(
+                f"the store's schema is {have or 'empty'}, this code's is {want}; run: python -m chimed store upgrade"
+            )
         upgrade(url)
     return Store(engine)
 
@@ -182,7 +184,9 @@ def upsert(store: Store, table: Table, rows: list[dict]) -> None:
     insert = (postgresql if store.engine.dialect.name == "postgresql" else sqlite).insert(table)
     keys = [column.name for column in table.primary_key]
     changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-    statement = insert.on_conflict_do_update(index_elements=keys, set_=changed) if changed else insert.on_conflict_do_nothing()
+    statement = (
+        insert.on_conflict_do_update(index_elements=keys, set_=changed) if changed else insert.on_conflict_do_nothing()
+    )
     with store.engine.begin() as connection:
         connection.execute(statement, rows)
 
