@@ -1,0 +1,97 @@
+"""Give every question one of a fixed list of departments (paper §3.2, Figure 1).
+
+The page's own breadcrumb decides where it names a department we know; an LLM, held to the list, where it does not.
+A sample of the questions with a breadcrumb is put to the LLM as well, and the agreement is in the report.
+"""
+
+import polars as pl
+
+from chimed import llm, prompts
+from chimed.build import Outcome, Work
+
+# The 39 site's departments, merged; prompts/department.yaml says the same list to the model.
+DEPARTMENTS = {
+    "内科": ("内科", "血液科", "风湿免疫科", "肾内科", "老年科", "急诊"),
+    "外科": ("外科", "胃肠外科", "普外科", "肝胆外科", "血管外科", "心胸外科", "烧伤科", "整形美容", "肛肠外科"),
+    "骨科": ("骨科", "骨外科"),
+    "妇产科": ("妇产科", "妇科", "产科", "乳腺外科", "不孕不育"),
+    "儿科": ("儿科", "小儿内科", "小儿外科", "新生儿科", "小儿精神科"),
+    "男科": ("男科", "泌尿外科"),
+    "眼科": ("眼科",),
+    "耳鼻咽喉科": ("耳鼻咽喉科", "耳鼻喉科", "五官科"),
+    "口腔科": ("口腔科", "牙科"),
+    "皮肤性病科": ("皮肤性病科", "皮肤科", "皮肤病科", "性病科"),
+    "传染病科": ("传染病科", "传染科", "肝病科"),
+    "肿瘤科": ("肿瘤科",),
+    "精神心理科": ("精神心理科", "心理健康科", "心理科", "精神科"),
+    "神经科": ("神经科", "神经内科", "神经外科"),
+    "心血管科": ("心血管科", "心血管内科", "心内科"),
+    "消化科": ("消化科", "消化内科", "肠胃科"),
+    "呼吸科": ("呼吸科", "呼吸内科"),
+    "内分泌科": ("内分泌科", "糖尿病"),
+    "中医科": ("中医科", "中医", "针灸", "推拿"),
+    "营养与保健": ("营养与保健", "营养科", "营养", "减肥科", "保健", "体检科", "药品", "康复医学"),
+}
+_NAMED = {alias: name for name, aliases in DEPARTMENTS.items() for alias in aliases}
+
+SAMPLE = 10  # one question in so many that has a breadcrumb is put to the LLM too
+SAMPLING = {"max_tokens": 12, "temperature": 0.0}
+
+
+def from_breadcrumb(path: str | None) -> str | None:
+    """The department a breadcrumb (`内科 > 心血管内科`) names, the most specific step first; None where it names none."""
+    return next((_NAMED[step] for step in reversed((path or "").split(" > ")) if step in _NAMED), None)
+
+
+def run(records: pl.DataFrame, work: Work) -> Outcome:
+    """Fills `department` of the questions; documents pass through. An answer off the list fails its row."""
+    questions = records.filter(pl.col("kind") == "qa")
+    named = {row["id"]: from_breadcrumb(row["department"]) for row in questions.select("id", "department").to_dicts()}
+    asked = [id for id, name in named.items() if name is None or int(id, 16) % SAMPLE == 0]
+    prompt = prompts.load("department")
+    texts = dict(questions.select("id", pl.concat_str("title", "question", separator="\n", ignore_nulls=True)).iter_rows())
+    replies = llm.ask(
+        [
+            llm.Request(prompt.version, prompts.messages(prompt, text=texts[id]), SAMPLING, {"choice": list(DEPARTMENTS)})
+            for id in asked
+        ],
+        llm.generator(work),
+        work,
+    )
+    said = dict(zip(asked, replies, strict=True))
+    chosen: dict[str, tuple[str, list[str]]] = {}
+    failed: dict[str, tuple[str, str]] = {}
+    for id, name in named.items():
+        reply = said.get(id)
+        answer = reply.text.strip() if isinstance(reply, llm.Reply) else None
+        if name is not None:
+            chosen[id] = (name, [])
+        elif reply is not None and isinstance(reply, llm.Reply) and answer in DEPARTMENTS:
+            chosen[id] = (answer, [reply.key])
+        else:
+            failed[id] = llm.fault(reply, "not a department")
+    both = [(named[id], said[id].text.strip()) for id in asked if named[id] and isinstance(said[id], llm.Reply)]
+    return Outcome(
+        kept=_labelled(records, chosen, failed),
+        dropped=llm.failed_rows(records, failed),
+        figures={
+            "by breadcrumb": sum(name is not None for name in named.values()),
+            "by llm": len(chosen) - sum(name is not None for name in named.values()),
+            "asked though known": len(both),
+            "of these the llm agreed": sum(a == b for a, b in both),
+            "llm": llm.cost(replies),
+        },
+    )
+
+
+def _labelled(records: pl.DataFrame, chosen: dict, failed: dict) -> pl.DataFrame:
+    labels = pl.DataFrame(
+        [(id, name, keys) for id, (name, keys) in chosen.items()],
+        schema={"id": pl.String, "chosen": pl.String, "keys": pl.List(pl.String)},
+        orient="row",
+    )
+    joined = records.filter(~pl.col("id").is_in(list(failed))).join(labels, on="id", how="left", maintain_order="left")
+    return joined.with_columns(
+        department=pl.coalesce("chosen", pl.when(pl.col("kind") != "qa").then("department")),
+        replies=llm.joined_replies("keys"),
+    ).select(records.columns)
