@@ -24,10 +24,17 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="The store's schema.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
+serve_app = typer.Typer(help="vLLM for the generator and the judge on this machine.", no_args_is_help=True)
+app.add_typer(serve_app, name="serve")
 
 Source = Annotated[str, typer.Argument(help=f"one of {', '.join(SOURCES)}")]
 Build = Annotated[str, typer.Option("--build", help="a build's version, or latest")]
-Recipe = Annotated[str, typer.Option(help="a folder of train/recipes")]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        default_factory=lambda: settings().recipe, help="a folder of train/recipes", show_default="CHIMED_RECIPE"
+    ),
+]
 Release = Annotated[str, typer.Option(help="a release's version, or latest")]
 
 
@@ -83,7 +90,7 @@ def extract(source: Source, crawl: Annotated[str, typer.Option(help="the crawl's
 
 @app.command()
 def build(
-    options: Annotated[str, typer.Option(help="build.Options as JSON")] = "{}",
+    options: Annotated[str, typer.Option(help="options.Options as JSON")] = "{}",
     version: Annotated[str | None, typer.Option(help="default: today, 2026.11.22, then 2026.11.22.1")] = None,
 ) -> None:
     """Open a new build over everything crawled so far; its stages are then run one by one."""
@@ -91,7 +98,7 @@ def build(
     from chimed.lake import open_lake
 
     try:
-        chosen = json.loads(options)
+        chosen = {**settings().build_options, **json.loads(options)}
     except json.JSONDecodeError as error:
         raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
     _result({"version": new_build(open_lake(), chosen, version)})
@@ -160,7 +167,7 @@ def trace(
 @app.command()
 def train(
     phase: Annotated[str, typer.Argument(help="cpt, sft or dpo")],
-    recipe: Recipe = "qwen3-1.7b",
+    recipe: Recipe,
     release: Release = "latest",
 ) -> None:
     """Train one phase of a recipe with LoRA on a release, from where the phase before ended."""
@@ -172,7 +179,7 @@ def train(
 @app.command()
 def evaluate(
     phase: Annotated[str, typer.Argument(help="base, cpt, sft or dpo")],
-    recipe: Recipe = "qwen3-1.7b",
+    recipe: Recipe,
     release: Release = "latest",
 ) -> None:
     """Score the base model or a phase on the benchmarks with lm-eval; samples are kept."""
@@ -182,11 +189,30 @@ def evaluate(
 
 
 @app.command()
-def compare(recipe: Recipe = "qwen3-1.7b", release: Release = "latest") -> None:
+def compare(recipe: Recipe, release: Release = "latest") -> None:
     """The paper's Table 6 for a recipe: before and after, with intervals and paired tests."""
     from chimed.evaluate.compare import compare_phases
 
     print(compare_phases(recipe, release))
+
+
+@serve_app.command()
+def up(timeout: Annotated[int, typer.Option(help="seconds until both must answer")] = 1800) -> None:
+    """Start both servers and wait until they answer; where others run them (CHIMED_SERVE), only see that they do."""
+    from chimed import serve
+
+    if settings().serve == "local":
+        serve.up(timeout)
+    else:
+        serve.probe(timeout if settings().serve == "kubernetes" else 30)
+
+
+@serve_app.command()
+def down() -> None:
+    """End the servers that up started on this machine, half-started ones too."""
+    from chimed import serve
+
+    serve.down()
 
 
 @store_app.command()

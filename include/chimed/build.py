@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 import chimed
 from chimed import lake as lakes
 from chimed import stages
 from chimed.errors import UserError, choose
 from chimed.lake import Lake
+from chimed.options import Options
 from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.settings import Settings
 from chimed.sources import NAMES as SOURCES
@@ -31,29 +31,6 @@ log = logging.getLogger("chimed")
 
 MOST_PARTS = 64  # more parts than this would only be overhead: a part is a task in Airflow
 PAGES_A_SHARD = 20_000
-
-
-class Options(BaseModel):
-    """What a build may change of the paper's method; kept in build.json. Defaults are the paper's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sources: tuple[str, ...] = Field(SOURCES, description="the sites whose records take part")
-    skip: tuple[str, ...] = Field((), description="stages that let every record through unread")
-    max_records: int | None = Field(None, ge=1, description="take no more records than this of each source")
-    perplexity_cut: float = Field(
-        0.01, ge=0, lt=1, description="share with the highest perplexity that leaves (§3.2: top 1 %)"
-    )
-    perplexity_within: Literal["corpus", "source"] = Field(
-        "corpus", description="cut over the corpus (paper), or within each source and language"
-    )
-    prefer_share: float = Field(
-        0.12, ge=0, le=1, description="share of the questions that get two judged answers (Table 4: 41.7 K of 351.6 K)"
-    )
-    qa_answer: Literal["free", "span"] = Field(
-        "free", description="generate_qa: the model words the answer, or may only pick a span of the document"
-    )
-    part_rows: int = Field(20_000, ge=1, description="rows of one part file: the unit of work of a worker")
 
 
 @dataclass(frozen=True)
@@ -334,7 +311,8 @@ def _report(stage: str, build: str, shard: int, parts: int, records: pl.DataFram
 def ledger(lake: Lake, version: str) -> list[dict]:
     """One entry a finished stage, its shards' reports added up; raises LedgerError where two stages do not join.
 
-    Keys: stage, read, kept, dropped and failed (reason → rows), derived, derived_dropped, sources, seconds, figures (a list).
+    Keys: stage, read, kept, dropped and failed (reason → rows), derived, derived_dropped, sources, seconds,
+    figures (a list).
     """
     entries: list[dict] = []
     for name in stages.NAMES:

@@ -1,12 +1,12 @@
 """Where things are: the lake, the store, the servers, the models. Every value is a `CHIMED_…` environment variable.
 
 How a build is made (cuts, shares, sources) is not here: the paper's constants stand beside their use in `stages/`,
-and what a build may change of them is in `build.Options`, kept with the build.
+and what a build may change of them is in `options.Options`, kept with the build.
 """
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     llm_checkpoint: str = Field("Qwen/Qwen3-14B", description="what the generator's server loads, if we start it")
     judge_checkpoint: str = Field("Qwen/Qwen3-32B", description="what the judge's server loads, if we start it")
 
+    vllm_flags: str = Field("", description="more flags for both servers we start, as --quantization fp8")
+
     perplexity_model: str = Field(
         "uer/gpt2-chinese-cluecorpussmall", description="Chinese GPT-2 (paper §3.2): hub name or folder"
     )
@@ -54,11 +56,34 @@ class Settings(BaseSettings):
         None, description="folder of local exams, {dev,test}/<subject>.csv in CMMLU's columns; else the hub's"
     )
 
+    recipe: str = Field("qwen3-1.7b", description="the recipe trained where none is named")
+    build_options: dict[str, Any] = Field(
+        default_factory=dict, description='options every build takes unless it says otherwise, as {"part_rows": 5000}'
+    )
+
     compute: Literal["local", "kubernetes"] = Field("local", description="where gpu stages run")
     models_python: str = Field(
         str(PROJECT / ".venv-models" / "bin" / "python"), description="interpreter with torch, TRL, lm-eval and vLLM"
     )
+    scratch: str = Field(
+        str(PROJECT / ".chimed" / "scratch"), description="folder of this machine: process ids and logs of our servers"
+    )
     schedules: bool = Field(True, description="off: DAGs run only when triggered (the demo)")
+
+    k8s_namespace: str = Field("chimed", description="namespace of GPU pods and model servers")
+    k8s_image: str = Field(
+        "chimed-gpu:latest", description="image with the models' environment (Dockerfile's target gpu)"
+    )
+    k8s_gpu_product: str = Field(
+        "NVIDIA-A40", description="value of the node label nvidia.com/gpu.product (paper: A40)"
+    )
+    k8s_train_gpus: int = Field(8, ge=1, description="GPUs of a training pod (paper: 8)")
+    k8s_serve_gpus: int = Field(2, ge=1, description="GPUs of one model server")
+    k8s_secret: str = Field(
+        "chimed", description="secret whose keys become variables: store, lake credentials, API key"
+    )
+    k8s_service_account: str = Field("chimed", description="service account of the pods; its token is not mounted")
+    k8s_volume: str | None = Field(None, description="claim mounted at /data, where the lake is a shared folder")
 
 
 @lru_cache

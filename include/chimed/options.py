@@ -1,0 +1,30 @@
+"""What a build may change of the paper's method. Light on purpose: Airflow makes its trigger form of it."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chimed.sources import NAMES as SOURCES
+
+
+class Options(BaseModel):
+    """What a build may change of the paper's method; kept in build.json. Defaults are the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: tuple[str, ...] = Field(SOURCES, description="the sites whose records take part")
+    skip: tuple[str, ...] = Field((), description="stages that let every record through unread")
+    max_records: int | None = Field(None, ge=1, description="take no more records than this of each source")
+    perplexity_cut: float = Field(
+        0.01, ge=0, lt=1, description="share with the highest perplexity that leaves (§3.2: top 1 %)"
+    )
+    perplexity_within: Literal["corpus", "source"] = Field(
+        "corpus", description="cut over the corpus (paper), or within each source and language"
+    )
+    prefer_share: float = Field(
+        0.12, ge=0, le=1, description="share of the questions that get two judged answers (Table 4: 41.7 K of 351.6 K)"
+    )
+    qa_answer: Literal["free", "span"] = Field(
+        "free", description="generate_qa: the model words the answer, or may only pick a span of the document"
+    )
+    part_rows: int = Field(20_000, ge=1, description="rows of one part file: the unit of work of a worker")

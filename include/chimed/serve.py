@@ -1,0 +1,268 @@
+"""vLLM on this machine: start the generator's and the judge's server, wait for them, end them.
+
+Each server is a process group of its own, known by a file with its process id and the moment it started: an id alone
+may by now be someone else's, and a stranger on the port must never pass for our server.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from chimed.errors import UserError
+from chimed.settings import settings
+
+log = logging.getLogger("chimed")
+
+SAY_EVERY = 15  # seconds between two lines while a server loads
+TAIL_LINES = 15
+GRACE = 20  # seconds a server has to end by itself
+SHARE_OF_ONE_GPU = 0.42  # two servers on one GPU, with room left for the perplexity model
+
+# The CPU build: without these its threads spin against each other, and the first request with logprobs compiles.
+CPU_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "TORCHDYNAMO_DISABLE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+}
+PRIVATE_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A model server: what it is called, where it answers, what it loads."""
+
+    name: str
+    variable: str
+    url: str
+    model: str
+    checkpoint: str
+
+
+def servers() -> tuple[Server, Server]:
+    """The generator and the judge of the settings."""
+    chosen = settings()
+    return (
+        Server("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, chosen.llm_checkpoint),
+        Server("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, chosen.judge_checkpoint),
+    )
+
+
+def up(timeout: int) -> None:
+    """Starts what is not up yet and waits until both answer; on failure nothing is left running.
+
+    Raises UserError where a port is a stranger's, a server dies (with the end of its log), or the time is over.
+    """
+    both = servers()
+    if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
+        raise UserError(f"{both[0].variable} and {both[1].variable} name one port; two servers need two")
+    try:
+        for number, server in enumerate(both):
+            if _pid(server) is None:
+                _start(server, number)
+            else:
+                log.info("%s: up before", server.name)
+        deadline = time.monotonic() + timeout
+        for server in both:
+            _wait(server, both, deadline, timeout)
+    except BaseException:
+        down()
+        raise
+
+
+def down() -> None:
+    """Ends both servers' process groups; says so where there is nothing to end."""
+    pids = {server: _pid(server) for server in servers()}
+    for pid in pids.values():
+        if pid is not None:
+            _signal(pid, signal.SIGTERM)
+    for server, pid in pids.items():
+        if pid is None:
+            log.info("%s: not up", server.name)
+        else:
+            deadline = time.monotonic() + GRACE
+            while _group_lives(pid) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            _signal(pid, signal.SIGKILL)
+            log.info("%s: ended", server.name)
+        _note(server).unlink(missing_ok=True)
+
+
+def probe(timeout: int) -> None:
+    """Waits until both servers, whoever runs them, answer and serve the models of the settings.
+
+    Raises UserError that says which setting points where.
+    """
+    deadline = time.monotonic() + timeout
+    for server in servers():
+        while (models := _models(server.url)) is None:
+            if time.monotonic() > deadline:
+                raise UserError(f"no model server answers at {server.url} ({server.variable}), asked for {timeout} s")
+            time.sleep(2)
+        if server.model not in models:
+            raise UserError(f"{server.url} ({server.variable}) serves {', '.join(models)}, not {server.model}")
+        log.info("%s: %s answers at %s", server.name, server.model, server.url)
+
+
+# --- one server -------------------------------------------------------------------------------------------------
+
+
+def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
+    """The command line and the extra environment of a server; `number` is its place among those sharing the GPUs."""
+    where = urlsplit(server.url)
+    argv = [settings().models_python, "-m", "vllm.entrypoints.openai.api_server"]
+    argv += ["--model", server.checkpoint, "--served-model-name", server.model]
+    argv += ["--host", where.hostname or "127.0.0.1", "--port", str(where.port or 80)]
+    argv += ["--structured-outputs-config.backend", "xgrammar"]
+    argv += ["--structured-outputs-config.disable_any_whitespace", "true"]  # or a weak model pads its JSON for ever
+    environment = dict(PRIVATE_ENVIRONMENT)
+    if gpus == 0:
+        argv += ["--dtype", "bfloat16", "--enforce-eager"]
+        environment |= CPU_ENVIRONMENT
+    elif gpus == 1:
+        argv += ["--gpu-memory-utilization", str(SHARE_OF_ONE_GPU)]
+    else:
+        each = 1 << ((gpus // 2).bit_length() - 1)  # tensor parallelism wants a power of two
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(number * each, (number + 1) * each)))
+        argv += ["--tensor-parallel-size", str(each)]
+    if Path(server.checkpoint).is_dir():
+        environment["HF_HUB_OFFLINE"] = "1"
+    return argv + shlex.split(settings().vllm_flags), environment
+
+
+def _gpus() -> int:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([one for one in visible.split(",") if one.strip()])
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def _start(server: Server, number: int) -> None:
+    python = settings().models_python
+    if not Path(python).exists():
+        raise UserError(f"no interpreter at {python} (CHIMED_MODELS_PYTHON); vLLM lives in the models' environment")
+    if _models(server.url) is not None:
+        raise UserError(f"another server answers at {server.url}; end it, or set {server.variable} to a free port")
+    argv, extra = command(server, number, _gpus())
+    _note(server).parent.mkdir(parents=True, exist_ok=True)
+    with open(_log_file(server), "wb") as sink:
+        started = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **extra},
+            start_new_session=True,
+        )
+    _note(server).write_text(json.dumps({"pid": started.pid, "born": _born(started.pid)}))
+    log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
+
+
+def _wait(server: Server, both: tuple[Server, Server], deadline: float, timeout: int) -> None:
+    started = said = time.monotonic()
+    while not _healthy(server):
+        for one in both:  # the other may die while this one loads
+            if _pid(one) is None:
+                raise UserError(f"the {one.name}'s server died while loading {one.checkpoint}:\n{_tail(one)}")
+        if time.monotonic() > deadline:
+            raise UserError(f"the {server.name}'s server is not ready after {timeout} s:\n{_tail(server)}")
+        if time.monotonic() - said > SAY_EVERY:
+            said = time.monotonic()
+            log.info("%s: still loading, %d s: %s", server.name, said - started, _tail(server, 1)[:160])
+        time.sleep(0.5)
+    log.info("%s: ready at %s", server.name, server.url)
+
+
+def _get(url: str) -> bytes:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {settings().llm_key.get_secret_value()}"})
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a model server is never behind the proxy
+    with direct.open(request, timeout=5) as response:
+        return response.read()
+
+
+def _healthy(server: Server) -> bool:
+    where = urlsplit(server.url)
+    try:
+        _get(f"{where.scheme}://{where.netloc}/health")
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
+
+
+def _models(url: str) -> list[str] | None:
+    """Names of the models served at a URL; None where nothing answers."""
+    try:
+        return [one["id"] for one in json.loads(_get(f"{url.rstrip('/')}/models"))["data"]]
+    except urllib.error.HTTPError as error:
+        raise UserError(
+            f"{url} answers {error.code} {error.reason}; is it a model server, and CHIMED_LLM_KEY right?"
+        ) from None
+    except (urllib.error.URLError, OSError):
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"what answers at {url} is not an OpenAI-compatible server") from None
+
+
+# --- processes --------------------------------------------------------------------------------------------------
+
+
+def _note(server: Server) -> Path:
+    return Path(settings().scratch) / f"{server.name}.json"
+
+
+def _log_file(server: Server) -> Path:
+    return Path(settings().scratch) / f"{server.name}.log"
+
+
+def _tail(server: Server, lines: int = TAIL_LINES) -> str:
+    text = _log_file(server).read_text(errors="replace") if _log_file(server).exists() else ""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+
+def _pid(server: Server) -> int | None:
+    """The server's process id, if that process lives and is the one we started."""
+    try:
+        note = json.loads(_note(server).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    born = _born(note["pid"])
+    return note["pid"] if born is not None and born == note["born"] else None
+
+
+def _born(pid: int) -> str | None:
+    """When a living process started; None for a dead one or a zombie. Two processes of one id differ in it."""
+    if Path("/proc/self/stat").exists():
+        try:
+            state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if state == "Z" else fields[18]
+    shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
+    state, _, born = shown.stdout.strip().partition(" ")
+    return None if not born or state.startswith("Z") else born.strip()
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a process of the group is left; a zombie that is our child is reaped."""
+    with contextlib.suppress(ChildProcessError):  # one that another process started is reaped by its parent
+        os.waitpid(group, os.WNOHANG)
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
