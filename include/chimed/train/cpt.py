@@ -1,0 +1,25 @@
+"""cpt: continued pre-training on the release's documents (paper §4.1, first phase of Table 5).
+
+Documents are packed into rows of `max_length` by best fit; what is longer is split, not cut off (`bfd_split`), and no
+document sees another in its row. The loss counts every token.
+"""
+
+from trl import SFTConfig, SFTTrainer
+
+from chimed.train.loop import arguments, dataset, finish, tokenizer
+from chimed.train.run import Run
+
+
+def train(run: Run) -> dict:
+    """Trains and returns the report."""
+    args, lora = arguments(run, SFTConfig)
+    # A chat model's end is the end of a turn; a document's is the end of text (the recipe's `eos_token`).
+    trainer = SFTTrainer(
+        model=run.start,
+        args=args,
+        processing_class=tokenizer(run),
+        train_dataset=dataset(run, "train", ["text"]),
+        eval_dataset=dataset(run, "validation", ["text"]),
+        peft_config=lora,
+    )
+    return finish(run, trainer)

@@ -1,0 +1,26 @@
+"""dpo: preference tuning on the release's chosen and rejected answers (paper §4.1 "RLHF", third phase of Table 5).
+
+The reference is the sft model: the run starts from its merged weights, so the same model with the new adapter
+switched off is the policy it must not stray from. No second copy is loaded.
+"""
+
+from trl import DPOConfig, DPOTrainer
+
+from chimed.train.loop import arguments, dataset, finish, tokenizer
+from chimed.train.run import Run
+
+COLUMNS = ["prompt", "chosen", "rejected"]
+
+
+def train(run: Run) -> dict:
+    """Trains and returns the report."""
+    args, lora = arguments(run, DPOConfig)
+    trainer = DPOTrainer(
+        model=run.start,
+        args=args,
+        processing_class=tokenizer(run),
+        train_dataset=dataset(run, "train", COLUMNS),
+        eval_dataset=dataset(run, "validation", COLUMNS),
+        peft_config=lora,
+    )
+    return finish(run, trainer)

@@ -1,0 +1,237 @@
+"""What the three phases share: arguments for this machine, rows, the training itself with resume, merge and report."""
+
+import json
+import logging
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from peft import LoraConfig, PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser, PreTrainedTokenizerBase, PrinterCallback
+from transformers.trainer_callback import TrainerCallback
+from trl import ModelConfig, get_peft_config
+
+from chimed import lake as lakes
+from chimed.errors import UserError
+from chimed.train.checkpoint import fingerprint, last_checkpoint
+from chimed.train.recipe import batches
+from chimed.train.run import SUBSET, Run
+
+log = logging.getLogger("chimed")
+datasets.disable_progress_bars()
+transformers.utils.logging.disable_progress_bar()
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+
+def arguments(run: Run, config: type) -> tuple[Any, LoraConfig]:
+    """TRL's arguments of a run on this machine, and its LoRA. Raises UserError for a field that TRL does not know.
+
+    bf16, gradient checkpointing and FlashAttention are of the GPU; without one everything is fp32.
+    """
+    fields = dict(run.fields)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    per_device, accumulated = batches(fields.pop("global_batch_size"), fields["per_device_train_batch_size"], world)
+    fields |= {"per_device_train_batch_size": per_device, "gradient_accumulation_steps": accumulated}
+    fields |= {"output_dir": str(run.folder / "checkpoints"), "disable_tqdm": True, "report_to": "none"}
+    if find_spec("tensorboard"):
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(run.folder / "tensorboard"))
+        fields["report_to"] = "tensorboard"
+    if not torch.cuda.is_available():
+        fields |= {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "dataloader_pin_memory": False}
+        fields |= {"dtype": "float32", "attn_implementation": "sdpa"}
+        if world > 1:
+            fields["ddp_backend"] = "gloo"
+    elif find_spec("flash_attn"):
+        # sdpa isolates packed documents as exactly, but by a dense mask over the whole row
+        fields.setdefault("attn_implementation", "flash_attention_2")
+    try:
+        args, model = HfArgumentParser((config, ModelConfig)).parse_dict(fields)
+    except ValueError as error:
+        raise UserError(f"recipe {run.recipe}/{run.phase}.yaml: {error}") from None
+    args.model_init_kwargs = {"dtype": model.dtype}
+    if model.attn_implementation:
+        args.model_init_kwargs["attn_implementation"] = model.attn_implementation
+    # The validation loss before the first step is half of "did it fall"; a resumed run has it in its state.
+    args.eval_on_start = "validation" in run.rows and not _resumable(run)
+    lora = get_peft_config(model)
+    if lora is None:
+        raise UserError(f"recipe {run.recipe}/{run.phase}.yaml: use_peft must be true, the paper trains with LoRA")
+    return args, lora
+
+
+def dataset(run: Run, split: str, columns: list[str]) -> datasets.Dataset | None:
+    """The rows of a split with only these columns; None for a release without validation rows.
+
+    Raises UserError where there is nothing to train on or a column is missing.
+    """
+    name = f"{SUBSET[run.phase]}/{split}.parquet of release {run.release}"
+    if split not in run.rows:
+        return None
+    rows = datasets.Dataset.from_parquet(str(run.rows[split]))
+    missing = [column for column in columns if column not in rows.column_names]
+    if missing:
+        raise UserError(f"{name} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
+    if not len(rows):
+        if split == "train":
+            raise UserError(f"{name} is empty: there is nothing to train {run.phase} on")
+        return None
+    return rows.select_columns(columns)
+
+
+def tokenizer(run: Run) -> PreTrainedTokenizerBase:
+    """The tokenizer the run starts with."""
+    return AutoTokenizer.from_pretrained(run.start)
+
+
+class Lines(TrainerCallback):
+    """Metrics as JSON lines in a file, progress as lines of the log, checkpoints into the lake."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        # The whole history each time: a resumed run's comes back with its checkpoint, so no step is told twice.
+        lines = "".join(json.dumps(entry) + "\n" for entry in state.log_history)
+        (self.run.folder / "metrics.jsonl").write_text(lines)
+        told = {name: logs[name] for name in ("loss", "eval_loss", "rewards/accuracies") if name in (logs or {})}
+        if told:
+            values = " ".join(f"{name} {value:.4f}" for name, value in told.items())
+            log.info("%s step %d/%d %s", self.run.phase, state.global_step, state.max_steps, values)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            name = f"checkpoints/checkpoint-{state.global_step}"
+            lakes.put_folder(self.run.lake, self.run.folder / name, f"{self.run.place}/{name}")
+
+
+def finish(run: Run, trainer: Any) -> dict:
+    """Trains from the start or the last checkpoint, merges, writes what the run leaves behind, report last."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, where the command's result goes
+    trainer.add_callback(Lines(run))
+    resumed = last_checkpoint(run.folder / "checkpoints") if _resumable(run) else None
+    if resumed:
+        log.info("%s goes on from %s", run.phase, resumed.name)
+    began = time.monotonic()
+    outcome = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    seconds = time.monotonic() - began
+    if trainer.eval_dataset is not None:
+        trainer.evaluate()
+    trainer.save_model(str(run.folder / "adapter"))  # every process: it is a collective call under sharding
+    if trainer.accelerator.is_main_process:
+        merged = merge(run)
+        _card(run, merged)
+        _figure(run, trainer.state.log_history)
+        report = _report(run, trainer, outcome, seconds) | {"fingerprint": fingerprint(str(merged))}
+        for part in ("adapter", "merged"):
+            lakes.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
+        for part in ("metrics.jsonl", "loss.png"):
+            lakes.write_bytes(run.lake, f"{run.place}/{part}", (run.folder / part).read_bytes())
+        lakes.write_json(run.lake, f"{run.place}/report.json", report)
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
+    return lakes.read_json(run.lake, f"{run.place}/report.json")
+
+
+def merge(run: Run) -> Path:
+    """Base and adapter as one plain checkpoint in `merged/`, which vLLM serves as it is.
+
+    Base, config and tokenizer are read anew from where the run started: the trainer changes its own (end and padding
+    tokens). Added up in fp32, rounded once to the recipe's dtype.
+    """
+    target = run.folder / "merged"
+    draft = run.folder / "merged.part"
+    shutil.rmtree(draft, ignore_errors=True)
+    base = AutoModelForCausalLM.from_pretrained(run.start, dtype=torch.float32)
+    model = PeftModel.from_pretrained(base, str(run.folder / "adapter")).merge_and_unload()
+    model.to(getattr(torch, run.fields["dtype"])).save_pretrained(draft)
+    AutoTokenizer.from_pretrained(run.start).save_pretrained(draft)
+    for file in draft.iterdir():
+        file.chmod(0o644)  # weights are written for their owner only; a server may run as another user
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    return target
+
+
+def _resumable(run: Run) -> bool:
+    """Whether a checkpoint is there to go on from; one that lies in a remote lake is fetched."""
+    place = f"{run.place}/checkpoints"
+    if not lakes.is_local(run.lake.fs) and last_checkpoint(run.folder / "checkpoints") is None:
+        steps = sorted(int(name.rsplit("-", 1)[1]) for name in lakes.names(run.lake, place) if "-" in name)
+        if steps:
+            name = f"checkpoint-{steps[-1]}"
+            shutil.copytree(lakes.local_path(run.lake, f"{place}/{name}"), run.folder / "checkpoints" / name)
+    return last_checkpoint(run.folder / "checkpoints") is not None
+
+
+def _report(run: Run, trainer: Any, outcome: Any, seconds: float) -> dict:
+    history = trainer.state.log_history
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    checked = [entry for entry in history if "eval_loss" in entry]
+    accuracies = [entry["eval_rewards/accuracies"] for entry in checked if "eval_rewards/accuracies" in entry]
+    args = trainer.args
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return run.about | {
+        "rows": {"train": len(trainer.train_dataset), "validation": len(trainer.eval_dataset or [])},
+        "steps": trainer.state.global_step,
+        "epochs": trainer.state.epoch,
+        "tokens": trainer.state.num_input_tokens_seen or max((e.get("num_tokens", 0) for e in history), default=0),
+        "batch": {
+            "processes": args.world_size,
+            "per_device": args.per_device_train_batch_size,
+            "accumulated": args.gradient_accumulation_steps,
+        },
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "loss": {"first": losses[0], "last": losses[-1], "mean": outcome.training_loss} if losses else None,
+        "eval_loss": {"before": checked[0]["eval_loss"], "after": checked[-1]["eval_loss"]} if checked else None,
+        "eval_accuracy": {"before": accuracies[0], "after": accuracies[-1]} if accuracies else None,
+        "seconds": round(seconds, 1),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "versions": {name: version(name) for name in PACKAGES},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _figure(run: Run, history: list[dict]) -> None:
+    """The loss curve: training loss by step, validation loss as points."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    trained = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
+    checked = [(entry["step"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
+    if trained:
+        axes.plot(*zip(*trained, strict=True), label="training")
+    if checked:
+        axes.plot(*zip(*checked, strict=True), "o--", label="validation")
+    axes.set(xlabel="step", ylabel="loss", title=f"{run.recipe} · {run.phase} · release {run.release}")
+    axes.legend()
+    figure.savefig(run.folder / "loss.png", dpi=120)
+    plt.close(figure)
+
+
+def _card(run: Run, folder: Path) -> None:
+    """The model card of the merged checkpoint."""
+    template = Template((Path(__file__).parent / "card.md").read_text(encoding="utf-8"))
+    fields = "\n".join(f"- `{name}`: {value}" for name, value in run.fields.items())
+    (folder / "README.md").write_text(
+        template.substitute(
+            phase=run.phase, recipe=run.recipe, release=run.release, start=run.start, fields=fields,
+            subset=SUBSET[run.phase],
+        ),
+        encoding="utf-8",
+    )  # fmt: skip

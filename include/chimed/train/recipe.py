@@ -1,0 +1,49 @@
+"""A recipe: `recipes/<model>/<phase>.yaml`, in TRL's own field names (SFTConfig, DPOConfig, ModelConfig), paper's Table 5.
+
+One field is ours, because the paper's batch size counts over all GPUs and TRL's does not: `global_batch_size`.
+`per_device_train_batch_size` is then the most that fits one GPU's memory, and accumulation is worked out.
+"""
+
+from pathlib import Path
+
+import yaml
+
+from chimed.errors import UserError
+
+FOLDER = Path(__file__).parent / "recipes"
+PHASES = ("cpt", "sft", "dpo")
+
+
+def names() -> list[str]:
+    """The recipes there are: folders with one file a phase."""
+    return sorted(folder.name for folder in FOLDER.iterdir() if (folder / "cpt.yaml").exists())
+
+
+def load(recipe: str, phase: str) -> dict:
+    """A recipe's fields for one phase. Raises UserError where it lacks what every run needs."""
+    path = FOLDER / recipe / f"{phase}.yaml"
+    fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    missing = {"global_batch_size", "per_device_train_batch_size", "learning_rate", "dtype"} - fields.keys()
+    if missing:
+        raise UserError(f"recipe {path.name} of {recipe} does not say {', '.join(sorted(missing))}")
+    # YAML reads 1e-5 as text: only 1.0e-5 is a number to it
+    if not isinstance(fields["learning_rate"], float):
+        raise UserError(f"learning_rate of {recipe}/{phase} is not a number; write it as 1.0e-5")
+    return fields
+
+
+def batches(global_batch: int, most_per_device: int, world: int) -> tuple[int, int]:
+    """(rows a device takes at once, batches accumulated) whose product with `world` is exactly `global_batch`.
+
+    Takes the largest number of rows that is no more than `most_per_device`. Raises UserError where the batch cannot
+    be shared out evenly.
+    """
+    share, rest = divmod(global_batch, world)
+    if rest or not share:
+        fitting = [str(count) for count in range(1, min(global_batch, 64) + 1) if global_batch % count == 0]
+        raise UserError(
+            f"a global batch of {global_batch} cannot be shared by {world} GPUs; use {', '.join(fitting)} of them, "
+            "or change global_batch_size in the recipe"
+        )
+    per_device = next(rows for rows in range(min(most_per_device, share), 0, -1) if share % rows == 0)
+    return per_device, share // per_device
