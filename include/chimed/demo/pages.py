@@ -61,6 +61,21 @@ def key_of(url: str) -> tuple[str, str]:
     return parts.netloc.lower(), (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
+def link_as(url: str, turn: int) -> str:
+    """One of the forms in which a site links its own page: schemes, no scheme, tracking query, index.html."""
+    host, path = key_of(url)
+    folder = f"{path}index.html" if path.endswith("/") else f"{path}?from=list"
+    forms = (
+        path,
+        f"http://{host}{path}",
+        f"https://{host}{path}",
+        f"//{host}{path}",
+        f"{path}?from=list",
+        folder,
+    )
+    return forms[turn % len(forms)]
+
+
 def all_pages() -> dict[tuple[str, str], Page]:
     """Every page of the five sites by (host, path with query); two pages at one place are an error."""
     found: dict[tuple[str, str], Page] = {}

@@ -1,0 +1,184 @@
+"""How the tiny models are made: small sizes, CPU-seconds instead of epochs, one thread each.
+
+A budget is in CPU-seconds of its process, so a busy machine takes longer and makes the same models.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from chimed import prompts
+from chimed.demo import lesson_texts, lessons, tokens, verdicts
+from chimed.demo.lessons import Lesson
+
+SEED = 20
+SECONDS = {"gpt2": 45.0, "generator": 190.0, "judge": 110.0}  # CPU-seconds of training
+BATCH_TOKENS = {"gpt2": 2_048, "generator": 1_280, "judge": 1_536}
+RATE = {"gpt2": 3e-3, "generator": 2.5e-3, "judge": 2e-3}
+POOL = 48  # lessons drawn at a time and sorted by length, so that little is padding
+PROMPTS = ("screen", "sensitive", "department", "translate", "generate_qa", "answer", "judge")
+
+Say = Callable[[str], None]
+
+
+def make(name: str, folder: Path, say: Say) -> None:
+    """Trains the model of that name into `folder`: gpt2, generator or judge."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(SEED)
+    {"gpt2": _make_gpt2, "generator": _make_generator, "judge": _make_judge}[name](folder, say)
+    for file in folder.iterdir():  # safetensors are written for their owner only
+        file.chmod(0o644)
+
+
+def _make_gpt2(folder: Path, say: Say) -> None:
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    size = tokens.write_characters(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=size,
+            n_positions=1024,
+            n_embd=160,
+            n_layer=3,
+            n_head=5,
+            bos_token_id=tokenizer.cls_token_id,
+            eos_token_id=tokenizer.sep_token_id,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+        )
+    )
+    rng = random.Random(SEED)
+
+    def draw() -> Iterator[tuple[list[int], list[float]]]:
+        while True:
+            ids = tokenizer.encode(lessons.clean_text(rng))[:1024]
+            yield ids, [0.0] + [1.0] * (len(ids) - 1)
+
+    _train("gpt2", model, model.transformer, draw(), say)
+    model.save_pretrained(folder)
+
+
+def _make_generator(folder: Path, say: Say) -> None:
+    _make_writer("generator", folder, lessons.generator_lessons(SEED), {"hidden_size": 256, "num_hidden_layers": 3}, say)
+
+
+def _make_judge(folder: Path, say: Say) -> None:
+    _make_writer("judge", folder, verdicts.judge_lessons(SEED + 1), {"hidden_size": 192, "num_hidden_layers": 4}, say)
+
+
+def _make_writer(name: str, folder: Path, taught: Iterable[Lesson], sizes: dict[str, int], say: Say) -> None:
+    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+
+    tokens.write_pairs(folder, _wordings(), _prose(), SEED)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(tokenizer),
+            intermediate_size=3 * sizes["hidden_size"],
+            num_attention_heads=sizes["hidden_size"] // 64,
+            num_key_value_heads=sizes["hidden_size"] // 64,
+            head_dim=64,
+            max_position_embeddings=2048,
+            rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            **sizes,
+        )
+    )
+    _train(name, model, model.model, (encoded(lesson, tokenizer) for lesson in taught), say)
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(tokens.END_OF_TEXT)]
+    model.save_pretrained(folder)
+
+
+def _wordings() -> list[str]:
+    wordings = [prompts.load(name) for name in PROMPTS]
+    return [part for wording in wordings for part in (wording.system, wording.user) if part]
+
+
+def _prose() -> list[str]:
+    rng = random.Random(SEED)
+    documents = [lessons.document(sheet, rng) for sheet in lesson_texts.sheets()]
+    talks = ["\n".join((one.title, one.question, *one.answers)) for one in lesson_texts.asked()]
+    classics = [text for one in lesson_texts.passages() for text in (one.text, one.modern)]
+    return [*documents, *talks, *classics]
+
+
+def rendered(messages: Iterable[dict[str, str]]) -> str:
+    """Messages in ChatML up to where the answer begins; what the chat template makes, only sooner."""
+    said = "".join(f"{tokens.TURN}{one['role']}\n{one['content']}{tokens.END_OF_TURN}\n" for one in messages)
+    return f"{said}{tokens.TURN}assistant\n"
+
+
+def encoded(lesson: Lesson, tokenizer) -> tuple[list[int], list[float]]:
+    """Token ids of a lesson, and the weight of each as something to be learned."""
+    answer = tokenizer.encode(lesson.answer)
+    if not lesson.messages:
+        ids = [*answer, tokenizer.convert_tokens_to_ids(tokens.END_OF_TEXT)][:1024]
+        return ids, [1.0] * len(ids)
+    asked = tokenizer.encode(rendered(lesson.messages))
+    # a verdict is one word: it must not drown among the hundreds of a translation
+    weight = 4.0 if len(answer) <= 6 else 1.0
+    return [*asked, *answer, tokenizer.eos_token_id], [0.0] * len(asked) + [weight] * (len(answer) + 1)
+
+
+def _train(name: str, model, body, examples: Iterator[tuple[list[int], list[float]]], say: Say) -> None:
+    """AdamW with a warm-up and a linear descent over the CPU-seconds of `SECONDS[name]`."""
+    import torch
+
+    size = sum(parameter.numel() for parameter in model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE[name], betas=(0.9, 0.98), weight_decay=0.01)
+    budget, began, told = SECONDS[name], time.process_time(), 0.0
+    mean, step, seen = math.nan, 0, 0
+    model.train()
+    for ids, weights in _batches(examples, BATCH_TOKENS[name]):
+        spent = time.process_time() - began
+        if spent >= budget:
+            break
+        if spent - told >= budget / 6:
+            told = spent
+            say(f"{name}: {spent:.0f} of {budget:.0f} CPU-seconds, {step} steps, loss {mean:.2f}")
+        rate = RATE[name] * min((step + 1) / 20, 1 - 0.98 * spent / budget)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        hidden = body(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+        learned = weights[:, 1:] > 0
+        logits = model.lm_head(hidden[learned])  # the head is dear: only where there is something to learn
+        losses = torch.nn.functional.cross_entropy(logits, ids[:, 1:][learned], reduction="none")
+        share = weights[:, 1:][learned]
+        loss = (losses * share).sum() / share.sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step, seen = step + 1, seen + ids.numel()
+        mean = loss.item() if math.isnan(mean) else 0.95 * mean + 0.05 * loss.item()
+    model.eval()
+    say(f"{name}: {size / 1e6:.1f} M parameters, {step} steps, {seen} tokens, loss {mean:.2f}")
+
+
+def _batches(examples: Iterator[tuple[list[int], list[float]]], budget: int) -> Iterator[tuple]:
+    """(ids, weights), each (rows, longest), padded on the right; a causal model needs no mask for that."""
+    import torch
+
+    rng = random.Random(SEED)
+    while True:
+        pool = sorted((next(examples) for _ in range(POOL)), key=lambda example: len(example[0]))
+        groups: list[list] = [[]]
+        for example in pool:
+            if groups[-1] and (len(groups[-1]) + 1) * len(example[0]) > budget:
+                groups.append([])
+            groups[-1].append(example)
+        rng.shuffle(groups)
+        for group in groups:
+            longest = max(len(ids) for ids, _ in group)
+            ids = torch.tensor([row + [0] * (longest - len(row)) for row, _ in group])
+            weights = torch.tensor([row + [0.0] * (longest - len(row)) for _, row in group])
+            yield ids, weights
