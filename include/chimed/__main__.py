@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from chimed.errors import UserError, choose
+from chimed.errors import UserError, WorkStopped, choose
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
 
@@ -165,6 +165,15 @@ def trace(
 
 
 @app.command()
+def find_release(release: Annotated[str, typer.Argument(help="a release's version, or latest")] = "latest") -> None:
+    """Print the version of a release that can be trained on: what latest means now."""
+    from chimed.lake import open_lake
+    from chimed.train.run import find_release
+
+    _result(find_release(open_lake(), release))
+
+
+@app.command()
 def train(
     phase: Annotated[str, typer.Argument(help="cpt, sft or dpo")],
     recipe: Recipe,
@@ -232,6 +241,9 @@ def main() -> None:
     except UserError as error:
         print(f"chimed: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except WorkStopped as error:
+        print(f"chimed: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

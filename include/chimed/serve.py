@@ -35,6 +35,10 @@ CPU_ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
 }
+OUTPUT_FLAGS = (
+    *("--structured-outputs-config.backend", "xgrammar"),
+    *("--structured-outputs-config.disable_any_whitespace", "true"),  # or a weak model pads its JSON for ever
+)
 PRIVATE_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
@@ -123,8 +127,7 @@ def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str
     argv = [settings().models_python, "-m", "vllm.entrypoints.openai.api_server"]
     argv += ["--model", server.checkpoint, "--served-model-name", server.model]
     argv += ["--host", where.hostname or "127.0.0.1", "--port", str(where.port or 80)]
-    argv += ["--structured-outputs-config.backend", "xgrammar"]
-    argv += ["--structured-outputs-config.disable_any_whitespace", "true"]  # or a weak model pads its JSON for ever
+    argv += OUTPUT_FLAGS
     environment = dict(PRIVATE_ENVIRONMENT)
     if gpus == 0:
         argv += ["--dtype", "bfloat16", "--enforce-eager"]
