@@ -19,7 +19,7 @@ from pydantic import ValidationError
 import chimed
 from chimed import lake as lakes
 from chimed import stages
-from chimed.errors import UserError, choose
+from chimed.errors import UserError, WorkStopped, choose
 from chimed.lake import Lake
 from chimed.options import Options
 from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
@@ -31,6 +31,8 @@ log = logging.getLogger("chimed")
 
 MOST_PARTS = 64  # more parts than this would only be overhead: a part is a task in Airflow
 PAGES_A_SHARD = 20_000
+FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, not the rows
+FEW_FAILED = 5  # so many failures say nothing about a small shard
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ def _run_shard(work: Work, name: str, shard: int) -> dict:
         skipped = name in work.options.skip
         outcome = Outcome(records, figures={"skipped": True}) if skipped else module.run(records, work)
     check_ledger(name, records, outcome)
+    check_failures(name, records, outcome)
     going_on = [outcome.derived] if previous is None else [outcome.kept, outcome.derived]  # of pages, their records
     table = pl.concat([frame.select(RECORD.names) for frame in going_on])
     parts = _write(work, folder, shard, table, outcome, this.scope)
@@ -249,7 +252,7 @@ def _write(work: Work, folder: str, shard: int, table: pl.DataFrame, outcome: Ou
 # --- the ledger -------------------------------------------------------------------------------------------------
 
 
-class LedgerError(Exception):
+class LedgerError(WorkStopped):
     """A stage lost or doubled a row."""
 
 
@@ -277,6 +280,22 @@ def check_ledger(stage: str, records: pl.DataFrame, outcome: Outcome) -> None:
     unsaid = outcome.dropped.filter(pl.col("reason").str.len_chars() == 0)
     if len(unsaid):
         raise LedgerError(f"{stage}: {len(unsaid)} rows were dropped without a reason")
+
+
+class TooManyFailed(WorkStopped):
+    """A stage could not judge so many rows that its output would mislead."""
+
+
+def check_failures(stage: str, records: pl.DataFrame, outcome: Outcome) -> None:
+    """Raises TooManyFailed where more than `FAILED_SHARE` of the rows, or of the rows to be derived, failed."""
+    for frame, of in (
+        (outcome.dropped, len(records)),
+        (outcome.derived_dropped, len(outcome.derived) + len(outcome.derived_dropped)),
+    ):
+        failed = frame.filter(pl.col("fate") == "failed")
+        if len(failed) > max(FEW_FAILED, FAILED_SHARE * of):
+            worst = failed.group_by("reason").len().sort("len", descending=True).row(0)
+            raise TooManyFailed(f"{stage}: {len(failed)} of {of} rows failed, {worst[1]} of them: {worst[0]}")
 
 
 def _report(stage: str, build: str, shard: int, parts: int, records: pl.DataFrame, outcome: Outcome) -> dict:

@@ -1,8 +1,16 @@
-"""The one exception that is for the user's eyes: the command line prints it without a traceback and exits 2."""
+"""The exceptions that are for the user's eyes: the command line prints them without a traceback."""
 
 
 class UserError(Exception):
-    """One clear sentence: what is wrong, and what would be right."""
+    """One clear sentence: what is wrong, and what would be right. Exit code 2."""
+
+
+class WorkStopped(Exception):
+    """The work cannot go on now, and nothing is lost: running it again goes on from here. Exit code 1."""
+
+
+class CrawlStopped(WorkStopped):
+    """A site must not be asked further now (captcha, robots.txt, too many failures); its frontier keeps its place."""
 
 
 def choose(kind: str, name: str, valid: "list[str] | tuple[str, ...]") -> str:

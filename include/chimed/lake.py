@@ -128,7 +128,7 @@ def read_json(lake: Lake, path: str) -> dict:
 
 
 def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -> None:
-    """Writes a table as parquet (zstd) with exactly `schema`; raises pyarrow.ArrowInvalid where a value does not fit."""
+    """Writes parquet (zstd) with exactly `schema`. Raises pyarrow.ArrowInvalid where a value does not fit."""
     with _whole(lake, path) as file:
         pq.write_table(frame.select(schema.names).to_arrow().cast(schema), file, compression="zstd")
 

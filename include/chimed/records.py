@@ -141,7 +141,7 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
 
 
 def derived(parent: dict, **changes: object) -> dict:
-    """A record row made from `parent`: same page and provenance, `changes` on top, a new id; scores are not inherited."""
+    """A record row made from `parent`: its page and provenance, `changes` on top, a new id; no scores."""
     row = {**parent, "parent": parent["id"], "tokens": None, "perplexity": None, "evidence": None, **changes}
     row["id"] = record_id(row)
     return row
@@ -155,6 +155,16 @@ def table(rows: list[dict]) -> pl.DataFrame:
 def dropped_table(rows: list[dict]) -> pl.DataFrame:
     """Rows as a table with exactly the columns of `DROPPED`."""
     return pl.DataFrame(rows, schema=DROPPED_COLUMNS)
+
+
+def left_rows(records: pl.DataFrame, why: dict[str, tuple[str, str]], fate: str = "dropped") -> pl.DataFrame:
+    """The records of `why` (id → reason, detail) as rows of `DROPPED`, with fate `dropped` or `failed`."""
+    reasons = pl.DataFrame(
+        [(id, fate, reason, detail) for id, (reason, detail) in why.items()],
+        schema={"id": pl.String, "fate": pl.String, "reason": pl.String, "detail": pl.String},
+        orient="row",
+    )
+    return records.join(reasons, on="id", how="inner", maintain_order="left").select(DROPPED_COLUMNS.names())
 
 
 def words() -> pl.Expr:

@@ -50,6 +50,8 @@ PAGES = Table(
     Column("published", Date, doc="as a list page or the page itself says"),
     Column("crawl", String(64), doc="the crawl that fetched it last"),
     Column("page", String(512), doc="its place in the lake: <WARC path>#<offset>"),
+    Column("queued", String(64), index=True, doc="the crawl that wants it and has not got it yet"),
+    Column("found_on", String(2048), doc="the list page that showed it first"),
 )
 
 # Every LLM reply ever paid for, by content of the request (llm.request_key).
@@ -116,7 +118,8 @@ def open_store(url: str | None = None) -> Store:
         have, want = _revisions(engine)
     except OperationalError as error:
         raise UserError(
-            f"no store at {engine.url.render_as_string()}: {str(error.orig).strip().splitlines()[0]}; CHIMED_STORE says where it is"
+            f"no store at {engine.url.render_as_string()}: {str(error.orig).strip().splitlines()[0]}; "
+            "CHIMED_STORE says where it is"
         ) from None
     if have != want:
         if engine.dialect.name != "sqlite":

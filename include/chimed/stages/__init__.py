@@ -1,4 +1,6 @@
-"""The stages of a build, in order. One name for one thing: stage = module here = table in the lake = command = Airflow task.
+"""The stages of a build, in order.
+
+One name for one thing: stage = module here = table in the lake = command = Airflow task.
 
 A stage module's docstring opens with its help text and names the paper's section. Its
 `run(records, work) -> Outcome` is a function on one table; `chimed.build` reads and writes around it.

@@ -8,6 +8,7 @@ import polars as pl
 
 from chimed import llm, prompts
 from chimed.build import Outcome, Work
+from chimed.records import left_rows
 
 # The 39 site's departments, merged; prompts/department.yaml says the same list to the model.
 DEPARTMENTS = {
@@ -39,7 +40,7 @@ SAMPLING = {"max_tokens": 12, "temperature": 0.0}
 
 
 def from_breadcrumb(path: str | None) -> str | None:
-    """The department a breadcrumb (`内科 > 心血管内科`) names, the most specific step first; None where it names none."""
+    """The department a breadcrumb (`内科 > 心血管内科`) names, its most specific step first; or None."""
     return next((_NAMED[step] for step in reversed((path or "").split(" > ")) if step in _NAMED), None)
 
 
@@ -49,10 +50,14 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     named = {row["id"]: from_breadcrumb(row["department"]) for row in questions.select("id", "department").to_dicts()}
     asked = [id for id, name in named.items() if name is None or int(id, 16) % SAMPLE == 0]
     prompt = prompts.load("department")
-    texts = dict(questions.select("id", pl.concat_str("title", "question", separator="\n", ignore_nulls=True)).iter_rows())
+    texts = dict(
+        questions.select("id", pl.concat_str("title", "question", separator="\n", ignore_nulls=True)).iter_rows()
+    )
     replies = llm.ask(
         [
-            llm.Request(prompt.version, prompts.messages(prompt, text=texts[id]), SAMPLING, {"choice": list(DEPARTMENTS)})
+            llm.Request(
+                prompt.version, prompts.messages(prompt, text=texts[id]), SAMPLING, {"choice": list(DEPARTMENTS)}
+            )
             for id in asked
         ],
         llm.generator(work),
@@ -73,7 +78,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     both = [(named[id], said[id].text.strip()) for id in asked if named[id] and isinstance(said[id], llm.Reply)]
     return Outcome(
         kept=_labelled(records, chosen, failed),
-        dropped=llm.failed_rows(records, failed),
+        dropped=left_rows(records, failed, "failed"),
         figures={
             "by breadcrumb": sum(name is not None for name in named.values()),
             "by llm": len(chosen) - sum(name is not None for name in named.values()),

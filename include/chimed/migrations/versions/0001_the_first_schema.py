@@ -23,9 +23,12 @@ def upgrade() -> None:
     sa.Column('published', sa.Date(), nullable=True),
     sa.Column('crawl', sa.String(length=64), nullable=True),
     sa.Column('page', sa.String(length=512), nullable=True),
+    sa.Column('queued', sa.String(length=64), nullable=True),
+    sa.Column('found_on', sa.String(length=2048), nullable=True),
     sa.PrimaryKeyConstraint('url')
     )
     with op.batch_alter_table('pages', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_pages_queued'), ['queued'], unique=False)
         batch_op.create_index(batch_op.f('ix_pages_source'), ['source'], unique=False)
 
     op.create_table('perplexities',
@@ -73,6 +76,7 @@ def downgrade() -> None:
     op.drop_table('perplexities')
     with op.batch_alter_table('pages', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_pages_source'))
+        batch_op.drop_index(batch_op.f('ix_pages_queued'))
 
     op.drop_table('pages')
     # ### end Alembic commands ###

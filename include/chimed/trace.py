@@ -1,0 +1,125 @@
+"""What became of a record, and where it comes from: the ledger, a record's fate, and the walk back to its page."""
+
+import json
+import sys
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from chimed import lake as lakes
+from chimed import stages
+from chimed.build import LedgerError, builds, ledger, read_build
+from chimed.errors import UserError
+from chimed.lake import Lake
+from chimed.store import REPLIES, Store, find
+
+_WIDE = 110
+
+
+def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
+    """Prints a build's ledger to stdout. Raises UserError for an unknown build; exits 1 where it does not close."""
+    version = read_build(lake, build)["version"]
+    try:
+        entries = ledger(lake, version)
+    except LedgerError as error:
+        print(f"the ledger of build {version} does not close: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    if as_json:
+        print(json.dumps({"build": version, "stages": entries}, ensure_ascii=False))
+        return
+    table = Table(title=f"build {version}", title_justify="left")
+    for name in ("stage", "read", "kept", "dropped", "failed", "derived", "seconds"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    table.add_column("why", overflow="fold")
+    for entry in entries:
+        why = [f"{reason} {count}" for key in ("dropped", "failed") for reason, count in entry[key].items()]
+        why += [f"derived, then dropped: {reason} {count}" for reason, count in entry["derived_dropped"].items()]
+        counts = [str(entry["read"]), str(entry["kept"])]
+        counts += [str(sum(entry[key].values())) for key in ("dropped", "failed")]
+        table.add_row(entry["stage"], *counts, str(entry["derived"]), f"{entry['seconds']:.1f}", "\n".join(why))
+    Console(width=_WIDE if not sys.stdout.isatty() else None).print(table)
+    last = entries[-1]["stage"] if entries else "none"
+    print(f"every row is accounted for; last stage done: {last}")
+
+
+def print_fate(lake: Lake, build: str, record: str) -> None:
+    """Prints what each stage did with a record. Raises UserError where no stage of the build knows it."""
+    version = read_build(lake, build)["version"]
+    lines = []
+    for stage in stages.NAMES:
+        for row, fate in _rows(lake, version, stage, record):
+            lines.append(f"{stage:14} {fate}")
+            del row
+    if not lines:
+        raise UserError(
+            f"no record {record!r} in build {version}; ids are 16 hex digits, see the id column of a release"
+        )
+    print("\n".join(lines))
+
+
+def print_trace(lake: Lake, store: Store, build: str, record: str) -> None:
+    """Prints a record and its ancestors up to the page, each with the prompts and replies that made it.
+
+    Raises UserError where neither the build nor (for `latest`) an earlier one knows it.
+    """
+    versions = list(reversed(builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
+    version, row = next(((v, row) for v in versions if (row := _find(lake, v, record))), (None, None))
+    if version is None or row is None:
+        raise UserError(f"no record {record!r} in {', '.join(versions) or 'any build'}; see the id column of a release")
+    print(f"build {version}")
+    while row is not None:
+        _print_record(row, store)
+        row = _find(lake, version, row["parent"]) if row["parent"] else None
+
+
+def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
+    folder = f"builds/{version}/{stage}"
+    found = []
+    for name in lakes.names(lake, folder):
+        if name.endswith(".parquet"):
+            for row in lakes.read_table(lake, f"{folder}/{name}").filter(pl.col("id") == record).to_dicts():
+                left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
+                found.append((row, left if name.startswith("dropped-") else "kept"))
+    return found
+
+
+def _find(lake: Lake, version: str, record: str) -> dict | None:
+    """The record as the last stage that has it left it."""
+    for stage in reversed(stages.NAMES):
+        rows = _rows(lake, version, stage, record)
+        if rows:
+            return rows[0][0] | {"fate": f"{stage}: {rows[0][1]}"}
+    return None
+
+
+def _print_record(row: dict, store: Store) -> None:
+    print(f"\n{row['kind']} {row['id']}  {row['source']}  {row['domain']}  {row['language']}  {row['fate']}")
+    for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
+        if row.get(name) is not None:
+            print(f"  {name:12}{_short(row[name])}")
+    if row["evidence"]:
+        print(
+            f"  {'evidence':12}"
+            + ", ".join(f"[{span['start']}:{span['end']}]" for span in row["evidence"])
+            + " of its parent"
+        )
+    if row["prompt"]:
+        print(f"  {'made by':12}{row['model']} with {row['prompt']}")
+    replies = find(store, REPLIES, row["replies"] or [])
+    for key in row["replies"] or []:
+        reply = replies.get(key)
+        if reply is None:
+            print(f"  {'reply':12}{key[:12]} is not in this store")
+            continue
+        print(f"  {'reply':12}{key[:12]} of {reply['model']} to {reply['prompt']}")
+        for message in json.loads(reply["messages"]):
+            print(f"    {message['role']:10}{_short(message['content'])}")
+        print(f"    {'answered':10}{_short(reply['text'])}")
+    if not row["parent"]:
+        print(f"  {'page':12}{row['url']}\n  {'fetched':12}{row['fetched']}\n  {'in the lake':12}{row['page']}")
+
+
+def _short(value: object) -> str:
+    text = str(value).replace("\n", "⏎")
+    return text if len(text) <= _WIDE else f"{text[:_WIDE]}… ({len(text)} characters)"

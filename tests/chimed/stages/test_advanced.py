@@ -1,0 +1,210 @@
+"""screen, department, translate, generate_qa, prefer, decontaminate: their gates, against a server on loopback."""
+
+import dataclasses
+
+import pytest
+from conftest import document, qa, rows
+
+from chimed import llm
+from chimed.build import check_ledger
+from chimed.errors import UserError
+from chimed.stages import decontaminate, department, fidelity, generate_qa, identifiers, prefer, screen, translate
+
+TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
+
+
+@pytest.fixture
+def asked(work, served):
+    """The surroundings with both models at the test's own server."""
+    where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
+    return dataclasses.replace(work, settings=where)
+
+
+def said(body: dict) -> str:
+    return body["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("身份证11010519491231002X，请查收", ["ID card"]),
+        ("编号110105194912310021不是身份证", []),  # check character wrong
+        ("手机13800138000，或 138-0013-8000", ["mobile number", "mobile number"]),
+        ("电话010-62345678", ["landline"]),
+        ("邮箱 li.ming@example.com", ["e-mail address"]),
+        ("加QQ：123456789，微信号 wx_doctor88", ["QQ number", "WeChat id"]),
+        ("卡号6222 0212 3456 7890 129", []),  # no Luhn
+        ("卡号4111111111111111", ["bank card"]),
+        ("车牌京A·12345", ["licence plate"]),
+        ("护照号E12345678", ["passport or permit"]),
+        ("住北京市朝阳区幸福路12号", ["street address"]),
+        ("血压140/90mmHg，每次0.25g，一日3次，随访20261101", []),
+    ],
+)
+def test_rules_find_identifiers_and_leave_medicine_alone(text, kinds):
+    assert [one.kind for one in identifiers.find(text)] == kinds
+
+
+def test_screen_asks_only_what_rules_pass_and_keeps_reasons_apart(asked, served):
+    served.answer = lambda body: "是" if "蠢货" in said(body) else "也许" if "怪" in said(body) else "否"
+    private, toxic, odd, fine = (
+        document(f"{TEXT}{end}", url=f"http://a/{end}") for end in ("电话13800138000", "你这蠢货", "怪", "好")
+    )
+    table = rows(private, toxic, odd, fine)
+    outcome = screen.run(table, asked)
+    check_ledger("screen", table, outcome)
+    assert outcome.kept["id"].to_list() == [fine["id"]]
+    assert dict(outcome.dropped.select("id", "fate").iter_rows()) == {
+        private["id"]: "dropped",
+        toxic["id"]: "dropped",
+        odd["id"]: "failed",
+    }
+    detail = outcome.dropped.filter(outcome.dropped["id"] == private["id"])["detail"].item()
+    assert detail == f"mobile number [{len(TEXT) + 2}:{len(TEXT) + 13}]"
+    assert not any("13800138000" in said(body) for body in served.bodies)
+
+
+def test_department_is_the_breadcrumbs_where_it_has_one(asked, served):
+    served.answer = lambda body: "眼科"
+    table = rows(
+        qa("头晕怎么办？", "测血压。", department="内科 > 心血管内科"),
+        qa("看东西模糊？", "查视力。", department=None),
+        document(TEXT),
+    )
+    outcome = department.run(table, asked)
+    check_ledger("department", table, outcome)
+    assert dict(outcome.kept.select("question", "department").iter_rows()) == {
+        "头晕怎么办？": "心血管科",
+        "看东西模糊？": "眼科",
+        None: None,
+    }
+    assert len(outcome.kept.filter(outcome.kept["question"] == "看东西模糊？")["replies"].item()) == 1
+
+
+CLASSIC = "凡水肿之证，用茯苓三两，白术二两，水煎，日再服，勿食咸物。"
+MODERN = "凡是水肿的病证，用茯苓三两、白术2两，加水煎煮，一天服用两次，不要吃咸的食物。"
+
+
+@pytest.mark.parametrize(
+    ("modern", "fault"),
+    [
+        (MODERN, None),
+        (CLASSIC, "照抄原文"),
+        (MODERN.replace("白术", "苍耳"), "漏译药名或方名：白术"),
+        (MODERN.replace("三两", "五两"), "剂量不符：3两"),
+        (MODERN.replace("不要吃", "多吃"), "漏译否定"),
+        ("水肿用茯苓。", "长度不合：译文是原文的0.2倍"),
+        (" ", "译文为空"),
+    ],
+)
+def test_the_fidelity_gate_names_what_is_lost(modern, fault):
+    assert fidelity.fault(CLASSIC, modern) == fault
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("二十四", 24), ("十", 10), ("一百零五", 105), ("半", 0.5), ("3.5", 3.5), ("两", 2)]
+)
+def test_chinese_numbers(text, value):
+    assert fidelity.number(text) == value
+
+
+def test_translate_tries_again_with_the_fault_named_then_drops(asked, served):
+    def answer(body):
+        if "水肿" not in said(body):
+            return CLASSIC
+        return MODERN if "漏译否定" in said(body) else MODERN.replace("不要吃", "多吃")
+
+    served.answer = answer
+    good = document(CLASSIC, language="lzh", source="zydcd")
+    bad = document("黄芪四两，桂枝二两，久服不饥。" * 2, language="lzh", source="zydcd", url="http://a/2")
+    table = rows(good, bad, document(TEXT))
+    outcome = translate.run(table, asked)
+    check_ledger("translate", table, outcome)
+    (row,) = outcome.derived.to_dicts()
+    assert (row["text"], row["language"], row["parent"]) == (MODERN, "zh", good["id"])
+    assert row["prompt"].startswith("translate_again@")
+    assert outcome.derived_dropped["reason"].to_list() == ["漏译药名或方名"]
+    assert len(outcome.kept) == 3
+
+
+def reply(text: str, finish: str = "stop") -> llm.Reply:
+    return llm.Reply("k", text, finish, 1, 1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("问题：茯苓的功效是什么？答案：利水渗湿，健脾宁心。", None),
+        ("问题：茯苓的功效是什么？\n答案：利水渗湿、健脾宁心", None),
+        ("问题：茯苓的功效是什么？答案：清热解毒，凉血止痢。", "answer not in the document"),
+        ("问题：利水渗湿，健脾宁心是谁的功效？答案：利水渗湿，健脾宁心", "question gives the answer away"),
+        ("我不知道。", "unparsed reply"),
+    ],
+)
+def test_the_grounding_gate(text, reason):
+    result = generate_qa.ground(TEXT, reply(text))
+    assert result.reason == reason
+    if reason is None:
+        assert "".join(TEXT[a:b] for a, b in result.evidence).replace("，", "").startswith("利水渗湿健脾宁心")
+
+
+def test_a_pair_keeps_its_evidence_in_the_parents_text(asked, served):
+    served.answer = lambda body: "问题：茯苓归哪些经？答案：归心、肺、脾、肾经。"
+    row = document(TEXT)
+    outcome = generate_qa.run(rows(row, document(TEXT, language="lzh", url="http://a/2")), asked)
+    (pair,) = outcome.derived.to_dicts()
+    (span,) = pair["evidence"]
+    assert TEXT[span["start"] : span["end"]] == pair["answer"] == "归心、肺、脾、肾经。"
+    assert pair["parent"] == row["id"]
+
+
+def test_chunks_lose_nothing_and_stay_small():
+    text = "\n".join("句子很长。" * 100 for _ in range(9))
+    chunks = generate_qa.split(text)
+    assert "".join(chunk for _, chunk in chunks) == text
+    assert all(len(chunk) <= generate_qa.CHUNK and text.startswith(chunk, start) for start, chunk in chunks)
+
+
+def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
+    def answer(body):
+        if "回答A" not in said(body):
+            return ("多喝水，注意休息。", "尽快到医院呼吸科就诊。")[body["seed"]]
+        if "失眠" in said(body):
+            return "A"  # in love with the first place
+        return "A" if said(body).index("尽快") < said(body).index("多喝水") else "B"
+
+    served.answer = answer
+    asked = dataclasses.replace(asked, options=asked.options.model_copy(update={"prefer_share": 1.0}))
+    table = rows(qa("咳嗽一个月怎么办？", "查胸片。"), qa("失眠怎么办？", "少喝茶。"), qa("失眠怎么办？", "睡前泡脚。"))
+    outcome = prefer.run(table, asked)
+    check_ledger("prefer", table, outcome)
+    (row,) = outcome.derived.to_dicts()
+    assert (row["question"], row["answer"], row["rejected"]) == (
+        "咳嗽一个月怎么办？",
+        "尽快到医院呼吸科就诊。",
+        "多喝水，注意休息。",
+    )
+    assert len(row["replies"]) == 4
+    assert outcome.derived_dropped["reason"].to_list() == ["verdict did not survive the swap"]
+
+
+def test_the_judge_must_not_be_the_generator(asked):
+    same = asked.settings.model_copy(update={"judge_model": asked.settings.llm_model})
+    with pytest.raises(UserError, match="CHIMED_JUDGE_URL"):
+        llm.judge(dataclasses.replace(asked, settings=same))
+
+
+def test_exam_questions_are_taken_out_however_they_are_punctuated(work, tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "genetics.csv").write_text(
+        ",Question,A,B,C,D,Answer\n0,人类红绿色盲的遗传方式属于下列哪一种类型,甲,乙,丙,丁,C\n", encoding="utf-8"
+    )
+    work = dataclasses.replace(work, settings=work.settings.model_copy(update={"exams": str(tmp_path)}))
+    leaked = document("请教：人类红绿色盲的遗传方式，属于下列哪一种？" + TEXT, url="http://a/1")
+    table = rows(leaked, document(TEXT))
+    outcome = decontaminate.run(table, work)
+    check_ledger("decontaminate", table, outcome)
+    assert outcome.dropped["id"].to_list() == [leaked["id"]]
+    assert outcome.dropped["detail"].item().startswith("genetics 0: ")
+    with pytest.raises(UserError, match="CHIMED_EXAMS"):
+        decontaminate.read_exams(None)

@@ -1,0 +1,115 @@
+"""Builds and their ledger: every row accounted for, a finished stage a no-op, mistakes named."""
+
+import dataclasses
+
+import polars as pl
+import pytest
+from conftest import document, rows
+
+from chimed import build as builds
+from chimed import lake as lakes
+from chimed.build import LedgerError, Outcome, TooManyFailed, check_failures, check_ledger, new_build, run_stage
+from chimed.errors import UserError
+from chimed.records import RECORD, derived, dropped_table, left_rows, table
+
+TEXTS = rows(document("甲" * 40), document("乙" * 40), document("丙" * 40))
+
+
+def test_a_lost_row_a_doubled_row_and_a_strange_row_all_fail_the_stage():
+    check_ledger("clean", TEXTS, Outcome(TEXTS))
+    with pytest.raises(LedgerError, match="read 3 rows, kept 2"):
+        check_ledger("clean", TEXTS, Outcome(TEXTS.head(2)))
+    with pytest.raises(LedgerError, match="not those read"):
+        check_ledger("clean", TEXTS, Outcome(pl.concat([TEXTS.head(2), TEXTS.head(1)])))
+    with pytest.raises(LedgerError, match="not those read"):
+        check_ledger("clean", TEXTS, Outcome(pl.concat([TEXTS.head(2), rows(document("丁" * 40))])))
+
+
+def test_a_derived_row_needs_a_kept_parent():
+    child = derived(TEXTS.row(0, named=True), kind="qa", text=None, question="问", answer="答")
+    check_ledger("generate_qa", TEXTS, Outcome(TEXTS, derived=table([child])))
+    dropped = left_rows(TEXTS, {child["parent"]: ("perplexity", "")})
+    with pytest.raises(LedgerError, match="no parent"):
+        check_ledger("generate_qa", TEXTS, Outcome(TEXTS.tail(2), dropped, table([child])))
+
+
+def test_too_many_failures_stop_the_stage_and_a_few_do_not():
+    many = pl.concat([TEXTS.with_columns(id=pl.col("id") + str(n)) for n in range(3)])
+    failed = left_rows(many, dict.fromkeys(many["id"], ("unparsed reply", "")), "failed")
+    check_failures("screen", many, Outcome(many.clear(), failed.head(5)))
+    with pytest.raises(TooManyFailed, match="9 of 9 rows failed"):
+        check_failures("screen", many, Outcome(many.clear(), failed))
+
+
+def test_versions_are_calendar_days_and_inputs_are_fixed(work):
+    with pytest.raises(UserError, match="nothing crawled yet"):
+        new_build(work.lake)
+    lakes.write_json(work.lake, "raw/ask39/2026-11-16/report.json", {"pages": 3})
+    lakes.write_json(work.lake, "raw/ask39/2026-11-23/report.part", {})  # not finished: no report
+    first, second = new_build(work.lake), new_build(work.lake)
+    assert second == f"{first}.1"
+    assert builds.read_build(work.lake, "latest")["version"] == second
+    assert builds.read_build(work.lake, first)["shards"] == [["ask39/2026-11-16"]]
+    with pytest.raises(UserError, match="exists"):
+        new_build(work.lake, version=first)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"perplexity_cutt": 1}, "perplexity_cutt.*perplexity_cut"),
+        ({"perplexity_cut": 2}, "less than 1"),
+        ({"sources": ["baidu"]}, "unknown source 'baidu'; there is: zydcd"),
+        ({"skip": ["dedup"]}, "unknown stage to skip 'dedup'; there is: department"),
+    ],
+)
+def test_a_bad_option_names_the_good_ones(options, said):
+    with pytest.raises(UserError, match=said):
+        builds.parse_options(options)
+
+
+def _finished(work, stage: str, frame: pl.DataFrame) -> None:
+    """As if `stage` had run: its one part and its report."""
+    folder = f"builds/{work.build}/{stage}"
+    lakes.write_table(work.lake, f"{folder}/kept-00000.parquet", frame, RECORD)
+    report = {"stage": stage, "parts": 1, "read": len(frame), "kept": len(frame), "derived": 0, "seconds": 0.1,
+              "dropped": {}, "failed": {}, "derived_dropped": {}, "figures": {}, "sources": {"read": {}}}  # fmt: skip
+    lakes.write_json(work.lake, f"{folder}/report-00000.json", report)
+
+
+def test_a_stage_runs_once_and_after_those_before_it(work):
+    with pytest.raises(UserError, match="dedup is not done"):
+        run_stage(work, "perplexity")
+    _finished(work, "dedup", TEXTS)
+    (report,) = run_stage(work, "clean")
+    assert (report["read"], report["kept"]) == (3, 3)
+    lakes.write_json(work.lake, f"builds/{work.build}/clean/report-00000.json", report | {"kept": "untouched"})
+    assert run_stage(work, "clean")[0]["kept"] == "untouched"
+    with pytest.raises(UserError, match="shards 0 to 0, not 7"):
+        run_stage(work, "clean", 7)
+
+
+def test_a_corpus_stage_writes_as_many_parts_as_its_rows_need(work):
+    _finished(work, "perplexity", TEXTS.with_columns(tokens=pl.lit(40, pl.Int32), perplexity=pl.lit(5.0)))
+    lakes.write_json(work.lake, f"builds/{work.build}/clean/report-00000.json", {"parts": 1})
+    _finished(work, "dedup", TEXTS)
+    work = dataclasses.replace(work, options=work.options.model_copy(update={"part_rows": 2}))
+    (report,) = run_stage(work, "filter")
+    assert report["parts"] == builds.parts_of(work.lake, work.build, "filter") == 2
+    assert len(builds.read_stage(work.lake, work.build, "filter")) == 3
+
+
+def test_a_killed_write_leaves_nothing_behind(work):
+    def killed() -> None:
+        with lakes._whole(work.lake, "builds/x/half.json") as file:
+            file.write(b"{")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    assert lakes.names(work.lake, "builds/x") == []
+
+
+def test_dropped_rows_keep_their_words():
+    row = {**TEXTS.row(0, named=True), "fate": "dropped", "reason": "perplexity", "detail": None}
+    assert dropped_table([row])["text"].to_list() == ["甲" * 40]

@@ -1,0 +1,89 @@
+"""The client against a real server that misbehaves: nothing lost, nothing paid twice, no reply on the wrong request."""
+
+import dataclasses
+
+import pytest
+from conftest import completion
+
+from chimed import llm
+from chimed.errors import UserError
+from chimed.llm import Refused, Reply, Request, Server
+
+SAMPLING = {"max_tokens": 8, "temperature": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(llm, "WAITS", lambda state: 0.01)
+    monkeypatch.setattr(llm, "TRIES", 3)
+
+
+def requests(n: int) -> list[Request]:
+    return [Request("p@1", [{"role": "user", "content": f"q{k}"}], SAMPLING) for k in range(n)]
+
+
+def server(served) -> Server:
+    return Server(served.url, "m", "none", "CHIMED_LLM_URL")
+
+
+def test_every_reply_reaches_its_own_request_whatever_the_server_does(served, work):
+    seen: dict[str, int] = {}
+
+    def answer(body):
+        said = body["messages"][0]["content"]
+        seen[said] = seen.get(said, 0) + 1
+        faults = [(429, {"Retry-After": "0"}, b""), (503, {}, b"down"), (200, {}, b'{"choices": []}'), (200, {}, b"{")]
+        if seen[said] == 1 and int(said[1:]) % 5 < 4:
+            return faults[int(said[1:]) % 5]
+        return f"a{said[1:]}"
+
+    served.answer = answer
+    replies = llm.ask(requests(60), server(served), work)
+    assert [reply.text for reply in replies] == [f"a{n}" for n in range(60)]
+
+
+def test_nothing_is_paid_twice(served, work):
+    served.answer = lambda body: body["messages"][0]["content"]
+    llm.ask(requests(20), server(served), work)
+    again = llm.ask(requests(25), server(served), work)
+    assert len(served.bodies) == 25
+    assert [reply.known for reply in again] == [True] * 20 + [False] * 5
+    assert llm.cost(again)["known"] == 20
+
+
+def test_equal_requests_are_asked_once_and_samples_apart(served, work):
+    served.answer = lambda body: f"s{body['seed']}"
+    twins = [requests(1)[0], requests(1)[0], dataclasses.replace(requests(1)[0], sample=1)]
+    assert [reply.text for reply in llm.ask(twins, server(served), work)] == ["s0", "s0", "s1"]
+    assert len(served.bodies) == 2
+
+
+def test_a_server_that_stays_down_stops_the_work_and_keeps_what_was_paid(served, work):
+    served.answer = lambda body: "ok" if len(served.bodies) <= 5 else (500, {}, b"")
+    work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_concurrency": 1}))
+    with pytest.raises(llm.ServerDown, match="5 of 10 answers are kept"):
+        llm.ask(requests(10), server(served), work)
+    served.answer = lambda body: "ok"
+    assert sum(reply.known for reply in llm.ask(requests(10), server(served), work)) == 5
+
+
+def test_what_the_server_will_never_answer_is_refused_and_the_rest_goes_on(served, work):
+    bad = (400, {}, b'{"message": "too long"}')
+    served.answer = lambda body: bad if body["messages"][0]["content"] == "q1" else "ok"
+    replies = llm.ask(requests(3), server(served), work)
+    assert isinstance(replies[1], Refused)
+    assert "too long" in replies[1].reason
+    assert [type(reply) for reply in replies] == [Reply, Refused, Reply]
+
+
+def test_no_server_is_a_users_mistake_that_names_the_setting(work):
+    with pytest.raises(UserError, match=r"127.0.0.1:9/v1 .*CHIMED_LLM_URL"):
+        llm.ask(requests(1), Server("http://127.0.0.1:9/v1", "m", "none", "CHIMED_LLM_URL"), work)
+
+
+def test_a_constraint_goes_to_the_server_and_thinking_is_off(served, work):
+    served.answer = lambda body: (200, {}, completion("是"))
+    request = dataclasses.replace(requests(1)[0], constraint={"choice": ["是", "否"]})
+    llm.ask([request], server(served), work)
+    assert served.bodies[0]["structured_outputs"] == {"choice": ["是", "否"]}
+    assert served.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
