@@ -1,4 +1,4 @@
-"""Training (paper §4): continued pre-training, supervised fine-tuning and preference tuning with LoRA, one phase a command.
+"""Training (paper §4): continued pre-training, supervised fine-tuning, preference tuning; LoRA; one phase a command.
 
     python -m chimed train cpt|sft|dpo --recipe qwen3-1.7b --release latest
 
@@ -52,6 +52,7 @@ def train_phase(phase: str, recipe: str, release: str) -> dict:
 def _quiet(start: str) -> None:
     """Lines instead of bars, and no look at the hub for a checkpoint that lies here. Before torch is imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if Path(start).is_dir():

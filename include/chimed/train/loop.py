@@ -16,6 +16,7 @@ import datasets
 import torch
 import transformers
 from peft import LoraConfig, PeftModel
+from pyarrow import parquet
 from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser, PreTrainedTokenizerBase, PrinterCallback
 from transformers.trainer_callback import TrainerCallback
 from trl import ModelConfig, get_peft_config
@@ -58,9 +59,8 @@ def arguments(run: Run, config: type) -> tuple[Any, LoraConfig]:
         args, model = HfArgumentParser((config, ModelConfig)).parse_dict(fields)
     except ValueError as error:
         raise UserError(f"recipe {run.recipe}/{run.phase}.yaml: {error}") from None
-    args.model_init_kwargs = {"dtype": model.dtype}
-    if model.attn_implementation:
-        args.model_init_kwargs["attn_implementation"] = model.attn_implementation
+    loading = {"dtype": model.dtype, "attn_implementation": model.attn_implementation}
+    args.model_init_kwargs = {name: value for name, value in loading.items() if value}
     # The validation loss before the first step is half of "did it fall"; a resumed run has it in its state.
     args.eval_on_start = "validation" in run.rows and not _resumable(run)
     lora = get_peft_config(model)
@@ -105,9 +105,9 @@ class Lines(TrainerCallback):
         # The whole history each time: a resumed run's comes back with its checkpoint, so no step is told twice.
         lines = "".join(json.dumps(entry) + "\n" for entry in state.log_history)
         (self.run.folder / "metrics.jsonl").write_text(lines)
-        told = {name: logs[name] for name in ("loss", "eval_loss", "rewards/accuracies") if name in (logs or {})}
-        if told:
-            values = " ".join(f"{name} {value:.4f}" for name, value in told.items())
+        told = {name: (logs or {}).get(name) for name in ("loss", "eval_loss", "rewards/accuracies")}
+        values = " ".join(f"{name} {value:.4f}" for name, value in told.items() if value is not None)
+        if values:
             log.info("%s step %d/%d %s", self.run.phase, state.global_step, state.max_steps, values)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -172,7 +172,9 @@ def _resumable(run: Run) -> bool:
         steps = sorted(int(name.rsplit("-", 1)[1]) for name in lakes.names(run.lake, place) if "-" in name)
         if steps:
             name = f"checkpoint-{steps[-1]}"
-            shutil.copytree(lakes.local_path(run.lake, f"{place}/{name}"), run.folder / "checkpoints" / name)
+            shutil.copytree(
+                lakes.local_path(run.lake, f"{place}/{name}"), run.folder / "checkpoints" / name, dirs_exist_ok=True
+            )
     return last_checkpoint(run.folder / "checkpoints") is not None
 
 
@@ -182,9 +184,11 @@ def _report(run: Run, trainer: Any, outcome: Any, seconds: float) -> dict:
     checked = [entry for entry in history if "eval_loss" in entry]
     accuracies = [entry["eval_rewards/accuracies"] for entry in checked if "eval_rewards/accuracies" in entry]
     args = trainer.args
+    rows = {split: parquet.read_metadata(path).num_rows for split, path in run.rows.items()}
     model = trainer.accelerator.unwrap_model(trainer.model)
     return run.about | {
-        "rows": {"train": len(trainer.train_dataset), "validation": len(trainer.eval_dataset or [])},
+        "rows": rows,
+        "sequences": len(trainer.train_dataset),  # fewer than rows where packed
         "steps": trainer.state.global_step,
         "epochs": trainer.state.epoch,
         "tokens": trainer.state.num_input_tokens_seen or max((e.get("num_tokens", 0) for e in history), default=0),

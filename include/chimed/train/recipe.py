@@ -1,5 +1,6 @@
-"""A recipe: `recipes/<model>/<phase>.yaml`, in TRL's own field names (SFTConfig, DPOConfig, ModelConfig), paper's Table 5.
+"""A recipe: `recipes/<model>/<phase>.yaml`, in TRL's own field names; the numbers of the paper's Table 5.
 
+They are fields of TRL's SFTConfig or DPOConfig and of its ModelConfig.
 One field is ours, because the paper's batch size counts over all GPUs and TRL's does not: `global_batch_size`.
 `per_device_train_batch_size` is then the most that fits one GPU's memory, and accumulation is worked out.
 """

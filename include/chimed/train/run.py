@@ -73,7 +73,9 @@ def base_of(recipe: str, base_checkpoint: str | None) -> str:
     """The checkpoint a recipe starts from: `CHIMED_BASE_CHECKPOINT`, or the recipe's own. Raises UserError for none."""
     start = base_checkpoint or recipes.load(recipe, "cpt").get("model_name_or_path")
     if not start:
-        raise UserError(f"recipe {recipe} names no model of its own; set CHIMED_BASE_CHECKPOINT to a checkpoint's folder")
+        raise UserError(
+            f"recipe {recipe} names no model of its own; set CHIMED_BASE_CHECKPOINT to a checkpoint's folder"
+        )
     if start.startswith((".", "/", "~")):
         folder = Path(start).expanduser().resolve()
         if not (folder / "config.json").is_file():

@@ -1,4 +1,4 @@
-"""A random Qwen3 of 0.3 M parameters with its own tokenizer, and a release of a few rows: enough to train in seconds."""
+"""A random Qwen3 of 0.3 M parameters with its own tokenizer, and a release of a few rows: trained in seconds."""
 
 import json
 import random
@@ -51,7 +51,9 @@ def model(folder: Path) -> None:
     tokens.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     tokens.train_from_iterator([sentence(n) for n in range(72)], trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=tokens, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHAT
@@ -80,7 +82,9 @@ def exam(folder: Path, subjects: dict[str, int]) -> None:
         (folder / split).mkdir(parents=True, exist_ok=True)
         for subject, count in subjects.items():
             lines = [",Question,A,B,C,D,Answer"]
-            lines += [f'{n},"{HERBS[n % 8]}，{subject}第{n}题？",NA,1.50,无,"甲,乙",{"ABCD"[n % 4]}' for n in range(count)]
+            lines += [
+                f'{n},"{HERBS[n % 8]}，{subject}第{n}题？",NA,1.50,无,"甲,乙",{"ABCD"[n % 4]}' for n in range(count)
+            ]
             (folder / split / f"{subject}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

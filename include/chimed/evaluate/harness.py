@@ -1,0 +1,204 @@
+"""Scores by lm-eval (paper §4.1, Table 6): the base model and every phase, under one fixed and recorded protocol.
+
+    python -m chimed evaluate base|cpt|sft|dpo --recipe qwen3-1.7b --release latest
+
+Written to `scores/<release>/<recipe>/`: `<phase>.samples.parquet`, one row a question, and `<phase>.json`, written
+last: it means done. A base model's scores are also kept by content under `scores/base/`, where the next release finds
+them.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from chimed import lake as lakes
+from chimed.errors import choose
+from chimed.evaluate.exams import Exams, group_of, hub_exams, local_exams
+from chimed.lake import Lake
+from chimed.settings import settings
+from chimed.train import recipe as recipes
+from chimed.train.checkpoint import fingerprint
+from chimed.train.run import PHASES, base_of, find_release, place_of, trained
+
+log = logging.getLogger("chimed")
+
+MODELS = ("base", *PHASES)
+
+# One way to ask, for every model that is to be compared. The paper says only "the same template", and follows
+# lm-eval's defaults as far as one can tell; with Qwen3 the template alone moves scores by tens of points.
+PROTOCOL = {
+    "chat_template": None,
+    "shots": 0,
+    "thinking": "off: the four letters are scored by log-likelihood, nothing is generated",
+    "metric": "acc",
+    "batch_size": 16,
+    "seed": 1234,
+}
+
+SAMPLES = pa.schema(
+    [
+        pa.field("task", pa.string(), False),
+        # the question's number in its file, and lm-eval's hash of it: what two models' answers are paired by
+        pa.field("number", pa.int32(), False),
+        pa.field("hash", pa.string(), False),
+        pa.field("question", pa.string(), False),
+        # the right letter, the letter of highest log-likelihood, and whether they agree
+        pa.field("answer", pa.string(), False),
+        pa.field("chosen", pa.string(), False),
+        pa.field("correct", pa.bool_(), False),
+        # log-likelihoods of A, B, C, D
+        pa.field("scores", pa.list_(pa.float64()), False),
+    ]
+)
+
+
+def evaluate_phase(phase: str, recipe: str, release: str) -> dict:
+    """Scores one model and returns its score file. A scored model is not scored again.
+
+    Raises UserError for an unknown phase, recipe or release, a phase that is not trained, or exams that cannot be read.
+    """
+    choose("phase", phase, MODELS)
+    choose("recipe", recipe, recipes.names())
+    lake = lakes.open_lake()
+    release = find_release(lake, release)
+    place = f"scores/{release}/{recipe}/{phase}"
+    if phase == "base":
+        checkpoint = base_of(recipe, settings().base_checkpoint)
+        _quiet(offline=Path(checkpoint).is_dir())
+        model = fingerprint(checkpoint)
+    else:
+        model = trained(lake, release, recipe, phase)["fingerprint"]
+        checkpoint = f"{place_of(release, recipe, phase)}/merged"
+        _quiet(offline=True)
+    with tempfile.TemporaryDirectory() as work:
+        local = settings().exams
+        exams = local_exams(Path(local).expanduser(), Path(work)) if local else hub_exams()
+        dtype = _dtype(recipe)
+        protocol: dict = PROTOCOL | {
+            "exams": exams.content,
+            "dtype": dtype,
+            "versions": {name: version(name) for name in ("lm_eval", "transformers", "torch")},
+        }
+        key = _key(model, protocol)
+        if lakes.exists(lake, f"{place}.json"):
+            known = lakes.read_json(lake, f"{place}.json")
+            if known["key"] == key:
+                log.info("%s of %s is scored already", phase, recipe)
+                return known
+        kept = f"scores/base/{key}"
+        if phase == "base" and lakes.exists(lake, f"{kept}.json"):
+            log.info("the base model was scored before, under the same protocol")
+            score, samples = lakes.read_json(lake, f"{kept}.json"), lakes.read_table(lake, f"{kept}.samples.parquet")
+        else:
+            if phase != "base":
+                checkpoint = str(lakes.local_path(lake, checkpoint))
+            score, samples = _score(checkpoint, dtype, exams)
+            score |= {"key": key, "model": model, "checkpoint": checkpoint, "protocol": protocol}
+            if phase == "base":
+                _write(lake, kept, score, samples)
+    score |= {"phase": phase, "recipe": recipe, "release": release}
+    _write(lake, place, score, samples)
+    return score
+
+
+def _write(lake: Lake, place: str, score: dict, samples: pl.DataFrame) -> None:
+    lakes.write_table(lake, f"{place}.samples.parquet", samples, SAMPLES)
+    lakes.write_json(lake, f"{place}.json", score)
+
+
+def _dtype(recipe: str) -> str:
+    """The recipe's on a GPU; without one everything is fp32, and such scores are not compared with the others."""
+    import torch
+
+    return recipes.load(recipe, PHASES[0])["dtype"] if torch.cuda.is_available() else "float32"
+
+
+def _key(model: str, protocol: dict) -> str:
+    return hashlib.sha256(json.dumps([model, protocol], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _quiet(offline: bool) -> None:
+    """Before torch is imported: no look at the hub where all is local, a bar's line a minute at most."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TQDM_MININTERVAL", "60")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if offline and settings().exams:
+        for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+            os.environ.setdefault(name, "1")
+
+
+def _score(checkpoint: str, dtype: str, exams: Exams) -> tuple[dict, pl.DataFrame]:
+    """lm-eval's result as a score (counts a task) and its samples (`SAMPLES`)."""
+    import datasets
+    import torch
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    datasets.disable_progress_bars()
+    logging.getLogger("lm_eval").setLevel(logging.WARNING)
+    gpu = torch.cuda.is_available()
+    began = time.monotonic()
+    found = simple_evaluate(
+        model="hf",
+        model_args={"pretrained": checkpoint, "dtype": dtype},
+        tasks=list(exams.tasks),
+        task_manager=TaskManager(
+            include_path=str(exams.folder) if exams.folder else None, include_defaults=exams.folder is None
+        ),
+        num_fewshot=PROTOCOL["shots"],
+        batch_size=PROTOCOL["batch_size"],
+        apply_chat_template=False,
+        device="cuda" if gpu else "cpu",
+        bootstrap_iters=0,  # lm-eval's unpaired error bars are not used: compare pairs the answers
+        random_seed=PROTOCOL["seed"],
+        numpy_random_seed=PROTOCOL["seed"],
+        torch_random_seed=PROTOCOL["seed"],
+        log_samples=True,
+    )
+    rows = [_row(task, sample) for task in exams.tasks for sample in found["samples"][task]]
+    samples = pl.DataFrame(rows).sort("task", "number", maintain_order=True)
+    counts: dict[str, dict] = {
+        task: {
+            "correct": int(part["correct"].sum()),
+            "questions": part.height,
+            "group": group_of(task),
+            "acc": float(found["results"][task]["acc,none"]),
+        }
+        for task, part in ((task, samples.filter(pl.col("task") == task)) for task in exams.tasks)
+    }
+    for task, count in counts.items():
+        log.info("%s: %d of %d", task, count["correct"], count["questions"])
+        if abs(count["correct"] / count["questions"] - count["acc"]) > 1e-6:
+            raise RuntimeError(f"the samples of {task} give another accuracy than lm-eval: {count}")
+    return {
+        "tasks": counts,
+        "device": torch.cuda.get_device_name() if gpu else "cpu",
+        "seconds": round(time.monotonic() - began, 1),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }, samples
+
+
+def _row(task: str, sample: dict) -> dict:
+    scores = [float(answer[0]) for answer in sample["filtered_resps"]]
+    doc = sample["doc"]
+    right, chosen = int(sample["target"]), scores.index(max(scores))
+    return {
+        "task": task,
+        "number": sample["doc_id"],
+        "hash": sample["doc_hash"],
+        "question": doc.get("Question") or doc["question"],
+        "answer": "ABCD"[right],
+        "chosen": "ABCD"[chosen],
+        "correct": right == chosen,
+        "scores": scores,
+    }

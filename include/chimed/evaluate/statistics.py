@@ -1,0 +1,91 @@
+"""What a number of right answers can mean: intervals, a paired test, a correction for many tests, and power.
+
+The same questions are put to both models, so their answers are paired (Miller 2024, arXiv 2411.00640): only questions
+that changed tell anything. Exact throughout, because the exams are small.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from statistics import NormalDist
+
+ALPHA = 0.05
+POWER = 0.8
+
+
+def wilson(correct: int, questions: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson 1927; Brown, Cai and DasGupta 2001)."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = correct / questions
+    middle = share + z * z / (2 * questions)
+    half = z * math.sqrt(share * (1 - share) / questions + z * z / (4 * questions**2))
+    scale = 1 + z * z / questions
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """McNemar's exact two-sided p: of the questions that changed, is one direction more than a coin would give?"""
+    changed = gained + lost
+    tail = sum(math.comb(changed, count) for count in range(min(gained, lost) + 1))
+    return min(1.0, 2 * tail / 2**changed)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's (1979) adjusted p values, in the order given."""
+    adjusted = [0.0] * len(ps)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(ps)), key=lambda index: ps[index])):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def least_gain(alpha: float = ALPHA) -> int:
+    """The fewest questions gained that can be significant at all: with not one lost."""
+    return next(count for count in range(1, 1000) if mcnemar(count, 0) < alpha)
+
+
+def power(questions: int, gain: float, changed: float, alpha: float = ALPHA) -> float:
+    """The chance that the exact test finds a true gain.
+
+    gain: share of questions won less share lost. changed: share won plus share lost; at least `gain`.
+    """
+    won = (changed + gain) / 2 / changed
+    return sum(
+        chance * sum(p for count, p in _binomial(discordant, won) if mcnemar(count, discordant - count) < alpha)
+        for discordant, chance in _binomial(questions, changed)
+        if chance > 1e-9
+    )
+
+
+@lru_cache(maxsize=4096)
+def _binomial(trials: int, share: float) -> list[tuple[int, float]]:
+    """(successes, probability) for every number of successes."""
+    if share >= 1:
+        return [(trials, 1.0)]
+    if share <= 0:
+        return [(0, 1.0)]
+    head, tail = math.log(share), math.log1p(-share)
+    whole = math.lgamma(trials + 1)
+    return [
+        (k, math.exp(whole - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * head + (trials - k) * tail))
+        for k in range(trials + 1)
+    ]
+
+
+def detectable_gain(questions: int, changed: int, alpha: float = ALPHA, wanted: float = POWER) -> int | None:
+    """The smallest true gain, in questions, that this exam would show with the wanted power; None for no gain at all.
+
+    changed: how many questions the two models answer differently. A gain larger than that changes as many.
+    """
+    low, high = least_gain(alpha), questions
+    if high < low or power(questions, 1.0, 1.0, alpha) < wanted:
+        return None
+
+    def shown(gain: int) -> bool:
+        return power(questions, gain / questions, max(changed, gain) / questions, alpha) >= wanted
+
+    while low < high:  # power grows with the gain
+        middle = (low + high) // 2
+        low, high = (low, middle) if shown(middle) else (middle + 1, high)
+    return low

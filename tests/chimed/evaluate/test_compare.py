@@ -1,0 +1,113 @@
+"""The table: pairing, sentences, and what the paper's own Table 6 allows to say."""
+
+import json
+
+import polars as pl
+import pytest
+
+from chimed import lake as lakes
+from chimed.errors import UserError
+from chimed.evaluate.compare import Paired, compare_phases, markdown, pairs, table
+from chimed.settings import settings
+
+# Table 6 as counts, in the best case for the paper: no question lost. The two CMMLU columns of the 14B rows are
+# multiples of 1/273 and 1/176 the other way round than they are headed; here each stands with its own exam.
+PAPER = [
+    Paired("1.7b", "cmmlu_genetics", "paper", 176, 85, 90, 5, 0),
+    Paired("1.7b", "cmmlu_college_medicine", "paper", 273, 164, 167, 3, 0),
+    Paired("1.7b", "ceval-valid_physician", "paper", 49, 29, 31, 2, 0),
+    Paired("14b", "cmmlu_genetics", "paper", 176, 135, 135, 0, 0),
+    Paired("14b", "cmmlu_college_medicine", "paper", 273, 239, 243, 4, 0),
+    Paired("14b", "ceval-valid_physician", "paper", 49, 42, 43, 1, 0),
+]
+PRINTED = [(48.30, 51.14), (60.07, 61.17), (59.18, 63.27), (76.70, 76.70), (87.55, 89.01), (85.71, 87.76)]
+
+
+def test_the_papers_percentages_are_these_counts() -> None:
+    for pair, (before, after) in zip(PAPER, PRINTED, strict=True):
+        assert round(100 * pair.before / pair.questions, 2) == before
+        assert round(100 * pair.after / pair.questions, 2) == after
+
+
+def test_the_papers_table_at_its_best_shows_no_difference() -> None:
+    rows = table(PAPER)
+    assert [row.p for row in rows] == pytest.approx([0.0625, 0.25, 0.5, 1, 0.125, 1])
+    assert rows[0].holm == pytest.approx(0.375)
+    assert all("no evidence of a difference" in row.sentence for row in rows)
+    assert rows[0].sentence.startswith("5 of 176 questions changed in favour, 0 against, p = 0.06")
+    assert all(row.could_show > row.gained for row in rows)
+    text = markdown(rows, "paper")
+    assert "| cmmlu_genetics | 1.7b | 85/176 48.30 % | 90/176 51.14 % |" in text
+
+
+def test_sentences() -> None:
+    some = [Paired("m", "a", "paper", 176, 80, 82, 3, 1), Paired("m", "b", "paper", 176, 80, 100, 22, 2)]
+    none, gain = table(some)
+    assert none.sentence == "3 of 176 questions changed in favour, 1 against, p = 0.62: no evidence of a difference"
+    assert gain.sentence.endswith("p < 0.001: evidence of a gain")
+    weak = table([Paired("m", "a", "paper", 99, 50, 56, 6, 0), Paired("m", "b", "paper", 99, 50, 50, 0, 0)])[0]
+    assert weak.sentence.endswith("p = 0.031: not enough for a gain among 2 tests (Holm p = 0.062)")
+    assert table([Paired("m", "a", "paper", 99, 50, 40, 0, 10)])[0].sentence.endswith("evidence of a loss")
+
+
+def samples(correct: list[bool], task: str = "cmmlu_genetics") -> pl.DataFrame:
+    count = len(correct)
+    return pl.DataFrame(
+        {
+            "task": [task] * count,
+            "number": range(count),
+            "hash": ["same"] * count,  # twins in an exam: the number tells them apart
+            "correct": correct,
+        }
+    )
+
+
+def test_answers_are_paired_question_by_question() -> None:
+    before = samples([True, True, False, False, False])
+    after = samples([True, False, True, True, False]).reverse()
+    groups = {"cmmlu_genetics": "paper"}
+    assert pairs("sft", before, after, groups) == [Paired("sft", "cmmlu_genetics", "paper", 5, 2, 3, 2, 1)]
+    with pytest.raises(UserError, match="did not answer the same questions"):
+        pairs("sft", before, after.head(4), groups)
+
+
+@pytest.fixture
+def lake(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHIMED_DATA", str(tmp_path))
+    settings.cache_clear()
+    for subset in ("pretrain", "sft", "preference"):
+        path = tmp_path / "releases" / "2026.11.22" / subset / "train.parquet"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    yield lakes.open_lake()
+    settings.cache_clear()
+
+
+def put(lake: lakes.Lake, model: str, correct: list[bool], protocol: dict) -> None:
+    place = f"scores/2026.11.22/demo/{model}"
+    tasks = {"cmmlu_genetics": {"correct": sum(correct), "questions": len(correct), "group": "paper"}}
+    lakes.write_json(
+        lake, f"{place}.json", {"tasks": tasks, "protocol": protocol, "model": model, "checkpoint": f"/{model}"}
+    )
+    with lake.fs.open(lake.at(f"{place}.samples.parquet"), "wb") as file:
+        samples(correct).write_parquet(file)
+
+
+def test_files_and_refusals(lake) -> None:
+    with pytest.raises(UserError, match="the base model of demo is not scored; run: python -m chimed evaluate base"):
+        compare_phases("demo", "latest")
+    put(lake, "base", [True, False, False, False], {"shots": 0})
+    with pytest.raises(UserError, match="no phase of demo is scored"):
+        compare_phases("demo", "latest")
+    put(lake, "sft", [True, True, False, False], {"shots": 0})
+    put(lake, "dpo", [True, True, True, False], {"shots": 0})
+    text = compare_phases("demo", "latest")
+    assert "| cmmlu_genetics | dpo | 1/4 25.00 % | 3/4 75.00 % |" in text
+    place = "scores/2026.11.22/demo"
+    assert lakes.read_bytes(lake, f"{place}/compare.md").decode() == text
+    assert lakes.read_bytes(lake, f"{place}/compare.png").startswith(b"\x89PNG")
+    written = json.loads(lakes.read_bytes(lake, f"{place}/compare.json"))
+    assert [row["model"] for row in written["rows"]] == ["sft", "dpo"]
+    put(lake, "dpo", [True, True, True, False], {"shots": 5})
+    with pytest.raises(UserError, match="scored with other shots"):
+        compare_phases("demo", "latest")

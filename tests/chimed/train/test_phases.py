@@ -1,0 +1,171 @@
+"""The three phases for real on a tiny Qwen3: losses fall, phases chain, a killed run ends as an undisturbed one."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+
+from chimed.settings import PROJECT, settings
+from chimed.train import train_phase
+
+torch = pytest.importorskip("torch")
+torch.set_num_threads(1)  # two threads that spin against each other are five times slower than one
+pytestmark = pytest.mark.slow
+
+PHASES = ("cpt", "sft", "dpo")
+VERSION = "2026.11.22"
+
+
+def environment(lake: Path, base: Path) -> dict:
+    return {
+        "CHIMED_DATA": str(lake),
+        "CHIMED_BASE_CHECKPOINT": str(base),
+        "PYTHONPATH": str(PROJECT / "include"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    tiny.model(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(base, tmp_path_factory) -> Path:
+    """A lake with all three phases, undisturbed."""
+    lake = tmp_path_factory.mktemp("lake")
+    tiny.release(lake)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(lake, base).items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        for phase in PHASES:
+            train_phase(phase, "demo", "latest")
+        yield lake
+    settings.cache_clear()
+
+
+def folder(lake: Path, phase: str) -> Path:
+    return lake / "models" / VERSION / "demo" / phase
+
+
+def tensors(checkpoint: Path) -> dict:
+    from safetensors.torch import load_file
+
+    name = "model" if (checkpoint / "model.safetensors").exists() else "adapter_model"
+    return load_file(checkpoint / f"{name}.safetensors")
+
+
+def furthest(one: Path, other: Path) -> float:
+    a, b = tensors(one), tensors(other)
+    assert a.keys() == b.keys()
+    return max((a[name] - b[name]).abs().max().item() for name in a)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_held_out_loss_falls(trained, phase: str) -> None:
+    report = train_phase(phase, "demo", "latest")  # finished: told again, not trained again
+    assert report["eval_loss"]["after"] < report["eval_loss"]["before"]
+    assert report["loss"]["last"] < report["loss"]["first"]
+    assert report["rows"] == {"train": 40, "validation": 8}
+    for name in ("metrics.jsonl", "loss.png", "adapter/adapter_config.json", "merged/config.json", "merged/README.md"):
+        assert (folder(trained, phase) / name).stat().st_size > 0
+
+
+def test_each_phase_starts_from_the_merged_weights_of_the_last(trained, base) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    starts = [base, *(folder(trained, phase) / "merged" for phase in PHASES)]
+    for phase, start in zip(PHASES, starts, strict=False):
+        model = AutoModelForCausalLM.from_pretrained(start)
+        model = PeftModel.from_pretrained(model, folder(trained, phase) / "adapter").merge_and_unload()
+        merged = tensors(folder(trained, phase) / "merged")
+        for name, value in merged.items():
+            assert torch.allclose(value, model.state_dict()[name], atol=1e-6), (phase, name)
+    assert furthest(base, starts[1]) > 1e-4  # and it did move
+
+
+def test_the_tokenizer_and_end_of_turn_survive_the_phases(trained, base) -> None:
+    from transformers import AutoConfig, AutoTokenizer
+
+    end = folder(trained, "dpo") / "merged"
+    assert AutoTokenizer.from_pretrained(end).eos_token == "<|im_end|>"
+    assert AutoConfig.from_pretrained(end).eos_token_id == AutoConfig.from_pretrained(base).eos_token_id
+
+
+def test_sft_counts_the_answer_only(trained, base, tmp_path, monkeypatch) -> None:
+    from chimed.lake import open_lake
+    from chimed.train import sft
+    from chimed.train.run import open_run
+
+    seen = {}
+    monkeypatch.setattr(sft, "finish", lambda run, trainer: seen.update(trainer=trainer) or {})
+    run = open_run(open_lake(), "sft", "demo", VERSION, str(base))
+    rows = {split: trained / "releases" / VERSION / "sft" / f"{split}.parquet" for split in ("train", "validation")}
+    sft.train(replace(run, rows=rows, folder=tmp_path))
+    trainer = seen["trainer"]
+    batch = next(iter(trainer.get_train_dataloader()))
+    counted = trainer.processing_class.decode(batch["input_ids"][0][batch["labels"][0] != -100])
+    assert counted.strip().startswith("功效为")
+    assert counted.strip().endswith("<|im_end|>")
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: str, tmp_path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(trained, lake)
+    for later in PHASES[PHASES.index(phase) :]:
+        shutil.rmtree(folder(lake, later))
+    command = [sys.executable, "-m", "chimed", "train", phase, "--recipe", "demo"]
+    env = os.environ | environment(lake, base)
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        checkpoints = folder(lake, phase) / "checkpoints"
+        while process.poll() is None and not list(checkpoints.glob("*/trainer_state.json")):
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (folder(lake, phase) / "report.json").exists()
+    again = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert "goes on from checkpoint-" in again.stderr
+    assert furthest(folder(lake, phase) / "adapter", folder(trained, phase) / "adapter") < 1e-3
+    assert tiny.losses(folder(lake, phase)) == pytest.approx(tiny.losses(folder(trained, phase)), abs=1e-3)
+
+
+def test_two_processes_learn_what_one_does(trained, base, tmp_path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(trained, lake)
+    for later in ("sft", "dpo"):
+        shutil.rmtree(folder(lake, later))
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--main_process_ip", "127.0.0.1", "--main_process_port", "29617"]
+    command += ["-m", "chimed", "train", "sft", "--recipe", "demo"]
+    subprocess.run(command, env=os.environ | environment(lake, base), check=True, capture_output=True)
+    assert tiny.losses(folder(lake, "sft")) == pytest.approx(tiny.losses(folder(trained, "sft")), abs=1e-3)
+    assert furthest(folder(lake, "sft") / "adapter", folder(trained, "sft") / "adapter") < 1e-3
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("recipe", ["qwen3-1.7b", "qwen3-14b"])
+def test_the_papers_recipes_are_what_trl_understands(base, tmp_path, recipe: str, phase: str) -> None:
+    from trl import DPOConfig, SFTConfig
+
+    from chimed.lake import Lake
+    from chimed.train.loop import arguments
+    from chimed.train.recipe import load
+    from chimed.train.run import Run
+
+    run = Run(Lake(None, ""), phase, recipe, VERSION, str(base), "", load(recipe, phase), {}, tmp_path, "", None)
+    args, lora = arguments(run, DPOConfig if phase == "dpo" else SFTConfig)
+    assert args.per_device_train_batch_size * args.gradient_accumulation_steps == run.fields["global_batch_size"]
+    assert args.get_warmup_steps(1000) == 100
+    assert lora.target_modules == "all-linear"
