@@ -1,0 +1,106 @@
+"""ask.39.net (39问医生): general questions and answers (paper §3.1).
+
+Asked too fast it sends to a slider captcha; one request every two seconds held. 39 claims copyright of its texts:
+the data card says so.
+"""
+
+import re
+from datetime import date
+
+from parsel import Selector
+
+from chimed.records import QA, Document
+from chimed.sources.page import Link, Miss, Site, day_in, first_text, lines_of, merged, on_page, one_form, text_of
+
+HOST = "ask.39.net"
+TOPICS = {
+    "心血管内科": 237, "神经内科": 35, "内分泌科": 279, "血液科": 281, "风湿免疫科": 39, "呼吸内科": 280, "骨科": 47,
+    "胃肠外科": 201, "烧伤科": 285, "血管外科": 181, "神经外科": 232, "普外科": 304, "肝胆外科": 284, "乳腺外科": 286,
+    "肛肠外科": 283, "泌尿外科": 163, "心胸外科": 21, "不孕不育": 3157, "产科": 229, "妇科": 44, "小儿精神科": 3159,
+    "新生儿科": 319, "小儿外科": 231, "小儿内科": 45, "整形美容": 3165, "精神心理科": 3166, "肿瘤科": 3162,
+    "皮肤性病科": 319465592, "五官科": 323, "中医科": 3163, "减肥科": 27, "男科": 322, "传染病科": 311,
+}  # fmt: skip
+
+_DETAIL = re.compile(r"^https://ask\.39\.net/question/(?:\d+|_[a-z0-9]{6})\.html$")
+_LIST = re.compile(r"^https://ask\.39\.net/news/\d+-\d+\.html$")
+_TCM = re.compile("中医|针灸|推拿")
+_SUPPLEMENT = re.compile(r"^补充说明[：:]\s*")
+_MINUTE = re.compile(r"\d{4}-\d{1,2}-\d{1,2} \d{1,2}:\d{2}")
+_SLIPPED_IN = re.compile(
+    r"^(?:疾病百科.*|我要咨询|找医生|向医生提问|我来回答|追问|举报|取消|提交|查看更多问题[>＞]*|查看详情)$"
+)
+_NOISE = (
+    'contains(@class, "relevant_ask") or contains(@class, "ask_doc_box") or contains(@class, "sys-box") or '
+    'contains(@class, "txt_answer") or contains(@class, "doc_zwen")'
+)
+
+
+def canonical(url: str) -> str:
+    """One scheme for the pages of the site."""
+    return one_form(url, "https", HOST)
+
+
+def links(url: str, page: Selector) -> list[Link]:
+    """Questions of a list page with the day beside each, then the next page of the list."""
+    found = []
+    for entry in page.css("ul.list_ask > li"):
+        beside = day_in(" ".join(lines_of(entry.css(".a_r, .p2"))))
+        for target in on_page(url, entry.css("span.a_l p a::attr(href), p.p1 a::attr(href)").getall()):
+            if _DETAIL.match(canonical(target)):
+                found.append(Link(canonical(target), "detail", beside))
+    following = map(canonical, on_page(url, page.css("span.pages a.next::attr(href)").getall()))
+    return found + [Link(target, "list") for target in following if _LIST.match(target)]
+
+
+def published(page: Selector) -> date | None:
+    """The span of the line under the question that holds a day and a time; another holds the asker's name."""
+    spans = page.css("p.txt_nametime > span::text").getall()
+    return next((day_in(span) for span in spans if _MINUTE.search(span)), None)
+
+
+def read(url: str, page: Selector) -> list[Document | QA] | Miss:
+    """One QA for each answer, the first group's (精选回答) first; or why there is none."""
+    title = first_text(page, "h1.ask_tit", "h1", "p.ask_tit")
+    if not title:
+        home = page.css("title::text").get("").strip().startswith(("39问医生", "39健康网"))
+        return Miss("home page instead of the page" if home else "no h1")
+    question = merged(
+        title,
+        text_of(page.css(".ask_hid p.txt_ms, .ask_cont p.txt_ms")[:1] or page.css("p.txt_ms")[:1]),
+        _SUPPLEMENT.sub("", text_of(page.css("p.txt_bc")[:1])),
+    )
+    department = _department(page)
+    domain = "tcm" if any(_TCM.search(name) for name in department) else "general"
+    answers = dict.fromkeys(filter(None, map(_answer, page.css('div.selected > div[class*="sele_all"]'))))
+    if not answers:
+        return Miss("no answer")
+    day = published(page)
+    return [QA(title, question, answer, domain, department, day) for answer in answers]
+
+
+def _department(page: Selector) -> tuple[str, ...]:
+    """The breadcrumb without the site's own name."""
+    trail = page.css("div.sub, #sub")[:1]
+    parts = [" ".join(lines_of(node)) for node in trail.css("span a, span.sub_here")]
+    return tuple(dict.fromkeys(part for part in parts if part and part not in ("39问医生", "首页")))
+
+
+def _answer(answer: Selector) -> str:
+    """The text of one answer without the lines that the site slips in; follow-ups belong to no single answer."""
+    lines = lines_of(answer.css("p.sele_txt")[:1], skip=_NOISE)
+    return "\n".join(line for line in lines if not _SLIPPED_IN.match(line))
+
+
+SITE = Site(
+    name="ask39",
+    domain="general",
+    hosts=(HOST,),
+    sections={name: (f"https://{HOST}/news/{topic}-1.html",) for name, topic in TOPICS.items()},
+    canonical=canonical,
+    links=links,
+    read=read,
+    published=published,
+    newest_first=True,
+    delay=2.0,
+    challenge=("image.39.net/verify", "滑动拼图验证", "AJ-Captcha", "slideVerify"),
+)

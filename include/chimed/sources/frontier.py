@@ -1,0 +1,190 @@
+"""The frontier: which pages of a site are known, and which of them a crawl still wants (the store's `pages`).
+
+A page is wanted by a crawl as long as its row's `queued` names the crawl. What a list page showed and that the list
+page itself is done are written in one transaction, so a kill loses nothing and repeats only what was in flight.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+
+from chimed.sources.page import Link, Site
+from chimed.store import PAGES, Store, find, upsert
+
+P = PAGES.c
+FORBIDDEN = "forbidden by robots.txt"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a crawl wants. since/until: pages published in [since, until), where the site is dated."""
+
+    site: Site
+    crawl: str
+    since: date | None = None
+    until: date | None = None
+    mode: str = "refresh"
+    max_pages: int | None = None
+    sections: tuple[str, ...] | None = None
+
+    @property
+    def dated(self) -> bool:
+        """Whether the interval says which pages belong to this crawl."""
+        return self.site.newest_first and (self.since is not None or self.until is not None)
+
+    def wants(self, published: date | None) -> bool:
+        """Whether a page of that day belongs to the crawl; one whose day is not known yet does."""
+        if not self.dated or published is None:
+            return True
+        return (self.since is None or published >= self.since) and (self.until is None or published < self.until)
+
+    def within(self) -> ColumnElement[bool]:
+        """`wants` for rows whose day is known, in SQL; every row where the crawl has no dated interval."""
+        if not self.dated:
+            return P.url.is_not(None)
+        bounds = [P.published >= self.since] if self.since else []
+        return and_(P.published.is_not(None), *bounds, *([P.published < self.until] if self.until else []))
+
+    def recheck_before(self) -> datetime:
+        """Pages fetched before this are asked for again."""
+        return datetime.now(UTC) - timedelta(days=self.site.recheck)
+
+
+def begin(store: Store, plan: Plan) -> None:
+    """Queues where the crawl's lists begin and the known pages it wants. Safe to repeat: done pages stay done.
+
+    refresh: pages known and never fetched, and those due for a re-check; full: every known page. A crawl without a
+    dated interval also takes over the lists that an abandoned one left.
+    """
+    names = plan.sections or tuple(plan.site.sections)
+    starts = [Link(plan.site.canonical(url), "list") for name in names for url in plan.site.sections[name]]
+    add(store, plan, starts, found_on=None)
+    if plan.sections:
+        return
+    mine = and_(P.source == plan.site.name, or_(P.crawl.is_(None), P.crawl != plan.crawl))
+    ripe = or_(P.fetched.is_(None), P.fetched < plan.recheck_before())
+    due = ripe if plan.mode == "refresh" else P.url.is_not(None)
+    with store.engine.begin() as connection:
+        details = update(PAGES).where(mine, P.kind == "detail", due, plan.within())
+        connection.execute(details.values(queued=plan.crawl))
+        if not plan.dated:
+            left = update(PAGES).where(mine, P.kind == "list", P.queued.is_not(None))
+            connection.execute(left.values(queued=plan.crawl))
+
+
+def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None) -> bool:
+    """Writes what the list page `found_on` showed and queues what the crawl wants of it.
+
+    Returns whether all its pages were known ground: fetched by an earlier crawl.
+    """
+    shown = {link.url: link for link in links if len(link.url) <= 2048}
+    known = find(store, PAGES, shown)
+    now, due, rows = datetime.now(UTC), plan.recheck_before(), []
+    for url, link in shown.items():
+        row = known.get(url)
+        if row is None:
+            wanted = plan.wants(link.published)
+        else:
+            fetched = _utc(row["fetched"])
+            day = link.published or row["published"]
+            ripe = link.kind == "list" or plan.mode == "full" or fetched is None or fetched < due
+            wanted = row["crawl"] != plan.crawl and ripe and plan.wants(day)
+        rows.append(
+            {
+                "url": url,
+                "source": plan.site.name,
+                "kind": row["kind"] if row else link.kind,
+                "first_seen": row["first_seen"] if row else now,
+                "published": link.published or (row and row["published"]),
+                "queued": plan.crawl if wanted else (row and row["queued"]),
+                "found_on": row["found_on"] if row else found_on,
+            }
+        )
+    upsert(store, PAGES, rows)
+    details = [known.get(url) for url, link in shown.items() if link.kind == "detail"]
+    return bool(details) and all(row and row["fetched"] and row["crawl"] != plan.crawl for row in details)
+
+
+def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200) -> list[dict]:
+    """Rows of `pages` that the crawl still wants, oldest first, without the URLs in `but`."""
+    with store.engine.connect() as connection:
+        query = select(PAGES).where(P.source == plan.site.name, P.queued == plan.crawl, P.kind == kind)
+        rows = connection.execute(query.order_by(P.first_seen, P.url).limit(most))
+        return [dict(row) for row in rows.mappings() if row["url"] not in but]
+
+
+def settle(store: Store, plan: Plan, url: str, **values: object) -> None:
+    """Marks a page as done by this crawl: not wanted any more; `values` are columns of `pages`."""
+    with store.engine.begin() as connection:
+        done = update(PAGES).where(P.url == url)
+        connection.execute(done.values(queued=None, crawl=plan.crawl, **values))
+
+
+def let_go(store: Store, url: str, published: date | None = None) -> None:
+    """A page that turned out not to belong to this crawl: known, not fetched, for the crawl of its own days."""
+    with store.engine.begin() as connection:
+        day = {"published": published} if published else {}
+        connection.execute(update(PAGES).where(P.url == url).values(queued=None, **day))
+
+
+def newest_on(store: Store, found_on: str) -> date | None:
+    """The newest day among the pages that a list page showed first; None where no day is known."""
+    with store.engine.connect() as connection:
+        query = select(func.max(P.published)).where(P.found_on == found_on, P.kind == "detail")
+        return connection.execute(query).scalar()
+
+
+def waiting(store: Store, plan: Plan) -> int:
+    """How many pages the crawl still wants."""
+    return _count(store, P.source == plan.site.name, P.queued == plan.crawl)
+
+
+def asked(store: Store, plan: Plan) -> int:
+    """How many detail pages the crawl has settled by asking the site."""
+    said = or_(P.miss.is_(None), P.miss != FORBIDDEN)
+    return _count(store, P.source == plan.site.name, P.crawl == plan.crawl, P.kind == "detail", said)
+
+
+def _count(store: Store, *conditions: ColumnElement[bool]) -> int:
+    with store.engine.connect() as connection:
+        return connection.execute(select(func.count()).select_from(PAGES).where(*conditions)).scalar_one()
+
+
+def tally(store: Store, plan: Plan) -> dict:
+    """What became of the crawl's detail pages: fetched, not_modified, misses by reason; also lists walked."""
+    with store.engine.connect() as connection:
+        query = select(P.kind, P.status, P.miss, func.count()).where(P.source == plan.site.name, P.crawl == plan.crawl)
+        rows = connection.execute(query.group_by(P.kind, P.status, P.miss)).all()
+    details = [(status, miss, count) for kind, status, miss, count in rows if kind == "detail"]
+    misses: dict[str, int] = {}
+    for _, miss, count in details:
+        if miss:
+            misses[miss] = misses.get(miss, 0) + count
+    return {
+        "lists": sum(count for kind, _, _, count in rows if kind == "list"),
+        "lists_missed": sum(count for kind, _, miss, count in rows if kind == "list" and miss),
+        "fetched": sum(count for status, _, count in details if status == 200),
+        "not_modified": sum(count for status, _, count in details if status == 304),
+        "misses": dict(sorted(misses.items())),
+    }
+
+
+def requeue_lost(store: Store, plan: Plan, there: Callable[[str], bool]) -> int:
+    """Queues again the pages whose bytes a killed attempt did not bring into the lake; returns how many."""
+    with store.engine.connect() as connection:
+        query = select(P.url, P.page).where(
+            P.source == plan.site.name, P.crawl == plan.crawl, P.page.like(f"raw/{plan.site.name}/{plan.crawl}/%")
+        )
+        lost = [url for url, page in connection.execute(query) if not there(page)]
+    with store.engine.begin() as connection:
+        for url in lost:
+            again = update(PAGES).where(P.url == url)
+            connection.execute(again.values(queued=plan.crawl, crawl=None, fetched=None, page=None, content=None))
+    return len(lost)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """SQLite gives times back without their zone; they are UTC."""
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

@@ -1,0 +1,147 @@
+"""What every request of a crawl obeys: one pace, one connection, the site's own hosts, an honest name (paper §3.1).
+
+Politeness of all sites is set here and nowhere else; a site's file only says how many seconds it wants.
+"""
+
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from scrapy import Request
+from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+
+from chimed import __version__
+from chimed.settings import settings
+from chimed.sources import warc
+from chimed.sources.frontier import Plan
+from chimed.sources.page import PAGE_BYTES
+from chimed.store import Store
+
+ROBOT = "chimed"
+REPLICA_DELAY = 0.03  # seconds; the replica of ask.39.net shows its captcha from 40 requests a second
+LONGEST_DELAY = 60.0  # a site that wants more than this between two requests is not crawled by the week
+TIMEOUT = 60
+
+
+@dataclass
+class Run:
+    """One attempt at a crawl: what it needs, and what it has to tell afterwards."""
+
+    plan: Plan
+    store: Store
+    archive: warc.Archive
+    delay: float
+    stopped: str | None = None
+    robots: str = "not read"
+    requests: int = 0
+    bytes: int = 0
+    unchanged: int = 0
+    off_site: int = 0
+    empty_lists: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+
+def user_agent() -> str:
+    """Who we are and how to reach us."""
+    return f"{ROBOT}/{__version__} (+{settings().contact})"
+
+
+def scrapy_settings(run: Run) -> dict:
+    """Politeness of every site, from one place. robots.txt is obeyed by the spider itself: Scrapy's own middleware
+    would read the body of a refusal as rules and go on where robots.txt cannot be read."""
+    slot = {"concurrency": 1, "delay": run.delay, "jitter": 0.0}
+    return {
+        "USER_AGENT": user_agent(),
+        "ROBOTSTXT_OBEY": False,
+        "CONCURRENT_REQUESTS": 1,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
+        "DOWNLOAD_DELAY": run.delay,
+        "DOWNLOAD_DELAY_JITTER": 0.0,
+        "DOWNLOAD_SLOTS": {run.plan.site.name: slot},
+        "AUTOTHROTTLE_ENABLED": True,
+        "AUTOTHROTTLE_START_DELAY": run.delay,
+        "AUTOTHROTTLE_MAX_DELAY": LONGEST_DELAY,
+        "DOWNLOAD_MAXSIZE": PAGE_BYTES,
+        "DOWNLOAD_WARNSIZE": 0,
+        "DOWNLOAD_TIMEOUT": TIMEOUT,
+        "DNS_TIMEOUT": 20,
+        "RETRY_TIMES": 2,
+        "RETRY_HTTP_CODES": [500, 502, 503, 504, 408, 522, 524],
+        "REDIRECT_ENABLED": False,  # the spider follows them: a redirect may be a twin, a moved page or a captcha
+        "METAREFRESH_ENABLED": False,
+        "HTTPERROR_ALLOW_ALL": True,
+        "COOKIES_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "REFERER_ENABLED": False,
+        "LOG_LEVEL": "WARNING",
+        "STATS_DUMP": False,
+        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the frontier knows what was asked for
+        "DOWNLOAD_HANDLERS": dict.fromkeys(("http", "https"), SiteDownloadHandler),
+        "DOWNLOADER_MIDDLEWARES": {WireMiddleware: 950},  # nearest to the wire: headers as sent, body as received
+        "DEFAULT_REQUEST_HEADERS": {
+            "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5",
+            "Accept-Language": "zh-CN,zh;q=0.9",
+        },
+    }
+
+
+class SiteDownloadHandler(HTTP11DownloadHandler):
+    """Fetches from the replica instead of the site where there is one; everything above sees the site's own URL."""
+
+    async def download_request(self, request: Request) -> Response:
+        replica = settings().replica
+        if not replica:
+            return await super().download_request(request)
+        parts = urlsplit(request.url)
+        query = f"?{parts.query}" if parts.query else ""
+        there = f"{replica.rstrip('/')}/{parts.netloc}{parts.path or '/'}{query}"
+        response = await super().download_request(request.replace(url=there))
+        return response.replace(url=request.url)
+
+
+class WireMiddleware:
+    """Keeps all requests of a site in one slot and on its own hosts, and notes every exchange as it was on the wire."""
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    @classmethod
+    def from_crawler(cls, crawler) -> "WireMiddleware":
+        return cls(crawler.spider.run)
+
+    def process_request(self, request: Request) -> None:
+        if urlsplit(request.url).hostname not in self.run.plan.site.hosts:
+            self.run.off_site += 1
+            raise IgnoreRequest("not on the site")
+        request.meta["download_slot"] = self.run.plan.site.name
+        self.run.requests += 1
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        self.run.bytes += len(response.body)
+        parts = urlsplit(request.url)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        request.meta["exchange"] = warc.Exchange(
+            url=request.url,
+            method_line=f"GET {path} HTTP/1.1",
+            request_headers=[("Host", parts.netloc), *_pairs(request)],
+            status=response.status,
+            reason=_reason(response.status),
+            headers=_pairs(response),
+            body=response.body,
+        )
+        return response
+
+
+def _pairs(message: Request | Response) -> list[tuple[str, str]]:
+    return [
+        (key.decode("latin-1"), value.decode("latin-1"))
+        for key in message.headers
+        for value in message.headers.getlist(key)
+    ]
+
+
+def _reason(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown"

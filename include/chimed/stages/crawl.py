@@ -1,0 +1,139 @@
+"""Fetch one site's pages politely into WARC files; a finished crawl is not fetched again (paper §3.1).
+
+A crawl has a name: its interval or its day. Its files lie in `raw/<source>/<crawl>/`; `report.json` is written last.
+A killed crawl goes on where it was when it is started again under the same name.
+"""
+
+import hashlib
+import importlib
+import logging
+import tempfile
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from scrapy.crawler import CrawlerProcess
+
+import chimed
+from chimed import lake as lakes
+from chimed.errors import CrawlStopped, UserError, choose
+from chimed.lake import Lake, open_lake
+from chimed.settings import settings
+from chimed.sources import frontier, warc
+from chimed.sources.frontier import Plan
+from chimed.sources.page import Site
+from chimed.sources.spider import SiteSpider
+from chimed.sources.wire import REPLICA_DELAY, Run, scrapy_settings
+from chimed.store import open_store
+
+log = logging.getLogger("chimed")
+
+
+def load(source: str) -> Site:
+    """The site of that name: `SITE` of `chimed/sources/<source>.py`."""
+    return importlib.import_module(f"chimed.sources.{source}").SITE
+
+
+def crawl_source(
+    source: str,
+    since: date | None = None,
+    until: date | None = None,
+    mode: str = "refresh",
+    max_pages: int | None = None,
+    sections: tuple[str, ...] | None = None,
+    name: str | None = None,
+) -> dict:
+    """Crawls a site and returns the crawl's report; once in a process, for Scrapy's reactor runs only once.
+
+    since, until: the interval [since, until); dated sites give the pages published in it. mode: refresh (new and
+    changed pages) or full (every page). Raises UserError for what cannot be asked, CrawlStopped where the site must
+    not be asked further: then no report is written, and the same call goes on from there.
+    """
+    site = load(source)
+    for section in sections or ():
+        choose("section", section, list(site.sections))
+    if since and until and since >= until:
+        raise UserError(f"the interval from {since} to {until} is empty; --to is the day after its last")
+    plan = Plan(site, _name(name, since, until), since, until, mode, max_pages, sections)
+    lake, folder = open_lake(), f"raw/{source}/{plan.crawl}"
+    if lakes.exists(lake, f"{folder}/report.json"):
+        log.info("crawl %s of %s: done before", plan.crawl, source)
+        return lakes.read_json(lake, f"{folder}/report.json")
+    store = open_store()
+    place = hashlib.sha256(lake.at(source).encode()).hexdigest()[:12]
+    try:
+        with FileLock(Path(tempfile.gettempdir()) / f"chimed-crawl-{place}.lock", timeout=0):
+            archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
+            run = Run(plan, store, archive, REPLICA_DELAY if settings().replica else site.delay)
+            frontier.requeue_lost(store, plan, lambda page: _is_there(lake, page))
+            frontier.begin(store, plan)
+            _spider(run)
+    except Timeout:
+        raise UserError(f"{source} is being crawled by another process; one crawl a site at a time") from None
+    return _finish(lake, folder, run)
+
+
+def _name(name: str | None, since: date | None, until: date | None) -> str:
+    if name:
+        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or len(name) > 64:
+            raise UserError(f"{name!r} cannot name a crawl; use letters, digits, - _ and .")
+        return name
+    if since or until:
+        return f"{since or 'start'}_{until or 'now'}"
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def _is_there(lake: Lake, page: str) -> bool:
+    path, _, offset = page.rpartition("#")
+    return lakes.exists(lake, path) and lake.fs.size(lake.at(path)) > int(offset)
+
+
+def _spider(run: Run) -> None:
+    """Runs Scrapy to its end in this process; whatever ends it, the WARC file is closed and brought into the lake."""
+    process = CrawlerProcess(scrapy_settings(run), install_root_handler=False)
+    logging.getLogger("scrapy").setLevel(logging.WARNING)
+    try:
+        process.crawl(SiteSpider, run=run)
+        process.start(install_signal_handlers=True)
+    finally:
+        warc.close(run.archive)
+
+
+def _finish(lake: Lake, folder: str, run: Run) -> dict:
+    """The report, written last. Raises CrawlStopped where the crawl is not done."""
+    plan, left = run.plan, frontier.waiting(run.store, run.plan)
+    if run.stopped:
+        raise CrawlStopped(run.stopped)
+    counts = frontier.tally(run.store, plan)
+    full = plan.max_pages is not None and frontier.asked(run.store, plan) >= plan.max_pages
+    if left and not full:
+        raise CrawlStopped(f"crawl {plan.crawl} of {plan.site.name} was interrupted, {left} pages are waiting")
+    if counts["lists"] and counts["lists_missed"] + len(run.empty_lists) >= counts["lists"]:
+        raise CrawlStopped(f"no list of {plan.site.name} shows a page any more; its layout or its addresses changed")
+    pages = warc.index(lake, folder)
+    report = {
+        "source": plan.site.name,
+        "crawl": plan.crawl,
+        "since": plan.since,
+        "until": plan.until,
+        "mode": plan.mode,
+        "sections": plan.sections,
+        "max_pages": plan.max_pages,
+        "pages": pages,
+        **counts,
+        "unchanged": run.unchanged,
+        "waiting": left,
+        "off_site": run.off_site,
+        "empty_lists": run.empty_lists,
+        "requests": run.requests,
+        "bytes": run.bytes,
+        "seconds": round(time.monotonic() - run.started, 3),
+        "robots": run.robots,
+        "delay": run.delay,
+        "replica": bool(settings().replica),
+        "code": chimed.__version__,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    lakes.write_json(lake, f"{folder}/report.json", report)
+    return lakes.read_json(lake, f"{folder}/report.json")

@@ -1,0 +1,195 @@
+"""Read crawled pages into records: every page ends as records or as a named miss (paper §3.1).
+
+Reads WARC only, so a mended parser needs no second crawl: a crawl's records are made again when the code that reads
+its pages has changed, and kept otherwise. `extracts/<source>/<crawl>/` holds kept, dropped and the report.
+"""
+
+import hashlib
+import importlib
+import inspect
+import sys
+from types import ModuleType
+
+import polars as pl
+from parsel import Selector
+
+from chimed import lake as lakes
+from chimed import records as record_schema
+from chimed.build import Outcome, Work, read_build
+from chimed.errors import UserError
+from chimed.lake import Lake
+from chimed.records import DROPPED, RECORD, RECORD_COLUMNS, dropped_table, from_page, table
+from chimed.sources import page as page_text
+from chimed.sources import warc
+from chimed.sources.page import PAGE_BYTES, Miss, Site, decode
+from chimed.sources.warc import Stored
+
+AGAIN = "fetched again unchanged"
+OVER = "over max_records"
+
+_PAGES = {"id": pl.String, "source": pl.String}
+
+
+def extract_crawl(lake: Lake, source: str, crawl: str) -> dict:
+    """Records and misses of one crawl; returns the report: pages, records, misses and failures by reason.
+
+    A no-op where they were made by the same code. Raises UserError where the crawl is not finished.
+    """
+    raw, folder = f"raw/{source}/{crawl}", f"extracts/{source}/{crawl}"
+    if not lakes.exists(lake, f"{raw}/report.json"):
+        raise UserError(f"crawl {crawl} of {source} is not finished; run: python -m chimed crawl {source}")
+    module = importlib.import_module(f"chimed.sources.{source}")
+    made_by = fingerprint(module)
+    if lakes.exists(lake, f"{folder}/report.json"):
+        report = lakes.read_json(lake, f"{folder}/report.json")
+        if report["fingerprint"] == made_by:
+            return report
+    kept: dict[str, dict] = {}
+    left: list[dict] = []
+    pages = 0
+    for path in warc.files(lake, raw):
+        for stored in warc.responses(lake, path):
+            if stored.kind != "detail":
+                continue
+            pages += 1
+            rows = read_page(module.SITE, stored)
+            if isinstance(rows, dict):
+                left.append(rows)
+            else:
+                left += _replace(kept, rows)
+    left = _without_kept_pages(left, kept)
+    lakes.write_table(lake, f"{folder}/kept.parquet", table(list(kept.values())), RECORD)
+    lakes.write_table(lake, f"{folder}/dropped.parquet", dropped_table(left), DROPPED)
+    report = {
+        "source": source,
+        "crawl": crawl,
+        "fingerprint": made_by,
+        "pages": pages,
+        "kept_pages": len({row["page"] for row in kept.values()}),
+        "records": len(kept),
+        "dropped": _count(left, "dropped"),
+        "failed": _count(left, "failed"),
+    }
+    lakes.write_json(lake, f"{folder}/report.json", report)
+    return report
+
+
+def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
+    """The pages of a build's shard (columns id, source) and what became of them.
+
+    Outcome: kept, the pages that gave records; dropped, the misses; derived, the records. An unchanged page that was
+    fetched by several crawls of the shard gives its records once, as the latest fetch.
+    """
+    made = read_build(work.lake, work.build)
+    parts = [entry.split("/", 1) for entry in made["shards"][shard]]
+    for source, crawl in parts:
+        report = extract_crawl(work.lake, source, crawl)
+        work.say(f"extract {source}/{crawl}: {report['pages']} pages, {report['records']} records")
+    folders = [f"extracts/{source}/{crawl}" for source, crawl in parts]
+    found = [lakes.read_table(work.lake, f"{folder}/kept.parquet") for folder in folders]
+    missed = [lakes.read_table(work.lake, f"{folder}/dropped.parquet") for folder in folders]
+    every = pl.concat(found) if found else pl.DataFrame(schema=RECORD_COLUMNS)
+    dropped = pl.concat([*missed, dropped_table([])])
+
+    latest = every.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
+    dropped = pl.concat([dropped, _pages_left(every, latest, AGAIN)])
+    cut, over = _cut(latest, work.options.max_records, made["shards"], shard)
+    dropped = pl.concat([dropped, _pages_left(latest, cut, OVER)])
+    kept_pages = cut.select(id="page", source="source").unique(maintain_order=True)
+    over = over.filter(pl.col("page").is_in(kept_pages["id"].implode()))
+    over = over.with_columns(fate=pl.lit("dropped"), reason=pl.lit(OVER), detail=pl.lit(None, pl.String))
+    pages = pl.concat([kept_pages, dropped.select("id", "source")]).cast(_PAGES)
+    outcome = Outcome(kept=kept_pages, dropped=dropped, derived=cut, derived_dropped=over.select(DROPPED.names))
+    return pages, outcome
+
+
+def read_page(site: Site, stored: Stored) -> list[dict] | dict:
+    """One stored page as record rows (columns of `RECORD`), or as the row of its miss (columns of `DROPPED`)."""
+    if stored.status != 200:
+        return _left(site, stored, "dropped", f"HTTP {stored.status}")
+    if len(stored.body) > PAGE_BYTES:
+        return _left(site, stored, "dropped", "too large")
+    url = site.canonical(stored.url)
+    try:
+        text = decode(stored.body, stored.content_type, site.encoding)
+        read = site.read(url, Selector(text=text)) if text.strip() else Miss("empty page")
+    except Exception as error:  # a page that the parser cannot take is that page's failure, named, and no crash
+        return _left(site, stored, "failed", f"parser error: {type(error).__name__}", detail=str(error)[:500])
+    if isinstance(read, Miss):
+        return _left(site, stored, "dropped", read.reason)
+    rows = [from_page(one, source=site.name, url=url, fetched=stored.fetched, page=stored.page) for one in read]
+    rows = list({row["id"]: row for row in rows}.values())
+    return rows or _left(site, stored, "dropped", "no text")
+
+
+def fingerprint(module: ModuleType) -> str:
+    """A hash over the code that makes records of a site's pages."""
+    parts = (module, page_text, warc, record_schema, sys.modules[__name__])
+    return hashlib.sha256("\0".join(map(inspect.getsource, parts)).encode()).hexdigest()[:16]
+
+
+def _left(site: Site, stored: Stored, fate: str, reason: str, detail: str | None = None) -> dict:
+    row = dict.fromkeys(DROPPED.names)
+    row.update(
+        id=stored.page,
+        source=site.name,
+        domain=site.domain,
+        kind="page",
+        language="zh",
+        url=site.canonical(stored.url),
+        fetched=stored.fetched,
+        page=stored.page,
+        fate=fate,
+        reason=reason,
+        detail=detail,
+    )
+    return row
+
+
+def _replace(kept: dict[str, dict], rows: list[dict]) -> list[dict]:
+    """Takes the rows of a later page into `kept`; returns rows for earlier pages that gave the same records."""
+    earlier = {kept[row["id"]]["page"]: kept[row["id"]] for row in rows if row["id"] in kept}
+    kept.update((row["id"], row) for row in rows)
+    return [_again(row) for row in earlier.values()]
+
+
+def _again(row: dict) -> dict:
+    """The row of a page all of whose records stand on a later fetch of it."""
+    page = dict.fromkeys(DROPPED.names) | {name: row[name] for name in ("source", "domain", "url", "fetched", "page")}
+    return {**page, "id": row["page"], "kind": "page", "language": "zh", "fate": "dropped", "reason": AGAIN}
+
+
+def _without_kept_pages(left: list[dict], kept: dict[str, dict]) -> list[dict]:
+    """An earlier page that still gives a record of its own is no page that left; none is listed twice."""
+    standing = {row["page"] for row in kept.values()}
+    return list({row["id"]: row for row in left if row["id"] not in standing}.values())
+
+
+def _pages_left(before: pl.DataFrame, after: pl.DataFrame, reason: str) -> pl.DataFrame:
+    """Rows of `DROPPED` for the pages that have records in `before` and none in `after`."""
+    gone = before.filter(~pl.col("page").is_in(after["page"].implode())).unique("page", maintain_order=True)
+    return dropped_table([{**_again(row), "reason": reason} for row in gone.to_dicts()])
+
+
+def _cut(
+    found: pl.DataFrame, most: int | None, shards: list[list[str]], shard: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The first records of each source, and the rest; `most` of a source is divided among the shards that hold it."""
+    if most is None or not len(found):
+        return found, found.clear()
+    share = {}
+    for source in found["source"].unique():
+        holders = [n for n, entries in enumerate(shards) if any(entry.startswith(f"{source}/") for entry in entries)]
+        share[source] = most // len(holders) + (holders.index(shard) < most % len(holders))
+    allowed = pl.col("source").replace_strict(share, return_dtype=pl.Int64)
+    within = pl.int_range(pl.len()).over("source") < allowed
+    ordered = found.sort("page", "id").with_columns(within=within)
+    return ordered.filter("within").drop("within"), ordered.filter(~pl.col("within")).drop("within")
+
+
+def _count(rows: list[dict], fate: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        if row["fate"] == fate:
+            counts[row["reason"]] = counts.get(row["reason"], 0) + 1
+    return dict(sorted(counts.items()))
