@@ -22,7 +22,9 @@ CRAWL = f"{{{{ {WEEK}.key }}}}{AGAIN}"
 
 PARAMS = {
     "mode": Param(
-        "refresh", enum=["refresh", "full"], description="refresh: what is new or changed in the week; full: every page"
+        "refresh",
+        enum=["refresh", "full"],
+        description="refresh: what is new or changed in the week; full: every page of all weeks",
     ),
     "max_pages": Param(
         None, type=["integer", "null"], minimum=1, description="fetch no more detail pages than this; empty: no limit"
@@ -61,7 +63,8 @@ for place, source in enumerate(SOURCES):
             doc_md=f"Fetches the pages of {source} politely into WARC files; a finished crawl is not fetched again.",
             command=[
                 *("crawl", source, f"--crawl={CRAWL}"),
-                *(f"--from={{{{ {WEEK}.since }}}}", f"--to={{{{ {WEEK}.until }}}}"),
+                f"{{{{ '' if params.mode == 'full' else '--from=%s' % {WEEK}.since }}}}",
+                f"{{{{ '' if params.mode == 'full' else '--to=%s' % {WEEK}.until }}}}",
                 "--mode={{ params.mode }}",
                 "{{ '--max-pages=%d' % params.max_pages if params.max_pages else '' }}",
                 "{{ '--sections=' ~ params.sections if params.sections else '' }}",

@@ -1,16 +1,12 @@
 """vLLM on this machine: start the generator's and the judge's server, wait for them, end them.
 
-Each server is a process group of its own, known by a file with its process id and the moment it started: an id alone
-may by now be someone else's, and a stranger on the port must never pass for our server.
+A stranger on the port must never pass for our server: what is up is known by its process, not by its answers.
 """
 
-import contextlib
 import json
 import logging
 import os
 import shlex
-import signal
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from chimed import processes
 from chimed.errors import UserError
 from chimed.settings import settings
 
@@ -25,7 +22,6 @@ log = logging.getLogger("chimed")
 
 SAY_EVERY = 15  # seconds between two lines while a server loads
 TAIL_LINES = 15
-GRACE = 20  # seconds a server has to end by itself
 SHARE_OF_ONE_GPU = 0.42  # two servers on one GPU, with room left for the perplexity model
 
 # The CPU build: without these its threads spin against each other, and the first request with logprobs compiles.
@@ -72,7 +68,7 @@ def up(timeout: int) -> None:
         raise UserError(f"{both[0].variable} and {both[1].variable} name one port; two servers need two")
     try:
         for number, server in enumerate(both):
-            if _pid(server) is None:
+            if processes.alive(_note(server)) is None:
                 _start(server, number)
             else:
                 log.info("%s: up before", server.name)
@@ -85,21 +81,10 @@ def up(timeout: int) -> None:
 
 
 def down() -> None:
-    """Ends both servers' process groups; says so where there is nothing to end."""
-    pids = {server: _pid(server) for server in servers()}
-    for pid in pids.values():
-        if pid is not None:
-            _signal(pid, signal.SIGTERM)
-    for server, pid in pids.items():
-        if pid is None:
-            log.info("%s: not up", server.name)
-        else:
-            deadline = time.monotonic() + GRACE
-            while _group_lives(pid) and time.monotonic() < deadline:
-                time.sleep(0.1)
-            _signal(pid, signal.SIGKILL)
-            log.info("%s: ended", server.name)
-        _note(server).unlink(missing_ok=True)
+    """Ends both servers, half-started ones too; says so where there is nothing to end."""
+    ended = processes.end([_note(server) for server in servers()])
+    for server in servers():
+        log.info("%s: %s", server.name, "ended" if server.name in ended else "was not up")
 
 
 def probe(timeout: int) -> None:
@@ -138,6 +123,9 @@ def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str
         each = 1 << ((gpus // 2).bit_length() - 1)  # tensor parallelism wants a power of two
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(number * each, (number + 1) * each)))
         argv += ["--tensor-parallel-size", str(each)]
+    key = settings().llm_key.get_secret_value()
+    if key != "none":
+        environment["VLLM_API_KEY"] = key
     if Path(server.checkpoint).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"
     return argv + shlex.split(settings().vllm_flags), environment
@@ -157,17 +145,7 @@ def _start(server: Server, number: int) -> None:
     if _models(server.url) is not None:
         raise UserError(f"another server answers at {server.url}; end it, or set {server.variable} to a free port")
     argv, extra = command(server, number, _gpus())
-    _note(server).parent.mkdir(parents=True, exist_ok=True)
-    with open(_log_file(server), "wb") as sink:
-        started = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **extra},
-            start_new_session=True,
-        )
-    _note(server).write_text(json.dumps({"pid": started.pid, "born": _born(started.pid)}))
+    processes.start(argv, _note(server), _log_file(server), extra)
     log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
 
 
@@ -175,7 +153,7 @@ def _wait(server: Server, both: tuple[Server, Server], deadline: float, timeout:
     started = said = time.monotonic()
     while not _healthy(server):
         for one in both:  # the other may die while this one loads
-            if _pid(one) is None:
+            if processes.alive(_note(one)) is None:
                 raise UserError(f"the {one.name}'s server died while loading {one.checkpoint}:\n{_tail(one)}")
         if time.monotonic() > deadline:
             raise UserError(f"the {server.name}'s server is not ready after {timeout} s:\n{_tail(server)}")
@@ -216,9 +194,6 @@ def _models(url: str) -> list[str] | None:
         raise UserError(f"what answers at {url} is not an OpenAI-compatible server") from None
 
 
-# --- processes --------------------------------------------------------------------------------------------------
-
-
 def _note(server: Server) -> Path:
     return Path(settings().scratch) / f"{server.name}.json"
 
@@ -228,44 +203,4 @@ def _log_file(server: Server) -> Path:
 
 
 def _tail(server: Server, lines: int = TAIL_LINES) -> str:
-    text = _log_file(server).read_text(errors="replace") if _log_file(server).exists() else ""
-    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
-
-
-def _pid(server: Server) -> int | None:
-    """The server's process id, if that process lives and is the one we started."""
-    try:
-        note = json.loads(_note(server).read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    born = _born(note["pid"])
-    return note["pid"] if born is not None and born == note["born"] else None
-
-
-def _born(pid: int) -> str | None:
-    """When a living process started; None for a dead one or a zombie. Two processes of one id differ in it."""
-    if Path("/proc/self/stat").exists():
-        try:
-            state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        return None if state == "Z" else fields[18]
-    shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
-    state, _, born = shown.stdout.strip().partition(" ")
-    return None if not born or state.startswith("Z") else born.strip()
-
-
-def _signal(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
-
-
-def _group_lives(group: int) -> bool:
-    """Whether a process of the group is left; a zombie that is our child is reaped."""
-    with contextlib.suppress(ChildProcessError):  # one that another process started is reaped by its parent
-        os.waitpid(group, os.WNOHANG)
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return processes.tail(_log_file(server), lines)

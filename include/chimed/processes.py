@@ -1,0 +1,94 @@
+"""Processes that outlive the command that starts them: model servers, and what the embedded Airflow consists of.
+
+Each is the leader of a process group of its own, known by a note with its id and the moment it started: an id alone may
+by now be someone else's.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+GRACE = 20.0  # seconds a process has to end by itself
+
+
+def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str] | None = None) -> int:
+    """Starts a process in a session of its own, its output in `log`; writes its note and returns its id."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as sink:
+        started = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
+    note.write_text(json.dumps({"pid": started.pid, "born": born(started.pid)}))
+    return started.pid
+
+
+def alive(note: Path) -> int | None:
+    """The id of the noted process, if it lives and is the one that was started."""
+    try:
+        known = json.loads(note.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    moment = born(known["pid"])
+    return known["pid"] if moment is not None and moment == known["born"] else None
+
+
+def end(notes: Sequence[Path], grace: float = GRACE) -> list[str]:
+    """Ends the noted processes' groups: asks all, waits, then kills; returns the names of those that were alive."""
+    groups = {note: pid for note in notes if (pid := alive(note)) is not None}
+    for pid in groups.values():
+        _signal(pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    for pid in groups.values():
+        while _group_lives(pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        _signal(pid, signal.SIGKILL)
+    for note in notes:
+        note.unlink(missing_ok=True)
+    return [note.stem for note in groups]
+
+
+def tail(log: Path, lines: int) -> str:
+    """The last lines of a log that say something."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+
+def born(pid: int) -> str | None:
+    """When a living process started; None for a dead one or a zombie. Two processes of one id differ in it."""
+    with contextlib.suppress(ChildProcessError):  # one that another process started is reaped by its parent
+        os.waitpid(pid, os.WNOHANG)
+    if Path("/proc/self/stat").exists():
+        try:
+            state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if state == "Z" else fields[18]
+    shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
+    state, _, moment = shown.stdout.strip().partition(" ")
+    return None if not moment or state.startswith("Z") else moment.strip()
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _group_lives(group: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(group, os.WNOHANG)
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
