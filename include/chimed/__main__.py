@@ -44,7 +44,7 @@ def _result(value: object) -> None:
 
 def _day(text: str | None) -> date | None:
     try:
-        return text and datetime.strptime(text, "%Y-%m-%d").date() or None
+        return datetime.strptime(text, "%Y-%m-%d").date() if text else None
     except ValueError:
         raise UserError(f"{text!r} is not a day; write it as 2026-11-16") from None
 
@@ -222,6 +222,16 @@ def down() -> None:
     from chimed import serve
 
     serve.down()
+
+
+@app.command()
+def exams(folder: Annotated[str, typer.Argument(help="where to; CHIMED_EXAMS then names it")]) -> None:
+    """Fetch CMMLU and C-Eval from the hub, for decontaminate and for evaluation without the hub."""
+    from pathlib import Path
+
+    from chimed.evaluate.fetch import fetch_exams
+
+    _result(fetch_exams(Path(folder)))
 
 
 @store_app.command()

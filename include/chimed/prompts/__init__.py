@@ -20,7 +20,7 @@ _CONTROL = re.compile(r"<(\|[^|<>]{1,40}\|)>|<(/?(?:文本|think|tool_call|tool_
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt's wording. `version` is what a record's `prompt` column holds: <name>@<8 hex digits of the wording>."""
+    """One prompt's wording. `version`, a record's `prompt` column, is <name>@<8 hex digits of the wording>."""
 
     name: str
     system: str | None

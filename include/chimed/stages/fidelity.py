@@ -21,7 +21,7 @@ _DOSE = re.compile(rf"([零〇一二三四五六七八九十百千两半]+|\d+(?
 
 
 def fault(source: str, modern: str) -> str | None:
-    """What the modern text gets wrong, in a few Chinese words, or None. Looks at what can be checked without a model."""
+    """What the modern text gets wrong that can be seen without a model, in a few Chinese words; or None."""
     modern = modern.strip()
     if not modern:
         return "译文为空"

@@ -9,11 +9,12 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
+from parsel import Selector
+
 from chimed.demo import pages as demo_pages
 from chimed.demo.pages import Page
 from chimed.demo.sites import ask39, ask120
 from chimed.demo.sites.question_pages import day, questions
-from parsel import Selector
 
 EXAM = Path(demo_pages.__file__).parent / "exam"
 BOTH = "follow_up soft_404 hard_404 unanswered exact_copy near_copy pii insult too_short greeting injection exam"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+
 from chimed.demo import replica
 from chimed.demo.pages import Page, all_pages, key_of, texts
 

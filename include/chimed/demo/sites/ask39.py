@@ -40,7 +40,7 @@ TOPICS = {
 }
 
 # Questions that a list still names and the site no longer has.
-GONE = (
+GONE: tuple[dict[str, Any], ...] = (
     {"id": "78213377", "title": "高血压能不能喝蜂蜜水", "published": "2026-11-05 09:41:00",
      "topic": 237, "plant": "soft_404"},
     {"id": "_q7m2x0", "title": "月经提前一周正常吗", "published": "2026-10-14 20:18:00",

@@ -107,7 +107,7 @@ def _old() -> Iterator[tuple[dict, Page]]:
             reminder=REMINDER,
         )
         url = f"{HOST}/{item['channel']}/{item['month']}/{FIRST_ARTICLE + index}.html"
-        plants = ("gb2312-only-in-meta", "truncated-summary", "pager-line", "boilerplate")
+        plants: tuple[str, ...] = ("gb2312-only-in-meta", "truncated-summary", "pager-line", "boilerplate")
         plants += ("reversed-blocks",) if layout == "endText" else (f"layout-{layout}",)
         yield item, Page(url, body.encode("gb2312"), plants=plants, published=date(year, month, 1))
 

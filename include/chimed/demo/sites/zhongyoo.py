@@ -175,8 +175,8 @@ def pages() -> Iterable[Page]:
     yield _home()
     yield Page(f"{HOST}/robots.txt", ROBOTS.encode(), content_type="text/plain")
     yield from (page for _, page in herbs)
-    for group in (formulas, broken, articles):
-        yield from (page for _, page in group)
+    for named_pages in (formulas, broken, articles):
+        yield from (page for _, page in named_pages)
 
     named = [(herb["name"], page) for herb, page in herbs] + broken
     links = [(name, link_as(page.url, turn)) for turn, (name, page) in enumerate(named)]

