@@ -122,6 +122,12 @@ def settle(store: Store, plan: Plan, url: str, **values: object) -> None:
         connection.execute(done.values(queued=None, crawl=plan.crawl, **values))
 
 
+def want_again(store: Store, plan: Plan, urls: list[str]) -> None:
+    """Queues pages once more: a site that is down says nothing about them."""
+    with store.engine.begin() as connection:
+        connection.execute(update(PAGES).where(P.url.in_(urls)).values(queued=plan.crawl, crawl=None, miss=None))
+
+
 def let_go(store: Store, url: str, published: date | None = None) -> None:
     """A page that turned out not to belong to this crawl: known, not fetched, for the crawl of its own days."""
     with store.engine.begin() as connection:

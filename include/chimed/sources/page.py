@@ -20,14 +20,18 @@ TRACKING = ("utm_source", "utm_medium", "utm_campaign", "from", "spm", "ref", "s
 PAGE_BYTES = 4 * 1024 * 1024  # the largest page measured on any of the sites has 68 KB
 
 _LONGEST_TITLE = 300
-_BLOCKS = frozenset(
-    ["address", "article", "aside", "blockquote", "br", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "table", "tbody", "td", "th", "tr", "ul"]
+_BLOCK_TAGS = (
+    "address article aside blockquote br center dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr "
+    "li main nav ol p pre section table tbody td th tr ul"
 )
-_SILENT = frozenset("script style noscript textarea audio video select option iframe button".split())  # noqa: SIM905
+_BLOCKS = frozenset(_BLOCK_TAGS.split())
+_SILENT_TAGS = "script style noscript textarea audio video select option iframe button"
+_SILENT = frozenset(_SILENT_TAGS.split())
 _STRAY_BREAK = re.compile(r"^(?:\s*<?\s*/?\s*BR\s*/?\s*>)+", re.I)
 _DECLARED = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", re.I)
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-/年.](\d{1,2})[-/月.](\d{1,2})(?!\d)")
 _CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f"
+_HAN = re.compile("[\u4e00-\u9fff]")
 _SPACE_IN_CJK = re.compile(rf"(?<=[{_CJK}])[ ]*\n\s*(?=[{_CJK}])")
 
 _SPACE_AT_STOP = re.compile(r"(?<=[，。；：、！？）】》”]) | (?=[，。；：、！？）】》”])")
@@ -110,19 +114,23 @@ def on_page(url: str, hrefs: Iterable[str]) -> list[str]:
 def decode(body: bytes, header: str | None, default: str) -> str:
     """A page's bytes as text: charset of the Content-Type header, else of `<meta>`, else `default`.
 
-    Every GB charset is read as gb18030, which holds them all. Where the bytes are not what was said they are,
-    the other family is tried; what still does not decode becomes U+FFFD.
+    Every GB charset is read as gb18030, which holds them all and takes nearly any bytes: so what was said to be GB
+    and is whole UTF-8 with Chinese in it is read as that. What does not decode becomes U+FFFD.
     """
     said = re.search(r"charset\s*=\s*[\"']?([\w-]+)", header or "", re.I)
     meta = _DECLARED.search(body[:4096])
     name = said.group(1) if said else meta.group(1).decode() if meta else default
-    first = "gb18030" if name.lower().startswith(("gb", "cp936", "x-gbk")) else "utf-8"
-    for encoding in (first, "utf-8" if first == "gb18030" else "gb18030"):
-        try:
-            return body.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return body.decode(first, errors="replace")
+    is_gb = name.lower().startswith(("gb", "cp936", "x-gbk"))
+    try:
+        text = body.decode("utf-8")
+        if not is_gb or _HAN.search(text):
+            return text
+    except UnicodeDecodeError:
+        pass  # then it is GB, or broken
+    try:
+        return body.decode("gb18030")
+    except UnicodeDecodeError:
+        return body.decode("gb18030" if is_gb else "utf-8", errors="replace")
 
 
 def lines_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> list[str]:

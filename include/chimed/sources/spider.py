@@ -17,10 +17,10 @@ from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chimed.sources import frontier, warc
+from chimed.sources import frontier, robots, warc
 from chimed.sources.frontier import FORBIDDEN
 from chimed.sources.page import Link, Miss, decode
-from chimed.sources.wire import LONGEST_DELAY, ROBOT, Run
+from chimed.sources.wire import Run
 
 log = logging.getLogger("chimed")
 
@@ -39,7 +39,7 @@ class SiteSpider(Spider):
         self.run, self.plan, self.site, self.store = run, run.plan, run.plan.site, run.store
         self.rules: dict[str, Protego | None] = {}
         self.asked: set[str] = set()
-        self.failures = 0
+        self.failing: list[str] = []  # pages in a row that could not be had
         self.room = self.plan.max_pages and self.plan.max_pages - frontier.asked(self.store, self.plan)
 
     @classmethod
@@ -111,12 +111,12 @@ class SiteSpider(Spider):
 
     def allowed(self, url: str) -> bool:
         rules = self.rules.get(urlsplit(url).hostname or "")
-        return rules is None or rules.can_fetch(url, ROBOT)
+        return rules is None or rules.can_fetch(url, robots.ROBOT)
 
     # --- robots.txt --------------------------------------------------------------------------------------------
 
     async def read_robots(self, host: str) -> None:
-        """404 and the like: no rules. 401, 403: refused. No answer or 5xx: not known, so not crawled."""
+        """Asks for the rules of a host before anything else; see `robots.policy` for what an answer means."""
         url = self.site.canonical(f"http://{host}/robots.txt")
         try:
             for _ in range(REDIRECTS):
@@ -132,27 +132,15 @@ class SiteSpider(Spider):
             return self.stop(
                 f"robots.txt of {host} cannot be read ({type(error).__name__}), so its rules are not known"
             )
-        if response.status in (401, 403):
-            self.run.robots = "refused"
-            return self.stop(f"{host} refuses crawlers: robots.txt answers {response.status}")
-        if response.status >= 500 or response.status == 429 or 300 <= response.status < 400:
-            self.run.robots = "unreadable"
-            return self.stop(f"robots.txt of {host} answers {response.status}, so its rules are not known")
-        if response.status != 200:
-            self.run.robots = f"none ({response.status})"
-            return None
-        text = decode(response.body, None, "utf-8")
-        if self.is_challenge(url, text):
+        policy = robots.policy(response.status, decode(response.body, None, "utf-8"))
+        self.run.robots = policy.said
+        if policy.refusal:
+            return self.stop(f"{host}: {policy.refusal}")
+        if self.is_challenge(url, decode(response.body, None, "utf-8")):
             return self.stop(f"{host} answers robots.txt with a page that wants a person")
-        self.run.robots = "read"
-        self.rules[host] = rules = Protego.parse(text)
-        asked = rules.crawl_delay(ROBOT)
-        if asked is not None and asked > LONGEST_DELAY:
-            return self.stop(
-                f"{host} asks for {asked:g} seconds between two requests; that is for its owner to talk about"
-            )
-        if asked is not None and asked > self.run.delay:
-            self.set_delay(float(asked))
+        self.rules[host] = policy.rules
+        if policy.delay > self.run.delay:
+            self.set_delay(policy.delay)
         return None
 
     def set_delay(self, seconds: float) -> None:
@@ -198,7 +186,7 @@ class SiteSpider(Spider):
         if status in (401, 403, 408) or status >= 500:
             self.fail(row, f"HTTP {status}", status)
             return None
-        self.failures = 0
+        self.failing = []
         if status == 304:
             frontier.settle(self.store, self.plan, url, fetched=now, status=304)
         elif 300 <= status < 400:
@@ -313,11 +301,11 @@ class SiteSpider(Spider):
 
     def fail(self, row: dict, reason: str, status: int | None) -> None:
         """A page that could not be had now; the next crawl asks again. Many in a row: the site is left alone."""
-        self.failures += 1
-        if self.failures >= FAILURES_IN_A_ROW:
-            self.stop(f"{self.site.name}: {self.failures} pages in a row could not be had, the last with {reason}")
-            return
+        self.failing.append(row["url"])
         frontier.settle(self.store, self.plan, row["url"], miss=reason, status=status)
+        if len(self.failing) >= FAILURES_IN_A_ROW:
+            frontier.want_again(self.store, self.plan, self.failing)
+            self.stop(f"{self.site.name}: {len(self.failing)} pages in a row could not be had, the last with {reason}")
 
     def is_challenge(self, target: str, text: str) -> bool:
         """Whether an address or a page is one that wants a person."""

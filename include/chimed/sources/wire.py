@@ -18,11 +18,10 @@ from chimed.settings import settings
 from chimed.sources import warc
 from chimed.sources.frontier import Plan
 from chimed.sources.page import PAGE_BYTES
+from chimed.sources.robots import LONGEST_DELAY, ROBOT
 from chimed.store import Store
 
-ROBOT = "chimed"
 REPLICA_DELAY = 0.03  # seconds; the replica of ask.39.net shows its captcha from 40 requests a second
-LONGEST_DELAY = 60.0  # a site that wants more than this between two requests is not crawled by the week
 TIMEOUT = 60
 
 
@@ -77,6 +76,7 @@ def scrapy_settings(run: Run) -> dict:
         "TELNETCONSOLE_ENABLED": False,
         "REFERER_ENABLED": False,
         "LOG_LEVEL": "WARNING",
+        "LOG_INSTALL_ROOT_HANDLER": False,
         "STATS_DUMP": False,
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the frontier knows what was asked for
         "DOWNLOAD_HANDLERS": dict.fromkeys(("http", "https"), SiteDownloadHandler),

@@ -91,9 +91,10 @@ def _is_there(lake: Lake, page: str) -> bool:
 
 def _spider(run: Run) -> None:
     """Runs Scrapy to its end in this process; whatever ends it, the WARC file is closed and brought into the lake."""
-    process = CrawlerProcess(scrapy_settings(run), install_root_handler=False)
-    logging.getLogger("scrapy").setLevel(logging.WARNING)
+    logging.getLogger("scrapy.utils.log").setLevel(logging.WARNING)
+    process = CrawlerProcess(scrapy_settings(run))
     try:
+        logging.getLogger("scrapy").setLevel(logging.WARNING)
         process.crawl(SiteSpider, run=run)
         process.start(install_signal_handlers=True)
     finally:

@@ -27,8 +27,6 @@ from chimed.sources.warc import Stored
 AGAIN = "fetched again unchanged"
 OVER = "over max_records"
 
-_PAGES = {"id": pl.String, "source": pl.String}
-
 
 def extract_crawl(lake: Lake, source: str, crawl: str) -> dict:
     """Records and misses of one crawl; returns the report: pages, records, misses and failures by reason.
@@ -98,7 +96,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     kept_pages = cut.select(id="page", source="source").unique(maintain_order=True)
     over = over.filter(pl.col("page").is_in(kept_pages["id"].implode()))
     over = over.with_columns(fate=pl.lit("dropped"), reason=pl.lit(OVER), detail=pl.lit(None, pl.String))
-    pages = pl.concat([kept_pages, dropped.select("id", "source")]).cast(_PAGES)
+    pages = pl.concat([kept_pages, dropped.select("id", "source")])
     outcome = Outcome(kept=kept_pages, dropped=dropped, derived=cut, derived_dropped=over.select(DROPPED.names))
     return pages, outcome
 

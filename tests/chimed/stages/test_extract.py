@@ -1,0 +1,138 @@
+"""Extract: every page of a crawl ends as records or as a named miss, once; the parser's code decides what is redone."""
+
+import dataclasses
+
+import pytest
+
+from chimed import lake as lakes
+from chimed.build import Work, check_ledger, new_build, run_stage
+from chimed.errors import UserError
+from chimed.lake import open_lake
+from chimed.options import Options
+from chimed.settings import Settings
+from chimed.sources import ask39, warc
+from chimed.stages.extract import AGAIN, OVER, extract_crawl, read_pages
+from chimed.store import open_store
+
+HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘。</div>'
+QUESTION = (
+    '<h1>问</h1><p class="txt_ms">血压高。</p><p class="txt_nametime"><span>2026-11-16 08:00</span></p>'
+    '<div class="selected"><div class="sele_all"><p class="sele_txt">{}</p></div>'
+    '<div class="sele_all"><p class="sele_txt">请就医。</p></div></div>'
+)
+
+
+@pytest.fixture
+def work(tmp_path) -> Work:
+    settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db")
+    return Work("2026.11.22", Options(), open_lake(settings.data), open_store(settings.store), settings, lambda _: None)
+
+
+def crawled(work: Work, source: str, crawl: str, *pages: tuple[str, int, str]) -> None:
+    """A finished crawl of (path, status, html)."""
+    host = {"zydcd": "http://www.zydcd.com", "ask39": "https://ask.39.net"}[source]
+    archive = warc.open_archive(work.lake, f"raw/{source}/{crawl}")
+    for path, status, html in pages:
+        head = [("Content-Type", "text/html; charset=utf-8")]
+        one = warc.Exchange(f"{host}{path}", f"GET {path} HTTP/1.1", [], status, "OK", head, html.encode())
+        warc.keep(archive, one, "list" if "list" in path else "detail")
+    warc.close(archive)
+    lakes.write_json(work.lake, f"raw/{source}/{crawl}/report.json", {"pages": len(pages)})
+
+
+def pages_of(work: Work, **options: object) -> tuple:
+    version = new_build(work.lake, options)
+    chosen = dataclasses.replace(work, build=version, options=Options(**options))
+    pages, outcome = read_pages(chosen, 0)
+    check_ledger("extract", pages, outcome)
+    return pages, outcome
+
+
+def reasons(outcome) -> dict[str, int]:
+    return dict(outcome.dropped.group_by("reason").len().iter_rows())
+
+
+def test_every_page_ends_as_records_or_a_named_miss(work):
+    crawled(
+        work, "zydcd", "c1",
+        ("/zhongyi/list_1.html", 200, "list"),
+        ("/zhongyi/zy10001aa/", 200, HERB.format("茯苓")),
+        ("/zhongyi/zy10002aa/", 404, "none"),
+        ("/zhongyi/zy10003aa/", 200, "<title>中医大辞典</title>"),
+        ("/zhongyi/zy10004aa/", 200, ""),
+    )  # fmt: skip
+    pages, outcome = pages_of(work)
+    assert pages.height == 4
+    assert reasons(outcome) == {"HTTP 404": 1, "home page instead of the page": 1, "empty page": 1}
+    (row,) = outcome.derived.to_dicts()
+    assert (row["title"], row["text"], row["url"]) == (
+        "茯苓",
+        "茯苓，味甘。",
+        "http://www.zydcd.com/zhongyi/zy10001aa/",
+    )
+    assert row["page"] in pages["id"]
+
+
+def test_an_unchanged_page_fetched_again_gives_its_records_once(work):
+    same, changed = (
+        ("/question/1.html", 200, QUESTION.format("先测。")),
+        ("/question/2.html", 200, QUESTION.format("甲。")),
+    )
+    crawled(work, "ask39", "2026-11-09", same, changed)
+    crawled(work, "ask39", "2026-11-16", same, ("/question/2.html", 200, QUESTION.format("乙。")))
+    pages, outcome = pages_of(work)
+    assert pages.height == 4
+    assert reasons(outcome) == {AGAIN: 1}
+    latest = outcome.derived.filter(outcome.derived["answer"] == "先测。")
+    assert "2026-11-16" in latest["page"][0]
+    # the page whose first answer changed still gives its old answer: that is for dedup to judge
+    assert sorted(outcome.derived["answer"]) == ["乙。", "先测。", "甲。", "请就医。", "请就医。"]
+
+
+def test_a_page_twice_in_one_crawl(work):
+    same = ("/question/1.html", 200, QUESTION.format("先测。"))
+    crawled(work, "ask39", "c1", same, same)
+    pages, outcome = pages_of(work)
+    assert (pages.height, outcome.derived.height, reasons(outcome)) == (2, 2, {AGAIN: 1})
+
+
+def test_a_parser_that_fails_fails_its_page_only(work, monkeypatch):
+    def read(url, page):
+        if "1.html" in url:
+            raise ZeroDivisionError("x")
+        return ask39.read(url, page)
+
+    monkeypatch.setattr(ask39, "SITE", dataclasses.replace(ask39.SITE, read=read))
+    crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format("先测。")) for n in (1, 2)))
+    _, outcome = pages_of(work)
+    assert reasons(outcome) == {"parser error: ZeroDivisionError": 1}
+    assert outcome.dropped["fate"].to_list() == ["failed"]
+    assert outcome.derived.height == 2
+
+
+def test_max_records_of_each_source(work):
+    crawled(work, "zydcd", "c1", *((f"/zhongyi/zy1000{n}aa/", 200, HERB.format(f"药{n}")) for n in range(5)))
+    crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format(f"答{n}")) for n in range(3)))
+    version = new_build(work.lake, {"max_records": 3})
+    chosen = dataclasses.replace(work, build=version, options=Options(max_records=3))
+    (report,) = run_stage(chosen, "extract")
+    assert report["sources"]["derived"] == {"ask39": 3, "zydcd": 3}
+    assert report["dropped"] == {OVER: 3}
+    assert report["derived_dropped"] == {OVER: 1}
+
+
+def test_done_once_and_again_when_the_parser_changes(work, monkeypatch):
+    crawled(work, "ask39", "c1", ("/question/1.html", 200, QUESTION.format("先测。")))
+    first = extract_crawl(work.lake, "ask39", "c1")
+    before = lakes.read_bytes(work.lake, "extracts/ask39/c1/kept.parquet")
+    monkeypatch.setattr("chimed.sources.warc.responses", lambda *_: pytest.fail("read again"))
+    assert extract_crawl(work.lake, "ask39", "c1") == first
+    monkeypatch.undo()
+    monkeypatch.setattr("chimed.stages.extract.fingerprint", lambda module: "another")
+    assert extract_crawl(work.lake, "ask39", "c1")["fingerprint"] == "another"
+    assert lakes.read_bytes(work.lake, "extracts/ask39/c1/kept.parquet") == before
+
+
+def test_an_unfinished_crawl_is_said(work):
+    with pytest.raises(UserError, match="not finished"):
+        extract_crawl(work.lake, "ask39", "c1")
