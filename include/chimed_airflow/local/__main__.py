@@ -38,6 +38,7 @@ COMPONENTS = {
 }
 READY = 240  # seconds for Airflow to be healthy and its DAGs to be read
 CASCADE = 120  # seconds for an asset to start the next DAG
+Making = Callable[[Callable[[], object]], None]  # waits for the tiny models, and does something meanwhile
 POOLS = PROJECT / "include" / "chimed_airflow" / "pools.json"
 
 
@@ -85,7 +86,7 @@ def up() -> None:
     start = _begin()
     try:
         _, making = _bring_up(start)
-        making()
+        making(start.check)
     except BaseException:
         _stop()
         raise
@@ -117,7 +118,7 @@ def _begin() -> Start:
     return Start(ports, home.environment(ports) | {"CHIMED_MODELS_PYTHON": settings().models_python})
 
 
-def _bring_up(start: Start) -> tuple[Api, Callable[[], None]]:
+def _bring_up(start: Start) -> tuple[Api, Making]:
     """Starts everything and returns Airflow's API, and what waits until the tiny models are made."""
     making = _make_models(start)
     start.run("replica", "-m", "chimed.demo.replica", "--port", str(start.ports.replica))
@@ -149,21 +150,22 @@ def _wait(start: Start, what: str, ready: Callable[[], object]) -> None:
         time.sleep(0.5)
 
 
-def _make_models(start: Start) -> Callable[[], None]:
+def _make_models(start: Start) -> Making:
     """Starts making the tiny models, unless they are there; returns what waits for them."""
     if models.ready():
-        return lambda: None
+        return lambda meanwhile: None
     start.say("making the tiny models meanwhile, once; they are kept in .chimed/models")
     note, log = home.NOTES / "models.json", home.LOGS / "models.log"
     start.run("models", "-m", "chimed.demo.models", python=settings().models_python)
 
-    def made() -> None:
+    def made(meanwhile: Callable[[], object]) -> None:
         told = time.monotonic()
         while processes.alive(note):
+            meanwhile()
             if time.monotonic() - told > 30:
                 told = time.monotonic()
                 start.say(f"  … waiting for the tiny models: {processes.tail(log, 1)[-100:]}")
-            time.sleep(0.5)
+            time.sleep(1)
         note.unlink(missing_ok=True)
         if not models.ready():
             raise TaskFailed(f"the tiny models could not be made:\n{processes.tail(log, 20)}")
@@ -181,7 +183,7 @@ def _stop() -> list[str]:
 # --- running everything once ------------------------------------------------------------------------------------
 
 
-def _run_all(start: Start, watch: Watch, making: Callable[[], None]) -> tuple[str, str]:
+def _run_all(start: Start, watch: Watch, making: Making) -> tuple[str, str]:
     """Crawls, waits for build and training, which the assets start; returns the release and its recipe."""
     crawls = [f"crawl_{source}" for source in SOURCES]
     before = {dag: watch.runs(dag) for dag in DAGS}
@@ -192,8 +194,7 @@ def _run_all(start: Start, watch: Watch, making: Callable[[], None]) -> tuple[st
     runs: dict[str, str] = {}
     for dag in crawls:
         if dag == crawls[-1]:  # with the last of them the build begins, which needs the models
-            watch.look(runs)
-            making()
+            making(lambda: watch.look(runs))
         asked = {"logical_date": None, "partition_key": key, "conf": {"mode": mode}}
         runs[dag] = watch.api.post(f"/dags/{dag}/dagRuns", asked)["dag_run_id"]
     watch.until_done(runs, start.check)

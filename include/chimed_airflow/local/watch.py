@@ -117,10 +117,13 @@ def log_tail(dag: str, run: str, task: dict) -> str:
 
 
 def _plain(line: str) -> str:
+    """What the command said, and errors; not what Airflow says of its own housekeeping."""
     try:
         entry = json.loads(line)
     except ValueError:
         return line
+    if not entry.get("logger", "").endswith("ChimedOperator") and entry.get("level") not in ("error", "critical"):
+        return ""
     errors = [f"{one['exc_type']}: {one['exc_value']}" for one in entry.get("error_detail") or ()]
     return " ".join([entry.get("event", ""), *errors]).strip()
 

@@ -1,0 +1,124 @@
+"""A command as a task: what it says, what it returns, how it fails, and that killing it leaves nothing behind."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from chimed_airflow import tasks
+
+pytestmark = pytest.mark.slow  # importing Airflow takes seconds
+
+
+def run(code: str) -> tuple[object, list[str]]:
+    said: list[str] = []
+    process = tasks.start([sys.executable, "-c", code])
+    try:
+        return tasks.follow(process, said.append), said
+    finally:
+        tasks.end(process)
+
+
+def test_lines_go_to_the_log_and_the_last_printed_line_is_the_result() -> None:
+    result, said = run("import sys; print('one', file=sys.stderr); print('a table'); print('{\"rows\": 3}')")
+    assert result == {"rows": 3}
+    assert said == ["one", "a table"]
+
+
+def test_a_command_without_a_result_returns_none() -> None:
+    assert run("print('all is well')") == (None, ["all is well"])
+
+
+def test_a_mistake_of_the_user_is_not_tried_again() -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException, match=r"^unknown source 'x'$"):
+        run("import sys; print('chimed: unknown source \\'x\\'', file=sys.stderr); sys.exit(2)")
+
+
+def test_a_failure_tells_the_last_lines_and_may_be_tried_again() -> None:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    with pytest.raises(AirflowException, match=r"(?s)exit code 1.*the ledger does not close") as caught:
+        run("import sys; sys.exit('the ledger does not close')")
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_much_output_on_both_sides_does_not_block() -> None:
+    result, said = run("import sys\nfor n in range(20000): print(n); print(n, file=sys.stderr)")
+    assert result == 19999
+    assert len(said) == 39999
+
+
+CHILD = """
+import subprocess, sys, time
+deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", deaf])
+open({note!r}, "w").write(str(child.pid))
+time.sleep(60)
+"""
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_killing_a_task_ends_all_it_started_even_what_ignores_it(tmp_path: Path) -> None:
+    from airflow.sdk.exceptions import AirflowException
+
+    note = tmp_path / "pid"
+    operator = tasks.ChimedOperator(task_id="sleep", command=["unused"])
+    operator._process = process = tasks.start([sys.executable, "-c", CHILD.format(note=str(note))])
+    while not note.exists() or not note.read_text():
+        time.sleep(0.05)
+    threading.Timer(0.2, operator.on_kill).start()
+    with pytest.raises(AirflowException, match="SIGTERM"):
+        tasks.follow(process, print)
+    tasks.end(process)
+    deadline = time.monotonic() + 5
+    while lives(int(note.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not lives(int(note.read_text()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_a_command_dies_with_the_worker_that_ran_it(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    worker = os.fork()
+    if worker == 0:
+        process = tasks.start([sys.executable, "-c", "import time; time.sleep(60)"])
+        note.write_text(str(process.pid))
+        time.sleep(60)
+    while not note.exists() or not note.read_text():
+        time.sleep(0.05)
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+    deadline = time.monotonic() + 5
+    while lives(int(note.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not lives(int(note.read_text()))
+
+
+def test_empty_arguments_are_left_out_and_the_shard_is_added() -> None:
+    assert tasks.arguments(["run", "", " ", "clean"], 0) == ["run", "clean", "--shard", "0"]
+
+
+def test_what_passes_between_tasks_is_small() -> None:
+    report = {
+        "read": 9,
+        "kept": 5,
+        "derived": 2,
+        "dropped": {"short": 3},
+        "failed": {"lost": 1},
+        "figures": {"x": "y" * 9999},
+    }
+    assert tasks.counts([report, report]) == {"read": 18, "kept": 10, "derived": 4, "dropped": 8}
+    assert tasks.parts([{"parts": 3}]) == [0, 1, 2]
+    assert tasks.numbers({"source": "zydcd", "pages": 4, "robots": {"/": True}}) == {"source": "zydcd", "pages": 4}

@@ -1,0 +1,169 @@
+"""The DAGs as Airflow reads them: no errors, fast, light, documented, and wired by their assets."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chimed import stages
+from chimed.options import Options
+from chimed.sources import NAMES as SOURCES
+
+PROJECT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "scrapy", "twisted", "polars", "pandas", "pyarrow", "trl", "vllm", "kubernetes")
+CRAWLS = tuple(f"crawl_{source}" for source in SOURCES)
+
+pytestmark = pytest.mark.slow  # importing Airflow takes seconds
+
+
+@pytest.fixture(scope="module")
+def dags():
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(dag_folder=str(PROJECT / "dags"))
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+def test_which_dags_there_are(dags) -> None:
+    assert sorted(dags) == sorted([*CRAWLS, "build_dataset", "train_models"])
+
+
+def test_every_dag_and_task_is_documented_owned_and_bounded(dags) -> None:
+    for dag in dags.values():
+        assert dag.doc_md, dag.dag_id
+        assert dag.description, dag.dag_id
+        assert "chimed" in dag.tags, dag.dag_id
+        assert dag.max_active_runs == 1, dag.dag_id
+        assert dag.catchup is False, dag.dag_id
+        for task in dag.tasks:
+            assert task.doc_md, task.task_id
+            assert task.owner == "chimed", task.task_id
+            assert task.retries >= 1, task.task_id
+            assert task.retry_exponential_backoff, task.task_id
+            assert task.execution_timeout, task.task_id
+
+
+def test_every_param_has_a_description_and_a_valid_default(dags) -> None:
+    for dag in dags.values():
+        dag.params.validate()
+        for name, param in dag.params.items():
+            assert dag.params.get_param(name).description, (dag.dag_id, name, param)
+
+
+def test_the_build_form_is_the_options(dags) -> None:
+    params = dags["build_dataset"].params.dump()
+    assert Options(**params) == Options()
+    form = dags["build_dataset"].params.get_param("skip").schema
+    assert form["items"]["enum"] == [stage.name for stage in stages.STAGES if stage.skippable]
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("perplexity_cut", 1.5), ("sources", ["nowhere"]), ("max_records", 0)])
+def test_a_wrong_param_is_refused(dags, name: str, wrong: object) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    with pytest.raises(ParamValidationError):
+        dags["build_dataset"].params.get_param(name).resolve(wrong)
+
+
+def test_every_pool_is_declared(dags) -> None:
+    pools = json.loads((PROJECT / "include" / "chimed_airflow" / "pools.json").read_text())
+    used = {task.pool for dag in dags.values() for task in dag.tasks}
+    assert used - {"default_pool"} == set(pools)
+    for source in SOURCES:
+        assert pools[f"site_{source}"]["slots"] == 1
+
+
+def test_crawls_share_one_key_a_week(dags) -> None:
+    timetables = [dags[name].timetable for name in CRAWLS]
+    assert len({timetable.expression for timetable in timetables}) == len(CRAWLS)  # staggered
+    for timetable in timetables:
+        assert timetable.expression.endswith(" * * 1")
+        assert (timetable.run_offset, timetable.key_format) == (-1, "%Y-%m-%d")
+        assert str(timetable.timezone) == "Asia/Shanghai"
+
+
+def test_a_scheduled_run_owns_the_week_that_has_ended() -> None:
+    from airflow.timetables.trigger import CronPartitionTimetable
+    from pendulum import datetime
+
+    timetable = CronPartitionTimetable("0 3 * * 1", timezone="Asia/Shanghai", run_offset=-1, key_format="%Y-%m-%d")
+    monday = datetime(2026, 11, 23, 3, tz="Asia/Shanghai")
+    assert timetable._get_partition_info(run_date=monday)[1] == "2026-11-16"
+
+
+def test_the_build_waits_for_what_the_crawls_give_and_training_for_what_the_build_gives(dags) -> None:
+    def outlets(names) -> set[str]:
+        return {outlet.name for name in names for task in dags[name].tasks for outlet in task.outlets}
+
+    def wanted(name: str) -> set[str]:
+        condition = dags[name].timetable.asset_condition
+        return {asset.name for asset in getattr(condition, "objects", [condition])}
+
+    assert wanted("build_dataset") == outlets(CRAWLS) == {f"records_{source}" for source in SOURCES}
+    assert wanted("train_models") == outlets(["build_dataset"]) == {"release"}
+
+
+def test_the_stages_are_tasks_in_their_order(dags) -> None:
+    dag = dags["build_dataset"]
+    for stage in stages.STAGES:
+        task = dag.get_task(stage.name)
+        assert task.is_mapped == (stage.scope == "shard"), stage.name
+        if previous := stages.before(stage.name):
+            assert previous.name in task.upstream_task_ids, stage.name
+    assert dag.get_task("serve_up").is_setup
+
+
+def test_training_goes_phase_by_phase_and_scores_each(dags) -> None:
+    dag = dags["train_models"]
+    assert dag.get_task("evaluate_base").upstream_task_ids == {"find_release"}
+    for before, phase in (("find_release", "cpt"), ("cpt", "sft"), ("sft", "dpo")):
+        assert dag.get_task(phase).upstream_task_ids == {before}
+        assert dag.get_task(f"evaluate_{phase}").upstream_task_ids == {phase}
+    assert dag.get_task("compare").upstream_task_ids == {f"evaluate_{one}" for one in ("base", "cpt", "sft", "dpo")}
+
+
+def in_a_process(code: str, **environment: str) -> str:
+    """What a program prints; it imports the DAG files as Airflow does."""
+    variables = {**os.environ, "PYTHONPATH": str(PROJECT / "include"), **environment}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+LOAD = f"""
+import json, runpy, sys, time
+import airflow.sdk, airflow.sdk.definitions.asset, airflow.sdk.definitions.param, airflow.sdk.definitions.dag
+from airflow.sdk import DAG, BaseOperator, PartitionedAssetTimetable, TaskGroup
+with DAG("warm"): BaseOperator(task_id="up")
+before, took = set(sys.modules), {{}}
+for name in ("crawl", "build", "train"):
+    started = time.process_time()
+    runpy.run_path("{PROJECT}/dags/" + name + ".py")
+    took[name] = time.process_time() - started
+print(json.dumps([took, [name for name in {HEAVY!r} if name in set(sys.modules) - before]]))
+"""
+
+
+def test_dag_files_are_read_fast_and_import_nothing_heavy() -> None:
+    took, heavy = json.loads(in_a_process(LOAD))
+    assert heavy == []
+    assert max(took.values()) < 2, took
+
+
+def test_nothing_starts_by_itself_where_schedules_are_off() -> None:
+    code = f"import runpy; print(runpy.run_path('{PROJECT}/dags/crawl.py')['schedule'](1).can_be_scheduled)"
+    assert in_a_process(code, CHIMED_SCHEDULES="off").split()[-1] == "False"
+
+
+@pytest.mark.parametrize(("serve", "tasks"), [("local", {"serve_up", "serve_down"}), ("external", {"serve_up"})])
+def test_model_servers_are_set_up_and_taken_down(serve: str, tasks: set[str]) -> None:
+    code = f"""
+import runpy
+dag = runpy.run_path('{PROJECT}/dags/build.py')['open_build'].dag
+print(*[task.task_id for task in dag.tasks if task.is_setup or task.is_teardown])
+"""
+    assert set(in_a_process(code, CHIMED_SERVE=serve).splitlines()[-1].split()) == tasks
