@@ -169,3 +169,31 @@ def test_the_papers_recipes_are_what_trl_understands(base, tmp_path, recipe: str
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == run.fields["global_batch_size"]
     assert args.get_warmup_steps(1000) == 100
     assert lora.target_modules == "all-linear"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "hidden", "layers", "inner", "heads", "millions"),
+    [("qwen3-1.7b", 2048, 28, 6144, 16, 1.09), ("qwen3-14b", 5120, 40, 17408, 40, 4.01)],
+)
+def test_lora_is_on_every_linear_layer_of_the_papers_models(recipe, hidden, layers, inner, heads, millions) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    from chimed.train.recipe import load
+
+    shape = Qwen3Config(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        intermediate_size=inner,
+        num_attention_heads=heads,
+        num_key_value_heads=8,
+        head_dim=128,
+    )
+    for phase in PHASES:
+        rank = load(recipe, phase)["lora_r"]
+        with torch.device("meta"):
+            model = get_peft_model(Qwen3ForCausalLM(shape), LoraConfig(r=rank, target_modules="all-linear"))
+        tuned = {name.split(".lora_")[0].rsplit(".", 1)[1] for name, p in model.named_parameters() if p.requires_grad}
+        assert tuned == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+        count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        assert count / rank == pytest.approx(millions * 1e6, rel=0.01)
