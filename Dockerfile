@@ -1,0 +1,31 @@
+# Two images from one file, for both run the same `python -m chimed`:
+#   docker build --target airflow -t chimed-airflow .     Airflow's components and workers
+#   docker build --target gpu -t chimed-gpu .             GPU pods and vLLM
+
+FROM apache/airflow:3.3.2-python3.11 AS airflow
+COPY requirements-production.txt /requirements.txt
+# the file pins apache-airflow too, so that nothing can move it
+RUN pip install --no-cache-dir -r /requirements.txt
+COPY --chown=airflow:root dags /opt/chimed/dags
+COPY --chown=airflow:root plugins /opt/chimed/plugins
+COPY --chown=airflow:root include /opt/chimed/include
+ENV PYTHONPATH=/opt/chimed/include \
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/chimed/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/chimed/plugins \
+    CHIMED_SCRATCH=/tmp/chimed
+
+FROM python:3.11-slim-bookworm AS gpu
+# torch's wheels bring CUDA; a compiler is for Triton's kernels, curl for the health check
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends curl gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 50000 --gid 0 chimed
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY requirements-gpu.txt /requirements.txt
+# compiled once here: importing vLLM without bytecode takes three times as long
+RUN pip install --no-cache-dir -r /requirements.txt && python -m compileall -q /usr/local/lib/python3.11
+COPY --chown=chimed:root include /opt/chimed/include
+ENV PYTHONPATH=/opt/chimed/include CHIMED_MODELS_PYTHON=/usr/local/bin/python CHIMED_SCRATCH=/tmp/chimed
+USER chimed
+WORKDIR /home/chimed
+CMD ["python", "-m", "chimed", "--help"]
