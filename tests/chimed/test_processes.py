@@ -1,0 +1,53 @@
+"""Processes known by their note: ours, alive, ended with their children, never a stranger's."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from chimed import processes
+
+SLEEP = "import time; time.sleep(60)"
+PARENT = f"""
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", {SLEEP!r}])
+print("up", flush=True)
+{SLEEP}
+"""
+
+
+def test_a_started_process_is_alive_until_it_is_ended_with_all_its_group(tmp_path: Path) -> None:
+    note, log = tmp_path / "server.json", tmp_path / "server.log"
+    pid = processes.start([sys.executable, "-c", PARENT], note, log)
+    while "up" not in log.read_text():
+        time.sleep(0.02)
+    assert processes.alive(note) == pid
+    assert processes.end([note]) == ["server"]
+    assert processes.alive(note) is None
+    assert not note.exists()
+    assert not processes._group_lives(pid)
+
+
+def test_a_dead_process_is_not_alive(tmp_path: Path) -> None:
+    note = tmp_path / "server.json"
+    processes.start([sys.executable, "-c", "print('bad checkpoint')"], note, tmp_path / "log")
+    deadline = time.monotonic() + 10
+    while processes.alive(note) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert processes.alive(note) is None
+    assert processes.tail(tmp_path / "log", 5) == "bad checkpoint"
+    assert processes.end([note]) == []
+
+
+def test_a_stranger_that_got_the_id_is_neither_alive_nor_ended(tmp_path: Path) -> None:
+    note = tmp_path / "server.json"
+    note.write_text(json.dumps({"pid": os.getpid(), "born": "long ago"}))
+    assert processes.alive(note) is None
+    assert processes.end([note]) == []  # and this test goes on
+
+
+def test_no_note_and_a_broken_note_mean_not_alive(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    assert processes.alive(tmp_path / "broken.json") is None
+    assert processes.alive(tmp_path / "none.json") is None

@@ -1,0 +1,96 @@
+"""vLLM's command lines, and what is said where a server is missing, strange or dead. No vLLM is started here."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from chimed import serve
+from chimed.errors import UserError
+from chimed.settings import settings
+
+
+@pytest.fixture
+def chosen(tmp_path: Path, monkeypatch) -> Iterator[None]:
+    """Settings with two free ports and an interpreter that dies at once."""
+    with socket.socket() as one, socket.socket() as two:
+        for held in (one, two):
+            held.bind(("127.0.0.1", 0))
+        ports = one.getsockname()[1], two.getsockname()[1]
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no such checkpoint >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CHIMED_LLM_URL", f"http://127.0.0.1:{ports[0]}/v1")
+    monkeypatch.setenv("CHIMED_JUDGE_URL", f"http://127.0.0.1:{ports[1]}/v1")
+    monkeypatch.setenv("CHIMED_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("CHIMED_MODELS_PYTHON", str(broken))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture
+def stranger(chosen) -> Iterator[None]:
+    """Somebody else's model server on the generator's port."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"data": [{"id": "another-model"}]}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    port = int(settings().llm_url.split(":")[2].split("/")[0])
+    server = HTTPServer(("127.0.0.1", port), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_missing_server_names_the_setting_that_points_there(chosen) -> None:
+    with pytest.raises(UserError, match=r"no model server answers at .*CHIMED_LLM_URL"):
+        serve.probe(0)
+
+
+def test_a_server_with_another_model_is_said(stranger) -> None:
+    with pytest.raises(UserError, match="serves another-model, not chimed-generator"):
+        serve.probe(0)
+
+
+def test_a_stranger_on_the_port_never_passes_for_ours(stranger) -> None:
+    with pytest.raises(UserError, match=r"another server answers at .*CHIMED_LLM_URL to a free port"):
+        serve.up(5)
+
+
+def test_a_server_that_dies_tells_the_end_of_its_log(chosen) -> None:
+    with pytest.raises(UserError, match=r"(?s)server died while loading .*no such checkpoint"):
+        serve.up(20)
+
+
+def test_one_port_for_both_is_refused(chosen, monkeypatch) -> None:
+    monkeypatch.setenv("CHIMED_JUDGE_URL", settings().llm_url)
+    settings.cache_clear()
+    with pytest.raises(UserError, match="two servers need two"):
+        serve.up(5)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "flag", "devices"),
+    [(0, "--enforce-eager", None), (1, "--gpu-memory-utilization", None), (8, "--tensor-parallel-size", "4,5,6,7")],
+)
+def test_the_judges_command_line_fits_the_machine(chosen, gpus: int, flag: str, devices: str | None) -> None:
+    argv, environment = serve.command(serve.servers()[1], 1, gpus)
+    assert flag in argv
+    assert environment.get("CUDA_VISIBLE_DEVICES") == devices
+    assert ("OMP_NUM_THREADS" in environment) == (gpus == 0)
+    assert "chimed-judge" in argv
+
+
+def test_down_where_nothing_is_up_is_no_error(chosen) -> None:
+    serve.down()
