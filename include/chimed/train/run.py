@@ -57,12 +57,8 @@ def place_of(release: str, recipe: str, phase: str) -> str:
 
 def find_release(lake: Lake, release: str) -> str:
     """A release's version; `latest` is the newest. Raises UserError that names the releases there are."""
-    needed = [f"{subset}/train.parquet" for subset in SUBSET.values()]
-    known = [
-        version
-        for version in lakes.names(lake, "releases")
-        if all(lakes.exists(lake, f"releases/{version}/{file}") for file in needed)
-    ]
+    # a release's manifest is written last
+    known = [name for name in lakes.names(lake, "releases") if lakes.exists(lake, f"releases/{name}/manifest.json")]
     known.sort(key=lambda version: [int(part) if part.isdigit() else 0 for part in version.split(".")])
     if release == "latest" and known:
         return known[-1]

@@ -75,10 +75,8 @@ def test_answers_are_paired_question_by_question() -> None:
 def lake(tmp_path, monkeypatch):
     monkeypatch.setenv("CHIMED_DATA", str(tmp_path))
     settings.cache_clear()
-    for subset in ("pretrain", "sft", "preference"):
-        path = tmp_path / "releases" / "2026.11.22" / subset / "train.parquet"
-        path.parent.mkdir(parents=True)
-        path.touch()
+    (tmp_path / "releases" / "2026.11.22").mkdir(parents=True)
+    (tmp_path / "releases" / "2026.11.22" / "manifest.json").write_text("{}")
     yield lakes.open_lake()
     settings.cache_clear()
 

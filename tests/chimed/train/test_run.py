@@ -15,7 +15,7 @@ from chimed.train.run import find_release, open_run, place_of
 def lake(tmp_path):
     tiny.release(tmp_path, "2026.11.9")
     tiny.release(tmp_path, "2026.11.22")
-    (tmp_path / "releases" / "2026.12.1").mkdir()  # not complete: no tables yet
+    (tmp_path / "releases" / "2026.12.1").mkdir()  # not complete: no manifest yet
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     return lakes.open_lake(str(tmp_path))

@@ -38,6 +38,7 @@ def release(lake: Path, version: str = "2026.11.22", rows: int = 48) -> None:
         table = pa.table({"id": [str(n) for n in order], **columns})
         pq.write_table(table.slice(8), folder / "train.parquet")
         pq.write_table(table.slice(0, 8), folder / "validation.parquet")
+    (lake / "releases" / version / "manifest.json").write_text("{}")
 
 
 def model(folder: Path) -> None:
