@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 import typer
 
 from chimed import processes
-from chimed.demo import models
 from chimed.errors import UserError
 from chimed.settings import PROJECT, settings
 from chimed.sources import NAMES as SOURCES
@@ -152,7 +151,8 @@ def _wait(start: Start, what: str, ready: Callable[[], object]) -> None:
 
 def _make_models(start: Start) -> Making:
     """Starts making the tiny models, unless they are there; returns what waits for them."""
-    if models.ready():
+    folders = home.model_folders().values()
+    if all(folder.is_dir() for folder in folders):
         return lambda meanwhile: None
     start.say("making the tiny models meanwhile, once; they are kept in .chimed/models")
     note, log = home.NOTES / "models.json", home.LOGS / "models.log"
@@ -167,7 +167,7 @@ def _make_models(start: Start) -> Making:
                 start.say(f"  … waiting for the tiny models: {processes.tail(log, 1)[-100:]}")
             time.sleep(1)
         note.unlink(missing_ok=True)
-        if not models.ready():
+        if not all(folder.is_dir() for folder in folders):
             raise TaskFailed(f"the tiny models could not be made:\n{processes.tail(log, 20)}")
 
     return made

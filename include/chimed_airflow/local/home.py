@@ -9,12 +9,13 @@ import secrets
 import socket
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from chimed.demo import models
 from chimed.settings import PROJECT
 
-STATE = PROJECT / ".chimed" / "demo"
+STATE = Path(os.environ.get("CHIMED_DEMO_STATE", PROJECT / ".chimed" / "demo"))
 AIRFLOW = STATE / "airflow"
 LOGS = STATE / "logs"
 NOTES = STATE / "running"
@@ -55,8 +56,9 @@ def _bind(port: int) -> socket.socket | None:
     return server
 
 
+@cache
 def model_folders() -> dict[str, Path]:
-    """Where the tiny models are, or will be once they are made."""
+    """Where the tiny models are, or will be once they are made. Asked once: a text may be edited while they are made."""
     return {name: models.CACHE.resolve() / models.key() / name for name in models.NAMES}
 
 
