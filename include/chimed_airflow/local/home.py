@@ -58,7 +58,7 @@ def _bind(port: int) -> socket.socket | None:
 
 @cache
 def model_folders() -> dict[str, Path]:
-    """Where the tiny models are, or will be once they are made. Asked once: a text may be edited while they are made."""
+    """Where the tiny models are, or will be once they are made. Asked once: texts may change meanwhile."""
     return {name: models.CACHE.resolve() / models.key() / name for name in models.NAMES}
 
 
