@@ -186,7 +186,8 @@ class SiteSpider(Spider):
         if status in (401, 403, 408) or status >= 500:
             self.fail(row, f"HTTP {status}", status)
             return None
-        self.failing = []
+        if row["kind"] == "detail":
+            self.failing = []
         if status == 304:
             frontier.settle(self.store, self.plan, url, fetched=now, status=304)
         elif 300 <= status < 400:
@@ -292,12 +293,14 @@ class SiteSpider(Spider):
     def failed(self, failure: Failure) -> None:
         error = failure.value
         row = failure.request.meta["row"]  # type: ignore[attr-defined]
+        if self.run.stopped:
+            return  # still wanted: it was not asked for
         if isinstance(error, IgnoreRequest):
             frontier.settle(self.store, self.plan, row["url"], miss="not on the site")
             return
         self.fail(row, f"failed: {type(error).__name__}", None)
         if self.run.stopped:
-            self.crawler.engine.close_spider(self, "stopped")
+            raise CloseSpider("stopped")
 
     def fail(self, row: dict, reason: str, status: int | None) -> None:
         """A page that could not be had now; the next crawl asks again. Many in a row: the site is left alone."""

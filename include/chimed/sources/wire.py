@@ -92,6 +92,9 @@ class SiteDownloadHandler(HTTP11DownloadHandler):
     """Fetches from the replica instead of the site where there is one; everything above sees the site's own URL."""
 
     async def download_request(self, request: Request) -> Response:
+        run = self._crawler.spider.run  # type: ignore[union-attr]
+        if run.stopped:  # the last gate before the wire: nothing that waits leaves after a stop
+            raise IgnoreRequest("the crawl was stopped")
         replica = settings().replica
         if not replica:
             return await super().download_request(request)

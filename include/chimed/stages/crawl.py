@@ -91,14 +91,18 @@ def _is_there(lake: Lake, page: str) -> bool:
 
 def _spider(run: Run) -> None:
     """Runs Scrapy to its end in this process; whatever ends it, the WARC file is closed and brought into the lake."""
-    logging.getLogger("scrapy.utils.log").setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:  # Scrapy sets its loggers' levels anew when it starts
+        handler.addFilter(_is_worth_saying)
     process = CrawlerProcess(scrapy_settings(run))
     try:
-        logging.getLogger("scrapy").setLevel(logging.WARNING)
         process.crawl(SiteSpider, run=run)
         process.start(install_signal_handlers=True)
     finally:
         warc.close(run.archive)
+
+
+def _is_worth_saying(line: logging.LogRecord) -> bool:
+    return not line.name.startswith("scrapy") or line.levelno >= logging.WARNING
 
 
 def _finish(lake: Lake, folder: str, run: Run) -> dict:
