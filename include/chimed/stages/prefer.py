@@ -40,9 +40,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         [
             llm.Request(
                 judge_prompt.version,
-                prompts.messages(
-                    judge_prompt, question=rows[n]["question"], answer1=_text(a), answer2=_text(b)
-                ),
+                prompts.messages(judge_prompt, question=rows[n]["question"], answer1=_text(a), answer2=_text(b)),
                 VERDICT,
                 {"choice": ["A", "B"]},
             )

@@ -1,0 +1,116 @@
+"""The whole path, once, as a newcomer runs it: the demo in an Airflow of its own, and what it leaves behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
+SOURCES = {"zydcd", "zhongyoo", "cnkang", "ask39", "ask120"}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not MODELS_PYTHON.exists(), reason="needs the models' environment: make install"),
+]
+
+LOADED = """
+import json, sys
+from datasets import load_dataset
+out = {}
+for subset in ("pretrain", "sft", "preference"):
+    files = {split: f"{sys.argv[1]}/{subset}/{split}.parquet" for split in ("train", "validation")}
+    data = load_dataset("parquet", data_files=files)
+    rows = [row for split in data.values() for row in split]
+    out[subset] = {"columns": data["train"].column_names, "rows": len(rows),
+                   "sources": sorted({r["source"] for r in rows}), "domains": sorted({r["domain"] for r in rows}),
+                   "sides": sorted({r["url"] for r in data["train"]} & {r["url"] for r in data["validation"]}),
+                   "generated": [r["id"] for r in rows if r["parent"]][:1]}
+print(json.dumps(out))
+"""
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> tuple[Path, str, dict[str, str]]:
+    """The folder of a finished demo, what it printed, and the environment to look at it with."""
+    state = tmp_path_factory.mktemp("demo")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "CHIMED_"))}
+    environment |= {"CHIMED_DEMO_STATE": str(state), "PYTHONPATH": str(PROJECT / "include")}
+    command = [sys.executable, "-m", "chimed_airflow.local", "demo"]
+    run = subprocess.run(
+        command, env=environment, cwd=PROJECT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert run.returncode == 0, run.stdout[-8000:]
+    look = {"CHIMED_DATA": str(state / "lake"), "CHIMED_STORE": f"sqlite:///{state / 'store.db'}"}
+    return state, run.stdout, environment | look
+
+
+def chimed(environment: dict[str, str], *argv: str) -> str:
+    command = [sys.executable, "-m", "chimed", *argv]
+    return subprocess.run(command, env=environment, text=True, capture_output=True, check=True).stdout
+
+
+def test_the_release_loads_and_holds_every_source_and_both_domains(demo):
+    state, _, environment = demo
+    (release,) = (state / "lake" / "releases").iterdir()
+    command = [str(MODELS_PYTHON), "-c", LOADED, str(release)]
+    subsets = json.loads(subprocess.run(command, env=environment, text=True, capture_output=True, check=True).stdout)
+    assert {source for subset in subsets.values() for source in subset["sources"]} == SOURCES
+    for name, columns in (
+        ("pretrain", ["text"]),
+        ("sft", ["messages"]),
+        ("preference", ["prompt", "chosen", "rejected"]),
+    ):
+        assert subsets[name]["rows"] > 0, name
+        assert subsets[name]["domains"] == ["general", "tcm"], name
+        assert subsets[name]["columns"][: len(columns)] == columns
+        assert subsets[name]["sides"] == [], f"a page of {name} is on both sides"
+    trace = chimed(environment, "trace", subsets["sft"]["generated"][0])
+    assert "generate_qa@" in trace
+    assert "answered" in trace
+    assert ".warc.gz#" in trace
+
+
+def test_every_ledger_closes(demo):
+    _, _, environment = demo
+    stages = json.loads(chimed(environment, "ledger", "--json"))["stages"]
+    assert stages[-1]["stage"] == "release"
+    for entry in stages:
+        assert entry["read"] == entry["kept"] + sum(entry["dropped"].values()) + sum(entry["failed"].values())
+    dropped = {reason.split(":")[0] for entry in stages for reason in entry["dropped"]}
+    assert {
+        "same text",
+        "nearly the same text",
+        "mojibake",
+        "too short",
+        "perplexity",
+        "identifier",
+        "exam question",
+    } <= dropped
+
+
+def test_every_phase_has_an_adapter_and_a_score(demo):
+    state, said, _ = demo
+    (recipe,) = (state / "lake" / "models").glob("*/demo")
+    for phase in ("cpt", "sft", "dpo"):
+        assert (recipe / phase / "adapter" / "adapter_model.safetensors").stat().st_size > 0
+    (scores,) = (state / "lake" / "scores").glob("*/demo")
+    assert {"base.json", "cpt.json", "sft.json", "dpo.json", "compare.md"} <= {path.name for path in scores.iterdir()}
+    assert "done in" in said
+
+
+def test_no_process_is_left(demo):
+    state, _, _ = demo
+    assert not list((state / "running").glob("*.json"))
+
+
+def test_no_page_outside_loopback_was_asked(demo):
+    state, _, _ = demo
+    reports = [json.loads(path.read_text()) for path in (state / "lake" / "raw").glob("*/*/report.json")]
+    assert {report["source"] for report in reports} == SOURCES
+    assert all(report["replica"] for report in reports)
+    assert sum(report["pages"] for report in reports) >= 150
