@@ -1,0 +1,143 @@
+"""The perplexity stage (paper §3.2), on a tiny random GPT-2 made here; runs where torch is installed."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import document, qa, rows
+
+from chimed.build import check_ledger
+from chimed.errors import UserError
+from chimed.stages import perplexity
+
+torch = pytest.importorskip("torch")
+
+HERB = "茯苓味甘淡，性平，归心、肺、脾、肾经，能利水渗湿，健脾宁心。"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A GPT-2 of 64 positions that reads characters, laid out as the paper's."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from chimed.demo.tokens import write_characters
+
+    folder = tmp_path_factory.mktemp("gpt2")
+    size = write_characters(folder)
+    torch.manual_seed(1)
+    config = GPT2Config(vocab_size=size, n_positions=64, n_embd=32, n_layer=2, n_head=2, initializer_range=0.2)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def scorer(model) -> perplexity.Scorer:
+    return perplexity.load(str(model))
+
+
+@pytest.fixture
+def here(work, model):
+    return replace(work, settings=work.settings.model_copy(update={"perplexity_model": str(model)}))
+
+
+def one_by_one(text: str, scorer: perplexity.Scorer) -> float:
+    """Mean negative log-likelihood of a text that fits, the plain way."""
+    ids = [scorer.start, *scorer.tokenizer.encode(text, add_special_tokens=False)]
+    row = torch.tensor([ids])
+    with torch.inference_mode():
+        logits = scorer.model(row).logits[0, :-1]
+    return torch.nn.functional.cross_entropy(logits, row[0, 1:]).item()
+
+
+def test_a_batch_scores_as_one_by_one(scorer):
+    texts = [HERB[:n] for n in range(1, len(HERB))]
+    scores = dict(perplexity.score(texts, scorer, batch_tokens=200))
+    for place, text in enumerate(texts):
+        assert scores[place]["nll"] / scores[place]["tokens"] == pytest.approx(one_by_one(text, scorer), abs=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 95, 96, 200])
+def test_windows_score_every_token_once(length):
+    windows = list(perplexity.windows_of(0, list(range(length)), 64))
+    scored = [id for window in windows for id in window.ids[window.first :]]
+    assert scored == list(range(length))
+    assert all(len(window.ids) <= 63 for window in windows)
+    assert all(window.first >= 31 for window in windows[1:])
+
+
+def test_a_long_text_is_the_sum_of_its_windows(scorer):
+    ids = scorer.tokenizer.encode(HERB * 4, add_special_tokens=False)
+    expected = 0.0
+    for window in perplexity.windows_of(0, ids, 64):
+        row = torch.tensor([[scorer.start, *window.ids]])
+        with torch.inference_mode():
+            losses = torch.nn.functional.cross_entropy(scorer.model(row).logits[0, :-1], row[0, 1:], reduction="none")
+        expected += losses[window.first :].sum().item()
+    ((_, found),) = perplexity.score([HERB * 4], scorer)
+    assert found["tokens"] == len(ids)
+    assert found["nll"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_batches_keep_to_their_budget_and_lose_nothing():
+    windows = [perplexity.Window(n, tuple(range(n)), 0) for n in (5, 40, 7, 300, 12)]
+    made = list(perplexity.batches(windows, 100))
+    assert sorted(one.text for batch in made for one in batch) == [5, 7, 12, 40, 300]
+    assert all(len(batch) == 1 or len(batch) * (len(batch[0].ids) + 1) <= 100 for batch in made)
+
+
+def test_every_row_is_scored_and_an_empty_one_fails(here):
+    records = rows(document(HERB), qa("头痛怎么办？", "多休息。"), document("", url="http://x/1"))
+    outcome = perplexity.run(records, here)
+    check_ledger("perplexity", records, outcome)
+    assert outcome.kept["perplexity"].is_finite().all()
+    assert outcome.kept["tokens"].to_list() == [len(HERB), len("头痛怎么办？多休息。")]
+    assert outcome.dropped.select("fate", "reason").rows() == [("failed", "no token to score")]
+    assert outcome.figures["unknown share"] == {"zhongyoo": 0.0, "ask120": 0.0}
+
+
+def test_known_scores_need_no_model(here, monkeypatch):
+    records = rows(document(HERB), qa("头痛怎么办？", "多休息。"))
+    first = perplexity.run(records, here)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} was loaded")
+
+    monkeypatch.setattr(perplexity, "load", refuse)
+    again = perplexity.run(records, here)
+    assert again.kept.equals(first.kept)
+    assert again.figures["scored"] == 0
+    with pytest.raises(AssertionError):
+        perplexity.run(rows(document(HERB + "新")), here)
+
+
+def test_other_weights_are_another_model(model, tmp_path):
+    import shutil
+
+    copy = tmp_path / model.name
+    shutil.copytree(model, copy)
+    assert perplexity.model_identity(str(copy)) == perplexity.model_identity(str(model))
+    changed = tmp_path / "trained" / model.name
+    shutil.copytree(model, changed)
+    weights = bytearray((changed / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (changed / "model.safetensors").write_bytes(weights)
+    assert perplexity.model_identity(str(changed)) != perplexity.model_identity(str(model))
+    assert perplexity.model_identity("uer/gpt2-chinese-cluecorpussmall") == "uer/gpt2-chinese-cluecorpussmall"
+
+
+def test_characters_outside_the_vocabulary_are_counted(here):
+    outcome = perplexity.run(rows(document("茯苓鬱鬱")), here)
+    assert outcome.figures["unknown share"] == {"zhongyoo": 0.5}
+
+
+def test_a_model_that_is_not_there_is_the_users_mistake(work, tmp_path):
+    lost = replace(work, settings=work.settings.model_copy(update={"perplexity_model": str(tmp_path / "none")}))
+    with pytest.raises(UserError, match="CHIMED_PERPLEXITY_MODEL"):
+        perplexity.run(rows(document(HERB)), lost)
+
+
+def test_perplexity_is_exp_of_the_mean(here, scorer):
+    (row,) = perplexity.run(rows(document(HERB)), here).kept.select(pl.col("perplexity")).rows()
+    assert row[0] == pytest.approx(math.exp(one_by_one(HERB, scorer)), rel=1e-5)
