@@ -286,16 +286,29 @@ class TooManyFailed(WorkStopped):
     """A stage could not judge so many rows that its output would mislead."""
 
 
+class NothingLeft(WorkStopped):
+    """A stage dropped everything it read: an empty result is an alarm, not a success."""
+
+
 def check_failures(stage: str, records: pl.DataFrame, outcome: Outcome) -> None:
-    """Raises TooManyFailed where more than `FAILED_SHARE` of the rows, or of the rows to be derived, failed."""
+    """Raises TooManyFailed where more than `FAILED_SHARE` of the rows, or of those to be derived, failed.
+
+    Raises NothingLeft where more than a few rows were read and none is kept.
+    """
     for frame, of in (
         (outcome.dropped, len(records)),
         (outcome.derived_dropped, len(outcome.derived) + len(outcome.derived_dropped)),
     ):
         failed = frame.filter(pl.col("fate") == "failed")
         if len(failed) > max(FEW_FAILED, FAILED_SHARE * of):
-            worst = failed.group_by("reason").len().sort("len", descending=True).row(0)
-            raise TooManyFailed(f"{stage}: {len(failed)} of {of} rows failed, {worst[1]} of them: {worst[0]}")
+            raise TooManyFailed(f"{stage}: {len(failed)} of {of} rows failed, {_most(failed)}")
+    if len(records) > FEW_FAILED and outcome.kept.is_empty():
+        raise NothingLeft(f"{stage}: all {len(records)} rows were dropped, {_most(outcome.dropped)}")
+
+
+def _most(left: pl.DataFrame) -> str:
+    reason, rows = left.group_by("reason").len().sort("len", "reason", descending=[True, False]).row(0)
+    return f"{rows} of them: {reason}"
 
 
 def _report(stage: str, build: str, shard: int, parts: int, records: pl.DataFrame, outcome: Outcome) -> dict:

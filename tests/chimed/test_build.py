@@ -8,7 +8,16 @@ from conftest import document, rows
 
 from chimed import build as builds
 from chimed import lake as lakes
-from chimed.build import LedgerError, Outcome, TooManyFailed, check_failures, check_ledger, new_build, run_stage
+from chimed.build import (
+    LedgerError,
+    NothingLeft,
+    Outcome,
+    TooManyFailed,
+    check_failures,
+    check_ledger,
+    new_build,
+    run_stage,
+)
 from chimed.errors import UserError
 from chimed.records import RECORD, derived, dropped_table, left_rows, table
 
@@ -39,6 +48,8 @@ def test_too_many_failures_stop_the_stage_and_a_few_do_not():
     check_failures("screen", many, Outcome(many.clear(), failed.head(5)))
     with pytest.raises(TooManyFailed, match="9 of 9 rows failed"):
         check_failures("screen", many, Outcome(many.clear(), failed))
+    with pytest.raises(NothingLeft, match="all 9 rows were dropped, 9 of them: toxic"):
+        check_failures("screen", many, Outcome(many.clear(), left_rows(many, dict.fromkeys(many["id"], ("toxic", "")))))
 
 
 def test_versions_are_calendar_days_and_inputs_are_fixed(work):
