@@ -124,7 +124,7 @@ def _plain(line: str) -> str:
         return line
     if not entry.get("logger", "").endswith("ChimedOperator") and entry.get("level") not in ("error", "critical"):
         return ""
-    errors = [f"{one['exc_type']}: {one['exc_value']}" for one in entry.get("error_detail") or ()]
+    errors = [f"{one['exc_type']}: {one['exc_value'].splitlines()[0]}" for one in entry.get("error_detail") or ()]
     return " ".join([entry.get("event", ""), *errors]).strip()
 
 
