@@ -2,89 +2,45 @@
 
 A request's key is the hash of everything that shapes its reply; a reply is in the store before anything is made of it,
 so nothing is paid twice: not after a crash, not in next week's build. Concurrency is bounded and steady, so the
-server's batch stays full. What a server does wrong for a moment (429, 5xx, time-outs, cut connections, broken bodies)
-is tried again; a server that stays down fails the task, and running it again goes on where it was.
+server's batch stays full; a place in it is given on only when the reply that held it is in the store, so what a kill
+can lose is never more than what was in flight. What a server does wrong for a moment is tried again; a server that
+stays down fails the task, and running it again goes on where it was. The wire itself is `completions`.
 """
 
 import asyncio
 import hashlib
 import json
+import random
+import signal
+import threading
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import aiohttp
 import polars as pl
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from chimed import store as stores
 from chimed.build import Work
+from chimed.completions import DIALECTS, PROBE, Dialect, Passing, Refused, Reply, Request, Server, obeyed, post
 from chimed.errors import UserError, WorkStopped
 from chimed.store import REPLIES
 
-TRIES = 8  # with the waits below about two minutes: a server's restart
-WAITS = wait_exponential_jitter(multiplier=0.5, max=30, jitter=1)
-TIMEOUT = aiohttp.ClientTimeout(total=600, connect=30)
-WRITE_EVERY = 0.2  # seconds between two batches of replies written to the store
+TRIES = 8  # of one request; with the waits below a minute and more: a server's short absence
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from try to try, half to one and a half of it by chance
+PATIENCE = 180.0  # seconds without one good answer, and only failures in them, after which a server counts as down
+WRITE_EVERY = 0.02  # seconds between two batches of replies written to the store
 SAY_EVERY = 5.0  # seconds between two progress lines
-
-
-@dataclass(frozen=True)
-class Server:
-    """An OpenAI-compatible server: base URL up to /v1, the model's name there, and the setting that points to it."""
-
-    url: str
-    model: str
-    key: str
-    setting: str
-
-
-@dataclass(frozen=True)
-class Request:
-    """One question to a model; `sample` tells equal ones apart.
-
-    constraint: {"choice": […]}, {"regex": …} or {"json": schema}.
-    """
-
-    prompt: str
-    messages: list[dict[str, str]]
-    sampling: dict
-    constraint: dict | None = None
-    sample: int = 0
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A model's answer and what it cost. known: it was in the store, and nothing was paid."""
-
-    key: str
-    text: str
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-    known: bool = False
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A request the server would not answer, and why (too long for the model, say)."""
-
-    key: str
-    reason: str
 
 
 class ServerDown(WorkStopped):
     """The server answered nothing at all any more. What it answered before is in the store."""
 
 
-class _Passing(Exception):
-    """Something that may go right when tried again; `after` is the server's Retry-After in seconds."""
-
-    def __init__(self, reason: str, after: float | None = None) -> None:
-        super().__init__(reason)
-        self.after = after
+class Interrupted(WorkStopped):
+    """Somebody ended the work (SIGTERM). What was answered is in the store."""
 
 
 def generator(work: Work) -> Server:
@@ -126,161 +82,160 @@ def _from_store(row: dict) -> Reply:
     return Reply(**{name: row[name] for name in names}, known=True)
 
 
-# --- the conversation with the server --------------------------------------------------------------------------
+# --- many requests at once --------------------------------------------------------------------------------------
 
 
 @dataclass
 class _Run:
-    """What the workers of one `ask` share."""
+    """What the workers of one `ask` share. received: replies on their way to the store; stored: when they are there."""
 
     server: Server
     work: Work
-    constrained: bool
+    dialect: Dialect
     waiting: list[tuple[str, Request]]
     total: int
     answers: dict[str, Reply | Refused] = field(default_factory=dict)
-    unwritten: list[dict] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
-    last_success: float = 0.0
+    received: list[dict] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    stored: asyncio.Event = field(default_factory=asyncio.Event)
+    began: float = field(default_factory=time.monotonic)
+    last_success: float = field(default_factory=time.monotonic)
+    failures: int = 0  # since the last success
 
 
 async def _ask_all(wanted: dict[str, Request], server: Server, work: Work) -> dict[str, Reply | Refused]:
     """Asks with a bounded number in flight. Whatever ends it, every reply received is written first."""
-    headers = {"Authorization": f"Bearer {server.key}"}
-    limit = work.settings.llm_concurrency
+    limit = min(work.settings.llm_concurrency, len(wanted))
     async with aiohttp.ClientSession(
-        headers=headers, timeout=TIMEOUT, connector=aiohttp.TCPConnector(limit=limit)
+        headers={"Authorization": f"Bearer {server.key}"},
+        timeout=aiohttp.ClientTimeout(total=work.settings.llm_timeout, connect=30),
+        connector=aiohttp.TCPConnector(limit=limit),
     ) as http:
-        constrained = await _probe(http, server, work)
-        run = _Run(server, work, constrained, list(reversed(wanted.items())), len(wanted))
-        beside = [asyncio.create_task(_write_now_and_then(run)), asyncio.create_task(_tell_now_and_then(run))]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(limit, len(wanted))):
-                    group.create_task(_work_off(http, run))
-        except* ServerDown as several:
-            raise several.exceptions[0] from None
-        finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
-            _write(run)
+        dialect = await _dialect(http, server, work)
+        run = _Run(server, work, dialect, list(reversed(wanted.items())), len(wanted))
+        with _ended_gently(run):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    beside = [group.create_task(_write_as_they_come(run)), group.create_task(_tell_now_and_then(run))]
+                    workers = [group.create_task(_work_off(http, run)) for _ in range(limit)]
+                    await asyncio.wait(workers)
+                    for task in beside:
+                        task.cancel()
+            except* ServerDown as several:
+                raise several.exceptions[0] from None
+            finally:
+                stores.upsert(work.store, REPLIES, run.received)
     return run.answers
+
+
+@contextmanager
+def _ended_gently(run: _Run) -> Iterator[None]:
+    """SIGTERM cancels the requests in flight, so that paid replies are written; then it does what it always did."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before, loop, task = signal.getsignal(signal.SIGTERM), asyncio.get_running_loop(), asyncio.current_task()
+    told: list[int] = []
+
+    def stop() -> None:
+        told.append(signal.SIGTERM)
+        if task:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
+        if told:
+            run.work.say(f"{run.server.model}: ended by SIGTERM; {_kept(run)}")
+            signal.raise_signal(signal.SIGTERM)
+            raise Interrupted(f"ended by SIGTERM; {_kept(run)}")  # a container's first process outlives its signals
 
 
 async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
     while run.waiting:
         key, request = run.waiting.pop()
-        run.answers[key] = await _answer(http, run, key, request)
+        answer = await _answer(http, run, key, request)
+        if isinstance(answer, Reply):
+            run.received.append(_row(run, request, answer))
+            run.arrived.set()
+            await run.stored.wait()
+        run.answers[key] = answer
 
 
 async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Request) -> Reply | Refused:
-    """A reply, kept for writing; or Refused for what this request alone cannot have. Raises ServerDown."""
+    """A reply, or Refused for what this request alone cannot have. Raises ServerDown."""
     began = time.monotonic()
-    try:
-        reply = await _again(lambda: _post(http, run, key, request))
-    except _Passing as last:
-        if run.last_success > began:  # the server lives: it is this request that it cannot answer
-            return Refused(key, f"no answer in {TRIES} tries: {last}")
-        raise ServerDown(
-            f"{run.server.url} gave no answer in {TRIES} tries ({last}); {len(run.answers)} of {run.total} answers are "
-            f"kept, run again to go on; {run.server.setting} says where the server is"
-        ) from None
-    if isinstance(reply, Reply):
-        run.last_success = time.monotonic()
-        run.unwritten.append(_row(run, request, reply))
-    return reply
-
-
-async def _again(attempt: Callable[[], Awaitable[Reply | Refused]]) -> Reply | Refused:
-    def wait(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        return max(WAITS(state), getattr(error, "after", None) or 0.0)
-
-    async def once() -> Reply | Refused:
-        return await attempt()
-
-    passing = retry_if_exception_type(_Passing)
-    return await AsyncRetrying(stop=stop_after_attempt(TRIES), wait=wait, retry=passing, reraise=True)(once)
-
-
-async def _post(http: aiohttp.ClientSession, run: _Run, key: str, request: Request) -> Reply | Refused:
-    began = time.monotonic()
-    body = _body(request, run.server.model, run.constrained)
-    try:
-        async with http.post(f"{run.server.url}/chat/completions", json=body) as response:
-            content = await response.read()
-            status, headers = response.status, response.headers
-    except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-        raise _Passing(f"{type(error).__name__}: {error}") from None
-    if status in (408, 409, 425, 429) or status >= 500:
-        raise _Passing(f"HTTP {status}", _retry_after(headers.get("Retry-After")))
-    if status != 200:
-        return Refused(key, f"HTTP {status}: {content[:300].decode(errors='replace')}")
-    try:
-        value = json.loads(content)
-        choice, usage = value["choices"][0], value["usage"]
-        text, finish = choice["message"]["content"], choice["finish_reason"]
-        if not isinstance(text, str):
-            raise TypeError("content is not text")
-        tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-    except (ValueError, LookupError, TypeError) as error:
-        raise _Passing(f"malformed body: {type(error).__name__}: {error}") from None
-    return Reply(key, text, finish or "stop", *tokens, round(time.monotonic() - began, 4))
-
-
-def _body(request: Request, model: str, constrained: bool) -> dict:
-    body = {
-        "model": model,
-        "messages": request.messages,
-        **request.sampling,
-        "seed": request.sample,
-        # Qwen3 would think aloud first; the constrained steps want the answer at once. Unknown templates ignore it.
-        "chat_template_kwargs": {"enable_thinking": False},
-    }
-    if request.constraint and constrained:
-        body["structured_outputs"] = request.constraint
-    return body
-
-
-def _retry_after(value: str | None) -> float | None:
-    return float(value) if value and value.replace(".", "", 1).isdigit() else None
-
-
-async def _probe(http: aiohttp.ClientSession, server: Server, work: Work) -> bool:
-    """Whether the server obeys a constraint: some ignore it without a word. Raises UserError where none answers."""
-    constraint = {"choice": ["甲乙丙", "丁戊己"]}
-    request = Request(
-        "probe", [{"role": "user", "content": "Say OK."}], {"max_tokens": 8, "temperature": 0.0}, constraint
+    for tries in range(1, TRIES + 1):
+        try:
+            answer = await post(http, run.server, run.dialect, key, request)
+        except Passing as error:
+            last = error
+            run.failures += 1
+            if run.failures >= TRIES and time.monotonic() - run.last_success > PATIENCE:
+                break
+            if tries < TRIES:
+                await asyncio.sleep(wait(tries, error.after))
+        else:
+            run.failures, run.last_success = 0, time.monotonic()
+            return replace(answer, tries=tries) if isinstance(answer, Reply) and tries > 1 else answer
+    if run.last_success > began:  # the server lives: it is this request that it cannot answer
+        return Refused(key, f"no answer in {TRIES} tries: {last}")
+    raise ServerDown(
+        f"{run.server.url} gives no answer any more ({last}); {_kept(run)}; {run.server.setting} says where it is"
     )
-    run = _Run(server, work, True, [], 1)
-    try:
-        reply = await _again(lambda: _post(http, run, "probe", request))
-    except _Passing as error:
-        raise UserError(f"no LLM server answers at {server.url} ({error}); {server.setting} says where it is") from None
-    if isinstance(reply, Refused) and "HTTP 404" in reply.reason:
-        raise UserError(f"{server.url} serves no model {server.model!r} ({reply.reason})")
-    obeyed = isinstance(reply, Reply) and reply.text in constraint["choice"]
-    if not obeyed:
-        work.say(f"{server.url} does not obey structured_outputs: answers are parsed as they come")
-    return obeyed
 
 
-async def _write_now_and_then(run: _Run) -> None:
-    while True:
-        await asyncio.sleep(WRITE_EVERY)
-        if run.unwritten:
-            batch, run.unwritten = run.unwritten, []
+def wait(tries: int, after: float = 0.0) -> float:
+    """Seconds to wait after so many tries: doubled each time, jittered, and never less than the server asked for."""
+    return max(after, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1))) * random.uniform(1.0, 1.5)
+
+
+async def _dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> Dialect:
+    """How this server is held to an answer, found out once. Raises UserError where none answers."""
+    if server in _dialects:
+        return _dialects[server]
+    for dialect in DIALECTS:
+        for tries in range(1, TRIES + 1):
             try:
-                await asyncio.shield(asyncio.to_thread(stores.upsert, run.work.store, REPLIES, batch))
-            except asyncio.CancelledError:
-                run.unwritten += batch  # written once more by the one who cancelled: an upsert may happen twice
-                raise
+                answer = await post(http, server, dialect, "probe", PROBE)
+                break
+            except Passing as error:
+                if tries == TRIES:
+                    raise UserError(
+                        f"no LLM server answers at {server.url} ({error}); {server.setting} says where it is"
+                    ) from None
+                await asyncio.sleep(wait(tries, error.after))
+        if isinstance(answer, Refused) and "HTTP 404" in answer.reason:
+            raise UserError(f"{server.url} serves no model {server.model!r} ({answer.reason})")
+        if obeyed(dialect, answer):
+            if dialect.constraint != DIALECTS[0].constraint:
+                instead = {"none": "answers are parsed as they come"}.get(dialect.constraint, dialect.constraint)
+                work.say(f"{server.url} does not obey {DIALECTS[0].constraint}: {instead}")
+            _dialects[server] = dialect
+            return dialect
+    raise UserError(f"{server.url} refuses every request ({answer.reason if isinstance(answer, Refused) else ''})")
 
 
-def _write(run: _Run) -> None:
-    batch, run.unwritten = run.unwritten, []
-    stores.upsert(run.work.store, REPLIES, batch)
+_dialects: dict[Server, Dialect] = {}  # of this process: a stage asks several times, a server is probed once
+
+
+async def _write_as_they_come(run: _Run) -> None:
+    """Writes what has arrived; what arrives meanwhile is the next batch."""
+    while True:
+        await run.arrived.wait()
+        run.arrived.clear()
+        batch, stored = run.received, run.stored
+        run.received, run.stored = [], asyncio.Event()
+        try:
+            await asyncio.shield(asyncio.to_thread(stores.upsert, run.work.store, REPLIES, batch))
+        except asyncio.CancelledError:
+            run.received = batch + run.received  # written once more by the one who cancelled: no harm in twice
+            raise
+        stored.set()
+        await asyncio.sleep(WRITE_EVERY)
 
 
 async def _tell_now_and_then(run: _Run) -> None:
@@ -290,7 +245,7 @@ async def _tell_now_and_then(run: _Run) -> None:
 
 
 def _progress(run: _Run) -> str:
-    seconds = time.monotonic() - run.started
+    seconds = time.monotonic() - run.began
     done = len(run.answers)
     made = sum(answer.completion_tokens for answer in run.answers.values() if isinstance(answer, Reply))
     refused = sum(isinstance(answer, Refused) for answer in run.answers.values())
@@ -298,6 +253,10 @@ def _progress(run: _Run) -> str:
     return (
         f"{run.server.model}: {done} of {run.total} answered, {refused} refused, {made / seconds:.0f} tokens/s, {left}"
     )
+
+
+def _kept(run: _Run) -> str:
+    return f"{len(run.answers)} of {run.total} answers are kept, run again to go on"
 
 
 def _row(run: _Run, request: Request, reply: Reply) -> dict:
@@ -329,17 +288,3 @@ def joined_replies(column: str) -> pl.Expr:
     """A record's `replies` with those of `column` behind them."""
     empty = pl.lit([], dtype=pl.List(pl.String))
     return pl.concat_list(pl.col("replies").fill_null(empty), pl.col(column).fill_null(empty))
-
-
-def cost(answers: list[Reply | Refused]) -> dict:
-    """What the answers cost: requests, those already known, refused; tokens and server seconds paid this time."""
-    replies = [answer for answer in answers if isinstance(answer, Reply)]
-    paid = [reply for reply in replies if not reply.known]
-    return {
-        "requests": len(answers),
-        "known": len(replies) - len(paid),
-        "refused": len(answers) - len(replies),
-        "prompt_tokens": sum(reply.prompt_tokens for reply in paid),
-        "completion_tokens": sum(reply.completion_tokens for reply in paid),
-        "seconds": round(sum(reply.seconds for reply in paid), 3),
-    }

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     )
     llm_key: SecretStr = Field(SecretStr("none"), description="API key of both servers")
     llm_concurrency: int = Field(64, ge=1, le=4096, description="requests in flight from one shard")
+    llm_timeout: float = Field(600, gt=0, description="seconds until a request counts as lost and is asked again")
+    llm_gpus: int = Field(0, ge=0, description="GPUs of a model server that others start; 0: not reported")
 
     serve: Literal["external", "local", "kubernetes"] = Field(
         "external", description="who starts vLLM: nobody (the URLs above are up), this machine, or the cluster"

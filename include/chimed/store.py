@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     create_engine,
+    delete,
     event,
     make_url,
     select,
@@ -80,7 +81,20 @@ PERPLEXITIES = Table(
     Column("unknown", Integer, nullable=False, doc="tokens outside the model's vocabulary"),
 )
 
-# What people said of sampled rows.
+# Records that people are asked to look at: a bounded sample of what a stage of a build flagged and let pass.
+REVIEW_QUEUE = Table(
+    "review_queue",
+    METADATA,
+    Column("record", String(16), primary_key=True),
+    Column("stage", String(32), primary_key=True),
+    Column("build", String(64), primary_key=True),
+    Column("kind", String(8), nullable=False, doc="flagged or passed"),
+    Column("reason", String(200), nullable=False, doc="the stage's, empty where it passed"),
+    Column("text", Text, nullable=False, doc="what the reviewer sees"),
+    Column("sampled", DateTime(timezone=True), nullable=False),
+)
+
+# What people said of them.
 REVIEWS = Table(
     "reviews",
     METADATA,
@@ -192,6 +206,23 @@ def upsert(store: Store, table: Table, rows: list[dict]) -> None:
     )
     with store.engine.begin() as connection:
         connection.execute(statement, rows)
+
+
+def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
+    """Adds rows of `REVIEW_QUEUE` and keeps, of each stage, build and kind, the `most` with the smallest record ids.
+
+    Ids are hashes, so this is a random sample, and the same one in whatever order the shards of a build come.
+    """
+    upsert(store, REVIEW_QUEUE, rows)
+    named = REVIEW_QUEUE.c
+    with store.engine.begin() as connection:
+        for stage, build, kind in sorted({(row["stage"], row["build"], row["kind"]) for row in rows}):
+            same = (named.stage == stage) & (named.build == build) & (named.kind == kind)
+            first_over = connection.scalar(
+                select(named.record).where(same).order_by(named.record).offset(most).limit(1)
+            )
+            if first_over:
+                connection.execute(delete(REVIEW_QUEUE).where(same, named.record >= first_over))
 
 
 def find(store: Store, table: Table, keys: Iterable[str]) -> dict[str, dict]:

@@ -50,9 +50,13 @@ def work(tmp_path) -> Work:
 
 @dataclass
 class Served:
-    """A server at `url`; `answer(body)` gives a reply's text, or (status, headers, raw body) to misbehave with."""
+    """A server at `url`; `answer(body)` gives a reply's text, or (status, headers, raw body) to misbehave with.
+
+    probed: it obeys the probe by itself; else `answer` sees the probe too.
+    """
 
     url: str = ""
+    probed: bool = True
     bodies: list[dict] = field(default_factory=list)
     answer: Callable[[dict], str | tuple[int, dict, bytes]] = lambda body: "否"
 
@@ -73,7 +77,7 @@ def served() -> Iterator[Served]:
     async def chat(request: web.Request) -> web.Response:
         body = await request.json()
         choice = body.get("structured_outputs", {}).get("choice", [])
-        if choice and choice[0] == "甲乙丙":
+        if state.probed and choice and choice[0] == "甲乙丙":
             return web.Response(body=completion(choice[0]), content_type="application/json")
         state.bodies.append(body)
         said = state.answer(body)

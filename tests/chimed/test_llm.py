@@ -6,6 +6,7 @@ import pytest
 from conftest import completion
 
 from chimed import llm
+from chimed.cost import cost
 from chimed.errors import UserError
 from chimed.llm import Refused, Reply, Request, Server
 
@@ -14,7 +15,7 @@ SAMPLING = {"max_tokens": 8, "temperature": 0.0}
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(llm, "WAITS", lambda state: 0.01)
+    monkeypatch.setattr(llm, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(llm, "TRIES", 3)
 
 
@@ -48,7 +49,7 @@ def test_nothing_is_paid_twice(served, work):
     again = llm.ask(requests(25), server(served), work)
     assert len(served.bodies) == 25
     assert [reply.known for reply in again] == [True] * 20 + [False] * 5
-    assert llm.cost(again)["known"] == 20
+    assert cost(again, [2] * 25, work)["known"] == 20
 
 
 def test_equal_requests_are_asked_once_and_samples_apart(served, work):
@@ -87,3 +88,42 @@ def test_a_constraint_goes_to_the_server_and_thinking_is_off(served, work):
     llm.ask([request], server(served), work)
     assert served.bodies[0]["structured_outputs"] == {"choice": ["是", "否"]}
     assert served.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_a_server_that_only_fails_is_given_up_before_every_request_has_had_its_tries(served, work, monkeypatch):
+    monkeypatch.setattr(llm, "PATIENCE", 0.0)
+    monkeypatch.setattr(llm, "TRIES", 50)
+    served.answer = lambda body: (503, {}, b"")
+    with pytest.raises(llm.ServerDown, match="gives no answer any more"):
+        llm.ask(requests(40), server(served), work)
+    assert len(served.bodies) < 200
+
+
+def test_a_store_that_cannot_be_written_stops_the_paying(served, work, monkeypatch):
+    def full(*_):
+        raise OSError("disk full")
+
+    served.answer = lambda body: "ok"
+    monkeypatch.setattr(llm.stores, "upsert", full)
+    with pytest.raises((OSError, ExceptionGroup)):
+        llm.ask(requests(400), server(served), work)
+    assert len(served.bodies) <= 2 * work.settings.llm_concurrency
+
+
+def test_cost_counts_what_was_paid_and_the_time_something_was_in_flight(work):
+    paid = [Reply("a", "t", "stop", 10, 2, 4.0, ended=14.0), Reply("b", "t", "stop", 10, 2, 4.0, ended=16.0, tries=2)]
+    answers = [*paid, Reply("c", "t", "stop", 9, 9, 9.0, known=True), Refused("d", "no")]
+    work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_gpus": 2}))
+    assert cost(answers, [100, 300, 500, 700], work) == {
+        "requests": 4,
+        "known": 1,
+        "refused": 1,
+        "retried": 1,
+        "prompt_tokens": 20,
+        "completion_tokens": 4,
+        "characters": 400,
+        "seconds": 8.0,
+        "wall_seconds": 6.0,
+        "gpu_seconds": 12.0,
+        "gpu_seconds_per_million": 30_000.0,
+    }

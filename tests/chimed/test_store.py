@@ -5,10 +5,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from chimed.errors import UserError
-from chimed.store import METADATA, PERPLEXITIES, REPLIES, Store, find, open_store, upgrade, upsert
+from chimed.store import (
+    METADATA,
+    PERPLEXITIES,
+    REPLIES,
+    REVIEW_QUEUE,
+    Store,
+    find,
+    open_store,
+    queue_for_review,
+    upgrade,
+    upsert,
+)
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +54,25 @@ def test_an_upsert_replaces_what_is_there_and_find_leaves_out_what_is_not(store)
     found = find(store, PERPLEXITIES, ["a", "b", "c", "d", "a"])
     assert {key: row["nll"] for key, row in found.items()} == {"a": 1.0, "b": 3.0, "c": 4.0}
     upsert(store, PERPLEXITIES, [])
+
+
+def test_the_review_queue_holds_the_same_sample_in_whatever_order_shards_come(store):
+    def queued(kind: str, *records: str) -> list[dict]:
+        same = {
+            "stage": "screen",
+            "kind": kind,
+            "reason": "",
+            "text": "文",
+            "sampled": datetime(2026, 11, 22, tzinfo=UTC),
+        }
+        return [{"record": record, "build": build, **same} for record in records for build in ("1", "2")]
+
+    queue_for_review(store, queued("passed", "05", "03", "09"), 3)
+    queue_for_review(store, queued("passed", "04", "01", "08"), 3)
+    queue_for_review(store, queued("flagged", "07"), 3)
+    with store.engine.connect() as connection:
+        found = connection.execute(select(REVIEW_QUEUE.c.record, REVIEW_QUEUE.c.build).order_by("build", "record"))
+        assert [tuple(row) for row in found] == [(r, b) for b in ("1", "2") for r in ("01", "03", "04", "07")]
 
 
 def test_several_writers_lose_nothing(store):

@@ -8,6 +8,7 @@ import polars as pl
 
 from chimed import llm, prompts
 from chimed.build import Outcome, Work
+from chimed.cost import cost
 from chimed.records import left_rows
 
 # The 39 site's departments, merged; prompts/department.yaml says the same list to the model.
@@ -84,7 +85,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
             "by llm": len(chosen) - sum(name is not None for name in named.values()),
             "asked though known": len(both),
             "of these the llm agreed": sum(a == b for a, b in both),
-            "llm": llm.cost(replies),
+            "llm": cost(replies, [len(texts[id]) for id in asked], work),
         },
     )
 

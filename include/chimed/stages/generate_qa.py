@@ -13,6 +13,7 @@ import polars as pl
 
 from chimed import llm, prompts
 from chimed.build import Outcome, Work
+from chimed.cost import cost
 from chimed.records import derived, dropped_table, table
 from chimed.stages.translate import sentences
 
@@ -65,7 +66,11 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         kept=records,
         derived=table(list(made.values())),
         derived_dropped=dropped_table(lost),
-        figures={"documents": len(documents), "chunks": len(chunks), "llm": llm.cost(replies)},
+        figures={
+            "documents": len(documents),
+            "chunks": len(chunks),
+            "llm": cost(replies, [len(chunk) for *_, chunk in chunks], work),
+        },
     )
 
 

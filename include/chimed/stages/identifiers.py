@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
+REDACTED = "【已隐去】"
+
 # GB 11643-1999, ISO 7064 MOD 11-2
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECK = "10X98765432"
@@ -65,6 +67,13 @@ def find(text: str) -> list[Identifier]:
     add("passport or permit", spans(_PASSPORT))
     add("street address", spans(_ADDRESS))
     return sorted(found, key=lambda one: one.start)
+
+
+def redacted(text: str) -> str:
+    """The text with `REDACTED` in the place of every identifier."""
+    for one in reversed(find(text)):
+        text = text[: one.start] + REDACTED + text[one.end :]
+    return text
 
 
 def id_card(number: str) -> bool:

@@ -4,10 +4,13 @@ The paper's judge sees A then B once. A judge with a taste for the first place w
 orders and a pair stays only where the verdict survives the swap (arXiv 2305.17926).
 """
 
+from collections.abc import Iterable
+
 import polars as pl
 
 from chimed import llm, prompts
 from chimed.build import Outcome, Work
+from chimed.cost import cost
 from chimed.records import derived, dropped_table, table
 from chimed.stages import identifiers
 
@@ -52,6 +55,10 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     )
     both = dict(zip(judged, zip(verdicts[::2], verdicts[1::2], strict=True), strict=True))
     made, lost = [], []
+
+    def twice(of: Iterable[int]) -> list[int]:
+        return [len(rows[n]["question"]) for n in of for _ in range(2)]
+
     for n, row in enumerate(rows):
         winner = survivor(*both[n]) if n in both else None
         first, second = pairs[n] if winner != "B" else pairs[n][::-1]
@@ -73,7 +80,8 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         kept=records,
         derived=table(made),
         derived_dropped=dropped_table(lost),
-        figures=_figures(rows, made, both) | {"writer": llm.cost(answers), "judge": llm.cost(verdicts)},
+        figures=_figures(rows, made, both)
+        | {"writer": cost(answers, twice(range(len(rows))), work), "judge": cost(verdicts, twice(judged), work)},
     )
 
 

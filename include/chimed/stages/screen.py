@@ -1,56 +1,74 @@
 """Drop private and inappropriate texts: rules with checksums first, then the paper's prompt, then §3.2's attributes.
 
 Paper §3.2, sensitive content cleaning. Each reason is its own; a rule's detail is the kind and the span, never the
-number. Rules cost nothing, so what they flag is not put to a model.
+number. Rules cost nothing, so what they flag is not put to a model. With the option `redact` what a rule finds is
+replaced and the record goes on. A sample of what was flagged and of what passed is put up for people to look at.
 """
+
+from datetime import UTC, datetime
 
 import polars as pl
 
 from chimed import llm, prompts
+from chimed import store as stores
 from chimed.build import Outcome, Work
+from chimed.cost import cost
 from chimed.records import left_rows, words
 from chimed.stages import identifiers
 
 SAMPLING = {"max_tokens": 4, "temperature": 0.0}
 YES_NO = {"choice": ["是", "否"]}
 MOST = 6_000  # characters of one text that are put to the model; longer ones go in pieces, and one 是 flags the record
+REVIEWED = 200  # records of a build put up for review, of the flagged and of the passed ones each
+SHOWN = 2_000  # characters of a record that a reviewer sees
+WRITTEN = ("title", "text", "question", "answer", "rejected")
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
     """Keeps what neither rules nor the two prompts flag; what a model does not answer with 是 or 否 fails."""
     by_rule = rule_flags(records)
+    redacted = {}
+    if work.options.redact:
+        records, redacted, by_rule = redact(records, list(by_rule)), by_rule, {}
     rest = records.filter(~pl.col("id").is_in(list(by_rule)))
     toxic, failed, first = _asked(rest, "screen", "toxic or personal, by the paper's prompt", work)
     rest = rest.filter(~pl.col("id").is_in([*toxic, *failed]))
     attributes, also_failed, second = _asked(rest, "sensitive", "sensitive attribute or misleading claim", work)
     why, broken = by_rule | toxic | attributes, failed | also_failed
-    return Outcome(
+    outcome = Outcome(
         kept=rest.filter(~pl.col("id").is_in([*attributes, *also_failed])),
         dropped=pl.concat([left_rows(records, why), left_rows(records, broken, "failed")]),
-        figures={"by rule": len(by_rule), "screen": llm.cost(first), "sensitive": llm.cost(second)},
+        figures={"by rule": len(by_rule), "redacted": len(redacted), "screen": first, "sensitive": second},
     )
+    _put_up_for_review(records, why, outcome.kept["id"].to_list(), work)
+    return outcome
 
 
 def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
     """Records in which a rule finds an identifier: id → reason by kind, and the kinds with their spans."""
     flags = {}
-    for id, text in records.select("id", words()).iter_rows():
-        if found := identifiers.find(text):
-            flags[id] = (
-                f"identifier: {found[0].kind}",
-                "; ".join(f"{one.kind} [{one.start}:{one.end}]" for one in found),
-            )
+    for id, title, text in records.select("id", "title", words()).iter_rows():
+        found = [("", one) for one in identifiers.find(text)]
+        found += [("title: ", one) for one in identifiers.find(title or "")]
+        if found:
+            detail = "; ".join(f"{where}{one.kind} [{one.start}:{one.end}]" for where, one in found)
+            flags[id] = (f"identifier: {found[0][1].kind}", detail)
     return flags
 
 
-def _asked(records: pl.DataFrame, name: str, reason: str, work: Work) -> tuple[dict, dict, list]:
-    """Puts every record to a yes-no prompt: flagged and failed (id → reason, detail), and the replies."""
+def redact(records: pl.DataFrame, ids: list[str]) -> pl.DataFrame:
+    """The table with every identifier in the words of those records replaced; ids stay."""
+    touched = pl.col("id").is_in(ids)
+    return records.with_columns(
+        pl.when(touched).then(pl.col(name).map_elements(identifiers.redacted, pl.String)).otherwise(name).alias(name)
+        for name in WRITTEN
+    )
+
+
+def _asked(records: pl.DataFrame, name: str, reason: str, work: Work) -> tuple[dict, dict, dict]:
+    """Puts every record to a yes-no prompt: flagged and failed (id → reason, detail), and the cost."""
     prompt = prompts.load(name)
-    pieces = [
-        (id, text[start : start + MOST])
-        for id, text in records.select("id", words()).iter_rows()
-        for start in range(0, max(len(text), 1), MOST)
-    ]
+    pieces = _pieces(records)
     requests = [
         llm.Request(prompt.version, prompts.messages(prompt, text=text), SAMPLING, YES_NO) for _, text in pieces
     ]
@@ -63,10 +81,47 @@ def _asked(records: pl.DataFrame, name: str, reason: str, work: Work) -> tuple[d
             failed[id] = llm.fault(reply, "neither 是 nor 否")
         elif verdict:
             flagged[id] = (reason, f"reply {reply.key}")
-    return flagged, {id: why for id, why in failed.items() if id not in flagged}, replies
+    spent = cost(replies, [len(text) for _, text in pieces], work)
+    return flagged, {id: why for id, why in failed.items() if id not in flagged}, spent
+
+
+def _pieces(records: pl.DataFrame) -> list[tuple[str, str]]:
+    return [
+        (id, text[start : start + MOST])
+        for id, text in records.select("id", words()).iter_rows()
+        for start in range(0, max(len(text), 1), MOST)
+    ]
 
 
 def yes_no(text: str) -> bool | None:
     """是 or 否 at the beginning of a reply; None where it says neither."""
     said = text.strip().lstrip("“‘\"'")
     return True if said.startswith("是") else False if said.startswith("否") else None
+
+
+def _put_up_for_review(records: pl.DataFrame, flagged: dict, passed: list[str], work: Work) -> None:
+    """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
+    chosen = [(id, "flagged", flagged[id][0]) for id in sorted(flagged)[:REVIEWED]]
+    chosen += [(id, "passed", "") for id in sorted(passed)[:REVIEWED]]
+    texts = dict(records.filter(pl.col("id").is_in([id for id, *_ in chosen])).select("id", words()).iter_rows())
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "record": id,
+            "stage": "screen",
+            "build": work.build,
+            "kind": kind,
+            "reason": reason,
+            "text": _shown(texts[id]),
+            "sampled": now,
+        }
+        for id, kind, reason in chosen
+    ]
+    stores.queue_for_review(work.store, rows, REVIEWED)
+
+
+def _shown(text: str) -> str:
+    """What a reviewer sees of a long text: around the first identifier, where it has one."""
+    found = identifiers.find(text)
+    start = max(0, found[0].start - SHOWN // 2) if found else 0
+    return text[start : start + SHOWN]

@@ -11,6 +11,7 @@ import polars as pl
 
 from chimed import llm, prompts
 from chimed.build import Outcome, Work
+from chimed.cost import cost
 from chimed.records import derived, dropped_table, table
 from chimed.stages import fidelity
 
@@ -24,6 +25,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     passages = [(n, passage) for n, row in enumerate(classics) for passage in split(row["text"])]
     first_prompt, second_prompt = prompts.load("translate"), prompts.load("translate_again")
     server = llm.generator(work)
+    lengths = [len(said) for _, said in passages]
     first = llm.ask(
         [
             llm.Request(first_prompt.version, prompts.messages(first_prompt, text=said), SAMPLING)
@@ -71,7 +73,11 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         kept=records,
         derived=table(made),
         derived_dropped=dropped_table(lost),
-        figures={"passages": len(passages), "tried again": len(again), "llm": llm.cost([*first, *second])},
+        figures={
+            "passages": len(passages),
+            "tried again": len(again),
+            "llm": cost([*first, *second], lengths + [lengths[n] for n in again], work),
+        },
     )
 
 

@@ -9,6 +9,7 @@ from chimed import llm
 from chimed.build import check_ledger
 from chimed.errors import UserError
 from chimed.stages import decontaminate, department, fidelity, generate_qa, identifiers, prefer, screen, translate
+from chimed.store import REVIEW_QUEUE
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 
@@ -62,6 +63,34 @@ def test_screen_asks_only_what_rules_pass_and_keeps_reasons_apart(asked, served)
     detail = outcome.dropped.filter(outcome.dropped["id"] == private["id"])["detail"].item()
     assert detail == f"mobile number [{len(TEXT) + 2}:{len(TEXT) + 13}]"
     assert not any("13800138000" in said(body) for body in served.bodies)
+
+
+def test_redact_takes_the_identifier_out_and_keeps_the_record(asked, served):
+    asked = dataclasses.replace(asked, options=asked.options.model_copy(update={"redact": True}))
+    private = qa("我是13800138000，头晕怎么办？", "加微信 wx_doctor88 再说。", title="头晕，电话010-62345678")
+    outcome = screen.run(rows(private, qa("头晕怎么办？", "测血压。")), asked)
+    kept = {row["id"]: row for row in outcome.kept.to_dicts()}[private["id"]]
+    assert (kept["title"], kept["question"], kept["answer"]) == (
+        "头晕，电话【已隐去】",
+        "我是【已隐去】，头晕怎么办？",
+        "加【已隐去】 再说。",
+    )
+    assert outcome.figures["redacted"] == 1
+    assert not any("13800138000" in said(body) for body in served.bodies)
+
+
+def test_screen_puts_flagged_and_passed_rows_up_for_review(asked, served, monkeypatch):
+    monkeypatch.setattr(screen, "REVIEWED", 3)
+    served.answer = lambda body: "否"
+    table = rows(*(document(f"{TEXT}{n}", url=f"http://a/{n}") for n in range(9)), document(f"{TEXT}电话13800138000"))
+    for _ in range(2):  # a second run changes nothing
+        outcome = screen.run(table, asked)
+        with asked.store.engine.connect() as connection:
+            queued = connection.execute(REVIEW_QUEUE.select().order_by("kind", "record")).mappings().all()
+        assert [row["kind"] for row in queued] == ["flagged", "passed", "passed", "passed"]
+        assert queued[0]["reason"] == "identifier: mobile number"
+        assert "13800138000" in queued[0]["text"]
+        assert [row["record"] for row in queued[1:]] == sorted(outcome.kept["id"])[:3]
 
 
 def test_department_is_the_breadcrumbs_where_it_has_one(asked, served):

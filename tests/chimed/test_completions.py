@@ -1,0 +1,103 @@
+"""The wire: which server is held to an answer how, and what of its reply is believed."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from conftest import completion
+
+from chimed import llm
+from chimed.completions import DIALECTS, LONGEST_WAIT, Passing, Reply, Request, Server, body, parse, retry_after
+from chimed.errors import UserError
+
+YES_NO = Request("p@1", [{"role": "user", "content": "q"}], {"max_tokens": 4}, {"choice": ["是", "否"]})
+REFUSED = (400, {}, b'{"error": "unknown field"}')
+
+
+def ask(served, work):
+    (answer,) = llm.ask([YES_NO], Server(served.url, "m", "none", "CHIMED_LLM_URL"), work)
+    return answer
+
+
+def test_a_server_with_structured_outputs_is_held_by_them(served, work):
+    served.answer = lambda said: "是"
+    assert ask(served, work).text == "是"
+    assert served.bodies[-1]["structured_outputs"] == {"choice": ["是", "否"]}
+    assert "response_format" not in served.bodies[-1]
+
+
+def test_a_server_that_ignores_them_is_held_by_a_schema(served, work):
+    """llama.cpp and SGLang, say: a choice comes back as the one field of an object."""
+    served.probed = False
+
+    def answer(said):
+        schema = said.get("response_format", {}).get("json_schema", {}).get("schema")
+        return json.dumps({"answer": schema["properties"]["answer"]["enum"][0]}) if schema else "Certainly! I say OK."
+
+    served.answer = answer
+    assert ask(served, work).text == "是"
+    assert served.bodies[-1]["response_format"]["json_schema"]["schema"]["required"] == ["answer"]
+    assert served.bodies[-1]["max_tokens"] > YES_NO.sampling["max_tokens"]
+    before = len(served.bodies)
+    other = Request("p@1", [{"role": "user", "content": "another"}], {"max_tokens": 4}, {"choice": ["是", "否"]})
+    llm.ask([other], Server(served.url, "m", "none", "CHIMED_LLM_URL"), work)
+    assert len(served.bodies) == before + 1  # probed once
+
+
+def test_a_server_that_knows_neither_and_no_unknown_fields_is_asked_plainly(served, work):
+    served.probed = False
+    unknown = {"structured_outputs", "response_format", "chat_template_kwargs"}
+    served.answer = lambda said: REFUSED if unknown & said.keys() else "是的"
+    assert ask(served, work).text == "是的"
+    assert set(served.bodies[-1]) == {"model", "messages", "max_tokens", "seed"}
+
+
+def test_a_server_that_refuses_everything_is_a_users_mistake(served, work):
+    served.probed = False
+    served.answer = lambda said: REFUSED
+    with pytest.raises(UserError, match="refuses every request"):
+        ask(served, work)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"choices": []}',
+        completion("好").replace(b'"usage"', b'"used"'),
+        completion("好")[:-30],
+        completion("半句", finish="abort"),
+        json.dumps({"choices": [{"message": {"content": None}, "finish_reason": "stop"}], "usage": {}}).encode(),
+    ],
+)
+def test_a_body_that_is_not_whole_is_tried_again(content):
+    with pytest.raises(Passing):
+        parse("k", content, 0.1)
+
+
+def test_thinking_aloud_is_not_part_of_the_answer():
+    assert parse("k", completion("<think>\n要不要？\n</think>\n\n是"), 0.1).text == "是"
+    assert parse("k", completion("他写道<think>"), 0.1).text == "他写道<think>"
+
+
+def test_a_schema_that_was_not_obeyed_leaves_the_text_as_it_came():
+    assert parse("k", completion('{"answer": "是"'), 0.1, wrapped=True).text == '{"answer": "是"'
+    assert parse("k", completion('["是"]'), 0.1, wrapped=True).text == '["是"]'
+    assert isinstance(parse("k", completion("是"), 0.1, wrapped=True), Reply)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_seed_and_the_sampling_are_the_same_in_every_dialect(dialect):
+    said = body(YES_NO, "m", dialect)
+    assert said["seed"] == 0
+    assert ("chat_template_kwargs" in said) == dialect.template
+
+
+def test_retry_after_is_read_in_both_forms_and_bounded():
+    assert retry_after("2.5") == 2.5
+    assert 5 < retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=9), usegmt=True)) < 10
+    assert retry_after("86400") == LONGEST_WAIT
+    assert [retry_after(said) for said in (None, "", "soon", "-1", "nan")] == [0.0] * 5
