@@ -66,6 +66,10 @@ class Start:
                 raise TaskFailed(f"{name} died; the end of its log:\n{processes.tail(home.LOGS / f'{name}.log', 20)}")
 
 
+class Stopped(BaseException):
+    """The user, or the system, asked the launcher to end."""
+
+
 @app.command()
 def demo() -> None:
     """Run crawl, build, training and evaluation once on the replica, print the result, and stop everything."""
@@ -174,7 +178,9 @@ def _make_models(start: Start) -> Making:
 
 
 def _stop() -> list[str]:
-    """Ends the scheduler's tasks with it, then all else; the model servers last."""
+    """Ends the scheduler's tasks with it, then all else; the model servers last. Cannot be interrupted."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     stopped = processes.end([*home.NOTES.glob("scheduler.json")])
     stopped += processes.end(sorted(home.NOTES.glob("*.json")))
     return stopped + processes.end(sorted((home.STATE / "scratch").glob("*.json")))
@@ -220,9 +226,10 @@ def main() -> None:
     """Entry point: what went wrong is said in a few lines, never as a traceback."""
 
     def asked_to_end(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        raise Stopped
 
-    signal.signal(signal.SIGTERM, asked_to_end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, asked_to_end)
     try:
         app()
     except UserError as error:
@@ -231,7 +238,7 @@ def main() -> None:
     except (TaskFailed, RuntimeError) as error:
         print(f"\nfailed: {error}\nlogs: {home.LOGS} and {home.AIRFLOW / 'logs'}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
+    except Stopped:
         print("\nstopped", file=sys.stderr)
         raise SystemExit(130) from None
 
