@@ -35,6 +35,8 @@ RECORD = pa.schema(
         pa.field("question", pa.string()),
         # the answer of a qa, the chosen answer of a preference
         pa.field("answer", pa.string()),
+        # of a crawled answer: whether the asker or the site chose it; null for every other record
+        pa.field("adopted", pa.bool_()),
         # the rejected answer of a preference
         pa.field("rejected", pa.string()),
         # one of stages/department.py's list, from the page's breadcrumb or an LLM
@@ -103,6 +105,7 @@ class QA:
     domain: str
     department: tuple[str, ...] = ()
     published: date | None = None
+    adopted: bool = False
 
 
 def content_id(*parts: str | None) -> str:
@@ -134,7 +137,7 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
     if isinstance(parsed, Document):
         row.update(kind="document", language=parsed.language, text=parsed.text)
     else:
-        row.update(kind="qa", language="zh", question=parsed.question, answer=parsed.answer)
+        row.update(kind="qa", language="zh", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
         row["department"] = " > ".join(parsed.department) or None
     row["id"] = record_id(row)
     return row
@@ -142,7 +145,8 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
 
 def derived(parent: dict, **changes: object) -> dict:
     """A record row made from `parent`: its page and provenance, `changes` on top, a new id; no scores."""
-    row = {**parent, "parent": parent["id"], "tokens": None, "perplexity": None, "evidence": None, **changes}
+    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity"))
+    row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)
     return row
 

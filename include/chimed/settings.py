@@ -30,6 +30,19 @@ class Settings(BaseSettings):
         description="how a site's owner reaches you; part of the crawler's user agent",
     )
     replica: str | None = Field(None, description="crawl this replica of the sites instead of the sites themselves")
+    replica_delay: float = Field(
+        0.03, ge=0, description="seconds between two requests to a replica; 0 is for benchmarks: no pace at all"
+    )
+    recheck_days: int | None = Field(
+        None, ge=0, description="days after which a known page is asked for again; empty: as each site's file says"
+    )
+    miss_share: float = Field(
+        0.5, gt=0, le=1, description="share of a crawl's pages that may be misses; past it the crawl or extract fails"
+    )
+    zydcd: dict[str, Any] = Field(
+        default_factory=dict, description="where www.zydcd.com's lists begin, chapters, cases: see sources/zydcd.py"
+    )
+    sources: str | None = Field(None, description="a folder with more sites' files, beside those in sources/")
 
     llm_url: str = Field("http://127.0.0.1:8000/v1", description="the generator's OpenAI-compatible server")
     llm_model: str = Field("chimed-generator", description="the generator's name at its server")

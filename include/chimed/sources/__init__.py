@@ -1,6 +1,24 @@
 """The five sites of the paper (§3.1). One file a site: which pages, how they are found, how one is read.
 
-This file is light on purpose: Airflow parses it.
+A file with a `SITE` is a source; its name is the file's. `CHIMED_SOURCES` names a folder with more of them. This file
+is light on purpose: Airflow parses it, and it imports none of them.
 """
 
-NAMES = ("zydcd", "zhongyoo", "cnkang", "ask39", "ask120")
+import re
+from pathlib import Path
+
+from chimed.settings import settings
+
+PAPER = ("zydcd", "zhongyoo", "cnkang", "ask39", "ask120")
+if settings().sources:
+    __path__.append(str(Path(settings().sources or "").resolve()))
+
+
+def _names() -> tuple[str, ...]:
+    """The paper's sites in its order, then the others by name."""
+    files = [file for folder in __path__ for file in sorted(Path(folder).glob("*.py"))]
+    found = [file.stem for file in files if re.search(r"^SITE\b", file.read_text(encoding="utf-8"), re.M)]
+    return (*PAPER, *sorted(set(found) - set(PAPER)))
+
+
+NAMES = _names()

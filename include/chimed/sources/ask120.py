@@ -6,10 +6,11 @@ Lists are dated, newest first. Most question numbers are empty, so lists are wal
 import re
 from datetime import date
 
-from parsel import Selector
+from parsel import Selector, SelectorList
 
 from chimed.records import QA, Document
-from chimed.sources.page import Link, Miss, Site, day_in, first_text, lines_of, merged, on_page, one_form
+from chimed.sources.page import Link, Miss, Site, on_page, one_form
+from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
 
 HOST = "www.120ask.com"
 DEPARTMENTS = (  # noqa: SIM905
@@ -19,16 +20,20 @@ DEPARTMENTS = (  # noqa: SIM905
 DISEASES = ("gaoxueya", "tangniaobing")
 
 _DETAIL = re.compile(r"^https://www\.120ask\.com/question/\d+\.htm$")
-_LIST = re.compile(r"^https://www\.120ask\.com/list/[a-z0-9]+/(?:all|over)/\d+/$")
+_LIST = re.compile(r"^https://www\.120ask\.com/list/([\w-]+)/(all|over)/(\d+)/$")
 _TCM = re.compile("中医|针灸|推拿")
-_TAIL = re.compile(r"以上是对[“\"「].*?[”\"」]这个?问题的(?:建议|回答|解答).*$", re.S)
-_HEADS = re.compile(r"^(?:健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助)[：:]\s*")
-_NO_AUDIO = "您的浏览器不支持"
+_TAIL = re.compile(r"以上(?:就?是|为)对[“\"「].*?[”\"」](?:这个?问题)?的(?:建议|回答|解答|意见).*$", re.S)
+_HEADS = re.compile(r"(?:健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助)[：:]\s*")
+_NO_AUDIO = re.compile(r"您的浏览器不支持\s*audio\s*元素[。.！!]?", re.I)
+_ADVERT = of_class("zhenshiAD")
+_MORE = of_class("b_ansaddbox", "b_ansaddli")  # follow-ups: 追问 and what the doctor says to it
 _NOISE = (
-    'contains(@class, "b_answerarea") or contains(@class, "b_askbot_ad") or contains(@class, "tousu") or '
-    'contains(@class, "codeposition") or contains(@class, "b_askbox_btn") or contains(@class, "b_answertop") or '
-    'contains(@class, "b_bico") or contains(@class, "b_ansaddbox") or @id="area"'
-)
+    of_class(
+        "b_answerarea", "b_askbot_ad", "tousu", "codeposition", "b_askbox_btn", "b_answertop", "b_bico", "img",
+        "b_askab1", "b_anscont_time", "b_answertl",
+    )
+    + f' or @id="area" or {_ADVERT} or {_MORE}'
+)  # fmt: skip
 
 
 def canonical(url: str) -> str:
@@ -37,86 +42,92 @@ def canonical(url: str) -> str:
 
 
 def links(url: str, page: Selector) -> list[Link]:
-    """Questions of a list page with the day beside each, then the pages of the list after this one."""
+    """Questions of a list page with the day beside each, then the page of the list after this one."""
     found = []
     for entry in page.css("ul.h-ul3 > li"):
-        beside = day_in(" ".join(lines_of(entry.css(".h-right-p"))))
+        beside = day_beside(entry)
         for target in map(canonical, on_page(url, entry.css("a.q-quename::attr(href)").getall())):
             if _DETAIL.match(target):
                 found.append(Link(target, "detail", beside))
-    pager = map(canonical, on_page(url, page.css("div.h-page span a::attr(href)").getall()))
-    following = _after(canonical(url))
-    return found + [Link(target, "list") for target in pager if target == following and _LIST.match(target)][:1]
+    pager = map(canonical, on_page(url, page.css("div.h-page a::attr(href)").getall()))
+    return found + [Link(target, "list") for target in _after(canonical(url), list(pager))]
 
 
-def _after(url: str) -> str:
-    """The address of the page of a list after this one."""
-    return re.sub(r"(\d+)/$", lambda number: f"{int(number.group(1)) + 1}/", url)
+def _after(url: str, pager: list[str]) -> list[str]:
+    """The nearest later page of the same list among those that the pager shows."""
+    here = _LIST.match(url)
+    shown = [
+        there for target in pager if (there := _LIST.match(target)) and here and there.groups()[:2] == here.groups()[:2]
+    ]
+    later = [there for there in shown if here and int(there.group(3)) > int(here.group(3))]
+    return [min(later, key=lambda there: int(there.group(3))).group()] if later else []
 
 
 def published(page: Selector) -> date | None:
     """The spans of the patient line stand in any order: the date is known by its form."""
-    return next(filter(None, map(day_in, page.css("div.b_askab1 > span::text").getall())), None)
+    return next(filter(None, map(day_in, page.css("div.b_askab1 span::text").getall())), None)
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     """One QA for each answer that is not an advert, the adopted one first; or why there is none."""
     title = first_text(page, "h1#d_askH1", ".b_askti h1", "h1")
-    asked = page.css("#d_msCon, .b_askcont")
-    if not asked and page.css("ul.h-ul3, .b_index, .h-tab") and not title:
-        return Miss("home page instead of the page")
     if not title:
         return Miss("home page instead of the page" if _is_home(page) else "no h1")
-    question = _question(title, asked)
-    department = _department(page)
-    answers = [(_is_adopted(one), _answer(one)) for one in page.css("div.b_answerli") if not _is_advert(one)]
-    answers = [one for one in sorted(answers, key=lambda one: not one[0]) if one[1]]
+    question = _question(title, page)
+    department = _department(page, title)
+    answers: dict[str, bool] = {}
+    for one in outermost(outside(page.css("div.b_answerli"), _ADVERT)):
+        text = _answer(one)
+        answers[text] = answers.get(text, False) or bool(one.css(".b_acceptcont"))
+    answers.pop("", None)
     if not answers:
         return Miss("no answer")
     domain = "tcm" if any(_TCM.search(name) for name in department) else "general"
     day = published(page)
-    return [QA(title, question, text, domain, department, day) for text in dict.fromkeys(text for _, text in answers)]
+    ordered = sorted(answers.items(), key=lambda one: not one[1])
+    return [QA(title, question, text, domain, department, day, adopted) for text, adopted in ordered]
 
 
 def _is_home(page: Selector) -> bool:
-    title = page.css("title::text").get("")
-    return title.strip().startswith("有问必答")
+    return page.css("title::text").get("").strip().startswith("有问必答")
 
 
-def _department(page: Selector) -> tuple[str, ...]:
-    """The breadcrumb after the site's own name; the last part may be a span."""
-    parts = [" ".join(lines_of(node)) for node in page.css("div.b_route > a, div.b_route > span")]
-    return tuple(dict.fromkeys(part for part in parts[1:] if part))
+def _department(page: Selector, title: str) -> tuple[str, ...]:
+    """The breadcrumb after the site's own name; the last part may be a span, and may be the question."""
+    nodes = outermost(page.css("div.b_route a, div.b_route span"))
+    parts = [re.sub(r"^[\s>＞»›]+|[\s>＞»›]+$", "", " ".join(lines_of(node))) for node in nodes]
+    return tuple(dict.fromkeys(part for part in parts[1:] if part and part != title))
 
 
-def _question(title: str, asked) -> str:
-    paragraphs = asked[:1].css("p.crazy_new") or asked[:1]
-    lines = [_HEADS.sub("", line) for line in lines_of(paragraphs)]
+def _question(title: str, page: Selector) -> str:
+    asked = page.css("#d_msCon")[:1] or page.css(".b_askcont")[:1]
+    paragraphs = outside(asked.css("p.crazy_new"), _NOISE) or asked
+    lines = [part for line in lines_of(paragraphs, skip=_NOISE) for part in _HEADS.split(_NO_AUDIO.sub("", line))]
     # `BR>` may stand behind the label, where the line does not begin with it
-    return merged(title, *(re.sub(r"^(?:BR>)+", "", line) for line in lines))
-
-
-def _is_advert(answer: Selector) -> bool:
-    return "zhenshiAD" in answer.attrib.get("class", "")
-
-
-def _is_adopted(answer: Selector) -> bool:
-    return bool(answer.css(".b_acceptcont"))
+    return merged(title, *(re.sub(r"^\s*(?:<?/?BR\s*/?>\s*)+", "", line, flags=re.I) for line in lines))
 
 
 def _answer(answer: Selector) -> str:
     """Newer pages keep the text in `div.crazy_new`, older ones right under `.b_anscont_cont`."""
-    region = answer.css(".b_anscontc .b_anscont_cont")[:1] or answer.css(".b_anscont_cont")[:1]
-    body = region.css("div.crazy_new p") or region.xpath("./p") or region
-    lines = [line for line in lines_of(body, skip=_NOISE) if not line.startswith(_NO_AUDIO)]
-    return _TAIL.sub("", "\n".join(lines)).strip()
+    regions = outside(outermost(answer.css(".b_anscontc .b_anscont_cont") or answer.css(".b_anscont_cont")), _MORE)
+    body = _paragraphs(regions.css("div.crazy_new p")) or _paragraphs(regions.css("p")) or regions
+    lines = [_NO_AUDIO.sub("", line).strip() for line in lines_of(body, skip=_NOISE)]
+    return _TAIL.sub("", "\n".join(filter(None, lines))).strip()
+
+
+def _paragraphs(nodes: SelectorList) -> SelectorList:
+    return outside(nodes, _NOISE)
 
 
 SITE = Site(
     name="ask120",
     domain="general",
     hosts=(HOST,),
-    sections={slug: (f"https://{HOST}/list/{slug}/all/1/",) for slug in (*DEPARTMENTS, *DISEASES)},
+    sections={
+        # over, the answered ones, reaches further back than all: either ends after 200 pages
+        slug: (f"https://{HOST}/list/{slug}/all/1/", f"https://{HOST}/list/{slug}/over/1/")
+        for slug in (*DEPARTMENTS, *DISEASES)
+    },
     canonical=canonical,
     links=links,
     read=read,

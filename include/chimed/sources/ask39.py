@@ -10,7 +10,8 @@ from datetime import date
 from parsel import Selector
 
 from chimed.records import QA, Document
-from chimed.sources.page import Link, Miss, Site, day_in, first_text, lines_of, merged, on_page, one_form, text_of
+from chimed.sources.page import Link, Miss, Site, on_page, one_form
+from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outside
 
 HOST = "ask.39.net"
 TOPICS = {
@@ -25,14 +26,13 @@ _DETAIL = re.compile(r"^https://ask\.39\.net/question/(?:\d+|_[a-z0-9]{6})\.html
 _LIST = re.compile(r"^https://ask\.39\.net/news/\d+-\d+\.html$")
 _TCM = re.compile("中医|针灸|推拿")
 _SUPPLEMENT = re.compile(r"^补充说明[：:]\s*")
-_MINUTE = re.compile(r"\d{4}-\d{1,2}-\d{1,2} \d{1,2}:\d{2}")
-_SLIPPED_IN = re.compile(
-    r"^(?:疾病百科.*|我要咨询|找医生|向医生提问|我来回答|追问|举报|取消|提交|查看更多问题[>＞]*|查看详情)$"
-)
-_NOISE = (
-    'contains(@class, "relevant_ask") or contains(@class, "ask_doc_box") or contains(@class, "sys-box") or '
-    'contains(@class, "txt_answer") or contains(@class, "doc_zwen")'
-)
+_MINUTE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}\s+\d{1,2}:\d{2}")
+_BUTTON = r"(?:我要咨询|找医生|向医生提问|我来回答|追问|举报|取消|提交|查看更多问题|查看详情)[>＞\s]*"
+_SLIPPED_IN = re.compile(rf"^(?:疾病百科.*|(?:{_BUTTON})+)$")
+_AT_THE_END = re.compile(rf"(?<=[。！？!?])\s*(?:{_BUTTON})+$")
+_MORE = 'contains(@class, "zwenall") or contains(@class, "doc_zwen")'  # follow-ups, of both forms, and their box
+_NOISE = of_class("relevant_ask", "ask_doc_box", "sys-box", "txt_answer", "doc_zw", "doczw") + f" or {_MORE}"
+_NOT_A_DEPARTMENT = ("39问医生", "首页", "问医生", "39健康网", "健康问答", "39健康问答")
 
 
 def canonical(url: str) -> str:
@@ -44,7 +44,7 @@ def links(url: str, page: Selector) -> list[Link]:
     """Questions of a list page with the day beside each, then the next page of the list."""
     found = []
     for entry in page.css("ul.list_ask > li"):
-        beside = day_in(" ".join(lines_of(entry.css(".a_r, .p2"))))
+        beside = day_beside(entry)
         for target in on_page(url, entry.css("span.a_l p a::attr(href), p.p1 a::attr(href)").getall()):
             if _DETAIL.match(canonical(target)):
                 found.append(Link(canonical(target), "detail", beside))
@@ -54,41 +54,49 @@ def links(url: str, page: Selector) -> list[Link]:
 
 def published(page: Selector) -> date | None:
     """The span of the line under the question that holds a day and a time; another holds the asker's name."""
-    spans = page.css("p.txt_nametime > span::text").getall()
+    spans = page.css("p.txt_nametime span::text").getall()
     return next((day_in(span) for span in spans if _MINUTE.search(span)), None)
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
-    """One QA for each answer, the first group's (精选回答) first; or why there is none."""
-    title = first_text(page, "h1.ask_tit", "h1", "p.ask_tit")
+    """One QA for each answer, those of the first group (精选回答), which are the adopted ones, first; or why none."""
+    column = page.css("div.cont_l")[:1] or page  # the other column is of other questions
+    title = first_text(page, "h1.ask_tit", "div.cont_l h1", "p.ask_tit", "h1")
     if not title:
         home = page.css("title::text").get("").strip().startswith(("39问医生", "39健康网"))
         return Miss("home page instead of the page" if home else "no h1")
+    asked = column.css(".ask_hid p.txt_ms, .ask_cont p.txt_ms") or column.css("p.txt_ms") or page.css("p.txt_ms")
+    more = column.css("p.txt_bc") or page.css("p.txt_bc")
     question = merged(
         title,
-        text_of(page.css(".ask_hid p.txt_ms, .ask_cont p.txt_ms")[:1] or page.css("p.txt_ms")[:1]),
-        _SUPPLEMENT.sub("", text_of(page.css("p.txt_bc")[:1])),
+        *lines_of(outside(asked, _NOISE)),
+        _SUPPLEMENT.sub("", "\n".join(lines_of(outside(more, _NOISE)))),
     )
-    department = _department(page)
+    department = _department(page, title)
     domain = "tcm" if any(_TCM.search(name) for name in department) else "general"
-    answers = dict.fromkeys(filter(None, map(_answer, page.css('div.selected > div[class*="sele_all"]'))))
+    answers: dict[str, bool] = {}
+    for place, group in enumerate(outside(column.css("div.selected"), _NOISE)):
+        for one in group.css('div[class*="sele_all"]'):
+            answers.setdefault(_answer(one), place == 0)
+    answers.pop("", None)
     if not answers:
         return Miss("no answer")
     day = published(page)
-    return [QA(title, question, answer, domain, department, day) for answer in answers]
+    return [QA(title, question, answer, domain, department, day, adopted) for answer, adopted in answers.items()]
 
 
-def _department(page: Selector) -> tuple[str, ...]:
-    """The breadcrumb without the site's own name."""
+def _department(page: Selector, title: str) -> tuple[str, ...]:
+    """The breadcrumb without the site's own name and the question; without one, the question's labels."""
     trail = page.css("div.sub, #sub")[:1]
-    parts = [" ".join(lines_of(node)) for node in trail.css("span a, span.sub_here")]
-    return tuple(dict.fromkeys(part for part in parts if part and part not in ("39问医生", "首页")))
+    nodes = trail.css("span a, span.sub_here") or page.css("p.txt_label > span:not([style]) a")
+    parts = [" ".join(lines_of(node)) for node in nodes]
+    return tuple(dict.fromkeys(part for part in parts if part and part != title and part not in _NOT_A_DEPARTMENT))
 
 
 def _answer(answer: Selector) -> str:
     """The text of one answer without the lines that the site slips in; follow-ups belong to no single answer."""
-    lines = lines_of(answer.css("p.sele_txt")[:1], skip=_NOISE)
-    return "\n".join(line for line in lines if not _SLIPPED_IN.match(line))
+    lines = lines_of(outside(answer.css("p.sele_txt"), _NOISE), skip=_NOISE)
+    return "\n".join(_AT_THE_END.sub("", line) for line in lines if not _SLIPPED_IN.match(line))
 
 
 SITE = Site(

@@ -10,28 +10,28 @@ from urllib.parse import urlsplit
 from parsel import Selector, SelectorList
 
 from chimed.records import QA, Document
-from chimed.sources.page import Link, Miss, Site, first_text, lines_of, on_page, one_form
+from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned
+from chimed.sources.text import first_text, lines_of, of_class, outermost
 
 HOST = "www.cnkang.com"
 
-_ARTICLE = re.compile(
-    r"^https://www\.cnkang\.com/(?:dise/[\w-]+/\d+\.html|(?!cm/)[\w-]+/(?:[\w-]+/)*(?:19|20)\d{4}/\d+\.html)$"
-)
-_DISEASE_LIST = re.compile(r"^https://www\.cnkang\.com/dise/[\w-]+/(?:[\w-]+/?|[\w-]+\.html)?$")  # and no article
-_HERB_GROUP = re.compile(r"^https://www\.cnkang\.com/cm/[\w-]+/(?:[\w-]+/)?$")
-_TCM_PAGE = re.compile(r"^https://www\.cnkang\.com/cm/.+\.html$")
+_SITE = r"^https://www\.cnkang\.com"
+_ARTICLE = re.compile(rf"{_SITE}/(?:dise/[\w-]+/\d+\.html?|(?!cm/)[\w-]+/(?:[\w-]+/)*(?:19|20)\d{{4}}/\d+\.html?)$")
+_DISEASE_LIST = re.compile(rf"{_SITE}/dise/[\w-]+/(?:[\w-]+/)*(?:[\w-]+\.html?)?$")  # and no article
+_CM = re.compile(rf"{_SITE}/cm/.")
+_HERB_GROUP = re.compile(rf"{_SITE}/cm/(?:zcy/(?:[a-z]+/)?)?$")
 
-_DISEASE_LINKS = (
-    "div.w920.right > div > div > ul > li > a::attr(href), "
-    "dl.dise_menu01 dd p a::attr(href), dl.dise_menu02 dd p a::attr(href), "
-    "div.w680.left dl dt a::attr(href)"
-)
-_HERB_LINKS = ".catalog04 dd a::attr(href), .catalog04 dt a::attr(href)"
+_DISEASES = "div.w920.right > div > div > ul > li > a::attr(href)"
+_MENU = "dl.dise_menu01 dd p a::attr(href), dl.dise_menu02 dd p a::attr(href)"
+_ARTICLES = "div.w680.left dl dt a::attr(href)"
+_HERBS = ".catalog04 dd a::attr(href), .catalog04 dt a::attr(href)"
 _PAGER = ".page a::attr(href), .pages a::attr(href), .pagelist a::attr(href)"
 
-_SKIP = 'contains(@class, "article_intro") or @id="jkpl"'
-_REMINDER = "温馨提示：以上资料仅供参考"
-_PAGER_LINE = re.compile(r"^(?=.*[\[页])(?:[\[\]\d\s…|]|上一页|下一页|首页|尾页)+$")
+_SKIP = of_class("article_intro") + ' or @id="jkpl"'
+_PART = re.compile(r"^jbk(\d+)$")
+_REMINDER = re.compile(r"(?:温馨提示[：:]?\s*)?以上资料仅供参考.*$|^温馨提示[：:]?$")
+_PAGER_LINE = re.compile(r"^(?=.*[\[【页])(?:[\[\]【】\d\s…|]|\.{3}|上一页|下一页|首页|尾页|末页)+$")
+_PAGER_TAIL = re.compile(r"(?<=[。！？])\s*(?:[\[【]\d+[\]】]\s*){1,9}(?:…|\.{3})?\s*(?:下一页)?$")
 _HERB_FIELDS = ("简介", "药性", "功效", "适应症")
 
 
@@ -42,20 +42,38 @@ def canonical(url: str) -> str:
 
 def links(url: str, page: Selector) -> list[Link]:
     """Articles and herbs of a list page, and the lists it leads to."""
-    found = []
-    queries = f"{_DISEASE_LINKS}, {_HERB_LINKS}, {_PAGER}"
-    for target in map(canonical, on_page(url, page.css(queries).getall())):
-        if _ARTICLE.match(target) or _TCM_PAGE.match(target):
+    here, found = canonical(url), []
+    for target in map(canonical, on_page(url, page.css(f"{_DISEASES}, {_MENU}, {_ARTICLES}").getall())):
+        if _ARTICLE.match(target):
             found.append(Link(target, "detail"))
-        elif _DISEASE_LIST.match(target) or _HERB_GROUP.match(target):
+        elif _DISEASE_LIST.match(target):
             found.append(Link(target, "list"))
-    return found
+    for target in map(canonical, on_page(url, page.css(_HERBS).getall())):
+        if _CM.match(target) and target != here:  # a herb's address is not known, a group's is
+            found.append(Link(target, "list" if _HERB_GROUP.match(target) else "detail"))
+    further = [*on_page(url, page.css(_PAGER).getall()), *turned(url, page)]
+    if _CM.match(here):  # groups also lead to each other by the menu
+        further += on_page(url, page.css('a[href*="/cm/zcy/"]::attr(href)').getall())
+    known = {link.url for link in found}
+    for target in map(canonical, further):
+        if target in known or target == here or _ARTICLE.match(target):
+            continue
+        if (_CM.match(here) and _is_cm_list(target, here)) or (not _CM.match(here) and _DISEASE_LIST.match(target)):
+            found.append(Link(target, "list"))
+    return list(dict.fromkeys(found))
+
+
+def _is_cm_list(target: str, here: str) -> bool:
+    """A group of herbs, or another page of this one."""
+    own = here if here.endswith("/") else here.rsplit("/", 1)[0] + "/"
+    paged = target.startswith(own) and re.fullmatch(r"(?:[a-z]+_)?\d+(?:/|\.html?)", target.removeprefix(own))
+    return bool(_HERB_GROUP.match(target) or paged)
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     """One document: an article of any of the four layouts, or a herb of /cm."""
     title = first_text(page, "h1.detaila", "h1#h1title", "h1")
-    if not title:
+    if not title or title == "中华康网":
         home = page.css("title::text").get("").strip().startswith("中华康网")
         return Miss("home page instead of the page" if home else "no h1")
     tcm = urlsplit(url).path.startswith("/cm/")
@@ -66,7 +84,7 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
         region = _region(page)
         if not region:
             return Miss("no text")
-        lines = [line for line in lines_of(region, skip=_SKIP) if not _is_noise(line)]
+        lines = _lines(region)
     if not lines:
         return Miss("picture only")
     return [Document(title, "\n".join(lines), "tcm" if tcm else "general")]
@@ -74,27 +92,30 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
 
 def _region(page: Selector) -> SelectorList:
     """The body of an article: the first of the layouts that matches, even where it is empty (then only a picture)."""
-    if region := page.css(".detailc")[:1]:
-        return region
+    if region := page.css(".detailc"):
+        return outermost(region)
     if region := page.css("#endText")[:1]:
-        parts = region.css('div[id^="jbk"]')  # div#jbkN … div#jbk0 on the page; read from 0
-        numbered = sorted(parts, key=lambda part: int(re.sub(r"\D", "", part.attrib["id"]) or 0))
-        return SelectorList(numbered) if numbered else region
+        parts = [part for part in region.css('[id^="jbk"]') if _PART.match(part.attrib["id"])]
+        # div#jbkN … div#jbk0 on the page; read from 0
+        return SelectorList(sorted(parts, key=lambda part: int(part.attrib["id"].removeprefix("jbk")))) or region
     return page.css("td.style3")[:1] or page.css(".conmain")[:1]
 
 
-def _is_noise(line: str) -> bool:
-    """Lines that stand among the text and are the site's: the pager of a long article, the reminder at its end."""
-    return line.replace(":", "：").startswith(_REMINDER) or bool(_PAGER_LINE.match(line))
+def _lines(region: SelectorList | Selector) -> list[str]:
+    """A region's lines without what is the site's: the pager of a long article, the reminder at its end."""
+    lines = [line for line in lines_of(region, skip=_SKIP) if not _PAGER_LINE.match(line)]
+    return list(filter(None, (_PAGER_TAIL.sub("", _REMINDER.sub("", line)).strip() for line in lines)))
 
 
 def _herb(paragraphs: SelectorList) -> list[str]:
     """A herb's paragraphs stand in a fixed order and are known by it: each gets its name in front, once."""
+    texts = ["\n".join(_lines(paragraph)) for paragraph in outermost(paragraphs)]
+    if len(texts) > len(_HERB_FIELDS):  # then the empty ones only keep the others apart
+        texts = [text for text in texts if text]
     lines = []
-    for place, paragraph in enumerate(paragraphs):
-        text = "\n".join(line for line in lines_of(paragraph, skip=_SKIP) if not _is_noise(line))
+    for place, text in enumerate(texts):
         name = _HERB_FIELDS[place] if place < len(_HERB_FIELDS) else ""
-        if text and name and name not in text[: len(name) + 2]:
+        if text and name and not any(field in text[: len(field) + 2] for field in _HERB_FIELDS):
             text = f"{name}：{text}"
         if text:
             lines.append(text)

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
+from chimed.settings import settings
 from chimed.sources.page import Link, Site
 from chimed.store import PAGES, Store, find, upsert
 
@@ -49,7 +50,8 @@ class Plan:
 
     def recheck_before(self) -> datetime:
         """Pages fetched before this are asked for again."""
-        return datetime.now(UTC) - timedelta(days=self.site.recheck)
+        days = settings().recheck_days
+        return datetime.now(UTC) - timedelta(days=self.site.recheck if days is None else days)
 
 
 def begin(store: Store, plan: Plan) -> None:

@@ -1,9 +1,8 @@
-"""What every site's parser uses: what a site is, bytes to text, a node's text as lines (paper §3.1).
+"""What a site is, what its pages lead to, and what a page becomes: records or a named miss (paper §3.1).
 
 Pure functions; no network. A site's file exposes one `SITE`, and everything known of that site stands in it.
 """
 
-import html
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,26 +14,18 @@ from parsel import Selector
 from w3lib.url import canonicalize_url, url_query_cleaner
 
 from chimed.records import QA, Document
+from chimed.sources.text import garbled, lines_of
 
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "from", "spm", "ref", "share", "bd_vid", "fr")
 PAGE_BYTES = 4 * 1024 * 1024  # the largest page measured on any of the sites has 68 KB
 
-_LONGEST_TITLE = 300
-_BLOCK_TAGS = (
-    "address article aside blockquote br center dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr "
-    "li main nav ol p pre section table tbody td th tr ul"
+_NOTICE_LENGTH = 80  # characters; a page that says it is gone says little else
+_GONE = re.compile(
+    r"(?:页面?|内容|文章|问题|帖子|词条|信息|资源|链接).{0,8}(?:不存在|被?删除|找不到|已下线|正在审核)|"
+    r"(?:找不到|没有找到|无法找到|不存在|已删除).{0,8}(?:页面?|内容|文章|问题|帖子|词条|信息|资源|链接)|404 not found",
+    re.I,
 )
-_BLOCKS = frozenset(_BLOCK_TAGS.split())
-_SILENT_TAGS = "script style noscript textarea audio video select option iframe button"
-_SILENT = frozenset(_SILENT_TAGS.split())
-_STRAY_BREAK = re.compile(r"^(?:\s*<?\s*/?\s*BR\s*/?\s*>)+", re.I)
-_DECLARED = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", re.I)
-_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-/年.](\d{1,2})[-/月.](\d{1,2})(?!\d)")
-_CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f"
-_HAN = re.compile("[\u4e00-\u9fff]")
-_SPACE_IN_CJK = re.compile(rf"(?<=[{_CJK}])[ ]*\n\s*(?=[{_CJK}])")
-
-_SPACE_AT_STOP = re.compile(r"(?<=[，。；：、！？）】》”]) | (?=[，。；：、！？）】》”])")
+_NEXT = re.compile(r"^(?:下一?页|后一?页|下页|[>＞»›]{1,2})\s*[>＞»›]*$")
 
 
 @dataclass(frozen=True)
@@ -108,106 +99,42 @@ def on_page(url: str, hrefs: Iterable[str]) -> list[str]:
     return list(found)
 
 
-# --- bytes and text ----------------------------------------------------------------------------------------------
+def turned(url: str, page: Selector) -> list[str]:
+    """Where a list goes on: links whose address differs from `url` in numbers only, or that say 下一页."""
+    shape = _shape(url)
+    found = []
+    for anchor in page.css("a[href]"):
+        for target in on_page(url, [anchor.attrib["href"]]):
+            says_next = "next" in anchor.attrib.get("class", "").split() or any(map(_NEXT.match, lines_of(anchor)))
+            if says_next or ("#" in shape and _shape(target) == shape):
+                found.append(target)
+    return list(dict.fromkeys(found))
 
 
-def decode(body: bytes, header: str | None, default: str) -> str:
-    """A page's bytes as text: charset of the Content-Type header, else of `<meta>`, else `default`.
-
-    Every GB charset is read as gb18030, which holds them all and takes nearly any bytes: so what was said to be GB
-    and is whole UTF-8 with Chinese in it is read as that. What does not decode becomes U+FFFD.
-    """
-    said = re.search(r"charset\s*=\s*[\"']?([\w-]+)", header or "", re.I)
-    meta = _DECLARED.search(body[:4096])
-    name = said.group(1) if said else meta.group(1).decode() if meta else default
-    is_gb = name.lower().startswith(("gb", "cp936", "x-gbk"))
-    try:
-        text = body.decode("utf-8")
-        if not is_gb or _HAN.search(text):
-            return text
-    except UnicodeDecodeError:
-        pass  # then it is GB, or broken
-    try:
-        return body.decode("gb18030")
-    except UnicodeDecodeError:
-        return body.decode("gb18030" if is_gb else "utf-8", errors="replace")
+def _shape(url: str) -> str:
+    """An address without its numbers, scheme and `www.`."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").removeprefix("www.")
+    return host + re.sub(r"\d+", "#", parts.path + (f"?{parts.query}" if parts.query else ""))
 
 
-def lines_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> list[str]:
-    """The text of nodes as lines: inline elements joined, block elements and `<br>` break; empty lines left out.
-
-    skip: XPath condition on elements left out with all they hold, such as `contains(@class, "advert")`.
-    """
-    pieces: list[str] = []
-    for node in [nodes] if isinstance(nodes, Selector) else nodes:
-        left_out = {id(one.root): one.root for one in node.xpath(f".//*[{skip}]")} if skip else {}
-        _collect(node.root, left_out, pieces)
-        pieces.append("\x00")
-    return [line for line in map(tidy, "".join(pieces).split("\x00")) if line]
+# --- a page ------------------------------------------------------------------------------------------------------
 
 
-def text_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> str:
-    """`lines_of`, joined with line feeds."""
-    return "\n".join(lines_of(nodes, skip))
+def read_page(site: Site, url: str, page: Selector) -> list[Document | QA] | Miss:
+    """The records of a detail page without those that are mojibake; or why there is none."""
+    read = site.read(url, page)
+    if isinstance(read, Miss):
+        return read
+    if any(isinstance(one, Document) and _says_gone(one) for one in read):
+        return Miss("says that it is gone")
+    whole = [one for one in read if not garbled("\n".join(_words(one)))]
+    return whole or Miss("mojibake" if read else "no text")
 
 
-def _collect(element, left_out: dict, pieces: list[str]) -> None:
-    if isinstance(element, str):
-        pieces.append(element)
-        return
-    tag = element.tag if isinstance(element.tag, str) else None  # comments have none
-    if tag and tag not in _SILENT and id(element) not in left_out:
-        breaks = tag in _BLOCKS
-        if breaks:
-            pieces.append("\x00")
-        pieces.append(element.text or "")
-        for child in element:
-            _collect(child, left_out, pieces)
-            pieces.append(child.tail or "")
-        if breaks:
-            pieces.append("\x00")
+def _says_gone(one: Document) -> bool:
+    return len(one.text) <= _NOTICE_LENGTH and bool(_GONE.search(one.text) or _GONE.search(one.title))
 
 
-def tidy(text: str) -> str:
-    """One line: entities that were escaped twice, hard and ideographic spaces, stray `BR>`, runs of spaces."""
-    text = html.unescape(text) if "&" in text else text
-    text = text.replace("\xa0", " ").replace("\u3000", " ").replace("\u200b", "").replace("\ufeff", "").strip()
-    text = _STRAY_BREAK.sub("", text)
-    text = _SPACE_IN_CJK.sub("", text)  # a line break in the source of the page is no space in Chinese
-    return _SPACE_AT_STOP.sub("", re.sub(r"\s+", " ", text)).strip()
-
-
-def day_in(text: str | None) -> date | None:
-    """The first day written in a text as 2026-11-16, 2026/11/16 or 2026年11月16日, if it is a day of the calendar."""
-    for year, month, day in _DAY.findall(text or ""):
-        try:
-            return date(int(year), int(month), int(day))
-        except ValueError:
-            continue
-    return None
-
-
-def first_text(selector: Selector, *queries: str) -> str:
-    """The text of the first CSS query that finds one, on one line; empty where none does."""
-    for query in queries:
-        for node in selector.css(query):
-            found = " ".join(lines_of(node))
-            if found:
-                return found[:_LONGEST_TITLE]
-    return ""
-
-
-def merged(*parts: str) -> str:
-    """Texts of one question as lines, without those that an earlier or longer one repeats."""
-    kept: list[str] = []
-    for part in (part.strip() for part in parts):
-        bare = _bare(part)
-        if not bare or any(bare in _bare(one) for one in kept):
-            continue
-        kept = [one for one in kept if _bare(one) not in bare] + [part]
-    return "\n".join(kept)
-
-
-def _bare(text: str) -> str:
-    """What two texts must share to be the same: no spaces, no punctuation."""
-    return re.sub(r"[\W_]+", "", text)
+def _words(one: Document | QA) -> tuple[str, ...]:
+    return (one.title, one.text) if isinstance(one, Document) else (one.title, one.question, one.answer)

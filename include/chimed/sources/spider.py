@@ -19,7 +19,8 @@ from twisted.python.failure import Failure
 
 from chimed.sources import frontier, robots, warc
 from chimed.sources.frontier import FORBIDDEN
-from chimed.sources.page import Link, Miss, decode
+from chimed.sources.page import Link, Miss, read_page
+from chimed.sources.text import decode
 from chimed.sources.wire import Run
 
 log = logging.getLogger("chimed")
@@ -257,7 +258,7 @@ class SiteSpider(Spider):
             reason: str | None = f"HTTP {response.status}"
         else:
             page = Selector(text=text or "<html/>")
-            read = self.site.read(url, page)
+            read = read_page(self.site, url, page)
             reason = read.reason if isinstance(read, Miss) else None
             published = self.site.published(page) or published
             if not self.plan.wants(published):

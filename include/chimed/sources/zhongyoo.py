@@ -4,22 +4,30 @@ Static pages over plain http, in GBK. Not dated, and new herbs may stand anywher
 """
 
 import re
+from urllib.parse import urlsplit
 
 from parsel import Selector
 
 from chimed.records import QA, Document
-from chimed.sources.page import Link, Miss, Site, first_text, lines_of, on_page, one_form
+from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned
+from chimed.sources.text import first_text, lines_of, outermost
 
 HOST = "www.zhongyoo.com"
+MOST_LISTS = 500  # pages of one list; 45 were seen
 
-_HERB = re.compile(r"^http://www\.zhongyoo\.com/name/[a-z]+\w*_\d+\.html$")
 _PAGED = re.compile(r"^(http://www\.zhongyoo\.com/(?:name|fangji|jianding)/)page_(\d+)\.html$")
 _LIST = re.compile(
-    r"^http://www\.zhongyoo\.com/(?:(?:name|fangji|jianding)/page_\d+\.html|(?:gx|pinyin)/(?:[\w-]+(?:/|\.html)?)?)$"
+    r"^http://www\.zhongyoo\.com/(?:(?:name|fangji|jianding)/(?:page_\d+\.html)?|(?:gx|pinyin)/(?:[\w%-]+(?:/|\.html)?)?)$"
 )
-_DETAIL = re.compile(r"^http://www\.zhongyoo\.com/(?!gx/|pinyin/)[\w-]+/(?!page_|index|list_)[\w/-]+\.html$")
+_DETAIL = re.compile(r"^http://www\.zhongyoo\.com/(?!gx/|pinyin/)(?:[^/?]+/)*(?!page_|index|list_)[^/?]+\.html?$")
 _COUNT = re.compile(r"共\s*(\d+)\s*页")
 _FIELD = re.compile(r"^【\s*([^】]+?)\s*】")
+_LABELS = (
+    "药名|中药名|别名|英文名|来源|药用部位|植物形态|形态|产地分布|生境分布|采收加工|药材性状|性味归经|功效与作用|临床应用|"
+    "药理研究|主要成分|化学成分|使用禁忌|配伍药方|相关药方|用法用量|相关推荐文章|"
+    "方剂名|方名|组成|配方组成|用法|功效|功效作用|主治|功效主治"
+)
+_WITHIN = re.compile(rf"(?<=.)(?=【\s*(?:{_LABELS})\s*】)")
 _DROPPED_FIELDS = ("相关推荐文章", "相关文章", "推荐文章")
 
 # Lists of herbs: by page, by group (/gx/<slug>/), by initial (/pinyin/<x>). The second selector is a group's index.
@@ -35,19 +43,28 @@ def canonical(url: str) -> str:
 
 
 def links(url: str, page: Selector) -> list[Link]:
-    """Herbs and formulas of a list page, the groups of an index, and the page of the list after this one."""
-    found = []
-    for target in map(canonical, on_page(url, page.css(f"{_HERB_LINKS}, {_FORMULA_LINKS}, {_HERB_INDEX}").getall())):
-        if _HERB.match(target) or (_DETAIL.match(target) and not _LIST.match(target)):
-            found.append(Link(target, "detail"))
-        elif _LIST.match(target):
-            found.append(Link(target, "list"))
-    following = [target for target in map(canonical, on_page(url, page.css(_PAGER).getall())) if _LIST.match(target)]
-    here = _PAGED.match(canonical(url))
-    count = _COUNT.search(page.css("ul.pagelist").xpath("string()").get(""))
-    if here and count and int(here.group(2)) < int(count.group(1)):  # the pager shows only some of the pages
-        following.append(f"{here.group(1)}page_{int(here.group(2)) + 1}.html")
-    return found + [Link(target, "list") for target in dict.fromkeys(following)]
+    """Herbs and formulas of a list page, the groups of an index, and the other pages of the list."""
+    here = canonical(url)
+    shown = page.css(f"{_HERB_LINKS}, {_FORMULA_LINKS}, {_HERB_INDEX}").getall()
+    found = [link for link in map(_link, on_page(url, shown)) if link]
+    if not any(link.kind == "detail" for link in found):  # a layout not seen yet: what lies in the list's own folder
+        within = here.rsplit("/", 1)[0] + "/"
+        every = map(_link, on_page(url, page.css("a::attr(href)").getall()))
+        found += [link for link in every if link and link.kind == "detail" and link.url.startswith(within)]
+    following = [canonical(target) for target in [*on_page(url, page.css(_PAGER).getall()), *turned(url, page)]]
+    paged, count = _PAGED.match(here), _COUNT.search(page.css("ul.pagelist").xpath("string()").get(""))
+    if paged and count:  # the pager shows only some of the pages
+        following += [f"{paged.group(1)}page_{n}.html" for n in range(1, min(int(count.group(1)), MOST_LISTS) + 1)]
+    found += [Link(target, "list") for target in following if _LIST.match(target)]
+    return list({link.url: link for link in reversed(found) if link.url != here}.values())[::-1]
+
+
+def _link(target: str) -> Link | None:
+    """A herb's or formula's page, a list, or neither (another site, the home page)."""
+    target = canonical(target)
+    if _LIST.match(target):
+        return Link(target, "list")
+    return Link(target, "detail") if _DETAIL.match(target) and urlsplit(target).path != "/" else None
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
@@ -55,10 +72,15 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     herb = page.css("div.gaishu")
     title = first_text(page, "div.gaishu div.title h1", "div.art_box h1", "h1")
     if not title:
-        home = not herb and page.css("div.r2-cons, div.listbox, title").xpath("string()").get("").startswith("中药查询")
+        home = not herb and page.css("title").xpath("string()").get("").strip().startswith("中药查询")
         return Miss("home page instead of the page" if home else "no h1")
-    paragraphs = page.css("div.gaishu div.text p") or page.css("#contentText p") or page.css("#contentText")
-    lines = _fields([line for paragraph in paragraphs for line in lines_of(paragraph)])
+    paragraphs = (
+        page.css("div.gaishu div.text p")
+        or page.css("div.gaishu div.text")
+        or page.css("#contentText p")
+        or page.css("#contentText")
+    )
+    lines = _fields([part for line in lines_of(outermost(paragraphs)) for part in _WITHIN.split(line)])
     if not lines:
         return Miss("picture only" if page.css("div.gaishu img, div.art_box img, #contentText img") else "no text")
     return [Document(title, "\n".join(lines), "tcm")]

@@ -1,44 +1,63 @@
 """www.zydcd.com (中医大辞典): terms, formulas, physicians, classics and case records of Chinese medicine (paper §3.1).
 
-Where its lists begin was never seen from outside: `SECTIONS` is configuration, to be checked at the first crawl, and
-any page of the site that links entries or further lists serves as a list. Classical books are read as language lzh.
+Only entries were ever seen from outside. Where lists begin, and how chapters of classics and case records are
+addressed, is configuration, to be checked at the first crawl: `CHIMED_ZYDCD`, JSON with the keys of `DEFAULTS`
+(`sections`: name → URLs where lists begin; `chapter`, `case`: regular expressions on a path). Any page of the site
+that links entries or further lists serves as a list. Classical books are read as language lzh.
 """
 
 import re
+from urllib.parse import urlsplit
 
 from parsel import Selector
 
+from chimed.errors import UserError
 from chimed.records import QA, Document
-from chimed.sources.page import Link, Miss, Site, first_text, lines_of, on_page, one_form
+from chimed.settings import settings
+from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned
+from chimed.sources.text import first_text, lines_of, outermost
 
 HOST = "www.zydcd.com"
-SECTIONS = {
-    "home": (f"http://{HOST}/",),  # whatever its menu leads to below the folders of the other three
-    "entries": (f"http://{HOST}/zhongyi/list_1.html",),
-    "classics": (f"http://{HOST}/guji/",),
-    "cases": (f"http://{HOST}/yian/list_1.html",),
+DEFAULTS: dict = {
+    "sections": {
+        "home": [f"http://{HOST}/"],  # whatever its menu leads to below the folders of the other three
+        "entries": [f"http://{HOST}/zhongyi/list_1.html"],
+        "classics": [f"http://{HOST}/guji/"],
+        "cases": [f"http://{HOST}/yian/list_1.html"],
+    },
+    "chapter": r"/guji/[\w-]+/[\w-]+(?:/|\.html?)",
+    "case": r"/yian/(?!list|page)[\w-]*\d[\w-]*(?:/|\.html?)",
 }
+if set(settings().zydcd) - set(DEFAULTS):
+    raise UserError(f"CHIMED_ZYDCD has {', '.join(settings().zydcd)}; there is: {', '.join(DEFAULTS)}")
+LISTS = DEFAULTS | settings().zydcd
 
-_ENTRY = re.compile(r"^http://www\.zydcd\.com/zhongyi/zy\d{5}[a-z]{2}/$")
-_CHAPTER = re.compile(r"^http://www\.zydcd\.com/guji/[\w-]+/[\w-]+(?:/|\.html?)$")
-_CASE = re.compile(r"^http://www\.zydcd\.com/yian/(?!list|page)[\w-]*\d[\w-]*(?:/|\.html?)$")
-_LIST = re.compile(r"^http://www\.zydcd\.com/(?:zhongyi|guji|yian)/(?:[\w-]+/?|(?:list|page)[\w-]*\.html?)?$")
+_ENTRY = re.compile(r"/zhongyi/zy\d{5}[A-Za-z]{2}/")
+_CHAPTER, _CASE = re.compile(LISTS["chapter"]), re.compile(LISTS["case"])
+_LIST = re.compile(r"/(?:zhongyi|guji|yian)/(?:[\w-]+/?|(?:list|page)[\w-]*\.html?)?")
 _HOME = re.compile(r"^\s*中医大辞典")
+_CLASSIC = re.compile(
+    r"_(?:中医)?(?:古籍|典籍|医籍|医书)[:：]"
+)  # the kind of a page stands before the colon of its title
 
 
 def canonical(url: str) -> str:
     """The site has plain http only; an entry's address ends with a slash."""
     url = one_form(url, "http", HOST)
-    return f"{url}/" if re.search(r"/zhongyi/zy\d{5}[a-z]{2}$", url) else url
+    return f"{url}/" if re.search(r"/zhongyi/zy\d{5}[A-Za-z]{2}$", url) else url
 
 
 def links(url: str, page: Selector) -> list[Link]:
-    """Entries, chapters and cases among all links of the page; whatever else lies below a section is a list."""
+    """Entries, chapters and cases among all links of the page; what lies below them or turns the page is a list."""
     found = []
+    further = set(map(canonical, turned(url, page)))
     for target in map(canonical, on_page(url, page.css("a::attr(href)").getall())):
-        if _ENTRY.match(target) or _CHAPTER.match(target) or _CASE.match(target):
+        parts = urlsplit(target)
+        if parts.hostname != HOST:
+            continue
+        if any(form.fullmatch(parts.path) for form in (_ENTRY, _CHAPTER, _CASE)):
             found.append(Link(target, "detail"))
-        elif _LIST.match(target):
+        elif (_LIST.fullmatch(parts.path) and not parts.query) or target in further:
             found.append(Link(target, "list"))
     return found
 
@@ -46,21 +65,22 @@ def links(url: str, page: Selector) -> list[Link]:
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     """One document: every `div.info_txt` in order. Links inside a line (a formula's herbs) do not break it."""
     title = first_text(page, "h1")
+    head = page.css("title::text").get("")
+    regions = outermost(page.css("div.info_txt"))
     if not title:
-        home = _HOME.match(page.css("title::text").get("")) and not page.css("div.info_txt")
-        return Miss("home page instead of the page" if home else "no h1")
-    lines = [line for region in page.css("div.info_txt") for line in lines_of(region)]
+        return Miss("home page instead of the page" if _HOME.match(head) and not regions else "no h1")
+    lines = lines_of(regions)
     if not lines:
         return Miss("picture only" if page.css("div.info_txt img") else "no text")
-    language = "lzh" if _CHAPTER.match(canonical(url)) else "zh"
-    return [Document(title, "\n".join(lines), "tcm", language)]
+    classic = _CHAPTER.fullmatch(urlsplit(canonical(url)).path) or _CLASSIC.search(head)
+    return [Document(title, "\n".join(lines), "tcm", "lzh" if classic else "zh")]
 
 
 SITE = Site(
     name="zydcd",
     domain="tcm",
     hosts=(HOST,),
-    sections=SECTIONS,
+    sections={name: tuple(urls) for name, urls in LISTS["sections"].items()},
     canonical=canonical,
     links=links,
     read=read,

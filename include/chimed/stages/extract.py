@@ -19,9 +19,11 @@ from chimed.build import Outcome, Work, read_build
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.records import DROPPED, RECORD, RECORD_COLUMNS, dropped_table, from_page, table
-from chimed.sources import page as page_text
+from chimed.sources import page as site_pages
+from chimed.sources import text as page_text
 from chimed.sources import warc
-from chimed.sources.page import PAGE_BYTES, Miss, Site, decode
+from chimed.sources.page import PAGE_BYTES, Miss, Site
+from chimed.sources.text import decode
 from chimed.sources.warc import Stored
 
 AGAIN = "fetched again unchanged"
@@ -110,7 +112,7 @@ def read_page(site: Site, stored: Stored) -> list[dict] | dict:
     url = site.canonical(stored.url)
     try:
         text = decode(stored.body, stored.content_type, site.encoding)
-        read = site.read(url, Selector(text=text)) if text.strip() else Miss("empty page")
+        read = site_pages.read_page(site, url, Selector(text=text)) if text.strip() else Miss("empty page")
     except Exception as error:  # a page that the parser cannot take is that page's failure, named, and no crash
         return _left(site, stored, "failed", f"parser error: {type(error).__name__}", detail=str(error)[:500])
     if isinstance(read, Miss):
@@ -122,7 +124,7 @@ def read_page(site: Site, stored: Stored) -> list[dict] | dict:
 
 def fingerprint(module: ModuleType) -> str:
     """A hash over the code that makes records of a site's pages."""
-    parts = (module, page_text, warc, record_schema, sys.modules[__name__])
+    parts = (module, site_pages, page_text, warc, record_schema, sys.modules[__name__])
     return hashlib.sha256("\0".join(map(inspect.getsource, parts)).encode()).hexdigest()[:16]
 
 

@@ -128,3 +128,46 @@ def test_twins_have_one_address():
 
 def test_published_without_a_date():
     assert SITE.published(Selector(text=page("", LINE[:2]))) is None
+
+
+@pytest.mark.parametrize(
+    "advert",
+    [
+        answer("加微信", form=ADVERT),
+        f'<div class="zhenshiAD">{answer("加微信")}</div>',
+        answer('<span class="zhenshiAD">加微信</span>'),
+    ],
+    ids=["the answer", "around it", "within it"],
+)
+def test_an_advert_wherever_it_is_marked(advert):
+    html = page(advert + answer("餐后服用。"))
+    assert [one.answer for one in read(SITE, URL, html)] == ["餐后服用。"]
+
+
+def test_noise_within_an_answer_and_follow_ups_leave():
+    inside = (
+        '餐后服用。</p><p class="tousu">投诉</p><div class="b_ansaddbox"><div class="b_ansaddli">'
+        '<div class="b_ansaddti">追问</div><p>还要查吗</p></div></div><p>您的浏览器不支持 audio 元素。'
+    )
+    (one,) = read(SITE, URL, page(answer(inside, "b_acceptcont")))
+    assert (one.answer, one.adopted) == ("餐后服用。", True)
+
+
+def test_labels_in_one_paragraph_and_the_question_in_the_breadcrumb():
+    asked = "吃药后腹泻。<br/><span>曾经的治疗情况和效果：</span>停药三天。<span>想得到怎样的帮助：</span>能换药吗"
+    html = page(answer("可以。"), asked=asked).replace(
+        "<span>糖尿病</span>", "<span>糖尿病</span><span>二甲双胍腹泻</span>"
+    )
+    (one,) = read(SITE, URL, html)
+    assert one.question == "二甲双胍腹泻\n吃药后腹泻。\n停药三天。\n能换药吗"
+    assert one.department == ("内科", "糖尿病")
+
+
+def test_list_without_days_and_with_a_day_in_a_title():
+    html = (
+        '<ul class="clears h-ul3"><li><div class="fl h-left-p"><a class="q-quename" href="/question/1.htm">'
+        "2019-03-05体检血压高怎么办</a></div></li></ul>"
+    )
+    assert links(SITE, "https://www.120ask.com/list/neike/over/9/", html) == [
+        ("detail", "https://www.120ask.com/question/1.htm", None)
+    ]

@@ -87,3 +87,24 @@ def test_list_in_both_forms():
         ("detail", "https://ask.39.net/question/_q7m2x0.html", None),
         ("list", "https://ask.39.net/news/44-2.html", None),
     ]
+
+
+def test_older_follow_ups_buttons_and_the_other_column():
+    inside = '先吸氧。<a>我要咨询</a> <a>举报</a></p><div class="doc_zwenall"><div class="doc_zw"><span>还喘</span></div></div><p>'
+    other = '<div class="cont_r"><div class="selected"><div class="sele_all"><p class="sele_txt">别人的</p></div></div></div>'
+    html = f'<div class="cont_l">{page(group("精选回答(1)", inside) + group("医生回答(1)", "再查。"))}</div>{other}'
+    found = read(SITE, URL, html)
+    assert [(one.answer, one.adopted) for one in found] == [("先吸氧。", True), ("再查。", False)]
+
+
+def test_labels_are_the_department_where_there_is_no_breadcrumb():
+    labels = '<p class="txt_label"><span style="display:none"><a>隐藏</a></span><span><a>中医科</a></span></p>'
+    html = page(group("医生回答(1)", "好。") + labels).replace('class="sub"', 'class="x"')
+    (one,) = read(SITE, URL, html)
+    assert (one.department, one.domain) == (("中医科",), "tcm")
+
+
+def test_a_title_in_a_paragraph_stands_before_the_head_of_the_site():
+    html = "<h1>39问医生</h1>" + page(group("医生回答(1)", "好。"), '<p class="ask_tit">吸氧要多久</p>')
+    (one,) = read(SITE, URL, html)
+    assert one.title == "吸氧要多久"

@@ -7,7 +7,8 @@ from parsel import Selector
 from reading import links, read
 
 from chimed.sources.cnkang import SITE
-from chimed.sources.page import Miss, decode
+from chimed.sources.page import Miss
+from chimed.sources.text import decode
 
 URL = "http://www.cnkang.com/yycs/200911/880101.html"
 HEAD = '<title>高血压_中华康网</title><h1 id="h1title">高血压的护理</h1>'
@@ -98,3 +99,27 @@ def test_links_of_an_index_a_disease_and_a_group():
 
 def test_links_of_the_menu_are_not_followed():
     assert SITE.links("https://www.cnkang.com/dise/ganmao/", Selector(text='<a href="/dise/ganmao/1.html">x</a>')) == []
+
+
+def test_pager_and_reminder_within_the_last_paragraph():
+    body = '<div class="detailc"><p>少盐。温馨提示：以上资料仅供参考，请咨询医生。</p><p>多动。 [1] [2] … 下一页</p><p>上一页</p></div>'
+    (one,) = read(SITE, URL, HEAD + body)
+    assert one.text == "少盐。\n多动。"
+
+
+def test_lists_go_on_by_number_and_by_their_word():
+    html = '<div class="w680 left"><dl><dt><a href="10021.html">一</a></dt></dl></div><a href="wenzhang_2.html">2</a><a href="wz/2.html">下一页</a>'
+    assert links(SITE, "https://www.cnkang.com/dise/ganmao/wenzhang_1.html", html) == [
+        ("detail", "https://www.cnkang.com/dise/ganmao/10021.html", None),
+        ("list", "https://www.cnkang.com/dise/ganmao/wenzhang_2.html", None),
+        ("list", "https://www.cnkang.com/dise/ganmao/wz/2.html", None),
+    ]
+
+
+def test_herbs_by_whatever_address_the_list_has_and_groups_by_the_menu():
+    html = '<div class="menu"><a href="/cm/zcy/bxy/">补虚药</a></div><div class="catalog04"><dl><dd><a href="/cm/10231/">黄连</a></dd></dl></div>'
+    found = links(SITE, "https://www.cnkang.com/cm/zcy/jry/", html)
+    assert sorted(found) == [
+        ("detail", "https://www.cnkang.com/cm/10231/", None),
+        ("list", "https://www.cnkang.com/cm/zcy/bxy/", None),
+    ]

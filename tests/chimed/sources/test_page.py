@@ -4,7 +4,8 @@ import pytest
 from parsel import Selector
 
 from chimed.sources import robots
-from chimed.sources.page import day_in, decode, merged, on_page, one_form, text_of, tidy
+from chimed.sources.page import on_page, one_form
+from chimed.sources.text import day_in, decode, merged, text_of, tidy
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@
 import pytest
 from reading import links, read
 
-from chimed.sources.page import Miss, decode
+from chimed.sources.page import Miss
+from chimed.sources.text import decode
 from chimed.sources.zhongyoo import SITE
 
 HERB = "http://www.zhongyoo.com/name/huangqi_3001.html"
