@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from chimed.errors import UserError, WorkStopped, choose
+from chimed.release.commands import app as release_app
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
 
@@ -26,6 +27,7 @@ store_app = typer.Typer(help="The store's schema.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 serve_app = typer.Typer(help="vLLM for the generator and the judge on this machine.", no_args_is_help=True)
 app.add_typer(serve_app, name="serve")
+app.add_typer(release_app)  # verify, diff, takedown, push
 
 Source = Annotated[str, typer.Argument(help=f"one of {', '.join(SOURCES)}")]
 Build = Annotated[str, typer.Option("--build", help="a build's version, or latest")]
@@ -168,7 +170,7 @@ def trace(
 def find_release(release: Annotated[str, typer.Argument(help="a release's version, or latest")] = "latest") -> None:
     """Print the version of a release that can be trained on: what latest means now."""
     from chimed.lake import open_lake
-    from chimed.train.run import find_release
+    from chimed.release import find_release
 
     _result(find_release(open_lake(), release))
 

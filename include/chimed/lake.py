@@ -11,6 +11,7 @@ scores/<release>/<recipe>/       lm-eval results of the base and every phase, an
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +41,8 @@ class Lake:
 
 def open_lake(url: str | None = None) -> Lake:
     """The lake at `url` (default `CHIMED_DATA`); a local folder is made if it is not there."""
-    fs, root = fsspec.core.url_to_fs(url or settings().data)
+    # other workers write to the same bucket: a listing remembered from before their work would be wrong
+    fs, root = fsspec.core.url_to_fs(url or settings().data, use_listings_cache=False)
     if is_local(fs):
         os.makedirs(root, exist_ok=True)
     return Lake(fs, root.rstrip("/"))
@@ -137,3 +139,22 @@ def read_table(lake: Lake, path: str) -> pl.DataFrame:
     """A parquet file as a table. Raises FileNotFoundError."""
     with lake.fs.open(lake.at(path), "rb") as file:
         return pl.DataFrame(pq.read_table(file))
+
+
+def files(lake: Lake, path: str) -> list[str]:
+    """Every file under a folder, relative to it, sorted; none where there is no folder."""
+    if not exists(lake, path):
+        return []
+    above = f"{lake.at(path).strip('/')}/"
+    return sorted(found.split(above, 1)[1] for found in lake.fs.find(lake.at(path)))
+
+
+def remove(lake: Lake, path: str) -> None:
+    """Takes a file away. Raises FileNotFoundError."""
+    lake.fs.rm_file(lake.at(path))
+
+
+def copy(lake: Lake, target: Lake, path: str) -> None:
+    """Copies a file to the same place in another lake, whole or not at all."""
+    with lake.fs.open(lake.at(path), "rb") as source, _whole(target, path) as file:
+        shutil.copyfileobj(source, file, 1 << 20)

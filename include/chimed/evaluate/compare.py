@@ -15,8 +15,9 @@ from chimed.errors import UserError, choose
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.statistics import ALPHA, POWER, detectable_gain, holm, least_gain, mcnemar, wilson
 from chimed.lake import Lake
+from chimed.release import find_release
 from chimed.train import recipe as recipes
-from chimed.train.run import PHASES, find_release
+from chimed.train.run import PHASES
 
 
 @dataclass(frozen=True)

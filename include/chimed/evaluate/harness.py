@@ -24,10 +24,11 @@ from chimed import lake as lakes
 from chimed.errors import choose
 from chimed.evaluate.exams import Exams, group_of, hub_exams, local_exams
 from chimed.lake import Lake
+from chimed.release import find_release
 from chimed.settings import settings
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
-from chimed.train.run import PHASES, base_of, find_release, place_of, trained
+from chimed.train.run import PHASES, base_of, place_of, trained
 
 log = logging.getLogger("chimed")
 

@@ -10,9 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
+from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources.page import Link, Site
 from chimed.store import PAGES, Store, find, upsert
+from chimed.takedowns import takedowns
 
 P = PAGES.c
 FORBIDDEN = "forbidden by robots.txt"
@@ -58,8 +60,10 @@ def begin(store: Store, plan: Plan) -> None:
     """Queues where the crawl's lists begin and the known pages it wants. Safe to repeat: done pages stay done.
 
     refresh: pages known and never fetched, and those due for a re-check; full: every known page. A crawl without a
-    dated interval also takes over the lists that an abandoned one left.
+    dated interval also takes over the lists that an abandoned one left. Raises UserError for a source taken down.
     """
+    if plan.site.name in takedowns(store).sources:
+        raise UserError(f"{plan.site.name} was taken down: it is not crawled any more")
     names = plan.sections or tuple(plan.site.sections)
     starts = [Link(plan.site.canonical(url), "list") for name in names for url in plan.site.sections[name]]
     add(store, plan, starts, found_on=None)
@@ -81,7 +85,8 @@ def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None) -
 
     Returns whether all its pages were known ground: fetched by an earlier crawl.
     """
-    shown = {link.url: link for link in links if len(link.url) <= 2048}
+    gone, source = takedowns(store), plan.site.name
+    shown = {link.url: link for link in links if len(link.url) <= 2048 and not gone.holds(link.url, source)}
     known = find(store, PAGES, shown)
     now, due, rows = datetime.now(UTC), plan.recheck_before(), []
     for url, link in shown.items():

@@ -25,6 +25,7 @@ from chimed.sources import warc
 from chimed.sources.page import PAGE_BYTES, Miss, Site
 from chimed.sources.text import decode
 from chimed.sources.warc import Stored
+from chimed.takedowns import REASON, takedowns
 
 AGAIN = "fetched again unchanged"
 OVER = "over max_records"
@@ -78,7 +79,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     """The pages of a build's shard (columns id, source) and what became of them.
 
     Outcome: kept, the pages that gave records; dropped, the misses; derived, the records. An unchanged page that was
-    fetched by several crawls of the shard gives its records once, as the latest fetch.
+    fetched by several crawls of the shard gives its records once, as the latest fetch; what was taken down gives none.
     """
     made = read_build(work.lake, work.build)
     parts = [entry.split("/", 1) for entry in made["shards"][shard]]
@@ -91,8 +92,10 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     every = pl.concat(found) if found else pl.DataFrame(schema=RECORD_COLUMNS)
     dropped = pl.concat([*missed, dropped_table([])])
 
-    latest = every.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
-    dropped = pl.concat([dropped, _pages_left(every, latest, AGAIN)])
+    standing = every.filter(~takedowns(work.store).rows())
+    dropped = pl.concat([dropped, _pages_left(every, standing, REASON)])
+    latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
+    dropped = pl.concat([dropped, _pages_left(standing, latest, AGAIN)])
     cut, over = _cut(latest, work.options.max_records, made["shards"], shard)
     dropped = pl.concat([dropped, _pages_left(latest, cut, OVER)])
     kept_pages = cut.select(id="page", source="source").unique(maintain_order=True)

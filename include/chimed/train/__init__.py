@@ -20,9 +20,10 @@ from pathlib import Path
 
 from chimed import lake as lakes
 from chimed.errors import choose
+from chimed.release import find_release
 from chimed.settings import settings
 from chimed.train import recipe as recipes
-from chimed.train.run import PHASES, Run, find_release, open_run
+from chimed.train.run import PHASES, Run, open_run
 
 log = logging.getLogger("chimed")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chimed import lake as lakes
-from chimed.errors import UserError, choose
+from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
@@ -53,16 +53,6 @@ class Run:
 def place_of(release: str, recipe: str, phase: str) -> str:
     """Where a phase's model lies in the lake."""
     return f"models/{release}/{recipe}/{phase}"
-
-
-def find_release(lake: Lake, release: str) -> str:
-    """A release's version; `latest` is the newest. Raises UserError that names the releases there are."""
-    # a release's manifest is written last
-    known = [name for name in lakes.names(lake, "releases") if lakes.exists(lake, f"releases/{name}/manifest.json")]
-    known.sort(key=lambda version: [int(part) if part.isdigit() else 0 for part in version.split(".")])
-    if release == "latest" and known:
-        return known[-1]
-    return choose("release", release, known)
 
 
 def base_of(recipe: str, base_checkpoint: str | None) -> str:

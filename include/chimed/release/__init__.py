@@ -1,0 +1,67 @@
+"""A release: what a researcher loads (paper §3.3). What lies in its folder, and which releases there are.
+
+releases/<version>/
+  pretrain/ sft/ preference/   train.parquet and validation.parquet: TRL's columns, and where each row comes from
+  jsonl/                       the same rows for LLaMA-Factory, which finds them by dataset_info.json
+  figures/                     PNG and SVG
+  statistics.json              counted from the parquet files alone
+  changes.json                 against the release before
+  README.md                    the data card
+  manifest.json                checksums, and how it was made; written last: where it is, the release is whole
+
+A whole release is never changed. What must leave it leaves in a patch, `<version>.p1`, and the release that was
+patched is withdrawn: of it only `withdrawn.json` stays. Light on purpose: training imports it too.
+"""
+
+from chimed import lake as lakes
+from chimed.errors import UserError, choose
+from chimed.lake import Lake
+
+SUBSETS = ("pretrain", "sft", "preference")
+SPLITS = ("train", "validation")
+TABLES = tuple(f"{subset}/{split}" for subset in SUBSETS for split in SPLITS)
+
+
+def folder_of(version: str) -> str:
+    """Where a release lies in the lake."""
+    return f"releases/{version}"
+
+
+def releases(lake: Lake) -> list[str]:
+    """Versions of all whole releases, oldest first."""
+    found = [name for name in lakes.names(lake, "releases") if is_whole(lake, name)]
+    return sorted(found, key=version_key)
+
+
+def is_whole(lake: Lake, version: str) -> bool:
+    """Whether a release is there for readers."""
+    return lakes.exists(lake, f"{folder_of(version)}/manifest.json")
+
+
+def version_key(version: str) -> list[int]:
+    """What versions are sorted by: 2026.11.22 < 2026.11.22.p1 (its patch) < 2026.11.22.1 (the day's next build)."""
+    numbers: list[int] = []
+    for part in version.split("."):
+        patch = part.startswith("p") and part[1:].isdigit()
+        numbers += [0, int(part[1:])] if patch else [int(part) if part.isdigit() else 0]
+    return numbers
+
+
+def find_release(lake: Lake, release: str) -> str:
+    """A whole release's version; `latest` is the newest.
+
+    Raises UserError that names the releases there are, or says why one was withdrawn.
+    """
+    known = releases(lake)
+    if release == "latest" and known:
+        return known[-1]
+    withdrawn = f"{folder_of(release)}/withdrawn.json"
+    if release not in known and lakes.exists(lake, withdrawn):
+        why = lakes.read_json(lake, withdrawn)
+        raise UserError(f"release {release} was withdrawn ({why['reason']}); in its place: {why['replaced_by']}")
+    return choose("release", release, known)
+
+
+def read_manifest(lake: Lake, version: str) -> dict:
+    """A whole release's manifest. Raises UserError that names the releases there are."""
+    return lakes.read_json(lake, f"{folder_of(find_release(lake, version))}/manifest.json")

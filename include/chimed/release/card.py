@@ -1,0 +1,121 @@
+"""The data card: the release's README.md, for people and for the Hugging Face Hub (paper §3.3, Tables 1, 3 and 4).
+
+Every number in it comes from the release's tables and manifest, none is typed. Crawled words are quoted so that no
+Markdown and no HTML can begin in them.
+"""
+
+import html
+import re
+from pathlib import Path
+
+import jinja2
+import polars as pl
+import yaml
+
+from chimed.release import SUBSETS
+from chimed.release.statistics import PAPER_NAMES
+
+HERE = Path(__file__).parent
+LONGEST = 300  # characters of an example's field that are shown
+_MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~>$-])")
+# what each stage does, in a few words (paper §3.2)
+METHOD = {
+    "extract": "pages to records by the site's parser; each page gives records or a named miss",
+    "dedup": "one record a URL (paper), a text, a near-copy (MinHash; ours)",
+    "clean": "tags, styles, URLs, non-text characters, greetings and boilerplate taken off",
+    "perplexity": "Chinese GPT-2 over question and answer, or the text",
+    "filter": "the highest perplexities and texts shorter than 30 tokens leave",
+    "screen": "identifiers by rule (ours), the paper's prompt, sensitive attributes; what is flagged leaves",
+    "department": "one of a fixed list for every question: the page's own, or a model's",
+    "translate": "classical to modern Chinese; herbs, doses, numbers and negations must survive (ours)",
+    "generate_qa": "a question and answer from a document; the answer is found in the document (ours)",
+    "prefer": "two answers, another model judges; the verdict must survive their swap (ours)",
+    "decontaminate": "texts that share character n-grams with the exams leave (ours)",
+}
+
+
+def render_card(
+    version: str,
+    tables: dict[str, pl.DataFrame],
+    numbers: dict,
+    made: dict,
+    changes: dict,
+    accepted: dict | None,
+    checksum: str,
+) -> str:
+    """The card's Markdown, from a release's tables, `statistics`, `making`, `compare` and acceptance."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"share": _share, "million": _million, "quoted": quoted}
+    return environment.get_template("card.md.j2").render(
+        version=version,
+        numbers=numbers,
+        made=made,
+        changes=changes,
+        accepted=accepted,
+        checksum=checksum,
+        table4=_table4(numbers),
+        size=size_category(numbers["instances"]),
+        sources=yaml.safe_load((HERE / "sources.yaml").read_text(encoding="utf-8")),
+        method=METHOD,
+        models=sorted({model for table in tables.values() for model in table["model"].drop_nulls().unique()}),
+        examples=examples(tables),
+        replica=any(crawl["replica"] for crawl in made["inputs"]),
+    )
+
+
+def _table4(numbers: dict) -> dict[tuple[str, str], dict]:
+    """Rows and characters by subset (or `total`) and the paper's names of the domains."""
+    table = {(subset, name): {"rows": 0, "characters": 0} for subset in SUBSETS for name in PAPER_NAMES.values()}
+    table |= {(row["subset"], PAPER_NAMES[row["domain"]]): row for row in numbers["table 4"]}
+    for name in PAPER_NAMES.values():
+        table["total", name] = {
+            what: sum(table[subset, name][what] for subset in SUBSETS) for what in ("rows", "characters")
+        }
+    return table
+
+
+def size_category(rows: int) -> str:
+    """The hub's word for a number of rows."""
+    bounds = ["1K", "10K", "100K", "1M", "10M"]
+    below = next((n for n, bound in enumerate((1e3, 1e4, 1e5, 1e6, 1e7)) if rows < bound), None)
+    if below is None:
+        return "n>10M"
+    return "n<1K" if below == 0 else f"{bounds[below - 1]}<n<{bounds[below]}"
+
+
+def examples(tables: dict[str, pl.DataFrame]) -> list[dict]:
+    """One row of train for each subset and domain, as in Table 3: the first by id, its words by the paper's labels."""
+    shown = []
+    for subset in SUBSETS:
+        rows = tables[f"{subset}/train"].sort("id")
+        for domain, name in PAPER_NAMES.items():
+            for row in rows.filter(pl.col("domain") == domain).head(1).to_dicts():
+                about = {key: row[key] for key in ("id", "source", "url")}
+                shown.append({"subset": subset, "domain": name, **about, "words": _words(row, subset)})
+    return shown
+
+
+def _words(row: dict, subset: str) -> dict[str, str]:
+    if subset == "pretrain":
+        return {"": row["text"]}
+    if subset == "sft":
+        return {"Q": row["messages"][0]["content"], "A": row["messages"][1]["content"]}
+    asked, chosen, rejected = (row[name][0]["content"] for name in ("prompt", "chosen", "rejected"))
+    return {"患者": asked, "接受示例": chosen, "拒绝示例": rejected}
+
+
+def quoted(text: str) -> str:
+    """A crawled text on one line in which neither Markdown nor HTML can begin, cut to a readable length."""
+    line = " ".join(text.split())
+    line = line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+    return _MARKS.sub(r"\\\1", html.escape(line, quote=False))
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole else "–"
+
+
+def _million(characters: int) -> str:
+    return f"{characters / 1e6:.2f}M"

@@ -1,0 +1,119 @@
+"""The commands on releases: `python -m chimed verify | diff | takedown | push`."""
+
+import getpass
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from chimed.errors import UserError
+
+app = typer.Typer()
+
+
+@app.command()
+def verify(
+    release: Annotated[str, typer.Argument(help="a version, latest, or a copy's path or URL …/releases/<version>")],
+) -> None:
+    """Check a release against its manifest: every file's checksum, columns, ids, splits, statistics."""
+    from chimed.release import read_manifest
+    from chimed.release import verify as verifying
+
+    lake, version = verifying.find_folder(release)
+    if faults := verifying.verify(lake, version):
+        print("\n".join(faults))
+        print(f"release {version}: {len(faults)} faults", file=sys.stderr)
+        raise SystemExit(1)
+    manifest = read_manifest(lake, version)
+    print(
+        f"release {version}: {len(manifest['files'])} files are as they were written; checksum {manifest['checksum']}"
+    )
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="a release's version")],
+    new: Annotated[str, typer.Argument(help="a later one's, whole or held back")],
+    accept: Annotated[
+        str | None, typer.Option(help="the reason to let a held release out in spite of its drift; recorded")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Show rows added, removed and changed, and drift; exits 1 where a limit is passed and not accepted."""
+    from chimed import lake as lakes
+    from chimed.release import find_release, folder_of, is_whole, read_manifest
+    from chimed.release.diff import difference
+    from chimed.release.rows import read_tables
+    from chimed.release.write import accept as accept_drift
+
+    lake = lakes.open_lake()
+    old = find_release(lake, old)
+    held = not is_whole(lake, new) and lakes.exists(lake, f"{folder_of(new)}/changes.json")
+    new = new if held else find_release(lake, new)
+    if accept is not None:
+        print(json.dumps(accept_drift(lake, old, new, accept, getpass.getuser()), ensure_ascii=False))
+        print(f"now run: python -m chimed run release --build {new}", file=sys.stderr)
+        return
+    found = difference(read_tables(lake, old), read_tables(lake, new))
+    said = None if held else read_manifest(lake, new).get("accepted")
+    if as_json:
+        print(json.dumps({"old": old, "new": new, "held": held, "accepted": said, **found}, ensure_ascii=False))
+    else:
+        _print_diff(old, new, found)
+    if found["stops"] and not (said and said["before"] == old):
+        raise SystemExit(1)
+
+
+def _print_diff(old: str, new: str, found: dict) -> None:
+    rows = Table(title=f"{old} → {new}", title_justify="left")
+    for name in ("subset", "source"):
+        rows.add_column(name)
+    for name in ("added", "removed", "changed", "same"):
+        rows.add_column(name, justify="right")
+    for row in found["rows"]:
+        rows.add_row(*(str(row[name]) for name in ("subset", "source", "added", "removed", "changed", "same")))
+    drift = Table("drift of", "PSI", "limit", "median before", "median now")
+    for one in found["drift"]:
+        cells = (one[name] for name in ("psi", "limit", "old_median", "new_median"))
+        drift.add_row(one["what"], *("–" if cell is None else f"{cell:g}" for cell in cells))
+    console = Console()
+    console.print(rows, drift)
+    for sentence in found["stops"]:
+        console.print(f"over its limit: {sentence}", markup=False)
+    if not found["stops"]:
+        console.print("nothing is over its limit")
+
+
+@app.command()
+def takedown(
+    target: Annotated[str, typer.Argument(help="a page's URL, its place raw/…#… as in a row's page, or a source")],
+    reason: Annotated[str, typer.Option(help="who asked, and why; kept in the store")],
+    releases: Annotated[
+        bool, typer.Option("--releases", help="rewrite the releases there are as patches, and withdraw them")
+    ] = False,
+) -> None:
+    """Take a page or source out: it is not crawled again, and all that was made of it leaves the next build."""
+    from chimed.lake import open_lake
+    from chimed.release.takedown import take_down
+    from chimed.store import open_store
+
+    print(json.dumps(take_down(open_lake(), open_store(), target, reason, releases), ensure_ascii=False))
+
+
+@app.command()
+def push(
+    release: Annotated[str, typer.Argument(help="a version, or latest")],
+    to: Annotated[str, typer.Argument(help="a folder, s3://bucket/path, or hf://owner/name")],
+) -> None:
+    """Copy a verified release to a folder, an object store or the Hugging Face Hub, its manifest last."""
+    from chimed.lake import open_lake
+    from chimed.release import find_release
+    from chimed.release.push import push as copy_release
+
+    if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
+        raise UserError(f"{to!r} names no repository of the hub; write hf://<owner>/<name>")
+    lake = open_lake()
+    print(json.dumps(copy_release(lake, find_release(lake, release), to), ensure_ascii=False))

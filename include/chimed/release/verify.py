@@ -1,0 +1,94 @@
+"""Is a release what its manifest says? Every file by checksum, every table by what it promises. Ours."""
+
+import hashlib
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from chimed import lake as lakes
+from chimed.errors import UserError
+from chimed.lake import Lake, open_lake
+from chimed.release import SUBSETS, TABLES, folder_of, releases
+from chimed.release.rows import COLUMNS, read_tables
+from chimed.release.statistics import statistics
+from chimed.release.write import ACCEPTED, DATA, checksum_of
+
+
+def find_folder(release: str) -> tuple[Lake, str]:
+    """The lake and version of a release: a version of this lake, `latest`, or the path or URL of a copy elsewhere.
+
+    Raises UserError where there is no such folder.
+    """
+    if "/" in release:
+        parent, _, version = release.rstrip("/").rpartition("/releases/")
+        if parent and version:
+            return open_lake(parent), version
+        raise UserError(f"{release!r} is no release's folder; it ends in releases/<version>")
+    lake = open_lake()
+    known = releases(lake)
+    if release == "latest" and known:
+        return lake, known[-1]
+    if release not in lakes.names(lake, "releases"):
+        raise UserError(f"unknown release {release!r}; there is: {', '.join(known) or 'none yet'}")
+    return lake, release
+
+
+def verify(lake: Lake, version: str) -> list[str]:
+    """What is wrong with a release, a sentence each that names the file; none: it is as it was written."""
+    folder = folder_of(version)
+    if not lakes.exists(lake, f"{folder}/manifest.json"):
+        return ["manifest.json: missing, so the release is not whole (interrupted, held back or withdrawn)"]
+    try:
+        manifest = lakes.read_json(lake, f"{folder}/manifest.json")
+        files = manifest["files"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
+        return [f"manifest.json: unreadable ({type(error).__name__}: {error})"]
+    there = set(lakes.files(lake, folder)) - {"manifest.json", ACCEPTED}
+    faults = [f"{name}: missing" for name in sorted(files.keys() - there)]
+    faults += [f"{name}: not in the manifest" for name in sorted(there - files.keys())]
+    for name in sorted(files.keys() & there):
+        faults += _file_faults(lake, f"{folder}/{name}", name, files[name])
+    faults += [f"{name}: not in the manifest's list" for name in DATA if name not in files]
+    if faults:
+        return faults
+    if checksum_of(files) != manifest.get("checksum"):
+        return ["manifest.json: its checksum is not that of its files"]
+    return _table_faults(lake, version)
+
+
+def _file_faults(lake: Lake, path: str, name: str, said: dict) -> list[str]:
+    size = lake.fs.size(lake.at(path))
+    if size != said["bytes"]:
+        return [f"{name}: {size} bytes, not {said['bytes']}"]
+    with lake.fs.open(lake.at(path), "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return [] if digest == said["sha256"] else [f"{name}: sha256 {digest[:12]}…, not {said['sha256'][:12]}…"]
+
+
+def _table_faults(lake: Lake, version: str) -> list[str]:
+    """Promises that no checksum keeps: columns, ids once, a page on one side, statistics that can be counted again."""
+    faults = []
+    for name in TABLES:
+        with lake.fs.open(lake.at(f"{folder_of(version)}/{name}.parquet"), "rb") as file:
+            schema = pq.read_schema(file)
+        if not _same_columns(schema, COLUMNS[name.split("/")[0]]):
+            faults.append(f"{name}.parquet: columns are not those of this code")
+    if faults:
+        return faults
+    tables = read_tables(lake, version)
+    for subset in SUBSETS:
+        train, held = tables[f"{subset}/train"], tables[f"{subset}/validation"]
+        if both := set(train["url"]) & set(held["url"]):
+            faults.append(f"{subset}: {len(both)} pages are in train and in validation, one is {sorted(both)[0]}")
+        ids = [*train["id"], *held["id"]]
+        if len(set(ids)) < len(ids):
+            faults.append(f"{subset}: {len(ids) - len(set(ids))} ids are there twice")
+    counted = json.loads(json.dumps(statistics(tables)))
+    if counted != lakes.read_json(lake, f"{folder_of(version)}/statistics.json"):
+        faults.append("statistics.json: not what the tables hold")
+    return faults
+
+
+def _same_columns(have: pa.Schema, want: pa.Schema) -> bool:
+    return have.remove_metadata().equals(want)

@@ -1,0 +1,147 @@
+"""Writes a release: every file, then the manifest that makes it visible (paper §3.3).
+
+A writer that is killed leaves a folder without a manifest, which no reader takes for a release; the next one starts
+over. Before the manifest the gates of `diff` are asked: a release that drifts is held back, its files lie there to be
+looked at, and `diff --accept` lets it through.
+"""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from functools import partial
+
+import polars as pl
+
+from chimed import lake as lakes
+from chimed.errors import UserError, WorkStopped
+from chimed.lake import Lake
+from chimed.release import TABLES, folder_of, is_whole, read_manifest, releases, version_key
+from chimed.release.card import render_card
+from chimed.release.diff import difference
+from chimed.release.figures import figures
+from chimed.release.rows import DATASET_INFO, jsonl, parquet, read_tables
+from chimed.release.statistics import statistics
+
+ACCEPTED = "accepted.json"
+# what two people compare to know that they hold the same rows; the rest tells of them, and of the day they were made
+DATA = (*(f"{name}.parquet" for name in TABLES), *(info["file_name"] for info in DATASET_INFO.values()))
+DATA = (*DATA, "dataset_info.json", "statistics.json")
+
+
+class Drifted(WorkStopped):
+    """A release is over a limit of `diff` against the one before and is held back until someone accepts it."""
+
+
+def write_release(lake: Lake, version: str, tables: dict[str, pl.DataFrame], made: dict, before: str | None) -> dict:
+    """Writes `releases/<version>/` from its six tables and `made` (`making`); returns its manifest.
+
+    before: the release to compare with. A whole release that holds the same rows is left as it is. Raises Drifted.
+    """
+    if is_whole(lake, version):
+        manifest = read_manifest(lake, version)
+        if all(_digest(parquet(tables[name], _subset(name))) == _digest_in(manifest, name) for name in TABLES):
+            return manifest
+        lakes.remove(lake, f"{folder_of(version)}/manifest.json")  # the same build, but a page was taken down
+    _clear(lake, version)
+    files: dict[str, dict] = {}
+    put = partial(_put, lake, version, files)
+    for name, table in tables.items():
+        put(f"{name}.parquet", parquet(table, _subset(name)), rows=len(table))
+        put(f"jsonl/{name.replace('/', '.')}.jsonl", jsonl(table, _subset(name)), rows=len(table))
+    put("dataset_info.json", _json(DATASET_INFO))
+    numbers = statistics(tables)
+    put("statistics.json", _json(numbers))
+    checksum = checksum_of(files)
+    changes = compare(lake, before, tables, made["options"]) | {"checksum": checksum}
+    put("changes.json", _json(changes))
+    accepted = _judged(lake, version, changes, checksum)
+    for name, drawn in figures(numbers, made).items():
+        put(f"figures/{name}", drawn)
+    put("README.md", render_card(version, tables, numbers, made, changes, accepted, checksum).encode())
+    manifest = {"version": version, "checksum": checksum, "accepted": accepted, **made, "files": files}
+    lakes.write_json(lake, f"{folder_of(version)}/manifest.json", manifest)
+    return manifest
+
+
+def checksum_of(files: dict[str, dict]) -> str:
+    """One hash over the checksums of a manifest's data files (`DATA`): equal where two releases hold the same rows."""
+    return _digest("".join(f"{files[name]['sha256']}  {name}\n" for name in sorted(DATA)).encode())
+
+
+def compare(lake: Lake, before: str | None, tables: dict[str, pl.DataFrame], options: dict) -> dict:
+    """What `changes.json` says: `difference` to the release before, and whether the gates judge it.
+
+    before: null for the first release. judged: whether both were built with the same options; else stops is empty.
+    """
+    if before is None:
+        return {"before": None, "judged": False, "rows": [], "drift": [], "stops": []}
+    judged = read_manifest(lake, before)["options"] == options
+    found = difference(read_tables(lake, before), tables)
+    return {"before": before, "judged": judged, **found, "stops": found["stops"] if judged else []}
+
+
+def previous(lake: Lake, version: str) -> str | None:
+    """The whole release before a version; None for the first."""
+    earlier = [name for name in releases(lake) if version_key(name) < version_key(version)]
+    return earlier[-1] if earlier else None
+
+
+def _judged(lake: Lake, version: str, changes: dict, checksum: str) -> dict | None:
+    """Who accepted the drift of these very rows, and why; None where nothing drifts. Raises Drifted."""
+    if not changes["stops"]:
+        return None
+    before, path = changes["before"], f"{folder_of(version)}/{ACCEPTED}"
+    accepted = lakes.read_json(lake, path) if lakes.exists(lake, path) else {}
+    if (accepted.get("checksum"), accepted.get("before")) == (checksum, before):
+        return accepted
+    raise Drifted(
+        f"release {version} is held back: {'; '.join(changes['stops'])}. To look: python -m chimed diff {before} "
+        f'{version}; to let it out: the same with --accept "<reason>", then run release again'
+    )
+
+
+def accept(lake: Lake, before: str, version: str, reason: str, by: str) -> dict:
+    """Lets a held release's drift pass, for these very rows; `release`, run again, then writes its manifest.
+
+    Returns what is kept of it. Raises UserError where nothing is held back, or not against `before`.
+    """
+    folder = folder_of(version)
+    if is_whole(lake, version) or not lakes.exists(lake, f"{folder}/changes.json"):
+        raise UserError(f"release {version} is not held back: there is nothing to accept")
+    changes = lakes.read_json(lake, f"{folder}/changes.json")
+    if changes["before"] != before or not changes["stops"]:
+        raise UserError(f"release {version} is held back against {changes['before']}, not against {before}")
+    if not reason.strip():
+        raise UserError("--accept needs a reason; it is told in the card")
+    said = {name: changes[name] for name in ("before", "checksum", "stops")}
+    said |= {"reason": reason, "by": by, "accepted": datetime.now(UTC).isoformat(timespec="seconds")}
+    lakes.write_json(lake, f"{folder}/{ACCEPTED}", said)
+    return said
+
+
+def _clear(lake: Lake, version: str) -> None:
+    """Takes away what a killed or held writer left, but for an acceptance."""
+    for name in lakes.files(lake, folder_of(version)):
+        if name != ACCEPTED:
+            lakes.remove(lake, f"{folder_of(version)}/{name}")
+
+
+def _put(lake: Lake, version: str, files: dict[str, dict], name: str, data: bytes, **more: int) -> None:
+    lakes.write_bytes(lake, f"{folder_of(version)}/{name}", data)
+    files[name] = {"bytes": len(data), "sha256": _digest(data), **more}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str).encode() + b"\n"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digest_in(manifest: dict, name: str) -> str:
+    return manifest["files"][f"{name}.parquet"]["sha256"]
+
+
+def _subset(name: str) -> str:
+    return name.split("/")[0]

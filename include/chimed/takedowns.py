@@ -1,0 +1,40 @@
+"""What was taken down: pages and sources that are crawled no more and leave every build (the store's `takedowns`)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+from sqlalchemy import select
+
+from chimed.store import TAKEDOWNS, Store
+
+REASON = "taken down"
+
+
+@dataclass(frozen=True)
+class Takedowns:
+    """Canonical URLs of pages, and names of whole sources."""
+
+    urls: frozenset[str]
+    sources: frozenset[str]
+
+    def holds(self, url: str, source: str) -> bool:
+        """Whether a page was taken down."""
+        return url in self.urls or source in self.sources
+
+    def rows(self) -> pl.Expr:
+        """Whether a row with `url` and `source` stands on what was taken down."""
+        return pl.col("url").is_in(sorted(self.urls)) | pl.col("source").is_in(sorted(self.sources))
+
+
+def takedowns(store: Store) -> Takedowns:
+    """All takedowns of a store."""
+    with store.engine.connect() as connection:
+        return of(connection.execute(select(TAKEDOWNS.c.target)).scalars().all())
+
+
+def of(targets: Iterable[str]) -> Takedowns:
+    """Takedowns of these URLs and names of sources."""
+    names = frozenset(targets)
+    urls = frozenset(name for name in names if "://" in name)
+    return Takedowns(urls, names - urls)

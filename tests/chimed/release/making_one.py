@@ -1,0 +1,92 @@
+"""A small real release: the demo's pages as WARC files, every stage run on them, the models' answers made up."""
+
+import importlib
+import re
+from dataclasses import replace
+
+from chimed import lake as lakes
+from chimed import stages
+from chimed import store as stores
+from chimed.build import Work, new_build, read_stage, run_stage
+from chimed.demo.pages import all_pages, key_of
+from chimed.demo.replica import DETAIL
+from chimed.lake import Lake
+from chimed.options import Options
+from chimed.records import words
+from chimed.sources import PAPER, warc
+from chimed.sources.frontier import Plan, add
+from chimed.sources.page import Link
+from chimed.stages.perplexity import score_key
+from chimed.store import PERPLEXITIES
+
+CRAWL = "2026-11-16"
+
+
+def crawl(work: Work) -> None:
+    """A finished crawl of every site: all the replica's detail pages, known to the frontier and in WARC files."""
+    pages = all_pages().values()
+    for source in PAPER:
+        site = importlib.import_module(f"chimed.sources.{source}").SITE
+        archive = warc.open_archive(work.lake, f"raw/{source}/{CRAWL}")
+        links = []
+        for page in pages:
+            host, path = key_of(page.url)
+            if host in site.hosts and DETAIL.fullmatch(path) and page.status == 200:
+                head = [("Content-Type", page.content_type)]
+                exchange = warc.Exchange(page.url, f"GET {path} HTTP/1.1", [], 200, "OK", head, page.body)
+                warc.keep(archive, exchange, "detail")
+                links.append(Link(site.canonical(page.url), "detail"))
+        warc.close(archive)
+        add(work.store, Plan(site, CRAWL), links, None)
+        count = warc.index(work.lake, f"raw/{source}/{CRAWL}")
+        lakes.write_json(work.lake, f"raw/{source}/{CRAWL}/report.json", {"pages": count, "replica": True})
+
+
+def answer(body: dict) -> str:
+    """What a model would say: yes to nothing, a department, an answer out of the text, the longer answer."""
+    said = body["messages"][-1]["content"]
+    choices = body.get("structured_outputs", {}).get("choice", [])
+    if "回答A：" in said:
+        first, second = re.split("回答[AB]：", said)[1:]
+        return "A" if "请到医院" in first else "B" if "请到医院" in second else "A"
+    if choices:
+        return "否" if "否" in choices else choices[0]
+    if "<文本>" in said and (sentence := re.search(r"[\u4e00-\u9fff，、]{12,60}。", said)):
+        return f"问题：文中对此怎样说明？答案：{sentence[0]}"
+    return "请到医院就诊，听医生的。" if body["seed"] == 0 else "多喝水，注意休息。"
+
+
+def build(work: Work, version: str, **options: object) -> Work:
+    """Runs every stage of a new build; perplexities are in the store already, as if a model had scored them."""
+    made = new_build(work.lake, {"prefer_share": 1.0, **options}, version)
+    work = replace(work, build=made, options=Options(**{"prefer_share": 1.0, **options}))
+    for name in stages.NAMES:
+        if name == "perplexity":
+            _score(work)
+        run_stage(work, name)
+    return work
+
+
+def _score(work: Work) -> None:
+    texts = read_stage(work.lake, work.build, "clean").select(words()).to_series().to_list()
+    rows = [
+        {
+            "key": score_key(work.settings.perplexity_model, text),
+            "nll": len(text) * (2 + len(set(text)) / len(text)),
+            "tokens": len(text),
+            "unknown": 0,
+        }
+        for text in texts
+    ]
+    stores.upsert(work.store, PERPLEXITIES, rows)
+
+
+def shown(lake: Lake, needle: str) -> list[str]:
+    """The files of all releases that hold a string, in whatever form."""
+    found = []
+    for name in lakes.files(lake, "releases"):
+        data = lakes.read_bytes(lake, f"releases/{name}")
+        text = str(lakes.read_table(lake, f"releases/{name}").to_dicts()) if name.endswith(".parquet") else ""
+        if needle.encode() in data or needle in text:
+            found.append(name)
+    return found
