@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Date,
     DateTime,
@@ -53,6 +54,20 @@ PAGES = Table(
     Column("page", String(512), doc="its place in the lake: <WARC path>#<offset>"),
     Column("queued", String(64), index=True, doc="the crawl that wants it and has not got it yet"),
     Column("found_on", String(2048), doc="the list page that showed it first"),
+)
+
+# What each crawl cost, over all its attempts.
+CRAWLS = Table(
+    "crawls",
+    METADATA,
+    Column("source", String(32), primary_key=True),
+    Column("crawl", String(64), primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("requests", Integer, nullable=False, doc="what left for the site, robots.txt and repeats included"),
+    Column("bytes", BigInteger, nullable=False, doc="of bodies, as on the wire"),
+    Column("seconds", Float, nullable=False),
+    Column("unchanged", Integer, nullable=False, doc="fetched whole, and what was kept before"),
+    Column("off_site", Integer, nullable=False, doc="requests and redirects to other hosts, refused"),
 )
 
 # Every LLM reply ever paid for, by content of the request (llm.request_key).

@@ -7,13 +7,14 @@ page itself is done are written in one transaction, so a kill loses nothing and 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
 
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources.page import Link, Site
-from chimed.store import PAGES, Store, find, upsert
+from chimed.store import CRAWLS, PAGES, Store, find, upsert
 from chimed.takedowns import takedowns
 
 P = PAGES.c
@@ -67,6 +68,12 @@ def begin(store: Store, plan: Plan) -> None:
     names = plan.sections or tuple(plan.site.sections)
     starts = [Link(plan.site.canonical(url), "list") for name in names for url in plan.site.sections[name]]
     add(store, plan, starts, found_on=None)
+    fresh = {"requests": 0, "bytes": 0, "unchanged": 0, "off_site": 0, "seconds": 0.0, "attempts": 0}
+    with store.engine.begin() as connection:
+        mine = and_(CRAWLS.c.source == plan.site.name, CRAWLS.c.crawl == plan.crawl)
+        if not connection.execute(select(CRAWLS.c.crawl).where(mine)).first():
+            connection.execute(insert(CRAWLS).values(source=plan.site.name, crawl=plan.crawl, **fresh))
+        connection.execute(update(CRAWLS).where(mine).values(attempts=CRAWLS.c.attempts + 1))
     if plan.sections:
         return
     mine = and_(P.source == plan.site.name, or_(P.crawl.is_(None), P.crawl != plan.crawl))
@@ -122,17 +129,62 @@ def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200) ->
         return [dict(row) for row in rows.mappings() if row["url"] not in but]
 
 
-def settle(store: Store, plan: Plan, url: str, **values: object) -> None:
-    """Marks a page as done by this crawl: not wanted any more; `values` are columns of `pages`."""
+def settle(store: Store, plan: Plan, pages: list[dict], counted: dict[str, float]) -> None:
+    """Marks pages as done by this crawl, and adds to its counts, in one transaction.
+
+    pages: `url` and the columns of `pages` to set. counted: columns of `crawls` and what is added to each.
+    """
     with store.engine.begin() as connection:
-        done = update(PAGES).where(P.url == url)
-        connection.execute(done.values(queued=None, crawl=plan.crawl, **values))
+        for _, some in groupby(pages, key=tuple):  # by the columns they set
+            rows = [{"at": page["url"], "queued": None, "crawl": plan.crawl, **page} for page in some]
+            connection.execute(update(PAGES).where(P.url == bindparam("at")), rows)
+        mine = and_(CRAWLS.c.source == plan.site.name, CRAWLS.c.crawl == plan.crawl)
+        connection.execute(update(CRAWLS).where(mine).values({name: CRAWLS.c[name] + n for name, n in counted.items()}))
+
+
+def counted(store: Store, plan: Plan) -> dict:
+    """The crawl's counts over all its attempts: columns of `crawls`."""
+    with store.engine.connect() as connection:
+        query = select(CRAWLS).where(CRAWLS.c.source == plan.site.name, CRAWLS.c.crawl == plan.crawl)
+        return dict(connection.execute(query).mappings().one())
+
+
+def write_as(store: Store, url: str, kind: str) -> None:
+    """A page is of the other kind than its address led to expect."""
+    with store.engine.begin() as connection:
+        connection.execute(update(PAGES).where(P.url == url).values(kind=kind))
+
+
+def unread(store: Store, plan: Plan) -> dict[str, dict]:
+    """Rows of detail pages that the crawl still wants, and of those it has whose reading was a miss, by URL."""
+    missed = and_(P.crawl == plan.crawl, P.status == 200, P.miss.is_not(None), P.page.is_not(None))
+    with store.engine.connect() as connection:
+        query = select(PAGES).where(P.source == plan.site.name, P.kind == "detail")
+        rows = connection.execute(query.where(or_(P.queued == plan.crawl, missed)))
+        return {row["url"]: dict(row) for row in rows.mappings()}
 
 
 def want_again(store: Store, plan: Plan, urls: list[str]) -> None:
     """Queues pages once more: a site that is down says nothing about them."""
     with store.engine.begin() as connection:
         connection.execute(update(PAGES).where(P.url.in_(urls)).values(queued=plan.crawl, crawl=None, miss=None))
+
+
+def not_had(store: Store, plan: Plan) -> list[str]:
+    """URLs of the crawl's detail pages that could not be had, as the site or the network was."""
+    had = and_(P.status.is_not(None), P.status < 500, P.status.not_in((401, 403, 408)))
+    with store.engine.connect() as connection:
+        query = select(P.url).where(P.source == plan.site.name, P.crawl == plan.crawl, P.kind == "detail")
+        return list(connection.execute(query.where(P.miss.is_not(None), P.miss != FORBIDDEN, ~had)).scalars())
+
+
+def silent_sections(store: Store, plan: Plan, reason: str) -> list[str]:
+    """First lists of sections that showed pages once and show none in this crawl (`reason` is their miss)."""
+    other = PAGES.alias("other")
+    shown = select(other.c.url).where(other.c.found_on == P.url).exists()
+    with store.engine.connect() as connection:
+        query = select(P.url).where(P.source == plan.site.name, P.crawl == plan.crawl, P.kind == "list")
+        return list(connection.execute(query.where(P.miss == reason, P.found_on.is_(None), shown)).scalars())
 
 
 def let_go(store: Store, url: str, published: date | None = None) -> None:
@@ -170,6 +222,10 @@ def tally(store: Store, plan: Plan) -> dict:
     with store.engine.connect() as connection:
         query = select(P.kind, P.status, P.miss, func.count()).where(P.source == plan.site.name, P.crawl == plan.crawl)
         rows = connection.execute(query.group_by(P.kind, P.status, P.miss)).all()
+        query = select(P.url).where(
+            P.source == plan.site.name, P.crawl == plan.crawl, P.kind == "list", P.status == 200
+        )
+        empty = list(connection.execute(query.where(P.miss.is_not(None)).order_by(P.url)).scalars())
     details = [(status, miss, count) for kind, status, miss, count in rows if kind == "detail"]
     misses: dict[str, int] = {}
     for _, miss, count in details:
@@ -178,6 +234,7 @@ def tally(store: Store, plan: Plan) -> dict:
     return {
         "lists": sum(count for kind, _, _, count in rows if kind == "list"),
         "lists_missed": sum(count for kind, _, miss, count in rows if kind == "list" and miss),
+        "empty_lists": empty,
         "fetched": sum(count for status, _, count in details if status == 200),
         "not_modified": sum(count for status, _, count in details if status == 304),
         "misses": dict(sorted(misses.items())),
@@ -185,7 +242,10 @@ def tally(store: Store, plan: Plan) -> dict:
 
 
 def requeue_lost(store: Store, plan: Plan, there: Callable[[str], bool]) -> int:
-    """Queues again the pages whose bytes a killed attempt did not bring into the lake; returns how many."""
+    """Queues again the pages whose bytes a killed attempt did not bring into the lake; returns how many.
+
+    there: whether a page's place is in the lake.
+    """
     with store.engine.connect() as connection:
         query = select(P.url, P.page).where(
             P.source == plan.site.name, P.crawl == plan.crawl, P.page.like(f"raw/{plan.site.name}/{plan.crawl}/%")

@@ -40,7 +40,7 @@ class Archive:
     file_bytes: int = FILE_BYTES
     name: str = ""
     file: BinaryIO | None = None
-    written: int = field(default=0)
+    lines: dict[str, list[str]] = field(default_factory=dict)  # of the index, by the files written here
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Stored:
     content_type: str | None
     fetched: datetime
     body: bytes
+    headers: dict[str, str]  # names in small letters
 
 
 def open_archive(lake: Lake, folder: str, file_bytes: int = FILE_BYTES) -> Archive:
@@ -112,9 +113,10 @@ def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
     request.rec_headers.add_header("WARC-Concurrent-To", response.rec_headers.get_header("WARC-Record-ID"))
     offset = file.tell()
     writer.write_record(response)
+    between = file.tell()
     writer.write_record(request)
     file.flush()
-    archive.written += file.tell() - offset
+    archive.lines.setdefault(archive.name, []).append(_index_line(archive.name, response, offset, between - offset))
     place = f"{archive.folder}/{archive.name}#{offset}"
     if file.tell() >= archive.file_bytes:
         close(archive)
@@ -153,35 +155,49 @@ def responses(lake: Lake, path: str) -> Iterator[Stored]:
                 content_type=record.http_headers.get_header("Content-Type"),
                 fetched=datetime.fromisoformat(header("WARC-Date")).astimezone(UTC),
                 body=body,
+                headers={name.lower(): value for name, value in record.http_headers.headers},
             )
 
 
-def index(lake: Lake, folder: str) -> int:
-    """Writes `index.cdxj` over the crawl's responses (pywb's format); returns how many detail pages there are."""
-    lines, details = [], 0
+def index(lake: Lake, folder: str, known: dict[str, list[str]] | None = None) -> int:
+    """Writes `index.cdxj` over the crawl's responses (pywb's format); returns how many detail pages there are.
+
+    known: lines by file name, for files that need not be read again.
+    """
+    lines: list[str] = []
     for path in files(lake, folder):
-        with lake.fs.open(lake.at(path), "rb") as file:
-            reader = ArchiveIterator(file)
-            for record in reader:
-                header = record.rec_headers.get_header
-                if record.rec_type != "response":
-                    continue
-                details += header(KIND) == "detail"
-                url, moment = header("WARC-Target-URI"), re.sub(r"\D", "", header("WARC-Date"))[:14]
-                mime = (record.http_headers.get_header("Content-Type") or "unk").split(";")[0]
-                entry = {
-                    "url": url,
-                    "mime": mime,
-                    "status": record.http_headers.get_statuscode(),
-                    "digest": (header("WARC-Payload-Digest") or "").removeprefix("sha1:"),
-                    "length": str(reader.get_record_length()),
-                    "offset": str(reader.get_record_offset()),
-                    "filename": path.rsplit("/", 1)[-1],
-                }
-                lines.append(f"{_surt(url)} {moment} {json.dumps(entry)}\n")
+        name = path.rsplit("/", 1)[-1]
+        lines += known[name] if known and name in known else _index_of(lake, path)
     if lines:
         lakes.write_bytes(lake, f"{folder}/index.cdxj", "".join(sorted(lines)).encode())
-    return details
+    return sum(f'"{KIND}": "detail"' in line for line in lines)
+
+
+def _index_of(lake: Lake, path: str) -> list[str]:
+    lines = []
+    with lake.fs.open(lake.at(path), "rb") as file:
+        reader = ArchiveIterator(file)
+        for record in reader:
+            if record.rec_type == "response":
+                place = reader.get_record_offset(), reader.get_record_length()
+                lines.append(_index_line(path.rsplit("/", 1)[-1], record, *place))
+    return lines
+
+
+def _index_line(name: str, record, offset: int, length: int) -> str:
+    header = record.rec_headers.get_header
+    url, moment = header("WARC-Target-URI"), re.sub(r"\D", "", header("WARC-Date"))[:14]
+    entry = {
+        "url": url,
+        "mime": (record.http_headers.get_header("Content-Type") or "unk").split(";")[0],
+        "status": record.http_headers.get_statuscode(),
+        "digest": (header("WARC-Payload-Digest") or "").removeprefix("sha1:"),
+        "length": str(length),
+        "offset": str(offset),
+        "filename": name,
+        KIND: header(KIND) or "",
+    }
+    return f"{_surt(url)} {moment} {json.dumps(entry)}\n"
 
 
 def _surt(url: str) -> str:

@@ -3,8 +3,10 @@
 Politeness of all sites is set here and nowhere else; a site's file only says how many seconds it wants.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass, field
+from datetime import date
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -15,19 +17,24 @@ from scrapy.http import Response
 
 from chimed import __version__
 from chimed.settings import settings
-from chimed.sources import warc
+from chimed.sources import frontier, warc
 from chimed.sources.frontier import Plan
 from chimed.sources.page import PAGE_BYTES
 from chimed.sources.robots import LONGEST_DELAY, ROBOT
 from chimed.store import Store
 
-REPLICA_DELAY = 0.03  # seconds; the replica of ask.39.net shows its captcha from 40 requests a second
 TIMEOUT = 60
+TOGETHER = 64  # pages written to the store at once where there is no pace
+AT_ONCE_UNPACED = 8  # Scrapy's own default; only a replica is ever asked without a pace (benchmarks)
 
 
 @dataclass
 class Run:
-    """One attempt at a crawl: what it needs, and what it has to tell afterwards."""
+    """One attempt at a crawl: what it needs, how it goes, and what it has to tell afterwards.
+
+    not_before: no request leaves before this moment (monotonic). settled: pages done and not yet written; with a pace
+    every page is written at once, without one (benchmarks) in groups. failing: pages in a row that could not be had.
+    """
 
     plan: Plan
     store: Store
@@ -35,12 +42,44 @@ class Run:
     delay: float
     stopped: str | None = None
     robots: str = "not read"
+    not_before: float = 0.0
+    waits: int = 0
+    failing: list[str] = field(default_factory=list)
     requests: int = 0
     bytes: int = 0
     unchanged: int = 0
     off_site: int = 0
-    empty_lists: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    settled: list[dict] = field(default_factory=list)
+    told: dict[str, float] = field(default_factory=dict)
+
+    def settle(self, url: str, **values: object) -> None:
+        """A page is done: `values` are columns of `pages`."""
+        self.settled.append({"url": url, **values})
+        if self.delay or len(self.settled) >= TOGETHER:
+            self.write()
+
+    def let_go(self, url: str, published: date | None) -> None:
+        """A page that turned out not to belong to this crawl."""
+        frontier.let_go(self.store, url, published)
+
+    def write(self) -> None:
+        """Brings what was settled and counted into the store, in one transaction."""
+        now = {
+            "requests": self.requests,
+            "bytes": self.bytes,
+            "unchanged": self.unchanged,
+            "off_site": self.off_site,
+            "seconds": time.monotonic() - self.started,
+        }
+        news = {name: value - self.told.get(name, 0) for name, value in now.items()}
+        frontier.settle(self.store, self.plan, self.settled, news)
+        self.settled, self.told = [], now
+
+    def pause(self, seconds: float) -> None:
+        """The site asked for a pause: all requests wait for its end, and go on at half the pace."""
+        self.not_before = max(self.not_before, time.monotonic() + seconds)
+        self.delay = min(2 * self.delay, LONGEST_DELAY)
 
 
 def user_agent() -> str:
@@ -51,16 +90,17 @@ def user_agent() -> str:
 def scrapy_settings(run: Run) -> dict:
     """Politeness of every site, from one place. robots.txt is obeyed by the spider itself: Scrapy's own middleware
     would read the body of a refusal as rules and go on where robots.txt cannot be read."""
-    slot = {"concurrency": 1, "delay": run.delay, "jitter": 0.0}
+    at_once = 1 if run.delay else AT_ONCE_UNPACED
+    slot = {"concurrency": at_once, "delay": run.delay, "jitter": 0.0}
     return {
         "USER_AGENT": user_agent(),
         "ROBOTSTXT_OBEY": False,
-        "CONCURRENT_REQUESTS": 1,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
+        "CONCURRENT_REQUESTS": 2 * at_once if at_once > 1 else 1,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": at_once,
         "DOWNLOAD_DELAY": run.delay,
         "DOWNLOAD_DELAY_JITTER": 0.0,
         "DOWNLOAD_SLOTS": {run.plan.site.name: slot},
-        "AUTOTHROTTLE_ENABLED": True,
+        "AUTOTHROTTLE_ENABLED": bool(run.delay),
         "AUTOTHROTTLE_START_DELAY": run.delay,
         "AUTOTHROTTLE_MAX_DELAY": LONGEST_DELAY,
         "DOWNLOAD_MAXSIZE": PAGE_BYTES,
@@ -95,6 +135,14 @@ class SiteDownloadHandler(HTTP11DownloadHandler):
         run = self._crawler.spider.run  # type: ignore[union-attr]
         if run.stopped:  # the last gate before the wire: nothing that waits leaves after a stop
             raise IgnoreRequest("the crawl was stopped")
+        while (left := run.not_before - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+        try:
+            return await self._fetch(request)
+        finally:  # counted from the answer, so that no delay on the way brings two requests closer at the site
+            run.not_before = max(run.not_before, time.monotonic() + run.delay)
+
+    async def _fetch(self, request: Request) -> Response:
         replica = settings().replica
         if not replica:
             return await super().download_request(request)
@@ -124,6 +172,8 @@ class WireMiddleware:
 
     def process_response(self, request: Request, response: Response) -> Response:
         self.run.bytes += len(response.body)
+        if response.headers.get("Retry-After"):  # no third try before the site wants it
+            request.meta["dont_retry"] = True
         parts = urlsplit(request.url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         request.meta["exchange"] = warc.Exchange(

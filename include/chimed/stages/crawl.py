@@ -8,8 +8,9 @@ import hashlib
 import importlib
 import logging
 import tempfile
-import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,14 +21,16 @@ from chimed import lake as lakes
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.settings import settings
-from chimed.sources import frontier, warc
+from chimed.sources import answers, frontier, warc
 from chimed.sources.frontier import Plan
 from chimed.sources.page import Site
 from chimed.sources.spider import SiteSpider
-from chimed.sources.wire import REPLICA_DELAY, Run, scrapy_settings
+from chimed.sources.wire import Run, scrapy_settings
 from chimed.store import open_store
 
 log = logging.getLogger("chimed")
+
+FEW_MISSES = 4  # so many say nothing of a site, whatever their share (settings.miss_share)
 
 
 def load(source: str) -> Site:
@@ -65,9 +68,10 @@ def crawl_source(
     try:
         with FileLock(Path(tempfile.gettempdir()) / f"chimed-crawl-{place}.lock", timeout=0):
             archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
-            run = Run(plan, store, archive, REPLICA_DELAY if settings().replica else site.delay)
-            frontier.requeue_lost(store, plan, lambda page: _is_there(lake, page))
+            run = Run(plan, store, archive, settings().replica_delay if settings().replica else site.delay)
+            frontier.requeue_lost(store, plan, _places(lake))
             frontier.begin(store, plan)
+            answers.take_over(run, lake)
             _spider(run)
     except Timeout:
         raise UserError(f"{source} is being crawled by another process; one crawl a site at a time") from None
@@ -84,9 +88,14 @@ def _name(name: str | None, since: date | None, until: date | None) -> str:
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
-def _is_there(lake: Lake, page: str) -> bool:
-    path, _, offset = page.rpartition("#")
-    return lakes.exists(lake, path) and lake.fs.size(lake.at(path)) > int(offset)
+def _places(lake: Lake) -> Callable[[str], bool]:
+    """Whether a page's place is in the lake; each file is asked for once."""
+
+    @cache
+    def size(path: str) -> int:
+        return lake.fs.size(lake.at(path)) if lakes.exists(lake, path) else 0
+
+    return lambda page: size(page.rpartition("#")[0]) > int(page.rpartition("#")[2])
 
 
 def _spider(run: Run) -> None:
@@ -98,6 +107,7 @@ def _spider(run: Run) -> None:
         process.crawl(SiteSpider, run=run)
         process.start(install_signal_handlers=True)
     finally:
+        run.write()
         warc.close(run.archive)
 
 
@@ -106,7 +116,7 @@ def _is_worth_saying(line: logging.LogRecord) -> bool:
 
 
 def _finish(lake: Lake, folder: str, run: Run) -> dict:
-    """The report, written last. Raises CrawlStopped where the crawl is not done."""
+    """The report, written last. Raises CrawlStopped where the crawl is not done or not to be trusted."""
     plan, left = run.plan, frontier.waiting(run.store, run.plan)
     if run.stopped:
         raise CrawlStopped(run.stopped)
@@ -114,9 +124,9 @@ def _finish(lake: Lake, folder: str, run: Run) -> dict:
     full = plan.max_pages is not None and frontier.asked(run.store, plan) >= plan.max_pages
     if left and not full:
         raise CrawlStopped(f"crawl {plan.crawl} of {plan.site.name} was interrupted, {left} pages are waiting")
-    if counts["lists"] and counts["lists_missed"] + len(run.empty_lists) >= counts["lists"]:
-        raise CrawlStopped(f"no list of {plan.site.name} shows a page any more; its layout or its addresses changed")
-    pages = warc.index(lake, folder)
+    if why := _alarm(run, counts):
+        raise CrawlStopped(why)
+    cost = frontier.counted(run.store, plan)
     report = {
         "source": plan.site.name,
         "crawl": plan.crawl,
@@ -125,15 +135,11 @@ def _finish(lake: Lake, folder: str, run: Run) -> dict:
         "mode": plan.mode,
         "sections": plan.sections,
         "max_pages": plan.max_pages,
-        "pages": pages,
+        "pages": warc.index(lake, folder, run.archive.lines),
         **counts,
-        "unchanged": run.unchanged,
         "waiting": left,
-        "off_site": run.off_site,
-        "empty_lists": run.empty_lists,
-        "requests": run.requests,
-        "bytes": run.bytes,
-        "seconds": round(time.monotonic() - run.started, 3),
+        **{name: cost[name] for name in ("unchanged", "off_site", "attempts", "requests", "bytes")},
+        "seconds": round(cost["seconds"], 3),
         "robots": run.robots,
         "delay": run.delay,
         "replica": bool(settings().replica),
@@ -142,3 +148,24 @@ def _finish(lake: Lake, folder: str, run: Run) -> dict:
     }
     lakes.write_json(lake, f"{folder}/report.json", report)
     return lakes.read_json(lake, f"{folder}/report.json")
+
+
+def _alarm(run: Run, counts: dict) -> str | None:
+    """Why what came back is not to be trusted; what it is about is asked for or read again by the same crawl."""
+    site, plan = run.plan.site, run.plan
+    silent = frontier.silent_sections(run.store, plan, answers.NO_LINK)
+    nothing = counts["lists"] and counts["lists_missed"] >= counts["lists"]
+    if silent or nothing:
+        frontier.want_again(run.store, plan, silent or counts["empty_lists"])
+        which = silent[0] if silent else f"no list of {site.name}"
+        return f"{which} shows {'no' if silent else 'a'} page any more; its layout or its addresses changed"
+    misses = {reason: count for reason, count in counts["misses"].items() if reason != frontier.FORBIDDEN}
+    missed, asked = sum(misses.values()), frontier.asked(run.store, plan)
+    if missed <= max(FEW_MISSES, settings().miss_share * asked):
+        return None
+    frontier.want_again(run.store, plan, frontier.not_had(run.store, plan))
+    worst = max(misses, key=lambda reason: misses[reason])
+    return (
+        f"{missed} of {asked} pages of {site.name} are misses, {misses[worst]} of them: {worst}; mend its parser and "
+        f"run the same crawl again, or raise CHIMED_MISS_SHARE ({settings().miss_share:g}) if the site is like that"
+    )

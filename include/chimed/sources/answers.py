@@ -1,0 +1,245 @@
+"""What a site's answer means: a page kept and read, a list that leads on, a redirect, a captcha, a request to wait.
+
+Works on the frontier, the WARC files and the run's counts, never on the network (paper §3.1). A page is in its WARC
+file before the frontier says so; what a killed attempt left between the two is read back by `take_over`.
+"""
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin, urlsplit
+
+from parsel import Selector
+
+from chimed.lake import Lake
+from chimed.sources import frontier, warc
+from chimed.sources.page import Link, Miss, Site, read_page
+from chimed.sources.text import decode
+from chimed.sources.wire import Run
+
+log = logging.getLogger("chimed")
+
+REDIRECTS = 5
+FAILURES_IN_A_ROW = 10  # of pages, each asked for three times: the site is down or does not want us
+LONGEST_WAIT = 600.0  # seconds of a Retry-After that a crawl waits; a site that wants more is left alone
+WAITS = 3  # in a crawl
+HOME = "home page instead of the page"
+NO_DAY = "no day on the page"
+NO_LINK = "no link on the list"
+NOT_HAD = (401, 403, 408)  # and 5xx: says nothing of the page itself
+CHALLENGE_TITLES = ("安全验证", "访问验证", "人机验证", "请输入验证码", "Just a moment", "Attention Required")
+_LOGIN_TITLE = re.compile(r"^\s*(?:请|用户|会员|账号|帐号)*先?登[录陆](?:页面?)?\s*(?:[-_|–—].*)?$")
+_LOGIN_PLACE = re.compile(r"^(?:passport|login|verify|captcha)\.|/(?:login|signin|passport|captcha|verify)\b", re.I)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for a page of the frontier. body: content encoding taken off; hops: redirects before it."""
+
+    url: str
+    status: int
+    body: bytes
+    exchange: warc.Exchange
+    headers: dict[str, str]
+    hops: int = 0
+
+
+@dataclass(frozen=True)
+class Again:
+    """The same page, to be asked for at this address."""
+
+    url: str
+    hops: int
+
+
+def stop(run: Run, why: str) -> None:
+    """Nothing more is asked of the site in this attempt; the first reason counts."""
+    run.stopped = run.stopped or why
+
+
+def settle(run: Run, row: dict, answer: Answer) -> Again | None:
+    """Does with an answer what it asks for; returns what to ask next for the same page."""
+    site, status, url = run.plan.site, answer.status, row["url"]
+    place = urljoin(answer.url, answer.headers.get("location", ""))
+    text = decode(answer.body, answer.headers.get("content-type"), site.encoding)
+    if is_challenge(site, place if 300 <= status < 400 else "", text):
+        stop(run, f"{site.name} wants a person (captcha or login) at {url}; its frontier keeps its place")
+    elif status == 429 or (status == 503 and "retry-after" in answer.headers):
+        return wait(run, answer)
+    elif status in NOT_HAD or status >= 500:
+        fail(run, row, f"HTTP {status}", status)
+    elif status != 304 and 300 <= status < 400:
+        run.failing = []
+        return follow(run, row, answer, place)
+    elif row["kind"] == "list":
+        read_list(run, row, answer, text)
+    else:
+        run.failing = []
+        read_detail(run, row, answer, text)
+    return None
+
+
+def wait(run: Run, answer: Answer) -> Again | None:
+    """429, 503: waits as long as the site says, if it says, within bounds, and goes on at half the pace; or stops."""
+    seconds = _seconds(answer.headers.get("retry-after"))
+    run.waits += 1
+    if seconds is None or seconds > LONGEST_WAIT or run.waits > WAITS:
+        asked = f"for {seconds:.0f} seconds" if seconds is not None else "without saying how long"
+        name = run.plan.site.name
+        stop(run, f"{name} asks to slow down ({answer.status}, {asked}) at {answer.url}; its frontier keeps its place")
+        return None
+    log.warning("%s: HTTP %d, waiting %.0f seconds as it asks", run.plan.site.name, answer.status, seconds)
+    run.pause(seconds)
+    return Again(answer.url, answer.hops)
+
+
+def _seconds(said: str | None) -> float | None:
+    """Retry-After in seconds: a number, or a date."""
+    if said is None:
+        return None
+    if said.strip().isdigit():
+        return float(said)
+    try:
+        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):  # neither: as if it said nothing
+        return None
+
+
+def follow(run: Run, row: dict, answer: Answer, target: str) -> Again | None:
+    """A redirect to the same page's other form is followed; to another page of the site, that page is queued."""
+    site, hops = run.plan.site, answer.hops + 1
+    other = site.canonical(target)
+    if urlsplit(target).hostname not in site.hosts and urlsplit(other).hostname not in site.hosts:
+        run.off_site += 1
+        _miss(run, row, answer, "redirected off the site")
+    elif urlsplit(other).path in ("", "/"):
+        _miss(run, row, answer, HOME)
+    elif hops > REDIRECTS:
+        _miss(run, row, answer, "redirected without end")
+    elif other == row["url"]:
+        return Again(target, hops)
+    else:
+        frontier.add(run.store, run.plan, [Link(other, row["kind"], row["published"])], row["found_on"])
+        _miss(run, row, answer, "moved to another address")
+    return None
+
+
+def read_list(run: Run, row: dict, answer: Answer, text: str) -> None:
+    """Queues what a list shows; a list that is a page itself, as some addresses do not tell, is read as one."""
+    site, url = run.plan.site, row["url"]
+    page = Selector(text=text or "<html/>")
+    found = site.links(url, page) if answer.status == 200 else []
+    if answer.status == 200 and not found and not isinstance(read_page(site, url, page), Miss):
+        frontier.write_as(run.store, url, "detail")
+        return read_detail(run, {**row, "kind": "detail"}, answer, text)
+    details = [link for link in found if link.kind == "detail"]
+    known_ground = frontier.add(run.store, run.plan, details, url)
+    if _walks_on(run, details, known_ground):
+        frontier.add(run.store, run.plan, [link for link in found if link.kind == "list"], url)
+    miss = None if found else NO_LINK
+    if answer.status != 200:
+        miss = f"HTTP {answer.status}"
+    elif miss:
+        log.warning("%s: no link on the list %s", site.name, url)
+    digest = hashlib.sha256(answer.body).hexdigest()
+    place = row["page"]
+    if digest != row["content"] or run.plan.mode == "full":
+        place = warc.keep(run.archive, answer.exchange, "list")
+    run.settle(url, fetched=datetime.now(UTC), status=answer.status, content=digest, page=place, miss=miss)
+    return None
+
+
+def _walks_on(run: Run, details: list[Link], known_ground: bool) -> bool:
+    """A dated list is walked while it may still hold a day of the interval; without one, until known ground."""
+    plan = run.plan
+    if not plan.site.newest_first or (plan.mode == "full" and not plan.dated):
+        return True
+    if plan.dated:
+        days = [link.published for link in details if link.published]
+        return not (plan.since and days and max(days) < plan.since)
+    return not known_ground
+
+
+def read_detail(run: Run, row: dict, answer: Answer, text: str, place: str | None = None) -> None:
+    """Keeps a page, unless it is what was kept before or belongs to other days. place: where it is kept already."""
+    plan, url, published, now = run.plan, row["url"], row["published"], datetime.now(UTC)
+    if answer.status == 304:
+        return run.settle(url, fetched=now, status=304)
+    digest = hashlib.sha256(answer.body).hexdigest()
+    if answer.status == 200:
+        page = Selector(text=text or "<html/>")
+        read = read_page(plan.site, url, page)
+        reason = read.reason if isinstance(read, Miss) else None
+        published = plan.site.published(page) or published
+    else:
+        reason = f"HTTP {answer.status}"
+    if not plan.wants(published):
+        return run.let_go(url, published)
+    if plan.dated and published is None:  # of no week: for a crawl without an interval
+        return run.settle(url, fetched=now, status=answer.status, miss=reason or NO_DAY)
+    if place is None and digest == row["content"] and plan.mode == "refresh" and row["page"]:
+        run.unchanged += 1
+        place = row["page"]
+    return run.settle(
+        url,
+        fetched=now,
+        status=answer.status,
+        etag=_short(answer.headers.get("etag"), 512),
+        last_modified=_short(answer.headers.get("last-modified"), 64),
+        content=digest,
+        miss=reason,
+        published=published,
+        page=place or warc.keep(run.archive, answer.exchange, "detail"),
+    )
+
+
+def _short(value: str | None, longest: int) -> str | None:
+    return value if value and len(value) <= longest else None
+
+
+def _miss(run: Run, row: dict, answer: Answer, reason: str) -> None:
+    """A response that is no page: kept like any other, and settled."""
+    place = warc.keep(run.archive, answer.exchange, "redirect")
+    run.settle(row["url"], fetched=datetime.now(UTC), status=answer.status, miss=reason, page=place)
+
+
+def fail(run: Run, row: dict, reason: str, status: int | None) -> None:
+    """A page that could not be had now; the next crawl asks again. Many in a row: the site is left alone."""
+    run.failing.append(row["url"])
+    run.settle(row["url"], miss=reason, status=status)
+    if len(run.failing) >= FAILURES_IN_A_ROW:
+        run.write()
+        frontier.want_again(run.store, run.plan, run.failing)
+        stop(run, f"{run.plan.site.name}: {len(run.failing)} pages in a row could not be had, the last with {reason}")
+
+
+def is_challenge(site: Site, target: str, text: str) -> bool:
+    """Whether an address or a page is one that wants a person."""
+    parts = urlsplit(target)
+    if any(mark in target for mark in site.challenge) or _LOGIN_PLACE.search(f"{parts.netloc}{parts.path}"):
+        return True
+    head = text[:4096]
+    title = head[head.find("<title>") + 7 : head.find("</title")] if "<title>" in head and "</title" in head else ""
+    if any(mark in title for mark in CHALLENGE_TITLES) or _LOGIN_TITLE.match(title):
+        return True
+    return any(mark in text for mark in site.challenge)
+
+
+def take_over(run: Run, lake: Lake) -> None:
+    """Reads what attempts before this one kept of pages that the frontier still wants, or holds for misses: a kill
+    between keeping a page and saying so costs no second request, and a mended parser none either."""
+    paths = warc.files(lake, run.archive.folder)
+    rows = frontier.unread(run.store, run.plan) if paths else {}
+    for path in paths if rows else ():
+        for stored in warc.responses(lake, path):
+            row = rows.get(run.plan.site.canonical(stored.url)) if stored.kind == "detail" else None
+            if row is None:
+                continue
+            text = decode(stored.body, stored.content_type, run.plan.site.encoding)
+            unsent = warc.Exchange(stored.url, "", [], stored.status, "", [], b"")
+            answer = Answer(stored.url, stored.status, stored.body, unsent, stored.headers)
+            read_detail(run, row, answer, text, place=stored.page)
+    run.write()

@@ -1,0 +1,160 @@
+"""Throughput of the crawler with politeness off, beside a bare Scrapy spider that only saves the same pages.
+
+`PYTHONPATH=include .venv/bin/python tests/benchmarks/crawl.py [--pages 1500]`: both walk the same lists of a made-up
+topic of ask.39.net, served by one process, and fetch the same questions (46 KB each, as on the site), with Scrapy's own
+concurrency. Ours also obeys robots.txt, reads every page, writes WARC and keeps the frontier. The rounds alternate; the
+best of each counts, and the ratio is the last line: at least 0.8 is wanted.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+LIST_SIZE = 20
+PAGE_KB = 46  # the site's pages have 45 to 54
+BARE = """
+import sys, pathlib, hashlib
+import scrapy
+from scrapy.crawler import CrawlerProcess
+start, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+class Bare(scrapy.Spider):
+    name = "bare"
+    start_urls = [start]
+    def parse(self, response):
+        for href in response.css("ul.list_ask p.p1 a::attr(href)").getall():
+            yield response.follow("/ask.39.net" + href, self.save)
+        for href in response.css("span.pages a.next::attr(href)").getall():
+            yield response.follow("/ask.39.net" + href)
+    def save(self, response):
+        (folder / hashlib.sha1(response.url.encode()).hexdigest()).write_bytes(response.body)
+process = CrawlerProcess({"LOG_LEVEL": "ERROR", "TELNETCONSOLE_ENABLED": False, "ROBOTSTXT_OBEY": False,
+                          "DOWNLOAD_DELAY": 0, "CONCURRENT_REQUESTS": 16, "CONCURRENT_REQUESTS_PER_DOMAIN": 8})
+process.crawl(Bare)
+process.start()
+"""
+
+
+def site(pages: int) -> dict[str, bytes]:
+    """Path → body: the lists of topic 44 and its questions, newest first."""
+    menu = "".join(
+        f'<li><a href="/hot/{n}.html">相关问题{n}：该怎么办</a><span>医生回答</span></li>' for n in range(420)
+    )
+    found: dict[str, bytes] = {}
+    for n in range(pages):
+        answers = "".join(
+            f'<div class="sele_all"><span class="doc_name">柯景行</span><p class="sele_txt">第{n}问的第{k}个回答，'
+            f'{"注意休息，按时复诊。" * 12}</p><p class="doc_time">2026-10-31 18:16</p></div>'
+            for k in range(3)
+        )
+        html = (
+            f'<html><head><title>问题{n}_39问医生_39健康网</title></head><body><div class="cont_l"><div class="sub">'
+            f'<span><a>内科</a></span><span class="sub_here">妇科</span></div><h1 class="ask_tit">问题{n}</h1>'
+            f'<div class="ask_hid"><p class="txt_ms">第{n}个描述，{"头痛三天。" * 20}</p></div>'
+            f'<p class="txt_nametime"><span>2026-10-31 08:00</span></p>'
+            f'<div class="selected">{answers}</div></div><div class="relevant_ask"><ul>{menu}</ul></div>'
+        )
+        found[f"/ask.39.net/question/{n}.html"] = html.encode() + b"<!--" + b"x" * (PAGE_KB * 1024 - len(html.encode()))
+    last = -(-pages // LIST_SIZE)
+    for number in range(1, last + 1):
+        shown = range((number - 1) * LIST_SIZE, min(pages, number * LIST_SIZE))
+        entries = "".join(
+            f'<li><p class="p1"><a href="/question/{n}.html">问题{n}</a></p>'
+            f"<em>{date(2026, 10, 31) - timedelta(days=n)}</em></li>"
+            for n in shown
+        )
+        following = f'<span class="pages"><a class="next" href="/news/44-{number + 1}.html">下一页</a></span>'
+        found[f"/ask.39.net/news/44-{number}.html"] = (
+            f'<ul class="list_ask">{entries}</ul>{following if number < last else ""}'
+        ).encode()
+    return found
+
+
+def serve(pages: int, port) -> None:
+    """A server as cheap as can be, so that it does not decide what is measured."""
+    bodies = site(pages)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                body = bodies.get(head.split(b" ", 2)[1].decode())
+                status = b"200 OK" if body else b"404 Not Found"
+                body = body or b"none"
+                writer.write(
+                    b"HTTP/1.1 %s\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n\r\n"
+                    % (status, len(body))
+                    + body
+                )
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()  # the asker is done
+
+    async def run() -> None:
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        port.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(run())
+
+
+def bare(address: str, pages: int) -> float:
+    """Seconds of the bare spider, imports included."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", BARE, f"{address}/ask.39.net/news/44-1.html", folder], check=True)
+        took = time.monotonic() - began
+        assert len(os.listdir(folder)) == pages
+    return took
+
+
+def ours(address: str, pages: int) -> float:
+    """Seconds of the crawl command, imports and its report included."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            **os.environ,
+            "CHIMED_DATA": f"{folder}/lake",
+            "CHIMED_STORE": f"sqlite:///{folder}/store.db",
+            "CHIMED_REPLICA": address,
+            "CHIMED_REPLICA_DELAY": "0",
+        }
+        words = [sys.executable, "-m", "chimed", "crawl", "ask39", "--sections", "妇科", "--crawl", "c1"]
+        subprocess.run(
+            [sys.executable, "-m", "chimed", "store", "upgrade"], env=environment, check=True, capture_output=True
+        )
+        began = time.monotonic()
+        done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+        took = time.monotonic() - began
+        report = json.loads(done.stdout)
+        assert (report["pages"], report["fetched"], report["misses"]) == (pages, pages, {}), report
+    return took
+
+
+def main() -> None:
+    """Prints both rates and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pages", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    here, there = multiprocessing.Pipe(False)
+    server = multiprocessing.Process(target=serve, args=(chosen.pages, there), daemon=True)
+    server.start()
+    address = f"http://127.0.0.1:{here.recv()}"
+    times: dict[str, list[float]] = {"bare Scrapy": [], "chimed": []}
+    for _ in range(chosen.rounds):
+        times["bare Scrapy"].append(bare(address, chosen.pages))
+        times["chimed"].append(ours(address, chosen.pages))
+    server.terminate()
+    for name, seconds in times.items():
+        print(f"{name:12} {chosen.pages / min(seconds):7.1f} pages/s  ({', '.join(f'{one:.2f}' for one in seconds)} s)")
+    print(f"ratio        {min(times['bare Scrapy']) / min(times['chimed']):7.2f}")
+
+
+if __name__ == "__main__":
+    Path("include/chimed").exists() or sys.exit("run it from the project's folder")
+    main()
