@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from filelock import FileLock
+
 from chimed import processes
 from chimed.errors import UserError
 from chimed.settings import settings
@@ -66,6 +68,13 @@ def up(timeout: int) -> None:
     both = servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
         raise UserError(f"{both[0].variable} and {both[1].variable} name one port; two servers need two")
+    folder = Path(settings().scratch)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "serve.lock"):  # shards that find the servers dead must not both start them
+        _up(both, timeout)
+
+
+def _up(both: tuple[Server, Server], timeout: int) -> None:
     try:
         for number, server in enumerate(both):
             if processes.alive(_note(server)) is None:
@@ -115,7 +124,8 @@ def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str
     argv += OUTPUT_FLAGS
     environment = dict(PRIVATE_ENVIRONMENT)
     if gpus == 0:
-        argv += ["--dtype", "bfloat16", "--enforce-eager"]
+        # a prompt read in pieces would end the engine: a CPU's random generator cannot step back for a seeded request
+        argv += ["--dtype", "bfloat16", "--enforce-eager", "--no-enable-chunked-prefill"]
         environment |= CPU_ENVIRONMENT
     elif gpus == 1:
         argv += ["--gpu-memory-utilization", str(SHARE_OF_ONE_GPU)]

@@ -44,6 +44,7 @@ class ChimedOperator(BaseOperator):
     :param command: the arguments (templated).
     :param shard: adds `--shard N`; what a mapped stage expands over.
     :param models: run in the models' environment (torch, vLLM), not in Airflow's.
+    :param on_retry: a command run first when the task is tried again, as bringing up what may have died.
     :param returns: makes the XCom of the command's result; by default the result itself.
     :param asset_key: partition key of the outlets' events (templated); their extra is the XCom.
     """
@@ -57,6 +58,7 @@ class ChimedOperator(BaseOperator):
         command: Sequence[str],
         shard: int | None = None,
         models: bool = False,
+        on_retry: Sequence[str] = (),
         returns: Callable[[Any], Any] | None = None,
         asset_key: str | None = None,
         **kwargs: Any,
@@ -65,19 +67,16 @@ class ChimedOperator(BaseOperator):
         self.command = command
         self.shard = shard
         self.models = models
+        self.on_retry = on_retry
         self.returns = returns
         self.asset_key = asset_key
         self._process: subprocess.Popen | None = None
 
     def execute(self, context: Any) -> Any:
         """Runs the command, and tells those who wait for its outlets."""
-        argv = arguments(self.command, self.shard)
-        self.log.info("python -m chimed %s", " ".join(argv))
-        self._process = start([settings().models_python if self.models else sys.executable, "-m", "chimed", *argv])
-        try:
-            result = follow(self._process, self.log.info)
-        finally:
-            end(self._process)
+        if self.on_retry and context["ti"].try_number > 1:
+            self._run(arguments(self.on_retry))
+        result = self._run(arguments(self.command, self.shard))
         value = self.returns(result) if self.returns else result
         for outlet in self.outlets:
             event = context["outlet_events"][outlet]
@@ -85,6 +84,14 @@ class ChimedOperator(BaseOperator):
             if self.asset_key:
                 event.add_partitions(self.asset_key)
         return value
+
+    def _run(self, argv: list[str]) -> Any:
+        self.log.info("python -m chimed %s", " ".join(argv))
+        self._process = start([settings().models_python if self.models else sys.executable, "-m", "chimed", *argv])
+        try:
+            return follow(self._process, self.log.info)
+        finally:
+            end(self._process)
 
     def on_kill(self) -> None:
         """Ends the command and all it started, when the task is killed or its time is over."""
@@ -103,6 +110,8 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
 
     The client of a model server only waits for it, so `llm` work needs no GPU of its own.
     """
+    if needs == "llm" and settings().serve == "local":
+        return ChimedOperator, {"on_retry": ["serve", "up"]}
     if needs in ("cpu", "llm"):
         return ChimedOperator, {}
     if settings().compute == "kubernetes":
