@@ -5,6 +5,7 @@ import json
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -69,6 +70,13 @@ def completion(text: str, finish: str = "stop") -> bytes:
 
 @pytest.fixture
 def served() -> Iterator[Served]:
+    """A server of the test's own."""
+    with serving() as state:
+        yield state
+
+
+@contextmanager
+def serving() -> Iterator[Served]:
     """A chat-completions server on loopback that obeys the probe and answers as the test says."""
     from aiohttp import web
 

@@ -15,6 +15,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from chimed.release.flow import draw_flow
 
@@ -64,6 +65,8 @@ def figures(numbers: dict, made: dict) -> dict[str, bytes]:
         for name, (size, onto) in draw.items():
             figure = Figure(figsize=size, dpi=150, layout="constrained")
             onto(figure.add_subplot())
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # laid out once, for both forms
             for form, metadata in _METADATA.items():
                 sink = io.BytesIO()
                 figure.savefig(sink, format=form, metadata=metadata)
@@ -139,6 +142,8 @@ def _histogram(axes: Axes, counted: dict, colour: str, label: str) -> None:
     )
     axes.stairs(counted["counts"][: last + 1], edges[: last + 2], color=colour)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _subset_rows(numbers: dict) -> list[tuple[str, int, str]]:

@@ -142,7 +142,8 @@ def _verdicts(store: Store, stage: str) -> dict[str, str]:
     """The last verdict on every reviewed record of a stage."""
     with store.engine.connect() as connection:
         query = select(REVIEWS.c.record, REVIEWS.c.verdict).where(REVIEWS.c.stage == stage)
-        return dict(connection.execute(query.order_by(REVIEWS.c.created)).tuples().all())
+        rows = connection.execute(query.order_by(REVIEWS.c.created)).all()
+    return {row.record: row.verdict for row in rows}
 
 
 def _judge(figures: dict) -> dict | None:

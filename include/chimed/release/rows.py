@@ -21,21 +21,16 @@ KINDS = {"pretrain": "document", "sft": "qa", "preference": "preference"}
 
 _MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string(), False), pa.field("content", pa.string(), False)]))
 _PROVENANCE = [
-    RECORD.field(name)
-    for name in (
-        *("id", "source", "domain", "language", "department", "url", "title", "parent", "prompt", "model", "evidence"),
-        *("published", "fetched", "page", "perplexity"),  # to two places, so that it is the same on every machine
-    )
+    *(RECORD.field(name) for name in ("id", "source", "domain", "language", "department", "url", "title", "parent")),
+    pa.field("made_by", pa.string()),  # the record's `prompt`: to TRL a column of that name is a conversation's
+    *(RECORD.field(name) for name in ("model", "evidence", "published", "fetched", "page")),
+    RECORD.field("perplexity"),  # to two places, so that it is the same on every machine
 ]
 COLUMNS = {
     "pretrain": pa.schema([pa.field("text", pa.string(), False), *_PROVENANCE]),
     "sft": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),
-    # a preference's `prompt` is TRL's, so the name of the prompt that made its answers is in `made_by`
     "preference": pa.schema(
-        [
-            *(pa.field(name, _MESSAGES, False) for name in ("prompt", "chosen", "rejected")),
-            *(pa.field("made_by", pa.string()) if field.name == "prompt" else field for field in _PROVENANCE),
-        ]
+        [*(pa.field(name, _MESSAGES, False) for name in ("prompt", "chosen", "rejected")), *_PROVENANCE]
     ),
 }
 
@@ -75,12 +70,11 @@ def is_validation(url: str) -> bool:
 
 def _shaped(records: pl.DataFrame, subset: str) -> pl.DataFrame:
     asked, answered = _said("user", "question"), _said("assistant", "answer")
-    records = records.with_columns(pl.col("perplexity").round(2))
+    records = records.with_columns(pl.col("perplexity").round(2), made_by=pl.col("prompt"))
     if subset == "sft":
         records = records.with_columns(messages=pl.concat_list(asked, answered))
     if subset == "preference":
         records = records.with_columns(
-            made_by=pl.col("prompt"),
             prompt=pl.concat_list(asked),
             chosen=pl.concat_list(answered),
             rejected=pl.concat_list(_said("assistant", "rejected")),

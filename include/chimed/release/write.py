@@ -58,7 +58,7 @@ def write_release(lake: Lake, version: str, tables: dict[str, pl.DataFrame], mad
     for name, drawn in figures(numbers, made).items():
         put(f"figures/{name}", drawn)
     put("README.md", render_card(version, tables, numbers, made, changes, accepted, checksum).encode())
-    manifest = {"version": version, "checksum": checksum, "accepted": accepted, **made, "files": files}
+    manifest = made | {"version": version, "checksum": checksum, "accepted": accepted, "files": files}
     lakes.write_json(lake, f"{folder_of(version)}/manifest.json", manifest)
     return manifest
 

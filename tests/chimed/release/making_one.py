@@ -22,8 +22,8 @@ from chimed.store import PERPLEXITIES
 CRAWL = "2026-11-16"
 
 
-def crawl(work: Work) -> None:
-    """A finished crawl of every site: all the replica's detail pages, known to the frontier and in WARC files."""
+def crawl(work: Work, most: int) -> None:
+    """A finished crawl of every site: `most` of the replica's detail pages each, in the frontier and in WARC files."""
     pages = all_pages().values()
     for source in PAPER:
         site = importlib.import_module(f"chimed.sources.{source}").SITE
@@ -31,7 +31,7 @@ def crawl(work: Work) -> None:
         links = []
         for page in pages:
             host, path = key_of(page.url)
-            if host in site.hosts and DETAIL.fullmatch(path) and page.status == 200:
+            if len(links) < most and host in site.hosts and DETAIL.fullmatch(path) and page.status == 200:
                 head = [("Content-Type", page.content_type)]
                 exchange = warc.Exchange(page.url, f"GET {path} HTTP/1.1", [], 200, "OK", head, page.body)
                 warc.keep(archive, exchange, "detail")
