@@ -1,0 +1,96 @@
+"""The fidelity gate on written pairs: faithful ones pass, planted faults are caught; rates printed and held."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chimed.demo.pages import texts
+from chimed.stages import doses, fidelity, negations
+
+PAIRS = yaml.safe_load((Path(__file__).parent / "fidelity_pairs.yaml").read_text(encoding="utf-8"))
+CAUGHT, REFUSED = 0.95, 0.05
+DOSE = re.compile(r"[一二三四五六七八九十半]+(?=[两钱分斤升合斗])")
+COUNT = re.compile(r"[一二三四五六七八九十]+(?=(?:枚|个月|寸|壮|天|次|剂|丸|年|岁))")
+OTHER = dict(zip("一二三四五六七八九十半", "三四五六八九十二一七三", strict=True))
+POSITIVE = (
+    ("千万不可以", "可以"), ("不可以", "可以"), ("不要", "要"), ("不能", "能"), ("没有", "有"), ("不是", "是"),
+    ("禁止", "可以"), ("禁用", "可用"), ("禁食", "可食"), ("忌吃", "宜吃"), ("忌用", "宜用"),
+    ("不超过", "可超过"), ("没", ""), ("不(?!仅)", ""),
+)  # fmt: skip
+STRANGERS = ("蒲公英", "鹿茸", "砂仁", "麻黄", "牛膝", "菊花")
+
+
+def planted(faithful: list) -> Iterator[tuple[str, str, str]]:
+    """Source, wrong translation and kind of fault: one of each kind for every place in every faithful pair."""
+    for source, modern in faithful:
+        for match in DOSE.finditer(modern):
+            yield source, _put(modern, match, OTHER[match[0][-1]]), "dose"
+        for match in COUNT.finditer(modern):
+            if any(number + unit in source for number, unit in [(match[0], modern[match.end()])]):
+                yield source, _put(modern, match, OTHER[match[0][-1]]), "number"
+        for match in fidelity._terms().finditer(modern):
+            stranger = next(name for name in STRANGERS if name not in source)
+            yield source, _put(modern, match, stranger), "herb"
+        for match in re.finditer("|".join(f"({no})" for no, _ in POSITIVE), modern):
+            if negations._OLD.search(negations._NEUTRAL.sub("", source)):
+                yield source, _put(modern, match, POSITIVE[match.lastindex - 1][1]), "negation"
+
+
+def _put(text: str, match: re.Match, instead: str) -> str:
+    return text[: match.start()] + instead + text[match.end() :]
+
+
+@pytest.mark.parametrize("which", ["written with the gate", "of the demo, written without it"])
+def test_faithful_pairs_pass_and_planted_faults_are_caught(which):
+    ours = "with the gate" in which
+    faithful = PAIRS["faithful"] if ours else [(one["text"], one["modern"]) for one in texts("classics")["passages"]]
+    refused = [(fidelity.fault(*pair), *pair) for pair in faithful if fidelity.fault(*pair)]
+    print(f"\npairs {which}: {len(refused)} of {len(faithful)} faithful ones refused")
+    print(*refused, sep="\n")
+    by_kind: dict[str, list[bool]] = defaultdict(list)
+    for source, modern, kind in [*planted(faithful), *(PAIRS["by_hand"] if ours else [])]:
+        by_kind[kind].append(fidelity.fault(source, modern) is not None)
+        if not by_kind[kind][-1]:
+            print("missed:", kind, source, modern)
+    for kind, found in by_kind.items():
+        print(f"{kind:10} {len(found)} planted, {sum(found)} caught ({sum(found) / len(found):.3f})")
+    assert len(refused) <= REFUSED * len(faithful)
+    assert set(by_kind) == {"dose", "number", "herb", "negation"}
+    for kind, found in by_kind.items():
+        assert sum(found) / len(found) >= (CAUGHT if ours else 0.9), kind  # few pairs: one fault is one hundredth
+
+
+def test_the_faults_written_by_hand_are_caught():
+    missed = [one for one in PAIRS["by_hand"] if fidelity.fault(*one[:2]) is None]
+    print(f"\n{len(PAIRS['by_hand'])} by hand, missed: {missed}")
+    assert len(missed) <= (1 - CAUGHT) * len(PAIRS["by_hand"])
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("茯苓三两", {(3.0, "两")}),
+        ("茯苓 3 两", {(3, "两")}),
+        ("一钱半", {(1.5, "钱")}),
+        ("一斗二升", {(1, "斗"), (2, "升")}),
+        ("十二枚", {(12, "个")}),
+        ("日三服", {(3, "次")}),
+        ("每天服三次", {(3, "次")}),
+        ("三个月不来", {(3, "月")}),
+        ("一两天就好", {(2, "日")}),
+        ("45克", {(45, "克")}),
+        ("无数字", set()),
+    ],
+)
+def test_doses_are_the_same_in_both_languages(text, found):
+    assert set(doses.doses(text)) == found
+
+
+def test_a_dose_belongs_to_its_herb():
+    text = "桂枝、甘草各二两，茯苓（去皮）三两，用五钱的白术，连翘一钱五分"
+    found = {("桂枝", "2两"), ("甘草", "2两"), ("茯苓", "3两"), ("白术", "5钱"), ("连翘", "1钱5分")}
+    assert doses.of_herbs(text, fidelity._herbs()) == found
