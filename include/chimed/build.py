@@ -236,16 +236,20 @@ def _run_shard(work: Work, name: str, shard: int) -> dict:
 
 
 def _write(work: Work, folder: str, shard: int, table: pl.DataFrame, outcome: Outcome, scope: str) -> int:
-    """Writes kept and dropped rows; a corpus stage's kept rows in as many parts as their number asks for."""
+    """Writes kept and dropped rows; a corpus stage's kept rows in as many parts as their number asks for.
+
+    Rows of one page share a part: a question's answers meet in `prefer`.
+    """
     dropped = pl.concat([outcome.dropped.select(DROPPED.names), outcome.derived_dropped.select(DROPPED.names)])
     lakes.write_table(work.lake, f"{folder}/dropped-{shard:05d}.parquet", dropped, DROPPED)
     if scope == "shard":
         lakes.write_table(work.lake, f"{folder}/kept-{shard:05d}.parquet", table, RECORD)
         return 1
     parts = min(max(1, math.ceil(len(table) / work.options.part_rows)), MOST_PARTS)
-    ordered = table.sort("id")
+    ordered = table.sort("id").with_columns(part=pl.col("url").rank("dense") % parts)
     for n in range(parts):
-        lakes.write_table(work.lake, f"{folder}/kept-{n:05d}.parquet", ordered.gather_every(parts, n), RECORD)
+        rows = ordered.filter(pl.col("part") == n).drop("part")
+        lakes.write_table(work.lake, f"{folder}/kept-{n:05d}.parquet", rows, RECORD)
     return parts
 
 

@@ -100,14 +100,17 @@ def test_a_stage_runs_once_and_after_those_before_it(work):
         run_stage(work, "clean", 7)
 
 
-def test_a_corpus_stage_writes_as_many_parts_as_its_rows_need(work):
-    _finished(work, "perplexity", TEXTS.with_columns(tokens=pl.lit(40, pl.Int32), perplexity=pl.lit(5.0)))
+def test_a_corpus_stage_writes_as_many_parts_as_its_rows_need_and_keeps_a_page_together(work):
+    pages = TEXTS.with_columns(url=pl.Series(["http://a/1", "http://a/2", "http://a/1"]))
+    _finished(work, "perplexity", pages.with_columns(tokens=pl.lit(40, pl.Int32), perplexity=pl.lit(5.0)))
     lakes.write_json(work.lake, f"builds/{work.build}/clean/report-00000.json", {"parts": 1})
     _finished(work, "dedup", TEXTS)
     work = dataclasses.replace(work, options=work.options.model_copy(update={"part_rows": 2}))
     (report,) = run_stage(work, "filter")
     assert report["parts"] == builds.parts_of(work.lake, work.build, "filter") == 2
-    assert len(builds.read_stage(work.lake, work.build, "filter")) == 3
+    parts = [builds.read_stage(work.lake, work.build, "filter", n) for n in range(2)]
+    assert sorted(len(part) for part in parts) == [1, 2]
+    assert not set(parts[0]["url"]) & set(parts[1]["url"])
 
 
 def test_a_killed_write_leaves_nothing_behind(work):
