@@ -1,0 +1,97 @@
+"""A release as a researcher meets it: one line of `datasets`, and TRL's trainers on the subsets as they are."""
+
+import json
+import os
+import subprocess
+
+import making_one
+import pytest
+from conftest import serving
+
+from chimed.build import Work
+from chimed.lake import open_lake
+from chimed.options import Options
+from chimed.settings import PROJECT, Settings
+from chimed.store import open_store
+
+MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not MODELS_PYTHON.exists(), reason="needs the models' environment: make install"),
+]
+
+LOADED = """
+import json, sys
+from datasets import get_dataset_config_names, load_dataset
+release, model = sys.argv[1:]
+found = {}
+for name in get_dataset_config_names(release):
+    data = load_dataset(release, name)
+    types = {column: str(feature) for column, feature in data["train"].features.items()}
+    found[name] = {"splits": {split: len(rows) for split, rows in data.items()}, "types": types}
+print(json.dumps(found), flush=True)
+
+import torch
+from datasets import load_dataset
+from huggingface_hub import DatasetCard
+from transformers import AutoTokenizer
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+torch.set_num_threads(1)
+assert DatasetCard.load(release + "/README.md").data.language == ["zh", "lzh"]
+steps = {"max_steps": 1, "per_device_train_batch_size": 2, "report_to": "none", "use_cpu": True, "bf16": False,
+         "save_strategy": "no", "disable_tqdm": True, "max_length": 128, "output_dir": model + "/out"}
+for name, trainer, config in (("pretrain", SFTTrainer, SFTConfig), ("sft", SFTTrainer, SFTConfig),
+                              ("preference", DPOTrainer, DPOConfig)):
+    data = load_dataset(release, name)
+    made = trainer(model=model, args=config(**steps), processing_class=AutoTokenizer.from_pretrained(model),
+                   train_dataset=data["train"], eval_dataset=data["validation"])
+    print(json.dumps({name: made.train().training_loss}), flush=True)
+"""
+TINY = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import tiny; tiny.model(pathlib.Path(sys.argv[2]))"
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory) -> list[dict]:
+    """What the models' environment says of a release: its configurations, then a loss for each subset."""
+    folder = tmp_path_factory.mktemp("loaded")
+    with serving() as served:
+        served.answer = making_one.answer
+        settings = Settings(
+            data=str(folder / "lake"), store=f"sqlite:///{folder}/store.db", llm_url=served.url, judge_url=served.url
+        )
+        lake, store = open_lake(settings.data), open_store(settings.store)
+        work = Work("", Options(), lake, store, settings, lambda _: None)
+        making_one.crawl(work, most=24)
+        made = making_one.build(work, "2026.11.22", skip=["decontaminate"])
+    environment = {**os.environ, "HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    said = []
+    for script, *argv in (
+        (TINY, str(PROJECT / "tests" / "chimed" / "train"), str(folder / "model")),
+        (LOADED, lake.at("releases", made.build), str(folder / "model")),
+    ):
+        command = [str(MODELS_PYTHON), "-c", script, *argv]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+        assert done.returncode == 0, done.stderr[-3000:]
+        said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
+    return said
+
+
+def test_three_configurations_with_splits_and_typed_columns(loaded):
+    found = loaded[0]
+    assert set(found) == {"pretrain", "sft", "preference"}
+    for one in found.values():
+        assert set(one["splits"]) == {"train", "validation"}
+        assert all(one["splits"].values())
+        assert one["types"]["published"] == "Value('date32')"
+        assert one["types"]["fetched"] == "Value('timestamp[ms, tz=UTC]')"
+        assert one["types"]["perplexity"] == "Value('float64')"
+    assert found["pretrain"]["types"]["text"] == "Value('string')"
+    talk = "List({'role': Value('string'), 'content': Value('string')})"
+    assert found["sft"]["types"]["messages"] == talk
+    assert {found["preference"]["types"][name] for name in ("prompt", "chosen", "rejected")} == {talk}
+
+
+def test_trl_takes_the_subsets_unchanged(loaded):
+    losses = {name: loss for one in loaded[1:] for name, loss in one.items()}
+    assert set(losses) == {"pretrain", "sft", "preference"}
+    assert all(0 < loss < 20 for loss in losses.values())

@@ -1,0 +1,77 @@
+"""The lake on object storage: the cheap part of a build, from WARC files to a release, at a local S3 server."""
+
+import logging
+from collections.abc import Iterator
+
+import making_one
+import pytest
+from conftest import serving
+
+from chimed import lake as lakes
+from chimed.build import Work, ledger
+from chimed.lake import open_lake
+from chimed.options import Options
+from chimed.release import read_manifest, releases
+from chimed.release.push import push
+from chimed.release.takedown import take_down
+from chimed.release.verify import verify
+from chimed.settings import Settings
+from chimed.store import open_store
+
+pytestmark = pytest.mark.slow
+WITHOUT = ["department", "translate", "generate_qa", "prefer", "decontaminate"]
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An empty bucket's URL at a server on loopback that speaks S3."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+        for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
+            patch.setenv(f"AWS_{name}", value)
+        boto3.client("s3").create_bucket(Bucket="chimed")
+        yield "s3://chimed"
+    server.stop()
+
+
+def test_the_cheap_part_of_a_build_runs_on_s3(bucket, tmp_path):
+    with serving() as served:
+        served.answer = making_one.answer
+        settings = Settings(
+            data=f"{bucket}/lake", store=f"sqlite:///{tmp_path}/store.db", llm_url=served.url, judge_url=served.url
+        )
+        lake, store = open_lake(settings.data), open_store(settings.store)
+        work = Work("", Options(), lake, store, settings, lambda _: None)
+        making_one.crawl(work, most=4)
+        made = making_one.build(work, "2026.11.22", skip=WITHOUT)
+    assert ledger(lake, made.build)[-1]["stage"] == "release"
+    assert releases(lake) == ["2026.11.22"]
+    assert verify(lake, "2026.11.22") == []
+    lakes.write_bytes(lake, "releases/2026.11.22/dataset_info.json", b"{}")
+    assert verify(lake, "2026.11.22")[0].startswith("dataset_info.json: 2 bytes")
+    lakes.remove(lake, "releases/2026.11.22/manifest.json")
+    assert releases(lake) == []
+
+
+def test_a_release_is_pushed_to_s3_and_a_page_leaves_it_there(bucket, tmp_path):
+    settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db")
+    with serving() as served:
+        served.answer = making_one.answer
+        settings = settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
+        lake, store = open_lake(settings.data), open_store(settings.store)
+        work = Work("", Options(), lake, store, settings, lambda _: None)
+        making_one.crawl(work, most=2)
+        making_one.build(work, "2026.11.22", skip=WITHOUT)
+    said = push(lake, "2026.11.22", f"{bucket}/shelf")
+    shelf = open_lake(f"{bucket}/shelf")
+    assert said["to"] == "chimed/shelf/releases/2026.11.22"
+    assert read_manifest(shelf, "2026.11.22") == read_manifest(lake, "2026.11.22")
+    patch = take_down(shelf, store, "zhongyoo", "the site asked", rewrite=True)["releases"]["2026.11.22"]
+    assert verify(shelf, patch) == []
+    assert lakes.names(shelf, "releases/2026.11.22") == ["withdrawn.json"]
