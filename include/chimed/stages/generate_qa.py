@@ -7,7 +7,6 @@ server is also held to an answer that is a span of the document, for models too 
 
 import re
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 import polars as pl
 
@@ -15,6 +14,7 @@ from chimed import llm, prompts
 from chimed.build import Outcome, Work
 from chimed.cost import cost
 from chimed.records import derived, dropped_table, table
+from chimed.stages import grounding
 from chimed.stages.translate import sentences
 
 CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
@@ -22,8 +22,6 @@ LEAST = 40  # characters a document must have for a question to be worth asking
 SAMPLING = {"max_tokens": 512, "temperature": 0.0}
 FORMAT = r"问题：[^\n]{4,200}\n?答案：[^\n]{2,1500}"  # Table 2's output format
 PARSE = re.compile(r"\s*问题[：:]\s*(?P<question>.+?)\s*答案[：:]\s*(?P<answer>.+?)\s*", re.DOTALL)
-COVERED = 0.9  # share of the answer's letters that must stand in the document
-BLOCK = 4  # letters in a row from which an alignment is evidence and not chance
 SPAN = (6, 120)  # characters of a span the server may choose as an answer
 MOST_SPANS = 40  # spans offered in one request, so that the constraint stays small
 
@@ -123,29 +121,11 @@ def ground(chunk: str, reply: llm.Reply | llm.Refused) -> Grounded:
     if not match:
         return Grounded(reason="unparsed reply", detail=reply.text[:2000], fate="failed")
     question, answer = match["question"].strip("[] \n"), match["answer"].strip("[] \n")
-    evidence, share = align(answer, chunk)
+    found = grounding.align(answer, chunk, question)
     if reply.finish_reason != "stop":
-        return Grounded(question, answer, evidence, "cut off", reply.finish_reason)
-    if share < COVERED:
-        return Grounded(question, answer, evidence, "answer not in the document", f"{share:.2f} of it found")
-    if _letters(answer) in _letters(question):
-        return Grounded(question, answer, evidence, "question gives the answer away")
-    return Grounded(question, answer, evidence)
-
-
-def align(answer: str, document: str) -> tuple[tuple[tuple[int, int], ...], float]:
-    """Where the answer's words stand in the document, character spans in order, and the share of its letters found."""
-    at = document.find(answer)
-    if at >= 0:
-        return ((at, at + len(answer)),), 1.0
-    blocks = [
-        block
-        for block in SequenceMatcher(None, document, answer, autojunk=False).get_matching_blocks()
-        if len(_letters(answer[block.b : block.b + block.size])) >= BLOCK
-    ]
-    found = sum(len(_letters(answer[block.b : block.b + block.size])) for block in blocks)
-    return tuple((block.a, block.a + block.size) for block in blocks), found / max(1, len(_letters(answer)))
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"[\W_]", "", text)
+        return Grounded(question, answer, found.evidence, "cut off", reply.finish_reason)
+    if found.fault:
+        return Grounded(question, answer, found.evidence, "answer not in the document", found.fault)
+    if grounding.letters(answer) in grounding.letters(question):
+        return Grounded(question, answer, found.evidence, "question gives the answer away")
+    return Grounded(question, answer, found.evidence)
