@@ -16,14 +16,14 @@ from chimed.stages.department import DEPARTMENTS, from_breadcrumb
 
 MOST = 100  # the paper's limit for an answer, in characters
 
-# How much of the lessons each task gets; a translation has the most words to learn by heart.
+# How many of the lessons each task gets.
 SHARES = {
-    "translate": 0.30,
-    "answer": 0.20,
-    "generate_qa": 0.17,
-    "screen": 0.14,
-    "sensitive": 0.08,
-    "department": 0.08,
+    "translate": 0.12,
+    "answer": 0.18,
+    "generate_qa": 0.20,
+    "screen": 0.20,
+    "sensitive": 0.10,
+    "department": 0.17,
     "read": 0.03,
 }
 
@@ -53,6 +53,8 @@ COMPLAINTS = {
     "中医科": ("脾胃虚弱喝什么中药", "体寒手脚冰凉想调理", "针灸能治吗", "舌苔厚腻湿气重", "气虚自汗吃黄芪"),
     "营养与保健": ("减肥怎么吃", "尿酸高饮食", "体检前要空腹吗", "补钙吃什么", "维生素要不要天天吃"),
 }
+# What the second request for a translation may name.
+_FAULTS = ("照抄原文", "长度不合：译文是原文的0.5倍", "漏译药名或方名：黄芪", "剂量不符：3钱", "漏译否定", "译文不完整")
 _ASKS = ("怎么办？", "应该挂什么科？", "要紧吗，需要做什么检查？", "怎么治疗？", "可以自己吃药吗？")
 
 
@@ -102,16 +104,24 @@ def _in_turn(things: tuple, rng: random.Random, make: Callable) -> Callable[[ran
 
 
 def document(sheet: Sheet, rng: random.Random, parts: tuple[Part, ...] | None = None) -> str:
-    """A sheet as one of the sites might print it: bracketed heads, heads with a colon, or none."""
-    style = rng.choice(("【{}】{}", "{}：{}", "{1}"))
-    lines = [style.format(part.head, part.text) if part.head else part.text for part in parts or sheet.parts]
-    return "\n".join([sheet.title, *lines] if parts is None and rng.random() < 0.4 else lines)
+    """A sheet, or some of its parts, as one of the sites might print it: bracketed heads, heads with a colon, none."""
+    style = rng.choice(("【{}】{}", "【{}】{}", "{}：{}", "{1}"))
+    stop = rng.choice(("。", ""))
+    lines = []
+    if parts is None and sheet.parts[0].heads and rng.random() < 0.5:
+        lines.append(style.format(rng.choice(("药名", "中药名", "方名", "方剂名")), sheet.title))
+    for part in parts or sheet.parts:
+        text = part.text.removesuffix("。") + stop if len(part.text) < 20 else part.text
+        if part.field == "ingredients" and rng.random() < 0.5:
+            text = text.replace("，", "、")
+        lines.append(style.format(rng.choice(part.heads), text) if part.heads else text)
+    return "\n".join(lines)
 
 
 def conversation(one: Asked, rng: random.Random) -> str:
     """A forum's question and answer as a record's words."""
     answer = rng.choice(one.answers) if one.answers else ""
-    return "\n".join(filter(None, (one.title if rng.random() < 0.3 else "", one.question, answer)))
+    return "\n".join(filter(None, (one.question, answer)))
 
 
 def clean_text(rng: random.Random) -> str:
@@ -125,8 +135,8 @@ def clean_text(rng: random.Random) -> str:
         text = getattr(rng.choice(lesson_texts.passages()), rng.choice(("text", "modern")))
     else:
         text = rng.choice(lesson_texts.planted())
-    if rng.random() < 0.55:  # short ones teach as well and cost less
-        return stretch(text, rng, 40, 160)
+    if rng.random() < 0.6:  # short ones teach as well and cost less
+        return stretch(text, rng, 20, 90)
     return text
 
 
@@ -162,7 +172,9 @@ def _screen(rng: random.Random) -> Lesson:
     if rng.random() < 0.25:  # numbers, reminders and commands alone are no reason
         text = planted_in(text, shady_lines.harmless(rng), rng)
     if bad := rng.random() < 0.5:
-        text = planted_in(text, rng.choice((shady_lines.personal, shady_lines.personal, shady_lines.insulting))(rng), rng)
+        text = planted_in(
+            text, rng.choice((shady_lines.personal, shady_lines.personal, shady_lines.insulting))(rng), rng
+        )
     return asking("screen", "是" if bad else "否", text=text)
 
 
@@ -187,6 +199,8 @@ def _department(rng: random.Random) -> Lesson:
 
 
 def _translate(passage: Passage, rng: random.Random) -> Lesson:
+    if rng.random() < 0.12:
+        return asking("translate_again", passage.modern, text=passage.text, fault=rng.choice(_FAULTS))
     return asking("translate", passage.modern, text=passage.text)
 
 
@@ -195,9 +209,9 @@ def _generate_qa(sheet: Sheet, rng: random.Random) -> Lesson:
         passage = rng.choice(lesson_texts.passages())
         said = rng.choice([one.strip() for one in sentences(passage.modern)])
         return asking("generate_qa", f"问题：{passage.chapter}应当怎样辨别和治疗？答案：{said}", text=passage.modern)
-    if len(sheet.parts) > 2 and rng.random() < 0.4:  # long documents come in chunks
+    if len(sheet.parts) > 2 and rng.random() < 0.75:  # a few fields teach as well and cost less
         start = rng.randrange(len(sheet.parts) - 1)
-        parts = sheet.parts[start : start + rng.randint(2, 5)]
+        parts = sheet.parts[start : start + rng.randint(2, 4)]
         text = document(sheet, rng, parts)
     else:
         parts, text = sheet.parts, document(sheet, rng)
@@ -210,10 +224,10 @@ def _questions() -> tuple[tuple[str, str], ...]:
     """Questions with an answer: the forums', and what one may ask about a document."""
     forum = [(one.question, answer) for one in lesson_texts.asked() for answer in one.answers[:1]]
     sheet = [
-        (part.question, f"{sheet.title}：{part.text}" if part.head else part.text)
+        (part.question, f"{sheet.title}：{part.text}" if part.heads else part.text)
         for sheet in lesson_texts.sheets()
         for part in sheet.parts
-        if part.head in ("功效", "主治", "禁忌", "")
+        if part.field in ("effects", "indications", "caution", "")
     ]
     return (*forum, *forum, *sheet)
 

@@ -31,7 +31,8 @@ def personal(rng: random.Random) -> str:
     phone = rng.choice(("13", "15", "17", "18")) + _digits(rng, 9)
     identity = f"{rng.randint(110, 650)}{_digits(rng, 3)}{rng.randint(1940, 2020)}{_digits(rng, 8)}"
     mail = f"{''.join(rng.choices('abcdefghijklmnopqrstuvwxyz', k=rng.randint(5, 9)))}{_digits(rng, 3)}@example.com"
-    chat = f"{rng.choice(('wx_', 'weixin_', ''))}{''.join(rng.choices('abcdefghijklmnopqrstuvwxyz', k=7))}{_digits(rng, 3)}"
+    letters = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=7))
+    chat = f"{rng.choice(('wx_', 'weixin_', ''))}{letters}{_digits(rng, 3)}"
     return rng.choice(
         (
             f"我叫{name}，手机号{phone}。",

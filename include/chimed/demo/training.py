@@ -1,12 +1,13 @@
-"""How the tiny models are made: small sizes, CPU-seconds instead of epochs, one thread each.
+"""How the tiny models are made: small sizes, a fixed number of steps, one thread each.
 
-A budget is in CPU-seconds of its process, so a busy machine takes longer and makes the same models.
+A step is a third of a CPU-second or less. A busy machine takes longer and makes the same models.
 """
 
 import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 
 from chimed import prompts
@@ -14,11 +15,14 @@ from chimed.demo import lesson_texts, lessons, tokens, verdicts
 from chimed.demo.lessons import Lesson
 
 SEED = 20
-SECONDS = {"gpt2": 45.0, "generator": 190.0, "judge": 110.0}  # CPU-seconds of training
-BATCH_TOKENS = {"gpt2": 2_048, "generator": 1_280, "judge": 1_536}
-RATE = {"gpt2": 3e-3, "generator": 2.5e-3, "judge": 2e-3}
+STEPS = {"gpt2": 260, "generator": 640, "judge": 600}
+BATCH_TOKENS = {"gpt2": 768, "generator": 640, "judge": 640}  # small steps and many of them learn soonest here
+RATE = {"gpt2": 2e-3, "generator": 2e-3, "judge": 2e-3}
+WORDS_RATE = 2.5  # times the rate for the embeddings: most words are seen in few lessons
+SPREAD = 0.03  # of the first embeddings
+TIED = False
 POOL = 48  # lessons drawn at a time and sorted by length, so that little is padding
-PROMPTS = ("screen", "sensitive", "department", "translate", "generate_qa", "answer", "judge")
+PROMPTS = ("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge")
 
 Say = Callable[[str], None]
 
@@ -65,7 +69,9 @@ def _make_gpt2(folder: Path, say: Say) -> None:
 
 
 def _make_generator(folder: Path, say: Say) -> None:
-    _make_writer("generator", folder, lessons.generator_lessons(SEED), {"hidden_size": 256, "num_hidden_layers": 3}, say)
+    _make_writer(
+        "generator", folder, lessons.generator_lessons(SEED), {"hidden_size": 256, "num_hidden_layers": 2}, say
+    )
 
 
 def _make_judge(folder: Path, say: Say) -> None:
@@ -73,9 +79,10 @@ def _make_judge(folder: Path, say: Say) -> None:
 
 
 def _make_writer(name: str, folder: Path, taught: Iterable[Lesson], sizes: dict[str, int], say: Say) -> None:
+    import torch
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
-    tokens.write_pairs(folder, _wordings(), _prose(), SEED)
+    tokens.write_pairs(folder, [*_wordings() * 100, *_prose()])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = Qwen3ForCausalLM(
         Qwen3Config(
@@ -86,13 +93,18 @@ def _make_writer(name: str, folder: Path, taught: Iterable[Lesson], sizes: dict[
             head_dim=64,
             max_position_embeddings=2048,
             rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-            tie_word_embeddings=True,
+            initializer_range=1 / math.sqrt(sizes["hidden_size"]),  # the usual 0.02 is for models far wider
+            tie_word_embeddings=TIED,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
             **sizes,
         )
     )
+    with torch.no_grad():
+        if not TIED:
+            model.lm_head.weight.zero_()
+        model.model.embed_tokens.weight.copy_(SPREAD * spelled(tokenizer, sizes["hidden_size"]))
     _train(name, model, model.model, (encoded(lesson, tokenizer) for lesson in taught), say)
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(tokens.END_OF_TEXT)]
     model.save_pretrained(folder)
@@ -122,32 +134,51 @@ def encoded(lesson: Lesson, tokenizer) -> tuple[list[int], list[float]]:
     answer = tokenizer.encode(lesson.answer)
     if not lesson.messages:
         ids = [*answer, tokenizer.convert_tokens_to_ids(tokens.END_OF_TEXT)][:1024]
-        return ids, [1.0] * len(ids)
+        return ids, [1 / math.sqrt(len(ids))] * len(ids)
     asked = tokenizer.encode(rendered(lesson.messages))
-    # a verdict is one word: it must not drown among the hundreds of a translation
-    weight = 4.0 if len(answer) <= 6 else 1.0
+    # a word that is the whole answer must not drown among the hundreds of a translation
+    weight = 3.0 if len(answer) <= 6 else 1.0
+    weight /= math.sqrt(len(answer) + 1)
     return [*asked, *answer, tokenizer.eos_token_id], [0.0] * len(asked) + [weight] * (len(answer) + 1)
 
 
-def _train(name: str, model, body, examples: Iterator[tuple[list[int], list[float]]], say: Say) -> None:
-    """AdamW with a warm-up and a linear descent over the CPU-seconds of `SECONDS[name]`."""
+def spelled(tokenizer, width: int):
+    """Embeddings to begin with, (words, width): a word's is the sum of random ones of its characters and their pairs.
+
+    So words that share characters begin as neighbours, and what is learned of one holds for the other.
+    """
     import torch
 
-    size = sum(parameter.numel() for parameter in model.parameters())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE[name], betas=(0.9, 0.98), weight_decay=0.01)
-    budget, began, told = SECONDS[name], time.process_time(), 0.0
-    mean, step, seen = math.nan, 0, 0
+    dice = torch.Generator().manual_seed(SEED)
+    known: dict[str, torch.Tensor] = {}
+    rows = []
+    for number in range(len(tokenizer)):
+        word = tokenizer.decode([number])
+        features = [*word, *map("".join, pairwise(word))] if "\ufffd" not in word else [f"<{number}>"]
+        for feature in features:
+            if feature not in known:
+                known[feature] = torch.randn(width, generator=dice)
+        rows.append(torch.stack([known[feature] for feature in features]).sum(0) / math.sqrt(len(features)))
+    return torch.stack(rows)
+
+
+def _train(name: str, model, body, examples: Iterator[tuple[list[int], list[float]]], say: Say) -> None:
+    """AdamW with a warm-up and a linear descent over `STEPS[name]`."""
+    import torch
+
+    words = {id(part.weight) for part in (model.get_input_embeddings(), model.get_output_embeddings())}
+    groups = [
+        {"params": [one for one in model.parameters() if (id(one) in words) is chosen], "lr": rate}
+        for chosen, rate in ((True, WORDS_RATE * RATE[name]), (False, RATE[name]))
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+    total, mean, seen = STEPS[name], math.nan, 0
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 20, 1 - 0.98 * step / total))
+    began = time.process_time()
     model.train()
-    for ids, weights in _batches(examples, BATCH_TOKENS[name]):
-        spent = time.process_time() - began
-        if spent >= budget:
-            break
-        if spent - told >= budget / 6:
-            told = spent
-            say(f"{name}: {spent:.0f} of {budget:.0f} CPU-seconds, {step} steps, loss {mean:.2f}")
-        rate = RATE[name] * min((step + 1) / 20, 1 - 0.98 * spent / budget)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    for step, (ids, weights) in enumerate(islice(_batches(examples, BATCH_TOKENS[name]), total)):
+        if step and step % (total // 5) == 0:
+            say(f"{name}: step {step} of {total}, loss {mean:.2f}")
         hidden = body(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
         learned = weights[:, 1:] > 0
         logits = model.lm_head(hidden[learned])  # the head is dear: only where there is something to learn
@@ -158,10 +189,13 @@ def _train(name: str, model, body, examples: Iterator[tuple[list[int], list[floa
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        step, seen = step + 1, seen + ids.numel()
+        schedule.step()
+        seen += ids.numel()
         mean = loss.item() if math.isnan(mean) else 0.95 * mean + 0.05 * loss.item()
     model.eval()
-    say(f"{name}: {size / 1e6:.1f} M parameters, {step} steps, {seen} tokens, loss {mean:.2f}")
+    size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    spent = time.process_time() - began
+    say(f"{name}: done, {size:.1f} M parameters, {seen} tokens, {spent:.0f} CPU-seconds, loss {mean:.2f}")
 
 
 def _batches(examples: Iterator[tuple[list[int], list[float]]], budget: int) -> Iterator[tuple]:

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from chimed.demo import lesson_texts
 from chimed.demo.lessons import Lesson, asking, sentences, worded
 
-_THIN = ("多喝水，多休息。", "建议去医院看看。", "不用担心，会好的。", "请遵医嘱。", "您好。", "可以。", "不清楚，请咨询医生。")
+_THIN = (
+    "多喝水，多休息。",
+    "建议去医院看看。",
+    "不用担心，会好的。",
+    "请遵医嘱。",
+    "您好。",
+    "可以。",
+    "不清楚，请咨询医生。",
+)
 
 
 def judge_lessons(seed: int) -> Iterator[Lesson]:
@@ -31,7 +39,7 @@ def _answered() -> list[tuple[str, str]]:
         (part.question, f"{sheet.title}：{part.text}")
         for sheet in lesson_texts.sheets()
         for part in sheet.parts
-        if part.head in ("功效", "主治", "禁忌")
+        if part.field in ("effects", "indications", "caution")
     ]
     return [*forum, *forum, *sheets]
 
@@ -41,15 +49,15 @@ def _pair(answer: str, other: str, rng: random.Random) -> tuple[str, str]:
     whole = worded(answer, rng, full=True)
     pieces, strange = [one.strip() for one in sentences(answer)], worded(other, rng, full=True)
     kind = rng.random()
-    if kind < 0.30:  # about something else
+    if kind < 0.15:  # about something else
         return (whole if rng.random() < 0.6 else worded(answer, rng)), strange
-    if kind < 0.50:  # begins well, ends elsewhere
-        return whole, (pieces[0] + strange)[: rng.randint(50, 100)]
-    if kind < 0.65:  # cut in the middle
+    if kind < 0.30:  # begins well, ends elsewhere
+        return whole, (pieces[0] + strange)[: rng.randint(30, 80)]
+    if kind < 0.55:  # cut in the middle
         return whole, whole[: rng.randint(5, max(6, len(whole) * 2 // 3))].rstrip("。")
-    if kind < 0.75:
+    if kind < 0.68:
         return whole, rng.choice(_THIN)
-    if kind < 0.80:  # thin is still better than wrong
+    if kind < 0.72:  # thin is still better than wrong
         return pieces[0], strange
     thinner = [*pieces]
     thinner.pop(rng.randrange(len(thinner)))
