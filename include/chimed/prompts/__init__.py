@@ -15,7 +15,7 @@ import yaml
 
 _FIELD = re.compile(r"<([a-z_0-9]+|输入文本)>")
 # <|im_end|> and its like are single tokens to a chat model, wherever they stand
-_CONTROL = re.compile(r"<(\|[^|<>]{1,40}\|)>|<(/?(?:文本|think|tool_call|tool_response))>", re.IGNORECASE)
+_CONTROL = re.compile(r"<([|｜][^|｜<>]{1,40}[|｜])>|<(/?(?:文本|think|tool_call|tool_response))>", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def _said_no(before: str, answer: str) -> str | None:
 
 def _pieces(said: str, plain: str) -> list[tuple[int, int, int]]:
     """(start in said, start in plain, length) of the stretches of `said` that stand in `plain`."""
-    found, start, after = [], 0, 0
+    found: list[tuple[int, int, int]] = []
+    start = after = 0
     while start < len(said):
         size, at = 0, -1
         while start + size < len(said):
