@@ -1,6 +1,10 @@
 """The lake on object storage: the cheap part of a build, from WARC files to a release, at a local S3 server."""
 
+import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import making_one
@@ -15,7 +19,9 @@ from chimed.release import read_manifest, releases
 from chimed.release.push import push
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
-from chimed.settings import Settings
+from chimed.settings import PROJECT, Settings
+from chimed.sources import warc
+from chimed.stages.extract import extract_crawl
 from chimed.store import open_store
 
 pytestmark = pytest.mark.slow
@@ -38,6 +44,34 @@ def bucket() -> Iterator[str]:
         boto3.client("s3").create_bucket(Bucket="chimed")
         yield "s3://chimed"
     server.stop()
+
+
+@pytest.fixture
+def replica() -> Iterator[str]:
+    """The demo's replica of the sites."""
+    command = [sys.executable, "-m", "chimed.demo.replica", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        yield process.stdout.readline().split()[-1]
+        process.terminate()
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(PROJECT / "include"), **more}
+
+
+def test_the_crawler_writes_to_s3_and_finds_it_done(bucket, replica, tmp_path):
+    where = environment(
+        CHIMED_DATA=f"{bucket}/crawled", CHIMED_STORE=f"sqlite:///{tmp_path}/store.db",
+        CHIMED_REPLICA=replica, CHIMED_REPLICA_DELAY="0.02",
+    )  # fmt: skip
+    command = [sys.executable, "-m", "chimed", "crawl", "zhongyoo", "--max-pages", "3", "--crawl", "first"]
+    said = [subprocess.run(command, env=where, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert said[0] == said[1]
+    assert json.loads(said[0])["fetched"] == 3
+    lake = open_lake(where["CHIMED_DATA"])
+    assert extract_crawl(lake, "zhongyoo", "first")["pages"] == 3
+    (path,) = warc.files(lake, "raw/zhongyoo/first")
+    assert sum(stored.kind == "detail" for stored in warc.responses(lake, path)) == 3
 
 
 def test_the_cheap_part_of_a_build_runs_on_s3(bucket, tmp_path):

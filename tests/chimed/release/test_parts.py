@@ -1,0 +1,115 @@
+"""The parts of a release on made-up rows: shape and split, drift and gates, versions, a card nobody can write into."""
+
+import random
+
+import polars as pl
+import pytest
+from conftest import document, qa, rows
+
+from chimed.errors import UserError
+from chimed.lake import open_lake, write_json
+from chimed.release import find_release, version_key
+from chimed.release.card import examples, quoted, size_category
+from chimed.release.diff import PSI_LIMIT, difference
+from chimed.release.rows import COLUMNS, is_validation, parquet, tables_of
+from chimed.takedowns import of
+
+
+def release(count: int, longest: int, seed: int, first: int = 0) -> dict[str, pl.DataFrame]:
+    """`count` documents of as many pages, their lengths and perplexities by chance."""
+    chance = random.Random(seed)
+    return tables_of(
+        rows(
+            *(
+                document(
+                    f"{seed}第{n}篇" + "甲" * chance.randint(30, longest),
+                    url=f"http://www.zhongyoo.com/name/x_{n}.html",
+                    perplexity=chance.uniform(2, 90),
+                )
+                for n in range(first, first + count)
+            )
+        )
+    )
+
+
+def drift_of(found: dict, what: str) -> dict:
+    return next(one for one in found["drift"] if one["what"] == what)
+
+
+def test_a_pages_rows_are_on_one_side_in_every_subset_and_bytes_do_not_depend_on_the_order():
+    several = [qa(f"问{n}？", "答。", url=f"https://ask.39.net/question/{n // 3}.html") for n in range(90)]
+    pairs = [{**row, "kind": "preference", "rejected": "不。", "id": f"p{n:015}"} for n, row in enumerate(several)]
+    tables = tables_of(rows(*several, *pairs))
+    for subset in ("sft", "preference"):
+        train, held = tables[f"{subset}/train"], tables[f"{subset}/validation"]
+        assert not set(train["url"]) & set(held["url"])
+        assert set(held["url"]) == {row["url"] for row in several if is_validation(row["url"])}
+    shuffled = tables_of(rows(*reversed(several), *pairs))
+    assert parquet(shuffled["sft/train"], "sft") == parquet(tables["sft/train"], "sft")
+    assert "prompt" not in COLUMNS["sft"].names  # a trainer would take it for a conversation's
+
+
+def test_chance_alone_does_not_stop_a_release_and_drift_does():
+    old = release(120, 300, seed=1)
+    same = difference(old, release(120, 300, seed=2))
+    assert same["stops"] == []
+    assert same["rows"] == [
+        {"subset": "pretrain", "source": "zhongyoo", "added": 0, "removed": 0, "changed": 120, "same": 0}
+    ]
+    longer = difference(old, release(120, 900, seed=3))
+    assert drift_of(longer, "length of pretrain")["psi"] > drift_of(longer, "length of pretrain")["limit"] > PSI_LIMIT
+    assert [sentence.split(" drifts")[0] for sentence in longer["stops"]] == ["length of pretrain"]
+
+
+def test_rows_that_leave_stop_a_release_and_rows_that_come_do_not():
+    old = release(60, 300, seed=1)
+    assert difference(old, release(40, 300, seed=1))["stops"] == ["pretrain: 20 of 60 rows of zhongyoo are gone"]
+    assert "no row of zhongyoo is left of 60" in difference(old, release(0, 300, seed=1))["stops"][0]
+    more = {name: pl.concat([old[name], new]) for name, new in release(30, 300, seed=1, first=60).items()}
+    assert difference(old, more)["stops"] == []
+
+
+def test_departments_drift_too():
+    def asked(department: str, count: int) -> list[dict]:
+        return [qa(f"{department}{n}？", "答。", department=department) for n in range(count)]
+
+    old = tables_of(rows(*asked("内科", 80), *asked("外科", 80)))
+    new = tables_of(rows(*asked("内科", 80), *asked("儿科", 80)))
+    assert any(sentence.startswith("departments drifts") for sentence in difference(old, new)["stops"])
+
+
+def test_versions_sort_with_their_patches():
+    ordered = ["2026.11.9", "2026.11.22", "2026.11.22.p1", "2026.11.22.p2", "2026.11.22.1", "2026.11.22.1.p1"]
+    assert sorted(random.Random(1).sample(ordered, len(ordered)), key=version_key) == ordered
+
+
+def test_a_release_without_a_manifest_is_none_and_a_withdrawn_one_says_where_its_patch_is(tmp_path):
+    lake = open_lake(str(tmp_path))
+    write_json(lake, "releases/2026.11.22/statistics.json", {})
+    with pytest.raises(UserError, match="none yet"):
+        find_release(lake, "latest")
+    write_json(lake, "releases/2026.11.22.p1/manifest.json", {})
+    write_json(lake, "releases/2026.11.22/withdrawn.json", {"reason": "asked", "replaced_by": "2026.11.22.p1"})
+    assert find_release(lake, "latest") == "2026.11.22.p1"
+    with pytest.raises(UserError, match="withdrawn"):
+        find_release(lake, "2026.11.22")
+
+
+def test_nothing_crawled_can_write_into_the_card():
+    wild = '<script>x</script> [a](javascript:x) ![i](u) `c` | **b** # h\n> q\n- l\n{{ 1 }} "茯苓"'
+    told = quoted(wild)
+    assert "\n" not in told
+    assert "<" not in told
+    for mark in "[]()`|*#>{}!-":
+        assert told.count(mark) == told.count(f"\\{mark}")
+    assert "茯苓" in told
+    (shown,) = examples(tables_of(rows(document(wild * 30))))
+    assert len(quoted(shown["words"][""])) < 1000
+    assert [size_category(n) for n in (3, 1_000, 558_100, 10**8)] == ["n<1K", "1K<n<10K", "100K<n<1M", "n>10M"]
+
+
+def test_a_takedown_holds_a_page_or_a_source():
+    gone = of(["http://www.zhongyoo.com/name/a_1.html", "ask39"])
+    assert gone.holds("http://www.zhongyoo.com/name/a_1.html", "zhongyoo")
+    assert gone.holds("https://ask.39.net/question/1.html", "ask39")
+    assert not gone.holds("http://www.zhongyoo.com/name/a_2.html", "zhongyoo")
