@@ -128,6 +128,23 @@ def run(
 
 
 @app.command()
+def estimate(
+    build: Build = "latest",
+    rate: Annotated[float | None, typer.Option(min=0.001, help="tokens a second; default: as measured so far")] = None,
+) -> None:
+    """What a build has still to ask of the models: requests, tokens and hours. Asks nothing."""
+    from chimed.build import Options, Work, read_build
+    from chimed.estimate import estimate as estimated
+    from chimed.lake import open_lake
+    from chimed.store import open_store
+
+    lake = open_lake()
+    made = read_build(lake, build)
+    work = Work(made["version"], Options(**made["options"]), lake, open_store(), settings())
+    _result(estimated(work, rate))
+
+
+@app.command()
 def shards(stage: Annotated[str, typer.Argument(help="a stage's name")], build: Build = "latest") -> None:
     """How many shards a stage of a build has."""
     from chimed.build import read_build, shards_of

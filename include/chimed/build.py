@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import polars as pl
 from pydantic import ValidationError
@@ -26,6 +27,9 @@ from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.settings import Settings
 from chimed.sources import NAMES as SOURCES
 from chimed.store import Store
+
+if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody
+    from chimed.completions import Planned
 
 log = logging.getLogger("chimed")
 
@@ -53,7 +57,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage may use besides its table."""
+    """What a stage may use besides its table.
+
+    planned: where it is a list, models are not asked; what would be asked is put down there (`chimed.estimate`).
+    """
 
     build: str
     options: Options
@@ -61,6 +68,7 @@ class Work:
     store: Store
     settings: Settings
     say: Callable[[str], None] = log.info
+    planned: "list[Planned] | None" = None
 
 
 # --- builds -----------------------------------------------------------------------------------------------------

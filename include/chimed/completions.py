@@ -73,6 +73,15 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A request that would be made; known: its reply is in the store."""
+
+    server: Server
+    request: Request
+    known: bool
+
+
 class Passing(Exception):
     """Something that may go right when tried again; `after` is the server's Retry-After in seconds."""
 

@@ -24,7 +24,7 @@ import polars as pl
 
 from chimed import store as stores
 from chimed.build import Work
-from chimed.completions import DIALECTS, PROBE, Dialect, Passing, Refused, Reply, Request, Server, obeyed, post
+from chimed.completions import DIALECTS, PROBE, Dialect, Passing, Planned, Refused, Reply, Request, Server, obeyed, post
 from chimed.errors import UserError, WorkStopped
 from chimed.store import REPLIES
 
@@ -66,13 +66,21 @@ def request_key(request: Request, model: str) -> str:
 def ask(requests: list[Request], server: Server, work: Work) -> list[Reply | Refused]:
     """One answer for every request, in their order; those in the store are not asked again.
 
+    Where the work is only planned, what would be asked is put down, and refused.
+
     Raises ServerDown where the server stops answering, UserError where none ever answered at that address.
     """
     keys = [request_key(request, server.model) for request in requests]
     known = stores.find(work.store, REPLIES, keys)
     answers: dict[str, Reply | Refused] = {key: _from_store(row) for key, row in known.items()}
     wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
-    if wanted:
+    if work.planned is not None:
+        work.planned.extend(
+            Planned(server, request, key not in wanted)
+            for key, request in dict(zip(keys, requests, strict=True)).items()
+        )
+        answers |= {key: Refused(key, "only planned") for key in wanted}
+    elif wanted:
         answers |= asyncio.run(_ask_all(wanted, server, work))
     return [answers[key] for key in keys]
 

@@ -40,7 +40,8 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         dropped=pl.concat([left_rows(records, why), left_rows(records, broken, "failed")]),
         figures={"by rule": len(by_rule), "redacted": len(redacted), "screen": first, "sensitive": second},
     )
-    _put_up_for_review(records, why, outcome.kept["id"].to_list(), work)
+    if work.planned is None:
+        _put_up_for_review(records, why, outcome.kept["id"].to_list(), work)
     return outcome
 
 
