@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -83,11 +84,42 @@ def crawl(
 
 @app.command()
 def extract(source: Source, crawl: Annotated[str, typer.Option(help="the crawl's name")]) -> None:
-    """Read one crawl's pages into records, and print the counts of records and misses."""
+    """Read one crawl's pages into records, and print the counts of records and misses; fails where misses abound."""
     from chimed.lake import open_lake
-    from chimed.stages.extract import extract_crawl
+    from chimed.stages.extract import check_misses, extract_crawl
 
-    _result(extract_crawl(open_lake(), choose("source", source, SOURCES), crawl))
+    report = extract_crawl(open_lake(), choose("source", source, SOURCES), crawl)
+    _result(report)
+    check_misses(report)
+
+
+@app.command()
+def ingest(
+    name: Annotated[str, typer.Argument(help="what to call the corpus: small letters, digits, _")],
+    files: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL, JSON or TXT; see sources/corpus.py")],
+) -> None:
+    """Take in a corpus that exists already: question-answer tables, herbs, classics; builds then take it too."""
+    from chimed.lake import open_lake
+    from chimed.sources import corpus
+    from chimed.stages.extract import check_misses, extract_crawl
+
+    lake = open_lake()
+    report = extract_crawl(lake, name, corpus.ingest(lake, name, files)["crawl"])
+    _result(report)
+    check_misses(report)
+
+
+@app.command()
+def coverage(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
+    """What is known of each site, what was missed and why, and what the next refresh will cost."""
+    from chimed.coverage import coverage, print_coverage
+    from chimed.store import open_store
+
+    entries = coverage(open_store())
+    if as_json:
+        _result(entries)
+    else:
+        print_coverage(entries)
 
 
 @app.command()
@@ -246,8 +278,6 @@ def down() -> None:
 @app.command()
 def exams(folder: Annotated[str, typer.Argument(help="where to; CHIMED_EXAMS then names it")]) -> None:
     """Fetch CMMLU and C-Eval from the hub, for decontaminate and for evaluation without the hub."""
-    from pathlib import Path
-
     from chimed.evaluate.fetch import fetch_exams
 
     _result(fetch_exams(Path(folder)))

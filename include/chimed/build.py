@@ -82,7 +82,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
     chosen = parse_options(options or {})
     crawls = [
         f"{source}/{crawl}"
-        for source in chosen.sources
+        for source in (*chosen.sources, *(_corpora(lake) if chosen.corpora else ()))
         for crawl in lakes.names(lake, f"raw/{source}")
         if lakes.exists(lake, f"raw/{source}/{crawl}/report.json")
     ]
@@ -106,6 +106,20 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         },
     )
     return version
+
+
+def _corpora(lake: Lake) -> list[str]:
+    """Names of the corpora that `chimed ingest` brought into the lake."""
+    reports = {
+        name: [f"raw/{name}/{crawl}/report.json" for crawl in lakes.names(lake, f"raw/{name}")]
+        for name in lakes.names(lake, "raw")
+        if name not in SOURCES
+    }
+    found = {
+        name: [lakes.read_json(lake, path) for path in paths if lakes.exists(lake, path)]
+        for name, paths in reports.items()
+    }
+    return [name for name, made in found.items() if any(report.get("form") == "files" for report in made)]
 
 
 def parse_options(options: dict) -> Options:

@@ -13,6 +13,10 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sources: tuple[str, ...] = Field(SOURCES, description="the sites whose records take part")
+    corpora: bool = Field(True, description="whether the corpora that were ingested take part too")
+    answers: Literal["every", "best"] = Field(
+        "every", description="which answers of a question become pairs: every one, or one, the adopted before the first"
+    )
     skip: tuple[str, ...] = Field((), description="stages that let every record through unread")
     max_records: int | None = Field(None, ge=1, description="take no more records than this of each source")
     perplexity_cut: float = Field(

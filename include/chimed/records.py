@@ -77,7 +77,7 @@ DROPPED = pa.schema(
 
 
 def _polars_schema(schema: pa.Schema) -> pl.Schema:
-    return pl.DataFrame(schema.empty_table()).schema
+    return pl.Schema(schema)  # and no empty table: making one imports pandas
 
 
 RECORD_COLUMNS = _polars_schema(RECORD)

@@ -3,6 +3,7 @@
 Pure functions; no network. A site's file exposes one `SITE`, and everything known of that site stands in it.
 """
 
+import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -68,6 +69,11 @@ class Site:
     delay: float = 2.0
     recheck: int = 28
     challenge: tuple[str, ...] = ()
+
+
+def load(source: str) -> Site:
+    """The site of that name: `SITE` of its file."""
+    return importlib.import_module(f"chimed.sources.{source}").SITE
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------

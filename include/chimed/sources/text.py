@@ -7,7 +7,9 @@ import html
 import re
 from collections.abc import Iterable
 from datetime import date
+from functools import cache
 
+from lxml import etree
 from parsel import Selector, SelectorList
 
 _LONGEST_TITLE = 300
@@ -56,6 +58,14 @@ def decode(body: bytes, header: str | None, default: str) -> str:
 # --- text decoded wrongly ----------------------------------------------------------------------------------------
 
 _WIDE_RUN = re.compile("[^\x00-\x7f]{2,}")
+# what GBK makes of the first bytes of UTF-8's Chinese, and western letters: no other text needs a closer look
+_LEADS = [
+    (0xE3, range(0x80, 0x84)),
+    *((lead, range(0x80, 0xC0)) for lead in range(0xE4, 0xEA)),
+    (0xEF, range(0xBC, 0xBE)),
+]
+_FIRST_BYTES = "".join(bytes((lead, trail)).decode("gb18030") for lead, trails in _LEADS for trail in trails)
+_SUSPECT = re.compile(f"[{_FIRST_BYTES}À-ÿ\u0180-\u036f\u0500-\u07ff]")
 _STRANGE = re.compile("[\u0180-\u036f\u0500-\u07ff]")  # scripts that no page here has: GBK read as UTF-8
 _LATIN_RUN = re.compile("[\x80-\xffŒœŠšŽžŸƒˆ˜–—‘’‚“”„†‡•…‰‹›€™ ]{4,}")
 _SOFT = str.maketrans({chr(code): None for code in (0xA0, 0x3000)})
@@ -63,7 +73,9 @@ _SOFT = str.maketrans({chr(code): None for code in (0xA0, 0x3000)})
 
 def garbled(text: str) -> bool:
     """Whether a line of the text is mojibake: decoded with a wrong charset before the site stored it, or by us."""
-    return "\ufffd" in text or "锟斤拷" in text or any(map(_decoded_wrongly, text.split("\n")))
+    if "\ufffd" in text or "锟斤拷" in text:
+        return True
+    return bool(_SUSPECT.search(text)) and any(map(_decoded_wrongly, text.split("\n")))
 
 
 def _decoded_wrongly(line: str) -> bool:
@@ -104,7 +116,14 @@ def of_class(*names: str) -> str:
 
 def outside(nodes: SelectorList, condition: str) -> SelectorList:
     """The nodes that lie in no element of the XPath condition."""
-    return nodes.xpath(f"self::*[not(ancestor-or-self::*[{condition}])]")
+    inside = _compiled(f"ancestor-or-self::*[{condition}]")
+    return SelectorList(node for node in nodes if not inside(node.root))
+
+
+@cache
+def _compiled(xpath: str) -> etree.XPath:
+    """An XPath that is asked of many nodes, made once."""
+    return etree.XPath(xpath)
 
 
 def outermost(nodes: SelectorList) -> SelectorList:
@@ -120,7 +139,7 @@ def lines_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> list[str]:
     """
     pieces: list[str] = []
     for node in [nodes] if isinstance(nodes, Selector) else nodes:
-        left_out = {id(one.root): one.root for one in node.xpath(f".//*[{skip}]")} if skip else {}
+        left_out = {id(one): one for one in _compiled(f".//*[{skip}]")(node.root)} if skip and len(node.root) else {}
         _collect(node.root, left_out, pieces)
         pieces.append("\x00")
     return [line for line in map(tidy, "".join(pieces).split("\x00")) if line]

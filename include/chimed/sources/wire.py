@@ -24,6 +24,18 @@ from chimed.sources.robots import LONGEST_DELAY, ROBOT
 from chimed.store import Store
 
 TIMEOUT = 60
+# Scrapy's middlewares whose work is done by ours, or that would find nothing to do
+_OF_REQUESTS, _OF_SPIDERS = "scrapy.downloadermiddlewares", "scrapy.spidermiddlewares"
+DONE_HERE = (
+    f"{_OF_REQUESTS}.offsite.OffsiteMiddleware",
+    f"{_OF_REQUESTS}.httpauth.HttpAuthMiddleware",
+)
+NOT_NEEDED = (
+    f"{_OF_SPIDERS}.httperror.HttpErrorMiddleware",
+    f"{_OF_SPIDERS}.referer.RefererMiddleware",
+    f"{_OF_SPIDERS}.urllength.UrlLengthMiddleware",
+    f"{_OF_SPIDERS}.depth.DepthMiddleware",
+)
 TOGETHER = 64  # pages written to the store at once where there is no pace
 AT_ONCE_UNPACED = 8  # Scrapy's own default; only a replica is ever asked without a pace (benchmarks)
 
@@ -111,16 +123,18 @@ def scrapy_settings(run: Run) -> dict:
         "RETRY_HTTP_CODES": [500, 502, 503, 504, 408, 522, 524],
         "REDIRECT_ENABLED": False,  # the spider follows them: a redirect may be a twin, a moved page or a captcha
         "METAREFRESH_ENABLED": False,
-        "HTTPERROR_ALLOW_ALL": True,
         "COOKIES_ENABLED": False,
         "TELNETCONSOLE_ENABLED": False,
-        "REFERER_ENABLED": False,
         "LOG_LEVEL": "WARNING",
         "LOG_INSTALL_ROOT_HANDLER": False,
         "STATS_DUMP": False,
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the frontier knows what was asked for
         "DOWNLOAD_HANDLERS": dict.fromkeys(("http", "https"), SiteDownloadHandler),
-        "DOWNLOADER_MIDDLEWARES": {WireMiddleware: 950},  # nearest to the wire: headers as sent, body as received
+        "DOWNLOADER_MIDDLEWARES": {
+            WireMiddleware: 950,  # nearest to the wire: headers as sent, body as received
+            **dict.fromkeys(DONE_HERE),
+        },
+        "SPIDER_MIDDLEWARES": dict.fromkeys(NOT_NEEDED),
         "DEFAULT_REQUEST_HEADERS": {
             "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5",
             "Accept-Language": "zh-CN,zh;q=0.9",

@@ -5,7 +5,6 @@ A killed crawl goes on where it was when it is started again under the same name
 """
 
 import hashlib
-import importlib
 import logging
 import tempfile
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from chimed.lake import Lake, open_lake
 from chimed.settings import settings
 from chimed.sources import answers, frontier, warc
 from chimed.sources.frontier import Plan
-from chimed.sources.page import Site
+from chimed.sources.page import load
 from chimed.sources.spider import SiteSpider
 from chimed.sources.wire import Run, scrapy_settings
 from chimed.store import open_store
@@ -31,11 +30,6 @@ from chimed.store import open_store
 log = logging.getLogger("chimed")
 
 FEW_MISSES = 4  # so many say nothing of a site, whatever their share (settings.miss_share)
-
-
-def load(source: str) -> Site:
-    """The site of that name: `SITE` of `chimed/sources/<source>.py`."""
-    return importlib.import_module(f"chimed.sources.{source}").SITE
 
 
 def crawl_source(

@@ -8,6 +8,8 @@ import hashlib
 import importlib
 import inspect
 import sys
+from collections.abc import Iterator
+from datetime import datetime
 from types import ModuleType
 
 import polars as pl
@@ -16,19 +18,26 @@ from parsel import Selector
 from chimed import lake as lakes
 from chimed import records as record_schema
 from chimed.build import Outcome, Work, read_build
-from chimed.errors import UserError
+from chimed.errors import UserError, WorkStopped
 from chimed.lake import Lake
 from chimed.records import DROPPED, RECORD, RECORD_COLUMNS, dropped_table, from_page, table
+from chimed.settings import settings
+from chimed.sources import corpus, warc
 from chimed.sources import page as site_pages
 from chimed.sources import text as page_text
-from chimed.sources import warc
-from chimed.sources.page import PAGE_BYTES, Miss, Site
+from chimed.sources.page import PAGE_BYTES, Miss, Site, load
 from chimed.sources.text import decode
 from chimed.sources.warc import Stored
 from chimed.takedowns import REASON, takedowns
 
 AGAIN = "fetched again unchanged"
 OVER = "over max_records"
+OTHER = "another answer of its question was taken"
+FEW_MISSES = 4  # so many say nothing of a site, whatever their share (settings.miss_share)
+
+
+class TooManyMisses(WorkStopped):
+    """So many of a crawl's pages gave no record that its parser or its site must have changed."""
 
 
 def extract_crawl(lake: Lake, source: str, crawl: str) -> dict:
@@ -39,8 +48,8 @@ def extract_crawl(lake: Lake, source: str, crawl: str) -> dict:
     raw, folder = f"raw/{source}/{crawl}", f"extracts/{source}/{crawl}"
     if not lakes.exists(lake, f"{raw}/report.json"):
         raise UserError(f"crawl {crawl} of {source} is not finished; run: python -m chimed crawl {source}")
-    module = importlib.import_module(f"chimed.sources.{source}")
-    made_by = fingerprint(module)
+    of_files = lakes.read_json(lake, f"{raw}/report.json").get("form") == corpus.FILES
+    made_by = fingerprint(corpus if of_files else importlib.import_module(f"chimed.sources.{source}"))
     if lakes.exists(lake, f"{folder}/report.json"):
         report = lakes.read_json(lake, f"{folder}/report.json")
         if report["fingerprint"] == made_by:
@@ -48,19 +57,16 @@ def extract_crawl(lake: Lake, source: str, crawl: str) -> dict:
     kept: dict[str, dict] = {}
     left: list[dict] = []
     pages = 0
-    for path in warc.files(lake, raw):
-        for stored in warc.responses(lake, path):
-            if stored.kind != "detail":
-                continue
-            pages += 1
-            rows = read_page(module.SITE, stored)
-            if isinstance(rows, dict):
-                left.append(rows)
-            else:
-                left += _replace(kept, rows)
+    for rows in _corpus_pages(lake, source, raw) if of_files else _crawled_pages(lake, source, raw):
+        pages += 1
+        if isinstance(rows, dict):
+            left.append(rows)
+        else:
+            left += _replace(kept, rows)
     left = _without_kept_pages(left, kept)
-    lakes.write_table(lake, f"{folder}/kept.parquet", table(list(kept.values())), RECORD)
-    lakes.write_table(lake, f"{folder}/dropped.parquet", dropped_table(left), DROPPED)
+    if pages:  # a refresh that found nothing new leaves its report only
+        lakes.write_table(lake, f"{folder}/kept.parquet", table(list(kept.values())), RECORD)
+        lakes.write_table(lake, f"{folder}/dropped.parquet", dropped_table(left), DROPPED)
     report = {
         "source": source,
         "crawl": crawl,
@@ -75,6 +81,35 @@ def extract_crawl(lake: Lake, source: str, crawl: str) -> dict:
     return report
 
 
+def check_misses(report: dict) -> None:
+    """Raises TooManyMisses where the report of `extract_crawl` has more of them than `settings.miss_share` allows."""
+    left = {reason: pages for reason, pages in (report["dropped"] | report["failed"]).items() if reason != AGAIN}
+    missed, most = sum(left.values()), settings().miss_share
+    if missed > max(FEW_MISSES, most * report["pages"]):
+        worst = max(left, key=lambda reason: left[reason])
+        raise TooManyMisses(
+            f"{missed} of {report['pages']} pages of {report['source']} gave no record, {left[worst]} of them: "
+            f"{worst}; mend its parser and run extract again, or raise CHIMED_MISS_SHARE ({most:g}) if it is like that"
+        )
+
+
+def _crawled_pages(lake: Lake, source: str, raw: str) -> Iterator[list[dict] | dict]:
+    site = load(source)
+    for path in warc.files(lake, raw):
+        for stored in warc.responses(lake, path):
+            if stored.kind == "detail":
+                yield read_page(site, stored)
+
+
+def _corpus_pages(lake: Lake, source: str, raw: str) -> Iterator[list[dict] | dict]:
+    fetched = datetime.fromisoformat(lakes.read_json(lake, f"{raw}/report.json")["finished"])
+    for place, read in corpus.read_files(lake, raw):
+        if isinstance(read, Miss):
+            yield _left(source, "tcm", f"corpus:{place}", fetched, place, "dropped", read.reason)
+        else:
+            yield [from_page(read, source=source, url=corpus.address(source, read), fetched=fetched, page=place)]
+
+
 def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     """The pages of a build's shard (columns id, source) and what became of them.
 
@@ -87,6 +122,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
         report = extract_crawl(work.lake, source, crawl)
         work.say(f"extract {source}/{crawl}: {report['pages']} pages, {report['records']} records")
     folders = [f"extracts/{source}/{crawl}" for source, crawl in parts]
+    folders = [folder for folder in folders if lakes.exists(work.lake, f"{folder}/kept.parquet")]
     found = [lakes.read_table(work.lake, f"{folder}/kept.parquet") for folder in folders]
     missed = [lakes.read_table(work.lake, f"{folder}/dropped.parquet") for folder in folders]
     every = pl.concat(found) if found else pl.DataFrame(schema=RECORD_COLUMNS)
@@ -96,11 +132,13 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     dropped = pl.concat([dropped, _pages_left(every, standing, REASON)])
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
     dropped = pl.concat([dropped, _pages_left(standing, latest, AGAIN)])
-    cut, over = _cut(latest, work.options.max_records, made["shards"], shard)
+    chosen, others = _answers(latest, work.options.answers)
+    cut, over = _cut(chosen, work.options.max_records, made["shards"], shard)
     dropped = pl.concat([dropped, _pages_left(latest, cut, OVER)])
     kept_pages = cut.select(id="page", source="source").unique(maintain_order=True)
+    over = pl.concat([over.with_columns(reason=pl.lit(OVER)), others.with_columns(reason=pl.lit(OTHER))])
     over = over.filter(pl.col("page").is_in(kept_pages["id"].implode()))
-    over = over.with_columns(fate=pl.lit("dropped"), reason=pl.lit(OVER), detail=pl.lit(None, pl.String))
+    over = over.with_columns(fate=pl.lit("dropped"), detail=pl.lit(None, pl.String))
     pages = pl.concat([kept_pages, dropped.select("id", "source")])
     outcome = Outcome(kept=kept_pages, dropped=dropped, derived=cut, derived_dropped=over.select(DROPPED.names))
     return pages, outcome
@@ -108,21 +146,24 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
 
 def read_page(site: Site, stored: Stored) -> list[dict] | dict:
     """One stored page as record rows (columns of `RECORD`), or as the row of its miss (columns of `DROPPED`)."""
-    if stored.status != 200:
-        return _left(site, stored, "dropped", f"HTTP {stored.status}")
-    if len(stored.body) > PAGE_BYTES:
-        return _left(site, stored, "dropped", "too large")
     url = site.canonical(stored.url)
+
+    def left(fate: str, reason: str, detail: str | None = None) -> dict:
+        return _left(site.name, site.domain, url, stored.fetched, stored.page, fate, reason, detail)
+
+    if stored.status != 200:
+        return left("dropped", f"HTTP {stored.status}")
+    if len(stored.body) > PAGE_BYTES:
+        return left("dropped", "too large")
     try:
         text = decode(stored.body, stored.content_type, site.encoding)
         read = site_pages.read_page(site, url, Selector(text=text)) if text.strip() else Miss("empty page")
     except Exception as error:  # a page that the parser cannot take is that page's failure, named, and no crash
-        return _left(site, stored, "failed", f"parser error: {type(error).__name__}", detail=str(error)[:500])
+        return left("failed", f"parser error: {type(error).__name__}", str(error)[:500])
     if isinstance(read, Miss):
-        return _left(site, stored, "dropped", read.reason)
+        return left("dropped", read.reason)
     rows = [from_page(one, source=site.name, url=url, fetched=stored.fetched, page=stored.page) for one in read]
-    rows = list({row["id"]: row for row in rows}.values())
-    return rows or _left(site, stored, "dropped", "no text")
+    return list({row["id"]: row for row in rows}.values())
 
 
 def fingerprint(module: ModuleType) -> str:
@@ -131,22 +172,12 @@ def fingerprint(module: ModuleType) -> str:
     return hashlib.sha256("\0".join(map(inspect.getsource, parts)).encode()).hexdigest()[:16]
 
 
-def _left(site: Site, stored: Stored, fate: str, reason: str, detail: str | None = None) -> dict:
+def _left(
+    source: str, domain: str, url: str, fetched: datetime, page: str, fate: str, reason: str, detail: str | None = None
+) -> dict:
     row = dict.fromkeys(DROPPED.names)
-    row.update(
-        id=stored.page,
-        source=site.name,
-        domain=site.domain,
-        kind="page",
-        language="zh",
-        url=site.canonical(stored.url),
-        fetched=stored.fetched,
-        page=stored.page,
-        fate=fate,
-        reason=reason,
-        detail=detail,
-    )
-    return row
+    row.update(id=page, source=source, domain=domain, kind="page", language="zh", url=url, fetched=fetched, page=page)
+    return row | {"fate": fate, "reason": reason, "detail": detail}
 
 
 def _replace(kept: dict[str, dict], rows: list[dict]) -> list[dict]:
@@ -172,6 +203,17 @@ def _pages_left(before: pl.DataFrame, after: pl.DataFrame, reason: str) -> pl.Da
     """Rows of `DROPPED` for the pages that have records in `before` and none in `after`."""
     gone = before.filter(~pl.col("page").is_in(after["page"].implode())).unique("page", maintain_order=True)
     return dropped_table([{**_again(row), "reason": reason} for row in gone.to_dicts()])
+
+
+def _answers(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The records whose answers become pairs, and the rest. every: each answer of a question is a pair of its own;
+    best: one a question, the adopted one if there is one, else the first on the page."""
+    if rule == "every" or not len(found):
+        return found, found.clear()
+    place = pl.int_range(pl.len()) - pl.col("adopted").fill_null(False).cast(pl.Int64) * pl.len()
+    first = (place == place.min()).over("page") | (pl.col("kind") != "qa")
+    marked = found.with_columns(first=first)
+    return marked.filter("first").drop("first"), marked.filter(~pl.col("first")).drop("first")
 
 
 def _cut(

@@ -11,7 +11,7 @@ from chimed.lake import open_lake
 from chimed.options import Options
 from chimed.settings import Settings
 from chimed.sources import ask39, warc
-from chimed.stages.extract import AGAIN, OVER, extract_crawl, read_pages
+from chimed.stages.extract import AGAIN, OTHER, OVER, TooManyMisses, check_misses, extract_crawl, read_pages
 from chimed.store import open_store
 
 HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘。</div>'
@@ -136,3 +136,18 @@ def test_done_once_and_again_when_the_parser_changes(work, monkeypatch):
 def test_an_unfinished_crawl_is_said(work):
     with pytest.raises(UserError, match="not finished"):
         extract_crawl(work.lake, "ask39", "c1")
+
+
+def test_which_answers_become_pairs_is_a_rule_with_a_name(work):
+    crawled(work, "ask39", "c1", ("/question/1.html", 200, QUESTION.format("先测。")))
+    _, every = pages_of(work)
+    assert every.derived.select("answer", "adopted").rows() == [("先测。", True), ("请就医。", True)]
+    _, best = pages_of(work, answers="best")
+    assert best.derived["answer"].to_list() == ["先测。"]
+    assert best.derived_dropped["reason"].to_list() == [OTHER]
+
+
+def test_misses_beyond_the_stated_share_fail(work):
+    crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, "<p>新版</p>") for n in range(9)))
+    with pytest.raises(TooManyMisses, match=r"9 of 9 .* no h1"):
+        check_misses(extract_crawl(work.lake, "ask39", "c1"))
