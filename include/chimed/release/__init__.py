@@ -19,6 +19,7 @@ from chimed.lake import Lake
 
 SUBSETS = ("pretrain", "sft", "preference")
 SPLITS = ("train", "validation")
+WITHDRAWN = "withdrawn.json"
 TABLES = tuple(f"{subset}/{split}" for subset in SUBSETS for split in SPLITS)
 
 
@@ -55,7 +56,7 @@ def find_release(lake: Lake, release: str) -> str:
     known = releases(lake)
     if release == "latest" and known:
         return known[-1]
-    withdrawn = f"{folder_of(release)}/withdrawn.json"
+    withdrawn = f"{folder_of(release)}/{WITHDRAWN}"
     if release not in known and lakes.exists(lake, withdrawn):
         why = lakes.read_json(lake, withdrawn)
         raise UserError(f"release {release} was withdrawn ({why['reason']}); in its place: {why['replaced_by']}")

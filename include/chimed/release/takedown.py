@@ -17,7 +17,7 @@ from sqlalchemy import delete
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.lake import Lake
-from chimed.release import folder_of, read_manifest, releases
+from chimed.release import WITHDRAWN, folder_of, is_whole, read_manifest, releases
 from chimed.release.rows import read_tables
 from chimed.release.write import write_release
 from chimed.sources import NAMES as SOURCES
@@ -40,6 +40,8 @@ def take_down(lake: Lake, store: Store, target: str, reason: str, rewrite: bool)
     with store.engine.begin() as connection:
         left = connection.execute(delete(PAGES).where((PAGES.c.source if a_source else PAGES.c.url) == name)).rowcount
     patches = {version: _rewrite(lake, version, of([name]), reason) for version in (releases(lake) if rewrite else ())}
+    if rewrite:
+        _empty_withdrawn(lake)
     return {"target": name, "pages": left, "releases": {old: new for old, new in patches.items() if new}}
 
 
@@ -80,12 +82,18 @@ def _rewrite(lake: Lake, version: str, gone: Takedowns, reason: str) -> str | No
 
 
 def _withdraw(lake: Lake, version: str, reason: str, replaced_by: str) -> None:
-    """Takes a release's files away, the manifest first; what stays says why, and where its patch is."""
+    """Makes a release invisible; what stays in its place says why, and where its patch is."""
     folder, now = folder_of(version), datetime.now(UTC).isoformat(timespec="seconds")
     said = {"version": version, "reason": reason, "replaced_by": replaced_by, "withdrawn": now}
-    said["checksum"] = read_manifest(lake, version)["checksum"]
-    lakes.write_json(lake, f"{folder}/withdrawn.json", said)
+    said["checksum"] = read_manifest(lake, version).get("checksum")
+    lakes.write_json(lake, f"{folder}/{WITHDRAWN}", said)
     lakes.remove(lake, f"{folder}/manifest.json")
-    for name in lakes.files(lake, folder):
-        if name != "withdrawn.json":
-            lakes.remove(lake, f"{folder}/{name}")
+
+
+def _empty_withdrawn(lake: Lake) -> None:
+    """Takes the files of withdrawn releases away, also of one whose withdrawal was interrupted."""
+    for version in lakes.names(lake, "releases"):
+        left = lakes.files(lake, folder_of(version))
+        for name in left if WITHDRAWN in left and not is_whole(lake, version) else ():
+            if name != WITHDRAWN:
+                lakes.remove(lake, f"{folder_of(version)}/{name}")
