@@ -92,12 +92,14 @@ def _entry(work: Work, stage: str, prompt: str, model: str, several: list[Planne
 
 
 def _verdicts(work: Work, answers: dict, speed: float | None) -> dict:
-    """Two verdicts for two answers; each reads the question and both answers."""
+    """A verdict for each order of two answers; each reads the question and both answers."""
     from chimed import prompts
 
     prompt = prompts.load("judge")
     each = (len(prompt.user) + 200) * TOKENS_A_CHARACTER + answers["prompt_tokens"] / answers["remain"]
     remain, model = answers["remain"], work.settings.judge_model
+    if work.options.judge_order == "once":
+        remain = remain // 2
     return _told(work, "prefer", prompt.version, model, remain, remain, each * remain, 2, speed)
 
 

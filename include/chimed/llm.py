@@ -52,8 +52,11 @@ def generator(work: Work) -> Server:
 def judge(work: Work) -> Server:
     """The model that judges: not the one that wrote (paper §3.2). Raises UserError where the two are one."""
     where = work.settings
-    if (where.judge_url, where.judge_model) == (where.llm_url, where.llm_model):
-        raise UserError("the judge is the generator; CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL must name another model")
+    if (where.judge_url, where.judge_model) == (where.llm_url, where.llm_model) and not work.options.judge_is_generator:
+        raise UserError(
+            "the judge is the generator; CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL must name another model "
+            "(or the build's option judge_is_generator allows it)"
+        )
     return Server(where.judge_url.rstrip("/"), where.judge_model, where.llm_key.get_secret_value(), "CHIMED_JUDGE_URL")
 
 

@@ -28,6 +28,10 @@ class Options(BaseModel):
     prefer_share: float = Field(
         0.12, ge=0, le=1, description="share of the questions that get two judged answers (Table 4: 41.7 K of 351.6 K)"
     )
+    judge_order: Literal["both", "once"] = Field(
+        "both", description="prefer: both orders and only verdicts that survive the swap, or one order (paper)"
+    )
+    judge_is_generator: bool = Field(False, description="prefer: allow one model to judge itself (paper: never)")
     qa_answer: Literal["free", "span"] = Field(
         "free", description="generate_qa: the model words the answer, or may only pick a span of the document"
     )

@@ -1,7 +1,7 @@
 """Two answers to one question, judged by another model in both orders (paper §3.2, fourth stage; Table 2's prompts).
 
 The paper's judge sees A then B once. A judge with a taste for the first place would decide by place, so ours sees both
-orders and a pair stays only where the verdict survives the swap (arXiv 2305.17926).
+orders and a pair stays only where the verdict survives the swap (arXiv 2305.17926); `judge_order: once` is the paper's.
 """
 
 from collections.abc import Iterable
@@ -39,6 +39,8 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     pairs = list(zip(answers[::2], answers[1::2], strict=True))
     faults = [unfit(*pair) for pair in pairs]
     judged = [n for n, fault in enumerate(faults) if fault is None]
+
+    each = 2 if work.options.judge_order == "both" else 1
     verdicts = llm.ask(
         [
             llm.Request(
@@ -48,16 +50,16 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
                 {"choice": ["A", "B"]},
             )
             for n in judged
-            for a, b in (pairs[n], pairs[n][::-1])
+            for a, b in (pairs[n], pairs[n][::-1])[:each]
         ],
         referee,
         work,
     )
-    both = dict(zip(judged, zip(verdicts[::2], verdicts[1::2], strict=True), strict=True))
+    both = {n: tuple(verdicts[each * k : each * (k + 1)]) for k, n in enumerate(judged)}
     made, lost = [], []
 
-    def twice(of: Iterable[int]) -> list[int]:
-        return [len(rows[n]["question"]) for n in of for _ in range(2)]
+    def lengths(of: Iterable[int], times: int) -> list[int]:
+        return [len(rows[n]["question"]) for n in of for _ in range(times)]
 
     for n, row in enumerate(rows):
         winner = survivor(*both[n]) if n in both else None
@@ -81,7 +83,10 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         derived=table(made),
         derived_dropped=dropped_table(lost),
         figures=_figures(rows, made, both)
-        | {"writer": cost(answers, twice(range(len(rows))), work), "judge": cost(verdicts, twice(judged), work)},
+        | {
+            "writer": cost(answers, lengths(range(len(rows)), 2), work),
+            "judge": cost(verdicts, lengths(judged, each), work),
+        },
     )
 
 
@@ -108,26 +113,34 @@ def unfit(one: llm.Reply | llm.Refused, two: llm.Reply | llm.Refused) -> tuple[s
     return None
 
 
-def survivor(straight: llm.Reply | llm.Refused, swapped: llm.Reply | llm.Refused) -> str:
-    """A or B of the straight order where both orders agree; else the reason."""
-    said = _text(straight)[:1], _text(swapped)[:1]
-    if said == ("A", "B"):
-        return "A"
-    if said == ("B", "A"):
-        return "B"
-    return "verdict did not survive the swap" if set(said) <= {"A", "B"} else "no verdict"
+def survivor(straight: llm.Reply | llm.Refused, swapped: llm.Reply | llm.Refused | None = None) -> str:
+    """A or B of the straight order where both orders agree, or where there is but one; else the reason."""
+    first, second = _text(straight)[:1], _text(swapped)[:1] if swapped else None
+    if first not in ("A", "B") or second not in ("A", "B", None):
+        return "no verdict"
+    return first if first != second else "verdict did not survive the swap"
 
 
 def _text(reply: llm.Reply | llm.Refused) -> str:
     return reply.text.strip() if isinstance(reply, llm.Reply) else ""
 
 
-def _figures(rows: list[dict], made: list[dict], both: dict) -> dict:
-    first = sum(_text(straight)[:1] == "A" for straight, _ in both.values())
+def _figures(rows: list[dict], made: list[dict], both: dict[int, tuple]) -> dict:
+    """What the judge was like. A tie: the same place preferred in both orders. Shares of 0.5 are no bias."""
+    said = [tuple(_text(one)[:1] for one in verdicts) for verdicts in both.values()]
+    places = [place for several in said for place in several if place in ("A", "B")]
+    ties = sum(len(several) == 2 and several[0] == several[1] for several in said)
+    unlike = [row for row in made if len(row["answer"]) != len(row["rejected"])]
     return {
         "questions": len(rows),
         "judged": len(both),
         "verdict survived the swap": len(made),
-        "first place preferred, straight order": first,
-        "chosen is the longer": sum(len(row["answer"]) > len(row["rejected"]) for row in made),
+        "consistency": _share(len(made), len(both)),
+        "tie share": _share(ties, len(both)),
+        "first place preferred": _share(places.count("A"), len(places)),
+        "longer preferred": _share(sum(len(row["answer"]) > len(row["rejected"]) for row in unlike), len(unlike)),
     }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

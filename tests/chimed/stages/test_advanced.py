@@ -215,12 +215,18 @@ def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
     )
     assert len(row["replies"]) == 4
     assert outcome.derived_dropped["reason"].to_list() == ["verdict did not survive the swap"]
+    told = outcome.figures
+    assert (told["consistency"], told["tie share"], told["first place preferred"]) == (0.5, 0.5, 0.75)
+    once = dataclasses.replace(asked, options=asked.options.model_copy(update={"judge_order": "once"}))
+    assert len(prefer.run(table, once).derived) == 2  # the paper's way: the first place wins
 
 
 def test_the_judge_must_not_be_the_generator(asked):
     same = asked.settings.model_copy(update={"judge_model": asked.settings.llm_model})
     with pytest.raises(UserError, match="CHIMED_JUDGE_URL"):
         llm.judge(dataclasses.replace(asked, settings=same))
+    told = asked.options.model_copy(update={"judge_is_generator": True})
+    assert llm.judge(dataclasses.replace(asked, settings=same, options=told)).model == asked.settings.llm_model
 
 
 def test_exam_questions_are_taken_out_however_they_are_punctuated(work, tmp_path):
