@@ -85,8 +85,8 @@ def _withdraw(lake: Lake, version: str, reason: str, replaced_by: str) -> None:
     """Makes a release invisible; what stays in its place says why, and where its patch is."""
     folder, now = folder_of(version), datetime.now(UTC).isoformat(timespec="seconds")
     said = {"version": version, "reason": reason, "replaced_by": replaced_by, "withdrawn": now}
-    said["checksum"] = read_manifest(lake, version).get("checksum")
-    lakes.write_json(lake, f"{folder}/{WITHDRAWN}", said)
+    checksum = read_manifest(lake, version).get("checksum")
+    lakes.write_json(lake, f"{folder}/{WITHDRAWN}", said | {"checksum": checksum})
     lakes.remove(lake, f"{folder}/manifest.json")
 
 
