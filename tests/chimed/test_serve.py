@@ -89,6 +89,7 @@ def test_the_judges_command_line_fits_the_machine(chosen, gpus: int, flag: str, 
     assert flag in argv
     assert environment.get("CUDA_VISIBLE_DEVICES") == devices
     assert ("OMP_NUM_THREADS" in environment) == (gpus == 0)
+    assert ("--no-enable-chunked-prefill" in argv) == (gpus == 0)  # or a seeded request ends the CPU's engine
     assert "chimed-judge" in argv
 
 

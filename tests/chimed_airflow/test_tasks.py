@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,3 +123,12 @@ def test_what_passes_between_tasks_is_small() -> None:
     assert tasks.counts([report, report]) == {"read": 18, "kept": 10, "derived": 4, "dropped": 8}
     assert tasks.parts([{"parts": 3}]) == [0, 1, 2]
     assert tasks.numbers({"source": "zydcd", "pages": 4, "robots": {"/": True}}) == {"source": "zydcd", "pages": 4}
+
+
+@pytest.mark.parametrize(("attempt", "ran"), [(1, [["run", "screen"]]), (2, [["serve", "up"], ["run", "screen"]])])
+def test_a_retry_first_brings_up_what_may_have_died(attempt: int, ran: list[list[str]], monkeypatch) -> None:
+    operator = tasks.ChimedOperator(task_id="screen", command=["run", "screen"], on_retry=["serve", "up"])
+    seen: list[list[str]] = []
+    monkeypatch.setattr(operator, "_run", seen.append)
+    tasks.ChimedOperator.execute.__wrapped__(operator, {"ti": SimpleNamespace(try_number=attempt)})
+    assert seen == ran
