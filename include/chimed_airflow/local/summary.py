@@ -27,7 +27,8 @@ def show(
     print(f"\n── recipe {recipe}, before and after (models of a few million parameters: chance is what to expect) ──")
     print((lake / "scores" / release / recipe / "compare.md").read_text().rstrip())
     print("\n── seconds of the tasks (shards added up) ──")
-    print(", ".join(f"{task} {took:.0f}" for (_, task), took in seconds.items()))
+    for dag in dict.fromkeys(dag for dag, _ in seconds):
+        print(f"  {dag:<15} " + ", ".join(f"{task} {took:.0f}" for (of, task), took in seconds.items() if of == dag))
     print(f"\ndone in {int(total) // 60} min {int(total) % 60} s. Where to look:")
     for what, path in (
         ("release", lake / "releases" / release),
