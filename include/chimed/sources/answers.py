@@ -37,14 +37,23 @@ _LOGIN_PLACE = re.compile(r"^(?:passport|login|verify|captcha)\.|/(?:login|signi
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for a page of the frontier. body: content encoding taken off; hops: redirects before it."""
+    """What came back for a page of the frontier.
+
+    body: content encoding taken off; text: it decoded; headers: names in small letters; hops: redirects before it.
+    """
 
     url: str
     status: int
     body: bytes
-    exchange: warc.Exchange
+    text: str
     headers: dict[str, str]
+    exchange: warc.Exchange | None  # None: it lies in a WARC file already
     hops: int = 0
+
+    @property
+    def target(self) -> str:
+        """Where a redirect leads; empty where it is none."""
+        return urljoin(self.url, self.headers.get("location", "")) if 300 <= self.status < 400 else ""
 
 
 @dataclass(frozen=True)
@@ -60,40 +69,48 @@ def stop(run: Run, why: str) -> None:
     run.stopped = run.stopped or why
 
 
+def heed(run: Run, answer: Answer) -> None:
+    """What an answer asks of us at once, before another request may leave: to stop, or to wait.
+
+    A captcha, login or challenge page stops the crawl; nothing tries to pass it. 429 and 503 with Retry-After: the
+    crawl waits as long as they say, within bounds, and goes on at half the pace; else it stops.
+    """
+    site = run.plan.site
+    if is_challenge(site, answer.target, answer.text):
+        stop(run, f"{site.name} wants a person (captcha or login) at {answer.url}; its frontier keeps its place")
+    elif _is_busy(answer):
+        seconds = _seconds(answer.headers.get("retry-after"))
+        run.waits += 1
+        if seconds is None or seconds > LONGEST_WAIT or run.waits > WAITS:
+            asked = f"{answer.status}, {'no time said' if seconds is None else f'for {seconds:.0f} seconds'}"
+            stop(run, f"{site.name} asks to slow down ({asked}) at {answer.url}; its frontier keeps its place")
+        else:
+            log.warning("%s: HTTP %d, waiting %.0f seconds as it asks", site.name, answer.status, seconds)
+            run.pause(seconds)
+
+
 def settle(run: Run, row: dict, answer: Answer) -> Again | None:
-    """Does with an answer what it asks for; returns what to ask next for the same page."""
-    site, status, url = run.plan.site, answer.status, row["url"]
-    place = urljoin(answer.url, answer.headers.get("location", ""))
-    text = decode(answer.body, answer.headers.get("content-type"), site.encoding)
-    if is_challenge(site, place if 300 <= status < 400 else "", text):
-        stop(run, f"{site.name} wants a person (captcha or login) at {url}; its frontier keeps its place")
-    elif status == 429 or (status == 503 and "retry-after" in answer.headers):
-        return wait(run, answer)
-    elif status in NOT_HAD or status >= 500:
-        fail(run, row, f"HTTP {status}", status)
-    elif status != 304 and 300 <= status < 400:
+    """Does with an answer what is to be done with the page; returns what to ask next for the same page."""
+    if run.stopped:
+        return None
+    if _is_busy(answer):
+        return Again(answer.url, answer.hops)
+    if answer.status in NOT_HAD or answer.status >= 500:
+        fail(run, row, f"HTTP {answer.status}", answer.status)
+        return None
+    if row["kind"] == "detail":
         run.failing = []
-        return follow(run, row, answer, place)
-    elif row["kind"] == "list":
-        read_list(run, row, answer, text)
+    if answer.target and answer.status != 304:
+        return follow(run, row, answer)
+    if row["kind"] == "list":
+        read_list(run, row, answer)
     else:
-        run.failing = []
-        read_detail(run, row, answer, text)
+        read_detail(run, row, answer)
     return None
 
 
-def wait(run: Run, answer: Answer) -> Again | None:
-    """429, 503: waits as long as the site says, if it says, within bounds, and goes on at half the pace; or stops."""
-    seconds = _seconds(answer.headers.get("retry-after"))
-    run.waits += 1
-    if seconds is None or seconds > LONGEST_WAIT or run.waits > WAITS:
-        asked = f"for {seconds:.0f} seconds" if seconds is not None else "without saying how long"
-        name = run.plan.site.name
-        stop(run, f"{name} asks to slow down ({answer.status}, {asked}) at {answer.url}; its frontier keeps its place")
-        return None
-    log.warning("%s: HTTP %d, waiting %.0f seconds as it asks", run.plan.site.name, answer.status, seconds)
-    run.pause(seconds)
-    return Again(answer.url, answer.hops)
+def _is_busy(answer: Answer) -> bool:
+    return answer.status == 429 or (answer.status == 503 and "retry-after" in answer.headers)
 
 
 def _seconds(said: str | None) -> float | None:
@@ -108,9 +125,9 @@ def _seconds(said: str | None) -> float | None:
         return None
 
 
-def follow(run: Run, row: dict, answer: Answer, target: str) -> Again | None:
+def follow(run: Run, row: dict, answer: Answer) -> Again | None:
     """A redirect to the same page's other form is followed; to another page of the site, that page is queued."""
-    site, hops = run.plan.site, answer.hops + 1
+    site, target, hops = run.plan.site, answer.target, answer.hops + 1
     other = site.canonical(target)
     if urlsplit(target).hostname not in site.hosts and urlsplit(other).hostname not in site.hosts:
         run.off_site += 1
@@ -127,14 +144,14 @@ def follow(run: Run, row: dict, answer: Answer, target: str) -> Again | None:
     return None
 
 
-def read_list(run: Run, row: dict, answer: Answer, text: str) -> None:
+def read_list(run: Run, row: dict, answer: Answer) -> None:
     """Queues what a list shows; a list that is a page itself, as some addresses do not tell, is read as one."""
     site, url = run.plan.site, row["url"]
-    page = Selector(text=text or "<html/>")
+    page = Selector(text=answer.text or "<html/>")
     found = site.links(url, page) if answer.status == 200 else []
     if answer.status == 200 and not found and not isinstance(read_page(site, url, page), Miss):
         frontier.write_as(run.store, url, "detail")
-        return read_detail(run, {**row, "kind": "detail"}, answer, text)
+        return read_detail(run, {**row, "kind": "detail"}, answer)
     details = [link for link in found if link.kind == "detail"]
     known_ground = frontier.add(run.store, run.plan, details, url)
     if _walks_on(run, details, known_ground):
@@ -147,7 +164,7 @@ def read_list(run: Run, row: dict, answer: Answer, text: str) -> None:
     digest = hashlib.sha256(answer.body).hexdigest()
     place = row["page"]
     if digest != row["content"] or run.plan.mode == "full":
-        place = warc.keep(run.archive, answer.exchange, "list")
+        place = _keep(run, answer, "list")
     run.settle(url, fetched=datetime.now(UTC), status=answer.status, content=digest, page=place, miss=miss)
     return None
 
@@ -163,14 +180,14 @@ def _walks_on(run: Run, details: list[Link], known_ground: bool) -> bool:
     return not known_ground
 
 
-def read_detail(run: Run, row: dict, answer: Answer, text: str, place: str | None = None) -> None:
+def read_detail(run: Run, row: dict, answer: Answer, place: str | None = None) -> None:
     """Keeps a page, unless it is what was kept before or belongs to other days. place: where it is kept already."""
     plan, url, published, now = run.plan, row["url"], row["published"], datetime.now(UTC)
     if answer.status == 304:
         return run.settle(url, fetched=now, status=304)
     digest = hashlib.sha256(answer.body).hexdigest()
     if answer.status == 200:
-        page = Selector(text=text or "<html/>")
+        page = Selector(text=answer.text or "<html/>")
         read = read_page(plan.site, url, page)
         reason = read.reason if isinstance(read, Miss) else None
         published = plan.site.published(page) or published
@@ -192,7 +209,7 @@ def read_detail(run: Run, row: dict, answer: Answer, text: str, place: str | Non
         content=digest,
         miss=reason,
         published=published,
-        page=place or warc.keep(run.archive, answer.exchange, "detail"),
+        page=place or _keep(run, answer, "detail"),
     )
 
 
@@ -200,10 +217,17 @@ def _short(value: str | None, longest: int) -> str | None:
     return value if value and len(value) <= longest else None
 
 
+def _keep(run: Run, answer: Answer, kind: str) -> str:
+    assert answer.exchange is not None  # what lies in a WARC file is never kept again
+    return warc.keep(run.archive, answer.exchange, kind)
+
+
 def _miss(run: Run, row: dict, answer: Answer, reason: str) -> None:
-    """A response that is no page: kept like any other, and settled."""
-    place = warc.keep(run.archive, answer.exchange, "redirect")
-    run.settle(row["url"], fetched=datetime.now(UTC), status=answer.status, miss=reason, page=place)
+    """A redirect that leads to no page: kept, unless it was before, and settled."""
+    digest = hashlib.sha256(f"{answer.status} {answer.target}".encode()).hexdigest()
+    place = row["page"] if digest == row["content"] else _keep(run, answer, "redirect")
+    now = datetime.now(UTC)
+    run.settle(row["url"], fetched=now, status=answer.status, content=digest, miss=reason, page=place)
 
 
 def fail(run: Run, row: dict, reason: str, status: int | None) -> None:
@@ -239,7 +263,6 @@ def take_over(run: Run, lake: Lake) -> None:
             if row is None:
                 continue
             text = decode(stored.body, stored.content_type, run.plan.site.encoding)
-            unsent = warc.Exchange(stored.url, "", [], stored.status, "", [], b"")
-            answer = Answer(stored.url, stored.status, stored.body, unsent, stored.headers)
-            read_detail(run, row, answer, text, place=stored.page)
+            answer = Answer(stored.url, stored.status, stored.body, text, stored.headers, None)
+            read_detail(run, row, answer, place=stored.page)
     run.write()

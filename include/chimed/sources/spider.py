@@ -4,9 +4,7 @@ What to fetch comes out of the frontier and what was found goes back into it (`a
 nothing. It stops at once where the site wants a person (captcha, login), refuses robots, or keeps failing.
 """
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urljoin, urlsplit
 
 from protego import Protego
@@ -17,7 +15,7 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chimed.sources import answers, frontier, robots
-from chimed.sources.answers import REDIRECTS, Again, Answer
+from chimed.sources.answers import REDIRECTS, Answer
 from chimed.sources.frontier import FORBIDDEN
 from chimed.sources.text import decode
 from chimed.sources.wire import Run
@@ -36,8 +34,6 @@ class SiteSpider(Spider):
         self.rules: dict[str, Protego | None] = {}
         self.asked: set[str] = set()
         self.room = self.plan.max_pages and self.plan.max_pages - frontier.asked(self.store, self.plan)
-        # one page is read and written at a time, while the network goes on
-        self.reading = ThreadPoolExecutor(1, "reading")
 
     @classmethod
     def from_crawler(cls, crawler, *args, **kwargs):
@@ -59,10 +55,6 @@ class SiteSpider(Spider):
             self.crawler.engine.crawl(request)
         if batch:
             raise DontCloseSpider
-
-    def closed(self, reason: str) -> None:
-        """Scrapy's own word for the end: the last page is read to its end."""
-        self.reading.shutdown()
 
     # --- what to ask for ---------------------------------------------------------------------------------------
 
@@ -160,22 +152,18 @@ class SiteSpider(Spider):
 
     # --- what came back ----------------------------------------------------------------------------------------
 
-    async def got(self, response: Response):
+    def got(self, response: Response) -> Request | None:
         """Settles the page of a response, whatever it is; a mistake of ours in reading it is named there."""
-        row, hops = response.meta["row"], response.meta["hops"]
-        headers = {key.lower(): value for key, value in response.meta["exchange"].headers}
-        answer = Answer(response.url, response.status, response.body, response.meta["exchange"], headers, hops)
+        row = response.meta["row"]
         try:
-            loop = asyncio.get_running_loop()
-            again = await loop.run_in_executor(self.reading, answers.settle, self.run, row, answer)
+            again = answers.settle(self.run, row, response.meta["answer"])
         except Exception as error:
             log.exception("%s: %s", self.site.name, row["url"])
             self.run.settle(row["url"], miss=f"reader error: {type(error).__name__}")
             again = None
         if self.run.stopped:
             raise CloseSpider("stopped")
-        if isinstance(again, Again):
-            yield self.ask(again.url, {"row": row, "hops": again.hops}, {})
+        return self.ask(again.url, {"row": row, "hops": again.hops}, {}) if again else None
 
     def failed(self, failure: Failure) -> None:
         """What did not come back."""
@@ -184,8 +172,30 @@ class SiteSpider(Spider):
         if self.run.stopped:
             return  # still wanted: it was not asked for
         if isinstance(error, IgnoreRequest):
-            self.reading.submit(self.run.settle, row["url"], miss="not on the site").result()
+            self.run.settle(row["url"], miss="not on the site")
             return
-        self.reading.submit(answers.fail, self.run, row, f"failed: {type(error).__name__}", None).result()
+        answers.fail(self.run, row, f"failed: {type(error).__name__}", None)
         if self.run.stopped:
             raise CloseSpider("stopped")
+
+
+class HeedMiddleware:
+    """Nearest to the spider, but before it: what an answer asks of us holds before the next request leaves."""
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    @classmethod
+    def from_crawler(cls, crawler) -> "HeedMiddleware":
+        return cls(crawler.spider.run)
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        if "row" in request.meta:
+            exchange = request.meta["exchange"]
+            headers = {name.lower(): value for name, value in exchange.headers}
+            text = decode(response.body, headers.get("content-type"), self.run.plan.site.encoding)
+            hops = request.meta["hops"]
+            answer = Answer(response.url, response.status, response.body, text, headers, exchange, hops)
+            request.meta["answer"] = answer
+            answers.heed(self.run, answer)
+        return response

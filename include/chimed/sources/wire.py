@@ -131,6 +131,7 @@ def scrapy_settings(run: Run) -> dict:
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the frontier knows what was asked for
         "DOWNLOAD_HANDLERS": dict.fromkeys(("http", "https"), SiteDownloadHandler),
         "DOWNLOADER_MIDDLEWARES": {
+            "chimed.sources.spider.HeedMiddleware": 10,
             WireMiddleware: 950,  # nearest to the wire: headers as sent, body as received
             **dict.fromkeys(DONE_HERE),
         },

@@ -1,0 +1,103 @@
+"""The crawler's manners over real HTTP: robots.txt, pace, captcha and login, 429, a site that is down."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
+
+import pytest
+from websites import HTML, Site, crawl, questions, served
+
+pytestmark = pytest.mark.slow  # servers and processes
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with served() as serving:
+        yield serving
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        (302, {"Location": "http://image.39.net/verify.html?referer=x"}, ""),
+        (200, HTML, '<title>安全验证</title><div id="slideVerify">滑动拼图验证</div>'),
+        (302, {"Location": "https://passport.39.net/login?back=x"}, ""),
+        (403, HTML, "<title>Just a moment...</title>"),
+    ],
+    ids=["redirect to a captcha", "captcha", "login", "challenge"],
+)
+def test_what_wants_a_person_stops_the_crawl_at_once_and_the_place_is_kept(tmp_path, site, person):
+    questions(site, 12)
+    kept = site.pages["/ask.39.net/question/2.html"]
+    site.pages["/ask.39.net/question/2.html"] = person
+    said = crawl(tmp_path, site, "--crawl", "c1", code=1)["said"]
+    assert "captcha" in said
+    assert {path.split("/")[1] for path in site.count()} == {"ask.39.net"}
+    assert sum(site.count("/question/").values()) <= 4
+    assert not (tmp_path / "lake/raw/ask39/c1/report.json").exists()
+    site.pages["/ask.39.net/question/2.html"] = kept
+    assert crawl(tmp_path, site, "--crawl", "c1")["fetched"] == 12
+    again = [path for path, count in site.count("/question/").items() if count > 1]
+    assert again == ["/ask.39.net/question/2.html"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+def test_robots_that_refuse_or_cannot_be_read(tmp_path, site, status):
+    questions(site, 4)
+    site.pages["/ask.39.net/robots.txt"] = (status, HTML, "no")
+    assert "robots.txt" in crawl(tmp_path, site, code=1)["said"]
+    assert {path for path, _, _ in site.asked} == {"/ask.39.net/robots.txt"}
+
+
+def test_disallowed_pages_are_never_asked_for_and_crawl_delay_is_kept_to_the_last_millisecond(tmp_path, site):
+    questions(site, 4)
+    site.pages["/ask.39.net/robots.txt"] = (200, {}, "User-agent: *\nDisallow: /question/3.html\nCrawl-delay: 0.3")
+    report = crawl(tmp_path, site)
+    assert not site.count("/question/3.html")
+    assert report["misses"] == {"forbidden by robots.txt": 1}
+    moments = [moment for _, moment, _ in site.asked]
+    assert min(b - a for a, b in pairwise(moments)) >= 0.3
+    assert report["delay"] == 0.3
+
+
+def later(seconds: float) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_that_the_site_asks_for_is_kept_and_then_the_crawl_is_slower(tmp_path, site, status):
+    questions(site, 5)
+    kept, said = site.pages["/ask.39.net/question/1.html"], iter(["1", later(2)])
+
+    def busy(headers: dict):
+        wait = next(said, None)
+        return kept if wait is None else (status, {"Retry-After": wait}, "")
+
+    site.pages["/ask.39.net/question/1.html"] = busy
+    report = crawl(tmp_path, site)
+    assert (report["fetched"], report["misses"]) == (5, {})
+    moments = [moment for _, moment, _ in site.asked]
+    tries = [n for n, (path, _, _) in enumerate(site.asked) if path.endswith("question/1.html")]
+    assert len(tries) == 3
+    assert moments[tries[0] + 1] - moments[tries[0]] >= 1
+    assert report["delay"] > 0.01
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "86400"}, {"Retry-After": "soon"}])
+def test_a_pause_without_end_or_too_long_stops_the_crawl(tmp_path, site, headers):
+    questions(site, 5)
+    site.pages["/ask.39.net/question/1.html"] = (429, headers, "")
+    assert "slow down" in crawl(tmp_path, site, code=1)["said"]
+    assert sum(site.count("/question/").values()) <= 3
+
+
+def test_a_site_that_is_down_is_left_alone_and_its_pages_are_not_lost(tmp_path, site):
+    questions(site, 20)
+    kept = dict(site.pages)
+    for n in range(20):
+        site.pages[f"/ask.39.net/question/{n}.html"] = (403, HTML, "no")
+    assert "in a row" in crawl(tmp_path, site, "--crawl", "c1", code=1)["said"]
+    assert len(site.count("/question/")) in (10, 11)  # one may be in flight
+    site.pages.update(kept)
+    assert crawl(tmp_path, site, "--crawl", "c1")["fetched"] == 20

@@ -1,0 +1,156 @@
+"""Small web servers that misbehave on demand, and crawls of them: each the command line in a process of its own.
+
+The processes are forked from one that has imported Scrapy, which takes longer than most of these crawls.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from chimed.lake import open_lake
+from chimed.sources import warc
+
+Answer = tuple[int, dict[str, str], str | bytes]
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+FIRST = date(2026, 10, 31)
+PACE = "0.01"
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["chimed.__main__", "chimed.stages.crawl", "chimed.stages.extract", "alembic.command"])
+
+
+@dataclass
+class Site:
+    """A web server that answers `/<host>/<path>` from `pages`; what is asked for is kept with its time."""
+
+    url: str = ""
+    pages: dict[str, Answer | Callable[[dict], Answer]] = field(default_factory=dict)
+    asked: list[tuple[str, float, dict]] = field(default_factory=list)
+    slow: float = 0.0
+
+    def count(self, part: str = "") -> Counter:
+        return Counter(path for path, _, _ in self.asked if part in path)
+
+
+@contextmanager
+def served() -> Iterator[Site]:
+    """A site's server on loopback."""
+    serving = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            serving.asked.append((self.path, time.monotonic(), dict(self.headers)))
+            time.sleep(serving.slow)
+            found = serving.pages.get(self.path, (404, HTML, "none"))
+            status, headers, body = found(dict(self.headers)) if callable(found) else found
+            raw = body.encode() if isinstance(body, str) else body
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):  # the crawler was killed
+                self.wfile.write(raw)
+
+        def log_message(self, *args) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    serving.url = f"http://127.0.0.1:{server.server_port}"
+    yield serving
+    server.shutdown()
+    server.server_close()
+
+
+def questions(site: Site, count: int, a_page: int = 4, topic: int = 44) -> None:
+    """A topic of ask.39.net with `count` questions, one a day, newest first."""
+    for n in range(count):
+        day = FIRST - timedelta(days=n)
+        html = (
+            f'<h1>问题{n}</h1><p class="txt_ms">描述{n}。</p><p class="txt_nametime"><span>{day} 08:00</span></p>'
+            f'<div class="selected"><div class="sele_all"><p class="sele_txt">第{n}个回答。</p></div></div>'
+        )
+        site.pages[f"/ask.39.net/question/{n}.html"] = (200, {**HTML, "ETag": f'"{n}"'}, html)
+    for number in range((count + a_page - 1) // a_page):
+        shown = range(number * a_page, min(count, (number + 1) * a_page))
+        entries = "".join(
+            f'<li><p class="p1"><a href="/question/{n}.html">问题{n}</a></p>'
+            f'<span class="a_r">{FIRST - timedelta(days=n)}</span></li>'
+            for n in shown
+        )
+        more = f'<span class="pages"><a class="next" href="/news/{topic}-{number + 2}.html">下一页</a></span>'
+        html = f'<ul class="list_ask">{entries}</ul>{more if shown.stop < count else ""}'
+        site.pages[f"/ask.39.net/news/{topic}-{number + 1}.html"] = (200, HTML, html)
+
+
+def _command(words: list[str], environment: dict[str, str], said: str) -> None:
+    """The command line in this process, as `python -m chimed` would run it."""
+    from chimed.__main__ import main
+    from chimed.settings import settings
+
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{said}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.environ.update(environment)
+    settings.cache_clear()
+    sys.argv = ["chimed", *words]
+    main()
+    sys.stdout.flush()
+
+
+def start(folder: Path, url: str, *words: str, **variables: str) -> BaseProcess:
+    """A chimed command with lake and store in `folder`, fetching from `url`; more settings as CHIMED_ variables."""
+    environment = {
+        "CHIMED_DATA": str(folder / "lake"),
+        "CHIMED_STORE": f"sqlite:///{folder}/store.db",
+        "CHIMED_REPLICA": url,
+        "CHIMED_REPLICA_DELAY": PACE,
+        **{f"CHIMED_{name.upper()}": value for name, value in variables.items()},
+    }
+    running = _forks.Process(target=_command, args=(list(words), environment, str(folder / "said")))
+    running.start()
+    return running
+
+
+def run(folder: Path, url: str, *words: str, code: int = 0, **variables: str) -> dict:
+    """Runs a command to its end; returns its result, or {"said": its last line} where it is to fail."""
+    running = start(folder, url, *words, **variables)
+    running.join(120)
+    said = (folder / "said.err").read_text()
+    assert running.exitcode == code, said
+    assert "Traceback" not in said
+    if code == 0:
+        return json.loads((folder / "said.out").read_text().splitlines()[-1])
+    return {"said": said.strip().splitlines()[-1]}
+
+
+def crawl(folder: Path, site: Site, *options: str, code: int = 0, **variables: str) -> dict:
+    """Crawls ask39's topic 妇科, if the options name nothing else."""
+    words = ("ask39", "--sections", "妇科") if not options or options[0].startswith("--") else ()
+    return run(folder, site.url, "crawl", *words, *options, code=code, **variables)
+
+
+def stored(folder: Path, source: str, name: str, kind: str = "detail") -> list[str]:
+    """URLs of the responses in a crawl's WARC files, sorted."""
+    lake = open_lake(str(folder / "lake"))
+    files = warc.files(lake, f"raw/{source}/{name}")
+    return sorted(one.url for path in files for one in warc.responses(lake, path) if one.kind == kind)
+
+
+def question_urls(*numbers: int) -> list[str]:
+    """Canonical URLs of `questions`, sorted."""
+    return sorted(f"https://ask.39.net/question/{n}.html" for n in numbers)
