@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 import polars as pl
+import uvloop
 
 from chimed import store as stores
 from chimed.build import Work
@@ -31,7 +32,7 @@ from chimed.store import REPLIES
 TRIES = 8  # of one request; with the waits below a minute and more: a server's short absence
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from try to try, half to one and a half of it by chance
 PATIENCE = 180.0  # seconds without one good answer, and only failures in them, after which a server counts as down
-WRITE_EVERY = 0.02  # seconds between two batches of replies written to the store
+WRITE_EVERY = 0.01  # seconds between two batches of replies written to the store
 SAY_EVERY = 5.0  # seconds between two progress lines
 
 
@@ -84,7 +85,8 @@ def ask(requests: list[Request], server: Server, work: Work) -> list[Reply | Ref
         )
         answers |= {key: Refused(key, "only planned") for key in wanted}
     elif wanted:
-        answers |= asyncio.run(_ask_all(wanted, server, work))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            answers |= runner.run(_ask_all(wanted, server, work))
     return [answers[key] for key in keys]
 
 

@@ -132,16 +132,22 @@ def test_kill_9_in_mid_run_pays_again_only_for_what_was_in_flight(start, tmp_pat
     assert table == result(prepared(tmp_path / "calm", calm))
 
 
-def test_sigterm_keeps_everything_that_was_answered(start, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_ending_it_keeps_everything_that_was_answered(start, tmp_path, how):
     url = start("--latency", "0.2")
     environment = prepared(tmp_path, url)
     process = department(environment)
-    at_end = end_when(process, url, 600, signal.SIGTERM)
-    assert process.returncode == -signal.SIGTERM
+    at_end = end_when(process, url, 600, how)
     assert process.stderr
-    assert "answers are kept" in process.stderr.read()
+    if how == signal.SIGTERM:
+        assert process.returncode == -signal.SIGTERM
+        assert "answers are kept" in process.stderr.read()
+    else:
+        assert process.returncode != 0
     whole, asked = counts(url)["whole"], counts(url)["asked"]
     result(environment)
     again = counts(url)["asked"] - MANY
-    print(f"\nended by SIGTERM with {at_end['in_flight']} in flight, {asked - whole} of them unanswered: {again} again")
+    print(
+        f"\nended by {how.name} with {at_end['in_flight']} in flight, {asked - whole} of them unanswered: {again} again"
+    )
     assert again <= 64
