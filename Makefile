@@ -34,7 +34,8 @@ check: .venv/ready
 	.venv/bin/mypy
 	$(AIRFLOW_PYTHON) -m pytest -m "not slow"
 
-test: install test-models test-airflow
+test: install
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-models test-airflow
 
 # what needs torch runs in the models' environment, everything else in Airflow's
 test-models:
