@@ -11,6 +11,7 @@ from airflow.sdk import DAG, CronPartitionTimetable, Param, PartitionedAtRuntime
 
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
+from chimed.sources import PAPER
 from chimed_airflow.assets import RECORDS
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, numbers
 from chimed_airflow.weeks import KEY_FORMAT, ZONE, week
@@ -50,11 +51,12 @@ for place, source in enumerate(SOURCES):
         dag_id=f"crawl_{source}",
         description=f"Crawl {source} for one week and read its pages into records",
         doc_md=__doc__,
-        schedule=schedule(hour=1 + place),
+        schedule=schedule(hour=(1 + place) % 24),
         catchup=False,
         max_active_runs=1,
         tags=["chimed", "crawl", source],
-        default_args={**DEFAULTS, "pool": f"site_{source}"},
+        # a site added in a folder of its own has no pool until someone makes one: its backfill then runs week by week
+        default_args={**DEFAULTS, "pool": f"site_{source}" if source in PAPER else "default_pool"},
         params=PARAMS,
         user_defined_macros={"week": week},
     ):

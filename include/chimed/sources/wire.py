@@ -119,6 +119,7 @@ def scrapy_settings(run: Run) -> dict:
         "DOWNLOAD_WARNSIZE": 0,
         "DOWNLOAD_TIMEOUT": TIMEOUT,
         "DNS_TIMEOUT": 20,
+        "CONCURRENT_ITEMS": 1,  # the spider yields none; Scrapy makes this many tasks for every page
         "RETRY_TIMES": 2,
         "RETRY_HTTP_CODES": [500, 502, 503, 504, 408, 522, 524],
         "REDIRECT_ENABLED": False,  # the spider follows them: a redirect may be a twin, a moved page or a captcha
