@@ -7,8 +7,8 @@ import tiny
 
 from chimed import lake as lakes
 from chimed.errors import UserError
-from chimed.train import checkpoint, train_phase
 from chimed.release import find_release
+from chimed.train import checkpoint, train_phase
 from chimed.train.run import open_run, place_of
 
 
