@@ -15,7 +15,7 @@ from chimed.demo import lesson_texts, lessons, tokens, verdicts
 from chimed.demo.lessons import Lesson
 
 SEED = 20
-STEPS = {"gpt2": 220, "generator": 480, "judge": 360}
+STEPS = {"gpt2": 200, "generator": 400, "judge": 300}
 BATCH_TOKENS = {"gpt2": 768, "generator": 640, "judge": 640}  # small steps and many of them learn soonest here
 RATE = {"gpt2": 2e-3, "generator": 2e-3, "judge": 2e-3}
 WORDS_RATE = 2.5  # times the rate for the embeddings: most words are seen in few lessons

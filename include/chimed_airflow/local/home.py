@@ -21,7 +21,7 @@ LOGS = STATE / "logs"
 NOTES = STATE / "running"
 HOST = "127.0.0.1"
 UI_PORT = 8080  # if it is free
-OPTIONS = {"prefer_share": 1.0, "qa_answer": "span", "part_rows": 200}  # what so small a corpus and models need
+OPTIONS = {"prefer_share": 1.0, "qa_answer": "span"}  # what so small a corpus and models need
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def environment(ports: Ports) -> dict[str, str]:
         "AIRFLOW__API__SECRET_KEY": _secret("api"),
         "AIRFLOW__API_AUTH__JWT_SECRET": _secret("jwt"),
         "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": "86400",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.4",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     return kept | ours
