@@ -15,11 +15,12 @@ from chimed.demo import lesson_texts, lessons, tokens, verdicts
 from chimed.demo.lessons import Lesson
 
 SEED = 20
-STEPS = {"gpt2": 200, "generator": 400, "judge": 300}
+STEPS = {"gpt2": 260, "generator": 640, "judge": 600}
 BATCH_TOKENS = {"gpt2": 768, "generator": 640, "judge": 640}  # small steps and many of them learn soonest here
 RATE = {"gpt2": 2e-3, "generator": 2e-3, "judge": 2e-3}
 WORDS_RATE = 2.5  # times the rate for the embeddings: most words are seen in few lessons
 SPREAD = 0.03  # of the first embeddings
+TIED = False
 POOL = 48  # lessons drawn at a time and sorted by length, so that little is padding
 PROMPTS = ("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge")
 
@@ -93,7 +94,7 @@ def _make_writer(name: str, folder: Path, taught: Iterable[Lesson], sizes: dict[
             max_position_embeddings=2048,
             rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
             initializer_range=1 / math.sqrt(sizes["hidden_size"]),  # the usual 0.02 is for models far wider
-            tie_word_embeddings=False,
+            tie_word_embeddings=TIED,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -101,7 +102,8 @@ def _make_writer(name: str, folder: Path, taught: Iterable[Lesson], sizes: dict[
         )
     )
     with torch.no_grad():
-        model.lm_head.weight.zero_()
+        if not TIED:
+            model.lm_head.weight.zero_()
         model.model.embed_tokens.weight.copy_(SPREAD * spelled(tokenizer, sizes["hidden_size"]))
     _train(name, model, model.model, (encoded(lesson, tokenizer) for lesson in taught), say)
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(tokens.END_OF_TEXT)]
