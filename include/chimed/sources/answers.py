@@ -190,7 +190,7 @@ def read_detail(run: Run, row: dict, answer: Answer, place: str | None = None) -
         page = Selector(text=answer.text or "<html/>")
         read = read_page(plan.site, url, page)
         reason = read.reason if isinstance(read, Miss) else None
-        published = plan.site.published(page) or published
+        published = (plan.site.published(page) if isinstance(read, Miss) else read[0].published) or published
     else:
         reason = f"HTTP {answer.status}"
     if not plan.wants(published):

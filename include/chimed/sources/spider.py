@@ -5,6 +5,7 @@ nothing. It stops at once where the site wants a person (captcha, login), refuse
 """
 
 import logging
+from concurrent.futures import ProcessPoolExecutor
 from urllib.parse import urljoin, urlsplit
 
 from protego import Protego
@@ -14,7 +15,7 @@ from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chimed.sources import answers, frontier, robots
+from chimed.sources import answers, apart, frontier, robots
 from chimed.sources.answers import REDIRECTS, Answer
 from chimed.sources.frontier import FORBIDDEN
 from chimed.sources.text import decode
@@ -28,8 +29,9 @@ class SiteSpider(Spider):
 
     name = "site"
 
-    def __init__(self, run: Run, **kwargs):
+    def __init__(self, run: Run, reader: ProcessPoolExecutor | None = None, **kwargs):
         super().__init__(**kwargs)
+        self.reader = reader  # where there is no pace (apart)
         self.run, self.plan, self.site, self.store = run, run.plan, run.plan.site, run.store
         self.rules: dict[str, Protego | None] = {}
         self.asked: set[str] = set()
@@ -50,6 +52,8 @@ class SiteSpider(Spider):
     def go_on(self) -> None:
         """Nothing is in flight: what does the crawl want next?"""
         self.run.write()
+        if self.reader:
+            apart.write(self.reader)
         batch = self.next_batch()
         for request in batch:
             self.crawler.engine.crawl(request)
@@ -59,15 +63,17 @@ class SiteSpider(Spider):
     # --- what to ask for ---------------------------------------------------------------------------------------
 
     def next_batch(self) -> list[Request]:
-        """Details first: a list may be walked further only where its pages' days say so."""
+        """Details and lists; where days decide, details first: their days say whether a list is walked further."""
         if self.run.stopped or (self.room is not None and self.room <= 0):
             return []
         while True:
             rows = frontier.take(self.store, self.plan, "detail", self.asked, min(200, self.room or 200))
-            if not rows:
-                rows = [row for row in frontier.take(self.store, self.plan, "list", self.asked) if self.is_near(row)]
-                if not rows and frontier.take(self.store, self.plan, "list", self.asked):
+            if not (rows and self.plan.dated):
+                lists = frontier.take(self.store, self.plan, "list", self.asked)
+                near = [row for row in lists if self.is_near(row)]
+                if lists and not near and not rows:
                     continue
+                rows += near
             if not rows:
                 return []
             requests = [request for row in rows if (request := self.request(row))]
@@ -102,7 +108,11 @@ class SiteSpider(Spider):
         return self.ask(url, {"row": row, "hops": 0}, headers)
 
     def ask(self, url: str, meta: dict, headers: dict) -> Request:
-        return Request(url, meta=meta, headers=headers, callback=self.got, errback=self.failed, dont_filter=True)
+        # details first, in the order shown; without a pace a list is asked for ahead, so that there is always work
+        order = 0 if meta["row"]["kind"] == "detail" else 1 if self.reader else -1
+        return Request(
+            url, meta=meta, headers=headers, callback=self.got, errback=self.failed, priority=order, dont_filter=True
+        )
 
     def allowed(self, url: str) -> bool:
         rules = self.rules.get(urlsplit(url).hostname or "")
@@ -152,18 +162,25 @@ class SiteSpider(Spider):
 
     # --- what came back ----------------------------------------------------------------------------------------
 
-    def got(self, response: Response) -> Request | None:
+    async def got(self, response: Response):
         """Settles the page of a response, whatever it is; a mistake of ours in reading it is named there."""
-        row = response.meta["row"]
+        row, answer = response.meta["row"], response.meta["answer"]
         try:
-            again = answers.settle(self.run, row, response.meta["answer"])
+            if self.reader:
+                again = await apart.settle(self.reader, self.run, row, answer)
+            else:
+                again = answers.settle(self.run, row, answer)
         except Exception as error:
             log.exception("%s: %s", self.site.name, row["url"])
             self.run.settle(row["url"], miss=f"reader error: {type(error).__name__}")
             again = None
         if self.run.stopped:
             raise CloseSpider("stopped")
-        return self.ask(again.url, {"row": row, "hops": again.hops}, {}) if again else None
+        if again:
+            yield self.ask(again.url, {"row": row, "hops": again.hops}, {})
+        elif row["kind"] == "list" and not self.plan.dated:  # what it shows need not wait until nothing is in flight
+            for request in self.next_batch():
+                yield request
 
     def failed(self, failure: Failure) -> None:
         """What did not come back."""

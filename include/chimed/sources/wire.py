@@ -62,6 +62,7 @@ class Run:
     unchanged: int = 0
     off_site: int = 0
     started: float = field(default_factory=time.monotonic)
+    counts_time: bool = True
     settled: list[dict] = field(default_factory=list)
     told: dict[str, float] = field(default_factory=dict)
 
@@ -82,7 +83,7 @@ class Run:
             "bytes": self.bytes,
             "unchanged": self.unchanged,
             "off_site": self.off_site,
-            "seconds": time.monotonic() - self.started,
+            "seconds": time.monotonic() - self.started if self.counts_time else 0.0,
         }
         news = {name: value - self.told.get(name, 0) for name, value in now.items()}
         frontier.settle(self.store, self.plan, self.settled, news)
@@ -119,6 +120,7 @@ def scrapy_settings(run: Run) -> dict:
         "DOWNLOAD_WARNSIZE": 0,
         "DOWNLOAD_TIMEOUT": TIMEOUT,
         "DNS_TIMEOUT": 20,
+        "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
         "CONCURRENT_ITEMS": 1,  # the spider yields none; Scrapy makes this many tasks for every page
         "RETRY_TIMES": 2,
         "RETRY_HTTP_CODES": [500, 502, 503, 504, 408, 522, 524],

@@ -20,7 +20,7 @@ from chimed import lake as lakes
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.settings import settings
-from chimed.sources import answers, frontier, warc
+from chimed.sources import answers, apart, frontier, warc
 from chimed.sources.frontier import Plan
 from chimed.sources.page import load
 from chimed.sources.spider import SiteSpider
@@ -96,12 +96,15 @@ def _spider(run: Run) -> None:
     """Runs Scrapy to its end in this process; whatever ends it, the WARC file is closed and brought into the lake."""
     for handler in logging.getLogger().handlers:  # Scrapy sets its loggers' levels anew when it starts
         handler.addFilter(_is_worth_saying)
+    reader = None if run.delay else apart.start(run)
     process = CrawlerProcess(scrapy_settings(run))
     try:
-        process.crawl(SiteSpider, run=run)
+        process.crawl(SiteSpider, run=run, reader=reader)
         process.start(install_signal_handlers=True)
     finally:
         run.write()
+        if reader:
+            apart.end(reader, run)
         warc.close(run.archive)
 
 
