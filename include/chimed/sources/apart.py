@@ -5,6 +5,7 @@ starts; it does with every answer what `answers.settle` does, and has the WARC f
 """
 
 import asyncio
+import gc
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
@@ -17,6 +18,7 @@ _run: Run
 
 def start(run: Run) -> ProcessPoolExecutor:
     """The other process, ready."""
+    gc.freeze()  # what was imported stays: neither process need look through it, nor copy it by looking
     apart = ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (run,))
     apart.submit(_write).result()
     return apart
