@@ -77,14 +77,12 @@ def dataset(run: Run, split: str, columns: list[str]) -> datasets.Dataset | None
     name = f"{SUBSET[run.phase]}/{split}.parquet of release {run.release}"
     if split not in run.rows:
         return None
+    if not parquet.read_metadata(run.rows[split]).num_rows:  # datasets cannot read a parquet file without rows
+        raise UserError(f"{name} is empty: there is nothing to train {run.phase} on")
     rows = datasets.Dataset.from_parquet(str(run.rows[split]))
     missing = [column for column in columns if column not in rows.column_names]
     if missing:
         raise UserError(f"{name} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
-    if not len(rows):
-        if split == "train":
-            raise UserError(f"{name} is empty: there is nothing to train {run.phase} on")
-        return None
     return rows.select_columns(columns)
 
 

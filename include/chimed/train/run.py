@@ -5,6 +5,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyarrow import parquet
+
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.lake import Lake
@@ -86,7 +88,9 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
     for split in ("train", "validation"):
         file = f"releases/{release}/{SUBSET[phase]}/{split}.parquet"
         if done is None and lakes.exists(lake, file):
-            rows[split] = lakes.local_path(lake, file)
+            path = lakes.local_path(lake, file)
+            if split == "train" or parquet.read_metadata(path).num_rows:  # a small release may hold no row back
+                rows[split] = path
     folder = Path(lake.at(place))
     if not lakes.is_local(lake.fs):
         folder = Path(tempfile.gettempdir()) / "chimed-training" / place
