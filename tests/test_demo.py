@@ -14,7 +14,7 @@ SOURCES = {"zydcd", "zhongyoo", "cnkang", "ask39", "ask120"}
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(not MODELS_PYTHON.exists(), reason="needs the models' environment: make install"),
 ]
 
