@@ -5,7 +5,8 @@
 Both walk the same lists of a made-up topic of ask.39.net, served by one process, and fetch the same questions with
 Scrapy's own concurrency (CHIMED_REPLICA_DELAY=0). Ours also obeys robots.txt, reads every page, writes WARC and keeps
 the frontier; it does so in a second process, so it wants two idle cores. The rounds alternate, the best of each counts.
-The last line is the ratio: at least 0.8 is wanted.
+The last line is the ratio: at least 0.8 is wanted. Measured on two cores with 1,000 pages: 0.51 (start-up 2.8 s to
+1.8 s, then 8 ms a page to 4, most of it reading and compressing).
 """
 
 import argparse
