@@ -12,7 +12,7 @@ import jinja2
 import polars as pl
 import yaml
 
-from chimed.release import SUBSETS
+from chimed.release import SPLITS, SUBSETS
 from chimed.release.statistics import PAPER_NAMES
 
 HERE = Path(__file__).parent
@@ -55,6 +55,8 @@ def render_card(
         changes=changes,
         accepted=accepted,
         checksum=checksum,
+        loadable=_loadable(numbers),
+        missing=[name for name, rows in numbers["splits"].items() if not rows],
         table4=_table4(numbers),
         size=size_category(numbers["instances"]),
         sources=yaml.safe_load((HERE / "sources.yaml").read_text(encoding="utf-8")),
@@ -63,6 +65,12 @@ def render_card(
         examples=examples(tables),
         replica=any(crawl["replica"] for crawl in made["inputs"]),
     )
+
+
+def _loadable(numbers: dict) -> dict[str, list[str]]:
+    """The card's configurations: each subset with rows, and the splits of it that have some."""
+    splits = {subset: [split for split in SPLITS if numbers["splits"][f"{subset}/{split}"]] for subset in SUBSETS}
+    return {subset: filled for subset, filled in splits.items() if filled}
 
 
 def _table4(numbers: dict) -> dict[tuple[str, str], dict]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from chimed import lake as lakes
 from chimed.lake import Lake
 from chimed.records import RECORD, content_id
-from chimed.release import SPLITS, SUBSETS, TABLES, folder_of
+from chimed.release import SUBSETS, TABLES, folder_of
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
 KINDS = {"pretrain": "document", "sft": "qa", "preference": "preference"}
@@ -46,11 +46,25 @@ _SHAPES: dict[str, dict] = {
         "columns": {"messages": "messages", "chosen": "chosen", "rejected": "rejected"},
     },
 }
-DATASET_INFO = {
-    f"chimed_{subset}{'' if split == 'train' else f'_{split}'}": {"file_name": f"jsonl/{subset}.{split}.jsonl", **shape}
-    for subset, shape in _SHAPES.items()
-    for split in SPLITS
-}
+
+
+def dataset_info(tables: dict[str, pl.DataFrame]) -> dict[str, dict]:
+    """LLaMA-Factory's `dataset_info.json` for a release's tables: an entry each for those that hold rows."""
+    return {
+        f"chimed_{subset}{'' if split == 'train' else f'_{split}'}": {"file_name": jsonl_name(name), **_SHAPES[subset]}
+        for name in with_rows(tables)
+        for subset, split in (name.split("/"),)
+    }
+
+
+def jsonl_name(name: str) -> str:
+    """Where a table's (`<subset>/<split>`) JSON lines lie in a release."""
+    return f"jsonl/{name.replace('/', '.')}.jsonl"
+
+
+def with_rows(tables: dict[str, pl.DataFrame]) -> list[str]:
+    """The tables that get files: `datasets` cannot load a file without rows."""
+    return [name for name in TABLES if len(tables[name])]
 
 
 def tables_of(records: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -94,7 +108,7 @@ def parquet(table: pl.DataFrame, subset: str) -> bytes:
 
 
 def jsonl(table: pl.DataFrame, subset: str) -> bytes:
-    """A table of a release as JSON lines in the shape that `DATASET_INFO` tells LLaMA-Factory of."""
+    """A table of a release as JSON lines in the shape that `dataset_info` tells LLaMA-Factory of."""
     if subset == "preference":
         table = table.rename({"prompt": "messages"}).with_columns(pl.col("chosen", "rejected").list.first())
     sink = io.BytesIO()
@@ -105,12 +119,16 @@ def jsonl(table: pl.DataFrame, subset: str) -> bytes:
 def read_tables(lake: Lake, version: str) -> dict[str, pl.DataFrame]:
     """A release's six tables, `<subset>/<split>`; a column that is younger than the release is null.
 
-    Raises FileNotFoundError.
+    A table without rows has no file; its statistics say which. Raises FileNotFoundError.
     """
+    rows = lakes.read_json(lake, f"{folder_of(version)}/statistics.json")["splits"]
     tables = {}
     for name in TABLES:
-        table = lakes.read_table(lake, f"{folder_of(version)}/{name}.parquet")
         columns = pl.DataFrame(COLUMNS[name.split("/")[0]].empty_table()).schema
+        if not rows[name]:
+            tables[name] = pl.DataFrame(schema=columns)
+            continue
+        table = lakes.read_table(lake, f"{folder_of(version)}/{name}.parquet")
         young = [pl.lit(None, kind).alias(column) for column, kind in columns.items() if column not in table.columns]
         tables[name] = table.with_columns(young).select(columns.names())
     return tables

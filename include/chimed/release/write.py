@@ -19,13 +19,10 @@ from chimed.release import TABLES, folder_of, is_whole, read_manifest, releases,
 from chimed.release.card import render_card
 from chimed.release.diff import difference
 from chimed.release.figures import figures
-from chimed.release.rows import DATASET_INFO, jsonl, parquet, read_tables
+from chimed.release.rows import dataset_info, jsonl, jsonl_name, parquet, read_tables, with_rows
 from chimed.release.statistics import statistics
 
 ACCEPTED = "accepted.json"
-# what two people compare to know that they hold the same rows; the rest tells of them, and of the day they were made
-DATA = (*(f"{name}.parquet" for name in TABLES), *(info["file_name"] for info in DATASET_INFO.values()))
-DATA = (*DATA, "dataset_info.json", "statistics.json")
 
 
 class Drifted(WorkStopped):
@@ -39,19 +36,21 @@ def write_release(lake: Lake, version: str, tables: dict[str, pl.DataFrame], mad
     """
     if is_whole(lake, version):
         manifest = read_manifest(lake, version)
-        if all(_digest(parquet(tables[name], _subset(name))) == _digest_in(manifest, name) for name in TABLES):
+        digests = {f"{name}.parquet": _digest(parquet(tables[name], _subset(name))) for name in with_rows(tables)}
+        if digests == {name: said["sha256"] for name, said in manifest["files"].items() if name.endswith(".parquet")}:
             return manifest
         lakes.remove(lake, f"{folder_of(version)}/manifest.json")  # the same build, but a page was taken down
     _clear(lake, version)
     files: dict[str, dict] = {}
     put = partial(_put, lake, version, files)
-    for name, table in tables.items():
+    for name in with_rows(tables):
+        table = tables[name]
         put(f"{name}.parquet", parquet(table, _subset(name)), rows=len(table))
-        put(f"jsonl/{name.replace('/', '.')}.jsonl", jsonl(table, _subset(name)), rows=len(table))
-    put("dataset_info.json", _json(DATASET_INFO))
+        put(jsonl_name(name), jsonl(table, _subset(name)), rows=len(table))
+    put("dataset_info.json", _json(dataset_info(tables)))
     numbers = statistics(tables)
     put("statistics.json", _json(numbers))
-    checksum = checksum_of(files)
+    checksum = checksum_of(files, numbers)
     changes = compare(lake, before, tables, made["options"]) | {"checksum": checksum}
     put("changes.json", _json(changes))
     accepted = _judged(lake, version, changes, checksum)
@@ -63,9 +62,18 @@ def write_release(lake: Lake, version: str, tables: dict[str, pl.DataFrame], mad
     return manifest
 
 
-def checksum_of(files: dict[str, dict]) -> str:
-    """One hash over the checksums of a manifest's data files (`DATA`): equal where two releases hold the same rows."""
-    return _digest("".join(f"{files[name]['sha256']}  {name}\n" for name in sorted(DATA)).encode())
+def data_files(numbers: dict) -> list[str]:
+    """What two people compare to know that they hold the same rows, by a release's `statistics`.
+
+    A table without rows has no file. The other files tell of the rows, and of the day they were made.
+    """
+    tables = [name for name in TABLES if numbers["splits"][name]]
+    return ["dataset_info.json", "statistics.json", *(f"{name}.parquet" for name in tables), *map(jsonl_name, tables)]
+
+
+def checksum_of(files: dict[str, dict], numbers: dict) -> str:
+    """One hash over the checksums of a manifest's `data_files`: equal where two releases hold the same rows."""
+    return _digest("".join(f"{files[name]['sha256']}  {name}\n" for name in sorted(data_files(numbers))).encode())
 
 
 def compare(lake: Lake, before: str | None, tables: dict[str, pl.DataFrame], options: dict) -> dict:
@@ -137,10 +145,6 @@ def _json(value: object) -> bytes:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _digest_in(manifest: dict, name: str) -> str:
-    return manifest["files"][f"{name}.parquet"]["sha256"]
 
 
 def _subset(name: str) -> str:

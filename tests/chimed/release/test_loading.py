@@ -11,6 +11,9 @@ from conftest import serving
 from chimed.build import Work
 from chimed.lake import open_lake
 from chimed.options import Options
+from chimed.release import read_manifest
+from chimed.release.rows import read_tables
+from chimed.release.write import write_release
 from chimed.settings import PROJECT, Settings
 from chimed.store import open_store
 
@@ -20,6 +23,13 @@ pytestmark = [
     pytest.mark.skipif(not MODELS_PYTHON.exists(), reason="needs the models' environment: make install"),
 ]
 
+SMALL = "2026.11.29"
+SPLITS = """
+import json, sys
+from datasets import get_dataset_config_names, load_dataset
+names = get_dataset_config_names(sys.argv[1])
+print(json.dumps({name: sorted(load_dataset(sys.argv[1], name)) for name in names}))
+"""
 LOADED = """
 import json, sys
 from datasets import get_dataset_config_names, load_dataset
@@ -64,20 +74,29 @@ def loaded(tmp_path_factory) -> list[dict]:
         making_one.crawl(work, most=24)
         made = making_one.build(work, "2026.11.22", skip=["decontaminate"])
     environment = {**os.environ, "HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    tables = read_tables(lake, made.build)
+    small = tables | {name: tables[name].clear() for name in ("sft/validation", "preference/train")}
+    small["preference/validation"] = tables["preference/validation"].clear()
+    write_release(lake, SMALL, small, read_manifest(lake, made.build), before=None)
     said = []
     for script, *argv in (
         (TINY, str(PROJECT / "tests" / "chimed" / "train"), str(folder / "model")),
+        (SPLITS, lake.at("releases", SMALL)),
         (LOADED, lake.at("releases", made.build), str(folder / "model")),
     ):
         command = [str(MODELS_PYTHON), "-c", script, *argv]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
         assert done.returncode == 0, done.stderr[-3000:]
-        said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
+        said += [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
     return said
 
 
+def test_what_has_no_rows_is_left_out_and_the_rest_loads(loaded):
+    assert loaded[0] == {"pretrain": ["train", "validation"], "sft": ["train"]}
+
+
 def test_three_configurations_with_splits_and_typed_columns(loaded):
-    found = loaded[0]
+    found = loaded[1]
     assert set(found) == {"pretrain", "sft", "preference"}
     for one in found.values():
         assert set(one["splits"]) == {"train", "validation"}
@@ -92,6 +111,6 @@ def test_three_configurations_with_splits_and_typed_columns(loaded):
 
 
 def test_trl_takes_the_subsets_unchanged(loaded):
-    losses = {name: loss for one in loaded[1:] for name, loss in one.items()}
+    losses = {name: loss for one in loaded[2:] for name, loss in one.items()}
     assert set(losses) == {"pretrain", "sft", "preference"}
     assert all(0 < loss < 20 for loss in losses.values())

@@ -88,8 +88,8 @@ def lake(made) -> Lake:
 
 def pylist(lake: Lake, version: str, subset: str) -> list[dict]:
     """A subset's rows, read without our code."""
-    folder = Path(lake.at("releases", version, subset))
-    return [row for split in ("train", "validation") for row in pq.read_table(folder / f"{split}.parquet").to_pylist()]
+    files = sorted(Path(lake.at("releases", version, subset)).glob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
 def test_built_twice_from_the_same_inputs_the_checksums_are_equal(lake):
@@ -149,10 +149,12 @@ def test_every_sft_and_preference_row_traces_to_a_page_in_a_warc_file(lake):
 def test_the_jsonl_files_are_what_llama_factory_reads(lake):
     folder = Path(lake.at("releases", FIRST))
     info = json.loads((folder / "dataset_info.json").read_text())
-    assert set(info) == {f"chimed_{subset}{end}" for subset in SUBSETS for end in ("", "_validation")}
-    for one in info.values():
+    assert {one["file_name"] for one in info.values()} == {f"jsonl/{path.name}" for path in folder.glob("jsonl/*")}
+    assert set(info) >= {f"chimed_{subset}" for subset in SUBSETS}
+    for name, one in info.items():
         rows = [json.loads(line) for line in (folder / one["file_name"]).read_text(encoding="utf-8").splitlines()]
         subset, split, _ = Path(one["file_name"]).name.split(".")
+        assert f"chimed_{subset}{'' if split == 'train' else '_validation'}" == name
         assert len(rows) == pq.read_metadata(folder / subset / f"{split}.parquet").num_rows
         assert all(row[column] for row in rows for column in one["columns"].values())
         if one.get("ranking"):  # its converter takes a pair's answers as one message each
@@ -182,12 +184,12 @@ def test_a_flipped_byte_is_found_and_its_file_named(copied, name):
 
 def test_missing_cut_and_strange_files_are_named(copied):
     folder = Path(copied.lake.at("releases", FIRST))
-    (folder / "pretrain" / "validation.parquet").unlink()
+    (folder / "pretrain" / "train.parquet").unlink()
     (folder / "sft" / "train.parquet").write_bytes(b"PAR1")
     (folder / "sft" / "more.parquet").write_bytes(b"PAR1")
     faults = verify(copied.lake, FIRST)
     assert [fault.split(": ")[0] for fault in faults] == [
-        "pretrain/validation.parquet", "sft/more.parquet", "sft/train.parquet",
+        "pretrain/train.parquet", "sft/more.parquet", "sft/train.parquet",
     ]  # fmt: skip
     (folder / "manifest.json").write_text("{")
     assert verify(copied.lake, FIRST)[0].startswith("manifest.json: unreadable")
@@ -233,8 +235,15 @@ def test_a_release_that_drifts_is_held_back_until_someone_accepts_it(copied):
     accept(lake, SECOND, new, "the site is gone", "li")
     manifest = write_release(lake, new, tables, told, before=SECOND)
     assert (manifest["accepted"]["reason"], manifest["accepted"]["by"]) == ("the site is gone", "li")
-    assert "was accepted by li: the site is gone" in lakes.read_bytes(lake, f"releases/{new}/README.md").decode()
+    card = lakes.read_bytes(lake, f"releases/{new}/README.md").decode()
+    assert "was accepted by li: the site is gone" in card
     assert verify(lake, new) == []
+    # the split without rows is left out: datasets could not load it
+    assert "Nothing in this release falls to pretrain/validation" in card
+    assert card.count("- split: validation") == sum(len(tables[f"{subset}/validation"]) > 0 for subset in SUBSETS)
+    assert "chimed_pretrain_validation" not in lakes.read_json(lake, f"releases/{new}/dataset_info.json")
+    assert not [name for name in lakes.files(lake, f"releases/{new}") if "pretrain" in name and "validation" in name]
+    assert read_tables(lake, new)["pretrain/validation"].is_empty()
     with pytest.raises(UserError, match="nothing to accept"):
         accept(lake, SECOND, new, "again", "li")
     other = {**told, "options": {**told["options"], "prefer_share": 0.5}}  # other options are no drift
