@@ -171,7 +171,7 @@ def _train(name: str, model, body, examples: Iterator[tuple[list[int], list[floa
         {"params": [one for one in model.parameters() if (id(one) in words) is chosen], "lr": rate}
         for chosen, rate in ((True, WORDS_RATE * RATE[name]), (False, RATE[name]))
     ]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     total, mean, seen = STEPS[name], math.nan, 0
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 20, 1 - 0.98 * step / total))
     began = time.process_time()

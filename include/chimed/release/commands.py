@@ -16,20 +16,21 @@ app = typer.Typer()
 
 @app.command()
 def verify(
-    release: Annotated[str, typer.Argument(help="a version, latest, or a copy's path or URL …/releases/<version>")],
+    release: Annotated[str, typer.Argument(help="a version, latest, or the path or URL of a copy's folder")],
 ) -> None:
     """Check a release against its manifest: every file's checksum, columns, ids, splits, statistics."""
-    from chimed.release import read_manifest
+    from chimed import lake as lakes
     from chimed.release import verify as verifying
 
-    lake, version = verifying.find_folder(release)
-    if faults := verifying.verify(lake, version):
+    lake, folder = verifying.find_folder(release)
+    if faults := verifying.faults_in(lake, folder):
         print("\n".join(faults))
-        print(f"release {version}: {len(faults)} faults", file=sys.stderr)
+        print(f"{lake.at(folder)}: {len(faults)} faults", file=sys.stderr)
         raise SystemExit(1)
-    manifest = read_manifest(lake, version)
+    manifest = lakes.read_json(lake, f"{folder}/manifest.json")
     print(
-        f"release {version}: {len(manifest['files'])} files are as they were written; checksum {manifest['checksum']}"
+        f"release {manifest['version']}: {len(manifest['files'])} files are as they were written; "
+        f"checksum {manifest['checksum']}"
     )
 
 

@@ -117,18 +117,23 @@ def jsonl(table: pl.DataFrame, subset: str) -> bytes:
 
 
 def read_tables(lake: Lake, version: str) -> dict[str, pl.DataFrame]:
-    """A release's six tables, `<subset>/<split>`; a column that is younger than the release is null.
+    """The six tables of a release of this lake, as `tables_in` reads them."""
+    return tables_in(lake, folder_of(version))
 
-    A table without rows has no file; its statistics say which. Raises FileNotFoundError.
+
+def tables_in(lake: Lake, folder: str) -> dict[str, pl.DataFrame]:
+    """The six tables in a release's folder, `<subset>/<split>`; a column that is younger than the release is null.
+
+    A table without rows has no file; the statistics say which. Raises FileNotFoundError.
     """
-    rows = lakes.read_json(lake, f"{folder_of(version)}/statistics.json")["splits"]
+    rows = lakes.read_json(lake, f"{folder}/statistics.json")["splits"]
     tables = {}
     for name in TABLES:
         columns = pl.DataFrame(COLUMNS[name.split("/")[0]].empty_table()).schema
         if not rows[name]:
             tables[name] = pl.DataFrame(schema=columns)
             continue
-        table = lakes.read_table(lake, f"{folder_of(version)}/{name}.parquet")
+        table = lakes.read_table(lake, f"{folder}/{name}.parquet")
         young = [pl.lit(None, kind).alias(column) for column, kind in columns.items() if column not in table.columns]
         tables[name] = table.with_columns(young).select(columns.names())
     return tables

@@ -324,7 +324,7 @@ def test_what_reviewers_said_is_told_with_its_interval(copied):
     assert found["passed"]["high"] == pytest.approx(0.9821, abs=1e-4)
 
 
-def test_the_command_line_says_what_is_wrong_in_a_sentence(made):
+def test_the_command_line_says_what_is_wrong_in_a_sentence(made, tmp_path):
     environment = {"PATH": "", "PYTHONPATH": str(PROJECT / "include"), "CHIMED_DATA": str(made.folder / "lake")}
     environment["CHIMED_STORE"] = f"sqlite:///{made.folder}/store.db"
 
@@ -334,6 +334,10 @@ def test_the_command_line_says_what_is_wrong_in_a_sentence(made):
 
     fine = chimed("verify", "latest")
     assert (fine.returncode, fine.stdout[:21]) == (0, f"release {SECOND}:")
+    shutil.copytree(Path(made.work().lake.at("releases", SECOND)), tmp_path / "downloaded")
+    assert chimed("verify", f"{tmp_path}/downloaded").stdout == fine.stdout
+    nowhere = chimed("verify", f"{tmp_path}/elsewhere")
+    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 1)
     unknown = chimed("verify", "2020.1.1")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
     assert SECOND in unknown.stderr
