@@ -16,7 +16,7 @@ INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
 	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
 	UV_LINK_MODE=copy .venv/bin/uv pip install --quiet --no-deps --compile-bytecode --python
 
-.PHONY: demo up down check test test-airflow test-models install clean
+.PHONY: demo up down check test test-demo test-parts test-models test-airflow install clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -34,8 +34,16 @@ check: .venv/ready
 	.venv/bin/mypy
 	$(AIRFLOW_PYTHON) -m pytest -m "not slow"
 
+# the whole path waits for Airflow half the time: the other tests run beside it
 test: install
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-models test-airflow
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-demo test-parts
+
+test-demo:
+	$(AIRFLOW_PYTHON) -m pytest tests/test_demo.py
+
+test-parts:
+	$(MAKE) --no-print-directory test-models
+	$(MAKE) --no-print-directory test-airflow
 
 # what needs torch runs in the models' environment, everything else in Airflow's
 test-models:
@@ -43,7 +51,7 @@ test-models:
 		tests/chimed/stages/test_perplexity.py tests/chimed/demo/test_models.py
 
 test-airflow:
-	$(AIRFLOW_PYTHON) -m pytest
+	$(AIRFLOW_PYTHON) -m pytest --ignore=tests/test_demo.py
 
 install: .venv/ready .venv-models/ready
 

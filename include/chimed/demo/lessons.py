@@ -27,7 +27,7 @@ SHARES = {
     "read": 0.03,
 }
 
-_OPENINGS = ("", "", "", "建议您：", "根据您的描述，", "从您说的情况看，", "一般来说，", "请您放心，")
+OPENINGS = ("", "", "", "建议您：", "根据您的描述，", "从您说的情况看，", "一般来说，", "请您放心，")
 _CLOSINGS = ("", "", "", "必要时请到医院就诊。", "具体用药请遵医嘱。", "如有不适请及时就医。")
 
 # What people say who sit in the wrong waiting room: for departments that the forums' own questions seldom name.
@@ -242,7 +242,7 @@ def worded(answer: str, rng: random.Random, *, full: bool = False) -> str:
     pieces = [one.strip() for one in sentences(answer)]
     if not full and len(pieces) > 1 and rng.random() < 0.5:
         pieces.pop(rng.randrange(len(pieces)))
-    text = rng.choice(_OPENINGS) + pieces[0]
+    text = rng.choice(OPENINGS) + pieces[0]
     for piece in pieces[1:]:
         if len(text) + len(piece) <= MOST:
             text += piece

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 END_OF_TEXT, TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-VOCABULARY = 26_000  # most of the demo's clauses are one token each: far fewer to read and to learn by heart
 
 # ChatML, as Qwen3 has it; `enable_thinking=False` is understood and changes nothing, for a tiny model never thinks.
 CHAT_TEMPLATE = (
@@ -53,8 +52,8 @@ def write_characters(folder: Path) -> int:
     return len(vocabulary)
 
 
-def write_pairs(folder: Path, texts: list[str]) -> None:
-    """A byte-level BPE tokenizer with ChatML's tokens and template, of the clauses of `texts`.
+def write_pairs(folder: Path, texts: list[str], size: int) -> None:
+    """A byte-level BPE tokenizer of `size` words with ChatML's tokens and template, of the clauses of `texts`.
 
     Every GB2312 character of the first level is one token; whatever else there is, is read in bytes.
     """
@@ -70,7 +69,7 @@ def write_pairs(folder: Path, texts: list[str]) -> None:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=size,
         special_tokens=[END_OF_TEXT, TURN, END_OF_TURN],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
