@@ -226,14 +226,25 @@ def find_release(release: Annotated[str, typer.Argument(help="a release's versio
 
 @app.command()
 def train(
-    phase: Annotated[str, typer.Argument(help="cpt, sft or dpo")],
     recipe: Recipe,
+    phase: Annotated[str | None, typer.Argument(help="cpt, sft or dpo")] = None,
     release: Release = "latest",
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="how many share the batch, one a GPU; default: every GPU seen")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="only print parameters, memory a GPU, steps and hours; of all phases at once")
+    ] = False,
 ) -> None:
     """Train one phase of a recipe with LoRA on a release, from where the phase before ended."""
-    from chimed.train import train_phase
+    from chimed.train import plan_phases, train_phase
 
-    _result(train_phase(phase, recipe, release))
+    if plan:
+        print(plan_phases(phase, recipe, release, processes))
+    elif phase is None:
+        raise UserError("which phase? cpt, sft or dpo; or --plan for all of them")
+    else:
+        _result(train_phase(phase, recipe, release, processes))
 
 
 @app.command()

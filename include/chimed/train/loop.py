@@ -39,7 +39,7 @@ def arguments(run: Run, config: type) -> tuple[Any, LoraConfig]:
 
     bf16, gradient checkpointing and FlashAttention are of the GPU; without one everything is fp32.
     """
-    fields = dict(run.fields)
+    fields = {name: value for name, value in run.fields.items() if name != "gpus"}
     world = int(os.environ.get("WORLD_SIZE", "1"))
     per_device, accumulated = batches(fields.pop("global_batch_size"), fields["per_device_train_batch_size"], world)
     fields |= {"per_device_train_batch_size": per_device, "gradient_accumulation_steps": accumulated}

@@ -8,7 +8,7 @@ import tiny
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.release import find_release
-from chimed.train import checkpoint, train_phase
+from chimed.train import checkpoint, launch_command, train_phase
 from chimed.train.run import open_run, place_of
 
 
@@ -56,6 +56,17 @@ def test_a_folder_is_not_continued_with_another_model(lake) -> None:
         file.write('{"changed": 1}')
     with pytest.raises(UserError, match="was trained with another start_model"):
         open_run(lake, "cpt", "demo", "2026.11.22", base)
+
+
+def test_what_a_pod_runs_on_eight_gpus(lake) -> None:
+    run = open_run(lake, "cpt", "qwen3-14b", "2026.11.22", lake.at("model"))
+    command = launch_command(run, 8, gpus=8, port=29500)
+    assert command[1:4] == ["-m", "accelerate.commands.launch", "--multi_gpu"]
+    assert command[command.index("--num_processes") + 1] == "8"
+    assert command[command.index("--mixed_precision") + 1] == "bf16"
+    own = "chimed train cpt --recipe qwen3-14b --release 2026.11.22 --processes 8"
+    assert command[command.index("chimed") :] == own.split()
+    assert {"--cpu", "no"} <= set(launch_command(run, 2, gpus=0, port=29500))
 
 
 def test_a_missing_base_is_said(lake) -> None:
