@@ -252,19 +252,30 @@ def evaluate(
     phase: Annotated[str, typer.Argument(help="base, cpt, sft or dpo")],
     recipe: Recipe,
     release: Release = "latest",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="hf (transformers) or vllm (its own server); default CHIMED_EVALUATE_BACKEND"),
+    ] = None,
 ) -> None:
     """Score the base model or a phase on the benchmarks with lm-eval; samples are kept."""
     from chimed.evaluate.harness import evaluate_phase
 
-    _result(evaluate_phase(phase, recipe, release))
+    _result(evaluate_phase(phase, recipe, release, backend))
 
 
 @app.command()
-def compare(recipe: Recipe, release: Release = "latest") -> None:
-    """The paper's Table 6 for a recipe: before and after, with intervals and paired tests."""
-    from chimed.evaluate.compare import compare_phases
+def compare(
+    recipe: Recipe,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="[<release>/]<recipe>/<phase>, all against the first; default: a recipe's own"),
+    ] = None,
+    release: Release = "latest",
+) -> None:
+    """The paper's Table 6 for a recipe or any scored models: before and after, with intervals and paired tests."""
+    from chimed.evaluate.compare import compare_models, compare_phases
 
-    print(compare_phases(recipe, release))
+    print(compare_models(models, release) if models else compare_phases(recipe, release))
 
 
 @serve_app.command()
