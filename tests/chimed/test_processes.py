@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from chimed import processes
+from chimed.settings import PROJECT
 
 SLEEP = "import time; time.sleep(60)"
 PARENT = f"""
@@ -70,7 +71,8 @@ def test_a_process_beside_ends_with_the_one_that_needs_it_however_that_ends(tmp_
     assert child.poll() is not None
     if sys.platform == "linux":  # elsewhere nobody tells a child that its parent was killed
         command = [sys.executable, "-c", BESIDE, str(tmp_path / "log")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT / "include")}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as parent:
             pid = int(parent.stdout.readline())
             parent.kill()
         deadline = time.monotonic() + 10

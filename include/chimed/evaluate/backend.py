@@ -6,7 +6,6 @@ which of them made it, and `compare` keeps them apart.
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -30,7 +29,6 @@ def answering(backend: str, checkpoint: str, dtype: str, batch_size: int, log: P
         return
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     with serve.serving(checkpoint, dtype, log) as server:
-        os.environ.setdefault("OPENAI_API_KEY", settings().llm_key.get_secret_value())
         yield (
             "local-completions",
             {
@@ -38,6 +36,7 @@ def answering(backend: str, checkpoint: str, dtype: str, batch_size: int, log: P
                 "base_url": f"{server.url}/completions",
                 "tokenizer": checkpoint,
                 "tokenizer_backend": "huggingface",
+                "header": {"Authorization": f"Bearer {settings().llm_key.get_secret_value()}"},
                 "num_concurrent": CONCURRENT,
                 "max_length": serve.longest(server),
                 "timeout": int(settings().llm_timeout),

@@ -8,7 +8,8 @@ reference of dpo is exactly the sft model (the same weights with the adapter swi
 checkpoint that vLLM serves and lm-eval scores without PEFT. The price is one more copy of the weights a phase.
 
 Written to `models/<release>/<recipe>/<phase>/` of the lake: `run.json` (what is trained on what, written first),
-`checkpoints/`, `metrics.jsonl`, `adapter/`, `merged/`, `loss.png`, `report.json` (written last: it means done).
+`checkpoints/`, `metrics.jsonl`, `adapter/`, `merged/`, `loss.png`, `tensorboard/` where that is installed, and
+`report.json` (written last: it means done).
 A finished phase is not trained again; a killed one goes on from its last checkpoint.
 """
 

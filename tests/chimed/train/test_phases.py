@@ -141,6 +141,32 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: s
     assert tiny.losses(folder(lake, phase)) == pytest.approx(tiny.losses(folder(trained, phase)), abs=1e-3)
 
 
+def test_a_run_goes_on_from_a_checkpoint_in_a_remote_lake(trained, tmp_path, monkeypatch, caplog) -> None:
+    """Another machine, whose disk knows nothing; the newest upload was cut short, the one before is whole."""
+    from chimed import lake as lakes
+
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("CHIMED_DATA", "memory://remote-training")
+    settings.cache_clear()
+    lake = lakes.open_lake()
+    for name in ("releases", f"models/{VERSION}/demo/cpt"):
+        lakes.put_folder(lake, trained / name, name)
+    place = f"models/{VERSION}/demo/cpt"
+    for name in ("report.json", "run.json"):
+        lakes.remove(lake, f"{place}/{name}")
+    lakes.remove(lake, f"{place}/checkpoints/checkpoint-10/trainer_state.json")
+    caplog.set_level("INFO", "chimed")
+    report = train_phase("cpt", "demo", "latest")
+    assert "cpt goes on from checkpoint-5" in caplog.messages
+    assert report["steps"] == 10
+    kept = lakes.local_path(lake, f"{place}/adapter")
+    assert furthest(kept, folder(trained, "cpt") / "adapter") < 1e-3
+    assert lakes.read_json(lake, f"{place}/checkpoints/checkpoint-10/trainer_state.json")["global_step"] == 10
+    settings.cache_clear()
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_two_processes_learn_what_one_does(trained, base, phase: str, tmp_path) -> None:
     """By the command a pod runs; accelerate starts gloo here and NCCL there."""

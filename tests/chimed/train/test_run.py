@@ -86,3 +86,20 @@ def test_a_checkpoint_cut_short_does_not_count(tmp_path) -> None:
     assert found is not None
     assert found.name == "checkpoint-8"
     assert checkpoint.last_checkpoint(tmp_path / "none") is None
+
+
+def test_a_remote_folder_is_fetched_whole_and_once(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    lake = lakes.open_lake("memory://fetched-once")
+    for name, text in (("config.json", "{}"), ("deep/weights", "one")):
+        lakes.write_bytes(lake, f"models/merged/{name}", text.encode())
+    copy = lakes.local_path(lake, "models/merged")
+    assert (copy / "deep" / "weights").read_text() == "one"
+    first = (copy / "config.json").stat().st_mtime_ns
+    assert lakes.local_path(lake, "models/merged") == copy
+    assert (copy / "config.json").stat().st_mtime_ns == first
+    lakes.write_bytes(lake, "models/merged/deep/weights", b"other")
+    assert (lakes.local_path(lake, "models/merged") / "deep" / "weights").read_text() == "other"
+    assert sorted(path.name for path in copy.parent.iterdir()) == ["merged"]
+    file = lakes.local_path(lake, "models/merged/config.json")
+    assert file.read_text() == "{}"
