@@ -89,9 +89,19 @@ def _compare(lake: Lake, places: dict[str, str], target: str, title: str) -> str
     rows = table(
         [pair for model in others for pair in pairs(reference, model, samples[reference], samples[model], groups)]
     )
-    text = markdown(rows, title, reference)
+    text = "\n".join([markdown(rows, title, reference), *_ties(scores)])
     _write(lake, target, rows, scores, text, reference)
     return text
+
+
+def _ties(scores: dict[str, dict]) -> list[str]:
+    """A line for each model some of whose answers the order of the letters decided."""
+    tied = {model: sum(task.get("tied", 0) for task in score["tasks"].values()) for model, score in scores.items()}
+    return [
+        f"{model}: {count} answers are ties between letters, of which lm-eval takes the first. They say nothing.\n"
+        for model, count in tied.items()
+        if count
+    ]
 
 
 def _write(lake: Lake, place: str, rows: list[Row], scores: dict, text: str, reference: str) -> None:

@@ -54,7 +54,7 @@ SAMPLES = pa.schema(
         pa.field("number", pa.int32(), False),
         pa.field("hash", pa.string(), False),
         pa.field("question", pa.string(), False),
-        # the right letter, the letter of highest log-likelihood, and whether they agree
+        # the right letter; the one of highest log-likelihood, of equal ones the first, as lm-eval has it; do they agree
         pa.field("answer", pa.string(), False),
         pa.field("chosen", pa.string(), False),
         pa.field("correct", pa.bool_(), False),
@@ -185,11 +185,14 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
             "questions": part.height,
             "group": group_of(task),
             "acc": float(found["results"][task]["acc,none"]),
+            "tied": ties(part["scores"]),
         }
         for task, part in ((task, samples.filter(pl.col("task") == task)) for task in exams.tasks)
     }
     for task, count in counts.items():
         log.info("%s: %d of %d", task, count["correct"], count["questions"])
+        if count["tied"]:
+            log.warning("%s: %d answers are ties, of which lm-eval takes the first letter", task, count["tied"])
         if abs(count["correct"] / count["questions"] - count["acc"]) > 1e-6:
             raise RuntimeError(f"the samples of {task} give another accuracy than lm-eval: {count}")
     return {
@@ -198,6 +201,11 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
         "seconds": round(time.monotonic() - began, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }, samples
+
+
+def ties(scores: pl.Series) -> int:
+    """How many questions have no single most likely letter: there the model does not choose, the order does."""
+    return int((scores.list.eval(pl.element() == pl.element().max()).list.sum() > 1).sum())
 
 
 def _row(task: str, sample: dict) -> dict:

@@ -86,9 +86,9 @@ def lake(tmp_path, monkeypatch):
     settings.cache_clear()
 
 
-def put(lake: lakes.Lake, model: str, correct: list[bool], protocol: dict, recipe: str = "demo") -> None:
+def put(lake: lakes.Lake, model: str, correct: list[bool], protocol: dict, recipe: str = "demo", tied: int = 0) -> None:
     place = f"scores/2026.11.22/{recipe}/{model}"
-    tasks = {"cmmlu_genetics": {"correct": sum(correct), "questions": len(correct), "group": "paper"}}
+    tasks = {"cmmlu_genetics": {"correct": sum(correct), "questions": len(correct), "group": "paper", "tied": tied}}
     lakes.write_json(
         lake, f"{place}.json", {"tasks": tasks, "protocol": protocol, "model": model, "checkpoint": f"/{model}"}
     )
@@ -111,6 +111,8 @@ def test_files_and_refusals(lake) -> None:
     assert lakes.read_bytes(lake, f"{place}/compare.png").startswith(b"\x89PNG")
     written = json.loads(lakes.read_bytes(lake, f"{place}/compare.json"))
     assert [row["model"] for row in written["rows"]] == ["sft", "dpo"]
+    put(lake, "base", [True, False, False, False], {"shots": 0}, tied=3)
+    assert "base: 3 answers are ties between letters" in compare_phases("demo", "latest")
     put(lake, "dpo", [True, True, True, False], {"shots": 5})
     with pytest.raises(UserError, match="scored with other shots"):
         compare_phases("demo", "latest")
