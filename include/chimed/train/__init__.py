@@ -31,6 +31,8 @@ from chimed.train.run import PHASES, Run, open_run
 
 log = logging.getLogger("chimed")
 
+LAUNCHED = "ACCELERATE_MIXED_PRECISION"  # accelerate sets it in what it starts
+
 
 def train_phase(phase: str, recipe: str, release: str, processes: int | None = None) -> dict:
     """Trains one phase and returns its report; where several processes share the batch, through accelerate.
@@ -54,6 +56,8 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
     if gpus and processes > gpus:
         raise UserError(f"{processes} processes need as many GPUs; this machine has {gpus}")
     if processes > 1 and "WORLD_SIZE" not in os.environ:
+        if LAUNCHED in os.environ:
+            raise WorkStopped(f"accelerate was to start {processes} processes and started one")
         _launch(run, processes, gpus)
         return lakes.read_json(lake, f"{run.place}/report.json")
     return importlib.import_module(f"chimed.train.{phase}").train(run)
@@ -91,9 +95,10 @@ def _gpus() -> int:
 def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:
     """This same command in several processes: NCCL between GPUs, gloo without one.
 
-    Without accelerate the trainer would fall back to DataParallel on several GPUs, whose batch differs.
+    Without accelerate the trainer would fall back to DataParallel on several GPUs, whose batch differs. `--multi_gpu`
+    means torchrun, on a CPU too: by `--cpu` accelerate starts one process and leaves the others to MPI.
     """
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu" if gpus else "--cpu"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
     command += ["--num_machines", "1", "--num_processes", str(processes), "--dynamo_backend", "no"]
     command += ["--mixed_precision", "bf16" if gpus and run.fields.get("bf16") else "no"]
     command += ["--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]

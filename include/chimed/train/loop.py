@@ -83,6 +83,14 @@ def dataset(run: Run, split: str, columns: list[str]) -> datasets.Dataset | None
     return rows.select_columns(columns)
 
 
+def whole_batches(rows: datasets.Dataset, batch: int) -> datasets.Dataset:
+    """As many rows as fill the last batch of an epoch, the first ones once more where they do not.
+
+    Else that batch would be a smaller one in one process, and in several be filled up with other rows in each.
+    """
+    return rows.select(index % len(rows) for index in range(-(-len(rows) // batch) * batch))
+
+
 def tokenizer(run: Run) -> PreTrainedTokenizerBase:
     """The tokenizer the run starts with."""
     return AutoTokenizer.from_pretrained(run.start)
@@ -117,6 +125,8 @@ def finish(run: Run, trainer: Any) -> dict:
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, where the command's result goes
     trainer.add_callback(Lines(run))
+    sequences = len(trainer.train_dataset)
+    trainer.train_dataset = whole_batches(trainer.train_dataset, run.fields["global_batch_size"])
     resumed = last_checkpoint(run.folder / "checkpoints")
     if resumed:
         log.info("%s goes on from %s", run.phase, resumed.name)
@@ -128,7 +138,7 @@ def finish(run: Run, trainer: Any) -> dict:
     trainer.save_model(str(run.folder / "adapter"))  # every process: it is a collective call under sharding
     if trainer.accelerator.is_main_process:
         merged = merge(run)
-        report = results.report(run, trainer, outcome, seconds) | {"fingerprint": fingerprint(str(merged))}
+        report = results.report(run, trainer, sequences, outcome, seconds) | {"fingerprint": fingerprint(str(merged))}
         results.figure(run, trainer.state.log_history)
         for kind, folder in (("adapter", run.folder / "adapter"), ("model", merged)):
             (folder / "README.md").write_text(results.card(run, report, kind), encoding="utf-8")

@@ -18,8 +18,11 @@ USE = {
 }
 
 
-def report(run: Run, trainer: Any, outcome: Any, seconds: float) -> dict:
-    """The numbers of a finished run; losses are None where nothing was logged or held out."""
+def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float) -> dict:
+    """The numbers of a finished run; losses are None where nothing was logged or held out.
+
+    sequences: what an epoch holds, fewer than rows where packed.
+    """
     history = trainer.state.log_history
     losses = [entry["loss"] for entry in history if "loss" in entry]
     checked = [entry for entry in history if "eval_loss" in entry]
@@ -30,7 +33,7 @@ def report(run: Run, trainer: Any, outcome: Any, seconds: float) -> dict:
     model = trainer.accelerator.unwrap_model(trainer.model)
     return run.about | {
         "rows": rows,
-        "sequences": len(trainer.train_dataset),  # fewer than rows where packed
+        "sequences": sequences,
         "steps": trainer.state.global_step,
         "epochs": trainer.state.epoch,
         "tokens": tokens,
