@@ -11,7 +11,7 @@ from airflow.sdk import DAG, Param, PartitionedAssetTimetable
 
 from chimed.settings import settings
 from chimed_airflow.assets import RELEASE as RELEASES
-from chimed_airflow.tasks import DEFAULTS, ChimedOperator, numbers, where
+from chimed_airflow.tasks import DEFAULTS, ChimedOperator, gpus, numbers, where
 
 RELEASE = "{{ ti.xcom_pull(task_ids='find_release') }}"
 ON = ["--recipe={{ params.recipe }}", f"--release={RELEASE}"]
@@ -41,6 +41,7 @@ with DAG(
     tags=["chimed", "train"],
     default_args=DEFAULTS,
     params=PARAMS,
+    user_defined_macros={"gpus": gpus},
 ):
     find_release = ChimedOperator(
         task_id="find_release",

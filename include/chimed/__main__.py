@@ -226,14 +226,25 @@ def find_release(release: Annotated[str, typer.Argument(help="a release's versio
 
 @app.command()
 def train(
-    phase: Annotated[str, typer.Argument(help="cpt, sft or dpo")],
     recipe: Recipe,
+    phase: Annotated[str | None, typer.Argument(help="cpt, sft or dpo")] = None,
     release: Release = "latest",
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="how many share the batch, one a GPU; default: every GPU seen")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="only print parameters, memory a GPU, steps and hours; of all phases at once")
+    ] = False,
 ) -> None:
     """Train one phase of a recipe with LoRA on a release, from where the phase before ended."""
-    from chimed.train import train_phase
+    from chimed.train import plan_phases, train_phase
 
-    _result(train_phase(phase, recipe, release))
+    if plan:
+        print(plan_phases(phase, recipe, release, processes))
+    elif phase is None:
+        raise UserError("which phase? cpt, sft or dpo; or --plan for all of them")
+    else:
+        _result(train_phase(phase, recipe, release, processes))
 
 
 @app.command()
@@ -241,19 +252,30 @@ def evaluate(
     phase: Annotated[str, typer.Argument(help="base, cpt, sft or dpo")],
     recipe: Recipe,
     release: Release = "latest",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="hf (transformers) or vllm (its own server); default CHIMED_EVALUATE_BACKEND"),
+    ] = None,
 ) -> None:
     """Score the base model or a phase on the benchmarks with lm-eval; samples are kept."""
     from chimed.evaluate.harness import evaluate_phase
 
-    _result(evaluate_phase(phase, recipe, release))
+    _result(evaluate_phase(phase, recipe, release, backend))
 
 
 @app.command()
-def compare(recipe: Recipe, release: Release = "latest") -> None:
-    """The paper's Table 6 for a recipe: before and after, with intervals and paired tests."""
-    from chimed.evaluate.compare import compare_phases
+def compare(
+    recipe: Recipe,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="[<release>/]<recipe>/<phase>, all against the first; default: a recipe's own"),
+    ] = None,
+    release: Release = "latest",
+) -> None:
+    """The paper's Table 6 for a recipe or any scored models: before and after, with intervals and paired tests."""
+    from chimed.evaluate.compare import compare_models, compare_phases
 
-    print(compare_phases(recipe, release))
+    print(compare_models(models, release) if models else compare_phases(recipe, release))
 
 
 @serve_app.command()

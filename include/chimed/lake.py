@@ -54,14 +54,32 @@ def is_local(fs: AbstractFileSystem) -> bool:
 
 
 def local_path(lake: Lake, path: str) -> Path:
-    """A plain path to a lake file or folder; one that lies elsewhere is copied to this machine first."""
+    """A plain path to a lake file or folder; one that lies elsewhere is copied to this machine first, whole."""
     if is_local(lake.fs):
         return Path(lake.at(path))
     target = Path(settings().data.replace("://", "-").replace("/", "-"))
     copy = Path(os.environ.get("TMPDIR", "/tmp")) / "chimed-lake" / target / path
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    lake.fs.get(lake.at(path), str(copy), recursive=lake.fs.isdir(lake.at(path)))
+    if _copied(lake, path, copy):
+        return copy
+    draft = copy.with_name(f"{copy.name}.{uuid.uuid4().hex[:8]}.part")
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    lake.fs.get(lake.at(path), str(draft), recursive=lake.fs.isdir(lake.at(path)))
+    if copy.is_dir():
+        shutil.rmtree(copy, ignore_errors=True)  # of an older file or folder under that name
+    try:
+        draft.replace(copy)
+    except OSError:  # another process put its own copy there
+        shutil.rmtree(draft)
     return copy
+
+
+def _copied(lake: Lake, path: str, copy: Path) -> bool:
+    """Whether a copy holds what the lake does, by names and sizes: eight processes of a machine fetch a model once."""
+    above = lake.at(path).strip("/")
+    found = lake.fs.find(lake.at(path), detail=True)
+    sizes = {name.strip("/").removeprefix(above).strip("/"): entry["size"] for name, entry in found.items()}
+    held = [copy / name if name else copy for name in sizes]
+    return all(file.is_file() and file.stat().st_size == size for file, size in zip(held, sizes.values(), strict=True))
 
 
 def put_folder(lake: Lake, folder: Path, path: str) -> None:

@@ -1,16 +1,18 @@
 """Processes that outlive the command that starts them: model servers, and what the embedded Airflow consists of.
 
 Each is the leader of a process group of its own, known by a note with its id and the moment it started: an id alone may
-by now be someone else's.
+by now be someone else's. The exception is `beside`: a process that lives no longer than the one that needs it.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 GRACE = 20.0  # seconds a process has to end by itself
@@ -31,6 +33,35 @@ def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str
         )
     note.write_text(json.dumps({"pid": started.pid, "born": born(started.pid)}))
     return started.pid
+
+
+@contextlib.contextmanager
+def beside(argv: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
+    """A process for the length of a `with`, its output in `log`; in our group; it ends even if we are killed."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as sink:
+        started = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+def _die_with_parent() -> None:
+    parent_death_signal = 1  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
 
 
 def alive(note: Path) -> int | None:

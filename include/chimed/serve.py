@@ -1,4 +1,4 @@
-"""vLLM on this machine: start the generator's and the judge's server, wait for them, end them.
+"""vLLM on this machine: start the generator's and the judge's server, wait for them, end them; one to evaluate by.
 
 A stranger on the port must never pass for our server: what is up is known by its process, not by its answers.
 """
@@ -7,9 +7,12 @@ import json
 import logging
 import os
 import shlex
+import socket
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -110,6 +113,35 @@ def probe(timeout: int) -> None:
         if server.model not in models:
             raise UserError(f"{server.url} ({server.variable}) serves {', '.join(models)}, not {server.model}")
         log.info("%s: %s answers at %s", server.name, server.model, server.url)
+
+
+@contextmanager
+def serving(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) -> Iterator[Server]:
+    """A server of its own for a checkpoint, on a free port of this machine, for the length of a `with`.
+
+    Raises UserError where it dies, with the end of its log, or is not ready in time.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Server("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
+    argv, extra = command(server, 0, _gpus())
+    argv += ["--dtype", dtype, *(["--gpu-memory-utilization", "0.9"] if _gpus() else [])]  # alone on its GPU
+    with processes.beside(argv, log_file, extra) as process:
+        log.info("loading %s, log in %s", checkpoint, log_file)
+        deadline = time.monotonic() + timeout
+        while not _healthy(server):
+            if process.poll() is not None or time.monotonic() > deadline:
+                end = "died" if process.poll() is not None else f"is not ready after {timeout} s"
+                told = processes.tail(log_file, TAIL_LINES)
+                raise UserError(f"the server for {checkpoint} {end}:\n{told}")
+            time.sleep(0.5)
+        yield server
+
+
+def longest(server: Server) -> int:
+    """The longest text in tokens that a vLLM server takes, answer included."""
+    return json.loads(_get(f"{server.url}/models"))["data"][0]["max_model_len"]
 
 
 # --- one server -------------------------------------------------------------------------------------------------

@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         None, description="folder of local exams, {dev,test}/<subject>.csv in CMMLU's columns; else the hub's"
     )
 
+    evaluate_backend: Literal["hf", "vllm"] = Field(
+        "hf", description="what scores a model: transformers, or a vLLM server started for it"
+    )
+
     recipe: str = Field("qwen3-1.7b", description="the recipe trained where none is named")
     build_options: dict[str, Any] = Field(
         default_factory=dict, description='options every build takes unless it says otherwise, as {"part_rows": 5000}'
@@ -92,7 +96,6 @@ class Settings(BaseSettings):
     k8s_gpu_product: str = Field(
         "NVIDIA-A40", description="value of the node label nvidia.com/gpu.product (paper: A40)"
     )
-    k8s_train_gpus: int = Field(8, ge=1, description="GPUs of a training pod (paper: 8)")
     k8s_serve_gpus: int = Field(2, ge=1, description="GPUs of one model server")
     k8s_secret: str = Field(
         "chimed", description="secret whose keys become variables: store, lake credentials, API key"

@@ -29,7 +29,13 @@ class ChimedPod(KubernetesPodOperator):
     """
 
     def __init__(
-        self, *, command: Sequence[str], gpus: int, shard: int | None = None, returns: object = None, **kwargs: Any
+        self,
+        *,
+        command: Sequence[str],
+        gpus: int | str,
+        shard: int | None = None,
+        returns: object = None,
+        **kwargs: Any,
     ) -> None:
         chosen = settings()
         del returns  # a pod passes nothing on: what it prints is in its log, what it made in the lake
@@ -83,11 +89,18 @@ def tolerations() -> list[k8s.V1Toleration]:
     return [k8s.V1Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")]
 
 
-def resources(gpus: int) -> k8s.V1ResourceRequirements:
-    """GPUs as limits (Kubernetes knows them no other way), and the processors and memory that feed them."""
+def resources(gpus: int | str) -> k8s.V1ResourceRequirements:
+    """GPUs as limits (Kubernetes knows them no other way), and the processors and memory that feed them.
+
+    gpus: how many, or a Jinja expression of a number that the run knows.
+    """
+
+    def times(number: int) -> str:
+        return str(number * gpus) if isinstance(gpus, int) else f"{{{{ {number} * {gpus} }}}}"
+
     return k8s.V1ResourceRequirements(
-        requests={"cpu": str(4 * gpus), "memory": f"{24 * gpus}Gi"},
-        limits={"memory": f"{48 * gpus}Gi", "nvidia.com/gpu": str(gpus)},
+        requests={"cpu": times(4), "memory": f"{times(24)}Gi"},
+        limits={"memory": f"{times(48)}Gi", "nvidia.com/gpu": times(1)},
     )
 
 

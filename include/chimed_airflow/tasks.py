@@ -23,6 +23,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from chimed import stages
+from chimed.errors import choose
 from chimed.settings import PROJECT, settings
 
 OWNER = "chimed"
@@ -106,7 +107,7 @@ def arguments(command: Sequence[str], shard: int | None = None) -> list[str]:
 
 
 def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
-    """The operator and its arguments for work that needs `cpu`, `llm`, `gpu` or `train` (all GPUs of a pod).
+    """The operator and its arguments for work that needs `cpu`, `llm`, `gpu` or `train` (as many as its recipe says).
 
     The client of a model server only waits for it, so `llm` work needs no GPU of its own.
     """
@@ -117,8 +118,15 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
     if settings().compute == "kubernetes":
         from chimed_airflow import pods  # here, not above: the kubernetes client takes seconds to import
 
-        return pods.ChimedPod, {"gpus": settings().k8s_train_gpus if needs == "train" else 1}
+        return pods.ChimedPod, {"gpus": "gpus(params.recipe, task.task_id)" if needs == "train" else 1}
     return ChimedOperator, {"models": True}
+
+
+def gpus(recipe: str, phase: str) -> int:
+    """GPUs of the pod that trains a phase of a recipe; a DAG's macro, as the recipe is known when the run starts."""
+    from chimed.train import recipe as recipes  # here: it brings Polars, and a DAG file is read every minute
+
+    return recipes.load(choose("recipe", recipe, recipes.names()), phase)["gpus"]
 
 
 def stage_doc(name: str) -> str:

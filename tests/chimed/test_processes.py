@@ -2,11 +2,13 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 from chimed import processes
+from chimed.settings import PROJECT
 
 SLEEP = "import time; time.sleep(60)"
 PARENT = f"""
@@ -51,3 +53,29 @@ def test_no_note_and_a_broken_note_mean_not_alive(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     assert processes.alive(tmp_path / "broken.json") is None
     assert processes.alive(tmp_path / "none.json") is None
+
+
+BESIDE = f"""
+import sys, time
+from pathlib import Path
+from chimed import processes
+with processes.beside([sys.executable, "-c", {SLEEP!r}], Path(sys.argv[1])) as child:
+    print(child.pid, flush=True)
+    {SLEEP}
+"""
+
+
+def test_a_process_beside_ends_with_the_one_that_needs_it_however_that_ends(tmp_path: Path) -> None:
+    with processes.beside([sys.executable, "-c", SLEEP], tmp_path / "log") as child:
+        assert processes.born(child.pid)
+    assert child.poll() is not None
+    if sys.platform == "linux":  # elsewhere nobody tells a child that its parent was killed
+        command = [sys.executable, "-c", BESIDE, str(tmp_path / "log")]
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT / "include")}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as parent:
+            pid = int(parent.stdout.readline())
+            parent.kill()
+        deadline = time.monotonic() + 10
+        while processes.born(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert processes.born(pid) is None

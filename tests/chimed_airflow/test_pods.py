@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow  # the kubernetes client takes seconds to import
 PROJECT = Path(__file__).resolve().parents[2]
 RENDER = f"""
 import json, runpy
+from types import SimpleNamespace
 from kubernetes.client import ApiClient
 plain = ApiClient().sanitize_for_serialization
 found = {{}}
@@ -22,6 +23,10 @@ for name, one in (("build", "open_build"), ("train", "find_release")):
         if task.is_mapped and "gpus" in task.partial_kwargs:
             task = task.unmap({{"shard": 3}})
         if hasattr(task, "build_pod_request_obj"):
+            if name == "train":
+                ti = SimpleNamespace(xcom_pull=lambda **_: "2026.11.22")
+                known = {{"params": {{"recipe": "qwen3-14b"}}, "task": task, "ti": ti}}
+                task.render_template_fields(known, dag.get_template_env())
             found[task.task_id] = plain(task.build_pod_request_obj()) | {{"pool": task.pool}}
         elif hasattr(task, "yaml_conf"):
             found[task.task_id] = json.loads(task.yaml_conf) | {{"setup": task.is_setup, "teardown": task.is_teardown}}
@@ -76,6 +81,7 @@ def test_pods_run_the_command_a_person_would(pods) -> None:
     assert argv("perplexity")[:5] == ["python", "-m", "chimed", "run", "perplexity"]
     assert argv("perplexity")[-2:] == ["--shard", "3"]
     assert argv("sft")[:5] == ["python", "-m", "chimed", "train", "sft"]
+    assert argv("sft")[5:] == ["--recipe=qwen3-14b", "--release=2026.11.22"]
     assert argv("evaluate_base")[:5] == ["python", "-m", "chimed", "evaluate", "base"]
 
 
@@ -86,7 +92,8 @@ def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
         assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in spec["tolerations"]
         container = spec["containers"][0]
         assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
-        assert container["resources"]["limits"]["memory"]
+        assert container["resources"]["limits"]["memory"] == f"{48 * int(gpus)}Gi"
+        assert container["resources"]["requests"] == {"cpu": str(4 * int(gpus)), "memory": f"{24 * int(gpus)}Gi"}
         assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
         assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}} in spec["volumes"]
         assert spec["automountServiceAccountToken"] is False

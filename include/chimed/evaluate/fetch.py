@@ -1,15 +1,15 @@
 """Fetch the exams the models are measured on into a folder: for `decontaminate`, and for evaluation without the hub.
 
-CMMLU (arXiv 2306.09212) and C-Eval's validation split (arXiv 2305.08322), in CMMLU's columns.
+CMMLU (arXiv 2306.09212) and C-Eval's validation split (arXiv 2305.08322), in CMMLU's columns: the same subjects as
+from the hub, those of no medicine too.
 """
 
 import csv
 from pathlib import Path
 
-CMMLU = ("genetics", "college_medicine", "clinical_knowledge", "professional_medicine", "traditional_chinese_medicine",
-         "anatomy", "nutrition", "virology")  # fmt: skip
-CEVAL = ("physician", "basic_medicine", "clinical_medicine")
-COLUMNS = ("Question", "A", "B", "C", "D", "Answer")
+from chimed.evaluate.exams import COLUMNS, GENERAL, MEDICAL, PAPER
+
+CMMLU, CEVAL = "cmmlu_", "ceval-valid_"
 
 
 def fetch_exams(folder: Path) -> dict[str, int]:
@@ -17,13 +17,15 @@ def fetch_exams(folder: Path) -> dict[str, int]:
     from datasets import load_dataset
 
     counts = {}
-    for subject in CMMLU:
-        exam = load_dataset("haonan-li/cmmlu", subject)
-        counts[subject] = _write(exam["test"], folder / "test" / f"{subject}.csv")
-        _write(exam["dev"], folder / "dev" / f"{subject}.csv")
-    for subject in CEVAL:
-        exam = load_dataset("ceval/ceval-exam", subject).rename_columns({"question": "Question", "answer": "Answer"})
-        counts[subject] = _write(exam["val"], folder / "test" / f"{subject}.csv")
+    for task in PAPER + MEDICAL + GENERAL:
+        if task.startswith(CMMLU):
+            subject = task.removeprefix(CMMLU)
+            exam, split = load_dataset("haonan-li/cmmlu", subject), "test"
+        else:
+            subject = task.removeprefix(CEVAL)
+            exam, split = load_dataset("ceval/ceval-exam", subject), "val"
+            exam = exam.rename_columns({"question": "Question", "answer": "Answer"})
+        counts[subject] = _write(exam[split], folder / "test" / f"{subject}.csv")
         _write(exam["dev"], folder / "dev" / f"{subject}.csv")
     return counts
 

@@ -1,6 +1,6 @@
 """Scores by lm-eval (paper §4.1, Table 6): the base model and every phase, under one fixed and recorded protocol.
 
-    python -m chimed evaluate base|cpt|sft|dpo --recipe qwen3-1.7b --release latest
+    python -m chimed evaluate base|cpt|sft|dpo --recipe qwen3-1.7b --release latest --backend hf|vllm
 
 Written to `scores/<release>/<recipe>/`: `<phase>.samples.parquet`, one row a question, and `<phase>.json`, written
 last: it means done. A base model's scores are also kept by content under `scores/base/`, where the next release finds
@@ -14,14 +14,15 @@ import os
 import tempfile
 import time
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 
 from chimed import lake as lakes
-from chimed.errors import choose
+from chimed.errors import UserError, choose
+from chimed.evaluate.backend import BACKENDS, answering, versions
 from chimed.evaluate.exams import Exams, group_of, hub_exams, local_exams
 from chimed.lake import Lake
 from chimed.release import find_release
@@ -36,12 +37,13 @@ MODELS = ("base", *PHASES)
 
 # One way to ask, for every model that is to be compared. The paper says only "the same template", and follows
 # lm-eval's defaults as far as one can tell; with Qwen3 the template alone moves scores by tens of points.
+BATCH_SIZE = 16
 PROTOCOL = {
     "chat_template": None,
     "shots": 0,
     "thinking": "off: the four letters are scored by log-likelihood, nothing is generated",
     "metric": "acc",
-    "batch_size": 16,
+    "batch_size": BATCH_SIZE,
     "seed": 1234,
 }
 
@@ -52,7 +54,7 @@ SAMPLES = pa.schema(
         pa.field("number", pa.int32(), False),
         pa.field("hash", pa.string(), False),
         pa.field("question", pa.string(), False),
-        # the right letter, the letter of highest log-likelihood, and whether they agree
+        # the right letter; the one of highest log-likelihood, of equal ones the first, as lm-eval has it; do they agree
         pa.field("answer", pa.string(), False),
         pa.field("chosen", pa.string(), False),
         pa.field("correct", pa.bool_(), False),
@@ -62,13 +64,15 @@ SAMPLES = pa.schema(
 )
 
 
-def evaluate_phase(phase: str, recipe: str, release: str) -> dict:
-    """Scores one model and returns its score file. A scored model is not scored again.
+def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = None) -> dict:
+    """Scores one model and returns its score file. A model scored under this protocol is not scored again.
 
-    Raises UserError for an unknown phase, recipe or release, a phase that is not trained, or exams that cannot be read.
+    backend: one of `backend.BACKENDS`, default `CHIMED_EVALUATE_BACKEND`. Raises UserError for an unknown name, a phase
+    that is not trained, or exams that cannot be read.
     """
     choose("phase", phase, MODELS)
     choose("recipe", recipe, recipes.names())
+    backend = choose("backend", backend or settings().evaluate_backend, BACKENDS)
     lake = lakes.open_lake()
     release = find_release(lake, release)
     place = f"scores/{release}/{recipe}/{phase}"
@@ -86,8 +90,9 @@ def evaluate_phase(phase: str, recipe: str, release: str) -> dict:
         dtype = _dtype(recipe)
         protocol: dict = PROTOCOL | {
             "exams": exams.content,
+            "backend": backend,
             "dtype": dtype,
-            "versions": {name: version(name) for name in ("lm_eval", "transformers", "torch")},
+            "versions": versions(backend),
         }
         key = _key(model, protocol)
         if lakes.exists(lake, f"{place}.json"):
@@ -102,7 +107,9 @@ def evaluate_phase(phase: str, recipe: str, release: str) -> dict:
         else:
             if phase != "base":
                 checkpoint = str(lakes.local_path(lake, checkpoint))
-            score, samples = _score(checkpoint, dtype, exams)
+            log_file = Path(settings().scratch) / f"evaluate-{recipe}-{phase}.log"
+            with answering(backend, checkpoint, dtype, BATCH_SIZE, log_file) as model_of:
+                score, samples = _score(*model_of, exams)
             score |= {"key": key, "model": model, "checkpoint": checkpoint, "protocol": protocol}
             if phase == "base":
                 _write(lake, kept, score, samples)
@@ -129,6 +136,11 @@ def _key(model: str, protocol: dict) -> str:
 
 def _quiet(offline: bool) -> None:
     """Before torch is imported: no look at the hub where all is local, a bar's line a minute at most."""
+    if find_spec("lm_eval") is None:
+        raise UserError(
+            "no torch and lm-eval here: evaluation runs in the models' environment, "
+            f"{settings().models_python} -m chimed evaluate … (CHIMED_MODELS_PYTHON)"
+        )
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TQDM_MININTERVAL", "60")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -138,7 +150,7 @@ def _quiet(offline: bool) -> None:
             os.environ.setdefault(name, "1")
 
 
-def _score(checkpoint: str, dtype: str, exams: Exams) -> tuple[dict, pl.DataFrame]:
+def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFrame]:
     """lm-eval's result as a score (counts a task) and its samples (`SAMPLES`)."""
     import datasets
     import torch
@@ -150,14 +162,13 @@ def _score(checkpoint: str, dtype: str, exams: Exams) -> tuple[dict, pl.DataFram
     gpu = torch.cuda.is_available()
     began = time.monotonic()
     found = simple_evaluate(
-        model="hf",
-        model_args={"pretrained": checkpoint, "dtype": dtype},
+        model=model,
+        model_args=model_args,
         tasks=list(exams.tasks),
         task_manager=TaskManager(
             include_path=str(exams.folder) if exams.folder else None, include_defaults=exams.folder is None
         ),
         num_fewshot=PROTOCOL["shots"],
-        batch_size=PROTOCOL["batch_size"],
         apply_chat_template=False,
         device="cuda" if gpu else "cpu",
         bootstrap_iters=0,  # lm-eval's unpaired error bars are not used: compare pairs the answers
@@ -174,11 +185,14 @@ def _score(checkpoint: str, dtype: str, exams: Exams) -> tuple[dict, pl.DataFram
             "questions": part.height,
             "group": group_of(task),
             "acc": float(found["results"][task]["acc,none"]),
+            "tied": ties(part["scores"]),
         }
         for task, part in ((task, samples.filter(pl.col("task") == task)) for task in exams.tasks)
     }
     for task, count in counts.items():
         log.info("%s: %d of %d", task, count["correct"], count["questions"])
+        if count["tied"]:
+            log.warning("%s: %d answers are ties, of which lm-eval takes the first letter", task, count["tied"])
         if abs(count["correct"] / count["questions"] - count["acc"]) > 1e-6:
             raise RuntimeError(f"the samples of {task} give another accuracy than lm-eval: {count}")
     return {
@@ -187,6 +201,11 @@ def _score(checkpoint: str, dtype: str, exams: Exams) -> tuple[dict, pl.DataFram
         "seconds": round(time.monotonic() - began, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }, samples
+
+
+def ties(scores: pl.Series) -> int:
+    """How many questions have no single most likely letter: there the model does not choose, the order does."""
+    return int((scores.list.eval(pl.element() == pl.element().max()).list.sum() > 1).sum())
 
 
 def _row(task: str, sample: dict) -> dict:

@@ -1,5 +1,6 @@
 """Training (paper §4): continued pre-training, supervised fine-tuning, preference tuning; LoRA; one phase a command.
 
+    python -m chimed train --recipe qwen3-1.7b --plan
     python -m chimed train cpt|sft|dpo --recipe qwen3-1.7b --release latest
 
 Each phase starts from the *merged* checkpoint of the phase before, with a fresh adapter of its own rank. So the frozen
@@ -7,19 +8,22 @@ reference of dpo is exactly the sft model (the same weights with the adapter swi
 checkpoint that vLLM serves and lm-eval scores without PEFT. The price is one more copy of the weights a phase.
 
 Written to `models/<release>/<recipe>/<phase>/` of the lake: `run.json` (what is trained on what, written first),
-`checkpoints/`, `metrics.jsonl`, `adapter/`, `merged/`, `loss.png`, `report.json` (written last: it means done).
+`checkpoints/`, `metrics.jsonl`, `adapter/`, `merged/`, `loss.png`, `tensorboard/` where that is installed, and
+`report.json` (written last: it means done).
 A finished phase is not trained again; a killed one goes on from its last checkpoint.
 """
 
 import importlib
 import logging
 import os
+import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from chimed import lake as lakes
-from chimed.errors import choose
+from chimed.errors import UserError, WorkStopped, choose
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.train import recipe as recipes
@@ -27,12 +31,16 @@ from chimed.train.run import PHASES, Run, open_run
 
 log = logging.getLogger("chimed")
 
+LAUNCHED = "ACCELERATE_MIXED_PRECISION"  # accelerate sets it in what it starts
 
-def train_phase(phase: str, recipe: str, release: str) -> dict:
-    """Trains one phase and returns its report; where several GPUs are seen, on all of them through accelerate.
 
-    Raises UserError for an unknown phase, recipe or release, a phase whose predecessor is not done, a release without
-    rows for it, a batch that this number of GPUs cannot make, or a run begun with other settings.
+def train_phase(phase: str, recipe: str, release: str, processes: int | None = None) -> dict:
+    """Trains one phase and returns its report; where several processes share the batch, through accelerate.
+
+    processes: by default as many as GPUs are seen, and one without a GPU. Raises UserError for an unknown phase,
+    recipe or release, a phase whose predecessor is not done, a release without rows for it, a batch that so many
+    processes cannot share, more of them than GPUs, or a run begun with other settings. Raises WorkStopped where a
+    process of several dies.
     """
     choose("phase", phase, PHASES)
     choose("recipe", recipe, recipes.names())
@@ -42,16 +50,34 @@ def train_phase(phase: str, recipe: str, release: str) -> dict:
     if run.report is not None:
         log.info("%s is trained already", run.place)
         return run.report
-    _quiet(run.start)
+    _environment(run.start)
     gpus = _gpus()
-    if gpus > 1 and "WORLD_SIZE" not in os.environ:
-        _launch(run, gpus)
+    processes = processes or max(1, gpus)
+    if gpus and processes > gpus:
+        raise UserError(f"{processes} processes need as many GPUs; this machine has {gpus}")
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        if LAUNCHED in os.environ:
+            raise WorkStopped(f"accelerate was to start {processes} processes and started one")
+        _launch(run, processes, gpus)
         return lakes.read_json(lake, f"{run.place}/report.json")
     return importlib.import_module(f"chimed.train.{phase}").train(run)
 
 
-def _quiet(start: str) -> None:
+def plan_phases(phase: str | None, recipe: str, release: str, processes: int | None = None) -> str:
+    """What the phases of a recipe will take, as text; see `plan`."""
+    _environment("")
+    from chimed.train.plan import plan_recipe
+
+    return plan_recipe(recipe, phase, release, processes)
+
+
+def _environment(start: str) -> None:
     """Lines instead of bars, and no look at the hub for a checkpoint that lies here. Before torch is imported."""
+    if find_spec("trl") is None:
+        raise UserError(
+            "no torch and TRL here: training runs in the models' environment, "
+            f"{settings().models_python} -m chimed train … (CHIMED_MODELS_PYTHON)"
+        )
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -66,14 +92,27 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _launch(run: Run, gpus: int) -> None:
-    """This same command once a GPU. Without it the trainer would fall back to DataParallel, whose batch differs."""
-    recipes.batches(run.fields["global_batch_size"], run.fields["per_device_train_batch_size"], gpus)
+def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:
+    """This same command in several processes: NCCL between GPUs, gloo without one.
+
+    Without accelerate the trainer would fall back to DataParallel on several GPUs, whose batch differs. `--multi_gpu`
+    means torchrun, on a CPU too: by `--cpu` accelerate starts one process and leaves the others to MPI.
+    """
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
-    command += ["--num_machines", "1", "--num_processes", str(gpus), "--mixed_precision", "bf16"]
-    command += ["--dynamo_backend", "no", "-m", "chimed", "train", run.phase]
-    command += ["--recipe", run.recipe, "--release", run.release]
-    log.info("training %s on %d GPUs", run.phase, gpus)
+    command += ["--num_machines", "1", "--num_processes", str(processes), "--dynamo_backend", "no"]
+    command += ["--mixed_precision", "bf16" if gpus and run.fields.get("bf16") else "no"]
+    command += ["--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
+    command += ["-m", "chimed", "train", run.phase, "--recipe", run.recipe, "--release", run.release]
+    return [*command, "--processes", str(processes)]
+
+
+def _launch(run: Run, processes: int, gpus: int) -> None:
+    recipes.batches(run.fields["global_batch_size"], run.fields["per_device_train_batch_size"], processes)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = launch_command(run, processes, gpus, port)
+    log.info("training %s in %d processes: %s", run.phase, processes, " ".join(command[1:]))
     code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
     if code:
-        raise RuntimeError(f"training {run.phase} on {gpus} GPUs ended with exit code {code}; its log is above")
+        raise WorkStopped(f"training {run.phase} in {processes} processes ended with exit code {code}; see above")

@@ -4,11 +4,20 @@ import hashlib
 import json
 from pathlib import Path
 
+from chimed import lake as lakes
+from chimed.lake import Lake
+
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest complete `checkpoint-<step>` in a folder; one whose writing was cut short does not count."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
     return next((path for path in found if _whole(path)), None)
+
+
+def remote_checkpoints(lake: Lake, place: str) -> list[str]:
+    """Names of the checkpoints in a folder of the lake, newest first; an upload may have been cut short."""
+    found = [name for name in lakes.names(lake, place) if name.startswith("checkpoint-")]
+    return sorted(found, key=lambda name: int(name.rsplit("-", 1)[1]), reverse=True)
 
 
 def _whole(checkpoint: Path) -> bool:

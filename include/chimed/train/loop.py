@@ -5,11 +5,8 @@ import logging
 import os
 import shutil
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import datasets
@@ -23,7 +20,8 @@ from trl import ModelConfig, get_peft_config
 
 from chimed import lake as lakes
 from chimed.errors import UserError
-from chimed.train.checkpoint import fingerprint, last_checkpoint
+from chimed.train import results
+from chimed.train.checkpoint import fingerprint, last_checkpoint, remote_checkpoints
 from chimed.train.recipe import batches
 from chimed.train.run import SUBSET, Run
 
@@ -31,15 +29,13 @@ log = logging.getLogger("chimed")
 datasets.disable_progress_bars()
 transformers.utils.logging.disable_progress_bar()
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
-
 
 def arguments(run: Run, config: type) -> tuple[Any, LoraConfig]:
     """TRL's arguments of a run on this machine, and its LoRA. Raises UserError for a field that TRL does not know.
 
     bf16, gradient checkpointing and FlashAttention are of the GPU; without one everything is fp32.
     """
-    fields = dict(run.fields)
+    fields = {name: value for name, value in run.fields.items() if name != "gpus"}
     world = int(os.environ.get("WORLD_SIZE", "1"))
     per_device, accumulated = batches(fields.pop("global_batch_size"), fields["per_device_train_batch_size"], world)
     fields |= {"per_device_train_batch_size": per_device, "gradient_accumulation_steps": accumulated}
@@ -62,7 +58,8 @@ def arguments(run: Run, config: type) -> tuple[Any, LoraConfig]:
     loading = {"dtype": model.dtype, "attn_implementation": model.attn_implementation}
     args.model_init_kwargs = {name: value for name, value in loading.items() if value}
     # The validation loss before the first step is half of "did it fall"; a resumed run has it in its state.
-    args.eval_on_start = "validation" in run.rows and not _resumable(run)
+    with args.main_process_first():  # one fetches for all processes of this machine
+        args.eval_on_start = "validation" in run.rows and _resumable(run) is None
     lora = get_peft_config(model)
     if lora is None:
         raise UserError(f"recipe {run.recipe}/{run.phase}.yaml: use_peft must be true, the paper trains with LoRA")
@@ -84,6 +81,14 @@ def dataset(run: Run, split: str, columns: list[str]) -> datasets.Dataset | None
     if missing:
         raise UserError(f"{name} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
     return rows.select_columns(columns)
+
+
+def whole_batches(rows: datasets.Dataset, batch: int) -> datasets.Dataset:
+    """As many rows as fill the last batch of an epoch, the first ones once more where they do not.
+
+    Else that batch would be a smaller one in one process, and in several be filled up with other rows in each.
+    """
+    return rows.select(index % len(rows) for index in range(-(-len(rows) // batch) * batch))
 
 
 def tokenizer(run: Run) -> PreTrainedTokenizerBase:
@@ -109,6 +114,7 @@ class Lines(TrainerCallback):
             log.info("%s step %d/%d %s", self.run.phase, state.global_step, state.max_steps, values)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        args.distributed_state.wait_for_everyone()  # each process writes its own random state into the checkpoint
         if state.is_world_process_zero:
             name = f"checkpoints/checkpoint-{state.global_step}"
             lakes.put_folder(self.run.lake, self.run.folder / name, f"{self.run.place}/{name}")
@@ -119,7 +125,9 @@ def finish(run: Run, trainer: Any) -> dict:
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, where the command's result goes
     trainer.add_callback(Lines(run))
-    resumed = last_checkpoint(run.folder / "checkpoints") if _resumable(run) else None
+    sequences = len(trainer.train_dataset)
+    trainer.train_dataset = whole_batches(trainer.train_dataset, run.fields["global_batch_size"])
+    resumed = last_checkpoint(run.folder / "checkpoints")
     if resumed:
         log.info("%s goes on from %s", run.phase, resumed.name)
     began = time.monotonic()
@@ -130,11 +138,13 @@ def finish(run: Run, trainer: Any) -> dict:
     trainer.save_model(str(run.folder / "adapter"))  # every process: it is a collective call under sharding
     if trainer.accelerator.is_main_process:
         merged = merge(run)
-        _card(run, merged)
-        _figure(run, trainer.state.log_history)
-        report = _report(run, trainer, outcome, seconds) | {"fingerprint": fingerprint(str(merged))}
-        for part in ("adapter", "merged"):
-            lakes.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
+        report = results.report(run, trainer, sequences, outcome, seconds) | {"fingerprint": fingerprint(str(merged))}
+        results.figure(run, trainer.state.log_history)
+        for kind, folder in (("adapter", run.folder / "adapter"), ("model", merged)):
+            (folder / "README.md").write_text(results.card(run, report, kind), encoding="utf-8")
+        for part in ("adapter", "merged", "tensorboard"):
+            if (run.folder / part).is_dir():
+                lakes.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
         for part in ("metrics.jsonl", "loss.png"):
             lakes.write_bytes(run.lake, f"{run.place}/{part}", (run.folder / part).read_bytes())
         lakes.write_json(run.lake, f"{run.place}/report.json", report)
@@ -163,77 +173,14 @@ def merge(run: Run) -> Path:
     return target
 
 
-def _resumable(run: Run) -> bool:
-    """Whether a checkpoint is there to go on from; one that lies in a remote lake is fetched."""
-    place = f"{run.place}/checkpoints"
-    if not lakes.is_local(run.lake.fs) and last_checkpoint(run.folder / "checkpoints") is None:
-        steps = sorted(int(name.rsplit("-", 1)[1]) for name in lakes.names(run.lake, place) if "-" in name)
-        if steps:
-            name = f"checkpoint-{steps[-1]}"
-            shutil.copytree(
-                lakes.local_path(run.lake, f"{place}/{name}"), run.folder / "checkpoints" / name, dirs_exist_ok=True
-            )
-    return last_checkpoint(run.folder / "checkpoints") is not None
-
-
-def _report(run: Run, trainer: Any, outcome: Any, seconds: float) -> dict:
-    history = trainer.state.log_history
-    losses = [entry["loss"] for entry in history if "loss" in entry]
-    checked = [entry for entry in history if "eval_loss" in entry]
-    accuracies = [entry["eval_rewards/accuracies"] for entry in checked if "eval_rewards/accuracies" in entry]
-    args = trainer.args
-    rows = {split: parquet.read_metadata(path).num_rows for split, path in run.rows.items()}
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    return run.about | {
-        "rows": rows,
-        "sequences": len(trainer.train_dataset),  # fewer than rows where packed
-        "steps": trainer.state.global_step,
-        "epochs": trainer.state.epoch,
-        "tokens": trainer.state.num_input_tokens_seen or max((e.get("num_tokens", 0) for e in history), default=0),
-        "batch": {
-            "processes": args.world_size,
-            "per_device": args.per_device_train_batch_size,
-            "accumulated": args.gradient_accumulation_steps,
-        },
-        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "loss": {"first": losses[0], "last": losses[-1], "mean": outcome.training_loss} if losses else None,
-        "eval_loss": {"before": checked[0]["eval_loss"], "after": checked[-1]["eval_loss"]} if checked else None,
-        "eval_accuracy": {"before": accuracies[0], "after": accuracies[-1]} if accuracies else None,
-        "seconds": round(seconds, 1),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "versions": {name: version(name) for name in PACKAGES},
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _figure(run: Run, history: list[dict]) -> None:
-    """The loss curve: training loss by step, validation loss as points."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    trained = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
-    checked = [(entry["step"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
-    if trained:
-        axes.plot(*zip(*trained, strict=True), label="training")
-    if checked:
-        axes.plot(*zip(*checked, strict=True), "o--", label="validation")
-    axes.set(xlabel="step", ylabel="loss", title=f"{run.recipe} · {run.phase} · release {run.release}")
-    axes.legend()
-    figure.savefig(run.folder / "loss.png", dpi=120)
-    plt.close(figure)
-
-
-def _card(run: Run, folder: Path) -> None:
-    """The model card of the merged checkpoint."""
-    template = Template((Path(__file__).parent / "card.md").read_text(encoding="utf-8"))
-    fields = "\n".join(f"- `{name}`: {value}" for name, value in run.fields.items())
-    (folder / "README.md").write_text(
-        template.substitute(
-            phase=run.phase, recipe=run.recipe, release=run.release, start=run.start, fields=fields,
-            subset=SUBSET[run.phase],
-        ),
-        encoding="utf-8",
-    )  # fmt: skip
+def _resumable(run: Run) -> Path | None:
+    """The checkpoint to go on from, if there is one; of those in a remote lake the newest whole one is fetched."""
+    checkpoints = run.folder / "checkpoints"
+    if lakes.is_local(run.lake.fs):
+        return last_checkpoint(checkpoints)
+    for name in remote_checkpoints(run.lake, f"{run.place}/checkpoints"):
+        if found := last_checkpoint(checkpoints):
+            return found
+        there = lakes.local_path(run.lake, f"{run.place}/checkpoints/{name}")
+        shutil.copytree(there, checkpoints / name, dirs_exist_ok=True)
+    return last_checkpoint(checkpoints)

@@ -1,8 +1,9 @@
 """A recipe: `recipes/<model>/<phase>.yaml`, in TRL's own field names; the numbers of the paper's Table 5.
 
-They are fields of TRL's SFTConfig or DPOConfig and of its ModelConfig.
-One field is ours, because the paper's batch size counts over all GPUs and TRL's does not: `global_batch_size`.
-`per_device_train_batch_size` is then the most that fits one GPU's memory, and accumulation is worked out.
+They are fields of TRL's SFTConfig or DPOConfig and of its ModelConfig. Two fields are ours. `global_batch_size`: the
+paper's batch size counts over all GPUs and TRL's does not; `per_device_train_batch_size` is then the most that fits one
+GPU's memory, and accumulation is worked out. `gpus`: how many a pod of this recipe asks for; on any other number that
+can share the batch the training is the same. `recipes/<model>/model.yaml` has the model's dimensions, for the plan.
 """
 
 from pathlib import Path
@@ -24,13 +25,19 @@ def load(recipe: str, phase: str) -> dict:
     """A recipe's fields for one phase. Raises UserError where it lacks what every run needs."""
     path = FOLDER / recipe / f"{phase}.yaml"
     fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    missing = {"global_batch_size", "per_device_train_batch_size", "learning_rate", "dtype"} - fields.keys()
+    missing = {"gpus", "global_batch_size", "per_device_train_batch_size", "learning_rate", "dtype"} - fields.keys()
     if missing:
         raise UserError(f"recipe {path.name} of {recipe} does not say {', '.join(sorted(missing))}")
     # YAML reads 1e-5 as text: only 1.0e-5 is a number to it
     if not isinstance(fields["learning_rate"], float):
         raise UserError(f"learning_rate of {recipe}/{phase} is not a number; write it as 1.0e-5")
     return fields
+
+
+def shape(recipe: str) -> dict | None:
+    """The dimensions of a recipe's model, as fields of its config in transformers; None for a recipe without them."""
+    path = FOLDER / recipe / "model.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def batches(global_batch: int, most_per_device: int, world: int) -> tuple[int, int]:

@@ -128,4 +128,6 @@ def _same_run(run: Run) -> None:
 
 
 def _flat(about: dict) -> dict:
-    return {name: value for name, value in about.items() if name not in ("fields", "start")} | about["fields"]
+    """What must stay the same; where a model lies and how many GPUs share the batch may change."""
+    known = about | about["fields"]
+    return {name: value for name, value in known.items() if name not in ("fields", "start", "gpus")}

@@ -7,7 +7,8 @@ import pytest
 
 from chimed import lake as lakes
 from chimed.errors import UserError
-from chimed.evaluate.compare import Paired, compare_phases, markdown, pairs, table
+from chimed.evaluate.compare import compare_models, compare_phases
+from chimed.evaluate.table import Paired, markdown, pairs, table
 from chimed.settings import settings
 
 # Table 6 as counts, in the best case for the paper: no question lost. The two CMMLU columns of the 14B rows are
@@ -36,8 +37,12 @@ def test_the_papers_table_at_its_best_shows_no_difference() -> None:
     assert all("no evidence of a difference" in row.sentence for row in rows)
     assert rows[0].sentence.startswith("5 of 176 questions changed in favour, 0 against, p = 0.06")
     assert all(row.could_show > row.gained for row in rows)
-    text = markdown(rows, "paper")
-    assert "| cmmlu_genetics | 1.7b | 85/176 48.30 % | 90/176 51.14 % |" in text
+    small, large = (markdown([row for row in rows if row.model == model], model) for model in ("1.7b", "14b"))
+    assert "| cmmlu_genetics | 1.7b | 85/176 48.30 % | 90/176 51.14 % | +2.84 | 5 / 0 |" in small
+    # Table 6's own shape: a line a model
+    assert "| model | cmmlu_genetics | cmmlu_college_medicine | ceval-valid_physician |" in large
+    assert "| base | 135/176 76.70 % (69.9 to 82.3) | 239/273 87.55 % (" in large
+    assert "| 14b | 135/176 76.70 % (69.9 to 82.3) | 243/273 89.01 % (" in large
 
 
 def test_sentences() -> None:
@@ -66,9 +71,9 @@ def test_answers_are_paired_question_by_question() -> None:
     before = samples([True, True, False, False, False])
     after = samples([True, False, True, True, False]).reverse()
     groups = {"cmmlu_genetics": "paper"}
-    assert pairs("sft", before, after, groups) == [Paired("sft", "cmmlu_genetics", "paper", 5, 2, 3, 2, 1)]
+    assert pairs("base", "sft", before, after, groups) == [Paired("sft", "cmmlu_genetics", "paper", 5, 2, 3, 2, 1)]
     with pytest.raises(UserError, match="did not answer the same questions"):
-        pairs("sft", before, after.head(4), groups)
+        pairs("base", "sft", before, after.head(4), groups)
 
 
 @pytest.fixture
@@ -81,9 +86,9 @@ def lake(tmp_path, monkeypatch):
     settings.cache_clear()
 
 
-def put(lake: lakes.Lake, model: str, correct: list[bool], protocol: dict) -> None:
-    place = f"scores/2026.11.22/demo/{model}"
-    tasks = {"cmmlu_genetics": {"correct": sum(correct), "questions": len(correct), "group": "paper"}}
+def put(lake: lakes.Lake, model: str, correct: list[bool], protocol: dict, recipe: str = "demo", tied: int = 0) -> None:
+    place = f"scores/2026.11.22/{recipe}/{model}"
+    tasks = {"cmmlu_genetics": {"correct": sum(correct), "questions": len(correct), "group": "paper", "tied": tied}}
     lakes.write_json(
         lake, f"{place}.json", {"tasks": tasks, "protocol": protocol, "model": model, "checkpoint": f"/{model}"}
     )
@@ -106,6 +111,31 @@ def test_files_and_refusals(lake) -> None:
     assert lakes.read_bytes(lake, f"{place}/compare.png").startswith(b"\x89PNG")
     written = json.loads(lakes.read_bytes(lake, f"{place}/compare.json"))
     assert [row["model"] for row in written["rows"]] == ["sft", "dpo"]
+    put(lake, "base", [True, False, False, False], {"shots": 0}, tied=3)
+    assert "base: 3 answers are ties between letters" in compare_phases("demo", "latest")
     put(lake, "dpo", [True, True, True, False], {"shots": 5})
     with pytest.raises(UserError, match="scored with other shots"):
         compare_phases("demo", "latest")
+
+
+def test_any_models_are_compared_with_the_first(lake) -> None:
+    put(lake, "base", [True, False, False, False], {"shots": 0}, "qwen3-1.7b")
+    put(lake, "base", [True, True, True, False], {"shots": 0}, "qwen3-14b")
+    put(lake, "dpo", [False, True, True, True], {"shots": 0}, "qwen3-14b")
+    text = compare_models(["qwen3-1.7b/base", "qwen3-14b/base", "2026.11.22/qwen3-14b/dpo"], "latest")
+    assert "| exam | model | qwen3-1.7b/base | model |" in text
+    assert "- cmmlu_genetics, 2026.11.22/qwen3-14b/dpo: 3 of 4 questions changed in favour, 1 against" in text
+    (named,) = lakes.names(lake, "scores/compared")
+    written = lakes.read_json(lake, f"scores/compared/{named}/compare.json")
+    assert written["reference"] == "qwen3-1.7b/base"
+    assert [row["base_interval"] for row in written["rows"]] == [written["rows"][0]["base_interval"]] * 2
+    for wrong, says in (
+        (["qwen3-1.7b/base"], "two or more"),
+        (["qwen3-1.7b/base", "sft"], "write <recipe>/<phase>"),
+        (["qwen3-1.7b/base", "demo/sft"], "demo/sft is not scored; run: python -m chimed evaluate sft --recipe demo"),
+    ):
+        with pytest.raises(UserError, match=says):
+            compare_models(wrong, "latest")
+    put(lake, "dpo", [True] * 4, {"shots": 0, "backend": "vllm"}, "qwen3-14b")
+    with pytest.raises(UserError, match="scored with other backend"):
+        compare_models(["qwen3-1.7b/base", "qwen3-14b/dpo"], "latest")

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from chimed.errors import UserError
-from chimed.evaluate.exams import PAPER, TEMPLATE, group_of, in_order, local_exams, official, read_exam
+from chimed.evaluate.exams import PAPER, TEMPLATE, group_of, hub_exams, in_order, local_exams, official, read_exam
+from chimed.evaluate.fetch import fetch_exams
 
 HEADER = ",Question,A,B,C,D,Answer\n"
 
@@ -75,3 +76,22 @@ def test_the_template_asks_as_lm_eval_does() -> None:
         assert ours[name] == theirs[name]
         assert str(ours[name]).lower() == str(ceval[name]).lower()
     assert official("physician")[0] == "ceval-valid_physician"
+
+
+def test_what_is_fetched_is_what_the_hub_would_be_asked_for(tmp_path, monkeypatch) -> None:
+    """The hub is played here: what is written must come back as the official tasks, all of them."""
+    datasets = pytest.importorskip("datasets")
+    pytest.importorskip("lm_eval")
+
+    def hub(name: str, subject: str):
+        question, answer = ("Question", "Answer") if name == "haonan-li/cmmlu" else ("question", "answer")
+        row = {"id": 0, question: f"{subject}？", "A": "甲", "B": "乙", "C": "丙", "D": "丁", answer: "C"}
+        test = "test" if name == "haonan-li/cmmlu" else "val"
+        return datasets.DatasetDict({split: datasets.Dataset.from_list([row]) for split in (test, "dev")})
+
+    monkeypatch.setattr(datasets, "load_dataset", hub)
+    counts = fetch_exams(tmp_path / "exams")
+    (tmp_path / "work").mkdir()
+    assert local_exams(tmp_path / "exams", tmp_path / "work").tasks == hub_exams().tasks
+    assert counts["physician"] == counts["world_history"] == 1
+    assert read_exam(tmp_path / "exams" / "test" / "physician.csv")[0]["Answer"] == "C"

@@ -20,6 +20,10 @@ def test_unknown_names_are_answered_with_the_valid_ones() -> None:
         harness.evaluate_phase("rlhf", "demo", "latest")
 
 
+def test_letters_of_one_likelihood_are_ties() -> None:
+    assert harness.ties(pl.Series([[-1.0, -2.0, -3.0, -4.0], [-2.0, -1.0, -1.0, -3.0], [-5.0] * 4])) == 2
+
+
 @pytest.fixture
 def lake(tmp_path, monkeypatch):
     pytest.importorskip("torch")
@@ -42,6 +46,7 @@ def test_a_base_is_scored_once(lake, tmp_path, monkeypatch) -> None:
     assert [count["questions"] for count in score["tasks"].values()] == [12, 6, 4]
     assert score["protocol"]["shots"] == 0
     assert score["protocol"]["versions"]["lm_eval"]
+    assert all(count["tied"] == 0 for count in score["tasks"].values())
     samples = lakes.read_table(lake, "scores/2026.11.15/demo/base.samples.parquet")
     assert samples.height == 22
     assert samples.filter(pl.col("correct")).height == sum(count["correct"] for count in score["tasks"].values())

@@ -17,6 +17,7 @@ def test_the_papers_numbers(recipe: str, phase: str) -> None:
     assert (fields["num_train_epochs"], fields["global_batch_size"], fields["learning_rate"]) == TABLE_5[phase]
     assert fields["warmup_steps"] == 0.1
     assert fields["use_peft"]
+    assert fields["gpus"] == 8  # §4.1: eight A40s
     recipes.batches(fields["global_batch_size"], fields["per_device_train_batch_size"], 8)
 
 
@@ -45,7 +46,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(batch: int, world: int) -> Non
 def test_a_rate_that_yaml_reads_as_text_is_refused(tmp_path, monkeypatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "cpt.yaml").write_text(
-        "learning_rate: 1e-5\nglobal_batch_size: 8\nper_device_train_batch_size: 1\ndtype: float32\n"
+        "gpus: 1\nlearning_rate: 1e-5\nglobal_batch_size: 8\nper_device_train_batch_size: 1\ndtype: float32\n"
     )
     monkeypatch.setattr(recipes, "FOLDER", tmp_path)
     assert recipes.names() == ["mine"]

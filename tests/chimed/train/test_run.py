@@ -8,7 +8,7 @@ import tiny
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.release import find_release
-from chimed.train import checkpoint, train_phase
+from chimed.train import checkpoint, launch_command, train_phase
 from chimed.train.run import open_run, place_of
 
 
@@ -58,6 +58,19 @@ def test_a_folder_is_not_continued_with_another_model(lake) -> None:
         open_run(lake, "cpt", "demo", "2026.11.22", base)
 
 
+def test_what_a_pod_runs_on_eight_gpus(lake) -> None:
+    run = open_run(lake, "cpt", "qwen3-14b", "2026.11.22", lake.at("model"))
+    command = launch_command(run, 8, gpus=8, port=29500)
+    assert command[1:4] == ["-m", "accelerate.commands.launch", "--multi_gpu"]
+    assert command[command.index("--num_processes") + 1] == "8"
+    assert command[command.index("--mixed_precision") + 1] == "bf16"
+    own = "chimed train cpt --recipe qwen3-14b --release 2026.11.22 --processes 8"
+    assert command[command.index("chimed") :] == own.split()
+    alone = launch_command(run, 2, gpus=0, port=29500)
+    assert alone[1:4] == command[1:4]  # the same path on a CPU
+    assert alone[alone.index("--mixed_precision") + 1] == "no"
+
+
 def test_a_missing_base_is_said(lake) -> None:
     with pytest.raises(UserError, match="CHIMED_BASE_CHECKPOINT"):
         open_run(lake, "cpt", "demo", "2026.11.22", None)
@@ -75,3 +88,20 @@ def test_a_checkpoint_cut_short_does_not_count(tmp_path) -> None:
     assert found is not None
     assert found.name == "checkpoint-8"
     assert checkpoint.last_checkpoint(tmp_path / "none") is None
+
+
+def test_a_remote_folder_is_fetched_whole_and_once(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    lake = lakes.open_lake("memory://fetched-once")
+    for name, text in (("config.json", "{}"), ("deep/weights", "one")):
+        lakes.write_bytes(lake, f"models/merged/{name}", text.encode())
+    copy = lakes.local_path(lake, "models/merged")
+    assert (copy / "deep" / "weights").read_text() == "one"
+    first = (copy / "config.json").stat().st_mtime_ns
+    assert lakes.local_path(lake, "models/merged") == copy
+    assert (copy / "config.json").stat().st_mtime_ns == first
+    lakes.write_bytes(lake, "models/merged/deep/weights", b"other")
+    assert (lakes.local_path(lake, "models/merged") / "deep" / "weights").read_text() == "other"
+    assert sorted(path.name for path in copy.parent.iterdir()) == ["merged"]
+    file = lakes.local_path(lake, "models/merged/config.json")
+    assert file.read_text() == "{}"

@@ -41,8 +41,8 @@ def release(lake: Path, version: str = "2026.11.22", rows: int = 48) -> None:
     (lake / "releases" / version / "manifest.json").write_text("{}")
 
 
-def model(folder: Path) -> None:
-    """Writes a random checkpoint. Needs torch and transformers."""
+def model(folder: Path, head: int = 32) -> None:
+    """Writes a random checkpoint; `head` is a head's width (vLLM on a CPU wants 64). Needs torch, transformers."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
@@ -68,7 +68,7 @@ def model(folder: Path) -> None:
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        head_dim=32,
+        head_dim=head,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
         eos_token_id=tokenizer.eos_token_id,

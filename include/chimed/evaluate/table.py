@@ -1,0 +1,156 @@
+"""What two or more models' answers say: paired question by question, tested, and told as a table and in sentences."""
+
+from dataclasses import asdict, dataclass
+
+import polars as pl
+
+from chimed.errors import UserError
+from chimed.evaluate.statistics import ALPHA, POWER, detectable_gain, holm, least_gain, mcnemar, wilson
+
+GROUPS = {
+    "paper": "the paper's exams",
+    "medical": "other medical subjects",
+    "general": "no medicine: what was forgotten",
+    "other": "other exams",
+}
+Share = tuple[int, int, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One exam before and after: questions right in each, and how the single answers moved."""
+
+    model: str
+    task: str
+    group: str
+    questions: int
+    before: int
+    after: int
+    gained: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table. interval: of after, base_interval: of before. holm: p corrected for every test of the table.
+
+    could_show: questions; None for no gain at all.
+    """
+
+    model: str
+    task: str
+    group: str
+    questions: int
+    before: int
+    after: int
+    gained: int
+    lost: int
+    interval: tuple[float, float]
+    base_interval: tuple[float, float]
+    p: float
+    holm: float
+    could_show: int | None
+    sentence: str
+
+
+def pairs(
+    reference: str, model: str, before: pl.DataFrame, after: pl.DataFrame, groups: dict[str, str]
+) -> list[Paired]:
+    """Two models' samples (`harness.SAMPLES`) side by side, one `Paired` a task. Raises UserError if they differ."""
+    keys = ["task", "number", "hash"]
+    both = before.select(*keys, was=pl.col("correct")).join(after.select(*keys, now=pl.col("correct")), on=keys)
+    if not both.height == before.height == after.height:
+        raise UserError(f"{reference} and {model} did not answer the same questions; evaluate both again")
+    found = []
+    for task, group in groups.items():
+        was, now = (both.filter(pl.col("task") == task)[name] for name in ("was", "now"))
+        gained, lost = int((~was & now).sum()), int((was & ~now).sum())
+        found.append(Paired(model, task, group, len(was), int(was.sum()), int(now.sum()), gained, lost))
+    return found
+
+
+def table(found: list[Paired]) -> list[Row]:
+    """The rows of a table; Holm's correction is over all of them."""
+    ps = [mcnemar(pair.gained, pair.lost) for pair in found]
+    return [
+        Row(
+            **asdict(pair),
+            interval=wilson(pair.after, pair.questions),
+            base_interval=wilson(pair.before, pair.questions),
+            p=p,
+            holm=adjusted,
+            could_show=detectable_gain(pair.questions, pair.gained + pair.lost),
+            sentence=sentence(pair, p, adjusted, len(found)),
+        )
+        for pair, p, adjusted in zip(found, ps, holm(ps), strict=True)
+    ]
+
+
+def sentence(pair: Paired, p: float, adjusted: float, tests: int) -> str:
+    """What a row says, plainly."""
+    said = f"{pair.gained} of {pair.questions} questions changed in favour, {pair.lost} against, {_p(p)}"
+    if p >= ALPHA:
+        return f"{said}: no evidence of a difference"
+    direction = "gain" if pair.gained > pair.lost else "loss"
+    if adjusted >= ALPHA:
+        return f"{said}: not enough for a {direction} among {tests} tests (Holm {_p(adjusted)})"
+    return f"{said}: evidence of a {direction}"
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2f}" if p >= 0.1 else f"p = {p:.3f}"
+
+
+def markdown(rows: list[Row], title: str, reference: str = "base") -> str:
+    """Table 6 with counts and intervals, group by group; then every model beside the reference, with its test."""
+    lines = [f"# Before and after: {title}"]
+    right = shares(rows, reference)
+    for group, heading in GROUPS.items():
+        tasks = list(dict.fromkeys(row.task for row in rows if row.group == group))
+        if not tasks:
+            continue
+        lines += ["", f"## {heading[0].upper()}{heading[1:]}", ""]
+        lines += [f"| model | {' | '.join(tasks)} |", "|---" * (1 + len(tasks)) + "|"]
+        for model in right:
+            cells = [_cell(*right[model][task]) for task in tasks]
+            lines.append(f"| {model} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "## What changed",
+        "",
+        f"| exam | model | {reference} | model | change | in favour / against | p | Holm | could show |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in sorted(rows, key=lambda row: [other.task for other in rows].index(row.task)):
+        n = row.questions
+        shows = "nothing" if row.could_show is None else f"{row.could_show} ({100 * row.could_show / n:.1f} points)"
+        lines.append(
+            f"| {row.task} | {row.model} | {row.before}/{n} {100 * row.before / n:.2f} % "
+            f"| {row.after}/{n} {100 * row.after / n:.2f} % "
+            f"| {100 * (row.after - row.before) / n:+.2f} | {row.gained} / {row.lost} | {row.p:.3f} | {row.holm:.3f} "
+            f"| {shows} |"
+        )
+    lines += ["", *[f"- {row.task}, {row.model}: {row.sentence}." for row in rows], ""]
+    lines += [
+        "In brackets: Wilson's 95 % interval. p: McNemar's exact test on the same questions. "
+        f"Holm: corrected for the {len(rows)} tests of this table. "
+        "Could show: the smallest true gain, in questions, that an exam of this size would find in "
+        f"{POWER:.0%} of cases (p < {ALPHA}) with as many answers changing as here. "
+        f"Fewer than {least_gain()} questions gained, even with none lost, cannot be significant in any exam.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def shares(rows: list[Row], reference: str) -> dict[str, dict[str, Share]]:
+    """(right, questions, interval) by model, the reference first, and exam."""
+    found: dict[str, dict[str, Share]] = {reference: {}}
+    for row in rows:
+        found[reference][row.task] = (row.before, row.questions, row.base_interval)
+        found.setdefault(row.model, {})[row.task] = (row.after, row.questions, row.interval)
+    return found
+
+
+def _cell(right: int, questions: int, interval: tuple[float, float]) -> str:
+    low, high = (100 * share for share in interval)
+    return f"{right}/{questions} {100 * right / questions:.2f} % ({low:.1f} to {high:.1f})"

@@ -1,0 +1,85 @@
+"""One model, two ways to ask it: lm-eval in this process and through vLLM's server, base and after sft (merged).
+
+On the project's own exam, and on CMMLU's own files where the variable `CMMLU` names a folder with them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from chimed.settings import PROJECT
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+import tiny
+
+pytest.importorskip("torch")
+pytest.importorskip("lm_eval")
+pytest.importorskip("vllm")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+EXAMS = {"own": str(PROJECT / "include" / "chimed" / "demo" / "exam"), "cmmlu": os.environ.get("CMMLU", "")}
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> dict[str, str]:
+    """A lake with a release and a model trained on it as far as sft."""
+    folder = tmp_path_factory.mktemp("backends")
+    tiny.model(folder / "model", head=64)
+    tiny.release(folder / "lake")
+    found = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT / "include"),
+        "OMP_NUM_THREADS": "1",
+        "CHIMED_DATA": str(folder / "lake"),
+        "CHIMED_SCRATCH": str(folder / "scratch"),
+        "CHIMED_BASE_CHECKPOINT": str(folder / "model"),
+        "CHIMED_MODELS_PYTHON": sys.executable,
+    }
+    for phase in ("cpt", "sft"):
+        chimed(found, "train", phase)
+    return found
+
+
+def chimed(environment: dict[str, str], *argv: str) -> dict:
+    command = [sys.executable, "-m", "chimed", *argv, "--recipe", "demo"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("phase", ["base", "sft"])
+@pytest.mark.parametrize("exams", EXAMS)
+def test_both_backends_give_the_same_accuracy(environment, exams: str, phase: str) -> None:
+    if not EXAMS[exams]:
+        pytest.skip("CMMLU names no folder with CMMLU's files")
+    asked = environment | {"CHIMED_EXAMS": EXAMS[exams]}
+    lake, scores, letters = Path(asked["CHIMED_DATA"]), {}, {}
+    for backend in ("hf", "vllm"):
+        scores[backend] = chimed(asked, "evaluate", phase, "--backend", backend)
+        samples = pl.read_parquet(lake / "scores" / "2026.11.22" / "demo" / f"{phase}.samples.parquet")
+        letters[backend] = samples["scores"].to_list()
+    assert scores["vllm"]["protocol"]["backend"] == "vllm"
+    assert scores["vllm"]["protocol"]["versions"]["vllm"]
+    for task, count in scores["hf"]["tasks"].items():
+        assert abs(count["correct"] - scores["vllm"]["tasks"][task]["correct"]) <= 1, task
+    # the same numbers, not only the same letters: both are fp32 here
+    furthest = max(
+        abs(one - other)
+        for mine, theirs in zip(letters["hf"], letters["vllm"], strict=True)
+        for one, other in zip(mine, theirs, strict=True)
+    )
+    assert furthest < 1e-2
+
+
+def test_a_server_that_cannot_load_tells_its_log(environment, tmp_path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    broken = environment | {"CHIMED_BASE_CHECKPOINT": str(tmp_path), "CHIMED_EXAMS": EXAMS["own"]}
+    command = [sys.executable, "-m", "chimed", "evaluate", "base", "--recipe", "demo", "--backend", "vllm"]
+    done = subprocess.run(command, env=broken, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"the server for {tmp_path} died:" in done.stderr
