@@ -81,7 +81,7 @@ def card(run: Run, known: dict, kind: str) -> str:
         "adapter": f"A LoRA adapter for {start} (`{run.start_model}`), which it was trained on",
         "model": f"The weights of {start} (`{run.start_model}`) with one LoRA adapter merged into them",
     }
-    numbers = [f"- {known['steps']:,} steps on {known['rows']['train']:,} rows, {known['tokens']:,} tokens read"]
+    numbers = [f"- {known['steps']:,} steps on {known['rows']['train']:,} rows, {known['tokens']:,.0f} tokens read"]
     numbers += [f"- {known['trainable_parameters']:,} trainable parameters, on {known['device']}"]
     for name, told in (("eval_loss", "held-out loss"), ("eval_accuracy", "held-out pairs ranked right")):
         if known[name]:
