@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 from parsel import Selector
+from sqlalchemy.exc import SQLAlchemyError
 
 from chimed.lake import Lake
 from chimed.sources import frontier, warc
@@ -89,6 +90,19 @@ def heed(run: Run, answer: Answer) -> None:
             run.pause(seconds)
 
 
+def settle_surely(run: Run, row: dict, answer: Answer) -> Again | None:
+    """`settle`; a page that the site's parser fails on is a miss with that reason, a store that fails is the end."""
+    try:
+        return settle(run, row, answer)
+    except (SQLAlchemyError, OSError) as error:
+        log.exception("%s: %s", run.plan.site.name, row["url"])
+        stop(run, f"what comes cannot be kept ({type(error).__name__}); the frontier keeps its place")
+    except Exception as error:  # a parser of a hostile page: any mistake is possible, and told whole in the log
+        log.exception("%s: %s", run.plan.site.name, row["url"])
+        run.settle(row["url"], miss=f"reader error: {type(error).__name__}")
+    return None
+
+
 def settle(run: Run, row: dict, answer: Answer) -> Again | None:
     """Does with an answer what is to be done with the page; returns what to ask next for the same page."""
     if run.stopped:
@@ -152,10 +166,7 @@ def read_list(run: Run, row: dict, answer: Answer) -> None:
     if answer.status == 200 and not found and not isinstance(read_page(site, url, page), Miss):
         frontier.write_as(run.store, url, "detail")
         return read_detail(run, {**row, "kind": "detail"}, answer)
-    details = [link for link in found if link.kind == "detail"]
-    known_ground = frontier.add(run.store, run.plan, details, url)
-    if _walks_on(run, details, known_ground):
-        frontier.add(run.store, run.plan, [link for link in found if link.kind == "list"], url)
+    frontier.add(run.store, run.plan, found, url)
     miss = None if found else NO_LINK
     if answer.status != 200:
         miss = f"HTTP {answer.status}"
@@ -167,17 +178,6 @@ def read_list(run: Run, row: dict, answer: Answer) -> None:
         place = _keep(run, answer, "list")
     run.settle(url, fetched=datetime.now(UTC), status=answer.status, content=digest, page=place, miss=miss)
     return None
-
-
-def _walks_on(run: Run, details: list[Link], known_ground: bool) -> bool:
-    """A dated list is walked while it may still hold a day of the interval; without one, until known ground."""
-    plan = run.plan
-    if not plan.site.newest_first or (plan.mode == "full" and not plan.dated):
-        return True
-    if plan.dated:
-        days = [link.published for link in details if link.published]
-        return not (plan.since and days and max(days) < plan.since)
-    return not known_ground
 
 
 def read_detail(run: Run, row: dict, answer: Answer, place: str | None = None) -> None:
