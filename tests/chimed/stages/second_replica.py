@@ -17,7 +17,7 @@ TRUTH: dict[str, dict[str, "list[Truth] | None"]] = {}
 NEVER = (
     "欧阳", "司马", "皇甫", "佳木斯", "呼伦贝尔", "攀枝花", "张家界", "31岁", "8个月", "悬赏", "人回复", "副主任医师", "协和", "擅长",
     "热线", "特价", "加微信", "广告", "我要咨询", "举报", "查看更多", "小编推荐", "网友评论", "下一页", "温馨提示", "浏览器",
-    "疾病百科", "别的问题", "截短", "导航", "祝您", "追问", "还要忌口吗",
+    "疾病百科", "骨痿", "别的问题", "截短", "导航", "祝您", "追问", "还要忌口吗",
 )  # fmt: skip
 
 
@@ -134,7 +134,7 @@ _at("ask39", f"{H}/question/80012345.html", """<html><head><meta http-equiv="Con
 <p class="doc_sc">擅长：骨病</p><p class="sele_txt">不一定是缺钙，受凉和疲劳也会抽筋。<br/>睡前热敷小腿。</p><p class="doc_time">2026-09-29 07:10</p>
 <div class="zwenall"><div class="doczw"><span class="zw1">追问</span><span class="zw2">还要忌口吗</span></div></div></div></div>
 <div class="selected"><p class="sele_img">医生回答(2)</p><div class="sele_all"><p class="sele_txt">查一下血钙和维生素D。
-举报</p></div><div class="box"><a>疾病百科</a></div><div class="sele_all"><p class="sele_txt">可以补充钙片，每天晒太阳半小时。 查看更多问题>></p></div></div>
+举报</p><div class="baike"><p>疾病百科</p><p>骨质疏松 别名 骨痿</p></div></div><div class="box"><a>疾病百科</a></div><div class="sele_all"><p class="sele_txt">可以补充钙片，每天晒太阳半小时。 查看更多问题>></p></div></div>
 <div class="selected"><p class="sele_img">网友回答(1)</p><div class="sele_all sele_net"><p class="sele_txt">我也这样，少走路就好。</p></div></div>
 </div>""" + _NOISE39, [
     Truth("夜里小腿抽筋是缺钙吗", ("夜里小腿抽筋是缺钙吗", "半夜小腿抽筋，白天走路多时更明显。"), "general", answer, adopted, ("骨科",), "2026-09-28")
@@ -293,7 +293,7 @@ _list(
 )
 _list(
     f"{H}/dise/keshi/list_1.html",
-    '<div class="w920 right"><div><div><ul><li><a href="/dise/feizhang/">肺胀</a></li></ul></div></div></div>',
+    '<div class="w920 right"><div><div><ul><li><a href="/dise/feizhang/">肺胀</a></li><li><a href="/dise/nizheng">逆证</a></li></ul></div></div></div>',
 )
 _list(f"{H}/dise/feizhang/", '<dl class="dise_menu01"><dt>病</dt><dd><p><a href="/dise/feizhang/list_1.html">食养</a></p></dd></dl>'
       '<dl class="dise_menu02"><dd><p><a href="/dise/feizhang/list_2.html">保健</a></p></dd></dl>')  # fmt: skip
@@ -315,3 +315,7 @@ _list(
     f"{H}/dise/feizhang/list_2.html",
     _articles("http://www.cnkang.com/dise/feizhang/70002.html", "/nvxing/yuejing/201003/40012.html"),
 )
+_list(f"{H}/dise/nizheng", _articles("/dise/nizheng/70009.html"))
+_at("cnkang", f"{H}/dise/nizheng/70009.html", """<title>逆证的脉_中华康网</title><h1 class=detaila>逆证的脉</h1><div class=detailc>
+脉沉迟者，
+宜温。</div>""", [Truth("逆证的脉", ("脉沉迟者，宜温。",), "general")])  # fmt: skip
