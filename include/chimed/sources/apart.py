@@ -6,8 +6,11 @@ Answers go there by the handful; a kill costs a second request for those on the 
 """
 
 import asyncio
+import ctypes
 import gc
 import multiprocessing
+import signal
+import sys
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -79,6 +82,9 @@ def _send(reader: Reader, run: Run) -> Future:
 def _begin(run: Run) -> None:
     global _run
     _run = run
+    if sys.platform == "linux":  # a crawl that is killed takes this process with it, and the site's lock that it holds
+        parent_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
     run.counts_time = False
     run.store.engine.dispose(close=False)  # the connections of the process that forked are its own
 
