@@ -6,7 +6,6 @@ file before the frontier says so; what a killed attempt left between the two is 
 
 import hashlib
 import logging
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chimed.lake import Lake
 from chimed.sources import frontier, warc
-from chimed.sources.page import Link, Miss, Site, read_page
+from chimed.sources.challenge import wants_a_person
+from chimed.sources.page import Link, Miss, read_page
 from chimed.sources.text import decode
 from chimed.sources.wire import Run
 
@@ -31,9 +31,6 @@ HOME = "home page instead of the page"
 NO_DAY = "no day on the page"
 NO_LINK = "no link on the list"
 NOT_HAD = (401, 403, 408)  # and 5xx: says nothing of the page itself
-CHALLENGE_TITLES = ("安全验证", "访问验证", "人机验证", "请输入验证码", "Just a moment", "Attention Required")
-_LOGIN_TITLE = re.compile(r"^\s*(?:请|用户|会员|账号|帐号)*先?登[录陆](?:页面?)?\s*(?:[-_|–—].*)?$")
-_LOGIN_PLACE = re.compile(r"^(?:passport|login|verify|captcha)\.|/(?:login|signin|passport|captcha|verify)\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def heed(run: Run, answer: Answer) -> None:
     crawl waits as long as they say, within bounds, and goes on at half the pace; else it stops.
     """
     site = run.plan.site
-    if is_challenge(site, answer.target, answer.text):
+    if wants_a_person(site, answer.target, answer.text):
         stop(run, f"{site.name} wants a person (captcha or login) at {answer.url}; its frontier keeps its place")
     elif _is_busy(answer):
         seconds = _seconds(answer.headers.get("retry-after"))
@@ -238,18 +235,6 @@ def fail(run: Run, row: dict, reason: str, status: int | None) -> None:
         run.write()
         frontier.want_again(run.store, run.plan, run.failing)
         stop(run, f"{run.plan.site.name}: {len(run.failing)} pages in a row could not be had, the last with {reason}")
-
-
-def is_challenge(site: Site, target: str, text: str) -> bool:
-    """Whether an address or a page is one that wants a person."""
-    parts = urlsplit(target)
-    if any(mark in target for mark in site.challenge) or _LOGIN_PLACE.search(f"{parts.netloc}{parts.path}"):
-        return True
-    head = text[:4096]
-    title = head[head.find("<title>") + 7 : head.find("</title")] if "<title>" in head and "</title" in head else ""
-    if any(mark in title for mark in CHALLENGE_TITLES) or _LOGIN_TITLE.match(title):
-        return True
-    return any(mark in text for mark in site.challenge)
 
 
 def take_over(run: Run, lake: Lake) -> None:

@@ -14,7 +14,7 @@ from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chimed.sources import answers, apart, frontier, robots
+from chimed.sources import answers, apart, challenge, frontier, robots
 from chimed.sources.answers import REDIRECTS, Answer
 from chimed.sources.frontier import FORBIDDEN
 from chimed.sources.text import decode
@@ -122,15 +122,15 @@ class SiteSpider(Spider):
     async def read_robots(self, host: str) -> None:
         """Asks for the rules of a host before anything else; see `robots.policy` for what an answer means."""
         url = self.site.canonical(f"http://{host}/robots.txt")
-        wants_a_person = f"{host} answers robots.txt with a page that wants a person"
+        asked_for_one = f"{host} answers robots.txt with a page that wants a person"
         try:
             for _ in range(REDIRECTS):
                 response = await self.crawler.engine.download_async(Request(url, meta={"robots": True}))
                 if response.status not in (301, 302, 303, 307, 308):
                     break
                 url = urljoin(url, (response.headers.get("Location") or b"").decode("latin-1"))
-                if answers.is_challenge(self.site, url, ""):
-                    return answers.stop(self.run, wants_a_person)
+                if challenge.wants_a_person(self.site, url, ""):
+                    return answers.stop(self.run, asked_for_one)
         except Exception as error:  # whatever it was: rules that were not read are not known
             log.warning("%s: robots.txt: %r", self.site.name, error)
             self.run.robots = "unreadable"
@@ -141,8 +141,8 @@ class SiteSpider(Spider):
         self.run.robots = policy.said
         if policy.refusal:
             return answers.stop(self.run, f"{host}: {policy.refusal}")
-        if answers.is_challenge(self.site, "", text):
-            return answers.stop(self.run, wants_a_person)
+        if challenge.wants_a_person(self.site, "", text):
+            return answers.stop(self.run, asked_for_one)
         self.rules[host] = policy.rules
         if policy.delay > self.run.delay:
             self.set_delay(policy.delay)

@@ -33,7 +33,7 @@ def site() -> Iterator[Site]:
         (302, {"Location": "http://image.39.net/verify.html?referer=x"}, ""),
         (200, HTML, '<title>安全验证</title><div id="slideVerify">滑动拼图验证</div>'),
         (302, {"Location": "https://passport.39.net/login?back=x"}, ""),
-        (403, HTML, "<title>Just a moment...</title>"),
+        (403, HTML, "<TITLE lang=en>Just a moment...</TITLE>"),
     ],
     ids=["redirect to a captcha", "captcha", "login", "challenge"],
 )
