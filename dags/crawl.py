@@ -11,8 +11,8 @@ from airflow.sdk import DAG, CronPartitionTimetable, Param, PartitionedAtRuntime
 
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
-from chimed.sources import PAPER
 from chimed_airflow.assets import RECORDS
+from chimed_airflow.params import POOLS
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, numbers
 from chimed_airflow.weeks import KEY_FORMAT, ZONE, week
 
@@ -55,8 +55,8 @@ for place, source in enumerate(SOURCES):
         catchup=False,
         max_active_runs=1,
         tags=["chimed", "crawl", source],
-        # a site added in a folder of its own has no pool until someone makes one: its backfill then runs week by week
-        default_args={**DEFAULTS, "pool": f"site_{source}" if source in PAPER else "default_pool"},
+        # a site that pools.json does not name yet has no pool of its own: its task would wait for ever
+        default_args={**DEFAULTS, "pool": f"site_{source}" if f"site_{source}" in POOLS else "default_pool"},
         params=PARAMS,
         user_defined_macros={"week": week},
     ):

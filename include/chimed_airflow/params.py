@@ -1,5 +1,7 @@
-"""Trigger forms: Airflow params made from the models that the commands check again."""
+"""What DAGs are made with: trigger forms, from the models that the commands check again, and which pools there are."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Param
@@ -9,6 +11,7 @@ from chimed.options import Options
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
 
+POOLS = frozenset(json.loads(Path(__file__).with_name("pools.json").read_text(encoding="utf-8")))
 CHOICES = {  # what a list may hold; the form offers it
     "sources": SOURCES,
     "skip": tuple(stage.name for stage in stages.STAGES if stage.skippable),

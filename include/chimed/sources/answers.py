@@ -6,17 +6,18 @@ file before the frontier says so; what a killed attempt left between the two is 
 
 import hashlib
 import logging
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 from parsel import Selector
+from sqlalchemy.exc import SQLAlchemyError
 
 from chimed.lake import Lake
 from chimed.sources import frontier, warc
-from chimed.sources.page import Link, Miss, Site, read_page
+from chimed.sources.challenge import wants_a_person
+from chimed.sources.page import Link, Miss, read_page
 from chimed.sources.text import decode
 from chimed.sources.wire import Run
 
@@ -30,9 +31,6 @@ HOME = "home page instead of the page"
 NO_DAY = "no day on the page"
 NO_LINK = "no link on the list"
 NOT_HAD = (401, 403, 408)  # and 5xx: says nothing of the page itself
-CHALLENGE_TITLES = ("安全验证", "访问验证", "人机验证", "请输入验证码", "Just a moment", "Attention Required")
-_LOGIN_TITLE = re.compile(r"^\s*(?:请|用户|会员|账号|帐号)*先?登[录陆](?:页面?)?\s*(?:[-_|–—].*)?$")
-_LOGIN_PLACE = re.compile(r"^(?:passport|login|verify|captcha)\.|/(?:login|signin|passport|captcha|verify)\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def heed(run: Run, answer: Answer) -> None:
     crawl waits as long as they say, within bounds, and goes on at half the pace; else it stops.
     """
     site = run.plan.site
-    if is_challenge(site, answer.target, answer.text):
+    if wants_a_person(site, answer.target, answer.text):
         stop(run, f"{site.name} wants a person (captcha or login) at {answer.url}; its frontier keeps its place")
     elif _is_busy(answer):
         seconds = _seconds(answer.headers.get("retry-after"))
@@ -87,6 +85,19 @@ def heed(run: Run, answer: Answer) -> None:
         else:
             log.warning("%s: HTTP %d, waiting %.0f seconds as it asks", site.name, answer.status, seconds)
             run.pause(seconds)
+
+
+def settle_surely(run: Run, row: dict, answer: Answer) -> Again | None:
+    """`settle`; a page that the site's parser fails on is a miss with that reason, a store that fails is the end."""
+    try:
+        return settle(run, row, answer)
+    except (SQLAlchemyError, OSError) as error:
+        log.exception("%s: %s", run.plan.site.name, row["url"])
+        stop(run, f"what comes cannot be kept ({type(error).__name__}); the frontier keeps its place")
+    except Exception as error:  # a parser of a hostile page: any mistake is possible, and told whole in the log
+        log.exception("%s: %s", run.plan.site.name, row["url"])
+        run.settle(row["url"], miss=f"reader error: {type(error).__name__}")
+    return None
 
 
 def settle(run: Run, row: dict, answer: Answer) -> Again | None:
@@ -152,10 +163,7 @@ def read_list(run: Run, row: dict, answer: Answer) -> None:
     if answer.status == 200 and not found and not isinstance(read_page(site, url, page), Miss):
         frontier.write_as(run.store, url, "detail")
         return read_detail(run, {**row, "kind": "detail"}, answer)
-    details = [link for link in found if link.kind == "detail"]
-    known_ground = frontier.add(run.store, run.plan, details, url)
-    if _walks_on(run, details, known_ground):
-        frontier.add(run.store, run.plan, [link for link in found if link.kind == "list"], url)
+    frontier.add(run.store, run.plan, found, url)
     miss = None if found else NO_LINK
     if answer.status != 200:
         miss = f"HTTP {answer.status}"
@@ -167,17 +175,6 @@ def read_list(run: Run, row: dict, answer: Answer) -> None:
         place = _keep(run, answer, "list")
     run.settle(url, fetched=datetime.now(UTC), status=answer.status, content=digest, page=place, miss=miss)
     return None
-
-
-def _walks_on(run: Run, details: list[Link], known_ground: bool) -> bool:
-    """A dated list is walked while it may still hold a day of the interval; without one, until known ground."""
-    plan = run.plan
-    if not plan.site.newest_first or (plan.mode == "full" and not plan.dated):
-        return True
-    if plan.dated:
-        days = [link.published for link in details if link.published]
-        return not (plan.since and days and max(days) < plan.since)
-    return not known_ground
 
 
 def read_detail(run: Run, row: dict, answer: Answer, place: str | None = None) -> None:
@@ -238,18 +235,6 @@ def fail(run: Run, row: dict, reason: str, status: int | None) -> None:
         run.write()
         frontier.want_again(run.store, run.plan, run.failing)
         stop(run, f"{run.plan.site.name}: {len(run.failing)} pages in a row could not be had, the last with {reason}")
-
-
-def is_challenge(site: Site, target: str, text: str) -> bool:
-    """Whether an address or a page is one that wants a person."""
-    parts = urlsplit(target)
-    if any(mark in target for mark in site.challenge) or _LOGIN_PLACE.search(f"{parts.netloc}{parts.path}"):
-        return True
-    head = text[:4096]
-    title = head[head.find("<title>") + 7 : head.find("</title")] if "<title>" in head and "</title" in head else ""
-    if any(mark in title for mark in CHALLENGE_TITLES) or _LOGIN_TITLE.match(title):
-        return True
-    return any(mark in text for mark in site.challenge)
 
 
 def take_over(run: Run, lake: Lake) -> None:

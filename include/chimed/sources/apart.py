@@ -2,55 +2,100 @@
 
 Only a replica is crawled without a pace (benchmarks). The other process is forked from this one before the network
 starts; it does with every answer what `answers.settle` does, and has the WARC files and the pages' rows to itself.
+Answers go there by the handful; a kill costs a second request for those on the way, as for those in flight.
 """
 
 import asyncio
+import ctypes
 import gc
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import signal
+import sys
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
 
 from chimed.sources import answers, warc
 from chimed.sources.answers import Again, Answer
 from chimed.sources.wire import Run
 
+HANDFUL = 16
+BEHIND = 8  # handfuls that may wait there; then the network waits too
+
 _run: Run
 
 
-def start(run: Run) -> ProcessPoolExecutor:
+@dataclass
+class Reader:
+    """The other process. held: answers not sent to it yet; sent: what it was given and may not have done yet."""
+
+    process: ProcessPoolExecutor
+    held: list[tuple[dict, Answer]] = field(default_factory=list)
+    sent: deque[Future] = field(default_factory=deque)
+
+
+def start(run: Run) -> Reader:
     """The other process, ready."""
     gc.freeze()  # what was imported stays: neither process need look through it, nor copy it by looking
-    apart = ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (run,))
-    apart.submit(_write).result()
-    return apart
+    reader = Reader(ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (run,)))
+    reader.process.submit(_write).result()
+    return reader
 
 
-async def settle(apart: ProcessPoolExecutor, run: Run, row: dict, answer: Answer) -> Again | None:
-    """`answers.settle`, there."""
-    again, run.stopped = await asyncio.wrap_future(apart.submit(_settle, row, answer, run.stopped))
+async def settle(reader: Reader, run: Run, row: dict, answer: Answer) -> Again | None:
+    """`answers.settle`, there. A detail page that came asks for nothing next: it is not waited for."""
+    reader.held.append((row, answer))
+    plain = row["kind"] == "detail" and answer.status == 200
+    if plain and len(reader.held) < HANDFUL:
+        return None
+    done = _send(reader, run)
+    if plain:
+        return None
+    again, run.stopped = await asyncio.wrap_future(done)
     return again
 
 
-def write(apart: ProcessPoolExecutor) -> None:
+def write(reader: Reader, run: Run) -> None:
     """Brings what was settled there into the store; on return it is."""
-    apart.submit(_write).result()
+    _, run.stopped = _send(reader, run).result()
+    reader.process.submit(_write).result()
 
 
-def end(apart: ProcessPoolExecutor, run: Run) -> None:
+def end(reader: Reader, run: Run) -> None:
     """Closes the WARC file there; what its index needs comes back."""
-    run.archive.lines = apart.submit(_end).result()
-    apart.shutdown()
+    write(reader, run)
+    run.archive.lines = reader.process.submit(_end).result()
+    reader.process.shutdown()
+
+
+def _send(reader: Reader, run: Run) -> Future:
+    """Sends what is held. Raises what went wrong there with an earlier handful."""
+    while len(reader.sent) >= BEHIND or (reader.sent and reader.sent[0].done()):
+        _, stopped = reader.sent.popleft().result()
+        run.stopped = run.stopped or stopped
+    done = reader.process.submit(_settle, reader.held, run.stopped)
+    reader.sent.append(done)
+    reader.held = []
+    return done
 
 
 def _begin(run: Run) -> None:
     global _run
     _run = run
+    if sys.platform == "linux":  # a crawl that is killed takes this process with it, and the site's lock that it holds
+        parent_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
     run.counts_time = False
     run.store.engine.dispose(close=False)  # the connections of the process that forked are its own
 
 
-def _settle(row: dict, answer: Answer, stopped: str | None) -> tuple[Again | None, str | None]:
+def _settle(several: list[tuple[dict, Answer]], stopped: str | None) -> tuple[Again | None, str | None]:
+    """Settles answers in order; gives what to ask next for the last one's page, and why to stop, if there is cause."""
     _run.stopped = _run.stopped or stopped
-    return answers.settle(_run, row, answer), _run.stopped
+    again = None
+    for row, answer in several:
+        again = answers.settle_surely(_run, row, answer)
+    return again, _run.stopped
 
 
 def _write() -> None:

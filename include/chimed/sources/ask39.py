@@ -87,7 +87,7 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
 
 def _department(page: Selector, title: str) -> tuple[str, ...]:
     """The breadcrumb without the site's own name and the question; without one, the question's labels."""
-    trail = page.css("div.sub, #sub")[:1]
+    trail = page.css("div.sub")[:1] or page.css("#sub")[:1]
     nodes = trail.css("span a, span.sub_here") or page.css("p.txt_label > span:not([style]) a")
     parts = [" ".join(lines_of(node)) for node in nodes]
     return tuple(dict.fromkeys(part for part in parts if part and part != title and part not in _NOT_A_DEPARTMENT))

@@ -17,7 +17,7 @@ HOST = "www.cnkang.com"
 
 _SITE = r"^https://www\.cnkang\.com"
 _ARTICLE = re.compile(rf"{_SITE}/(?:dise/[\w-]+/\d+\.html?|(?!cm/)[\w-]+/(?:[\w-]+/)*(?:19|20)\d{{4}}/\d+\.html?)$")
-_DISEASE_LIST = re.compile(rf"{_SITE}/dise/[\w-]+/(?:[\w-]+/)*(?:[\w-]+\.html?)?$")  # and no article
+_DISEASE_LIST = re.compile(rf"{_SITE}/dise/[\w-]+(?:/(?:[\w-]+/)*(?:[\w-]+\.html?)?)?$")  # and no article
 _CM = re.compile(rf"{_SITE}/cm/.")
 _HERB_GROUP = re.compile(rf"{_SITE}/cm/(?:zcy/(?:[a-z]+/)?)?$")
 

@@ -87,17 +87,18 @@ def begin(store: Store, plan: Plan) -> None:
             connection.execute(left.values(queued=plan.crawl))
 
 
-def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None) -> bool:
-    """Writes what the list page `found_on` showed and queues what the crawl wants of it.
-
-    Returns whether all its pages were known ground: fetched by an earlier crawl.
-    """
+def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None) -> None:
+    """Writes what the list page `found_on` showed and queues what the crawl wants of it; further lists only where the
+    walk goes on."""
     gone, source = takedowns(store), plan.site.name
     shown = {link.url: link for link in links if len(link.url) <= 2048 and not gone.holds(link.url, source)}
     known = find(store, PAGES, shown)
     now, due, rows = datetime.now(UTC), plan.recheck_before(), []
+    walks_on = _walks_on(plan, [(link, known.get(url)) for url, link in shown.items() if link.kind == "detail"])
     for url, link in shown.items():
         row = known.get(url)
+        if link.kind == "list" and not walks_on:
+            continue
         if row is None:
             wanted = plan.wants(link.published)
         else:
@@ -117,8 +118,17 @@ def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None) -
             }
         )
     upsert(store, PAGES, rows)
-    details = [known.get(url) for url, link in shown.items() if link.kind == "detail"]
-    return bool(details) and all(row and row["fetched"] and row["crawl"] != plan.crawl for row in details)
+
+
+def _walks_on(plan: Plan, details: list[tuple[Link, dict | None]]) -> bool:
+    """A dated list is walked while it may still hold a day of the interval; without one, until known ground: a page
+    that shows only what an earlier crawl has fetched."""
+    if not plan.site.newest_first or (plan.mode == "full" and not plan.dated):
+        return True
+    if plan.dated:
+        days = [link.published for link, _ in details if link.published]
+        return not (plan.since and days and max(days) < plan.since)
+    return not details or not all(row and row["fetched"] and row["crawl"] != plan.crawl for _, row in details)
 
 
 def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200) -> list[dict]:

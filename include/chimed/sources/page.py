@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -79,6 +80,7 @@ def load(source: str) -> Site:
 # --- addresses ---------------------------------------------------------------------------------------------------
 
 
+@lru_cache(4096)  # a list page shows most addresses twice
 def one_form(url: str, scheme: str, host: str) -> str:
     """A URL of a site in its one form: `scheme`, `host` for the bare domain too, no index.html, no tracking query."""
     parts = urlsplit(url.strip())

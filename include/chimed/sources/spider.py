@@ -5,7 +5,6 @@ nothing. It stops at once where the site wants a person (captcha, login), refuse
 """
 
 import logging
-from concurrent.futures import ProcessPoolExecutor
 from urllib.parse import urljoin, urlsplit
 
 from protego import Protego
@@ -15,7 +14,7 @@ from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chimed.sources import answers, apart, frontier, robots
+from chimed.sources import answers, apart, challenge, frontier, robots
 from chimed.sources.answers import REDIRECTS, Answer
 from chimed.sources.frontier import FORBIDDEN
 from chimed.sources.text import decode
@@ -29,7 +28,7 @@ class SiteSpider(Spider):
 
     name = "site"
 
-    def __init__(self, run: Run, reader: ProcessPoolExecutor | None = None, **kwargs):
+    def __init__(self, run: Run, reader: apart.Reader | None = None, **kwargs):
         super().__init__(**kwargs)
         self.reader = reader  # where there is no pace (apart)
         self.run, self.plan, self.site, self.store = run, run.plan, run.plan.site, run.store
@@ -53,7 +52,7 @@ class SiteSpider(Spider):
         """Nothing is in flight: what does the crawl want next?"""
         self.run.write()
         if self.reader:
-            apart.write(self.reader)
+            apart.write(self.reader, self.run)
         batch = self.next_batch()
         for request in batch:
             self.crawler.engine.crawl(request)
@@ -123,16 +122,16 @@ class SiteSpider(Spider):
     async def read_robots(self, host: str) -> None:
         """Asks for the rules of a host before anything else; see `robots.policy` for what an answer means."""
         url = self.site.canonical(f"http://{host}/robots.txt")
-        wants_a_person = f"{host} answers robots.txt with a page that wants a person"
+        asked_for_one = f"{host} answers robots.txt with a page that wants a person"
         try:
             for _ in range(REDIRECTS):
                 response = await self.crawler.engine.download_async(Request(url, meta={"robots": True}))
                 if response.status not in (301, 302, 303, 307, 308):
                     break
                 url = urljoin(url, (response.headers.get("Location") or b"").decode("latin-1"))
-                if answers.is_challenge(self.site, url, ""):
-                    return answers.stop(self.run, wants_a_person)
-        except Exception as error:
+                if challenge.wants_a_person(self.site, url, ""):
+                    return answers.stop(self.run, asked_for_one)
+        except Exception as error:  # whatever it was: rules that were not read are not known
             log.warning("%s: robots.txt: %r", self.site.name, error)
             self.run.robots = "unreadable"
             why = f"robots.txt of {host} cannot be read ({type(error).__name__}), so its rules are not known"
@@ -142,8 +141,8 @@ class SiteSpider(Spider):
         self.run.robots = policy.said
         if policy.refusal:
             return answers.stop(self.run, f"{host}: {policy.refusal}")
-        if answers.is_challenge(self.site, "", text):
-            return answers.stop(self.run, wants_a_person)
+        if challenge.wants_a_person(self.site, "", text):
+            return answers.stop(self.run, asked_for_one)
         self.rules[host] = policy.rules
         if policy.delay > self.run.delay:
             self.set_delay(policy.delay)
@@ -163,17 +162,12 @@ class SiteSpider(Spider):
     # --- what came back ----------------------------------------------------------------------------------------
 
     async def got(self, response: Response):
-        """Settles the page of a response, whatever it is; a mistake of ours in reading it is named there."""
+        """Settles the page of a response, whatever it is."""
         row, answer = response.meta["row"], response.meta["answer"]
-        try:
-            if self.reader:
-                again = await apart.settle(self.reader, self.run, row, answer)
-            else:
-                again = answers.settle(self.run, row, answer)
-        except Exception as error:
-            log.exception("%s: %s", self.site.name, row["url"])
-            self.run.settle(row["url"], miss=f"reader error: {type(error).__name__}")
-            again = None
+        if self.reader:
+            again = await apart.settle(self.reader, self.run, row, answer)
+        else:
+            again = answers.settle_surely(self.run, row, answer)
         if self.run.stopped:
             raise CloseSpider("stopped")
         if again:

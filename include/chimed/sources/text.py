@@ -20,6 +20,7 @@ _BLOCK_TAGS = (
 _BLOCKS = frozenset(_BLOCK_TAGS.split())
 _SILENT_TAGS = "script style noscript textarea audio video select option iframe button"
 _SILENT = frozenset(_SILENT_TAGS.split())
+_UNTIDY = re.compile(r"[\s&<>\u200b\ufeff]")
 _STRAY_BREAK = re.compile(r"^(?:\s*<?\s*/?\s*BR\s*/?\s*>)+", re.I)
 _DECLARED = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", re.I)
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-/年.](\d{1,2})[-/月.](\d{1,2})(?!\d)")
@@ -169,6 +170,8 @@ def _collect(element, left_out: dict, pieces: list[str]) -> None:
 
 def tidy(text: str) -> str:
     """One line: entities that were escaped twice, hard and ideographic spaces, stray `BR>`, runs of spaces."""
+    if not _UNTIDY.search(text):
+        return text
     text = html.unescape(text) if "&" in text else text
     text = text.replace("\xa0", " ").replace("\u3000", " ").replace("\u200b", "").replace("\ufeff", "").strip()
     text = _STRAY_BREAK.sub("", text)

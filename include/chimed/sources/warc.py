@@ -27,6 +27,7 @@ from chimed.lake import Lake
 
 KIND = "Chimed-Kind"
 FILE_BYTES = 256 * 1024 * 1024
+LEVEL = 5  # of gzip; warcio's 9 takes half as long again for files 0.3 % smaller
 _OPEN = ".open"
 
 
@@ -92,7 +93,7 @@ def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
         archive.file = open(archive.work / f"{archive.name}{_OPEN}", "wb")  # noqa: SIM115 (stays open between records)
         _write_info(archive.file, archive.name)
     file = archive.file
-    writer = WARCWriter(file, gzip=True, warc_version="1.1")
+    writer = WARCWriter(None, warc_version="1.1")
     response = writer.create_warc_record(
         exchange.url,
         "response",
@@ -111,12 +112,10 @@ def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
         ),
     )
     request.rec_headers.add_header("WARC-Concurrent-To", response.rec_headers.get_header("WARC-Record-ID"))
-    offset = file.tell()
-    writer.write_record(response)
-    between = file.tell()
-    writer.write_record(request)
+    offset, member = file.tell(), _member(response)
+    file.write(member + _member(request))
     file.flush()
-    archive.lines.setdefault(archive.name, []).append(_index_line(archive.name, response, offset, between - offset))
+    archive.lines.setdefault(archive.name, []).append(_index_line(archive.name, response, offset, len(member)))
     place = f"{archive.folder}/{archive.name}#{offset}"
     if file.tell() >= archive.file_bytes:
         close(archive)
@@ -209,9 +208,17 @@ def _surt(url: str) -> str:
 
 
 def _write_info(file: BinaryIO, name: str) -> None:
-    writer = WARCWriter(file, gzip=True, warc_version="1.1")
-    writer.write_record(writer.create_warcinfo_record(name, {"software": "chimed", "format": "WARC File Format 1.1"}))
+    writer = WARCWriter(None, warc_version="1.1")
+    info = {"software": "chimed", "format": "WARC File Format 1.1"}
+    file.write(_member(writer.create_warcinfo_record(name, info)))
     file.flush()
+
+
+def _member(record) -> bytes:
+    """A WARC record as a gzip member of its own."""
+    plain = io.BytesIO()
+    WARCWriter(plain, gzip=False, warc_version="1.1").write_record(record)
+    return zlib.compress(plain.getvalue(), LEVEL, 16 + zlib.MAX_WBITS)
 
 
 def _plain_transfer(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

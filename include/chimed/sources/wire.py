@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from http import HTTPStatus
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from scrapy import Request
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
@@ -29,12 +30,17 @@ _OF_REQUESTS, _OF_SPIDERS = "scrapy.downloadermiddlewares", "scrapy.spidermiddle
 DONE_HERE = (
     f"{_OF_REQUESTS}.offsite.OffsiteMiddleware",
     f"{_OF_REQUESTS}.httpauth.HttpAuthMiddleware",
+    f"{_OF_REQUESTS}.stats.DownloaderStats",
 )
 NOT_NEEDED = (
     f"{_OF_SPIDERS}.httperror.HttpErrorMiddleware",
     f"{_OF_SPIDERS}.referer.RefererMiddleware",
     f"{_OF_SPIDERS}.urllength.UrlLengthMiddleware",
     f"{_OF_SPIDERS}.depth.DepthMiddleware",
+)
+NOT_COUNTED = tuple(
+    f"scrapy.extensions.{name}"
+    for name in ("corestats.CoreStats", "logstats.LogStats", "logcount.LogCount", "feedexport.FeedExporter")
 )
 TOGETHER = 64  # pages written to the store at once where there is no pace
 AT_ONCE_UNPACED = 8  # Scrapy's own default; only a replica is ever asked without a pace (benchmarks)
@@ -130,7 +136,10 @@ def scrapy_settings(run: Run) -> dict:
         "TELNETCONSOLE_ENABLED": False,
         "LOG_LEVEL": "WARNING",
         "LOG_INSTALL_ROOT_HANDLER": False,
-        "STATS_DUMP": False,
+        "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",  # the run counts
+        "EXTENSIONS": dict.fromkeys(NOT_COUNTED),
+        "ASYNCIO_EVENT_LOOP": "uvloop.Loop",
+        "HTTPPROXY_ENABLED": bool(getproxies()),
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the frontier knows what was asked for
         "DOWNLOAD_HANDLERS": dict.fromkeys(("http", "https"), SiteDownloadHandler),
         "DOWNLOADER_MIDDLEWARES": {

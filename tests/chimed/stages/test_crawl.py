@@ -75,6 +75,29 @@ def test_killed_three_times_it_misses_nothing_and_asks_again_only_for_what_was_i
     assert sorted(set(stored(tmp_path, "ask39", "c1"))) == question_urls(*range(40))
 
 
+def test_without_a_pace_it_is_the_same_crawl_and_a_kill_leaves_nothing_behind(tmp_path, site):
+    questions(site, 120, a_page=10)
+    site.pages["/ask.39.net/question/3.html"] = GONE
+    site.pages["/ask.39.net/question/4.html"] = (404, HTML, "")
+    moved = site.pages["/ask.39.net/question/5.html"]
+    site.pages["/ask.39.net/question/5.html"] = (301, {"Location": "http://ask.39.net/question/5.html?from=a"}, "")
+    site.pages["/ask.39.net/question/5.html?from=a"] = moved
+    site.slow = 0.02
+    words = ("crawl", "ask39", "--sections", "妇科", "--crawl", "c1")
+    running = start(tmp_path, site.url, *words, replica_delay="0")
+    while len(site.asked) < 60:
+        assert running.is_alive()
+        time.sleep(0.005)
+    running.kill()
+    running.join()
+    site.slow = 0
+    report = crawl(tmp_path, site, "--crawl", "c1", replica_delay="0")
+    misses = {"HTTP 404": 1, "home page instead of the page": 1}
+    assert (report["fetched"], report["misses"], report["waiting"]) == (119, misses, 0)
+    assert len(set(stored(tmp_path, "ask39", "c1"))) == 120
+    assert max(site.count("/question/").values()) <= 2
+
+
 def test_a_kill_between_keeping_and_saying_so_costs_no_second_request(tmp_path, site):
     questions(site, 10)
     crawl(tmp_path, site, "--crawl", "c1")

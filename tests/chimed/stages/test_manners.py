@@ -1,12 +1,22 @@
-"""The crawler's manners over real HTTP: robots.txt, pace, captcha and login, 429, a site that is down."""
+"""The crawler's manners over real HTTP: robots.txt, pace, captcha and login, 429, limits, a site that is down."""
 
+import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from websites import HTML, Site, crawl, questions, served
+
+from chimed.sources.page import PAGE_BYTES
+
+PROJECT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.slow  # servers and processes
 
@@ -23,7 +33,7 @@ def site() -> Iterator[Site]:
         (302, {"Location": "http://image.39.net/verify.html?referer=x"}, ""),
         (200, HTML, '<title>安全验证</title><div id="slideVerify">滑动拼图验证</div>'),
         (302, {"Location": "https://passport.39.net/login?back=x"}, ""),
-        (403, HTML, "<title>Just a moment...</title>"),
+        (403, HTML, "<TITLE lang=en>Just a moment...</TITLE>"),
     ],
     ids=["redirect to a captcha", "captcha", "login", "challenge"],
 )
@@ -101,3 +111,49 @@ def test_a_site_that_is_down_is_left_alone_and_its_pages_are_not_lost(tmp_path, 
     assert len(site.count("/question/")) in (10, 11)  # one may be in flight
     site.pages.update(kept)
     assert crawl(tmp_path, site, "--crawl", "c1")["fetched"] == 20
+
+
+def test_a_page_too_large_and_one_that_never_ends_are_misses_and_the_rest_is_had(tmp_path, site):
+    questions(site, 5)
+    site.pages["/ask.39.net/question/1.html"] = (200, HTML, "大" * PAGE_BYTES)
+
+    def never(headers: dict):
+        time.sleep(3)
+        return 200, HTML, "late"
+
+    site.pages["/ask.39.net/question/3.html"] = never
+    # the command line with a shorter patience: a minute for each of three tries is too long for a test
+    words = "import sys; from chimed.sources import wire; wire.TIMEOUT = 1; from chimed.__main__ import main; main()"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": "include",
+        "CHIMED_DATA": str(tmp_path / "lake"),
+        "CHIMED_STORE": f"sqlite:///{tmp_path}/store.db",
+        "CHIMED_REPLICA": site.url,
+        "CHIMED_REPLICA_DELAY": "0.01",
+    }
+    line = [sys.executable, "-c", words, "crawl", "ask39", "--sections", "妇科"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["fetched"] == 3
+    assert report["misses"] == {"failed: DownloadCancelledError": 1, "failed: DownloadTimeoutError": 1}
+    assert report["bytes"] < PAGE_BYTES
+
+
+def test_robots_that_never_come_are_rules_that_are_not_known(tmp_path, site):
+    questions(site, 4)
+
+    def cut(headers: dict):
+        raise ConnectionAbortedError
+
+    site.pages["/ask.39.net/robots.txt"] = cut
+    assert "cannot be read" in crawl(tmp_path, site, code=1)["said"]
+    assert {path for path, _, _ in site.asked} == {"/ask.39.net/robots.txt"}
+
+
+def test_robots_that_lead_off_the_site_are_not_followed(tmp_path, site):
+    questions(site, 4)
+    site.pages["/ask.39.net/robots.txt"] = (302, {"Location": "http://127.0.0.1:9/robots.txt"}, "")
+    assert "cannot be read" in crawl(tmp_path, site, code=1)["said"]
+    assert {path for path, _, _ in site.asked} == {"/ask.39.net/robots.txt"}
