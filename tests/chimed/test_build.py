@@ -8,17 +8,9 @@ from conftest import document, rows
 
 from chimed import build as builds
 from chimed import lake as lakes
-from chimed.build import (
-    LedgerError,
-    NothingLeft,
-    Outcome,
-    TooManyFailed,
-    check_failures,
-    check_ledger,
-    new_build,
-    run_stage,
-)
+from chimed.build import new_build, run_stage
 from chimed.errors import UserError
+from chimed.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
 from chimed.records import RECORD, derived, dropped_table, left_rows, table
 
 TEXTS = rows(document("甲" * 40), document("乙" * 40), document("丙" * 40))
@@ -45,11 +37,12 @@ def test_a_derived_row_needs_a_kept_parent():
 def test_too_many_failures_stop_the_stage_and_a_few_do_not():
     many = pl.concat([TEXTS.with_columns(id=pl.col("id") + str(n)) for n in range(3)])
     failed = left_rows(many, dict.fromkeys(many["id"], ("unparsed reply", "")), "failed")
-    check_failures("screen", many, Outcome(many.tail(4), failed.head(5)))
+    check_failures("screen", tally(many, Outcome(many.tail(4), failed.head(5))))
     with pytest.raises(TooManyFailed, match="9 of 9 rows failed"):
-        check_failures("screen", many, Outcome(many.clear(), failed))
+        check_failures("screen", tally(many, Outcome(many.clear(), failed)))
+    flagged = left_rows(many, dict.fromkeys(many["id"], ("toxic", "")))
     with pytest.raises(NothingLeft, match="all 9 rows were dropped, 9 of them: toxic"):
-        check_failures("screen", many, Outcome(many.clear(), left_rows(many, dict.fromkeys(many["id"], ("toxic", "")))))
+        check_failures("screen", tally(many, Outcome(many.clear(), flagged)))
 
 
 def test_versions_are_calendar_days_and_inputs_are_fixed(work):

@@ -3,11 +3,11 @@
 import dataclasses
 
 import pytest
-from conftest import document, qa, rows
+from conftest import document, judged, qa, rows
 
 from chimed import llm
-from chimed.build import check_ledger
 from chimed.errors import UserError
+from chimed.ledger import check_ledger
 from chimed.stages import decontaminate, department, fidelity, generate_qa, identifiers, prefer, screen, translate
 from chimed.store import REVIEW_QUEUE
 
@@ -237,7 +237,7 @@ def test_exam_questions_are_taken_out_however_they_are_punctuated(work, tmp_path
     work = dataclasses.replace(work, settings=work.settings.model_copy(update={"exams": str(tmp_path)}))
     leaked = document("请教：人类红绿色盲的遗传方式，属于下列哪一种？" + TEXT, url="http://a/1")
     table = rows(leaked, document(TEXT))
-    outcome = decontaminate.run(table, work)
+    outcome = judged(decontaminate, table, work)
     check_ledger("decontaminate", table, outcome)
     assert outcome.dropped["id"].to_list() == [leaked["id"]]
     assert outcome.dropped["detail"].item().startswith("genetics 0: ")

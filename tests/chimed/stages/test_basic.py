@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
-from conftest import document, qa, rows
+from conftest import document, judged, qa, rows
 
-from chimed.build import check_ledger
+from chimed.ledger import check_ledger
 from chimed.stages import clean, dedup, filter
 
 LONG = (
@@ -26,7 +26,7 @@ def test_dedup_keeps_one_of_each_and_names_what_a_copy_copies(work):
     near = document(LONG.replace("秋季", "冬季"), url="http://a/3")
     other = document("当归补血活血，调经止痛，润肠通便，用于血虚萎黄、眩晕心悸、月经不调、经闭痛经。", url="http://a/4")
     table = rows(first, copy, near, other)
-    outcome = dedup.run(table, work)
+    outcome = judged(dedup, table, work)
     check_ledger("dedup", table, outcome)
     assert other["id"] in set(outcome.kept["id"])
     assert len(outcome.kept) == 2
@@ -42,7 +42,7 @@ def test_dedup_takes_the_newest_fetch_of_a_page_changed_or_not(work):
     unchanged = document("黄芪", url="http://x", page="raw/a#9")
     twice = document("黄芪", url="http://x", page="raw/b#9")
     table = rows(old, changed, unchanged, twice)
-    outcome = dedup.run(table, work)
+    outcome = judged(dedup, table, work)
     check_ledger("dedup", table, outcome)
     assert set(outcome.kept["page"]) == {"raw/b#0", "raw/b#9"}
 
@@ -50,7 +50,7 @@ def test_dedup_takes_the_newest_fetch_of_a_page_changed_or_not(work):
 def test_another_answer_to_a_long_question_is_no_copy(work):
     question = "孩子反复咳嗽两周，夜里加重，没有发烧，吃了止咳糖浆不见好，请问需要拍片检查吗？" * 2
     table = rows(qa(question, "建议先到儿科听诊。"), qa(question, "可以试试雾化治疗。"))
-    assert len(dedup.run(table, work).kept) == 2
+    assert len(judged(dedup, table, work).kept) == 2
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def scored(perplexities: list[float], tokens: int = 40, **changes: object) -> pl
 def test_filter_cuts_the_highest_share_then_the_short_ones(work):
     table = scored([float(n) for n in range(200)])
     table = table.with_columns(tokens=pl.when(pl.col("perplexity") == 7).then(29).otherwise("tokens").cast(pl.Int32))
-    outcome = filter.run(table, work)
+    outcome = judged(filter, table, work)
     check_ledger("filter", table, outcome)
     gone = outcome.dropped.sort("perplexity").select("perplexity", "reason").rows()
     assert gone == [(7.0, "too short"), (198.0, "perplexity"), (199.0, "perplexity")]
@@ -97,15 +97,15 @@ def test_filter_cuts_the_highest_share_then_the_short_ones(work):
 def test_filter_within_source_spares_the_classics(work):
     modern, classics = scored([1.0] * 100), scored([9.0] * 100, language="lzh", source="zydcd")
     table = pl.concat([modern, classics])
-    over_corpus = filter.run(table, work).dropped["language"].to_list()
+    over_corpus = judged(filter, table, work).dropped["language"].to_list()
     options = work.options.model_copy(update={"perplexity_within": "source"})
-    within = filter.run(table, dataclasses.replace(work, options=options)).dropped["language"].to_list()
+    within = judged(filter, table, dataclasses.replace(work, options=options)).dropped["language"].to_list()
     assert over_corpus == ["lzh", "lzh"]
     assert sorted(within) == ["lzh", "zh"]
 
 
 def test_ties_at_the_cut_fall_alike_in_any_order(work):
     table = scored([5.0] * 100)
-    one = filter.run(table, work).dropped["id"].to_list()
-    two = filter.run(table.sample(fraction=1, shuffle=True, seed=7), work).dropped["id"].to_list()
+    one = judged(filter, table, work).dropped["id"].to_list()
+    two = judged(filter, table.sample(fraction=1, shuffle=True, seed=7), work).dropped["id"].to_list()
     assert one == two

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from conftest import document, qa, rows
 
-from chimed.build import check_ledger
 from chimed.errors import UserError
+from chimed.ledger import check_ledger
 from chimed.stages import perplexity
 
 torch = pytest.importorskip("torch")
