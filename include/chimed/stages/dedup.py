@@ -20,7 +20,7 @@ from chimed.build import Work
 from chimed.sources import NAMES
 from chimed.sources.page import TRACKING, load
 from chimed.stages import minhash
-from chimed.stages.shingles import jaccards, letters
+from chimed.stages.shingles import distinct, jaccards, letters
 from chimed.streaming import LEFT, Parts, Verdicts
 
 SIMILAR = 0.8  # Jaccard similarity from which two texts are one (FineWeb, MinHash at 0.75 to 0.8)
@@ -56,7 +56,7 @@ def judge(parts: Parts, work: Work) -> Verdicts:
         copies = pl.concat([copies, same_text(rest)])
         rest = rest.join(copies, on="row", how="anti", maintain_order="left").filter(pl.col("length") >= LEAST)
         near, signed = nearly_same_text(rest, texts, work)
-        copies = pl.concat([copies, near])
+        copies = _of_what_stays(pl.concat([copies, near]))
     figures = {"texts compared": len(rest), "signatures computed": signed, "signatures known": len(rest) - signed}
     return Verdicts(_named(copies, parts), figures)
 
@@ -86,8 +86,8 @@ def _read(parts: Parts, file: IO[bytes]) -> tuple[pl.DataFrame, Letters]:
                 "row",
                 canonical(pl.col("url"), hosts).hash(seed=0).alias("url"),
                 pl.col("page").hash(seed=0),
-                pl.col("fetched").cast(pl.Int64),
-                pl.col("published").cast(pl.Int32),
+                pl.col("fetched").cast(pl.Int64) + 0,  # a copy: what is kept must not hold on to what was read
+                pl.col("published").cast(pl.Int32) + 0,
                 pl.col("adopted").fill_null(False),
                 pl.col("source").replace_strict(order, default=len(order), return_dtype=pl.UInt8).alias("rank"),
                 pl.Series("text", np.frombuffer(hashes, np.uint64)),
@@ -131,7 +131,7 @@ def nearly_same_text(rows: pl.DataFrame, texts: Letters, work: Work) -> tuple[pl
     )
     pairs = np.empty(0, np.uint64)
     for n in range(minhash.BANDS):
-        pairs = np.union1d(pairs, minhash.alike(band(n)))
+        pairs = distinct(np.concatenate([pairs, minhash.alike(band(n))]))
     found = list(_verified(pairs, numbers, lengths, texts))
     copies: dict[int, tuple[int, float]] = {}
     for one, two, alike in found:  # in the order of `two`: whether `one` stays is known by then
@@ -171,6 +171,14 @@ def _both_alike(halves: list[tuple[str, str]], one: np.ndarray, two: np.ndarray)
     """The smaller of the similarities of the first and of the second halves."""
     flat = [half for both in halves for half in both]
     return np.minimum(*(jaccards(flat, 2 * one + n, 2 * two + n, minhash.SHINGLE) for n in (0, 1)))
+
+
+def _of_what_stays(copies: pl.DataFrame) -> pl.DataFrame:
+    """The copies; where the row one copies left too, as a copy of what that one copies."""
+    while (further := copies.join(copies.select(of="row", then="of"), on="of", how="inner")).height:
+        copies = copies.join(further.select("row", "then"), on="row", how="left", maintain_order="left")
+        copies = copies.with_columns(of=pl.coalesce("then", "of")).drop("then")
+    return copies
 
 
 def _named(copies: pl.DataFrame, parts: Parts) -> pl.DataFrame:

@@ -8,7 +8,9 @@ import math
 
 import polars as pl
 
+from chimed import lake as lakes
 from chimed.build import Work
+from chimed.errors import WorkStopped
 from chimed.records import words
 from chimed.streaming import Parts, Verdicts, left
 
@@ -18,6 +20,10 @@ SHOWN_CHARACTERS = 80
 STRANGE, SHORT = "perplexity", "too short"
 
 
+class RoughCut(WorkStopped):
+    """A cut fell where a fast score may have misplaced a record."""
+
+
 def judge(parts: Parts, work: Work) -> Verdicts:
     """Needs `perplexity` and `tokens`. Ties at the cut are broken by id, so two builds cut alike."""
     scores = pl.concat(parts.read(["id", "source", "language", "tokens", "perplexity"]))
@@ -25,6 +31,7 @@ def judge(parts: Parts, work: Work) -> Verdicts:
     kinds = scores.partition_by(groups) if groups else [scores]
     cuts = [highest(kind, work.options.perplexity_cut) for kind in kinds]
     strange = pl.concat(cuts)
+    _check_exact(work, groups, kinds, cuts)
     short = scores.filter(pl.col("tokens") < MIN_TOKENS).join(strange, on="row", how="anti")
     gone = pl.concat(
         [
@@ -61,6 +68,22 @@ def _cuts(groups: list[str], kinds: list[pl.DataFrame], cuts: list[pl.DataFrame]
         for kind, cut in zip(kinds, cuts, strict=True)
         if len(kind)
     }
+
+
+def _check_exact(work: Work, groups: list[str], kinds: list[pl.DataFrame], cuts: list[pl.DataFrame]) -> None:
+    """Raises RoughCut where a cut fell among scores that are not exact; `perplexity` says above what they all are."""
+    folder = f"builds/{work.build}/perplexity"
+    reports = [name for name in lakes.names(work.lake, folder) if name.startswith("report-")]
+    exact = [lakes.read_json(work.lake, f"{folder}/{name}")["figures"].get("exact above", {}) for name in reports]
+    for kind, cut in zip(kinds, cuts, strict=True):
+        name = " ".join(kind.row(0, named=True)[column] for column in groups) if len(kind) and groups else "corpus"
+        lowest = max((above.get(name, 0.0) for above in exact), default=0.0)
+        rough = cut.filter(pl.col("perplexity") < lowest)["perplexity"].to_list()
+        if rough:
+            raise RoughCut(
+                f"filter: the cut of {name} is at {min(rough):.1f}, but some scores below {lowest:.1f} are not exact; "
+                'open the build again with {"perplexity_exact": true}'
+            )
 
 
 def _taken(scores: pl.DataFrame, strange: pl.DataFrame, short: pl.DataFrame) -> dict[str, dict[str, int]]:

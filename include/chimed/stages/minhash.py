@@ -13,7 +13,7 @@ import rensa
 
 from chimed import lake as lakes
 from chimed.lake import Lake
-from chimed.stages.shingles import shingles
+from chimed.stages.shingles import distinct, shingles
 
 SHINGLE = 5  # characters; Chinese has no spaces to shingle words by
 BANDS, ROWS = 21, 6  # finds a pair of similarity 0.8 with 1 - (1 - 0.8^6)^21 = 0.998, one of 0.3 with 0.015
@@ -84,7 +84,7 @@ def alike(band: np.ndarray) -> np.ndarray:
     first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
     half = np.uint64(32)
     found = [(order[before] << half) | order[same] for before in (first[same], same - 1)]
-    return np.unique(np.concatenate(found))
+    return distinct(np.concatenate(found))
 
 
 def _column(lake: Lake, folder: str, name: str) -> np.ndarray:
