@@ -4,6 +4,8 @@ raw/<source>/<crawl>/            *.warc.gz, index.cdxj, report.json (written las
 extracts/<source>/<crawl>/       the same crawl as records: kept, dropped, report
 builds/<version>/build.json      its inputs and options
 builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
+builds/<version>/ledger.parquet  rows by stage, source, fate and reason, when its last stage is done
+signatures/<scheme>/             MinHash signatures of texts that a build of that name saw first (dedup)
 releases/<version>/              what a researcher loads
 models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
 scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
@@ -12,9 +14,10 @@ scores/<release>/<recipe>/       lm-eval results of the base and every phase, an
 import json
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,8 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from chimed.settings import settings
+
+BATCH_ROWS = 10_000  # of a row group, and read at a time: some 10 MB of questions and answers
 
 
 @dataclass(frozen=True)
@@ -149,14 +154,45 @@ def read_json(lake: Lake, path: str) -> dict:
 
 def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -> None:
     """Writes parquet (zstd) with exactly `schema`. Raises pyarrow.ArrowInvalid where a value does not fit."""
-    with _whole(lake, path) as file:
-        pq.write_table(frame.select(schema.names).to_arrow().cast(schema), file, compression="zstd")
+    with table_writer(lake, path, schema) as write:
+        write(frame)
 
 
-def read_table(lake: Lake, path: str) -> pl.DataFrame:
-    """A parquet file as a table. Raises FileNotFoundError."""
+@contextmanager
+def table_writer(lake: Lake, path: str, schema: pa.Schema) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """A function that adds rows to a parquet file, which appears when it is whole; elsewhere it is sent then."""
+    with ExitStack() as stack:
+        if is_local(lake.fs):
+            file = stack.enter_context(_whole(lake, path))
+        else:  # many are open at a time, and an upload's buffer is large
+            file = stack.enter_context(tempfile.TemporaryFile())
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            yield lambda frame: writer.write_table(
+                frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH_ROWS
+            )
+        if not is_local(lake.fs):
+            file.seek(0)
+            with _whole(lake, path) as target:
+                shutil.copyfileobj(file, target, 1 << 20)
+
+
+def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pl.DataFrame:
+    """A parquet file as a table, all of it or some columns. Raises FileNotFoundError."""
     with lake.fs.open(lake.at(path), "rb") as file:
-        return pl.DataFrame(pq.read_table(file))
+        return pl.DataFrame(pq.read_table(file, columns=columns))
+
+
+def read_batches(lake: Lake, path: str, columns: list[str]) -> Iterator[pl.DataFrame]:
+    """Columns of a parquet file, at most `BATCH_ROWS` rows at a time, in order. Raises FileNotFoundError."""
+    with lake.fs.open(lake.at(path), "rb") as file:
+        for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=columns):
+            yield pl.DataFrame(batch)
+
+
+def count_rows(lake: Lake, path: str) -> int:
+    """How many rows a parquet file has, from its footer. Raises FileNotFoundError."""
+    with lake.fs.open(lake.at(path), "rb") as file:
+        return pq.ParquetFile(file).metadata.num_rows
 
 
 def files(lake: Lake, path: str) -> list[str]:

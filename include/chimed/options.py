@@ -25,6 +25,9 @@ class Options(BaseModel):
     perplexity_within: Literal["corpus", "source"] = Field(
         "corpus", description="cut over the corpus (paper), or within each source and language"
     )
+    perplexity_exact: bool = Field(
+        False, description="score every text in fp32 (paper), and not only those that the cut may take"
+    )
     prefer_share: float = Field(
         0.12, ge=0, le=1, description="share of the questions that get two judged answers (Table 4: 41.7 K of 351.6 K)"
     )

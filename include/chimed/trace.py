@@ -9,9 +9,10 @@ from rich.table import Table
 
 from chimed import lake as lakes
 from chimed import stages
-from chimed.build import LedgerError, builds, ledger, read_build
+from chimed.build import builds, read_build
 from chimed.errors import UserError
 from chimed.lake import Lake
+from chimed.ledger import LedgerError, ledger
 from chimed.store import REPLIES, Store, find
 
 _WIDE = 110
@@ -77,7 +78,7 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
     folder = f"builds/{version}/{stage}"
     found = []
     for name in lakes.names(lake, folder):
-        if name.endswith(".parquet"):
+        if name.endswith(".parquet") and record in lakes.read_table(lake, f"{folder}/{name}", ["id"])["id"]:
             for row in lakes.read_table(lake, f"{folder}/{name}").filter(pl.col("id") == record).to_dicts():
                 left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
                 found.append((row, left if name.startswith("dropped-") else "kept"))

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import ModuleType
 
 import polars as pl
 import pytest
 
 from chimed.build import Work
 from chimed.lake import open_lake
+from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import record_id, table
 from chimed.settings import Settings
 from chimed.store import open_store
+from chimed.streaming import Parts, split
 
 
 def document(text: str | None, **changes: object) -> dict:
@@ -40,6 +43,11 @@ def qa(question: str, answer: str, **changes: object) -> dict:
 def rows(*several: dict) -> pl.DataFrame:
     """Rows as a table."""
     return table(list(several))
+
+
+def judged(stage: ModuleType, table: pl.DataFrame, work: Work) -> Outcome:
+    """What a corpus stage makes of a table in memory."""
+    return split(table, stage.judge(Parts(frame=table), work))
 
 
 @pytest.fixture

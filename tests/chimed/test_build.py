@@ -8,18 +8,13 @@ from conftest import document, rows
 
 from chimed import build as builds
 from chimed import lake as lakes
-from chimed.build import (
-    LedgerError,
-    NothingLeft,
-    Outcome,
-    TooManyFailed,
-    check_failures,
-    check_ledger,
-    new_build,
-    run_stage,
-)
+from chimed import ledger
+from chimed.build import new_build, run_stage
 from chimed.errors import UserError
+from chimed.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
 from chimed.records import RECORD, derived, dropped_table, left_rows, table
+from chimed.stages import clean, dedup
+from chimed.streaming import Verdicts, left
 
 TEXTS = rows(document("甲" * 40), document("乙" * 40), document("丙" * 40))
 
@@ -45,11 +40,12 @@ def test_a_derived_row_needs_a_kept_parent():
 def test_too_many_failures_stop_the_stage_and_a_few_do_not():
     many = pl.concat([TEXTS.with_columns(id=pl.col("id") + str(n)) for n in range(3)])
     failed = left_rows(many, dict.fromkeys(many["id"], ("unparsed reply", "")), "failed")
-    check_failures("screen", many, Outcome(many.tail(4), failed.head(5)))
+    check_failures("screen", tally(many, Outcome(many.tail(4), failed.head(5))))
     with pytest.raises(TooManyFailed, match="9 of 9 rows failed"):
-        check_failures("screen", many, Outcome(many.clear(), failed))
+        check_failures("screen", tally(many, Outcome(many.clear(), failed)))
+    flagged = left_rows(many, dict.fromkeys(many["id"], ("toxic", "")))
     with pytest.raises(NothingLeft, match="all 9 rows were dropped, 9 of them: toxic"):
-        check_failures("screen", many, Outcome(many.clear(), left_rows(many, dict.fromkeys(many["id"], ("toxic", "")))))
+        check_failures("screen", tally(many, Outcome(many.clear(), flagged)))
 
 
 def test_versions_are_calendar_days_and_inputs_are_fixed(work):
@@ -81,11 +77,19 @@ def test_a_bad_option_names_the_good_ones(options, said):
 
 def _finished(work, stage: str, frame: pl.DataFrame) -> None:
     """As if `stage` had run: its one part and its report."""
+    lakes.write_json(work.lake, f"builds/{work.build}/build.json", {"version": work.build, "shards": [["zhongyoo/1"]]})
     folder = f"builds/{work.build}/{stage}"
     lakes.write_table(work.lake, f"{folder}/kept-00000.parquet", frame, RECORD)
     report = {"stage": stage, "parts": 1, "read": len(frame), "kept": len(frame), "derived": 0, "seconds": 0.1,
-              "dropped": {}, "failed": {}, "derived_dropped": {}, "figures": {}, "sources": {"read": {}}}  # fmt: skip
+              "dropped": {}, "failed": {}, "derived_dropped": {}, "figures": {}, "sources": {"read": {}},
+              "shard": 0, "counts": []}  # fmt: skip
     lakes.write_json(work.lake, f"{folder}/report-00000.json", report)
+
+
+def _contents(work, stage: str) -> dict[str, bytes]:
+    """Every file of a stage."""
+    folder = f"builds/{work.build}/{stage}"
+    return {name: lakes.read_bytes(work.lake, f"{folder}/{name}") for name in lakes.names(work.lake, folder)}
 
 
 def test_a_stage_runs_once_and_after_those_before_it(work):
@@ -111,6 +115,69 @@ def test_a_corpus_stage_writes_as_many_parts_as_its_rows_need_and_keeps_a_page_t
     parts = [builds.read_stage(work.lake, work.build, "filter", n) for n in range(2)]
     assert sorted(len(part) for part in parts) == [1, 2]
     assert not set(parts[0]["url"]) & set(parts[1]["url"])
+
+
+def test_a_stage_that_loses_rows_stops_the_build(work, monkeypatch):
+    _finished(work, "dedup", TEXTS)
+    monkeypatch.setattr(clean, "run", lambda records, work: Outcome(records.head(2)))
+    with pytest.raises(LedgerError, match="clean: read 3 rows, kept 2"):
+        run_stage(work, "clean")
+    with pytest.raises(UserError, match="clean is not done"):
+        run_stage(work, "perplexity")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [([0, 0], "some twice"), ([3], "none of the 3 rows"), ([1, 2, 2**31], "none of the 3 rows")]
+)
+def test_verdicts_on_no_row_or_twice_on_one_stop_the_build(work, monkeypatch, rows, said):
+    _finished(work, "extract", TEXTS)
+    verdicts = Verdicts(left(pl.Series(rows), "same text"))
+    monkeypatch.setattr(dedup, "judge", lambda parts, work: verdicts)
+    with pytest.raises(LedgerError, match=said):
+        run_stage(work, "dedup")
+    with pytest.raises(UserError, match="dedup is not done"):
+        run_stage(work, "clean")
+
+
+def test_what_was_written_is_counted_anew(work, monkeypatch):
+    _finished(work, "dedup", TEXTS)
+    write = lakes.write_table
+    monkeypatch.setattr(
+        lakes, "write_table", lambda lake, path, frame, schema: write(lake, path, frame.head(2), schema)
+    )
+    with pytest.raises(LedgerError, match="clean: 3 rows go on and 0 leave, but 2 and 0 were written"):
+        run_stage(work, "clean")
+
+
+def test_a_killed_stage_run_again_gives_the_same_bytes(work, monkeypatch):
+    texts = [document(f"{'甲乙丙丁戊己庚辛壬癸'[n % 10] * 30}{n % 90}", url=f"http://a/{n}") for n in range(200)]
+    _finished(work, "extract", rows(*texts))
+    work = dataclasses.replace(work, options=work.options.model_copy(update={"part_rows": 30}))
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lakes, "write_json", killed)  # at the last line: tables are written, the report is not
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(work, "dedup")
+    tables = _contents(work, "dedup")
+    (report,) = run_stage(work, "dedup")
+    done = _contents(work, "dedup")
+    assert report["parts"] == len(tables) - 1 > 1
+    assert {name: done[name] for name in tables} == tables
+    assert run_stage(work, "dedup")[0]["seconds"] == report["seconds"]
+    assert _contents(work, "dedup") == done
+
+
+def test_the_ledger_is_a_table_too(work):
+    _finished(work, "dedup", TEXTS)
+    run_stage(work, "clean")
+    told = ledger.table(work.lake, work.build)
+    assert told.filter(stage="clean").select("source", "fate", "reason", "rows").rows() == [
+        ("zhongyoo", "kept", None, 3),
+        ("zhongyoo", "read", None, 3),
+    ]
 
 
 def test_a_killed_write_leaves_nothing_behind(work):

@@ -15,9 +15,10 @@ from sqlalchemy import select
 import chimed
 from chimed import lake as lakes
 from chimed import prompts
-from chimed.build import Work, ledger, read_build, read_dropped, read_stage
+from chimed.build import Work, read_build, read_dropped, read_stage
 from chimed.evaluate.statistics import wilson
 from chimed.lake import Lake
+from chimed.ledger import ledger
 from chimed.records import words
 from chimed.release.statistics import PERPLEXITY_EDGES, histogram
 from chimed.store import REVIEWS, Store

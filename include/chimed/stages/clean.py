@@ -1,50 +1,74 @@
 """Take out tags, styles, URLs, non-text characters, greetings and boilerplate by regular expression (paper §3.2).
 
-Whole columns at a time. A record that has nothing left, or was never text (mojibake), is dropped.
+Whole columns at a time; every rule has a name and a count of the records it changed. Cleaning twice is cleaning once: a
+record that changed is cleaned again until nothing is left to do. Doses and units stay as they are written. A record
+that has nothing left, or was never text (mojibake), is dropped.
 """
+
+import html
+import re
+import unicodedata
 
 import polars as pl
 
 from chimed.build import Outcome, Work
 from chimed.records import left_rows
 
-# Each pattern and what takes its place, in order. Rust regular expressions: linear time whatever a page holds.
-RULES: tuple[tuple[str, str], ...] = (
-    (r"(?is)<(script|style)\b.*?</(script|style)\s*>", ""),
-    (r"(?s)<!--.*?-->", ""),
-    (r"(?i)</?[a-z][a-z0-9]*(\s[^<>]{0,500})?/?>", ""),
-    (r"(?i)[a-z-]{2,30}\s*:\s*[#0-9a-z(),.% -]{1,60};\s*(\}|$)", ""),  # what is left of an inline style
-    (r"(?i)(?-u:\b)(https?|ftp)://[^\s\p{Han}，。；、）】》”]+", ""),
-    (r"(?i)(?-u:\b)www\.[a-z0-9-]+\.[a-z0-9./?=&_%-]+", ""),
-    # control, format (zero-width), private use and unassigned characters; emoji and pictographs
-    (r"[\p{Cc}\p{Cf}\p{Co}\p{Cn}\x{FE0F}\x{FFFD}&&[^\n\t]]", ""),
-    (r"[\p{So}\p{Sk}&&[^°℃℉№㎎㎏㎜㎝㎡]]", ""),
-    # greetings at the beginning and wishes at the end
+# Name, pattern, and what takes its place, in order. Rust regular expressions: linear time whatever a page holds.
+RULES: tuple[tuple[str, str, str], ...] = (
+    ("script or style", r"(?is)<(script|style)\b.*?</(script|style)\s*>", ""),
+    ("comment", r"(?s)<!--.*?-->", ""),
+    ("block tag", r"(?i)</?(p|div|br|li|ul|ol|tr|table|h[1-6]|dd|dt|dl|section|blockquote)(\s[^<>]{0,500})?/?>", "\n"),
+    ("tag", r"(?i)</?[a-z][a-z0-9]*(\s[^<>]{0,500})?/?>", ""),
     (
+        "style",
+        r"(?i)(?-u:\b)(color|font|line|text|margin|padding|border|background|display|width|height|float)(-[a-z]+){0,2}"
+        r"\s*:\s*[^;{}\n\p{Han}]{1,60};(\s*\})?",
+        "",
+    ),
+    ("URL", r"(?i)(?-u:\b)(https?|ftp)://[^\s\p{Han}，。；、）】》”]+", ""),
+    ("URL", r"(?i)(?-u:\b)www\.[a-z0-9-]+\.[a-z0-9./?=&_%-]+", ""),
+    # control, format (zero-width), private use and unassigned characters; emoji and pictographs, but no unit
+    ("invisible character", r"[\p{Cc}\p{Cf}\p{Co}\p{Cn}\x{FE0F}\x{FFFD}&&[^\n\t]]", ""),
+    ("symbol", r"[\p{So}\p{Sk}&&[^°℃℉№♀♂\x{3371}-\x{33DF}]]", ""),
+    ("colon", r"[∶﹕︰]", "："),
+    (
+        "greeting",
         r"(?m)^[\s　]*((亲爱的)?(患者|病友|朋友|网友|楼主)?[，,]?(你|您)(们)?好|医生(你|您)好|大家好|Hi|hello)"
         r"[，。！!,.：:~～\s　]+",
         "",
     ),
     (
+        "wish",
         r"(祝|希望)(你|您)?的?(宝宝|孩子|家人)?能?(早日|身体|一切|尽快|天天)?"
         r"(康复|健康|安康|平安|痊愈|好起来)[！!。，,~～\s　]*$",
         "",
     ),
-    (r"(谢谢|感谢|多谢)(医生|您|你|大夫|各位)?(的)?(咨询|提问|信任|解答|回答)?[！!。，,~～\s　]*$", ""),
+    ("thanks", r"(谢谢|感谢|多谢)(医生|您|你|大夫|各位)?(的)?(咨询|提问|信任|解答|回答)?[！!。，,~～\s　]*$", ""),
     # boilerplate of the five sites
-    (r"以上是对[“\"「].{0,200}?[”\"」]这个问题的(建议|解答|回答)[^\n]*", ""),
-    (r"(?m)^[\s　]*温馨提示：?以上资料仅供参考[^\n]*", ""),
+    ("answer's template", r"以上是对[“\"「].{0,200}?[”\"」]这个问题的(建议|解答|回答)[^\n]*", ""),
+    ("disclaimer", r"(?m)^[\s　]*温馨提示：?以上资料仅供参考[^\n]*", ""),
     (
-        r"(?m)^[\s　]*(上一页|下一页|查看更多问题>*|我要咨询|找医生|向医生提问|举报|取消|提交|"
+        "menu",
+        r"(?m)^[\s　]*(上一页|下一页|查看更多问题>*|我要咨询|找医生|向医生提问|举报|取消|提交|相关推荐文章|"
         r"(\[\d+\]\s*)+(下一页)?)[\s　]*$",
         "",
     ),
-    (r"您的浏览器不支持\s*audio\s*元素[。.]?", ""),
-    (r"(健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助|病情分析|指导意见|处理意见)：", ""),
-    # layout: one space, one line end
-    (r"[ \t\x{00A0}\x{3000}]+", " "),
-    (r" ?\n[ \n]*", "\n"),
+    ("menu", r"您的浏览器不支持\s*audio\s*元素[。.]?", ""),
+    ("field's label", r"(健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助|病情分析|指导意见|处理意见)：", ""),
+    # layout: one space, one line end, no line broken at a comma or before a stop
+    ("space", r"[ \t\x{00A0}\x{3000}]+", " "),
+    ("line end", r" ?\n[ \n]*", "\n"),
+    ("broken line", r"([，、])\n", "$1"),
+    ("broken line", r"\n([，。、；：！？）】》”])", "$1"),
 )
+# Letters and digits that Unicode holds twice; never a sign that NFKC changes the sense of: ～ ℃ ㎎ ⁹ ½
+_TWICE = [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B), *range(0x2F00, 0x2FD6),
+          *range(0xF900, 0xFB00), 0xFF05, 0xFF0B, 0xFF0E, 0xFF0F, 0xFF61, 0xFF64]  # fmt: skip
+FOLDED = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in _TWICE}
+_ENTITY = r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
+AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
+
 # UTF-8 read as Latin-1 or GBK leaves these; in Chinese prose they are rare
 MOJIBAKE = r"[À-ÿ\x{0080}-\x{009F}\x{FFFD}]|锟斤拷|烫烫|鈥|銆|锛|鐨|涓€"
 MOJIBAKE_SHARE = 0.05  # of a text's characters: ours
@@ -52,9 +76,10 @@ WORDS = ("title", "text", "question", "answer")
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Cleans title, text, question and answer; a row keeps its id."""
+    """Cleans title, text, question and answer; a row keeps its id. The figures count the records each rule changed."""
     broken = records.filter(_mojibake_share(pl.concat_str(WORDS[1:], ignore_nulls=True)) > MOJIBAKE_SHARE)
-    clean = records.with_columns(cleaned(pl.col(name)) for name in WORDS)
+    columns, counts = cleaned(records.select(WORDS))
+    clean = records.with_columns(columns)
     body = pl.coalesce("text", "question")
     empty = clean.filter(
         (body.fill_null("") == "") | ((pl.col("kind") == "qa") & (pl.col("answer").fill_null("") == ""))
@@ -62,20 +87,61 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     why = dict.fromkeys(empty["id"], ("nothing left after cleaning", ""))
     why |= dict.fromkeys(broken["id"], ("mojibake", ""))
     before, after = (
-        frame.select(pl.concat_str(WORDS, ignore_nulls=True).str.len_chars().sum()).item() for frame in (records, clean)
+        frame.select(pl.sum_horizontal(pl.col(WORDS).str.len_chars().sum())).item() for frame in (records, clean)
     )
     return Outcome(
         kept=clean.filter(~pl.col("id").is_in(list(why))),
         dropped=left_rows(records, why),
-        figures={"characters before": before or 0, "characters after": after or 0},
+        figures={"characters before": before or 0, "characters after": after or 0, "rules": counts},
     )
 
 
-def cleaned(text: pl.Expr) -> pl.Expr:
-    """A text column without everything `RULES` names."""
-    for pattern, instead in RULES:
-        text = text.str.replace_all(pattern, instead)
-    return text.str.strip_chars()
+def cleaned(texts: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Columns of text without everything the rules name, and how many rows each rule changed."""
+    changes: dict[str, pl.Series] = {}
+    rows = texts.with_row_index("row")
+    current = texts
+    for _ in range(AGAIN):
+        once, by_rule = _once(rows.drop("row"))
+        for name, changed in by_rule.items():
+            numbers = rows["row"].filter(changed)
+            changes[name] = numbers if name not in changes else pl.concat([changes[name], numbers])
+        differs = pl.any_horizontal((once[name] != rows[name]).fill_null(False).alias(name) for name in texts.columns)
+        moved = once.with_columns(rows["row"]).filter(differs)
+        if moved.is_empty():
+            break
+        current = current.with_columns(current[name].scatter(moved["row"], moved[name]) for name in texts.columns)
+        rows = moved.select("row", *texts.columns)
+    return current, {name: numbers.n_unique() for name, numbers in sorted(changes.items()) if len(numbers)}
+
+
+def _once(texts: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
+    """Every rule once over every column, and which rows each changed."""
+    changes: dict[str, pl.Series] = {}
+
+    def step(name: str, frame: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+        differs = after.select(
+            pl.any_horizontal((pl.col(column) != frame[column]).fill_null(False) for column in frame.columns)
+        ).to_series()
+        changes[name] = changes[name] | differs if name in changes else differs
+        return after
+
+    texts = step("entity", texts, _unescaped(texts))
+    texts = step("letter or digit in another form", texts, texts.select(pl.all().str.replace_many(FOLDED)))
+    for name, pattern, instead in RULES:
+        texts = step(name, texts, texts.select(pl.all().str.replace_all(pattern, instead)))
+    return texts.select(pl.all().str.strip_chars()), changes
+
+
+def _unescaped(texts: pl.DataFrame) -> pl.DataFrame:
+    """HTML's entities as the characters they stand for; only rows that hold one are looked at, one by one."""
+    entity = re.compile(_ENTITY)
+    columns = []
+    for column in texts.iter_columns():
+        numbers = column.str.contains(_ENTITY).fill_null(False).arg_true()
+        plain = [entity.sub(lambda found: html.unescape(found[0]), text) for text in column.gather(numbers)]
+        columns.append(column.scatter(numbers, plain) if len(numbers) else column)
+    return pl.DataFrame(columns)
 
 
 def _mojibake_share(text: pl.Expr) -> pl.Expr:

@@ -1,109 +1,219 @@
 """Drop what is there twice: the same URL, the same text, nearly the same text (paper §3.2: by URL; the rest is ours).
 
-Near-duplicates: MinHash over character shingles (Lee et al., arXiv 2107.06499) finds candidates, the true Jaccard
-similarity decides. A question with another answer is no copy: question and answer must both be alike.
+Near-duplicates: MinHash over character shingles finds candidates (`minhash`), the true Jaccard similarity decides. A
+question with another answer is no copy: question and answer must both be alike. Of what is alike the adopted answer
+stays, then the longest, then the oldest; a row that leaves names the row that stays. The corpus is never held: letters
+wait in a temporary file (`TMPDIR`), and some sixty bytes a row in memory.
 """
 
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
 import polars as pl
-import rensa
 
-from chimed.build import Outcome, Work
-from chimed.records import left_rows, words
+from chimed.build import Work
 from chimed.sources import NAMES
+from chimed.sources.page import TRACKING, load
+from chimed.stages import minhash
+from chimed.stages.shingles import distinct, jaccards, letters
+from chimed.streaming import LEFT, Parts, Verdicts
 
-SHINGLE = 5  # characters; Chinese has no spaces to shingle words by
-PERMUTATIONS = 128
-BANDS = 32  # of 4 rows: finds a pair of similarity 0.8 with probability 1 - (1 - 0.8^4)^32 > 0.9999
 SIMILAR = 0.8  # Jaccard similarity from which two texts are one (FineWeb, MinHash at 0.75 to 0.8)
-LEAST = 20  # characters: below, five-character shingles say nothing
+LEAST = 20  # letters: below, five-character shingles say nothing
+
+SAME_URL, SAME_TEXT, NEAR = "same URL, older fetch", "same text", "nearly the same text"
+_COLUMNS = ["id", "source", "url", "page", "fetched", "published", "adopted", "text", "question", "answer"]
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps one of each; the dropped rows' detail names the record they copy and how alike they are."""
-    why = same_url(records)
-    rest = records.filter(~pl.col("id").is_in(list(why)))
-    why |= same_text(rest)
-    rest = rest.filter(~pl.col("id").is_in(list(why)))
-    why |= nearly_same_text(rest)
-    kept = records.filter(~pl.col("id").is_in(list(why))).unique("id", keep="last", maintain_order=True)
-    again = _fetched_again(records)
-    dropped = left_rows(again.filter(pl.col("last")).drop("last"), why)
-    repeats = left_rows(
-        again.filter(~pl.col("last")).drop("last"), {id: ("same URL, older fetch", id) for id in again["id"]}
-    )
-    return Outcome(kept, pl.concat([dropped, repeats]))
+@dataclass(frozen=True)
+class Letters:
+    """The letters of every row's two halves (text, or question and answer) in a file; ends: where each row's end."""
+
+    file: IO[bytes]
+    ends: np.ndarray
+
+    def read(self, rows: Iterable[int]) -> list[tuple[str, str]]:
+        """The halves of some rows."""
+        found = []
+        for row in rows:
+            start = int(self.ends[row - 1]) if row else 0
+            first, _, second = os.pread(self.file.fileno(), int(self.ends[row]) - start, start).partition(b"\0")
+            found.append((first.decode(), second.decode()))
+        return found
 
 
-def _fetched_again(records: pl.DataFrame) -> pl.DataFrame:
-    """The records, with `last` false for rows whose id comes again later (an unchanged page of an older crawl)."""
-    return records.with_columns(last=pl.int_range(pl.len()).over("id") == pl.len().over("id") - 1)
+def judge(parts: Parts, work: Work) -> Verdicts:
+    """Keeps one of each; the detail of a row that leaves is the id of the row it copies, and how alike they are."""
+    with tempfile.TemporaryFile() as file:
+        rows, texts = _read(parts, file)
+        copies = same_url(rows)
+        rest = by_preference(rows.join(copies, on="row", how="anti"))
+        copies = pl.concat([copies, same_text(rest)])
+        rest = rest.join(copies, on="row", how="anti", maintain_order="left").filter(pl.col("length") >= LEAST)
+        near, signed = nearly_same_text(rest, texts, work)
+        copies = _of_what_stays(pl.concat([copies, near]))
+    figures = {"texts compared": len(rest), "signatures computed": signed, "signatures known": len(rest) - signed}
+    return Verdicts(_named(copies, parts), figures)
 
 
-def same_url(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
-    """Records of a page that was fetched again later and changed: id → reason, the URL."""
-    newest = records.sort("fetched", "page").unique("url", keep="last").select("url", newest="page")
-    joined = records.join(newest, on="url")
-    current = set(joined.filter(pl.col("page") == pl.col("newest"))["id"])
-    older = joined.filter(~pl.col("id").is_in(list(current)))
-    return {id: ("same URL, older fetch", url) for id, url in older.select("id", "url").iter_rows()}
+def _read(parts: Parts, file: IO[bytes]) -> tuple[pl.DataFrame, Letters]:
+    """What is compared of every row, and its letters.
 
-
-def same_text(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
-    """Records whose letters and digits are those of a record before them in `_by_preference`: id → reason, its id."""
-    letters = _letters(words()).alias("letters")
-    ordered = _by_preference(records).with_columns(letters)
-    first = ordered.unique("letters", keep="first", maintain_order=True).select("letters", original="id")
-    copies = ordered.join(first, on="letters").filter(pl.col("id") != pl.col("original"))
-    return {id: ("same text", original) for id, original in copies.select("id", "original").iter_rows()}
-
-
-def nearly_same_text(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
-    """Records alike to one that stays: id → reason, its id and the similarity. The longest of a group stays."""
-    ordered = _by_preference(records).with_columns(
-        first=_letters(pl.coalesce("text", "question")),
-        second=_letters(pl.coalesce("answer", pl.lit(""))),
-    )
-    rows = ordered.sort(
-        pl.col("first").str.len_chars() + pl.col("second").str.len_chars(), descending=True, maintain_order=True
-    )
-    index = rensa.RMinHashLSH(threshold=SIMILAR, num_perm=PERMUTATIONS, num_bands=BANDS)
-    kept: list[tuple[str, set[str], set[str]]] = []
-    copies: dict[str, tuple[str, str]] = {}
-    for id, first, second in rows.select("id", "first", "second").iter_rows():
-        if len(first) + len(second) < LEAST:
-            continue
-        one, two = _shingles(first), _shingles(second)
-        sketch = rensa.RMinHash(num_perm=PERMUTATIONS, seed=42)
-        sketch.update(sorted(one | two))
-        best = max(
-            (
-                (min(_jaccard(one, kept[n][1]), _jaccard(two, kept[n][2])), kept[n][0])
-                for n in sorted(index.query(sketch))
-            ),
-            default=(0.0, ""),
+    Columns: row; url, page (hashes); fetched, published, adopted, rank (of the source); text (hash of the letters),
+    length (of the letters).
+    """
+    frames, ends = [], [np.zeros(0, np.int64)]
+    hosts = host_forms(NAMES)
+    order = {name: n for n, name in enumerate(NAMES)}
+    end = 0
+    for batch in parts.read(_COLUMNS):
+        halves = batch.select(
+            first=letters(pl.coalesce("text", "question", pl.lit(""))),
+            second=letters(pl.coalesce("answer", pl.lit(""))),
         )
-        if best[0] >= SIMILAR:
-            copies[id] = ("nearly the same text", f"{best[1]} {best[0]:.2f}")
-            continue
-        index.insert(len(kept), sketch)
-        kept.append((id, one, two))
+        written = [f"{first}\0{second}".encode() for first, second in halves.iter_rows()]
+        file.writelines(written)
+        ends.append(end + np.cumsum(np.fromiter(map(len, written), np.int64, len(written))))
+        end = int(ends[-1][-1]) if len(written) else end
+        hashes = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in written)
+        frames.append(
+            batch.select(
+                "row",
+                canonical(pl.col("url"), hosts).hash(seed=0).alias("url"),
+                pl.col("page").hash(seed=0),
+                pl.col("fetched").cast(pl.Int64) + 0,  # a copy: what is kept must not hold on to what was read
+                pl.col("published").cast(pl.Int32) + 0,
+                pl.col("adopted").fill_null(False),
+                pl.col("source").replace_strict(order, default=len(order), return_dtype=pl.UInt8).alias("rank"),
+                pl.Series("text", np.frombuffer(hashes, np.uint64)),
+                halves.select(pl.sum_horizontal(pl.col("first", "second").str.len_chars())).to_series().alias("length"),
+            )
+        )
+    file.flush()
+    return pl.concat(frames), Letters(file, np.concatenate(ends))
+
+
+def by_preference(rows: pl.DataFrame) -> pl.DataFrame:
+    """Which of two equals stays: an adopted answer, the longest, the oldest; then by source in the paper's order."""
+    return rows.sort(
+        "adopted", "length", "published", "fetched", "rank", "row",
+        descending=[True, True, False, False, False, False], nulls_last=True,
+    )  # fmt: skip
+
+
+def same_url(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a page that was fetched again later, changed or not: row, of (a row that stays), reason, alike."""
+    newest = rows.sort("fetched", "page", "row", descending=[True, False, False]).unique(
+        "url", keep="first", maintain_order=True
+    )
+    joined = rows.join(newest.select("url", newest="page", of="row"), on="url", maintain_order="left")
+    older = joined.filter(pl.col("page") != pl.col("newest"))
+    return older.select("row", "of", reason=pl.lit(SAME_URL), alike=pl.lit(None, pl.Float64))
+
+
+def same_text(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose letters are those of a row before them: row, of, reason, alike."""
+    marked = rows.with_columns(of=pl.col("row").first().over("text"))
+    copies = marked.filter((pl.col("row") != pl.col("of")) & (pl.col("length") > 0))
+    return copies.select("row", "of", reason=pl.lit(SAME_TEXT), alike=pl.lit(None, pl.Float64))
+
+
+def nearly_same_text(rows: pl.DataFrame, texts: Letters, work: Work) -> tuple[pl.DataFrame, int]:
+    """Rows alike to one before them that stays (row, of, reason, alike), and how many signatures were computed."""
+    numbers, lengths = rows["row"].to_numpy(), rows["length"].to_numpy()
+    signed, band = minhash.sign(
+        work.lake, work.build, rows["text"].to_numpy(), lengths, lambda places: texts.read(numbers[places])
+    )
+    pairs = np.empty(0, np.uint64)
+    for n in range(minhash.BANDS):
+        pairs = distinct(np.concatenate([pairs, minhash.alike(band(n))]))
+    found = list(_verified(pairs, numbers, lengths, texts))
+    copies: dict[int, tuple[int, float]] = {}
+    for one, two, alike in found:  # in the order of `two`: whether `one` stays is known by then
+        stays = copies[one][0] if one in copies else one
+        if stays != one:
+            alike = float(_both_alike(texts.read(numbers[[stays, two]]), np.array([0]), np.array([1]))[0])
+        if alike >= SIMILAR and alike > copies.get(two, (0, 0.0))[1]:
+            copies[two] = (stays, alike)
+    copied = list(copies.items())
+    return pl.DataFrame(
+        {
+            "row": numbers[[two for two, _ in copied]],
+            "of": numbers[[one for _, (one, _) in copied]],
+            "reason": pl.Series([NEAR] * len(copied), dtype=pl.String),
+            "alike": pl.Series([alike for _, (_, alike) in copied], dtype=pl.Float64),
+        }
+    ), signed
+
+
+def _verified(
+    pairs: np.ndarray, numbers: np.ndarray, lengths: np.ndarray, texts: Letters
+) -> Iterator[tuple[int, int, float]]:
+    """Those of the pairs whose texts are alike, with how much: by the second, then by the first."""
+    one, two = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(2**32 - 1)).astype(np.int64)
+    order = np.lexsort((one, two))
+    one, two = one[order], two[order]
+    for run in minhash.runs(lengths[one] + lengths[two]):
+        places, back = np.unique(
+            np.concatenate([one[run.start : run.stop], two[run.start : run.stop]]), return_inverse=True
+        )
+        alike = _both_alike(texts.read(numbers[places]), back[: len(run)], back[len(run) :])
+        for place in np.flatnonzero(alike >= SIMILAR):
+            yield int(one[run.start + place]), int(two[run.start + place]), float(alike[place])
+
+
+def _both_alike(halves: list[tuple[str, str]], one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """The smaller of the similarities of the first and of the second halves."""
+    flat = [half for both in halves for half in both]
+    return np.minimum(*(jaccards(flat, 2 * one + n, 2 * two + n, minhash.SHINGLE) for n in (0, 1)))
+
+
+def _of_what_stays(copies: pl.DataFrame) -> pl.DataFrame:
+    """The copies; where the row one copies left too, as a copy of what that one copies."""
+    while (further := copies.join(copies.select(of="row", then="of"), on="of", how="inner")).height:
+        copies = copies.join(further.select("row", "then"), on="row", how="left", maintain_order="left")
+        copies = copies.with_columns(of=pl.coalesce("then", "of")).drop("then")
     return copies
 
 
-def _by_preference(records: pl.DataFrame) -> pl.DataFrame:
-    """Which of two equals stays: the one published first, then by source in the paper's order, then by URL."""
-    rank = pl.col("source").replace_strict({name: n for n, name in enumerate(NAMES)}, default=len(NAMES))
-    return records.sort(pl.col("published"), rank, "url", "id", nulls_last=True)
+def _named(copies: pl.DataFrame, parts: Parts) -> pl.DataFrame:
+    """Verdicts (`LEFT`) with the ids of the rows that are copied."""
+    wanted = copies.select(row="of").unique()
+    ids = [batch.join(wanted, on="row", how="semi").select(of="row", id="id") for batch in parts.read(["id"])]
+    named = copies.join(pl.concat(ids), on="of", how="left", maintain_order="left")
+    alike = pl.format(" {}", pl.col("alike").round(2)).fill_null("")
+    return named.select("row", fate=pl.lit("dropped"), reason="reason", detail=pl.concat_str("id", alike)).select(
+        LEFT.names()
+    )
 
 
-def _letters(text: pl.Expr) -> pl.Expr:
-    """Letters and digits of a text, full-width forms folded: what stays when layout and punctuation go."""
-    return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]", "")
+# --- addresses ---------------------------------------------------------------------------------------------------
 
 
-def _shingles(text: str) -> set[str]:
-    return {text[n : n + SHINGLE] for n in range(max(1, len(text) - SHINGLE + 1))} if text else set()
+def host_forms(sources: Iterable[str]) -> dict[str, str]:
+    """Other names of the sites' hosts, as the sites' files say, and the name that stands for all of them."""
+    forms = {}
+    for site in map(load, sources):
+        for host in site.hosts:
+            forms[host.removeprefix("www.")] = host
+        forms |= dict.fromkeys(site.twins, site.hosts[0])
+    return forms
 
 
-def _jaccard(one: set[str], two: set[str]) -> float:
-    return len(one & two) / len(one | two) if one or two else 1.0
+def canonical(url: pl.Expr, hosts: dict[str, str]) -> pl.Expr:
+    """The one form of a URL that is compared by: no scheme, port, fragment, tracking, trailing slash; query sorted."""
+    bare = url.str.strip_chars().str.replace(r"#.*$", "").str.replace(r"(?i)^https?://", "")
+    host = bare.str.extract(r"^([^/?]*)").str.to_lowercase().str.replace(r":(80|443)$", "").replace(hosts)
+    path = bare.str.extract(r"^[^/?]*(/[^?]*)").fill_null("").str.replace_all(r"/{2,}", "/")
+    path = path.str.replace(r"/index\.html?$", "/").str.strip_chars_end("/")
+    tracking = rf"^(utm_\w+|{'|'.join(TRACKING)})(=|$)"
+    wanted = pl.element().filter(~pl.element().str.contains(tracking) & (pl.element() != "")).sort()
+    query = bare.str.extract(r"\?(.*)$").str.split("&").list.eval(wanted).list.join("&")
+    return pl.concat_str(
+        host, path, pl.when(query.str.len_chars() > 0).then(pl.format("?{}", query)).otherwise(pl.lit(""))
+    )

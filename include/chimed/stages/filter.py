@@ -8,29 +8,100 @@ import math
 
 import polars as pl
 
-from chimed.build import Outcome, Work
-from chimed.records import left_rows
+from chimed import lake as lakes
+from chimed.build import Work
+from chimed.errors import WorkStopped
+from chimed.records import words
+from chimed.streaming import Parts, Verdicts, left
 
 MIN_TOKENS = 30  # §3.2
+SHOWN = 10  # examples of what the cut took, in the report
+SHOWN_CHARACTERS = 80
+STRANGE, SHORT = "perplexity", "too short"
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
+class RoughCut(WorkStopped):
+    """A cut fell where a fast score may have misplaced a record."""
+
+
+def judge(parts: Parts, work: Work) -> Verdicts:
     """Needs `perplexity` and `tokens`. Ties at the cut are broken by id, so two builds cut alike."""
+    scores = pl.concat(parts.read(["id", "source", "language", "tokens", "perplexity"]))
     groups = ["source", "language"] if work.options.perplexity_within == "source" else []
-    parts = records.partition_by(groups) if groups else [records]
-    strange = [row for part in parts for row in highest(part, work.options.perplexity_cut).iter_rows()]
-    why = {id: ("perplexity", f"{perplexity:.1f}") for id, perplexity in strange}
-    short = records.filter((pl.col("tokens") < MIN_TOKENS) & ~pl.col("id").is_in(list(why)))
-    why |= {id: ("too short", f"{tokens} tokens") for id, tokens in short.select("id", "tokens").iter_rows()}
-    least = min((perplexity for _, perplexity in strange), default=None)
-    return Outcome(
-        kept=records.filter(~pl.col("id").is_in(list(why))),
-        dropped=left_rows(records, why),
-        figures={"perplexity cut at": least, "median perplexity": records["perplexity"].median()},
+    kinds = scores.partition_by(groups) if groups else [scores]
+    cuts = [highest(kind, work.options.perplexity_cut) for kind in kinds]
+    strange = pl.concat(cuts)
+    _check_exact(work, groups, kinds, cuts)
+    short = scores.filter(pl.col("tokens") < MIN_TOKENS).join(strange, on="row", how="anti")
+    gone = pl.concat(
+        [
+            left(strange["row"], STRANGE, strange.select(pl.format("{}", pl.col("perplexity").round(1))).to_series()),
+            left(short["row"], SHORT, short.select(pl.format("{} tokens", "tokens")).to_series()),
+        ]
+    )
+    return Verdicts(
+        gone,
+        {
+            "perplexity cut at": strange["perplexity"].min(),
+            "median perplexity": scores["perplexity"].median(),
+            "cuts": _cuts(groups, kinds, cuts),
+            "taken": _taken(scores, strange, short),
+            "highest": _examples(parts, strange),
+        },
     )
 
 
-def highest(records: pl.DataFrame, share: float) -> pl.DataFrame:
-    """Id and perplexity of the `share` of rows with the highest perplexity (rounded to whole rows)."""
-    rows = math.floor(len(records) * share + 0.5)
-    return records.select("id", "perplexity").sort("perplexity", "id", descending=[True, False]).head(rows)
+def highest(scores: pl.DataFrame, share: float) -> pl.DataFrame:
+    """The `share` of rows with the highest perplexity (rounded to whole rows), highest first."""
+    rows = math.floor(len(scores) * share + 0.5)
+    return scores.sort("perplexity", "id", descending=[True, False]).head(rows)
+
+
+def _cuts(groups: list[str], kinds: list[pl.DataFrame], cuts: list[pl.DataFrame]) -> dict[str, dict]:
+    """Of each group that is cut on its own: its rows, how many left, and the lowest perplexity that did."""
+    return {
+        " ".join(kind.row(0, named=True)[name] for name in groups) or "corpus": {
+            "rows": len(kind),
+            "cut": len(cut),
+            "at": cut["perplexity"].min(),
+        }
+        for kind, cut in zip(kinds, cuts, strict=True)
+        if len(kind)
+    }
+
+
+def _check_exact(work: Work, groups: list[str], kinds: list[pl.DataFrame], cuts: list[pl.DataFrame]) -> None:
+    """Raises RoughCut where a cut fell among scores that are not exact; `perplexity` says above what they all are."""
+    folder = f"builds/{work.build}/perplexity"
+    reports = [name for name in lakes.names(work.lake, folder) if name.startswith("report-")]
+    exact = [lakes.read_json(work.lake, f"{folder}/{name}")["figures"].get("exact above", {}) for name in reports]
+    for kind, cut in zip(kinds, cuts, strict=True):
+        name = " ".join(kind.row(0, named=True)[column] for column in groups) if len(kind) and groups else "corpus"
+        lowest = max((above.get(name, 0.0) for above in exact), default=0.0)
+        rough = cut.filter(pl.col("perplexity") < lowest)["perplexity"].to_list()
+        if rough:
+            raise RoughCut(
+                f"filter: the cut of {name} is at {min(rough):.1f}, but some scores below {lowest:.1f} are not exact; "
+                'open the build again with {"perplexity_exact": true}'
+            )
+
+
+def _taken(scores: pl.DataFrame, strange: pl.DataFrame, short: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """What each cut took, by source: rows read, and rows that left for each reason."""
+    counted = {
+        name: dict(frame.group_by("source").len().iter_rows())
+        for name, frame in (("read", scores), (STRANGE, strange), (SHORT, short))
+    }
+    sources = sorted(counted["read"])
+    return {source: {name: rows.get(source, 0) for name, rows in counted.items()} for source in sources}
+
+
+def _examples(parts: Parts, strange: pl.DataFrame) -> list[dict]:
+    """The highest that left, with the beginning of their words."""
+    top = strange.sort("perplexity", "id", descending=[True, False]).head(SHOWN)
+    shown = [
+        batch.join(top.select("row"), on="row", how="semi").select("row", text=words().str.slice(0, SHOWN_CHARACTERS))
+        for batch in parts.read(["text", "question", "answer", "rejected"])
+    ]
+    joined = top.join(pl.concat(shown), on="row", how="left", maintain_order="left")
+    return joined.select("id", "source", "language", pl.col("perplexity").round(1), "tokens", "text").to_dicts()

@@ -49,8 +49,9 @@ def overview(user: GetUserDep) -> HTMLResponse:
 @app.get("/builds/{version}")
 def build(version: str, user: GetUserDep) -> HTMLResponse:
     """One build: its options and its ledger."""
-    from chimed.build import LedgerError, ledger, read_build
+    from chimed.build import read_build
     from chimed.lake import open_lake
+    from chimed.ledger import LedgerError, ledger
 
     lake = open_lake()
     made = read_build(lake, version)

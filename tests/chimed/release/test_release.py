@@ -18,9 +18,10 @@ from conftest import Served, serving
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed import lake as lakes
-from chimed.build import Work, ledger, read_dropped, read_stage
+from chimed.build import Work, read_dropped, read_stage
 from chimed.errors import UserError, WorkStopped
 from chimed.lake import Lake, open_lake
+from chimed.ledger import ledger
 from chimed.options import Options
 from chimed.release import SUBSETS, find_release, read_manifest, releases
 from chimed.release.figures import figures

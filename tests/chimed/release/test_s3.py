@@ -12,8 +12,9 @@ import pytest
 from conftest import serving
 
 from chimed import lake as lakes
-from chimed.build import Work, ledger
+from chimed.build import Work
 from chimed.lake import open_lake
+from chimed.ledger import ledger
 from chimed.options import Options
 from chimed.release import read_manifest, releases
 from chimed.release.push import push

@@ -1,14 +1,17 @@
 """dedup, clean, filter: the paper's basic processing on the rows that go wrong."""
 
 import dataclasses
+import random
 from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
-from conftest import document, qa, rows
+from conftest import document, judged, qa, rows
 
-from chimed.build import check_ledger
+from chimed import lake as lakes
+from chimed.ledger import check_ledger
 from chimed.stages import clean, dedup, filter
+from chimed.streaming import Parts
 
 LONG = (
     "茯苓为多孔菌科真菌的干燥菌核，多寄生于松树根部，秋季采挖，除去泥沙后反复发汗晾干，切片入药。"
@@ -26,7 +29,8 @@ def test_dedup_keeps_one_of_each_and_names_what_a_copy_copies(work):
     near = document(LONG.replace("秋季", "冬季"), url="http://a/3")
     other = document("当归补血活血，调经止痛，润肠通便，用于血虚萎黄、眩晕心悸、月经不调、经闭痛经。", url="http://a/4")
     table = rows(first, copy, near, other)
-    outcome = dedup.run(table, work)
+    outcome = judged(dedup, table, work)
+    assert set(outcome.kept["id"]) == {first["id"], other["id"]}
     check_ledger("dedup", table, outcome)
     assert other["id"] in set(outcome.kept["id"])
     assert len(outcome.kept) == 2
@@ -42,15 +46,57 @@ def test_dedup_takes_the_newest_fetch_of_a_page_changed_or_not(work):
     unchanged = document("黄芪", url="http://x", page="raw/a#9")
     twice = document("黄芪", url="http://x", page="raw/b#9")
     table = rows(old, changed, unchanged, twice)
-    outcome = dedup.run(table, work)
+    outcome = judged(dedup, table, work)
     check_ledger("dedup", table, outcome)
     assert set(outcome.kept["page"]) == {"raw/b#0", "raw/b#9"}
+
+
+def test_of_what_is_alike_the_adopted_then_the_longest_then_the_oldest_stays(work):
+    old, new = (qa("感冒发热怎么办？", LONG, url=f"http://a/{day}", published=date(2026, day, 1)) for day in (5, 9))
+    adopted = qa("感冒发热怎么办？", LONG, url="http://b/1", published=date(2026, 10, 1), adopted=True)
+    longer = qa("感冒发热怎么办？", LONG + "另外，要注意休息。", url="http://b/2", published=date(2026, 11, 1))
+    assert judged(dedup, rows(new, old), work).kept["id"].to_list() == [old["id"]]
+    assert judged(dedup, rows(old, longer), work).kept["id"].to_list() == [longer["id"]]
+    outcome = judged(dedup, rows(old, longer, adopted), work)
+    assert outcome.kept["id"].to_list() == [adopted["id"]]
+    assert {detail.split(" ")[0] for detail in outcome.dropped["detail"]} == {adopted["id"]}
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["https://www.zhongyoo.com/name/a_1.html", "http://zhongyoo.com/name/a_1.html/", "HTTP://WWW.Zhongyoo.com:80/name//a_1.html",
+     "http://www.zhongyoo.com/name/a_1.html?utm_source=x#top", "http://m.zhongyoo.com/name/a_1.html?from=wx"],
+)  # fmt: skip
+def test_one_page_has_one_address_however_it_is_written(other):
+    hosts = dedup.host_forms(["zhongyoo"]) | {"m.zhongyoo.com": "www.zhongyoo.com"}
+    urls = pl.DataFrame({"url": ["http://www.zhongyoo.com/name/a_1.html", other]})
+    assert urls.select(dedup.canonical(pl.col("url"), hosts)).to_series().n_unique() == 1
+
+
+def test_addresses_of_different_pages_differ():
+    urls = ["http://a.cn/x?id=1", "http://a.cn/x?id=2", "http://a.cn/X?id=1", "http://b.cn/x?id=1", "http://a.cn/x",
+            "http://a.cn/x?b=1&a=2", "corpus:mine/1", "corpus:mine/2"]  # fmt: skip
+    forms = (
+        pl.DataFrame({"url": [*urls, "http://a.cn/x?a=2&b=1"]}).select(dedup.canonical(pl.col("url"), {})).to_series()
+    )
+    assert forms.n_unique() == len(urls)
+
+
+def test_signatures_are_computed_once_for_all_builds(work):
+    table = rows(*(document(LONG[n:] + LONG[:n], url=f"http://a/{n}") for n in (0, 7, 23)))
+    first = dedup.judge(Parts(frame=table), work)
+    later = dataclasses.replace(work, build="2026.11.29")
+    again = dedup.judge(Parts(frame=table), later)
+    assert (first.figures["signatures computed"], again.figures["signatures computed"]) == (3, 0)
+    assert again.left.equals(first.left)
+    more = pl.concat([table, rows(document("黄芪" + LONG[::-1], url="http://b/1"))])
+    assert dedup.judge(Parts(frame=more), later).figures["signatures computed"] == 1
 
 
 def test_another_answer_to_a_long_question_is_no_copy(work):
     question = "孩子反复咳嗽两周，夜里加重，没有发烧，吃了止咳糖浆不见好，请问需要拍片检查吗？" * 2
     table = rows(qa(question, "建议先到儿科听诊。"), qa(question, "可以试试雾化治疗。"))
-    assert len(dedup.run(table, work).kept) == 2
+    assert len(judged(dedup, table, work).kept) == 2
 
 
 @pytest.mark.parametrize(
@@ -64,11 +110,31 @@ def test_another_answer_to_a_long_question_is_no_copy(work):
         ("多喝水。以上是对“感冒怎么办”这个问题的建议，希望对您有帮助！", "多喝水。"),
         ("血压<140mmHg且>90mmHg为宜", "血压<140mmHg且>90mmHg为宜"),
         ("首段。\n[1] [2] [3] 下一页\n次段。", "首段。\n次段。"),
+        ("主治∶头痛，\n眩晕。&lt;b&gt;慎用&lt;/b&gt;&#8226;ＡＢ１２", "主治：头痛，眩晕。慎用•AB12"),
+        (
+            "甘草10g，3～9克，37.5℃，1/2片，Ca2+升高，10⁹/L，5㎎，≤0.9%",
+            "甘草10g，3～9克，37.5℃，1/2片，Ca2+升高，10⁹/L，5㎎，≤0.9%",
+        ),
+        ("pH：7.4；WBC: 10.5;", "pH：7.4；WBC: 10.5;"),
+        ("<scr<b>ipt>您好，您好，口服。</p>", "口服。"),
     ],
 )
 def test_clean_takes_out_what_is_not_the_text_and_nothing_else(work, dirty, clean_text):
     outcome = clean.run(rows(document(dirty)), work)
     assert outcome.kept["text"].to_list() == [clean_text]
+
+
+def test_cleaning_twice_is_cleaning_once():
+    chance = random.Random(11)
+    pieces = ["<b>", "</p>", "<", ">", "&lt;", "&amp;", "lt;", "script", "http://", "www.a.cn/x", "您好，", "祝您健康",
+              "！", "\u200b", "\n", "　", "，", "。", "[1] ", "下一页", "温馨提示：以上资料仅供参考", "color:red;", "∶",
+              "谢谢医生", "★", "10g", "3～9克", "茯苓", "br", "/", "&#60;", "<!--", "-->", "Ａ"]  # fmt: skip
+    texts = pl.DataFrame({"text": ["".join(chance.choices(pieces, k=chance.randint(1, 25))) for _ in range(3000)]})
+    once, counts = clean.cleaned(texts)
+    twice, nothing = clean.cleaned(once)
+    assert twice.equals(once)
+    assert nothing == {}
+    assert {"tag", "URL", "greeting", "entity", "invisible character"} <= set(counts)
 
 
 def test_clean_drops_mojibake_and_what_has_nothing_left(work):
@@ -88,7 +154,7 @@ def scored(perplexities: list[float], tokens: int = 40, **changes: object) -> pl
 def test_filter_cuts_the_highest_share_then_the_short_ones(work):
     table = scored([float(n) for n in range(200)])
     table = table.with_columns(tokens=pl.when(pl.col("perplexity") == 7).then(29).otherwise("tokens").cast(pl.Int32))
-    outcome = filter.run(table, work)
+    outcome = judged(filter, table, work)
     check_ledger("filter", table, outcome)
     gone = outcome.dropped.sort("perplexity").select("perplexity", "reason").rows()
     assert gone == [(7.0, "too short"), (198.0, "perplexity"), (199.0, "perplexity")]
@@ -97,15 +163,31 @@ def test_filter_cuts_the_highest_share_then_the_short_ones(work):
 def test_filter_within_source_spares_the_classics(work):
     modern, classics = scored([1.0] * 100), scored([9.0] * 100, language="lzh", source="zydcd")
     table = pl.concat([modern, classics])
-    over_corpus = filter.run(table, work).dropped["language"].to_list()
+    over_corpus = judged(filter, table, work).dropped["language"].to_list()
     options = work.options.model_copy(update={"perplexity_within": "source"})
-    within = filter.run(table, dataclasses.replace(work, options=options)).dropped["language"].to_list()
+    within = judged(filter, table, dataclasses.replace(work, options=options)).dropped["language"].to_list()
     assert over_corpus == ["lzh", "lzh"]
     assert sorted(within) == ["lzh", "zh"]
 
 
+def test_filter_tells_what_each_cut_took_and_shows_the_highest(work):
+    table = scored([float(n) for n in range(200)])
+    figures = judged(filter, table, work).figures
+    assert figures["taken"] == {"zhongyoo": {"read": 200, "perplexity": 2, "too short": 0}}
+    assert figures["cuts"] == {"corpus": {"rows": 200, "cut": 2, "at": 198.0}}
+    assert [row["perplexity"] for row in figures["highest"]] == [199.0, 198.0]
+    assert figures["highest"][0]["text"] == f"{LONG}199"[:80]
+
+
+def test_filter_stops_where_its_cut_fell_among_rough_scores(work):
+    report = {"figures": {"exact above": {"corpus": 198.5}}}
+    lakes.write_json(work.lake, f"builds/{work.build}/perplexity/report-00000.json", report)
+    with pytest.raises(filter.RoughCut, match="cut of corpus is at 198"):
+        judged(filter, scored([float(n) for n in range(200)]), work)
+
+
 def test_ties_at_the_cut_fall_alike_in_any_order(work):
     table = scored([5.0] * 100)
-    one = filter.run(table, work).dropped["id"].to_list()
-    two = filter.run(table.sample(fraction=1, shuffle=True, seed=7), work).dropped["id"].to_list()
+    one = judged(filter, table, work).dropped["id"].to_list()
+    two = judged(filter, table.sample(fraction=1, shuffle=True, seed=7), work).dropped["id"].to_list()
     assert one == two

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from chimed import lake as lakes
-from chimed.build import Work, check_ledger, new_build, run_stage
+from chimed.build import Work, new_build, run_stage
 from chimed.errors import UserError
 from chimed.lake import open_lake
+from chimed.ledger import check_ledger
 from chimed.options import Options
 from chimed.settings import Settings
 from chimed.sources import ask39, warc

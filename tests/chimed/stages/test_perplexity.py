@@ -1,6 +1,7 @@
 """The perplexity stage (paper §3.2), on a tiny random GPT-2 made here; runs where torch is installed."""
 
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import polars as pl
 import pytest
 from conftest import document, qa, rows
 
-from chimed.build import check_ledger
 from chimed.errors import UserError
+from chimed.ledger import check_ledger
 from chimed.stages import perplexity
+from chimed.stages.filter import highest
 
 torch = pytest.importorskip("torch")
 
@@ -101,7 +103,7 @@ def test_known_scores_need_no_model(here, monkeypatch):
     records = rows(document(HERB), qa("头痛怎么办？", "多休息。"))
     first = perplexity.run(records, here)
 
-    def refuse(name: str) -> None:
+    def refuse(name: str, kind: str) -> None:
         raise AssertionError(f"{name} was loaded")
 
     monkeypatch.setattr(perplexity, "load", refuse)
@@ -141,3 +143,18 @@ def test_a_model_that_is_not_there_is_the_users_mistake(work, tmp_path):
 def test_perplexity_is_exp_of_the_mean(here, scorer):
     (row,) = perplexity.run(rows(document(HERB)), here).kept.select(pl.col("perplexity")).rows()
     assert row[0] == pytest.approx(math.exp(one_by_one(HERB, scorer)), rel=1e-5)
+
+
+def test_the_cut_of_two_scores_is_that_of_exact_ones(here, monkeypatch):
+    monkeypatch.setattr(perplexity, "FEW", 20)
+    chance = random.Random(5)
+    texts = ["".join(chance.choices(HERB, k=chance.randint(5, 40))) for _ in range(400)]
+    records = rows(*(document(text, url=f"http://a/{n}") for n, text in enumerate(texts)))
+    two = perplexity.run(records, here)
+    assert 4 < two.figures["scored exactly"] < 400
+    assert 0 < two.figures["largest error"] < 0.1
+    options = here.options.model_copy(update={"perplexity_exact": True})
+    exact = perplexity.run(records, replace(here, options=options))
+    assert exact.figures["scored exactly"] == 400 - two.figures["scored exactly"]
+    assert highest(two.kept, 0.01)["id"].to_list() == highest(exact.kept, 0.01)["id"].to_list()
+    assert two.figures["exact above"]["corpus"] < exact.kept["perplexity"].sort(descending=True)[3]

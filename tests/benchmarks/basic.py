@@ -1,0 +1,231 @@
+"""Basic processing on a synthetic crawl: rate, CPU, peak memory and quality of each stage, beside datatrove's.
+
+    export PYTHONPATH=include
+    python tests/benchmarks/basic.py 10            millions of characters: HTML → text, dedup, clean, length, exams
+    python tests/benchmarks/basic.py 10 --peer     the same work by datatrove too, in an environment of its own
+    python tests/benchmarks/basic.py 221           the paper's size
+
+Stages run as they do in production, each a process of its own (`python -m chimed run`), on a lake of the benchmark's.
+What a stage before them would have made (records, scores, verdicts of models) is put there, and not counted.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import synthetic
+
+from chimed import lake as lakes
+from chimed import ledger, stages
+from chimed.lake import Lake, open_lake
+from chimed.options import Options
+from chimed.records import DROPPED, RECORD, dropped_table, words
+
+BUILD = "benchmark"
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took: seconds, CPU seconds of it and its children, MiB of the largest of them."""
+
+    name: str
+    wall: float
+    cpu: float
+    memory: float
+
+
+def measured(name: str, command: list[str], environment: dict[str, str]) -> Cost:
+    """Runs a command to its end. Raises SystemExit where it fails."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{name} failed: {' '.join(command)}")
+    return Cost(name, time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+# --- ours ---------------------------------------------------------------------------------------------------------
+
+
+def pretend(lake: Lake, stage: str, paths: list[Path]) -> None:
+    """As if `stage` had run and kept what these files hold."""
+    folder = f"builds/{BUILD}/{stage}"
+    of_pages = stages.before(stage) is None
+    for n, path in enumerate(paths):
+        target = Path(lake.at(f"{folder}/kept-{n:05d}.parquet"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            os.link(path, target)
+        lakes.write_table(lake, f"{folder}/dropped-{n:05d}.parquet", dropped_table([]), DROPPED)
+        rows = ledger.counted(lakes.read_table(lake, f"{folder}/kept-{n:05d}.parquet", ["source"]), "derived")
+        fates = ["derived"] if of_pages else ["read", "kept"]
+        counts = ledger.added([rows.with_columns(fate=pl.lit(fate)) for fate in fates])
+        report = ledger.report(stage, BUILD, n, 1, counts, {}) | {"seconds": 0.0}
+        lakes.write_json(lake, f"{folder}/report-{n:05d}.json", report)
+
+
+def ours(crawl: Path, folder: Path) -> tuple[list[Cost], Lake]:
+    """Runs our stages on a new lake."""
+    shutil.rmtree(folder, ignore_errors=True)
+    lake = open_lake(str(folder / "lake"))
+    environment = {
+        "PYTHONPATH": str(ROOT / "include"),
+        "CHIMED_DATA": lake.root,
+        "CHIMED_STORE": f"sqlite:///{folder}/store.db",
+        "CHIMED_EXAMS": str(crawl / "exams"),
+        "TMPDIR": str(folder),
+    }
+    records = sorted(crawl.glob("records-*.parquet"))
+    options = Options(perplexity_cut=0).model_dump(mode="json")
+    shards = [[f"ask120/{n}"] for n in range(len(records))]
+    made = {"version": BUILD, "code": "", "options": options, "shards": shards}
+    lakes.write_json(lake, f"builds/{BUILD}/build.json", made)
+    pretend(lake, stages.NAMES[0], records)
+    subprocess.run([sys.executable, "-m", "chimed", "store", "upgrade"], env={**os.environ, **environment}, check=True)
+    costs = []
+    for stage in ("dedup", "clean", "filter", "decontaminate"):
+        before = stages.before(stage)
+        assert before is not None
+        if stage == "filter":
+            pretend(lake, before.name, _scored(lake, "clean", folder))
+        if stage == "decontaminate":
+            for between in stages.NAMES[stages.NAMES.index("filter") + 1 : stages.NAMES.index(stage)]:
+                pretend(lake, between, _kept(lake, "filter"))
+        costs.append(measured(stage, [sys.executable, "-m", "chimed", "run", stage, "--build", BUILD], environment))
+    return costs, lake
+
+
+def _kept(lake: Lake, stage: str) -> list[Path]:
+    return sorted(Path(lake.at(f"builds/{BUILD}/{stage}")).glob("kept-*.parquet"))
+
+
+def _scored(lake: Lake, stage: str, folder: Path) -> list[Path]:
+    """A stage's tables with a token a letter and no perplexity worth a cut."""
+    found = []
+    (folder / "scored").mkdir(exist_ok=True)
+    for path in _kept(lake, stage):
+        frame = pl.read_parquet(path).with_columns(
+            tokens=words().str.replace_all(r"\s", "").str.len_chars().cast(pl.Int32), perplexity=pl.lit(1.0)
+        )
+        found.append(folder / "scored" / path.name)
+        pq.write_table(frame.select(RECORD.names).to_arrow().cast(RECORD), found[-1], row_group_size=lakes.BATCH_ROWS)
+    return found
+
+
+# --- datatrove ----------------------------------------------------------------------------------------------------
+
+
+def peer(crawl: Path, folder: Path) -> list[Cost]:
+    """Runs datatrove's pipeline, in two processes as it would; makes its environment where there is none."""
+    python = folder.parent / "datatrove" / "bin" / "python"
+    if not python.exists():
+        subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, python.parents[1]], check=True)
+        wanted = ["--no-deps", "-r", str(HERE / "requirements-datatrove.txt")]
+        subprocess.run(["uv", "pip", "install", "--quiet", "--python", str(python), *wanted], check=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    script = str(HERE / "datatrove_basic.py")
+    listed = subprocess.run([str(python), script, "steps"], check=True, capture_output=True, text=True).stdout.split()
+    return [measured(step, [str(python), script, step, str(crawl), str(folder)], {}) for step in listed]
+
+
+# --- quality ------------------------------------------------------------------------------------------------------
+
+
+def deduplicated(truth: pl.DataFrame, kept: set[str]) -> dict[str, float]:
+    """Share of each kind of copy of which no more than one is left, and share of the others that left."""
+    stays = pl.col("id").is_in(list(kept))
+    both = truth.with_columns(stays=stays, original=pl.col("of").is_in(list(kept)))
+    found = {
+        label: 1 - both.filter(pl.col("label") == label).select((pl.col("stays") & pl.col("original")).mean()).item()
+        for label in synthetic.COPIES
+    }
+    originals = truth["of"].drop_nulls().unique()
+    others = both.filter(pl.col("of").is_null() & ~pl.col("id").is_in(originals.implode()))
+    others = others.filter(pl.col("label") != "short")  # made of so few words that they repeat each other
+    return {**found, "false drops": 1 - others["stays"].mean()}
+
+
+def share_dropped(truth: pl.DataFrame, label: str, entered: set[str], kept: set[str]) -> float:
+    """Share of a label's records that a stage read and dropped."""
+    of = truth.filter((pl.col("label") == label) & pl.col("id").is_in(list(entered)))
+    return 1 - of["id"].is_in(list(kept)).mean() if len(of) else float("nan")
+
+
+def quality(truth: pl.DataFrame, lake: Lake) -> dict[str, dict[str, float]]:
+    """What each of our stages found, against the truth."""
+    ids = {
+        stage: {id for path in _kept(lake, stage) for id in pl.read_parquet(path, columns=["id"])["id"]}
+        for stage in ("dedup", "clean", "filter", "decontaminate")
+    }
+    left = Path(lake.at(f"builds/{BUILD}/dedup")).glob("dropped-*.parquet")
+    named = pl.concat(pl.read_parquet(path, columns=["reason", "detail"]) for path in left)
+    names = named["detail"].str.slice(0, 16).is_in(list(ids["dedup"])).mean()
+    plain = [share_dropped(truth, label, ids["clean"], ids["filter"]) for label in ("plain", "sibling")]
+    return {
+        "dedup": {**deduplicated(truth, ids["dedup"]), "copies that name a kept row": names},
+        "clean": {"kept": len(ids["clean"]) / len(ids["dedup"])},
+        "filter": {"short": share_dropped(truth, "short", ids["clean"], ids["filter"]), "false drops": max(plain)},
+        "decontaminate": {
+            **{one: share_dropped(truth, one, ids["filter"], ids["decontaminate"]) for one in ("leak", "edited leak")},
+            "false drops": share_dropped(truth, "plain", ids["filter"], ids["decontaminate"]),
+        },
+    }
+
+
+def show(costs: list[Cost], millions: float, found: dict[str, dict[str, float]]) -> None:
+    """A line a stage, and their sum."""
+    print(f"{'':24}{'seconds':>9}{'CPU s':>9}{'MiB':>8}{'M chars/s':>11}{'M/CPU s':>9}")
+    whole = Cost("all", sum(one.wall for one in costs), sum(one.cpu for one in costs), max(one.memory for one in costs))
+    for one in [*costs, whole]:
+        rates = f"{millions / one.wall:11.2f}{millions / one.cpu:9.2f}"
+        said = ", ".join(f"{name} {value:.4f}" for name, value in found.get(one.name, {}).items())
+        print(f"{one.name:24}{one.wall:9.1f}{one.cpu:9.1f}{one.memory:8.0f}{rates}   {said}")
+
+
+def main() -> None:
+    """Prints the tables, and how many times datatrove's CPU time ours is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("millions", type=float, nargs="?", default=10, help="of characters: 1, 10, 221")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--peer", action="store_true", help="run datatrove too")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".chimed" / "benchmarks")
+    chosen = parser.parse_args()
+    crawl = chosen.folder.resolve() / f"crawl-{chosen.millions:g}-{chosen.seed}"
+    if not (crawl / "truth.parquet").exists():
+        synthetic.write(crawl, int(chosen.millions * 1e6), chosen.seed)
+    truth = pl.read_parquet(crawl / "truth.parquet")
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {chosen.millions:g} M characters, {len(truth)} records"
+    )
+    costs, lake = ours(crawl, chosen.folder.resolve() / f"ours-{chosen.millions:g}")
+    found = quality(truth, lake)
+    show(costs, chosen.millions, found)
+    result = {"costs": [vars(one) for one in costs], "quality": found}
+    if chosen.peer:
+        theirs = peer(crawl, chosen.folder.resolve() / f"peer-{chosen.millions:g}")
+        files = (chosen.folder.resolve() / f"peer-{chosen.millions:g}" / "kept").glob("*.jsonl")
+        kept = {json.loads(line)["id"] for file in files for line in file.open(encoding="utf-8")}
+        print("datatrove (no decontamination)")
+        show(theirs, chosen.millions, {"all": deduplicated(truth, kept)})
+        same = [one for one in costs if one.name != "decontaminate"]
+        for name in ("wall", "cpu"):
+            ratio = sum(getattr(one, name) for one in theirs) / sum(getattr(one, name) for one in same)
+            print(f"datatrove's {name} time is {ratio:.1f} × ours on the same work")
+            result[f"datatrove {name} ratio"] = ratio
+    (chosen.folder / f"basic-{chosen.millions:g}.json").write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
