@@ -85,6 +85,7 @@ def airflow(state, tmp_path_factory) -> Iterator[Served]:
     }
     command = [sys.executable, "-m", "airflow"]
     subprocess.run([*command, "db", "migrate"], env=environment, check=True, capture_output=True, timeout=300)
+    subprocess.run([*command, "dags", "reserialize"], env=environment, check=True, capture_output=True, timeout=300)
     serve = [*command, "api-server", "--apps", "core", "--host", "127.0.0.1", "--port", str(port)]
     with (
         (home / "server.log").open("wb") as log,

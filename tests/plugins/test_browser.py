@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 
+import httpx
 import pytest
 from state import HOSTILE, HOSTILE_ID, VERSION
 
@@ -67,15 +68,21 @@ def test_every_page_is_shown_whole_and_asks_nobody_else(airflow, signed_in, widt
         assert asked_hosts(driver) == {airflow.url.removeprefix("http://")}
 
 
-def test_a_page_lies_in_airflows_frame_and_its_links_lead_out_of_it(airflow, signed_in) -> None:
+def test_in_airflows_frame_a_crawl_is_started_and_its_link_leads_out_of_it(airflow, signed_in) -> None:
     driver = signed_in()
     driver.get(f"{airflow.url}/plugin/chimed/chimed/sources")
-    frame = until(lambda: css(driver, "iframe[src*=chimed]"))[0]
-    driver.switch_to.frame(frame)
+    driver.switch_to.frame(until(lambda: css(driver, "iframe[src*=chimed]"))[0])
     button = until(lambda: css(driver, "#ask39 a.button"))[0]
     driver.execute_script("arguments[0].click()", button)
+    until(lambda: css(driver, "#crawl [name=max_pages]"))[0].send_keys("7")
+    css(driver, "#crawl button")[0].click()
+    run = until(lambda: css(driver, "#said a"))[0]
+    said = {"Authorization": f"Bearer {airflow.tokens['admin']}"}
+    known = httpx.get(f"{airflow.url}/api/v2/dags/crawl_ask39/dagRuns/{run.text}", headers=said, timeout=60).json()
+    assert known["conf"] == {"mode": "refresh", "max_pages": 7, "sections": None}
+    run.click()
     driver.switch_to.default_content()
-    until(lambda: "/dags/crawl_ask39" in driver.current_url)
+    until(lambda: "/dags/crawl_ask39/runs/" in driver.current_url)
 
 
 def test_rows_are_filtered(airflow, signed_in) -> None:

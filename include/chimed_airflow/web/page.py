@@ -25,7 +25,12 @@ HEADERS = {
 }
 LANGUAGES = {"en": "English", "zh": "中文"}
 COOKIE = "chimed_language"
-STATIC = {"style.css": "text/css", "review.js": "text/javascript", "frame.js": "text/javascript"}
+STATIC = {
+    "style.css": "text/css",
+    "review.js": "text/javascript",
+    "frame.js": "text/javascript",
+    "crawl.js": "text/javascript",
+}
 # marks that change the direction of what follows: a reader must see them, the page must not obey them
 BIDI = {
     chr(code): f"⟨U+{code:04X}⟩" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -101,7 +106,7 @@ def choose_language(code: str, request: Request, to: str = "/") -> RedirectRespo
 
 @router.get("/static/{name}")
 def static(name: str) -> Response:
-    """The style sheet and the two scripts."""
+    """The style sheet and the scripts."""
     if name not in STATIC:
         raise HTTPException(404, "no such file")
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=86400"}

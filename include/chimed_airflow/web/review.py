@@ -13,6 +13,7 @@ from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import HEADERS, label, language_of, page, plain
 
 BATCH = 25  # records the page holds ahead
+MOST_HELD = 600  # ids of records it has or skipped
 
 router = APIRouter(prefix="/review")
 
@@ -62,7 +63,7 @@ def items(user: GetUserDep, build: str, stage: str, beyond: str = "") -> JSONRes
     """The next records this reviewer has not judged. beyond: ids it has already, by comma."""
     from chimed.review import waiting
 
-    held = [id for id in beyond.split(",") if id][: 4 * BATCH]
+    held = [id for id in beyond.split(",") if id][:MOST_HELD]
     found = waiting(open_store(), build, stage, name_of(user), BATCH, held)
     return JSONResponse([{**one, "text": plain(one["text"])} for one in found], headers=HEADERS)
 

@@ -45,6 +45,15 @@ def sources(request: Request) -> HTMLResponse:
     return page(request, "sources.html.j2", here="sources", sources=entries, counting=known is None)
 
 
+@router.get("/sources/{source}/crawl")
+def crawl(source: str, request: Request) -> HTMLResponse:
+    """The trigger form of a site's DAG."""
+    from chimed.errors import choose
+    from chimed.sources import NAMES
+
+    return page(request, "crawl.html.j2", here="sources", source=choose("source", source, NAMES))
+
+
 def _known(store: Any) -> dict[str, dict]:
     """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars)."""
     from chimed.coverage import coverage

@@ -5,6 +5,7 @@ if (desk) {
   const { root, build, stage, token } = desk.dataset;
   const at = (id) => document.getElementById(id);
   const seen = [];      // records judged or skipped on this page, oldest first
+  const skipped = new Set();
   let ahead = [];       // records to come
   let now = null;
   let over = false;     // nothing more is waiting
@@ -13,7 +14,7 @@ if (desk) {
 
   const more = () => {
     if (asking || over) return asking;
-    const beyond = [...ahead, ...(now ? [now] : []), ...seen.slice(-60)].map((one) => one.record).join(",");
+    const beyond = [...ahead, ...(now ? [now] : [])].map((one) => one.record).concat(...skipped).join(",");
     const where = new URLSearchParams({ build, stage, beyond });
     asking = sending.then(() => fetch(`${root}/review/items?${where}`)).then((answer) => {
       if (!answer.ok) throw new Error(`${answer.status}`);
@@ -81,6 +82,7 @@ if (desk) {
     if (!now) return;
     const judged = now;
     seen.push(judged);
+    skipped.delete(judged.record);
     sending = sending.then(() => fetch(`${root}/review/verdicts`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Chimed-Token": token },
@@ -100,7 +102,7 @@ if (desk) {
     next();
   };
 
-  const skip = () => { if (now) { seen.push(now); next(); } };
+  const skip = () => { if (now) { seen.push(now); skipped.add(now.record); next(); } };
   const back = () => { if (seen.length) { if (now) ahead.unshift(now); now = seen.pop(); show(); } };
   const keys = { f: () => judge("flagged"), j: () => judge("passed"), s: skip, b: back };
   const buttons = { flag: keys.f, pass: keys.j, skip, back };
