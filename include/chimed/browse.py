@@ -20,7 +20,7 @@ from chimed.release import SPLITS, TABLES, folder_of
 # what a model learns from, by subset: a text, or lists of messages
 WORDS = {"pretrain": ("text",), "sft": ("messages",), "preference": ("prompt", "chosen", "rejected")}
 SHOWN = ["id", "source", "domain", "department", "title", "url", "made_by"]
-LOOKED = 16_000_000  # bytes of words a search looks through before it asks whether to go on: it answers at once
+LOOKED = 8_000_000  # bytes of words a search looks through before it asks whether to go on: it answers at once
 
 
 @dataclass(frozen=True)

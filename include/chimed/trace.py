@@ -83,8 +83,11 @@ def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
     """
     way: list[dict] = []
     wanted: str | None = record
+    place: str | None = None
     while wanted:
-        row = _find(lake, version, wanted)
+        # rows of one page share a part (`build`): a parent is where its child was found, unless it left earlier
+        row = _here(lake, place, wanted) if place else None
+        row, place = (row, place) if row is not None else _find(lake, version, wanted)
         if row is None:
             break
         replies = find(store, REPLIES, row["replies"] or [])
@@ -105,17 +108,25 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
     return found
 
 
-def _find(lake: Lake, version: str, record: str) -> dict | None:
-    """The record as the last stage that has it left it."""
+def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
+    """The record as the last stage that has it left it, and in which file."""
     for stage in reversed(stages.NAMES):
         folder = f"builds/{version}/{stage}"
         for name in lakes.names(lake, folder):
-            row = _row(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
+            row = _here(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
             if row is not None:
-                left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
-                fate = left if name.startswith("dropped-") else "kept"
-                return row | {"stage": stage, "fate": f"{stage}: {fate}"}
-    return None
+                return row, f"{folder}/{name}"
+    return None, None
+
+
+def _here(lake: Lake, path: str, record: str) -> dict | None:
+    """The record with `stage` and `fate`, if this file of a stage has it."""
+    row = _row(lake, path, record)
+    if row is None:
+        return None
+    stage, name = path.split("/")[-2:]
+    left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
+    return row | {"stage": stage, "fate": f"{stage}: {left if name.startswith('dropped-') else 'kept'}"}
 
 
 def _row(lake: Lake, path: str, record: str) -> dict | None:

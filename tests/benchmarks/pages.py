@@ -27,9 +27,8 @@ import psutil
 V, BEFORE = "2026.11.22", "2026.11.15"
 
 
-def serve(port: int, folder: str) -> None:
+def serve(port: int) -> None:
     """The pages' app for a user who may read and edit."""
-    os.environ |= {"CHIMED_DATA": f"{folder}/lake", "CHIMED_STORE": f"sqlite:///{folder}/store.db"}
     import uvicorn
     from airflow.api_fastapi.app import create_auth_manager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
@@ -79,7 +78,8 @@ def measure(folder: Path, rows: int, times: int) -> tuple[dict[str, dict], list[
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(port, str(folder)), daemon=True)
+    os.environ |= {"CHIMED_DATA": f"{folder}/lake", "CHIMED_STORE": f"sqlite:///{folder}/store.db"}  # read at import
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(port,), daemon=True)
     server.start()
     client = Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
     client.rows = rows
