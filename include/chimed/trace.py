@@ -4,6 +4,8 @@ import json
 import sys
 
 import polars as pl
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +18,7 @@ from chimed.ledger import LedgerError, ledger
 from chimed.store import REPLIES, Store, find
 
 _WIDE = 110
+_BATCH = 500  # rows that are decoded at once on the way to one of them
 
 
 def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
@@ -65,13 +68,34 @@ def print_trace(lake: Lake, store: Store, build: str, record: str) -> None:
     Raises UserError where neither the build nor (for `latest`) an earlier one knows it.
     """
     versions = list(reversed(builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
-    version, row = next(((v, row) for v in versions if (row := _find(lake, v, record))), (None, None))
-    if version is None or row is None:
+    version, way = next(((v, way) for v in versions if (way := way_of(lake, store, v, record))), (None, []))
+    if version is None:
         raise UserError(f"no record {record!r} in {', '.join(versions) or 'any build'}; see the id column of a release")
     print(f"build {version}")
-    while row is not None:
-        _print_record(row, store)
-        row = _find(lake, version, row["parent"]) if row["parent"] else None
+    for step in way:
+        _print_record(step)
+
+
+def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
+    """A record and its ancestors up to the one that stands on a page, as their last stages left them; [] if unknown.
+
+    Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of
+    one that is not in this store.
+    """
+    way: list[dict] = []
+    wanted: str | None = record
+    place: str | None = None
+    while wanted:
+        # rows of one page share a part (`build`): a parent is where its child was found, unless it left earlier
+        row = _here(lake, place, wanted) if place else None
+        row, place = (row, place) if row is not None else _find(lake, version, wanted)
+        if row is None:
+            break
+        replies = find(store, REPLIES, row["replies"] or [])
+        row["answers"] = [replies.get(key, {"key": key}) for key in row["replies"] or []]
+        way.append(row)
+        wanted = row["parent"]
+    return way
 
 
 def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
@@ -85,16 +109,41 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
     return found
 
 
-def _find(lake: Lake, version: str, record: str) -> dict | None:
-    """The record as the last stage that has it left it."""
+def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
+    """The record as the last stage that has it left it, and in which file."""
     for stage in reversed(stages.NAMES):
-        rows = _rows(lake, version, stage, record)
-        if rows:
-            return rows[0][0] | {"fate": f"{stage}: {rows[0][1]}"}
+        folder = f"builds/{version}/{stage}"
+        for name in lakes.names(lake, folder):
+            row = _here(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
+            if row is not None:
+                return row, f"{folder}/{name}"
+    return None, None
+
+
+def _here(lake: Lake, path: str, record: str) -> dict | None:
+    """The record with `stage` and `fate`, if this file of a stage has it."""
+    row = _row(lake, path, record)
+    if row is None:
+        return None
+    stage, name = path.split("/")[-2:]
+    left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
+    return row | {"stage": stage, "fate": f"{stage}: {left if name.startswith('dropped-') else 'kept'}"}
+
+
+def _row(lake: Lake, path: str, record: str) -> dict | None:
+    """A table's row by its id: only the ids of a part are read, and of the part that has it a few hundred rows."""
+    with lake.fs.open(lake.at(path), "rb") as opened:
+        file = pq.ParquetFile(opened)
+        for group in range(file.num_row_groups):
+            place = pc.index(file.read_row_group(group, columns=["id"])["id"], record).as_py()
+            for rows in file.iter_batches(_BATCH, row_groups=[group]) if place >= 0 else ():
+                if place < len(rows):
+                    return rows.slice(place, 1).to_pylist()[0]
+                place -= len(rows)
     return None
 
 
-def _print_record(row: dict, store: Store) -> None:
+def _print_record(row: dict) -> None:
     print(f"\n{row['kind']} {row['id']}  {row['source']}  {row['domain']}  {row['language']}  {row['fate']}")
     for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
         if row.get(name) is not None:
@@ -107,13 +156,11 @@ def _print_record(row: dict, store: Store) -> None:
         )
     if row["prompt"]:
         print(f"  {'made by':12}{row['model']} with {row['prompt']}")
-    replies = find(store, REPLIES, row["replies"] or [])
-    for key in row["replies"] or []:
-        reply = replies.get(key)
-        if reply is None:
-            print(f"  {'reply':12}{key[:12]} is not in this store")
+    for reply in row["answers"]:
+        if "text" not in reply:
+            print(f"  {'reply':12}{reply['key'][:12]} is not in this store")
             continue
-        print(f"  {'reply':12}{key[:12]} of {reply['model']} to {reply['prompt']}")
+        print(f"  {'reply':12}{reply['key'][:12]} of {reply['model']} to {reply['prompt']}")
         for message in json.loads(reply["messages"]):
             print(f"    {message['role']:10}{_short(message['content'])}")
         print(f"    {'answered':10}{_short(reply['text'])}")

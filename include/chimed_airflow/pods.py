@@ -10,6 +10,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from kubernetes.client import models as k8s
 
 from chimed.settings import Settings, settings
+from chimed_airflow.links import PagesLink
 from chimed_airflow.tasks import arguments
 
 LABEL = "nvidia.com/gpu.product"
@@ -27,6 +28,8 @@ class ChimedPod(KubernetesPodOperator):
     Deferrable (no worker waits for a day of training) and durable (a worker's death does not end the pod).
     Finished pods are deleted, failed ones kept for a look.
     """
+
+    operator_extra_links = (PagesLink(),)
 
     def __init__(
         self,

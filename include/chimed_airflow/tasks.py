@@ -25,6 +25,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from chimed import stages
 from chimed.errors import choose
 from chimed.settings import PROJECT, settings
+from chimed_airflow.links import PagesLink
 
 OWNER = "chimed"
 LAST_LINES = 20  # of a failed command, told in the error
@@ -51,6 +52,7 @@ class ChimedOperator(BaseOperator):
     """
 
     template_fields = ("command", "asset_key")
+    operator_extra_links = (PagesLink(),)
     ui_color = "#e8f0e4"
 
     def __init__(

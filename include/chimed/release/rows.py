@@ -17,6 +17,7 @@ from chimed.records import RECORD, content_id
 from chimed.release import SUBSETS, TABLES, folder_of
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
+GROUP = 2_000  # rows of a row group: who reads a few rows of a large release decodes no more than their groups
 KINDS = {"pretrain": "document", "sft": "qa", "preference": "preference"}
 
 _MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string(), False), pa.field("content", pa.string(), False)]))
@@ -103,7 +104,7 @@ def _said(role: str, column: str) -> pl.Expr:
 def parquet(table: pl.DataFrame, subset: str) -> bytes:
     """A table of a release as a parquet file (zstd) with exactly the subset's `COLUMNS`."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table.to_arrow().cast(COLUMNS[subset]), sink, compression="zstd")
+    pq.write_table(table.to_arrow().cast(COLUMNS[subset]), sink, compression="zstd", row_group_size=GROUP)
     return sink.getvalue().to_pybytes()
 
 

@@ -1,0 +1,275 @@
+"""Releases: statistics, figures, card, examples, a record's trace, what changed against another release, download."""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from markupsafe import Markup
+from starlette.requests import Request
+
+from chimed_airflow.web.counted import recent
+from chimed_airflow.web.opened import open_store
+from chimed_airflow.web.page import HEADERS, page
+
+CHUNK = 1 << 20
+A_PAGE = 10  # rows of examples
+TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
+# a figure is an image: whatever is in it, it may load and run nothing
+FILE_HEADERS = {**HEADERS, "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+
+router = APIRouter(prefix="/releases")
+
+
+@router.get("")
+def newest(request: Request) -> Any:
+    """The newest release, or that there is none."""
+    from chimed.lake import open_lake
+    from chimed.release import releases
+
+    known = releases(open_lake())
+    if not known:
+        return page(request, "no_release.html.j2", here="releases")
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/releases/{known[-1]}", 303)
+
+
+@router.get("/{version}")
+def statistics(version: str, request: Request) -> HTMLResponse:
+    """What a release holds: Table 4, sources, departments, figures."""
+    from chimed.release.statistics import PAPER_NAMES
+
+    _, version, shared = _release(version)
+    return page(
+        request,
+        "release.html.j2",
+        **shared,
+        tab="statistics",
+        table4=_table4(shared["numbers"]),
+        paper_names=PAPER_NAMES,
+        figures=sorted(
+            name for name in shared["manifest"]["files"] if name.startswith("figures/") and name.endswith("svg")
+        ),
+    )
+
+
+@router.get("/{version}/card")
+def card(version: str, request: Request) -> HTMLResponse:
+    """The data card, as the release's README has it."""
+    from chimed.lake import read_bytes
+    from chimed.release import folder_of
+
+    lake, version, shared = _release(version)
+    text = read_bytes(lake, f"{folder_of(version)}/README.md").decode()
+    return page(request, "card.html.j2", **shared, tab="card", card=rendered(text))
+
+
+@router.get("/{version}/examples")
+def examples(
+    version: str,
+    request: Request,
+    table: str = "sft/train",
+    source: str = "",
+    domain: str = "",
+    department: str = "",
+    words: str = "",
+    start: int = 0,
+) -> HTMLResponse:
+    """Rows of a table, by filters and words, a few at a time."""
+    from chimed.browse import Wanted, rows
+    from chimed.errors import choose
+    from chimed.release import TABLES
+
+    lake, version, shared = _release(version)
+    wanted = Wanted(choose("table", table, TABLES), source, domain, department, words.strip()[:100])
+    found = rows(lake, version, wanted, max(0, start), A_PAGE)
+    numbers = shared["numbers"]
+    return page(
+        request,
+        "examples.html.j2",
+        **shared,
+        tab="examples",
+        wanted=wanted,
+        found=found,
+        start=max(0, start),
+        tables=TABLES,
+        sources=sorted({row["source"] for row in numbers["places"]}),
+        domains=sorted({row["domain"] for row in numbers["places"]}),
+        departments=[row["department"] for row in numbers["departments"] if row["department"]],
+    )
+
+
+@router.get("/{version}/records/{record}")
+def record(version: str, record: str, request: Request) -> HTMLResponse:
+    """A row's way back to its page, with the prompts and replies that made it."""
+    import json
+
+    from chimed.browse import row
+    from chimed.build import builds
+    from chimed.trace import way_of
+
+    lake, version, shared = _release(version)
+    found = row(lake, version, record)
+    if found is None:
+        raise HTTPException(404, f"no record {record} in release {version}")
+    build = shared["manifest"]["build"]
+    way = way_of(lake, open_store(), build, record) if build in builds(lake) else []
+    for step in way:
+        for answer in step["answers"]:
+            if "messages" in answer:
+                answer["messages"] = json.loads(answer["messages"])
+    return page(request, "record.html.j2", **shared, tab="examples", row=found, way=list(reversed(way)), build=build)
+
+
+@router.get("/{version}/changes")
+def changes(version: str, request: Request, against: str = "") -> HTMLResponse:
+    """What changed against another release: rows by source, sizes, and drift where the release itself measured it."""
+    from chimed.browse import moved
+    from chimed.lake import read_json
+    from chimed.release import find_release, folder_of, version_key
+
+    lake, version, shared = _release(version)
+    said = read_json(lake, f"{folder_of(version)}/changes.json")
+    others = [name for name in shared["versions"] if name != version]
+    earlier = [name for name in others if version_key(name) < version_key(version)]
+    against = against or said["before"] or (earlier or others or [""])[-1 if earlier else 0]
+    if not against or against not in others:
+        if against:
+            find_release(lake, against)
+        return page(request, "changes.html.j2", **shared, tab="changes", against="", others=others)
+    rows = recent(f"moved {against} {version}", lake.root, lambda: moved(lake, against, version))
+    return page(
+        request,
+        "changes.html.j2",
+        **shared,
+        tab="changes",
+        against=against,
+        others=others,
+        moved=rows,
+        counting=rows is None,
+        sizes=_sizes(read_json(lake, f"{folder_of(against)}/statistics.json"), shared["numbers"]),
+        said=said if said["before"] == against else None,
+    )
+
+
+@router.get("/{version}/files")
+def download(version: str, request: Request) -> HTMLResponse:
+    """What lies in a release, to be taken away."""
+    _, _, shared = _release(version)
+    whole = sum(entry["bytes"] for entry in shared["manifest"]["files"].values())
+    return page(request, "files.html.j2", **shared, tab="files", whole=whole)
+
+
+@router.get("/{version}/files/{name:path}")
+def file(version: str, name: str) -> StreamingResponse:
+    """One file of a release: figures as images, everything else to be saved."""
+    from chimed.release import folder_of
+
+    lake, version, shared = _release(version)
+    entry = shared["manifest"]["files"].get(name)
+    if entry is None and name != "manifest.json":
+        raise HTTPException(404, f"release {version} holds no file {name}")
+    path = lake.at(folder_of(version), name)
+    suffix = PurePosixPath(name).suffix
+    headers = {**FILE_HEADERS, "Content-Length": str(lake.fs.size(path))}
+    if suffix not in TYPES:
+        headers["Content-Disposition"] = f'attachment; filename="{name.replace("/", ".")}"'
+    return StreamingResponse(
+        _pieces(lake, path), media_type=TYPES.get(suffix, "application/octet-stream"), headers=headers
+    )
+
+
+@router.get("/{version}/release.tar")
+def whole(version: str) -> StreamingResponse:
+    """A release whole, packed while it is sent: the server holds one piece of one file."""
+    lake, version, shared = _release(version)
+    headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="chimed-{version}.tar"'}
+    names = [*sorted(shared["manifest"]["files"]), "manifest.json"]
+    return StreamingResponse(_tar(lake, version, names), media_type="application/x-tar", headers=headers)
+
+
+def _release(version: str) -> tuple[Any, str, dict]:
+    """The lake, a release's version (`latest` too), and what all of its pages show."""
+    from chimed.lake import open_lake, read_json
+    from chimed.release import find_release, folder_of, releases
+
+    lake = open_lake()
+    version = find_release(lake, version)
+    folder = folder_of(version)
+    shared = {
+        "here": "releases",
+        "version": version,
+        "versions": list(reversed(releases(lake))),
+        "manifest": read_json(lake, f"{folder}/manifest.json"),
+        "numbers": read_json(lake, f"{folder}/statistics.json"),
+    }
+    return lake, version, shared
+
+
+def _table4(numbers: dict) -> list[dict]:
+    """The paper's Table 4 as rows: subset (or total), and rows and characters by domain and in all."""
+    from chimed.release import SUBSETS
+    from chimed.release.statistics import PAPER_NAMES
+
+    none = {"rows": 0, "characters": 0}
+    counted = {(row["subset"], row["domain"]): row for row in numbers["table 4"]}
+    lines = []
+    for subset in (*SUBSETS, "total"):
+        among = SUBSETS if subset == "total" else (subset,)
+        cells = {
+            domain: {what: sum(counted.get((one, domain), none)[what] for one in among) for what in none}
+            for domain in PAPER_NAMES
+        }
+        whole = {what: sum(cell[what] for cell in cells.values()) for what in none}
+        lines.append({"subset": subset, "cells": cells, "whole": whole})
+    return lines
+
+
+def _sizes(old: dict, new: dict) -> list[dict]:
+    """Rows and characters by subset and source in two releases."""
+    places = sorted({(row["subset"], row["source"]) for side in (old, new) for row in side["sources"]})
+    none = {"rows": 0, "characters": 0}
+    by = [{(row["subset"], row["source"]): row for row in side["sources"]} for side in (old, new)]
+    return [
+        {"subset": place[0], "source": place[1], "old": by[0].get(place, none), "new": by[1].get(place, none)}
+        for place in places
+    ]
+
+
+def rendered(text: str) -> Markup:
+    """A card's Markdown as HTML: HTML in it is shown, not obeyed; only links to the web and to its own figures."""
+    from markdown_it import MarkdownIt
+
+    body = text.split("\n---\n", 1)[1] if text.startswith("---\n") else text
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = reader.parse(body)
+    for token in tokens:
+        if token.type in ("th_open", "td_open") and "right" in str(token.attrs.pop("style", "")):
+            token.attrSet("class", "n")  # the pages' policy allows no styles of a tag's own
+        for child in token.children or ():
+            if child.type == "image":
+                child.attrSet("src", f"files/{child.attrs['src']}")
+            elif child.type == "link_open":
+                child.attrs |= {"target": "_top", "rel": "noopener noreferrer"}
+    return Markup(reader.renderer.render(tokens, reader.options, {}))
+
+
+def _pieces(lake: Any, path: str) -> Iterator[bytes]:
+    with lake.fs.open(path, "rb") as file:
+        while piece := file.read(CHUNK):
+            yield piece
+
+
+def _tar(lake: Any, version: str, names: list[str]) -> Iterator[bytes]:
+    """A tar archive in pieces: for every file its header, its bytes, and zeros up to a whole block."""
+    from chimed.release import folder_of
+
+    for name in names:
+        path = lake.at(folder_of(version), name)
+        head = tarfile.TarInfo(f"{version}/{name}")
+        head.size = lake.fs.size(path)
+        yield head.tobuf()
+        yield from _pieces(lake, path)
+        yield bytes(-head.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)

@@ -1,0 +1,94 @@
+"""Scores: before and after by phase, with intervals and the plain sentences of `compare`; how the losses ran."""
+
+import json
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from starlette.requests import Request
+
+from chimed_airflow.web.charts import lines
+from chimed_airflow.web.page import page
+
+GUESSING = 0.25  # of four letters
+
+router = APIRouter(prefix="/scores")
+
+
+@router.get("")
+def scores(request: Request, release: str = "", recipe: str = "") -> HTMLResponse:
+    """A recipe on a release; the newest that was trained where none is named."""
+    from chimed.errors import choose
+    from chimed.lake import open_lake
+
+    lake = open_lake()
+    known = runs(lake)
+    if not known:
+        return page(request, "scores.html.j2", here="scores", known=[], chosen=None)
+    if release or recipe:
+        wanted = choose("scored run", f"{release}/{recipe}", [f"{one[0]}/{one[1]}" for one in known])
+        chosen = next(one for one in known if "/".join(one) == wanted)
+    else:
+        chosen = known[0]
+    return page(
+        request,
+        "scores.html.j2",
+        here="scores",
+        known=known,
+        chosen=chosen,
+        compared=_compared(lake, *chosen),
+        phases=[phase for name in ("cpt", "sft", "dpo") if (phase := _phase(lake, *chosen, name))],
+    )
+
+
+def runs(lake: Any) -> list[tuple[str, str]]:
+    """(release, recipe) of everything trained or scored, the newest release first."""
+    from chimed.lake import names
+    from chimed.release import version_key
+
+    found = {
+        (release, recipe)
+        for top in ("scores", "models")
+        for release in names(lake, top)
+        if release[:1].isdigit()
+        for recipe in names(lake, f"{top}/{release}")
+    }
+    return sorted(found, key=lambda one: (version_key(one[0]), one[1]), reverse=True)
+
+
+def _compared(lake: Any, release: str, recipe: str) -> dict | None:
+    """The comparison by exam: each model's share with its interval, in per cent, and each phase's sentence."""
+    from chimed.evaluate.statistics import wilson
+    from chimed.lake import exists, read_json
+
+    path = f"scores/{release}/{recipe}/compare.json"
+    if not exists(lake, path):
+        return None
+    compared = read_json(lake, path)
+    exams: dict[str, dict] = {}
+    for row in compared["rows"]:
+        exam = exams.setdefault(
+            row["task"], {"task": row["task"], "questions": row["questions"], "group": row["group"], "models": []}
+        )
+        if not exam["models"]:
+            low, high = wilson(row["before"], row["questions"])
+            exam["models"].append({"model": "base", "right": row["before"], "low": low, "high": high, "row": None})
+        low, high = row["interval"]
+        exam["models"].append({"model": row["model"], "right": row["after"], "low": low, "high": high, "row": row})
+    return {"exams": list(exams.values()), "protocol": compared["protocol"], "guessing": GUESSING}
+
+
+def _phase(lake: Any, release: str, recipe: str, phase: str) -> dict | None:
+    """A phase's loss curves, and its report once it is finished."""
+    from chimed.lake import exists, read_bytes, read_json
+
+    place = f"models/{release}/{recipe}/{phase}"
+    if not exists(lake, f"{place}/metrics.jsonl"):
+        return None
+    steps = [json.loads(line) for line in read_bytes(lake, f"{place}/metrics.jsonl").splitlines() if line.strip()]
+    series = {
+        name: [(step["step"], step[key]) for step in steps if isinstance(step.get(key), int | float)]
+        for name, key in (("training loss", "loss"), ("validation loss", "eval_loss"))
+    }
+    report = read_json(lake, f"{place}/report.json") if exists(lake, f"{place}/report.json") else None
+    return {"phase": phase, "chart": lines(series), "report": report}

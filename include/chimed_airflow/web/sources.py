@@ -1,0 +1,113 @@
+"""Sources: of each site what is known and missed, when its pages were published, its last crawl, its manners."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from starlette.requests import Request
+
+from chimed_airflow.web.charts import bars
+from chimed_airflow.web.counted import recent
+from chimed_airflow.web.opened import open_store
+from chimed_airflow.web.page import page
+
+EXAMPLES = 3  # pages shown of each kind of miss
+MONTHS = 24  # more of them are counted by year
+
+router = APIRouter()
+
+
+@router.get("/sources")
+def sources(request: Request) -> HTMLResponse:
+    """All sites."""
+    from chimed.lake import open_lake
+    from chimed.settings import settings
+    from chimed.sources import NAMES
+    from chimed.sources.page import load
+
+    store, lake = open_store(), open_lake()
+    known = recent("sources", str(store.engine.url), lambda: _known(store))
+    entries = []
+    for name in NAMES:
+        site = load(name)
+        entries.append(
+            {
+                "name": name,
+                "hosts": site.hosts,
+                "domain": site.domain,
+                "pace": settings().replica_delay if settings().replica else site.delay,
+                "recheck": site.recheck if settings().recheck_days is None else settings().recheck_days,
+                "newest_first": site.newest_first,
+                "last": _last_crawl(lake, name),
+                "known": known[name] if known else None,
+            }
+        )
+    return page(request, "sources.html.j2", here="sources", sources=entries, counting=known is None)
+
+
+@router.get("/sources/{source}/crawl")
+def crawl(source: str, request: Request) -> HTMLResponse:
+    """The trigger form of a site's DAG."""
+    from chimed.errors import choose
+    from chimed.sources import NAMES
+
+    return page(request, "crawl.html.j2", here="sources", source=choose("source", source, NAMES))
+
+
+def _known(store: Any) -> dict[str, dict]:
+    """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars)."""
+    from chimed.coverage import coverage
+
+    found = {}
+    for entry in coverage(store):
+        name = entry["source"]
+        misses = [
+            {"reason": reason, "pages": pages, "examples": _examples(store, name, reason)}
+            for reason, pages in sorted(entry["missed"].items(), key=lambda one: -one[1])
+        ]
+        found[name] = {"coverage": entry, "misses": misses, "published": bars(_published(store, name))}
+    return found
+
+
+def _examples(store: Any, source: str, reason: str) -> list[dict]:
+    from sqlalchemy import select
+
+    from chimed.store import PAGES
+
+    named = PAGES.c
+    wanted = select(named.url, named.status, named.fetched, named.found_on)
+    wanted = wanted.where(named.source == source, named.kind == "detail", named.miss == reason).limit(EXAMPLES)
+    with store.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def _published(store: Any, source: str) -> dict[str, int]:
+    """Detail pages by the year they were published in, or by month where they are of few; no gaps between."""
+    from sqlalchemy import extract, func, select
+
+    from chimed.store import PAGES
+
+    named = PAGES.c
+    when = (extract("year", named.published), extract("month", named.published))
+    wanted = select(*when, func.count()).where(named.source == source, named.kind == "detail").group_by(*when)
+    with store.engine.connect() as connection:
+        found = connection.execute(wanted.where(named.published.is_not(None))).all()
+    counts = {int(year) * 12 + int(month) - 1: pages for year, month, pages in found}
+    if not counts:
+        return {}
+    months = range(min(counts), max(counts) + 1)
+    if len(months) <= MONTHS:
+        return {f"{month // 12}-{month % 12 + 1:02}": counts.get(month, 0) for month in months}
+    years: dict[str, int] = {}
+    for month in months:
+        years[str(month // 12)] = years.get(str(month // 12), 0) + counts.get(month, 0)
+    return years
+
+
+def _last_crawl(lake: Any, source: str) -> dict | None:
+    """The report of the finished crawl that ended last, among the newest few by name."""
+    from chimed.lake import exists, names, read_json
+
+    places = [f"raw/{source}/{crawl}/report.json" for crawl in names(lake, f"raw/{source}")[-5:]]
+    reports = [read_json(lake, place) for place in places if exists(lake, place)]
+    return max(reports, key=lambda report: str(report.get("finished", "")), default=None)

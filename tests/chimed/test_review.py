@@ -1,0 +1,73 @@
+"""Verdicts: who and when, blind order, precision and misses with intervals, two reviewers who differ."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from chimed.build import Work
+from chimed.errors import UserError
+from chimed.evaluate.statistics import wilson
+from chimed.review import judge, queues, standing, waiting
+from chimed.store import REVIEW_QUEUE, upsert
+
+BUILD = "2026.11.22"
+
+
+@pytest.fixture
+def queue(work: Work) -> Work:
+    """Ten flagged and ten passed texts of a build, and one of the build before."""
+    rows = [
+        {
+            "record": f"{n:016x}", "stage": "screen", "build": BUILD, "kind": "passed" if n % 2 else "flagged",
+            "reason": "" if n % 2 else "identifier: ID card", "text": f"第{n}条", "sampled": datetime.now(UTC),
+        }
+        for n in range(20)
+    ]  # fmt: skip
+    older = {**rows[0], "build": "2026.11.15", "sampled": datetime(2026, 11, 15, tzinfo=UTC)}
+    upsert(work.store, REVIEW_QUEUE, [*rows, older])
+    return work
+
+
+def say(work: Work, verdicts: dict[int, str], reviewer: str = "li") -> None:
+    for n, verdict in verdicts.items():
+        judge(work.store, BUILD, "screen", f"{n:016x}", reviewer, verdict)
+
+
+def test_a_reviewer_gets_what_he_has_not_judged_and_is_not_told_what_the_stage_said(queue):
+    say(queue, {0: "flagged", 1: "passed"})
+    records = waiting(queue.store, BUILD, "screen", "li", 3, [f"{2:016x}"])
+    assert [one["record"] for one in records] == [f"{n:016x}" for n in (3, 4, 5)]
+    assert set(records[0]) == {"record", "text"}
+    assert len(waiting(queue.store, BUILD, "screen", "wang", 50)) == 20
+    assert [one["build"] for one in queues(queue.store)] == [BUILD, "2026.11.15"]
+
+
+def test_precision_and_misses_grow_with_their_intervals(queue):
+    nothing = standing(queue.store, BUILD, "screen")
+    assert nothing["precision"] == {"part": 0, "of": 0, "low": None, "high": None, "sampled": 10}
+    say(queue, {0: "flagged", 2: "flagged", 4: "passed", 1: "passed", 3: "flagged"})
+    now = standing(queue.store, BUILD, "screen")
+    low, high = wilson(2, 3)
+    assert now["precision"] == {"part": 2, "of": 3, "low": low, "high": high, "sampled": 10}
+    assert (now["missed"]["part"], now["missed"]["of"]) == (1, 2)
+    assert [(one["name"], one["verdicts"]) for one in now["reviewers"]] == [("li", 5)]
+    say(queue, {4: "flagged"})  # he looks again: his second verdict stands in the place of the first
+    assert standing(queue.store, BUILD, "screen")["precision"]["part"] == 3
+
+
+def test_two_reviewers_who_differ_are_shown_and_the_last_one_counts(queue):
+    say(queue, {0: "flagged", 1: "passed", 2: "flagged"})
+    say(queue, {0: "passed", 1: "passed"}, "wang")
+    now = standing(queue.store, BUILD, "screen")
+    assert (now["agreement"]["part"], now["agreement"]["of"]) == (1, 2)
+    assert [(one["record"], one["verdicts"]) for one in now["disputed"]] == [
+        ("0" * 16, {"li": "flagged", "wang": "passed"})
+    ]
+    assert (now["precision"]["part"], now["precision"]["of"]) == (1, 2)
+
+
+def test_what_is_no_verdict_or_no_record_of_the_queue_is_refused(queue):
+    with pytest.raises(UserError, match="there is: flagged, passed"):
+        say(queue, {0: "maybe"})
+    with pytest.raises(UserError, match="no record"):
+        judge(queue.store, BUILD, "screen", "f" * 16, "li", "passed")

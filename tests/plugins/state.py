@@ -1,0 +1,76 @@
+"""A small state of everything the pages show, with a record in it that attacks whoever shows it."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+from large_release import records
+from large_release import write as write_state
+
+from chimed import lake as lakes
+from chimed.lake import Lake, open_lake
+from chimed.records import RECORD_COLUMNS
+from chimed.store import PAGES, REPLIES, REVIEW_QUEUE, Store, open_store, upsert
+
+VERSION, BEFORE = "2026.11.22", "2026.11.15"
+HOSTILE = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">\u202egnorw\u202c"
+HOSTILE_URL = "javascript:document.title='pwned'"
+HOSTILE_ID = "8" * 16  # in the middle of the ids, so in both releases
+
+
+def write(folder: Path) -> None:
+    """The lake and the store below a folder."""
+    lake, store = open_lake(str(folder / "lake")), open_store(f"sqlite:///{folder}/store.db")
+    assert write_state(lake, store, pl.concat([records(1_200, seed=1), _hostile()]).sort("id")) == VERSION
+    _crawls(lake)
+    _attack(store)
+    _scores(lake)
+
+
+def _hostile() -> pl.DataFrame:
+    row = dict.fromkeys(RECORD_COLUMNS) | {
+        "id": HOSTILE_ID, "source": "ask39", "domain": "general", "kind": "qa", "language": "zh", "url": HOSTILE_URL,
+        "title": HOSTILE, "question": HOSTILE, "answer": HOSTILE, "department": HOSTILE, "page": "raw/ask39/x#0",
+        "fetched": datetime(2026, 11, 16, tzinfo=UTC), "prompt": "answer@1", "model": "m", "replies": ["f" * 64],
+    }  # fmt: skip
+    return pl.DataFrame([row], schema=RECORD_COLUMNS)
+
+
+def _attack(store: Store) -> None:
+    page = {
+        "url": HOSTILE_URL, "source": "ask39", "kind": "detail", "first_seen": datetime.now(UTC), "miss": HOSTILE,
+        "fetched": datetime.now(UTC),
+    }  # fmt: skip
+    upsert(store, PAGES, [page])
+    reply = {
+        "key": "f" * 64, "model": "m", "prompt": "answer@1", "text": HOSTILE, "finish_reason": "stop", "seconds": 0.1,
+        "messages": json.dumps([{"role": "user", "content": HOSTILE}]), "prompt_tokens": 1, "completion_tokens": 1,
+        "created": datetime.now(UTC),
+    }  # fmt: skip
+    upsert(store, REPLIES, [reply])
+    queued = {"record": "0" * 16, "stage": "screen", "build": VERSION, "kind": "flagged", "reason": HOSTILE[:200]}
+    upsert(store, REVIEW_QUEUE, [{**queued, "text": HOSTILE, "sampled": datetime.now(UTC)}])
+
+
+def _crawls(lake: Lake) -> None:
+    report = {
+        "source": "ask39", "crawl": "2026-11-16", "since": None, "until": None, "mode": "full", "pages": 12,
+        "fetched": 12, "not_modified": 0, "requests": 30, "bytes": 120_000, "seconds": 61.0, "robots": HOSTILE,
+        "replica": True, "finished": "2026-11-16T03:00:00+00:00",
+    }  # fmt: skip
+    lakes.write_json(lake, "raw/ask39/2026-11-16/report.json", report)
+
+
+def _scores(lake: Lake) -> None:
+    row = {
+        "task": "cmmlu_genetics", "group": "paper", "questions": 176, "before": 80, "holm": 0.02, "p": 0.01,
+        "could_show": 12, "gained": 20, "lost": 5, "after": 95, "interval": [0.47, 0.61],
+        "sentence": "20 of 176 questions changed in favour, 5 against, p = 0.010: evidence of a gain",
+    }  # fmt: skip
+    rows = [{**row, "model": model} for model in ("cpt", "sft", "dpo")]
+    place = f"scores/{VERSION}/demo"
+    lakes.write_json(lake, f"{place}/compare.json", {"rows": rows, "models": {}, "protocol": {"shots": 0}})
+    steps = [{"step": n, "loss": 3 - n / 50} for n in range(1, 40)] + [{"step": 40, "eval_loss": 2.1}]
+    lines = "".join(json.dumps(step) + "\n" for step in steps)
+    lakes.write_bytes(lake, f"models/{VERSION}/demo/cpt/metrics.jsonl", lines.encode())
