@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from chimed import lake as lakes
 from chimed.lake import Lake
-from chimed.release import SPLITS, TABLES, folder_of
+from chimed.release import TABLES, folder_of
 
 # what a model learns from, by subset: a text, or lists of messages
 WORDS = {"pretrain": ("text",), "sft": ("messages",), "preference": ("prompt", "chosen", "rejected")}
@@ -61,6 +62,8 @@ class Found:
 
 def rows(lake: Lake, version: str, wanted: Wanted, start: int = 0, most: int = 10) -> Found:
     """The first `most` rows wanted from row number `start` on. Raises FileNotFoundError."""
+    if wanted.table not in _filled(lake, version):
+        return Found([], 0, 0, None, 0)
     with _table(lake, version, wanted.table) as file:
         passing = _passing(file, wanted.filters)
         found: list[dict] = []
@@ -87,7 +90,7 @@ def rows(lake: Lake, version: str, wanted: Wanted, start: int = 0, most: int = 1
 
 def row(lake: Lake, version: str, id: str) -> dict | None:
     """A release's row by its id: all its columns, `table` and `said`; None where it is not there."""
-    for name in TABLES:
+    for name in _filled(lake, version):
         with _table(lake, version, name) as file:
             column = next(n for n in range(file.metadata.num_columns) if file.schema.column(n).path == "id")
             for group, _, _ in _groups(file):
@@ -98,6 +101,12 @@ def row(lake: Lake, version: str, id: str) -> dict | None:
                 if place >= 0:
                     return {**_read(file, name.split("/")[0], group, np.array([place]), None)[0], "table": name}
     return None
+
+
+def _filled(lake: Lake, version: str) -> list[str]:
+    """The tables that have a file: those with rows."""
+    rows = lakes.read_json(lake, f"{folder_of(version)}/statistics.json")["splits"]
+    return [name for name in TABLES if rows[name]]
 
 
 @contextmanager
@@ -182,10 +191,10 @@ def moved(lake: Lake, old: str, new: str) -> list[dict]:
 
 def _ids(lake: Lake, version: str, subset: str) -> pl.DataFrame:
     """id (its number) and source of every row of a subset."""
-    frames = []
-    for split in SPLITS:
-        with _table(lake, version, f"{subset}/{split}") as file:
-            frames.append(pl.DataFrame(file.read(columns=["id", "source"])))
-    return pl.concat(frames).select(
-        pl.col("id").str.to_integer(base=16, dtype=pl.UInt64), pl.col("source").cast(pl.String)
-    )
+    frames = [pl.DataFrame(schema={"id": pl.String, "source": pl.String})]
+    for name in _filled(lake, version):
+        if name.startswith(f"{subset}/"):
+            with _table(lake, version, name) as file:
+                read = pl.DataFrame(file.read(columns=["id", "source"]))
+            frames.append(read.cast(frames[0].schema))
+    return pl.concat(frames).select(pl.col("id").str.to_integer(base=16, dtype=pl.UInt64), "source")

@@ -7,7 +7,8 @@ from chimed import browse
 from chimed import lake as lakes
 from chimed.browse import Wanted, moved, row
 from chimed.release import rows as release_rows
-from chimed.release.rows import parquet, tables_of
+from chimed.release.rows import parquet, tables_of, with_rows
+from chimed.release.statistics import statistics
 
 
 @pytest.fixture
@@ -22,8 +23,11 @@ def made(work, monkeypatch):
         texts = [
             document(f"第{n}篇。", url=f"http://www.zhongyoo.com/name/x_{n}.html") for n in range(first, first + 20)
         ]
-        for name, table in tables_of(rows(*asked, *texts)).items():
-            lakes.write_bytes(work.lake, f"releases/{version}/{name}.parquet", parquet(table, name.split("/")[0]))
+        tables = tables_of(rows(*asked, *texts))
+        lakes.write_json(work.lake, f"releases/{version}/statistics.json", statistics(tables))
+        for name in with_rows(tables):
+            data = parquet(tables[name], name.split("/")[0])
+            lakes.write_bytes(work.lake, f"releases/{version}/{name}.parquet", data)
     return work.lake
 
 
