@@ -22,6 +22,7 @@ BATCH_TOKENS = {"gpt2": 768, "generator": 640, "judge": 640}  # small steps and 
 RATE = {"gpt2": 2e-3, "generator": 2e-3, "judge": 2e-3}
 WORDS_RATE = 2.5  # times the rate for the embeddings: most words are seen in few lessons
 SPREAD = 0.03  # of the first embeddings
+APART = 3e-3  # of the first output rows: nearly nothing, but two words never taught are not equally likely
 POOL = 48  # lessons drawn at a time and sorted by length, so that little is padding
 PROMPTS = ("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge")
 
@@ -103,7 +104,7 @@ def _make_writer(name: str, folder: Path, taught: Iterable[Lesson], sizes: dict[
         )
     )
     with torch.no_grad():
-        model.lm_head.weight.zero_()
+        model.lm_head.weight.normal_(std=APART)
         model.model.embed_tokens.weight.copy_(SPREAD * spelled(tokenizer, sizes["hidden_size"]))
     _train(name, model, model.model, (encoded(lesson, tokenizer) for lesson in taught), say)
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(tokens.END_OF_TEXT)]
