@@ -183,9 +183,15 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pl.Da
 
 
 def read_batches(lake: Lake, path: str, columns: list[str]) -> Iterator[pl.DataFrame]:
-    """Columns of a parquet file, at most `BATCH_ROWS` rows at a time, in order. Raises FileNotFoundError."""
+    """Columns of a parquet file, at most `BATCH_ROWS` rows at a time, in order; one empty batch where it has no row.
+
+    Raises FileNotFoundError.
+    """
     with lake.fs.open(lake.at(path), "rb") as file:
-        for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=columns):
+        table = pq.ParquetFile(file)
+        if not table.metadata.num_rows:
+            yield pl.DataFrame(table.read(columns=columns))
+        for batch in table.iter_batches(BATCH_ROWS, columns=columns):
             yield pl.DataFrame(batch)
 
 

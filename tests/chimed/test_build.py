@@ -8,7 +8,7 @@ from conftest import document, rows
 
 from chimed import build as builds
 from chimed import lake as lakes
-from chimed import ledger
+from chimed import ledger, stages
 from chimed.build import new_build, run_stage
 from chimed.errors import UserError
 from chimed.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
@@ -178,6 +178,18 @@ def test_the_ledger_is_a_table_too(work):
         ("zhongyoo", "kept", None, 3),
         ("zhongyoo", "read", None, 3),
     ]
+
+
+@pytest.mark.parametrize("stage", ["dedup", "filter"])
+def test_a_corpus_stage_takes_an_empty_table(work, stage):
+    before = stages.before(stage)
+    _finished(work, before.name, TEXTS.clear())
+    if stage == "filter":
+        _finished(work, "dedup", TEXTS.clear())
+        _finished(work, "clean", TEXTS.clear())
+    (report,) = run_stage(work, stage)
+    assert (report["read"], report["kept"], report["parts"]) == (0, 0, 1)
+    assert builds.read_stage(work.lake, work.build, stage).is_empty()
 
 
 def test_a_killed_write_leaves_nothing_behind(work):

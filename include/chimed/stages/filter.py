@@ -28,7 +28,7 @@ def judge(parts: Parts, work: Work) -> Verdicts:
     """Needs `perplexity` and `tokens`. Ties at the cut are broken by id, so two builds cut alike."""
     scores = pl.concat(parts.read(["id", "source", "language", "tokens", "perplexity"]))
     groups = ["source", "language"] if work.options.perplexity_within == "source" else []
-    kinds = scores.partition_by(groups) if groups else [scores]
+    kinds = scores.partition_by(groups) if groups and len(scores) else [scores]
     cuts = [highest(kind, work.options.perplexity_cut) for kind in kinds]
     strange = pl.concat(cuts)
     _check_exact(work, groups, kinds, cuts)

@@ -15,52 +15,24 @@ loaded and torch is not needed.
 import hashlib
 import math
 import time
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from chimed import store as stores
 from chimed.build import Outcome, Work
-from chimed.errors import UserError
 from chimed.records import left_rows, words
+from chimed.stages.scorer import Precision, Scorer, load, score
 from chimed.store import PERPLEXITIES
 
-# Tokens of one batch, padding included: a CPU gains nothing from more (measured), a GPU is idle with less.
-BATCH_TOKENS = {"cpu": 2_048, "cuda": 32_768}
-HEAD_TOKENS = 2_048  # rows of logits at a time: with 21,128 words they are 90 KB each
 WRITE_EVERY = 2_000  # scores written to the store at a time
 SAY_EVERY = 10.0  # seconds between two progress lines
 FEW = 1_000  # texts that are scored in fp32 at once: two models would cost more than they save
 WIDER = 2.0  # times the share that is cut: a shard's own highest are not quite the corpus's
 SAFETY = 3.0  # times the largest error of a fast score seen, for the errors not seen
-
-Precision = Literal["fast", "exact"]
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A loaded model. ids before a text: `start`; `positions`: the longest row it reads."""
-
-    tokenizer: Any
-    model: Any
-    device: str
-    start: int
-    unknown: int | None
-    positions: int
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of a text for one row: its ids, of which those from `first` on are scored here."""
-
-    text: int
-    ids: tuple[int, ...]
-    first: int
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
@@ -244,132 +216,3 @@ def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, 
             work.say(f"perplexity: {len(found)} of {len(wanted)} texts scored, about {left / 60:.0f} min left")
     stores.upsert(work.store, PERPLEXITIES, unwritten)
     return found
-
-
-# --- the model --------------------------------------------------------------------------------------------------
-
-
-def load(name: str, kind: Precision = "exact") -> Scorer:
-    """Tokenizer and model, a hub name or a folder; on the GPU where there is one. Raises UserError.
-
-    Exact weights are fp32. Fast ones are bf16 on a GPU and int8 on a CPU (2.3 and 1.8 times fp32's rate on one core
-    for int8 and bf16, which is as far as either goes there: fp32 one by one is near the core's peak).
-    """
-    try:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-    except ImportError as error:
-        raise UserError(f"perplexity needs torch and transformers ({error}); CHIMED_MODELS_PYTHON has them") from None
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"CHIMED_PERPLEXITY_MODEL={name} cannot be loaded ({first}); it may be a hub name or a folder"
-        ) from None
-    start = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
-    if start is None:
-        raise UserError(f"CHIMED_PERPLEXITY_MODEL={name} has no [CLS] or start token; a Chinese GPT-2 has")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if kind == "fast":
-        model = model.to(torch.bfloat16) if device == "cuda" else _int8(model)
-    positions = min(getattr(model.config, "max_position_embeddings", 1024), 1024)
-    return Scorer(tokenizer, model.to(device).eval(), device, start, tokenizer.unk_token_id, positions)
-
-
-def _int8(model: Any) -> Any:
-    """The model with int8 weights; activations are quantized as they come. GPT-2's `Conv1D` is a linear layer."""
-    import torch
-    from transformers.pytorch_utils import Conv1D
-
-    for parent in list(model.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, Conv1D):
-                linear = torch.nn.Linear(*layer.weight.shape)
-                linear.weight = torch.nn.Parameter(layer.weight.t().contiguous())
-                linear.bias = layer.bias
-                setattr(parent, name, linear)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is to move to another package, which does not have it for CPUs yet
-        return torch.ao.quantization.quantize_dynamic(model.eval(), {torch.nn.Linear}, dtype=torch.qint8)
-
-
-def score(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> Iterator[tuple[int, dict]]:
-    """(place in `texts`, {nll, tokens, unknown}) for every text, longest first, so that too long a batch fails at once.
-
-    nll is summed over the text's tokens, in nats.
-    """
-    encoded = scorer.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
-    windows = [one for place, ids in enumerate(encoded) for one in windows_of(place, ids, scorer.positions)]
-    open_windows = [0] * len(texts)
-    for window in windows:
-        open_windows[window.text] += 1
-    sums = [0.0] * len(texts)
-    for place in (place for place, count in enumerate(open_windows) if not count):
-        yield place, {"nll": 0.0, "tokens": 0, "unknown": 0}
-    for batch in batches(windows, batch_tokens or BATCH_TOKENS[scorer.device]):
-        for window, nll in zip(batch, _nll(batch, scorer), strict=True):
-            place = window.text
-            sums[place] += nll
-            open_windows[place] -= 1
-            if not open_windows[place]:
-                ids = encoded[place]
-                yield place, {"nll": sums[place], "tokens": len(ids), "unknown": ids.count(scorer.unknown)}
-
-
-def windows_of(text: int, ids: list[int], positions: int) -> Iterator[Window]:
-    """Windows over a text's ids: one where it fits beside `[CLS]`, else steps of half the positions."""
-    room, step = positions - 1, positions // 2
-    if not ids:
-        return
-    scored = 0
-    while True:
-        end = min(len(ids), room if not scored else scored + step)
-        begin = max(0, end - room)
-        yield Window(text, tuple(ids[begin:end]), scored - begin)
-        scored = end
-        if scored == len(ids):
-            return
-
-
-def batches(windows: list[Window], budget: int) -> Iterator[list[Window]]:
-    """Windows of like length together, longest first, at most `budget` tokens with padding (or one window)."""
-    batch: list[Window] = []
-    for window in sorted(windows, key=lambda one: -len(one.ids)):
-        if batch and (len(batch) + 1) * (len(batch[0].ids) + 1) > budget:
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch
-
-
-def _nll(batch: list[Window], scorer: Scorer) -> list[float]:
-    """Summed negative log-likelihood of each window's scored tokens.
-
-    Rows are padded on the right without a mask: a causal model never looks there. Logits are made only where a token
-    is scored, a few thousand rows at a time.
-    """
-    import torch
-
-    longest = len(batch[0].ids) + 1
-    ids = torch.full((len(batch), longest), scorer.start, dtype=torch.long)
-    wanted = torch.zeros(
-        (len(batch), longest), dtype=torch.bool
-    )  # wanted[row, i]: token i is scored, given those before
-    for row, window in enumerate(batch):
-        ids[row, 1 : len(window.ids) + 1] = torch.tensor(window.ids)
-        wanted[row, window.first + 1 : len(window.ids) + 1] = True
-    ids, wanted = ids.to(scorer.device), wanted.to(scorer.device)
-    with torch.inference_mode():
-        hidden = scorer.model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][wanted[:, 1:]]
-        targets = ids[wanted]
-        parts = [
-            torch.nn.functional.cross_entropy(scorer.model.lm_head(rows).float(), said, reduction="none")
-            for rows, said in zip(hidden.split(HEAD_TOKENS), targets.split(HEAD_TOKENS), strict=True)
-        ]
-    losses = torch.cat(parts).double()
-    rows = wanted.nonzero()[:, 0]
-    sums = torch.zeros(len(batch), dtype=torch.float64, device=scorer.device).index_add(0, rows, losses)
-    return sums.tolist()

@@ -12,6 +12,7 @@ from conftest import document, qa, rows
 from chimed.errors import UserError
 from chimed.ledger import check_ledger
 from chimed.stages import perplexity
+from chimed.stages import scorer as scorers
 from chimed.stages.filter import highest
 
 torch = pytest.importorskip("torch")
@@ -35,8 +36,8 @@ def model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def scorer(model) -> perplexity.Scorer:
-    return perplexity.load(str(model))
+def scorer(model) -> scorers.Scorer:
+    return scorers.load(str(model))
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def here(work, model):
     return replace(work, settings=work.settings.model_copy(update={"perplexity_model": str(model)}))
 
 
-def one_by_one(text: str, scorer: perplexity.Scorer) -> float:
+def one_by_one(text: str, scorer: scorers.Scorer) -> float:
     """Mean negative log-likelihood of a text that fits, the plain way."""
     ids = [scorer.start, *scorer.tokenizer.encode(text, add_special_tokens=False)]
     row = torch.tensor([ids])
@@ -55,14 +56,14 @@ def one_by_one(text: str, scorer: perplexity.Scorer) -> float:
 
 def test_a_batch_scores_as_one_by_one(scorer):
     texts = [HERB[:n] for n in range(1, len(HERB))]
-    scores = dict(perplexity.score(texts, scorer, batch_tokens=200))
+    scores = dict(scorers.score(texts, scorer, batch_tokens=200))
     for place, text in enumerate(texts):
         assert scores[place]["nll"] / scores[place]["tokens"] == pytest.approx(one_by_one(text, scorer), abs=1e-5)
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 95, 96, 200])
 def test_windows_score_every_token_once(length):
-    windows = list(perplexity.windows_of(0, list(range(length)), 64))
+    windows = list(scorers.windows_of(0, list(range(length)), 64))
     scored = [id for window in windows for id in window.ids[window.first :]]
     assert scored == list(range(length))
     assert all(len(window.ids) <= 63 for window in windows)
@@ -72,19 +73,19 @@ def test_windows_score_every_token_once(length):
 def test_a_long_text_is_the_sum_of_its_windows(scorer):
     ids = scorer.tokenizer.encode(HERB * 4, add_special_tokens=False)
     expected = 0.0
-    for window in perplexity.windows_of(0, ids, 64):
+    for window in scorers.windows_of(0, ids, 64):
         row = torch.tensor([[scorer.start, *window.ids]])
         with torch.inference_mode():
             losses = torch.nn.functional.cross_entropy(scorer.model(row).logits[0, :-1], row[0, 1:], reduction="none")
         expected += losses[window.first :].sum().item()
-    ((_, found),) = perplexity.score([HERB * 4], scorer)
+    ((_, found),) = scorers.score([HERB * 4], scorer)
     assert found["tokens"] == len(ids)
     assert found["nll"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_batches_keep_to_their_budget_and_lose_nothing():
-    windows = [perplexity.Window(n, tuple(range(n)), 0) for n in (5, 40, 7, 300, 12)]
-    made = list(perplexity.batches(windows, 100))
+    windows = [scorers.Window(n, tuple(range(n)), 0) for n in (5, 40, 7, 300, 12)]
+    made = list(scorers.batches(windows, 100))
     assert sorted(one.text for batch in made for one in batch) == [5, 7, 12, 40, 300]
     assert all(len(batch) == 1 or len(batch) * (len(batch[0].ids) + 1) <= 100 for batch in made)
 

@@ -1,0 +1,154 @@
+"""Perplexity in two precisions beside the plain ways: tokens a CPU second, and whether the cut is the same.
+
+    PYTHONPATH=include OMP_NUM_THREADS=1 .venv-models/bin/python tests/benchmarks/perplexity.py
+
+A GPT-2 is trained on sentences of the synthetic crawl, then scores texts of it, one hundredth of them garbage: one by
+one in fp32 (what the decision must be), in unsorted padded batches (what is often done), and as the stage does it.
+With `--random` the weights are random and of the paper's shape unless others are named: a rate, and no decision.
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import synthetic
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from chimed.build import Work
+from chimed.demo.tokens import write_characters
+from chimed.lake import open_lake
+from chimed.options import Options
+from chimed.settings import Settings
+from chimed.stages import perplexity
+from chimed.stages.filter import highest
+from chimed.stages.scorer import Scorer, load
+from chimed.store import open_store
+
+BATCH = 16  # of the unsorted way, as common evaluation code has it
+GARBAGE = 100  # one text in so many
+
+
+def texts_of(number: int, clauses: tuple[int, int], seed: int) -> tuple[list[str], set[int]]:
+    """Texts of the crawl's sentences, and which of them are garbage."""
+    chance = random.Random(seed)
+    pool = [synthetic.filled(chance.choice(synthetic.SHAPES), chance) for _ in range(20_000)]
+    texts = ["，".join(chance.choices(pool, k=chance.randint(*clauses))) + "。" for _ in range(number)]
+    spoiled = set(chance.sample(range(number), number // GARBAGE * 9 // 10))
+    for place in spoiled:
+        texts[place] = "".join(chance.choices(synthetic.GARBAGE, k=len(texts[place])))
+    return texts, spoiled
+
+
+def train(folder: Path, layers: int, width: int, seconds: float) -> None:
+    """A model of that shape, trained for so many CPU seconds on sentences (0: not at all)."""
+    vocabulary = write_characters(folder)
+    torch.manual_seed(1)
+    config = GPT2Config(
+        vocab_size=vocabulary, n_positions=1024, n_embd=width, n_layer=layers, n_head=max(1, width // 64),
+        bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(config)
+    model.save_pretrained(folder)
+    if not seconds:
+        return
+    scorer = load(str(folder))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    texts, _ = texts_of(4_000, (4, 5), seed=7)
+    encoded = scorer.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    began, place = time.process_time(), 0
+    while time.process_time() - began < seconds:
+        rows = [[scorer.start, *encoded[(place + n) % len(encoded)][:47]] for n in range(8)]
+        place += 8
+        ids = torch.tensor([row + [-100] * (48 - len(row)) for row in rows])
+        model(input_ids=ids.clamp(min=0), labels=ids).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder)
+
+
+def one_by_one(texts: list[str], scorer: Scorer) -> list[float]:
+    """Mean negative log-likelihood of each, fp32, logits of all."""
+    found = []
+    for text in texts:
+        row = torch.tensor([[scorer.start, *scorer.tokenizer.encode(text, add_special_tokens=False)]])
+        with torch.inference_mode():
+            found.append(torch.nn.functional.cross_entropy(scorer.model(row).logits[0, :-1], row[0, 1:]).item())
+    return found
+
+
+def unsorted(texts: list[str], scorer: Scorer) -> list[float]:
+    """The same in padded batches in the order the texts come."""
+    found = []
+    for start in range(0, len(texts), BATCH):
+        encoded = scorer.tokenizer(texts[start : start + BATCH], add_special_tokens=False)["input_ids"]
+        rows = [[scorer.start, *ids] for ids in encoded]
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        with torch.inference_mode():
+            logits = scorer.model(ids, attention_mask=mask).logits[:, :-1]
+        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none") * mask[:, 1:]
+        found += (losses.sum(1) / mask[:, 1:].sum(1)).tolist()
+    return found
+
+
+def timed(way: Callable[[], object]) -> tuple[float, object]:
+    """CPU seconds, and what came."""
+    began = time.process_time()
+    found = way()
+    return time.process_time() - began, found
+
+
+def main() -> None:
+    """Prints rates, their ratios, and the two cuts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--texts", type=int, default=5_000)
+    parser.add_argument("--sample", type=int, default=400, help="texts of the unsorted way")
+    parser.add_argument("--clauses", type=int, nargs=2, default=(2, 8))
+    parser.add_argument("--layers", type=int)
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--seconds", type=float, default=60, help="CPU seconds of training")
+    parser.add_argument("--random", action="store_true")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    texts, spoiled = texts_of(chosen.texts, tuple(chosen.clauses), seed=3)
+    layers, width = (12, 768) if chosen.random else (4, 256)
+    with tempfile.TemporaryDirectory() as folder:
+        train(Path(folder), chosen.layers or layers, chosen.width or width, 0 if chosen.random else chosen.seconds)
+        settings = Settings(perplexity_model=folder, store=f"sqlite:///{folder}/store.db", data=f"{folder}/lake")
+        work = Work("benchmark", Options(), open_lake(settings.data), open_store(settings.store), settings, print)
+        records = pl.DataFrame(
+            {"id": [f"{n:016x}" for n in range(len(texts))], "source": "synthetic", "language": "zh", "text": texts},
+        ).with_columns(
+            question=pl.lit(None, pl.String), answer=pl.lit(None, pl.String), rejected=pl.lit(None, pl.String)
+        )
+        records = records.with_columns(tokens=pl.lit(None, pl.Int32), perplexity=pl.lit(None, pl.Float64))
+        scorer = load(folder)
+        perplexity.FEW = min(perplexity.FEW, len(texts) // 5)
+        one_by_one(texts[:3], scorer)  # what is done once
+        plain_seconds, plain = timed(lambda: one_by_one(texts, scorer))
+        padded_seconds, _ = timed(lambda: unsorted(texts[: chosen.sample], scorer))
+        stage_seconds, _ = timed(lambda: perplexity.run(records, work))
+        outcome = perplexity.run(records, work)  # from the store
+    tokens = int(outcome.kept["tokens"].sum())
+    sample = int(outcome.kept["tokens"].head(chosen.sample).sum())
+    rates = {"one by one, fp32": tokens / plain_seconds, "unsorted batches": sample / padded_seconds}
+    rates["the stage"] = tokens / stage_seconds
+    for name, rate in rates.items():
+        print(f"{name:20}{rate:10.0f} tokens/CPU s {rate / rates['one by one, fp32']:6.2f}")
+    print(f"the stage is {rates['the stage'] / rates['unsorted batches']:.2f} × the unsorted batches")
+    whole = records.with_columns(perplexity=pl.Series(plain).exp())
+    cuts = [set(highest(frame.select("id", "perplexity"), 0.01)["id"]) for frame in (whole, outcome.kept)]
+    print(f"{len(texts)} texts, {tokens} tokens; the cuts are the same: {cuts[0] == cuts[1]} ({len(cuts[0])} texts)")
+    caught = sum(f"{place:016x}" in cuts[1] for place in spoiled) / len(spoiled) if spoiled else float("nan")
+    print(f"garbage in the cut: {caught:.3f}; exact above {outcome.figures['exact above']}, "
+          f"largest error {outcome.figures['largest error']:.4f} nats a token")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
