@@ -140,7 +140,7 @@ def test_ten_verdicts_by_keyboard_without_loading_the_page_again(airflow, signed
         judged.append(css(driver, "#record")[0].text)
         ActionChains(driver).send_keys(key).perform()
         until(lambda: css(driver, "#record")[0].text not in judged)
-    until(lambda: css(driver, "#reviewers td.n") and css(driver, "#reviewers td.n")[0].text == "10")
+    until(lambda: "admin10" in driver.execute_script("return document.getElementById('reviewers').textContent"))
     assert driver.execute_script("return window.stayed")
     assert css(driver, "[data-measure=precision] .range")[0].text.endswith("%")
     with open_store(f"sqlite:///{airflow.state}/store.db").engine.connect() as connection:
