@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Param, PartitionedAssetTimetable
 
 from chimed.settings import settings
 from chimed_airflow.assets import RELEASE as RELEASES
+from chimed_airflow.notice import FailureNotice
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, numbers, where
 
 RELEASE = "{{ ti.xcom_pull(task_ids='find_release') }}"
@@ -41,6 +42,7 @@ with DAG(
     tags=["chimed", "train"],
     default_args=DEFAULTS,
     params=PARAMS,
+    on_failure_callback=FailureNotice(),
 ):
     find_release = ChimedOperator(
         task_id="find_release",
