@@ -16,7 +16,8 @@ def plain(text: object, most: int = CELL) -> str:
     """Text that is shown as it is, whatever it holds: no Markdown, no HTML, no line breaks; cut at `most`."""
     said = re.sub(r"\s+", " ", str(text)).strip()
     said = said if len(said) <= most else f"{said[: most - 1]}…"
-    return re.sub(r"([\\`*_\[\]{}()#+!|~:-])", r"\\\1", html.escape(said))
+    # what is not marked up is no link either: a bare address would become one
+    return re.sub(r"([\\`*_\[\]{}#!|~]|:(?=//)|(?<=www)\.)", r"\\\1", html.escape(said))
 
 
 def table(head: list[str], rows: list[list[object]]) -> str:

@@ -29,6 +29,7 @@ def test_a_ledger_has_a_row_a_stage_and_its_reasons_are_only_words() -> None:
 def test_text_is_shown_as_it_is() -> None:
     assert summaries.plain("a\nb  c") == "a b c"
     assert summaries.plain("{{ x }} `y` <b>") == r"\{\{ x \}\} \`y\` &lt;b&gt;"
+    assert summaries.plain("http://evil www.evil a:b") == r"http\://evil www\.evil a:b"
     assert len(summaries.plain("长" * 500)) == summaries.CELL
 
 
