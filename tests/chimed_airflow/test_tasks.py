@@ -132,3 +132,30 @@ def test_a_retry_first_brings_up_what_may_have_died(attempt: int, ran: list[list
     monkeypatch.setattr(operator, "_run", seen.append)
     tasks.ChimedOperator.execute.__wrapped__(operator, {"ti": SimpleNamespace(try_number=attempt)})
     assert seen == ran
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"), [("manual", {"2026-11-16"}), ("scheduled", {"2026-11-16"}), ("backfill", set())]
+)
+def test_a_run_announces_its_counts_and_a_backfill_announces_nothing(kind: str, keys: set[str], monkeypatch) -> None:
+    from airflow.sdk import Asset
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+
+    asset = Asset(name="records_x", uri="chimed://records/x")
+    noted: dict[str, str] = {}
+    operator = tasks.ChimedOperator(
+        task_id="extract",
+        command=["extract"],
+        outlets=[asset],
+        asset_key="2026-11-16",
+        note=lambda found: f"{found['rows']} rows",
+    )
+    monkeypatch.setattr(operator, "_run", lambda argv: {"rows": 3})
+    events = OutletEventAccessors()
+    ti = SimpleNamespace(try_number=1, xcom_push=noted.__setitem__)
+    context = {"ti": ti, "dag_run": SimpleNamespace(run_type=kind), "outlet_events": events}
+    assert tasks.ChimedOperator.execute.__wrapped__(operator, context) == {"rows": 3}
+    assert noted == {"note": "3 rows"}
+    assert operator.outlets == ([asset] if keys else [])
+    assert {key for event in events.values() for key in event.partition_keys} == keys
+    assert all(event.extra == {"rows": 3} for event in events.values())
