@@ -1,8 +1,10 @@
 """Builds a release from every record the lake has: clean, score, screen, label, translate, generate, compare, release.
 
-Runs once when all five sites have their week, or by hand. Cheap stages are always done in full; every LLM reply and
-every perplexity is kept in the store by content, so a new build pays only for what changed. Each stage's ledger closes
-(read = kept + dropped + failed) or the stage fails; the last task prints it all. The release starts `train_models`.
+Runs once when all five sites have their week, or by hand; a backfill starts none, and the next build takes its records.
+Cheap stages are always done in full; every LLM reply and every perplexity is kept in the store by content, so a new
+build pays only for what changed. Each stage's ledger closes (read = kept + dropped + failed) or the stage fails. With
+`require_approval` a person reads it, and the changes to the last release, before there is a new one. The release starts
+`train_models`.
 """
 
 from contextlib import nullcontext
@@ -15,10 +17,23 @@ from airflow.sdk.definitions._internal.node import DAGNode
 
 from chimed.settings import settings
 from chimed.stages import STAGES, Stage, before
+from chimed_airflow import approval
 from chimed_airflow.assets import RECORDS, RELEASE
 from chimed_airflow.model_server import model_servers
-from chimed_airflow.params import build_params
-from chimed_airflow.tasks import DEFAULTS, ChimedOperator, counts, parts, shard_numbers, stage_doc, version, where
+from chimed_airflow.notice import FailureNotice
+from chimed_airflow.params import build_options, build_params
+from chimed_airflow.summaries import build_note
+from chimed_airflow.tasks import (
+    DEFAULTS,
+    ChimedOperator,
+    counts,
+    nothing,
+    parts,
+    shard_numbers,
+    stage_doc,
+    version,
+    where,
+)
 
 BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
 POOL = {"cpu": "default_pool", "gpu": "gpu", "llm": "llm"}
@@ -53,11 +68,13 @@ with DAG(
     tags=["chimed", "build"],
     default_args=DEFAULTS,
     params=build_params(),
+    user_defined_macros={"options": build_options},
+    on_failure_callback=FailureNotice(),
 ):
     open_build = ChimedOperator(
         task_id="open_build",
-        doc_md="Opens a new version: fixes its crawls and its options, so that the build is reproducible.",
-        command=["build", "--options={{ dict(params) | tojson }}"],
+        doc_md="Opens a version: fixes its crawls and options, and is the same when run again.",
+        command=["build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"],
         returns=version,
         execution_timeout=timedelta(minutes=10),
     )
@@ -89,10 +106,21 @@ with DAG(
     if end:
         tasks[llm[-1]] >> end
 
+    approve = approval.ApproveRelease(
+        task_id="approve",
+        doc_md=approval.__doc__,
+        build=BUILD,
+        required="{{ params.require_approval }}",
+        execution_timeout=timedelta(minutes=30),  # to put the question; the answer has days
+    )
+    tasks[before("release").name] >> approve >> tasks["release"]
     ledger = ChimedOperator(
         task_id="ledger",
         doc_md="Prints what every stage read, kept, dropped and why; fails where a row is unaccounted for.",
-        command=["ledger", BUILD],
+        command=["ledger", BUILD, "--json"],
+        returns=nothing,
+        note=build_note,
+        trigger_rule="none_failed",  # of a build that was not approved too
         execution_timeout=timedelta(minutes=30),
     )
     previous >> ledger

@@ -2,7 +2,8 @@
 
 One DAG a site, so that a backfill is of one site. A run owns the week of its partition key, a Monday: a site with dated
 pages gives those published in that week, one without what is new or changed. By hand it runs for the week that ended
-last, or for the key it is given. When all five sites have a week, `build_dataset` starts by itself.
+last, or for the key it is given. When all five sites have a week, `build_dataset` starts by itself; a backfilled week
+starts no build and waits for none: the next build takes its records too.
 """
 
 from datetime import timedelta
@@ -12,7 +13,9 @@ from airflow.sdk import DAG, CronPartitionTimetable, Param, PartitionedAtRuntime
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
 from chimed_airflow.assets import RECORDS
+from chimed_airflow.notice import FailureNotice
 from chimed_airflow.params import POOLS
+from chimed_airflow.summaries import crawl_line
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, numbers
 from chimed_airflow.weeks import KEY_FORMAT, ZONE, week
 
@@ -59,6 +62,7 @@ for place, source in enumerate(SOURCES):
         default_args={**DEFAULTS, "pool": f"site_{source}" if f"site_{source}" in POOLS else "default_pool"},
         params=PARAMS,
         user_defined_macros={"week": week},
+        on_failure_callback=FailureNotice(),
     ):
         crawl = ChimedOperator(
             task_id="crawl",
@@ -79,6 +83,7 @@ for place, source in enumerate(SOURCES):
             doc_md="Reads the crawl's pages into records; every page ends as records or as a miss with its reason.",
             command=["extract", source, f"--crawl={CRAWL}"],
             returns=numbers,
+            note=crawl_line,
             outlets=[RECORDS[source]],
             asset_key=f"{{{{ {WEEK}.key }}}}",
             execution_timeout=timedelta(hours=2),

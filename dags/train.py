@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Param, PartitionedAssetTimetable
 
 from chimed.settings import settings
 from chimed_airflow.assets import RELEASE as RELEASES
+from chimed_airflow.notice import FailureNotice
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, gpus, numbers, where
 
 RELEASE = "{{ ti.xcom_pull(task_ids='find_release') }}"
@@ -42,6 +43,7 @@ with DAG(
     default_args=DEFAULTS,
     params=PARAMS,
     user_defined_macros={"gpus": gpus},
+    on_failure_callback=FailureNotice(),
 ):
     find_release = ChimedOperator(
         task_id="find_release",

@@ -1,6 +1,8 @@
 """The compose file, the images and the pinned requirements fit the code and each other."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,33 @@ def pins(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-zA-Z0-9._-]+)(?:\[[a-z0-9,]+\])?==(\S+)", path.read_text(), flags=re.MULTILINE))
 
 
-def test_every_setting_of_the_compose_file_is_one_the_code_reads() -> None:
-    fields = {f"CHIMED_{name.upper()}" for name in Settings.model_fields}
-    for name, service in SERVICES.items():
-        given = {key for key in service.get("environment", {}) if key.startswith("CHIMED_")}
-        assert given <= fields, name
+# settings of the demo, and of the image itself
+NOT_OF_A_DEPLOYMENT = {"CHIMED_REPLICA", "CHIMED_REPLICA_DELAY", "CHIMED_MODELS_PYTHON", "CHIMED_SCRATCH"}
+FIELDS = {f"CHIMED_{name.upper()}" for name in Settings.model_fields}
+AIRFLOWS = {name for name in SERVICES if name.startswith("airflow-")}
+
+
+def test_airflows_services_get_exactly_the_settings_that_the_code_reads() -> None:
+    for name in AIRFLOWS:
+        given = {key for key in SERVICES[name]["environment"] if key.startswith("CHIMED_")}
+        assert given == FIELDS - NOT_OF_A_DEPLOYMENT, name
+    image = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    assert "CHIMED_SCRATCH=" in image
+    assert "CHIMED_MODELS_PYTHON=" in image
+
+
+def test_the_example_as_it_is_gives_valid_settings(monkeypatch) -> None:
+    def filled(value: object) -> str:
+        return re.sub(
+            r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda found: (found[2] or "") if ":-" in found[0] else "x", str(value)
+        )
+
+    for key, value in SERVICES["airflow-scheduler"]["environment"].items():
+        if key.startswith("CHIMED_"):
+            monkeypatch.setenv(key, filled(value))
+    chosen = Settings()
+    assert (chosen.compute, chosen.serve, chosen.require_approval) == ("kubernetes", "external", False)
+    assert chosen.k8s_serve_gpus == Settings.model_fields["k8s_serve_gpus"].default
 
 
 def test_every_variable_the_compose_file_asks_for_is_in_the_example() -> None:
@@ -38,17 +62,126 @@ def test_the_example_holds_no_secret() -> None:
     assert [name for name, value in example.items() if named.search(name) and value] == []
 
 
-def test_services_that_run_on_are_watched_and_pinned() -> None:
+IMAGES = {
+    "postgres": "postgres:16",
+    "redis": "redis:7.2-bookworm",
+    "minio": "minio/minio:RELEASE.2025-09-07T16-13-09Z",
+    "prometheus": "prom/prometheus:v3.5.0",
+    "vllm-generator": "chimed-gpu:latest",
+    "vllm-judge": "chimed-gpu:latest",
+    **dict.fromkeys(AIRFLOWS, "chimed-airflow:latest"),
+}
+VOLUMES = {
+    "postgres": ["postgres:/var/lib/postgresql/data"],
+    "minio": ["minio:/data"],
+    "prometheus": ["prometheus:/prometheus"],
+    "vllm-generator": ["models:/home/chimed/.cache/huggingface"],
+    "vllm-judge": ["models:/home/chimed/.cache/huggingface"],
+    **{name: ["airflow-logs:/opt/airflow/logs"] for name in AIRFLOWS},
+}
+PORTS = {"airflow-apiserver": ["127.0.0.1:8080:8080"], "prometheus": ["127.0.0.1:9090:9090"]}  # loopback only
+CHECKS = {  # what each health check asks
+    "postgres": "pg_isready",
+    "redis": "redis-cli ping",
+    "minio": "mc ready",
+    "prometheus": "/-/healthy",
+    "airflow-apiserver": "/api/v2/version",
+    "airflow-scheduler": ":8974/health",
+    "airflow-dag-processor": "--job-type DagProcessorJob",
+    "airflow-triggerer": "--job-type TriggererJob",
+    "airflow-worker": "inspect ping",
+    "vllm-generator": "/health",
+    "vllm-judge": "/health",
+}
+
+
+def test_every_image_port_volume_and_health_check() -> None:
+    assert {name: service["image"] for name, service in SERVICES.items()} == IMAGES
+    assert {name: one["volumes"] for name, one in SERVICES.items() if "volumes" in one} == VOLUMES
+    assert {name: one["ports"] for name, one in SERVICES.items() if "ports" in one} == PORTS
+    assert set(COMPOSE["volumes"]) == {volume.split(":")[0] for several in VOLUMES.values() for volume in several}
+    assert (
+        {name for name, one in SERVICES.items() if "healthcheck" in one}
+        == set(CHECKS)
+        == set(SERVICES) - {"airflow-init"}
+    )
+    for name, asked in CHECKS.items():
+        assert asked in " ".join(SERVICES[name]["healthcheck"]["test"]), name
+
+
+def test_services_come_in_order_and_stay_and_what_is_extra_is_a_profile() -> None:
+    assert {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one} == {
+        "vllm-generator": ["gpu"], "vllm-judge": ["gpu"], "prometheus": ["monitoring"],
+    }  # fmt: skip
     for name, service in SERVICES.items():
-        assert ":" in service["image"], name
-        if name != "airflow-init":
-            assert service["restart"] == "unless-stopped", name
-            assert "healthcheck" in service, name
+        assert service["restart"] == ("no" if name == "airflow-init" else "unless-stopped"), name
+    for name in AIRFLOWS - {"airflow-init"}:
+        waits = {of: how["condition"] for of, how in SERVICES[name]["depends_on"].items()}
+        assert waits.pop("airflow-init") == "service_completed_successfully"
+        assert waits == dict.fromkeys(("postgres", "redis", "minio"), "service_healthy")
 
 
-def test_only_loopback_is_opened() -> None:
-    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
-    assert ports == ["127.0.0.1:8080:8080"]
+def test_no_task_outlives_the_time_after_which_its_message_is_given_to_another_worker() -> None:
+    from datetime import timedelta
+
+    environment = SERVICES["airflow-worker"]["environment"]
+    seconds = int(environment["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"])
+    days = [
+        float(n) for path in PROJECT.glob("dags/*.py") for n in re.findall(r"timedelta\(days=(\d+)", path.read_text())
+    ]
+    hours = [
+        float(n) / 24
+        for path in PROJECT.glob("dags/*.py")
+        for n in re.findall(r"timedelta\(hours=(\d+)", path.read_text())
+    ]
+    assert timedelta(seconds=seconds) > timedelta(days=max([*days, *hours]))
+
+
+@pytest.mark.parametrize("program", [["docker", "compose"], ["docker-compose"]])
+def test_compose_itself_takes_the_file(program: list[str], tmp_path) -> None:
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    (tmp_path / ".env").write_text(
+        re.sub(r"^(\w*(?:PASSWORD|KEY|SECRET|CONTACT))=$", r"\1=word", example, flags=re.MULTILINE)
+    )
+    argv = [*program, "--env-file", str(tmp_path / ".env"), "-f", str(PROJECT / "docker-compose.yaml")]
+    if not shutil.which(program[0]) or subprocess.run([*program, "version"], capture_output=True).returncode:
+        pytest.skip(f"no {' '.join(program)} here")
+    done = subprocess.run([*argv, "config", "--quiet"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_lineage_and_metrics_are_off_unless_their_one_setting_is_made() -> None:
+    environment = SERVICES["airflow-worker"]["environment"]
+    assert environment["AIRFLOW__OPENLINEAGE__TRANSPORT"] == "${OPENLINEAGE_TRANSPORT:-}"
+    assert environment["AIRFLOW__METRICS__OTEL_ON"] == "${METRICS_ON:-false}"
+
+
+DEPLOY = PROJECT / "include" / "chimed_airflow" / "deploy"
+
+
+def test_the_charts_values_name_settings_that_exist_and_hold_no_secret() -> None:
+    values = yaml.safe_load((DEPLOY / "values.yaml").read_text(encoding="utf-8"))
+    given = {one["name"]: one["value"] for one in values["env"]}
+    assert set(given) <= FIELDS
+    assert not {"CHIMED_STORE", "CHIMED_LLM_KEY"} & set(given)
+    assert values["executor"] == "KubernetesExecutor"
+    assert values["airflowVersion"] == pins(PROJECT / "requirements-production.txt")["apache-airflow"]
+    for name in ("fernetKeySecretName", "apiSecretKeySecretName", "jwtSecretName"):
+        assert values[name] == values["data"]["metadataSecretName"] == "chimed-airflow"
+    assert yaml.safe_load(values["extraEnvFrom"]) == [{"secretRef": {"name": given["CHIMED_K8S_SECRET"]}}]
+    assert (
+        "airflow pools import /opt/chimed/include/chimed_airflow/pools.json" in values["migrateDatabaseJob"]["args"][-1]
+    )
+
+
+def test_a_cluster_takes_what_it_needs_besides_the_chart() -> None:
+    import kubernetes_validate
+
+    objects = list(yaml.safe_load_all((DEPLOY / "cluster.yaml").read_text(encoding="utf-8")))
+    for one in objects:
+        kubernetes_validate.validate(one, "1.34", strict=True)
+    assert [one["kind"] for one in objects] == ["Namespace", "ServiceAccount", "Role", "RoleBinding"]
+    assert objects[1]["metadata"]["name"] == Settings.model_fields["k8s_service_account"].default
 
 
 def test_images_do_not_run_as_root() -> None:

@@ -28,7 +28,7 @@ store_app = typer.Typer(help="The store's schema.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 serve_app = typer.Typer(help="vLLM for the generator and the judge on this machine.", no_args_is_help=True)
 app.add_typer(serve_app, name="serve")
-app.add_typer(release_app)  # verify, diff, takedown, push
+app.add_typer(release_app)  # verify, preview, diff, takedown, push
 
 Source = Annotated[str, typer.Argument(help=f"one of {', '.join(SOURCES)}")]
 Build = Annotated[str, typer.Option("--build", help="a build's version, or latest")]
@@ -126,6 +126,7 @@ def coverage(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = 
 def build(
     options: Annotated[str, typer.Option(help="options.Options as JSON")] = "{}",
     version: Annotated[str | None, typer.Option(help="default: today, 2026.11.22, then 2026.11.22.1")] = None,
+    run: Annotated[str | None, typer.Option(help="who asks: asked again, the same build is given")] = None,
 ) -> None:
     """Open a new build over everything crawled so far; its stages are then run one by one."""
     from chimed.build import new_build
@@ -135,7 +136,7 @@ def build(
         chosen = {**settings().build_options, **json.loads(options)}
     except json.JSONDecodeError as error:
         raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
-    _result({"version": new_build(open_lake(), chosen, version)})
+    _result({"version": new_build(open_lake(), chosen, version, run)})
 
 
 @app.command()

@@ -58,12 +58,16 @@ class Work:
 # --- builds -----------------------------------------------------------------------------------------------------
 
 
-def new_build(lake: Lake, options: dict | None = None, version: str | None = None) -> str:
+def new_build(lake: Lake, options: dict | None = None, version: str | None = None, run: str | None = None) -> str:
     """Fixes a build's inputs (every finished crawl of its sources) and options; returns its calendar version.
 
+    run: who asks, as the id of an Airflow run; asked again it gets the build it opened before. No two get one version.
     Raises UserError for a bad option, an existing version, or where nothing has been crawled yet.
     """
     chosen = parse_options(options or {})
+    opened = [name for name in builds(lake) if run and read_build(lake, name).get("run") == run]
+    if opened:
+        return opened[-1]
     crawls = [
         f"{source}/{crawl}"
         for source in (*chosen.sources, *(_corpora(lake) if chosen.corpora else ()))
@@ -72,24 +76,22 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
     ]
     if not crawls:
         raise UserError(f"nothing crawled yet of {', '.join(chosen.sources)}; run: python -m chimed crawl <source>")
-    taken = lakes.names(lake, "builds")
-    if version in taken:
-        raise UserError(f"build {version} exists; leave the version out to get the next free one")
-    version = version or _next_version(taken)
     pages = sum(lakes.read_json(lake, f"raw/{crawl}/report.json").get("pages", 0) for crawl in crawls)
     shards = min(max(1, math.ceil(pages / PAGES_A_SHARD)), MOST_PARTS, len(crawls))
-    lakes.write_json(
-        lake,
-        f"builds/{version}/build.json",
-        {
-            "version": version,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "code": chimed.__version__,
-            "options": chosen.model_dump(mode="json"),
-            "shards": [crawls[start::shards] for start in range(shards)],
-        },
-    )
-    return version
+    made = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code": chimed.__version__,
+        "options": chosen.model_dump(mode="json"),
+        "shards": [crawls[start::shards] for start in range(shards)],
+        "run": run,
+    }
+    while True:
+        taken = lakes.names(lake, "builds")
+        if version in taken:
+            raise UserError(f"build {version} exists; leave the version out to get the next free one")
+        free = version or _next_version(taken)
+        if lakes.claim_json(lake, f"builds/{free}/build.json", made | {"version": free}):
+            return free
 
 
 def _corpora(lake: Lake) -> list[str]:

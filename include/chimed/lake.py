@@ -143,8 +143,34 @@ def read_bytes(lake: Lake, path: str) -> bytes:
 
 def write_json(lake: Lake, path: str, value: object) -> None:
     """Writes JSON, readable and with sorted keys, whole or not at all."""
-    text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str)
-    write_bytes(lake, path, text.encode() + b"\n")
+    write_bytes(lake, path, _json(value))
+
+
+def claim_json(lake: Lake, path: str, value: object) -> bool:
+    """Writes JSON whole unless something is there already; of several writers at once one gets True."""
+    full = lake.at(path)
+    lake.fs.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
+    if not is_local(lake.fs):
+        try:
+            lake.fs.pipe_file(full, _json(value), mode="create")
+        except OSError:  # FileExistsError of S3; other stores say the same in their own words
+            if not exists(lake, path):
+                raise
+            return False
+        return True
+    draft = f"{full}.{uuid.uuid4().hex[:8]}.part"
+    Path(draft).write_bytes(_json(value))
+    try:
+        os.link(draft, full)  # unlike a rename it fails where the file is there
+    except FileExistsError:
+        return False
+    finally:
+        os.remove(draft)
+    return True
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str).encode() + b"\n"
 
 
 def read_json(lake: Lake, path: str) -> dict:

@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     scratch: str = Field(
         str(PROJECT / ".chimed" / "scratch"), description="folder of this machine: process ids and logs of our servers"
     )
+    require_approval: bool = Field(
+        False, description="whether a build waits for a person before its release, where its form does not say"
+    )
+    notify: str | None = Field(
+        None, description="mail addresses, by comma, that are told of a failed run; the connection is smtp_default"
+    )
     schedules: bool = Field(True, description="off: DAGs run only when triggered (the demo)")
 
     k8s_namespace: str = Field("chimed", description="namespace of GPU pods and model servers")

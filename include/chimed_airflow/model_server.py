@@ -40,10 +40,7 @@ def model_servers() -> tuple[list[BaseOperator], list[BaseOperator]]:
 
 
 def _in_cluster() -> tuple[list[BaseOperator], list[BaseOperator]]:
-    from airflow.providers.cncf.kubernetes.operators.resource import (
-        KubernetesCreateResourceOperator,
-        KubernetesDeleteResourceOperator,
-    )
+    from chimed_airflow.resources import ApplyResource, RemoveResource  # here: the kubernetes client takes seconds
 
     ready = ChimedOperator(
         task_id="serve_up",
@@ -62,10 +59,10 @@ def _in_cluster() -> tuple[list[BaseOperator], list[BaseOperator]]:
                     "namespaced": True,
                     "execution_timeout": timedelta(minutes=10),
                 }
-                made = KubernetesCreateResourceOperator(
+                made = ApplyResource(
                     task_id=f"create_{server.name}_{kind}", doc_md=f"The {server.name}'s {kind}.", **common
                 ).as_setup()
-                gone = KubernetesDeleteResourceOperator(
+                gone = RemoveResource(
                     task_id=f"delete_{server.name}_{kind}", doc_md=f"Deletes the {server.name}'s {kind}.", **common
                 ).as_teardown(setups=[made])
                 made >> ready

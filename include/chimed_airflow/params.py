@@ -1,6 +1,7 @@
 """What DAGs are made with: trigger forms, from the models that the commands check again, and which pools there are."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,22 @@ CHOICES = {  # what a list may hold; the form offers it
 
 
 def build_params() -> dict[str, Param]:
-    """A param for each field of `Options`, with its limits; the settings' build options are the defaults."""
+    """A param for each field of `Options`, with its limits; the settings' build options are the defaults.
+
+    And `require_approval`, which says nothing of how a build is made and is not among its options.
+    """
     properties = Options.model_json_schema()["properties"]
-    return {name: _param(name, dict(schema)) for name, schema in properties.items()}
+    approval = Param(
+        settings().require_approval,
+        type="boolean",
+        description="wait for a person's word before the release, with the ledger and the changes to the last one",
+    )
+    return {name: _param(name, dict(schema)) for name, schema in properties.items()} | {"require_approval": approval}
+
+
+def build_options(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a run's params are options of its build."""
+    return {name: params[name] for name in Options.model_fields}
 
 
 def _param(name: str, schema: dict[str, Any]) -> Param:

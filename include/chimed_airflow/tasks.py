@@ -1,36 +1,27 @@
 """How a `chimed` command becomes an Airflow task: a process, its lines in the task's log, its result in XCom.
 
-The command is the one an engineer types. It runs in a session of its own, so that killing the task ends all it started.
-Exit code 2 is a user's mistake, which no retry mends.
+The command is the one an engineer types; how it runs is in `commands`.
 """
 
 import ast
-import ctypes
-import json
-import os
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from chimed import stages
 from chimed.errors import choose
-from chimed.settings import PROJECT, settings
+from chimed.settings import settings
+from chimed_airflow.commands import end, follow, start
 from chimed_airflow.links import PagesLink
 
 OWNER = "chimed"
-LAST_LINES = 20  # of a failed command, told in the error
-GRACE = 3  # seconds between asking a command to end and killing it; Airflow kills the task itself after 5
-
+BACKFILL = "backfill"  # Airflow's type of a run that a backfill made
+NOTE = "note"  # key of the XCom that `notes` makes the run's note
 DEFAULTS = {
     "owner": OWNER,
     "retries": 2,
@@ -49,6 +40,7 @@ class ChimedOperator(BaseOperator):
     :param on_retry: a command run first when the task is tried again, as bringing up what may have died.
     :param returns: makes the XCom of the command's result; by default the result itself.
     :param asset_key: partition key of the outlets' events (templated); their extra is the XCom.
+    :param note: makes of the result what the run's note says when it has ended.
     """
 
     template_fields = ("command", "asset_key")
@@ -64,6 +56,7 @@ class ChimedOperator(BaseOperator):
         on_retry: Sequence[str] = (),
         returns: Callable[[Any], Any] | None = None,
         asset_key: str | None = None,
+        note: Callable[[Any], str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,6 +66,7 @@ class ChimedOperator(BaseOperator):
         self.on_retry = on_retry
         self.returns = returns
         self.asset_key = asset_key
+        self.note = note
         self._process: subprocess.Popen | None = None
 
     def execute(self, context: Any) -> Any:
@@ -81,6 +75,13 @@ class ChimedOperator(BaseOperator):
             self._run(arguments(self.on_retry))
         result = self._run(arguments(self.command, self.shard))
         value = self.returns(result) if self.returns else result
+        if self.note:
+            text = self.note(result)
+            self.log.info("%s", text)
+            context["ti"].xcom_push(NOTE, text)
+        if self.outlets and context["dag_run"].run_type == BACKFILL:
+            self.log.info("a backfill asks for no build of its own; the next build takes these records too")
+            self.outlets = []
         for outlet in self.outlets:
             event = context["outlet_events"][outlet]
             event.extra = value if isinstance(value, dict) else {"result": value}
@@ -144,6 +145,10 @@ def parts(reports: list[dict]) -> list[int]:
     return list(range(reports[-1]["parts"]))
 
 
+def nothing(result: object) -> None:
+    """For a result too large to pass on, that nobody needs."""
+
+
 def version(opened: dict) -> str:
     """The version of the build that was opened."""
     return opened["version"]
@@ -167,79 +172,3 @@ def counts(reports: list[dict]) -> dict[str, int]:
 def numbers(result: dict) -> dict[str, Any]:
     """The plain values of a result: names and counts, no tables."""
     return {key: value for key, value in result.items() if isinstance(value, str | int | float | bool)}
-
-
-# --- processes --------------------------------------------------------------------------------------------------
-
-
-def start(argv: list[str]) -> subprocess.Popen:
-    """Starts a command in a session of its own, with `include/` importable."""
-    paths = [str(PROJECT / "include"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=environment,
-        start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-    )
-
-
-def _die_with_parent() -> None:
-    """Asks Linux to end this command when the task's process dies, even by kill -9: a retry must not run beside it."""
-    parent_death_signal = 1  # PR_SET_PDEATHSIG
-    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
-
-
-def follow(process: subprocess.Popen, say: Callable[[str], None]) -> Any:
-    """Passes the command's lines to `say` until it ends; its last line on stdout, if that is JSON, is its result.
-
-    Raises AirflowFailException where the user is wrong (exit code 2), AirflowException where the command failed.
-    """
-    printed: list[str] = []
-    reader = threading.Thread(target=lambda: printed.extend(process.stdout or ()), daemon=True)
-    reader.start()
-    last: deque[str] = deque(maxlen=LAST_LINES)
-    for line in process.stderr or ():
-        if text := line.rstrip():
-            last.append(text)
-            say(text)
-    code = process.wait()
-    reader.join(timeout=GRACE)
-    lines = [line.rstrip() for line in printed if line.strip()]
-    result, plain = _result(lines)
-    for line in plain:
-        say(line)
-    told = "\n".join(last) or "it said nothing"
-    if code == 2:
-        sentence = told.rsplit("chimed: ", 1)[-1]
-        raise AirflowFailException(sentence)
-    if code != 0:
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
-        raise AirflowException(f"the command {how}:\n{told}")
-    return result
-
-
-def _result(lines: list[str]) -> tuple[Any, list[str]]:
-    """The last line as JSON, and the lines before it; where it is not JSON there is no result."""
-    try:
-        return json.loads(lines[-1]), lines[:-1]
-    except (IndexError, ValueError):
-        return None, lines
-
-
-def end(process: subprocess.Popen) -> None:
-    """Ends the process group of a command: asks first, then kills."""
-    deadline = time.monotonic() + GRACE
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break  # all of the group are gone
-        while process.poll() is None and number == signal.SIGTERM and time.monotonic() < deadline:
-            time.sleep(0.05)
-    process.wait()

@@ -1,6 +1,7 @@
 """Builds and their ledger: every row accounted for, a finished stage a no-op, mistakes named."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
@@ -59,6 +60,16 @@ def test_versions_are_calendar_days_and_inputs_are_fixed(work):
     assert builds.read_build(work.lake, first)["shards"] == [["ask39/2026-11-16"]]
     with pytest.raises(UserError, match="exists"):
         new_build(work.lake, version=first)
+
+
+def test_a_run_that_asks_again_gets_its_build_and_two_runs_never_one(work):
+    lakes.write_json(work.lake, "raw/ask39/2026-11-16/report.json", {"pages": 3})
+    asked = [f"manual__{n % 8}" for n in range(16)]
+    with ThreadPoolExecutor(8) as several:
+        first = dict(zip(asked[:8], several.map(lambda run: new_build(work.lake, run=run), asked[:8]), strict=True))
+    assert len(set(first.values())) == 8
+    assert [new_build(work.lake, run=run) for run in asked[8:]] == list(first.values())
+    assert lakes.files(work.lake, "builds") == sorted(f"{version}/build.json" for version in first.values())
 
 
 @pytest.mark.parametrize(

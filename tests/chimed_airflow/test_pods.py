@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 
 pytestmark = pytest.mark.slow  # the kubernetes client takes seconds to import
@@ -27,9 +28,11 @@ for name, one in (("build", "open_build"), ("train", "find_release")):
                 ti = SimpleNamespace(xcom_pull=lambda **_: "2026.11.22")
                 known = {{"params": {{"recipe": "qwen3-14b"}}, "task": task, "ti": ti}}
                 task.render_template_fields(known, dag.get_template_env())
-            found[task.task_id] = plain(task.build_pod_request_obj()) | {{"pool": task.pool}}
+            how = [task.durable, task.deferrable, task.on_finish_action, task.on_kill_action, task.get_logs]
+            found[task.task_id] = {{"object": plain(task.build_pod_request_obj()), "pool": task.pool, "how": how}}
         elif hasattr(task, "yaml_conf"):
-            found[task.task_id] = json.loads(task.yaml_conf) | {{"setup": task.is_setup, "teardown": task.is_teardown}}
+            stand = {{"setup": task.is_setup, "teardown": task.is_teardown}}
+            found[task.task_id] = {{"object": json.loads(task.yaml_conf), **stand}}
 print(json.dumps(found))
 """
 KUBECONFIG = """
@@ -65,7 +68,7 @@ def rendered(tmp_path_factory) -> dict[str, dict]:
 
 @pytest.fixture(scope="module")
 def pods(rendered) -> dict[str, dict]:
-    return {name: one for name, one in rendered.items() if one["kind"] == "Pod"}
+    return {name: one["object"] for name, one in rendered.items() if one["object"]["kind"] == "Pod"}
 
 
 def test_which_tasks_are_pods(pods) -> None:
@@ -73,16 +76,40 @@ def test_which_tasks_are_pods(pods) -> None:
     assert set(pods) == {"perplexity", "cpt", "sft", "dpo"} | scored
 
 
-def test_pods_run_the_command_a_person_would(pods) -> None:
-    def argv(name: str) -> list[str]:
-        container = pods[name]["spec"]["containers"][0]
-        return container["command"] + container["args"]
+BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
+ON = ["--recipe=qwen3-14b", "--release=2026.11.22"]  # rendered: the recipe says how many GPUs
 
-    assert argv("perplexity")[:5] == ["python", "-m", "chimed", "run", "perplexity"]
-    assert argv("perplexity")[-2:] == ["--shard", "3"]
-    assert argv("sft")[:5] == ["python", "-m", "chimed", "train", "sft"]
-    assert argv("sft")[5:] == ["--recipe=qwen3-14b", "--release=2026.11.22"]
-    assert argv("evaluate_base")[:5] == ["python", "-m", "chimed", "evaluate", "base"]
+
+def command(pod: dict) -> list[str]:
+    """What the pod's one container runs."""
+    (container,) = pod["spec"]["containers"]
+    return container["command"] + container["args"]
+
+
+def test_the_cluster_takes_every_object_as_it_is(rendered) -> None:
+    assert len(rendered) == 16  # eight pods; two servers, each a deployment and a service, made and deleted
+    for found in rendered.values():
+        kubernetes_validate.validate(found["object"], "1.34", strict=True)
+
+
+def test_pods_run_exactly_the_command_a_person_would(pods) -> None:
+    chimed = ["python", "-m", "chimed"]
+    wanted = {"perplexity": [*chimed, "run", "perplexity", "--build", BUILD, "--shard", "3"]}
+    wanted |= {phase: [*chimed, "train", phase, *ON] for phase in ("cpt", "sft", "dpo")}
+    wanted |= {f"evaluate_{phase}": [*chimed, "evaluate", phase, *ON] for phase in ("base", "cpt", "sft", "dpo")}
+    assert {name: command(pod) for name, pod in pods.items()} == wanted
+
+
+def test_every_command_of_a_pod_exists_with_its_flags(pods) -> None:
+    used = {(argv[3], flag.split("=")[0]) for argv in map(command, pods.values()) for flag in argv if flag[:2] == "--"}
+    assert {name for name, _ in used} == {"run", "train", "evaluate"}
+    told = {}
+    for name in {name for name, _ in used}:
+        argv = [sys.executable, "-m", "chimed", name, "--help"]
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT / "include"), "COLUMNS": "200", "TERM": "dumb"}
+        told[name] = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
+    for name, flag in used:
+        assert flag in told[name], name
 
 
 def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
@@ -98,7 +125,13 @@ def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
         assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}} in spec["volumes"]
         assert spec["automountServiceAccountToken"] is False
         assert spec["terminationGracePeriodSeconds"] >= 60
-        assert pod["pool"] == "gpu"
+        assert spec["serviceAccountName"] == "chimed"
+
+
+def test_pods_outlive_their_worker_hold_none_and_only_failed_ones_stay(rendered, pods) -> None:
+    for name in pods:
+        assert rendered[name]["pool"] == "gpu"
+        assert rendered[name]["how"] == [True, True, "delete_succeeded_pod", "delete_pod", True]
 
 
 def test_pods_know_the_lake_and_get_secrets_by_reference_only(rendered, pods) -> None:
@@ -117,9 +150,9 @@ def test_model_servers_are_made_before_and_deleted_after(rendered) -> None:
             made = rendered[f"servers.create_{server}_{kind.lower()}"]
             gone = rendered[f"servers.delete_{server}_{kind.lower()}"]
             assert (made["setup"], gone["teardown"]) == (True, True)
-            assert made["kind"] == gone["kind"] == kind
-            assert made["metadata"]["name"] == gone["metadata"]["name"] == server
-        spec = rendered[f"servers.create_{server}_deployment"]["spec"]["template"]["spec"]
+            assert made["object"] == gone["object"]
+            assert (made["object"]["kind"], made["object"]["metadata"]["name"]) == (kind, server)
+        spec = rendered[f"servers.create_{server}_deployment"]["object"]["spec"]["template"]["spec"]
         assert spec["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-A40"}
         container = spec["containers"][0]
         assert f"chimed-{server}" in container["args"]

@@ -10,18 +10,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from chimed_airflow import tasks
+from chimed_airflow import commands, tasks
 
 pytestmark = pytest.mark.slow  # importing Airflow takes seconds
 
 
 def run(code: str) -> tuple[object, list[str]]:
     said: list[str] = []
-    process = tasks.start([sys.executable, "-c", code])
+    process = commands.start([sys.executable, "-c", code])
     try:
-        return tasks.follow(process, said.append), said
+        return commands.follow(process, said.append), said
     finally:
-        tasks.end(process)
+        commands.end(process)
 
 
 def test_lines_go_to_the_log_and_the_last_printed_line_is_the_result() -> None:
@@ -76,13 +76,13 @@ def test_killing_a_task_ends_all_it_started_even_what_ignores_it(tmp_path: Path)
 
     note = tmp_path / "pid"
     operator = tasks.ChimedOperator(task_id="sleep", command=["unused"])
-    operator._process = process = tasks.start([sys.executable, "-c", CHILD.format(note=str(note))])
+    operator._process = process = commands.start([sys.executable, "-c", CHILD.format(note=str(note))])
     while not note.exists() or not note.read_text():
         time.sleep(0.05)
     threading.Timer(0.2, operator.on_kill).start()
     with pytest.raises(AirflowException, match="SIGTERM"):
-        tasks.follow(process, print)
-    tasks.end(process)
+        commands.follow(process, print)
+    commands.end(process)
     deadline = time.monotonic() + 5
     while lives(int(note.read_text())) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -94,7 +94,7 @@ def test_a_command_dies_with_the_worker_that_ran_it(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     worker = os.fork()
     if worker == 0:
-        process = tasks.start([sys.executable, "-c", "import time; time.sleep(60)"])
+        process = commands.start([sys.executable, "-c", "import time; time.sleep(60)"])
         note.write_text(str(process.pid))
         time.sleep(60)
     while not note.exists() or not note.read_text():
@@ -132,3 +132,30 @@ def test_a_retry_first_brings_up_what_may_have_died(attempt: int, ran: list[list
     monkeypatch.setattr(operator, "_run", seen.append)
     tasks.ChimedOperator.execute.__wrapped__(operator, {"ti": SimpleNamespace(try_number=attempt)})
     assert seen == ran
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"), [("manual", {"2026-11-16"}), ("scheduled", {"2026-11-16"}), ("backfill", set())]
+)
+def test_a_run_announces_its_counts_and_a_backfill_announces_nothing(kind: str, keys: set[str], monkeypatch) -> None:
+    from airflow.sdk import Asset
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+
+    asset = Asset(name="records_x", uri="chimed://records/x")
+    noted: dict[str, str] = {}
+    operator = tasks.ChimedOperator(
+        task_id="extract",
+        command=["extract"],
+        outlets=[asset],
+        asset_key="2026-11-16",
+        note=lambda found: f"{found['rows']} rows",
+    )
+    monkeypatch.setattr(operator, "_run", lambda argv: {"rows": 3})
+    events = OutletEventAccessors()
+    ti = SimpleNamespace(try_number=1, xcom_push=noted.__setitem__)
+    context = {"ti": ti, "dag_run": SimpleNamespace(run_type=kind), "outlet_events": events}
+    assert tasks.ChimedOperator.execute.__wrapped__(operator, context) == {"rows": 3}
+    assert noted == {"note": "3 rows"}
+    assert operator.outlets == ([asset] if keys else [])
+    assert {key for event in events.values() for key in event.partition_keys} == keys
+    assert all(event.extra == {"rows": 3} for event in events.values())

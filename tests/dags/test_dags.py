@@ -33,12 +33,15 @@ def test_which_dags_there_are(dags) -> None:
 
 
 def test_every_dag_and_task_is_documented_owned_and_bounded(dags) -> None:
+    from chimed_airflow.notice import FailureNotice
+
     for dag in dags.values():
         assert dag.doc_md, dag.dag_id
         assert dag.description, dag.dag_id
         assert "chimed" in dag.tags, dag.dag_id
         assert dag.max_active_runs == 1, dag.dag_id
         assert dag.catchup is False, dag.dag_id
+        assert isinstance(dag.on_failure_callback, FailureNotice), dag.dag_id
         for task in dag.tasks:
             assert task.doc_md, task.task_id
             assert task.owner == "chimed", task.task_id
@@ -56,6 +59,7 @@ def test_every_param_has_a_description_and_a_valid_default(dags) -> None:
 
 def test_the_build_form_is_the_options(dags) -> None:
     params = dags["build_dataset"].params.dump()
+    assert params.pop("require_approval") is False
     assert Options(**params) == Options()
     form = dags["build_dataset"].params.get_param("skip").schema
     assert form["items"]["enum"] == [stage.name for stage in stages.STAGES if stage.skippable]
@@ -115,6 +119,18 @@ def test_the_stages_are_tasks_in_their_order(dags) -> None:
         if previous := stages.before(stage.name):
             assert previous.name in task.upstream_task_ids, stage.name
     assert dag.get_task("serve_up").is_setup
+
+
+def test_a_person_is_asked_between_the_last_table_and_the_release(dags) -> None:
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    dag = dags["build_dataset"]
+    approve = dag.get_task("approve")
+    assert isinstance(approve, ApprovalOperator)
+    assert approve.upstream_task_ids == {stages.before("release").name}
+    assert approve.downstream_task_ids == {"release"}
+    assert approve.response_timeout.days >= 1
+    assert dag.get_task("ledger").trigger_rule == "none_failed"
 
 
 def test_training_goes_phase_by_phase_and_scores_each(dags) -> None:

@@ -1,4 +1,4 @@
-"""The commands on releases: `python -m chimed verify | diff | takedown | push`."""
+"""The commands on releases: `python -m chimed verify | preview | diff | takedown | push`."""
 
 import getpass
 import json
@@ -32,6 +32,16 @@ def verify(
         f"release {manifest['version']}: {len(manifest['files'])} files are as they were written; "
         f"checksum {manifest['checksum']}"
     )
+
+
+@app.command()
+def preview(build: Annotated[str, typer.Option("--build", help="a build's version, or latest")] = "latest") -> None:
+    """Show, as JSON, what a build's release would be: its ledger so far, rows, changes to the release before."""
+    from chimed.lake import open_lake
+    from chimed.release.preview import preview as previewed
+    from chimed.store import open_store
+
+    print(json.dumps(previewed(open_lake(), open_store(), build), ensure_ascii=False))
 
 
 @app.command()

@@ -26,6 +26,7 @@ from chimed.options import Options
 from chimed.release import SUBSETS, find_release, read_manifest, releases
 from chimed.release.figures import figures
 from chimed.release.making import screening
+from chimed.release.preview import preview
 from chimed.release.push import push
 from chimed.release.rows import read_tables
 from chimed.release.takedown import take_down
@@ -102,6 +103,21 @@ def test_built_twice_from_the_same_inputs_the_checksums_are_equal(lake):
     changes = lakes.read_json(lake, f"releases/{SECOND}/changes.json")
     assert changes["before"] == FIRST
     assert not any(row["added"] + row["removed"] + row["changed"] for row in changes["rows"])
+
+
+def test_a_preview_says_what_the_release_then_holds_and_writes_nothing(made, lake):
+    work = made.work()
+    there = lakes.files(lake, "")
+    found = preview(lake, work.store, SECOND)
+    numbers = lakes.read_json(lake, f"releases/{SECOND}/statistics.json")
+    rows = Counter()
+    for name, count in numbers["splits"].items():
+        rows[name.split("/")[0]] += count
+    assert found["rows"] == rows
+    assert found["stages"][-1]["stage"] == "release"  # this build is done; of one that is not, what is done so far
+    changes = lakes.read_json(lake, f"releases/{SECOND}/changes.json")
+    assert found["changes"] == {name: value for name, value in changes.items() if name != "checksum"}
+    assert lakes.files(lake, "") == there
 
 
 def test_table_4_is_what_a_recount_of_the_parquet_files_gives(lake):

@@ -75,6 +75,12 @@ def test_the_crawler_writes_to_s3_and_finds_it_done(bucket, replica, tmp_path):
     assert sum(stored.kind == "detail" for stored in warc.responses(lake, path)) == 3
 
 
+def test_of_two_that_claim_a_place_in_s3_one_gets_it(bucket):
+    lake = open_lake(f"{bucket}/claimed")
+    assert [lakes.claim_json(lake, "builds/1/build.json", {"by": n}) for n in range(2)] == [True, False]
+    assert lakes.read_json(lake, "builds/1/build.json") == {"by": 0}
+
+
 def test_the_cheap_part_of_a_build_runs_on_s3(bucket, tmp_path):
     with serving() as served:
         served.answer = making_one.answer

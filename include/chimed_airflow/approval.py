@@ -1,0 +1,63 @@
+"""A person's word before a release: Airflow's approval, with the ledger and the changes to the release before."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.exceptions import HITLTimeoutError
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from chimed_airflow import commands, summaries
+
+ANSWER = timedelta(days=5)  # then the run fails: it must not hold up the next week's
+MOST = 9_000  # characters of the question
+
+
+class ApproveRelease(ApprovalOperator):
+    """Asks whether a build may become a release, where the run's `require_approval` says so; else passes at once.
+
+    Rejected, the release is skipped and the run ends without one. Unanswered for `ANSWER`, the task fails.
+
+    :param build: the build's version (templated).
+    :param required: the run's `require_approval` (templated: True or False).
+    """
+
+    template_fields = (*ApprovalOperator.template_fields, "build", "required")
+
+    def __init__(self, *, build: str, required: str, **kwargs: Any) -> None:
+        super().__init__(subject="May this build become a release?", body="", response_timeout=ANSWER, **kwargs)
+        self.build = build
+        self.required = required
+
+    def execute(self, context: Any) -> Any:
+        """Asks, or does not; the answer comes to `execute_complete`."""
+        if self.required != "True":
+            self.log.info("require_approval is off: nobody is asked")
+            return None
+        found = commands.run(["preview", "--build", self.build], self.log.info)
+        self.subject = f"May build {found['build']} become a release?"
+        self.body = question(found)
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Goes by the answer. Raises AirflowFailException where there was none in time: nobody is asked twice."""
+        try:
+            return super().execute_complete(context, event)
+        except HITLTimeoutError:
+            raise AirflowFailException(
+                f"nobody answered within {ANSWER.days} days; clear the task to ask again"
+            ) from None
+
+
+def question(found: dict[str, Any]) -> str:
+    """What the person reads, as Markdown, of what `chimed preview` found."""
+    rows = ", ".join(f"{subset} {count}" for subset, count in found["rows"].items())
+    said = "\n\n".join(
+        [
+            f"**{summaries.plain(found['build'])}** would hold {summaries.plain(rows, 200)} rows.",
+            summaries.ledger_table(found["stages"]),
+            summaries.changes_table(found["changes"]),
+            "Records that were screened wait for a look in the review queue, on the ChiMed pages.",
+        ]
+    )
+    return said if len(said) <= MOST else f"{said[:MOST]}…"

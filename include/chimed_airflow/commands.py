@@ -1,0 +1,106 @@
+"""A `chimed` command as a process of a task: its lines as they come, its result, its end.
+
+It runs in a session of its own, so that killing the task ends all it started. Exit code 2 is a user's mistake, which no
+retry mends.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from chimed.settings import PROJECT
+
+LAST_LINES = 20  # of a failed command, told in the error
+GRACE = 3  # seconds between asking a command to end and killing it; Airflow kills the task itself after 5
+
+
+def run(command: list[str], say: Callable[[str], None]) -> Any:
+    """Runs `python -m chimed <command>` of this environment to its end; returns its result. Raises as `follow`."""
+    process = start([sys.executable, "-m", "chimed", *command])
+    try:
+        return follow(process, say)
+    finally:
+        end(process)
+
+
+def start(argv: list[str]) -> subprocess.Popen:
+    """Starts a command in a session of its own, with `include/` importable."""
+    paths = [str(PROJECT / "include"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def _die_with_parent() -> None:
+    """Asks Linux to end this command when the task's process dies, even by kill -9: a retry must not run beside it."""
+    parent_death_signal = 1  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
+
+
+def follow(process: subprocess.Popen, say: Callable[[str], None]) -> Any:
+    """Passes the command's lines to `say` until it ends; its last line on stdout, if that is JSON, is its result.
+
+    Raises AirflowFailException where the user is wrong (exit code 2), AirflowException where the command failed.
+    """
+    printed: list[str] = []
+    reader = threading.Thread(target=lambda: printed.extend(process.stdout or ()), daemon=True)
+    reader.start()
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    for line in process.stderr or ():
+        if text := line.rstrip():
+            last.append(text)
+            say(text)
+    code = process.wait()
+    reader.join(timeout=GRACE)
+    lines = [line.rstrip() for line in printed if line.strip()]
+    result, plain = _result(lines)
+    for line in plain:
+        say(line)
+    told = "\n".join(last) or "it said nothing"
+    if code == 2:
+        sentence = told.rsplit("chimed: ", 1)[-1]
+        raise AirflowFailException(sentence)
+    if code != 0:
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
+        raise AirflowException(f"the command {how}:\n{told}")
+    return result
+
+
+def _result(lines: list[str]) -> tuple[Any, list[str]]:
+    """The last line as JSON, and the lines before it; where it is not JSON there is no result."""
+    try:
+        return json.loads(lines[-1]), lines[:-1]
+    except (IndexError, ValueError):
+        return None, lines
+
+
+def end(process: subprocess.Popen) -> None:
+    """Ends the process group of a command: asks first, then kills."""
+    deadline = time.monotonic() + GRACE
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break  # all of the group are gone
+        while process.poll() is None and number == signal.SIGTERM and time.monotonic() < deadline:
+            time.sleep(0.05)
+    process.wait()

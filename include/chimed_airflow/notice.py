@@ -1,0 +1,72 @@
+"""The notice of a failed run: which task, why, the last lines of the build's ledger, where to look.
+
+It is always in the log of the DAG processor, which runs it once a run; where `CHIMED_NOTIFY` names addresses it is
+also sent to them by mail, over Airflow's connection `smtp_default`.
+"""
+
+import html
+from typing import Any
+
+from airflow.sdk import BaseNotifier, literal
+
+from chimed.settings import settings
+from chimed_airflow import commands
+
+LINES = 5  # of the ledger: its last stages
+REASON = 80  # characters of a reason
+
+
+class FailureNotice(BaseNotifier):
+    """A DAG's `on_failure_callback`."""
+
+    def notify(self, context: Any) -> None:
+        """Logs the notice, and sends it where the settings say so."""
+        subject, text = notice(context)
+        self.log.error("%s\n%s", subject, text)
+        if addresses := settings().notify:
+            from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+            # literal: what they hold must not be taken for a template
+            mail: dict[str, Any] = {
+                "subject": literal(subject),
+                "html_content": literal(f"<pre>{html.escape(text)}</pre>"),
+            }
+            SmtpNotifier(to=[one.strip() for one in addresses.split(",")], **mail)(context)
+
+
+def notice(context: Any) -> tuple[str, str]:
+    """Subject and text of a failed run's notice."""
+    task = context.get("ti")
+    subject = f"{context['dag'].dag_id} failed: {context['run_id']}"
+    lines = [f"reason: {context.get('reason', 'not told')}"]
+    if task is not None:
+        lines.append(f"task: {task.task_id}, attempt {task.try_number}")
+    build = opened(context)
+    lines += [f"build: {build}", *ledger_lines(build)] if build else []
+    return subject, "\n".join(lines)
+
+
+def opened(context: Any) -> str | None:
+    """The version of the build that the run opened; None where it opened none."""
+    if "open_build" not in context["dag"].task_dict or context.get("ti") is None:
+        return None
+    return context["ti"].xcom_pull(task_ids="open_build")
+
+
+def ledger_lines(build: str) -> list[str]:
+    """The last `LINES` stages of a build's ledger, one a line; what the command said where it failed."""
+    said: list[str] = []
+    try:
+        found = commands.run(["ledger", build, "--json"], said.append)
+    except Exception as error:  # a notice must go out, whatever else is broken
+        return [f"no ledger: {error}"]
+    return [_line(entry) for entry in found["stages"][-LINES:]] or ["no stage is done"]
+
+
+def _line(entry: dict[str, Any]) -> str:
+    why = entry["dropped"] | entry["failed"]
+    most = max(why, key=lambda reason: why[reason], default="")
+    left = f"dropped {sum(entry['dropped'].values())}, failed {sum(entry['failed'].values())}"
+    return f"{entry['stage']}: read {entry['read']}, kept {entry['kept']}, {left}" + (
+        f", mostly: {most[:REASON]}" if most else ""
+    )

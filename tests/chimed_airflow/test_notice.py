@@ -1,0 +1,110 @@
+"""The notice of a failed run: it tells the build's last stages, is always logged, and mailed where addresses are."""
+
+import socketserver
+import threading
+from collections.abc import Iterator
+from email import message_from_bytes
+from types import SimpleNamespace
+
+import pytest
+
+from chimed import lake as lakes
+from chimed.lake import open_lake
+from chimed.settings import settings
+
+pytestmark = pytest.mark.slow  # importing Airflow takes seconds
+
+VERSION = "2026.11.22"
+
+
+@pytest.fixture
+def context(tmp_path, monkeypatch) -> Iterator[dict]:
+    """A failed run of a build of which one stage is done."""
+    from airflow.sdk import DAG, BaseOperator
+
+    monkeypatch.setenv("CHIMED_DATA", str(tmp_path / "lake"))
+    settings.cache_clear()
+    lake = open_lake()
+    lakes.write_json(lake, f"builds/{VERSION}/build.json", {"version": VERSION, "shards": [["ask39/1"]], "options": {}})
+    report = {"stage": "extract", "read": 9, "kept": 8, "derived": 8, "seconds": 1.0, "dropped": {"no <b>text</b>": 1},
+              "failed": {}, "derived_dropped": {}, "figures": {}, "sources": {"read": {}}}  # fmt: skip
+    lakes.write_json(lake, f"builds/{VERSION}/extract/report-00000.json", report)
+    ti = SimpleNamespace(task_id="dedup", try_number=3, xcom_pull=lambda task_ids: VERSION)
+    with DAG("build_dataset", schedule=None) as dag:
+        BaseOperator(task_id="open_build")
+    yield {"dag": dag, "run_id": "manual__{{ 1 }}", "reason": "task_failure", "ti": ti}
+    settings.cache_clear()
+
+
+class Post(socketserver.StreamRequestHandler):
+    """As much SMTP as it takes to be handed a letter."""
+
+    def handle(self) -> None:
+        self.say("220 post")
+        while line := self.rfile.readline():
+            word = line.split()[0].upper()
+            if word == b"DATA":
+                self.say("354 go on")
+                letter = b"".join(iter(self.rfile.readline, b".\r\n"))
+                self.server.letters.append(letter)
+            self.say("221 bye" if word == b"QUIT" else "250 well")
+
+    def say(self, text: str) -> None:
+        self.wfile.write(f"{text}\r\n".encode())
+
+
+@pytest.fixture
+def letters(monkeypatch) -> Iterator[list[bytes]]:
+    """What a mail server on loopback, Airflow's `smtp_default`, was handed."""
+    with socketserver.TCPServer(("127.0.0.1", 0), Post) as server:
+        server.letters = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        extra = "disable_ssl=true&disable_tls=true&from_email=chimed%40example.org"
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", f"smtp://127.0.0.1:{server.server_address[1]}/?{extra}")
+        yield server.letters
+        server.shutdown()
+
+
+def test_a_notice_tells_the_task_the_reason_and_the_ledger(context) -> None:
+    from chimed_airflow.notice import notice
+
+    subject, text = notice(context)
+    assert subject == "build_dataset failed: manual__{{ 1 }}"
+    assert text.splitlines() == [
+        "reason: task_failure",
+        "task: dedup, attempt 3",
+        f"build: {VERSION}",
+        "extract: read 9, kept 8, dropped 1, failed 0, mostly: no <b>text</b>",
+    ]
+
+
+def test_a_run_without_a_build_and_a_ledger_that_cannot_be_read_still_give_a_notice(context) -> None:
+    from chimed_airflow.notice import ledger_lines, notice
+
+    crawl = SimpleNamespace(dag_id="crawl_ask39", task_dict={"crawl": None})
+    assert notice({"dag": crawl, "run_id": "x"}) == ("crawl_ask39 failed: x", "reason: not told")
+    (line,) = ledger_lines("2020.01.01")
+    assert line.startswith("no ledger: unknown build '2020.01.01'")
+
+
+def test_it_is_logged_and_sent_only_where_addresses_are_set(context, letters, monkeypatch) -> None:
+    from chimed_airflow.notice import FailureNotice
+
+    said: list[str] = []
+    notice = FailureNotice()
+    monkeypatch.setattr(notice.log, "error", lambda form, *args: said.append(form % args))
+    notice(dict(context))
+    assert "extract: read 9" in said[0]
+    assert (len(said), letters) == (1, [])
+
+    monkeypatch.setenv("CHIMED_NOTIFY", "lead@example.org, other@example.org")
+    settings.cache_clear()
+    notice(dict(context))
+    assert len(said) == 2
+    (letter,) = letters
+    mail = message_from_bytes(letter)
+    assert (mail["Subject"], mail["To"]) == (
+        "build_dataset failed: manual__{{ 1 }}",
+        "lead@example.org, other@example.org",
+    )
+    assert "no &lt;b&gt;text&lt;/b&gt;" in mail.get_payload()[0].get_payload(decode=True).decode()

@@ -1,0 +1,60 @@
+"""What people read in Airflow of a build: the right numbers, bounded, and nothing in it works as Markdown or HTML."""
+
+from chimed_airflow import summaries
+
+HOSTILE = "<script>alert(1)</script> | [x](http://evil) **`" + "长" * 500
+STAGE = {"stage": "clean", "read": 9, "kept": 5, "dropped": {"short": 3, HOSTILE: 1}, "failed": {}, "derived": 2,
+         "derived_dropped": {"no evidence": 4}}  # fmt: skip
+CHANGES = {
+    "before": "2026.11.15",
+    "rows": [{"subset": "sft", "source": "ask39", "added": 3, "removed": 0, "changed": 1, "same": 40}],
+    "drift": [{"what": "perplexity", "psi": None, "limit": 0.2, "old_median": None, "new_median": 4.5}],
+    "stops": ["sft: no row of ask39 is left of 40"],
+}
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
+
+
+def test_a_ledger_has_a_row_a_stage_and_its_reasons_are_only_words() -> None:
+    (row,) = cells(summaries.ledger_table([STAGE]))
+    assert row[:6] == ["clean", "9", "5", "4", "0", "2"]
+    assert row[6].startswith("derived")
+    assert "4, short 3" in row[6]
+    for mark in ("<", "[x]", "**", " | [", "长" * 61):
+        assert mark not in summaries.ledger_table([STAGE])
+
+
+def test_text_is_shown_as_it_is() -> None:
+    assert summaries.plain("a\nb  c") == "a b c"
+    assert summaries.plain("{{ x }} `y` <b>") == r"\{\{ x \}\} \`y\` &lt;b&gt;"
+    assert summaries.plain("http://evil www.evil a:b") == r"http\://evil www\.evil a:b"
+    assert len(summaries.plain("长" * 500)) == summaries.CELL
+
+
+def test_changes_tell_rows_drift_and_what_is_over_its_limit() -> None:
+    said = summaries.changes_table(CHANGES)
+    assert "| sft | ask39 | 3 | 0 | 1 | 40 |" in said
+    assert "| perplexity | – | 0.2 | – | 4.5 |" in said
+    assert "Over its limit: sft: no row of ask39 is left of 40" in said.replace("\\", "")
+    assert summaries.changes_table({"before": None}) == "There is no release before it."
+
+
+def test_tables_are_bounded() -> None:
+    said = summaries.ledger_table([STAGE] * 500)
+    assert len(said) < 20_000
+    assert said.endswith("and 460 more")
+
+
+def test_a_crawl_is_one_line() -> None:
+    report = {
+        "source": "ask39",
+        "crawl": "2026-11-16",
+        "pages": 9,
+        "records": 7,
+        "dropped": {"no text": 2},
+        "failed": {},
+    }
+    said = summaries.crawl_line(report).replace("\\", "")
+    assert said == "ask39, 2026-11-16: 9 pages: 7 records, 2 pages without one"
