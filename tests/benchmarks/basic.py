@@ -137,7 +137,8 @@ def peer(crawl: Path, folder: Path) -> list[Cost]:
     folder.mkdir(parents=True)
     script = str(HERE / "datatrove_basic.py")
     listed = subprocess.run([str(python), script, "steps"], check=True, capture_output=True, text=True).stdout.split()
-    return [measured(step, [str(python), script, step, str(crawl), str(folder)], {}) for step in listed]
+    quiet = {"LOGURU_LEVEL": "ERROR"}
+    return [measured(step, [str(python), script, step, str(crawl), str(folder)], quiet) for step in listed]
 
 
 # --- quality ------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from chimed.build import Work
 from chimed.demo.tokens import write_characters
 from chimed.lake import open_lake
 from chimed.options import Options
+from chimed.records import table
 from chimed.settings import Settings
 from chimed.stages import perplexity
 from chimed.stages.filter import highest
@@ -122,12 +123,9 @@ def main() -> None:
         train(Path(folder), chosen.layers or layers, chosen.width or width, 0 if chosen.random else chosen.seconds)
         settings = Settings(perplexity_model=folder, store=f"sqlite:///{folder}/store.db", data=f"{folder}/lake")
         work = Work("benchmark", Options(), open_lake(settings.data), open_store(settings.store), settings, print)
-        records = pl.DataFrame(
-            {"id": [f"{n:016x}" for n in range(len(texts))], "source": "synthetic", "language": "zh", "text": texts},
-        ).with_columns(
-            question=pl.lit(None, pl.String), answer=pl.lit(None, pl.String), rejected=pl.lit(None, pl.String)
-        )
-        records = records.with_columns(tokens=pl.lit(None, pl.Int32), perplexity=pl.lit(None, pl.Float64))
+        fixed = {"source": "synthetic", "domain": "tcm", "kind": "document", "language": "zh", "url": "", "page": ""}
+        fixed["fetched"] = synthetic.FETCHED
+        records = table([fixed | {"id": f"{n:016x}", "text": text} for n, text in enumerate(texts)])
         scorer = load(folder)
         perplexity.FEW = min(perplexity.FEW, len(texts) // 5)
         one_by_one(texts[:3], scorer)  # what is done once
