@@ -7,6 +7,8 @@ below the folder. The pages' app runs in a process of its own (uvicorn, Airflow'
 kept), once on the small state and once on the large; each page is asked `--times` times, after one round that is not
 counted. The last lines say the server's memory after each round, and the slowest page. Wanted: 300 ms on an idle
 machine, and memory that does not grow with the release. CPU says what a page costs where other work slows the clock.
+Measured on two cores shared with other work: the slowest page a trace with 157 ms, a search 80, rows 31; memory 463 MB
+after four rounds, 446 with 5,000 rows.
 """
 
 import argparse
