@@ -11,8 +11,9 @@ from cluster import IN_FLIGHT, WORKERS, Cluster
 
 from chimed import stages
 from chimed import store as stores
-from chimed.build import ledger, read_build
+from chimed.build import read_build
 from chimed.lake import open_lake
+from chimed.ledger import ledger
 from chimed.release import read_manifest
 from chimed.sources import PAPER
 

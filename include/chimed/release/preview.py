@@ -3,8 +3,9 @@
 For the person who is asked to approve it. Writes nothing.
 """
 
-from chimed.build import ledger, read_build, read_stage
+from chimed.build import read_build, read_stage
 from chimed.lake import Lake
+from chimed.ledger import ledger
 from chimed.release import SUBSETS
 from chimed.release.rows import tables_of
 from chimed.release.write import compare, previous
@@ -14,7 +15,7 @@ from chimed.takedowns import takedowns
 
 
 def preview(lake: Lake, store: Store, build: str) -> dict:
-    """Keys: build, stages (`build.ledger`, without figures), rows (by subset), changes (`write.compare`).
+    """Keys: build, stages (`ledger.ledger`, without figures), rows (by subset), changes (`write.compare`).
 
     Raises UserError for an unknown build, or where a stage before the release is not done.
     """

@@ -11,7 +11,8 @@ import unicodedata
 
 import polars as pl
 
-from chimed.build import Outcome, Work
+from chimed.build import Work
+from chimed.ledger import Outcome
 from chimed.records import left_rows
 
 # Name, pattern, and what takes its place, in order. Rust regular expressions: linear time whatever a page holds.

@@ -7,8 +7,9 @@ A sample of the questions with a breadcrumb is put to the LLM as well, and the a
 import polars as pl
 
 from chimed import llm, prompts
-from chimed.build import Outcome, Work
+from chimed.build import Work
 from chimed.cost import cost
+from chimed.ledger import Outcome
 from chimed.records import left_rows
 
 # The 39 site's departments, merged; prompts/department.yaml says the same list to the model.

@@ -17,9 +17,10 @@ from parsel import Selector
 
 from chimed import lake as lakes
 from chimed import records as record_schema
-from chimed.build import Outcome, Work, read_build
+from chimed.build import Work, read_build
 from chimed.errors import UserError, WorkStopped
 from chimed.lake import Lake
+from chimed.ledger import Outcome
 from chimed.records import DROPPED, RECORD, RECORD_COLUMNS, dropped_table, from_page, table
 from chimed.settings import settings
 from chimed.sources import corpus, warc

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from chimed import llm, prompts
-from chimed.build import Outcome, Work
+from chimed.build import Work
 from chimed.cost import cost
+from chimed.ledger import Outcome
 from chimed.records import derived, dropped_table, table
 from chimed.stages import grounding
 from chimed.stages.translate import sentences

@@ -23,7 +23,8 @@ from typing import Any
 import polars as pl
 
 from chimed import store as stores
-from chimed.build import Outcome, Work
+from chimed.build import Work
+from chimed.ledger import Outcome
 from chimed.records import left_rows, words
 from chimed.stages.scorer import Precision, Scorer, load, score
 from chimed.store import PERPLEXITIES

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 import polars as pl
 
 from chimed import llm, prompts
-from chimed.build import Outcome, Work
+from chimed.build import Work
 from chimed.cost import cost
+from chimed.ledger import Outcome
 from chimed.records import derived, dropped_table, table
 from chimed.stages import identifiers
 

@@ -6,7 +6,8 @@ release is whole. A release that drifts from the one before is held back (`chime
 
 import polars as pl
 
-from chimed.build import Outcome, Work
+from chimed.build import Work
+from chimed.ledger import Outcome
 from chimed.records import left_rows
 from chimed.release.making import making
 from chimed.release.rows import tables_of

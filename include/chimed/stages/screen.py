@@ -11,8 +11,9 @@ import polars as pl
 
 from chimed import llm, prompts
 from chimed import store as stores
-from chimed.build import Outcome, Work
+from chimed.build import Work
 from chimed.cost import cost
+from chimed.ledger import Outcome
 from chimed.records import left_rows, words
 from chimed.stages import identifiers
 

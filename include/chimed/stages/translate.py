@@ -10,8 +10,9 @@ from itertools import pairwise
 import polars as pl
 
 from chimed import llm, prompts
-from chimed.build import Outcome, Work
+from chimed.build import Work
 from chimed.cost import cost
+from chimed.ledger import Outcome
 from chimed.records import derived, dropped_table, table
 from chimed.stages import fidelity
 
