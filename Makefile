@@ -16,7 +16,7 @@ INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
 	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
 	UV_LINK_MODE=copy .venv/bin/uv pip install --quiet --no-deps --compile-bytecode --python
 
-.PHONY: demo up down check test test-demo test-parts test-models test-airflow install clean
+.PHONY: demo up down check test test-demo test-clusters test-parts test-models test-airflow install clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -34,12 +34,16 @@ check: .venv/ready
 	.venv/bin/mypy
 	$(AIRFLOW_PYTHON) -m pytest -m "not slow"
 
-# the whole path waits for Airflow half the time: the other tests run beside it
+# those that start an Airflow wait for it half the time: the others run beside them
 test: install
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-demo test-parts
+	$(MAKE) --no-print-directory -j3 --output-sync=target test-demo test-clusters test-parts
 
 test-demo:
 	$(AIRFLOW_PYTHON) -m pytest tests/test_demo.py
+
+CLUSTERS = tests/chimed_airflow/test_cluster.py tests/dags/test_backfill.py
+test-clusters:
+	$(AIRFLOW_PYTHON) -m pytest $(CLUSTERS)
 
 test-parts:
 	$(MAKE) --no-print-directory test-models
@@ -51,7 +55,7 @@ test-models:
 		tests/chimed/stages/test_perplexity.py tests/chimed/demo/test_models.py
 
 test-airflow:
-	$(AIRFLOW_PYTHON) -m pytest --ignore=tests/test_demo.py
+	$(AIRFLOW_PYTHON) -m pytest $(addprefix --ignore=,tests/test_demo.py $(CLUSTERS))
 
 install: .venv/ready .venv-models/ready
 
