@@ -14,9 +14,11 @@ from typing import Annotated
 import typer
 
 from chimed.errors import UserError, WorkStopped, choose
+from chimed.printing import print_result
 from chimed.release.commands import app as release_app
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
+from chimed.train.commands import app as train_app
 
 app = typer.Typer(
     help="A factory for Chinese medical language-model data.",
@@ -29,20 +31,10 @@ app.add_typer(store_app, name="store")
 serve_app = typer.Typer(help="vLLM for the generator and the judge on this machine.", no_args_is_help=True)
 app.add_typer(serve_app, name="serve")
 app.add_typer(release_app)  # verify, preview, diff, takedown, push
+app.add_typer(train_app)  # find-release, train, evaluate, compare, exams
 
 Source = Annotated[str, typer.Argument(help=f"one of {', '.join(SOURCES)}")]
 Build = Annotated[str, typer.Option("--build", help="a build's version, or latest")]
-Recipe = Annotated[
-    str,
-    typer.Option(
-        default_factory=lambda: settings().recipe, help="a folder of train/recipes", show_default="CHIMED_RECIPE"
-    ),
-]
-Release = Annotated[str, typer.Option(help="a release's version, or latest")]
-
-
-def _result(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _day(text: str | None) -> date | None:
@@ -69,7 +61,7 @@ def crawl(
 
     choose("source", source, SOURCES)
     choose("mode", mode, ("refresh", "full"))
-    _result(
+    print_result(
         crawl_source(
             source,
             since=_day(since),
@@ -89,7 +81,7 @@ def extract(source: Source, crawl: Annotated[str, typer.Option(help="the crawl's
     from chimed.stages.extract import check_misses, extract_crawl
 
     report = extract_crawl(open_lake(), choose("source", source, SOURCES), crawl)
-    _result(report)
+    print_result(report)
     check_misses(report)
 
 
@@ -105,7 +97,7 @@ def ingest(
 
     lake = open_lake()
     report = extract_crawl(lake, name, corpus.ingest(lake, name, files)["crawl"])
-    _result(report)
+    print_result(report)
     check_misses(report)
 
 
@@ -117,7 +109,7 @@ def coverage(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = 
 
     entries = coverage(open_store())
     if as_json:
-        _result(entries)
+        print_result(entries)
     else:
         print_coverage(entries)
 
@@ -136,7 +128,7 @@ def build(
         chosen = {**settings().build_options, **json.loads(options)}
     except json.JSONDecodeError as error:
         raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
-    _result({"version": new_build(open_lake(), chosen, version, run)})
+    print_result({"version": new_build(open_lake(), chosen, version, run)})
 
 
 @app.command()
@@ -157,7 +149,7 @@ def run(
     made = read_build(lake, build)
     work = Work(made["version"], Options(**made["options"]), lake, open_store(), settings())
     names = stages.NAMES if stage == "all" else (stage,)
-    _result([report for name in names for report in run_stage(work, name, shard)])
+    print_result([report for name in names for report in run_stage(work, name, shard)])
 
 
 @app.command()
@@ -174,7 +166,7 @@ def estimate(
     lake = open_lake()
     made = read_build(lake, build)
     work = Work(made["version"], Options(**made["options"]), lake, open_store(), settings())
-    _result(estimated(work, rate))
+    print_result(estimated(work, rate))
 
 
 @app.command()
@@ -184,7 +176,7 @@ def shards(stage: Annotated[str, typer.Argument(help="a stage's name")], build: 
     from chimed.lake import open_lake
 
     lake = open_lake()
-    _result(shards_of(lake, read_build(lake, build)["version"], stage))
+    print_result(shards_of(lake, read_build(lake, build)["version"], stage))
 
 
 @app.command()
@@ -216,69 +208,6 @@ def trace(
     print_trace(open_lake(), open_store(), build, record)
 
 
-@app.command()
-def find_release(release: Annotated[str, typer.Argument(help="a release's version, or latest")] = "latest") -> None:
-    """Print the version of a release that can be trained on: what latest means now."""
-    from chimed.lake import open_lake
-    from chimed.release import find_release
-
-    _result(find_release(open_lake(), release))
-
-
-@app.command()
-def train(
-    recipe: Recipe,
-    phase: Annotated[str | None, typer.Argument(help="cpt, sft or dpo")] = None,
-    release: Release = "latest",
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="how many share the batch, one a GPU; default: every GPU seen")
-    ] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="only print parameters, memory a GPU, steps and hours; of all phases at once")
-    ] = False,
-) -> None:
-    """Train one phase of a recipe with LoRA on a release, from where the phase before ended."""
-    from chimed.train import plan_phases, train_phase
-
-    if plan:
-        print(plan_phases(phase, recipe, release, processes))
-    elif phase is None:
-        raise UserError("which phase? cpt, sft or dpo; or --plan for all of them")
-    else:
-        _result(train_phase(phase, recipe, release, processes))
-
-
-@app.command()
-def evaluate(
-    phase: Annotated[str, typer.Argument(help="base, cpt, sft or dpo")],
-    recipe: Recipe,
-    release: Release = "latest",
-    backend: Annotated[
-        str | None,
-        typer.Option(help="hf (transformers) or vllm (its own server); default CHIMED_EVALUATE_BACKEND"),
-    ] = None,
-) -> None:
-    """Score the base model or a phase on the benchmarks with lm-eval; samples are kept."""
-    from chimed.evaluate.harness import evaluate_phase
-
-    _result(evaluate_phase(phase, recipe, release, backend))
-
-
-@app.command()
-def compare(
-    recipe: Recipe,
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(help="[<release>/]<recipe>/<phase>, all against the first; default: a recipe's own"),
-    ] = None,
-    release: Release = "latest",
-) -> None:
-    """The paper's Table 6 for a recipe or any scored models: before and after, with intervals and paired tests."""
-    from chimed.evaluate.compare import compare_models, compare_phases
-
-    print(compare_models(models, release) if models else compare_phases(recipe, release))
-
-
 @serve_app.command()
 def up(timeout: Annotated[int, typer.Option(help="seconds until both must answer")] = 1800) -> None:
     """Start both servers and wait until they answer; where others run them (CHIMED_SERVE), only see that they do."""
@@ -296,14 +225,6 @@ def down() -> None:
     from chimed import serve
 
     serve.down()
-
-
-@app.command()
-def exams(folder: Annotated[str, typer.Argument(help="where to; CHIMED_EXAMS then names it")]) -> None:
-    """Fetch CMMLU and C-Eval from the hub, for decontaminate and for evaluation without the hub."""
-    from chimed.evaluate.fetch import fetch_exams
-
-    _result(fetch_exams(Path(folder)))
 
 
 @store_app.command()

@@ -46,7 +46,7 @@ def beside(argv: Sequence[str], log: Path, environment: dict[str, str] | None = 
             stdout=sink,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     try:
         yield started
@@ -59,7 +59,8 @@ def beside(argv: Sequence[str], log: Path, environment: dict[str, str] | None = 
             started.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For `preexec_fn`: asks Linux to end the new process when the one that starts it dies, even by kill -9."""
     parent_death_signal = 1  # PR_SET_PDEATHSIG
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
 

@@ -4,7 +4,6 @@ It runs in a session of its own, so that killing the task ends all it started. E
 retry mends.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from chimed import processes
 from chimed.settings import PROJECT
 
 LAST_LINES = 20  # of a failed command, told in the error
@@ -46,14 +46,9 @@ def start(argv: list[str]) -> subprocess.Popen:
         errors="replace",
         env=environment,
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        # a retry must not run beside it
+        preexec_fn=processes.die_with_parent if sys.platform == "linux" else None,
     )
-
-
-def _die_with_parent() -> None:
-    """Asks Linux to end this command when the task's process dies, even by kill -9: a retry must not run beside it."""
-    parent_death_signal = 1  # PR_SET_PDEATHSIG
-    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
 
 
 def follow(process: subprocess.Popen, say: Callable[[str], None]) -> Any:

@@ -1,0 +1,91 @@
+"""The commands on models: `python -m chimed find-release | train | evaluate | compare | exams` (paper §4)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chimed.errors import UserError
+from chimed.printing import print_result
+from chimed.settings import settings
+
+app = typer.Typer()
+
+Recipe = Annotated[
+    str,
+    typer.Option(
+        default_factory=lambda: settings().recipe, help="a folder of train/recipes", show_default="CHIMED_RECIPE"
+    ),
+]
+Release = Annotated[str, typer.Option(help="a release's version, or latest")]
+
+
+@app.command()
+def find_release(release: Annotated[str, typer.Argument(help="a release's version, or latest")] = "latest") -> None:
+    """Print the version of a release that can be trained on: what latest means now."""
+    from chimed.lake import open_lake
+    from chimed.release import find_release
+
+    print_result(find_release(open_lake(), release))
+
+
+@app.command()
+def train(
+    recipe: Recipe,
+    phase: Annotated[str | None, typer.Argument(help="cpt, sft or dpo")] = None,
+    release: Release = "latest",
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="how many share the batch, one a GPU; default: every GPU seen")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="only print parameters, memory a GPU, steps and hours; of all phases at once")
+    ] = False,
+) -> None:
+    """Train one phase of a recipe with LoRA on a release, from where the phase before ended."""
+    from chimed.train import plan_phases, train_phase
+
+    if plan:
+        print(plan_phases(phase, recipe, release, processes))
+    elif phase is None:
+        raise UserError("which phase? cpt, sft or dpo; or --plan for all of them")
+    else:
+        print_result(train_phase(phase, recipe, release, processes))
+
+
+@app.command()
+def evaluate(
+    phase: Annotated[str, typer.Argument(help="base, cpt, sft or dpo")],
+    recipe: Recipe,
+    release: Release = "latest",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="hf (transformers) or vllm (its own server); default CHIMED_EVALUATE_BACKEND"),
+    ] = None,
+) -> None:
+    """Score the base model or a phase on the benchmarks with lm-eval; samples are kept."""
+    from chimed.evaluate.harness import evaluate_phase
+
+    print_result(evaluate_phase(phase, recipe, release, backend))
+
+
+@app.command()
+def compare(
+    recipe: Recipe,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="[<release>/]<recipe>/<phase>, all against the first; default: a recipe's own"),
+    ] = None,
+    release: Release = "latest",
+) -> None:
+    """The paper's Table 6 for a recipe or any scored models: before and after, with intervals and paired tests."""
+    from chimed.evaluate.compare import compare_models, compare_phases
+
+    print(compare_models(models, release) if models else compare_phases(recipe, release))
+
+
+@app.command()
+def exams(folder: Annotated[str, typer.Argument(help="where to; CHIMED_EXAMS then names it")]) -> None:
+    """Fetch CMMLU and C-Eval from the hub, for decontaminate and for evaluation without the hub."""
+    from chimed.evaluate.fetch import fetch_exams
+
+    print_result(fetch_exams(Path(folder)))
