@@ -26,8 +26,9 @@ def context(tmp_path, monkeypatch) -> Iterator[dict]:
     settings.cache_clear()
     lake = open_lake()
     lakes.write_json(lake, f"builds/{VERSION}/build.json", {"version": VERSION, "shards": [["ask39/1"]], "options": {}})
-    report = {"stage": "extract", "read": 9, "kept": 8, "derived": 8, "seconds": 1.0, "dropped": {"no <b>text</b>": 1},
-              "failed": {}, "derived_dropped": {}, "figures": {}, "sources": {"read": {}}}  # fmt: skip
+    report = {"stage": "extract", "parts": 1, "read": 9, "kept": 8, "derived": 8, "seconds": 1.0,
+              "dropped": {"no <b>text</b>": 1}, "failed": {}, "derived_dropped": {}, "figures": {},
+              "sources": {"read": {}}}  # fmt: skip
     lakes.write_json(lake, f"builds/{VERSION}/extract/report-00000.json", report)
     ti = SimpleNamespace(task_id="dedup", try_number=3, xcom_pull=lambda task_ids: VERSION)
     with DAG("build_dataset", schedule=None) as dag:
