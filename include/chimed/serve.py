@@ -206,6 +206,9 @@ def _wait(server: Server, both: tuple[Server, Server], deadline: float, timeout:
     log.info("%s: ready at %s", server.name, server.url)
 
 
+NOT_YET = (502, 503, 504)  # a gateway's answers while the server behind it still loads (RFC 9110, 15.6)
+
+
 def _get(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {settings().llm_key.get_secret_value()}"})
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a model server is never behind the proxy
@@ -223,10 +226,12 @@ def _healthy(server: Server) -> bool:
 
 
 def _models(url: str) -> list[str] | None:
-    """Names of the models served at a URL; None where nothing answers."""
+    """Names of the models served at a URL; None where nothing answers, or only that it is not ready yet."""
     try:
         return [one["id"] for one in json.loads(_get(f"{url.rstrip('/')}/models"))["data"]]
     except urllib.error.HTTPError as error:
+        if error.code in NOT_YET:
+            return None
         raise UserError(
             f"{url} answers {error.code} {error.reason}; is it a model server, and CHIMED_LLM_KEY right?"
         ) from None

