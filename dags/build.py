@@ -12,8 +12,8 @@ from datetime import timedelta
 from functools import reduce
 from operator import and_
 
-from airflow.sdk import DAG, PartitionedAssetTimetable, TaskGroup, XComArg
-from airflow.sdk.definitions._internal.node import DAGNode
+from airflow.sdk import DAG, BaseOperator, PartitionedAssetTimetable, TaskGroup, XComArg
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from chimed.settings import settings
 from chimed.stages import STAGES, Stage, before
@@ -40,7 +40,7 @@ POOL = {"cpu": "default_pool", "gpu": "gpu", "llm": "llm"}
 TIMEOUT = {"cpu": timedelta(hours=6), "gpu": timedelta(hours=24), "llm": timedelta(hours=48)}
 
 
-def stage_task(stage: Stage, shards: XComArg) -> DAGNode:
+def stage_task(stage: Stage, shards: XComArg) -> BaseOperator | MappedOperator:
     """A stage's task: one for a corpus stage, whose XCom is its parts; one a shard for the others."""
     operator, arguments = where(stage.needs)
     arguments |= {

@@ -48,7 +48,7 @@ def _of(store: Store, site: Site) -> dict:
     with store.engine.connect() as connection:
         pages = connection.execute(select(*[one.label(name) for name, one in counts.items()]).where(detail)).one()
         missed = select(P.miss, func.count()).where(detail, P.miss.is_not(None)).group_by(P.miss).order_by(P.miss)
-        reasons: dict[str, int] = dict(connection.execute(missed).tuples().all())
+        reasons: dict[str, int] = dict(iter(connection.execute(missed)))
         lists = connection.execute(select(func.count()).where(P.source == site.name, P.kind == "list")).scalar_one()
         C = CRAWLS.c
         cost = select(func.count(), func.sum(C.requests), func.sum(C.seconds)).where(C.source == site.name)

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 GRACE = 20.0  # seconds a process has to end by itself
 
@@ -21,16 +22,7 @@ GRACE = 20.0  # seconds a process has to end by itself
 def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str] | None = None) -> int:
     """Starts a process in a session of its own, its output in `log`; writes its note and returns its id."""
     note.parent.mkdir(parents=True, exist_ok=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as sink:
-        started = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
+    started = _open(argv, log, environment, start_new_session=True)
     note.write_text(json.dumps({"pid": started.pid, "born": born(started.pid)}))
     return started.pid
 
@@ -38,16 +30,7 @@ def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str
 @contextlib.contextmanager
 def beside(argv: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
     """A process for the length of a `with`, its output in `log`; in our group; it ends even if we are killed."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as sink:
-        started = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
-        )
+    started = _open(argv, log, environment, preexec_fn=die_with_parent if sys.platform == "linux" else None)
     try:
         yield started
     finally:
@@ -57,6 +40,15 @@ def beside(argv: Sequence[str], log: Path, environment: dict[str, str] | None = 
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
+
+
+def _open(argv: Sequence[str], log: Path, environment: dict[str, str] | None, **how: Any) -> subprocess.Popen:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as sink:
+        variables = {**os.environ, **(environment or {})}
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=variables, **how
+        )
 
 
 def die_with_parent() -> None:

@@ -7,6 +7,7 @@ from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from chimed.markdown import quoted
 from chimed_airflow import commands, summaries
 
 ANSWER = timedelta(days=5)  # then the run fails: it must not hold up the next week's
@@ -54,7 +55,7 @@ def question(found: dict[str, Any]) -> str:
     rows = ", ".join(f"{subset} {count}" for subset, count in found["rows"].items())
     said = "\n\n".join(
         [
-            f"**{summaries.plain(found['build'])}** would hold {summaries.plain(rows, 200)} rows.",
+            f"**{quoted(found['build'], summaries.CELL)}** would hold {rows} rows.",
             summaries.ledger_table(found["stages"]),
             summaries.changes_table(found["changes"]),
             "Records that were screened wait for a look in the review queue, on the ChiMed pages.",

@@ -1,4 +1,4 @@
-"""The notice of a failed run: which task, why, the last lines of the build's ledger, where to look.
+"""The notice of a failed run: which task, why, the last lines of the build's ledger.
 
 It is always in the log of the DAG processor, which runs it once a run; where `CHIMED_NOTIFY` names addresses it is
 also sent to them by mail, over Airflow's connection `smtp_default`.

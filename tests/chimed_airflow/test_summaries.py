@@ -26,13 +26,6 @@ def test_a_ledger_has_a_row_a_stage_and_its_reasons_are_only_words() -> None:
         assert mark not in summaries.ledger_table([STAGE])
 
 
-def test_text_is_shown_as_it_is() -> None:
-    assert summaries.plain("a\nb  c") == "a b c"
-    assert summaries.plain("{{ x }} `y` <b>") == r"\{\{ x \}\} \`y\` &lt;b&gt;"
-    assert summaries.plain("http://evil www.evil a:b") == r"http\://evil www\.evil a:b"
-    assert len(summaries.plain("长" * 500)) == summaries.CELL
-
-
 def test_changes_tell_rows_drift_and_what_is_over_its_limit() -> None:
     said = summaries.changes_table(CHANGES)
     assert "| sft | ask39 | 3 | 0 | 1 | 40 |" in said

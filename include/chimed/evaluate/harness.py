@@ -10,18 +10,17 @@ them.
 import hashlib
 import json
 import logging
-import os
 import tempfile
 import time
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 
 from chimed import lake as lakes
-from chimed.errors import UserError, choose
+from chimed.before_torch import prepare
+from chimed.errors import choose
 from chimed.evaluate.backend import BACKENDS, answering, versions
 from chimed.evaluate.exams import Exams, group_of, hub_exams, local_exams
 from chimed.lake import Lake
@@ -78,12 +77,12 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
     place = f"scores/{release}/{recipe}/{phase}"
     if phase == "base":
         checkpoint = base_of(recipe, settings().base_checkpoint)
-        _quiet(offline=Path(checkpoint).is_dir())
+        prepare("evaluate", offline=Path(checkpoint).is_dir() and bool(settings().exams))
         model = fingerprint(checkpoint)
     else:
         model = trained(lake, release, recipe, phase)["fingerprint"]
         checkpoint = f"{place_of(release, recipe, phase)}/merged"
-        _quiet(offline=True)
+        prepare("evaluate", offline=bool(settings().exams))
     with tempfile.TemporaryDirectory() as work:
         local = settings().exams
         exams = local_exams(Path(local).expanduser(), Path(work)) if local else hub_exams()
@@ -132,22 +131,6 @@ def _dtype(recipe: str) -> str:
 
 def _key(model: str, protocol: dict) -> str:
     return hashlib.sha256(json.dumps([model, protocol], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _quiet(offline: bool) -> None:
-    """Before torch is imported: no look at the hub where all is local, a bar's line a minute at most."""
-    if find_spec("lm_eval") is None:
-        raise UserError(
-            "no torch and lm-eval here: evaluation runs in the models' environment, "
-            f"{settings().models_python} -m chimed evaluate … (CHIMED_MODELS_PYTHON)"
-        )
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    os.environ.setdefault("TQDM_MININTERVAL", "60")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    if offline and settings().exams:
-        for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
-            os.environ.setdefault(name, "1")
 
 
 def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFrame]:

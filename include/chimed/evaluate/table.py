@@ -31,20 +31,12 @@ class Paired:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Paired):
     """A line of the table. interval: of after, base_interval: of before. holm: p corrected for every test of the table.
 
     could_show: questions; None for no gain at all.
     """
 
-    model: str
-    task: str
-    group: str
-    questions: int
-    before: int
-    after: int
-    gained: int
-    lost: int
     interval: tuple[float, float]
     base_interval: tuple[float, float]
     p: float

@@ -4,20 +4,19 @@ Every number in it comes from the release's tables and manifest, none is typed. 
 Markdown and no HTML can begin in them.
 """
 
-import html
-import re
+from functools import partial
 from pathlib import Path
 
 import jinja2
 import polars as pl
 import yaml
 
+from chimed.markdown import quoted
 from chimed.release import SPLITS, SUBSETS
 from chimed.release.statistics import PAPER_NAMES
 
 HERE = Path(__file__).parent
 LONGEST = 300  # characters of an example's field that are shown
-_MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~>$-])")
 # what each stage does, in a few words (paper §3.2)
 METHOD = {
     "extract": "pages to records by the site's parser; each page gives records or a named miss",
@@ -47,7 +46,7 @@ def render_card(
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"share": _share, "million": _million, "quoted": quoted}
+    environment.filters |= {"share": _share, "million": _million, "quoted": partial(quoted, most=LONGEST)}
     return environment.get_template("card.md.j2").render(
         version=version,
         numbers=numbers,
@@ -112,13 +111,6 @@ def _words(row: dict, subset: str) -> dict[str, str]:
         return {"Q": row["messages"][0]["content"], "A": row["messages"][1]["content"]}
     asked, chosen, rejected = (row[name][0]["content"] for name in ("prompt", "chosen", "rejected"))
     return {"患者": asked, "接受示例": chosen, "拒绝示例": rejected}
-
-
-def quoted(text: str) -> str:
-    """A crawled text on one line in which neither Markdown nor HTML can begin, cut to a readable length."""
-    line = " ".join(text.split())
-    line = line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
-    return _MARKS.sub(r"\\\1", html.escape(line, quote=False))
 
 
 def _share(part: float, whole: float) -> str:

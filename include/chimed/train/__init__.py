@@ -19,10 +19,10 @@ import os
 import socket
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from chimed import lake as lakes
+from chimed.before_torch import prepare
 from chimed.errors import UserError, WorkStopped, choose
 from chimed.release import find_release
 from chimed.settings import settings
@@ -50,7 +50,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
     if run.report is not None:
         log.info("%s is trained already", run.place)
         return run.report
-    _environment(run.start)
+    prepare("train", offline=Path(run.start).is_dir())
     gpus = _gpus()
     processes = processes or max(1, gpus)
     if gpus and processes > gpus:
@@ -65,25 +65,10 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
 
 def plan_phases(phase: str | None, recipe: str, release: str, processes: int | None = None) -> str:
     """What the phases of a recipe will take, as text; see `plan`."""
-    _environment("")
+    prepare("train --plan", offline=False)
     from chimed.train.plan import plan_recipe
 
     return plan_recipe(recipe, phase, release, processes)
-
-
-def _environment(start: str) -> None:
-    """Lines instead of bars, and no look at the hub for a checkpoint that lies here. Before torch is imported."""
-    if find_spec("trl") is None:
-        raise UserError(
-            "no torch and TRL here: training runs in the models' environment, "
-            f"{settings().models_python} -m chimed train … (CHIMED_MODELS_PYTHON)"
-        )
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    if Path(start).is_dir():
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def _gpus() -> int:

@@ -8,8 +8,9 @@ from conftest import document, qa, rows
 
 from chimed.errors import UserError
 from chimed.lake import open_lake, write_json
+from chimed.markdown import quoted
 from chimed.release import find_release, version_key
-from chimed.release.card import examples, quoted, size_category
+from chimed.release.card import LONGEST, examples, size_category
 from chimed.release.diff import PSI_LIMIT, difference
 from chimed.release.rows import COLUMNS, is_validation, parquet, tables_of
 from chimed.takedowns import of
@@ -97,14 +98,14 @@ def test_a_release_without_a_manifest_is_none_and_a_withdrawn_one_says_where_its
 
 def test_nothing_crawled_can_write_into_the_card():
     wild = '<script>x</script> [a](javascript:x) ![i](u) `c` | **b** # h\n> q\n- l\n{{ 1 }} "茯苓"'
-    told = quoted(wild)
+    told = quoted(wild, LONGEST)
     assert "\n" not in told
     assert "<" not in told
     for mark in "[]()`|*#>{}!-":
         assert told.count(mark) == told.count(f"\\{mark}")
     assert "茯苓" in told
     (shown,) = examples(tables_of(rows(document(wild * 30))))
-    assert len(quoted(shown["words"][""])) < 1000
+    assert len(quoted(shown["words"][""], LONGEST)) < 1000
     assert [size_category(n) for n in (3, 1_000, 558_100, 10**8)] == ["n<1K", "1K<n<10K", "100K<n<1M", "n>10M"]
 
 
