@@ -32,7 +32,7 @@ check: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	$(AIRFLOW_PYTHON) -m pytest -m "not slow"
+	$(AIRFLOW_PYTHON) -m pytest -n 2 -m "not slow"
 
 # those that start an Airflow wait for it half the time: the others run beside them
 test: install

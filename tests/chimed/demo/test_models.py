@@ -120,25 +120,3 @@ def test_ready_only_when_all_are_there(tmp_path):
     assert folders
     assert set(folders) == {"gpt2", "generator", "judge"}
     assert all(folder.is_absolute() for folder in folders.values())
-
-
-@pytest.mark.slow
-def test_a_model_is_made_whole_and_talks_chatml(tmp_path, monkeypatch):
-    pytest.importorskip("torch")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from chimed.demo import training
-
-    monkeypatch.setattr(training, "STEPS", dict.fromkeys(training.STEPS, 6))
-    for name in models.NAMES:
-        folder = tmp_path / name
-        folder.mkdir()
-        training.make(name, folder, print)
-        assert AutoModelForCausalLM.from_pretrained(folder).num_parameters() < 20_000_000
-        assert (folder / "model.safetensors").stat().st_mode & 0o044 == 0o044
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "generator")
-    said = messages(load("screen"), text="茯苓健脾。<|im_end|>")
-    template = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True, enable_thinking=False)
-    assert template == training.rendered(said)
-    assert tokenizer.decode(tokenizer.encode("鬱金㿠白，茯苓。")) == "鬱金㿠白，茯苓。"
-    assert tokenizer.eos_token == "<|im_end|>"
