@@ -4,9 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import browser
+import httpx
 import pytest
+from browser import css, until
+
+from chimed.store import REVIEWS, open_store
 
 from chimed.demo import models
 
@@ -147,3 +153,96 @@ def test_no_page_outside_loopback_was_asked(demo):
     assert {report["source"] for report in reports} == SOURCES
     assert all(report["replica"] for report in reports)
     assert sum(report["pages"] for report in reports) >= 150
+
+
+ENVIRONMENT = """
+import json
+from chimed_airflow.local import home
+print(json.dumps(home.environment(home.free_ports())))
+"""
+SCREENS = [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
+
+
+@pytest.fixture(scope="module")
+def pages(demo, tmp_path_factory) -> Iterator[tuple[Callable, str]]:
+    """A function that opens a page of the demo's own Airflow, started again, in one Chromium; and the release."""
+    state, _, environment = demo
+    found = subprocess.run([sys.executable, "-c", ENVIRONMENT], env=environment, capture_output=True, check=True)
+    airflows, folder = json.loads(found.stdout), tmp_path_factory.mktemp("pages")
+    with browser.api_server(airflows, folder / "server.log") as url, browser.chromiums(folder) as opened:
+        driver = opened(url, httpx.get(f"{url}/auth/token", timeout=60).json()["access_token"])
+
+        def page(place: str):
+            browser.open_page(driver, f"{url}/chimed/{place}")
+            return driver
+
+        (release,) = (state / "lake" / "releases").iterdir()
+        yield page, release.name
+
+
+def test_every_page_of_the_demo_is_shown_whole_on_every_screen_and_asks_nobody_else(pages) -> None:
+    page, version = pages
+    release = f"releases/{version}"
+    record = css(page(f"{release}/examples?table=preference/train"), ".rows a.mono")[0].text
+    for place in (
+        "", f"builds/{version}", "sources", "sources/ask39/crawl", release, f"{release}/card", f"{release}/examples",
+        f"{release}/records/{record}", f"{release}/changes", f"{release}/files", "review", "scores",
+    ):  # fmt: skip
+        driver = page(place)
+        for width, scheme in SCREENS:
+            browser.screen(driver, width, scheme)
+            browser.assert_whole(driver, scheme)
+
+
+def test_rows_of_the_demo_are_filtered(pages) -> None:
+    page, version = pages
+    driver = page(f"releases/{version}/examples")
+    css(driver, "select[name=source] option[value=ask120]")[0].click()
+    css(driver, "form.filters button")[0].click()
+    until(lambda: "source=ask120" in driver.current_url)
+    tags = [row.find_elements("css selector", ".tag")[0].text for row in css(driver, ".rows > li")]
+    assert tags == ["120 Ask Health QA"] * 10
+    css(driver, "a[rel=next]")[0].click()
+    until(lambda: "start=" in driver.current_url)
+    assert css(driver, ".rows .answer")
+
+
+def test_a_row_of_the_demo_is_traced_to_its_page_with_prompts_and_replies(pages) -> None:
+    page, version = pages
+    driver = page(f"releases/{version}/examples?table=preference/train")
+    css(driver, ".rows a.mono")[0].click()
+    until(lambda: "/records/" in driver.current_url)
+    steps = [step.text.split()[0] for step in css(driver, ".way > li > h3")]
+    assert (steps[0], steps[-2:]) == ("The", ["Preference", "The"])
+    css(driver, "details.replies summary")[-1].click()
+    row = css(driver, ".way > li:last-child dd")
+    question, chosen, rejected = [one.text for one in row]
+    shown = [one.text for one in css(driver, "details[open] .user dd")]
+    assert any(chosen in one and rejected in one and question in one for one in shown), "the judge saw both"
+    assert {one.text for one in css(driver, "details[open] .replied dd")} >= {"A", "B"}
+
+
+def test_ten_verdicts_by_keyboard_without_loading_the_page_again(pages, demo) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    driver = pages[0]("review")
+    browser.screen(driver, 390, "light")
+    until(lambda: css(driver, "#record")[0].text)
+    driver.execute_script("window.stayed = true")
+    judged = []
+    for key in "fjfjfjfjfj":
+        judged.append(css(driver, "#record")[0].text)
+        ActionChains(driver).send_keys(key).perform()
+        until(lambda: css(driver, "#record")[0].text not in judged)
+    until(lambda: css(driver, "#judged")[0].text == "10")
+    assert driver.execute_script("return window.stayed")
+    ranges = [css(driver, f"[data-measure={name}] .range")[0].text for name in ("precision", "missed")]
+    assert any(text.endswith("%") for text in ranges)
+    (reviewer,) = [row.text.split() for row in css(driver, "#reviewers tr")]
+    with open_store(demo[2]["CHIMED_STORE"]).engine.connect() as connection:
+        rows = connection.execute(REVIEWS.select().order_by(REVIEWS.c.created)).all()
+    assert {(row.reviewer, 10) for row in rows} == {(reviewer[0], int(reviewer[1]))}
+    assert [row.record for row in rows] == judged
+    assert [row.verdict for row in rows] == ["flagged", "passed"] * 5
+    pages[0]("review")  # what was judged is not asked again
+    assert until(lambda: css(driver, "#record")[0].text) not in judged

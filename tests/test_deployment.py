@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,12 @@ def test_no_task_outlives_the_time_after_which_its_message_is_given_to_another_w
         for n in re.findall(r"timedelta\(hours=(\d+)", path.read_text())
     ]
     assert timedelta(seconds=seconds) > timedelta(days=max([*days, *hours]))
+
+
+def test_the_compose_file_keeps_to_the_specifications_schema() -> None:
+    argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*argv, str(PROJECT / "docker-compose.yaml")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("program", [["docker", "compose"], ["docker-compose"]])

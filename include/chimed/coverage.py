@@ -68,7 +68,7 @@ def _of(store: Store, site: Site) -> dict:
         "requests": requests or 0,
         "pages_per_hour": round(pages.asked / seconds * 3600, 1) if seconds else None,
         "next_requests": next_requests,
-        "next_hours": round(next_requests * site.delay / 3600, 2),
+        "next_hours": round(next_requests * site.delay / 3600, 4),
     }
 
 

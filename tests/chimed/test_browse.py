@@ -1,7 +1,7 @@
 """Rows of a release: filters, words, where to go on, one by its id, and no more read than is shown."""
 
 import pytest
-from conftest import document, qa, rows
+from samples import document, qa, rows
 
 from chimed import browse
 from chimed import lake as lakes

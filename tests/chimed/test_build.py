@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
-from conftest import document, rows
+from samples import document, rows
 
 from chimed import build as builds
 from chimed import lake as lakes

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from conftest import completion
+from model_server import completion
 
 from chimed import llm
 from chimed.completions import DIALECTS, LONGEST_WAIT, Passing, Reply, Request, Server, body, parse, retry_after

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from conftest import document, qa, rows
+from samples import document, qa, rows
 
 from chimed import lake as lakes
 from chimed.errors import UserError

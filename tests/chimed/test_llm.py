@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from conftest import completion
+from model_server import completion
 
 from chimed import llm
 from chimed.cost import cost

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import qa, rows
+from samples import qa, rows
 
 from chimed import lake as lakes
 from chimed import llm

@@ -11,7 +11,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,8 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import loopback
 import postgres
 import psutil
+from aiohttp import web
 
 from chimed import processes
 from chimed.settings import PROJECT, settings
@@ -243,9 +244,7 @@ def start_worker(found: Cluster, name: str) -> None:
 @contextmanager
 def answering() -> Iterator[Model]:
     """A model server that says no to every yes-or-no question, and the first choice to every other."""
-    from aiohttp import web
-
-    state, loop, ready = Model(), asyncio.new_event_loop(), threading.Event()
+    state, app = Model(), web.Application()
 
     async def models(_request: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "chimed-generator"}, {"id": "chimed-judge"}]})
@@ -261,25 +260,8 @@ def answering() -> Iterator[Model]:
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": len(text)}})
 
-    async def start() -> web.AppRunner:
-        app = web.Application()
-        app.router.add_get("/v1/models", models)
-        app.router.add_post("/v1/chat/completions", chat)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        state.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        ready.set()
-        return runner
-
-    def run() -> None:
-        runner = loop.run_until_complete(start())
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    yield state
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    app.router.add_get("/v1/models", models)
+    app.router.add_post("/v1/chat/completions", chat)
+    with loopback.serving(app) as url:
+        state.url = f"{url}/v1"
+        yield state

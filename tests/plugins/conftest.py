@@ -5,11 +5,11 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import browser
 import httpx
 import pytest
 
@@ -67,11 +67,10 @@ class Served:
 def airflow(state, tmp_path_factory) -> Iterator[Served]:
     """A real Airflow API server with the plugin, a SQLite database and the simple login, on loopback."""
     home = tmp_path_factory.mktemp("airflow")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     users = {"admin": "admin", "viewer": "viewer"}
     (home / "passwords.json").write_text(json.dumps(dict.fromkeys(users, "secret")))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     environment = {
         **os.environ,
         "PYTHONPATH": str(PROJECT / "include"),
@@ -86,67 +85,16 @@ def airflow(state, tmp_path_factory) -> Iterator[Served]:
     command = [sys.executable, "-m", "airflow"]
     subprocess.run([*command, "db", "migrate"], env=environment, check=True, capture_output=True, timeout=300)
     subprocess.run([*command, "dags", "reserialize"], env=environment, check=True, capture_output=True, timeout=300)
-    serve = [*command, "api-server", "--apps", "core", "--host", "127.0.0.1", "--port", str(port)]
-    with (
-        (home / "server.log").open("wb") as log,
-        subprocess.Popen(serve, env=environment, stdout=log, stderr=log) as run,
-    ):
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(f"{url}/api/v2/version", run, home / "server.log")
-            tokens = {
-                name: httpx.post(f"{url}/auth/token", json={"username": name, "password": "secret"}, timeout=60).json()
-                for name in users
-            }
-            yield Served(url, {name: said["access_token"] for name, said in tokens.items()}, state)
-        finally:
-            run.terminate()
-
-
-def _wait_for(url: str, run: subprocess.Popen, log: Path) -> None:
-    for _ in range(300):
-        if run.poll() is not None:
-            break
-        try:
-            if httpx.get(url, timeout=10).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.5)
-    pytest.fail(f"Airflow's API server did not come up: {log.read_text()[-2000:]}")
+    with browser.api_server(environment, home / "server.log") as url:
+        tokens = {
+            name: httpx.post(f"{url}/auth/token", json={"username": name, "password": "secret"}, timeout=60).json()
+            for name in users
+        }
+        yield Served(url, {name: said["access_token"] for name, said in tokens.items()}, state)
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory) -> Iterator:
-    """A function that opens a headless Chromium of some width and colour scheme; all are closed at the end."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    install = subprocess.run([PROJECT / "tests" / "install_chromium.sh"], capture_output=True, text=True)
-    if install.returncode:
-        pytest.fail(
-            "the pages' tests need Chromium and its driver: run tests/install_chromium.sh as root, "
-            f"with Debian's packages in reach ({install.stderr.strip().splitlines()[-1:]})"
-        )
-    opened = []
-
-    def browser(width: int = 1440, scheme: str = "light") -> webdriver.Chrome:
-        options = webdriver.ChromeOptions()
-        options.binary_location = "/usr/bin/chromium"
-        for flag in (
-            "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-            "disable-component-update", "disable-sync", f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-        ):  # fmt: skip
-            options.add_argument(f"--{flag}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-        opened.append(driver)
-        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        colours = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", colours)
-        driver.set_page_load_timeout(60)
-        return driver
-
-    yield browser
-    for driver in opened:
-        driver.quit()
+def signed_in(airflow, tmp_path_factory) -> Iterator[Callable]:
+    """A function that opens a headless Chromium of some width with a user's session."""
+    with browser.chromiums(tmp_path_factory.mktemp("chromium")) as opened:
+        yield lambda width=1440, user="admin": opened(airflow.url, airflow.tokens[user], width)

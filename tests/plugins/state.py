@@ -11,12 +11,13 @@ from large_release import write as write_state
 from chimed import lake as lakes
 from chimed.lake import Lake, open_lake
 from chimed.records import RECORD_COLUMNS
-from chimed.store import PAGES, REPLIES, REVIEW_QUEUE, Store, open_store, upsert
+from chimed.store import PAGES, REPLIES, REVIEW_QUEUE, REVIEWS, Store, open_store, upsert
 
 VERSION, BEFORE = "2026.11.22", "2026.11.15"
 HOSTILE = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">\u202egnorw\u202c"
 HOSTILE_URL = "javascript:document.title='pwned'"
 HOSTILE_ID = "8" * 16  # in the middle of the ids, so in both releases
+DISPUTED = {"zhao": "flagged", "qian": "passed"}  # two reviewers on the record that attacks
 
 
 def write(folder: Path) -> None:
@@ -25,6 +26,7 @@ def write(folder: Path) -> None:
     assert write_state(lake, store, pl.concat([records(1_200, seed=1), _hostile()]).sort("id")) == VERSION
     _crawls(lake)
     _attack(store)
+    _attack_release(lake)
     _scores(lake)
 
 
@@ -51,6 +53,22 @@ def _attack(store: Store) -> None:
     upsert(store, REPLIES, [reply])
     queued = {"record": "0" * 16, "stage": "screen", "build": VERSION, "kind": "flagged", "reason": HOSTILE[:200]}
     upsert(store, REVIEW_QUEUE, [{**queued, "text": HOSTILE, "sampled": datetime.now(UTC)}])
+    said = {"record": "0" * 16, "stage": "screen", "created": datetime.now(UTC)}
+    upsert(store, REVIEWS, [{**said, "reviewer": name, "verdict": verdict} for name, verdict in DISPUTED.items()])
+
+
+def _attack_release(lake: Lake) -> None:
+    """What a release keeps of others' words beside its rows: reasons, who accepted it and why, changes, the card."""
+    place = f"releases/{VERSION}"
+    manifest = lakes.read_json(lake, f"{place}/manifest.json")
+    manifest["ledger"][1]["dropped"] = {HOSTILE: manifest["ledger"][1]["dropped"].pop("made up")}
+    manifest["accepted"] = {"by": HOSTILE, "reason": HOSTILE, "before": BEFORE}
+    lakes.write_json(lake, f"{place}/manifest.json", manifest)
+    changes = lakes.read_json(lake, f"{place}/changes.json")
+    lakes.write_json(lake, f"{place}/changes.json", changes | {"stops": [HOSTILE]})
+    card = lakes.read_bytes(lake, f"{place}/README.md").decode()
+    card += f"\n{HOSTILE}\n\n[{HOSTILE_URL}]({HOSTILE_URL}) ![]({HOSTILE_URL})\n"
+    lakes.write_bytes(lake, f"{place}/README.md", card.encode())
 
 
 def _crawls(lake: Lake) -> None:
@@ -66,7 +84,7 @@ def _scores(lake: Lake) -> None:
     row = {
         "task": "cmmlu_genetics", "group": "paper", "questions": 176, "before": 80, "holm": 0.02, "p": 0.01,
         "could_show": 12, "gained": 20, "lost": 5, "after": 95, "interval": [0.47, 0.61],
-        "sentence": "20 of 176 questions changed in favour, 5 against, p = 0.010: evidence of a gain",
+        "sentence": f"20 of 176 questions changed in favour, 5 against, p = 0.010: evidence of a gain {HOSTILE}",
     }  # fmt: skip
     rows = [{**row, "model": model} for model in ("cpt", "sft", "dpo")]
     place = f"scores/{VERSION}/demo"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH, HEIGHT = 640, 220
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 26
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 26  # left of a chart of lines stand numbers
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ def flow(ledger: list[dict], subsets: dict[str, int]) -> list[dict]:
 def bars(counts: dict[str, int]) -> list[dict]:
     """Counts as upright bars in a chart of `WIDTH` × `HEIGHT`: label, count, x, y, width, height."""
     most = max([*counts.values(), 1])
-    step = (WIDTH - LEFT - RIGHT) / max(len(counts), 1)
+    step = (WIDTH - 2 * RIGHT) / max(len(counts), 1)
     room = HEIGHT - TOP - BOTTOM
     return [
         {
             "label": label,
             "count": count,
-            "x": round(LEFT + n * step + step * 0.1, 1),
+            "x": round(RIGHT + n * step + step * 0.1, 1),
             "width": round(step * 0.8, 1),
             "y": round(TOP + room * (1 - count / most), 1),
             "height": round(room * count / most, 1),

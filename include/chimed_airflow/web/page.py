@@ -63,6 +63,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"number": number, "share": share, "moment": moment, "crawled": crawled, "size": size, "part": part}
+    made.filters |= {"lasting": lasting, "setting": setting, "plain": plain}
     made.globals |= {"version_of": version_of}
     return made
 
@@ -147,6 +148,23 @@ def moment(value: date | datetime | str | None) -> str:
         value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return f"{value:%Y-%m-%d %H:%M} UTC"
     return "–" if value is None else f"{value:%Y-%m-%d}"
+
+
+def lasting(hours: float) -> str:
+    """A time of some hours, in the unit that suits it."""
+    for seconds, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if hours * 3600 >= 1.5 * seconds:
+            return f"{hours * 3600 / seconds:.1f} {unit}"
+    return f"{hours * 3600:.0f} s"
+
+
+def setting(value: object) -> str:
+    """An option's or a protocol's value: – where it is empty."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        value = ", ".join(str(one) for one in value)
+    return "–" if value is None or value == "" else str(value)
 
 
 def size(value: float) -> str:

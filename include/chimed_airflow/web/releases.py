@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from chimed_airflow.web.counted import recent
 from chimed_airflow.web.opened import open_store
-from chimed_airflow.web.page import HEADERS, page
+from chimed_airflow.web.page import HEADERS, page, plain
 
 CHUNK = 1 << 20
 A_PAGE = 10  # rows of examples
@@ -38,15 +38,19 @@ def newest(request: Request) -> Any:
 @router.get("/{version}")
 def statistics(version: str, request: Request) -> HTMLResponse:
     """What a release holds: Table 4, sources, departments, figures."""
+    from chimed.release import SUBSETS
     from chimed.release.statistics import PAPER_NAMES
 
     _, version, shared = _release(version)
+    numbers = shared["numbers"]
     return page(
         request,
         "release.html.j2",
         **shared,
         tab="statistics",
-        table4=_table4(shared["numbers"]),
+        table4=_table4(numbers),
+        sources=sorted(numbers["sources"], key=lambda row: SUBSETS.index(row["subset"])),
+        splits=sorted(numbers["splits"].items(), key=lambda row: SUBSETS.index(row[0].split("/")[0])),
         paper_names=PAPER_NAMES,
         figures=sorted(
             name for name in shared["manifest"]["files"] if name.startswith("figures/") and name.endswith("svg")
@@ -243,7 +247,7 @@ def rendered(text: str) -> Markup:
 
     body = text.split("\n---\n", 1)[1] if text.startswith("---\n") else text
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = reader.parse(body)
+    tokens = reader.parse(plain(body))
     for token in tokens:
         if token.type in ("th_open", "td_open") and "right" in str(token.attrs.pop("style", "")):
             token.attrSet("class", "n")  # the pages' policy allows no styles of a tag's own

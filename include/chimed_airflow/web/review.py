@@ -76,7 +76,8 @@ def verdict(said: Verdict, request: Request, user: GetUserDep) -> JSONResponse:
     store = open_store()
     stage_said = judge(store, said.build, said.stage, said.record, name_of(user), said.verdict)
     now = shown(standing(store, said.build, said.stage), language_of(request))
-    return JSONResponse({"stage": stage_said, "standing": now}, headers=HEADERS)
+    said_so = {**stage_said, "reason": plain(stage_said["reason"])}
+    return JSONResponse({"stage": said_so, "standing": now}, headers=HEADERS)
 
 
 def shown(standing: dict, language: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
-from chimed_airflow.web.charts import lines
+from chimed_airflow.web.charts import LEFT, lines
 from chimed_airflow.web.page import page
 
 GUESSING = 0.25  # of four letters
@@ -37,6 +37,7 @@ def scores(request: Request, release: str = "", recipe: str = "") -> HTMLRespons
         known=known,
         chosen=chosen,
         compared=_compared(lake, *chosen),
+        left=LEFT,
         phases=[phase for name in ("cpt", "sft", "dpo") if (phase := _phase(lake, *chosen, name))],
     )
 

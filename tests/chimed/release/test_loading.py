@@ -6,7 +6,7 @@ import subprocess
 
 import making_one
 import pytest
-from conftest import serving
+from model_server import serving
 
 from chimed.build import Work
 from chimed.lake import open_lake

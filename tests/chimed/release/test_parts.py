@@ -4,7 +4,7 @@ import random
 
 import polars as pl
 import pytest
-from conftest import document, qa, rows
+from samples import document, qa, rows
 
 from chimed.errors import UserError
 from chimed.lake import open_lake, write_json

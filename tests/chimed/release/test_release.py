@@ -14,7 +14,7 @@ from pathlib import Path
 import making_one
 import pyarrow.parquet as pq
 import pytest
-from conftest import Served, serving
+from model_server import Served, serving
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed import lake as lakes

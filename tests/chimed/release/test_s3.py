@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import making_one
 import pytest
-from conftest import serving
+from model_server import serving
 
 from chimed import lake as lakes
 from chimed.build import Work

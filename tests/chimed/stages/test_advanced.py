@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from conftest import document, judged, qa, rows
+from samples import document, judged, qa, rows
 
 from chimed import llm
 from chimed.errors import UserError

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
-from conftest import document, judged, qa, rows
+from samples import document, judged, qa, rows
 
 from chimed import lake as lakes
 from chimed.ledger import check_ledger

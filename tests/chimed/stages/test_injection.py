@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from conftest import document, qa, rows
+from samples import document, qa, rows
 
 from chimed import prompts
 from chimed.stages import department, generate_qa, prefer, screen, translate

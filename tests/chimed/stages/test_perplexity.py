@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import document, qa, rows
+from samples import document, qa, rows
 
 from chimed.errors import UserError
 from chimed.ledger import check_ledger

@@ -1,0 +1,51 @@
+"""An OpenAI-speaking server that answers as a test says, or misbehaves."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import loopback
+from aiohttp import web
+
+
+@dataclass
+class Served:
+    """A server at `url`; `answer(body)` gives a reply's text, or (status, headers, raw body) to misbehave with.
+
+    probed: it obeys the probe by itself; else `answer` sees the probe too.
+    """
+
+    url: str = ""
+    probed: bool = True
+    bodies: list[dict] = field(default_factory=list)
+    answer: Callable[[dict], str | tuple[int, dict, bytes]] = lambda body: "否"
+
+
+def completion(text: str, finish: str = "stop") -> bytes:
+    """The body of a good chat completion."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    return json.dumps({"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": len(text)}}).encode()
+
+
+@contextmanager
+def serving() -> Iterator[Served]:
+    """A chat-completions server on loopback that obeys the probe and answers as the test says."""
+    state, app = Served(), web.Application()
+
+    async def chat(request: web.Request) -> web.Response:
+        body = await request.json()
+        choice = body.get("structured_outputs", {}).get("choice", [])
+        if state.probed and choice and choice[0] == "甲乙丙":
+            return web.Response(body=completion(choice[0]), content_type="application/json")
+        state.bodies.append(body)
+        said = state.answer(body)
+        if isinstance(said, str):
+            return web.Response(body=completion(said), content_type="application/json")
+        status, headers, raw = said
+        return web.Response(status=status, headers=headers, body=raw)
+
+    app.router.add_post("/v1/chat/completions", chat)
+    with loopback.serving(app) as url:
+        state.url = f"{url}/v1"
+        yield state
