@@ -12,9 +12,8 @@ import httpx
 import pytest
 from browser import css, until
 
-from chimed.store import REVIEWS, open_store
-
 from chimed.demo import models
+from chimed.store import REVIEWS, open_store
 
 PROJECT = Path(__file__).parents[1]
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
