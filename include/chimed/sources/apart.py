@@ -13,7 +13,9 @@ import signal
 import sys
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from parsel import Selector
 
 from chimed.sources import answers, warc
 from chimed.sources.answers import Again, Answer
@@ -43,9 +45,16 @@ def start(run: Run) -> Reader:
 
 
 async def settle(reader: Reader, run: Run, row: dict, answer: Answer) -> Again | None:
-    """`answers.settle`, there. A detail page that came asks for nothing next: it is not waited for."""
+    """`answers.settle`, there. A page that came asks for nothing next and is not waited for; nor is a list, whose links
+    are found here, so that the walk goes on while pages are read."""
+    plain = answer.status == 200 and not run.stopped
+    if plain and row["kind"] == "list":
+        try:
+            plain = answers.lead_on(run, row, Selector(text=answer.text or "<html/>"))
+        except Exception:  # whatever it was, it is met again there, and told
+            plain = False
+        answer = replace(answer, led_on=plain)
     reader.held.append((row, answer))
-    plain = row["kind"] == "detail" and answer.status == 200
     if plain and len(reader.held) < HANDFUL:
         return None
     done = _send(reader, run)
