@@ -175,6 +175,7 @@ def main() -> None:
     parser.add_argument("--kilobytes", type=int, default=46, help="of a page; the site's have 45 to 54")
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's crawl finds its bytecode there, as Scrapy's is
     here, there = multiprocessing.Pipe(False)
     server = multiprocessing.Process(target=serve, args=(chosen.pages, chosen.kilobytes, there), daemon=True)
     server.start()
