@@ -2,6 +2,7 @@
 
 Only a replica is crawled without a pace (benchmarks). The other process is forked from this one before the network
 starts; it does with every answer what `answers.settle` does, and has the WARC files and the pages' rows to itself.
+Only what a list shows is queued here: were the list to wait for its turn there, the network would wait for its links.
 Answers go there by the handful; a kill costs a second request for those on the way, as for those in flight.
 """
 

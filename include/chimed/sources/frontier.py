@@ -99,6 +99,8 @@ def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None) -
         row = known.get(url)
         if link.kind == "list" and not walks_on:
             continue
+        if row and row["queued"] == plan.crawl and link.published in (None, row["published"]):
+            continue  # nothing new; and another process may have settled it by now
         if row is None:
             wanted = plan.wants(link.published)
         else:
