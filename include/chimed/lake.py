@@ -11,6 +11,8 @@ models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged c
 scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -20,14 +22,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import fsspec
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
 from chimed.settings import settings
+
+if TYPE_CHECKING:  # imported where a table is read or written: a crawl, and every command's start, does without
+    import polars as pl
+    import pyarrow as pa
 
 BATCH_ROWS = 10_000  # of a row group, and read at a time: some 10 MB of questions and answers
 
@@ -187,6 +191,8 @@ def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -
 @contextmanager
 def table_writer(lake: Lake, path: str, schema: pa.Schema) -> Iterator[Callable[[pl.DataFrame], None]]:
     """A function that adds rows to a parquet file, which appears when it is whole; elsewhere it is sent then."""
+    import pyarrow.parquet as pq
+
     with ExitStack() as stack:
         if is_local(lake.fs):
             file = stack.enter_context(_whole(lake, path))
@@ -204,6 +210,9 @@ def table_writer(lake: Lake, path: str, schema: pa.Schema) -> Iterator[Callable[
 
 def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pl.DataFrame:
     """A parquet file as a table, all of it or some columns. Raises FileNotFoundError."""
+    import polars as pl
+    import pyarrow.parquet as pq
+
     with lake.fs.open(lake.at(path), "rb") as file:
         return pl.DataFrame(pq.read_table(file, columns=columns))
 
@@ -213,6 +222,9 @@ def read_batches(lake: Lake, path: str, columns: list[str]) -> Iterator[pl.DataF
 
     Raises FileNotFoundError.
     """
+    import polars as pl
+    import pyarrow.parquet as pq
+
     with lake.fs.open(lake.at(path), "rb") as file:
         table = pq.ParquetFile(file)
         if not table.metadata.num_rows:
@@ -223,6 +235,8 @@ def read_batches(lake: Lake, path: str, columns: list[str]) -> Iterator[pl.DataF
 
 def count_rows(lake: Lake, path: str) -> int:
     """How many rows a parquet file has, from its footer. Raises FileNotFoundError."""
+    import pyarrow.parquet as pq
+
     with lake.fs.open(lake.at(path), "rb") as file:
         return pq.ParquetFile(file).metadata.num_rows
 

@@ -6,11 +6,12 @@ and no doctor's name ever enters a record.
 
 import hashlib
 import unicodedata
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
+
+from chimed.sources.parsed import QA, Document
 
 _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
 
@@ -82,30 +83,6 @@ def _polars_schema(schema: pa.Schema) -> pl.Schema:
 
 RECORD_COLUMNS = _polars_schema(RECORD)
 DROPPED_COLUMNS = _polars_schema(DROPPED)
-
-
-@dataclass(frozen=True)
-class Document:
-    """What a source's parser reads from a page of prose. `text` keeps its paragraphs as lines."""
-
-    title: str
-    text: str
-    domain: str
-    language: str = "zh"
-    published: date | None = None
-
-
-@dataclass(frozen=True)
-class QA:
-    """What a source's parser reads from a page with a question: one for each answer that is not an advert."""
-
-    title: str
-    question: str
-    answer: str
-    domain: str
-    department: tuple[str, ...] = ()
-    published: date | None = None
-    adopted: bool = False
 
 
 def content_id(*parts: str | None) -> str:

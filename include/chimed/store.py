@@ -24,8 +24,10 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    inspect,
     make_url,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
@@ -33,6 +35,7 @@ from sqlalchemy.exc import OperationalError
 from chimed.errors import UserError
 from chimed.settings import settings
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 METADATA = MetaData()
 
 # The frontier: every known URL of every site.
@@ -196,17 +199,17 @@ def _alembic_config():
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     return config
 
 
-def _revisions(engine: Engine) -> tuple[str | None, str | None]:
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
+def _revisions(engine: Engine) -> tuple[str | None, str]:
+    """The store's, and this code's, with which its last migration's file begins. Alembic would take long to load."""
+    have = None
     with engine.connect() as connection:
-        have = MigrationContext.configure(connection).get_current_revision()
-    return have, ScriptDirectory.from_config(_alembic_config()).get_current_head()
+        if inspect(connection).has_table("alembic_version"):
+            have = connection.scalar(text("select version_num from alembic_version"))
+    return have, max(file.name.split("_")[0] for file in MIGRATIONS.glob("versions/*.py"))
 
 
 def upsert(store: Store, table: Table, rows: list[dict]) -> None:

@@ -1,12 +1,17 @@
 """What was taken down: pages and sources that are crawled no more and leave every build (the store's `takedowns`)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import polars as pl
 from sqlalchemy import select
 
 from chimed.store import TAKEDOWNS, Store
+
+if TYPE_CHECKING:  # a crawl asks for URLs only
+    import polars as pl
 
 REASON = "taken down"
 
@@ -24,6 +29,8 @@ class Takedowns:
 
     def rows(self) -> pl.Expr:
         """Whether a row with `url` and `source` stands on what was taken down."""
+        import polars as pl
+
         return pl.col("url").is_in(sorted(self.urls)) | pl.col("source").is_in(sorted(self.sources))
 
 

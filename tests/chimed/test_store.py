@@ -15,6 +15,7 @@ from chimed.store import (
     REPLIES,
     REVIEW_QUEUE,
     Store,
+    _revisions,
     find,
     open_store,
     queue_for_review,
@@ -41,6 +42,8 @@ def score(key: str, nll: float) -> dict:
 
 
 def test_the_migrations_make_exactly_the_schema_of_the_code(store):
+    have, want = _revisions(store.engine)
+    assert have == want  # Alembic's head, and the last file's name
     made = inspect(store.engine)
     assert {*made.get_table_names()} - {"alembic_version"} == {*METADATA.tables}
     for name, table in METADATA.tables.items():

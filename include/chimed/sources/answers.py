@@ -37,7 +37,8 @@ NOT_HAD = (401, 403, 408)  # and 5xx: says nothing of the page itself
 class Answer:
     """What came back for a page of the frontier.
 
-    body: content encoding taken off; text: it decoded; headers: names in small letters; hops: redirects before it.
+    body: content encoding taken off; text: it decoded; headers: names in small letters; hops: redirects before it;
+    led_on: a list, and what it shows is queued.
     """
 
     url: str
@@ -47,6 +48,7 @@ class Answer:
     headers: dict[str, str]
     exchange: warc.Exchange | None  # None: it lies in a WARC file already
     hops: int = 0
+    led_on: bool = False
 
     @property
     def target(self) -> str:
@@ -155,20 +157,26 @@ def follow(run: Run, row: dict, answer: Answer) -> Again | None:
     return None
 
 
+def lead_on(run: Run, row: dict, page: Selector) -> bool:
+    """Queues what a list shows; whether it shows anything."""
+    found = run.plan.site.links(row["url"], page)
+    frontier.add(run.store, run.plan, found, row["url"])
+    return bool(found)
+
+
 def read_list(run: Run, row: dict, answer: Answer) -> None:
-    """Queues what a list shows; a list that is a page itself, as some addresses do not tell, is read as one."""
-    site, url = run.plan.site, row["url"]
-    page = Selector(text=answer.text or "<html/>")
-    found = site.links(url, page) if answer.status == 200 else []
-    if answer.status == 200 and not found and not isinstance(read_page(site, url, page), Miss):
-        frontier.write_as(run.store, url, "detail")
-        return read_detail(run, {**row, "kind": "detail"}, answer)
-    frontier.add(run.store, run.plan, found, url)
-    miss = None if found else NO_LINK
+    """Follows a list and keeps it; one that is a page itself, as some addresses do not tell, is read as one."""
+    site, url, miss = run.plan.site, row["url"], None
     if answer.status != 200:
         miss = f"HTTP {answer.status}"
-    elif miss:
-        log.warning("%s: no link on the list %s", site.name, url)
+    elif not answer.led_on:
+        page = Selector(text=answer.text or "<html/>")
+        if not lead_on(run, row, page):
+            if not isinstance(read_page(site, url, page), Miss):
+                frontier.write_as(run.store, url, "detail")
+                return read_detail(run, {**row, "kind": "detail"}, answer)
+            miss = NO_LINK
+            log.warning("%s: no link on the list %s", site.name, url)
     digest = hashlib.sha256(answer.body).hexdigest()
     place = row["page"]
     if digest != row["content"] or run.plan.mode == "full":

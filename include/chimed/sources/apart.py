@@ -2,6 +2,7 @@
 
 Only a replica is crawled without a pace (benchmarks). The other process is forked from this one before the network
 starts; it does with every answer what `answers.settle` does, and has the WARC files and the pages' rows to itself.
+Only what a list shows is queued here: were the list to wait for its turn there, the network would wait for its links.
 Answers go there by the handful; a kill costs a second request for those on the way, as for those in flight.
 """
 
@@ -13,7 +14,9 @@ import signal
 import sys
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from parsel import Selector
 
 from chimed.sources import answers, warc
 from chimed.sources.answers import Again, Answer
@@ -43,9 +46,16 @@ def start(run: Run) -> Reader:
 
 
 async def settle(reader: Reader, run: Run, row: dict, answer: Answer) -> Again | None:
-    """`answers.settle`, there. A detail page that came asks for nothing next: it is not waited for."""
+    """`answers.settle`, there. A page that came asks for nothing next and is not waited for; nor is a list, whose links
+    are found here, so that the walk goes on while pages are read."""
+    plain = answer.status == 200 and not run.stopped
+    if plain and row["kind"] == "list":
+        try:
+            plain = answers.lead_on(run, row, Selector(text=answer.text or "<html/>"))
+        except Exception:  # whatever it was, it is met again there, and told
+            plain = False
+        answer = replace(answer, led_on=plain)
     reader.held.append((row, answer))
-    plain = row["kind"] == "detail" and answer.status == 200
     if plain and len(reader.held) < HANDFUL:
         return None
     done = _send(reader, run)

@@ -8,8 +8,8 @@ from datetime import date
 
 from parsel import Selector, SelectorList
 
-from chimed.records import QA, Document
 from chimed.sources.page import Link, Miss, Site, on_page, one_form
+from chimed.sources.parsed import QA, Document
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
 
 HOST = "www.120ask.com"

@@ -9,8 +9,8 @@ from datetime import date
 
 from parsel import Selector
 
-from chimed.records import QA, Document
 from chimed.sources.page import Link, Miss, Site, on_page, one_form
+from chimed.sources.parsed import QA, Document
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outside
 
 HOST = "ask.39.net"

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from parsel import Selector, SelectorList
 
-from chimed.records import QA, Document
 from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned
+from chimed.sources.parsed import QA, Document
 from chimed.sources.text import first_text, lines_of, of_class, outermost
 
 HOST = "www.cnkang.com"

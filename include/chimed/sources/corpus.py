@@ -20,9 +20,10 @@ import chimed
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.lake import Lake
-from chimed.records import QA, Document, content_id
+from chimed.records import content_id
 from chimed.sources import NAMES
 from chimed.sources.page import Miss
+from chimed.sources.parsed import QA, Document
 from chimed.sources.text import decode, garbled, merged, tidy
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".txt")

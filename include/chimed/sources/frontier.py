@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, tuple_, update
 
 from chimed.errors import UserError
 from chimed.settings import settings
@@ -99,6 +99,8 @@ def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None) -
         row = known.get(url)
         if link.kind == "list" and not walks_on:
             continue
+        if row and row["queued"] == plan.crawl and link.published in (None, row["published"]):
+            continue  # nothing new; and another process may have settled it by now
         if row is None:
             wanted = plan.wants(link.published)
         else:
@@ -131,10 +133,12 @@ def _walks_on(plan: Plan, details: list[tuple[Link, dict | None]]) -> bool:
     return not details or not all(row and row["fetched"] and row["crawl"] != plan.crawl for _, row in details)
 
 
-def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200) -> list[dict]:
-    """Rows of `pages` that the crawl still wants, oldest first, without the URLs in `but`."""
+def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200, after: dict | None = None) -> list[dict]:
+    """Rows of `pages` that the crawl still wants, oldest first, without the URLs in `but`; only from `after` on."""
     with store.engine.connect() as connection:
         query = select(PAGES).where(P.source == plan.site.name, P.queued == plan.crawl, P.kind == kind)
+        if after:
+            query = query.where(tuple_(P.first_seen, P.url) > (after["first_seen"], after["url"]))
         rows = connection.execute(query.order_by(P.first_seen, P.url).limit(most))
         return [dict(row) for row in rows.mappings() if row["url"] not in but]
 

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from parsel import Selector
 from w3lib.url import canonicalize_url, url_query_cleaner
 
-from chimed.records import QA, Document
+from chimed.sources.parsed import QA, Document
 from chimed.sources.text import garbled, lines_of
 
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "from", "spm", "ref", "share", "bd_vid", "fr")

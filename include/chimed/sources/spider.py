@@ -34,6 +34,7 @@ class SiteSpider(Spider):
         self.run, self.plan, self.site, self.store = run, run.plan, run.plan.site, run.store
         self.rules: dict[str, Protego | None] = {}
         self.asked: set[str] = set()
+        self.last: dict | None = None  # the detail page asked for last: those before it need not be looked at
         self.room = self.plan.max_pages and self.plan.max_pages - frontier.asked(self.store, self.plan)
 
     @classmethod
@@ -53,6 +54,7 @@ class SiteSpider(Spider):
         self.run.write()
         if self.reader:
             apart.write(self.reader, self.run)
+        self.last = None
         batch = self.next_batch()
         for request in batch:
             self.crawler.engine.crawl(request)
@@ -66,7 +68,8 @@ class SiteSpider(Spider):
         if self.run.stopped or (self.room is not None and self.room <= 0):
             return []
         while True:
-            rows = frontier.take(self.store, self.plan, "detail", self.asked, min(200, self.room or 200))
+            rows = frontier.take(self.store, self.plan, "detail", self.asked, min(200, self.room or 200), self.last)
+            self.last = rows[-1] if rows else self.last
             if not (rows and self.plan.dated):
                 lists = frontier.take(self.store, self.plan, "list", self.asked)
                 near = [row for row in lists if self.is_near(row)]

@@ -15,6 +15,7 @@ from scrapy import Request
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
+from scrapy.settings import default_settings
 
 from chimed import __version__
 from chimed.settings import settings
@@ -25,22 +26,15 @@ from chimed.sources.robots import LONGEST_DELAY, ROBOT
 from chimed.store import Store
 
 TIMEOUT = 60
-# Scrapy's middlewares whose work is done by ours, or that would find nothing to do
-_OF_REQUESTS, _OF_SPIDERS = "scrapy.downloadermiddlewares", "scrapy.spidermiddlewares"
-DONE_HERE = (
-    f"{_OF_REQUESTS}.offsite.OffsiteMiddleware",
-    f"{_OF_REQUESTS}.httpauth.HttpAuthMiddleware",
-    f"{_OF_REQUESTS}.stats.DownloaderStats",
-)
-NOT_NEEDED = (
-    f"{_OF_SPIDERS}.httperror.HttpErrorMiddleware",
-    f"{_OF_SPIDERS}.referer.RefererMiddleware",
-    f"{_OF_SPIDERS}.urllength.UrlLengthMiddleware",
-    f"{_OF_SPIDERS}.depth.DepthMiddleware",
-)
-NOT_COUNTED = tuple(
-    f"scrapy.extensions.{name}"
-    for name in ("corestats.CoreStats", "logstats.LogStats", "logcount.LogCount", "feedexport.FeedExporter")
+# Of all that Scrapy puts around a download, what a crawl uses; all else (its consoles and remote control too) stays out
+USED = (
+    "DownloadTimeoutMiddleware",
+    "DefaultHeadersMiddleware",
+    "UserAgentMiddleware",
+    "RetryMiddleware",
+    "HttpCompressionMiddleware",
+    "HttpProxyMiddleware",
+    "AutoThrottle",
 )
 TOGETHER = 64  # pages written to the store at once where there is no pace
 AT_ONCE_UNPACED = 8  # Scrapy's own default; only a replica is ever asked without a pace (benchmarks)
@@ -108,12 +102,12 @@ def user_agent() -> str:
 
 def scrapy_settings(run: Run) -> dict:
     """Politeness of every site, from one place. robots.txt is obeyed by the spider itself: Scrapy's own middleware
-    would read the body of a refusal as rules and go on where robots.txt cannot be read."""
+    would read the body of a refusal as rules and go on where robots.txt cannot be read. So are redirects: one may lead
+    to a page's twin, to where it moved, or to a captcha."""
     at_once = 1 if run.delay else AT_ONCE_UNPACED
     slot = {"concurrency": at_once, "delay": run.delay, "jitter": 0.0}
     return {
         "USER_AGENT": user_agent(),
-        "ROBOTSTXT_OBEY": False,
         "CONCURRENT_REQUESTS": 2 * at_once if at_once > 1 else 1,
         "CONCURRENT_REQUESTS_PER_DOMAIN": at_once,
         "DOWNLOAD_DELAY": run.delay,
@@ -130,14 +124,10 @@ def scrapy_settings(run: Run) -> dict:
         "CONCURRENT_ITEMS": 1,  # the spider yields none; Scrapy makes this many tasks for every page
         "RETRY_TIMES": 2,
         "RETRY_HTTP_CODES": [500, 502, 503, 504, 408, 522, 524],
-        "REDIRECT_ENABLED": False,  # the spider follows them: a redirect may be a twin, a moved page or a captcha
-        "METAREFRESH_ENABLED": False,
-        "COOKIES_ENABLED": False,
-        "TELNETCONSOLE_ENABLED": False,
         "LOG_LEVEL": "WARNING",
         "LOG_INSTALL_ROOT_HANDLER": False,
         "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",  # the run counts
-        "EXTENSIONS": dict.fromkeys(NOT_COUNTED),
+        "EXTENSIONS_BASE": _used(default_settings.EXTENSIONS_BASE),
         "ASYNCIO_EVENT_LOOP": "uvloop.Loop",
         "HTTPPROXY_ENABLED": bool(getproxies()),
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the frontier knows what was asked for
@@ -145,14 +135,19 @@ def scrapy_settings(run: Run) -> dict:
         "DOWNLOADER_MIDDLEWARES": {
             "chimed.sources.spider.HeedMiddleware": 10,
             WireMiddleware: 950,  # nearest to the wire: headers as sent, body as received
-            **dict.fromkeys(DONE_HERE),
         },
-        "SPIDER_MIDDLEWARES": dict.fromkeys(NOT_NEEDED),
+        "DOWNLOADER_MIDDLEWARES_BASE": _used(default_settings.DOWNLOADER_MIDDLEWARES_BASE),
+        "SPIDER_MIDDLEWARES_BASE": {},
         "DEFAULT_REQUEST_HEADERS": {
             "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5",
             "Accept-Language": "zh-CN,zh;q=0.9",
         },
     }
+
+
+def _used(parts: dict[str, int]) -> dict[str, int]:
+    """Those of Scrapy's parts that are `USED`; one that is switched off by its own setting would still be imported."""
+    return {name: place for name, place in parts.items() if name.rpartition(".")[2] in USED}
 
 
 class SiteDownloadHandler(HTTP11DownloadHandler):

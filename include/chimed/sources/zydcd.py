@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from parsel import Selector
 
 from chimed.errors import UserError
-from chimed.records import QA, Document
 from chimed.settings import settings
 from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned
+from chimed.sources.parsed import QA, Document
 from chimed.sources.text import first_text, lines_of, outermost
 
 HOST = "www.zydcd.com"

@@ -25,6 +25,7 @@ from chimed.records import DROPPED, RECORD, RECORD_COLUMNS, dropped_table, from_
 from chimed.settings import settings
 from chimed.sources import corpus, warc
 from chimed.sources import page as site_pages
+from chimed.sources import parsed as page_parsed
 from chimed.sources import text as page_text
 from chimed.sources.page import PAGE_BYTES, Miss, Site, load
 from chimed.sources.text import decode
@@ -169,7 +170,7 @@ def read_page(site: Site, stored: Stored) -> list[dict] | dict:
 
 def fingerprint(module: ModuleType) -> str:
     """A hash over the code that makes records of a site's pages."""
-    parts = (module, site_pages, page_text, warc, record_schema, sys.modules[__name__])
+    parts = (module, site_pages, page_parsed, page_text, warc, record_schema, sys.modules[__name__])
     return hashlib.sha256("\0".join(map(inspect.getsource, parts)).encode()).hexdigest()[:16]
 
 

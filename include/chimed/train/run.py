@@ -5,8 +5,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyarrow import parquet
-
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.lake import Lake
@@ -89,7 +87,7 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
         file = f"releases/{release}/{SUBSET[phase]}/{split}.parquet"
         if done is None and lakes.exists(lake, file):
             path = lakes.local_path(lake, file)
-            if split == "train" or parquet.read_metadata(path).num_rows:  # a small release may hold no row back
+            if split == "train" or lakes.count_rows(lake, file):  # a small release may hold no row back
                 rows[split] = path
     folder = Path(lake.at(place))
     if not lakes.is_local(lake.fs):

@@ -3,8 +3,8 @@
 import pytest
 from parsel import Selector
 
-from chimed.records import Document
 from chimed.sources.page import Miss, read_page
+from chimed.sources.parsed import Document
 from chimed.sources.text import decode, garbled
 from chimed.sources.zydcd import SITE
 

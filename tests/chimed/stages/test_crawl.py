@@ -76,7 +76,7 @@ def test_killed_three_times_it_misses_nothing_and_asks_again_only_for_what_was_i
 
 
 def test_without_a_pace_it_is_the_same_crawl_and_a_kill_leaves_nothing_behind(tmp_path, site):
-    questions(site, 120, a_page=10)
+    questions(site, 240, a_page=10)
     site.pages["/ask.39.net/question/3.html"] = GONE
     site.pages["/ask.39.net/question/4.html"] = (404, HTML, "")
     moved = site.pages["/ask.39.net/question/5.html"]
@@ -93,8 +93,8 @@ def test_without_a_pace_it_is_the_same_crawl_and_a_kill_leaves_nothing_behind(tm
     site.slow = 0
     report = crawl(tmp_path, site, "--crawl", "c1", replica_delay="0")
     misses = {"HTTP 404": 1, "home page instead of the page": 1}
-    assert (report["fetched"], report["misses"], report["waiting"]) == (119, misses, 0)
-    assert len(set(stored(tmp_path, "ask39", "c1"))) == 120
+    assert (report["fetched"], report["misses"], report["waiting"]) == (239, misses, 0)
+    assert len(set(stored(tmp_path, "ask39", "c1"))) == 240
     assert max(site.count("/question/").values()) <= 2
 
 
@@ -214,17 +214,18 @@ def test_max_pages_and_the_rest_next_time(tmp_path, site):
     assert report["fetched"] == 7
 
 
-def test_lists_that_show_nothing_any_more_are_an_alarm_until_they_do(tmp_path, site):
+@pytest.mark.parametrize("pace", [PACE, "0"])
+def test_lists_that_show_nothing_any_more_are_an_alarm_until_they_do(tmp_path, site, pace):
     questions(site, 3)
     kept = dict(site.pages)
     site.pages["/ask.39.net/news/44-1.html"] = (200, HTML, "<div class='new_layout'></div>")
-    assert "layout" in crawl(tmp_path, site, "--crawl", "c1", code=1)["said"]
+    assert "layout" in crawl(tmp_path, site, "--crawl", "c1", code=1, replica_delay=pace)["said"]
     site.pages.update(kept)
-    assert crawl(tmp_path, site, "--crawl", "c1")["fetched"] == 3
+    assert crawl(tmp_path, site, "--crawl", "c1", replica_delay=pace)["fetched"] == 3
     site.pages |= {path.replace("44", "237"): page for path, page in kept.items() if "/news/" in path}
     site.pages["/ask.39.net/news/44-1.html"] = (200, HTML, "<div class='new_layout'></div>")
     both = ("ask39", "--sections", "妇科,心血管内科", "--crawl", "c2")
-    assert "44-1.html shows no page any more" in crawl(tmp_path, site, *both, code=1)["said"]
+    assert "44-1.html shows no page any more" in crawl(tmp_path, site, *both, code=1, replica_delay=pace)["said"]
 
 
 def test_a_crawl_of_misses_fails_and_goes_on_when_the_site_or_the_parser_is_mended(tmp_path, site):

@@ -8,9 +8,9 @@ from parsel import Selector
 from second_replica import NEVER, PAGES, TRUTH, Truth
 from websites import crawl, run, served
 
-from chimed.records import QA
 from chimed.sources import PAPER
 from chimed.sources.page import Miss, load, read_page
+from chimed.sources.parsed import QA
 from chimed.sources.text import decode
 
 _LABELS = re.compile("健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助|病情分析|指导意见|处理意见|补充说明")

@@ -13,8 +13,8 @@ PROJECT = Path(__file__).resolve().parents[3]
 FILE = '''
 """www.example-tcm.cn: made up for this test."""
 
-from chimed.records import Document
 from chimed.sources.page import Link, Miss, Site, on_page, one_form
+from chimed.sources.parsed import Document
 from chimed.sources.text import first_text, text_of
 
 HOST = "www.example-tcm.cn"
