@@ -205,7 +205,7 @@ def table_writer(lake: Lake, path: str, schema: pa.Schema) -> Iterator[Callable[
 def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pl.DataFrame:
     """A parquet file as a table, all of it or some columns. Raises FileNotFoundError."""
     with lake.fs.open(lake.at(path), "rb") as file:
-        return pl.DataFrame(pq.read_table(file, columns=columns))
+        return pl.DataFrame(pq.ParquetFile(file).read(columns=columns))  # `pq.read_table` would import pandas
 
 
 def read_batches(lake: Lake, path: str, columns: list[str]) -> Iterator[pl.DataFrame]:
