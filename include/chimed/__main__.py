@@ -5,7 +5,6 @@ A user's mistake is one sentence and exit code 2; a stage that cannot keep its p
 """
 
 import json
-import logging
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated
 import typer
 
 from chimed.errors import UserError, WorkStopped, choose
-from chimed.printing import print_result
+from chimed.printing import log_to_stderr, print_result
 from chimed.release.commands import app as release_app
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
@@ -139,17 +138,15 @@ def run(
 ) -> None:
     """Run a stage of a build. A finished stage is a no-op; a killed one goes on where it was."""
     from chimed import stages
-    from chimed.build import Options, Work, read_build, run_stage
-    from chimed.lake import open_lake
-    from chimed.store import open_store
+    from chimed.build import open_work, run_stage
+    from chimed.side_by_side import run_shards
 
-    lake = open_lake()
     if stage != "all":
         choose("stage", stage, stages.NAMES)
-    made = read_build(lake, build)
-    work = Work(made["version"], Options(**made["options"]), lake, open_store(), settings())
+    work = open_work(build)
     names = stages.NAMES if stage == "all" else (stage,)
-    print_result([report for name in names for report in run_stage(work, name, shard)])
+    ran = (run_shards(work, name) if shard is None else run_stage(work, name, shard) for name in names)
+    print_result([report for reports in ran for report in reports])
 
 
 @app.command()
@@ -158,15 +155,10 @@ def estimate(
     rate: Annotated[float | None, typer.Option(min=0.001, help="tokens a second; default: as measured so far")] = None,
 ) -> None:
     """What a build has still to ask of the models: requests, tokens and hours. Asks nothing."""
-    from chimed.build import Options, Work, read_build
+    from chimed.build import open_work
     from chimed.estimate import estimate as estimated
-    from chimed.lake import open_lake
-    from chimed.store import open_store
 
-    lake = open_lake()
-    made = read_build(lake, build)
-    work = Work(made["version"], Options(**made["options"]), lake, open_store(), settings())
-    print_result(estimated(work, rate))
+    print_result(estimated(open_work(build), rate))
 
 
 @app.command()
@@ -237,8 +229,7 @@ def upgrade() -> None:
 
 def main() -> None:
     """Entry point: errors for the user are one line, never a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_to_stderr()
     try:
         app()
     except UserError as error:

@@ -22,13 +22,13 @@ import chimed
 from chimed import lake as lakes
 from chimed import ledger, stages
 from chimed.errors import UserError, choose
-from chimed.lake import Lake
+from chimed.lake import Lake, open_lake
 from chimed.ledger import LEDGER, Outcome
 from chimed.options import Options
 from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
-from chimed.settings import Settings
+from chimed.settings import Settings, settings
 from chimed.sources import NAMES as SOURCES
-from chimed.store import Store
+from chimed.store import Store, open_store
 from chimed.streaming import MOST_PARTS, Parts, Verdicts, write_split
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody
@@ -53,6 +53,13 @@ class Work:
     settings: Settings
     say: Callable[[str], None] = log.info
     planned: "list[Planned] | None" = None
+
+
+def open_work(version: str) -> Work:
+    """A build of the lake that the settings name, with its store. Raises UserError that names the builds there are."""
+    lake = open_lake()
+    made = read_build(lake, version)
+    return Work(made["version"], Options(**made["options"]), lake, open_store(), settings())
 
 
 # --- builds -----------------------------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pl.Da
     import pyarrow.parquet as pq
 
     with lake.fs.open(lake.at(path), "rb") as file:
-        return pl.DataFrame(pq.read_table(file, columns=columns))
+        return pl.DataFrame(pq.ParquetFile(file).read(columns=columns))  # `pq.read_table` would import pandas
 
 
 def read_batches(lake: Lake, path: str, columns: list[str]) -> Iterator[pl.DataFrame]:

@@ -6,8 +6,9 @@ that has nothing left, or was never text (mojibake), is dropped.
 """
 
 import html
-import re
 import unicodedata
+from collections import defaultdict
+from collections.abc import Callable
 
 import polars as pl
 
@@ -51,22 +52,30 @@ RULES: tuple[tuple[str, str, str], ...] = (
     ("disclaimer", r"(?m)^[\s　]*温馨提示：?以上资料仅供参考[^\n]*", ""),
     (
         "menu",
-        r"(?m)^[\s　]*(上一页|下一页|查看更多问题>*|我要咨询|找医生|向医生提问|举报|取消|提交|相关推荐文章|"
-        r"(\[\d+\]\s*)+(下一页)?)[\s　]*$",
+        r"(?m)^[\s　]*(上一页|下一页|查看更多问题>*|我要咨询|找医生|向医生提问|举报|取消|提交|相关推荐文章)[\s　]*$",
         "",
     ),
+    ("page numbers", r"(?m)^[\s　]*(\[\d+\]\s*)+(下一页)?[\s　]*$", ""),
     ("menu", r"您的浏览器不支持\s*audio\s*元素[。.]?", ""),
     ("field's label", r"(健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助|病情分析|指导意见|处理意见)：", ""),
     # layout: one space, one line end, no line broken at a comma or before a stop
-    ("space", r"[ \t\x{00A0}\x{3000}]+", " "),
-    ("line end", r" ?\n[ \n]*", "\n"),
+    ("space", r"[ \t\x{00A0}\x{3000}]{2,}|[\t\x{00A0}\x{3000}]", " "),
+    ("line end", r" \n[ \n]*|\n[ \n]+", "\n"),
     ("broken line", r"([，、])\n", "$1"),
     ("broken line", r"\n([，。、；：！？）】》”])", "$1"),
 )
+# Where to look for a rule's pattern: the start of a line is slow to look for, the words of it are not.
+_SOONER = {
+    "greeting": "好|Hi|hello",
+    "disclaimer": "以上资料仅供参考",
+    "menu": "一页|查看更多问题|我要咨询|找医生|向医生提问|举报|取消|提交|相关推荐文章|您的浏览器不支持",
+    "page numbers": r"\[\d+\]",
+}
 # Letters and digits that Unicode holds twice; never a sign that NFKC changes the sense of: ～ ℃ ㎎ ⁹ ½
 _TWICE = [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B), *range(0x2F00, 0x2FD6),
           *range(0xF900, 0xFB00), 0xFF05, 0xFF0B, 0xFF0E, 0xFF0F, 0xFF61, 0xFF64]  # fmt: skip
 FOLDED = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in _TWICE}
+_FOLDED_ONES = f"[{''.join(FOLDED)}]"
 _ENTITY = r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
 AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
 
@@ -99,50 +108,52 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
 
 def cleaned(texts: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     """Columns of text without everything the rules name, and how many rows each rule changed."""
-    changes: dict[str, pl.Series] = {}
+    changes: dict[str, list[pl.Series]] = defaultdict(list)
     rows = texts.with_row_index("row")
     current = texts
     for _ in range(AGAIN):
         once, by_rule = _once(rows.drop("row"))
-        for name, changed in by_rule.items():
-            numbers = rows["row"].filter(changed)
-            changes[name] = numbers if name not in changes else pl.concat([changes[name], numbers])
+        for name, numbers in by_rule.items():
+            changes[name].append(rows["row"].gather(numbers))
         differs = pl.any_horizontal((once[name] != rows[name]).fill_null(False).alias(name) for name in texts.columns)
         moved = once.with_columns(rows["row"]).filter(differs)
         if moved.is_empty():
             break
         current = current.with_columns(current[name].scatter(moved["row"], moved[name]) for name in texts.columns)
         rows = moved.select("row", *texts.columns)
-    return current, {name: numbers.n_unique() for name, numbers in sorted(changes.items()) if len(numbers)}
+    counts = {name: pl.concat(numbers).n_unique() for name, numbers in sorted(changes.items())}
+    return current, {name: count for name, count in counts.items() if count}
 
 
 def _once(texts: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
-    """Every rule once over every column, and which rows each changed."""
-    changes: dict[str, pl.Series] = {}
-
-    def step(name: str, frame: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-        differs = after.select(
-            pl.any_horizontal((pl.col(column) != frame[column]).fill_null(False) for column in frame.columns)
-        ).to_series()
-        changes[name] = changes[name] | differs if name in changes else differs
-        return after
-
-    texts = step("entity", texts, _unescaped(texts))
-    texts = step("letter or digit in another form", texts, texts.select(pl.all().str.replace_many(FOLDED)))
-    for name, pattern, instead in RULES:
-        texts = step(name, texts, texts.select(pl.all().str.replace_all(pattern, instead)))
-    return texts.select(pl.all().str.strip_chars()), changes
-
-
-def _unescaped(texts: pl.DataFrame) -> pl.DataFrame:
-    """HTML's entities as the characters they stand for; only rows that hold one are looked at, one by one."""
-    entity = re.compile(_ENTITY)
+    """Every rule once over every column, and the numbers of the rows each changed."""
+    steps = [
+        ("entity", _ENTITY, _unescaped),
+        ("letter or digit in another form", _FOLDED_ONES, lambda column: column.str.replace_many(FOLDED)),
+        *((name, pattern, _replacing(pattern, instead)) for name, pattern, instead in RULES),
+    ]
+    changes: dict[str, list[pl.Series]] = defaultdict(list)
     columns = []
     for column in texts.iter_columns():
-        numbers = column.str.contains(_ENTITY).fill_null(False).arg_true()
-        plain = [entity.sub(lambda found: html.unescape(found[0]), text) for text in column.gather(numbers)]
-        columns.append(column.scatter(numbers, plain) if len(numbers) else column)
-    return pl.DataFrame(columns)
+        for name, pattern, rewritten in steps:
+            places = column.str.contains(_SOONER.get(name, pattern)).fill_null(False).arg_true()
+            if len(places):
+                before = column.gather(places)
+                after = rewritten(before)
+                column = column.scatter(places, after)
+                changes[name].append(places.filter(before != after))
+        columns.append(column.str.strip_chars())
+    return pl.DataFrame(columns), {name: pl.concat(places) for name, places in changes.items()}
+
+
+def _replacing(pattern: str, instead: str) -> Callable[[pl.Series], pl.Series]:
+    return lambda column: column.str.replace_all(pattern, instead)
+
+
+def _unescaped(column: pl.Series) -> pl.Series:
+    """HTML's entities as the characters they stand for, all of a text's at once: what they make is not read again."""
+    entities = column.str.extract_all(_ENTITY).list.explode().unique()
+    return column.str.replace_many({entity: html.unescape(entity) for entity in entities})
 
 
 def _mojibake_share(text: pl.Expr) -> pl.Expr:

@@ -4,7 +4,10 @@ MinHash with locality-sensitive hashing (Lee et al., arXiv 2107.06499). A text's
 first sees the text, and read from `signatures/<scheme>/` ever after: one file a build, a column a band.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -19,7 +22,8 @@ SHINGLE = 5  # characters; Chinese has no spaces to shingle words by
 BANDS, ROWS = 21, 6  # finds a pair of similarity 0.8 with 1 - (1 - 0.8^6)^21 = 0.998, one of 0.3 with 0.015
 SEED = 42
 SCHEME = f"shingle{SHINGLE}-{BANDS}x{ROWS}-rensa{rensa.RMinHash.ALGORITHM_VERSION}-1"  # 1: of letters and hashes
-AT_A_TIME = 4_000_000  # letters
+AT_A_TIME = 2_000_000  # letters
+AT_ONCE = 2  # runs of so many letters: hashing leaves Python, so two threads are worth nearly two cores
 
 _NAMES = [f"band{n:02d}" for n in range(BANDS)]
 _SCHEMA = pa.schema([pa.field("text", pa.uint64(), False), *(pa.field(name, pa.uint64(), False) for name in _NAMES)])
@@ -30,7 +34,8 @@ def band_keys(texts: list[tuple[str, str]]) -> np.ndarray:
     """One key for each band (columns) of the shingles of both halves of each text (rows), u64."""
     hashes, offsets = shingles([half for text in texts for half in text], SHINGLE)
     digests = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets[::2], BANDS * ROWS, SEED)
-    rows = np.array(digests.to_rows(), np.uint64).reshape(len(texts), BANDS, ROWS)
+    flat = np.fromiter(chain.from_iterable(digests.to_rows()), np.uint64, len(texts) * BANDS * ROWS)
+    rows = flat.reshape(len(texts), BANDS, ROWS)
     keys = np.zeros((len(texts), BANDS), np.uint64)
     for n in range(ROWS):
         keys = keys * _STEP + rows[:, :, n]
@@ -50,14 +55,27 @@ def sign(
     new = np.flatnonzero(~np.isin(texts, known))
     if len(new):
         with lakes.table_writer(lake, f"{folder}/{_free(lake, folder, build)}", _SCHEMA) as write:
-            for run in runs(lengths[new]):
-                keys = band_keys(read(new[run.start : run.stop]))
-                columns = {"text": texts[new[run.start : run.stop]], **dict(zip(_NAMES, keys.T, strict=True))}
-                write(pl.DataFrame(columns))
+            for places, keys in _keys([new[run.start : run.stop] for run in runs(lengths[new])], read):
+                write(pl.DataFrame({"text": texts[places], **dict(zip(_NAMES, keys.T, strict=True))}))
         known = _column(lake, folder, "text")
     order = np.argsort(known, kind="stable")
     places = order[np.searchsorted(known, texts, sorter=order)]
     return len(new), lambda band: _column(lake, folder, _NAMES[band])[places]
+
+
+def _keys(
+    several: list[np.ndarray], read: Callable[[np.ndarray], list[tuple[str, str]]]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The places of each run of texts and their keys, in order; `AT_ONCE` runs at a time, while the last is written."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting: deque[tuple[np.ndarray, Future]] = deque()
+        for places in several:
+            if len(waiting) == AT_ONCE:
+                before, keys = waiting.popleft()
+                yield before, keys.result()
+            waiting.append((places, pool.submit(lambda at: band_keys(read(at)), places)))
+        for places, keys in waiting:
+            yield places, keys.result()
 
 
 def runs(lengths: np.ndarray) -> Iterator[range]:

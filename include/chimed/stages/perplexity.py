@@ -26,12 +26,12 @@ from chimed import store as stores
 from chimed.build import Work
 from chimed.ledger import Outcome
 from chimed.records import left_rows, words
-from chimed.stages.scorer import Precision, Scorer, load, score
+from chimed.stages.scorer import Precision, Scorer, load, score_groups
 from chimed.store import PERPLEXITIES
 
-WRITE_EVERY = 2_000  # scores written to the store at a time
+WRITE_EVERY = 500  # scores written to the store at a time
 SAY_EVERY = 10.0  # seconds between two progress lines
-FEW = 1_000  # texts that are scored in fp32 at once: two models would cost more than they save
+FEW = 1_000  # texts of a table that are scored in fp32 at once: two models would cost more than they save
 WIDER = 2.0  # times the share that is cut: a shard's own highest are not quite the corpus's
 SAFETY = 3.0  # times the largest error of a fast score seen, for the errors not seen
 
@@ -45,7 +45,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     texts = records.select(words().fill_null("")).to_series().to_list()
     scores = Scores(work, texts)
     figures: dict[str, Any] = {"known": len(texts) - scores.unknown_texts("exact")}
-    if work.options.perplexity_exact or scores.unknown_texts("exact") <= FEW:
+    if work.options.perplexity_exact or len(texts) <= FEW:  # not by what is known: run again, it chooses alike
         scores.compute("exact", range(len(texts)))
     else:
         scores.compute("fast", range(len(texts)))
@@ -199,21 +199,24 @@ def model_identity(model: str) -> str:
 
 
 def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, dict]:
-    """Scores texts and writes them to the store as they come: a killed run loses the last few."""
-    keys, found, unwritten = list(wanted), {}, []
+    """Scores texts and writes them to the store as they come: a killed run loses the last few, and run again gives the
+    same scores."""
+    keys = list(wanted)
+    found: dict[str, dict] = {}
+    unwritten: list[dict] = []
     began = said = time.monotonic()
     letters, done = sum(map(len, wanted.values())), 0
-    for place, scored in score(list(wanted.values()), scorer):
-        row = {"key": keys[place], **scored}
-        found[row["key"]] = row
-        unwritten.append(row)
-        done += len(wanted[keys[place]])
+    for group in score_groups(list(wanted.values()), scorer):
+        unwritten += [{"key": keys[place], **score} for place, score in group]
+        done += sum(len(wanted[keys[place]]) for place, _ in group)
         if len(unwritten) >= WRITE_EVERY:
             stores.upsert(work.store, PERPLEXITIES, unwritten)
+            found |= {row["key"]: row for row in unwritten}
             unwritten = []
         if time.monotonic() - said > SAY_EVERY:
             said = time.monotonic()
             left = (said - began) / max(done, 1) * (letters - done)
-            work.say(f"perplexity: {len(found)} of {len(wanted)} texts scored, about {left / 60:.0f} min left")
+            scored = len(found) + len(unwritten)
+            work.say(f"perplexity: {scored} of {len(wanted)} texts scored, about {left / 60:.0f} min left")
     stores.upsert(work.store, PERPLEXITIES, unwritten)
-    return found
+    return found | {row["key"]: row for row in unwritten}

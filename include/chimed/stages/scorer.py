@@ -89,14 +89,22 @@ def score(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> 
 
     nll is summed over the text's tokens, in nats.
     """
+    return (one for group in score_groups(texts, scorer, batch_tokens) for one in group)
+
+
+def score_groups(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> Iterator[list[tuple[int, dict]]]:
+    """What `score` gives, in groups of whole batches that end with whole texts.
+
+    A score depends in its last digits on the batch it was made in (an int8 one in earlier ones). Scored without the
+    texts of the first groups, the others fall into the batches they fall into here.
+    """
     encoded = scorer.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     windows = [one for place, ids in enumerate(encoded) for one in windows_of(place, ids, scorer.positions)]
     open_windows = [0] * len(texts)
     for window in windows:
         open_windows[window.text] += 1
+    group = [(place, {"nll": 0.0, "tokens": 0, "unknown": 0}) for place, count in enumerate(open_windows) if not count]
     sums = [0.0] * len(texts)
-    for place in (place for place, count in enumerate(open_windows) if not count):
-        yield place, {"nll": 0.0, "tokens": 0, "unknown": 0}
     for batch in batches(windows, batch_tokens or BATCH_TOKENS[scorer.device]):
         for window, nll in zip(batch, _nll(batch, scorer), strict=True):
             place = window.text
@@ -104,7 +112,12 @@ def score(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> 
             open_windows[place] -= 1
             if not open_windows[place]:
                 ids = encoded[place]
-                yield place, {"nll": sums[place], "tokens": len(ids), "unknown": ids.count(scorer.unknown)}
+                group.append((place, {"nll": sums[place], "tokens": len(ids), "unknown": ids.count(scorer.unknown)}))
+        if not open_windows[place]:  # windows of one text stand together: they are of one length
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def windows_of(text: int, ids: list[int], positions: int) -> Iterator[Window]:

@@ -90,6 +90,19 @@ def test_batches_keep_to_their_budget_and_lose_nothing():
     assert all(len(batch) == 1 or len(batch) * (len(batch[0].ids) + 1) <= 100 for batch in made)
 
 
+def test_what_a_killed_run_left_over_gets_the_scores_it_would_have_got(model):
+    fast = scorers.load(str(model), "fast")
+    chance = random.Random(4)
+    texts = ["".join(chance.choices(HERB, k=chance.randint(1, 200))) for _ in range(60)]
+    groups = list(scorers.score_groups(texts, fast, batch_tokens=200))
+    whole = dict(one for group in groups for one in group)
+    assert len(groups) > 10
+    for done in (1, len(groups) // 2):
+        left = sorted(place for group in groups[done:] for place, _ in group)
+        again = scorers.score([texts[place] for place in left], fast, batch_tokens=200)
+        assert {left[place]: score for place, score in again} == {place: whole[place] for place in left}
+
+
 def test_every_row_is_scored_and_an_empty_one_fails(here):
     records = rows(document(HERB), qa("头痛怎么办？", "多休息。"), document("", url="http://x/1"))
     outcome = perplexity.run(records, here)

@@ -1,0 +1,65 @@
+"""Shards of a stage side by side: what one machine's cores do where no scheduler hands the shards out.
+
+`python -m chimed run <stage>` works so on the stages that compute shard by shard. Airflow maps shards over its workers
+and asks for one at a time. Models are asked, and scored with, from one process: there the cores only wait.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from chimed import stages
+from chimed.build import Work, open_work, run_stage, shards_of
+from chimed.errors import WorkStopped
+from chimed.printing import log_to_stderr
+from chimed.processes import die_with_parent
+
+MOST = 8  # processes: each holds its shard in memory, some 400 MB of it
+ONE_THREAD = {"POLARS_MAX_THREADS": "1"}  # the cores are taken by processes
+
+
+class WorkerDied(WorkStopped):
+    """A process that worked on a shard was killed."""
+
+
+def run_shards(work: Work, stage: str) -> list[dict]:
+    """Runs all shards of a stage, as many at a time as there are cores; returns their reports, as `run_stage` does.
+
+    Raises what `run_stage` raises, and WorkerDied; shards that are done by then stay done.
+    """
+    total = shards_of(work.lake, work.build, stage)
+    this = stages.stage(stage)
+    processes = min(cores(), total, MOST)
+    if processes == 1 or (this.scope, this.needs) != ("shard", "cpu"):
+        return run_stage(work, stage)
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)  # read when a new process imports Polars
+    try:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin) as pool:
+            found = pool.map(_run, [work.build] * total, [stage] * total, range(total))
+            return [report for reports in found for report in reports]
+    except BrokenProcessPool:
+        raise WorkerDied(f"{stage}: a process was killed at work (out of memory?); run it again") from None
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _begin() -> None:
+    """What a new process does first: it ends with its parent, leaves Ctrl-C to it, and logs as it does."""
+    if sys.platform == "linux":
+        die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log_to_stderr()
+
+
+def _run(build: str, stage: str, shard: int) -> list[dict]:
+    return run_stage(open_work(build), stage, shard)

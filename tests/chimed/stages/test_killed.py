@@ -1,0 +1,184 @@
+"""Every basic stage as a process that is killed with -9 at work: run again, it leaves what an undisturbed one does."""
+
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import document, rows
+
+from chimed import lake as lakes
+from chimed import stages
+from chimed.lake import Lake, open_lake
+from chimed.options import Options
+from chimed.records import RECORD
+from chimed.settings import settings
+from chimed.sources import warc
+
+pytestmark = pytest.mark.slow  # three processes a stage
+
+PROJECT = Path(__file__).resolve().parents[3]
+BUILD = "2026.11.22"
+PARTS, ROWS = 3, 1_200  # of a part: more than are scored exactly at once
+TRIES = 5  # a process may end before the blow
+HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘，性平，归心、肺经。</div>'
+MODEL = """
+import sys, torch
+from pathlib import Path
+from transformers import GPT2Config, GPT2LMHeadModel
+from chimed.demo.tokens import write_characters
+folder = Path(sys.argv[1])
+torch.manual_seed(1)
+size = write_characters(folder)
+GPT2LMHeadModel(GPT2Config(vocab_size=size, n_positions=64, n_embd=32, n_layer=2, n_head=2)).save_pretrained(folder)
+"""
+
+
+def left_behind(pattern: str) -> Callable[[Path], bool]:
+    """Whether a file of that name is there."""
+    return lambda folder: any(folder.glob(pattern))
+
+
+def some_scored(folder: Path) -> bool:
+    """Whether a score is in the store."""
+    with sqlite3.connect(f"file:{folder}/store.db?mode=ro", uri=True, timeout=10) as store:
+        return store.execute("select count(*) from perplexities").fetchone()[0] > 0
+
+
+# when a stage is at work: one crawl of several is read, signatures are there and no verdict, a shard of several is
+# done, some texts are scored, tables are being written
+AT_WORK = {
+    "extract": left_behind("lake/extracts/*/*/report.json"),
+    "dedup": left_behind("lake/signatures/*/*.parquet"),
+    "clean": left_behind(f"lake/builds/{BUILD}/clean/report-*.json"),
+    "perplexity": some_scored,
+    "filter": left_behind(f"lake/builds/{BUILD}/filter/*.part"),
+    "decontaminate": left_behind(f"lake/builds/{BUILD}/decontaminate/*.part"),
+}
+
+
+def texts() -> pl.DataFrame:
+    """Rows with tags, copies, near copies, perplexities, and here and there an exam question."""
+    chance = random.Random(3)
+    letters = [chr(code) for code in range(0x4E00, 0x4E00 + 3_000)]
+    made: list[str] = []
+    for n in range(PARTS * ROWS):
+        words = "".join(chance.choices(letters, k=chance.randint(30, 50)))
+        words = made[-1] + "也" * (n % 2) if n % 10 == 9 else words
+        made.append(words + question(n) if n % 50 == 0 else words)
+    table = rows(*(document(f"<p>{text}</p>", url=f"http://a/{n}") for n, text in enumerate(made)))
+    scores = pl.Series("perplexity", [chance.uniform(5, 50) for _ in made])
+    table = table.unique("id", keep="first", maintain_order=True)
+    return table.with_columns(scores.head(len(table)), tokens=pl.lit(99, pl.Int32))
+
+
+def question(n: int) -> str:
+    """One of some exam questions."""
+    return f"第{n % 7}位患者头痛三天，伴有恶心呕吐，首选的检查是哪一项"
+
+
+def prepared(folder: Path, stage: str) -> None:
+    """A lake in which all before `stage` is done, a store, exams, and a model where it is needed."""
+    lake = open_lake(str(folder / "lake"))
+    shards = [["zydcd/c0", "zydcd/c1", "zydcd/c2"]]
+    options = Options(part_rows=ROWS).model_dump(mode="json")
+    lakes.write_json(lake, f"builds/{BUILD}/build.json", {"version": BUILD, "options": options, "shards": shards})
+    (folder / "exams" / "test").mkdir(parents=True)
+    asked = "\n".join(f"{n},{question(n)},甲,乙,丙,丁,A" for n in range(7))
+    (folder / "exams" / "test" / "made_up.csv").write_text(f",Question,A,B,C,D,Answer\n{asked}\n", encoding="utf-8")
+    if stage == "extract":
+        for crawl in range(3):
+            crawled(lake, f"raw/zydcd/c{crawl}", range(crawl * 200, crawl * 200 + 300))
+    for before in stages.NAMES[: stages.NAMES.index(stage)]:
+        table, counts = texts(), {"parts": PARTS, "figures": {}}
+        for n in range(PARTS):
+            lakes.write_json(lake, f"builds/{BUILD}/{before}/report-{n:05d}.json", counts)
+            part = table.slice(n * ROWS, ROWS)
+            lakes.write_table(lake, f"builds/{BUILD}/{before}/kept-{n:05d}.parquet", part, RECORD)
+    if stage == "dedup":
+        made = {"version": BUILD, "options": options, "shards": shards * PARTS}
+        lakes.write_json(lake, f"builds/{BUILD}/build.json", made)
+    if stage == "perplexity":
+        (folder / "model").mkdir()
+        python = settings().models_python
+        subprocess.run([python, "-c", MODEL, str(folder / "model")], env=environment(folder), check=True)
+
+
+def crawled(lake: Lake, path: str, numbers: range) -> None:
+    """A finished crawl of pages with these numbers."""
+    archive = warc.open_archive(lake, path)
+    for n in numbers:
+        head, body = [("Content-Type", "text/html; charset=utf-8")], HERB.format(f"药{n}").encode()
+        page = f"/zhongyi/zy{n:05d}aa/"
+        one = warc.Exchange(f"http://www.zydcd.com{page}", f"GET {page} HTTP/1.1", [], 200, "OK", head, body)
+        warc.keep(archive, one, "detail")
+    warc.close(archive)
+    lakes.write_json(lake, f"{path}/report.json", {"pages": len(numbers)})
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Variables of a process that works in this folder."""
+    (folder / "tmp").mkdir(exist_ok=True)
+    return {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT / "include"),
+        "OMP_NUM_THREADS": "1",
+        "TMPDIR": str(folder / "tmp"),
+        "CHIMED_DATA": str(folder / "lake"),
+        "CHIMED_STORE": f"sqlite:///{folder}/store.db",
+        "CHIMED_EXAMS": str(folder / "exams"),
+        "CHIMED_PERPLEXITY_MODEL": str(folder / "model"),
+    }
+
+
+def started(folder: Path, stage: str) -> subprocess.Popen:
+    """The stage as the command line runs it."""
+    python = settings().models_python if stage == "perplexity" else sys.executable
+    command = [python, "-m", "chimed", "run", stage, "--build", BUILD]
+    return subprocess.Popen(command, env=environment(folder), stdout=subprocess.DEVNULL)
+
+
+def tables(folder: Path, stage: str) -> dict[str, bytes]:
+    """Every table of a stage."""
+    return {file.name: file.read_bytes() for file in (folder / "lake" / "builds" / BUILD / stage).glob("*.parquet")}
+
+
+def reports(folder: Path, stage: str) -> int:
+    return len(list((folder / "lake" / "builds" / BUILD / stage).glob("report-*.json")))
+
+
+def killed(prepared: Path, folder: Path, stage: str) -> None:
+    """A copy of the folder in which the stage was killed in mid-work."""
+    for _ in range(TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(prepared, folder)
+        with started(folder, stage) as process:
+            while process.poll() is None and not AT_WORK[stage](folder):
+                time.sleep(0.001)
+            process.kill()
+        if process.returncode < 0:
+            return
+    raise AssertionError(f"{stage} was done before it could be killed, {TRIES} times")
+
+
+@pytest.mark.parametrize("stage", AT_WORK)
+def test_a_killed_stage_run_again_leaves_what_an_undisturbed_one_does(tmp_path, stage):
+    prepared(tmp_path / "prepared", stage)
+    subprocess.run(
+        [sys.executable, "-m", "chimed", "store", "upgrade"], env=environment(tmp_path / "prepared"), check=True
+    )
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    shutil.copytree(tmp_path / "prepared", whole)
+    assert started(whole, stage).wait() == 0
+    killed(tmp_path / "prepared", broken, stage)
+    assert reports(broken, stage) < reports(whole, stage)
+    assert started(broken, stage).wait() == 0
+    assert len(tables(whole, stage)) > 1
+    assert tables(broken, stage) == tables(whole, stage)
