@@ -1,7 +1,7 @@
 """Shards on several cores: the tables are those of one process, and a mistake in a shard is told as there."""
 
 import pytest
-from conftest import document, rows
+from samples import document, rows
 
 from chimed import lake as lakes
 from chimed import side_by_side

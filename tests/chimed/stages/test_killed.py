@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import document, rows
+from samples import document, rows
 
 from chimed import lake as lakes
 from chimed import stages
