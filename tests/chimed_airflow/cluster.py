@@ -104,7 +104,7 @@ class Cluster:
         while not (result := found()):
             self.check()
             assert time.monotonic() < deadline, f"{what}: not within {patience} s; {self.told()}"
-            time.sleep(0.5)
+            time.sleep(1)
         return result
 
     def succeeded(self, dag: str, run: str) -> bool:
@@ -192,7 +192,6 @@ def environment(folder: Path, base, redis: int, ui: int, model: str) -> dict[str
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{ui}",
         "AIRFLOW__API__SECRET_KEY": "word",
         "AIRFLOW__API_AUTH__JWT_SECRET": "a word that all components share, long enough to sign with it",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT),
         # a scheduler that takes over looks for what the dead one had begun; in production every five minutes
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
