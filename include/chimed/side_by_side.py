@@ -18,6 +18,7 @@ from chimed.printing import log_to_stderr
 from chimed.processes import die_with_parent
 
 MOST = 8  # processes: each holds its shard in memory, some 400 MB of it
+LEAST = 2  # shards of a process: it takes as long to start as one takes
 ONE_THREAD = {"POLARS_MAX_THREADS": "1"}  # the cores are taken by processes
 
 
@@ -26,14 +27,14 @@ class WorkerDied(WorkStopped):
 
 
 def run_shards(work: Work, stage: str) -> list[dict]:
-    """Runs all shards of a stage, as many at a time as there are cores; returns their reports, as `run_stage` does.
+    """Runs all shards of a stage, on the cores that there are; returns their reports, as `run_stage` does.
 
     Raises what `run_stage` raises, and WorkerDied; shards that are done by then stay done.
     """
     total = shards_of(work.lake, work.build, stage)
     this = stages.stage(stage)
-    processes = min(cores(), total, MOST)
-    if processes == 1 or (this.scope, this.needs) != ("shard", "cpu"):
+    processes = min(cores(), total // LEAST, MOST)
+    if processes < 2 or (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)  # read when a new process imports Polars

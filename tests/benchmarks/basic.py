@@ -203,6 +203,7 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help="run datatrove too")
     parser.add_argument("--folder", type=Path, default=ROOT / ".chimed" / "benchmarks")
     chosen = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's commands find their bytecode there, as datatrove's is
     crawl = chosen.folder.resolve() / f"crawl-{chosen.millions:g}-{chosen.seed}"
     if not (crawl / "truth.parquet").exists():
         synthetic.write(crawl, int(chosen.millions * 1e6), chosen.seed)

@@ -13,12 +13,12 @@ from chimed.settings import settings
 from chimed.store import open_store
 
 pytestmark = pytest.mark.slow  # processes
-PARTS = 3
+PARTS = 4
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Work:
-    """A build of three shards in the lake that other processes find, too."""
+    """A build of four shards in the lake that other processes find, too."""
     monkeypatch.setenv("CHIMED_DATA", str(tmp_path / "lake"))
     monkeypatch.setenv("CHIMED_STORE", f"sqlite:///{tmp_path}/store.db")
     monkeypatch.setattr(side_by_side, "cores", lambda: 2)
