@@ -157,9 +157,7 @@ def _nll(batch: list[Window], scorer: Scorer) -> list[float]:
 
     longest = len(batch[0].ids) + 1
     ids = torch.full((len(batch), longest), scorer.start, dtype=torch.long)
-    wanted = torch.zeros(
-        (len(batch), longest), dtype=torch.bool
-    )  # wanted[row, i]: token i is scored, given those before
+    wanted = torch.zeros((len(batch), longest), dtype=torch.bool)  # [row, i]: token i is scored, given those before
     for row, window in enumerate(batch):
         ids[row, 1 : len(window.ids) + 1] = torch.tensor(window.ids)
         wanted[row, window.first + 1 : len(window.ids) + 1] = True

@@ -96,9 +96,10 @@ def prepared(folder: Path, stage: str) -> None:
     if stage == "extract":
         for crawl in range(3):
             crawled(lake, f"raw/zydcd/c{crawl}", range(crawl * 200, crawl * 200 + 300))
+    parts = 1 if stage == "perplexity" else PARTS  # one is slow enough
     for before in stages.NAMES[: stages.NAMES.index(stage)]:
-        table, counts = texts(), {"parts": PARTS, "figures": {}}
-        for n in range(PARTS):
+        table, counts = texts(), {"parts": parts, "figures": {}}
+        for n in range(parts):
             lakes.write_json(lake, f"builds/{BUILD}/{before}/report-{n:05d}.json", counts)
             part = table.slice(n * ROWS, ROWS)
             lakes.write_table(lake, f"builds/{BUILD}/{before}/kept-{n:05d}.parquet", part, RECORD)
