@@ -8,15 +8,15 @@ UV_VERSION = 0.13.9
 AIRFLOW_PYTHON = .venv/bin/python
 MODELS_PYTHON = .venv-models/bin/python
 export PYTHONPATH = include
-# bytecode is made once, at installation: without it importing vLLM costs three times the CPU
-export PYTHONDONTWRITEBYTECODE = 1
+# bytecode is kept, whatever the caller's environment says: without it importing vLLM costs three times the CPU
+export PYTHONDONTWRITEBYTECODE =
 
 # torch's CPU build: from the folder pip is told to look in, else from PyTorch's own index
 INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
 	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
-	UV_LINK_MODE=copy .venv/bin/uv pip install --quiet --no-deps --compile-bytecode --python
+	.venv/bin/uv pip install --quiet --no-deps --python
 
-.PHONY: demo up down check test test-demo test-clusters test-parts test-models test-airflow install clean
+.PHONY: demo up down check test test-demo test-clusters test-models test-airflow install clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -36,7 +36,7 @@ check: .venv/ready
 
 # those that start an Airflow wait for it half the time: the others run beside them
 test: install
-	$(MAKE) --no-print-directory -j3 --output-sync=target test-demo test-clusters test-parts
+	$(MAKE) --no-print-directory -j4 --output-sync=target test-demo test-clusters test-models test-airflow
 
 test-demo:
 	$(AIRFLOW_PYTHON) -m pytest tests/test_demo.py
@@ -44,10 +44,6 @@ test-demo:
 CLUSTERS = tests/chimed_airflow/test_cluster.py tests/dags/test_backfill.py
 test-clusters:
 	$(AIRFLOW_PYTHON) -m pytest $(CLUSTERS)
-
-test-parts:
-	$(MAKE) --no-print-directory test-models
-	$(MAKE) --no-print-directory test-airflow
 
 # what needs torch runs in the models' environment, everything else in Airflow's
 test-models:
@@ -57,7 +53,8 @@ test-models:
 test-airflow:
 	$(AIRFLOW_PYTHON) -m pytest $(addprefix --ignore=,tests/test_demo.py $(CLUSTERS))
 
-install: .venv/ready .venv-models/ready
+install: .venv/uv
+	@$(MAKE) --no-print-directory -j2 .venv/ready .venv-models/ready
 
 .venv/uv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || (echo "chimed needs Python 3.11: make PYTHON=python3.11" && exit 1)

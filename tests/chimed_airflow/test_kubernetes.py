@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,10 +23,21 @@ def cluster(tmp_path) -> Iterator[Cluster]:
         yield found
 
 
-def run(cluster: Cluster, tmp_path: Path, code: str, **more: str) -> str:
-    """What a DAG file prints, run as a program, that has the cluster for its own."""
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> Path:
+    """An Airflow's database in which nothing ever ran."""
+    file = tmp_path_factory.mktemp("airflow") / "airflow.db"
+    environment = os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{file}"}
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+    return file
+
+
+def run(cluster: Cluster, tmp_path: Path, code: str, database: Path | None = None, **more: str) -> str:
+    """What a DAG file prints, run as a program, that has the cluster for its own, and a copy of the database."""
     folder = tmp_path / "dags"
     folder.mkdir()
+    if database:
+        shutil.copy(database, tmp_path / "airflow.db")
     (folder / "made.py").write_text(code)
     environment = {
         **os.environ,
@@ -53,15 +65,13 @@ with DAG("pods", schedule=None) as dag:
     task = ChimedPod(task_id="perplexity", command={command!r}, gpus=1, retries=0)
     task.poll_interval = task.logging_interval = 1
 if __name__ == "__main__":
-    from airflow.utils.db import initdb
-    initdb()
     run = dag.test()
     print(json.dumps({{"state": run.state}}))
 """
 
 
-def test_a_pod_is_made_followed_and_deleted_when_it_has_ended_well(cluster, tmp_path) -> None:
-    said = run(cluster, tmp_path, POD.format(command=["shards", "--help"]))
+def test_a_pod_is_made_followed_and_deleted_when_it_has_ended_well(cluster, tmp_path, database) -> None:
+    said = run(cluster, tmp_path, POD.format(command=["shards", "--help"]), database)
     assert json.loads(said[said.index('{"state"') :].splitlines()[0]) == {"state": "success"}
     assert "How many shards a stage of a build has" in said  # the pod's log, in the task's
     made = [name for method, name in cluster.asked if method == "POST"]
@@ -69,8 +79,8 @@ def test_a_pod_is_made_followed_and_deleted_when_it_has_ended_well(cluster, tmp_
     assert cluster.names("pods") == []
 
 
-def test_a_pod_that_fails_is_kept_for_a_look(cluster, tmp_path) -> None:
-    said = run(cluster, tmp_path, POD.format(command=["run", "no-such-stage"]))
+def test_a_pod_that_fails_is_kept_for_a_look(cluster, tmp_path, database) -> None:
+    said = run(cluster, tmp_path, POD.format(command=["run", "no-such-stage"]), database)
     assert json.loads(said[said.index('{"state"') :].splitlines()[0]) == {"state": "failed"}
     (name,) = cluster.names("pods")
     kept = cluster.there["pods", name]
@@ -117,8 +127,6 @@ with DAG("servers", schedule=None, default_args={{"retries": 0}}) as dag:
     begin, end = model_servers()
     begin >> stage >> end
 if __name__ == "__main__":
-    from airflow.utils.db import initdb
-    initdb()
     run = dag.test()
     print(json.dumps({{"state": run.state, **{{ti.task_id: ti.state for ti in run.get_task_instances()}}}}))
 """
@@ -127,10 +135,12 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("command", "state"), [(["serve", "up", "--timeout=1"], "success"), (["run", "nothing"], "failed")]
 )
-def test_model_servers_are_awaited_and_taken_down_also_when_a_stage_fails(cluster, tmp_path, command, state) -> None:
+def test_model_servers_are_awaited_and_taken_down_also_when_a_stage_fails(
+    cluster, tmp_path, database, command, state
+) -> None:
     urls = [f"http://{host}:{port}/v1" for host, port in zip(("localhost", "127.0.0.1"), free_ports(), strict=True)]
     there = {"CHIMED_SERVE": "kubernetes", "CHIMED_LLM_URL": urls[0], "CHIMED_JUDGE_URL": urls[1]}
-    said = run(cluster, tmp_path, SERVERS.format(command=command), **there)
+    said = run(cluster, tmp_path, SERVERS.format(command=command), database, **there)
     states = json.loads(said[said.index('{"state"') :].splitlines()[0])
     assert states.pop("stage") == states["state"] == state
     assert {name: one for name, one in states.items() if one != "success"} == (

@@ -1,9 +1,10 @@
 """The three phases for real on a tiny Qwen3: losses fall, phases chain, a killed run ends as an undisturbed one."""
 
 import json
+import logging
+import multiprocessing
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -121,22 +122,40 @@ def test_sft_counts_the_answer_only(trained, base, tmp_path, monkeypatch) -> Non
     assert counted.strip().endswith("<|im_end|>")
 
 
+def train_here(lake: Path, base: Path, phase: str, log: Path) -> None:
+    """Trains a phase in this process, as the command does; what it says goes to the log."""
+    os.environ.update(environment(lake, base))
+    settings.cache_clear()
+    logging.basicConfig(filename=log, level=logging.INFO)
+    train_phase(phase, "demo", "latest")
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Makes processes that have imported what training needs: half of its time here."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["test_phases", "trl.trainer.sft_trainer", "trl.trainer.dpo_trainer"])
+    return context.Process
+
+
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: str, tmp_path) -> None:
-    lake = tmp_path / "lake"
+def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: str, tmp_path, processes) -> None:
+    lake, log = tmp_path / "lake", tmp_path / "log"
     shutil.copytree(trained, lake)
     for later in PHASES[PHASES.index(phase) :]:
         shutil.rmtree(folder(lake, later))
-    command = [sys.executable, "-m", "chimed", "train", phase, "--recipe", "demo"]
-    env = os.environ | environment(lake, base)
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        checkpoints = folder(lake, phase) / "checkpoints"
-        while process.poll() is None and not list(checkpoints.glob("*/trainer_state.json")):
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
+    killed, again = (processes(target=train_here, args=(lake, base, phase, log)) for _ in range(2))
+    killed.start()
+    checkpoints = folder(lake, phase) / "checkpoints"
+    while killed.is_alive() and not list(checkpoints.glob("*/trainer_state.json")):
+        time.sleep(0.002)
+    killed.kill()
+    killed.join()
     assert not (folder(lake, phase) / "report.json").exists()
-    again = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-    assert "goes on from checkpoint-" in again.stderr
+    again.start()
+    again.join()
+    assert again.exitcode == 0
+    assert "goes on from checkpoint-" in log.read_text()
     assert furthest(folder(lake, phase) / "adapter", folder(trained, phase) / "adapter") < 1e-3
     assert tiny.losses(folder(lake, phase)) == pytest.approx(tiny.losses(folder(trained, phase)), abs=1e-3)
 
