@@ -13,7 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from chimed.settings import PROJECT
+from chimed.settings import PROJECT, settings
+from chimed.train import train_phase
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 import tiny
@@ -33,7 +34,6 @@ def environment(tmp_path_factory) -> dict[str, str]:
     tiny.model(folder / "model", head=64)
     tiny.release(folder / "lake")
     found = {
-        **os.environ,
         "PYTHONPATH": str(PROJECT / "include"),
         "OMP_NUM_THREADS": "1",
         "CHIMED_DATA": str(folder / "lake"),
@@ -41,9 +41,14 @@ def environment(tmp_path_factory) -> dict[str, str]:
         "CHIMED_BASE_CHECKPOINT": str(folder / "model"),
         "CHIMED_MODELS_PYTHON": sys.executable,
     }
-    for phase in ("cpt", "sft"):
-        chimed(found, "train", phase)
-    return found
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in found.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        for phase in ("cpt", "sft"):
+            train_phase(phase, "demo", "latest")
+    settings.cache_clear()
+    return os.environ | found
 
 
 def chimed(environment: dict[str, str], *argv: str) -> dict:
