@@ -21,7 +21,7 @@ from chimed.settings import PROJECT, settings
 from chimed.sources import NAMES as SOURCES
 from chimed_airflow.local import home, summary
 from chimed_airflow.local.rest import Api
-from chimed_airflow.local.watch import TaskFailed, Watch
+from chimed_airflow.local.watch import POLL, TaskFailed, Watch
 from chimed_airflow.weeks import week
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -169,7 +169,7 @@ def _make_models(start: Start) -> Making:
             if time.monotonic() - told > 30:
                 told = time.monotonic()
                 start.say(f"  … waiting for the tiny models: {processes.tail(log, 1)[-100:]}")
-            time.sleep(1)
+            time.sleep(POLL)
         note.unlink(missing_ok=True)
         if not all(folder.is_dir() for folder in folders):
             raise TaskFailed(f"the tiny models could not be made:\n{processes.tail(log, 20)}")
