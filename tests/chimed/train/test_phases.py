@@ -147,7 +147,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: s
     killed, again = (processes(target=train_here, args=(lake, base, phase, log)) for _ in range(2))
     killed.start()
     checkpoints = folder(lake, phase) / "checkpoints"
-    while killed.is_alive() and not list(checkpoints.glob("*/trainer_state.json")):
+    while killed.is_alive() and not any(file.stat().st_size for file in checkpoints.glob("*/trainer_state.json")):
         time.sleep(0.002)
     killed.kill()
     killed.join()
