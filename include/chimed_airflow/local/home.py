@@ -103,7 +103,7 @@ def environment(ports: Ports) -> dict[str, str]:
         "AIRFLOW__API__SECRET_KEY": _secret("api"),
         "AIRFLOW__API_AUTH__JWT_SECRET": _secret("jwt"),
         "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": "86400",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.4",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.8",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     return kept | ours
