@@ -22,7 +22,7 @@ from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.settings import PROJECT, Settings
 from chimed.sources import warc
-from chimed.stages.extract import extract_crawl
+from chimed.stages.extracts import extract_crawl
 from chimed.store import open_store
 
 pytestmark = pytest.mark.slow

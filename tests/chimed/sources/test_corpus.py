@@ -8,7 +8,7 @@ from chimed.errors import UserError
 from chimed.lake import open_lake, read_table
 from chimed.sources.corpus import ingest, read_file
 from chimed.sources.page import Miss
-from chimed.stages.extract import extract_crawl
+from chimed.stages.extracts import extract_crawl
 
 ROWS = (
     'department,title,ask,answer\n心血管科,血压高,"血压高，\n头晕",先测三天。\n'
@@ -71,7 +71,7 @@ def test_ingested_twice_it_is_there_once_and_read_like_any_crawl(tmp_path):
     assert ingest(lake, "mine", [tmp_path / "qa.csv"]) == made
     report = extract_crawl(lake, "mine", made["crawl"])
     assert (report["pages"], report["records"], report["dropped"]) == (3, 2, {"no answer": 1})
-    kept = read_table(lake, f"extracts/mine/{made['crawl']}/kept.parquet")
+    kept = read_table(lake, f"extracts/mine/{made['crawl']}/qa.csv/kept-00000.parquet")
     assert kept["url"].str.starts_with("corpus:mine/").all()
     assert kept["page"].to_list() == [f"raw/mine/{made['crawl']}/qa.csv#{n}" for n in (1, 2)]
 
