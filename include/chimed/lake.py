@@ -140,6 +140,12 @@ def write_bytes(lake: Lake, path: str, data: bytes) -> None:
         file.write(data)
 
 
+def write_file(lake: Lake, path: str, file: Path) -> None:
+    """Copies a file of this machine into the lake, whole or not at all."""
+    with file.open("rb") as source, _whole(lake, path) as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+
+
 def read_bytes(lake: Lake, path: str) -> bytes:
     """A file's bytes. Raises FileNotFoundError."""
     return lake.fs.cat_file(lake.at(path))

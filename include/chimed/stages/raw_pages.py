@@ -55,15 +55,15 @@ def pages_of(lake: Lake, source: str, crawl: str, name: str) -> Iterator[Page]:
 
 
 def _corpus_pages(lake: Lake, source: str, path: str, fetched: datetime) -> Iterator[Page]:
-    for number, read in corpus.read_file(path, lakes.read_bytes(lake, path)):
-        place = f"{path}#{number}"
-        if isinstance(read, Miss):
-            yield Page(0, _left(source, "tcm", f"corpus:{place}", fetched, place, "dropped", read.reason))
-            continue
-        size = len(read.text) if isinstance(read, Document) else len(read.question) + len(read.answer)
-        yield Page(
-            size, [from_page(read, source=source, url=corpus.address(source, read), fetched=fetched, page=place)]
-        )
+    with lake.fs.open(lake.at(path), "rb") as file:
+        for number, read in corpus.read_file(path, file):
+            place = f"{path}#{number}"
+            if isinstance(read, Miss):
+                yield Page(0, _left(source, "tcm", f"corpus:{place}", fetched, place, "dropped", read.reason))
+                continue
+            size = len(read.text) if isinstance(read, Document) else len(read.question) + len(read.answer)
+            url = corpus.address(source, read)
+            yield Page(size, [from_page(read, source=source, url=url, fetched=fetched, page=place)])
 
 
 def read_page(site: Site, stored: Stored) -> list[dict] | dict:
