@@ -9,6 +9,7 @@ page too: those rows are listed in `again.parquet`. The crawl's report is writte
 import hashlib
 import importlib
 import inspect
+import random
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -31,7 +32,7 @@ PAGES_A_PART = 5_000
 BYTES_A_PART = 64 * 1024 * 1024  # of the pages' bodies, beyond which a part ends
 FEW_MISSES = 4  # so many say nothing of a site, whatever their share (settings.miss_share)
 
-# Rows of a crawl's parts that leave: their records stand on a later page. part: its place in the report's `parts`.
+# Rows of a crawl's parts that leave: their records stand on a later page. part: its place among the crawl's.
 SUPERSEDED = pa.schema([pa.field("part", pa.int32(), False), pa.field("row", pa.int32(), False)])
 
 
@@ -40,7 +41,7 @@ class TooManyMisses(WorkStopped):
 
 
 def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = (0, 1)) -> dict:
-    """Records and misses of one crawl; returns the report: pages, records, misses and failures by reason, parts.
+    """Records and misses of one crawl; returns the report: pages, records, misses by reason, parts by raw file.
 
     A no-op where they were made by the same code. share: (which, of how many) raw files are read before the others, so
     that workers on one crawl divide them. Raises UserError where the crawl is not finished.
@@ -53,9 +54,11 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
         return report
     names = raw_files(lake, source, crawl)
     made = {}
-    for name in dict.fromkeys([*names[share[0] :: share[1]], *names]):
+    others = random.Random(share[0]).sample(names, len(names))  # so that two workers seldom meet at one file
+    for name in dict.fromkeys([*names[share[0] :: share[1]], *others]):
         made[name] = _extract_file(lake, f"{folder}/{name}", pages_of(lake, source, crawl, name), made_by)
-    parts = [f"{name}/{number:05d}" for name in names for number in range(made[name]["parts"])]
+    files = {name: made[name]["parts"] for name in names}
+    parts = _parts(files)
     again = _superseded(lake, folder, parts)
     if parts:  # a refresh that found nothing new leaves its report only
         lakes.write_table(lake, f"{folder}/again.parquet", again, SUPERSEDED)
@@ -70,7 +73,7 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
         "kept_pages": pages - fates["dropped"].total() - fates["failed"].total(),
         "records": sum(one["records"] for one in made.values()) - len(again),
         **{fate: dict(sorted(counts.items())) for fate, counts in fates.items()},
-        "parts": parts,
+        "parts": files,
     }
     lakes.write_json(lake, f"{folder}/report.json", report)
     return report
@@ -98,11 +101,11 @@ def check_misses(report: dict) -> None:
 def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Of an extracted crawl every so-manyth part: its records (`RECORD`), and its pages that gave none (`DROPPED`)."""
     folder = f"extracts/{report['source']}/{report['crawl']}"
-    again = lakes.read_table(lake, f"{folder}/again.parquet") if report["parts"] else None
-    for number in range(share[0], len(report["parts"]), share[1]):
-        assert again is not None
-        found = lakes.read_table(lake, _file(folder, report["parts"][number], "kept"))
-        missed = lakes.read_table(lake, _file(folder, report["parts"][number], "dropped"))
+    parts = _parts(report["parts"])
+    for number in range(share[0], len(parts), share[1]):
+        again = lakes.read_table(lake, f"{folder}/again.parquet")
+        found = lakes.read_table(lake, _file(folder, parts[number], "kept"))
+        missed = lakes.read_table(lake, _file(folder, parts[number], "dropped"))
         standing = _standing(found, again, number)
         yield standing, pl.concat([missed, pages_left(found, standing, AGAIN)])
 
@@ -161,8 +164,13 @@ def _in_parts(pages: Iterable[Page]) -> Iterator[list[list[dict] | dict]]:
         yield part
 
 
+def _parts(files: dict[str, int]) -> list[str]:
+    """The parts of a crawl (`<raw file>/<number>`) in the order of its pages, by how many each raw file has."""
+    return [f"{name}/{number:05d}" for name in sorted(files) for number in range(files[name])]
+
+
 def _file(folder: str, part: str, fate: str) -> str:
-    """Where a part (`<raw file>/<number>`) has its kept or dropped rows."""
+    """Where a part has its kept or dropped rows."""
     name, number = part.rsplit("/", 1)
     return f"{folder}/{name}/{fate}-{number}.parquet"
 

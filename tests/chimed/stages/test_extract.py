@@ -167,7 +167,7 @@ def test_parts_are_bounded_and_a_later_page_of_the_crawl_takes_over_from_an_earl
     monkeypatch.setattr(extracts, "PAGES_A_PART", 2)
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 1, 4, 4), ("/zhongyi/zy10009aa/", 404, ""))
     report = extract_crawl(work.lake, "zydcd", "c1")
-    assert report["parts"] == [f"00000.warc.gz/0000{n}" for n in range(4)]
+    assert report["parts"] == {"00000.warc.gz": 4}
     assert (report["pages"], report["kept_pages"], report["records"]) == (7, 4, 4)
     assert report["dropped"] == {AGAIN: 2, "HTTP 404": 1}
     pages, outcome = pages_of(work)
@@ -194,9 +194,9 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
     monkeypatch.setattr(warc, "responses", reading)
     with pytest.raises(KeyboardInterrupt):
         extract_crawl(work.lake, "zydcd", "c1", (1, 3))
-    assert read == [1, 4, 0, 2]
+    assert read[:2] == [1, 4]
     report = extract_crawl(work.lake, "zydcd", "c1", (2, 3))
-    assert read[4:] == [2, 3]
+    assert sorted(read[4:]) == sorted({0, 1, 2, 3, 4} - set(read[:3]))
     assert (report["records"], report["dropped"]) == (4, {AGAIN: 1})
     shares = [read_parts(work.lake, report, (which, 3)) for which in range(3)]
     titles = [title for share in shares for found, _ in share for title in found["title"]]
