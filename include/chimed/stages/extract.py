@@ -1,6 +1,6 @@
 """Read crawled pages into records: every page ends as records or as a named miss (paper §3.1).
 
-Reads WARC only: a crawl's records are made in `chimed.stages.extracts`, once for all builds. Here a build takes its
+Reads the lake only: a crawl's records are made in `chimed.stages.extracts`, once for all builds. Here a build takes its
 shard of them, without what was taken down, and by its options.
 """
 
