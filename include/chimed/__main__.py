@@ -77,7 +77,7 @@ def crawl(
 def extract(source: Source, crawl: Annotated[str, typer.Option(help="the crawl's name")]) -> None:
     """Read one crawl's pages into records, and print the counts of records and misses; fails where misses abound."""
     from chimed.lake import open_lake
-    from chimed.stages.extract import check_misses, extract_crawl
+    from chimed.stages.extracts import check_misses, extract_crawl
 
     report = extract_crawl(open_lake(), choose("source", source, SOURCES), crawl)
     print_result(report)
@@ -92,7 +92,7 @@ def ingest(
     """Take in a corpus that exists already: question-answer tables, herbs, classics; builds then take it too."""
     from chimed.lake import open_lake
     from chimed.sources import corpus
-    from chimed.stages.extract import check_misses, extract_crawl
+    from chimed.stages.extracts import check_misses, extract_crawl
 
     lake = open_lake()
     report = extract_crawl(lake, name, corpus.ingest(lake, name, files)["crawl"])

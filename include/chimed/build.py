@@ -7,7 +7,6 @@ each row is counted and checked in `chimed.ledger`.
 
 import importlib
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ import polars as pl
 from pydantic import ValidationError
 
 import chimed
+from chimed import inputs, ledger, stages
 from chimed import lake as lakes
-from chimed import ledger, stages
 from chimed.errors import UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.ledger import LEDGER, Outcome
@@ -29,14 +28,12 @@ from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.settings import Settings, settings
 from chimed.sources import NAMES as SOURCES
 from chimed.store import Store, open_store
-from chimed.streaming import MOST_PARTS, Parts, Verdicts, write_split
+from chimed.streaming import Parts, Verdicts, write_split
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody
     from chimed.completions import Planned
 
 log = logging.getLogger("chimed")
-
-PAGES_A_SHARD = 20_000
 
 
 @dataclass(frozen=True)
@@ -75,21 +72,14 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
     opened = [name for name in builds(lake) if run and read_build(lake, name).get("run") == run]
     if opened:
         return opened[-1]
-    crawls = [
-        f"{source}/{crawl}"
-        for source in (*chosen.sources, *(_corpora(lake) if chosen.corpora else ()))
-        for crawl in lakes.names(lake, f"raw/{source}")
-        if lakes.exists(lake, f"raw/{source}/{crawl}/report.json")
-    ]
-    if not crawls:
+    shards = inputs.shards(lake, chosen)
+    if not shards:
         raise UserError(f"nothing crawled yet of {', '.join(chosen.sources)}; run: python -m chimed crawl <source>")
-    pages = sum(lakes.read_json(lake, f"raw/{crawl}/report.json").get("pages", 0) for crawl in crawls)
-    shards = min(max(1, math.ceil(pages / PAGES_A_SHARD)), MOST_PARTS, len(crawls))
     made = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": chimed.__version__,
         "options": chosen.model_dump(mode="json"),
-        "shards": [crawls[start::shards] for start in range(shards)],
+        "shards": shards,
         "run": run,
     }
     while True:
@@ -99,20 +89,6 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         free = version or _next_version(taken)
         if lakes.claim_json(lake, f"builds/{free}/build.json", made | {"version": free}):
             return free
-
-
-def _corpora(lake: Lake) -> list[str]:
-    """Names of the corpora that `chimed ingest` brought into the lake."""
-    reports = {
-        name: [f"raw/{name}/{crawl}/report.json" for crawl in lakes.names(lake, f"raw/{name}")]
-        for name in lakes.names(lake, "raw")
-        if name not in SOURCES
-    }
-    found = {
-        name: [lakes.read_json(lake, path) for path in paths if lakes.exists(lake, path)]
-        for name, paths in reports.items()
-    }
-    return [name for name, made in found.items() if any(report.get("form") == "files" for report in made)]
 
 
 def parse_options(options: dict) -> Options:

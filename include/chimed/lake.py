@@ -1,7 +1,7 @@
 """The lake: immutable files under one root, a folder or s3://. The only place that knows how they are written.
 
 raw/<source>/<crawl>/            *.warc.gz, index.cdxj, report.json (written last)
-extracts/<source>/<crawl>/       the same crawl as records: kept, dropped, report
+extracts/<source>/<crawl>/       the same crawl as records: <WARC file>/ kept-00000.parquet, dropped-00000.parquet
 builds/<version>/build.json      its inputs and options
 builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
 builds/<version>/ledger.parquet  rows by stage, source, fate and reason, when its last stage is done
@@ -140,6 +140,12 @@ def write_bytes(lake: Lake, path: str, data: bytes) -> None:
         file.write(data)
 
 
+def write_file(lake: Lake, path: str, file: Path) -> None:
+    """Copies a file of this machine into the lake, whole or not at all."""
+    with file.open("rb") as source, _whole(lake, path) as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+
+
 def read_bytes(lake: Lake, path: str) -> bytes:
     """A file's bytes. Raises FileNotFoundError."""
     return lake.fs.cat_file(lake.at(path))
@@ -247,6 +253,11 @@ def files(lake: Lake, path: str) -> list[str]:
         return []
     above = f"{lake.at(path).strip('/')}/"
     return sorted(found.split(above, 1)[1] for found in lake.fs.find(lake.at(path)))
+
+
+def size(lake: Lake, path: str) -> int:
+    """Bytes of all files under a folder."""
+    return lake.fs.du(lake.at(path))
 
 
 def remove(lake: Lake, path: str) -> None:

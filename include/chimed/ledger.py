@@ -16,9 +16,15 @@ from chimed import stages
 from chimed.errors import WorkStopped
 from chimed.lake import Lake
 from chimed.records import DROPPED_COLUMNS, RECORD_COLUMNS
+from chimed.takedowns import REASON
 
 FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, not the rows
 FEW_FAILED = 5  # so many failures say nothing about a small shard
+
+# why pages leave that nothing is wrong with: a shard may lose all of its own so
+AGAIN = "fetched again unchanged"
+OVER = "over max_records"
+NO_ALARM = (AGAIN, OVER, REASON)
 
 # Rows of one fate. fate: read, kept, dropped, failed, derived; derived_dropped and derived_failed did not pass a gate.
 COUNTS = pl.Schema({"source": pl.String, "fate": pl.String, "reason": pl.String, "rows": pl.Int64})
@@ -152,7 +158,7 @@ def check_written(lake: Lake, stage: str, counts: pl.DataFrame, kept: list[str],
 def check_failures(stage: str, counts: pl.DataFrame) -> None:
     """Raises TooManyFailed where more than `FAILED_SHARE` of the rows, or of those to be derived, failed.
 
-    Raises NothingLeft where more than a few rows were read and none is kept.
+    Raises NothingLeft where more than a few rows were read and none is kept; of pages, `NO_ALARM` is no reason for it.
     """
     read = rows_of(counts, "read")
     derived = rows_of(counts, "derived", "derived_dropped", "derived_failed")
@@ -160,7 +166,9 @@ def check_failures(stage: str, counts: pl.DataFrame) -> None:
         failed = rows_of(counts, fate)
         if failed > max(FEW_FAILED, FAILED_SHARE * of):
             raise TooManyFailed(f"{stage}: {failed} of {of} rows failed, {_most(counts, fate)}")
-    if read > FEW_FAILED and not rows_of(counts, "kept"):
+    of_pages = stages.before(stage) is None
+    unharmed = rows_of(counts.filter(pl.col("reason").is_in(NO_ALARM)), "dropped") if of_pages else 0
+    if read - unharmed > FEW_FAILED and not rows_of(counts, "kept"):
         raise NothingLeft(f"{stage}: all {read} rows were dropped, {_most(counts, 'dropped', 'failed')}")
 
 

@@ -96,7 +96,7 @@ def test_three_weeks_of_one_site_and_again_nothing(tmp_path, site, airflow):
         wanted = [n for n, day in enumerate(days) if 0 <= (day - date.fromisoformat(week)).days < 7]
         assert len(wanted) == 7
         assert stored(tmp_path, "ask39", week) == question_urls(*wanted)
-        assert (tmp_path / "lake/extracts/ask39" / week / "kept.parquet").exists()
+        assert (tmp_path / "lake/extracts/ask39" / week / "00000.warc.gz" / "kept-00000.parquet").exists()
     assert set(site.count("/question/").values()) == {1}
     assert sum(site.count("/question/").values()) == 21
     assert airflow.rows("select distinct dag_id from dag_run") == [("crawl_ask39",)]

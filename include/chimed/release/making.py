@@ -13,8 +13,8 @@ import pyarrow as pa
 from sqlalchemy import select
 
 import chimed
+from chimed import inputs, prompts
 from chimed import lake as lakes
-from chimed import prompts
 from chimed.build import Work, read_build, read_dropped, read_stage
 from chimed.evaluate.statistics import wilson
 from chimed.lake import Lake
@@ -39,8 +39,8 @@ def making(work: Work) -> dict:
         "libraries": {"polars": pl.__version__, "pyarrow": pa.__version__},
         "options": made["options"],
         "settings": {name: getattr(work.settings, name) for name in _SETTINGS},
-        "crawls": sorted(crawl for shard in made["shards"] for crawl in shard),
-        "inputs": sorted((_crawl(work.lake, crawl) for shard in made["shards"] for crawl in shard), key=_name),
+        "crawls": inputs.crawls(made["shards"]),
+        "inputs": [_crawl(work.lake, crawl) for crawl in inputs.crawls(made["shards"])],
         "prompts": _prompts(),
         "ledger": [_counts(entry) for entry in entries],
         "figures": {stage: _plain(shards) for stage, shards in figures.items()},
@@ -57,10 +57,6 @@ def _crawl(lake: Lake, crawl: str) -> dict:
     index = f"raw/{crawl}/index.cdxj"
     digest = hashlib.sha256(lakes.read_bytes(lake, index)).hexdigest() if lakes.exists(lake, index) else None
     return {"crawl": crawl, "pages": report.get("pages"), "replica": report.get("replica", False), "index": digest}
-
-
-def _name(crawl: dict) -> str:
-    return crawl["crawl"]
 
 
 def _prompts() -> list[str]:

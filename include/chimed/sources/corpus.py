@@ -1,7 +1,7 @@
 """Corpora that exist already: tables of questions and answers, herbs, and classics as text files (paper §3.1).
 
-`ingest` puts the files into the lake as they are, as a crawl's pages are; `read_files` reads them into records, so a
-mended reader needs no second ingestion. Forms, by ending:
+`ingest` puts the files into the lake as they are, as a crawl's pages are; extract reads them with `read_file`, so a
+mended reader needs no second ingestion. What is held at once is a row; of .json and .txt a file. Forms, by ending:
 
 - .csv .tsv .jsonl .json: columns department, title, ask (or question), answer; or a herb's labels (中药名, 别名, 功效…)
 - .txt: classics, with `<篇名>`, 书名：/作者：/朝代：/年份：, `<目录>`, 内容：, and lines broken within sentences
@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
 import chimed
 from chimed import lake as lakes
@@ -24,7 +25,7 @@ from chimed.records import content_id
 from chimed.sources import NAMES
 from chimed.sources.page import Miss
 from chimed.sources.parsed import QA, Document
-from chimed.sources.text import decode, garbled, merged, tidy
+from chimed.sources.text import charset, garbled, merged, tidy
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
 FILES = "files"  # what a raw report's `form` says where its pages are files and not WARC
@@ -50,29 +51,29 @@ def ingest(lake: Lake, name: str, files: Iterable[Path]) -> dict:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{1,31}", name) or name in NAMES:
         raise UserError(f"{name!r} cannot name a corpus; use small letters, digits and _, and no site's name")
-    bodies: dict[str, bytes] = {}
+    given: dict[str, Path] = {}
     for file in files:
         if not file.is_file():
             raise UserError(f"{file} is no file")
-        if file.name in bodies:
+        if file.name in given:
             raise UserError(f"two files are called {file.name}; give them names of their own")
-        bodies[file.name] = file.read_bytes()
-        if next(read_file(file.name, bodies[file.name]), None) is None:
-            raise UserError(f"{file.name} has no row, herb or chapter; the forms known are: {', '.join(ENDINGS)}")
+        given[file.name] = file
     digest = hashlib.sha256()
-    for file_name in sorted(bodies):
-        digest.update(file_name.encode() + b"\0" + hashlib.sha256(bodies[file_name]).digest())
+    for file_name in sorted(given):
+        with given[file_name].open("rb") as body:
+            digest.update(file_name.encode() + b"\0" + hashlib.file_digest(body, "sha256").digest())
     folder = f"raw/{name}/{digest.hexdigest()[:12]}"
     if not lakes.exists(lake, f"{folder}/report.json"):
-        for file_name, body in bodies.items():
-            lakes.write_bytes(lake, f"{folder}/{file_name}", body)
+        pages = sum(map(_pages, given.values()))
+        for file_name, file in given.items():
+            lakes.write_file(lake, f"{folder}/{file_name}", file)
         report = {
             "source": name,
             "crawl": folder.rsplit("/", 1)[-1],
             "form": FILES,
-            "files": sorted(bodies),
-            "pages": sum(1 for file_name, body in bodies.items() for _ in read_file(file_name, body)),
-            "bytes": sum(map(len, bodies.values())),
+            "files": sorted(given),
+            "pages": pages,
+            "bytes": sum(file.stat().st_size for file in given.values()),
             "code": chimed.__version__,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -80,11 +81,12 @@ def ingest(lake: Lake, name: str, files: Iterable[Path]) -> dict:
     return lakes.read_json(lake, f"{folder}/report.json")
 
 
-def read_files(lake: Lake, folder: str) -> Iterator[tuple[str, Document | QA | Miss]]:
-    """(place in the lake, what stands there) of every row, herb and chapter of an ingested folder."""
-    for name in lakes.read_json(lake, f"{folder}/report.json")["files"]:
-        for place, read in read_file(name, lakes.read_bytes(lake, f"{folder}/{name}")):
-            yield f"{folder}/{name}#{place}", read
+def _pages(file: Path) -> int:
+    with file.open("rb") as body:
+        found = sum(1 for _ in read_file(file.name, body))
+    if not found:
+        raise UserError(f"{file.name} has no row, herb or chapter; the forms known are: {', '.join(ENDINGS)}")
+    return found
 
 
 def address(source: str, read: Document | QA) -> str:
@@ -93,13 +95,18 @@ def address(source: str, read: Document | QA) -> str:
     return f"corpus:{source}/{content_id(*words)}"
 
 
-def read_file(name: str, body: bytes) -> Iterator[Read]:
-    """(number, what stands there) of every row, herb or chapter of a file. Raises UserError for an unknown form."""
+def read_file(name: str, body: BinaryIO) -> Iterator[Read]:
+    """(number, what stands there) of every row, herb or chapter of a file; a table is read as it streams by.
+
+    Raises UserError for an unknown form.
+    """
     ending = Path(name).suffix.lower()
     if ending not in ENDINGS:
         raise UserError(f"{name} is of no form known here; there is: {', '.join(ENDINGS)}")
-    text = decode(body, None, "gb18030").removeprefix("\ufeff")
-    readings = _chapters(name, text) if ending == ".txt" else map(_row, _rows(name, ending, text))
+    text = io.TextIOWrapper(body, charset(body), errors="replace", newline="")
+    if text.read(1) != "\ufeff":
+        text.seek(0)
+    readings = _chapters(name, text.read()) if ending == ".txt" else map(_row, _rows(name, ending, text))
     for place, read in enumerate(readings, start=1):
         yield place, _whole(read)
 
@@ -114,19 +121,19 @@ def _whole(read: Document | QA | Miss) -> Document | QA | Miss:
 # --- tables ------------------------------------------------------------------------------------------------------
 
 
-def _rows(name: str, ending: str, text: str) -> Iterator[dict]:
+def _rows(name: str, ending: str, text: TextIO) -> Iterator[dict]:
     if ending in (".csv", ".tsv"):
         csv.field_size_limit(CELL)
-        yield from csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if ending == ".tsv" else ",")
+        yield from csv.DictReader(text, delimiter="\t" if ending == ".tsv" else ",")
         return
     try:
-        lines = [line for line in text.splitlines() if line.strip()] if ending == ".jsonl" else [text]
-        rows = [json.loads(line) for line in lines]
+        rows: Iterable = (json.loads(line) for line in text if line.strip())
+        if ending == ".json":
+            whole = json.load(text)
+            rows = whole if isinstance(whole, list) else [whole]
+        yield from (row for row in rows if isinstance(row, dict))
     except json.JSONDecodeError as error:
         raise UserError(f"{name} is not {ending.removeprefix('.').upper()}: {error}") from None
-    if ending == ".json":
-        rows = rows[0] if isinstance(rows[0], list) else rows
-    yield from (row for row in rows if isinstance(row, dict))
 
 
 def _row(row: dict) -> Document | QA | Miss:

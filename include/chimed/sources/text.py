@@ -3,11 +3,13 @@
 Pure functions that every site's parser uses; no network.
 """
 
+import codecs
 import html
 import re
 from collections.abc import Iterable
 from datetime import date
 from functools import cache
+from typing import BinaryIO
 
 from lxml import etree
 from parsel import Selector, SelectorList
@@ -54,6 +56,18 @@ def decode(body: bytes, header: str | None, default: str) -> str:
         return text
     other = body.decode("gb18030", errors="replace")
     return other if is_gb or other.count("\ufffd") < broken else text
+
+
+def charset(file: BinaryIO) -> str:
+    """What decodes a file that says nothing of itself, UTF-8 or gb18030, as `decode` would; leaves it at its start."""
+    decoder, broken, han = codecs.getincrementaldecoder("utf-8")("replace"), 0, 0
+    piece = b"\0"
+    while piece:
+        piece = file.read(1 << 20)
+        text = decoder.decode(piece, final=not piece)
+        broken, han = broken + text.count("\ufffd"), han + len(_HAN.findall(text))
+    file.seek(0)
+    return "utf-8" if broken * 10 < han else "gb18030"
 
 
 # --- text decoded wrongly ----------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from chimed import lake as lakes
 from chimed.lake import Lake
 
 KIND = "Chimed-Kind"
-FILE_BYTES = 256 * 1024 * 1024
+FILE_BYTES = 64 * 1024 * 1024  # some 6,000 pages: what a worker reads at a time (extract)
 LEVEL = 5  # of gzip; warcio's 9 takes half as long again for files 0.3 % smaller
 _OPEN = ".open"
 

@@ -11,6 +11,7 @@ import making_one
 import pytest
 from model_server import serving
 
+from chimed import inputs
 from chimed import lake as lakes
 from chimed.build import Work
 from chimed.lake import open_lake
@@ -22,7 +23,8 @@ from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.settings import PROJECT, Settings
 from chimed.sources import warc
-from chimed.stages.extract import extract_crawl
+from chimed.sources.corpus import ingest
+from chimed.stages.extracts import extract_crawl, read_parts
 from chimed.store import open_store
 
 pytestmark = pytest.mark.slow
@@ -73,6 +75,15 @@ def test_the_crawler_writes_to_s3_and_finds_it_done(bucket, replica, tmp_path):
     assert extract_crawl(lake, "zhongyoo", "first")["pages"] == 3
     (path,) = warc.files(lake, "raw/zhongyoo/first")
     assert sum(stored.kind == "detail" for stored in warc.responses(lake, path)) == 3
+
+
+def test_a_corpus_is_ingested_into_s3_and_read_from_there(bucket, tmp_path):
+    (tmp_path / "qa.csv").write_bytes("ask,answer\n头晕,先测三天。\n咳嗽,多饮水。\n".encode("gb18030"))
+    lake = open_lake(f"{bucket}/corpora")
+    report = extract_crawl(lake, "mine", ingest(lake, "mine", [tmp_path / "qa.csv"])["crawl"])
+    ((found, _),) = read_parts(lake, report, (0, 1))
+    assert found["answer"].to_list() == ["先测三天。", "多饮水。"]
+    assert inputs.shards(lake, Options()) == [[f"mine/{report['crawl']}"]]
 
 
 def test_of_two_that_claim_a_place_in_s3_one_gets_it(bucket):

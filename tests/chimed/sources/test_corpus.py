@@ -1,5 +1,6 @@
 """Corpora that exist already: every form becomes records, a row that cannot is a named miss. All texts are made up."""
 
+import io
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from chimed.errors import UserError
 from chimed.lake import open_lake, read_table
 from chimed.sources.corpus import ingest, read_file
 from chimed.sources.page import Miss
-from chimed.stages.extract import extract_crawl
+from chimed.stages.extracts import extract_crawl
 
 ROWS = (
     'department,title,ask,answer\n心血管科,血压高,"血压高，\n头晕",先测三天。\n'
@@ -36,7 +37,7 @@ BOOK = """
 
 
 def read(name: str, body: bytes) -> list:
-    return [one for _, one in read_file(name, body)]
+    return [one for _, one in read_file(name, io.BytesIO(body))]
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "gbk", "gb18030"])
@@ -45,6 +46,19 @@ def test_a_table_in_any_charset(charset):
     assert (first.title, first.question, first.answer) == ("血压高", "血压高，\n头晕", "先测三天。")
     assert (first.department, first.domain, second.domain) == (("心血管科",), "general", "tcm")
     assert third == Miss("no answer")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "gb18030"])
+def test_a_file_longer_than_is_read_at_a_time(charset):
+    first, second = read("qa.tsv", f"title\task\tanswer\n问\t{'长' * 600_000}\t答\n\t尾\t终".encode(charset))
+    assert (len(first.question), second.answer) == (600_002, "终")
+
+
+def test_a_line_of_json_ends_at_its_line_end_only():
+    row = json.dumps({"ask": "咳\u2028三天", "answer": "多饮水。"}, ensure_ascii=False)
+    assert [one.answer for one in read("qa.jsonl", f"{row}\r\n{row}".encode())] == ["多饮水。"] * 2
+    with pytest.raises(UserError, match="is not JSONL"):
+        read("qa.jsonl", f"{row}\n{{".encode())
 
 
 def test_json_in_lines_and_whole_and_herbs():
@@ -71,7 +85,7 @@ def test_ingested_twice_it_is_there_once_and_read_like_any_crawl(tmp_path):
     assert ingest(lake, "mine", [tmp_path / "qa.csv"]) == made
     report = extract_crawl(lake, "mine", made["crawl"])
     assert (report["pages"], report["records"], report["dropped"]) == (3, 2, {"no answer": 1})
-    kept = read_table(lake, f"extracts/mine/{made['crawl']}/kept.parquet")
+    kept = read_table(lake, f"extracts/mine/{made['crawl']}/qa.csv/kept-00000.parquet")
     assert kept["url"].str.starts_with("corpus:mine/").all()
     assert kept["page"].to_list() == [f"raw/mine/{made['crawl']}/qa.csv#{n}" for n in (1, 2)]
 

@@ -278,7 +278,7 @@ def test_the_replica_is_crawled_completely_and_a_refresh_finds_nothing_new(tmp_p
     from chimed.demo.pages import all_pages, key_of
     from chimed.demo.replica import DETAIL
     from chimed.sources.page import load
-    from chimed.stages.extract import extract_crawl
+    from chimed.stages.extracts import extract_crawl
 
     known = load(source)
     report = crawl(tmp_path, replica, source, "--crawl", "c1")

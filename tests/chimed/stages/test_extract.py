@@ -1,19 +1,24 @@
 """Extract: every page of a crawl ends as records or as a named miss, once; the parser's code decides what is redone."""
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
+from chimed import inputs
 from chimed import lake as lakes
-from chimed.build import Work, new_build, run_stage
+from chimed.build import Work, new_build, read_build, read_stage, run_stage
 from chimed.errors import UserError
 from chimed.lake import open_lake
-from chimed.ledger import check_ledger
+from chimed.ledger import AGAIN, OVER, check_ledger
 from chimed.options import Options
 from chimed.settings import Settings
 from chimed.sources import ask39, warc
-from chimed.stages.extract import AGAIN, OTHER, OVER, TooManyMisses, check_misses, extract_crawl, read_pages
-from chimed.store import open_store
+from chimed.stages import extracts
+from chimed.stages.extract import OTHER, read_pages
+from chimed.stages.extracts import TooManyMisses, check_misses, extract_crawl, read_parts
+from chimed.store import TAKEDOWNS, open_store, upsert
+from chimed.takedowns import REASON
 
 HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘。</div>'
 QUESTION = (
@@ -29,10 +34,10 @@ def work(tmp_path) -> Work:
     return Work("2026.11.22", Options(), open_lake(settings.data), open_store(settings.store), settings, lambda _: None)
 
 
-def crawled(work: Work, source: str, crawl: str, *pages: tuple[str, int, str]) -> None:
+def crawled(work: Work, source: str, crawl: str, *pages: tuple[str, int, str], file_bytes: int = 1 << 20) -> None:
     """A finished crawl of (path, status, html)."""
     host = {"zydcd": "http://www.zydcd.com", "ask39": "https://ask.39.net"}[source]
-    archive = warc.open_archive(work.lake, f"raw/{source}/{crawl}")
+    archive = warc.open_archive(work.lake, f"raw/{source}/{crawl}", file_bytes)
     for path, status, html in pages:
         head = [("Content-Type", "text/html; charset=utf-8")]
         one = warc.Exchange(f"{host}{path}", f"GET {path} HTTP/1.1", [], status, "OK", head, html.encode())
@@ -125,13 +130,13 @@ def test_max_records_of_each_source(work):
 def test_done_once_and_again_when_the_parser_changes(work, monkeypatch):
     crawled(work, "ask39", "c1", ("/question/1.html", 200, QUESTION.format("先测。")))
     first = extract_crawl(work.lake, "ask39", "c1")
-    before = lakes.read_bytes(work.lake, "extracts/ask39/c1/kept.parquet")
+    before = lakes.read_bytes(work.lake, "extracts/ask39/c1/00000.warc.gz/kept-00000.parquet")
     monkeypatch.setattr("chimed.sources.warc.responses", lambda *_: pytest.fail("read again"))
     assert extract_crawl(work.lake, "ask39", "c1") == first
     monkeypatch.undo()
-    monkeypatch.setattr("chimed.stages.extract.fingerprint", lambda module: "another")
+    monkeypatch.setattr("chimed.stages.extracts.fingerprint", lambda *_: "another")
     assert extract_crawl(work.lake, "ask39", "c1")["fingerprint"] == "another"
-    assert lakes.read_bytes(work.lake, "extracts/ask39/c1/kept.parquet") == before
+    assert lakes.read_bytes(work.lake, "extracts/ask39/c1/00000.warc.gz/kept-00000.parquet") == before
 
 
 def test_an_unfinished_crawl_is_said(work):
@@ -152,3 +157,69 @@ def test_misses_beyond_the_stated_share_fail(work):
     crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, "<p>新版</p>") for n in range(9)))
     with pytest.raises(TooManyMisses, match=r"9 of 9 .* no h1"):
         check_misses(extract_crawl(work.lake, "ask39", "c1"))
+
+
+def herbs(*numbers: int) -> list[tuple[str, int, str]]:
+    return [(f"/zhongyi/zy{n:05d}aa/", 200, HERB.format(f"药{n}")) for n in numbers]
+
+
+def test_parts_are_bounded_and_a_later_page_of_the_crawl_takes_over_from_an_earlier_part(work, monkeypatch):
+    monkeypatch.setattr(extracts, "PAGES_A_PART", 2)
+    crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 1, 4, 4), ("/zhongyi/zy10009aa/", 404, ""))
+    report = extract_crawl(work.lake, "zydcd", "c1")
+    assert report["parts"] == {"00000.warc.gz": 4}
+    assert (report["pages"], report["kept_pages"], report["records"]) == (7, 4, 4)
+    assert report["dropped"] == {AGAIN: 2, "HTTP 404": 1}
+    pages, outcome = pages_of(work)
+    assert outcome.derived["title"].to_list() == ["药2", "药3", "药1", "药4"]
+    assert (pages.height, reasons(outcome)) == (7, report["dropped"])
+
+
+def test_bodies_bound_a_part_too(work, monkeypatch):
+    monkeypatch.setattr(extracts, "BYTES_A_PART", 100)
+    crawled(work, "zydcd", "c1", *herbs(1, 2, 3))
+    assert [len(found) for found, _ in read_parts(work.lake, extract_crawl(work.lake, "zydcd", "c1"), (0, 1))] == [2, 1]
+
+
+def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other(work, monkeypatch):
+    crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 4, 1), file_bytes=1)
+    read, responses = [], warc.responses
+
+    def reading(lake, path):
+        read.append(int(path[-13:-8]))
+        if len(read) == 4:
+            raise KeyboardInterrupt  # a worker is killed; another goes on
+        return responses(lake, path)
+
+    monkeypatch.setattr(warc, "responses", reading)
+    with pytest.raises(KeyboardInterrupt):
+        extract_crawl(work.lake, "zydcd", "c1", (1, 3))
+    assert read[:2] == [1, 4]
+    report = extract_crawl(work.lake, "zydcd", "c1", (2, 3))
+    assert sorted(read[4:]) == sorted({0, 1, 2, 3, 4} - set(read[:3]))
+    assert (report["records"], report["dropped"]) == (4, {AGAIN: 1})
+    shares = [read_parts(work.lake, report, (which, 3)) for which in range(3)]
+    titles = [title for share in shares for found, _ in share for title in found["title"]]
+    assert sorted(titles) == ["药1", "药2", "药3", "药4"]
+
+
+def test_a_large_crawl_is_several_shards_and_no_page_is_in_two(work, monkeypatch):
+    monkeypatch.setattr(inputs, "PAGES_A_SHARD", 3)
+    monkeypatch.setattr(extracts, "PAGES_A_PART", 2)
+    crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format(f"答{n}")) for n in range(8)))
+    crawled(work, "zydcd", "c1", *herbs(1))
+    version = new_build(work.lake)
+    made = read_build(work.lake, version)["shards"]
+    assert made == [["zydcd/c1"], ["ask39/c1/0-of-3"], ["ask39/c1/1-of-3"], ["ask39/c1/2-of-3"]]
+    reports = run_stage(dataclasses.replace(work, build=version), "extract")
+    assert [report["read"] for report in reports] == [1, 4, 2, 2]
+    records = read_stage(work.lake, version, "extract")
+    assert (records.height, records["id"].n_unique(), records["page"].n_unique()) == (17, 17, 9)
+
+
+def test_a_shard_of_a_site_that_was_taken_down_is_no_alarm(work):
+    crawled(work, "zydcd", "c1", *herbs(*range(9)))
+    upsert(work.store, TAKEDOWNS, [{"target": "zydcd", "reason": "asked", "created": datetime.now(UTC)}])
+    version = new_build(work.lake)
+    (report,) = run_stage(dataclasses.replace(work, build=version), "extract")
+    assert (report["kept"], report["dropped"]) == (0, {REASON: 9})

@@ -63,7 +63,7 @@ def test_it_is_crawled_completely_each_page_once_and_every_record_is_right(tmp_p
         served_pages = {path: n for path, n in site.count().items() if path in PAGES}
         assert served_pages == dict.fromkeys((path for path in PAGES if path.split("/")[1] in hosts), 1)
         run(tmp_path, site.url, "extract", source, "--crawl", "c1", miss_share="1")
-    rows = pl.read_parquet(tmp_path / f"lake/extracts/{source}/c1/kept.parquet").to_dicts()
+    rows = pl.read_parquet(tmp_path / f"lake/extracts/{source}/c1/00000.warc.gz/kept-00000.parquet").to_dicts()
     found: dict[str, list[dict]] = {}
     for row in rows:
         found.setdefault(row["url"], []).append(row)

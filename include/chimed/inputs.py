@@ -1,0 +1,91 @@
+"""What a build reads: every finished crawl of its sources, divided into shards of bounded size.
+
+A shard is named by crawls (`ask39/2026-11-16`) and by shares of those too large for one: `ask39/2026-11-16/2-of-5` is
+every fifth of its parts, from the third on. Which parts there are, extract says (`chimed.stages.extracts`).
+"""
+
+import math
+from dataclasses import dataclass
+
+from chimed import lake as lakes
+from chimed.lake import Lake
+from chimed.options import Options
+from chimed.sources import NAMES as SOURCES
+from chimed.streaming import MOST_PARTS
+
+PAGES_A_SHARD = 20_000
+BYTES_A_SHARD = 64 * 1024 * 1024  # of raw files: pages that are larger than usual are fewer
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A crawl, or a share of it: (which, of how many)."""
+
+    source: str
+    crawl: str
+    share: tuple[int, int] = (0, 1)
+
+
+def piece(entry: str) -> Piece:
+    """A piece by its name in a build's shards."""
+    source, crawl, *rest = entry.split("/")
+    if not rest:
+        return Piece(source, crawl)
+    which, of = rest[0].split("-of-")
+    return Piece(source, crawl, (int(which), int(of)))
+
+
+def crawls(shards: list[list[str]]) -> list[str]:
+    """`<source>/<crawl>` of every crawl that a build reads, sorted."""
+    pieces = [piece(entry) for shard in shards for entry in shard]
+    return sorted({f"{one.source}/{one.crawl}" for one in pieces})
+
+
+def shards(lake: Lake, options: Options) -> list[list[str]]:
+    """The shards of a new build, each a list of pieces; none where nothing has been crawled yet."""
+    finished = [
+        f"{source}/{crawl}"
+        for source in (*options.sources, *(_corpora(lake) if options.corpora else ()))
+        for crawl in lakes.names(lake, f"raw/{source}")
+        if lakes.exists(lake, f"raw/{source}/{crawl}/report.json")
+    ]
+    sizes = {crawl: _size(lake, crawl) for crawl in finished}
+    limit = 1.0
+    while len(found := _packed(sizes, limit)) > MOST_PARTS:
+        limit *= 1.1
+    return found
+
+
+def _size(lake: Lake, crawl: str) -> float:
+    """How many shards a crawl would fill."""
+    pages = lakes.read_json(lake, f"raw/{crawl}/report.json").get("pages", 0)
+    return max(pages / PAGES_A_SHARD, lakes.size(lake, f"raw/{crawl}") / BYTES_A_SHARD)
+
+
+def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
+    """Pieces in the order of their crawls, as many to a shard as it holds: no shard is larger than `limit`."""
+    found: list[list[str]] = []
+    room = 0.0
+    for crawl, size in sizes.items():
+        of = max(1, math.ceil(size / limit))
+        for which in range(of):
+            if not found or size / of > room:
+                found.append([])
+                room = limit
+            found[-1].append(f"{crawl}/{which}-of-{of}" if of > 1 else crawl)
+            room -= size / of
+    return found
+
+
+def _corpora(lake: Lake) -> list[str]:
+    """Names of the corpora that `chimed ingest` brought into the lake."""
+    reports = {
+        name: [f"raw/{name}/{crawl}/report.json" for crawl in lakes.names(lake, f"raw/{name}")]
+        for name in lakes.names(lake, "raw")
+        if name not in SOURCES
+    }
+    found = {
+        name: [lakes.read_json(lake, path) for path in paths if lakes.exists(lake, path)]
+        for name, paths in reports.items()
+    }
+    return [name for name, made in found.items() if any(report.get("form") == "files" for report in made)]

@@ -1,0 +1,205 @@
+"""One crawl as records, in part files of bounded size: what is held at once is a part, and a few bytes a record.
+
+`extracts/<source>/<crawl>/<raw file>/` holds the pages of one raw file (kept-00000, dropped-00000 …) and its report.
+Raw files are read in any order by any worker, and none again that the same code has read: a mended parser needs no
+second crawl, and a killed extraction goes on. Only the whole crawl tells which records stand on a later fetch of their
+page too: those rows are listed in `again.parquet`. The crawl's report is written last.
+"""
+
+import hashlib
+import importlib
+import inspect
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import polars as pl
+import pyarrow as pa
+
+from chimed import lake as lakes
+from chimed import records as record_schema
+from chimed.errors import UserError, WorkStopped
+from chimed.lake import Lake
+from chimed.ledger import AGAIN
+from chimed.records import DROPPED, RECORD, dropped_table, table
+from chimed.settings import settings
+from chimed.sources import corpus, page, parsed, text, warc
+from chimed.stages import raw_pages
+from chimed.stages.raw_pages import Page, is_corpus, pages_of, raw_files
+
+PAGES_A_PART = 5_000
+BYTES_A_PART = 64 * 1024 * 1024  # of the pages' bodies, beyond which a part ends
+FEW_MISSES = 4  # so many say nothing of a site, whatever their share (settings.miss_share)
+
+# Rows of a crawl's parts that leave: their records stand on a later page. part: its place among the crawl's.
+SUPERSEDED = pa.schema([pa.field("part", pa.int32(), False), pa.field("row", pa.int32(), False)])
+
+
+class TooManyMisses(WorkStopped):
+    """So many of a crawl's pages gave no record that its parser or its site must have changed."""
+
+
+def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = (0, 1)) -> dict:
+    """Records and misses of one crawl; returns the report: pages, records, misses by reason, parts by raw file.
+
+    A no-op where they were made by the same code. share: (which, of how many) raw files are read before the others, so
+    that workers on one crawl divide them. Raises UserError where the crawl is not finished.
+    """
+    folder = f"extracts/{source}/{crawl}"
+    if not lakes.exists(lake, f"raw/{source}/{crawl}/report.json"):
+        raise UserError(f"crawl {crawl} of {source} is not finished; run: python -m chimed crawl {source}")
+    made_by = fingerprint(lake, source, crawl)
+    if (report := _made(lake, folder, made_by)) is not None:
+        return report
+    names = raw_files(lake, source, crawl)
+    made = {}
+    others = random.Random(share[0]).sample(names, len(names))  # so that two workers seldom meet at one file
+    for name in dict.fromkeys([*names[share[0] :: share[1]], *others]):
+        made[name] = _extract_file(lake, f"{folder}/{name}", pages_of(lake, source, crawl, name), made_by)
+    files = {name: made[name]["parts"] for name in names}
+    parts = _parts(files)
+    again = _superseded(lake, folder, parts)
+    if parts:  # a refresh that found nothing new leaves its report only
+        lakes.write_table(lake, f"{folder}/again.parquet", again, SUPERSEDED)
+    fates = {fate: sum((Counter(one[fate]) for one in made.values()), Counter()) for fate in ("dropped", "failed")}
+    fates["dropped"] += Counter({AGAIN: _pages_gone(lake, folder, parts, again)})
+    pages = sum(one["pages"] for one in made.values())
+    report = {
+        "source": source,
+        "crawl": crawl,
+        "fingerprint": made_by,
+        "pages": pages,
+        "kept_pages": pages - fates["dropped"].total() - fates["failed"].total(),
+        "records": sum(one["records"] for one in made.values()) - len(again),
+        **{fate: dict(sorted(counts.items())) for fate, counts in fates.items()},
+        "parts": files,
+    }
+    lakes.write_json(lake, f"{folder}/report.json", report)
+    return report
+
+
+def fingerprint(lake: Lake, source: str, crawl: str) -> str:
+    """A hash over the code that makes records of a crawl's pages."""
+    module = corpus if is_corpus(lake, source, crawl) else importlib.import_module(f"chimed.sources.{source}")
+    parts = (module, page, parsed, text, warc, record_schema, raw_pages, sys.modules[__name__])
+    return hashlib.sha256("\0".join(map(inspect.getsource, parts)).encode()).hexdigest()[:16]
+
+
+def check_misses(report: dict) -> None:
+    """Raises TooManyMisses where the report of `extract_crawl` has more of them than `settings.miss_share` allows."""
+    left = {reason: pages for reason, pages in (report["dropped"] | report["failed"]).items() if reason != AGAIN}
+    missed, most = sum(left.values()), settings().miss_share
+    if missed > max(FEW_MISSES, most * report["pages"]):
+        worst = max(left, key=lambda reason: left[reason])
+        raise TooManyMisses(
+            f"{missed} of {report['pages']} pages of {report['source']} gave no record, {left[worst]} of them: "
+            f"{worst}; mend its parser and run extract again, or raise CHIMED_MISS_SHARE ({most:g}) if it is like that"
+        )
+
+
+def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Of an extracted crawl every so-manyth part: its records (`RECORD`), and its pages that gave none (`DROPPED`)."""
+    folder = f"extracts/{report['source']}/{report['crawl']}"
+    parts = _parts(report["parts"])
+    for number in range(share[0], len(parts), share[1]):
+        again = lakes.read_table(lake, f"{folder}/again.parquet")
+        found = lakes.read_table(lake, _file(folder, parts[number], "kept"))
+        missed = lakes.read_table(lake, _file(folder, parts[number], "dropped"))
+        standing = _standing(found, again, number)
+        yield standing, pl.concat([missed, pages_left(found, standing, AGAIN)])
+
+
+def pages_left(before: pl.DataFrame, after: pl.DataFrame, reason: str) -> pl.DataFrame:
+    """Rows of `DROPPED` for the pages that have records in `before` and none in `after`."""
+    gone = before.filter(~pl.col("page").is_in(after["page"].implode())).unique("page", maintain_order=True)
+    known = ("source", "domain", "url", "fetched", "page")
+    said = {"kind": "page", "language": "zh", "fate": "dropped", "reason": reason}
+    empty = dict.fromkeys(DROPPED.names)
+    return dropped_table([{**empty, **row, **said, "id": row["page"]} for row in gone.select(known).to_dicts()])
+
+
+# --- raw files ---------------------------------------------------------------------------------------------------
+
+
+def _made(lake: Lake, folder: str, made_by: str) -> dict | None:
+    """The report of what this code made there before."""
+    if not lakes.exists(lake, f"{folder}/report.json"):
+        return None
+    report = lakes.read_json(lake, f"{folder}/report.json")
+    return report if report["fingerprint"] == made_by else None
+
+
+def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) -> dict:
+    """Writes the pages of one raw file in parts; returns its report. A no-op where the same code did it before."""
+    if (report := _made(lake, folder, made_by)) is not None:
+        return report
+    totals: Counter[str] = Counter()
+    fates: dict[str, Counter[str]] = {"dropped": Counter(), "failed": Counter()}
+    for part in _in_parts(pages):
+        kept = [row for rows in part if isinstance(rows, list) for row in rows]
+        left = [rows for rows in part if isinstance(rows, dict)]
+        number = f"{folder.rsplit('/', 1)[-1]}/{totals['parts']:05d}"
+        lakes.write_table(lake, _file(folder.rsplit("/", 1)[0], number, "kept"), table(kept), RECORD)
+        lakes.write_table(lake, _file(folder.rsplit("/", 1)[0], number, "dropped"), dropped_table(left), DROPPED)
+        totals.update(parts=1, pages=len(part), records=len(kept))
+        for row in left:
+            fates[row["fate"]][row["reason"]] += 1
+    report = {"fingerprint": made_by, **{name: totals[name] for name in ("parts", "pages", "records")}, **fates}
+    lakes.write_json(lake, f"{folder}/report.json", report)
+    return report
+
+
+def _in_parts(pages: Iterable[Page]) -> Iterator[list[list[dict] | dict]]:
+    """What the pages gave, as many at a time as a part holds."""
+    part: list[list[dict] | dict] = []
+    held = 0
+    for one in pages:
+        part.append(one.rows)
+        held += one.size
+        if len(part) == PAGES_A_PART or held >= BYTES_A_PART:
+            yield part
+            part, held = [], 0
+    if part:
+        yield part
+
+
+def _parts(files: dict[str, int]) -> list[str]:
+    """The parts of a crawl (`<raw file>/<number>`) in the order of its pages, by how many each raw file has."""
+    return [f"{name}/{number:05d}" for name in sorted(files) for number in range(files[name])]
+
+
+def _file(folder: str, part: str, fate: str) -> str:
+    """Where a part has its kept or dropped rows."""
+    name, number = part.rsplit("/", 1)
+    return f"{folder}/{name}/{fate}-{number}.parquet"
+
+
+# --- a later fetch of the same page ------------------------------------------------------------------------------
+
+
+def _superseded(lake: Lake, folder: str, parts: list[str]) -> pl.DataFrame:
+    """Rows whose record stands on a later page of the crawl too (`SUPERSEDED`). An id is held as the number it is."""
+    number = pl.col("id").str.to_integer(base=16, dtype=pl.UInt64)
+    ids = [pl.DataFrame(schema={"id": pl.UInt64, "part": pl.Int32, "row": pl.Int32})]
+    for n, part in enumerate(parts):
+        column = pl.concat(
+            [batch.select(number) for batch in lakes.read_batches(lake, _file(folder, part, "kept"), ["id"])]
+        )
+        ids.append(column.with_columns(part=pl.lit(n, pl.Int32), row=pl.int_range(pl.len(), dtype=pl.Int32)))
+    return pl.concat(ids).filter(~pl.col("id").is_last_distinct()).drop("id")
+
+
+def _standing(found: pl.DataFrame, again: pl.DataFrame, number: int) -> pl.DataFrame:
+    """The rows of a part that no later page took over."""
+    gone = again.filter(pl.col("part") == number)["row"]
+    return found.filter(~pl.int_range(pl.len(), dtype=pl.Int32).is_in(gone.implode()))
+
+
+def _pages_gone(lake: Lake, folder: str, parts: list[str], again: pl.DataFrame) -> int:
+    """How many pages have no record left."""
+    gone = 0
+    for number in again["part"].unique():
+        pages = lakes.read_table(lake, _file(folder, parts[number], "kept"), ["page"])
+        gone += pages["page"].n_unique() - _standing(pages, again, number)["page"].n_unique()
+    return gone

@@ -1,0 +1,96 @@
+"""The pages of one raw file, each as records or as its miss: of a WARC file, or of a file of a corpus (paper §3.1)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from parsel import Selector
+
+from chimed import lake as lakes
+from chimed.lake import Lake
+from chimed.records import DROPPED, from_page
+from chimed.sources import corpus, warc
+from chimed.sources import page as site_pages
+from chimed.sources.page import PAGE_BYTES, Miss, Site, load
+from chimed.sources.parsed import Document
+from chimed.sources.text import decode
+from chimed.sources.warc import Stored
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page gave. rows: its records (columns of `RECORD`), or the row of its miss (columns of `DROPPED`).
+
+    size: bytes of a body, characters of a corpus's row: no page has more text than that.
+    """
+
+    size: int
+    rows: list[dict] | dict
+
+
+def is_corpus(lake: Lake, source: str, crawl: str) -> bool:
+    """Whether a finished crawl is the files of an ingested corpus, and not WARC."""
+    return lakes.read_json(lake, f"raw/{source}/{crawl}/report.json").get("form") == corpus.FILES
+
+
+def raw_files(lake: Lake, source: str, crawl: str) -> list[str]:
+    """Names of a finished crawl's WARC files, or of an ingested corpus's files, in their order."""
+    report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
+    if report.get("form") == corpus.FILES:
+        return report["files"]
+    return [path.rsplit("/", 1)[-1] for path in warc.files(lake, f"raw/{source}/{crawl}")]
+
+
+def pages_of(lake: Lake, source: str, crawl: str, name: str) -> Iterator[Page]:
+    """Every page of a raw file, in order: detail pages of a WARC file; rows, herbs and chapters of a corpus's file."""
+    raw = f"raw/{source}/{crawl}"
+    report = lakes.read_json(lake, f"{raw}/report.json")
+    if report.get("form") == corpus.FILES:
+        yield from _corpus_pages(lake, source, f"{raw}/{name}", datetime.fromisoformat(report["finished"]))
+        return
+    site = load(source)
+    for stored in warc.responses(lake, f"{raw}/{name}"):
+        if stored.kind == "detail":
+            yield Page(len(stored.body), read_page(site, stored))
+
+
+def _corpus_pages(lake: Lake, source: str, path: str, fetched: datetime) -> Iterator[Page]:
+    with lake.fs.open(lake.at(path), "rb") as file:
+        for number, read in corpus.read_file(path, file):
+            place = f"{path}#{number}"
+            if isinstance(read, Miss):
+                yield Page(0, _left(source, "tcm", f"corpus:{place}", fetched, place, "dropped", read.reason))
+                continue
+            size = len(read.text) if isinstance(read, Document) else len(read.question) + len(read.answer)
+            url = corpus.address(source, read)
+            yield Page(size, [from_page(read, source=source, url=url, fetched=fetched, page=place)])
+
+
+def read_page(site: Site, stored: Stored) -> list[dict] | dict:
+    """One stored page as record rows (columns of `RECORD`), or as the row of its miss (columns of `DROPPED`)."""
+    url = site.canonical(stored.url)
+
+    def left(fate: str, reason: str, detail: str | None = None) -> dict:
+        return _left(site.name, site.domain, url, stored.fetched, stored.page, fate, reason, detail)
+
+    if stored.status != 200:
+        return left("dropped", f"HTTP {stored.status}")
+    if len(stored.body) > PAGE_BYTES:
+        return left("dropped", "too large")
+    try:
+        text = decode(stored.body, stored.content_type, site.encoding)
+        read = site_pages.read_page(site, url, Selector(text=text)) if text.strip() else Miss("empty page")
+    except Exception as error:  # a page that the parser cannot take is that page's failure, named, and no crash
+        return left("failed", f"parser error: {type(error).__name__}", str(error)[:500])
+    if isinstance(read, Miss):
+        return left("dropped", read.reason)
+    rows = [from_page(one, source=site.name, url=url, fetched=stored.fetched, page=stored.page) for one in read]
+    return list({row["id"]: row for row in rows}.values())
+
+
+def _left(
+    source: str, domain: str, url: str, fetched: datetime, page: str, fate: str, reason: str, detail: str | None = None
+) -> dict:
+    row = dict.fromkeys(DROPPED.names)
+    row.update(id=page, source=source, domain=domain, kind="page", language="zh", url=url, fetched=fetched, page=page)
+    return row | {"fate": fate, "reason": reason, "detail": detail}
