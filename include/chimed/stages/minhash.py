@@ -21,7 +21,7 @@ SHINGLE = 5  # characters; Chinese has no spaces to shingle words by
 BANDS, ROWS = 21, 6  # finds a pair of similarity 0.8 with 1 - (1 - 0.8^6)^21 = 0.998, one of 0.3 with 0.015
 SEED = 42
 SCHEME = f"shingle{SHINGLE}-{BANDS}x{ROWS}-rensa{rensa.RMinHash.ALGORITHM_VERSION}-2"  # 2: of letters and hashes
-AT_A_TIME = 2_000_000  # letters
+AT_A_TIME = 500_000  # letters: what is made of them is used again and again, not asked of the system anew
 
 _NAMES = [f"band{n:02d}" for n in range(BANDS)]
 _SCHEMA = pa.schema([pa.field("text", pa.uint64(), False), *(pa.field(name, pa.uint64(), False) for name in _NAMES)])
