@@ -101,7 +101,7 @@ def write_split(
     places, count = _places(stage, parts, verdicts.left, part_rows)
     counts = []
     waiting: list[pl.DataFrame] = []
-    with ExitStack() as files:
+    with ExitStack() as files, ThreadPoolExecutor(AT_ONCE) as pool:
         kept_files = [
             files.enter_context(lakes.table_writer(lake, f"{folder}/kept-{n:05d}.parquet", RECORD))
             for n in range(count)
@@ -109,8 +109,8 @@ def write_split(
         drop = files.enter_context(lakes.table_writer(lake, f"{folder}/dropped-00000.parquet", DROPPED))
 
         def write_waiting() -> None:
-            for (n,), rows in pl.concat(waiting).partition_by("part", as_dict=True).items():
-                kept_files[n](rows)
+            by_part = pl.concat(waiting).partition_by("part", as_dict=True)
+            list(pool.map(lambda part: kept_files[part[0]](by_part[part]), by_part))
             waiting.clear()
 
         for batch in parts.read(RECORD.names):

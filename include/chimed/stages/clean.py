@@ -113,7 +113,8 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
 
 def cleaned(texts: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     """Columns of text without everything the rules name, and how many rows each rule changed."""
-    columns, changes = [], defaultdict(list)
+    columns: list[pl.Series] = []
+    changes: dict[str, list[pl.Series]] = defaultdict(list)
     for column, by_rule in ahead(_cleaned, texts.iter_columns()):
         columns.append(column)
         for name, places in by_rule.items():
