@@ -81,7 +81,7 @@ _FOLDED_ONES = f"[{''.join(FOLDED)}]"
 _ENTITY = r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
 # Rules of single characters, and what none of them touches: a text without another is not looked at five times
 _OF_UNCOMMON = {"letter or digit in another form", "invisible character", "symbol", "colon"}
-_UNCOMMON = r"[^\n -~\x{3400}-\x{4DB5}\x{4E00}-\x{9FA5}，。、；：？！“”‘’（）《》【】…—·～]"
+_UNCOMMON = r"[^\n -\]_a-~\x{3400}-\x{4DB5}\x{4E00}-\x{9FA5}，。、；：？！“”‘’（）《》【】…—·～]"
 AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
 
 # UTF-8 read as Latin-1 or GBK leaves these; in Chinese prose they are rare
