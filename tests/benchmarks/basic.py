@@ -9,8 +9,8 @@ Stages run as they do in production, each a process of its own (`python -m chime
 What a stage before them would have made (records, scores, verdicts of models) is put there, and not counted. Beside
 datatrove, whose users write one script, ours run once more one after the other in one process (`basic_pass.py`).
 
-Wanted of 10 M characters: datatrove's time six times ours. Measured on two cores, with other work on them: 7.1 × by the
-clock (62.1 and 8.7 s), 6.8 × in CPU seconds (40.2 and 5.9), which other work moves least. Of 221 M, in CPU seconds and
+Wanted of 10 M characters: datatrove's time six times ours. Measured on two cores, with other work on them: 6.9 × by the
+clock (42.5 and 6.2 s), 6.9 × in CPU seconds (42.8 and 6.2), which other work moves least. Of 221 M, in CPU seconds and
 MiB: dedup 57.0 and 512, clean 41.5 and 427, filter 13.2 and 459.
 """
 
