@@ -4,6 +4,7 @@ Progress goes to stderr, a command's result to stdout as one JSON line (or a tab
 A user's mistake is one sentence and exit code 2; a stage that cannot keep its promises exits 1.
 """
 
+import gc
 import json
 import sys
 from datetime import date, datetime
@@ -229,6 +230,7 @@ def upgrade() -> None:
 
 def main() -> None:
     """Entry point: errors for the user are one line, never a traceback."""
+    gc.set_threshold(50_000, 20)  # what loads Polars and Arrow makes no cycles; looking for them took a tenth of it
     log_to_stderr()
     try:
         app()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,11 @@ from chimed.options import Options
 from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.settings import Settings, settings
 from chimed.sources import NAMES as SOURCES
-from chimed.store import Store, open_store
 from chimed.streaming import Parts, Verdicts, write_split
 
-if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody
+if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
     from chimed.completions import Planned
+    from chimed.store import Store
 
 log = logging.getLogger("chimed")
 
@@ -40,23 +41,35 @@ log = logging.getLogger("chimed")
 class Work:
     """What a stage may use besides its table.
 
-    planned: where it is a list, models are not asked; what would be asked is put down there (`chimed.estimate`).
+    opened: the store, or what opens it for a stage that wants it. planned: where it is a list, models are not asked;
+    what would be asked is put down there (`chimed.estimate`).
     """
 
     build: str
     options: Options
     lake: Lake
-    store: Store
+    opened: "Store | Callable[[], Store]"
     settings: Settings
     say: Callable[[str], None] = log.info
     planned: "list[Planned] | None" = None
+
+    @property
+    def store(self) -> "Store":
+        """The store. Raises UserError where it cannot be opened."""
+        return self.opened() if callable(self.opened) else self.opened
 
 
 def open_work(version: str) -> Work:
     """A build of the lake that the settings name, with its store. Raises UserError that names the builds there are."""
     lake = open_lake()
     made = read_build(lake, version)
-    return Work(made["version"], Options(**made["options"]), lake, open_store(), settings())
+    return Work(made["version"], Options(**made["options"]), lake, cache(_open_store), settings())
+
+
+def _open_store() -> "Store":
+    from chimed.store import open_store
+
+    return open_store()
 
 
 # --- builds -----------------------------------------------------------------------------------------------------

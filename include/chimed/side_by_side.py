@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from chimed import stages
@@ -18,7 +18,7 @@ from chimed.printing import log_to_stderr
 from chimed.processes import die_with_parent
 
 MOST = 8  # processes: each holds its shard in memory, some 400 MB of it
-LEAST = 2  # shards of a process: it takes as long to start as one takes
+LEAST = 2  # shards of a process: it takes as long to start as one takes; fewer are worked on by threads
 ONE_THREAD = {"POLARS_MAX_THREADS": "1"}  # the cores are taken by processes
 
 
@@ -34,8 +34,12 @@ def run_shards(work: Work, stage: str) -> list[dict]:
     total = shards_of(work.lake, work.build, stage)
     this = stages.stage(stage)
     processes = min(cores(), total // LEAST, MOST)
-    if processes < 2 or (this.scope, this.needs) != ("shard", "cpu"):
+    if (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)
+    if processes < 2:
+        with ThreadPoolExecutor(min(cores(), MOST)) as threads:
+            found = threads.map(lambda shard: run_stage(work, stage, shard), range(total))
+            return [report for reports in found for report in reports]
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)  # read when a new process imports Polars
     try:

@@ -6,9 +6,12 @@ is held at once is a batch, the rows waiting for their part file, and some bytes
 """
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import polars as pl
 
@@ -20,8 +23,13 @@ from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD
 
 MOST_PARTS = 256  # a part is a task in Airflow, which maps a task over 1,024 at most
 WAITING_ROWS = 40_000  # kept rows held back until their part files get some thousand of them at once
+AT_ONCE = 2  # batches: Polars, Arrow and NumPy leave Python at work, so two threads are worth nearly two cores
 
 LEFT = pl.Schema({"row": pl.UInt32, "fate": pl.String, "reason": pl.String, "detail": pl.String})
+
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,18 @@ class Verdicts:
     figures: dict = field(default_factory=dict)
 
 
+def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+    """What a function makes of each item, in order; the next `AT_ONCE` are at work while one is used."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting: deque[Future[Found]] = deque()
+        for item in items:
+            if len(waiting) == AT_ONCE:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, item))
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def left(rows: pl.Series, reason: str, detail: pl.Series | None = None) -> pl.DataFrame:
     """Rows that are dropped for one reason (`LEFT`)."""
     frame = rows.cast(pl.UInt32).alias("row").to_frame()
@@ -81,7 +101,7 @@ def write_split(
     places, count = _places(stage, parts, verdicts.left, part_rows)
     counts = []
     waiting: list[pl.DataFrame] = []
-    with ExitStack() as files:
+    with ExitStack() as files, ThreadPoolExecutor(AT_ONCE) as pool:
         kept_files = [
             files.enter_context(lakes.table_writer(lake, f"{folder}/kept-{n:05d}.parquet", RECORD))
             for n in range(count)
@@ -89,8 +109,8 @@ def write_split(
         drop = files.enter_context(lakes.table_writer(lake, f"{folder}/dropped-00000.parquet", DROPPED))
 
         def write_waiting() -> None:
-            for (n,), rows in pl.concat(waiting).partition_by("part", as_dict=True).items():
-                kept_files[n](rows)
+            by_part = pl.concat(waiting).partition_by("part", as_dict=True)
+            list(pool.map(lambda part: kept_files[part[0]](by_part[part]), by_part))
             waiting.clear()
 
         for batch in parts.read(RECORD.names):

@@ -124,14 +124,9 @@ def steps(crawl: Path, folder: Path) -> dict[str, list]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "steps":
-        print(*steps(Path("."), Path(".")))
-    else:
-        name, crawl, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    crawl, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    for name, pipeline in steps(crawl, folder).items():
         tasks = {"buckets": 14, "cluster": 1}.get(name, TASKS)
         logs = str(folder / "logs" / name)
         # forked workers are waited for, so that their CPU time is counted
-        executor = LocalPipelineExecutor(
-            steps(crawl, folder)[name], tasks=tasks, workers=TASKS, logging_dir=logs, start_method="fork"
-        )
-        executor.run()
+        LocalPipelineExecutor(pipeline, tasks=tasks, workers=TASKS, logging_dir=logs, start_method="fork").run()

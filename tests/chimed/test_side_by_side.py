@@ -37,7 +37,9 @@ def tables(work: Work) -> list[bytes]:
     return [lakes.read_bytes(work.lake, f"builds/b/clean/kept-{n:05d}.parquet") for n in range(PARTS)]
 
 
-def test_several_processes_write_what_one_writes(here):
+@pytest.mark.parametrize("shards_of_a_process", [2, 4], ids=["processes", "threads"])
+def test_several_at_once_write_what_one_writes(here, monkeypatch, shards_of_a_process):
+    monkeypatch.setattr(side_by_side, "LEAST", shards_of_a_process)
     reports = side_by_side.run_shards(here, "clean")
     assert [(report["shard"], report["kept"]) for report in reports] == [(n, 20) for n in range(PARTS)]
     several = tables(here)

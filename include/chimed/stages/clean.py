@@ -15,6 +15,7 @@ import polars as pl
 from chimed.build import Work
 from chimed.ledger import Outcome
 from chimed.records import left_rows
+from chimed.streaming import ahead
 
 # Name, pattern, and what takes its place, in order. Rust regular expressions: linear time whatever a page holds.
 RULES: tuple[tuple[str, str, str], ...] = (
@@ -64,12 +65,13 @@ RULES: tuple[tuple[str, str, str], ...] = (
     ("broken line", r"([，、])\n", "$1"),
     ("broken line", r"\n([，。、；：！？）】》”])", "$1"),
 )
-# Where to look for a rule's pattern: the start of a line is slow to look for, the words of it are not.
+# Where to look for a rule's pattern: the start of a line and runs are slow to look for, the words are not.
 _SOONER = {
     "greeting": "好|Hi|hello",
     "disclaimer": "以上资料仅供参考",
     "menu": "一页|查看更多问题|我要咨询|找医生|向医生提问|举报|取消|提交|相关推荐文章|您的浏览器不支持",
     "page numbers": r"\[\d+\]",
+    "space": r"  |[\t\x{00A0}\x{3000}]",
 }
 # Letters and digits that Unicode holds twice; never a sign that NFKC changes the sense of: ～ ℃ ㎎ ⁹ ½
 _TWICE = [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B), *range(0x2F00, 0x2FD6),
@@ -77,6 +79,9 @@ _TWICE = [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B)
 FOLDED = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in _TWICE}
 _FOLDED_ONES = f"[{''.join(FOLDED)}]"
 _ENTITY = r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
+# Rules of single characters, and what none of them touches: a text without another is not looked at five times
+_OF_UNCOMMON = {"letter or digit in another form", "invisible character", "symbol", "colon"}
+_UNCOMMON = r"[^\n -\]_a-~\x{3400}-\x{4DB5}\x{4E00}-\x{9FA5}，。、；：？！“”‘’（）《》【】…—·～]"
 AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
 
 # UTF-8 read as Latin-1 or GBK leaves these; in Chinese prose they are rare
@@ -108,42 +113,54 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
 
 def cleaned(texts: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     """Columns of text without everything the rules name, and how many rows each rule changed."""
+    columns: list[pl.Series] = []
     changes: dict[str, list[pl.Series]] = defaultdict(list)
-    rows = texts.with_row_index("row")
-    current = texts
+    for column, by_rule in ahead(_cleaned, texts.iter_columns()):
+        columns.append(column)
+        for name, places in by_rule.items():
+            changes[name] += places
+    counts = {name: pl.concat(places).n_unique() for name, places in sorted(changes.items())}
+    return pl.DataFrame(columns), {name: count for name, count in counts.items() if count}
+
+
+def _cleaned(column: pl.Series) -> tuple[pl.Series, dict[str, list[pl.Series]]]:
+    """A column cleaned until nothing is left to do, and the places that each rule changed."""
+    changes: dict[str, list[pl.Series]] = defaultdict(list)
+    rows, texts = pl.arange(len(column), dtype=pl.UInt32, eager=True), column
     for _ in range(AGAIN):
-        once, by_rule = _once(rows.drop("row"))
-        for name, numbers in by_rule.items():
-            changes[name].append(rows["row"].gather(numbers))
-        differs = pl.any_horizontal((once[name] != rows[name]).fill_null(False).alias(name) for name in texts.columns)
-        moved = once.with_columns(rows["row"]).filter(differs)
-        if moved.is_empty():
+        once, by_rule = _once(texts)
+        for name, places in by_rule.items():
+            changes[name].append(rows.gather(places))
+        moved = (once != texts).fill_null(False).arg_true()
+        if not len(moved):
             break
-        current = current.with_columns(current[name].scatter(moved["row"], moved[name]) for name in texts.columns)
-        rows = moved.select("row", *texts.columns)
-    counts = {name: pl.concat(numbers).n_unique() for name, numbers in sorted(changes.items())}
-    return current, {name: count for name, count in counts.items() if count}
+        rows, texts = rows.gather(moved), once.gather(moved)
+        column = column.scatter(rows, texts)
+    return column, changes
 
 
-def _once(texts: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
-    """Every rule once over every column, and the numbers of the rows each changed."""
-    steps = [
-        ("entity", _ENTITY, _unescaped),
-        ("letter or digit in another form", _FOLDED_ONES, lambda column: column.str.replace_many(FOLDED)),
-        *((name, pattern, _replacing(pattern, instead)) for name, pattern, instead in RULES),
-    ]
+def _once(column: pl.Series) -> tuple[pl.Series, dict[str, pl.Series]]:
+    """Every rule once, and the places that each changed."""
     changes: dict[str, list[pl.Series]] = defaultdict(list)
-    columns = []
-    for column in texts.iter_columns():
-        for name, pattern, rewritten in steps:
-            places = column.str.contains(_SOONER.get(name, pattern)).fill_null(False).arg_true()
-            if len(places):
-                before = column.gather(places)
-                after = rewritten(before)
-                column = column.scatter(places, after)
-                changes[name].append(places.filter(before != after))
-        columns.append(column.str.strip_chars())
-    return pl.DataFrame(columns), {name: pl.concat(places) for name, places in changes.items()}
+    uncommon: pl.Series | None = None
+    column = column.clone()  # it is written into
+    for name, pattern, rewritten in _STEPS:
+        if name in _OF_UNCOMMON:
+            if uncommon is None:
+                uncommon = _places(column, _UNCOMMON)
+            places = uncommon.gather(_places(column.gather(uncommon), pattern))
+        else:
+            places = _places(column, _SOONER.get(name, pattern))
+        if len(places):
+            before = column.gather(places)
+            after = rewritten(before)
+            column = column.scatter(places, after)
+            changes[name].append(places.filter(before != after))
+    return column.str.strip_chars(), {name: pl.concat(places) for name, places in changes.items()}
+
+
+def _places(column: pl.Series, pattern: str) -> pl.Series:
+    return column.str.contains(pattern).fill_null(False).arg_true()
 
 
 def _replacing(pattern: str, instead: str) -> Callable[[pl.Series], pl.Series]:
@@ -158,3 +175,10 @@ def _unescaped(column: pl.Series) -> pl.Series:
 
 def _mojibake_share(text: pl.Expr) -> pl.Expr:
     return text.str.count_matches(MOJIBAKE) / pl.max_horizontal(text.str.len_chars(), pl.lit(1))
+
+
+_STEPS: tuple[tuple[str, str, Callable[[pl.Series], pl.Series]], ...] = (
+    ("entity", _ENTITY, _unescaped),
+    ("letter or digit in another form", _FOLDED_ONES, lambda column: column.str.replace_many(FOLDED)),
+    *((name, pattern, _replacing(pattern, instead)) for name, pattern, instead in RULES),
+)

@@ -95,7 +95,7 @@ def exam_grams(questions: list[tuple[str, str]]) -> Exams:
 def _hits(batch: pl.DataFrame, exams: Exams) -> Iterator[tuple[int, int, float]]:
     """(row, question, how alike) of the rows that hold a question: the one most alike."""
     whole = pl.concat_str([pl.col("title"), words()], separator="\n", ignore_nulls=True)
-    texts = batch.select(letters(whole)).to_series().to_list()
+    texts = letters(batch.select(whole).to_series()).to_list()
     hashes, offsets = shingles(texts, GRAM)
     places = np.flatnonzero(np.isin(hashes, exams.grams))
     owners = np.searchsorted(offsets, places, side="right") - 1

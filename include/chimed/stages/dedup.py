@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import IO
 
 import numpy as np
@@ -20,31 +21,35 @@ from chimed.build import Work
 from chimed.sources import NAMES
 from chimed.sources.page import TRACKING, load
 from chimed.stages import minhash
-from chimed.stages.shingles import distinct, jaccards, letters
-from chimed.streaming import LEFT, Parts, Verdicts
+from chimed.stages.shingles import distinct, jaccards, letters, shingles_of
+from chimed.streaming import LEFT, Parts, Verdicts, ahead
 
 SIMILAR = 0.8  # Jaccard similarity from which two texts are one (FineWeb, MinHash at 0.75 to 0.8)
 LEAST = 20  # letters: below, five-character shingles say nothing
 
 SAME_URL, SAME_TEXT, NEAR = "same URL, older fetch", "same text", "nearly the same text"
+_BEHIND = "\0" * (minhash.SHINGLE - 1)
+_ORDER = {name: n for n, name in enumerate(NAMES)}
 _COLUMNS = ["id", "source", "url", "page", "fetched", "published", "adopted", "text", "question", "answer"]
 
 
 @dataclass(frozen=True)
 class Letters:
-    """The letters of every row's two halves (text, or question and answer) in a file; ends: where each row's end."""
+    """The letters of every row's two halves (text, or question and answer) in a file, each with `_BEHIND` behind it.
+
+    ends: where each row begins, and the last ends. lengths: the letters of each half (two columns).
+    """
 
     file: IO[bytes]
     ends: np.ndarray
+    lengths: np.ndarray
 
-    def read(self, rows: Iterable[int]) -> list[tuple[str, str]]:
-        """The halves of some rows."""
-        found = []
-        for row in rows:
-            start = int(self.ends[row - 1]) if row else 0
-            first, _, second = os.pread(self.file.fileno(), int(self.ends[row]) - start, start).partition(b"\0")
-            found.append((first.decode(), second.decode()))
-        return found
+    def read(self, rows: np.ndarray) -> tuple[str, np.ndarray]:
+        """The halves of some rows as `shingles_of` takes them: one string, and their lengths."""
+        file, starts = self.file.fileno(), self.ends[rows]
+        sizes = self.ends[rows + 1] - starts
+        found = [os.pread(file, size, start) for size, start in zip(sizes.tolist(), starts.tolist(), strict=True)]
+        return b"".join(found).decode(), self.lengths[rows].ravel().astype(np.int64)
 
 
 def judge(parts: Parts, work: Work) -> Verdicts:
@@ -67,35 +72,41 @@ def _read(parts: Parts, file: IO[bytes]) -> tuple[pl.DataFrame, Letters]:
     Columns: row; url, page (hashes); fetched, published, adopted, rank (of the source); text (hash of the letters),
     length (of the letters).
     """
-    frames, ends = [], [np.zeros(0, np.int64)]
     hosts = host_forms(NAMES)
-    order = {name: n for n, name in enumerate(NAMES)}
-    end = 0
-    for batch in parts.read(_COLUMNS):
-        halves = batch.select(
-            first=letters(pl.coalesce("text", "question", pl.lit(""))),
-            second=letters(pl.coalesce("answer", pl.lit(""))),
-        )
-        written = [f"{first}\0{second}".encode() for first, second in halves.iter_rows()]
-        file.writelines(written)
-        ends.append(end + np.cumsum(np.fromiter(map(len, written), np.int64, len(written))))
-        end = int(ends[-1][-1]) if len(written) else end
-        hashes = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in written)
-        frames.append(
-            batch.select(
-                "row",
-                canonical(pl.col("url"), hosts).hash(seed=0).alias("url"),
-                pl.col("page").hash(seed=0),
-                pl.col("fetched").cast(pl.Int64) + 0,  # a copy: what is kept must not hold on to what was read
-                pl.col("published").cast(pl.Int32) + 0,
-                pl.col("adopted").fill_null(False),
-                pl.col("source").replace_strict(order, default=len(order), return_dtype=pl.UInt8).alias("rank"),
-                pl.Series("text", np.frombuffer(hashes, np.uint64)),
-                halves.select(pl.sum_horizontal(pl.col("first", "second").str.len_chars())).to_series().alias("length"),
-            )
-        )
+    frames, starts, lengths, end = [], [np.zeros(1, np.int64)], [], 0
+    for frame, of_halves, ends, text in ahead(lambda batch: _compared(batch, hosts), parts.read(_COLUMNS)):
+        file.write(text)
+        starts.append(end + ends)
+        lengths.append(of_halves)
+        frames.append(frame)
+        end += len(text)
     file.flush()
-    return pl.concat(frames), Letters(file, np.concatenate(ends))
+    return pl.concat(frames), Letters(file, np.concatenate(starts), np.concatenate(lengths))
+
+
+def _compared(batch: pl.DataFrame, hosts: dict[str, str]) -> tuple[pl.DataFrame, np.ndarray, np.ndarray, memoryview]:
+    """What is compared of a batch's rows, the lengths of their halves, where each row's letters end, the letters."""
+    bodies = batch.select(first=pl.coalesce("text", "question", pl.lit("")), second=pl.coalesce("answer", pl.lit("")))
+    halves = pl.DataFrame([letters(half) for half in bodies])
+    lengths = halves.select(pl.all().str.len_chars())
+    padded = halves.select(pl.concat_str("first", pl.lit(_BEHIND), "second", pl.lit(_BEHIND))).to_series()
+    _, bounds, data = padded.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
+    ends = np.frombuffer(bounds, np.int64)
+    text = memoryview(data)[ends[0] : ends[-1]] if len(batch) else memoryview(b"")
+    ends = ends[: len(batch) + 1] - ends[0]
+    hashes = [hashlib.blake2b(text[start:end], digest_size=8).digest() for start, end in pairwise(ends.tolist())]
+    compared = batch.select(
+        "row",
+        canonical(pl.col("url"), hosts).hash(seed=0).alias("url"),
+        pl.col("page").hash(seed=0),
+        pl.col("fetched").cast(pl.Int64) + 0,  # a copy: what is kept must not hold on to what was read
+        pl.col("published").cast(pl.Int32) + 0,
+        pl.col("adopted").fill_null(False),
+        pl.col("source").replace_strict(_ORDER, default=len(_ORDER), return_dtype=pl.UInt8).alias("rank"),
+        pl.Series("text", np.frombuffer(b"".join(hashes), np.uint64)),
+        lengths.sum_horizontal().alias("length"),
+    )
+    return compared, lengths.to_numpy(), ends[1:], text
 
 
 def by_preference(rows: pl.DataFrame) -> pl.DataFrame:
@@ -137,7 +148,7 @@ def nearly_same_text(rows: pl.DataFrame, texts: Letters, work: Work) -> tuple[pl
     for one, two, alike in found:  # in the order of `two`: whether `one` stays is known by then
         stays = copies[one][0] if one in copies else one
         if stays != one:
-            alike = float(_both_alike(texts.read(numbers[[stays, two]]), np.array([0]), np.array([1]))[0])
+            alike = float(_both_alike(*texts.read(numbers[[stays, two]]), np.array([0]), np.array([1]))[0])
         if alike >= SIMILAR and alike > copies.get(two, (0, 0.0))[1]:
             copies[two] = (stays, alike)
     copied = list(copies.items())
@@ -162,15 +173,16 @@ def _verified(
         places, back = np.unique(
             np.concatenate([one[run.start : run.stop], two[run.start : run.stop]]), return_inverse=True
         )
-        alike = _both_alike(texts.read(numbers[places]), back[: len(run)], back[len(run) :])
+        alike = _both_alike(*texts.read(numbers[places]), back[: len(run)], back[len(run) :])
         for place in np.flatnonzero(alike >= SIMILAR):
             yield int(one[run.start + place]), int(two[run.start + place]), float(alike[place])
 
 
-def _both_alike(halves: list[tuple[str, str]], one: np.ndarray, two: np.ndarray) -> np.ndarray:
+def _both_alike(padded: str, lengths: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """The smaller of the similarities of the first and of the second halves."""
-    flat = [half for both in halves for half in both]
-    return np.minimum(*(jaccards(flat, 2 * one + n, 2 * two + n, minhash.SHINGLE) for n in (0, 1)))
+    sides = (np.concatenate([2 * side, 2 * side + 1]) for side in (one, two))
+    alike = jaccards(*shingles_of(padded, lengths, minhash.SHINGLE), *sides)
+    return np.minimum(alike[: len(one)], alike[len(one) :])
 
 
 def _of_what_stays(copies: pl.DataFrame) -> pl.DataFrame:

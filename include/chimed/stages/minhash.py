@@ -4,9 +4,7 @@ MinHash with locality-sensitive hashing (Lee et al., arXiv 2107.06499). A text's
 first sees the text, and read from `signatures/<scheme>/` ever after: one file a build, a column a band.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
 import numpy as np
@@ -16,34 +14,38 @@ import rensa
 
 from chimed import lake as lakes
 from chimed.lake import Lake
-from chimed.stages.shingles import distinct, shingles
+from chimed.stages.shingles import distinct, shingles_of
+from chimed.streaming import ahead
 
 SHINGLE = 5  # characters; Chinese has no spaces to shingle words by
 BANDS, ROWS = 21, 6  # finds a pair of similarity 0.8 with 1 - (1 - 0.8^6)^21 = 0.998, one of 0.3 with 0.015
 SEED = 42
-SCHEME = f"shingle{SHINGLE}-{BANDS}x{ROWS}-rensa{rensa.RMinHash.ALGORITHM_VERSION}-1"  # 1: of letters and hashes
-AT_A_TIME = 2_000_000  # letters
-AT_ONCE = 2  # runs of so many letters: hashing leaves Python, so two threads are worth nearly two cores
+SCHEME = f"shingle{SHINGLE}-{BANDS}x{ROWS}-rensa{rensa.RMinHash.ALGORITHM_VERSION}-2"  # 2: of letters and hashes
+AT_A_TIME = 500_000  # letters: what is made of them is used again and again, not asked of the system anew
 
 _NAMES = [f"band{n:02d}" for n in range(BANDS)]
 _SCHEMA = pa.schema([pa.field("text", pa.uint64(), False), *(pa.field(name, pa.uint64(), False) for name in _NAMES)])
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
-def band_keys(texts: list[tuple[str, str]]) -> np.ndarray:
-    """One key for each band (columns) of the shingles of both halves of each text (rows), u64."""
-    hashes, offsets = shingles([half for text in texts for half in text], SHINGLE)
+def band_keys(padded: str, lengths: np.ndarray) -> np.ndarray:
+    """One key for each band (columns) of the shingles of both halves of each text (rows), u64.
+
+    padded, lengths: of all halves, as `shingles_of` takes them.
+    """
+    texts = len(lengths) // 2
+    hashes, offsets = shingles_of(padded, lengths, SHINGLE)
     digests = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets[::2], BANDS * ROWS, SEED)
-    flat = np.fromiter(chain.from_iterable(digests.to_rows()), np.uint64, len(texts) * BANDS * ROWS)
-    rows = flat.reshape(len(texts), BANDS, ROWS)
-    keys = np.zeros((len(texts), BANDS), np.uint64)
+    flat = np.fromiter(chain.from_iterable(digests.to_rows()), np.uint32, texts * BANDS * ROWS)
+    rows = flat.reshape(texts, BANDS, ROWS)
+    keys = np.zeros((texts, BANDS), np.uint64)
     for n in range(ROWS):
         keys = keys * _STEP + rows[:, :, n]
     return keys
 
 
 def sign(
-    lake: Lake, build: str, texts: np.ndarray, lengths: np.ndarray, read: Callable[[np.ndarray], list[tuple[str, str]]]
+    lake: Lake, build: str, texts: np.ndarray, lengths: np.ndarray, read: Callable[[np.ndarray], tuple[str, np.ndarray]]
 ) -> tuple[int, Callable[[int], np.ndarray]]:
     """Sees that every text has a signature; returns how many were new, and a function that reads one band of all.
 
@@ -54,28 +56,14 @@ def sign(
     known = _column(lake, folder, "text")
     new = np.flatnonzero(~np.isin(texts, known))
     if len(new):
+        several = [new[run.start : run.stop] for run in runs(lengths[new])]
         with lakes.table_writer(lake, f"{folder}/{_free(lake, folder, build)}", _SCHEMA) as write:
-            for places, keys in _keys([new[run.start : run.stop] for run in runs(lengths[new])], read):
+            for places, keys in zip(several, ahead(lambda places: band_keys(*read(places)), several), strict=True):
                 write(pl.DataFrame({"text": texts[places], **dict(zip(_NAMES, keys.T, strict=True))}))
         known = _column(lake, folder, "text")
     order = np.argsort(known, kind="stable")
     places = order[np.searchsorted(known, texts, sorter=order)]
     return len(new), lambda band: _column(lake, folder, _NAMES[band])[places]
-
-
-def _keys(
-    several: list[np.ndarray], read: Callable[[np.ndarray], list[tuple[str, str]]]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The places of each run of texts and their keys, in order; `AT_ONCE` runs at a time, while the last is written."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        waiting: deque[tuple[np.ndarray, Future]] = deque()
-        for places in several:
-            if len(waiting) == AT_ONCE:
-                before, keys = waiting.popleft()
-                yield before, keys.result()
-            waiting.append((places, pool.submit(lambda at: band_keys(read(at)), places)))
-        for places, keys in waiting:
-            yield places, keys.result()
 
 
 def runs(lengths: np.ndarray) -> Iterator[range]:

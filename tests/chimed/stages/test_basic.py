@@ -2,6 +2,8 @@
 
 import dataclasses
 import random
+import re
+import unicodedata
 from datetime import UTC, date, datetime
 
 import polars as pl
@@ -11,6 +13,7 @@ from samples import document, judged, qa, rows
 from chimed import lake as lakes
 from chimed.ledger import check_ledger
 from chimed.stages import clean, dedup, filter
+from chimed.stages.shingles import letters
 from chimed.streaming import Parts
 
 LONG = (
@@ -122,6 +125,23 @@ def test_another_answer_to_a_long_question_is_no_copy(work):
 def test_clean_takes_out_what_is_not_the_text_and_nothing_else(work, dirty, clean_text):
     outcome = clean.run(rows(document(dirty)), work)
     assert outcome.kept["text"].to_list() == [clean_text]
+
+
+def test_no_rule_of_single_characters_changes_a_common_one():
+    every = pl.Series([chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000])
+    common = every.filter(~every.str.contains(clean._UNCOMMON))
+    rules = [(name, pattern) for name, pattern, _ in clean._STEPS if name in clean._OF_UNCOMMON]
+    assert {name for name, _ in rules} == clean._OF_UNCOMMON
+    assert len(common) > 20_000
+    assert {name for name, pattern in rules if common.str.contains(pattern).any()} == set()
+
+
+def test_letters_are_those_of_the_folded_text_however_it_is_written():
+    texts = ["茯苓，10ｇ＜ＡＢ", "℃ is °C", "cafe\u0301。\u0301", "㎎~①½", "𠀀豈，İß", "ﾊﾟ<p>b&nbsp;", ""]
+    folded = [re.sub(r"<p>|&nbsp;", "", text) for text in texts]
+    folded = [unicodedata.normalize("NFKC", text).lower() for text in folded]
+    wanted = ["".join(one for one in text if unicodedata.category(one)[0] in "LN") for text in folded]
+    assert letters(pl.Series(texts)).to_list() == wanted
 
 
 def test_cleaning_twice_is_cleaning_once():
