@@ -6,6 +6,11 @@ A GPT-2 is trained on sentences of the synthetic crawl, then scores texts of it,
 hundredth of them garbage: one by one in fp32 (what the decision must be), in unsorted padded batches (what is often
 done), and as the stage does it.
 With `--random` the weights are random and of the paper's shape unless others are named: a rate, and no decision.
+
+Wanted: twice the rate of one by one, four times that of unsorted batches. Measured on one core with AVX2 and nothing
+newer (no VNNI, bf16 or AMX), 5,000 texts: 1.72 × one by one, 8.3 × unsorted batches; the same 50 texts in the cut, all
+45 of garbage among them; no fast score off by more than 0.015 nats a token. There int8 multiplies twice as fast as
+fp32, and what is no multiplication (attention, exponentials) stays as it was: the first is not reached.
 """
 
 import argparse
