@@ -16,6 +16,7 @@ import tiny
 
 from chimed.settings import PROJECT, settings
 from chimed.train import train_phase
+from chimed.train.checkpoint import last_checkpoint
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # two threads that spin against each other are five times slower than one
@@ -147,7 +148,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: s
     killed, again = (processes(target=train_here, args=(lake, base, phase, log)) for _ in range(2))
     killed.start()
     checkpoints = folder(lake, phase) / "checkpoints"
-    while killed.is_alive() and not any(file.stat().st_size for file in checkpoints.glob("*/trainer_state.json")):
+    while killed.is_alive() and not last_checkpoint(checkpoints):
         time.sleep(0.002)
     killed.kill()
     killed.join()
