@@ -1,6 +1,8 @@
 """Who may import whom: `chimed` knows nothing of Airflow, and DAG files hold no logic."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,10 @@ def test_chimed_never_imports_airflow(path: Path) -> None:
 def test_dags_import_only_what_parses_fast(path: Path) -> None:
     allowed = {"airflow", "chimed", "chimed_airflow", "contextlib", "datetime", "functools", "operator"}
     assert imported(path) <= allowed
+
+
+def test_running_a_stage_loads_what_it_needs_only() -> None:
+    """Every shard is a process: what all of them import, every one waits for."""
+    code = "import sys, chimed.build; print({'sqlalchemy', 'parsel', 'scrapy', 'torch'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"

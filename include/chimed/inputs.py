@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from chimed import lake as lakes
 from chimed.lake import Lake
 from chimed.options import Options
+from chimed.sources import FILES
 from chimed.sources import NAMES as SOURCES
 from chimed.streaming import MOST_PARTS
 
@@ -88,4 +89,4 @@ def _corpora(lake: Lake) -> list[str]:
         name: [lakes.read_json(lake, path) for path in paths if lakes.exists(lake, path)]
         for name, paths in reports.items()
     }
-    return [name for name, made in found.items() if any(report.get("form") == "files" for report in made)]
+    return [name for name, made in found.items() if any(report.get("form") == FILES for report in made)]

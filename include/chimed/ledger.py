@@ -16,7 +16,6 @@ from chimed import stages
 from chimed.errors import WorkStopped
 from chimed.lake import Lake
 from chimed.records import DROPPED_COLUMNS, RECORD_COLUMNS
-from chimed.takedowns import REASON
 
 FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, not the rows
 FEW_FAILED = 5  # so many failures say nothing about a small shard
@@ -24,7 +23,8 @@ FEW_FAILED = 5  # so many failures say nothing about a small shard
 # why pages leave that nothing is wrong with: a shard may lose all of its own so
 AGAIN = "fetched again unchanged"
 OVER = "over max_records"
-NO_ALARM = (AGAIN, OVER, REASON)
+TAKEN_DOWN = "taken down"
+NO_ALARM = (AGAIN, OVER, TAKEN_DOWN)
 
 # Rows of one fate. fate: read, kept, dropped, failed, derived; derived_dropped and derived_failed did not pass a gate.
 COUNTS = pl.Schema({"source": pl.String, "fate": pl.String, "reason": pl.String, "rows": pl.Int64})

@@ -51,10 +51,11 @@ def _open(argv: Sequence[str], log: Path, environment: dict[str, str] | None, **
         )
 
 
-def die_with_parent() -> None:
-    """For `preexec_fn`: asks Linux to end the new process when the one that starts it dies, even by kill -9."""
-    parent_death_signal = 1  # PR_SET_PDEATHSIG
-    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
+def die_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
+    """Called in a new process: asks Linux to end it when the one that started it dies, even by kill -9."""
+    if sys.platform == "linux":
+        parent_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(parent_death_signal, by)
 
 
 def alive(note: Path) -> int | None:

@@ -60,8 +60,7 @@ def cores() -> int:
 
 def _begin() -> None:
     """What a new process does first: it ends with its parent, leaves Ctrl-C to it, and logs as it does."""
-    if sys.platform == "linux":
-        die_with_parent()
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_to_stderr()
 

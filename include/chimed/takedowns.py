@@ -13,8 +13,6 @@ from chimed.store import TAKEDOWNS, Store
 if TYPE_CHECKING:  # a crawl asks for URLs only
     import polars as pl
 
-REASON = "taken down"
-
 
 @dataclass(frozen=True)
 class Takedowns:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chimed.settings import settings
 
+FILES = "files"  # what a raw report's `form` says where its pages are files of a corpus and not WARC
 PAPER = ("zydcd", "zhongyoo", "cnkang", "ask39", "ask120")
 if settings().sources:
     __path__.append(str(Path(settings().sources or "").resolve()))

@@ -7,17 +7,16 @@ Answers go there by the handful; a kill costs a second request for those on the 
 """
 
 import asyncio
-import ctypes
 import gc
 import multiprocessing
 import signal
-import sys
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from parsel import Selector
 
+from chimed.processes import die_with_parent
 from chimed.sources import answers, warc
 from chimed.sources.answers import Again, Answer
 from chimed.sources.wire import Run
@@ -92,9 +91,7 @@ def _send(reader: Reader, run: Run) -> Future:
 def _begin(run: Run) -> None:
     global _run
     _run = run
-    if sys.platform == "linux":  # a crawl that is killed takes this process with it, and the site's lock that it holds
-        parent_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+    die_with_parent(signal.SIGKILL)  # a crawl that is killed takes along the site's lock, which this process holds too
     run.counts_time = False
     run.store.engine.dispose(close=False)  # the connections of the process that forked are its own
 

@@ -22,13 +22,12 @@ from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.records import content_id
-from chimed.sources import NAMES
+from chimed.sources import FILES, NAMES
 from chimed.sources.page import Miss
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import charset, garbled, merged, tidy
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
-FILES = "files"  # what a raw report's `form` says where its pages are files and not WARC
 CELL = 16 * 1024 * 1024  # characters; csv's own limit is 128 K
 
 _TCM = re.compile("中医|针灸|推拿|中药")

@@ -8,10 +8,10 @@ import polars as pl
 
 from chimed.build import Work, read_build
 from chimed.inputs import piece
-from chimed.ledger import AGAIN, OVER, Outcome
+from chimed.ledger import AGAIN, OVER, TAKEN_DOWN, Outcome
 from chimed.records import DROPPED, RECORD_COLUMNS, dropped_table
 from chimed.stages.extracts import extract_crawl, pages_left, read_parts
-from chimed.takedowns import REASON, takedowns
+from chimed.takedowns import takedowns
 
 OTHER = "another answer of its question was taken"
 
@@ -33,7 +33,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     every, dropped = pl.concat(found), pl.concat(missed)
 
     standing = every.filter(~takedowns(work.store).rows())
-    dropped = pl.concat([dropped, pages_left(every, standing, REASON)])
+    dropped = pl.concat([dropped, pages_left(every, standing, TAKEN_DOWN)])
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
     dropped = pl.concat([dropped, pages_left(standing, latest, AGAIN)])
     chosen, others = _answers(latest, work.options.answers)

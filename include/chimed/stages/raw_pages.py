@@ -9,7 +9,7 @@ from parsel import Selector
 from chimed import lake as lakes
 from chimed.lake import Lake
 from chimed.records import DROPPED, from_page
-from chimed.sources import corpus, warc
+from chimed.sources import FILES, corpus, warc
 from chimed.sources import page as site_pages
 from chimed.sources.page import PAGE_BYTES, Miss, Site, load
 from chimed.sources.parsed import Document
@@ -30,13 +30,13 @@ class Page:
 
 def is_corpus(lake: Lake, source: str, crawl: str) -> bool:
     """Whether a finished crawl is the files of an ingested corpus, and not WARC."""
-    return lakes.read_json(lake, f"raw/{source}/{crawl}/report.json").get("form") == corpus.FILES
+    return lakes.read_json(lake, f"raw/{source}/{crawl}/report.json").get("form") == FILES
 
 
 def raw_files(lake: Lake, source: str, crawl: str) -> list[str]:
     """Names of a finished crawl's WARC files, or of an ingested corpus's files, in their order."""
     report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
-    if report.get("form") == corpus.FILES:
+    if report.get("form") == FILES:
         return report["files"]
     return [path.rsplit("/", 1)[-1] for path in warc.files(lake, f"raw/{source}/{crawl}")]
 
@@ -45,7 +45,7 @@ def pages_of(lake: Lake, source: str, crawl: str, name: str) -> Iterator[Page]:
     """Every page of a raw file, in order: detail pages of a WARC file; rows, herbs and chapters of a corpus's file."""
     raw = f"raw/{source}/{crawl}"
     report = lakes.read_json(lake, f"{raw}/report.json")
-    if report.get("form") == corpus.FILES:
+    if report.get("form") == FILES:
         yield from _corpus_pages(lake, source, f"{raw}/{name}", datetime.fromisoformat(report["finished"]))
         return
     site = load(source)

@@ -7,13 +7,13 @@ release is whole. A release that drifts from the one before is held back (`chime
 import polars as pl
 
 from chimed.build import Work
-from chimed.ledger import Outcome
+from chimed.ledger import TAKEN_DOWN, Outcome
 from chimed.records import left_rows
 from chimed.release.making import making
 from chimed.release.rows import tables_of
 from chimed.release.statistics import statistics
 from chimed.release.write import previous, write_release
-from chimed.takedowns import REASON, takedowns
+from chimed.takedowns import takedowns
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
@@ -24,5 +24,5 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     manifest = write_release(work.lake, work.build, tables, making(work), previous(work.lake, work.build))
     numbers = statistics(tables)
     figures = {name: numbers[name] for name in ("instances", "characters", "splits")}
-    left = left_rows(records, dict.fromkeys(gone, (REASON, "")))
+    left = left_rows(records, dict.fromkeys(gone, (TAKEN_DOWN, "")))
     return Outcome(kept, left, figures={"checksum": manifest["checksum"], **figures})

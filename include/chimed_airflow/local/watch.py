@@ -10,7 +10,7 @@ from pathlib import Path
 from chimed_airflow.local.home import AIRFLOW
 from chimed_airflow.local.rest import Api
 
-POLL = 3.0  # seconds: an answer of the API costs as much CPU as a small task
+POLL = 3.0  # seconds; the tasks need the processor more than the API server does
 QUIET = 20  # seconds without news until a line says what is running
 TAIL = 25  # lines of a failed task's log
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")

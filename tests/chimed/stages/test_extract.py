@@ -10,7 +10,7 @@ from chimed import lake as lakes
 from chimed.build import Work, new_build, read_build, read_stage, run_stage
 from chimed.errors import UserError
 from chimed.lake import open_lake
-from chimed.ledger import AGAIN, OVER, check_ledger
+from chimed.ledger import AGAIN, OVER, TAKEN_DOWN, check_ledger
 from chimed.options import Options
 from chimed.settings import Settings
 from chimed.sources import ask39, warc
@@ -18,7 +18,6 @@ from chimed.stages import extracts
 from chimed.stages.extract import OTHER, read_pages
 from chimed.stages.extracts import TooManyMisses, check_misses, extract_crawl, read_parts
 from chimed.store import TAKEDOWNS, open_store, upsert
-from chimed.takedowns import REASON
 
 HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘。</div>'
 QUESTION = (
@@ -222,4 +221,4 @@ def test_a_shard_of_a_site_that_was_taken_down_is_no_alarm(work):
     upsert(work.store, TAKEDOWNS, [{"target": "zydcd", "reason": "asked", "created": datetime.now(UTC)}])
     version = new_build(work.lake)
     (report,) = run_stage(dataclasses.replace(work, build=version), "extract")
-    assert (report["kept"], report["dropped"]) == (0, {REASON: 9})
+    assert (report["kept"], report["dropped"]) == (0, {TAKEN_DOWN: 9})
