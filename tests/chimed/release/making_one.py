@@ -2,7 +2,11 @@
 
 import importlib
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from model_server import Served
 
 from chimed import lake as lakes
 from chimed import stages
@@ -10,9 +14,10 @@ from chimed import store as stores
 from chimed.build import Work, new_build, read_stage, run_stage
 from chimed.demo.pages import all_pages, key_of
 from chimed.demo.replica import DETAIL
-from chimed.lake import Lake
+from chimed.lake import Lake, open_lake
 from chimed.options import Options
 from chimed.records import words
+from chimed.settings import Settings
 from chimed.sources import PAPER, warc
 from chimed.sources.frontier import Plan, add
 from chimed.sources.page import Link
@@ -20,6 +25,25 @@ from chimed.stages.perplexity import score_key
 from chimed.store import PERPLEXITIES
 
 CRAWL = "2026-11-16"
+FIRST, SECOND = "2026.11.22", "2026.11.22.1"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A folder with lake and store in which two builds of the same inputs were released, and their models' server."""
+
+    folder: Path
+    served: Served
+
+    def work(self, folder: Path | None = None) -> Work:
+        folder = folder or self.folder
+        server = self.served.url
+        settings = Settings(
+            data=str(folder / "lake"), store=f"sqlite:///{folder}/store.db", exams=str(self.folder / "exams"),
+            llm_url=server, judge_url=server,
+        )  # fmt: skip
+        lake, store = open_lake(settings.data), stores.open_store(settings.store)
+        return Work(FIRST, Options(), lake, store, settings, lambda _: None)
 
 
 def crawl(work: Work, most: int) -> None:
@@ -90,3 +114,9 @@ def shown(lake: Lake, needle: str) -> list[str]:
         if needle.encode() in data or needle in text:
             found.append(name)
     return found
+
+
+def pylist(lake: Lake, version: str, subset: str) -> list[dict]:
+    """A subset's rows, read without our code."""
+    files = sorted(Path(lake.at("releases", version, subset)).glob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
