@@ -1,6 +1,6 @@
 """How the tiny models are made: small sizes, a fixed number of steps, one thread each.
 
-A step is a third of a CPU-second or less. A busy machine takes longer and makes the same models.
+A step is a fifth of a CPU-second or less. A busy machine takes longer and makes the same models.
 """
 
 import math
@@ -15,11 +15,12 @@ from chimed.demo import lesson_texts, lessons, tokens, verdicts
 from chimed.demo.lessons import Lesson
 
 SEED = 20
-STEPS = {"gpt2": 260, "generator": 640, "judge": 800}
+# Narrow models, small steps and many of them learn most in a second here.
+STEPS = {"gpt2": 260, "generator": 900, "judge": 1000}
+BATCH_TOKENS = {"gpt2": 768, "generator": 640, "judge": 640}
+RATE = {"gpt2": 4e-3, "generator": 4e-3, "judge": 2e-3}
 # With 26,000 words most of the demo's clauses are one each: fewer to write and to learn by heart. A judge only reads.
 VOCABULARY = {"generator": 26_000, "judge": 8_000}
-BATCH_TOKENS = {"gpt2": 768, "generator": 640, "judge": 640}  # small steps and many of them learn soonest here
-RATE = {"gpt2": 2e-3, "generator": 2e-3, "judge": 2e-3}
 WORDS_RATE = 2.5  # times the rate for the embeddings: most words are seen in few lessons
 SPREAD = 0.03  # of the first embeddings
 APART = 3e-3  # of the first output rows: nearly nothing, but two words never taught are not equally likely
@@ -49,9 +50,9 @@ def _make_gpt2(folder: Path, say: Say) -> None:
         GPT2Config(
             vocab_size=size,
             n_positions=1024,
-            n_embd=160,
-            n_layer=3,
-            n_head=5,
+            n_embd=128,
+            n_layer=2,
+            n_head=4,
             bos_token_id=tokenizer.cls_token_id,
             eos_token_id=tokenizer.sep_token_id,
             resid_pdrop=0.0,
@@ -71,13 +72,13 @@ def _make_gpt2(folder: Path, say: Say) -> None:
 
 
 def _make_generator(folder: Path, say: Say) -> None:
-    _make_writer(
-        "generator", folder, lessons.generator_lessons(SEED), {"hidden_size": 256, "num_hidden_layers": 2}, say
-    )
+    sizes = {"hidden_size": 128, "num_hidden_layers": 2}
+    _make_writer("generator", folder, lessons.generator_lessons(SEED), sizes, say)
 
 
 def _make_judge(folder: Path, say: Say) -> None:
-    _make_writer("judge", folder, verdicts.judge_lessons(SEED + 1), {"hidden_size": 192, "num_hidden_layers": 4}, say)
+    sizes = {"hidden_size": 128, "num_hidden_layers": 3}
+    _make_writer("judge", folder, verdicts.judge_lessons(SEED + 1), sizes, say)
 
 
 def _make_writer(name: str, folder: Path, taught: Iterable[Lesson], sizes: dict[str, int], say: Say) -> None:
