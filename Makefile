@@ -16,7 +16,7 @@ INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
 	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
 	.venv/bin/uv pip install --quiet --no-deps --python
 
-.PHONY: demo up down check test test-demo test-clusters test-models test-airflow install clean
+.PHONY: demo up down check test test-demo test-airflow test-others test-models test-clusters install clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -34,25 +34,29 @@ check: .venv/ready
 	.venv/bin/mypy
 	$(AIRFLOW_PYTHON) -m pytest -n 2 -m "not slow"
 
-# The demo takes longest and waits for its Airflow half the time: the others run beside it, and let it go first.
-BESIDE = nice -n 5
+# The demo takes longest and waits for its Airflow half the time: others run beside it. The cluster comes late: its many
+# processes would take the processor from the making of the demo's models.
 test: install
-	$(MAKE) --no-print-directory -j4 --output-sync=target test-demo test-clusters test-models test-airflow
+	$(MAKE) --no-print-directory -j3 --output-sync=target test-demo test-airflow test-others
+
+test-others:
+	$(MAKE) --no-print-directory test-models
+	$(MAKE) --no-print-directory test-clusters
 
 test-demo:
 	$(AIRFLOW_PYTHON) -m pytest tests/test_demo.py
 
 CLUSTERS = tests/chimed_airflow/test_cluster.py tests/dags/test_backfill.py
 test-clusters:
-	$(BESIDE) $(AIRFLOW_PYTHON) -m pytest $(CLUSTERS)
+	$(AIRFLOW_PYTHON) -m pytest $(CLUSTERS)
 
 # what needs torch runs in the models' environment, everything else in Airflow's
 test-models:
-	OMP_NUM_THREADS=1 $(BESIDE) $(MODELS_PYTHON) -m pytest tests/chimed/train tests/chimed/evaluate \
+	OMP_NUM_THREADS=1 $(MODELS_PYTHON) -m pytest tests/chimed/train tests/chimed/evaluate \
 		tests/chimed/stages/test_perplexity.py tests/chimed/demo/test_models.py
 
 test-airflow:
-	$(BESIDE) $(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,tests/test_demo.py $(CLUSTERS))
+	$(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,tests/test_demo.py $(CLUSTERS))
 
 install: .venv/uv
 	@$(MAKE) --no-print-directory -j2 .venv/ready .venv-models/ready

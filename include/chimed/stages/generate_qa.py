@@ -16,6 +16,7 @@ from chimed.cost import cost
 from chimed.ledger import Outcome
 from chimed.records import derived, dropped_table, table
 from chimed.stages import grounding
+from chimed.stages.loops import loop
 from chimed.stages.translate import sentences
 
 CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
@@ -115,7 +116,8 @@ def _literal(span: str) -> str:
 
 
 def ground(chunk: str, reply: llm.Reply | llm.Refused) -> Grounded:
-    """The grounding gate: format, completeness, answer found in the chunk, answer not given away by the question."""
+    """The grounding gate: format, completeness, a question that says something, answer found in the chunk and not given
+    away by the question."""
     if isinstance(reply, llm.Refused):
         return Grounded(reason="request refused", detail=reply.reason, fate="failed")
     match = PARSE.fullmatch(reply.text)
@@ -125,6 +127,8 @@ def ground(chunk: str, reply: llm.Reply | llm.Refused) -> Grounded:
     found = grounding.align(answer, chunk, question)
     if reply.finish_reason != "stop":
         return Grounded(question, answer, found.evidence, "cut off", reply.finish_reason)
+    if piece := loop(question):
+        return Grounded(question, answer, found.evidence, "question repeats itself", piece)
     if found.fault:
         return Grounded(question, answer, found.evidence, "answer not in the document", found.fault)
     if grounding.letters(answer) in grounding.letters(question):

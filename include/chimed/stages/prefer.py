@@ -14,6 +14,7 @@ from chimed.cost import cost
 from chimed.ledger import Outcome
 from chimed.records import derived, dropped_table, table
 from chimed.stages import identifiers
+from chimed.stages.loops import loop
 
 LONGEST = 100  # 字, Table 2: 限制在100字以内
 SHORTEST = 6  # characters: less is no advice
@@ -107,6 +108,8 @@ def unfit(one: llm.Reply | llm.Refused, two: llm.Reply | llm.Refused) -> tuple[s
             return "dropped", f"answer over {LONGEST} characters", str(len(text))
         if len(text) < SHORTEST:
             return "dropped", "answer too short", text
+        if piece := loop(text):
+            return "dropped", "answer repeats itself", piece
         if found := identifiers.find(text):
             return "dropped", "identifier in an answer", found[0].kind
     if _text(one) == _text(two):

@@ -167,6 +167,7 @@ def reply(text: str, finish: str = "stop") -> llm.Reply:
         ("问题：茯苓的功效是什么？\n答案：利水渗湿、健脾宁心", None),
         ("问题：茯苓的功效是什么？答案：清热解毒，凉血止痢。", "answer not in the document"),
         ("问题：利水渗湿，健脾宁心是谁的功效？答案：利水渗湿，健脾宁心", "question gives the answer away"),
+        ("问题：使用使用使用使用的功效是什么？答案：利水渗湿，健脾宁心。", "question repeats itself"),
         ("我不知道。", "unparsed reply"),
     ],
 )
@@ -192,6 +193,20 @@ def test_chunks_lose_nothing_and_stay_small():
     chunks = generate_qa.split(text)
     assert "".join(chunk for _, chunk in chunks) == text
     assert all(len(chunk) <= generate_qa.CHUNK and text.startswith(chunk, start) for start, chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "reason"),
+    [
+        ("多喝水，注意休息。", "stop", None),
+        ("多喝水多喝水多喝水多喝水。", "stop", "answer repeats itself"),
+        ("好的。", "stop", "answer too short"),
+        ("多喝水，注意休息。", "length", "answer over 100 characters"),
+    ],
+)
+def test_answers_that_cannot_be_a_pair(text, finish, reason):
+    found = prefer.unfit(reply("请到医院就诊，听医生的。"), reply(text, finish))
+    assert (found and found[1]) == reason
 
 
 def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
