@@ -16,7 +16,7 @@ INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
 	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
 	.venv/bin/uv pip install --quiet --no-deps --python
 
-.PHONY: demo up down check test test-demo test-airflow test-others test-models test-clusters install clean
+.PHONY: demo up down check test test-airflows test-demo test-clusters test-models test-units install clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -34,13 +34,13 @@ check: .venv/ready
 	.venv/bin/mypy
 	$(AIRFLOW_PYTHON) -m pytest -n 2 -m "not slow"
 
-# The demo takes longest and waits for its Airflow half the time: others run beside it. The cluster comes late: its many
-# processes would take the processor from the making of the demo's models.
+# Those that start an Airflow wait for it half the time, so others run beside them; two Airflows at once would only make
+# each other wait longer.
 test: install
-	$(MAKE) --no-print-directory -j3 --output-sync=target test-demo test-airflow test-others
+	$(MAKE) --no-print-directory -j3 --output-sync=target test-airflows test-models test-units
 
-test-others:
-	$(MAKE) --no-print-directory test-models
+test-airflows:
+	$(MAKE) --no-print-directory test-demo
 	$(MAKE) --no-print-directory test-clusters
 
 test-demo:
@@ -55,7 +55,7 @@ test-models:
 	OMP_NUM_THREADS=1 $(MODELS_PYTHON) -m pytest tests/chimed/train tests/chimed/evaluate \
 		tests/chimed/stages/test_perplexity.py tests/chimed/demo/test_models.py
 
-test-airflow:
+test-units:
 	$(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,tests/test_demo.py $(CLUSTERS))
 
 install: .venv/uv

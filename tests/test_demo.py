@@ -64,7 +64,8 @@ def test_the_release_loads_and_holds_every_source_and_both_domains(demo):
     state, _, environment = demo
     (release,) = (state / "lake" / "releases").iterdir()
     command = [str(MODELS_PYTHON), "-c", LOADED, str(release)]
-    subsets = json.loads(subprocess.run(command, env=environment, text=True, capture_output=True, check=True).stdout)
+    own = environment | {"HF_HOME": str(state / "hub")}  # `datasets` takes another demo's of that name for this one
+    subsets = json.loads(subprocess.run(command, env=own, text=True, capture_output=True, check=True).stdout)
     assert {source for subset in subsets.values() for source in subset["sources"]} == SOURCES
     for name, columns in (
         ("pretrain", ["text"]),

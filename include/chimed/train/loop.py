@@ -149,6 +149,10 @@ def finish(run: Run, trainer: Any) -> dict:
             lakes.write_bytes(run.lake, f"{run.place}/{part}", (run.folder / part).read_bytes())
         lakes.write_json(run.lake, f"{run.place}/report.json", report)
     trainer.accelerator.wait_for_everyone()
+    # What else holds the process group goes first. Were the wrapped model its last holder, gloo's end would wait, with
+    # the GIL, for a thread of its own that may be waiting for the GIL to drop the last barrier.
+    trainer.model_wrapped = trainer.model
+    trainer.accelerator.free_memory()
     trainer.accelerator.end_training()
     return lakes.read_json(run.lake, f"{run.place}/report.json")
 
