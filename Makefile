@@ -16,7 +16,7 @@ INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
 	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
 	.venv/bin/uv pip install --quiet --no-deps --python
 
-.PHONY: demo up down check test test-airflows test-demo test-clusters test-models test-units install clean
+.PHONY: demo up down check test test-demo test-units test-others test-models test-clusters install clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -34,14 +34,13 @@ check: .venv/ready
 	.venv/bin/mypy
 	$(AIRFLOW_PYTHON) -m pytest -n 2 -m "not slow"
 
-# Those that start an Airflow wait for it half the time, so others run beside them; two Airflows at once would only make
-# each other wait longer.
+# The demo and the cluster wait for their Airflow half the time, so others run beside them.
 test: install
-	$(MAKE) --no-print-directory -j3 --output-sync=target test-airflows test-models test-units
+	$(MAKE) --no-print-directory -j3 --output-sync=target test-demo test-units test-others
 
-test-airflows:
-	$(MAKE) --no-print-directory test-demo
+test-others:
 	$(MAKE) --no-print-directory test-clusters
+	$(MAKE) --no-print-directory test-models
 
 test-demo:
 	$(AIRFLOW_PYTHON) -m pytest tests/test_demo.py
