@@ -34,13 +34,12 @@ check: .venv/ready
 	.venv/bin/mypy
 	$(AIRFLOW_PYTHON) -m pytest -n 2 -m "not slow"
 
-# The demo and the cluster wait for their Airflow half the time, so others run beside them.
+# The demo and the cluster wait half the time, and what waits still costs: they go first, beside each other.
 test: install
-	$(MAKE) --no-print-directory -j3 --output-sync=target test-demo test-units test-others
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-demo test-others
 
-test-others:
-	$(MAKE) --no-print-directory test-clusters
-	$(MAKE) --no-print-directory test-models
+test-others: test-clusters
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-units test-models
 
 test-demo:
 	$(AIRFLOW_PYTHON) -m pytest tests/test_demo.py

@@ -32,6 +32,7 @@ SKIPPED = ["translate", "generate_qa", "prefer"]  # two stages that ask the mode
 IN_FLIGHT = 4  # requests of one shard
 LATENCY = 0.5  # seconds of one answer
 HEARTBEAT = 30  # seconds of silence after which a task counts as dead; in production minutes
+POLL = 2.0  # seconds between two questions whether something has happened yet
 POOLS = json.loads((PROJECT / "include" / "chimed_airflow" / "pools.json").read_text())
 WORKERS = ("worker-1", "worker-2")
 TINY_GPT2 = """
@@ -104,7 +105,7 @@ class Cluster:
         while not (result := found()):
             self.check()
             assert time.monotonic() < deadline, f"{what}: not within {patience} s; {self.told()}"
-            time.sleep(1)
+            time.sleep(POLL)
         return result
 
     def succeeded(self, dag: str, run: str) -> bool:
