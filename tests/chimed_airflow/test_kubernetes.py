@@ -57,36 +57,35 @@ def run(cluster: Cluster, tmp_path: Path, code: str, database: Path | None = Non
     return done.stdout + done.stderr
 
 
-POD = """
+PODS = """
 import json
 from airflow.sdk import DAG
 from chimed_airflow.pods import ChimedPod
+commands = {"perplexity": ["shards", "--help"], "screen": ["run", "no-such-stage"]}
 with DAG("pods", schedule=None) as dag:
-    task = ChimedPod(task_id="perplexity", command={command!r}, gpus=1, retries=0)
-    task.poll_interval = task.logging_interval = 1
+    for name, command in commands.items():
+        task = ChimedPod(task_id=name, command=command, gpus=1, retries=0)
+        task.poll_interval = task.logging_interval = 1
 if __name__ == "__main__":
     run = dag.test()
-    print(json.dumps({{"state": run.state}}))
+    print(json.dumps({"states": {ti.task_id: ti.state for ti in run.get_task_instances()}}))
 """
 
 
-def test_a_pod_is_made_followed_and_deleted_when_it_has_ended_well(cluster, tmp_path, database) -> None:
-    said = run(cluster, tmp_path, POD.format(command=["shards", "--help"]), database)
-    assert json.loads(said[said.index('{"state"') :].splitlines()[0]) == {"state": "success"}
+def test_pods_are_made_and_followed_what_ended_well_is_deleted_and_what_failed_is_kept_for_a_look(
+    cluster, tmp_path, database
+) -> None:
+    said = run(cluster, tmp_path, PODS, database)
+    states = json.loads(said[said.index('{"states"') :].splitlines()[0])["states"]
+    assert states == {"perplexity": "success", "screen": "failed"}
     assert "How many shards a stage of a build has" in said  # the pod's log, in the task's
-    made = [name for method, name in cluster.asked if method == "POST"]
-    assert [name.split("/")[1].startswith("chimed-perplexity") for name in made] == [True]
-    assert cluster.names("pods") == []
-
-
-def test_a_pod_that_fails_is_kept_for_a_look(cluster, tmp_path, database) -> None:
-    said = run(cluster, tmp_path, POD.format(command=["run", "no-such-stage"]), database)
-    assert json.loads(said[said.index('{"state"') :].splitlines()[0]) == {"state": "failed"}
-    (name,) = cluster.names("pods")
-    kept = cluster.there["pods", name]
+    made = sorted(name.split("/")[1] for method, name in cluster.asked if method == "POST")
+    assert [name.rsplit("-", 1)[0] for name in made] == ["chimed-perplexity", "chimed-screen"]
+    assert cluster.names("pods") == made[1:]
+    kept = cluster.there["pods", made[1]]
     assert kept["status"]["phase"] == "Failed"
     assert "unknown stage 'no-such-stage'" in "".join(kept["log"])
-    assert not [asked for asked in cluster.asked if asked[0] == "DELETE"]
+    assert [name.split("/")[1] for method, name in cluster.asked if method == "DELETE"] == made[:1]
 
 
 KILL = """
@@ -94,26 +93,27 @@ import asyncio, json
 from airflow.sdk import DAG
 from chimed_airflow import pods
 with DAG("pods", schedule=None):
-    task = pods.ChimedPod(task_id="cpt", command=["train", "cpt"], gpus=8)
+    tasks = {name: pods.ChimedPod(task_id=name, command=["train", name], gpus=8) for name in ("cpt", "dpo")}
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
-found = []
-task.defer = lambda trigger, **more: found.append(trigger)
-pod = task.build_pod_request_obj()
-pod = task.pod_manager.create_pod(pod)
-task.pod = pod
-task.trigger_start_time = None
-task.invoke_defer_method({{}}) if {deferred} else None
-asyncio.run(found[0].on_kill()) if {deferred} else task.on_kill()
-print(json.dumps({{"name": pod.metadata.name}}))
+triggers, made = [], {}
+for name, task in tasks.items():
+    task.defer = lambda trigger, **more: triggers.append(trigger)
+    task.pod = task.pod_manager.create_pod(task.build_pod_request_obj())
+    task.trigger_start_time = None
+    made[name] = task.pod.metadata.name
+tasks["cpt"].invoke_defer_method({})
+asyncio.run(triggers[0].on_kill())
+tasks["dpo"].on_kill()
+print(json.dumps({"made": made}))
 """
 
 
-@pytest.mark.parametrize("deferred", [True, False])
-def test_marking_a_task_failed_deletes_its_pod_with_time_for_a_checkpoint(cluster, tmp_path, deferred) -> None:
-    said = run(cluster, tmp_path, KILL.format(deferred=deferred))
-    name = json.loads(said[said.index('{"name"') :].splitlines()[0])["name"]
+def test_marking_a_task_failed_deletes_its_pod_with_time_for_a_checkpoint_deferred_or_not(cluster, tmp_path) -> None:
+    said = run(cluster, tmp_path, KILL)
+    made = json.loads(said[said.index('{"made"') :].splitlines()[0])["made"]
     assert cluster.names("pods") == []
-    assert int(cluster.deleted[name]["gracePeriodSeconds"]) >= 60
+    for name in made.values():
+        assert int(cluster.deleted[name]["gracePeriodSeconds"]) >= 60, name
 
 
 SERVERS = """
@@ -122,33 +122,33 @@ from airflow.sdk import DAG
 from chimed import serve
 from chimed_airflow.model_server import model_servers
 from chimed_airflow.tasks import ChimedOperator
-with DAG("servers", schedule=None, default_args={{"retries": 0}}) as dag:
-    stage = ChimedOperator(task_id="stage", command={command!r})
-    begin, end = model_servers()
-    begin >> stage >> end
+dags = []
+for name, command in (("works", ["serve", "up", "--timeout=1"]), ("breaks", ["run", "nothing"])):
+    with DAG(name, schedule=None, default_args={"retries": 0}) as dag:
+        stage = ChimedOperator(task_id="stage", command=command)
+        begin, end = model_servers()
+        begin >> stage >> end
+    dags.append(dag)
 if __name__ == "__main__":
-    run = dag.test()
-    print(json.dumps({{"state": run.state, **{{ti.task_id: ti.state for ti in run.get_task_instances()}}}}))
+    for dag in dags:
+        run = dag.test()
+        states = {ti.task_id: ti.state for ti in run.get_task_instances()}
+        print(json.dumps({"dag": dag.dag_id, "state": run.state, "tasks": states}))
 """
 
 
-@pytest.mark.parametrize(
-    ("command", "state"), [(["serve", "up", "--timeout=1"], "success"), (["run", "nothing"], "failed")]
-)
-def test_model_servers_are_awaited_and_taken_down_also_when_a_stage_fails(
-    cluster, tmp_path, database, command, state
-) -> None:
+def test_model_servers_are_awaited_and_taken_down_also_when_a_stage_fails(cluster, tmp_path, database) -> None:
     urls = [f"http://{host}:{port}/v1" for host, port in zip(("localhost", "127.0.0.1"), free_ports(), strict=True)]
     there = {"CHIMED_SERVE": "kubernetes", "CHIMED_LLM_URL": urls[0], "CHIMED_JUDGE_URL": urls[1]}
-    said = run(cluster, tmp_path, SERVERS.format(command=command), database, **there)
-    states = json.loads(said[said.index('{"state"') :].splitlines()[0])
-    assert states.pop("stage") == states["state"] == state
-    assert {name: one for name, one in states.items() if one != "success"} == (
-        {} if state == "success" else {"state": state}
-    )
-    applied = [name for method, name in cluster.asked if method == "PATCH"]
-    assert sorted(applied) == ["deployments/127", "deployments/localhost", "services/127", "services/localhost"]
-    assert sorted(cluster.deleted) == ["127", "localhost"]
+    said = run(cluster, tmp_path, SERVERS, database, **there)
+    works, breaks = (json.loads(line) for line in said.splitlines() if line.startswith('{"dag"'))
+    assert (works["state"], set(works["tasks"].values())) == ("success", {"success"})
+    assert breaks["state"] == "failed"
+    assert {name for name, state in breaks["tasks"].items() if state != "success"} == {"stage"}
+    changes = [(method, name) for method, name in cluster.asked if method in ("PATCH", "DELETE")]
+    names = ["deployments/127", "deployments/localhost", "services/127", "services/localhost"]
+    once = [[("PATCH", name) for name in names], [("DELETE", name) for name in names]]
+    assert [sorted(changes[start : start + 4]) for start in range(0, len(changes), 4)] == once * 2
     assert cluster.there == {}
 
 
