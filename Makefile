@@ -34,15 +34,18 @@ check: .venv/ready
 	.venv/bin/mypy
 	$(AIRFLOW_PYTHON) -m pytest -n 2 -m "not slow"
 
-# The demo and the cluster wait half the time, and what waits still costs: they go first, beside each other.
+# The demo and the cluster wait half the time, and what waits still costs: both go first, and the models' tests, one
+# process, fill the gaps.
 test: install
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-demo test-others
+	$(MAKE) --no-print-directory -j3 --output-sync=target test-demo test-models test-others
 
-test-others: test-clusters
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-units test-models
-
+# what opens a browser: the demo, then the pages
 test-demo:
-	$(AIRFLOW_PYTHON) -m pytest tests/test_demo.py
+	$(AIRFLOW_PYTHON) -m pytest tests/test_demo.py tests/plugins
+
+test-others:
+	$(MAKE) --no-print-directory test-clusters
+	$(MAKE) --no-print-directory test-units
 
 CLUSTERS = tests/chimed_airflow/test_cluster.py tests/dags/test_backfill.py
 test-clusters:
@@ -54,7 +57,7 @@ test-models:
 		tests/chimed/stages/test_perplexity.py tests/chimed/demo/test_models.py
 
 test-units:
-	$(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,tests/test_demo.py $(CLUSTERS))
+	$(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,tests/test_demo.py tests/plugins $(CLUSTERS))
 
 install: .venv/uv
 	@$(MAKE) --no-print-directory -j2 .venv/ready .venv-models/ready
