@@ -4,15 +4,15 @@ After sft (merged) on the project's own exam; and, base too, on CMMLU's own file
 folder with them.
 """
 
-import json
 import os
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from chimed.evaluate.harness import evaluate_phase
 from chimed.settings import PROJECT, settings
 from chimed.train import train_phase
 
@@ -28,8 +28,8 @@ EXAMS = {"own": str(PROJECT / "include" / "chimed" / "demo" / "exam"), "cmmlu": 
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """A lake with a release and a model trained on it as far as sft."""
+def lake(tmp_path_factory) -> Iterator[Path]:
+    """The lake of the settings, with a release and a model trained on it as far as sft."""
     folder = tmp_path_factory.mktemp("backends")
     tiny.model(folder / "model", head=64)
     tiny.release(folder / "lake")
@@ -47,25 +47,19 @@ def environment(tmp_path_factory) -> dict[str, str]:
         settings.cache_clear()
         for phase in ("cpt", "sft"):
             train_phase(phase, "demo", "latest")
+        yield folder / "lake"
     settings.cache_clear()
-    return os.environ | found
-
-
-def chimed(environment: dict[str, str], *argv: str) -> dict:
-    command = [sys.executable, "-m", "chimed", *argv, "--recipe", "demo"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize(("exams", "phase"), [("own", "sft"), ("cmmlu", "base"), ("cmmlu", "sft")])
-def test_both_backends_give_the_same_accuracy(environment, exams: str, phase: str) -> None:
+def test_both_backends_give_the_same_accuracy(lake, monkeypatch, exams: str, phase: str) -> None:
     if not EXAMS[exams]:
         pytest.skip("CMMLU names no folder with CMMLU's files")
-    asked = environment | {"CHIMED_EXAMS": EXAMS[exams]}
-    lake, scores, letters = Path(asked["CHIMED_DATA"]), {}, {}
+    monkeypatch.setenv("CHIMED_EXAMS", EXAMS[exams])
+    settings.cache_clear()
+    scores, letters = {}, {}
     for backend in ("hf", "vllm"):
-        scores[backend] = chimed(asked, "evaluate", phase, "--backend", backend)
+        scores[backend] = evaluate_phase(phase, "demo", "latest", backend)
         samples = pl.read_parquet(lake / "scores" / "2026.11.22" / "demo" / f"{phase}.samples.parquet")
         letters[backend] = samples["scores"].to_list()
     assert scores["vllm"]["protocol"]["backend"] == "vllm"

@@ -33,7 +33,7 @@ print(json.dumps({name: sorted(load_dataset(sys.argv[1], name)) for name in name
 LOADED = """
 import json, sys
 from datasets import get_dataset_config_names, load_dataset
-release, model = sys.argv[1:]
+release, model, tests = sys.argv[1:]
 found = {}
 for name in get_dataset_config_names(release):
     data = load_dataset(release, name)
@@ -41,12 +41,14 @@ for name in get_dataset_config_names(release):
     found[name] = {"splits": {split: len(rows) for split, rows in data.items()}, "types": types}
 print(json.dumps(found), flush=True)
 
-import torch
-from datasets import load_dataset
+import pathlib, torch
 from huggingface_hub import DatasetCard
 from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+sys.path.insert(0, tests)
+import tiny
 torch.set_num_threads(1)
+tiny.model(pathlib.Path(model))
 assert DatasetCard.load(release + "/README.md").data.language == ["zh", "lzh"]
 steps = {"max_steps": 1, "per_device_train_batch_size": 2, "report_to": "none", "use_cpu": True, "bf16": False,
          "save_strategy": "no", "disable_tqdm": True, "max_length": 128, "output_dir": model + "/out"}
@@ -57,7 +59,6 @@ for name, trainer, config in (("pretrain", SFTTrainer, SFTConfig), ("sft", SFTTr
                    train_dataset=data["train"], eval_dataset=data["validation"])
     print(json.dumps({name: made.train().training_loss}), flush=True)
 """
-TINY = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import tiny; tiny.model(pathlib.Path(sys.argv[2]))"
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +81,8 @@ def loaded(tmp_path_factory) -> list[dict]:
     write_release(lake, SMALL, small, read_manifest(lake, made.build), before=None)
     said = []
     for script, *argv in (
-        (TINY, str(PROJECT / "tests" / "chimed" / "train"), str(folder / "model")),
         (SPLITS, lake.at("releases", SMALL)),
-        (LOADED, lake.at("releases", made.build), str(folder / "model")),
+        (LOADED, lake.at("releases", made.build), str(folder / "model"), str(PROJECT / "tests" / "chimed" / "train")),
     ):
         command = [str(MODELS_PYTHON), "-c", script, *argv]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
