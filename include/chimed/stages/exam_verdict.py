@@ -1,0 +1,89 @@
+"""Whether a text asks what an exam asks, or only shares its words.
+
+Every number here was set on the medical subjects of CMMLU, planted in other text and looked for in text that holds
+none; `tests/benchmarks/exams.py` measures them again.
+"""
+
+import re
+from dataclasses import dataclass
+
+from rapidfuzz.distance import Levenshtein
+
+from chimed.stages.exam_questions import Question
+
+SURE, ALIKE = 0.85, 0.75  # share of a stem's letters that the text has: by itself, with options
+SOME = 2  # options
+# Letters of a stem from which it is enough …
+ONE_OPTION = 8  # with one option
+TERM = 9  # as a sentence of its own, where it asks nothing
+INSIDE = 12  # inside a sentence
+CHANGED_WORDS = 10  # with letters changed, as a sentence of its own, where the change makes no other word
+CHANGED = 16  # with letters changed, as a sentence of its own
+CHANGED_INSIDE = 20  # with letters changed, inside a sentence
+STORY = 40  # a patient's story, which another number does not make another question
+
+_ENDS = frozenset("。！？!?；;：:\n…（(")  # behind a sentence of its own, an exam's blank among them
+_QUOTES = "“‘\"'《「『（([【·-"  # in front of a word, and no sentence's beginning
+_NUMBERS = re.compile(r"\d+|[二三四五六七八九十两左右]")
+_NEGATIVE = re.compile(r"[不错禁非]|除外|例外")
+_CLASSICAL = re.compile(r"[之也则乃矣焉曰其]|(?<![患或前后])者")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a text has a stem. said: its letters there. alike: share of the stem's. options: how many stand behind.
+
+    before, behind: what is no letter before the first and behind the last one.
+    """
+
+    said: str
+    alike: float
+    options: int
+    before: str
+    behind: str
+
+
+def told_by(question: Question, place: Place, pairs: frozenset[str]) -> str | None:
+    """What tells a question in a text from other text; None where nothing does.
+
+    pairs: the letters that stand side by side anywhere in the exams.
+    """
+    stem = question.stem
+    alone = bool(place.before.strip(_QUOTES)) and not _ENDS.isdisjoint(place.behind)
+    saying = 10 * len(_CLASSICAL.findall(stem)) >= len(stem)
+    asks = question.asks or not {"?", "？"}.isdisjoint(place.behind) or (len(stem) >= CHANGED_INSIDE and not saying)
+    if place.alike == 1:
+        if place.options >= SOME or (place.options and asks and len(stem) >= ONE_OPTION):
+            return "with options"
+        if alone and (asks or (len(stem) >= TERM and not saying)):
+            return "a sentence of its own"
+        return "by its length" if asks and len(stem) >= INSIDE else None
+    if len(stem) < STORY and another_question(stem, place.said):
+        return None
+    if place.options >= SOME and not saying:
+        return "with options"
+    if place.alike < SURE or not asks:
+        return None
+    if alone and (len(stem) >= CHANGED or (len(stem) >= CHANGED_WORDS and not another_word(stem, place.said, pairs))):
+        return "a sentence of its own"
+    return "by its length" if len(stem) >= CHANGED_INSIDE and same_ends(stem, place.said) else None
+
+
+def another_question(stem: str, said: str) -> bool:
+    """Whether two stems differ in nothing but a number or a side, or one asks for what is not so."""
+    only_numbers = _NUMBERS.sub("", stem) == _NUMBERS.sub("", said)
+    return only_numbers or bool(_NEGATIVE.search(stem)) != bool(_NEGATIVE.search(said))
+
+
+def another_word(stem: str, said: str, pairs: frozenset[str]) -> bool:
+    """Whether letters that are not the stem's make words that exams use, so that it is no slip of the pen."""
+    for block in Levenshtein.opcodes(stem, said):
+        around = "" if block.tag == "equal" else said[max(0, block.dest_start - 1) : block.dest_end + 1]
+        if any(around[n : n + 2] in pairs for n in range(len(around) - 1)):
+            return True
+    return False
+
+
+def same_ends(stem: str, said: str) -> bool:
+    """Whether a stem's beginning and its asking end are there, with a letter changed at most."""
+    return all(Levenshtein.distance(one, other) < 2 for one, other in ((stem[:4], said[:4]), (stem[-4:], said[-4:])))
