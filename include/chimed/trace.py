@@ -15,6 +15,7 @@ from chimed.build import builds, read_build
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.ledger import LedgerError, ledger
+from chimed.stages.passages import PASSAGE
 from chimed.store import REPLIES, Store, find
 
 _WIDE = 110
@@ -102,8 +103,14 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
     folder = f"builds/{version}/{stage}"
     found = []
     for name in lakes.names(lake, folder):
-        if name.endswith(".parquet") and record in lakes.read_table(lake, f"{folder}/{name}", ["id"])["id"]:
-            for row in lakes.read_table(lake, f"{folder}/{name}").filter(pl.col("id") == record).to_dicts():
+        if not name.endswith(".parquet"):
+            continue
+        known = lakes.read_table(lake, f"{folder}/{name}", ["id", "parent"])
+        if record in known["id"] or (name.startswith("dropped-") and record in known["parent"]):
+            its_own = pl.col("id") == record
+            if name.startswith("dropped-"):
+                its_own |= (pl.col("parent") == record) & (pl.col("reason") == PASSAGE)
+            for row in lakes.read_table(lake, f"{folder}/{name}").filter(its_own).to_dicts():
                 left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
                 found.append((row, left if name.startswith("dropped-") else "kept"))
     return found

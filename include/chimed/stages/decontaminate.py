@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -98,7 +99,7 @@ def matches_in(records: pl.DataFrame, search: Search) -> Iterator[Match]:
     ends = (texts.str.len_chars().cast(pl.Int64) + 1).cum_sum().to_numpy()
     turns = ends // AT_ONCE
     firsts = np.flatnonzero(np.concatenate([[True], turns[1:] != turns[:-1]])[: len(turns)])
-    for first, last in zip(firsts.tolist(), [*firsts[1:].tolist(), len(texts)], strict=True):
+    for first, last in pairwise([*firsts.tolist(), len(texts)]):
         before = int(ends[first - 1]) if first else 0
         for found in search.find("\0".join(texts[first:last].to_list())):
             row = int(np.searchsorted(ends, before + found.start, side="right"))

@@ -16,7 +16,7 @@ from chimed.stages.exam_questions import Question, four_letters, grams_of
 from chimed.stages.exam_verdict import ALIKE, Place, told_by
 from chimed.stages.letters_alike import BREAK, Letters, as_text, letters_alike
 
-CHANGED = 2 / 20  # share of a question's letters that may be changed
+CHANGED = 3 / 20  # share of a stem's letters that may be changed
 SHIFT = 4  # letters that may be put in or left out
 CHANGED_FROM = 7  # letters of a stem; a shorter one with a letter changed has no run of four left
 OPTION_CHANGED_FROM = 5  # letters of an option that is found with letters changed
@@ -173,7 +173,7 @@ def aligned(stem: str, begin: int, text: _Text) -> tuple[int, int, float]:
         for start in range(max(0, near.dest_start - SHIFT), near.dest_start + SHIFT + 1)
         for end in range(max(start + 1, near.dest_end - SHIFT), min(len(window), near.dest_end + SHIFT) + 1)
     )
-    alike, start, end = max((Levenshtein.normalized_similarity(stem, window[a:b]), a, b) for a, b in bounds)
+    alike, _, start, end = max((Levenshtein.normalized_similarity(stem, window[a:b]), b - a, a, b) for a, b in bounds)
     return low + start, low + end, alike
 
 

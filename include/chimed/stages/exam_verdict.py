@@ -17,16 +17,16 @@ SOME = 2  # options
 ONE_OPTION = 8  # with one option
 TERM = 9  # as a sentence of its own, where it asks nothing
 INSIDE = 12  # inside a sentence
-CHANGED_WORDS = 10  # with letters changed, as a sentence of its own, where the change makes no other word
-CHANGED = 16  # with letters changed, as a sentence of its own
-CHANGED_INSIDE = 20  # with letters changed, inside a sentence
+CHANGED = 10  # with letters changed, as a sentence of its own
+CHANGED_INSIDE = 16  # with letters changed, inside a sentence
 STORY = 40  # a patient's story, which another number does not make another question
 
 _ENDS = frozenset("。！？!?；;：:\n…（(")  # behind a sentence of its own, an exam's blank among them
 _QUOTES = "“‘\"'《「『（([【·-"  # in front of a word, and no sentence's beginning
-_NUMBERS = re.compile(r"\d+|[二三四五六七八九十两左右]")
+_NUMBERS = re.compile(r"[a-z\d]+|[二三四五六七八九十两左右]")
 _NEGATIVE = re.compile(r"[不错禁非]|除外|例外")
 _CLASSICAL = re.compile(r"[之也则乃矣焉曰其]|(?<![患或前后])者")
+_SMALL = frozenset("的是了在有和与及而之为于也这那个种项一以上下列述")  # letters that make no other word of a word
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def told_by(question: Question, place: Place, pairs: frozenset[str]) -> str | No
         return "with options"
     if place.alike < SURE or not asks:
         return None
-    if alone and (len(stem) >= CHANGED or (len(stem) >= CHANGED_WORDS and not another_word(stem, place.said, pairs))):
+    if len(stem) < STORY and another_word(stem, place.said, pairs):
+        return None
+    if alone and len(stem) >= CHANGED:
         return "a sentence of its own"
     return "by its length" if len(stem) >= CHANGED_INSIDE and same_ends(stem, place.said) else None
 
@@ -76,14 +78,26 @@ def another_question(stem: str, said: str) -> bool:
 
 
 def another_word(stem: str, said: str, pairs: frozenset[str]) -> bool:
-    """Whether letters that are not the stem's make words that exams use, so that it is no slip of the pen."""
-    for block in Levenshtein.opcodes(stem, said):
-        around = "" if block.tag == "equal" else said[max(0, block.dest_start - 1) : block.dest_end + 1]
-        if any(around[n : n + 2] in pairs for n in range(len(around) - 1)):
-            return True
-    return False
+    """Whether two stems differ in one place, by a word: several letters, or one that exams have beside its neighbour.
+
+    A slip of the pen is one letter that makes no word, or several of them here and there. The letter at the end is what
+    asks: without it, it is a statement.
+    """
+    changes = [block for block in Levenshtein.opcodes(stem, said) if block.tag != "equal"]
+    if len(changes) > 1:
+        return False
+    start, end = changes[0].dest_start, changes[0].dest_end
+    if end == len(said):
+        return True
+    new, old = said[start:end], stem[changes[0].src_start : changes[0].src_end]
+    if _SMALL.issuperset(new + old if not new or not old else new):
+        return False
+    around = said[max(0, start - 1) : end + 1]
+    return max(len(new), len(old)) > 1 or any(around[n : n + 2] in pairs for n in range(len(around) - 1))
 
 
 def same_ends(stem: str, said: str) -> bool:
-    """Whether a stem's beginning and its asking end are there, with a letter changed at most."""
-    return all(Levenshtein.distance(one, other) < 2 for one, other in ((stem[:4], said[:4]), (stem[-4:], said[-4:])))
+    """Whether a stem's beginning and its asking end are there: one of two letters in its place."""
+    return any(a == b for a, b in zip(stem[:2], said, strict=False)) and any(
+        a == b for a, b in zip(stem[:-3:-1], said[::-1], strict=False)
+    )

@@ -45,7 +45,10 @@ def _table() -> np.ndarray:
     characters = [chr(point) for point in points]
     folded = [unicodedata.normalize("NFKC", character).lower() for character in characters]
     single = [one if len(one) == 1 else character for one, character in zip(folded, characters, strict=True)]
-    simple = OpenCC("t2s").convert("\n".join(single)).split("\n")
+    said = "\n".join(single)
+    for script in ("hk2s", "tw2s"):  # each knows some characters of its own, and those of all
+        said = OpenCC(script).convert(said)
+    simple = said.split("\n")
     table = np.zeros(0x110000, np.uint16)
     table[_RARE] = _PRIVATE + _RARE % (_PRIVATE_END - _PRIVATE)
     for point, character in zip(points, simple, strict=True):
