@@ -29,7 +29,7 @@ METHOD = {
     "translate": "classical to modern Chinese; herbs, doses, numbers and negations must survive (ours)",
     "generate_qa": "a question and answer from a document; the answer is found in the document (ours)",
     "prefer": "two answers, another model judges; the verdict must survive their swap (ours)",
-    "decontaminate": "texts that share character n-grams with the exams leave (ours)",
+    "decontaminate": "records, and passages of long documents, that hold an exam question leave (ours)",
 }
 
 

@@ -53,6 +53,6 @@ def _table() -> np.ndarray:
     table[_RARE] = _PRIVATE + _RARE % (_PRIVATE_END - _PRIVATE)
     for point, character in zip(points, simple, strict=True):
         if character.isalnum():
-            table[point] = table[ord(character)] if ord(character) in _RARE else ord(character)
+            table[point] = table[ord(character)] if ord(character) >= _RARE[0] else ord(character)
     table[0] = BREAK
     return table
