@@ -5,6 +5,7 @@ there, so a patch of the release can tell it again without the build.
 """
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def making(work: Work) -> dict:
         "perplexity": _perplexity(work, figures),
         "screening": screening(work),
         "judge": _judge(_plain(figures["prefer"])),
+        "exams": _by_exam(figures["decontaminate"]),
         "cost": [cost for stage, shards in figures.items() for cost in _costs(stage, shards)],
     }
 
@@ -81,6 +83,14 @@ def _plain(shards: list[dict]) -> dict:
         elif not isinstance(values[0], dict | list) and all(value == values[0] for value in values):
             merged[name] = values[0]
     return merged
+
+
+def _by_exam(shards: list[dict]) -> dict[str, int]:
+    """Characters that left because they held a question, by exam."""
+    total: Counter[str] = Counter()
+    for one in shards:
+        total.update(one.get("characters by exam", {}))
+    return dict(sorted(total.items()))
 
 
 def _costs(stage: str, shards: list[dict]) -> list[dict]:
