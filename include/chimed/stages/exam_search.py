@@ -20,11 +20,12 @@ CHANGED = 3 / 20  # share of a stem's letters that may be changed
 SHIFT = 4  # letters that may be put in or left out
 CHANGED_FROM = 7  # letters of a stem; a shorter one with a letter changed has no run of four left
 OPTION_CHANGED_FROM = 5  # letters of an option that is found with letters changed
-OPTION_ALIKE = 75  # of 100
+OPTION_ALIKE = 80  # of 100
 BETWEEN = 40  # letters between a stem and its options: "A.", "单选题", the blank's unit
 
 _MIX, _BITS = np.uint64(0x9E3779B97F4A7C15), 22  # Fibonacci hashing of runs, into a table that is nearly empty
 _FAR = 1 << 12  # letters: more than a stem has
+_AT_ONCE = 50_000  # candidates: a hostile text has as many as it has letters
 _QUESTION = 40  # bits below a question's number
 _LABELS = ("a", "h")
 
@@ -98,21 +99,25 @@ def candidates(codes: np.ndarray, search: Search) -> tuple[np.ndarray, np.ndarra
     apart = np.concatenate([[True], np.diff(found) > SHIFT])[: len(found)]
     best = np.lexsort((-agree, np.cumsum(apart)))[np.flatnonzero(apart)]
     question, begins = found[best] >> _QUESTION, (found[best] & ((1 << _QUESTION) - 1)) - _FAR
-    likely = _share_in_place(codes, search, question, begins) >= ALIKE
+    likely = np.flatnonzero(_share_in_place(codes, search, question, begins) >= ALIKE)
     return question[likely], begins[likely]
 
 
 def _share_in_place(codes: np.ndarray, search: Search, question: np.ndarray, begins: np.ndarray) -> np.ndarray:
     """Share of each stem's letters that stand within `SHIFT` letters of their place: no alignment finds more."""
-    lengths = search.lengths[question]
-    ends = np.cumsum(lengths)
-    within = np.arange(lengths.sum()) - np.repeat(ends - lengths, lengths)
-    wanted = search.stems[np.repeat(search.starts[question], lengths) + within]
-    places = np.repeat(begins, lengths) + within
-    there = np.zeros(len(wanted), bool)
-    for shift in range(-SHIFT, SHIFT + 1):
-        there |= codes[np.clip(places + shift, 0, len(codes) - 1)] == wanted
-    return np.add.reduceat(there, ends - lengths, dtype=np.int64) / lengths if len(ends) else np.empty(0)
+    shares = [np.empty(0)]
+    for first in range(0, len(question), _AT_ONCE):
+        some = question[first : first + _AT_ONCE]
+        lengths = search.lengths[some]
+        begin = np.cumsum(lengths) - lengths
+        within = np.arange(lengths.sum()) - np.repeat(begin, lengths)
+        wanted = search.stems[np.repeat(search.starts[some], lengths) + within]
+        places = np.repeat(begins[first : first + _AT_ONCE], lengths) + within
+        there = np.zeros(len(wanted), bool)
+        for shift in range(-SHIFT, SHIFT + 1):
+            there |= codes[np.clip(places + shift, 0, len(codes) - 1)] == wanted
+        shares.append(np.add.reduceat(there, begin, dtype=np.int64) / lengths)
+    return np.concatenate(shares)
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------

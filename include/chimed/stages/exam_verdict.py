@@ -12,7 +12,7 @@ from rapidfuzz.distance import Levenshtein
 from chimed.stages.exam_questions import Question
 
 SURE, ALIKE = 0.85, 0.75  # share of a stem's letters that the text has: by itself, with options
-SOME = 2  # options
+SOME, MANY = 2, 3  # options that are enough with a stem that asks, and with one that does not
 # Letters of a stem from which it is enough …
 ONE_OPTION = 8  # with one option
 TERM = 9  # as a sentence of its own, where it asks nothing
@@ -25,8 +25,8 @@ _ENDS = frozenset("。！？!?；;：:\n…（(")  # behind a sentence of its ow
 _QUOTES = "“‘\"'《「『（([【·-"  # in front of a word, and no sentence's beginning
 _NUMBERS = re.compile(r"[a-z\d]+|[二三四五六七八九十两左右]")
 _NEGATIVE = re.compile(r"[不错禁非]|除外|例外")
-_CLASSICAL = re.compile(r"[之也则乃矣焉曰其]|(?<![患或前后])者")
-_SMALL = frozenset("的是了在有和与及而之为于也这那个种项一以上下列述")  # letters that make no other word of a word
+# Letters that make no other word of a word, and those of asking
+_SMALL = frozenset("的是了在有和与及而之为于也这那个种项一以上下列述多少几何什么哪")
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,18 @@ def told_by(question: Question, place: Place, pairs: frozenset[str]) -> str | No
     """
     stem = question.stem
     alone = bool(place.before.strip(_QUOTES)) and not _ENDS.isdisjoint(place.behind)
-    saying = 10 * len(_CLASSICAL.findall(stem)) >= len(stem)
-    asks = question.asks or not {"?", "？"}.isdisjoint(place.behind) or (len(stem) >= CHANGED_INSIDE and not saying)
+    asks = question.asks or not {"?", "？"}.isdisjoint(place.behind)
+    asks = asks or (len(stem) >= CHANGED_INSIDE and question.modern and not question.saying)
+    enough = place.options >= (SOME if asks else MANY)
     if place.alike == 1:
-        if place.options >= SOME or (place.options and asks and len(stem) >= ONE_OPTION):
+        if enough or (place.options and asks and question.modern and len(stem) >= ONE_OPTION):
             return "with options"
-        if alone and (asks or (len(stem) >= TERM and not saying)):
+        if alone and (asks or (len(stem) >= TERM and question.modern and not question.saying)):
             return "a sentence of its own"
-        return "by its length" if asks and len(stem) >= INSIDE else None
+        return "by its length" if asks and question.modern and len(stem) >= INSIDE else None
     if len(stem) < STORY and another_question(stem, place.said):
         return None
-    if place.options >= SOME and not saying:
+    if enough and not question.saying:
         return "with options"
     if place.alike < SURE or not asks:
         return None
@@ -68,7 +69,7 @@ def told_by(question: Question, place: Place, pairs: frozenset[str]) -> str | No
         return None
     if alone and len(stem) >= CHANGED:
         return "a sentence of its own"
-    return "by its length" if len(stem) >= CHANGED_INSIDE and same_ends(stem, place.said) else None
+    return "by its length" if question.modern and len(stem) >= CHANGED_INSIDE and same_ends(stem, place.said) else None
 
 
 def another_question(stem: str, said: str) -> bool:
