@@ -94,8 +94,8 @@ def _search(folder: str | None) -> Search:
 
 def matches_in(records: pl.DataFrame, search: Search) -> Iterator[Match]:
     """Every place of the records that may hold a question, with the verdict on it."""
-    said = [pl.col(name).str.replace_all("\0", " ", literal=True) for name in COLUMNS]
-    texts = records.select(pl.concat_str(said, separator="\n", ignore_nulls=True).fill_null("")).to_series()
+    whole = pl.concat_str(COLUMNS, separator="\n", ignore_nulls=True)
+    texts = records.select(whole.fill_null("").str.replace_all("\0", " ", literal=True)).to_series()
     ends = (texts.str.len_chars().cast(pl.Int64) + 1).cum_sum().to_numpy()
     turns = ends // AT_ONCE
     firsts = np.flatnonzero(np.concatenate([[True], turns[1:] != turns[:-1]])[: len(turns)])
