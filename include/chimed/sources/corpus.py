@@ -23,9 +23,10 @@ from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.records import content_id
 from chimed.sources import FILES, NAMES
+from chimed.sources.mojibake import garbled
 from chimed.sources.page import Miss
 from chimed.sources.parsed import QA, Document
-from chimed.sources.text import charset, garbled, merged, tidy
+from chimed.sources.text import charset, merged, tidy
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
 CELL = 16 * 1024 * 1024  # characters; csv's own limit is 128 K

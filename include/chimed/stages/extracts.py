@@ -24,7 +24,7 @@ from chimed.lake import Lake
 from chimed.ledger import AGAIN
 from chimed.records import DROPPED, RECORD, dropped_table, table
 from chimed.settings import settings
-from chimed.sources import corpus, page, parsed, text, warc
+from chimed.sources import corpus, mojibake, page, parsed, raised, text, warc
 from chimed.stages import raw_pages
 from chimed.stages.raw_pages import Page, is_corpus, pages_of, raw_files
 
@@ -82,7 +82,7 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
 def fingerprint(lake: Lake, source: str, crawl: str) -> str:
     """A hash over the code that makes records of a crawl's pages."""
     module = corpus if is_corpus(lake, source, crawl) else importlib.import_module(f"chimed.sources.{source}")
-    parts = (module, page, parsed, text, warc, record_schema, raw_pages, sys.modules[__name__])
+    parts = (module, page, parsed, text, raised, mojibake, warc, record_schema, raw_pages, sys.modules[__name__])
     return hashlib.sha256("\0".join(map(inspect.getsource, parts)).encode()).hexdigest()[:16]
 
 

@@ -1,0 +1,77 @@
+"""The net under the rules of `clean`: what a cleaned text may not lose, checked for every row (paper §3.2; ours).
+
+Outside the spans that named rules take out, the sequence of digits, Chinese numerals, ○ 〇 □, units, comparison and sign
+characters and negations is what it was, and no two numbers have become one. A row for which a rule breaks this keeps
+its earlier text for that rule, and is counted under the rule's name. So is a row whose text ended whole and would end
+torn. Whole columns at a time.
+"""
+
+import html
+import re
+import unicodedata
+
+import polars as pl
+
+# Letters and digits that Unicode holds twice; never a sign that NFKC changes the sense of: ～ ℃ ㎎ ⁹ ½
+_TWICE = [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B), *range(0x2F00, 0x2FD6),
+          *range(0xF900, 0xFB00), 0xFF05, 0xFF0B, 0xFF0E, 0xFF0F, 0xFF61, 0xFF64]  # fmt: skip
+FOLDED = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in _TWICE}
+
+_NUMERALS = "零一二三四五六七八九十百千万亿两兩半双廿卅壹贰叁肆伍陆柒捌玖拾○◯〇□■─"
+_UNITS = "克钱錢分升斤合斗斛厘毫米寸尺碗盏匙枚粒丸片次天岁周度倍滴支瓶剂帖"
+_NEGATIONS = "不无無未勿忌禁非没沒莫毋弗否"
+_SIGNS = r"<>＜＞≤≥≦≧=＝≠≈±×÷+＋−\-%％‰‱°℃℉˚^`～~/／.．↑↓→←∶:："
+# Latin letters are units too (mg, mmol), and Greek ones (μg)
+GUARDED = rf"\p{{N}}\p{{Latin}}\p{{Greek}}{_NUMERALS}{_UNITS}{_NEGATIONS}{_SIGNS}"
+_OTHERS = f"[^{GUARDED}]+"
+_SAME = {letter: plain for letter, plain in FOLDED.items()} | {"─": "一", "∶": "：", ":": "：", "﹕": "：", "︰": "："}
+
+_WHOLE = r"[。！？!?…”』」）)】》.～~][\s]*\z"
+_LAST_LINE = r"([^\n]*)\z"
+
+
+def guarded(texts: pl.Series) -> pl.Series:
+    """What no rule may change of each text, what stands between being one space: two numbers stay two."""
+    return texts.str.replace_all(_OTHERS, " ").str.strip_chars().str.replace_many(_SAME)
+
+
+def changed(before: pl.Series, after: pl.Series) -> pl.Series:
+    """The places of rows in which something guarded is no more what it was."""
+    return (guarded(before) != guarded(after)).arg_true()
+
+
+def changed_beside(before: pl.Series, after: pl.Series, spans: str) -> pl.Series:
+    """`changed`, of what stands beside spans that became characters: those characters are left out on both sides."""
+    found = before.str.extract_all(spans).list.explode().unique().drop_nulls()
+    made = "".join(sorted({letter for span in found for letter in html.unescape(span) if not letter.isspace()}))
+    spared = f"[{re.escape(made)}\\s]" if made else r"\s"
+    one, two = (texts.str.replace_all(spared, "") for texts in (before.str.replace_all(spans, ""), after))
+    return (guarded(one).str.replace_all(" ", "") != guarded(two).str.replace_all(" ", "")).arg_true()
+
+
+def changed_in_form(before: pl.Series, after: pl.Series, spans: str) -> pl.Series:
+    """`changed`, whatever form digits have and whatever marks them as raised: tags are left out, and ^."""
+    one, two = (
+        texts.str.replace_all(rf"{spans}[^<>]*>|\^|[\s°○o0O]", "").str.normalize("NFKC").str.replace_all("[−–⁄∕]", "-")
+        for texts in (before, after)
+    )
+    return (guarded(one).str.replace_all(" ", "") != guarded(two).str.replace_all(" ", "")).arg_true()
+
+
+def holding(texts: pl.Series, spans: str, may_hold: str) -> pl.Series:
+    """The places of texts from which a rule takes a span that holds something guarded and not `may_hold`."""
+    found = pl.DataFrame({"row": pl.arange(len(texts), eager=True), "span": texts.str.extract_all(spans)})
+    found = found.explode("span").drop_nulls()
+    each = found["span"].unique()
+    wrong = each.filter(each.str.replace_all(may_hold, "").str.contains(f"[{GUARDED}]"))
+    return found.filter(pl.col("span").is_in(wrong.implode()))["row"].unique().sort() if len(wrong) else wrong.clear().cast(pl.Int64)
+
+
+def torn(before: pl.Series, after: pl.Series) -> pl.Series:
+    """The places of texts that ended whole and would not: not even on a line that was one before."""
+    both = pl.DataFrame({"before": before.str.strip_chars_end(), "after": after.str.strip_chars_end()})
+    both = both.with_columns(last=pl.col("after").str.extract(_LAST_LINE))
+    whole = pl.col("before").str.contains(_WHOLE)
+    ends = pl.col("after").str.contains(_WHOLE) | (pl.col("after") == "")
+    was_line = pl.col("before").str.contains(pl.col("last") + "\n", literal=True)
+    return both.select(whole & ~ends & ~was_line).to_series().fill_null(False).arg_true()
