@@ -160,10 +160,12 @@ def _cleaned(column: pl.Series) -> tuple[pl.Series, _Notes]:
     for _ in range(AGAIN):
         once = _once(texts, rows, notes)
         moved = (once != texts).fill_null(False).arg_true()
-        if not len(moved):
-            break
         rows, texts = rows.gather(moved), once.gather(moved)
         column = column.scatter(rows, texts)
+        more = _places(texts, noise.ANY)
+        if not len(more):
+            break
+        rows, texts = rows.gather(more), texts.gather(more)
     return column, notes
 
 
@@ -177,6 +179,8 @@ def _once(column: pl.Series, rows: pl.Series, notes: _Notes) -> pl.Series:
 
 def _apply(rule: Rule, column: pl.Series, rows: pl.Series, notes: _Notes, places: pl.Series) -> None:
     """Writes into a column what a rule makes of it, but where the net holds."""
+    if not len(places):
+        return
     places, before, after = _rewritten(rule, column, places)
     if not len(places):
         return
@@ -209,8 +213,6 @@ def _harmed(rule: Rule, before: pl.Series, after: pl.Series) -> list[tuple[str, 
     elif rule.net == "spans":
         found.append(("what leaves holds a number, unit or negation", net.holding(before, rule.pattern, rule.may_hold)))
         found.append(("it would end torn", net.torn(before, after)))
-    elif rule.net == "entity":
-        found.append(("a number beside an entity would change", net.changed_beside(before, after, rule.pattern)))
     elif rule.net == "raised":
         found.append(("a raised number would change", net.changed_in_form(before, after, rule.pattern)))
     return found
@@ -224,15 +226,15 @@ def _worded(column: pl.Series, rows: pl.Series, notes: _Notes) -> pl.Series:
     for rule in noise.WORDS:
         if rule.name in noise.OF_UNCOMMON:
             uncommon = _places(column, noise.UNCOMMON) if uncommon is None else uncommon
-            places = uncommon.gather(_places(column.gather(uncommon), rule.sooner))
+            places = uncommon.gather(_places(column.gather(uncommon), rule.sooner)) if len(uncommon) else uncommon
         else:
             places = _places(column, rule.sooner)
         if len(places):
             places, _, after = _rewritten(rule, column, places)
             column.scatter(places, after)
             done.append((rule.name, places))
-    moved = (column != start).fill_null(False).arg_true()
-    wrong = moved.gather(net.changed(start.gather(moved), column.gather(moved)))
+    moved = (net.bare(column) != net.bare(start)).fill_null(False).arg_true()
+    wrong = moved.gather(net.changed(start.gather(moved), column.gather(moved))) if len(moved) else moved
     for name, places in done:
         notes.changed[name].append(rows.gather(places.filter(~places.is_in(wrong.implode())) if len(wrong) else places))
     if len(wrong):

@@ -75,5 +75,8 @@ MAY_HOLD = (
     r"[“\"「《][^”\"」》\n]{0,200}[”\"」》]|一切|百忙之中|万分|万事|万|每一?天|天天|每天|今天|一些|一下|一定|感激不尽|不尽|不胜|不用?客气|不用谢|不谢|[Hh]i|[Hh]ello|HELLO|"
     r"3[qQ]|[Tt]hanks|[Tt]hank you|分析|恢复|十分|非常|[.~～：:…]+"
 )
-GREETS = "好|Hi|hi|ello|HELLO|哈喽|嗨|安|哈啰|哈罗|高兴|荣幸"
-SAYS = "祝|谢|希望|期望|愿|感激|望|盼|好|高兴|客气|辛苦|打扰|打搅|麻烦|拜托|有劳|以上|参考|康复|保重|敬礼|Thank|thank|3q|3Q|期待|等"
+# what one of them holds, whatever else: few texts have more of it than courtesies
+GREETS = "[你您妳们家位上午]好|早安|晚安|哈[喽啰罗]|嗨|[Hh]i|[Hh]ello|HELLO"
+SAYS = (
+    "祝|谢|感激|[期希]望|愿|盼|[你您妳们家位上午]好|高兴|荣幸|客气|辛苦了|打[扰搅]|麻烦|拜托|有劳|以上|仅供|康复|保重|敬礼|[Tt]hank|3[qQ]|期待|等[待候]|望"
+)

@@ -6,8 +6,6 @@ its earlier text for that rule, and is counted under the rule's name. So is a ro
 torn. Whole columns at a time.
 """
 
-import html
-import re
 import unicodedata
 
 import polars as pl
@@ -26,6 +24,7 @@ GUARDED = rf"\p{{N}}\p{{Latin}}\p{{Greek}}{_NUMERALS}{_UNITS}{_NEGATIONS}{_SIGNS
 _OTHERS = f"[^{GUARDED}]+"
 _SAME = {letter: plain for letter, plain in FOLDED.items()} | {"─": "一", "∶": "：", ":": "：", "﹕": "：", "︰": "："}
 
+_SPACES = [" ", "\n", "\t", "\u00a0", "\u3000"]
 _WHOLE = r"[。！？!?…”』」）)】》.～~][\s]*\z"
 _LAST_LINE = r"([^\n]*)\z"
 
@@ -35,18 +34,14 @@ def guarded(texts: pl.Series) -> pl.Series:
     return texts.str.replace_all(_OTHERS, " ").str.strip_chars().str.replace_many(_SAME)
 
 
+def bare(texts: pl.Series) -> pl.Series:
+    """Texts without their spaces and line ends: equal ones differ in layout only, and need no closer look."""
+    return texts.str.replace_many(_SPACES, [""] * len(_SPACES))
+
+
 def changed(before: pl.Series, after: pl.Series) -> pl.Series:
     """The places of rows in which something guarded is no more what it was."""
     return (guarded(before) != guarded(after)).arg_true()
-
-
-def changed_beside(before: pl.Series, after: pl.Series, spans: str) -> pl.Series:
-    """`changed`, of what stands beside spans that became characters: those characters are left out on both sides."""
-    found = before.str.extract_all(spans).list.explode().unique().drop_nulls()
-    made = "".join(sorted({letter for span in found for letter in html.unescape(span) if not letter.isspace()}))
-    spared = f"[{re.escape(made)}\\s]" if made else r"\s"
-    one, two = (texts.str.replace_all(spared, "") for texts in (before.str.replace_all(spans, ""), after))
-    return (guarded(one).str.replace_all(" ", "") != guarded(two).str.replace_all(" ", "")).arg_true()
 
 
 def changed_in_form(before: pl.Series, after: pl.Series, spans: str) -> pl.Series:

@@ -50,9 +50,12 @@ _NAMES = (
     "track|tt|u|ul|var|video|wbr"
 )
 _BLOCKS = "p|div|br|li|ul|ol|tr|table|h[1-6]|dd|dt|dl|section|blockquote"
-# a name alone, or with what begins as an attribute does: <LLN 或 ALT > is none
-_INSIDE = r"(\s+[a-zA-Z_:@][\w:.-]*\s*=[^<>]{0,500}|(\s+(nowrap|noshade|checked|disabled|selected|hidden|compact|async|defer|allowfullscreen))*)\s*/?"
-_UNKNOWN = r"</?[a-z][a-z0-9]*:[a-z0-9]+(\s[^<>]{0,500})?/?>|<[a-z][a-z0-9-]*\s+[a-z-]+=[\"'][^<>]{0,500}>"
+# a name alone, or with what has the form of attributes: <LLN 或 ALT > is none
+_VALUE = r"[ \t\r\n]*=[ \t\r\n]*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\"'<> \t\r\n][^<> \t\r\n]*|[^<>\n。，；]*)"
+_ATTRIBUTE = rf"[a-zA-Z_:@][a-zA-Z0-9_:.-]*{_VALUE}"
+_SWITCH = "nowrap|noshade|checked|disabled|selected|hidden|compact|async|defer|allowfullscreen"
+_INSIDE = rf"(?:[ \t\r\n]+(?:{_ATTRIBUTE}|{_SWITCH}))*[ \t\r\n]*/?"
+_UNKNOWN = rf"</?[a-z][a-z0-9]*:[a-z0-9]+(?:[ \t\r\n]+{_ATTRIBUTE})*[ \t\r\n]*/?>|<[a-z][a-z0-9-]*(?:[ \t\r\n]+[a-z-]+=(?:\"[^\"<>]*\"|'[^'<>]*'))+[ \t\r\n]*/?>"
 _RAISED = r"(?i)(.?)<(sup|sub)(?:\s[^<>]{0,200})?>([^<>]{0,40})</(?:sup|sub)\s*>"
 _FRACTION = r"(?i)([0-9]?)<sup[^<>]{0,50}>\s*([0-9]{1,3})\s*</sup>\s*[/⁄∕]\s*<sub[^<>]{0,50}>\s*([0-9]{1,3})\s*</sub>"
 _ENTITY = r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
@@ -116,31 +119,33 @@ def _without_pictures(column: pl.Series) -> pl.Series:
 
 # --- layout --------------------------------------------------------------------------------------------------------
 
-_VERSE = "|".join(rf"\p{{Han}}{{{n}}}[，、]\n\p{{Han}}{{{n}}}[。；！？，]?(?:\n|\z)" for n in (4, 5, 6, 7, 8))
 _GOES_ON = r"([，、])\n"
+_MAYBE_VERSE = r"(?m)^\p{Han}{4,8}[，、]\n\p{Han}{4,8}[。；！？，]?$"
 
 
 def _joined(column: pl.Series) -> pl.Series:
     """No line is broken at a comma, but those of verses: lines of one length."""
-    held = column
-    for n in (4, 5, 6, 7, 8):
-        line = rf"\p{{Han}}{{{n}}}"
-        verse = rf"(?m)(^|\x{{1}})({line}[，、])\n({line}[。；！？，]?)$"
-        held = held.str.replace_all(verse, "$1$2\x01$3").str.replace_all(verse, "$1$2\x01$3")
-    return held.str.replace_all(_GOES_ON, "$1").str.replace_all("\x01", "\n", literal=True)
+    verses = column.str.contains(_MAYBE_VERSE).arg_true()
+    if len(verses):
+        held = column.gather(verses)
+        for n in (4, 5, 6, 7, 8):
+            verse = rf"(?m)(^|\x01)(\p{{Han}}{{{n}}}[，、])\n(\p{{Han}}{{{n}}}[。；！？，]?)$"
+            held = held.str.replace_all(verse, "$1$2\x01$3").str.replace_all(verse, "$1$2\x01$3")
+        column = column.clone().scatter(verses, held)
+    return column.str.replace_all(_GOES_ON, "$1").str.replace_all("\x01", "\n", literal=True)
 
 
 _CLAUSE_BEGINS = r"(\A|[\s。！!？?；;，,：:”）】])"
 _LABELS = "健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助|病情分析|指导意见|处理意见|指导建议|意见建议"
 
 MARKUP = (
-    Rule("entity", _ENTITY, _unescaped, _ENTITY, "entity"),
-    _taking("script or style", r"(?is)<(script|style)\b.*?</(script|style)\s*>", net="form"),
+    Rule("entity", _ENTITY, _unescaped, _ENTITY, "form"),
+    _taking("script or style", r"(?is)<(script|style)\b.*?</(script|style)\s*>", net="form", sooner="(?i)<(script|style)"),
     _taking("comment", r"(?is)<!--.*?-->|<!doctype[^<>]{0,300}>|<\?xml[^<>]{0,300}\?>|<!\[CDATA\[|\]\]>", net="form", sooner=r"<[!?]|\]\]>"),
-    _taking("block tag", rf"(?i)</?({_BLOCKS}){_INSIDE}>", "\n", net="form"),
-    _taking("cell tag", rf"(?i)</?(td|th){_INSIDE}>", "\t", net="form"),
+    _taking("block tag", rf"(?i)</?(?:{_BLOCKS}){_INSIDE}>", "\n", net="form", sooner="<"),
+    _taking("cell tag", rf"(?i)</?t[dh]{_INSIDE}>", "\t", net="form", sooner="(?i)<t[dh]"),
     _taking("reading", r"(?is)<(rt|rp)>[^<>]{0,40}</(rt|rp)>", net="form", sooner="(?i)<r[tp]>"),
-    _taking("tag", rf"(?i)</?({_NAMES}){_INSIDE}>|{_UNKNOWN}", net="form"),
+    _taking("tag", rf"(?i)</?(?:{_NAMES}){_INSIDE}>|(?i:{_UNKNOWN})", net="form", sooner="<[a-zA-Z/]"),
     Rule("superscript", r"(?i)</?su[pb]", _lowered, r"(?i)</?su[pb]", "raised"),
     _taking("style", _STYLE, net="form", sooner=r"[a-zA-Z]\s*:[^;{}\n\p{Han}]*[;}]"),
     _taking("URL", rf"(?i)(?-u:\b)(https?|ftp)://{_ADDRESS}+", net="form", sooner="://"),
@@ -180,5 +185,6 @@ WORDS = (
 )
 # Rules of single characters, and what none of them touches: a text without another is not looked at five times
 OF_UNCOMMON = frozenset({"letter or digit in another form", "numeral drawn as a line", "invisible character", "picture", "bullet", "colon"})
-UNCOMMON = r"[^\n -~\x{3400}-\x{4DB5}\x{4E00}-\x{9FA5}，。、；：？！“”‘’（）《》【】…—·～]"
+UNCOMMON = r"[^\n\t\x{00A0}\x{3000} -~\x{3400}-\x{4DB5}\x{4E00}-\x{9FA5}，。、；：？！“”‘’（）《》【】…—·～]"
 RULES = (*MARKUP, *COURTESIES, *WORDS)
+ANY = "|".join(dict.fromkeys(f"(?:{rule.sooner})" for rule in RULES))  # a text without it is clean
