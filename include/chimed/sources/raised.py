@@ -14,13 +14,13 @@ _DEGREE = re.compile(r"[oO○。º°]")
 _FOLDED = str.maketrans("０１２３４５６７８９＋－", "0123456789+-")
 
 
-def above(text: str, before: str) -> str:
-    """A superscript as it is written on the line; before: what stands left of it, of which the last letter counts."""
+def above(text: str, before: str, after: str = "") -> str:
+    """A superscript as it is written on the line, between what stands before and after it: 38<sup>o</sup>C is 38°C."""
     said = text.translate(_FOLDED).strip()
     after_digit = before[-1:].isdigit() or before[-1:] in ("）", ")")
     if _FRACTION.fullmatch(said):
         return f" {said}" if before[-1:].isdigit() else said
-    if _DEGREE.fullmatch(said) and before[-1:].isdigit():
+    if before[-1:].isdigit() and (_DEGREE.fullmatch(said) or (said == "0" and after.lstrip()[:1] in ("C", "℃"))):
         return "°"
     if after_digit and _EXPONENT.fullmatch(said):
         return f"^{said}"

@@ -126,7 +126,7 @@ def _collect(element, left_out: dict, pieces: list[str]) -> None:
         _collect_within(element, left_out, inner)
         said = "".join(inner).replace("\x00", "")
         before = next((piece for piece in reversed(pieces) if piece), "")
-        pieces.append(above(said, before) if tag == "sup" else below(said))
+        pieces.append(above(said, before, element.tail or "") if tag == "sup" else below(said))
     elif tag and tag not in _SILENT and id(element) not in left_out:
         breaks = tag in _BLOCKS
         if breaks:

@@ -24,6 +24,8 @@ GUARDED = rf"\p{{N}}\p{{Latin}}\p{{Greek}}{_NUMERALS}{_UNITS}{_NEGATIONS}{_SIGNS
 _OTHERS = f"[^{GUARDED}]+"
 _SAME = {letter: plain for letter, plain in FOLDED.items()} | {"─": "一", "∶": "：", ":": "：", "﹕": "：", "︰": "："}
 
+# zero-width characters, controls and noncharacters; rare characters and private use stay, herbs are written with them
+INVISIBLE = r"[\p{Cc}\p{Cf}\x{FE00}-\x{FE0F}\x{20E3}\x{FDD0}-\x{FDEF}\x{FFFE}\x{FFFF}&&[^\n\t]]"
 _SPACES = [" ", "\n", "\t", "\u00a0", "\u3000"]
 _WHOLE = r"[。！？!?…”』」）)】》.～~][\s]*\z"
 _LAST_LINE = r"([^\n]*)\z"
@@ -31,7 +33,7 @@ _LAST_LINE = r"([^\n]*)\z"
 
 def guarded(texts: pl.Series) -> pl.Series:
     """What no rule may change of each text, what stands between being one space: two numbers stay two."""
-    return texts.str.replace_all(_OTHERS, " ").str.strip_chars().str.replace_many(_SAME)
+    return texts.str.replace_all(INVISIBLE, "").str.replace_all(_OTHERS, " ").str.strip_chars().str.replace_many(_SAME)
 
 
 def bare(texts: pl.Series) -> pl.Series:

@@ -13,7 +13,7 @@ import polars as pl
 
 from chimed.sources.raised import above, below
 from chimed.stages import courtesies
-from chimed.stages.net import FOLDED
+from chimed.stages.net import FOLDED, INVISIBLE
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ _ATTRIBUTE = rf"[a-zA-Z_:@][a-zA-Z0-9_:.-]*{_VALUE}"
 _SWITCH = "nowrap|noshade|checked|disabled|selected|hidden|compact|async|defer|allowfullscreen"
 _INSIDE = rf"(?:[ \t\r\n]+(?:{_ATTRIBUTE}|{_SWITCH}))*[ \t\r\n]*/?"
 _UNKNOWN = rf"</?[a-z][a-z0-9]*:[a-z0-9]+(?:[ \t\r\n]+{_ATTRIBUTE})*[ \t\r\n]*/?>|<[a-z][a-z0-9-]*(?:[ \t\r\n]+[a-z-]+=(?:\"[^\"<>]*\"|'[^'<>]*'))+[ \t\r\n]*/?>"
-_RAISED = r"(?i)(.?)<(sup|sub)(?:\s[^<>]{0,200})?>([^<>]{0,40})</(?:sup|sub)\s*>"
-_FRACTION = r"(?i)([0-9]?)<sup[^<>]{0,50}>\s*([0-9]{1,3})\s*</sup>\s*[/⁄∕]\s*<sub[^<>]{0,50}>\s*([0-9]{1,3})\s*</sub>"
+_RAISED = r"(?i)(.?)<(sup|sub)>([^<>]{0,40})</(?:sup|sub)>([C℃]?)"
+_FRACTION = r"(?i)<sup>\s*([0-9]{1,3})\s*</sup>\s*[/⁄∕]\s*<sub>\s*([0-9]{1,3})\s*</sub>"
 _ENTITY = r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
 # a declaration is style where its name or its value is CSS's own: Height:170cm; and Background: Hypertension; are none
 _HYPHENED = (
@@ -66,7 +66,7 @@ _HYPHENED = (
 )
 _PLAIN = (
     r"(?:color|font|margin|padding|border|background|display|width|height|float|position|left|top|overflow|cursor|clear)\s*:\s*"
-    r"(?:#[0-9a-fA-F]{3,8}|rgba?\([0-9,.% ]{1,30}\)|-?[0-9.]{1,6}(?:px|pt|em|rem)(?:\s+-?[0-9.]{1,6}(?:px|pt|em|rem|%)?){0,3}|auto|none|block|inline|"
+    r"(?:#[0-9a-fA-F]{3,8}|rgba?\([0-9,.% ]{1,30}\)|-?[0-9.]+(?:px|pt|em|rem)|(?:-?[0-9.]+(?:px|pt|em|rem|%)?|auto)(?:\s+(?:-?[0-9.]+(?:px|pt|em|rem|%)?|auto)){1,3}|auto|none|block|inline|"
     r"inline-block|inherit|hidden|absolute|relative|fixed|bold|both|pointer|url\([^()\s]*\))(?:\s*!important)?"
 )
 _COLOUR = r"color:(?:red|blue|black|white|green|gray|grey|yellow|orange|purple|windowtext)"
@@ -84,23 +84,21 @@ def _unescaped(column: pl.Series) -> pl.Series:
 
 def _lowered(column: pl.Series) -> pl.Series:
     """Superscripts and subscripts on the line: 10<sup>9</sup> is 10^9, <sup>1</sup>/<sub>2</sub> is 1/2."""
-    column = column.str.replace_all(_FRACTION, "$1 $2/$3")
+    column = column.str.replace_all(f"([0-9]){_FRACTION}", "$1 $2/$3").str.replace_all(_FRACTION, "$1/$2")
     spans = column.str.extract_all(_RAISED).list.explode().unique().drop_nulls()
     said = {span: _on_the_line(match) for span in spans if (match := re.fullmatch(_RAISED, span, re.S))}
     column = column.str.replace_many(said)
-    column = column.str.replace_all(r"(?i)([0-9])<sup[^<>]{0,50}>([0-9])", "$1^$2")  # one that is never closed
+    column = column.str.replace_all("(?i)([0-9])<sup>([0-9])", "$1^$2")  # one that is never closed
     return column.str.replace_all(r"(?i)</?su[pb](\s[^<>]{0,200})?/?>", "")
 
 
 def _on_the_line(match: re.Match[str]) -> str:
-    before, where, said = match.groups()
-    return before + (above(said, before) if where.lower() == "sup" else below(said))
+    before, where, said, after = match.groups()
+    return before + (above(said, before, after) if where.lower() == "sup" else below(said)) + after
 
 
 # --- single characters ---------------------------------------------------------------------------------------------
 
-# zero-width characters, controls and noncharacters; rare characters and private use stay, herbs are written with them
-_INVISIBLE = r"[\p{Cc}\p{Cf}\x{FE00}-\x{FE0F}\x{20E3}\x{FDD0}-\x{FDEF}\x{FFFE}\x{FFFF}&&[^\n\t]]"
 # stars, hands, faces, hearts, weather, blocks; no arrow, circle, square, tick, sex, or sign of a measurement
 _PICTURES = (
     r"★☆✩✪✰⭐⭕❀✿❁❃❤❥♡♥❣☎☏✆☀☁☂☃☼☺☻☹✌✍✎✏✐✑✒✓?✉✈✂✄✁✃☕♨♪♫♬♩✨❄❅❆✳✴❇❈❉❊❋⚡⛄⛅☔♠♣♦♤♧♢☜☞☝☟☛☚❖◈▓▒░█▌▐▀▄〓※?"
@@ -144,6 +142,7 @@ MARKUP = (
     _taking("comment", r"(?is)<!--.*?-->|<!doctype[^<>]{0,300}>|<\?xml[^<>]{0,300}\?>|<!\[CDATA\[|\]\]>", net="form", sooner=r"<[!?]|\]\]>"),
     _taking("block tag", rf"(?i)</?(?:{_BLOCKS}){_INSIDE}>", "\n", net="form", sooner="<"),
     _taking("cell tag", rf"(?i)</?t[dh]{_INSIDE}>", "\t", net="form", sooner="(?i)<t[dh]"),
+    _taking("superscript", r"(?i)<(/?su[pb])\s[^<>]{0,200}>", "<$1>", net="form"),
     _taking("reading", r"(?is)<(rt|rp)>[^<>]{0,40}</(rt|rp)>", net="form", sooner="(?i)<r[tp]>"),
     _taking("tag", rf"(?i)</?(?:{_NAMES}){_INSIDE}>|(?i:{_UNKNOWN})", net="form", sooner="<[a-zA-Z/]"),
     Rule("superscript", r"(?i)</?su[pb]", _lowered, r"(?i)</?su[pb]", "raised"),
@@ -165,11 +164,11 @@ COURTESIES = (
 WORDS = (
     Rule("letter or digit in another form", f"[{''.join(FOLDED)}]", lambda column: column.str.replace_many(FOLDED), f"[{''.join(FOLDED)}]", "kept"),
     _taking("numeral drawn as a line", r"(\A|[^─━—-])─([钱两分斤升合枚个片味日次剂服帖斗寸尺岁碗盏匙粒丸字把根茎条])", "${1}一$2", sooner="─"),
-    _taking("invisible character", _INVISIBLE),
+    _taking("invisible character", INVISIBLE),
     Rule("picture", _PICTURE, _without_pictures, _PICTURE, "kept"),
     _taking("bullet", _BULLETS, sooner="[●◆◇▲▼▽►▶◀◄•◎▪▫]"),
     _taking("colon", r"[∶﹕︰]", "："),
-    _taking("disclaimer", r"(?m)^[\s　]*温馨提示：?以上资料仅供参考[^\n]*", sooner="以上资料仅供参考"),
+    _taking("disclaimer", r"(?m)^[\s　]*温馨提示：?以上资料仅供参考[^\n]*", net="spans", sooner="以上资料仅供参考", may_hold="[：:.]|不|无|非|请勿"),
     _taking(
         "menu",
         r"(?m)^[\s　]*(上一页|下一页|查看更多问题>*|我要咨询|找医生|向医生提问|举报|取消|提交|相关推荐文章)[\s　]*$|您的浏览器不支持\s*audio\s*元素[。.]?",
