@@ -186,13 +186,16 @@ def _apply(rule: Rule, column: pl.Series, rows: pl.Series, notes: _Notes, places
         return
     held = {place: why for why, found in _harmed(rule, before, after) for place in found}
     if held:
-        for place, why in held.items():
+        notes.held[rule.name].append(rows.gather(places.gather(list(held))))
+        shown = {(one.row, one.column) for one in notes.doubts[rule.name]}
+        for place, why in list(held.items())[:SAMPLES]:
             row = rows[places[place]]
-            notes.held[rule.name].append(rows.gather(places.gather([place])))
-            if len(notes.doubts[rule.name]) < SAMPLES:
+            if (row, column.name) not in shown and len(shown) < SAMPLES:
                 notes.doubts[rule.name].append(Doubt(row, column.name, before[place], after[place], why))
         stays = ~pl.arange(len(places), eager=True).is_in(list(held))
         places, after = places.filter(stays), after.filter(stays)
+        if not len(places):
+            return
     column.scatter(places, after)
     notes.changed[rule.name].append(rows.gather(places))
 

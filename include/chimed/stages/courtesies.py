@@ -28,7 +28,7 @@ _SERVICE = (
 # a greeting that runs into its sentence: only before words that no 好 belongs to (您好转后, 您好好休息, 你好像 are none)
 _RUNS_INTO = (
     r"我[^好]|请问|想问|想咨询|想知道|想了解|根据[你您]|按照[你您]|针对[你您]|很高兴|非常高兴|首先|建议[你您]|这种情况|这个情况|这种病|如果[你您]|"
-    r"医生|大夫|专家|请教|咨询一下|为什么|怎么|怎样|如何|糖尿病|癫痫|乙肝|肝|肾|胃|脑|男|女|孩子|宝宝|患者|您|你|目前|最近|一般|对于|由于|关于"
+    r"医生|大夫|专家|请教|咨询一下|为什么|怎么|怎样|如何|高血压|低血压|糖尿病|癫痫|乙肝|大三阳|小三阳|脂肪肝|感冒|肝|肾|胃[^口]|脑|男|女|孩子|宝宝|患者|您|你|目前|最近|一般|对于|由于|关于"
 )
 GREETINGS = (
     rf"{_BEGINS}(?:{_CALL}[，,。！!：:~～、…;；.\s　]+|{_CALL}\z|{_LATIN_HELLO}[，,。！!~～]+[\s　]*|{_LATIN_HELLO}[\s　]+(?P<w>{_TITLES}))",
@@ -73,7 +73,7 @@ SENTENCES = rf"{_BEGINS}{_CLAUSE}(?:[，,、：:；; 　！!]*{_CLAUSE})*{_ENDS}
 # words of courtesies that the net would take for numbers, units or negations
 MAY_HOLD = (
     r"[“\"「《][^”\"」》\n]{0,200}[”\"」》]|一切|百忙之中|万分|万事|万|每一?天|天天|每天|今天|一些|一下|一定|感激不尽|不尽|不胜|不用?客气|不用谢|不谢|[Hh]i|[Hh]ello|HELLO|"
-    r"3[qQ]|[Tt]hanks|[Tt]hank you|分析|恢复|十分|非常|[.~～：:…]+"
+    r"3[qQ]|[Tt]hanks|[Tt]hank you|分析|恢复|一般|[大小]三阳|十分|非常|[.~～：:…]+"
 )
 # what one of them holds, whatever else: few texts have more of it than courtesies
 GREETS = "[你您妳们家位上午]好|早安|晚安|哈[喽啰罗]|嗨|[Hh]i|[Hh]ello|HELLO"

@@ -180,7 +180,7 @@ WORDS = (
     _taking("space", r"[ \t\x{00A0}\x{3000}]{2,}|[\t\x{00A0}\x{3000}]", " ", sooner=r"  |[\t\x{00A0}\x{3000}]"),
     _taking("line end", r" \n[ \n]*|\n[ \n]+", "\n"),
     Rule("broken line", _GOES_ON, _joined, _GOES_ON, "kept"),
-    _taking("broken line", r"\n([，。、；：！？）】》”])", "$1"),
+    _taking("broken line", r"([^。！？；\n])\n([，。、；：！？）】》”])", "$1$2", sooner=r"\n[，。、；：！？）】》”]"),
 )
 # Rules of single characters, and what none of them touches: a text without another is not looked at five times
 OF_UNCOMMON = frozenset({"letter or digit in another form", "numeral drawn as a line", "invisible character", "picture", "bullet", "colon"})
