@@ -75,7 +75,8 @@ def texts(version: str, files: list[str], folder: Path) -> tuple[dict[str, dict]
     if version not in (".", "raw"):
         include = folder / re.sub(r"\W", "_", version) / "include"
         packed = subprocess.run(["git", "archive", version, "include"], cwd=ROOT, check=True, capture_output=True)
-        tarfile.open(fileobj=io.BytesIO(packed.stdout)).extractall(include.parent, filter="data")
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+            archive.extractall(include.parent, filter="data")
     command = [sys.executable, "-c", READ, "read" if version == "raw" else "clean", *files]
     said = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(include)}, check=True, capture_output=True)
     rows = [json.loads(line) for line in said.stdout.decode().splitlines()]

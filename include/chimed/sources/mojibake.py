@@ -19,6 +19,7 @@ LACUNA = "□"  # the mark that editors put where a letter cannot be read
 MARGIN = 16.0  # nats by which the other reading must win: e^16 to one
 MOST_DAMAGE = 0.5  # of a text's characters: with more, what is left of it says nothing
 _LONGEST_GAP = 6  # bytes between two stretches of one damage: a lost byte leaves U+FFFD, four bytes of gb18030
+_FOREIGN = 15.0  # nats of a letter of another script in what bytes are read as
 _LEAST_PIECE = 6.0  # nats of each of two stretches that are joined
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
@@ -116,15 +117,24 @@ def _utf8_read_as_gb(text: str, depth: int) -> Iterator[Stretch]:
 
 def _utf8_read_as_western(text: str, depth: int) -> Iterator[Stretch]:
     """æ„Ÿ was 感."""
-    yield from _read_anew(text, [_WESTERN.get(letter, b"\n") for letter in text], _UTF8, "utf-8", depth)
+    encoded = [_WESTERN.get(letter, b"\n") for letter in text]
+    yield from _with_their_like(list(_read_anew(text, encoded, _UTF8, "utf-8", depth)))
 
 
 def _gb_read_as_western(text: str, depth: int) -> Iterator[Stretch]:
-    """ÖÐÒ½ was 中医."""
+    """ÖÐÒ½ was 中医: two letters with accents at least, for · and × stand in rows too."""
     encoded = [_WESTERN.get(letter, b"\n") for letter in text]
-    for start, end, won in _read_anew(text, encoded, _GB, "gb18030", depth):
-        if len(set(_ACCENTED.findall(text[start:end]))) >= 2 or re.search("[\x80-\x9f]", text[start:end]):
-            yield start, end, won
+    found = list(_read_anew(text, encoded, _GB, "gb18030", depth))
+    letters = [len(set(_ACCENTED.findall(text[start:end]))) for start, end, _ in found]
+    controls = [re.search("[\x80-\x9f]", text[start:end]) is not None for start, end, _ in found]
+    sure = any(won >= MARGIN and (n >= 2 or c) for (_, _, won), n, c in zip(found, letters, controls, strict=True))
+    yield from _with_their_like(found) if sure else ()
+
+
+def _with_their_like(found: list[Stretch]) -> Iterator[Stretch]:
+    """Stretches of western letters; beside one that is surely damaged, shorter ones are too."""
+    sure = any(won >= MARGIN for _, _, won in found)
+    yield from ((start, end, max(won, MARGIN) if sure and won > 0 else won) for start, end, won in found)
 
 
 def _read_anew(text: str, encoded: list[bytes], form: re.Pattern[bytes], charset: str, depth: int) -> Iterator[Stretch]:
@@ -135,7 +145,10 @@ def _read_anew(text: str, encoded: list[bytes], form: re.Pattern[bytes], charset
     for match in form.finditer(raw):
         start, end = letter_of[match.start()], letter_of[match.end() - 1] + 1
         said = match.group().decode(charset, errors="replace")
-        won = sum(before[start:end]) - sum(max(cost, 15.0 * (letter > "\x7f" and letter not in nats)) for letter, cost in zip(said, _surprise(said), strict=True))
+        costs = zip(said, _surprise(said), strict=True)  # a page here says little that is neither Chinese nor ASCII
+        won = sum(before[start:end]) - sum(
+            max(cost, _FOREIGN * (one not in nats and one > "\x7f")) for one, cost in costs
+        )
         if depth and won > -MARGIN * len(said):
             won += max((more for _, _, more in _stretches(said, depth - 1)), default=0.0)
         yield start, end, won
@@ -149,6 +162,8 @@ def _big5_read_as_gb(text: str, depth: int) -> Iterator[Stretch]:
         gain = -MARGIN if letter.isascii() else before[n] - _surprise(_as_big5(letter))[0]
         if letter.isspace() or (letter.isascii() and won > 0):
             gain = -0.5
+        elif letter == "\ufffd":
+            gain = 3.0  # a pair that GBK does not have: here it speaks for Big5, alone for nothing
         won, start = (won + gain, start) if won > 0 else (gain, n)
         if won > best[2]:
             best = start, n + 1, won
@@ -171,7 +186,8 @@ def _surely_big5(text: str, stretch: Stretch) -> Iterator[Stretch]:
         return
     private = any("\ue000" <= letter < "\uf900" for letter in strays)
     mixed = len(kinds) >= 2 or private or len(strays) < len(letters) / 2
-    if (len(strays) >= max(2, len(letters) / 8) and mixed) or any(_BIG5_STOP[0] <= letter <= _BIG5_STOP[1] for letter in letters):
+    stops = any(_BIG5_STOP[0] <= letter <= _BIG5_STOP[1] for letter in letters)
+    if stops or (mixed and len(strays) >= max(2, len(letters) / 8)):
         yield stretch
 
 
@@ -200,7 +216,6 @@ _BROKEN = re.compile("(?:\ufffd|锟斤拷|锟斤|(?<=\ufffd)锟)+")
 # scripts that no page here has, from which GBK's bytes read as UTF-8 take letters
 _STRANGE = re.compile("[\u0180-\u01cc\u01dd-\u024f\u02b0-\u02c6\u0300-\u036f\u0500-\u085f]")
 _LEAST_SOUND = 4  # letters of a sentence beside its damage; with fewer the whole sentence leaves
-_LETTER = re.compile(f"[{_HAN}A-Za-z0-9]")
 _SENTENCE = re.compile("[^。！？!?；;\n]*[。！？!?；;\n]*[”』」）)]*")
 
 _FIRST_LEADS = [(0xE3, range(0x80, 0x84)), *((n, range(0x80, 0xC0)) for n in range(0xE4, 0xEA)),
@@ -222,19 +237,21 @@ _IS_STRAY = re.compile(f"[{_STRAY}\ufffd]")
 
 @dataclass(frozen=True)
 class Mended:
-    """A text without its damage. text: what is left. damage: what was cut or marked, as it stood. lost: characters of
-    the text that no longer stand."""
+    """A text without its damage. text: what is left. damage: what was cut or marked, as it stood. lost: about how many
+    characters of the text no longer stand."""
 
     text: str
     damage: tuple[str, ...] = ()
-    lost: int = 0
+    lost: float = 0.0
 
 
 def mended(text: str) -> Mended:
     """A text without its damaged sentences, and with `LACUNA` for single damaged places; itself where it is sound."""
     if not _SUSPECT.search(text):
         return Mended(text)
-    lines, damage, lost = [], [], 0
+    lines: list[str] = []
+    damage: list[str] = []
+    lost = 0.0
     for line in text.split("\n"):
         if _SUSPECT.search(line):
             one = _mended_line(line)
@@ -249,31 +266,43 @@ def mended(text: str) -> Mended:
 
 def garbled(text: str) -> bool:
     """Whether most of a text is damaged, so that what is left of it says nothing."""
-    one = mended(text)
-    return bool(one.damage) and one.lost > MOST_DAMAGE * len(text.strip())
+    return mostly_lost(mended(text))
+
+
+def mostly_lost(one: Mended) -> bool:
+    """Whether what is left of a text is less than its damage."""
+    return bool(one.damage) and one.lost > MOST_DAMAGE * (one.lost + _weight(one.text))
+
+
+def _weight(text: str) -> float:
+    """About how many Chinese characters a text is, or was: where each became three western letters, a third."""
+    wide = sum(letter >= "\u2e80" for letter in text)
+    return wide + (len(text) - wide - text.count("\n")) / 3
 
 
 def _mended_line(line: str) -> Mended:
     places = _places(line)
     if not places:
         return Mended(line)
-    pieces, damage, lost = [], [], 0
+    pieces: list[str] = []
+    damage: list[str] = []
+    lost = 0.0
     for match in _SENTENCE.finditer(line):
         within = [(max(start, match.start()), min(end, match.end())) for start, end in places]
         within = [(start, end) for start, end in within if start < end]
         sentence = match.group()
         broken = sum(end - start for start, end in within)
-        sound = len(_LETTER.findall(sentence)) - sum(len(_LETTER.findall(line[start:end])) for start, end in within)
+        sound = _weight(sentence) - sum(_weight(line[start:end]) for start, end in within)
         if not broken:
             pieces.append(sentence)
-        elif sound < max(_LEAST_SOUND, broken / 8):
+        elif sound < _LEAST_SOUND:
             damage.append(sentence)
-            lost += len(sentence)
+            lost += _weight(sentence)
         else:
             at = match.start()
             for start, end in within:
                 damage.append(line[start:end])
-                lost += end - start
+                lost += _weight(line[start:end])
                 pieces += [line[at:start], "" if not line[end:].strip() and line[start] == "\ufffd" else LACUNA]
                 at = end
             pieces.append(line[at : match.end()])

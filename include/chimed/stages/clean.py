@@ -17,7 +17,7 @@ from chimed.ledger import Outcome
 from chimed.records import left_rows
 from chimed.sources import mojibake
 from chimed.stages import net, noise
-from chimed.stages.noise import Rule
+from chimed.stages.rules import Rule
 from chimed.streaming import ahead
 
 AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
@@ -110,7 +110,7 @@ def _mended(records: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str], tuple[
         found = {row: mojibake.mended(column[row]) for row in places}
         found = {row: one for row, one in found.items() if one.damage}
         for row, one in found.items():
-            if name != "title" and one.lost > mojibake.MOST_DAMAGE * len(column[row].strip()):
+            if name != "title" and mojibake.mostly_lost(one):
                 broken[row] = f"{name}: {' … '.join(one.damage)[:SHOWN]}"
             elif row not in broken:
                 cut[row] = None
@@ -141,9 +141,12 @@ def cleaned(texts: pl.DataFrame) -> Cleaned:
     whole = _Notes()
     for column, notes in ahead(_cleaned, texts.iter_columns()):
         columns.append(column)
-        for mine, ours in ((notes.changed, whole.changed), (notes.held, whole.held), (notes.doubts, whole.doubts)):
-            for name, found in mine.items():
-                ours[name] += found
+        for name, places in notes.changed.items():
+            whole.changed[name] += places
+        for name, places in notes.held.items():
+            whole.held[name] += places
+        for name, doubts in notes.doubts.items():
+            whole.doubts[name] += doubts
     changed, held = (
         {name: rows for name, places in sorted(of.items()) if (rows := pl.concat(places).n_unique())}
         for of in (whole.changed, whole.held)
@@ -222,7 +225,7 @@ def _harmed(rule: Rule, before: pl.Series, after: pl.Series) -> list[tuple[str, 
 
 
 def _worded(column: pl.Series, rows: pl.Series, notes: _Notes) -> pl.Series:
-    """The rules that change nothing guarded: all of them, then one look at the whole; rule by rule only where it fails."""
+    """The rules that change nothing guarded: all of them, one look at the whole, and rule by rule where it fails."""
     start = column.clone()
     uncommon: pl.Series | None = None
     done: list[tuple[str, pl.Series]] = []

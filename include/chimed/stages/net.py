@@ -1,9 +1,9 @@
 """The net under the rules of `clean`: what a cleaned text may not lose, checked for every row (paper §3.2; ours).
 
-Outside the spans that named rules take out, the sequence of digits, Chinese numerals, ○ 〇 □, units, comparison and sign
-characters and negations is what it was, and no two numbers have become one. A row for which a rule breaks this keeps
-its earlier text for that rule, and is counted under the rule's name. So is a row whose text ended whole and would end
-torn. Whole columns at a time.
+Outside the spans that named rules take out, the sequence of digits, Chinese numerals, ○ 〇 □, units, signs, and
+negations is what it was, and no two numbers have become one. A row for which a rule breaks this keeps its earlier text
+for that rule, and is counted under the rule's name. So is a row whose text ended whole and would end torn. Whole
+columns at a time.
 """
 
 import unicodedata
@@ -22,7 +22,7 @@ _SIGNS = r"<>＜＞≤≥≦≧=＝≠≈±×÷+＋−\-%％‰‱°℃℉˚^`�
 # Latin letters are units too (mg, mmol), and Greek ones (μg)
 GUARDED = rf"\p{{N}}\p{{Latin}}\p{{Greek}}{_NUMERALS}{_UNITS}{_NEGATIONS}{_SIGNS}"
 _OTHERS = f"[^{GUARDED}]+"
-_SAME = {letter: plain for letter, plain in FOLDED.items()} | {"─": "一", "∶": "：", ":": "：", "﹕": "：", "︰": "："}
+_SAME = FOLDED | {"─": "一", "∶": "：", ":": "：", "﹕": "：", "︰": "："}
 
 # zero-width characters, controls and noncharacters; rare characters and private use stay, herbs are written with them
 INVISIBLE = r"[\p{Cc}\p{Cf}\x{FE00}-\x{FE0F}\x{20E3}\x{FDD0}-\x{FDEF}\x{FFFE}\x{FFFF}&&[^\n\t]]"
@@ -61,7 +61,11 @@ def holding(texts: pl.Series, spans: str, may_hold: str) -> pl.Series:
     found = found.explode("span").drop_nulls()
     each = found["span"].unique()
     wrong = each.filter(each.str.replace_all(may_hold, "").str.contains(f"[{GUARDED}]"))
-    return found.filter(pl.col("span").is_in(wrong.implode()))["row"].unique().sort() if len(wrong) else wrong.clear().cast(pl.Int64)
+    return (
+        found.filter(pl.col("span").is_in(wrong.implode()))["row"].unique().sort()
+        if len(wrong)
+        else wrong.clear().cast(pl.Int64)
+    )
 
 
 def torn(before: pl.Series, after: pl.Series) -> pl.Series:

@@ -16,6 +16,7 @@ from samples import document, qa, rows
 from chimed.ledger import check_ledger
 from chimed.sources.text import text_of
 from chimed.stages import clean, net, noise
+from chimed.stages.rules import taking
 
 CASES = Path(__file__).with_name("cases")
 
@@ -65,7 +66,7 @@ def test_rules_work_together(dirty, clean_text):
 
 
 def test_a_rule_that_would_change_a_number_is_held_back_and_counted(work, monkeypatch):
-    greedy = noise._taking("greedy", "[0-9]+mg")
+    greedy = taking("greedy", "[0-9]+mg")
     monkeypatch.setattr(noise, "WORDS", (*noise.WORDS, greedy))
     monkeypatch.setattr(noise, "ANY", f"{noise.ANY}|mg")
     table = rows(document("每次50mg，　一日２次。", url="http://a/1"), document("多喝水。", url="http://a/2"))
@@ -84,11 +85,15 @@ def test_a_rule_that_would_change_a_number_is_held_back_and_counted(work, monkey
 
 @pytest.mark.parametrize(
     ("pattern", "text"),
-    [("祝.{0,9}5天。", "多喝水。祝您5天。"), ("有希望痊愈。", "坚持治疗，有希望痊愈。"), ("没好转", "没好转。多喝水。")],
+    [
+        ("祝.{0,9}5天。", "多喝水。祝您5天。"),
+        ("有希望痊愈。", "坚持治疗，有希望痊愈。"),
+        ("没好转", "没好转。多喝水。"),
+    ],
     ids=["a number", "torn", "a negation"],
 )
 def test_a_courtesy_that_says_something_or_tears_a_text_is_held_back(monkeypatch, pattern, text):
-    rule = noise._taking("courtesy", pattern, net="spans")
+    rule = taking("courtesy", pattern, net="spans")
     monkeypatch.setattr(noise, "COURTESIES", (rule,))
     done = clean.cleaned(pl.DataFrame({"text": [text]}))
     assert done.texts["text"].to_list() == [text]
@@ -96,7 +101,7 @@ def test_a_courtesy_that_says_something_or_tears_a_text_is_held_back(monkeypatch
 
 
 def test_the_report_shows_few_and_short_samples(work, monkeypatch):
-    monkeypatch.setattr(noise, "WORDS", (noise._taking("greedy", "[0-9]+", ""),))
+    monkeypatch.setattr(noise, "WORDS", (taking("greedy", "[0-9]+", ""),))
     table = rows(*(document(f"{'长' * 5000}服{n}片", url=f"http://a/{n}") for n in range(30)))
     found = clean.run(table, work).figures["doubtful"]["greedy"]
     assert found["rows"] == 30
@@ -152,8 +157,11 @@ def test_cleaning_twice_is_cleaning_once():
 
 def test_no_end_is_torn_by_a_courtesy():
     chance = random.Random(5)
-    said = ["医生您好，", "您好！", "我头痛三天。", "要住院吗？", "坚持治疗，有希望痊愈。", "谢谢医生！", "谢谢，", "祝您早日康复。",
-            "注意休息，祝您健康。", "感谢您的解答，我好多了。", "\n", "多喝水，", "祝好", "希望能帮到您。", "血压120/80，不高。"]  # fmt: skip
+    said = [
+        "医生您好，", "您好！", "我头痛三天。", "要住院吗？", "坚持治疗，有希望痊愈。", "谢谢医生！", "谢谢，",
+        "祝您早日康复。", "注意休息，祝您健康。", "感谢您的解答，我好多了。", "\n", "多喝水，", "祝好",
+        "希望能帮到您。", "血压120/80，不高。",
+    ]  # fmt: skip
     texts = ["".join(chance.choices(said, k=chance.randint(1, 8))) + chance.choice("。！") for _ in range(4000)]
     made = pl.Series(cleaned(*texts))
     assert net.torn(pl.Series(texts), made).to_list() == []
