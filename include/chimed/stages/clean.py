@@ -17,7 +17,7 @@ from chimed.ledger import Outcome
 from chimed.records import left_rows
 from chimed.sources import mojibake
 from chimed.stages import net, noise
-from chimed.stages.rules import Rule
+from chimed.stages.rules import Rule, any_sooner
 from chimed.streaming import ahead
 
 AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
@@ -175,8 +175,13 @@ def _cleaned(column: pl.Series) -> tuple[pl.Series, _Notes]:
 def _once(column: pl.Series, rows: pl.Series, notes: _Notes) -> pl.Series:
     """Every rule once. rows: the number of each text in its table."""
     column = column.clone()  # it is written into
-    for rule in (*noise.MARKUP, *noise.COURTESIES):
-        _apply(rule, column, rows, notes, _places(column, rule.sooner))
+    for group in noise.GROUPS:
+        places = _places(column, any_sooner(*group))
+        if len(places):
+            texts, of = column.gather(places), rows.gather(places)
+            for rule in group:
+                _apply(rule, texts, of, notes, _places(texts, rule.sooner))
+            column.scatter(places, texts)
     return _worded(column, rows, notes).str.strip_chars()
 
 

@@ -131,10 +131,11 @@ _MAY_HOLD = f"{_QUOTED}|" + any_of(
     "一切 百忙之中 万分 万事 万 每一?天 天天 每天 今天 一些 一下 一定 一般 [大小]三阳 不尽 不胜 不用?客气 不用谢 不谢 "
     "[Hh]i [Hh]ello HELLO 3[qQ] [Tt]hanks? you 分析 恢复 十分 非常 [.~～：:…]+"
 )
-_GREETS = "[你您妳们家位上午]好|早安|晚安|哈[喽啰罗]|嗨|[Hh]i|[Hh]ello|HELLO"
+# what is looked for first, in plain words: these are found fastest
+_GREETS = "你好|您好|妳好|们好|家好|位好|上好|午好|早安|晚安|哈喽|哈啰|哈罗|嗨|Hi|hi|ello|HELLO"
 _SAYS = (
-    "祝|谢|感激|[期希]望|愿|盼|[你您妳们家位上午]好|高兴|荣幸|客气|辛苦|打[扰搅]|麻烦|拜托|有劳|以上|仅供|康复|保重|敬礼|"
-    "[Tt]hank|3[qQ]|期待|等[待候]|望|早安|晚安"
+    "祝|谢|感激|望|愿|盼|高兴|荣幸|客气|辛苦|打扰|打搅|麻烦|拜托|有劳|以上|仅供|康复|保重|敬礼|hank|3q|3Q|期待|等待|等候|"
+    f"静候|坐等|{_GREETS}"
 )
 COURTESIES = (
     taking("field's label", _LABELLED, "$1", net="spans", sooner=f"{_LABELS}[：:∶]", may_hold="[：:∶]|分析"),

@@ -1,4 +1,4 @@
-"""Markup that still stands in a text: entities, tags, styles, addresses, page numbers. Part of `clean` (paper §3.2).
+"""Markup that still stands in a text: entities, tags, styles, addresses, page numbers, spaces. Part of `clean` (§3.2).
 
 A tag is known by its name and the form of its attributes, a style by CSS's own names and values: WBC <LLN 或 ALT
 >3×ULN and Height:170cm;Weight:65kg are neither. What stood above or below the line keeps its meaning
@@ -68,6 +68,7 @@ _STYLE = rf"(?i)(?:{_SHEET}|(?-u:\b){_DECLARED}(?:\s*\}})?)"
 
 # --- addresses -----------------------------------------------------------------------------------------------------
 
+_SPACES = r"[ \t\x{00A0}\x{3000}]{2,}|[\t\x{00A0}\x{3000}]"
 _ADDRESS = r"[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%|\[\]]"
 
 
@@ -92,18 +93,24 @@ def _on_the_line(match: re.Match[str]) -> str:
     return before + (above(said, before, after) if where.lower() == "sup" else below(said)) + after
 
 
+# groups in order; a text is looked at for a group's rules one by one only where it holds something of one of them
 MARKUP = (
-    Rule("entity", _ENTITY, _unescaped, _ENTITY, "form"),
-    taking("script or style", r"(?is)<(script|style)\b.*?</(script|style)\s*>", net="form", sooner="(?i)<s[ct]"),
-    taking("comment", _COMMENT, net="form", sooner=r"<[!?]|\]\]>"),
-    taking("block tag", rf"(?i)</?{_BLOCKS}{_INSIDE}>", "\n", net="form", sooner="<"),
-    taking("cell tag", rf"(?i)</?t[dh]{_INSIDE}>", "\t", net="form", sooner="(?i)</?t[dh]"),
-    taking("reading", r"(?is)<(rt|rp)>[^<>]{0,40}</(rt|rp)>", net="form", sooner="(?i)<r[tp]>"),
-    taking("superscript", r"(?i)<(/?su[pb])\s[^<>]{0,200}>", "<$1>", net="form", sooner=r"(?i)<su[pb]\s"),
-    taking("tag", rf"(?i)</?{_NAMES}{_INSIDE}>|{_UNKNOWN}", net="form", sooner="<[a-zA-Z/]"),
-    Rule("superscript", "(?i)</?su[pb]", _lowered, "(?i)</?su[pb]", "raised"),
-    taking("style", _STYLE, net="form", sooner=r"[a-zA-Z]\s*:[^;{}\n\p{Han}]*[;}]"),
-    taking("URL", rf"(?i)(?-u:\b)(https?|ftp)://{_ADDRESS}+", net="form", sooner="://"),
-    taking("URL", r"(?i)(?-u:\b)www\.[a-z0-9-]+\.[a-z0-9./?=&_%-]+", net="form", sooner="(?i)www"),
-    taking("page numbers", r"(?m)^[\s　]*(\[\d{1,4}\]\s*)+(下一页)?[\s　]*$", net="form", sooner=r"\[\d+\]"),
+    (Rule("entity", _ENTITY, _unescaped, _ENTITY, "form"),),
+    (
+        taking("script or style", r"(?is)<(script|style)\b.*?</(script|style)\s*>", net="form", sooner="(?i)<s[ct]"),
+        taking("comment", _COMMENT, net="form", sooner=r"<[!?]|\]\]>"),
+        taking("cell tag", rf"(?i)</?t[dh]{_INSIDE}>", "\t", net="form", sooner="(?i)</?t[dh]"),
+        taking("reading", r"(?is)<(rt|rp)>[^<>]{0,40}</(rt|rp)>", net="form", sooner="(?i)<r[tp]>"),
+        taking("superscript", r"(?i)<(/?su[pb])\s[^<>]{0,200}>", "<$1>", net="form", sooner=r"(?i)<su[pb]\s"),
+    ),
+    (taking("block tag", rf"(?i)</?{_BLOCKS}{_INSIDE}>", "\n", net="form", sooner="<"),),
+    (taking("tag", rf"(?i)</?{_NAMES}{_INSIDE}>|{_UNKNOWN}", net="form", sooner="<[a-zA-Z/]"),),
+    (
+        Rule("superscript", "(?i)</?su[pb]", _lowered, "(?i)</?su[pb]", "raised"),
+        taking("style", _STYLE, net="form", sooner=r"[a-zA-Z]\s*:\s*[a-zA-Z0-9#.'\"-]"),
+        taking("URL", rf"(?i)(?-u:\b)(https?|ftp)://{_ADDRESS}+", net="form", sooner="://"),
+        taking("URL", r"(?i)(?-u:\b)www\.[a-z0-9-]+\.[a-z0-9./?=&_%-]+", net="form", sooner="(?i)www"),
+        taking("page numbers", r"(?m)^[\s　]*(\[\d{1,4}\]\s*)+(下一页)?[\s　]*$", net="form", sooner=r"\[\d+\]"),
+    ),
+    (taking("space", _SPACES, " ", net="form", sooner=r"  |[\t\x{00A0}\x{3000}]"),),
 )

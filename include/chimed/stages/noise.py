@@ -9,7 +9,7 @@ import polars as pl
 from chimed.stages.courtesies import COURTESIES
 from chimed.stages.markup import MARKUP
 from chimed.stages.net import FOLDED, INVISIBLE
-from chimed.stages.rules import Rule, any_of, taking
+from chimed.stages.rules import Rule, any_of, any_sooner, taking
 
 # --- single characters ---------------------------------------------------------------------------------------------
 
@@ -43,7 +43,8 @@ _DISCLAIMER = r"(?m)^[\s　]*温馨提示：?以上资料仅供参考[^\n]*"
 
 # --- layout --------------------------------------------------------------------------------------------------------
 
-_GOES_ON = r"([，、])\n"
+# a line goes on in the next, unless that begins a field or an item of a list
+_GOES_ON = r"([，、])\n([^【\n0-9]|[0-9]+[^0-9、.．)）\n])"
 _MAYBE_VERSE = r"(?m)^\p{Han}{4,8}[，、]\n\p{Han}{4,8}[。；！？，]?$"
 
 
@@ -55,14 +56,16 @@ def _joined(column: pl.Series) -> pl.Series:
         for n in (4, 5, 6, 7, 8):
             verse = rf"(?m)(^|\x01)(\p{{Han}}{{{n}}}[，、])\n(\p{{Han}}{{{n}}}[。；！？，]?)$"
             held = held.str.replace_all(verse, "$1$2\x01$3").str.replace_all(verse, "$1$2\x01$3")
-        column = column.clone().scatter(verses, held)
-    return column.str.replace_all(_GOES_ON, "$1").str.replace_all("\x01", "\n", literal=True)
+        held = held.str.replace_all(_GOES_ON, "$1$2").str.replace_all("\x01", "\n", literal=True)
+    joined = column.str.replace_all(_GOES_ON, "$1$2")
+    return joined.scatter(verses, held) if len(verses) else joined
 
 
 # --- in order ------------------------------------------------------------------------------------------------------
 
 WORDS = (
     Rule("letter or digit in another form", _FOLDED_ONES, _folded, _FOLDED_ONES, "kept"),
+    taking("letter or digit in another form", "([0-9A-Za-z])．", "$1.", sooner="．"),
     taking("numeral drawn as a line", _DRAWN, "${1}一$2", sooner="─"),
     taking("invisible character", INVISIBLE),
     Rule("picture", _PICTURE, _without_pictures, _PICTURE, "kept"),
@@ -76,17 +79,20 @@ WORDS = (
         sooner=f"{_MENU}|您的浏览器不支持",
         may_hold="一页|不支持|audio|>",
     ),
-    # one space, one line end, no line broken at a comma or before a stop
-    taking("space", r"[ \t\x{00A0}\x{3000}]{2,}|[\t\x{00A0}\x{3000}]", " ", sooner=r"  |[\t\x{00A0}\x{3000}]"),
+    # one line end, no line broken at a comma or before a stop
     taking("line end", r" \n[ \n]*|\n[ \n]+", "\n"),
-    Rule("broken line", _GOES_ON, _joined, _GOES_ON, "kept"),
-    taking("broken line", r"([^。！？；\n])\n([，。、；：！？）】》”])", "$1$2", sooner=r"\n[，。、；：！？）】》”]"),
+    Rule("broken line", _GOES_ON, _joined, "，\n|、\n", "kept"),
+    taking(
+        "broken line",
+        r"([^。！？；\n])\n([，。、；：！？）】》”])",
+        "$1$2",
+        sooner="\n，|\n。|\n、|\n；|\n：|\n！|\n？|\n）|\n】|\n》|\n”",
+    ),
 )
 # Rules of single characters, and what none of them touches: a text without another is not looked at six times
 OF_UNCOMMON = frozenset(
     ("letter or digit in another form", "numeral drawn as a line", "invisible character", "picture", "bullet", "colon")
 )
 UNCOMMON = r"[^\n\t\x{00A0}\x{3000} -~\x{3400}-\x{4DB5}\x{4E00}-\x{9FA5}，。、；：？！“”‘’（）《》【】…—·～]"
-ANY = "|".join(
-    dict.fromkeys(f"(?:{rule.sooner})" for rule in (*MARKUP, *COURTESIES, *WORDS))
-)  # a text without is clean
+GROUPS = (*MARKUP, COURTESIES)
+ANY = any_sooner(*(rule for group in GROUPS for rule in group), *WORDS)  # a text without any of it is clean

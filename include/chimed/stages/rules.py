@@ -45,3 +45,8 @@ def taking(
 def any_of(words: str) -> str:
     """A pattern for any of the words, which spaces divide."""
     return f"(?:{'|'.join(words.split())})"
+
+
+def any_sooner(*rules: Rule) -> str:
+    """A pattern for what any of the rules looks for first."""
+    return "|".join(dict.fromkeys(f"(?:{rule.sooner})" for rule in rules))

@@ -94,7 +94,7 @@ def test_a_rule_that_would_change_a_number_is_held_back_and_counted(work, monkey
 )
 def test_a_courtesy_that_says_something_or_tears_a_text_is_held_back(monkeypatch, pattern, text):
     rule = taking("courtesy", pattern, net="spans")
-    monkeypatch.setattr(noise, "COURTESIES", (rule,))
+    monkeypatch.setattr(noise, "GROUPS", ((rule,),))
     done = clean.cleaned(pl.DataFrame({"text": [text]}))
     assert done.texts["text"].to_list() == [text]
     assert done.doubtful["courtesy"][0] == 1
