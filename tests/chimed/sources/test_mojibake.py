@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from parsel import Selector
 
+from chimed.sources.ask39 import SITE
 from chimed.sources.mojibake import SUSPECT, garbled, mended
+from chimed.sources.page import read_page
 
 SOUND = (Path(__file__).with_name("cases") / "sound.txt").read_text(encoding="utf-8").splitlines()
 SAID = [
@@ -103,3 +106,11 @@ def test_a_hostile_text_takes_no_long_time():
     for piece in ("鎰", "\ufffd", "Ã", "ÖÐ", "\ue4c6ぃ", "锟斤拷", "\x810\x8a0"):
         mended(piece * 50_000)
     assert time.process_time() - began < 60
+
+
+def test_a_garbled_answer_among_sound_ones_is_read_so_that_the_ledger_names_it():
+    garbled_answer = SAID[1].encode().decode("latin-1")
+    answers = "".join(f'<div class="sele_all"><p class="sele_txt">{one}</p></div>' for one in (SAID[5], garbled_answer))
+    page = f'<h1>血压</h1><p class="txt_ms">血压高。</p><div class="selected">{answers}</div>'
+    read = read_page(SITE, "https://ask.39.net/question/1.html", Selector(text=page))
+    assert [garbled(one.answer) for one in read] == [False, True]
