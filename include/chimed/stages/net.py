@@ -27,7 +27,6 @@ _SAME = FOLDED | {"．": ".", "─": "一", "∶": "：", ":": "：", "﹕": "�
 # zero-width characters, controls and noncharacters; rare characters and private use stay, herbs are written with them
 INVISIBLE = r"[\p{Cc}\p{Cf}\x{FE00}-\x{FE0F}\x{20E3}\x{FDD0}-\x{FDEF}\x{FFFE}\x{FFFF}&&[^\n\t]]"
 _WHOLE = r"[。！？!?…”』」）)】》.～~][\s]*\z"
-_LAST_LINE = r"([^\n]*)\z"
 
 
 def guarded(texts: pl.Series) -> pl.Series:
@@ -69,9 +68,8 @@ def holding(texts: pl.Series, spans: str, may_hold: str) -> pl.Series:
 
 def torn(before: pl.Series, after: pl.Series) -> pl.Series:
     """The places of texts that ended whole and would not: not even on a line that was one before."""
-    both = pl.DataFrame({"before": before.str.strip_chars_end(), "after": after.str.strip_chars_end()})
-    both = both.with_columns(last=pl.col("after").str.extract(_LAST_LINE))
-    whole = pl.col("before").str.contains(_WHOLE)
-    ends = pl.col("after").str.contains(_WHOLE) | (pl.col("after") == "")
-    was_line = pl.col("before").str.contains(pl.col("last") + "\n", literal=True)
-    return both.select(whole & ~ends & ~was_line).to_series().fill_null(False).arg_true()
+    before, after = before.str.strip_chars_end(), after.str.strip_chars_end()
+    places = (before.str.contains(_WHOLE) & ~after.str.contains(_WHOLE) & (after != "")).fill_null(False).arg_true()
+    pairs = zip(before.gather(places), after.gather(places), strict=True)  # few texts come so far
+    torn = [f"{made.rsplit(chr(10), 1)[-1]}\n" not in was for was, made in pairs]
+    return places.filter(pl.Series(torn, dtype=pl.Boolean))

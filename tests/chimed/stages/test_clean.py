@@ -6,6 +6,7 @@ are. `cases/html_superscripts.jsonl` holds HTML and the text it must be read as.
 
 import json
 import random
+import time
 from pathlib import Path
 
 import polars as pl
@@ -203,3 +204,24 @@ def test_of_a_long_text_the_damaged_line_leaves_and_is_shown(work):
 def test_a_broken_byte_is_marked_and_costs_nothing_else(work):
     outcome = clean.run(rows(document(f"{SAID}党参\ufffd钱，水煎服。")), work)
     assert outcome.kept["text"].to_list() == [f"{SAID}党参□钱，水煎服。"]
+
+
+def test_a_hostile_text_is_cleaned_in_linear_time():
+    began = time.process_time()
+    for piece in (
+        "<",
+        '<a b="',
+        "&amp;",
+        "您好，",
+        "谢谢",
+        "祝您",
+        "1<sup>",
+        "[1] ",
+        "以上是对“",
+        "a:b;",
+        "，\n",
+        "★",
+        "(",
+    ):
+        cleaned(piece * 30_000)
+    assert time.process_time() - began < 60
