@@ -58,7 +58,11 @@ def holding(texts: pl.Series, spans: str, may_hold: str) -> pl.Series:
     found = pl.DataFrame({"row": pl.arange(len(texts), eager=True), "span": texts.str.extract_all(spans)})
     found = found.explode("span").drop_nulls()
     each = found["span"].unique()
-    wrong = each.filter(each.str.replace_all(may_hold, "").str.contains(f"[{GUARDED}]"))
+    taken = each
+    if spans.startswith("(") and not spans.startswith("(?"):  # what stands before a span is group 1, and stays
+        stays = each.str.extract(spans, 1).fill_null("")
+        taken = pl.Series([span.removeprefix(kept) for span, kept in zip(each, stays, strict=True)], dtype=pl.String)
+    wrong = each.filter(taken.str.replace_all(may_hold, "").str.contains(f"[{GUARDED}]"))
     return (
         found.filter(pl.col("span").is_in(wrong.implode()))["row"].unique().sort()
         if len(wrong)
