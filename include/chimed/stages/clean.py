@@ -16,7 +16,7 @@ from chimed.build import Work
 from chimed.ledger import Outcome
 from chimed.records import left_rows
 from chimed.sources import mojibake
-from chimed.stages import net, noise
+from chimed.stages import identifiers, net, noise
 from chimed.stages.rules import Rule, any_sooner
 from chimed.streaming import ahead
 
@@ -51,9 +51,13 @@ class Cleaned:
 def run(records: pl.DataFrame, work: Work) -> Outcome:
     """Cleans title, text, question and answer; a row keeps its id.
 
+    Before the first rule, what identifies a person is looked for in the words as the page has them, and put down in
+    `identifiers`, or taken out where the option `redact` says so: cleaning takes out what tells it from a dose.
+
     The figures count the records each rule changed (`rules`), and of those that a person should look at, by rule, how
     many there are and some of them (`doubtful`: rule → rows, samples of id, column, before, after, why).
     """
+    records, identified = identifiers.looked_for(records, work.options.redact)
     mended, broken, damage = _mended(records)
     done = cleaned(mended.select(WORDS))
     clean = mended.with_columns(done.texts)
@@ -75,6 +79,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
             "characters after": after or 0,
             "rules": done.changed,
             "doubtful": {name: _shown(found, records["id"]) for name, found in sorted(doubtful.items())},
+            "identifiers": identified,
         },
     )
 

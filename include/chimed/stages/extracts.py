@@ -104,8 +104,8 @@ def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tup
     parts = _parts(report["parts"])
     for number in range(share[0], len(parts), share[1]):
         again = lakes.read_table(lake, f"{folder}/again.parquet")
-        found = lakes.read_table(lake, _file(folder, parts[number], "kept"))
-        missed = lakes.read_table(lake, _file(folder, parts[number], "dropped"))
+        found = lakes.read_table(lake, _file(folder, parts[number], "kept"), schema=RECORD)
+        missed = lakes.read_table(lake, _file(folder, parts[number], "dropped"), schema=DROPPED)
         standing = _standing(found, again, number)
         yield standing, pl.concat([missed, pages_left(found, standing, AGAIN)])
 

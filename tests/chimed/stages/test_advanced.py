@@ -61,7 +61,7 @@ def test_screen_asks_only_what_rules_pass_and_keeps_reasons_apart(asked, served)
         odd["id"]: "failed",
     }
     detail = outcome.dropped.filter(outcome.dropped["id"] == private["id"])["detail"].item()
-    assert detail == f"mobile number [{len(TEXT) + 2}:{len(TEXT) + 13}]"
+    assert detail == f"mobile number text[{len(TEXT) + 2}:{len(TEXT) + 13}]"
     assert not any("13800138000" in said(body) for body in served.bodies)
 
 
@@ -75,7 +75,7 @@ def test_redact_takes_the_identifier_out_and_keeps_the_record(asked, served):
         "我是【已隐去】，头晕怎么办？",
         "加【已隐去】 再说。",
     )
-    assert outcome.figures["redacted"] == 1
+    assert outcome.figures["redacted"] == {"WeChat id": 1, "landline": 1, "mobile number": 1}
     assert not any("13800138000" in said(body) for body in served.bodies)
 
 

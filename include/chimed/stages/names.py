@@ -1,0 +1,154 @@
+"""Full names of people (患者李秀兰, 王建国主任医师, 我叫张建军) by rule: a surname, letters that names are made of, a context.
+
+Ours; the paper leaves names to a prompt (§3.2). Of the segmenters with a tag for names that come whole in a package,
+jieba's marks one word a record that is none (维生素, 老公, 建议您), so a name is believed only where something says so: a
+field (姓名：), an introduction (我叫), a word for a patient before it, a title behind it, sex and age or a telephone number
+after it. 王医生, 李女士 and 张某 name nobody. Authors and physicians of history, public figures of medicine and herbs that
+are called like people (`names.yaml`) are no private names; in classical Chinese nothing is looked for.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+DOCTOR, PATIENT, PERSON = "doctor's name", "patient's name", "person's name"
+KINDS = (DOCTOR, PATIENT, PERSON)
+MOST = 4  # letters of a name
+
+_TITLE = (
+    r"(?:副?主任(?:中医|护|药|技)?医?师?|主治(?:中医)?医?[师生]|住院医师|执业医师|实习医生|老?中医师?|医[生师]|大夫|副?教授|护士长?|药师|技师|副?院长|"
+    r"副?所长|科主任|博士|博导|专家|导师|治疗师|营养师|咨询师)"
+)
+_COURTESY = r"(?:先生|女士|小姐|太太|同志|老师|阿姨|大爷|大妈|奶奶|爷爷|叔叔|同学|患者|病友|家属|老人)"
+_FIELD = re.compile(
+    r"(?:(?:患者|病人|患儿|产妇|孕妇|受检者|就诊人|参保人|家属|联系人|收件人|收货人|监护人|申请人|持卡人|开户人?|真实|本人|孩子|宝宝)?(?:姓名|名字)"
+    r"|联系人|紧急联系人|收件人|收货人|户名|持卡人|开户人|监护人|家属|家长|病人|患者|患儿|产妇|受检者|就诊人|署名|签名|签字|投稿人|作者单位?联系人)"
+    r"(?:叫|是|为)?[ \u3000]?[:：=][ \u3000]{0,3}"
+)
+_FIELD_OF_DOCTOR = re.compile(
+    r"(?:主治|接诊|主管|经治|责任|报告|审核|检查|送检|签字|出诊|坐诊|管床|首诊|手术|麻醉|开方|处方|执业)?(?:医[生师]|大夫|主任|专家|主刀|术者|教授|护士)"
+    r"(?:姓名|签名|签字)?[ \u3000]?[:：=][ \u3000]{0,3}"
+)
+_INTRODUCED = re.compile(
+    r"(?:我(?:的名字)?叫|名叫|(?:他|她|孩子|儿子|女儿|宝宝|妈妈?|母亲?|爸爸?|父亲?|老公|老婆|丈夫|妻子|爱人|病人|患者|患儿|姐姐|弟弟|妹妹|哥哥)(?:名字)?叫"
+    r"|名字(?:叫|是)|全名|本名|大名|真名|姓名|署名|落款)(?:做|是|为)?[ :：\"“「]{0,2}"
+)
+_IS = re.compile(r"(?:^|(?<=[，,。！!？?；;：:\s]))(?:我|本人)(?:是|就是)[ \"“]?")
+_PATIENT_BEFORE = re.compile(
+    r"(?:患者|病人|病患|患儿|产妇|孕妇|死者|伤者|逝者|老人|村民|市民|儿子|女儿|老公|丈夫|妻子|老婆|爱人|母亲|父亲|妈妈|爸爸|孩子|男友|女友|男朋友|"
+    r"女朋友|同事|朋友|同学|邻居|读者|网友|病友|岳父|岳母|公公|婆婆|外婆|外公|奶奶|爷爷|姐姐|弟弟|妹妹|哥哥|舅舅|小孩|宝宝|受害者|家属|家长|女士|先生)"
+    r"[ \"“「(（]?"
+)
+_DOCTOR_BEFORE = re.compile(rf"(?:{_TITLE}|名医|院士|国医大师)[ \"“「(（:：]?")
+# What may stand behind a name that only a word before it announces
+_GOES_ON = (
+    r"(?=$|[，,。；;、！!？?：:（(）)\s\"”」/|0-9]|男|女|先生|同志|今年|现年|因|于|在|的(?!人)|是|为|最近|近日|说|突发|出现|来|到|住|家住|已|曾|患|身高|体重|"
+    r"年龄|性别|电话|手机|主诉|自述|确诊|入院|出院|被|术后|经|从|得了|去年|从小|刚|一直|总是|老是|反复|感觉|觉得|今天|昨天|怎么|可以|能|需要|想|要|有|和|与|跟|"
+    r"告诉|建议|表示|介绍|指出|认为|提醒|给|为|开|做|看|把|对|让|医|主任|教授|大夫|向|等)"
+)
+# What may stand before a name that only a title behind it announces
+_BEGINS = (
+    r"(?:^|(?<=[，,。；;、！!？?：:（(）)\s\"“”「」《》\[\]【】|/@·—-])|(?<=[请找让问由是的谢系荐挂跟和与及有向给到经被叫约叫我院科部室级系为名对致])|"
+    r"(?<=主任)|(?<=教授)|(?<=医院)|(?<=大夫)|(?<=医生)|(?<=专家)|(?<=主席)|(?<=院长)|(?<=咨询)|(?<=联系)|(?<=感谢)|(?<=推荐)|(?<=预约)|(?<=医师)|"
+    r"(?<=患者)|(?<=中心)|(?<=团队)|(?<=老师)|(?<=著名)|(?<=师从)|(?<=主治)|(?<=主刀)|(?<=来自)|(?<=今天)|(?<=昨天)|(?<=当地)|(?<=带教))"
+)
+_SEX_AND_AGE = r"(?=[ \u3000]?[，,、;；:：/|(（ ]{0,3}(?:性别[:：]?)?[男女][^\u4e00-\u9fff]{0,3}(?:年龄[:：]?)?(?:\d{1,3}|[一二三四五六七八九十]{1,3}|[，,])[ ]?(?:岁|周岁|个月|$|[，,]))"
+_WITH_NUMBER = (
+    r"(?=[ \u3000]?[，,、:：/|(（\s]{0,3}(?:联系)?(?:电话|手机|微信|身份证|Tel|tel|QQ|qq)?(?:号码?)?[:：是\s]{0,3}"
+    r"(?:1[3-9]\d[- ]?\d{4}[- ]?\d{4}|[1-9]\d{16}[\dXx]|0\d{2,3}-?\d{7,8}))"
+)
+
+
+class Name(NamedTuple):
+    """kind: of `KINDS`. [start, end) of the name in the text, without what announces it."""
+
+    kind: str
+    start: int
+    end: int
+
+
+@cache
+def _known() -> dict[str, str]:
+    return yaml.safe_load((Path(__file__).parent / "names.yaml").read_text(encoding="utf-8"))
+
+
+@cache
+def _spared() -> re.Pattern:
+    """Words that are no private name though they could be one, at the place of a name."""
+    words = " ".join(_known()[part] for part in ("history", "public", "herbs", "words")).split()
+    return re.compile("|".join(sorted(map(re.escape, words), key=len, reverse=True)))
+
+
+@cache
+def _letters() -> tuple[str, str, str, str]:
+    """Surnames of one letter, those that are words too, surnames of two (an alternation), letters of given names."""
+    known = _known()
+    one, words, given = ("".join(known[part].split()) for part in ("surnames", "surnames_in_fields", "given"))
+    return one, words, "|".join(known["two_letter_surnames"].split()), given
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern], ...]:
+    """Kind and pattern, the name in group 1; the surest context first."""
+    surname, words, two, given = _letters()
+    name = f"(?:(?:{two})[{given}]{{1,2}}|[{surname}][{given}]{{1,2}}|[{surname}][{surname}][{given}]{{1,2}})"
+    long_name = f"(?:(?:{two})[{given}]{{1,2}}|[{surname}][{given}]{{2}})"
+    title = "先生|女士|小姐|太太|医|大夫|主任|教授|老师|护士|同[学志]|阿姨|院长|某|氏|总|家|姓"
+    field_name = f"(?:{two}|[{surname}{words}])(?!{title})[\u4e00-\u9fff]{{1,2}}"
+    # a field ends where the next begins, so its value is not looked at letter by letter
+    ends = r"(?=$|[^\u4e00-\u9fff]|先生|女士|性别|男|女|年龄|电话|手机|住址|地址|因|身份证|联系|科室|医生|医师|主任|大夫|教授|床号|住院|门诊)"
+    return (
+        (PATIENT, re.compile(rf"{_FIELD.pattern}({field_name}?){ends}")),
+        (DOCTOR, re.compile(rf"{_FIELD_OF_DOCTOR.pattern}({field_name}?){ends}")),
+        (PERSON, re.compile(rf"{_INTRODUCED.pattern}({name}){_GOES_ON}")),
+        (PERSON, re.compile(rf"{_IS.pattern}({long_name})(?=$|[，,。！!？?；;\s])")),
+        (PATIENT, re.compile(rf"{_PATIENT_BEFORE.pattern}({name}){_GOES_ON}")),
+        (DOCTOR, re.compile(rf"{_BEGINS}({name})(?={_TITLE})")),
+        (PERSON, re.compile(rf"{_BEGINS}({long_name})(?=[ ]?{_COURTESY})")),
+        (DOCTOR, re.compile(rf"{_DOCTOR_BEFORE.pattern}({long_name}){_GOES_ON}")),
+        (PATIENT, re.compile(rf"({name}){_SEX_AND_AGE}")),
+        (PERSON, re.compile(rf"({name}){_WITH_NUMBER}")),
+    )
+
+
+def find(text: str) -> list[Name]:
+    """Every full name in the text, in order, each once."""
+    found: list[Name] = []
+    for kind, pattern in _patterns():
+        for match in pattern.finditer(text):
+            start, end = match.span(1)
+            if _is_spared(text, start, end) or any(start < one.end and one.start < end for one in found):
+                continue
+            found.append(Name(kind, start, end))
+    return sorted(found, key=lambda one: one.start)
+
+
+def _is_spared(text: str, start: int, end: int) -> bool:
+    """Whether a word that is no private name begins here and covers the name (何首乌, 徐长卿, 张仲景, 高血压)."""
+    word = _spared().match(text, start)
+    return bool(word and (word.end() >= end or word.end() - start >= 3))
+
+
+def trigger() -> str:
+    """A Rust regular expression that every text with a name matches; few others do."""
+    surname, _, two, given = _letters()
+    name = f"(?:[{surname}][{given}{surname}]|(?:{two}))"
+    behind = (
+        r"[{given}]{0,2}(?:$|[^\p{Han}]|[男女先同今现因于在的是为最近日说突出来到住家已曾患身体年性电手主自确入院被术后经从得了去一直总老反感觉怎可以需想要有和与跟告建表"
+        r"介指认提给开做看把对让医教大向等])".replace("{given}", given)
+    )
+    return (
+        r"(?:姓名|名字|联系人|收件人|收货人|户名|持卡人|开户人|监护人|家属|家长|患者|病人|患儿|产妇|受检者|就诊人|署名|签名|签字|投稿人|医[生师]|大夫|主任|专家|"
+        r"主刀|术者|教授|护士)[ \x{3000}]?(?:叫|是|为)?[ \x{3000}]?[:：∶=＝]"
+        rf"|(?:叫[做是为]?|名[字]?[叫是为]?|落款|[我人]就?是)[ :：\"“「]{{0,2}}{name}"
+        rf"|(?:患者|病人|病患|患儿|[产孕]妇|[死伤逝读]者|老人|[村市]民|儿子|女儿|老公|丈夫|妻子|老婆|爱人|[母父]亲|妈妈|爸爸|孩子|[男女]友|朋友|同[事学]|邻居|"
+        rf"网友|病友|岳[父母]|公公|婆婆|外[婆公]|奶奶|爷爷|姐姐|弟弟|妹妹|哥哥|舅舅|小孩|宝宝|受害者|家[属长]|女士|先生)[ \"“「(（]?{name}{behind}"
+        rf"|[{surname}{given}][{given}] ?(?:副?主任|主治|住院医|执业医|老?中医|医[生师]|大夫|副?教授|护士|[药技]师|副?[院所]长|科主任|博|专家|导师|"
+        r"治疗师|营养师|咨询师|先生|女士|小姐|太太|同志|老师|阿姨|大爷|大妈|奶奶|爷爷|叔叔|同学|患者|病友|家属|老人)"
+        rf"|(?:主任|医[生师]|师|大夫|教授|护士长?|[院所]长|博士|博导|专家|名医|院士)[ \"“「(（:：]?{name}{behind}"
+        rf"|[{given}][ \x{{3000}}，,、;；:：/|(（]{{1,4}}(?:性别|[男女][^\p{{Han}}]|[男女]性?[，,])"
+        rf"|[{given}][ \x{{3000}}，,、:：/|(（\s]{{0,4}}(?:联系|电话|手机|微信|身份证|(?i:tel|qq))?(?:电话|号码?)?[:：是\s]{{0,3}}(?:1[3-9]\d[- ]?\d{{4}}|[1-9]\d{{9}}|0\d\d)"
+    )
