@@ -45,14 +45,17 @@ _ID15 = re.compile(r"(?<![0-9A-Za-z.])[1-9]\d{14}(?![0-9A-Za-z])")
 _ID_LABEL = re.compile(r"(?:身份证?(?:件)?|公民身份)(?:号码?|证号)?[(（]?(?:[:：是为 ]|尾号){0,4}$")
 _CARD = re.compile(rf"(?<![\d.])(?:[3-6]|9558)(?:{_S}?\d){{15,18}}(?!\d)")
 
-_G = r"[- .·_*/~、,，|:+=]{1,3}"  # marks between groups of digits
+_G = r"[- .·_*/~、,，|:+=…()【】\[\]]{1,3}"  # marks between groups of digits
+_3, _4, _7 = r"1[3-9]\d", r"\d{4}", r"1[3-9]\d{5}"
 _BEFORE = r"(?<!\d)(?<!\d\.)(?:\(?(?:\+|00)?86\)?[- ]{0,2})?"
 _MOBILE = re.compile(
-    rf"{_BEFORE}(?:1[3-9]\d{{9}}"
-    rf"|\(?1[3-9]\d\)?{_G}?\d{{4}}{_G}?\d{{4}}|1[3-9]\d{{2}}{_G}\d{{3}}{_G}\d{{4}}|1[3-9]\d{{2}}{_G}\d{{4}}{_G}\d{{3}}"
-    rf"|1[3-9]\d{_G}\d{{3}}{_G}\d{{5}}|1[3-9]\d{_G}\d{{8}}|1[3-9]\d{{5}}{_G}\d{{4}}|1[3-9]\d{_G}\d{{2}}{_G}\d{{2}}{_G}\d{{2}}{_G}\d{{2}}"
-    rf"|1([-.·_*/~、,，| ]{{1,2}})[3-9](?:\1\d){{9}})(?!\d)"
+    rf"{_BEFORE}(?:1[3-9]\d{{9}}|\({_3}\) ?\d{{4}}[- ]?\d{{4}}|{_3}{_G}{_4}{_G}{_4}|{_3}\d{_G}\d{{3}}{_G}{_4}"
+    rf"|{_3}\d{_G}{_4}{_G}\d{{3}}|{_3}{_G}\d{{3}}{_G}\d{{5}}|{_3}(?!\.){_G}\d{{8}}|{_7}(?!\.){_G}{_4}"
+    rf"|{_3}{_G}{_4}{_G}\d\d{_G}\d\d|{_3}{_G}\d\d{_G}\d\d{_G}\d\d{_G}\d\d"
+    rf"|1([-.·_*/~、,，| ]{{1,2}})[3-9](?:\1\d){{9}}|{_3}([-.·_*/~、,，| ])\d(?:\2\d){{7}})(?!\d)"
 )
+# Digits with letters among them: l38OO138OOO
+_WITH_LETTERS = re.compile(r"(?<![0-9A-Za-z.])[1lI][3-9][0-9OolI]{9}(?![0-9A-Za-z])")
 # Called a telephone number, it may be written in any groups, and with letters for digits: l38OO138OOO
 _TELEPHONE = (
     r"(?:电话|手机|手機|联系方式|联系我|联系|号码|微信|咨询|拨打|致电|热线|(?<![A-Za-z])(?:tel|phone|call|mobile))"
@@ -63,29 +66,29 @@ _CALLED_MOBILE = re.compile(
 )
 _AREA = r"0(?:10|2\d|[3-9]\d{2})"
 _LANDLINE = re.compile(
-    rf"(?<!\d)(?<!\d\.)(?:(?:\+|00)?86-)?(?:\({_AREA}\) ?-?|{_AREA}(?: ?[-_·*/~] ?| ))[2-8]\d{{2,3}}[- ·_*]?\d{{4}}(?!\d)"
-    r"|(?<!\d)(?:\+|00)86[- ]?(?:10|2\d|[3-9]\d{2})[- ][2-8]\d{6,7}(?!\d)"
+    rf"(?<!\d)(?<!\d\.)(?:(?:\+|00)?86-)?(?:\({_AREA}\) ?-?|{_AREA}(?: ?[-_·*/~.] ?| ))[2-8]\d{{2,3}}[- ·_*]?\d{{4}}(?!\d)"
+    r"|(?<!\d)(?:\+|00)86[- ]?(?:10|2\d|[3-9]\d{2})[- ][2-8]\d{2,3}[- ]?\d{4}(?!\d)"
 )
 _HOTLINE = re.compile(r"(?<![\d.-])[48]00(?:[- ·_*]?\d{3}[- ·_*]?\d{4}|[- ·_*]\d{4}[- ·_*]?\d{3})(?![\d-])")
 _CALLED = re.compile(
-    r"(?:电话|座机|固话|传真|热线|话机|拨打|致电|(?<![A-Za-z])(?:Tel|Phone|Fax))(?:号码?)?[.:：是为 ]{0,4}"
-    rf"({_AREA}[2-8]\d{{6,7}}|[2-8]\d{{2,3}}[- ]?\d{{4}})(?!\d)",
+    r"(?:电话|座机|固话|传真|热线|总机|话机|拨打|致电|(?<![A-Za-z])(?:Tel|Phone|Fax))(?:号码?)?[.:：是为 ]{0,4}"
+    rf"({_AREA}[2-8]\d{{2,3}}[- ]?\d{{4}}|[2-8]\d{{2,3}}[- ]?\d{{4}})(?!\d)",
     re.IGNORECASE,
 )
 _PLATE = re.compile(
-    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼] ?[A-HJ-NP-Z](?:[·•. -]| - )?"
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][ ·]?[A-HJ-NP-Z](?:[·•. -]| - )?"
     r"(?:[A-HJ-NP-Z0-9]{5,6}|[A-HJ-NP-Z0-9]{4}[挂学警港澳])(?![A-Za-z0-9])"
 )
-_IS = r"(?:\s?(?:证件)?(?:编号|号码|号|No\.?|ID)?[\s:：#是为()（）【】\[\]-]{0,4})"  # between a label and its number
+_IS = r"(?:\s?(?:证件)?(?:字?编?号码?|number|No\.?|ID)?[\s:：#是为()（）【】\[\]-]{0,4})"  # between a label and its number
 _PASSPORT = re.compile(
     rf"(?:护照|通行证|回乡证|台胞证|港澳居民居住证|居留证|居留身份证|永居证|(?:香港|澳门|台湾)(?:居民)?身份证|Passport){_IS}"
-    r"([A-Z]{0,3}\d{7,12}(?:\(\d\))?|[A-Z]\d{6}\(\d\)|[A-Z]\d{8,9})(?![0-9A-Za-z])",
+    r"([A-Z]{0,3} ?\d{7,12}(?:\(\d\))?|[A-Z]\d{6}\(\d\)|[A-Z]\d{8,9})(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
 _DOCUMENT = re.compile(
-    r"(?:军官|士兵|士官|警官|文职|军人保障|残疾人?|驾驶|行驶|出生(?:医学)?|出生医学证明|准生|结婚|离婚|退休|老年|学生|工作|独生子女|"
-    r"接种|户口|低保|优待)(?:证明|证书|证|簿|本|卡){_IS}"
-    r"([A-Za-z\u4e00-\u9fff]{0,2}字?第? ?[A-Z]{0,2}\d[\dA-Z-]{4,19})号?(?![0-9A-Za-z])"
+    r"(?:驾(?=照)|军官|士兵|士官|警官|文职|军人保障|残疾人?|驾驶|行驶|出生(?:医学)?|出生医学证明|准生|结婚|离婚|退休|老年|学生|工作|独生子女|"
+    rf"接种|户口|低保|优待)(?:证明|证书|证|簿|本|卡|照)(?:档案)?{_IS}"
+    r"((?:[A-Z\u4e00-\u9fff]{0,2}字)?第? ?[A-Z]{0,2}\d[\dA-Z-]{4,19})号?(?![0-9A-Za-z])"
     r"|(?:工号|学号|警号|户号)[:：是为 ]{0,3}([A-Z]{0,3}\d{4,14})(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
@@ -98,7 +101,7 @@ _RECORD = re.compile(
 _DAY = r"((?:19|20)\d{2})[-./年 ]{1,2}(\d{1,2})[-./月 ]{1,2}(\d{1,2})日?|((?:19|20)\d{2})(\d{2})(\d{2})"
 _BIRTH = re.compile(
     rf"(?:出生(?:日期|年月日?|时间|于|在|：|:)|生日|生于|诞生于)[:：是为于在 (（]{{0,4}}(?:{_DAY})(?!\d)"
-    rf"|(?<!\d)(?:{_DAY})[ ,，)）]?(?:出生(?!率|后|缺陷)|生人|诞生)"
+    rf"|(?<!\d)(?:{_DAY})[ ,，)）]?(?:出生(?!率|后|缺陷)|生人|诞生|生(?=$|[，,。；;、 \n]))"
 )
 
 
@@ -123,6 +126,7 @@ def rules(text: str) -> Iterator[tuple[str, Spans]]:
         for match in _CALLED_MOBILE.finditer(text)
         if _is_mobile(match[1]) and not _is_another_number(text, *match.span(1))
     ]
+    called += [match.span() for match in _WITH_LETTERS.finditer(text) if _is_mobile(match[0]) and bare(match)]
     yield "mobile number", _spans(_MOBILE, text, bare) + called
     yield "landline", _spans(_LANDLINE, text, bare) + _spans(_HOTLINE, text, bare) + _spans(_CALLED, text)
     yield "licence plate", _spans(_PLATE, text, lambda match: any(c.isdigit() for c in match[0]) and bare(match))
@@ -143,9 +147,9 @@ def _is_number(match: re.Match) -> bool:
 
 
 def _is_mobile(written: str) -> bool:
-    """Whether what is called a telephone number is a mobile one, where at least six of its digits are digits."""
+    """Whether what is called a telephone number is a mobile one, where at least five of its digits are digits."""
     digits = re.sub(r"[^0-9OoQlI|]", "", written)
-    if sum(one.isdigit() for one in digits) < 6:
+    if sum(one.isdigit() for one in digits) < 5:
         return False
     read = digits.translate(str.maketrans("OoQlI|", "000111"))
     return len(read) == 11 and read[0] == "1" and read[1] in "3456789"

@@ -12,10 +12,18 @@ _DASHES = "—–‐‑‒−﹣－─ー"
 _DOTS = "•・‧∙⋅●"
 _HEARTS = "❤♥♡❥💓💔💕💖💗💘💙💚💛💜💝💞🖤🤍🤎🧡🩷🩵🩶"
 _SAME = (
-    {0x3000: " ", 0xA0: " ", 0x09: " ", ord("➕"): "+", ord("🐧"): "Q", ord("∶"): ":", ord("︰"): ":", ord("﹕"): ":"}
+    {0x3000: " ", 0xA0: " ", 0x09: " ", ord("➕"): "+", ord("🐧"): "鹅", ord("∶"): ":", ord("︰"): ":", ord("﹕"): ":"}
     | {ord(one): "-" for one in _DASHES}
     | {ord(one): "·" for one in _DOTS}
     | {ord(one): "心" for one in _HEARTS}
+)
+# Letters of other alphabets that look like Latin ones
+_ALIKE = dict(
+    zip(
+        map(ord, "АВЕЅКМНОРСТХУІЈаеорсхуіјѕԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"),
+        "ABESKMHOPCTXYIJaeopcxyijsqwABEZHIKMNOPTYXo",
+        strict=True,
+    )
 )
 # Circled and bracketed digits; 0 to 9 stand in several rows of Unicode. Superscripts stay: 10⁹ is no 109.
 _ROUND = {
@@ -36,7 +44,12 @@ def _mathematical() -> dict[int, str]:
 
 
 _PLAIN = (
-    {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | _SAME | _ROUND | _ROUND_LETTERS | _mathematical()
+    {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    | _SAME
+    | _ALIKE
+    | _ROUND
+    | _ROUND_LETTERS
+    | _mathematical()
 )
 # What shows nothing or only dresses the letter before it: zero-width and format characters, keycaps, strokes across
 _NOTHING = re.compile(
