@@ -61,7 +61,8 @@ FAMILIES = {
     "numbers": Family(
         rf"(?i){_DIGIT}(?:{_MARK}{{0,3}}{_DIGIT}){{9}}"
         # a label, and a number that is too short to be seen without one
-        r"|(?:证|照|[证照卡]?号码?[是为]?|卡|编号|簿|本|ID|No\.?|病历|病案|passport(?: number)?|第)[^\p{Han}\n]{0,6}[A-ZＡ-Ｚ]{0,4}[-(（]?[0-9０-９]{4}"
+        r"|(?:证|照|[证照卡]?号码?[是为]?|卡|编号|簿|本|ID|No\.?|病历|病案|passport(?: number)?|"
+        r"第)[^\p{Han}\n]{0,6}[A-ZＡ-Ｚ]{0,4}[-(（]?[0-9０-９]{4}"
         rf"|(?:电话|手机|手機|座机|固话|传真|热线|话机|拨打|致电|联系方式|联系我|联系|号码|咨询|微信|tel|phone|fax|call|mobile)(?:号码?|是|为|打)?"
         rf"[^\p{{Han}}\n]{{0,5}}(?:{_DIGIT}|[lI|])(?:{_MARK}{{0,3}}(?:{_DIGIT}|[OolI])){{5}}"
         r"|(?:出生|生日|生于)[^\n]{0,8}[12１２][0-9０-９]{3}|[0-9０-９]日?[ ,，)）]?(?:出生|生|诞生)"
@@ -70,10 +71,12 @@ FAMILIES = {
     ),
     "contacts": Family(
         r"(?i)[@＠\x{24B6}-\x{24E9}\x{1F110}-\x{1F189}\x{1D400}-\x{1D7FF}]|艾特|圈a|小老鼠|[^a-z]a(?:t[^a-z]|[)）\]])|://|tel:|mailto:"
-        r"|(?:qq|163|126|139|189|sina|gmail|hotmail|outlook|sohu|foxmail|yeah|aliyun|live|msn|icloud|yahoo|tom|21cn|vip) ?[.。．·点]"
+        r"|(?:qq|163|126|139|189|sina|gmail|hotmail|outlook|sohu|foxmail|yeah|aliyun|live|msn|icloud|yahoo|tom|"
+        r"21cn|vip) ?[.。．·点]"
         r"|[qｑ][^\p{Han}a-z0-9]{0,2}[qｑ]|扣扣|叩叩|抠抠|寇寇|蔻蔻|球球|扣|[加进][群裙]|[群裙]号|腾讯号|个人号|鹅|秋秋|🐧|[qｑ][号群:：]|(?:加|联系?|[+＋])[qｑ]"
         r"|[微威薇葳徽徵维嶶危巍][^\p{Han}a-z0-9]{0,5}(?:信|芯|心|x)|[微薇威][^\p{Han}\n]{1,4}[a-z]|[微威薇葳徽徵维][^\p{Han}a-z0-9]{0,4}[\x{2661}\x{2665}\x{2764}\x{1F493}-\x{1F49E}\x{1F5A4}]"
-        r"|[vwｖｗ][^\p{Han}a-z0-9]{0,4}[xｘ信心芯\x{2661}\x{2665}\x{2764}\x{1F493}-\x{1F49E}\x{1F5A4}]|[wｗ] ?[xｘ]|we ?chat|weixin|wei信|绿泡泡|绿色软件|卫星"
+        r"|[vwｖｗ][^\p{Han}a-z0-9]{0,4}[xｘ信心芯\x{2661}\x{2665}\x{2764}\x{1F493}-\x{1F49E}\x{1F5A4}]|"
+        r"[wｗ] ?[xｘ]|we ?chat|weixin|wei信|绿泡泡|绿色软件|卫星"
         r"|[加+＋➕十][^\p{Han}a-z0-9]{0,3}[微薇威卫徽vｖ]|[^a-z0-9][vwｖｗ] ?[:：∶]|^[vwｖｗ] ?[:：∶]"
         r"|抖音|快手|小红书|红薯|微博|博客|知乎|陌陌|探探|头条|视频号|钉钉|飞书|支付宝|淘宝|旺旺|拼多多|[bＢ]站|哔哩|豆瓣|贴吧|百度|脉脉|易信|米聊|skype|"
         r"whats ?app|telegram|电报|纸飞机|facebook|脸书|instagram|twitter|推特|line|signal|kakao|ins|tg|fb|ig"
@@ -105,10 +108,12 @@ def find(text: str, families: tuple[str, ...] = ("numbers", "contacts", "address
 
 def _found(simple: Plain, families: tuple[str, ...]) -> list[Identifier]:
     found: list[Identifier] = []
+    taken = bytearray(len(simple.text))
     for family in families:
         for kind, spans in FAMILIES[family].rules(simple.text):
             for start, end in spans:
-                if not any(start < one.end and one.start < end for one in found):
+                if not any(taken[start:end]):
+                    taken[start:end] = b"\1" * (end - start)
                     found.append(Identifier(kind, start, end))
     ordered = sorted(found, key=lambda one: one.start)
     return [Identifier(one.kind, *simple.span(one.start, one.end)) for one in ordered]
@@ -120,9 +125,8 @@ def redacted(text: str, families: tuple[str, ...] = tuple(FAMILIES)) -> str:
 
 
 def _without(text: str, found: list[Identifier]) -> str:
-    for one in reversed(found):
-        text = text[: one.start] + REDACTED + text[one.end :]
-    return text
+    edges = [0, *(edge for one in found for edge in (one.start, one.end)), len(text)]
+    return REDACTED.join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
 
 
 # --- whole tables ------------------------------------------------------------------------------------------------

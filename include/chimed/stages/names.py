@@ -56,7 +56,10 @@ _BEGINS = (
 )
 _AGE = r"(?:\d{1,3}|[一二三四五六七八九十]{1,3}) ?(?:岁|周岁|个月|月|$|[，,])"
 _SEX = r"(?:性别[:：]?)?[男女]性?"
-_SEX_AND_AGE = rf"(?=[ \u3000]?[，,、;；:：/|(（ ]{{1,3}}{_SEX}(?:$|[^\u4e00-\u9fff]{{1,3}}(?:年龄[:：]?)?(?:{_AGE}|$|[\u4e00-\u9fff])))"
+_SEX_AND_AGE = (
+    rf"(?=[ \u3000]?[，,、;；:：/|(（ ]{{1,3}}{_SEX}(?:$|[^\u4e00-\u9fff]{{1,3}}(?:年龄[:：]?)?(?:{_AGE}|$|"
+    rf"[\u4e00-\u9fff])))"
+)
 _WITH_NUMBER = (
     r"(?=[ \u3000]?[，,、:：/|(（\s]{0,3}(?:联系)?(?:电话|手机|微信|身份证|Tel|tel|QQ|qq)?(?:号码?)?[:：是\s]{0,3}"
     r"(?:1[3-9]\d[- ]?\d{4}[- ]?\d{4}|[1-9]\d{16}[\dXx]|0\d{2,3}-?\d{7,8}))"
@@ -100,7 +103,10 @@ def _patterns() -> tuple[tuple[str, re.Pattern], ...]:
     title = "先生|女士|小姐|太太|医|大夫|主任|教授|老师|护士|同[学志]|阿姨|院长|某|氏|总|家|姓"
     field_name = f"(?:{two}|[{surname}{words}])(?!{title})[\u4e00-\u9fff]{{1,2}}"
     # a field ends where the next begins, so the letters of its value are not looked at
-    ends = r"(?=$|[^\u4e00-\u9fff]|先生|女士|性别|男|女|年龄|电话|手机|住址|地址|因|身份证|联系|科室|医[生师]|主任|大夫|教授|床号|住院|门诊)"
+    ends = (
+        r"(?=$|[^\u4e00-\u9fff]|先生|女士|性别|男|女|年龄|电话|手机|住址|地址|因|身份证|联系|科室|医[生师]|主任|"
+        r"大夫|教授|床号|住院|门诊)"
+    )
     sure = rf"(?<![\u4e00-\u9fff])(?:{two}|[{surname}{words}])[{given}]{{1,2}}"
     return (
         (DOCTOR, re.compile(rf"{_FIELD_OF_DOCTOR}({field_name}?){ends}")),
@@ -121,11 +127,13 @@ def _patterns() -> tuple[tuple[str, re.Pattern], ...]:
 def find(text: str) -> list[Name]:
     """Every full name in the text, in order, each once."""
     found: list[Name] = []
+    taken = bytearray(len(text))
     for kind, pattern in _patterns():
         for match in pattern.finditer(text):
             start, end = match.span(1)
-            if _is_spared(text, start, end) or any(start < one.end and one.start < end for one in found):
+            if _is_spared(text, start, end) or any(taken[start:end]):
                 continue
+            taken[start:end] = b"\1" * (end - start)
             found.append(Name(kind, start, end))
     return sorted(found, key=lambda one: one.start)
 
@@ -147,10 +155,13 @@ def trigger() -> str:
         r"主刀|术者|教授|护士)[ \x{3000}]?(?:叫|是|为)?[ \x{3000}]?[:：∶=＝]"
         rf"|(?:叫[做是为]?|名[字]?[叫是为]?|落款|[我人]就?是)[ :：\"“「]{{0,2}}{name}"
         rf"|(?:患者|病人|病患|患儿|[产孕]妇|[死伤逝读]者|老人|[村市]民|儿子|女儿|老公|丈夫|妻子|老婆|爱人|[母父]亲|妈妈|爸爸|孩子|[男女]友|朋友|同[事学]|邻居|"
-        rf"网友|病友|岳[父母]|公公|婆婆|外[婆公]|奶奶|爷爷|姐姐|弟弟|妹妹|哥哥|舅舅|小孩|宝宝|受害者|家[属长]|女士|先生)[ \"“「(（]?(?:{name}{behind}|{long_name})"
-        rf"|[{surname}{given}][{given}] ?(?:副?主任|主治|住院医|执业医|老?中医|医[生师]|大夫|副?教授|护士|[药技]师|副?[院所]长|科主任|博|专家|导师|"
+        rf"网友|病友|岳[父母]|公公|婆婆|外[婆公]|奶奶|爷爷|姐姐|弟弟|妹妹|哥哥|舅舅|小孩|宝宝|受害者|家[属长]|女士|"
+        rf"先生)[ \"“「(（]?(?:{name}{behind}|{long_name})"
+        rf"|[{surname}{given}][{given}] ?(?:副?主任|主治|住院医|执业医|老?中医|医[生师]|大夫|副?教授|护士|[药技]师|"
+        rf"副?[院所]长|科主任|博|专家|导师|"
         r"治疗师|营养师|咨询师|先生|女士|小姐|太太|同志|老师|阿姨|大爷|大妈|奶奶|爷爷|叔叔|同学|患者|病友|家属|老人)"
         rf"|(?:主任|医[生师]|师|大夫|教授|护士长?|[院所]长|博士|博导|专家|名医|院士)[ \"“「(（:：]?{name}{behind}"
         rf"|[{given}][ \x{{3000}}，,、;；:：/|(（]{{1,4}}(?:性别|[男女]性?(?:[^\p{{Han}}]|$))"
-        rf"|[{given}][ \x{{3000}}，,、:：/|(（\s]{{0,4}}(?:联系|电话|手机|微信|身份证|(?i:tel|qq))?(?:电话|号码?)?[:：是\s]{{0,3}}(?:1[3-9]\d[- ]?\d{{4}}|[1-9]\d{{9}}|0\d\d)"
+        rf"|[{given}][ \x{{3000}}，,、:：/|(（\s]{{0,4}}(?:联系|电话|手机|微信|身份证|(?i:tel|qq))?(?:电话|"
+        rf"号码?)?[:：是\s]{{0,3}}(?:1[3-9]\d[- ]?\d{{4}}|[1-9]\d{{9}}|0\d\d)"
     )
