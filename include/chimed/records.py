@@ -61,8 +61,8 @@ RECORD = pa.schema(
         # tokens the perplexity model read, and exp(mean negative log-likelihood) over them; null for derived records
         pa.field("tokens", pa.int32()),
         pa.field("perplexity", pa.float64()),
-        # what rules found in the words as the page had them, before cleaning: `<kind> <field>[<start>:<end>]` each, null
-        # where nothing was found; a table of before this column has none, and is read with null
+        # what rules found in the words as the page had them, before cleaning: `<kind> <field>[<start>:<end>]`
+        # each; null where nothing was found, and in a table that was written before there was this column
         pa.field("identifiers", pa.list_(pa.string())),
     ]
 )
@@ -124,8 +124,10 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
 
 
 def derived(parent: dict, **changes: object) -> dict:
-    """A record row made from `parent`: its page and provenance, `changes` on top, a new id; no scores, nor what was found in
-    words that are no longer there."""
+    """A record row made from `parent`: its page and provenance, `changes` on top, a new id; no scores.
+
+    Nor has it the places where something was found in the parent's words.
+    """
     unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers"))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)

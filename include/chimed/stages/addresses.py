@@ -1,9 +1,9 @@
 """Where a person lives: streets with a house number, buildings with a flat, villages. Used by `identifiers`.
 
-A street and a number alone are no address (神门路3号, 街3组): a town before them, a label (家住, 地址), or a flat behind
-says that they are. Wards, windows and rooms of a hospital, bus lines and the addresses of institutions are left alone.
-A pattern begins where an address is sure to pass (区, 路, 花园, 3号楼), so that it is tried at few places of a text; the
-letters before it that belong to the address are added afterwards.
+A street and a number alone are no address (神门路3号, 街3组): a town before them, a label (家住, 地址), or a flat
+behind says that they are. Wards, windows and rooms of a hospital, bus lines and the addresses of institutions are left
+alone. A pattern begins where an address is sure to pass (区, 路, 花园, 3号楼), so that it is tried at few places of a
+text; the letters before it that belong to the address are added afterwards.
 """
 
 import re
@@ -18,7 +18,10 @@ _LABEL = (
     r"[:：于在是为\s]{0,4}"
 )
 # A house number, and no ward, window, room, bus line, building of a hospital
-_HOUSE = r"(?:号(?!线|文|床|染|导|方|窗|台|公|病|诊|抢|手术|房间|穴|坑|车|令|通知)|弄|幢|栋|座(?!谈)|单元|[组队社](?![穴织长员区会]))"
+_HOUSE = (
+    r"(?:号(?!线|文|床|染|导|方|窗|台|公|病|诊|抢|手术|房间|穴|坑|车|令|通知)|弄|幢|栋|座(?!谈)|单元|"
+    r"[组队社](?![穴织长员区会]))"
+)
 _ROAD = (
     r"(?:路|街|大道|大街|巷|胡同|弄|里|村|屯|庄|镇|小区|花园|花苑|苑|公寓|家园|新村|新区|大院|广场|坊|条|城|府|湾|社区)"
     rf"(?:[东西南北中]?[一二三四五六]?段|[东西南北]里)?\s?{_N}\s?{_HOUSE}"
@@ -37,7 +40,10 @@ _FLAT = (  # a flat in a house: 3栋2单元501室, 5号楼2单元
     r"(?:[\dA-D一二三四五六七八九十]{1,3}(?:单元|门)\s?(?:\d{1,2}[层楼]\s?)?(?:\d{3,4}(?:室|号|房|户)?|[东西]户)?"
     r"|\d{3,4}(?:室|户)|\d{1,2}[层楼]\d{3,4}(?:室|户))"
 )
-_HOME = r"(?:[东西南北]?[一二三四五六七八九十东西南北]区|小区|花园|花苑|苑|公寓|家园|新村|大院|里|屯|坊|府|嘉园|华庭|名都|公馆|宿舍|家属院|家属楼|胡同)"
+_HOME = (
+    r"(?:[东西南北]?[一二三四五六七八九十东西南北]区|小区|花园|花苑|苑|公寓|家园|新村|大院|里|屯|坊|府|嘉园|华庭|名都|"
+    r"公馆|宿舍|家属[院楼]|胡同)"
+)
 _BUILDING = r"\s?(?:[A-Z]区)?[A-Z]?\d{1,3}(?:号楼|栋|幢|座)(?:\s?\d{3,4})?"
 _ADDRESS = re.compile(
     rf"(?:[省市区县旗镇乡]\s?{_HAN}{{1,12}}?|{_LABEL}{_HAN}{{1,14}}?){_ROAD}"

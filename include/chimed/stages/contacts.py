@@ -1,7 +1,8 @@
 """Accounts by which a person is reached: e-mail, QQ, WeChat and other platforms, QR codes. Used by `identifiers`.
 
-The name of a platform is written in many ways (微信, V信, 薇❤, ＋V, 扣扣), its account in few: what follows the name must be
-an account by its own letters, so 微信支付, QQ糖 and 加V字切口 are left alone. All texts here are in plain form (❤ is 心).
+The name of a platform is written in many ways (微信, V信, 薇❤, ＋V, 扣扣), its account in few: what follows the name
+must be an account by its own letters, so 微信支付, QQ糖 and 加V字切口 are left alone. All texts are in plain form (❤ is
+心).
 """
 
 import re

@@ -26,8 +26,11 @@ WRITTEN = ("title", "text", "question", "answer", "rejected")
 
 _HAN = r"\p{Han}"
 # A digit in any form, and what stands between two of one number
-_DIGIT = r"[0-9０-９零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖\x{2460}-\x{2468}\x{2474}-\x{247C}\x{2488}-\x{2490}\x{24EA}\x{24F5}-\x{24FD}\x{2776}-\x{277E}\x{2780}-\x{2788}\x{278A}-\x{2792}\x{1D7CE}-\x{1D7FF}]"
-_MARK = r"[-\p{Pd}\p{Mn}\p{Me}\p{Cf}\x{FE0F}\x{20E3} 　.。·•・‧∙_＿*＊/／~～、,，|()（）+=:：]"
+_DIGIT = (
+    r"[0-9０-９零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖\x{2460}-\x{2468}\x{2474}-\x{247C}\x{2488}-\x{2490}\x{24EA}"
+    r"\x{24F5}-\x{24FD}\x{2776}-\x{277E}\x{2780}-\x{2788}\x{278A}-\x{2792}\x{1D7CE}-\x{1D7FF}]"
+)
+_MARK = r"[-\p{Pd}\p{Mn}\p{Me}\p{Cf}\x{FE0F}\x{20E3} 　.。·•・‧∙_＿*＊/／～~、,，|()（）+=:：…【】\[\]]"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ FAMILIES = {
         rf"|(?:电话|手机|手機|座机|固话|传真|热线|话机|拨打|致电|联系方式|联系我|联系|号码|咨询|微信|tel|phone|fax|call|mobile)(?:号码?|是|为|打)?"
         rf"[^\p{{Han}}\n]{{0,5}}(?:{_DIGIT}|[lI|])(?:{_MARK}{{0,3}}(?:{_DIGIT}|[OolI])){{5}}"
         r"|(?:出生|生日|生于)[^\n]{0,8}[12１２][0-9０-９]{3}|[0-9０-９]日?[ ,，)）]?(?:出生|生|诞生)"
-        r"|[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][ 　·]?[A-ZＡ-Ｚ][^\p{Han}\n]{0,3}[A-Z0-9Ａ-Ｚ０-９]{4}",
+        r"|[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][ 　·]?[A-ZＡ-Ｚ]"
+        r"[^\p{Han}\n]{0,3}[A-Z0-9Ａ-Ｚ０-９]{4}",
         numbers.rules,
     ),
     "contacts": Family(
@@ -135,8 +139,8 @@ def _without(text: str, found: list[Identifier]) -> str:
 def looked_for(records: pl.DataFrame, redact: bool = False) -> tuple[pl.DataFrame, dict[str, int]]:
     """Records with what is found in their words in `identifiers`, or with it replaced; and how many, by kind.
 
-    records: columns of `RECORD`. Without `redact` the column gets `kind field[start:end]` strings by field and place, and
-    stays null where nothing is found; with it the words have `REDACTED` instead, and the column stays null. Names are
+    records: columns of `RECORD`. Without `redact` the column gets `kind field[start:end]` strings by field and place,
+    and is null where nothing is found; with it the words have `REDACTED` instead, and the column stays. Names are
     not looked for in classical Chinese (`lzh`): who is named there is history.
     """
     found = list(_in_table(records))

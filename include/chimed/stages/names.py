@@ -1,10 +1,10 @@
-"""Full names of people (患者李秀兰, 王建国主任医师, 我叫张建军) by rule: a surname, letters that names are made of, a context.
+"""Full names of people (患者李秀兰, 王建国主任医师, 我叫张建军) by rule: surname, letters of names, a context.
 
-Ours; the paper leaves names to a prompt (§3.2). Of the segmenters with a tag for names that come whole in a package,
-jieba's marks one word a record that is none (维生素, 老公, 建议您), so a name is believed only where something says so: a
-field (姓名：), an introduction (我叫), a word for a patient before it, a title behind it, sex and age or a telephone number
-after it. 王医生, 李女士 and 张某 name nobody. Authors and physicians of history, public figures of medicine and herbs that
-are called like people (`names.yaml`) are no private names; in classical Chinese nothing is looked for.
+Ours; the paper leaves names to a prompt (§3.2). Of the segmenters that come whole in a package, jieba's tags one word a
+record as a name that is none (维生素, 老公, 建议您), so a name is believed only where something says so: a field
+(姓名：), an introduction (我叫), a word for a patient before it, a title behind it, sex and age or a telephone number
+after it. 王医生, 李女士 and 张某 name nobody. Physicians and authors of history, public figures of medicine and herbs
+that are called like people (`names.yaml`) are no private names; in classical Chinese nothing is looked for.
 """
 
 import re

@@ -1,9 +1,9 @@
 """Numbers that identify a person in China: cards, telephones, documents, records of a hospital. Used by `identifiers`.
 
 A number with a check digit must have it right (ID card, bank card); one without must look like nothing else: a label
-(订单号, 批准文号, 批号…) or a unit (copies/mL, 个) beside it says that it is nobody's. All texts here are in plain form.
-Numbers of public service (120, 12320, 95588) are too short for any rule; 400 and 800 numbers are taken, since on a forum
-they are what a clinic advertises.
+(订单号, 批准文号, 批号…) or a unit (copies/mL, 个) beside it says that it is nobody's. All texts are in plain form.
+Numbers of public service (120, 12320, 95588) are too short for any rule; 400 and 800 numbers are taken, since on a
+forum they are what a clinic advertises.
 """
 
 import re
@@ -80,7 +80,8 @@ _PLATE = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][ ·]?[A-HJ-NP-Z](?:[·•. -]| - )?"
     r"(?:[A-HJ-NP-Z0-9]{5,6}|[A-HJ-NP-Z0-9]{4}[挂学警港澳])(?![A-Za-z0-9])"
 )
-_IS = r"(?:\s?(?:证件)?(?:字?编?号码?|number|No\.?|ID)?[\s:：#是为()（）【】\[\]-]{0,4})"  # between a label and its number
+# Between a label and its number
+_IS = r"(?:\s?(?:证件)?(?:字?编?号码?|number|No\.?|ID)?[\s:：#是为()（）【】\[\]-]{0,4})"
 _PASSPORT = re.compile(
     rf"(?:护照|通行证|回乡证|台胞证|港澳居民居住证|居留证|居留身份证|永居证|(?:香港|澳门|台湾)(?:居民)?身份证|Passport){_IS}"
     r"([A-Z]{0,3} ?\d{7,12}(?:\(\d\))?|[A-Z]\d{6}\(\d\)|[A-Z]\d{8,9})(?![0-9A-Za-z])",

@@ -1,4 +1,4 @@
-"""What an author hid, in plain form: ①③⑧, 一三八, １３８, 138 with keycaps or zero-width spaces are one number, V❤ is V信.
+"""What an author hid, in plain form: ①③⑧, 一三八, １３８ and 138 with keycaps are one number, V❤ is V心.
 
 Ours, used by `identifiers` before its rules look. A letter becomes one letter or nothing, and every plain letter knows
 its place in the text as it stands, so that a span found here is a span there.
