@@ -53,7 +53,7 @@ _WECHAT = re.compile(
     r"([1-9](?:[- .·_]?\d){5,10})(?!\d|[年月个例元次]|mg|ml)"
     rf"|(?<![A-Za-z0-9])[VW] ?[:：] ?({_WITH_DIGIT}){_END}"
     rf"|(?<![稍轻细略蔷紫采白])(?:[微薇威][^\w\s、，,。]{{1,4}}|薇 ?|个人号[:： ]?)({_WITH_DIGIT}){_END}"
-    rf"|加我?(?:vx|wx|微信?|薇信?|v信?)[\u4e00-\u9fff]{{1,6}}[ :：，,]{{1,2}}({_WITH_DIGIT}){_END}",
+    rf"|加我?(?:vx|wx|微信?+|薇信?+|v信?+)[\u4e00-\u9fff]{{1,6}}[ :：，,]{{1,2}}({_WITH_DIGIT}){_END}",
     re.IGNORECASE,
 )
 _NO_ACCOUNT = re.compile(
