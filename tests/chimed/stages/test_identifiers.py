@@ -1,9 +1,9 @@
 """The rules on two labelled sets: precision and recall, by kind, printed and held; spans, columns, hostile texts.
 
 `identifier_texts.yaml` has texts by kind as people write them; `identifier_texts.jsonl` has what is hidden on purpose,
-full names, and many texts of medicine that only look like either: {text, identifier, name}, kind or null.
-full names, and texts of medicine that only look like either: {text, identifier, name}, a kind or null each.
-expect something between of texts that nobody has looked at yet.
+full names, and texts of medicine that only look like either: {text, identifier, name}, a kind or null each. The rules
+were mended on both. Before that the second gave rules precision 0.985 and recall 0.882, names 0.941 and 0.870: expect
+something between of texts that nobody has looked at yet.
 """
 
 import dataclasses
