@@ -19,7 +19,7 @@ RECORD = pa.schema(
     [
         # content hash: the same text of the same page has the same id in every build
         pa.field("id", pa.string(), False),
-        # the site: zydcd, zhongyoo, cnkang, ask39, ask120
+        # the site: zydcd, zhongyoo, cnkang, ask39, ask120; or a corpus's name
         pa.field("source", pa.string(), False),
         # tcm (the paper's Trad) or general (Gen)
         pa.field("domain", pa.string(), False),
@@ -27,7 +27,7 @@ RECORD = pa.schema(
         pa.field("kind", pa.string(), False),
         # zh (modern Chinese) or lzh (classical)
         pa.field("language", pa.string(), False),
-        # canonical URL of the page it comes from
+        # canonical URL of the page it comes from; of a corpus's row corpus:<name>/<hash of its words>
         pa.field("url", pa.string(), False),
         pa.field("title", pa.string()),
         # a document's body; null for the other kinds
@@ -46,7 +46,7 @@ RECORD = pa.schema(
         pa.field("published", pa.date32()),
         # when its bytes were received, UTC
         pa.field("fetched", pa.timestamp("ms", tz="UTC"), False),
-        # its place in the lake: <WARC path>#<offset>
+        # its place in the lake: <WARC path>#<offset>, <a corpus's file>#<row>
         pa.field("page", pa.string(), False),
         # the record it was derived from (translation, generated QA, preference)
         pa.field("parent", pa.string()),
@@ -108,6 +108,7 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
     row.update(
         source=source,
         domain=parsed.domain,
+        language=parsed.language,
         url=url,
         title=parsed.title,
         published=parsed.published,
@@ -115,9 +116,9 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
         page=page,
     )
     if isinstance(parsed, Document):
-        row.update(kind="document", language=parsed.language, text=parsed.text)
+        row.update(kind="document", text=parsed.text)
     else:
-        row.update(kind="qa", language="zh", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
+        row.update(kind="qa", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
         row["department"] = " > ".join(parsed.department) or None
     row["id"] = record_id(row)
     return row

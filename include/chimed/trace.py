@@ -40,9 +40,14 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
     for entry in entries:
         why = [f"{reason} {count}" for key in ("dropped", "failed") for reason, count in entry[key].items()]
         why += [f"derived, then dropped: {reason} {count}" for reason, count in entry["derived_dropped"].items()]
+        why = ["skipped"] if entry["skipped"] else why
         counts = [str(entry["read"]), str(entry["kept"])]
         counts += [str(sum(entry[key].values())) for key in ("dropped", "failed")]
         table.add_row(entry["stage"], *counts, str(entry["derived"]), f"{entry['seconds']:.1f}", "\n".join(why))
+    done = {entry["stage"] for entry in entries}
+    for name in stages.NAMES:
+        if name not in done:
+            table.add_row(name, *[""] * 6, "not run")
     Console(width=_WIDE if not sys.stdout.isatty() else None).print(table)
     last = entries[-1]["stage"] if entries else "none"
     print(f"every row is accounted for; last stage done: {last}")

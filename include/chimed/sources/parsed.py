@@ -29,3 +29,4 @@ class QA:
     department: tuple[str, ...] = ()
     published: date | None = None
     adopted: bool = False
+    language: str = "zh"

@@ -8,7 +8,7 @@ import polars as pl
 
 from chimed.build import Work, read_build
 from chimed.inputs import piece
-from chimed.ledger import AGAIN, OVER, TAKEN_DOWN, Outcome
+from chimed.ledger import AGAIN, OVER, TAKEN_DOWN, TWICE, Outcome
 from chimed.records import DROPPED, RECORD_COLUMNS, dropped_table
 from chimed.stages.extracts import extract_crawl, pages_left, read_parts
 from chimed.takedowns import takedowns
@@ -35,7 +35,11 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     standing = every.filter(~takedowns(work.store).rows())
     dropped = pl.concat([dropped, pages_left(every, standing, TAKEN_DOWN)])
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
-    dropped = pl.concat([dropped, pages_left(standing, latest, AGAIN)])
+    repeated = pages_left(standing, latest, AGAIN)
+    of_corpora = pl.col("url").str.starts_with("corpus:")
+    dropped = pl.concat(
+        [dropped, repeated.with_columns(reason=pl.when(of_corpora).then(pl.lit(TWICE)).otherwise("reason"))]
+    )
     chosen, others = _answers(latest, work.options.answers)
     cut, over = _cut(chosen, work.options.max_records, made["shards"], shard)
     dropped = pl.concat([dropped, pages_left(latest, cut, OVER)])
@@ -54,7 +58,7 @@ def _answers(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame
     if rule == "every" or not len(found):
         return found, found.clear()
     place = pl.int_range(pl.len()) - pl.col("adopted").fill_null(False).cast(pl.Int64) * pl.len()
-    first = (place == place.min()).over("page") | (pl.col("kind") != "qa")
+    first = (place == place.min()).over("page", "question") | (pl.col("kind") != "qa")
     marked = found.with_columns(first=first)
     return marked.filter("first").drop("first"), marked.filter(~pl.col("first")).drop("first")
 
