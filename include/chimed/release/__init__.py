@@ -69,7 +69,7 @@ def read_manifest(lake: Lake, version: str) -> dict:
 
 
 def public_name(model: str) -> str:
-    """A model's name as a release may tell it: a hub's name as it is, of a folder of this machine only its last part."""
+    """A model's name as a release may tell it: a hub's name whole, of a folder of this machine its last part."""
     parts = [part for part in model.replace("\\", "/").split("/") if part]
     is_path = model.startswith(("/", ".", "~", "\\")) or "://" in model or ":" in model[:2] or len(parts) > 2
     return parts[-1] if is_path and parts else model

@@ -64,9 +64,9 @@ def _known(lake: Lake, store: Store, target: Target, unseen: bool) -> tuple[int,
     known = pages or before or unseen or target.is_source or pages_of(lake, target)
     if not known and not any(_holds(lake, version, target) for version in releases(lake)):
         raise UserError(
-            f"looked for the page {target.name} in the frontier, in the records of every crawl and in the releases, and "
-            "found nothing; see the column url of a release. To keep a page from being crawled that was never met, add "
-            "--unseen"
+            f"looked for the page {target.name} in the frontier, in the records of every crawl and in the releases, "
+            "and found nothing; see the column url of a release. To keep a page from being crawled that was never met, "
+            "add --unseen"
         )
     return pages, [target.name]
 

@@ -27,7 +27,7 @@ PIECE = 20_000  # characters from which a text without headings is divided, at t
 HEADING = 40  # characters of a line that may be a heading
 EMPTY = "headings without a text under them, left out"
 
-_HEAD = re.compile(r"^(书名|作者|朝代|年份)[：∶:]\s*(.*?)\s*$")
+_HEAD = re.compile(r"^(书名|作者|朝代|年份)[：∶:](.*)$")
 _BODY = re.compile(r"^(?:内容|属性)[：∶:]\s*")
 _MARK = re.compile(r"<(篇名|目录)>")
 _ITEM = re.compile(r"^(?:\d{1,3}[．.、]|[（(][一二三四五六七八九十\d]+[)）])")
@@ -156,7 +156,7 @@ def _classic(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
             started = False
             yield Head(1 if mark.group(1) == "目录" else 2, tidy(line[mark.end() :].replace("\\", "·")))
         elif head and not started:
-            if head.group(1) == "书名" and head.group(2):
+            if head.group(1) == "书名" and head.group(2).strip():
                 yield Head(0, tidy(head.group(2)))
         else:
             started = True
@@ -228,11 +228,12 @@ def _joined(source: list[str], usual: int) -> str:
 
 # --- Markdown ----------------------------------------------------------------------------------------------------
 
-_HASHES = re.compile(r"^ {0,3}(#{1,6})(?:\s+|$)(.*?)(?:\s+#+)?\s*$")
+_HASHES = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*))?$")
 _UNDERLINE = re.compile(r"^ {0,3}(?:=+|-{2,})\s*$")
 _FENCE = re.compile(r"^ {0,3}(```|~~~)")
-_IMAGE = re.compile(r"!\[([^\]\n]{0,200})\]\([^)\s]{0,2000}[^)\n]{0,200}\)")
-_LINK = re.compile(r"\[([^\]\n]{1,500})\]\([^)\s]{0,2000}[^)\n]{0,200}\)")
+# each part ends where the next may begin, so that these take linear time
+_IMAGE = re.compile(r"!\[[^\[\]\n]{0,200}\]\([^()\n]{0,2000}\)")
+_LINK = re.compile(r"\[([^\[\]\n]{1,500})\]\([^()\n]{0,2000}\)")
 _STRONG = re.compile(r"(\*\*|__)(?=\S)([^*_\n]{1,500})\1")
 _FRONT_TITLE = re.compile(r"""^title:\s*["']?(.{1,200}?)["']?\s*$""")
 
@@ -264,7 +265,7 @@ def _markdown(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]
         if mark and fence in ("", mark.group(1)):
             fence = "" if fence else mark.group(1)
         elif heading:
-            yield Head(len(heading.group(1)), _plain(heading.group(2)))
+            yield Head(len(heading.group(1)), _plain((heading.group(2) or "").rstrip(" #\t")))
         elif fence or not 0 < len(line) <= 2 * HEADING:
             yield line if fence else _plain(line)
         else:

@@ -9,6 +9,7 @@ fails its surroundings are looked at too. An unknown encoding is never guessed a
 
 import codecs
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,6 +60,9 @@ _SHARES = {
     "never": (1e-6, 10_000),
 }
 _LOG = {kind: math.log(share / size) for kind, (share, size) in _SHARES.items()}
+# ASCII stands in words: behind a letter another is likely, else a long English text would be UTF-16 of rare characters
+_NEXT_ASCII = math.log(0.9 / 60) - _LOG["ascii"]
+_ASCII_RUN = re.compile(r"[\t\n\r -~]{2,}")
 _BROKEN = -25.0  # natural logarithm, for a byte that is no character
 
 
@@ -125,7 +129,9 @@ def likeliest(samples: Iterable[tuple[int, int, bytes]]) -> tuple[str, float]:
 def probability(text: str) -> float:
     """The natural logarithm of how probable a decoding is as Chinese text, in the script that suits it better."""
     counts = Counter(text)
-    return max(sum(n * _log(char, script) for char, n in counts.items()) for script in ("gb2312", "big5"))
+    behind_ascii = sum(len(run) - 1 for run in _ASCII_RUN.findall(text))
+    either = (sum(n * _log(char, script) for char, n in counts.items()) for script in ("gb2312", "big5"))
+    return max(either) + behind_ascii * _NEXT_ASCII
 
 
 # --- a file ------------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ TOO_LONG = "longer than 16 M characters"
 NOT_JSON = "not JSON"
 
 _PIECE = 64 * 1024
-_STRUCTURE = re.compile(r'["\\{}\[\]]')
-_SOMETHING = re.compile(r"[^\s,\[\]]")
+_STRUCTURE = re.compile(r'["\\{}]')
+_RESTARTS = 100  # broken objects of a file behind which the next one is looked for with care
+_SOMETHING = re.compile(r"[^\s,\[\]}]")
 _BARE_END = re.compile(r"[,\]\n]")
-_NEXT_VALUE = re.compile(r"\}\s{0,100},\s{0,100}(?=\{)")
+_NEXT_VALUE = re.compile(r"(?<=[,\n])\s{0,100}(?=\{)")
 
 
 class TooLong:
@@ -45,21 +46,28 @@ def values(text: TextIO, held: str = "") -> Iterator[str]:
     held: what was read of the text already.
 
     A piece is what its braces hold, whether it is JSON or not; where the braces of one do not close, it ends before
-    what looks like the next one. Whatever else stands between two objects is a piece too: nothing is passed over.
+    what looks like the next one, and reading goes on from there. Whatever else stands between two objects is a piece
+    too: nothing is passed over.
     """
-    place, start, depth, quoted, escaped = 0, None, 0, False, False
+    place, start, depth, quoted, escaped, restarts = 0, None, 0, False, False, 0
     while True:
-        if place >= len(held):
-            piece = text.read(_PIECE)
-            if start is None:
-                held, place = "", 0
-            if not piece:
-                break
-            held += piece
-        if start is not None and len(held) - start > CELL:
-            yield from _torn(held[start:])
-            held, place, start, depth, quoted, escaped = "", 0, None, 0, False, False
+        piece = text.read(_PIECE) if place >= len(held) else ""
+        if place >= len(held) and start is None:
+            held, place = "", 0
+        held += piece
+        if start is not None and (len(held) - start > CELL or place >= len(held)):  # it does not close
+            restarts += 1
+            cut = _NEXT_VALUE.search(held, start + 1)
+            if cut is None or restarts > _RESTARTS:
+                yield from _torn(held[start:])
+                held = ""
+            else:
+                yield held[start : cut.start()].rstrip(", \r\n\t")
+                held = held[cut.end() :]
+            place, start, depth, quoted, escaped = 0, None, 0, False, False
             continue
+        if place >= len(held):
+            return
         if start is None:  # between objects
             found = _SOMETHING.search(held, place)
             if found is None:
@@ -88,21 +96,19 @@ def values(text: TextIO, held: str = "") -> Iterator[str]:
                 escaped = True
             case '"':
                 quoted = not quoted
-            case "{" | "[" if not quoted:
+            case "{" if not quoted:
                 depth += 1
-            case "}" | "]" if not quoted:
+            case "}" if not quoted:
                 depth -= 1
                 if depth == 0:
                     yield held[start:place]
                     held, place, start = held[place:], 0, None
-    if start is not None:
-        yield from _torn(held[start:])
 
 
 def _torn(piece: str) -> Iterator[str]:
-    """A piece whose braces do not close, cut where the next object seems to begin."""
+    """A piece whose braces do not close, cut wherever an object may begin."""
     place = 0
     for cut in _NEXT_VALUE.finditer(piece):
-        yield piece[place : cut.start() + 1]
+        yield piece[place : cut.start()].rstrip(", \r\n\t")
         place = cut.end()
     yield piece[place:]

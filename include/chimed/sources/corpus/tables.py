@@ -103,7 +103,7 @@ def _separated(text: TextIO, tabs: bool) -> Iterator[Row]:
         elif len(cells) > len(header) and any(cell.strip() for cell in cells[len(header) :]):
             yield Miss(TOO_MANY)
         elif cells:
-            yield dict(zip(header, cells, strict=False))
+            yield dict(zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=False))
 
 
 def _alone(line: str | TooLong, delimiter: str, columns: int) -> list[str] | Miss:
