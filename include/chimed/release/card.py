@@ -19,6 +19,7 @@ from chimed.release.statistics import PAPER_NAMES
 from chimed.sources import FILES
 
 HERE = Path(__file__).parent
+RIGHTS = ("title", "license", "homepage")  # what may have been said of a corpus when it was ingested
 LONGEST = 300  # characters of an example's field that are shown
 # what each stage does, in a few words (paper §3.2)
 METHOD = {
@@ -97,7 +98,8 @@ def sources_in(numbers: dict, made: dict) -> list[dict]:
     found = []
     for name in names:
         ingested = [one for one in made["inputs"] if _source(one) == name and one.get("form") == FILES]
-        rights = [dict(said) for said in dict.fromkeys(tuple(sorted(one["rights"].items())) for one in ingested)]
+        said = dict.fromkeys(tuple(one["rights"].get(key) for key in RIGHTS) for one in ingested)
+        rights = [dict(zip(RIGHTS, values, strict=True)) for values in said]
         found.append({"name": name, "ingested": bool(ingested), "known": known.get(name), "rights": rights})
     return found
 

@@ -119,8 +119,8 @@ def test_names_that_lead_elsewhere_are_only_names(tmp_path):
     (tmp_path / "qa.csv").write_text(ROWS, encoding="utf-8")
     made = ingest(open_lake(str(tmp_path / "lake")), "mine", [tmp_path / "sub" / ".." / "qa.csv"])
     assert made["files"] == ["qa.csv"]
+    (tmp_path / "sub" / "qa.csv").write_text(ROWS, encoding="utf-8")
     with pytest.raises(UserError, match="two files are called"):
-        (tmp_path / "sub" / "qa.csv").write_text(ROWS, encoding="utf-8")
         ingest(open_lake(str(tmp_path / "lake")), "other", [tmp_path / "qa.csv", tmp_path / "sub" / "qa.csv"])
     with pytest.raises(UserError, match="no data file"):
         ingest(open_lake(str(tmp_path / "lake")), "other", [tmp_path / "empty"])
