@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import repeat
 
 # weights: natural logarithm of the word's frequency in classical over that in modern Chinese, from counts in texts of
 # both, rounded; a word of one character counts wherever it stands, so the longer ones take back what it overcounts
@@ -46,10 +47,11 @@ LIKELY = 8.0  # how much a text's own words must weigh before they overrule its 
 CHINESE = 0.10  # share of a text's letters below which it is no Chinese text: a drug's name in it is no such text
 KANA = 0.15  # share of kana among Han and kana from which a text is Japanese
 
-_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af〇○]")
-_KANA = re.compile("[\u3041-\u30fe\uff66-\uff9d]")
+# runs, not letters: there are fewer of them
+_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af〇○]+")
+_KANA = re.compile("[\u3041-\u30fe\uff66-\uff9d]+")
 _LATIN = re.compile(r"[A-Za-z]+|\d+")
-_OTHER = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u1fff\uac00-\ud7a3]")
+_OTHER = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u1fff\uac00-\ud7a3]+")
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,11 @@ class Evidence:
 
 def evidence_in(text: str) -> Evidence:
     """What a text's letters and words say of its language."""
-    weight = sum(text.count(word) * weight for word, weight in _weights().items())
+    letters, words, any_word = _weights()
+    weight = sum(map(letters.get, text, repeat(0.0))) + sum(map(words.__getitem__, any_word.findall(text)))
     weight -= LATIN * len(_LATIN.findall(text))
-    return Evidence(len(_HAN.findall(text)), len(_KANA.findall(text)), len(_OTHER.findall(text)), weight)
+    han, kana, other = (sum(map(len, kind.findall(text))) for kind in (_HAN, _KANA, _OTHER))
+    return Evidence(han, kana, other, weight)
 
 
 def language_of(own: Evidence, around: Evidence) -> str:
@@ -105,10 +109,14 @@ def language_of(own: Evidence, around: Evidence) -> str:
 
 
 @cache
-def _weights() -> dict[str, float]:
-    single = {**CLASSICAL, **{word: -weight for word, weight in MODERN.items() if len(word) == 1}}
-    # a longer word takes back what its characters counted for the other side
-    longer = {word: -weight for word, weight in MODERN.items() if len(word) > 1}
-    return single | {
-        word: weight - sum(max(0.0, CLASSICAL.get(char, 0)) for char in word) for word, weight in longer.items()
+def _weights() -> tuple[dict[str, float], dict[str, float], re.Pattern[str]]:
+    """The weights of characters, of longer words, and what finds those; a modern word takes back what its characters
+    counted for the classical side."""
+    every = {**CLASSICAL, **{word: -weight for word, weight in MODERN.items()}}
+    letters = {word: weight for word, weight in every.items() if len(word) == 1}
+    longer = {
+        word: weight - sum(max(0.0, letters.get(char, 0.0)) for char in word) if weight < 0 else weight
+        for word, weight in every.items()
+        if len(word) > 1
     }
+    return letters, longer, re.compile("|".join(longer))
