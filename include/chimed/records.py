@@ -11,7 +11,7 @@ from datetime import datetime
 import polars as pl
 import pyarrow as pa
 
-from chimed.sources.parsed import QA, Document
+from chimed.sources.parsed import QA, CorpusQA, Document
 
 _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
 
@@ -108,7 +108,7 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
     row.update(
         source=source,
         domain=parsed.domain,
-        language=parsed.language,
+        language=parsed.language if isinstance(parsed, Document | CorpusQA) else "zh",
         url=url,
         title=parsed.title,
         published=parsed.published,

@@ -30,7 +30,7 @@ from chimed.sources.corpus import (
     turns,
 )  # fmt: skip
 from chimed.sources.corpus.reading import ENDINGS, Choices, Survey, ending, survey
-from chimed.sources.parsed import QA, Document
+from chimed.sources.parsed import CorpusQA, Document
 
 RIGHTS = ("title", "license", "homepage")
 LONGEST_NAME = 150  # bytes of a file's name: folders and objects are named after it
@@ -91,7 +91,7 @@ def ingest(
     return lakes.read_json(lake, path)
 
 
-def address(source: str, read: Iterable[Document | QA]) -> str:
+def address(source: str, read: Iterable[Document | CorpusQA]) -> str:
     """What stands for the URL of a row that has none: the same words have the same, in whatever file they come."""
     words: list[str] = []
     for one in read:

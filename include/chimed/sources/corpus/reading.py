@@ -23,7 +23,7 @@ from chimed.sources.corpus.rows import read_row
 from chimed.sources.corpus.tables import ARROW_TABLES, NO_OBJECT, TEXT_TABLES, Row, arrow_rows, text_rows
 from chimed.sources.mojibake import garbled
 from chimed.sources.page import Miss
-from chimed.sources.parsed import QA, Document
+from chimed.sources.parsed import CorpusQA, Document
 
 BOOKS = (".txt", ".md")
 ENDINGS = (*TEXT_TABLES, *ARROW_TABLES, *BOOKS)
@@ -34,7 +34,7 @@ _MOST_SHOWN = 20  # columns that are not used
 _MOST_FORMS = 1_000  # sets of columns that are remembered of one file
 _STRANGE_ROWS = 1_000  # rows without a known column, after which a file is taken for one of another form
 
-Records = list[Document | QA]
+Records = list[Document | CorpusQA]
 Read = tuple[int, Records | Miss]
 
 
@@ -249,16 +249,15 @@ def _planned(rows: Iterator[Row], choices: Choices, met: _Met) -> Iterator[Recor
 # --- judging -----------------------------------------------------------------------------------------------------
 
 
-def _words(one: Document | QA) -> str:
+def _words(one: Document | CorpusQA) -> str:
     return one.text if isinstance(one, Document) else f"{one.question}\n{one.answer}"
 
 
 def _whole(read: Records | Miss) -> Records | Miss:
-    """The records that are not mojibake."""
+    """The records of a row that is not mojibake throughout; `clean` takes out a garbled one among sound ones."""
     if isinstance(read, Miss):
         return read
-    whole = [one for one in read if not garbled(f"{one.title}\n{_words(one)}")]
-    return whole or Miss("mojibake")
+    return Miss("mojibake") if all(garbled(f"{one.title}\n{_words(one)}") for one in read) else read
 
 
 def _of_chinese(read: Records | Miss, choices: Choices) -> tuple[Records | Miss, Evidence]:
@@ -275,5 +274,5 @@ def _judged(read: Records, said: Evidence, choices: Choices, around: Evidence) -
     return [replace(one, language=language, domain=_domain(one, choices, language)) for one in read]
 
 
-def _domain(one: Document | QA, choices: Choices, language: str) -> str:
+def _domain(one: Document | CorpusQA, choices: Choices, language: str) -> str:
     return choices.domain if choices.domain != "auto" else one.domain or domain_of(_words(one), language)

@@ -9,7 +9,7 @@ from chimed.sources.corpus.domain import of_department
 from chimed.sources.corpus.lines import CELL, TOO_LONG
 from chimed.sources.corpus.turns import exchanges
 from chimed.sources.page import Miss
-from chimed.sources.parsed import QA, Document
+from chimed.sources.parsed import CorpusQA, Document
 from chimed.sources.text import merged, tidy
 
 SURROGATES = "halves of characters (lone surrogates), taken out"
@@ -18,7 +18,7 @@ NULS = "NUL characters, taken out"
 _SURROGATE = re.compile("[\ud800-\udfff]+")
 
 
-def read_row(row: Mapping[str, object], plan: Plan, notes: Counter) -> list[Document | QA] | Miss:
+def read_row(row: Mapping[str, object], plan: Plan, notes: Counter) -> list[Document | CorpusQA] | Miss:
     """The records of a row, or why it has none. What of it cannot be kept is counted in `notes`.
 
     Languages and domains that the row does not say are left as `zh` and the empty string: they are judged later.
@@ -42,7 +42,9 @@ def read_row(row: Mapping[str, object], plan: Plan, notes: Counter) -> list[Docu
     return _question(row, plan, cells, notes)
 
 
-def _question(row: Mapping, plan: Plan, cells: dict[str, list[str]], notes: Counter) -> list[Document | QA] | Miss:
+def _question(
+    row: Mapping, plan: Plan, cells: dict[str, list[str]], notes: Counter
+) -> list[Document | CorpusQA] | Miss:
     title = tidy(" ".join(cells.get("title", [])[:1]))
     asked = cells.get("question", [])
     answers = [answer for answer in map(_lines, cells["answer"]) if answer]
@@ -54,7 +56,9 @@ def _question(row: Mapping, plan: Plan, cells: dict[str, list[str]], notes: Coun
         return Miss("no answer" if question else "no question")
     department = _department(cells)
     title = title or question.split("\n")[0]
-    return [QA(title, question, answer, of_department(department), department) for answer in dict.fromkeys(answers)]
+    return [
+        CorpusQA(title, question, answer, of_department(department), department) for answer in dict.fromkeys(answers)
+    ]
 
 
 def _messages_in(row: Mapping, plan: Plan) -> list | None:
@@ -78,29 +82,31 @@ def _messages_in(row: Mapping, plan: Plan) -> list | None:
     ]
 
 
-def _conversation(row: Mapping, plan: Plan, cells: dict[str, list[str]], notes: Counter) -> list[Document | QA] | Miss:
+def _conversation(
+    row: Mapping, plan: Plan, cells: dict[str, list[str]], notes: Counter
+) -> list[Document | CorpusQA] | Miss:
     messages = next((row[column] for column in plan.columns["messages"] if row.get(column)), None)
     return _said(exchanges(messages, notes), tidy(" ".join(cells.get("title", [])[:1])), cells, notes)
 
 
-def _said(found: list | Miss, title: str, cells: dict, notes: Counter) -> list[Document | QA] | Miss:
+def _said(found: list | Miss, title: str, cells: dict, notes: Counter) -> list[Document | CorpusQA] | Miss:
     if isinstance(found, Miss):
         return found
     if sum(len(one.question) + len(one.answer) for one in found) > CELL:
         return Miss(TOO_LONG)
     department = _department(cells)
-    records: list[Document | QA] = []
+    records: list[Document | CorpusQA] = []
     for one in found:
         question, answer = (_lines(_mended(said, notes)) for said in (one.asked(), one.answer))
         if question and answer:
             name = title or question.split("\n")[0]
-            records.append(QA(name, question, answer, of_department(department), department))
+            records.append(CorpusQA(name, question, answer, of_department(department), department))
     if len(found) > 1:
         notes["later exchanges of conversations, each a record behind what was said before"] += len(found) - 1
     return records or Miss("no question")
 
 
-def _herb(row: Mapping[str, object], cells: dict[str, list[str]], notes: Counter) -> list[Document | QA] | Miss:
+def _herb(row: Mapping[str, object], cells: dict[str, list[str]], notes: Counter) -> list[Document | CorpusQA] | Miss:
     name = next((tidy(said) for said in cells["herb"] if tidy(said)), "")
     if not name:
         return Miss("no herb's name")
