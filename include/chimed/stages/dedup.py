@@ -23,8 +23,8 @@ from chimed.build import Work
 from chimed.sources import NAMES
 from chimed.sources.page import TRACKING, load
 from chimed.stages import facts, minhash, variants
-from chimed.stages.compared import digests, points_of
 from chimed.stages.around import trimmed
+from chimed.stages.compared import digests, points_of
 from chimed.stages.pairs import GAP, SIMILAR, Comparison, Letters, Pair
 from chimed.stages.shingles import distinct
 from chimed.streaming import LEFT, Parts, Verdicts, ahead

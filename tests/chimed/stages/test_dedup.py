@@ -9,8 +9,8 @@ import pytest
 from samples import document, judged, qa, rows
 
 from chimed.stages import dedup, variants
-from chimed.stages.compared import points_of
 from chimed.stages.around import trimmed
+from chimed.stages.compared import points_of
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "copy_cases.jsonl").open(encoding="utf-8")]
 BASES = {case["base"]: case["text"] for case in CASES if "base" in case}
