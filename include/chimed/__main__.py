@@ -167,13 +167,13 @@ def run(
 ) -> None:
     """Run a stage of a build. A finished stage is a no-op; a killed one goes on where it was."""
     from chimed import stages
-    from chimed.build import open_work, run_stage
+    from chimed.build import open_work, run_stage, stages_of
     from chimed.side_by_side import run_shards
 
     if stage != "all":
         choose("stage", stage, stages.NAMES)
     work = open_work(build)
-    names = stages.NAMES if stage == "all" else (stage,)
+    names = [one.name for one in stages_of(work.lake, work.build)] if stage == "all" else [stage]
     ran = (run_shards(work, name) if shard is None else run_stage(work, name, shard) for name in names)
     print_result([report for reports in ran for report in reports])
 

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from chimed import lake as lakes
 from chimed import stages
-from chimed.build import Work, builds, parts_of, read_stage
+from chimed.build import Work, builds, parts_of, read_stage, stages_of
 from chimed.completions import Planned
 from chimed.errors import UserError
 from chimed.records import RECORD
@@ -58,7 +58,7 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
     """Every request that the stages not yet done would make, with its stage."""
     found: list[tuple[str, Planned]] = []
     records = None
-    for stage in stages.STAGES:
+    for stage in stages_of(work.lake, work.build):
         if _is_done(work, stage.name):
             records = read_stage(work.lake, work.build, stage.name)
         elif records is None:

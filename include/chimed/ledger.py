@@ -219,14 +219,16 @@ def ledger(lake: Lake, version: str) -> list[dict]:
     figures (a list), skipped (whether the build's options let every row through unread).
     """
     entries: list[dict] = []
-    parts = len(lakes.read_json(lake, f"builds/{version}/build.json")["shards"])
-    for name in stages.NAMES:
+    made = lakes.read_json(lake, f"builds/{version}/build.json")
+    parts = len(made["shards"])
+    for this in stages.of_build(made):
+        name = this.name
         reports = _reports(lake, version, name)
         if not reports:
             break
         entry = _added(reports)
         previous = entries[-1] if entries else None
-        done = len(reports) == (1 if stages.stage(name).scope == "corpus" else parts)
+        done = len(reports) == (1 if this.scope == "corpus" else parts)
         if previous and done:
             passed = previous["derived"] + (0 if previous["stage"] == stages.NAMES[0] else previous["kept"])
             if passed != entry["read"]:
@@ -240,12 +242,13 @@ def ledger(lake: Lake, version: str) -> list[dict]:
 
 def table(lake: Lake, version: str) -> pl.DataFrame:
     """A build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
+    its_own = stages.of_build(lakes.read_json(lake, f"builds/{version}/build.json"))
     frames = [
         pl.DataFrame(one["counts"], schema=COUNTS, orient="row").select(
-            pl.lit(name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()
+            pl.lit(this.name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()
         )
-        for name in stages.NAMES
-        for one in _reports(lake, version, name)
+        for this in its_own
+        for one in _reports(lake, version, this.name)
     ]
     return pl.concat(frames) if frames else pl.DataFrame(schema=pl.Schema(LEDGER))
 

@@ -24,8 +24,8 @@ LONGEST = 300  # characters of an example's field that are shown
 # what each stage does, in a few words (paper §3.2)
 METHOD = {
     "extract": "pages and rows to records; each gives records or a named miss",
-    "dedup": "one record a URL (paper), a text, a near-copy (MinHash; ours)",
     "clean": "tags, styles, URLs, non-text characters, greetings and boilerplate taken off",
+    "dedup": "one record a URL (paper), a text, a near-copy (MinHash; ours); a changed dose or name is no copy (ours)",
     "perplexity": "Chinese GPT-2 over question and answer, or the text",
     "filter": "the highest perplexities and texts shorter than 30 tokens leave",
     "screen": "identifiers by rule (ours), the paper's prompt, sensitive attributes; what is flagged leaves",
