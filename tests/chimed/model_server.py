@@ -13,11 +13,15 @@ from aiohttp import web
 class Served:
     """A server at `url`; `answer(body)` gives a reply's text, or (status, headers, raw body) to misbehave with.
 
-    probed: it obeys the probe by itself; else `answer` sees the probe too.
+    probed: it obeys the probe by itself; else `answer` sees the probe too. roots: the checkpoint behind every name it
+    serves, as vLLM tells it.
     """
 
     url: str = ""
     probed: bool = True
+    roots: dict[str, str] = field(
+        default_factory=lambda: {"chimed-generator": "test/generator", "chimed-judge": "test/judge"}
+    )
     bodies: list[dict] = field(default_factory=list)
     answer: Callable[[dict], str | tuple[int, dict, bytes]] = lambda body: "否"
 
@@ -45,7 +49,12 @@ def serving() -> Iterator[Served]:
         status, headers, raw = said
         return web.Response(status=status, headers=headers, body=raw)
 
+    async def models(_request: web.Request) -> web.Response:
+        said = [{"id": name, "object": "model", "root": root, "parent": None} for name, root in state.roots.items()]
+        return web.json_response({"object": "list", "data": said})
+
     app.router.add_post("/v1/chat/completions", chat)
+    app.router.add_get("/v1/models", models)
     with loopback.serving(app) as url:
         state.url = f"{url}/v1"
         yield state

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from chimed import llm, prompts
+from chimed import asking, prompts
+from chimed.asking import Failed, Question, Round, Rounds, Said, Unusable, keys, put
 from chimed.build import Work
-from chimed.cost import cost
 from chimed.ledger import Outcome
+from chimed.options import Options
 from chimed.records import derived, dropped_table, table
 from chimed.stages import grounding
 from chimed.stages.loops import loop
+from chimed.stages.shape import answered
 from chimed.stages.translate import sentences
 
 CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
@@ -28,62 +30,104 @@ SPAN = (6, 120)  # characters of a span the server may choose as an answer
 MOST_SPANS = 40  # spans offered in one request, so that the constraint stays small
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps every row; derives a qa record from each chunk of each modern document that passes the gate."""
-    documents = records.filter((pl.col("kind") == "document") & (pl.col("language") == "zh")).to_dicts()
-    chunks = [(row, start, chunk) for row in documents for start, chunk in split(row["text"]) if len(chunk) >= LEAST]
-    prompt = prompts.load("generate_qa")
-    server = llm.generator(work)
-    requests = [
-        llm.Request(
-            prompt.version, prompts.messages(prompt, text=chunk), SAMPLING, constraint(chunk, work.options.qa_answer)
-        )
-        for _, _, chunk in chunks
-    ]
-    replies = llm.ask(requests, server, work)
-    made: dict[str, dict] = {}
-    lost: list[dict] = []
-    for (row, start, chunk), reply in zip(chunks, replies, strict=True):
-        result = ground(chunk, reply)
-        pair = derived(
-            row,
-            kind="qa",
-            text=None,
-            question=result.question,
-            answer=result.answer,
-            evidence=[{"start": start + a, "end": start + b} for a, b in result.evidence],
-            prompt=prompt.version,
-            model=server.model,
-            replies=[reply.key],
-        )
-        if result.reason is None and pair["id"] not in made:
-            made[pair["id"]] = pair
-        else:
-            lost.append(
-                {**pair, "fate": result.fate, "reason": result.reason or "same pair twice", "detail": result.detail}
-            )
-    return Outcome(
-        kept=records,
-        derived=table(list(made.values())),
-        derived_dropped=dropped_table(lost),
-        figures={
-            "documents": len(documents),
-            "chunks": len(chunks),
-            "llm": cost(replies, [len(chunk) for *_, chunk in chunks], work),
-        },
-    )
+@dataclass(frozen=True)
+class Chunk:
+    """A stretch of a document: its row, where it starts, its words."""
+
+    row: dict
+    start: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a reply says."""
+
+    question: str
+    answer: str
 
 
 @dataclass(frozen=True)
 class Grounded:
-    """What a reply says, where its answer stands in the chunk, and why it does not pass (None where it does)."""
+    """Where a pair's answer stands in its chunk, and why the pair does not pass (reason is None where it does)."""
 
-    question: str | None = None
-    answer: str | None = None
     evidence: tuple[tuple[int, int], ...] = ()
     reason: str | None = None
     detail: str | None = None
-    fate: str = "dropped"
+
+
+def run(records: pl.DataFrame, work: Work) -> Outcome:
+    """Keeps every row; derives a qa record from each chunk of each modern document that passes the gate."""
+    return asking.outcome("generate_qa", rounds(records, work.options), work)
+
+
+def rounds(records: pl.DataFrame, options: Options) -> Rounds:
+    """One round: every chunk of every modern document."""
+    documents = records.filter((pl.col("kind") == "document") & (pl.col("language") == "zh")).to_dicts()
+    chunks = [Chunk(row, start, text) for row in documents for start, text in split(row["text"]) if len(text) >= LEAST]
+    answers = yield from put(
+        Round("llm", "generator", [question(chunk.text, options.qa_answer) for chunk in chunks], read)
+    )
+    made: dict[str, dict] = {}
+    lost: list[dict] = []
+    for chunk, answer in zip(chunks, answers, strict=True):
+        record, fate, reason, detail = accept(chunk, answer)
+        if fate is None and record["id"] not in made:
+            made[record["id"]] = record
+        else:
+            lost.append(record | {"fate": fate or "dropped", "reason": reason or "same pair twice", "detail": detail})
+    figures = {"documents": len(documents), "chunks": len(chunks)}
+    return Outcome(
+        kept=records, derived=table(list(made.values())), derived_dropped=dropped_table(lost), figures=figures
+    )
+
+
+def question(chunk: str, answer: str) -> Question:
+    """Table 2's prompt about a chunk; `answer`: the option `qa_answer`."""
+    return asking.question(prompts.load("generate_qa"), chunk, SAMPLING, constraint(chunk, answer), text=chunk)
+
+
+def read(text: str) -> Pair:
+    """The pair that a reply in Table 2's format says. Raises Unusable."""
+    match = PARSE.fullmatch(answered(text))
+    if not match:
+        raise Unusable("unparsed reply: not 问题：…答案：…")
+    return Pair(match["question"].strip("[] \n"), match["answer"].strip("[] \n"))
+
+
+def accept(chunk: Chunk, answer: Said[Pair] | Failed) -> tuple[dict, str | None, str | None, str | None]:
+    """The record that an answer makes, and fate, reason and detail where it does not pass."""
+    pair = answer.value if isinstance(answer, Said) else None
+    result = ground(chunk.text, pair, answer.whole) if pair and isinstance(answer, Said) else Grounded()
+    record = derived(
+        chunk.row,
+        kind="qa",
+        text=None,
+        question=pair and pair.question,
+        answer=pair and pair.answer,
+        evidence=[{"start": chunk.start + a, "end": chunk.start + b} for a, b in result.evidence],
+        prompt=prompts.load("generate_qa").version,
+        model=answer.model,
+        replies=keys([answer]),
+    )
+    if isinstance(answer, Failed):
+        return record, "failed", answer.reason, answer.detail
+    return record, result.reason and "dropped", result.reason, result.detail
+
+
+def ground(chunk: str, pair: Pair, whole: bool = True) -> Grounded:
+    """The grounding gate: a whole reply, a question that says something, an answer found in the chunk and not given
+    away by the question."""
+    found = grounding.align(pair.answer, chunk, pair.question)
+    if not whole:
+        return Grounded(found.evidence, "cut off", "length")
+    if piece := loop(pair.question):
+        return Grounded(found.evidence, "question repeats itself", piece)
+    if found.fault:
+        return Grounded(found.evidence, "answer not in the document", found.fault)
+    if grounding.letters(pair.answer) in grounding.letters(pair.question):
+        return Grounded(found.evidence, "question gives the answer away")
+    return Grounded(found.evidence)
 
 
 def split(text: str) -> list[tuple[int, str]]:
@@ -113,24 +157,3 @@ def constraint(chunk: str, answer: str) -> dict:
 def _literal(span: str) -> str:
     """A span as a regular expression of itself; only what every dialect reads as special is escaped."""
     return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", span)
-
-
-def ground(chunk: str, reply: llm.Reply | llm.Refused) -> Grounded:
-    """The grounding gate: format, completeness, a question that says something, answer found in the chunk and not given
-    away by the question."""
-    if isinstance(reply, llm.Refused):
-        return Grounded(reason="request refused", detail=reply.reason, fate="failed")
-    match = PARSE.fullmatch(reply.text)
-    if not match:
-        return Grounded(reason="unparsed reply", detail=reply.text[:2000], fate="failed")
-    question, answer = match["question"].strip("[] \n"), match["answer"].strip("[] \n")
-    found = grounding.align(answer, chunk, question)
-    if reply.finish_reason != "stop":
-        return Grounded(question, answer, found.evidence, "cut off", reply.finish_reason)
-    if piece := loop(question):
-        return Grounded(question, answer, found.evidence, "question repeats itself", piece)
-    if found.fault:
-        return Grounded(question, answer, found.evidence, "answer not in the document", found.fault)
-    if grounding.letters(answer) in grounding.letters(question):
-        return Grounded(question, answer, found.evidence, "question gives the answer away")
-    return Grounded(question, answer, found.evidence)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chimed.completions import Reply
 from chimed.stages import generate_qa, grounding
 
 DOCUMENTS = yaml.safe_load((Path(__file__).parent / "grounding_pairs.yaml").read_text(encoding="utf-8"))
@@ -16,8 +15,7 @@ CAUGHT, REFUSED = 0.95, 0.05
 
 def judged(document: str, question: str, answer: str) -> str | None:
     """The gate's reason against an answer, or None."""
-    reply = Reply("k", f"问题：{question}答案：{answer}", "stop", 1, 1, 0.1)
-    return generate_qa.ground(document, reply).reason
+    return generate_qa.ground(document, generate_qa.read(f"问题：{question}答案：{answer}")).reason
 
 
 def test_faithful_answers_pass_and_planted_ones_are_caught():
