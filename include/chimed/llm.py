@@ -94,6 +94,17 @@ def _identity(server: Server) -> str:
     )
 
 
+def dialect(server: Server, work: Work) -> Dialect:
+    """How a server is held to an answer. Raises UserError where it does not answer, or refuses everything."""
+
+    async def probed() -> Dialect:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.key}"}) as http:
+            return await _dialect(http, server, work)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(probed())
+
+
 def request_key(request: Request, model: str) -> str:
     """Hash of who answers, messages, constraint, sampling and sample number: equal requests have one reply."""
     parts = [model, request.messages, request.constraint, sorted(request.sampling.items()), request.sample]

@@ -257,3 +257,9 @@ def find(store: Store, table: Table, keys: Iterable[str]) -> dict[str, dict]:
             for row in connection.execute(select(table).where(column.in_(chunk))).mappings():
                 found[row[column.name]] = dict(row)
     return found
+
+
+def forget_faults(store: Store) -> int:
+    """Takes out every reply that is of no use to anyone (`fault`), so that it is asked for again; returns how many."""
+    with store.engine.begin() as connection:
+        return connection.execute(delete(REPLIES).where(REPLIES.c.fault.is_not(None))).rowcount

@@ -12,6 +12,7 @@ from rich.table import Table
 from chimed import lake as lakes
 from chimed import stages
 from chimed.build import builds, read_build
+from chimed.characters import printable
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.ledger import LedgerError, ledger
@@ -59,7 +60,7 @@ def print_fate(lake: Lake, build: str, record: str) -> None:
     lines = []
     for stage in stages.NAMES:
         for row, fate in _rows(lake, version, stage, record):
-            lines.append(f"{stage:14} {fate}")
+            lines.append(printable(f"{stage:14} {fate}"))
             del row
     if not lines:
         raise UserError(
@@ -175,11 +176,15 @@ def _print_record(row: dict) -> None:
         print(f"  {'reply':12}{reply['key'][:12]} of {reply['model']} to {reply['prompt']}")
         for message in json.loads(reply["messages"]):
             print(f"    {message['role']:10}{_short(message['content'])}")
+        if reply["reasoning"]:
+            print(f"    {'thought':10}{_short(reply['reasoning'])}")
         print(f"    {'answered':10}{_short(reply['text'])}")
+        if reply["fault"]:
+            print(f"    {'no use':10}{_short(reply['fault'])}")
     if not row["parent"]:
         print(f"  {'page':12}{row['url']}\n  {'fetched':12}{row['fetched']}\n  {'in the lake':12}{row['page']}")
 
 
 def _short(value: object) -> str:
-    text = str(value).replace("\n", "⏎")
+    text = printable(str(value).replace("\n", "⏎"))
     return text if len(text) <= _WIDE else f"{text[:_WIDE]}… ({len(text)} characters)"
