@@ -85,7 +85,7 @@ _CHOICES = ["甲乙丙", "丁戊己"]
 PROBE = Request(
     "probe",
     [{"role": "user", "content": "Say OK."}],
-    {"max_tokens": 8, "temperature": 0.0},
+    {"max_tokens": 32, "temperature": 0.0},  # a small vocabulary takes several tokens for a rare character
     {"choice": _CHOICES},
 )
 
