@@ -224,7 +224,7 @@ def answering(url: str, setting: str, named: Callable[[Work], Server], work: Wor
 def servers_to_be(work: Work) -> str:
     """What a run needs to start the servers itself, and that they will not be one model. Raises UserError."""
     where = work.settings
-    generator, judge = serve.servers()
+    generator, judge = serve.servers(where)
     wrong = []
     if where.serve == "local":
         if not Path(where.models_python).exists():

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from chimed import identity, processes
 from chimed.errors import UserError
-from chimed.settings import settings
+from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
 
@@ -52,9 +52,9 @@ class Server:
     checkpoint: str
 
 
-def servers() -> tuple[Server, Server]:
-    """The generator and the judge of the settings."""
-    chosen = settings()
+def servers(chosen: Settings | None = None) -> tuple[Server, Server]:
+    """The generator and the judge of the settings, by default this process's."""
+    chosen = chosen or settings()
     return (
         Server("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, chosen.llm_checkpoint),
         Server("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, chosen.judge_checkpoint),

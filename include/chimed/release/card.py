@@ -133,15 +133,16 @@ def _stages(made: dict) -> dict[str, dict]:
 
 def models_in(tables: dict[str, pl.DataFrame], made: dict) -> list[str]:
     """The models that the release owes something to, each with what it did; none that was not asked."""
-    told = made["settings"]
+    told, answered = made["settings"], made.get("models", {})  # of an older manifest only the served names are known
     did: dict[str, list[str]] = {}
     for cost in made["cost"]:
         if cost.get("requests"):
-            model = told["judge_model" if cost["kind"] == "judge" else "llm_model"]
-            did.setdefault(public_name(model), []).append(cost["stage"])
+            served = told["judge_model" if cost["kind"] == "judge" else "llm_model"]
+            for model in answered.get(f"{cost['stage']} {cost['kind']}", [served]):
+                did.setdefault(public_name(model), []).append(cost["stage"])
     if sum(made["perplexity"]["counts"]):
         did.setdefault(public_name(told["perplexity_model"]), []).append("perplexity")
-    for table in tables.values():
+    for table in [] if answered else tables.values():
         for model in table["model"].drop_nulls().unique():
             did.setdefault(public_name(model), ["rows"])
     return [f"{model} ({', '.join(dict.fromkeys(what))})" for model, what in sorted(did.items())]
