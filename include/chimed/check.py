@@ -144,9 +144,9 @@ def disk(work: Work) -> str:
 
 def exams(work: Work) -> str:
     """The exams to decontaminate against are there. Raises UserError."""
-    from chimed.stages.decontaminate import read_exams
+    from chimed.stages.exam_questions import read_questions
 
-    return f"{len(read_exams(work.settings.exams))} exam questions in {work.settings.exams}"
+    return f"{len(read_questions(work.settings.exams))} exam questions in {work.settings.exams}"
 
 
 # --- GPU work ---------------------------------------------------------------------------------------------------

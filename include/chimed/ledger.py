@@ -183,7 +183,7 @@ def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None =
         raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")
     gone = rows_of(counts, "derived_dropped", "derived_failed")
     tried = rows_of(counts, "derived") + gone
-    if not of_pages and tried >= TRIED and gone > REJECTED_SHARE * tried:
+    if stages.stage(stage).needs == "llm" and tried >= TRIED and gone > REJECTED_SHARE * tried:
         why = _why(counts, left, "derived_dropped", "derived_failed")
         raise NothingLeft(
             f"{stage}: {gone} of {tried} new rows did not pass the gate, {why}; see what the model writes"
