@@ -16,7 +16,7 @@ from chimed.build import Work
 from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import derived, dropped_table, table
-from chimed.stages import grounding
+from chimed.stages import grounding, questions
 from chimed.stages.loops import loop
 from chimed.stages.shape import answered
 from chimed.stages.translate import sentences
@@ -98,7 +98,11 @@ def read(text: str) -> Pair:
 def accept(chunk: Chunk, answer: Said[Pair] | Failed) -> tuple[dict, str | None, str | None, str | None]:
     """The record that an answer makes, and fate, reason and detail where it does not pass."""
     pair = answer.value if isinstance(answer, Said) else None
-    result = ground(chunk.text, pair, answer.whole) if pair and isinstance(answer, Said) else Grounded()
+    result = (
+        ground(chunk.text, pair, answer.whole, chunk.row["title"] or "")
+        if pair and isinstance(answer, Said)
+        else Grounded()
+    )
     record = derived(
         chunk.row,
         kind="qa",
@@ -115,17 +119,20 @@ def accept(chunk: Chunk, answer: Said[Pair] | Failed) -> tuple[dict, str | None,
     return record, result.reason and "dropped", result.reason, result.detail
 
 
-def ground(chunk: str, pair: Pair, whole: bool = True) -> Grounded:
-    """The grounding gate: a whole reply, a question that says something, an answer found in the chunk and not given
-    away by the question."""
-    found = grounding.align(pair.answer, chunk, pair.question)
+def ground(chunk: str, pair: Pair, whole: bool = True, title: str = "") -> Grounded:
+    """The rules of the grounding gate: a whole reply, a question that stands alone and does not give its answer away,
+    an answer found in the chunk. title: the document's."""
+    found = grounding.align(pair.answer, chunk, pair.question, title)
     if not whole:
         return Grounded(found.evidence, "cut off", "length")
     if piece := loop(pair.question):
         return Grounded(found.evidence, "question repeats itself", piece)
+    if wrong := questions.fault(pair.question, chunk, title):
+        return Grounded(found.evidence, "question cannot stand alone", wrong)
     if found.fault:
         return Grounded(found.evidence, "answer not in the document", found.fault)
-    if grounding.letters(pair.answer) in grounding.letters(pair.question):
+    given = grounding.letters(pair.answer) in grounding.letters(pair.question)
+    if given and not questions.yes_or_no(pair.question):
         return Grounded(found.evidence, "question gives the answer away")
     return Grounded(found.evidence)
 

@@ -26,7 +26,6 @@ _REPLY = re.compile(
     r"\s*(?:(?P<no>不(?:能|可以|可|行|是|会|宜|应该?|需要?|必|建议|对)?的?|没有|否|并非如此)"
     r"|(?P<yes>可以|能|可|是|会|有|需要|应该|宜|对|行|属于)的?)\s*[，,。；;：:]"
 )
-_YES_OR_NO = re.compile(r"吗|能不能|可不可以|是不是|是否|能否|可否|会不会|有没有|有无|应不应该|需不需要|要不要|宜不宜")
 _REFUSED = SCOPE - {"可能", "部分", "少数", "偶", "罕"} | {"不", "没有", "未", "非", "无毒"}
 _OF_THE_TEXT = re.compile(
     r"(?:根据|按照|依据|从|据)?(?:上文|上述|以上|本文|文中|该文|文本|文档|文章|原文|材料|资料)(?:内容|所述|可知|提到|中|里|，)?"
@@ -79,7 +78,8 @@ def align(answer: str, document: str, question: str = "", title: str = "") -> Al
         )
     if label := questions.asked_label(question, document, _spans(pieces, text)):
         return Alignment(_spans(pieces, text), f"not told under {label}")
-    return Alignment(_spans(pieces, text), None)
+    at = document.find(answer)  # as it stands, its marks too
+    return Alignment(((at, at + len(answer)),) if at >= 0 else _spans(pieces, text), None)
 
 
 def _shape(answer: str, document: str) -> str | None:
@@ -103,7 +103,7 @@ def _unmarked(text: str) -> str:
 
 def _reply(answer: str, question: str) -> tuple[bool | None, str]:
     """Whether the answer opens with no (True) or yes (False), None where it does not; and the rest of the answer."""
-    match = _REPLY.match(answer) if _YES_OR_NO.search(question) else None
+    match = _REPLY.match(answer) if questions.yes_or_no(question) else None
     return (match["no"] is not None, answer[match.end() :]) if match else (None, answer)
 
 

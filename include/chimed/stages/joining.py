@@ -112,7 +112,7 @@ class Search:
             following: dict[int, _State] = {}
             for last, state in states.items():
                 after = last + 1
-                if after < len(text.value) and text.value[after] == value and text.before[after] < SENTENCE:
+                if after < len(text.value) and text.value[after] == value:
                     following[after] = state
             if len(following) < MOST_STATES:
                 for place in places.get(value, ()):
@@ -269,7 +269,8 @@ def may_join(text: Words, state: _State, last: int, place: int, boundary: int, l
     if boundary < ITEM:
         return False
     starts = text.before[place] >= ITEM or text.value[place - 1] in HEADS
-    return starts and listed and _head(text, last) == _head(text, place)
+    near = text.sentence[place] == text.sentence[last]
+    return starts and (listed or near) and _head(text, last) == _head(text, place)
 
 
 def _ends(text: Words, n: int) -> bool:

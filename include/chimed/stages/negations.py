@@ -52,7 +52,7 @@ _TURNED = (
     (r"不[语言]|不[能得][言语]|无声|不出声", r"失语|沉默|失音|嘶哑|哑|缄|静"),
     (r"无[子嗣]|不[孕育]|不能?有子", r"不孕|不育|不能生|没有(?:孩子|子女|后代)"),
     (r"不[节]", r"放纵|过度|纵|无度|失节"),
-    (r"[勿禁忌莫毋]", r"停止|戒除|远离|杜绝|慎用|避|停|免"),
+    (r"[勿禁忌莫毋]", r"戒除|远离|杜绝|慎用|避|停用|停服|免"),
     (r"不[省知识]人|不省|不知", r"昏|失去|丧失"),
     (r"无[恙虞患忧妨害碍]|不妨", r"平安|健康|安然|安全|放心|痊愈|康复|安好|保住|好"),
     (r"中无|[内中]无|无(?=[，。；也者])", r"空|缺|消失|断|尽|失|裸"),
@@ -116,17 +116,48 @@ def lost(source: str, modern: str) -> str | None:
     pairs = groups(source, modern)
     spare = [_said(new) - _wanted(old, new) for old, new in pairs]
     for n, missing in enumerate(spare):
+        old, new = pairs[n]
+        if _affirmed(old, new):
+            return old
         if missing >= 0:
             continue
-        sure = _alike_enough(*pairs[n])
-        reach = (n - 1, n + 1)
-        around = sum(max(0, spare[k]) for k in reach if 0 <= k < len(spare) and not (sure and _alike_enough(*pairs[k])))
-        if around + missing < 0:
-            near = "".join(new for _, new in pairs[max(0, n - 1) : n + 2])
-            if _wanted(pairs[n][0], near) <= _said(pairs[n][1]) + around:
-                continue
-            return pairs[n][0]
+        sure = _alike_enough(old, new)
+        around = sum(
+            max(0, spare[k]) for k in (n - 1, n + 1) if 0 <= k < len(spare) and not (sure and _alike_enough(*pairs[k]))
+        )
+        moved = len(new) < 1.2 * len(old)  # what is said of it stands with its neighbours
+        near = "".join(modern for _, modern in pairs[max(0, n - 1) : n + 2]) if moved else new
+        if around + missing < 0 and _wanted(old, near) > _said(new) + around:
+            return old
     return None
+
+
+def _affirmed(old: str, new: str) -> bool:
+    """Whether what the old clause denies stands in the new one with no negation before it: 不利 and 小便利."""
+    bare, denies = _NEUTRAL.sub("", old), _NEUTRAL.sub("", new)
+    if len(_OLD.findall(bare)) != 1:
+        return False
+    for match in _DENIES.finditer(bare):
+        word = match[1]
+        if (
+            word in _ASIDE
+            or bare.count(word) > 1
+            or any(re.search(before, bare) and re.search(after, new) for before, after in _TURNED)
+        ):
+            continue
+        places = [found.start() for found in re.finditer(word, denies)]
+        if places and not any(
+            _NO_BEFORE.search(denies[max(0, at - 8) : at]) or _NO_BEHIND.match(denies, at + 1) for at in places
+        ):
+            return True
+    return False
+
+
+_DENIES = re.compile(
+    r"[不未勿非无弗毋莫](?:可|得|能|宜|当|欲|敢|甚|大|复|再|更|必|肯|自|相|妄|轻|久|多|点以)*((?![大子])[\u3400-\u9fff])"
+)
+_NO_BEHIND = re.compile(r"[^，。；]{0,2}[不没]")
+_NO_BEFORE = re.compile(r"[不无未勿莫忌禁没非别难免失停止拒绝戒少缺避](?:[^，。；]*)$")
 
 
 def added(source: str, modern: str) -> str | None:

@@ -29,6 +29,7 @@ _ASKING = re.compile(
     r"什么|哪|吗|呢|怎|如何|多少|几|谁|为何|为啥|何|是否|能否|可否|是不是|能不能|可不可以|会不会|有没有|有无|多大|多长|多久|多高|多宽|多重|"
     r"请(?:介绍|说明|简述|列举|问|描述|解释|说出|给出|谈谈|写出|概述)|简述|试述|列举|说明|介绍|区别|[?？]\s*$"
 )
+_YES_OR_NO = re.compile(r"吗|能不能|可不可以|是不是|是否|能否|可否|会不会|有没有|有无|应不应该|需不需要|要不要|宜不宜")
 # Said when asking, of anything: what remains must name something.
 _GENERAL = re.compile(
     r"什么样?|哪些|哪[里儿个种类味几]?|怎么样?|怎样|如何|多少|几[个种类味岁次天年月]?|为什么|为何|是否|能否|可否|是不是|能不能|可不可以|会不会|有没有|"
@@ -160,6 +161,11 @@ def _nearly(chunk: str, document: str) -> str | None:
 
 def _has(document: str, name: str) -> bool:
     return name in document or any(other in document for other in terms.same(name))
+
+
+def yes_or_no(question: str) -> bool:
+    """Whether the question can be answered with yes or no."""
+    return _YES_OR_NO.search(question) is not None
 
 
 def kinds(question: str) -> set[str]:
