@@ -88,7 +88,7 @@ class Round(Generic[T]):
     of: Role
     questions: list[Question]
     read: Callable[[str], T]
-    brings: Brings | None = None
+    brings: tuple[Brings, ...] = ()
     among: int = 0
 
 
@@ -125,7 +125,7 @@ class Planned:
     server: Server
     question: Question
     known: bool
-    brings: Brings | None = None
+    brings: tuple[Brings, ...] = ()
 
 
 # --- what a stage is written with -------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from chimed.store import TAKEDOWNS, open_store
 
 FREE = 2 * 1024**3  # bytes that must be free where tables, logs and temporary files go
 SECONDS = 60  # for what another interpreter is asked
-JUDGED = ("prefer",)  # the stages that ask the judge
+SECOND_OPINION = ("translate", "generate_qa")  # the stages that ask the judge too, where the option says so
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def _servers(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 def _judges(work: Work) -> bool:
-    return any(stage not in work.options.skip for stage in JUDGED)
+    judged = ("prefer", *(SECOND_OPINION if work.options.second_opinion else ()))
+    return any(stage not in work.options.skip for stage in judged)
 
 
 # --- places -----------------------------------------------------------------------------------------------------

@@ -46,8 +46,8 @@ def estimate(work: Work, rate: float | None = None) -> dict:
     brought: dict[tuple[str, Brings], list[Planned]] = defaultdict(list)
     for stage, one in planned:
         groups[stage, one.question.request.prompt, one.server.who].append(one)
-        if one.brings and not one.known:
-            brought[stage, one.brings].append(one)
+        for brings in () if one.known else one.brings:
+            brought[stage, brings].append(one)
     entries = [_entry(work, *key, several, speed) for key, several in groups.items()]
     entries += [_brought(work, stage, brings, several, speed) for (stage, brings), several in brought.items()]
     sums = {

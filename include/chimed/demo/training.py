@@ -25,7 +25,10 @@ VOCABULARY = {"generator": 26_000, "judge": 8_000}
 WORDS_RATE = 2.5  # times the rate for the embeddings: most words are seen in few lessons
 SPREAD = 0.35  # of the first embeddings and output rows; with a tenth of it nothing is copied from a document
 POOL = 48  # lessons drawn at a time and sorted by length, so that little is padding
-PROMPTS = ("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge")
+PROMPTS = (
+    *("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge"),
+    *("supports", "stands_alone", "faithful"),
+)
 
 Say = Callable[[str], None]
 

@@ -6,8 +6,6 @@ Names and doses aside: a formula's list reads the same in both languages.
 import re
 from collections import Counter
 
-from rapidfuzz.distance import Indel, LCSseq
-
 COPIED = 0.9  # share of the source's letters found in their order
 FILLED = 0.97  # the same where words are strewn in
 SHORT = 12  # letters besides names and doses; with fewer both languages may read the same
@@ -24,6 +22,8 @@ def copied(source: str, modern: str, kept: re.Pattern) -> bool:
     bare, said = _MARKS.sub("", kept.sub("", source)), _MARKS.sub("", kept.sub("", modern))
     if len(bare) < SHORT:
         return False
+    from rapidfuzz.distance import LCSseq  # here: the models' environment has none, and asks about no copy
+
     share = LCSseq.similarity(bare, said) / len(bare)
     if share >= COPIED and len(said) < 1.15 * len(bare) and (_OLD.search(bare) or len(bare) >= 3 * SHORT):
         return True
@@ -34,6 +34,8 @@ def copied(source: str, modern: str, kept: re.Pattern) -> bool:
 
 def _strewn(bare: str, said: str) -> bool:
     """Whether what is said besides the source is few words again and again."""
+    from rapidfuzz.distance import Indel
+
     added = [said[op.dest_start : op.dest_end] for op in Indel.opcodes(bare, said) if op.tag == "insert"]
     if len(added) < 2:
         return False

@@ -1,28 +1,33 @@
 """One question and answer from each document, by chapter and paragraph, with its evidence (paper §3.2, Table 2).
 
-The paper asks the model to take the answer from the document; we look. The grounding gate finds the answer's words in
-the document by character alignment, stores where they stand, and drops what is not there. With `qa_answer: span` the
-server is also held to an answer that is a span of the document, for models too small to copy.
+The paper asks the model to take the answer from the document; we look. The grounding gate's rules find the answer's
+words in the document, store where they stand, and drop what is not there; what they pass is put to the judge, unless
+the option `second_opinion` is off. With `qa_answer: span` the server is also held to an answer that is a span of the
+document, for models too small to copy.
 """
 
 import re
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import polars as pl
 
 from chimed import asking, prompts
-from chimed.asking import Failed, Question, Round, Rounds, Said, Unusable, keys, put
+from chimed.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, keys, put
 from chimed.build import Work
 from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import derived, dropped_table, table
-from chimed.stages import grounding, questions
+from chimed.stages import grounding, questions, second_opinion
 from chimed.stages.loops import loop
+from chimed.stages.screen import yes_no
 from chimed.stages.shape import answered
 from chimed.stages.translate import sentences
 
 CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
+PAIR = 120  # characters of a question and its answer, about
 LEAST = 40  # characters a document must have for a question to be worth asking
+NO = ("the document does not support the answer", "the question does not stand alone")
 SAMPLING = {"max_tokens": 512, "temperature": 0.0}
 FORMAT = r"问题：[^\n]{4,200}\n?答案：[^\n]{2,1500}"  # Table 2's output format
 PARSE = re.compile(r"\s*问题[：:]\s*(?P<question>.+?)\s*答案[：:]\s*(?P<answer>.+?)\s*", re.DOTALL)
@@ -48,6 +53,17 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Result:
+    """The record that a chunk's pair makes. fate, reason, detail: why it does not pass; fate is None where it does."""
+
+    chunk: Chunk
+    record: dict
+    fate: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
 class Grounded:
     """Where a pair's answer stands in its chunk, and why the pair does not pass (reason is None where it does)."""
 
@@ -62,24 +78,71 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
 
 
 def rounds(records: pl.DataFrame, options: Options) -> Rounds:
-    """One round: every chunk of every modern document."""
+    """Every chunk of every modern document; then, unless the option is off, the judge on the pairs that rules pass."""
     documents = records.filter((pl.col("kind") == "document") & (pl.col("language") == "zh")).to_dicts()
     chunks = [Chunk(row, start, text) for row in documents for start, text in split(row["text"]) if len(text) >= LEAST]
-    answers = yield from put(
-        Round("llm", "generator", [question(chunk.text, options.qa_answer) for chunk in chunks], read)
-    )
+    asked = [question(chunk.text, options.qa_answer) for chunk in chunks]
+    answers = yield from put(Round("llm", "generator", asked, read, brings() if options.second_opinion else ()))
+    results = [accept(chunk, answer) for chunk, answer in zip(chunks, answers, strict=True)]
+    agreed: dict = {}
+    if options.second_opinion:
+        results, agreed = yield from _judged(results)
     made: dict[str, dict] = {}
     lost: list[dict] = []
-    for chunk, answer in zip(chunks, answers, strict=True):
-        record, fate, reason, detail = accept(chunk, answer)
-        if fate is None and record["id"] not in made:
-            made[record["id"]] = record
+    for result in results:
+        if result.fate is None and result.record["id"] not in made:
+            made[result.record["id"]] = result.record
         else:
-            lost.append(record | {"fate": fate or "dropped", "reason": reason or "same pair twice", "detail": detail})
-    figures = {"documents": len(documents), "chunks": len(chunks)}
+            why = {"fate": result.fate or "dropped", "reason": result.reason or "same pair twice"}
+            lost.append(result.record | why | {"detail": result.detail})
+    figures = {"documents": len(documents), "chunks": len(chunks), **agreed}
     return Outcome(
         kept=records, derived=table(list(made.values())), derived_dropped=dropped_table(lost), figures=figures
     )
+
+
+def brings() -> tuple[Brings, ...]:
+    """What a pair will have asked of the judge."""
+    return second_opinion.brings("supports", 1.0, PAIR), second_opinion.brings("stands_alone", 0.0, PAIR // 4)
+
+
+def _judged(results: list[Result]) -> Generator[Round, list, tuple[list[Result], dict]]:
+    """The results after the judge's word: does the document support the answer, does the question stand alone.
+
+    The second is asked of those only for which it says 是 to the first.
+    """
+    passed = list({one.record["id"]: n for n, one in enumerate(results) if one.fate is None}.values())
+    refused = [one for one in results if one.fate == "dropped" and one.record["answer"]]
+    refused = second_opinion.sampled(refused, [one.record["answer"] for one in refused])
+    asked = [*(results[n] for n in passed), *refused]
+    answers = yield from put(
+        Round(
+            "second opinion",
+            "judge",
+            [second_opinion.supports(one.chunk.text, one.record["question"], one.record["answer"]) for one in asked],
+            yes_no,
+        )
+    )
+    supported = [n for n, answer in zip(passed, answers, strict=False) if isinstance(answer, Said) and answer.value]
+    alone = yield from put(
+        Round(
+            "second opinion on questions",
+            "judge",
+            [second_opinion.stands_alone(results[n].record["question"]) for n in supported],
+            yes_no,
+        )
+    )
+    words = {n: [answer] for n, answer in zip(passed, answers, strict=False)}
+    for n, answer in zip(supported, alone, strict=True):
+        words[n].append(answer)
+    after = list(results)
+    for n, several in words.items():
+        said = second_opinion.opinion(
+            several, ["the document does not support the answer", "the question does not stand alone"]
+        )
+        record = results[n].record | {"replies": [*results[n].record["replies"], *said.keys]}
+        after[n] = Result(results[n].chunk, record, said.fate, said.reason or None, said.detail or None)
+    return after, {"rules and judge": second_opinion.agreement(answers[: len(passed)], answers[len(passed) :])}
 
 
 def question(chunk: str, answer: str) -> Question:
@@ -95,14 +158,11 @@ def read(text: str) -> Pair:
     return Pair(match["question"].strip("[] \n"), match["answer"].strip("[] \n"))
 
 
-def accept(chunk: Chunk, answer: Said[Pair] | Failed) -> tuple[dict, str | None, str | None, str | None]:
-    """The record that an answer makes, and fate, reason and detail where it does not pass."""
+def accept(chunk: Chunk, answer: Said[Pair] | Failed) -> Result:
+    """What becomes of an answer by the rules."""
     pair = answer.value if isinstance(answer, Said) else None
-    result = (
-        ground(chunk.text, pair, answer.whole, chunk.row["title"] or "")
-        if pair and isinstance(answer, Said)
-        else Grounded()
-    )
+    whole = isinstance(answer, Said) and answer.whole
+    result = ground(chunk.text, pair, whole, chunk.row["title"] or "") if pair else Grounded()
     record = derived(
         chunk.row,
         kind="qa",
@@ -115,8 +175,8 @@ def accept(chunk: Chunk, answer: Said[Pair] | Failed) -> tuple[dict, str | None,
         replies=keys([answer]),
     )
     if isinstance(answer, Failed):
-        return record, "failed", answer.reason, answer.detail
-    return record, result.reason and "dropped", result.reason, result.detail
+        return Result(chunk, record, "failed", answer.reason, answer.detail)
+    return Result(chunk, record, result.reason and "dropped", result.reason, result.detail)
 
 
 def ground(chunk: str, pair: Pair, whole: bool = True, title: str = "") -> Grounded:

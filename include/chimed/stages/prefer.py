@@ -56,7 +56,7 @@ def rounds(records: pl.DataFrame, options: Options) -> Rounds:
     brings = Brings(prompts.load("judge").version, "judge", tokens=2, more=len(prompts.load("judge").user) + 200,
                     times=each / 2)  # fmt: skip
     samples = [question(row["question"], sample) for row in rows for sample in (0, 1)]
-    answers = yield from put(Round("writer", "generator", samples, answered, brings))
+    answers = yield from put(Round("writer", "generator", samples, answered, (brings,)))
     pairs = [Judged(row, both, *(unfit(*both) or ())) for row, both in zip(rows, _in(answers, 2), strict=True)]
 
     fit = [n for n, pair in enumerate(pairs) if pair.fate is None]

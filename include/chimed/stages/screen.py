@@ -50,7 +50,7 @@ def rounds(records: pl.DataFrame, options: Options) -> Rounds:
         pieces = _pieces(rest)
         questions = [question(name, text) for _, text in pieces]
         second = prompts.load("sensitive")
-        brings = Brings(second.version, "generator", tokens=1, more=len(second.user)) if name == "screen" else None
+        brings = (Brings(second.version, "generator", tokens=1, more=len(second.user)),) if name == "screen" else ()
         answers = yield from put(Round(name, "generator", questions, yes_no, brings))
         yes, broken = accept([id for id, _ in pieces], answers, reason)
         flagged, failed = flagged | yes, failed | broken

@@ -1,11 +1,13 @@
 """Classical into modern Chinese, by passage, behind a fidelity gate (paper §3.2, Table 2's prompt; the gate is ours).
 
-The modern text is a new record beside the classical one. A translation that loses a herb, a formula, a dose, a number
-or a negation, that is far too short or long, or that only copies the source, is tried once more with its fault named
-in the prompt. A passage that is refused again costs that passage: what stands before and behind it are records of their
-own, each with its place in the source, so that no sentence of a record stands beside a gap.
+The modern text is a new record beside the classical one. A translation that the gate's rules refuse, because it loses
+a name, a dose, a number or a negation, adds one, or is none, is tried once more with its fault named in the prompt.
+What they pass is put to the judge, unless the option `second_opinion` is off. A passage that is refused costs that
+passage: what stands before and behind it are records of their own, each with its place in the source, so that no
+sentence of a record stands beside a gap.
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
@@ -15,10 +17,13 @@ from chimed import asking, prompts
 from chimed.asking import Failed, Question, Round, Rounds, Said, keys, put
 from chimed.build import Work
 from chimed.ledger import Outcome
+from chimed.options import Options
 from chimed.records import derived, dropped_table, table
-from chimed.stages import fidelity
+from chimed.stages import fidelity, second_opinion
+from chimed.stages.screen import yes_no
 from chimed.stages.shape import answered
 
+MODERN = 2.8  # characters of a passage and its translation, to one of the passage
 PASSAGE = 300  # characters of classical Chinese in one request: a paragraph or two
 LEAST = 30  # characters that a stretch beside a gap must have to be worth reading alone
 SAMPLING = {"max_tokens": 1024, "temperature": 0.0}
@@ -55,14 +60,15 @@ class Verdict:
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
     """Keeps every row; derives a modern record from each stretch of a classical document that passes the gate."""
-    return asking.outcome("translate", rounds(records), work)
+    return asking.outcome("translate", rounds(records, work.options), work)
 
 
-def rounds(records: pl.DataFrame) -> Rounds:
-    """Two rounds: every passage, then those whose translation is refused, with what is wrong named."""
+def rounds(records: pl.DataFrame, options: Options) -> Rounds:
+    """Every passage; those that the rules refuse, with what is wrong named; the judge on those that they pass."""
     classics = records.filter((pl.col("kind") == "document") & (pl.col("language") == "lzh")).to_dicts()
     passages = [Passage(n, *place) for n, row in enumerate(classics) for place in split(row["text"])]
-    first = yield from put(Round("llm", "generator", [question(one) for one in passages], answered))
+    brings = (second_opinion.brings("faithful", MODERN, 0),) if options.second_opinion else ()
+    first = yield from put(Round("llm", "generator", [question(one) for one in passages], answered, brings))
     verdicts = [accept(one, answer) for one, answer in zip(passages, first, strict=True)]
 
     again = [n for n, one in enumerate(verdicts) if one.fate and one.keys]  # refused requests would be refused again
@@ -71,9 +77,29 @@ def rounds(records: pl.DataFrame) -> Rounds:
     for n, answer in zip(again, second, strict=True):
         verdicts[n] = accept(passages[n], answer, verdicts[n])
 
+    agreed: dict = {}
+    if options.second_opinion:
+        verdicts, agreed = yield from _judged(verdicts)
     made, lost = assembled(classics, verdicts)
-    figures = {"passages": len(passages), "tried again": len(again), "passages refused": len(lost)}
+    figures = {"passages": len(passages), "tried again": len(again), "passages refused": len(lost), **agreed}
     return Outcome(kept=records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures)
+
+
+def _judged(verdicts: list[Verdict]) -> Generator[Round, list, tuple[list[Verdict], dict]]:
+    """The verdicts after the judge's word on those that stand, and how far it agrees with the rules."""
+    passed = [n for n, one in enumerate(verdicts) if one.fate is None]
+    refused = [one for one in verdicts if one.fate == "dropped" and one.text]
+    refused = second_opinion.sampled(refused, [one.text for one in refused])
+    asked = [*(verdicts[n] for n in passed), *refused]
+    questions = [second_opinion.faithful(one.passage.text, one.text) for one in asked]
+    answers = yield from put(Round("second opinion", "judge", questions, yes_no))
+    after = list(verdicts)
+    for n, answer in zip(passed, answers, strict=False):
+        said = second_opinion.opinion([answer], ["not what the passage says"])
+        after[n] = replace(
+            verdicts[n], keys=verdicts[n].keys + said.keys, fate=said.fate, reason=said.reason, detail=said.detail
+        )
+    return after, {"rules and judge": second_opinion.agreement(answers[: len(passed)], answers[len(passed) :])}
 
 
 def question(passage: Passage) -> Question:

@@ -7,8 +7,6 @@ character, so that places in what comes out are places in what went in.
 import unicodedata
 from functools import lru_cache
 
-from opencc import OpenCC
-
 _HAN = range(0x3400, 0xA000)
 _MARKS = "，。；：？！（）、"  # stay as Chinese writes them
 _COMPATIBLE = (*range(0x00A0, 0x0180), *range(0x2000, 0x3400), *range(0xF900, 0xFB00), *range(0xFE30, 0xFFF0))
@@ -17,6 +15,8 @@ _COMPATIBLE = (*range(0x00A0, 0x0180), *range(0x2000, 0x3400), *range(0xF900, 0x
 @lru_cache
 def _table() -> dict[int, str]:
     """Character by character: OpenCC's traditional to simplified, Unicode's compatibility forms."""
+    from opencc import OpenCC  # here: the models' environment has none, and reads only the prompts' forms
+
     han = "\n".join(map(chr, _HAN))
     table = {ord(old): new for old, new in zip(han, OpenCC("t2s").convert(han), strict=True) if old != new}
     for code in _COMPATIBLE:
