@@ -30,8 +30,8 @@ METHOD = {
     "filter": "the highest perplexities and texts shorter than 30 tokens leave",
     "screen": "identifiers by rule (ours), the paper's prompt, sensitive attributes; what is flagged leaves",
     "department": "one of a fixed list for every question: the page's own, or a model's",
-    "translate": "classical to modern Chinese; herbs, doses, numbers and negations must survive (ours)",
-    "generate_qa": "a question and answer from a document; the answer is found in the document (ours)",
+    "translate": "classical to modern Chinese; rules and another model see that it says the same (ours)",
+    "generate_qa": "a question and answer from a document; the document supports it, by rules and another model (ours)",
     "prefer": "two answers, another model judges; the verdict must survive their swap (ours)",
     "decontaminate": "records, and passages of long documents, that hold an exam question leave (ours)",
 }

@@ -39,17 +39,15 @@ def left_out(groups: tuple[tuple[str, str], ...], modern: str) -> str | None:
     """The clause that nothing of the aligned modern text speaks of, and for which it has no room; or None."""
     heard = set(modern)
     counted = Counter(one for old, _ in groups for clause in old.split("，") for one in _content(clause))
+    lost: dict[str, str] = {}  # a character of its own: its clause
     for old, new in groups:
         if len(new) >= len(old):
             continue
-        lost: set[str] = set()
         for clause in old.split("，"):
             own = {one for one in _content(clause) if counted[one] == 1}
             if own and len(own & heard) <= (len(own) >= 4):
-                lost |= own
-        if len(lost) >= OWN - 1:
-            return old[:30]
-    return None
+                lost |= dict.fromkeys(own, clause)
+    return next(iter(lost.values()))[:30] if len(lost) >= OWN - 1 else None
 
 
 def added(source: str, modern: str) -> str | None:

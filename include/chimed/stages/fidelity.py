@@ -150,7 +150,7 @@ def _doses_fault(source: str, modern: str) -> str | None:
     if wrong:
         return f"剂量不符：{'、'.join(sorted(wrong))}"
     old, new = (ordered(every.sub("＊", text)) for text in (source, modern))
-    bare = DOSE.sub("", source)
+    bare = re.sub("四(?=[肢体末方海])", "", DOSE.sub("", source))
     multiplied = re.search("[二三四五六七八九][七八九]", bare)  # 二七, 七七: ages
     gone = [dose for dose in old if dose not in new and (dose[1] in WEIGHED or dose[0] != 1)]
     come = [dose for dose in new if dose not in old and dose[1] in WEIGHED and dose != (10, "分")]
@@ -162,7 +162,7 @@ def _doses_fault(source: str, modern: str) -> str | None:
         return f"剂量不符：{'、'.join(told_all)}"
     if old != new and sorted(old) == sorted(new):
         return f"剂量颠倒：{told(old)}译成{told(new)}"
-    lost = [number for number in _numbers(bare) if number > 10 and number not in _numbers(modern)]
+    lost = [number for number in _numbers(bare) if number > 2 and number not in _numbers(modern)]
     if lost and not multiplied:
         return f"数字不符：{'、'.join(f'{number:g}' for number in lost)}"
     return None

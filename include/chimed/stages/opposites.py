@@ -13,7 +13,7 @@ import yaml
 
 _KNOWN: dict = yaml.safe_load((Path(__file__).parent / "opposites.yaml").read_text(encoding="utf-8"))
 _ORGANS, _POISON = _KNOWN["sets"]["organs"], _KNOWN["sets"]["poison"]
-_EACH = ("脏腑",)  # every mention counts; of the others a run counts once
+_EACH = ("脏腑", "左右")  # every mention counts; of the others a run counts once
 _BOTH = (
     "左右",
     "生死",
