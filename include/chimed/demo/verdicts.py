@@ -26,7 +26,7 @@ _THIN = (
 
 
 # How many of the lessons each task gets; ranking takes two at a time.
-SHARES = {"judge": 0.45, "supports": 0.30, "stands_alone": 0.08, "faithful": 0.17}
+SHARES = {"judge": 0.45, "supports": 0.35, "stands_alone": 0.07, "faithful": 0.13}
 
 
 def judge_lessons(seed: int) -> Iterator[Lesson]:
