@@ -31,7 +31,7 @@ from chimed.sources import NAMES as SOURCES
 from chimed.streaming import Parts, Verdicts, write_split
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
-    from chimed.completions import Planned
+    from chimed.asking import Planned
     from chimed.store import Store
 
 log = logging.getLogger("chimed")
@@ -291,7 +291,7 @@ def _run(
         outcome = Outcome(records, figures={"skipped": True}) if skipped else module.run(records, work)
     ledger.check_ledger(name, records, outcome)
     counts = ledger.tally(records, outcome)
-    ledger.check_failures(name, counts)
+    ledger.check_failures(name, counts, pl.concat([outcome.dropped, outcome.derived_dropped], how="diagonal"))
     going_on = [outcome.derived] if previous is None else [outcome.kept, outcome.derived]  # of pages, their records
     table = pl.concat([frame.select(RECORD.names) for frame in going_on])
     dropped = pl.concat([outcome.dropped.select(DROPPED.names), outcome.derived_dropped.select(DROPPED.names)])

@@ -12,6 +12,7 @@ from rich.table import Table
 from chimed import lake as lakes
 from chimed import stages
 from chimed.build import builds, read_build, stages_of
+from chimed.characters import printable
 from chimed.doubtful import doubts_about
 from chimed.errors import UserError
 from chimed.lake import Lake
@@ -64,7 +65,7 @@ def print_fate(lake: Lake, build: str, record: str) -> None:
     doubts = doubts_about(lake, version, record)
     for stage in stages.of_build(made):
         for row, fate in _rows(lake, version, stage.name, record):
-            lines.append(f"{stage.name:14} {fate}")
+            lines.append(printable(f"{stage.name:14} {fate}"))
             del row
         lines += [_doubt(one) for one in doubts if one["stage"] == stage.name]
     if not lines:
@@ -188,11 +189,15 @@ def _print_record(row: dict) -> None:
         print(f"  {'reply':12}{reply['key'][:12]} of {reply['model']} to {reply['prompt']}")
         for message in json.loads(reply["messages"]):
             print(f"    {message['role']:10}{_short(message['content'])}")
+        if reply["reasoning"]:
+            print(f"    {'thought':10}{_short(reply['reasoning'])}")
         print(f"    {'answered':10}{_short(reply['text'])}")
+        if reply["fault"]:
+            print(f"    {'no use':10}{_short(reply['fault'])}")
     if not row["parent"]:
         print(f"  {'page':12}{row['url']}\n  {'fetched':12}{row['fetched']}\n  {'in the lake':12}{row['page']}")
 
 
 def _short(value: object) -> str:
-    text = str(value).replace("\n", "⏎")
+    text = printable(str(value).replace("\n", "⏎"))
     return text if len(text) <= _WIDE else f"{text[:_WIDE]}… ({len(text)} characters)"

@@ -3,7 +3,7 @@
 Where a dose, a sign, a name, a negation or a side differs both texts stay, however alike. The texts are aligned, and
 what stands around every difference is read for its `facts`. A name that no list has is known by how it differs: a word
 in place of another, and little else. What says nothing may differ: courtesies, particles, words of one sense, letters
-of one sound. Lists in wording.yaml.
+of one sound. Lists in variants.yaml.
 """
 
 import re
@@ -143,7 +143,7 @@ def _shown(kind: str, one: str, two: str, region: Region) -> Difference:
 
 @dataclass(frozen=True)
 class Wording:
-    """wording.yaml: particles as `str.translate` takes them, words of one sense by number, opposites, ends of names."""
+    """variants.yaml: particles as `str.translate` takes them, words of one sense by number, opposites, ends of names."""
 
     particles: dict[int, None]
     senses: dict[str, int]
@@ -154,7 +154,7 @@ class Wording:
 
 @cache
 def _wording() -> Wording:
-    lists = yaml.safe_load((Path(__file__).parent / "wording.yaml").read_text(encoding="utf-8"))
+    lists = yaml.safe_load((Path(__file__).parent / "variants.yaml").read_text(encoding="utf-8"))
     return Wording(
         dict.fromkeys(map(ord, lists["particles"])),
         {word: n for n, words in enumerate(lists["one_sense"]) for word in words.split()},
