@@ -143,7 +143,7 @@ def _shown(kind: str, one: str, two: str, region: Region) -> Difference:
 
 @dataclass(frozen=True)
 class Wording:
-    """variants.yaml: particles as `str.translate` takes them, words of one sense by number, opposites, ends of names."""
+    """variants.yaml: particles for `str.translate`, words of one sense by number, opposites, ends of names."""
 
     particles: dict[int, None]
     senses: dict[str, int]
