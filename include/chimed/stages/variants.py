@@ -16,6 +16,7 @@ import yaml
 from rapidfuzz.distance import Levenshtein
 
 from chimed.stages import facts as telling
+from chimed.stages.around import LONGEST as LONGEST_END
 from chimed.stages.around import uncourteous
 from chimed.stages.facts import Fact, facts
 
@@ -82,6 +83,8 @@ def _but_courtesies(differing: list[Region], one: str, two: str) -> list[Region]
 
 def _courteous(text: str) -> bool:
     """Whether an end of a text is made of courtesies, or an address or signature, and tells nothing else."""
+    if len(text) > 2 * LONGEST_END:
+        return False
     rest = uncourteous(text.translate(_wording().particles))
     return rest is not None and not facts(rest)
 
