@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from chimed.errors import UserError, WorkStopped, choose
+from chimed.errors import LEFT_ALONE, CrawlStopped, UserError, WorkStopped, choose
 from chimed.printing import log_to_stderr, print_result
 from chimed.release.commands import app as release_app
 from chimed.settings import settings
@@ -55,14 +55,18 @@ def crawl(
     name: Annotated[
         str | None, typer.Option("--crawl", help="the crawl's name; default from the interval or today")
     ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="take a week though it is unusually small")] = False,
+    unattended: Annotated[
+        bool, typer.Option("--unattended", help="ask nothing while the site wants to be left alone; exit code 3 then")
+    ] = False,
 ) -> None:
     """Fetch one site's pages politely into WARC files; a finished crawl is not fetched again."""
     from chimed.stages.crawl import crawl_source
 
     choose("source", source, SOURCES)
     choose("mode", mode, ("refresh", "full"))
-    print_result(
-        crawl_source(
+    try:
+        report = crawl_source(
             source,
             since=_day(since),
             until=_day(until),
@@ -70,8 +74,15 @@ def crawl(
             max_pages=max_pages,
             sections=tuple(sections.split(",")) if sections else None,
             name=name,
+            accept=accept,
+            unattended=unattended,
         )
-    )
+    except CrawlStopped as stopped:
+        if not unattended or stopped.wait is None:
+            raise
+        print_result({"wait": round(stopped.wait), "times": stopped.times, "why": str(stopped)})
+        raise typer.Exit(LEFT_ALONE) from None
+    print_result(report)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from parsel import Selector
 
 from chimed.processes import die_with_parent
-from chimed.sources import answers, warc
+from chimed.sources import answers, blocks, warc
 from chimed.sources.answers import Again, Answer
 from chimed.sources.wire import Run
 
@@ -70,6 +70,11 @@ def write(reader: Reader, run: Run) -> None:
     reader.process.submit(_write).result()
 
 
+def settle_held(reader: Reader, run: Run) -> None:
+    """`blocks.end`, there."""
+    run.stopped = reader.process.submit(_settle_held).result()
+
+
 def end(reader: Reader, run: Run) -> None:
     """Closes the WARC file there; what its index needs comes back."""
     write(reader, run)
@@ -103,6 +108,12 @@ def _settle(several: list[tuple[dict, Answer]], stopped: str | None) -> tuple[Ag
     for row, answer in several:
         again = answers.settle_surely(_run, row, answer)
     return again, _run.stopped
+
+
+def _settle_held() -> str | None:
+    blocks.end(_run)
+    _run.write()
+    return _run.stopped
 
 
 def _write() -> None:

@@ -155,7 +155,7 @@ def test_where_the_lists_of_zydcd_begin_and_how_its_books_are_addressed_is_confi
 
 def test_an_interval_gives_exactly_its_days_and_walks_no_further(tmp_path, site):
     questions(site, 40)
-    # a question without a day belongs to no week, and one whose page has another day than the list to that day's
+    # a question without a day belongs to no week; it is kept by the crawl that saw it
     list_page = site.pages["/ask.39.net/news/44-3.html"]
     undated = list_page[2].replace("</ul>", '<li><p class="p1"><a href="/question/900.html">无</a></p></li></ul>')
     site.pages["/ask.39.net/news/44-3.html"] = (200, HTML, undated)
@@ -169,6 +169,7 @@ def test_an_interval_gives_exactly_its_days_and_walks_no_further(tmp_path, site)
         report = crawl(tmp_path, site, "--from", f"{since}", "--to", f"{until}")
         assert report["crawl"] == f"{since}_{until}"
         wanted = [n for n in range(40) if since <= FIRST - timedelta(days=n) < until]
+        wanted += [900] if since == weeks[0][0] else []
         assert stored(tmp_path, "ask39", report["crawl"]) == question_urls(*wanted)
     assert max(site.count("/question/").values()) == 1
     assert sum(site.count("/question/").values()) == 21 + 1
@@ -185,8 +186,14 @@ def test_an_interval_where_only_the_pages_themselves_are_dated(tmp_path, site):
         if "/news/" in path:
             site.pages[path] = (200, HTML, re.sub(r'<span class="a_r">.*?</span>', "", found[2]))
     report = crawl(tmp_path, site, "--from", "2026-10-28", "--to", "2026-10-31")
-    assert stored(tmp_path, "ask39", report["crawl"]) == question_urls(1, 2, 3)
+    assert (report["of_its_days"], report["of_other_days"]) == (3, 5)
+    assert stored(tmp_path, "ask39", report["crawl"]) == question_urls(*range(8))  # kept for their own weeks
     assert len(site.count("/news/")) == 2
+    site.asked.clear()
+    report = crawl(tmp_path, site, "--from", "2026-10-25", "--to", "2026-10-28")
+    assert stored(tmp_path, "ask39", report["crawl"]) == question_urls(*range(8, 12))
+    assert report["of_its_days"] == 3
+    assert set(site.count("/news/")) == {"/ask.39.net/news/44-3.html"}
 
 
 def test_redirects_stay_on_the_site_and_another_form_of_a_page_is_followed(tmp_path, site):

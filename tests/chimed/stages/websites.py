@@ -119,6 +119,7 @@ def start(folder: Path, url: str, *words: str, **variables: str) -> BaseProcess:
         "CHIMED_STORE": f"sqlite:///{folder}/store.db",
         "CHIMED_REPLICA": url,
         "CHIMED_REPLICA_DELAY": PACE,
+        "CHIMED_DEAD_LISTS": "99",  # of a site's lists most of these servers have one
         **{f"CHIMED_{name.upper()}": value for name, value in variables.items()},
     }
     running = _forks.Process(target=_command, args=(list(words), environment, str(folder / "said")))
