@@ -86,14 +86,23 @@ def crawl(
 
 
 @app.command()
-def extract(source: Source, crawl: Annotated[str, typer.Option(help="the crawl's name")]) -> None:
-    """Read one crawl's pages into records, and print the counts of records and misses; fails where misses abound."""
+def extract(
+    source: Source,
+    crawl: Annotated[str, typer.Option(help="the crawl's name")],
+    accept: Annotated[bool, typer.Option("--accept", help="take records that lack a field those before had")] = False,
+) -> None:
+    """Read one crawl's pages into records, and print the counts of records and misses; fails where misses abound, or
+    where its records lack a field that those of the crawls before had."""
     from chimed.lake import open_lake
     from chimed.stages.extracts import check_misses, extract_crawl
+    from chimed.stages.fields import check_fields
 
-    report = extract_crawl(open_lake(), choose("source", source, SOURCES), crawl)
+    lake = open_lake()
+    report = extract_crawl(lake, choose("source", source, SOURCES), crawl)
     print_result(report)
     check_misses(report)
+    if not accept:
+        check_fields(lake, report)
 
 
 @app.command()
@@ -113,11 +122,21 @@ def ingest(
 
 
 @app.command()
-def coverage(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
-    """What is known of each site, what was missed and why, and what the next refresh will cost."""
+def coverage(
+    weeks: Annotated[bool, typer.Option("--weeks", help="the weeks that were never crawled, or in part only")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """What is known of each site, what was missed and why, and what the next refreshes will cost."""
     from chimed.coverage import coverage, print_coverage
+    from chimed.lake import open_lake
     from chimed.store import open_store
+    from chimed.weeks import print_weeks
+    from chimed.weeks import weeks as not_crawled
 
+    if weeks:
+        found = not_crawled(open_store(), open_lake())
+        print_result(found) if as_json else print_weeks(found)
+        return
     entries = coverage(open_store())
     if as_json:
         print_result(entries)

@@ -5,7 +5,7 @@ from statistics import median
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
-from chimed.sources.frontier import Plan
+from chimed.sources.plan import Plan
 from chimed.sources.states import BY_ROBOTS, GONE, REFUSED, UNTOLD
 from chimed.store import CRAWLS, PAGES, Store
 

@@ -7,7 +7,6 @@ belongs to the week of its own day, whichever crawl fetched it.
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
@@ -16,7 +15,8 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, or_, 
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources import walks
-from chimed.sources.page import Link, Site
+from chimed.sources.page import Link
+from chimed.sources.plan import Plan
 from chimed.sources.states import (
     ANSWERED,
     FAILED,
@@ -35,47 +35,6 @@ AT_A_TIME = 500  # SQLite's limit on bound parameters
 LONGEST_URL = 2048
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a crawl wants. since/until: pages published in [since, until), where the site is dated."""
-
-    site: Site
-    crawl: str
-    since: date | None = None
-    until: date | None = None
-    mode: str = "refresh"
-    max_pages: int | None = None
-    sections: tuple[str, ...] | None = None
-
-    @property
-    def dated(self) -> bool:
-        """Whether the interval says which pages belong to this crawl."""
-        return self.site.newest_first and (self.since is not None or self.until is not None)
-
-    @property
-    def starts(self) -> list[str]:
-        """Where the lists of its sections begin."""
-        names = self.sections or tuple(self.site.sections)
-        return list(dict.fromkeys(self.site.canonical(url) for name in names for url in self.site.sections[name]))
-
-    def wants(self, published: date | None) -> bool:
-        """Whether a page of that day belongs to the crawl; one whose day is not known yet does."""
-        if not self.dated or published is None:
-            return True
-        return (self.since is None or published >= self.since) and (self.until is None or published < self.until)
-
-    def within(self) -> ColumnElement[bool]:
-        """`wants` for rows, in SQL."""
-        if not self.dated:
-            return P.url.is_not(None)
-        bounds = [P.published >= self.since] if self.since else []
-        return or_(P.published.is_(None), and_(*bounds, *([P.published < self.until] if self.until else [])))
-
-    def mine(self, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        """Rows of `pages` that this crawl has settled."""
-        return and_(P.source == self.site.name, P.crawl == self.crawl, *conditions)
-
-
 def due(by: date) -> ColumnElement[bool]:
     """Rows of `pages` that are to be asked again on that day, or were to be before."""
     days = settings().recheck_days
@@ -83,6 +42,11 @@ def due(by: date) -> ColumnElement[bool]:
         return and_(P.state.is_not(None), P.due <= by)
     moment = datetime.now(UTC) + (by - today()) - timedelta(days)
     return or_(and_(P.state.in_((*UNTOLD, FORBIDDEN)), P.due <= by), and_(P.state.is_not(None), P.fetched < moment))
+
+
+def most_again(delay: float) -> int | None:
+    """How many known pages a crawl asks for again at this pace; None where there is no pace."""
+    return round(settings().recheck_hours * 3600 / delay) if delay else None
 
 
 def begin(store: Store, plan: Plan, most_again: int | None = None) -> None:

@@ -20,8 +20,8 @@ from scrapy.settings import default_settings
 from chimed import __version__
 from chimed.settings import settings
 from chimed.sources import frontier, warc
-from chimed.sources.frontier import Plan
 from chimed.sources.page import PAGE_BYTES
+from chimed.sources.plan import Plan
 from chimed.sources.robots import LONGEST_DELAY, ROBOT
 from chimed.store import Store
 

@@ -22,8 +22,8 @@ from chimed.errors import CrawlStopped, UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.settings import settings
 from chimed.sources import answers, apart, counts, frontier, states, warc
-from chimed.sources.frontier import Plan
 from chimed.sources.page import load
+from chimed.sources.plan import Plan
 from chimed.sources.spider import SiteSpider
 from chimed.sources.states import BY_ROBOTS, NO_ANSWER, UNANSWERED
 from chimed.sources.wire import Run, scrapy_settings
@@ -79,7 +79,7 @@ def crawl_source(
                 frontier.take_up(store, plan)
             frontier.requeue_lost(store, plan, _places(lake))
             answers.take_over(run, lake)
-            frontier.begin(store, plan, most_again(run.delay))
+            frontier.begin(store, plan, frontier.most_again(run.delay))
             _spider(run)
     except Timeout:
         raise UserError(f"{source} is being crawled by another process; one crawl a site at a time") from None
@@ -88,11 +88,6 @@ def crawl_source(
     except CrawlStopped as stopped:
         blocked = counts.note_stop(store, plan, str(stopped), run.wait)
         raise CrawlStopped(str(stopped), run.wait, blocked) from None
-
-
-def most_again(delay: float) -> int | None:
-    """How many known pages a crawl asks for again at this pace; None where there is no pace."""
-    return round(settings().recheck_hours * 3600 / delay) if delay else None
 
 
 def _is_over(report: dict) -> bool:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -98,8 +98,10 @@ def questions(site: Site, count: int, a_page: int = 4, topic: int = 44) -> None:
         site.pages[f"/ask.39.net/news/{topic}-{number + 1}.html"] = (200, HTML, html)
 
 
-def _command(words: list[str], environment: dict[str, str], said: str) -> None:
-    """The command line in this process, as `python -m chimed` would run it."""
+def _command(words: list[str], environment: dict[str, str], said: str, at: str | None) -> None:
+    """The command line in this process, as `python -m chimed` would run it, its clock set to `at`."""
+    import time_machine
+
     from chimed.__main__ import main
     from chimed.settings import settings
 
@@ -108,12 +110,16 @@ def _command(words: list[str], environment: dict[str, str], said: str) -> None:
     os.environ.update(environment)
     settings.cache_clear()
     sys.argv = ["chimed", *words]
-    main()
+    with time_machine.travel(datetime.fromisoformat(at)) if at else contextlib.nullcontext():
+        main()
     sys.stdout.flush()
 
 
-def start(folder: Path, url: str, *words: str, **variables: str) -> BaseProcess:
-    """A chimed command with lake and store in `folder`, fetching from `url`; more settings as CHIMED_ variables."""
+def start(folder: Path, url: str, *words: str, at: str | None = None, **variables: str) -> BaseProcess:
+    """A chimed command with lake and store in `folder`, fetching from `url`; more settings as CHIMED_ variables.
+
+    at: the moment by its clock, as 2026-11-02T01:00+08:00.
+    """
     environment = {
         "CHIMED_DATA": str(folder / "lake"),
         "CHIMED_STORE": f"sqlite:///{folder}/store.db",
@@ -122,7 +128,7 @@ def start(folder: Path, url: str, *words: str, **variables: str) -> BaseProcess:
         "CHIMED_DEAD_LISTS": "99",  # of a site's lists most of these servers have one
         **{f"CHIMED_{name.upper()}": value for name, value in variables.items()},
     }
-    running = _forks.Process(target=_command, args=(list(words), environment, str(folder / "said")))
+    running = _forks.Process(target=_command, args=(list(words), environment, str(folder / "said"), at))
     running.start()
     return running
 
