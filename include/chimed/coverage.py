@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
+from chimed.settings import settings
 from chimed.sources import NAMES
 from chimed.sources.frontier import due, most_again
 from chimed.sources.page import Site, load
@@ -58,8 +59,9 @@ def _of(store: Store, site: Site) -> dict:
         crawls, requests, seconds = connection.execute(cost).one()
     starts = sum(map(len, site.sections.values()))
     # a dated list is left where known ground begins: at its first page, if nothing is new; others are walked whole
+    delay = settings().pace.get(site.name, site.delay)  # of the site itself, also where a replica is crawled
     due_by = [getattr(pages, f"due{n}") or 0 for n in range(WEEKS)]
-    again = _again(due_by, most_again(site.delay))
+    again = _again(due_by, most_again(delay))
     next_requests = 1 + (pages.waiting or 0) + again[0] + (starts if site.newest_first else max(starts, lists))
     return {
         "source": site.name,
@@ -77,7 +79,7 @@ def _of(store: Store, site: Site) -> dict:
         "again": again,
         "left_over": due_by[-1] - sum(again),
         "next_requests": next_requests,
-        "next_hours": round(next_requests * site.delay / 3600, 4),
+        "next_hours": round(next_requests * delay / 3600, 4),
     }
 
 

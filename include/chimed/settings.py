@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     dead_lists: int = Field(
         0, ge=0, description="lists of a site that may be gone (404, 410, its home page) before its crawl fails"
     )
+    pace: dict[str, float] = Field(
+        default_factory=dict,
+        description='seconds between two requests to a site, as agreed with its owner: {"ask39": 5}; else as its file says',
+    )
     miss_share: float = Field(
         0.5, gt=0, le=1, description="share of a crawl's pages that may be misses; past it the crawl or extract fails"
     )

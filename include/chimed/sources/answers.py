@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chimed.lake import Lake
 from chimed.sources import blocks, frontier, walks, warc
-from chimed.sources.blocks import DAY, HOUR, stop
+from chimed.sources.blocks import DAY, stop
 from chimed.sources.challenge import wants_a_person
 from chimed.sources.page import Link, Miss, read_page
 from chimed.sources.seen import Seen, write_down
@@ -91,7 +91,7 @@ def heed(run: Run, answer: Answer) -> None:
         if seconds is None or seconds > LONGEST_WAIT or run.waits > WAITS:
             asked = f"{answer.status}, {'no time said' if seconds is None else f'for {seconds:.0f} seconds'}"
             why = f"{site.name} asks to slow down ({asked}) at {answer.url}; its frontier keeps its place"
-            stop(run, why, DAY if seconds is None else max(seconds, HOUR))
+            stop(run, why, DAY if seconds is None else max(seconds, LONGEST_WAIT))
         else:
             log.warning("%s: HTTP %d, waiting %.0f seconds as it asks", site.name, answer.status, seconds)
             run.pause(seconds)

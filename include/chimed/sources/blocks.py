@@ -2,9 +2,10 @@
 
 A block need not say so: it may be a page of status 200, a redirect home or a 404 for whatever is asked. But its answers
 look alike, and pages of a site do not. So an answer that gave no page is held back until the next one that did: alone
-it says something of its page, in a row of its like it says something of the site. Then a page that gave records before
-is asked for: if it still does, the others are gone indeed; if not, the site is left alone, and nothing that was held
-counts as an answer: those pages are as they were, and are asked again.
+it says something of its page, in a row of its like it says something of the site. Where known pages seem to be gone, a
+page that gave records before is asked for: if it still does, the others are gone indeed. If not, or where new pages are
+all alike, the site is left alone, and nothing that was held counts as an answer: those pages are as they were, and are
+asked again. If that attempt finds the same, it asks for a proof too.
 """
 
 import re
@@ -82,13 +83,20 @@ def _look_at_row(run: Run) -> None:
     if in_words >= REFUSALS or kept_back >= IN_A_ROW:
         what = f"{kept_back} pages in a row could not be had, the last with {last.reason}"
         stop_at_block(run, what, HOUR if last.state == FAILED else DAY)
-    elif last.state not in (REFUSED, FAILED) and alike >= (run.alike or ALIKE) and not run.proving:
+    elif last.state in (REFUSED, FAILED) or run.proving:
+        return
+    elif not run.suspected and alike == _at_the_end(
+        held, lambda seen: seen.like == last.like and not seen.row["state"]
+    ):
+        if alike > IN_A_ROW:  # pages that a list has just shown are seldom gone: the next attempt asks for a proof
+            stop_at_block(run, f"{alike} new pages in a row are alike, the last: {last.reason}", DAY)
+    elif alike >= (run.alike or ALIKE):
         run.proof = frontier.one_answered(run.store, run.plan, {one.url for one in held}) if run.delay else None
         run.proving = run.proof is not None
         if not run.proof and alike > IN_A_ROW:
             stop_at_block(run, f"{alike} answers in a row are alike, the last: {last.reason}", DAY)
-    elif len(held) > 2 * IN_A_ROW and not run.proving:
-        write_down(run, held.pop(0))
+    if len(run.held) > 2 * IN_A_ROW and not run.proving:
+        write_down(run, run.held.pop(0))
 
 
 def _at_the_end(held: list[Seen], is_so: Callable[[Seen], bool]) -> int:

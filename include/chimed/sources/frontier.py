@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, or_, 
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources import walks
-from chimed.sources.page import Link
+from chimed.sources.page import Link, Site
 from chimed.sources.plan import Plan
 from chimed.sources.states import (
     ANSWERED,
@@ -42,6 +42,14 @@ def due(by: date) -> ColumnElement[bool]:
         return and_(P.state.is_not(None), P.due <= by)
     moment = datetime.now(UTC) + (by - today()) - timedelta(days)
     return or_(and_(P.state.in_((*UNTOLD, FORBIDDEN)), P.due <= by), and_(P.state.is_not(None), P.fetched < moment))
+
+
+def pace(site: Site) -> float:
+    """Seconds between two requests to a site: of a replica, as agreed with its owner, or as its file says. What its
+    robots.txt asks for is never undercut (`spider`)."""
+    if settings().replica:
+        return settings().replica_delay
+    return settings().pace.get(site.name, site.delay)
 
 
 def most_again(delay: float) -> int | None:

@@ -49,7 +49,8 @@ class Run:
 
     not_before: no request leaves before this moment (monotonic). settled: pages done and not yet written; with a pace
     every page is written at once, without one (benchmarks) in groups. wait: seconds for which the site is to be left
-    alone after a stop, None where that is not its will. held, good, proof, proving, alike: see `blocks`.
+    alone after a stop, None where that is not its will. suspected: the attempt before was stopped by a block. held,
+    good, proof, proving, alike: see `blocks`.
     """
 
     plan: Plan
@@ -61,6 +62,7 @@ class Run:
     not_before: float = 0.0
     waits: int = 0
     wait: float | None = None
+    suspected: bool = False
     held: list["Seen"] = field(default_factory=list)
     good: str | None = None
     proof: dict | None = None
@@ -128,6 +130,7 @@ def scrapy_settings(run: Run) -> dict:
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
         "CONCURRENT_ITEMS": 1,  # the spider yields none; Scrapy makes this many tasks for every page
         "RETRY_TIMES": 2,
+        "RETRY_PRIORITY_ADJUST": 3,  # before all others: that a site is down is told by ten pages, not by all there are
         "RETRY_HTTP_CODES": [500, 502, 503, 504, 408, 522, 524],
         "LOG_LEVEL": "WARNING",
         "LOG_INSTALL_ROOT_HANDLER": False,

@@ -73,13 +73,14 @@ def crawl_source(
     try:
         with FileLock(Path(tempfile.gettempdir()) / f"chimed-crawl-{place}.lock", timeout=0):
             archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
-            run = Run(plan, store, archive, settings().replica_delay if settings().replica else site.delay)
+            run = Run(plan, store, archive, frontier.pace(site))
             if done:
                 log.info("crawl %s of %s: its days were not over when it was done; it goes on", plan.crawl, source)
                 frontier.take_up(store, plan)
             frontier.requeue_lost(store, plan, _places(lake))
             answers.take_over(run, lake)
             frontier.begin(store, plan, frontier.most_again(run.delay))
+            run.suspected = counts.cost(store, plan)["blocked"] > 0
             _spider(run)
     except Timeout:
         raise UserError(f"{source} is being crawled by another process; one crawl a site at a time") from None

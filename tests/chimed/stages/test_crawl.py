@@ -1,12 +1,14 @@
 """The crawler over real HTTP: completeness, kills, refreshes, intervals, redirects, alarms, the replica's sites."""
 
 import os
+import random
 import re
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 
+import polars as pl
 import pytest
 from websites import FIRST, HTML, PACE, Site, crawl, question_urls, questions, run, served, start, stored
 
@@ -73,6 +75,49 @@ def test_killed_three_times_it_misses_nothing_and_asks_again_only_for_what_was_i
     assert len(asked) == 40
     assert sum(asked.values()) <= 43
     assert sorted(set(stored(tmp_path, "ask39", "c1"))) == question_urls(*range(40))
+
+
+def test_killed_twenty_times_in_two_weeks_no_record_differs_from_an_undisturbed_run(tmp_path, site):
+    chance, found = random.Random(9), {}
+    for folder, kills in ((tmp_path / "whole", 0), (tmp_path / "broken", 10)):
+        folder.mkdir()
+        for name, clock, more in (("c1", "2026-11-02T01:00+08:00", 0), ("c2", "2026-12-07T01:00+08:00", 12)):
+            questions(site, 60 + more)
+            for n in range(0, 60, 7):  # open in the first crawl, answered in the second; some fail, some go
+                html = site.pages[f"/ask.39.net/question/{n}.html"][2]
+                open_one = (200, HTML, re.sub('<div class="sele_all">.*?</div>', "", html))
+                site.pages[f"/ask.39.net/question/{n}.html"] = (200, HTML, html) if more else open_one
+            for n in (5, 25, 45) if more else ():
+                site.pages[f"/ask.39.net/question/{n}.html"] = (404, HTML, "")
+            words = ("ask39", "--sections", "妇科", "--crawl", name)
+            for _ in range(kills):
+                before, blow = len(site.asked), chance.randint(1, 9)
+                running = start(folder, site.url, "crawl", *words, at=clock, recheck_days="20")
+                while running.is_alive() and len(site.asked) < before + blow:
+                    time.sleep(0.002)
+                time.sleep(chance.random() / 50)
+                running.kill()
+                running.join()
+            crawl(folder, site, *words, at=clock, recheck_days="20")
+            run(folder, site.url, "extract", "ask39", "--crawl", name)
+            parts = sorted((folder / f"lake/extracts/ask39/{name}").glob("*/kept-*.parquet"))
+            rows = pl.concat([pl.read_parquet(part) for part in parts]).drop("fetched", "page")
+            found[folder.name, name] = rows.unique("id").sort("id").to_dicts()
+        found[folder.name, "states"] = _states(folder)
+    assert len(found["whole", "c1"]) == 51
+    assert len(found["whole", "c2"]) == 21
+    for what in ("c1", "c2", "states"):
+        assert found["broken", what] == found["whole", what]
+
+
+def _states(folder) -> list[tuple]:
+    from sqlalchemy import text
+
+    from chimed.store import open_store
+
+    with open_store(f"sqlite:///{folder}/store.db").engine.connect() as connection:
+        rows = connection.execute(text("select url, state, since, due, published, queued from pages order by url"))
+        return [tuple(row) for row in rows]
 
 
 def test_without_a_pace_it_is_the_same_crawl_and_a_kill_leaves_nothing_behind(tmp_path, site):
