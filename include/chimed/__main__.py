@@ -6,6 +6,7 @@ A user's mistake is one sentence and exit code 2; a stage that cannot keep its p
 
 import gc
 import json
+import math
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -80,7 +81,7 @@ def crawl(
     except CrawlStopped as stopped:
         if not unattended or stopped.wait is None:
             raise
-        print_result({"wait": round(stopped.wait), "times": stopped.times, "why": str(stopped)})
+        print_result({"wait": math.ceil(stopped.wait), "times": stopped.times, "why": str(stopped)})
         raise typer.Exit(LEFT_ALONE) from None
     print_result(report)
 

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     )
     pace: dict[str, float] = Field(
         default_factory=dict,
-        description='seconds between two requests, where a site\'s owner agreed to others than its file has: {"ask39": 5}',
+        description='seconds between two requests, where you and a site\'s owner agreed on them: {"ask39": 5}',
     )
     miss_share: float = Field(
         0.5, gt=0, le=1, description="share of a crawl's pages that may be misses; past it the crawl or extract fails"
