@@ -93,6 +93,7 @@ CRAWLS = Table(
     Column("off_site", Integer, nullable=False, doc="requests and redirects to other hosts, refused"),
     Column("since", Date, doc="its interval, [since, until); null: open"),
     Column("until", Date),
+    Column("begun", Date, doc="the day of its first attempt, by the sites' clock"),
     Column("finished", DateTime(timezone=True), doc="when it was done last"),
     Column("part", Boolean, doc="whether it was for some lists or so many pages only"),
     Column("stopped", String(400), doc="why its last attempt ended before it was done"),

@@ -198,7 +198,7 @@ def see_list(run: Run, row: dict, answer: Answer) -> Seen | Again:
     seen = Seen(row, ANSWERED, status=200, exchange=answer.exchange, kind="list", digest=digest)
     if answer.led_on:
         return seen
-    page = Selector(text=answer.text or "<html/>")
+    page = Selector(text=answer.text or "<html/>", type="html")
     if lead_on(run, row, page):
         return seen
     text = blocks.visible(page)
@@ -212,7 +212,7 @@ def see_list(run: Run, row: dict, answer: Answer) -> Seen | Again:
 
 def see_detail(run: Run, row: dict, answer: Answer) -> Seen:
     """A page as records, as an open question, or as a miss with its reason."""
-    site, page = run.plan.site, Selector(text=answer.text or "<html/>")
+    site, page = run.plan.site, Selector(text=answer.text or "<html/>", type="html")
     read = read_page(site, row["url"], page)
     seen = Seen(
         row,

@@ -50,7 +50,7 @@ async def settle(reader: Reader, run: Run, row: dict, answer: Answer) -> Again |
     plain = answer.status == 200 and not run.stopped
     if plain and row["kind"] == "list":
         try:
-            plain = answers.lead_on(run, row, Selector(text=answer.text or "<html/>"))
+            plain = answers.lead_on(run, row, Selector(text=answer.text or "<html/>", type="html"))
         except Exception:  # whatever it was, it is met again there, and told
             plain = False
         answer = replace(answer, led_on=plain)

@@ -6,7 +6,7 @@ from statistics import median
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from chimed.sources.plan import Plan
-from chimed.sources.states import BY_ROBOTS, GONE, REFUSED, UNTOLD
+from chimed.sources.states import BY_ROBOTS, FORBIDDEN, GONE, REFUSED, UNANSWERED, UNTOLD
 from chimed.store import CRAWLS, PAGES, Store
 
 P, C = PAGES.c, CRAWLS.c
@@ -66,6 +66,19 @@ def tally(store: Store, plan: Plan) -> dict:
         "of_its_days": days[0],
         "of_other_days": days[1],
     }
+
+
+def new_misses(store: Store, plan: Plan) -> dict[str, int]:
+    """Reason → pages of the crawl that gave no record and did before, or were asked for the first time; without open
+    questions, and what was refused or forbidden."""
+    told = P.state.not_in((UNANSWERED, REFUSED, FORBIDDEN))
+    with store.engine.connect() as connection:
+        mine = and_(C.source == plan.site.name, C.crawl == plan.crawl)
+        begun = connection.execute(select(C.begun).where(mine)).scalar()
+        news = or_(P.since.is_(None), P.since >= begun) if begun else P.url.is_not(None)
+        of_it = plan.mine(P.kind == "detail", P.miss.is_not(None), or_(P.state.is_(None), told), news)
+        rows = connection.execute(select(P.miss, func.count()).where(of_it).group_by(P.miss).order_by(P.miss))
+        return {miss: pages for miss, pages in rows}  # noqa: C416 (rows are no pairs to mypy)
 
 
 def cost(store: Store, plan: Plan) -> dict:

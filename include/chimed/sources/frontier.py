@@ -88,12 +88,12 @@ def begin(store: Store, plan: Plan, most_again: int | None = None) -> None:
 
 
 def _open_crawl(store: Store, plan: Plan) -> None:
-    fresh = {"requests": 0, "bytes": 0, "unchanged": 0, "off_site": 0, "seconds": 0.0, "attempts": 0, "blocked": 0}
+    fresh = dict.fromkeys(("requests", "bytes", "unchanged", "off_site", "seconds", "attempts", "blocked"), 0)
     asked_for = {"since": plan.since, "until": plan.until, "part": bool(plan.sections or plan.max_pages)}
     mine = and_(C.source == plan.site.name, C.crawl == plan.crawl)
     with store.engine.begin() as connection:
         if not connection.execute(select(C.crawl).where(mine)).first():
-            connection.execute(insert(CRAWLS).values(source=plan.site.name, crawl=plan.crawl, **fresh))
+            connection.execute(insert(CRAWLS).values(source=plan.site.name, crawl=plan.crawl, begun=today(), **fresh))
         connection.execute(update(CRAWLS).where(mine).values(attempts=C.attempts + 1, **asked_for))
 
 

@@ -122,7 +122,7 @@ class SiteSpider(Spider):
     def ask(self, url: str, meta: dict, headers: dict) -> Request:
         # details first, in the order shown; without a pace a list is asked for ahead, so that there is always work
         order = 0 if meta["row"]["kind"] == "detail" else 1 if self.reader else -1
-        order = 2 if meta.get("proof") else order
+        order = 2 if meta.get("proof") or meta.get("again") else order
         return Request(
             url, meta=meta, headers=headers, callback=self.got, errback=self.failed, priority=order, dont_filter=True
         )
@@ -189,7 +189,7 @@ class SiteSpider(Spider):
             known, self.run.proof = self.run.proof, None
             yield self.ask(known["url"], {"row": known, "hops": 0, "proof": True}, {})
         if again:
-            meta = {"row": row, "hops": again.hops, **({"proof": True} if proof else {})}
+            meta = {"row": row, "hops": again.hops, "again": True, **({"proof": True} if proof else {})}
             yield self.ask(again.url, meta, {})
         elif row["kind"] == "list" and not self.plan.dated:  # what it shows need not wait until nothing is in flight
             for request in self.next_batch():

@@ -25,7 +25,7 @@ from chimed.sources import answers, apart, counts, frontier, states, warc
 from chimed.sources.page import load
 from chimed.sources.plan import Plan
 from chimed.sources.spider import SiteSpider
-from chimed.sources.states import BY_ROBOTS, NO_ANSWER, UNANSWERED
+from chimed.sources.states import UNANSWERED
 from chimed.sources.wire import Run, scrapy_settings
 from chimed.store import Store, open_store
 
@@ -190,8 +190,7 @@ def _alarm(run: Run, tally: dict, accept: bool) -> str | None:
     asked, states_of = counts.asked(store, plan), tally["states"]
     if asked > FEW_MISSES and states_of.get(UNANSWERED, 0) == asked:
         return f"none of {asked} pages of {site.name} has an answer; its layout changed, or its parser is wrong"
-    told = (BY_ROBOTS, NO_ANSWER)
-    misses = {reason: count for reason, count in tally["misses"].items() if reason not in told}
+    misses = counts.new_misses(store, plan)
     missed = sum(misses.values())
     if missed > max(FEW_MISSES, settings().miss_share * asked):
         worst = max(misses, key=lambda reason: misses[reason])

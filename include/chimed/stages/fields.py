@@ -16,6 +16,7 @@ ENOUGH = 20  # records of a crawl from which on its shares say something
 BEFORE = 8  # crawls that one is compared with
 FEW = 3  # of them: too few to compare with
 DROP = 0.3  # of a share, from which on it is told
+FEWER = 0.6  # of the records that a page has usually, below which it is told
 COLUMNS = ["page", "title", "text", "question", "answer", "department", "published", "adopted"]
 
 
@@ -60,7 +61,7 @@ def check_fields(lake: Lake, report: dict) -> None:
     lost = []
     for name, share in now.items():
         usual = median(one[name] for one in before if name in one) if any(name in one for one in before) else 0.0
-        if name == "records_a_page" and share < usual / 2:
+        if name == "records_a_page" and share <= FEWER * usual:
             lost.append(f"{share:.1f} records a page, {usual:.1f} before")
         elif not name.startswith("records") and usual - share >= DROP:
             lost.append(f"{name} {share:.0%}, {usual:.0%} before")

@@ -89,7 +89,7 @@ def test_a_block_stops_the_site_early_and_what_was_refused_is_asked_by_the_next_
     blocked(site, form, range(had, COUNT))
     said = crawl(tmp_path, site, "--crawl", "c1", code=1)["said"]
     assert "in a row" in said
-    assert pages_asked(site) <= had + 12
+    assert pages_asked(site) <= had + (20 if form == "503" else 12)  # one that fails is asked three times, in between
     assert not (tmp_path / "lake/raw/ask39/c1/report.json").exists()
     site.pages.update(kept)
     site.pages.pop("/ask.39.net/busy.html")
@@ -123,9 +123,11 @@ def test_many_pages_that_are_gone_are_no_block_where_another_page_is_still_given
     for n in range(3, 30):
         site.pages[f"/ask.39.net/question/{n}.html"] = (404, HTML, "没有这个问题")
     site.asked.clear()
-    report = crawl(tmp_path, site, "--crawl", "c2", recheck_days="0")
+    report = crawl(tmp_path, site, "--crawl", "c2", recheck_days="0", miss_share="0.8")
     assert report["states"] == {"answered": 13, "gone": 27}
     assert sum(site.count("/question/").values()) <= 40 + 3  # a few proofs
+    later = "2027-01-15T01:00+08:00"  # what is known to be gone is no news, and no alarm
+    assert crawl(tmp_path, site, "--crawl", "c3", at=later)["states"]["gone"] == 27
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ def upgrade() -> None:
     for column in (
         sa.Column("since", sa.Date()),
         sa.Column("until", sa.Date()),
+        sa.Column("begun", sa.Date()),
         sa.Column("finished", sa.DateTime(timezone=True)),
         sa.Column("part", sa.Boolean()),
         sa.Column("stopped", sa.String(length=400)),
@@ -97,5 +98,5 @@ def downgrade() -> None:
     op.drop_index("ix_pages_due", "pages")
     for column in ("state", "since", "due", "start"):
         op.drop_column("pages", column)
-    for column in ("since", "until", "finished", "part", "stopped", "not_before", "blocked"):
+    for column in ("since", "until", "begun", "finished", "part", "stopped", "not_before", "blocked"):
         op.drop_column("crawls", column)
