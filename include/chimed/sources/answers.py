@@ -43,6 +43,7 @@ REDIRECTS = 5
 LONGEST_WAIT = 600.0  # seconds of a Retry-After that a crawl waits; a site that wants more is left alone
 WAITS = 3  # in a crawl
 NO_LINK = "no link on the list"
+SCRIPTS = "nothing but scripts"
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,8 @@ def see_list(run: Run, row: dict, answer: Answer) -> Seen | Again:
     if lead_on(run, row, page):
         return seen
     text = blocks.visible(page)
-    if blocks.refuses(text):
-        return replace(seen, state=REFUSED, reason=IN_WORDS, like=IN_WORDS)
+    if blocks.refuses(text) or (not text and page.css("script")):
+        return replace(seen, state=REFUSED, reason=IN_WORDS if text else SCRIPTS, like=IN_WORDS)
     if not isinstance(read_page(site, url, page), Miss):
         frontier.write_as(run.store, url, "detail")
         return see_detail(run, {**row, "kind": "detail"}, answer)

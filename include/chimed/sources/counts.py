@@ -6,7 +6,7 @@ from statistics import median
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from chimed.sources.plan import Plan
-from chimed.sources.states import BY_ROBOTS, FORBIDDEN, GONE, REFUSED, UNANSWERED, UNTOLD
+from chimed.sources.states import BY_ROBOTS, FORBIDDEN, GONE, REFUSED, UNANSWERED
 from chimed.store import CRAWLS, PAGES, Store
 
 P, C = PAGES.c, CRAWLS.c
@@ -88,9 +88,9 @@ def cost(store: Store, plan: Plan) -> dict:
         return dict(connection.execute(query).mappings().one())
 
 
-def lists_not_had(store: Store, plan: Plan) -> dict[str, str]:
-    """List pages that the crawl asked for and the site did not give for now, with why."""
-    return _lists(store, plan, P.state.in_(UNTOLD))
+def lists_not_had(store: Store, plan: Plan, of: tuple[str, ...]) -> dict[str, str]:
+    """List pages that the crawl asked for and the site did not give for now (in these states), with why."""
+    return _lists(store, plan, P.state.in_(of))
 
 
 def dead_lists(store: Store, plan: Plan) -> dict[str, str]:

@@ -22,6 +22,7 @@ from chimed.errors import CrawlStopped, UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.settings import settings
 from chimed.sources import answers, apart, counts, frontier, states, warc
+from chimed.sources.blocks import DAY
 from chimed.sources.page import load
 from chimed.sources.plan import Plan
 from chimed.sources.spider import SiteSpider
@@ -185,7 +186,7 @@ def _finish(lake: Lake, folder: str, run: Run, accept: bool) -> dict:
 def _alarm(run: Run, tally: dict, accept: bool) -> str | None:
     """Why what came back is not to be trusted; what it is about is asked for or read again by the same crawl."""
     site, plan, store = run.plan.site, run.plan, run.store
-    if why := _lists_amiss(store, plan, tally):
+    if why := _lists_amiss(run, tally):
         return why
     asked, states_of = counts.asked(store, plan), tally["states"]
     if asked > FEW_MISSES and states_of.get(UNANSWERED, 0) == asked:
@@ -208,12 +209,12 @@ def _alarm(run: Run, tally: dict, accept: bool) -> str | None:
     return None
 
 
-def _lists_amiss(store: Store, plan: Plan, tally: dict) -> str | None:
+def _lists_amiss(run: Run, tally: dict) -> str | None:
     """What is wrong with the lists of a crawl, if anything is; they are asked for again."""
-    site = plan.site
+    store, plan, site = run.store, run.plan, run.plan.site
     silent = counts.silent_sections(store, plan, answers.NO_LINK)
     nothing = tally["lists"] and tally["lists_missed"] >= tally["lists"]
-    dead, late = counts.dead_lists(store, plan), counts.lists_not_had(store, plan)
+    dead, late = counts.dead_lists(store, plan), counts.lists_not_had(store, plan, states.UNTOLD)
     if silent or (nothing and not dead and not late):
         frontier.want_again(store, plan, silent or tally["empty_lists"])
         which = silent[0] if silent else f"no list of {site.name}"
@@ -221,6 +222,7 @@ def _lists_amiss(store: Store, plan: Plan, tally: dict) -> str | None:
     if late:
         frontier.want_again(store, plan, list(late))
         url, reason = next(iter(late.items()))
+        run.wait = DAY if counts.lists_not_had(store, plan, (states.REFUSED,)) else None
         return f"{len(late)} lists of {site.name} could not be had, as {url}: {reason}; what they show is not known"
     if len(dead) > settings().dead_lists:
         frontier.want_again(store, plan, list(dead))
