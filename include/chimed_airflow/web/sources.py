@@ -54,6 +54,22 @@ def crawl(source: str, request: Request) -> HTMLResponse:
     return page(request, "crawl.html.j2", here="sources", source=choose("source", source, NAMES))
 
 
+@router.get("/sources/{source}/page")
+def miss(source: str, url: str, request: Request) -> HTMLResponse:
+    """A page's text beside what the parser makes of it."""
+    from chimed.errors import UserError, choose
+    from chimed.lake import open_lake
+    from chimed.misses import view
+    from chimed.sources import NAMES
+
+    shown = {"here": "sources", "source": choose("source", source, NAMES), "url": url}
+    try:
+        found = view(open_lake(), open_store(), url)
+    except UserError as trouble:
+        return page(request, "miss.html.j2", **shown, view=None, trouble=str(trouble))
+    return page(request, "miss.html.j2", **shown, view=found, trouble=None)
+
+
 def _asked_again(site: Any) -> list[dict]:
     """By kind of page the days of age at which it is asked again; one entry where the settings say one time for all."""
     from chimed.settings import settings
