@@ -16,7 +16,7 @@ from parsel import Selector
 from sqlalchemy.exc import SQLAlchemyError
 
 from chimed.lake import Lake
-from chimed.sources import blocks, frontier, walks, warc
+from chimed.sources import blocks, frontier, listed, walks, warc
 from chimed.sources.blocks import DAY, stop
 from chimed.sources.challenge import wants_a_person
 from chimed.sources.page import Link, Miss, read_page
@@ -188,7 +188,7 @@ def follow(run: Run, row: dict, answer: Answer) -> Seen | Again:
 def lead_on(run: Run, row: dict, page: Selector) -> bool:
     """Queues what a list shows; whether it shows anything."""
     found = run.plan.site.links(row["url"], page)
-    frontier.lead_on(run.store, run.plan, row, found)
+    listed.lead_on(run.store, run.plan, row, found)
     return bool(found)
 
 

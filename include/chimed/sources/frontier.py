@@ -5,7 +5,6 @@ page itself is done are written in this order, so a kill loses nothing and repea
 belongs to the week of its own day, whichever crawl fetched it.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -15,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, or_, 
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources import walks
-from chimed.sources.page import Link, Site
+from chimed.sources.page import Site
 from chimed.sources.plan import Plan
 from chimed.sources.states import (
     ANSWERED,
@@ -32,7 +31,6 @@ from chimed.takedowns import takedowns
 
 P, C = PAGES.c, CRAWLS.c
 AT_A_TIME = 500  # SQLite's limit on bound parameters
-LONGEST_URL = 2048
 
 
 def due(by: date) -> ColumnElement[bool]:
@@ -76,7 +74,9 @@ def begin(store: Store, plan: Plan, most_again: int | None = None) -> None:
     here = [P.source == plan.site.name, P.kind == "detail", P.url.not_in(select(TAKEDOWNS.c.target))]
     here += [P.start.in_(plan.starts)] if plan.sections else []
     others = or_(P.crawl.is_(None), P.crawl != plan.crawl)
-    wanted = and_(others, plan.within()) if plan.mode == "full" else and_(P.state.is_(None), plan.within())
+    late = [and_(P.published >= since, P.published < until) for since, until in taken_days(store, plan)]
+    never = and_(P.state.is_(None), or_(plan.within(), *late))
+    wanted = and_(others, plan.within()) if plan.mode == "full" else never
     with store.engine.begin() as connection:
         if not (plan.sections and plan.mode == "full"):
             connection.execute(update(PAGES).where(*here, wanted).values(queued=plan.crawl))
@@ -95,6 +95,22 @@ def _open_crawl(store: Store, plan: Plan) -> None:
         if not connection.execute(select(C.crawl).where(mine)).first():
             connection.execute(insert(CRAWLS).values(source=plan.site.name, crawl=plan.crawl, begun=today(), **fresh))
         connection.execute(update(CRAWLS).where(mine).values(attempts=C.attempts + 1, **asked_for))
+
+
+def taken_days(store: Store, plan: Plan) -> list[tuple[date, date]]:
+    """Days [since, until) that other crawls have taken: for what is listed of them later no crawl of theirs will ask."""
+    if not plan.dated:
+        return []
+    with store.engine.connect() as connection:
+        done = and_(C.source == plan.site.name, C.crawl != plan.crawl, C.finished.is_not(None), C.until.is_not(None))
+        rows = list(connection.execute(select(C.since, C.until).where(done).distinct().order_by(C.until)))
+    found: list[tuple[date, date]] = []
+    for since, until in sorted((since or date.min, until) for since, until in rows):
+        if found and since <= found[-1][1]:
+            found[-1] = found[-1][0], max(until, found[-1][1])
+        else:
+            found.append((since, until))
+    return found
 
 
 def _queue_due(store: Store, plan: Plan, here: list[ColumnElement[bool]], most: int | None) -> None:
@@ -132,95 +148,6 @@ def queue_list(store: Store, plan: Plan, url: str, start: str, found_on: str | N
     new = {"url": url, "source": plan.site.name, "kind": "list", "first_seen": datetime.now(UTC), "found_on": found_on}
     kept = {name: row[name] for name in new} if row else new
     upsert(store, PAGES, [{**kept, "start": start, "queued": plan.crawl}])
-
-
-def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None, start: str | None) -> dict[str, dict]:
-    """Writes what a list page showed and queues what the crawl wants of it; returns the rows known before, by URL."""
-    gone, source = takedowns(store), plan.site.name
-    shown = {link.url: link for link in links if len(link.url) <= LONGEST_URL and not gone.holds(link.url, source)}
-    known = find(store, PAGES, shown)
-    now, rows = datetime.now(UTC), []
-    for url, link in shown.items():
-        row = known.get(url)
-        day: date | None = link.published
-        if row and (day is None or row["fetched"]):  # the page's own day is the one that counts
-            day = row["published"] or day
-        if row and row["queued"] == plan.crawl and day == row["published"]:
-            continue  # nothing new; and another process may have settled it by now
-        if row is None:
-            wanted = plan.wants(day)
-        elif row["crawl"] == plan.crawl:
-            wanted = False
-        else:
-            wanted = link.kind == "list" or ((row["state"] is None or plan.mode == "full") and plan.wants(day))
-        rows.append(
-            {
-                "url": url,
-                "source": source,
-                "kind": row["kind"] if row else link.kind,
-                "first_seen": row["first_seen"] if row else now,
-                "published": day,
-                "queued": plan.crawl if wanted else (row and row["queued"]),
-                "found_on": row["found_on"] if row else found_on,
-                "start": (row and row["start"]) or start,
-            }
-        )
-    upsert(store, PAGES, rows)
-    return known
-
-
-def lead_on(store: Store, plan: Plan, row: dict, links: list[Link]) -> None:
-    """What a list page (`row`) shows: its pages are written, and further lists only where the walk goes on."""
-    start = row["start"] or row["url"]
-    details = [link for link in links if link.kind == "detail"]
-    further = list(dict.fromkeys(link.url for link in links if link.kind == "list"))
-    if not plan.site.newest_first:
-        add(store, plan, links, row["url"], start)
-        return
-    known = add(store, plan, details, row["url"], start)
-    if not details:
-        return
-    days = [link.published for link in details if link.published]
-    before = [known.get(link.url) for link in details]
-    ground = all(one and one["fetched"] and one["crawl"] != plan.crawl for one in before)
-    if not days and ground:  # no day beside them, but they were had
-        days = [one["published"] for one in before if one and one["published"]]
-    following = further[0] if further else None
-    if not days and plan.dated and following:
-        urls = json.dumps([link.url for link in details])
-        walks.showed(store, plan.site.name, plan.crawl, row["url"], start, urls)
-        after: str | None = following
-    else:
-        after = _walk_on(store, plan, row["url"], start, max(days, default=None), following, ground)
-    for url in dict.fromkeys([after, *further[1:]] if after else []):
-        queue_list(store, plan, str(url), start, row["url"])
-
-
-def _walk_on(
-    store: Store, plan: Plan, seen: str, start: str, newest: date | None, following: str | None, ground: bool = False
-) -> str | None:
-    everything, since = plan.mode == "full" and not plan.dated, plan.since if plan.dated else None
-    return walks.on(
-        store, plan.site.name, plan.crawl, seen, start, newest, following, since, ground and not plan.dated, everything
-    )
-
-
-def is_near(store: Store, plan: Plan, row: dict) -> bool:
-    """Whether a list page is still worth walking to, where the one before it showed no days: its pages, which are had
-    by now, say theirs. Not, where all of them are too early or known ground; the walk may go on elsewhere."""
-    start = row["start"]
-    walk = plan.dated and start and walks.without_days(store, plan.site.name, plan.crawl, start)
-    if not walk:
-        return True
-    shown = find(store, PAGES, json.loads(walk["shown"]))
-    days = [one["published"] for one in shown.values() if one["published"]]
-    after = _walk_on(store, plan, walk["next"], start, max(days, default=None), row["url"])
-    if after == row["url"]:
-        return True
-    let_go(store, row["url"])
-    if after:
-        queue_list(store, plan, after, start)
-    return False
 
 
 def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200, after: dict | None = None) -> list[dict]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from chimed.sources import frontier, states, walks, warc
+from chimed.sources import listed, states, walks, warc
 from chimed.sources.page import Link
 from chimed.sources.states import FORBIDDEN, UNTOLD
 from chimed.sources.wire import Run
@@ -59,7 +59,7 @@ def write_down(run: Run, seen: Seen) -> None:
         run.settle(seen.url, **values, fetched=now, **{name: said[name] or unsaid[name] for name in said})
         return
     if seen.links:  # the page's new address
-        frontier.add(run.store, run.plan, seen.links, row["found_on"], row["start"])
+        listed.add(run.store, run.plan, seen.links, row["found_on"], row["start"])
         if row["kind"] == "list":
             walks.moved(run.store, run.plan.site.name, run.plan.crawl, seen.url, seen.links[0].url)
     place = seen.place

@@ -16,7 +16,7 @@ from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chimed.sources import answers, apart, blocks, challenge, counts, frontier, robots
+from chimed.sources import answers, apart, blocks, challenge, counts, frontier, listed, robots
 from chimed.sources.answers import REDIRECTS, Answer
 from chimed.sources.blocks import DAY, HOUR
 from chimed.sources.seen import dated
@@ -85,7 +85,7 @@ class SiteSpider(Spider):
             self.last = rows[-1] if rows else self.last
             if not (rows and self.plan.dated):
                 lists = frontier.take(self.store, self.plan, "list", self.asked)
-                near = [row for row in lists if frontier.is_near(self.store, self.plan, row)]
+                near = [row for row in lists if listed.is_near(self.store, self.plan, row)]
                 if lists and not near and not rows:
                     continue
                 rows += near

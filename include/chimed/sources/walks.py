@@ -73,14 +73,15 @@ def on(
     newest: date | None,
     following: str | None,
     since: date | None,
+    shows_new: bool = True,
     known_ground: bool = False,
     everything: bool = False,
 ) -> str | None:
     """The list page to ask for after the one just seen; None where the walk ends. Notes what is known now.
 
     newest: the newest day that the page shows, None where it shows none. following: the list page it leads to. since:
-    the first day that is wanted. known_ground: the page shows only what was fetched before. everything: known ground
-    is walked too.
+    the first day that is wanted. shows_new: the page shows a page that was not known, as one that is listed days after
+    its own. known_ground: it shows only what was fetched before. everything: known ground is walked too.
     """
     rows = _rows(store, source, start)
     mine = next((row for row in reversed(rows) if row["crawl"] == crawl and row["next"] == seen), None)
@@ -95,7 +96,8 @@ def on(
         after = None
     elif not everything:
         others = stretches(row for row in rows if row["begun"] != mine["begun"])
-        below = next((one for one in others if newest and one.since <= newest < one.until), None)
+        met = newest is not None and not shows_new
+        below = next((one for one in others if met and newest and one.since <= newest < one.until), None)
         if below:
             known_since, leads_to = min(known_since, below.since), below.next
             after = None if below.since <= floor else below.next

@@ -196,6 +196,19 @@ def test_a_page_of_sunday_that_a_list_says_is_of_monday_is_kept_and_belongs_to_i
 
 
 @pytest.mark.slow
+def test_a_page_that_is_listed_days_after_its_own_day_is_fetched_by_the_crawl_that_sees_it(tmp_path, site):
+    days = [MONDAY + timedelta(n) for n in range(14)]
+    listed(site, *[(n, days[n]) for n in (6, 5, 3)])
+    for n, day in enumerate(days):
+        put(site, n, question(n, day, "答。"))
+    crawl(tmp_path, site, *week(0), at=ends(0))
+    asked(site)
+    listed(site, *[(n, days[n]) for n in (9, 6, 5, 4, 3)])
+    crawl(tmp_path, site, *week(1), at=ends(1))
+    assert sorted(asked(site)) == [4, 9]
+
+
+@pytest.mark.slow
 def test_a_week_that_was_not_over_is_taken_up_again_and_one_that_was_is_not(tmp_path, site):
     wednesday, friday = MONDAY + timedelta(2), MONDAY + timedelta(4)
     listed(site, (1, wednesday))
