@@ -109,16 +109,44 @@ def extract(
 @app.command()
 def ingest(
     name: Annotated[str, typer.Argument(help="what to call the corpus: small letters, digits, _")],
-    files: Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL, JSON or TXT; see sources/corpus.py")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help=".csv .tsv .jsonl .json .parquet .arrow .txt .md, or a folder of them (Hugging Face's too)"
+        ),
+    ],
+    columns: Annotated[
+        str | None, typer.Option(help="what the columns are, where their names do not say: question=问,answer=答")
+    ] = None,
+    language: Annotated[str, typer.Option(help="auto (by the text), zh (modern) or lzh (classical Chinese)")] = "auto",
+    domain: Annotated[str, typer.Option(help="auto (by department and text), tcm or general")] = "auto",
+    encoding: Annotated[
+        str | None, typer.Option(help="of the text files; default: by evidence, and it is told")
+    ] = None,
+    rights: Annotated[
+        str | None, typer.Option("--license", "--licence", help="the corpus's licence; the release's card tells it")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="the corpus's own name, for the card")] = None,
+    homepage: Annotated[str | None, typer.Option(help="where the corpus comes from (https://…), for the card")] = None,
 ) -> None:
-    """Take in a corpus that exists already: question-answer tables, herbs, classics; builds then take it too."""
+    """Take in a corpus that exists already; builds then take it too.
+
+    Tables of {question, answer}, {instruction, input, output}, {title, text}, messages, or a herb's labels, with
+    Chinese or English column names; books as text or Markdown, by chapters. What each file was found to be is told on
+    stderr: its encoding and language with their certainty, its columns, what was left out and why.
+    """
     from chimed.lake import open_lake
     from chimed.sources import corpus
     from chimed.stages.extracts import check_misses, extract_crawl
 
+    choose("language", language, ("auto", "zh", "lzh"))
+    choose("domain", domain, ("auto", "tcm", "general"))
     lake = open_lake()
-    report = extract_crawl(lake, name, corpus.ingest(lake, name, files)["crawl"])
-    print_result(report)
+    choices = corpus.Choices(corpus.asked_columns(columns), language, domain, encoding)  # type: ignore[arg-type]
+    said = {"license": rights, "title": title, "homepage": homepage}
+    made = corpus.ingest(lake, name, files, choices, said)
+    report = extract_crawl(lake, name, made["crawl"])
+    print_result(report | {"read": made["read"]})
     check_misses(report)
 
 

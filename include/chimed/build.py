@@ -181,7 +181,7 @@ def parts_of(lake: Lake, version: str, stage: str) -> int:
 def read_stage(lake: Lake, version: str, stage: str, part: int | None = None) -> pl.DataFrame:
     """A finished stage's table (kept and derived rows), all of it or one part."""
     parts = range(parts_of(lake, version, stage)) if part is None else [part]
-    frames = [lakes.read_table(lake, f"builds/{version}/{stage}/kept-{n:05d}.parquet") for n in parts]
+    frames = [lakes.read_table(lake, f"builds/{version}/{stage}/kept-{n:05d}.parquet", schema=RECORD) for n in parts]
     return pl.concat(frames) if frames else pl.DataFrame(schema=RECORD_COLUMNS)
 
 
@@ -189,7 +189,9 @@ def read_dropped(lake: Lake, version: str, stage: str) -> pl.DataFrame:
     """A stage's dropped and failed rows, and derived rows that did not pass their gate (columns of `DROPPED`)."""
     folder = f"builds/{version}/{stage}"
     frames = [
-        lakes.read_table(lake, f"{folder}/{name}") for name in lakes.names(lake, folder) if name.startswith("dropped-")
+        lakes.read_table(lake, f"{folder}/{name}", schema=DROPPED)
+        for name in lakes.names(lake, folder)
+        if name.startswith("dropped-")
     ]
     return pl.concat(frames) if frames else pl.DataFrame(schema=DROPPED_COLUMNS)
 

@@ -32,6 +32,7 @@ from chimed.settings import settings
 if TYPE_CHECKING:  # imported where a table is read or written: a crawl, and every command's start, does without
     import polars as pl
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 BATCH_ROWS = 10_000  # of a row group, and read at a time: some 10 MB of questions and answers
 
@@ -214,29 +215,53 @@ def table_writer(lake: Lake, path: str, schema: pa.Schema) -> Iterator[Callable[
                 shutil.copyfileobj(file, target, 1 << 20)
 
 
-def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pl.DataFrame:
-    """A parquet file as a table, all of it or some columns. Raises FileNotFoundError."""
+def read_table(
+    lake: Lake, path: str, columns: list[str] | None = None, schema: pa.Schema | None = None
+) -> pl.DataFrame:
+    """A parquet file as a table, all of it or some columns. Raises FileNotFoundError.
+
+    schema: what such a table has today. A column that is younger than the file is null, and the order is the schema's.
+    """
     import polars as pl
     import pyarrow.parquet as pq
 
     with lake.fs.open(lake.at(path), "rb") as file:
-        return pl.DataFrame(pq.ParquetFile(file).read(columns=columns))  # `pq.read_table` would import pandas
+        table = pq.ParquetFile(file)  # `pq.read_table` would import pandas
+        wanted = columns if columns is not None or schema is None else schema.names
+        return _filled(pl.DataFrame(table.read(columns=_there(table, wanted))), wanted, schema)
 
 
-def read_batches(lake: Lake, path: str, columns: list[str]) -> Iterator[pl.DataFrame]:
+def read_batches(lake: Lake, path: str, columns: list[str], schema: pa.Schema | None = None) -> Iterator[pl.DataFrame]:
     """Columns of a parquet file, at most `BATCH_ROWS` rows at a time, in order; one empty batch where it has no row.
 
-    Raises FileNotFoundError.
+    schema: as in `read_table`. Raises FileNotFoundError.
     """
     import polars as pl
     import pyarrow.parquet as pq
 
     with lake.fs.open(lake.at(path), "rb") as file:
         table = pq.ParquetFile(file)
+        held = _there(table, columns) if schema is not None else columns
         if not table.metadata.num_rows:
-            yield pl.DataFrame(table.read(columns=columns))
-        for batch in table.iter_batches(BATCH_ROWS, columns=columns):
-            yield pl.DataFrame(batch)
+            yield _filled(pl.DataFrame(table.read(columns=held)), columns, schema)
+        for batch in table.iter_batches(BATCH_ROWS, columns=held):
+            yield _filled(pl.DataFrame(batch), columns, schema)
+
+
+def _there(table: pq.ParquetFile, columns: list[str] | None) -> list[str] | None:
+    """Of these columns the ones that the file holds."""
+    return None if columns is None else [name for name in columns if name in table.schema_arrow.names]
+
+
+def _filled(frame: pl.DataFrame, columns: list[str] | None, schema: pa.Schema | None) -> pl.DataFrame:
+    """The frame with those of the columns that it lacks but the schema knows, as null."""
+    import polars as pl
+
+    if schema is None or columns is None:
+        return frame
+    kinds = pl.Schema(schema)
+    young = [pl.lit(None, kinds[name]).alias(name) for name in columns if name not in frame.columns]
+    return frame.with_columns(young).select(columns)
 
 
 def count_rows(lake: Lake, path: str) -> int:

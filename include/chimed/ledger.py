@@ -22,10 +22,11 @@ FEW_FAILED = 5  # so many failures say nothing about a small shard
 
 # why pages leave that nothing is wrong with: a shard may lose all of its own so
 AGAIN = "fetched again unchanged"
+TWICE = "same row twice in the corpus"
 OVER = "over max_records"
 TAKEN_DOWN = "taken down"
 GONE = "gone from its site"
-NO_ALARM = (AGAIN, OVER, TAKEN_DOWN, GONE)
+NO_ALARM = (AGAIN, TWICE, OVER, TAKEN_DOWN, GONE)
 
 # Rows of one fate. fate: read, kept, dropped, failed, derived; derived_dropped and derived_failed did not pass a gate.
 COUNTS = pl.Schema({"source": pl.String, "fate": pl.String, "reason": pl.String, "rows": pl.Int64})
@@ -216,7 +217,7 @@ def ledger(lake: Lake, version: str) -> list[dict]:
     """One entry a finished stage, its shards' reports added up; raises LedgerError where two stages do not join.
 
     Keys: stage, read, kept, dropped and failed (reason → rows), derived, derived_dropped, sources, seconds,
-    figures (a list).
+    figures (a list), skipped (whether the build's options let every row through unread).
     """
     entries: list[dict] = []
     parts = len(lakes.read_json(lake, f"builds/{version}/build.json")["shards"])
@@ -259,6 +260,7 @@ def _added(reports: list[dict]) -> dict:
     total: dict = {"stage": reports[0]["stage"], "figures": [report["figures"] for report in reports]}
     for key in ("read", "kept", "derived", "seconds"):
         total[key] = round(sum(report[key] for report in reports), 3)
+    total["skipped"] = all(report["figures"].get("skipped") is True for report in reports)
     for key in ("dropped", "failed", "derived_dropped"):
         total[key] = _sum_maps([report[key] for report in reports])
     total["sources"] = {key: _sum_maps([report["sources"][key] for report in reports]) for key in reports[0]["sources"]}

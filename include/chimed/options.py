@@ -42,6 +42,6 @@ class Options(BaseModel):
         "free", description="generate_qa: the model words the answer, or may only pick a span of the document"
     )
     redact: bool = Field(
-        False, description="screen: replace identifiers that a rule finds by 【已隐去】, and keep the record"
+        False, description="replace identifiers and full names that a rule finds by 【已隐去】, and keep the record"
     )
     part_rows: int = Field(20_000, ge=1, description="rows of one part file: the unit of work of a worker")

@@ -11,7 +11,7 @@ from datetime import datetime
 import polars as pl
 import pyarrow as pa
 
-from chimed.sources.parsed import QA, Document
+from chimed.sources.parsed import QA, CorpusQA, Document
 
 _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
 
@@ -19,7 +19,7 @@ RECORD = pa.schema(
     [
         # content hash: the same text of the same page has the same id in every build
         pa.field("id", pa.string(), False),
-        # the site: zydcd, zhongyoo, cnkang, ask39, ask120
+        # the site: zydcd, zhongyoo, cnkang, ask39, ask120; or a corpus's name
         pa.field("source", pa.string(), False),
         # tcm (the paper's Trad) or general (Gen)
         pa.field("domain", pa.string(), False),
@@ -27,7 +27,7 @@ RECORD = pa.schema(
         pa.field("kind", pa.string(), False),
         # zh (modern Chinese) or lzh (classical)
         pa.field("language", pa.string(), False),
-        # canonical URL of the page it comes from
+        # canonical URL of the page it comes from; of a corpus's row corpus:<name>/<hash of its words>
         pa.field("url", pa.string(), False),
         pa.field("title", pa.string()),
         # a document's body; null for the other kinds
@@ -46,7 +46,7 @@ RECORD = pa.schema(
         pa.field("published", pa.date32()),
         # when its bytes were received, UTC
         pa.field("fetched", pa.timestamp("ms", tz="UTC"), False),
-        # its place in the lake: <WARC path>#<offset>
+        # its place in the lake: <WARC path>#<offset>, <a corpus's file>#<row>
         pa.field("page", pa.string(), False),
         # the record it was derived from (translation, generated QA, preference)
         pa.field("parent", pa.string()),
@@ -61,6 +61,9 @@ RECORD = pa.schema(
         # tokens the perplexity model read, and exp(mean negative log-likelihood) over them; null for derived records
         pa.field("tokens", pa.int32()),
         pa.field("perplexity", pa.float64()),
+        # what rules found in the words as the page had them, before cleaning: `<kind> <field>[<start>:<end>]`
+        # each; null where nothing was found, and in a table that was written before there was this column
+        pa.field("identifiers", pa.list_(pa.string())),
     ]
 )
 
@@ -105,6 +108,7 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
     row.update(
         source=source,
         domain=parsed.domain,
+        language=parsed.language if isinstance(parsed, Document | CorpusQA) else "zh",
         url=url,
         title=parsed.title,
         published=parsed.published,
@@ -112,17 +116,20 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
         page=page,
     )
     if isinstance(parsed, Document):
-        row.update(kind="document", language=parsed.language, text=parsed.text)
+        row.update(kind="document", text=parsed.text)
     else:
-        row.update(kind="qa", language="zh", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
+        row.update(kind="qa", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
         row["department"] = " > ".join(parsed.department) or None
     row["id"] = record_id(row)
     return row
 
 
 def derived(parent: dict, **changes: object) -> dict:
-    """A record row made from `parent`: its page and provenance, `changes` on top, a new id; no scores."""
-    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity"))
+    """A record row made from `parent`: its page and provenance, `changes` on top, a new id; no scores.
+
+    Nor has it the places where something was found in the parent's words.
+    """
+    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers"))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)
     return row

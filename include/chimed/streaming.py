@@ -52,7 +52,7 @@ class Parts:
             yield self.frame.select(columns)
         for path in self.paths:
             assert self.lake is not None
-            yield from lakes.read_batches(self.lake, path, columns)
+            yield from lakes.read_batches(self.lake, path, columns, RECORD)
 
 
 @dataclass(frozen=True)

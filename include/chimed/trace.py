@@ -15,6 +15,7 @@ from chimed.build import builds, read_build
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.ledger import LedgerError, ledger
+from chimed.stages.passages import PASSAGE
 from chimed.store import REPLIES, Store, find
 
 _WIDE = 110
@@ -39,9 +40,14 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
     for entry in entries:
         why = [f"{reason} {count}" for key in ("dropped", "failed") for reason, count in entry[key].items()]
         why += [f"derived, then dropped: {reason} {count}" for reason, count in entry["derived_dropped"].items()]
+        why = ["skipped"] if entry["skipped"] else why
         counts = [str(entry["read"]), str(entry["kept"])]
         counts += [str(sum(entry[key].values())) for key in ("dropped", "failed")]
         table.add_row(entry["stage"], *counts, str(entry["derived"]), f"{entry['seconds']:.1f}", "\n".join(why))
+    done = {entry["stage"] for entry in entries}
+    for name in stages.NAMES:
+        if name not in done:
+            table.add_row(name, *[""] * 6, "not run")
     Console(width=_WIDE if not sys.stdout.isatty() else None).print(table)
     last = entries[-1]["stage"] if entries else "none"
     print(f"every row is accounted for; last stage done: {last}")
@@ -102,8 +108,14 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
     folder = f"builds/{version}/{stage}"
     found = []
     for name in lakes.names(lake, folder):
-        if name.endswith(".parquet") and record in lakes.read_table(lake, f"{folder}/{name}", ["id"])["id"]:
-            for row in lakes.read_table(lake, f"{folder}/{name}").filter(pl.col("id") == record).to_dicts():
+        if not name.endswith(".parquet"):
+            continue
+        known = lakes.read_table(lake, f"{folder}/{name}", ["id", "parent"])
+        if record in known["id"] or (name.startswith("dropped-") and record in known["parent"]):
+            its_own = pl.col("id") == record
+            if name.startswith("dropped-"):
+                its_own |= (pl.col("parent") == record) & (pl.col("reason") == PASSAGE)
+            for row in lakes.read_table(lake, f"{folder}/{name}").filter(its_own).to_dicts():
                 left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
                 found.append((row, left if name.startswith("dropped-") else "kept"))
     return found

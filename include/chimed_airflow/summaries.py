@@ -30,6 +30,7 @@ def _stage(entry: dict[str, Any]) -> list[object]:
     why = entry["dropped"] | entry["failed"] | {f"derived: {name}": n for name, n in entry["derived_dropped"].items()}
     most = sorted(why, key=lambda reason: (-why[reason], reason))[:REASONS]
     reasons = ", ".join(f"{reason[: CELL // REASONS]} {why[reason]}" for reason in most)
+    reasons = "skipped" if entry.get("skipped") else reasons
     left = [sum(entry[name].values()) for name in ("dropped", "failed")]
     return [entry["stage"], entry["read"], entry["kept"], *left, entry["derived"], reasons]
 

@@ -66,3 +66,10 @@ def find_release(lake: Lake, release: str) -> str:
 def read_manifest(lake: Lake, version: str) -> dict:
     """A whole release's manifest. Raises UserError that names the releases there are."""
     return lakes.read_json(lake, f"{folder_of(find_release(lake, version))}/manifest.json")
+
+
+def public_name(model: str) -> str:
+    """A model's name as a release may tell it: a hub's name whole, of a folder of this machine its last part."""
+    parts = [part for part in model.replace("\\", "/").split("/") if part]
+    is_path = model.startswith(("/", ".", "~", "\\")) or "://" in model or ":" in model[:2] or len(parts) > 2
+    return parts[-1] if is_path and parts else model

@@ -1,7 +1,8 @@
 """The data card: the release's README.md, for people and for the Hugging Face Hub (paper §3.3, Tables 1, 3 and 4).
 
-Every number in it comes from the release's tables and manifest, none is typed. Crawled words are quoted so that no
-Markdown and no HTML can begin in them.
+Every number in it comes from the release's tables and manifest, none is typed, and it tells of nothing that the release
+has no part of: no site or corpus without a row, no model that was not asked, no stage that was skipped, no path of the
+machine that made it. Crawled words are quoted so that no Markdown and no HTML can begin in them.
 """
 
 from functools import partial
@@ -12,14 +13,17 @@ import polars as pl
 import yaml
 
 from chimed.markdown import quoted
-from chimed.release import SPLITS, SUBSETS
+from chimed.options import Options
+from chimed.release import SPLITS, SUBSETS, public_name
 from chimed.release.statistics import PAPER_NAMES
+from chimed.sources import FILES
 
 HERE = Path(__file__).parent
+RIGHTS = ("title", "license", "homepage")  # what may have been said of a corpus when it was ingested
 LONGEST = 300  # characters of an example's field that are shown
 # what each stage does, in a few words (paper §3.2)
 METHOD = {
-    "extract": "pages to records by the site's parser; each page gives records or a named miss",
+    "extract": "pages and rows to records; each gives records or a named miss",
     "dedup": "one record a URL (paper), a text, a near-copy (MinHash; ours)",
     "clean": "tags, styles, URLs, non-text characters, greetings and boilerplate taken off",
     "perplexity": "Chinese GPT-2 over question and answer, or the text",
@@ -29,7 +33,7 @@ METHOD = {
     "translate": "classical to modern Chinese; herbs, doses, numbers and negations must survive (ours)",
     "generate_qa": "a question and answer from a document; the answer is found in the document (ours)",
     "prefer": "two answers, another model judges; the verdict must survive their swap (ours)",
-    "decontaminate": "texts that share character n-grams with the exams leave (ours)",
+    "decontaminate": "records, and passages of long documents, that hold an exam question leave (ours)",
 }
 
 
@@ -58,12 +62,98 @@ def render_card(
         missing=[name for name, rows in numbers["splits"].items() if not rows],
         table4=_table4(numbers),
         size=size_category(numbers["instances"]),
-        sources=yaml.safe_load((HERE / "sources.yaml").read_text(encoding="utf-8")),
-        method=METHOD,
-        models=sorted({model for table in tables.values() for model in table["model"].drop_nulls().unique()}),
+        holds=_holds(tables),
+        sources=sources_in(numbers, made),
+        inputs=_inputs(numbers, made),
+        stages=_stages(made),
+        models=models_in(tables, made),
+        changed=changed_options(made["options"]),
         examples=examples(tables),
         replica=any(crawl["replica"] for crawl in made["inputs"]),
     )
+
+
+# --- what it is made of ------------------------------------------------------------------------------------------
+
+
+def _holds(tables: dict[str, pl.DataFrame]) -> dict:
+    """What is in a release: languages, domains, and subsets with rows."""
+    with_rows = {name: table for name, table in tables.items() if len(table)}
+    found = {
+        name: {value for table in with_rows.values() for value in table[name].unique()}
+        for name in ("language", "domain")
+    }
+    subsets = [subset for subset in SUBSETS if any(name.split("/")[0] == subset for name in with_rows)]
+    return {"languages": sorted(found["language"], reverse=True), "domains": found["domain"], "subsets": subsets}
+
+
+def sources_in(numbers: dict, made: dict) -> list[dict]:
+    """The sites and corpora that the release has rows of, by name.
+
+    Keys: name, ingested (whether it is a corpus), known (what `sources.yaml` says of a site, or None), rights (what was
+    said of a corpus when it was ingested, each time that something else was).
+    """
+    known = yaml.safe_load((HERE / "sources.yaml").read_text(encoding="utf-8"))
+    names = sorted({row["source"] for row in numbers["sources"]}, key=lambda name: (name not in known, name))
+    found = []
+    for name in names:
+        ingested = [one for one in made["inputs"] if _source(one) == name and one.get("form") == FILES]
+        said = dict.fromkeys(tuple(one["rights"].get(key) for key in RIGHTS) for one in ingested)
+        rights = [dict(zip(RIGHTS, values, strict=True)) for values in said]
+        found.append({"name": name, "ingested": bool(ingested), "known": known.get(name), "rights": rights})
+    return found
+
+
+def _inputs(numbers: dict, made: dict) -> dict[str, list[dict]]:
+    """The crawls and the ingested files of the sources that the release has rows of; `others` have none in it."""
+    names = {row["source"] for row in numbers["sources"]}
+    here = [one for one in made["inputs"] if _source(one) in names]
+    return {
+        "crawls": [one for one in here if one.get("form") != FILES],
+        "corpora": [one for one in here if one.get("form") == FILES],
+        "others": [one for one in made["inputs"] if _source(one) not in names],
+    }
+
+
+def _source(one: dict) -> str:
+    return one["crawl"].split("/")[0]
+
+
+def _stages(made: dict) -> dict[str, dict]:
+    """Each stage of the ledger: does (in a few words), skipped."""
+    skipped = {name for name, figures in made["figures"].items() if figures.get("skipped") is True}
+    return {
+        entry["stage"]: {
+            "skipped": entry.get("skipped") or entry["stage"] in skipped,
+            "does": METHOD.get(entry["stage"], ""),
+        }
+        for entry in made["ledger"]
+    }
+
+
+def models_in(tables: dict[str, pl.DataFrame], made: dict) -> list[str]:
+    """The models that the release owes something to, each with what it did; none that was not asked."""
+    told = made["settings"]
+    did: dict[str, list[str]] = {}
+    for cost in made["cost"]:
+        if cost.get("requests"):
+            model = told["judge_model" if cost["kind"] == "judge" else "llm_model"]
+            did.setdefault(public_name(model), []).append(cost["stage"])
+    if sum(made["perplexity"]["counts"]):
+        did.setdefault(public_name(told["perplexity_model"]), []).append("perplexity")
+    for table in tables.values():
+        for model in table["model"].drop_nulls().unique():
+            did.setdefault(public_name(model), ["rows"])
+    return [f"{model} ({', '.join(dict.fromkeys(what))})" for model, what in sorted(did.items())]
+
+
+def changed_options(options: dict) -> dict:
+    """The build's options that are not the paper's."""
+    usual = Options().model_dump(mode="json")
+    return {name: value for name, value in sorted(options.items()) if name not in usual or usual[name] != value}
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
 
 
 def _loadable(numbers: dict) -> dict[str, list[str]]:

@@ -100,18 +100,25 @@ def _print_diff(old: str, new: str, found: dict) -> None:
 
 @app.command()
 def takedown(
-    target: Annotated[str, typer.Argument(help="a page's URL, its place raw/…#… as in a row's page, or a source")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="a page's URL, a corpus's row (corpus:name/…), a place raw/…#… as in a row's page, a record's id, "
+            "or a source or corpus"
+        ),
+    ],
     reason: Annotated[str, typer.Option(help="who asked, and why; kept in the store")],
     releases: Annotated[
         bool, typer.Option("--releases", help="rewrite the releases there are as patches, and withdraw them")
     ] = False,
+    unseen: Annotated[bool, typer.Option("--unseen", help="a site's page too that was never met")] = False,
 ) -> None:
-    """Take a page or source out: it is not crawled again, and all that was made of it leaves the next build."""
+    """Take a page, row or source out: it is not crawled again, and all that was made of it leaves the next build."""
     from chimed.lake import open_lake
     from chimed.release.takedown import take_down
     from chimed.store import open_store
 
-    print(json.dumps(take_down(open_lake(), open_store(), target, reason, releases), ensure_ascii=False))
+    print(json.dumps(take_down(open_lake(), open_store(), target, reason, releases, unseen), ensure_ascii=False))
 
 
 @app.command()

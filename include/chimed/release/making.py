@@ -5,6 +5,7 @@ there, so a patch of the release can tell it again without the build.
 """
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,13 @@ from chimed.evaluate.statistics import wilson
 from chimed.lake import Lake
 from chimed.ledger import ledger
 from chimed.records import words
+from chimed.release import public_name
 from chimed.release.statistics import PERPLEXITY_EDGES, histogram
+from chimed.sources import FILES
 from chimed.store import REVIEWS, Store
+
+# the stage that asks with a prompt, where it does not have its name
+ASKED_BY = {"sensitive": "screen", "translate_again": "translate", "answer": "prefer", "judge": "prefer"}
 
 # what decides over a build's bytes besides its options
 _SETTINGS = ("perplexity_model", "llm_model", "llm_checkpoint", "judge_model", "judge_checkpoint", "contact")
@@ -33,42 +39,57 @@ def making(work: Work) -> dict:
     made = read_build(work.lake, work.build)
     entries = ledger(work.lake, work.build)
     figures = {entry["stage"]: entry["figures"] for entry in entries}
+    costs = [cost for stage, shards in figures.items() for cost in _costs(stage, shards)]
     return {
         "build": work.build,
         "code": chimed.__version__,
         "libraries": {"polars": pl.__version__, "pyarrow": pa.__version__},
         "options": made["options"],
-        "settings": {name: getattr(work.settings, name) for name in _SETTINGS},
+        "settings": {name: _public(name, getattr(work.settings, name)) for name in _SETTINGS},
         "crawls": inputs.crawls(made["shards"]),
         "inputs": [_crawl(work.lake, crawl) for crawl in inputs.crawls(made["shards"])],
-        "prompts": _prompts(),
+        "prompts": _prompts({one["stage"] for one in costs if one.get("requests")}),
         "ledger": [_counts(entry) for entry in entries],
         "figures": {stage: _plain(shards) for stage, shards in figures.items()},
         "perplexity": _perplexity(work, figures),
         "screening": screening(work),
         "judge": _judge(_plain(figures["prefer"])),
-        "cost": [cost for stage, shards in figures.items() for cost in _costs(stage, shards)],
+        "exams": _by_exam(figures["decontaminate"]),
+        "cost": costs,
     }
 
 
+def _public(name: str, value: str) -> str:
+    return public_name(value) if name.endswith(("_model", "_checkpoint")) else value
+
+
 def _crawl(lake: Lake, crawl: str) -> dict:
-    """A crawl and what fixes its bytes: the hash of its index, which holds every response's digest."""
+    """A crawl and what fixes its bytes: the hash of its index, which holds every response's digest.
+
+    Of a corpus's files the crawl's own name is that hash; form, files, ingested and rights are told besides.
+    """
     report = lakes.read_json(lake, f"raw/{crawl}/report.json")
     index = f"raw/{crawl}/index.cdxj"
     digest = hashlib.sha256(lakes.read_bytes(lake, index)).hexdigest() if lakes.exists(lake, index) else None
-    return {"crawl": crawl, "pages": report.get("pages"), "replica": report.get("replica", False), "index": digest}
+    told = {"crawl": crawl, "pages": report.get("pages"), "replica": report.get("replica", False), "index": digest}
+    if report.get("form") != FILES:
+        return told
+    more = {"files": report["files"], "ingested": report["finished"], "rights": report.get("rights", {})}
+    return told | {"form": FILES, **more}
 
 
-def _prompts() -> list[str]:
-    """<name>@<hash> of every prompt that this code asks with."""
-    return [prompts.load(file.stem).version for file in sorted(Path(prompts.__file__).parent.glob("*.yaml"))]
+def _prompts(asked: set[str]) -> list[str]:
+    """<name>@<hash> of the prompts of the stages that asked a model in this build."""
+    names = sorted(file.stem for file in Path(prompts.__file__).parent.glob("*.yaml"))
+    return [prompts.load(name).version for name in names if ASKED_BY.get(name, name) in asked]
 
 
 # --- the reports ------------------------------------------------------------------------------------------------
 
 
 def _counts(entry: dict) -> dict:
-    return {name: entry[name] for name in ("stage", "read", "kept", "dropped", "failed", "derived", "derived_dropped")}
+    told = ("stage", "read", "kept", "dropped", "failed", "derived", "derived_dropped", "skipped")
+    return {name: entry[name] for name in told}
 
 
 def _plain(shards: list[dict]) -> dict:
@@ -81,6 +102,14 @@ def _plain(shards: list[dict]) -> dict:
         elif not isinstance(values[0], dict | list) and all(value == values[0] for value in values):
             merged[name] = values[0]
     return merged
+
+
+def _by_exam(shards: list[dict]) -> dict[str, int]:
+    """Characters that left because they held a question, by exam."""
+    total: Counter[str] = Counter()
+    for one in shards:
+        total.update(one.get("characters by exam", {}))
+    return dict(sorted(total.items()))
 
 
 def _costs(stage: str, shards: list[dict]) -> list[dict]:

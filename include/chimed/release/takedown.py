@@ -1,6 +1,6 @@
-"""Takes a page or a whole source out, for good: frontier, builds, releases. Ours.
+"""Takes a page, a row of a corpus or a whole source out, for good: frontier, builds, releases. Ours.
 
-    python -m chimed takedown <url|page|source> --reason "…" [--releases]
+    python -m chimed takedown <url|place|id|source> --reason "…" [--releases]
 
 The target is written to the store. From then on it is not crawled (`sources.frontier`), and `extract` and `release`
 drop its records, and with them everything derived from them. With `releases` every whole release that holds a row of it
@@ -8,61 +8,72 @@ is rewritten as a patch without it, and withdrawn. What lies in `raw/`, in earli
 stays, so that what was made of it can still be explained; nobody is handed it.
 """
 
-import importlib
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.release import WITHDRAWN, folder_of, is_whole, read_manifest, releases
 from chimed.release.rows import read_tables
+from chimed.release.target import Target, find_target, pages_of
 from chimed.release.write import write_release
 from chimed.sources import NAMES as SOURCES
-from chimed.sources import warc
 from chimed.store import PAGES, TAKEDOWNS, Store, upsert
 from chimed.takedowns import Takedowns, of
 
 
-def take_down(lake: Lake, store: Store, target: str, reason: str, rewrite: bool) -> dict:
-    """Takes out a page (its URL, or its place in the lake as in a row's `page`) or a source.
+def take_down(lake: Lake, store: Store, target: str, reason: str, rewrite: bool, unseen: bool = False) -> dict:
+    """Takes out a page, a row of a corpus (by URL, by its place in the lake, by a record's id) or a source.
 
-    Returns target (as it is recorded), pages (that left the frontier), and releases: withdrawn version → its patch.
-    Raises UserError for a target that is none of these, or no reason.
+    unseen: take down a site's page that was never met too, so that it will not be crawled. Returns target (as it is
+    recorded), pages (that left the frontier; of a corpus its rows), and releases: withdrawn version → its patch.
+    Raises UserError for a target that is none of these or that nothing is known of, or no reason.
     """
     if not reason.strip():
         raise UserError("a takedown needs its --reason; it is kept in the store and told in the patch's card")
-    a_source = target in (*SOURCES, *lakes.names(lake, "raw"))
-    name = target if a_source else canonical(_url_at(lake, target) if target.startswith("raw/") else target)
-    upsert(store, TAKEDOWNS, [{"target": name, "reason": reason, "created": datetime.now(UTC)}])
+    found = find_target(lake, target)
+    left, names = _known(lake, store, found, unseen)
+    upsert(store, TAKEDOWNS, [{"target": name, "reason": reason, "created": datetime.now(UTC)} for name in names])
     with store.engine.begin() as connection:
-        left = connection.execute(delete(PAGES).where((PAGES.c.source if a_source else PAGES.c.url) == name)).rowcount
-    patches = {version: _rewrite(lake, version, of([name]), reason) for version in (releases(lake) if rewrite else ())}
+        connection.execute(delete(PAGES).where(_is(found)))
+    gone = of(names)
+    patches = {version: _rewrite(lake, version, gone, reason) for version in (releases(lake) if rewrite else ())}
     if rewrite:
         _empty_withdrawn(lake)
-    return {"target": name, "pages": left, "releases": {old: new for old, new in patches.items() if new}}
+    return {"target": found.name, "pages": left, "releases": {old: new for old, new in patches.items() if new}}
 
 
-def canonical(url: str) -> str:
-    """The one form of a page's URL, as records and the frontier have it. Raises UserError for no site's URL."""
-    host = (urlsplit(url).hostname or "").lower()
-    for source in SOURCES:
-        site = importlib.import_module(f"chimed.sources.{source}").SITE
-        if host in site.hosts or f"www.{host}" in site.hosts:
-            return site.canonical(url)
-    raise UserError(f"{url!r} is no page of a known site, no place as raw/…#…, and no source ({', '.join(SOURCES)})")
+def _is(target: Target):
+    return (PAGES.c.source if target.is_source else PAGES.c.url) == target.name
 
 
-def _url_at(lake: Lake, page: str) -> str:
-    """The URL of the page at a place in the lake."""
-    path = page.partition("#")[0]
-    if lakes.exists(lake, path):
-        for stored in warc.responses(lake, path):
-            if stored.page == page:
-                return stored.url
-    raise UserError(f"no page at {page}; a release's column page has such places")
+def _known(lake: Lake, store: Store, target: Target, unseen: bool) -> tuple[int, list[str]]:
+    """How many pages of the frontier, or rows of a corpus, the target is, and by which names it is kept.
+
+    A corpus's row is kept by its places too: its address is made of its words, which a mended reader reads otherwise.
+    Raises UserError where nothing knows the target.
+    """
+    with store.engine.connect() as connection:
+        pages = len(connection.execute(select(PAGES.c.url).where(_is(target))).all())
+        before = connection.execute(select(TAKEDOWNS.c.target).where(TAKEDOWNS.c.target == target.name)).first()
+    if target.of_corpus or (target.is_source and target.name not in SOURCES):
+        places = pages_of(lake, target)
+        return len(places), [target.name, *(sorted(places) if target.of_corpus else ())]
+    known = pages or before or unseen or target.is_source or pages_of(lake, target)
+    if not known and not any(_holds(lake, version, target) for version in releases(lake)):
+        raise UserError(
+            f"looked for the page {target.name} in the frontier, in the records of every crawl and in the releases, "
+            "and found nothing; see the column url of a release. To keep a page from being crawled that was never met, "
+            "add --unseen"
+        )
+    return pages, [target.name]
+
+
+def _holds(lake: Lake, version: str, target: Target) -> bool:
+    gone = of([target.name])
+    return any(len(table.filter(gone.rows())) for table in read_tables(lake, version).values())
 
 
 def _rewrite(lake: Lake, version: str, gone: Takedowns, reason: str) -> str | None:

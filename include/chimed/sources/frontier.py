@@ -98,7 +98,7 @@ def _open_crawl(store: Store, plan: Plan) -> None:
 
 
 def taken_days(store: Store, plan: Plan) -> list[tuple[date, date]]:
-    """Days [since, until) that other crawls have taken: for what is listed of them later no crawl of theirs will ask."""
+    """Days [since, until) that other crawls have taken: what is listed of them later none of theirs will ask for."""
     if not plan.dated:
         return []
     with store.engine.connect() as connection:

@@ -15,8 +15,9 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from parsel import Selector
 from w3lib.url import canonicalize_url, url_query_cleaner
 
+from chimed.sources.mojibake import garbled
 from chimed.sources.parsed import QA, Document
-from chimed.sources.text import garbled, lines_of
+from chimed.sources.text import lines_of
 
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "from", "spm", "ref", "share", "bd_vid", "fr")
 PAGE_BYTES = 4 * 1024 * 1024  # the largest page measured on any of the sites has 68 KB
@@ -132,14 +133,19 @@ def _shape(url: str) -> str:
 
 
 def read_page(site: Site, url: str, page: Selector) -> list[Document | QA] | Miss:
-    """The records of a detail page without those that are mojibake; or why there is none."""
+    """The records of a detail page, or why there is none.
+
+    A page that is mojibake throughout is a miss. Of one with a garbled answer among sound ones every record is read:
+    `clean` takes the garbled one out, and its row is in the ledger.
+    """
     read = site.read(url, page)
     if isinstance(read, Miss):
         return read
     if any(isinstance(one, Document) and _says_gone(one) for one in read):
         return Miss("says that it is gone")
-    whole = [one for one in read if not garbled("\n".join(_words(one)))]
-    return whole or Miss("mojibake" if read else "no text")
+    if read and all(garbled("\n".join(_words(one))) for one in read):
+        return Miss("mojibake")
+    return read or Miss("no text")
 
 
 def _says_gone(one: Document) -> bool:

@@ -29,3 +29,10 @@ class QA:
     department: tuple[str, ...] = ()
     published: date | None = None
     adopted: bool = False
+
+
+@dataclass(frozen=True)
+class CorpusQA(QA):
+    """What a row of an ingested corpus says of a question, whose language is judged; a site's questions are modern."""
+
+    language: str = "zh"

@@ -1,4 +1,4 @@
-"""From bytes to lines of text: charsets, a node's text, days, and text that was decoded wrongly (paper §3.1).
+"""From bytes to lines of text: charsets, a node's text, and days (paper §3.1).
 
 Pure functions that every site's parser uses; no network.
 """
@@ -14,13 +14,15 @@ from typing import BinaryIO
 from lxml import etree
 from parsel import Selector, SelectorList
 
+from chimed.sources.raised import above, below
+
 _LONGEST_TITLE = 300
 _BLOCK_TAGS = (
     "address article aside blockquote br center dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr "
     "li main nav ol p pre section table tbody td th tr ul"
 )
 _BLOCKS = frozenset(_BLOCK_TAGS.split())
-_SILENT_TAGS = "script style noscript textarea audio video select option iframe button"
+_SILENT_TAGS = "script style noscript textarea audio video select option iframe button rt rp"
 _SILENT = frozenset(_SILENT_TAGS.split())
 _UNTIDY = re.compile(r"[\s&<>\u200b\ufeff]")
 _STRAY_BREAK = re.compile(r"^(?:\s*<?\s*/?\s*BR\s*/?\s*>)+", re.I)
@@ -68,57 +70,6 @@ def charset(file: BinaryIO) -> str:
         broken, han = broken + text.count("\ufffd"), han + len(_HAN.findall(text))
     file.seek(0)
     return "utf-8" if broken * 10 < han else "gb18030"
-
-
-# --- text decoded wrongly ----------------------------------------------------------------------------------------
-
-_WIDE_RUN = re.compile("[^\x00-\x7f]{2,}")
-# what GBK makes of the first bytes of UTF-8's Chinese, and western letters: no other text needs a closer look
-_LEADS = [
-    (0xE3, range(0x80, 0x84)),
-    *((lead, range(0x80, 0xC0)) for lead in range(0xE4, 0xEA)),
-    (0xEF, range(0xBC, 0xBE)),
-]
-_FIRST_BYTES = "".join(bytes((lead, trail)).decode("gb18030") for lead, trails in _LEADS for trail in trails)
-_SUSPECT = re.compile(f"[{_FIRST_BYTES}À-ÿ\u0180-\u036f\u0500-\u07ff]")
-_STRANGE = re.compile("[\u0180-\u036f\u0500-\u07ff]")  # scripts that no page here has: GBK read as UTF-8
-_LATIN_RUN = re.compile("[\x80-\xffŒœŠšŽžŸƒˆ˜–—‘’‚“”„†‡•…‰‹›€™ ]{4,}")
-_SOFT = str.maketrans({chr(code): None for code in (0xA0, 0x3000)})
-
-
-def garbled(text: str) -> bool:
-    """Whether a line of the text is mojibake: decoded with a wrong charset before the site stored it, or by us."""
-    if "\ufffd" in text or "锟斤拷" in text:
-        return True
-    return bool(_SUSPECT.search(text)) and any(map(_decoded_wrongly, text.split("\n")))
-
-
-def _decoded_wrongly(line: str) -> bool:
-    if len(_STRANGE.findall(line)) > max(2, len(_HAN.findall(line))):
-        return True
-    runs = [run.translate(_SOFT) for run in _WIDE_RUN.findall(line)]
-    if any(_undone(run.encode("gb18030"), "utf-8", least=0.5) for run in runs):  # UTF-8 read as GBK: 鎰熷啋
-        return True
-    for run in _LATIN_RUN.findall(line):
-        if len({letter for letter in run if "À" <= letter <= "ÿ" and letter not in "×÷"}) >= 2:
-            raw = b"".join(map(_western_byte, run))  # UTF-8 or GBK read as a western charset: æ„Ÿ, ÖÐÒ½
-            if _undone(raw, "utf-8", least=0.5) or _undone(raw, "gb18030", least=0.8):
-                return True
-    return False
-
-
-def _undone(raw: bytes, charset: str, least: float) -> bool:
-    """Whether at least two Chinese characters, and this share of the bytes, come out when the bytes are read anew."""
-    text = raw.decode(charset, errors="replace")
-    good = len(_HAN.findall(text)) + sum(sign in "，。、；：？！（）“”《》【】" for sign in text)
-    return good >= 2 and good * (3 if charset == "utf-8" else 2) >= least * len(raw)
-
-
-def _western_byte(letter: str) -> bytes:
-    try:
-        return letter.encode("cp1252")
-    except UnicodeEncodeError:
-        return letter.encode("latin-1", errors="ignore")
 
 
 # --- nodes -------------------------------------------------------------------------------------------------------
@@ -170,16 +121,26 @@ def _collect(element, left_out: dict, pieces: list[str]) -> None:
         pieces.append(element)
         return
     tag = element.tag if isinstance(element.tag, str) else None  # comments have none
-    if tag and tag not in _SILENT and id(element) not in left_out:
+    if tag in ("sup", "sub") and id(element) not in left_out:
+        inner: list[str] = []
+        _collect_within(element, left_out, inner)
+        said = "".join(inner).replace("\x00", "")
+        before = next((piece for piece in reversed(pieces) if piece), "")
+        pieces.append(above(said, before, element.tail or "") if tag == "sup" else below(said))
+    elif tag and tag not in _SILENT and id(element) not in left_out:
         breaks = tag in _BLOCKS
         if breaks:
             pieces.append("\x00")
-        pieces.append(element.text or "")
-        for child in element:
-            _collect(child, left_out, pieces)
-            pieces.append(child.tail or "")
+        _collect_within(element, left_out, pieces)
         if breaks:
             pieces.append("\x00")
+
+
+def _collect_within(element, left_out: dict, pieces: list[str]) -> None:
+    pieces.append(element.text or "")
+    for child in element:
+        _collect(child, left_out, pieces)
+        pieces.append(child.tail or "")
 
 
 def tidy(text: str) -> str:

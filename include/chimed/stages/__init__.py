@@ -33,7 +33,7 @@ STAGES = (
     Stage("translate", "shard", "llm", skippable=True),
     Stage("generate_qa", "shard", "llm", skippable=True),
     Stage("prefer", "shard", "llm", skippable=True),
-    Stage("decontaminate", "corpus", "cpu", skippable=True),
+    Stage("decontaminate", "shard", "cpu", skippable=True),
     Stage("release", "corpus", "cpu"),
 )
 NAMES = tuple(stage.name for stage in STAGES)

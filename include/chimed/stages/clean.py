@@ -1,184 +1,265 @@
 """Take out tags, styles, URLs, non-text characters, greetings and boilerplate by regular expression (paper §3.2).
 
-Whole columns at a time; every rule has a name and a count of the records it changed. Cleaning twice is cleaning once: a
-record that changed is cleaned again until nothing is left to do. Doses and units stay as they are written. A record
-that has nothing left, or was never text (mojibake), is dropped.
+Whole columns at a time; every rule (`noise`) has a name and a count of the records it changed, and a net under it
+(`net`): a row that would lose a number, a unit, a sign or a negation, or end torn, keeps its earlier text for that rule
+and is counted as doubtful. Cleaning twice is cleaning once: a record that changed is cleaned again until nothing is
+left to do. Damaged sentences (mojibake) leave a text that is sound else. A record that has nothing left, or that is
+mojibake for the most part, is dropped.
 """
 
-import html
-import unicodedata
 from collections import defaultdict
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from chimed.build import Work
 from chimed.ledger import Outcome
 from chimed.records import left_rows
+from chimed.sources import mojibake
+from chimed.stages import identifiers, net, noise
+from chimed.stages.rules import Rule, any_sooner
 from chimed.streaming import ahead
 
-# Name, pattern, and what takes its place, in order. Rust regular expressions: linear time whatever a page holds.
-RULES: tuple[tuple[str, str, str], ...] = (
-    ("script or style", r"(?is)<(script|style)\b.*?</(script|style)\s*>", ""),
-    ("comment", r"(?s)<!--.*?-->", ""),
-    ("block tag", r"(?i)</?(p|div|br|li|ul|ol|tr|table|h[1-6]|dd|dt|dl|section|blockquote)(\s[^<>]{0,500})?/?>", "\n"),
-    ("tag", r"(?i)</?[a-z][a-z0-9]*(\s[^<>]{0,500})?/?>", ""),
-    (
-        "style",
-        r"(?i)(?-u:\b)(color|font|line|text|margin|padding|border|background|display|width|height|float)(-[a-z]+){0,2}"
-        r"\s*:\s*[^;{}\n\p{Han}]{1,60};(\s*\})?",
-        "",
-    ),
-    ("URL", r"(?i)(?-u:\b)(https?|ftp)://[^\s\p{Han}，。；、）】》”]+", ""),
-    ("URL", r"(?i)(?-u:\b)www\.[a-z0-9-]+\.[a-z0-9./?=&_%-]+", ""),
-    # control, format (zero-width), private use and unassigned characters; emoji and pictographs, but no unit
-    ("invisible character", r"[\p{Cc}\p{Cf}\p{Co}\p{Cn}\x{FE0F}\x{FFFD}&&[^\n\t]]", ""),
-    ("symbol", r"[\p{So}\p{Sk}&&[^°℃℉№♀♂\x{3371}-\x{33DF}]]", ""),
-    ("colon", r"[∶﹕︰]", "："),
-    (
-        "greeting",
-        r"(?m)^[\s　]*((亲爱的)?(患者|病友|朋友|网友|楼主)?[，,]?(你|您)(们)?好|医生(你|您)好|大家好|Hi|hello)"
-        r"[，。！!,.：:~～\s　]+",
-        "",
-    ),
-    (
-        "wish",
-        r"(祝|希望)(你|您)?的?(宝宝|孩子|家人)?能?(早日|身体|一切|尽快|天天)?"
-        r"(康复|健康|安康|平安|痊愈|好起来)[！!。，,~～\s　]*$",
-        "",
-    ),
-    ("thanks", r"(谢谢|感谢|多谢)(医生|您|你|大夫|各位)?(的)?(咨询|提问|信任|解答|回答)?[！!。，,~～\s　]*$", ""),
-    # boilerplate of the five sites
-    ("answer's template", r"以上是对[“\"「].{0,200}?[”\"」]这个问题的(建议|解答|回答)[^\n]*", ""),
-    ("disclaimer", r"(?m)^[\s　]*温馨提示：?以上资料仅供参考[^\n]*", ""),
-    (
-        "menu",
-        r"(?m)^[\s　]*(上一页|下一页|查看更多问题>*|我要咨询|找医生|向医生提问|举报|取消|提交|相关推荐文章)[\s　]*$",
-        "",
-    ),
-    ("page numbers", r"(?m)^[\s　]*(\[\d+\]\s*)+(下一页)?[\s　]*$", ""),
-    ("menu", r"您的浏览器不支持\s*audio\s*元素[。.]?", ""),
-    ("field's label", r"(健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助|病情分析|指导意见|处理意见)：", ""),
-    # layout: one space, one line end, no line broken at a comma or before a stop
-    ("space", r"[ \t\x{00A0}\x{3000}]{2,}|[\t\x{00A0}\x{3000}]", " "),
-    ("line end", r" \n[ \n]*|\n[ \n]+", "\n"),
-    ("broken line", r"([，、])\n", "$1"),
-    ("broken line", r"\n([，。、；：！？）】》”])", "$1"),
-)
-# Where to look for a rule's pattern: the start of a line and runs are slow to look for, the words are not.
-_SOONER = {
-    "greeting": "好|Hi|hello",
-    "disclaimer": "以上资料仅供参考",
-    "menu": "一页|查看更多问题|我要咨询|找医生|向医生提问|举报|取消|提交|相关推荐文章|您的浏览器不支持",
-    "page numbers": r"\[\d+\]",
-    "space": r"  |[\t\x{00A0}\x{3000}]",
-}
-# Letters and digits that Unicode holds twice; never a sign that NFKC changes the sense of: ～ ℃ ㎎ ⁹ ½
-_TWICE = [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B), *range(0x2F00, 0x2FD6),
-          *range(0xF900, 0xFB00), 0xFF05, 0xFF0B, 0xFF0E, 0xFF0F, 0xFF61, 0xFF64]  # fmt: skip
-FOLDED = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in _TWICE}
-_FOLDED_ONES = f"[{''.join(FOLDED)}]"
-_ENTITY = r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
-# Rules of single characters, and what none of them touches: a text without another is not looked at five times
-_OF_UNCOMMON = {"letter or digit in another form", "invisible character", "symbol", "colon"}
-_UNCOMMON = r"[^\n -\]_a-~\x{3400}-\x{4DB5}\x{4E00}-\x{9FA5}，。、；：？！“”‘’（）《》【】…—·～]"
 AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
-
-# UTF-8 read as Latin-1 or GBK leaves these; in Chinese prose they are rare
-MOJIBAKE = r"[À-ÿ\x{0080}-\x{009F}\x{FFFD}]|锟斤拷|烫烫|鈥|銆|锛|鐨|涓€"
-MOJIBAKE_SHARE = 0.05  # of a text's characters: ours
+SAMPLES = 10  # of each rule's doubtful rows that the report shows
+SHOWN = 200  # characters of a text in the report
 WORDS = ("title", "text", "question", "answer")
+DAMAGED = "damaged text"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A text that a rule would have harmed, and what it would have made of it. row: its place in the table."""
+
+    row: int
+    column: str
+    before: str
+    after: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """texts: the columns without what the rules name. changed: rows that each rule changed. doubtful: by rule, the
+    rows that the net held back, each once, with samples."""
+
+    texts: pl.DataFrame
+    changed: dict[str, int]
+    doubtful: dict[str, tuple[int, list[Doubt]]]
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Cleans title, text, question and answer; a row keeps its id. The figures count the records each rule changed."""
-    broken = records.filter(_mojibake_share(pl.concat_str(WORDS[1:], ignore_nulls=True)) > MOJIBAKE_SHARE)
-    columns, counts = cleaned(records.select(WORDS))
-    clean = records.with_columns(columns)
+    """Cleans title, text, question and answer; a row keeps its id.
+
+    Before the first rule, what identifies a person is looked for in the words as the page has them, and put down in
+    `identifiers`, or taken out where the option `redact` says so: cleaning takes out what tells it from a dose.
+
+    The figures count the records each rule changed (`rules`), and of those that a person should look at, by rule, how
+    many there are and some of them (`doubtful`: rule → rows, samples of id, column, before, after, why).
+    """
+    records, identified = identifiers.looked_for(records, work.options.redact)
+    mended, broken, damage = _mended(records)
+    done = cleaned(mended.select(WORDS))
+    clean = mended.with_columns(done.texts)
     body = pl.coalesce("text", "question")
     empty = clean.filter(
         (body.fill_null("") == "") | ((pl.col("kind") == "qa") & (pl.col("answer").fill_null("") == ""))
     )
     why = dict.fromkeys(empty["id"], ("nothing left after cleaning", ""))
-    why |= dict.fromkeys(broken["id"], ("mojibake", ""))
+    why |= {records["id"][row]: ("mojibake", detail) for row, detail in broken.items()}
     before, after = (
         frame.select(pl.sum_horizontal(pl.col(WORDS).str.len_chars().sum())).item() for frame in (records, clean)
     )
+    doubtful = done.doubtful | ({DAMAGED: damage} if damage[0] else {})
     return Outcome(
         kept=clean.filter(~pl.col("id").is_in(list(why))),
         dropped=left_rows(records, why),
-        figures={"characters before": before or 0, "characters after": after or 0, "rules": counts},
+        figures={
+            "characters before": before or 0,
+            "characters after": after or 0,
+            "rules": done.changed,
+            "doubtful": {name: _shown(found, records["id"]) for name, found in sorted(doubtful.items())},
+            "identifiers": identified,
+        },
     )
 
 
-def cleaned(texts: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Columns of text without everything the rules name, and how many rows each rule changed."""
-    columns: list[pl.Series] = []
-    changes: dict[str, list[pl.Series]] = defaultdict(list)
-    for column, by_rule in ahead(_cleaned, texts.iter_columns()):
+def _shown(found: tuple[int, list[Doubt]], ids: pl.Series) -> dict:
+    """Doubtful rows of a rule as the report has them."""
+    rows, doubts = found
+    samples = [
+        {"id": ids[one.row], "column": one.column, **_around(one.before, one.after), "why": one.why} for one in doubts
+    ]
+    return {"rows": rows, "samples": samples}
+
+
+def _around(before: str, after: str) -> dict[str, str]:
+    """Both texts from a little before the first place where they differ."""
+    same = next((n for n, (one, two) in enumerate(zip(before, after, strict=False)) if one != two), 0)
+    start = max(0, same - SHOWN // 4)
+    return {"before": before[start : start + SHOWN], "after": after[start : start + SHOWN]}
+
+
+# --- mojibake ------------------------------------------------------------------------------------------------------
+
+
+def _mended(records: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str], tuple[int, list[Doubt]]]:
+    """The records without damaged sentences; rows that are damaged for the most part, and the damage; what was cut."""
+    broken: dict[int, str] = {}
+    cut: dict[int, None] = {}
+    doubts: list[Doubt] = []
+    columns = []
+    for name in WORDS:
+        column = records[name]
+        places = column.str.contains(mojibake.SUSPECT).fill_null(False).arg_true()
+        found = {row: mojibake.mended(column[row]) for row in places}
+        found = {row: one for row, one in found.items() if one.damage}
+        for row, one in found.items():
+            if name != "title" and mojibake.mostly_lost(one):
+                broken[row] = f"{name}: {' … '.join(one.damage)[:SHOWN]}"
+            elif row not in broken:
+                cut[row] = None
+                doubts.append(Doubt(row, name, column[row], one.text, "damaged: decoded with a wrong charset"))
+        if found:
+            column = column.scatter(list(found), [one.text for one in found.values()])
         columns.append(column)
-        for name, places in by_rule.items():
-            changes[name] += places
-    counts = {name: pl.concat(places).n_unique() for name, places in sorted(changes.items())}
-    return pl.DataFrame(columns), {name: count for name, count in counts.items() if count}
+    kept = [row for row in cut if row not in broken]
+    samples = [one for one in doubts if one.row not in broken][:SAMPLES]
+    return records.with_columns(columns), broken, (len(kept), samples)
 
 
-def _cleaned(column: pl.Series) -> tuple[pl.Series, dict[str, list[pl.Series]]]:
-    """A column cleaned until nothing is left to do, and the places that each rule changed."""
-    changes: dict[str, list[pl.Series]] = defaultdict(list)
+# --- rules ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Notes:
+    """What happened to a column. changed, held: rule → the rows it changed, and those it was held back from."""
+
+    changed: dict[str, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
+    held: dict[str, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
+    doubts: dict[str, list[Doubt]] = field(default_factory=lambda: defaultdict(list))
+
+
+def cleaned(texts: pl.DataFrame) -> Cleaned:
+    """Columns of text without everything the rules name, and what became of the rows."""
+    columns: list[pl.Series] = []
+    whole = _Notes()
+    for column, notes in ahead(_cleaned, texts.iter_columns()):
+        columns.append(column)
+        for name, places in notes.changed.items():
+            whole.changed[name] += places
+        for name, places in notes.held.items():
+            whole.held[name] += places
+        for name, doubts in notes.doubts.items():
+            whole.doubts[name] += doubts
+    changed, held = (
+        {name: rows for name, places in sorted(of.items()) if (rows := pl.concat(places).n_unique())}
+        for of in (whole.changed, whole.held)
+    )
+    return Cleaned(
+        pl.DataFrame(columns), changed, {name: (rows, whole.doubts[name][:SAMPLES]) for name, rows in held.items()}
+    )
+
+
+def _cleaned(column: pl.Series) -> tuple[pl.Series, _Notes]:
+    """A column cleaned until nothing is left to do."""
+    notes = _Notes()
     rows, texts = pl.arange(len(column), dtype=pl.UInt32, eager=True), column
     for _ in range(AGAIN):
-        once, by_rule = _once(texts)
-        for name, places in by_rule.items():
-            changes[name].append(rows.gather(places))
+        once = _once(texts, rows, notes)
         moved = (once != texts).fill_null(False).arg_true()
-        if not len(moved):
-            break
         rows, texts = rows.gather(moved), once.gather(moved)
         column = column.scatter(rows, texts)
-    return column, changes
+        more = _places(texts, noise.ANY)
+        if not len(more):
+            break
+        rows, texts = rows.gather(more), texts.gather(more)
+    return column, notes
 
 
-def _once(column: pl.Series) -> tuple[pl.Series, dict[str, pl.Series]]:
-    """Every rule once, and the places that each changed."""
-    changes: dict[str, list[pl.Series]] = defaultdict(list)
-    uncommon: pl.Series | None = None
+def _once(column: pl.Series, rows: pl.Series, notes: _Notes) -> pl.Series:
+    """Every rule once. rows: the number of each text in its table."""
     column = column.clone()  # it is written into
-    for name, pattern, rewritten in _STEPS:
-        if name in _OF_UNCOMMON:
-            if uncommon is None:
-                uncommon = _places(column, _UNCOMMON)
-            places = uncommon.gather(_places(column.gather(uncommon), pattern))
-        else:
-            places = _places(column, _SOONER.get(name, pattern))
+    for group in noise.GROUPS:
+        places = _places(column, any_sooner(*group))
         if len(places):
-            before = column.gather(places)
-            after = rewritten(before)
-            column = column.scatter(places, after)
-            changes[name].append(places.filter(before != after))
-    return column.str.strip_chars(), {name: pl.concat(places) for name, places in changes.items()}
+            texts, of = column.gather(places), rows.gather(places)
+            for rule in group:
+                _apply(rule, texts, of, notes, _places(texts, rule.sooner))
+            column.scatter(places, texts)
+    return _worded(column, rows, notes).str.strip_chars()
+
+
+def _apply(rule: Rule, column: pl.Series, rows: pl.Series, notes: _Notes, places: pl.Series) -> None:
+    """Writes into a column what a rule makes of it, but where the net holds."""
+    if not len(places):
+        return
+    places, before, after = _rewritten(rule, column, places)
+    if not len(places):
+        return
+    held = {place: why for why, found in _harmed(rule, before, after) for place in found}
+    if held:
+        notes.held[rule.name].append(rows.gather(places.gather(list(held))))
+        shown = {(one.row, one.column) for one in notes.doubts[rule.name]}
+        for place, why in list(held.items())[:SAMPLES]:
+            row = rows[places[place]]
+            if (row, column.name) not in shown and len(shown) < SAMPLES:
+                notes.doubts[rule.name].append(Doubt(row, column.name, before[place], after[place], why))
+        stays = ~pl.arange(len(places), eager=True).is_in(list(held))
+        places, after = places.filter(stays), after.filter(stays)
+        if not len(places):
+            return
+    column.scatter(places, after)
+    notes.changed[rule.name].append(rows.gather(places))
+
+
+def _rewritten(rule: Rule, column: pl.Series, places: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Of these places those that a rule changes, and the texts before and after it."""
+    before = column.gather(places)
+    after = rule.rewritten(before)
+    moved = (before != after).arg_true()
+    return places.gather(moved), before.gather(moved), after.gather(moved)
+
+
+def _harmed(rule: Rule, before: pl.Series, after: pl.Series) -> list[tuple[str, pl.Series]]:
+    """Why texts must stay as they were before a rule, and which."""
+    found: list[tuple[str, pl.Series]] = []
+    if rule.net == "kept":
+        found.append(("a number, unit, sign or negation would change", net.changed(before, after)))
+    elif rule.net == "spans":
+        found.append(("what leaves holds a number, unit or negation", net.holding(before, rule.pattern, rule.may_hold)))
+        found.append(("it would end torn", net.torn(before, after)))
+    elif rule.net == "raised":
+        found.append(("a raised number would change", net.changed_in_form(before, after, rule.pattern)))
+    return found
+
+
+def _worded(column: pl.Series, rows: pl.Series, notes: _Notes) -> pl.Series:
+    """The rules that change nothing guarded: all of them, one look at the whole, and rule by rule where it fails."""
+    start = column.clone()
+    uncommon: pl.Series | None = None
+    done: list[tuple[str, pl.Series]] = []
+    for rule in noise.WORDS:
+        if rule.name in noise.OF_UNCOMMON:
+            uncommon = _places(column, noise.UNCOMMON) if uncommon is None else uncommon
+            places = uncommon.gather(_places(column.gather(uncommon), rule.sooner)) if len(uncommon) else uncommon
+        else:
+            places = _places(column, rule.sooner)
+        if len(places):
+            places, _, after = _rewritten(rule, column, places)
+            column.scatter(places, after)
+            done.append((rule.name, places))
+    moved = (net.bare(column) != net.bare(start)).fill_null(False).arg_true()
+    wrong = moved.gather(net.changed(start.gather(moved), column.gather(moved))) if len(moved) else moved
+    for name, places in done:
+        notes.changed[name].append(rows.gather(places.filter(~places.is_in(wrong.implode())) if len(wrong) else places))
+    if len(wrong):
+        again, of = start.gather(wrong), rows.gather(wrong)
+        for rule in noise.WORDS:
+            _apply(rule, again, of, notes, _places(again, rule.sooner))
+        column.scatter(wrong, again)
+    return column
 
 
 def _places(column: pl.Series, pattern: str) -> pl.Series:
     return column.str.contains(pattern).fill_null(False).arg_true()
-
-
-def _replacing(pattern: str, instead: str) -> Callable[[pl.Series], pl.Series]:
-    return lambda column: column.str.replace_all(pattern, instead)
-
-
-def _unescaped(column: pl.Series) -> pl.Series:
-    """HTML's entities as the characters they stand for, all of a text's at once: what they make is not read again."""
-    entities = column.str.extract_all(_ENTITY).list.explode().unique()
-    return column.str.replace_many({entity: html.unescape(entity) for entity in entities})
-
-
-def _mojibake_share(text: pl.Expr) -> pl.Expr:
-    return text.str.count_matches(MOJIBAKE) / pl.max_horizontal(text.str.len_chars(), pl.lit(1))
-
-
-_STEPS: tuple[tuple[str, str, Callable[[pl.Series], pl.Series]], ...] = (
-    ("entity", _ENTITY, _unescaped),
-    ("letter or digit in another form", _FOLDED_ONES, lambda column: column.str.replace_many(FOLDED)),
-    *((name, pattern, _replacing(pattern, instead)) for name, pattern, instead in RULES),
-)

@@ -1,123 +1,219 @@
-"""Drop records that hold an exam question (ours; the paper trains and tests without a look: arXiv 2311.04850).
+"""Take out what holds an exam question (ours; the paper trains and tests without a look: arXiv 2311.04850).
 
-Every question of the exams the models are measured on, against every record, generated ones too. A shared run of
-letters finds candidates, an alignment decides, so a question with a letter changed is still found. The dropped rows are
-listed with the exam, the question's number and how alike they are.
+Every question of the exams the models are measured on is looked for in every record, generated ones too, in whichever
+script and width, with letters changed and options in another order. Of a long document the passage leaves and the rest
+stays; a short one, a question or a preference leaves whole. All that left is listed with the exam's question.
 """
 
-import csv
-import re
-import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
-from rapidfuzz import fuzz
 
 from chimed.build import Work
-from chimed.errors import UserError
-from chimed.records import words
-from chimed.stages.shingles import letters, shingles
-from chimed.streaming import LEFT, Parts, Verdicts
-
-# Letters in a row that make a candidate. Measured on 1,622 medical questions of CMMLU hidden in other text, with two
-# letters of twenty changed: a run of 5 and the alignment find 0.93 of them, five runs of 8 0.43, five of 13 0.12; and
-# of 6,410 unrelated questions, herbs and chapters this rule takes one, which asks what an exam asks.
-GRAM = 5
-ALIKE = 80  # of 100, by the longest common subsequence of the question and the stretch it is aligned with
-LEAST = 8  # letters of a question below which sharing all of it says nothing
-COMMON = 10  # questions that share a run; in more of them it is how exams speak
-AROUND = 5  # letters more than the question on both sides of a run, for what was put in
+from chimed.ledger import LedgerError, Outcome
+from chimed.records import RECORD_COLUMNS, derived, dropped_table, left_rows
+from chimed.stages.exam_questions import read_questions
+from chimed.stages.exam_search import Found, Search
+from chimed.stages.passages import PASSAGE, Span, joined, moved, passage, without
 
 REASON = "exam question"
+REST = 300  # characters that stay of a document without its passages, and at least as many as leave: else all leaves
+AT_ONCE = 1_000_000  # characters looked through at once: their arrays stay near the processor
+SHOWN, SHOWN_CHARACTERS = 10, 160  # of the report's examples
+_EXAM = r"^([^:]+) \d+: "  # of a detail that begins with a question's name
+ABOUT = "it was asked about an exam question in"
+COLUMNS = ("title", "text", "question", "answer", "rejected")
 
 
 @dataclass(frozen=True)
-class Exams:
-    """names and letters of questions; grams: their runs' hashes, sorted, each with its `question`."""
+class Match:
+    """What may be a question in a record. row: the record's. column, start, end: where it stands. said: its words."""
 
-    names: list[str]
-    questions: list[str]
-    grams: np.ndarray
-    question: np.ndarray
+    row: int
+    column: str
+    start: int
+    end: int
+    said: str
+    found: Found
 
-
-def judge(parts: Parts, work: Work) -> Verdicts:
-    """Drops what holds a question, verbatim or with small changes. Raises UserError where there are no exams."""
-    exams = exam_grams(read_exams(work.settings.exams))
-    columns = ["title", "text", "question", "answer", "rejected"]
-    rows = [
-        (row, "dropped", REASON, f"{exams.names[question]}: {exams.questions[question]} {alike:.0f}")
-        for batch in parts.read(columns)
-        for row, question, alike in _hits(batch, exams)
-    ]
-    figures = {"exam questions": len(exams.names), "exam n-grams": len(np.unique(exams.grams)), "hits": len(rows)}
-    return Verdicts(pl.DataFrame(rows, schema=LEFT, orient="row"), figures)
+    def __str__(self) -> str:
+        found = self.found
+        how = f"{found.alike:.0%} alike, {found.options} options"
+        return f"{found.question.name}: {found.question.stem} ({how}{', ' + found.why if found.why else ''})"
 
 
-def read_exams(folder: str | None) -> list[tuple[str, str]]:
-    """Every test question under a folder of exams: (subject and row number, question).
+def run(records: pl.DataFrame, work: Work) -> Outcome:
+    """Keeps what holds no question, and long documents without the passages that do.
 
-    Raises UserError where there is no folder, or no question in it.
+    Raises UserError where there are no exams, LedgerError where a character neither stayed nor is listed.
     """
-    if not folder:
-        raise UserError(
-            "no exams to decontaminate against; CHIMED_EXAMS must name a folder with test/<subject>.csv in CMMLU's "
-            "columns "
-            '(python -m chimed exams <folder> fetches them), or open the build with {"skip": ["decontaminate"]}'
-        )
-    questions = []
-    for path in sorted(Path(folder).glob("test/*.csv")):
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            questions += [(f"{path.stem} {n}", row["Question"]) for n, row in enumerate(csv.DictReader(file))]
-    if not questions:
-        raise UserError(f"no questions in {folder}; CHIMED_EXAMS must name a folder with test/<subject>.csv")
-    return questions
+    search = _search(work.settings.exams)
+    matches = list(matches_in(records, search))
+    held: dict[int, list[Match]] = defaultdict(list)
+    for match in matches:
+        if match.found.why:
+            held[match.row].append(match)
+    why: dict[str, tuple[str, str]] = {}
+    changed: dict[str, dict] = {}
+    spans: dict[str, list[Span]] = {}
+    passages: list[dict] = []
+    for row, found in sorted(held.items()):
+        record = records.row(row, named=True)
+        places = {column: _spans(record, column, found) for column in ("title", "text")}
+        spans[record["id"]] = places["text"]
+        if stays(record, places):
+            changed[record["id"]] = _without(record, places)
+            passages += [_left(record, column, span, found) for column in places for span in places[column]]
+        else:
+            why[record["id"]] = (REASON, str(_most(found)))
+    for child in records.filter(pl.col("parent").is_in(list(spans)) & pl.col("evidence").is_not_null()).to_dicts():
+        evidence = moved(child["evidence"], spans[child["parent"]])
+        if evidence is None:
+            why.setdefault(child["id"], (REASON, f"{ABOUT} {child['parent']}"))
+        elif child["parent"] in changed:
+            changed[child["id"]] = {**child, "evidence": evidence}
+    dropped, lost = left_rows(records, why), dropped_table(passages)
+    kept = _changed(records, [row for id, row in changed.items() if id not in why], list(why))
+    if _characters(records) != _characters(kept) + _characters(dropped) + _characters(lost):
+        raise LedgerError("decontaminate: what stayed and what is listed are not what was read")
+    return Outcome(kept, dropped, derived_dropped=lost, figures=figures(search, matches, records, dropped, lost))
 
 
-def exam_grams(questions: list[tuple[str, str]]) -> Exams:
-    """The questions that can be told from other text, and their runs of `GRAM` letters."""
-    bare = [(name, re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", text)).lower()) for name, text in questions]
-    known = [(name, text) for name, text in bare if len(text) >= LEAST]
-    texts = [text for _, text in known]
-    hashes, offsets = shingles(texts, GRAM)
-    owner = np.repeat(np.arange(len(texts)), np.diff(offsets))
-    frame = pl.DataFrame({"gram": hashes, "question": owner}).unique()
-    telling = frame.filter(pl.len().over("gram") <= COMMON)
-    silent = frame.join(telling, on="question", how="anti")  # a question that says only what others say
-    runs = pl.concat([telling, silent]).sort("gram", "question")
-    return Exams([name for name, _ in known], texts, runs["gram"].to_numpy(), runs["question"].to_numpy())
+@cache
+def _search(folder: str | None) -> Search:
+    return Search(read_questions(folder))
 
 
-def _hits(batch: pl.DataFrame, exams: Exams) -> Iterator[tuple[int, int, float]]:
-    """(row, question, how alike) of the rows that hold a question: the one most alike."""
-    whole = pl.concat_str([pl.col("title"), words()], separator="\n", ignore_nulls=True)
-    texts = letters(batch.select(whole).to_series()).to_list()
-    hashes, offsets = shingles(texts, GRAM)
-    places = np.flatnonzero(np.isin(hashes, exams.grams))
-    owners = np.searchsorted(offsets, places, side="right") - 1
-    starts, ends = (np.searchsorted(exams.grams, hashes[places], side=side) for side in ("left", "right"))
-    candidates: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for place, owner, start, end in zip(places.tolist(), owners.tolist(), starts.tolist(), ends.tolist(), strict=True):
-        for question in exams.question[start:end].tolist():
-            candidates[owner][question].append(place - int(offsets[owner]))
-    for owner, asked in candidates.items():
-        alike, question = max((aligned(exams.questions[q], texts[owner], at), -q) for q, at in asked.items())
-        if alike >= ALIKE:
-            yield int(batch["row"][owner]), -question, alike
+# --- looking ----------------------------------------------------------------------------------------------------
 
 
-def aligned(question: str, text: str, places: list[int]) -> float:
-    """How alike, of 100, a question and the stretch of a text around one of these places are at best."""
-    best, looked = 0.0, -1
-    for place in places:
-        if place < looked:
-            continue
-        around = text[max(0, place - len(question) - AROUND) : place + len(question) + GRAM + AROUND]
-        looked = place + len(question) - GRAM
-        score = fuzz.partial_ratio if len(around) > len(question) else fuzz.ratio  # the first aligns the shorter one
-        best = max(best, score(question, around))
-    return best
+def matches_in(records: pl.DataFrame, search: Search) -> Iterator[Match]:
+    """Every place of the records that may hold a question, with the verdict on it."""
+    whole = pl.concat_str(COLUMNS, separator="\n", ignore_nulls=True)
+    texts = records.select(whole.fill_null("").str.replace_all("\0", " ", literal=True)).to_series()
+    ends = (texts.str.len_chars().cast(pl.Int64) + 1).cum_sum().to_numpy()
+    turns = ends // AT_ONCE
+    firsts = np.flatnonzero(np.concatenate([[True], turns[1:] != turns[:-1]])[: len(turns)])
+    for first, last in pairwise([*firsts.tolist(), len(texts)]):
+        before = int(ends[first - 1]) if first else 0
+        for found in search.find("\0".join(texts[first:last].to_list())):
+            row = int(np.searchsorted(ends, before + found.start, side="right"))
+            begin = (int(ends[row - 1]) if row else 0) - before
+            start, end = found.start - begin, found.last - begin
+            column, offset = _column(records.row(row, named=True), start)
+            yield Match(row, column, start - offset, end - offset, texts[row][start:end], found)
+
+
+def _column(record: dict, place: int) -> tuple[str, int]:
+    """The column in which a place of the joined columns is, and where it begins there."""
+    offset, name = 0, ""
+    for name in (name for name in COLUMNS if record[name] is not None):
+        if place < offset + len(record[name]) + 1:
+            break
+        offset += len(record[name]) + 1
+    return name, offset
+
+
+# --- leaving ----------------------------------------------------------------------------------------------------
+
+
+def _spans(record: dict, column: str, matches: list[Match]) -> list[Span]:
+    """Of a document, what leaves of a column: passages of its text, the whole title. Nothing of another record."""
+    if record["kind"] != "document":
+        return []
+    here = [match for match in matches if match.column == column]
+    if column == "title":
+        return [(0, len(record["title"]))] if here else []
+    return joined(passage(record[column], match.start, match.end) for match in here)
+
+
+def stays(record: dict, places: dict[str, list[Span]]) -> bool:
+    """Whether enough is left of a document, and of nothing else, to keep it."""
+    leaves = sum(end - start for start, end in places["text"])
+    return record["kind"] == "document" and len(record["text"]) - leaves >= max(REST, leaves)
+
+
+def _without(record: dict, places: dict[str, list[Span]]) -> dict:
+    title = None if places["title"] else record["title"]
+    return {**record, "title": title, "text": without(record["text"], places["text"])}
+
+
+def _left(record: dict, column: str, span: Span, matches: list[Match]) -> dict:
+    """A passage as a record that left: its words, and which question was seen where in the document."""
+    start, end = span
+    inside = [match for match in matches if match.column == column and start <= match.start < end]
+    words = {"title": None, "text": record[column][start:end]}
+    made = derived(record, **words, kind="document", prompt=None, model=None, replies=None)
+    where = f"characters {start} to {end} of its {column}"
+    return made | {"fate": "dropped", "reason": PASSAGE, "detail": f"{_most(inside)}; {where}"}
+
+
+def _most(matches: list[Match]) -> Match:
+    """The match of which most letters are alike."""
+    return max(matches, key=_says)
+
+
+def _changed(records: pl.DataFrame, changed: list[dict], gone: list[str]) -> pl.DataFrame:
+    """The records in their order, some changed, without those that are gone."""
+    numbered = records.with_row_index("row").filter(~pl.col("id").is_in(gone))
+    if not changed:
+        return numbered.drop("row")
+    new = pl.DataFrame(changed, schema=RECORD_COLUMNS)
+    places = numbered.select("row", "id").join(new, on="id", how="inner")
+    others = numbered.join(new.select("id"), on="id", how="anti")
+    return pl.concat([others, places.select(numbered.columns)]).sort("row").drop("row")
+
+
+def _characters(rows: pl.DataFrame) -> int:
+    return int(rows.select(pl.sum_horizontal(pl.col(COLUMNS).str.len_chars().cast(pl.Int64).sum())).item() or 0)
+
+
+# --- the report -------------------------------------------------------------------------------------------------
+
+
+def figures(
+    search: Search, matches: list[Match], records: pl.DataFrame, dropped: pl.DataFrame, passages: pl.DataFrame
+) -> dict:
+    """Questions looked for, what left by exam in characters, and for people to look at: what left with the shortest
+    match, and what stayed with the longest."""
+    left = pl.concat([dropped, passages])
+    exam = pl.col("detail").str.extract(_EXAM)
+    size = pl.sum_horizontal(pl.col(COLUMNS).str.len_chars().cast(pl.Int64))
+    by_exam = left.group_by(exam=exam.fill_null("asked about one")).agg(size.sum()).sort("exam")
+    held = sorted((match for match in matches if match.found.why), key=_says)
+    spared = sorted((match for match in matches if not match.found.why), key=_says, reverse=True)
+    return {
+        "exams": dict(Counter(question.exam for question in search.questions)),
+        "passages": len(passages),
+        "characters left": _characters(left),
+        "characters by exam": dict(by_exam.iter_rows()),
+        "doubtful": {
+            "an exam question, the shortest first": _shown(held, records),
+            "not an exam question, the most alike first": _shown(spared, records),
+        },
+    }
+
+
+def _says(match: Match) -> tuple:
+    found = match.found
+    return found.alike * len(found.question.stem), found.options, match.row, match.start
+
+
+def _shown(matches: list[Match], records: pl.DataFrame) -> dict:
+    """How many, and examples: a record's words before and after, and why."""
+    samples = [
+        {
+            "id": records["id"][match.row],
+            "column": match.column,
+            "before": match.said[:SHOWN_CHARACTERS],
+            "after": "" if match.found.why else match.said[:SHOWN_CHARACTERS],
+            "why": str(match),
+        }
+        for match in matches[:SHOWN]
+    ]
+    return {"rows": len({match.row for match in matches}), "samples": samples}

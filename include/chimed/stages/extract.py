@@ -8,7 +8,7 @@ import polars as pl
 
 from chimed.build import Work, read_build
 from chimed.inputs import piece
-from chimed.ledger import AGAIN, GONE, OVER, TAKEN_DOWN, Outcome
+from chimed.ledger import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE, Outcome
 from chimed.records import DROPPED, RECORD_COLUMNS, dropped_table
 from chimed.stages.extracts import extract_crawl, pages_left, read_parts
 from chimed.takedowns import gone_for_good, takedowns
@@ -37,7 +37,11 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     standing = allowed if work.options.keep_gone else allowed.filter(~gone_for_good(work.store))
     dropped = pl.concat([dropped, pages_left(allowed, standing, GONE)])
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
-    dropped = pl.concat([dropped, pages_left(standing, latest, AGAIN)])
+    repeated = pages_left(standing, latest, AGAIN)
+    of_corpora = pl.col("url").str.starts_with("corpus:")
+    dropped = pl.concat(
+        [dropped, repeated.with_columns(reason=pl.when(of_corpora).then(pl.lit(TWICE)).otherwise("reason"))]
+    )
     chosen, others = _answers(latest, work.options.answers)
     cut, over = _cut(chosen, work.options.max_records, made["shards"], shard)
     dropped = pl.concat([dropped, pages_left(latest, cut, OVER)])
@@ -56,7 +60,7 @@ def _answers(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame
     if rule == "every" or not len(found):
         return found, found.clear()
     place = pl.int_range(pl.len()) - pl.col("adopted").fill_null(False).cast(pl.Int64) * pl.len()
-    first = (place == place.min()).over("page") | (pl.col("kind") != "qa")
+    first = (place == place.min()).over("page", "question") | (pl.col("kind") != "qa")
     marked = found.with_columns(first=first)
     return marked.filter("first").drop("first"), marked.filter(~pl.col("first")).drop("first")
 

@@ -21,10 +21,10 @@ from chimed import lake as lakes
 from chimed import records as record_schema
 from chimed.errors import UserError, WorkStopped
 from chimed.lake import Lake
-from chimed.ledger import AGAIN
+from chimed.ledger import AGAIN, TWICE
 from chimed.records import DROPPED, RECORD, dropped_table, table
 from chimed.settings import settings
-from chimed.sources import corpus, page, parsed, text, warc
+from chimed.sources import corpus, mojibake, page, parsed, raised, text, warc
 from chimed.sources.states import NO_ANSWER
 from chimed.stages import raw_pages
 from chimed.stages.fields import COLUMNS, fields, marks
@@ -66,7 +66,8 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
     if parts:  # a refresh that found nothing new leaves its report only
         lakes.write_table(lake, f"{folder}/again.parquet", again, SUPERSEDED)
     fates = {fate: sum((Counter(one[fate]) for one in made.values()), Counter()) for fate in ("dropped", "failed")}
-    fates["dropped"] += Counter({AGAIN: _pages_gone(lake, folder, parts, again)})
+    repeated = TWICE if is_corpus(lake, source, crawl) else AGAIN
+    fates["dropped"] += Counter({repeated: _pages_gone(lake, folder, parts, again)})
     pages = sum(one["pages"] for one in made.values())
     report = {
         "source": source,
@@ -77,6 +78,7 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
         "records": sum(one["records"] for one in made.values()) - len(again),
         **{fate: dict(sorted(counts.items())) for fate, counts in fates.items()},
         "fields": fields(_marks(lake, folder, parts, again), fates["dropped"]),
+        "repeated": repeated,
         "parts": files,
     }
     lakes.write_json(lake, f"{folder}/report.json", report)
@@ -85,14 +87,17 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
 
 def fingerprint(lake: Lake, source: str, crawl: str) -> str:
     """A hash over the code that makes records of a crawl's pages."""
-    module = corpus if is_corpus(lake, source, crawl) else importlib.import_module(f"chimed.sources.{source}")
-    parts = (module, page, parsed, text, warc, record_schema, raw_pages, sys.modules[__name__])
-    return hashlib.sha256("\0".join(map(inspect.getsource, parts)).encode()).hexdigest()[:16]
+    if is_corpus(lake, source, crawl):
+        own = corpus.fingerprinted(lakes.read_json(lake, f"raw/{source}/{crawl}/report.json"))
+    else:
+        own = inspect.getsource(importlib.import_module(f"chimed.sources.{source}"))
+    parts = (page, parsed, text, raised, mojibake, warc, record_schema, raw_pages, sys.modules[__name__])
+    return hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]
 
 
 def check_misses(report: dict) -> None:
     """Raises TooManyMisses where the report of `extract_crawl` has more of them than `settings.miss_share` allows."""
-    told = (AGAIN, NO_ANSWER)  # an open question is no miss
+    told = (AGAIN, TWICE, NO_ANSWER)  # an open question is no miss
     left = {reason: pages for reason, pages in (report["dropped"] | report["failed"]).items() if reason not in told}
     missed, most = sum(left.values()), settings().miss_share
     if missed > max(FEW_MISSES, most * report["pages"]):
@@ -109,10 +114,10 @@ def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tup
     parts = _parts(report["parts"])
     for number in range(share[0], len(parts), share[1]):
         again = lakes.read_table(lake, f"{folder}/again.parquet")
-        found = lakes.read_table(lake, _file(folder, parts[number], "kept"))
-        missed = lakes.read_table(lake, _file(folder, parts[number], "dropped"))
+        found = lakes.read_table(lake, _file(folder, parts[number], "kept"), schema=RECORD)
+        missed = lakes.read_table(lake, _file(folder, parts[number], "dropped"), schema=DROPPED)
         standing = _standing(found, again, number)
-        yield standing, pl.concat([missed, pages_left(found, standing, AGAIN)])
+        yield standing, pl.concat([missed, pages_left(found, standing, report["repeated"])])
 
 
 def pages_left(before: pl.DataFrame, after: pl.DataFrame, reason: str) -> pl.DataFrame:

@@ -46,7 +46,7 @@ def pages_of(lake: Lake, source: str, crawl: str, name: str) -> Iterator[Page]:
     raw = f"raw/{source}/{crawl}"
     report = lakes.read_json(lake, f"{raw}/report.json")
     if report.get("form") == FILES:
-        yield from _corpus_pages(lake, source, f"{raw}/{name}", datetime.fromisoformat(report["finished"]))
+        yield from _corpus_pages(lake, report, f"{raw}/{name}")
         return
     site = load(source)
     for stored in warc.responses(lake, f"{raw}/{name}"):
@@ -54,16 +54,22 @@ def pages_of(lake: Lake, source: str, crawl: str, name: str) -> Iterator[Page]:
             yield Page(len(stored.body), read_page(site, stored))
 
 
-def _corpus_pages(lake: Lake, source: str, path: str, fetched: datetime) -> Iterator[Page]:
+def _corpus_pages(lake: Lake, report: dict, path: str) -> Iterator[Page]:
+    source, fetched = report["source"], datetime.fromisoformat(report["finished"])
+    name = path.rsplit("/", 1)[-1]
     with lake.fs.open(lake.at(path), "rb") as file:
-        for number, read in corpus.read_file(path, file):
+        choices, known = corpus.kept_choices(report), corpus.kept_survey(report, name)
+        for number, read in corpus.read_file(name, file, choices, known):
             place = f"{path}#{number}"
             if isinstance(read, Miss):
                 yield Page(0, _left(source, "tcm", f"corpus:{place}", fetched, place, "dropped", read.reason))
                 continue
-            size = len(read.text) if isinstance(read, Document) else len(read.question) + len(read.answer)
+            sizes = (
+                len(one.text) if isinstance(one, Document) else len(one.question) + len(one.answer) for one in read
+            )
             url = corpus.address(source, read)
-            yield Page(size, [from_page(read, source=source, url=url, fetched=fetched, page=place)])
+            rows = [from_page(one, source=source, url=url, fetched=fetched, page=place) for one in read]
+            yield Page(sum(sizes), list({row["id"]: row for row in rows}.values()))
 
 
 def read_page(site: Site, stored: Stored) -> list[dict] | dict:

@@ -22,15 +22,14 @@ YES_NO = {"choice": ["是", "否"]}
 MOST = 6_000  # characters of one text that are put to the model; longer ones go in pieces, and one 是 flags the record
 REVIEWED = 200  # records of a build put up for review, of the flagged and of the passed ones each
 SHOWN = 2_000  # characters of a record that a reviewer sees
-WRITTEN = ("title", "text", "question", "answer", "rejected")
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
     """Keeps what neither rules nor the two prompts flag; what a model does not answer with 是 or 否 fails."""
+    redacted: dict[str, int] = {}
+    if work.options.redact:  # cleaning did so already; what only stands in the words as they are now is left
+        records, redacted = identifiers.looked_for(records, redact=True)
     by_rule = rule_flags(records)
-    redacted = {}
-    if work.options.redact:
-        records, redacted, by_rule = redact(records, list(by_rule)), by_rule, {}
     rest = records.filter(~pl.col("id").is_in(list(by_rule)))
     toxic, failed, first = _asked(rest, "screen", "toxic or personal, by the paper's prompt", work)
     rest = rest.filter(~pl.col("id").is_in([*toxic, *failed]))
@@ -39,7 +38,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     outcome = Outcome(
         kept=rest.filter(~pl.col("id").is_in([*attributes, *also_failed])),
         dropped=pl.concat([left_rows(records, why), left_rows(records, broken, "failed")]),
-        figures={"by rule": len(by_rule), "redacted": len(redacted), "screen": first, "sensitive": second},
+        figures={"by rule": len(by_rule), "redacted": redacted, "screen": first, "sensitive": second},
     )
     if work.planned is None:
         _put_up_for_review(records, why, outcome.kept["id"].to_list(), work)
@@ -47,24 +46,19 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
 
 
 def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
-    """Records in which a rule finds an identifier: id → reason by kind, and the kinds with their spans."""
+    """Records in which a rule finds an identifier or a name: id → reason by kind, and the kinds with their spans.
+
+    What was found before cleaning (the column `identifiers`) comes first: its spans are those of the page's words. Then
+    the words are looked at as they are now, the title with them.
+    """
+    now, _ = identifiers.looked_for(records)
+    both = records.select("id", before="identifiers").with_columns(now=now["identifiers"])
     flags = {}
-    for id, title, text in records.select("id", "title", words()).iter_rows():
-        found = [("", one) for one in identifiers.find(text)]
-        found += [("title: ", one) for one in identifiers.find(title or "")]
-        if found:
-            detail = "; ".join(f"{where}{one.kind} [{one.start}:{one.end}]" for where, one in found)
-            flags[id] = (f"identifier: {found[0][1].kind}", detail)
+    for id, before, after in both.filter(pl.any_horizontal(pl.col("before", "now").list.len() > 0)).iter_rows():
+        entries = [*(before or []), *(after or [])]
+        detail = "; ".join(dict.fromkeys([*(f"{entry} before cleaning" for entry in before or []), *(after or [])]))
+        flags[id] = (identifiers.reason_of(entries[0]), detail)
     return flags
-
-
-def redact(records: pl.DataFrame, ids: list[str]) -> pl.DataFrame:
-    """The table with every identifier in the words of those records replaced; ids stay."""
-    touched = pl.col("id").is_in(ids)
-    return records.with_columns(
-        pl.when(touched).then(pl.col(name).map_elements(identifiers.redacted, pl.String)).otherwise(name).alias(name)
-        for name in WRITTEN
-    )
 
 
 def _asked(records: pl.DataFrame, name: str, reason: str, work: Work) -> tuple[dict, dict, dict]:
@@ -90,9 +84,14 @@ def _asked(records: pl.DataFrame, name: str, reason: str, work: Work) -> tuple[d
 def _pieces(records: pl.DataFrame) -> list[tuple[str, str]]:
     return [
         (id, text[start : start + MOST])
-        for id, text in records.select("id", words()).iter_rows()
+        for id, text in records.select("id", with_title()).iter_rows()
         for start in range(0, max(len(text), 1), MOST)
     ]
+
+
+def with_title() -> pl.Expr:
+    """A record's title and words in one string: a title is released with them."""
+    return pl.concat_str([pl.col("title"), words().alias("words")], separator="\n", ignore_nulls=True)
 
 
 def yes_no(text: str) -> bool | None:
@@ -105,7 +104,8 @@ def _put_up_for_review(records: pl.DataFrame, flagged: dict, passed: list[str], 
     """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
     chosen = [(id, "flagged", flagged[id][0]) for id in sorted(flagged)[:REVIEWED]]
     chosen += [(id, "passed", "") for id in sorted(passed)[:REVIEWED]]
-    texts = dict(records.filter(pl.col("id").is_in([id for id, *_ in chosen])).select("id", words()).iter_rows())
+    shown = records.filter(pl.col("id").is_in([id for id, *_ in chosen])).select("id", with_title())
+    texts = dict(shown.iter_rows())
     now = datetime.now(UTC)
     rows = [
         {
@@ -124,6 +124,6 @@ def _put_up_for_review(records: pl.DataFrame, flagged: dict, passed: list[str], 
 
 def _shown(text: str) -> str:
     """What a reviewer sees of a long text: around the first identifier, where it has one."""
-    found = identifiers.find(text)
+    found = identifiers.find(text, tuple(identifiers.FAMILIES))
     start = max(0, found[0].start - SHOWN // 2) if found else 0
     return text[start : start + SHOWN]

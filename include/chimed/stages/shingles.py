@@ -1,4 +1,4 @@
-"""Letters and character shingles of whole columns, as flat arrays: what dedup and decontaminate compare by."""
+"""Letters and character shingles of whole columns, as flat arrays: what dedup compares by."""
 
 import numpy as np
 import polars as pl

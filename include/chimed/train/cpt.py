@@ -6,20 +6,23 @@ document sees another in its row. The loss counts every token.
 
 from trl import SFTConfig, SFTTrainer
 
-from chimed.train.loop import arguments, dataset, finish, tokenizer
+from chimed.train.loop import arguments, finish, tokenizer
+from chimed.train.rows import read_rows
 from chimed.train.run import Run
 
 
 def train(run: Run) -> dict:
     """Trains and returns the report."""
     args, lora = arguments(run, SFTConfig)
+    tokens = tokenizer(run)
+    rows = read_rows(run, ["text"], tokens)
     # A chat model's end is the end of a turn; a document's is the end of text (the recipe's `eos_token`).
     trainer = SFTTrainer(
         model=run.start,
         args=args,
-        processing_class=tokenizer(run),
-        train_dataset=dataset(run, "train", ["text"]),
-        eval_dataset=dataset(run, "validation", ["text"]),
+        processing_class=tokens,
+        train_dataset=rows.train,
+        eval_dataset=rows.validation,
         peft_config=lora,
     )
-    return finish(run, trainer)
+    return finish(run, trainer, rows)

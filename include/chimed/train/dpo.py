@@ -6,7 +6,8 @@ switched off is the policy it must not stray from. No second copy is loaded.
 
 from trl import DPOConfig, DPOTrainer
 
-from chimed.train.loop import arguments, dataset, finish, tokenizer
+from chimed.train.loop import arguments, finish, tokenizer
+from chimed.train.rows import read_rows
 from chimed.train.run import Run
 
 COLUMNS = ["prompt", "chosen", "rejected"]
@@ -15,12 +16,14 @@ COLUMNS = ["prompt", "chosen", "rejected"]
 def train(run: Run) -> dict:
     """Trains and returns the report."""
     args, lora = arguments(run, DPOConfig)
+    tokens = tokenizer(run)
+    rows = read_rows(run, COLUMNS, tokens)
     trainer = DPOTrainer(
         model=run.start,
         args=args,
-        processing_class=tokenizer(run),
-        train_dataset=dataset(run, "train", COLUMNS),
-        eval_dataset=dataset(run, "validation", COLUMNS),
+        processing_class=tokens,
+        train_dataset=rows.train,
+        eval_dataset=rows.validation,
         peft_config=lora,
     )
-    return finish(run, trainer)
+    return finish(run, trainer, rows)

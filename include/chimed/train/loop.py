@@ -1,4 +1,4 @@
-"""What the three phases share: arguments for this machine, rows, the training itself with resume, merge and report."""
+"""What the three phases share: arguments for this machine, the training itself with resume, merge and report."""
 
 import json
 import logging
@@ -13,7 +13,6 @@ import datasets
 import torch
 import transformers
 from peft import LoraConfig, PeftModel
-from pyarrow import parquet
 from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser, PreTrainedTokenizerBase, PrinterCallback
 from transformers.trainer_callback import TrainerCallback
 from trl import ModelConfig, get_peft_config
@@ -23,7 +22,8 @@ from chimed.errors import UserError
 from chimed.train import results
 from chimed.train.checkpoint import fingerprint, last_checkpoint, remote_checkpoints
 from chimed.train.recipe import batches
-from chimed.train.run import SUBSET, Run
+from chimed.train.rows import Rows
+from chimed.train.run import Run
 
 log = logging.getLogger("chimed")
 datasets.disable_progress_bars()
@@ -66,23 +66,6 @@ def arguments(run: Run, config: type) -> tuple[Any, LoraConfig]:
     return args, lora
 
 
-def dataset(run: Run, split: str, columns: list[str]) -> datasets.Dataset | None:
-    """The rows of a split with only these columns; None for a release without validation rows.
-
-    Raises UserError where there is nothing to train on or a column is missing.
-    """
-    name = f"{SUBSET[run.phase]}/{split}.parquet of release {run.release}"
-    if split not in run.rows:
-        return None
-    if not parquet.read_metadata(run.rows[split]).num_rows:  # datasets cannot read a parquet file without rows
-        raise UserError(f"{name} is empty: there is nothing to train {run.phase} on")
-    rows = datasets.Dataset.from_parquet(str(run.rows[split]))
-    missing = [column for column in columns if column not in rows.column_names]
-    if missing:
-        raise UserError(f"{name} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
-    return rows.select_columns(columns)
-
-
 def whole_batches(rows: datasets.Dataset, batch: int) -> datasets.Dataset:
     """As many rows as fill the last batch of an epoch, the first ones once more where they do not.
 
@@ -120,7 +103,7 @@ class Lines(TrainerCallback):
             lakes.put_folder(self.run.lake, self.run.folder / name, f"{self.run.place}/{name}")
 
 
-def finish(run: Run, trainer: Any) -> dict:
+def finish(run: Run, trainer: Any, rows: Rows) -> dict:
     """Trains from the start or the last checkpoint, merges, writes what the run leaves behind, report last."""
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, where the command's result goes
@@ -138,7 +121,8 @@ def finish(run: Run, trainer: Any) -> dict:
     trainer.save_model(str(run.folder / "adapter"))  # every process: it is a collective call under sharding
     if trainer.accelerator.is_main_process:
         merged = merge(run)
-        report = results.report(run, trainer, sequences, outcome, seconds) | {"fingerprint": fingerprint(str(merged))}
+        report = results.report(run, trainer, sequences, outcome, seconds)
+        report |= {"fingerprint": fingerprint(str(merged)), "rows_with_control_tokens": rows.defused}
         results.figure(run, trainer.state.log_history)
         for kind, folder in (("adapter", run.folder / "adapter"), ("model", merged)):
             (folder / "README.md").write_text(results.card(run, report, kind), encoding="utf-8")

@@ -7,22 +7,25 @@ answer at once, as it is asked to at inference with thinking off.
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from chimed.train.loop import arguments, dataset, finish, tokenizer
+from chimed.train.loop import arguments, finish, tokenizer
+from chimed.train.rows import read_rows
 from chimed.train.run import Run
 
 
 def train(run: Run) -> dict:
     """Trains and returns the report."""
     args, lora = arguments(run, SFTConfig)
+    tokens = tokenizer(run)
+    rows = read_rows(run, ["messages"], tokens)
     trainer = SFTTrainer(
         model=run.start,
         args=args,
-        processing_class=tokenizer(run),
-        train_dataset=_completions(dataset(run, "train", ["messages"])),
-        eval_dataset=_completions(dataset(run, "validation", ["messages"])),
+        processing_class=tokens,
+        train_dataset=_completions(rows.train),
+        eval_dataset=_completions(rows.validation),
         peft_config=lora,
     )
-    return finish(run, trainer)
+    return finish(run, trainer, rows)
 
 
 def _completions(rows: Dataset | None) -> Dataset | None:

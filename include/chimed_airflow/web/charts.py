@@ -19,8 +19,9 @@ class Line:
 def flow(ledger: list[dict], subsets: dict[str, int]) -> list[dict]:
     """The ledger's entries as bands, widest first; shares are of the widest. The last one parts into the subsets.
 
-    Each: stage, read, on (rows that go on), left (reason → rows, most first), lost, derived, refused; of 1 the band's
-    width at its top (start), of what stays (stays), at its bottom (kept), and how much of the bottom is new (made).
+    Each: stage, skipped, read, on (rows that go on), left (reason → rows, most first), lost, derived, refused; of 1 the
+    band's width at its top (start), of what stays (stays), at its bottom (kept), and how much of the bottom is new
+    (made).
     """
     made = []
     widest = max([entry["read"] for entry in ledger] + [sum(subsets.values()), 1])
@@ -35,6 +36,7 @@ def flow(ledger: list[dict], subsets: dict[str, int]) -> list[dict]:
         made.append(
             {
                 "stage": entry["stage"],
+                "skipped": entry.get("skipped", False),  # a release of an earlier version does not tell
                 "of_pages": of_pages,
                 "read": entry["read"],
                 "on": on,

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
 from chimed.sources import NAMES as SOURCES
+from chimed.stages import NAMES as STAGES
 from chimed_airflow.web.charts import flow
 from chimed_airflow.web.counted import recent
 from chimed_airflow.web.opened import open_store
@@ -76,6 +77,7 @@ def _build(lake: Any, version: str) -> dict:
         "released": released,
         "broken": broken,
         "ledger": entries,
+        "not_run": [] if released else [name for name in STAGES if name not in {one["stage"] for one in entries}],
         "flow": flow(entries, rows),
         "subsets": rows,
         "rows": sum(rows.values()),

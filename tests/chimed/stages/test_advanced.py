@@ -1,14 +1,14 @@
-"""screen, department, translate, generate_qa, prefer, decontaminate: their gates, against a server on loopback."""
+"""screen, department, translate, generate_qa, prefer: their gates, against a server on loopback."""
 
 import dataclasses
 
 import pytest
-from samples import document, judged, qa, rows
+from samples import document, qa, rows
 
 from chimed import llm
 from chimed.errors import UserError
 from chimed.ledger import check_ledger
-from chimed.stages import decontaminate, department, fidelity, generate_qa, identifiers, prefer, screen, translate
+from chimed.stages import department, fidelity, generate_qa, identifiers, prefer, screen, translate
 from chimed.store import REVIEW_QUEUE
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
@@ -61,7 +61,7 @@ def test_screen_asks_only_what_rules_pass_and_keeps_reasons_apart(asked, served)
         odd["id"]: "failed",
     }
     detail = outcome.dropped.filter(outcome.dropped["id"] == private["id"])["detail"].item()
-    assert detail == f"mobile number [{len(TEXT) + 2}:{len(TEXT) + 13}]"
+    assert detail == f"mobile number text[{len(TEXT) + 2}:{len(TEXT) + 13}]"
     assert not any("13800138000" in said(body) for body in served.bodies)
 
 
@@ -75,7 +75,7 @@ def test_redact_takes_the_identifier_out_and_keeps_the_record(asked, served):
         "我是【已隐去】，头晕怎么办？",
         "加【已隐去】 再说。",
     )
-    assert outcome.figures["redacted"] == 1
+    assert outcome.figures["redacted"] == {"WeChat id": 1, "landline": 1, "mobile number": 1}
     assert not any("13800138000" in said(body) for body in served.bodies)
 
 
@@ -242,45 +242,3 @@ def test_the_judge_must_not_be_the_generator(asked):
         llm.judge(dataclasses.replace(asked, settings=same))
     told = asked.options.model_copy(update={"judge_is_generator": True})
     assert llm.judge(dataclasses.replace(asked, settings=same, options=told)).model == asked.settings.llm_model
-
-
-def test_exam_questions_are_taken_out_however_they_are_punctuated(work, tmp_path):
-    (tmp_path / "test").mkdir()
-    (tmp_path / "test" / "genetics.csv").write_text(
-        ",Question,A,B,C,D,Answer\n0,人类红绿色盲的遗传方式属于下列哪一种类型,甲,乙,丙,丁,C\n", encoding="utf-8"
-    )
-    work = dataclasses.replace(work, settings=work.settings.model_copy(update={"exams": str(tmp_path)}))
-    leaked = document("请教：人类红绿色盲的遗传方式，属于下列哪一种？" + TEXT, url="http://a/1")
-    table = rows(leaked, document(TEXT))
-    outcome = judged(decontaminate, table, work)
-    check_ledger("decontaminate", table, outcome)
-    assert outcome.dropped["id"].to_list() == [leaked["id"]]
-    assert outcome.dropped["detail"].item().startswith("genetics 0: ")
-    with pytest.raises(UserError, match="CHIMED_EXAMS"):
-        decontaminate.read_exams(None)
-
-
-QUESTION = "人类红绿色盲的遗传方式属于下列哪一种类型"
-
-
-@pytest.mark.parametrize(
-    ("asked", "found"),
-    [
-        (QUESTION, True),
-        (QUESTION.replace("下列", "以下"), True),
-        (QUESTION.replace("人类", "人").replace("类型", "类别"), True),
-        ("人类红绿色盲 的遗传方式、属于（）哪一种类型", True),
-        ("红绿色盲的遗传方式，我记得是伴性遗传。", False),
-        ("这种病属于下列哪一种类型，医生没有说", False),
-    ],
-)
-def test_a_question_with_small_changes_is_found_in_generated_text_too(work, tmp_path, asked, found):
-    (tmp_path / "test").mkdir()
-    rest = "".join(f"{n},第{n}种病的发病机理和什么有关,甲,乙,丙,丁,C\n" for n in range(1, 9))
-    (tmp_path / "test" / "genetics.csv").write_text(f",Question,A,B,C,D,Answer\n0,{QUESTION},甲,乙,丙,丁,C\n{rest}")
-    work = dataclasses.replace(work, settings=work.settings.model_copy(update={"exams": str(tmp_path)}))
-    made = qa("怎么办？", f"{TEXT}{asked}。", rejected=f"{TEXT}不知道。", kind="preference", parent="0" * 16)
-    swapped = {**made, "id": "1" * 16, "answer": made["rejected"], "rejected": made["answer"]}
-    titled = document(TEXT, title=asked, url="http://a/2")
-    outcome = judged(decontaminate, rows(made, swapped, titled), work)
-    assert len(outcome.dropped) == (3 if found else 0)

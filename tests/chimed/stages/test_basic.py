@@ -1,7 +1,6 @@
-"""dedup, clean, filter: the paper's basic processing on the rows that go wrong."""
+"""dedup, filter: the paper's basic processing on the rows that go wrong."""
 
 import dataclasses
-import random
 import re
 import unicodedata
 from datetime import UTC, date, datetime
@@ -12,7 +11,7 @@ from samples import document, judged, qa, rows
 
 from chimed import lake as lakes
 from chimed.ledger import check_ledger
-from chimed.stages import clean, dedup, filter
+from chimed.stages import dedup, filter
 from chimed.stages.shingles import letters
 from chimed.streaming import Parts
 
@@ -102,68 +101,12 @@ def test_another_answer_to_a_long_question_is_no_copy(work):
     assert len(judged(dedup, table, work).kept) == 2
 
 
-@pytest.mark.parametrize(
-    ("dirty", "clean_text"),
-    [
-        ('<p style="color:red">味<b>甘</b></p><script>alert(1)</script>，性平。', "味甘，性平。"),
-        ("详见https://www.zhongyoo.com/a?b=1，性平。", "详见，性平。"),
-        ("您好，建议少盐。祝您早日康复！", "建议少盐。"),
-        ("体温\u200b38℃\ue000，★注意休息😀。", "体温38℃，注意休息。"),
-        ("健康咨询描述：头晕。\xa0\u3000 三天", "头晕。 三天"),
-        ("多喝水。以上是对“感冒怎么办”这个问题的建议，希望对您有帮助！", "多喝水。"),
-        ("血压<140mmHg且>90mmHg为宜", "血压<140mmHg且>90mmHg为宜"),
-        ("首段。\n[1] [2] [3] 下一页\n次段。", "首段。\n次段。"),
-        ("主治∶头痛，\n眩晕。&lt;b&gt;慎用&lt;/b&gt;&#8226;ＡＢ１２", "主治：头痛，眩晕。慎用•AB12"),
-        (
-            "甘草10g，3～9克，37.5℃，1/2片，Ca2+升高，10⁹/L，5㎎，≤0.9%",
-            "甘草10g，3～9克，37.5℃，1/2片，Ca2+升高，10⁹/L，5㎎，≤0.9%",
-        ),
-        ("pH：7.4；WBC: 10.5;", "pH：7.4；WBC: 10.5;"),
-        ("<scr<b>ipt>您好，您好，口服。</p>", "口服。"),
-    ],
-)
-def test_clean_takes_out_what_is_not_the_text_and_nothing_else(work, dirty, clean_text):
-    outcome = clean.run(rows(document(dirty)), work)
-    assert outcome.kept["text"].to_list() == [clean_text]
-
-
-def test_no_rule_of_single_characters_changes_a_common_one():
-    every = pl.Series([chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000])
-    common = every.filter(~every.str.contains(clean._UNCOMMON))
-    rules = [(name, pattern) for name, pattern, _ in clean._STEPS if name in clean._OF_UNCOMMON]
-    assert {name for name, _ in rules} == clean._OF_UNCOMMON
-    assert len(common) > 20_000
-    assert {name for name, pattern in rules if common.str.contains(pattern).any()} == set()
-
-
 def test_letters_are_those_of_the_folded_text_however_it_is_written():
     texts = ["茯苓，10ｇ＜ＡＢ", "℃ is °C", "cafe\u0301。\u0301", "㎎~①½", "𠀀豈，İß", "ﾊﾟ<p>b&nbsp;", ""]
     folded = [re.sub(r"<p>|&nbsp;", "", text) for text in texts]
     folded = [unicodedata.normalize("NFKC", text).lower() for text in folded]
     wanted = ["".join(one for one in text if unicodedata.category(one)[0] in "LN") for text in folded]
     assert letters(pl.Series(texts)).to_list() == wanted
-
-
-def test_cleaning_twice_is_cleaning_once():
-    chance = random.Random(11)
-    pieces = ["<b>", "</p>", "<", ">", "&lt;", "&amp;", "lt;", "script", "http://", "www.a.cn/x", "您好，", "祝您健康",
-              "！", "\u200b", "\n", "　", "，", "。", "[1] ", "下一页", "温馨提示：以上资料仅供参考", "color:red;", "∶",
-              "谢谢医生", "★", "10g", "3～9克", "茯苓", "br", "/", "&#60;", "<!--", "-->", "Ａ"]  # fmt: skip
-    texts = pl.DataFrame({"text": ["".join(chance.choices(pieces, k=chance.randint(1, 25))) for _ in range(3000)]})
-    once, counts = clean.cleaned(texts)
-    twice, nothing = clean.cleaned(once)
-    assert twice.equals(once)
-    assert nothing == {}
-    assert {"tag", "URL", "greeting", "entity", "invisible character"} <= set(counts)
-
-
-def test_clean_drops_mojibake_and_what_has_nothing_left(work):
-    garbled = document("æ\x84\x9få\x86\x92äº\x86æ\x80\x8eä¹\x88å\x8a\x9e", url="http://a/1")
-    empty = qa("感冒怎么办？", "您好！")
-    table = rows(garbled, empty, document(LONG))
-    outcome = clean.run(table, work)
-    check_ledger("clean", table, outcome)
-    assert reasons(outcome) == {garbled["id"]: "mojibake", empty["id"]: "nothing left after cleaning"}
 
 
 def scored(perplexities: list[float], tokens: int = 40, **changes: object) -> pl.DataFrame:

@@ -1,65 +1,190 @@
-"""The rules on a labelled set: precision and recall, by text and by kind, printed and held."""
+"""The rules on two labelled sets: precision and recall, by kind, printed and held; spans, columns, hostile texts.
 
+`identifier_texts.yaml` has texts by kind as people write them; `identifier_texts.jsonl` has what is hidden on purpose,
+full names, and texts of medicine that only look like either: {text, identifier, name}, a kind or null each. The rules
+were mended on both. Before that the second gave rules precision 0.985 and recall 0.882, names 0.941 and 0.870: expect
+something between of texts that nobody has looked at yet.
+"""
+
+import dataclasses
+import json
+import time
 from collections import Counter
 from pathlib import Path
 
+import polars as pl
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from samples import document, qa, rows
 
-from chimed.stages import identifiers
+from chimed import lake as lakes
+from chimed.records import RECORD, derived
+from chimed.release.rows import COLUMNS
+from chimed.stages import clean, identifiers, names
+from chimed.stages.plain_forms import plain
+from chimed.streaming import Parts
 
-LEAST = 0.98
+RULES = ("numbers", "contacts", "addresses")
+HERE = Path(__file__).parent
 
 
-def labelled() -> list[tuple[str, set[str]]]:
-    """Texts with the kinds that are in them."""
-    content = yaml.safe_load((Path(__file__).parent / "identifier_texts.yaml").read_text(encoding="utf-8"))
+def by_kind() -> list[tuple[str, set[str]]]:
+    """Texts with the kinds of identifiers that are in them."""
+    content = yaml.safe_load((HERE / "identifier_texts.yaml").read_text(encoding="utf-8"))
     several, none = content.pop("several"), content.pop("none")
     texts = [(text, {kind}) for kind, said in content.items() for text in said]
     return [*texts, *((one["text"], set(one["kinds"])) for one in several), *((text, set()) for text in none)]
 
 
-def test_precision_and_recall_on_the_labelled_set():
-    texts = labelled()
-    right: Counter[str] = Counter()
-    false: Counter[str] = Counter()
-    missed: Counter[str] = Counter()
-    wrong = []
-    for text, kinds in texts:
-        found = {one.kind for one in identifiers.find(text)}
-        right.update(found & kinds)
-        false.update(found - kinds)
-        missed.update(kinds - found)
-        both = "text", bool(found), bool(kinds)
-        {(True, True): right, (True, False): false, (False, True): missed}.get(both[1:], Counter()).update(both[:1])
-        if found != kinds:
-            wrong.append(f"{text}: found {sorted(found)}, labelled {sorted(kinds)}")
-    print(f"\n{len(texts)} texts, {sum(not kinds for _, kinds in texts)} of them near misses")
-    for kind in ("text", *(kind for kind in dict.fromkeys(k for _, ks in texts for k in sorted(ks)))):
-        precision, recall = right[kind] / (right[kind] + false[kind]), right[kind] / (right[kind] + missed[kind])
-        print(f"{kind:20} precision {precision:.3f} recall {recall:.3f} of {right[kind] + missed[kind]}")
-    print(*wrong, sep="\n")
-    kinds = [kind for kind in right if kind != "text"]
-    for several in (["text"], kinds):
-        hits = sum(right[kind] for kind in several)
-        assert hits / (hits + sum(false[kind] for kind in several)) >= LEAST
-        assert hits / (hits + sum(missed[kind] for kind in several)) >= LEAST
-    assert len(texts) >= 300
-    assert len({text for text, _ in texts}) == len(texts)
+def hidden() -> list[dict]:
+    return [json.loads(line) for line in (HERE / "identifier_texts.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "　", "1" * 100_000, "1-" * 50_000, "市" * 100_000, "a@" * 50_000, "@" * 100_000, "微信" * 50_000]
-)
-def test_long_nonsense_takes_no_time(text):
-    """Time grows with length, not with its square: the suite's own time-out would tell."""
-    identifiers.find(text)
+def measured(title: str, said: list[tuple[str, set[str], set[str]]]) -> tuple[float, float]:
+    """Prints precision and recall by text and by kind of (text, found, labelled); returns those by text."""
+    right, false, missed = Counter(), Counter(), Counter()
+    for text, found, labelled in said:
+        right.update(found & labelled)
+        false.update(found - labelled)
+        missed.update(labelled - found)
+        {(True, True): right, (True, False): false, (False, True): missed}.get(
+            (bool(found), bool(labelled)), Counter()
+        ).update(["text"])
+        if bool(found) != bool(labelled):
+            print(f"  {text}: found {sorted(found)}, labelled {sorted(labelled)}")
+    print(f"{title}: {len(said)} texts, {sum(not labelled for _, _, labelled in said)} of them with nothing to find")
+    shares = {}
+    for kind in sorted({*right, *missed}, key=lambda kind: (kind != "text", kind)):
+        shares[kind] = right[kind] / (right[kind] + false[kind] or 1), right[kind] / (right[kind] + missed[kind] or 1)
+        print(
+            f"  {kind:20} precision {shares[kind][0]:.3f} recall {shares[kind][1]:.3f} of {right[kind] + missed[kind]}"
+        )
+    return shares["text"]
+
+
+def test_rules_and_names_each_have_their_precision_and_recall():
+    def found(text: str, families: tuple[str, ...]) -> set[str]:
+        return {one.kind for one in identifiers.find(text, families)}
+
+    texts = hidden()
+    print()
+    plain_ones = measured("rules, as people write", [(text, found(text, RULES), kinds) for text, kinds in by_kind()])
+    rules = measured(
+        "rules, hidden on purpose",
+        [(one["text"], found(one["text"], RULES), {one["identifier"]} - {None}) for one in texts],
+    )
+    full = measured("names", [(one["text"], found(one["text"], ("names",)), {one["name"]} - {None}) for one in texts])
+    assert min(plain_ones) >= 0.98
+    assert min(rules) >= 0.97
+    assert min(full) >= 0.95
+    assert len(texts) >= 800
+    assert len({one["text"] for one in texts}) == len(texts)
+
+
+@pytest.mark.parametrize("family", identifiers.FAMILIES)
+def test_the_trigger_of_a_family_picks_every_text_that_its_rules_find_something_in(family):
+    texts = [text for text, _ in by_kind()] + [one["text"] for one in hidden()]
+    picked = pl.Series(texts).str.contains(identifiers.FAMILIES[family].trigger)
+    assert [
+        text for text, taken in zip(texts, picked, strict=True) if not taken and identifiers.find(text, (family,))
+    ] == []
+
+
+HOSTILE = (
+    "1", " ", "1-", "- ", "a", "a@", "@", "a.", "a_", "微信", "微信:", "vx", "扣", "市", "省市县", "路",
+    "3号楼", "一", "①",
+    "1\ufe0f\u20e3", "\u200b", "(", "【(", "住", "地址：", "王", "王明", "患者王", "姓名：", "医生",
+    "我叫", "男", "王明，",
+    "扫码", "https://", "1.3.", "138-1234-", "010-", "11010519", "出生", "1990-", "护照", "住院号:",
+    "京A1", "电话 l", "❤",
+    "\n", "书名：a ", "at ", "a#", "微博@", "河南省周口市", "县村", "13800138000 ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hundred_kilobytes_of_one_thing_take_less_than_a_second(text):
+    long = (text * 100_000)[:100_000]
+    for whole in (long, f"{long[:-9]}书名：a"):
+        started = time.process_time()
+        identifiers.redacted(whole)
+        assert time.process_time() - started < 1
+
+
+def test_a_form_and_forty_thousand_spaces_take_no_time():
+    started = time.process_time()
+    assert identifiers.find("书名：a" + " " * 40_000, tuple(identifiers.FAMILIES)) == []
+    assert time.process_time() - started < 1
 
 
 def test_spans_are_those_of_the_text_as_it_stands():
-    text = "电话　１３８－００１３－８０００，或一三八零零一三八零零零。"
+    text = "电话　１３８－００１３－８０００，或一三八零零一三八零零零，或1\u200b3\u200b800138000。"
     assert [text[one.start : one.end] for one in identifiers.find(text)] == [
         "１３８－００１３－８０００",
         "一三八零零一三八零零零",
+        "1\u200b3\u200b800138000",
     ]
-    assert identifiers.redacted(text) == "电话　【已隐去】，或【已隐去】。"
+    assert identifiers.redacted(text) == "电话　【已隐去】，或【已隐去】，或【已隐去】。"
+
+
+def test_a_text_in_plain_form_knows_its_places():
+    simple = plain("a\u200b①️⃣Ｂ")
+    assert simple.text == "a1B"
+    assert simple.span(1, 2) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    "text", ["王医生您好", "李女士，58岁", "张仲景《伤寒论》", "何首乌、徐长卿各10g", "患者李某，男", "姓名：保密"]
+)
+def test_a_surname_with_a_title_history_and_herbs_name_nobody(text):
+    assert names.find(text) == []
+
+
+def test_cleaning_puts_down_what_the_page_had_before_it_changes_a_letter(work):
+    shown, hidden_one = (
+        document("每次0.25g，一日3次，连服7天，饭后服用。"),
+        qa("治好了，加V❤：tangyou88", "患者李秀兰因胸闷入院。"),
+    )
+    old = document("卷一：吴叔宝先生无病而得死脉。", language="lzh", url="http://a/2")
+    outcome = clean.run(rows(shown, hidden_one, old), work)
+    found = dict(outcome.kept.select("id", "identifiers").iter_rows())
+    assert found == {
+        shown["id"]: None,
+        hidden_one["id"]: ["WeChat id question[4:17]", "patient's name answer[2:5]"],
+        old["id"]: None,
+    }
+    assert outcome.figures["identifiers"] == {"WeChat id": 1, "patient's name": 1}
+    assert (
+        derived(outcome.kept.filter(pl.col("id") == hidden_one["id"]).to_dicts()[0], text="甲")["identifiers"] is None
+    )
+
+
+def test_cleaning_with_redact_takes_it_out_of_the_words_as_the_page_had_them(work):
+    work = dataclasses.replace(work, options=work.options.model_copy(update={"redact": True}))
+    outcome = clean.run(rows(qa("治好了，加V❤：tangyou88", "患者李秀兰因胸闷入院。", title="电话①③⑧00138000")), work)
+    (row,) = outcome.kept.to_dicts()
+    assert (row["title"], row["question"], row["answer"]) == (
+        "电话【已隐去】",
+        "治好了，【已隐去】",
+        "患者【已隐去】因胸闷入院。",
+    )
+    assert row["identifiers"] is None
+    assert outcome.figures["identifiers"] == {"WeChat id": 1, "mobile number": 1, "patient's name": 1}
+
+
+def test_a_table_of_before_the_column_is_read_with_null(work):
+    lake = work.lake
+    young = rows(document("茯苓健脾。"))
+    path = "builds/1/clean/kept-00000.parquet"
+    lakes.write_bytes(lake, path, b"")
+    pq.write_table(young.drop("identifiers").to_arrow(), lake.at(path))
+    whole = lakes.read_table(lake, path, schema=RECORD)
+    (batch,) = Parts(lake, (path,)).read(["id", "identifiers"])
+    assert whole.columns == RECORD.names
+    assert whole.schema == young.schema
+    assert whole["identifiers"].to_list() == batch["identifiers"].to_list() == [None]
+    assert batch["identifiers"].dtype == pl.List(pl.String)
+
+
+def test_the_column_is_in_no_subset_of_a_release():
+    assert not any("identifiers" in schema.names for schema in COLUMNS.values())

@@ -60,7 +60,7 @@ AT_WORK = {
     "clean": left_behind(f"lake/builds/{BUILD}/clean/report-*.json"),
     "perplexity": some_scored,
     "filter": left_behind(f"lake/builds/{BUILD}/filter/*.part"),
-    "decontaminate": left_behind(f"lake/builds/{BUILD}/decontaminate/*.part"),
+    "decontaminate": left_behind(f"lake/builds/{BUILD}/decontaminate/report-*.json"),
 }
 
 

@@ -112,7 +112,7 @@ def test_sft_counts_the_answer_only(trained, base, tmp_path, monkeypatch) -> Non
     from chimed.train.run import open_run
 
     seen = {}
-    monkeypatch.setattr(sft, "finish", lambda run, trainer: seen.update(trainer=trainer) or {})
+    monkeypatch.setattr(sft, "finish", lambda run, trainer, rows: seen.update(trainer=trainer) or {})
     run = open_run(open_lake(), "sft", "demo", VERSION, str(base))
     rows = {split: trained / "releases" / VERSION / "sft" / f"{split}.parquet" for split in ("train", "validation")}
     sft.train(replace(run, rows=rows, folder=tmp_path))

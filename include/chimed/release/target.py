@@ -1,0 +1,167 @@
+"""What a takedown's words point at: a source, a page by its URL, place or record, or a row of a corpus. Ours."""
+
+import importlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import polars as pl
+
+from chimed import lake as lakes
+from chimed.build import builds
+from chimed.errors import UserError
+from chimed.lake import Lake
+from chimed.release import releases
+from chimed.release.rows import read_tables
+from chimed.sources import NAMES as SOURCES
+from chimed.sources import corpus, warc
+from chimed.sources.page import Miss
+from chimed.stages.extracts import extract_crawl
+from chimed.stages.raw_pages import is_corpus
+from chimed.takedowns import ROW
+
+_ID = re.compile(r"[0-9a-f]{16}$")
+_PLACE = re.compile(r"raw/([^/]+)/([^/]+)/([^/]+)#(\d+)$")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A page's canonical URL, a corpus's row (`corpus:<name>/<hash>`), or a source's or corpus's name."""
+
+    name: str
+    is_source: bool = False
+
+    @property
+    def of_corpus(self) -> bool:
+        """Whether it is a row of a corpus."""
+        return self.name.startswith(ROW)
+
+
+def find_target(lake: Lake, said: str) -> Target:
+    """What is meant by a URL, a place (`raw/…#…`), a record's id, or a name. Raises UserError where it is nothing."""
+    said = said.strip()
+    name = said.removeprefix(ROW)
+    if name in (*SOURCES, *lakes.names(lake, "raw")):
+        return Target(name, is_source=True)
+    if said.startswith(ROW):
+        return _row(lake, said)
+    if said.startswith("raw/"):
+        return Target(_url_at(lake, said))
+    if _ID.match(said):
+        return Target(_url_of(lake, said))
+    return Target(canonical(lake, said))
+
+
+def canonical(lake: Lake, url: str) -> str:
+    """The one form of a page's URL, as records and the frontier have it. Raises UserError for no site's URL."""
+    host = (urlsplit(url).hostname or "").lower() if "://" in url else ""
+    for source in SOURCES if host else ():
+        site = importlib.import_module(f"chimed.sources.{source}").SITE
+        if host in site.hosts or f"www.{host}" in site.hosts:
+            return site.canonical(url)
+    corpora = [name for name in lakes.names(lake, "raw") if name not in SOURCES]
+    raise UserError(
+        f"{url[:200]!r} is no page of a known site ({', '.join(SOURCES)}), no row of a corpus as corpus:name/…, "
+        "no place as raw/…#…, no record's id of 16 hex digits, and no source or corpus "
+        f"({', '.join(corpora) or 'there is no corpus yet'})"
+    )
+
+
+def pages_of(lake: Lake, target: Target) -> set[str]:
+    """Places of the crawled pages, or rows of corpora, in the lake that a target is."""
+    source = target.name.removeprefix(ROW).split("/")[0] if target.of_corpus else None
+    pages: set[str] = set()
+    for path in _kept(lake, target.name if target.is_source else source):
+        table = lakes.read_table(lake, path, ["url", "page"])
+        pages.update((table if target.is_source else table.filter(url=target.name))["page"])
+    return pages
+
+
+# --- rows and records --------------------------------------------------------------------------------------------
+
+
+def _row(lake: Lake, said: str) -> Target:
+    name = said.removeprefix(ROW).split("/")[0]
+    if name not in lakes.names(lake, "raw"):
+        raise UserError(f"there is no corpus {name!r}, so no row {said[:200]}; there is: {_corpora(lake)}")
+    _extracted(lake, name)
+    target = Target(said)
+    if not pages_of(lake, target):
+        raise UserError(
+            f"looked for {said[:200]} in all rows of the corpus {name} and found nothing; a release's column url has "
+            "such addresses"
+        )
+    return target
+
+
+def _url_at(lake: Lake, said: str) -> str:
+    """The URL of what stands at a place of a raw file."""
+    found = _PLACE.match(said)
+    path = said.rpartition("#")[0]
+    if not found or not lakes.exists(lake, path):
+        raise UserError(f"looked for {said[:300]} and found no such file; a release's column page has such places")
+    source, crawl, name, number = found.groups()
+    if lakes.exists(lake, f"raw/{source}/{crawl}/report.json") and is_corpus(lake, source, crawl):
+        return _corpus_row(lake, source, crawl, name, int(number))
+    for stored in warc.responses(lake, path):
+        if stored.page == said:
+            return canonical(lake, stored.url)
+    raise UserError(f"looked through {path} and found no page at {number}; a release's column page has such places")
+
+
+def _corpus_row(lake: Lake, source: str, crawl: str, name: str, number: int) -> str:
+    report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
+    place = 0
+    with lake.fs.open(lake.at(f"raw/{source}/{crawl}/{name}"), "rb") as file:
+        known = corpus.kept_survey(report, name)
+        for place, read in corpus.read_file(name, file, corpus.kept_choices(report), known):
+            if place == number and isinstance(read, Miss):
+                raise UserError(f"row {number} of {name} gave no record ({read.reason}): there is nothing to take out")
+            if place == number and not isinstance(read, Miss):
+                return corpus.address(source, read)
+    raise UserError(f"looked for row {number} of {name} in corpus {source} and found nothing; it has {place} rows")
+
+
+def _url_of(lake: Lake, record: str) -> str:
+    """The URL of the page that a record, or what it was made from, stands on."""
+    for source in lakes.names(lake, "raw"):
+        if source not in SOURCES:
+            _extracted(lake, source)
+    for frame in _tables(lake):
+        urls = frame.filter(id=record)["url"]
+        if len(urls):
+            return urls[0]
+    raise UserError(
+        f"looked for the record {record} in every crawl and corpus, in every build and in the releases, and found "
+        "nothing; see the column id of a release"
+    )
+
+
+def _tables(lake: Lake) -> Iterator[pl.DataFrame]:
+    """Tables with id and url: of records as they were read, of the releases, then of the builds' stages."""
+    for path in _kept(lake, None):
+        yield lakes.read_table(lake, path, ["id", "url"])
+    for version in reversed(releases(lake)):
+        yield from read_tables(lake, version).values()
+    for version in reversed(builds(lake)):
+        for name in lakes.files(lake, f"builds/{version}"):
+            if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}"):
+                yield lakes.read_table(lake, f"builds/{version}/{name}", ["id", "url"])
+
+
+def _kept(lake: Lake, source: str | None) -> list[str]:
+    """The tables of records that were read, of one source or of all."""
+    folder = f"extracts/{source}" if source else "extracts"
+    return [f"{folder}/{name}" for name in lakes.files(lake, folder) if re.search(r"/kept-\d+\.parquet$", f"/{name}")]
+
+
+def _extracted(lake: Lake, source: str) -> None:
+    """Sees to it that a corpus's rows are read by this code."""
+    for crawl in lakes.names(lake, f"raw/{source}"):
+        if lakes.exists(lake, f"raw/{source}/{crawl}/report.json") and is_corpus(lake, source, crawl):
+            extract_crawl(lake, source, crawl)
+
+
+def _corpora(lake: Lake) -> str:
+    return ", ".join(name for name in lakes.names(lake, "raw") if name not in SOURCES) or "none yet"

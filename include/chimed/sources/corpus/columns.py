@@ -1,0 +1,114 @@
+"""What the columns of a corpus's tables are called, in Chinese and English, and which record a row of them makes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from chimed.errors import UserError
+
+# a column's role → the names it goes by; of two names for one role the one that stands first here is asked first
+ALIASES: dict[str, tuple[str, ...]] = {
+    "title": ("title", "标题", "標題", "题目", "題目", "题名", "篇名", "名称", "chapter", "章节", "heading"),
+    "question": (
+        "question", "questions", "问题", "問題", "提问", "提問", "问", "問", "query", "instruction", "指令", "prompt",
+        "q", "患者提问", "咨询问题", "question_text",
+    ),
+    "ask": (
+        "ask", "input", "输入", "输入内容", "描述", "问题描述", "病情描述", "详细描述", "症状描述", "description",
+        "detail", "details", "question_detail",
+    ),
+    "text": (
+        "text", "content", "内容", "內容", "正文", "body", "document", "article", "文本", "文章", "原文", "全文",
+        "passage",
+    ),
+    "answer": (
+        "answer", "answers", "回答", "答案", "答", "答复", "回复", "医生回答", "医生回复", "专家回答", "output", "输出",
+        "response", "reply", "completion", "a", "answer_text", "best_answer", "最佳答案",
+    ),
+    "department": ("department", "科室", "科別", "科别", "dept", "所属科室", "就诊科室"),
+    "messages": (
+        "messages", "conversations", "conversation", "dialogue", "dialog", "对话", "對話", "多轮对话", "turns",
+    ),
+    "history": ("history", "历史", "历史对话"),
+    "system": ("system", "系统提示"),
+    "herb": ("中药名", "药名", "方剂名", "方名"),
+}  # fmt: skip
+ROLES = tuple(ALIASES)
+
+Form = Literal["conversation", "herb", "qa", "document"]
+_ROLE_OF = {name: role for role, names in ALIASES.items() for name in names}
+_SHOWN = 20  # columns named in an error
+_LONGEST = 40  # characters of a column's name that are shown
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How rows of some columns are read. form: what a row makes. columns: role → the columns of it, in their order."""
+
+    form: Form
+    columns: Mapping[str, tuple[str, ...]] = field(hash=False)
+
+    @property
+    def used(self) -> set[str]:
+        """The columns that are read."""
+        return {column for columns in self.columns.values() for column in columns}
+
+
+def asked_columns(said: str | None) -> dict[str, str]:
+    """`question=问,answer=答` as role → column. Raises UserError for another form or an unknown role."""
+    chosen: dict[str, str] = {}
+    for part in (said or "").split(","):
+        role, equals, column = (word.strip() for word in part.partition("="))
+        if not part.strip():
+            continue
+        if not equals or role not in ROLES or not column:
+            raise UserError(
+                f"--columns {said!r}: {part.strip()!r} is not role=column; the roles are {', '.join(ROLES)}, "
+                "as in --columns question=问,answer=答"
+            )
+        chosen[role] = column
+    return chosen
+
+
+def plan_for(columns: Iterable[str], asked: Mapping[str, str]) -> Plan | None:
+    """How rows of these columns are read; None where they make no record. asked: role → column, which comes first."""
+    names = {str(column): str(column).strip().lstrip("\ufeff").lower() for column in columns}
+    given = {column.strip().lower(): role for role, column in asked.items()}
+    found: dict[str, list[tuple[int, str]]] = {}
+    for column, name in names.items():
+        role = given.get(name) or _ROLE_OF.get(name)
+        if role is None or (role in asked and name not in given):
+            continue
+        found.setdefault(role, []).append((0 if name in given else ALIASES[role].index(name), column))
+    roles = {role: tuple(column for _, column in sorted(several)) for role, several in found.items()}
+    form = _form(roles)
+    return Plan(form, roles) if form else None
+
+
+def _form(roles: Mapping[str, tuple[str, ...]]) -> Form | None:
+    if "messages" in roles:
+        return "conversation"
+    if "herb" in roles:
+        return "herb"
+    if "answer" in roles and roles.keys() & {"question", "ask", "title", "text"}:
+        return "qa"
+    if "text" in roles and not roles.keys() & {"question", "ask"}:
+        return "document"
+    return None
+
+
+def shown(column: object) -> str:
+    """A column's name as it can be printed and kept, whatever is in it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(column)[:_LONGEST])
+
+
+def not_understood(name: str, columns: Iterable[str]) -> UserError:
+    """The error for a file none of whose rows makes a record."""
+    found = [shown(column) for column in columns]
+    told = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+    known = "; ".join(f"{role}: {', '.join(names[:8])}" for role, names in ALIASES.items())
+    return UserError(
+        f"{name} has the columns {told or '(none)'}, and no record is made of them: one needs a question and an "
+        "answer, a text, messages, or a herb's name. Say which they are, as in --columns question=问,answer=答. "
+        f"Understood, in capitals or not: {known}"
+    )

@@ -1,0 +1,182 @@
+"""A corpus's files into the lake, with what was found out about each and what a person said of their rights."""
+
+import hashlib
+import inspect
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import chimed
+from chimed import lake as lakes
+from chimed.errors import UserError
+from chimed.lake import Lake
+from chimed.records import content_id
+from chimed.sources import FILES, NAMES
+from chimed.sources.corpus import (
+    books,
+    columns,
+    domain,
+    encoding,
+    language,
+    lines,
+    reading,
+    rows,
+    tables,
+    turns,
+)  # fmt: skip
+from chimed.sources.corpus.reading import ENDINGS, Choices, Survey, ending, survey
+from chimed.sources.parsed import CorpusQA, Document
+
+RIGHTS = ("title", "license", "homepage")
+LONGEST_NAME = 150  # bytes of a file's name: folders and objects are named after it
+LONGEST_SAID = 1_000  # characters of a licence, a title, an address
+
+_TAKEN = ("report.json", "again.parquet")  # what the lake keeps beside the files
+# what Hugging Face's folders hold besides their data
+_NO_DATA = re.compile(
+    r"^(?:README|LICENSE|LICENCE|\.|dataset_info\.json$|dataset_infos\.json$|state\.json$|dataset_dict\.json$|cache-)",
+    re.I,
+)
+_BAD = re.compile("[\x00-\x1f\x7f\ud800-\udfff/\\\\]")
+
+log = logging.getLogger("chimed")
+
+
+def ingest(
+    lake: Lake,
+    name: str,
+    paths: Iterable[Path],
+    choices: Choices | None = None,
+    rights: Mapping[str, str | None] | None = None,
+) -> dict:
+    """Puts files, and the data files of folders, into the lake as corpus `name`; returns the raw report.
+
+    The same files again change nothing but what is said of them: choices as given now, rights where some are given.
+    Raises UserError for a name that cannot be taken, and for files that are not there or of no form known here.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]{1,31}", name) or name in NAMES:
+        raise UserError(f"{name!r} cannot name a corpus; use small letters, digits and _, and no site's name")
+    choices, given = choices or Choices(), _named(paths)
+    said = _rights(rights or {})
+    digest = hashlib.sha256()
+    for file_name in sorted(given):
+        with given[file_name].open("rb") as body:
+            digest.update(file_name.encode() + b"\0" + hashlib.file_digest(body, "sha256").digest())
+    folder = f"raw/{name}/{digest.hexdigest()[:12]}"
+    path = f"{folder}/report.json"
+    before = lakes.read_json(lake, path) if lakes.exists(lake, path) else {}
+    told = {"choices": asdict(choices), "rights": said or before.get("rights", {}), "code": chimed.__version__}
+    if before and all(before.get(key) == value for key, value in told.items()):
+        return before
+    surveys = {file_name: _surveyed(file_name, file, choices) for file_name, file in given.items()}
+    for file_name, file in given.items() if not before else ():
+        lakes.write_file(lake, f"{folder}/{file_name}", file)
+    report = {
+        "source": name,
+        "crawl": folder.rsplit("/", 1)[-1],
+        "form": FILES,
+        "files": sorted(given),
+        "pages": sum(found.rows for found in surveys.values()),
+        "bytes": sum(file.stat().st_size for file in given.values()),
+        "finished": before.get("finished", datetime.now(UTC).isoformat(timespec="seconds")),
+        "read": {file_name: found.as_json() for file_name, found in sorted(surveys.items())},
+        **told,
+    }
+    lakes.write_json(lake, path, report)
+    return lakes.read_json(lake, path)
+
+
+def address(source: str, read: Iterable[Document | CorpusQA]) -> str:
+    """What stands for the URL of a row that has none: the same words have the same, in whatever file they come."""
+    words: list[str] = []
+    for one in read:
+        words += (one.title, one.text) if isinstance(one, Document) else (one.title, one.question, one.answer)
+    return f"corpus:{source}/{content_id(*words)}"
+
+
+def kept_choices(report: Mapping) -> Choices:
+    """What a person said of a corpus's files, by its raw report; one of an older version said nothing."""
+    return Choices(**report.get("choices", {}))
+
+
+def kept_survey(report: Mapping, name: str) -> Survey | None:
+    """What a file of a corpus is, by the raw report; None where an older version made it."""
+    kept = report.get("read", {}).get(name)
+    return Survey.of(kept) if kept else None
+
+
+def fingerprinted(report: Mapping) -> str:
+    """All that makes records of a corpus's rows, as text: the code, and what the raw report says of the files."""
+    modules = (books, columns, domain, encoding, language, lines, reading, rows, tables, turns, sys.modules[__name__])
+    said = json.dumps([report.get("choices"), report.get("read")], sort_keys=True, ensure_ascii=True)
+    return "\0".join([*map(inspect.getsource, modules), said])
+
+
+# --- which files -------------------------------------------------------------------------------------------------
+
+
+def _named(paths: Iterable[Path]) -> dict[str, Path]:
+    """The files by the names they get in the lake; those of a folder by their way into it (`train__data.parquet`)."""
+    given: dict[str, Path] = {}
+    for path in paths:
+        found = _in_folder(path) if path.is_dir() else {path.name: path}
+        for name, file in found.items():
+            _check_name(name)
+            if not file.is_file():
+                raise UserError(f"{file} is no file")
+            if name in given:
+                raise UserError(f"two files are called {name}; give them names of their own")
+            ending(name)
+            given[name] = file
+    if not given:
+        raise UserError("no file was named; name some, or a folder that holds some")
+    return given
+
+
+def _in_folder(folder: Path) -> dict[str, Path]:
+    """The data files below a folder, as Hugging Face's `save_to_disk` and its hub lay them out."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.suffix.lower() in ENDINGS]
+    found = [file for file in files if not any(map(_NO_DATA.match, file.relative_to(folder).parts))]
+    if not found:
+        raise UserError(f"{_shown(folder)} holds no data file; the forms known are: {', '.join(ENDINGS)}")
+    return {"__".join(file.relative_to(folder).parts): file for file in found}
+
+
+def _check_name(name: str) -> None:
+    """Raises UserError for a name that the lake, a database or a page could not hold."""
+    if _BAD.search(name) or len(name.encode("utf-8", "replace")) > LONGEST_NAME or name in ("", ".", ".."):
+        raise UserError(
+            f"a file is called {_shown(name)}: give it a name of at most {LONGEST_NAME} bytes in UTF-8, "
+            "without control characters"
+        )
+    if name.lower() in _TAKEN:
+        raise UserError(f"{name} is what the lake calls a file of its own; give yours another name")
+
+
+def _shown(name: object) -> str:
+    """A name as it can be printed, whatever its bytes are."""
+    return ascii(str(name))[:200] if _BAD.search(str(name).replace("/", "")) else str(name)[:200]
+
+
+def _surveyed(name: str, file: Path, choices: Choices) -> Survey:
+    with file.open("rb") as body:
+        found = survey(name, body, choices)
+    for sentence in found.sentences(name):
+        log.info("%s", sentence)
+    return found
+
+
+def _rights(said: Mapping[str, str | None]) -> dict[str, str]:
+    """What was said of the rights, tidy. Raises UserError for what is too long, or an address that is none."""
+    kept = {key: words for key in RIGHTS if (words := " ".join((said.get(key) or "").split()))}
+    for key, value in kept.items():
+        if len(value) > LONGEST_SAID or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise UserError(f"--{key} takes at most {LONGEST_SAID} characters of text")
+    if "homepage" in kept and not re.match(r"https?://\S+$", kept["homepage"]):
+        raise UserError(f"--homepage {kept['homepage'][:100]!r} is no address; write https://…")
+    return kept

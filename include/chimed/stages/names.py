@@ -1,0 +1,167 @@
+"""Full names of people (患者李秀兰, 王建国主任医师, 我叫张建军) by rule: surname, letters of names, a context.
+
+Ours; the paper leaves names to a prompt (§3.2). Of the segmenters that come whole in a package, jieba's tags one word a
+record as a name that is none (维生素, 老公, 建议您), so a name is believed only where something says so: a field
+(姓名：), an introduction (我叫), a word for a patient before it, a title behind it, sex and age or a telephone number
+after it. 王医生, 李女士 and 张某 name nobody. Physicians and authors of history, public figures of medicine and herbs
+that are called like people (`names.yaml`) are no private names; in classical Chinese nothing is looked for.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+DOCTOR, PATIENT, PERSON = "doctor's name", "patient's name", "person's name"
+KINDS = (DOCTOR, PATIENT, PERSON)
+MOST = 4  # letters of a name
+
+_TITLE = (
+    r"(?:副?主任(?:中医|护|药|技)?医?师?|主治(?:中医)?医?[师生]|住院医师|执业医师|实习医生|老?中医师?|医[生师]|大夫|"
+    r"副?教授|护士长?|[药技]师|副?[院所]长|科主任|博[士导]|专家|导师|治疗师|营养师|咨询师)"
+)
+_COURTESY = r"(?:先生|女士|小姐|太太|同[志学]|老师|阿姨|大[爷妈]|奶奶|爷爷|叔叔|患者|病友|家属|老人)"
+_WHO = r"(?:患者|病人|患儿|产妇|孕妇|受检者|就诊人|参保人|家属|家长|监护人|持卡人|开户人|收件人|收货人|联系人)"
+_FIELD = (
+    rf"(?:(?:{_WHO}|申请人|真实|本人|孩子|宝宝)?(?:姓名|名字)|{_WHO}|户名|签名|签字)"
+    r"(?:叫|是|为)?[ \u3000]?[:：=][ \u3000]{0,3}"
+)
+_FIELD_OF_DOCTOR = (
+    r"(?:医[生师]|大夫|主任|专家|主刀|术者|教授|护士)(?:姓名|签名|签字)?(?:是|为)?[ \u3000]?[:：=][ \u3000]{0,3}"
+)
+_KIN = (
+    r"(?:孩子|小孩|宝宝|儿子|女儿|老公|丈夫|妻子|老婆|爱人|母亲|父亲|妈妈|爸爸|[男女](?:朋)?友|同事|朋友|同学|邻居|读者|网友|病友|岳[父母]|公公|婆婆|"
+    r"外[婆公]|奶奶|爷爷|姐姐|弟弟|妹妹|哥哥|舅舅|家属|家长|女士|先生|患者|病人|病患|患儿|[产孕]妇|[死伤逝]者|受害者|老人|[村市]民)"
+)
+_INTRODUCED = (
+    rf"(?:我(?:的名字)?叫|名叫|(?:他|她|{_KIN})(?:名字)?叫|名字(?:叫|是)|全名|[本大真]名|姓名|署名|落款)"
+    r"(?:做|是|为|叫)?[ :：\"“「]{0,2}"
+)
+_IS = r"(?:^|(?<=[，,。！!？?；;：:\s]))(?:我|本人)就?是[ \"“]?"
+_OPENS = r"[ \"“「(（]?"
+_DOCTOR_BEFORE = rf"(?:{_TITLE}|名医|院士|国医大师)[ \"“「(（:：]?"
+# What may stand behind a name that only a word before it announces: no Han letter, or the beginning of a predicate
+_AFTER = (
+    "男女先同今现因于在的是为最近说突出来到住家已曾患身年性电手主自诉确入被术后经从得了去一直总老反感觉怎可能需想要有和与跟告建表介指认提给开"
+    "做看把对让医教大向等咳发吃上这那昏头腹胸腰血痛疼晕死不生"
+)
+_GOES_ON = rf"(?=$|[^\u4e00-\u9fff]|[{_AFTER}])"
+# What may stand before a name that only a title behind it announces
+_BEGINS = (
+    r"(?:^|(?<=[^\u4e00-\u9fff])|(?<=[请找让问由是的谢系荐挂跟和与及有向给到经被叫约我院科部室级为名对致看去教访见])|"
+    r"(?<=主任)|(?<=教授)|(?<=大夫)|(?<=医生)|(?<=专家)|(?<=院长)|(?<=咨询)|(?<=预约)|(?<=医师)|(?<=患者)|(?<=中心)|(?<=团队)|"
+    r"(?<=老师)|(?<=著名)|(?<=师从)|(?<=主治)|(?<=主刀)|(?<=来自)|(?<=今天)|(?<=昨天)|(?<=当地)|(?<=传人))"
+)
+_AGE = r"(?:\d{1,3}|[一二三四五六七八九十]{1,3}) ?(?:岁|周岁|个月|月|$|[，,])"
+_SEX = r"(?:性别[:：]?)?[男女]性?"
+_SEX_AND_AGE = (
+    rf"(?=[ \u3000]?[，,、;；:：/|(（ ]{{1,3}}{_SEX}(?:$|[^\u4e00-\u9fff]{{1,3}}(?:年龄[:：]?)?(?:{_AGE}|$|"
+    rf"[\u4e00-\u9fff])))"
+)
+_WITH_NUMBER = (
+    r"(?=[ \u3000]?[，,、:：/|(（\s]{0,3}(?:联系)?(?:电话|手机|微信|身份证|Tel|tel|QQ|qq)?(?:号码?)?[:：是\s]{0,3}"
+    r"(?:1[3-9]\d[- ]?\d{4}[- ]?\d{4}|[1-9]\d{16}[\dXx]|0\d{2,3}-?\d{7,8}))"
+)
+
+
+class Name(NamedTuple):
+    """kind: of `KINDS`. [start, end) of the name in the text, without what announces it."""
+
+    kind: str
+    start: int
+    end: int
+
+
+@cache
+def _known() -> dict[str, str]:
+    return yaml.safe_load((Path(__file__).parent / "names.yaml").read_text(encoding="utf-8"))
+
+
+@cache
+def _spared() -> re.Pattern:
+    """Words that are no private name though they could be one, at the place of a name."""
+    words = " ".join(_known()[part] for part in ("history", "public", "herbs", "words")).split()
+    return re.compile("|".join(sorted(map(re.escape, words), key=len, reverse=True)))
+
+
+@cache
+def _letters() -> tuple[str, str, str, str]:
+    """Surnames of one letter, those that are words too, surnames of two (an alternation), letters of given names."""
+    known = _known()
+    one, words, given = ("".join(known[part].split()) for part in ("surnames", "surnames_in_fields", "given"))
+    return one, words, "|".join(known["two_letter_surnames"].split()), given
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern], ...]:
+    """Kind and pattern, the name in group 1; the surest context first."""
+    surname, words, two, given = _letters()
+    name = f"(?:(?:{two})[{given}]{{1,2}}|[{surname}][{given}]{{1,2}}|[{surname}][{surname}][{given}]{{1,2}})"
+    long_name = f"(?:(?:{two})[{given}]{{1,2}}|[{surname}][{given}]{{2}})"
+    title = "先生|女士|小姐|太太|医|大夫|主任|教授|老师|护士|同[学志]|阿姨|院长|某|氏|总|家|姓"
+    field_name = f"(?:{two}|[{surname}{words}])(?!{title})[\u4e00-\u9fff]{{1,2}}"
+    # a field ends where the next begins, so the letters of its value are not looked at
+    ends = (
+        r"(?=$|[^\u4e00-\u9fff]|先生|女士|性别|男|女|年龄|电话|手机|住址|地址|因|身份证|联系|科室|医[生师]|主任|"
+        r"大夫|教授|床号|住院|门诊)"
+    )
+    sure = rf"(?<![\u4e00-\u9fff])(?:{two}|[{surname}{words}])[{given}]{{1,2}}"
+    return (
+        (DOCTOR, re.compile(rf"{_FIELD_OF_DOCTOR}({field_name}?){ends}")),
+        (PATIENT, re.compile(rf"{_FIELD}({field_name}?){ends}")),
+        (PERSON, re.compile(rf"{_INTRODUCED}({name}){_GOES_ON}")),
+        (PERSON, re.compile(rf"{_IS}({long_name})(?=$|[，,。！!？?；;\s])")),
+        (PATIENT, re.compile(rf"{_KIN}{_OPENS}({name}){_GOES_ON}")),
+        (PATIENT, re.compile(rf"{_KIN}{_OPENS}({long_name})")),
+        (DOCTOR, re.compile(rf"{_BEGINS}({name})(?={_TITLE})")),
+        (DOCTOR, re.compile(rf"({long_name})(?={_TITLE})")),
+        (PERSON, re.compile(rf"{_BEGINS}({long_name})(?=[ ]?{_COURTESY})")),
+        (DOCTOR, re.compile(rf"{_DOCTOR_BEFORE}({long_name}){_GOES_ON}")),
+        (PATIENT, re.compile(rf"({sure}){_SEX_AND_AGE}")),
+        (PERSON, re.compile(rf"({name}){_WITH_NUMBER}")),
+    )
+
+
+def find(text: str) -> list[Name]:
+    """Every full name in the text, in order, each once."""
+    found: list[Name] = []
+    taken = bytearray(len(text))
+    for kind, pattern in _patterns():
+        for match in pattern.finditer(text):
+            start, end = match.span(1)
+            if _is_spared(text, start, end) or any(taken[start:end]):
+                continue
+            taken[start:end] = b"\1" * (end - start)
+            found.append(Name(kind, start, end))
+    return sorted(found, key=lambda one: one.start)
+
+
+def _is_spared(text: str, start: int, end: int) -> bool:
+    """Whether a word that is no private name begins here and covers the name (何首乌, 徐长卿, 张仲景, 高血压)."""
+    word = _spared().match(text, start)
+    return bool(word and (word.end() >= end or word.end() - start >= 3 or text[word.end()] in "好和一上下中大同在"))
+
+
+def trigger() -> str:
+    """A Rust regular expression that every text with a name matches; few others do."""
+    surname, _, two, given = _letters()
+    name = f"(?:[{surname}][{given}{surname}]|(?:{two}))"
+    behind = rf"[{given}]{{0,2}}(?:$|[^\p{{Han}}]|[{_AFTER}])"
+    long_name = f"(?:[{surname}][{given}]|{two})[{given}]"
+    return (
+        r"(?:姓名|名字|联系人|收件人|收货人|户名|持卡人|开户人|监护人|家属|家长|患者|病人|患儿|产妇|受检者|就诊人|署名|签名|签字|投稿人|医[生师]|大夫|主任|专家|"
+        r"主刀|术者|教授|护士)[ \x{3000}]?(?:叫|是|为)?[ \x{3000}]?[:：∶=＝]"
+        rf"|(?:叫[做是为]?|名[字]?[叫是为]?|落款|[我人]就?是)[ :：\"“「]{{0,2}}{name}"
+        rf"|(?:患者|病人|病患|患儿|[产孕]妇|[死伤逝读]者|老人|[村市]民|儿子|女儿|老公|丈夫|妻子|老婆|爱人|[母父]亲|妈妈|爸爸|孩子|[男女]友|朋友|同[事学]|邻居|"
+        rf"网友|病友|岳[父母]|公公|婆婆|外[婆公]|奶奶|爷爷|姐姐|弟弟|妹妹|哥哥|舅舅|小孩|宝宝|受害者|家[属长]|女士|"
+        rf"先生)[ \"“「(（]?(?:{name}{behind}|{long_name})"
+        rf"|[{surname}{given}][{given}] ?(?:副?主任|主治|住院医|执业医|老?中医|医[生师]|大夫|副?教授|护士|[药技]师|"
+        rf"副?[院所]长|科主任|博|专家|导师|"
+        r"治疗师|营养师|咨询师|先生|女士|小姐|太太|同志|老师|阿姨|大爷|大妈|奶奶|爷爷|叔叔|同学|患者|病友|家属|老人)"
+        rf"|(?:主任|医[生师]|师|大夫|教授|护士长?|[院所]长|博士|博导|专家|名医|院士)[ \"“「(（:：]?{name}{behind}"
+        rf"|[{given}][ \x{{3000}}，,、;；:：/|(（]{{1,4}}(?:性别|[男女]性?(?:[^\p{{Han}}]|$))"
+        rf"|[{given}][ \x{{3000}}，,、:：/|(（\s]{{0,4}}(?:联系|电话|手机|微信|身份证|(?i:tel|qq))?(?:电话|"
+        rf"号码?)?[:：是\s]{{0,3}}(?:1[3-9]\d[- ]?\d{{4}}|[1-9]\d{{9}}|0\d\d)"
+    )

@@ -1,0 +1,79 @@
+"""The net under the rules of `clean`: what a cleaned text may not lose, checked for every row (paper §3.2; ours).
+
+Outside the spans that named rules take out, the sequence of digits, Chinese numerals, ○ 〇 □, units, signs, and
+negations is what it was, and no two numbers have become one. A row for which a rule breaks this keeps its earlier text
+for that rule, and is counted under the rule's name. So is a row whose text ended whole and would end torn. Whole
+columns at a time.
+"""
+
+import unicodedata
+
+import polars as pl
+
+# Letters and digits that Unicode holds twice; never a sign that NFKC changes the sense of: ～ ℃ ㎎ ⁹ ½
+_TWICE = [*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B), *range(0x2F00, 0x2FD6),
+          *range(0xF900, 0xFB00), 0xFF05, 0xFF0B, 0xFF0F, 0xFF61, 0xFF64]  # fmt: skip
+FOLDED = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in _TWICE}
+
+_NUMERALS = "零一二三四五六七八九十百千万亿两兩半双廿卅壹贰叁肆伍陆柒捌玖拾○◯〇□■─"
+_UNITS = "克钱錢分升斤合斗斛厘毫米寸尺碗盏匙枚粒丸片次天岁周度倍滴支瓶剂帖"
+_NEGATIONS = "不无無未勿忌禁非没沒莫毋弗否"
+_SIGNS = r"<>＜＞≤≥≦≧=＝≠≈±×÷+＋−\-%％‰‱°℃℉˚^`～~/／.．↑↓→←∶:："
+# Latin letters are units too (mg, mmol), and Greek ones (μg)
+GUARDED = rf"\p{{N}}\p{{Latin}}\p{{Greek}}{_NUMERALS}{_UNITS}{_NEGATIONS}{_SIGNS}"
+_OTHERS = f"[^{GUARDED}]+"
+_SAME = FOLDED | {"．": ".", "─": "一", "∶": "：", ":": "：", "﹕": "：", "︰": "："}
+
+# zero-width characters, controls and noncharacters; rare characters and private use stay, herbs are written with them
+INVISIBLE = r"[\p{Cc}\p{Cf}\x{FE00}-\x{FE0F}\x{20E3}\x{FDD0}-\x{FDEF}\x{FFFE}\x{FFFF}&&[^\n\t]]"
+_WHOLE = r"[。！？!?…”』」）)】》.～~][\s]*\z"
+
+
+def guarded(texts: pl.Series) -> pl.Series:
+    """What no rule may change of each text, what stands between being one space: two numbers stay two."""
+    return texts.str.replace_all(INVISIBLE, "").str.replace_all(_OTHERS, " ").str.strip_chars().str.replace_many(_SAME)
+
+
+def bare(texts: pl.Series) -> pl.Series:
+    """Texts without their spaces and line ends: equal ones differ in layout only, and need no closer look."""
+    return texts.str.replace_all(" ", "", literal=True).str.replace_all("\n", "", literal=True)
+
+
+def changed(before: pl.Series, after: pl.Series) -> pl.Series:
+    """The places of rows in which something guarded is no more what it was."""
+    return (guarded(before) != guarded(after)).arg_true()
+
+
+def changed_in_form(before: pl.Series, after: pl.Series, spans: str) -> pl.Series:
+    """`changed`, whatever form digits have and whatever marks them as raised: tags are left out, and ^."""
+    one, two = (
+        texts.str.replace_all(rf"{spans}[^<>]*>|\^|[\s°○o0O]", "").str.normalize("NFKC").str.replace_all("[−–⁄∕]", "-")
+        for texts in (before, after)
+    )
+    return (guarded(one).str.replace_all(" ", "") != guarded(two).str.replace_all(" ", "")).arg_true()
+
+
+def holding(texts: pl.Series, spans: str, may_hold: str) -> pl.Series:
+    """The places of texts from which a rule takes a span that holds something guarded and not `may_hold`."""
+    found = pl.DataFrame({"row": pl.arange(len(texts), eager=True), "span": texts.str.extract_all(spans)})
+    found = found.explode("span").drop_nulls()
+    each = found["span"].unique()
+    taken = each
+    if spans.startswith("(") and not spans.startswith("(?"):  # what stands before a span is group 1, and stays
+        stays = each.str.extract(spans, 1).fill_null("")
+        taken = pl.Series([span.removeprefix(kept) for span, kept in zip(each, stays, strict=True)], dtype=pl.String)
+    wrong = each.filter(taken.str.replace_all(may_hold, "").str.contains(f"[{GUARDED}]"))
+    return (
+        found.filter(pl.col("span").is_in(wrong.implode()))["row"].unique().sort()
+        if len(wrong)
+        else wrong.clear().cast(pl.Int64)
+    )
+
+
+def torn(before: pl.Series, after: pl.Series) -> pl.Series:
+    """The places of texts that ended whole and would not: not even on a line that was one before."""
+    before, after = before.str.strip_chars_end(), after.str.strip_chars_end()
+    places = (before.str.contains(_WHOLE) & ~after.str.contains(_WHOLE) & (after != "")).fill_null(False).arg_true()
+    pairs = zip(before.gather(places), after.gather(places), strict=True)  # few texts come so far
+    torn = [f"{made.rsplit(chr(10), 1)[-1]}\n" not in was for was, made in pairs]
+    return places.filter(pl.Series(torn, dtype=pl.Boolean))

@@ -1,0 +1,90 @@
+"""The rows of a release as a trainer may have them: text in them is never read as a control token (paper §4.1).
+
+A tokenizer finds its control tokens anywhere: a question that holds `<|im_end|>` would end its turn, an answer's would
+be learnt. A release is free of those of the common families already (`chimed.control_tokens`); here it is the very
+tokenizer's own, whatever it has and wherever the release comes from.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+from pyarrow import parquet
+from transformers import PreTrainedTokenizerBase
+
+from chimed.errors import UserError
+from chimed.train.run import SUBSET, Run
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of each split, and how many of them held control tokens. validation: None where nothing is held out."""
+
+    train: datasets.Dataset
+    validation: datasets.Dataset | None
+    defused: int
+
+
+def read_rows(run: Run, columns: list[str], tokenizer: PreTrainedTokenizerBase) -> Rows:
+    """The release's rows with only these columns, without the tokenizer's control tokens.
+
+    Raises UserError where there is nothing to train on or a column is missing.
+    """
+    control = control_tokens(tokenizer)
+    found = {split: _defused(_read(run, split, columns), control) for split in run.rows}
+    if "train" not in found:
+        raise UserError(
+            f"release {run.release} has no rows in {SUBSET[run.phase]}/train.parquet to train {run.phase} on"
+        )
+    train, validation = found["train"], found.get("validation")
+    return Rows(train[0], validation[0] if validation else None, sum(count for _, count in found.values()))
+
+
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern:
+    """A pattern of every string that the tokenizer reads as one id of its own; runs of spaces are text."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.all_special_tokens)
+    named = sorted((token for token in added if token.strip()), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, named)) or r"(?!)")
+
+
+def defused(value: Any, control: re.Pattern) -> Any:
+    """A text, or a list or mapping of texts, with a space in the place of each control token.
+
+    Repeated until none is left: a token may hold a space itself. Some tokenizers fold compatibility forms first
+    (＜s＞ is <s> to them), so a text in which folding would bring a token to light is folded.
+    """
+    if isinstance(value, list):
+        return [defused(one, control) for one in value]
+    if isinstance(value, dict):
+        return {name: defused(one, control) for name, one in value.items()}
+    if not isinstance(value, str):
+        return value
+    value = _without(value, control)
+    if not value.isascii() and control.search(folded := unicodedata.normalize("NFKC", value)):
+        return _without(folded, control)
+    return value
+
+
+def _without(text: str, control: re.Pattern) -> str:
+    while control.search(text):
+        text = control.sub(" ", text)
+    return text
+
+
+def _read(run: Run, split: str, columns: list[str]) -> datasets.Dataset:
+    name = f"{SUBSET[run.phase]}/{split}.parquet of release {run.release}"
+    if not parquet.read_metadata(run.rows[split]).num_rows:  # datasets cannot read a parquet file without rows
+        raise UserError(f"{name} is empty: there is nothing to train {run.phase} on")
+    rows = datasets.Dataset.from_parquet(str(run.rows[split]))
+    missing = [column for column in columns if column not in rows.column_names]
+    if missing:
+        raise UserError(f"{name} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
+    return rows.select_columns(columns)
+
+
+def _defused(rows: datasets.Dataset, control: re.Pattern) -> tuple[datasets.Dataset, int]:
+    """The rows without control tokens, and how many rows had some."""
+    held = sum(defused(row, control) != row for row in rows)
+    return (rows.map(lambda row: defused(dict(row), control)), held) if held else (rows, 0)

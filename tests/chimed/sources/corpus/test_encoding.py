@@ -1,0 +1,82 @@
+"""Encodings by evidence: Chinese texts of all kinds in every encoding, from a few characters on. All texts made up."""
+
+import io
+
+import pytest
+
+from chimed.errors import UserError
+from chimed.sources.corpus.encoding import SAMPLE, encoding_of
+
+SIMPLIFIED = [
+    "咳嗽三天，有痰，不发热，请问吃什么药？",
+    "甘草二钱，白术三钱，水煎服。",
+    "夫脉者，血之府也，长则气治。",
+    "血压160/95mmHg，心率88次/分",
+    "患者女，45岁，反复上腹痛两年。",
+    "联通",  # as GBK its bytes are UTF-8 too
+]
+TRADITIONAL = [
+    "咳嗽三天，有痰，不發熱，請問吃什麼藥？",
+    "甘草二錢，白朮三錢，水煎服。",
+    "夫脈者，血之府也，長則氣治。",
+    "血壓160/95mmHg，心率88次/分鐘",
+    "患者女，45歲，反覆上腹痛兩年。",
+]
+
+
+def found(body: bytes, asked: str | None = None):
+    return encoding_of(io.BytesIO(body), asked)
+
+
+@pytest.mark.parametrize("text", [*SIMPLIFIED, *TRADITIONAL])
+@pytest.mark.parametrize("codec", ["utf-8", "gb18030", "utf-16-le", "utf-16-be"])
+def test_a_short_text_is_known_without_a_mark(text, codec):
+    if text == "联通" and codec != "gb18030":
+        pytest.skip("only its GBK bytes are ambiguous")
+    if text == "联通":
+        text = "联通手机挂号"
+    assert found(text.encode(codec)).name == codec
+
+
+@pytest.mark.parametrize("text", TRADITIONAL)
+def test_big5_is_told_from_gb18030(text):
+    said = found(text.encode("big5"))
+    assert (said.name, said.certainty > 0.99, said.broken) == ("big5hkscs", True, 0)
+
+
+@pytest.mark.parametrize(("codec", "name"), [("utf-8-sig", "utf-8"), ("utf-16", "utf-16-le"), ("utf-32", "utf-32-le")])
+def test_a_byte_order_mark_is_believed(codec, name):
+    assert found("咳".encode(codec)) == found("咳".encode(codec), None)
+    said = found("咳嗽".encode(codec))
+    assert (said.name, said.said, said.certainty) == (name, "its byte order mark", 1.0)
+
+
+def test_plain_ascii_is_the_same_in_all_and_so_certain():
+    assert found(b"a,b\n1,2\n").name == "utf-8"
+    assert found(b"").certainty == 1.0
+
+
+@pytest.mark.parametrize("codec", ["gb18030", "utf-8", "big5", "utf-16-le"])
+def test_chinese_that_begins_far_behind_english_is_found(codec):
+    english = "nothing but plain English here. " * (SAMPLE // 8)
+    chinese = "病人發熱三天，咳嗽有痰。" * 100
+    body = (english + chinese + english).encode(codec)
+    said = found(body)
+    assert (body.decode(said.name), said.broken) == (english + chinese + english, 0)
+
+
+def test_a_large_file_is_verified_to_its_end_and_what_is_broken_is_told_with_its_place():
+    body = ("咳嗽三天。\n" * 200_000).encode()
+    assert found(body) == found(body[:600_000] + body[600_000:])
+    said = found(body[:1_500_000] + b"\xff" + body[1_500_000:])
+    assert (said.name, said.broken >= 1, said.first_broken) == ("utf-8", True, 1_500_000)
+    assert "no character" in str(said)
+    assert found(body[:-2]).broken == 1
+
+
+def test_what_a_person_says_is_done_and_a_wrong_name_is_one_sentence():
+    assert found("咳嗽".encode("gbk"), "GBK").name == "gb18030"
+    assert found("咳嗽".encode("gbk"), "utf-8").broken > 0
+    for wrong in ("utf-9", "base64", "rot13", "idna"):
+        with pytest.raises(UserError, match="is unknown"):
+            found(b"x", wrong)

@@ -1,0 +1,176 @@
+"""Exam questions: which texts hold one, what of a text leaves with it, and that nothing is lost on the way."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from opencc import OpenCC
+from samples import document, qa, rows
+
+from chimed import lake as lakes
+from chimed import stages, trace
+from chimed.build import run_stage
+from chimed.errors import UserError
+from chimed.ledger import check_ledger
+from chimed.records import RECORD
+from chimed.stages import decontaminate, exam_questions
+from chimed.stages.exam_search import Search
+from chimed.stages.passages import PASSAGE
+
+HERE = Path(__file__).parent
+EXAMS = HERE / "exams"
+CASES = [json.loads(line) for line in (HERE / "exam_cases.jsonl").read_text(encoding="utf-8").splitlines()]
+ASKED = "转录过程中RNA聚合酶识别并结合的部位称为"
+BLOCK = f"{ASKED}（　）\nA. 启动子\nB. 终止子\nC. 内含子\nD. 增强子\n答案：A\n解析：启动子在基因的上游。\n"
+PROSE = "".join(f"第{n}节说的是茯苓和白术怎样同用，煎服时先下哪一味，水几碗，火候如何。\n" for n in range(20))
+
+
+@pytest.fixture
+def here(work):
+    """The surroundings of a build with the exams of this folder."""
+    return dataclasses.replace(work, settings=work.settings.model_copy(update={"exams": str(EXAMS)}))
+
+
+@pytest.fixture(scope="module")
+def search() -> Search:
+    return Search(exam_questions.read_questions(str(EXAMS)))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{n} {case['why']}" for n, case in enumerate(CASES)])
+def test_a_text_holds_the_question_that_people_see_in_it(search, case):
+    found = {one.question.name for one in search.find(case["text"]) if one.why}
+    assert found == ({case["question"]} if case["question"] else set())
+
+
+@pytest.mark.parametrize("script", ["s2t", "s2tw", "s2hk"])
+def test_traditional_text_is_read_as_simplified(search, script):
+    traditional = OpenCC(script).convert
+    for case in CASES:
+        found = {one.question.name for one in search.find(traditional(case["text"])) if one.why}
+        assert found == ({case["question"]} if case["question"] else set()), case["why"]
+
+
+def test_texts_that_are_looked_through_at_once_do_not_meet(search):
+    halves = [BLOCK[:10], BLOCK[10:30]]
+    assert not [one for one in search.find("\0".join(halves)) if one.why]
+    text = "\0".join(case["text"] for case in CASES)
+    begins = [sum(len(case["text"]) + 1 for case in CASES[:n]) for n in range(len(CASES))]
+    seen = [one for one in search.find(text) if one.why]
+    found = {(sum(one.start >= begin for begin in begins) - 1, one.question.name) for one in seen}
+    assert found == {(n, case["question"]) for n, case in enumerate(CASES) if case["question"]}
+
+
+def test_of_a_long_document_the_question_leaves_with_options_answer_and_explanation(here):
+    book = document(PROSE + BLOCK + PROSE)
+    outcome = decontaminate.run(rows(book), here)
+    check_ledger("decontaminate", rows(book), outcome)
+    (kept,), (left,) = outcome.kept.to_dicts(), outcome.derived_dropped.to_dicts()
+    assert (kept["id"], kept["text"]) == (book["id"], PROSE + PROSE)
+    assert (left["text"], left["parent"], left["reason"]) == (BLOCK, book["id"], PASSAGE)
+    assert left["detail"].startswith(f"genetics 2: {ASKED.lower()} (100% alike, 4 options, with options); characters")
+    assert outcome.figures["characters by exam"] == {"genetics": len(BLOCK)}
+    assert outcome.figures["characters left"] == len(BLOCK)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        document(BLOCK + PROSE[:100]),
+        document("阳明腑实证的主要脉象是脉沉实有力，其舌苔多为？" + PROSE[:100]),
+        qa(f"请问{ASKED}什么？", PROSE),
+        qa("请教", PROSE + BLOCK),
+        qa("怎么办？", "不知道。", rejected=BLOCK, kind="preference"),
+    ],
+    ids=["short document", "shorter still", "question", "answer", "rejected answer"],
+)
+def test_a_short_document_a_question_and_a_preference_leave_whole(here, record):
+    outcome = decontaminate.run(rows(record, document(PROSE)), here)
+    assert outcome.dropped.select("id", "reason").rows() == [(record["id"], "exam question")]
+    assert len(outcome.derived_dropped) == 0
+    assert outcome.figures["characters left"] == sum(len(record.get(name) or "") for name in decontaminate.COLUMNS)
+
+
+def test_a_title_that_is_a_question_leaves_a_book_its_text(here):
+    book = document(PROSE, title=f"{ASKED}？")
+    outcome = decontaminate.run(rows(book), here)
+    assert outcome.kept.select("id", "title", "text").rows() == [(book["id"], None, PROSE)]
+    assert outcome.derived_dropped["text"].to_list() == [f"{ASKED}？"]
+
+
+def test_evidence_stays_at_its_words_and_leaves_with_them(here):
+    book = document(PROSE + BLOCK + PROSE)
+    text = book["text"]
+
+    def asked(words: str, at: int) -> dict:
+        return qa("问？", words, url=book["url"], parent=book["id"], evidence=[{"start": at, "end": at + len(words)}])
+
+    before = asked("茯苓和白术", text.index("茯苓和白术"))
+    behind = asked("煎服时先下哪一味", text.rindex("煎服时先下哪一味"))
+    inside = asked("启动子在基因的上游", text.index("启动子在基因的上游"))
+    outcome = decontaminate.run(rows(before, behind, inside, book), here)
+    kept = {row["id"]: row for row in outcome.kept.to_dicts()}
+    for pair in (before, behind):
+        ((start, end),) = [tuple(span.values()) for span in kept[pair["id"]]["evidence"]]
+        assert kept[book["id"]]["text"][start:end] == pair["answer"]
+    assert outcome.dropped["id"].to_list() == [inside["id"]]
+    assert outcome.kept["id"].to_list() == [before["id"], behind["id"], book["id"]]
+
+
+def test_every_question_of_a_book_leaves_and_what_is_left_is_the_rest(here, search):
+    asked = [case["text"] for case in CASES if case["question"]]
+    book = document("".join(PROSE + text + "\n" for text in asked) + PROSE)
+    outcome = decontaminate.run(rows(book), here)
+    rest = outcome.kept["text"].item()
+    assert not [one for one in search.find(rest) if one.why]
+    assert len(rest) + outcome.derived_dropped["text"].str.len_chars().sum() == len(book["text"])
+    assert outcome.kept["text"].item().count("茯苓和白术") == 20 * (len(asked) + 1)
+
+
+def test_a_build_accounts_for_passages_and_a_person_finds_them(here, capsys):
+    books = [document(PROSE + BLOCK + PROSE + str(n), url=f"http://a/{n}") for n in range(30)]
+    made = {"version": here.build, "options": {}, "shards": [[]]}
+    lakes.write_json(here.lake, f"builds/{here.build}/build.json", made)
+    for stage in stages.NAMES[: stages.NAMES.index("decontaminate")]:
+        lakes.write_json(here.lake, f"builds/{here.build}/{stage}/report-00000.json", {"parts": 1})
+    lakes.write_table(here.lake, f"builds/{here.build}/prefer/kept-00000.parquet", rows(*books), RECORD)
+    (report,) = run_stage(here, "decontaminate")
+    assert (report["read"], report["kept"], report["derived_dropped"]) == (30, 30, {PASSAGE: 30})
+    trace.print_fate(here.lake, here.build, books[3]["id"])
+    told = capsys.readouterr().out
+    assert "decontaminate  kept" in told
+    assert f"decontaminate  dropped: {PASSAGE} (genetics 2: " in told
+    dropped = lakes.read_table(here.lake, f"builds/{here.build}/decontaminate/dropped-00000.parquet")
+    passage = dropped.filter(pl.col("parent") == books[3]["id"])
+    way = trace.way_of(here.lake, here.store, here.build, passage["id"].item())
+    assert [step["id"] for step in way] == [passage["id"].item(), books[3]["id"]]
+    assert (way[0]["text"], way[1]["text"]) == (BLOCK, PROSE + PROSE + "3")
+
+
+def test_the_report_shows_what_is_doubtful(here):
+    spared = document("胃小弯溃疡。患者住院五天。" + PROSE, url="http://a/1")
+    outcome = decontaminate.run(rows(spared, qa("脾开窍于？", "口"), qa(f"{ASKED}？", "启动子")), here)
+    left, stayed = outcome.figures["doubtful"].values()
+    assert [sample["before"] for sample in left["samples"]] == ["脾开窍于？\n口", f"{ASKED}？\n启动子"]
+    assert [(sample["id"], sample["column"], sample["after"]) for sample in stayed["samples"]] == [
+        (spared["id"], "text", "胃小弯溃疡")
+    ]
+    assert left["samples"][0]["why"] == "chinese_medicine 1: 脾开窍于 (100% alike, 1 options, a sentence of its own)"
+    assert outcome.figures["exams"] == {"chinese_medicine": 12, "genetics": 4, "internal_medicine": 7}
+
+
+def test_no_exams_and_an_exam_in_another_form_are_named(tmp_path):
+    with pytest.raises(UserError, match="CHIMED_EXAMS"):
+        exam_questions.read_questions(None)
+    with pytest.raises(UserError, match="no questions in"):
+        exam_questions.read_questions(str(tmp_path))
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "physics.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no column Question"):
+        exam_questions.read_questions(str(tmp_path))
+
+
+def test_an_empty_table_stays_empty(here):
+    outcome = decontaminate.run(rows(document("")).clear(), here)
+    assert (len(outcome.kept), outcome.figures["characters left"]) == (0, 0)
