@@ -1,6 +1,6 @@
 """states of pages, walks over lists, what became of a crawl"""
 
-from datetime import date, datetime, timedelta
+from datetime import date
 
 import sqlalchemy as sa
 from alembic import op
@@ -68,17 +68,20 @@ def _states(pages: sa.TableClause) -> None:
     )
     known = sa.or_(c.fetched.is_not(None), c.miss.is_not(None))
     connection.execute(sa.update(pages).where(known, c.kind == "detail").values(state=state))
-    day = sa.func.date(c.fetched)
-    for found in list(connection.execute(sa.select(day).where(c.fetched.is_not(None)).distinct()).scalars()):
-        asked = found if isinstance(found, date) else datetime.strptime(found, "%Y-%m-%d").date()
-        again = {"answered": 28, "missed": 28, "moved": 28, "gone": 10, "unanswered": 1}
-        later = [(c.state == name, sa.literal(asked + timedelta(days), sa.Date())) for name, days in again.items()]
-        values = {"since": asked, "due": sa.case(*later, else_=sa.literal(asked, sa.Date()))}
-        mine = sa.and_(day == found, c.state.is_not(None))
-        connection.execute(sa.update(pages).where(mine).values(values))
+    again = {"answered": 28, "missed": 28, "moved": 28, "gone": 10, "unanswered": 1}
+    later = [(c.state == name, _day(c.fetched, days)) for name, days in again.items()]
+    values = {"since": _day(c.fetched, 0), "due": sa.case(*later, else_=_day(c.fetched, 0))}
+    connection.execute(sa.update(pages).where(c.state.is_not(None), c.fetched.is_not(None)).values(values))
     never = sa.and_(c.fetched.is_(None), c.state.is_not(None))
     first = sa.literal(date(2026, 1, 1), sa.Date())  # any day that is past
     connection.execute(sa.update(pages).where(never).values(since=first, due=first))
+
+
+def _day(moment: sa.ColumnElement, later: int) -> sa.ColumnElement:
+    """The day of a moment, or so many days later."""
+    if op.get_bind().dialect.name == "sqlite":
+        return sa.func.date(moment, f"+{later} days")
+    return sa.cast(moment, sa.Date) + sa.literal_column(str(later))
 
 
 def _starts(pages: sa.TableClause) -> None:
