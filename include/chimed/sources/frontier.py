@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, or_, 
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources import walks
-from chimed.sources.page import Site
+from chimed.sources.page import Link, Site
 from chimed.sources.plan import Plan
 from chimed.sources.states import (
     ANSWERED,
@@ -31,6 +31,7 @@ from chimed.takedowns import takedowns
 
 P, C = PAGES.c, CRAWLS.c
 AT_A_TIME = 500  # SQLite's limit on bound parameters
+LONGEST_URL = 2048
 
 
 def due(by: date) -> ColumnElement[bool]:
@@ -148,6 +149,51 @@ def queue_list(store: Store, plan: Plan, url: str, start: str, found_on: str | N
     new = {"url": url, "source": plan.site.name, "kind": "list", "first_seen": datetime.now(UTC), "found_on": found_on}
     kept = {name: row[name] for name in new} if row else new
     upsert(store, PAGES, [{**kept, "start": start, "queued": plan.crawl}])
+
+
+def add(
+    store: Store, plan: Plan, links: Iterable[Link], found_on: str | None, start: str | None = None
+) -> dict[str, dict]:
+    """Writes what a list page showed and queues what the crawl wants of it; returns the rows known before, by URL."""
+    gone, source = takedowns(store), plan.site.name
+    shown = {link.url: link for link in links if len(link.url) <= LONGEST_URL and not gone.holds(link.url, source)}
+    known = find(store, PAGES, shown)
+    now, rows, taken = datetime.now(UTC), [], taken_days(store, plan)
+
+    def wants(day: date | None) -> bool:
+        return plan.wants(day) or any(since <= day < until for since, until in taken if day)
+
+    for url, link in shown.items():
+        row = known.get(url)
+        day: date | None = link.published
+        if row and (day is None or row["fetched"]):  # the page's own day is the one that counts
+            day = row["published"] or day
+        if row and row["queued"] == plan.crawl and day == row["published"]:
+            continue  # nothing new; and another process may have settled it by now
+        if row is None:
+            wanted = wants(day)
+        elif row["crawl"] == plan.crawl:
+            wanted = False
+        else:
+            wanted = (
+                link.kind == "list"
+                or (row["state"] is None and wants(day))
+                or (plan.mode == "full" and plan.wants(day))
+            )
+        rows.append(
+            {
+                "url": url,
+                "source": source,
+                "kind": row["kind"] if row else link.kind,
+                "first_seen": row["first_seen"] if row else now,
+                "published": day,
+                "queued": plan.crawl if wanted else (row and row["queued"]),
+                "found_on": row["found_on"] if row else found_on,
+                "start": (row and row["start"]) or start,
+            }
+        )
+    upsert(store, PAGES, rows)
+    return known
 
 
 def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200, after: dict | None = None) -> list[dict]:

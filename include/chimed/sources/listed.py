@@ -1,60 +1,13 @@
 """What a list page shows: its pages are written into the frontier, and the walk goes on, leaps or ends (`walks`)."""
 
 import json
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import date
 
 from chimed.sources import walks
-from chimed.sources.frontier import let_go, queue_list, taken_days
+from chimed.sources.frontier import add, let_go, queue_list
 from chimed.sources.page import Link
 from chimed.sources.plan import Plan
-from chimed.store import PAGES, Store, find, upsert
-from chimed.takedowns import takedowns
-
-LONGEST_URL = 2048
-
-
-def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None, start: str | None) -> dict[str, dict]:
-    """Writes what a list page showed and queues what the crawl wants of it; returns the rows known before, by URL."""
-    gone, source = takedowns(store), plan.site.name
-    shown = {link.url: link for link in links if len(link.url) <= LONGEST_URL and not gone.holds(link.url, source)}
-    known = find(store, PAGES, shown)
-    now, rows, taken = datetime.now(UTC), [], taken_days(store, plan)
-
-    def wants(day: date | None) -> bool:
-        return plan.wants(day) or any(since <= day < until for since, until in taken if day)
-
-    for url, link in shown.items():
-        row = known.get(url)
-        day: date | None = link.published
-        if row and (day is None or row["fetched"]):  # the page's own day is the one that counts
-            day = row["published"] or day
-        if row and row["queued"] == plan.crawl and day == row["published"]:
-            continue  # nothing new; and another process may have settled it by now
-        if row is None:
-            wanted = wants(day)
-        elif row["crawl"] == plan.crawl:
-            wanted = False
-        else:
-            wanted = (
-                link.kind == "list"
-                or (row["state"] is None and wants(day))
-                or (plan.mode == "full" and plan.wants(day))
-            )
-        rows.append(
-            {
-                "url": url,
-                "source": source,
-                "kind": row["kind"] if row else link.kind,
-                "first_seen": row["first_seen"] if row else now,
-                "published": day,
-                "queued": plan.crawl if wanted else (row and row["queued"]),
-                "found_on": row["found_on"] if row else found_on,
-                "start": (row and row["start"]) or start,
-            }
-        )
-    upsert(store, PAGES, rows)
-    return known
+from chimed.store import PAGES, Store, find
 
 
 def lead_on(store: Store, plan: Plan, row: dict, links: list[Link]) -> None:

@@ -19,8 +19,8 @@ from chimed.options import Options
 from chimed.records import words
 from chimed.settings import Settings
 from chimed.sources import PAPER, warc
+from chimed.sources.frontier import Plan, add
 from chimed.sources.page import Link
-from chimed.sources.plan import Plan, add
 from chimed.stages.perplexity import score_key
 from chimed.store import PERPLEXITIES
 

@@ -24,8 +24,8 @@ from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.release.write import Drifted, accept, write_release
 from chimed.settings import PROJECT
+from chimed.sources.frontier import Plan, add, begin
 from chimed.sources.page import Link
-from chimed.sources.plan import Plan, add, begin
 from chimed.store import PAGES, TAKEDOWNS, find
 
 pytestmark = pytest.mark.slow
