@@ -16,7 +16,7 @@ from parsel import Selector
 from sqlalchemy.exc import SQLAlchemyError
 
 from chimed.lake import Lake
-from chimed.sources import blocks, frontier, listed, walks, warc
+from chimed.sources import blocks, frontier, listed, warc
 from chimed.sources.blocks import DAY, stop
 from chimed.sources.challenge import wants_a_person
 from chimed.sources.page import Link, Miss, read_page
@@ -24,12 +24,14 @@ from chimed.sources.seen import Seen, write_down
 from chimed.sources.states import (
     ANSWERED,
     ELSEWHERE,
+    ENDLESS,
     FAILED,
     GONE,
     HOME,
     IN_WORDS,
     MISSED,
     MOVED,
+    OFF_SITE,
     REFUSED,
     UNANSWERED,
     state_of,
@@ -141,8 +143,6 @@ def see(run: Run, row: dict, answer: Answer) -> Seen | Again:
         reason = f"HTTP {answer.status}"
         state = state_of(answer.status, reason)
         kept = None if state == FAILED else answer.exchange
-        if row["kind"] == "list" and state == GONE:
-            walks.ended(run.store, run.plan.site.name, run.plan.crawl, row["url"], row["start"] or row["url"])
         digest = hashlib.sha256(answer.body).hexdigest()
         return Seen(row, state, reason, reason, answer.status, kept, row["kind"], digest)
     return see_list(run, row, answer) if row["kind"] == "list" else see_detail(run, row, answer)
@@ -169,13 +169,13 @@ def follow(run: Run, row: dict, answer: Answer) -> Seen | Again:
     site, target, hops = run.plan.site, answer.target, answer.hops + 1
     other = site.canonical(target)
     links: tuple[Link, ...] = ()
-    state, reason = MISSED, "redirected off the site"
+    state, reason = MISSED, OFF_SITE
     if urlsplit(target).hostname not in site.hosts and urlsplit(other).hostname not in site.hosts:
         run.off_site += 1
     elif urlsplit(other).path in ("", "/"):
         state, reason = GONE, HOME
     elif hops > REDIRECTS:
-        reason = "redirected without end"
+        reason = ENDLESS
     elif other == row["url"]:
         return Again(target, hops)
     else:
@@ -208,7 +208,7 @@ def see_list(run: Run, row: dict, answer: Answer) -> Seen | Again:
     if not isinstance(read_page(site, url, page), Miss):
         frontier.write_as(run.store, url, "detail")
         return see_detail(run, {**row, "kind": "detail"}, answer)
-    return replace(seen, state=MISSED, reason=NO_LINK)
+    return replace(seen, state=MISSED, reason=NO_LINK, like=f"{NO_LINK}: {blocks.likeness(text)}")
 
 
 def see_detail(run: Run, row: dict, answer: Answer) -> Seen:

@@ -62,8 +62,10 @@ def likeness(text: str) -> str:
 
 def weigh(run: Run, seen: Seen) -> None:
     """Takes in what an answer says: writes it down, holds it back, or stops the crawl."""
-    a_list = seen.row["kind"] == "list"  # whether lists are given says nothing of pages, unless they are refused
-    if seen.like is None or (a_list and seen.state not in (REFUSED, FAILED)):
+    a_list = seen.row["kind"] == "list"
+    # where a list begins is looked at in the end; that others are given says nothing of pages
+    quiet = a_list and seen.url in run.plan.starts and seen.state not in (REFUSED, FAILED)
+    if seen.like is None or quiet:
         if not a_list:
             settle_held(run)
             run.good = seen.url
@@ -77,7 +79,9 @@ def weigh(run: Run, seen: Seen) -> None:
 
 def _look_at_row(run: Run) -> None:
     held, last = run.held, run.held[-1]
-    alike = _at_the_end(held, lambda seen: seen.like == last.like)
+    pages = [one for one in held if one.row["kind"] == "detail"]
+    alike = _at_the_end(pages, lambda seen: seen.like == last.like)
+    fresh = _at_the_end(pages, lambda seen: seen.like == last.like and not seen.row["state"])
     kept_back = _at_the_end(held, lambda seen: seen.state in (REFUSED, FAILED))
     in_words = _at_the_end(held, lambda seen: seen.reason == IN_WORDS)
     if in_words >= REFUSALS or kept_back >= IN_A_ROW:
@@ -85,18 +89,20 @@ def _look_at_row(run: Run) -> None:
         stop_at_block(run, what, HOUR if last.state == FAILED else DAY)
     elif last.state in (REFUSED, FAILED) or run.proving:
         return
-    elif not run.suspected and alike == _at_the_end(
-        held, lambda seen: seen.like == last.like and not seen.row["state"]
-    ):
+    elif alike == fresh and not run.suspected:
         if alike > IN_A_ROW:  # pages that a list has just shown are seldom gone: the next attempt asks for a proof
             stop_at_block(run, f"{alike} new pages in a row are alike, the last: {last.reason}", DAY)
-    elif alike >= (run.alike or ALIKE):
-        run.proof = frontier.one_answered(run.store, run.plan, {one.url for one in held}) if run.delay else None
-        run.proving = run.proof is not None
-        if not run.proof and alike > IN_A_ROW:
-            stop_at_block(run, f"{alike} answers in a row are alike, the last: {last.reason}", DAY)
+    elif alike >= (run.alike or ALIKE) and not _asks_for_proof(run) and alike > IN_A_ROW:
+        stop_at_block(run, f"{alike} answers in a row are alike, the last: {last.reason}", DAY)
     if len(run.held) > 2 * IN_A_ROW and not run.proving:
         write_down(run, run.held.pop(0))
+
+
+def _asks_for_proof(run: Run) -> bool:
+    """Has a page asked for that gave records before; whether there is one."""
+    run.proof = frontier.one_answered(run.store, run.plan, {one.url for one in run.held}) if run.delay else None
+    run.proving = run.proof is not None
+    return run.proving
 
 
 def _at_the_end(held: list[Seen], is_so: Callable[[Seen], bool]) -> int:
@@ -130,11 +136,17 @@ def settle_held(run: Run) -> None:
 
 
 def end(run: Run) -> None:
-    """The crawl has no more to ask for. Where every page of it was refused, that was a block of a small week."""
+    """The crawl has no more to ask for. Where every page of it was refused, that was a block of a small week; where a
+    list did not lead on as it said, or a few pages were alike, a proof is asked for first (`run.proof`)."""
     held = run.held
-    if held and not run.stopped and run.good is None and all(one.state == REFUSED for one in held):
+    if run.stopped or run.proving:
+        return
+    doubtful = (
+        any(one.row["kind"] == "list" for one in held) or _at_the_end(held, lambda s: s.like == held[-1].like) > 2
+    )
+    if held and run.good is None and all(one.state == REFUSED for one in held):
         stop_at_block(run, f"every page was refused, the last with {held[-1].reason}", DAY)
-    if not run.stopped:
+    elif not (doubtful and _asks_for_proof(run)):
         settle_held(run)
 
 

@@ -6,7 +6,7 @@ from statistics import median
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from chimed.sources.plan import Plan
-from chimed.sources.states import BY_ROBOTS, FORBIDDEN, GONE, REFUSED, UNANSWERED
+from chimed.sources.states import BY_ROBOTS, FORBIDDEN, GONE, NOWHERE, REFUSED, UNANSWERED
 from chimed.store import CRAWLS, PAGES, Store
 
 P, C = PAGES.c, CRAWLS.c
@@ -94,8 +94,8 @@ def lists_not_had(store: Store, plan: Plan, of: tuple[str, ...]) -> dict[str, st
 
 
 def dead_lists(store: Store, plan: Plan) -> dict[str, str]:
-    """First pages of the crawl's lists that are not there (any more), with why."""
-    return _lists(store, plan, P.state == GONE, P.url.in_(plan.starts))
+    """First pages of the crawl's lists that are not there (any more), or lead nowhere, with why."""
+    return _lists(store, plan, or_(P.state == GONE, P.miss.in_(NOWHERE)), P.url.in_(plan.starts))
 
 
 def _lists(store: Store, plan: Plan, *conditions: ColumnElement[bool]) -> dict[str, str]:

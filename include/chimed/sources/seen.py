@@ -9,7 +9,7 @@ from typing import Any
 
 from chimed.sources import listed, states, walks, warc
 from chimed.sources.page import Link
-from chimed.sources.states import FORBIDDEN, UNTOLD
+from chimed.sources.states import FORBIDDEN, GONE, UNTOLD
 from chimed.sources.wire import Run
 
 
@@ -62,6 +62,8 @@ def write_down(run: Run, seen: Seen) -> None:
         listed.add(run.store, run.plan, seen.links, row["found_on"], row["start"])
         if row["kind"] == "list":
             walks.moved(run.store, run.plan.site.name, run.plan.crawl, seen.url, seen.links[0].url)
+    if row["kind"] == "list" and seen.state == GONE:
+        walks.ended(run.store, run.plan.site.name, run.plan.crawl, seen.url, row["start"] or seen.url)
     place = seen.place
     if place is None and seen.digest == row["content"] and run.plan.mode == "refresh" and row["page"]:
         run.unchanged += seen.kind == "detail"

@@ -68,7 +68,7 @@ class SiteSpider(Spider):
                 apart.settle_held(self.reader, self.run)
             else:
                 blocks.end(self.run)
-            batch = self.next_batch()
+            batch = self.proof() or self.next_batch()
         for request in batch:
             self.crawler.engine.crawl(request)
         if batch:
@@ -126,6 +126,11 @@ class SiteSpider(Spider):
         return Request(
             url, meta=meta, headers=headers, callback=self.got, errback=self.failed, priority=order, dont_filter=True
         )
+
+    def proof(self) -> list[Request]:
+        """The request for a page that gave records before, where it is to show that it still does (`blocks`)."""
+        known, self.run.proof = self.run.proof, None
+        return [self.ask(known["url"], {"row": known, "hops": 0, "proof": True}, {})] if known else []
 
     def allowed(self, url: str) -> bool:
         rules = self.rules.get(urlsplit(url).hostname or "")
@@ -185,9 +190,8 @@ class SiteSpider(Spider):
             again = answers.settle_surely(self.run, row, answer, proof)
         if self.run.stopped:
             raise CloseSpider("stopped")
-        if self.run.proof:  # a page that gave records before: does it still?
-            known, self.run.proof = self.run.proof, None
-            yield self.ask(known["url"], {"row": known, "hops": 0, "proof": True}, {})
+        for request in self.proof():
+            yield request
         if again:
             meta = {"row": row, "hops": again.hops, "again": True, **({"proof": True} if proof else {})}
             yield self.ask(again.url, meta, {})

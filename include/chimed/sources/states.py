@@ -29,6 +29,8 @@ HOME = "home page instead of the page"
 SAYS_GONE = "says that it is gone"
 ELSEWHERE = "moved to another address"
 IN_WORDS = "refused in words"
+OFF_SITE, ENDLESS = "redirected off the site", "redirected without end"
+NOWHERE = (OFF_SITE, ENDLESS)
 
 # Days of age at which a page is asked again; it is `LAST` days after the last time once it is older than all of them.
 # An answered page's first step is its site's own (`Site.recheck`).

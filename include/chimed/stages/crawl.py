@@ -214,6 +214,8 @@ def _lists_amiss(run: Run, tally: dict) -> str | None:
     store, plan, site = run.store, run.plan, run.plan.site
     silent = counts.silent_sections(store, plan, answers.NO_LINK)
     nothing = tally["lists"] and tally["lists_missed"] >= tally["lists"]
+    if nothing and frontier.one_answered(store, plan, ()):  # a site that gave pages before: it may be a block
+        run.wait = DAY
     dead, late = counts.dead_lists(store, plan), counts.lists_not_had(store, plan, states.UNTOLD)
     if silent or (nothing and not dead and not late):
         frontier.want_again(store, plan, silent or tally["empty_lists"])

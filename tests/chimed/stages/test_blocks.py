@@ -102,6 +102,28 @@ def test_a_block_stops_the_site_early_and_what_was_refused_is_asked_by_the_next_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_a_block_of_all_the_site_in_the_midst_of_a_crawl_loses_nothing(tmp_path, site, form):
+    questions(site, COUNT)
+
+    def instead(path: str, headers: dict):
+        if len(site.asked) <= 9:
+            return None
+        answer = FORMS[form]
+        if answer is None:
+            return 302, {"Location": path.removeprefix("/ask.39.net"), "Set-Cookie": "wzws=1"}, ""
+        return answer(headers) if callable(answer) else answer
+
+    site.instead = instead
+    crawl(tmp_path, site, "--crawl", "c1", code=1)
+    assert len(site.count()) <= 9 + 14
+    site.instead = None
+    report = crawl(tmp_path, site, "--crawl", "c1")
+    assert (report["states"], report["misses"], report["refused"]) == ({"answered": COUNT}, {}, {})
+    assert sorted(set(stored(tmp_path, "ask39", "c1"))) == question_urls(*range(COUNT))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["words", "405", "redirect home", "404 for everything", "a wall of scripts"])
 def test_a_block_of_pages_that_are_asked_again_takes_nothing_from_them(tmp_path, site, form):
     questions(site, 15)

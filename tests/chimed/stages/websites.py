@@ -39,6 +39,7 @@ class Site:
     pages: dict[str, Answer | Callable[[dict], Answer]] = field(default_factory=dict)
     asked: list[tuple[str, float, dict]] = field(default_factory=list)
     slow: float = 0.0
+    instead: Callable[[str, dict], Answer | None] | None = None  # what is answered whatever is asked, if it is anything
 
     def count(self, part: str = "") -> Counter:
         return Counter(path for path, _, _ in self.asked if part in path)
@@ -56,7 +57,8 @@ def served() -> Iterator[Site]:
             serving.asked.append((self.path, time.monotonic(), dict(self.headers)))
             time.sleep(serving.slow)
             found = serving.pages.get(self.path, (404, HTML, "none"))
-            status, headers, body = found(dict(self.headers)) if callable(found) else found
+            other = serving.instead(self.path, dict(self.headers)) if serving.instead else None
+            status, headers, body = other or (found(dict(self.headers)) if callable(found) else found)
             raw = body.encode() if isinstance(body, str) else body
             self.send_response(status)
             for name, value in headers.items():
