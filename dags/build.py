@@ -73,7 +73,9 @@ with DAG(
 ):
     open_build = ChimedOperator(
         task_id="open_build",
-        doc_md="Opens a version: fixes its crawls and options, and is the same when run again.",
+        doc_md="Looks at all that the build will need, then opens a version: fixes its crawls and options, and is the "
+        "same when run again.",
+        first=["check", "--options={{ options(params) | tojson }}"],
         command=["build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"],
         returns=version,
         execution_timeout=timedelta(minutes=10),
@@ -99,7 +101,7 @@ with DAG(
 
     llm = [stage.name for stage in STAGES if stage.needs == "llm"]
     with group:
-        begin, end = model_servers()
+        begin, end = model_servers(BUILD)
     # Here the servers load while the first stages work; in a cluster they would hold GPUs that nobody uses yet.
     (open_build if settings().serve == "local" else tasks[before(llm[0]).name]) >> begin
     begin >> tasks[llm[0]]

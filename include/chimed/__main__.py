@@ -7,7 +7,6 @@ A user's mistake is one sentence and exit code 2; a stage that cannot keep its p
 import gc
 import json
 import math
-import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from typing import Annotated
 import typer
 
 from chimed.errors import LEFT_ALONE, CrawlStopped, UserError, WorkStopped, choose
-from chimed.printing import log_to_stderr, print_result
+from chimed.printing import log_to_stderr, print_error, print_result
 from chimed.release.commands import app as release_app
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
@@ -183,11 +182,38 @@ def build(
     from chimed.build import new_build
     from chimed.lake import open_lake
 
+    print_result({"version": new_build(open_lake(), _options(options), version, run)})
+
+
+@app.command()
+def check(
+    build: Annotated[str | None, typer.Option("--build", help="for this build's options")] = None,
+    options: Annotated[str, typer.Option(help="for these options.Options, as JSON")] = "{}",
+    only_servers: Annotated[
+        bool, typer.Option("--only-servers", help="only the model servers, those of serve up included")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Look at all that a build will need, before it begins; say what mends what is wrong, and exit 1."""
+    from chimed.check import check as look
+    from chimed.check import print_findings, surroundings
+
+    findings = look(surroundings(_options(options), build), only_servers)
+    if as_json:
+        print_result([vars(one) for one in findings])
+    else:
+        print_findings(findings)
+    wrong = [one for one in findings if not one.fine]
+    if wrong:
+        raise WorkStopped(f"{len(wrong)} of {len(findings)} checks say no: {', '.join(one.what for one in wrong)}")
+
+
+def _options(text: str) -> dict:
+    """A build's options, on top of the settings' own."""
     try:
-        chosen = {**settings().build_options, **json.loads(options)}
+        return {**settings().build_options, **json.loads(text)}
     except json.JSONDecodeError as error:
         raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
-    print_result({"version": new_build(open_lake(), chosen, version, run)})
 
 
 @app.command()
@@ -198,13 +224,13 @@ def run(
 ) -> None:
     """Run a stage of a build. A finished stage is a no-op; a killed one goes on where it was."""
     from chimed import stages
-    from chimed.build import open_work, run_stage
+    from chimed.build import open_work, run_stage, stages_of
     from chimed.side_by_side import run_shards
 
     if stage != "all":
         choose("stage", stage, stages.NAMES)
     work = open_work(build)
-    names = stages.NAMES if stage == "all" else (stage,)
+    names = [one.name for one in stages_of(work.lake, work.build)] if stage == "all" else [stage]
     ran = (run_shards(work, name) if shard is None else run_stage(work, name, shard) for name in names)
     print_result([report for reports in ran for report in reports])
 
@@ -287,6 +313,15 @@ def upgrade() -> None:
     bring()
 
 
+@store_app.command("forget-faults")
+def forget_faults() -> None:
+    """Have the models asked again what they answered with nothing of use: empty, malformed, thinking only."""
+    from chimed.store import forget_faults as forget
+    from chimed.store import open_store
+
+    print_result({"forgotten": forget(open_store())})
+
+
 def main() -> None:
     """Entry point: errors for the user are one line, never a traceback."""
     gc.set_threshold(50_000, 20)  # what loads Polars and Arrow makes no cycles; looking for them took a tenth of it
@@ -294,10 +329,10 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"chimed: {error}", file=sys.stderr)
+        print_error(error)
         raise SystemExit(2) from None
     except WorkStopped as error:
-        print(f"chimed: {error}", file=sys.stderr)
+        print_error(error)
         raise SystemExit(1) from None
     finally:
         gc.freeze()  # a process that ends need not look for cycles: with torch loaded, over a second of a core

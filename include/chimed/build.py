@@ -31,7 +31,7 @@ from chimed.sources import NAMES as SOURCES
 from chimed.streaming import Parts, Verdicts, write_split
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
-    from chimed.completions import Planned
+    from chimed.asking import Planned
     from chimed.store import Store
 
 log = logging.getLogger("chimed")
@@ -93,6 +93,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         "code": chimed.__version__,
         "options": chosen.model_dump(mode="json"),
         "shards": shards,
+        "stages": stages.told(),
         "run": run,
     }
     while True:
@@ -146,26 +147,35 @@ def _next_version(taken: list[str]) -> str:
 # --- tables -----------------------------------------------------------------------------------------------------
 
 
+def stages_of(lake: Lake, version: str) -> tuple[stages.Stage, ...]:
+    """A build's stages, in the order and with the scopes it was opened with."""
+    return stages.of_build(read_build(lake, version))
+
+
 def shards_of(lake: Lake, version: str, stage: str) -> int:
     """How many parts a stage works on: 1 for a corpus stage, else the parts of the table it reads.
 
     Raises UserError where an earlier stage is not done.
     """
-    this = stages.stage(choose("stage", stage, stages.NAMES))
-    previous = stages.before(stage)
+    made = read_build(lake, version)
+    its_own = stages.of_build(made)
+    choose("stage", stage, [one.name for one in its_own])
+    previous = stages.before(stage, its_own)
     if previous is None:
-        return len(read_build(lake, version)["shards"])
+        return len(made["shards"])
     parts = parts_of(lake, version, previous.name)
-    return 1 if this.scope == "corpus" else parts
+    return 1 if stages.stage(stage, its_own).scope == "corpus" else parts
 
 
 def parts_of(lake: Lake, version: str, stage: str) -> int:
     """How many parts a finished stage wrote. Raises UserError where it is not done."""
-    if stages.stage(stage).scope == "corpus":
+    its_own = stages_of(lake, version)
+    if stages.stage(stage, its_own).scope == "corpus":
         path = f"builds/{version}/{stage}/report-00000.json"
         if not lakes.exists(lake, path):
             raise UserError(
                 f"build {version}: {stage} is not done; run: python -m chimed run {stage} --build {version}"
+                f"{_other_order(version, its_own)}"
             )
         return lakes.read_json(lake, path)["parts"]
     expected = shards_of(lake, version, stage)
@@ -173,9 +183,18 @@ def parts_of(lake: Lake, version: str, stage: str) -> int:
     if missing:
         raise UserError(
             f"build {version}: {stage} is not done, {len(missing)} of {expected} parts are missing; "
-            f"run: python -m chimed run {stage} --build {version}"
+            f"run: python -m chimed run {stage} --build {version}{_other_order(version, its_own)}"
         )
     return expected
+
+
+def _other_order(version: str, its_own: tuple[stages.Stage, ...]) -> str:
+    """What else to say of a build of an earlier version, whose stages Airflow's tasks do not follow any more."""
+    if [one.name for one in its_own] == list(stages.NAMES):
+        return ""
+    return (
+        f" (the build's stages have another order than today's: python -m chimed run all --build {version} follows it)"
+    )
 
 
 def read_stage(lake: Lake, version: str, stage: str, part: int | None = None) -> pl.DataFrame:
@@ -206,25 +225,33 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
     where an earlier stage is not done; LedgerError where a row is unaccounted for.
     """
     total = shards_of(work.lake, work.build, stage)
+    its_own = stages_of(work.lake, work.build)
     if shard is not None and not 0 <= shard < total:
-        raise UserError(f"{stage} of build {work.build} has shards 0 to {total - 1}, not {shard}")
-    reports = [_run_shard(work, stage, n) for n in (range(total) if shard is None else [shard])]
+        said = f"{stage} of build {work.build} has shards 0 to {total - 1}, not {shard}"
+        raise UserError(said + _other_order(work.build, its_own))
+    reports = [_run_shard(work, its_own, stage, n) for n in (range(total) if shard is None else [shard])]
     path = f"builds/{work.build}/ledger.parquet"
-    if stage == stages.NAMES[-1] and not lakes.exists(work.lake, path):
+    if stage == its_own[-1].name and not lakes.exists(work.lake, path):
         lakes.write_table(work.lake, path, ledger.table(work.lake, work.build), LEDGER)
     return reports
 
 
-def _run_shard(work: Work, name: str, shard: int) -> dict:
+def _run_shard(work: Work, its_own: tuple[stages.Stage, ...], name: str, shard: int) -> dict:
     folder = f"builds/{work.build}/{name}"
     report_path = f"{folder}/report-{shard:05d}.json"
     if lakes.exists(work.lake, report_path):
         work.say(f"{name} {shard}: done before")
         return lakes.read_json(work.lake, report_path)
+    this, previous = stages.stage(name, its_own), stages.before(name, its_own)
+    if name == "dedup" and previous and previous.name == "extract":
+        raise UserError(
+            f"build {work.build} was opened when copies left before texts were cleaned, and its dedup is not done; "
+            "open a new build, whose model replies cost nothing again: python -m chimed build"
+        )
     started = time.monotonic()
     module = importlib.import_module(f"chimed.stages.{name}")  # here, not above: some stages need torch or scrapy
-    judges = stages.stage(name).scope == "corpus" and hasattr(module, "judge")
-    counts, kept, figures = (_judge if judges else _run)(work, name, module, folder, shard)
+    judges = this.scope == "corpus" and hasattr(module, "judge")
+    counts, kept, figures = (_judge if judges else _run)(work, this, previous, module, folder, shard)
     ledger.check_written(work.lake, name, counts, kept, f"{folder}/dropped-{shard:05d}.parquet")
     ledger.check_failures(name, counts)
     report = ledger.report(name, work.build, shard, len(kept), counts, figures)
@@ -238,12 +265,13 @@ def _run_shard(work: Work, name: str, shard: int) -> dict:
 
 
 def _judge(
-    work: Work, name: str, module: ModuleType, folder: str, shard: int
+    work: Work, this: stages.Stage, previous: stages.Stage | None, module: ModuleType, folder: str, shard: int
 ) -> tuple[pl.DataFrame, list[str], dict[str, Any]]:
     """Runs a corpus stage that names the rows that leave; returns counts, the kept rows' files, and figures."""
-    previous = stages.NAMES[stages.NAMES.index(name) - 1]
-    numbers = range(parts_of(work.lake, work.build, previous))
-    table = Parts(work.lake, tuple(f"builds/{work.build}/{previous}/kept-{n:05d}.parquet" for n in numbers))
+    assert previous is not None
+    name, before = this.name, f"builds/{work.build}/{previous.name}"
+    numbers = range(parts_of(work.lake, work.build, previous.name))
+    table = Parts(work.lake, tuple(f"{before}/kept-{n:05d}.parquet" for n in numbers))
     skipped = name in work.options.skip
     verdicts = Verdicts(figures={"skipped": True}) if skipped else module.judge(table, work)
     counts, written = write_split(work.lake, folder, name, table, verdicts, work.options.part_rows)
@@ -251,20 +279,19 @@ def _judge(
 
 
 def _run(
-    work: Work, name: str, module: ModuleType, folder: str, shard: int
+    work: Work, this: stages.Stage, previous: stages.Stage | None, module: ModuleType, folder: str, shard: int
 ) -> tuple[pl.DataFrame, list[str], dict[str, Any]]:
     """Runs a stage on a table in memory; returns counts, the files of the rows that go on, and figures."""
-    previous = stages.before(name)
+    name = this.name
     if previous is None:
         records, outcome = module.read_pages(work, shard)
     else:
-        whole = stages.stage(name).scope == "corpus"
-        records = read_stage(work.lake, work.build, previous.name, None if whole else shard)
+        records = read_stage(work.lake, work.build, previous.name, None if this.scope == "corpus" else shard)
         skipped = name in work.options.skip
         outcome = Outcome(records, figures={"skipped": True}) if skipped else module.run(records, work)
     ledger.check_ledger(name, records, outcome)
     counts = ledger.tally(records, outcome)
-    ledger.check_failures(name, counts)
+    ledger.check_failures(name, counts, pl.concat([outcome.dropped, outcome.derived_dropped], how="diagonal"))
     going_on = [outcome.derived] if previous is None else [outcome.kept, outcome.derived]  # of pages, their records
     table = pl.concat([frame.select(RECORD.names) for frame in going_on])
     dropped = pl.concat([outcome.dropped.select(DROPPED.names), outcome.derived_dropped.select(DROPPED.names)])

@@ -1,12 +1,10 @@
-"""One chat completion on the wire: what is sent to an OpenAI-compatible server, and what of its answer can be believed.
+"""One chat completion on the wire: what is sent to an OpenAI-compatible server, and what comes back.
 
 Paper §3.2, advanced processing. A server says how it wants to be held to an answer by obeying a probe, because some
 take a constraint and ignore it without a word. What it does wrong for a moment is `Passing`, what it will never answer
-is `Refused`, and everything else is a `Reply`: whole, well-formed, and of this request.
+is `Refused`, and everything else is a `Reply` (`reply` says what of it can be believed).
 """
 
-import json
-import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,21 +13,34 @@ from typing import Literal
 
 import aiohttp
 
+from chimed.characters import short
+from chimed.reply import Passing, Reply, faulty, malformed, parse
+
 BUSY = (408, 409, 425, 429)  # with 5xx, the statuses that may go away by themselves
-WHOLE = ("stop", "length")  # vLLM ends a reply with "abort" when it is shut down in mid-sentence: that is no answer
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more patience is down for us
 WRAPPED_TOKENS = 24  # what {"answer": "…"} costs around an answer
-_THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
+MOST_BYTES = 4 * 1024 * 1024  # of a body: the longest answer with its thinking is a hundredth of it
 
 
 @dataclass(frozen=True)
 class Server:
-    """An OpenAI-compatible server: base URL up to /v1, the model's name there, and the setting that points to it."""
+    """An OpenAI-compatible server: base URL up to /v1, the model's name there, and the setting that points to it.
+
+    named: what a setting says that the model is. identity: who really answers under the model's name there
+    (`chimed.identity`); what replies are kept under.
+    """
 
     url: str
     model: str
     key: str
     setting: str
+    named: str | None = None
+    identity: str = ""
+
+    @property
+    def who(self) -> str:
+        """What a reply's key, a row and a report say of the model."""
+        return self.identity or self.model
 
 
 @dataclass(frozen=True)
@@ -47,47 +58,11 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """A model's answer and what it cost.
-
-    seconds: how long the server took; ended: when, in Unix time; tries: how often it was asked until it answered.
-    known: it was in the store, and nothing was paid.
-    """
-
-    key: str
-    text: str
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-    known: bool = False
-    tries: int = 1
-    ended: float = 0.0
-
-
-@dataclass(frozen=True)
 class Refused:
     """A request the server would not answer, and why (too long for the model, say)."""
 
     key: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A request that would be made; known: its reply is in the store."""
-
-    server: Server
-    request: Request
-    known: bool
-
-
-class Passing(Exception):
-    """Something that may go right when tried again; `after` is the server's Retry-After in seconds."""
-
-    def __init__(self, reason: str, after: float = 0.0) -> None:
-        super().__init__(reason)
-        self.after = after
 
 
 @dataclass(frozen=True)
@@ -110,7 +85,7 @@ _CHOICES = ["甲乙丙", "丁戊己"]
 PROBE = Request(
     "probe",
     [{"role": "user", "content": "Say OK."}],
-    {"max_tokens": 8, "temperature": 0.0},
+    {"max_tokens": 32, "temperature": 0.0},  # a small vocabulary takes several tokens for a rare character
     {"choice": _CHOICES},
 )
 
@@ -126,19 +101,27 @@ async def post(
     http: aiohttp.ClientSession, server: Server, dialect: Dialect, key: str, request: Request
 ) -> Reply | Refused:
     """Asks once. Raises Passing for whatever may go right the next time."""
-    began = time.monotonic()
+    began, status, content = time.monotonic(), 0, bytearray()
     try:
         async with http.post(f"{server.url}/chat/completions", json=body(request, server.model, dialect)) as response:
-            content = await response.read()
             status, headers = response.status, response.headers
+            async for piece in response.content.iter_any():
+                content.extend(piece)
+                if len(content) > MOST_BYTES:
+                    break  # the connection is closed, whatever would follow
     except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-        raise Passing(f"{type(error).__name__}: {error}") from None
+        why = f"{type(error).__name__}: {error}"
+        if status == 200:
+            raise malformed(key, bytes(content), time.monotonic() - began, f"cut off by {why}") from None
+        raise Passing(why) from None
     if status in BUSY or status >= 500:
         raise Passing(f"HTTP {status}", retry_after(headers.get("Retry-After")))
     if status != 200:
-        return Refused(key, f"HTTP {status}: {content[:300].decode(errors='replace')}")
+        return Refused(key, f"HTTP {status}: {short(content[:1200].decode(errors='replace'), 300)}")
     seconds = round(time.monotonic() - began, 4)
-    return parse(key, content, seconds, wrapped=_is_wrapped(request, dialect))
+    if len(content) > MOST_BYTES:
+        return faulty(key, bytes(content), seconds, f"a body of more than {MOST_BYTES} bytes")
+    return parse(key, bytes(content), seconds, wrapped=_is_wrapped(request, dialect))
 
 
 def body(request: Request, model: str, dialect: Dialect) -> dict:
@@ -173,37 +156,6 @@ def schema(constraint: dict) -> dict:
 
 def _is_wrapped(request: Request, dialect: Dialect) -> bool:
     return dialect.constraint == "response_format" and "json" not in (request.constraint or {"json": None})
-
-
-def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Reply:
-    """A completion's body as a Reply. Raises Passing where it is not whole or not well-formed.
-
-    wrapped: the answer is the one field of a JSON object; where it is not, the text stays as it came.
-    """
-    try:
-        value = json.loads(content)
-        choice, usage = value["choices"][0], value["usage"]
-        text, finish = choice["message"]["content"], choice["finish_reason"]
-        if not isinstance(text, str):
-            raise TypeError("content is not text")
-        prompt_tokens, completion_tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-    except (ValueError, LookupError, TypeError) as error:
-        raise Passing(f"malformed body: {type(error).__name__}: {error}") from None
-    if finish not in WHOLE:
-        raise Passing(f"reply ended by {finish!r}")
-    text = _THOUGHT.sub("", text, count=1) if text.lstrip().startswith("<think>") else text
-    if wrapped:
-        text = _unwrapped(text)
-    return Reply(key, text, finish, prompt_tokens, completion_tokens, seconds, ended=time.time())
-
-
-def _unwrapped(text: str) -> str:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text  # not as asked: the stage sees the raw text and says that it cannot read it
-    answer = value.get("answer") if isinstance(value, dict) else None
-    return answer if isinstance(answer, str) else text
 
 
 def retry_after(value: str | None) -> float:

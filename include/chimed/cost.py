@@ -1,16 +1,18 @@
 """What asking models costs: counted after a stage, for its report. Ours; the paper tells none of it."""
 
 from chimed.build import Work
-from chimed.completions import Refused, Reply
+from chimed.completions import Refused
+from chimed.reply import Reply
 
 
 def cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> dict:
     """What the answers cost, for a stage's report; `characters`: of the text that each of them is about.
 
-    Keys: requests, of which known (in the store before) and refused; retried (asked more than once); of those paid
-    now prompt_tokens, completion_tokens, characters, seconds (the server's, added up), wall_seconds (with at least one
-    in flight); where the server's GPUs are known gpu_seconds and their number per million characters. Shards that ask
-    one server side by side each count its GPUs: their sum is an upper bound.
+    Keys: requests, of which known (in the store before) and refused; retried (asked more than once); usage_not_told
+    (paid now, and the server did not say what), where there are some. Of those paid now prompt_tokens,
+    completion_tokens, characters, seconds (the server's, added up), wall_seconds (with at least one in flight); where
+    the server's GPUs are known gpu_seconds and their number per million characters. Shards that ask one server side by
+    side each count its GPUs: their sum is an upper bound.
     """
     replies = [answer for answer in answers if isinstance(answer, Reply)]
     paid = {
@@ -30,6 +32,9 @@ def cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> d
         "seconds": round(sum(reply.seconds for reply in bought), 3),
         "wall_seconds": round(busy([(reply.ended - reply.seconds, reply.ended) for reply in bought]), 3),
     }
+    untold = sum(not reply.prompt_tokens for reply in bought)
+    if untold:
+        figures["usage_not_told"] = untold
     where = work.settings
     gpus = where.k8s_serve_gpus if where.serve == "kubernetes" else where.llm_gpus
     if gpus:

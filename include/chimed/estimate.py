@@ -2,8 +2,8 @@
 
 The LLM stages that are not done run for planning: what the store knows is answered, what it does not know is counted.
 Rows that are not answered yet go on to the next stage; perplexity and the cuts that are not done are taken to drop
-nothing. What hangs on replies that are not there is estimated (two verdicts for two answers) or left out (second
-tries of a translation, preferences about questions yet to be generated).
+nothing. What hangs on replies that are not there is estimated where its round says what it brings about (a verdict for
+an answer) or left out (second tries of a translation, preferences about questions yet to be generated).
 """
 
 import importlib
@@ -14,9 +14,9 @@ import polars as pl
 from sqlalchemy import func, select
 
 from chimed import lake as lakes
-from chimed import stages
-from chimed.build import Work, builds, parts_of, read_stage
-from chimed.completions import Planned
+from chimed import llm, stages
+from chimed.asking import NOT_ASKED, Brings, Planned
+from chimed.build import Work, builds, parts_of, read_stage, stages_of
 from chimed.errors import UserError
 from chimed.records import RECORD
 from chimed.store import REPLIES, Store
@@ -43,10 +43,13 @@ def estimate(work: Work, rate: float | None = None) -> dict:
     if speed is None and any(not one.known for _, one in planned):
         raise UserError("no LLM stage has been measured in any build yet; give --rate in tokens a second")
     groups: dict[tuple[str, str, str], list[Planned]] = defaultdict(list)
+    brought: dict[tuple[str, Brings], list[Planned]] = defaultdict(list)
     for stage, one in planned:
-        groups[stage, one.request.prompt, one.server.model].append(one)
+        groups[stage, one.question.request.prompt, one.server.who].append(one)
+        for brings in () if one.known else one.brings:
+            brought[stage, brings].append(one)
     entries = [_entry(work, *key, several, speed) for key, several in groups.items()]
-    entries += [_verdicts(work, one, speed) for one in entries if one["stage"] == "prefer" and one["remain"]]
+    entries += [_brought(work, stage, brings, several, speed) for (stage, brings), several in brought.items()]
     sums = {
         name: round(sum(one[name] for one in entries), 6)
         for name in ("requests", "remain", "prompt_tokens", "completion_tokens", "hours")
@@ -58,7 +61,7 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
     """Every request that the stages not yet done would make, with its stage."""
     found: list[tuple[str, Planned]] = []
     records = None
-    for stage in stages.STAGES:
+    for stage in stages_of(work.lake, work.build):
         if _is_done(work, stage.name):
             records = read_stage(work.lake, work.build, stage.name)
         elif records is None:
@@ -67,7 +70,7 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
             planning = replace(work, planned=[])
             outcome = importlib.import_module(f"chimed.stages.{stage.name}").run(records, planning)
             found += [(stage.name, one) for one in planning.planned or []]
-            unanswered = outcome.dropped.filter(pl.col("reason") == "request refused")
+            unanswered = outcome.dropped.filter(pl.col("reason") == NOT_ASKED)
             records = pl.concat([frame.select(RECORD.names) for frame in (outcome.kept, outcome.derived, unanswered)])
     return found
 
@@ -83,24 +86,24 @@ def _is_done(work: Work, stage: str) -> bool:
 def _entry(work: Work, stage: str, prompt: str, model: str, several: list[Planned], speed: float | None) -> dict:
     remain = [one for one in several if not one.known]
     sizes = _sizes(work.store, prompt, model)
-    characters = sum(len(message["content"]) for one in remain for message in one.request.messages)
-    most = remain[0].request.sampling.get("max_tokens", 256) if remain else 0
+    characters = sum(len(message["content"]) for one in remain for message in one.question.request.messages)
+    most = remain[0].question.request.sampling.get("max_tokens", 256) if remain else 0
     answer = most if sizes.completion_tokens is None else sizes.completion_tokens
     return _told(
         work, stage, prompt, model, len(several), len(remain), characters * sizes.tokens_a_character, answer, speed
     )
 
 
-def _verdicts(work: Work, answers: dict, speed: float | None) -> dict:
-    """A verdict for each order of two answers; each reads the question and both answers."""
-    from chimed import prompts
-
-    prompt = prompts.load("judge")
-    each = (len(prompt.user) + 200) * TOKENS_A_CHARACTER + answers["prompt_tokens"] / answers["remain"]
-    remain, model = answers["remain"], work.settings.judge_model
-    if work.options.judge_order == "once":
-        remain = remain // 2
-    return _told(work, "prefer", prompt.version, model, remain, remain, each * remain, 2, speed)
+def _brought(work: Work, stage: str, brings: Brings, answers: list[Planned], speed: float | None) -> dict:
+    """What answers that are not there yet will have asked."""
+    remain = round(len(answers) * brings.times)
+    model = (llm.judge(work) if brings.of == "judge" else llm.generator(work)).who
+    sizes = _sizes(work.store, brings.prompt, model)
+    characters = brings.times * sum(one.question.about * brings.about + brings.more for one in answers)
+    answer = brings.tokens if sizes.completion_tokens is None else sizes.completion_tokens
+    return _told(
+        work, stage, brings.prompt, model, remain, remain, characters * sizes.tokens_a_character, answer, speed
+    )
 
 
 def _told(

@@ -13,12 +13,18 @@ import pyarrow as pa
 import chimed
 from chimed import lake as lakes
 from chimed import stages
+from chimed.characters import short
 from chimed.errors import WorkStopped
 from chimed.lake import Lake
 from chimed.records import DROPPED_COLUMNS, RECORD_COLUMNS
 
 FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, not the rows
 FEW_FAILED = 5  # so many failures say nothing about a small shard
+ALL_FAILED = 3  # unless nothing else is there
+REJECTED_SHARE = 0.95  # of what a stage derives; past it the gate speaks of the model, not of the rows
+TRIED = 10  # so many derived rows make that share worth a word
+COMMONEST = 3  # reasons that an error names
+SHOWN = 300  # characters of an example in an error
 
 # why pages leave that nothing is wrong with: a shard may lose all of its own so
 AGAIN = "fetched again unchanged"
@@ -61,6 +67,11 @@ class Outcome:
     figures: dict = field(default_factory=dict)
 
 
+def too_many(failed: int, of: int) -> bool:
+    """Whether so many failures say that the stage is at fault, or who it asked, and not what it asked about."""
+    return failed > max(FEW_FAILED, FAILED_SHARE * of) or failed == of >= ALL_FAILED
+
+
 class LedgerError(WorkStopped):
     """A stage lost or doubled a row."""
 
@@ -70,7 +81,7 @@ class TooManyFailed(WorkStopped):
 
 
 class NothingLeft(WorkStopped):
-    """A stage dropped everything it read: an empty result is an alarm, not a success."""
+    """A stage dropped everything it read, or next to all it made: an empty result is an alarm, not a success."""
 
 
 # --- counting ---------------------------------------------------------------------------------------------------
@@ -157,27 +168,36 @@ def check_written(lake: Lake, stage: str, counts: pl.DataFrame, kept: list[str],
         raise LedgerError(f"{stage}: read {rows_of(counts, 'read')} rows, accounted for {passed_on + left}")
 
 
-def check_failures(stage: str, counts: pl.DataFrame) -> None:
-    """Raises TooManyFailed where more than `FAILED_SHARE` of the rows, or of those to be derived, failed.
+def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None = None) -> None:
+    """Raises TooManyFailed where more than `FAILED_SHARE` of the rows failed.
 
-    Raises NothingLeft where more than a few rows were read and none is kept; of pages, `NO_ALARM` is no reason for it.
+    Raises NothingLeft where more than a few rows were read and none is kept (of pages, `NO_ALARM` is no reason for it),
+    and where a gate let through next to nothing of what was derived. left: rows that left (columns of `DROPPED`), for
+    an example. What failed of the rows to be derived is counted where models are asked (`chimed.asking`): by answers.
     """
-    read = rows_of(counts, "read")
-    derived = rows_of(counts, "derived", "derived_dropped", "derived_failed")
-    for fate, of in (("failed", read), ("derived_failed", derived)):
-        failed = rows_of(counts, fate)
-        if failed > max(FEW_FAILED, FAILED_SHARE * of):
-            raise TooManyFailed(f"{stage}: {failed} of {of} rows failed, {_most(counts, fate)}")
+    read, failed = rows_of(counts, "read"), rows_of(counts, "failed")
+    if failed > max(FEW_FAILED, FAILED_SHARE * read):
+        raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_why(counts, left, 'failed')}")
     of_pages = stages.before(stage) is None
     unharmed = rows_of(counts.filter(pl.col("reason").is_in(NO_ALARM)), "dropped") if of_pages else 0
     if read - unharmed > FEW_FAILED and not rows_of(counts, "kept"):
-        raise NothingLeft(f"{stage}: all {read} rows were dropped, {_most(counts, 'dropped', 'failed')}")
+        raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")
+    gone = rows_of(counts, "derived_dropped", "derived_failed")
+    tried = rows_of(counts, "derived") + gone
+    if stages.stage(stage).needs == "llm" and tried >= TRIED and gone > REJECTED_SHARE * tried:
+        why = _why(counts, left, "derived_dropped", "derived_failed")
+        raise NothingLeft(
+            f"{stage}: {gone} of {tried} new rows did not pass the gate, {why}; see what the model writes"
+        )
 
 
-def _most(counts: pl.DataFrame, *fates: str) -> str:
+def _why(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
+    """The commonest reasons of these fates, and one row of the first."""
     reasons = counts.filter(pl.col("fate").is_in(fates)).group_by("reason").agg(pl.col("rows").sum())
-    reason, rows = reasons.sort("rows", "reason", descending=[True, False]).row(0)
-    return f"{rows} of them: {reason}"
+    common = reasons.sort("rows", "reason", descending=[True, False]).head(COMMONEST).rows()
+    told = ", ".join(f"{rows} of them: {reason}" for reason, rows in common)
+    same = [] if left is None else left.filter(pl.col("reason") == common[0][0])["detail"].drop_nulls().to_list()
+    return f"{told}; for example: {short(same[0], SHOWN)}" if same and same[0] else told
 
 
 # --- reports ----------------------------------------------------------------------------------------------------
@@ -220,14 +240,16 @@ def ledger(lake: Lake, version: str) -> list[dict]:
     figures (a list), skipped (whether the build's options let every row through unread).
     """
     entries: list[dict] = []
-    parts = len(lakes.read_json(lake, f"builds/{version}/build.json")["shards"])
-    for name in stages.NAMES:
+    made = lakes.read_json(lake, f"builds/{version}/build.json")
+    parts = len(made["shards"])
+    for this in stages.of_build(made):
+        name = this.name
         reports = _reports(lake, version, name)
         if not reports:
             break
         entry = _added(reports)
         previous = entries[-1] if entries else None
-        done = len(reports) == (1 if stages.stage(name).scope == "corpus" else parts)
+        done = len(reports) == (1 if this.scope == "corpus" else parts)
         if previous and done:
             passed = previous["derived"] + (0 if previous["stage"] == stages.NAMES[0] else previous["kept"])
             if passed != entry["read"]:
@@ -241,12 +263,13 @@ def ledger(lake: Lake, version: str) -> list[dict]:
 
 def table(lake: Lake, version: str) -> pl.DataFrame:
     """A build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
+    its_own = stages.of_build(lakes.read_json(lake, f"builds/{version}/build.json"))
     frames = [
         pl.DataFrame(one["counts"], schema=COUNTS, orient="row").select(
-            pl.lit(name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()
+            pl.lit(this.name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()
         )
-        for name in stages.NAMES
-        for one in _reports(lake, version, name)
+        for this in its_own
+        for one in _reports(lake, version, this.name)
     ]
     return pl.concat(frames) if frames else pl.DataFrame(schema=pl.Schema(LEDGER))
 

@@ -15,25 +15,27 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import aiohttp
-import polars as pl
 import uvloop
 
+from chimed import identity as identities
 from chimed import store as stores
 from chimed.build import Work
-from chimed.completions import DIALECTS, PROBE, Dialect, Passing, Planned, Refused, Reply, Request, Server, obeyed, post
+from chimed.completions import DIALECTS, PROBE, Dialect, Passing, Refused, Reply, Request, Server, obeyed, post
 from chimed.errors import UserError, WorkStopped
 from chimed.store import REPLIES
 
 TRIES = 8  # of one request; with the waits below a minute and more: a server's short absence
+BAD_TRIES = 3  # of one request that is answered each time, and each time with what is no reply
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from try to try, half to one and a half of it by chance
 PATIENCE = 180.0  # seconds without one good answer, and only failures in them, after which a server counts as down
 WRITE_EVERY = 0.01  # seconds between two batches of replies written to the store
 SAY_EVERY = 5.0  # seconds between two progress lines
+LOOK_EVERY = 1.0  # seconds between two looks at who answers, while the server is in trouble
 
 
 class ServerDown(WorkStopped):
@@ -44,54 +46,94 @@ class Interrupted(WorkStopped):
     """Somebody ended the work (SIGTERM). What was answered is in the store."""
 
 
+class AnotherModel(WorkStopped):
+    """The model at an address is not the one that the work began with."""
+
+
 def generator(work: Work) -> Server:
-    """The model that writes."""
+    """The model that writes. Raises UserError where it does not answer, or does not tell who it is."""
     where = work.settings
-    return Server(where.llm_url.rstrip("/"), where.llm_model, where.llm_key.get_secret_value(), "CHIMED_LLM_URL")
+    key, named = where.llm_key.get_secret_value(), where.llm_identity
+    server = Server(where.llm_url.rstrip("/"), where.llm_model, key, "CHIMED_LLM_URL", named=named)
+    return _identified(server, where.llm_checkpoint, work)
 
 
 def judge(work: Work) -> Server:
     """The model that judges: not the one that wrote (paper §3.2). Raises UserError where the two are one."""
     where = work.settings
-    if (where.judge_url, where.judge_model) == (where.llm_url, where.llm_model) and not work.options.judge_is_generator:
+    key, named = where.llm_key.get_secret_value(), where.judge_identity
+    server = Server(where.judge_url.rstrip("/"), where.judge_model, key, "CHIMED_JUDGE_URL", named=named)
+    server = _identified(server, where.judge_checkpoint, work)
+    if not work.options.judge_is_generator and server.identity == generator(work).identity:
         raise UserError(
-            "the judge is the generator; CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL must name another model "
-            "(or the build's option judge_is_generator allows it)"
+            f"the judge is the generator: both are {server.identity}; CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL must "
+            "name another model (or the build's option judge_is_generator allows it)"
         )
-    return Server(where.judge_url.rstrip("/"), where.judge_model, where.llm_key.get_secret_value(), "CHIMED_JUDGE_URL")
+    return server
+
+
+def _identified(server: Server, checkpoint: str, work: Work) -> Server:
+    """The server with the identity of who answers there; while nothing is asked, of who would."""
+    for tries in range(1, TRIES):
+        try:
+            return replace(server, identity=_identity(server))
+        except identities.Unreachable as error:
+            if work.planned is not None:
+                work.say(f"{server.url} does not answer; taken for {checkpoint}, which it would load")
+                return replace(server, identity=identities.of_checkpoint(checkpoint, server.named))
+            last = error
+            time.sleep(wait(tries))
+    raise UserError(f"no LLM server answers at {server.url} ({last}); {server.setting} says where it is")
+
+
+def _identity(server: Server) -> str:
+    """Who answers at a server's address now. Raises Unreachable, UserError."""
+    models = identities.listed(server.url, server.key)
+    return identities.identity(
+        server.model, models, server.named, server.setting.replace("URL", "IDENTITY"), server.url
+    )
+
+
+def dialect(server: Server, work: Work) -> Dialect:
+    """How a server is held to an answer. Raises UserError where it does not answer, or refuses everything."""
+
+    async def probed() -> Dialect:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.key}"}) as http:
+            return await _dialect(http, server, work)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(probed())
 
 
 def request_key(request: Request, model: str) -> str:
-    """Hash of model, messages, constraint, sampling and sample number: equal requests have one reply."""
+    """Hash of who answers, messages, constraint, sampling and sample number: equal requests have one reply."""
     parts = [model, request.messages, request.constraint, sorted(request.sampling.items()), request.sample]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode(errors="backslashreplace")).hexdigest()
+
+
+def kept(requests: list[Request], server: Server, work: Work) -> dict[str, Reply]:
+    """The replies that the store has, by their requests' keys."""
+    found = stores.find(work.store, REPLIES, [request_key(request, server.who) for request in requests])
+    return {key: _from_store(row) for key, row in found.items()}
 
 
 def ask(requests: list[Request], server: Server, work: Work) -> list[Reply | Refused]:
     """One answer for every request, in their order; those in the store are not asked again.
 
-    Where the work is only planned, what would be asked is put down, and refused.
-
-    Raises ServerDown where the server stops answering, UserError where none ever answered at that address.
+    Raises ServerDown where the server stops answering, AnotherModel where another one answers there all at once,
+    UserError where none ever answered at that address.
     """
-    keys = [request_key(request, server.model) for request in requests]
-    known = stores.find(work.store, REPLIES, keys)
-    answers: dict[str, Reply | Refused] = {key: _from_store(row) for key, row in known.items()}
+    keys = [request_key(request, server.who) for request in requests]
+    answers: dict[str, Reply | Refused] = {**kept(requests, server, work)}
     wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
-    if work.planned is not None:
-        work.planned.extend(
-            Planned(server, request, key not in wanted)
-            for key, request in dict(zip(keys, requests, strict=True)).items()
-        )
-        answers |= {key: Refused(key, "only planned") for key in wanted}
-    elif wanted:
+    if wanted:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             answers |= runner.run(_ask_all(wanted, server, work))
     return [answers[key] for key in keys]
 
 
 def _from_store(row: dict) -> Reply:
-    names = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds")
+    names = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds", "reasoning", "fault")
     return Reply(**{name: row[name] for name in names}, known=True)
 
 
@@ -114,6 +156,7 @@ class _Run:
     began: float = field(default_factory=time.monotonic)
     last_success: float = field(default_factory=time.monotonic)
     failures: int = 0  # since the last success
+    looked: float = 0.0  # when it was last asked who it is
 
 
 async def _ask_all(wanted: dict[str, Request], server: Server, work: Work) -> dict[str, Reply | Refused]:
@@ -134,10 +177,10 @@ async def _ask_all(wanted: dict[str, Request], server: Server, work: Work) -> di
                     await asyncio.wait(workers)
                     for task in beside:
                         task.cancel()
-            except* ServerDown as several:
+            except* WorkStopped as several:
                 raise several.exceptions[0] from None
             finally:
-                stores.upsert(work.store, REPLIES, run.received)
+                _write(work, run.received)
     return run.answers
 
 
@@ -179,26 +222,51 @@ async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
 
 
 async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Request) -> Reply | Refused:
-    """A reply, or Refused for what this request alone cannot have. Raises ServerDown."""
-    began = time.monotonic()
+    """A reply, or Refused for what this request alone cannot have. Raises ServerDown, AnotherModel."""
+    began, bad = time.monotonic(), 0
     for tries in range(1, TRIES + 1):
         try:
             answer = await post(http, run.server, run.dialect, key, request)
         except Passing as error:
             last = error
             run.failures += 1
-            if run.failures >= TRIES and time.monotonic() - run.last_success > PATIENCE:
+            bad += error.reply is not None
+            if bad == BAD_TRIES or (run.failures >= TRIES and time.monotonic() - run.last_success > PATIENCE):
                 break
             if tries < TRIES:
                 await asyncio.sleep(wait(tries, error.after))
+                await _still_the_same(run)
         else:
             run.failures, run.last_success = 0, time.monotonic()
             return replace(answer, tries=tries) if isinstance(answer, Reply) and tries > 1 else answer
+    if last.reply and (run.last_success > began or await _lives(http, run)):
+        return replace(last.reply, tries=tries)  # the server is well, and this is its answer
     if run.last_success > began:  # the server lives: it is this request that it cannot answer
-        return Refused(key, f"no answer in {TRIES} tries: {last}")
+        return Refused(key, f"no answer in {tries} tries: {last}")
     raise ServerDown(
         f"{run.server.url} gives no answer any more ({last}); {_kept(run)}; {run.server.setting} says where it is"
     )
+
+
+async def _lives(http: aiohttp.ClientSession, run: _Run) -> bool:
+    """Whether the server answers a request that it is known to answer."""
+    try:
+        return isinstance(await post(http, run.server, run.dialect, "probe", PROBE), Reply)
+    except Passing:
+        return False
+
+
+async def _still_the_same(run: _Run) -> None:
+    """Raises AnotherModel where a server that was in trouble has come back with another model."""
+    if not run.server.identity or time.monotonic() - run.looked < LOOK_EVERY:
+        return
+    run.looked = time.monotonic()
+    try:
+        now = await asyncio.to_thread(_identity, run.server)
+    except (identities.Unreachable, UserError):
+        return  # the request that is tried again will tell
+    if now != run.server.identity:
+        raise AnotherModel(f"{run.server.url} was {run.server.identity} and is {now}; {_kept(run)}")
 
 
 def wait(tries: int, after: float = 0.0) -> float:
@@ -243,12 +311,23 @@ async def _write_as_they_come(run: _Run) -> None:
         batch, stored = run.received, run.stored
         run.received, run.stored = [], asyncio.Event()
         try:
-            await asyncio.shield(asyncio.to_thread(stores.upsert, run.work.store, REPLIES, batch))
+            await asyncio.shield(asyncio.to_thread(_write, run.work, batch))
         except asyncio.CancelledError:
             run.received = batch + run.received  # written once more by the one who cancelled: no harm in twice
             raise
         stored.set()
         await asyncio.sleep(WRITE_EVERY)
+
+
+def _write(work: Work, replies: list[dict]) -> None:
+    """Writes a batch of replies; where that fails, each of them alone, so that one loses no other."""
+    try:
+        stores.upsert(work.store, REPLIES, replies)
+    except Exception:
+        for reply in replies:
+            with suppress(Exception):
+                stores.upsert(work.store, REPLIES, [reply])
+        raise
 
 
 async def _tell_now_and_then(run: _Run) -> None:
@@ -275,29 +354,15 @@ def _kept(run: _Run) -> str:
 def _row(run: _Run, request: Request, reply: Reply) -> dict:
     return {
         "key": reply.key,
-        "model": run.server.model,
+        "model": run.server.who,
         "prompt": request.prompt,
         "messages": json.dumps(request.messages, ensure_ascii=False),
         "text": reply.text,
+        "reasoning": reply.reasoning,
+        "fault": reply.fault,
         "finish_reason": reply.finish_reason,
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         "seconds": reply.seconds,
         "created": datetime.now(UTC),
     }
-
-
-# --- what stages make of replies -------------------------------------------------------------------------------
-
-
-def fault(reply: Reply | Refused | None, what: str) -> tuple[str, str]:
-    """Reason and detail of a row whose reply could not be used; the raw text is kept."""
-    if isinstance(reply, Reply):
-        return f"unparsed reply: {what}", reply.text[:2000]
-    return "request refused", reply.reason if reply else "not asked"
-
-
-def joined_replies(column: str) -> pl.Expr:
-    """A record's `replies` with those of `column` behind them."""
-    empty = pl.lit([], dtype=pl.List(pl.String))
-    return pl.concat_list(pl.col("replies").fill_null(empty), pl.col(column).fill_null(empty))

@@ -41,6 +41,9 @@ class Options(BaseModel):
     qa_answer: Literal["free", "span"] = Field(
         "free", description="generate_qa: the model words the answer, or may only pick a span of the document"
     )
+    second_opinion: bool = Field(
+        True, description="translate, generate_qa: ask the judge too, 是 or 否, about what the gates' rules let pass"
+    )
     redact: bool = Field(
         False, description="replace identifiers and full names that a rule finds by 【已隐去】, and keep the record"
     )

@@ -4,13 +4,29 @@ import json
 import logging
 import sys
 
+from chimed.characters import printable
+
 
 def print_result(value: object) -> None:
     """One JSON line on stdout; progress goes to stderr."""
     print(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def print_error(error: Exception) -> None:
+    """A sentence for the user on stderr."""
+    print(f"chimed: {printable(str(error))}", file=sys.stderr)
+
+
+class _Lines(logging.Formatter):
+    """Lines that a terminal may show, whatever a page or a model put into them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def log_to_stderr() -> None:
     """Progress as lines with the time; Alembic only where something is wrong."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    shown = logging.StreamHandler(sys.stderr)
+    shown.setFormatter(_Lines("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[shown])
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -52,9 +52,9 @@ RECORD = pa.schema(
         pa.field("parent", pa.string()),
         # <prompt name>@<hash of its wording> of the prompt that made it
         pa.field("prompt", pa.string()),
-        # the model that answered that prompt
+        # the model that answered that prompt (identity.py); of a preference who wrote and who judged
         pa.field("model", pa.string()),
-        # where in the parent's text the answer stands, character offsets
+        # where in the parent's text the answer stands, or what a translation is of; character offsets
         pa.field("evidence", pa.list_(_SPAN)),
         # keys in the store of every LLM reply that made, judged or labelled it
         pa.field("replies", pa.list_(pa.string())),

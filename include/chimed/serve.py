@@ -3,25 +3,23 @@
 A stranger on the port must never pass for our server: what is up is known by its process, not by its answers.
 """
 
-import json
 import logging
 import os
 import shlex
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from chimed import processes
+from chimed import identity, processes
 from chimed.errors import UserError
-from chimed.settings import settings
+from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
 
@@ -54,9 +52,9 @@ class Server:
     checkpoint: str
 
 
-def servers() -> tuple[Server, Server]:
-    """The generator and the judge of the settings."""
-    chosen = settings()
+def servers(chosen: Settings | None = None) -> tuple[Server, Server]:
+    """The generator and the judge of the settings, by default this process's."""
+    chosen = chosen or settings()
     return (
         Server("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, chosen.llm_checkpoint),
         Server("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, chosen.judge_checkpoint),
@@ -110,7 +108,7 @@ def probe(timeout: int) -> None:
             if time.monotonic() > deadline:
                 raise UserError(f"no model server answers at {server.url} ({server.variable}), asked for {timeout} s")
             time.sleep(2)
-        if server.model not in models:
+        if models and server.model not in models:  # a hosted API may have no such page
             raise UserError(f"{server.url} ({server.variable}) serves {', '.join(models)}, not {server.model}")
         log.info("%s: %s answers at %s", server.name, server.model, server.url)
 
@@ -141,7 +139,7 @@ def serving(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) ->
 
 def longest(server: Server) -> int:
     """The longest text in tokens that a vLLM server takes, answer included."""
-    return json.loads(_get(f"{server.url}/models"))["data"][0]["max_model_len"]
+    return identity.listed(server.url, settings().llm_key.get_secret_value())[0]["max_model_len"]
 
 
 # --- one server -------------------------------------------------------------------------------------------------
@@ -206,21 +204,11 @@ def _wait(server: Server, both: tuple[Server, Server], deadline: float, timeout:
     log.info("%s: ready at %s", server.name, server.url)
 
 
-NOT_YET = (502, 503, 504)  # a gateway's answers while the server behind it still loads (RFC 9110, 15.6)
-
-
-def _get(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {settings().llm_key.get_secret_value()}"})
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a model server is never behind the proxy
-    with direct.open(request, timeout=5) as response:
-        return response.read()
-
-
 def _healthy(server: Server) -> bool:
     where = urlsplit(server.url)
     try:
-        _get(f"{where.scheme}://{where.netloc}/health")
-    except (urllib.error.URLError, OSError):
+        identity.get(f"{where.scheme}://{where.netloc}/health", settings().llm_key.get_secret_value())
+    except (OSError, HTTPException):
         return False
     return True
 
@@ -228,17 +216,9 @@ def _healthy(server: Server) -> bool:
 def _models(url: str) -> list[str] | None:
     """Names of the models served at a URL; None where nothing answers, or only that it is not ready yet."""
     try:
-        return [one["id"] for one in json.loads(_get(f"{url.rstrip('/')}/models"))["data"]]
-    except urllib.error.HTTPError as error:
-        if error.code in NOT_YET:
-            return None
-        raise UserError(
-            f"{url} answers {error.code} {error.reason}; is it a model server, and CHIMED_LLM_KEY right?"
-        ) from None
-    except (urllib.error.URLError, OSError):
+        return [model["id"] for model in identity.listed(url, settings().llm_key.get_secret_value())]
+    except identity.Unreachable:
         return None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"what answers at {url} is not an OpenAI-compatible server") from None
 
 
 def _note(server: Server) -> Path:

@@ -60,6 +60,14 @@ class Settings(BaseSettings):
     judge_model: str = Field(
         "chimed-judge", description="the judge's name at its server; not the generator (paper §3.2)"
     )
+    llm_identity: str | None = Field(
+        None, description="what the generator really is (name, version), where its server does not tell"
+    )
+    judge_identity: str | None = Field(None, description="what the judge really is, where its server does not tell")
+    llm_unconstrained: bool = Field(
+        False,
+        description="whether servers that cannot be held to an answer will do; replies are then read as they come",
+    )
     llm_key: SecretStr = Field(SecretStr("none"), description="API key of both servers")
     llm_concurrency: int = Field(64, ge=1, le=4096, description="requests in flight from one shard")
     llm_timeout: float = Field(600, gt=0, description="seconds until a request counts as lost and is asked again")

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from chimed import stages
-from chimed.build import Work, open_work, run_stage, shards_of
+from chimed.build import Work, open_work, run_stage, shards_of, stages_of
 from chimed.errors import WorkStopped
 from chimed.printing import log_to_stderr
 from chimed.processes import die_with_parent
@@ -32,7 +32,7 @@ def run_shards(work: Work, stage: str) -> list[dict]:
     Raises what `run_stage` raises, and WorkerDied; shards that are done by then stay done.
     """
     total = shards_of(work.lake, work.build, stage)
-    this = stages.stage(stage)
+    this = stages.stage(stage, stages_of(work.lake, work.build))
     processes = min(cores(), total // LEAST, MOST)
     if (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)

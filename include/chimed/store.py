@@ -106,12 +106,16 @@ REPLIES = Table(
     "replies",
     METADATA,
     Column("key", String(64), primary_key=True),
-    Column("model", String(200), nullable=False),
+    Column(
+        "model", String(200), nullable=False, doc="who answered (identity.py); of old replies the name served under"
+    ),
     Column("prompt", String(100), nullable=False, doc="<name>@<hash> of its wording"),
     Column("messages", Text, nullable=False, doc="the request's messages, JSON"),
-    Column("text", Text, nullable=False),
+    Column("text", Text, nullable=False, doc="the answer, without thinking"),
+    Column("reasoning", Text, doc="the thinking"),
+    Column("fault", String(200), doc="why the text is of no use to anyone; empty: it is"),
     Column("finish_reason", String(32), nullable=False),
-    Column("prompt_tokens", Integer, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False, doc="0 where the server did not say"),
     Column("completion_tokens", Integer, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
@@ -281,3 +285,9 @@ def find(store: Store, table: Table, keys: Iterable[str]) -> dict[str, dict]:
             for row in connection.execute(select(table).where(column.in_(chunk))).mappings():
                 found[row[column.name]] = dict(row)
     return found
+
+
+def forget_faults(store: Store) -> int:
+    """Takes out every reply that is of no use to anyone (`fault`), so that it is asked for again; returns how many."""
+    with store.engine.begin() as connection:
+        return connection.execute(delete(REPLIES).where(REPLIES.c.fault.is_not(None))).rowcount

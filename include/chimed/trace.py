@@ -11,7 +11,9 @@ from rich.table import Table
 
 from chimed import lake as lakes
 from chimed import stages
-from chimed.build import builds, read_build
+from chimed.build import builds, read_build, stages_of
+from chimed.characters import printable
+from chimed.doubtful import doubts_about
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.ledger import LedgerError, ledger
@@ -54,18 +56,30 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
 
 
 def print_fate(lake: Lake, build: str, record: str) -> None:
-    """Prints what each stage did with a record. Raises UserError where no stage of the build knows it."""
-    version = read_build(lake, build)["version"]
-    lines = []
-    for stage in stages.NAMES:
-        for row, fate in _rows(lake, version, stage, record):
-            lines.append(f"{stage:14} {fate}")
+    """Prints what each stage did with a record, and what it doubted, as far as its report shows samples.
+
+    Raises UserError where no stage of the build knows it.
+    """
+    made = read_build(lake, build)
+    version, lines = made["version"], []
+    doubts = doubts_about(lake, version, record)
+    for stage in stages.of_build(made):
+        for row, fate in _rows(lake, version, stage.name, record):
+            lines.append(printable(f"{stage.name:14} {fate}"))
             del row
+        lines += [_doubt(one) for one in doubts if one["stage"] == stage.name]
     if not lines:
         raise UserError(
             f"no record {record!r} in build {version}; ids are 16 hex digits, see the id column of a release"
         )
     print("\n".join(lines))
+
+
+def _doubt(one: dict) -> str:
+    said = f"{one['stage']:14} kept, but doubtful: {one['rule']}; {one['why']}"
+    return (
+        said + f"\n{'':14} {one['column']}: {_short(one['before'])} → {_short(one['after'])}" if one["column"] else said
+    )
 
 
 def print_trace(lake: Lake, store: Store, build: str, record: str) -> None:
@@ -123,8 +137,8 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
 
 def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
     """The record as the last stage that has it left it, and in which file."""
-    for stage in reversed(stages.NAMES):
-        folder = f"builds/{version}/{stage}"
+    for stage in reversed(stages_of(lake, version)):
+        folder = f"builds/{version}/{stage.name}"
         for name in lakes.names(lake, folder):
             row = _here(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
             if row is not None:
@@ -175,11 +189,15 @@ def _print_record(row: dict) -> None:
         print(f"  {'reply':12}{reply['key'][:12]} of {reply['model']} to {reply['prompt']}")
         for message in json.loads(reply["messages"]):
             print(f"    {message['role']:10}{_short(message['content'])}")
+        if reply["reasoning"]:
+            print(f"    {'thought':10}{_short(reply['reasoning'])}")
         print(f"    {'answered':10}{_short(reply['text'])}")
+        if reply["fault"]:
+            print(f"    {'no use':10}{_short(reply['fault'])}")
     if not row["parent"]:
         print(f"  {'page':12}{row['url']}\n  {'fetched':12}{row['fetched']}\n  {'in the lake':12}{row['page']}")
 
 
 def _short(value: object) -> str:
-    text = str(value).replace("\n", "⏎")
+    text = printable(str(value).replace("\n", "⏎"))
     return text if len(text) <= _WIDE else f"{text[:_WIDE]}… ({len(text)} characters)"

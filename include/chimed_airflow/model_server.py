@@ -1,6 +1,6 @@
 """vLLM's life in a DAG run: up before the LLM stages, down after them, also when one of them fails.
 
-external: somebody else runs the servers; we only look that they answer. local: processes of this machine.
+external: somebody else runs the servers; we only look at them. local: processes of this machine.
 kubernetes: a Deployment and a Service for each, made and deleted by the run, named after the host in the server's URL.
 """
 
@@ -13,21 +13,19 @@ from airflow.sdk import BaseOperator, TaskGroup
 
 from chimed import serve
 from chimed.settings import settings
-from chimed_airflow.tasks import ChimedOperator
+from chimed_airflow.tasks import ChimedOperator, nothing
 
 LOADING = timedelta(hours=1)
 
 
-def model_servers() -> tuple[list[BaseOperator], list[BaseOperator]]:
-    """The setups and the teardowns of the servers; no teardowns where others run them."""
+def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperator]]:
+    """The setups and the teardowns of the servers; no teardowns where others run them.
+
+    build: its version (templated): once they are up, servers are checked for its options.
+    """
     if settings().serve == "kubernetes":
-        return _in_cluster()
-    up = ChimedOperator(
-        task_id="serve_up",
-        command=["serve", "up", f"--timeout={int(LOADING.total_seconds())}"],
-        execution_timeout=LOADING + timedelta(minutes=5),
-        doc_md=serve.up.__doc__ if settings().serve == "local" else serve.probe.__doc__,
-    ).as_setup()
+        return _in_cluster(build)
+    up = _up(build, serve.up.__doc__ if settings().serve == "local" else serve.probe.__doc__)
     if settings().serve == "external":
         return [up], []
     down = ChimedOperator(
@@ -39,15 +37,22 @@ def model_servers() -> tuple[list[BaseOperator], list[BaseOperator]]:
     return [up], [down]
 
 
-def _in_cluster() -> tuple[list[BaseOperator], list[BaseOperator]]:
+def _up(build: str, doc: str | None) -> BaseOperator:
+    """Servers are up, who they are is known, and they obey."""
+    return ChimedOperator(
+        task_id="serve_up",
+        first=["serve", "up", f"--timeout={int(LOADING.total_seconds())}"],
+        command=["check", "--only-servers", f"--build={build}"],
+        returns=nothing,
+        execution_timeout=LOADING + timedelta(minutes=10),
+        doc_md=f"{doc}\n\nThen looks at who they are, and that they obey.",
+    ).as_setup()
+
+
+def _in_cluster(build: str) -> tuple[list[BaseOperator], list[BaseOperator]]:
     from chimed_airflow.resources import ApplyResource, RemoveResource  # here: the kubernetes client takes seconds
 
-    ready = ChimedOperator(
-        task_id="serve_up",
-        command=["serve", "up", f"--timeout={int(LOADING.total_seconds())}"],
-        execution_timeout=LOADING + timedelta(minutes=5),
-        doc_md=serve.probe.__doc__,
-    ).as_setup()
+    ready = _up(build, serve.probe.__doc__)
     begins: list[BaseOperator] = [ready]
     ends: list[BaseOperator] = []
     with TaskGroup("servers", tooltip="vLLM in the cluster"):

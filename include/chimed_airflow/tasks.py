@@ -39,6 +39,7 @@ class ChimedOperator(BaseOperator):
 
     :param command: the arguments (templated).
     :param shard: adds `--shard N`; what a mapped stage expands over.
+    :param first: a command run before it, each time; where that fails the task does.
     :param models: run in the models' environment (torch, vLLM), not in Airflow's.
     :param on_retry: a command run first when the task is tried again, as bringing up what may have died.
     :param returns: makes the XCom of the command's result; by default the result itself.
@@ -46,7 +47,7 @@ class ChimedOperator(BaseOperator):
     :param note: makes of the result what the run's note says when it has ended.
     """
 
-    template_fields = ("command", "asset_key")
+    template_fields = ("command", "first", "asset_key")
     operator_extra_links = (PagesLink(),)
     ui_color = "#e8f0e4"
 
@@ -55,6 +56,7 @@ class ChimedOperator(BaseOperator):
         *,
         command: Sequence[str],
         shard: int | None = None,
+        first: Sequence[str] = (),
         models: bool = False,
         on_retry: Sequence[str] = (),
         returns: Callable[[Any], Any] | None = None,
@@ -65,6 +67,7 @@ class ChimedOperator(BaseOperator):
         super().__init__(**kwargs)
         self.command = command
         self.shard = shard
+        self.first = first
         self.models = models
         self.on_retry = on_retry
         self.returns = returns
@@ -76,6 +79,8 @@ class ChimedOperator(BaseOperator):
         """Runs the command, and tells those who wait for its outlets."""
         if self.on_retry and context["ti"].try_number > 1:
             self._run(arguments(self.on_retry))
+        if self.first:
+            self._run(arguments(self.first))
         result = self._run(arguments(self.command, self.shard))
         value = self.returns(result) if self.returns else result
         if self.note:

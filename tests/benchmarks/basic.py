@@ -1,7 +1,7 @@
 """Basic processing on a synthetic crawl: rate, CPU, peak memory and quality of each stage, beside datatrove's.
 
     export PYTHONPATH=include
-    python tests/benchmarks/basic.py 10            millions of characters: HTML → text, dedup, clean, length, exams
+    python tests/benchmarks/basic.py 10            millions of characters: HTML → text, clean, dedup, length, exams
     python tests/benchmarks/basic.py 10 --peer     the same work by datatrove too, in an environment of its own
     python tests/benchmarks/basic.py 221           the paper's size
 
@@ -95,7 +95,7 @@ def prepared(crawl: Path, folder: Path) -> tuple[Lake, dict[str, str]]:
     records = sorted(crawl.glob("records-*.parquet"))
     options = Options(perplexity_cut=0).model_dump(mode="json")
     shards = [[f"ask120/{n}"] for n in range(len(records))]
-    made = {"version": BUILD, "code": "", "options": options, "shards": shards}
+    made = {"version": BUILD, "code": "", "options": options, "shards": shards, "stages": stages.told()}
     lakes.write_json(lake, f"builds/{BUILD}/build.json", made)
     pretend(lake, stages.NAMES[0], records)
     subprocess.run([sys.executable, "-m", "chimed", "store", "upgrade"], env={**os.environ, **environment}, check=True)
@@ -106,7 +106,7 @@ def ours(crawl: Path, folder: Path) -> tuple[list[Cost], Lake]:
     """Runs our stages on a new lake, each in a process of its own."""
     lake, environment = prepared(crawl, folder)
     costs = []
-    for stage in ("dedup", "clean", "filter", "decontaminate"):
+    for stage in ("clean", "dedup", "filter", "decontaminate"):
         if stage == "filter":
             pretend_scores(lake, folder)
         if stage == "decontaminate":
@@ -126,7 +126,7 @@ def ours_at_once(crawl: Path, folder: Path) -> Cost:
 
 def pretend_scores(lake: Lake, folder: Path) -> None:
     """As if perplexity had run: a token a letter, and no perplexity worth a cut."""
-    pretend(lake, "perplexity", _scored(lake, "clean", folder))
+    pretend(lake, "perplexity", _scored(lake, "dedup", folder))
 
 
 def _kept(lake: Lake, stage: str) -> list[Path]:
@@ -166,17 +166,45 @@ def peer(crawl: Path, folder: Path) -> Cost:
 
 
 def deduplicated(truth: pl.DataFrame, kept: set[str]) -> dict[str, float]:
-    """Share of each kind of copy of which no more than one is left, and share of the others that left."""
+    """Recall of each kind of copy, the number of variants lost, and the share of texts of one's own that were lost.
+
+    A copy is found where it and what it copies are not both there. A text or variant is lost where neither it nor a
+    copy of it is there.
+    """
     stays = pl.col("id").is_in(list(kept))
     both = truth.with_columns(stays=stays, original=pl.col("of").is_in(list(kept)))
+    is_copy = pl.col("label").is_in(synthetic.COPIES)
     found = {
         label: 1 - both.filter(pl.col("label") == label).select((pl.col("stays") & pl.col("original")).mean()).item()
         for label in synthetic.COPIES
     }
-    originals = truth["of"].drop_nulls().unique()
-    others = both.filter(pl.col("of").is_null() & ~pl.col("id").is_in(originals.implode()))
-    others = others.filter(pl.col("label") != "short")  # made of so few words that they repeat each other
-    return {**found, "false drops": 1 - others["stays"].mean()}
+    copies = both.filter(is_copy)
+    recall = 1 - copies.select((pl.col("stays") & pl.col("original")).mean()).item()
+    texts = (
+        both.with_columns(text=pl.when(is_copy).then("of").otherwise("id"))
+        .group_by("text")
+        .agg(there=pl.col("stays").any())
+    )
+    texts = truth.join(texts, left_on="id", right_on="text").filter(
+        pl.col("label") != "short"
+    )  # few words: they repeat
+    lost = texts.filter(~pl.col("there"))
+    return {
+        **found,
+        "recall of copies": recall,
+        "variants": len(texts.filter(pl.col("label") == "variant")),
+        "variants lost": len(lost.filter(pl.col("label") == "variant")),
+        "false drops": len(lost) / len(texts),
+    }
+
+
+def precise(truth: pl.DataFrame, left: pl.DataFrame) -> float:
+    """Of the rows that left as copies (id, detail), the share that name a row of the same text."""
+    is_copy = pl.col("label").is_in(synthetic.COPIES)
+    texts = truth.with_columns(text=pl.when(is_copy).then("of").otherwise("id")).select("id", "text", "label")
+    named = left.with_columns(names=pl.col("detail").str.slice(0, 16)).join(texts, on="id")
+    named = named.join(texts.select(names="id", other="text"), on="names").filter(pl.col("label") != "short")
+    return named.select((pl.col("text") == pl.col("other")).mean()).item()
 
 
 def untouched(lake: Lake) -> set[str]:
@@ -197,17 +225,18 @@ def quality(truth: pl.DataFrame, lake: Lake) -> dict[str, dict[str, float]]:
     """What each of our stages found, against the truth."""
     ids = {
         stage: {id for path in _kept(lake, stage) for id in pl.read_parquet(path, columns=["id"])["id"]}
-        for stage in ("dedup", "clean", "filter")
+        for stage in ("clean", "dedup", "filter")
     }
     whole = untouched(lake)
-    left = Path(lake.at(f"builds/{BUILD}/dedup")).glob("dropped-*.parquet")
-    named = pl.concat(pl.read_parquet(path, columns=["reason", "detail"]) for path in left)
-    names = named["detail"].str.slice(0, 16).is_in(list(ids["dedup"])).mean()
-    plain = [share_dropped(truth, label, ids["clean"], ids["filter"]) for label in ("plain", "sibling")]
+    paths = Path(lake.at(f"builds/{BUILD}/dedup")).glob("dropped-*.parquet")
+    left = pl.concat(pl.read_parquet(path, columns=["id", "reason", "detail"]) for path in paths)
+    names = left["detail"].str.slice(0, 16).is_in(list(ids["dedup"])).mean()
+    plain = [share_dropped(truth, label, ids["dedup"], ids["filter"]) for label in ("plain", "sibling")]
+    copies = {"precision": precise(truth, left), "copies that name a kept row": names}
     return {
-        "dedup": {**deduplicated(truth, ids["dedup"]), "copies that name a kept row": names},
-        "clean": {"kept": len(ids["clean"]) / len(ids["dedup"])},
-        "filter": {"short": share_dropped(truth, "short", ids["clean"], ids["filter"]), "false drops": max(plain)},
+        "clean": {"kept": len(ids["clean"]) / len(truth)},
+        "dedup": {**deduplicated(truth.filter(pl.col("id").is_in(list(ids["clean"]))), ids["dedup"]), **copies},
+        "filter": {"short": share_dropped(truth, "short", ids["dedup"], ids["filter"]), "false drops": max(plain)},
         "decontaminate": {
             **{one: share_dropped(truth, one, ids["filter"], whole) for one in ("leak", "edited leak")},
             "false drops": share_dropped(truth, "plain", ids["filter"], whole),
@@ -221,7 +250,11 @@ def show(costs: list[Cost], millions: float, found: dict[str, dict[str, float]])
     whole = Cost("all", sum(one.wall for one in costs), sum(one.cpu for one in costs), max(one.memory for one in costs))
     for one in [*costs, whole] if len(costs) > 1 else costs:
         rates = f"{millions / one.wall:11.2f}{millions / one.cpu:9.2f}"
-        said = ", ".join(f"{name} {value:.4f}" for name, value in found.get(one.name, {}).items())
+        shown = {
+            name: f"{value:.4f}" if isinstance(value, float) else value
+            for name, value in found.get(one.name, {}).items()
+        }
+        said = ", ".join(f"{name} {value}" for name, value in shown.items())
         print(f"{one.name:24}{one.wall:9.1f}{one.cpu:9.1f}{one.memory:8.0f}{rates}   {said}")
 
 

@@ -24,8 +24,8 @@ def run(stage: str, build: str) -> None:
 
 if __name__ == "__main__":
     build, folder = sys.argv[1], Path(sys.argv[2])
-    run("dedup", build)
     run("clean", build)
+    run("dedup", build)
     began = time.monotonic(), time.process_time()
     import basic
 

@@ -59,6 +59,10 @@ class Answering:
         told = {"asked": self.tries.total(), "whole": self.whole, "faults": self.met, "in_flight": self.in_flight}
         return web.json_response(told)
 
+    async def models(self, _request: web.Request) -> web.Response:
+        served = [{"id": f"chimed-{name}", "root": f"test/{name}"} for name in ("generator", "judge")]
+        return web.json_response({"data": served})
+
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         choices = body.get("structured_outputs", {}).get("choice", [])
@@ -109,6 +113,7 @@ async def serve(faults: bool, latency: float, spread: float) -> None:
     state, app = Answering(faults, latency, spread), web.Application()
     app.router.add_post("/v1/chat/completions", state.chat)
     app.router.add_get("/v1/counts", state.counts)
+    app.router.add_get("/v1/models", state.models)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

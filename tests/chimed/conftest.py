@@ -16,7 +16,8 @@ from chimed.store import open_store
 def work(tmp_path) -> Work:
     """A build's surroundings in a folder of the test's own."""
     settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db", llm_concurrency=8)
-    return Work("2026.11.22", Options(), open_lake(settings.data), open_store(settings.store), settings, print)
+    alone = Options(second_opinion=False)  # the rules; test_second_opinion has both
+    return Work("2026.11.22", alone, open_lake(settings.data), open_store(settings.store), settings, print)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """An OpenAI-speaking server that answers as a test says, or misbehaves."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,13 +12,18 @@ from aiohttp import web
 
 @dataclass
 class Served:
-    """A server at `url`; `answer(body)` gives a reply's text, or (status, headers, raw body) to misbehave with.
+    """A server at `url`; `answer(body)` gives a reply's text, or (status, headers, raw body) to misbehave with;
+    with a header `Cut` the connection is cut behind the raw body.
 
-    probed: it obeys the probe by itself; else `answer` sees the probe too.
+    probed: it obeys the probe by itself; else `answer` sees the probe too. roots: the checkpoint behind every name it
+    serves, as vLLM tells it.
     """
 
     url: str = ""
     probed: bool = True
+    roots: dict[str, str] = field(
+        default_factory=lambda: {"chimed-generator": "test/generator", "chimed-judge": "test/judge"}
+    )
     bodies: list[dict] = field(default_factory=list)
     answer: Callable[[dict], str | tuple[int, dict, bytes]] = lambda body: "否"
 
@@ -31,9 +37,10 @@ def completion(text: str, finish: str = "stop") -> bytes:
 @contextmanager
 def serving() -> Iterator[Served]:
     """A chat-completions server on loopback that obeys the probe and answers as the test says."""
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it would log our own cut connections
     state, app = Served(), web.Application()
 
-    async def chat(request: web.Request) -> web.Response:
+    async def chat(request: web.Request) -> web.StreamResponse:
         body = await request.json()
         choice = body.get("structured_outputs", {}).get("choice", [])
         if state.probed and choice and choice[0] == "甲乙丙":
@@ -43,9 +50,21 @@ def serving() -> Iterator[Served]:
         if isinstance(said, str):
             return web.Response(body=completion(said), content_type="application/json")
         status, headers, raw = said
+        if "Cut" in headers:
+            response = web.StreamResponse(status=status)  # chunked
+            await response.prepare(request)
+            await response.write(raw)
+            assert request.transport
+            request.transport.abort()
+            raise ConnectionResetError
         return web.Response(status=status, headers=headers, body=raw)
 
+    async def models(_request: web.Request) -> web.Response:
+        said = [{"id": name, "object": "model", "root": root, "parent": None} for name, root in state.roots.items()]
+        return web.json_response({"object": "list", "data": said})
+
     app.router.add_post("/v1/chat/completions", chat)
+    app.router.add_get("/v1/models", models)
     with loopback.serving(app) as url:
         state.url = f"{url}/v1"
         yield state

@@ -86,12 +86,20 @@ def test_a_bad_option_names_the_good_ones(options, said):
         builds.parse_options(options)
 
 
-def _finished(work, stage: str, frame: pl.DataFrame) -> None:
+def _open(work, **told: object) -> None:
+    """A build of one shard."""
+    made = {"version": work.build, "shards": [["zhongyoo/1"]], "stages": stages.told(), "options": {}} | told
+    lakes.write_json(work.lake, f"builds/{work.build}/build.json", made)
+
+
+def _finished(work, stage: str, frame: pl.DataFrame, told: bool = True) -> None:
     """As if `stage` had run: its one part and its report."""
-    lakes.write_json(work.lake, f"builds/{work.build}/build.json", {"version": work.build, "shards": [["zhongyoo/1"]]})
+    if told:
+        _open(work)
     folder = f"builds/{work.build}/{stage}"
     lakes.write_table(work.lake, f"{folder}/kept-00000.parquet", frame, RECORD)
-    report = {"stage": stage, "parts": 1, "read": len(frame), "kept": len(frame), "derived": 0, "seconds": 0.1,
+    made = len(frame) if stage == "extract" else 0
+    report = {"stage": stage, "parts": 1, "read": len(frame), "kept": len(frame), "derived": made, "seconds": 0.1,
               "dropped": {}, "failed": {}, "derived_dropped": {}, "figures": {}, "sources": {"read": {}},
               "shard": 0, "counts": []}  # fmt: skip
     lakes.write_json(work.lake, f"{folder}/report-00000.json", report)
@@ -104,9 +112,10 @@ def _contents(work, stage: str) -> dict[str, bytes]:
 
 
 def test_a_stage_runs_once_and_after_those_before_it(work):
+    _open(work)
     with pytest.raises(UserError, match="dedup is not done"):
         run_stage(work, "perplexity")
-    _finished(work, "dedup", TEXTS)
+    _finished(work, "extract", TEXTS)
     (report,) = run_stage(work, "clean")
     assert (report["read"], report["kept"]) == (3, 3)
     lakes.write_json(work.lake, f"builds/{work.build}/clean/report-00000.json", report | {"kept": "untouched"})
@@ -118,7 +127,6 @@ def test_a_stage_runs_once_and_after_those_before_it(work):
 def test_a_corpus_stage_writes_as_many_parts_as_its_rows_need_and_keeps_a_page_together(work):
     pages = TEXTS.with_columns(url=pl.Series(["http://a/1", "http://a/2", "http://a/1"]))
     _finished(work, "perplexity", pages.with_columns(tokens=pl.lit(40, pl.Int32), perplexity=pl.lit(5.0)))
-    lakes.write_json(work.lake, f"builds/{work.build}/clean/report-00000.json", {"parts": 1})
     _finished(work, "dedup", TEXTS)
     work = dataclasses.replace(work, options=work.options.model_copy(update={"part_rows": 2}))
     (report,) = run_stage(work, "filter")
@@ -129,12 +137,12 @@ def test_a_corpus_stage_writes_as_many_parts_as_its_rows_need_and_keeps_a_page_t
 
 
 def test_a_stage_that_loses_rows_stops_the_build(work, monkeypatch):
-    _finished(work, "dedup", TEXTS)
+    _finished(work, "extract", TEXTS)
     monkeypatch.setattr(clean, "run", lambda records, work: Outcome(records.head(2)))
     with pytest.raises(LedgerError, match="clean: read 3 rows, kept 2"):
         run_stage(work, "clean")
     with pytest.raises(UserError, match="clean is not done"):
-        run_stage(work, "perplexity")
+        run_stage(work, "dedup")
 
 
 @pytest.mark.parametrize(
@@ -142,16 +150,17 @@ def test_a_stage_that_loses_rows_stops_the_build(work, monkeypatch):
 )
 def test_verdicts_on_no_row_or_twice_on_one_stop_the_build(work, monkeypatch, rows, said):
     _finished(work, "extract", TEXTS)
+    _finished(work, "clean", TEXTS)
     verdicts = Verdicts(left(pl.Series(rows), "same text"))
     monkeypatch.setattr(dedup, "judge", lambda parts, work: verdicts)
     with pytest.raises(LedgerError, match=said):
         run_stage(work, "dedup")
     with pytest.raises(UserError, match="dedup is not done"):
-        run_stage(work, "clean")
+        run_stage(work, "perplexity")
 
 
 def test_what_was_written_is_counted_anew(work, monkeypatch):
-    _finished(work, "dedup", TEXTS)
+    _finished(work, "extract", TEXTS)
     write = lakes.write_table
     monkeypatch.setattr(
         lakes, "write_table", lambda lake, path, frame, schema: write(lake, path, frame.head(2), schema)
@@ -163,6 +172,7 @@ def test_what_was_written_is_counted_anew(work, monkeypatch):
 def test_a_killed_stage_run_again_gives_the_same_bytes(work, monkeypatch):
     texts = [document(f"{'甲乙丙丁戊己庚辛壬癸'[n % 10] * 30}{n % 90}", url=f"http://a/{n}") for n in range(200)]
     _finished(work, "extract", rows(*texts))
+    _finished(work, "clean", rows(*texts))
     work = dataclasses.replace(work, options=work.options.model_copy(update={"part_rows": 30}))
 
     def killed(*arguments: object) -> None:
@@ -182,7 +192,7 @@ def test_a_killed_stage_run_again_gives_the_same_bytes(work, monkeypatch):
 
 
 def test_the_ledger_is_a_table_too(work):
-    _finished(work, "dedup", TEXTS)
+    _finished(work, "extract", TEXTS)
     run_stage(work, "clean")
     told = ledger.table(work.lake, work.build)
     assert told.filter(stage="clean").select("source", "fate", "reason", "rows").rows() == [
@@ -193,11 +203,8 @@ def test_the_ledger_is_a_table_too(work):
 
 @pytest.mark.parametrize("stage", ["dedup", "filter"])
 def test_a_corpus_stage_takes_an_empty_table(work, stage):
-    before = stages.before(stage)
-    _finished(work, before.name, TEXTS.clear())
-    if stage == "filter":
-        _finished(work, "dedup", TEXTS.clear())
-        _finished(work, "clean", TEXTS.clear())
+    for before in stages.NAMES[: stages.NAMES.index(stage)]:
+        _finished(work, before, TEXTS.clear())
     (report,) = run_stage(work, stage)
     assert (report["read"], report["kept"], report["parts"]) == (0, 0, 1)
     assert builds.read_stage(work.lake, work.build, stage).is_empty()
@@ -217,3 +224,28 @@ def test_a_killed_write_leaves_nothing_behind(work):
 def test_dropped_rows_keep_their_words():
     row = {**TEXTS.row(0, named=True), "fate": "dropped", "reason": "perplexity", "detail": None}
     assert dropped_table([row])["text"].to_list() == ["甲" * 40]
+
+
+def test_a_build_of_an_earlier_version_goes_on_in_its_own_order(work):
+    _open(work)
+    made = lakes.read_json(work.lake, f"builds/{work.build}/build.json")
+    made.pop("stages")  # as builds were opened when copies left before texts were cleaned
+    lakes.write_json(work.lake, f"builds/{work.build}/build.json", made)
+    _finished(work, "extract", TEXTS, told=False)
+    with pytest.raises(UserError, match="open a new build, whose model replies cost nothing again"):
+        run_stage(work, "dedup")
+    _finished(work, "dedup", TEXTS, told=False)
+    with pytest.raises(UserError, match="the build's stages have another order than today's: python -m chimed run all"):
+        run_stage(work, "clean", 3)
+    run_stage(work, "clean")
+    assert builds.shards_of(work.lake, work.build, "perplexity") == 1
+    assert [entry["stage"] for entry in ledger.ledger(work.lake, work.build)] == ["extract", "dedup", "clean"]
+    assert ledger.table(work.lake, work.build)["stage"].unique().to_list() == ["clean"]
+    assert [stage.name for stage in builds.stages_of(work.lake, work.build)][:3] == ["extract", "dedup", "clean"]
+    assert stages.stage("decontaminate", builds.stages_of(work.lake, work.build)).scope == "corpus"
+
+
+def test_a_new_build_keeps_its_stages(work):
+    _open(work)
+    told = lakes.read_json(work.lake, f"builds/{work.build}/build.json")
+    assert stages.of_build(told) == stages.STAGES

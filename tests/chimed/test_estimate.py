@@ -6,6 +6,7 @@ import pytest
 from samples import document, qa, rows
 
 from chimed import lake as lakes
+from chimed import stages
 from chimed.errors import UserError
 from chimed.estimate import estimate
 from chimed.records import DROPPED, RECORD, dropped_table
@@ -26,10 +27,9 @@ def planned(work, served):
     )
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
     work = dataclasses.replace(work, settings=where, options=work.options.model_copy(update={"prefer_share": 1.0}))
-    lakes.write_json(
-        work.lake, "builds/2026.11.22/build.json", {"version": "2026.11.22", "shards": [[]], "options": {}}
-    )
-    for stage in ("extract", "dedup", "clean", "perplexity", "filter"):
+    made = {"version": "2026.11.22", "shards": [[]], "options": {}, "stages": stages.told()}
+    lakes.write_json(work.lake, "builds/2026.11.22/build.json", made)
+    for stage in ("extract", "clean", "dedup", "perplexity", "filter"):
         lakes.write_json(work.lake, f"builds/2026.11.22/{stage}/report-00000.json", {"parts": 1, "figures": {}})
         lakes.write_table(work.lake, f"builds/2026.11.22/{stage}/kept-00000.parquet", table, RECORD)
         lakes.write_table(work.lake, f"builds/2026.11.22/{stage}/dropped-00000.parquet", dropped_table([]), DROPPED)

@@ -247,7 +247,8 @@ def answering() -> Iterator[Model]:
     state, app = Model(), web.Application()
 
     async def models(_request: web.Request) -> web.Response:
-        return web.json_response({"data": [{"id": "chimed-generator"}, {"id": "chimed-judge"}]})
+        served = [{"id": f"chimed-{name}", "root": f"test/{name}"} for name in ("generator", "judge")]
+        return web.json_response({"data": served})
 
     async def chat(request: web.Request) -> web.Response:
         body = await request.json()

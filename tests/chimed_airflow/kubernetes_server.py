@@ -108,12 +108,19 @@ class Cluster:
     def _serve(self, name: str, args: list[str]) -> None:
         """A model server as vLLM's, with as much of it as is asked while it loads."""
         flags = dict(zip(args[::2], args[1::2], strict=False))
-        model, began = flags["--served-model-name"], time.monotonic()
+        model, root, began = flags["--served-model-name"], flags["--model"], time.monotonic()
 
         class Answer(Silent):
             def do_GET(self) -> None:
                 ready = time.monotonic() - began > LOADING
-                self.answer({"data": [{"id": model}]} if ready else {"error": "loading"}, 200 if ready else 503)
+                self.answer(
+                    {"data": [{"id": model, "root": root}]} if ready else {"error": "loading"}, 200 if ready else 503
+                )
+
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                said = {"role": "assistant", "content": asked["structured_outputs"]["choice"][0]}
+                self.answer({"choices": [{"message": said, "finish_reason": "stop"}], "usage": {}})
 
         self.serving[name] = ThreadingHTTPServer(("127.0.0.1", int(flags["--port"])), Answer)
         threading.Thread(target=self.serving[name].serve_forever, daemon=True).start()

@@ -25,6 +25,7 @@ def write(folder: Path) -> None:
     lake, store = open_lake(str(folder / "lake")), open_store(f"sqlite:///{folder}/store.db")
     assert write_state(lake, store, pl.concat([records(1_200, seed=1), _hostile()]).sort("id")) == VERSION
     _crawls(lake)
+    _doubts(lake)
     _attack(store)
     _attack_release(lake)
     _scores(lake)
@@ -78,6 +79,16 @@ def _crawls(lake: Lake) -> None:
         "replica": True, "finished": "2026-11-16T03:00:00+00:00",
     }  # fmt: skip
     lakes.write_json(lake, "raw/ask39/2026-11-16/report.json", report)
+
+
+def _doubts(lake: Lake) -> None:
+    """Two shards of a stage that doubts what it kept, in the words of the record that attacks."""
+    sample = {"id": HOSTILE_ID, "column": "answer", "before": HOSTILE * 50, "after": "每服五钱", "why": HOSTILE}
+    for shard, rows in enumerate((7_000, 5)):
+        figures = {"doubtful": {"variants, another number": {"rows": rows, "samples": [sample] * 8}}}
+        report = {"stage": "dedup", "shard": shard, "parts": 1, "figures": {**figures, "texts compared": 9}}
+        report["figures"]["doubtful"][HOSTILE] = {"rows": 1, "samples": []}
+        lakes.write_json(lake, f"builds/{VERSION}/dedup/report-{shard:05d}.json", report)
 
 
 def _scores(lake: Lake) -> None:

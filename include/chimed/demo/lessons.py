@@ -83,7 +83,7 @@ def generator_lessons(seed: int) -> Iterator[Lesson]:
         yield draws[rng.choices(names, shares)[0]](rng)
 
 
-def asking(name: str, answer: str, **fields: str) -> Lesson:
+def asking(name: str, answer: str, /, **fields: str) -> Lesson:
     """A lesson in the prompt of that name."""
     return Lesson(tuple(prompts.messages(prompts.load(name), **fields)), answer)
 

@@ -17,7 +17,7 @@ from chimed.demo.lessons import Lesson
 SEED = 20
 # Narrow models, small steps and many of them learn most in a second here.
 WIDTH, LAYERS = 128, 2
-STEPS = {"gpt2": 260, "generator": 900, "judge": 1000}
+STEPS = {"gpt2": 260, "generator": 900, "judge": 1800}  # gpt2 and judge together end before the generator
 BATCH_TOKENS = {"gpt2": 768, "generator": 640, "judge": 640}
 RATE = {"gpt2": 4e-3, "generator": 3e-3, "judge": 2e-3}
 # With 26,000 words most of the demo's clauses are one each: fewer to write and to learn by heart. A judge only reads.
@@ -25,7 +25,10 @@ VOCABULARY = {"generator": 26_000, "judge": 8_000}
 WORDS_RATE = 2.5  # times the rate for the embeddings: most words are seen in few lessons
 SPREAD = 0.35  # of the first embeddings and output rows; with a tenth of it nothing is copied from a document
 POOL = 48  # lessons drawn at a time and sorted by length, so that little is padding
-PROMPTS = ("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge")
+PROMPTS = (
+    *("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge"),
+    *("supports", "stands_alone", "faithful"),
+)
 
 Say = Callable[[str], None]
 

@@ -1,15 +1,18 @@
-"""What the tiny judge is taught: the paper's ranking prompt (Table 2), A or B, every pair in both orders.
+"""What the tiny judge is taught: the paper's ranking prompt (Table 2), and the second opinions of the gates.
 
 The better answer is about the question and whole; the worse one is about something else, cut short, or thin. Of two
-that both miss the question the one that says more is better: the tiny generator often writes such pairs.
+that both miss the question the one that says more is better: the tiny generator often writes such pairs. Every pair is
+taught in both orders. A second opinion is 是 of an answer, a question or a translation as it should be, and 否 of one
+that belongs to another text or names nothing: how far so small a model can see, and no further.
 """
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 from chimed.demo import lesson_texts
-from chimed.demo.lessons import OPENINGS, Lesson, asking, sentences, worded
+from chimed.demo.lessons import OPENINGS, Lesson, asking, document, sentences, worded
 
 _THIN = (
     "多喝水，多休息。",
@@ -22,19 +25,68 @@ _THIN = (
 )
 
 
+# How many of the lessons each task gets; ranking takes two at a time.
+SHARES = {"judge": 0.45, "supports": 0.35, "stands_alone": 0.07, "faithful": 0.13}
+
+
 def judge_lessons(seed: int) -> Iterator[Lesson]:
-    """Pairs of lessons without end: the same two answers in both orders, one after the other."""
+    """The judge's lessons without end; of a ranking the same two answers in both orders, one after the other."""
     rng = random.Random(seed)
-    known = _answered()
+    draws: dict[str, Callable[[random.Random], list[Lesson]]] = {
+        "judge": _ranking,
+        "supports": _supports,
+        "stands_alone": _stands_alone,
+        "faithful": _faithful,
+    }
     while True:
-        question, answer = rng.choice(known)
-        better, worse = _pair(answer, rng.choice(known)[1], rng)
-        if better == worse:
-            continue
-        yield asking("judge", "A", question=question, answer1=better, answer2=worse)
-        yield asking("judge", "B", question=question, answer1=worse, answer2=better)
+        yield from draws[rng.choices(list(SHARES), list(SHARES.values()))[0]](rng)
 
 
+def _ranking(rng: random.Random) -> list[Lesson]:
+    known = _answered()
+    question, answer = rng.choice(known)
+    better, worse = _pair(answer, rng.choice(known)[1], rng)
+    if better == worse:
+        return []
+    return [
+        asking("judge", "A", question=question, answer1=better, answer2=worse),
+        asking("judge", "B", question=question, answer1=worse, answer2=better),
+    ]
+
+
+def _supports(rng: random.Random) -> list[Lesson]:
+    """An answer that is a sentence of its document, and one that is of another."""
+    sheet, other = rng.sample(lesson_texts.sheets(), 2)
+    start = rng.randrange(len(sheet.parts))
+    parts = sheet.parts[start : start + rng.randint(1, 4)]
+    text = document(sheet, rng, parts)
+    part, strange = rng.choice(parts), rng.choice(other.parts)
+    right, wrong = (rng.choice([one.strip() for one in sentences(each.text)]) for each in (part, strange))
+    if wrong.strip("。") in text:
+        return []
+    return [
+        asking("supports", "是", text=text, question=part.question, answer=right),
+        asking("supports", "否", text=text, question=strange.question, answer=wrong),
+    ]
+
+
+def _stands_alone(rng: random.Random) -> list[Lesson]:
+    sheet = rng.choice(lesson_texts.sheets())
+    question = rng.choice(sheet.parts).question
+    pointing = question.replace(sheet.title, rng.choice(("它", "本品", "该药", "上文")))
+    lessons = [asking("stands_alone", "是", question=question)]
+    return lessons + ([asking("stands_alone", "否", question=pointing)] if pointing != question else [])
+
+
+def _faithful(rng: random.Random) -> list[Lesson]:
+    passage, other = rng.sample(lesson_texts.passages(), 2)
+    return [
+        asking("faithful", "是", text=passage.text, modern=passage.modern),
+        asking("faithful", "否", text=passage.text, modern=other.modern),
+    ]
+
+
+@cache
 def _answered() -> list[tuple[str, str]]:
     forum = [(one.question, answer) for one in lesson_texts.asked() for answer in one.answers[:1]]
     sheets = [

@@ -24,14 +24,14 @@ LONGEST = 300  # characters of an example's field that are shown
 # what each stage does, in a few words (paper §3.2)
 METHOD = {
     "extract": "pages and rows to records; each gives records or a named miss",
-    "dedup": "one record a URL (paper), a text, a near-copy (MinHash; ours)",
     "clean": "tags, styles, URLs, non-text characters, greetings and boilerplate taken off",
+    "dedup": "one record a URL (paper), a text, a near-copy (MinHash; ours); a changed dose or name is no copy (ours)",
     "perplexity": "Chinese GPT-2 over question and answer, or the text",
     "filter": "the highest perplexities and texts shorter than 30 tokens leave",
     "screen": "identifiers by rule (ours), the paper's prompt, sensitive attributes; what is flagged leaves",
     "department": "one of a fixed list for every question: the page's own, or a model's",
-    "translate": "classical to modern Chinese; herbs, doses, numbers and negations must survive (ours)",
-    "generate_qa": "a question and answer from a document; the answer is found in the document (ours)",
+    "translate": "classical to modern Chinese; rules and another model see that it says the same (ours)",
+    "generate_qa": "a question and answer from a document; the document supports it, by rules and another model (ours)",
     "prefer": "two answers, another model judges; the verdict must survive their swap (ours)",
     "decontaminate": "records, and passages of long documents, that hold an exam question leave (ours)",
 }
@@ -133,15 +133,16 @@ def _stages(made: dict) -> dict[str, dict]:
 
 def models_in(tables: dict[str, pl.DataFrame], made: dict) -> list[str]:
     """The models that the release owes something to, each with what it did; none that was not asked."""
-    told = made["settings"]
+    told, answered = made["settings"], made.get("models", {})  # of an older manifest only the served names are known
     did: dict[str, list[str]] = {}
     for cost in made["cost"]:
         if cost.get("requests"):
-            model = told["judge_model" if cost["kind"] == "judge" else "llm_model"]
-            did.setdefault(public_name(model), []).append(cost["stage"])
+            served = told["judge_model" if cost["kind"] == "judge" else "llm_model"]
+            for model in answered.get(f"{cost['stage']} {cost['kind']}", [served]):
+                did.setdefault(public_name(model), []).append(cost["stage"])
     if sum(made["perplexity"]["counts"]):
         did.setdefault(public_name(told["perplexity_model"]), []).append("perplexity")
-    for table in tables.values():
+    for table in [] if answered else tables.values():
         for model in table["model"].drop_nulls().unique():
             did.setdefault(public_name(model), ["rows"])
     return [f"{model} ({', '.join(dict.fromkeys(what))})" for model, what in sorted(did.items())]

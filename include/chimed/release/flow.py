@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 STAGES = {
-    "extract": "解析", "dedup": "去重", "clean": "清洗", "perplexity": "困惑度", "filter": "过滤", "screen": "筛查",
+    "extract": "解析", "clean": "清洗", "dedup": "去重", "perplexity": "困惑度", "filter": "过滤", "screen": "筛查",
     "department": "科室", "translate": "翻译", "generate_qa": "问答生成", "prefer": "偏好生成",
     "decontaminate": "去污染",
 }  # fmt: skip

@@ -49,6 +49,7 @@ def making(work: Work) -> dict:
         "crawls": inputs.crawls(made["shards"]),
         "inputs": [_crawl(work.lake, crawl) for crawl in inputs.crawls(made["shards"])],
         "prompts": _prompts({one["stage"] for one in costs if one.get("requests")}),
+        "models": _models(figures),
         "ledger": [_counts(entry) for entry in entries],
         "figures": {stage: _plain(shards) for stage, shards in figures.items()},
         "perplexity": _perplexity(work, figures),
@@ -82,6 +83,17 @@ def _prompts(asked: set[str]) -> list[str]:
     """<name>@<hash> of the prompts of the stages that asked a model in this build."""
     names = sorted(file.stem for file in Path(prompts.__file__).parent.glob("*.yaml"))
     return [prompts.load(name).version for name in names if ASKED_BY.get(name, name) in asked]
+
+
+def _models(figures: dict[str, list[dict]]) -> dict[str, list[str]]:
+    """Who really answered (identity.py), for each kind of request of each stage: `<stage> <kind>` → identities."""
+    found: dict[str, set[str]] = {}
+    for stage, shards in figures.items():
+        for one in shards:
+            for kind, spent in one.items():
+                if _is_cost(spent) and spent.get("model"):
+                    found.setdefault(f"{stage} {kind}", set()).add(spent["model"])
+    return {kind: sorted(models) for kind, models in found.items()}
 
 
 # --- the reports ------------------------------------------------------------------------------------------------

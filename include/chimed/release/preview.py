@@ -9,7 +9,7 @@ from chimed.ledger import ledger
 from chimed.release import SUBSETS
 from chimed.release.rows import tables_of
 from chimed.release.write import compare, previous
-from chimed.stages import before
+from chimed.stages import before, of_build
 from chimed.store import Store
 from chimed.takedowns import takedowns
 
@@ -20,7 +20,7 @@ def preview(lake: Lake, store: Store, build: str) -> dict:
     Raises UserError for an unknown build, or where a stage before the release is not done.
     """
     made = read_build(lake, build)
-    version, last = made["version"], before("release")
+    version, last = made["version"], before("release", of_build(made))
     assert last is not None
     records = read_stage(lake, version, last.name)
     tables = tables_of(records.filter(~takedowns(store).rows()))

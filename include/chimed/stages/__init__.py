@@ -8,8 +8,9 @@ that only takes rows out has `judge(parts, work) -> Verdicts` instead, over a ta
 This file is light on purpose: Airflow parses it.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Stage:
 
 STAGES = (
     Stage("extract", "shard", "cpu"),
-    Stage("dedup", "corpus", "cpu"),
     Stage("clean", "shard", "cpu"),
+    Stage("dedup", "corpus", "cpu"),
     Stage("perplexity", "shard", "gpu"),
     Stage("filter", "corpus", "cpu"),
     Stage("screen", "shard", "llm"),
@@ -38,13 +39,32 @@ STAGES = (
 )
 NAMES = tuple(stage.name for stage in STAGES)
 
+# Builds that were opened before `build.json` told their stages: copies left before the texts were cleaned.
+_UNTOLD = {
+    "extract": "shard", "dedup": "corpus", "clean": "shard", "perplexity": "shard", "filter": "corpus",
+    "screen": "shard", "department": "shard", "translate": "shard", "generate_qa": "shard", "prefer": "shard",
+    "decontaminate": "corpus", "release": "corpus",
+}  # fmt: skip
 
-def stage(name: str) -> Stage:
+
+def stage(name: str, among: Sequence[Stage] = STAGES) -> Stage:
     """The stage of that name. Raises KeyError."""
-    return {one.name: one for one in STAGES}[name]
+    return {one.name: one for one in among}[name]
 
 
-def before(name: str) -> Stage | None:
+def before(name: str, among: Sequence[Stage] = STAGES) -> Stage | None:
     """The stage whose table `name` reads; None for the first."""
-    place = NAMES.index(name)
-    return STAGES[place - 1] if place else None
+    names = [one.name for one in among]
+    place = names.index(name)
+    return among[place - 1] if place else None
+
+
+def told() -> list[list[str]]:
+    """The stages as a new build's `build.json` keeps them: name and scope of each, in order."""
+    return [[one.name, one.scope] for one in STAGES]
+
+
+def of_build(made: dict[str, Any]) -> tuple[Stage, ...]:
+    """The stages of a build in the order and with the scopes it was opened with (`made`: its build.json)."""
+    kept = made.get("stages") or list(_UNTOLD.items())
+    return tuple(replace(stage(name), scope=scope) for name, scope in kept)

@@ -1,17 +1,19 @@
 """Drop what is there twice: the same URL, the same text, nearly the same text (paper §3.2: by URL; the rest is ours).
 
-Near-duplicates: MinHash over character shingles finds candidates (`minhash`), the true Jaccard similarity decides. A
-question with another answer is no copy: question and answer must both be alike. Of what is alike the adopted answer
-stays, then the longest, then the oldest; a row that leaves names the row that stays. The corpus is never held: letters
-wait in a temporary file (`TMPDIR`), and some sixty bytes a row in memory.
+What is compared is what `clean` left, without layout and courtesies (`compared`). Near-duplicates: MinHash over
+character shingles finds candidates (`minhash`), the true Jaccard similarity decides; question and answer must both be
+alike. Two texts that differ in a dose, a sign, a name, a negation or a side are variants and both stay (`variants`). Of
+what is alike the adopted answer stays, then the longest, then the oldest, then the first by id, in whatever order and
+parts the rows come; a row that leaves names the row that stays. The corpus is never held: letters wait in a temporary
+file (`TMPDIR`), and some eighty bytes a row in memory.
 """
 
 import hashlib
-import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
+from itertools import groupby, pairwise
 from typing import IO
 
 import numpy as np
@@ -20,36 +22,20 @@ import polars as pl
 from chimed.build import Work
 from chimed.sources import NAMES
 from chimed.sources.page import TRACKING, load
-from chimed.stages import minhash
-from chimed.stages.shingles import distinct, jaccards, letters, shingles_of
+from chimed.stages import facts, minhash, variants
+from chimed.stages.around import trimmed
+from chimed.stages.compared import digests, points_of
+from chimed.stages.pairs import GAP, SIMILAR, Comparison, Letters, Pair
+from chimed.stages.shingles import distinct
 from chimed.streaming import LEFT, Parts, Verdicts, ahead
 
-SIMILAR = 0.8  # Jaccard similarity from which two texts are one (FineWeb, MinHash at 0.75 to 0.8)
 LEAST = 20  # letters: below, five-character shingles say nothing
+SAMPLES = 5  # variants of a kind that the report shows
 
 SAME_URL, SAME_TEXT, NEAR = "same URL, older fetch", "same text", "nearly the same text"
-_BEHIND = "\0" * (minhash.SHINGLE - 1)
 _ORDER = {name: n for n, name in enumerate(NAMES)}
-_COLUMNS = ["id", "source", "url", "page", "fetched", "published", "adopted", "text", "question", "answer"]
-
-
-@dataclass(frozen=True)
-class Letters:
-    """The letters of every row's two halves (text, or question and answer) in a file, each with `_BEHIND` behind it.
-
-    ends: where each row begins, and the last ends. lengths: the letters of each half (two columns).
-    """
-
-    file: IO[bytes]
-    ends: np.ndarray
-    lengths: np.ndarray
-
-    def read(self, rows: np.ndarray) -> tuple[str, np.ndarray]:
-        """The halves of some rows as `shingles_of` takes them: one string, and their lengths."""
-        file, starts = self.file.fileno(), self.ends[rows]
-        sizes = self.ends[rows + 1] - starts
-        found = [os.pread(file, size, start) for size, start in zip(sizes.tolist(), starts.tolist(), strict=True)]
-        return b"".join(found).decode(), self.lengths[rows].ravel().astype(np.int64)
+_COLUMNS = ["id", "source", "url", "page", "fetched", "published", "adopted", "title", "text", "question", "answer"]
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def judge(parts: Parts, work: Work) -> Verdicts:
@@ -60,43 +46,50 @@ def judge(parts: Parts, work: Work) -> Verdicts:
         rest = by_preference(rows.join(copies, on="row", how="anti"))
         copies = pl.concat([copies, same_text(rest)])
         rest = rest.join(copies, on="row", how="anti", maintain_order="left").filter(pl.col("length") >= LEAST)
-        near, signed = nearly_same_text(rest, texts, work)
+        near, spared, signed = nearly_same_text(rest, texts, work)
         copies = _of_what_stays(pl.concat([copies, near]))
-    figures = {"texts compared": len(rest), "signatures computed": signed, "signatures known": len(rest) - signed}
+    figures = {
+        "texts compared": len(rest),
+        "signatures computed": signed,
+        "signatures known": len(rest) - signed,
+        "pairs spared as variants": len(spared),
+        "doubtful": _doubtful(spared, rest, parts),
+    }
     return Verdicts(_named(copies, parts), figures)
 
 
 def _read(parts: Parts, file: IO[bytes]) -> tuple[pl.DataFrame, Letters]:
     """What is compared of every row, and its letters.
 
-    Columns: row; url, page (hashes); fetched, published, adopted, rank (of the source); text (hash of the letters),
-    length (of the letters).
+    Columns: row; id (its number); url, page (hashes); fetched, published, adopted, rank (of the source); text (hash of
+    the letters and signs), length (of them); tells (`digests`); named (hash of the herb or medicine a document's title
+    names); document.
     """
     hosts = host_forms(NAMES)
-    frames, starts, lengths, end = [], [np.zeros(1, np.int64)], [], 0
-    for frame, of_halves, ends, text in ahead(lambda batch: _compared(batch, hosts), parts.read(_COLUMNS)):
-        file.write(text)
-        starts.append(end + ends)
+    frames, ends, lengths, end = [], [np.zeros(1, np.int64)], [np.zeros((0, 2), np.int64)], 0
+    for frame, of_halves, points in ahead(lambda batch: _compared(batch, hosts), parts.read(_COLUMNS)):
+        file.write(points.data)
+        ends.append(end + np.cumsum(of_halves.sum(axis=1) + 2 * GAP))
         lengths.append(of_halves)
         frames.append(frame)
-        end += len(text)
+        end += len(points)
     file.flush()
-    return pl.concat(frames), Letters(file, np.concatenate(starts), np.concatenate(lengths))
+    return pl.concat(frames), Letters(file, np.concatenate(ends), np.concatenate(lengths))
 
 
-def _compared(batch: pl.DataFrame, hosts: dict[str, str]) -> tuple[pl.DataFrame, np.ndarray, np.ndarray, memoryview]:
-    """What is compared of a batch's rows, the lengths of their halves, where each row's letters end, the letters."""
+def _compared(batch: pl.DataFrame, hosts: dict[str, str]) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
+    """What is compared of a batch's rows, the lengths of their halves, and the points of all."""
     bodies = batch.select(first=pl.coalesce("text", "question", pl.lit("")), second=pl.coalesce("answer", pl.lit("")))
-    halves = pl.DataFrame([letters(half) for half in bodies])
-    lengths = halves.select(pl.all().str.len_chars())
-    padded = halves.select(pl.concat_str("first", pl.lit(_BEHIND), "second", pl.lit(_BEHIND))).to_series()
-    _, bounds, data = padded.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
-    ends = np.frombuffer(bounds, np.int64)
-    text = memoryview(data)[ends[0] : ends[-1]] if len(batch) else memoryview(b"")
-    ends = ends[: len(batch) + 1] - ends[0]
-    hashes = [hashlib.blake2b(text[start:end], digest_size=8).digest() for start, end in pairwise(ends.tolist())]
+    halves = pl.DataFrame([trimmed(half) for half in bodies])
+    found = points_of(halves.select(pl.concat_list("first", "second")).to_series().explode(), GAP)
+    lengths = found.lengths.reshape(-1, 2)
+    ends = np.cumsum(lengths.sum(axis=1) + 2 * GAP)
+    data = found.points.data.cast("B")
+    bounds = pairwise([0, *(4 * ends).tolist()])
+    hashes = [hashlib.blake2b(data[start:end], digest_size=8).digest() for start, end in bounds]
     compared = batch.select(
         "row",
+        pl.col("id").str.to_integer(base=16, strict=False, dtype=pl.UInt64).fill_null(pl.col("id").hash(seed=0)),
         canonical(pl.col("url"), hosts).hash(seed=0).alias("url"),
         pl.col("page").hash(seed=0),
         pl.col("fetched").cast(pl.Int64) + 0,  # a copy: what is kept must not hold on to what was read
@@ -104,22 +97,35 @@ def _compared(batch: pl.DataFrame, hosts: dict[str, str]) -> tuple[pl.DataFrame,
         pl.col("adopted").fill_null(False),
         pl.col("source").replace_strict(_ORDER, default=len(_ORDER), return_dtype=pl.UInt8).alias("rank"),
         pl.Series("text", np.frombuffer(b"".join(hashes), np.uint64)),
-        lengths.sum_horizontal().alias("length"),
+        pl.Series("length", lengths.sum(axis=1).astype(np.uint32)),
+        pl.Series("tells", digests(found.points, ends)),
+        _name_in(pl.when(pl.col("text").is_not_null()).then("title")).alias("named"),
+        pl.col("text").is_not_null().alias("document"),
     )
-    return compared, lengths.to_numpy(), ends[1:], text
+    return compared, lengths, found.points
+
+
+def _name_in(title: pl.Expr) -> pl.Expr:
+    """A hash of the first herb, formula or medicine that a title names; null where it names none."""
+    return title.str.extract_many(_listed(), leftmost=True).list.first().hash(seed=0)
+
+
+@cache
+def _listed() -> list[str]:
+    return sorted(facts.names(), key=lambda name: (-len(name), name))
 
 
 def by_preference(rows: pl.DataFrame) -> pl.DataFrame:
-    """Which of two equals stays: an adopted answer, the longest, the oldest; then by source in the paper's order."""
+    """Which of two equals stays: an adopted answer, the longest, the oldest; by source in the paper's order, by id."""
     return rows.sort(
-        "adopted", "length", "published", "fetched", "rank", "row",
+        "adopted", "length", "published", "fetched", "rank", "id",
         descending=[True, True, False, False, False, False], nulls_last=True,
     )  # fmt: skip
 
 
 def same_url(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of a page that was fetched again later, changed or not: row, of (a row that stays), reason, alike."""
-    newest = rows.sort("fetched", "page", "row", descending=[True, False, False]).unique(
+    newest = rows.sort("fetched", "page", "id", descending=[True, False, False]).unique(
         "url", keep="first", maintain_order=True
     )
     joined = rows.join(newest.select("url", newest="page", of="row"), on="url", maintain_order="left")
@@ -128,61 +134,78 @@ def same_url(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def same_text(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose letters are those of a row before them: row, of, reason, alike."""
-    marked = rows.with_columns(of=pl.col("row").first().over("text"))
+    """Rows whose letters and signs are those of a row before them, and whose title names no other herb or medicine.
+
+    Columns: row, of, reason, alike.
+    """
+    marked = rows.with_columns(of=pl.col("row").first().over("text", "named"))
     copies = marked.filter((pl.col("row") != pl.col("of")) & (pl.col("length") > 0))
     return copies.select("row", "of", reason=pl.lit(SAME_TEXT), alike=pl.lit(None, pl.Float64))
 
 
-def nearly_same_text(rows: pl.DataFrame, texts: Letters, work: Work) -> tuple[pl.DataFrame, int]:
-    """Rows alike to one before them that stays (row, of, reason, alike), and how many signatures were computed."""
-    numbers, lengths = rows["row"].to_numpy(), rows["length"].to_numpy()
+def nearly_same_text(rows: pl.DataFrame, texts: Letters, work: Work) -> tuple[pl.DataFrame, list[Pair], int]:
+    """Rows alike to one before them that stays (row, of, reason, alike), the variants, and the new signatures' number.
+
+    Variants: pairs of rows that look alike and both stay; places among `rows`.
+    """
+    numbers, lengths, tells = (rows[name].to_numpy() for name in ("row", "length", "tells"))
+    compare = Comparison(texts, numbers, rows["named"].fill_null(0).to_numpy())
     signed, band = minhash.sign(
         work.lake, work.build, rows["text"].to_numpy(), lengths, lambda places: texts.read(numbers[places])
     )
     pairs = np.empty(0, np.uint64)
     for n in range(minhash.BANDS):
-        pairs = distinct(np.concatenate([pairs, minhash.alike(band(n))]))
-    found = list(_verified(pairs, numbers, lengths, texts))
+        keys = band(n)  # among many variants of one text a copy meets the text it copies by what both tell
+        pairs = distinct(np.concatenate([pairs, minhash.alike(keys), minhash.alike(keys ^ (tells * _ODD))]))
     copies: dict[int, tuple[int, float]] = {}
-    for one, two, alike in found:  # in the order of `two`: whether `one` stays is known by then
-        stays = copies[one][0] if one in copies else one
-        if stays != one:
-            alike = float(_both_alike(*texts.read(numbers[[stays, two]]), np.array([0]), np.array([1]))[0])
-        if alike >= SIMILAR and alike > copies.get(two, (0, 0.0))[1]:
-            copies[two] = (stays, alike)
+    spared: list[Pair] = []
+    for two, several in _looking_alike(pairs, lengths, compare):  # by `two`: what stands before it is settled by then
+        seen: set[int] = set()
+        found: list[Pair] = []
+        for one, alike in several:
+            stays = copies[one][0] if one in copies else one
+            if stays in seen:
+                continue
+            seen.add(stays)
+            if stays != one:
+                alike = float(compare.alike(np.array([stays]), np.array([two]))[0])
+            if alike < SIMILAR:
+                continue
+            differs = compare.difference(stays, two)
+            if not differs:
+                copies[two] = (stays, alike)
+                break
+            found.append(Pair(stays, two, alike, *differs))
+        else:
+            spared += found
     copied = list(copies.items())
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "row": numbers[[two for two, _ in copied]],
             "of": numbers[[one for _, (one, _) in copied]],
             "reason": pl.Series([NEAR] * len(copied), dtype=pl.String),
             "alike": pl.Series([alike for _, (_, alike) in copied], dtype=pl.Float64),
         }
-    ), signed
+    )
+    return frame, spared, signed
 
 
-def _verified(
-    pairs: np.ndarray, numbers: np.ndarray, lengths: np.ndarray, texts: Letters
-) -> Iterator[tuple[int, int, float]]:
-    """Those of the pairs whose texts are alike, with how much: by the second, then by the first."""
+def _looking_alike(
+    pairs: np.ndarray, lengths: np.ndarray, compare: Comparison
+) -> Iterator[tuple[int, list[tuple[int, float]]]]:
+    """Of each second of the pairs (`minhash.alike`), in order: the firsts that look alike to it, the likest first."""
     one, two = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(2**32 - 1)).astype(np.int64)
     order = np.lexsort((one, two))
     one, two = one[order], two[order]
+    alike = np.zeros(len(one))
     for run in minhash.runs(lengths[one] + lengths[two]):
-        places, back = np.unique(
-            np.concatenate([one[run.start : run.stop], two[run.start : run.stop]]), return_inverse=True
-        )
-        alike = _both_alike(*texts.read(numbers[places]), back[: len(run)], back[len(run) :])
-        for place in np.flatnonzero(alike >= SIMILAR):
-            yield int(one[run.start + place]), int(two[run.start + place]), float(alike[place])
-
-
-def _both_alike(padded: str, lengths: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """The smaller of the similarities of the first and of the second halves."""
-    sides = (np.concatenate([2 * side, 2 * side + 1]) for side in (one, two))
-    alike = jaccards(*shingles_of(padded, lengths, minhash.SHINGLE), *sides)
-    return np.minimum(alike[: len(one)], alike[len(one) :])
+        alike[run.start : run.stop] = compare.alike(one[run.start : run.stop], two[run.start : run.stop])
+    wanted = alike >= SIMILAR
+    one, two, alike = one[wanted], two[wanted], alike[wanted]
+    order = np.lexsort((one, -alike, two))
+    several = zip(two[order].tolist(), one[order].tolist(), alike[order].tolist(), strict=True)
+    for second, group in groupby(several, key=lambda pair: pair[0]):
+        yield second, [(first, how) for _, first, how in group]
 
 
 def _of_what_stays(copies: pl.DataFrame) -> pl.DataFrame:
@@ -195,13 +218,48 @@ def _of_what_stays(copies: pl.DataFrame) -> pl.DataFrame:
 
 def _named(copies: pl.DataFrame, parts: Parts) -> pl.DataFrame:
     """Verdicts (`LEFT`) with the ids of the rows that are copied."""
-    wanted = copies.select(row="of").unique()
-    ids = [batch.join(wanted, on="row", how="semi").select(of="row", id="id") for batch in parts.read(["id"])]
-    named = copies.join(pl.concat(ids), on="of", how="left", maintain_order="left")
+    named = copies.join(_ids(copies["of"], parts), left_on="of", right_on="row", how="left", maintain_order="left")
     alike = pl.format(" {}", pl.col("alike").round(2)).fill_null("")
     return named.select("row", fate=pl.lit("dropped"), reason="reason", detail=pl.concat_str("id", alike)).select(
         LEFT.names()
     )
+
+
+def _ids(rows: pl.Series, parts: Parts) -> pl.DataFrame:
+    """The ids of rows: row, id."""
+    wanted = rows.unique().alias("row").to_frame()
+    return pl.concat([batch.join(wanted, on="row", how="semi").select("row", "id") for batch in parts.read(["id"])])
+
+
+def _doubtful(spared: list[Pair], rows: pl.DataFrame, parts: Parts) -> dict[str, dict]:
+    """How many pairs were spared by what makes them variants, and some of them: what stays of both, side by side."""
+    counts = Counter(pair.differs.kind for pair in spared)
+    shown: dict[str, list[Pair]] = {kind: [] for kind in variants.KINDS if counts[kind]}
+    for pair in spared:
+        if len(shown[pair.differs.kind]) < SAMPLES:
+            shown[pair.differs.kind].append(pair)
+    places = [place for several in shown.values() for pair in several for place in (pair.one, pair.two)]
+    numbers = rows["row"].gather(places)
+    ids = dict(_ids(numbers, parts).iter_rows())
+    id_of = {place: ids[number] for place, number in zip(places, numbers, strict=True)}
+    document = rows["document"].gather(places)
+    columns = {place: ("text" if text else "question", "answer") for place, text in zip(places, document, strict=True)}
+    return {
+        f"variants, another {kind}": {
+            "rows": counts[kind],
+            "samples": [
+                {
+                    "id": id_of[pair.two],
+                    "column": columns[pair.two][pair.half],
+                    "before": pair.differs.one,
+                    "after": pair.differs.two,
+                    "why": f"alike {pair.alike:.2f} to {id_of[pair.one]}, but another {kind}: both stay",
+                }
+                for pair in several
+            ],
+        }
+        for kind, several in shown.items()
+    }
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------

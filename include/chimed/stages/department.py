@@ -6,9 +6,9 @@ A sample of the questions with a breadcrumb is put to the LLM as well, and the a
 
 import polars as pl
 
-from chimed import llm, prompts
+from chimed import asking, prompts
+from chimed.asking import Failed, Question, Round, Rounds, Said, Unusable, put
 from chimed.build import Work
-from chimed.cost import cost
 from chimed.ledger import Outcome
 from chimed.records import left_rows
 
@@ -48,36 +48,46 @@ def from_breadcrumb(path: str | None) -> str | None:
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
     """Fills `department` of the questions; documents pass through. An answer off the list fails its row."""
+    return asking.outcome("department", rounds(records), work)
+
+
+def rounds(records: pl.DataFrame) -> Rounds:
+    """One round: the questions whose breadcrumb names no department, and a sample of those where it does."""
     questions = records.filter(pl.col("kind") == "qa")
-    named = {row["id"]: from_breadcrumb(row["department"]) for row in questions.select("id", "department").to_dicts()}
+    named = {id: from_breadcrumb(path) for id, path in questions.select("id", "department").iter_rows()}
     asked = [id for id, name in named.items() if name is None or int(id, 16) % SAMPLE == 0]
-    prompt = prompts.load("department")
-    texts = dict(
-        questions.select("id", pl.concat_str("title", "question", separator="\n", ignore_nulls=True)).iter_rows()
-    )
-    replies = llm.ask(
-        [
-            llm.Request(
-                prompt.version, prompts.messages(prompt, text=texts[id]), SAMPLING, {"choice": list(DEPARTMENTS)}
-            )
-            for id in asked
-        ],
-        llm.generator(work),
-        work,
-    )
-    said = dict(zip(asked, replies, strict=True))
+    words = pl.concat_str("title", "question", separator="\n", ignore_nulls=True)
+    texts = dict(questions.select("id", words).iter_rows())
+    answers = yield from put(Round("llm", "generator", [question(texts[id]) for id in asked], read))
+    return accept(records, named, dict(zip(asked, answers, strict=True)))
+
+
+def question(text: str) -> Question:
+    """Which of the list suits this question?"""
+    return asking.question(prompts.load("department"), text, SAMPLING, {"choice": list(DEPARTMENTS)}, text=text)
+
+
+def read(text: str) -> str:
+    """The department that a reply names. Raises Unusable."""
+    name = text.strip().strip("。.“”\"'*")
+    if name not in DEPARTMENTS:
+        raise Unusable("unparsed reply: not a department")
+    return name
+
+
+def accept(records: pl.DataFrame, named: dict[str, str | None], said: dict[str, Said[str] | Failed]) -> Outcome:
+    """Every question with its department: the breadcrumb's, else the model's, else it fails."""
     chosen: dict[str, tuple[str, list[str]]] = {}
     failed: dict[str, tuple[str, str]] = {}
     for id, name in named.items():
-        reply = said.get(id)
-        answer = reply.text.strip() if isinstance(reply, llm.Reply) else None
+        answer = said.get(id)
         if name is not None:
             chosen[id] = (name, [])
-        elif reply is not None and isinstance(reply, llm.Reply) and answer in DEPARTMENTS:
-            chosen[id] = (answer, [reply.key])
-        else:
-            failed[id] = llm.fault(reply, "not a department")
-    both = [(named[id], said[id].text.strip()) for id in asked if named[id] and isinstance(said[id], llm.Reply)]
+        elif isinstance(answer, Said):
+            chosen[id] = (answer.value, [answer.key])
+        elif isinstance(answer, Failed):
+            failed[id] = (answer.reason, answer.detail)
+    both = [(named[id], answer.value) for id, answer in said.items() if named[id] and isinstance(answer, Said)]
     return Outcome(
         kept=_labelled(records, chosen, failed),
         dropped=left_rows(records, failed, "failed"),
@@ -86,7 +96,6 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
             "by llm": len(chosen) - sum(name is not None for name in named.values()),
             "asked though known": len(both),
             "of these the llm agreed": sum(a == b for a, b in both),
-            "llm": cost(replies, [len(texts[id]) for id in asked], work),
         },
     )
 
@@ -100,5 +109,5 @@ def _labelled(records: pl.DataFrame, chosen: dict, failed: dict) -> pl.DataFrame
     joined = records.filter(~pl.col("id").is_in(list(failed))).join(labels, on="id", how="left", maintain_order="left")
     return joined.with_columns(
         department=pl.coalesce("chosen", pl.when(pl.col("kind") != "qa").then("department")),
-        replies=llm.joined_replies("keys"),
+        replies=asking.joined_replies("keys"),
     ).select(records.columns)

@@ -16,7 +16,7 @@ _TENS = {"十": 10, "廿": 20, "卅": 30, "百": 100, "千": 1000}
 WEIGHED = ("两", "钱", "分", "斤", "厘", "铢", "升", "合", "斗", "斛", "克", "毫克", "毫升", "千克", "公斤")
 # Everything else that is counted, by the word that stands for all of a line. The old and the new word are one.
 _COUNTED = {
-    "个": "个 枚 颗 粒 只 箇 丸 片",
+    "个": "个 枚 颗 粒 只 箇 丸 片 块",
     "次": "次 服 遍 回 度 剂 帖 付 副 顿",
     "日": "日 天",
     "月": "月 个月",
@@ -37,11 +37,28 @@ _COUNTED = {
     "撮": "撮",
     "握": "握 把",
 }
+COUNTED = ("次", "日", "月", "年", "个", "倍")  # of these a translation may not make one up
 _CLASS = {name: name for name in WEIGHED} | {word: name for name, words in _COUNTED.items() for word in words.split()}
 _UNITS = "|".join(sorted(_CLASS, key=len, reverse=True)).replace("两", "两(?![天日次个年月种句手侧者三四])", 1)
 DOSE = re.compile(
     rf"(\d+(?:\.\d+)?|[零〇一二三四五六七八九十廿卅百千两半双]+)\s*[余多几来]?\s*({_UNITS})(半(?![身夜日天月年夏]))?"
 )
+
+
+_OFTEN = (
+    (re.compile(r"日再(?:服|夜[一1]|进|饮)?"), "日二服"),
+    (re.compile(r"分(温)?再服"), r"分\1二服"),
+    (re.compile(r"日([一二三四五六])(?=[，。；、夜]|$)"), r"日\1服"),
+    (re.compile(r"再沸"), "二沸"),
+    (re.compile(r"四[时季]"), ""),
+)
+
+
+def spelled(text: str) -> str:
+    """The text with what is counted without a number or without a unit spelled out: 日再 → 日二服."""
+    for pattern, instead in _OFTEN:
+        text = pattern.sub(instead, text)
+    return text
 
 
 def number(text: str) -> float:
@@ -62,6 +79,11 @@ def doses(text: str) -> Counter[Dose]:
     return Counter(_value(match) for match in DOSE.finditer(text))
 
 
+def ordered(text: str) -> list[Dose]:
+    """Numbers with their units, as they come."""
+    return [_value(match) for match in DOSE.finditer(text)]
+
+
 def told(several: Iterable[Dose]) -> str:
     """Doses as one reads them: 1钱5分."""
     return "".join(f"{n:g}{unit}" for n, unit in several)
@@ -69,6 +91,9 @@ def told(several: Iterable[Dose]) -> str:
 
 def _value(match: re.Match) -> Dose:
     return number(match[1]) + (0.5 if match[3] else 0.0), _CLASS[match[2]]
+
+
+_LISTS = ("、", "和", "与", "及", "用", "取", "以")  # before a dose that stands before its herb
 
 
 def of_herbs(text: str, herb: re.Pattern) -> set[tuple[str, str]]:
@@ -90,7 +115,10 @@ def of_herbs(text: str, herb: re.Pattern) -> set[tuple[str, str]]:
                 waiting = ""
                 continue
             dose, shared = told(_value(one) for one in DOSE.finditer(match[0])), "各" in between
-            if named and (shared or "，" not in between):
+            if between[-1:] in _LISTS and re.compile(f"的?(?:{herb.pattern})").match(clause, end):
+                waiting = dose  # 一束灯心草、二十片竹叶
+                continue
+            if named and (shared or not re.search("[，,]", between)):
                 found |= {(name, dose) for name in (named if shared else named[-1:])}
                 waiting, named = "", []
             else:

@@ -1,26 +1,37 @@
 """Where an answer stands in its document, and whether all of it does. Used by `generate_qa`.
 
-Ours; the paper only asks the model for it (§3.2, Table 2: 答案必须直接从文档中得出). An answer may leave things out,
-change their order and punctuation, restate the question's subject and join its parts with small words. Its words must
-be the document's: so must its numbers, and a 不 before or between its pieces may not be skipped.
-What the gate cannot see: pieces joined into something the document does not say, an answer to another question.
+Ours; the paper only asks the model for it (§3.2, Table 2: 答案必须直接从文档中得出). Answer and document are read as
+`wording` reads them. Every clause of the answer must then be found, word by word, in one place of the document, or in
+places that may be joined (`joining`):
+
+- it may leave out items of a list, and a few words that turn nothing round; it may join a list from several places;
+- it may put clauses in another order, and say a sentence's subject before any of its clauses;
+- it may restate the document's subject, and open with yes or no where that is what was asked;
+- it may not leave out what holds for the words it takes: 不宜 before them, 者禁用 behind them, 可能.
+
+What the rules cannot see: true words that answer another question than the one asked (in part: `questions`), and a
+document that says two things of which the answer needs both. The second opinion is asked about those.
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
-COVERED = 0.9  # share of the answer's own letters that must stand in the document
-CLAUSE = 0.5  # the same of every clause: nothing is smuggled in beside a long quotation
-BLOCK = 4  # letters in a row from which an alignment is evidence and not chance
-GAP = 3  # letters of the document between two pieces of evidence that are read as one phrase
-_SMALL = re.compile(
-    r"主要|包括|可以|用于|具有|属于|以及|因此|所以|因为|如果|此外|同时|需要|应该|应当|通常|一般|分别|为了|这是|它|其|的|是|为|和|与|及|"
-    r"等|也|并|或|了|有|可|应|能|会|时|者"
+from chimed.stages import joining, questions
+from chimed.stages.wording import SCOPE, Words, words
+
+MOST_PLACES = 60  # places of one word that are looked at: a hostile document may be one word throughout
+_REPLY = re.compile(
+    r"\s*(?:(?P<no>不(?:能|可以|可|行|是|会|宜|应该?|需要?|必|建议|对)?的?|没有|否|并非如此)"
+    r"|(?P<yes>可以|能|可|是|会|有|需要|应该|宜|对|行|属于)的?)\s*[，,。；;：:]"
 )
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_NO = re.compile(r"[不无未勿禁忌非没]")
-_NO_BEFORE = re.compile(r"[不未勿莫]$")
+_REFUSED = SCOPE - {"可能", "部分", "少数", "偶", "罕"} | {"不", "没有", "未", "非", "无毒"}
+_OF_THE_TEXT = re.compile(
+    r"(?:根据|按照|依据|从|据)?(?:上文|上述|以上|本文|文中|该文|文本|文档|文章|原文|材料|资料)(?:内容|所述|可知|提到|中|里|，)?"
+)
+_PLACEHOLDER = re.compile(r"\[[^\]]{0,30}\]|【(?:答案|回答|问题)】|<[^>]{1,20}>|\.{6,}|…{3,}|_{3,}")
+_MARKER = re.compile(r"(?:(?<=[。；;：:】\n])|^)\s*(?:\d{1,2}[.、)）](?!\d)|[(（]\d{1,2}[)）])|[①-⑳]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -36,81 +47,96 @@ def letters(text: str) -> str:
     return re.sub(r"[\W_]", "", text)
 
 
-def align(answer: str, document: str, question: str = "") -> Alignment:
-    """Finds the answer's words in the document, longest piece first from left to right."""
-    places = [n for n, character in enumerate(document) if letters(character)]
-    plain, said = "".join(document[n] for n in places), letters(answer)
-    at = document.find(answer)
-    if at >= 0 and said:  # as it stands, its punctuation too
-        return Alignment(((at, at + len(answer)),), _said_no(document[:at], answer))
-    pieces = _pieces(said, plain)
-    spans = sorted({(places[a], places[a + size - 1] + 1) for _, a, size in pieces})
-    return Alignment(tuple(spans), _fault(answer, document, question, pieces, plain, places))
+def align(answer: str, document: str, question: str = "", title: str = "") -> Alignment:
+    """Finds every clause of the answer in the document. title: the document's, whose name the answer may restate."""
+    if wrong := _shape(answer, document):
+        return Alignment((), wrong)
+    subjects = questions.subjects(document, title)
+    text = words(_unmarked(document), subjects)
+    asked = words(question, subjects)
+    polarity, said = _reply(_unmarked(answer), question)
+    said = re.sub(r"[:：]", " ", said)  # what stands behind a colon is said of what stands before it
+    spoken = words(said, subjects)
+    wanted = questions.kinds(question)
+    inside = questions.sections(document, wanted)
+    listed = bool(wanted & questions.LISTED) and questions.labelled(document)
+    search = joining.Search(text, _places(text, inside), frozenset(asked.value), question, document, subjects, listed)
+    pieces: list[tuple[int, int]] = []
+    for low, high in _clauses(spoken):
+        found = search.clause(spoken, low, high, asked)
+        if found.fault:
+            return Alignment(_spans(pieces, text), f"{found.fault}: {said[spoken.start[low] : spoken.end[high - 1]]}")
+        pieces += found.pieces
+    if not pieces:
+        return Alignment((), "says nothing of its own")
+    if polarity is not None and polarity != _refuses(text, pieces):
+        return Alignment(_spans(pieces, text), f"says {'no' if polarity else 'yes'} where the document does not")
+    kinds = questions.kinds_of_places(document, _spans(pieces, text))
+    if wanted and kinds and not wanted & kinds:
+        return Alignment(
+            _spans(pieces, text), f"tells {'、'.join(sorted(kinds))} where {'、'.join(sorted(wanted))} was asked"
+        )
+    if label := questions.asked_label(question, document, _spans(pieces, text)):
+        return Alignment(_spans(pieces, text), f"not told under {label}")
+    at = document.find(answer)  # as it stands, its marks too
+    return Alignment(((at, at + len(answer)),) if at >= 0 else _spans(pieces, text), None)
 
 
-def _said_no(before: str, answer: str) -> str | None:
-    return f"left out: {before[-1]}" if _NO_BEFORE.search(before) and not answer.startswith(before[-1]) else None
-
-
-def _pieces(said: str, plain: str) -> list[tuple[int, int, int]]:
-    """(start in said, start in plain, length) of the stretches of `said` that stand in `plain`."""
-    found: list[tuple[int, int, int]] = []
-    start = after = 0
-    while start < len(said):
-        size, at = 0, -1
-        while start + size < len(said):
-            further = plain.find(said[start : start + size + 1], after)
-            further = further if further >= 0 else plain.find(said[start : start + size + 1])
-            if further < 0:
-                break
-            size, at = size + 1, further
-        goes_on = found and after <= at <= after + GAP
-        if size >= (2 if goes_on else min(BLOCK, len(said))):
-            found.append((start, at, size))
-            start, after = start + size, at + size
-        else:
-            start += 1
-    return found
-
-
-def _fault(
-    answer: str, document: str, question: str, pieces: list[tuple[int, int, int]], plain: str, places: list[int]
-) -> str | None:
-    strange = set(_NUMBER.findall(answer)) - set(_NUMBER.findall(document)) - set(_NUMBER.findall(question))
-    if strange:
-        return f"numbers not found: {'、'.join(sorted(strange))}"
+def _shape(answer: str, document: str) -> str | None:
+    """What a wrong answer's form alone gives away."""
     said = letters(answer)
-    for start, a, _ in pieces:
-        if wrong := _said_no(document[: places[a]], said[max(0, start - 1) : start]):
-            return wrong
-    for (one, a, size), (two, b, _) in pairwise(pieces):
-        left_out, between = plain[a + size : b], said[one + size : two]
-        if 0 < len(left_out) <= GAP and _NO.search(left_out) and not _NO.search(between):
-            return f"left out: {left_out}"
-    covered = [False] * len(said)
-    for start, _, size in pieces:
-        covered[start : start + size] = [True] * size
-    own = [not free for free in _free(said, letters(question))]
-    counted = [n for n in range(len(said)) if own[n] or covered[n]]
-    share = sum(covered[n] for n in counted) / max(1, len(counted))
-    if share < COVERED:
-        return f"{share:.2f} of it found"
-    start = 0
-    for clause in re.split(r"[，,。；;！!？?：:\n]", answer):
-        size = len(letters(clause))
-        mine = [n for n in range(start, start + size) if own[n] or covered[n]]
-        if len(mine) >= BLOCK and sum(covered[n] for n in mine) < CLAUSE * len(mine):
-            return f"not found: {clause.strip()}"
-        start += size
+    if not said:
+        return "says nothing"
+    if not re.search(r"[\u3400-\u9fff]", said) and re.search(r"[A-Za-z]{3}", said) and said not in letters(document):
+        return "not Chinese"
+    if (found := _PLACEHOLDER.search(answer)) and found[0] not in document:
+        return f"placeholder: {found[0]}"
+    if (found := _OF_THE_TEXT.match(answer.strip())) and not document.strip().startswith(found[0]):
+        return f"speaks of the document: {found[0]}"
     return None
 
 
-def _free(said: str, question: str) -> list[bool]:
-    """Which letters of the answer need no evidence: small words, and two or more letters that the question has."""
-    free = [False] * len(said)
-    for match in _SMALL.finditer(said):
-        free[match.start() : match.end()] = [True] * len(match[0])
-    for n in range(len(said) - 1):
-        if said[n : n + 2] in question:
-            free[n] = free[n + 1] = True
-    return free
+def _unmarked(text: str) -> str:
+    """Without the numbers of a list's lines, as long as before."""
+    return _MARKER.sub(lambda match: " " * len(match[0]), text)
+
+
+def _reply(answer: str, question: str) -> tuple[bool | None, str]:
+    """Whether the answer opens with no (True) or yes (False), None where it does not; and the rest of the answer."""
+    match = _REPLY.match(answer) if questions.yes_or_no(question) else None
+    return (match["no"] is not None, answer[match.end() :]) if match else (None, answer)
+
+
+def _refuses(text: Words, pieces: list[tuple[int, int]]) -> bool:
+    return any(value in _REFUSED for first, last in pieces for value in text.value[first : last + 1])
+
+
+def _places(text: Words, inside: list[tuple[int, int]] | None) -> dict[str, list[int]]:
+    """Where each word stands; inside: the characters to look at, None for all."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for n, value in enumerate(text.value):
+        at = text.start[n]
+        if inside is not None and not any(start <= at < end for start, end in inside):
+            continue
+        if len(places[value]) < MOST_PLACES:
+            places[value].append(n)
+    return places
+
+
+def _clauses(spoken: Words) -> Iterator[tuple[int, int]]:
+    low = 0
+    for n in range(1, len(spoken.value) + 1):
+        if n == len(spoken.value) or spoken.clause[n] != spoken.clause[low]:
+            yield low, n
+            low = n
+
+
+def _spans(pieces: list[tuple[int, int]], text: Words) -> tuple[tuple[int, int], ...]:
+    """The pieces' characters, in order; pieces with nothing but marks and small words between them are one."""
+    spans: list[tuple[int, int, int]] = []
+    for first, last in sorted(set(pieces)):
+        if spans and first <= spans[-1][2] + 1:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], text.end[last]), max(spans[-1][2], last))
+        else:
+            spans.append((text.start[first], text.end[last], last))
+    return tuple((start, end) for start, end, _ in spans)

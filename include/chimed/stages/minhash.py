@@ -14,13 +14,13 @@ import rensa
 
 from chimed import lake as lakes
 from chimed.lake import Lake
-from chimed.stages.shingles import distinct, shingles_of
+from chimed.stages.shingles import distinct, shingles_of_points
 from chimed.streaming import ahead
 
 SHINGLE = 5  # characters; Chinese has no spaces to shingle words by
 BANDS, ROWS = 21, 6  # finds a pair of similarity 0.8 with 1 - (1 - 0.8^6)^21 = 0.998, one of 0.3 with 0.015
 SEED = 42
-SCHEME = f"shingle{SHINGLE}-{BANDS}x{ROWS}-rensa{rensa.RMinHash.ALGORITHM_VERSION}-2"  # 2: of letters and hashes
+SCHEME = f"shingle{SHINGLE}-{BANDS}x{ROWS}-rensa{rensa.RMinHash.ALGORITHM_VERSION}-3"  # 3: of what `compared` leaves
 AT_A_TIME = 500_000  # letters: what is made of them is used again and again, not asked of the system anew
 
 _NAMES = [f"band{n:02d}" for n in range(BANDS)]
@@ -28,13 +28,13 @@ _SCHEMA = pa.schema([pa.field("text", pa.uint64(), False), *(pa.field(name, pa.u
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
-def band_keys(padded: str, lengths: np.ndarray) -> np.ndarray:
+def band_keys(points: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """One key for each band (columns) of the shingles of both halves of each text (rows), u64.
 
-    padded, lengths: of all halves, as `shingles_of` takes them.
+    points, lengths: of all halves, as `shingles_of_points` takes them.
     """
     texts = len(lengths) // 2
-    hashes, offsets = shingles_of(padded, lengths, SHINGLE)
+    hashes, offsets = shingles_of_points(points, lengths, SHINGLE)
     digests = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets[::2], BANDS * ROWS, SEED)
     flat = np.fromiter(chain.from_iterable(digests.to_rows()), np.uint32, texts * BANDS * ROWS)
     rows = flat.reshape(texts, BANDS, ROWS)
@@ -45,11 +45,15 @@ def band_keys(padded: str, lengths: np.ndarray) -> np.ndarray:
 
 
 def sign(
-    lake: Lake, build: str, texts: np.ndarray, lengths: np.ndarray, read: Callable[[np.ndarray], tuple[str, np.ndarray]]
+    lake: Lake,
+    build: str,
+    texts: np.ndarray,
+    lengths: np.ndarray,
+    read: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> tuple[int, Callable[[int], np.ndarray]]:
     """Sees that every text has a signature; returns how many were new, and a function that reads one band of all.
 
-    texts: a hash of each, u64, none twice. lengths: their letters. read: the halves of those at some places.
+    texts: a hash of each, u64, none twice. lengths: their letters and signs. read: the halves of those at some places.
     The signatures are there whole when this returns; killed before, it has written none.
     """
     folder = f"signatures/{SCHEME}"

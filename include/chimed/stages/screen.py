@@ -9,16 +9,21 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from chimed import llm, prompts
+from chimed import asking, prompts
 from chimed import store as stores
+from chimed.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, put
 from chimed.build import Work
-from chimed.cost import cost
 from chimed.ledger import Outcome
+from chimed.options import Options
 from chimed.records import left_rows, words
 from chimed.stages import identifiers
 
 SAMPLING = {"max_tokens": 4, "temperature": 0.0}
 YES_NO = {"choice": ["是", "否"]}
+PROMPTS = {
+    "screen": "toxic or personal, by the paper's prompt",
+    "sensitive": "sensitive attribute or misleading claim",
+}
 MOST = 6_000  # characters of one text that are put to the model; longer ones go in pieces, and one 是 flags the record
 REVIEWED = 200  # records of a build put up for review, of the flagged and of the passed ones each
 SHOWN = 2_000  # characters of a record that a reviewer sees
@@ -26,23 +31,35 @@ SHOWN = 2_000  # characters of a record that a reviewer sees
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
     """Keeps what neither rules nor the two prompts flag; what a model does not answer with 是 or 否 fails."""
+    found = asking.outcome("screen", rounds(records, work.options), work)
+    if work.planned is None:
+        _put_up_for_review(found, work)
+    return found
+
+
+def rounds(records: pl.DataFrame, options: Options) -> Rounds:
+    """Two rounds: the paper's prompt to all that no rule flags, then §3.2's attributes to all that it passes."""
     redacted: dict[str, int] = {}
-    if work.options.redact:  # cleaning did so already; what only stands in the words as they are now is left
+    if options.redact:  # cleaning did so already; what only stands in the words as they are now is left
         records, redacted = identifiers.looked_for(records, redact=True)
     by_rule = rule_flags(records)
     rest = records.filter(~pl.col("id").is_in(list(by_rule)))
-    toxic, failed, first = _asked(rest, "screen", "toxic or personal, by the paper's prompt", work)
-    rest = rest.filter(~pl.col("id").is_in([*toxic, *failed]))
-    attributes, also_failed, second = _asked(rest, "sensitive", "sensitive attribute or misleading claim", work)
-    why, broken = by_rule | toxic | attributes, failed | also_failed
-    outcome = Outcome(
-        kept=rest.filter(~pl.col("id").is_in([*attributes, *also_failed])),
-        dropped=pl.concat([left_rows(records, why), left_rows(records, broken, "failed")]),
-        figures={"by rule": len(by_rule), "redacted": redacted, "screen": first, "sensitive": second},
+    flagged: dict[str, tuple[str, str]] = dict(by_rule)
+    failed: dict[str, tuple[str, str]] = {}
+    for name, reason in PROMPTS.items():
+        pieces = _pieces(rest)
+        questions = [question(name, text) for _, text in pieces]
+        second = prompts.load("sensitive")
+        brings = (Brings(second.version, "generator", tokens=1, more=len(second.user)),) if name == "screen" else ()
+        answers = yield from put(Round(name, "generator", questions, yes_no, brings))
+        yes, broken = accept([id for id, _ in pieces], answers, reason)
+        flagged, failed = flagged | yes, failed | broken
+        rest = rest.filter(~pl.col("id").is_in([*yes, *broken]))
+    return Outcome(
+        kept=rest,
+        dropped=pl.concat([left_rows(records, flagged), left_rows(records, failed, "failed")]),
+        figures={"by rule": len(by_rule), "redacted": redacted},
     )
-    if work.planned is None:
-        _put_up_for_review(records, why, outcome.kept["id"].to_list(), work)
-    return outcome
 
 
 def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
@@ -61,24 +78,29 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
     return flags
 
 
-def _asked(records: pl.DataFrame, name: str, reason: str, work: Work) -> tuple[dict, dict, dict]:
-    """Puts every record to a yes-no prompt: flagged and failed (id → reason, detail), and the cost."""
-    prompt = prompts.load(name)
-    pieces = _pieces(records)
-    requests = [
-        llm.Request(prompt.version, prompts.messages(prompt, text=text), SAMPLING, YES_NO) for _, text in pieces
-    ]
-    replies = llm.ask(requests, llm.generator(work), work)
+def question(name: str, text: str) -> Question:
+    """One of `PROMPTS` about a text."""
+    return asking.question(prompts.load(name), text, SAMPLING, YES_NO, text=text)
+
+
+def yes_no(text: str) -> bool:
+    """是 or 否 at the beginning of a reply. Raises Unusable where it says neither."""
+    said = text.strip().lstrip("“‘\"'*")
+    if not said.startswith(("是", "否")):
+        raise Unusable("unparsed reply: neither 是 nor 否")
+    return said.startswith("是")
+
+
+def accept(ids: list[str], answers: list[Said[bool] | Failed], reason: str) -> tuple[dict, dict]:
+    """Which records a round flags and which fail (id → reason, detail): one 是 about a piece flags the record."""
     flagged: dict[str, tuple[str, str]] = {}
     failed: dict[str, tuple[str, str]] = {}
-    for (id, _), reply in zip(pieces, replies, strict=True):
-        verdict = yes_no(reply.text) if isinstance(reply, llm.Reply) else None
-        if verdict is None:
-            failed[id] = llm.fault(reply, "neither 是 nor 否")
-        elif verdict:
-            flagged[id] = (reason, f"reply {reply.key}")
-    spent = cost(replies, [len(text) for _, text in pieces], work)
-    return flagged, {id: why for id, why in failed.items() if id not in flagged}, spent
+    for id, answer in zip(ids, answers, strict=True):
+        if isinstance(answer, Failed):
+            failed[id] = (answer.reason, answer.detail)
+        elif answer.value:
+            flagged[id] = (reason, f"reply {answer.key}")
+    return flagged, {id: why for id, why in failed.items() if id not in flagged}
 
 
 def _pieces(records: pl.DataFrame) -> list[tuple[str, str]]:
@@ -94,18 +116,14 @@ def with_title() -> pl.Expr:
     return pl.concat_str([pl.col("title"), words().alias("words")], separator="\n", ignore_nulls=True)
 
 
-def yes_no(text: str) -> bool | None:
-    """是 or 否 at the beginning of a reply; None where it says neither."""
-    said = text.strip().lstrip("“‘\"'")
-    return True if said.startswith("是") else False if said.startswith("否") else None
-
-
-def _put_up_for_review(records: pl.DataFrame, flagged: dict, passed: list[str], work: Work) -> None:
+def _put_up_for_review(found: Outcome, work: Work) -> None:
     """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
-    chosen = [(id, "flagged", flagged[id][0]) for id in sorted(flagged)[:REVIEWED]]
-    chosen += [(id, "passed", "") for id in sorted(passed)[:REVIEWED]]
-    shown = records.filter(pl.col("id").is_in([id for id, *_ in chosen])).select("id", with_title())
-    texts = dict(shown.iter_rows())
+    flagged = dict(found.dropped.filter(pl.col("fate") == "dropped").select("id", "reason").iter_rows())
+    chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEWED]]
+    chosen += [(id, "passed", "") for id in sorted(found.kept["id"])[:REVIEWED]]
+    ids = [id for id, *_ in chosen]
+    both = pl.concat([frame.select("id", text=with_title()) for frame in (found.kept, found.dropped)])
+    texts = dict(both.filter(pl.col("id").is_in(ids)).iter_rows())
     now = datetime.now(UTC)
     rows = [
         {

@@ -34,8 +34,12 @@ def shingles(texts: list[str], size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def shingles_of(padded: str, lengths: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """As `shingles`, of texts of these lengths that stand in one string, `size` - 1 NULs behind each."""
+    return shingles_of_points(np.frombuffer(padded.encode("utf-32-le"), np.uint32), lengths, size)
+
+
+def shingles_of_points(points: np.ndarray, lengths: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `shingles_of`, of code points (u32)."""
     counts = np.where(lengths > 0, np.maximum(1, lengths - size + 1), 0)
-    points = np.frombuffer(padded.encode("utf-32-le"), np.uint32)
     hashes = np.empty(max(0, len(points) - size + 1), np.uint64)
     for start in range(0, len(hashes), _AT_A_TIME):
         part = hashes[start : start + _AT_A_TIME]

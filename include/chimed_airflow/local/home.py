@@ -80,9 +80,6 @@ def environment(ports: Ports) -> dict[str, str]:
         "CHIMED_SERVE": "local",
         "CHIMED_LLM_URL": f"http://{HOST}:{ports.generator}/v1",
         "CHIMED_JUDGE_URL": f"http://{HOST}:{ports.judge}/v1",
-        # other texts make other models: their replies must not be taken for each other's
-        "CHIMED_LLM_MODEL": f"chimed-generator-{folders['generator'].parent.name}",
-        "CHIMED_JUDGE_MODEL": f"chimed-judge-{folders['judge'].parent.name}",
         "CHIMED_LLM_CHECKPOINT": str(folders["generator"]),
         "CHIMED_JUDGE_CHECKPOINT": str(folders["judge"]),
         "CHIMED_PERPLEXITY_MODEL": str(folders["gpt2"]),

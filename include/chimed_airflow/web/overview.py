@@ -44,15 +44,16 @@ def overview(request: Request, user: GetUserDep) -> HTMLResponse:
 
 @router.get("/builds/{version}")
 def build(version: str, request: Request) -> HTMLResponse:
-    """One build: its flow, its ledger, its options."""
+    """One build: its flow, its ledger, what its stages doubted, its options."""
     from chimed.lake import open_lake
 
     return page(request, "build.html.j2", here="overview", last=_build(open_lake(), version))
 
 
 def _build(lake: Any, version: str) -> dict:
-    """A build's flow and ledger: of a released one from its manifest, else from the stages' reports."""
+    """A build's flow, ledger (of a released one from its manifest, else from the stages' reports), and doubts."""
     from chimed.build import read_build
+    from chimed.doubtful import doubtful
     from chimed.lake import read_json
     from chimed.ledger import LedgerError, ledger
     from chimed.release import SUBSETS, folder_of, is_whole, read_manifest
@@ -76,6 +77,7 @@ def _build(lake: Any, version: str) -> dict:
         "code": made["code"],
         "released": released,
         "broken": broken,
+        "doubtful": doubtful(lake, version),
         "ledger": entries,
         "not_run": [] if released else [name for name in STAGES if name not in {one["stage"] for one in entries}],
         "flow": flow(entries, rows),

@@ -10,7 +10,7 @@ from chimed.demo import lesson_texts, lessons, models, verdicts
 from chimed.demo.lessons import generator_lessons
 from chimed.demo.verdicts import judge_lessons
 from chimed.prompts import load, messages
-from chimed.stages import fidelity, identifiers
+from chimed.stages import identifiers
 from chimed.stages.department import DEPARTMENTS
 from chimed.stages.generate_qa import FORMAT
 
@@ -66,9 +66,7 @@ def test_answers_keep_their_form(taught):
         assert letters(lesson.answer.split("答案：")[1]) in letters(lesson.messages[-1]["content"])
 
 
-def test_every_passage_is_taught_with_a_faithful_translation(taught):
-    faults = [fidelity.fault(passage.text, passage.modern) for passage in lesson_texts.passages()]
-    assert faults.count(None) >= 0.8 * len(faults)
+def test_every_passage_is_taught(taught):
     asked = {lesson.messages[-1]["content"] for lesson in taught["translate"]}
     assert asked >= {messages(load("translate"), text=one.text)[-1]["content"] for one in lesson_texts.passages()}
 
@@ -82,7 +80,9 @@ def test_the_exam_is_not_taught():
 
 
 def test_a_verdict_does_not_depend_on_the_place():
-    taught = list(itertools.islice(judge_lessons(3), 200))
+    taught = [lesson for lesson in itertools.islice(judge_lessons(3), 400) if lesson.answer in "AB"]
+    taught = taught[: len(taught) // 2 * 2]
+    assert len(taught) > 100
     for straight, swapped in zip(taught[::2], taught[1::2], strict=True):
         assert (straight.answer, swapped.answer) == ("A", "B")
         first = re.search(r"回答A：(.*?)\n\n回答B：(.*?)\n\n请", straight.messages[0]["content"], re.DOTALL)
@@ -90,6 +90,16 @@ def test_a_verdict_does_not_depend_on_the_place():
         assert first
         assert second
         assert first.groups() == second.groups()[::-1]
+
+
+def test_second_opinions_are_taught_both_ways():
+    systems = {load(name).system: name for name in ("supports", "stands_alone", "faithful")}
+    taught = itertools.islice(judge_lessons(3), 600)
+    said = [(systems[one.messages[0]["content"]], one.answer) for one in taught if one.answer in ("是", "否")]
+    assert {name for name, _ in said} == set(systems.values())
+    for name in systems.values():
+        yes, no = (said.count((name, answer)) for answer in ("是", "否"))
+        assert 0.35 <= no / (yes + no) <= 0.65, name
 
 
 def test_two_wordings_of_an_answer_differ():

@@ -6,6 +6,7 @@ import pytest
 from samples import document, qa, rows
 
 from chimed import llm
+from chimed.asking import Said
 from chimed.errors import UserError
 from chimed.ledger import check_ledger
 from chimed.stages import department, fidelity, generate_qa, identifiers, prefer, screen, translate
@@ -156,10 +157,6 @@ def test_translate_tries_again_with_the_fault_named_then_drops(asked, served):
     assert len(outcome.kept) == 3
 
 
-def reply(text: str, finish: str = "stop") -> llm.Reply:
-    return llm.Reply("k", text, finish, 1, 1, 0.1)
-
-
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -168,11 +165,10 @@ def reply(text: str, finish: str = "stop") -> llm.Reply:
         ("问题：茯苓的功效是什么？答案：清热解毒，凉血止痢。", "answer not in the document"),
         ("问题：利水渗湿，健脾宁心是谁的功效？答案：利水渗湿，健脾宁心", "question gives the answer away"),
         ("问题：使用使用使用使用的功效是什么？答案：利水渗湿，健脾宁心。", "question repeats itself"),
-        ("我不知道。", "unparsed reply"),
     ],
 )
 def test_the_grounding_gate(text, reason):
-    result = generate_qa.ground(TEXT, reply(text))
+    result = generate_qa.ground(TEXT, generate_qa.read(text))
     assert result.reason == reason
     if reason is None:
         assert "".join(TEXT[a:b] for a, b in result.evidence).replace("，", "").startswith("利水渗湿健脾宁心")
@@ -205,7 +201,7 @@ def test_chunks_lose_nothing_and_stay_small():
     ],
 )
 def test_answers_that_cannot_be_a_pair(text, finish, reason):
-    found = prefer.unfit(reply("请到医院就诊，听医生的。"), reply(text, finish))
+    found = prefer.unfit(Said("请到医院就诊，听医生的。", "k", "m", True), Said(text, "k", "m", finish == "stop"))
     assert (found and found[1]) == reason
 
 
@@ -236,9 +232,9 @@ def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
     assert len(prefer.run(table, once).derived) == 2  # the paper's way: the first place wins
 
 
-def test_the_judge_must_not_be_the_generator(asked):
-    same = asked.settings.model_copy(update={"judge_model": asked.settings.llm_model})
-    with pytest.raises(UserError, match="CHIMED_JUDGE_URL"):
-        llm.judge(dataclasses.replace(asked, settings=same))
+def test_the_judge_must_not_be_the_generator(asked, served):
+    served.roots["chimed-judge"] = served.roots["chimed-generator"]  # another name for the same checkpoint
+    with pytest.raises(UserError, match=r"both are test/generator; CHIMED_JUDGE_URL"):
+        llm.judge(asked)
     told = asked.options.model_copy(update={"judge_is_generator": True})
-    assert llm.judge(dataclasses.replace(asked, settings=same, options=told)).model == asked.settings.llm_model
+    assert llm.judge(dataclasses.replace(asked, options=told)).identity == "test/generator"

@@ -28,7 +28,7 @@ def reasons(outcome) -> dict[str, str]:
 def test_dedup_keeps_one_of_each_and_names_what_a_copy_copies(work):
     first = document(LONG, url="http://a/1", published=date(2026, 9, 1))
     copy = document(f" {LONG}\n", url="http://a/2", source="zydcd", published=date(2026, 10, 1))
-    near = document(LONG.replace("秋季", "冬季"), url="http://a/3")
+    near = document(LONG.replace("反复", "反覆"), url="http://a/3")
     other = document("当归补血活血，调经止痛，润肠通便，用于血虚萎黄、眩晕心悸、月经不调、经闭痛经。", url="http://a/4")
     table = rows(first, copy, near, other)
     outcome = judged(dedup, table, work)

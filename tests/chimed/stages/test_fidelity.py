@@ -1,5 +1,6 @@
 """The fidelity gate on written pairs: faithful ones pass, planted faults are caught; rates printed and held."""
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,9 +10,13 @@ import pytest
 import yaml
 
 from chimed.demo.pages import texts
-from chimed.stages import doses, fidelity, negations
+from chimed.stages import doses, fidelity, negations, terms
 
 PAIRS = yaml.safe_load((Path(__file__).parent / "fidelity_pairs.yaml").read_text(encoding="utf-8"))
+ADVERSARIAL = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "translation_pairs.jsonl").read_text(encoding="utf-8").splitlines()
+]
 CAUGHT, REFUSED = 0.95, 0.05
 DOSE = re.compile(r"[一二三四五六七八九十半]+(?=[两钱分斤升合斗])")
 COUNT = re.compile(r"[一二三四五六七八九十]+(?=(?:枚|个月|寸|壮|天|次|剂|丸|年|岁))")
@@ -32,7 +37,7 @@ def planted(faithful: list) -> Iterator[tuple[str, str, str]]:
         for match in COUNT.finditer(modern):
             if any(number + unit in source for number, unit in [(match[0], modern[match.end()])]):
                 yield source, _put(modern, match, OTHER[match[0][-1]]), "number"
-        for match in fidelity._terms().finditer(modern):
+        for match in terms.pattern(*terms.GROUPS).finditer(modern):
             stranger = next(name for name in STRANGERS if name not in source)
             yield source, _put(modern, match, stranger), "herb"
         for match in re.finditer("|".join(f"({no})" for no, _ in POSITIVE), modern):
@@ -70,6 +75,41 @@ def test_the_faults_written_by_hand_are_caught():
     assert len(missed) <= (1 - CAUGHT) * len(PAIRS["by_hand"])
 
 
+def test_pairs_written_against_the_gate():
+    good = [one for one in ADVERSARIAL if one["verdict"] == "faithful"]
+    wrong = [one for one in ADVERSARIAL if one["verdict"] != "faithful"]
+    refused = [one for one in good if fidelity.fault(one["source"], one["translation"])]
+    passed = [one for one in wrong if not fidelity.fault(one["source"], one["translation"])]
+    print(f"\n{len(good)} faithful, {len(refused)} refused; {len(wrong)} wrong, {len(passed)} passed")
+    print(*[one["why"] for one in passed], sep="\n")
+    assert len(ADVERSARIAL) >= 490
+    assert len(refused) <= REFUSED * len(good)
+    assert len(passed) <= (1 - CAUGHT) * len(wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "modern", "fault"),
+    [
+        ("黄耆三钱，水煎服。", "黄芪三钱，用水煎服。", None),
+        ("黃耆三錢，水煎服。", "黄芪三钱，用水煎服。", None),
+        ("巴豆有大毒。", "巴豆有小毒。", "毒性不符"),
+        ("左手脉沉。", "右手脉象沉。", "左右颠倒"),
+        ("此散外敷，勿入口。", "这种散剂口服，不要入口。", "用法不符"),
+        ("产后宜服之。", "产后不宜服用它。", "多出否定"),
+        ("如无汗者，宜发之。", "如果没有汗，应当发汗。", None),
+        ("水煎服，日再。", "用水煎服，一天五次。", "剂量不符"),
+        ("凡病久不愈者，必先调其脾胃。", "好的，以下是译文：凡是病久不愈的，必须先调理脾胃。", "译文前有多余的话"),
+        ("凡病久不愈者，必先调其脾胃。", "凡是病久不愈的，必须先调理脾胃。注：脾胃为后天之本。", "译文里有注解"),
+        ("凡病久不愈者，必先调其脾胃。", "抱歉，我无法翻译这段文字。", "拒绝翻译"),
+        ("凡病久不愈者，必先调其脾胃。", "凡病久不愈者的话，必先调其脾胃的话。", "照抄原文"),
+        ("凡病久不癒者，必先調其脾胃，而後治之。", "凡病久不愈者，必先调其脾胃，而后治之。", "照抄原文"),
+    ],
+)
+def test_kinds_of_faults(source, modern, fault):
+    found = fidelity.fault(source, modern)
+    assert (found and found.split("：")[0]) == fault
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -93,4 +133,4 @@ def test_doses_are_the_same_in_both_languages(text, found):
 def test_a_dose_belongs_to_its_herb():
     text = "桂枝、甘草各二两，茯苓（去皮）三两，用五钱的白术，连翘一钱五分"
     found = {("桂枝", "2两"), ("甘草", "2两"), ("茯苓", "3两"), ("白术", "5钱"), ("连翘", "1钱5分")}
-    assert doses.of_herbs(text, fidelity._herbs()) == found
+    assert doses.of_herbs(text, terms.pattern("herbs")) == found

@@ -89,7 +89,8 @@ def prepared(folder: Path, stage: str) -> None:
     lake = open_lake(str(folder / "lake"))
     shards = [["zydcd/c0", "zydcd/c1", "zydcd/c2"]]
     options = Options(part_rows=ROWS).model_dump(mode="json")
-    lakes.write_json(lake, f"builds/{BUILD}/build.json", {"version": BUILD, "options": options, "shards": shards})
+    made = {"version": BUILD, "options": options, "shards": shards, "stages": stages.told()}
+    lakes.write_json(lake, f"builds/{BUILD}/build.json", made)
     (folder / "exams" / "test").mkdir(parents=True)
     asked = "\n".join(f"{n},{question(n)},甲,乙,丙,丁,A" for n in range(7))
     (folder / "exams" / "test" / "made_up.csv").write_text(f",Question,A,B,C,D,Answer\n{asked}\n", encoding="utf-8")
@@ -103,9 +104,8 @@ def prepared(folder: Path, stage: str) -> None:
             lakes.write_json(lake, f"builds/{BUILD}/{before}/report-{n:05d}.json", counts)
             part = table.slice(n * ROWS, ROWS)
             lakes.write_table(lake, f"builds/{BUILD}/{before}/kept-{n:05d}.parquet", part, RECORD)
-    if stage == "dedup":
-        made = {"version": BUILD, "options": options, "shards": shards * PARTS}
-        lakes.write_json(lake, f"builds/{BUILD}/build.json", made)
+    if stage in ("clean", "dedup"):
+        lakes.write_json(lake, f"builds/{BUILD}/build.json", made | {"shards": shards * PARTS})
     if stage == "perplexity":
         (folder / "model").mkdir()
         python = settings().models_python

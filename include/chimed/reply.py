@@ -1,0 +1,172 @@
+"""What of a model's answer can be believed: a completion's body, read whatever it holds. Paper §3.2.
+
+A body is foreign bytes. What comes out of here is a `Reply` that every store takes: its text without the thinking,
+which is kept apart, and a `fault` where the answer is of no use to anyone, whatever stage asked. Only what may go right
+when asked again (half a body, a server that is being shut down) is `Passing` instead.
+"""
+
+import json
+import re
+import time
+from dataclasses import dataclass
+
+from chimed.characters import storable, strange
+
+STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")  # as servers say that the model came to its end
+ABORTED = ("abort", "error")  # vLLM ends a reply so when it is shut down in mid-sentence: that is no answer
+MOST_TOKENS = 10_000_000  # of one reply or prompt; a larger count is a mistake of the server
+BEGINNING = 200  # characters of a reply that tell whether it thinks aloud
+KEPT = 2_000  # characters of a body that is no completion, kept for a look
+
+# Thinking in tags, as the families write it: Qwen and DeepSeek, Seed, Kimi, Mistral.
+_OPEN = r"<(?:seed:)?think(?:ing)?>|<thought>|<reasoning>|◁think▷|\[THINK\]"
+_CLOSE = r"</(?:seed:)?think(?:ing)?>|</thought>|</reasoning>|◁/think▷|\[/THINK\]"
+_TAG = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
+# Thinking without tags: how the families begin it, in English or Chinese, where the answer should stand. Nothing tells
+# where it ends, so such a reply is all thinking.
+_ALOUD = re.compile(
+    r"\s*(?:"
+    r"(?:(?:okay|ok|alright|all right|hmm+|wait|well|so|right|first|now)\b[,.…:! ]*)*"
+    r"(?:so |now |here,? |first,? )*"
+    r"(?:the user|the task|the question|the instructions?|the prompt|we (?:need|have|are|must|should)|"
+    r"i (?:need|have|must|should|will|'ll|am|think)|i'll|let me|let's|let us|thinking process|"
+    r"here's (?:a|my) thinking|my task)\b"
+    r"|(?:嗯+|唔+|好的?|那么|首先|现在)?[，,、。…]*(?:首先|现在|那)?[，,]?"
+    r"(?:用户(?:让|要求|想|问|给|提供|的(?:问题|要求|请求|需求)|希望|需要|发来|在问)"
+    r"|我(?:现在|首先|得|需要|应该|要|来)(?:先|得|需要|要)?(?:把|将|分析|理解|弄清|搞清|翻译|判断|仔细|回忆|考虑|确定|思考|看看?|"
+    r"想想?|处理|解决|根据|按照|从文|明确)"
+    r"|让我(?:先|来|仔细|们)?(?:想|看|分析|思考|理解|回忆|考虑|逐)|思考过程[:：])"
+    r")",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A model's answer and what it cost.
+
+    text: the answer, without thinking. reasoning: the thinking. fault: why nobody can use the text (None: it can be).
+    prompt_tokens, completion_tokens: 0 where the server does not say. seconds: how long it took; ended: when, in
+    Unix time; tries: how often it was asked until it answered. known: it was in the store, and nothing was paid.
+    """
+
+    key: str
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    known: bool = False
+    tries: int = 1
+    ended: float = 0.0
+    reasoning: str | None = None
+    fault: str | None = None
+
+
+class Passing(Exception):
+    """Something that may go right when tried again.
+
+    after: the server's Retry-After in seconds. reply: what is kept of an answer that came and is no good, should it
+    come so again and again; None where there was no answer.
+    """
+
+    def __init__(self, reason: str, after: float = 0.0, reply: Reply | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+        self.reply = reply
+
+
+def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Reply:
+    """A completion's body as a Reply. Raises Passing where it is not whole or no completion at all.
+
+    wrapped: the answer is the one field of a JSON object; where it is not, the text stays as it came.
+    """
+    try:
+        value = json.loads(content.decode("utf-8"))
+        choice = value["choices"][0]
+        message, finish = choice["message"], choice.get("finish_reason")
+        said = message.get("content")
+        thought = message.get("reasoning") or message.get("reasoning_content")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise malformed(key, content, seconds, f"{type(error).__name__}: {error}") from None
+    if finish in ABORTED:
+        raise Passing(f"reply ended by {finish!r}", reply=faulty(key, content, seconds, f"reply ended by {finish}"))
+    finish = "stop" if finish in STOPPED else finish
+    fault = None if finish in ("stop", "length") else f"reply ended by {finish!r}"
+    if said is not None and not isinstance(said, str):
+        fault = fault or f"the content is no text but a {type(said).__name__}"
+        said = json.dumps(said, ensure_ascii=False)[:KEPT]
+    text, aloud = without_thinking(said or "")
+    reasoning = "\n".join(part for part in (thought, aloud) if isinstance(part, str) and part.strip()) or None
+    text = _unwrapped(text) if wrapped else text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        fault = fault or ("thinking and no answer" if reasoning else "empty reply")
+    if odd := strange(text):
+        fault = fault or f"a character that is no text: {odd}"
+    prompt_tokens, completion_tokens = _tokens(value, "prompt_tokens"), _tokens(value, "completion_tokens")
+    return Reply(
+        key,
+        storable(text),
+        finish if finish in ("stop", "length") else "other",
+        prompt_tokens,
+        completion_tokens,
+        seconds,
+        ended=time.time(),
+        reasoning=storable(reasoning) if reasoning else None,
+        fault=storable(fault[:200]) if fault else None,
+    )
+
+
+def faulty(key: str, content: bytes, seconds: float, fault: str) -> Reply:
+    """A Reply of a body that nothing can be made of; its beginning is the text, for a look."""
+    text = storable(content[: 4 * KEPT].decode("utf-8", errors="replace"))[:KEPT]
+    return Reply(key, text, "other", 0, 0, seconds, ended=time.time(), fault=storable(fault[:200]))
+
+
+def malformed(key: str, content: bytes, seconds: float, why: str) -> Passing:
+    """A body that is no completion: half of one, most often."""
+    return Passing(f"malformed body: {why[:150]}", reply=faulty(key, content, seconds, f"malformed body: {why}"))
+
+
+def without_thinking(said: str) -> tuple[str, str]:
+    """The answer and the thinking of what a model said.
+
+    Everything before a closing tag is thinking, with or without the opening one, and everything behind an opening tag
+    that is not closed; so is all of a reply that thinks aloud without tags.
+    """
+    answer: list[str] = []
+    thoughts: list[str] = []
+    start, thinking = 0, False
+    for tag in _TAG.finditer(said):
+        piece = said[start : tag.start()]
+        if tag["open"] or thinking:
+            (thoughts if thinking else answer).append(piece)
+            thinking = bool(tag["open"])
+        else:
+            thoughts += [*answer, piece]
+            answer = []
+        start = tag.end()
+    (thoughts if thinking else answer).append(said[start:])
+    text, thought = "".join(answer), "\n".join(piece.strip() for piece in thoughts if piece.strip())
+    if start:
+        text = text.strip()
+    return ("", f"{thought}\n{text}".strip()) if _ALOUD.match(text[:BEGINNING]) else (text, thought)
+
+
+def _tokens(value: dict, name: str) -> int:
+    """A count of the usage; 0 where the server does not give one that can be."""
+    usage = value.get("usage")
+    count = usage.get(name) if isinstance(usage, dict) else None
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= MOST_TOKENS:
+        return 0  # not-a-number is no less than anything
+    return int(count)
+
+
+def _unwrapped(text: str) -> str:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # not as asked: the stage sees the raw text and says that it cannot read it
+    answer = value.get("answer") if isinstance(value, dict) else None
+    return answer if isinstance(answer, str) else text

@@ -1,0 +1,246 @@
+"""Are two texts that look alike a text and its copy, or two variants that say different things? Used by `dedup` (ours).
+
+Where a dose, a sign, a name, a negation or a side differs both texts stay, however alike. The texts are aligned, and
+what stands around every difference is read for its `facts`. A name that no list has is known by how it differs: a word
+in place of another, and little else. What says nothing may differ: courtesies, particles, words of one sense, letters
+of one sound. Lists in variants.yaml.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import yaml
+from rapidfuzz.distance import Levenshtein
+
+from chimed.stages import facts as telling
+from chimed.stages.around import uncourteous
+from chimed.stages.facts import Fact, facts
+
+AROUND = 8  # letters on both sides of a difference that are read with it: names and doses reach over its ends
+FEW = 2  # unknown words that differ, up to which they are taken for names; texts with more are badly typed copies
+LONGEST = 4_000  # letters that are aligned at once; longer texts are cut where both have the same letters
+SHOWN = 16  # letters around a difference that a person is shown, and of the difference at most twice as many
+
+KINDS = (*(kind for kind in telling.KINDS if kind != "particle"), "opposite", "word")
+
+Region = tuple[int, int, int, int]  # a stretch of the first text and what stands there in the second
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What makes two texts variants: its kind (of `KINDS`), and the stretch of each around it."""
+
+    kind: str
+    one: str
+    two: str
+
+
+def difference(one: str, two: str) -> Difference | None:
+    """What makes two texts (as `compared` has them) variants of each other; None where one is a copy of the other."""
+    if one == two:
+        return None
+    unknown: Counter[tuple[str, str]] = Counter()
+    first: Region | None = None
+    differing = _but_courtesies(regions(one, two), one, two)
+    for (i, i_end, j, j_end), within in _windows(differing, len(one), len(two)):
+        old, new = facts(one[i:i_end]), facts(two[j:j_end])
+        kind = _critical(old, new, [(i1 - i, i2 - i, j1 - j, j2 - j) for i1, i2, j1, j2 in within])
+        if kind:
+            return _shown(kind, one, two, within[0])
+        for region in within:
+            i1, i2, j1, j2 = region
+            if _in_facts(i1 - i, i2 - i, old) and _in_facts(j1 - j, j2 - j, new):
+                continue  # 三两 and 3两: the same facts, written in another way
+            kind = _word(one[i1:i2], two[j1:j2], one[max(0, i1 - 2) : i1], one[i2 : i2 + 2])
+            if kind == "word":
+                unknown[one[i1:i2], two[j1:j2]] += 1
+                first = first or region
+            elif kind:
+                return _shown(kind, one, two, region)
+    if first and (len(unknown) <= FEW or max(unknown.values()) > 1):
+        return _shown("word", one, two, first)
+    return None
+
+
+def _but_courtesies(differing: list[Region], one: str, two: str) -> list[Region]:
+    """The regions without those at both ends that are only how a writer greets, thanks or signs."""
+    ahead, behind = 0, len(differing)
+    for n, (_, i2, _, j2) in enumerate(differing):
+        if not _courteous(one[:i2]) or not _courteous(two[:j2]):
+            break
+        ahead = n + 1
+    for n in range(len(differing) - 1, ahead - 1, -1):
+        i1, _, j1, _ = differing[n]
+        if not _courteous(one[i1:]) or not _courteous(two[j1:]):
+            break
+        behind = n
+    return differing[ahead:behind]
+
+
+def _courteous(text: str) -> bool:
+    """Whether an end of a text is made of courtesies, or an address or signature, and tells nothing else."""
+    rest = uncourteous(text.translate(_wording().particles))
+    return rest is not None and not facts(rest)
+
+
+def _windows(differing: list[Region], length_one: int, length_two: int) -> list[tuple[Region, list[Region]]]:
+    """Regions with `AROUND` letters on both sides; those that lie near each other together."""
+    groups: list[list[Region]] = []
+    for region in differing:
+        if groups and region[0] - groups[-1][-1][1] < 2 * AROUND:
+            groups[-1].append(region)
+        else:
+            groups.append([region])
+    found = []
+    for group in groups:
+        (i1, _, j1, _), (_, i2, _, j2) = group[0], group[-1]
+        left, right = min(AROUND, i1, j1), min(AROUND, length_one - i2, length_two - j2)
+        found.append(((i1 - left, i2 + right, j1 - left, j2 + right), group))
+    return found
+
+
+def _critical(old: list[Fact], new: list[Fact], within: list[Region]) -> str | None:
+    """The first kind of which two windows, that differ in these regions, have other facts or in another order."""
+    for kind in telling.KINDS:
+        said = [[fact.value for fact in side if fact.kind == kind] for side in (old, new)]
+        if said[0] == said[1]:
+            continue
+        went, came = (Counter(said[side]) - Counter(said[1 - side]) for side in (0, 1))
+        whole = [
+            fact.value
+            for side, facts_there in enumerate((old, new))
+            for fact in facts_there
+            if fact.kind == kind
+            and any(region[2 * side] <= fact.start and fact.end <= region[2 * side + 1] for region in within)
+        ]
+        if kind == "particle":  # 非常 may be there or not; 不同 with a letter less is 同
+            if any(value not in whole for value in (*went, *came)):
+                return "negation"
+        elif kind not in ("use", "name") or bool(went) == bool(came) or whole:
+            return kind  # a name that lost a letter is mistyped, one that is not there at all is missing
+    return None
+
+
+def _in_facts(start: int, end: int, several: list[Fact]) -> bool:
+    """Whether every letter of a stretch is one of a fact's."""
+    return all(any(fact.start <= place < fact.end for fact in several) for place in range(start, end))
+
+
+def _shown(kind: str, one: str, two: str, region: Region) -> Difference:
+    i1, i2, j1, j2 = region
+    return Difference(
+        kind,
+        one[max(0, i1 - SHOWN) : min(i2, i1 + 2 * SHOWN) + SHOWN],
+        two[max(0, j1 - SHOWN) : min(j2, j1 + 2 * SHOWN) + SHOWN],
+    )
+
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wording:
+    """variants.yaml: particles for `str.translate`, words of one sense by number, opposites, ends of names."""
+
+    particles: dict[int, None]
+    senses: dict[str, int]
+    opposites: frozenset[frozenset[str]]
+    name: re.Pattern[str]
+    no_name: re.Pattern[str]
+
+
+@cache
+def _wording() -> Wording:
+    lists = yaml.safe_load((Path(__file__).parent / "variants.yaml").read_text(encoding="utf-8"))
+    return Wording(
+        dict.fromkeys(map(ord, lists["particles"])),
+        {word: n for n, words in enumerate(lists["one_sense"]) for word in words.split()},
+        frozenset(frozenset(pair) for pair in lists["opposites"].split()),
+        re.compile(rf"[一-龥]{{1,7}}(?:{'|'.join(lists['name_ends'].split())})"),
+        re.compile("|".join(lists["no_names"].split())),
+    )
+
+
+def _word(one: str, two: str, before: str, behind: str) -> str | None:
+    """What kind of difference it makes that one stands for two, between these letters; None where it makes none."""
+    wording = _wording()
+    if not one or not two:
+        said = (one or two).translate(wording.particles)
+        is_name = 2 <= len(said) <= 8 and wording.name.fullmatch(said) and not wording.no_name.search(said)
+        return "name" if is_name else None
+    changed = {frozenset(pair) for pair in zip(one, two, strict=False)} if len(one) == len(two) else set()
+    if changed & wording.opposites:
+        return "opposite"
+    return None if _says_the_same(one, two, before, behind) else "word"
+
+
+def _says_the_same(one: str, two: str, before: str, behind: str) -> bool:
+    wording = _wording()
+    bare = one.translate(wording.particles), two.translate(wording.particles)
+    if bare[0] == bare[1] or Counter(one) == Counter(two):
+        return True
+    for old, new in ((one, two), bare):
+        if _of_one_sound(old, new):
+            return True
+        for left in range(3):  # the words may begin before what differs, and end behind it: 怎[么] and 怎[样]
+            for right in range(3):
+                head, tail = before[len(before) - left :] if left else "", behind[:right]
+                sense = wording.senses.get(head + old + tail)
+                if sense is not None and sense == wording.senses.get(head + new + tail):
+                    return True
+    return False
+
+
+@lru_cache(maxsize=8192)
+def _sounds(letter: str) -> frozenset[str]:
+    """How a Chinese letter may be read, without its tone."""
+    from pypinyin import Style, pinyin  # here: its dictionary takes a while to load, and many corpora need none
+
+    if not "㐀" <= letter <= "鿿":
+        return frozenset()
+    return frozenset(pinyin(letter, style=Style.NORMAL, heteronym=True)[0])
+
+
+def _of_one_sound(one: str, two: str) -> bool:
+    return len(one) == len(two) and all(a == b or _sounds(a) & _sounds(b) for a, b in zip(one, two, strict=True))
+
+
+# --- alignment ---------------------------------------------------------------------------------------------------
+
+
+def regions(one: str, two: str) -> list[Region]:
+    """Where two texts differ, in order."""
+    found: list[Region] = []
+    for i1, i2, j1, j2 in _pieces(one, two):
+        if i2 - i1 > 4 * LONGEST or j2 - j1 > 4 * LONGEST:  # nothing in common that long: no copy's letters
+            found.append((i1, i2, j1, j2))
+            continue
+        for step in Levenshtein.opcodes(one[i1:i2], two[j1:j2]):
+            if step.tag == "equal":
+                continue
+            here = (i1 + step.src_start, i1 + step.src_end, j1 + step.dest_start, j1 + step.dest_end)
+            last = found[-1] if found else (-1, -1, -1, -1)
+            if last[1] == here[0] and last[3] == here[2]:  # nothing equal is between them
+                found[-1] = (last[0], here[1], last[2], here[3])
+            else:
+                found.append(here)
+    return found
+
+
+def _pieces(one: str, two: str) -> list[Region]:
+    """Two texts cut, each in as many pieces, between letters that they have in common."""
+    pieces: list[Region] = []
+    i, j, place = 0, 0, LONGEST
+    while place < len(one) - LONGEST // 2:
+        mark = one[place : place + 32]
+        there = two.find(mark, j, j + (place - i) + 2 * LONGEST)
+        if there >= 0 and two.find(mark, there + 1, there + 2 * LONGEST) < 0:
+            pieces.append((i, place, j, there))
+            i, j, place = place, there, place + LONGEST
+        else:
+            place += 97
+    pieces.append((i, len(one), j, len(two)))
+    return pieces

@@ -1,0 +1,152 @@
+"""dedup: copies are found however they are typed, variants stay, and the order of rows changes nothing."""
+
+import json
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+from samples import document, judged, qa, rows
+
+from chimed.stages import dedup, variants
+from chimed.stages.around import trimmed
+from chimed.stages.compared import points_of
+
+CASES = [json.loads(line) for line in (Path(__file__).parent / "copy_cases.jsonl").open(encoding="utf-8")]
+BASES = {case["base"]: case["text"] for case in CASES if "base" in case}
+PAIRS = [
+    (case["want"], BASES[case["of"]], BASES[case["of"]].replace(*case["change"]), case["change"])
+    for case in CASES
+    if "of" in case
+]
+FIRST = BASES["decoction"]
+
+
+def compared(text: str) -> str:
+    """A text as two texts are compared by."""
+    return points_of(pl.Series([text]), 0).points.tobytes().decode("utf-32-le")
+
+
+@pytest.mark.parametrize("want", ["variant", "copy"])
+def test_of_two_texts_one_leaves_where_it_is_a_copy_and_none_where_they_are_variants(work, want):
+    wrong = []
+    for wanted, text, other, change in PAIRS:
+        if wanted == want:
+            assert other != text, change
+            kept = len(
+                judged(dedup, rows(document(text, url="http://a/1"), document(other, url="http://a/2")), work).kept
+            )
+            wrong += [change] if kept != (2 if want == "variant" else 1) else []
+    assert wrong == []
+
+
+def test_a_family_of_variants_stays_whole_and_loses_its_copies(work):
+    table = [document(text, url=f"http://base/{name}") for name, text in BASES.items()]
+    variants = [other for want, _, other, _ in PAIRS if want == "variant"]
+    table += [document(other, url=f"http://variant/{n}") for n, other in enumerate(variants)]
+    again = [f"您好，{other}祝您健康！" for other in variants]
+    copies = [document(other, url=f"http://copy/{n}", published=None) for n, other in enumerate(again)]
+    outcome = judged(dedup, rows(*table, *copies), work)
+    assert len(outcome.kept) == len(table)
+    assert outcome.figures["pairs spared as variants"] > len(variants)
+
+
+def test_any_order_of_rows_keeps_the_same_ids(work):
+    chance = random.Random(5)
+    texts = [other for _, _, other, _ in PAIRS] + list(BASES.values())
+    table = [document(text, url=f"http://a/{n}") for n, text in enumerate(texts + texts[:40])]
+    table += [qa(text[:40], text[40:], url=f"http://b/{n}") for n, text in enumerate(texts)]
+    kept, reports = set(), set()
+    for _ in range(4):
+        chance.shuffle(table)
+        outcome = judged(dedup, rows(*table), work)
+        kept.add(frozenset(outcome.kept["id"]))
+        told = outcome.dropped.select("id", "reason", "detail").sort("id").rows()
+        reports.add(json.dumps([told, outcome.figures["doubtful"]], ensure_ascii=False, sort_keys=True))
+    assert len(kept) == len(reports) == 1
+
+
+def test_signs_that_change_a_measurement_tell_short_texts_apart(work):
+    texts = [
+        "HBsAg(+)",
+        "HBsAg(-)",
+        "白细胞<4",
+        "白细胞>4",
+        "血糖6.5",
+        "血糖65",
+        "10⁹/L",
+        "109/L",
+        "每服三○丸",
+        "每服三丸",
+        "□钱",
+        "钱",
+    ]
+    table = rows(*(document(text, url=f"http://a/{n}") for n, text in enumerate(texts)))
+    assert judged(dedup, table, work).kept["text"].to_list() == texts
+    same = ["血糖 6.5", "血糖６．５", "血糖：6.5。", "血糖6.5，谢谢！"]
+    assert (
+        len(judged(dedup, rows(*(document(text, url=f"http://b/{n}") for n, text in enumerate(same))), work).kept) == 1
+    )
+
+
+def test_documents_of_two_herbs_are_no_copies_though_their_text_is_one(work):
+    short = "味甘，性平，归脾、胃、肺经，煎服，用量见各家本草，脾胃虚弱者宜少用，久服宜配理气之品。"
+    titles = ["党参", "党参的功效与作用", "黄芪", None]
+    table = rows(*(document(short, title=title, url=f"http://a/{n}") for n, title in enumerate(titles)))
+    assert len(judged(dedup, table, work).kept) == 3  # the text without a title names no herb at all
+
+
+def test_the_report_shows_what_was_spared_and_why(work):
+    table = rows(document(FIRST, url="http://a/1"), document(FIRST.replace("三两", "三钱"), url="http://a/2"))
+    figures = judged(dedup, table, work).figures
+    (sample,) = figures["doubtful"]["variants, another unit"]["samples"]
+    assert figures["doubtful"]["variants, another unit"]["rows"] == figures["pairs spared as variants"] == 1
+    assert sample["column"] == "text"
+    assert {"三两" in sample["before"], "三两" in sample["after"]} == {True, False}
+    assert sample["id"] in set(table["id"])
+    assert (set(table["id"]) - {sample["id"]}).pop() in sample["why"]
+
+
+def test_what_stands_around_a_text_is_left_aside_and_nothing_of_the_text():
+    around = {
+        "您好，建议多休息。祝您早日康复！": "建议多休息",
+        "大夫你好啊！我头痛三天。谢谢大夫，麻烦您了！": "我头痛三天",
+        "每天三次。——市第一医院 张医生 2019-03-05": "每天三次",
+        "少盐。地址：人民路12号，电话：010-12345678。": "少盐",
+        "少盐。详见http://www.a.cn/b?c=1": "少盐",
+    }
+    for text, wanted in around.items():
+        assert trimmed(pl.Series([text])).item().rstrip("。") == wanted
+    for text in ("您好！", "谢谢", "服药时间：饭后", "可看医生", "不要去医院找医生", "每日3次。请勿联系医生"):
+        assert trimmed(pl.Series([text])).item() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("茯苓，10ｇ", "茯苓10g"), ("WBC ＜ 4×10^9/L", "wbc<4×10⁹l"), ("10⁹与10¹²", "10⁹与10ⁱ2"),
+        ("3——5天，三至五天", "3~5天三~五天"), ("10,000单位", "10000单位"), ("1，5g", "1,5g"), ("一○二、", "一〇二"),
+        ("50*45×38mm", "50×45×38mm"), ("薑黃", "姜黄"), ("HBsAg（－）", "hbsag-"), ("——张", "张"),
+        ("≥140", ">=140"), ("38.5°C", "38.5c"), ("½片", "1/2片"), ("首页>>内科", "首页内科"), ("", ""),
+        ("。，", ""), ("🙂\u200b", ""), ("\ue123草", "\ue123草"), ("𠀀豈", "𠀀岂"), ("120:80", "120:80"),
+        ("Ⅲ型", "iii型"),
+    ],
+)  # fmt: skip
+def test_what_is_compared_keeps_the_signs_of_a_measurement(text, wanted):
+    assert compared(text) == wanted
+
+
+def test_each_text_is_compared_by_itself_wherever_it_stands():
+    texts = [other for _, _, other, _ in PAIRS] + ["3", "-", "5", "(", "-)", "<", "4", "", "10", "⁹", "○", "三"]
+    together = points_of(pl.Series(texts), 3)
+    assert together.lengths.tolist() == [len(compared(text)) for text in texts]
+    assert together.points.tobytes().decode("utf-32-le") == "".join(compared(text) + "\0\0\0" for text in texts)
+
+
+def test_long_texts_are_aligned_piece_by_piece():
+    chance = random.Random(2)
+    text = "".join(chance.choices("阴阳表里寒热虚实脏腑经络气血津液", k=60_000))
+    other = f"{text[:31_000]}三两{text[31_000:52_000]}{text[52_100:]}"
+    found = variants.regions(text, other)
+    assert [(one[1] - one[0], one[3] - one[2]) for one in found] == [(0, 2), (100, 0)]
+    assert variants.regions(text[:9_000], text[:9_000]) == []

@@ -1,0 +1,39 @@
+"""Verdicts and refusals in the many forms that models give them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chimed.asking import Unusable
+from chimed.stages import prefer
+from chimed.stages.screen import yes_no
+from chimed.stages.shape import answered, refuses
+
+CASES = [json.loads(line) for line in (Path(__file__).parent / "replies.jsonl").read_text("utf-8").splitlines()]
+VERDICTS = [case for case in CASES if "verdict" in case]
+REFUSALS = [case for case in CASES if "refusal" in case]
+
+
+@pytest.mark.parametrize("case", VERDICTS, ids=[case["verdict"] for case in VERDICTS])
+def test_a_verdict_is_a_letter_that_nothing_argues_with(case):
+    if case["is"]:
+        assert prefer.read_verdict(case["verdict"]) == case["is"]
+    else:
+        with pytest.raises(Unusable, match="neither A nor B"):
+            prefer.read_verdict(case["verdict"])
+
+
+@pytest.mark.parametrize("case", REFUSALS, ids=[case["refusal"] for case in REFUSALS])
+def test_a_models_refusal_is_no_answer(case):
+    assert refuses(case["refusal"]) == case["is"]
+    if case["is"]:
+        with pytest.raises(Unusable, match="model's refusal"):
+            answered(case["refusal"])
+
+
+@pytest.mark.parametrize(
+    ("said", "is_yes"), [("是", True), ("否。", False), ("“是”", True), ("**否**", False), ("是的", True)]
+)
+def test_yes_and_no(said, is_yes):
+    assert yes_no(said) is is_yes

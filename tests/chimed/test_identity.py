@@ -1,0 +1,146 @@
+"""Who answers: replies of one model are never another's, whatever both are served as."""
+
+import dataclasses
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from model_server import Served
+from samples import document, rows
+
+from chimed import identity, llm
+from chimed import store as stores
+from chimed.errors import UserError
+from chimed.stages import screen
+from chimed.store import REPLIES
+
+TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。"
+
+
+@pytest.fixture
+def asked(work, served):
+    where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
+    return dataclasses.replace(work, settings=where)
+
+
+def checkpoint(folder: Path, weights: bytes, config: dict | None = None) -> Path:
+    """A folder as transformers writes one: a header that is the same for all weights of one shape."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config or {"model_type": "qwen3"}))
+    header = json.dumps({"w": {"dtype": "U8", "shape": [len(weights)], "data_offsets": [0, len(weights)]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + weights)
+    return folder
+
+
+def screened(work, served: Served) -> tuple[int, set[str]]:
+    """How many requests a screening of three texts takes, and whose replies decided."""
+    before = len(served.bodies)
+    outcome = screen.run(rows(*(document(f"{TEXT}{n}", url=f"http://a/{n}") for n in range(3))), work)
+    assert len(outcome.kept) == 3
+    return len(served.bodies) - before, {outcome.figures[name]["model"] for name in ("screen", "sensitive")}
+
+
+def test_a_model_changed_under_its_alias_is_asked_anew_and_changed_back_it_is_not(asked, served):
+    assert screened(asked, served) == (6, {"test/generator"})
+    served.roots["chimed-generator"] = "test/another"
+    assert screened(asked, served) == (6, {"test/another"})
+    served.roots["chimed-generator"] = "test/generator"
+    assert screened(asked, served) == (0, {"test/generator"})
+    served.roots = {"renamed": "test/generator"}
+    where = asked.settings.model_copy(update={"llm_model": "renamed"})
+    assert screened(dataclasses.replace(asked, settings=where), served) == (0, {"test/generator"})
+
+
+def test_of_a_folder_the_content_counts_and_not_the_path(asked, served, tmp_path):
+    folder = checkpoint(tmp_path / "merged", b"\x01" * 500)
+    served.roots["chimed-generator"] = str(folder)
+    first = llm.generator(asked).identity
+    assert screened(asked, served) == (6, {first})
+    checkpoint(folder, b"\x02" * 500)  # trained on: the same file names, sizes and headers
+    assert llm.generator(asked).identity != first
+    assert screened(asked, served)[0] == 6
+    checkpoint(folder, b"\x01" * 500)
+    assert screened(asked, served) == (0, {first})
+    elsewhere = checkpoint(tmp_path / "other" / "merged", b"\x01" * 500)
+    served.roots["chimed-generator"] = str(elsewhere)
+    assert screened(asked, served) == (0, {first})
+
+
+def test_a_large_file_is_known_by_samples_and_a_letter_of_its_description(tmp_path, monkeypatch):
+    monkeypatch.setattr(identity, "WHOLE_FILE", 1000)
+    weights = bytearray(3_000_000)
+    one = identity.hash_of(checkpoint(tmp_path / "a", bytes(weights)))
+    weights[::500] = b"\x01" * len(weights[::500])
+    assert identity.hash_of(checkpoint(tmp_path / "b", bytes(weights))) != one
+    assert identity.hash_of(checkpoint(tmp_path / "c", bytes(3_000_000))) == one
+    assert identity.hash_of(checkpoint(tmp_path / "c", bytes(3_000_000), {"model_type": "qwen2"})) != one
+    assert identity.hash_of(tmp_path) is None
+
+
+MINE = "chimed-generator"
+
+
+@pytest.mark.parametrize(
+    ("models", "named", "who"),
+    [
+        ([{"id": MINE, "root": "Qwen/Qwen3-14B"}], None, "Qwen/Qwen3-14B"),
+        ([{"id": MINE, "root": "Qwen/Qwen3-14B", "revision": "8268fe3"}], None, "Qwen/Qwen3-14B@8268fe3"),
+        ([{"id": MINE, "root": "Qwen/Qwen3-14B"}], "fp8", "Qwen/Qwen3-14B@fp8"),
+        ([{"id": MINE, "root": "/models/qwen"}], "Qwen3-14B of May", "/models/qwen@Qwen3-14B of May"),
+        ([{"id": MINE, "root": "/models/qwen"}], None, "CHIMED_LLM_IDENTITY"),
+        ([{"id": MINE, "root": "./qwen"}], None, "CHIMED_LLM_IDENTITY"),
+        ([{"id": MINE}], None, "CHIMED_LLM_IDENTITY"),
+        ([{"id": MINE, "root": None}], None, "CHIMED_LLM_IDENTITY"),
+        ([{"id": MINE, "root": ["x"]}], None, "CHIMED_LLM_IDENTITY"),
+        ([{"id": MINE, "root": MINE}], None, "CHIMED_LLM_IDENTITY"),
+        ([{"id": MINE, "root": MINE}], "4o of 2024-08-06", f"{MINE}@4o of 2024-08-06"),
+        ([], None, "CHIMED_LLM_IDENTITY"),
+        ([], "4o of 2024-08-06", f"{MINE}@4o of 2024-08-06"),
+        ([{"id": "another", "root": "a/b"}], "x", "serves another, not chimed-generator"),
+        (
+            [{"id": "base", "root": "Qwen/Qwen3-14B"}, {"id": MINE, "root": "me/adapter", "parent": "base"}],
+            None,
+            "me/adapter+Qwen/Qwen3-14B",
+        ),
+    ],
+)
+def test_what_a_server_says_of_itself_or_a_setting_or_nothing_goes_on(models, named, who):
+    if who.startswith(("CHIMED", "serves")):
+        with pytest.raises(UserError, match=who):
+            identity.identity(MINE, models, named, "CHIMED_LLM_IDENTITY", "http://a/v1")
+    else:
+        assert identity.identity(MINE, models, named, "CHIMED_LLM_IDENTITY", "http://a/v1") == who
+
+
+def test_an_identity_fits_its_column_and_obeys_no_terminal():
+    said = identity.identity(MINE, [{"id": MINE, "root": "\x1b[2J\x00\ud835/" + "x" * 9_999}], None, "S", "u")
+    assert len(said) <= 180
+    assert not set(said) & {"\x1b", "\x00", "\ud835"}
+
+
+def test_replies_kept_under_a_served_name_stay_readable_and_are_nobody_elses(asked, served):
+    request = screen.question("screen", f"{TEXT}0").request
+    old = {
+        "key": llm.request_key(request, "chimed-generator"), "model": "chimed-generator", "prompt": request.prompt,
+        "messages": "[]", "text": "是", "finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1,
+        "seconds": 1.0, "created": document("")["fetched"],
+    }  # fmt: skip
+    stores.upsert(asked.store, REPLIES, [old])
+    assert screened(asked, served)[0] == 6
+    assert stores.find(asked.store, REPLIES, [old["key"]])[old["key"]]["text"] == "是"
+
+
+def test_a_server_that_comes_back_with_another_model_ends_the_work(asked, served, monkeypatch):
+    monkeypatch.setattr(llm, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(llm, "LOOK_EVERY", 0.0)
+
+    def answer(body):
+        if len(served.bodies) == 2:
+            served.roots["chimed-generator"] = "test/another"
+            return (503, {}, b"restarting")
+        return "否"
+
+    served.answer = answer
+    with pytest.raises(llm.AnotherModel, match="was test/generator and is test/another"):
+        screened(asked, served)
