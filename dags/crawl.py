@@ -4,6 +4,9 @@ One DAG a site, so that a backfill is of one site. A run owns the week of its pa
 pages gives those published in that week, one without what is new or changed. By hand it runs for the week that ended
 last, or for the key it is given. When all five sites have a week, `build_dataset` starts by itself; a backfilled week
 starts no build and waits for none: the next build takes its records too.
+
+A site that refuses is left alone for as long as it says, or a day: the task is up for reschedule until then, and asks
+again by itself, seven times; a notice says so.
 """
 
 from datetime import timedelta
@@ -16,7 +19,7 @@ from chimed_airflow.assets import RECORDS
 from chimed_airflow.notice import FailureNotice
 from chimed_airflow.params import POOLS
 from chimed_airflow.summaries import crawl_line
-from chimed_airflow.tasks import DEFAULTS, ChimedOperator, numbers
+from chimed_airflow.tasks import DEFAULTS, ChimedOperator, CrawlOperator, numbers
 from chimed_airflow.weeks import KEY_FORMAT, ZONE, week
 
 WEEK = "week(partition_key, dag_run.run_after)"
@@ -38,6 +41,11 @@ PARAMS = {
         type=["string", "null"],
         pattern="^[\\w,-]*$",
         description="only these lists of the site, by comma; empty: all",
+    ),
+    "accept": Param(
+        False,
+        type="boolean",
+        description="take a week that is unusually small, or whose records lack a field that those before had",
     ),
 }
 
@@ -64,7 +72,7 @@ for place, source in enumerate(SOURCES):
         user_defined_macros={"week": week},
         on_failure_callback=FailureNotice(),
     ):
-        crawl = ChimedOperator(
+        crawl = CrawlOperator(
             task_id="crawl",
             doc_md=f"Fetches the pages of {source} politely into WARC files; a finished crawl is not fetched again.",
             command=[
@@ -74,6 +82,8 @@ for place, source in enumerate(SOURCES):
                 "--mode={{ params.mode }}",
                 "{{ '--max-pages=%d' % params.max_pages if params.max_pages else '' }}",
                 "{{ '--sections=' ~ params.sections if params.sections else '' }}",
+                "{{ '--accept' if params.accept else '' }}",
+                "--unattended",
             ],
             returns=numbers,
             execution_timeout=timedelta(hours=48),
@@ -81,7 +91,7 @@ for place, source in enumerate(SOURCES):
         extract = ChimedOperator(
             task_id="extract",
             doc_md="Reads the crawl's pages into records; every page ends as records or as a miss with its reason.",
-            command=["extract", source, f"--crawl={CRAWL}"],
+            command=["extract", source, f"--crawl={CRAWL}", "{{ '--accept' if params.accept else '' }}"],
             returns=numbers,
             note=crawl_line,
             outlets=[RECORDS[source]],

@@ -6,13 +6,14 @@ A user's mistake is one sentence and exit code 2; a stage that cannot keep its p
 
 import gc
 import json
+import math
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chimed.errors import UserError, WorkStopped, choose
+from chimed.errors import LEFT_ALONE, CrawlStopped, UserError, WorkStopped, choose
 from chimed.printing import log_to_stderr, print_error, print_result
 from chimed.release.commands import app as release_app
 from chimed.settings import settings
@@ -54,14 +55,18 @@ def crawl(
     name: Annotated[
         str | None, typer.Option("--crawl", help="the crawl's name; default from the interval or today")
     ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="take a week though it is unusually small")] = False,
+    unattended: Annotated[
+        bool, typer.Option("--unattended", help="ask nothing while the site wants to be left alone; exit code 3 then")
+    ] = False,
 ) -> None:
     """Fetch one site's pages politely into WARC files; a finished crawl is not fetched again."""
     from chimed.stages.crawl import crawl_source
 
     choose("source", source, SOURCES)
     choose("mode", mode, ("refresh", "full"))
-    print_result(
-        crawl_source(
+    try:
+        report = crawl_source(
             source,
             since=_day(since),
             until=_day(until),
@@ -69,19 +74,35 @@ def crawl(
             max_pages=max_pages,
             sections=tuple(sections.split(",")) if sections else None,
             name=name,
+            accept=accept,
+            unattended=unattended,
         )
-    )
+    except CrawlStopped as stopped:
+        if not unattended or stopped.wait is None:
+            raise
+        print_result({"wait": math.ceil(stopped.wait), "times": stopped.times, "why": str(stopped)})
+        raise typer.Exit(LEFT_ALONE) from None
+    print_result(report)
 
 
 @app.command()
-def extract(source: Source, crawl: Annotated[str, typer.Option(help="the crawl's name")]) -> None:
-    """Read one crawl's pages into records, and print the counts of records and misses; fails where misses abound."""
+def extract(
+    source: Source,
+    crawl: Annotated[str, typer.Option(help="the crawl's name")],
+    accept: Annotated[bool, typer.Option("--accept", help="take records that lack a field those before had")] = False,
+) -> None:
+    """Read one crawl's pages into records, and print the counts of records and misses; fails where misses abound, or
+    where its records lack a field that those of the crawls before had."""
     from chimed.lake import open_lake
     from chimed.stages.extracts import check_misses, extract_crawl
+    from chimed.stages.fields import check_fields
 
-    report = extract_crawl(open_lake(), choose("source", source, SOURCES), crawl)
+    lake = open_lake()
+    report = extract_crawl(lake, choose("source", source, SOURCES), crawl)
     print_result(report)
     check_misses(report)
+    if not accept:
+        check_fields(lake, report)
 
 
 @app.command()
@@ -129,11 +150,21 @@ def ingest(
 
 
 @app.command()
-def coverage(as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
-    """What is known of each site, what was missed and why, and what the next refresh will cost."""
+def coverage(
+    weeks: Annotated[bool, typer.Option("--weeks", help="the weeks that were never crawled, or in part only")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """What is known of each site, what was missed and why, and what the next refreshes will cost."""
     from chimed.coverage import coverage, print_coverage
+    from chimed.lake import open_lake
     from chimed.store import open_store
+    from chimed.weeks import print_weeks
+    from chimed.weeks import weeks as not_crawled
 
+    if weeks:
+        found = not_crawled(open_store(), open_lake())
+        print_result(found) if as_json else print_weeks(found)
+        return
     entries = coverage(open_store())
     if as_json:
         print_result(entries)

@@ -1,7 +1,7 @@
-"""What is known of each site and what the next refresh will cost: counts from the store, at the polite pace."""
+"""What is known of each site and what the next refreshes will cost: counts from the store, at the polite pace."""
 
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from rich.console import Console
 from rich.table import Table
@@ -9,20 +9,25 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from chimed.settings import settings
 from chimed.sources import NAMES
-from chimed.sources.frontier import FORBIDDEN
+from chimed.sources.frontier import due, most_again
 from chimed.sources.page import Site, load
+from chimed.sources.states import BY_ROBOTS, FORBIDDEN, REFUSED, UNANSWERED, today
 from chimed.store import CRAWLS, PAGES, Store
 
 P = PAGES.c
-_WIDE = 140
+WEEKS = 4  # that are looked ahead
+_WIDE = 150
 
 
 def coverage(store: Store) -> list[dict]:
     """One entry a source.
 
     Keys: source, known (detail pages ever seen), fetched (of them, with a page), unchanged (answered 304 last), waiting
-    (never fetched), missed (reason → pages), oldest, newest (days published, else fetched), lists, crawls, requests,
-    pages_per_hour (None before the first crawl), next_requests, next_hours (of the next refresh).
+    (never asked for), states (state → pages, see sources/states.py), missed (reason → pages, without open questions
+    and what was refused), oldest, newest (days published, else fetched), lists, crawls, requests, pages_per_hour (None
+    before the first crawl), due (pages to be asked again now), again (those that the refresh of now and those of the
+    next weeks ask again, as many as a crawl does), left_over (those due that they do not come to), next_requests,
+    next_hours (of the next refresh).
     """
     return [_of(store, load(name)) for name in NAMES]
 
@@ -30,16 +35,15 @@ def coverage(store: Store) -> list[dict]:
 def _of(store: Store, site: Site) -> dict:
     detail = and_(P.source == site.name, P.kind == "detail")
     had = and_(P.fetched.is_not(None), P.miss.is_(None))
-    days = site.recheck if settings().recheck_days is None else settings().recheck_days
-    due = or_(P.fetched.is_(None), P.fetched < datetime.now(UTC) - timedelta(days=days or 0))
-    may = or_(P.miss.is_(None), P.miss != FORBIDDEN)
+    may = and_(or_(P.miss.is_(None), P.miss != BY_ROBOTS), or_(P.state.is_(None), P.state != FORBIDDEN))
+    ahead = [today() + timedelta(weeks=n) for n in range(WEEKS)]
     counts = {
         "known": func.count(),
         "fetched": _sum(had),
         "unchanged": _sum(P.status == 304),
-        "waiting": _sum(and_(P.fetched.is_(None), may)),
+        "waiting": _sum(and_(P.fetched.is_(None), P.state.is_(None), may)),
         "asked": _sum(P.fetched.is_not(None)),
-        "due": _sum(and_(due, may)),
+        **{f"due{n}": _sum(and_(due(day), may)) for n, day in enumerate(ahead)},
         "first": func.min(case((had, P.published))),
         "last": func.max(case((had, P.published))),
         "first_had": func.min(case((had, P.fetched))),
@@ -47,19 +51,23 @@ def _of(store: Store, site: Site) -> dict:
     }
     with store.engine.connect() as connection:
         pages = connection.execute(select(*[one.label(name) for name, one in counts.items()]).where(detail)).one()
-        missed = select(P.miss, func.count()).where(detail, P.miss.is_not(None)).group_by(P.miss).order_by(P.miss)
-        reasons: dict[str, int] = dict(iter(connection.execute(missed)))
+        reasons = _counted(connection, P.miss, detail, or_(P.state.is_(None), P.state.not_in((UNANSWERED, REFUSED))))
+        by_state = _counted(connection, P.state, detail)
         lists = connection.execute(select(func.count()).where(P.source == site.name, P.kind == "list")).scalar_one()
         C = CRAWLS.c
         cost = select(func.count(), func.sum(C.requests), func.sum(C.seconds)).where(C.source == site.name)
         crawls, requests, seconds = connection.execute(cost).one()
     starts = sum(map(len, site.sections.values()))
     # a dated list is left where known ground begins: at its first page, if nothing is new; others are walked whole
-    next_requests = 1 + (pages.due or 0) + (starts if site.newest_first else max(starts, lists))
+    delay = settings().pace.get(site.name, site.delay)  # of the site itself, also where a replica is crawled
+    due_by = [getattr(pages, f"due{n}") or 0 for n in range(WEEKS)]
+    again = _again(due_by, most_again(delay))
+    next_requests = 1 + (pages.waiting or 0) + again[0] + (starts if site.newest_first else max(starts, lists))
     return {
         "source": site.name,
         "known": pages.known,
         **{name: getattr(pages, name) or 0 for name in ("fetched", "unchanged", "waiting")},
+        "states": by_state,
         "missed": reasons,
         "oldest": _day(pages.first or pages.first_had),
         "newest": _day(pages.last or pages.last_had),
@@ -67,9 +75,30 @@ def _of(store: Store, site: Site) -> dict:
         "crawls": crawls,
         "requests": requests or 0,
         "pages_per_hour": round(pages.asked / seconds * 3600, 1) if seconds else None,
+        "due": pages.due0 or 0,
+        "again": again,
+        "left_over": due_by[-1] - sum(again),
         "next_requests": next_requests,
-        "next_hours": round(next_requests * site.delay / 3600, 4),
+        "next_hours": round(next_requests * delay / 3600, 4),
     }
+
+
+def _counted(connection, column: ColumnElement, *conditions: ColumnElement[bool]) -> dict[str, int]:
+    """Pages by a column that says something of them."""
+    query = select(column, func.count()).where(column.is_not(None), *conditions).group_by(column).order_by(column)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _again(due_by: list[int], most: int | None) -> list[int]:
+    """How many pages each refresh from now on asks again, where `most` is as many as one does.
+
+    due_by: how many are due by the day of each. A page that is due twice within that time is counted once.
+    """
+    again: list[int] = []
+    for count in due_by:
+        left = count - sum(again)
+        again.append(left if most is None else min(most, left))
+    return again
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -83,15 +112,17 @@ def _day(moment: date | datetime | None) -> str | None:
 def print_coverage(entries: list[dict]) -> None:
     """Prints the entries as a table."""
     table = Table(title="coverage", title_justify="left")
-    heads = ("source", "known", "fetched", "unchanged", "waiting", "oldest", "newest", "pages/hour", "next refresh")
+    heads = ("source", "known", "fetched", "waiting", "due", "oldest", "newest", "pages/hour", "next refresh")
     for name in heads:
         table.add_column(name, justify="left" if name in ("source", "next refresh") else "right")
+    table.add_column("states", overflow="fold")
     table.add_column("missed", overflow="fold")
     for entry in entries:
-        numbers = [str(entry[name]) for name in ("known", "fetched", "unchanged", "waiting")]
+        numbers = [str(entry[name]) for name in ("known", "fetched", "waiting", "due")]
         days = [entry[name] or "-" for name in ("oldest", "newest")]
         pace = f"{entry['pages_per_hour']:.0f}" if entry["pages_per_hour"] else "-"
         cost = f"{entry['next_requests']} requests, {entry['next_hours']:.1f} h"
         missed = "\n".join(f"{reason} {pages}" for reason, pages in entry["missed"].items())
-        table.add_row(entry["source"], *numbers, *days, pace, cost, missed)
+        states = "\n".join(f"{state} {pages}" for state, pages in entry["states"].items())
+        table.add_row(entry["source"], *numbers, *days, pace, cost, states, missed)
     Console(width=_WIDE if not sys.stdout.isatty() else None).print(table)

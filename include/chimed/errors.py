@@ -1,5 +1,7 @@
 """The exceptions that are for the user's eyes: the command line prints them without a traceback."""
 
+LEFT_ALONE = 3  # exit code of an unattended crawl of a site that wants to be left alone; its result says how long
+
 
 class UserError(Exception):
     """One clear sentence: what is wrong, and what would be right. Exit code 2."""
@@ -10,7 +12,15 @@ class WorkStopped(Exception):
 
 
 class CrawlStopped(WorkStopped):
-    """A site must not be asked further now (captcha, robots.txt, too many failures); its frontier keeps its place."""
+    """A site must not be asked further now (captcha, robots.txt, too many failures); its frontier keeps its place.
+
+    wait: seconds for which the site is to be left alone; None where it is not its will. times: attempts in a row that
+    ended so.
+    """
+
+    def __init__(self, why: str, wait: float | None = None, times: int = 0) -> None:
+        super().__init__(why)
+        self.wait, self.times = wait, times
 
 
 def choose(kind: str, name: str, valid: "list[str] | tuple[str, ...]") -> str:

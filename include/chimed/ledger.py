@@ -31,7 +31,8 @@ AGAIN = "fetched again unchanged"
 TWICE = "same row twice in the corpus"
 OVER = "over max_records"
 TAKEN_DOWN = "taken down"
-NO_ALARM = (AGAIN, TWICE, OVER, TAKEN_DOWN)
+GONE = "gone from its site"
+NO_ALARM = (AGAIN, TWICE, OVER, TAKEN_DOWN, GONE)
 
 # Rows of one fate. fate: read, kept, dropped, failed, derived; derived_dropped and derived_failed did not pass a gate.
 COUNTS = pl.Schema({"source": pl.String, "fate": pl.String, "reason": pl.String, "rows": pl.Int64})

@@ -14,6 +14,9 @@ class Options(BaseModel):
 
     sources: tuple[str, ...] = Field(SOURCES, description="the sites whose records take part")
     corpora: bool = Field(True, description="whether the corpora that were ingested take part too")
+    keep_gone: bool = Field(
+        False, description="whether pages that their site took away, as it said twice, stay in the build"
+    )
     answers: Literal["every", "best"] = Field(
         "every", description="which answers of a question become pairs: every one, or one, the adopted before the first"
     )

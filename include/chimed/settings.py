@@ -34,7 +34,17 @@ class Settings(BaseSettings):
         0.03, ge=0, description="seconds between two requests to a replica; 0 is for benchmarks: no pace at all"
     )
     recheck_days: int | None = Field(
-        None, ge=0, description="days after which a known page is asked for again; empty: as each site's file says"
+        None, ge=0, description="days after which a known page is asked for again; empty: as its state and age say"
+    )
+    recheck_hours: float = Field(
+        12, gt=0, description="hours of a crawl, at its pace, in which known pages are asked for again"
+    )
+    dead_lists: int = Field(
+        0, ge=0, description="lists of a site that may be gone (404, 410, its home page) before its crawl fails"
+    )
+    pace: dict[str, float] = Field(
+        default_factory=dict,
+        description='seconds between two requests, where you and a site\'s owner agreed on them: {"ask39": 5}',
     )
     miss_share: float = Field(
         0.5, gt=0, le=1, description="share of a crawl's pages that may be misses; past it the crawl or extract fails"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -57,6 +58,25 @@ PAGES = Table(
     Column("page", String(512), doc="its place in the lake: <WARC path>#<offset>"),
     Column("queued", String(64), index=True, doc="the crawl that wants it and has not got it yet"),
     Column("found_on", String(2048), doc="the list page that showed it first"),
+    Column("start", String(2048), doc="the first page of the list that showed it first; of a list's page: of its list"),
+    Column("state", String(12), doc="what its last answer said of it (sources/states.py); null: it was never asked"),
+    Column("since", Date, doc="the day since which it is in this state, by the sites' clock"),
+    Column("due", Date, index=True, doc="the day from which on it is asked again"),
+)
+
+# What walks over dated lists have shown: of the list that begins at `start` all pages of [since, until) are known.
+WALKS = Table(
+    "walks",
+    METADATA,
+    Column("source", String(32), primary_key=True),
+    Column("start", String(2048), primary_key=True, doc="the first page of the list"),
+    Column("begun", DateTime(timezone=True), primary_key=True),
+    Column("crawl", String(64), nullable=False, doc="the crawl that walks or walked"),
+    Column("since", Date, nullable=False),
+    Column("until", Date, nullable=False),
+    Column("last", String(2048), doc="the list page it saw last"),
+    Column("next", String(2048), doc="the list page after that one; null: there is none"),
+    Column("shown", Text, doc="pages that the last list page showed without a day, JSON"),
 )
 
 # What each crawl cost, over all its attempts.
@@ -71,6 +91,14 @@ CRAWLS = Table(
     Column("seconds", Float, nullable=False),
     Column("unchanged", Integer, nullable=False, doc="fetched whole, and what was kept before"),
     Column("off_site", Integer, nullable=False, doc="requests and redirects to other hosts, refused"),
+    Column("since", Date, doc="its interval, [since, until); null: open"),
+    Column("until", Date),
+    Column("begun", Date, doc="the day of its first attempt, by the sites' clock"),
+    Column("finished", DateTime(timezone=True), doc="when it was done last"),
+    Column("part", Boolean, doc="whether it was for some lists or so many pages only"),
+    Column("stopped", String(400), doc="why its last attempt ended before it was done"),
+    Column("not_before", DateTime(timezone=True), doc="until when the site is left alone, as it asked or refused"),
+    Column("blocked", Integer, nullable=False, server_default="0", doc="attempts in a row that the site refused"),
 )
 
 # Every LLM reply ever paid for, by content of the request (llm.request_key).

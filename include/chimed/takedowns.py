@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from chimed.store import TAKEDOWNS, Store
+from chimed.store import PAGES, TAKEDOWNS, Store
 
 ROW = "corpus:"  # how the URL of a corpus's row begins
 
@@ -41,6 +42,24 @@ def takedowns(store: Store) -> Takedowns:
     """All takedowns of a store."""
     with store.engine.connect() as connection:
         return of(connection.execute(select(TAKEDOWNS.c.target)).scalars().all())
+
+
+def gone_for_good(store: Store) -> pl.Expr:
+    """Whether a row's page is gone from its site: it said so twice, ten days or more apart (`sources.states`)."""
+    import polars as pl
+
+    from chimed.sources.states import GONE, GONE_TWICE, day_of
+
+    named = PAGES.c
+    query = select(named.url, named.since, named.fetched).where(named.state == GONE, named.kind == "detail")
+    with store.engine.connect() as connection:
+        rows = connection.execute(query.where(named.since.is_not(None), named.fetched.is_not(None))).all()
+    urls = [url for url, since, asked in rows if (day_of(_utc(asked)) - since).days >= GONE_TWICE]
+    return pl.col("url").is_in(urls)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def of(targets: Iterable[str]) -> Takedowns:

@@ -1,7 +1,7 @@
 """A `chimed` command as a process of a task: its lines as they come, its result, its end.
 
 It runs in a session of its own, so that killing the task ends all it started. Exit code 2 is a user's mistake, which no
-retry mends.
+retry mends; exit code 3 a site that wants to be left alone, for as long as the command's result says.
 """
 
 import json
@@ -18,10 +18,19 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from chimed import processes
+from chimed.errors import LEFT_ALONE
 from chimed.settings import PROJECT
 
 LAST_LINES = 20  # of a failed command, told in the error
 GRACE = 3  # seconds between asking a command to end and killing it; Airflow kills the task itself after 5
+
+
+class SiteLeftAlone(AirflowException):
+    """A site wants to be left alone. wait: seconds; times: attempts in a row that ended so."""
+
+    def __init__(self, why: str, wait: float, times: int) -> None:
+        super().__init__(why)
+        self.wait, self.times = wait, times
 
 
 def run(command: list[str], say: Callable[[str], None]) -> Any:
@@ -54,7 +63,8 @@ def start(argv: list[str]) -> subprocess.Popen:
 def follow(process: subprocess.Popen, say: Callable[[str], None]) -> Any:
     """Passes the command's lines to `say` until it ends; its last line on stdout, if that is JSON, is its result.
 
-    Raises AirflowFailException where the user is wrong (exit code 2), AirflowException where the command failed.
+    Raises AirflowFailException where the user is wrong (exit code 2), SiteLeftAlone where a site is to be asked later
+    (exit code 3), AirflowException where the command failed.
     """
     printed: list[str] = []
     reader = threading.Thread(target=lambda: printed.extend(process.stdout or ()), daemon=True)
@@ -74,6 +84,8 @@ def follow(process: subprocess.Popen, say: Callable[[str], None]) -> Any:
     if code == 2:
         sentence = told.rsplit("chimed: ", 1)[-1]
         raise AirflowFailException(sentence)
+    if code == LEFT_ALONE and result:
+        raise SiteLeftAlone(result["why"], result["wait"], result["times"])
     if code != 0:
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
         raise AirflowException(f"the command {how}:\n{told}")

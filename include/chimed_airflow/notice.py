@@ -1,10 +1,11 @@
-"""The notice of a failed run: which task, why, the last lines of the build's ledger.
+"""The notice of a failed run: which task, why, the last lines of the build's ledger; and of a site that is left alone.
 
-It is always in the log of the DAG processor, which runs it once a run; where `CHIMED_NOTIFY` names addresses it is
-also sent to them by mail, over Airflow's connection `smtp_default`.
+It is always in the log, of the DAG processor, which runs it once a run, or of the task that waits; where
+`CHIMED_NOTIFY` names addresses it is also sent to them by mail, over Airflow's connection `smtp_default`.
 """
 
 import html
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import BaseNotifier, literal
@@ -23,15 +24,31 @@ class FailureNotice(BaseNotifier):
         """Logs the notice, and sends it where the settings say so."""
         subject, text = notice(context)
         self.log.error("%s\n%s", subject, text)
-        if addresses := settings().notify:
-            from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+        send(subject, text, context)
 
-            # literal: what they hold must not be taken for a template
-            mail: dict[str, Any] = {
-                "subject": literal(subject),
-                "html_content": literal(f"<pre>{html.escape(text)}</pre>"),
-            }
-            SmtpNotifier(to=[one.strip() for one in addresses.split(",")], **mail)(context)
+
+def send(subject: str, text: str, context: Any) -> None:
+    """Sends a notice by mail, where the settings name addresses."""
+    if addresses := settings().notify:
+        from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+        # literal: what they hold must not be taken for a template
+        mail: dict[str, Any] = {
+            "subject": literal(subject),
+            "html_content": literal(f"<pre>{html.escape(text)}</pre>"),
+        }
+        SmtpNotifier(to=[one.strip() for one in addresses.split(",")], **mail)(context)
+
+
+def left_alone(context: Any, why: str, until: datetime) -> tuple[str, str]:
+    """Subject and text of the notice that a site wants to be left alone, and the run waits."""
+    subject = f"{context['dag'].dag_id} waits: {context['run_id']}"
+    lines = [
+        f"reason: {why}",
+        f"task: {context['ti'].task_id}, asks again at {until:%Y-%m-%d %H:%M} UTC by itself",
+        "the site may want a slower pace or a word with its owner; to ask at once, run the same command by hand",
+    ]
+    return subject, "\n".join(lines)
 
 
 def notice(context: Any) -> tuple[str, str]:

@@ -7,21 +7,24 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
 from chimed import stages
 from chimed.errors import choose
 from chimed.settings import settings
-from chimed_airflow.commands import end, follow, start
+from chimed_airflow import notice
+from chimed_airflow.commands import SiteLeftAlone, end, follow, start
 from chimed_airflow.links import PagesLink
 
 OWNER = "chimed"
 BACKFILL = "backfill"  # Airflow's type of a run that a backfill made
 NOTE = "note"  # key of the XCom that `notes` makes the run's note
+WAITS = 7  # times in a row that a task waits for a site that refuses; then it fails, and a person has to look
 DEFAULTS = {
     "owner": OWNER,
     "retries": 2,
@@ -106,6 +109,29 @@ class ChimedOperator(BaseOperator):
         """Ends the command and all it started, when the task is killed or its time is over."""
         if self._process is not None:
             end(self._process)
+
+
+class CrawlOperator(ChimedOperator):
+    """A `chimed crawl --unattended`. Where the site wants to be left alone the task is rescheduled for the time it
+    said, or a day, and a person is told; nothing is asked until then. It is no retry: those are for what breaks."""
+
+    def execute(self, context: Any) -> Any:
+        """Runs the command; raises AirflowRescheduleException where the site is to be asked later."""
+        try:
+            return super().execute(context)
+        except SiteLeftAlone as left:
+            why = str(left)
+            if left.times > WAITS:
+                raise AirflowFailException(f"{left.times} times in a row: {why}") from None
+            until = datetime.now(UTC) + timedelta(seconds=left.wait)
+            subject, text = notice.left_alone(context, why, until)
+            self.log.error("%s\n%s", subject, text)
+            context["ti"].xcom_push(NOTE, text)
+            try:
+                notice.send(subject, text, context)
+            except Exception:  # whatever is wrong with the mail: the site is left alone all the same
+                self.log.exception("the notice could not be sent")
+            raise AirflowRescheduleException(until) from None
 
 
 def arguments(command: Sequence[str], shard: int | None = None) -> list[str]:

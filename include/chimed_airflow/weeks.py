@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-ZONE = "Asia/Shanghai"
+from chimed.sources.states import ZONE
+
 KEY_FORMAT = "%Y-%m-%d"
 
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -159,3 +160,58 @@ def test_a_run_announces_its_counts_and_a_backfill_announces_nothing(kind: str, 
     assert operator.outlets == ([asset] if keys else [])
     assert {key for event in events.values() for key in event.partition_keys} == keys
     assert all(event.extra == {"rows": 3} for event in events.values())
+
+
+LEFT = """
+import json, sys
+print(json.dumps({"wait": 86400, "times": %d, "why": "ask39 blocks us"}))
+sys.exit(3)
+"""
+
+
+def crawling(monkeypatch, times: int) -> tuple[tasks.CrawlOperator, dict, list[tuple[str, str]], dict[str, str]]:
+    """A crawl of a site that wants to be left alone; the mails it sends and the notes it makes."""
+    mails: list[tuple[str, str]] = []
+    notes: dict[str, str] = {}
+    operator = tasks.CrawlOperator(task_id="crawl", command=["crawl", "ask39"])
+    monkeypatch.setattr(operator, "_run", lambda argv: run(LEFT % times))
+    monkeypatch.setattr(tasks.notice, "send", lambda subject, text, context: mails.append((subject, text)))
+    ti = SimpleNamespace(try_number=1, task_id="crawl", xcom_push=notes.__setitem__)
+    context = {"ti": ti, "run_id": "r", "dag": SimpleNamespace(dag_id="crawl_ask39")}
+    return operator, context, mails, notes
+
+
+def test_a_site_that_wants_to_be_left_alone_is_asked_again_when_it_said_and_a_person_is_told(monkeypatch) -> None:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+
+    operator, context, mails, notes = crawling(monkeypatch, times=1)
+    now = datetime.now(UTC)
+    with pytest.raises(AirflowRescheduleException) as caught:
+        tasks.CrawlOperator.execute.__wrapped__(operator, context)
+    assert 86_390 < (caught.value.reschedule_date - now).total_seconds() < 86_500
+    ((subject, text),) = mails
+    assert subject == "crawl_ask39 waits: r"
+    assert "reason: ask39 blocks us" in text
+    assert notes == {"note": text}
+
+
+def test_a_notice_that_cannot_be_sent_changes_nothing_of_it(monkeypatch) -> None:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+
+    operator, context, _, _ = crawling(monkeypatch, times=2)
+
+    def fails(*args: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(tasks.notice, "send", fails)
+    with pytest.raises(AirflowRescheduleException):
+        tasks.CrawlOperator.execute.__wrapped__(operator, context)
+
+
+def test_a_site_that_refuses_for_a_week_fails_the_task_for_good(monkeypatch) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    operator, context, mails, _ = crawling(monkeypatch, times=tasks.WAITS + 1)
+    with pytest.raises(AirflowFailException, match="8 times in a row: ask39 blocks us"):
+        tasks.CrawlOperator.execute.__wrapped__(operator, context)
+    assert mails == []  # the run's failure is told by its own notice

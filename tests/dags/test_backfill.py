@@ -1,4 +1,6 @@
-"""Airflow's own backfill of one site, as an operator runs it: exactly the pages of those weeks, twice adds nothing."""
+"""Airflow's own backfill of one site, as an operator runs it: exactly the pages of those weeks, twice adds nothing.
+
+And a site that blocks us, which the task waits for."""
 
 import sqlite3
 import subprocess
@@ -41,6 +43,10 @@ class Airflow:
     def rows(self, query: str) -> list[tuple]:
         with closing(sqlite3.connect(home.AIRFLOW / "airflow.db", timeout=60)) as connection:
             return connection.execute(query).fetchall()
+
+    def write(self, file: Path, statement: str) -> None:
+        with closing(sqlite3.connect(file, timeout=60)) as connection, connection:
+            connection.execute(statement)
 
     def until(self, there: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -108,3 +114,31 @@ def test_three_weeks_of_one_site_and_again_nothing(tmp_path, site, airflow):
     assert len(airflow.rows("select id from backfill")) == 2
     assert len(airflow.rows(runs)) == 3
     assert site.count("/question/") == asked  # its own week's run may ask for lists meanwhile
+
+
+def test_a_site_that_blocks_us_is_left_alone_visibly_and_asked_again_by_itself(tmp_path, site, airflow):
+    questions(site, 40)
+    kept = dict(site.pages)
+    busy = (429, {"Retry-After": "86400"}, "")
+    site.pages |= {path: busy for path in kept if "/question/" in path}
+    airflow.airflow("dags", "unpause", "--yes", "crawl_ask39")
+    words = ("--dag-id", "crawl_ask39", "--from-date", WEEKS[0], "--to-date", "2026-10-12")
+    airflow.airflow("backfill", "create", *words, "--dag-run-conf", '{"sections": "妇科"}')
+    mine = "where run_id in (select run_id from dag_run where run_type = 'backfill')"
+    state = f"select state, try_number from task_instance {mine} and task_id = 'crawl'"
+    airflow.until(lambda: airflow.rows(state) == [("up_for_reschedule", 1)], "the wait")
+    ((hours,),) = airflow.rows("select (julianday(reschedule_date) - julianday('now')) * 24 from task_reschedule")
+    assert 23 < hours <= 24
+    asked = len(site.asked)
+    time.sleep(40)  # longer than the first retry would wait
+    assert airflow.rows(state) == [("up_for_reschedule", 1)]
+    assert len(site.asked) == asked
+
+    site.pages.update(kept)  # a day later
+    airflow.write(tmp_path / "store.db", "update crawls set not_before = datetime('now', '-1 minute')")
+    past = "update task_reschedule set reschedule_date = strftime('%Y-%m-%d %H:%M:%f', 'now', '-1 minute')"
+    airflow.write(home.AIRFLOW / "airflow.db", past)
+    runs = "select state from dag_run where run_type = 'backfill'"
+    airflow.until(lambda: airflow.rows(runs) == [("success",)], "the run's end")
+    assert airflow.rows(state) == [("success", 1)]
+    assert len(stored(tmp_path, "ask39", WEEKS[0])) == 7

@@ -1,12 +1,13 @@
-"""What a site's answer means: a page kept and read, a list that leads on, a redirect, a captcha, a request to wait.
+"""What a site's answer means: a page that is read, a list that leads on, a redirect, a captcha, a request to wait.
 
 Works on the frontier, the WARC files and the run's counts, never on the network (paper §3.1). A page is in its WARC
-file before the frontier says so; what a killed attempt left between the two is read back by `take_over`.
+file before the frontier says so; what a killed attempt left between the two is read back by `take_over`. What an
+answer says of the site as a whole is weighed in `blocks`.
 """
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
@@ -15,22 +16,36 @@ from parsel import Selector
 from sqlalchemy.exc import SQLAlchemyError
 
 from chimed.lake import Lake
-from chimed.sources import frontier, warc
+from chimed.sources import blocks, frontier, listed, warc
+from chimed.sources.blocks import DAY, stop
 from chimed.sources.challenge import wants_a_person
 from chimed.sources.page import Link, Miss, read_page
+from chimed.sources.seen import Seen, write_down
+from chimed.sources.states import (
+    ANSWERED,
+    ELSEWHERE,
+    ENDLESS,
+    FAILED,
+    GONE,
+    HOME,
+    IN_WORDS,
+    MISSED,
+    MOVED,
+    OFF_SITE,
+    REFUSED,
+    UNANSWERED,
+    state_of,
+)
 from chimed.sources.text import decode
 from chimed.sources.wire import Run
 
 log = logging.getLogger("chimed")
 
 REDIRECTS = 5
-FAILURES_IN_A_ROW = 10  # of pages, each asked for three times: the site is down or does not want us
 LONGEST_WAIT = 600.0  # seconds of a Retry-After that a crawl waits; a site that wants more is left alone
 WAITS = 3  # in a crawl
-HOME = "home page instead of the page"
-NO_DAY = "no day on the page"
 NO_LINK = "no link on the list"
-NOT_HAD = (401, 403, 408)  # and 5xx: says nothing of the page itself
+SCRIPTS = "nothing but scripts"
 
 
 @dataclass(frozen=True)
@@ -64,11 +79,6 @@ class Again:
     hops: int
 
 
-def stop(run: Run, why: str) -> None:
-    """Nothing more is asked of the site in this attempt; the first reason counts."""
-    run.stopped = run.stopped or why
-
-
 def heed(run: Run, answer: Answer) -> None:
     """What an answer asks of us at once, before another request may leave: to stop, or to wait.
 
@@ -77,49 +87,65 @@ def heed(run: Run, answer: Answer) -> None:
     """
     site = run.plan.site
     if wants_a_person(site, answer.target, answer.text):
-        stop(run, f"{site.name} wants a person (captcha or login) at {answer.url}; its frontier keeps its place")
+        stop(run, f"{site.name} wants a person (captcha or login) at {answer.url}; its frontier keeps its place", DAY)
     elif _is_busy(answer):
         seconds = _seconds(answer.headers.get("retry-after"))
         run.waits += 1
         if seconds is None or seconds > LONGEST_WAIT or run.waits > WAITS:
             asked = f"{answer.status}, {'no time said' if seconds is None else f'for {seconds:.0f} seconds'}"
-            stop(run, f"{site.name} asks to slow down ({asked}) at {answer.url}; its frontier keeps its place")
+            why = f"{site.name} asks to slow down ({asked}) at {answer.url}; its frontier keeps its place"
+            stop(run, why, DAY if seconds is None else max(seconds, LONGEST_WAIT))
         else:
             log.warning("%s: HTTP %d, waiting %.0f seconds as it asks", site.name, answer.status, seconds)
             run.pause(seconds)
 
 
-def settle_surely(run: Run, row: dict, answer: Answer) -> Again | None:
+def settle_surely(run: Run, row: dict, answer: Answer, proof: bool = False) -> Again | None:
     """`settle`; a page that the site's parser fails on is a miss with that reason, a store that fails is the end."""
     try:
-        return settle(run, row, answer)
+        return settle(run, row, answer, proof)
     except (SQLAlchemyError, OSError) as error:
         log.exception("%s: %s", run.plan.site.name, row["url"])
         stop(run, f"what comes cannot be kept ({type(error).__name__}); the frontier keeps its place")
     except Exception as error:  # a parser of a hostile page: any mistake is possible, and told whole in the log
         log.exception("%s: %s", run.plan.site.name, row["url"])
-        run.settle(row["url"], miss=f"reader error: {type(error).__name__}")
+        write_down(run, Seen(row, MISSED, f"reader error: {type(error).__name__}", status=answer.status))
     return None
 
 
-def settle(run: Run, row: dict, answer: Answer) -> Again | None:
-    """Does with an answer what is to be done with the page; returns what to ask next for the same page."""
+def settle(run: Run, row: dict, answer: Answer, proof: bool = False) -> Again | None:
+    """Does with an answer what is to be done with the page; returns what to ask next for the same page.
+
+    proof: the page was asked for to tell a block from pages that are gone.
+    """
     if run.stopped:
         return None
     if _is_busy(answer):
         return Again(answer.url, answer.hops)
-    if answer.status in NOT_HAD or answer.status >= 500:
-        fail(run, row, f"HTTP {answer.status}", answer.status)
-        return None
-    if row["kind"] == "detail":
-        run.failing = []
-    if answer.target and answer.status != 304:
-        return follow(run, row, answer)
-    if row["kind"] == "list":
-        read_list(run, row, answer)
+    seen = see(run, row, answer)
+    if isinstance(seen, Again):
+        return seen
+    if proof:
+        blocks.prove(run, seen)
     else:
-        read_detail(run, row, answer)
+        blocks.weigh(run, seen)
     return None
+
+
+def see(run: Run, row: dict, answer: Answer) -> Seen | Again:
+    """What an answer says of its page. A list's links are queued here: whatever else it is, it showed them."""
+    if answer.status == 304:
+        seen = Seen(row, row["state"] or ANSWERED, row["miss"], status=304)
+        return _with_validators(seen, answer)
+    if answer.target:
+        return follow(run, row, answer)
+    if answer.status != 200:
+        reason = f"HTTP {answer.status}"
+        state = state_of(answer.status, reason)
+        kept = None if state == FAILED else answer.exchange
+        digest = hashlib.sha256(answer.body).hexdigest()
+        return Seen(row, state, reason, reason, answer.status, kept, row["kind"], digest)
+    return see_list(run, row, answer) if row["kind"] == "list" else see_detail(run, row, answer)
 
 
 def _is_busy(answer: Answer) -> bool:
@@ -138,111 +164,87 @@ def _seconds(said: str | None) -> float | None:
         return None
 
 
-def follow(run: Run, row: dict, answer: Answer) -> Again | None:
+def follow(run: Run, row: dict, answer: Answer) -> Seen | Again:
     """A redirect to the same page's other form is followed; to another page of the site, that page is queued."""
     site, target, hops = run.plan.site, answer.target, answer.hops + 1
     other = site.canonical(target)
+    links: tuple[Link, ...] = ()
+    state, reason = MISSED, OFF_SITE
     if urlsplit(target).hostname not in site.hosts and urlsplit(other).hostname not in site.hosts:
         run.off_site += 1
-        _miss(run, row, answer, "redirected off the site")
     elif urlsplit(other).path in ("", "/"):
-        _miss(run, row, answer, HOME)
+        state, reason = GONE, HOME
     elif hops > REDIRECTS:
-        _miss(run, row, answer, "redirected without end")
+        reason = ENDLESS
     elif other == row["url"]:
         return Again(target, hops)
     else:
-        frontier.add(run.store, run.plan, [Link(other, row["kind"], row["published"])], row["found_on"])
-        _miss(run, row, answer, "moved to another address")
-    return None
+        state, reason, links = MOVED, ELSEWHERE, (Link(other, row["kind"], row["published"]),)
+    digest = hashlib.sha256(f"{answer.status} {answer.target}".encode()).hexdigest()
+    like = f"{reason} {other if links else ''}"
+    return Seen(row, state, reason, like, answer.status, answer.exchange, "redirect", digest, links=links)
 
 
 def lead_on(run: Run, row: dict, page: Selector) -> bool:
     """Queues what a list shows; whether it shows anything."""
     found = run.plan.site.links(row["url"], page)
-    frontier.add(run.store, run.plan, found, row["url"])
+    listed.lead_on(run.store, run.plan, row, found)
     return bool(found)
 
 
-def read_list(run: Run, row: dict, answer: Answer) -> None:
-    """Follows a list and keeps it; one that is a page itself, as some addresses do not tell, is read as one."""
-    site, url, miss = run.plan.site, row["url"], None
-    if answer.status != 200:
-        miss = f"HTTP {answer.status}"
-    elif not answer.led_on:
-        page = Selector(text=answer.text or "<html/>")
-        if not lead_on(run, row, page):
-            if not isinstance(read_page(site, url, page), Miss):
-                frontier.write_as(run.store, url, "detail")
-                return read_detail(run, {**row, "kind": "detail"}, answer)
-            miss = NO_LINK
-            log.warning("%s: no link on the list %s", site.name, url)
+def see_list(run: Run, row: dict, answer: Answer) -> Seen | Again:
+    """A list that leads on; one that is a page itself, as some addresses do not tell, is read as one."""
+    site, url = run.plan.site, row["url"]
     digest = hashlib.sha256(answer.body).hexdigest()
-    place = row["page"]
-    if digest != row["content"] or run.plan.mode == "full":
-        place = _keep(run, answer, "list")
-    run.settle(url, fetched=datetime.now(UTC), status=answer.status, content=digest, page=place, miss=miss)
-    return None
+    seen = Seen(row, ANSWERED, status=200, exchange=answer.exchange, kind="list", digest=digest)
+    if answer.led_on:
+        return seen
+    page = Selector(text=answer.text or "<html/>", type="html")
+    if lead_on(run, row, page):
+        return seen
+    text = blocks.visible(page)
+    if blocks.refuses(text) or (not text and page.css("script")):
+        return replace(seen, state=REFUSED, reason=IN_WORDS if text else SCRIPTS, like=IN_WORDS)
+    if not isinstance(read_page(site, url, page), Miss):
+        frontier.write_as(run.store, url, "detail")
+        return see_detail(run, {**row, "kind": "detail"}, answer)
+    return replace(seen, state=MISSED, reason=NO_LINK, like=f"{NO_LINK}: {blocks.likeness(text)}")
 
 
-def read_detail(run: Run, row: dict, answer: Answer, place: str | None = None) -> None:
-    """Keeps a page, unless it is what was kept before or belongs to other days. place: where it is kept already."""
-    plan, url, published, now = run.plan, row["url"], row["published"], datetime.now(UTC)
-    if answer.status == 304:
-        return run.settle(url, fetched=now, status=304)
-    digest = hashlib.sha256(answer.body).hexdigest()
-    if answer.status == 200:
-        page = Selector(text=answer.text or "<html/>")
-        read = read_page(plan.site, url, page)
-        reason = read.reason if isinstance(read, Miss) else None
-        published = (plan.site.published(page) if isinstance(read, Miss) else read[0].published) or published
-    else:
-        reason = f"HTTP {answer.status}"
-    if not plan.wants(published):
-        return run.let_go(url, published)
-    if plan.dated and published is None:  # of no week: for a crawl without an interval
-        return run.settle(url, fetched=now, status=answer.status, miss=reason or NO_DAY)
-    if place is None and digest == row["content"] and plan.mode == "refresh" and row["page"]:
-        run.unchanged += 1
-        place = row["page"]
-    return run.settle(
-        url,
-        fetched=now,
-        status=answer.status,
-        etag=_short(answer.headers.get("etag"), 512),
-        last_modified=_short(answer.headers.get("last-modified"), 64),
-        content=digest,
-        miss=reason,
-        published=published,
-        page=place or _keep(run, answer, "detail"),
+def see_detail(run: Run, row: dict, answer: Answer) -> Seen:
+    """A page as records, as an open question, or as a miss with its reason."""
+    site, page = run.plan.site, Selector(text=answer.text or "<html/>", type="html")
+    read = read_page(site, row["url"], page)
+    seen = Seen(
+        row,
+        ANSWERED,
+        status=200,
+        exchange=answer.exchange,
+        digest=hashlib.sha256(answer.body).hexdigest(),
+        published=site.published(page) if isinstance(read, Miss) else read[0].published,
+    )
+    seen = _with_validators(seen, answer)
+    if not isinstance(read, Miss):
+        return seen
+    state, text = state_of(200, read.reason), blocks.visible(page)
+    if state == UNANSWERED and not blocks.is_titled_so(page):
+        return replace(seen, state=state, reason=read.reason)
+    if blocks.refuses(text) and state in (MISSED, UNANSWERED):
+        return replace(seen, state=REFUSED, reason=IN_WORDS, like=IN_WORDS)
+    return replace(seen, state=state, reason=read.reason, like=f"{state}: {blocks.likeness(text)}")
+
+
+def _with_validators(seen: Seen, answer: Answer) -> Seen:
+    """With what a conditional request sends back; what the store has no room for is left out."""
+    etag, changed = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+    return replace(
+        seen, etag=etag if 0 < len(etag) <= 512 else None, last_modified=changed if 0 < len(changed) <= 64 else None
     )
 
 
-def _short(value: str | None, longest: int) -> str | None:
-    return value if value and len(value) <= longest else None
-
-
-def _keep(run: Run, answer: Answer, kind: str) -> str:
-    assert answer.exchange is not None  # what lies in a WARC file is never kept again
-    return warc.keep(run.archive, answer.exchange, kind)
-
-
-def _miss(run: Run, row: dict, answer: Answer, reason: str) -> None:
-    """A redirect that leads to no page: kept, unless it was before, and settled."""
-    digest = hashlib.sha256(f"{answer.status} {answer.target}".encode()).hexdigest()
-    place = row["page"] if digest == row["content"] else _keep(run, answer, "redirect")
-    now = datetime.now(UTC)
-    run.settle(row["url"], fetched=now, status=answer.status, content=digest, miss=reason, page=place)
-
-
-def fail(run: Run, row: dict, reason: str, status: int | None) -> None:
-    """A page that could not be had now; the next crawl asks again. Many in a row: the site is left alone."""
-    run.failing.append(row["url"])
-    run.settle(row["url"], miss=reason, status=status)
-    if len(run.failing) >= FAILURES_IN_A_ROW:
-        run.write()
-        frontier.want_again(run.store, run.plan, run.failing)
-        stop(run, f"{run.plan.site.name}: {len(run.failing)} pages in a row could not be had, the last with {reason}")
+def fail(run: Run, row: dict, reason: str, proof: bool = False) -> None:
+    """A page that could not be had now; the next crawl asks again."""
+    (blocks.prove if proof else blocks.weigh)(run, Seen(row, FAILED, reason, FAILED))
 
 
 def take_over(run: Run, lake: Lake) -> None:
@@ -257,5 +259,13 @@ def take_over(run: Run, lake: Lake) -> None:
                 continue
             text = decode(stored.body, stored.content_type, run.plan.site.encoding)
             answer = Answer(stored.url, stored.status, stored.body, text, stored.headers, None)
-            read_detail(run, row, answer, place=stored.page)
+            if stored.page == row["page"] or not row["fetched"] or stored.fetched > _utc(row["fetched"]):
+                seen = see(run, row, answer)
+                if isinstance(seen, Seen):  # else it is a redirect, which is followed anew
+                    write_down(run, replace(seen, place=stored.page, moment=stored.fetched))
     run.write()
+
+
+def _utc(moment: datetime) -> datetime:
+    """SQLite gives times back without their zone; they are UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from parsel import Selector
 
 from chimed.processes import die_with_parent
-from chimed.sources import answers, warc
+from chimed.sources import answers, blocks, warc
 from chimed.sources.answers import Again, Answer
 from chimed.sources.wire import Run
 
@@ -50,7 +50,7 @@ async def settle(reader: Reader, run: Run, row: dict, answer: Answer) -> Again |
     plain = answer.status == 200 and not run.stopped
     if plain and row["kind"] == "list":
         try:
-            plain = answers.lead_on(run, row, Selector(text=answer.text or "<html/>"))
+            plain = answers.lead_on(run, row, Selector(text=answer.text or "<html/>", type="html"))
         except Exception:  # whatever it was, it is met again there, and told
             plain = False
         answer = replace(answer, led_on=plain)
@@ -68,6 +68,11 @@ def write(reader: Reader, run: Run) -> None:
     """Brings what was settled there into the store; on return it is."""
     _, run.stopped = _send(reader, run).result()
     reader.process.submit(_write).result()
+
+
+def settle_held(reader: Reader, run: Run) -> None:
+    """`blocks.end`, there."""
+    run.stopped = reader.process.submit(_settle_held).result()
 
 
 def end(reader: Reader, run: Run) -> None:
@@ -103,6 +108,12 @@ def _settle(several: list[tuple[dict, Answer]], stopped: str | None) -> tuple[Ag
     for row, answer in several:
         again = answers.settle_surely(_run, row, answer)
     return again, _run.stopped
+
+
+def _settle_held() -> str | None:
+    blocks.end(_run)
+    _run.write()
+    return _run.stopped
 
 
 def _write() -> None:

@@ -1,136 +1,199 @@
 """The frontier: which pages of a site are known, and which of them a crawl still wants (the store's `pages`).
 
 A page is wanted by a crawl as long as its row's `queued` names the crawl. What a list page showed and that the list
-page itself is done are written in one transaction, so a kill loses nothing and repeats only what was in flight.
+page itself is done are written in this order, so a kill loses nothing and repeats only what was in flight. A page
+belongs to the week of its own day, whichever crawl fetched it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, or_, select, tuple_, update
 
 from chimed.errors import UserError
 from chimed.settings import settings
+from chimed.sources import walks
 from chimed.sources.page import Link, Site
-from chimed.store import CRAWLS, PAGES, Store, find, upsert
+from chimed.sources.plan import Plan
+from chimed.sources.states import (
+    ANSWERED,
+    FAILED,
+    FORBIDDEN,
+    GONE,
+    REFUSED,
+    UNANSWERED,
+    UNTOLD,
+    today,
+)
+from chimed.store import CRAWLS, PAGES, TAKEDOWNS, WALKS, Store, find, upsert
 from chimed.takedowns import takedowns
 
-P = PAGES.c
-FORBIDDEN = "forbidden by robots.txt"
+P, C = PAGES.c, CRAWLS.c
+AT_A_TIME = 500  # SQLite's limit on bound parameters
+LONGEST_URL = 2048
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a crawl wants. since/until: pages published in [since, until), where the site is dated."""
-
-    site: Site
-    crawl: str
-    since: date | None = None
-    until: date | None = None
-    mode: str = "refresh"
-    max_pages: int | None = None
-    sections: tuple[str, ...] | None = None
-
-    @property
-    def dated(self) -> bool:
-        """Whether the interval says which pages belong to this crawl."""
-        return self.site.newest_first and (self.since is not None or self.until is not None)
-
-    def wants(self, published: date | None) -> bool:
-        """Whether a page of that day belongs to the crawl; one whose day is not known yet does."""
-        if not self.dated or published is None:
-            return True
-        return (self.since is None or published >= self.since) and (self.until is None or published < self.until)
-
-    def within(self) -> ColumnElement[bool]:
-        """`wants` for rows whose day is known, in SQL; every row where the crawl has no dated interval."""
-        if not self.dated:
-            return P.url.is_not(None)
-        bounds = [P.published >= self.since] if self.since else []
-        return and_(P.published.is_not(None), *bounds, *([P.published < self.until] if self.until else []))
-
-    def recheck_before(self) -> datetime:
-        """Pages fetched before this are asked for again."""
-        days = settings().recheck_days
-        return datetime.now(UTC) - timedelta(days=self.site.recheck if days is None else days)
+def due(by: date) -> ColumnElement[bool]:
+    """Rows of `pages` that are to be asked again on that day, or were to be before."""
+    days = settings().recheck_days
+    if days is None:
+        return and_(P.state.is_not(None), P.due <= by)
+    moment = datetime.now(UTC) + (by - today()) - timedelta(days)
+    return or_(and_(P.state.in_((*UNTOLD, FORBIDDEN)), P.due <= by), and_(P.state.is_not(None), P.fetched < moment))
 
 
-def begin(store: Store, plan: Plan) -> None:
-    """Queues where the crawl's lists begin and the known pages it wants. Safe to repeat: done pages stay done.
+def pace(site: Site) -> float:
+    """Seconds between two requests to a site: of a replica, as agreed with its owner, or as its file says. What its
+    robots.txt asks for is never undercut (`spider`)."""
+    if settings().replica:
+        return settings().replica_delay
+    return settings().pace.get(site.name, site.delay)
 
-    refresh: pages known and never fetched, and those due for a re-check; full: every known page. A crawl without a
-    dated interval also takes over the lists that an abandoned one left. Raises UserError for a source taken down.
+
+def most_again(delay: float) -> int | None:
+    """How many known pages a crawl asks for again at this pace; None where there is no pace."""
+    return round(settings().recheck_hours * 3600 / delay) if delay else None
+
+
+def begin(store: Store, plan: Plan, most_again: int | None = None) -> None:
+    """Queues where the crawl's lists go on and the known pages it wants. Safe to repeat: done pages stay done.
+
+    refresh: pages known and never asked for, and those due to be asked again, `most_again` of them at most; full:
+    every known page. Raises UserError for a source taken down.
     """
     if plan.site.name in takedowns(store).sources:
         raise UserError(f"{plan.site.name} was taken down: it is not crawled any more")
-    names = plan.sections or tuple(plan.site.sections)
-    starts = [Link(plan.site.canonical(url), "list") for name in names for url in plan.site.sections[name]]
-    add(store, plan, starts, found_on=None)
-    fresh = {"requests": 0, "bytes": 0, "unchanged": 0, "off_site": 0, "seconds": 0.0, "attempts": 0}
+    _open_crawl(store, plan)
+    everything = plan.mode == "full" and not plan.dated
+    for start in plan.starts:
+        where: str | None = start
+        if plan.site.newest_first and not everything:
+            where = walks.begin(store, plan.site.name, start, plan.crawl, plan.since, plan.until)
+        if where:
+            queue_list(store, plan, where, start)
+    here = [P.source == plan.site.name, P.kind == "detail", P.url.not_in(select(TAKEDOWNS.c.target))]
+    here += [P.start.in_(plan.starts)] if plan.sections else []
+    others = or_(P.crawl.is_(None), P.crawl != plan.crawl)
+    late = [and_(P.published >= since, P.published < until) for since, until in taken_days(store, plan)]
+    never = and_(P.state.is_(None), or_(plan.within(), *late))
+    wanted = and_(others, plan.within()) if plan.mode == "full" else never
     with store.engine.begin() as connection:
-        mine = and_(CRAWLS.c.source == plan.site.name, CRAWLS.c.crawl == plan.crawl)
-        if not connection.execute(select(CRAWLS.c.crawl).where(mine)).first():
-            connection.execute(insert(CRAWLS).values(source=plan.site.name, crawl=plan.crawl, **fresh))
-        connection.execute(update(CRAWLS).where(mine).values(attempts=CRAWLS.c.attempts + 1))
-    if plan.sections:
-        return
-    mine = and_(P.source == plan.site.name, or_(P.crawl.is_(None), P.crawl != plan.crawl))
-    ripe = or_(P.fetched.is_(None), P.fetched < plan.recheck_before())
-    due = ripe if plan.mode == "refresh" else P.url.is_not(None)
-    with store.engine.begin() as connection:
-        details = update(PAGES).where(mine, P.kind == "detail", due, plan.within())
-        connection.execute(details.values(queued=plan.crawl))
-        if not plan.dated:
-            left = update(PAGES).where(mine, P.kind == "list", P.queued.is_not(None))
-            connection.execute(left.values(queued=plan.crawl))
+        if not (plan.sections and plan.mode == "full"):
+            connection.execute(update(PAGES).where(*here, wanted).values(queued=plan.crawl))
+        if not plan.site.newest_first and not plan.sections:
+            left = and_(P.source == plan.site.name, others, P.kind == "list", P.queued.is_not(None))
+            connection.execute(update(PAGES).where(left).values(queued=plan.crawl))
+    if plan.mode == "refresh":
+        _queue_due(store, plan, here, most_again)
 
 
-def add(store: Store, plan: Plan, links: Iterable[Link], found_on: str | None) -> None:
-    """Writes what the list page `found_on` showed and queues what the crawl wants of it; further lists only where the
-    walk goes on."""
+def _open_crawl(store: Store, plan: Plan) -> None:
+    fresh = dict.fromkeys(("requests", "bytes", "unchanged", "off_site", "seconds", "attempts", "blocked"), 0)
+    asked_for = {"since": plan.since, "until": plan.until, "part": bool(plan.sections or plan.max_pages)}
+    mine = and_(C.source == plan.site.name, C.crawl == plan.crawl)
+    with store.engine.begin() as connection:
+        if not connection.execute(select(C.crawl).where(mine)).first():
+            connection.execute(insert(CRAWLS).values(source=plan.site.name, crawl=plan.crawl, begun=today(), **fresh))
+        connection.execute(update(CRAWLS).where(mine).values(attempts=C.attempts + 1, **asked_for))
+
+
+def taken_days(store: Store, plan: Plan) -> list[tuple[date, date]]:
+    """Days [since, until) that other crawls have taken: what is listed of them later none of theirs will ask for."""
+    if not plan.dated:
+        return []
+    with store.engine.connect() as connection:
+        done = and_(C.source == plan.site.name, C.crawl != plan.crawl, C.finished.is_not(None), C.until.is_not(None))
+        rows = list(connection.execute(select(C.since, C.until).where(done).distinct().order_by(C.until)))
+    found: list[tuple[date, date]] = []
+    for since, until in sorted((since or date.min, until) for since, until in rows):
+        if found and since <= found[-1][1]:
+            found[-1] = found[-1][0], max(until, found[-1][1])
+        else:
+            found.append((since, until))
+    return found
+
+
+def _queue_due(store: Store, plan: Plan, here: list[ColumnElement[bool]], most: int | None) -> None:
+    """Queues what is due: what could not be had first, then open questions, then what may be gone, then the rest."""
+    again = due(today())
+    if settings().recheck_days is not None:  # else a second attempt would ask again for what the first one had
+        again = and_(again, or_(P.state.in_(UNTOLD), P.crawl.is_(None), P.crawl != plan.crawl))
+    free = or_(P.queued.is_(None), P.queued != plan.crawl)
+    rank = case({REFUSED: 0, FAILED: 0, FORBIDDEN: 0, UNANSWERED: 1, GONE: 2}, value=P.state, else_=3)
+    with store.engine.begin() as connection:
+        under_way = select(func.count()).select_from(PAGES).where(*here, P.queued == plan.crawl, P.state.is_not(None))
+        room = None if most is None else max(0, most - connection.execute(under_way).scalar_one())
+        query = select(P.url).where(*here, again, free).order_by(rank, P.due, P.url).limit(room)
+        urls = list(connection.execute(query).scalars())
+        for place in range(0, len(urls), AT_A_TIME):
+            some = P.url.in_(urls[place : place + AT_A_TIME])
+            connection.execute(update(PAGES).where(some).values(queued=plan.crawl))
+
+
+def take_up(store: Store, plan: Plan) -> None:
+    """A crawl that was done before its days were over goes on: its lists are walked anew."""
+    lists = and_(P.source == plan.site.name, P.kind == "list")
+    with store.engine.begin() as connection:
+        connection.execute(update(PAGES).where(lists, P.crawl == plan.crawl).values(crawl=None))
+        connection.execute(update(PAGES).where(lists, P.queued == plan.crawl).values(queued=None))
+        walked = and_(WALKS.c.source == plan.site.name, WALKS.c.crawl == plan.crawl)
+        connection.execute(update(WALKS).where(walked).values(crawl="", shown=None))
+
+
+def queue_list(store: Store, plan: Plan, url: str, start: str, found_on: str | None = None) -> None:
+    """Queues one list page, known or not."""
+    row = find(store, PAGES, [url]).get(url)
+    if row and row["crawl"] == plan.crawl and row["queued"] is None and url != start:
+        return  # seen by this crawl already
+    new = {"url": url, "source": plan.site.name, "kind": "list", "first_seen": datetime.now(UTC), "found_on": found_on}
+    kept = {name: row[name] for name in new} if row else new
+    upsert(store, PAGES, [{**kept, "start": start, "queued": plan.crawl}])
+
+
+def add(
+    store: Store, plan: Plan, links: Iterable[Link], found_on: str | None, start: str | None = None
+) -> dict[str, dict]:
+    """Writes what a list page showed and queues what the crawl wants of it; returns the rows known before, by URL."""
     gone, source = takedowns(store), plan.site.name
-    shown = {link.url: link for link in links if len(link.url) <= 2048 and not gone.holds(link.url, source)}
+    shown = {link.url: link for link in links if len(link.url) <= LONGEST_URL and not gone.holds(link.url, source)}
     known = find(store, PAGES, shown)
-    now, due, rows = datetime.now(UTC), plan.recheck_before(), []
-    walks_on = _walks_on(plan, [(link, known.get(url)) for url, link in shown.items() if link.kind == "detail"])
+    now, rows, taken = datetime.now(UTC), [], taken_days(store, plan)
+
+    def wants(day: date | None) -> bool:
+        return plan.wants(day) or any(since <= day < until for since, until in taken if day)
+
     for url, link in shown.items():
         row = known.get(url)
-        if link.kind == "list" and not walks_on:
-            continue
-        if row and row["queued"] == plan.crawl and link.published in (None, row["published"]):
+        day: date | None = link.published
+        if row and (day is None or row["fetched"]):  # the page's own day is the one that counts
+            day = row["published"] or day
+        if row and row["queued"] == plan.crawl and day == row["published"]:
             continue  # nothing new; and another process may have settled it by now
         if row is None:
-            wanted = plan.wants(link.published)
+            wanted = wants(day)
+        elif row["crawl"] == plan.crawl:
+            wanted = False
         else:
-            fetched = _utc(row["fetched"])
-            day = link.published or row["published"]
-            ripe = link.kind == "list" or plan.mode == "full" or fetched is None or fetched < due
-            wanted = row["crawl"] != plan.crawl and ripe and plan.wants(day)
+            wanted = (
+                link.kind == "list"
+                or (row["state"] is None and wants(day))
+                or (plan.mode == "full" and plan.wants(day))
+            )
         rows.append(
             {
                 "url": url,
-                "source": plan.site.name,
+                "source": source,
                 "kind": row["kind"] if row else link.kind,
                 "first_seen": row["first_seen"] if row else now,
-                "published": link.published or (row and row["published"]),
+                "published": day,
                 "queued": plan.crawl if wanted else (row and row["queued"]),
                 "found_on": row["found_on"] if row else found_on,
+                "start": (row and row["start"]) or start,
             }
         )
     upsert(store, PAGES, rows)
-
-
-def _walks_on(plan: Plan, details: list[tuple[Link, dict | None]]) -> bool:
-    """A dated list is walked while it may still hold a day of the interval; without one, until known ground: a page
-    that shows only what an earlier crawl has fetched."""
-    if not plan.site.newest_first or (plan.mode == "full" and not plan.dated):
-        return True
-    if plan.dated:
-        days = [link.published for link, _ in details if link.published]
-        return not (plan.since and days and max(days) < plan.since)
-    return not details or not all(row and row["fetched"] and row["crawl"] != plan.crawl for _, row in details)
+    return known
 
 
 def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200, after: dict | None = None) -> list[dict]:
@@ -152,15 +215,8 @@ def settle(store: Store, plan: Plan, pages: list[dict], counted: dict[str, float
         for _, some in groupby(pages, key=tuple):  # by the columns they set
             rows = [{"at": page["url"], "queued": None, "crawl": plan.crawl, **page} for page in some]
             connection.execute(update(PAGES).where(P.url == bindparam("at")), rows)
-        mine = and_(CRAWLS.c.source == plan.site.name, CRAWLS.c.crawl == plan.crawl)
-        connection.execute(update(CRAWLS).where(mine).values({name: CRAWLS.c[name] + n for name, n in counted.items()}))
-
-
-def counted(store: Store, plan: Plan) -> dict:
-    """The crawl's counts over all its attempts: columns of `crawls`."""
-    with store.engine.connect() as connection:
-        query = select(CRAWLS).where(CRAWLS.c.source == plan.site.name, CRAWLS.c.crawl == plan.crawl)
-        return dict(connection.execute(query).mappings().one())
+        mine = and_(C.source == plan.site.name, C.crawl == plan.crawl)
+        connection.execute(update(CRAWLS).where(mine).values({name: C[name] + n for name, n in counted.items()}))
 
 
 def write_as(store: Store, url: str, kind: str) -> None:
@@ -184,75 +240,19 @@ def want_again(store: Store, plan: Plan, urls: list[str]) -> None:
         connection.execute(update(PAGES).where(P.url.in_(urls)).values(queued=plan.crawl, crawl=None, miss=None))
 
 
-def not_had(store: Store, plan: Plan) -> list[str]:
-    """URLs of the crawl's detail pages that could not be had, as the site or the network was."""
-    had = and_(P.status.is_not(None), P.status < 500, P.status.not_in((401, 403, 408)))
-    with store.engine.connect() as connection:
-        query = select(P.url).where(P.source == plan.site.name, P.crawl == plan.crawl, P.kind == "detail")
-        return list(connection.execute(query.where(P.miss.is_not(None), P.miss != FORBIDDEN, ~had)).scalars())
-
-
-def silent_sections(store: Store, plan: Plan, reason: str) -> list[str]:
-    """First lists of sections that showed pages once and show none in this crawl (`reason` is their miss)."""
-    other = PAGES.alias("other")
-    shown = select(other.c.url).where(other.c.found_on == P.url).exists()
-    with store.engine.connect() as connection:
-        query = select(P.url).where(P.source == plan.site.name, P.crawl == plan.crawl, P.kind == "list")
-        return list(connection.execute(query.where(P.miss == reason, P.found_on.is_(None), shown)).scalars())
-
-
-def let_go(store: Store, url: str, published: date | None = None) -> None:
-    """A page that turned out not to belong to this crawl: known, not fetched, for the crawl of its own days."""
+def let_go(store: Store, url: str) -> None:
+    """A list page that is not walked to after all."""
     with store.engine.begin() as connection:
-        day = {"published": published} if published else {}
-        connection.execute(update(PAGES).where(P.url == url).values(queued=None, **day))
+        connection.execute(update(PAGES).where(P.url == url).values(queued=None))
 
 
-def newest_on(store: Store, found_on: str) -> date | None:
-    """The newest day among the pages that a list page showed first; None where no day is known."""
+def one_answered(store: Store, plan: Plan, but: Iterable[str]) -> dict | None:
+    """The row of a page that gave records when it was asked last, the latest one; what a block is told by."""
     with store.engine.connect() as connection:
-        query = select(func.max(P.published)).where(P.found_on == found_on, P.kind == "detail")
-        return connection.execute(query).scalar()
-
-
-def waiting(store: Store, plan: Plan) -> int:
-    """How many pages the crawl still wants."""
-    return _count(store, P.source == plan.site.name, P.queued == plan.crawl)
-
-
-def asked(store: Store, plan: Plan) -> int:
-    """How many detail pages the crawl has settled by asking the site."""
-    said = or_(P.miss.is_(None), P.miss != FORBIDDEN)
-    return _count(store, P.source == plan.site.name, P.crawl == plan.crawl, P.kind == "detail", said)
-
-
-def _count(store: Store, *conditions: ColumnElement[bool]) -> int:
-    with store.engine.connect() as connection:
-        return connection.execute(select(func.count()).select_from(PAGES).where(*conditions)).scalar_one()
-
-
-def tally(store: Store, plan: Plan) -> dict:
-    """What became of the crawl's detail pages: fetched, not_modified, misses by reason; also lists walked."""
-    with store.engine.connect() as connection:
-        query = select(P.kind, P.status, P.miss, func.count()).where(P.source == plan.site.name, P.crawl == plan.crawl)
-        rows = connection.execute(query.group_by(P.kind, P.status, P.miss)).all()
-        query = select(P.url).where(
-            P.source == plan.site.name, P.crawl == plan.crawl, P.kind == "list", P.status == 200
-        )
-        empty = list(connection.execute(query.where(P.miss.is_not(None)).order_by(P.url)).scalars())
-    details = [(status, miss, count) for kind, status, miss, count in rows if kind == "detail"]
-    misses: dict[str, int] = {}
-    for _, miss, count in details:
-        if miss:
-            misses[miss] = misses.get(miss, 0) + count
-    return {
-        "lists": sum(count for kind, _, _, count in rows if kind == "list"),
-        "lists_missed": sum(count for kind, _, miss, count in rows if kind == "list" and miss),
-        "empty_lists": empty,
-        "fetched": sum(count for status, _, count in details if status == 200),
-        "not_modified": sum(count for status, _, count in details if status == 304),
-        "misses": dict(sorted(misses.items())),
-    }
+        query = select(PAGES).where(P.source == plan.site.name, P.kind == "detail", P.state == ANSWERED)
+        query = query.where(P.url.not_in(list(but)), P.url.not_in(select(TAKEDOWNS.c.target)))
+        row = connection.execute(query.order_by(P.fetched.desc()).limit(1)).mappings().first()
+        return dict(row) if row else None
 
 
 def requeue_lost(store: Store, plan: Plan, there: Callable[[str], bool]) -> int:
@@ -261,17 +261,12 @@ def requeue_lost(store: Store, plan: Plan, there: Callable[[str], bool]) -> int:
     there: whether a page's place is in the lake.
     """
     with store.engine.connect() as connection:
-        query = select(P.url, P.page).where(
-            P.source == plan.site.name, P.crawl == plan.crawl, P.page.like(f"raw/{plan.site.name}/{plan.crawl}/%")
-        )
-        lost = [url for url, page in connection.execute(query) if not there(page)]
+        kept = P.page.like(f"raw/{plan.site.name}/{plan.crawl}/%")
+        lost = [
+            url for url, page in connection.execute(select(P.url, P.page).where(plan.mine(kept))) if not there(page)
+        ]
+    forgotten = {"crawl": None, "fetched": None, "page": None, "content": None, "state": None}
     with store.engine.begin() as connection:
         for url in lost:
-            again = update(PAGES).where(P.url == url)
-            connection.execute(again.values(queued=plan.crawl, crawl=None, fetched=None, page=None, content=None))
+            connection.execute(update(PAGES).where(P.url == url).values(queued=plan.crawl, **forgotten))
     return len(lost)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """SQLite gives times back without their zone; they are UTC."""
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

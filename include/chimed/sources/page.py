@@ -54,9 +54,9 @@ class Site:
     sections: name → URLs where its lists begin. canonical: the one form of a URL. links: what a list page leads to.
     read: a detail page as records, or a Miss. published: the day a detail page was published (None where undated).
     newest_first: lists are dated and show the newest first, so that a walk may end early. delay: seconds between two
-    requests. recheck: days after which a known page is asked for again. challenge: marks of a page that wants a
-    person (captcha, login), in its HTML or in the address of a redirect: the crawl stops there. twins: other hosts
-    that show the same pages under the same paths, such as a mobile site; never crawled, but known for the same.
+    requests. recheck: days of age at which an answered page is asked for again first. challenge: marks of a page that
+    wants a person (captcha, login), in its HTML or in the address of a redirect: the crawl stops there. twins: other
+    hosts that show the same pages under the same paths, such as a mobile site; never crawled, but known for the same.
     """
 
     name: str

@@ -1,10 +1,12 @@
 """The polite spider: one site, one connection, its robots.txt, its pace (paper §3.1).
 
 What to fetch comes out of the frontier and what was found goes back into it (`answers`), so the spider itself remembers
-nothing. It stops at once where the site wants a person (captcha, login), refuses robots, or keeps failing.
+nothing. It stops at once where the site wants a person (captcha, login), refuses robots, keeps failing or
+blocks us (`blocks`).
 """
 
 import logging
+from datetime import UTC, datetime
 from urllib.parse import urljoin, urlsplit
 
 from protego import Protego
@@ -14,13 +16,18 @@ from scrapy.extensions.throttle import AutoThrottle
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chimed.sources import answers, apart, challenge, frontier, robots
+from chimed.sources import answers, apart, blocks, challenge, counts, frontier, listed, robots
 from chimed.sources.answers import REDIRECTS, Answer
-from chimed.sources.frontier import FORBIDDEN
+from chimed.sources.blocks import DAY, HOUR
+from chimed.sources.seen import dated
+from chimed.sources.states import ANSWERED, BY_ROBOTS, FORBIDDEN, MISSED, UNANSWERED
 from chimed.sources.text import decode
 from chimed.sources.wire import Run
 
 log = logging.getLogger("chimed")
+
+HAD = (ANSWERED, UNANSWERED, MISSED)
+LONG_AGO = 150  # days: less than between the last times that a page is asked (states.STEPS, states.LAST)
 
 
 class SiteSpider(Spider):
@@ -35,7 +42,7 @@ class SiteSpider(Spider):
         self.rules: dict[str, Protego | None] = {}
         self.asked: set[str] = set()
         self.last: dict | None = None  # the detail page asked for last: those before it need not be looked at
-        self.room = self.plan.max_pages and self.plan.max_pages - frontier.asked(self.store, self.plan)
+        self.room = self.plan.max_pages and self.plan.max_pages - counts.asked(self.store, self.plan)
 
     @classmethod
     def from_crawler(cls, crawler, *args, **kwargs):
@@ -56,6 +63,12 @@ class SiteSpider(Spider):
             apart.write(self.reader, self.run)
         self.last = None
         batch = self.next_batch()
+        if not batch:  # what was held back may lead further
+            if self.reader:
+                apart.settle_held(self.reader, self.run)
+            else:
+                blocks.end(self.run)
+            batch = self.proof() or self.next_batch()
         for request in batch:
             self.crawler.engine.crawl(request)
         if batch:
@@ -72,7 +85,7 @@ class SiteSpider(Spider):
             self.last = rows[-1] if rows else self.last
             if not (rows and self.plan.dated):
                 lists = frontier.take(self.store, self.plan, "list", self.asked)
-                near = [row for row in lists if self.is_near(row)]
+                near = [row for row in lists if listed.is_near(self.store, self.plan, row)]
                 if lists and not near and not rows:
                     continue
                 rows += near
@@ -83,38 +96,41 @@ class SiteSpider(Spider):
             if requests:
                 return requests
 
-    def is_near(self, row: dict) -> bool:
-        """Whether a list page is still worth walking to: not, where all days of the one before it are too early."""
-        if not (self.plan.dated and self.plan.since and row["found_on"]):
-            return True
-        newest = frontier.newest_on(self.store, row["found_on"])
-        if newest is None or newest >= self.plan.since:
-            return True
-        frontier.let_go(self.store, row["url"])
-        return False
-
     def request(self, row: dict) -> Request | None:
         """The request for a row of the frontier; conditional where the page is known and was not asked for in full."""
         url = row["url"]
         self.asked.add(url)
         if not self.allowed(url):
-            self.run.settle(url, miss=FORBIDDEN)
+            when = dated(self.run, row, FORBIDDEN, row["published"], datetime.now(UTC))
+            self.run.settle(url, miss=BY_ROBOTS, **when)
             return None
         headers = {}
         if row["kind"] == "detail":
             if self.room is not None:
                 self.room -= 1
-            if self.plan.mode == "refresh" and row["fetched"] and row["page"]:
+            if self.plan.mode == "refresh" and row["fetched"] and row["page"] and not self.is_old(row):
                 conditions = {"If-None-Match": row["etag"], "If-Modified-Since": row["last_modified"]}
                 headers = {name: value for name, value in conditions.items() if value}
         return self.ask(url, {"row": row, "hops": 0}, headers)
 
+    def is_old(self, row: dict) -> bool:
+        """Whether a page is asked for whole: it was not had when asked last, or that is long ago. So a server that says
+        304 whatever changed hides a change no longer than that."""
+        asked = row["fetched"] if row["fetched"].tzinfo else row["fetched"].replace(tzinfo=UTC)
+        return row["state"] not in HAD or (datetime.now(UTC) - asked).days >= LONG_AGO
+
     def ask(self, url: str, meta: dict, headers: dict) -> Request:
         # details first, in the order shown; without a pace a list is asked for ahead, so that there is always work
         order = 0 if meta["row"]["kind"] == "detail" else 1 if self.reader else -1
+        order = 2 if meta.get("proof") or meta.get("again") else order
         return Request(
             url, meta=meta, headers=headers, callback=self.got, errback=self.failed, priority=order, dont_filter=True
         )
+
+    def proof(self) -> list[Request]:
+        """The request for a page that gave records before, where it is to show that it still does (`blocks`)."""
+        known, self.run.proof = self.run.proof, None
+        return [self.ask(known["url"], {"row": known, "hops": 0, "proof": True}, {})] if known else []
 
     def allowed(self, url: str) -> bool:
         rules = self.rules.get(urlsplit(url).hostname or "")
@@ -133,19 +149,20 @@ class SiteSpider(Spider):
                     break
                 url = urljoin(url, (response.headers.get("Location") or b"").decode("latin-1"))
                 if challenge.wants_a_person(self.site, url, ""):
-                    return answers.stop(self.run, asked_for_one)
+                    return blocks.stop(self.run, asked_for_one, DAY)
         except Exception as error:  # whatever it was: rules that were not read are not known
             log.warning("%s: robots.txt: %r", self.site.name, error)
             self.run.robots = "unreadable"
             why = f"robots.txt of {host} cannot be read ({type(error).__name__}), so its rules are not known"
-            return answers.stop(self.run, why)
+            return blocks.stop(self.run, why, HOUR)
         text = decode(response.body, None, "utf-8")
         policy = robots.policy(response.status, text)
         self.run.robots = policy.said
         if policy.refusal:
-            return answers.stop(self.run, f"{host}: {policy.refusal}")
+            wait = HOUR if response.status >= 500 else DAY
+            return blocks.stop(self.run, f"{host}: {policy.refusal}", wait)
         if challenge.wants_a_person(self.site, "", text):
-            return answers.stop(self.run, asked_for_one)
+            return blocks.stop(self.run, asked_for_one, DAY)
         self.rules[host] = policy.rules
         if policy.delay > self.run.delay:
             self.set_delay(policy.delay)
@@ -166,15 +183,18 @@ class SiteSpider(Spider):
 
     async def got(self, response: Response):
         """Settles the page of a response, whatever it is."""
-        row, answer = response.meta["row"], response.meta["answer"]
+        row, answer, proof = response.meta["row"], response.meta["answer"], "proof" in response.meta
         if self.reader:
             again = await apart.settle(self.reader, self.run, row, answer)
         else:
-            again = answers.settle_surely(self.run, row, answer)
+            again = answers.settle_surely(self.run, row, answer, proof)
         if self.run.stopped:
             raise CloseSpider("stopped")
+        for request in self.proof():
+            yield request
         if again:
-            yield self.ask(again.url, {"row": row, "hops": again.hops}, {})
+            meta = {"row": row, "hops": again.hops, "again": True, **({"proof": True} if proof else {})}
+            yield self.ask(again.url, meta, {})
         elif row["kind"] == "list" and not self.plan.dated:  # what it shows need not wait until nothing is in flight
             for request in self.next_batch():
                 yield request
@@ -186,9 +206,10 @@ class SiteSpider(Spider):
         if self.run.stopped:
             return  # still wanted: it was not asked for
         if isinstance(error, IgnoreRequest):
-            self.run.settle(row["url"], miss="not on the site")
+            when = dated(self.run, row, MISSED, row["published"], datetime.now(UTC))
+            self.run.settle(row["url"], miss="not on the site", **when)
             return
-        answers.fail(self.run, row, f"failed: {type(error).__name__}", None)
+        answers.fail(self.run, row, f"failed: {type(error).__name__}", "proof" in failure.request.meta)  # type: ignore[attr-defined]
         if self.run.stopped:
             raise CloseSpider("stopped")
 

@@ -6,8 +6,8 @@ Politeness of all sites is set here and nowhere else; a site's file only says ho
 import asyncio
 import time
 from dataclasses import dataclass, field
-from datetime import date
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -20,10 +20,13 @@ from scrapy.settings import default_settings
 from chimed import __version__
 from chimed.settings import settings
 from chimed.sources import frontier, warc
-from chimed.sources.frontier import Plan
 from chimed.sources.page import PAGE_BYTES
+from chimed.sources.plan import Plan
 from chimed.sources.robots import LONGEST_DELAY, ROBOT
 from chimed.store import Store
+
+if TYPE_CHECKING:
+    from chimed.sources.seen import Seen
 
 TIMEOUT = 60
 # Of all that Scrapy puts around a download, what a crawl uses; all else (its consoles and remote control too) stays out
@@ -45,7 +48,9 @@ class Run:
     """One attempt at a crawl: what it needs, how it goes, and what it has to tell afterwards.
 
     not_before: no request leaves before this moment (monotonic). settled: pages done and not yet written; with a pace
-    every page is written at once, without one (benchmarks) in groups. failing: pages in a row that could not be had.
+    every page is written at once, without one (benchmarks) in groups. wait: seconds for which the site is to be left
+    alone after a stop, None where that is not its will. suspected: the attempt before was stopped by a block. held,
+    good, proof, proving, alike: see `blocks`.
     """
 
     plan: Plan
@@ -56,7 +61,13 @@ class Run:
     robots: str = "not read"
     not_before: float = 0.0
     waits: int = 0
-    failing: list[str] = field(default_factory=list)
+    wait: float | None = None
+    suspected: bool = False
+    held: list["Seen"] = field(default_factory=list)
+    good: str | None = None
+    proof: dict | None = None
+    proving: bool = False
+    alike: int = 0
     requests: int = 0
     bytes: int = 0
     unchanged: int = 0
@@ -71,10 +82,6 @@ class Run:
         self.settled.append({"url": url, **values})
         if self.delay or len(self.settled) >= TOGETHER:
             self.write()
-
-    def let_go(self, url: str, published: date | None) -> None:
-        """A page that turned out not to belong to this crawl."""
-        frontier.let_go(self.store, url, published)
 
     def write(self) -> None:
         """Brings what was settled and counted into the store, in one transaction."""
@@ -123,6 +130,7 @@ def scrapy_settings(run: Run) -> dict:
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
         "CONCURRENT_ITEMS": 1,  # the spider yields none; Scrapy makes this many tasks for every page
         "RETRY_TIMES": 2,
+        "RETRY_PRIORITY_ADJUST": 3,  # before all others: that a site is down is told by ten pages, not by all there are
         "RETRY_HTTP_CODES": [500, 502, 503, 504, 408, 522, 524],
         "LOG_LEVEL": "WARNING",
         "LOG_INSTALL_ROOT_HANDLER": False,

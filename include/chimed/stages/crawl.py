@@ -1,7 +1,8 @@
 """Fetch one site's pages politely into WARC files; a finished crawl is not fetched again (paper §3.1).
 
 A crawl has a name: its interval or its day. Its files lie in `raw/<source>/<crawl>/`; `report.json` is written last.
-A killed crawl goes on where it was when it is started again under the same name.
+A killed crawl goes on where it was when it is started again under the same name, and so does one whose days were not
+over when it was done.
 """
 
 import hashlib
@@ -20,16 +21,20 @@ from chimed import lake as lakes
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.settings import settings
-from chimed.sources import answers, apart, frontier, warc
-from chimed.sources.frontier import Plan
+from chimed.sources import answers, apart, counts, frontier, states, warc
+from chimed.sources.blocks import DAY
 from chimed.sources.page import load
+from chimed.sources.plan import Plan
 from chimed.sources.spider import SiteSpider
+from chimed.sources.states import UNANSWERED
 from chimed.sources.wire import Run, scrapy_settings
-from chimed.store import open_store
+from chimed.store import Store, open_store
 
 log = logging.getLogger("chimed")
 
 FEW_MISSES = 4  # so many say nothing of a site, whatever their share (settings.miss_share)
+SMALL = 1 / 3  # of the pages that weeks have usually: fewer are told
+ENOUGH = 20  # pages a week from which on its size says something
 
 
 def crawl_source(
@@ -40,12 +45,16 @@ def crawl_source(
     max_pages: int | None = None,
     sections: tuple[str, ...] | None = None,
     name: str | None = None,
+    accept: bool = False,
+    unattended: bool = False,
 ) -> dict:
     """Crawls a site and returns the crawl's report; once in a process, for Scrapy's reactor runs only once.
 
     since, until: the interval [since, until); dated sites give the pages published in it. mode: refresh (new and
-    changed pages) or full (every page). Raises UserError for what cannot be asked, CrawlStopped where the site must
-    not be asked further: then no report is written, and the same call goes on from there.
+    changed pages) or full (every page). accept: a week is taken though it is unusually small. unattended: nobody
+    watches, so that nothing is asked while the site wants to be left alone. Raises UserError for what cannot be asked,
+    CrawlStopped where the site must not be asked further: then no report is written, and the same call goes on from
+    there. A crawl that was done before its interval was over is taken up again.
     """
     site = load(source)
     for section in sections or ():
@@ -54,22 +63,48 @@ def crawl_source(
         raise UserError(f"the interval from {since} to {until} is empty; --to is the day after its last")
     plan = Plan(site, _name(name, since, until), since, until, mode, max_pages, sections)
     lake, folder = open_lake(), f"raw/{source}/{plan.crawl}"
-    if lakes.exists(lake, f"{folder}/report.json"):
+    done = lakes.read_json(lake, f"{folder}/report.json") if lakes.exists(lake, f"{folder}/report.json") else None
+    if done and _is_over(done):
         log.info("crawl %s of %s: done before", plan.crawl, source)
-        return lakes.read_json(lake, f"{folder}/report.json")
+        return done
     store = open_store()
+    if unattended:
+        _leave_alone(store, source)
     place = hashlib.sha256(lake.at(source).encode()).hexdigest()[:12]
     try:
         with FileLock(Path(tempfile.gettempdir()) / f"chimed-crawl-{place}.lock", timeout=0):
             archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
-            run = Run(plan, store, archive, settings().replica_delay if settings().replica else site.delay)
+            run = Run(plan, store, archive, frontier.pace(site))
+            if done:
+                log.info("crawl %s of %s: its days were not over when it was done; it goes on", plan.crawl, source)
+                frontier.take_up(store, plan)
             frontier.requeue_lost(store, plan, _places(lake))
-            frontier.begin(store, plan)
             answers.take_over(run, lake)
+            frontier.begin(store, plan, frontier.most_again(run.delay))
+            run.suspected = counts.cost(store, plan)["blocked"] > 0
             _spider(run)
     except Timeout:
         raise UserError(f"{source} is being crawled by another process; one crawl a site at a time") from None
-    return _finish(lake, folder, run)
+    try:
+        return _finish(lake, folder, run, accept)
+    except CrawlStopped as stopped:
+        blocked = counts.note_stop(store, plan, str(stopped), run.wait)
+        raise CrawlStopped(str(stopped), run.wait, blocked) from None
+
+
+def _is_over(report: dict) -> bool:
+    """Whether the days of a finished crawl were over when it was done; one without an interval is."""
+    if not (report["since"] or report["until"]):
+        return True
+    ended = states.day_of(datetime.fromisoformat(report["finished"]))
+    return bool(report["until"]) and ended >= date.fromisoformat(report["until"])
+
+
+def _leave_alone(store: Store, source: str) -> None:
+    """Raises CrawlStopped where the site wants to be left alone for some time yet."""
+    seconds, why, blocked = counts.left_alone(store, source)
+    if seconds:
+        raise CrawlStopped(f"{source} is left alone for {seconds / 3600:.1f} hours yet: {why}", seconds, blocked)
 
 
 def _name(name: str | None, since: date | None, until: date | None) -> str:
@@ -112,18 +147,18 @@ def _is_worth_saying(line: logging.LogRecord) -> bool:
     return not line.name.startswith("scrapy") or line.levelno >= logging.WARNING
 
 
-def _finish(lake: Lake, folder: str, run: Run) -> dict:
+def _finish(lake: Lake, folder: str, run: Run, accept: bool) -> dict:
     """The report, written last. Raises CrawlStopped where the crawl is not done or not to be trusted."""
-    plan, left = run.plan, frontier.waiting(run.store, run.plan)
+    plan, left = run.plan, counts.waiting(run.store, run.plan)
     if run.stopped:
         raise CrawlStopped(run.stopped)
-    counts = frontier.tally(run.store, plan)
-    full = plan.max_pages is not None and frontier.asked(run.store, plan) >= plan.max_pages
+    tally = counts.tally(run.store, plan)
+    full = plan.max_pages is not None and counts.asked(run.store, plan) >= plan.max_pages
     if left and not full:
         raise CrawlStopped(f"crawl {plan.crawl} of {plan.site.name} was interrupted, {left} pages are waiting")
-    if why := _alarm(run, counts):
+    if why := _alarm(run, tally, accept):
         raise CrawlStopped(why)
-    cost = frontier.counted(run.store, plan)
+    cost = counts.cost(run.store, plan)
     report = {
         "source": plan.site.name,
         "crawl": plan.crawl,
@@ -133,7 +168,7 @@ def _finish(lake: Lake, folder: str, run: Run) -> dict:
         "sections": plan.sections,
         "max_pages": plan.max_pages,
         "pages": warc.index(lake, folder, run.archive.lines),
-        **counts,
+        **tally,
         "waiting": left,
         **{name: cost[name] for name in ("unchanged", "off_site", "attempts", "requests", "bytes")},
         "seconds": round(cost["seconds"], 3),
@@ -144,25 +179,58 @@ def _finish(lake: Lake, folder: str, run: Run) -> dict:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     lakes.write_json(lake, f"{folder}/report.json", report)
+    counts.note_done(run.store, plan, part=bool(plan.sections or left))
     return lakes.read_json(lake, f"{folder}/report.json")
 
 
-def _alarm(run: Run, counts: dict) -> str | None:
+def _alarm(run: Run, tally: dict, accept: bool) -> str | None:
     """Why what came back is not to be trusted; what it is about is asked for or read again by the same crawl."""
-    site, plan = run.plan.site, run.plan
-    silent = frontier.silent_sections(run.store, plan, answers.NO_LINK)
-    nothing = counts["lists"] and counts["lists_missed"] >= counts["lists"]
-    if silent or nothing:
-        frontier.want_again(run.store, plan, silent or counts["empty_lists"])
+    site, plan, store = run.plan.site, run.plan, run.store
+    if why := _lists_amiss(run, tally):
+        return why
+    asked, states_of = counts.asked(store, plan), tally["states"]
+    if asked > FEW_MISSES and states_of.get(UNANSWERED, 0) == asked:
+        return f"none of {asked} pages of {site.name} has an answer; its layout changed, or its parser is wrong"
+    misses = counts.new_misses(store, plan)
+    missed = sum(misses.values())
+    if missed > max(FEW_MISSES, settings().miss_share * asked):
+        worst = max(misses, key=lambda reason: misses[reason])
+        return (
+            f"{missed} of {asked} pages of {site.name} are misses, {misses[worst]} of them: {worst}; mend its parser "
+            f"and run the same crawl again, or raise CHIMED_MISS_SHARE ({settings().miss_share:g}) if it is like that"
+        )
+    found, before = counts.usual(store, plan)
+    if before >= ENOUGH and found < SMALL * before and not accept:
+        frontier.want_again(store, plan, plan.starts)
+        return (
+            f"{found} pages of {site.name} are known of {plan.since} to {plan.until}, and {before:.0f} of such a time "
+            "before; where that is right, run the same crawl with --accept"
+        )
+    return None
+
+
+def _lists_amiss(run: Run, tally: dict) -> str | None:
+    """What is wrong with the lists of a crawl, if anything is; they are asked for again."""
+    store, plan, site = run.store, run.plan, run.plan.site
+    silent = counts.silent_sections(store, plan, answers.NO_LINK)
+    nothing = tally["lists"] and tally["lists_missed"] >= tally["lists"]
+    if nothing and frontier.one_answered(store, plan, ()):  # a site that gave pages before: it may be a block
+        run.wait = DAY
+    dead, late = counts.dead_lists(store, plan), counts.lists_not_had(store, plan, states.UNTOLD)
+    if silent or (nothing and not dead and not late):
+        frontier.want_again(store, plan, silent or tally["empty_lists"])
         which = silent[0] if silent else f"no list of {site.name}"
         return f"{which} shows {'no' if silent else 'a'} page any more; its layout or its addresses changed"
-    misses = {reason: count for reason, count in counts["misses"].items() if reason != frontier.FORBIDDEN}
-    missed, asked = sum(misses.values()), frontier.asked(run.store, plan)
-    if missed <= max(FEW_MISSES, settings().miss_share * asked):
-        return None
-    frontier.want_again(run.store, plan, frontier.not_had(run.store, plan))
-    worst = max(misses, key=lambda reason: misses[reason])
-    return (
-        f"{missed} of {asked} pages of {site.name} are misses, {misses[worst]} of them: {worst}; mend its parser and "
-        f"run the same crawl again, or raise CHIMED_MISS_SHARE ({settings().miss_share:g}) if the site is like that"
-    )
+    if late:
+        frontier.want_again(store, plan, list(late))
+        url, reason = next(iter(late.items()))
+        run.wait = DAY if counts.lists_not_had(store, plan, (states.REFUSED,)) else None
+        return f"{len(late)} lists of {site.name} could not be had, as {url}: {reason}; what they show is not known"
+    if len(dead) > settings().dead_lists:
+        frontier.want_again(store, plan, list(dead))
+        url, reason = next(iter(dead.items()))
+        return (
+            f"{len(dead)} of {len(plan.starts)} lists of {site.name} are dead, as {url}: {reason}; say where they "
+            f"begin now, or raise CHIMED_DEAD_LISTS ({settings().dead_lists}) if they are gone for good"
+        )
+    return None

@@ -1,17 +1,17 @@
 """Read crawled pages into records: every page ends as records or as a named miss (paper §3.1).
 
 Reads the lake only: a crawl's records are made in `chimed.stages.extracts`, once for all builds. Here a build takes its
-shard of them, without what was taken down, and by its options.
+shard of them, without what was taken down or is gone from its site, and by its options.
 """
 
 import polars as pl
 
 from chimed.build import Work, read_build
 from chimed.inputs import piece
-from chimed.ledger import AGAIN, OVER, TAKEN_DOWN, TWICE, Outcome
+from chimed.ledger import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE, Outcome
 from chimed.records import DROPPED, RECORD_COLUMNS, dropped_table
 from chimed.stages.extracts import extract_crawl, pages_left, read_parts
-from chimed.takedowns import takedowns
+from chimed.takedowns import gone_for_good, takedowns
 
 OTHER = "another answer of its question was taken"
 
@@ -32,8 +32,10 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
             missed.append(left)
     every, dropped = pl.concat(found), pl.concat(missed)
 
-    standing = every.filter(~takedowns(work.store).rows())
-    dropped = pl.concat([dropped, pages_left(every, standing, TAKEN_DOWN)])
+    allowed = every.filter(~takedowns(work.store).rows())
+    dropped = pl.concat([dropped, pages_left(every, allowed, TAKEN_DOWN)])
+    standing = allowed if work.options.keep_gone else allowed.filter(~gone_for_good(work.store))
+    dropped = pl.concat([dropped, pages_left(allowed, standing, GONE)])
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
     repeated = pages_left(standing, latest, AGAIN)
     of_corpora = pl.col("url").str.starts_with("corpus:")

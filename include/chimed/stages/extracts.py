@@ -25,7 +25,9 @@ from chimed.ledger import AGAIN, TWICE
 from chimed.records import DROPPED, RECORD, dropped_table, table
 from chimed.settings import settings
 from chimed.sources import corpus, mojibake, page, parsed, raised, text, warc
+from chimed.sources.states import NO_ANSWER
 from chimed.stages import raw_pages
+from chimed.stages.fields import COLUMNS, fields, marks
 from chimed.stages.raw_pages import Page, is_corpus, pages_of, raw_files
 
 PAGES_A_PART = 5_000
@@ -50,9 +52,10 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
     if not lakes.exists(lake, f"raw/{source}/{crawl}/report.json"):
         raise UserError(f"crawl {crawl} of {source} is not finished; run: python -m chimed crawl {source}")
     made_by = fingerprint(lake, source, crawl)
-    if (report := _made(lake, folder, made_by)) is not None:
-        return report
     names = raw_files(lake, source, crawl)
+    report = _made(lake, folder, made_by)
+    if report is not None and set(report["parts"]) == set(names):  # else the crawl went on since
+        return report
     made = {}
     others = random.Random(share[0]).sample(names, len(names))  # so that two workers seldom meet at one file
     for name in dict.fromkeys([*names[share[0] :: share[1]], *others]):
@@ -74,6 +77,7 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
         "kept_pages": pages - fates["dropped"].total() - fates["failed"].total(),
         "records": sum(one["records"] for one in made.values()) - len(again),
         **{fate: dict(sorted(counts.items())) for fate, counts in fates.items()},
+        "fields": fields(_marks(lake, folder, parts, again), fates["dropped"]),
         "repeated": repeated,
         "parts": files,
     }
@@ -93,11 +97,8 @@ def fingerprint(lake: Lake, source: str, crawl: str) -> str:
 
 def check_misses(report: dict) -> None:
     """Raises TooManyMisses where the report of `extract_crawl` has more of them than `settings.miss_share` allows."""
-    left = {
-        reason: pages
-        for reason, pages in (report["dropped"] | report["failed"]).items()
-        if reason not in (AGAIN, TWICE)
-    }
+    told = (AGAIN, TWICE, NO_ANSWER)  # an open question is no miss
+    left = {reason: pages for reason, pages in (report["dropped"] | report["failed"]).items() if reason not in told}
     missed, most = sum(left.values()), settings().miss_share
     if missed > max(FEW_MISSES, most * report["pages"]):
         worst = max(left, key=lambda reason: left[reason])
@@ -203,6 +204,15 @@ def _standing(found: pl.DataFrame, again: pl.DataFrame, number: int) -> pl.DataF
     """The rows of a part that no later page took over."""
     gone = again.filter(pl.col("part") == number)["row"]
     return found.filter(~pl.int_range(pl.len(), dtype=pl.Int32).is_in(gone.implode()))
+
+
+def _marks(lake: Lake, folder: str, parts: list[str], again: pl.DataFrame) -> list[pl.DataFrame]:
+    """What each record of each part has (`stages.fields`), without those that stand on a later page."""
+    found = []
+    for number, part in enumerate(parts):
+        columns = lakes.read_table(lake, _file(folder, part, "kept"), COLUMNS)
+        found.append(marks(_standing(columns, again, number)))
+    return found
 
 
 def _pages_gone(lake: Lake, folder: str, parts: list[str], again: pl.DataFrame) -> int:

@@ -85,7 +85,7 @@ def read_page(site: Site, stored: Stored) -> list[dict] | dict:
         return left("dropped", "too large")
     try:
         text = decode(stored.body, stored.content_type, site.encoding)
-        read = site_pages.read_page(site, url, Selector(text=text)) if text.strip() else Miss("empty page")
+        read = site_pages.read_page(site, url, Selector(text=text, type="html")) if text.strip() else Miss("empty page")
     except Exception as error:  # a page that the parser cannot take is that page's failure, named, and no crash
         return left("failed", f"parser error: {type(error).__name__}", str(error)[:500])
     if isinstance(read, Miss):

@@ -1,4 +1,4 @@
-"""Sources: of each site what is known and missed, when its pages were published, its last crawl, its manners."""
+"""Sources: of each site what is known, missed and due, the weeks never crawled, its last crawl, its manners."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ router = APIRouter()
 def sources(request: Request) -> HTMLResponse:
     """All sites."""
     from chimed.lake import open_lake
-    from chimed.settings import settings
     from chimed.sources import NAMES
+    from chimed.sources.frontier import pace
     from chimed.sources.page import load
 
     store, lake = open_store(), open_lake()
-    known = recent("sources", str(store.engine.url), lambda: _known(store))
+    known = recent("sources", str(store.engine.url), lambda: _known(store, lake))
     entries = []
     for name in NAMES:
         site = load(name)
@@ -35,8 +35,8 @@ def sources(request: Request) -> HTMLResponse:
                 "name": name,
                 "hosts": site.hosts,
                 "domain": site.domain,
-                "pace": settings().replica_delay if settings().replica else site.delay,
-                "recheck": site.recheck if settings().recheck_days is None else settings().recheck_days,
+                "pace": pace(site),
+                "again": _asked_again(site),
                 "newest_first": site.newest_first,
                 "last": _last_crawl(lake, name),
                 "known": known[name] if known else None,
@@ -54,18 +54,48 @@ def crawl(source: str, request: Request) -> HTMLResponse:
     return page(request, "crawl.html.j2", here="sources", source=choose("source", source, NAMES))
 
 
-def _known(store: Any) -> dict[str, dict]:
-    """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars)."""
-    from chimed.coverage import coverage
+@router.get("/sources/{source}/page")
+def miss(source: str, url: str, request: Request) -> HTMLResponse:
+    """A page's text beside what the parser makes of it."""
+    from chimed.errors import UserError, choose
+    from chimed.lake import open_lake
+    from chimed.misses import view
+    from chimed.sources import NAMES
 
-    found = {}
+    shown = {"here": "sources", "source": choose("source", source, NAMES), "url": url}
+    try:
+        found = view(open_lake(), open_store(), url)
+    except UserError as trouble:
+        return page(request, "miss.html.j2", **shown, view=None, trouble=str(trouble))
+    return page(request, "miss.html.j2", **shown, view=found, trouble=None)
+
+
+def _asked_again(site: Any) -> list[dict]:
+    """By kind of page the days of age at which it is asked again; one entry where the settings say one time for all."""
+    from chimed.settings import settings
+    from chimed.sources.states import ANSWERED, GONE, GONE_TWICE, LAST, STEPS, UNANSWERED
+
+    if settings().recheck_days is not None:
+        return [{"state": "", "days": [settings().recheck_days]}]
+    open_ones = [{"state": UNANSWERED, "days": [*STEPS[UNANSWERED], LAST]}] if site.newest_first else []
+    rest = [{"state": ANSWERED, "days": [site.recheck, LAST]}, {"state": GONE, "days": [GONE_TWICE, LAST]}]
+    return open_ones + rest
+
+
+def _known(store: Any, lake: Any) -> dict[str, dict]:
+    """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars), `weeks` (not crawled wholly)."""
+    from chimed.coverage import coverage
+    from chimed.weeks import weeks
+
+    found, not_crawled = {}, weeks(store, lake)
     for entry in coverage(store):
         name = entry["source"]
         misses = [
             {"reason": reason, "pages": pages, "examples": _examples(store, name, reason)}
             for reason, pages in sorted(entry["missed"].items(), key=lambda one: -one[1])
         ]
-        found[name] = {"coverage": entry, "misses": misses, "published": bars(_published(store, name))}
+        published = bars(_published(store, name))
+        found[name] = {"coverage": entry, "misses": misses, "published": published, "weeks": not_crawled[name]}
     return found
 
 

@@ -1,12 +1,14 @@
 """The crawler over real HTTP: completeness, kills, refreshes, intervals, redirects, alarms, the replica's sites."""
 
 import os
+import random
 import re
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 
+import polars as pl
 import pytest
 from websites import FIRST, HTML, PACE, Site, crawl, question_urls, questions, run, served, start, stored
 
@@ -73,6 +75,54 @@ def test_killed_three_times_it_misses_nothing_and_asks_again_only_for_what_was_i
     assert len(asked) == 40
     assert sum(asked.values()) <= 43
     assert sorted(set(stored(tmp_path, "ask39", "c1"))) == question_urls(*range(40))
+
+
+def test_killed_twenty_times_in_two_weeks_no_record_differs_from_an_undisturbed_run(tmp_path, site):
+    chance, found = random.Random(9), {}
+    for folder, kills in ((tmp_path / "whole", 0), (tmp_path / "broken", 10)):
+        folder.mkdir()
+        for name, clock, more in (("c1", "2026-11-02T01:00+08:00", 0), ("c2", "2026-12-07T01:00+08:00", 12)):
+            questions(site, 72)
+            for path in [path for path in site.pages if "/news/" in path and not more]:  # the newest are not there yet
+                early = re.sub(
+                    r'<li><p class="p1"><a href="/question/(?:\d|1[01])\.html.*?</li>', "", site.pages[path][2]
+                )
+                site.pages[path] = (200, HTML, early)
+            for n in range(14, 72, 7):  # open in the first crawl, answered in the second; some fail, some go
+                html = site.pages[f"/ask.39.net/question/{n}.html"][2]
+                open_one = (200, HTML, re.sub('<div class="sele_all">.*?</div>', "", html))
+                site.pages[f"/ask.39.net/question/{n}.html"] = (200, HTML, html) if more else open_one
+            for n in (25, 45, 65) if more else ():
+                site.pages[f"/ask.39.net/question/{n}.html"] = (404, HTML, "")
+            words = ("ask39", "--sections", "妇科", "--crawl", name)
+            for _ in range(kills):
+                before, blow = len(site.asked), chance.randint(1, 9)
+                running = start(folder, site.url, "crawl", *words, at=clock, recheck_days="20")
+                while running.is_alive() and len(site.asked) < before + blow:
+                    time.sleep(0.002)
+                time.sleep(chance.random() / 50)
+                running.kill()
+                running.join()
+            crawl(folder, site, *words, at=clock, recheck_days="20")
+            run(folder, site.url, "extract", "ask39", "--crawl", name)
+            parts = sorted((folder / f"lake/extracts/ask39/{name}").glob("*/kept-*.parquet"))
+            rows = pl.concat([pl.read_parquet(part) for part in parts]).drop("fetched", "page")
+            found[folder.name, name] = rows.unique("id").sort("id").to_dicts()
+        found[folder.name, "states"] = _states(folder)
+    assert len(found["whole", "c1"]) == 51
+    assert len(found["whole", "c2"]) == 21
+    for what in ("c1", "c2", "states"):
+        assert found["broken", what] == found["whole", what]
+
+
+def _states(folder) -> list[tuple]:
+    from sqlalchemy import text
+
+    from chimed.store import open_store
+
+    with open_store(f"sqlite:///{folder}/store.db").engine.connect() as connection:
+        rows = connection.execute(text("select url, state, since, due, published, queued from pages order by url"))
+        return [tuple(row) for row in rows]
 
 
 def test_without_a_pace_it_is_the_same_crawl_and_a_kill_leaves_nothing_behind(tmp_path, site):
@@ -155,7 +205,7 @@ def test_where_the_lists_of_zydcd_begin_and_how_its_books_are_addressed_is_confi
 
 def test_an_interval_gives_exactly_its_days_and_walks_no_further(tmp_path, site):
     questions(site, 40)
-    # a question without a day belongs to no week, and one whose page has another day than the list to that day's
+    # a question without a day belongs to no week; it is kept by the crawl that saw it
     list_page = site.pages["/ask.39.net/news/44-3.html"]
     undated = list_page[2].replace("</ul>", '<li><p class="p1"><a href="/question/900.html">无</a></p></li></ul>')
     site.pages["/ask.39.net/news/44-3.html"] = (200, HTML, undated)
@@ -169,6 +219,7 @@ def test_an_interval_gives_exactly_its_days_and_walks_no_further(tmp_path, site)
         report = crawl(tmp_path, site, "--from", f"{since}", "--to", f"{until}")
         assert report["crawl"] == f"{since}_{until}"
         wanted = [n for n in range(40) if since <= FIRST - timedelta(days=n) < until]
+        wanted += [900] if since == weeks[0][0] else []
         assert stored(tmp_path, "ask39", report["crawl"]) == question_urls(*wanted)
     assert max(site.count("/question/").values()) == 1
     assert sum(site.count("/question/").values()) == 21 + 1
@@ -185,8 +236,14 @@ def test_an_interval_where_only_the_pages_themselves_are_dated(tmp_path, site):
         if "/news/" in path:
             site.pages[path] = (200, HTML, re.sub(r'<span class="a_r">.*?</span>', "", found[2]))
     report = crawl(tmp_path, site, "--from", "2026-10-28", "--to", "2026-10-31")
-    assert stored(tmp_path, "ask39", report["crawl"]) == question_urls(1, 2, 3)
+    assert (report["of_its_days"], report["of_other_days"]) == (3, 5)
+    assert stored(tmp_path, "ask39", report["crawl"]) == question_urls(*range(8))  # kept for their own weeks
     assert len(site.count("/news/")) == 2
+    site.asked.clear()
+    report = crawl(tmp_path, site, "--from", "2026-10-25", "--to", "2026-10-28")
+    assert stored(tmp_path, "ask39", report["crawl"]) == question_urls(*range(8, 12))
+    assert report["of_its_days"] == 3
+    assert set(site.count("/news/")) == {"/ask.39.net/news/44-3.html"}
 
 
 def test_redirects_stay_on_the_site_and_another_form_of_a_page_is_followed(tmp_path, site):

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -39,6 +39,7 @@ class Site:
     pages: dict[str, Answer | Callable[[dict], Answer]] = field(default_factory=dict)
     asked: list[tuple[str, float, dict]] = field(default_factory=list)
     slow: float = 0.0
+    instead: Callable[[str, dict], Answer | None] | None = None  # what is answered whatever is asked, if it is anything
 
     def count(self, part: str = "") -> Counter:
         return Counter(path for path, _, _ in self.asked if part in path)
@@ -56,7 +57,8 @@ def served() -> Iterator[Site]:
             serving.asked.append((self.path, time.monotonic(), dict(self.headers)))
             time.sleep(serving.slow)
             found = serving.pages.get(self.path, (404, HTML, "none"))
-            status, headers, body = found(dict(self.headers)) if callable(found) else found
+            other = serving.instead(self.path, dict(self.headers)) if serving.instead else None
+            status, headers, body = other or (found(dict(self.headers)) if callable(found) else found)
             raw = body.encode() if isinstance(body, str) else body
             self.send_response(status)
             for name, value in headers.items():
@@ -98,8 +100,10 @@ def questions(site: Site, count: int, a_page: int = 4, topic: int = 44) -> None:
         site.pages[f"/ask.39.net/news/{topic}-{number + 1}.html"] = (200, HTML, html)
 
 
-def _command(words: list[str], environment: dict[str, str], said: str) -> None:
-    """The command line in this process, as `python -m chimed` would run it."""
+def _command(words: list[str], environment: dict[str, str], said: str, at: str | None) -> None:
+    """The command line in this process, as `python -m chimed` would run it, its clock set to `at`."""
+    import time_machine
+
     from chimed.__main__ import main
     from chimed.settings import settings
 
@@ -108,32 +112,40 @@ def _command(words: list[str], environment: dict[str, str], said: str) -> None:
     os.environ.update(environment)
     settings.cache_clear()
     sys.argv = ["chimed", *words]
-    main()
+    with time_machine.travel(datetime.fromisoformat(at)) if at else contextlib.nullcontext():
+        main()
     sys.stdout.flush()
 
 
-def start(folder: Path, url: str, *words: str, **variables: str) -> BaseProcess:
-    """A chimed command with lake and store in `folder`, fetching from `url`; more settings as CHIMED_ variables."""
+def start(folder: Path, url: str, *words: str, at: str | None = None, **variables: str) -> BaseProcess:
+    """A chimed command with lake and store in `folder`, fetching from `url`; more settings as CHIMED_ variables.
+
+    at: the moment by its clock, as 2026-11-02T01:00+08:00.
+    """
     environment = {
         "CHIMED_DATA": str(folder / "lake"),
         "CHIMED_STORE": f"sqlite:///{folder}/store.db",
         "CHIMED_REPLICA": url,
         "CHIMED_REPLICA_DELAY": PACE,
+        "CHIMED_DEAD_LISTS": "99",  # of a site's lists most of these servers have one
         **{f"CHIMED_{name.upper()}": value for name, value in variables.items()},
     }
-    running = _forks.Process(target=_command, args=(list(words), environment, str(folder / "said")))
+    running = _forks.Process(target=_command, args=(list(words), environment, str(folder / "said"), at))
     running.start()
     return running
 
 
 def run(folder: Path, url: str, *words: str, code: int = 0, **variables: str) -> dict:
-    """Runs a command to its end; returns its result, or {"said": its last line} where it is to fail."""
+    """Runs a command to its end; returns its result, or {"said": its last line} where it is to fail.
+
+    code: the exit code it is to end with; 0 and 3, which means that the site wants to be left alone, have a result.
+    """
     running = start(folder, url, *words, **variables)
     running.join(120)
     said = (folder / "said.err").read_text()
     assert running.exitcode == code, said
     assert "Traceback" not in said
-    if code == 0:
+    if code in (0, 3):
         return json.loads((folder / "said.out").read_text().splitlines()[-1])
     return {"said": said.strip().splitlines()[-1]}
 

@@ -15,6 +15,7 @@ from chimed.demo.sites.question_pages import (
     noise,
     questions,
 )
+from chimed.sources import ask120
 
 HOST = "www.120ask.com"
 ROBOTS = b"User-agent: *\nDisallow: /user/\nDisallow: /ask/\nDisallow: /search/\n"
@@ -35,6 +36,7 @@ DEPARTMENTS = {
     "遗传科": "yichuan",
 }
 DISEASES = {"高血压": "gaoxueya", "糖尿病": "tangniaobing"}
+SITE_LISTS = (*ask120.DEPARTMENTS, *ask120.DISEASES)  # all that the site has
 
 # Questions that a list still names and the site no longer has.
 GONE = (
@@ -58,9 +60,9 @@ def url_of(identifier: str) -> str:
     return f"https://{HOST}/question/{identifier}.htm"
 
 
-def list_url(slug: str, number: int = 1) -> str:
-    """The address of page `number` of a list."""
-    return f"https://{HOST}/list/{slug}/all/{number}/"
+def list_url(slug: str, number: int = 1, which: str = "all") -> str:
+    """The address of page `number` of a list: of all questions, or of those that are `over`, answered."""
+    return f"https://{HOST}/list/{slug}/{which}/{number}/"
 
 
 def patient_line(question: dict[str, Any]) -> list[str]:
@@ -148,26 +150,23 @@ def lists() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def _list(slug: str, which: str, name: str, number: int, count: int, entries: list[dict[str, Any]]) -> Page:
+    shown = {"slug": slug, "which": which, "name": name, "entries": entries, "number": number, "count": count}
+    body = render("ask120_list", **shown, title=f"{name}_有问必答_快速问医生", **noise())
+    return Page(list_url(slug, number, which), body.encode(), 200, HTML)
+
+
 def pages() -> list[Page]:
-    """Every page of the site."""
+    """Every page of the site; lists of departments that the replica has no question of are there and empty."""
     names = {slug: name for name, slug in (DEPARTMENTS | DISEASES).items()}
     home = render("ask120_home", names=names, title="有问必答_快速问医生", **noise())
     found = [
         Page(f"https://{HOST}/robots.txt", ROBOTS, 200, "text/plain"),
         Page(f"https://{HOST}/", home.encode(), 200, HTML),
     ]
-    for slug, entries in lists().items():
-        for number, count, some in list_pages(entries, LIST_SIZE):
-            body = render(
-                "ask120_list",
-                slug=slug,
-                name=names[slug],
-                entries=some,
-                number=number,
-                count=count,
-                title=f"{names[slug]}_有问必答_快速问医生",
-                **noise(),
-            )
-            found.append(Page(list_url(slug, number), body.encode(), 200, HTML))
+    for slug, entries in {**dict.fromkeys(SITE_LISTS, ()), **lists()}.items():
+        for which in ("all", "over"):
+            shown = [entry for entry in entries if which == "all" or entry["answers"]]
+            found += [_list(slug, which, names.get(slug, slug), *one) for one in list_pages(shown, LIST_SIZE)]
     found += [detail(question) for question in questions("ask120")]
     return found + [gone(url_of(entry["id"]), entry, home, "有问必答") for entry in GONE]

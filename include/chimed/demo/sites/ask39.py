@@ -15,6 +15,7 @@ from chimed.demo.sites.question_pages import (
     noise,
     questions,
 )
+from chimed.sources import ask39
 
 HOST = "ask.39.net"
 LIST_SIZE = 4
@@ -126,14 +127,14 @@ def lists() -> dict[int, list[dict[str, Any]]]:
 
 
 def pages() -> list[Page]:
-    """Every page of the site."""
-    names = {topic: name for name, topic in TOPICS.items()}
+    """Every page of the site; lists of topics that the replica has no question of are there and empty."""
+    names = {topic: name for name, topic in ask39.TOPICS.items()}
     home = render("ask39_home", names=names, title="39问医生_39健康网", **noise())
     found = [
         Page(f"https://{HOST}/robots.txt", render("ask_missing", site_name="39健康网").encode(), 404, HTML),
         Page(f"https://{HOST}/", home.encode(), 200, HTML),
     ]
-    for topic, entries in lists().items():
+    for topic, entries in {**{topic: [] for topic in names}, **lists()}.items():
         for number, count, some in list_pages(entries, LIST_SIZE):
             body = render(
                 "ask39_list",

@@ -13,10 +13,11 @@ if (form) {
     made("b", name, label);
     const entry = param.schema.enum ? made("select", "", label) : made("input", "", label);
     for (const choice of param.schema.enum || []) made("option", choice, entry).value = choice;
-    if (types(param).includes("integer")) Object.assign(entry, { type: "number", min: param.schema.minimum ?? "" });
+    if (types(param).includes("boolean")) Object.assign(entry, { type: "checkbox", checked: Boolean(param.value) });
+    else if (types(param).includes("integer")) Object.assign(entry, { type: "number", min: param.schema.minimum ?? "" });
     else if (param.schema.pattern) entry.pattern = param.schema.pattern;
     entry.name = name;
-    entry.value = param.value ?? "";
+    if (entry.type !== "checkbox") entry.value = param.value ?? "";
     made("span", param.description || "", label).className = "faint";
   };
 
@@ -37,7 +38,7 @@ if (form) {
       const conf = {};
       for (const [name, param] of params) {
         const value = form.elements[name].value.trim();
-        conf[name] = value === "" ? null : types(param).includes("integer") ? Number(value) : value;
+        conf[name] = types(param).includes("boolean") ? form.elements[name].checked : value === "" ? null : types(param).includes("integer") ? Number(value) : value;
       }
       const body = { logical_date: null, conf };
       if (form.elements.week.value) body.partition_key = form.elements.week.value;

@@ -1,0 +1,168 @@
+"""Blocks: a site that gives no page any more, and the answers by which that is told (paper §3.1).
+
+A block need not say so: it may be a page of status 200, a redirect home or a 404 for whatever is asked. But its answers
+look alike, and pages of a site do not. So an answer that gave no page is held back until the next one that did: alone
+it says something of its page, in a row of its like it says something of the site. Where known pages seem to be gone, a
+page that gave records before is asked for: if it still does, the others are gone indeed. If not, or where new pages are
+all alike, the site is left alone, and nothing that was held counts as an answer: those pages are as they were, and are
+asked again. If that attempt finds the same, it asks for a proof too.
+"""
+
+import re
+from collections.abc import Callable
+
+from parsel import Selector
+
+from chimed.sources import frontier, warc
+from chimed.sources.seen import Seen, write_down
+from chimed.sources.states import ANSWERED, FAILED, GONE, IN_WORDS, MISSED, MOVED, REFUSED, UNANSWERED
+from chimed.sources.wire import Run
+
+IN_A_ROW = 10  # pages that were refused or failed, each asked for three times: the site is down or does not want us
+REFUSALS = 3  # pages in a row that refuse in words
+ALIKE = 5  # answers alike, and no page: the site has to prove that it still gives pages
+EVIDENCE = 3  # of the answers of a block, kept
+DAY, HOUR = 86_400.0, 3_600.0  # seconds for which a site is left alone that refuses, or that is down, and says no time
+SHORT = 600  # letters of a page that refuses, at most; a page of a site says more
+
+_REFUSES = re.compile(
+    r"(?:访问|请求|操作|查询|点击|刷新)(?:次数)?(?:太|过于?|过度|较)?(?:频繁|过快|太快|过多)"
+    r"|(?:禁止|拒绝|限制|阻止|拦截)(?:了)?(?:您|你)?的?(?:访问|请求)|(?:访问|请求|IP|地址)(?:已|被|受|已被|受到)?"
+    r"(?:拒绝|禁止|限制|拦截|阻断|封禁|屏蔽)"
+    r"|(?:异常|可疑|恶意)(?:的)?(?:流量|访问|请求|行为|操作)|(?:稍后|稍候|稍等).{0,6}(?:再试|重试|访问|刷新)"
+    r"|(?:网站|云|web)?防火墙|安全狗|云锁|创宇盾|加速乐|网站卫士|云加速|安全防护"
+    r"|too many requests|access (?:is |has been )?(?:denied|blocked)|requests? (?:was |were |has been )?"
+    r"(?:blocked|denied|rejected)"
+    r"|unusual traffic|rate limit|not acceptable|web application firewall|checking your browser"
+    r"|(?:enable|turn on) (?:javascript|cookies)|(?:开启|启用|打开)(?:浏览器)?(?:的)?(?:JavaScript|Cookie)",
+    re.I,
+)
+_VISIBLE = "//title/text() | //body//text()[not(ancestor::script or ancestor::style or ancestor::noscript)]"
+
+
+def visible(page: Selector) -> str:
+    """What a reader would see of a page, up to twice what a refusal says."""
+    return " ".join("".join(page.xpath(_VISIBLE).getall()[:400]).split())[: 2 * SHORT]
+
+
+def refuses(text: str) -> bool:
+    """Whether a page's visible text is a refusal: short, and in the words of one."""
+    return len(text) <= SHORT and bool(_REFUSES.search(text))
+
+
+def is_titled_so(page: Selector) -> bool:
+    """Whether the page's own title, or the heading where its own would be, is a refusal."""
+    return bool(_REFUSES.search(" ".join(page.css("title, h1").xpath("string()").getall())[:SHORT]))
+
+
+def likeness(text: str) -> str:
+    """What two pages of one kind have in common: their words without numbers, codes and addresses."""
+    return re.sub(r"\W+", " ", re.sub(r"[!-~]*\d[!-~]*", "", text)).strip()[:200] or "nothing to read"
+
+
+def weigh(run: Run, seen: Seen) -> None:
+    """Takes in what an answer says: writes it down, holds it back, or stops the crawl."""
+    a_list = seen.row["kind"] == "list"
+    # where a list begins is looked at in the end; that others are given says nothing of pages
+    quiet = a_list and seen.url in run.plan.starts and seen.state not in (REFUSED, FAILED)
+    if seen.like is None or quiet:
+        if not a_list:
+            settle_held(run)
+            run.good = seen.url
+        write_down(run, seen)
+    elif seen.state == seen.row["state"] and seen.state in (GONE, MISSED, MOVED):
+        write_down(run, seen)  # as it was before: says nothing new of the page, and nothing of the site
+    else:
+        run.held.append(seen)
+        _look_at_row(run)
+
+
+def _look_at_row(run: Run) -> None:
+    held, last = run.held, run.held[-1]
+    pages = [one for one in held if one.row["kind"] == "detail"]
+    alike = _at_the_end(pages, lambda seen: seen.like == last.like)
+    fresh = _at_the_end(pages, lambda seen: seen.like == last.like and not seen.row["state"])
+    kept_back = _at_the_end(held, lambda seen: seen.state in (REFUSED, FAILED))
+    in_words = _at_the_end(held, lambda seen: seen.reason == IN_WORDS)
+    if in_words >= REFUSALS or kept_back >= IN_A_ROW:
+        what = f"{kept_back} pages in a row could not be had, the last with {last.reason}"
+        stop_at_block(run, what, HOUR if last.state == FAILED else DAY)
+    elif last.state in (REFUSED, FAILED) or run.proving:
+        return
+    elif alike == fresh and not run.suspected:
+        if alike > IN_A_ROW:  # pages that a list has just shown are seldom gone: the next attempt asks for a proof
+            stop_at_block(run, f"{alike} new pages in a row are alike, the last: {last.reason}", DAY)
+    elif alike >= (run.alike or ALIKE) and not _asks_for_proof(run) and alike > IN_A_ROW:
+        stop_at_block(run, f"{alike} answers in a row are alike, the last: {last.reason}", DAY)
+    if len(run.held) > 2 * IN_A_ROW and not run.proving:
+        write_down(run, run.held.pop(0))
+
+
+def _asks_for_proof(run: Run) -> bool:
+    """Has a page asked for that gave records before; whether there is one."""
+    run.proof = frontier.one_answered(run.store, run.plan, {one.url for one in run.held}) if run.delay else None
+    run.proving = run.proof is not None
+    return run.proving
+
+
+def _at_the_end(held: list[Seen], is_so: Callable[[Seen], bool]) -> int:
+    count = 0
+    for one in reversed(held):
+        if not is_so(one):
+            break
+        count += 1
+    return count
+
+
+def prove(run: Run, seen: Seen) -> None:
+    """What a page that gave records before gives now says what the held answers are: of their pages, or of a block."""
+    run.proving = False
+    if seen.state in (ANSWERED, UNANSWERED):
+        run.alike = 2 * (run.alike or ALIKE)
+        settle_held(run)
+        write_down(run, seen)
+        return
+    last = run.held[-1].reason if run.held else seen.reason
+    run.held.append(seen)
+    what = f"{len(run.held)} answers in a row are alike, the last: {last}; {seen.url} is not given any more either"
+    stop_at_block(run, what, DAY)
+
+
+def settle_held(run: Run) -> None:
+    """What was held back says something of its pages."""
+    held, run.held = run.held, []
+    for one in held:
+        write_down(run, one)
+
+
+def end(run: Run) -> None:
+    """The crawl has no more to ask for. Where every page of it was refused, that was a block of a small week; where a
+    list did not lead on as it said, or a few pages were alike, a proof is asked for first (`run.proof`)."""
+    held = run.held
+    if run.stopped or run.proving:
+        return
+    doubtful = (
+        any(one.row["kind"] == "list" for one in held) or _at_the_end(held, lambda s: s.like == held[-1].like) > 2
+    )
+    if held and run.good is None and all(one.state == REFUSED for one in held):
+        stop_at_block(run, f"every page was refused, the last with {held[-1].reason}", DAY)
+    elif not (doubtful and _asks_for_proof(run)):
+        settle_held(run)
+
+
+def stop_at_block(run: Run, what: str, wait: float) -> None:
+    """The site is left alone; what was held is still wanted, and a few of its answers are kept as evidence."""
+    held, run.held = run.held, []
+    for one in held[-EVIDENCE:]:
+        if one.exchange:
+            warc.keep(run.archive, one.exchange, "refusal")
+    stop(run, f"{run.plan.site.name} blocks us or is down: {what}; its frontier keeps its place", wait)
+
+
+def stop(run: Run, why: str, wait: float | None = None) -> None:
+    """Nothing more is asked of the site in this attempt; the first reason counts.
+
+    wait: seconds for which the site is to be left alone; None where the stop is not its will.
+    """
+    if not run.stopped:
+        run.stopped, run.wait = why, wait
