@@ -37,7 +37,7 @@ from chimed.sources.states import (
     state_of,
 )
 from chimed.sources.text import decode
-from chimed.sources.wire import Run
+from chimed.sources.wire import SCHEMES, Run, is_on_site
 
 log = logging.getLogger("chimed")
 
@@ -53,7 +53,7 @@ class Answer:
     """What came back for a page of the frontier.
 
     body: content encoding taken off; text: it decoded; headers: names in small letters; hops: redirects before it;
-    led_on: a list, and what it shows is queued.
+    led_on: a list, and what it shows is queued; unreadable: why the body could not be unpacked, None where it could.
     """
 
     url: str
@@ -64,6 +64,7 @@ class Answer:
     exchange: warc.Exchange | None  # None: it lies in a WARC file already
     hops: int = 0
     led_on: bool = False
+    unreadable: str | None = None
 
     @property
     def target(self) -> str:
@@ -106,7 +107,8 @@ def settle_surely(run: Run, row: dict, answer: Answer, proof: bool = False) -> A
         return settle(run, row, answer, proof)
     except (SQLAlchemyError, OSError) as error:
         log.exception("%s: %s", run.plan.site.name, row["url"])
-        stop(run, f"what comes cannot be kept ({type(error).__name__}); the frontier keeps its place")
+        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        stop(run, f"what comes cannot be kept ({why}); the frontier keeps its place")
     except Exception as error:  # a parser of a hostile page: any mistake is possible, and told whole in the log
         log.exception("%s: %s", run.plan.site.name, row["url"])
         write_down(run, Seen(row, MISSED, f"reader error: {type(error).__name__}", status=answer.status))
@@ -145,6 +147,10 @@ def see(run: Run, row: dict, answer: Answer) -> Seen | Again:
         kept = None if state == FAILED else answer.exchange
         digest = hashlib.sha256(answer.body).hexdigest()
         return Seen(row, state, reason, reason, answer.status, kept, row["kind"], digest)
+    if answer.unreadable:
+        digest = hashlib.sha256(answer.exchange.body if answer.exchange else b"").hexdigest()
+        reason = answer.unreadable
+        return Seen(row, MISSED, reason, reason, answer.status, answer.exchange, row["kind"], digest)
     return see_list(run, row, answer) if row["kind"] == "list" else see_detail(run, row, answer)
 
 
@@ -170,7 +176,10 @@ def follow(run: Run, row: dict, answer: Answer) -> Seen | Again:
     other = site.canonical(target)
     links: tuple[Link, ...] = ()
     state, reason = MISSED, OFF_SITE
-    if urlsplit(target).hostname not in site.hosts and urlsplit(other).hostname not in site.hosts:
+    if urlsplit(target).scheme not in SCHEMES:  # a file, data:, FTP: nothing that a site's page may send us to
+        run.off_site += 1
+        reason = "redirected to what is no web page"
+    elif not is_on_site(site, target) and not is_on_site(site, other):
         run.off_site += 1
     elif urlsplit(other).path in ("", "/"):
         state, reason = GONE, HOME

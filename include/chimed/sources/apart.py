@@ -19,6 +19,7 @@ from parsel import Selector
 from chimed.processes import die_with_parent
 from chimed.sources import answers, blocks, warc
 from chimed.sources.answers import Again, Answer
+from chimed.sources.lease import QUIET
 from chimed.sources.wire import Run
 
 HANDFUL = 16
@@ -40,7 +41,8 @@ def start(run: Run) -> Reader:
     """The other process, ready."""
     gc.freeze()  # what was imported stays: neither process need look through it, nor copy it by looking
     reader = Reader(ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (run,)))
-    reader.process.submit(_write).result()
+    with QUIET:  # the process is forked now
+        reader.process.submit(_write).result()
     return reader
 
 

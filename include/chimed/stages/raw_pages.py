@@ -81,6 +81,8 @@ def read_page(site: Site, stored: Stored) -> list[dict] | dict:
 
     if stored.status != 200:
         return left("dropped", f"HTTP {stored.status}")
+    if stored.unreadable:
+        return left("dropped", stored.unreadable)
     if len(stored.body) > PAGE_BYTES:
         return left("dropped", "too large")
     try:
