@@ -21,13 +21,13 @@ from sqlalchemy import and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chimed.errors import UserError
+from chimed.processes import FORKING
 from chimed.store import LEASES, Store
 
 log = logging.getLogger("chimed")
 
 BEAT = 5.0  # seconds between two beats
 LENGTH = 60.0  # seconds without a beat after which the holder is dead
-QUIET = threading.Lock()  # held by a beat; and by whoever forks: a child made in its midst would wait for ever
 L = LEASES.c
 
 
@@ -111,7 +111,7 @@ def _beat(store: Store, source: str, me: str, done: threading.Event, lost: Calla
     last = time.monotonic()
     while not done.wait(BEAT):
         try:
-            with QUIET, store.engine.begin() as connection:
+            with FORKING, store.engine.begin() as connection:
                 mine = and_(L.source == source, L.holder == me)
                 kept = connection.execute(update(LEASES).where(mine).values(beats=L.beats + 1)).rowcount
         except SQLAlchemyError as error:  # the store is down, or busy: the next beat may come in time

@@ -14,12 +14,11 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from scrapy import Request
+from scrapy.core.downloader.handlers import http11
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.settings import default_settings
-from twisted.web import _newclient
-from twisted.web._newclient import HTTPClientParser
 
 from chimed import __version__
 from chimed.settings import settings
@@ -28,6 +27,7 @@ from chimed.sources.encodings import ASKED_FOR
 from chimed.sources.page import PAGE_BYTES, Site
 from chimed.sources.plan import Plan
 from chimed.sources.robots import LONGEST_DELAY, ROBOT, Visits
+from chimed.sources.traps import Bounds
 from chimed.store import Store
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Run:
     requests: int = 0
     bytes: int = 0
     visits: Visits | None = None
+    bounds: Bounds = field(default_factory=Bounds)
     unchanged: int = 0
     off_site: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -178,8 +179,8 @@ class OffSite(IgnoreRequest):
     """A request that would leave the site: for another host, port or scheme. It is not sent."""
 
 
-class _Parser(HTTPClientParser):
-    """Twisted's parser of an answer, which also keeps the headers as they came: their order, their letters' case."""
+class _Parser(http11._LenientHTTPClientParser):
+    """Scrapy's parser of an answer, which also keeps the headers as they came: their order, their letters' case."""
 
     came: list[tuple[bytes, bytes]]
 
@@ -197,7 +198,7 @@ class _Parser(HTTPClientParser):
         super().allHeadersReceived()
 
 
-_newclient.HTTPClientParser = _Parser  # type: ignore[misc]  # the client makes its parser by this name
+http11._LenientHTTPClientParser = _Parser  # type: ignore[misc]  # Scrapy's client takes its parser by this name
 
 
 class SiteDownloadHandler(HTTP11DownloadHandler):

@@ -160,6 +160,7 @@ def _finish(lake: Lake, folder: str, run: Run, accept: bool) -> dict:
         "waiting": left,
         **{name: cost[name] for name in ("unchanged", "off_site", "attempts", "requests", "bytes")},
         "seconds": round(cost["seconds"], 3),
+        "lists_cut": dict(sorted(run.bounds.cut.items())),
         "robots": run.robots,
         "delay": run.delay,
         "replica": bool(settings().replica),

@@ -158,9 +158,13 @@ def test_a_disk_that_fills_leaves_whole_records_and_the_next_ones_are_whole_too(
     urls = [f"https://ask.39.net/question/{n}.html" for n in range(4)]
     warc.keep(archive, exchange(urls[0], bodies[0]), "detail")
     file, archive.file = archive.file, Filling(archive.file, room)
-    with pytest.raises(warc.DiskFull):
-        for n in (1, 2):
+    full = 0
+    for n in (1, 2):
+        try:
             warc.keep(archive, exchange(urls[n], bodies[n]), "detail")
+        except warc.DiskFull:
+            full += 1
+    assert full
     archive.file = file  # someone made room
     place = warc.keep(archive, exchange(urls[3], bodies[3]), "detail")
     warc.close(archive)

@@ -3,14 +3,13 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from websites import HTML, Site, crawl, question_urls, questions, run, served, stored
+from websites import HTML, Site, crawl, question_urls, questions, served, stored
 
 from chimed import lake as lakes
 from chimed.lake import open_lake
