@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 GRACE = 20.0  # seconds a process has to end by itself
-FORKING = threading.Lock()  # held by whoever forks, and by a thread at what a child made in its midst would wait for
+FORKING = threading.Lock()  # held during every fork, and by a thread at what a child made in its midst would wait for
+os.register_at_fork(before=FORKING.acquire, after_in_parent=FORKING.release, after_in_child=FORKING.release)
 
 
 def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str] | None = None) -> int:

@@ -14,7 +14,7 @@ from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from chimed.processes import FORKING, die_with_parent
+from chimed.processes import die_with_parent
 from chimed.sources import answers, blocks, warc
 from chimed.sources.answers import Again, Answer
 from chimed.sources.wire import Run
@@ -38,8 +38,7 @@ def start(run: Run) -> Reader:
     """The other process, ready."""
     gc.freeze()  # what was imported stays: neither process need look through it, nor copy it by looking
     reader = Reader(ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (run,)))
-    with FORKING:  # the process is forked now
-        reader.process.submit(_write).result()
+    reader.process.submit(_write).result()
     return reader
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, TypeVar
 
-from chimed.processes import FORKING, die_with_parent
+from chimed.processes import die_with_parent
 
 SECONDS = 1.0  # of CPU time for a page; the largest real one takes some 20 ms
 TOO_LONG = "takes too long to read"
@@ -71,8 +71,7 @@ def _ready() -> _Process:
 
 def _start() -> _Process:
     ours, theirs = Pipe()
-    with FORKING:
-        number = os.fork()
+    number = os.fork()
     if number == 0:
         try:
             _serve(ours, theirs)

@@ -68,6 +68,8 @@ def write_down(run: Run, seen: Seen) -> None:
     if place is None and seen.digest == row["content"] and run.plan.mode == "refresh" and row["page"]:
         run.unchanged += seen.kind == "detail"
         place = row["page"]
+        if seen.exchange:
+            warc.keep_again(run.archive, seen.exchange, place)
     if place is None and seen.exchange:
         place = warc.keep(run.archive, seen.exchange, seen.kind)
     values |= {"fetched": now, "content": seen.digest, "page": place, "published": published}

@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from warcio.recordloader import ArcWarcRecord
 from warcio.statusandheaders import StatusAndHeaders
+from warcio.utils import Digester
 from warcio.warcwriter import WARCWriter
 
 from chimed import lake as lakes
@@ -107,14 +109,7 @@ def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
 
     Both are written or neither: a write that breaks off is cut away. Raises DiskFull before the disk is.
     """
-    _see_to_room(archive)
-    if archive.file is None:
-        archive.name = f"{_next_number(archive):05d}.warc.gz"
-        # without a buffer, so that what was not written is not written later, after what was cut
-        archive.file = open(archive.work / f"{archive.name}{_OPEN}", "wb", buffering=0)  # noqa: SIM115
-        archive.opened = time.monotonic()
-        _write(archive, _info(archive.name))
-    file = archive.file
+    _make_ready(archive)
     writer = WARCWriter(None, warc_version="1.1")
     response = writer.create_warc_record(
         exchange.url,
@@ -122,18 +117,39 @@ def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
         payload=io.BytesIO(exchange.body),
         length=len(exchange.body),
         warc_headers_dict={KIND: kind},
-        http_headers=StatusAndHeaders(
-            f"{exchange.status} {exchange.reason}", _plain_transfer(exchange.headers), protocol="HTTP/1.1"
-        ),
+        http_headers=_http_headers(exchange),
     )
-    request = writer.create_warc_record(
+    return _add(archive, response, _request(writer, exchange, response))
+
+
+def keep_again(archive: Archive, exchange: Exchange, place: str) -> None:
+    """Notes that a page came again as it was kept at `place`: a revisit record, without the body, that replaying tools
+    follow. Nothing is written where the body on the wire was another, as of a page that was packed anew."""
+    path, _, offset = place.partition("#")
+    if not lakes.exists(archive.lake, path):  # it is the file that is open, or an older one was taken away
+        return
+    first = next(records(archive.lake, path, int(offset)), None)
+    digest = Digester("sha1")
+    digest.update(exchange.body)
+    if first is None or first.record.rec_headers.get_header("WARC-Payload-Digest") != str(digest):
+        return
+    _make_ready(archive)
+    writer = WARCWriter(None, warc_version="1.1")
+    header = first.record.rec_headers.get_header
+    revisit = writer.create_revisit_record(
         exchange.url,
-        "request",
-        http_headers=StatusAndHeaders(
-            exchange.method_line, exchange.request_headers, protocol="HTTP/1.1", is_http_request=True
-        ),
+        digest=str(digest),
+        refers_to_uri=header("WARC-Target-URI"),
+        refers_to_date=header("WARC-Date"),
+        http_headers=_http_headers(exchange),
     )
-    request.rec_headers.add_header("WARC-Concurrent-To", response.rec_headers.get_header("WARC-Record-ID"))
+    _add(archive, revisit, _request(writer, exchange, revisit))
+
+
+def _add(archive: Archive, response: ArcWarcRecord, request: ArcWarcRecord) -> str:
+    """Writes both records and the index's line of the first; returns its place."""
+    file = archive.file
+    assert file is not None
     offset, member = file.tell(), _member(response)
     _write(archive, member + _member(request))
     archive.lines.setdefault(archive.name, []).append(_index_line(archive.name, response, offset, len(member)))
@@ -142,6 +158,29 @@ def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
     if file.tell() >= archive.file_bytes or is_late:
         close(archive)
     return place
+
+
+def _make_ready(archive: Archive) -> None:
+    """Opens a file where none is open. Raises DiskFull."""
+    _see_to_room(archive)
+    if archive.file is None:
+        archive.name = f"{_next_number(archive):05d}.warc.gz"
+        # without a buffer, so that what was not written is not written later, after what was cut
+        archive.file = open(archive.work / f"{archive.name}{_OPEN}", "wb", buffering=0)  # noqa: SIM115
+        archive.opened = time.monotonic()
+        _write(archive, _info(archive.name))
+
+
+def _http_headers(exchange: Exchange) -> StatusAndHeaders:
+    said = f"{exchange.status} {exchange.reason}"
+    return StatusAndHeaders(said, _plain_transfer(exchange.headers), protocol="HTTP/1.1")
+
+
+def _request(writer: WARCWriter, exchange: Exchange, response: ArcWarcRecord) -> ArcWarcRecord:
+    sent = StatusAndHeaders(exchange.method_line, exchange.request_headers, protocol="HTTP/1.1", is_http_request=True)
+    request = writer.create_warc_record(exchange.url, "request", http_headers=sent)
+    request.rec_headers.add_header("WARC-Concurrent-To", response.rec_headers.get_header("WARC-Record-ID"))
+    return request
 
 
 def _see_to_room(archive: Archive) -> None:
@@ -247,9 +286,10 @@ def _index_of(lake: Lake, path: str) -> list[str]:
 def _index_line(name: str, record, offset: int, length: int) -> str:
     header = record.rec_headers.get_header
     url, moment = header("WARC-Target-URI"), re.sub(r"\D", "", header("WARC-Date"))[:14]
+    said = record.http_headers.get_header("Content-Type")
     entry = {
         "url": url,
-        "mime": (record.http_headers.get_header("Content-Type") or "unk").split(";")[0],
+        "mime": "warc/revisit" if record.rec_type == "revisit" else (said or "unk").split(";")[0],
         "status": record.http_headers.get_statuscode(),
         "digest": (header("WARC-Payload-Digest") or "").removeprefix("sha1:"),
         "length": str(length),

@@ -40,18 +40,17 @@ class Record:
     body: bytes
 
 
-def records(lake: Lake, path: str) -> Iterator[Record]:
-    """Every whole record of a WARC file of the lake, in order, by their checksums and digests."""
+def records(lake: Lake, path: str, start: int = 0) -> Iterator[Record]:
+    """Every whole record of a WARC file of the lake from `start` on, in order, by their checksums and digests."""
     with lake.fs.open(lake.at(path), "rb") as file:
-        for member in members(file):
+        for member in members(file, start):
             found = _record(member)
             if found:
                 yield found
 
 
-def members(file: BinaryIO) -> Iterator[Member]:
-    """Every whole gzip member from the start of a file; what lies between two of them is passed over."""
-    place = 0
+def members(file: BinaryIO, place: int = 0) -> Iterator[Member]:
+    """Every whole gzip member of a file from `place` on; what lies between two of them is passed over."""
     while True:
         file.seek(place)
         member = _member(file, place)

@@ -15,6 +15,7 @@ from warcio.archiveiterator import ArchiveIterator
 from chimed import lake as lakes
 from chimed.lake import open_lake
 from chimed.sources import warc
+from chimed.sources.warc_records import records
 
 FOLDER = "raw/ask39/2026-11-16"
 
@@ -232,3 +233,24 @@ def test_a_body_that_cannot_be_unpacked_says_why(lake):
     warc.close(archive)
     why = [one.unreadable for one in warc.responses(lake, warc.files(lake, FOLDER)[0])]
     assert why == ["too large", "too large", "unknown content encoding", "packed too often"]
+
+
+def test_a_page_that_came_again_as_it_was_is_a_revisit_and_no_second_body(lake):
+    url = "https://ask.39.net/question/1.html"
+    body = random.Random(3).randbytes(20_000)
+    first = warc.open_archive(lake, FOLDER)
+    place = warc.keep(first, exchange(url, body), "detail")
+    warc.close(first)
+    second = warc.open_archive(lake, "raw/ask39/2026-11-23")
+    warc.keep_again(second, exchange(url, body), place)
+    warc.keep_again(second, exchange(url, body + b"x"), place)  # another body: nothing is said of it
+    warc.close(second)
+    (path,) = warc.files(lake, "raw/ask39/2026-11-23")
+    assert list(warc.responses(lake, path)) == []
+    found = [one.record for one in records(lake, path)]
+    assert [one.rec_type for one in found] == ["warcinfo", "revisit", "request"]
+    assert found[1].rec_headers.get_header("WARC-Refers-To-Target-URI") == url
+    assert lake.fs.size(lake.at(path)) < 3_000
+    assert warc.index(lake, "raw/ask39/2026-11-23") == 0
+    line = lakes.read_bytes(lake, "raw/ask39/2026-11-23/index.cdxj").decode()
+    assert json.loads(line.split(" ", 2)[2])["mime"] == "warc/revisit"

@@ -61,10 +61,11 @@ def test_a_next_page_without_end_that_shows_the_same_pages(tmp_path, site):
     assert len(stored(tmp_path, "ask39", "c1")) == 2
 
 
-def test_a_page_that_hangs_is_a_miss_in_the_crawl_and_its_neighbours_are_had(tmp_path, site):
+@pytest.mark.parametrize("delay", ["0.01", "0"])  # without a pace another process reads, and has a reader of its own
+def test_a_page_that_hangs_is_a_miss_in_the_crawl_and_its_neighbours_are_had(tmp_path, site, delay):
     questions(site, 4)
     html = "<h1>问</h1>" + "<div class=selected><div class=sele_all><p class=sele_txt>答。</p>" * 5_000
     site.pages["/ask.39.net/question/1.html"] = (200, HTML, html)
-    report = crawl(tmp_path, site, "--crawl", "c1")
+    report = crawl(tmp_path, site, "--crawl", "c1", replica_delay=delay)
     assert report["misses"] == {"takes too long to read": 1}
     assert len(stored(tmp_path, "ask39", "c1")) == 4  # the page that hangs is kept too
