@@ -11,12 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 GRACE = 20.0  # seconds a process has to end by itself
+FORKING = threading.Lock()  # held by whoever forks, and by a thread at what a child made in its midst would wait for
 
 
 def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str] | None = None) -> int:

@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     zydcd: dict[str, Any] = Field(
         default_factory=dict, description="where www.zydcd.com's lists begin, chapters, cases: see sources/zydcd.py"
     )
+    lists: dict[str, dict[str, list[str]]] = Field(
+        default_factory=dict,
+        description="where lists of a site begin, by section, in place of its file's; an empty one is not crawled: "
+        '{"ask39": {"妇科": ["https://ask.39.net/browse/44-1-1.html"]}}',
+    )
     sources: str | None = Field(None, description="a folder with more sites' files, beside those in sources/")
 
     llm_url: str = Field("http://127.0.0.1:8000/v1", description="the generator's OpenAI-compatible server")

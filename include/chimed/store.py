@@ -101,6 +101,15 @@ CRAWLS = Table(
     Column("blocked", Integer, nullable=False, server_default="0", doc="attempts in a row that the site refused"),
 )
 
+# Which process crawls a site: one at a time (sources/lease.py).
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("source", String(32), primary_key=True),
+    Column("holder", String(255), nullable=False, doc="its machine, its process, a number of its own"),
+    Column("beats", Integer, nullable=False, doc="goes up while the holder lives"),
+)
+
 # Every LLM reply ever paid for, by content of the request (llm.request_key).
 REPLIES = Table(
     "replies",

@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
-from parsel import Selector
 from sqlalchemy.exc import SQLAlchemyError
 
 from chimed.lake import Lake
-from chimed.sources import blocks, frontier, listed, warc
+from chimed.sources import blocks, bounded, frontier, listed, traps, warc
 from chimed.sources.blocks import DAY, stop
+from chimed.sources.bounded import TOO_LONG, TooLong
 from chimed.sources.challenge import wants_a_person
-from chimed.sources.page import Link, Miss, read_page
+from chimed.sources.page import Link, Miss
+from chimed.sources.reading import Shown, read_detail, read_list
 from chimed.sources.seen import Seen, write_down
 from chimed.sources.states import (
     ANSWERED,
@@ -37,7 +38,8 @@ from chimed.sources.states import (
     state_of,
 )
 from chimed.sources.text import decode
-from chimed.sources.wire import Run
+from chimed.sources.visible import refuses
+from chimed.sources.wire import SCHEMES, Run, is_on_site
 
 log = logging.getLogger("chimed")
 
@@ -53,7 +55,7 @@ class Answer:
     """What came back for a page of the frontier.
 
     body: content encoding taken off; text: it decoded; headers: names in small letters; hops: redirects before it;
-    led_on: a list, and what it shows is queued.
+    led_on: a list, and what it shows is queued; unreadable: why the body could not be unpacked, None where it could.
     """
 
     url: str
@@ -64,6 +66,7 @@ class Answer:
     exchange: warc.Exchange | None  # None: it lies in a WARC file already
     hops: int = 0
     led_on: bool = False
+    unreadable: str | None = None
 
     @property
     def target(self) -> str:
@@ -106,7 +109,8 @@ def settle_surely(run: Run, row: dict, answer: Answer, proof: bool = False) -> A
         return settle(run, row, answer, proof)
     except (SQLAlchemyError, OSError) as error:
         log.exception("%s: %s", run.plan.site.name, row["url"])
-        stop(run, f"what comes cannot be kept ({type(error).__name__}); the frontier keeps its place")
+        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        stop(run, f"what comes cannot be kept ({why}); the frontier keeps its place")
     except Exception as error:  # a parser of a hostile page: any mistake is possible, and told whole in the log
         log.exception("%s: %s", run.plan.site.name, row["url"])
         write_down(run, Seen(row, MISSED, f"reader error: {type(error).__name__}", status=answer.status))
@@ -145,6 +149,10 @@ def see(run: Run, row: dict, answer: Answer) -> Seen | Again:
         kept = None if state == FAILED else answer.exchange
         digest = hashlib.sha256(answer.body).hexdigest()
         return Seen(row, state, reason, reason, answer.status, kept, row["kind"], digest)
+    if answer.unreadable:
+        digest = hashlib.sha256(answer.exchange.body if answer.exchange else b"").hexdigest()
+        reason = answer.unreadable
+        return Seen(row, MISSED, reason, reason, answer.status, answer.exchange, row["kind"], digest)
     return see_list(run, row, answer) if row["kind"] == "list" else see_detail(run, row, answer)
 
 
@@ -170,7 +178,10 @@ def follow(run: Run, row: dict, answer: Answer) -> Seen | Again:
     other = site.canonical(target)
     links: tuple[Link, ...] = ()
     state, reason = MISSED, OFF_SITE
-    if urlsplit(target).hostname not in site.hosts and urlsplit(other).hostname not in site.hosts:
+    if urlsplit(target).scheme not in SCHEMES:  # a file, data:, FTP: nothing that a site's page may send us to
+        run.off_site += 1
+        reason = "redirected to what is no web page"
+    elif not is_on_site(site, target) and not is_on_site(site, other):
         run.off_site += 1
     elif urlsplit(other).path in ("", "/"):
         state, reason = GONE, HOME
@@ -178,6 +189,8 @@ def follow(run: Run, row: dict, answer: Answer) -> Seen | Again:
         reason = ENDLESS
     elif other == row["url"]:
         return Again(target, hops)
+    elif traps.moved_on(run, row["url"], other) > REDIRECTS:
+        reason = ENDLESS
     else:
         state, reason, links = MOVED, ELSEWHERE, (Link(other, row["kind"], row["published"]),)
     digest = hashlib.sha256(f"{answer.status} {answer.target}".encode()).hexdigest()
@@ -185,27 +198,30 @@ def follow(run: Run, row: dict, answer: Answer) -> Seen | Again:
     return Seen(row, state, reason, like, answer.status, answer.exchange, "redirect", digest, links=links)
 
 
-def lead_on(run: Run, row: dict, page: Selector) -> bool:
-    """Queues what a list shows; whether it shows anything."""
-    found = run.plan.site.links(row["url"], page)
-    listed.lead_on(run.store, run.plan, row, found)
-    return bool(found)
+def lead_on(run: Run, row: dict, text: str) -> tuple[bool, Shown]:
+    """Queues what a list shows; whether it shows anything, and what its reading gave."""
+    shown = bounded.read(read_list, run.plan.site.name, row["url"], text)
+    listed.lead_on(run.store, run.plan, row, traps.within_bounds(run, row, shown.links))
+    return bool(shown.links), shown
 
 
 def see_list(run: Run, row: dict, answer: Answer) -> Seen | Again:
     """A list that leads on; one that is a page itself, as some addresses do not tell, is read as one."""
-    site, url = run.plan.site, row["url"]
+    url = row["url"]
     digest = hashlib.sha256(answer.body).hexdigest()
     seen = Seen(row, ANSWERED, status=200, exchange=answer.exchange, kind="list", digest=digest)
     if answer.led_on:
         return seen
-    page = Selector(text=answer.text or "<html/>", type="html")
-    if lead_on(run, row, page):
+    try:
+        led_on, shown = lead_on(run, row, answer.text)
+    except TooLong:
+        return replace(seen, state=MISSED, reason=TOO_LONG)
+    if led_on:
         return seen
-    text = blocks.visible(page)
-    if blocks.refuses(text) or (not text and page.css("script")):
+    text = shown.text
+    if refuses(text) or (not text and shown.has_scripts):
         return replace(seen, state=REFUSED, reason=IN_WORDS if text else SCRIPTS, like=IN_WORDS)
-    if not isinstance(read_page(site, url, page), Miss):
+    if shown.is_page:
         frontier.write_as(run.store, url, "detail")
         return see_detail(run, {**row, "kind": "detail"}, answer)
     return replace(seen, state=MISSED, reason=NO_LINK, like=f"{NO_LINK}: {blocks.likeness(text)}")
@@ -213,23 +229,26 @@ def see_list(run: Run, row: dict, answer: Answer) -> Seen | Again:
 
 def see_detail(run: Run, row: dict, answer: Answer) -> Seen:
     """A page as records, as an open question, or as a miss with its reason."""
-    site, page = run.plan.site, Selector(text=answer.text or "<html/>", type="html")
-    read = read_page(site, row["url"], page)
+    try:
+        shown = bounded.read(read_detail, run.plan.site.name, row["url"], answer.text)
+    except TooLong:
+        shown = Shown(records=Miss(TOO_LONG))
+    read = shown.records
     seen = Seen(
         row,
         ANSWERED,
         status=200,
         exchange=answer.exchange,
         digest=hashlib.sha256(answer.body).hexdigest(),
-        published=site.published(page) if isinstance(read, Miss) else read[0].published,
+        published=shown.published if isinstance(read, Miss) else read[0].published,
     )
     seen = _with_validators(seen, answer)
     if not isinstance(read, Miss):
         return seen
-    state, text = state_of(200, read.reason), blocks.visible(page)
-    if state == UNANSWERED and not blocks.is_titled_so(page):
+    state, text = state_of(200, read.reason), shown.text
+    if state == UNANSWERED and not shown.is_titled_so:
         return replace(seen, state=state, reason=read.reason)
-    if blocks.refuses(text) and state in (MISSED, UNANSWERED):
+    if refuses(text) and state in (MISSED, UNANSWERED):
         return replace(seen, state=REFUSED, reason=IN_WORDS, like=IN_WORDS)
     return replace(seen, state=state, reason=read.reason, like=f"{state}: {blocks.likeness(text)}")
 
@@ -258,7 +277,9 @@ def take_over(run: Run, lake: Lake) -> None:
             if row is None:
                 continue
             text = decode(stored.body, stored.content_type, run.plan.site.encoding)
-            answer = Answer(stored.url, stored.status, stored.body, text, stored.headers, None)
+            answer = Answer(
+                stored.url, stored.status, stored.body, text, stored.headers, None, unreadable=stored.unreadable
+            )
             if stored.page == row["page"] or not row["fetched"] or stored.fetched > _utc(row["fetched"]):
                 seen = see(run, row, answer)
                 if isinstance(seen, Seen):  # else it is a redirect, which is followed anew

@@ -14,9 +14,7 @@ from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from parsel import Selector
-
-from chimed.processes import die_with_parent
+from chimed.processes import FORKING, die_with_parent
 from chimed.sources import answers, blocks, warc
 from chimed.sources.answers import Again, Answer
 from chimed.sources.wire import Run
@@ -40,7 +38,8 @@ def start(run: Run) -> Reader:
     """The other process, ready."""
     gc.freeze()  # what was imported stays: neither process need look through it, nor copy it by looking
     reader = Reader(ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (run,)))
-    reader.process.submit(_write).result()
+    with FORKING:  # the process is forked now
+        reader.process.submit(_write).result()
     return reader
 
 
@@ -50,7 +49,7 @@ async def settle(reader: Reader, run: Run, row: dict, answer: Answer) -> Again |
     plain = answer.status == 200 and not run.stopped
     if plain and row["kind"] == "list":
         try:
-            plain = answers.lead_on(run, row, Selector(text=answer.text or "<html/>", type="html"))
+            plain = answers.lead_on(run, row, answer.text)[0]
         except Exception:  # whatever it was, it is met again there, and told
             plain = False
         answer = replace(answer, led_on=plain)

@@ -8,7 +8,7 @@ from datetime import date
 
 from parsel import Selector, SelectorList
 
-from chimed.sources.page import Link, Miss, Site, on_page, one_form
+from chimed.sources.page import Link, Miss, Site, on_page, one_form, without_query
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
 
@@ -22,9 +22,14 @@ DISEASES = ("gaoxueya", "tangniaobing")
 _DETAIL = re.compile(r"^https://www\.120ask\.com/question/\d+\.htm$")
 _LIST = re.compile(r"^https://www\.120ask\.com/list/([\w-]+)/(all|over)/(\d+)/$")
 _TCM = re.compile("中医|针灸|推拿")
-_TAIL = re.compile(r"以上(?:就?是|为)对[“\"「].*?[”\"」](?:这个?问题)?的(?:建议|回答|解答|意见).*$", re.S)
+_TAIL = re.compile(r"以上(?:就?是|为)对[“\"「].{0,400}?[”\"」](?:这个?问题)?的(?:建议|回答|解答|意见).*$", re.S)
 _HEADS = re.compile(r"(?:健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助)[：:]\s*")
 _NO_AUDIO = re.compile(r"您的浏览器不支持\s*audio\s*元素[。.！!]?", re.I)
+_FORM = re.compile(  # what the form for a question leaves in its text
+    r"附件[：:]\s*(?:点击查看大图\s*)*|图片涉及用户隐私[^。！\n]{0,30}[。！]?|[（(]感谢医生为我快速解答[^）)\n]{0,40}[）)]"
+    r"|需要医生帮助提供远程诊断[：:]|微信扫一扫[，,]?\s*随时问医生[。！]?|点击查看大图"
+)
+_BREAKS = re.compile(r"^(?:\s*+<?/?BR\s*+/?>)++\s*", re.I)
 _ADVERT = of_class("zhenshiAD")
 _MORE = of_class("b_ansaddbox", "b_ansaddli")  # follow-ups: 追问 and what the doctor says to it
 _NOISE = (
@@ -38,7 +43,7 @@ _NOISE = (
 
 def canonical(url: str) -> str:
     """http redirects to https; both occur in links."""
-    return one_form(url, "https", HOST)
+    return without_query(one_form(url, "https", HOST), _DETAIL, _LIST)
 
 
 def links(url: str, page: Selector) -> list[Link]:
@@ -102,17 +107,22 @@ def _department(page: Selector, title: str) -> tuple[str, ...]:
 def _question(title: str, page: Selector) -> str:
     asked = page.css("#d_msCon")[:1] or page.css(".b_askcont")[:1]
     paragraphs = outside(asked.css("p.crazy_new"), _NOISE) or asked
-    lines = [part for line in lines_of(paragraphs, skip=_NOISE) for part in _HEADS.split(_NO_AUDIO.sub("", line))]
+    lines = [part for line in lines_of(paragraphs, skip=_NOISE) for part in _HEADS.split(_clean(line))]
     # `BR>` may stand behind the label, where the line does not begin with it
-    return merged(title, *(re.sub(r"^\s*(?:<?/?BR\s*/?>\s*)+", "", line, flags=re.I) for line in lines))
+    return merged(title, *(_BREAKS.sub("", line) for line in lines))
 
 
 def _answer(answer: Selector) -> str:
     """Newer pages keep the text in `div.crazy_new`, older ones right under `.b_anscont_cont`."""
     regions = outside(outermost(answer.css(".b_anscontc .b_anscont_cont") or answer.css(".b_anscont_cont")), _MORE)
     body = _paragraphs(regions.css("div.crazy_new p")) or _paragraphs(regions.css("p")) or regions
-    lines = [_NO_AUDIO.sub("", line).strip() for line in lines_of(body, skip=_NOISE)]
+    lines = [_clean(line) for line in lines_of(body, skip=_NOISE)]
     return _TAIL.sub("", "\n".join(filter(None, lines))).strip()
+
+
+def _clean(line: str) -> str:
+    """A line without what the site's form and player leave in it."""
+    return _FORM.sub("", _NO_AUDIO.sub("", line)).strip()
 
 
 def _paragraphs(nodes: SelectorList) -> SelectorList:
@@ -134,4 +144,5 @@ SITE = Site(
     published=published,
     newest_first=True,
     delay=2.0,
+    most_lists=200,
 )

@@ -5,11 +5,12 @@ the data card says so.
 """
 
 import re
+from collections.abc import Iterator
 from datetime import date
 
-from parsel import Selector
+from parsel import Selector, SelectorList
 
-from chimed.sources.page import Link, Miss, Site, on_page, one_form
+from chimed.sources.page import Link, Miss, Site, on_page, one_form, without_query
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outside
 
@@ -23,7 +24,8 @@ TOPICS = {
 }  # fmt: skip
 
 _DETAIL = re.compile(r"^https://ask\.39\.net/question/(?:\d+|_[a-z0-9]{6})\.html$")
-_LIST = re.compile(r"^https://ask\.39\.net/news/\d+-\d+\.html$")
+_LIST = re.compile(r"^https://ask\.39\.net/(?:news/\d+-\d+|browse/\d+-\d+-\d+)\.html$")
+_TURNING = re.compile(r"^(?:下一?页|后一?页|[>＞»›]+)$")
 _TCM = re.compile("中医|针灸|推拿")
 _SUPPLEMENT = re.compile(r"^补充说明[：:]\s*")
 _MINUTE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}\s+\d{1,2}:\d{2}")
@@ -35,21 +37,34 @@ _NOISE = of_class("relevant_ask", "ask_doc_box", "sys-box", "txt_answer", "doc_z
 _NOT_A_DEPARTMENT = ("39问医生", "首页", "问医生", "39健康网", "健康问答", "39健康问答")
 
 
+_LINKS = "span.a_l p a::attr(href), p.p1 a::attr(href), p.question-ask-title a::attr(href)"
+
+
 def canonical(url: str) -> str:
     """One scheme for the pages of the site."""
-    return one_form(url, "https", HOST)
+    return without_query(one_form(url, "https", HOST), _DETAIL, _LIST)
 
 
 def links(url: str, page: Selector) -> list[Link]:
     """Questions of a list page with the day beside each, then the next page of the list."""
     found = []
-    for entry in page.css("ul.list_ask > li"):
+    for entry in page.css("ul.list_ask > li") or _older(page):
         beside = day_beside(entry)
-        for target in on_page(url, entry.css("span.a_l p a::attr(href), p.p1 a::attr(href)").getall()):
+        for target in on_page(url, entry.css(_LINKS).getall()):
             if _DETAIL.match(canonical(target)):
                 found.append(Link(canonical(target), "detail", beside))
-    following = map(canonical, on_page(url, page.css("span.pages a.next::attr(href)").getall()))
-    return found + [Link(target, "list") for target in following if _LIST.match(target)]
+    older = [a.attrib.get("href", "") for a in page.css("span.pgleft a") if _TURNING.match(" ".join(lines_of(a)))]
+    following = map(canonical, on_page(url, page.css("span.pages a.next::attr(href)").getall() or older))
+    here = canonical(url)
+    return found + [Link(target, "list") for target in following if _LIST.match(target) and target != here]
+
+
+def _older(page: Selector) -> SelectorList:
+    """Entries of an older list, /browse/<id>-1-<n>.html: what holds a title, and the day beside it."""
+    entries = page.xpath('//p[contains(concat(" ", normalize-space(@class), " "), " question-ask-title ")]/..')
+    return SelectorList(entry for entry in entries if len(entry.css("p.question-ask-title")) == 1) or page.css(
+        "p.question-ask-title"
+    )
 
 
 def published(page: Selector) -> date | None:
@@ -75,9 +90,10 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     department = _department(page, title)
     domain = "tcm" if any(_TCM.search(name) for name in department) else "general"
     answers: dict[str, bool] = {}
-    for place, group in enumerate(outside(column.css("div.selected"), _NOISE)):
-        for one in group.css('div[class*="sele_all"]'):
-            answers.setdefault(_answer(one), place == 0)
+    first: str | None = None
+    for text, group in _answers(column):
+        first = group if first is None else first
+        answers.setdefault(text, group == first)
     answers.pop("", None)
     if not answers:
         return Miss("no answer")
@@ -93,10 +109,23 @@ def _department(page: Selector, title: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part and part != title and part not in _NOT_A_DEPARTMENT))
 
 
-def _answer(answer: Selector) -> str:
-    """The text of one answer without the lines that the site slips in; follow-ups belong to no single answer."""
-    lines = lines_of(outside(answer.css("p.sele_txt"), _NOISE), skip=_NOISE)
-    return "\n".join(_AT_THE_END.sub("", line) for line in lines if not _SLIPPED_IN.match(line))
+def _answers(column: Selector | SelectorList) -> Iterator[tuple[str, str]]:
+    """The text of each answer, without the lines that the site slips in, and its group; follow-ups are of no answer.
+
+    Where an answer or a group is not closed, those after it lie in it: each text is of the answer nearest above it.
+    """
+    texts: dict[str, list[Selector]] = {}
+    groups: dict[str, str] = {}
+    for text in outside(column.css('div.selected div[class*="sele_all"] p.sele_txt'), _NOISE):
+        tree, above = text.root.getroottree(), list(text.root.iterancestors("div"))
+        place = next(n for n, one in enumerate(above) if "sele_all" in one.get("class", ""))
+        group = next(one for one in above[place:] if "selected" in one.get("class", "").split())
+        answer = tree.getpath(above[place])
+        texts.setdefault(answer, []).append(text)
+        groups[answer] = tree.getpath(group)
+    for answer, nodes in texts.items():
+        lines = lines_of(nodes, skip=_NOISE)
+        yield "\n".join(_AT_THE_END.sub("", line) for line in lines if not _SLIPPED_IN.match(line)), groups[answer]
 
 
 SITE = Site(
@@ -110,5 +139,6 @@ SITE = Site(
     published=published,
     newest_first=True,
     delay=2.0,
+    most_lists=1_000,
     challenge=("image.39.net/verify", "滑动拼图验证", "AJ-Captcha", "slideVerify"),
 )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from parsel import Selector, SelectorList
 
-from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned
+from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned, without_query
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import first_text, lines_of, of_class, outermost
 
@@ -37,7 +37,7 @@ _HERB_FIELDS = ("简介", "药性", "功效", "适应症")
 
 def canonical(url: str) -> str:
     """http redirects to https; both occur in links."""
-    return one_form(url, "https", HOST)
+    return without_query(one_form(url, "https", HOST), _ARTICLE, _HERB_GROUP)
 
 
 def links(url: str, page: Selector) -> list[Link]:
@@ -135,4 +135,5 @@ SITE = Site(
     links=links,
     read=read,
     delay=2.0,
+    most_lists=50_000,  # 884 diseases, each with lists of its own
 )

@@ -6,7 +6,7 @@ Pure functions; no network. A site's file exposes one `SITE`, and everything kno
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from typing import Literal
@@ -15,13 +15,18 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from parsel import Selector
 from w3lib.url import canonicalize_url, url_query_cleaner
 
+from chimed.errors import UserError
+from chimed.settings import settings
 from chimed.sources.mojibake import garbled
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import lines_of
 
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "from", "spm", "ref", "share", "bd_vid", "fr")
+# of a session, by the names that PHP, Java, ASP and forums give it; in a path after a semicolon too
+SESSIONS = ("phpsessid", "jsessionid", "aspsessionid", "sessionid", "session_id", "session", "sid", "cfid", "cftoken")
 PAGE_BYTES = 4 * 1024 * 1024  # the largest page measured on any of the sites has 68 KB
 
+_SESSION_IN_PATH = re.compile(r";(?:jsessionid|sid|phpsessid)=[\w.!-]*", re.I)
 _NOTICE_LENGTH = 80  # characters; a page that says it is gone says little else
 _GONE = re.compile(
     r"(?:页面?|内容|文章|问题|帖子|词条|信息|资源|链接).{0,8}(?:不存在|被?删除|找不到|已下线|正在审核)|"
@@ -54,9 +59,10 @@ class Site:
     sections: name → URLs where its lists begin. canonical: the one form of a URL. links: what a list page leads to.
     read: a detail page as records, or a Miss. published: the day a detail page was published (None where undated).
     newest_first: lists are dated and show the newest first, so that a walk may end early. delay: seconds between two
-    requests. recheck: days of age at which an answered page is asked for again first. challenge: marks of a page that
-    wants a person (captcha, login), in its HTML or in the address of a redirect: the crawl stops there. twins: other
-    hosts that show the same pages under the same paths, such as a mobile site; never crawled, but known for the same.
+    requests. most_lists: pages of one list, beyond which it is a trap. recheck: days of age at which an answered page
+    is asked for again first. challenge: marks of a page that wants a person (captcha, login), in its HTML or in the
+    address of a redirect: the crawl stops there. twins: other hosts that show the same pages under the same paths, such
+    as a mobile site; never crawled, but known for the same.
     """
 
     name: str
@@ -70,14 +76,26 @@ class Site:
     encoding: str = "utf-8"
     newest_first: bool = False
     delay: float = 2.0
+    most_lists: int = 2_000
     recheck: int = 28
     challenge: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
 
 
 def load(source: str) -> Site:
-    """The site of that name: `SITE` of its file."""
-    return importlib.import_module(f"chimed.sources.{source}").SITE
+    """The site of that name: `SITE` of its file, with the lists of `CHIMED_LISTS` in place of its own of those names.
+
+    Raises UserError for a list that is not on the site.
+    """
+    site: Site = importlib.import_module(f"chimed.sources.{source}").SITE
+    said = settings().lists.get(source)
+    if not said:
+        return site
+    for url in (url for urls in said.values() for url in urls):
+        if urlsplit(site.canonical(url)).hostname not in site.hosts:
+            raise UserError(f"CHIMED_LISTS has {url}, which is not on {', '.join(site.hosts)}")
+    sections = {**site.sections, **{name: tuple(urls) for name, urls in said.items()}}
+    return replace(site, sections={name: urls for name, urls in sections.items() if urls})
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------
@@ -92,9 +110,20 @@ def one_form(url: str, scheme: str, host: str) -> str:
         name = host
     if name == host:
         parts = parts._replace(scheme=scheme, netloc=host)
-    path = re.sub(r"(?<=/)index\.html?$", "", re.sub(r"/{2,}", "/", parts.path) or "/")
+    path = re.sub(r"(?<=/)index\.html?$", "", re.sub(r"/{2,}", "/", _SESSION_IN_PATH.sub("", parts.path)) or "/")
     plain = urlunsplit(parts._replace(path=path, fragment=""))
-    return canonicalize_url(url_query_cleaner(plain, TRACKING, remove=True))
+    if not parts.query:
+        return canonicalize_url(plain)
+    names = [part.partition("=")[0] for part in parts.query.split("&")]
+    gone = {name for name in names if name.lower() in SESSIONS or name.lower().startswith("aspsessionid")}
+    return canonicalize_url(url_query_cleaner(plain, (*TRACKING, *gone), remove=True))
+
+
+def without_query(url: str, *forms: re.Pattern[str]) -> str:
+    """An address without its query, where it is then of one of the forms: pages of the sites have none, so what stands
+    there is a session, a campaign, or something that is not known yet, and the page is the same."""
+    bare, mark, _ = url.partition("?")
+    return bare if mark and any(form.match(bare) for form in forms) else url
 
 
 def on_page(url: str, hrefs: Iterable[str]) -> list[str]:
@@ -108,6 +137,19 @@ def on_page(url: str, hrefs: Iterable[str]) -> list[str]:
         except ValueError:  # not an address: `http://[`
             continue
     return list(found)
+
+
+def links_of(site: Site, url: str, page: Selector) -> list[Link]:
+    """What a list page leads to; its `<base href>`, if it has one, is what its links are relative to."""
+    base = page.css("base::attr(href)").get("").strip()
+    if base:
+        try:
+            base = urljoin(url, base)
+            for anchor in page.css("a[href], area[href]"):
+                anchor.root.set("href", urljoin(base, anchor.attrib["href"].strip()))
+        except ValueError:  # a base that is no address: as if there were none
+            pass
+    return site.links(url, page)
 
 
 def turned(url: str, page: Selector) -> list[str]:

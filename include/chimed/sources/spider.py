@@ -19,10 +19,12 @@ from twisted.python.failure import Failure
 from chimed.sources import answers, apart, blocks, challenge, counts, frontier, listed, robots
 from chimed.sources.answers import REDIRECTS, Answer
 from chimed.sources.blocks import DAY, HOUR
+from chimed.sources.encodings import Unreadable, unpacked
+from chimed.sources.page import PAGE_BYTES
 from chimed.sources.seen import dated
 from chimed.sources.states import ANSWERED, BY_ROBOTS, FORBIDDEN, MISSED, UNANSWERED
 from chimed.sources.text import decode
-from chimed.sources.wire import Run
+from chimed.sources.wire import OffSite, Run
 
 log = logging.getLogger("chimed")
 
@@ -155,7 +157,12 @@ class SiteSpider(Spider):
             self.run.robots = "unreadable"
             why = f"robots.txt of {host} cannot be read ({type(error).__name__}), so its rules are not known"
             return blocks.stop(self.run, why, HOUR)
-        text = decode(response.body, None, "utf-8")
+        try:
+            packed = b",".join(response.headers.getlist("Content-Encoding")).decode("latin-1")
+            text = robots.text_of(unpacked(response.body, packed, PAGE_BYTES))
+        except Unreadable as error:
+            self.run.robots = "unreadable"
+            return blocks.stop(self.run, f"robots.txt of {host} cannot be read ({error})", DAY)
         policy = robots.policy(response.status, text)
         self.run.robots = policy.said
         if policy.refusal:
@@ -164,6 +171,10 @@ class SiteSpider(Spider):
         if challenge.wants_a_person(self.site, "", text):
             return blocks.stop(self.run, asked_for_one, DAY)
         self.rules[host] = policy.rules
+        if policy.visits:
+            self.run.visits = policy.visits
+            if not robots.is_open(policy.visits, datetime.now(UTC)):
+                return self.run.close()
         if policy.delay > self.run.delay:
             self.set_delay(policy.delay)
         return None
@@ -192,7 +203,10 @@ class SiteSpider(Spider):
             raise CloseSpider("stopped")
         for request in self.proof():
             yield request
-        if again:
+        if again and not self.allowed(again.url):
+            when = dated(self.run, row, FORBIDDEN, row["published"], datetime.now(UTC))
+            self.run.settle(row["url"], miss=BY_ROBOTS, **when)
+        elif again:
             meta = {"row": row, "hops": again.hops, "again": True, **({"proof": True} if proof else {})}
             yield self.ask(again.url, meta, {})
         elif row["kind"] == "list" and not self.plan.dated:  # what it shows need not wait until nothing is in flight
@@ -207,11 +221,21 @@ class SiteSpider(Spider):
             return  # still wanted: it was not asked for
         if isinstance(error, IgnoreRequest):
             when = dated(self.run, row, MISSED, row["published"], datetime.now(UTC))
-            self.run.settle(row["url"], miss="not on the site", **when)
+            why = "not on the site" if isinstance(error, OffSite) else "not asked"
+            self.run.settle(row["url"], miss=why, **when)
             return
         answers.fail(self.run, row, f"failed: {type(error).__name__}", "proof" in failure.request.meta)  # type: ignore[attr-defined]
         if self.run.stopped:
             raise CloseSpider("stopped")
+
+
+def joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Headers by their names in small letters; those that may come several times are lists, as HTTP has it."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found and key == "content-encoding" else value
+    return found
 
 
 class HeedMiddleware:
@@ -227,10 +251,15 @@ class HeedMiddleware:
     def process_response(self, request: Request, response: Response) -> Response:
         if "row" in request.meta:
             exchange = request.meta["exchange"]
-            headers = {name.lower(): value for name, value in exchange.headers}
-            text = decode(response.body, headers.get("content-type"), self.run.plan.site.encoding)
+            headers = joined(exchange.headers)
+            body, why = response.body, None
+            try:
+                body = unpacked(response.body, headers.get("content-encoding"), PAGE_BYTES)
+            except Unreadable as error:
+                body, why = b"", str(error)
+            text = decode(body, headers.get("content-type"), self.run.plan.site.encoding)
             hops = request.meta["hops"]
-            answer = Answer(response.url, response.status, response.body, text, headers, exchange, hops)
+            answer = Answer(response.url, response.status, body, text, headers, exchange, hops, unreadable=why)
             request.meta["answer"] = answer
             answers.heed(self.run, answer)
         return response

@@ -17,6 +17,8 @@ from parsel import Selector, SelectorList
 from chimed.sources.raised import above, below
 
 _LONGEST_TITLE = 300
+_MOST_BROKEN = 200  # bytes of a page after which each is looked at; with more it is no text
+_MOST_PARTS = 100  # of a question that are compared with each other; a question has ten
 _BLOCK_TAGS = (
     "address article aside blockquote br center dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr "
     "li main nav ol p pre section table tbody td th tr ul"
@@ -25,13 +27,17 @@ _BLOCKS = frozenset(_BLOCK_TAGS.split())
 _SILENT_TAGS = "script style noscript textarea audio video select option iframe button rt rp"
 _SILENT = frozenset(_SILENT_TAGS.split())
 _UNTIDY = re.compile(r"[\s&<>\u200b\ufeff]")
-_STRAY_BREAK = re.compile(r"^(?:\s*<?\s*/?\s*BR\s*/?\s*>)+", re.I)
+# possessive: each part takes all it can and gives nothing back, so that a thousand spaces are read once
+_STRAY_BREAK = re.compile(r"^(?:\s*+<?+\s*+/?+\s*+BR\s*+/?+\s*+>)++", re.I)
 _DECLARED = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]+)", re.I)
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-/年.](\d{1,2})[-/月.](\d{1,2})(?!\d)")
 _ONLY_A_DAY = re.compile(
     r"^[^\d]{0,12}(?:19|20)\d\d[-/年.]\d{1,2}[-/月.]\d{1,2}日?(?:\s*\d{1,2}:\d{2}(?::\d{2})?)?\D{0,6}$"
 )
 _CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f"
+_COMMON = re.compile(
+    "[的一是不了在有人我他這这個个上們们來来到時时大地為为子中你說说出要就可以和也對对會会生病治醫医藥药方用熱热氣气血]"
+)
 _HAN = re.compile("[\u3400-\u9fff]")
 _SPACE_IN_CJK = re.compile(rf"(?<=[{_CJK}])[ ]*\n\s*(?=[{_CJK}])")
 _SPACE_AT_STOP = re.compile(r"(?<=[，。；：、！？）】》”]) | (?=[，。；：、！？）】》”])")
@@ -42,9 +48,9 @@ _SPACE_AT_STOP = re.compile(r"(?<=[，。；：、！？）】》”]) | (?=[，
 def decode(body: bytes, header: str | None, default: str) -> str:
     """A page's bytes as text: charset of the Content-Type header, else of `<meta>`, else `default`.
 
-    What is said may be wrong, so the bytes decide between UTF-8 and gb18030, which holds every GB charset and takes
-    nearly any bytes: whole UTF-8 with Chinese in it is UTF-8 whatever was said, and a few broken bytes do not turn it
-    into the other. What does not decode becomes U+FFFD.
+    What is said may be wrong, so the bytes decide between UTF-8, gb18030, which holds every GB charset and takes nearly
+    any bytes, and Big5: whole UTF-8 with Chinese in it is UTF-8 whatever was said, and a few broken bytes do not turn
+    it into another; of the others it is the one that makes common words. What does not decode becomes U+FFFD.
     """
     said = re.search(r"charset\s*=\s*[\"']?([\w-]+)", header or "", re.I)
     meta = _DECLARED.search(body[:4096])
@@ -56,8 +62,32 @@ def decode(body: bytes, header: str | None, default: str) -> str:
         return text
     if broken * 10 < len(_HAN.findall(text)):
         return text
-    other = body.decode("gb18030", errors="replace")
+    other = _gb18030(body)
+    big5 = body.decode("big5hkscs", errors="replace")
+    if _common(big5) > 2 * _common(other) and big5.count("\ufffd") * 20 < len(_HAN.findall(big5)):
+        return big5
     return other if is_gb or other.count("\ufffd") < broken else text
+
+
+def _gb18030(body: bytes) -> str:
+    """Bytes as gb18030. After a byte that is broken the others may be paired wrongly, up to the next ASCII one: whether
+    it was the first or the second of a pair is told by what reads better."""
+    view, place, pieces = memoryview(body), 0, []
+    for _ in range(_MOST_BROKEN):
+        try:
+            pieces.append(str(view[place:], "gb18030"))
+            return "".join(pieces)
+        except UnicodeDecodeError as error:
+            broken = place + error.start
+            pieces += [str(view[place:broken], "gb18030"), "\ufffd"]
+            ahead = [str(view[broken + skip : broken + skip + 60], "gb18030", "replace") for skip in (1, 2)]
+            place = broken + (2 if _common(ahead[1]) > _common(ahead[0]) else 1)
+    return "".join([*pieces, str(view[place:], "gb18030", "replace")])
+
+
+def _common(text: str) -> int:
+    """How many of the most common Chinese characters stand in a text: in one decoded wrongly hardly any do."""
+    return len(_COMMON.findall(text))
 
 
 def charset(file: BinaryIO) -> str:
@@ -94,8 +124,8 @@ def _compiled(xpath: str) -> etree.XPath:
 
 def outermost(nodes: SelectorList) -> SelectorList:
     """The nodes that do not lie in another of them, so that no text is read twice."""
-    held = {id(inner) for node in nodes for inner in node.root.iterdescendants()}
-    return SelectorList(node for node in nodes if id(node.root) not in held)
+    chosen = {id(node.root) for node in nodes}
+    return SelectorList(node for node in nodes if not any(id(one) in chosen for one in node.root.iterancestors()))
 
 
 def lines_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> list[str]:
@@ -182,13 +212,13 @@ def first_text(selector: Selector, *queries: str) -> str:
 
 def merged(*parts: str) -> str:
     """Texts of one question as lines, without those that an earlier or longer one repeats."""
-    kept: list[str] = []
-    for part in (part.strip() for part in parts):
-        bare = _bare(part)
-        if not bare or any(bare in _bare(one) for one in kept):
-            continue
-        kept = [one for one in kept if _bare(one) not in bare] + [part]
-    return "\n".join(kept)
+    bare: dict[str, str] = {}  # what a text is known by → the text
+    for part in parts:
+        bare.setdefault(_bare(part), part.strip())
+    bare.pop("", None)
+    longest = sorted(bare, key=len, reverse=True)[:_MOST_PARTS]
+    within = {one for place, longer in enumerate(longest) for one in longest[place + 1 :] if one in longer}
+    return "\n".join(part for one, part in bare.items() if one not in within)
 
 
 def _bare(text: str) -> str:

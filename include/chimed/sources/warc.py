@@ -1,32 +1,42 @@
 """Raw pages as WARC files: written as they arrive, readable after a kill, indexed when the crawl is done.
 
-A file grows under `<n>.warc.gz.open` and gets its name when it is closed. Request and response are kept as they were
-on the wire, but for chunked transfer. `Chimed-Kind` in a response's WARC header says whether it is a detail page.
+A file grows under `<n>.warc.gz.open` and gets its name when it is closed; where the lake is not a folder of this
+machine, that is every few minutes, so that a lost machine costs no more. Request and response are kept as they were on
+the wire, but for chunked transfer. `Chimed-Kind` in a response's WARC header says whether it is a detail page. A record
+is read only if it is whole: by the checksum of its gzip member and the digests in its header (`records`).
 """
 
+import errno
 import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import tempfile
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from chimed import lake as lakes
 from chimed.lake import Lake
+from chimed.sources.encodings import Unreadable, unpacked
+from chimed.sources.page import PAGE_BYTES
+from chimed.sources.warc_records import members, records
 
 KIND = "Chimed-Kind"
 FILE_BYTES = 64 * 1024 * 1024  # some 6,000 pages: what a worker reads at a time (extract)
+SHIPPED_EVERY = 300.0  # seconds, where the lake lies elsewhere: what a lost machine costs
+SPARE = 64 * 1024 * 1024  # bytes of the disk left free: the store, its journal and other programs live on it too
 LEVEL = 5  # of gzip; warcio's 9 takes half as long again for files 0.3 % smaller
 _OPEN = ".open"
 
@@ -42,6 +52,11 @@ class Archive:
     name: str = ""
     file: BinaryIO | None = None
     lines: dict[str, list[str]] = field(default_factory=dict)  # of the index, by the files written here
+    opened: float = 0.0  # when `file` was opened (monotonic)
+
+
+class DiskFull(OSError):
+    """Nothing more can be kept on this machine; what was kept is whole."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,7 @@ class Stored:
     fetched: datetime
     body: bytes
     headers: dict[str, str]  # names in small letters
+    unreadable: str | None = None  # why its content encoding could not be taken off; then there is no body
 
 
 def open_archive(lake: Lake, folder: str, file_bytes: int = FILE_BYTES) -> Archive:
@@ -87,11 +103,17 @@ def open_archive(lake: Lake, folder: str, file_bytes: int = FILE_BYTES) -> Archi
 
 
 def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
-    """Writes a request and its response; returns the response's place. It is on the disk's side before this returns."""
+    """Writes a request and its response; returns the response's place. It is on the disk's side before this returns.
+
+    Both are written or neither: a write that breaks off is cut away. Raises DiskFull before the disk is.
+    """
+    _see_to_room(archive)
     if archive.file is None:
         archive.name = f"{_next_number(archive):05d}.warc.gz"
-        archive.file = open(archive.work / f"{archive.name}{_OPEN}", "wb")  # noqa: SIM115 (stays open between records)
-        _write_info(archive.file, archive.name)
+        # without a buffer, so that what was not written is not written later, after what was cut
+        archive.file = open(archive.work / f"{archive.name}{_OPEN}", "wb", buffering=0)  # noqa: SIM115
+        archive.opened = time.monotonic()
+        _write(archive, _info(archive.name))
     file = archive.file
     writer = WARCWriter(None, warc_version="1.1")
     response = writer.create_warc_record(
@@ -113,13 +135,37 @@ def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
     )
     request.rec_headers.add_header("WARC-Concurrent-To", response.rec_headers.get_header("WARC-Record-ID"))
     offset, member = file.tell(), _member(response)
-    file.write(member + _member(request))
-    file.flush()
+    _write(archive, member + _member(request))
     archive.lines.setdefault(archive.name, []).append(_index_line(archive.name, response, offset, len(member)))
     place = f"{archive.folder}/{archive.name}#{offset}"
-    if file.tell() >= archive.file_bytes:
+    is_late = not lakes.is_local(archive.lake.fs) and time.monotonic() - archive.opened >= SHIPPED_EVERY
+    if file.tell() >= archive.file_bytes or is_late:
         close(archive)
     return place
+
+
+def _see_to_room(archive: Archive) -> None:
+    """Raises DiskFull while there is room yet: half a record would be the last thing on the disk."""
+    free = shutil.disk_usage(archive.work).free
+    if free < SPARE:
+        raise DiskFull(errno.ENOSPC, f"{free >> 20} MB are free at {archive.work}, {SPARE >> 20} are wanted")
+
+
+def _write(archive: Archive, data: bytes) -> None:
+    """Appends to the open file all of `data`, or nothing. Raises DiskFull, and OSError for other failures."""
+    file = archive.file
+    assert file is not None
+    start = file.tell()
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        file.seek(start)
+        file.truncate(start)  # gives room back, so it does not fail for want of it
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskFull(error.errno, f"{error.strerror} at {archive.work}; what was kept is whole") from None
+        raise
 
 
 def close(archive: Archive) -> None:
@@ -138,24 +184,44 @@ def files(lake: Lake, folder: str) -> list[str]:
 
 
 def responses(lake: Lake, path: str) -> Iterator[Stored]:
-    """Every response of a WARC file of the lake, in order."""
-    with lake.fs.open(lake.at(path), "rb") as file:
-        reader = ArchiveIterator(file)
-        for record in reader:
-            if record.rec_type != "response":
-                continue
-            body = record.content_stream().read()
-            header = record.rec_headers.get_header
-            yield Stored(
-                page=f"{path}#{reader.get_record_offset()}",
-                url=header("WARC-Target-URI"),
-                kind=header(KIND) or "",
-                status=int(record.http_headers.get_statuscode()),
-                content_type=record.http_headers.get_header("Content-Type"),
-                fetched=datetime.fromisoformat(header("WARC-Date")).astimezone(UTC),
-                body=body,
-                headers={name.lower(): value for name, value in record.http_headers.headers},
-            )
+    """Every whole response of a WARC file of the lake, in order; torn records are passed over."""
+    for one in records(lake, path):
+        if one.record.rec_type != "response":
+            continue
+        header, http = one.record.rec_headers.get_header, one.record.http_headers
+        why = None
+        try:
+            body = unpacked(one.body, _joined(http.headers, "content-encoding"), PAGE_BYTES)
+        except Unreadable as error:
+            body, why = b"", str(error)
+        yield Stored(
+            page=f"{path}#{one.offset}",
+            url=header("WARC-Target-URI"),
+            kind=header(KIND) or "",
+            status=int(http.get_statuscode()),
+            content_type=http.get_header("Content-Type"),
+            fetched=datetime.fromisoformat(header("WARC-Date")).astimezone(UTC),
+            body=body,
+            headers={name.lower(): value for name, value in http.headers},
+            unreadable=why,
+        )
+
+
+def whole_places(lake: Lake) -> Callable[[str], bool]:
+    """Whether a page's place (`<WARC path>#<offset>`) holds a whole record; each file is read once."""
+
+    @cache
+    def offsets(path: str) -> frozenset[int]:
+        if not lakes.exists(lake, path):
+            return frozenset()
+        return frozenset(one.offset for one in records(lake, path) if one.record.rec_type == "response")
+
+    return lambda page: int(page.rpartition("#")[2]) in offsets(page.rpartition("#")[0])
+
+
+def _joined(headers: list[tuple[str, str]], name: str) -> str:
+    """All values of a header that is a list."""
+    return ", ".join(value for key, value in headers if key.lower() == name)
 
 
 def index(lake: Lake, folder: str, known: dict[str, list[str]] | None = None) -> int:
@@ -173,14 +239,9 @@ def index(lake: Lake, folder: str, known: dict[str, list[str]] | None = None) ->
 
 
 def _index_of(lake: Lake, path: str) -> list[str]:
-    lines = []
-    with lake.fs.open(lake.at(path), "rb") as file:
-        reader = ArchiveIterator(file)
-        for record in reader:
-            if record.rec_type == "response":
-                place = reader.get_record_offset(), reader.get_record_length()
-                lines.append(_index_line(path.rsplit("/", 1)[-1], record, *place))
-    return lines
+    name = path.rsplit("/", 1)[-1]
+    found = (one for one in records(lake, path) if one.record.rec_type in ("response", "revisit"))
+    return [_index_line(name, one.record, one.offset, one.length) for one in found]
 
 
 def _index_line(name: str, record, offset: int, length: int) -> str:
@@ -207,11 +268,10 @@ def _surt(url: str) -> str:
     return f"{','.join(reversed(host.split('.')))}){parts.path or '/'}{query}".lower()
 
 
-def _write_info(file: BinaryIO, name: str) -> None:
+def _info(name: str) -> bytes:
     writer = WARCWriter(None, warc_version="1.1")
     info = {"software": "chimed", "format": "WARC File Format 1.1"}
-    file.write(_member(writer.create_warcinfo_record(name, info)))
-    file.flush()
+    return _member(writer.create_warcinfo_record(name, info))
 
 
 def _member(record) -> bytes:
@@ -243,29 +303,11 @@ def _bring(archive: Archive, file: Path) -> None:
 
 
 def _cut_to_whole_records(file: Path) -> None:
-    """Every record is a gzip member of its own: keeps the whole ones at the front, cuts what a kill tore."""
+    """Keeps the whole records at the front of a file that was being written, and cuts what a kill tore."""
     whole = 0
     with open(file, "rb") as raw:
-        while True:
-            raw.seek(whole)
-            end = _end_of_member(raw)
-            if end is None:
+        for one in members(raw):
+            if one.offset != whole:
                 break
-            whole = end
+            whole = one.offset + one.length
     os.truncate(file, whole)
-
-
-def _end_of_member(raw: BinaryIO) -> int | None:
-    """Where the gzip member that begins here ends; None where it does not end or none begins."""
-
-    stream, start = zlib.decompressobj(16 + zlib.MAX_WBITS), raw.tell()
-    read = 0
-    while piece := raw.read(1 << 16):
-        read += len(piece)
-        try:
-            stream.decompress(piece)
-        except zlib.error:
-            return None
-        if stream.eof:
-            return start + read - len(stream.unused_data)
-    return None

@@ -4,14 +4,17 @@ Politeness of all sites is set here and nowhere else; a site's file only says ho
 """
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from scrapy import Request
+from scrapy.core.downloader.handlers import http11
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
@@ -19,23 +22,27 @@ from scrapy.settings import default_settings
 
 from chimed import __version__
 from chimed.settings import settings
-from chimed.sources import frontier, warc
-from chimed.sources.page import PAGE_BYTES
+from chimed.sources import frontier, robots, warc
+from chimed.sources.encodings import ASKED_FOR
+from chimed.sources.page import PAGE_BYTES, Site
 from chimed.sources.plan import Plan
-from chimed.sources.robots import LONGEST_DELAY, ROBOT
+from chimed.sources.robots import LONGEST_DELAY, ROBOT, Visits
+from chimed.sources.traps import Bounds
 from chimed.store import Store
 
 if TYPE_CHECKING:
     from chimed.sources.seen import Seen
 
 TIMEOUT = 60
+SCHEMES = ("http", "https")  # Scrapy also reads files, data:, FTP and S3, for whoever writes such a redirect
+DEFAULT_PORTS = {"http": 80, "https": 443}
+RAW_HEADERS = "X-Chimed-Raw-Headers"  # from the parser of HTTP to `WireMiddleware`, which takes it off
 # Of all that Scrapy puts around a download, what a crawl uses; all else (its consoles and remote control too) stays out
 USED = (
     "DownloadTimeoutMiddleware",
     "DefaultHeadersMiddleware",
     "UserAgentMiddleware",
     "RetryMiddleware",
-    "HttpCompressionMiddleware",
     "HttpProxyMiddleware",
     "AutoThrottle",
 )
@@ -70,6 +77,8 @@ class Run:
     alike: int = 0
     requests: int = 0
     bytes: int = 0
+    visits: Visits | None = None
+    bounds: Bounds = field(default_factory=Bounds)
     unchanged: int = 0
     off_site: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -95,6 +104,12 @@ class Run:
         news = {name: value - self.told.get(name, 0) for name, value in now.items()}
         frontier.settle(self.store, self.plan, self.settled, news)
         self.settled, self.told = [], now
+
+    def close(self) -> None:
+        """The site's hours for visits are over."""
+        if not self.stopped and self.visits:
+            self.stopped = f"{self.plan.site.name}: {robots.closed(self.visits)}; its frontier keeps its place"
+            self.wait = robots.until_open(self.visits, datetime.now(UTC))
 
     def pause(self, seconds: float) -> None:
         """The site asked for a pause: all requests wait for its end, and go on at half the pace."""
@@ -139,7 +154,8 @@ def scrapy_settings(run: Run) -> dict:
         "ASYNCIO_EVENT_LOOP": "uvloop.Loop",
         "HTTPPROXY_ENABLED": bool(getproxies()),
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the frontier knows what was asked for
-        "DOWNLOAD_HANDLERS": dict.fromkeys(("http", "https"), SiteDownloadHandler),
+        "DOWNLOAD_HANDLERS_BASE": {},
+        "DOWNLOAD_HANDLERS": dict.fromkeys(SCHEMES, SiteDownloadHandler),
         "DOWNLOADER_MIDDLEWARES": {
             "chimed.sources.spider.HeedMiddleware": 10,
             WireMiddleware: 950,  # nearest to the wire: headers as sent, body as received
@@ -148,6 +164,7 @@ def scrapy_settings(run: Run) -> dict:
         "SPIDER_MIDDLEWARES_BASE": {},
         "DEFAULT_REQUEST_HEADERS": {
             "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5",
+            "Accept-Encoding": ASKED_FOR,
             "Accept-Language": "zh-CN,zh;q=0.9",
         },
     }
@@ -158,15 +175,43 @@ def _used(parts: dict[str, int]) -> dict[str, int]:
     return {name: place for name, place in parts.items() if name.rpartition(".")[2] in USED}
 
 
+class OffSite(IgnoreRequest):
+    """A request that would leave the site: for another host, port or scheme. It is not sent."""
+
+
+class _Parser(http11._LenientHTTPClientParser):
+    """Scrapy's parser of an answer, which also keeps the headers as they came: their order, their letters' case."""
+
+    came: list[tuple[bytes, bytes]]
+
+    def statusReceived(self, status: bytes) -> None:
+        self.came = []
+        super().statusReceived(status)
+
+    def headerReceived(self, name: bytes, value: bytes) -> None:
+        self.came.append((name, value))
+        super().headerReceived(name, value)
+
+    def allHeadersReceived(self) -> None:
+        kept = json.dumps([(name.decode("latin-1"), value.decode("latin-1").strip()) for name, value in self.came])
+        self.headers.setRawHeaders(RAW_HEADERS, [kept])
+        super().allHeadersReceived()
+
+
+http11._LenientHTTPClientParser = _Parser  # type: ignore[misc]  # Scrapy's client takes its parser by this name
+
+
 class SiteDownloadHandler(HTTP11DownloadHandler):
     """Fetches from the replica instead of the site where there is one; everything above sees the site's own URL."""
 
     async def download_request(self, request: Request) -> Response:
         run = self._crawler.spider.run  # type: ignore[union-attr]
+        while (left := run.not_before - time.monotonic()) > 0 and not run.stopped:
+            await asyncio.sleep(min(left, 1.0))
+        if run.visits and not robots.is_open(run.visits, datetime.now(UTC)):
+            run.close()
         if run.stopped:  # the last gate before the wire: nothing that waits leaves after a stop
             raise IgnoreRequest("the crawl was stopped")
-        while (left := run.not_before - time.monotonic()) > 0:
-            await asyncio.sleep(left)
         try:
             return await self._fetch(request)
         finally:  # counted from the answer, so that no delay on the way brings two requests closer at the site
@@ -183,6 +228,17 @@ class SiteDownloadHandler(HTTP11DownloadHandler):
         return response.replace(url=request.url)
 
 
+def is_on_site(site: Site, url: str) -> bool:
+    """Whether an address is one of the site's own: its hosts, by http or https, at their own ports, without a user."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # a port that is no number
+        return False
+    own = parts.scheme in SCHEMES and parts.hostname in site.hosts and "@" not in parts.netloc
+    return own and port in (None, DEFAULT_PORTS[parts.scheme])
+
+
 class WireMiddleware:
     """Keeps all requests of a site in one slot and on its own hosts, and notes every exchange as it was on the wire."""
 
@@ -194,9 +250,9 @@ class WireMiddleware:
         return cls(crawler.spider.run)
 
     def process_request(self, request: Request) -> None:
-        if urlsplit(request.url).hostname not in self.run.plan.site.hosts:
+        if not is_on_site(self.run.plan.site, request.url):
             self.run.off_site += 1
-            raise IgnoreRequest("not on the site")
+            raise OffSite("not on the site")
         request.meta["download_slot"] = self.run.plan.site.name
         self.run.requests += 1
 
@@ -206,13 +262,15 @@ class WireMiddleware:
             request.meta["dont_retry"] = True
         parts = urlsplit(request.url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        came = response.headers.pop(RAW_HEADERS, None)
+        headers = [(name, value) for name, value in json.loads(came[-1])] if came else _pairs(response)
         request.meta["exchange"] = warc.Exchange(
             url=request.url,
             method_line=f"GET {path} HTTP/1.1",
             request_headers=[("Host", parts.netloc), *_pairs(request)],
             status=response.status,
             reason=_reason(response.status),
-            headers=_pairs(response),
+            headers=headers,
             body=response.body,
         )
         return response

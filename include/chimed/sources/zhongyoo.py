@@ -1,4 +1,4 @@
-"""www.zhongyoo.com (中药查询): herbs and formulas of Chinese medicine (paper §3.1).
+"""www.zhongyoo.com (中药查询): herbs, formulas and other texts of Chinese medicine (paper §3.1).
 
 Static pages over plain http, in GBK. Not dated, and new herbs may stand anywhere: lists are walked to their end.
 """
@@ -8,17 +8,31 @@ from urllib.parse import urlsplit
 
 from parsel import Selector
 
-from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned
+from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned, without_query
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import first_text, lines_of, outermost
 
 HOST = "www.zhongyoo.com"
 MOST_LISTS = 500  # pages of one list; 45 were seen
 
-_PAGED = re.compile(r"^(http://www\.zhongyoo\.com/(?:name|fangji|jianding)/)page_(\d+)\.html$")
-_LIST = re.compile(
-    r"^http://www\.zhongyoo\.com/(?:(?:name|fangji|jianding)/(?:page_\d+\.html)?|(?:gx|pinyin)/(?:[\w%-]+(?:/|\.html)?)?)$"
+# Seen in the menu of a page only: processing, cases, health preservation, patent medicines, acupoints, folk remedies.
+OTHERS = {
+    "processing": "paozhi",
+    "cases": "yian",
+    "health": "yangsheng",
+    "patents": "zhongchengyao",
+    "acupoints": "xw",
+    "remedies": "pianfang",
+}
+_FOLDERS = "|".join(OTHERS.values())
+_PAGED = re.compile(
+    rf"^(http://www\.zhongyoo\.com/(?:name|fangji|jianding|(?:{_FOLDERS})(?:/[a-z][\w-]*)?)/)page_(\d+)\.html$"
 )
+_LIST = re.compile(
+    r"^http://www\.zhongyoo\.com/(?:(?:name|fangji|jianding)/(?:page_\d+\.html)?|(?:gx|pinyin)/(?:[\w%-]+(?:/|\.html)?)?"
+    rf"|(?:{_FOLDERS})/(?:[a-z][\w-]*/)?(?:(?:page|list)_[\d_]+\.html)?)$"
+)
+_OTHER = re.compile(rf"^http://www\.zhongyoo\.com/(?:{_FOLDERS})/")
 _DETAIL = re.compile(r"^http://www\.zhongyoo\.com/(?!gx/|pinyin/)(?:[^/?]+/)*(?!page_|index|list_)[^/?]+\.html?$")
 _COUNT = re.compile(r"共\s*(\d+)\s*页")
 _FIELD = re.compile(r"^【\s*([^】]+?)\s*】")
@@ -39,7 +53,7 @@ _PAGER = "ul.pagelist a::attr(href)"
 
 def canonical(url: str) -> str:
     """The site has plain http only."""
-    return one_form(url, "http", HOST)
+    return without_query(one_form(url, "http", HOST), _DETAIL, _LIST)
 
 
 def links(url: str, page: Selector) -> list[Link]:
@@ -51,6 +65,9 @@ def links(url: str, page: Selector) -> list[Link]:
         within = here.rsplit("/", 1)[0] + "/"
         every = map(_link, on_page(url, page.css("a::attr(href)").getall()))
         found += [link for link in every if link and link.kind == "detail" and link.url.startswith(within)]
+    if other := _OTHER.match(here):  # its lists were never seen: what lies in its folder, and the lists below it
+        below = map(_link, on_page(url, page.css("a::attr(href)").getall()))
+        found = [link for link in below if link and link.url.startswith(other.group()) and link.url != other.group()]
     following = [canonical(target) for target in [*on_page(url, page.css(_PAGER).getall()), *turned(url, page)]]
     paged, count = _PAGED.match(here), _COUNT.search(page.css("ul.pagelist").xpath("string()").get(""))
     if paged and count:  # the pager shows only some of the pages
@@ -111,10 +128,12 @@ SITE = Site(
         "initials": (f"http://{HOST}/pinyin/",),
         "formulas": (f"http://{HOST}/fangji/page_1.html",),
         "identification": (f"http://{HOST}/jianding/page_1.html",),
+        **{name: (f"http://{HOST}/{folder}/",) for name, folder in OTHERS.items()},
     },
     canonical=canonical,
     links=links,
     read=read,
     encoding="gb18030",
     delay=2.0,
+    most_lists=MOST_LISTS,
 )

@@ -13,7 +13,7 @@ from parsel import Selector
 
 from chimed.errors import UserError
 from chimed.settings import settings
-from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned
+from chimed.sources.page import Link, Miss, Site, on_page, one_form, turned, without_query
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import first_text, lines_of, outermost
 
@@ -33,6 +33,9 @@ if set(settings().zydcd) - set(DEFAULTS):
 LISTS = DEFAULTS | settings().zydcd
 
 _ENTRY = re.compile(r"/zhongyi/zy\d{5}[A-Za-z]{2}/")
+_PAGE = re.compile(
+    rf"http://{re.escape(HOST)}(?:/zhongyi/zy\d{{5}}[A-Za-z]{{2}}/?|{LISTS['chapter']}|{LISTS['case']})$"
+)
 _CHAPTER, _CASE = re.compile(LISTS["chapter"]), re.compile(LISTS["case"])
 _LIST = re.compile(r"/(?:zhongyi|guji|yian)/(?:[\w-]+/?|(?:list|page)[\w-]*\.html?)?")
 _HOME = re.compile(r"^\s*中医大辞典")
@@ -43,7 +46,7 @@ _CLASSIC = re.compile(
 
 def canonical(url: str) -> str:
     """The site has plain http only; an entry's address ends with a slash."""
-    url = one_form(url, "http", HOST)
+    url = without_query(one_form(url, "http", HOST), _PAGE)
     return f"{url}/" if re.search(r"/zhongyi/zy\d{5}[A-Za-z]{2}$", url) else url
 
 
@@ -85,4 +88,5 @@ SITE = Site(
     links=links,
     read=read,
     delay=2.0,
+    most_lists=10_000,  # 78,680 entries are known
 )

@@ -5,24 +5,22 @@ A killed crawl goes on where it was when it is started again under the same name
 over when it was done.
 """
 
-import hashlib
 import logging
-import tempfile
-from collections.abc import Callable
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from scrapy.crawler import CrawlerProcess
+from sqlalchemy.exc import SQLAlchemyError
 
 import chimed
 from chimed import lake as lakes
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.settings import settings
-from chimed.sources import answers, apart, counts, frontier, states, warc
+from chimed.sources import answers, apart, blocks, counts, frontier, states, warc
 from chimed.sources.blocks import DAY
+from chimed.sources.lease import lease
 from chimed.sources.page import load
 from chimed.sources.plan import Plan
 from chimed.sources.spider import SiteSpider
@@ -70,21 +68,17 @@ def crawl_source(
     store = open_store()
     if unattended:
         _leave_alone(store, source)
-    place = hashlib.sha256(lake.at(source).encode()).hexdigest()[:12]
-    try:
-        with FileLock(Path(tempfile.gettempdir()) / f"chimed-crawl-{place}.lock", timeout=0):
-            archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
-            run = Run(plan, store, archive, frontier.pace(site))
-            if done:
-                log.info("crawl %s of %s: its days were not over when it was done; it goes on", plan.crawl, source)
-                frontier.take_up(store, plan)
-            frontier.requeue_lost(store, plan, _places(lake))
-            answers.take_over(run, lake)
-            frontier.begin(store, plan, frontier.most_again(run.delay))
-            run.suspected = counts.cost(store, plan)["blocked"] > 0
-            _spider(run)
-    except Timeout:
-        raise UserError(f"{source} is being crawled by another process; one crawl a site at a time") from None
+    run = Run(plan, store, warc.Archive(lake, folder, Path()), frontier.pace(site))
+    with lease(store, lake.at("raw"), source, partial(blocks.stop, run)):
+        run.archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
+        if done:
+            log.info("crawl %s of %s: its days were not over when it was done; it goes on", plan.crawl, source)
+            frontier.take_up(store, plan)
+        frontier.requeue_lost(store, plan, warc.whole_places(lake))
+        answers.take_over(run, lake)
+        frontier.begin(store, plan, frontier.most_again(run.delay))
+        run.suspected = counts.cost(store, plan)["blocked"] > 0
+        _spider(run)
     try:
         return _finish(lake, folder, run, accept)
     except CrawlStopped as stopped:
@@ -117,16 +111,6 @@ def _name(name: str | None, since: date | None, until: date | None) -> str:
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
-def _places(lake: Lake) -> Callable[[str], bool]:
-    """Whether a page's place is in the lake; each file is asked for once."""
-
-    @cache
-    def size(path: str) -> int:
-        return lake.fs.size(lake.at(path)) if lakes.exists(lake, path) else 0
-
-    return lambda page: size(page.rpartition("#")[0]) > int(page.rpartition("#")[2])
-
-
 def _spider(run: Run) -> None:
     """Runs Scrapy to its end in this process; whatever ends it, the WARC file is closed and brought into the lake."""
     for handler in logging.getLogger().handlers:  # Scrapy sets its loggers' levels anew when it starts
@@ -137,10 +121,14 @@ def _spider(run: Run) -> None:
         process.crawl(SiteSpider, run=run, reader=reader)
         process.start(install_signal_handlers=True)
     finally:
-        run.write()
-        if reader:
-            apart.end(reader, run)
-        warc.close(run.archive)
+        try:
+            run.write()
+            if reader:
+                apart.end(reader, run)
+            warc.close(run.archive)
+        except (SQLAlchemyError, OSError) as error:  # a disk that filled, a store that is down: told, and taken over
+            log.warning("%s: %s", run.plan.site.name, error)
+            blocks.stop(run, f"what came could not be kept ({type(error).__name__}); the frontier keeps its place")
 
 
 def _is_worth_saying(line: logging.LogRecord) -> bool:
@@ -172,6 +160,7 @@ def _finish(lake: Lake, folder: str, run: Run, accept: bool) -> dict:
         "waiting": left,
         **{name: cost[name] for name in ("unchanged", "off_site", "attempts", "requests", "bytes")},
         "seconds": round(cost["seconds"], 3),
+        "lists_cut": dict(sorted(run.bounds.cut.items())),
         "robots": run.robots,
         "delay": run.delay,
         "replica": bool(settings().replica),

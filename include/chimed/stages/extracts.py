@@ -24,7 +24,7 @@ from chimed.lake import Lake
 from chimed.ledger import AGAIN, TWICE
 from chimed.records import DROPPED, RECORD, dropped_table, table
 from chimed.settings import settings
-from chimed.sources import corpus, mojibake, page, parsed, raised, text, warc
+from chimed.sources import corpus, encodings, mojibake, page, parsed, raised, reading, text, warc, warc_records
 from chimed.sources.states import NO_ANSWER
 from chimed.stages import raw_pages
 from chimed.stages.fields import COLUMNS, fields, marks
@@ -91,7 +91,8 @@ def fingerprint(lake: Lake, source: str, crawl: str) -> str:
         own = corpus.fingerprinted(lakes.read_json(lake, f"raw/{source}/{crawl}/report.json"))
     else:
         own = inspect.getsource(importlib.import_module(f"chimed.sources.{source}"))
-    parts = (page, parsed, text, raised, mojibake, warc, record_schema, raw_pages, sys.modules[__name__])
+    reads = (page, parsed, reading, text, raised, mojibake, encodings, warc, warc_records)
+    parts = (*reads, record_schema, raw_pages, sys.modules[__name__])
     return hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]
 
 

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from parsel import Selector
-
 from chimed import lake as lakes
 from chimed.lake import Lake
 from chimed.records import DROPPED, from_page
-from chimed.sources import FILES, corpus, warc
-from chimed.sources import page as site_pages
+from chimed.sources import FILES, bounded, corpus, warc
+from chimed.sources.bounded import TooLong
 from chimed.sources.page import PAGE_BYTES, Miss, Site, load
 from chimed.sources.parsed import Document
+from chimed.sources.reading import read_records
 from chimed.sources.text import decode
 from chimed.sources.warc import Stored
 
@@ -81,11 +80,15 @@ def read_page(site: Site, stored: Stored) -> list[dict] | dict:
 
     if stored.status != 200:
         return left("dropped", f"HTTP {stored.status}")
+    if stored.unreadable:
+        return left("dropped", stored.unreadable)
     if len(stored.body) > PAGE_BYTES:
         return left("dropped", "too large")
     try:
         text = decode(stored.body, stored.content_type, site.encoding)
-        read = site_pages.read_page(site, url, Selector(text=text, type="html")) if text.strip() else Miss("empty page")
+        read = bounded.read(read_records, site.name, url, text) if text.strip() else Miss("empty page")
+    except TooLong as error:
+        return left("dropped", str(error))
     except Exception as error:  # a page that the parser cannot take is that page's failure, named, and no crash
         return left("failed", f"parser error: {type(error).__name__}", str(error)[:500])
     if isinstance(read, Miss):

@@ -1,9 +1,15 @@
 """WARC files: what is written is read back, a torn file keeps its whole records, the index points at records."""
 
+import errno
 import gzip
 import json
+import random
+import tempfile
+import zlib
 
+import brotli
 import pytest
+from backports import zstd
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed import lake as lakes
@@ -88,3 +94,141 @@ def test_a_crawl_without_a_response_leaves_no_file(lake):
     warc.close(warc.open_archive(lake, FOLDER))
     assert warc.files(lake, FOLDER) == []
     assert warc.index(lake, FOLDER) == 0
+
+
+def kept(lake, count: int, body: bytes = b"") -> tuple[str, list[str]]:
+    """A closed file of `count` responses with bodies that do not shrink; its path, and their places."""
+    archive = warc.open_archive(lake, FOLDER)
+    chance = random.Random(5)
+    places = []
+    for n in range(count):
+        url = f"https://ask.39.net/question/{n}.html"
+        places.append(warc.keep(archive, exchange(url, body or chance.randbytes(3_000)), "detail"))
+    warc.close(archive)
+    (path,) = warc.files(lake, FOLDER)
+    return path, places
+
+
+@pytest.mark.parametrize("cut", [3, 40, 900, 2_500])
+def test_a_record_that_is_torn_in_the_midst_is_no_page_and_those_after_it_are(lake, cut):
+    path, places = kept(lake, 5)
+    whole = lakes.read_bytes(lake, path)
+    at = int(places[2].partition("#")[2])
+    with open(lake.at(path), "wb") as file:  # as a disk that filled, and was emptied again, would leave it
+        file.write(whole[: at + cut] + whole[int(places[3].partition("#")[2]) :])
+    assert [one.url[-6:] for one in warc.responses(lake, path)] == ["0.html", "1.html", "3.html", "4.html"]
+    there = warc.whole_places(lake)
+    assert [there(place) for place in places[:3]] == [True, True, False]
+    assert not there(f"{FOLDER}/00009.warc.gz#0")
+
+
+def test_a_record_whose_digest_is_wrong_is_no_page(lake):
+    path, places = kept(lake, 2, "一个完整的回答。".encode() * 9)
+    raw = lakes.read_bytes(lake, path)
+    at, stream = int(places[0].partition("#")[2]), zlib.decompressobj(31)
+    plain = stream.decompress(raw[at:])
+    member = gzip.compress(plain.replace("完整".encode(), "半个".encode(), 1))
+    with open(lake.at(path), "wb") as file:
+        file.write(raw[:at] + member + stream.unused_data)
+    assert [one.url[-6:] for one in warc.responses(lake, path)] == ["1.html"]
+
+
+class Filling:
+    """A file on a disk that takes so many bytes more and no more."""
+
+    def __init__(self, file, room: int):
+        self.file, self.room = file, room
+
+    def write(self, data) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = min(self.room, len(data), 700)
+        self.room -= taken
+        return self.file.write(bytes(data[:taken]))
+
+    def __getattr__(self, name: str):
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize("room", [0, 1, 9, 350, 699, 700, 701, 2_000, 3_000, 3_900])
+def test_a_disk_that_fills_leaves_whole_records_and_the_next_ones_are_whole_too(lake, room):
+    archive = warc.open_archive(lake, FOLDER)
+    chance = random.Random(room)
+    bodies = [chance.randbytes(3_000) for _ in range(4)]
+    urls = [f"https://ask.39.net/question/{n}.html" for n in range(4)]
+    warc.keep(archive, exchange(urls[0], bodies[0]), "detail")
+    file, archive.file = archive.file, Filling(archive.file, room)
+    full = 0
+    for n in (1, 2):
+        try:
+            warc.keep(archive, exchange(urls[n], bodies[n]), "detail")
+        except warc.DiskFull:
+            full += 1
+    assert full
+    archive.file = file  # someone made room
+    place = warc.keep(archive, exchange(urls[3], bodies[3]), "detail")
+    warc.close(archive)
+    (path,) = warc.files(lake, FOLDER)
+    found = {one.url: one.body for one in warc.responses(lake, path)}
+    assert urls[0] in found
+    assert urls[3] in found
+    assert found == {url: bodies[urls.index(url)] for url in found}
+    assert warc.whole_places(lake)(place)
+
+
+def test_a_crawl_stops_before_the_disk_is_full(lake, monkeypatch):
+    archive = warc.open_archive(lake, FOLDER)
+    monkeypatch.setattr(warc, "SPARE", 1 << 60)
+    with pytest.raises(warc.DiskFull, match="are free"):
+        warc.keep(archive, exchange("https://ask.39.net/question/1.html", b"a"), "detail")
+
+
+def test_where_the_lake_lies_elsewhere_a_file_is_shipped_every_few_minutes(monkeypatch, tmp_path):
+    lake = open_lake("memory://shipped")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    clock = [1_000.0]
+    monkeypatch.setattr(warc.time, "monotonic", lambda: clock[0])
+    archive = warc.open_archive(lake, FOLDER)
+    for n in range(4):
+        warc.keep(archive, exchange(f"https://ask.39.net/question/{n}.html", b"a"), "detail")
+        clock[0] += warc.SHIPPED_EVERY / 2
+    assert len(warc.files(lake, FOLDER)) == 1  # what a machine that is lost now had fetched until two minutes ago
+    assert len(list(warc.responses(lake, warc.files(lake, FOLDER)[0]))) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "pack"),
+    [
+        ("zstd", zstd.compress),
+        ("br", brotli.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda body: zlib.compress(body)[2:-4]),
+        ("x-gzip", gzip.compress),
+        ("gzip, br", lambda body: brotli.compress(gzip.compress(body))),
+        ("zstd,gzip", lambda body: gzip.compress(zstd.compress(body))),
+        ("gzip, gzip", lambda body: gzip.compress(gzip.compress(body))),
+        ("gzip", bytes),
+        ("zstd", bytes),
+        ("br", bytes),
+        ("identity", bytes),
+    ],
+)
+def test_every_content_encoding_is_read_back(lake, said, pack):
+    page = "<h1>茯苓</h1><p>味甘、淡，性平。</p>".encode() * 50
+    archive = warc.open_archive(lake, FOLDER)
+    wire = pack(page)
+    warc.keep(archive, exchange("https://ask.39.net/1.html", wire, (("Content-Encoding", said),)), "detail")
+    warc.close(archive)
+    (stored,) = warc.responses(lake, warc.files(lake, FOLDER)[0])
+    assert (stored.body, stored.unreadable) == (page, None)
+
+
+def test_a_body_that_cannot_be_unpacked_says_why(lake):
+    bomb = gzip.compress(b"\0" * (64 << 20))
+    deep = brotli.compress(gzip.compress(gzip.compress(b"\0" * (64 << 20))))
+    archive = warc.open_archive(lake, FOLDER)
+    for said, body in [("gzip", bomb), ("gzip, gzip, br", deep), ("sdch", b"x"), ("br," * 9, b"x")]:
+        warc.keep(archive, exchange("https://ask.39.net/1.html", body, (("Content-Encoding", said),)), "detail")
+    warc.close(archive)
+    why = [one.unreadable for one in warc.responses(lake, warc.files(lake, FOLDER)[0])]
+    assert why == ["too large", "too large", "unknown content encoding", "packed too often"]

@@ -13,7 +13,8 @@ from parsel import Selector
 from websites import HTML, Site, crawl, question_urls, questions, run, served, stored
 
 from chimed.sources.ask39 import TOPICS
-from chimed.sources.blocks import likeness, refuses, visible
+from chimed.sources.blocks import likeness
+from chimed.sources.visible import refuses, visible
 
 JSON = {"Content-Type": "application/json"}
 COUNT = 40
