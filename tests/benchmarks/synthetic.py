@@ -308,7 +308,7 @@ def _record(
             row["published"] = base["published"] + timedelta(days=1)
             if label == "same URL":
                 row["url"] = another_form(base["url"], chance)
-                two = two[:-1] or two
+                two = [*two, chance.choice(pool)] if two else two
             elif label == "near":
                 one, two = edited(one, chance), edited(two, chance) if two else two
         elif label == "variant":

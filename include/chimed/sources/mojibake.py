@@ -20,6 +20,8 @@ MARGIN = 16.0  # nats by which the other reading must win: e^16 to one
 MOST_DAMAGE = 0.5  # of a text's characters: with more, what is left of it says nothing
 _LONGEST_GAP = 6  # bytes between two stretches of one damage: a lost byte leaves U+FFFD, four bytes of gb18030
 _FOREIGN = 15.0  # nats of a letter of another script in what bytes are read as
+_COMMON = 8.5  # nats of a letter that is no damage by itself
+_BESIDE = 3  # characters on a side of damaged bytes that sound letters beside them may make
 _LEAST_PIECE = 6.0  # nats of each of two stretches that are joined
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
@@ -99,7 +101,9 @@ def _foreign(letter: str, before: str) -> tuple[float, str]:
 
 # --- the known mistakes, undone ------------------------------------------------------------------------------------
 
-_UTF8 = re.compile(rb"(?:[\xe2-\xef][\x80-\xbf]{2}|[\xc2-\xdf][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2})+")
+_UTF8 = re.compile(
+    rb"(?:[\xe2-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|[\xc2-\xdf][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2})+"
+)
 _GB = re.compile(rb"(?:[\x81-\xfe][0-9][\x81-\xfe][0-9]|[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
 _ACCENTED = re.compile("[À-ÖØ-öø-ÿ]")
 _WESTERN = {
@@ -145,13 +149,38 @@ def _read_anew(text: str, encoded: list[bytes], form: re.Pattern[bytes], charset
     for match in form.finditer(raw):
         start, end = letter_of[match.start()], letter_of[match.end() - 1] + 1
         said = match.group().decode(charset, errors="replace")
-        costs = zip(said, _surprise(said), strict=True)  # a page here says little that is neither Chinese nor ASCII
-        won = sum(before[start:end]) - sum(
-            max(cost, _FOREIGN * (one not in nats and one > "\x7f")) for one, cost in costs
-        )
+        # a page here says little that is neither Chinese nor ASCII
+        costs = [
+            max(cost, _FOREIGN * (one not in nats and one > "\x7f"))
+            for one, cost in zip(said, _surprise(said), strict=True)
+        ]
+        if charset == "utf-8":
+            first, last, begin, behind = _own_bytes(match, said, costs, before, letter_of)
+            said, costs = said[first:last], costs[first:last]
+            start, end = letter_of[begin], letter_of[behind - 1] + 1
+        won = sum(before[start:end]) - sum(costs)
         if depth and won > -MARGIN * len(said):
             won += max((more for _, _, more in _stretches(said, depth - 1)), default=0.0)
         yield start, end, won
+
+
+def _own_bytes(
+    match: re.Match[bytes], said: str, costs: list[float], before: list[float], letter_of: list[int]
+) -> tuple[int, int, int, int]:
+    """The first of the characters that bytes read as, the one behind the last, and their bytes, without the sound
+    letters beside them: the end of 查 and 。 are three bytes that might be UTF-8, and stand before many a sentence."""
+    ends = [match.start(), *(match.start() + len(said[: n + 1].encode()) for n in range(len(said)))]
+
+    def sound(n: int) -> bool:
+        letters = {letter_of[byte] for byte in range(ends[n], ends[n + 1])}
+        return all(before[one] < _COMMON for one in letters) and sum(before[one] for one in letters) < costs[n]
+
+    first, last = 0, len(said)
+    while last - first > 1 and first < _BESIDE and sound(first):
+        first += 1
+    while last - first > 1 and len(said) - last < _BESIDE and sound(last - 1):
+        last -= 1
+    return first, last, ends[first], ends[last]
 
 
 def _big5_read_as_gb(text: str, depth: int) -> Iterator[Stretch]:

@@ -9,6 +9,7 @@ mojibake for the most part, is dropped.
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 
 import polars as pl
 
@@ -55,11 +56,13 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     `identifiers`, or taken out where the option `redact` says so: cleaning takes out what tells it from a dose.
 
     The figures count the records each rule changed (`rules`), and of those that a person should look at, by rule, how
-    many there are and some of them (`doubtful`: rule → rows, samples of id, column, before, after, why).
+    many there are and some of them (`doubtful`: rule → rows, samples of id, column, before, after, why). No sample is
+    of a row in which an identifier was found: a report is read by many.
     """
     records, identified = identifiers.looked_for(records, work.options.redact)
-    mended, broken, damage = _mended(records)
-    done = cleaned(mended.select(WORDS))
+    unshown = frozenset(records["identifiers"].is_not_null().arg_true())
+    mended, broken, damage = _mended(records, unshown)
+    done = cleaned(mended.select(WORDS), unshown)
     clean = mended.with_columns(done.texts)
     body = pl.coalesce("text", "question")
     empty = clean.filter(
@@ -103,8 +106,13 @@ def _around(before: str, after: str) -> dict[str, str]:
 # --- mojibake ------------------------------------------------------------------------------------------------------
 
 
-def _mended(records: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str], tuple[int, list[Doubt]]]:
-    """The records without damaged sentences; rows that are damaged for the most part, and the damage; what was cut."""
+def _mended(
+    records: pl.DataFrame, unshown: frozenset[int]
+) -> tuple[pl.DataFrame, dict[int, str], tuple[int, list[Doubt]]]:
+    """The records without damaged sentences; rows that are damaged for the most part, and the damage; what was cut.
+
+    unshown: rows of which there is no sample.
+    """
     broken: dict[int, str] = {}
     cut: dict[int, None] = {}
     doubts: list[Doubt] = []
@@ -124,7 +132,7 @@ def _mended(records: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str], tuple[
             column = column.scatter(list(found), [one.text for one in found.values()])
         columns.append(column)
     kept = [row for row in cut if row not in broken]
-    samples = [one for one in doubts if one.row not in broken][:SAMPLES]
+    samples = [one for one in doubts if one.row not in broken and one.row not in unshown][:SAMPLES]
     return records.with_columns(columns), broken, (len(kept), samples)
 
 
@@ -133,18 +141,23 @@ def _mended(records: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str], tuple[
 
 @dataclass
 class _Notes:
-    """What happened to a column. changed, held: rule → the rows it changed, and those it was held back from."""
+    """What happened to a column. unshown: rows of which there is no sample. changed, held: rule → the rows it changed,
+    and those it was held back from."""
 
+    unshown: frozenset[int] = frozenset()
     changed: dict[str, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
     held: dict[str, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
     doubts: dict[str, list[Doubt]] = field(default_factory=lambda: defaultdict(list))
 
 
-def cleaned(texts: pl.DataFrame) -> Cleaned:
-    """Columns of text without everything the rules name, and what became of the rows."""
+def cleaned(texts: pl.DataFrame, unshown: frozenset[int] = frozenset()) -> Cleaned:
+    """Columns of text without everything the rules name, and what became of the rows.
+
+    unshown: rows of which there is no sample.
+    """
     columns: list[pl.Series] = []
     whole = _Notes()
-    for column, notes in ahead(_cleaned, texts.iter_columns()):
+    for column, notes in ahead(partial(_cleaned, unshown=unshown), texts.iter_columns()):
         columns.append(column)
         for name, places in notes.changed.items():
             whole.changed[name] += places
@@ -161,9 +174,9 @@ def cleaned(texts: pl.DataFrame) -> Cleaned:
     )
 
 
-def _cleaned(column: pl.Series) -> tuple[pl.Series, _Notes]:
+def _cleaned(column: pl.Series, unshown: frozenset[int]) -> tuple[pl.Series, _Notes]:
     """A column cleaned until nothing is left to do."""
-    notes = _Notes()
+    notes = _Notes(unshown)
     rows, texts = pl.arange(len(column), dtype=pl.UInt32, eager=True), column
     for _ in range(AGAIN):
         once = _once(texts, rows, notes)
@@ -201,9 +214,12 @@ def _apply(rule: Rule, column: pl.Series, rows: pl.Series, notes: _Notes, places
     if held:
         notes.held[rule.name].append(rows.gather(places.gather(list(held))))
         shown = {(one.row, one.column) for one in notes.doubts[rule.name]}
-        for place, why in list(held.items())[:SAMPLES]:
+        for place, why in held.items():
+            if len(shown) == SAMPLES:
+                break
             row = rows[places[place]]
-            if (row, column.name) not in shown and len(shown) < SAMPLES:
+            if row not in notes.unshown and (row, column.name) not in shown:
+                shown.add((row, column.name))
                 notes.doubts[rule.name].append(Doubt(row, column.name, before[place], after[place], why))
         stays = ~pl.arange(len(places), eager=True).is_in(list(held))
         places, after = places.filter(stays), after.filter(stays)

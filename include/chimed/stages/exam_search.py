@@ -13,7 +13,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
 from chimed.stages.exam_questions import Question, four_letters, grams_of
-from chimed.stages.exam_verdict import ALIKE, Place, told_by
+from chimed.stages.exam_verdict import ALIKE, ASKED_ON, Place, told_by
 from chimed.stages.letters_alike import BREAK, Letters, as_text, letters_alike
 
 CHANGED = 3 / 20  # share of a stem's letters that may be changed
@@ -157,9 +157,17 @@ def judged(search: Search, question: Question, begin: int, text: _Text) -> Found
     if alike < ALIKE:
         return None
     options, last = options_behind(question, end, text)
-    place = Place(text.said(start, end), alike, options, text.gap(start), text.gap(end))
+    place = Place(text.said(start, end), alike, options, text.gap(start), text.gap(end), _then(end, text))
     why = told_by(question, place, search.pairs)
     return Found(question, text.place(start), text.place(end - 1) + 1, text.place(last - 1) + 1, alike, options, why)
+
+
+def _then(end: int, text: _Text) -> tuple[str, str]:
+    """The letters behind a stem up to the next gap, if there are few, and that gap."""
+    for letter in range(end + 1, min(text.high, end + ASKED_ON) + 1):
+        if gap := text.gap(letter):
+            return text.said(end, letter), gap
+    return "", ""
 
 
 def aligned(stem: str, begin: int, text: _Text) -> tuple[int, int, float]:

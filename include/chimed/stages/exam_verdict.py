@@ -25,15 +25,19 @@ _ENDS = frozenset("。！？!?；;：:\n…（(")  # behind a sentence of its ow
 _QUOTES = "“‘\"'《「『（([【·-"  # in front of a word, and no sentence's beginning
 _NUMBERS = re.compile(r"[a-z\d]+|[二三四五六七八九十两左右]")
 _NEGATIVE = re.compile(r"[不错禁非]|除外|例外")
+# What a reader puts behind a stem that breaks off where its options begin: …的是什么药？
+_ASKED_ON = re.compile(r"什[么幺]|哪|几|多少|谁|何")  # 么 is 幺 in the form of `letters_alike`
+ASKED_ON = 8  # letters of it
 # Letters that make no other word of a word, and those of asking
-_SMALL = frozenset("的是了在有和与及而之为于也这那个种项一以上下列述多少几何什么哪")
+_SMALL = frozenset("的是了在有和与及而之为于也这那个种项一以上下列述多少几何什么幺哪")
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a text has a stem. said: its letters there. alike: share of the stem's. options: how many stand behind.
 
-    before, behind: what is no letter before the first and behind the last one.
+    before, behind: what is no letter before the first and behind the last one. then: the few letters up to the next
+    place where there is none, and what stands there.
     """
 
     said: str
@@ -41,6 +45,7 @@ class Place:
     options: int
     before: str
     behind: str
+    then: tuple[str, str] = ("", "")
 
 
 def told_by(question: Question, place: Place, pairs: frozenset[str]) -> str | None:
@@ -49,8 +54,9 @@ def told_by(question: Question, place: Place, pairs: frozenset[str]) -> str | No
     pairs: the letters that stand side by side anywhere in the exams.
     """
     stem = question.stem
-    alone = bool(place.before.strip(_QUOTES)) and not _ENDS.isdisjoint(place.behind)
-    asks = question.asks or not {"?", "？"}.isdisjoint(place.behind)
+    behind = place.then[1] if question.asks and not place.behind and _ASKED_ON.match(place.then[0]) else place.behind
+    alone = bool(place.before.strip(_QUOTES)) and not _ENDS.isdisjoint(behind)
+    asks = question.asks or not {"?", "？"}.isdisjoint(behind)
     asks = asks or (len(stem) >= CHANGED_INSIDE and question.modern and not question.saying)
     enough = place.options >= (SOME if asks else MANY)
     if place.alike == 1:
@@ -73,9 +79,9 @@ def told_by(question: Question, place: Place, pairs: frozenset[str]) -> str | No
 
 
 def another_question(stem: str, said: str) -> bool:
-    """Whether two stems differ in nothing but a number or a side, or one asks for what is not so."""
+    """Whether two stems differ in nothing but a number or a side, or in what they deny, forbid or except."""
     only_numbers = _NUMBERS.sub("", stem) == _NUMBERS.sub("", said)
-    return only_numbers or bool(_NEGATIVE.search(stem)) != bool(_NEGATIVE.search(said))
+    return only_numbers or set(_NEGATIVE.findall(stem)) != set(_NEGATIVE.findall(said))
 
 
 def another_word(stem: str, said: str, pairs: frozenset[str]) -> bool:

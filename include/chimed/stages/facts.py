@@ -130,10 +130,9 @@ def _units() -> dict[str, str]:
 def _names() -> tuple[frozenset[str], dict[str, tuple[int, ...]]]:
     """All listed names; and by their first two letters how long they may be, the longest first."""
     terms, medicines = _read("terms.yaml"), _read("medicines.yaml")
-    found = {name for group in ("herbs", "formulas", "acupoints") for name in terms[group]}
-    found |= {name for same in terms["same"] for name in same} | {
-        name for group in medicines.values() for name in group
-    }
+    found = {name for group in ("herbs", "formulas", "acupoints", "drugs") for name in terms[group]}
+    found |= {name for group in medicines.values() for name in group}
+    found |= {name for same in terms["same"] if not found.isdisjoint(same) for name in same}  # and no illness
     lengths: dict[str, set[int]] = {}
     for name in found:
         lengths.setdefault(name[:2], set()).add(len(name))

@@ -74,7 +74,10 @@ FAMILIES = {
         numbers.rules,
     ),
     "contacts": Family(
-        r"(?i)[@＠\x{24B6}-\x{24E9}\x{1F110}-\x{1F189}\x{1D400}-\x{1D7FF}]|艾特|圈a|小老鼠|[^a-z]a(?:t[^a-z]|[)）\]])|://|tel:|mailto:"
+        r"(?i)[@＠\x{24B6}-\x{24E9}\x{1F110}-\x{1F189}\x{1D400}-\x{1D7FF}]|艾特|圈a|小老鼠|[^a-z]a(?:t[^a-z]|[)）\]])|tel:|mailto:"
+        # hosts of the links that lead to a person; any other link costs nothing
+        r"|alipay|mqq|wxp:|douyin|kuaishou|xhslink|xiaohongshu|weibo|qzone|bilibili|zhihu|weidian|lin\.ee|(?-u:\b)(?:t|wa|line)\.me/"
+        r"|[ａ-ｚＡ-Ｚ．\x{0400}-\x{04FF}][^\s\p{Han}]{1,40}/"
         r"|(?:qq|163|126|139|189|sina|gmail|hotmail|outlook|sohu|foxmail|yeah|aliyun|live|msn|icloud|yahoo|tom|"
         r"21cn|vip) ?[.。．·点]"
         r"|[qｑ][^\p{Han}a-z0-9]{0,2}[qｑ]|扣扣|叩叩|抠抠|寇寇|蔻蔻|球球|扣|[加进][群裙]|[群裙]号|腾讯号|个人号|鹅|秋秋|🐧|[qｑ][号群:：]|(?:加|联系?|[+＋])[qｑ]"
@@ -84,7 +87,7 @@ FAMILIES = {
         r"|[加+＋➕十][^\p{Han}a-z0-9]{0,3}[微薇威卫徽vｖ]|[^a-z0-9][vwｖｗ] ?[:：∶]|^[vwｖｗ] ?[:：∶]"
         r"|抖音|快手|小红书|红薯|微博|博客|知乎|陌陌|探探|头条|视频号|钉钉|飞书|支付宝|淘宝|旺旺|拼多多|[bＢ]站|哔哩|豆瓣|贴吧|百度|脉脉|易信|米聊|skype|"
         r"whats ?app|telegram|电报|纸飞机|facebook|脸书|instagram|twitter|推特|line|signal|kakao|ins|tg|fb|ig"
-        r"|\.(?:com|cn|me)/|扫一扫|扫[^\n]{0,8}码|加[^\n]{0,6}扫|(?:长按|识别)[^\n]{0,10}[码图加]|二维码",
+        r"|扫一扫|扫[^\n]{0,8}码|加[^\n]{0,6}扫|(?:长按|识别)[^\n]{0,10}[码图加]|二维码",
         contacts.rules,
     ),
     "addresses": Family(

@@ -37,7 +37,21 @@ _UNKNOWN = (
     rf"</?[a-z][a-z0-9]*:[a-z0-9]+(?:{_GAP}+{_ATTRIBUTE})*{_GAP}*/?>"
     rf"|<[a-z][a-z0-9-]*(?:{_GAP}+[a-z-]+={_QUOTED})+{_GAP}*/?>"
 )
+# what is left of a tag that a page was cut in: its end at the start of a text, its start at the end
+_OFTEN = any_of("style class id href src alt title width height target align valign border color face size name rel")
+_CUT = (
+    rf"(?i)\A\s*(?:(?:{_OFTEN})={_QUOTED}{_GAP}*)+/?>|</(?:{_NAMES}|{_BLOCKS}){_GAP}*\z"
+    rf"|<(?:{_NAMES}|{_BLOCKS}){_GAP}+[a-z-]+=[^<>\p{{Han}}]*\z"
+)
 _COMMENT = r"(?is)<!--.*?-->|<!doctype[^<>]{0,300}>|<\?xml[^<>]{0,300}\?>|<!\[CDATA\[|\]\]>"
+
+# --- forums' tags ---------------------------------------------------------------------------------------------------
+
+_FORUM = any_of(
+    "b i u s url img color size font backcolor align quote center left right list table tr td p email media"
+)
+_FORUM_PICTURE = r"(?i)\[img(?:=[^\[\]\n]{0,100})?\][^\[\]\n]{0,500}\[/img\]"
+_FORUM_PAIR = rf"(?i)\[{_FORUM}(?:=[^\[\]\n]{{0,300}})?\]((?:[^\[\]]|\[[0-9]+\])*)\[/{_FORUM}\]"
 
 # --- above and below the line --------------------------------------------------------------------------------------
 
@@ -68,6 +82,7 @@ _STYLE = rf"(?i)(?:{_SHEET}|(?-u:\b){_DECLARED}(?:\s*\}})?)"
 
 # --- addresses -----------------------------------------------------------------------------------------------------
 
+_DIVIDER = r"(?m)^[ \t　]*(?:-{4,}|={4,}|_{4,}|\*{4,}|~{4,}|#{4,}|—{4,}|─{4,}|━{4,})[ \t　]*$"
 _SPACES = r"[ \t\x{00A0}\x{3000}]{2,}|[\t\x{00A0}\x{3000}]"
 _ADDRESS = r"[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%|\[\]]"
 
@@ -93,7 +108,8 @@ def _on_the_line(match: re.Match[str]) -> str:
     return before + (above(said, before, after) if where.lower() == "sup" else below(said)) + after
 
 
-# groups in order; a text is looked at for a group's rules one by one only where it holds something of one of them
+# Groups in order; a text is looked at for a group's rules one by one only where it holds something of one of them.
+# What a group looks for first begins with few and rare letters, which are found ten times as fast.
 MARKUP = (
     (Rule("entity", _ENTITY, _unescaped, _ENTITY, "form"),),
     (
@@ -104,13 +120,19 @@ MARKUP = (
         taking("superscript", r"(?i)<(/?su[pb])\s[^<>]{0,200}>", "<$1>", net="form", sooner=r"(?i)<su[pb]\s"),
     ),
     (taking("block tag", rf"(?i)</?{_BLOCKS}{_INSIDE}>", "\n", net="form", sooner="<"),),
-    (taking("tag", rf"(?i)</?{_NAMES}{_INSIDE}>|{_UNKNOWN}", net="form", sooner="<[a-zA-Z/]"),),
     (
-        Rule("superscript", "(?i)</?su[pb]", _lowered, "(?i)</?su[pb]", "raised"),
-        taking("style", _STYLE, net="form", sooner=r"[a-zA-Z]\s*:\s*[a-zA-Z0-9#.'\"-]"),
-        taking("URL", rf"(?i)(?-u:\b)(https?|ftp)://{_ADDRESS}+", net="form", sooner="://"),
-        taking("URL", r"(?i)(?-u:\b)www\.[a-z0-9-]+\.[a-z0-9./?=&_%-]+", net="form", sooner="(?i)www"),
+        taking("tag", rf"(?i)</?{_NAMES}{_INSIDE}>|{_UNKNOWN}", net="form", sooner="<[a-zA-Z/]"),
+        taking("tag", _CUT, net="form", sooner="<[a-zA-Z/]|=[\"']"),
+    ),
+    (
+        Rule("superscript", "(?i)</?su[pb]", _lowered, "</?[sS][uU]", "raised"),
+        taking("style", _STYLE, net="form", sooner=r":\s*[a-zA-Z0-9#.'\"-]"),
+        taking("forum's tag", _FORUM_PICTURE, net="form", sooner=r"\[/"),
+        taking("forum's tag", _FORUM_PAIR, "$1", net="form", sooner=r"\[/"),
+        taking("URL", rf"(?i)(?:https?|s?ftp)://{_ADDRESS}+", net="form", sooner="://"),
+        taking("URL", r"(?i)(?-u:\b)www\.[a-z0-9-]+\.[a-z0-9./?=&_%-]+", net="form", sooner="ww|WW"),
         taking("page numbers", r"(?m)^[\s　]*(\[\d{1,4}\]\s*)+(下一页)?[\s　]*$", net="form", sooner=r"\[\d+\]"),
     ),
+    (taking("divider", _DIVIDER, net="form", sooner="----|====|____|[*]{4}|~~~~|####|————|────|━━━━"),),
     (taking("space", _SPACES, " ", net="form", sooner=r"  |[\t\x{00A0}\x{3000}]"),),
 )

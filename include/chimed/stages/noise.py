@@ -6,10 +6,12 @@ lacuna and a rare herb stay (paper §3.2). Rust's regular expressions: linear ti
 
 import polars as pl
 
+from chimed import control_tokens
+from chimed.stages.boilerplate import BOILERPLATE
 from chimed.stages.courtesies import COURTESIES
 from chimed.stages.markup import MARKUP
-from chimed.stages.net import FOLDED, INVISIBLE
-from chimed.stages.rules import Rule, any_of, any_sooner, taking
+from chimed.stages.net import FOLDED, GUARDED, INVISIBLE
+from chimed.stages.rules import Rule, any_sooner, taking
 
 # --- single characters ---------------------------------------------------------------------------------------------
 
@@ -31,15 +33,11 @@ def _folded(column: pl.Series) -> pl.Series:
 
 
 def _without_pictures(column: pl.Series) -> pl.Series:
-    """No picture is left, and numbers that stood on its two sides stay two."""
-    return column.str.replace_all(f"([0-9]){_PICTURE}+([0-9])", "$1 $2").str.replace_all(_PICTURE, "")
+    """No picture is left, and numbers, units and signs that stood on its two sides stay two."""
+    for _ in range(2):  # 1★2★3: the first look ends at 2
+        column = column.str.replace_all(f"([{GUARDED}]){_PICTURE}+([{GUARDED}])", "$1 $2")
+    return column.str.replace_all(_PICTURE, "")
 
-
-# --- boilerplate ---------------------------------------------------------------------------------------------------
-
-_MENU = any_of("上一页 下一页 查看更多问题>* 我要咨询 找医生 向医生提问 举报 取消 提交 相关推荐文章")
-_NO_AUDIO = r"您的浏览器不支持\s*audio\s*元素[。.]?"
-_DISCLAIMER = r"(?m)^[\s　]*温馨提示：?以上资料仅供参考[^\n]*"
 
 # --- layout --------------------------------------------------------------------------------------------------------
 
@@ -54,8 +52,10 @@ def _joined(column: pl.Series) -> pl.Series:
     if len(verses):
         held = column.gather(verses)
         for n in (4, 5, 6, 7, 8):
-            verse = rf"(?m)(^|\x01)(\p{{Han}}{{{n}}}[，、])\n(\p{{Han}}{{{n}}}[。；！？，]?)$"
-            held = held.str.replace_all(verse, "$1$2\x01$3").str.replace_all(verse, "$1$2\x01$3")
+            verse = rf"(?m)(^|\x01)(\p{{Han}}{{{n}}}[，、])\n(\p{{Han}}{{{n}}}[。；！？，]?)(\x01|$)"
+            for _ in range(3):  # a match ends where the next one begins, and the second look has that too
+                held = held.str.replace_all(verse, "$1$2\x01$3$4")
+            held = held.str.replace_all(rf"(\x01\p{{Han}}{{{n}}}[，、])\n", "$1\x01")  # the last verse is a line too
         held = held.str.replace_all(_GOES_ON, "$1$2").str.replace_all("\x01", "\n", literal=True)
     joined = column.str.replace_all(_GOES_ON, "$1$2")
     return joined.scatter(verses, held) if len(verses) else joined
@@ -66,19 +66,14 @@ def _joined(column: pl.Series) -> pl.Series:
 WORDS = (
     Rule("letter or digit in another form", _FOLDED_ONES, _folded, _FOLDED_ONES, "kept"),
     taking("letter or digit in another form", "([0-9A-Za-z])．", "$1.", sooner="．"),
+    # what a chat model's tokenizer takes for the end of a turn; here, where no entity and no wide letter hides one
+    taking("control token", control_tokens.PATTERN, " ", net="form"),
     taking("numeral drawn as a line", _DRAWN, "${1}一$2", sooner="─"),
     taking("invisible character", INVISIBLE),
     Rule("picture", _PICTURE, _without_pictures, _PICTURE, "kept"),
     taking("bullet", rf"(?m)^[ \t　]*{_BULLET}+[ \t　]*", sooner=_BULLET),
     taking("colon", "[∶﹕︰]", "："),
-    taking("disclaimer", _DISCLAIMER, net="spans", sooner="以上资料仅供参考", may_hold="[：:.]|不|无|非|请勿"),
-    taking(
-        "menu",
-        rf"(?m)^[\s　]*{_MENU}[\s　]*$|{_NO_AUDIO}",
-        net="spans",
-        sooner=f"{_MENU}|您的浏览器不支持",
-        may_hold="一页|不支持|audio|>",
-    ),
+    *BOILERPLATE,
     # one line end, no line broken at a comma or before a stop
     taking("line end", r" \n[ \n]*|\n[ \n]+", "\n"),
     Rule("broken line", _GOES_ON, _joined, "，\n|、\n", "kept"),

@@ -73,6 +73,14 @@ def test_big5_read_as_gb_is_found_whole_and_in_part(charset, said):
     assert sum(map(len, between)) < len(damage) / 2
 
 
+@pytest.mark.parametrize("way", [way for way in WAYS if way.startswith("UTF-8") and "left out" not in way])
+@pytest.mark.parametrize("before", ["两周以后复查。", "平时要少吃盐！", "腹胀、腹痛、嗳气；", "注意饮食。"])
+def test_a_sound_sentence_before_the_damage_keeps_its_end(way, before):
+    found = mended(f"{before}{WAYS[way](SAID[1])}")
+    assert found.text.removesuffix("□") == before
+    assert found.damage
+
+
 @pytest.mark.parametrize("line", SOUND)
 def test_what_only_looks_strange_is_sound(line):
     found = mended(f"{line}\n{line}")

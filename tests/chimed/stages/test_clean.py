@@ -16,7 +16,7 @@ from samples import document, qa, rows
 
 from chimed.ledger import check_ledger
 from chimed.sources.text import text_of
-from chimed.stages import clean, net, noise
+from chimed.stages import clean, identifiers, net, noise
 from chimed.stages.rules import taking
 
 CASES = Path(__file__).with_name("cases")
@@ -167,6 +167,38 @@ def test_no_end_is_torn_by_a_courtesy():
     made = pl.Series(cleaned(*texts))
     assert net.torn(pl.Series(texts), made).to_list() == []
     assert not made.str.contains("有$|，$").any()
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["https://weibo.com/u/1234567890", "https://ｗｅｉｂｏ.com/u/1234567", "weixin.qq.com/r/abcDEF123", "https://t.me/zhongyi_88",
+     "https://v.douyin.com/iJx9Kq2/", "https://wpa.qq.com/msgrd?v=3&uin=123456", "wxp://f2f0abcdef123", "mqqapi://card/show?uin=1234",
+     "https://qr.alipay.com/fkx1234567", "https://xhslink.com/aBcD12", "https://user.qzone.qq.com/123456"],
+)  # fmt: skip
+def test_a_link_to_a_person_is_put_down_before_it_is_taken_out(work, link):
+    outcome = clean.run(rows(document(f"经方治咳嗽，详见{link} 的说明。")), work)
+    ((entry,),) = outcome.kept["identifiers"].to_list()
+    assert entry.startswith("contact link text[")
+
+
+def test_other_links_are_not_looked_at_closely():
+    text = '<a href="https://www.example.com.cn/mobile/a?id=1">茯苓</a>见http://example.net/fuling/1.html。'
+    contacts = identifiers.FAMILIES["contacts"].trigger
+    assert not pl.Series([text]).str.contains(contacts).any()
+
+
+def test_no_sample_shows_a_text_that_holds_an_identifier(work, monkeypatch):
+    monkeypatch.setattr(noise, "WORDS", (taking("greedy", "服[0-9]+"),))
+    monkeypatch.setattr(noise, "ANY", "服")
+    said = SAID.encode().decode("gbk", errors="replace")
+    known = [document(f"服{n}片。电话13800138{n:03}。\n{SAID * 3}\n{said}", url=f"http://a/{n}") for n in range(20)]
+    free = [document(f"服{n}片，水送下。\n{SAID * 3}\n{said}", url=f"http://b/{n}") for n in range(3)]
+    outcome = clean.run(rows(*known, *free), work)
+    assert outcome.figures["identifiers"] == {"mobile number": 20}
+    for rule in ("greedy", "damaged text"):
+        found = outcome.figures["doubtful"][rule]
+        assert found["rows"] == 23
+        assert {one["id"] for one in found["samples"]} == {one["id"] for one in free}
 
 
 # --- mojibake ------------------------------------------------------------------------------------------------------

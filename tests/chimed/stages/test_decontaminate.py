@@ -15,7 +15,7 @@ from chimed.build import run_stage
 from chimed.errors import UserError
 from chimed.ledger import check_ledger
 from chimed.records import RECORD
-from chimed.stages import decontaminate, exam_questions
+from chimed.stages import decontaminate, exam_questions, exam_verdict
 from chimed.stages.exam_search import Search
 from chimed.stages.passages import PASSAGE
 
@@ -50,6 +50,19 @@ def test_traditional_text_is_read_as_simplified(search, script):
     for case in CASES:
         found = {one.question.name for one in search.find(traditional(case["text"])) if one.why}
         assert found == ({case["question"]} if case["question"] else set()), case["why"]
+
+
+@pytest.mark.parametrize(
+    ("stem", "said", "other"),
+    [
+        ("孕妇禁用的药物除外", "孕妇禁用的药物有", True),
+        ("下列不属于禁忌的是", "下列属于禁忌的是", True),
+        ("每日三次的是", "每日两次的是", True),
+        ("孕妇禁用的药物除外", "孕妇禁服的药物除外", False),
+    ],
+)
+def test_what_denies_or_excepts_otherwise_is_another_question(stem, said, other):
+    assert exam_verdict.another_question(stem, said) == other
 
 
 def test_texts_that_are_looked_through_at_once_do_not_meet(search):

@@ -96,6 +96,11 @@ def test_documents_of_two_herbs_are_no_copies_though_their_text_is_one(work):
     assert len(judged(dedup, table, work).kept) == 3  # the text without a title names no herb at all
 
 
+def test_titles_that_name_two_illnesses_do_not_tell_one_text_apart(work):
+    table = rows(*(document(FIRST, title=title, url=f"http://a/{title}") for title in ("高血压", "冠心病", "中风")))
+    assert len(judged(dedup, table, work).kept) == 1
+
+
 def test_the_report_shows_what_was_spared_and_why(work):
     table = rows(document(FIRST, url="http://a/1"), document(FIRST.replace("三两", "三钱"), url="http://a/2"))
     figures = judged(dedup, table, work).figures
