@@ -99,8 +99,15 @@ def check_misses(report: dict) -> None:
         if reason not in (AGAIN, TWICE)
     }
     missed, most = sum(left.values()), settings().miss_share
-    if missed > max(FEW_MISSES, most * report["pages"]):
+    nothing = report["repeated"] == TWICE and not report["records"]  # a refresh may find nothing new, a corpus may not
+    if missed > max(FEW_MISSES, most * report["pages"]) or nothing:
         worst = max(left, key=lambda reason: left[reason])
+        if report["repeated"] == TWICE:
+            raise TooManyMisses(
+                f"{missed} of {report['pages']} rows of {report['source']} gave no record, {left[worst]} of them: "
+                f"{worst}; mend the files, or say what they are (--columns, --encoding, --language), and ingest them "
+                f"again, or raise CHIMED_MISS_SHARE ({most:g}) if they are like that"
+            )
         raise TooManyMisses(
             f"{missed} of {report['pages']} pages of {report['source']} gave no record, {left[worst]} of them: "
             f"{worst}; mend its parser and run extract again, or raise CHIMED_MISS_SHARE ({most:g}) if it is like that"

@@ -177,8 +177,11 @@ def _sample(file: BinaryIO, start: int, size: int) -> tuple[int, int, bytes]:
 
 
 def _decoded(name: str, body: bytes) -> str:
-    """The bytes as text, what is no character as U+FFFD; a character that the sample cuts at its end is left out."""
-    return codecs.getincrementaldecoder(name)("replace").decode(body, final=False)
+    """The bytes as text, what is no character as U+FFFD; a character that the sample cuts at its end is left out.
+
+    A sample of an odd length ends with its file: half a character of UTF-16 is then none.
+    """
+    return codecs.getincrementaldecoder(name)("replace").decode(body, final="16" in name and len(body) % 2 == 1)
 
 
 def _verified(file: BinaryIO, chosen: Encoding) -> Encoding:

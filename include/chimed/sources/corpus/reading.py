@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 
 from chimed.errors import UserError
 from chimed.sources.corpus.books import Shape, chapters, shape_of
-from chimed.sources.corpus.columns import Plan, not_understood, plan_for, shown
+from chimed.sources.corpus.columns import NESTED, Plan, not_understood, opened, plan_for, shown, talk_at_need
 from chimed.sources.corpus.domain import domain_of
 from chimed.sources.corpus.encoding import Encoding, encoding_of
 from chimed.sources.corpus.language import LIKELY, Evidence, evidence_in, language_of
@@ -30,12 +30,24 @@ ENDINGS = (*TEXT_TABLES, *ARROW_TABLES, *BOOKS)
 NOT_CHINESE = "not Chinese"
 NO_COLUMN = "no column that is understood"
 
+_UNITS: Mapping[str, str] = {
+    "classic": "chapters, by their marks (<篇名>)",
+    "numbered chapters": "chapters, by numbered headings (第一章)",
+    "listed": "chapters, by headings as a list (一、)",
+    "alone": "chapters, by headings between blank lines",
+    "markdown": "chapters, by Markdown's headings",
+    "none": "texts; there are no headings, a long one is divided between its paragraphs",
+}
 _MOST_SHOWN = 20  # columns that are not used
 _MOST_FORMS = 1_000  # sets of columns that are remembered of one file
 _STRANGE_ROWS = 1_000  # rows without a known column, after which a file is taken for one of another form
 
 Records = list[Document | CorpusQA]
 Read = tuple[int, Records | Miss]
+
+
+class NothingInIt(UserError):
+    """A file without a row, a herb or a chapter."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +94,17 @@ class Survey:
 
     def sentences(self, name: str) -> list[str]:
         """What a person reads of it."""
-        shape = f", {self.shape.headings}" if self.shape else ""
-        said = [f"{name}: {self.rows} rows or chapters{shape}, {self.encoding or 'no text encoding'}"]
-        told = ", ".join(f"{language} {rows}" for language, rows in self.languages.items()) or "none"
+        unit = _UNITS[self.shape.headings] if self.shape else "rows"
+        said = [f"{name}: {self.rows} {unit}" + (f", {self.encoding}" if self.encoding else "")]
         good = self.rows - sum(self.misses.values())
-        said.append(
-            f"  language: {told}; {self.own} of {good} by their own words, the others by the whole file "
-            f"(certainty {self.words.certainty:.4f}); domain: "
-            + (", ".join(f"{domain} {rows}" for domain, rows in self.domains.items()) or "none")
-        )
+        if good:
+            told = ", ".join(f"{language} {rows}" for language, rows in self.languages.items())
+            how = f"{self.own} of {good} by their own words" if self.own else "none by its own words"
+            rest = f", the others by the whole file (certainty {self.words.certainty:.4f})" if self.own < good else ""
+            domains = ", ".join(f"{domain} {rows}" for domain, rows in self.domains.items())
+            said.append(f"  language: {told}; {how}{rest}; domain: {domains}")
+        else:
+            said.append("  no record: none of it can be used")
         if self.columns:
             said.append("  columns: " + ", ".join(f"{role}={'+'.join(names)}" for role, names in self.columns.items()))
         if self.unused:
@@ -140,7 +154,7 @@ def survey(name: str, body: BinaryIO, choices: Choices) -> Survey:
         for one in read if not decided else ():
             later[_domain(one, choices, "zh"), _domain(one, choices, "lzh")] += 1
     body.seek(0)
-    _check_something(name, rows, misses, met)
+    _check_something(name, rows, misses, met, choices)
     languages["lzh" if words.classical else "zh"] += languages.pop("?", 0)
     for either, n in later.items():
         domains[either[words.classical]] += n
@@ -162,12 +176,12 @@ def survey(name: str, body: BinaryIO, choices: Choices) -> Survey:
     )
 
 
-def _check_something(name: str, rows: int, misses: Counter[str], met: _Met) -> None:
+def _check_something(name: str, rows: int, misses: Counter[str], met: _Met, choices: Choices) -> None:
     """Raises UserError where no row of a file can be understood."""
     if met.strange and not met.plans:
-        raise not_understood(name, met.strange.most_common(1)[0][0])
+        raise not_understood(name, met.strange.most_common(1)[0][0], choices.columns)
     if not rows:
-        raise UserError(f"{name} has no row, herb or chapter; the forms known are: {', '.join(ENDINGS)}")
+        raise NothingInIt(f"{name} holds nothing: no row and no text")
     if misses[NOT_JSON] + misses[NO_OBJECT] == rows:
         raise UserError(f"{name} is not {ending(name).removeprefix('.').upper()}: no row of it is a JSON object")
 
@@ -230,12 +244,8 @@ def _planned(rows: Iterator[Row], choices: Choices, met: _Met) -> Iterator[Recor
         if isinstance(row, Miss):
             yield row
             continue
+        row, plan = _plan_of(row, choices, known)
         columns = tuple(row)
-        if columns not in known:
-            if len(known) >= _MOST_FORMS:  # rows whose keys are data: what was learnt of them is no use
-                known.clear()
-            known[columns] = plan_for(columns, choices.columns)
-        plan = known[columns]
         if plan is None:
             if len(met.strange) < _MOST_FORMS or columns in met.strange:
                 met.strange[columns] += 1
@@ -244,6 +254,24 @@ def _planned(rows: Iterator[Row], choices: Choices, met: _Met) -> Iterator[Recor
         if len(met.plans) < _MOST_FORMS or (columns, plan) in met.plans:
             met.plans[columns, plan] += 1
         yield read_row(row, plan, met.notes)
+
+
+def _plan_of(row: dict, choices: Choices, known: dict[tuple, Plan | None]) -> tuple[dict, Plan | None]:
+    """The row, opened where its outer columns are not what is asked for or understood, and how it is read."""
+
+    def plan(columns: tuple) -> Plan | None:
+        if columns not in known:
+            if len(known) >= _MOST_FORMS:  # rows whose keys are data: what was learnt of them is no use
+                known.clear()
+            known[columns] = plan_for(columns, choices.columns)
+        return known[columns]
+
+    found = plan(tuple(row))
+    within = any(NESTED in column for column in choices.columns.values())
+    if (found is None or within) and any(isinstance(value, dict) for value in row.values()):
+        row = opened(row)
+        found = plan(tuple(row))
+    return row, found or (None if choices.columns else talk_at_need(row))
 
 
 # --- judging -----------------------------------------------------------------------------------------------------

@@ -80,3 +80,9 @@ def test_what_a_person_says_is_done_and_a_wrong_name_is_one_sentence():
     for wrong in ("utf-9", "base64", "rot13", "idna"):
         with pytest.raises(UserError, match="is unknown"):
             found(b"x", wrong)
+
+
+@pytest.mark.parametrize("body", [b"\n", b"a", b"a,b\n1,2", "好".encode(), "咳嗽".encode("gb18030") + b"\n"])
+def test_a_few_bytes_are_not_taken_for_half_of_utf_16(body):
+    assert found(body).name in ("utf-8", "gb18030")
+    assert found(body).broken == 0
