@@ -13,7 +13,7 @@ Pure functions; `SUSPECT` says at column speed which texts need the closer look.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 LACUNA = "□"  # the mark that editors put where a letter cannot be read
 MARGIN = 16.0  # nats by which the other reading must win: e^16 to one
@@ -150,8 +150,14 @@ def _read_anew(text: str, encoded: list[bytes], form: re.Pattern[bytes], charset
             max(cost, _FOREIGN * (one not in nats and one > "\x7f")) for one, cost in costs
         )
         if depth and won > -MARGIN * len(said):
-            won += max((more for _, _, more in _stretches(said, depth - 1)), default=0.0)
+            won += _won_within(said, depth - 1)
         yield start, end, won
+
+
+@lru_cache(maxsize=1 << 14)  # sound text has the same few characters by chance again and again
+def _won_within(text: str, depth: int) -> float:
+    """The nats that the best stretch of a text wins."""
+    return max((won for _, _, won in _stretches(text, depth)), default=0.0)
 
 
 def _big5_read_as_gb(text: str, depth: int) -> Iterator[Stretch]:

@@ -9,19 +9,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+import polars as pl
 
 from chimed.errors import UserError
 from chimed.sources.corpus.books import Shape, chapters, shape_of
 from chimed.sources.corpus.columns import NESTED, Plan, not_understood, opened, plan_for, shown, talk_at_need
 from chimed.sources.corpus.domain import domain_of
 from chimed.sources.corpus.encoding import Encoding, encoding_of
-from chimed.sources.corpus.language import LIKELY, Evidence, evidence_in, language_of
+from chimed.sources.corpus.language import LIKELY, Evidence, evidence_of, language_of
 from chimed.sources.corpus.lines import NOT_JSON
 from chimed.sources.corpus.rows import read_row
 from chimed.sources.corpus.tables import ARROW_TABLES, NO_OBJECT, TEXT_TABLES, Row, arrow_rows, text_rows
-from chimed.sources.mojibake import garbled
+from chimed.sources.mojibake import SUSPECT, garbled
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA, Document
 
@@ -40,6 +43,7 @@ _UNITS: Mapping[str, str] = {
 }
 _MOST_SHOWN = 20  # columns that are not used
 _MOST_FORMS = 1_000  # sets of columns that are remembered of one file
+_ROWS_AT_A_TIME, _CHARACTERS_AT_A_TIME = 512, 1_000_000  # of rows that are weighed together
 _STRANGE_ROWS = 1_000  # rows without a known column, after which a file is taken for one of another form
 
 Records = list[Document | CorpusQA]
@@ -136,11 +140,10 @@ def survey(name: str, body: BinaryIO, choices: Choices) -> Survey:
     met, misses, languages, domains = _Met(), Counter[str](), Counter[str](), Counter[str]()
     later = Counter[tuple[str, str]]()  # domains of what is modern or classical as the whole file is
     words, rows, own = Evidence(), 0, 0
-    for _, raw in _raw(name, body, choices, found, met):
+    for _, read, said in _of_chinese(_raw(name, body, choices, found, met), choices):
         rows += 1
         if not met.plans and met.strange.total() >= _STRANGE_ROWS:
             break
-        read, said = _of_chinese(_whole(raw), choices)
         if isinstance(read, Miss):
             misses[read.reason] += 1
             continue
@@ -193,8 +196,7 @@ def read_file(name: str, body: BinaryIO, choices: Choices | None = None, known: 
     """
     choices = choices or Choices()
     known = known or survey(name, body, choices)
-    for place, raw in _raw(name, body, choices, known, _Met()):
-        read, said = _of_chinese(_whole(raw), choices)
+    for place, read, said in _of_chinese(_raw(name, body, choices, known, _Met()), choices):
         yield place, read if isinstance(read, Miss) else _judged(read, said, choices, known.words)
 
 
@@ -281,19 +283,43 @@ def _words(one: Document | CorpusQA) -> str:
     return one.text if isinstance(one, Document) else f"{one.question}\n{one.answer}"
 
 
-def _whole(read: Records | Miss) -> Records | Miss:
-    """The records of a row that is not mojibake throughout; `clean` takes out a garbled one among sound ones."""
-    if isinstance(read, Miss):
-        return read
-    return Miss("mojibake") if all(garbled(f"{one.title}\n{_words(one)}") for one in read) else read
+def _of_chinese(rows: Iterator[Read], choices: Choices) -> Iterator[tuple[int, Records | Miss, Evidence]]:
+    """Every row with what it says of its language; a miss where it is mojibake or of no language that Chinese has.
+
+    Rows are weighed many at a time.
+    """
+    for some in _together(rows):
+        sound = _sound([read for _, read in some])
+        words = ["" if isinstance(read, Miss) else "\n".join(map(_words, read)) for read in sound]
+        for (place, _), read, said in zip(some, sound, evidence_of(words), strict=True):
+            foreign = not isinstance(read, Miss) and choices.language == "auto" and not said.chinese
+            yield place, Miss(NOT_CHINESE) if foreign else read, said
 
 
-def _of_chinese(read: Records | Miss, choices: Choices) -> tuple[Records | Miss, Evidence]:
-    """The records and what they say of their language; a miss where that is none that Chinese has."""
-    if isinstance(read, Miss):
-        return read, Evidence()
-    said = evidence_in("\n".join(map(_words, read)))
-    return (read if said.chinese or choices.language != "auto" else Miss(NOT_CHINESE)), said
+def _together(rows: Iterator[Read]) -> Iterator[list[Read]]:
+    """Rows as many at a time as are quick to weigh."""
+    some: list[Read] = []
+    held = 0
+    for place, read in rows:
+        some.append((place, read))
+        held += 0 if isinstance(read, Miss) else sum(len(_words(one)) for one in read)
+        if len(some) >= _ROWS_AT_A_TIME or held >= _CHARACTERS_AT_A_TIME:
+            yield some
+            some, held = [], 0
+    if some:
+        yield some
+
+
+def _sound(rows: list[Records | Miss]) -> list[Records | Miss]:
+    """The rows, of which those are misses that are mojibake throughout; `clean` takes a garbled record out of a row."""
+    texts = [[] if isinstance(read, Miss) else [f"{one.title}\n{_words(one)}" for one in read] for read in rows]
+    suspect = iter(pl.Series([text for several in texts for text in several], dtype=pl.String).str.contains(SUSPECT))
+    found: list[Records | Miss] = []
+    for read, several in zip(rows, texts, strict=True):
+        doubted = list(islice(suspect, len(several)))
+        bad = bool(several) and all(doubted) and all(map(garbled, several))
+        found.append(Miss("mojibake") if bad else read)
+    return found
 
 
 def _judged(read: Records, said: Evidence, choices: Choices, around: Evidence) -> Records:
