@@ -19,6 +19,7 @@ from chimed.records import content_id
 from chimed.sources import FILES, NAMES
 from chimed.sources.corpus import (
     books,
+    by_line,
     columns,
     domain,
     encoding,
@@ -118,7 +119,20 @@ def kept_survey(report: Mapping, name: str) -> Survey | None:
 
 def fingerprinted(report: Mapping) -> str:
     """All that makes records of a corpus's rows, as text: the code, and what the raw report says of the files."""
-    modules = (books, columns, domain, encoding, language, lines, reading, rows, tables, turns, sys.modules[__name__])
+    modules = (
+        books,
+        by_line,
+        columns,
+        domain,
+        encoding,
+        language,
+        lines,
+        reading,
+        rows,
+        tables,
+        turns,
+        sys.modules[__name__],
+    )
     said = json.dumps([report.get("choices"), report.get("read")], sort_keys=True, ensure_ascii=True)
     return "\0".join([*map(inspect.getsource, modules), said])
 
