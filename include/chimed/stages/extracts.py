@@ -99,19 +99,22 @@ def check_misses(report: dict) -> None:
         if reason not in (AGAIN, TWICE)
     }
     missed, most = sum(left.values()), settings().miss_share
-    nothing = report["repeated"] == TWICE and not report["records"]  # a refresh may find nothing new, a corpus may not
-    if missed > max(FEW_MISSES, most * report["pages"]) or nothing:
-        worst = max(left, key=lambda reason: left[reason])
-        if report["repeated"] == TWICE:
-            raise TooManyMisses(
-                f"{missed} of {report['pages']} rows of {report['source']} gave no record, {left[worst]} of them: "
-                f"{worst}; mend the files, or say what they are (--columns, --encoding, --language), and ingest them "
-                f"again, or raise CHIMED_MISS_SHARE ({most:g}) if they are like that"
-            )
+    unit, mend = "pages", "mend its parser and run extract again"
+    if report["repeated"] == TWICE:
+        unit = "rows"
+        mend = "mend the files, or say what they are (--columns, --encoding, --language), and ingest them again"
+        if left and not report["records"]:  # a site's refresh may find nothing new, a corpus may not
+            raise TooManyMisses(f"none of {missed} rows of {report['source']} gave a record, {_worst(left)}; {mend}")
+    if missed > max(FEW_MISSES, most * report["pages"]):
         raise TooManyMisses(
-            f"{missed} of {report['pages']} pages of {report['source']} gave no record, {left[worst]} of them: "
-            f"{worst}; mend its parser and run extract again, or raise CHIMED_MISS_SHARE ({most:g}) if it is like that"
+            f"{missed} of {report['pages']} {unit} of {report['source']} gave no record, {_worst(left)}; {mend}, "
+            f"or raise CHIMED_MISS_SHARE ({most:g}) if it is like that"
         )
+
+
+def _worst(left: dict[str, int]) -> str:
+    worst = max(left, key=lambda reason: left[reason])
+    return f"{left[worst]} of them: {worst}"
 
 
 def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:

@@ -40,6 +40,7 @@ _ROLE_OF = {name: role for role, names in ALIASES.items() for name in names}
 _TALK_AT_NEED = ("data", "dialogs")  # HuatuoGPT's lists of what is said in turn; where no other column makes a record
 NESTED = "."
 _DEEPEST = 4  # levels of nested columns that are opened
+_HEADLESS = "If the first line is no header, put one before it. "
 _SHOWN = 20  # columns named in an error
 _LONGEST = 40  # characters of a column's name that are shown
 
@@ -152,5 +153,6 @@ def not_understood(name: str, columns: Iterable[str], asked: Mapping[str, str]) 
         f"{name} has the columns {told or '(none)'}, and no record is made of them: one needs a question and an "
         f"answer, a text, messages, or a herb's name.{missing} Say which they are, as in "
         "--columns question=问,answer=答 (of a nested column: answer=reply.text). "
+        f"{_HEADLESS if name.lower().endswith(('.csv', '.tsv')) else ''}"
         f"Understood, in capitals or not: {known}"
     )

@@ -197,15 +197,16 @@ def _shown(name: object) -> str:
 def _surveys(given: Mapping[str, Path], choices: Choices) -> dict[str, Survey]:
     """What each file is, told as it is found. One that holds nothing is told and left out, if others hold something."""
     found: dict[str, Survey] = {}
-    empty: NothingInIt | None = None
+    empty: list[NothingInIt] = []
     for name, file in given.items():
         try:
             found[name] = _surveyed(name, file, choices)
         except NothingInIt as error:
-            empty = error
-            log.warning("%s; it is left out", error)
+            empty.append(error)
     if empty and not found:
-        raise empty
+        raise empty[0]
+    for nothing in empty:
+        log.warning("%s; it is left out", nothing)
     columns = {column.lower() for one in found.values() for several in one.columns.values() for column in several}
     for role, column in choices.columns.items():
         if shown(column).lower() not in columns:

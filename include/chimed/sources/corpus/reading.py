@@ -33,13 +33,13 @@ ENDINGS = (*TEXT_TABLES, *ARROW_TABLES, *BOOKS)
 NOT_CHINESE = "not Chinese"
 NO_COLUMN = "no column that is understood"
 
-_UNITS: Mapping[str, str] = {
-    "classic": "chapters, by their marks (<篇名>)",
-    "numbered chapters": "chapters, by numbered headings (第一章)",
-    "listed": "chapters, by headings as a list (一、)",
-    "alone": "chapters, by headings between blank lines",
-    "markdown": "chapters, by Markdown's headings",
-    "none": "texts; there are no headings, a long one is divided between its paragraphs",
+_HOW: Mapping[str, str] = {
+    "classic": ", by their marks (<篇名>)",
+    "numbered chapters": ", by numbered headings (第一章)",
+    "listed": ", by headings as a list (一、)",
+    "alone": ", by headings between blank lines",
+    "markdown": ", by Markdown's headings",
+    "none": ", without headings",
 }
 _MOST_SHOWN = 20  # columns that are not used
 _MOST_FORMS = 1_000  # sets of columns that are remembered of one file
@@ -98,8 +98,10 @@ class Survey:
 
     def sentences(self, name: str) -> list[str]:
         """What a person reads of it."""
-        unit = _UNITS[self.shape.headings] if self.shape else "rows"
-        said = [f"{name}: {self.rows} {unit}" + (f", {self.encoding}" if self.encoding else "")]
+        unit = "row" if self.shape is None else "text" if self.shape.headings == "none" else "chapter"
+        how = _HOW[self.shape.headings] if self.shape else ""
+        encoding = f", {self.encoding}" if self.encoding else ""
+        said = [f"{name}: {self.rows} {unit}{'s' * (self.rows != 1)}{how}{encoding}"]
         good = self.rows - sum(self.misses.values())
         if good:
             told = ", ".join(f"{language} {rows}" for language, rows in self.languages.items())
