@@ -13,7 +13,7 @@ Pure functions; `SUSPECT` says at column speed which texts need the closer look.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 LACUNA = "□"  # the mark that editors put where a letter cannot be read
 MARGIN = 16.0  # nats by which the other reading must win: e^16 to one
@@ -160,7 +160,7 @@ def _read_anew(text: str, encoded: list[bytes], form: re.Pattern[bytes], charset
             start, end = letter_of[begin], letter_of[behind - 1] + 1
         won = sum(before[start:end]) - sum(costs)
         if depth and won > -MARGIN * len(said):
-            won += max((more for _, _, more in _stretches(said, depth - 1)), default=0.0)
+            won += _won_within(said, depth - 1)
         yield start, end, won
 
 
@@ -181,6 +181,12 @@ def _own_bytes(
     while last - first > 1 and len(said) - last < _BESIDE and sound(last - 1):
         last -= 1
     return first, last, ends[first], ends[last]
+
+
+@lru_cache(maxsize=1 << 14)  # sound text has the same few characters by chance again and again
+def _won_within(text: str, depth: int) -> float:
+    """The nats that the best stretch of a text wins."""
+    return max((won for _, _, won in _stretches(text, depth)), default=0.0)
 
 
 def _big5_read_as_gb(text: str, depth: int) -> Iterator[Stretch]:

@@ -101,12 +101,22 @@ def check_misses(report: dict) -> None:
     told = (AGAIN, TWICE, NO_ANSWER)  # an open question is no miss
     left = {reason: pages for reason, pages in (report["dropped"] | report["failed"]).items() if reason not in told}
     missed, most = sum(left.values()), settings().miss_share
+    unit, mend = "pages", "mend its parser and run extract again"
+    if report["repeated"] == TWICE:
+        unit = "rows"
+        mend = "mend the files, or say what they are (--columns, --encoding, --language), and ingest them again"
+        if left and not report["records"]:  # a site's refresh may find nothing new, a corpus may not
+            raise TooManyMisses(f"none of {missed} rows of {report['source']} gave a record, {_worst(left)}; {mend}")
     if missed > max(FEW_MISSES, most * report["pages"]):
-        worst = max(left, key=lambda reason: left[reason])
         raise TooManyMisses(
-            f"{missed} of {report['pages']} pages of {report['source']} gave no record, {left[worst]} of them: "
-            f"{worst}; mend its parser and run extract again, or raise CHIMED_MISS_SHARE ({most:g}) if it is like that"
+            f"{missed} of {report['pages']} {unit} of {report['source']} gave no record, {_worst(left)}; {mend}, "
+            f"or raise CHIMED_MISS_SHARE ({most:g}) if it is like that"
         )
+
+
+def _worst(left: dict[str, int]) -> str:
+    worst = max(left, key=lambda reason: left[reason])
+    return f"{left[worst]} of them: {worst}"
 
 
 def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:

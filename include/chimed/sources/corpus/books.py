@@ -93,7 +93,7 @@ def shape_of(name: str, text: TextIO) -> Shape:
 
 def chapters(name: str, text: TextIO, shape: Shape, notes: Counter) -> Iterator[Document | Miss]:
     """One document a chapter; headings without a text give none and are counted in `notes`."""
-    book = re.sub(r"^\d+[-_ ]*", "", Path(name).stem)
+    book = _NUMBER.sub("", Path(name).stem) or Path(name).stem
     match shape.headings:
         case "classic":
             marked = _classic(lines(text))
@@ -235,25 +235,22 @@ _FENCE = re.compile(r"^ {0,3}(```|~~~)")
 _IMAGE = re.compile(r"!\[[^\[\]\n]{0,200}\]\([^()\n]{0,2000}\)")
 _LINK = re.compile(r"\[([^\[\]\n]{1,500})\]\([^()\n]{0,2000}\)")
 _STRONG = re.compile(r"(\*\*|__)(?=\S)([^*_\n]{1,500})\1")
+_NUMBER = re.compile(r"^(?:\d+[-_. ]+|0\d+(?=[\u4e00-\u9fff]))")  # of a file, before its book's name
+_ANCHOR = re.compile(r"\s*\{#[^{}]{1,100}\}$")
+_FRONT = re.compile(r"^(?:[\w.-]{1,100}\s*:(?:\s|$)|\s|- |#|$)")  # a line of YAML before a text
+_LONGEST_FRONT = 500  # lines
 _FRONT_TITLE = re.compile(r"""^title:\s*["']?(.{1,200}?)["']?\s*$""")
 
 
 def _markdown(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
     """Lines without Markdown's marks for pictures, links and strong words; text in fences stays as it is."""
-    front, fence, first = False, "", True
+    fence = ""
     waiting = ""  # a line that the next one may underline
-    for one in source:
-        if isinstance(one, TooLong):
+    for one in _behind_front(source):
+        if isinstance(one, TooLong | Head):
             yield one
             continue
         line = one.rstrip()
-        if front or (first and line == "---"):
-            title = _FRONT_TITLE.match(line)
-            if title:
-                yield Head(0, tidy(title.group(1)))
-            front, first = first or line != "---", False
-            continue
-        first = False
         mark, heading = _FENCE.match(line), None if fence else _HASHES.match(line)
         if waiting and not fence and _UNDERLINE.match(line):
             yield Head(1 if "=" in line else 2, _plain(waiting))
@@ -265,13 +262,33 @@ def _markdown(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]
         if mark and fence in ("", mark.group(1)):
             fence = "" if fence else mark.group(1)
         elif heading:
-            yield Head(len(heading.group(1)), _plain((heading.group(2) or "").rstrip(" #\t")))
+            title = _ANCHOR.sub("", (heading.group(2) or "").rstrip(" #\t"))
+            yield Head(len(heading.group(1)), _plain(title))
         elif fence or not 0 < len(line) <= 2 * HEADING:
             yield line if fence else _plain(line)
         else:
             waiting = line
     if waiting:
         yield _plain(waiting)
+
+
+def _behind_front(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
+    """The lines without YAML between two `---` at their start, of which the title is kept; a mere rule is none."""
+    rest = iter(source)
+    held: list[str | TooLong] = []
+    for one in rest:
+        held.append(one)
+        line = one.rstrip() if isinstance(one, str) else None
+        if len(held) > 1 and line in ("---", "..."):
+            titles = [_FRONT_TITLE.match(said.rstrip()) for said in held if isinstance(said, str)]
+            yield from (Head(0, tidy(title.group(1))) for title in titles if title)
+            held = []
+            break
+        inside = line is not None and len(held) <= _LONGEST_FRONT and _FRONT.match(line)
+        if line != "---" if len(held) == 1 else not inside:
+            break
+    yield from held
+    yield from rest
 
 
 def _plain(line: str) -> str:

@@ -37,6 +37,10 @@ ROLES = tuple(ALIASES)
 
 Form = Literal["conversation", "herb", "qa", "document"]
 _ROLE_OF = {name: role for role, names in ALIASES.items() for name in names}
+_TALK_AT_NEED = ("data", "dialogs")  # HuatuoGPT's lists of what is said in turn; where no other column makes a record
+NESTED = "."
+_DEEPEST = 4  # levels of nested columns that are opened
+_HEADLESS = "If the first line is no header, put one before it. "
 _SHOWN = 20  # columns named in an error
 _LONGEST = 40  # characters of a column's name that are shown
 
@@ -71,8 +75,24 @@ def asked_columns(said: str | None) -> dict[str, str]:
 
 
 def plan_for(columns: Iterable[str], asked: Mapping[str, str]) -> Plan | None:
-    """How rows of these columns are read; None where they make no record. asked: role → column, which comes first."""
+    """How rows of these columns are read; None where they make no record. asked: role → column, which comes first.
+
+    Where they make none by their names, a nested column (`qa.question`, see `opened`) goes by the last part of its own.
+    """
     names = {str(column): str(column).strip().lstrip("\ufeff").lower() for column in columns}
+    if plan := _plan(names, asked):
+        return plan
+    return _plan({column: name.rpartition(NESTED)[2] for column, name in names.items()}, {}) if not asked else None
+
+
+def talk_at_need(row: Mapping[str, object]) -> Plan | None:
+    """The plan for a row with a list under a name that says too little by itself, where no other column is known."""
+    said = tuple(column for column, value in row.items() if column in _TALK_AT_NEED and isinstance(value, list))
+    return Plan("conversation", {"messages": said}) if said else None
+
+
+def _plan(names: Mapping[str, str], asked: Mapping[str, str]) -> Plan | None:
+    """The same by the names that columns go by, in small letters."""
     given = {column.strip().lower(): role for role, column in asked.items()}
     found: dict[str, list[tuple[int, str]]] = {}
     for column, name in names.items():
@@ -83,6 +103,24 @@ def plan_for(columns: Iterable[str], asked: Mapping[str, str]) -> Plan | None:
     roles = {role: tuple(column for _, column in sorted(several)) for role, several in found.items()}
     form = _form(roles)
     return Plan(form, roles) if form else None
+
+
+def opened(row: Mapping[str, object]) -> dict[str, object]:
+    """A row with what is nested in it in columns of its own: {"qa": {"question": …}} as {"qa.question": …}."""
+    flat = dict(row)
+    for _ in range(_DEEPEST):
+        if not any(isinstance(value, dict) for value in flat.values()):
+            break
+        flat = {
+            name: inner
+            for column, value in flat.items()
+            for name, inner in (
+                ((f"{column}{NESTED}{key}", one) for key, one in value.items())
+                if isinstance(value, dict)
+                else ((column, value),)
+            )
+        }
+    return flat
 
 
 def _form(roles: Mapping[str, tuple[str, ...]]) -> Form | None:
@@ -99,16 +137,22 @@ def _form(roles: Mapping[str, tuple[str, ...]]) -> Form | None:
 
 def shown(column: object) -> str:
     """A column's name as it can be printed and kept, whatever is in it."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(column)[:_LONGEST])
+    return "".join(letter if letter.isprintable() else "?" for letter in str(column)[:_LONGEST]) or "(no name)"
 
 
-def not_understood(name: str, columns: Iterable[str]) -> UserError:
+def not_understood(name: str, columns: Iterable[str], asked: Mapping[str, str]) -> UserError:
     """The error for a file none of whose rows makes a record."""
+    columns = list(columns)
+    lower = {str(column).strip().lstrip("\ufeff").lower() for column in columns}
+    wrong = [shown(column) for column in asked.values() if column.strip().lower() not in lower]
+    missing = f" It has no column {', '.join(wrong)}, which --columns names." if wrong else ""
     found = [shown(column) for column in columns]
     told = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
     known = "; ".join(f"{role}: {', '.join(names[:8])}" for role, names in ALIASES.items())
     return UserError(
         f"{name} has the columns {told or '(none)'}, and no record is made of them: one needs a question and an "
-        "answer, a text, messages, or a herb's name. Say which they are, as in --columns question=问,answer=答. "
+        f"answer, a text, messages, or a herb's name.{missing} Say which they are, as in "
+        "--columns question=问,answer=答 (of a nested column: answer=reply.text). "
+        f"{_HEADLESS if name.lower().endswith(('.csv', '.tsv')) else ''}"
         f"Understood, in capitals or not: {known}"
     )

@@ -17,9 +17,14 @@ from functools import cache
 from typing import BinaryIO
 
 from chimed.errors import UserError
+from chimed.sources.corpus import by_line
 
 CANDIDATES = ("utf-8", "gb18030", "big5hkscs", "utf-16-le", "utf-16-be")
-NAMES = {"big5hkscs": "Big5", "gb18030": "GB18030", "utf-8": "UTF-8", "utf-16-le": "UTF-16LE", "utf-16-be": "UTF-16BE"}
+NAMES = {
+    "big5hkscs": "Big5", "gb18030": "GB18030", "utf-8": "UTF-8", "utf-16-le": "UTF-16LE", "utf-16-be": "UTF-16BE",
+    by_line.codec_name("gb18030"): "UTF-8 and GB18030, line by line",
+    by_line.codec_name("big5hkscs"): "UTF-8 and Big5, line by line",
+}  # fmt: skip
 SAMPLE = 64 * 1024  # bytes looked at in one place of a file
 PLACES = 3  # the beginning, the middle, the end
 LOOKS = 4  # how often a failed decoding is looked at before it is taken as it is
@@ -107,7 +112,7 @@ def encoding_of(file: BinaryIO, asked: str | None = None) -> Encoding:
         if found.first_broken is None or any(start <= found.first_broken < end for start, end, _ in samples):
             break
         samples.append(_sample(file, max(0, found.first_broken - SAMPLE // 2) // 2 * 2, size))
-    return found
+    return _by_line(file, found) if found.broken else found
 
 
 def likeliest(samples: Iterable[tuple[int, int, bytes]]) -> tuple[str, float]:
@@ -132,6 +137,17 @@ def probability(text: str) -> float:
     behind_ascii = sum(len(run) - 1 for run in _ASCII_RUN.findall(text))
     either = (sum(n * _log(char, script) for char, n in counts.items()) for script in ("gb2312", "big5"))
     return max(either) + behind_ascii * _NEXT_ASCII
+
+
+def _by_line(file: BinaryIO, found: Encoding) -> Encoding:
+    """Two encodings for a file that has broken places in one, if some of its lines are UTF-8 and some another."""
+    if found.name not in ("utf-8", *by_line.OTHERS):
+        return found
+    seen = {other: by_line.looked_through(file, other, probability) for other in by_line.OTHERS}
+    best = max(seen, key=lambda other: seen[other].won)
+    if seen[best].utf8 and seen[best].other and seen[best].broken < found.broken:
+        return Encoding(by_line.codec_name(best), seen[best].certainty, seen[best].broken)
+    return found
 
 
 # --- a file ------------------------------------------------------------------------------------------------------
@@ -177,8 +193,11 @@ def _sample(file: BinaryIO, start: int, size: int) -> tuple[int, int, bytes]:
 
 
 def _decoded(name: str, body: bytes) -> str:
-    """The bytes as text, what is no character as U+FFFD; a character that the sample cuts at its end is left out."""
-    return codecs.getincrementaldecoder(name)("replace").decode(body, final=False)
+    """The bytes as text, what is no character as U+FFFD; a character that the sample cuts at its end is left out.
+
+    A sample of an odd length ends with its file: half a character of UTF-16 is then none.
+    """
+    return codecs.getincrementaldecoder(name)("replace").decode(body, final="16" in name and len(body) % 2 == 1)
 
 
 def _verified(file: BinaryIO, chosen: Encoding) -> Encoding:
@@ -245,3 +264,6 @@ def _frequent(char: str, script: str) -> bool:
     except UnicodeEncodeError:
         return False
     return 0xB0 <= lead <= 0xD7 if script == "gb2312" else 0xA4 <= lead <= 0xC6
+
+
+by_line.register(probability)

@@ -19,6 +19,7 @@ from chimed.records import content_id
 from chimed.sources import FILES, NAMES
 from chimed.sources.corpus import (
     books,
+    by_line,
     columns,
     domain,
     encoding,
@@ -29,19 +30,22 @@ from chimed.sources.corpus import (
     tables,
     turns,
 )  # fmt: skip
-from chimed.sources.corpus.reading import ENDINGS, Choices, Survey, ending, survey
+from chimed.sources.corpus.columns import shown
+from chimed.sources.corpus.reading import ENDINGS, Choices, NothingInIt, Survey, ending, survey
 from chimed.sources.parsed import CorpusQA, Document
 
 RIGHTS = ("title", "license", "homepage")
 LONGEST_NAME = 150  # bytes of a file's name: folders and objects are named after it
 LONGEST_SAID = 1_000  # characters of a licence, a title, an address
+_MOST_OTHERS = 10  # files that are left out and named
 
 _TAKEN = ("report.json", "again.parquet")  # what the lake keeps beside the files
-# what Hugging Face's folders hold besides their data
+# what Hugging Face's folders hold besides their data; what Excel and macOS leave in a folder
 _NO_DATA = re.compile(
-    r"^(?:README|LICENSE|LICENCE|\.|dataset_info\.json$|dataset_infos\.json$|state\.json$|dataset_dict\.json$|cache-)",
+    r"^(?:README|LICENSE|LICENCE|\.|dataset_info\.json$|dataset_infos\.json$|state\.json$|dataset_dict\.json$|cache-|~\$|__MACOSX$)",
     re.I,
 )
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _BAD = re.compile("[\x00-\x1f\x7f\ud800-\udfff/\\\\]")
 
 log = logging.getLogger("chimed")
@@ -60,7 +64,10 @@ def ingest(
     Raises UserError for a name that cannot be taken, and for files that are not there or of no form known here.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{1,31}", name) or name in NAMES:
-        raise UserError(f"{name!r} cannot name a corpus; use small letters, digits and _, and no site's name")
+        raise UserError(
+            f"{name!r} cannot name a corpus; use 2 to 32 small letters, digits and _, a letter first, "
+            "and no site's name"
+        )
     choices, given = choices or Choices(), _named(paths)
     said = _rights(rights or {})
     digest = hashlib.sha256()
@@ -73,16 +80,16 @@ def ingest(
     told = {"choices": asdict(choices), "rights": said or before.get("rights", {}), "code": chimed.__version__}
     if before and all(before.get(key) == value for key, value in told.items()):
         return before
-    surveys = {file_name: _surveyed(file_name, file, choices) for file_name, file in given.items()}
-    for file_name, file in given.items() if not before else ():
-        lakes.write_file(lake, f"{folder}/{file_name}", file)
+    surveys = _surveys(given, choices)
+    for file_name in surveys if not before else ():
+        lakes.write_file(lake, f"{folder}/{file_name}", given[file_name])
     report = {
         "source": name,
         "crawl": folder.rsplit("/", 1)[-1],
         "form": FILES,
-        "files": sorted(given),
+        "files": sorted(surveys),
         "pages": sum(found.rows for found in surveys.values()),
-        "bytes": sum(file.stat().st_size for file in given.values()),
+        "bytes": sum(given[file_name].stat().st_size for file_name in surveys),
         "finished": before.get("finished", datetime.now(UTC).isoformat(timespec="seconds")),
         "read": {file_name: found.as_json() for file_name, found in sorted(surveys.items())},
         **told,
@@ -112,7 +119,20 @@ def kept_survey(report: Mapping, name: str) -> Survey | None:
 
 def fingerprinted(report: Mapping) -> str:
     """All that makes records of a corpus's rows, as text: the code, and what the raw report says of the files."""
-    modules = (books, columns, domain, encoding, language, lines, reading, rows, tables, turns, sys.modules[__name__])
+    modules = (
+        books,
+        by_line,
+        columns,
+        domain,
+        encoding,
+        language,
+        lines,
+        reading,
+        rows,
+        tables,
+        turns,
+        sys.modules[__name__],
+    )
     said = json.dumps([report.get("choices"), report.get("read")], sort_keys=True, ensure_ascii=True)
     return "\0".join([*map(inspect.getsource, modules), said])
 
@@ -140,11 +160,22 @@ def _named(paths: Iterable[Path]) -> dict[str, Path]:
 
 def _in_folder(folder: Path) -> dict[str, Path]:
     """The data files below a folder, as Hugging Face's `save_to_disk` and its hub lay them out."""
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.suffix.lower() in ENDINGS]
-    found = [file for file in files if not any(map(_NO_DATA.match, file.relative_to(folder).parts))]
+    files = _meant(folder)
+    found = [file for file in files if file.suffix.lower() in ENDINGS]
     if not found:
         raise UserError(f"{_shown(folder)} holds no data file; the forms known are: {', '.join(ENDINGS)}")
+    others = [file for file in files if file.suffix.lower() not in ENDINGS]
+    if others:
+        names = ", ".join(_shown(file.relative_to(folder)) for file in others[:_MOST_OTHERS])
+        more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
+        log.warning("%s: left out, as they are of no form known here: %s%s", _shown(folder), names, more)
     return {"__".join(file.relative_to(folder).parts): file for file in found}
+
+
+def _meant(folder: Path) -> list[Path]:
+    """The files below a folder that might have been meant as data."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    return [file for file in files if not any(map(_NO_DATA.match, file.relative_to(folder).parts))]
 
 
 def _check_name(name: str) -> None:
@@ -163,8 +194,33 @@ def _shown(name: object) -> str:
     return ascii(str(name))[:200] if _BAD.search(str(name).replace("/", "")) else str(name)[:200]
 
 
+def _surveys(given: Mapping[str, Path], choices: Choices) -> dict[str, Survey]:
+    """What each file is, told as it is found. One that holds nothing is told and left out, if others hold something."""
+    found: dict[str, Survey] = {}
+    empty: list[NothingInIt] = []
+    for name, file in given.items():
+        try:
+            found[name] = _surveyed(name, file, choices)
+        except NothingInIt as error:
+            empty.append(error)
+    if empty and not found:
+        raise empty[0]
+    for nothing in empty:
+        log.warning("%s; it is left out", nothing)
+    columns = {column.lower() for one in found.values() for several in one.columns.values() for column in several}
+    for role, column in choices.columns.items():
+        if shown(column).lower() not in columns:
+            raise UserError(
+                f"--columns {role}={column}: no file has a column of that name that could be used; "
+                f"those used are {', '.join(sorted(columns)) or 'none'}"
+            )
+    return found
+
+
 def _surveyed(name: str, file: Path, choices: Choices) -> Survey:
     with file.open("rb") as body:
+        if body.read(len(_POINTER)) == _POINTER:
+            raise UserError(f"{name} is a pointer of Git LFS and not the data; run git lfs pull where it was cloned")
         found = survey(name, body, choices)
     for sentence in found.sentences(name):
         log.info("%s", sentence)

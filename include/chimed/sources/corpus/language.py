@@ -7,9 +7,11 @@ has few such words: then what is around it decides, the book or the other rows o
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import repeat
+
+import numpy as np
 
 # weights: natural logarithm of the word's frequency in classical over that in modern Chinese, from counts in texts of
 # both, rounded; a word of one character counts wherever it stands, so the longer ones take back what it overcounts
@@ -39,19 +41,14 @@ MODERN = {
     ),
     **dict.fromkeys(("这个", "什么", "怎么", "情况", "问题", "临床", "血压", "常用", "本品", "呈"), 2.0),
 }
-LATIN = 0.5  # of a word in Latin letters or a number: modern texts have more
+TENTHS = 10  # weights are added up in tenths: no rounding
+LATIN = 5  # tenths of a word in Latin letters or a number: modern texts have more
 LONGEST_STEP = (
     0.5  # a hundred Chinese characters say no more than fifty times this: one strange passage decides nothing
 )
 LIKELY = 8.0  # how much a text's own words must weigh before they overrule its book
 CHINESE = 0.10  # share of a text's letters below which it is no Chinese text: a drug's name in it is no such text
 KANA = 0.15  # share of kana among Han and kana from which a text is Japanese
-
-# runs, not letters: there are fewer of them
-_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af〇○]+")
-_KANA = re.compile("[\u3041-\u30fe\uff66-\uff9d]+")
-_LATIN = re.compile(r"[A-Za-z]+|\d+")
-_OTHER = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u1fff\uac00-\ud7a3]+")
 
 
 @dataclass(frozen=True)
@@ -92,11 +89,45 @@ class Evidence:
 
 def evidence_in(text: str) -> Evidence:
     """What a text's letters and words say of its language."""
-    letters, words, any_word = _weights()
-    weight = sum(map(letters.get, text, repeat(0.0))) + sum(map(words.__getitem__, any_word.findall(text)))
-    weight -= LATIN * len(_LATIN.findall(text))
-    han, kana, other = (sum(map(len, kind.findall(text))) for kind in (_HAN, _KANA, _OTHER))
-    return Evidence(han, kana, other, weight)
+    return evidence_of([text])[0]
+
+
+def evidence_of(texts: Sequence[str]) -> list[Evidence]:
+    """What the letters and words of each of many texts say, all of them weighed at once."""
+    if not texts:
+        return []
+    signs = _signs()
+    letters = np.frombuffer("\n".join([*texts, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)
+    letters = np.minimum(letters, _SIZE - 1)
+    starts = np.cumsum([0, *(len(text) + 1 for text in texts[:-1])])
+    kinds = signs.kinds[letters]
+    weights = signs.weights[letters]
+    for kind in (_LATIN, _DIGIT):  # a word or a number counts once, where it begins
+        inside = (kinds & kind) != 0
+        inside[1:] &= ~inside[:-1]
+        weights -= inside * LATIN
+    places, more = _longer(letters, kinds, signs)
+    weights[places] += more
+    weighed = np.add.reduceat(weights, starts, dtype=np.int64).tolist()
+    han, kana, other = (
+        np.add.reduceat((kinds & kind) != 0, starts, dtype=np.int64).tolist() for kind in (_HAN, _KANA, _OTHER)
+    )
+    return [Evidence(h, k, o, weight / TENTHS) for h, k, o, weight in zip(han, kana, other, weighed, strict=True)]
+
+
+def _longer(letters: np.ndarray, kinds: np.ndarray, signs: "_Signs") -> tuple[np.ndarray, np.ndarray]:
+    """Where words of two characters stand, and what they weigh; of two that share a character the first counts."""
+    begins = np.flatnonzero(kinds[:-1] & _BEGINS)
+    pairs = _pair(letters[begins], letters[begins + 1])
+    found = np.minimum(np.searchsorted(signs.pairs, pairs), len(signs.pairs) - 1)
+    hits = signs.pairs[found] == pairs
+    places, found = begins[hits], found[hits]
+    if not len(places):
+        return places, signs.pair_weights[found]
+    firsts = np.concatenate(([True], np.diff(places) != 1))  # of words that follow each other by one character
+    order = np.arange(len(places))
+    counted = (order - np.maximum.accumulate(np.where(firsts, order, 0))) % 2 == 0
+    return places[counted], signs.pair_weights[found[counted]]
 
 
 def language_of(own: Evidence, around: Evidence) -> str:
@@ -108,15 +139,52 @@ def language_of(own: Evidence, around: Evidence) -> str:
     return "lzh" if decides.classical else "zh"
 
 
+# --- what each character says ------------------------------------------------------------------------------------
+
+_HAN, _KANA, _OTHER, _LATIN, _DIGIT, _BEGINS = 1, 2, 4, 8, 16, 32  # bits; the last: a word of two characters
+_SIZE = 0x323B1  # code points up to the last Han character; all behind them say nothing
+
+
+@dataclass(frozen=True)
+class _Signs:
+    """By code point the kinds and the weight of a character; words of two characters, sorted, and their weights."""
+
+    kinds: np.ndarray
+    weights: np.ndarray
+    pairs: np.ndarray
+    pair_weights: np.ndarray
+
+
 @cache
-def _weights() -> tuple[dict[str, float], dict[str, float], re.Pattern[str]]:
-    """The weights of characters, of longer words, and what finds those; a modern word takes back what its characters
-    counted for the classical side."""
+def _signs() -> _Signs:
+    """All weights, in tenths; a modern word takes back what its characters counted for the classical side."""
     every = {**CLASSICAL, **{word: -weight for word, weight in MODERN.items()}}
-    letters = {word: weight for word, weight in every.items() if len(word) == 1}
-    longer = {
-        word: weight - sum(max(0.0, letters.get(char, 0.0)) for char in word) if weight < 0 else weight
-        for word, weight in every.items()
-        if len(word) > 1
-    }
-    return letters, longer, re.compile("|".join(longer))
+    letters = {word: round(weight * TENTHS) for word, weight in every.items() if len(word) == 1}
+    kinds, weights = np.zeros(_SIZE, np.uint8), np.zeros(_SIZE, np.int32)
+    for char, tenths in letters.items():
+        weights[ord(char)] = tenths
+    for kind, ranges in _RANGES.items():
+        for first, last in ranges:
+            kinds[first : last + 1] |= kind
+    digits = [match.start() for match in re.finditer(r"\d", "".join(map(chr, range(0x20000))))]
+    kinds[digits] |= _DIGIT
+    longer = {}
+    for word, weight in every.items():
+        if len(word) == 2:
+            taken_back = sum(max(0, letters.get(char, 0)) for char in word) if weight < 0 else 0
+            longer[int(_pair(ord(word[0]), ord(word[1])))] = round(weight * TENTHS) - taken_back
+            kinds[ord(word[0])] |= _BEGINS
+    pairs = sorted(longer)
+    return _Signs(kinds, weights, np.array(pairs, np.uint64), np.array([longer[pair] for pair in pairs], np.int32))
+
+
+_RANGES = {
+    _HAN: ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF), (0x3007, 0x3007), (0x25CB, 0x25CB)),  # 〇 ○
+    _KANA: ((0x3041, 0x30FE), (0xFF66, 0xFF9D)),
+    _OTHER: ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F), (0x370, 0x1FFF), (0xAC00, 0xD7A3)),
+    _LATIN: ((0x41, 0x5A), (0x61, 0x7A)),
+}
+
+
+def _pair(first: np.ndarray | int, second: np.ndarray | int) -> np.ndarray:
+    return np.left_shift(np.asarray(first, np.uint64), np.uint64(21)) | np.asarray(second, np.uint64)

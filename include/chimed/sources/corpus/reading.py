@@ -9,19 +9,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+import polars as pl
+
 from chimed.errors import UserError
 from chimed.sources.corpus.books import Shape, chapters, shape_of
-from chimed.sources.corpus.columns import Plan, not_understood, plan_for, shown
+from chimed.sources.corpus.columns import NESTED, Plan, not_understood, opened, plan_for, shown, talk_at_need
 from chimed.sources.corpus.domain import domain_of
 from chimed.sources.corpus.encoding import Encoding, encoding_of
-from chimed.sources.corpus.language import LIKELY, Evidence, evidence_in, language_of
+from chimed.sources.corpus.language import LIKELY, Evidence, evidence_of, language_of
 from chimed.sources.corpus.lines import NOT_JSON
 from chimed.sources.corpus.rows import read_row
 from chimed.sources.corpus.tables import ARROW_TABLES, NO_OBJECT, TEXT_TABLES, Row, arrow_rows, text_rows
-from chimed.sources.mojibake import garbled
+from chimed.sources.mojibake import SUSPECT, garbled
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA, Document
 
@@ -30,12 +33,25 @@ ENDINGS = (*TEXT_TABLES, *ARROW_TABLES, *BOOKS)
 NOT_CHINESE = "not Chinese"
 NO_COLUMN = "no column that is understood"
 
+_HOW: Mapping[str, str] = {
+    "classic": ", by their marks (<篇名>)",
+    "numbered chapters": ", by numbered headings (第一章)",
+    "listed": ", by headings as a list (一、)",
+    "alone": ", by headings between blank lines",
+    "markdown": ", by Markdown's headings",
+    "none": ", without headings",
+}
 _MOST_SHOWN = 20  # columns that are not used
 _MOST_FORMS = 1_000  # sets of columns that are remembered of one file
+_ROWS_AT_A_TIME, _CHARACTERS_AT_A_TIME = 512, 1_000_000  # of rows that are weighed together
 _STRANGE_ROWS = 1_000  # rows without a known column, after which a file is taken for one of another form
 
 Records = list[Document | CorpusQA]
 Read = tuple[int, Records | Miss]
+
+
+class NothingInIt(UserError):
+    """A file without a row, a herb or a chapter."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +98,19 @@ class Survey:
 
     def sentences(self, name: str) -> list[str]:
         """What a person reads of it."""
-        shape = f", {self.shape.headings}" if self.shape else ""
-        said = [f"{name}: {self.rows} rows or chapters{shape}, {self.encoding or 'no text encoding'}"]
-        told = ", ".join(f"{language} {rows}" for language, rows in self.languages.items()) or "none"
+        unit = "row" if self.shape is None else "text" if self.shape.headings == "none" else "chapter"
+        how = _HOW[self.shape.headings] if self.shape else ""
+        encoding = f", {self.encoding}" if self.encoding else ""
+        said = [f"{name}: {self.rows} {unit}{'s' * (self.rows != 1)}{how}{encoding}"]
         good = self.rows - sum(self.misses.values())
-        said.append(
-            f"  language: {told}; {self.own} of {good} by their own words, the others by the whole file "
-            f"(certainty {self.words.certainty:.4f}); domain: "
-            + (", ".join(f"{domain} {rows}" for domain, rows in self.domains.items()) or "none")
-        )
+        if good:
+            told = ", ".join(f"{language} {rows}" for language, rows in self.languages.items())
+            how = f"{self.own} of {good} by their own words" if self.own else "none by its own words"
+            rest = f", the others by the whole file (certainty {self.words.certainty:.4f})" if self.own < good else ""
+            domains = ", ".join(f"{domain} {rows}" for domain, rows in self.domains.items())
+            said.append(f"  language: {told}; {how}{rest}; domain: {domains}")
+        else:
+            said.append("  no record: none of it can be used")
         if self.columns:
             said.append("  columns: " + ", ".join(f"{role}={'+'.join(names)}" for role, names in self.columns.items()))
         if self.unused:
@@ -122,11 +142,10 @@ def survey(name: str, body: BinaryIO, choices: Choices) -> Survey:
     met, misses, languages, domains = _Met(), Counter[str](), Counter[str](), Counter[str]()
     later = Counter[tuple[str, str]]()  # domains of what is modern or classical as the whole file is
     words, rows, own = Evidence(), 0, 0
-    for _, raw in _raw(name, body, choices, found, met):
+    for _, read, said in _of_chinese(_raw(name, body, choices, found, met), choices):
         rows += 1
         if not met.plans and met.strange.total() >= _STRANGE_ROWS:
             break
-        read, said = _of_chinese(_whole(raw), choices)
         if isinstance(read, Miss):
             misses[read.reason] += 1
             continue
@@ -140,7 +159,7 @@ def survey(name: str, body: BinaryIO, choices: Choices) -> Survey:
         for one in read if not decided else ():
             later[_domain(one, choices, "zh"), _domain(one, choices, "lzh")] += 1
     body.seek(0)
-    _check_something(name, rows, misses, met)
+    _check_something(name, rows, misses, met, choices)
     languages["lzh" if words.classical else "zh"] += languages.pop("?", 0)
     for either, n in later.items():
         domains[either[words.classical]] += n
@@ -162,12 +181,12 @@ def survey(name: str, body: BinaryIO, choices: Choices) -> Survey:
     )
 
 
-def _check_something(name: str, rows: int, misses: Counter[str], met: _Met) -> None:
+def _check_something(name: str, rows: int, misses: Counter[str], met: _Met, choices: Choices) -> None:
     """Raises UserError where no row of a file can be understood."""
     if met.strange and not met.plans:
-        raise not_understood(name, met.strange.most_common(1)[0][0])
+        raise not_understood(name, met.strange.most_common(1)[0][0], choices.columns)
     if not rows:
-        raise UserError(f"{name} has no row, herb or chapter; the forms known are: {', '.join(ENDINGS)}")
+        raise NothingInIt(f"{name} holds nothing: no row and no text")
     if misses[NOT_JSON] + misses[NO_OBJECT] == rows:
         raise UserError(f"{name} is not {ending(name).removeprefix('.').upper()}: no row of it is a JSON object")
 
@@ -179,8 +198,7 @@ def read_file(name: str, body: BinaryIO, choices: Choices | None = None, known: 
     """
     choices = choices or Choices()
     known = known or survey(name, body, choices)
-    for place, raw in _raw(name, body, choices, known, _Met()):
-        read, said = _of_chinese(_whole(raw), choices)
+    for place, read, said in _of_chinese(_raw(name, body, choices, known, _Met()), choices):
         yield place, read if isinstance(read, Miss) else _judged(read, said, choices, known.words)
 
 
@@ -230,12 +248,8 @@ def _planned(rows: Iterator[Row], choices: Choices, met: _Met) -> Iterator[Recor
         if isinstance(row, Miss):
             yield row
             continue
+        row, plan = _plan_of(row, choices, known)
         columns = tuple(row)
-        if columns not in known:
-            if len(known) >= _MOST_FORMS:  # rows whose keys are data: what was learnt of them is no use
-                known.clear()
-            known[columns] = plan_for(columns, choices.columns)
-        plan = known[columns]
         if plan is None:
             if len(met.strange) < _MOST_FORMS or columns in met.strange:
                 met.strange[columns] += 1
@@ -246,6 +260,24 @@ def _planned(rows: Iterator[Row], choices: Choices, met: _Met) -> Iterator[Recor
         yield read_row(row, plan, met.notes)
 
 
+def _plan_of(row: dict, choices: Choices, known: dict[tuple, Plan | None]) -> tuple[dict, Plan | None]:
+    """The row, opened where its outer columns are not what is asked for or understood, and how it is read."""
+
+    def plan(columns: tuple) -> Plan | None:
+        if columns not in known:
+            if len(known) >= _MOST_FORMS:  # rows whose keys are data: what was learnt of them is no use
+                known.clear()
+            known[columns] = plan_for(columns, choices.columns)
+        return known[columns]
+
+    found = plan(tuple(row))
+    within = any(NESTED in column for column in choices.columns.values())
+    if (found is None or within) and any(isinstance(value, dict) for value in row.values()):
+        row = opened(row)
+        found = plan(tuple(row))
+    return row, found or (None if choices.columns else talk_at_need(row))
+
+
 # --- judging -----------------------------------------------------------------------------------------------------
 
 
@@ -253,19 +285,43 @@ def _words(one: Document | CorpusQA) -> str:
     return one.text if isinstance(one, Document) else f"{one.question}\n{one.answer}"
 
 
-def _whole(read: Records | Miss) -> Records | Miss:
-    """The records of a row that is not mojibake throughout; `clean` takes out a garbled one among sound ones."""
-    if isinstance(read, Miss):
-        return read
-    return Miss("mojibake") if all(garbled(f"{one.title}\n{_words(one)}") for one in read) else read
+def _of_chinese(rows: Iterator[Read], choices: Choices) -> Iterator[tuple[int, Records | Miss, Evidence]]:
+    """Every row with what it says of its language; a miss where it is mojibake or of no language that Chinese has.
+
+    Rows are weighed many at a time.
+    """
+    for some in _together(rows):
+        sound = _sound([read for _, read in some])
+        words = ["" if isinstance(read, Miss) else "\n".join(map(_words, read)) for read in sound]
+        for (place, _), read, said in zip(some, sound, evidence_of(words), strict=True):
+            foreign = not isinstance(read, Miss) and choices.language == "auto" and not said.chinese
+            yield place, Miss(NOT_CHINESE) if foreign else read, said
 
 
-def _of_chinese(read: Records | Miss, choices: Choices) -> tuple[Records | Miss, Evidence]:
-    """The records and what they say of their language; a miss where that is none that Chinese has."""
-    if isinstance(read, Miss):
-        return read, Evidence()
-    said = evidence_in("\n".join(map(_words, read)))
-    return (read if said.chinese or choices.language != "auto" else Miss(NOT_CHINESE)), said
+def _together(rows: Iterator[Read]) -> Iterator[list[Read]]:
+    """Rows as many at a time as are quick to weigh."""
+    some: list[Read] = []
+    held = 0
+    for place, read in rows:
+        some.append((place, read))
+        held += 0 if isinstance(read, Miss) else sum(len(_words(one)) for one in read)
+        if len(some) >= _ROWS_AT_A_TIME or held >= _CHARACTERS_AT_A_TIME:
+            yield some
+            some, held = [], 0
+    if some:
+        yield some
+
+
+def _sound(rows: list[Records | Miss]) -> list[Records | Miss]:
+    """The rows, of which those are misses that are mojibake throughout; `clean` takes a garbled record out of a row."""
+    texts = [[] if isinstance(read, Miss) else [f"{one.title}\n{_words(one)}" for one in read] for read in rows]
+    suspect = iter(pl.Series([text for several in texts for text in several], dtype=pl.String).str.contains(SUSPECT))
+    found: list[Records | Miss] = []
+    for read, several in zip(rows, texts, strict=True):
+        doubted = list(islice(suspect, len(several)))
+        bad = bool(several) and all(doubted) and all(map(garbled, several))
+        found.append(Miss("mojibake") if bad else read)
+    return found
 
 
 def _judged(read: Records, said: Evidence, choices: Choices, around: Evidence) -> Records:

@@ -5,12 +5,14 @@ A row is a dict of its cells by column, or the miss that it is: a broken row is 
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, TextIO, TypeGuard
 
 import pyarrow as pa
 
 from chimed.errors import UserError
+from chimed.sources.corpus.columns import plan_for
 from chimed.sources.corpus.lines import CELL, NOT_JSON, TOO_LONG, TooLong, lines, parsed, values
 from chimed.sources.page import Miss
 
@@ -25,6 +27,7 @@ Row = dict[str, object] | Miss
 _BATCH = 256  # rows decoded at once of parquet and Arrow
 _HEAD = 64 * 1024
 _DELIMITERS = ",\t;|"
+_SAID_DELIMITER = re.compile(r"\ufeff?\s*\"?sep=(.)\"?\s*", re.I)
 # {"version": 1, "data": [ … ]}: the rows are in the list
 _WRAPPED = re.compile(
     r'\s*\{(?:\s*"[^"\\]{1,64}"\s*:\s*(?:"[^"\\]{0,1000}"|[-+.\w]{1,40})\s*,)*'
@@ -39,7 +42,8 @@ def text_rows(ending: str, text: TextIO) -> Iterator[Row]:
     if ending == ".json":
         head = text.read(_HEAD)
         wrapped = _WRAPPED.match(head)
-        return map(_object, values(text, head[wrapped.end() :] if wrapped else head))
+        rows = map(_object, values(text, head[wrapped.end() :] if wrapped else head))
+        return rows if wrapped or not head.lstrip("\ufeff \t\r\n").startswith("{") else _turned(rows)
     return (_object(line) for line in lines(text) if isinstance(line, TooLong) or line.strip())
 
 
@@ -51,6 +55,37 @@ def _object(piece: str | TooLong) -> Row:
     except ValueError:
         return Miss(NOT_JSON)
     return value if isinstance(value, dict) else Miss(NO_OBJECT)
+
+
+def _turned(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows of a file that is one object: a list a column, or what pandas writes: a dict a column, a dict a row.
+
+    Where other objects follow, each is a row.
+    """
+    first, second = next(rows, None), next(rows, None)
+    if first is None:
+        return
+    if second is not None:
+        yield from (first, second)
+        yield from rows
+        return
+    if isinstance(first, Miss):
+        yield first
+        return
+    lists = [one for one in first.values() if _is_column(one)]
+    dicts = [one for one in first.values() if isinstance(one, dict) and one]
+    if len(lists) == len(first) > 1 and len(set(map(len, lists))) == 1:
+        yield from (dict(zip(first, row, strict=True)) for row in zip(*lists, strict=True))
+    elif len(dicts) == len(first) > 1 and len(set(map(frozenset, dicts))) == 1 and plan_for(first, {}):
+        yield from ({name: column[key] for name, column in zip(first, dicts, strict=True)} for key in dicts[0])
+    elif dicts and len(dicts) == len(first) and all(plan_for(one, {}) for one in dicts):
+        yield from dicts
+    else:
+        yield first
+
+
+def _is_column(value: object) -> TypeGuard[list]:
+    return isinstance(value, list) and len(value) > 1 and not any(isinstance(one, list | dict) for one in value)
 
 
 # --- separated values --------------------------------------------------------------------------------------------
@@ -84,10 +119,14 @@ class _Feed:
 def _separated(text: TextIO, tabs: bool) -> Iterator[Row]:
     csv.field_size_limit(CELL)
     feed = _Feed(text)
-    head = next((line for line in feed if line.strip()), "")
-    delimiter = "\t" if tabs else max(_DELIMITERS, key=head.count)
-    header = next(csv.reader([head], delimiter=delimiter), [])
-    header = [name.strip() for name in header]
+    filled = (line for line in feed if line.strip())
+    head = next(filled, "")
+    if said := _SAID_DELIMITER.fullmatch(head):  # Excel's first line: sep=;
+        delimiter, head = said[1], next(filled, "")
+    else:
+        delimiter = "\t" if tabs else max(_DELIMITERS, key=head.count)
+    header = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
+    repeated = {name for name, columns in Counter(header).items() if columns > 1}
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
         feed.given.clear()
@@ -103,7 +142,11 @@ def _separated(text: TextIO, tabs: bool) -> Iterator[Row]:
         elif len(cells) > len(header) and any(cell.strip() for cell in cells[len(header) :]):
             yield Miss(TOO_MANY)
         elif cells:
-            yield dict(zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=False))
+            cells += [""] * (len(header) - len(cells))
+            row: dict[str, object] = dict(zip(header, cells, strict=False))
+            for name in repeated:  # columns of one name: all of them are kept
+                row[name] = [cell for column, cell in zip(header, cells, strict=False) if column == name and cell]
+            yield row
 
 
 def _alone(line: str | TooLong, delimiter: str, columns: int) -> list[str] | Miss:
@@ -127,9 +170,8 @@ def arrow_rows(name: str, ending: str, file: BinaryIO) -> Iterator[Row]:
     """The rows of a parquet or Arrow file; nested columns as lists and dicts. Raises UserError where it is none."""
     try:
         for batch in _batches(ending, file):
-            kept = [field.name for field in batch.schema if not _binary(field.type)]
             for start in range(0, len(batch), _BATCH):
-                yield from _dicts(batch.select(kept).slice(start, _BATCH))
+                yield from _dicts(_readable(batch.slice(start, _BATCH)))
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{name} is not {ending.removeprefix('.')}, or is damaged: {str(error)[:200]}") from None
 
@@ -149,6 +191,19 @@ def _batches(ending: str, file: BinaryIO) -> Iterator[pa.RecordBatch]:
         yield from pa.ipc.open_stream(file)
 
 
+def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with columns of bytes as text, and empty where they are none: pictures, sound."""
+    columns = []
+    for column in batch.columns:
+        if _binary(column.type):
+            try:
+                column = column.cast(pa.binary()).cast(pa.string())
+            except pa.ArrowInvalid:
+                column = pa.nulls(len(batch), pa.string())
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
 def _dicts(batch: pa.RecordBatch) -> Iterator[Row]:
     try:
         yield from batch.to_pylist()
@@ -161,5 +216,5 @@ def _dicts(batch: pa.RecordBatch) -> Iterator[Row]:
 
 
 def _binary(kind: pa.DataType) -> bool:
-    """Pictures and other bytes: no text."""
+    """Bytes, which may be text or a picture."""
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)

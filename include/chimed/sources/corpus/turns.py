@@ -5,6 +5,7 @@ was said before it, as far as `CONTEXT` goes: a later question means little alon
 them stand on one page, so they are never divided between training and validation.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ ASKS = ("user", "human", "患者", "病人", "patient", "问", "用户", "usr", 
 ANSWERS = ("assistant", "gpt", "bot", "model", "医生", "doctor", "答", "chatgpt", "助手", "ai", "system_answer")
 SILENT = ("system", "系统", "tool", "function", "observation", "function_call", "developer")
 
+_PAIR = ("user", "assistant")
+_LED = re.compile(r"\s*(\w{1,12})\s*[:：]\s*")
 _ROLE = ("role", "from", "speaker", "角色", "sender")
 _SAID = ("content", "value", "text", "内容", "utterance", "sentence")
 
@@ -42,6 +45,10 @@ def exchanges(messages: object, notes: Counter) -> list[Exchange] | Miss:
     """The exchanges of a list of messages; what is no question and no answer is counted in `notes`."""
     if not isinstance(messages, list) or not messages:
         return Miss("no messages")
+    if all(isinstance(one, str) for one in messages):
+        messages = _in_turn(messages)
+    elif all(map(_is_pair, messages)):
+        messages = _in_turn([said for pair in messages for said in pair])
     turns: list[tuple[bool, str]] = []
     for message in messages:
         turn = _turn(message, notes)
@@ -64,6 +71,18 @@ def exchanges(messages: object, notes: Counter) -> list[Exchange] | Miss:
     if not pairs:
         return Miss("no question")
     return [Exchange(*pair, tuple(pairs[:n])) for n, pair in enumerate(pairs)]
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(said, str) for said in value)
+
+
+def _in_turn(said: list[str]) -> list[dict]:
+    """What is said in turn as messages: by whom where all begin with that (HuatuoGPT's 问：), else the first asks."""
+    led = [_LED.match(one) for one in said]
+    if all(lead and lead[1].lower() in (*ASKS, *ANSWERS) for lead in led):
+        return [{"role": lead[1], "content": one[lead.end() :]} for lead, one in zip(led, said, strict=True) if lead]
+    return [{"role": _PAIR[n % 2], "content": one} for n, one in enumerate(said)]
 
 
 def _turn(message: object, notes: Counter) -> tuple[bool, str] | Miss | None:

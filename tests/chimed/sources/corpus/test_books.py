@@ -90,3 +90,28 @@ def test_nuls_and_mixed_line_ends(name):
 def test_a_hostile_markdown_takes_linear_time():
     for line in ("[" * 100_000, "![" * 50_000, "**a" * 50_000, "#" * 100_000, "[a](" * 30_000, "- " * 100_000):
         assert read("a.md", f"{BODY}\n{line}\n{BODY}\n")
+
+
+def test_yaml_before_markdown_is_left_out_and_a_mere_rule_costs_nothing():
+    assert titles(read("a.md", "---\ntitle: 甲\ntags:\n- 一\n  - 二\n---\n\n# 乙\n\n血压高的人要少吃盐。\n")) == [
+        "甲·乙"
+    ]
+    for body in ("---\n血压高的人要少吃盐。\n\n---\n他也要运动。\n", "---\n血压高的人要少吃盐。\n他也要运动。\n"):
+        (one,) = read("a.md", body)
+        assert "血压高的人要少吃盐。" in one.text
+        assert "他也要运动。" in one.text
+
+
+def test_a_book_is_called_as_its_file_without_the_number_before_it():
+    names = {
+        "03-药渡.txt": "药渡",
+        "003药渡.txt": "药渡",
+        "22b_药渡.txt": "22b_药渡",
+        "2020年指南.txt": "2020年指南",
+        "12.txt": "12",
+    }
+    assert {name: read(name, "血压高的人要少吃盐，也要运动。")[0].title for name in names} == names
+
+
+def test_an_anchor_is_no_part_of_a_heading():
+    assert titles(read("a.md", "# 盐 {#salt}\n\n血压高的人要少吃盐。\n")) == ["a·盐"]

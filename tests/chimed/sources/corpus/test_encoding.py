@@ -5,6 +5,7 @@ import io
 import pytest
 
 from chimed.errors import UserError
+from chimed.sources.corpus import by_line
 from chimed.sources.corpus.encoding import SAMPLE, encoding_of
 
 SIMPLIFIED = [
@@ -80,3 +81,44 @@ def test_what_a_person_says_is_done_and_a_wrong_name_is_one_sentence():
     for wrong in ("utf-9", "base64", "rot13", "idna"):
         with pytest.raises(UserError, match="is unknown"):
             found(b"x", wrong)
+
+
+@pytest.mark.parametrize("body", [b"\n", b"a", b"a,b\n1,2", "好".encode(), "咳嗽".encode("gb18030") + b"\n"])
+def test_a_few_bytes_are_not_taken_for_half_of_utf_16(body):
+    assert found(body).name in ("utf-8", "gb18030")
+    assert found(body).broken == 0
+
+
+MIXED = "\n".join(SIMPLIFIED[:5]), "\n".join(TRADITIONAL)
+
+
+@pytest.mark.parametrize("codec", ["gb18030", "big5hkscs"])
+@pytest.mark.parametrize("first", ["utf-8", "other"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_put_together_of_two_encodings_is_read_line_by_line(codec, first, end):
+    other, text = MIXED[codec == "big5hkscs"].replace("\n", end), "\n".join(MIXED).replace("\n", end)
+    names = ["utf-8", codec] if first == "utf-8" else [codec, "utf-8"]
+    parts = [(text if name == "utf-8" else other).encode(name) for name in names] * 40
+    name = found(end.encode().join(parts)).name
+    assert name == f"chimed_utf_8_{codec}"
+    with io.TextIOWrapper(io.BytesIO(end.encode().join(parts)), name, errors="replace", newline="") as read:
+        pieces = iter(lambda: read.read(100), "")
+        whole = "".join(pieces)
+    assert whole == end.join([text if name == "utf-8" else other for name in names] * 40)
+
+
+def test_a_torn_character_makes_no_second_encoding():
+    whole = "\n".join(SIMPLIFIED).encode()
+    torn = whole.replace("痰".encode(), "痰".encode()[:2])
+    assert (found(torn).name, found(torn).broken) == ("utf-8", 1)
+    gb = MIXED[0].encode("gb18030") * 3
+    assert found(gb + b"\xff\n" + gb).name == "gb18030"
+
+
+def test_a_long_line_of_a_mixed_file_is_not_held(monkeypatch):
+    monkeypatch.setattr(by_line, "_LONGEST", 50)
+    body = (("，".join(SIMPLIFIED[:5]) + " ") * 50).encode("gb18030") + b"\n" + "\n".join(SIMPLIFIED).encode()
+    name = found(body).name
+    assert io.TextIOWrapper(io.BytesIO(body), name).read() == ("，".join(SIMPLIFIED[:5]) + " ") * 50 + "\n" + "\n".join(
+        SIMPLIFIED
+    )

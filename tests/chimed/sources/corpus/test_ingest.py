@@ -14,7 +14,7 @@ from chimed.errors import UserError
 from chimed.lake import open_lake, read_table
 from chimed.sources.corpus import Choices, ingest
 from chimed.sources.page import Miss
-from chimed.stages.extracts import extract_crawl
+from chimed.stages.extracts import TooManyMisses, check_misses, extract_crawl
 
 ROWS = (
     'department,title,ask,answer\n心血管科,血压高,"血压高，\n头晕",先测三天。\n'
@@ -212,3 +212,47 @@ def test_a_folder_as_on_the_hub(tmp_path):
     made = ingest(open_lake(str(tmp_path / "lake")), "mine", [tmp_path / "hub"])
     assert made["files"] == ["data__train-00000-of-00001.parquet"]
     assert made["pages"] == 2
+
+
+def test_what_in_a_folder_is_no_data_or_empty_is_told_and_the_rest_is_taken(tmp_path, caplog):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "a.csv").write_text(ROWS)
+    (folder / "~$a.csv").write_bytes(b"lock")
+    (folder / ".hidden.csv").write_text("x")
+    (folder / "b.xlsx").write_bytes(b"PK")
+    (folder / "empty.txt").write_text("\n")
+    with caplog.at_level("INFO", logger="chimed"):
+        report = ingest(open_lake(str(tmp_path / "lake")), "mine", [folder])
+    assert report["files"] == ["a.csv"]
+    assert "left out, as they are of no form known here: b.xlsx" in caplog.text
+    assert "empty.txt holds nothing: no row and no text; it is left out" in caplog.text
+    with pytest.raises(UserError, match=r"empty\.txt holds nothing"):
+        ingest(open_lake(str(tmp_path / "lake")), "mine", [folder / "empty.txt"])
+
+
+def test_a_pointer_of_git_lfs_is_no_data(tmp_path):
+    file = tmp_path / "train.parquet"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+    with pytest.raises(UserError, match=r"pointer of Git LFS.*git lfs pull"):
+        ingest(open_lake(str(tmp_path / "lake")), "mine", [file])
+
+
+def test_a_column_that_no_file_has_is_an_error_and_not_passed_over(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("question,answer,headline\n咳嗽怎么办？,多喝水。,咳\n")
+    lake = open_lake(str(tmp_path / "lake"))
+    with pytest.raises(UserError, match="--columns title=headlin: no file has a column of that name"):
+        ingest(lake, "mine", [file], Choices(columns={"title": "headlin"}))
+    assert ingest(lake, "mine", [file], Choices(columns={"title": "Headline"}))["read"]["a.csv"]["columns"]["title"]
+
+
+def test_a_corpus_of_which_nothing_can_be_used_is_no_success(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("Hypertension is a common condition, and it is often not noticed at all.\n")
+    lake = open_lake(str(tmp_path / "lake"))
+    report = extract_crawl(lake, "mine", ingest(lake, "mine", [file])["crawl"])
+    with pytest.raises(
+        TooManyMisses, match="none of 1 rows of mine gave a record, 1 of them: not Chinese; mend the files"
+    ):
+        check_misses(report)

@@ -3,6 +3,7 @@
 import pytest
 from reading_of import look, read
 
+from chimed.sources.corpus.language import evidence_in, evidence_of
 from chimed.sources.page import Miss
 
 CLASSICAL = (
@@ -81,3 +82,21 @@ def test_the_domain_is_the_department_s_else_the_text_s_else_a_person_s():
     assert read("a.jsonl", row.format(MODERN, "中医科"))[0].domain == "tcm"
     assert read("a.jsonl", row.format(MODERN, ""))[0].domain == "general"
     assert read("a.jsonl", row.format(MODERN, ""), domain="tcm")[0].domain == "tcm"
+
+
+def test_many_texts_are_weighed_together_as_each_is_alone():
+    texts = [
+        "",
+        "\n",
+        "之者也",
+        "科植物，服之。",
+        "为末之间",
+        "aspirin 100 mg１２",
+        "ガイドの",
+        "的\ud800的",
+        "\U0010ffff了",
+        "夫" * 300,
+    ]
+    together = evidence_of(texts)
+    assert together == [evidence_in(text) for text in texts]
+    assert [one.weight for one in together[2:6]] == [3.8, 0.3, -1.5, -2.0]

@@ -149,7 +149,7 @@ def test_what_of_a_conversation_is_no_exchange_is_counted():
             [{"role": "邻居", "content": "咳嗽"}, {"role": "assistant", "content": "多喝水"}],
             "messages of an unknown role",
         ),
-        (["咳嗽", "多喝水"], "messages that are no messages"),
+        (["咳嗽", 5], "messages that are no messages"),
         ([{"role": "user", "content": {"a": 1}}, {"role": "assistant", "content": None}], "no question"),
     ],
 )
@@ -273,7 +273,7 @@ def test_semicolons_and_tabs_part_a_csv_too():
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.md"])
 @pytest.mark.parametrize("body", [b"", b"\n\n", b"\xef\xbb\xbf"])
 def test_an_empty_file_is_one_sentence(name, body):
-    with pytest.raises(UserError, match="has no row, herb or chapter"):
+    with pytest.raises(UserError, match="holds nothing: no row and no text"):
         read(name, body)
 
 
@@ -327,3 +327,102 @@ def test_a_string_that_is_not_utf_8_is_its_own_row_s_miss():
 def test_what_is_no_parquet_is_one_sentence(name, body):
     with pytest.raises(UserError, match=r"damaged|has no row"):
         read(name, body)
+
+
+# --- what people's own files look like ---------------------------------------------------------------------------
+
+PAIR = [(QUESTION, ANSWER)]
+
+
+@pytest.mark.parametrize("sep", [";", ",", "\t", "|"])
+@pytest.mark.parametrize("first", ["sep={}\r\n", "\ufeffSEP={}\n", '"sep={}"\n'])
+def test_the_line_in_which_excel_says_its_delimiter(first, sep):
+    body = first.format(sep) + f"question{sep}answer\n{QUESTION}{sep}{ANSWER}\n"
+    assert words(read("a.csv", body)) == PAIR
+    assert words(read("a.csv", body.encode("utf-16"))) == PAIR
+
+
+def test_columns_of_one_name_are_all_kept():
+    body = f"question,answer,answer,title,title\n{QUESTION},{ANSWER},多休息。,,咳嗽\n{QUESTION},,{ANSWER},,\n"
+    assert words(read("a.csv", body)) == [(QUESTION, ANSWER), (QUESTION, "多休息。"), (QUESTION, ANSWER)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"question": [QUESTION, "头痛呢？"], "answer": [ANSWER, "多休息。"]},
+        {"question": {"0": QUESTION, "1": "头痛呢？"}, "answer": {"0": ANSWER, "1": "多休息。"}},
+        {"0": {"question": QUESTION, "answer": ANSWER}, "1": {"question": "头痛呢？", "answer": "多休息。"}},
+        {"甲": {"问题": QUESTION, "回答": ANSWER, "科室": "内科"}, "乙": {"问题": "头痛呢？", "回答": "多休息。"}},
+        {"id": [1, 2], "question": [QUESTION, "头痛呢？"], "answer": [ANSWER, "多休息。"]},
+    ],
+    ids=["a list a column", "a dict a column", "a dict a row", "rows of several forms", "with numbers"],
+)
+def test_a_table_that_is_one_object_is_turned_and_no_answer_meets_another_question(value):
+    body = json.dumps(value, ensure_ascii=False, indent=1)
+    assert words(read("a.json", body)) == [(QUESTION, ANSWER), ("头痛呢？", "多休息。")]
+
+
+def test_one_object_that_is_a_row_is_one():
+    assert words(read("a.json", dumped({"question": [QUESTION, "咳嗽呢？"], "answer": [ANSWER]}))) == PAIR
+    assert words(read("a.json", talk(QUESTION, ANSWER))) == PAIR
+    two = {"question": [QUESTION, "咳嗽呢？"], "answer": [ANSWER, "多休息。"]}
+    assert len(read("a.json", dumped(two, two))) == 4  # wordings and answers, as a row of JSON lines has them
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"id": 1, "qa": {"question": QUESTION, "answer": ANSWER}}, "qa.question"),
+        ({"data": {"qa": {"question": QUESTION, "answer": ANSWER}}, "meta": {"from": "甲"}}, "data.qa.question"),
+        ({"asked": {"by": "甲", "question": QUESTION}, "reply": {"answer": ANSWER}}, "asked.question"),
+    ],
+)
+def test_nested_columns_are_opened_where_the_outer_ones_say_nothing(row, names):
+    assert words(read("a.jsonl", dumped(row))) == PAIR
+    assert look("a.jsonl", dumped(row)).columns["question"] == [names]
+    assert words(read("a.parquet", parquet(pa.Table.from_pylist([row])))) == PAIR
+
+
+def test_a_nested_column_can_be_named():
+    row = {"user": {"said": QUESTION}, "doctor": {"said": ANSWER}, "title": "咳嗽"}
+    asked = {"question": "user.said", "answer": "doctor.said"}
+    assert words(read("a.jsonl", dumped(row), columns=asked))[0][1] == ANSWER
+    plain = {"question": QUESTION, "answer": ANSWER, "source.text": "别处的话。"}
+    assert words(read("a.jsonl", dumped(plain))) == PAIR  # another's last part adds nothing to what is understood
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [QUESTION, ANSWER],
+        [f"问：{QUESTION}", f"答：{ANSWER}"],
+        [f"患者: {QUESTION}", f"医生: {ANSWER}"],
+        [f"Human：{QUESTION}", f"Assistant：{ANSWER}"],
+    ],
+)
+def test_what_is_said_in_turn_as_a_list(said):
+    assert words(read("a.jsonl", dumped({"data": said}))) == PAIR
+    assert words(read("a.jsonl", dumped({"conversations": said, "id": 5}))) == PAIR
+    assert words(read("a.jsonl", dumped({"data": [*said, *said]})))[1][1] == ANSWER
+    assert words(read("a.jsonl", dumped({"data": "别的", "question": QUESTION, "answer": ANSWER}))) == PAIR
+
+
+def test_pairs_in_a_list_are_exchanges():
+    assert words(read("a.jsonl", dumped({"conversation": [[QUESTION, ANSWER]]}))) == PAIR
+
+
+def test_bytes_that_are_text_are_read_and_pictures_are_told():
+    table = pa.table({
+        "question": pa.array([QUESTION.encode()]), "answer": pa.array([ANSWER.encode()], pa.large_binary()),
+        "scan": pa.array([b"\x89PNG\xff"]),
+    })  # fmt: skip
+    assert words(read("a.parquet", parquet(table))) == PAIR
+    assert look("a.parquet", parquet(table)).unused == ("scan",)
+    with pytest.raises(UserError, match="has the columns scan"):
+        read("a.parquet", parquet(table.select(["scan"])))
+
+
+def test_a_column_that_the_file_does_not_have_is_named():
+    with pytest.raises(UserError, match="It has no column 問, which --columns names"):
+        read("a.csv", f"foo,bar\n{QUESTION},{ANSWER}\n", columns={"question": "問", "answer": "bar"})
