@@ -174,6 +174,8 @@ def _print_record(row: dict) -> None:
     for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
         if row.get(name) is not None:
             print(f"  {name:12}{_short(row[name])}")
+    if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
+        print(f"  {'identifiers':12}{', '.join(row['identifiers'])}")
     if row["evidence"]:
         print(
             f"  {'evidence':12}"

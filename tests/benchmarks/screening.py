@@ -8,6 +8,7 @@ which it was when you quote the figures. A reply that is neither 是 nor 否 cou
 
 import json
 import tempfile
+from itertools import compress
 from pathlib import Path
 
 import polars as pl
@@ -20,18 +21,27 @@ from chimed.settings import settings
 from chimed.stages import identifiers, screen
 from chimed.store import open_store
 
+RULES = ("numbers", "contacts", "addresses")
 TEXTS = Path(__file__).parents[1] / "chimed/stages/identifier_texts.jsonl"
 
 
 def main() -> None:
-    """Prints a line for each way of looking."""
+    """Prints a line for each way of looking, apart for each set of texts."""
     said = [json.loads(line) for line in TEXTS.read_text(encoding="utf-8").splitlines()]
     records = table([_row(one["text"], number) for number, one in enumerate(said)])
     private = [bool(one["identifier"] or one["name"]) for one in said]
-    rules = [bool(identifiers.find(one["text"])) for one in said]
+    rules = [bool(identifiers.find(one["text"], RULES)) for one in said]
     names = [bool(identifiers.find(one["text"], ("names",))) for one in said]
     model, failed = _asked(records)
     print(f"{len(said)} texts, {sum(private)} private; the model at {settings().llm_url} failed on {failed}")
+    for title in dict.fromkeys(one.get("set", "hidden on purpose") for one in said):
+        here = [one.get("set", "hidden on purpose") == title for one in said]
+        print(f"{title}: {sum(here)} texts")
+        _lines(*(list(compress(column, here)) for column in (said, rules, names, model)))
+
+
+def _lines(said: list[dict], rules: list[bool], names: list[bool], model: list[bool]) -> None:
+    private = [bool(one["identifier"] or one["name"]) for one in said]
     _line("rules", rules, [bool(one["identifier"]) for one in said])
     _line("names", names, [bool(one["name"]) for one in said])
     _line("rules and names", [any(pair) for pair in zip(rules, names, strict=True)], private)

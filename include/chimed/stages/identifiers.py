@@ -14,6 +14,8 @@ numbers told in whole sentences, plates without a digit.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import polars as pl
 
@@ -44,9 +46,9 @@ class Identifier:
 
 @dataclass(frozen=True)
 class Family:
-    """Rules with a common trigger: a Rust regular expression that every text they find something in matches."""
+    """Rules with common triggers: of these Rust regular expressions one matches every text they find something in."""
 
-    trigger: str
+    triggers: tuple[str, ...]
     rules: Callable[[str], Iterator[tuple[str, numbers.Spans]]]
 
 
@@ -62,52 +64,72 @@ def _names(text: str) -> Iterator[tuple[str, numbers.Spans]]:
 _PLACE_DIGIT = r"[0-9０-９一二三四五六七八九十百零〇]"
 FAMILIES = {
     "numbers": Family(
-        rf"(?i){_DIGIT}(?:{_MARK}{{0,3}}{_DIGIT}){{9}}"
-        # a label, and a number that is too short to be seen without one
-        r"|(?:证|照|[证照卡]?号码?[是为]?|卡|编号|簿|本|ID|No\.?|病历|病案|passport(?: number)?|"
-        r"第)[^\p{Han}\n]{0,6}[A-ZＡ-Ｚ]{0,4}[-(（]?[0-9０-９]{4}"
-        rf"|(?:电话|手机|手機|座机|固话|传真|热线|话机|拨打|致电|联系方式|联系我|联系|号码|咨询|微信|tel|phone|fax|call|mobile)(?:号码?|是|为|打)?"
-        rf"[^\p{{Han}}\n]{{0,5}}(?:{_DIGIT}|[lI|])(?:{_MARK}{{0,3}}(?:{_DIGIT}|[OolI])){{5}}"
-        r"|(?:出生|生日|生于)[^\n]{0,8}[12１２][0-9０-９]{3}|[0-9０-９]日?[ ,，)）]?(?:出生|生|诞生)"
-        r"|[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][ 　·]?[A-ZＡ-Ｚ]"
-        r"[^\p{Han}\n]{0,3}[A-Z0-9Ａ-Ｚ０-９]{4}",
+        (
+            rf"(?i){_DIGIT}(?:{_MARK}{{0,3}}{_DIGIT}){{9}}"
+            # a label, and a number that is too short to be seen without one
+            r"|(?:证|照|[证照卡]?号码?[是为]?|卡|编号|簿|本|ID|No\.?|病历|病案|passport(?: number)?|"
+            r"第)[^\p{Han}\n]{0,6}[A-ZＡ-Ｚ]{0,4}[-(（]?[0-9０-９]{4}"
+            rf"|(?:电话|手机|手機|座机|固话|传真|热线|话机|拨打|致电|联系方式|联系我|联系|号码|咨询|微信"
+            rf"|tel|phone|fax|call|mobile)(?:号码?|是|为|打)?"
+            rf"[^\p{{Han}}\n]{{0,5}}(?:{_DIGIT}|[lI|])(?:(?:{_MARK}|\n){{0,3}}(?:{_DIGIT}|[OolI])){{5}}"
+            r"|(?:出生|生日|生于|生辰|dob|birth)[^\n]{0,8}[12１２一二][0-9０-９零〇○一二三四五六七八九]{3}"
+            r"|日(?:出生|诞生|生人)|[0-9０-９][日号]?[ ,，)）]?(?:出生|生|诞生)"
+            r"|[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][ 　·]?[A-ZＡ-Ｚ]"
+            r"[^\p{Han}\n]{0,3}[A-Z0-9Ａ-Ｚ０-９]{4}",
+        ),
         numbers.rules,
     ),
     "contacts": Family(
-        r"(?i)[@＠\x{24B6}-\x{24E9}\x{1F110}-\x{1F189}\x{1D400}-\x{1D7FF}]|艾特|圈a|小老鼠|[^a-z]a(?:t[^a-z]|[)）\]])|tel:|mailto:"
-        # hosts of the links that lead to a person; any other link costs nothing
-        r"|alipay|mqq|wxp:|douyin|kuaishou|xhslink|xiaohongshu|weibo|qzone|bilibili|zhihu|weidian|lin\.ee|(?-u:\b)(?:t|wa|line)\.me/"
-        r"|[ａ-ｚＡ-Ｚ．\x{0400}-\x{04FF}][^\s\p{Han}]{1,40}/"
-        r"|(?:qq|163|126|139|189|sina|gmail|hotmail|outlook|sohu|foxmail|yeah|aliyun|live|msn|icloud|yahoo|tom|"
-        r"21cn|vip) ?[.。．·点]"
-        r"|[qｑ][^\p{Han}a-z0-9]{0,2}[qｑ]|扣扣|叩叩|抠抠|寇寇|蔻蔻|球球|扣|[加进][群裙]|[群裙]号|腾讯号|个人号|鹅|秋秋|🐧|[qｑ][号群:：]|(?:加|联系?|[+＋])[qｑ]"
-        r"|[微威薇葳徽徵维嶶危巍][^\p{Han}a-z0-9]{0,5}(?:信|芯|心|x)|[微薇威][^\p{Han}\n]{1,4}[a-z]|[微威薇葳徽徵维][^\p{Han}a-z0-9]{0,4}[\x{2661}\x{2665}\x{2764}\x{1F493}-\x{1F49E}\x{1F5A4}]"
-        r"|[vwｖｗ][^\p{Han}a-z0-9]{0,4}[xｘ信心芯\x{2661}\x{2665}\x{2764}\x{1F493}-\x{1F49E}\x{1F5A4}]|"
-        r"[wｗ] ?[xｘ]|we ?chat|weixin|wei信|绿泡泡|绿色软件|卫星"
-        r"|[加+＋➕十][^\p{Han}a-z0-9]{0,3}[微薇威卫徽vｖ]|[^a-z0-9][vwｖｗ] ?[:：∶]|^[vwｖｗ] ?[:：∶]"
-        r"|抖音|快手|小红书|红薯|微博|博客|知乎|陌陌|探探|头条|视频号|钉钉|飞书|支付宝|淘宝|旺旺|拼多多|[bＢ]站|哔哩|豆瓣|贴吧|百度|脉脉|易信|米聊|skype|"
-        r"whats ?app|telegram|电报|纸飞机|facebook|脸书|instagram|twitter|推特|line|signal|kakao|ins|tg|fb|ig"
-        r"|扫一扫|扫[^\n]{0,8}码|加[^\n]{0,6}扫|(?:长按|识别)[^\n]{0,10}[码图加]|二维码",
+        (
+            r"(?i)[@＠\x{24B6}-\x{24E9}\x{1F110}-\x{1F189}\x{1D400}-\x{1D7FF}]|艾特|圈a|小老鼠"
+            r"|[^a-z]a(?:t[^a-z]|[)）\]])|tel:|mailto:"
+            # hosts of the links that lead to a person; any other link costs nothing
+            r"|alipay|mqq|wxp:|douyin|kuaishou|xhslink|xiaohongshu|weibo|qzone|bilibili|zhihu|weidian|lin\.ee"
+            r"|(?-u:\b)(?:t|wa|line)\.me/|[ａ-ｚＡ-Ｚ．\x{0400}-\x{04FF}][^\s\p{Han}]{1,40}/"
+            r"|(?:qq|163|126|139|189|sina|gmail|hotmail|outlook|sohu|foxmail|yeah|aliyun|live|msn|icloud|yahoo|tom|"
+            r"21cn|vip) ?[.。．·点]"
+            r"|[qｑ][^\p{Han}a-z0-9]{0,2}[qｑ]|扣扣|叩叩|抠抠|寇寇|蔻蔻|球球|扣|[加进][群裙]|[群裙]号"
+            r"|腾讯号|个人号|鹅|秋秋|🐧|[qｑ][号群:：]|(?:加|联系?|[+＋的我])[qｑ]"
+            r"|[微威薇葳徽徵维嶶危巍溦喂唯][^\p{Han}a-z0-9]{0,5}(?:信|芯|心|x)"
+            r"|[微薇威][^\p{Han}\n]{1,4}[a-z]"
+            r"|[微威薇葳徽徵维][^\p{Han}a-z0-9]{0,4}[\x{2661}\x{2665}\x{2764}\x{1F493}-\x{1F49E}\x{1F5A4}]"
+            r"|[vwｖｗ][^\p{Han}a-z0-9]{0,4}[xｘ信心芯\x{2661}\x{2665}\x{2764}\x{1F493}-\x{1F49E}\x{1F5A4}]|"
+            r"[wｗ] ?[xｘ]|we ?chat|weixin|wei信|绿泡泡|绿色软件|卫星"
+            r"|[加+＋➕十][^\p{Han}a-z0-9]{0,3}[微薇威卫徽vｖwｗ]|[^a-z0-9][vwｖｗ] ?[:：∶]|^[vwｖｗ] ?[:：∶]"
+            r"|[抖斗逗豆]音|快手|小.书|闲鱼|转转|微店|discord|bilibili|viber|(?:[^a-z]|^)(?:dy|xhs|zfb)"
+            r"|红薯|微博|博客|知乎|陌陌|探探|头条|视频号|钉钉|飞书|支付宝|淘宝|旺旺|拼多多|[bＢ]站|哔哩"
+            r"|豆瓣|贴吧|百度|脉脉|易信|米聊|skype|"
+            r"whats ?app|telegram|电报|纸飞机|facebook|脸书|instagram|twitter|推特|line|signal|kakao|ins|tg|fb|ig"
+            r"|扫一扫|扫[^\n]{0,8}码|加[^\n]{0,6}扫|(?:长按|识别)[^\n]{0,10}[码图加]|二维码",
+        ),
         contacts.rules,
     ),
     "addresses": Family(
-        rf"(?:路|街|道|巷|胡同|弄|里|村|屯|庄|镇|区|园|苑|寓|院|场|坊|条|城|府|湾|段)\s?[甲乙丙附]?{_PLACE_DIGIT}{{1,6}}[-－—0-9]{{0,12}}\s?"
-        r"(?:号|弄|幢|栋|座|单元|组|队|社)"
-        rf"|{_PLACE_DIGIT}{{1,4}}(?:号楼|栋|幢|座|号院|号)\s?(?:[0-9]{{1,3}}号楼)?\s?[0-9A-D一二三四五六七八九十０-９]{{1,4}}"
-        r"|[苑园寓村院里屯坊府城庭都馆舍楼区同][0-9]{1,3}[-#—][0-9]"
-        rf"|(?:省|市|区|州|县){_HAN}{{1,7}}\s?(?:市|县|区|旗|镇|乡|街道){_HAN}{{1,38}}(?:村|屯|庄|社区|小区|寨|坪)"
-        rf"|(?:住址|地址|家住|现住|户籍|住在|老家)[:：在是为于\s]{{0,3}}{_HAN}{{1,7}}(?:省|市|自治区|州|县|区|旗|镇|乡|街道)\s?{_HAN}{{1,7}}(?:省|市|自治区|州|县|区|旗|镇|乡|街道)"
-        rf"|(?:家住|现住|住址|住在|地址|住处|暂住|寄|送[到至]|户籍|家在|租|搬到|住)[^\n]{{0,5}}[0-9０-９]{{1,3}}(?:号楼|栋|幢)",
+        (
+            rf"(?:路|街|道|巷|胡同|弄|里|村|屯|庄|镇|区|园|苑|寓|院|场|坊|条|城|府|湾"
+            rf"|段)\s?[甲乙丙附]?{_PLACE_DIGIT}{{1,6}}[-－—0-9]{{0,12}}\s?"
+            r"(?:号|弄|幢|栋|座|单元|组|队|社|小队)"
+            rf"|(?:大队|[乡镇县团场]\s?{_PLACE_DIGIT}{{1,3}}(?:村|大?队|连))\s?{_PLACE_DIGIT}"
+            rf"|{_PLACE_DIGIT}排{_PLACE_DIGIT}|[0-9０-９][舍斋]\s?[0-9０-９]"
+            rf"|{_PLACE_DIGIT}{{1,4}}(?:号楼|栋|幢|座|号院"
+            rf"|号)\s?(?:[0-9]{{1,3}}号楼)?\s?[0-9A-D一二三四五六七八九十０-９]{{1,4}}"
+            r"|[苑园寓村院里屯坊府城庭都馆舍楼区同][0-9]{1,3}[-#—][0-9]"
+            rf"|(?:省|市|区|州|县){_HAN}{{1,7}}\s?(?:市|县|区|旗|镇|乡|街道){_HAN}{{1,38}}(?:村|屯|庄|社区|小区|寨|坪)"
+            rf"|(?:住址|地址|家住|现住|户籍|住在|老家)[:：在是为于\s]{{0,3}}{_HAN}{{1,7}}(?:省|市|自治区|州"
+            rf"|县|区|旗|镇|乡|街道)\s?{_HAN}{{1,7}}(?:省|市|自治区|州|县|区|旗|镇|乡|街道)"
+            rf"|(?:家住|现住|住址|住在|地址|住处|暂住|寄|送[到至]|户籍|家在|租|搬到"
+            rf"|住)[^\n]{{0,5}}[0-9０-９]{{1,3}}(?:号楼|栋|幢)",
+        ),
         addresses.rules,
     ),
-    "names": Family(names.trigger(), _names),
+    "names": Family(names.triggers(), _names),
 }
 
 
-def find(text: str, families: tuple[str, ...] = ("numbers", "contacts", "addresses")) -> list[Identifier]:
+def find(text: str, families: tuple[str, ...] = tuple(FAMILIES)) -> list[Identifier]:
     """Every identifier in the text, in order; a stretch of text is reported once, by the most specific kind.
 
-    families: of `FAMILIES`, the rules that look; without `names`, unless they are asked for.
+    families: of `FAMILIES`, the rules that look.
     """
     simple = plain(text)
     return _found(simple, families)
@@ -203,5 +225,6 @@ def _in_table(records: pl.DataFrame) -> Iterator[Found]:
 
 def _picked(records: pl.DataFrame, field: str, family: str) -> pl.Series:
     """Rows whose text of that field the family's trigger picks."""
-    picked = records[field].str.contains(FAMILIES[family].trigger).fill_null(False)
+    words = records[field]
+    picked = reduce(or_, (words.str.contains(trigger) for trigger in FAMILIES[family].triggers)).fill_null(False)
     return (picked & (records["language"] != "lzh") if family == "names" else picked).arg_true()

@@ -22,11 +22,15 @@ _PROVINCES = {
 
 # What a number is called when it is no identifier, right before it
 _OTHER_NUMBER = re.compile(
-    r"(?:(?:订单|单据|票据|运单|快递单?|物流|流水|交易|发票|编|批|文|备案|许可证?|注册证?|机构登记|登记证|检验|检查单|检验单|"
-    r"标本|样本|样品|条形?|条形码|追溯|监管|电子监管|序列|产品|货|商品|专利|申请|标准|课题|项目|基金|索引|档案|案|合同|保单|批准文|处方|"
-    r"受理|统一社会信用|邮政|菌株|登录|基因|探针|试剂|试验注册|伦理|目录|设备|机身|型|货架|分组|随机)(?:编号|代码|号码|单号|号|码)"
+    r"(?:(?:订单|单据|票据|运单|快递单?|物流|流水|交易|发票|编|批|文|备案|许可证?|注册证?|机构登记|登记证"
+    r"|检验|检查单|检验单|"
+    r"标本|样本|样品|条形?|条形码|追溯|监管|电子监管|序列|产品|货|商品|专利|申请|标准|课题|项目|基金|索引"
+    r"|档案|案|合同|保单|批准文|处方|"
+    r"受理|统一社会信用|邮政|菌株|登录|基因|探针|试剂|试验注册|伦理|目录|设备|机身|型|货架|分组"
+    r"|随机)(?:编号|代码|号码|单号|号|码)"
     r"|国药准字|国械注[准进]|卫[药食]准字|国食健字|批号"
-    r"|I[SC][BS][NR]|DOI|PMID|CAS|GenBank|SN|NO|LOT|GB/?T?|YY/?T?|ChiCTR|NCT|CN|Z[LC]|编号|条码|尾号)[.:：#是为\s/-]{0,4}$",
+    r"|I[SC][BS][NR]|DOI|PMID|CAS|GenBank|SN|NO|LOT|GB/?T?|YY/?T?|ChiCTR|NCT|CN|Z[LC]|编号|条码"
+    r"|尾号)[.:：#是为\s/-]{0,4}$",
     re.IGNORECASE,
 )
 _LETTERS = re.compile(
@@ -41,13 +45,13 @@ _UNIT = re.compile(
 
 _S = r"[- .·_*/~]"  # one mark between two digits
 _ID18 = re.compile(rf"(?<![0-9A-Za-z])[1-9](?:{_S}?\d){{16}}{_S}?[0-9Xx](?![0-9A-Za-z])")
-_ID15 = re.compile(r"(?<![0-9A-Za-z.])[1-9]\d{14}(?![0-9A-Za-z])")
+_ID15 = re.compile(rf"(?<![0-9A-Za-z.])[1-9](?:\d{{14}}|(?:{_S}?\d){{14}})(?![0-9A-Za-z])")
 _ID_LABEL = re.compile(r"(?:身份证?(?:件)?|公民身份)(?:号码?|证号)?[(（]?(?:[:：是为 ]|尾号){0,4}$")
 _CARD = re.compile(rf"(?<![\d.])(?:[3-6]|9558)(?:{_S}?\d){{15,18}}(?!\d)")
 
 _G = r"[- .·_*/~、,，|:+=…()【】\[\]]{1,3}"  # marks between groups of digits
 _3, _4, _7 = r"1[3-9]\d", r"\d{4}", r"1[3-9]\d{5}"
-_BEFORE = r"(?<!\d)(?<!\d\.)(?:\(?(?:\+|00)?86\)?[- ]{0,2})?"
+_BEFORE = r"(?<!\d)(?<!\d\.)(?:\(?(?:\+|00)?86\)?[- ]{0,2})?(?:\(0\) ?|0(?=1[3-9]\d))?"
 _MOBILE = re.compile(
     rf"{_BEFORE}(?:1[3-9]\d{{9}}|\({_3}\) ?\d{{4}}[- ]?\d{{4}}|{_3}{_G}{_4}{_G}{_4}|{_3}\d{_G}\d{{3}}{_G}{_4}"
     rf"|{_3}\d{_G}{_4}{_G}\d{{3}}|{_3}{_G}\d{{3}}{_G}\d{{5}}|{_3}(?!\.){_G}\d{{8}}|{_7}(?!\.){_G}{_4}"
@@ -61,19 +65,25 @@ _TELEPHONE = (
     r"(?:电话|手机|手機|联系方式|联系我|联系|号码|微信|咨询|拨打|致电|热线|(?<![A-Za-z])(?:tel|phone|call|mobile))"
 )
 _CALLED_MOBILE = re.compile(
-    rf"{_TELEPHONE}(?:号码?|是|为|打)?[^0-9A-Za-z]{{0,4}}([1lI|](?:[- .·_*/~]{{0,2}}[0-9OoQlI|]){{10}})(?![0-9A-Za-z])",
+    rf"{_TELEPHONE}(?:号码?|是|为|打)?[^0-9A-Za-z]{{0,4}}"
+    r"([1lI|](?:[- .·_*/~\n]{0,3}[0-9OoQlI|]){10})(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
+_EXTENSION = r"(?: ?(?:转|分机|ext\.?) ?\d{1,5}(?!\d))?"
 _AREA = r"0(?:10|2\d|[3-9]\d{2})"
 _LANDLINE = re.compile(
     rf"(?<!\d)(?<!\d\.)(?:(?:\+|00)?86-)?(?:\({_AREA}\) ?-?|{_AREA}(?: ?[-_·*/~.] ?|"
-    rf" ))[2-8]\d{{2,3}}[- ·_*]?\d{{4}}(?!\d)"
-    r"|(?<!\d)(?:\+|00)86[- ]?(?:10|2\d|[3-9]\d{2})[- ][2-8]\d{2,3}[- ]?\d{4}(?!\d)"
+    rf" ))[2-8]\d{{2,3}}[- ·_*]?\d{{4}}(?!\d){_EXTENSION}"
+    rf"|(?<!\d)(?:\+|00)86[- ]?(?:10|2\d|[3-9]\d{{2}})[- ][2-8]\d{{2,3}}[- ]?\d{{4}}(?!\d){_EXTENSION}"
+    # Hong Kong, Macao, Taiwan
+    r"|(?<!\d)\(?(?:\+|00)(?:85[23]\)?[- ]{0,2}[2-9]\d{3}[- ]?\d{4}|886\)?[- ]{0,2}0?9\d{2}[- ]?\d{3}[- ]?\d{3})(?!\d)"
 )
-_HOTLINE = re.compile(r"(?<![\d.-])[48]00(?:[- ·_*]?\d{3}[- ·_*]?\d{4}|[- ·_*]\d{4}[- ·_*]?\d{3})(?![\d-])")
+_HOTLINE = re.compile(
+    rf"(?<![\d.-])[48]00(?:[- ·_*]?\d{{3}}[- ·_*]?\d{{4}}|[- ·_*]\d{{4}}[- ·_*]?\d{{3}})(?![\d-]){_EXTENSION}"
+)
 _CALLED = re.compile(
     r"(?:电话|座机|固话|传真|热线|总机|话机|拨打|致电|(?<![A-Za-z])(?:Tel|Phone|Fax))(?:号码?)?[.:：是为 ]{0,4}"
-    rf"({_AREA}[2-8]\d{{2,3}}[- ]?\d{{4}}|[2-8]\d{{2,3}}[- ]?\d{{4}})(?!\d)",
+    rf"({_AREA}[2-8]\d{{2,3}}[- ]?\d{{4}}|[2-8]\d{{2,3}}[- ]?\d{{4}})(?!\d){_EXTENSION}",
     re.IGNORECASE,
 )
 _PLATE = re.compile(
@@ -83,27 +93,46 @@ _PLATE = re.compile(
 # Between a label and its number
 _IS = r"(?:\s?(?:证件)?(?:字?编?号码?|number|No\.?|ID)?[\s:：#是为()（）【】\[\]-]{0,4})"
 _PASSPORT = re.compile(
-    rf"(?:护照|通行证|回乡证|台胞证|港澳居民居住证|居留证|居留身份证|永居证|(?:香港|澳门|台湾)(?:居民)?身份证|Passport){_IS}"
+    rf"(?:护照|通行证|回乡证|台胞证|港澳居民居住证|居留证|居留身份证|永居证|(?:香港|澳门"
+    rf"|台湾)(?:居民)?身份证|Passport){_IS}"
     r"([A-Z]{0,3} ?\d{7,12}(?:\(\d\))?|[A-Z]\d{6}\(\d\)|[A-Z]\d{8,9})(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
 _DOCUMENT = re.compile(
-    r"(?:驾(?=照)|军官|士兵|士官|警官|文职|军人保障|残疾人?|驾驶|行驶|出生(?:医学)?|出生医学证明|准生|结婚|离婚|退休|老年|学生|工作|独生子女|"
-    rf"接种|户口|低保|优待)(?:证明|证书|证|簿|本|卡|照)(?:档案)?{_IS}"
+    r"(?:驾(?=照)|军官|士兵|士官|警官|文职|军人保障|残疾人?|驾驶|行驶|出生(?:医学)?|出生医学证明|准生|结婚"
+    r"|离婚|退休|老年|学生|工作|独生子女|"
+    rf"接种|户口|低保|优待|(?:[医药][师生]|护士)?(?:执业|资格))(?:证明|证书|证|簿|本|卡|照)(?:档案)?{_IS}"
     r"((?:[A-Z\u4e00-\u9fff]{0,2}字)?第? ?[A-Z]{0,2}\d[\dA-Z-]{4,19})号?(?![0-9A-Za-z])"
     r"|(?:工号|学号|警号|户号)[:：是为 ]{0,3}([A-Z]{0,3}\d{4,14})(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
 _RECORD = re.compile(
-    r"(?:病历|病案|住院|门诊|就诊|就医|诊疗|挂号|医保|社保|社会保障|社会保险|医疗保险|农合|新农合|合作医疗|参保|居民健康|健康|体检|影像|"
-    r"病理|病人|患者|放射|超声|就诊人|诊疗卡|[Xx]光|[Xx]线|CT|MRI?|PET)(?:片|卡|证|本|登记|个人)?(?:编号|号码|卡号|证号|账号|ID号?|号)"
+    r"(?:病历|病案|住院|门诊|就诊|就医|诊疗|挂号|医保|社保|社会保障|社会保险|医疗保险|农合|新农合|合作医疗"
+    r"|参保|居民健康|健康|体检|影像|"
+    r"病理|病人|患者|放射|超声|就诊人|诊疗卡|[Xx]光|[Xx]线|CT|MRI?|PET|DR|检查|[BＢ]超|彩超|[胃肠内]镜|核磁|心电图?)"
+    r"(?:片|卡|证|本|手册|登记|检查|个人)?(?:编号|号码|卡号|证号|账号|ID号?|号)"
     r"[\s:：#是为()（）【】-]{0,4}([A-Za-z]{0,4}-?\d[\dA-Za-z-]{3,20})(?![0-9A-Za-z])"
-    r"|(?:就诊卡|诊疗卡|医保卡|社保卡|农合证|健康卡|病案|病历)[\s:：#]{0,3}([A-Za-z]{0,4}\d{6,20})(?![0-9A-Za-z])",
+    r"|(?:就诊卡|诊疗卡|医保卡|社保卡|农合证|健康卡|病案|病历)[\s:：#]{0,3}([A-Za-z]{0,4}\d{6,20})(?![0-9A-Za-z])"
+    # of nothing else, said at the beginning of a field
+    r"|(?:^|(?<=[\s,，。;；(（]))(?:登记号|ID号)[:：是为 ]{0,3}(\d{6,12})(?![0-9A-Za-z])",
+    re.MULTILINE,
 )
-_DAY = r"((?:19|20)\d{2})[-./年 ]{1,2}(\d{1,2})[-./月 ]{1,2}(\d{1,2})日?|((?:19|20)\d{2})(\d{2})(\d{2})"
+_DAY = r"((?:19|20)\d{2})[-./年 ]{1,2}(\d{1,2})[-./月 ]{1,2}(\d{1,2})[日号]?|((?:19|20)\d{2})(\d{2})(\d{2})"
+_BORN = (
+    r"(?:出生(?:日期|年月日?|时间|于|在|：|:)|生日|生辰|生于|诞生于|(?<![A-Za-z])(?:DOB"
+    r"|(?:date of )?birth(?:day|date)?))"
+    r"[:：是为于在 (（]{0,4}(?:(?:[公农阴阳]历)[:： ]?)?"
+)
+# 一九五八年九月十四日: plain forms leave so short a run as it is
+_DAY_IN_WORDS = (
+    r"[一二][九零〇○][零〇○一二三四五六七八九]{2}年"
+    r"[正一二三四五六七八九十]{1,2}月[初廿一二三四五六七八九十]{1,3}[日号]?"
+)
+_BIRTH_IN_WORDS = re.compile(rf"{_BORN}{_DAY_IN_WORDS}|{_DAY_IN_WORDS}(?:出生|诞生|生人)", re.IGNORECASE)
 _BIRTH = re.compile(
-    rf"(?:出生(?:日期|年月日?|时间|于|在|：|:)|生日|生于|诞生于)[:：是为于在 (（]{{0,4}}(?:{_DAY})(?!\d)"
-    rf"|(?<!\d)(?:{_DAY})[ ,，)）]?(?:出生(?!率|后|缺陷)|生人|诞生|生(?=$|[，,。；;、 \n]))"
+    rf"{_BORN}(?:{_DAY})(?!\d)"
+    rf"|(?<!\d)(?:{_DAY})[ ,，)）]?(?:出生(?!率|后|缺陷)|生人|诞生|生(?=$|[，,。；;、 \n]))",
+    re.IGNORECASE,
 )
 
 
@@ -116,13 +145,17 @@ def rules(text: str) -> Iterator[tuple[str, Spans]]:
     def labelled_id(match: re.Match) -> bool:
         return id_card(match[0]) or bool(_ID_LABEL.search(text, max(0, match.start() - 14), match.start()))
 
+    def old_id(match: re.Match) -> bool:
+        said = match[0].isdigit() or bool(_ID_LABEL.search(text, max(0, match.start() - 14), match.start()))
+        return said and _old_id_card(match[0]) and bare(match)
+
     yield "ID card", _spans(_ID18, text, labelled_id)
     yield "passport or permit", _spans(_PASSPORT, text)
     yield "record number", _spans(_RECORD, text, _is_number)
     yield "document number", _spans(_DOCUMENT, text)
-    yield "ID card, 15 digits", _spans(_ID15, text, lambda match: _old_id_card(match[0]) and bare(match))
+    yield "ID card, 15 digits", _spans(_ID15, text, old_id)
     yield "bank card", _spans(_CARD, text, lambda match: bank_card(match[0]) and bare(match))
-    yield "birth date", _spans(_BIRTH, text, _is_day)
+    yield "birth date", _spans(_BIRTH, text, _is_day) + _spans(_BIRTH_IN_WORDS, text)
     called = [
         match.span(1)
         for match in _CALLED_MOBILE.finditer(text)
@@ -145,7 +178,7 @@ def _is_another_number(text: str, start: int, end: int) -> bool:
 
 
 def _is_number(match: re.Match) -> bool:
-    return sum(letter.isdigit() for letter in match[1] or match[2]) >= 4
+    return sum(letter.isdigit() for letter in match[1] or match[2] or match[3]) >= 4
 
 
 def _is_mobile(written: str) -> bool:
@@ -170,6 +203,7 @@ def id_card(number: str) -> bool:
 
 
 def _old_id_card(number: str) -> bool:
+    number = re.sub(r"\D", "", number)
     return int(number[:2]) in _PROVINCES and _day("19" + number[6:12])
 
 

@@ -142,6 +142,6 @@ def _put_up_for_review(found: Outcome, work: Work) -> None:
 
 def _shown(text: str) -> str:
     """What a reviewer sees of a long text: around the first identifier, where it has one."""
-    found = identifiers.find(text, tuple(identifiers.FAMILIES))
+    found = identifiers.find(text)
     start = max(0, found[0].start - SHOWN // 2) if found else 0
     return text[start : start + SHOWN]

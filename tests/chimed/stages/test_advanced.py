@@ -198,6 +198,8 @@ def test_chunks_lose_nothing_and_stay_small():
         ("多喝水多喝水多喝水多喝水。", "stop", "answer repeats itself"),
         ("好的。", "stop", "answer too short"),
         ("多喝水，注意休息。", "length", "answer over 100 characters"),
+        ("详情可加微信：huang9472咨询。", "stop", "identifier in an answer"),
+        ("建议找呼吸科的王建国主任医师。", "stop", "identifier in an answer"),
     ],
 )
 def test_answers_that_cannot_be_a_pair(text, finish, reason):

@@ -2,8 +2,12 @@
 
 `identifier_texts.yaml` has texts by kind as people write them; `identifier_texts.jsonl` has what is hidden on purpose,
 full names, and texts of medicine that only look like either: {text, identifier, name}, a kind or null each. The rules
-were mended on both. Before that the second gave rules precision 0.985 and recall 0.882, names 0.941 and 0.870: expect
-something between of texts that nobody has looked at yet.
+were mended on both. Before that the second gave rules precision 0.985 and recall 0.882, names 0.941 and 0.870.
+
+Lines with `set` were written by somebody who had not seen the rules. `first look` gave rules precision 0.995 and recall
+0.831, names 1.000 and 0.648, and was then mended on (546 of its 557 texts stand here: the others are argued over, or
+stood here already). `second look` was written after that and nothing was mended on it: what it gives is what to expect
+of texts that nobody has looked at yet.
 """
 
 import dataclasses
@@ -19,6 +23,7 @@ import yaml
 from samples import document, qa, rows
 
 from chimed import lake as lakes
+from chimed import trace
 from chimed.records import RECORD, derived
 from chimed.release.rows import COLUMNS
 from chimed.stages import clean, identifiers, names
@@ -63,6 +68,10 @@ def measured(title: str, said: list[tuple[str, set[str], set[str]]]) -> tuple[fl
     return shares["text"]
 
 
+# What precision and recall by text are held to, of rules and of names; the second look is not mended on
+HELD = (("hidden on purpose", 0.97, 0.95), ("first look", 0.97, 0.95), ("second look", 0.85, 0.55))
+
+
 def test_rules_and_names_each_have_their_precision_and_recall():
     def found(text: str, families: tuple[str, ...]) -> set[str]:
         return {one.kind for one in identifiers.find(text, families)}
@@ -70,22 +79,35 @@ def test_rules_and_names_each_have_their_precision_and_recall():
     texts = hidden()
     print()
     plain_ones = measured("rules, as people write", [(text, found(text, RULES), kinds) for text, kinds in by_kind()])
-    rules = measured(
-        "rules, hidden on purpose",
-        [(one["text"], found(one["text"], RULES), {one["identifier"]} - {None}) for one in texts],
-    )
-    full = measured("names", [(one["text"], found(one["text"], ("names",)), {one["name"]} - {None}) for one in texts])
     assert min(plain_ones) >= 0.98
-    assert min(rules) >= 0.97
-    assert min(full) >= 0.95
-    assert len(texts) >= 800
+    for title, held_rules, held_names in HELD:
+        chosen = [one for one in texts if one.get("set", "hidden on purpose") == title]
+        rules = measured(
+            f"rules, {title}",
+            [(one["text"], found(one["text"], RULES), {one["identifier"]} - {None}) for one in chosen],
+        )
+        full = measured(
+            f"names, {title}", [(one["text"], found(one["text"], ("names",)), {one["name"]} - {None}) for one in chosen]
+        )
+        assert min(rules) >= held_rules
+        assert min(full) >= held_names
+    assert len(texts) >= 1_400
     assert len({one["text"] for one in texts}) == len(texts)
 
 
 @pytest.mark.parametrize("family", identifiers.FAMILIES)
 def test_the_trigger_of_a_family_picks_every_text_that_its_rules_find_something_in(family):
     texts = [text for text, _ in by_kind()] + [one["text"] for one in hidden()]
-    picked = pl.Series(texts).str.contains(identifiers.FAMILIES[family].trigger)
+    picked = (
+        pl.DataFrame(
+            {
+                str(n): pl.Series(texts).str.contains(trigger)
+                for n, trigger in enumerate(identifiers.FAMILIES[family].triggers)
+            }
+        )
+        .select(pl.any_horizontal(pl.all()))
+        .to_series()
+    )
     assert [
         text for text, taken in zip(texts, picked, strict=True) if not taken and identifiers.find(text, (family,))
     ] == []
@@ -184,6 +206,16 @@ def test_a_table_of_before_the_column_is_read_with_null(work):
     assert whole.schema == young.schema
     assert whole["identifiers"].to_list() == batch["identifiers"].to_list() == [None]
     assert batch["identifiers"].dtype == pl.List(pl.String)
+
+
+def test_a_trace_shows_kinds_and_places_and_no_row_of_before_the_column_fails(work, capsys):
+    outcome = clean.run(rows(qa("治好了，加V❤：tangyou88", "患者李秀兰因胸闷入院。")), work)
+    (row,) = outcome.kept.to_dicts()
+    trace._print_record(row | {"fate": "kept", "answers": []})
+    assert "identifiers WeChat id question[4:17], patient's name answer[2:5]\n" in capsys.readouterr().out
+    del row["identifiers"]
+    trace._print_record(row | {"fate": "kept", "answers": []})
+    assert "identifiers" not in capsys.readouterr().out
 
 
 def test_the_column_is_in_no_subset_of_a_release():
