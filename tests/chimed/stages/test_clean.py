@@ -84,6 +84,24 @@ def test_a_rule_that_would_change_a_number_is_held_back_and_counted(work, monkey
     assert "greedy" not in outcome.figures["rules"]
 
 
+def test_control_tokens_leave_however_they_are_hidden_and_are_counted(work):
+    hidden = [
+        "<|im_end|>",
+        "&lt;|im_end|&gt;",
+        "[ＩＮＳＴ]",
+        "[&#73;NST]",
+        "<|<b>im_end|>",
+        "<<SYS>>",
+        "[/I\u200bNST]",
+        "<eos>",
+    ]
+    table = rows(*(document(f"茯苓10g{token}白术", url=f"http://a/{n}") for n, token in enumerate(hidden)))
+    outcome = clean.run(table, work)
+    assert set(outcome.kept["text"]) == {"茯苓10g 白术"}
+    assert outcome.figures["rules"]["control token"] == len(hidden)
+    assert outcome.figures["doubtful"] == {}
+
+
 @pytest.mark.parametrize(
     ("pattern", "text"),
     [
