@@ -15,6 +15,9 @@ from typing import BinaryIO
 OTHERS = ("gb18030", "big5hkscs")
 _PREFIX = "chimed_utf_8_"
 _LONGEST = 1 << 20  # bytes of a line, beyond which it is decoded in pieces
+_WEIGHED = 1_000  # lines that are not UTF-8 of which the probability is computed, whatever they look like
+_TORN = 0.25  # share of broken characters in a line read as UTF-8, from which it is none if it is whole in another
+_SURE = 25.0  # nats of such a character
 _PLAIN = re.compile(rb"[\t -0]")  # a character of its own in every encoding
 
 Probability = Callable[[str], float]
@@ -45,6 +48,23 @@ def codec_name(other: str) -> str:
     return f"{_PREFIX}{other}"
 
 
+def has_both(file: BinaryIO) -> bool:
+    """Whether a file has lines that are UTF-8 beyond ASCII and lines that are not; a quick look, from its start."""
+    file.seek(0)
+    whole, torn = False, False
+    for line in _pieces(file):
+        if not line.isascii():
+            try:
+                line.decode("utf-8")
+                whole = True
+            except UnicodeDecodeError:
+                torn = True
+        if whole and torn:
+            break
+    file.seek(0)
+    return whole and torn
+
+
 def looked_through(file: BinaryIO, other: str, probability: Probability) -> Lines:
     """What the lines of a file are, in UTF-8 or another encoding; leaves it at its start."""
     utf8, others, broken, margin, total = 0, 0, 0, math.inf, 0.0
@@ -52,7 +72,7 @@ def looked_through(file: BinaryIO, other: str, probability: Probability) -> Line
     for line in _pieces(file):
         if line.isascii():
             continue
-        text, won = _likelier(line, other, probability)
+        text, won = _likelier(line, other, probability, quick=utf8 + others > _WEIGHED)
         broken += text.count("\ufffd") if won > -math.inf else 0
         utf8 += won <= 0
         others += won > 0
@@ -77,12 +97,18 @@ def _cut(body: bytes) -> tuple[bytes, bytes]:
     return body[:cut], body[cut:]
 
 
-def _likelier(line: bytes, other: str, probability: Probability) -> tuple[str, float]:
-    """A line's text, and by how many nats the other encoding wins; minus infinity where it is whole UTF-8."""
+def _likelier(line: bytes, other: str, probability: Probability, quick: bool = True) -> tuple[str, float]:
+    """A line's text, and by how many nats the other encoding wins; minus infinity where it is whole UTF-8.
+
+    quick: does without the probabilities where the line is whole in the other encoding and in shreds as UTF-8.
+    """
     try:
         return line.decode("utf-8"), -math.inf
     except UnicodeDecodeError:
         torn, read = line.decode("utf-8", "replace"), line.decode(other, "replace")
+    shreds = torn.count("\ufffd")
+    if quick and shreds > _TORN * len(torn) and "\ufffd" not in read:
+        return read, _SURE * shreds
     won = probability(read) - probability(torn)
     return (read, won) if won > 0 else (torn, won)
 

@@ -88,7 +88,8 @@ class Encoding:
     def __str__(self) -> str:
         name = NAMES.get(self.name, self.name)
         why = f"as {self.said} says" if self.said else f"certainty {self.certainty:.4f}"
-        broken = f", {self.broken} places are no character in it" if self.broken else ""
+        places = "1 place is" if self.broken == 1 else f"{self.broken} places are"
+        broken = f", {places} no character in it" if self.broken else ""
         return f"{name} ({why}{broken})"
 
 
@@ -141,7 +142,7 @@ def probability(text: str) -> float:
 
 def _by_line(file: BinaryIO, found: Encoding) -> Encoding:
     """Two encodings for a file that has broken places in one, if some of its lines are UTF-8 and some another."""
-    if found.name not in ("utf-8", *by_line.OTHERS):
+    if found.name not in ("utf-8", *by_line.OTHERS) or not by_line.has_both(file):
         return found
     seen = {other: by_line.looked_through(file, other, probability) for other in by_line.OTHERS}
     best = max(seen, key=lambda other: seen[other].won)
@@ -212,8 +213,7 @@ def _verified(file: BinaryIO, chosen: Encoding) -> Encoding:
         except UnicodeDecodeError as error:
             if first is None:
                 first = place - len(state[0]) + error.start
-            broken += _broken_in(chosen.name, state[0] + piece)
-            decoder.reset()
+            broken += _broken_in(chosen.name, state, piece, decoder)
         place += len(piece)
     if cut := decoder.getstate()[0]:  # the file ends within a character
         broken, first = broken + 1, place - len(cut) if first is None else first
@@ -221,11 +221,19 @@ def _verified(file: BinaryIO, chosen: Encoding) -> Encoding:
     return Encoding(chosen.name, chosen.certainty, broken, first, chosen.said)
 
 
-def _broken_in(name: str, piece: bytes) -> int:
-    """How many places of a piece are no character; a real U+FFFD in it is none of them."""
-    replaced = codecs.getincrementaldecoder(name)("replace").decode(piece, final=False).count("\ufffd")
-    ignored = codecs.getincrementaldecoder(name)("ignore").decode(piece, final=False).count("\ufffd")
-    return replaced - ignored
+def _broken_in(name: str, state: tuple[bytes, int], piece: bytes, decoder: codecs.IncrementalDecoder) -> int:
+    """How many places of a piece are no character; a real U+FFFD in it is none of them. The decoder goes on behind it.
+
+    state: the decoder's before the piece, whose first character may have begun there.
+    """
+    counts = []
+    for errors in ("replace", "ignore"):
+        one = codecs.getincrementaldecoder(name)(errors)
+        one.setstate(state)
+        counts.append(one.decode(piece, final=False).count("\ufffd"))
+        decoder.reset()
+        decoder.setstate(one.getstate())
+    return counts[0] - counts[1]
 
 
 # --- a character -------------------------------------------------------------------------------------------------

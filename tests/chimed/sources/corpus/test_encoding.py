@@ -5,7 +5,7 @@ import io
 import pytest
 
 from chimed.errors import UserError
-from chimed.sources.corpus import by_line
+from chimed.sources.corpus import by_line, encoding
 from chimed.sources.corpus.encoding import SAMPLE, encoding_of
 
 SIMPLIFIED = [
@@ -122,3 +122,11 @@ def test_a_long_line_of_a_mixed_file_is_not_held(monkeypatch):
     assert io.TextIOWrapper(io.BytesIO(body), name).read() == ("，".join(SIMPLIFIED[:5]) + " ") * 50 + "\n" + "\n".join(
         SIMPLIFIED
     )
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "gb18030", "utf-16-le"])
+def test_what_is_broken_is_counted_once_wherever_a_file_is_divided_for_reading(codec, monkeypatch):
+    monkeypatch.setattr(encoding, "_PIECE", 101)
+    text = "，".join(SIMPLIFIED[:5]) * 20
+    broken = {"utf-8": b"\xff", "gb18030": b"\xff\n", "utf-16-le": b"\x00\xdc"}[codec]
+    assert found(text.encode(codec) + broken + text.encode(codec), codec).broken == 1
