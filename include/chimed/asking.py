@@ -32,7 +32,9 @@ NOT_ASKED = "not asked: only planned"
 REFUSED = "request refused"
 
 # What mends a failure, by how its reason begins.
+NO_KEY = ("HTTP 401", "HTTP 403", "HTTP 402")
 MENDS = (
+    (NO_KEY[0], "the server does not let you in: look at CHIMED_LLM_KEY and what it may use"),
     (REFUSED, "the server says why; a text that is too long wants a longer --max-model-len"),
     ("empty reply", "ask the model by hand: a base model without a chat template answers nothing"),
     ("thinking and no answer", "serve a model that answers at once, or give its server --reasoning-parser"),
@@ -221,7 +223,8 @@ def _complaint(stage: str, asked: Round, server: Server, failures: list[Failed])
     reasons = Counter(one.reason for one in failures).most_common(COMMONEST)
     first = next(one for one in failures if one.reason == reasons[0][0])
     told = ", ".join(f"{reason} ({rows})" for reason, rows in reasons)
-    mend = next((what for begin, what in MENDS if reasons[0][0].startswith(begin)), "see the server's log")
+    told_of = reasons[0][0] if not first.detail.startswith(NO_KEY) else NO_KEY[0]
+    mend = next((what for begin, what in MENDS if told_of.startswith(begin)), "see the server's log")
     return (
         f"{stage}: {len(failures)} of {len(asked.questions)} answers of {server.who} at {server.url} are of no use "
         f"({asked.name}): {told}; for example: {first.detail or 'nothing'}; {mend}"

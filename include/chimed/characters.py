@@ -8,8 +8,13 @@ import re
 
 LOST = "\ufffd"  # stands where a character could not be kept
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# no text: control characters but tab and line ends, surrogates, noncharacters, and what stands for a lost character
-_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffd-\uffff]")
+# no text: control characters but tab and line ends, surrogates, noncharacters of every plane, tags (letters that nobody
+# sees), and what stands for a lost character
+_NO_TEXT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffd-\uffff\U000e0000-\U000e007f"
+    + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17))
+    + "]"
+)
 # what a terminal obeys or is fooled by: control characters but tab and line ends, and marks that turn the direction
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 

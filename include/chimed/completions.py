@@ -103,25 +103,40 @@ async def post(
     """Asks once. Raises Passing for whatever may go right the next time."""
     began, status, content = time.monotonic(), 0, bytearray()
     try:
-        async with http.post(f"{server.url}/chat/completions", json=body(request, server.model, dialect)) as response:
+        # not where it redirects to: another server has other models, and no claim to the key
+        async with http.post(
+            f"{server.url}/chat/completions", json=body(request, server.model, dialect), allow_redirects=False
+        ) as response:
             status, headers = response.status, response.headers
             async for piece in response.content.iter_any():
                 content.extend(piece)
                 if len(content) > MOST_BYTES:
                     break  # the connection is closed, whatever would follow
     except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-        why = f"{type(error).__name__}: {error}"
+        why = short(f"{type(error).__name__}: {error}", 200) if str(error) else _late(http.timeout.total)
         if status == 200:
             raise malformed(key, bytes(content), time.monotonic() - began, f"cut off by {why}") from None
         raise Passing(why) from None
     if status in BUSY or status >= 500:
-        raise Passing(f"HTTP {status}", retry_after(headers.get("Retry-After")))
+        after = retry_after(headers.get("Retry-After"))
+        raise Passing(f"HTTP {status}: {_said(content, 150)}", after, busy=status != 500)
+    if 300 <= status < 400:
+        there = short(headers.get("Location", "nowhere"), 200)
+        return Refused(key, f"HTTP {status}: it redirects to {there}; {server.setting} must name where the model is")
     if status != 200:
-        return Refused(key, f"HTTP {status}: {short(content[:1200].decode(errors='replace'), 300)}")
+        return Refused(key, f"HTTP {status}: {_said(content, 300)}")
     seconds = round(time.monotonic() - began, 4)
     if len(content) > MOST_BYTES:
         return faulty(key, bytes(content), seconds, f"a body of more than {MOST_BYTES} bytes")
     return parse(key, bytes(content), seconds, wrapped=_is_wrapped(request, dialect))
+
+
+def _late(seconds: float | None) -> str:
+    return f"no whole answer within {seconds or 0:g} s (CHIMED_LLM_TIMEOUT)"
+
+
+def _said(content: bytearray, most: int) -> str:
+    return short(content[: 4 * most].decode(errors="replace"), most)
 
 
 def body(request: Request, model: str, dialect: Dialect) -> dict:

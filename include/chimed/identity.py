@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import re
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -67,9 +68,21 @@ def listed(url: str, key: str) -> list[dict[str, Any]]:
 def get(url: str, key: str) -> bytes:
     """The bytes of a page of a model server, which is never behind the proxy. Raises OSError and HTTPException."""
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+    content, until = b"", time.monotonic() + TIMEOUT
     with direct.open(request, timeout=TIMEOUT) as response:
-        return response.read(MOST)
+        while len(content) < MOST and (piece := response.read1(MOST - len(content))):
+            content += piece
+            if time.monotonic() > until:  # byte by byte it would take days
+                raise TimeoutError(f"no whole page within {TIMEOUT} s")
+    return content
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Goes nowhere: another server has other models, and no claim to the key."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def identity(model: str, models: list[dict[str, Any]], named: str | None, setting: str, url: str) -> str:

@@ -155,7 +155,8 @@ class _Run:
     stored: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)
     last_success: float = field(default_factory=time.monotonic)
-    failures: int = 0  # since the last success
+    failures: int = 0  # tries, since the last success
+    unanswered: int = 0  # requests given up without an answer, since the last success
     looked: float = 0.0  # when it was last asked who it is
 
 
@@ -237,12 +238,12 @@ async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Req
                 await asyncio.sleep(wait(tries, error.after))
                 await _still_the_same(run)
         else:
-            run.failures, run.last_success = 0, time.monotonic()
+            run.failures, run.unanswered, run.last_success = 0, 0, time.monotonic()
             return replace(answer, tries=tries) if isinstance(answer, Reply) and tries > 1 else answer
-    if last.reply and (run.last_success > began or await _lives(http, run)):
-        return replace(last.reply, tries=tries)  # the server is well, and this is its answer
-    if run.last_success > began:  # the server lives: it is this request that it cannot answer
-        return Refused(key, f"no answer in {tries} tries: {last}")
+    lone = last.reply is not None or (not last.busy and run.unanswered < TRIES)
+    if run.last_success > began or (lone and await _lives(http, run)):  # the server is well: it is this request
+        run.unanswered += last.reply is None
+        return replace(last.reply, tries=tries) if last.reply else Refused(key, f"no answer in {tries} tries: {last}")
     raise ServerDown(
         f"{run.server.url} gives no answer any more ({last}); {_kept(run)}; {run.server.setting} says where it is"
     )
@@ -348,7 +349,8 @@ def _progress(run: _Run) -> str:
 
 
 def _kept(run: _Run) -> str:
-    return f"{len(run.answers)} of {run.total} answers are kept, run again to go on"
+    kept = sum(isinstance(answer, Reply) for answer in run.answers.values())
+    return f"{kept} of {run.total} answers are kept, run again to go on"
 
 
 def _row(run: _Run, request: Request, reply: Reply) -> dict:

@@ -67,13 +67,14 @@ class Passing(Exception):
     """Something that may go right when tried again.
 
     after: the server's Retry-After in seconds. reply: what is kept of an answer that came and is no good, should it
-    come so again and again; None where there was no answer.
+    come so again and again; None where there was no answer. busy: the server cannot answer now, whatever is asked.
     """
 
-    def __init__(self, reason: str, after: float = 0.0, reply: Reply | None = None) -> None:
+    def __init__(self, reason: str, after: float = 0.0, reply: Reply | None = None, busy: bool = False) -> None:
         super().__init__(reason)
         self.after = after
         self.reply = reply
+        self.busy = busy
 
 
 def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Reply:

@@ -32,6 +32,20 @@ def copied(source: str, modern: str, kept: re.Pattern) -> bool:
     return _whole_clauses(source, modern, kept)
 
 
+def tail(source: str, modern: str, kept: re.Pattern) -> bool:
+    """Whether the translation ends as the source does, in clauses that a modern text would say otherwise."""
+    one, two = (
+        [_MARKS.sub("", clause) for clause in re.split(r"[，,。；;：:！？\n]", text) if _MARKS.sub("", clause)]
+        for text in (source, modern)
+    )
+    same = 0
+    while same < min(len(one), len(two)) and one[-1 - same] == two[-1 - same]:
+        same += 1
+    ending = one[len(one) - same :]
+    bare = sum(len(_MARKS.sub("", kept.sub("", clause))) for clause in ending)
+    return 3 <= same < len(one) and bare >= SHORT and bool(_OLD.search("".join(ending)))
+
+
 def _strewn(bare: str, said: str) -> bool:
     """Whether what is said besides the source is few words again and again."""
     from rapidfuzz.distance import Indel

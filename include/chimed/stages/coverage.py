@@ -18,8 +18,11 @@ _SMALL = frozenset(
 )
 
 
-def missing(source: str, modern: str) -> str | None:
-    """The sentence of the source that the modern text leaves out; or None."""
+def missing(source: str, modern: str, groups: tuple[tuple[str, str], ...] = ()) -> str | None:
+    """The sentence of the source that the modern text leaves out; or None. groups: the clauses of both, aligned.
+
+    One that is told in other words has its place all the same: as much text, in which one of its characters is met.
+    """
     sentences = _sentences(source)
     if len(sentences) < 2:
         return None
@@ -30,9 +33,15 @@ def missing(source: str, modern: str) -> str | None:
         own = mine - others
         if len(own) < OWN and len(mine) >= 2 * OWN:
             own = mine
-        if len(own) >= OWN and len(own & heard) < LOST * len(own):
+        if len(own) >= OWN and len(own & heard) < LOST * len(own) and not _has_place(sentences[n], own, groups):
             return sentences[n][:30]
     return None
+
+
+def _has_place(sentence: str, own: set[str], groups: tuple[tuple[str, str], ...]) -> bool:
+    clauses = set(re.split(r"[，,：:]", sentence))
+    there = "".join(new for old, new in groups if set(old.split("，")) <= clauses)
+    return len(there) >= len(sentence) and bool(own & set(there))
 
 
 def left_out(groups: tuple[tuple[str, str], ...], modern: str) -> str | None:

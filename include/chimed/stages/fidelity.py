@@ -2,7 +2,8 @@
 
 Ours: the paper takes translations as they are. Both texts are first written one way (`writing`); then, in this order:
 the reply's form (`chatter`), a copy (`copies`), length, names, doses, words and their contraries (`opposites`),
-negations lost and added, sentences lost and added (`coverage`). The faults are Chinese because they are named to the
+negations lost and added, contraries clause by clause (`contraries`), what depends on what (`relations`), sentences lost
+and added (`coverage`). The faults are Chinese because they are named to the
 model on its second try; the part before ： is the ledger's reason. What the rules cannot see, a wrong symptom or who
 does what to whom, the second opinion is asked about.
 """
@@ -10,7 +11,7 @@ does what to whom, the second opinion is asked about.
 import re
 from functools import lru_cache
 
-from chimed.stages import chatter, copies, coverage, negations, opposites, terms
+from chimed.stages import chatter, contraries, copies, coverage, negations, opposites, relations, terms
 from chimed.stages.doses import COUNTED, DOSE, WEIGHED, doses, number, of_herbs, ordered, spelled, told
 from chimed.stages.terms import names, same
 from chimed.stages.writing import plain
@@ -23,7 +24,7 @@ _FORMULA = re.compile(
     r"([\u3400-\u9fff]{2,7}(?:汤|散|丸|丹|饮子|膏)|[\u3400-\u9fff]{2,7}饮(?=主|治))(?=主之|亦?主|治|亦|最|来|也|[，。；、]|$)"
 )
 _NO_FORMULA = re.compile(
-    r"(?:[为作和炼蜜入捣如成做制研末服煎煮药糊水面酒醋粥的大小调加熬热冷温清米盐汁淡滚沸开白未不消发耗辛涣疏解聚离驱能易则石睾气风寒投走飘四扩吹]|膏药|丸药|这[个种]|该|此|本|上|下|诸|等|种|类|方)(?:汤|散|丸|丹|饮子?|膏)$"
+    r"(?:[为作和炼蜜入捣如成做制研末服煎煮药糊水面酒醋粥的大小调加熬热冷温清米盐汁淡滚沸开白未不消发耗辛涣疏解聚离驱能易则石睾气风寒投走飘四扩吹饮喝啜布宣弥挥一二三五六七八九十百几]|膏药|丸药|这[个种]|该|此|本|上|下|诸|等|种|类|方)(?:汤|散|丸|丹|饮子?|膏)$"
 )
 
 
@@ -35,7 +36,7 @@ def fault(source: str, modern: str) -> str | None:
         return "译文为空"
     if wrong := chatter.fault(source, modern):
         return wrong
-    if copies.copied(source, modern, _kept()):
+    if copies.copied(source, modern, _kept()) or copies.tail(source, modern, _kept()):
         return "照抄原文"
     ratio = len(modern) / max(1, len(source))
     if not RATIO[0] <= ratio <= RATIO[1]:
@@ -44,10 +45,14 @@ def fault(source: str, modern: str) -> str | None:
         _names_fault(source, modern)
         or _doses_fault(spelled(source), spelled(modern))
         or opposites.changed(source, modern, terms.pattern(*terms.GROUPS))
+        or contraries.pulses(source, modern)
         or _said("漏译否定", negations.lost(source, modern))
         or _said("多出否定", negations.added(source, modern))
         or _care_fault(source, modern)
-        or _said("漏译", coverage.missing(source, modern))
+        or opposites.changed_in_a_clause(negations.groups(source, modern), terms.pattern(*terms.GROUPS))
+        or contraries.turned(negations.groups(source, modern))
+        or relations.changed(source, modern, negations.groups(source, modern))
+        or _said("漏译", coverage.missing(source, modern, negations.groups(source, modern)))
         or _said("漏译", coverage.left_out(negations.groups(source, modern), modern))
         or _said("多出内容", coverage.added(source, modern))
     )
@@ -94,7 +99,9 @@ def _order(text: str, source: str, modern: str) -> list[str]:
 
 
 def _found(name: str, modern: str, said: set[str]) -> bool:
-    return bool(same(name) & said) or any(other in modern for other in same(name))
+    if bool(same(name) & said) or any(other in modern for other in same(name)):
+        return True
+    return name in terms.groups()["formulas"] and f"{name[:-1]}加" in modern  # 白虎汤加人参: 白虎加人参汤
 
 
 def _formulas_fault(source: str, modern: str) -> str | None:
@@ -114,6 +121,8 @@ def _formulas_fault(source: str, modern: str) -> str | None:
             continue
         if name[-3:] in source or name[-3:-1] in source or any(name.endswith(known) for known in names(name)):
             continue
+        if re.match("[喝饮服用吃]", name[-3:]) and name[-2:] in source:
+            continue  # 喝葱汤: 饮葱汤
         if len(name) > 3 and name[-4:-2] in source:
             continue
         return f"多出药名或方名：{name[-3:]}"
@@ -150,22 +159,38 @@ def _doses_fault(source: str, modern: str) -> str | None:
     if wrong:
         return f"剂量不符：{'、'.join(sorted(wrong))}"
     old, new = (ordered(every.sub("＊", text)) for text in (source, modern))
+    in_order = tuple([dose for dose in several if dose[1] != "味"] for several in (old, new))  # 四味药 may come first
     bare = re.sub("四(?=[肢体末方海])", "", DOSE.sub("", source))
     multiplied = re.search("[二三四五六七八九][七八九]", bare)  # 二七, 七七: ages
     gone = [dose for dose in old if dose not in new and (dose[1] in WEIGHED or dose[0] != 1)]
     come = [dose for dose in new if dose not in old and dose[1] in WEIGHED and dose != (10, "分")]
+    units = {unit for number, unit in set(new) - set(old) if number <= MOST_OF_ONE and unit in _OF_ONE}
+    if others := [
+        dose for dose in old if dose[0] == 1 and dose not in new and dose[1] in _OF_ONE and _other(dose, units)
+    ]:
+        return f"剂量不符：{told(others)}"
     if not multiplied:
         said = _numbers(bare)
         come += [d for d in new if d not in old and d[1] in COUNTED and d[0] > 2 and d[0] not in said]
     if gone or come:
         told_all = [told([dose]) for dose in sorted(set(gone))] + [f"多出{told([dose])}" for dose in sorted(set(come))]
         return f"剂量不符：{'、'.join(told_all)}"
-    if old != new and sorted(old) == sorted(new):
+    if in_order[0] != in_order[1] and sorted(old) == sorted(new):
         return f"剂量颠倒：{told(old)}译成{told(new)}"
     lost = [number for number in _numbers(bare) if number > 2 and number not in _numbers(modern)]
     if lost and not multiplied:
         return f"数字不符：{'、'.join(f'{number:g}' for number in lost)}"
     return None
+
+
+MOST_OF_ONE = 12  # one month may have become so many years, one piece so many, and it is no other thing that is counted
+_TIMES = ("日", "月", "年", "夜", "时")
+_OF_ONE = (*_TIMES, "个", "碗", "匕", "撮", "握", "寸", "尺")
+
+
+def _other(dose: tuple[float, str], units: set[str]) -> bool:
+    """Whether one of a thing has become several of it, or one month one year."""
+    return dose[1] in units or (dose[1] in _TIMES and bool(units & set(_TIMES)))
 
 
 _ONE = re.compile(r"1(?:味|个|次|日|成)")  # 一味, 一种: no dose

@@ -187,10 +187,14 @@ def ground(chunk: str, pair: Pair, whole: bool = True, title: str = "") -> Groun
         return Grounded(found.evidence, "cut off", "length")
     if piece := loop(pair.question):
         return Grounded(found.evidence, "question repeats itself", piece)
+    if (piece := loop(pair.answer)) and not loop(chunk):
+        return Grounded(found.evidence, "answer repeats itself", piece)
     if wrong := questions.fault(pair.question, chunk, title):
         return Grounded(found.evidence, "question cannot stand alone", wrong)
     if found.fault:
         return Grounded(found.evidence, "answer not in the document", found.fault)
+    if lacking := questions.unanswered(pair.question, pair.answer):
+        return Grounded(found.evidence, "answer to another question", f"does not give {lacking}")
     given = grounding.letters(pair.answer) in grounding.letters(pair.question)
     if given and not questions.yes_or_no(pair.question):
         return Grounded(found.evidence, "question gives the answer away")

@@ -31,6 +31,7 @@ _OF_THE_TEXT = re.compile(
     r"(?:根据|按照|依据|从|据)?(?:上文|上述|以上|本文|文中|该文|文本|文档|文章|原文|材料|资料)(?:内容|所述|可知|提到|中|里|，)?"
 )
 _PLACEHOLDER = re.compile(r"\[[^\]]{0,30}\]|【(?:答案|回答|问题)】|<[^>]{1,20}>|\.{6,}|…{3,}|_{3,}")
+_AMOUNT = re.compile(r"([服用汤剂敷次日天])(的?(?:用量|剂量))(?=[为是]?\s?[\d一二三四五六七八九十半])")  # 煎服用量为6g
 _MARKER = re.compile(r"(?:(?<=[。；;：:】\n])|^)\s*(?:\d{1,2}[.、)）](?!\d)|[(（]\d{1,2}[)）])|[①-⑳]", re.MULTILINE)
 
 
@@ -56,11 +57,14 @@ def align(answer: str, document: str, question: str = "", title: str = "") -> Al
     asked = words(question, subjects)
     polarity, said = _reply(_unmarked(answer), question)
     said = re.sub(r"[:：]", " ", said)  # what stands behind a colon is said of what stands before it
+    said = _AMOUNT.sub(lambda match: match[0] if match[0] in document else match[1] + " " * len(match[2]), said)
     spoken = words(said, subjects)
     wanted = questions.kinds(question)
     inside = questions.sections(document, wanted)
     listed = bool(wanted & questions.LISTED) and questions.labelled(document)
-    search = joining.Search(text, _places(text, inside), frozenset(asked.value), question, document, subjects, listed)
+    search = joining.Search(
+        text, _places(text, inside), frozenset(asked.value), asked.value, question, document, subjects, listed
+    )
     pieces: list[tuple[int, int]] = []
     for low, high in _clauses(spoken):
         found = search.clause(spoken, low, high, asked)

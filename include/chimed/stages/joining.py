@@ -1,32 +1,34 @@
 """Which words of a document an answer may put together. Used by `grounding`.
 
 A clause is read word by word; at every word all the places are kept that the words so far may stand at. Where the next
-word does not follow in the document, `may_join` says whether the answer may leave out what stands between.
+word does not follow in the document, `stretches.may_join` says whether the answer may leave out what stands between.
 """
 
+import re
 from dataclasses import dataclass
 
 from chimed.stages import terms
+from chimed.stages.stretches import SUBJECT, State, may_join
 from chimed.stages.wording import (
-    CLAUSE,
     ENDINGS,
     HEADS,
     IMPLICIT,
-    ITEM,
     LEADS,
     NEGATING,
     SCOPE,
-    SENTENCE,
     TEMPLATES,
     Words,
 )
 from chimed.stages.writing import plain
 
 SHORT = 6  # words: a shorter piece must end where the document ends a phrase
-SUBJECT = 8  # words of a sentence's subject that may be said again before a later clause of it
 MOST_STATES = 40  # places followed at a time
 
 _OFTEN = frozenset("症常见多易可每一般约主用治疗法后时")  # letters of a lead that say nothing of whom it speaks
+_CONDITION = re.compile(
+    r"[\s。；]*(?:[但而]是?)?(?:如果|如(?=[有伴合患出发见遇无果])|若|倘若|假如|只有|除非|一旦|当(?=[^归地年时前天]))([^，]{2,24})"
+)
+_SMALL = frozenset("的了是在有和与及或时者后前出现发生患者病人伴有合并")
 _NAMES = ("herbs", "formulas", "drugs", "acupoints")
 PROHIBITING = SCOPE - {"可能", "部分", "少数", "偶", "罕"}
 
@@ -40,20 +42,13 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _State:
-    """A way to read the clause so far: the piece that began at `first` and goes on, and the ways before it."""
-
-    first: int
-    before: "tuple[tuple[int, int], ...]" = ()
-
-
-@dataclass(frozen=True)
 class Search:
     """The document's words, where each stands, and what was asked."""
 
     text: Words
     places: dict[str, list[int]]
     asked: frozenset[str]
+    asked_words: tuple[str, ...]
     question: str
     document: str
     subjects: tuple[str, ...]
@@ -75,7 +70,22 @@ class Search:
             shorter = self._found(spoken, start, high, spoken.value[low:start])
             if shorter.fault is None:
                 return shorter
+        for end in range(high - 1, low + 1, -1):  # 孕妇禁用银翘散: what is forbidden is the question's
+            run = spoken.value[end:high]
+            if not self._asked_of(run):
+                break
+            if spoken.value[end - 1] in HEADS and end - low > 1:
+                shorter = self._found(spoken, low, end, run)
+                if shorter.fault is None:
+                    return shorter
         return found
+
+    def _asked_of(self, run: tuple[str, ...]) -> bool:
+        """Whether the question, and the document, have these words in a row, and they are a name and no more."""
+        if any(value in SCOPE | NEGATING | HEADS or value[0] == "#" for value in run):
+            return False
+        said = "".join(run)
+        return said in "".join(self.asked_words) and said in plain(self.document)
 
     def _restated(self, spoken: Words, low: int, high: int, asked: Words) -> int:
         """How many words at the clause's beginning the question has in a row, or are a template's."""
@@ -83,11 +93,15 @@ class Search:
         most = 0
         for n in range(low + 1, high + 1):
             run = spoken.value[low:n]
-            if any(value in SCOPE | NEGATING or value[0] == "#" for value in run):
+            if any(value in SCOPE | NEGATING or (value[0] == "#" and not self._year(value)) for value in run):
                 break
             if all(value in TEMPLATES for value in run) or "\x00".join(("", *run, "")) in together:
                 most = n - low
         return most
+
+    def _year(self, value: str) -> bool:
+        """Whether this is a year that the question names and the document has."""
+        return value.endswith("年") and value in self.asked and value in self.places
 
     def _found(self, spoken: Words, low: int, high: int, told: tuple[str, ...]) -> Found:
         states, reached = self._read(spoken, low, high)
@@ -97,19 +111,20 @@ class Search:
         fault = None
         for last, state in states.items():
             pieces = [*state.before, (state.first, last)]
-            wrong = self._torn(pieces, told) or self._left_out(pieces, spoken) or self._of_another(pieces, spoken, told)
+            wrong = self._torn(pieces, told) or self._left_out(pieces, spoken)
+            wrong = wrong or self._unconditional(pieces, spoken, told) or self._of_another(pieces, spoken, told)
             if wrong is None:
                 return Found(pieces)
             fault = fault or wrong
         return Found([], fault)
 
-    def _read(self, spoken: Words, low: int, high: int) -> tuple[dict[int, _State], int]:
+    def _read(self, spoken: Words, low: int, high: int) -> tuple[dict[int, State], int]:
         """The places of the clause's last word at which all of it can be read; how far reading came at best."""
         text, places = self.text, self.places
-        states = {place: _State(place) for place in places.get(spoken.value[low], ())}
+        states = {place: State(place) for place in places.get(spoken.value[low], ())}
         for n in range(low + 1, high):
             value, boundary = spoken.value[n], spoken.before[n]
-            following: dict[int, _State] = {}
+            following: dict[int, State] = {}
             for last, state in states.items():
                 after = last + 1
                 if after < len(text.value) and text.value[after] == value:
@@ -120,7 +135,7 @@ class Search:
                         continue
                     for last, state in states.items():
                         if may_join(text, state, last, place, boundary, self.listed):
-                            following[place] = _State(place, (*state.before, (state.first, last)))
+                            following[place] = State(place, (*state.before, (state.first, last)))
                             break
             if not following:
                 return {}, n
@@ -180,6 +195,22 @@ class Search:
                     return f"left out {value}"
         return None
 
+    def _unconditional(self, pieces: list[tuple[int, int]], spoken: Words, told: tuple[str, ...]) -> str | None:
+        """Whether the document says the words only if something is so, which neither answer nor question says."""
+        text = self.text
+        known = set("".join((*self.asked, *spoken.value, *told)) + plain(self.question))
+        for first, _ in pieces:
+            opening = first
+            while opening and text.sentence[opening - 1] == text.sentence[first]:
+                opening -= 1
+            before = plain(self.document[text.end[opening - 1] if opening else 0 : text.start[first]])
+            for clause in re.split("[，,：:]", before)[:-1]:
+                if match := _CONDITION.match(clause):
+                    content = set(match[1]) - _SMALL
+                    if len(content & known) < len(content) / 2:
+                        return f"left out the condition {clause.strip()[:20]}"
+        return None
+
     def _of_another(self, pieces: list[tuple[int, int]], spoken: Words, told: tuple[str, ...]) -> str | None:
         """Whether the words are said of another thing than the answer and its question speak of."""
         text, first = self.text, pieces[0][0]
@@ -189,7 +220,7 @@ class Search:
         if mid and text.value[first][0] == "#" and not any(set(value) & (letters - _OFTEN) for value in lead[-4:]):
             return f"said of {''.join(lead[-4:])}"
         strange = [value for value in lead if not set(value) <= letters and value not in HEADS]
-        own = [value for value in told if value not in TEMPLATES]
+        own = [value for value in told if value not in TEMPLATES and value[0] != "#"]
         if mid and own and strange:
             return f"said of {''.join(lead)}"
         opening = first
@@ -213,13 +244,21 @@ class Search:
             if self._names_subject(n):
                 return None
             start = self.document[text.start[n] : text.start[n] + 12]
-            if match := terms.pattern(*_NAMES).match(plain(start)):
+            labelled = self.document[: text.start[n]].rstrip()[-1:] in (*":：】",) if text.start[n] else False
+            if not labelled and (match := terms.pattern(*_NAMES).match(plain(start))):
                 return match[0]
             if n == 0 or not (text.value[n] in IMPLICIT or text.value[n][0] == "#"):
                 return None
             n -= 1
             while n and text.sentence[n - 1] == text.sentence[n]:
                 n -= 1
+
+    def _first_of(self, opening: int) -> int:
+        """Where the next sentence begins."""
+        text, n = self.text, opening
+        while n < len(text.value) and text.sentence[n] == text.sentence[opening]:
+            n += 1
+        return n
 
     def _names_subject(self, first: int) -> bool:
         """Whether the document's subject stands between this word and the one before it."""
@@ -236,53 +275,19 @@ class Search:
                 running = self._running(opening)
                 if running and (name.startswith(running) or running.startswith(name)):
                     return True
-                return name in here or (everywhere.startswith(name) and not running)
+                if name in here:
+                    return True
+                text = self.text
+                sentence = self.document[text.start[opening] : text.end[max(opening, self._first_of(opening) - 1)]]
+                others = [one for one in terms.names(plain(sentence), *_NAMES) if one not in self.question]
+                opens = self._first_of(0)
+                about = everywhere.startswith(name) or (
+                    "?" in plain(self.document[: text.end[opens - 1] + 2]) and name in "".join(text.value[:opens])
+                )
+                return about and not running and not others
         return True
-
-
-def may_join(text: Words, state: _State, last: int, place: int, boundary: int, listed: bool = True) -> bool:
-    """Whether an answer may go on at `place` after `last`; boundary: what stands between the two in the answer.
-
-    listed: whether items may come from another sentence's list.
-    """
-    if text.sentence[place] == text.sentence[last] and place > last:
-        between = text.value[last + 1 : place]
-        if text.item[place] == text.item[last]:
-            return False
-        headless = not any(value in HEADS for value in between)
-        if headless and text.before[place] >= ITEM and (boundary >= ITEM or text.value[last] in HEADS):
-            return True  # a list that leaves items out
-        if (
-            headless
-            and text.value[place] in HEADS
-            and text.before[last + 1] >= ITEM
-            and text.clause[place] == text.clause[last]
-        ):
-            return True  # items, and what is said of all of them behind the last
-        if (
-            text.before[place] >= CLAUSE
-            and text.before[state.first] >= SENTENCE
-            and last - state.first < SUBJECT
-            and not state.before
-        ):
-            return not any(value[0] == "#" or value in HEADS for value in text.value[state.first : last + 1])
-    if boundary < ITEM:
-        return False
-    starts = text.before[place] >= ITEM or text.value[place - 1] in HEADS
-    near = text.sentence[place] == text.sentence[last]
-    return starts and (listed or near) and _head(text, last) == _head(text, place)
 
 
 def _ends(text: Words, n: int) -> bool:
     """Whether nothing but this word, and at most one more, is in its clause."""
     return n + 2 >= len(text.value) or text.clause[n + 2] != text.clause[n]
-
-
-def _head(text: Words, place: int) -> str | None:
-    """The word that the list this word is in stands behind."""
-    for n in range(place, -1, -1):
-        if text.sentence[n] != text.sentence[place]:
-            return None
-        if text.value[n] in HEADS:
-            return text.value[n]
-    return None

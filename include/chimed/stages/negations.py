@@ -46,8 +46,8 @@ _TURNED = (
     (r"不[易]|未易|不[可能]轻易", r"难"),
     (r"不[久远移]|无几", r"很快|近|马上|立刻|随即|暂|片刻"),
     (
-        r"不[愈差瘥效应痊解退除消散化去减罢]|未[愈瘥差除退解尽消净罢清]|不尽|无[效功济益]",
-        r"还在|仍|依然|残|余|滞留|留|还有|尚|剩|失效|顽固|缠绵|枉|白白|徒劳|淋漓",
+        r"不[愈差瘥效应痊解退除消散化去减罢]|未[愈瘥差除退解尽消净罢清去散化]|不尽|无[效功济益]",
+        r"尚存|尚在|犹存|存在|未|还在|仍|依然|残|余|滞留|留|还有|尚|剩|失效|顽固|缠绵|枉|白白|徒劳|淋漓",
     ),
     (r"不[语言]|不[能得][言语]|无声|不出声", r"失语|沉默|失音|嘶哑|哑|缄|静"),
     (r"无[子嗣]|不[孕育]|不能?有子", r"不孕|不育|不能生|没有(?:孩子|子女|后代)"),
@@ -63,6 +63,7 @@ _TURNED = (
     (r"不(?:明|清|聪|见|闻|辨)|无[光神所]?见?", r"昏|模糊|失明|耳聋|盲|聋|暗|黯|呆|浑浊|混|糊涂|看错"),
     (r"不[宁安静定]|不[能自]?自?[安宁持]", r"烦|躁|惊|慌|乱|忐忑|动荡|难受"),
     (r"无[汗]", r"闭汗|汗出受阻"),
+    (r"无痰", r"干咳|干嗽"),
     (r"不[得能]", r"难|受不了|失去"),
     (r"无[形迹]|不[可]见", r"看似|隐|消散"),
     (r"不[起苏醒]", r"卧床|昏|死|倒"),
@@ -70,6 +71,7 @@ _TURNED = (
     (r"不[治救]", r"难治|死|治不好|绝症|没救"),
     (r"不[异殊]|无[异殊二别]|不[变改易]|无他", r"相同|一样|同样|一致|依旧|如旧|照旧|仍旧|只是|就是"),
     (r"不[止仅]|不(?:特|啻)", r"而且|还|也|超过|多于"),
+    (r"非[^，。；]{1,4}即", r"不外|要么|或者?|不是|就是|无非"),
     (r"非[^，。；]{1,6}[也乎]?", r"而是|除外|错|除了|以外"),
     (r"不[信服从听]", r"怀疑|拒绝|违|固执"),
     (r"不[出过逾超]", r"之内|以内|最多|至多|只|内"),
@@ -108,8 +110,15 @@ def _clauses(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def groups(source: str, modern: str) -> tuple[tuple[str, str], ...]:
-    """The clauses of both texts, aligned (`aligned`)."""
-    return tuple(aligned(_clauses(source), _clauses(modern)))
+    """The clauses of both texts, aligned (`aligned`); one that has no counterpart goes with those before it, where the
+    modern text has room for it: a translation may tell three short clauses in one."""
+    joined: list[tuple[str, str]] = []
+    for old, new in aligned(_clauses(source), _clauses(modern)):
+        if not new and joined and len(joined[-1][1]) >= len(joined[-1][0]) + len(old):
+            joined[-1] = (f"{joined[-1][0]}，{old}", joined[-1][1])
+        else:
+            joined.append((old, new))
+    return tuple(joined)
 
 
 def lost(source: str, modern: str) -> str | None:
@@ -173,7 +182,8 @@ def added(source: str, modern: str) -> str | None:
         if _NEEDLESS.search(new) and not re.search(r"[不无勿毋莫弗未非何岂奚止]", "".join(grounds[around])):
             return new
         goes_on = n and reasons[n - 1] and re.match("[也又更亦且或]|同样|以及", new)
-        if forbidden[n] > reasons[n] and sum(forbidden[around]) > sum(reasons[around]) and not goes_on:
+        shared = reasons[n] and _LIST.search(old)  # 忌铁器及萝卜: 忌用铁器，忌食萝卜
+        if forbidden[n] > reasons[n] and sum(forbidden[around]) > sum(reasons[around]) and not (goes_on or shared):
             return new
         bare = _NEUTRAL.sub("", new.replace("不同", "不＊"))
         if _PLAIN_NO.search(bare) and not _NO_REASON.search(old) and _alike_enough(old, new):
@@ -189,10 +199,15 @@ def added(source: str, modern: str) -> str | None:
     return None
 
 
+_LIST = re.compile(r"[、及与和并皆俱均诸]")
+_WHEN = re.compile(r"[一二三四五六七八九十百数半两]+[日月年夜天岁旬]")
+
+
 def _turned(old: str, new: str) -> str | None:
     """Whether yes and no have changed places: 宜通不宜涩 and 应当收涩而不应当通利."""
-    if re.search(r"非[^，。；]{1,8}[不莫无弗]", old):
+    if re.search(r"非[^，。；]{1,8}[不莫无弗]|不[可得能]不|[无莫罔]不|不[可能]无", old):
         return None  # twice no is yes
+    old, new = (_WHEN.sub("", text).replace("小便", "溺").replace("大便", "屎") for text in (old, new))
     denied_before, denied_now = _denied(old, _OLD), _denied(new, _NEW)
     said_before, said_now = set(old) - denied_before - _ASIDE, set(new) - denied_now - _ASIDE
     if denied_before & said_now - denied_now and said_before & denied_now - said_now and _alike_enough(old, new):
@@ -205,7 +220,8 @@ def _denied(text: str, no: re.Pattern) -> set[str]:
     found: set[str] = set()
     for clause in re.split(r"[，,则故就而仍才便即]|(?<=..)(?=[不未没无勿莫])", text):
         if match := no.search(clause):
-            found |= set(clause[match.end() :]) | set(clause[max(0, match.start() - 1) : match.start()])
+            before = 0 if re.search("[皆俱均并]$", clause[: match.start()]) else max(0, match.start() - 1)
+            found |= set(clause[match.end() :]) | set(clause[before : match.start()])
     return found - _ASIDE
 
 

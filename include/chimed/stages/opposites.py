@@ -32,7 +32,7 @@ _INSIDE_NOW = r"口服|内服|(?<![克衣舒信佩制征])服(?![从装帖])|服
 def changed(source: str, modern: str, names: re.Pattern) -> str | None:
     """Which of these words the translation changes, in a few Chinese words; or None. names: not to be looked into."""
     old, new = names.sub("＊", source), names.sub("＊", modern)
-    if wrong := _poison(old, new) or _ways(old, new) or _organs(old, new):
+    if wrong := _poison(old, new) or _ways(old, new) or _organs(old, new) or _things(old, new):
         return wrong
     for what, pattern_old, pattern_new in _patterns():
         every = what in _EACH
@@ -93,6 +93,10 @@ def _poison(old: str, new: str) -> str | None:
 
 def _nature(old: str, new: str) -> str | None:
     """The taste and the nature of a medicine, where both texts speak of them."""
+    if (told := _OLD_NATURE.search(old)) and (now := set("".join(_NATURE.findall(new)))):
+        meant = set(told[1]) | set("".join(_NATURE.findall(old)))
+        if now - meant - _MILDER.get(told[1], set()):
+            return f"性不符：{told[1]}译成{'、'.join(sorted(now - meant))}"
     for what, pattern, kinds in (("味", _TASTE, "甘苦辛酸咸淡涩"), ("性", _NATURE, "寒热温凉平")):
         said, heard = (set("".join(pattern.findall(text))) & set(kinds) for text in (old, new))
         if heard and (more := heard - set(old) - ({"甘"} if "甜" in new else set())):
@@ -102,8 +106,36 @@ def _nature(old: str, new: str) -> str | None:
     return None
 
 
+_OLD_NATURE = re.compile(
+    r"(?:^|[，。；、])(?:[^，。；、]{1,4}[，、]?)?味?[甘苦辛酸咸淡涩]{1,3}[，、 ]?[大微小]?"
+    r"([寒热温凉平])(?=[，。；、无有]|$)"
+)
+_MILDER = {"寒": {"凉"}, "凉": {"寒"}, "温": {"热"}, "热": {"温"}}
 _TASTE = re.compile(r"(?<![一二三四五六七八九十几两])味(?:道)?[又很略微稍是]?([甘苦辛酸咸淡涩、，而又兼带微]{1,8})")
 _NATURE = re.compile(r"性(?:质|味)?[又很略稍是]?(?:[大微偏]|[甘苦辛酸咸淡涩、])*([寒热温凉平])")
+
+
+def changed_in_a_clause(pairs: tuple[tuple[str, str], ...], names: re.Pattern) -> str | None:
+    """The same clause by clause, where over all of the passage a word elsewhere may stand for the lost one."""
+    for old, new in pairs:
+        bare = names.sub("＊", old), names.sub("＊", new)
+        for what, pattern_old, pattern_new in _patterns():
+            said, heard = _sequence(pattern_old, bare[0]), _sequence(pattern_new, bare[1])
+            if said and heard and not set(said) & set(heard) and what not in _LOOSE:
+                return f"{what}颠倒：{'、'.join(said)}译成{'、'.join(heard)}"
+            if len(said) == len(heard) == 2 and said == heard[::-1] and said[0] != said[1]:
+                return f"{what}颠倒：{'、'.join(said)}译成{'、'.join(heard)}"
+    return None
+
+
+_LOOSE = ("多少", "增减", "颜色", "早晚")  # a clause may say one of these for other reasons
+
+
+def _things(old: str, new: str) -> str | None:
+    for thing, (said, heard) in _KNOWN["sets"]["things"].items():
+        if re.search(said, old) and not re.search(heard, new):
+            return f"漏译{thing}"
+    return None
 
 
 def _ways(old: str, new: str) -> str | None:
@@ -112,7 +144,9 @@ def _ways(old: str, new: str) -> str | None:
         return f"用法不符：多出{found[0]}"
     if (found := re.search(_OUTSIDE_NOW, new)) and inside and not outside:
         return f"用法不符：多出{found[0]}"
-    if re.search(r"(?<![每日一二三四五六再])服(?!食)|[饮咽]", old) and not re.search(r"[服饮喝吃咽吞含下]|进食", new):
+    if re.search(r"(?<![每日一二三四五六再])服(?!食)|饮(?!食)|咽(?!喉)", old) and not re.search(
+        r"[服饮喝吃咽吞含下]|进食|用[^，。；]{1,8}[汤丸散丹膏饮]", new
+    ):
         return "用法不符：漏译服"
     return None
 

@@ -17,13 +17,15 @@ _NAMED = re.compile(
 _OPENING = re.compile(
     r"\s*((?:(?!的)[\u3400-\u9fff]){2,10}?)(?:[：:（(]|[，,]?(?:味[^道]|性[温寒凉热平味]|[又亦]名|别名)|为|是|[，,]?(?:具有|由[^于]|位于|系))"
 )
+_HEADING = re.compile(r"\s*([\u3400-\u9fff]{2,10}(?<!说明书))(?:[（(][^）)\n]{1,20}[）)])?\s*\n")
+_LEAFLET = re.compile(r"\s*([\u3400-\u9fff]{2,14}?)(?:药品)?(?:使用)?说明书")
 _OF_THE_TEXT = re.compile(
-    r"上文|上述|以上|下文|下述|以下|前文|前面|本文|文中|该文|文本|文档|文章|原文|材料|资料中|短文|段落|篇中|本段|本节|本章|文献中|书中|作者|"
+    r"上文|上述|(?<![\d岁周月天年度℃%米两克级人位倍次个程龄期gGlL半])以[上下](?!肢)|下文|下述|前文|前面|本文|文中|该文|文本|文档|文章|原文|材料|资料中|短文|段落|篇中|本段|本节|本章|文献中|书中|作者|"
     r"图中|表中|给出的|提供的|所述|描述中|例子中"
 )
 _POINTING = re.compile(
     r"本[\u3400-\u9fff]{0,2}?[药品方]|本病|本穴|本证|本法|(?<!应)该(?!如何|怎|不该)[\u3400-\u9fff]{0,3}?[药品方病穴证法草物症]|(?<!应)该|此(?:药|方|病|穴|证|法|草|品|物|种|类)|"
-    r"它们?|其(?!他|它|实|中|余|次)|他们?|她们?|这[种个类些味首次位]?|那[种个类些味]?"
+    r"[两二三]者|前者|后者|第[一二三四五][种个类味](?=[药方法]|的|[适用])|它们?|其(?!他|它|实|中|余|次)|他们?|她们?|这[种个类些味首次位]?|那[种个类些味]?"
 )
 _ASKING = re.compile(
     r"什么|哪|吗|呢|怎|如何|多少|几|谁|为何|为啥|何|是否|能否|可否|是不是|能不能|可不可以|会不会|有没有|有无|多大|多长|多久|多高|多宽|多重|"
@@ -74,6 +76,10 @@ def subjects(document: str, title: str = "") -> tuple[str, ...]:
     named = set(_NAMED.findall(document[:20_000]))
     if len(named) > 1:
         return ()
+    if not named and (heading := _HEADING.match(document)):
+        named = {heading[1]}
+    if not named and (leaflet := _LEAFLET.match(document)):
+        named = {leaflet[1]}
     if not named and (opening := _OPENING.match(document)):
         named = {opening[1]} if not _GENERAL.fullmatch(opening[1]) else set()
     if not _NAMED.search(document) and len(_opening_names(document)) > 1:
@@ -161,6 +167,39 @@ def _nearly(chunk: str, document: str) -> str | None:
 
 def _has(document: str, name: str) -> bool:
     return name in document or any(other in document for other in terms.same(name))
+
+
+def unanswered(question: str, answer: str) -> str | None:
+    """What the question asks for and the answer, in any form, does not give: an amount, a nature; or None."""
+    for what, asked, given in _GIVEN:
+        if asked.search(question) and not given.search(answer):
+            return what
+    return None
+
+
+# What is asked for in so many words, and the least that an answer to it must have.
+_GIVEN = (
+    (
+        "an amount",
+        re.compile(
+            r"(?:用量|剂量|服用?量|数量|人数|比例|浓度|温度|长度|高度|重量)(?:范围)?(?:分别)?(?:是|为|有)?多(?:少|大|高|长)|多少(?:克|毫克|家|人|个|片|次|天|%)"
+        ),
+        re.compile(
+            r"\d|[〇零一二三四五六七八九十百千万亿半两]+[余多几]?[两钱分厘克斤升合斗毫公片粒丸枚个只滴勺匙碗杯盏剂次家人例种成倍天日周月年岁小米厘寸尺度]"
+            r"|适量|少许|酌|遵医嘱|不(?:限|拘|详)|倍"
+        ),
+    ),
+    (
+        "a nature or taste",
+        re.compile(r"(?:性味|药性|四气五味)(?:是|为|如何|怎|有)"),
+        re.compile(r"[味性][^，。]{0,8}[寒热温凉平甘苦辛酸咸淡涩]|[甘苦辛酸咸淡涩]"),
+    ),
+    (
+        "a channel",
+        re.compile(r"归(?:哪|什么|何)[些个几]?经|归经(?:是|为|如何)"),
+        re.compile(r"[心肝脾肺肾胃胆肠焦包膀]|十二经"),
+    ),
+)
 
 
 def yes_or_no(question: str) -> bool:

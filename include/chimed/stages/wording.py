@@ -95,7 +95,7 @@ def _rows(text: str, free: tuple[str, ...]) -> Iterator[tuple[str, int, int, int
     at, boundary = 0, SENTENCE
     while at < len(text):
         character = text[at]
-        if name := next((name for name in free if text.startswith(name, at)), None):
+        if name := next((name for name in free if text.startswith(name, at) and not _longer(text, at)), None):
             at += len(name)
             continue
         if match := quantities.get(at):
@@ -118,6 +118,14 @@ def _rows(text: str, free: tuple[str, ...]) -> Iterator[tuple[str, int, int, int
             else:
                 boundary = max(boundary, _ENDS.get(character, 0))
             at += 1
+
+
+_BEFORE_A_NAME = ("加味", "加减", "丹栀", "新加", "复方", "参苓", *"黑小大新野假伪")
+
+
+def _longer(text: str, at: int) -> bool:
+    """Whether a name is the end of another's: 加味逍遥散, 黑逍遥散 and 复方丹参片 are not what they are made from."""
+    return text[max(0, at - 2) : at].endswith(_BEFORE_A_NAME)
 
 
 def _quantity(match: re.Match) -> str:

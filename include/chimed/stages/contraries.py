@@ -1,0 +1,48 @@
+"""Has an aligned clause of a translation become its contrary: better for worse, refuses for likes? Used by `fidelity`.
+
+`opposites` compares words over a whole passage, which only works where a passage has few of them. Here the two texts
+are aligned first (`negations.groups`), and a fault needs both: the classical clause says one word and gives no reason
+for its contrary, and the modern clause says the contrary and nothing that keeps the word.
+"""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+_KNOWN: dict = yaml.safe_load((Path(__file__).parent / "contraries.yaml").read_text(encoding="utf-8"))
+_PULSE = re.compile(r"脉(?:象|搏|息)?(?:也|又|都|皆|则|见|显得?|表现为|呈)?([^，。；：、脉]{1,8})")
+_QUALITIES = "浮沉迟数滑涩洪细弦紧濡芤弱"
+_QUALITY_FROM: dict[str, str] = _KNOWN["pulses"]  # a quality that a modern text names → what the source may call it
+
+
+def turned(pairs: tuple[tuple[str, str], ...]) -> str | None:
+    """The first pair of aligned clauses in which a word has become its contrary, in a few Chinese words; or None."""
+    for old, new in pairs:
+        for what, said, kept, contrary, reason in _contraries():
+            found, heard = said.search(old), contrary.search(new)
+            if found and heard and not kept.search(new) and not reason.search(old):
+                return f"{what}颠倒：{found[0]}译成{heard[0]}"
+    return None
+
+
+@lru_cache
+def _contraries() -> list[tuple[str, re.Pattern, re.Pattern, re.Pattern, re.Pattern]]:
+    """What; the word of the source, what keeps it; its contrary in the modern text, what the source may say of that."""
+    return [
+        (what, *(re.compile(one[part]) for part in ("old", "kept", "new", "reason")))
+        for what, several in _KNOWN["contraries"].items()
+        for one in several
+    ]
+
+
+def pulses(source: str, modern: str) -> str | None:
+    """A quality of the pulse that the modern text names and the source does not; or None."""
+    if "脉" not in source:
+        return None
+    for match in _PULSE.finditer(modern):
+        for quality in match[1]:
+            if quality in _QUALITIES and not set(source) & {quality, *_QUALITY_FROM.get(quality, "")}:
+                return f"脉象不符：多出{quality}"
+    return None
