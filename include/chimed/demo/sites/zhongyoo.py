@@ -125,6 +125,24 @@ def _identification() -> Iterator[tuple[str, Page]]:
         yield plant["title"], _article(path, plant["title"], _unlabelled(plant), (found,))
 
 
+def _kinds() -> Iterator[Page]:
+    """The site's other kinds: a list and a page of each."""
+    for number, kind in enumerate(texts("kinds"), start=8001):
+        page = _article(f"/{kind['folder']}/{kind['pinyin']}_{number}.html", kind["title"], _unlabelled(kind), ())
+        yield page
+        links = [(kind["title"], page.url)]
+        yield _gbk(
+            f"/{kind['folder']}/",
+            "zhongyoo_list",
+            title=kind["list"],
+            layout="listbox",
+            links=links,
+            number=1,
+            last=1,
+            total=1,
+        )
+
+
 def _broken() -> Iterator[tuple[str, Page]]:
     """Pages the herb list leads to that hold no herb."""
     short = "<html><body>页面不存在</body></html>".encode("gb18030")
@@ -142,6 +160,7 @@ def _home() -> Page:
         ("中药鉴定", "/jianding/page_1.html"),
         ("功效分类", "/gx/"),
         ("拼音检索", "/pinyin/"),
+        *((kind["list"], f"/{kind['folder']}/") for kind in texts("kinds")),
     ]
     return _gbk("/", "zhongyoo_index", title="中药查询", layout="home", links=links)
 
@@ -183,6 +202,8 @@ def pages() -> Iterable[Page]:
     yield from _lists("name", "中药大全", "herbs", links)
     yield from _lists("fangji", "中药方剂", "listbox", [(name, page.url) for name, page in formulas])
     yield from _lists("jianding", "中药鉴定", "listbox", [(name, page.url) for name, page in articles])
+
+    yield from _kinds()
 
     groups = [(group, f"/gx/{slug}/") for group, slug in SLUGS.items()]
     yield _gbk("/gx/", "zhongyoo_index", title="中药功效分类", layout="groups", links=groups)
