@@ -252,11 +252,10 @@ def least_pages(questions: list[Question]) -> int:
 
 
 def release(folder, site: Site) -> set[tuple[str, str, str]]:
-    """URL, question and answer of the records that a build has after its first stages."""
+    """URL, question and answer of the records that a build has, of each page those of its latest fetch."""
     version = run(folder, site.url, "build")["version"]
-    for stage in ("extract", "dedup"):
-        run(folder, site.url, "run", stage, "--build", version)
-    rows = pl.concat(
-        [pl.read_parquet(file) for file in sorted((folder / f"lake/builds/{version}/dedup").glob("kept-*"))]
-    )
-    return {(row["url"], row["question"].split("\n")[-1], row["answer"]) for row in rows.to_dicts()}
+    run(folder, site.url, "run", "extract", "--build", version)
+    files = sorted((folder / f"lake/builds/{version}/extract").glob("kept-*"))
+    rows = pl.concat([pl.read_parquet(file) for file in files])
+    latest = rows.filter(pl.col("fetched") == pl.col("fetched").max().over("url"))
+    return {(row["url"], row["question"].split("\n")[-1], row["answer"]) for row in latest.to_dicts()}
