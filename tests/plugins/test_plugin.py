@@ -20,9 +20,13 @@ VALUES = {
     "version": "2026.11.22", "record": "8" * 16, "name:path": "README.md", "name": "style.css", "code": "zh",
     "source": "ask39",
 }  # fmt: skip
-QUERIES = {"/review/items": "?build=2026.11.22&stage=screen"}
+QUERIES = {
+    "/review/items": "?build=2026.11.22&stage=screen",
+    "/sources/ask39/page": "?url=https%3A%2F%2Fask.39.net%2Fquestion%2F1.html",
+}
 PAGES = (
-    "/", "/builds/2026.11.22", "/sources", "/sources/ask39/crawl", "/releases/2026.11.22", "/releases/2026.11.22/card",
+    "/", "/builds/2026.11.22", "/sources", "/sources/ask39/crawl",
+    "/sources/ask39/page?url=https%3A%2F%2Fask.39.net%2Fquestion%2F1.html", "/releases/2026.11.22", "/releases/2026.11.22/card",
     "/releases/2026.11.22/examples", "/releases/2026.11.22/records/8888888888888888",
     "/releases/2026.11.22/changes", "/releases/2026.11.22/files", "/review", "/scores",
 )  # fmt: skip
