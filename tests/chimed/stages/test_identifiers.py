@@ -4,10 +4,11 @@
 full names, and texts of medicine that only look like either: {text, identifier, name}, a kind or null each. The rules
 were mended on both. Before that the second gave rules precision 0.985 and recall 0.882, names 0.941 and 0.870.
 
-Lines with `set` were written by somebody who had not seen the rules. `first look` gave rules precision 0.995 and recall
-0.831, names 1.000 and 0.648, and was then mended on (546 of its 557 texts stand here: the others are argued over, or
-stood here already). `second look` was written after that and nothing was mended on it: what it gives is what to expect
-of texts that nobody has looked at yet.
+Lines with `set` came later. `first look` was written by somebody who had not read the rules, and gave rules precision
+0.995 and recall 0.831 (219 to find), names 1.000 and 0.648 (71). The rules were then mended on it, so its figures here
+are no longer of unseen texts; 546 of its 557 texts stand here (4 are argued over, 7 stood here already), and seven have
+another kind than they were first given. `second look` was written after the mending, by the same hand, who had read the
+rules by then; nothing was mended on it. It is small: 34 to find by rules, 17 names.
 """
 
 import dataclasses
