@@ -26,7 +26,8 @@ QUERIES = {
 }
 PAGES = (
     "/", "/builds/2026.11.22", "/sources", "/sources/ask39/crawl",
-    "/sources/ask39/page?url=https%3A%2F%2Fask.39.net%2Fquestion%2F1.html", "/releases/2026.11.22", "/releases/2026.11.22/card",
+    "/sources/ask39/page?url=https%3A%2F%2Fask.39.net%2Fquestion%2F1.html", "/releases/2026.11.22",
+    "/releases/2026.11.22/card",
     "/releases/2026.11.22/examples", "/releases/2026.11.22/records/8888888888888888",
     "/releases/2026.11.22/changes", "/releases/2026.11.22/files", "/review", "/scores",
 )  # fmt: skip
