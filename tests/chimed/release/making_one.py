@@ -67,16 +67,19 @@ def crawl(work: Work, most: int) -> None:
 
 
 def answer(body: dict) -> str:
-    """What a model would say: yes to nothing, a department, an answer out of the text, the longer answer."""
+    """What a model would say: yes as second opinion only, a department, an answer out of the text, the longer one."""
     said = body["messages"][-1]["content"]
     choices = body.get("structured_outputs", {}).get("choice", [])
     if "回答A：" in said:
         first, second = re.split("回答[AB]：", said)[1:]
         return "A" if "请到医院" in first else "B" if "请到医院" in second else "A"
+    if "校对员" in body["messages"][0]["content"]:  # the second opinion: it agrees with the rules
+        return "是"
     if choices:
         return "否" if "否" in choices else choices[0]
     if "<文本>" in said and (sentence := re.search(r"[\u4e00-\u9fff，、]{12,60}。", said)):
-        return f"问题：文中对此怎样说明？答案：{sentence[0]}"
+        subject = re.search(r"[\u4e00-\u9fff]{2,8}", sentence[0])
+        return f"问题：{subject[0] if subject else sentence[0]}有什么特点？答案：{sentence[0]}"
     return "请到医院就诊，听医生的。" if body["seed"] == 0 else "多喝水，注意休息。"
 
 
