@@ -29,7 +29,7 @@ CAPTCHA_PAGE = "image.39.net", "/verify.html"
 UNDATED = date(2026, 1, 5)
 DETAIL = re.compile(
     r"/zhongyi/zy\w+/|/guji/\w+/\d+/|/yian/\d+/"
-    r"|/(?:name|fangji|jianding)/(?!page_)\w+_\d+\.html"
+    r"|/(?:name|fangji|jianding|paozhi|yian|yangsheng|zhongchengyao|xw|pianfang)/(?:\w+/)?(?!page_|list_)\w+_\d+\.html"
     r"|/dise/\w+/\d+\.html|/\w+/\d{6}/\d+\.html|/cm/zcy/\w+/\w+\.html"
     r"|/question/\w+\.html?"
 )

@@ -70,8 +70,14 @@ class Answer:
 
     @property
     def target(self) -> str:
-        """Where a redirect leads; empty where it is none."""
-        return urljoin(self.url, self.headers.get("location", "")) if 300 <= self.status < 400 else ""
+        """Where a redirect leads; empty where the answer is none, and where what it names is no address."""
+        if not 300 <= self.status < 400:
+            return ""
+        try:
+            target = urljoin(self.url, self.headers.get("location", ""))
+            return target if urlsplit(target).port != 0 else ""
+        except ValueError:  # `http://[`, `http://host:port/`
+            return ""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def links(url: str, page: Selector) -> list[Link]:
         for target in on_page(url, entry.css(_LINKS).getall()):
             if _DETAIL.match(canonical(target)):
                 found.append(Link(canonical(target), "detail", beside))
-    older = [a.attrib.get("href", "") for a in page.css("span.pgleft a") if _TURNING.match(" ".join(lines_of(a)))]
+    older = [a.root.get("href", "") for a in page.css("span.pgleft a") if _TURNING.match(" ".join(lines_of(a)))]
     following = map(canonical, on_page(url, page.css("span.pages a.next::attr(href)").getall() or older))
     here = canonical(url)
     return found + [Link(target, "list") for target in following if _LIST.match(target) and target != here]

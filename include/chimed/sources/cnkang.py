@@ -95,9 +95,9 @@ def _region(page: Selector) -> SelectorList:
     if region := page.css(".detailc"):
         return outermost(region)
     if region := page.css("#endText")[:1]:
-        parts = [part for part in region.css('[id^="jbk"]') if _PART.match(part.attrib["id"])]
+        parts = [part for part in region.css('[id^="jbk"]') if _PART.match(part.root.get("id"))]
         # div#jbkN … div#jbk0 on the page; read from 0
-        return SelectorList(sorted(parts, key=lambda part: int(part.attrib["id"].removeprefix("jbk")))) or region
+        return SelectorList(sorted(parts, key=lambda part: int(part.root.get("id").removeprefix("jbk")))) or region
     return page.css("td.style3")[:1] or page.css(".conmain")[:1]
 
 

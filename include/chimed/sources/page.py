@@ -3,6 +3,7 @@
 Pure functions; no network. A site's file exposes one `SITE`, and everything known of that site stands in it.
 """
 
+import contextlib
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -132,9 +133,10 @@ def on_page(url: str, hrefs: Iterable[str]) -> list[str]:
     for href in hrefs:
         try:
             target = urljoin(url, href.strip())
-            if urlsplit(target).scheme in ("http", "https") and urlsplit(target).hostname:
+            parts = urlsplit(target)
+            if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
                 found[target] = None
-        except ValueError:  # not an address: `http://[`
+        except ValueError:  # not an address: `http://[`, `http://host:port/`
             continue
     return list(found)
 
@@ -142,13 +144,10 @@ def on_page(url: str, hrefs: Iterable[str]) -> list[str]:
 def links_of(site: Site, url: str, page: Selector) -> list[Link]:
     """What a list page leads to; its `<base href>`, if it has one, is what its links are relative to."""
     base = page.css("base::attr(href)").get("").strip()
-    if base:
-        try:
-            base = urljoin(url, base)
-            for anchor in page.css("a[href], area[href]"):
-                anchor.root.set("href", urljoin(base, anchor.attrib["href"].strip()))
-        except ValueError:  # a base that is no address: as if there were none
-            pass
+    for anchor in page.css("a[href], area[href]") if base else ():
+        # where either is no address, or holds a control character, which lxml refuses: as if there were no base
+        with contextlib.suppress(ValueError):
+            anchor.root.set("href", urljoin(urljoin(url, base), anchor.root.get("href").strip()))
     return site.links(url, page)
 
 
@@ -157,8 +156,8 @@ def turned(url: str, page: Selector) -> list[str]:
     shape = _shape(url)
     found = []
     for anchor in page.css("a[href]"):
-        for target in on_page(url, [anchor.attrib["href"]]):
-            says_next = "next" in anchor.attrib.get("class", "").split() or any(map(_NEXT.match, lines_of(anchor)))
+        for target in on_page(url, [anchor.root.get("href")]):
+            says_next = "next" in anchor.root.get("class", "").split() or any(map(_NEXT.match, lines_of(anchor)))
             if says_next or ("#" in shape and _shape(target) == shape):
                 found.append(target)
     return list(dict.fromkeys(found))

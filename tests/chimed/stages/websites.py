@@ -163,6 +163,13 @@ def stored(folder: Path, source: str, name: str, kind: str = "detail") -> list[s
     return sorted(one.url for path in files for one in warc.responses(lake, path) if one.kind == kind)
 
 
+def mimes(folder: Path, source: str, name: str) -> set[str]:
+    """Kinds of what a crawl stored, as its index has them: `text/html` of a page, `warc/revisit` of one unchanged."""
+    index = folder / f"lake/raw/{source}/{name}/index.cdxj"
+    lines = index.read_text().splitlines() if index.exists() else []
+    return {json.loads(line.split(" ", 2)[2])["mime"] for line in lines}
+
+
 def question_urls(*numbers: int) -> list[str]:
     """Canonical URLs of `questions`, sorted."""
     return sorted(f"https://ask.39.net/question/{n}.html" for n in numbers)
