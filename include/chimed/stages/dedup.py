@@ -168,7 +168,7 @@ def nearly_same_text(rows: pl.DataFrame, texts: Letters, work: Work) -> tuple[pl
                 continue
             seen.add(stays)
             if stays != one:
-                alike = float(compare.alike(np.array([stays]), np.array([two]))[0])
+                alike = compare.alike_each(stays, two)
             if alike < SIMILAR:
                 continue
             differs = compare.difference(stays, two)

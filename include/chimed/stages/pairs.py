@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import IO
 
 import numpy as np
@@ -32,6 +33,13 @@ class Letters:
         found = [os.pread(file, size, start) for size, start in zip(sizes.tolist(), starts.tolist(), strict=True)]
         return np.frombuffer(b"".join(found), np.uint32), self.lengths[rows].ravel()
 
+    def halves(self, row: int) -> tuple[str, str]:
+        """The halves of a row, as text."""
+        start, end = int(self.ends[row]) * 4, int(self.ends[row + 1]) * 4
+        text = os.pread(self.file.fileno(), end - start, start).decode("utf-32-le")
+        first, second = self.lengths[row].tolist()
+        return text[:first], text[first + GAP : first + GAP + second]
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -61,16 +69,21 @@ class Comparison:
         alike = jaccards(*shingles_of_points(points, lengths, minhash.SHINGLE), *sides)
         return np.minimum(alike[: len(one)], alike[len(one) :])
 
+    def alike_each(self, one: int, two: int) -> float:
+        """How alike two rows are, as `alike` has it: for one pair ten times as fast."""
+        points, lengths = self.texts.read(self.numbers[[one, two]])
+        hashes, bounds = shingles_of_points(points, lengths, minhash.SHINGLE)
+        whole = (hashes >> np.uint64(32)).tolist()
+        sets = [set(whole[start:end]) for start, end in pairwise(bounds.tolist())]
+        pairs = ((sets[half], sets[half + 2]) for half in (0, 1))
+        return min(len(old & new) / len(old | new) if old or new else 1.0 for old, new in pairs)
+
     def difference(self, one: int, two: int) -> tuple[int, Difference] | None:
         """In which half two rows are variants, and what makes them so; None where they are copies."""
         if self.named[one] != self.named[two] and self.named[one] and self.named[two]:
             return 0, Difference("name", "", "")
-        for half, (old, new) in enumerate(zip(self._halves(one), self._halves(two), strict=True)):
+        halves = (self.texts.halves(int(self.numbers[place])) for place in (one, two))
+        for half, (old, new) in enumerate(zip(*halves, strict=True)):
             if found := variants.difference(old, new):
                 return half, found
         return None
-
-    def _halves(self, place: int) -> tuple[str, str]:
-        points, (first, second) = self.texts.read(self.numbers[[place]])
-        text = points.tobytes().decode("utf-32-le")
-        return text[:first], text[first + GAP : first + GAP + second]
