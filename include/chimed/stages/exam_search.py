@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cdist
 
 from chimed.stages.exam_questions import Question, four_letters, grams_of
 from chimed.stages.exam_verdict import ALIKE, ASKED_ON, Place, told_by
@@ -181,12 +182,14 @@ def aligned(stem: str, begin: int, text: _Text) -> tuple[int, int, float]:
         return low, low + len(window), Levenshtein.normalized_similarity(stem, window)
     near = fuzz.partial_ratio_alignment(stem, window)
     assert near is not None  # without a cut-off there always is one
-    bounds = (
+    bounds = [
         (start, end)
         for start in range(max(0, near.dest_start - SHIFT), near.dest_start + SHIFT + 1)
         for end in range(max(start + 1, near.dest_end - SHIFT), min(len(window), near.dest_end + SHIFT) + 1)
-    )
-    alike, _, start, end = max((Levenshtein.normalized_similarity(stem, window[a:b]), b - a, a, b) for a, b in bounds)
+    ]
+    said = [window[a:b] for a, b in bounds]
+    shares = cdist([stem], said, scorer=Levenshtein.normalized_similarity, dtype=np.float64)[0].tolist()
+    alike, _, start, end = max((share, b - a, a, b) for share, (a, b) in zip(shares, bounds, strict=True))
     return low + start, low + end, alike
 
 
