@@ -8,8 +8,10 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 from chimed import stages
 from chimed.build import Work, open_work, run_stage, shards_of, stages_of
@@ -19,7 +21,7 @@ from chimed.processes import die_with_parent
 
 MOST = 8  # processes: each holds its shard in memory, some 400 MB of it
 LEAST = 2  # shards of a process: it takes as long to start as one takes; fewer are worked on by threads
-ONE_THREAD = {"POLARS_MAX_THREADS": "1"}  # the cores are taken by processes
+ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
 
 
 class WorkerDied(WorkStopped):
@@ -40,12 +42,22 @@ def run_shards(work: Work, stage: str) -> list[dict]:
         with ThreadPoolExecutor(min(cores(), MOST)) as threads:
             found = threads.map(lambda shard: run_stage(work, stage, shard), range(total))
             return [report for reports in found for report in reports]
+    with workers(stage, processes) as pool:
+        found = pool.map(_run, [work.build] * total, [stage] * total, range(total))
+        return [report for reports in found for report in reports]
+
+
+@contextmanager
+def workers(stage: str, processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this one, each with one thread for Polars: the cores are taken by processes.
+
+    Raises WorkerDied where one was killed.
+    """
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)  # read when a new process imports Polars
     try:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin) as pool:
-            found = pool.map(_run, [work.build] * total, [stage] * total, range(total))
-            return [report for reports in found for report in reports]
+            yield pool
     except BrokenProcessPool:
         raise WorkerDied(f"{stage}: a process was killed at work (out of memory?); run it again") from None
     finally:

@@ -84,9 +84,23 @@ _BEHIND = re.compile(
 _SAID_BEFORE = re.compile(r"(?:.*(?:住[在址]?|地址|位于|寄|[在到往至我是])|^)([\u4e00-\u9fff]{0,24})$")
 
 
+# No address crosses one of these marks, and a stretch between two of them holds one only where it holds a number of a
+# house, a village or a flat, or two levels one behind the other
+_STRETCH = re.compile(r"[^，,。;；]+")
+_MAYBE_ADDRESS = re.compile(
+    r"[\d一二三四五六七八九十百零〇]\s?[小号弄幢栋座单组队社村大连排舍斋#-]"
+    r"|[市区县省州旗镇乡道]\s?\w{1,9}[市区县省州旗镇乡道]"
+)
+
+
 def rules(text: str) -> Iterator[tuple[str, Spans]]:
     """Kind and spans of the addresses of a text in plain form."""
-    found = [(match.start(), match.end()) for match in _ADDRESS.finditer(text)]
+    found = [
+        match.span()
+        for stretch in _STRETCH.finditer(text)
+        if _MAYBE_ADDRESS.search(text, *stretch.span())
+        for match in _ADDRESS.finditer(text, *stretch.span())
+    ]
     yield (
         "street address",
         [(_beginning(text, start), _ending(text, end)) for start, end in found if _is_home(text, start, end)],

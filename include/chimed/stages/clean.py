@@ -9,7 +9,6 @@ mojibake for the most part, is dropped.
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import partial
 
 import polars as pl
 
@@ -19,7 +18,6 @@ from chimed.records import left_rows
 from chimed.sources import mojibake
 from chimed.stages import identifiers, net, noise
 from chimed.stages.rules import Rule, any_sooner
-from chimed.streaming import ahead
 
 AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
 SAMPLES = 10  # of each rule's doubtful rows that the report shows
@@ -141,69 +139,79 @@ def _mended(
 
 @dataclass
 class _Notes:
-    """What happened to a column. unshown: rows of which there is no sample. changed, held: rule → the rows it changed,
-    and those it was held back from."""
+    """What happened to texts, which are numbered column by column.
 
+    columns: their names. height: the texts of each. unshown: rows of which there is no sample. changed, held: rule →
+    the texts it changed, and those it was held back from. doubts: samples of those, rule → by column.
+    """
+
+    columns: list[str]
+    height: int
     unshown: frozenset[int] = frozenset()
     changed: dict[str, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
     held: dict[str, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
-    doubts: dict[str, list[Doubt]] = field(default_factory=lambda: defaultdict(list))
+    doubts: dict[str, list[list[Doubt]]] = field(default_factory=dict)
+
+    def doubt(self, rule: str, text: int, before: str, after: str, why: str) -> None:
+        """Puts down a sample, where there are not enough of the rule and column yet, and none of the text."""
+        of, row = divmod(text, self.height)
+        several = self.doubts.setdefault(rule, [[] for _ in self.columns])[of]
+        if len(several) < SAMPLES and row not in self.unshown and all(one.row != row for one in several):
+            several.append(Doubt(row, self.columns[of], before, after, why))
+
+    def enough(self, rule: str) -> bool:
+        """Whether there are enough samples of a rule in every column."""
+        return rule in self.doubts and all(len(several) == SAMPLES for several in self.doubts[rule])
 
 
 def cleaned(texts: pl.DataFrame, unshown: frozenset[int] = frozenset()) -> Cleaned:
     """Columns of text without everything the rules name, and what became of the rows.
 
+    All columns are cleaned as one: a rule's pattern takes as long to compile as to look for it in a short column.
     unshown: rows of which there is no sample.
     """
-    columns: list[pl.Series] = []
-    whole = _Notes()
-    for column, notes in ahead(partial(_cleaned, unshown=unshown), texts.iter_columns()):
-        columns.append(column)
-        for name, places in notes.changed.items():
-            whole.changed[name] += places
-        for name, places in notes.held.items():
-            whole.held[name] += places
-        for name, doubts in notes.doubts.items():
-            whole.doubts[name] += doubts
+    notes = _Notes(texts.columns, len(texts), unshown)
+    clean = _cleaned(pl.concat(texts.iter_columns()), notes) if texts.height else pl.Series(dtype=pl.String)
+    columns = [clean.slice(n * len(texts), len(texts)).alias(name) for n, name in enumerate(texts.columns)]
     changed, held = (
-        {name: rows for name, places in sorted(of.items()) if (rows := pl.concat(places).n_unique())}
-        for of in (whole.changed, whole.held)
+        {name: rows for name, places in sorted(of.items()) if (rows := (pl.concat(places) % len(texts)).n_unique())}
+        for of in (notes.changed, notes.held)
     )
+    samples = {name: [one for several in of for one in several] for name, of in notes.doubts.items()}
     return Cleaned(
-        pl.DataFrame(columns), changed, {name: (rows, whole.doubts[name][:SAMPLES]) for name, rows in held.items()}
+        pl.DataFrame(columns), changed, {name: (rows, samples.get(name, [])[:SAMPLES]) for name, rows in held.items()}
     )
 
 
-def _cleaned(column: pl.Series, unshown: frozenset[int]) -> tuple[pl.Series, _Notes]:
-    """A column cleaned until nothing is left to do."""
-    notes = _Notes(unshown)
-    rows, texts = pl.arange(len(column), dtype=pl.UInt32, eager=True), column
+def _cleaned(column: pl.Series, notes: _Notes) -> pl.Series:
+    """Texts cleaned until nothing is left to do."""
+    numbers, texts = pl.arange(len(column), dtype=pl.UInt32, eager=True), column
     for _ in range(AGAIN):
-        once = _once(texts, rows, notes)
+        once = _once(texts, numbers, notes)
         moved = (once != texts).fill_null(False).arg_true()
-        rows, texts = rows.gather(moved), once.gather(moved)
-        column = column.scatter(rows, texts)
+        numbers, texts = numbers.gather(moved), once.gather(moved)
+        column = column.scatter(numbers, texts)
         more = _places(texts, noise.ANY)
         if not len(more):
             break
-        rows, texts = rows.gather(more), texts.gather(more)
-    return column, notes
+        numbers, texts = numbers.gather(more), texts.gather(more)
+    return column
 
 
-def _once(column: pl.Series, rows: pl.Series, notes: _Notes) -> pl.Series:
-    """Every rule once. rows: the number of each text in its table."""
+def _once(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
+    """Every rule once. numbers: of the texts."""
     column = column.clone()  # it is written into
     for group in noise.GROUPS:
         places = _places(column, any_sooner(*group))
         if len(places):
-            texts, of = column.gather(places), rows.gather(places)
+            texts, of = column.gather(places), numbers.gather(places)
             for rule in group:
                 _apply(rule, texts, of, notes, _places(texts, rule.sooner))
             column.scatter(places, texts)
-    return _worded(column, rows, notes).str.strip_chars()
+    return _worded(column, numbers, notes).str.strip_chars()
 
 
-def _apply(rule: Rule, column: pl.Series, rows: pl.Series, notes: _Notes, places: pl.Series) -> None:
+def _apply(rule: Rule, column: pl.Series, numbers: pl.Series, notes: _Notes, places: pl.Series) -> None:
     """Writes into a column what a rule makes of it, but where the net holds."""
     if not len(places):
         return
@@ -212,21 +220,17 @@ def _apply(rule: Rule, column: pl.Series, rows: pl.Series, notes: _Notes, places
         return
     held = {place: why for why, found in _harmed(rule, before, after) for place in found}
     if held:
-        notes.held[rule.name].append(rows.gather(places.gather(list(held))))
-        shown = {(one.row, one.column) for one in notes.doubts[rule.name]}
+        notes.held[rule.name].append(numbers.gather(places.gather(list(held))))
         for place, why in held.items():
-            if len(shown) == SAMPLES:
+            if notes.enough(rule.name):
                 break
-            row = rows[places[place]]
-            if row not in notes.unshown and (row, column.name) not in shown:
-                shown.add((row, column.name))
-                notes.doubts[rule.name].append(Doubt(row, column.name, before[place], after[place], why))
+            notes.doubt(rule.name, numbers[places[place]], before[place], after[place], why)
         stays = ~pl.arange(len(places), eager=True).is_in(list(held))
         places, after = places.filter(stays), after.filter(stays)
         if not len(places):
             return
     column.scatter(places, after)
-    notes.changed[rule.name].append(rows.gather(places))
+    notes.changed[rule.name].append(numbers.gather(places))
 
 
 def _rewritten(rule: Rule, column: pl.Series, places: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
@@ -250,7 +254,7 @@ def _harmed(rule: Rule, before: pl.Series, after: pl.Series) -> list[tuple[str, 
     return found
 
 
-def _worded(column: pl.Series, rows: pl.Series, notes: _Notes) -> pl.Series:
+def _worded(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
     """The rules that change nothing guarded: all of them, one look at the whole, and rule by rule where it fails."""
     start = column.clone()
     uncommon: pl.Series | None = None
@@ -265,16 +269,26 @@ def _worded(column: pl.Series, rows: pl.Series, notes: _Notes) -> pl.Series:
             places, _, after = _rewritten(rule, column, places)
             column.scatter(places, after)
             done.append((rule.name, places))
-    moved = (net.bare(column) != net.bare(start)).fill_null(False).arg_true()
+    moved = _unlike(start, column, [places for _, places in done])
     wrong = moved.gather(net.changed(start.gather(moved), column.gather(moved))) if len(moved) else moved
     for name, places in done:
-        notes.changed[name].append(rows.gather(places.filter(~places.is_in(wrong.implode())) if len(wrong) else places))
+        notes.changed[name].append(
+            numbers.gather(places.filter(~places.is_in(wrong.implode())) if len(wrong) else places)
+        )
     if len(wrong):
-        again, of = start.gather(wrong), rows.gather(wrong)
+        again, of = start.gather(wrong), numbers.gather(wrong)
         for rule in noise.WORDS:
             _apply(rule, again, of, notes, _places(again, rule.sooner))
         column.scatter(wrong, again)
     return column
+
+
+def _unlike(start: pl.Series, column: pl.Series, touched: list[pl.Series]) -> pl.Series:
+    """Of the places that were touched those where two columns differ in more than layout."""
+    if not touched:
+        return pl.Series(dtype=pl.UInt32)
+    places = pl.concat(touched).unique().sort()
+    return places.filter(net.bare(column.gather(places)) != net.bare(start.gather(places)))
 
 
 def _places(column: pl.Series, pattern: str) -> pl.Series:

@@ -159,7 +159,8 @@ def nearly_same_text(rows: pl.DataFrame, texts: Letters, work: Work) -> tuple[pl
         pairs = distinct(np.concatenate([pairs, minhash.alike(keys), minhash.alike(keys ^ (tells * _ODD))]))
     copies: dict[int, tuple[int, float]] = {}
     spared: list[Pair] = []
-    for two, several in _looking_alike(pairs, lengths, compare):  # by `two`: what stands before it is settled by then
+    groups = _looking_alike(pairs, lengths, compare)
+    for two, several in compare.ahead(groups, len(pairs), copies):  # by `two`: what stands before it is settled by then
         seen: set[int] = set()
         found: list[Pair] = []
         for one, alike in several:
@@ -168,7 +169,7 @@ def nearly_same_text(rows: pl.DataFrame, texts: Letters, work: Work) -> tuple[pl
                 continue
             seen.add(stays)
             if stays != one:
-                alike = float(compare.alike(np.array([stays]), np.array([two]))[0])
+                alike = compare.alike_each(stays, two)
             if alike < SIMILAR:
                 continue
             differs = compare.difference(stays, two)
@@ -197,9 +198,9 @@ def _looking_alike(
     one, two = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(2**32 - 1)).astype(np.int64)
     order = np.lexsort((one, two))
     one, two = one[order], two[order]
-    alike = np.zeros(len(one))
-    for run in minhash.runs(lengths[one] + lengths[two]):
-        alike[run.start : run.stop] = compare.alike(one[run.start : run.stop], two[run.start : run.stop])
+    runs = minhash.runs(lengths[one] + lengths[two])
+    found = ahead(lambda run: compare.alike(one[run.start : run.stop], two[run.start : run.stop]), runs)
+    alike = np.concatenate([np.empty(0), *found])
     wanted = alike >= SIMILAR
     one, two, alike = one[wanted], two[wanted], alike[wanted]
     order = np.lexsort((one, -alike, two))

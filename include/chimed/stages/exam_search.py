@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cdist
 
 from chimed.stages.exam_questions import Question, four_letters, grams_of
 from chimed.stages.exam_verdict import ALIKE, ASKED_ON, Place, told_by
@@ -53,6 +54,7 @@ class Search:
     def __init__(self, questions: list[Question]) -> None:
         self.questions = questions
         self.grams = grams_of(questions)
+        self.runs, self.firsts, self.counts = np.unique(self.grams.keys, return_index=True, return_counts=True)
         self.lengths = np.array([len(one.stem) for one in questions])
         self.stems = np.frombuffer("".join(one.stem for one in questions).encode("utf-16-le"), np.uint16)
         self.starts = np.cumsum(self.lengths) - self.lengths
@@ -87,15 +89,19 @@ def candidates(codes: np.ndarray, search: Search) -> tuple[np.ndarray, np.ndarra
     """Questions, and where their first letter would stand, where as many runs of four agree as changes may leave."""
     runs = four_letters(codes)
     hits = np.flatnonzero(search.known[_slots(runs)])
-    first, last = (np.searchsorted(search.grams.keys, runs[hits], side=side) for side in ("left", "right"))
-    several = last - first
+    which = np.searchsorted(search.runs, runs[hits])
+    there = search.runs[np.minimum(which, len(search.runs) - 1)] == runs[hits]
+    hits, which = hits[there], which[there]
+    first, several = search.firsts[which], search.counts[which]
     entries = np.arange(several.sum()) + np.repeat(first - np.cumsum(several) + several, several)
     begins = np.repeat(hits, several) - search.grams.place[entries]
     # a number a run: its question, then where that would begin; sorted, the runs that agree stand together
     found = np.sort((search.grams.question[entries] << _QUESTION) + begins + _FAR)
-    agree = np.searchsorted(found, found + SHIFT, side="right") - np.arange(len(found))
-    enough = np.flatnonzero(agree >= search.needed[found >> _QUESTION])
-    found, agree = found[enough], agree[enough]
+    last = np.arange(len(found)) + search.needed[found >> _QUESTION] - 1  # the place of the last that must agree
+    enough = np.flatnonzero(last < len(found))
+    enough = enough[found[last[enough]] <= found[enough] + SHIFT]
+    agree = np.searchsorted(found, found[enough] + SHIFT, side="right") - enough
+    found = found[enough]
     apart = np.concatenate([[True], np.diff(found) > SHIFT])[: len(found)]
     best = np.lexsort((-agree, np.cumsum(apart)))[np.flatnonzero(apart)]
     question, begins = found[best] >> _QUESTION, (found[best] & ((1 << _QUESTION) - 1)) - _FAR
@@ -181,12 +187,14 @@ def aligned(stem: str, begin: int, text: _Text) -> tuple[int, int, float]:
         return low, low + len(window), Levenshtein.normalized_similarity(stem, window)
     near = fuzz.partial_ratio_alignment(stem, window)
     assert near is not None  # without a cut-off there always is one
-    bounds = (
+    bounds = [
         (start, end)
         for start in range(max(0, near.dest_start - SHIFT), near.dest_start + SHIFT + 1)
         for end in range(max(start + 1, near.dest_end - SHIFT), min(len(window), near.dest_end + SHIFT) + 1)
-    )
-    alike, _, start, end = max((Levenshtein.normalized_similarity(stem, window[a:b]), b - a, a, b) for a, b in bounds)
+    ]
+    said = [window[a:b] for a, b in bounds]
+    shares = cdist([stem], said, scorer=Levenshtein.normalized_similarity, dtype=np.float64)[0].tolist()
+    alike, _, start, end = max((share, b - a, a, b) for share, (a, b) in zip(shares, bounds, strict=True))
     return low + start, low + end, alike
 
 

@@ -5,11 +5,10 @@ formulas, acupoints) and medicines.yaml.
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from operator import add
+from operator import add, attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -23,8 +22,7 @@ _TENS = {"十": 10, "廿": 20, "卅": 30, "百": 100, "千": 1000}
 _THOUSANDS = {"万": 10_000, "亿": 100_000_000}
 
 
-@dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """kind: of `KINDS`. value: equal where two facts are, however written. start, end: its letters in the text."""
 
     kind: str
@@ -55,7 +53,7 @@ def facts(text: str) -> list[Fact]:
             found.append(Fact("use", lists["same_use"].get(match[0], match[0]), start, end))
         elif kind:
             found.append(Fact("name" if kind == "latin" else kind, match[0], start, end))
-    return sorted(found, key=lambda fact: fact.start)
+    return sorted(found, key=attrgetter("start"))
 
 
 def names() -> frozenset[str]:

@@ -84,10 +84,10 @@ WORDS = (
         sooner="\n，|\n。|\n、|\n；|\n：|\n！|\n？|\n）|\n】|\n》|\n”",
     ),
 )
-# Rules of single characters, and what none of them touches: a text without another is not looked at six times
+# Rules of single characters: all are looked for at once, and one by one only in the texts that hold any of them
 OF_UNCOMMON = frozenset(
     ("letter or digit in another form", "numeral drawn as a line", "invisible character", "picture", "bullet", "colon")
 )
-UNCOMMON = r"[^\n\t\x{00A0}\x{3000} -~\x{3400}-\x{4DB5}\x{4E00}-\x{9FA5}，。、；：？！“”‘’（）《》【】…—·～]"
+UNCOMMON = any_sooner(*(rule for rule in WORDS if rule.name in OF_UNCOMMON))
 GROUPS = (*MARKUP, COURTESIES)
 ANY = any_sooner(*(rule for group in GROUPS for rule in group), *WORDS)  # a text without any of it is clean

@@ -51,7 +51,7 @@ _CARD = re.compile(rf"(?<![\d.])(?:[3-6]|9558)(?:{_S}?\d){{15,18}}(?!\d)")
 
 _G = r"[- .·_*/~、,，|:+=…()【】\[\]]{1,3}"  # marks between groups of digits
 _3, _4, _7 = r"1[3-9]\d", r"\d{4}", r"1[3-9]\d{5}"
-_BEFORE = r"(?<!\d)(?<!\d\.)(?:\(?(?:\+|00)?86\)?[- ]{0,2})?(?:\(0\) ?|0(?=1[3-9]\d))?"
+_BEFORE = r"(?=[(+018])(?<!\d)(?<!\d\.)(?:\(?(?:\+|00)?86\)?[- ]{0,2})?(?:\(0\) ?|0(?=1[3-9]\d))?"
 _MOBILE = re.compile(
     rf"{_BEFORE}(?:1[3-9]\d{{9}}|\({_3}\) ?\d{{4}}[- ]?\d{{4}}|{_3}{_G}{_4}{_G}{_4}|{_3}\d{_G}\d{{3}}{_G}{_4}"
     rf"|{_3}\d{_G}{_4}{_G}\d{{3}}|{_3}{_G}\d{{3}}{_G}\d{{5}}|{_3}(?!\.){_G}\d{{8}}|{_7}(?!\.){_G}{_4}"
@@ -136,6 +136,23 @@ _BIRTH = re.compile(
 )
 
 
+# What a text must hold before a pattern above can match, found ten times as fast: it begins with one of a few letters
+_SAYS_BORN = re.compile(r"出生|生日|生[辰于人]|诞生|[日号\d][ ,，)）]?生|[bB][iıIİ][rR]|[dD][oO][bB]")
+_SAYS_CALL = re.compile(
+    "电话|手[机機]|联系|号码|微信|咨询|拨打|致电|热线|座机|固话|传真|总机|话机|[tTpPcCmMfF][eEhHaAoO][lLoObBxX]"
+)
+_SAYS_DOCUMENT = re.compile(
+    "驾|军官|士[兵官]|警官|文职|军人|残疾|行驶|出生|准生|[结离]婚|退休|老年|学生|工作|独生|接种|户口|低保|优待"
+    "|执业|资格|[工学警户]号"
+)
+_SAYS_PASSPORT = re.compile("[照证]|[sSſ]{2}")
+_SAYS_RECORD = re.compile(r"[号码D卡证案历]号?[\s:：#是为()（）【】-]{0,4}[A-Za-z]{0,4}-?\d")
+_SEVERAL_DIGITS = re.compile(rf"[\d](?:{_S}?\d){{14}}")
+_MAYBE_MOBILE = re.compile(r"1[-.·_*/~、,，| ]{0,2}[3-9]")
+_MAYBE_LANDLINE = re.compile(r"0(?:10|2\d|[3-9]\d\d)[-) _·*/~.]|[+0]0?8[568]")
+_MAYBE_HOTLINE = re.compile("[48]00")
+
+
 def rules(text: str) -> Iterator[tuple[str, Spans]]:
     """Kind and spans in a text in plain form, the most specific kind first."""
 
@@ -149,21 +166,26 @@ def rules(text: str) -> Iterator[tuple[str, Spans]]:
         said = match[0].isdigit() or bool(_ID_LABEL.search(text, max(0, match.start() - 14), match.start()))
         return said and _old_id_card(match[0]) and bare(match)
 
-    yield "ID card", _spans(_ID18, text, labelled_id)
-    yield "passport or permit", _spans(_PASSPORT, text)
-    yield "record number", _spans(_RECORD, text, _is_number)
-    yield "document number", _spans(_DOCUMENT, text)
-    yield "ID card, 15 digits", _spans(_ID15, text, old_id)
-    yield "bank card", _spans(_CARD, text, lambda match: bank_card(match[0]) and bare(match))
-    yield "birth date", _spans(_BIRTH, text, _is_day) + _spans(_BIRTH_IN_WORDS, text)
+    long = bool(_SEVERAL_DIGITS.search(text))
+    yield "ID card", _spans(_ID18, text, labelled_id) if long else []
+    yield "passport or permit", _spans(_PASSPORT, text) if _SAYS_PASSPORT.search(text) else []
+    yield "record number", _spans(_RECORD, text, _is_number) if _SAYS_RECORD.search(text) else []
+    yield "document number", _spans(_DOCUMENT, text) if _SAYS_DOCUMENT.search(text) else []
+    yield "ID card, 15 digits", _spans(_ID15, text, old_id) if long else []
+    yield "bank card", _spans(_CARD, text, lambda match: bank_card(match[0]) and bare(match)) if long else []
+    born = bool(_SAYS_BORN.search(text))
+    yield "birth date", _spans(_BIRTH, text, _is_day) + _spans(_BIRTH_IN_WORDS, text) if born else []
+    is_called = bool(_SAYS_CALL.search(text))
     called = [
         match.span(1)
-        for match in _CALLED_MOBILE.finditer(text)
+        for match in (_CALLED_MOBILE.finditer(text) if is_called else ())
         if _is_mobile(match[1]) and not _is_another_number(text, *match.span(1))
     ]
     called += [match.span() for match in _WITH_LETTERS.finditer(text) if _is_mobile(match[0]) and bare(match)]
-    yield "mobile number", _spans(_MOBILE, text, bare) + called
-    yield "landline", _spans(_LANDLINE, text, bare) + _spans(_HOTLINE, text, bare) + _spans(_CALLED, text)
+    yield "mobile number", (_spans(_MOBILE, text, bare) if _MAYBE_MOBILE.search(text) else []) + called
+    lines = _spans(_LANDLINE, text, bare) if _MAYBE_LANDLINE.search(text) else []
+    hotlines = _spans(_HOTLINE, text, bare) if _MAYBE_HOTLINE.search(text) else []
+    yield "landline", lines + hotlines + (_spans(_CALLED, text) if is_called else [])
     yield "licence plate", _spans(_PLATE, text, lambda match: any(c.isdigit() for c in match[0]) and bare(match))
 
 

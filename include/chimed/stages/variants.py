@@ -107,6 +107,8 @@ def _windows(differing: list[Region], length_one: int, length_two: int) -> list[
 
 def _critical(old: list[Fact], new: list[Fact], within: list[Region]) -> str | None:
     """The first kind of which two windows, that differ in these regions, have other facts or in another order."""
+    if [(fact.kind, fact.value) for fact in old] == [(fact.kind, fact.value) for fact in new]:
+        return None
     for kind in telling.KINDS:
         said = [[fact.value for fact in side if fact.kind == kind] for side in (old, new)]
         if said[0] == said[1]:

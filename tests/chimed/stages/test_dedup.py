@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from samples import document, judged, qa, rows
 
-from chimed.stages import dedup, variants
+from chimed.stages import dedup, pairs, variants
 from chimed.stages.around import trimmed
 from chimed.stages.compared import points_of
 
@@ -64,6 +64,23 @@ def test_any_order_of_rows_keeps_the_same_ids(work):
         told = outcome.dropped.select("id", "reason", "detail").sort("id").rows()
         reports.add(json.dumps([told, outcome.figures["doubtful"]], ensure_ascii=False, sort_keys=True))
     assert len(kept) == len(reports) == 1
+
+
+@pytest.mark.slow
+def test_differences_that_other_processes_read_ahead_change_no_verdict(work, monkeypatch):
+    texts = [other for _, _, other, _ in PAIRS] + list(BASES.values())
+    table = rows(*(document(text, url=f"http://a/{n}") for n, text in enumerate(texts)))
+    here = judged(dedup, table, work)
+    monkeypatch.setattr(pairs, "MANY", 0)
+    monkeypatch.setattr(pairs, "AT_A_TIME", 50)
+    monkeypatch.setattr(pairs, "cores", lambda: 2)
+    ahead = judged(dedup, table, work)
+    assert ahead.kept.equals(here.kept)
+    assert ahead.dropped.equals(here.dropped)
+    assert ahead.figures | {"signatures computed": 0, "signatures known": 0} == here.figures | {
+        "signatures computed": 0,
+        "signatures known": 0,
+    }
 
 
 def test_signs_that_change_a_measurement_tell_short_texts_apart(work):
