@@ -27,6 +27,7 @@ from chimed.errors import UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.ledger import LEDGER, Outcome
 from chimed.naming import check_name
+from chimed.numbered import number_in
 from chimed.options import Options
 from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.settings import Settings, settings
@@ -94,7 +95,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
     if not shards:
         raise UserError(f"nothing crawled yet of {', '.join(chosen.sources)}; run: python -m chimed crawl <source>")
     made = {
-        "number": 1 + max((_number(lake, name) for name in builds(lake)), default=0),
+        "number": 1 + max((number_in(lake, f"builds/{name}/build.json") for name in builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": chimed.__version__,
         "options": chosen.model_dump(mode="json"),
@@ -128,7 +129,7 @@ def parse_options(options: dict) -> Options:
 def builds(lake: Lake) -> list[str]:
     """Versions of all builds, oldest first: in the order in which they were opened, whatever the clock said."""
     found = [name for name in lakes.names(lake, "builds") if lakes.exists(lake, f"builds/{name}/build.json")]
-    return sorted(found, key=lambda name: (_number(lake, name), _version_key(name)))
+    return sorted(found, key=lambda name: (number_in(lake, f"builds/{name}/build.json"), _version_key(name)))
 
 
 def read_build(lake: Lake, version: str) -> dict:
@@ -154,12 +155,6 @@ def _read(lake: Lake, name: str) -> dict | None:
         return None
     kinds = {"version": str, "options": dict, "shards": list, "stages": list}
     return made if all(isinstance(made[key], kind) for key, kind in kinds.items() if key in made) else None
-
-
-def _number(lake: Lake, name: str) -> int:
-    """Which build of the lake it is, from 1 on; 0 for those that were opened before builds were numbered."""
-    number = (_read(lake, name) or {}).get("number", 0)
-    return number if isinstance(number, int) else 0
 
 
 def _version_key(version: str) -> list[int]:
