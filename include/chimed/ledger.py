@@ -233,6 +233,14 @@ def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame,
     }
 
 
+def counts_of(report: dict) -> pl.DataFrame:
+    """The counts (`COUNTS`) that a shard's report has. Raises LedgerError where they are none."""
+    try:
+        return pl.DataFrame(report["counts"], schema=COUNTS, orient="row")
+    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError):
+        raise LedgerError(f"{report.get('stage')}: the counts of a report are none; chimed audit names it") from None
+
+
 def ledger(lake: Lake, version: str) -> list[dict]:
     """One entry a finished stage, its shards' reports added up; raises LedgerError where two stages do not join.
 
@@ -266,7 +274,7 @@ def table(lake: Lake, version: str) -> pl.DataFrame:
     """A build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
     its_own = stages.of_build(lakes.read_json(lake, f"builds/{version}/build.json"))
     frames = [
-        pl.DataFrame(one["counts"], schema=COUNTS, orient="row").select(
+        counts_of(one).select(
             pl.lit(this.name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()
         )
         for this in its_own

@@ -48,7 +48,7 @@ def is_whole(lake: Lake, version: str) -> bool:
 
 
 def version_key(version: str) -> list[int]:
-    """How versions of one number are sorted: 2026.11.22, 2026.11.22.p1 (its patch), 2026.11.22.1 (the day's next build)."""
+    """How versions of one number are sorted: 2026.11.22, 2026.11.22.p1 (its patch), 2026.11.22.1 (the next)."""
     numbers: list[int] = []
     for part in version.split("."):
         patch = part.startswith("p") and part[1:].isdigit()

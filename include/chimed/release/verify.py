@@ -71,7 +71,7 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
         return ["manifest.json: unreadable (it lists no files)"]
     if wrong := [name for name in files if not is_way(name) or name in NOT_LISTED or told_of(files, name) is None]:
         return [
-            f"manifest.json: unreadable ({short(ascii(name), 100)} is no file of a release, or has no size and hash there)"
+            f"manifest.json: unreadable ({short(ascii(name), 100)} is no file of a release, or has no size or hash)"
             for name in wrong[:5]
         ]
     present = there.keys() - set(NOT_LISTED)

@@ -95,6 +95,7 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
         {
             "source": source,
             "crawl": crawl,
+            "made_of": "a crawl",
             "fingerprint": made_by,
             "pages": pages,
             "kept_pages": pages - fates["dropped"].total() - fates["failed"].total(),
@@ -225,7 +226,9 @@ def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) 
         for row in left:
             fates[row["fate"]][row["reason"]] += 1
     counts = {name: totals[name] for name in ("parts", "pages", "records")}
-    report = sealed({"fingerprint": made_by, **counts, **fates, "written": written})
+    report = sealed(
+        {"made_of": folder.removeprefix("extracts/"), "fingerprint": made_by, **counts, **fates, "written": written}
+    )
     lakes.write_json(lake, f"{folder}/report.json", report)
     return report
 
