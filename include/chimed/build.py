@@ -196,7 +196,7 @@ def parts_of(lake: Lake, version: str, stage: str) -> int:
     its_own = stages_of(lake, version)
     if stages.stage(stage, its_own).scope == "corpus":
         report = reports.read(lake, version, stage, 0)
-        if report is None:
+        if report is None or "parts" not in report:
             raise UserError(
                 f"build {version}: {stage} is not done; run: python -m chimed run {stage} --build {version}"
                 f"{_other_order(version, its_own)}"

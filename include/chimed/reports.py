@@ -33,7 +33,7 @@ def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
     except UserError as error:
         log.warning("%s; its shard counts as not finished and runs again", error)
         return None
-    if isinstance(report.get("parts"), int) and isinstance(report.get("figures", {}), dict):
+    if isinstance(report.get("parts", 0), int) and isinstance(report.get("figures", {}), dict):
         return report
     log.warning("%s is no report of a stage; its shard counts as not finished and runs again", path)
     return None

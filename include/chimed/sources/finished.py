@@ -9,13 +9,16 @@ import json
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from chimed import lake as lakes
 from chimed.contents import SpoiltFile, check_file, told_file, told_of
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.sources import FILES
-from chimed.sources.warc import KIND, Stored
+
+if TYPE_CHECKING:  # what only asks for reports does without what reads pages
+    from chimed.sources.warc import Stored
 
 INDEX = "index.cdxj"
 
@@ -33,7 +36,7 @@ class Expected:
     digests: dict[int, str] | None = None
     seen: int = field(default=0, init=False)
 
-    def see(self, stored: Stored) -> None:
+    def see(self, stored: "Stored") -> None:
         """Counts a detail page that was read. Raises SpoiltFile where it is not the one that was crawled."""
         self.seen += 1
         place = int(stored.page.rpartition("#")[2])
@@ -63,7 +66,7 @@ def report_of(lake: Lake, source: str, crawl: str) -> dict | None:
 def written_files(lake: Lake, folder: str) -> dict[str, dict]:
     """What a crawl's report says of its WARC files and of their index: pages (`rows`), bytes and sha256."""
     names = [name for name in lakes.names(lake, folder) if name.endswith(".warc.gz")]
-    pages = Counter(entry["filename"] for entry in _index(lake, folder) if entry.get(KIND) == "detail")
+    pages = Counter(entry["filename"] for entry in _index(lake, folder) if _is_detail(entry))
     told = {name: told_file(lake, f"{folder}/{name}", pages[name]) for name in names}
     if lakes.exists(lake, f"{folder}/{INDEX}"):
         told[INDEX] = told_file(lake, f"{folder}/{INDEX}")
@@ -84,7 +87,7 @@ def expected(lake: Lake, report: dict, folder: str, name: str) -> Expected:
         return Expected(path, how)
     mine = [entry for entry in _index(lake, folder, name) if entry["mime"] != "warc/revisit"]
     digests = {int(entry["offset"]): f"sha1:{entry['digest']}" for entry in mine}
-    return Expected(path, how, sum(entry.get(KIND) == "detail" for entry in mine), digests)
+    return Expected(path, how, sum(map(_is_detail, mine)), digests)
 
 
 def check_there(lake: Lake, report: dict, folder: str) -> None:
@@ -108,6 +111,12 @@ def mend(folder: str) -> str:
         f"bring it back from a copy, or take it and {folder}/report.json away and crawl what is lost again: "
         f"python -m chimed crawl {source} --crawl {crawl} (of a corpus: ingest its files again)"
     )
+
+
+def _is_detail(entry: dict) -> bool:
+    from chimed.sources.warc import KIND
+
+    return entry.get(KIND) == "detail"
 
 
 def _index(lake: Lake, folder: str, name: str | None = None) -> list[dict]:
