@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from chimed.characters import printable
 from chimed.errors import LEFT_ALONE, CrawlStopped, UserError, WorkStopped, choose
 from chimed.printing import log_to_stderr, print_error, print_result
 from chimed.release.commands import app as release_app
@@ -271,6 +272,27 @@ def ledger(
         print_fate(open_lake(), build, record)
     else:
         print_ledger(open_lake(), build, as_json)
+
+
+@app.command()
+def audit(
+    what: Annotated[str, typer.Argument(help="a build's or a release's version, latest, or a crawl: source/crawl")],
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Compare every file with what was recorded when it was written, back to the crawls; name each bad one, exit 1."""
+    from chimed.audit import audit as audited
+    from chimed.lake import open_lake
+
+    found = audited(open_lake(), what)
+    if as_json:
+        print_result({**vars(found), "faults": [vars(one) for one in found.faults]})
+    else:
+        for fault in found.faults:
+            print(printable(str(fault)))
+        older = f", {found.not_recorded} not recorded (an older version wrote them)" if found.not_recorded else ""
+        print(f"{what}: {found.files} files, {found.bytes:,} bytes looked at{older}")
+    if found.faults:
+        raise WorkStopped(f"{what}: {len(found.faults)} files are not what was written")
 
 
 @app.command()

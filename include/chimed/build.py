@@ -9,6 +9,7 @@ import importlib
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -19,16 +20,19 @@ import polars as pl
 from pydantic import ValidationError
 
 import chimed
-from chimed import inputs, ledger, stages
+from chimed import inputs, ledger, reports, stages
 from chimed import lake as lakes
+from chimed.contents import check_file, read_checked, sealed, told_of
 from chimed.errors import UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.ledger import LEDGER, Outcome
+from chimed.naming import check_name
+from chimed.numbered import number_in
 from chimed.options import Options
 from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.settings import Settings, settings
 from chimed.sources import NAMES as SOURCES
-from chimed.streaming import Parts, Verdicts, write_split
+from chimed.streaming import AT_ONCE, Parts, Verdicts, write_split
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
     from chimed.asking import Planned
@@ -82,6 +86,8 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
     Raises UserError for a bad option, an existing version, or where nothing has been crawled yet.
     """
     chosen = parse_options(options or {})
+    if version is not None:
+        check_name("build", version)
     opened = [name for name in builds(lake) if run and read_build(lake, name).get("run") == run]
     if opened:
         return opened[-1]
@@ -89,6 +95,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
     if not shards:
         raise UserError(f"nothing crawled yet of {', '.join(chosen.sources)}; run: python -m chimed crawl <source>")
     made = {
+        "number": 1 + max((number_in(lake, f"builds/{name}/build.json") for name in builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": chimed.__version__,
         "options": chosen.model_dump(mode="json"),
@@ -101,7 +108,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         if version in taken:
             raise UserError(f"build {version} exists; leave the version out to get the next free one")
         free = version or _next_version(taken)
-        if lakes.claim_json(lake, f"builds/{free}/build.json", made | {"version": free}):
+        if lakes.claim_json(lake, f"builds/{free}/build.json", sealed(made | {"version": free})):
             return free
 
 
@@ -120,17 +127,34 @@ def parse_options(options: dict) -> Options:
 
 
 def builds(lake: Lake) -> list[str]:
-    """Versions of all builds, oldest first."""
+    """Versions of all builds, oldest first: in the order in which they were opened, whatever the clock said."""
     found = [name for name in lakes.names(lake, "builds") if lakes.exists(lake, f"builds/{name}/build.json")]
-    return sorted(found, key=_version_key)
+    return sorted(found, key=lambda name: (number_in(lake, f"builds/{name}/build.json"), _version_key(name)))
 
 
 def read_build(lake: Lake, version: str) -> dict:
-    """A build's build.json; `latest` is the newest. Raises UserError that names the builds there are."""
-    known = builds(lake)
-    if version == "latest" and known:
-        version = known[-1]
-    return lakes.read_json(lake, f"builds/{choose('build', version, known)}/build.json")
+    """A build's build.json; `latest` is the newest. Raises UserError that names the builds there are, or for one whose
+    build.json cannot be read."""
+    if version == "latest":
+        version = next((name for name in reversed(builds(lake)) if _read(lake, name)), version)
+    there = version in lakes.names(lake, "builds") and lakes.exists(lake, f"builds/{version}/build.json")
+    choose("build", version, [version] if there else builds(lake))
+    if made := _read(lake, version):
+        return made
+    raise UserError(
+        f"builds/{version}/build.json is not the one of a build; bring it back from a copy, or take builds/{version} "
+        "away"
+    )
+
+
+def _read(lake: Lake, name: str) -> dict | None:
+    """A build's build.json; None where it cannot be used."""
+    try:
+        made = lakes.read_json(lake, f"builds/{name}/build.json")
+    except (UserError, FileNotFoundError):
+        return None
+    kinds = {"version": str, "options": dict, "shards": list, "stages": list}
+    return made if all(isinstance(made[key], kind) for key, kind in kinds.items() if key in made) else None
 
 
 def _version_key(version: str) -> list[int]:
@@ -171,15 +195,15 @@ def parts_of(lake: Lake, version: str, stage: str) -> int:
     """How many parts a finished stage wrote. Raises UserError where it is not done."""
     its_own = stages_of(lake, version)
     if stages.stage(stage, its_own).scope == "corpus":
-        path = f"builds/{version}/{stage}/report-00000.json"
-        if not lakes.exists(lake, path):
+        report = reports.read(lake, version, stage, 0)
+        if report is None or "parts" not in report:
             raise UserError(
                 f"build {version}: {stage} is not done; run: python -m chimed run {stage} --build {version}"
                 f"{_other_order(version, its_own)}"
             )
-        return lakes.read_json(lake, path)["parts"]
+        return report["parts"]
     expected = shards_of(lake, version, stage)
-    missing = [n for n in range(expected) if not lakes.exists(lake, f"builds/{version}/{stage}/report-{n:05d}.json")]
+    missing = [n for n in range(expected) if reports.read(lake, version, stage, n) is None]
     if missing:
         raise UserError(
             f"build {version}: {stage} is not done, {len(missing)} of {expected} parts are missing; "
@@ -198,21 +222,40 @@ def _other_order(version: str, its_own: tuple[stages.Stage, ...]) -> str:
 
 
 def read_stage(lake: Lake, version: str, stage: str, part: int | None = None) -> pl.DataFrame:
-    """A finished stage's table (kept and derived rows), all of it or one part."""
+    """A finished stage's table (kept and derived rows), all of it or one part.
+
+    Raises SpoiltFile where a part is not what the stage wrote.
+    """
     parts = range(parts_of(lake, version, stage)) if part is None else [part]
-    frames = [lakes.read_table(lake, f"builds/{version}/{stage}/kept-{n:05d}.parquet", schema=RECORD) for n in parts]
+    this = stages.stage(stage, stages_of(lake, version))
+    frames = [_read_part(lake, version, this, n) for n in parts]
     return pl.concat(frames) if frames else pl.DataFrame(schema=RECORD_COLUMNS)
+
+
+def _read_part(lake: Lake, version: str, this: stages.Stage, part: int) -> pl.DataFrame:
+    import pyarrow.parquet as pq
+
+    path = f"builds/{version}/{this.name}/kept-{part:05d}.parquet"
+    told, mend = reports.kept_told(lake, version, this, part), reports.mend(version, this, part)
+    with lakes.parquet_errors(path):
+        return lakes.table_of(pq.ParquetFile(read_checked(lake, path, told, mend)), schema=RECORD)
 
 
 def read_dropped(lake: Lake, version: str, stage: str) -> pl.DataFrame:
     """A stage's dropped and failed rows, and derived rows that did not pass their gate (columns of `DROPPED`)."""
     folder = f"builds/{version}/{stage}"
-    frames = [
-        lakes.read_table(lake, f"{folder}/{name}", schema=DROPPED)
-        for name in lakes.names(lake, folder)
-        if name.startswith("dropped-")
-    ]
+    told = {name: one for report in reports.read_all(lake, version, stage) for name, one in _written(report).items()}
+    names = [name for name in lakes.names(lake, folder) if name.startswith("dropped-")]
+    for name in names:
+        said = told_of(told, name)
+        check_file(lake, f"{folder}/{name}", said, f"chimed audit {version} says what to do", whole=False)
+    frames = [lakes.read_table(lake, f"{folder}/{name}", schema=DROPPED) for name in names]
     return pl.concat(frames) if frames else pl.DataFrame(schema=DROPPED_COLUMNS)
+
+
+def _written(report: dict) -> dict:
+    written = report.get("written")
+    return written if isinstance(written, dict) else {}
 
 
 # --- running ----------------------------------------------------------------------------------------------------
@@ -237,26 +280,43 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
 
 
 def _run_shard(work: Work, its_own: tuple[stages.Stage, ...], name: str, shard: int) -> dict:
-    folder = f"builds/{work.build}/{name}"
-    report_path = f"{folder}/report-{shard:05d}.json"
-    if lakes.exists(work.lake, report_path):
+    if (report := reports.read(work.lake, work.build, name, shard)) is not None:
         work.say(f"{name} {shard}: done before")
-        return lakes.read_json(work.lake, report_path)
+        return report
+    from chimed.lease import turn  # here, not above: SQLAlchemy takes long to load
+
+    with turn(work.store, work.lake.root, f"build {work.build} {name} {shard}", work.say) as still_ours:
+        if (report := reports.read(work.lake, work.build, name, shard)) is not None:
+            work.say(f"{name} {shard}: another process did it")
+            return report
+        return _do_shard(work, its_own, name, shard, still_ours)
+
+
+def _do_shard(
+    work: Work, its_own: tuple[stages.Stage, ...], name: str, shard: int, still_ours: Callable[[], None]
+) -> dict:
+    """Runs a shard that is not done and that no other process works on. still_ours: raises where one took it over."""
+    folder = f"builds/{work.build}/{name}"
     this, previous = stages.stage(name, its_own), stages.before(name, its_own)
     if name == "dedup" and previous and previous.name == "extract":
         raise UserError(
             f"build {work.build} was opened when copies left before texts were cleaned, and its dedup is not done; "
             "open a new build, whose model replies cost nothing again: python -m chimed build"
         )
+    lakes.clear_drafts(work.lake, folder)
     started = time.monotonic()
     module = importlib.import_module(f"chimed.stages.{name}")  # here, not above: some stages need torch or scrapy
     judges = this.scope == "corpus" and hasattr(module, "judge")
-    counts, kept, figures = (_judge if judges else _run)(work, this, previous, module, folder, shard)
+    written: dict[str, dict] = {}
+    counts, kept, figures = (_judge if judges else _run)(work, this, previous, module, folder, shard, written)
     ledger.check_written(work.lake, name, counts, kept, f"{folder}/dropped-{shard:05d}.parquet")
     ledger.check_failures(name, counts)
     report = ledger.report(name, work.build, shard, len(kept), counts, figures)
+    report |= {"written": written, "inputs": _inputs(work, this, previous, module, shard)}
     report["seconds"] = round(time.monotonic() - started, 3)
-    lakes.write_json(work.lake, report_path, report)
+    report = sealed(report)
+    still_ours()
+    lakes.write_json(work.lake, reports.path_of(work.build, name, shard), report)
     work.say(
         f"{name} {shard}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
         f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}"
@@ -264,24 +324,64 @@ def _run_shard(work: Work, its_own: tuple[stages.Stage, ...], name: str, shard: 
     return report
 
 
+def _inputs(
+    work: Work, this: stages.Stage, previous: stages.Stage | None, module: ModuleType, shard: int
+) -> dict[str, str | None]:
+    """The files that a shard was made of, with the hashes they had; null where that is not recorded."""
+    if previous is None:
+        return module.raw_inputs(work, shard)
+    parts = range(parts_of(work.lake, work.build, previous.name)) if this.scope == "corpus" else [shard]
+    told = {part: reports.kept_told(work.lake, work.build, previous, part) for part in parts}
+    folder = f"builds/{work.build}/{previous.name}"
+    return {f"{folder}/kept-{part:05d}.parquet": (said or {}).get("sha256") for part, said in told.items()}
+
+
 def _judge(
-    work: Work, this: stages.Stage, previous: stages.Stage | None, module: ModuleType, folder: str, shard: int
+    work: Work,
+    this: stages.Stage,
+    previous: stages.Stage | None,
+    module: ModuleType,
+    folder: str,
+    shard: int,
+    written: dict[str, dict],
 ) -> tuple[pl.DataFrame, list[str], dict[str, Any]]:
-    """Runs a corpus stage that names the rows that leave; returns counts, the kept rows' files, and figures."""
+    """Runs a corpus stage that names the rows that leave; returns counts, the kept rows' files, and figures.
+
+    written: gets what the report says of the files.
+    """
     assert previous is not None
     name, before = this.name, f"builds/{work.build}/{previous.name}"
     numbers = range(parts_of(work.lake, work.build, previous.name))
     table = Parts(work.lake, tuple(f"{before}/kept-{n:05d}.parquet" for n in numbers))
+    _check_parts(work, previous, numbers)
     skipped = name in work.options.skip
     verdicts = Verdicts(figures={"skipped": True}) if skipped else module.judge(table, work)
-    counts, written = write_split(work.lake, folder, name, table, verdicts, work.options.part_rows)
-    return counts, [f"{folder}/kept-{n:05d}.parquet" for n in range(written)], verdicts.figures
+    counts, count = write_split(work.lake, folder, name, table, verdicts, work.options.part_rows, written)
+    return counts, [f"{folder}/kept-{n:05d}.parquet" for n in range(count)], verdicts.figures
+
+
+def _check_parts(work: Work, stage: stages.Stage, numbers: range) -> None:
+    """Raises SpoiltFile where a part is not what its stage wrote: a corpus stage reads it column by column."""
+
+    def check(part: int) -> None:
+        path = f"builds/{work.build}/{stage.name}/kept-{part:05d}.parquet"
+        told = reports.kept_told(work.lake, work.build, stage, part)
+        check_file(work.lake, path, told, reports.mend(work.build, stage, part))
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(check, numbers))
 
 
 def _run(
-    work: Work, this: stages.Stage, previous: stages.Stage | None, module: ModuleType, folder: str, shard: int
+    work: Work,
+    this: stages.Stage,
+    previous: stages.Stage | None,
+    module: ModuleType,
+    folder: str,
+    shard: int,
+    written: dict[str, dict],
 ) -> tuple[pl.DataFrame, list[str], dict[str, Any]]:
-    """Runs a stage on a table in memory; returns counts, the files of the rows that go on, and figures."""
+    """Runs a stage on a table in memory; returns as `_judge` does."""
     name = this.name
     if previous is None:
         records, outcome = module.read_pages(work, shard)
@@ -292,10 +392,10 @@ def _run(
     ledger.check_ledger(name, records, outcome)
     counts = ledger.tally(records, outcome)
     ledger.check_failures(name, counts, pl.concat([outcome.dropped, outcome.derived_dropped], how="diagonal"))
+    kept = f"kept-{shard:05d}.parquet"
     going_on = [outcome.derived] if previous is None else [outcome.kept, outcome.derived]  # of pages, their records
     table = pl.concat([frame.select(RECORD.names) for frame in going_on])
     dropped = pl.concat([outcome.dropped.select(DROPPED.names), outcome.derived_dropped.select(DROPPED.names)])
-    lakes.write_table(work.lake, f"{folder}/dropped-{shard:05d}.parquet", dropped, DROPPED)
-    path = f"{folder}/kept-{shard:05d}.parquet"
-    lakes.write_table(work.lake, path, table, RECORD)
-    return counts, [path], outcome.figures
+    for file, rows, schema in ((f"dropped-{shard:05d}.parquet", dropped, DROPPED), (kept, table, RECORD)):
+        written[file] = lakes.write_table(work.lake, f"{folder}/{file}", rows, schema)
+    return counts, [f"{folder}/{kept}"], outcome.figures

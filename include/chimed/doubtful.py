@@ -6,7 +6,7 @@ A stage's report has them among its figures: `{"doubtful": {rule: {"rows": n, "s
 
 from typing import Any
 
-from chimed import lake as lakes
+from chimed import reports
 from chimed.build import stages_of
 from chimed.lake import Lake
 
@@ -35,11 +35,8 @@ def _all(lake: Lake, version: str) -> list[dict[str, Any]]:
     """Every rule's rows and samples, of all shards together."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for stage in stages_of(lake, version):
-        folder = f"builds/{version}/{stage.name}"
-        for name in lakes.names(lake, folder):
-            if not name.startswith("report-"):
-                continue
-            told = lakes.read_json(lake, f"{folder}/{name}").get("figures", {}).get("doubtful", {})
+        for report in reports.read_all(lake, version, stage.name):
+            told = report.get("figures", {}).get("doubtful", {})
             for rule, one in told.items():
                 entry = found.setdefault(
                     (stage.name, rule), {"stage": stage.name, "rule": rule, "rows": 0, "samples": []}

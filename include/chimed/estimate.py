@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 from sqlalchemy import func, select
 
-from chimed import lake as lakes
-from chimed import llm, stages
+from chimed import llm, reports, stages
 from chimed.asking import NOT_ASKED, Brings, Planned
 from chimed.build import Work, builds, parts_of, read_stage, stages_of
 from chimed.errors import UserError
@@ -148,13 +147,11 @@ def measured_rate(work: Work) -> float | None:
     for version in reversed(builds(work.lake)):
         tokens, seconds = 0, 0.0
         for stage in stages.STAGES:
-            folder = f"builds/{version}/{stage.name}"
-            for name in lakes.names(work.lake, folder) if stage.needs == "llm" else []:
-                if name.startswith("report-"):
-                    for spent in lakes.read_json(work.lake, f"{folder}/{name}").get("figures", {}).values():
-                        if isinstance(spent, dict) and spent.get("wall_seconds"):
-                            tokens += spent["prompt_tokens"] + spent["completion_tokens"]
-                            seconds += spent["wall_seconds"]
+            for report in reports.read_all(work.lake, version, stage.name) if stage.needs == "llm" else []:
+                for spent in report.get("figures", {}).values():
+                    if isinstance(spent, dict) and spent.get("wall_seconds"):
+                        tokens += spent["prompt_tokens"] + spent["completion_tokens"]
+                        seconds += spent["wall_seconds"]
         if seconds:
             return tokens / seconds
     return None

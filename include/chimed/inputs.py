@@ -5,13 +5,16 @@ every fifth of its parts, from the third on. Which parts there are, extract says
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chimed import lake as lakes
 from chimed.lake import Lake
+from chimed.naming import CORPUS
 from chimed.options import Options
 from chimed.sources import FILES
 from chimed.sources import NAMES as SOURCES
+from chimed.sources.finished import report_of
 from chimed.streaming import MOST_PARTS
 
 PAGES_A_SHARD = 20_000
@@ -48,7 +51,7 @@ def shards(lake: Lake, options: Options) -> list[list[str]]:
         f"{source}/{crawl}"
         for source in (*options.sources, *(_corpora(lake) if options.corpora else ()))
         for crawl in lakes.names(lake, f"raw/{source}")
-        if lakes.exists(lake, f"raw/{source}/{crawl}/report.json")
+        if report_of(lake, source, crawl) is not None
     ]
     sizes = {crawl: _size(lake, crawl) for crawl in finished}
     limit = 1.0
@@ -59,7 +62,7 @@ def shards(lake: Lake, options: Options) -> list[list[str]]:
 
 def _size(lake: Lake, crawl: str) -> float:
     """How many shards a crawl would fill."""
-    pages = lakes.read_json(lake, f"raw/{crawl}/report.json").get("pages", 0)
+    pages = (report_of(lake, *crawl.split("/")) or {}).get("pages") or 0
     return max(pages / PAGES_A_SHARD, lakes.size(lake, f"raw/{crawl}") / BYTES_A_SHARD)
 
 
@@ -80,13 +83,10 @@ def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
 
 def _corpora(lake: Lake) -> list[str]:
     """Names of the corpora that `chimed ingest` brought into the lake."""
-    reports = {
-        name: [f"raw/{name}/{crawl}/report.json" for crawl in lakes.names(lake, f"raw/{name}")]
-        for name in lakes.names(lake, "raw")
-        if name not in SOURCES
-    }
-    found = {
-        name: [lakes.read_json(lake, path) for path in paths if lakes.exists(lake, path)]
-        for name, paths in reports.items()
-    }
-    return [name for name, made in found.items() if any(report.get("form") == FILES for report in made)]
+    names = [name for name in lakes.names(lake, "raw") if name not in SOURCES]
+    return [name for name in names if CORPUS.match(name) and any(_is_corpus(lake, name))]
+
+
+def _is_corpus(lake: Lake, name: str) -> Iterator[bool]:
+    for crawl in lakes.names(lake, f"raw/{name}"):
+        yield (report_of(lake, name, crawl) or {}).get("form") == FILES

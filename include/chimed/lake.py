@@ -13,7 +13,6 @@ scores/<release>/<recipe>/       lm-eval results of the base and every phase, an
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -22,11 +21,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 from fsspec import AbstractFileSystem
 
+from chimed import drafts, naming
+from chimed.characters import short
+from chimed.contents import Hashed, as_json, json_of, plain_file
+from chimed.errors import UserError
 from chimed.settings import settings
 
 if TYPE_CHECKING:  # imported where a table is read or written: a crawl, and every command's start, does without
@@ -34,6 +37,7 @@ if TYPE_CHECKING:  # imported where a table is read or written: a crawl, and eve
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+MOST_JSON = 64 * 1024 * 1024  # bytes: the largest report, of a corpus of many files, has a few million
 BATCH_ROWS = 10_000  # of a row group, and read at a time: some 10 MB of questions and answers
 
 
@@ -45,8 +49,10 @@ class Lake:
     root: str
 
     def at(self, *parts: str) -> str:
-        """The full path of a relative one, as `fs` understands it."""
-        return "/".join([self.root, *parts])
+        """The full path of a relative one, as `fs` understands it. Raises UserError for one that leaves the root."""
+        path = "/".join(parts)
+        naming.check_inside(path)
+        return f"{self.root}/{path}" if parts else self.root
 
 
 def open_lake(url: str | None = None) -> Lake:
@@ -109,13 +115,14 @@ def _whole(lake: Lake, path: str) -> Iterator:
         with lake.fs.open(full, "wb") as file:
             yield file
         return
-    draft = f"{full}.{uuid.uuid4().hex[:8]}.part"
+    draft = drafts.name_of(full)
     try:
         with open(draft, "wb") as file:
+            drafts.hold(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(draft, full)
+            os.replace(draft, full)  # while it is held: a draft that nobody holds is a dead writer's
     finally:
         if os.path.exists(draft):
             os.remove(draft)
@@ -126,13 +133,35 @@ def exists(lake: Lake, path: str) -> bool:
     return lake.fs.exists(lake.at(path))
 
 
+def within(lake: Lake, path: str) -> bool:
+    """Whether a path is a plain file of the lake itself, and no link that leads out of it."""
+    if not is_local(lake.fs):
+        return lake.fs.isfile(lake.at(path))
+    full = Path(lake.at(path))
+    return full.is_file() and full.resolve().is_relative_to(Path(lake.root).resolve())
+
+
+def open_file(lake: Lake, path: str) -> Any:
+    """A file of the lake, to read. Raises FileNotFoundError, and UserError for what is no plain file."""
+    full = lake.at(path)
+    if is_local(lake.fs):
+        plain_file(full, path)
+    return lake.fs.open(full, "rb")
+
+
 def names(lake: Lake, path: str) -> list[str]:
-    """Names in a folder, sorted; none where there is no folder."""
+    """Names in a folder, sorted, drafts (`chimed.drafts`) not among them; none where there is no folder."""
     full = lake.at(path)
     lake.fs.invalidate_cache(full)
     if not lake.fs.isdir(full):
         return []
-    return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in lake.fs.ls(full, detail=False))
+    found = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in lake.fs.ls(full, detail=False))
+    return sorted(name for name in found if not drafts.is_draft(name))
+
+
+def clear_drafts(lake: Lake, path: str) -> list[str]:
+    """Takes away what killed writers left below a folder; returns the names."""
+    return drafts.clear(Path(lake.at(path))) if is_local(lake.fs) else []
 
 
 def write_bytes(lake: Lake, path: str, data: bytes) -> None:
@@ -147,14 +176,20 @@ def write_file(lake: Lake, path: str, file: Path) -> None:
         shutil.copyfileobj(source, target, 1 << 20)
 
 
-def read_bytes(lake: Lake, path: str) -> bytes:
-    """A file's bytes. Raises FileNotFoundError."""
-    return lake.fs.cat_file(lake.at(path))
+def read_bytes(lake: Lake, path: str, most: int | None = None) -> bytes:
+    """A file's bytes. Raises FileNotFoundError, and UserError for no plain file or for more than `most` bytes."""
+    with open_file(lake, path) as file:
+        data = file.read() if most is None else file.read(most + 1)
+    if most is not None and len(data) > most:
+        raise UserError(
+            f"{path} is larger than {most >> 20} MB, which nothing of its kind is; bring it back from a copy"
+        )
+    return data
 
 
 def write_json(lake: Lake, path: str, value: object) -> None:
     """Writes JSON, readable and with sorted keys, whole or not at all."""
-    write_bytes(lake, path, _json(value))
+    write_bytes(lake, path, as_json(value))
 
 
 def claim_json(lake: Lake, path: str, value: object) -> bool:
@@ -163,16 +198,20 @@ def claim_json(lake: Lake, path: str, value: object) -> bool:
     lake.fs.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
     if not is_local(lake.fs):
         try:
-            lake.fs.pipe_file(full, _json(value), mode="create")
+            lake.fs.pipe_file(full, as_json(value), mode="create")
         except OSError:  # FileExistsError of S3; other stores say the same in their own words
             if not exists(lake, path):
                 raise
             return False
         return True
-    draft = f"{full}.{uuid.uuid4().hex[:8]}.part"
-    Path(draft).write_bytes(_json(value))
+    draft = drafts.name_of(full)
     try:
-        os.link(draft, full)  # unlike a rename it fails where the file is there
+        with open(draft, "wb") as file:
+            drafts.hold(file)
+            file.write(as_json(value))
+            file.flush()
+            os.fsync(file.fileno())
+            os.link(draft, full)  # unlike a rename it fails where the file is there
     except FileExistsError:
         return False
     finally:
@@ -180,24 +219,30 @@ def claim_json(lake: Lake, path: str, value: object) -> bool:
     return True
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str).encode() + b"\n"
-
-
 def read_json(lake: Lake, path: str) -> dict:
-    """A JSON file's value. Raises FileNotFoundError."""
-    return json.loads(read_bytes(lake, path))
+    """A JSON file's object. Raises FileNotFoundError, and UserError where it holds none that can be read."""
+    return json_of(read_bytes(lake, path, MOST_JSON), path)
 
 
-def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -> None:
-    """Writes parquet (zstd) with exactly `schema`. Raises pyarrow.ArrowInvalid where a value does not fit."""
-    with table_writer(lake, path, schema) as write:
+def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -> dict:
+    """Writes parquet (zstd) with exactly `schema`; returns its rows, bytes and sha256 (`chimed.contents`).
+
+    Raises pyarrow.ArrowInvalid where a value does not fit.
+    """
+    told: dict[str, dict] = {}
+    with table_writer(lake, path, schema, told) as write:
         write(frame)
+    return told[path.rsplit("/", 1)[-1]]
 
 
 @contextmanager
-def table_writer(lake: Lake, path: str, schema: pa.Schema) -> Iterator[Callable[[pl.DataFrame], None]]:
-    """A function that adds rows to a parquet file, which appears when it is whole; elsewhere it is sent then."""
+def table_writer(
+    lake: Lake, path: str, schema: pa.Schema, told: dict[str, dict] | None = None
+) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """A function that adds rows to a parquet file, which appears when it is whole; elsewhere it is sent then.
+
+    told: gets the file's name with its rows, bytes and sha256 when it is whole.
+    """
     import pyarrow.parquet as pq
 
     with ExitStack() as stack:
@@ -205,42 +250,73 @@ def table_writer(lake: Lake, path: str, schema: pa.Schema) -> Iterator[Callable[
             file = stack.enter_context(_whole(lake, path))
         else:  # many are open at a time, and an upload's buffer is large
             file = stack.enter_context(tempfile.TemporaryFile())
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            yield lambda frame: writer.write_table(
-                frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH_ROWS
-            )
+        hashed = Hashed(file)
+        with pq.ParquetWriter(hashed, schema, compression="zstd") as writer:
+
+            def write(frame: pl.DataFrame) -> None:
+                hashed.rows += len(frame)
+                writer.write_table(frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH_ROWS)
+
+            yield write
         if not is_local(lake.fs):
             file.seek(0)
             with _whole(lake, path) as target:
                 shutil.copyfileobj(file, target, 1 << 20)
+    if told is not None:
+        told[path.rsplit("/", 1)[-1]] = hashed.told()
 
 
 def read_table(
     lake: Lake, path: str, columns: list[str] | None = None, schema: pa.Schema | None = None
 ) -> pl.DataFrame:
-    """A parquet file as a table, all of it or some columns. Raises FileNotFoundError.
+    """A parquet file as a table, all of it or some columns. Raises FileNotFoundError, UserError for no such file.
 
     schema: what such a table has today. A column that is younger than the file is null, and the order is the schema's.
     """
+    with _parquet(lake, path) as table:
+        return table_of(table, columns, schema)
+
+
+def table_of(table: pq.ParquetFile, columns: list[str] | None = None, schema: pa.Schema | None = None) -> pl.DataFrame:
+    """An open parquet file as a table; see `read_table`."""
     import polars as pl
+
+    wanted = columns if columns is not None or schema is None else schema.names
+    return _filled(pl.DataFrame(table.read(columns=_there(table, wanted))), wanted, schema)
+
+
+@contextmanager
+def _parquet(lake: Lake, path: str) -> Iterator[pq.ParquetFile]:
+    """An open parquet file. Raises FileNotFoundError, and UserError where it cannot be read as one."""
     import pyarrow.parquet as pq
 
-    with lake.fs.open(lake.at(path), "rb") as file:
-        table = pq.ParquetFile(file)  # `pq.read_table` would import pandas
-        wanted = columns if columns is not None or schema is None else schema.names
-        return _filled(pl.DataFrame(table.read(columns=_there(table, wanted))), wanted, schema)
+    with open_file(lake, path) as file, parquet_errors(path):
+        yield pq.ParquetFile(file)  # `pq.read_table` would import pandas
+
+
+@contextmanager
+def parquet_errors(path: str) -> Iterator[None]:
+    """Raises UserError for what Arrow says of a file that is cut, garbage or another's."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as a table: {short(str(error), 200)}; chimed audit says what to do"
+        ) from None
 
 
 def read_batches(lake: Lake, path: str, columns: list[str], schema: pa.Schema | None = None) -> Iterator[pl.DataFrame]:
     """Columns of a parquet file, at most `BATCH_ROWS` rows at a time, in order; one empty batch where it has no row.
 
-    schema: as in `read_table`. Raises FileNotFoundError.
+    schema: as in `read_table`. Raises what `read_table` raises.
     """
     import polars as pl
-    import pyarrow.parquet as pq
 
-    with lake.fs.open(lake.at(path), "rb") as file:
-        table = pq.ParquetFile(file)
+    with _parquet(lake, path) as table:
         held = _there(table, columns) if schema is not None else columns
         if not table.metadata.num_rows:
             yield _filled(pl.DataFrame(table.read(columns=held)), columns, schema)
@@ -265,19 +341,23 @@ def _filled(frame: pl.DataFrame, columns: list[str] | None, schema: pa.Schema | 
 
 
 def count_rows(lake: Lake, path: str) -> int:
-    """How many rows a parquet file has, from its footer. Raises FileNotFoundError."""
-    import pyarrow.parquet as pq
-
-    with lake.fs.open(lake.at(path), "rb") as file:
-        return pq.ParquetFile(file).metadata.num_rows
+    """How many rows a parquet file has, from its footer. Raises what `read_table` raises."""
+    with _parquet(lake, path) as table:
+        return table.metadata.num_rows
 
 
 def files(lake: Lake, path: str) -> list[str]:
-    """Every file under a folder, relative to it, sorted; none where there is no folder."""
+    """Every file under a folder, relative to it, sorted, drafts not among them; none where there is no folder."""
+    return sorted(sizes(lake, path))
+
+
+def sizes(lake: Lake, path: str) -> dict[str, int]:
+    """Bytes of every file under a folder, by its way from there; drafts are not among them."""
     if not exists(lake, path):
-        return []
+        return {}
     above = f"{lake.at(path).strip('/')}/"
-    return sorted(found.split(above, 1)[1] for found in lake.fs.find(lake.at(path)))
+    found = {name.split(above, 1)[1]: one["size"] for name, one in lake.fs.find(lake.at(path), detail=True).items()}
+    return {name: size for name, size in found.items() if not drafts.is_draft(name)}
 
 
 def size(lake: Lake, path: str) -> int:
@@ -292,5 +372,5 @@ def remove(lake: Lake, path: str) -> None:
 
 def copy(lake: Lake, target: Lake, path: str) -> None:
     """Copies a file to the same place in another lake, whole or not at all."""
-    with lake.fs.open(lake.at(path), "rb") as source, _whole(target, path) as file:
+    with open_file(lake, path) as source, _whole(target, path) as file:
         shutil.copyfileobj(source, file, 1 << 20)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 import chimed
 from chimed import lake as lakes
-from chimed import stages
+from chimed import reports, stages
 from chimed.characters import short
 from chimed.errors import WorkStopped
 from chimed.lake import Lake
@@ -233,31 +233,40 @@ def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame,
     }
 
 
+def counts_of(report: dict) -> pl.DataFrame:
+    """The counts (`COUNTS`) that a shard's report has. Raises LedgerError where they are none."""
+    try:
+        return pl.DataFrame(report["counts"], schema=COUNTS, orient="row")
+    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError):
+        raise LedgerError(f"{report.get('stage')}: the counts of a report are none; chimed audit names it") from None
+
+
 def ledger(lake: Lake, version: str) -> list[dict]:
     """One entry a finished stage, its shards' reports added up; raises LedgerError where two stages do not join.
 
     Keys: stage, read, kept, dropped and failed (reason → rows), derived, derived_dropped, sources, seconds,
-    figures (a list), skipped (whether the build's options let every row through unread).
+    figures (a list), skipped (whether the build's options let every row through unread), removed (rows that were taken
+    out of its files since; only where there are some).
     """
     entries: list[dict] = []
     made = lakes.read_json(lake, f"builds/{version}/build.json")
     parts = len(made["shards"])
     for this in stages.of_build(made):
         name = this.name
-        reports = _reports(lake, version, name)
-        if not reports:
+        finished = reports.read_all(lake, version, name)
+        if not finished:
             break
-        entry = _added(reports)
+        entry = _added(name, finished)
         previous = entries[-1] if entries else None
-        done = len(reports) == (1 if this.scope == "corpus" else parts)
+        done = len(finished) == (1 if this.scope == "corpus" else parts)
         if previous and done:
             passed = previous["derived"] + (0 if previous["stage"] == stages.NAMES[0] else previous["kept"])
-            if passed != entry["read"]:
+            if not passed - previous.get("removed", 0) <= entry["read"] <= passed:
                 raise LedgerError(f"{name} read {entry['read']} rows, but {previous['stage']} passed on {passed}")
         entries.append(entry)
         if not done:
             break
-        parts = sum(one["parts"] for one in reports)
+        parts = sum(one["parts"] for one in finished)
     return entries
 
 
@@ -265,24 +274,29 @@ def table(lake: Lake, version: str) -> pl.DataFrame:
     """A build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
     its_own = stages.of_build(lakes.read_json(lake, f"builds/{version}/build.json"))
     frames = [
-        pl.DataFrame(one["counts"], schema=COUNTS, orient="row").select(
+        counts_of(one).select(
             pl.lit(this.name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()
         )
         for this in its_own
-        for one in _reports(lake, version, this.name)
+        for one in reports.read_all(lake, version, this.name)
     ]
     return pl.concat(frames) if frames else pl.DataFrame(schema=pl.Schema(LEDGER))
 
 
-def _reports(lake: Lake, version: str, stage: str) -> list[dict]:
-    folder = f"builds/{version}/{stage}"
-    return [lakes.read_json(lake, f"{folder}/{n}") for n in lakes.names(lake, folder) if n.startswith("report-")]
+def _added(stage: str, reports: list[dict]) -> dict:
+    """The reports of a stage's shards as one entry. Raises LedgerError where one is not what a stage writes."""
+    try:
+        return _sum(reports)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise LedgerError(f"{stage}: one of its reports is not what the stage wrote; chimed audit names it") from None
 
 
-def _added(reports: list[dict]) -> dict:
+def _sum(reports: list[dict]) -> dict:
     total: dict = {"stage": reports[0]["stage"], "figures": [report["figures"] for report in reports]}
     for key in ("read", "kept", "derived", "seconds"):
         total[key] = round(sum(report[key] for report in reports), 3)
+    if removed := sum(one.get("removed", 0) for report in reports for one in report.get("written", {}).values()):
+        total["removed"] = removed
     total["skipped"] = all(report["figures"].get("skipped") is True for report in reports)
     for key in ("dropped", "failed", "derived_dropped"):
         total[key] = _sum_maps([report[key] for report in reports])

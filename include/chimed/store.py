@@ -101,12 +101,12 @@ CRAWLS = Table(
     Column("blocked", Integer, nullable=False, server_default="0", doc="attempts in a row that the site refused"),
 )
 
-# Which process crawls a site: one at a time (sources/lease.py).
+# Which process crawls a site, works on a shard or writes a release: one at a time (lease.py).
 LEASES = Table(
     "leases",
     METADATA,
-    Column("source", String(32), primary_key=True),
-    Column("holder", String(255), nullable=False, doc="its machine, its process, a number of its own"),
+    Column("source", String(32), primary_key=True, doc="a site's name, or the hash of what else is held"),
+    Column("holder", String(255), nullable=False, doc="its machine, its process, a number of its own, since when"),
     Column("beats", Integer, nullable=False, doc="goes up while the holder lives"),
 )
 

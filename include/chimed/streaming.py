@@ -91,22 +91,29 @@ def split(records: pl.DataFrame, verdicts: Verdicts) -> Outcome:
 
 
 def write_split(
-    lake: Lake, folder: str, stage: str, parts: Parts, verdicts: Verdicts, part_rows: int
+    lake: Lake,
+    folder: str,
+    stage: str,
+    parts: Parts,
+    verdicts: Verdicts,
+    part_rows: int,
+    told: dict[str, dict] | None = None,
 ) -> tuple[pl.DataFrame, int]:
     """Writes kept rows in as many parts as their number asks for, and the dropped ones; returns counts and parts.
 
-    Rows of one page share a part: a question's answers meet in `prefer`. Rows keep their order. Raises LedgerError
-    where a verdict is on no row, or two are on one, or an id is kept twice.
+    Rows of one page share a part: a question's answers meet in `prefer`. Rows keep their order. told: gets each file's
+    rows, bytes and hash (`chimed.contents`). Raises LedgerError where a verdict is on no row, or two are on one, or an
+    id is kept twice.
     """
     places, count = _places(stage, parts, verdicts.left, part_rows)
     counts = []
     waiting: list[pl.DataFrame] = []
     with ExitStack() as files, ThreadPoolExecutor(AT_ONCE) as pool:
         kept_files = [
-            files.enter_context(lakes.table_writer(lake, f"{folder}/kept-{n:05d}.parquet", RECORD))
+            files.enter_context(lakes.table_writer(lake, f"{folder}/kept-{n:05d}.parquet", RECORD, told))
             for n in range(count)
         ]
-        drop = files.enter_context(lakes.table_writer(lake, f"{folder}/dropped-00000.parquet", DROPPED))
+        drop = files.enter_context(lakes.table_writer(lake, f"{folder}/dropped-00000.parquet", DROPPED, told))
 
         def write_waiting() -> None:
             by_part = pl.concat(waiting).partition_by("part", as_dict=True)

@@ -16,6 +16,8 @@ patched is withdrawn: of it only `withdrawn.json` stays. Light on purpose: train
 from chimed import lake as lakes
 from chimed.errors import UserError, choose
 from chimed.lake import Lake
+from chimed.naming import check_name
+from chimed.numbered import number_in
 
 SUBSETS = ("pretrain", "sft", "preference")
 SPLITS = ("train", "validation")
@@ -24,14 +26,20 @@ TABLES = tuple(f"{subset}/{split}" for subset in SUBSETS for split in SPLITS)
 
 
 def folder_of(version: str) -> str:
-    """Where a release lies in the lake."""
-    return f"releases/{version}"
+    """Where a release lies in the lake. Raises UserError for what is no version."""
+    return f"releases/{check_name('release', version)}"
 
 
 def releases(lake: Lake) -> list[str]:
-    """Versions of all whole releases, oldest first."""
+    """Versions of all whole releases, oldest first: in the order of their builds, each with its patches behind it."""
     found = [name for name in lakes.names(lake, "releases") if is_whole(lake, name)]
-    return sorted(found, key=version_key)
+    return sorted(found, key=lambda name: place_of(lake, name))
+
+
+def place_of(lake: Lake, version: str) -> tuple[int, list[int]]:
+    """What releases are sorted by; of one that is not written yet by its build."""
+    paths = (f"{folder_of(version)}/manifest.json", f"builds/{version}/build.json")
+    return next(filter(None, (number_in(lake, path) for path in paths)), 0), version_key(version)
 
 
 def is_whole(lake: Lake, version: str) -> bool:
@@ -40,7 +48,7 @@ def is_whole(lake: Lake, version: str) -> bool:
 
 
 def version_key(version: str) -> list[int]:
-    """What versions are sorted by: 2026.11.22 < 2026.11.22.p1 (its patch) < 2026.11.22.1 (the day's next build)."""
+    """How versions of one number are sorted: 2026.11.22, 2026.11.22.p1 (its patch), 2026.11.22.1 (the next)."""
     numbers: list[int] = []
     for part in version.split("."):
         patch = part.startswith("p") and part[1:].isdigit()
@@ -56,6 +64,8 @@ def find_release(lake: Lake, release: str) -> str:
     known = releases(lake)
     if release == "latest" and known:
         return known[-1]
+    if release == "latest":
+        return choose("release", release, known)
     withdrawn = f"{folder_of(release)}/{WITHDRAWN}"
     if release not in known and lakes.exists(lake, withdrawn):
         why = lakes.read_json(lake, withdrawn)

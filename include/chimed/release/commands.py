@@ -30,7 +30,7 @@ def verify(
     manifest = lakes.read_json(lake, f"{folder}/manifest.json")
     print(
         f"release {manifest['version']}: {len(manifest['files'])} files are as they were written; "
-        f"checksum {manifest['checksum']}"
+        f"checksum {manifest['checksum']} (the rows), seal {manifest.get('seal', 'not recorded')} (everything)"
     )
 
 

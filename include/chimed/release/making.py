@@ -42,6 +42,7 @@ def making(work: Work) -> dict:
     costs = [cost for stage, shards in figures.items() for cost in _costs(stage, shards)]
     return {
         "build": work.build,
+        "number": made.get("number", 0),
         "code": chimed.__version__,
         "libraries": {"polars": pl.__version__, "pyarrow": pa.__version__},
         "options": made["options"],

@@ -8,6 +8,7 @@ is rewritten as a patch without it, and withdrawn. What lies in `raw/`, in earli
 stays, so that what was made of it can still be explained; nobody is handed it.
 """
 
+import logging
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, select
@@ -15,6 +16,7 @@ from sqlalchemy import delete, select
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.lake import Lake
+from chimed.lease import turn
 from chimed.release import WITHDRAWN, folder_of, is_whole, read_manifest, releases
 from chimed.release.rows import read_tables
 from chimed.release.target import Target, find_target, pages_of
@@ -22,6 +24,8 @@ from chimed.release.write import write_release
 from chimed.sources import NAMES as SOURCES
 from chimed.store import PAGES, TAKEDOWNS, Store, upsert
 from chimed.takedowns import Takedowns, of
+
+log = logging.getLogger("chimed")
 
 
 def take_down(lake: Lake, store: Store, target: str, reason: str, rewrite: bool, unseen: bool = False) -> dict:
@@ -39,7 +43,7 @@ def take_down(lake: Lake, store: Store, target: str, reason: str, rewrite: bool,
     with store.engine.begin() as connection:
         connection.execute(delete(PAGES).where(_is(found)))
     gone = of(names)
-    patches = {version: _rewrite(lake, version, gone, reason) for version in (releases(lake) if rewrite else ())}
+    patches = {version: _rewrite(lake, store, version, gone, reason) for version in (releases(lake) if rewrite else ())}
     if rewrite:
         _empty_withdrawn(lake)
     return {"target": found.name, "pages": left, "releases": {old: new for old, new in patches.items() if new}}
@@ -76,8 +80,13 @@ def _holds(lake: Lake, version: str, target: Target) -> bool:
     return any(len(table.filter(gone.rows())) for table in read_tables(lake, version).values())
 
 
-def _rewrite(lake: Lake, version: str, gone: Takedowns, reason: str) -> str | None:
+def _rewrite(lake: Lake, store: Store, version: str, gone: Takedowns, reason: str) -> str | None:
     """Writes a release without what is gone and withdraws it; returns the patch, None where it has no such row."""
+    with turn(store, lake.root, f"release {version}", log.info):
+        return _patched(lake, version, gone, reason) if is_whole(lake, version) else None
+
+
+def _patched(lake: Lake, version: str, gone: Takedowns, reason: str) -> str | None:
     tables = read_tables(lake, version)
     rest = {name: table.filter(~gone.rows()) for name, table in tables.items()}
     removed = sum(map(len, tables.values())) - sum(map(len, rest.values()))

@@ -1,19 +1,33 @@
-"""Is a release what its manifest says? Every file by checksum, every table by what it promises. Ours."""
+"""Is a release what its manifest says? Every file by checksum, every table by what it promises. Ours.
+
+A release may come from anywhere: nothing in its manifest is believed before it was looked at, nothing but plain files
+of its own folder is opened, and what cannot be read is a fault and no traceback.
+"""
 
 import hashlib
 import json
+import os
+from pathlib import Path
 
 import fsspec
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import chimed
 from chimed import lake as lakes
+from chimed import reports
+from chimed.characters import short
+from chimed.contents import SEAL, is_sealed, told_of
 from chimed.errors import UserError
 from chimed.lake import Lake, open_lake
+from chimed.naming import is_way
 from chimed.release import SUBSETS, TABLES, folder_of, releases
-from chimed.release.rows import COLUMNS, tables_in
+from chimed.release.rows import COLUMNS, dataset_info, jsonl, jsonl_name, tables_in, with_rows
 from chimed.release.statistics import statistics
 from chimed.release.write import ACCEPTED, checksum_of, data_files
+
+NOT_LISTED = ("manifest.json", ACCEPTED)
 
 
 def find_folder(release: str) -> tuple[Lake, str]:
@@ -43,20 +57,88 @@ def verify(lake: Lake, version: str) -> list[str]:
 
 def faults_in(lake: Lake, folder: str) -> list[str]:
     """What is wrong with a release's folder, a sentence each that names the file; none: it is as it was written."""
-    if not lakes.exists(lake, f"{folder}/manifest.json"):
+    there = _entries(lake, folder)
+    if "manifest.json" not in there:
         return ["manifest.json: missing, so the release is not whole (interrupted, held back or withdrawn)"]
+    if strange := [f"{name}: {what}, and no plain file" for name, what in sorted(there.items()) if what]:
+        return strange
     try:
         manifest = lakes.read_json(lake, f"{folder}/manifest.json")
-        files = manifest["files"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
-        return [f"manifest.json: unreadable ({type(error).__name__}: {error})"]
-    there = set(lakes.files(lake, folder)) - {"manifest.json", ACCEPTED}
-    faults = [f"{name}: missing" for name in sorted(files.keys() - there)]
-    faults += [f"{name}: not in the manifest" for name in sorted(there - files.keys())]
-    for name in sorted(files.keys() & there):
+    except UserError as error:
+        return [f"manifest.json: unreadable ({error})"]
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not files:
+        return ["manifest.json: unreadable (it lists no files)"]
+    if wrong := [name for name in files if not is_way(name) or name in NOT_LISTED or told_of(files, name) is None]:
+        return [
+            f"manifest.json: unreadable ({short(ascii(name), 100)} is no file of a release, or has no size or hash)"
+            for name in wrong[:5]
+        ]
+    present = there.keys() - set(NOT_LISTED)
+    faults = [f"{name}: missing" for name in sorted(files.keys() - present)]
+    faults += [f"{name}: not in the manifest" for name in sorted(present - files.keys())]
+    for name in sorted(files.keys() & present):
         faults += _file_faults(lake, f"{folder}/{name}", name, files[name])
     if faults:
         return faults
+    if is_sealed(manifest) is False:
+        return ["manifest.json: its seal is not that of what it says"]
+    if (said := _sealed_by_build(lake, folder)) and said != manifest.get(SEAL):
+        return [f"manifest.json: not the one that its build wrote (seal {said[:12]}…)"]
+    try:
+        return _promises(lake, folder, manifest)
+    except (
+        UserError,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        pa.ArrowException,
+        pl.exceptions.PolarsError,
+    ) as error:
+        return [
+            "statistics.json: it or the tables it tells of cannot be read "
+            f"({type(error).__name__}: {short(str(error), 200)})"
+        ]
+
+
+def _sealed_by_build(lake: Lake, folder: str) -> str | None:
+    """The seal of the manifest that a build of this lake wrote there, as the report of its last stage has it."""
+    if folder.split("/")[0] != "releases":  # a copy elsewhere
+        return None
+    report = reports.read(lake, folder.split("/")[-1], "release", 0) or {}
+    return report.get("figures", {}).get(SEAL)
+
+
+def _entries(lake: Lake, folder: str) -> dict[str, str]:
+    """Everything in a release's folder that is no folder, by its way from there: what it is instead of a plain file."""
+    if not lakes.is_local(lake.fs):
+        return dict.fromkeys(lakes.files(lake, folder), "")
+    root, found = Path(lake.at(folder)), {}
+    for above, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            path = Path(above, name)
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                found[path.relative_to(root).as_posix()] = "a link" if path.is_symlink() else "a pipe or a device"
+            elif path.is_file():
+                found[path.relative_to(root).as_posix()] = ""
+    return found
+
+
+def _file_faults(lake: Lake, path: str, name: str, said: dict) -> list[str]:
+    size = lake.fs.size(lake.at(path))
+    if size != said["bytes"]:
+        return [f"{name}: {size} bytes, not {said['bytes']}"]
+    with lakes.open_file(lake, path) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return [] if digest == said["sha256"] else [f"{name}: sha256 {digest[:12]}…, not {said['sha256'][:12]}…"]
+
+
+def _promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
+    """What the files promise each other: the checksum, the statistics, the same rows in every form, the card."""
+    files = manifest["files"]
     if "statistics.json" not in files:
         return ["statistics.json: not in the manifest's list"]
     numbers = lakes.read_json(lake, f"{folder}/statistics.json")
@@ -64,23 +146,16 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
         return [f"{name}: not in the manifest's list" for name in unlisted]
     if checksum_of(files, numbers) != manifest.get("checksum"):
         return ["manifest.json: its checksum is not that of its files"]
-    return _table_faults(lake, folder, numbers)
-
-
-def _file_faults(lake: Lake, path: str, name: str, said: dict) -> list[str]:
-    size = lake.fs.size(lake.at(path))
-    if size != said["bytes"]:
-        return [f"{name}: {size} bytes, not {said['bytes']}"]
-    with lake.fs.open(lake.at(path), "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return [] if digest == said["sha256"] else [f"{name}: sha256 {digest[:12]}…, not {said['sha256'][:12]}…"]
+    if faults := _table_faults(lake, folder, numbers):
+        return faults
+    return _form_faults(lake, folder, manifest)
 
 
 def _table_faults(lake: Lake, folder: str, numbers: dict) -> list[str]:
     """Promises that no checksum keeps: columns, ids once, a page on one side, statistics that can be counted again."""
     faults = []
     for name in (name for name in TABLES if numbers["splits"][name]):
-        with lake.fs.open(lake.at(f"{folder}/{name}.parquet"), "rb") as file:
+        with lakes.open_file(lake, f"{folder}/{name}.parquet") as file:
             schema = pq.read_schema(file)
         if not _same_columns(schema, COLUMNS[name.split("/")[0]]):
             faults.append(f"{name}.parquet: columns are not those of this code")
@@ -97,6 +172,39 @@ def _table_faults(lake: Lake, folder: str, numbers: dict) -> list[str]:
     if json.loads(json.dumps(statistics(tables))) != numbers:
         faults.append("statistics.json: not what the tables hold")
     return faults
+
+
+def _form_faults(lake: Lake, folder: str, manifest: dict) -> list[str]:
+    """Where the JSON lines hold other rows than the tables, LLaMA-Factory's description is not what this code would
+    write, or the card tells another checksum."""
+    tables, faults = tables_in(lake, folder), []
+    for name in with_rows(tables):
+        file = jsonl_name(name)
+        made = jsonl(tables[name], name.split("/")[0])
+        if hashlib.sha256(made).hexdigest() != manifest["files"][file]["sha256"] and not _same_rows(
+            lake, f"{folder}/{file}", made
+        ):
+            faults.append(f"{file}: not the rows of {name}.parquet")
+    if SEAL not in manifest or manifest.get("code") != chimed.__version__:  # other versions may write these otherwise
+        return faults
+    if lakes.read_json(lake, f"{folder}/dataset_info.json") != dataset_info(tables):
+        faults.append("dataset_info.json: not what the tables ask for")
+    if manifest["checksum"].encode() not in lakes.read_bytes(lake, f"{folder}/README.md"):
+        faults.append("README.md: it does not tell this release's checksum")
+    return faults
+
+
+def _same_rows(lake: Lake, path: str, made: bytes) -> bool:
+    """Whether two files of JSON lines say the same: another library's version may write it otherwise."""
+    have, want = lakes.read_bytes(lake, path).splitlines(), made.splitlines()
+    return len(have) == len(want) and all(
+        json.loads(one) == json.loads(two) for one, two in zip(have, want, strict=True)
+    )
+
+
+def seal_of(lake: Lake, folder: str) -> str | None:
+    """The one hash over a release's whole manifest, which names every file; None where it was written without."""
+    return lakes.read_json(lake, f"{folder}/manifest.json").get(SEAL)
 
 
 def _same_columns(have: pa.Schema, want: pa.Schema) -> bool:

@@ -6,16 +6,16 @@ looked at, and `diff --accept` lets it through.
 """
 
 import hashlib
-import json
 from datetime import UTC, datetime
 from functools import partial
 
 import polars as pl
 
 from chimed import lake as lakes
+from chimed.contents import as_json, sealed
 from chimed.errors import UserError, WorkStopped
 from chimed.lake import Lake
-from chimed.release import TABLES, folder_of, is_whole, read_manifest, releases, version_key
+from chimed.release import TABLES, folder_of, is_whole, place_of, read_manifest, releases
 from chimed.release.card import render_card
 from chimed.release.diff import difference
 from chimed.release.figures import figures
@@ -47,17 +47,18 @@ def write_release(lake: Lake, version: str, tables: dict[str, pl.DataFrame], mad
         table = tables[name]
         put(f"{name}.parquet", parquet(table, _subset(name)), rows=len(table))
         put(jsonl_name(name), jsonl(table, _subset(name)), rows=len(table))
-    put("dataset_info.json", _json(dataset_info(tables)))
+    put("dataset_info.json", as_json(dataset_info(tables)))
     numbers = statistics(tables)
-    put("statistics.json", _json(numbers))
+    put("statistics.json", as_json(numbers))
     checksum = checksum_of(files, numbers)
     changes = compare(lake, before, tables, made["options"]) | {"checksum": checksum}
-    put("changes.json", _json(changes))
+    put("changes.json", as_json(changes))
     accepted = _judged(lake, version, changes, checksum)
     for name, drawn in figures(numbers, made).items():
         put(f"figures/{name}", drawn)
     put("README.md", render_card(version, tables, numbers, made, changes, accepted, checksum).encode())
-    manifest = made | {"version": version, "checksum": checksum, "accepted": accepted, "files": files}
+    manifest = sealed(made | {"version": version, "checksum": checksum, "accepted": accepted, "files": files})
+    _check_there(lake, version, files)
     lakes.write_json(lake, f"{folder_of(version)}/manifest.json", manifest)
     return manifest
 
@@ -90,7 +91,8 @@ def compare(lake: Lake, before: str | None, tables: dict[str, pl.DataFrame], opt
 
 def previous(lake: Lake, version: str) -> str | None:
     """The whole release before a version; None for the first."""
-    earlier = [name for name in releases(lake) if version_key(name) < version_key(version)]
+    here = place_of(lake, version)
+    earlier = [name for name in releases(lake) if place_of(lake, name) < here]
     return earlier[-1] if earlier else None
 
 
@@ -127,8 +129,19 @@ def accept(lake: Lake, before: str, version: str, reason: str, by: str) -> dict:
     return said
 
 
+def _check_there(lake: Lake, version: str, files: dict[str, dict]) -> None:
+    """Raises WorkStopped where a file is not there any more: no manifest names what a reader would not find."""
+    there = lakes.sizes(lake, folder_of(version))
+    if lost := [name for name, said in files.items() if there.get(name) != said["bytes"]]:
+        raise WorkStopped(
+            f"release {version}: {len(lost)} files are gone or others since they were written, as {lost[0]}; something "
+            "else writes there; run release again"
+        )
+
+
 def _clear(lake: Lake, version: str) -> None:
     """Takes away what a killed or held writer left, but for an acceptance."""
+    lakes.clear_drafts(lake, folder_of(version))
     for name in lakes.files(lake, folder_of(version)):
         if name != ACCEPTED:
             lakes.remove(lake, f"{folder_of(version)}/{name}")
@@ -137,10 +150,6 @@ def _clear(lake: Lake, version: str) -> None:
 def _put(lake: Lake, version: str, files: dict[str, dict], name: str, data: bytes, **more: int) -> None:
     lakes.write_bytes(lake, f"{folder_of(version)}/{name}", data)
     files[name] = {"bytes": len(data), "sha256": _digest(data), **more}
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str).encode() + b"\n"
 
 
 def _digest(data: bytes) -> str:

@@ -87,6 +87,7 @@ class Stored:
     body: bytes
     headers: dict[str, str]  # names in small letters
     unreadable: str | None = None  # why its content encoding could not be taken off; then there is no body
+    digest: str | None = None  # of the body on the wire, as the record says it
 
 
 def open_archive(lake: Lake, folder: str, file_bytes: int = FILE_BYTES) -> Archive:
@@ -243,6 +244,7 @@ def responses(lake: Lake, path: str) -> Iterator[Stored]:
             body=body,
             headers={name.lower(): value for name, value in http.headers},
             unreadable=why,
+            digest=header("WARC-Payload-Digest"),
         )
 
 

@@ -14,7 +14,7 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 
-from chimed.lake import Lake
+from chimed.lake import Lake, open_file
 
 MAGIC = b"\x1f\x8b\x08"
 PIECE = 1 << 16
@@ -42,7 +42,7 @@ class Record:
 
 def records(lake: Lake, path: str, start: int = 0) -> Iterator[Record]:
     """Every whole record of a WARC file of the lake from `start` on, in order, by their checksums and digests."""
-    with lake.fs.open(lake.at(path), "rb") as file:
+    with open_file(lake, path) as file:
         for member in members(file, start):
             found = _record(member)
             if found:

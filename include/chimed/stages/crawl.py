@@ -15,12 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import chimed
 from chimed import lake as lakes
+from chimed.contents import sealed
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.lake import Lake, open_lake
+from chimed.lease import lease
+from chimed.naming import check_name
 from chimed.settings import settings
-from chimed.sources import answers, apart, blocks, counts, frontier, states, warc
+from chimed.sources import answers, apart, blocks, counts, finished, frontier, states, warc
 from chimed.sources.blocks import DAY
-from chimed.sources.lease import lease
 from chimed.sources.page import load
 from chimed.sources.plan import Plan
 from chimed.sources.spider import SiteSpider
@@ -61,7 +63,7 @@ def crawl_source(
         raise UserError(f"the interval from {since} to {until} is empty; --to is the day after its last")
     plan = Plan(site, _name(name, since, until), since, until, mode, max_pages, sections)
     lake, folder = open_lake(), f"raw/{source}/{plan.crawl}"
-    done = lakes.read_json(lake, f"{folder}/report.json") if lakes.exists(lake, f"{folder}/report.json") else None
+    done = finished.report_of(lake, source, plan.crawl)
     if done and _is_over(done):
         log.info("crawl %s of %s: done before", plan.crawl, source)
         return done
@@ -103,9 +105,7 @@ def _leave_alone(store: Store, source: str) -> None:
 
 def _name(name: str | None, since: date | None, until: date | None) -> str:
     if name:
-        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or len(name) > 64:
-            raise UserError(f"{name!r} cannot name a crawl; use letters, digits, - _ and .")
-        return name
+        return check_name("crawl", name)
     if since or until:
         return f"{since or 'start'}_{until or 'now'}"
     return f"{datetime.now(UTC):%Y-%m-%d}"
@@ -166,8 +166,9 @@ def _finish(lake: Lake, folder: str, run: Run, accept: bool) -> dict:
         "replica": bool(settings().replica),
         "code": chimed.__version__,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "written": finished.written_files(lake, folder),
     }
-    lakes.write_json(lake, f"{folder}/report.json", report)
+    lakes.write_json(lake, f"{folder}/report.json", sealed(report))
     counts.note_done(run.store, plan, part=bool(plan.sections or left))
     return lakes.read_json(lake, f"{folder}/report.json")
 

@@ -10,6 +10,7 @@ from chimed.build import Work, read_build
 from chimed.inputs import piece
 from chimed.ledger import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE, Outcome
 from chimed.records import DROPPED, RECORD_COLUMNS, dropped_table
+from chimed.stages import extracts
 from chimed.stages.extracts import extract_crawl, pages_left, read_parts
 from chimed.takedowns import gone_for_good, takedowns
 
@@ -52,6 +53,18 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     pages = pl.concat([kept_pages, dropped.select("id", "source")])
     outcome = Outcome(kept=kept_pages, dropped=dropped, derived=cut, derived_dropped=over.select(DROPPED.names))
     return pages, outcome
+
+
+def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
+    """The crawled files that a shard was read from, with their hashes (`chimed.contents`), once it was read."""
+    pieces = map(piece, read_build(work.lake, work.build)["shards"][shard])
+    return {
+        path: digest
+        for one in pieces
+        for path, digest in extracts.raw_inputs(
+            work.lake, extract_crawl(work.lake, one.source, one.crawl, one.share), one.share
+        ).items()
+    }
 
 
 def _answers(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame]:

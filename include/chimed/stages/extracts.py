@@ -9,6 +9,7 @@ page too: those rows are listed in `again.parquet`. The crawl's report is writte
 import hashlib
 import importlib
 import inspect
+import logging
 import random
 import sys
 from collections import Counter
@@ -16,19 +17,36 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from chimed import lake as lakes
 from chimed import records as record_schema
+from chimed.contents import SpoiltFile, read_checked, sealed, told_of
 from chimed.errors import UserError, WorkStopped
 from chimed.lake import Lake
 from chimed.ledger import AGAIN, TWICE
 from chimed.records import DROPPED, RECORD, dropped_table, table
 from chimed.settings import settings
-from chimed.sources import corpus, encodings, mojibake, page, parsed, raised, reading, text, warc, warc_records
+from chimed.sources import (
+    FILES,
+    corpus,
+    encodings,
+    finished,
+    mojibake,
+    page,
+    parsed,
+    raised,
+    reading,
+    text,
+    warc,
+    warc_records,
+)
 from chimed.sources.states import NO_ANSWER
 from chimed.stages import raw_pages
 from chimed.stages.fields import COLUMNS, fields, marks
 from chimed.stages.raw_pages import Page, is_corpus, pages_of, raw_files
+
+log = logging.getLogger("chimed")
 
 PAGES_A_PART = 5_000
 BYTES_A_PART = 64 * 1024 * 1024  # of the pages' bodies, beyond which a part ends
@@ -46,13 +64,15 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
     """Records and misses of one crawl; returns the report: pages, records, misses by reason, parts by raw file.
 
     A no-op where they were made by the same code. share: (which, of how many) raw files are read before the others, so
-    that workers on one crawl divide them. Raises UserError where the crawl is not finished.
+    that workers on one crawl divide them. Raises UserError where the crawl is not finished, SpoiltFile where
+    its files are not what it left.
     """
-    folder = f"extracts/{source}/{crawl}"
-    if not lakes.exists(lake, f"raw/{source}/{crawl}/report.json"):
-        raise UserError(f"crawl {crawl} of {source} is not finished; run: python -m chimed crawl {source}")
-    made_by = fingerprint(lake, source, crawl)
+    folder, raw = f"extracts/{source}/{crawl}", f"raw/{source}/{crawl}"
     names = raw_files(lake, source, crawl)
+    crawled = lakes.read_json(lake, f"{raw}/report.json")
+    finished.check_there(lake, crawled, raw)
+    lakes.clear_drafts(lake, folder)
+    made_by = fingerprint(lake, source, crawl)
     report = _made(lake, folder, made_by)
     if report is not None and set(report["parts"]) == set(names):  # else the crawl went on since
         return report
@@ -60,29 +80,46 @@ def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = 
     others = random.Random(share[0]).sample(names, len(names))  # so that two workers seldom meet at one file
     for name in dict.fromkeys([*names[share[0] :: share[1]], *others]):
         made[name] = _extract_file(lake, f"{folder}/{name}", pages_of(lake, source, crawl, name), made_by)
+    _check_pages(lake, raw, crawled, made)
     files = {name: made[name]["parts"] for name in names}
     parts = _parts(files)
     again = _superseded(lake, folder, parts)
+    written = {f"{name}/{file}": said for name in names for file, said in made[name].get("written", {}).items()}
     if parts:  # a refresh that found nothing new leaves its report only
-        lakes.write_table(lake, f"{folder}/again.parquet", again, SUPERSEDED)
+        written["again.parquet"] = lakes.write_table(lake, f"{folder}/again.parquet", again, SUPERSEDED)
     fates = {fate: sum((Counter(one[fate]) for one in made.values()), Counter()) for fate in ("dropped", "failed")}
     repeated = TWICE if is_corpus(lake, source, crawl) else AGAIN
     fates["dropped"] += Counter({repeated: _pages_gone(lake, folder, parts, again)})
     pages = sum(one["pages"] for one in made.values())
-    report = {
-        "source": source,
-        "crawl": crawl,
-        "fingerprint": made_by,
-        "pages": pages,
-        "kept_pages": pages - fates["dropped"].total() - fates["failed"].total(),
-        "records": sum(one["records"] for one in made.values()) - len(again),
-        **{fate: dict(sorted(counts.items())) for fate, counts in fates.items()},
-        "fields": fields(_marks(lake, folder, parts, again), fates["dropped"]),
-        "repeated": repeated,
-        "parts": files,
-    }
+    report = sealed(
+        {
+            "source": source,
+            "crawl": crawl,
+            "made_of": "a crawl",
+            "fingerprint": made_by,
+            "pages": pages,
+            "kept_pages": pages - fates["dropped"].total() - fates["failed"].total(),
+            "records": sum(one["records"] for one in made.values()) - len(again),
+            **{fate: dict(sorted(counts.items())) for fate, counts in fates.items()},
+            "fields": fields(_marks(lake, folder, parts, again), fates["dropped"]),
+            "repeated": repeated,
+            "parts": files,
+            "written": written,
+            "inputs": {f"{raw}/{name}": (told_of(crawled.get("written"), name) or {}).get("sha256") for name in names},
+        }
+    )
     lakes.write_json(lake, f"{folder}/report.json", report)
     return report
+
+
+def _check_pages(lake: Lake, raw: str, crawled: dict, made: dict[str, dict]) -> None:
+    """Raises SpoiltFile where an older crawl's report, which tells of no file, says more pages than there are."""
+    said, read = crawled.get("pages"), sum(one["pages"] for one in made.values())
+    if "written" in crawled or crawled.get("form") == FILES or not isinstance(said, int) or read >= said:
+        return
+    there = sum(1 for path in warc.files(lake, raw) for _ in warc.responses(lake, path))
+    if there < said:
+        raise SpoiltFile(f"{raw} holds {there} whole pages of the {said} that were crawled; {finished.mend(raw)}")
 
 
 def fingerprint(lake: Lake, source: str, crawl: str) -> str:
@@ -124,11 +161,25 @@ def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tup
     folder = f"extracts/{report['source']}/{report['crawl']}"
     parts = _parts(report["parts"])
     for number in range(share[0], len(parts), share[1]):
-        again = lakes.read_table(lake, f"{folder}/again.parquet")
-        found = lakes.read_table(lake, _file(folder, parts[number], "kept"), schema=RECORD)
-        missed = lakes.read_table(lake, _file(folder, parts[number], "dropped"), schema=DROPPED)
+        again = _read(lake, folder, report, f"{folder}/again.parquet")
+        found = _read(lake, folder, report, _file(folder, parts[number], "kept"), RECORD)
+        missed = _read(lake, folder, report, _file(folder, parts[number], "dropped"), DROPPED)
         standing = _standing(found, again, number)
         yield standing, pl.concat([missed, pages_left(found, standing, report["repeated"])])
+
+
+def _read(lake: Lake, folder: str, report: dict, path: str, schema: pa.Schema | None = None) -> pl.DataFrame:
+    """A table of an extracted crawl. Raises SpoiltFile where it is not what was written."""
+    told = told_of(report.get("written"), path.removeprefix(f"{folder}/"))
+    mend = f"take {path.rsplit('/', 1)[0]} away; its pages are then read again, and cost nothing"
+    with lakes.parquet_errors(path):
+        return lakes.table_of(pq.ParquetFile(read_checked(lake, path, told, mend)), schema=schema)
+
+
+def raw_inputs(lake: Lake, report: dict, share: tuple[int, int]) -> dict[str, str | None]:
+    """The raw files whose pages are in a share of an extracted crawl, with the hashes they had (null: not recorded)."""
+    read = {part.rsplit("/", 1)[0] for part in _parts(report["parts"])[share[0] :: share[1]]}
+    return {path: digest for path, digest in report.get("inputs", {}).items() if path.rsplit("/", 1)[-1] in read}
 
 
 def pages_left(before: pl.DataFrame, after: pl.DataFrame, reason: str) -> pl.DataFrame:
@@ -144,11 +195,18 @@ def pages_left(before: pl.DataFrame, after: pl.DataFrame, reason: str) -> pl.Dat
 
 
 def _made(lake: Lake, folder: str, made_by: str) -> dict | None:
-    """The report of what this code made there before."""
-    if not lakes.exists(lake, f"{folder}/report.json"):
+    """The report of what this code made there before; None where files of it are gone or cut since."""
+    try:
+        report = lakes.read_json(lake, f"{folder}/report.json")
+    except (FileNotFoundError, UserError):  # a report that was cut short is as good as none
         return None
-    report = lakes.read_json(lake, f"{folder}/report.json")
-    return report if report["fingerprint"] == made_by else None
+    if report.get("fingerprint") != made_by or not isinstance(report.get("parts"), dict | int):
+        return None
+    sizes, written = lakes.sizes(lake, folder), report.get("written", {})
+    lost = [name for name in written if sizes.get(name) != written[name]["bytes"]]
+    if lost:
+        log.warning("%s/%s is not as it was written; its pages are read again", folder, lost[0])
+    return None if lost else report
 
 
 def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) -> dict:
@@ -157,16 +215,20 @@ def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) 
         return report
     totals: Counter[str] = Counter()
     fates: dict[str, Counter[str]] = {"dropped": Counter(), "failed": Counter()}
+    written = {}
     for part in _in_parts(pages):
         kept = [row for rows in part if isinstance(rows, list) for row in rows]
         left = [rows for rows in part if isinstance(rows, dict)]
-        number = f"{folder.rsplit('/', 1)[-1]}/{totals['parts']:05d}"
-        lakes.write_table(lake, _file(folder.rsplit("/", 1)[0], number, "kept"), table(kept), RECORD)
-        lakes.write_table(lake, _file(folder.rsplit("/", 1)[0], number, "dropped"), dropped_table(left), DROPPED)
+        for fate, rows, schema in (("kept", table(kept), RECORD), ("dropped", dropped_table(left), DROPPED)):
+            name = f"{fate}-{totals['parts']:05d}.parquet"
+            written[name] = lakes.write_table(lake, f"{folder}/{name}", rows, schema)
         totals.update(parts=1, pages=len(part), records=len(kept))
         for row in left:
             fates[row["fate"]][row["reason"]] += 1
-    report = {"fingerprint": made_by, **{name: totals[name] for name in ("parts", "pages", "records")}, **fates}
+    counts = {name: totals[name] for name in ("parts", "pages", "records")}
+    report = sealed(
+        {"made_of": folder.removeprefix("extracts/"), "fingerprint": made_by, **counts, **fates, "written": written}
+    )
     lakes.write_json(lake, f"{folder}/report.json", report)
     return report
 

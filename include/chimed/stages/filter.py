@@ -8,7 +8,7 @@ import math
 
 import polars as pl
 
-from chimed import lake as lakes
+from chimed import reports
 from chimed.build import Work
 from chimed.errors import WorkStopped
 from chimed.records import words
@@ -72,9 +72,8 @@ def _cuts(groups: list[str], kinds: list[pl.DataFrame], cuts: list[pl.DataFrame]
 
 def _check_exact(work: Work, groups: list[str], kinds: list[pl.DataFrame], cuts: list[pl.DataFrame]) -> None:
     """Raises RoughCut where a cut fell among scores that are not exact; `perplexity` says above what they all are."""
-    folder = f"builds/{work.build}/perplexity"
-    reports = [name for name in lakes.names(work.lake, folder) if name.startswith("report-")]
-    exact = [lakes.read_json(work.lake, f"{folder}/{name}")["figures"].get("exact above", {}) for name in reports]
+    scored = reports.read_all(work.lake, work.build, "perplexity")
+    exact = [report["figures"].get("exact above", {}) for report in scored]
     for kind, cut in zip(kinds, cuts, strict=True):
         name = " ".join(kind.row(0, named=True)[column] for column in groups) if len(kind) and groups else "corpus"
         lowest = max((above.get(name, 0.0) for above in exact), default=0.0)

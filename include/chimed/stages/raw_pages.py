@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chimed import lake as lakes
+from chimed.contents import check_file, told_of
+from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.records import DROPPED, from_page
-from chimed.sources import FILES, bounded, corpus, warc
+from chimed.sources import FILES, bounded, corpus, finished, warc
 from chimed.sources.bounded import TooLong
 from chimed.sources.page import PAGE_BYTES, Miss, Site, load
 from chimed.sources.parsed import Document
@@ -29,34 +31,49 @@ class Page:
 
 def is_corpus(lake: Lake, source: str, crawl: str) -> bool:
     """Whether a finished crawl is the files of an ingested corpus, and not WARC."""
-    return lakes.read_json(lake, f"raw/{source}/{crawl}/report.json").get("form") == FILES
+    return _report(lake, source, crawl).get("form") == FILES
+
+
+def _report(lake: Lake, source: str, crawl: str) -> dict:
+    """The report of a finished crawl. Raises UserError where it is not finished."""
+    report = finished.report_of(lake, source, crawl)
+    if report is None:
+        raise UserError(f"crawl {crawl} of {source} is not finished; run: python -m chimed crawl {source}")
+    return report
 
 
 def raw_files(lake: Lake, source: str, crawl: str) -> list[str]:
     """Names of a finished crawl's WARC files, or of an ingested corpus's files, in their order."""
-    report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
-    if report.get("form") == FILES:
-        return report["files"]
+    report = _report(lake, source, crawl)
+    if report.get("form") == FILES or "written" in report:
+        return finished.names_of(report)
     return [path.rsplit("/", 1)[-1] for path in warc.files(lake, f"raw/{source}/{crawl}")]
 
 
 def pages_of(lake: Lake, source: str, crawl: str, name: str) -> Iterator[Page]:
-    """Every page of a raw file, in order: detail pages of a WARC file; rows, herbs and chapters of a corpus's file."""
+    """Every page of a raw file, in order: detail pages of a WARC file; rows, herbs and chapters of a corpus's file.
+
+    Raises SpoiltFile where the file, or a page of it, is not what was crawled or ingested, or pages are missing.
+    """
     raw = f"raw/{source}/{crawl}"
-    report = lakes.read_json(lake, f"{raw}/report.json")
+    report = _report(lake, source, crawl)
     if report.get("form") == FILES:
+        check_file(lake, f"{raw}/{name}", told_of(report.get("written"), name), finished.mend(raw))
         yield from _corpus_pages(lake, report, f"{raw}/{name}")
         return
     site = load(source)
+    expected = finished.expected(lake, report, raw, name)
     for stored in warc.responses(lake, f"{raw}/{name}"):
         if stored.kind == "detail":
+            expected.see(stored)
             yield Page(len(stored.body), read_page(site, stored))
+    expected.end()
 
 
 def _corpus_pages(lake: Lake, report: dict, path: str) -> Iterator[Page]:
     source, fetched = report["source"], datetime.fromisoformat(report["finished"])
     name = path.rsplit("/", 1)[-1]
-    with lake.fs.open(lake.at(path), "rb") as file:
+    with lakes.open_file(lake, path) as file:
         choices, known = corpus.kept_choices(report), corpus.kept_survey(report, name)
         for number, read in corpus.read_file(name, file, choices, known):
             place = f"{path}#{number}"

@@ -7,6 +7,8 @@ release is whole. A release that drifts from the one before is held back (`chime
 import polars as pl
 
 from chimed.build import Work
+from chimed.contents import SEAL
+from chimed.lease import turn
 from chimed.ledger import TAKEN_DOWN, Outcome
 from chimed.records import left_rows
 from chimed.release.making import making
@@ -21,8 +23,9 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     gone = records.filter(takedowns(work.store).rows())["id"].to_list()
     kept = records.filter(~pl.col("id").is_in(gone))
     tables = tables_of(kept)
-    manifest = write_release(work.lake, work.build, tables, making(work), previous(work.lake, work.build))
+    with turn(work.store, work.lake.root, f"release {work.build}", work.say):  # a takedown may write there, too
+        manifest = write_release(work.lake, work.build, tables, making(work), previous(work.lake, work.build))
     numbers = statistics(tables)
     figures = {name: numbers[name] for name in ("instances", "characters", "splits")}
     left = left_rows(records, dict.fromkeys(gone, (TAKEN_DOWN, "")))
-    return Outcome(kept, left, figures={"checksum": manifest["checksum"], **figures})
+    return Outcome(kept, left, figures={"checksum": manifest["checksum"], SEAL: manifest[SEAL], **figures})

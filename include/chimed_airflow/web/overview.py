@@ -30,11 +30,12 @@ def overview(request: Request, user: GetUserDep) -> HTMLResponse:
 
     lake = open_lake()
     known, released, coverage = builds(lake), set(releases(lake)), _coverage()
+    readable = (shown for version in reversed(known) if (shown := _build_if_readable(lake, version)))
     return page(
         request,
         "overview.html.j2",
         here="overview",
-        last=_build(lake, known[-1]) if known else None,
+        last=next(readable, None),
         builds=[{"version": version, "released": version in released} for version in reversed(known)][:20],
         running=running(user),
         coverage=coverage,
@@ -50,40 +51,62 @@ def build(version: str, request: Request) -> HTMLResponse:
     return page(request, "build.html.j2", here="overview", last=_build(open_lake(), version))
 
 
+def _build_if_readable(lake: Any, version: str) -> dict | None:
+    from chimed.errors import UserError
+
+    try:
+        return _build(lake, version)
+    except UserError:  # its build.json was cut short: the one before is shown, and the page of the build says it
+        return None
+
+
 def _build(lake: Any, version: str) -> dict:
     """A build's flow, ledger (of a released one from its manifest, else from the stages' reports), and doubts."""
     from chimed.build import read_build
     from chimed.doubtful import doubtful
+    from chimed.errors import UserError
     from chimed.lake import read_json
     from chimed.ledger import LedgerError, ledger
     from chimed.release import SUBSETS, folder_of, is_whole, read_manifest
 
     made = read_build(lake, version)
-    version, broken, rows = made["version"], "", dict.fromkeys(SUBSETS, 0)
+    version, broken, rows, doubts = made["version"], "", dict.fromkeys(SUBSETS, 0), []
     released = is_whole(lake, version)
-    if released:
-        entries = read_manifest(lake, version)["ledger"]
-        for row in read_json(lake, f"{folder_of(version)}/statistics.json")["table 4"]:
-            rows[row["subset"]] += row["rows"]
-    else:
-        try:
+    try:
+        if released:
+            entries = read_manifest(lake, version)["ledger"]
+            for row in read_json(lake, f"{folder_of(version)}/statistics.json")["table 4"]:
+                rows[row["subset"]] += row["rows"]
+        else:
             entries = ledger(lake, version)
-        except LedgerError as error:
-            entries, broken = [], str(error)
+        shown, doubts = flow(entries, rows), doubtful(lake, version)
+    except (LedgerError, UserError) as error:
+        entries, broken = [], str(error)
+        shown = flow([], rows)
+    except (LookupError, TypeError, ValueError, AttributeError, FileNotFoundError):  # a file that holds something else
+        entries, broken = [], f"its reports are not what was written; python -m chimed audit {version} says which"
+        shown = flow([], rows)
     return {
         "version": version,
-        "made": made["made"],
-        "options": made["options"],
-        "code": made["code"],
+        "made": _moment(made.get("made")),
+        "options": made.get("options", {}),
+        "code": made.get("code", "?"),
         "released": released,
         "broken": broken,
-        "doubtful": doubtful(lake, version),
+        "doubtful": doubts,
         "ledger": entries,
         "not_run": [] if released else [name for name in STAGES if name not in {one["stage"] for one in entries}],
-        "flow": flow(entries, rows),
+        "flow": shown,
         "subsets": rows,
         "rows": sum(rows.values()),
     }
+
+
+def _moment(said: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(said))
+    except ValueError:
+        return None
 
 
 def _coverage() -> list[dict] | None:

@@ -131,13 +131,13 @@ def changes(version: str, request: Request, against: str = "") -> HTMLResponse:
     """What changed against another release: rows by source, sizes, and drift where the release itself measured it."""
     from chimed.browse import moved
     from chimed.lake import read_json
-    from chimed.release import find_release, folder_of, version_key
+    from chimed.release import find_release, folder_of
 
     lake, version, shared = _release(version)
     said = read_json(lake, f"{folder_of(version)}/changes.json")
-    others = [name for name in shared["versions"] if name != version]
-    earlier = [name for name in others if version_key(name) < version_key(version)]
-    against = against or said["before"] or (earlier or others or [""])[-1 if earlier else 0]
+    others = [name for name in shared["versions"] if name != version]  # the newest first
+    earlier = shared["versions"][shared["versions"].index(version) + 1 :]
+    against = against or said["before"] or (earlier or others or [""])[0]
     if not against or against not in others:
         if against:
             find_release(lake, against)
@@ -171,8 +171,7 @@ def file(version: str, name: str) -> StreamingResponse:
     from chimed.release import folder_of
 
     lake, version, shared = _release(version)
-    entry = shared["manifest"]["files"].get(name)
-    if entry is None and name != "manifest.json":
+    if name != "manifest.json" and name not in shared["manifest"]["files"]:
         raise HTTPException(404, f"release {version} holds no file {name}")
     path = lake.at(folder_of(version), name)
     suffix = PurePosixPath(name).suffix
@@ -195,20 +194,42 @@ def whole(version: str) -> StreamingResponse:
 
 def _release(version: str) -> tuple[Any, str, dict]:
     """The lake, a release's version (`latest` too), and what all of its pages show."""
+    from chimed.errors import UserError
     from chimed.lake import open_lake, read_json
     from chimed.release import find_release, folder_of, releases
 
     lake = open_lake()
     version = find_release(lake, version)
     folder = folder_of(version)
+    try:
+        manifest, numbers = read_json(lake, f"{folder}/manifest.json"), read_json(lake, f"{folder}/statistics.json")
+    except FileNotFoundError:
+        raise UserError(
+            f"release {version} is not whole; python -m chimed verify {version} says what is missing"
+        ) from None
     shared = {
         "here": "releases",
         "version": version,
         "versions": list(reversed(releases(lake))),
-        "manifest": read_json(lake, f"{folder}/manifest.json"),
-        "numbers": read_json(lake, f"{folder}/statistics.json"),
+        "manifest": manifest | {"files": _own_files(lake, folder, manifest)},
+        "numbers": numbers,
     }
     return lake, version, shared
+
+
+def _own_files(lake: Any, folder: str, manifest: dict) -> dict[str, dict]:
+    """Of the files that a manifest names those that lie in the release's own folder: no other is served."""
+    from chimed.contents import told_of
+    from chimed.lake import is_local, sizes, within
+    from chimed.naming import is_way
+
+    named, there = manifest.get("files"), sizes(lake, folder)
+    return {
+        name: said
+        for name, said in (named if isinstance(named, dict) else {}).items()
+        if name in there and is_way(name) and told_of(named, name)
+        if not is_local(lake.fs) or within(lake, f"{folder}/{name}")  # there are no links elsewhere
+    }
 
 
 def _table4(numbers: dict) -> list[dict]:

@@ -136,8 +136,8 @@ def _published(store: Any, source: str) -> dict[str, int]:
 
 def _last_crawl(lake: Any, source: str) -> dict | None:
     """The report of the finished crawl that ended last, among the newest few by name."""
-    from chimed.lake import exists, names, read_json
+    from chimed.lake import names
+    from chimed.sources.finished import report_of
 
-    places = [f"raw/{source}/{crawl}/report.json" for crawl in names(lake, f"raw/{source}")[-5:]]
-    reports = [read_json(lake, place) for place in places if exists(lake, place)]
-    return max(reports, key=lambda report: str(report.get("finished", "")), default=None)
+    found = [report_of(lake, source, crawl) for crawl in names(lake, f"raw/{source}")[-5:]]
+    return max((report for report in found if report), key=lambda report: str(report.get("finished", "")), default=None)

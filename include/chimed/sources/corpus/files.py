@@ -13,10 +13,12 @@ from pathlib import Path
 
 import chimed
 from chimed import lake as lakes
+from chimed.contents import sealed
 from chimed.errors import UserError
 from chimed.lake import Lake
+from chimed.naming import CORPUS
 from chimed.records import content_id
-from chimed.sources import FILES, NAMES
+from chimed.sources import FILES, NAMES, finished
 from chimed.sources.corpus import (
     books,
     by_line,
@@ -63,20 +65,22 @@ def ingest(
     The same files again change nothing but what is said of them: choices as given now, rights where some are given.
     Raises UserError for a name that cannot be taken, and for files that are not there or of no form known here.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]{1,31}", name) or name in NAMES:
+    if not CORPUS.match(name) or name in NAMES:
         raise UserError(
             f"{name!r} cannot name a corpus; use 2 to 32 small letters, digits and _, a letter first, "
             "and no site's name"
         )
     choices, given = choices or Choices(), _named(paths)
     said = _rights(rights or {})
-    digest = hashlib.sha256()
+    digest, digests = hashlib.sha256(), {}
     for file_name in sorted(given):
         with given[file_name].open("rb") as body:
-            digest.update(file_name.encode() + b"\0" + hashlib.file_digest(body, "sha256").digest())
+            own = hashlib.file_digest(body, "sha256")
+        digest.update(file_name.encode() + b"\0" + own.digest())
+        digests[file_name] = own.hexdigest()
     folder = f"raw/{name}/{digest.hexdigest()[:12]}"
     path = f"{folder}/report.json"
-    before = lakes.read_json(lake, path) if lakes.exists(lake, path) else {}
+    before = finished.report_of(lake, name, folder.rsplit("/", 1)[-1]) or {}
     told = {"choices": asdict(choices), "rights": said or before.get("rights", {}), "code": chimed.__version__}
     if before and all(before.get(key) == value for key, value in told.items()):
         return before
@@ -92,9 +96,13 @@ def ingest(
         "bytes": sum(given[file_name].stat().st_size for file_name in surveys),
         "finished": before.get("finished", datetime.now(UTC).isoformat(timespec="seconds")),
         "read": {file_name: found.as_json() for file_name, found in sorted(surveys.items())},
+        "written": {
+            file_name: {"rows": found.rows, "bytes": given[file_name].stat().st_size, "sha256": digests[file_name]}
+            for file_name, found in surveys.items()
+        },
         **told,
     }
-    lakes.write_json(lake, path, report)
+    lakes.write_json(lake, path, sealed(report))
     return lakes.read_json(lake, path)
 
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from chimed import lease as leases
 from chimed.errors import UserError
-from chimed.sources import lease as leases
-from chimed.sources.lease import lease
+from chimed.lease import lease
 from chimed.store import open_store
 
 
@@ -30,7 +30,10 @@ def test_a_site_that_is_crawled_on_another_machine_is_left_to_it(store, tmp_path
     on("one", tmp_path, monkeypatch)
     with lease(store, "lake", "ask39", pytest.fail):
         on("two", tmp_path, monkeypatch)
-        with pytest.raises(UserError, match="is being crawled on one"), lease(store, "lake", "ask39", pytest.fail):
+        with (
+            pytest.raises(UserError, match=r"is being crawled by process .* on one, since"),
+            lease(store, "lake", "ask39", pytest.fail),
+        ):
             pass
         with lease(store, "lake", "ask120", pytest.fail):  # another site is free
             pass
@@ -51,7 +54,7 @@ def test_a_machine_that_died_is_followed_by_another_and_told_if_it_lives_after_a
         finally:
             leases.FORKING.release()
         time.sleep(0.5)
-    assert said == ["another machine took over the crawl of ask39"]
+    assert said == ["another process took over ask39"]
     assert leases._held(store, "ask39") == ("two/1/x", 0)  # who lost the lease does not give it back
 
 

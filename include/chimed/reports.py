@@ -1,0 +1,60 @@
+"""The reports of a build's stages: one a shard, written last, so it also means done. Ours.
+
+A report that was cut short, or is no report at all, is as good as none: its shard is not finished and runs again, which
+costs no reply a second time and leaves the same bytes.
+"""
+
+import logging
+import re
+
+from chimed import lake as lakes
+from chimed import stages
+from chimed.contents import told_of
+from chimed.errors import UserError
+from chimed.lake import Lake
+
+log = logging.getLogger("chimed")
+
+_REPORT = re.compile(r"report-(\d{5})\.json\Z")
+
+
+def path_of(version: str, stage: str, shard: int) -> str:
+    """Where a shard's report lies."""
+    return f"builds/{version}/{stage}/report-{shard:05d}.json"
+
+
+def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
+    """A shard's report; None where the shard is not finished."""
+    path = path_of(version, stage, shard)
+    try:
+        report = lakes.read_json(lake, path)
+    except FileNotFoundError:
+        return None
+    except UserError as error:
+        log.warning("%s; its shard counts as not finished and runs again", error)
+        return None
+    if isinstance(report.get("parts", 0), int) and isinstance(report.get("figures", {}), dict):
+        return report
+    log.warning("%s is no report of a stage; its shard counts as not finished and runs again", path)
+    return None
+
+
+def read_all(lake: Lake, version: str, stage: str) -> list[dict]:
+    """The reports of a stage's finished shards, in their order."""
+    found = map(_REPORT.match, lakes.names(lake, f"builds/{version}/{stage}"))
+    every = [read(lake, version, stage, int(one[1])) for one in found if one]
+    return [report for report in every if report is not None]
+
+
+def kept_told(lake: Lake, version: str, stage: stages.Stage, part: int) -> dict | None:
+    """What is recorded of a part's kept rows (`chimed.contents`); None where an older version wrote them."""
+    report = read(lake, version, stage.name, 0 if stage.scope == "corpus" else part)
+    return told_of((report or {}).get("written"), f"kept-{part:05d}.parquet")
+
+
+def mend(version: str, stage: stages.Stage, part: int) -> str:
+    """What to do where a part of a stage is not what was written."""
+    report = path_of(version, stage.name, 0 if stage.scope == "corpus" else part)
+    return (
+        f"bring it back from a copy, or take {report} away and run: python -m chimed run {stage.name} --build {version}"
+    )

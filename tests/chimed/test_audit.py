@@ -1,0 +1,271 @@
+"""`chimed audit`: whatever happens to a file of a crawl or a build is found, named, and said what to do about."""
+
+import dataclasses
+import itertools
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chimed import lake as lakes
+from chimed.audit import audit
+from chimed.build import Work, new_build, read_stage, run_stage
+from chimed.contents import SpoiltFile, replaced, sealed
+from chimed.errors import UserError
+from chimed.options import Options
+from chimed.records import RECORD
+from chimed.settings import Settings
+from chimed.sources import corpus, finished, warc
+from chimed.stages.extracts import extract_crawl
+from chimed.store import open_store
+
+HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘，性平，归心、肺经。{1}</div>'
+CRAWL = "raw/zydcd/c1"
+SPOILT = 100
+
+
+def crawled(work: Work, folder: str = CRAWL, pages: int = 14, file_bytes: int = 6_000) -> None:
+    """A finished crawl of some pages in several WARC files, as `crawl` leaves it."""
+    archive = warc.open_archive(work.lake, folder, file_bytes)
+    for n in range(pages):
+        page, body = f"/zhongyi/zy{n:05d}aa/", HERB.format(f"药{n}", "甲乙丙丁" * n).encode()
+        head = [("Content-Type", "text/html; charset=utf-8")]
+        one = warc.Exchange(f"http://www.zydcd.com{page}", f"GET {page} HTTP/1.1", [], 200, "OK", head, body)
+        warc.keep(archive, one, "detail")
+    warc.close(archive)
+    report = {"source": "zydcd", "crawl": "c1", "pages": warc.index(work.lake, folder)}
+    lakes.write_json(
+        work.lake, f"{folder}/report.json", sealed(report | {"written": finished.written_files(work.lake, folder)})
+    )
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory) -> Work:
+    """A build of a crawl and a corpus whose first three stages are done."""
+    folder = tmp_path_factory.mktemp("once")
+    options, chosen = {"second_opinion": False}, Options(second_opinion=False)
+    settings = Settings(data=str(folder / "lake"), store=f"sqlite:///{folder}/store.db")
+    work = Work("", chosen, lakes.open_lake(settings.data), open_store(settings.store), settings, print)
+    crawled(work)
+    table = folder / "qa.jsonl"
+    lines = [
+        json.dumps({"question": f"第{n}个问题是什么？", "answer": f"第{n}个回答，共有{n}句话。"}) for n in range(9)
+    ]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    corpus.ingest(work.lake, "asked", [table])
+    work = dataclasses.replace(work, build=new_build(work.lake, options))
+    for stage in ("extract", "clean", "dedup"):
+        run_stage(work, stage)
+    return work
+
+
+@pytest.fixture
+def built(once: Work, tmp_path: Path) -> Work:
+    """A copy of that build."""
+    shutil.copytree(once.lake.root, tmp_path / "lake")
+    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    return dataclasses.replace(once, lake=lakes.open_lake(str(tmp_path / "lake")), opened=store)
+
+
+# --- what can happen to a file -------------------------------------------------------------------------------------
+
+
+def gone(file: Path, other: Path) -> None:
+    file.unlink()
+
+
+def cut(file: Path, other: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def emptied(file: Path, other: Path) -> None:
+    os.truncate(file, 0)
+
+
+def zeroed(file: Path, other: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def flipped(file: Path, other: Path) -> None:
+    data = bytearray(file.read_bytes())
+    place = random.Random(str(file)).randrange(len(data))
+    data[place] ^= 1 << random.Random(len(data)).randrange(8)
+    file.write_bytes(data)
+
+
+def longer(file: Path, other: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"\n")
+
+
+def swapped(file: Path, other: Path) -> None:
+    shutil.copy(other, file)
+
+
+def garbage(file: Path, other: Path) -> None:
+    file.write_bytes(random.Random(5).randbytes(4_000))
+
+
+def pipe(file: Path, other: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def endless(file: Path, other: Path) -> None:
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+def folder(file: Path, other: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def too_large(file: Path, other: Path) -> None:
+    file.write_bytes(b"{")
+    os.truncate(file, lakes.MOST_JSON + 10)
+
+
+def nested(file: Path, other: Path) -> None:
+    file.write_bytes(b'{"a":' * 50_000)
+
+
+def half_a_character(file: Path, other: Path) -> None:
+    file.write_bytes(b'{"a": "\\ud800"}')
+
+
+WAYS = (
+    gone, cut, emptied, zeroed, flipped, longer, swapped, garbage, pipe, endless, folder, too_large, nested,
+    half_a_character,
+)  # fmt: skip
+
+
+def test_a_hundred_spoilt_files_of_a_hundred_are_found_and_named(built, tmp_path):
+    root, whole = Path(built.lake.root), tmp_path / "whole"
+    assert audit(built.lake, built.build).faults == []
+    shutil.copytree(root, whole)
+    files = [name for name in lakes.files(built.lake, "") if not name.startswith("signatures/")]
+    chance, found, ways = random.Random(19), 0, set[Callable]()
+    for n in range(SPOILT):
+        name, way = files[n % len(files)], WAYS[(n + n // len(files)) % len(WAYS)]
+        alike = [one for one in files if Path(one).suffix == Path(name).suffix and one != name]
+        other = chance.choice(
+            [one for one in alike if (whole / one).read_bytes() != (whole / name).read_bytes()] or files
+        )
+        way(root / name, whole / other)
+        ways.add(way)
+        faults = audit(built.lake, built.build).faults
+        assert any(name == one.path and one.mend for one in faults), (name, way.__name__, faults)
+        found += 1
+        shutil.rmtree(root / name) if (root / name).is_dir() else (root / name).unlink(missing_ok=True)
+        shutil.copy(whole / name, root / name)
+    assert (found, len(ways)) == (SPOILT, len(WAYS))
+    assert audit(built.lake, built.build).faults == []
+
+
+def test_a_file_that_nobody_wrote_is_named(built):
+    for name in (f"{CRAWL}/00099.warc.gz", f"builds/{built.build}/clean/dropped-00007.parquet"):
+        lakes.write_bytes(built.lake, name, b"x")
+        assert [one.path for one in audit(built.lake, built.build).faults] == [name]
+        lakes.remove(built.lake, name)
+
+
+def test_a_report_of_another_build_with_its_right_seal_is_another_report(built):
+    other = new_build(built.lake, {"second_opinion": False})
+    run_stage(dataclasses.replace(built, build=other), "extract")
+    one, two = (f"builds/{version}/extract/report-00000.json" for version in (built.build, other))
+    lakes.write_bytes(built.lake, one, lakes.read_bytes(built.lake, two))
+    assert one in [fault.path for fault in audit(built.lake, built.build).faults]
+
+
+def test_rows_that_are_swapped_with_a_right_hash_break_the_chain(built):
+    """Who rewrites a part and its report is found by what the next stage says that it read."""
+    folder = f"builds/{built.build}/clean"
+    table = read_stage(built.lake, built.build, "clean")
+    report = lakes.read_json(built.lake, f"{folder}/report-00000.json")
+    report["written"]["kept-00000.parquet"] = lakes.write_table(
+        built.lake, f"{folder}/kept-00000.parquet", table.reverse(), RECORD
+    )
+    lakes.write_json(built.lake, f"{folder}/report-00000.json", sealed(report))
+    (fault,) = audit(built.lake, built.build).faults
+    assert (fault.path, "says that it read another" in fault.what) == (
+        f"builds/{built.build}/dedup/report-00000.json",
+        True,
+    )
+
+
+def test_a_part_without_some_rows_keeps_its_place_in_the_chain(built):
+    folder, name = f"builds/{built.build}/clean", "kept-00000.parquet"
+    table = read_stage(built.lake, built.build, "clean")
+    report = lakes.read_json(built.lake, f"{folder}/report-00000.json")
+    now = lakes.write_table(built.lake, f"{folder}/{name}", table.head(-2), RECORD)
+    report["written"][name] = replaced(report["written"][name], now)
+    lakes.write_json(built.lake, f"{folder}/report-00000.json", sealed(report))
+    assert report["written"][name]["removed"] == 2
+    assert audit(built.lake, built.build).faults == []
+
+
+def test_what_an_older_version_wrote_is_said_to_be_not_recorded(built):
+    for name in [name for name in lakes.files(built.lake, "") if name.endswith(".json")]:
+        made = lakes.read_json(built.lake, name)
+        lakes.write_json(
+            built.lake, name, {key: made[key] for key in made if key not in ("seal", "written", "inputs", "number")}
+        )
+    found = audit(built.lake, built.build)
+    assert (found.faults, found.not_recorded > 10) == ([], True)
+    assert len(read_stage(built.lake, built.build, "clean")) > 10
+    os.truncate(Path(built.lake.at(CRAWL, "00001.warc.gz")), 1_000)  # its index tells what there was
+    assert [one.path for one in audit(built.lake, built.build).faults] == [f"{CRAWL}/00001.warc.gz"]
+
+
+def test_what_is_not_there_is_said_with_what_there_is(built):
+    with pytest.raises(UserError, match=rf"no build or release '1999.1.1'; there is: {built.build}"):
+        audit(built.lake, "1999.1.1")
+    with pytest.raises(UserError, match="no crawl 'zydcd/c9'"):
+        audit(built.lake, "zydcd/c9")
+    with pytest.raises(UserError, match="no place in the lake"):
+        audit(built.lake, "builds/../../x")
+    assert audit(built.lake, "zydcd/c1").faults == audit(built.lake, "latest").faults == []
+
+
+# --- readers look, too ---------------------------------------------------------------------------------------------
+
+
+def edited(path: Path) -> None:
+    """The same page, another word, a right digest: who edits a WARC file can do that."""
+    archive = warc.Archive(lakes.open_lake(str(path.parents[3])), CRAWL, path.parent)
+    path.unlink()
+    archive.name, archive.file = path.name, open(f"{path}.open", "wb", buffering=0)  # noqa: SIM115
+    page, body = "/zhongyi/zy00000aa/", HERB.format("药0", "毒").encode()
+    head = [("Content-Type", "text/html; charset=utf-8")]
+    one = warc.Exchange(f"http://www.zydcd.com{page}", f"GET {page} HTTP/1.1", [], 200, "OK", head, body)
+    warc.keep(archive, one, "detail")
+    warc.close(archive)
+
+
+@pytest.mark.parametrize(
+    ("way", "recorded"),
+    [*itertools.product([gone, cut, zeroed, garbage, pipe, endless, "edited"], [True, False]), (flipped, True)],
+)
+def test_extract_reads_what_was_crawled_or_says_what_is_wrong(work, way, recorded):
+    crawled(work)
+    if not recorded:  # as an older version left it
+        lakes.write_json(work.lake, f"{CRAWL}/report.json", {"pages": 14})
+    file = Path(work.lake.at(CRAWL, "00001.warc.gz"))
+    edited(file) if way == "edited" else way(file, file)
+    with pytest.raises(UserError, match=rf"{CRAWL}.*(crawl|take it away)"):
+        extract_crawl(work.lake, "zydcd", "c1")
+
+
+@pytest.mark.parametrize("way", [gone, cut, zeroed, flipped, swapped, garbage, pipe, endless])
+@pytest.mark.parametrize("stage", ["clean", "dedup"])
+def test_a_stage_does_not_read_what_the_one_before_did_not_write(built, way, stage):
+    before = {"clean": "extract", "dedup": "clean"}[stage]
+    file = Path(built.lake.at(f"builds/{built.build}/{before}/kept-00000.parquet"))
+    Path(built.lake.at(f"builds/{built.build}/{stage}/report-00000.json")).unlink()
+    way(file, file.with_name("dropped-00000.parquet"))
+    with pytest.raises(SpoiltFile, match=rf"{before}/kept-00000.parquet .*python -m chimed run {before}"):
+        run_stage(built, stage)
