@@ -8,8 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from chimed.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -135,5 +137,16 @@ class Settings(BaseSettings):
 
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return Settings()
+    """The settings of this process, read once.
+
+    Raises UserError for a value that is none; the value itself is not told, for it may be secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in first["loc"][:1]).upper()
+        raise UserError(f"CHIMED_{name} has a value that it cannot have: {first['msg']}") from None
+    except SettingsError as error:
+        field = str(error).partition('field "')[2].partition('"')[0]
+        raise UserError(f"CHIMED_{field.upper()} is not JSON; see its meaning in include/chimed/settings.py") from None

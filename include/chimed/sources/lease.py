@@ -8,7 +8,6 @@ holder is dead. On one machine a lock of a file says so at once, so that a kille
 import logging
 import os
 import socket
-import tempfile
 import threading
 import time
 import uuid
@@ -21,6 +20,7 @@ from sqlalchemy import and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chimed.errors import UserError
+from chimed.private import private_folder
 from chimed.processes import FORKING
 from chimed.store import LEASES, Store
 
@@ -42,7 +42,7 @@ def lease(store: Store, folder: str, source: str, lost: Callable[[str], None]) -
         for what in (store.engine.url.render_as_string(), folder):
             name = uuid.uuid5(uuid.NAMESPACE_URL, f"{what}#{source}").hex[:12]
             try:
-                locks.enter_context(FileLock(Path(tempfile.gettempdir()) / f"chimed-crawl-{name}.lock", timeout=0))
+                locks.enter_context(FileLock(private_folder("locks") / f"crawl-{name}.lock", timeout=0))
             except Timeout:
                 raise UserError(f"{source} is being crawled by another process; one crawl a site at a time") from None
         with _held_in_store(store, source, lost):
@@ -126,8 +126,8 @@ def _beat(store: Store, source: str, me: str, done: threading.Event, lost: Calla
 
 
 def _machine() -> str:
-    """A machine whose processes share a folder for temporary files; two containers are two."""
+    """A machine's processes that share a folder for their locks; two containers are two, and so are two users."""
     boot = Path("/proc/sys/kernel/random/boot_id")
-    kernel = boot.read_text().strip()[:8] if boot.exists() else f"{uuid.getnode():x}"
-    folder = os.stat(tempfile.gettempdir())
+    kernel = boot.read_text(encoding="utf-8").strip()[:8] if boot.exists() else f"{uuid.getnode():x}"
+    folder = os.stat(private_folder("locks"))
     return f"{socket.gethostname()[:100]}.{kernel}.{folder.st_dev:x}.{folder.st_ino:x}"
