@@ -213,9 +213,12 @@ def check(
 def _options(text: str) -> dict:
     """A build's options, on top of the settings' own."""
     try:
-        return {**settings().build_options, **json.loads(text)}
-    except json.JSONDecodeError as error:
+        chosen = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
+    if not isinstance(chosen, dict):
+        raise UserError('--options is no JSON object; write for example {"perplexity_cut": 0.02}')
+    return {**settings().build_options, **chosen}
 
 
 @app.command()

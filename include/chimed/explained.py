@@ -43,11 +43,14 @@ _OF_SERVERS = {
     "botocore": "the object store",
     "aiobotocore": "the object store",
     "huggingface_hub": "the Hugging Face Hub",
+    "datasets": "the Hugging Face Hub",
     "aiohttp": "the server",
     "httpx": "the server",
     "requests": "the server",
     "urllib3": "the server",
 }
+
+_OF_MODELS = ("accelerate", "datasets", "huggingface_hub", "lm_eval", "peft", "torch", "transformers", "trl", "vllm")
 
 
 def explained(error: BaseException) -> UserError | WorkStopped | None:
@@ -57,6 +60,11 @@ def explained(error: BaseException) -> UserError | WorkStopped | None:
         return _of_store(error)
     if library in _OF_SERVERS:
         return UserError(f"{_OF_SERVERS[library]} cannot be used: {_said(error)}; look at its address and your rights")
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _OF_MODELS:
+        return UserError(
+            f"{error.name} is not installed here; run it with the models' environment: "
+            ".venv-models/bin/python -m chimed …"
+        )
     if isinstance(error, OSError):
         return _of_file(error)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":

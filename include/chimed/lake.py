@@ -58,9 +58,8 @@ def open_lake(url: str | None = None) -> Lake:
 
     Raises UserError for an address that is no folder and no `s3://<bucket>/…`, and for a folder that cannot be made.
     """
-    url, setting = (settings().data, "CHIMED_DATA is ") if url is None else (url, "")
-    if fault := _fault_of(url):
-        raise UserError(f"{setting}{short(url, 200)!r} {fault}; it may be a folder or s3://<bucket>/<path>")
+    url, what = (settings().data, "CHIMED_DATA") if url is None else (url, "the address")
+    check_address(url, what)
     # other workers write to the same bucket: a listing remembered from before their work would be wrong
     fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
     if is_local(fs):
@@ -68,9 +67,15 @@ def open_lake(url: str | None = None) -> Lake:
             os.makedirs(root, exist_ok=True)
         except OSError as error:
             raise UserError(
-                f"{setting}{short(url, 200)!r}, and that folder cannot be made: {error.strerror}; name another one"
+                f"{what} is {short(url, 200)!r}, and that folder cannot be made: {error.strerror}; name another one"
             ) from None
     return Lake(fs, root.rstrip("/"))
+
+
+def check_address(url: str, what: str) -> None:
+    """Raises UserError where an address can be no lake's. what: the setting it comes from, or what it is."""
+    if fault := _fault_of(url):
+        raise UserError(f"{what} {short(url, 200)!r} {fault}; it may be a folder or s3://<bucket>/<path>")
 
 
 def _fault_of(url: str) -> str | None:
@@ -85,7 +90,7 @@ def _fault_of(url: str) -> str | None:
     if not separator:
         begins = url.split("/")[0]
         if begins.endswith(":"):
-            return f"is an address of {begins} with one stroke"
+            return f"is an address of {begins} without its two strokes"
         return "is no folder but looks like an option" if url.startswith("-") else None
     if scheme not in ("file", "s3", "memory"):  # the last one lives as long as its process
         return f"is an address of {scheme}://, which is not known here"

@@ -7,8 +7,10 @@ and what a build may change of them is in `options.Options`, kept with the build
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chimed.errors import UserError
@@ -133,6 +135,18 @@ class Settings(BaseSettings):
     )
     k8s_service_account: str = Field("chimed", description="service account of the pods; its token is not mounted")
     k8s_volume: str | None = Field(None, description="claim mounted at /data, where the lake is a shared folder")
+
+    @field_validator("llm_url", "judge_url", "replica")
+    @classmethod
+    def _is_address(cls, said: str | None) -> str | None:
+        try:
+            parts = urlsplit(said or "http://none")
+            right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number
+            right = False
+        if not right:
+            raise PydanticCustomError("address", "it is no address as http://host:8000/v1")
+        return said
 
 
 @lru_cache

@@ -226,6 +226,8 @@ def _engine(url: str) -> Engine:
         return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     if parsed.get_backend_name() != "sqlite":
         raise UserError(f"CHIMED_STORE is {parsed.get_backend_name()}; it may be sqlite:///<file> or postgresql://…")
+    if parsed.database in (None, "", ":memory:"):
+        raise UserError("CHIMED_STORE names no file, so nothing would be kept; write sqlite:///<file>")
     if parsed.database:
         _make_folder(Path(parsed.database))
     engine = create_engine(parsed, connect_args={"timeout": 60})
