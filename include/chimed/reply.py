@@ -25,7 +25,7 @@ _TAG = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 # Thinking without tags: how the families begin it, in English or Chinese, where the answer should stand. Nothing tells
 # where it ends, so such a reply is all thinking.
 _ALOUD = re.compile(
-    r"\s*(?:"
+    r"\A\s*(?:"
     r"(?:(?:okay|ok|alright|all right|hmm+|wait|well|so|right|first|now)\b[,.…:! ]*)*"
     r"(?:so |now |here,? |first,? )*"
     r"(?:the user|the task|the question|the instructions?|the prompt|we (?:need|have|are|must|should)|"

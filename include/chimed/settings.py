@@ -28,6 +28,9 @@ class Settings(BaseSettings):
         f"sqlite:///{PROJECT / '.chimed' / 'store.db'}",
         description="the store: a SQLAlchemy URL (SQLite or PostgreSQL)",
     )
+    store_password: SecretStr | None = Field(
+        None, description="the store's password, if it is not in its URL; here no sign of it has to be quoted"
+    )
 
     contact: str = Field(
         "https://github.com/chimed/chimed",

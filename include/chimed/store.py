@@ -243,7 +243,8 @@ def _engine(url: str) -> Engine:
 def _parsed(url: str) -> URL:
     """A store's address. Raises UserError for one that is none."""
     try:
-        return make_url(url)
+        found, password = make_url(url), settings().store_password
+        return found.set(password=password.get_secret_value()) if password and found.username else found
     except (ArgumentError, ValueError):  # their words hold the address, and with it the password
         raise UserError(
             "CHIMED_STORE is no address of a store; write sqlite:///<file> or "
