@@ -1,7 +1,7 @@
 """Roles and databases of a new PostgreSQL server: one for Airflow, one for the store, each with the least it needs.
 
-`python -m chimed_airflow.roles`, run by compose before anything else; what is there already stays, and gets the password
-that the settings have today. Only this program is given the superuser's password.
+`python -m chimed_airflow.roles`, run by compose before anything else; what is there already stays, and gets the
+password that the settings have today. Only this program is given the superuser's password.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""No regular expression over foreign text takes more than linear time, whatever the text: each is attacked by its own form.
+"""No regular expression over foreign text takes more than linear time: each is attacked by its own form.
 
-Of every pattern that Python's `re` runs in `chimed` (constants of modules, and literals of calls) the repeated parts are
-taken, each with what leads to it, and strings are made that repeat them and then fail. Where four times the length
-takes more than eight times the steps, a page of 100 KB would take minutes.
+Of every pattern that Python's `re` runs in `chimed` (constants of modules, and literals of calls) the repeated parts
+are taken, each with what leads to it, and strings are made that repeat them and then fail. Where four times the length
+takes nine times the steps or more, a page of 100 KB would take minutes.
 """
 
 import ast

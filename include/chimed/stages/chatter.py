@@ -49,7 +49,7 @@ def fault(source: str, modern: str) -> str | None:
     latin = len(re.findall(r"[A-Za-z]", letters))
     if latin > MOST_LATIN * len(letters) and latin > len(re.findall(r"[A-Za-z]", source)):
         return "不是中文"
-    foreign = re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^>]*>", "", modern))
+    foreign = re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^<>]*>", "", modern))
     if found := _strange(_REFUSAL, source, modern):
         return f"拒绝翻译：{found}"
     if found := _strange(_GREETING, source, modern) or _strange(_HEADING, source, modern):

@@ -32,7 +32,9 @@ _OF_THE_TEXT = re.compile(
 )
 _PLACEHOLDER = re.compile(r"\[[^\]]{0,30}\]|【(?:答案|回答|问题)】|<[^>]{1,20}>|\.{6,}|…{3,}|_{3,}")
 _AMOUNT = re.compile(r"([服用汤剂敷次日天])(的?(?:用量|剂量))(?=[为是]?\s?[\d一二三四五六七八九十半])")  # 煎服用量为6g
-_MARKER = re.compile(r"(?:(?<=[。；;：:】\n])|^)\s{0,20}(?:\d{1,2}[.、)）](?!\d)|[(（]\d{1,2}[)）])|[①-⑳]", re.MULTILINE)
+_MARKER = re.compile(
+    r"(?:(?<=[。；;：:】\n])|^)\s{0,20}(?:\d{1,2}[.、)）](?!\d)|[(（]\d{1,2}[)）])|[①-⑳]", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def fault(question: str, document: str, title: str = "") -> str | None:
         return "not Chinese"
     if piece := loop(question):
         return f"repeats itself: {piece}"
-    if re.search(r"\[[^\]]*\]|【[^】]*】|<[^>]*>", said):
+    if re.search(r"\[[^\[\]]*\]|【[^【】]*】|<[^<>]*>", said):
         return "a placeholder"
     if found := _OF_THE_TEXT.search(said):
         return f"speaks of a text: {found[0]}"
