@@ -7,6 +7,7 @@ A user's mistake is one sentence and exit code 2; a stage that cannot keep its p
 import gc
 import json
 import math
+import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,8 @@ import typer
 
 from chimed.characters import printable
 from chimed.errors import LEFT_ALONE, CrawlStopped, UserError, WorkStopped, choose
-from chimed.printing import log_to_stderr, print_error, print_result
+from chimed.explained import explained
+from chimed.printing import log_to_stderr, print_error, print_result, print_traceback, speak_utf8
 from chimed.release.commands import app as release_app
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
@@ -212,9 +214,12 @@ def check(
 def _options(text: str) -> dict:
     """A build's options, on top of the settings' own."""
     try:
-        return {**settings().build_options, **json.loads(text)}
-    except json.JSONDecodeError as error:
+        chosen = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
+    if not isinstance(chosen, dict):
+        raise UserError('--options is no JSON object; write for example {"perplexity_cut": 0.02}')
+    return {**settings().build_options, **chosen}
 
 
 @app.command()
@@ -346,6 +351,8 @@ def forget_faults() -> None:
 
 def main() -> None:
     """Entry point: errors for the user are one line, never a traceback."""
+    speak_utf8()
+    sys.excepthook = print_traceback
     gc.set_threshold(50_000, 20)  # what loads Polars and Arrow makes no cycles; looking for them took a tenth of it
     log_to_stderr()
     try:
@@ -356,6 +363,12 @@ def main() -> None:
     except WorkStopped as error:
         print_error(error)
         raise SystemExit(1) from None
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        print_error(told)
+        raise SystemExit(2 if isinstance(told, UserError) else 1) from None
     finally:
         gc.freeze()  # a process that ends need not look for cycles: with torch loaded, over a second of a core
 

@@ -30,7 +30,7 @@ SAMPLES, SAMPLE = 256, 4096  # so many stretches of so many bytes, evenly over a
 _DESCRIBED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
               "adapter_config.json", "quantize_config.json")  # fmt: skip
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf", "*.index.json")
-_HUB = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}")
 
 
 class Unreachable(Exception):

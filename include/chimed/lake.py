@@ -14,6 +14,7 @@ scores/<release>/<recipe>/       lm-eval results of the base and every phase, an
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -30,6 +31,7 @@ from chimed import drafts, naming
 from chimed.characters import short
 from chimed.contents import Hashed, as_json, json_of, plain_file
 from chimed.errors import UserError
+from chimed.private import private_folder
 from chimed.settings import settings
 
 if TYPE_CHECKING:  # imported where a table is read or written: a crawl, and every command's start, does without
@@ -56,12 +58,50 @@ class Lake:
 
 
 def open_lake(url: str | None = None) -> Lake:
-    """The lake at `url` (default `CHIMED_DATA`); a local folder is made if it is not there."""
+    """The lake at `url` (default `CHIMED_DATA`); a local folder is made if it is not there.
+
+    Raises UserError for an address that is no folder and no `s3://<bucket>/…`, and for a folder that cannot be made.
+    """
+    url, what = (settings().data, "CHIMED_DATA") if url is None else (url, "the address")
+    check_address(url, what)
     # other workers write to the same bucket: a listing remembered from before their work would be wrong
-    fs, root = fsspec.core.url_to_fs(url or settings().data, use_listings_cache=False)
+    fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
     if is_local(fs):
-        os.makedirs(root, exist_ok=True)
+        try:
+            os.makedirs(root, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{what} is {short(url, 200)!r}, and that folder cannot be made: {error.strerror}; name another one"
+            ) from None
     return Lake(fs, root.rstrip("/"))
+
+
+def check_address(url: str, what: str) -> None:
+    """Raises UserError where an address can be no lake's. what: the setting it comes from, or what it is."""
+    if fault := _fault_of(url):
+        raise UserError(f"{what} {short(url, 200)!r} {fault}; it may be a folder or s3://<bucket>/<path>")
+
+
+def _fault_of(url: str) -> str | None:
+    """Why an address can be no lake's; None where it can."""
+    scheme, separator, rest = url.partition("://")
+    if not url.strip():
+        return "is empty"
+    if any(ord(letter) < 32 for letter in url):
+        return "holds a control character"
+    if "::" in url:  # fsspec would read an archive or a copy through it
+        return "is an address of several parts"
+    if not separator:
+        begins = url.split("/")[0]
+        if begins.endswith(":"):
+            return f"is an address of {begins} without its two strokes"
+        return "is no folder but looks like an option" if url.startswith("-") else None
+    if scheme not in ("file", "s3", "memory"):  # the last one lives as long as its process
+        return f"is an address of {scheme}://, which is not known here"
+    bucket = rest.split("/")[0]
+    if scheme == "s3" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}", bucket):
+        return f"names no bucket: {bucket!r}" if bucket else "names no bucket"
+    return None
 
 
 def is_local(fs: AbstractFileSystem) -> bool:
@@ -73,8 +113,8 @@ def local_path(lake: Lake, path: str) -> Path:
     """A plain path to a lake file or folder; one that lies elsewhere is copied to this machine first, whole."""
     if is_local(lake.fs):
         return Path(lake.at(path))
-    target = Path(settings().data.replace("://", "-").replace("/", "-"))
-    copy = Path(os.environ.get("TMPDIR", "/tmp")) / "chimed-lake" / target / path
+    target = settings().data.replace("://", "-").replace("/", "-")
+    copy = private_folder("lake", target) / path
     if _copied(lake, path, copy):
         return copy
     draft = copy.with_name(f"{copy.name}.{uuid.uuid4().hex[:8]}.part")

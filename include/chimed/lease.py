@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import socket
-import tempfile
 import threading
 import time
 import uuid
@@ -25,6 +24,7 @@ from sqlalchemy import and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chimed.errors import UserError, WorkStopped
+from chimed.private import private_folder
 from chimed.processes import FORKING
 from chimed.store import LEASES, Store
 
@@ -109,7 +109,7 @@ def _locked(store: Store, folder: str, name: str) -> Iterator[None]:
         for what in (store.engine.url.render_as_string(), folder):
             file = uuid.uuid5(uuid.NAMESPACE_URL, f"{what}#{name}").hex[:12]
             try:
-                locks.enter_context(FileLock(Path(tempfile.gettempdir()) / f"chimed-{file}.lock", timeout=0))
+                locks.enter_context(FileLock(private_folder("locks") / f"{file}.lock", timeout=0))
             except Timeout:
                 held = _held(store, name)
                 raise AtWork(str(_holder(held[0])) if held else "another process") from None
@@ -199,8 +199,8 @@ def _key(name: str) -> str:
 
 
 def _machine() -> str:
-    """A machine whose processes share a folder for temporary files; two containers are two."""
+    """A machine's processes that share a folder for their locks; two containers are two, and so are two users."""
     boot = Path("/proc/sys/kernel/random/boot_id")
-    kernel = boot.read_text().strip()[:8] if boot.exists() else f"{uuid.getnode():x}"
-    folder = os.stat(tempfile.gettempdir())
+    kernel = boot.read_text(encoding="utf-8").strip()[:8] if boot.exists() else f"{uuid.getnode():x}"
+    folder = os.stat(private_folder("locks"))
     return f"{socket.gethostname()[:100]}.{kernel}.{folder.st_dev:x}.{folder.st_ino:x}"

@@ -1,10 +1,35 @@
 """What a command says: its result for a program to read, its progress for a person."""
 
+import codecs
+import io
 import json
+import locale
 import logging
+import os
 import sys
+import traceback
+from types import TracebackType
 
 from chimed.characters import printable
+from chimed.secrets import without_secrets
+
+
+def speak_utf8() -> None:
+    """Sees to it that this process reads, writes and names files in UTF-8, whatever the machine's locale.
+
+    In a locale with another encoding the same command is run anew in Python's UTF-8 mode, since words of the command
+    line and names of files were decoded before this is called; what it starts inherits that. PYTHONIOENCODING may still
+    say something else of the streams, so that they are told. A character that cannot be written, half of a surrogate
+    pair, is written as an escape.
+    """
+    if not sys.flags.utf8_mode and codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
+        os.environ["PYTHONUTF8"] = "1"
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            unwritable = "surrogateescape" if stream is sys.stdin else "backslashreplace"
+            stream.reconfigure(encoding="utf-8", errors=unwritable)
 
 
 def print_result(value: object) -> None:
@@ -12,16 +37,26 @@ def print_result(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def safe(text: str) -> str:
+    """The text as a person may see it: no password in it, and nothing that a terminal would obey."""
+    return printable(without_secrets(text))
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """For `sys.excepthook`: the traceback of a mistake of ours, without passwords."""
+    print(safe("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
+
+
 def print_error(error: Exception) -> None:
     """A sentence for the user on stderr."""
-    print(f"chimed: {printable(str(error))}", file=sys.stderr)
+    print(f"chimed: {safe(str(error))}", file=sys.stderr)
 
 
 class _Lines(logging.Formatter):
     """Lines that a terminal may show, whatever a page or a model put into them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return safe(super().format(record))
 
 
 def log_to_stderr() -> None:

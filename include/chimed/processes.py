@@ -26,7 +26,7 @@ def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str
     """Starts a process in a session of its own, its output in `log`; writes its note and returns its id."""
     note.parent.mkdir(parents=True, exist_ok=True)
     started = _open(argv, log, environment, start_new_session=True)
-    note.write_text(json.dumps({"pid": started.pid, "born": born(started.pid)}))
+    note.write_text(json.dumps({"pid": started.pid, "born": born(started.pid)}), encoding="utf-8")
     return started.pid
 
 
@@ -64,7 +64,7 @@ def die_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
 def alive(note: Path) -> int | None:
     """The id of the noted process, if it lives and is the one that was started."""
     try:
-        known = json.loads(note.read_text())
+        known = json.loads(note.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
     moment = born(known["pid"])
@@ -88,7 +88,7 @@ def end(notes: Sequence[Path], grace: float = GRACE) -> list[str]:
 
 def tail(log: Path, lines: int) -> str:
     """The last lines of a log that say something."""
-    text = log.read_text(errors="replace") if log.exists() else ""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
 
@@ -98,7 +98,7 @@ def born(pid: int) -> str | None:
         os.waitpid(pid, os.WNOHANG)
     if Path("/proc/self/stat").exists():
         try:
-            state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         except (FileNotFoundError, ProcessLookupError):
             return None
         return None if state == "Z" else fields[18]

@@ -25,9 +25,8 @@ _TAG = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 # Thinking without tags: how the families begin it, in English or Chinese, where the answer should stand. Nothing tells
 # where it ends, so such a reply is all thinking.
 _ALOUD = re.compile(
-    r"\s*(?:"
-    r"(?:(?:okay|ok|alright|all right|hmm+|wait|well|so|right|first|now)\b[,.…:! ]*)*"
-    r"(?:so |now |here,? |first,? )*"
+    r"\A\s*(?:"
+    r"(?:(?:okay|ok|alright|all right|hmm+|wait|well|so|right|first|now|here)\b[,.…:! ]*)*"
     r"(?:the user|the task|the question|the instructions?|the prompt|we (?:need|have|are|must|should)|"
     r"i (?:need|have|must|should|will|'ll|am|think)|i'll|let me|let's|let us|thinking process|"
     r"here's (?:a|my) thinking|my task)\b"

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from chimed import identity, processes
 from chimed.errors import UserError
+from chimed.private import scratch
 from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
@@ -69,9 +70,7 @@ def up(timeout: int) -> None:
     both = servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
         raise UserError(f"{both[0].variable} and {both[1].variable} name one port; two servers need two")
-    folder = Path(settings().scratch)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "serve.lock"):  # shards that find the servers dead must not both start them
+    with FileLock(scratch() / "serve.lock"):  # shards that find the servers dead must not both start them
         _up(both, timeout)
 
 
@@ -222,11 +221,11 @@ def _models(url: str) -> list[str] | None:
 
 
 def _note(server: Server) -> Path:
-    return Path(settings().scratch) / f"{server.name}.json"
+    return scratch() / f"{server.name}.json"
 
 
 def _log_file(server: Server) -> Path:
-    return Path(settings().scratch) / f"{server.name}.log"
+    return scratch() / f"{server.name}.log"
 
 
 def _tail(server: Server, lines: int = TAIL_LINES) -> str:

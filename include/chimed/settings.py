@@ -7,9 +7,13 @@ and what a build may change of them is in `options.Options`, kept with the build
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from chimed.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +27,9 @@ class Settings(BaseSettings):
     store: str = Field(
         f"sqlite:///{PROJECT / '.chimed' / 'store.db'}",
         description="the store: a SQLAlchemy URL (SQLite or PostgreSQL)",
+    )
+    store_password: SecretStr | None = Field(
+        None, description="the store's password, if it is not in its URL; here no sign of it has to be quoted"
     )
 
     contact: str = Field(
@@ -132,8 +139,31 @@ class Settings(BaseSettings):
     k8s_service_account: str = Field("chimed", description="service account of the pods; its token is not mounted")
     k8s_volume: str | None = Field(None, description="claim mounted at /data, where the lake is a shared folder")
 
+    @field_validator("llm_url", "judge_url", "replica")
+    @classmethod
+    def _is_address(cls, said: str | None) -> str | None:
+        try:
+            parts = urlsplit(said or "http://none")
+            right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number
+            right = False
+        if not right:
+            raise PydanticCustomError("address", "it is no address as http://host:8000/v1")
+        return said
+
 
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return Settings()
+    """The settings of this process, read once.
+
+    Raises UserError for a value that is none; the value itself is not told, for it may be secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in first["loc"][:1]).upper()
+        raise UserError(f"CHIMED_{name} has a value that it cannot have: {first['msg']}") from None
+    except SettingsError as error:
+        field = str(error).partition('field "')[2].partition('"')[0]
+        raise UserError(f"CHIMED_{field.upper()} is not JSON; see its meaning in include/chimed/settings.py") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Boolean,
     Column,
@@ -31,8 +32,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from chimed.characters import short
 from chimed.errors import UserError
 from chimed.settings import settings
 
@@ -189,9 +191,9 @@ def open_store(url: str | None = None) -> Store:
     engine = _engine(url or settings().store)
     try:
         have, want = _revisions(engine)
-    except OperationalError as error:
+    except DBAPIError as error:  # of SQLite also: the file is no database
         raise UserError(
-            f"no store at {engine.url.render_as_string()}: {str(error.orig).strip().splitlines()[0]}; "
+            f"no store at {engine.url.render_as_string()}: {short(str(error.orig).strip(), 300)}; "
             "CHIMED_STORE says where it is"
         ) from None
     if have != want:
@@ -219,13 +221,15 @@ def upgrade(url: str | None = None) -> None:
 
 
 def _engine(url: str) -> Engine:
-    parsed = make_url(url)
+    parsed = _parsed(url)
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     if parsed.get_backend_name() != "sqlite":
         raise UserError(f"CHIMED_STORE is {parsed.get_backend_name()}; it may be sqlite:///<file> or postgresql://…")
+    if parsed.database in (None, "", ":memory:"):
+        raise UserError("CHIMED_STORE names no file, so nothing would be kept; write sqlite:///<file>")
     if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(parsed.database))
     engine = create_engine(parsed, connect_args={"timeout": 60})
 
     @event.listens_for(engine, "connect")
@@ -234,6 +238,29 @@ def _engine(url: str) -> Engine:
         connection.execute("pragma synchronous=normal")
 
     return engine
+
+
+def _parsed(url: str) -> URL:
+    """A store's address. Raises UserError for one that is none."""
+    try:
+        found, password = make_url(url), settings().store_password
+        return found.set(password=password.get_secret_value()) if password and found.username else found
+    except (ArgumentError, ValueError):  # their words hold the address, and with it the password
+        raise UserError(
+            "CHIMED_STORE is no address of a store; write sqlite:///<file> or "
+            "postgresql://<user>:<password>@<host>/<name>, a sign of the password that is no letter or digit as %2F"
+        ) from None
+
+
+def _make_folder(file: Path) -> None:
+    """The folder of an SQLite store. Raises UserError where it cannot be made, or where no store can be in it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        is_folder = file.is_dir()
+    except OSError as error:
+        raise UserError(f"the store cannot be at {file}: {error.strerror}; CHIMED_STORE says where it is") from None
+    if is_folder:
+        raise UserError(f"the store cannot be at {file}: it is a folder; CHIMED_STORE says where it is")
 
 
 def _alembic_config():

@@ -52,6 +52,7 @@ def start(argv: list[str]) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
         errors="replace",
         env=environment,
         start_new_session=True,

@@ -3,6 +3,7 @@
 Imported only where CHIMED_COMPUTE=kubernetes: the kubernetes client takes seconds to import.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ SCHEDULE = 6 * 3600  # seconds to wait for free GPUs
 GRACE = 300  # seconds to write a checkpoint when the pod must go
 DATA = "/data"
 OWN = ("compute", "models_python", "scratch", "schedules", "serve")  # settings of this machine, not of a pod
-SECRET = ("store", "llm_key")  # come from the secret, by reference
+SECRET = ("store", "store_password", "llm_key")  # come from the secret, by reference
 
 
 class ChimedPod(KubernetesPodOperator):
@@ -76,10 +77,17 @@ class ChimedPod(KubernetesPodOperator):
 def environment(chosen: Settings) -> dict[str, str]:
     """The variables that make a command in a pod read the same settings; secrets are not among them."""
     return {
-        f"CHIMED_{name.upper()}": str(getattr(chosen, name))
+        f"CHIMED_{name.upper()}": _written(getattr(chosen, name))
         for name in sorted(chosen.model_fields_set)
         if name not in OWN + SECRET and not name.startswith("k8s_") and name != "build_options"
     }
+
+
+def _written(value: object) -> str:
+    """A setting's value as its variable has it: words and numbers as they are, everything else as JSON."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def node_selector(chosen: Settings) -> dict[str, str]:

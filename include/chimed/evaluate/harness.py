@@ -24,6 +24,7 @@ from chimed.errors import choose
 from chimed.evaluate.backend import BACKENDS, answering, versions
 from chimed.evaluate.exams import Exams, group_of, hub_exams, local_exams
 from chimed.lake import Lake
+from chimed.private import scratch
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.train import recipe as recipes
@@ -106,7 +107,7 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
         else:
             if phase != "base":
                 checkpoint = str(lakes.local_path(lake, checkpoint))
-            log_file = Path(settings().scratch) / f"evaluate-{recipe}-{phase}.log"
+            log_file = scratch() / f"evaluate-{recipe}-{phase}.log"
             with answering(backend, checkpoint, dtype, BATCH_SIZE, log_file) as model_of:
                 score, samples = _score(*model_of, exams)
             score |= {"key": key, "model": model, "checkpoint": checkpoint, "protocol": protocol}

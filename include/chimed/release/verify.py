@@ -36,6 +36,7 @@ def find_folder(release: str) -> tuple[Lake, str]:
     Raises UserError where there is no such folder.
     """
     if "/" in release:
+        lakes.check_address(release, "the address")
         fs, path = fsspec.core.url_to_fs(release)
         parent, _, name = path.rstrip("/").rpartition("/")
         if not (name and fs.isdir(path)):

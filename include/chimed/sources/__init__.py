@@ -5,14 +5,18 @@ is light on purpose: Airflow parses it, and it imports none of them.
 """
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
+from chimed.errors import UserError
 from chimed.settings import settings
 
 FILES = "files"  # what a raw report's `form` says where its pages are files of a corpus and not WARC
 PAPER = ("zydcd", "zhongyoo", "cnkang", "ask39", "ask120")
-if settings().sources:
-    __path__.append(str(Path(settings().sources or "").resolve()))
+# a wrong setting is told by whoever reads one next, as a sentence: what is imported here stands before all commands
+with suppress(UserError):
+    if settings().sources:
+        __path__.append(str(Path(settings().sources or "").resolve()))
 
 
 def _names() -> tuple[str, ...]:

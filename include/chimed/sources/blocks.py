@@ -22,10 +22,13 @@ ALIKE = 5  # answers alike, and no page: the site has to prove that it still giv
 EVIDENCE = 3  # of the answers of a block, kept
 DAY, HOUR = 86_400.0, 3_600.0  # seconds for which a site is left alone that refuses, or that is down, and says no time
 
+_CODES, _DIGIT = re.compile(r"[!-~\d]+"), re.compile(r"\d")
+
 
 def likeness(text: str) -> str:
     """What two pages of one kind have in common: their words without numbers, codes and addresses."""
-    return re.sub(r"\W+", " ", re.sub(r"[!-~]*\d[!-~]*", "", text)).strip()[:200] or "nothing to read"
+    words = _CODES.sub(lambda run: "" if _DIGIT.search(run[0]) else run[0], text)
+    return re.sub(r"\W+", " ", words).strip()[:200] or "nothing to read"
 
 
 def weigh(run: Run, seen: Seen) -> None:

@@ -13,7 +13,7 @@ ROBOT = "chimed"
 LONGEST_DELAY = 60.0  # a site that wants more seconds than this between two requests cannot be refreshed by the week
 MOST_BYTES = 512 * 1024  # of robots.txt that are read, as RFC 9309 has it
 
-_OUR_NAME = re.compile(rf"^[ \t]*user-?agent[ \t]*:?[ \t]*{ROBOT}\b", re.I | re.M)
+_OUR_NAME = re.compile(rf"^[ \t]{{0,40}}user-?agent[ \t]{{0,40}}(?::[ \t]{{0,40}})?{ROBOT}\b", re.I | re.M)
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 

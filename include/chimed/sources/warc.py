@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from warcio.warcwriter import WARCWriter
 
 from chimed import lake as lakes
 from chimed.lake import Lake
+from chimed.private import private_folder
 from chimed.sources.encodings import Unreadable, unpacked
 from chimed.sources.page import PAGE_BYTES
 from chimed.sources.warc_records import members, records
@@ -96,7 +96,7 @@ def open_archive(lake: Lake, folder: str, file_bytes: int = FILE_BYTES) -> Archi
         work = Path(lake.at(folder))
     else:
         place = hashlib.sha256(lake.at(folder).encode()).hexdigest()[:16]
-        work = Path(tempfile.gettempdir()) / "chimed-crawl" / place
+        work = private_folder("crawl", place)
     work.mkdir(parents=True, exist_ok=True)
     archive = Archive(lake, folder, work, file_bytes)
     for left in sorted(work.glob(f"*.warc.gz{_OPEN}")):

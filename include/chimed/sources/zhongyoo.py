@@ -35,7 +35,7 @@ _LIST = re.compile(
 _OTHER = re.compile(rf"^http://www\.zhongyoo\.com/(?:{_FOLDERS})/")
 _DETAIL = re.compile(r"^http://www\.zhongyoo\.com/(?!gx/|pinyin/)(?:[^/?]+/)*(?!page_|index|list_)[^/?]+\.html?$")
 _COUNT = re.compile(r"共\s*(\d+)\s*页")
-_FIELD = re.compile(r"^【\s*([^】]+?)\s*】")
+_FIELD = re.compile(r"^【([^】]{1,100})】")
 _LABELS = (
     "药名|中药名|别名|英文名|来源|药用部位|植物形态|形态|产地分布|生境分布|采收加工|药材性状|性味归经|功效与作用|临床应用|"
     "药理研究|主要成分|化学成分|使用禁忌|配伍药方|相关药方|用法用量|相关推荐文章|"
@@ -108,9 +108,9 @@ def _fields(lines: list[str]) -> list[str]:
     kept, wanted = [], True
     for line in lines:
         field = _FIELD.match(line)
-        if field:
-            wanted = field.group(1) not in _DROPPED_FIELDS
-            line = f"【{field.group(1)}】{line[field.end() :].lstrip(' ：:')}"
+        if field and (name := field[1].strip()):
+            wanted = name not in _DROPPED_FIELDS
+            line = f"【{name}】{line[field.end() :].lstrip(' ：:')}"
         elif line.startswith(_DROPPED_FIELDS):
             wanted = False
         if wanted:

@@ -26,11 +26,16 @@ DEFAULTS: dict = {
         "cases": [f"http://{HOST}/yian/list_1.html"],
     },
     "chapter": r"/guji/[\w-]+/[\w-]+(?:/|\.html?)",
-    "case": r"/yian/(?!list|page)[\w-]*\d[\w-]*(?:/|\.html?)",
+    "case": r"/yian/(?!list|page)[\w-]{0,80}\d[\w-]{0,80}(?:/|\.html?)",
 }
 if set(settings().zydcd) - set(DEFAULTS):
     raise UserError(f"CHIMED_ZYDCD has {', '.join(settings().zydcd)}; there is: {', '.join(DEFAULTS)}")
 LISTS = DEFAULTS | settings().zydcd
+for _name in ("chapter", "case"):
+    try:
+        re.compile(LISTS[_name])
+    except (re.error, TypeError) as error:
+        raise UserError(f"CHIMED_ZYDCD: {_name} is no regular expression: {error}") from None
 
 _ENTRY = re.compile(r"/zhongyi/zy\d{5}[A-Za-z]{2}/")
 _PAGE = re.compile(

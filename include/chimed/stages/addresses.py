@@ -81,7 +81,7 @@ _BEHIND = re.compile(
     r"\s?[(（]?(?:路|线|公交|窗口|诊室|床|病房|病区|[\u4e00-\u9fff]{0,6}(?:医院|诊所|门诊部|公司|药店|卫生院))"
 )
 # not 于 and 为, with which names of counties begin
-_SAID_BEFORE = re.compile(r"(?:.*(?:住[在址]?|地址|位于|寄|[在到往至我是])|^)([\u4e00-\u9fff]{0,24})$")
+_SAID_BEFORE = re.compile(r"\A(?:.*(?:住[在址]?|地址|位于|寄|[在到往至我是]))?([\u4e00-\u9fff]{0,24})$")
 
 
 # No address crosses one of these marks, and a stretch between two of them holds one only where it holds a number of a

@@ -21,9 +21,9 @@ _GREETING = re.compile(
 )
 _HEADING = re.compile(r"^[^\n。；]{0,25}(?:译文|翻译|现代汉语|白话|原文|古文|如下)[^\n。；]{0,10}[：:]")
 _NOTE = re.compile(
-    r"(?:^|[\n。；！？!?”\"』」）)\]]|\*\*)\s*[（(【\[*#\-—]{0,4}\s*(?:译者|编者|译|重要|特别|名词|词语|术语|补充|背景|简要|医学)?"
+    r"(?:^|[\n。；！？!?”\"』」）)\]]|\*\*)\s{0,8}[（(【\[*#\-—]{0,4}\s{0,8}(?:译者|编者|译|重要|特别|名词|词语|术语|补充|背景|简要|医学)?"
     r"(?:注释?\d{0,2}|备注|附注|说明|解析|解释|注意(?:事项)?|按语?|点评|评析|评注|补充|提示|小结|总结|赏析|参考(?:文献|资料)?|原文|出处|关键词|译文|现代应用|临床应用|"
-    r"临床意义|启示|用法提示|免责声明|声明|延伸|拓展|知识点|要点|ps|note)\d{0,2}\s*[】）)\]*]{0,4}\s*[：:]",
+    r"临床意义|启示|用法提示|免责声明|声明|延伸|拓展|知识点|要点|ps|note)\d{0,2}\s*[】）)\]*]{0,4}\s{0,8}[：:]",
     re.IGNORECASE,
 )
 _COMMENT = re.compile(
@@ -39,7 +39,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _TAG = re.compile(
-    r"</?[A-Za-z文输原译古][^<>\n]{0,20}>|```|^\s{0,3}#{1,4}\s|\*\*|^\s*(?:[-*•]|\d{1,2}[.、])\s", re.MULTILINE
+    r"</?[A-Za-z文输原译古][^<>\n]{0,20}>|```|^\s{0,3}#{1,4}\s|\*\*|^\s{0,20}(?:[-*•]|\d{1,2}[.、])\s", re.MULTILINE
 )
 
 
@@ -49,7 +49,7 @@ def fault(source: str, modern: str) -> str | None:
     latin = len(re.findall(r"[A-Za-z]", letters))
     if latin > MOST_LATIN * len(letters) and latin > len(re.findall(r"[A-Za-z]", source)):
         return "不是中文"
-    foreign = re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^>]*>", "", modern))
+    foreign = re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^<>]*>", "", modern))
     if found := _strange(_REFUSAL, source, modern):
         return f"拒绝翻译：{found}"
     if found := _strange(_GREETING, source, modern) or _strange(_HEADING, source, modern):

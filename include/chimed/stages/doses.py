@@ -41,7 +41,7 @@ COUNTED = ("次", "日", "月", "年", "个", "倍")  # of these a translation m
 _CLASS = {name: name for name in WEIGHED} | {word: name for name, words in _COUNTED.items() for word in words.split()}
 _UNITS = "|".join(sorted(_CLASS, key=len, reverse=True)).replace("两", "两(?![天日次个年月种句手侧者三四])", 1)
 DOSE = re.compile(
-    rf"(\d+(?:\.\d+)?|[零〇一二三四五六七八九十廿卅百千两半双]+)\s*[余多几来]?\s*({_UNITS})(半(?![身夜日天月年夏]))?"
+    rf"(\d{{1,9}}(?:\.\d{{1,9}})?|[零〇一二三四五六七八九十廿卅百千两半双]{{1,12}})\s{{0,8}}(?:[余多几来]\s{{0,8}})?({_UNITS})(半(?![身夜日天月年夏]))?"
 )
 
 

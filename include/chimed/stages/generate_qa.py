@@ -30,7 +30,7 @@ LEAST = 40  # characters a document must have for a question to be worth asking
 NO = ("the document does not support the answer", "the question does not stand alone")
 SAMPLING = {"max_tokens": 512, "temperature": 0.0}
 FORMAT = r"问题：[^\n]{4,200}\n?答案：[^\n]{2,1500}"  # Table 2's output format
-PARSE = re.compile(r"\s*问题[：:]\s*(?P<question>.+?)\s*答案[：:]\s*(?P<answer>.+?)\s*", re.DOTALL)
+PARSE = re.compile(r"\A\s*问题[：:](?P<question>.+?)答案[：:](?P<answer>.+)", re.DOTALL)
 SPAN = (6, 120)  # characters of a span the server may choose as an answer
 MOST_SPANS = 40  # spans offered in one request, so that the constraint stays small
 
@@ -153,9 +153,10 @@ def question(chunk: str, answer: str) -> Question:
 def read(text: str) -> Pair:
     """The pair that a reply in Table 2's format says. Raises Unusable."""
     match = PARSE.fullmatch(answered(text))
-    if not match:
+    asked, said = (match["question"].strip(), match["answer"].strip()) if match else ("", "")
+    if not (asked and said):
         raise Unusable("unparsed reply: not 问题：…答案：…")
-    return Pair(match["question"].strip("[] \n"), match["answer"].strip("[] \n"))
+    return Pair(asked.strip("[] \n"), said.strip("[] \n"))
 
 
 def accept(chunk: Chunk, answer: Said[Pair] | Failed) -> Result:

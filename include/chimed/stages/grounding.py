@@ -23,7 +23,7 @@ from chimed.stages.wording import SCOPE, Words, words
 
 MOST_PLACES = 60  # places of one word that are looked at: a hostile document may be one word throughout
 _REPLY = re.compile(
-    r"\s*(?:(?P<no>不(?:能|可以|可|行|是|会|宜|应该?|需要?|必|建议|对)?的?|没有|否|并非如此)"
+    r"\A\s*(?:(?P<no>不(?:能|可以|可|行|是|会|宜|应该?|需要?|必|建议|对)?的?|没有|否|并非如此)"
     r"|(?P<yes>可以|能|可|是|会|有|需要|应该|宜|对|行|属于)的?)\s*[，,。；;：:]"
 )
 _REFUSED = SCOPE - {"可能", "部分", "少数", "偶", "罕"} | {"不", "没有", "未", "非", "无毒"}
@@ -32,7 +32,9 @@ _OF_THE_TEXT = re.compile(
 )
 _PLACEHOLDER = re.compile(r"\[[^\]]{0,30}\]|【(?:答案|回答|问题)】|<[^>]{1,20}>|\.{6,}|…{3,}|_{3,}")
 _AMOUNT = re.compile(r"([服用汤剂敷次日天])(的?(?:用量|剂量))(?=[为是]?\s?[\d一二三四五六七八九十半])")  # 煎服用量为6g
-_MARKER = re.compile(r"(?:(?<=[。；;：:】\n])|^)\s*(?:\d{1,2}[.、)）](?!\d)|[(（]\d{1,2}[)）])|[①-⑳]", re.MULTILINE)
+_MARKER = re.compile(
+    r"(?:(?<=[。；;：:】\n])|^)\s{0,20}(?:\d{1,2}[.、)）](?!\d)|[(（]\d{1,2}[)）])|[①-⑳]", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ MOST_STATES = 40  # places followed at a time
 
 _OFTEN = frozenset("症常见多易可每一般约主用治疗法后时")  # letters of a lead that say nothing of whom it speaks
 _CONDITION = re.compile(
-    r"[\s。；]*(?:[但而]是?)?(?:如果|如(?=[有伴合患出发见遇无果])|若|倘若|假如|只有|除非|一旦|当(?=[^归地年时前天]))([^，]{2,24})"
+    r"\A[\s。；]*(?:[但而]是?)?(?:如果|如(?=[有伴合患出发见遇无果])|若|倘若|假如|只有|除非|一旦|当(?=[^归地年时前天]))([^，]{2,24})"
 )
 _SMALL = frozenset("的了是在有和与及或时者后前出现发生患者病人伴有合并")
 _NAMES = ("herbs", "formulas", "drugs", "acupoints")

@@ -97,7 +97,7 @@ _WITH_NUMBER = (
 _NO_PERSON = re.compile(
     r"(?:·[\u4e00-\u9fff]{1,8}?(?:病|征|症|瘤|氏|型|试验|定律|奖|大学|医院|舞蹈|综合)"
     r"|(?:Disease|Syndrome|Sign|Test|Type|Grade|Stage|Score|Cancer|Tumou?r|Esophagus|Virus|Cell|Index|Criteria|"
-    r"[a-z]{2,}(?:oma|itis|osis|emia|pathy|trophy)))"
+    r"[a-z]{2,30}(?:oma|itis|osis|emia|pathy|trophy)))"
 )
 
 

@@ -200,7 +200,7 @@ def added(source: str, modern: str) -> str | None:
 
 
 _LIST = re.compile(r"[、及与和并皆俱均诸]")
-_WHEN = re.compile(r"[一二三四五六七八九十百数半两]+[日月年夜天岁旬]")
+_WHEN = re.compile(r"[一二三四五六七八九十百数半两]{1,12}[日月年夜天岁旬]")
 
 
 def _turned(old: str, new: str) -> str | None:

@@ -11,7 +11,7 @@ _END = re.compile(r"[。！？!?；;\n]+[”’\"』」）)】]*")
 _FAR = 300  # characters looked through for a sentence's end; a text that has none is cut there
 # What belongs to a question behind it: an option with its letter, the answer, the explanation
 _GOES_ON = re.compile(
-    r"[\s　]*(?:[(（]?[A-HＡ-Ｈ][\s　]*[.．、,，:：)）]|[(（【\[]?(?:参考|參考|正确|正確|标准|標準|本题|本題)?"
+    r"\s{0,50}(?:[(（]?[A-HＡ-Ｈ]\s{0,8}[.．、,，:：)）]|[(（【\[]?(?:参考|參考|正确|正確|标准|標準|本题|本題)?"
     r"(?:答案|解析|解答|考点|考點|点评|點評)|[答分析解][:：]|故选|故選|本题选|本題選)"
 )
 _LINES = 12  # of options, answer and explanation

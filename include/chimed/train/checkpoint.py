@@ -23,7 +23,7 @@ def remote_checkpoints(lake: Lake, place: str) -> list[str]:
 def _whole(checkpoint: Path) -> bool:
     """The trainer writes trainer_state.json last."""
     try:
-        json.loads((checkpoint / "trainer_state.json").read_text())
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return False
     return True

@@ -90,7 +90,7 @@ class Lines(TrainerCallback):
             return
         # The whole history each time: a resumed run's comes back with its checkpoint, so no step is told twice.
         lines = "".join(json.dumps(entry) + "\n" for entry in state.log_history)
-        (self.run.folder / "metrics.jsonl").write_text(lines)
+        (self.run.folder / "metrics.jsonl").write_text(lines, encoding="utf-8")
         told = {name: (logs or {}).get(name) for name in ("loss", "eval_loss", "rewards/accuracies")}
         values = " ".join(f"{name} {value:.4f}" for name, value in told.items() if value is not None)
         if values:

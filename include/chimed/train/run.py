@@ -1,13 +1,13 @@
 """One run: which phase of which recipe on which release, where it starts and where it writes (paper §4)."""
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.lake import Lake
+from chimed.private import private_folder
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
 from chimed.train.recipe import PHASES
@@ -91,7 +91,7 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
                 rows[split] = path
     folder = Path(lake.at(place))
     if not lakes.is_local(lake.fs):
-        folder = Path(tempfile.gettempdir()) / "chimed-training" / place
+        folder = private_folder("training", place)
     run = Run(lake, phase, recipe, release, start, model, recipes.load(recipe, phase), rows, folder, place, done)
     _same_run(run)
     return run

@@ -135,7 +135,7 @@ def _bring_up(start: Start) -> tuple[Api, Making]:
         start.run(name, "-m", "airflow", *argv, *ports.get(name, []))
     api = Api(f"http://{home.HOST}:{start.ports.ui}")
     _wait(start, "Airflow", api.healthy)
-    for name, pool in json.loads(POOLS.read_text()).items():
+    for name, pool in json.loads(POOLS.read_text(encoding="utf-8")).items():
         api.post("/pools", {"name": name, **pool})
     _wait(start, "the DAGs", lambda: all(api.get(f"/dags/{dag}") for dag in DAGS))
     for dag in DAGS:

@@ -16,16 +16,18 @@ def show(
     lake = Path(environment["CHIMED_DATA"])
     print("\n── pages crawled ──")
     for source in SOURCES:
-        reports = [json.loads(path.read_text()) for path in sorted((lake / "raw" / source).glob("*/report.json"))]
+        paths = sorted((lake / "raw" / source).glob("*/report.json"))
+        reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         print(f"  {source:<10} {sum(report['pages'] for report in reports):>5} in {len(reports)} crawls")
     print(f"\n── build {release}: its ledger ──")
     argv = [sys.executable, "-m", "chimed", "ledger", release]
-    print(subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout.rstrip())
+    told = subprocess.run(argv, env=environment, capture_output=True, encoding="utf-8", check=True)
+    print(told.stdout.rstrip())
     print(f"\n── release {release} ──")
-    statistics = json.loads((lake / "releases" / release / "statistics.json").read_text())
+    statistics = json.loads((lake / "releases" / release / "statistics.json").read_text(encoding="utf-8"))
     print(_table(statistics))
     print(f"\n── recipe {recipe}, before and after (models of a few million parameters: chance is what to expect) ──")
-    print((lake / "scores" / release / recipe / "compare.md").read_text().rstrip())
+    print((lake / "scores" / release / recipe / "compare.md").read_text(encoding="utf-8").rstrip())
     print("\n── seconds of the tasks (shards added up) ──")
     for dag in dict.fromkeys(dag for dag, _ in seconds):
         print(f"  {dag:<15} " + ", ".join(f"{task} {took:.0f}" for (of, task), took in seconds.items() if of == dag))

@@ -110,7 +110,7 @@ def log_tail(dag: str, run: str, task: dict) -> str:
     logs = sorted(folder.glob("attempt=*.log"), key=lambda path: path.stat().st_mtime)
     if not logs:
         return f"    (no log in {folder})"
-    lines = [_plain(line) for line in logs[-1].read_text(errors="replace").splitlines()]
+    lines = [_plain(line) for line in logs[-1].read_text(encoding="utf-8", errors="replace").splitlines()]
     return (
         "\n".join(f"    {line}" for line in [line for line in lines if line][-TAIL:]) + f"\n    log: {_short(logs[-1])}"
     )

@@ -236,7 +236,7 @@ _IMAGE = re.compile(r"!\[[^\[\]\n]{0,200}\]\([^()\n]{0,2000}\)")
 _LINK = re.compile(r"\[([^\[\]\n]{1,500})\]\([^()\n]{0,2000}\)")
 _STRONG = re.compile(r"(\*\*|__)(?=\S)([^*_\n]{1,500})\1")
 _NUMBER = re.compile(r"^(?:\d+[-_. ]+|0\d+(?=[\u4e00-\u9fff]))")  # of a file, before its book's name
-_ANCHOR = re.compile(r"\s*\{#[^{}]{1,100}\}$")
+_ANCHOR = re.compile(r"\s{0,20}\{#[^{}]{1,100}\}$")
 _FRONT = re.compile(r"^(?:[\w.-]{1,100}\s*:(?:\s|$)|\s|- |#|$)")  # a line of YAML before a text
 _LONGEST_FRONT = 500  # lines
 _FRONT_TITLE = re.compile(r"""^title:\s*["']?(.{1,200}?)["']?\s*$""")

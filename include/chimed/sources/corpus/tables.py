@@ -27,10 +27,10 @@ Row = dict[str, object] | Miss
 _BATCH = 256  # rows decoded at once of parquet and Arrow
 _HEAD = 64 * 1024
 _DELIMITERS = ",\t;|"
-_SAID_DELIMITER = re.compile(r"\ufeff?\s*\"?sep=(.)\"?\s*", re.I)
+_SAID_DELIMITER = re.compile(r"\ufeff?\s{0,9}\"?sep=(.)\"?\s{0,9}", re.I)
 # {"version": 1, "data": [ … ]}: the rows are in the list
 _WRAPPED = re.compile(
-    r'\s*\{(?:\s*"[^"\\]{1,64}"\s*:\s*(?:"[^"\\]{0,1000}"|[-+.\w]{1,40})\s*,)*'
+    r'\A\s*\{(?:\s*"[^"\\]{1,64}"\s*:\s*(?:"[^"\\]{0,1000}"|[-+.\w]{1,40})\s*,)*'
     r'\s*"(?:data|rows|train|examples|records|items)"\s*:\s*(?=\[)'
 )
 

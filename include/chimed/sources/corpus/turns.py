@@ -17,7 +17,7 @@ ANSWERS = ("assistant", "gpt", "bot", "model", "医生", "doctor", "答", "chatg
 SILENT = ("system", "系统", "tool", "function", "observation", "function_call", "developer")
 
 _PAIR = ("user", "assistant")
-_LED = re.compile(r"\s*(\w{1,12})\s*[:：]\s*")
+_LED = re.compile(r"\s{0,20}(\w{1,12})\s{0,20}[:：]\s*")
 _ROLE = ("role", "from", "speaker", "角色", "sender")
 _SAID = ("content", "value", "text", "内容", "utterance", "sentence")
 

@@ -1,0 +1,100 @@
+"""What of a machine's or a library's errors is for the user to mend, as one sentence. Ours; the paper is silent.
+
+A stage that cannot write, a disk that is full, a store whose password is wrong: such an error is not the program's, and
+its traceback tells the user nothing. What is not known here stays a traceback.
+"""
+
+import errno
+
+from chimed.characters import short
+from chimed.errors import UserError, WorkStopped
+
+MOST = 300  # characters of what a library says
+
+# what a file or folder is, by the error's number, and what mends it
+_FILES = {
+    errno.EACCES: "may not be read or written by this user; change its rights or name another place",
+    errno.EPERM: "may not be changed by this user; change its rights or name another place",
+    errno.EROFS: "lies on a file system that cannot be written; name another place",
+    errno.ENOENT: "is not there; look whether its name is right",
+    errno.ENOTDIR: "goes through something that is no folder; look whether its name is right",
+    errno.EISDIR: "is a folder where a file must be; look whether its name is right",
+    errno.EEXIST: "is a file where a folder must be; take it away or name another place",
+    errno.ENAMETOOLONG: "is too long a name for this file system; name another place",
+    errno.ELOOP: "is a link that leads to itself; name another place",
+    errno.EINVAL: "is no name that this file system takes; name another place",
+}
+# what nobody did wrong: room is made, and the same command goes on
+_MACHINE = {
+    errno.ENOSPC: "the disk is full; make room and run it again, what is done is kept",
+    errno.EDQUOT: "this user's share of the disk is full; make room and run it again, what is done is kept",
+    errno.EFBIG: "a file became larger than this user or file system may have; raise the limit and run it again",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n) and run it again",
+    errno.ENFILE: "too many files are open on this machine; run it again later",
+    errno.ENOMEM: "the memory is full; make room and run it again, what is done is kept",
+    errno.EIO: "the disk could not be read or written; look at the machine's log",
+    errno.ECONNREFUSED: "no server answers there; look at the address, and whether it runs",
+    errno.ENETUNREACH: "the network cannot be reached",
+    errno.EHOSTUNREACH: "the server cannot be reached; look at the address",
+    errno.ETIMEDOUT: "the server did not answer in time; run it again later",
+}
+# libraries whose errors tell of a server, an address or a right; first words of the module that defines them
+_OF_SERVERS = {
+    "botocore": "the object store",
+    "aiobotocore": "the object store",
+    "huggingface_hub": "the Hugging Face Hub",
+    "datasets": "the Hugging Face Hub",
+    "aiohttp": "the server",
+    "httpx": "the server",
+    "requests": "the server",
+    "urllib3": "the server",
+}
+
+_OF_MODELS = ("accelerate", "datasets", "huggingface_hub", "lm_eval", "peft", "torch", "transformers", "trl", "vllm")
+
+
+def explained(error: BaseException) -> UserError | WorkStopped | None:
+    """The error as a sentence; None where it is the program's own mistake, whose traceback is wanted."""
+    library = type(error).__module__.split(".")[0]
+    if library == "sqlalchemy":
+        return _of_store(error)
+    if library in _OF_SERVERS:
+        return UserError(f"{_OF_SERVERS[library]} cannot be used: {_said(error)}; look at its address and your rights")
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _OF_MODELS:
+        return UserError(
+            f"{error.name} is not installed here; run it with the models' environment: "
+            ".venv-models/bin/python -m chimed …"
+        )
+    if isinstance(error, OSError):
+        return _of_file(error)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return UserError("a name or text on the command line is no Unicode; write it in UTF-8")
+    return None
+
+
+def _of_file(error: OSError) -> UserError | WorkStopped | None:
+    where = short(str(error.filename or error.filename2 or ""), MOST)
+    if error.errno in _MACHINE:
+        return WorkStopped(f"{where}: {_MACHINE[error.errno]}" if where else _MACHINE[error.errno])
+    if error.errno in _FILES and where:
+        return UserError(f"{where} {_FILES[error.errno]}")
+    if error.errno is None or not where:  # of an object store, or of a library that tells no path
+        kinds = {FileNotFoundError: "is not there", PermissionError: "may not be used", FileExistsError: "is there"}
+        for kind, words in kinds.items():
+            if isinstance(error, kind):
+                return UserError(f"what is asked for {words}: {_said(error)}; look at the address and your rights")
+    return None
+
+
+def _of_store(error: BaseException) -> UserError | None:
+    """Of the store, what its driver says: never the statement with its values, which are crawled texts."""
+    unreadable = type(error).__name__ in ("ArgumentError", "NoSuchModuleError")
+    said = getattr(error, "orig", None) or (error if unreadable else None)
+    if said is None:
+        return None
+    return UserError(f"the store cannot be used: {_said(said)}; CHIMED_STORE says where it is")
+
+
+def _said(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return short(lines[0], MOST) if lines else type(error).__name__

@@ -1,0 +1,38 @@
+"""Roles and databases of a new PostgreSQL server: one for Airflow, one for the store, each with the least it needs.
+
+`python -m chimed_airflow.roles`, run by compose before anything else; what is there already stays, and gets the
+password that the settings have today. Only this program is given the superuser's password.
+"""
+
+import os
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+ROLES = {"airflow": "AIRFLOW_DB_PASSWORD", "chimed": "CHIMED_STORE_PASSWORD"}  # and databases of the same names
+
+
+def make(server: dict[str, str], passwords: dict[str, str]) -> None:
+    """Makes the roles with these passwords, and for each a database that no other role but the superuser may enter.
+
+    server: host, port, user and password of the superuser, as psycopg takes them.
+    """
+    with psycopg.connect(make_conninfo(**server, dbname="postgres"), autocommit=True) as connection:
+        for role, password in passwords.items():
+            name = sql.Identifier(role)
+            if not connection.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone():
+                connection.execute(sql.SQL("create role {} login").format(name))
+            if role != server["user"]:  # a server of old times, whose first role is Airflow's
+                plain = sql.SQL("alter role {} login nosuperuser nocreatedb nocreaterole noreplication password {}")
+                connection.execute(plain.format(name, sql.Literal(password)))
+            if not connection.execute("select 1 from pg_database where datname = %s", [role]).fetchone():
+                connection.execute(sql.SQL("create database {} owner {}").format(name, name))
+            connection.execute(sql.SQL("revoke all on database {} from public").format(name))
+
+
+if __name__ == "__main__":
+    make(
+        {"host": "postgres", "user": os.environ["POSTGRES_SUPERUSER"], "password": os.environ["POSTGRES_PASSWORD"]},
+        {role: os.environ[variable] for role, variable in ROLES.items()},
+    )
