@@ -36,7 +36,9 @@ def schedule(hour: int) -> CronPartitionTimetable | PartitionedAtRuntime:
     """Mondays at an hour of Shanghai, for the week that has just ended; none where schedules are off."""
     if not settings().schedules:
         return PartitionedAtRuntime()
-    return CronPartitionTimetable(f"0 {hour} * * 1", timezone=ZONE, run_offset=-1, key_format=KEY_FORMAT)
+    # a new DAG begins with the next Monday; with a start_date Airflow would run nothing by hand for days before it
+    days = {"timezone": ZONE, "run_offset": -1, "key_format": KEY_FORMAT, "run_immediately": False}
+    return CronPartitionTimetable(f"0 {hour} * * 1", **days)
 
 
 for place, source in enumerate(SOURCES):
@@ -46,7 +48,6 @@ for place, source in enumerate(SOURCES):
         description=f"Fetches a week of {titles.host(source)} and reads its pages into records, every Monday",
         doc_md=__doc__,
         schedule=schedule(hour=(1 + place) % 24),
-        start_date=settings().schedules_from,
         catchup=False,
         max_active_runs=1,
         tags=["chimed", "crawl", source],

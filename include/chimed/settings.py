@@ -4,7 +4,6 @@ How a build is made (cuts, shares, sources) is not here: the paper's constants s
 and what a build may change of them is in `options.Options`, kept with the build.
 """
 
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -118,9 +117,6 @@ class Settings(BaseSettings):
         None, description="mail addresses, by comma, that are told of a failed run; the connection is smtp_default"
     )
     schedules: bool = Field(True, description="off: DAGs have no schedule and run only when triggered")
-    schedules_from: datetime | None = Field(
-        None, description="moment before which no scheduled run is started; empty: a missed week is taken up at once"
-    )
     train: bool = Field(True, description="whether a release starts training, where the build's form does not say")
 
     k8s_namespace: str = Field("chimed", description="namespace of GPU pods and model servers")

@@ -219,7 +219,7 @@ def level_of(line: str) -> int:
     for level in ("ERROR", "WARNING", "CRITICAL"):
         if line.startswith((f"{level} ", f"{level}:")) or line[9:].startswith(f"{level} "):
             return int(getattr(logging, level))
-    return logging.ERROR if line.startswith(("chimed: ", "Traceback (most recent call last)")) else logging.INFO
+    return logging.ERROR if line.startswith(("chimed: ", "WRONG ", "Traceback (most recent")) else logging.INFO
 
 
 def arguments(command: Sequence[str], shard: int | None = None) -> list[str]:
@@ -280,7 +280,7 @@ def shard_numbers(names: list[str]) -> list[int]:
 
 def shard_names(names: list[str]) -> list[str]:
     """The names themselves, each short enough for a list of tasks."""
-    return [name if len(name) <= 60 else f"{name[:59]}…" for name in names]
+    return [name if len(name) <= 120 else f"{name[:119]}…" for name in names]
 
 
 def part_name(among: str) -> str:

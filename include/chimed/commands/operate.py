@@ -50,7 +50,8 @@ def check(
         print_findings(findings)
     wrong = [one for one in findings if not one.fine]
     if wrong:
-        raise WorkStopped(f"{len(wrong)} of {len(findings)} checks say no: {', '.join(one.what for one in wrong)}")
+        said = "; ".join(f"{one.what}: {one.said}" for one in wrong)
+        raise WorkStopped(f"{len(wrong)} of {len(findings)} checks say no. {said}")
 
 
 @serve_app.command()

@@ -9,7 +9,6 @@ import secrets
 import socket
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -88,8 +87,6 @@ def environment(ports: Ports) -> dict[str, str]:
         "CHIMED_EXAMS": str(PROJECT / "include" / "chimed" / "demo" / "exam"),
         "CHIMED_RECIPE": "demo",
         "CHIMED_BUILD_OPTIONS": json.dumps(OPTIONS),
-        # the weekly schedule is there to be seen, and to be left running over a Monday; it takes up no week before
-        "CHIMED_SCHEDULES_FROM": datetime.now(UTC).isoformat(timespec="seconds"),
         "AIRFLOW_HOME": str(AIRFLOW),
         # SQLite serves one writer: the others must wait for it, and be few.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW / 'airflow.db'}?timeout=60",
