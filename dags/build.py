@@ -1,13 +1,13 @@
 """Builds a release from every record the lake has: clean, score, screen, label, translate, generate, compare, release.
 
-Runs once when all five sites have their week, or by hand; a backfill starts none, and the next build takes its records.
-Cheap stages are always done in full; every LLM reply and every perplexity is kept in the store by content, so a new
-build pays only for what changed. Each stage's ledger closes (read = kept + dropped + failed) or the stage fails. With
-`require_approval` a person reads it, and the changes to the last release, before there is a new one. The release starts
-`train_models`.
+A build starts by itself once all five sites have their week, or by hand. A backfill starts none; the next build takes
+its records. Cheap stages are always done in full; every LLM reply and every perplexity is kept in the store by content,
+so a new build pays only for what changed. A stage whose ledger does not close (read = kept + dropped + failed) fails.
+
+With `require_approval` a person reads the ledger, and the changes to the last release, before there is a new one. The
+release starts `train_models`, unless `train` is switched off.
 """
 
-from contextlib import nullcontext
 from datetime import timedelta
 from functools import reduce
 from operator import and_
@@ -17,7 +17,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from chimed.settings import settings
 from chimed.stages import STAGES, Stage, before
-from chimed_airflow import approval
+from chimed_airflow import approval, titles
 from chimed_airflow.assets import RECORDS, RELEASE
 from chimed_airflow.model_server import model_servers
 from chimed_airflow.notice import FailureNotice
@@ -26,9 +26,12 @@ from chimed_airflow.summaries import build_note
 from chimed_airflow.tasks import (
     DEFAULTS,
     ChimedOperator,
+    LedgerOperator,
     counts,
     nothing,
+    part_name,
     parts,
+    shard_names,
     shard_numbers,
     stage_doc,
     version,
@@ -38,10 +41,30 @@ from chimed_airflow.tasks import (
 BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
 POOL = {"cpu": "default_pool", "gpu": "gpu", "llm": "llm"}
 TIMEOUT = {"cpu": timedelta(hours=6), "gpu": timedelta(hours=24), "llm": timedelta(hours=48)}
+GROUPS = {  # what a reader sees of the graph at first; tasks keep their own names
+    "read": "pages become records, cleaned, each text once",
+    "score": "how likely a text is, and what is cut for it",
+    "models": "the stages that ask the generator or the judge, and their servers",
+    "release": "exam questions leave, a person may be asked, the release is made, the ledger printed",
+}
 
 
-def stage_task(stage: Stage, shards: XComArg) -> BaseOperator | MappedOperator:
-    """A stage's task: one for a corpus stage, whose XCom is its parts; one a shard for the others."""
+def group_of(stage: Stage) -> str:
+    """The group that a stage's task stands in."""
+    names = [one.name for one in STAGES]
+    place, asking = names.index(stage.name), [names.index(one.name) for one in STAGES if one.needs == "llm"]
+    if place > asking[-1]:
+        return "release"
+    if place >= asking[0]:
+        return "models"
+    return "score" if place >= names.index("perplexity") else "read"
+
+
+def stage_task(stage: Stage, shards: XComArg, among: str) -> BaseOperator | MappedOperator:
+    """A stage's task: one for a corpus stage, whose XCom is its parts; one a shard for the others.
+
+    among: the task whose result the shards are.
+    """
     operator, arguments = where(stage.needs)
     arguments |= {
         "task_id": stage.name,
@@ -52,15 +75,16 @@ def stage_task(stage: Stage, shards: XComArg) -> BaseOperator | MappedOperator:
         "returns": parts if stage.scope == "corpus" and stage.name != "release" else counts,
     }
     if stage.name == "release":
-        return operator(**arguments, outlets=[RELEASE], asset_key=BUILD)
+        return operator(**arguments, outlets=[RELEASE], asset_key=BUILD, announce="{{ params.train }}")
     if stage.scope == "corpus":
         return operator(**arguments)
-    return operator.partial(**arguments).expand(shard=shards)
+    return operator.partial(**arguments, map_index_template=part_name(among)).expand(shard=shards)
 
 
 with DAG(
     dag_id="build_dataset",
-    description="Make a versioned release of everything crawled so far",
+    dag_display_name=titles.build(),
+    description="Makes a versioned release of everything crawled so far, once all sites have their week",
     doc_md=__doc__,
     schedule=PartitionedAssetTimetable(assets=reduce(and_, RECORDS.values())),
     catchup=False,
@@ -71,36 +95,40 @@ with DAG(
     user_defined_macros={"options": build_options},
     on_failure_callback=FailureNotice(),
 ):
-    open_build = ChimedOperator(
-        task_id="open_build",
-        doc_md="Looks at all that the build will need, then opens a version: fixes its crawls and options, and is the "
-        "same when run again.",
-        first=["check", "--options={{ options(params) | tojson }}"],
-        command=["build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"],
-        returns=version,
-        execution_timeout=timedelta(minutes=10),
-    )
-    count_shards = ChimedOperator(
-        task_id="count_shards",
-        doc_md="Counts the shards of crawls that the first stage is mapped over.",
-        command=["shards", STAGES[0].name, "--build", BUILD],
-        returns=shard_numbers,
-        execution_timeout=timedelta(minutes=10),
-    )
+    groups = {  # a group may not have the name of a task, of which `release` is one
+        name: TaskGroup(f"{name}_stages", group_display_name=name, prefix_group_id=False, tooltip=what)
+        for name, what in GROUPS.items()
+    }
+    with groups["read"]:
+        open_build = ChimedOperator(
+            task_id="open_build",
+            doc_md="Looks at all that the build will need, then opens a version: fixes its crawls and options, and is "
+            "the same when run again.",
+            first=["check", "--options={{ options(params) | tojson }}"],
+            command=["build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"],
+            returns=version,
+            execution_timeout=timedelta(minutes=10),
+        )
+        count_shards = ChimedOperator(
+            task_id="count_shards",
+            doc_md="Counts the shards of crawls that the first stage is mapped over, and names them.",
+            command=["shards", STAGES[0].name, "--build", BUILD, "--names"],
+            returns=shard_numbers,
+            tells=shard_names,
+            execution_timeout=timedelta(minutes=10),
+        )
     open_build >> count_shards
-    group = TaskGroup(
-        "language_models", prefix_group_id=False, tooltip="the stages that ask the generator or the judge"
-    )
-    tasks, previous, shards = {}, count_shards, count_shards.output
+    tasks, previous, shards, among = {}, count_shards, count_shards.output, "count_shards"
     for stage in STAGES:
-        with group if stage.needs == "llm" else nullcontext():
-            tasks[stage.name] = task = stage_task(stage, shards)
+        with groups[group_of(stage)]:
+            tasks[stage.name] = task = stage_task(stage, shards, among)
         previous >> task
         previous = task
-        shards = task.output if stage.scope == "corpus" else shards
+        if stage.scope == "corpus":
+            shards, among = task.output, stage.name
 
     llm = [stage.name for stage in STAGES if stage.needs == "llm"]
-    with group:
+    with groups["models"]:
         begin, end = model_servers(BUILD)
     # Here the servers load while the first stages work; in a cluster they would hold GPUs that nobody uses yet.
     (open_build if settings().serve == "local" else tasks[before(llm[0]).name]) >> begin
@@ -108,21 +136,20 @@ with DAG(
     if end:
         tasks[llm[-1]] >> end
 
-    approve = approval.ApproveRelease(
-        task_id="approve",
-        doc_md=approval.__doc__,
-        build=BUILD,
-        required="{{ params.require_approval }}",
-        execution_timeout=timedelta(minutes=30),  # to put the question; the answer has days
-    )
-    tasks[before("release").name] >> approve >> tasks["release"]
-    ledger = ChimedOperator(
-        task_id="ledger",
-        doc_md="Prints what every stage read, kept, dropped and why; fails where a row is unaccounted for.",
-        command=["ledger", BUILD, "--json"],
-        returns=nothing,
-        note=build_note,
-        trigger_rule="none_failed",  # of a build that was not approved too
-        execution_timeout=timedelta(minutes=30),
-    )
-    previous >> ledger
+    with groups["release"]:  # a person is asked between the last table and the release
+        approve = approval.ApproveRelease(
+            task_id="approve",
+            doc_md=approval.__doc__,
+            build=BUILD,
+            required="{{ params.require_approval }}",
+            execution_timeout=timedelta(minutes=30),  # to put the question; the answer has days
+        )
+        ledger = LedgerOperator(
+            task_id="ledger",
+            doc_md=LedgerOperator.__doc__,
+            command=["ledger", BUILD, "--json"],
+            returns=nothing,
+            note=build_note,
+            execution_timeout=timedelta(minutes=30),
+        ).as_teardown(on_failure_fail_dagrun=True)
+    tasks[before("release").name] >> approve >> tasks["release"] >> ledger

@@ -1,9 +1,12 @@
 """Crawls one site a week: fetch its pages politely into WARC files, then read them into records.
 
-One DAG a site, so that a backfill is of one site. A run owns the week of its partition key, a Monday: a site with dated
-pages gives those published in that week, one without what is new or changed. By hand it runs for the week that ended
-last, or for the key it is given. When all five sites have a week, `build_dataset` starts by itself; a backfilled week
-starts no build and waits for none: the next build takes its records too.
+There is one DAG for each site, so that a backfill is of one site. Every Monday it takes the week that has just ended. A
+run owns one week: a site with dated pages gives those published in it, one without gives what is new or changed. Run by
+hand, it takes the week chosen as `week` in its form, or else the one that ended last; Logical Date chooses nothing. For
+earlier weeks use Trigger → Backfill, from the first Monday to the last Sunday.
+
+When all five sites have a week, `build_dataset` starts by itself. A backfilled week starts no build and waits for none:
+the next build takes its records too.
 
 A site that refuses is left alone for as long as it says, or a day: the task is up for reschedule until then, and asks
 again by itself, seven times; a notice says so.
@@ -11,56 +14,38 @@ again by itself, seven times; a notice says so.
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronPartitionTimetable, Param, PartitionedAtRuntime
+from airflow.sdk import DAG, CronPartitionTimetable, PartitionedAtRuntime
 
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
+from chimed_airflow import titles
 from chimed_airflow.assets import RECORDS
 from chimed_airflow.notice import FailureNotice
-from chimed_airflow.params import POOLS
+from chimed_airflow.params import POOLS, crawl_params, listed
 from chimed_airflow.summaries import crawl_line
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, CrawlOperator, numbers
-from chimed_airflow.weeks import KEY_FORMAT, ZONE, week
+from chimed_airflow.weeks import KEY_FORMAT, ZONE, of_run
 
-WEEK = "week(partition_key, dag_run.run_after)"
+WEEK = "week(dag_run, params)"
 # The week's own run fills one folder, however often it is cleared; a run by hand crawls anew, into its own.
 AGAIN = "{{ dag_run.run_after.strftime('-%Y%m%dT%H%M%S') if dag_run.run_type == 'manual' else '' }}"
 CRAWL = f"{{{{ {WEEK}.key }}}}{AGAIN}"
 
-PARAMS = {
-    "mode": Param(
-        "refresh",
-        enum=["refresh", "full"],
-        description="refresh: what is new or changed in the week; full: every page of all weeks",
-    ),
-    "max_pages": Param(
-        None, type=["integer", "null"], minimum=1, description="fetch no more detail pages than this; empty: no limit"
-    ),
-    "sections": Param(
-        None,
-        type=["string", "null"],
-        pattern="^[\\w,-]*$",
-        description="only these lists of the site, by comma; empty: all",
-    ),
-    "accept": Param(
-        False,
-        type="boolean",
-        description="take a week that is unusually small, or whose records lack a field that those before had",
-    ),
-}
-
 
 def schedule(hour: int) -> CronPartitionTimetable | PartitionedAtRuntime:
-    """Mondays at an hour of Shanghai, for the week that has just ended; nothing by itself where schedules are off."""
+    """Mondays at an hour of Shanghai, for the week that has just ended; none where schedules are off."""
     if not settings().schedules:
         return PartitionedAtRuntime()
-    return CronPartitionTimetable(f"0 {hour} * * 1", timezone=ZONE, run_offset=-1, key_format=KEY_FORMAT)
+    # a new DAG begins with the next Monday; with a start_date Airflow would run nothing by hand for days before it
+    days = {"timezone": ZONE, "run_offset": -1, "key_format": KEY_FORMAT, "run_immediately": False}
+    return CronPartitionTimetable(f"0 {hour} * * 1", **days)
 
 
 for place, source in enumerate(SOURCES):
     with DAG(
         dag_id=f"crawl_{source}",
-        description=f"Crawl {source} for one week and read its pages into records",
+        dag_display_name=titles.crawl(source),
+        description=f"Fetches a week of {titles.host(source)} and reads its pages into records, every Monday",
         doc_md=__doc__,
         schedule=schedule(hour=(1 + place) % 24),
         catchup=False,
@@ -68,8 +53,8 @@ for place, source in enumerate(SOURCES):
         tags=["chimed", "crawl", source],
         # a site that pools.json does not name yet has no pool of its own: its task would wait for ever
         default_args={**DEFAULTS, "pool": f"site_{source}" if f"site_{source}" in POOLS else "default_pool"},
-        params=PARAMS,
-        user_defined_macros={"week": week},
+        params=crawl_params(source),
+        user_defined_macros={"week": of_run, "listed": listed},
         on_failure_callback=FailureNotice(),
     ):
         crawl = CrawlOperator(
@@ -81,7 +66,7 @@ for place, source in enumerate(SOURCES):
                 f"{{{{ '' if params.mode == 'full' else '--to=%s' % {WEEK}.until }}}}",
                 "--mode={{ params.mode }}",
                 "{{ '--max-pages=%d' % params.max_pages if params.max_pages else '' }}",
-                "{{ '--sections=' ~ params.sections if params.sections else '' }}",
+                "{{ '--sections=' ~ listed(params.sections) if params.sections else '' }}",
                 "{{ '--accept' if params.accept else '' }}",
                 "--unattended",
             ],

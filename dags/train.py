@@ -10,6 +10,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, PartitionedAssetTimetable
 
 from chimed.settings import settings
+from chimed_airflow import titles
 from chimed_airflow.assets import RELEASE as RELEASES
 from chimed_airflow.notice import FailureNotice
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, gpus, numbers, where
@@ -22,11 +23,18 @@ PHASES = {
     "dpo": "Preference tuning on the preference subset, from sft's checkpoint.",
 }
 PARAMS = {
-    "recipe": Param(settings().recipe, type="string", pattern="^[\\w.-]+$", description="a folder of train/recipes"),
+    "recipe": Param(
+        settings().recipe,
+        type="string",
+        pattern="^[\\w.-]+$",
+        title="Recipe",
+        description="which model is trained, and how: the name of a folder of train/recipes",
+    ),
     "release": Param(
         None,
         type=["string", "null"],
         pattern="^[\\w.]*$",
+        title="Release",
         description="a release's version, or latest; empty: the release that started the run, else the latest",
     ),
 }
@@ -34,7 +42,8 @@ PARAMS = {
 
 with DAG(
     dag_id="train_models",
-    description="Train cpt, sft and dpo on a release, and score the model before and after",
+    dag_display_name=titles.train(),
+    description="Trains the recipe's model on a release in three phases, and scores it before and after each",
     doc_md=__doc__,
     schedule=PartitionedAssetTimetable(assets=RELEASES),
     catchup=False,

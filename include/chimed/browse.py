@@ -189,6 +189,37 @@ def moved(lake: Lake, old: str, new: str) -> list[dict]:
     return [{**row, "same": row["rows"] - row["added"] - row["removed"]} for row in counted]
 
 
+def changed(lake: Lake, old: str, new: str, subset: str, most: int = 5) -> dict[str, list[dict]]:
+    """Some rows themselves: `added`, `removed`, and `edited`, where a row of the same page took another's place.
+
+    Each is a dict of `old` and `new`, rows as `row` gives them, or None. Only ids and addresses are read of the rest.
+    """
+    before, after = (_placed(lake, version, subset) for version in (old, new))
+    removed, added = before.join(after, on="id", how="anti"), after.join(before, on="id", how="anti")
+    alone = [side.filter(pl.col("url").is_unique()) for side in (removed, added)]
+    edited = alone[0].join(alone[1], on="url", suffix="_new").sort("id")
+    gone = removed.join(edited, on="id", how="anti").sort("id")
+    come = added.join(edited.select(id="id_new"), on="id", how="anti").sort("id")
+    return {
+        "edited": [
+            {"old": row(lake, old, one["id"]), "new": row(lake, new, one["id_new"])}
+            for one in edited.head(most).to_dicts()
+        ],
+        "added": [{"old": None, "new": row(lake, new, id)} for id in come["id"].head(most)],
+        "removed": [{"old": row(lake, old, id), "new": None} for id in gone["id"].head(most)],
+    }
+
+
+def _placed(lake: Lake, version: str, subset: str) -> pl.DataFrame:
+    """id and url of every row of a subset."""
+    frames = [pl.DataFrame(schema={"id": pl.String, "url": pl.String})]
+    for name in _filled(lake, version):
+        if name.startswith(f"{subset}/"):
+            with _table(lake, version, name) as file:
+                frames.append(pl.DataFrame(file.read(columns=["id", "url"])).cast(frames[0].schema))
+    return pl.concat(frames)
+
+
 def _ids(lake: Lake, version: str, subset: str) -> pl.DataFrame:
     """id (its number) and source of every row of a subset."""
     frames = [pl.DataFrame(schema={"id": pl.String, "source": pl.String})]

@@ -5,6 +5,7 @@ every fifth of its parts, from the third on. Which parts there are, extract says
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,6 +38,17 @@ def piece(entry: str) -> Piece:
         return Piece(source, crawl)
     which, of = rest[0].split("-of-")
     return Piece(source, crawl, (int(which), int(of)))
+
+
+def shard_name(shard: list[str]) -> str:
+    """What a person calls a shard: its crawls by source, or which part of a large one it is."""
+    pieces = [piece(entry) for entry in shard]
+    if len(pieces) == 1:
+        one = pieces[0]
+        part = f", part {one.share[0] + 1} of {one.share[1]}" if one.share[1] > 1 else ""
+        return f"{one.source}, crawl {one.crawl}{part}"
+    counted = Counter(one.source for one in pieces)
+    return ", ".join(f"{source}: {count} crawl{'s' if count > 1 else ''}" for source, count in counted.items())
 
 
 def crawls(shards: list[list[str]]) -> list[str]:

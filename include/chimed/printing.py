@@ -53,15 +53,16 @@ def print_error(error: Exception) -> None:
 
 
 class _Lines(logging.Formatter):
-    """Lines that a terminal may show, whatever a page or a model put into them."""
+    """Lines that a terminal may show, whatever is put into them; warnings and errors are marked."""
 
     def format(self, record: logging.LogRecord) -> str:
+        record.shown_level = f"{record.levelname} " if record.levelno >= logging.WARNING else ""
         return safe(super().format(record))
 
 
 def log_to_stderr() -> None:
     """Progress as lines with the time; Alembic only where something is wrong."""
     shown = logging.StreamHandler(sys.stderr)
-    shown.setFormatter(_Lines("%(asctime)s %(message)s", "%H:%M:%S"))
+    shown.setFormatter(_Lines("%(asctime)s %(shown_level)s%(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[shown])
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -37,6 +37,16 @@ def waiting(store: Store, build: str, stage: str, reviewer: str, most: int, beyo
         return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
+def judged_by(store: Store, build: str, stage: str, reviewer: str) -> int:
+    """How many records of a build's queue a reviewer has judged."""
+    own = and_(R.record == Q.record, R.stage == Q.stage, R.reviewer == reviewer)
+    counted = (
+        select(func.count()).select_from(REVIEW_QUEUE.join(REVIEWS, own)).where(Q.build == build, Q.stage == stage)
+    )
+    with store.engine.connect() as connection:
+        return connection.execute(counted).scalar_one()
+
+
 def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verdict: str) -> dict:
     """Writes down who says what of a record, and when; a second verdict of the same reviewer replaces the first.
 

@@ -123,7 +123,8 @@ class Settings(BaseSettings):
     notify: str | None = Field(
         None, description="mail addresses, by comma, that are told of a failed run; the connection is smtp_default"
     )
-    schedules: bool = Field(True, description="off: DAGs run only when triggered (the demo)")
+    schedules: bool = Field(True, description="off: DAGs have no schedule and run only when triggered")
+    train: bool = Field(True, description="whether a release starts training, where the build's form does not say")
 
     k8s_namespace: str = Field("chimed", description="namespace of GPU pods and model servers")
     k8s_image: str = Field(

@@ -17,6 +17,7 @@ from chimed.doubtful import doubts_about
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.ledger import LedgerError, ledger
+from chimed.printing import print_result
 from chimed.stages.passages import PASSAGE
 from chimed.store import REPLIES, Store, find
 
@@ -55,7 +56,7 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
     print(f"every row is accounted for; last stage done: {last}")
 
 
-def print_fate(lake: Lake, build: str, record: str) -> None:
+def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> None:
     """Prints what each stage did with a record, and what it doubted, as far as its report shows samples.
 
     Raises UserError where no stage of the build knows it.
@@ -63,6 +64,15 @@ def print_fate(lake: Lake, build: str, record: str) -> None:
     made = read_build(lake, build)
     version, lines = made["version"], []
     doubts = doubts_about(lake, version, record)
+    if as_json:
+        found = [
+            {"stage": stage.name, "fate": fate, "row": row}
+            for stage in stages.of_build(made)
+            for row, fate in _rows(lake, version, stage.name, record)
+        ]
+        if found:
+            print_result({"build": version, "record": record, "stages": found, "doubts": doubts})
+            return
     for stage in stages.of_build(made):
         for row, fate in _rows(lake, version, stage.name, record):
             lines.append(printable(f"{stage.name:14} {fate}"))
@@ -82,7 +92,7 @@ def _doubt(one: dict) -> str:
     )
 
 
-def print_trace(lake: Lake, store: Store, build: str, record: str) -> None:
+def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool = False) -> None:
     """Prints a record and its ancestors up to the page, each with the prompts and replies that made it.
 
     Raises UserError where neither the build nor (for `latest`) an earlier one knows it.
@@ -91,6 +101,9 @@ def print_trace(lake: Lake, store: Store, build: str, record: str) -> None:
     version, way = next(((v, way) for v in versions if (way := way_of(lake, store, v, record))), (None, []))
     if version is None:
         raise UserError(f"no record {record!r} in {', '.join(versions) or 'any build'}; see the id column of a release")
+    if as_json:
+        print_result({"build": version, "way": way})
+        return
     print(f"build {version}")
     for step in way:
         _print_record(step)

@@ -43,6 +43,17 @@ def weeks(store: Store, lake: Lake) -> dict[str, list[dict]]:
     return {name: _of(store, lake, load(name)) for name in NAMES}
 
 
+def last_week() -> date:
+    """The Monday of the week that ended last, by the sites' clock."""
+    day = today()
+    return day - timedelta(day.weekday()) - WEEK
+
+
+def who_has(store: Store, lake: Lake, monday: date) -> dict[str, str | None]:
+    """By source why the week from this Monday on is not crawled wholly; None where it is."""
+    return {name: _why_not(monday, _taken(store, lake, load(name))) for name in NAMES}
+
+
 def _of(store: Store, lake: Lake, site: Site) -> list[dict]:
     taken = _taken(store, lake, site)
     P = PAGES.c

@@ -1,4 +1,8 @@
-"""A person's word before a release: Airflow's approval, with the ledger and the changes to the release before."""
+"""Manual approval of a release: Airflow's approval, with the ledger and the changes to the release before.
+
+Where `require_approval` is on, the run waits here, up to five days. Who waits for it is told: by the notice, which goes
+by mail to `CHIMED_NOTIFY` with a link, on ChiMed's overview, and under Required Actions.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -9,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from chimed.markdown import quoted
 from chimed_airflow import commands, summaries
+from chimed_airflow.notice import ApprovalNotice
 
 ANSWER = timedelta(days=5)  # then the run fails: it must not hold up the next week's
 MOST = 9_000  # characters of the question
@@ -26,7 +31,13 @@ class ApproveRelease(ApprovalOperator):
     template_fields = (*ApprovalOperator.template_fields, "build", "required")
 
     def __init__(self, *, build: str, required: str, **kwargs: Any) -> None:
-        super().__init__(subject="May this build become a release?", body="", response_timeout=ANSWER, **kwargs)
+        super().__init__(
+            subject="May this build become a release?",
+            body="",
+            response_timeout=ANSWER,
+            notifiers=[ApprovalNotice()],
+            **kwargs,
+        )
         self.build = build
         self.required = required
 
@@ -52,13 +63,14 @@ class ApproveRelease(ApprovalOperator):
 
 def question(found: dict[str, Any]) -> str:
     """What the person reads, as Markdown, of what `chimed preview` found."""
-    rows = ", ".join(f"{subset} {count}" for subset, count in found["rows"].items())
-    said = "\n\n".join(
-        [
-            f"**{quoted(found['build'], summaries.CELL)}** would hold {rows} rows.",
-            summaries.ledger_table(found["stages"]),
-            summaries.changes_table(found["changes"]),
-            "Records that were screened wait for a look in the review queue, on the ChiMed pages.",
-        ]
-    )
-    return said if len(said) <= MOST else f"{said[:MOST]}…"
+    rows = ", ".join(f"{subset} {count:,}" for subset, count in found["rows"].items())
+    said = [
+        f"**{quoted(found['build'], summaries.CELL)}** would hold {rows} rows.",
+        summaries.ledger_table(found["stages"]),
+        summaries.changes_table(found["changes"]),
+        "The review queue on the ChiMed pages shows a sample of what was screened.",
+    ]
+    cut = "The rest is too long to be shown here; it stands on the build's page of ChiMed."
+    while len(text := "\n\n".join(said)) > MOST:  # whole parts leave, so that no number is cut
+        said = [*(said[:-2] if said[-1] == cut else said[:-1]), cut]
+    return text

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup
 
 from chimed import serve
@@ -28,13 +29,26 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
     up = _up(build, serve.up.__doc__ if settings().serve == "local" else serve.probe.__doc__)
     if settings().serve == "external":
         return [up], []
+    wanted = _wanted()
+    wanted >> up
     down = ChimedOperator(
         task_id="serve_down",
         command=["serve", "down"],
         execution_timeout=timedelta(minutes=5),
         doc_md=serve.down.__doc__,
-    ).as_teardown(setups=[up])
-    return [up], [down]
+    ).as_teardown(setups=[wanted, up])
+    return [wanted, up], [down]
+
+
+def _wanted() -> BaseOperator:
+    """A setup that always succeeds: a teardown whose setups all failed is not run, and one that a person stops, or that
+    runs out of time, leaves half-started servers behind."""
+    return EmptyOperator(
+        task_id="serve",
+        execution_timeout=timedelta(minutes=1),
+        doc_md="Does nothing itself. With it the servers are taken down also where bringing them up failed or was "
+        "stopped.",
+    ).as_setup()
 
 
 def _up(build: str, doc: str | None) -> BaseOperator:
@@ -53,7 +67,9 @@ def _in_cluster(build: str) -> tuple[list[BaseOperator], list[BaseOperator]]:
     from chimed_airflow.resources import ApplyResource, RemoveResource  # here: the kubernetes client takes seconds
 
     ready = _up(build, serve.probe.__doc__)
-    begins: list[BaseOperator] = [ready]
+    wanted = _wanted()
+    wanted >> ready
+    begins: list[BaseOperator] = [wanted, ready]
     ends: list[BaseOperator] = []
     with TaskGroup("servers", tooltip="vLLM in the cluster"):
         for server in serve.servers():
@@ -69,8 +85,8 @@ def _in_cluster(build: str) -> tuple[list[BaseOperator], list[BaseOperator]]:
                 ).as_setup()
                 gone = RemoveResource(
                     task_id=f"delete_{server.name}_{kind}", doc_md=f"Deletes the {server.name}'s {kind}.", **common
-                ).as_teardown(setups=[made])
-                made >> ready
+                ).as_teardown(setups=[wanted, made])
+                wanted >> made >> ready
                 begins.append(made)
                 ends.append(gone)
     return begins, ends

@@ -1,13 +1,16 @@
-"""The notice of a failed run: which task, why, the last lines of the build's ledger; and of a site that is left alone.
+"""Notices: of a failed run (which task, why, the end of the build's ledger), of a site that is left alone, of a release
+that waits for approval.
 
-It is always in the log, of the DAG processor, which runs it once a run, or of the task that waits; where
+Each is always in the log, of the DAG processor, which runs it once a run, or of the task that waits; where
 `CHIMED_NOTIFY` names addresses it is also sent to them by mail, over Airflow's connection `smtp_default`.
 """
 
 import html
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
+from airflow.configuration import conf
 from airflow.sdk import BaseNotifier, literal
 
 from chimed.settings import settings
@@ -15,6 +18,7 @@ from chimed_airflow import commands
 
 LINES = 5  # of the ledger: its last stages
 REASON = 80  # characters of a reason
+WHY = "why"  # key of the XCom that says why a task failed; the run's note has it too
 
 
 class FailureNotice(BaseNotifier):
@@ -25,6 +29,26 @@ class FailureNotice(BaseNotifier):
         subject, text = notice(context)
         self.log.error("%s\n%s", subject, text)
         send(subject, text, context)
+
+
+class ApprovalNotice(BaseNotifier):
+    """Tells that a build waits for a person to approve its release, and where."""
+
+    def notify(self, context: Any) -> None:
+        """Logs the notice, and sends it where the settings say so."""
+        subject, text = waits_for_approval(context)
+        self.log.info("%s\n%s", subject, text)
+        send(subject, text, context)
+
+
+def waits_for_approval(context: Any) -> tuple[str, str]:
+    """Subject and text of the notice that a release waits for approval."""
+    ti = context["ti"]
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    where = f"{base}/dags/{ti.dag_id}/runs/{quote(ti.run_id)}/tasks/{ti.task_id}/required_actions"
+    build = opened(context)
+    lines = [f"approve or reject it: {where}", *([f"build: {build}", *ledger_lines(build)] if build else [])]
+    return f"a release waits for approval: {build or ti.run_id}", "\n".join(lines)
 
 
 def send(subject: str, text: str, context: Any) -> None:
@@ -55,12 +79,20 @@ def notice(context: Any) -> tuple[str, str]:
     """Subject and text of a failed run's notice."""
     task = context.get("ti")
     subject = f"{context['dag'].dag_id} failed: {context['run_id']}"
-    lines = [f"reason: {context.get('reason', 'not told')}"]
+    lines = [f"reason: {_reason(context, task)}"]
     if task is not None:
         lines.append(f"task: {task.task_id}, attempt {task.try_number}")
     build = opened(context)
     lines += [f"build: {build}", *ledger_lines(build)] if build else []
     return subject, "\n".join(lines)
+
+
+def _reason(context: Any, task: Any) -> str:
+    """What the failed task said, else what Airflow calls the failure."""
+    told = None
+    if task is not None:
+        told = task.xcom_pull(task_ids=task.task_id, key=WHY, map_indexes=getattr(task, "map_index", -1))
+    return str(told or context.get("reason", "not told"))
 
 
 def opened(context: Any) -> str | None:

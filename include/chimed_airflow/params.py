@@ -1,7 +1,13 @@
-"""What DAGs are made with: trigger forms, from the models that the commands check again, and which pools there are."""
+"""What DAGs are made with: trigger forms, from the models that the commands check again, and which pools there are.
+
+A form shows first what is chosen often; the rest lies folded in sections. A field's label is plain English, its name in
+the run's configuration stays the option's.
+"""
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +17,9 @@ from chimed import stages
 from chimed.options import Options
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
+from chimed_airflow import titles
+
+log = logging.getLogger(__name__)
 
 POOLS = frozenset(json.loads(Path(__file__).with_name("pools.json").read_text(encoding="utf-8")))
 CHOICES = {  # what a list may hold; the form offers it
@@ -18,19 +27,66 @@ CHOICES = {  # what a list may hold; the form offers it
     "skip": tuple(stage.name for stage in stages.STAGES if stage.skippable),
 }
 
+# A build's form: every option's label, in the order of the form. What stands under "" is open, the rest is folded.
+BUILD_FORM = {
+    "": {
+        "sources": "Sites",
+        "corpora": "Use ingested corpora",
+        "train": "Train models on the release",
+        "require_approval": "Ask a person before the release",
+    },
+    "For an experiment": {
+        "max_records": "At most this many records of each source",
+        "skip": "Stages to skip",
+    },
+    "Filtering": {
+        "perplexity_cut": "Share with the highest perplexity to drop",
+        "perplexity_within": "Compare perplexity within",
+        "perplexity_exact": "Score every text in full precision",
+        "screen_model": "Screen with the model, too",
+        "redact": "Redact identifiers instead of dropping the record",
+        "keep_gone": "Keep pages that their site has deleted",
+    },
+    "Questions and answers": {
+        "answers": "Answers of a question to use",
+        "qa_answer": "How generated answers are worded",
+        "second_opinion": "Ask the judge for a second opinion",
+    },
+    "Preferences": {
+        "prefer_share": "Share of the questions that get a preference",
+        "judge_order": "Orders in which the judge compares",
+        "judge_is_generator": "Let the generator judge itself",
+    },
+    "Running": {"part_rows": "Rows of one part"},
+}
+OTHER = "More options"  # the section of an option that BUILD_FORM does not know yet
+
 
 def build_params() -> dict[str, Param]:
     """A param for each field of `Options`, with its limits; the settings' build options are the defaults.
 
-    And `require_approval`, which says nothing of how a build is made and is not among its options.
+    And `train` and `require_approval`, which say nothing of how a build is made and are not among its options.
     """
     properties = Options.model_json_schema()["properties"]
-    approval = Param(
-        settings().require_approval,
-        type="boolean",
-        description="wait for a person's word before the release, with the ledger and the changes to the last one",
-    )
-    return {name: _param(name, dict(schema)) for name, schema in properties.items()} | {"require_approval": approval}
+    made = {
+        "train": Param(
+            settings().train,
+            type="boolean",
+            description="start train_models when the release is made; switch it off for an experiment",
+        ),
+        "require_approval": Param(
+            settings().require_approval,
+            type="boolean",
+            description="stop before the release until a person has approved it, with the ledger and the changes shown",
+        ),
+    }
+    made |= {name: _param(name, dict(schema)) for name, schema in properties.items()}
+    placed = {name: (section, label) for section, some in BUILD_FORM.items() for name, label in some.items()}
+    ordered = [*(name for name in placed if name in made), *(name for name in made if name not in placed)]
+    for name in ordered:
+        section, label = placed.get(name, (OTHER, name.replace("_", " ")))
+        made[name].schema |= {"title": label} | ({"section": section} if section else {})
+    return {name: made[name] for name in ordered}
 
 
 def build_options(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +97,6 @@ def build_options(params: Mapping[str, Any]) -> dict[str, Any]:
 def _param(name: str, schema: dict[str, Any]) -> Param:
     default = settings().build_options.get(name, schema.pop("default", None))
     schema.pop("default", None)
-    schema["title"] = name
     if "anyOf" in schema:  # an optional field: a number or nothing
         some, nothing = schema.pop("anyOf")
         schema |= some | {"type": [some["type"], nothing["type"]]}
@@ -49,4 +104,82 @@ def _param(name: str, schema: dict[str, Any]) -> Param:
         schema["items"] = {"type": "string", "enum": list(CHOICES[name])}
         schema["examples"] = list(CHOICES[name])
         schema["uniqueItems"] = True
-    return Param(list(default) if isinstance(default, tuple) else default, **schema)
+        if name == "sources":
+            schema["values_display"] = {source: titles.site(source) for source in SOURCES}
+    default = list(default) if isinstance(default, tuple) else default
+    if default is None:
+        said = "empty"
+    elif isinstance(default, list):
+        said = "all" if name == "sources" and default == list(SOURCES) else ", ".join(default) or "none"
+    else:
+        said = {True: "on", False: "off"}.get(default, f"{default}") if isinstance(default, bool) else f"{default}"
+    schema["description"] = f"{schema.get('description', '')} (default: {said}; in the configuration: {name})"
+    return Param(default, **schema)
+
+
+# --- a crawl's form -----------------------------------------------------------------------------------------------
+
+
+def crawl_params(source: str) -> dict[str, Param]:
+    """The form of a site's crawl."""
+    known = sections(source)
+    return {
+        "week": Param(
+            None,
+            type=["string", "null"],
+            format="date",
+            title="Week",
+            description="the Monday of the week to crawl (any day of it will do); empty: the week that ended last. "
+            "Logical Date, below, chooses nothing",
+        ),
+        "sections": Param(
+            None,
+            # a text, by comma, is what runs could be given before there was a list
+            type=["array", "string", "null"],
+            title="Sections",
+            items={"type": "string", "enum": list(known)} if known else {"type": "string"},
+            examples=list(known),
+            uniqueItems=True,
+            pattern="^[\\w,-]*$",
+            description="only these lists of the site; empty: all of them",
+        ),
+        "mode": Param(
+            "refresh",
+            enum=["refresh", "full"],
+            title="What to fetch",
+            values_display={"refresh": "what is new or changed in the week", "full": "every page of all weeks"},
+            description="full is refused in a backfill, which would fetch everything once for each week",
+        ),
+        "max_pages": Param(
+            None,
+            type=["integer", "null"],
+            minimum=1,
+            title="At most this many pages",
+            section="For an experiment, or after an alarm",
+            description="fetch no more detail pages than this; empty: no limit",
+        ),
+        "accept": Param(
+            False,
+            type="boolean",
+            title="Accept what an alarm refused",
+            section="For an experiment, or after an alarm",
+            description="take a week that is unusually small, or whose records lack a field that those before had",
+        ),
+    }
+
+
+@cache
+def sections(source: str) -> tuple[str, ...]:
+    """The lists of a site that a crawl can be held to; none where its file cannot be read: its crawl says why."""
+    from chimed.sources.page import load  # here: it brings an HTML parser
+
+    try:
+        return tuple(load(source).sections)
+    except Exception:
+        log.exception("the file of source %s cannot be read; its form offers no sections", source)
+        return ()
+
+
+def listed(chosen: str | Sequence[str]) -> str:
+    """Sections as the command takes them: by comma."""
+    return chosen if isinstance(chosen, str) else ",".join(chosen)

@@ -72,6 +72,7 @@ class ChimedPod(KubernetesPodOperator):
             do_xcom_push=False,
             **kwargs,
         )
+        self.shard = shard  # names the mapped task
 
 
 def environment(chosen: Settings) -> dict[str, str]:

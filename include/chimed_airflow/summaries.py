@@ -15,7 +15,7 @@ LINES = 40  # of one table; a build has fewer stages, a release rarely more sour
 
 def table(head: list[str], rows: list[list[object]]) -> str:
     """A Markdown table, its cells escaped; rows past `LINES` are counted, not shown."""
-    lines = [head, ["---"] * len(head), *([quoted(cell, CELL) for cell in row] for row in rows[:LINES])]
+    lines = [head, ["---"] * len(head), *([quoted(cell, LONG) for cell in row] for row in rows[:LINES])]
     said = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return said if len(rows) <= LINES else f"{said}\n\nand {len(rows) - LINES} more"
 
@@ -28,11 +28,18 @@ def ledger_table(stages: list[dict[str, Any]]) -> str:
 
 def _stage(entry: dict[str, Any]) -> list[object]:
     why = entry["dropped"] | entry["failed"] | {f"derived: {name}": n for name, n in entry["derived_dropped"].items()}
-    most = sorted(why, key=lambda reason: (-why[reason], reason))[:REASONS]
-    reasons = ", ".join(f"{reason[: CELL // REASONS]} {why[reason]}" for reason in most)
+    # a reason may be cut, its number never: a cut number is a wrong one
+    most = sorted(why, key=lambda reason: (-why[reason], reason))
+    said = [f"{_cut(reason, CELL // 2)} {why[reason]}" for reason in most[:REASONS]]
+    rest = sum(why[reason] for reason in most[REASONS:])
+    reasons = ", ".join([*said, *([f"{len(most) - REASONS} more reasons {rest}"] if rest else [])])
     reasons = "skipped" if entry.get("skipped") else reasons
     left = [sum(entry[name].values()) for name in ("dropped", "failed")]
     return [entry["stage"], entry["read"], entry["kept"], *left, entry["derived"], reasons]
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def changes_table(changes: dict[str, Any]) -> str:
@@ -51,7 +58,7 @@ def changes_table(changes: dict[str, Any]) -> str:
 
 
 def _row(values: dict[str, Any], names: list[str]) -> list[object]:
-    return ["–" if values[name] is None else values[name] for name in names]
+    return ["–" if values[name] is None else _cut(str(values[name]), CELL) for name in names]
 
 
 def crawl_line(report: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ The command is the one an engineer types; how it runs is in `commands`.
 """
 
 import ast
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 from chimed import stages
 from chimed.errors import choose
@@ -20,10 +21,13 @@ from chimed.settings import settings
 from chimed_airflow import notice
 from chimed_airflow.commands import SiteLeftAlone, end, follow, start
 from chimed_airflow.links import PagesLink
+from chimed_airflow.notice import WHY
+from chimed_airflow.weeks import BACKFILL, refused
 
 OWNER = "chimed"
-BACKFILL = "backfill"  # Airflow's type of a run that a backfill made
 NOTE = "note"  # key of the XCom that `notes` makes the run's note
+NAMES = "names"  # key of the XCom with the names of the shards
+REASON = 600  # characters of a reason
 WAITS = 7  # times in a row that a task waits for a site that refuses; then it fails, and a person has to look
 DEFAULTS = {
     "owner": OWNER,
@@ -44,10 +48,12 @@ class ChimedOperator(BaseOperator):
     :param on_retry: a command run first when the task is tried again, as bringing up what may have died.
     :param returns: makes the XCom of the command's result; by default the result itself.
     :param asset_key: partition key of the outlets' events (templated); their extra is the XCom.
+    :param announce: whether those who wait for the outlets are told (templated: True or False).
     :param note: makes of the result what the run's note says when it has ended.
+    :param tells: makes of the result another XCom, `names`.
     """
 
-    template_fields = ("command", "first", "asset_key")
+    template_fields = ("command", "first", "asset_key", "announce")
     operator_extra_links = (PagesLink(),)
     ui_color = "#e8f0e4"
 
@@ -61,7 +67,9 @@ class ChimedOperator(BaseOperator):
         on_retry: Sequence[str] = (),
         returns: Callable[[Any], Any] | None = None,
         asset_key: str | None = None,
+        announce: str = "True",
         note: Callable[[Any], str] | None = None,
+        tells: Callable[[Any], Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -72,23 +80,39 @@ class ChimedOperator(BaseOperator):
         self.on_retry = on_retry
         self.returns = returns
         self.asset_key = asset_key
+        self.announce = announce
         self.note = note
+        self.tells = tells
         self._process: subprocess.Popen | None = None
 
     def execute(self, context: Any) -> Any:
-        """Runs the command, and tells those who wait for its outlets."""
+        """Runs the command, and tells those who wait for its outlets. Why it failed, the run's note will say."""
+        try:
+            return self._work(context)
+        except (AirflowRescheduleException, AirflowSkipException, SiteLeftAlone):
+            raise
+        except Exception as error:
+            context["ti"].xcom_push(WHY, str(error)[-REASON:])
+            raise
+
+    def _work(self, context: Any) -> Any:
         if self.on_retry and context["ti"].try_number > 1:
             self._run(arguments(self.on_retry))
         if self.first:
             self._run(arguments(self.first))
         result = self._run(arguments(self.command, self.shard))
         value = self.returns(result) if self.returns else result
+        if self.tells:
+            context["ti"].xcom_push(NAMES, self.tells(result))
         if self.note:
             text = self.note(result)
             self.log.info("%s", text)
             context["ti"].xcom_push(NOTE, text)
         if self.outlets and context["dag_run"].run_type == BACKFILL:
             self.log.info("a backfill asks for no build of its own; the next build takes these records too")
+            self.outlets = []
+        if self.outlets and str(self.announce) != "True":
+            self.log.info("nothing waits for this: train is switched off in this run")
             self.outlets = []
         for outlet in self.outlets:
             event = context["outlet_events"][outlet]
@@ -101,9 +125,13 @@ class ChimedOperator(BaseOperator):
         self.log.info("python -m chimed %s", " ".join(argv))
         self._process = start([settings().models_python if self.models else sys.executable, "-m", "chimed", *argv])
         try:
-            return follow(self._process, self.log.info)
+            return follow(self._process, self._say)
         finally:
             end(self._process)
+
+    def _say(self, line: str) -> None:
+        """A line of the command, in the log at the level that the command gave it."""
+        self.log.log(level_of(line), "%s", line)
 
     def on_kill(self) -> None:
         """Ends the command and all it started, when the task is killed or its time is over."""
@@ -116,7 +144,11 @@ class CrawlOperator(ChimedOperator):
     said, or a day, and a person is told; nothing is asked until then. It is no retry: those are for what breaks."""
 
     def execute(self, context: Any) -> Any:
-        """Runs the command; raises AirflowRescheduleException where the site is to be asked later."""
+        """Runs the command; raises AirflowRescheduleException where the site is to be asked later, and
+        AirflowFailException where the run asks for what no crawl does (see `weeks`)."""
+        if why := refused(context["dag_run"], context["params"]):
+            context["ti"].xcom_push(WHY, why)
+            raise AirflowFailException(why)
         try:
             return super().execute(context)
         except SiteLeftAlone as left:
@@ -132,6 +164,62 @@ class CrawlOperator(ChimedOperator):
             except Exception:  # whatever is wrong with the mail: the site is left alone all the same
                 self.log.exception("the notice could not be sent")
             raise AirflowRescheduleException(until) from None
+
+
+class LedgerOperator(ChimedOperator):
+    """Prints what every stage read, kept, dropped and why; fails where a row is unaccounted for, or where the run did
+    not come to its end. It is the last task, always runs, and alone decides how the run ends: Airflow calls a run that
+    a person has marked failed green, if the tasks at its end were skipped."""
+
+    def execute(self, context: Any) -> Any:
+        """Prints the ledger; raises AirflowFailException where a task of the run failed, or was skipped unasked."""
+        states = states_of(context)
+        went_wrong = not_done(states)
+        value = None
+        if states.get("open_build") == {"success"}:
+            value = super().execute(context)
+        if went_wrong:
+            context["ti"].xcom_push(WHY, went_wrong)
+            raise AirflowFailException(went_wrong)
+        return value
+
+
+def states_of(context: Any) -> dict[str, set[str]]:
+    """Task → the states that its instances in this run have (one that has none: "none"), without teardowns."""
+    ti = context["ti"]
+    found: dict[str, set[str]] = {}
+    told = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])
+    for name, state in told.get(ti.run_id, {}).items():
+        # a mapped task's instances are <task>_<number>
+        task, _, number = name.rpartition("_")
+        known = task if number.isdigit() and name not in context["dag"].task_dict else name
+        found.setdefault(known, set()).add(str(state or "none"))
+    # those that tidy up, this one among them, say nothing of how the run went
+    return {name: some for name, some in found.items() if not context["dag"].task_dict[name].is_teardown}
+
+
+def not_done(states: dict[str, set[str]]) -> str | None:
+    """What became of a run's tasks, where it did not come to its end; None where it did.
+
+    A release that a person rejected is skipped, and that is an end; what a person stopped leaves `approve` skipped too.
+    """
+    failed = sorted(task for task, some in states.items() if "failed" in some)
+    if failed:
+        return f"the run did not come to its end: {', '.join(failed)} failed"
+    waiting = sorted(task for task, some in states.items() if "upstream_failed" in some)
+    if waiting:
+        return f"the run did not come to its end: {', '.join(waiting)} could not run"
+    if "skipped" in states.get("approve", set()):
+        return "the run was stopped before its end"
+    return None
+
+
+def level_of(line: str) -> int:
+    """The level of a line that a command said: `chimed: …` is what it failed with (see `chimed.printing`)."""
+    for level in ("ERROR", "WARNING", "CRITICAL"):
+        if line.startswith((f"{level} ", f"{level}:")) or line[9:].startswith(f"{level} "):
+            return int(getattr(logging, level))
+    return logging.ERROR if line.startswith(("chimed: ", "WRONG ", "Traceback (most recent")) else logging.INFO
 
 
 def arguments(command: Sequence[str], shard: int | None = None) -> list[str]:
@@ -185,9 +273,24 @@ def version(opened: dict) -> str:
     return opened["version"]
 
 
-def shard_numbers(total: int) -> list[int]:
-    """The numbers to map over, of a number of shards."""
-    return list(range(total))
+def shard_numbers(names: list[str]) -> list[int]:
+    """The numbers to map over, of the names of shards."""
+    return list(range(len(names)))
+
+
+def shard_names(names: list[str]) -> list[str]:
+    """The names themselves, each short enough for a list of tasks."""
+    return [name if len(name) <= 120 else f"{name[:119]}…" for name in names]
+
+
+def part_name(among: str) -> str:
+    """A template of a mapped task's name: what its shard holds (`shard_names`), else which part it is.
+
+    among: the task whose result is mapped over.
+    """
+    if among == "count_shards":
+        return f"{{{{ ti.xcom_pull(task_ids='{among}', key='{NAMES}')[task.shard] }}}}"
+    return f"part {{{{ task.shard + 1 }}}} of {{{{ ti.xcom_pull(task_ids='{among}') | length }}}}"
 
 
 def counts(reports: list[dict]) -> dict[str, int]:

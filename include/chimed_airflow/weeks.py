@@ -1,12 +1,15 @@
-"""Which week a crawl owns: the seven days from the Monday in its partition key."""
+"""Which week a crawl owns: the seven days from the Monday in its partition key, or from the one chosen in its form."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from chimed.sources.states import ZONE
 
 KEY_FORMAT = "%Y-%m-%d"
+BACKFILL = "backfill"  # Airflow's type of a run that a backfill made
+MANUAL = "manual"
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,45 @@ def week(key: str | None, now: datetime) -> Week:
         day = now.astimezone(ZoneInfo(ZONE)).date() - timedelta(days=7)
     monday = day - timedelta(days=day.weekday())
     return Week(monday, monday + timedelta(days=7))
+
+
+def of_run(dag_run: Any, params: Any) -> Week:
+    """The week of a crawl's run: of its partition key, else of the form's `week`, else the one that ended last.
+
+    Whether the run may be run at all, `refused` says: a template that raises could not tell the reader why.
+    """
+    try:
+        return week(dag_run.partition_key or params.get("week"), dag_run.run_after)
+    except ValueError:
+        return week(None, dag_run.run_after)
+
+
+def refused(dag_run: Any, params: Any) -> str | None:
+    """Why a crawl must not be run as it was asked for; None where it may.
+
+    A run may not say two weeks, nor a backfill that every page is fetched once for each of its weeks. And a Logical
+    Date that a person chose is not ignored: it chooses no week.
+    """
+    chosen, key, now = params.get("week"), dag_run.partition_key, dag_run.run_after
+    for said in filter(None, (key, chosen)):
+        try:
+            week(said, now)
+        except ValueError:
+            return f"{said!r} is not a day; write a week's Monday as 2026-11-16"
+    if key and chosen and week(key, now) != week(chosen, now):
+        backfill = " in a backfill, whose dates say the weeks" if dag_run.run_type == BACKFILL else ""
+        return f"the run is for the week of {key}, its parameter week says {chosen}; leave week empty{backfill}"
+    if dag_run.run_type == BACKFILL and params.get("mode") == "full":
+        return (
+            "mode=full fetches every page of all weeks, so a backfill would do it once for each of its weeks; "
+            "backfill with mode=refresh, or trigger one run with mode=full"
+        )
+    logical = getattr(dag_run, "logical_date", None)
+    unasked = dag_run.run_type == MANUAL and not (key or chosen)
+    if unasked and logical is not None and abs(logical - now) > timedelta(days=1):
+        monday = week(logical.strftime(KEY_FORMAT), now).key
+        return (
+            f"Logical Date {logical:%Y-%m-%d} chooses no week to crawl; trigger again with week set to {monday}, and "
+            "leave Logical Date as it is"
+        )
+    return None

@@ -208,3 +208,5 @@ def test_a_failed_run_is_told_of(told) -> None:
     (line,) = running.wait("the notice", notice)
     assert "crawl_zydcd" in line
     assert "task: crawl, attempt 1" in line
+    note = running.api.get(f"/dags/crawl_zydcd/dagRuns/{run}")["note"].replace("\\", "")
+    assert note.startswith("**Failed in crawl**: unknown section 'no-such-list'")

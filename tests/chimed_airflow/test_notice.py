@@ -30,7 +30,10 @@ def context(tmp_path, monkeypatch) -> Iterator[dict]:
               "dropped": {"no <b>text</b>": 1}, "failed": {}, "derived_dropped": {}, "figures": {},
               "sources": {"read": {}}}  # fmt: skip
     lakes.write_json(lake, f"builds/{VERSION}/extract/report-00000.json", report)
-    ti = SimpleNamespace(task_id="dedup", try_number=3, xcom_pull=lambda task_ids: VERSION)
+    found = {("open_build", "return_value"): VERSION, ("dedup", "why"): "room for 2 GB is wanted"}
+    ti = SimpleNamespace(
+        task_id="dedup", try_number=3, xcom_pull=lambda task_ids, key="return_value", **_: found.get((task_ids, key))
+    )
     with DAG("build_dataset", schedule=None) as dag:
         BaseOperator(task_id="open_build")
     yield {"dag": dag, "run_id": "manual__{{ 1 }}", "reason": "task_failure", "ti": ti}
@@ -72,7 +75,7 @@ def test_a_notice_tells_the_task_the_reason_and_the_ledger(context) -> None:
     subject, text = notice(context)
     assert subject == "build_dataset failed: manual__{{ 1 }}"
     assert text.splitlines() == [
-        "reason: task_failure",
+        "reason: room for 2 GB is wanted",
         "task: dedup, attempt 3",
         f"build: {VERSION}",
         "extract: read 9, kept 8, dropped 1, failed 0, mostly: no <b>text</b>",

@@ -177,7 +177,8 @@ def crawling(monkeypatch, times: int) -> tuple[tasks.CrawlOperator, dict, list[t
     monkeypatch.setattr(operator, "_run", lambda argv: run(LEFT % times))
     monkeypatch.setattr(tasks.notice, "send", lambda subject, text, context: mails.append((subject, text)))
     ti = SimpleNamespace(try_number=1, task_id="crawl", xcom_push=notes.__setitem__)
-    context = {"ti": ti, "run_id": "r", "dag": SimpleNamespace(dag_id="crawl_ask39")}
+    asked = SimpleNamespace(run_type="manual", partition_key=None)
+    context = {"ti": ti, "run_id": "r", "dag": SimpleNamespace(dag_id="crawl_ask39"), "dag_run": asked, "params": {}}
     return operator, context, mails, notes
 
 
@@ -215,3 +216,50 @@ def test_a_site_that_refuses_for_a_week_fails_the_task_for_good(monkeypatch) -> 
     with pytest.raises(AirflowFailException, match="8 times in a row: ask39 blocks us"):
         tasks.CrawlOperator.execute.__wrapped__(operator, context)
     assert mails == []  # the run's failure is told by its own notice
+
+
+DONE = {"open_build": {"success"}, "screen": {"success"}, "approve": {"success"}, "release": {"success"}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, None),
+        ({"release": {"skipped"}}, None),  # a person rejected it
+        ({"screen": {"success", "failed"}, "approve": {"upstream_failed"}}, "screen failed"),
+        ({"screen": {"failed"}, "approve": {"skipped"}, "release": {"skipped"}}, "screen failed"),  # marked failed
+        ({"open_build": {"failed"}, "screen": {"upstream_failed"}}, "open_build failed"),
+        ({"screen": {"upstream_failed"}}, "screen could not run"),
+        ({"screen": {"skipped"}, "approve": {"skipped"}, "release": {"skipped"}}, "stopped before its end"),
+    ],
+)
+def test_a_run_is_green_only_where_it_came_to_its_end(changed, said) -> None:
+    found = tasks.not_done(DONE | changed)
+    assert found is None if said is None else said in found
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ("12:00:01 crawl 2026-11-16 of ask39 begins: 404 pages", "INFO"),
+        ("12:00:01 WARNING ask39: HTTP 503, waiting", "WARNING"),
+        ("12:00:01 ERROR ask39: a page", "ERROR"),
+        ("chimed: unknown source 'x'", "ERROR"),
+        ("Traceback (most recent call last):", "ERROR"),
+        ("ERRORS are rare", "INFO"),
+    ],
+)
+def test_what_a_command_says_has_its_level_in_the_log(line, level) -> None:
+    import logging
+
+    assert logging.getLevelName(tasks.level_of(line)) == level
+
+
+def test_why_a_task_failed_is_left_for_the_runs_note(monkeypatch) -> None:
+    noted: dict[str, str] = {}
+    operator = tasks.ChimedOperator(task_id="screen", command=["run", "screen"])
+    monkeypatch.setattr(operator, "_run", lambda argv: run("import sys; sys.exit('no room on the disk')"))
+    context = {"ti": SimpleNamespace(try_number=1, xcom_push=noted.__setitem__)}
+    with pytest.raises(Exception, match="no room on the disk"):
+        tasks.ChimedOperator.execute.__wrapped__(operator, context)
+    assert noted["why"].endswith("no room on the disk")

@@ -1,10 +1,12 @@
 """The week a crawl owns."""
 
+import re
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 
 import pytest
 
-from chimed_airflow.weeks import week
+from chimed_airflow.weeks import of_run, refused, week
 
 NOW = datetime(2026, 11, 22, 23, 50, tzinfo=UTC)  # Monday morning in Shanghai
 
@@ -26,3 +28,44 @@ def test_without_a_key_it_is_the_week_that_ended_last_in_shanghai() -> None:
 def test_what_is_no_day_is_refused() -> None:
     with pytest.raises(ValueError, match="does not match format"):
         week("last week", NOW)
+
+
+def run(kind: str = "manual", key: str | None = None, logical: datetime | None = NOW) -> SimpleNamespace:
+    return SimpleNamespace(run_type=kind, partition_key=key, run_after=NOW, logical_date=logical)
+
+
+@pytest.mark.parametrize(
+    ("asked", "params", "monday"),
+    [
+        (run(), {}, "2026-11-16"),  # the week that ended last
+        (run(), {"week": "2026-10-05"}, "2026-10-05"),
+        (run(), {"week": "2026-10-07"}, "2026-10-05"),  # any day of it
+        (run(logical=datetime(2026, 10, 7, tzinfo=UTC)), {"week": "2026-10-05"}, "2026-10-05"),
+        (run(logical=None), {"week": None}, "2026-11-16"),
+        (run("scheduled", "2026-11-09", None), {"week": None}, "2026-11-09"),
+        (run("backfill", "2026-10-05", None), {"week": "2026-10-05"}, "2026-10-05"),
+        (run("manual", "2026-10-12", None), {"week": "2026-10-14"}, "2026-10-12"),
+    ],
+)
+def test_a_run_owns_the_week_of_its_key_or_its_form(asked, params, monday) -> None:
+    assert of_run(asked, params).key == monday
+    assert refused(asked, params) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "params", "said"),
+    [
+        (run(logical=datetime(2026, 10, 7, tzinfo=UTC)), {}, r"Logical Date 2026-10-07 .* week set to 2026-10-05"),
+        (run("backfill", "2026-10-05", None), {"week": "2026-10-12"}, "leave week empty in a backfill"),
+        (run("manual", "2026-10-05", None), {"week": "2026-10-12"}, "for the week of 2026-10-05"),
+        (run(), {"week": "soon"}, "is not a day"),
+    ],
+)
+def test_a_run_that_says_two_weeks_or_none_is_refused(asked, params, said) -> None:
+    assert re.search(said, refused(asked, params))
+
+
+def test_a_backfill_does_not_fetch_everything_once_for_each_week() -> None:
+    assert "mode=refresh" in str(refused(run("backfill", "2026-10-05"), {"mode": "full"}))
+    assert refused(run("backfill", "2026-10-05"), {"mode": "refresh"}) is None
+    assert refused(run(), {"mode": "full"}) is None

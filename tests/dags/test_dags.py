@@ -60,9 +60,41 @@ def test_every_param_has_a_description_and_a_valid_default(dags) -> None:
 def test_the_build_form_is_the_options(dags) -> None:
     params = dags["build_dataset"].params.dump()
     assert params.pop("require_approval") is False
+    assert params.pop("train") is True
     assert Options(**params) == Options()
     form = dags["build_dataset"].params.get_param("skip").schema
     assert form["items"]["enum"] == [stage.name for stage in stages.STAGES if stage.skippable]
+
+
+def test_the_forms_show_first_what_is_chosen_often_in_plain_words(dags) -> None:
+    for dag in dags.values():
+        fields = {name: dag.params.get_param(name).schema for name in dag.params}
+        for name, schema in fields.items():
+            assert schema["title"][0].isupper(), (dag.dag_id, name)
+            assert "_" not in schema["title"], (dag.dag_id, name)
+        open_ones = [name for name, schema in fields.items() if "section" not in schema]
+        assert list(fields)[: len(open_ones)] == open_ones, dag.dag_id
+        assert len(open_ones) <= 4, dag.dag_id
+    assert not {schema.get("section") for schema in fields.values()} & {"More options"}
+
+
+def test_a_crawl_is_held_to_sections_of_its_own_site(dags) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    sections = dags["crawl_ask39"].params.get_param("sections")
+    assert "妇科" in sections.schema["examples"]
+    assert sections.resolve(["妇科", "产科"]) == ["妇科", "产科"]
+    assert sections.resolve("妇科,产科") == "妇科,产科"  # as before there was a list
+    with pytest.raises(ParamValidationError):
+        sections.resolve(["nowhere"])
+    assert dags["crawl_zydcd"].params.get_param("sections").schema["examples"] != sections.schema["examples"]
+
+
+def test_the_list_is_numbered_in_the_order_of_the_first_run(dags) -> None:
+    shown = sorted((dag.dag_display_name, dag.dag_id) for dag in dags.values())
+    assert [name.split()[0] for name, _ in shown] == [str(n) for n in range(1, len(shown) + 1)]
+    assert shown[0] == ("1 Crawl 39 Ask Doctors", "crawl_ask39")
+    assert shown[-2:] == [("6 Build a release", "build_dataset"), ("7 Train and evaluate", "train_models")]
 
 
 @pytest.mark.parametrize(("name", "wrong"), [("perplexity_cut", 1.5), ("sources", ["nowhere"]), ("max_records", 0)])
@@ -121,6 +153,22 @@ def test_the_stages_are_tasks_in_their_order(dags) -> None:
     assert dag.get_task("serve_up").is_setup
 
 
+def test_the_graph_has_four_groups_in_the_order_of_the_stages(dags) -> None:
+    dag = dags["build_dataset"]
+    groups = [group.group_display_name for group in dag.task_group.topological_sort()]
+    assert groups == ["read", "score", "models", "release"]
+    seen = [task.task_id for group in dag.task_group.topological_sort() for task in group.topological_sort()]
+    assert [name for name in seen if name in stages.NAMES] == list(stages.NAMES)
+    assert all("." not in task.task_id for task in dag.tasks)
+
+
+def test_mapped_tasks_are_named_by_what_they_hold(dags) -> None:
+    for task in dags["build_dataset"].tasks:
+        if task.is_mapped:
+            template = task.partial_kwargs["map_index_template"]
+            assert ("key='names'" in template) == (task.task_id in ("extract", "clean")), task.task_id
+
+
 def test_a_person_is_asked_between_the_last_table_and_the_release(dags) -> None:
     from airflow.providers.standard.operators.hitl import ApprovalOperator
 
@@ -130,7 +178,15 @@ def test_a_person_is_asked_between_the_last_table_and_the_release(dags) -> None:
     assert approve.upstream_task_ids == {stages.before("release").name}
     assert approve.downstream_task_ids == {"release"}
     assert approve.response_timeout.days >= 1
-    assert dag.get_task("ledger").trigger_rule == "none_failed"
+    assert approve.notifiers
+
+
+def test_a_build_ends_as_its_ledger_does_which_always_runs(dags) -> None:
+    ledger = dags["build_dataset"].get_task("ledger")
+    assert ledger.is_teardown
+    assert ledger.on_failure_fail_dagrun
+    assert ledger.trigger_rule == "all_done_setup_success"
+    assert not [task for task in ledger.upstream_list if task.is_setup]
 
 
 def test_training_goes_phase_by_phase_and_scores_each(dags) -> None:
@@ -175,7 +231,22 @@ def test_nothing_starts_by_itself_where_schedules_are_off() -> None:
     assert in_a_process(code, CHIMED_SCHEDULES="off").split()[-1] == "False"
 
 
-@pytest.mark.parametrize(("serve", "tasks"), [("local", {"serve_up", "serve_down"}), ("external", {"serve_up"})])
+def test_a_new_installation_begins_with_the_next_monday_and_runs_any_week_by_hand(dags) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.timetables.base import TimeRestriction
+    from pendulum import now
+
+    read = DagSerialization.from_dict(DagSerialization.to_dict(dags["crawl_ask39"]))
+    restriction = TimeRestriction(earliest=None, latest=None, catchup=False)
+    info = read.timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=restriction)
+    assert info.run_after > now()
+    assert read.start_date is None  # before it Airflow would call a run green that ran nothing
+    assert all(task.start_date is None for task in read.tasks)
+
+
+@pytest.mark.parametrize(
+    ("serve", "tasks"), [("local", {"serve", "serve_up", "serve_down", "ledger"}), ("external", {"serve_up", "ledger"})]
+)
 def test_model_servers_are_set_up_and_taken_down(serve: str, tasks: set[str]) -> None:
     code = f"""
 import runpy

@@ -60,8 +60,26 @@ def compare_models(models: Sequence[str], release: str) -> str:
             raise UserError(
                 f"{model} is not scored; run: python -m chimed evaluate {phase} --recipe {recipe} --release {of}"
             )
-    named = "+".join(place.removeprefix("scores/").replace("/", "-") for place in places.values())
-    return _compare(lake, places, f"scores/compared/{named}", " against ".join([*reversed(models[:2]), *models[2:]]))
+    return _compare(
+        lake,
+        places,
+        f"scores/compared/{_named(lake, list(places), release)}",
+        " against ".join([*reversed(models[:2]), *models[2:]]),
+    )
+
+
+def read_compared(recipe: str, models: Sequence[str], release: str) -> dict:
+    """What `compare_models`, or without models `compare_phases`, wrote last: rows, reference, models, protocol."""
+    lake = lakes.open_lake()
+    if not models:
+        return lakes.read_json(lake, f"scores/{find_release(lake, release)}/{recipe}/compare.json")
+    return lakes.read_json(lake, f"scores/compared/{_named(lake, models, release)}/compare.json")
+
+
+def _named(lake: Lake, models: Sequence[str], release: str) -> str:
+    """What a comparison of these models is called in the lake."""
+    places = [(find_release(lake, of or release), recipe, phase) for of, recipe, phase in map(_parts, models)]
+    return "+".join("-".join(place) for place in places)
 
 
 def _parts(model: str) -> tuple[str | None, str, str]:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from chimed.commands import AsJson
 from chimed.errors import UserError
 
 app = typer.Typer()
@@ -17,13 +18,18 @@ app = typer.Typer()
 @app.command()
 def verify(
     release: Annotated[str, typer.Argument(help="a version, latest, or the path or URL of a copy's folder")],
+    as_json: AsJson = False,
 ) -> None:
     """Check a release against its manifest: every file's checksum, columns, ids, splits, statistics."""
     from chimed import lake as lakes
     from chimed.release import verify as verifying
 
     lake, folder = verifying.find_folder(release)
-    if faults := verifying.faults_in(lake, folder):
+    faults = verifying.faults_in(lake, folder)
+    if as_json:
+        print(json.dumps({"folder": lake.at(folder), "faults": faults}, ensure_ascii=False))
+        raise SystemExit(1 if faults else 0)
+    if faults:
         print("\n".join(faults))
         print(f"{lake.at(folder)}: {len(faults)} faults", file=sys.stderr)
         raise SystemExit(1)
@@ -34,7 +40,7 @@ def verify(
     )
 
 
-@app.command()
+@app.command(hidden=True)
 def preview(build: Annotated[str, typer.Option("--build", help="a build's version, or latest")] = "latest") -> None:
     """Show, as JSON, what a build's release would be: its ledger so far, rows, changes to the release before."""
     from chimed.lake import open_lake
@@ -51,7 +57,7 @@ def diff(
     accept: Annotated[
         str | None, typer.Option(help="the reason to let a held release out in spite of its drift; recorded")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show rows added, removed and changed, and drift; exits 1 where a limit is passed and not accepted."""
     from chimed import lake as lakes

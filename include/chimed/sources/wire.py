@@ -5,6 +5,7 @@ Politeness of all sites is set here and nowhere else; a site's file only says ho
 
 import asyncio
 import json
+import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ from chimed.store import Store
 if TYPE_CHECKING:
     from chimed.sources.seen import Seen
 
+log = logging.getLogger("chimed")
+
 TIMEOUT = 60
 SCHEMES = ("http", "https")  # Scrapy also reads files, data:, FTP and S3, for whoever writes such a redirect
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -46,6 +49,7 @@ USED = (
     "HttpProxyMiddleware",
     "AutoThrottle",
 )
+SAID_EVERY = 60  # seconds between two lines of progress
 TOGETHER = 64  # pages written to the store at once where there is no pace
 AT_ONCE_UNPACED = 8  # Scrapy's own default; only a replica is ever asked without a pace (benchmarks)
 
@@ -82,6 +86,7 @@ class Run:
     unchanged: int = 0
     off_site: int = 0
     started: float = field(default_factory=time.monotonic)
+    said: float = field(default_factory=time.monotonic)
     counts_time: bool = True
     settled: list[dict] = field(default_factory=list)
     told: dict[str, float] = field(default_factory=dict)
@@ -104,6 +109,16 @@ class Run:
         news = {name: value - self.told.get(name, 0) for name, value in now.items()}
         frontier.settle(self.store, self.plan, self.settled, news)
         self.settled, self.told = [], now
+        if time.monotonic() - self.said > SAID_EVERY:
+            self.said = time.monotonic()
+            minutes = (self.said - self.started) / 60
+            log.info(
+                "%s: %d requests, %.1f MB in %.0f minutes",
+                self.plan.site.name,
+                self.requests,
+                self.bytes / 1e6,
+                minutes,
+            )
 
     def close(self) -> None:
         """The site's hours for visits are over."""

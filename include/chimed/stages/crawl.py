@@ -68,6 +68,7 @@ def crawl_source(
         log.info("crawl %s of %s: done before", plan.crawl, source)
         return done
     store = open_store()
+    log.info("%s", _intent(plan, frontier.pace(site)))
     if unattended:
         _leave_alone(store, source)
     run = Run(plan, store, warc.Archive(lake, folder, Path()), frontier.pace(site))
@@ -86,6 +87,19 @@ def crawl_source(
     except CrawlStopped as stopped:
         blocked = counts.note_stop(store, plan, str(stopped), run.wait)
         raise CrawlStopped(str(stopped), run.wait, blocked) from None
+
+
+def _intent(plan: Plan, delay: float) -> str:
+    """What a crawl is about to do, in a sentence: the first line of its log."""
+    if plan.dated:
+        days = f"pages published from {plan.since or 'the first day'} to the day before {plan.until or 'today'}"
+    else:
+        days = "all pages" if plan.mode == "full" else "what is new or changed"
+    sections = f"in {', '.join(plan.sections)}" if plan.sections else f"in all {len(plan.site.sections)} sections"
+    most = f", at most {plan.max_pages} pages" if plan.max_pages else ""
+    where = "a replica of the site" if settings().replica else ", ".join(plan.site.hosts)
+    pace = f"one request every {delay:g} s" if delay else "without a pause"
+    return f"crawl {plan.crawl} of {plan.site.name} begins: {days}, {sections}{most}, from {where}, {pace}"
 
 
 def _is_over(report: dict) -> bool:

@@ -71,6 +71,15 @@ def plan_phases(phase: str | None, recipe: str, release: str, processes: int | N
     return plan_recipe(recipe, phase, release, processes)
 
 
+def planned(phase: str | None, recipe: str, release: str, processes: int | None = None) -> dict:
+    """The same as numbers: recipe, of (what it is counted from), phases."""
+    prepare("train --plan", offline=False)
+    from chimed.train.plan import plans_of
+
+    of, plans = plans_of(recipe, phase, release, processes)
+    return {"recipe": recipe, "of": of, "phases": [vars(one) for one in plans]}
+
+
 def _gpus() -> int:
     import torch
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from chimed.commands import AsJson
 from chimed.errors import UserError
 from chimed.printing import print_result
 from chimed.settings import settings
@@ -20,7 +21,7 @@ Recipe = Annotated[
 Release = Annotated[str, typer.Option(help="a release's version, or latest")]
 
 
-@app.command()
+@app.command(hidden=True)
 def find_release(release: Annotated[str, typer.Argument(help="a release's version, or latest")] = "latest") -> None:
     """Print the version of a release that can be trained on: what latest means now."""
     from chimed.lake import open_lake
@@ -40,11 +41,14 @@ def train(
     plan: Annotated[
         bool, typer.Option("--plan", help="only print parameters, memory a GPU, steps and hours; of all phases at once")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the plan as JSON")] = False,
 ) -> None:
     """Train one phase of a recipe with LoRA on a release, from where the phase before ended."""
-    from chimed.train import plan_phases, train_phase
+    from chimed.train import plan_phases, planned, train_phase
 
-    if plan:
+    if plan and as_json:
+        print_result(planned(phase, recipe, release, processes))
+    elif plan:
         print(plan_phases(phase, recipe, release, processes))
     elif phase is None:
         raise UserError("which phase? cpt, sft or dpo; or --plan for all of them")
@@ -76,11 +80,16 @@ def compare(
         typer.Argument(help="[<release>/]<recipe>/<phase>, all against the first; default: a recipe's own"),
     ] = None,
     release: Release = "latest",
+    as_json: AsJson = False,
 ) -> None:
     """The paper's Table 6 for a recipe or any scored models: before and after, with intervals and paired tests."""
-    from chimed.evaluate.compare import compare_models, compare_phases
+    from chimed.evaluate.compare import compare_models, compare_phases, read_compared
 
-    print(compare_models(models, release) if models else compare_phases(recipe, release))
+    text = compare_models(models, release) if models else compare_phases(recipe, release)
+    if as_json:
+        print_result(read_compared(recipe, models or [], release))
+    else:
+        print(text)
 
 
 @app.command()

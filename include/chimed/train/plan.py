@@ -53,7 +53,13 @@ class Plan:
 
 
 def plan_recipe(recipe: str, phase: str | None, release: str, gpus: int | None) -> str:
-    """The plan of a recipe's phases as text. gpus: how many A40s, default the recipe's own number.
+    """The plan of a recipe's phases as text; see `plans_of`."""
+    of, plans = plans_of(recipe, phase, release, gpus)
+    return told(recipe, of, plans)
+
+
+def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> tuple[str, list[Plan]]:
+    """What the plans of a recipe's phases are counted from, and they. gpus: how many A40s, default the recipe's own.
 
     Raises UserError for an unknown name, a batch that so many GPUs cannot share, or a phase that does not fit one.
     """
@@ -65,8 +71,7 @@ def plan_recipe(recipe: str, phase: str | None, release: str, gpus: int | None) 
         release = find_release(lake, release)
         counts, of = release_counts(lake, release), f"release {release}"
     shape = model_shape(recipe)
-    plans = [plan_phase(one, recipes.load(recipe, one), shape, counts[one], gpus) for one in phases]
-    return told(recipe, of, plans)
+    return of, [plan_phase(one, recipes.load(recipe, one), shape, counts[one], gpus) for one in phases]
 
 
 def release_counts(lake: Lake, release: str) -> dict[str, tuple[int, float]]:

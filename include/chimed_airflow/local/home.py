@@ -87,7 +87,6 @@ def environment(ports: Ports) -> dict[str, str]:
         "CHIMED_EXAMS": str(PROJECT / "include" / "chimed" / "demo" / "exam"),
         "CHIMED_RECIPE": "demo",
         "CHIMED_BUILD_OPTIONS": json.dumps(OPTIONS),
-        "CHIMED_SCHEDULES": "off",
         "AIRFLOW_HOME": str(AIRFLOW),
         # SQLite serves one writer: the others must wait for it, and be few.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW / 'airflow.db'}?timeout=60",

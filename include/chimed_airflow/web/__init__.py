@@ -5,12 +5,14 @@ is asked only for what is running now. Every route needs the right to read DAGs,
 """
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, Response
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from chimed.errors import UserError
 from chimed_airflow.web import overview, releases, review, scores, sources
 from chimed_airflow.web.access import may_read
+from chimed_airflow.web.page import page
 from chimed_airflow.web.page import router as own
 
 app = FastAPI(title="ChiMed", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(may_read)])
@@ -19,6 +21,29 @@ for part in (own, overview.router, sources.router, releases.router, review.route
 
 
 @app.exception_handler(UserError)
-def unknown(request: Request, error: UserError) -> PlainTextResponse:
+def unknown(request: Request, error: UserError) -> Response:
     """What does not exist is said in the sentence the command line would say."""
-    return PlainTextResponse(str(error), status_code=404)
+    return _said(request, 404, str(error))
+
+
+@app.exception_handler(HTTPException)
+def refused(request: Request, error: HTTPException) -> Response:
+    """What may not be seen or does not exist."""
+    return _said(request, error.status_code, str(error.detail))
+
+
+@app.exception_handler(Exception)
+def broken(request: Request, error: Exception) -> Response:
+    """A mistake of ours; the traceback is in the API server's log."""
+    return _said(request, 500, f"{type(error).__name__}: the log of Airflow's API server says more")
+
+
+TITLES = {403: "Not allowed", 404: "Not found"}
+
+
+def _said(request: Request, status: int, sentence: str) -> Response:
+    """A browser gets a page with a way back, a program the sentence."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return PlainTextResponse(sentence, status)
+    title = TITLES.get(status, "Something went wrong")
+    return page(request, "error.html.j2", here="overview", status=status, title=title, said=sentence)

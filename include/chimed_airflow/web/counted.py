@@ -24,6 +24,7 @@ class _Counting(Generic[Value]):
     asked: float
     new: "Future[Value]"
     old: Value | None = None
+    counted: float | None = None  # when the old one was asked for
 
 
 _pool = ThreadPoolExecutor(1, thread_name_prefix="chimed-counts")
@@ -38,10 +39,12 @@ def recent(name: str, of: str, count: Callable[[], Value]) -> Value | None:
             _kept.pop(min(_kept, key=lambda one: _kept[one].asked))
         this = _kept[name] = _Counting(of, time.monotonic(), _pool.submit(count))
     elif this.new.done() and time.monotonic() - this.asked > KEPT:
-        this.old = this.new.result() if this.new.exception() is None else None
+        this.old, this.counted = (this.new.result(), this.asked) if this.new.exception() is None else (None, None)
         this.new, this.asked = _pool.submit(count), time.monotonic()
     if this.old is not None and not this.new.done():
         return this.old
+    if this.old is not None and this.new.done():
+        this.old = this.counted = None
     try:
         return this.new.result(PATIENCE)
     except TimeoutError:
@@ -49,3 +52,13 @@ def recent(name: str, of: str, count: Callable[[], Value]) -> Value | None:
     except Exception:
         _kept.pop(name, None)  # the next request counts again
         raise
+
+
+def age(name: str) -> float | None:
+    """Seconds since the count of that name that is shown was asked for; None where there is none yet."""
+    this = _kept.get(name)
+    if this is None:
+        return None
+    if this.old is not None and this.counted is not None and not this.new.done():
+        return time.monotonic() - this.counted
+    return time.monotonic() - this.asked if this.new.done() else None

@@ -1,6 +1,8 @@
-"""Overview: the last build as a flow from pages to subsets, what is running now, what the next refresh will cost."""
+"""Overview: what needs a person now, the last build as a flow from pages to subsets, what the next refresh will cost.
 
-from collections.abc import Iterable
+A build's own page, and the records that left it.
+"""
+
 from datetime import datetime
 from typing import Any
 
@@ -9,14 +11,14 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
-from chimed.sources import NAMES as SOURCES
 from chimed.stages import NAMES as STAGES
 from chimed_airflow.web.charts import flow
-from chimed_airflow.web.counted import recent
+from chimed_airflow.web.counted import age, recent
+from chimed_airflow.web.now import now
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
 
-DAGS = (*(f"crawl_{source}" for source in SOURCES), "build_dataset", "train_models")
+A_PAGE = 20  # records that left, on one page
 
 router = APIRouter()
 
@@ -29,18 +31,49 @@ def overview(request: Request, user: GetUserDep) -> HTMLResponse:
     from chimed.release import releases
 
     lake = open_lake()
-    known, released, coverage = builds(lake), set(releases(lake)), _coverage()
-    readable = (shown for version in reversed(known) if (shown := _build_if_readable(lake, version)))
+    known, released = builds(lake), releases(lake)
+    coverage, weekly = _coverage(), _week(lake)
+    last = next((shown for version in reversed(known) if (shown := _build_if_readable(lake, version))), None)
     return page(
         request,
         "overview.html.j2",
         here="overview",
-        last=next(readable, None),
-        builds=[{"version": version, "released": version in released} for version in reversed(known)][:20],
-        running=running(user),
+        last=last,
+        # a newer build that is no release does not hide the release that people use
+        standing=released[-1] if released and last and not last["released"] else None,
+        builds=[{"version": version, "released": version in set(released)} for version in reversed(known)][:20],
+        **now(user),
+        week=weekly,
+        review=_to_review(),
         coverage=coverage,
         counting=coverage is None,
+        age=age("coverage"),
     )
+
+
+def _week(lake: Any) -> dict[str, Any] | None:
+    """The Monday of the last whole week, and by source why it is missing; None while that is counted."""
+    from chimed.weeks import last_week, who_has
+
+    store, monday = open_store(), last_week()
+    missing = recent("week", f"{store.engine.url}{monday}", lambda: who_has(store, lake, monday))
+    if missing is None:
+        return None
+    have = [source for source, why in missing.items() if why is None]
+    return {"monday": monday, "missing": {source: why for source, why in missing.items() if why}, "have": have}
+
+
+def _to_review() -> dict | None:
+    """The newest review queue with texts that nobody has looked at: build, stage, left."""
+    from chimed import review
+
+    store = open_store()
+    newest = next(iter(review.queues(store)), None)
+    if newest is None:
+        return None
+    found = review.standing(store, newest["build"], newest["stage"])
+    left = sum(found[kind]["sampled"] - found[kind]["of"] for kind in ("precision", "missed"))
+    return {**newest, "left": left} if left else None
 
 
 @router.get("/builds/{version}")
@@ -48,7 +81,72 @@ def build(version: str, request: Request) -> HTMLResponse:
     """One build: its flow, its ledger, what its stages doubted, its options."""
     from chimed.lake import open_lake
 
-    return page(request, "build.html.j2", here="overview", last=_build(open_lake(), version))
+    lake = open_lake()
+    last = _build(lake, version)
+    return page(request, "build.html.j2", here="overview", last=last, changed=_options_changed(lake, last))
+
+
+@router.get("/dropped")
+def dropped(
+    request: Request, build: str = "", stage: str = "", reason: str = "", words: str = "", start: str = ""
+) -> HTMLResponse:
+    """The records that left: of one build or of all, by stage, reason and words."""
+    from chimed.build import builds
+    from chimed.dropped import Sought
+    from chimed.dropped import dropped as found
+    from chimed.errors import choose
+    from chimed.lake import open_lake
+
+    lake = open_lake()
+    known = list(reversed(builds(lake)))
+    if build:
+        choose("build", build, known)
+    sought = Sought(build, stage, reason, words.strip()[:100])
+    left = found(lake, sought, start[:300], A_PAGE)
+    return page(
+        request,
+        "dropped.html.j2",
+        here="overview",
+        sought=sought,
+        left=left,
+        builds=known,
+        stages=STAGES,
+        reasons=_reasons(lake, build or (known[0] if known else ""), stage),
+    )
+
+
+def _reasons(lake: Any, version: str, stage: str) -> list[str]:
+    """The reasons of a build's stages, most frequent first; none where its ledger does not close."""
+    from collections import Counter
+
+    from chimed.ledger import LedgerError, ledger
+
+    if not version:
+        return []
+    try:
+        entries = ledger(lake, version)
+    except LedgerError:
+        return []
+    counted: Counter[str] = Counter()
+    for entry in entries:
+        if stage in ("", entry["stage"]):
+            for reasons in (entry["dropped"], entry["failed"], entry["derived_dropped"]):
+                counted.update(reasons)
+    return [reason for reason, _ in counted.most_common()]
+
+
+def _options_changed(lake: Any, made: dict) -> dict[str, Any] | None:
+    """Against the build before: its version, and the options that differ as (name, its value, this one's)."""
+    from chimed.build import builds, read_build
+
+    known = builds(lake)
+    place = known.index(made["version"])
+    if not place:
+        return None
+    before = read_build(lake, known[place - 1])["options"]
+    names = list(dict.fromkeys([*before, *made["options"]]))
+    differ = [(n, before.get(n), made["options"].get(n)) for n in names if before.get(n) != made["options"].get(n)]
+    return {"before": known[place - 1], "options": differ}
 
 
 def _build_if_readable(lake: Any, version: str) -> dict | None:
@@ -115,40 +213,3 @@ def _coverage() -> list[dict] | None:
 
     store = open_store()
     return recent("coverage", str(store.engine.url), lambda: coverage(store))
-
-
-def running(user: Any) -> list[dict]:
-    """ChiMed's runs that are not over, of the DAGs this user may read: dag, run, state, since, done, of, tasks."""
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance as TI
-    from airflow.utils.session import create_session
-    from sqlalchemy import func, select
-
-    with create_session() as session:
-        mine = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session) & set(DAGS)
-        open_runs = session.execute(
-            select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date)
-            .where(DagRun.dag_id.in_(mine), DagRun.state.in_(["running", "queued"]))
-            .order_by(DagRun.start_date)
-        ).all()
-        counted = session.execute(
-            select(TI.dag_id, TI.run_id, TI.task_id, TI.state, func.count(), func.min(TI.start_date))
-            .where(TI.dag_id.in_(mine), TI.run_id.in_([run.run_id for run in open_runs]))
-            .group_by(TI.dag_id, TI.run_id, TI.task_id, TI.state)
-        ).all()
-    return [_run(run, [row[2:] for row in counted if row[:2] == (run.dag_id, run.run_id)]) for run in open_runs]
-
-
-def _run(run: Any, tasks: Iterable[tuple[str, str | None, int, datetime | None]]) -> dict:
-    counts = list(tasks)
-    return {
-        "dag": run.dag_id,
-        "run": run.run_id,
-        "state": str(run.state),
-        "since": run.start_date,
-        "done": sum(count for _, state, count, _ in counts if state in ("success", "skipped")),
-        "failed": sum(count for _, state, count, _ in counts if state in ("failed", "upstream_failed")),
-        "of": sum(count for _, _, count, _ in counts),
-        "tasks": [(name, count, since) for name, state, count, since in counts if state == "running"],
-    }

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.requests import Request
 
@@ -25,6 +26,7 @@ HEADERS = {
 }
 LANGUAGES = {"en": "English", "zh": "中文"}
 COOKIE = "chimed_language"
+FOLLOWED = "chimed_follows"  # the language of Airflow's own pages, as frame.js found it
 STATIC = {
     "style.css": "text/css",
     "review.js": "text/javascript",
@@ -48,6 +50,9 @@ def labels() -> dict[str, str | list[str]]:
 
 def label(language: str, name: object) -> str:
     """A label in a language; what has none is shown as it is."""
+    head, colon, rest = str(name).partition(": ")
+    if colon and str(name) not in labels() and head in labels():  # a reason and its kind
+        return f"{label(language, head)}{'：' if language == 'zh' else ': '}{label(language, rest)}"
     said = labels().get(str(name), [str(name)] * 2)
     english, chinese = (str(name), said) if isinstance(said, str) else said
     return chinese if language == "zh" else english
@@ -69,15 +74,15 @@ def _templates() -> Environment:
 
 
 def language_of(request: Request) -> str:
-    """The language chosen, else the first of ours that the browser asks for, else English."""
-    chosen = request.cookies.get(COOKIE)
-    if chosen in LANGUAGES:
-        return chosen
+    """The language chosen here, else Airflow's, else the first of ours that the browser asks for, else English."""
+    for chosen in (request.cookies.get(COOKIE), request.cookies.get(FOLLOWED)):
+        if chosen in LANGUAGES:
+            return chosen
     asked = [part.split(";")[0].strip()[:2].lower() for part in request.headers.get("accept-language", "").split(",")]
     return next((code for code in asked if code in LANGUAGES), "en")
 
 
-def page(request: Request, template: str, here: str, **values: Any) -> HTMLResponse:
+def page(request: Request, template: str, here: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page. here: the name of the section it belongs to."""
     language = language_of(request)
     root = request.scope.get("root_path", "")
@@ -86,12 +91,13 @@ def page(request: Request, template: str, here: str, **values: Any) -> HTMLRespo
         "t": partial(label, language),
         "language": language,
         "languages": LANGUAGES,
+        "chosen_language": request.cookies.get(COOKIE) in LANGUAGES,
         "root": root,
         "airflow": root.removesuffix("/chimed"),
         "here": here,
         "path": request.url.path.removeprefix(root) + (f"?{request.url.query}" if request.url.query else ""),
     }
-    return HTMLResponse(_templates().get_template(template).render(**shown, **values), headers=HEADERS)
+    return HTMLResponse(_templates().get_template(template).render(**shown, **values), status, HEADERS)
 
 
 @router.get("/language/{code}")
@@ -150,12 +156,14 @@ def moment(value: date | datetime | str | None) -> str:
     return "–" if value is None else f"{value:%Y-%m-%d}"
 
 
-def lasting(hours: float) -> str:
-    """A time of some hours, in the unit that suits it."""
-    for seconds, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+@pass_context
+def lasting(context: Context, hours: float) -> str:
+    """A time of some hours, in the unit that suits it, in the page's language."""
+    named = context["t"]
+    for seconds, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if hours * 3600 >= 1.5 * seconds:
-            return f"{hours * 3600 / seconds:.1f} {unit}"
-    return f"{hours * 3600:.0f} s"
+            return f"{hours * 3600 / seconds:.1f} {named(unit)}"
+    return f"{hours * 3600:.0f} {named('seconds')}"
 
 
 def setting(value: object) -> str:

@@ -127,13 +127,16 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
 
 
 @router.get("/{version}/changes")
-def changes(version: str, request: Request, against: str = "") -> HTMLResponse:
-    """What changed against another release: rows by source, sizes, and drift where the release itself measured it."""
-    from chimed.browse import moved
+def changes(version: str, request: Request, against: str = "", subset: str = "sft") -> HTMLResponse:
+    """What changed against another release: rows by source, some rows themselves, sizes, and drift where the release
+    itself measured it."""
+    from chimed.browse import changed, moved
+    from chimed.errors import choose
     from chimed.lake import read_json
-    from chimed.release import find_release, folder_of
+    from chimed.release import SUBSETS, find_release, folder_of
 
     lake, version, shared = _release(version)
+    subset = choose("subset", subset, SUBSETS)
     said = read_json(lake, f"{folder_of(version)}/changes.json")
     others = [name for name in shared["versions"] if name != version]  # the newest first
     earlier = shared["versions"][shared["versions"].index(version) + 1 :]
@@ -143,6 +146,7 @@ def changes(version: str, request: Request, against: str = "") -> HTMLResponse:
             find_release(lake, against)
         return page(request, "changes.html.j2", **shared, tab="changes", against="", others=others)
     rows = recent(f"moved {against} {version}", lake.root, lambda: moved(lake, against, version))
+    some = recent(f"rows {subset} {against} {version}", lake.root, lambda: changed(lake, against, version, subset))
     return page(
         request,
         "changes.html.j2",
@@ -151,7 +155,10 @@ def changes(version: str, request: Request, against: str = "") -> HTMLResponse:
         against=against,
         others=others,
         moved=rows,
-        counting=rows is None,
+        subset=subset,
+        subsets=SUBSETS,
+        some=some,
+        counting=rows is None or some is None,
         sizes=_sizes(read_json(lake, f"{folder_of(against)}/statistics.json"), shared["numbers"]),
         said=said if said["before"] == against else None,
     )

@@ -54,6 +54,7 @@ def review(request: Request, user: GetUserDep, build: str = "", stage: str = "")
         standing=shown(reviews.standing(store, queue["build"], queue["stage"]), language_of(request)),
         may_judge=may_judge(request, user),
         reviewer=name_of(user),
+        mine=reviews.judged_by(store, queue["build"], queue["stage"], name_of(user)),
         token=token_for(user),
     )
 

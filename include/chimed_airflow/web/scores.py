@@ -11,6 +11,7 @@ from chimed_airflow.web.charts import LEFT, lines
 from chimed_airflow.web.page import page
 
 GUESSING = 0.25  # of four letters
+RELEASES = 8  # whose scores stand side by side
 
 router = APIRouter(prefix="/scores")
 
@@ -37,6 +38,7 @@ def scores(request: Request, release: str = "", recipe: str = "") -> HTMLRespons
         known=known,
         chosen=chosen,
         compared=_compared(lake, *chosen),
+        over=_over(lake, known, chosen[1]),
         left=LEFT,
         phases=[phase for name in ("cpt", "sft", "dpo") if (phase := _phase(lake, *chosen, name))],
     )
@@ -55,6 +57,25 @@ def runs(lake: Any) -> list[tuple[str, str]]:
         for recipe in names(lake, f"{top}/{release}")
     }
     return sorted(found, key=lambda one: (version_key(one[0]), one[1]), reverse=True)
+
+
+def _over(lake: Any, known: list[tuple[str, str]], recipe: str) -> dict | None:
+    """A recipe's scores over its releases, oldest first: the last phase of each by exam, in per cent; None for one."""
+    from chimed.lake import exists, read_json
+
+    shares: dict[str, dict[str, float]] = {}
+    versions = []
+    for release, of in reversed(known):
+        path = f"scores/{release}/{recipe}/compare.json"
+        if of != recipe or not exists(lake, path):
+            continue
+        versions.append(release)
+        for row in read_json(lake, path)["rows"]:  # a later phase stands behind an earlier one
+            shares.setdefault(row["task"], {})[release] = 100 * row["after"] / row["questions"]
+    versions = versions[-RELEASES:]
+    if len(versions) < 2:
+        return None
+    return {"versions": versions, "exams": {exam: [of.get(one) for one in versions] for exam, of in shares.items()}}
 
 
 def _compared(lake: Any, release: str, recipe: str) -> dict | None:

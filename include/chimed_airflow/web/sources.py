@@ -7,11 +7,12 @@ from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
 from chimed_airflow.web.charts import bars
-from chimed_airflow.web.counted import recent
+from chimed_airflow.web.counted import age, recent
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
 
 EXAMPLES = 3  # pages shown of each kind of miss
+CRAWLS_SHOWN = 12  # of a site's last crawls: a quarter of a year
 MONTHS = 24  # more of them are counted by year
 
 router = APIRouter()
@@ -40,9 +41,10 @@ def sources(request: Request) -> HTMLResponse:
                 "newest_first": site.newest_first,
                 "last": _last_crawl(lake, name),
                 "known": known[name] if known else None,
+                "weekly": known[name]["weekly"] if known else [],
             }
         )
-    return page(request, "sources.html.j2", here="sources", sources=entries, counting=known is None)
+    return page(request, "sources.html.j2", here="sources", sources=entries, counting=known is None, age=age("sources"))
 
 
 @router.get("/sources/{source}/crawl")
@@ -62,7 +64,7 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
     from chimed.misses import view
     from chimed.sources import NAMES
 
-    shown = {"here": "sources", "source": choose("source", source, NAMES), "url": url}
+    shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, NAMES), "url": url}
     try:
         found = view(open_lake(), open_store(), url)
     except UserError as trouble:
@@ -96,6 +98,43 @@ def _known(store: Any, lake: Any) -> dict[str, dict]:
         ]
         published = bars(_published(store, name))
         found[name] = {"coverage": entry, "misses": misses, "published": published, "weeks": not_crawled[name]}
+        found[name]["weekly"] = _weekly(store, lake, name)
+    return found
+
+
+def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
+    """The last finished crawls of a site, the newest first: crawl, since, finished, pages, records, misses, requests,
+    bytes, hours, an_hour (pages fetched an hour)."""
+    from sqlalchemy import select
+
+    from chimed.lake import exists, read_json
+    from chimed.store import CRAWLS
+
+    C = CRAWLS.c
+    wanted = (
+        select(CRAWLS)
+        .where(C.source == source, C.finished.is_not(None))
+        .order_by(C.finished.desc())
+        .limit(CRAWLS_SHOWN)
+    )
+    with store.engine.connect() as connection:
+        rows = [dict(row) for row in connection.execute(wanted).mappings()]
+    found = []
+    for row in rows:
+        raw, extract = (f"{top}/{source}/{row['crawl']}/report.json" for top in ("raw", "extracts"))
+        report = read_json(lake, raw) if exists(lake, raw) else {}
+        made = read_json(lake, extract) if exists(lake, extract) else None
+        hours = row["seconds"] / 3600
+        found.append(
+            {
+                **{name: row[name] for name in ("crawl", "since", "finished", "requests", "bytes")},
+                "pages": report.get("pages"),
+                "records": made["records"] if made else None,
+                "misses": sum((made["dropped"] | made["failed"]).values()) if made else None,
+                "hours": hours,
+                "an_hour": round(report["pages"] / hours) if hours and "pages" in report else None,
+            }
+        )
     return found
 
 

@@ -32,7 +32,7 @@ if (desk) {
   const show = () => {
     at("words").textContent = now ? now.text : desk.dataset.done;
     at("record").textContent = now ? now.record : "";
-    at("place").textContent = now ? `${seen.length + 1}` : "";
+    at("place").textContent = now ? `${Number(desk.dataset.mine) + seen.length + 1} ${desk.dataset.of} ${desk.dataset.all}` : "";
     for (const id of ["flag", "pass", "skip"]) at(id).disabled = !now;
     at("back").disabled = seen.length === 0;
     at("words").scrollTop = 0;

@@ -1,0 +1,165 @@
+"""From records to a release's rows: `python -m chimed ingest | build | estimate | run | ledger | trace`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chimed.commands import AsJson, Build
+from chimed.errors import UserError, choose
+from chimed.printing import print_result
+from chimed.settings import settings
+
+app = typer.Typer()
+
+
+@app.command()
+def ingest(
+    name: Annotated[str, typer.Argument(help="what to call the corpus: small letters, digits, _")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help=".csv .tsv .jsonl .json .parquet .arrow .txt .md, or a folder of them (Hugging Face's too)"
+        ),
+    ],
+    columns: Annotated[
+        str | None, typer.Option(help="what the columns are, where their names do not say: question=问,answer=答")
+    ] = None,
+    language: Annotated[str, typer.Option(help="auto (by the text), zh (modern) or lzh (classical Chinese)")] = "auto",
+    domain: Annotated[str, typer.Option(help="auto (by department and text), tcm or general")] = "auto",
+    encoding: Annotated[
+        str | None, typer.Option(help="of the text files; default: by evidence, and it is told")
+    ] = None,
+    rights: Annotated[
+        str | None, typer.Option("--license", "--licence", help="the corpus's licence; the release's card tells it")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="the corpus's own name, for the card")] = None,
+    homepage: Annotated[str | None, typer.Option(help="where the corpus comes from (https://…), for the card")] = None,
+) -> None:
+    """Take in a corpus that exists already; builds then take it too.
+
+    Tables of {question, answer}, {instruction, input, output}, {title, text}, messages, or a herb's labels, with
+    Chinese or English column names; books as text or Markdown, by chapters. What each file was found to be is told on
+    stderr: its encoding and language with their certainty, its columns, what was left out and why.
+    """
+    from chimed.lake import open_lake
+    from chimed.sources import corpus
+    from chimed.stages.extracts import check_misses, extract_crawl
+
+    choose("language", language, ("auto", "zh", "lzh"))
+    choose("domain", domain, ("auto", "tcm", "general"))
+    lake = open_lake()
+    choices = corpus.Choices(corpus.asked_columns(columns), language, domain, encoding)  # type: ignore[arg-type]
+    said = {"license": rights, "title": title, "homepage": homepage}
+    made = corpus.ingest(lake, name, files, choices, said)
+    report = extract_crawl(lake, name, made["crawl"])
+    print_result(report | {"read": made["read"]})
+    check_misses(report)
+
+
+@app.command()
+def build(
+    options: Annotated[str, typer.Option(help="options.Options as JSON")] = "{}",
+    version: Annotated[str | None, typer.Option(help="default: today, 2026.11.22, then 2026.11.22.1")] = None,
+    run: Annotated[str | None, typer.Option(help="who asks: asked again, the same build is given")] = None,
+) -> None:
+    """Open a new build over everything crawled so far; its stages are then run one by one."""
+    from chimed.build import new_build
+    from chimed.lake import open_lake
+
+    print_result({"version": new_build(open_lake(), build_options(options), version, run)})
+
+
+def build_options(text: str) -> dict:
+    """A build's options, on top of the settings' own."""
+    try:
+        chosen = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
+    if not isinstance(chosen, dict):
+        raise UserError('--options is no JSON object; write for example {"perplexity_cut": 0.02}')
+    return {**settings().build_options, **chosen}
+
+
+@app.command()
+def run(
+    stage: Annotated[str, typer.Argument(help="a stage's name, or all")],
+    build: Build = "latest",
+    shard: Annotated[int | None, typer.Option(help="only this part; default all of them")] = None,
+) -> None:
+    """Run a stage of a build. A finished stage is a no-op; a killed one goes on where it was."""
+    from chimed import stages
+    from chimed.build import open_work, run_stage, stages_of
+    from chimed.side_by_side import run_shards
+
+    if stage != "all":
+        choose("stage", stage, stages.NAMES)
+    work = open_work(build)
+    names = [one.name for one in stages_of(work.lake, work.build)] if stage == "all" else [stage]
+    ran = (run_shards(work, name) if shard is None else run_stage(work, name, shard) for name in names)
+    print_result([report for reports in ran for report in reports])
+
+
+@app.command()
+def estimate(
+    build: Build = "latest",
+    rate: Annotated[float | None, typer.Option(min=0.001, help="tokens a second; default: as measured so far")] = None,
+) -> None:
+    """What a build has still to ask of the models: requests, tokens and hours. Asks nothing."""
+    from chimed.build import open_work
+    from chimed.estimate import estimate as estimated
+
+    print_result(estimated(open_work(build), rate))
+
+
+@app.command(hidden=True)
+def shards(
+    stage: Annotated[str, typer.Argument(help="a stage's name")],
+    build: Build = "latest",
+    names: Annotated[bool, typer.Option("--names", help="the name of each, as a list")] = False,
+) -> None:
+    """How many shards a stage of a build has."""
+    from chimed.build import read_build, shards_of
+    from chimed.inputs import shard_name
+    from chimed.lake import open_lake
+
+    lake = open_lake()
+    made = read_build(lake, build)
+    number = shards_of(lake, made["version"], stage)
+    if not names:
+        print_result(number)
+    elif number == len(made["shards"]):
+        print_result([shard_name(shard) for shard in made["shards"]])
+    else:
+        print_result([f"part {n + 1} of {number}" for n in range(number)])
+
+
+@app.command()
+def ledger(
+    build: Annotated[str, typer.Argument(help="a build's version, or latest")] = "latest",
+    record: Annotated[str | None, typer.Option(help="show this record's fate in every stage instead")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what every stage of a build read, kept, dropped and why; fails where a row is unaccounted for."""
+    from chimed.lake import open_lake
+    from chimed.trace import print_fate, print_ledger
+
+    if record:
+        print_fate(open_lake(), build, record, as_json)
+    else:
+        print_ledger(open_lake(), build, as_json)
+
+
+@app.command()
+def trace(
+    record: Annotated[str, typer.Argument(help="a record's id, from any stage's table or a release")],
+    build: Build = "latest",
+    as_json: AsJson = False,
+) -> None:
+    """Walk from a record to its page, and to the prompts and replies that made it."""
+    from chimed.lake import open_lake
+    from chimed.store import open_store
+    from chimed.trace import print_trace
+
+    print_trace(open_lake(), open_store(), build, record, as_json)

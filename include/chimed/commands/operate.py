@@ -1,0 +1,112 @@
+"""Operating: `python -m chimed status | check | audit | serve | store`."""
+
+from typing import Annotated
+
+import typer
+
+from chimed.characters import printable
+from chimed.commands import AsJson
+from chimed.commands.data import build_options
+from chimed.errors import WorkStopped
+from chimed.printing import print_result
+from chimed.settings import settings
+
+app = typer.Typer()
+serve_app = typer.Typer(help="Start and stop vLLM for the generator and the judge.", no_args_is_help=True)
+store_app = typer.Typer(help="Upgrade the store's schema, and have useless replies asked again.", no_args_is_help=True)
+app.add_typer(serve_app, name="serve")
+app.add_typer(store_app, name="store")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show what is there, what is under way, and what to do next."""
+    from chimed.status import print_status
+    from chimed.status import status as found
+
+    now = found()
+    if as_json:
+        print_result(now)
+    else:
+        print_status(now)
+
+
+@app.command()
+def check(
+    build: Annotated[str | None, typer.Option("--build", help="for this build's options")] = None,
+    options: Annotated[str, typer.Option(help="for these options.Options, as JSON")] = "{}",
+    only_servers: Annotated[
+        bool, typer.Option("--only-servers", help="only the model servers, those of serve up included")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look at all that a build will need, before it begins; say what mends what is wrong, and exit 1."""
+    from chimed.check import check as look
+    from chimed.check import print_findings, surroundings
+
+    findings = look(surroundings(build_options(options), build), only_servers)
+    if as_json:
+        print_result([vars(one) for one in findings])
+    else:
+        print_findings(findings)
+    wrong = [one for one in findings if not one.fine]
+    if wrong:
+        said = "; ".join(f"{one.what}: {one.said}" for one in wrong)
+        raise WorkStopped(f"{len(wrong)} of {len(findings)} checks say no. {said}")
+
+
+@serve_app.command()
+def up(timeout: Annotated[int, typer.Option(help="seconds until both must answer")] = 1800) -> None:
+    """Start both servers and wait until they answer; where others run them (CHIMED_SERVE), only see that they do."""
+    from chimed import serve
+
+    if settings().serve == "local":
+        serve.up(timeout)
+    else:
+        serve.probe(timeout if settings().serve == "kubernetes" else 30)
+
+
+@serve_app.command()
+def down() -> None:
+    """End the servers that up started on this machine, half-started ones too."""
+    from chimed import serve
+
+    serve.down()
+
+
+@store_app.command()
+def upgrade() -> None:
+    """Bring the store's schema to this code's."""
+    from chimed.store import upgrade as bring
+
+    bring()
+
+
+@store_app.command("forget-faults")
+def forget_faults() -> None:
+    """Have the models asked again what they answered with nothing of use: empty, malformed, thinking only."""
+    from chimed.store import forget_faults as forget
+    from chimed.store import open_store
+
+    print_result({"forgotten": forget(open_store())})
+
+
+@app.command()
+def audit(
+    what: Annotated[str, typer.Argument(help="a build's or a release's version, latest, or a crawl: source/crawl")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file with what was recorded when it was written, back to the crawls; name each bad one, exit 1."""
+    from chimed.audit import audit as audited
+    from chimed.lake import open_lake
+
+    found = audited(open_lake(), what)
+    if as_json:
+        print_result({**vars(found), "faults": [vars(one) for one in found.faults]})
+    else:
+        for fault in found.faults:
+            print(printable(str(fault)))
+        older = f", {found.not_recorded} not recorded (an older version wrote them)" if found.not_recorded else ""
+        print(f"{what}: {found.files} files, {found.bytes:,} bytes looked at{older}")
+    if found.faults:
+        raise WorkStopped(f"{what}: {len(found.faults)} files are not what was written")

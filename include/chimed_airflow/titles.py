@@ -1,0 +1,49 @@
+"""What the DAGs are called in Airflow's list: numbered in the order in which a newcomer runs them."""
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+import chimed
+from chimed.sources import NAMES
+
+DATED = ("ask39", "ask120")  # sites whose pages have a day come first: their weeks are what a backfill is for
+ORDER = (*DATED, *(name for name in NAMES if name not in DATED))
+BUILD, TRAIN = "Build a release", "Train and evaluate"
+
+
+@cache
+def _known() -> dict[str, dict[str, str]]:
+    text = (Path(chimed.__file__).parent / "release" / "sources.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, yaml.CSafeLoader)
+
+
+def site(source: str) -> str:
+    """A site's name as the paper has it; of a site of one's own, the name of its file."""
+    return _known().get(source, {}).get("paper", source)
+
+
+def host(source: str) -> str:
+    """A site's address as far as it is known here."""
+    return _known().get(source, {}).get("host", source)
+
+
+def crawl(source: str) -> str:
+    """1 Crawl 39 Ask Doctors."""
+    return _numbered(ORDER.index(source) + 1, f"Crawl {site(source)}")
+
+
+def build() -> str:
+    """6 Build a release."""
+    return _numbered(len(ORDER) + 1, BUILD)
+
+
+def train() -> str:
+    """7 Train and evaluate."""
+    return _numbered(len(ORDER) + 2, TRAIN)
+
+
+def _numbered(place: int, name: str) -> str:
+    """The list is sorted as text: with ten and more DAGs the numbers have two digits."""
+    return f"{place:0{len(str(len(ORDER) + 2))}d} {name}"
