@@ -49,7 +49,8 @@ PLANES = {
                   "clean → dedup → perplexity → filter → screen → department →",
                   "translate → generate_qa → prefer → decontaminate → [approve] → release"),
         "train": ("train_models", "on every release", "cpt → sft → dpo, each scored → compare"),
-        "lake": ("The lake: files (a folder or S3)", "pages (WARC) · a table for each stage", "releases · models · scores"),
+        "lake": ("The lake: files (a folder or S3)", "pages (WARC) · a table for each stage",
+                 "releases · models · scores"),
         "store": ("The store: a database (SQLite or PostgreSQL)",
                   "known pages · every model reply · perplexities", "reviews · takedowns"),
         "gpu": ("Models", "vLLM: generator and judge", "GPT-2 · TRL · lm-eval"),
@@ -179,7 +180,8 @@ def way(language: str, colours: dict[str, str]) -> str:
     shown_row = (
         f'{{"messages": [\n  {{"role": "user",\n   "content": "{question}"}},\n  {{"role": "assistant",\n'
         f'   "content": "{answer[:20]}…"}}],\n "source": "{row["source"]}",\n "parent": "{row["parent"]}",\n'
-        f' "evidence": [[{span["start"]}, {span["end"]}]],\n "made_by": "{row["made_by"].split("@")[0]}@…",\n "url": "…"}}'
+        f' "evidence": [[{span["start"]}, {span["end"]}]],\n'
+        f' "made_by": "{row["made_by"].split("@")[0]}@…",\n "url": "…"}}'
     )
     y = 80
     for line in [part for one in shown_row.split("\n") for part in wrapped(one, (width - 28) / 12)]:

@@ -197,7 +197,7 @@ def build(work: Work, version: str) -> None:
 def main(target: Path) -> None:
     """Makes both releases and puts them under `target`, with the builds' reports and the rows that left."""
     pages = list(all_pages().values())
-    second = pages[:: SECOND_WEEK]
+    second = pages[::SECOND_WEEK]
     shown = {"2026.11.16": [page for page in pages if page not in second], "2026.11.23": second}
     with tempfile.TemporaryDirectory() as folder, serving() as url:
         settings = Settings(
