@@ -20,8 +20,9 @@ Written by `make reference` from `include/chimed/options.py` and `include/chimed
 """
 OPTIONS = """## Build options
 
-What a build may change of the paper's method: `python -m chimed build --options '{"perplexity_cut": 0.02}'`, Airflow's form, or
-`CHIMED_BUILD_OPTIONS` for every build. They are kept in the build's `build.json` and told in the release's card.
+What a build may change of the paper's method: `python -m chimed build --options '{"perplexity_cut": 0.02}'`, Airflow's
+form, or `CHIMED_BUILD_OPTIONS` for every build. They are kept in the build's `build.json`, and the release's card tells
+them.
 
 """
 SETTINGS = """## Settings
