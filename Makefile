@@ -2,6 +2,7 @@
 # make up      the same, and leave Airflow's UI running; make down stops it
 # make check   lint, types, unit tests: the inner loop, under a minute
 # make test    the whole suite, one run of the whole path included
+# make pictures, sample, reference, notebooks    what docs/ holds that is made by a script
 PYTHON ?= python3
 UV_VERSION = 0.13.9
 
@@ -16,7 +17,7 @@ INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
 	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
 	.venv/bin/uv pip install --quiet --no-deps --python
 
-.PHONY: demo up down check test test-demo test-units test-others test-models test-clusters install clean
+.PHONY: demo up down check pictures sample reference notebooks test test-demo test-units test-others test-models test-clusters install clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -81,3 +82,17 @@ install: .venv/uv
 
 clean:
 	rm -rf .chimed .venv .venv-models .mypy_cache .ruff_cache
+
+# README's pictures, of a finished demo; the sample release; the table of options and settings; the notebooks' outputs
+pictures: .venv/ready
+	$(AIRFLOW_PYTHON) docs/pictures/draw.py
+	$(AIRFLOW_PYTHON) docs/pictures/take.py
+
+sample: .venv/ready
+	$(AIRFLOW_PYTHON) docs/sample/make.py
+
+reference: .venv/ready
+	$(AIRFLOW_PYTHON) docs/write_reference.py
+
+notebooks: install
+	$(MODELS_PYTHON) docs/notebooks/run.py

@@ -26,6 +26,7 @@ from chimed.characters import printable, short
 from chimed.completions import Server
 from chimed.errors import UserError
 from chimed.settings import settings
+from chimed.stages import STAGES
 from chimed.store import TAKEDOWNS, open_store
 
 FREE = 2 * 1024**3  # bytes that must be free where tables, logs and temporary files go
@@ -73,7 +74,10 @@ def _all(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "disk", lambda: disk(work)
     if "decontaminate" not in work.options.skip:
         yield "exams", lambda: exams(work)
-    yield "GPU work", lambda: gpu_work(work)
+    if "perplexity" not in work.options.skip:
+        yield "GPU work", lambda: gpu_work(work)
+    if not _asks(work):
+        return
     if work.settings.serve == "external":
         yield from _servers(work)
     else:
@@ -85,6 +89,12 @@ def _servers(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "generator", lambda: answering(where.llm_url, "CHIMED_LLM_URL", llm.generator, work)
     if _judges(work):
         yield "judge", lambda: answering(where.judge_url, "CHIMED_JUDGE_URL", llm.judge, work)
+
+
+def _asks(work: Work) -> bool:
+    """Whether a stage of the build asks a model."""
+    asking = [one.name for one in STAGES if one.needs == "llm" and one.name not in work.options.skip]
+    return any(name != "screen" or work.options.screen_model for name in asking)
 
 
 def _judges(work: Work) -> bool:

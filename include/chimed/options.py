@@ -1,6 +1,6 @@
 """What a build may change of the paper's method. Light on purpose: Airflow makes its trigger form of it."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,7 +44,23 @@ class Options(BaseModel):
     second_opinion: bool = Field(
         True, description="translate, generate_qa: ask the judge too, 是 or 否, about what the gates' rules let pass"
     )
+    screen_model: bool = Field(
+        True, description="screen: ask the model as well (paper), not only look for identifiers and names by rule"
+    )
     redact: bool = Field(
         False, description="replace identifiers and full names that a rule finds by 【已隐去】, and keep the record"
     )
     part_rows: int = Field(20_000, ge=1, description="rows of one part file: the unit of work of a worker")
+
+
+# The stages that a model or a GPU does, but for `screen`, whose rules need none.
+OF_MODELS = ("perplexity", "department", "translate", "generate_qa", "prefer")
+
+
+def without_models(options: dict[str, Any], exams: str | None) -> dict[str, Any]:
+    """The same options for a build that asks no model: its stages skipped, `screen` by rule only.
+
+    exams: the folder of exams to decontaminate against; without one `decontaminate` is skipped, too.
+    """
+    skip = [*options.get("skip", ()), *OF_MODELS, *(() if exams else ("decontaminate",))]
+    return {**options, "skip": list(dict.fromkeys(skip)), "screen_model": False}

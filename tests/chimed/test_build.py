@@ -78,7 +78,7 @@ def test_a_run_that_asks_again_gets_its_build_and_two_runs_never_one(work):
         ({"perplexity_cutt": 1}, "perplexity_cutt.*perplexity_cut"),
         ({"perplexity_cut": 2}, "less than 1"),
         ({"sources": ["baidu"]}, "unknown source 'baidu'; there is: zydcd"),
-        ({"skip": ["dedup"]}, "unknown stage to skip 'dedup'; there is: department"),
+        ({"skip": ["dedup"]}, "unknown stage to skip 'dedup'; there is: perplexity, department"),
     ],
 )
 def test_a_bad_option_names_the_good_ones(options, said):

@@ -80,7 +80,7 @@ def test_reading_needs_the_right_to_read_dags_and_a_verdict_the_right_to_edit_th
         answer = viewer.request(method, path)
         assert answer.status_code == (403 if method == "POST" else answer.status_code), path
         assert method == "POST" or answer.status_code in (200, 303), (path, answer.text[:300])
-    assert "verdicts need the right to edit" in pages(role="VIEWER").get("/review").text
+    assert "reviewing needs the right to edit" in pages(role="VIEWER").get("/review").text
     assert verdict(viewer, origin="http://testserver").status_code == 403
 
 
@@ -143,7 +143,7 @@ def test_the_numbers_are_the_releases_own(pages, state) -> None:
     for row in numbers["table 4"]:
         assert f'<td class="n">{row["characters"]:,}</td>' in shown
     changes = pages().get("/releases/2026.11.22/changes?against=2026.11.15").text
-    assert "Rows that came, stayed and left" in changes
+    assert "Rows added, kept and removed" in changes
     examples = pages().get("/releases/2026.11.22/examples?table=sft/train&words=pwned")
     assert examples.text.count('<dl class="said">') == 1
 
@@ -187,7 +187,7 @@ def test_pages_of_an_empty_lake_say_what_comes_first(pages, tmp_path, monkeypatc
         ("/sources", "Not crawled yet"),
         ("/releases", "No release yet"),
         ("/review", "Nothing to review yet"),
-        ("/scores", "Nothing was trained yet"),
+        ("/scores", "No model has been trained yet"),
     ):
         answer = pages().get(path)
         assert answer.status_code == 200
@@ -201,3 +201,22 @@ def test_the_pages_import_nothing_heavy_before_they_are_asked() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & heavy, file
+
+
+REASONS = re.compile(
+    r"""(?:Miss|Unusable)\(f?"([^"{]+)"|"fate": "\w+", "reason": "([^"]+)"|Grounded\(\w+\.evidence, "([^"]+)\""""
+    r"""|return "dropped", "([^"]+)"|^(?:AGAIN|TWICE|OVER|TAKEN_DOWN|GONE|OTHER|PASSAGE|REASON) = "([^"]+)\"""",
+    re.MULTILINE,
+)
+
+
+def test_every_reason_that_a_row_leaves_for_is_said_in_the_readers_language() -> None:
+    from chimed_airflow.web.page import label
+
+    code = [path.read_text(encoding="utf-8") for path in (PROJECT / "include" / "chimed").rglob("*.py")]
+    reasons = {next(filter(None, found)) for text in code for found in REASONS.findall(text)}
+    assert len(reasons) > 25
+    assert [one for one in sorted(reasons) if one == label("zh", one)] == []
+    assert label("zh", "parser error: ValueError") == "解析出错：ValueError"
+    assert label("zh", "second opinion: the document does not support the answer") == "复核未通过：原文不支持答案"
+    assert label("en", "剂量不符") == "wrong dose"

@@ -1,6 +1,7 @@
 """From records to a release's rows: `python -m chimed ingest | build | estimate | run | ledger | trace`."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -62,13 +63,21 @@ def ingest(
 def build(
     options: Annotated[str, typer.Option(help="options.Options as JSON")] = "{}",
     version: Annotated[str | None, typer.Option(help="default: today, 2026.11.22, then 2026.11.22.1")] = None,
-    run: Annotated[str | None, typer.Option(help="who asks: asked again, the same build is given")] = None,
+    run: Annotated[str | None, typer.Option(help="id of the run that asks; the same id gets the same build")] = None,
+    no_models: Annotated[
+        bool, typer.Option("--without-models", help="ask no language model and need no GPU: rules and counts only")
+    ] = False,
 ) -> None:
-    """Open a new build over everything crawled so far; its stages are then run one by one."""
+    """Open a new build over everything in the lake; `chimed run` then runs its stages."""
     from chimed.build import new_build
     from chimed.lake import open_lake
+    from chimed.options import without_models
 
-    print_result({"version": new_build(open_lake(), build_options(options), version, run)})
+    chosen = build_options(options)
+    if no_models:
+        chosen = without_models(chosen, settings().exams)
+        logging.getLogger("chimed").info("build: skips %s; screen looks by rule only", ", ".join(chosen["skip"]))
+    print_result({"version": new_build(open_lake(), chosen, version, run)})
 
 
 def build_options(text: str) -> dict:

@@ -60,6 +60,8 @@ def figures(numbers: dict, made: dict) -> dict[str, bytes]:
         "perplexity": ((8, 4.5), lambda axes: _perplexity(axes, made["perplexity"])),
         "flow": ((14, 6), lambda axes: draw_flow(axes, made["ledger"], _subset_rows(numbers))),
     }
+    if not sum(made["perplexity"]["counts"]):  # a build that skipped it
+        del draw["perplexity"]
     files = {}
     with matplotlib.rc_context(_STYLE | {"font.family": [font()]}):
         for name, (size, onto) in draw.items():

@@ -27,7 +27,7 @@ STAGES = (
     Stage("extract", "shard", "cpu"),
     Stage("clean", "shard", "cpu"),
     Stage("dedup", "corpus", "cpu"),
-    Stage("perplexity", "shard", "gpu"),
+    Stage("perplexity", "shard", "gpu", skippable=True),
     Stage("filter", "corpus", "cpu"),
     Stage("screen", "shard", "llm"),
     Stage("department", "shard", "llm", skippable=True),

@@ -2,9 +2,11 @@
 
 The cut is over the corpus as in the paper, or within each source and language (`perplexity_within`): a cut over the
 corpus takes classical Chinese first, because a modern model finds it strange (cf. CCNet, arXiv 1911.00359).
+Where a build skips `perplexity` nothing is cut by it, and tokens are counted by a rule: a Chinese character is one.
 """
 
 import math
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -17,6 +19,8 @@ from chimed.streaming import Parts, Verdicts, left
 MIN_TOKENS = 30  # §3.2
 SHOWN = 10  # examples of what the cut took, in the report
 SHOWN_CHARACTERS = 80
+# About what the paper's GPT-2 calls a token: a Chinese character, a word or number in ASCII, any other sign.
+TOKEN = r"[A-Za-z0-9]+|[^\sA-Za-z0-9]"
 STRANGE, SHORT = "perplexity", "too short"
 
 
@@ -25,13 +29,18 @@ class RoughCut(WorkStopped):
 
 
 def judge(parts: Parts, work: Work) -> Verdicts:
-    """Needs `perplexity` and `tokens`. Ties at the cut are broken by id, so two builds cut alike."""
-    scores = pl.concat(parts.read(["id", "source", "language", "tokens", "perplexity"]))
+    """Needs `perplexity` and `tokens`, unless the build skips `perplexity`.
+
+    Ties at the cut are broken by id, so two builds cut alike.
+    """
+    scored = "perplexity" not in work.options.skip
+    scores = pl.concat(_scores(parts, scored))
     groups = ["source", "language"] if work.options.perplexity_within == "source" else []
     kinds = scores.partition_by(groups) if groups and len(scores) else [scores]
-    cuts = [highest(kind, work.options.perplexity_cut) for kind in kinds]
+    cuts = [highest(kind, work.options.perplexity_cut if scored else 0.0) for kind in kinds]
     strange = pl.concat(cuts)
-    _check_exact(work, groups, kinds, cuts)
+    if scored:
+        _check_exact(work, groups, kinds, cuts)
     short = scores.filter(pl.col("tokens") < MIN_TOKENS).join(strange, on="row", how="anti")
     gone = pl.concat(
         [
@@ -49,6 +58,17 @@ def judge(parts: Parts, work: Work) -> Verdicts:
             "highest": _examples(parts, strange),
         },
     )
+
+
+def _scores(parts: Parts, scored: bool) -> Iterator[pl.DataFrame]:
+    """Every row's id, source, language, tokens and perplexity; tokens are counted here where no model scored them."""
+    columns = ["id", "source", "language", "tokens", "perplexity"]
+    if scored:
+        yield from parts.read(columns)
+        return
+    for batch in parts.read([*columns, "text", "question", "answer", "rejected"]):
+        counted = words().fill_null("").str.count_matches(TOKEN).cast(pl.Int32)
+        yield batch.with_columns(tokens=counted).drop("text", "question", "answer", "rejected")
 
 
 def highest(scores: pl.DataFrame, share: float) -> pl.DataFrame:

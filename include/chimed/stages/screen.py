@@ -38,7 +38,10 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
 
 
 def rounds(records: pl.DataFrame, options: Options) -> Rounds:
-    """Two rounds: the paper's prompt to all that no rule flags, then §3.2's attributes to all that it passes."""
+    """Two rounds: the paper's prompt to all that no rule flags, then §3.2's attributes to all that it passes.
+
+    No round where the option `screen_model` is off: then only the rules look.
+    """
     redacted: dict[str, int] = {}
     if options.redact:  # cleaning did so already; what only stands in the words as they are now is left
         records, redacted = identifiers.looked_for(records, redact=True)
@@ -46,7 +49,7 @@ def rounds(records: pl.DataFrame, options: Options) -> Rounds:
     rest = records.filter(~pl.col("id").is_in(list(by_rule)))
     flagged: dict[str, tuple[str, str]] = dict(by_rule)
     failed: dict[str, tuple[str, str]] = {}
-    for name, reason in PROMPTS.items():
+    for name, reason in PROMPTS.items() if options.screen_model else ():
         pieces = _pieces(rest)
         questions = [question(name, text) for _, text in pieces]
         second = prompts.load("sensitive")

@@ -49,12 +49,20 @@ def labels() -> dict[str, str | list[str]]:
 
 
 def label(language: str, name: object) -> str:
-    """A label in a language; what has none is shown as it is."""
-    head, colon, rest = str(name).partition(": ")
-    if colon and str(name) not in labels() and head in labels():  # a reason and its kind
-        return f"{label(language, head)}{'：' if language == 'zh' else ': '}{label(language, rest)}"
-    said = labels().get(str(name), [str(name)] * 2)
-    english, chinese = (str(name), said) if isinstance(said, str) else said
+    """A label in a language; what has none is shown as it is.
+
+    A reason may end in a detail or in another reason (`parser error: ValueError`): both parts are looked up.
+    """
+    text = str(name)
+    head, colon, tail = text.partition(": ")
+    if colon and text not in labels() and head in labels():
+        return f"{_said(language, head)}{'：' if language == 'zh' else colon}{_said(language, tail)}"
+    return _said(language, text)
+
+
+def _said(language: str, text: str) -> str:
+    said = labels().get(text, [text] * 2)
+    english, chinese = (text, said) if isinstance(said, str) else said
     return chinese if language == "zh" else english
 
 

@@ -1,0 +1,228 @@
+"""Draws README's two diagrams as SVG, light and dark, in English and Chinese: `make pictures` runs it.
+
+`way`: a row's way from its page, a real row of the sample. `planes`: the three DAGs over the lake and the store.
+"""
+
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import polars as pl
+
+HERE = Path(__file__).parent
+SAMPLE = HERE.parent / "sample" / "releases" / "2026.11.23"
+ROW = "9a0692550a7a80e7"  # its answer holds two prohibitions: what the gates look at
+WIDTH = 1200
+CLOSING = "，。、；：？！）”"
+FONT = "'Noto Sans SC','Noto Sans CJK SC','PingFang SC','Microsoft YaHei',system-ui,sans-serif"
+COLOURS = {
+    "light": {"ground": "#ffffff", "box": "#f4f6f3", "line": "#c9d1c7", "text": "#1f2a22", "faint": "#5d6b60",
+              "mark": "#d6ecd9", "accent": "#2f6b44"},
+    "dark": {"ground": "#0d1117", "box": "#171d1a", "line": "#3a453d", "text": "#e6ebe7", "faint": "#9aa79e",
+             "mark": "#24482f", "accent": "#7fc796"},
+}  # fmt: skip
+WORDS = {
+    "en": {
+        "page": "Page", "page said": "fetched politely, kept byte for byte (WARC)",
+        "record": "Record", "record said": "read, cleaned, unique, without personal data",
+        "qa": "Grounded question", "qa said": "by a model; the answer stands in the record",
+        "row": "Training row", "row said": "load_dataset(…, \"sft\")",
+        "evidence": "characters {} to {} of the record",
+        "checks": ("✓ every clause is in the record", "✓ 不可 … 更不可 are kept", "✓ a second model agrees"),
+        "back": "chimed trace {}   leads back from the row to the page, with every prompt and reply",
+    },
+    "zh": {
+        "page": "网页", "page said": "礼貌抓取，原始字节存入 WARC",
+        "record": "记录", "record said": "解析、清洗、去重，不含个人信息",
+        "qa": "有据可查的问答", "qa said": "由模型生成，答案须见于原文",
+        "row": "训练数据", "row said": "load_dataset(…, \"sft\")",
+        "evidence": "答案位于记录的第 {}–{} 字",
+        "checks": ("✓ 每个分句都见于原文", "✓ 两处“不可”均未丢失", "✓ 另一个模型也认可"),
+        "back": "chimed trace {}   从这一行追溯到网页，包括每条提示词和回复",
+    },
+}  # fmt: skip
+PLANES = {
+    "en": {
+        "airflow": "Airflow: order, schedule, retries",
+        "crawl": ("crawl_<site> × 5", "every Monday, one site each", "crawl → extract"),
+        "build": ("build_dataset", "once all five sites have their week",
+                  "clean → dedup → perplexity → filter → screen → department →",
+                  "translate → generate_qa → prefer → decontaminate → [approve] → release"),
+        "train": ("train_models", "on every release", "cpt → sft → dpo, each scored → compare"),
+        "lake": ("The lake: files (a folder or S3)", "pages (WARC) · a table for each stage",
+                 "releases · models · scores"),
+        "store": ("The store: a database (SQLite or PostgreSQL)",
+                  "known pages · every model reply · perplexities", "reviews · takedowns"),
+        "gpu": ("Models", "vLLM: generator and judge", "GPT-2 · TRL · lm-eval"),
+        "asset": ("5 sites", "release"),
+    },
+    "zh": {
+        "airflow": "Airflow：顺序、调度、重试",
+        "crawl": ("crawl_<站点> × 5", "每周一，各抓一个站点", "crawl → extract"),
+        "build": ("build_dataset", "五个站点的这一周都到齐后运行",
+                  "clean → dedup → perplexity → filter → screen → department →",
+                  "translate → generate_qa → prefer → decontaminate → [approve] → release"),
+        "train": ("train_models", "每次发布后运行", "cpt → sft → dpo，逐一评测 → compare"),
+        "lake": ("数据湖：文件（本地目录或 S3）", "网页（WARC）· 每个步骤一张表", "发布 · 模型 · 得分"),
+        "store": ("状态库：数据库（SQLite 或 PostgreSQL）", "已知网页 · 每条模型回复 · 困惑度", "人工审阅 · 下架"),
+        "gpu": ("模型", "vLLM：生成模型与评判模型", "GPT-2 · TRL · lm-eval"),
+        "asset": ("五个站点", "发布"),
+    },
+}  # fmt: skip
+
+
+@dataclass
+class Drawing:
+    """An SVG that grows; colours by name."""
+
+    colours: dict[str, str]
+    parts: list[str] = field(default_factory=list)
+
+    def box(self, x: float, y: float, width: float, height: float, fill: str = "box") -> None:
+        """A rounded rectangle."""
+        paint = f'fill="{self.colours[fill]}" stroke="{self.colours["line"]}"'
+        self.parts.append(f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" {paint}/>')
+
+    def text(self, x: float, y: float, words: str, size: float = 14, colour: str = "text", more: str = "") -> None:
+        """One line of text; its baseline at y."""
+        paint = f'font-size="{size}" fill="{self.colours[colour]}" {more}'
+        self.parts.append(f'<text x="{x}" y="{y}" {paint} xml:space="preserve">{escape(words)}</text>')
+
+    def arrow(self, x: float, y: float, x2: float, y2: float) -> None:
+        """A line with a head."""
+        paint = f'stroke="{self.colours["accent"]}" stroke-width="2" marker-end="url(#head)"'
+        self.parts.append(f'<line x1="{x}" y1="{y}" x2="{x2}" y2="{y2}" {paint}/>')
+
+    def mark(self, x: float, y: float, width: float, height: float) -> None:
+        """The ground of a marked stretch of text."""
+        self.parts.append(
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="3" fill="{self.colours["mark"]}"/>'
+        )
+
+    def svg(self, height: int, title: str) -> str:
+        """The whole file."""
+        head = (
+            f'<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="5" markerHeight="5" orient="auto">'
+            f'<path d="M0 0 8 4 0 8z" fill="{self.colours["accent"]}"/></marker>'
+        )
+        ground = f'<rect width="{WIDTH}" height="{height}" fill="{self.colours["ground"]}"/>'
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="{FONT}" role="img">'
+            f"<title>{escape(title)}</title><defs>{head}</defs>{ground}\n" + "\n".join(self.parts) + "\n</svg>\n"
+        )
+
+
+def wrapped(words: str, most: float) -> list[str]:
+    """Lines of at most `most` em; a Chinese character is one em, another sign a little more than half.
+
+    No line begins with a mark that closes: it stays with what it closes.
+    """
+    lines, line, length = [], "", 0.0
+    for sign in words:
+        wide = 1.0 if ord(sign) > 0x2E7F else 0.56
+        if sign == "\n" or (length + wide > most and sign not in CLOSING):
+            lines.append(line)
+            line, length = "", 0.0
+        if sign != "\n":
+            line, length = line + sign, length + wide
+    return [*lines, line]
+
+
+def way(language: str, colours: dict[str, str]) -> str:
+    """Four boxes, page to row, with the row's real words."""
+    tables = {name: pl.read_parquet(SAMPLE / f"{name}/*.parquet") for name in ("sft", "pretrain")}
+    row = tables["sft"].row(by_predicate=pl.col("id") == ROW, named=True)
+    parent = tables["pretrain"].row(by_predicate=pl.col("id") == row["parent"], named=True)
+    span, said = row["evidence"][0], WORDS[language]
+    question, answer = (message["content"] for message in row["messages"])
+    drawing, width, gap, size = Drawing(colours), 276, 32, 13
+    lefts = [n * (width + gap) for n in range(4)]
+    for left, name in zip(lefts, ("page", "record", "qa", "row"), strict=True):
+        drawing.box(left + 1, 1, width - 2, 318)
+        drawing.text(left + 14, 28, said[name], 17, "accent", 'font-weight="700"')
+        drawing.text(left + 14, 49, said[f"{name} said"], 12, "faint")
+    for left in lefts[1:]:
+        drawing.arrow(left - gap + 4, 160, left - 5, 160)
+
+    evidence = parent["text"][span["start"] : span["end"]]
+    lines = parent["text"].split("\n")
+    shown = [*lines[3:5], *lines[-1:]]  # what it does, what it is for, and the paragraph that the answer stands in
+    html = [f"<h1>{parent['title']}</h1>", *(f"<p>{line[:26]}{'…' if len(line) > 26 else ''}</p>" for line in shown)]
+    drawing.text(lefts[0] + 14, 74, row["url"].removeprefix("http://"), 12, "faint")
+    y = 98
+    for tag in html:
+        for line in wrapped(tag, (width - 40) / size):
+            drawing.text(lefts[0] + 14, y, line, size)
+            y += 20
+        y += 4
+
+    drawing.text(lefts[1] + 14, 74, f"{parent['id']} · {parent['title']}", 12, "faint")
+    y, most = 98, (width - 40) / size
+    for line in [part for one in shown[:-1] for part in wrapped(one[:30] + ("…" if len(one) > 30 else ""), most)]:
+        drawing.text(lefts[1] + 14, y, line, size)
+        y += 20
+    before = shown[-1].removesuffix(evidence)
+    drawing.text(lefts[1] + 14, y, before, size)
+    y += 20
+    for line in wrapped(evidence, most):
+        drawing.mark(lefts[1] + 10, y - 14.5, width - 20, 19)
+        drawing.text(lefts[1] + 14, y, line, size)
+        y += 20
+
+    y = 80
+    for line in [*wrapped(f"问题：{question}", most), *wrapped(f"答案：{answer}", most)]:
+        drawing.text(lefts[2] + 14, y, line, size)
+        y += 20
+    drawing.text(lefts[2] + 14, y + 8, said["evidence"].format(span["start"], span["end"]), 12, "faint")
+    for n, check in enumerate(said["checks"]):
+        drawing.text(lefts[2] + 14, y + 34 + 22 * n, check, size, "accent")
+
+    shown_row = (
+        f'{{"messages": [\n  {{"role": "user",\n   "content": "{question}"}},\n  {{"role": "assistant",\n'
+        f'   "content": "{answer[:20]}…"}}],\n "source": "{row["source"]}",\n "parent": "{row["parent"]}",\n'
+        f' "evidence": [[{span["start"]}, {span["end"]}]],\n'
+        f' "made_by": "{row["made_by"].split("@")[0]}@…",\n "url": "…"}}'
+    )
+    y = 80
+    for line in [part for one in shown_row.split("\n") for part in wrapped(one, (width - 28) / 12)]:
+        drawing.text(lefts[3] + 14, y, line, 12)
+        y += 18
+    drawing.text(WIDTH / 2, 345, said["back"].format(ROW), 13, "faint", 'text-anchor="middle"')
+    return drawing.svg(358, f"{said['page']} → {said['record']} → {said['qa']} → {said['row']}")
+
+
+def planes(language: str, colours: dict[str, str]) -> str:
+    """The DAGs side by side, below them the lake and the store, the models at the right."""
+    said, drawing = PLANES[language], Drawing(colours)
+    drawing.text(4, 20, said["airflow"], 15, "accent", 'font-weight="700"')
+    for name, left, width in (("crawl", 0, 230), ("build", 290, 540), ("train", 890, 310)):
+        title, *more = said[name]
+        drawing.box(left + 1, 34, width - 2, 112)
+        drawing.text(left + 14, 60, title, 16, "text", 'font-weight="700"')
+        for n, line in enumerate(more):
+            drawing.text(left + 14, 82 + 22 * n, line, 13, "faint" if n == 0 else "text")
+    for left, words in zip((230, 830), said["asset"], strict=True):
+        drawing.arrow(left + 5, 90, left + 55, 90)
+        drawing.text(left + 30, 80, words, 12, "faint", 'text-anchor="middle"')
+    for name, left, width in (("lake", 0, 470), ("store", 490, 440), ("gpu", 950, 250)):
+        title, *more = said[name]
+        drawing.box(left + 1, 186, width - 2, 88)
+        drawing.text(left + 14, 212, title, 15, "accent", 'font-weight="700"')
+        for n, line in enumerate(more):
+            drawing.text(left + 14, 236 + 20 * n, line, 13)
+    for x in (115, 560, 1045):
+        drawing.arrow(x, 148, x, 182)
+    return drawing.svg(276, "crawl → build → train")
+
+
+def main(target: Path) -> None:
+    """Writes all of them."""
+    for language in WORDS:
+        for scheme, colours in COLOURS.items():
+            for name, draw in (("way", way), ("planes", planes)):
+                path = target / f"{name}.{language}.{scheme}.svg"
+                path.write_text(draw(language, colours), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(HERE)

@@ -1,0 +1,235 @@
+"""Makes the sample: two small releases of the demo's own texts, with what left them. `make sample` runs it.
+
+The replica's pages become WARC files of two weeks, and the project's own stages run on them. The models' part is taken
+by a small server that answers from the demo's texts: the translation that stands beside a passage, a question that a
+paragraph answers, the answer that was written to a question. So no model and no GPU is needed, two runs give the same
+rows, and no sentence in the sample is nonsense; it is no medical advice either. Perplexity is skipped.
+"""
+
+import json
+import random
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+
+import time_machine
+
+from chimed import lake as lakes
+from chimed import prompts, stages
+from chimed.build import Work, new_build, run_stage
+from chimed.demo import lesson_texts
+from chimed.demo.lessons import worded
+from chimed.demo.pages import Page, all_pages, key_of, texts
+from chimed.demo.replica import DETAIL
+from chimed.lake import open_lake
+from chimed.options import Options
+from chimed.settings import PROJECT, Settings
+from chimed.sources import PAPER, warc
+from chimed.sources.frontier import Plan, add
+from chimed.sources.page import Link
+from chimed.stages.department import from_breadcrumb
+from chimed.store import open_store
+
+HERE = Path(__file__).parent
+WEEKS = {"2026.11.16": "2026-11-09", "2026.11.23": "2026-11-16"}  # a release, and the week before it that was crawled
+SECOND_WEEK = 6  # every sixth page is published in the second week
+OPTIONS = {"skip": ["perplexity"], "prefer_share": 0.5}
+KEPT_OF_A_BUILD = ("build.json", "ledger.parquet")  # and of each stage its reports and the rows that left
+EXAMS = PROJECT / "include" / "chimed" / "demo" / "exam"
+
+
+# What one asks of a chapter of each of the replica's three classics: of diseases, of herbs, of formulas.
+_ASKED_OF = {"xingwu": "{}应当怎样辨别和治疗？", "xitang": "{}怎样使用？", "songchuang": "{}用于什么病证？"}
+
+
+# --- the models' part --------------------------------------------------------------------------------------------
+
+
+def answer(body: dict) -> str:
+    """What the demo's texts say to a request: the prompt is known by its wording."""
+    said = body["messages"]
+    system, user = (said[0]["content"] if len(said) > 1 else ""), said[-1]["content"]
+    for name, write in _WRITERS.items():
+        prompt = prompts.load(name)
+        if system == (prompt.system or "") and user.startswith(prompt.user.split("<")[0]):
+            return write(user, body.get("seed") or 0)
+    return "甲乙丙"  # to the question with which a server shows that it keeps to the answers allowed
+
+
+def _translation(user: str, _sample: int) -> str:
+    return "".join(one.modern for one in lesson_texts.passages() if one.text in user) or "没有译文。"
+
+
+def _question(user: str, _sample: int) -> str:
+    """A question that one of the document's paragraphs answers: the longest that has one."""
+    known = [part for sheet in lesson_texts.sheets() for part in sheet.parts if part.text.removesuffix("。") in user]
+    if known:
+        part = max(known, key=lambda one: (len(one.heads) > 0, len(one.text)))
+        return f"问题：{part.question}答案：{part.text}"
+    for passage in texts("classics")["passages"]:
+        if passage["modern"] in user:
+            first = re.findall("[^。]+。", passage["modern"])[1:2] or [passage["modern"]]
+            return f"问题：{_ASKED_OF[passage['book']].format(passage['chapter'])}答案：{first[0]}"
+    return "问题：这篇文章讲了什么？答案：本文讲了养生的道理。"
+
+
+def _department(user: str, _sample: int) -> str:
+    one = next((one for one in lesson_texts.asked() if one.title in user), None)
+    return (one and from_breadcrumb(one.breadcrumb)) or "内科"
+
+
+def _answer(user: str, sample: int) -> str:
+    """The answer that was written to the question; the second time its first sentence, or half of its only one."""
+    one = next((one for one in lesson_texts.asked() if one.title in user and one.answers), None)
+    known = [part.text for sheet in lesson_texts.sheets() for part in sheet.parts if part.question in user]
+    if not one and not known:
+        return "建议您到医院就诊，听医生的意见。"  # twice the same: no pair
+    whole = worded(one.answers[0], random.Random(user), full=True) if one else known[0]
+    if sample == 0:
+        return whole
+    first, *more = re.findall("[^。；]+[。；]", whole) or [whole]
+    return f"{first[:-1]}。" if more else f"{first[: max(8, len(first) // 2)].rstrip('，、。')}。"
+
+
+def _ranking(user: str, _sample: int) -> str:
+    """The longer answer; of two that are as long the first, which does not survive the swap."""
+    first, second = re.split("回答[AB]：", user)[1:]
+    return "A" if len(first.strip()) >= len(second.split("请比较")[0].strip()) else "B"
+
+
+def _screened(user: str, _sample: int) -> str:
+    return "是" if any(line in user for line in texts("plants")["insult"]["paragraphs"]) else "否"
+
+
+_WRITERS = {
+    "translate": _translation,
+    "translate_again": _translation,
+    "generate_qa": _question,
+    "department": _department,
+    "answer": _answer,
+    "judge": _ranking,
+    "screen": _screened,
+    "sensitive": lambda user, sample: "否",
+    "supports": lambda user, sample: "是",
+    "stands_alone": lambda user, sample: "否" if "这篇文章" in user else "是",
+    "faithful": lambda user, sample: "是",
+}
+
+
+class _Server(BaseHTTPRequestHandler):
+    """The two routes of an OpenAI-compatible server that chimed asks."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        names = [("chimed-generator", "demo-texts/generator"), ("chimed-judge", "demo-texts/judge")]
+        self._say({"data": [{"id": name, "object": "model", "root": root} for name, root in names]})
+
+    def do_POST(self) -> None:
+        text = answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        self._say({"choices": [choice], "usage": {"prompt_tokens": 0, "completion_tokens": 0}})
+
+    def _say(self, value: dict) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Says nothing: the stages count the requests."""
+
+
+class _Waiting(ThreadingHTTPServer):
+    request_queue_size = 256  # a stage asks 64 things at once
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The URL of the server, on a free port of this machine."""
+    server = _Waiting(("127.0.0.1", 0), _Server)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+
+
+# --- the weeks ---------------------------------------------------------------------------------------------------
+
+
+def crawl(work: Work, week: str, pages: list[Page]) -> None:
+    """A finished crawl of every site: its detail pages among these, in the frontier and in WARC files."""
+    for source in PAPER:
+        site = import_module(f"chimed.sources.{source}").SITE
+        archive = warc.open_archive(work.lake, f"raw/{source}/{week}")
+        links = []
+        for page in pages:
+            host, path = key_of(page.url)
+            if host in site.hosts and DETAIL.fullmatch(path) and page.status == 200:
+                head = [("Content-Type", page.content_type)]
+                request = f"GET {path} HTTP/1.1"
+                warc.keep(archive, warc.Exchange(page.url, request, [], 200, "OK", head, page.body), "detail")
+                links.append(Link(site.canonical(page.url), "detail"))
+        warc.close(archive)
+        add(work.store, Plan(site, week), links, None)
+        count = warc.index(work.lake, f"raw/{source}/{week}")
+        lakes.write_json(work.lake, f"raw/{source}/{week}/report.json", {"pages": count, "replica": True})
+
+
+def build(work: Work, version: str) -> None:
+    """Runs every stage of a build over the weeks crawled so far."""
+    made = new_build(work.lake, OPTIONS, version)
+    this = Work(made, Options(**OPTIONS), work.lake, work.store, work.settings, lambda line: print(line))
+    for name in stages.NAMES:
+        run_stage(this, name)
+
+
+def main(target: Path) -> None:
+    """Makes both releases and puts them under `target`, with the builds' reports and the rows that left."""
+    pages = list(all_pages().values())
+    second = pages[::SECOND_WEEK]
+    shown = {"2026.11.16": [page for page in pages if page not in second], "2026.11.23": second}
+    with tempfile.TemporaryDirectory() as folder, serving() as url:
+        settings = Settings(
+            data=f"{folder}/lake", store=f"sqlite:///{folder}/store.db", exams=str(EXAMS), llm_url=url, judge_url=url
+        )
+        work = Work("", Options(), open_lake(settings.data), open_store(settings.store), settings)
+        for version, week in WEEKS.items():
+            with time_machine.travel(f"{version.replace('.', '-')}T06:00:00+00:00", tick=False):
+                crawl(work, week, shown[version])
+                build(work, version)
+        for place in ("releases", "builds"):
+            shutil.rmtree(target / place, ignore_errors=True)
+        for version in WEEKS:
+            _keep_of_release(Path(folder, "lake", "releases", version), target / "releases" / version)
+            _keep_of_build(Path(folder, "lake", "builds", version), target / "builds" / version)
+
+
+def _keep_of_release(release: Path, target: Path) -> None:
+    """The tables and what is said of them. JSON Lines and figures would be four fifths of the bytes."""
+    ignored = shutil.ignore_patterns("jsonl", "figures", "dataset_info.json")
+    shutil.copytree(release, target, ignore=ignored)
+    card = (target / "README.md").read_text(encoding="utf-8")
+    (target / "README.md").write_text(re.sub(r"!\[[^]]*\]\(figures/[^)]*\)\n", "", card), encoding="utf-8")
+
+
+def _keep_of_build(build: Path, target: Path) -> None:
+    for file in sorted(build.rglob("*")):
+        if file.name in KEPT_OF_A_BUILD or file.name.startswith(("report-", "dropped-")):
+            kept = target / file.relative_to(build)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, kept)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)

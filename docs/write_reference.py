@@ -1,0 +1,84 @@
+"""Writes docs/reference.md from the code: every build option and every setting. `make reference` runs it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from chimed.options import Options
+from chimed.settings import PROJECT, Settings
+
+HERE = Path(__file__).parent
+TOP = """# Reference
+
+Written by `make reference` from `include/chimed/options.py` and `include/chimed/settings.py`; do not edit.
+
+"""
+OPTIONS = """## Build options
+
+What a build may change of the paper's method: `python -m chimed build --options '{"perplexity_cut": 0.02}'`, Airflow's
+form, or `CHIMED_BUILD_OPTIONS` for every build. They are kept in the build's `build.json`, and the release's card tells
+them.
+
+"""
+SETTINGS = """## Settings
+
+Where things are and how they run: environment variables, read when a process starts.
+
+"""
+
+
+def table(model: type[BaseModel], prefix: str = "") -> str:
+    """A Markdown table of a model's fields: name, values, default, meaning."""
+    head = f"| {'variable' if prefix else 'option'} | values | default | meaning |\n|---|---|---|---|\n"
+    rows = [
+        f"| `{prefix}{name.upper() if prefix else name}` | {cell(values(field.annotation))} | {cell(default(field))} "
+        f"| {cell(field.description or '')} |"
+        for name, field in model.model_fields.items()
+    ]
+    return head + "\n".join(rows) + "\n"
+
+
+def values(kind: Any) -> str:
+    """What a field may be, in a word: `both`, `once`; number; list of text."""
+    said = str(kind) if not isinstance(kind, type) else kind.__name__
+    if "Literal" in said:
+        return ", ".join(f"`{one}`" for one in re.findall("'([^']*)'", said))
+    if "tuple" in said:
+        return "list of names"
+    if "dict" in said:
+        return "JSON object"
+    for name, word in (("bool", "`true`, `false`"), ("float", "number"), ("int", "whole number")):
+        if name in said:
+            return word
+    return "text"
+
+
+def default(field: FieldInfo) -> str:
+    """A field's default as one would write it; empty where there is none."""
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None or value is PydanticUndefined or value == "":
+        return ""
+    if isinstance(value, SecretStr):
+        return "a placeholder"
+    if isinstance(value, str):
+        return f"`{value.replace(str(PROJECT), '<project>')}`"
+    return f"`{json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)}`"
+
+
+def cell(text: str) -> str:
+    """Text that is safe in a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def reference() -> str:
+    """The whole file."""
+    return f"{TOP}{OPTIONS}{table(Options)}\n{SETTINGS}{table(Settings, 'CHIMED_')}"
+
+
+if __name__ == "__main__":
+    (HERE / "reference.md").write_text(reference(), encoding="utf-8")

@@ -1,0 +1,64 @@
+"""What docs/ holds that a script makes is what the script makes today: reference, diagrams, sample, notebooks."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from readme import CHINESE, ENGLISH, PROJECT
+
+DOCS = PROJECT / "docs"
+MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
+SAMPLE = DOCS / "sample"
+PLACES = ["page"]  # offsets in WARC files, whose records have ids of their own each time
+
+
+def test_the_reference_tells_every_option_and_setting_as_the_code_has_them() -> None:
+    written = runpy.run_path(str(DOCS / "write_reference.py"))["reference"]()
+    assert written == (DOCS / "reference.md").read_text(encoding="utf-8"), "run: make reference"
+    assert written.count("| `CHIMED_") > 40
+
+
+def test_the_diagrams_are_drawn_of_the_sample(tmp_path) -> None:
+    runpy.run_path(str(DOCS / "pictures" / "draw.py"))["main"](tmp_path)
+    drawn = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert len(drawn) == 8
+    for name, svg in drawn.items():
+        assert svg == (DOCS / "pictures" / name).read_text(encoding="utf-8"), "run: make pictures"
+    assert "更不可与头孢类" in drawn["way.zh.dark.svg"].replace("</text>", "")
+
+
+def test_pictures_and_sample_are_small() -> None:
+    assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) < 1_000_000
+    assert all(path.stat().st_size < 300_000 for path in (DOCS / "pictures").iterdir())
+    for guide in (ENGLISH, CHINESE):
+        rows = json.loads((SAMPLE / "releases" / "2026.11.23" / "statistics.json").read_text(encoding="utf-8"))
+        assert f" {rows['instances']} " in guide.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_sample_is_made_again_with_the_same_rows(tmp_path) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CHIMED_")}
+    command = [sys.executable, str(SAMPLE / "make.py"), str(tmp_path)]
+    environment["PYTHONPATH"] = str(PROJECT / "include")
+    run = subprocess.run(command, env=environment, text=True, capture_output=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    tables = sorted((SAMPLE / "releases").rglob("*.parquet"))
+    assert len(tables) == 12
+    for kept in tables:
+        again = pl.read_parquet(tmp_path / kept.relative_to(SAMPLE)).drop(PLACES)
+        assert again.equals(pl.read_parquet(kept).drop(PLACES)), f"{kept}: run make sample"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MODELS_PYTHON.exists(), reason="needs `datasets`: make install")
+def test_every_notebook_gives_the_outputs_that_it_shows(tmp_path: Path) -> None:
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    command = [str(MODELS_PYTHON), str(DOCS / "notebooks" / "run.py"), "--check"]
+    run = subprocess.run(command, env=environment, text=True, capture_output=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stderr.count("cells") == 3
