@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from chimed import lake as lakes
-from chimed.contents import SEAL, sealed
+from chimed.contents import SEAL, hash_of, sealed
 from chimed.lake import Lake
 from chimed.purge import journal as journals
 from chimed.purge.journal import Journal
@@ -103,7 +103,7 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
         report = finished.report_of(lake, source, crawl)
         if report is None:
             continue  # it is not finished: whoever finishes it writes both
-        pages = warc.index(lake, folder)
+        pages = _index(journal, lake, folder)
         written = report.get("written")
         if isinstance(written, dict):
             now = finished.written_files(lake, folder)
@@ -113,6 +113,17 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
                     written |= {name: written_anew(written[name], now[name])}
         report |= {"pages": pages} if "pages" in report else {}
         lakes.write_json(lake, f"{folder}/report.json", sealed(report) if SEAL in report else report)
+
+
+def _index(journal: Journal, lake: Lake, folder: str) -> int:
+    """Writes a crawl's index anew, an empty one where nothing is left; returns how many detail pages there are."""
+    path = f"{folder}/{finished.INDEX}"
+    before = hash_of(lake, path) if lakes.exists(lake, path) else None
+    lakes.write_bytes(lake, path, b"")
+    pages = warc.index(lake, folder)
+    told = {"what": "index", "rows": 0, "before": before, "after": hash_of(lake, path)}
+    journals.put_down(journal, path, told | {"bytes": lake.fs.size(lake.at(path))})
+    return pages
 
 
 def cuts(file, size: int, site: Site, gone: Takedowns, wanted: list[str]) -> list[Cut]:

@@ -28,6 +28,8 @@ def push(lake: Lake, version: str, to: str, store: Store | None = None) -> dict:
     """
     _sound(lake, version)
     manifest = read_manifest(lake, version)
+    if not to.startswith(HUB):
+        lakes.check_address(to, "the address")
     if store:  # before anything is there: a copy that was broken off is a copy
         _write_down(store, version, to, manifest["checksum"])
     if to.startswith(HUB):

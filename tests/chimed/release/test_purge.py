@@ -17,7 +17,9 @@ from sqlalchemy import text, update
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed import lake as lakes
+from chimed.audit import audit
 from chimed.build import Work, new_build, read_dropped, read_stage, run_stage
+from chimed.contents import sealed
 from chimed.demo.pages import all_pages
 from chimed.errors import UserError
 from chimed.lake import Lake, open_lake
@@ -26,11 +28,13 @@ from chimed.options import Options
 from chimed.purge import journal, kept, purge, receipts
 from chimed.release import find_release, releases
 from chimed.release.push import push
+from chimed.release.rows import read_tables
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
+from chimed.release.write import write_release
 from chimed.retention import retain
 from chimed.settings import Settings
-from chimed.sources import warc
+from chimed.sources import finished, warc
 from chimed.sources.ask120 import SITE
 from chimed.sources.corpus import ingest
 from chimed.sources.frontier import Plan, add
@@ -83,7 +87,9 @@ def folder(tmp_path_factory) -> Path:
         warc.close(archive)
         add(work.store, Plan(SITE, WEEK), [Link(SITE.canonical(url), "detail") for url, _ in asked], None)
         pages = warc.index(work.lake, f"raw/ask120/{WEEK}")
-        lakes.write_json(work.lake, f"raw/ask120/{WEEK}/report.json", {"pages": pages, "replica": True})
+        written = finished.written_files(work.lake, f"raw/ask120/{WEEK}")
+        report = {"source": "ask120", "crawl": WEEK, "pages": pages, "replica": True, "written": written}
+        lakes.write_json(work.lake, f"raw/ask120/{WEEK}/report.json", sealed(report))
         making_one.build(work, VERSION, skip=["decontaminate"])
         push(work.lake, VERSION, str(folder / "shelf"), work.store)
     return folder
@@ -177,6 +183,7 @@ def test_nothing_of_a_person_is_left_in_lake_or_store(work, tmp_path):
     assert releases(lake) == [f"{VERSION}.p1"]
     assert verify(lake, f"{VERSION}.p1") == []
     assert ledger(lake, VERSION)[-1]["stage"] == "release"
+    assert list(map(str, audit(lake, f"builds/{VERSION}").faults)) == []  # reports, hashes and the chain between them
     (copy,) = [one for one in said[1]["left to you"] if one["what"] == "copy"]
     assert copy["where"].endswith(f"shelf/releases/{VERSION}")
     assert f"push {VERSION}.p1" in copy["do"]
@@ -233,6 +240,7 @@ def test_a_purge_that_was_killed_at_any_write_is_finished_by_running_it_again(wo
     assert not any(ALIAS.encode() in file.read_bytes() for file in Path(work.lake.root).parent.glob("store.db*"))
     assert verify(work.lake, releases(work.lake)[-1]) == []
     assert ledger(work.lake, VERSION)[-1]["stage"] == "release"
+    assert list(map(str, audit(work.lake, f"builds/{VERSION}").faults)) == []
     files = {one["path"]: one for one in receipt["files"]}
     for path, told in files.items():
         if told["after"] and told["what"] != "release":
@@ -287,12 +295,14 @@ def test_what_was_dropped_for_an_identifier_loses_its_words_in_time_and_old_raw_
     assert retain(lake, store, settings)["rows"] == {}
     # raw pages, once somebody wants them to go: their records stay, and builds go on with them
     crawl = f"raw/ask120/{WEEK}"
-    lakes.write_json(lake, f"{crawl}/report.json", {"pages": 3, "finished": "2026-01-01T00:00:00+00:00"})
+    old = {**lakes.read_json(lake, f"{crawl}/report.json"), "finished": "2026-01-01T00:00:00+00:00"}
+    lakes.write_json(lake, f"{crawl}/report.json", sealed(old))
     report = extract_crawl(lake, "ask120", WEEK)
     assert retain(lake, store, settings.model_copy(update={"retention_raw": 400}))["raw"] == []
     assert retain(lake, store, settings.model_copy(update={"retention_raw": 30}))["raw"] == [f"ask120/{WEEK}"]
     assert warc.files(lake, crawl) == []
     assert extract_crawl(lake, "ask120", WEEK) == report
+    assert list(map(str, audit(lake, f"ask120/{WEEK}").faults)) == []
     new = new_build(lake, {"sources": ["ask120"], "corpora": False}, "2026.12.01")
     run_stage(replace(work, build=new), "extract")
     assert ALIAS in str(read_stage(lake, new, "extract")["question"].to_list())
@@ -310,12 +320,13 @@ def test_a_store_and_releases_of_an_older_version_tell_no_reason(work):
     assert (row["reason"], row["code"], row["by"]) == (private, "unspecified", None)
     note = {"version": "2026.1.1", "reason": private, "replaced_by": "2026.1.1.p1", "withdrawn": "2026-01-02"}
     lakes.write_json(lake, "releases/2026.1.1/withdrawn.json", note)
-    manifest = lakes.read_json(lake, f"releases/{VERSION}/manifest.json")
-    told = manifest | {"patch_of": "2026.1.1", "removed": 1, "takedown": private}
-    lakes.write_json(lake, f"releases/{VERSION}/manifest.json", told)
+    made, patch = lakes.read_json(lake, f"releases/{VERSION}/manifest.json"), f"{VERSION}.p1"
+    made |= {"patch_of": VERSION, "removed": 1, "takedown": private}
+    write_release(lake, patch, read_tables(lake, VERSION), made, before=None)
+    assert saying(Path(lake.at("releases")), NAMED[1]) != []
     with pytest.raises(UserError, match=r"withdrawn \(reason not stated / 未说明原因\); in its place: 2026.1.1.p1"):
         find_release(lake, "2026.1.1")
     take_down(lake, store, "https://www.120ask.com/question/1.htm", "asked", rewrite=True, unseen=True)
     assert saying(Path(lake.at("releases")), NAMED[1]) == []
-    assert verify(lake, VERSION) == []
-    assert "reason not stated" in lakes.read_bytes(lake, f"releases/{VERSION}/README.md").decode()
+    assert verify(lake, patch) == []
+    assert "reason not stated" in lakes.read_bytes(lake, f"releases/{patch}/README.md").decode()
