@@ -5,6 +5,7 @@ and no doctor's name ever enters a record.
 """
 
 import hashlib
+import hmac
 import unicodedata
 from datetime import datetime
 
@@ -17,7 +18,8 @@ _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int3
 
 RECORD = pa.schema(
     [
-        # content hash: the same text of the same page has the same id in every build
+        # content hash: the same text of the same page has the same id in every build; of a corpus's row keyed with
+        # the store's secret, for its words may be in nobody else's hands
         pa.field("id", pa.string(), False),
         # the site: zydcd, zhongyoo, cnkang, ask39, ask120; or a corpus's name
         pa.field("source", pa.string(), False),
@@ -27,7 +29,7 @@ RECORD = pa.schema(
         pa.field("kind", pa.string(), False),
         # zh (modern Chinese) or lzh (classical)
         pa.field("language", pa.string(), False),
-        # canonical URL of the page it comes from; of a corpus's row corpus:<name>/<hash of its words>
+        # canonical URL of the page it comes from; of a corpus's row corpus:<name>/<keyed hash of its words>
         pa.field("url", pa.string(), False),
         pa.field("title", pa.string()),
         # a document's body; null for the other kinds
@@ -96,14 +98,25 @@ def content_id(*parts: str | None) -> str:
     return digest.hexdigest()[:16]
 
 
+def keyed(key: bytes, plain: str) -> str:
+    """16 hex digits that tell nothing of a content hash to who has not the key: else who knows all of a text but a
+    telephone number finds it by trying."""
+    return hmac.digest(key, plain.encode(), "sha256").hex()[:16]
+
+
 def record_id(row: dict) -> str:
     """The id of a record of any kind: over its page's URL, its kind, language and words."""
     words = (row.get(name) for name in ("title", "text", "question", "answer", "rejected"))
     return content_id(row["url"], row["kind"], row["language"], *words)
 
 
-def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime, page: str) -> dict:
-    """A record row (`RECORD`) from what a parser returned and where it came from."""
+def from_page(
+    parsed: Document | QA, *, source: str, url: str, fetched: datetime, page: str, key: bytes | None = None
+) -> dict:
+    """A record row (`RECORD`) from what a parser returned and where it came from.
+
+    key: of the store (`store.secret`); with it the id is a keyed hash, as of the rows of corpora.
+    """
     row = dict.fromkeys(RECORD.names)
     row.update(
         source=source,
@@ -120,7 +133,7 @@ def from_page(parsed: Document | QA, *, source: str, url: str, fetched: datetime
     else:
         row.update(kind="qa", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
         row["department"] = " > ".join(parsed.department) or None
-    row["id"] = record_id(row)
+    row["id"] = keyed(key, record_id(row)) if key else record_id(row)
     return row
 
 

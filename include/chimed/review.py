@@ -7,14 +7,17 @@ without seeing which it is, whether it should have been flagged. Several people 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, delete, func, or_, select
 
 from chimed.errors import UserError, choose
 from chimed.evaluate.statistics import wilson
-from chimed.store import REVIEW_QUEUE, REVIEWS, Store, upsert
+from chimed.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, Store, upsert
 
+AT_A_TIME = 500  # SQLite's limit on bound parameters
 VERDICTS = ("flagged", "passed")  # what the stage should have said
 Q, R = REVIEW_QUEUE.c, REVIEWS.c
+# what was taken down is handed to nobody, also where a build put it up at that very moment
+OPEN = or_(Q.url.is_(None), Q.url.not_in(select(TAKEDOWNS.c.target)))
 
 
 def queues(store: Store) -> list[dict]:
@@ -32,7 +35,7 @@ def waiting(store: Store, build: str, stage: str, reviewer: str, most: int, beyo
     """
     own = and_(R.record == Q.record, R.stage == Q.stage, R.reviewer == reviewer)
     wanted = select(Q.record, Q.text).outerjoin(REVIEWS, own).where(Q.build == build, Q.stage == stage)
-    wanted = wanted.where(R.record.is_(None), Q.record.not_in(list(beyond))).order_by(Q.record).limit(most)
+    wanted = wanted.where(OPEN, R.record.is_(None), Q.record.not_in(list(beyond))).order_by(Q.record).limit(most)
     with store.engine.connect() as connection:
         return [dict(row) for row in connection.execute(wanted).mappings()]
 
@@ -54,13 +57,26 @@ def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verd
     """
     choose("verdict", verdict, VERDICTS)
     with store.engine.connect() as connection:
-        here = (Q.build == build, Q.stage == stage, Q.record == record)
+        here = (OPEN, Q.build == build, Q.stage == stage, Q.record == record)
         found = connection.execute(select(Q.kind, Q.reason).where(*here)).mappings().first()
     if found is None:
         raise UserError(f"no record {record!r} in the review queue of {stage} of build {build}")
     row = {"record": record, "stage": stage, "reviewer": reviewer, "verdict": verdict, "created": datetime.now(UTC)}
     upsert(store, REVIEWS, [row])
     return dict(found)
+
+
+def close(store: Store, records: Iterable[str], urls: Iterable[str]) -> int:
+    """Takes records out of all queues, by their ids and by their URLs; returns how many. Verdicts on them stay: they
+    hold no word, and say how far the stage can be trusted."""
+    closed = 0
+    with store.engine.begin() as connection:
+        for column, names in ((Q.record, sorted(set(records))), (Q.url, sorted(set(urls)))):
+            for start in range(0, len(names), AT_A_TIME):
+                closed += connection.execute(
+                    delete(REVIEW_QUEUE).where(column.in_(names[start : start + AT_A_TIME]))
+                ).rowcount
+    return closed
 
 
 def standing(store: Store, build: str, stage: str) -> dict:
@@ -82,7 +98,7 @@ def standing(store: Store, build: str, stage: str) -> dict:
         for row in rows:
             by_record.setdefault(row["record"], []).append(row)
         split = [id for id, several in by_record.items() if len({one["verdict"] for one in several}) > 1]
-        wanted = select(Q.record, Q.text).where(Q.build == build, Q.stage == stage, Q.record.in_(split))
+        wanted = select(Q.record, Q.text).where(OPEN, Q.build == build, Q.stage == stage, Q.record.in_(split))
         texts: dict[str, str] = {row.record: row.text for row in connection.execute(wanted)}
     last = {kind: [several[-1] for several in by_record.values() if several[-1]["kind"] == kind] for kind in VERDICTS}
     twice = [several for several in by_record.values() if len(several) > 1]
@@ -99,6 +115,7 @@ def standing(store: Store, build: str, stage: str) -> dict:
                 "verdicts": {one["reviewer"]: one["verdict"] for one in by_record[id]},
             }
             for id in split
+            if id in texts
         ],
     }
 

@@ -64,6 +64,15 @@ class Settings(BaseSettings):
         description="where lists of a site begin, by section, in place of its file's; an empty one is not crawled: "
         '{"ask39": {"妇科": ["https://ask.39.net/browse/44-1-1.html"]}}',
     )
+    retention_identifiers: int = Field(
+        90, ge=0, description="days until rows that were dropped for an identifier or a name lose their words; 0: never"
+    )
+    retention_dropped: int = Field(
+        0, ge=0, description="days until all other dropped rows lose their words in the tables of builds; 0: never"
+    )
+    retention_raw: int = Field(
+        0, ge=0, description="days until a crawl's raw pages are taken away; its records stay; 0: never"
+    )
     sources: str | None = Field(None, description="a folder with more sites' files, beside those in sources/")
 
     llm_url: str = Field("http://127.0.0.1:8000/v1", description="the generator's OpenAI-compatible server")

@@ -1,9 +1,10 @@
-"""The store: what must outlive a build. Known pages, LLM replies, perplexities, reviews, takedowns.
+"""The store: what must outlive a build. Known pages, LLM replies, perplexities, reviews, takedowns, pushes.
 
 SQLite by default, PostgreSQL in production (`CHIMED_STORE`), through SQLAlchemy; the schema is moved by Alembic
 (`migrations/`). An SQLite store is brought up to date when opened; a server's by `python -m chimed store upgrade`.
 """
 
+import secrets
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -153,6 +154,7 @@ REVIEW_QUEUE = Table(
     Column("reason", String(200), nullable=False, doc="the stage's, empty where it passed"),
     Column("text", Text, nullable=False, doc="what the reviewer sees"),
     Column("sampled", DateTime(timezone=True), nullable=False),
+    Column("url", String(2048), doc="the record's; null in rows that an older version put up"),
 )
 
 # What people said of them.
@@ -166,13 +168,65 @@ REVIEWS = Table(
     Column("created", DateTime(timezone=True), nullable=False),
 )
 
-# What was asked to be removed.
+# What was asked to be removed. `reason` is private: it never leaves the store.
 TAKEDOWNS = Table(
     "takedowns",
     METADATA,
     Column("target", String(2048), primary_key=True, doc="a URL, a page's place, or a source"),
-    Column("reason", Text, nullable=False),
+    Column("reason", Text, nullable=False, doc="who asked, and why; private"),
+    Column("code", String(32), nullable=False, server_default="unspecified", doc="what may be told (release/codes.py)"),
+    Column("by", String(200), doc="who ran the takedown; null in rows of an older version"),
     Column("created", DateTime(timezone=True), nullable=False),
+)
+
+# The words of what was taken down, as keyed hashes: the same words at another address stay out too (same_words.py).
+TAKEN_WORDS = Table(
+    "taken_words",
+    METADATA,
+    Column("key", String(64), primary_key=True, doc="HMAC-SHA-256 of the words, keyed with the store's secret"),
+    Column(
+        "letters", Integer, nullable=False, index=True, doc="how many were hashed: others need not be hashed at all"
+    ),
+    Column("created", DateTime(timezone=True), nullable=False),
+)
+
+# Where releases were pushed to: nothing else remembers the copies that a takedown must name.
+PUSHES = Table(
+    "pushes",
+    METADATA,
+    Column("key", String(64), primary_key=True, doc="hash of version and address"),
+    Column("version", String(64), nullable=False, doc="the release; on the hub its tag"),
+    Column("address", Text, nullable=False, doc="a folder, s3://… or hf://<owner>/<name>"),
+    Column("checksum", String(64), nullable=False),
+    Column("pushed", DateTime(timezone=True), nullable=False, doc="the last time"),
+)
+
+# What purges have rewritten: what a killed one goes on from, and the receipt of one that is done.
+PURGES = Table(
+    "purges",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("target", String(2048), nullable=False),
+    Column("begun", DateTime(timezone=True), nullable=False),
+    Column("finished", DateTime(timezone=True)),
+    Column("state", Text, nullable=False, doc="what is to go, by names and hashes, and what was rewritten; JSON"),
+)
+
+# Every file that a purge rewrites, put down before it is: killed, nothing is missing in the receipt.
+PURGED_FILES = Table(
+    "purged_files",
+    METADATA,
+    Column("purge", String(32), primary_key=True),
+    Column("path", String(1024), primary_key=True, doc="in the lake"),
+    Column("told", Text, nullable=False, doc="what the receipt says of it, JSON"),
+)
+
+# Keys of this store's hashes: made when first needed, never printed, never in the lake.
+SECRETS = Table(
+    "secrets",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("value", String(64), nullable=False),
 )
 
 
@@ -236,6 +290,7 @@ def _engine(url: str) -> Engine:
     def _wal(connection, _record) -> None:  # readers and one writer at the same time
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=normal")
+        connection.execute("pragma secure_delete=on")  # what is deleted is overwritten, not only unlinked
 
     return engine
 
@@ -327,3 +382,17 @@ def forget_faults(store: Store) -> int:
     """Takes out every reply that is of no use to anyone (`fault`), so that it is asked for again; returns how many."""
     with store.engine.begin() as connection:
         return connection.execute(delete(REPLIES).where(REPLIES.c.fault.is_not(None))).rowcount
+
+
+def secret(store: Store) -> bytes:
+    """The key of this store's hashes, 32 bytes; made by whoever asks first."""
+    for _ in range(2):
+        with store.engine.connect() as connection:
+            value = connection.scalar(select(SECRETS.c.value).where(SECRETS.c.name == "hashes"))
+        if value:
+            return bytes.fromhex(value)
+        insert = (postgresql if store.engine.dialect.name == "postgresql" else sqlite).insert(SECRETS)
+        with store.engine.begin() as connection:
+            made = insert.values(name="hashes", value=secrets.token_hex(32))
+            connection.execute(made.on_conflict_do_nothing())
+    raise UserError("the store keeps no secret: is it writable?")

@@ -78,9 +78,12 @@ def test_reading_needs_the_right_to_read_dags_and_a_verdict_the_right_to_edit_th
     viewer = pages(role="VIEWER")
     for method, path in routes():
         answer = viewer.request(method, path)
-        assert answer.status_code == (403 if method == "POST" else answer.status_code), path
-        assert method == "POST" or answer.status_code in (200, 303), (path, answer.text[:300])
-    assert "reviewing needs the right to edit" in pages(role="VIEWER").get("/review").text
+        judging = method == "POST" or path.startswith("/review/items")
+        assert answer.status_code in ((403,) if judging else (200, 303)), (path, answer.text[:300])
+    seen = pages(role="VIEWER").get("/review").text
+    assert "reviewing needs the right to edit" in seen
+    assert "pwned" not in seen  # nor the disputed texts: many were flagged because they identify a person
+    assert "pwned" in pages().get("/review").text
     assert verdict(viewer, origin="http://testserver").status_code == 403
 
 

@@ -47,6 +47,7 @@ def ingest(
     from chimed.lake import open_lake
     from chimed.sources import corpus
     from chimed.stages.extracts import check_misses, extract_crawl
+    from chimed.store import open_store
 
     choose("language", language, ("auto", "zh", "lzh"))
     choose("domain", domain, ("auto", "tcm", "general"))
@@ -54,7 +55,7 @@ def ingest(
     choices = corpus.Choices(corpus.asked_columns(columns), language, domain, encoding)  # type: ignore[arg-type]
     said = {"license": rights, "title": title, "homepage": homepage}
     made = corpus.ingest(lake, name, files, choices, said)
-    report = extract_crawl(lake, name, made["crawl"])
+    report = extract_crawl(lake, name, made["crawl"], store=open_store())
     print_result(report | {"read": made["read"]})
     check_misses(report)
 

@@ -18,6 +18,7 @@ from chimed.errors import UserError, choose
 from chimed.lake import Lake
 from chimed.naming import check_name
 from chimed.numbered import number_in
+from chimed.release.codes import words_of
 
 SUBSETS = ("pretrain", "sft", "preference")
 SPLITS = ("train", "validation")
@@ -69,7 +70,8 @@ def find_release(lake: Lake, release: str) -> str:
     withdrawn = f"{folder_of(release)}/{WITHDRAWN}"
     if release not in known and lakes.exists(lake, withdrawn):
         why = lakes.read_json(lake, withdrawn)
-        raise UserError(f"release {release} was withdrawn ({why['reason']}); in its place: {why['replaced_by']}")
+        told = words_of(why.get("code"))  # of an older note the reason is private
+        raise UserError(f"release {release} was withdrawn ({told}); in its place: {why['replaced_by']}")
     return choose("release", release, known)
 
 

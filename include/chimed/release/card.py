@@ -15,6 +15,7 @@ import yaml
 from chimed.markdown import quoted
 from chimed.options import Options
 from chimed.release import SPLITS, SUBSETS, public_name
+from chimed.release.codes import words_of
 from chimed.release.statistics import PAPER_NAMES
 from chimed.sources import FILES
 
@@ -51,6 +52,7 @@ def render_card(
         loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"share": _share, "million": _million, "quoted": partial(quoted, most=LONGEST)}
+    environment.filters["told"] = words_of
     return environment.get_template("card.md.j2").render(
         version=version,
         numbers=numbers,

@@ -1,4 +1,4 @@
-"""The commands on releases: `python -m chimed verify | preview | diff | takedown | push`."""
+"""The commands on releases: `python -m chimed verify | preview | diff | takedown | retention | push`."""
 
 import getpass
 import json
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from chimed.commands import AsJson
 from chimed.errors import UserError
+from chimed.release.codes import CODES, UNSPECIFIED
 
 app = typer.Typer()
 
@@ -113,18 +114,53 @@ def takedown(
             "or a source or corpus"
         ),
     ],
-    reason: Annotated[str, typer.Option(help="who asked, and why; kept in the store")],
+    reason: Annotated[str, typer.Option(help="who asked, and why; private, kept in the store only")],
+    code: Annotated[
+        str, typer.Option(help=f"what may be told of it in cards and manifests: {', '.join(CODES)}")
+    ] = UNSPECIFIED,
     releases: Annotated[
         bool, typer.Option("--releases", help="rewrite the releases there are as patches, and withdraw them")
     ] = False,
     unseen: Annotated[bool, typer.Option("--unseen", help="a site's page too that was never met")] = False,
+    purge: Annotated[
+        bool,
+        typer.Option("--purge", help="take its words out of all that lake and store hold, for good; prints a receipt"),
+    ] = False,
 ) -> None:
-    """Take a page, row or source out: it is not crawled again, and all that was made of it leaves the next build."""
+    """Take a page, row or source out: it is not crawled again, and all that was made of it leaves the next build.
+
+    With --purge its words leave raw pages, extracts, builds, releases, replies and reviews too, and the reason is not
+    kept. One that was killed is finished by running it again.
+    """
     from chimed.lake import open_lake
     from chimed.release.takedown import take_down
     from chimed.store import open_store
 
-    print(json.dumps(take_down(open_lake(), open_store(), target, reason, releases, unseen), ensure_ascii=False))
+    lake, store, by = open_lake(), open_store(), getpass.getuser()
+    if purge:
+        from chimed.purge import purge as purged
+
+        print(json.dumps(purged(lake, store, target, reason, unseen, code, by), ensure_ascii=False))
+        return
+    said = take_down(lake, store, target, reason, releases, unseen, code, by)
+    print(json.dumps(said, ensure_ascii=False))
+
+
+@app.command()
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only count what would go")] = False,
+) -> None:
+    """Take the words of rows that were dropped long ago out of builds, and old raw pages away.
+
+    CHIMED_RETENTION_… say after how many days; by default 90 for what was dropped for an identifier or a name, and
+    never for all else.
+    """
+    from chimed.lake import open_lake
+    from chimed.retention import retain
+    from chimed.settings import settings
+    from chimed.store import open_store
+
+    print(json.dumps(retain(open_lake(), open_store(), settings(), dry_run), ensure_ascii=False))
 
 
 @app.command()
@@ -136,8 +172,9 @@ def push(
     from chimed.lake import open_lake
     from chimed.release import find_release
     from chimed.release.push import push as copy_release
+    from chimed.store import open_store
 
     if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
         raise UserError(f"{to!r} names no repository of the hub; write hf://<owner>/<name>")
     lake = open_lake()
-    print(json.dumps(copy_release(lake, find_release(lake, release), to), ensure_ascii=False))
+    print(json.dumps(copy_release(lake, find_release(lake, release), to, open_store()), ensure_ascii=False))

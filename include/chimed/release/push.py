@@ -5,6 +5,8 @@ commit, tagged with the version; the repository is made private where there is n
 is not for a program to decide.
 """
 
+import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 from chimed import lake as lakes
@@ -12,23 +14,36 @@ from chimed.errors import UserError, WorkStopped
 from chimed.lake import Lake, open_lake
 from chimed.release import folder_of, is_whole, read_manifest
 from chimed.release.verify import verify
+from chimed.store import PUSHES, Store, upsert
 
 HUB = "hf://"
 
 
-def push(lake: Lake, version: str, to: str) -> dict:
+def push(lake: Lake, version: str, to: str, store: Store | None = None) -> dict:
     """Copies a whole release to `<to>/releases/<version>/`, or to the hub's `hf://<owner>/<name>`.
 
-    Returns where it lies now, its files and its checksum; a copy that is there already is left as it is. Raises
-    WorkStopped where the release or its copy is not sound, UserError where other rows lie there under this version.
+    store: where the copy is written down, so that a takedown can name it. Returns where it lies now, its files and its
+    checksum; a copy that is there already is left as it is. Raises WorkStopped where the release or its copy is not
+    sound, UserError where other rows lie there under this version.
     """
     _sound(lake, version)
     manifest = read_manifest(lake, version)
+    if not to.startswith(HUB):
+        lakes.check_address(to, "the address")
+    if store:  # before anything is there: a copy that was broken off is a copy
+        _write_down(store, version, to, manifest["checksum"])
     if to.startswith(HUB):
         where = _to_hub(lake, version, to.removeprefix(HUB).strip("/"))
     else:
         where = _to_folder(lake, version, to, manifest["checksum"])
     return {"to": where, "files": len(manifest["files"]) + 1, "checksum": manifest["checksum"]}
+
+
+def _write_down(store: Store, version: str, to: str, checksum: str) -> None:
+    key = hashlib.sha256(f"{version}\0{to}".encode()).hexdigest()
+    address = to if "://" in to else str(Path(to).resolve())
+    row = {"key": key, "version": version, "address": address, "checksum": checksum, "pushed": datetime.now(UTC)}
+    upsert(store, PUSHES, [row])
 
 
 def _to_folder(lake: Lake, version: str, to: str, checksum: str) -> str:

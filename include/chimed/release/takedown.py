@@ -1,52 +1,114 @@
-"""Takes a page, a row of a corpus or a whole source out, for good: frontier, builds, releases. Ours.
+"""Takes a page, a row of a corpus or a whole source out, for good: frontier, reviews, builds, releases. Ours.
 
-    python -m chimed takedown <url|place|id|source> --reason "…" [--releases]
+    python -m chimed takedown <url|place|id|source> --reason "…" [--code privacy] [--releases | --purge]
 
-The target is written to the store. From then on it is not crawled (`sources.frontier`), and `extract` and `release`
-drop its records, and with them everything derived from them. With `releases` every whole release that holds a row of it
-is rewritten as a patch without it, and withdrawn. What lies in `raw/`, in earlier builds and in the store's replies
-stays, so that what was made of it can still be explained; nobody is handed it.
+The target is written to the store, with its reason, which is private; a card, a manifest and a withdrawal note tell the
+code only (`codes`). From then on it is not crawled (`sources.frontier`), `extract` and `release` drop its records and
+all that was derived from them, and no reviewer gets them any more. The same words at another address go with it, those
+that are in the lake and those that come later (`same_words`). With `releases` every whole release that holds a row of
+it is rewritten as a patch without it, and withdrawn. Where its words still lie is listed, with what to do about each
+(`places`); `chimed.purge` takes them out there too.
 """
 
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import polars as pl
 from sqlalchemy import delete, select
 
 from chimed import lake as lakes
-from chimed.errors import UserError
+from chimed import review
+from chimed.characters import storable
+from chimed.errors import UserError, choose
 from chimed.lake import Lake
 from chimed.lease import turn
+from chimed.records import RECORD
 from chimed.release import WITHDRAWN, folder_of, is_whole, read_manifest, releases
+from chimed.release.codes import CODES, UNSPECIFIED, code_of
+from chimed.release.places import named, places, tables_of_records
 from chimed.release.rows import read_tables
-from chimed.release.target import Target, find_target, pages_of
+from chimed.release.target import Target, find_target, pages_of, see_that_it_is_read
 from chimed.release.write import write_release
+from chimed.same_words import remember, taken_before
 from chimed.sources import NAMES as SOURCES
-from chimed.store import PAGES, TAKEDOWNS, Store, upsert
+from chimed.store import PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
 from chimed.takedowns import Takedowns, of
 
 log = logging.getLogger("chimed")
 
 
-def take_down(lake: Lake, store: Store, target: str, reason: str, rewrite: bool, unseen: bool = False) -> dict:
+def take_down(
+    lake: Lake,
+    store: Store,
+    target: str,
+    reason: str,
+    rewrite: bool,
+    unseen: bool = False,
+    code: str = UNSPECIFIED,
+    by: str = "",
+) -> dict:
     """Takes out a page, a row of a corpus (by URL, by its place in the lake, by a record's id) or a source.
 
-    unseen: take down a site's page that was never met too, so that it will not be crawled. Returns target (as it is
-    recorded), pages (that left the frontier; of a corpus its rows), and releases: withdrawn version → its patch.
-    Raises UserError for a target that is none of these or that nothing is known of, or no reason.
+    reason: private. code: of `codes.CODES`. unseen: take down a site's page that was never met too, so that it will not
+    be crawled. by: who does it. Returns target (as it is recorded), code, pages (that left the frontier; of a corpus
+    its rows), twins (addresses at which the same words stood), reviews (closed), releases (withdrawn version → its
+    patch) and places (where it still is, with what to do). Raises UserError for a target that is none of these or that
+    nothing is known of, an unknown code, or no reason.
+    """
+    noted = note(lake, store, target, reason, code, by, unseen)
+    gone = of(noted.names)
+    patches = {
+        version: rewrite_release(lake, store, version, gone, code) for version in (releases(lake) if rewrite else ())
+    }
+    if rewrite:
+        empty_withdrawn(lake)
+    return {
+        "target": noted.target,
+        "code": code,
+        "pages": noted.pages,
+        "twins": noted.twins,
+        "reviews": noted.reviews,
+        "releases": {old: new for old, new in patches.items() if new},
+        "places": places(lake, store, gone),
+    }
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A takedown in the store. target: as it is recorded; names: it, its places and its twins' (`takedowns.of`)."""
+
+    target: str
+    names: list[str]
+    twins: list[str]
+    pages: int
+    reviews: int
+
+
+def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, unseen: bool) -> Noted:
+    """Writes a takedown to the store: nothing of it is crawled, built or handed to a reviewer from now on.
+
+    Raises UserError as `take_down` does.
     """
     if not reason.strip():
-        raise UserError("a takedown needs its --reason; it is kept in the store and told in the patch's card")
-    found = find_target(lake, target)
+        raise UserError("a takedown needs its --reason; it is kept in the store and told to nobody")
+    choose("code", code, tuple(CODES))
+    found = find_target(lake, store, said)
+    if not found.is_source and not found.of_corpus:
+        see_that_it_is_read(lake, store, found.name)
     left, names = _known(lake, store, found, unseen)
-    upsert(store, TAKEDOWNS, [{"target": name, "reason": reason, "created": datetime.now(UTC)} for name in names])
+    twins = _twins(lake, store, of(names)) - set(names) if not found.is_source else set()
+    every = [*names, *sorted(twins)]
+    kept = {"reason": storable(reason), "code": code, "by": by or None, "created": datetime.now(UTC)}
+    upsert(store, TAKEDOWNS, [{"target": name, **kept} for name in every])
+    gone = of(every)
     with store.engine.begin() as connection:
-        connection.execute(delete(PAGES).where(_is(found)))
-    gone = of(names)
-    patches = {version: _rewrite(lake, store, version, gone, reason) for version in (releases(lake) if rewrite else ())}
-    if rewrite:
-        _empty_withdrawn(lake)
-    return {"target": found.name, "pages": left, "releases": {old: new for old, new in patches.items() if new}}
+        if found.is_source:
+            connection.execute(delete(PAGES).where(PAGES.c.source == found.name))
+        for url in sorted(gone.urls):
+            connection.execute(delete(PAGES).where(PAGES.c.url == url))
+    closed = review.close(store, _ids(lake, gone), gone.urls)
+    return Noted(found.name, every, sorted(one for one in twins if not one.startswith("raw/")), left, closed)
 
 
 def _is(target: Target):
@@ -57,22 +119,32 @@ def _known(lake: Lake, store: Store, target: Target, unseen: bool) -> tuple[int,
     """How many pages of the frontier, or rows of a corpus, the target is, and by which names it is kept.
 
     A corpus's row is kept by its places too: its address is made of its words, which a mended reader reads otherwise.
-    Raises UserError where nothing knows the target.
+    Raises UserError where nothing knows the target, and for a list page, which is no text.
     """
     with store.engine.connect() as connection:
-        pages = len(connection.execute(select(PAGES.c.url).where(_is(target))).all())
+        kinds = connection.execute(select(PAGES.c.kind).where(_is(target))).scalars().all()
         before = connection.execute(select(TAKEDOWNS.c.target).where(TAKEDOWNS.c.target == target.name)).first()
     if target.of_corpus or (target.is_source and target.name not in SOURCES):
-        places = pages_of(lake, target)
-        return len(places), [target.name, *(sorted(places) if target.of_corpus else ())]
-    known = pages or before or unseen or target.is_source or pages_of(lake, target)
+        found = pages_of(lake, target)
+        return len(found), [target.name, *(sorted(found) if target.of_corpus else ())]
+    if not target.is_source and "list" in kinds:
+        raise UserError(
+            f"{target.name} is a list of pages, and no page with a text; name the page itself, or "
+            f"{_source_of(store, target)} to take the whole site down"
+        )
+    known = kinds or before or unseen or target.is_source or pages_of(lake, target)
     if not known and not any(_holds(lake, version, target) for version in releases(lake)):
         raise UserError(
             f"looked for the page {target.name} in the frontier, in the records of every crawl and in the releases, "
             "and found nothing; see the column url of a release. To keep a page from being crawled that was never met, "
             "add --unseen"
         )
-    return pages, [target.name]
+    return len(kinds), [target.name]
+
+
+def _source_of(store: Store, target: Target) -> str:
+    with store.engine.connect() as connection:
+        return str(connection.scalar(select(PAGES.c.source).where(_is(target))))
 
 
 def _holds(lake: Lake, version: str, target: Target) -> bool:
@@ -80,40 +152,99 @@ def _holds(lake: Lake, version: str, target: Target) -> bool:
     return any(len(table.filter(gone.rows())) for table in read_tables(lake, version).values())
 
 
-def _rewrite(lake: Lake, store: Store, version: str, gone: Takedowns, reason: str) -> str | None:
+def _twins(lake: Lake, store: Store, gone: Takedowns) -> set[str]:
+    """Addresses and places at which the words of what is taken down stand too; its words are remembered for later."""
+    paths = tables_of_records(lake)
+    for path in paths:
+        if len(named(lake, path, gone)):
+            remember(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
+    twins: set[str] = set()
+    for path in paths if _remembers(store) else ():
+        columns = ["url", "page", "text", "question", "answer", "rejected"]
+        for batch in lakes.read_batches(lake, path, columns, RECORD):
+            same = batch.filter(taken_before(store, batch))
+            twins |= set(same["url"])
+            twins |= set(same.filter(pl.col("url").str.starts_with("corpus:"))["page"])
+    return twins
+
+
+def _remembers(store: Store) -> bool:
+    with store.engine.connect() as connection:
+        return connection.execute(select(TAKEN_WORDS.c.key).limit(1)).first() is not None
+
+
+def _ids(lake: Lake, gone: Takedowns) -> set[str]:
+    """Ids of all records of what is gone, as crawls and builds have them."""
+    ids: set[str] = set()
+    for path in [*tables_of_records(lake), *build_tables(lake)]:
+        if len(named(lake, path, gone)):
+            table = lakes.read_table(lake, path, ["id", "url", "source", "page"])
+            ids |= set(table.filter(gone.rows())["id"])
+    return ids
+
+
+def build_tables(lake: Lake) -> list[str]:
+    """Every stage's tables of every build, kept and dropped rows."""
+    return [f"builds/{name}" for name in lakes.files(lake, "builds") if name.endswith(".parquet") and "-" in name]
+
+
+# --- releases ----------------------------------------------------------------------------------------------------
+
+
+def rewrite_release(lake: Lake, store: Store, version: str, gone: Takedowns, code: str) -> str | None:
     """Writes a release without what is gone and withdraws it; returns the patch, None where it has no such row."""
     with turn(store, lake.root, f"release {version}", log.info):
-        return _patched(lake, version, gone, reason) if is_whole(lake, version) else None
+        return _patched(lake, version, gone, code) if is_whole(lake, version) else None
 
 
-def _patched(lake: Lake, version: str, gone: Takedowns, reason: str) -> str | None:
+def _patched(lake: Lake, version: str, gone: Takedowns, code: str) -> str | None:
     tables = read_tables(lake, version)
     rest = {name: table.filter(~gone.rows()) for name, table in tables.items()}
     removed = sum(map(len, tables.values())) - sum(map(len, rest.values()))
     if not removed:
+        _tell_no_reason(lake, version)
         return None
     manifest = read_manifest(lake, version)
     base, _, number = version.rpartition(".p")
     patch = f"{base}.p{int(number) + 1}" if base and number.isdigit() else f"{version}.p1"
     made = {name: value for name, value in manifest.items() if name not in ("version", "checksum", "accepted", "files")}
-    write_release(lake, patch, rest, made | {"patch_of": version, "removed": removed, "takedown": reason}, before=None)
-    _withdraw(lake, version, reason, patch)
+    write_release(lake, patch, rest, made | {"patch_of": version, "removed": removed, "takedown": code}, before=None)
+    _withdraw(lake, version, code, patch)
     return patch
 
 
-def _withdraw(lake: Lake, version: str, reason: str, replaced_by: str) -> None:
-    """Makes a release invisible; what stays in its place says why, and where its patch is."""
+def _tell_no_reason(lake: Lake, version: str) -> None:
+    """Writes a patch of an older version anew, whose card and manifest tell a reason that is private today."""
+    manifest = read_manifest(lake, version)
+    if "takedown" not in manifest or code_of(manifest["takedown"]) == manifest["takedown"]:
+        return
+    made = {name: value for name, value in manifest.items() if name not in ("version", "checksum", "accepted", "files")}
+    tables = read_tables(lake, version)
+    lakes.remove(lake, f"{folder_of(version)}/manifest.json")  # a whole release would be left as it is
+    write_release(lake, version, tables, made | {"takedown": UNSPECIFIED}, before=None)
+
+
+def _withdraw(lake: Lake, version: str, code: str, replaced_by: str) -> None:
+    """Makes a release invisible; what stays in its place says why, in a code, and where its patch is."""
     folder, now = folder_of(version), datetime.now(UTC).isoformat(timespec="seconds")
-    said = {"version": version, "reason": reason, "replaced_by": replaced_by, "withdrawn": now}
+    said = {"version": version, "code": code, "replaced_by": replaced_by, "withdrawn": now}
     checksum = read_manifest(lake, version).get("checksum")
     lakes.write_json(lake, f"{folder}/{WITHDRAWN}", said | {"checksum": checksum})
     lakes.remove(lake, f"{folder}/manifest.json")
 
 
-def _empty_withdrawn(lake: Lake) -> None:
-    """Takes the files of withdrawn releases away, also of one whose withdrawal was interrupted."""
+def empty_withdrawn(lake: Lake) -> None:
+    """Takes the files of withdrawn releases away, also of one whose withdrawal was interrupted; a note of an older
+    version loses its reason, which is private today."""
     for version in lakes.names(lake, "releases"):
-        left = lakes.files(lake, folder_of(version))
-        for name in left if WITHDRAWN in left and not is_whole(lake, version) else ():
+        folder = folder_of(version)
+        left = lakes.files(lake, folder)
+        if WITHDRAWN not in left or is_whole(lake, version):
+            continue
+        for name in left:
             if name != WITHDRAWN:
-                lakes.remove(lake, f"{folder_of(version)}/{name}")
+                lakes.remove(lake, f"{folder}/{name}")
+        said = lakes.read_json(lake, f"{folder}/{WITHDRAWN}")
+        if "reason" in said:
+            told = {name: value for name, value in said.items() if name != "reason"}
+            lakes.write_json(lake, f"{folder}/{WITHDRAWN}", {"code": UNSPECIFIED} | told)

@@ -19,6 +19,7 @@ from chimed.sources import corpus, warc
 from chimed.sources.page import Miss
 from chimed.stages.extracts import extract_crawl
 from chimed.stages.raw_pages import is_corpus
+from chimed.store import Store, secret
 from chimed.takedowns import ROW
 
 _ID = re.compile(r"[0-9a-f]{16}$")
@@ -38,18 +39,18 @@ class Target:
         return self.name.startswith(ROW)
 
 
-def find_target(lake: Lake, said: str) -> Target:
+def find_target(lake: Lake, store: Store, said: str) -> Target:
     """What is meant by a URL, a place (`raw/…#…`), a record's id, or a name. Raises UserError where it is nothing."""
     said = said.strip()
     name = said.removeprefix(ROW)
     if name in (*SOURCES, *lakes.names(lake, "raw")):
         return Target(name, is_source=True)
     if said.startswith(ROW):
-        return _row(lake, said)
+        return _row(lake, store, said)
     if said.startswith("raw/"):
-        return Target(_url_at(lake, said))
+        return Target(_url_at(lake, store, said))
     if _ID.match(said):
-        return Target(_url_of(lake, said))
+        return Target(_url_of(lake, store, said))
     return Target(canonical(lake, said))
 
 
@@ -81,21 +82,32 @@ def pages_of(lake: Lake, target: Target) -> set[str]:
 # --- rows and records --------------------------------------------------------------------------------------------
 
 
-def _row(lake: Lake, said: str) -> Target:
+def _row(lake: Lake, store: Store, said: str) -> Target:
     name = said.removeprefix(ROW).split("/")[0]
     if name not in lakes.names(lake, "raw"):
         raise UserError(f"there is no corpus {name!r}, so no row {said[:200]}; there is: {_corpora(lake)}")
-    _extracted(lake, name)
+    _extracted(lake, store, name)
     target = Target(said)
-    if not pages_of(lake, target):
+    if pages_of(lake, target):
+        return target
+    place = _place_of(lake, said)  # addresses of earlier versions were other hashes
+    if place is None:
         raise UserError(
             f"looked for {said[:200]} in all rows of the corpus {name} and found nothing; a release's column url has "
             "such addresses"
         )
-    return target
+    return Target(_url_at(lake, store, place))
 
 
-def _url_at(lake: Lake, said: str) -> str:
+def _place_of(lake: Lake, url: str) -> str | None:
+    """The place of a row that a release or a build has under this address."""
+    for frame in _tables(lake, ["url", "page"]):
+        if len(found := frame.filter(url=url)):
+            return found["page"][0]
+    return None
+
+
+def _url_at(lake: Lake, store: Store, said: str) -> str:
     """The URL of what stands at a place of a raw file."""
     found = _PLACE.match(said)
     path = said.rpartition("#")[0]
@@ -103,14 +115,15 @@ def _url_at(lake: Lake, said: str) -> str:
         raise UserError(f"looked for {said[:300]} and found no such file; a release's column page has such places")
     source, crawl, name, number = found.groups()
     if lakes.exists(lake, f"raw/{source}/{crawl}/report.json") and is_corpus(lake, source, crawl):
-        return _corpus_row(lake, source, crawl, name, int(number))
+        return _corpus_row(lake, store, source, crawl, name, int(number))
     for stored in warc.responses(lake, path):
         if stored.page == said:
             return canonical(lake, stored.url)
     raise UserError(f"looked through {path} and found no page at {number}; a release's column page has such places")
 
 
-def _corpus_row(lake: Lake, source: str, crawl: str, name: str, number: int) -> str:
+def _corpus_row(lake: Lake, store: Store, source: str, crawl: str, name: str, number: int) -> str:
+    key = secret(store)
     report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
     place = 0
     with lake.fs.open(lake.at(f"raw/{source}/{crawl}/{name}"), "rb") as file:
@@ -119,35 +132,36 @@ def _corpus_row(lake: Lake, source: str, crawl: str, name: str, number: int) -> 
             if place == number and isinstance(read, Miss):
                 raise UserError(f"row {number} of {name} gave no record ({read.reason}): there is nothing to take out")
             if place == number and not isinstance(read, Miss):
-                return corpus.address(source, read)
+                return corpus.address(source, read, key)
     raise UserError(f"looked for row {number} of {name} in corpus {source} and found nothing; it has {place} rows")
 
 
-def _url_of(lake: Lake, record: str) -> str:
+def _url_of(lake: Lake, store: Store, record: str) -> str:
     """The URL of the page that a record, or what it was made from, stands on."""
     for source in lakes.names(lake, "raw"):
         if source not in SOURCES:
-            _extracted(lake, source)
-    for frame in _tables(lake):
-        urls = frame.filter(id=record)["url"]
-        if len(urls):
-            return urls[0]
+            _extracted(lake, store, source)
+    for frame in _tables(lake, ["id", "url", "page"]):
+        found = frame.filter(id=record)
+        if len(found):
+            url, page = found.select("url", "page").row(0)
+            return _url_at(lake, store, page) if url.startswith(ROW) else url
     raise UserError(
         f"looked for the record {record} in every crawl and corpus, in every build and in the releases, and found "
         "nothing; see the column id of a release"
     )
 
 
-def _tables(lake: Lake) -> Iterator[pl.DataFrame]:
-    """Tables with id and url: of records as they were read, of the releases, then of the builds' stages."""
+def _tables(lake: Lake, columns: list[str]) -> Iterator[pl.DataFrame]:
+    """Columns of the records as they were read, of the releases, then of the builds' stages."""
     for path in _kept(lake, None):
-        yield lakes.read_table(lake, path, ["id", "url"])
+        yield lakes.read_table(lake, path, columns)
     for version in reversed(releases(lake)):
-        yield from read_tables(lake, version).values()
+        yield from (table.select(columns) for table in read_tables(lake, version).values())
     for version in reversed(builds(lake)):
         for name in lakes.files(lake, f"builds/{version}"):
             if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}"):
-                yield lakes.read_table(lake, f"builds/{version}/{name}", ["id", "url"])
+                yield lakes.read_table(lake, f"builds/{version}/{name}", columns)
 
 
 def _kept(lake: Lake, source: str | None) -> list[str]:
@@ -156,11 +170,22 @@ def _kept(lake: Lake, source: str | None) -> list[str]:
     return [f"{folder}/{name}" for name in lakes.files(lake, folder) if re.search(r"/kept-\d+\.parquet$", f"/{name}")]
 
 
-def _extracted(lake: Lake, source: str) -> None:
+def see_that_it_is_read(lake: Lake, store: Store, url: str) -> None:
+    """Reads the finished crawls of a page's site that nobody has read yet: else its words are not known."""
+    host = urlsplit(url).hostname or ""
+    for source in SOURCES:
+        site = importlib.import_module(f"chimed.sources.{source}").SITE
+        for crawl in lakes.names(lake, f"raw/{source}") if host in (*site.hosts, *site.twins) else ():
+            read = lakes.exists(lake, f"extracts/{source}/{crawl}/report.json")
+            if not read and lakes.exists(lake, f"raw/{source}/{crawl}/report.json"):
+                extract_crawl(lake, source, crawl, store=store)
+
+
+def _extracted(lake: Lake, store: Store, source: str) -> None:
     """Sees to it that a corpus's rows are read by this code."""
     for crawl in lakes.names(lake, f"raw/{source}"):
         if lakes.exists(lake, f"raw/{source}/{crawl}/report.json") and is_corpus(lake, source, crawl):
-            extract_crawl(lake, source, crawl)
+            extract_crawl(lake, source, crawl, store=store)
 
 
 def _corpora(lake: Lake) -> str:

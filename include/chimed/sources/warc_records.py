@@ -44,7 +44,7 @@ def records(lake: Lake, path: str, start: int = 0) -> Iterator[Record]:
     """Every whole record of a WARC file of the lake from `start` on, in order, by their checksums and digests."""
     with open_file(lake, path) as file:
         for member in members(file, start):
-            found = _record(member)
+            found = record_of(member)
             if found:
                 yield found
 
@@ -93,7 +93,7 @@ def _next_start(file: BinaryIO, place: int) -> int | None:
     return None
 
 
-def _record(member: Member) -> Record | None:
+def record_of(member: Member) -> Record | None:
     """The record of a member; None where it is none, or its digest says that it is not what was written."""
     try:
         record = next(iter(ArchiveIterator(io.BytesIO(member.plain), check_digests=True)))

@@ -10,6 +10,7 @@ from chimed.build import Work, read_build
 from chimed.inputs import piece
 from chimed.ledger import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE, Outcome
 from chimed.records import DROPPED, RECORD_COLUMNS, dropped_table
+from chimed.same_words import taken_before
 from chimed.stages import extracts
 from chimed.stages.extracts import extract_crawl, pages_left, read_parts
 from chimed.takedowns import gone_for_good, takedowns
@@ -26,14 +27,15 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     made = read_build(work.lake, work.build)
     found, missed = [pl.DataFrame(schema=RECORD_COLUMNS)], [dropped_table([])]
     for one in map(piece, made["shards"][shard]):
-        report = extract_crawl(work.lake, one.source, one.crawl, one.share)
+        report = extract_crawl(work.lake, one.source, one.crawl, one.share, work.store)
         work.say(f"extract {one.source}/{one.crawl}: {report['pages']} pages, {report['records']} records")
         for kept, left in read_parts(work.lake, report, one.share):
             found.append(kept)
             missed.append(left)
     every, dropped = pl.concat(found), pl.concat(missed)
 
-    allowed = every.filter(~takedowns(work.store).rows())
+    again = every.filter(taken_before(work.store, every))["page"]  # its words stand at another address
+    allowed = every.filter(~takedowns(work.store).rows() & ~pl.col("page").is_in(again.implode()))
     dropped = pl.concat([dropped, pages_left(every, allowed, TAKEN_DOWN)])
     standing = allowed if work.options.keep_gone else allowed.filter(~gone_for_good(work.store))
     dropped = pl.concat([dropped, pages_left(allowed, standing, GONE)])

@@ -25,7 +25,7 @@ from chimed.contents import SpoiltFile, read_checked, sealed, told_of
 from chimed.errors import UserError, WorkStopped
 from chimed.lake import Lake
 from chimed.ledger import AGAIN, TWICE
-from chimed.records import DROPPED, RECORD, dropped_table, table
+from chimed.records import DROPPED, RECORD, dropped_table, keyed, table
 from chimed.settings import settings
 from chimed.sources import (
     FILES,
@@ -45,11 +45,13 @@ from chimed.sources.states import NO_ANSWER
 from chimed.stages import raw_pages
 from chimed.stages.fields import COLUMNS, fields, marks
 from chimed.stages.raw_pages import Page, is_corpus, pages_of, raw_files
+from chimed.store import Store, open_store, secret
 
 log = logging.getLogger("chimed")
 
 PAGES_A_PART = 5_000
 BYTES_A_PART = 64 * 1024 * 1024  # of the pages' bodies, beyond which a part ends
+RETIRED = "retired"  # in a crawl's report: when its raw pages went by their age; its records stay as they are
 FEW_MISSES = 4  # so many say nothing of a site, whatever their share (settings.miss_share)
 
 # Rows of a crawl's parts that leave: their records stand on a later page. part: its place among the crawl's.
@@ -60,26 +62,32 @@ class TooManyMisses(WorkStopped):
     """So many of a crawl's pages gave no record that its parser or its site must have changed."""
 
 
-def extract_crawl(lake: Lake, source: str, crawl: str, share: tuple[int, int] = (0, 1)) -> dict:
+def extract_crawl(
+    lake: Lake, source: str, crawl: str, share: tuple[int, int] = (0, 1), store: Store | None = None
+) -> dict:
     """Records and misses of one crawl; returns the report: pages, records, misses by reason, parts by raw file.
 
     A no-op where they were made by the same code. share: (which, of how many) raw files are read before the others, so
-    that workers on one crawl divide them. Raises UserError where the crawl is not finished, SpoiltFile where
-    its files are not what it left.
+    that workers on one crawl divide them. store: whose secret makes the addresses of a corpus's rows; the settings'
+    where none is given. Raises UserError where the crawl is not finished, SpoiltFile where its files are not what it
+    left.
     """
     folder, raw = f"extracts/{source}/{crawl}", f"raw/{source}/{crawl}"
+    if (finished.report_of(lake, source, crawl) or {}).get(RETIRED):
+        return _as_read_last(lake, source, crawl)
     names = raw_files(lake, source, crawl)
     crawled = lakes.read_json(lake, f"{raw}/report.json")
     finished.check_there(lake, crawled, raw)
     lakes.clear_drafts(lake, folder)
-    made_by = fingerprint(lake, source, crawl)
+    key = secret(store or open_store()) if is_corpus(lake, source, crawl) else None
+    made_by = fingerprint(lake, source, crawl, key)
     report = _made(lake, folder, made_by)
     if report is not None and set(report["parts"]) == set(names):  # else the crawl went on since
         return report
     made = {}
     others = random.Random(share[0]).sample(names, len(names))  # so that two workers seldom meet at one file
     for name in dict.fromkeys([*names[share[0] :: share[1]], *others]):
-        made[name] = _extract_file(lake, f"{folder}/{name}", pages_of(lake, source, crawl, name), made_by)
+        made[name] = _extract_file(lake, f"{folder}/{name}", pages_of(lake, source, crawl, name, key), made_by)
     _check_pages(lake, raw, crawled, made)
     files = {name: made[name]["parts"] for name in names}
     parts = _parts(files)
@@ -122,15 +130,24 @@ def _check_pages(lake: Lake, raw: str, crawled: dict, made: dict[str, dict]) -> 
         raise SpoiltFile(f"{raw} holds {there} whole pages of the {said} that were crawled; {finished.mend(raw)}")
 
 
-def fingerprint(lake: Lake, source: str, crawl: str) -> str:
-    """A hash over the code that makes records of a crawl's pages."""
+def _as_read_last(lake: Lake, source: str, crawl: str) -> dict:
+    """The report of a crawl whose raw pages are there no more."""
+    path = f"extracts/{source}/{crawl}/report.json"
+    if not lakes.exists(lake, path):
+        raise UserError(f"the raw pages of crawl {crawl} of {source} are gone by their age, and so are its records")
+    return lakes.read_json(lake, path)
+
+
+def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -> str:
+    """A hash over the code that makes records of a crawl's pages, and of a corpus's over the store's key."""
     if is_corpus(lake, source, crawl):
         own = corpus.fingerprinted(lakes.read_json(lake, f"raw/{source}/{crawl}/report.json"))
     else:
         own = inspect.getsource(importlib.import_module(f"chimed.sources.{source}"))
     reads = (page, parsed, reading, text, raised, mojibake, encodings, warc, warc_records)
     parts = (*reads, record_schema, raw_pages, sys.modules[__name__])
-    return hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]
+    made_by = hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]
+    return keyed(key, made_by) if key else made_by
 
 
 def check_misses(report: dict) -> None:

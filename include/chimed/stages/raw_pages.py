@@ -50,16 +50,18 @@ def raw_files(lake: Lake, source: str, crawl: str) -> list[str]:
     return [path.rsplit("/", 1)[-1] for path in warc.files(lake, f"raw/{source}/{crawl}")]
 
 
-def pages_of(lake: Lake, source: str, crawl: str, name: str) -> Iterator[Page]:
+def pages_of(lake: Lake, source: str, crawl: str, name: str, key: bytes | None = None) -> Iterator[Page]:
     """Every page of a raw file, in order: detail pages of a WARC file; rows, herbs and chapters of a corpus's file.
 
+    key: of the store, which the addresses of a corpus's rows need.
     Raises SpoiltFile where the file, or a page of it, is not what was crawled or ingested, or pages are missing.
     """
     raw = f"raw/{source}/{crawl}"
     report = _report(lake, source, crawl)
     if report.get("form") == FILES:
+        assert key is not None
         check_file(lake, f"{raw}/{name}", told_of(report.get("written"), name), finished.mend(raw))
-        yield from _corpus_pages(lake, report, f"{raw}/{name}")
+        yield from _corpus_pages(lake, report, f"{raw}/{name}", key)
         return
     site = load(source)
     expected = finished.expected(lake, report, raw, name)
@@ -70,7 +72,7 @@ def pages_of(lake: Lake, source: str, crawl: str, name: str) -> Iterator[Page]:
     expected.end()
 
 
-def _corpus_pages(lake: Lake, report: dict, path: str) -> Iterator[Page]:
+def _corpus_pages(lake: Lake, report: dict, path: str, key: bytes) -> Iterator[Page]:
     source, fetched = report["source"], datetime.fromisoformat(report["finished"])
     name = path.rsplit("/", 1)[-1]
     with lakes.open_file(lake, path) as file:
@@ -83,8 +85,8 @@ def _corpus_pages(lake: Lake, report: dict, path: str) -> Iterator[Page]:
             sizes = (
                 len(one.text) if isinstance(one, Document) else len(one.question) + len(one.answer) for one in read
             )
-            url = corpus.address(source, read)
-            rows = [from_page(one, source=source, url=url, fetched=fetched, page=place) for one in read]
+            url = corpus.address(source, read, key)
+            rows = [from_page(one, source=source, url=url, fetched=fetched, page=place, key=key) for one in read]
             yield Page(sum(sizes), list({row["id"]: row for row in rows}.values()))
 
 

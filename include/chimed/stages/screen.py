@@ -5,6 +5,7 @@ number. Rules cost nothing, so what they flag is not put to a model. With the op
 replaced and the record goes on. A sample of what was flagged and of what passed is put up for people to look at.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -17,6 +18,7 @@ from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import left_rows, words
 from chimed.stages import identifiers
+from chimed.takedowns import takedowns
 
 SAMPLING = {"max_tokens": 4, "temperature": 0.0}
 YES_NO = {"choice": ["是", "否"]}
@@ -121,12 +123,14 @@ def with_title() -> pl.Expr:
 
 def _put_up_for_review(found: Outcome, work: Work) -> None:
     """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
+    gone = takedowns(work.store).rows()  # since extract
+    found = replace(found, kept=found.kept.filter(~gone), dropped=found.dropped.filter(~gone))
     flagged = dict(found.dropped.filter(pl.col("fate") == "dropped").select("id", "reason").iter_rows())
     chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEWED]]
     chosen += [(id, "passed", "") for id in sorted(found.kept["id"])[:REVIEWED]]
     ids = [id for id, *_ in chosen]
-    both = pl.concat([frame.select("id", text=with_title()) for frame in (found.kept, found.dropped)])
-    texts = dict(both.filter(pl.col("id").is_in(ids)).iter_rows())
+    both = pl.concat([frame.select("id", "url", text=with_title()) for frame in (found.kept, found.dropped)])
+    texts = {id: (url, text) for id, url, text in both.filter(pl.col("id").is_in(ids)).iter_rows()}
     now = datetime.now(UTC)
     rows = [
         {
@@ -135,8 +139,9 @@ def _put_up_for_review(found: Outcome, work: Work) -> None:
             "build": work.build,
             "kind": kind,
             "reason": reason,
-            "text": _shown(texts[id]),
+            "text": _shown(texts[id][1]),
             "sampled": now,
+            "url": texts[id][0],
         }
         for id, kind, reason in chosen
     ]

@@ -3,12 +3,12 @@
 from typing import Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
-from chimed_airflow.web.access import Judging, may_judge, name_of, token_for
+from chimed_airflow.web.access import Judging, may_edit, may_judge, name_of, token_for
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import HEADERS, label, language_of, page, plain
 
@@ -35,7 +35,7 @@ def review(request: Request, user: GetUserDep, build: str = "", stage: str = "")
     from chimed import review as reviews
     from chimed.errors import choose
 
-    store = open_store()
+    store, may = open_store(), may_judge(request, user)
     queues = reviews.queues(store)
     if not queues:
         return page(request, "review.html.j2", here="review", queue=None, queues=[], script=False)
@@ -51,17 +51,20 @@ def review(request: Request, user: GetUserDep, build: str = "", stage: str = "")
         script=True,
         queue=queue,
         queues=queues,
-        standing=shown(reviews.standing(store, queue["build"], queue["stage"]), language_of(request)),
-        may_judge=may_judge(request, user),
+        standing=shown(reviews.standing(store, queue["build"], queue["stage"]), language_of(request), texts=may),
+        may_judge=may,
         reviewer=name_of(user),
         mine=reviews.judged_by(store, queue["build"], queue["stage"], name_of(user)),
         token=token_for(user),
     )
 
 
-@router.get("/items")
+@router.get("/items", dependencies=[Depends(may_edit)])
 def items(user: GetUserDep, build: str, stage: str, beyond: str = "") -> JSONResponse:
-    """The next records this reviewer has not judged. beyond: ids it has already, by comma."""
+    """The next records this reviewer has not judged. beyond: ids it has already, by comma.
+
+    Only for who may judge: many of the texts were flagged because they identify a person.
+    """
     from chimed.review import waiting
 
     held = [id for id in beyond.split(",") if id][:MOST_HELD]
@@ -81,8 +84,11 @@ def verdict(said: Verdict, request: Request, user: GetUserDep) -> JSONResponse:
     return JSONResponse({"stage": said_so, "standing": now}, headers=HEADERS)
 
 
-def shown(standing: dict, language: str) -> dict[str, Any]:
-    """How the verdicts stand as words of the page: each share with its interval, reviewers, disputed records."""
+def shown(standing: dict, language: str, texts: bool = True) -> dict[str, Any]:
+    """How the verdicts stand as words of the page: each share with its interval, reviewers, disputed records.
+
+    texts: whether who looks may see what the disputed records say.
+    """
     return {
         **{name: _words(standing[name]) for name in ("precision", "missed", "agreement")},
         "judged": sum(standing[name]["of"] for name in ("precision", "missed")),
@@ -93,7 +99,7 @@ def shown(standing: dict, language: str) -> dict[str, Any]:
         "disputed": [
             {
                 "record": one["record"],
-                "text": plain(one["text"])[:300],
+                "text": plain(one["text"])[:300] if texts else "",
                 "stage": label(language, one["kind"]),
                 "verdicts": [f"{name}: {label(language, verdict)}" for name, verdict in one["verdicts"].items()],
             }

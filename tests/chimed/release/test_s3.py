@@ -1,22 +1,26 @@
 """The lake on object storage: the cheap part of a build, from WARC files to a release, at a local S3 server."""
 
+import io
 import json
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import making_one
+import polars as pl
 import pytest
 from model_server import serving
 
 from chimed import inputs
 from chimed import lake as lakes
-from chimed.build import Work
+from chimed.build import Work, new_build, run_stage
 from chimed.lake import open_lake
 from chimed.ledger import ledger
 from chimed.options import Options
+from chimed.purge import purge
 from chimed.release import read_manifest, releases
 from chimed.release.push import push
 from chimed.release.takedown import take_down
@@ -109,6 +113,52 @@ def test_the_cheap_part_of_a_build_runs_on_s3(bucket, tmp_path):
     assert verify(lake, "2026.11.22")[0].startswith("dataset_info.json: 2 bytes")
     lakes.remove(lake, "releases/2026.11.22/manifest.json")
     assert releases(lake) == []
+
+
+def test_a_purge_leaves_nothing_in_a_bucket_that_keeps_versions(bucket, tmp_path):
+    """Read back through boto3, every version of every object: the page's words are in none."""
+    import boto3
+
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="versioned")
+    s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    named = "织田阿福老爹"
+    lake, store = open_lake("s3://versioned/lake"), open_store(f"sqlite:///{tmp_path}/store.db")
+    lines = [
+        f'{{"question": "{who}失眠多梦怎么办？", "answer": "少看屏幕，固定时间起床。"}}\n' for who in ("我", named)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(lines), encoding="utf-8")
+    crawl = ingest(lake, "mine", [tmp_path / "a.jsonl"])["crawl"]
+    work = Work("", Options(), lake, store, Settings(), lambda _: None)
+    work = replace(work, build=new_build(lake, {"sources": ["zydcd"]}, "2026.11.22"))
+    for name in ("extract", "clean"):
+        run_stage(work, name)
+    first = lakes.read_bytes(lake, "builds/2026.11.22/clean/kept-00000.parquet")
+    lakes.write_bytes(lake, "builds/2026.11.22/clean/kept-00000.parquet", first)  # a stage that ran again
+    lakes.write_bytes(lake, "extracts/mine/old.txt", named.encode())
+    lakes.remove(lake, "extracts/mine/old.txt")
+
+    def saying() -> list[str]:
+        pages = s3.get_paginator("list_object_versions").paginate(Bucket="versioned")
+        every = [(one["Key"], one["VersionId"]) for page in pages for one in page.get("Versions", [])]
+        found = []
+        for key, version in every:
+            data = s3.get_object(Bucket="versioned", Key=key, VersionId=version)["Body"].read()
+            if key.endswith(".parquet"):
+                data = str(pl.read_parquet(io.BytesIO(data)).to_dicts()).encode()
+            found += [key] if named.encode() in data else []
+        return found
+
+    assert len(saying()) >= 5
+    said = take_down(lake, store, f"raw/mine/{crawl}/a.jsonl#2", "asked", rewrite=False)
+    assert next(one for one in said["places"] if one["what"] == "older versions")["rows"] >= 2
+    receipt = purge(lake, store, f"raw/mine/{crawl}/a.jsonl#2", "asked", code="privacy")
+    assert saying() == []
+    assert receipt["counts"]["older versions"] >= 5
+    assert (
+        lakes.read_table(lake, "builds/2026.11.22/clean/kept-00000.parquet")["question"].to_list()[0]
+        == "我失眠多梦怎么办？"
+    )
 
 
 def test_a_release_is_pushed_to_s3_and_a_page_leaves_it_there(bucket, tmp_path):

@@ -117,18 +117,26 @@ def test_one_page_is_followed_to_zero(copied):
     assert len(ids) >= 2
     assert all(making_one.shown(lake, one) for one in (url, *ids))
 
-    said = take_down(lake, store, url, "its author asked", rewrite=True)
-    assert said == {"target": url, "pages": 1, "releases": {FIRST: f"{FIRST}.p1", SECOND: f"{SECOND}.p1"}}
+    said = take_down(lake, store, url, "Li Ming, 13912345678, asked", rewrite=True, code="privacy")
+    assert (said["target"], said["pages"], said["twins"]) == (url, 1, [])
+    assert said["releases"] == {FIRST: f"{FIRST}.p1", SECOND: f"{SECOND}.p1"}
+    where = {one["what"] for one in said["places"]}
+    assert where == {"raw", "extract", "build"}
+    assert not making_one.shown(lake, "Li Ming")  # the reason is private: what is told is its code
+    assert not making_one.shown(lake, "13912345678")
+    card = lakes.read_bytes(lake, f"releases/{FIRST}.p1/README.md").decode()
+    assert "rows were taken out (privacy request / 隐私请求)" in card
+    assert lakes.read_json(lake, f"releases/{FIRST}/withdrawn.json")["code"] == "privacy"
     assert releases(lake) == [f"{FIRST}.p1", f"{SECOND}.p1"]
     assert not [name for one in (url, *ids) for name in making_one.shown(lake, one)]
     assert verify(lake, f"{SECOND}.p1") == []
-    with pytest.raises(UserError, match=rf"was withdrawn \(its author asked\); in its place: {FIRST}.p1"):
+    with pytest.raises(UserError, match=rf"was withdrawn \(privacy request / 隐私请求\); in its place: {FIRST}.p1"):
         find_release(lake, FIRST)
 
     site = importlib.import_module(f"chimed.sources.{source}").SITE
     add(store, Plan(site, "next"), [Link(url, "detail")], None)  # a list still shows it
     assert find(store, PAGES, [url]) == {}
-    assert find(store, TAKEDOWNS, [url])[url]["reason"] == "its author asked"
+    assert find(store, TAKEDOWNS, [url])[url]["reason"] == "Li Ming, 13912345678, asked"
 
     again = making_one.build(replace(copied, build=""), "2026.11.29")
     assert read_dropped(lake, again.build, "extract").filter(url=url)["reason"].to_list() == ["taken down"]

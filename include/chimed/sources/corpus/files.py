@@ -17,7 +17,7 @@ from chimed.contents import sealed
 from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.naming import CORPUS
-from chimed.records import content_id
+from chimed.records import content_id, keyed
 from chimed.sources import FILES, NAMES, finished
 from chimed.sources.corpus import (
     books,
@@ -106,12 +106,15 @@ def ingest(
     return lakes.read_json(lake, path)
 
 
-def address(source: str, read: Iterable[Document | CorpusQA]) -> str:
-    """What stands for the URL of a row that has none: the same words have the same, in whatever file they come."""
+def address(source: str, read: Iterable[Document | CorpusQA], key: bytes) -> str:
+    """What stands for the URL of a row that has none: the same words have the same, in whatever file they come.
+
+    key: of the store (`store.secret`), without which nobody can try words until one has this address.
+    """
     words: list[str] = []
     for one in read:
         words += (one.title, one.text) if isinstance(one, Document) else (one.title, one.question, one.answer)
-    return f"corpus:{source}/{content_id(*words)}"
+    return f"corpus:{source}/{keyed(key, content_id(*words))}"
 
 
 def kept_choices(report: Mapping) -> Choices:

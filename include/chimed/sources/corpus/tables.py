@@ -117,6 +117,11 @@ class _Feed:
 
 
 def _separated(text: TextIO, tabs: bool) -> Iterator[Row]:
+    return (row for row, _ in separated(text, tabs) if row is not None)
+
+
+def separated(text: TextIO, tabs: bool) -> Iterator[tuple[Row | None, list[str | TooLong]]]:
+    """Every stretch of lines of separated values with the row that it is; None for the header, and for empty lines."""
     csv.field_size_limit(CELL)
     feed = _Feed(text)
     filled = (line for line in feed if line.strip())
@@ -129,24 +134,32 @@ def _separated(text: TextIO, tabs: bool) -> Iterator[Row]:
     repeated = {name for name, columns in Counter(header).items() if columns > 1}
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
+        yield None, list(feed.given)  # of no row: the header, and lines behind the last row that were empty
         feed.given.clear()
         cells: list[str] | Miss
         try:
             cells = next(reader)
         except StopIteration:
+            if feed.given:
+                yield None, list(feed.given)
             return
         except csv.Error:
-            cells = _alone(feed.take_back(), delimiter, len(header))
+            first = feed.take_back()
+            feed.given = [first]
+            cells = _alone(first, delimiter, len(header))
+        given, feed.given = feed.given, []
         if isinstance(cells, Miss):
-            yield cells
+            yield cells, given
         elif len(cells) > len(header) and any(cell.strip() for cell in cells[len(header) :]):
-            yield Miss(TOO_MANY)
+            yield Miss(TOO_MANY), given
         elif cells:
             cells += [""] * (len(header) - len(cells))
             row: dict[str, object] = dict(zip(header, cells, strict=False))
             for name in repeated:  # columns of one name: all of them are kept
                 row[name] = [cell for column, cell in zip(header, cells, strict=False) if column == name and cell]
-            yield row
+            yield row, given
+        else:
+            yield None, given
 
 
 def _alone(line: str | TooLong, delimiter: str, columns: int) -> list[str] | Miss:

@@ -1,0 +1,126 @@
+"""Where the words of what was taken down still lie, as far as lake and store know, and what to do about each. Ours."""
+
+import re
+from pathlib import Path
+
+import polars as pl
+from sqlalchemy import select
+
+from chimed import lake as lakes
+from chimed.lake import Lake
+from chimed.release import WITHDRAWN, folder_of, is_whole, releases
+from chimed.release.rows import read_tables
+from chimed.store import PUSHES, Store
+from chimed.takedowns import Takedowns
+from chimed.versions import older
+
+PURGE = "python -m chimed takedown … --purge takes them out"
+FOLDERS = ("raw", "extracts", "builds", "releases")  # of a lake: where words of pages lie
+
+
+def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
+    """One entry a place: what (raw, extract, build, release, copy, model, older versions), where, rows (None where that
+    cannot be counted from here), do (what to do about it)."""
+    found: list[dict] = []
+
+    def add(what: str, where: str, rows: int | None, do: str) -> None:
+        if rows is None or rows:
+            found.append({"what": what, "where": where, "rows": rows, "do": do})
+
+    by_crawl: dict[str, int] = {}
+    pages: dict[str, set[str]] = {}
+    for path in tables_of_records(lake):
+        table = named(lake, path, gone)
+        crawl = "/".join(path.split("/")[1:3])
+        by_crawl[crawl] = by_crawl.get(crawl, 0) + len(table)
+        pages.setdefault(crawl, set()).update(page for page in table["page"] if _is_there(lake, page))
+    for crawl, rows in by_crawl.items():
+        add("raw", f"raw/{crawl}", len(pages[crawl]), PURGE)
+        add("extract", f"extracts/{crawl}", rows, PURGE)
+    for version in lakes.names(lake, "builds"):
+        add("build", f"builds/{version}", _in_build(lake, version, gone), PURGE)
+    held = {version: _in_release(lake, version, gone) for version in releases(lake)}
+    for version, rows in held.items():
+        add("release", folder_of(version), rows, "--releases, or --purge, withdraws it for a patch without them")
+    withdrawn = [one for one in lakes.names(lake, "releases") if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")]
+    patches = {one: lakes.read_json(lake, f"{folder_of(one)}/{WITHDRAWN}").get("replaced_by") for one in withdrawn}
+    for row in _pushes(store):
+        if row["version"] in patches or held.get(row["version"], 0):
+            do = _at_a_copy(row["address"], row["version"], patches.get(row["version"]))
+            add("copy", _copy(row["address"], row["version"]), held.get(row["version"]), do)
+    for release in lakes.names(lake, "models"):
+        if release in patches or held.get(release):
+            add("model", f"models/{release}", None, "trained on it: train again on the patch, then delete the folder")
+    versions = sum(len(older(lake, f"{folder}/")) for folder in FOLDERS)
+    add("older versions", lake.at(""), versions, "the bucket keeps what was replaced; --purge deletes it")
+    return found
+
+
+def tables_of_records(lake: Lake) -> list[str]:
+    """The tables of all records as crawls and corpora had them."""
+    return [
+        f"extracts/{name}"
+        for name in lakes.files(lake, "extracts")
+        if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}")
+    ]
+
+
+def named(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
+    """The rows of a table (url, source, page) that stand on what is gone; no row without words counts."""
+    columns = ["url", "source", "page", "title", "text", "question", "answer", "rejected"]
+    frames = [batch.filter(gone.rows() & has_words()) for batch in lakes.read_batches(lake, path, columns)]
+    return pl.concat(frames).select("url", "source", "page")
+
+
+def has_words() -> pl.Expr:
+    """Whether a row has words: one that was purged has none, and a page that gave no record never had."""
+    said = (pl.col(name).fill_null("") != "" for name in ("title", "text", "question", "answer", "rejected"))
+    return pl.any_horizontal(said)
+
+
+def _is_there(lake: Lake, page: str) -> bool:
+    return lakes.exists(lake, page.rpartition("#")[0])
+
+
+def _in_build(lake: Lake, version: str, gone: Takedowns) -> int:
+    """Rows of a build's tables, the same row counted in each."""
+    tables = [name for name in lakes.files(lake, f"builds/{version}") if re.search(r"-\d+\.parquet$", name)]
+    return sum(len(named(lake, f"builds/{version}/{name}", gone)) for name in tables)
+
+
+def _in_release(lake: Lake, version: str, gone: Takedowns) -> int:
+    return sum(len(table.filter(gone.rows())) for table in read_tables(lake, version).values())
+
+
+# --- copies ------------------------------------------------------------------------------------------------------
+
+
+def _pushes(store: Store) -> list[dict]:
+    with store.engine.connect() as connection:
+        rows = connection.execute(select(PUSHES).order_by(PUSHES.c.version, PUSHES.c.address)).mappings()
+        return [dict(row) for row in rows]
+
+
+def _copy(address: str, version: str) -> str:
+    return f"{address}@{version}" if address.startswith("hf://") else f"{address.rstrip('/')}/{folder_of(version)}"
+
+
+def _at_a_copy(address: str, version: str, patch: str | None) -> str:
+    """What to do about a pushed copy, for whoever may."""
+    again = f"then python -m chimed push {patch or '<the patch>'} {address}"
+    if address.startswith("hf://"):
+        name = address.removeprefix("hf://").strip("/")
+        return (
+            f"delete the tag (hf repos tag delete {name} {version} --repo-type dataset), {again}, then take the older "
+            f'commits away (HfApi().super_squash_history("{name}", repo_type="dataset")); who loaded it has it still'
+        )
+    where = _copy(address, version)
+    if "://" in address:
+        return f"delete {where} with all its objects' versions, {again}"
+    return f"delete {Path(where)}, {again}"
+
+
+def is_held_back(lake: Lake, version: str) -> bool:
+    """Whether a release's folder has files and no manifest: it was interrupted, or waits for someone to accept it."""
+    left = lakes.files(lake, folder_of(version))
+    return bool(left) and WITHDRAWN not in left and not is_whole(lake, version)
