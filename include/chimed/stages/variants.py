@@ -184,6 +184,11 @@ def _wording() -> Wording:
     )
 
 
+def opposed(one: str, two: str) -> bool:
+    """Whether a letter stands for its opposite, or for another of its row: 高 and 低, 左 and 右, 春 and 夏."""
+    return frozenset((one, two)) in _wording().opposites
+
+
 def _word(one: str, two: str, before: str, behind: str) -> str | None:
     """What kind of difference it makes that one stands for two, between these letters; None where it makes none."""
     wording = _wording()
