@@ -108,6 +108,7 @@ def write_split(
     places, count = _places(stage, parts, verdicts.left, part_rows)
     counts = []
     waiting: list[pl.DataFrame] = []
+    writing: deque[Future[None]] = deque()
     with ExitStack() as files, ThreadPoolExecutor(AT_ONCE) as pool:
         kept_files = [
             files.enter_context(lakes.table_writer(lake, f"{folder}/kept-{n:05d}.parquet", RECORD, told))
@@ -115,10 +116,15 @@ def write_split(
         ]
         drop = files.enter_context(lakes.table_writer(lake, f"{folder}/dropped-00000.parquet", DROPPED, told))
 
-        def write_waiting() -> None:
+        def write_waiting() -> None:  # while the next are read, but never two lots of a file at once
+            written()
             by_part = pl.concat(waiting).partition_by("part", as_dict=True)
-            list(pool.map(lambda part: kept_files[part[0]](by_part[part]), by_part))
+            writing.extend(pool.submit(kept_files[part[0]], rows) for part, rows in by_part.items())
             waiting.clear()
+
+        def written() -> None:
+            while writing:
+                writing.popleft().result()
 
         for batch in parts.read(RECORD.names):
             going = batch.join(verdicts.left, on="row", how="inner", maintain_order="left")
@@ -132,6 +138,7 @@ def write_split(
                 write_waiting()
         if waiting:
             write_waiting()
+        written()
     return ledger.added(counts), count
 
 

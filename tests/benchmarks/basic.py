@@ -9,9 +9,11 @@ Stages run as they do in production, each a process of its own (`python -m chime
 What a stage before them would have made (records, scores, verdicts of models) is put there, and not counted. Beside
 datatrove, whose users write one script, ours run once more one after the other in one process (`basic_pass.py`).
 
-Wanted of 10 M characters: datatrove's time six times ours. Measured on two cores, with other work on them: 6.9 × by the
-clock (42.5 and 6.2 s), 6.9 × in CPU seconds (42.8 and 6.2), which other work moves least. Of 221 M, in CPU seconds and
-MiB: dedup 57.0 and 512, clean 41.5 and 427, filter 13.2 and 459.
+Measured on two cores with much other work on them, in CPU seconds, which that moves least. Of 10 M characters datatrove
+takes 2.7 times ours (27.2 and 9.9), 2.0 times by the clock; in that time ours looks for identifiers and names (a third
+of clean) and tells variants from copies (a third of dedup) too. Datatrove finds 0.997 of the copies, and drops 932 of
+1,088 variants and 5 % of the texts that are no copies; ours finds 0.9995 and drops none. Of 20 M, in CPU seconds and
+MiB: clean 8.6 and 393, dedup 6.8 and 612, filter 1.4 and 493, decontaminate 3.2 and 444.
 """
 
 import argparse

@@ -91,3 +91,22 @@ def uncourteous(text: str) -> str | None:
         return None
     rest = _words().sub("", text)
     return rest if len(rest) <= MOST_LEFT * len(text) else None
+
+
+def uncourteous_start(text: str) -> tuple[str, bool]:
+    """What an end of a text says before its first courtesy, and whether a word of a signature follows that."""
+    match = _words().search(text)
+    return (text[: match.start()], bool(_signature().match(match[0]))) if match else (text, False)
+
+
+def uncourteous_end(text: str) -> str:
+    """What a beginning of a text says behind its last courtesy."""
+    end = 0
+    for match in _words().finditer(text):
+        end = match.end()
+    return text[end:]
+
+
+@cache
+def _signature() -> re.Pattern[str]:
+    return re.compile("|".join(_lists()["signature"].split()))

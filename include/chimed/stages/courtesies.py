@@ -2,13 +2,16 @@
 
 A courtesy is built of clauses that say nothing else. A sentence of such clauses leaves (谢谢您的信任，祝早日康复。).
 One that says something besides stays as it is (感谢医生的解答，我的血压降下来了。 坚持治疗，有希望痊愈。), so that
-nothing is torn. A greeting may lead a sentence: it leaves as a clause of its own (医生，您好，…). Part of `clean`
-(paper §3.2).
+nothing is torn. A greeting may lead a sentence: it leaves as a clause of its own (医生，您好，…). A wish may end one:
+it leaves where what stands before its comma is a whole sentence, which then has its full stop (多喝水，祝您早日康复。).
+Part of `clean` (paper §3.2).
 
 Patterns are for Rust's regular expressions: linear time, no look-around; what stands before a sentence is group 1.
 """
 
-from chimed.stages.rules import any_of, taking
+import polars as pl
+
+from chimed.stages.rules import Rule, any_of, taking
 
 # --- where a sentence begins and ends ------------------------------------------------------------------------------
 
@@ -140,6 +143,45 @@ _ASK_AGAIN = (
 _CLAUSE = f"(?:{_WISH}|{_THANKS}|{_HOPE}|{_ABOUT}|{_WAITS}|{_CHOOSE}|{_ASK_AGAIN}|{_CALL}|{_SERVICE})"
 _SENTENCE = rf"{_BEGINS}{_CLAUSE}(?:[，,、：:；; 　！!]*{_CLAUSE})*{_ENDS}"
 
+# --- a wish that ends a sentence -----------------------------------------------------------------------------------
+
+# 早日康复 and 保重身体 behind a comma are what the sentence advises, and 希望孩子健康 what a mother hopes
+_ENDING_WISH = (
+    rf"(?:{_LATELY}(?:祝福?|祝愿|预祝|恭祝|敬祝)[：: ]?{_YOU}*{_GOODS}(?:[、，, ]{_GOODS})*"
+    rf"|{_LATELY}(?:愿|希望|期望|期待|但愿|盼望?)(?:[您你]们?{_YOU}*|\p{{Han}}{{0,6}}患者们?)"
+    rf"{_GOODS}(?:[、，, ]{_GOODS})*"
+    rf"|祝福[您你]们?|{_HOPE})"
+)
+_IN_CLAUSE = r"[^，,。！!？?；;：:…~～\n]"
+_ENDING = (
+    rf"({_IN_CLAUSE}{{3,}}[^，,。！!？?；;：:…~～\s\x01])[，,][\s　]*(?:{_CLAUSE}[，,、 　！!]+)*{_ENDING_WISH}"
+    rf"(?:[，,、：:；; 　！!]*{_CLAUSE})*(?:[\s　]*[。！!.~～…；;]+[”」）)]?|[ \t　]|[ \t　]*(?P<line>\n|\z))"
+)
+# a clause that is no sentence without what follows it, or that asks: by how it begins, by a word in it, by its end
+_CONDITION = any_of(
+    "如果 如 若 假如 要是 倘若 只要 只有 一旦 除非 因为 因 由于 鉴于 为了 为 虽然 虽 尽管 即使 无论 不管 当 在 "
+    "对于 对 关于 针对 根据 按照 通过 经过 随着 除了 请问"
+)
+_ASKING = any_of("吗 呢 怎么 怎样 怎么样 什么 多少 如何 哪 是否 为何 能不能 可不可以 要不要 请问")
+_HANGS = any_of(
+    "时 时候 之后 以后 后 之前 以前 前 期间 同时 下 上 中 里 的话 和 与 及 以及 而 但 对 为 是 有 在 等待 以便 以免"
+)
+_INCOMPLETE = (
+    rf"((?:\A|[，,。！!？?；;：:…~～\n])[\s　]*{_CONDITION}{_IN_CLAUSE}*)",
+    rf"({_ASKING}{_IN_CLAUSE}*)",
+    rf"({_HANGS}[\s　]*)",
+)
+
+
+def _without_ending_wishes(column: pl.Series) -> pl.Series:
+    """No wish ends a sentence that is whole without it; what is not is marked for as long as is looked."""
+    marked = column.str.replace_all("\x01", "", literal=True)
+    first, asking, hangs = _INCOMPLETE
+    marked = marked.str.replace_all(first, "$1\x01").str.replace_all(asking, "$1\x01")
+    marked = marked.str.replace_all(rf"{hangs}([，,])", "$1\x01$2")
+    return marked.str.replace_all(_ENDING, "${1}。${line}").str.replace_all("\x01", "", literal=True)
+
+
 # --- labels of a form, and the rules -------------------------------------------------------------------------------
 
 _LABELS = any_of(
@@ -169,4 +211,12 @@ COURTESIES = (
     taking("greeting", _BEGINS + _SERVICE + _PAUSE, "${1}", net="spans", sooner="高兴|荣幸", may_hold=_MAY_HOLD),
     taking("greeting", _GLUED_GREETING, "${1}${next}", net="spans", sooner="[你您]好", may_hold=_MAY_HOLD),
     taking("courtesy", _SENTENCE, "${1}", net="spans", sooner=_SAYS, may_hold=_MAY_HOLD),
+    Rule(
+        "wish that ends a sentence",
+        _ENDING,
+        _without_ending_wishes,
+        "[，,][^，,。\\n]*[祝愿望盼期]",
+        "spans",
+        _MAY_HOLD,
+    ),
 )

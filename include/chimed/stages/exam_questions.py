@@ -16,9 +16,9 @@ LEAST = 4  # letters of a stem below which it says nothing, even with its option
 # A stem that asks: with words, with a blank, with a question mark, or by where it breaks off. One that does not
 # (动脉韧带) is a term or a saying that any text may hold.
 _ASKS = re.compile(
-    r"[?？]|_{2,}|[(（【\[]\s*[)）】\]]|下列|以下|下述|下面|上述|哪|什么|何[^首]|多少|几[种个项]|怎样|如何|是否"
+    r"[?？]|_{2,}|[(（【\[]\s*[)）】\]]|^关于|下列|以下|下述|下面|上述|哪|什么|何[^首]|多少|几[种个项]|怎样|如何|是否"
     r"|(是|为|有|宜|属|属于|指|在|于|包括|称|叫|叫做|来自|除外|例外|错误的?|正确的?|不当的?|首选|可见|引起|经过|考虑|治以"
-    r"|方用|诊断|证候?|治法|病机|平对|伤及|反映|注入|产生|导致|表明|证明|提示|说明|一种)[\s:：,，。…]*$"
+    r"|当用|宜用|应用|[易多常好]患|时|方用|诊断|证候?|治法|病机|平对|伤及|反映|注入|产生|导致|表明|证明|提示|说明|一种)[\s:：,，。…]*$"
 )
 # Where modern Chinese breaks off, and where a saying of the classics may end
 _MAY_ASK = re.compile(r"[选用应需取与因由可能会行时的使呈患现][\s:：,，。…]*$")

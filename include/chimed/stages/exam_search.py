@@ -5,6 +5,7 @@ one with letters changed by its length, a short one by the options behind it. A 
 question that differs in a number or in one word, are none.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class Search:
         self.known = np.zeros(1 << _BITS, bool)
         self.known[_slots(self.grams.keys)] = True
         said = [words for one in questions for words in (one.stem, *one.options)]
-        self.pairs = frozenset(words[n : n + 2] for words in said for n in range(len(words) - 1))
+        self.pairs = Counter(words[n : n + 2] for words in said for n in range(len(words) - 1))
 
     def find(self, text: str) -> Iterator[Found]:
         """Every place of a text that may hold a question, with the verdict on it. A NUL stands between two texts."""

@@ -5,11 +5,13 @@ none; `tests/benchmarks/exams.py` measures them again.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
 
 from chimed.stages.exam_questions import Question
+from chimed.stages.variants import opposed
 
 SURE, ALIKE = 0.85, 0.75  # share of a stem's letters that the text has: by itself, with options
 SOME, MANY = 2, 3  # options that are enough with a stem that asks, and with one that does not
@@ -48,10 +50,10 @@ class Place:
     then: tuple[str, str] = ("", "")
 
 
-def told_by(question: Question, place: Place, pairs: frozenset[str]) -> str | None:
+def told_by(question: Question, place: Place, pairs: Mapping[str, int]) -> str | None:
     """What tells a question in a text from other text; None where nothing does.
 
-    pairs: the letters that stand side by side anywhere in the exams.
+    pairs: how often two letters stand side by side in the exams.
     """
     stem = question.stem
     behind = place.then[1] if question.asks and not place.behind and _ASKED_ON.match(place.then[0]) else place.behind
@@ -71,7 +73,7 @@ def told_by(question: Question, place: Place, pairs: frozenset[str]) -> str | No
         return "with options"
     if place.alike < SURE or not asks:
         return None
-    if len(stem) < STORY and another_word(stem, place.said, pairs):
+    if len(stem) < STORY and another_word(stem, place.said, pairs, alone):
         return None
     if alone and len(stem) >= CHANGED:
         return "a sentence of its own"
@@ -84,23 +86,34 @@ def another_question(stem: str, said: str) -> bool:
     return only_numbers or set(_NEGATIVE.findall(stem)) != set(_NEGATIVE.findall(said))
 
 
-def another_word(stem: str, said: str, pairs: frozenset[str]) -> bool:
-    """Whether two stems differ in one place, by a word: several letters, or one that exams have beside its neighbour.
+def another_word(stem: str, said: str, pairs: Mapping[str, int], alone: bool) -> bool:
+    """Whether two stems differ in one place, by a word: several letters, an opposite, or a letter that makes a word.
 
     A slip of the pen is one letter that makes no word, or several of them here and there. The letter at the end is what
-    asks: without it, it is a statement.
+    asks: without it, or with another and more behind it, it is a statement. alone: whether nothing is behind it.
     """
     changes = [block for block in Levenshtein.opcodes(stem, said) if block.tag != "equal"]
     if len(changes) > 1:
         return False
     start, end = changes[0].dest_start, changes[0].dest_end
-    if end == len(said):
-        return True
     new, old = said[start:end], stem[changes[0].src_start : changes[0].src_end]
+    if opposed(old, new):
+        return True
+    if end == len(said):
+        return not (alone and len(new) == len(old) == 1)
     if _SMALL.issuperset(new + old if not new or not old else new):
         return False
-    around = said[max(0, start - 1) : end + 1]
-    return max(len(new), len(old)) > 1 or any(around[n : n + 2] in pairs for n in range(len(around) - 1))
+    if max(len(new), len(old)) > 1:
+        return True
+    before, behind = said[max(0, start - 1) : start], said[end : end + 1]
+    if not new or not old:
+        around = before + new + behind
+        return any(around[n : n + 2] in pairs for n in range(len(around) - 1))
+    # the letter stood in a word with the neighbour that it is seen beside more often, and so must another word's letter
+    left, right = (
+        0 if one in _SMALL else pairs.get(pair, 0) for one, pair in ((before, before + old), (behind, old + behind))
+    )
+    return (left >= right and before + new in pairs) or (right >= left and new + behind in pairs)
 
 
 def same_ends(stem: str, said: str) -> bool:

@@ -32,11 +32,13 @@ from chimed.sources import (
     corpus,
     encodings,
     finished,
+    misread,
     mojibake,
     page,
     parsed,
     raised,
     reading,
+    surprise,
     text,
     warc,
     warc_records,
@@ -144,7 +146,7 @@ def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -
         own = corpus.fingerprinted(lakes.read_json(lake, f"raw/{source}/{crawl}/report.json"))
     else:
         own = inspect.getsource(importlib.import_module(f"chimed.sources.{source}"))
-    reads = (page, parsed, reading, text, raised, mojibake, encodings, warc, warc_records)
+    reads = (page, parsed, reading, text, raised, mojibake, misread, surprise, encodings, warc, warc_records)
     parts = (*reads, record_schema, raw_pages, sys.modules[__name__])
     made_by = hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]
     return keyed(key, made_by) if key else made_by

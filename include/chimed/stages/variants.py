@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from chimed.stages import facts as telling
 from chimed.stages.around import LONGEST as LONGEST_END
-from chimed.stages.around import uncourteous
+from chimed.stages.around import uncourteous, uncourteous_end, uncourteous_start
 from chimed.stages.facts import Fact, facts
 
 AROUND = 8  # letters on both sides of a difference that are read with it: names and doses reach over its ends
@@ -70,15 +70,30 @@ def _but_courtesies(differing: list[Region], one: str, two: str) -> list[Region]
     """The regions without those at both ends that are only how a writer greets, thanks or signs."""
     ahead, behind = 0, len(differing)
     for n, (_, i2, _, j2) in enumerate(differing):
-        if not _courteous(one[:i2]) or not _courteous(two[:j2]):
+        if not _courteous(one[:i2]) or not _courteous(two[:j2]) or _says_before(one[:i2], two[:j2]):
             break
         ahead = n + 1
     for n in range(len(differing) - 1, ahead - 1, -1):
         i1, _, j1, _ = differing[n]
-        if not _courteous(one[i1:]) or not _courteous(two[j1:]):
+        if not _courteous(one[i1:]) or not _courteous(two[j1:]) or _says_behind(one[i1:], two[j1:]):
             break
         behind = n
     return differing[ahead:behind]
+
+
+def _says_before(one: str, two: str) -> bool:
+    """Whether two beginnings each go on behind their greeting, with another word: 请问人[参] and 请问党[参]."""
+    old, new = (uncourteous_end(text) for text in (one, two))
+    return bool(old and new) and old != new
+
+
+def _says_behind(one: str, two: str) -> bool:
+    """Whether two ends each say another word before they thank or wish: [42]年如有疑问 and [42]个月如有疑问.
+
+    A name of somebody who signs, or of where that is, may be any.
+    """
+    (old, signs), (new, other_signs) = (uncourteous_start(text) for text in (one, two))
+    return bool(old and new) and old != new and not signs and not other_signs
 
 
 def _courteous(text: str) -> bool:
@@ -167,6 +182,11 @@ def _wording() -> Wording:
         re.compile(rf"[一-龥]{{1,7}}(?:{'|'.join(lists['name_ends'].split())})"),
         re.compile("|".join(lists["no_names"].split())),
     )
+
+
+def opposed(one: str, two: str) -> bool:
+    """Whether a letter stands for its opposite, or for another of its row: 高 and 低, 左 and 右, 春 and 夏."""
+    return frozenset((one, two)) in _wording().opposites
 
 
 def _word(one: str, two: str, before: str, behind: str) -> str | None:

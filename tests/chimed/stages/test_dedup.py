@@ -40,6 +40,15 @@ def test_of_two_texts_one_leaves_where_it_is_a_copy_and_none_where_they_are_vari
     assert wrong == []
 
 
+@pytest.mark.parametrize("want", ["variant", "copy"])
+def test_what_stands_right_before_a_courtesy_or_behind_a_greeting_is_compared(want):
+    file = Path(__file__).parent / "copy_ends.jsonl"
+    cases = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    sides = [map(compared, trimmed(pl.Series([case[name] for case in cases]))) for name in ("one", "two")]
+    found = ["variant" if variants.difference(*pair) else "copy" for pair in zip(*sides, strict=True)]
+    assert [case for case, is_a in zip(cases, found, strict=True) if case["want"] == want != is_a] == []
+
+
 def test_a_family_of_variants_stays_whole_and_loses_its_copies(work):
     table = [document(text, url=f"http://base/{name}") for name, text in BASES.items()]
     variants = [other for want, _, other, _ in PAIRS if want == "variant"]

@@ -1,11 +1,9 @@
 """A corpus's files into the lake, with what was found out about each and what a person said of their rights."""
 
 import hashlib
-import inspect
 import json
 import logging
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,19 +17,6 @@ from chimed.lake import Lake
 from chimed.naming import CORPUS
 from chimed.records import content_id, keyed
 from chimed.sources import FILES, NAMES, finished
-from chimed.sources.corpus import (
-    books,
-    by_line,
-    columns,
-    domain,
-    encoding,
-    language,
-    lines,
-    reading,
-    rows,
-    tables,
-    turns,
-)  # fmt: skip
 from chimed.sources.corpus.columns import shown
 from chimed.sources.corpus.reading import ENDINGS, Choices, NothingInIt, Survey, ending, survey
 from chimed.sources.parsed import CorpusQA, Document
@@ -130,22 +115,9 @@ def kept_survey(report: Mapping, name: str) -> Survey | None:
 
 def fingerprinted(report: Mapping) -> str:
     """All that makes records of a corpus's rows, as text: the code, and what the raw report says of the files."""
-    modules = (
-        books,
-        by_line,
-        columns,
-        domain,
-        encoding,
-        language,
-        lines,
-        reading,
-        rows,
-        tables,
-        turns,
-        sys.modules[__name__],
-    )
     said = json.dumps([report.get("choices"), report.get("read")], sort_keys=True, ensure_ascii=True)
-    return "\0".join([*map(inspect.getsource, modules), said])
+    code = [file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]
+    return "\0".join([*code, said])
 
 
 # --- which files -------------------------------------------------------------------------------------------------
