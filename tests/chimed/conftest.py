@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+import small_build
 from model_server import Served, serving
 
 from chimed.build import Work
@@ -18,6 +19,18 @@ def work(tmp_path) -> Work:
     settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db", llm_concurrency=8)
     alone = Options(second_opinion=False)  # the rules; test_second_opinion has both
     return Work("2026.11.22", alone, open_lake(settings.data), open_store(settings.store), settings, print)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Work:
+    """A small build of a crawl and a corpus, made once."""
+    return small_build.make(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture
+def built(once, tmp_path) -> Work:
+    """A copy of it for a test that changes it."""
+    return small_build.copy(once, tmp_path)
 
 
 @pytest.fixture
