@@ -20,12 +20,11 @@ from sqlalchemy import (
     Float,
     Integer,
     MetaData,
-    String,
     Table,
-    Text,
     create_engine,
     delete,
     event,
+    func,
     inspect,
     make_url,
     select,
@@ -35,6 +34,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from chimed.characters import short
+from chimed.columns import String, Text
 from chimed.errors import UserError
 from chimed.settings import settings
 
@@ -175,6 +175,21 @@ TAKEDOWNS = Table(
     Column("created", DateTime(timezone=True), nullable=False),
 )
 
+# What people decided, for whoever asks later: only ever added to (audit_log.py).
+DECISIONS = Table(
+    "decisions",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", DateTime(timezone=True), nullable=False, index=True),
+    Column("who", String(200), nullable=False, doc="the name at Airflow's login, or of the machine's user"),
+    Column("what", String(32), nullable=False, doc="verdict, takedown, accepted drift"),
+    Column("about", String(400), nullable=False, doc="the record, the release; of a takedown only what may be told"),
+    Column("said", String(400), nullable=False, doc="what was decided, never a private reason"),
+)
+
+# Columns of keys that may hold an address, which is too long for PostgreSQL's indexes: there their MD5 is unique.
+HASHED = {PAGES.c.url, WALKS.c.start, TAKEDOWNS.c.target}
+
 
 @dataclass(frozen=True)
 class Store:
@@ -284,11 +299,15 @@ def upsert(store: Store, table: Table, rows: list[dict]) -> None:
     """Writes rows, each whole; a row whose primary key is there replaces the columns it names. One transaction."""
     if not rows:
         return
-    insert = (postgresql if store.engine.dialect.name == "postgresql" else sqlite).insert(table)
-    keys = [column.name for column in table.primary_key]
-    changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+    on_server = store.engine.dialect.name == "postgresql"
+    insert = (postgresql if on_server else sqlite).insert(table)
+    keys = list(table.primary_key)
+    unique = [func.md5(column) if on_server and column in HASHED else column for column in keys]
+    changed = {name: insert.excluded[name] for name in rows[0] if table.c[name] not in keys}
     statement = (
-        insert.on_conflict_do_update(index_elements=keys, set_=changed) if changed else insert.on_conflict_do_nothing()
+        insert.on_conflict_do_update(index_elements=unique, set_=changed)
+        if changed
+        else insert.on_conflict_do_nothing()
     )
     with store.engine.begin() as connection:
         connection.execute(statement, rows)

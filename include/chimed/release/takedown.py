@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import delete, select
 
+from chimed import audit_log
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.lake import Lake
@@ -42,6 +43,7 @@ def take_down(lake: Lake, store: Store, target: str, reason: str, rewrite: bool,
     upsert(store, TAKEDOWNS, [{"target": name, "reason": reason, "created": datetime.now(UTC)} for name in names])
     with store.engine.begin() as connection:
         connection.execute(delete(PAGES).where(_is(found)))
+    audit_log.note(store, "takedown", found.name, f"{left} pages, releases {'rewritten' if rewrite else 'as they are'}")
     gone = of(names)
     patches = {version: _rewrite(lake, store, version, gone, reason) for version in (releases(lake) if rewrite else ())}
     if rewrite:
