@@ -34,7 +34,7 @@ def speak_utf8() -> None:
 
 def print_result(value: object) -> None:
     """One JSON line on stdout; progress goes to stderr."""
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    print(without_secrets(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def safe(text: str) -> str:

@@ -204,13 +204,7 @@ def open_store(url: str | None = None) -> Store:
     Raises UserError where no server answers or its schema is not this code's.
     """
     engine = _engine(url or settings().store)
-    try:
-        have, want = _revisions(engine)
-    except DBAPIError as error:  # of SQLite also: the file is no database
-        raise UserError(
-            f"no store at {engine.url.render_as_string()}: {short(str(error.orig).strip(), 300)}; "
-            "CHIMED_STORE says where it is"
-        ) from None
+    have, want = _revisions(engine)
     if have != want:
         if engine.dialect.name != "sqlite":
             raise UserError(
@@ -226,6 +220,7 @@ def upgrade(url: str | None = None) -> None:
     from filelock import FileLock
 
     engine = _engine(url or settings().store)
+    _revisions(engine)  # before anything is written beside a file that is no store
     database = engine.url.database
     on_file = engine.dialect.name == "sqlite" and database not in (None, "", ":memory:")
     with FileLock(f"{database}.lock") if on_file else nullcontext():
@@ -287,11 +282,20 @@ def _alembic_config():
 
 
 def _revisions(engine: Engine) -> tuple[str | None, str]:
-    """The store's, and this code's, with which its last migration's file begins. Alembic would take long to load."""
+    """The store's, and this code's, with which its last migration's file begins. Alembic would take long to load.
+
+    Raises UserError where no server answers, or a file is no store.
+    """
     have = None
-    with engine.connect() as connection:
-        if inspect(connection).has_table("alembic_version"):
-            have = connection.scalar(text("select version_num from alembic_version"))
+    try:
+        with engine.connect() as connection:
+            if inspect(connection).has_table("alembic_version"):
+                have = connection.scalar(text("select version_num from alembic_version"))
+    except DBAPIError as error:  # of SQLite also: the file is no database
+        raise UserError(
+            f"no store at {engine.url.render_as_string()}: {short(str(error.orig).strip(), 300)}; "
+            "CHIMED_STORE says where it is"
+        ) from None
     return have, max(file.name.split("_")[0] for file in MIGRATIONS.glob("versions/*.py"))
 
 
