@@ -67,6 +67,7 @@ IMAGES = {
     "postgres": "postgres:16",
     "redis": "redis:7.2-bookworm",
     "minio": "minio/minio:RELEASE.2025-09-07T16-13-09Z",
+    "minio-init": "minio/minio:RELEASE.2025-09-07T16-13-09Z",
     "prometheus": "prom/prometheus:v3.5.0",
     "vllm-generator": "chimed-gpu:latest",
     "vllm-judge": "chimed-gpu:latest",
@@ -104,7 +105,7 @@ def test_every_image_port_volume_and_health_check() -> None:
     assert (
         {name for name, one in SERVICES.items() if "healthcheck" in one}
         == set(CHECKS)
-        == set(SERVICES) - {"airflow-init"}
+        == set(SERVICES) - {"airflow-init", "minio-init"}
     )
     for name, asked in CHECKS.items():
         assert asked in " ".join(SERVICES[name]["healthcheck"]["test"]), name
@@ -115,11 +116,82 @@ def test_services_come_in_order_and_stay_and_what_is_extra_is_a_profile() -> Non
         "vllm-generator": ["gpu"], "vllm-judge": ["gpu"], "prometheus": ["monitoring"],
     }  # fmt: skip
     for name, service in SERVICES.items():
-        assert service["restart"] == ("no" if name == "airflow-init" else "unless-stopped"), name
+        assert service["restart"] == ("no" if name.endswith("-init") else "unless-stopped"), name
     for name in AIRFLOWS - {"airflow-init"}:
         waits = {of: how["condition"] for of, how in SERVICES[name]["depends_on"].items()}
         assert waits.pop("airflow-init") == "service_completed_successfully"
         assert waits == dict.fromkeys(("postgres", "redis", "minio"), "service_healthy")
+
+
+SECRETS = {  # each password, and the services that are given it
+    "POSTGRES_PASSWORD": {"postgres", "airflow-init"},
+    "MINIO_ROOT_PASSWORD": {"minio", "minio-init"},
+    "AIRFLOW_ADMIN_PASSWORD": {"airflow-init"},
+    "LAKE_PASSWORD": {"minio-init", *AIRFLOWS},
+    "AIRFLOW_DB_PASSWORD": AIRFLOWS,
+    "CHIMED_STORE_PASSWORD": AIRFLOWS,
+    "REDIS_PASSWORD": {"redis", *AIRFLOWS},
+}
+
+
+def test_every_service_has_the_passwords_it_needs_and_no_address_is_pasted_together() -> None:
+    for secret, expected in SECRETS.items():
+        given = {name for name, one in SERVICES.items() if f"${{{secret}" in str(one.get("environment"))}
+        assert given == expected, secret
+    for name, service in SERVICES.items():
+        for key, value in (service.get("environment") or {}).items():
+            assert not re.search(r"://[^/]*\$\{", str(value)), f"{name}: {key} is pasted together"
+    assert "openssl rand -hex 32" in (PROJECT / ".env.example").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("word", ["a/b+c=", "p@ss:w/rd?#", "密码", "%2F", "a b"])
+def test_addresses_hold_any_password(word: str) -> None:
+    from sqlalchemy import make_url
+
+    environment = {"AIRFLOW_DB_PASSWORD": word, "REDIS_PASSWORD": word, "PYTHONUTF8": "1"}
+    for what in ("metadata", "results", "broker"):
+        command = SERVICES["airflow-worker"]["environment"][
+            {
+                "metadata": "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD",
+                "results": "AIRFLOW__CELERY__RESULT_BACKEND_CMD",
+                "broker": "AIRFLOW__CELERY__BROKER_URL_CMD",
+            }[what]
+        ]
+        argv = command.replace("python /opt/chimed", f"{sys.executable} {PROJECT}").split()
+        said = subprocess.run(
+            argv, env=environment, capture_output=True, text=True, encoding="utf-8", check=True
+        ).stdout
+        url = make_url(said.strip().removeprefix("db+"))
+        assert (url.password, url.host) == (word, "redis" if what == "broker" else "postgres")
+
+
+@pytest.mark.slow
+def test_roles_may_do_no_more_than_they_need() -> None:
+    import postgres
+    import psycopg
+
+    from chimed.store import open_store, upgrade
+    from chimed_airflow import roles
+
+    words = {"airflow": "a/b@c", "chimed": "d:e?f"}
+    with postgres.running() as server:
+        for _ in range(2):  # what is there stays
+            roles.make(server.get_uri(), words)
+        for role, word in words.items():
+            parts = psycopg.conninfo.conninfo_to_dict(server.get_uri()) | {"user": role, "password": word}
+            with psycopg.connect(**(parts | {"dbname": role}), autocommit=True) as connection:
+                connection.execute("create table own (id int)")
+                for statement in ("create role other", "create database other", "alter role airflow superuser"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        connection.execute(statement)
+            other = next(name for name in words if name != role)
+            with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                psycopg.connect(**(parts | {"dbname": other}))
+        from sqlalchemy import make_url
+
+        url = make_url(server.get_uri("chimed")).set(username="chimed", password=words["chimed"])
+        upgrade(url.render_as_string(hide_password=False))
+        assert open_store(url.render_as_string(hide_password=False))
 
 
 def test_no_task_outlives_the_time_after_which_its_message_is_given_to_another_worker() -> None:

@@ -35,6 +35,11 @@ def printable(text: str) -> str:
     return _OBEYED.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
 
 
+def one_line(text: str) -> str:
+    """The text as a terminal may show it on one line, so that nothing in it can pass for a line of ours."""
+    return printable(text.replace("\r\n", "\n")).replace("\n", "⏎")
+
+
 def short(text: str, most: int) -> str:
     """The text on one line of at most `most` characters, safe to show."""
     line = " ".join(text[: 4 * most].split())

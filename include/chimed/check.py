@@ -22,9 +22,10 @@ from chimed import identity as identities
 from chimed import lake as lakes
 from chimed import llm, serve
 from chimed.build import Work, open_work, parse_options
-from chimed.characters import printable, short
+from chimed.characters import short
 from chimed.completions import Server
 from chimed.errors import UserError
+from chimed.printing import safe
 from chimed.settings import settings
 from chimed.stages import STAGES
 from chimed.store import TAKEDOWNS, open_store
@@ -58,7 +59,7 @@ def check(work: Work, only_servers: bool = False) -> list[Finding]:
 def print_findings(findings: list[Finding]) -> None:
     """A line for each finding on stdout."""
     for one in findings:
-        print(f"{'ok   ' if one.fine else 'WRONG'}  {one.what:14} {printable(one.said)}")
+        print(f"{'ok   ' if one.fine else 'WRONG'}  {one.what:14} {safe(one.said)}")
 
 
 def _finding(what: str, look: Callable[[], str]) -> Finding:

@@ -100,7 +100,7 @@ def _fault_of(url: str) -> str | None:
         return f"is an address of {scheme}://, which is not known here"
     bucket = rest.split("/")[0]
     if scheme == "s3" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}", bucket):
-        return f"names no bucket: {bucket!r}" if bucket else "names no bucket"
+        return "names no bucket"
     return None
 
 

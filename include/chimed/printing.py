@@ -10,7 +10,7 @@ import sys
 import traceback
 from types import TracebackType
 
-from chimed.characters import printable
+from chimed.characters import one_line, printable
 from chimed.secrets import without_secrets
 
 
@@ -34,7 +34,7 @@ def speak_utf8() -> None:
 
 def print_result(value: object) -> None:
     """One JSON line on stdout; progress goes to stderr."""
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    print(without_secrets(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def safe(text: str) -> str:
@@ -49,7 +49,7 @@ def print_traceback(kind: type[BaseException], error: BaseException, trace: Trac
 
 def print_error(error: Exception) -> None:
     """A sentence for the user on stderr."""
-    print(f"chimed: {safe(str(error))}", file=sys.stderr)
+    print(f"chimed: {one_line(without_secrets(str(error)))}", file=sys.stderr)
 
 
 class _Lines(logging.Formatter):
@@ -57,7 +57,8 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.shown_level = f"{record.levelname} " if record.levelno >= logging.WARNING else ""
-        return safe(super().format(record))
+        # what follows on further lines stands in from the margin: no words of a page pass for a line of ours
+        return safe(super().format(record)).replace("\n", "\n    ")
 
 
 def log_to_stderr() -> None:

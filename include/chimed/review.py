@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import and_, delete, func, or_, select
 
+from chimed import audit_log
 from chimed.errors import UserError, choose
 from chimed.evaluate.statistics import wilson
 from chimed.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, Store, upsert
@@ -63,6 +64,7 @@ def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verd
         raise UserError(f"no record {record!r} in the review queue of {stage} of build {build}")
     row = {"record": record, "stage": stage, "reviewer": reviewer, "verdict": verdict, "created": datetime.now(UTC)}
     upsert(store, REVIEWS, [row])
+    audit_log.note(store, "verdict", f"{stage} of {build}: {record}", verdict, reviewer)
     return dict(found)
 
 

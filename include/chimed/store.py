@@ -21,12 +21,11 @@ from sqlalchemy import (
     Float,
     Integer,
     MetaData,
-    String,
     Table,
-    Text,
     create_engine,
     delete,
     event,
+    func,
     inspect,
     make_url,
     select,
@@ -36,6 +35,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from chimed.characters import short
+from chimed.columns import String, Text
 from chimed.errors import UserError
 from chimed.settings import settings
 
@@ -229,6 +229,21 @@ SECRETS = Table(
     Column("value", String(64), nullable=False),
 )
 
+# What people decided, for whoever asks later: only ever added to (audit_log.py).
+DECISIONS = Table(
+    "decisions",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", DateTime(timezone=True), nullable=False, index=True),
+    Column("who", String(200), nullable=False, doc="the name at Airflow's login, or of the machine's user"),
+    Column("what", String(32), nullable=False, doc="verdict, takedown, accepted drift"),
+    Column("about", String(400), nullable=False, doc="the record, the release; of a takedown only what may be told"),
+    Column("said", String(400), nullable=False, doc="what was decided, never a private reason"),
+)
+
+# Columns of keys that may hold an address, which is too long for PostgreSQL's indexes: there their MD5 is unique.
+HASHED = {PAGES.c.url, WALKS.c.start, TAKEDOWNS.c.target}
+
 
 @dataclass(frozen=True)
 class Store:
@@ -243,13 +258,7 @@ def open_store(url: str | None = None) -> Store:
     Raises UserError where no server answers or its schema is not this code's.
     """
     engine = _engine(url or settings().store)
-    try:
-        have, want = _revisions(engine)
-    except DBAPIError as error:  # of SQLite also: the file is no database
-        raise UserError(
-            f"no store at {engine.url.render_as_string()}: {short(str(error.orig).strip(), 300)}; "
-            "CHIMED_STORE says where it is"
-        ) from None
+    have, want = _revisions(engine)
     if have != want:
         if engine.dialect.name != "sqlite":
             raise UserError(
@@ -265,6 +274,7 @@ def upgrade(url: str | None = None) -> None:
     from filelock import FileLock
 
     engine = _engine(url or settings().store)
+    _revisions(engine)  # before anything is written beside a file that is no store
     database = engine.url.database
     on_file = engine.dialect.name == "sqlite" and database not in (None, "", ":memory:")
     with FileLock(f"{database}.lock") if on_file else nullcontext():
@@ -327,11 +337,20 @@ def _alembic_config():
 
 
 def _revisions(engine: Engine) -> tuple[str | None, str]:
-    """The store's, and this code's, with which its last migration's file begins. Alembic would take long to load."""
+    """The store's, and this code's, with which its last migration's file begins. Alembic would take long to load.
+
+    Raises UserError where no server answers, or a file is no store.
+    """
     have = None
-    with engine.connect() as connection:
-        if inspect(connection).has_table("alembic_version"):
-            have = connection.scalar(text("select version_num from alembic_version"))
+    try:
+        with engine.connect() as connection:
+            if inspect(connection).has_table("alembic_version"):
+                have = connection.scalar(text("select version_num from alembic_version"))
+    except DBAPIError as error:  # of SQLite also: the file is no database
+        raise UserError(
+            f"no store at {engine.url.render_as_string()}: {short(str(error.orig).strip(), 300)}; "
+            "CHIMED_STORE says where it is"
+        ) from None
     return have, max(file.name.split("_")[0] for file in MIGRATIONS.glob("versions/*.py"))
 
 
@@ -339,11 +358,15 @@ def upsert(store: Store, table: Table, rows: list[dict]) -> None:
     """Writes rows, each whole; a row whose primary key is there replaces the columns it names. One transaction."""
     if not rows:
         return
-    insert = (postgresql if store.engine.dialect.name == "postgresql" else sqlite).insert(table)
-    keys = [column.name for column in table.primary_key]
-    changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+    on_server = store.engine.dialect.name == "postgresql"
+    insert = (postgresql if on_server else sqlite).insert(table)
+    keys = list(table.primary_key)
+    unique = [func.md5(column) if on_server and column in HASHED else column for column in keys]
+    changed = {name: insert.excluded[name] for name in rows[0] if table.c[name] not in keys}
     statement = (
-        insert.on_conflict_do_update(index_elements=keys, set_=changed) if changed else insert.on_conflict_do_nothing()
+        insert.on_conflict_do_update(index_elements=unique, set_=changed)
+        if changed
+        else insert.on_conflict_do_nothing()
     )
     with store.engine.begin() as connection:
         connection.execute(statement, rows)

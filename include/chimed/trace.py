@@ -8,11 +8,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from chimed import lake as lakes
 from chimed import stages
 from chimed.build import builds, read_build, stages_of
-from chimed.characters import printable
+from chimed.characters import one_line
 from chimed.doubtful import doubts_about
 from chimed.errors import UserError
 from chimed.lake import Lake
@@ -46,7 +47,13 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
         why = ["skipped"] if entry["skipped"] else why
         counts = [str(entry["read"]), str(entry["kept"])]
         counts += [str(sum(entry[key].values())) for key in ("dropped", "failed")]
-        table.add_row(entry["stage"], *counts, str(entry["derived"]), f"{entry['seconds']:.1f}", "\n".join(why))
+        table.add_row(
+            entry["stage"],
+            *counts,
+            str(entry["derived"]),
+            f"{entry['seconds']:.1f}",
+            Text("\n".join(map(one_line, why))),
+        )
     done = {entry["stage"] for entry in entries}
     for name in stages.NAMES:
         if name not in done:
@@ -75,7 +82,7 @@ def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> No
             return
     for stage in stages.of_build(made):
         for row, fate in _rows(lake, version, stage.name, record):
-            lines.append(printable(f"{stage.name:14} {fate}"))
+            lines.append(one_line(f"{stage.name:14} {fate}"))
             del row
         lines += [_doubt(one) for one in doubts if one["stage"] == stage.name]
     if not lines:
@@ -86,9 +93,11 @@ def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> No
 
 
 def _doubt(one: dict) -> str:
-    said = f"{one['stage']:14} kept, but doubtful: {one['rule']}; {one['why']}"
+    said = one_line(f"{one['stage']:14} kept, but doubtful: {one['rule']}; {one['why']}")
     return (
-        said + f"\n{'':14} {one['column']}: {_short(one['before'])} → {_short(one['after'])}" if one["column"] else said
+        said + f"\n{'':14} {one_line(one['column'])}: {_short(one['before'])} → {_short(one['after'])}"
+        if one["column"]
+        else said
     )
 
 
@@ -183,12 +192,13 @@ def _row(lake: Lake, path: str, record: str) -> dict | None:
 
 
 def _print_record(row: dict) -> None:
-    print(f"\n{row['kind']} {row['id']}  {row['source']}  {row['domain']}  {row['language']}  {row['fate']}")
+    told = (f"{row['kind']} {row['id']}", row["source"], row["domain"], row["language"], row["fate"])
+    print(f"\n{one_line('  '.join(str(one) for one in told))}")
     for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
         if row.get(name) is not None:
             print(f"  {name:12}{_short(row[name])}")
     if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
-        print(f"  {'identifiers':12}{', '.join(row['identifiers'])}")
+        print(f"  {'identifiers':12}{_short(', '.join(row['identifiers']))}")
     if row["evidence"]:
         print(
             f"  {'evidence':12}"
@@ -196,23 +206,24 @@ def _print_record(row: dict) -> None:
             + " of its parent"
         )
     if row["prompt"]:
-        print(f"  {'made by':12}{row['model']} with {row['prompt']}")
+        print(f"  {'made by':12}{_short(row['model'])} with {_short(row['prompt'])}")
     for reply in row["answers"]:
         if "text" not in reply:
             print(f"  {'reply':12}{reply['key'][:12]} is not in this store")
             continue
-        print(f"  {'reply':12}{reply['key'][:12]} of {reply['model']} to {reply['prompt']}")
+        print(f"  {'reply':12}{reply['key'][:12]} of {_short(reply['model'])} to {_short(reply['prompt'])}")
         for message in json.loads(reply["messages"]):
-            print(f"    {message['role']:10}{_short(message['content'])}")
+            print(f"    {_short(message['role']):10}{_short(message['content'])}")
         if reply["reasoning"]:
             print(f"    {'thought':10}{_short(reply['reasoning'])}")
         print(f"    {'answered':10}{_short(reply['text'])}")
         if reply["fault"]:
             print(f"    {'no use':10}{_short(reply['fault'])}")
     if not row["parent"]:
-        print(f"  {'page':12}{row['url']}\n  {'fetched':12}{row['fetched']}\n  {'in the lake':12}{row['page']}")
+        for name, value in (("page", row["url"]), ("fetched", row["fetched"]), ("in the lake", row["page"])):
+            print(f"  {name:12}{one_line(str(value))}")
 
 
 def _short(value: object) -> str:
-    text = printable(str(value).replace("\n", "⏎"))
+    text = one_line(str(value))
     return text if len(text) <= _WIDE else f"{text[:_WIDE]}… ({len(text)} characters)"

@@ -13,17 +13,18 @@ from psycopg.conninfo import make_conninfo
 ROLES = {"airflow": "AIRFLOW_DB_PASSWORD", "chimed": "CHIMED_STORE_PASSWORD"}  # and databases of the same names
 
 
-def make(server: dict[str, str], passwords: dict[str, str]) -> None:
+def make(server: str, passwords: dict[str, str]) -> None:
     """Makes the roles with these passwords, and for each a database that no other role but the superuser may enter.
 
-    server: host, port, user and password of the superuser, as psycopg takes them.
+    server: how the superuser connects, as libpq writes it.
     """
-    with psycopg.connect(make_conninfo(**server, dbname="postgres"), autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
+        superuser = connection.info.user
         for role, password in passwords.items():
             name = sql.Identifier(role)
             if not connection.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone():
                 connection.execute(sql.SQL("create role {} login").format(name))
-            if role != server["user"]:  # a server of old times, whose first role is Airflow's
+            if role != superuser:  # a server of old times, whose first role is Airflow's
                 plain = sql.SQL("alter role {} login nosuperuser nocreatedb nocreaterole noreplication password {}")
                 connection.execute(plain.format(name, sql.Literal(password)))
             if not connection.execute("select 1 from pg_database where datname = %s", [role]).fetchone():
@@ -32,7 +33,6 @@ def make(server: dict[str, str], passwords: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    make(
-        {"host": "postgres", "user": os.environ["POSTGRES_SUPERUSER"], "password": os.environ["POSTGRES_PASSWORD"]},
-        {role: os.environ[variable] for role, variable in ROLES.items()},
-    )
+    superuser, word = os.environ["POSTGRES_SUPERUSER"], os.environ["POSTGRES_PASSWORD"]
+    server = make_conninfo(host="postgres", dbname="postgres", user=superuser, password=word)
+    make(server, {role: os.environ[variable] for role, variable in ROLES.items()})

@@ -1,5 +1,6 @@
 """The store on SQLite and on a real PostgreSQL: made by its migrations, upserts, mistakes named."""
 
+import random
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,12 +9,19 @@ import postgres
 import pytest
 from sqlalchemy import inspect, select
 
+from chimed.audit_log import decisions
+from chimed.columns import fitting
 from chimed.errors import UserError
+from chimed.review import judge
+from chimed.sources import walks
 from chimed.store import (
     METADATA,
+    PAGES,
     PERPLEXITIES,
     REPLIES,
     REVIEW_QUEUE,
+    REVIEWS,
+    TAKEDOWNS,
     Store,
     _revisions,
     find,
@@ -22,6 +30,7 @@ from chimed.store import (
     upgrade,
     upsert,
 )
+from chimed.takedowns import takedowns
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +106,63 @@ def test_long_chinese_text_comes_back_whole(store):
     }  # fmt: skip
     upsert(store, REPLIES, [row])
     assert find(store, REPLIES, ["k"])["k"]["text"] == row["text"]
+
+
+HAN = "http://www.zydcd.com/yian/" + "茯苓白术" * 505  # 2,046 characters, 6,086 bytes that do not compress alike
+ODD = ("词\x00语", "半\ud83d个", "名" * 500, "\x00", "\x1b[2J清屏", "a" * 10_000)
+
+
+def test_addresses_of_any_length_are_keys_in_both_databases(store):
+    row = {"source": "zydcd", "kind": "detail", "first_seen": datetime(2026, 11, 22, tzinfo=UTC)}
+    urls = [f"{HAN}{end}" for end in "甲乙"] + [_unlike(900, seed) for seed in range(3)]
+    for status in (None, 200):
+        upsert(store, PAGES, [{"url": url, "status": status, **row} for url in urls])
+    found = find(store, PAGES, urls)
+    assert {url: one["status"] for url, one in found.items()} == dict.fromkeys(urls, 200)
+    assert [one["url"] for one in found.values()] == list(found)
+    gone = {"reason": "x", "created": datetime(2026, 11, 22, tzinfo=UTC)}
+    for _ in range(2):
+        upsert(store, TAKEDOWNS, [{"target": url, **gone} for url in urls])
+    assert takedowns(store).urls == set(urls)
+    assert walks.begin(store, "zydcd", urls[0], "w", None, None) == urls[0]
+    assert walks.begin(store, "zydcd", urls[0], "w", None, None) in (urls[0], None)
+
+
+def _unlike(length: int, seed: int) -> str:
+    letters = random.Random(seed).choices([chr(code) for code in range(0x4E00, 0x9FA5)], k=length)
+    return f"http://www.zydcd.com/{''.join(letters)}"
+
+
+def test_no_text_of_a_page_a_model_or_a_person_is_refused(store):
+    moment = datetime(2026, 11, 22, tzinfo=UTC)
+    for number, odd in enumerate(ODD):
+        page = dict.fromkeys(("etag", "last_modified", "miss", "page", "found_on", "start"), odd)
+        page |= {"url": f"http://x/{number}", "source": "zydcd", "kind": "detail", "first_seen": moment}
+        reply = {"key": f"k{number}", "finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 2}
+        reply |= {"seconds": 0.1, "created": moment}
+        queued = {"record": f"{number:016x}", "stage": "screen", "build": "1", "kind": "flagged", "reason": odd}
+        upsert(store, PAGES, [page])
+        upsert(
+            store, REPLIES, [reply | dict.fromkeys(("model", "prompt", "messages", "text", "reasoning", "fault"), odd)]
+        )
+        upsert(store, REVIEW_QUEUE, [queued | {"text": odd, "sampled": moment}])
+        for verdict in ("passed", "flagged"):
+            judge(store, "1", "screen", f"{number:016x}", odd, verdict)
+    assert len(find(store, REPLIES, [f"k{number}" for number in range(len(ODD))])) == len(ODD)
+    with store.engine.connect() as connection:
+        said = connection.execute(select(REVIEWS.c.verdict).where(REVIEWS.c.record.like("000000000000000%"))).scalars()
+        assert list(said) == ["flagged"] * len(ODD)  # a second verdict of a long name finds the first
+    assert decisions(store, 1)[0]["what"] == "verdict"
+    with pytest.raises(UserError, match="no record"):
+        judge(store, "1", "screen", "\x00", "me", "passed")
+
+
+def test_what_is_too_long_keeps_its_beginning_and_stays_one_of_its_kind():
+    first, second = fitting("名" * 300, 200), fitting("名" * 301, 200)
+    assert len(first) == len(second) == 200
+    assert first != second
+    assert first.startswith("名" * 183)
+    assert fitting("短", 200) == "短"
 
 
 def test_a_store_that_is_not_there_or_not_upgraded_says_what_to_do(tmp_path):

@@ -76,6 +76,34 @@ def test_which_tasks_are_pods(pods) -> None:
     assert set(pods) == {"perplexity", "cpt", "sft", "dpo"} | scored
 
 
+def test_settings_that_are_no_words_reach_a_pod_as_they_were(monkeypatch) -> None:
+    from chimed.settings import Settings
+    from chimed_airflow.pods import environment
+
+    given = {
+        "CHIMED_ZYDCD": '{"sections": {"古籍": ["http://www.zydcd.com/guji/"]}, "chapter": "/guji/\\\\w+"}',
+        "CHIMED_PACE": '{"ask39": 5}',
+        "CHIMED_LISTS": '{"ask39": {"妇科": []}}',
+        "CHIMED_LLM_UNCONSTRAINED": "true",
+        "CHIMED_LLM_TIMEOUT": "12.5",
+        "CHIMED_SOURCES": "/sites",
+        "CHIMED_LLM_KEY": "secret",
+        "CHIMED_STORE_PASSWORD": "secret",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    before = Settings()
+    made = environment(before)
+    assert "secret" not in made.values()
+    for name in given:
+        monkeypatch.delenv(name)
+    for name, value in made.items():
+        monkeypatch.setenv(name, value)
+    after = Settings()
+    for name in ("zydcd", "pace", "lists", "llm_unconstrained", "llm_timeout", "sources"):
+        assert getattr(after, name) == getattr(before, name), name
+
+
 BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
 ON = ["--recipe=qwen3-14b", "--release=2026.11.22"]  # rendered: the recipe says how many GPUs
 

@@ -29,7 +29,7 @@ PAGES = (
     "/sources/ask39/page?url=https%3A%2F%2Fask.39.net%2Fquestion%2F1.html", "/releases/2026.11.22",
     "/releases/2026.11.22/card",
     "/releases/2026.11.22/examples", "/releases/2026.11.22/records/8888888888888888",
-    "/releases/2026.11.22/changes", "/releases/2026.11.22/files", "/review", "/scores",
+    "/releases/2026.11.22/changes", "/releases/2026.11.22/files", "/review", "/decisions", "/scores",
 )  # fmt: skip
 
 
@@ -108,6 +108,50 @@ def test_verdicts_are_taken_from_the_pages_themselves_only(pages, state) -> None
         (row,) = [row for row in connection.execute(REVIEWS.select()) if row.reviewer == "chen"]
     assert (row.record, row.verdict) == ("0" * 16, "flagged")
     assert row.created is not None
+
+
+def test_every_answer_has_the_strict_headers_and_fits_airflows_frame(pages) -> None:
+    client = pages()
+    for path in (
+        *PAGES,
+        "/none",
+        "/static/style.css",
+        "/static/none",
+        "/review/items",
+        "/releases/none",
+        "/language/xx",
+    ):
+        headers = client.get(path).headers
+        assert "frame-ancestors 'self'" in headers["content-security-policy"], path
+        assert headers["x-frame-options"] == "SAMEORIGIN"
+        assert headers["x-content-type-options"] == "nosniff"
+    stricter = client.get("/releases/2026.11.22/files/README.md").headers["content-security-policy"]
+    assert stricter.endswith("sandbox")
+
+
+def test_searches_are_bounded_in_size_and_number(pages) -> None:
+    from chimed_airflow.web import limits
+
+    client = pages(name="zhao")
+    for query in ("words=" + "病" * 1001, "source=" + "x" * 201, "start=-1", "start=99999999999999999999", "start=x"):
+        assert client.get(f"/releases/2026.11.22/examples?{query}").status_code == 422, query
+    limits._searches.clear()
+    codes = [client.get("/decisions").status_code for _ in range(limits.SEARCHES + 1)]
+    assert codes == [200] * limits.SEARCHES + [429]
+    assert int(client.get("/decisions").headers["retry-after"]) <= limits.WINDOW + 1
+    assert pages(name="qian").get("/decisions").status_code == 200
+    limits._searches.clear()
+
+
+def test_a_verdict_stands_among_the_decisions(pages) -> None:
+    client = pages(name="<sun>")
+    same = {"origin": "http://testserver", "sec-fetch-site": "same-origin"}
+    assert verdict(client, token_of(client), record="1" * 16, **same).status_code in (200, 404)
+    assert verdict(client, token_of(client), **same).status_code == 200
+    shown = client.get("/decisions?what=verdict").text
+    assert "&lt;sun&gt;" in shown
+    assert "screen of 2026.11.22: 0000000000000000" in shown
+    assert client.get("/decisions?what=none").status_code == 404
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

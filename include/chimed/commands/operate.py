@@ -1,14 +1,15 @@
-"""Operating: `python -m chimed status | check | audit | serve | store`."""
+"""Operating: `python -m chimed status | check | audit | decisions | serve | store`."""
 
 from typing import Annotated
 
 import typer
 
-from chimed.characters import printable
+from chimed.characters import one_line, printable
 from chimed.commands import AsJson
 from chimed.commands.data import build_options
-from chimed.errors import WorkStopped
+from chimed.errors import WorkStopped, choose
 from chimed.printing import print_result
+from chimed.secrets import without_secrets
 from chimed.settings import settings
 
 app = typer.Typer()
@@ -53,6 +54,26 @@ def check(
     if wrong:
         said = "; ".join(f"{one.what}: {one.said}" for one in wrong)
         raise WorkStopped(f"{len(wrong)} of {len(findings)} checks say no. {said}")
+
+
+@app.command()
+def decisions(
+    what: Annotated[str | None, typer.Option(help="only these: verdict, takedown or accepted drift")] = None,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="at most so many, the latest ones")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """List who decided what, and when: verdicts on records, takedowns, drifts that were accepted; newest first."""
+    from chimed import audit_log
+    from chimed.store import open_store
+
+    if what is not None:
+        choose("decision", what, audit_log.KINDS)
+    found = audit_log.decisions(open_store(), most, what)
+    if as_json:
+        print_result(found)
+    for one in [] if as_json else found:
+        words = (f"{one['at']:%Y-%m-%d %H:%M} UTC", one["who"], one["what"], one["about"], one["said"])
+        print(one_line(without_secrets("  ".join(words))))
 
 
 @serve_app.command()

@@ -1,6 +1,5 @@
 """The commands on releases: `python -m chimed verify | preview | diff | takedown | retention | push`."""
 
-import getpass
 import json
 import sys
 from typing import Annotated
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from chimed.commands import AsJson
 from chimed.errors import UserError
+from chimed.printing import print_result
 from chimed.release.codes import CODES, UNSPECIFIED
 
 app = typer.Typer()
@@ -61,18 +61,22 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Show rows added, removed and changed, and drift; exits 1 where a limit is passed and not accepted."""
+    from chimed import audit_log
     from chimed import lake as lakes
     from chimed.release import find_release, folder_of, is_whole, read_manifest
     from chimed.release.diff import difference
     from chimed.release.rows import read_tables
     from chimed.release.write import accept as accept_drift
+    from chimed.store import open_store
 
     lake = lakes.open_lake()
     old = find_release(lake, old)
     held = not is_whole(lake, new) and lakes.exists(lake, f"{folder_of(new)}/changes.json")
     new = new if held else find_release(lake, new)
     if accept is not None:
-        print(json.dumps(accept_drift(lake, old, new, accept, getpass.getuser()), ensure_ascii=False))
+        kept = accept_drift(lake, old, new, accept, audit_log.user())
+        audit_log.note(open_store(), "accepted drift", f"{old} → {new}", "; ".join(kept["stops"]))
+        print_result(kept)
         print(f"now run: python -m chimed run release --build {new}", file=sys.stderr)
         return
     found = difference(read_tables(lake, old), read_tables(lake, new))
@@ -132,11 +136,12 @@ def takedown(
     With --purge its words leave raw pages, extracts, builds, releases, replies and reviews too, and the reason is not
     kept. One that was killed is finished by running it again.
     """
+    from chimed.audit_log import user
     from chimed.lake import open_lake
     from chimed.release.takedown import take_down
     from chimed.store import open_store
 
-    lake, store, by = open_lake(), open_store(), getpass.getuser()
+    lake, store, by = open_lake(), open_store(), user()
     if purge:
         from chimed.purge import purge as purged
 

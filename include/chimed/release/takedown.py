@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 import polars as pl
 from sqlalchemy import delete, select
 
+from chimed import audit_log, review
 from chimed import lake as lakes
-from chimed import review
 from chimed.characters import storable
 from chimed.errors import UserError, choose
 from chimed.lake import Lake
@@ -107,6 +107,7 @@ def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, u
             connection.execute(delete(PAGES).where(PAGES.c.source == found.name))
         for url in sorted(gone.urls):
             connection.execute(delete(PAGES).where(PAGES.c.url == url))
+    audit_log.note(store, "takedown", found.name, f"{left} pages, {code}", by or None)
     closed = review.close(store, _ids(lake, gone), gone.urls)
     return Noted(found.name, every, sorted(one for one in twins if not one.startswith("raw/")), left, closed)
 

@@ -56,7 +56,10 @@ def find_target(lake: Lake, store: Store, said: str) -> Target:
 
 def canonical(lake: Lake, url: str) -> str:
     """The one form of a page's URL, as records and the frontier have it. Raises UserError for no site's URL."""
-    host = (urlsplit(url).hostname or "").lower() if "://" in url else ""
+    try:
+        host = (urlsplit(url).hostname or "").lower() if "://" in url else ""
+    except ValueError:  # brackets that hold no address
+        host = ""
     for source in SOURCES if host else ():
         site = importlib.import_module(f"chimed.sources.{source}").SITE
         if host in site.hosts or f"www.{host}" in site.hosts:

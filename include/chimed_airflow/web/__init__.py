@@ -10,14 +10,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from chimed.errors import UserError
-from chimed_airflow.web import overview, releases, review, scores, sources
+from chimed.printing import safe
+from chimed_airflow.web import decisions, overview, releases, review, scores, sources
 from chimed_airflow.web.access import may_read
+from chimed_airflow.web.limits import SafeHeaders
 from chimed_airflow.web.page import page
 from chimed_airflow.web.page import router as own
 
 app = FastAPI(title="ChiMed", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(may_read)])
-for part in (own, overview.router, sources.router, releases.router, review.router, scores.router):
+for part in (own, overview.router, sources.router, releases.router, review.router, decisions.router, scores.router):
     app.include_router(part)
+app.add_middleware(SafeHeaders)
 
 
 @app.exception_handler(UserError)
@@ -29,7 +32,9 @@ def unknown(request: Request, error: UserError) -> Response:
 @app.exception_handler(HTTPException)
 def refused(request: Request, error: HTTPException) -> Response:
     """What may not be seen or does not exist."""
-    return _said(request, error.status_code, str(error.detail))
+    answer = _said(request, error.status_code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 @app.exception_handler(Exception)
@@ -43,6 +48,7 @@ TITLES = {403: "Not allowed", 404: "Not found"}
 
 def _said(request: Request, status: int, sentence: str) -> Response:
     """A browser gets a page with a way back, a program the sentence."""
+    sentence = safe(sentence)
     if "text/html" not in request.headers.get("accept", ""):
         return PlainTextResponse(sentence, status)
     title = TITLES.get(status, "Something went wrong")

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 
 from chimed_airflow.web.counted import recent
+from chimed_airflow.web.limits import Place, Searching, Short, Words
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import HEADERS, page, plain
 
@@ -69,16 +70,16 @@ def card(version: str, request: Request) -> HTMLResponse:
     return page(request, "card.html.j2", **shared, tab="card", card=rendered(text))
 
 
-@router.get("/{version}/examples")
+@router.get("/{version}/examples", dependencies=Searching)
 def examples(
     version: str,
     request: Request,
-    table: str = "sft/train",
-    source: str = "",
-    domain: str = "",
-    department: str = "",
-    words: str = "",
-    start: int = 0,
+    table: Short = "sft/train",
+    source: Short = "",
+    domain: Short = "",
+    department: Short = "",
+    words: Words = "",
+    start: Place = 0,
 ) -> HTMLResponse:
     """Rows of a table, by filters and words, a few at a time."""
     from chimed.browse import Wanted, rows
@@ -104,7 +105,7 @@ def examples(
     )
 
 
-@router.get("/{version}/records/{record}")
+@router.get("/{version}/records/{record}", dependencies=Searching)
 def record(version: str, record: str, request: Request) -> HTMLResponse:
     """A row's way back to its page, with the prompts and replies that made it."""
     import json
@@ -126,8 +127,8 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
     return page(request, "record.html.j2", **shared, tab="examples", row=found, way=list(reversed(way)), build=build)
 
 
-@router.get("/{version}/changes")
-def changes(version: str, request: Request, against: str = "", subset: str = "sft") -> HTMLResponse:
+@router.get("/{version}/changes", dependencies=Searching)
+def changes(version: str, request: Request, against: Short = "", subset: Short = "sft") -> HTMLResponse:
     """What changed against another release: rows by source, some rows themselves, sizes, and drift where the release
     itself measured it."""
     from chimed.browse import changed, moved

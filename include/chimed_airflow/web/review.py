@@ -5,10 +5,11 @@ from typing import Any
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from chimed_airflow.web.access import Judging, may_edit, may_judge, name_of, token_for
+from chimed_airflow.web.limits import Held, Short
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import HEADERS, label, language_of, page, plain
 
@@ -23,14 +24,14 @@ class Verdict(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    build: str
-    stage: str
-    record: str
-    verdict: str
+    build: str = Field(max_length=200)
+    stage: str = Field(max_length=200)
+    record: str = Field(max_length=64)
+    verdict: str = Field(max_length=32)
 
 
 @router.get("")
-def review(request: Request, user: GetUserDep, build: str = "", stage: str = "") -> HTMLResponse:
+def review(request: Request, user: GetUserDep, build: Short = "", stage: Short = "") -> HTMLResponse:
     """The queue, the newest where none is named."""
     from chimed import review as reviews
     from chimed.errors import choose
@@ -60,7 +61,7 @@ def review(request: Request, user: GetUserDep, build: str = "", stage: str = "")
 
 
 @router.get("/items", dependencies=[Depends(may_edit)])
-def items(user: GetUserDep, build: str, stage: str, beyond: str = "") -> JSONResponse:
+def items(user: GetUserDep, build: Short, stage: Short, beyond: Held = "") -> JSONResponse:
     """The next records this reviewer has not judged. beyond: ids it has already, by comma.
 
     Only for who may judge: many of the texts were flagged because they identify a person.

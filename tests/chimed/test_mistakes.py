@@ -1,0 +1,171 @@
+"""What a user or a machine can get wrong is one sentence on stderr: no traceback, no password, nothing written."""
+
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chimed.__main__ import main
+from chimed.errors import UserError, WorkStopped
+from chimed.explained import explained
+from chimed.secrets import without_secrets
+from chimed.settings import PROJECT, settings
+
+CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "mistakes.jsonl").open(encoding="utf-8")]
+PASSWORD = "sEcReT-99/@:x"  # in every setting that may hold one
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A working folder with what the cases name."""
+    (tmp_path / "text.db").write_text("no database, but a text of several words\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "qa.jsonl").write_text(
+        '{"question": "咳嗽三天怎么办？", "answer": "多喝水，好好休息。"}\n', encoding="utf-8"
+    )
+    os.mkfifo(tmp_path / "fifo.csv")
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("CHIMED_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CHIMED_DATA", str(tmp_path / "lake"))
+    monkeypatch.setenv("CHIMED_STORE", f"sqlite:///{tmp_path}/store.db")
+    monkeypatch.setenv("CHIMED_SCRATCH", str(tmp_path / "scratch"))
+    return tmp_path
+
+
+def run(argv: list[str], monkeypatch) -> int:
+    settings.cache_clear()
+    monkeypatch.setattr(sys, "argv", ["chimed", *argv])
+    try:
+        main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    finally:
+        settings.cache_clear()
+        sys.excepthook = sys.__excepthook__
+    return 0
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{n} {' '.join(one['args'])[:40]}" for n, one in enumerate(CASES)])
+def test_a_mistake_is_one_sentence(case, place, monkeypatch, capsys) -> None:
+    before = {path for path in place.rglob("*") if not path.is_symlink()}
+    for name, value in case.get("env", {}).items():
+        monkeypatch.setenv(name, value.replace("LONG", "x" * 300))
+    code = run([word.replace("LONG", "x" * 300) for word in case["args"]], monkeypatch)
+    said = capsys.readouterr()
+    assert code not in (0, 3), said.err
+    assert case["says"] in said.err + said.out
+    assert "Traceback" not in said.err
+    assert said.err.strip().splitlines()[-1].startswith(("chimed: ", "╰"))
+    known = ("lake", "store.db", "scratch", "store.db-wal", "store.db-shm", "store.db.lock")
+    written = {path for path in place.rglob("*") if not path.is_symlink()} - before
+    assert not [path for path in written if path.relative_to(place).parts[0] not in known]
+
+
+SECRETS = {
+    "CHIMED_STORE": "postgresql://chimed:{}@127.0.0.1:9/chimed",
+    "CHIMED_LLM_URL": "http://user:{}@127.0.0.1:9/v1",
+    "CHIMED_JUDGE_URL": "http://user:{}@127.0.0.1:9/v1",
+    "CHIMED_STORE_PASSWORD": "{}",
+    "CHIMED_LLM_KEY": "{}",
+    "CHIMED_REPLICA": "http://user:{}@127.0.0.1:9",
+    "CHIMED_DATA": "s3://user:{}@bucket/lake",
+    "AWS_SECRET_ACCESS_KEY": "{}",
+    "HTTPS_PROXY": "http://user:{}@127.0.0.1:9",
+}
+FAILING = (["coverage"], ["store", "upgrade"], ["check"], ["build"], ["trace", "0" * 16], ["decisions"], ["ledger"])
+
+
+@pytest.mark.parametrize("setting", SECRETS)
+@pytest.mark.parametrize("quoted", [True, False])
+def test_no_password_is_told_whatever_fails(setting, quoted, place, monkeypatch, capsys) -> None:
+    from urllib.parse import quote
+
+    monkeypatch.setenv(setting, SECRETS[setting].format(quote(PASSWORD, safe="") if quoted else PASSWORD))
+    for argv in FAILING:
+        run(argv, monkeypatch)
+        said = "".join(capsys.readouterr())
+        for part in (PASSWORD, quote(PASSWORD, safe=""), "sEcReT-99", "sEcReT"):
+            assert part not in said, (argv, said)
+
+
+def test_secrets_are_hidden_in_whatever_a_library_says(monkeypatch) -> None:
+    monkeypatch.setenv("CHIMED_LLM_KEY", "kEy-of-the-servers")
+    monkeypatch.setenv("CHIMED_STORE", "postgresql://chimed:a%2Fb%40long@db/chimed?sslpassword=cErtWord")
+    said = without_secrets(
+        "401: key kEy-of-the-servers; postgresql://chimed:a%2Fb%40long@db/chimed; 'a/b@long'; cErtWord; "
+        "redis://:of-another@host/0; time 12:30@home; http://host/a:b@c"
+    )
+    assert said == (
+        "401: key ***; postgresql://chimed:***@db/chimed; '***'; ***; redis://:***@host/0; time 12:30@home; "
+        "http://host/a:b@c"
+    )
+
+
+def test_errors_of_a_machine_have_their_sentences() -> None:
+    file = "/lake/x"
+    for number in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR):
+        told = explained(OSError(number, os.strerror(number), file))
+        assert isinstance(told, UserError)
+        assert str(told).startswith(file)
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO, errno.EFBIG):
+        assert isinstance(explained(OSError(number, os.strerror(number), file)), WorkStopped)
+    assert "PermissionError" not in str(explained(PermissionError("Forbidden")))
+    assert explained(ValueError("a mistake of ours")) is None
+    assert explained(KeyError("a")) is None
+    from sqlalchemy.exc import DataError
+
+    told = explained(DataError("insert into pages", {"url": "病人张三"}, Exception("value too long\nDETAIL: 张三")))
+    assert str(told) == "the store cannot be used: value too long; CHIMED_STORE says where it is"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1"])
+def test_every_locale_takes_and_gives_chinese(locale, place) -> None:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))},
+        "PYTHONPATH": str(PROJECT / "include"), "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
+        "PYTHONIOENCODING": "ascii",
+    }  # fmt: skip
+
+    def said(*argv: str) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [sys.executable, "-m", "chimed", *argv], env=environment, capture_output=True, timeout=120
+        )
+        assert b"Traceback" not in done.stderr, done.stderr.decode()
+        return done
+
+    (place / "问答.jsonl").write_bytes((place / "qa.jsonl").read_bytes())
+    made = said("ingest", "mine", "问答.jsonl", "--title", "我的语料", "--columns", "question=question,answer=answer")
+    assert made.returncode == 0, made.stderr.decode()
+    assert "问答.jsonl" in made.stdout.decode("utf-8")
+    told = said("crawl", "中医")
+    assert "'中医'" in told.stderr.decode("utf-8")
+    version = json.loads(said("build").stdout)["version"]
+    assert said("run", "extract", "--build", version).returncode == 0
+    table = next((place / "lake" / "builds" / version / "extract").glob("kept-*.parquet"))
+    import polars as pl
+
+    record = pl.read_parquet(table)["id"][0]
+    assert "咳嗽三天怎么办" in said("trace", record).stdout.decode("utf-8")
+    assert "我的语料".encode() in (next((place / "lake" / "raw" / "mine").rglob("report.json"))).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_a_sentence_and_leaves_no_half_file(place) -> None:
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "include")}
+    argv = [sys.executable, "-m", "chimed", "ingest", "mine", "qa.jsonl"]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, preexec_fn=small, timeout=120)
+    assert done.returncode in (1, 2), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in (place / "lake").rglob("*") if path.name.endswith(".part")]
