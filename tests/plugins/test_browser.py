@@ -67,7 +67,7 @@ def test_in_airflows_frame_a_crawl_is_started_and_its_link_leads_out_of_it(airfl
     run = until(lambda: css(driver, "#said a"))[0]
     said = {"Authorization": f"Bearer {airflow.tokens['admin']}"}
     known = httpx.get(f"{airflow.url}/api/v2/dags/crawl_ask39/dagRuns/{run.text}", headers=said, timeout=60).json()
-    assert known["conf"] == {"mode": "refresh", "max_pages": 7, "sections": None, "accept": False}
+    assert known["conf"] == {"week": None, "mode": "refresh", "max_pages": 7, "sections": None, "accept": False}
     run.click()
     driver.switch_to.default_content()
     until(lambda: "/dags/crawl_ask39/runs/" in driver.current_url)
