@@ -78,3 +78,33 @@ def test_a_viewer_has_no_keys(airflow, signed_in) -> None:
     driver.get(f"{airflow.url}/chimed/review")
     assert not css(driver, "#desk")
     assert css(driver, ".note")
+
+
+def test_three_weeks_of_one_site_are_backfilled_by_clicks(airflow, signed_in) -> None:
+    """That a backfill's runs then fetch their weeks, and nothing twice, is shown in tests/dags/test_backfill.py."""
+    from selenium.webdriver.common.keys import Keys
+
+    driver = signed_in()
+    said = {"Authorization": f"Bearer {airflow.tokens['admin']}"}
+    driver.get(f"{airflow.url}/dags/crawl_ask120")
+    until(lambda: "2 Crawl 120 Ask Health QA" in css(driver, "body")[0].text)
+    until(lambda: "0 5 * * 1" in css(driver, "body")[0].text)  # the weekly schedule is to be seen
+    until(lambda: css(driver, "button[aria-label='Trigger Dag']"))[0].click()
+    until(lambda: driver.find_elements("xpath", "//span[text()='Backfill']"))[0].click()
+    days = until(
+        lambda: len(css(driver, "[data-testid=datetime-input]")) == 2 and css(driver, "[data-testid=datetime-input]")
+    )
+    for field, day in zip(days, ("2026/10/05", "2026/10/25"), strict=True):  # the first Monday, the last Sunday
+        field.click()
+        entry = until(lambda: [one for one in css(driver, "input[placeholder='YYYY/MM/DD']") if one.is_displayed()])[0]
+        entry.send_keys(day, Keys.ENTER)
+        ActionChains(driver).send_keys(Keys.ESCAPE).perform()
+    run = until(lambda: driver.find_elements("xpath", "//button[text()='Run Backfill' and not(@disabled)]"))[0]
+    driver.execute_script("arguments[0].click()", run)
+
+    def runs() -> list[str]:
+        address = f"{airflow.url}/api/v2/dags/crawl_ask120/dagRuns"
+        found = httpx.get(address, headers=said, timeout=60).json()["dag_runs"]
+        return sorted(one["partition_key"] for one in found if one["run_type"] == "backfill")
+
+    assert until(runs) == ["2026-10-05", "2026-10-12", "2026-10-19"]

@@ -21,6 +21,7 @@ VALUES = {
     "source": "ask39",
 }  # fmt: skip
 QUERIES = {
+    "/of": "?dag=build_dataset&run=x",
     "/review/items": "?build=2026.11.22&stage=screen",
     "/sources/ask39/page": "?url=https%3A%2F%2Fask.39.net%2Fquestion%2F1.html",
 }
@@ -61,6 +62,30 @@ def test_the_plugin_registers_the_pages() -> None:
     plugin = runpy.run_path(str(PROJECT / "plugins" / "chimed_plugin.py"))["ChimedPlugin"]
     assert [one["url_prefix"] for one in plugin.fastapi_apps] == ["/chimed"]
     assert plugin.external_views[0]["href"] == "chimed/"
+    assert [one["destination"] for one in plugin.external_views] == ["nav", "dag_run", "task_instance"]
+    assert len({one["url_route"] for one in plugin.external_views}) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        ("dag=crawl_ask39&run=r", "/sources#ask39"),
+        ("dag=train_models&run=r", "/scores"),
+        ("dag=build_dataset&run=r", "/builds/2026.11.22"),
+        ("dag=build_dataset&run=r&task=screen", "/review?build=2026.11.22&stage=screen"),
+        ("dag=build_dataset&run=r&task=release", "/releases/2026.11.22"),
+        ("dag=build_dataset&run=of+no+build", "/"),
+        ("dag=//elsewhere.example&run=r", "/"),
+    ],
+)
+def test_the_tab_of_a_run_or_a_task_is_its_page(pages, state, asked, place) -> None:
+    from chimed import lake as lakes
+
+    lake = lakes.open_lake(str(state / "lake"))
+    made = lakes.read_json(lake, "builds/2026.11.22/build.json")
+    lakes.write_json(lake, "builds/2026.11.22/build.json", made | {"run": "r"})
+    answer = pages().get(f"/of?{asked}")
+    assert (answer.status_code, answer.headers["location"]) == (303, place)
 
 
 def test_no_route_answers_without_a_session(airflow) -> None:
