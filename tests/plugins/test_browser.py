@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from browser import assert_whole, css, open_page, until
+from browser import DARK, assert_whole, css, open_page, until
 from selenium.webdriver.common.action_chains import ActionChains
 from state import BEFORE, HOSTILE, HOSTILE_ID, HOSTILE_URL, VERSION
 
@@ -71,6 +71,20 @@ def test_in_airflows_frame_a_crawl_is_started_and_its_link_leads_out_of_it(airfl
     run.click()
     driver.switch_to.default_content()
     until(lambda: "/dags/crawl_ask39/runs/" in driver.current_url)
+
+
+def test_the_frame_wears_airflows_colours_and_speaks_its_language(airflow, signed_in) -> None:
+    driver = signed_in()
+    driver.get(f"{airflow.url}/chimed/static/style.css")
+    driver.execute_script("localStorage.setItem('theme', 'dark'); localStorage.setItem('i18nextLng', 'zh-CN')")
+    driver.get(f"{airflow.url}/plugin/chimed/chimed/")
+    driver.switch_to.frame(until(lambda: css(driver, "iframe[src*=chimed]"))[0])
+    until(lambda: "总览" in [one.text for one in css(driver, "main h1")])
+    assert driver.execute_script("return getComputedStyle(document.body).backgroundColor") == DARK
+    chosen = until(lambda: css(driver, ".languages a[lang=en]"))[0]
+    driver.execute_script("arguments[0].click()", chosen)
+    until(lambda: "Overview" in [one.text for one in css(driver, "main h1")])  # what is chosen here, stays
+    assert "data-live" in css(driver, "#live")[0].get_attribute("outerHTML")
 
 
 def test_a_viewer_has_no_keys(airflow, signed_in) -> None:
