@@ -72,6 +72,9 @@ install: .venv/uv
 .venv/ready: .venv/uv requirements.txt requirements-dev.txt
 	@echo "installing Airflow's environment (.venv)"
 	@$(INSTALL) $(AIRFLOW_PYTHON) -r requirements.txt -r requirements-dev.txt
+	@printf '%s\n' '#!$(CURDIR)/.venv/bin/python' 'import os, sys' \
+		'os.environ["PYTHONPATH"] = "$(CURDIR)/include"' 'sys.path.insert(0, "$(CURDIR)/include")' \
+		'from chimed.__main__ import main' 'main()' > .venv/bin/chimed && chmod +x .venv/bin/chimed
 	@touch $@
 
 .venv-models/ready: .venv/uv requirements-models.txt

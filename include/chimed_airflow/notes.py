@@ -58,6 +58,7 @@ def _why(session, dag_run) -> str:
 def _line(ti, reason: object) -> str:
     part = f" ({quoted(ti.rendered_map_index or ti.map_index, 60)})" if ti.map_index >= 0 else ""
     last = str(reason or "").strip().splitlines()
+    last = [line for line in last if line.startswith("chimed: ")] or last  # what the command failed with, if it said so
     why = (
         quoted(last[-1].removeprefix("chimed: "), REASON // TOLD)
         if last

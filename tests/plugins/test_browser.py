@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from browser import assert_whole, css, open_page, until
+from browser import DARK, assert_whole, css, open_page, until
 from selenium.webdriver.common.action_chains import ActionChains
 from state import BEFORE, HOSTILE, HOSTILE_ID, HOSTILE_URL, VERSION
 
@@ -67,10 +67,24 @@ def test_in_airflows_frame_a_crawl_is_started_and_its_link_leads_out_of_it(airfl
     run = until(lambda: css(driver, "#said a"))[0]
     said = {"Authorization": f"Bearer {airflow.tokens['admin']}"}
     known = httpx.get(f"{airflow.url}/api/v2/dags/crawl_ask39/dagRuns/{run.text}", headers=said, timeout=60).json()
-    assert known["conf"] == {"mode": "refresh", "max_pages": 7, "sections": None, "accept": False}
+    assert known["conf"] == {"week": None, "mode": "refresh", "max_pages": 7, "sections": None, "accept": False}
     run.click()
     driver.switch_to.default_content()
     until(lambda: "/dags/crawl_ask39/runs/" in driver.current_url)
+
+
+def test_the_frame_wears_airflows_colours_and_speaks_its_language(airflow, signed_in) -> None:
+    driver = signed_in()
+    driver.get(f"{airflow.url}/chimed/static/style.css")
+    driver.execute_script("localStorage.setItem('theme', 'dark'); localStorage.setItem('i18nextLng', 'zh-CN')")
+    driver.get(f"{airflow.url}/plugin/chimed/chimed/")
+    driver.switch_to.frame(until(lambda: css(driver, "iframe[src*=chimed]"))[0])
+    until(lambda: "总览" in [one.text for one in css(driver, "main h1")])
+    assert driver.execute_script("return getComputedStyle(document.body).backgroundColor") == DARK
+    chosen = until(lambda: css(driver, ".languages a[lang=en]"))[0]
+    driver.execute_script("arguments[0].click()", chosen)
+    until(lambda: "Overview" in [one.text for one in css(driver, "main h1")])  # what is chosen here, stays
+    assert "data-live" in css(driver, "#live")[0].get_attribute("outerHTML")
 
 
 def test_a_viewer_has_no_keys(airflow, signed_in) -> None:
@@ -78,3 +92,33 @@ def test_a_viewer_has_no_keys(airflow, signed_in) -> None:
     driver.get(f"{airflow.url}/chimed/review")
     assert not css(driver, "#desk")
     assert css(driver, ".note")
+
+
+def test_three_weeks_of_one_site_are_backfilled_by_clicks(airflow, signed_in) -> None:
+    """That a backfill's runs then fetch their weeks, and nothing twice, is shown in tests/dags/test_backfill.py."""
+    from selenium.webdriver.common.keys import Keys
+
+    driver = signed_in()
+    said = {"Authorization": f"Bearer {airflow.tokens['admin']}"}
+    driver.get(f"{airflow.url}/dags/crawl_ask120")
+    until(lambda: "2 Crawl 120 Ask Health QA" in css(driver, "body")[0].text)
+    until(lambda: "0 5 * * 1" in css(driver, "body")[0].text)  # the weekly schedule is to be seen
+    until(lambda: css(driver, "button[aria-label='Trigger Dag']"))[0].click()
+    until(lambda: driver.find_elements("xpath", "//span[text()='Backfill']"))[0].click()
+    days = until(
+        lambda: len(css(driver, "[data-testid=datetime-input]")) == 2 and css(driver, "[data-testid=datetime-input]")
+    )
+    for field, day in zip(days, ("2026/10/05", "2026/10/25"), strict=True):  # the first Monday, the last Sunday
+        field.click()
+        entry = until(lambda: [one for one in css(driver, "input[placeholder='YYYY/MM/DD']") if one.is_displayed()])[0]
+        entry.send_keys(day, Keys.ENTER)
+        ActionChains(driver).send_keys(Keys.ESCAPE).perform()
+    run = until(lambda: driver.find_elements("xpath", "//button[text()='Run Backfill' and not(@disabled)]"))[0]
+    driver.execute_script("arguments[0].click()", run)
+
+    def runs() -> list[str]:
+        address = f"{airflow.url}/api/v2/dags/crawl_ask120/dagRuns"
+        found = httpx.get(address, headers=said, timeout=60).json()["dag_runs"]
+        return sorted(one["partition_key"] for one in found if one["run_type"] == "backfill")
+
+    assert until(runs) == ["2026-10-05", "2026-10-12", "2026-10-19"]

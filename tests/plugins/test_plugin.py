@@ -21,11 +21,13 @@ VALUES = {
     "source": "ask39",
 }  # fmt: skip
 QUERIES = {
+    "/of": "?dag=build_dataset&run=x",
     "/review/items": "?build=2026.11.22&stage=screen",
     "/sources/ask39/page": "?url=https%3A%2F%2Fask.39.net%2Fquestion%2F1.html",
 }
 PAGES = (
-    "/", "/builds/2026.11.22", "/sources", "/sources/ask39/crawl",
+    "/", "/builds/2026.11.22", "/dropped", "/dropped?build=2026.11.22&stage=clean&words=x", "/sources",
+    "/sources/ask39/crawl",
     "/sources/ask39/page?url=https%3A%2F%2Fask.39.net%2Fquestion%2F1.html", "/releases/2026.11.22",
     "/releases/2026.11.22/card",
     "/releases/2026.11.22/examples", "/releases/2026.11.22/records/8888888888888888",
@@ -60,6 +62,30 @@ def test_the_plugin_registers_the_pages() -> None:
     plugin = runpy.run_path(str(PROJECT / "plugins" / "chimed_plugin.py"))["ChimedPlugin"]
     assert [one["url_prefix"] for one in plugin.fastapi_apps] == ["/chimed"]
     assert plugin.external_views[0]["href"] == "chimed/"
+    assert [one["destination"] for one in plugin.external_views] == ["nav", "dag_run", "task_instance"]
+    assert len({one["url_route"] for one in plugin.external_views}) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        ("dag=crawl_ask39&run=r", "/sources#ask39"),
+        ("dag=train_models&run=r", "/scores"),
+        ("dag=build_dataset&run=r", "/builds/2026.11.22"),
+        ("dag=build_dataset&run=r&task=screen", "/review?build=2026.11.22&stage=screen"),
+        ("dag=build_dataset&run=r&task=release", "/releases/2026.11.22"),
+        ("dag=build_dataset&run=of+no+build", "/"),
+        ("dag=//elsewhere.example&run=r", "/"),
+    ],
+)
+def test_the_tab_of_a_run_or_a_task_is_its_page(pages, state, asked, place) -> None:
+    from chimed import lake as lakes
+
+    lake = lakes.open_lake(str(state / "lake"))
+    made = lakes.read_json(lake, "builds/2026.11.22/build.json")
+    lakes.write_json(lake, "builds/2026.11.22/build.json", made | {"run": "r"})
+    answer = pages().get(f"/of?{asked}")
+    assert (answer.status_code, answer.headers["location"]) == (303, place)
 
 
 def test_no_route_answers_without_a_session(airflow) -> None:
@@ -221,6 +247,74 @@ def test_what_does_not_exist_is_404_and_names_what_there_is(pages) -> None:
     assert pages().get("/releases/2026.11.22/records/0000000000000000").status_code == 404
     assert pages().get("/language/zh?to=//elsewhere.example").status_code == 404
     assert pages().get("/static/../page.py").status_code == 404
+
+
+def test_a_browser_gets_an_error_in_the_frame_with_a_way_back(pages) -> None:
+    seen = {"accept": "text/html,application/xhtml+xml"}
+    for path, status in (("/builds/1999.1.1", 404), ("/releases/2026.11.22/records/0000000000000000", 404)):
+        answer = pages().get(path, headers=seen)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        tree = Selector(answer.text)
+        assert tree.css("main h1::text").get() == "Not found"
+        assert tree.css("header nav a")
+        assert tree.css("main a.button::attr(href)").get().endswith("/")
+    assert pages(role=None).get("/", headers=seen).status_code == 403
+    hostile = pages().get("/builds/<script>alert(1)<%2Fscript>", headers=seen)
+    assert "<script>alert" not in hostile.text
+
+
+def test_the_pages_speak_airflows_language_unless_another_was_chosen_here(pages) -> None:
+    client = pages()
+    client.cookies.set("chimed_follows", "zh")
+    assert "总览" in client.get("/").text
+    client.cookies.set("chimed_language", "en")
+    answer = client.get("/").text
+    assert "Overview" in answer
+    assert "data-chosen" in answer
+
+
+def test_every_reason_leads_to_the_records_that_left_by_it(pages, state) -> None:
+    client = pages()
+    links = Selector(client.get("/builds/2026.11.22").text).css("table td a[href*=dropped]::attr(href)").getall()
+    assert links
+    assert all("stage=" in link and "reason=" in link for link in links)
+
+
+def test_the_overview_says_what_the_sites_have_and_how_old_its_counts_are(pages) -> None:
+    client = pages()
+    for _ in range(30):
+        said = client.get("/").text
+        if 'http-equiv="refresh"' not in said and "sites have the week of" in said:
+            break
+    assert re.search(r"<b>\d of 5</b> sites have the week of", said)
+    assert re.search(r"Counted [\d.]+ (seconds|minutes) ago", said)
+    assert 'id="live"' in said
+
+
+def test_what_failed_and_what_waits_for_a_person_is_found(pages) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    from chimed_airflow.web import now
+
+    then = datetime(2026, 11, 16, tzinfo=UTC)
+    runs = [("crawl_ask39", "failed", 0), ("crawl_ask39", "success", 1), ("crawl_zydcd", "success", 0),
+            ("crawl_zydcd", "failed", 1)]  # fmt: skip
+    with create_session() as session:
+        for n, (dag, state, later) in enumerate(runs):
+            run = DagRun(dag_id=dag, run_id=f"r{n}", run_type="manual", run_after=then, start_date=then)
+            run._state, run.end_date = state, then + timedelta(days=later)
+            session.add(run)
+            if n == 3:
+                run.note = "**Failed in crawl**: no room\n\nmore"
+        session.flush()
+        found = now._failed(session, set(now.DAGS))
+        assert now._waiting(session, set(now.DAGS)) == []
+        session.execute(delete(DagRun))
+    assert [(one["dag"], one["why"]) for one in found] == [("crawl_zydcd", "Failed in crawl: no room")]
 
 
 def test_pages_of_an_empty_lake_say_what_comes_first(pages, tmp_path, monkeypatch) -> None:

@@ -5,10 +5,11 @@ A build's own page, and the records that left it.
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.requests import Request
 
 from chimed.stages import NAMES as STAGES
@@ -84,6 +85,31 @@ def build(version: str, request: Request) -> HTMLResponse:
     lake = open_lake()
     last = _build(lake, version)
     return page(request, "build.html.j2", here="overview", last=last, changed=_options_changed(lake, last))
+
+
+@router.get("/of")
+def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse:
+    """The page of a run or a task of Airflow: its source, build, review queue, release or scores."""
+    from chimed.build import builds, read_build
+    from chimed.lake import open_lake
+    from chimed.release import is_whole
+
+    run = run.replace(" ", "+")  # a run's id holds a time zone's +, which an address reads as a space
+    place = ""
+    if dag.startswith("crawl_"):
+        place = f"sources#{quote(dag.removeprefix('crawl_'))}"
+    elif dag == "train_models":
+        place = "scores"
+    elif dag == "build_dataset":
+        lake = open_lake()
+        made = next((one for one in reversed(builds(lake)) if read_build(lake, one).get("run") == run), None)
+        if made:
+            place = f"builds/{made}"
+            if task == "screen":
+                place = f"review?{urlencode({'build': made, 'stage': 'screen'})}"
+            elif task == "release" and is_whole(lake, made):
+                place = f"releases/{made}"
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/{place}", 303)
 
 
 @router.get("/dropped")

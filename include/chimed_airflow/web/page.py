@@ -29,6 +29,7 @@ COOKIE = "chimed_language"
 FOLLOWED = "chimed_follows"  # the language of Airflow's own pages, as frame.js found it
 STATIC = {
     "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
     "review.js": "text/javascript",
     "frame.js": "text/javascript",
     "crawl.js": "text/javascript",
