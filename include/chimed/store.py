@@ -193,7 +193,7 @@ def open_store(url: str | None = None) -> Store:
         have, want = _revisions(engine)
     except DBAPIError as error:  # of SQLite also: the file is no database
         raise UserError(
-            f"no store at {engine.url.render_as_string()}: {short(str(error.orig).strip(), 300)}; "
+            f"cannot open the store at {engine.url.render_as_string()}: {short(str(error.orig).strip(), 300)}; "
             "CHIMED_STORE says where it is"
         ) from None
     if have != want:

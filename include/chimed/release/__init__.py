@@ -69,7 +69,7 @@ def find_release(lake: Lake, release: str) -> str:
     withdrawn = f"{folder_of(release)}/{WITHDRAWN}"
     if release not in known and lakes.exists(lake, withdrawn):
         why = lakes.read_json(lake, withdrawn)
-        raise UserError(f"release {release} was withdrawn ({why['reason']}); in its place: {why['replaced_by']}")
+        raise UserError(f"release {release} was withdrawn ({why['reason']}); it was replaced by {why['replaced_by']}")
     return choose("release", release, known)
 
 

@@ -35,14 +35,14 @@ def verify(
         raise SystemExit(1)
     manifest = lakes.read_json(lake, f"{folder}/manifest.json")
     print(
-        f"release {manifest['version']}: {len(manifest['files'])} files are as they were written; "
+        f"release {manifest['version']}: {len(manifest['files'])} files are unchanged; "
         f"checksum {manifest['checksum']} (the rows), seal {manifest.get('seal', 'not recorded')} (everything)"
     )
 
 
 @app.command(hidden=True)
 def preview(build: Annotated[str, typer.Option("--build", help="a build's version, or latest")] = "latest") -> None:
-    """Show, as JSON, what a build's release would be: its ledger so far, rows, changes to the release before."""
+    """Show what a build's release would contain, as JSON: ledger so far, rows, changes since the last release."""
     from chimed.lake import open_lake
     from chimed.release.preview import preview as previewed
     from chimed.store import open_store
@@ -53,13 +53,13 @@ def preview(build: Annotated[str, typer.Option("--build", help="a build's versio
 @app.command()
 def diff(
     old: Annotated[str, typer.Argument(help="a release's version")],
-    new: Annotated[str, typer.Argument(help="a later one's, whole or held back")],
+    new: Annotated[str, typer.Argument(help="a later version, released or held back")],
     accept: Annotated[
-        str | None, typer.Option(help="the reason to let a held release out in spite of its drift; recorded")
+        str | None, typer.Option(help="accept the drift of a release that was held back; the reason is recorded")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show rows added, removed and changed, and drift; exits 1 where a limit is passed and not accepted."""
+    """Show rows added, removed and changed, and drift; exit 1 if a limit is exceeded and not accepted."""
     from chimed import lake as lakes
     from chimed.release import find_release, folder_of, is_whole, read_manifest
     from chimed.release.diff import difference
@@ -72,7 +72,7 @@ def diff(
     new = new if held else find_release(lake, new)
     if accept is not None:
         print(json.dumps(accept_drift(lake, old, new, accept, getpass.getuser()), ensure_ascii=False))
-        print(f"now run: python -m chimed run release --build {new}", file=sys.stderr)
+        print(f"next, run: python -m chimed run release --build {new}", file=sys.stderr)
         return
     found = difference(read_tables(lake, old), read_tables(lake, new))
     said = None if held else read_manifest(lake, new).get("accepted")
@@ -92,7 +92,7 @@ def _print_diff(old: str, new: str, found: dict) -> None:
         rows.add_column(name, justify="right")
     for row in found["rows"]:
         rows.add_row(*(str(row[name]) for name in ("subset", "source", "added", "removed", "changed", "same")))
-    drift = Table("drift of", "PSI", "limit", "median before", "median now")
+    drift = Table("drift in", "PSI", "limit", "median before", "median now")
     for one in found["drift"]:
         cells = (one[name] for name in ("psi", "limit", "old_median", "new_median"))
         drift.add_row(one["what"], *("–" if cell is None else f"{cell:g}" for cell in cells))
@@ -115,11 +115,11 @@ def takedown(
     ],
     reason: Annotated[str, typer.Option(help="who asked, and why; kept in the store")],
     releases: Annotated[
-        bool, typer.Option("--releases", help="rewrite the releases there are as patches, and withdraw them")
+        bool, typer.Option("--releases", help="also withdraw existing releases and replace them by patches")
     ] = False,
-    unseen: Annotated[bool, typer.Option("--unseen", help="a site's page too that was never met")] = False,
+    unseen: Annotated[bool, typer.Option("--unseen", help="also accept a page that was never seen")] = False,
 ) -> None:
-    """Take a page, row or source out: it is not crawled again, and all that was made of it leaves the next build."""
+    """Take down a page, row or source: it is not crawled again, and everything made from it is dropped from builds."""
     from chimed.lake import open_lake
     from chimed.release.takedown import take_down
     from chimed.store import open_store
@@ -138,6 +138,6 @@ def push(
     from chimed.release.push import push as copy_release
 
     if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
-        raise UserError(f"{to!r} names no repository of the hub; write hf://<owner>/<name>")
+        raise UserError(f"{to!r} is not a repository of the hub; write hf://<owner>/<name>")
     lake = open_lake()
     print(json.dumps(copy_release(lake, find_release(lake, release), to), ensure_ascii=False))

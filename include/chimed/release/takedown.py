@@ -36,7 +36,7 @@ def take_down(lake: Lake, store: Store, target: str, reason: str, rewrite: bool,
     Raises UserError for a target that is none of these or that nothing is known of, or no reason.
     """
     if not reason.strip():
-        raise UserError("a takedown needs its --reason; it is kept in the store and told in the patch's card")
+        raise UserError("a takedown needs its --reason; it is stored and printed in the card of the patch")
     found = find_target(lake, target)
     left, names = _known(lake, store, found, unseen)
     upsert(store, TAKEDOWNS, [{"target": name, "reason": reason, "created": datetime.now(UTC)} for name in names])
@@ -69,7 +69,7 @@ def _known(lake: Lake, store: Store, target: Target, unseen: bool) -> tuple[int,
     if not known and not any(_holds(lake, version, target) for version in releases(lake)):
         raise UserError(
             f"looked for the page {target.name} in the frontier, in the records of every crawl and in the releases, "
-            "and found nothing; see the column url of a release. To keep a page from being crawled that was never met, "
+            "and found nothing; see the column url of a release. To block a page that was never seen, "
             "add --unseen"
         )
     return pages, [target.name]

@@ -84,7 +84,7 @@ def pages_of(lake: Lake, target: Target) -> set[str]:
 def _row(lake: Lake, said: str) -> Target:
     name = said.removeprefix(ROW).split("/")[0]
     if name not in lakes.names(lake, "raw"):
-        raise UserError(f"there is no corpus {name!r}, so no row {said[:200]}; there is: {_corpora(lake)}")
+        raise UserError(f"unknown corpus {name!r}, so no row {said[:200]}; choose from: {_corpora(lake)}")
     _extracted(lake, name)
     target = Target(said)
     if not pages_of(lake, target):
@@ -117,7 +117,7 @@ def _corpus_row(lake: Lake, source: str, crawl: str, name: str, number: int) -> 
         known = corpus.kept_survey(report, name)
         for place, read in corpus.read_file(name, file, corpus.kept_choices(report), known):
             if place == number and isinstance(read, Miss):
-                raise UserError(f"row {number} of {name} gave no record ({read.reason}): there is nothing to take out")
+                raise UserError(f"row {number} of {name} gave no record ({read.reason}): there is nothing to take down")
             if place == number and not isinstance(read, Miss):
                 return corpus.address(source, read)
     raise UserError(f"looked for row {number} of {name} in corpus {source} and found nothing; it has {place} rows")
