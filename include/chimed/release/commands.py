@@ -113,7 +113,7 @@ def takedown(
             "or a source or corpus"
         ),
     ],
-    reason: Annotated[str, typer.Option(help="who asked, and why; kept in the store")],
+    reason: Annotated[str, typer.Option(help="who asked, and why; recorded in the store")],
     releases: Annotated[
         bool, typer.Option("--releases", help="also withdraw existing releases and replace them by patches")
     ] = False,
