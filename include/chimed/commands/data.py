@@ -9,7 +9,7 @@ import typer
 
 from chimed.commands import AsJson, Build
 from chimed.errors import UserError, choose
-from chimed.printing import print_result
+from chimed.printing import print_report, print_result
 from chimed.settings import settings
 
 app = typer.Typer()
@@ -55,7 +55,9 @@ def ingest(
     said = {"license": rights, "title": title, "homepage": homepage}
     made = corpus.ingest(lake, name, files, choices, said)
     report = extract_crawl(lake, name, made["crawl"])
-    print_result(report | {"read": made["read"]})
+    left = "".join(f"; {reason} {count}" for reason, count in (report["dropped"] | report["failed"]).items())
+    kept = f"{report['records']} records from {report['kept_pages']} of {report['pages']} rows or chapters"
+    print_report(report | {"read": made["read"]}, f"{name}: {kept}{left}. Next: python -m chimed build")
     check_misses(report)
 
 
@@ -107,7 +109,9 @@ def run(
     work = open_work(build)
     names = [one.name for one in stages_of(work.lake, work.build)] if stage == "all" else [stage]
     ran = (run_shards(work, name) if shard is None else run_stage(work, name, shard) for name in names)
-    print_result([report for reports in ran for report in reports])
+    reports = [report for several in ran for report in several]
+    done = f"build {work.build}: {', '.join(names)} done" if stage != "all" else f"build {work.build} is complete"
+    print_report(reports, f"{done}. What was kept and dropped, and why: python -m chimed ledger {work.build}")
 
 
 @app.command()
