@@ -102,8 +102,8 @@ with DAG(
     with groups["read"]:
         open_build = ChimedOperator(
             task_id="open_build",
-            doc_md="Looks at all that the build will need, then opens a version: fixes its crawls and options, and is "
-            "the same when run again.",
+            doc_md="Checks everything that the build will need, then opens a version with fixed crawls and options. "
+            "Run again, it gives the same version.",
             first=["check", "--options={{ options(params) | tojson }}"],
             command=["build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"],
             returns=version,
@@ -111,7 +111,7 @@ with DAG(
         )
         count_shards = ChimedOperator(
             task_id="count_shards",
-            doc_md="Counts the shards of crawls that the first stage is mapped over, and names them.",
+            doc_md="Counts and names the shards of crawls that the first stage runs on.",
             command=["shards", STAGES[0].name, "--build", BUILD, "--names"],
             returns=shard_numbers,
             tells=shard_names,

@@ -75,7 +75,7 @@ for place, source in enumerate(SOURCES):
         )
         extract = ChimedOperator(
             task_id="extract",
-            doc_md="Reads the crawl's pages into records; every page ends as records or as a miss with its reason.",
+            doc_md="Reads the crawl's pages into records; each page gives records or is counted with a reason.",
             command=["extract", source, f"--crawl={CRAWL}", "{{ '--accept' if params.accept else '' }}"],
             returns=numbers,
             note=crawl_line,

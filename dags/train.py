@@ -56,13 +56,13 @@ with DAG(
 ):
     find_release = ChimedOperator(
         task_id="find_release",
-        doc_md="Names the release all tasks of this run use, so that a newer one cannot slip in.",
+        doc_md="Fixes the release that all tasks of this run use, even if a newer one appears meanwhile.",
         command=["find-release", "{{ params.release or partition_key or 'latest' }}"],
         execution_timeout=timedelta(minutes=10),
     )
     compare = ChimedOperator(
         task_id="compare",
-        doc_md="The paper's Table 6: before and after, with intervals and paired tests.",
+        doc_md="Compares scores before and after (the paper's Table 6), with intervals and paired tests.",
         command=["compare", *ON],
         execution_timeout=timedelta(minutes=30),
     )

@@ -37,6 +37,9 @@ def take(driver, address: str, path: Path, height: int, scheme: str) -> None:
     """One picture of the top of a page."""
     browser.screen(driver, WIDTH, scheme)
     browser.open_page(driver, address)
+    status = driver.execute_script("return performance.getEntriesByType('navigation')[0].responseStatus")
+    if status != 200:
+        raise SystemExit(f"{address} answers {status}: {browser.css(driver, 'main')[0].text}")
     for figure in browser.css(driver, "main img"):
         driver.execute_script("arguments[0].loading = 'eager'", figure)
         browser.until(lambda figure=figure: driver.execute_script("return arguments[0].complete", figure))

@@ -34,16 +34,16 @@ REFUSED = "request refused"
 # What mends a failure, by how its reason begins.
 NO_KEY = ("HTTP 401", "HTTP 403", "HTTP 402")
 MENDS = (
-    (NO_KEY[0], "the server does not let you in: look at CHIMED_LLM_KEY and what it may use"),
-    (REFUSED, "the server says why; a text that is too long wants a longer --max-model-len"),
-    ("empty reply", "ask the model by hand: a base model without a chat template answers nothing"),
-    ("thinking and no answer", "serve a model that answers at once, or give its server --reasoning-parser"),
+    (NO_KEY[0], "the server refuses access: check CHIMED_LLM_KEY and its permissions"),
+    (REFUSED, "the server says why; if a text is too long, raise --max-model-len"),
+    ("empty reply", "try the model by hand: a base model without a chat template answers nothing"),
+    ("thinking and no answer", "serve a model without thinking, or start its server with --reasoning-parser"),
     (
         "unparsed reply",
-        "the model does not keep to the answers allowed: serve it with structured outputs (chimed check)",
+        "the model ignores the allowed answers: serve it with structured outputs (see chimed check)",
     ),
-    ("model's refusal", "the model will not do this work; serve another one"),
-    ("unusable reply", "see the server's log; python -m chimed store forget-faults has such requests asked again"),
+    ("model's refusal", "the model refuses this work; serve another one"),
+    ("unusable reply", "see the server's log; python -m chimed store forget-faults asks such requests again"),
 )
 
 T = TypeVar("T")

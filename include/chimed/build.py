@@ -93,7 +93,9 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         return opened[-1]
     shards = inputs.shards(lake, chosen)
     if not shards:
-        raise UserError(f"nothing crawled yet of {', '.join(chosen.sources)}; run: python -m chimed crawl <source>")
+        raise UserError(
+            f"nothing in the lake yet from {', '.join(chosen.sources)}; run: python -m chimed crawl <source>"
+        )
     made = {
         "number": 1 + max((number_in(lake, f"builds/{name}/build.json") for name in builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -106,7 +108,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
     while True:
         taken = lakes.names(lake, "builds")
         if version in taken:
-            raise UserError(f"build {version} exists; leave the version out to get the next free one")
+            raise UserError(f"build {version} exists already; leave --version out to get the next free one")
         free = version or _next_version(taken)
         if lakes.claim_json(lake, f"builds/{free}/build.json", sealed(made | {"version": free})):
             return free
@@ -118,7 +120,7 @@ def parse_options(options: dict) -> Options:
         parsed = Options(**options)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UserError(f"bad build option: {wrong}; there is: {', '.join(Options.model_fields)}") from None
+        raise UserError(f"bad build option: {wrong}; the options are: {', '.join(Options.model_fields)}") from None
     for source in parsed.sources:
         choose("source", source, SOURCES)
     for name in parsed.skip:
@@ -217,7 +219,7 @@ def _other_order(version: str, its_own: tuple[stages.Stage, ...]) -> str:
     if [one.name for one in its_own] == list(stages.NAMES):
         return ""
     return (
-        f" (the build's stages have another order than today's: python -m chimed run all --build {version} follows it)"
+        f" (the build has an earlier version's order of stages; python -m chimed run all --build {version} follows it)"
     )
 
 
@@ -281,7 +283,7 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
 
 def _run_shard(work: Work, its_own: tuple[stages.Stage, ...], name: str, shard: int) -> dict:
     if (report := reports.read(work.lake, work.build, name, shard)) is not None:
-        work.say(f"{name} {shard}: done before")
+        work.say(f"{name} {shard}: done already")
         return report
     from chimed.lease import turn  # here, not above: SQLAlchemy takes long to load
 
@@ -300,8 +302,8 @@ def _do_shard(
     this, previous = stages.stage(name, its_own), stages.before(name, its_own)
     if name == "dedup" and previous and previous.name == "extract":
         raise UserError(
-            f"build {work.build} was opened when copies left before texts were cleaned, and its dedup is not done; "
-            "open a new build, whose model replies cost nothing again: python -m chimed build"
+            f"build {work.build} was opened by an earlier version, which deduplicated before cleaning; "
+            "open a new build (stored model replies cost nothing again): python -m chimed build"
         )
     lakes.clear_drafts(work.lake, folder)
     started = time.monotonic()

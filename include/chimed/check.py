@@ -148,7 +148,7 @@ def disk(work: Work) -> str:
         if free < FREE:
             raise UserError(
                 f"only {free / 1e9:.1f} GB are free at {folder} ({setting}), a build needs {FREE / 1e9:.1f} and more; "
-                "make room or name another folder"
+                "free some space or name another folder"
             )
         said.append(f"{free / 1e9:.0f} GB free at {folder}")
     return "; ".join(said)
@@ -226,11 +226,11 @@ def answering(url: str, setting: str, named: Callable[[Work], Server], work: Wor
     dialect = llm.dialect(server, work)
     if dialect.constraint == "none" and not work.settings.llm_unconstrained:
         raise UserError(
-            f"{server.url} takes a constraint and does not obey it, so a verdict may be any sentence; serve the model "
-            "with vLLM (--structured-outputs-config.backend xgrammar), or set CHIMED_LLM_UNCONSTRAINED=true to have "
-            "replies read as they come"
+            f"{server.url} ignores structured_outputs, so an answer could be any sentence; serve the model "
+            "with vLLM (--structured-outputs-config.backend xgrammar), or set CHIMED_LLM_UNCONSTRAINED=true to "
+            "accept free replies"
         )
-    return f"{server.who} answers at {server.url}, held to an answer by {dialect.constraint}"
+    return f"{server.who} answers at {server.url}, limited to allowed answers by {dialect.constraint}"
 
 
 def servers_to_be(work: Work) -> str:

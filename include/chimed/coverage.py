@@ -116,7 +116,7 @@ def print_coverage(entries: list[dict]) -> None:
     for name in heads:
         table.add_column(name, justify="left" if name in ("source", "next refresh") else "right")
     table.add_column("states", overflow="fold")
-    table.add_column("missed", overflow="fold")
+    table.add_column("without a record", overflow="fold")
     for entry in entries:
         numbers = [str(entry[name]) for name in ("known", "fetched", "waiting", "due")]
         days = [entry[name] or "-" for name in ("oldest", "newest")]

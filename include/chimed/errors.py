@@ -26,5 +26,6 @@ class CrawlStopped(WorkStopped):
 def choose(kind: str, name: str, valid: "list[str] | tuple[str, ...]") -> str:
     """`name`, if it is valid; else a UserError that names the valid ones."""
     if name not in valid:
-        raise UserError(f"unknown {kind} {name!r}; there is: {', '.join(valid) or 'none yet'}")
+        there = f"choose from: {', '.join(valid)}" if valid else "there is none yet"
+        raise UserError(f"unknown {kind} {name!r}; {there}")
     return name

@@ -56,7 +56,7 @@ def listed(url: str, key: str) -> list[dict[str, Any]]:
         raise Unreachable(printable(f"{type(error).__name__}: {getattr(error, 'reason', error)}"[:200])) from None
     except ValueError as error:
         raise UserError(
-            f"{url} is no address of a model server ({error}); write it as http://<host>:<port>/v1"
+            f"{url} is not the address of a model server ({error}); write it as http://<host>:<port>/v1"
         ) from None
     try:
         models = json.loads(content)["data"]
@@ -74,7 +74,7 @@ def get(url: str, key: str) -> bytes:
         while len(content) < MOST and (piece := response.read1(MOST - len(content))):
             content += piece
             if time.monotonic() > until:  # byte by byte it would take days
-                raise TimeoutError(f"no whole page within {TIMEOUT} s")
+                raise TimeoutError(f"no complete response within {TIMEOUT} s")
     return content
 
 
@@ -100,7 +100,7 @@ def identity(model: str, models: list[dict[str, Any]], named: str | None, settin
         root = (mine or {}).get("root")
         why = f"its root {printable(str(root)[:200])} is no folder of this machine" if root else "it has no root"
         raise UserError(
-            f"{url} does not tell which model answers as {model} ({why}), so its replies could be taken for another "
+            f"{url} does not say which model answers as {model} ({why}), so its replies could be taken for another "
             f"model's; set {setting} to the model's name and version"
         )
     said = told or str((mine or {}).get("root") or model)

@@ -163,7 +163,9 @@ def check_written(lake: Lake, stage: str, counts: pl.DataFrame, kept: list[str],
     left = rows_of(counts, "dropped", "failed", "derived_dropped", "derived_failed")
     have = sum(lakes.count_rows(lake, path) for path in kept), lakes.count_rows(lake, dropped)
     if have != (passed_on, left):
-        raise LedgerError(f"{stage}: {passed_on} rows go on and {left} leave, but {have[0]} and {have[1]} were written")
+        raise LedgerError(
+            f"{stage}: {passed_on} rows are kept and {left} dropped, but {have[0]} and {have[1]} were written"
+        )
     if rows_of(counts, "read") != rows_of(counts, "kept", "dropped", "failed"):
         raise LedgerError(f"{stage}: read {rows_of(counts, 'read')} rows, accounted for {passed_on + left}")
 
@@ -187,7 +189,7 @@ def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None =
     if stages.stage(stage).needs == "llm" and tried >= TRIED and gone > REJECTED_SHARE * tried:
         why = _why(counts, left, "derived_dropped", "derived_failed")
         raise NothingLeft(
-            f"{stage}: {gone} of {tried} new rows did not pass the gate, {why}; see what the model writes"
+            f"{stage}: {gone} of {tried} generated rows were rejected, {why}; read some of the model's replies"
         )
 
 

@@ -79,7 +79,7 @@ def _identified(server: Server, checkpoint: str, work: Work) -> Server:
             return replace(server, identity=_identity(server))
         except identities.Unreachable as error:
             if work.planned is not None:
-                work.say(f"{server.url} does not answer; taken for {checkpoint}, which it would load")
+                work.say(f"{server.url} does not answer; assuming {checkpoint}, which it is configured to load")
                 return replace(server, identity=identities.of_checkpoint(checkpoint, server.named))
             last = error
             time.sleep(wait(tries))
@@ -295,10 +295,10 @@ async def _dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> D
         if obeyed(dialect, answer):
             if dialect.constraint != DIALECTS[0].constraint:
                 instead = {"none": "answers are parsed as they come"}.get(dialect.constraint, dialect.constraint)
-                work.say(f"{server.url} does not obey {DIALECTS[0].constraint}: {instead}")
+                work.say(f"{server.url} ignores {DIALECTS[0].constraint}: {instead}")
             _dialects[server] = dialect
             return dialect
-    raise UserError(f"{server.url} refuses every request ({answer.reason if isinstance(answer, Refused) else ''})")
+    raise UserError(f"{server.url} rejects every request ({answer.reason if isinstance(answer, Refused) else ''})")
 
 
 _dialects: dict[Server, Dialect] = {}  # of this process: a stage asks several times, a server is probed once

@@ -22,9 +22,9 @@ def view(lake: Lake, store: Store, url: str) -> dict[str, Any]:
     page is not known or its bytes are not in the lake."""
     row = find(store, PAGES, [url]).get(url)
     if row is None:
-        raise UserError(f"no page {url!r} is known")
+        raise UserError(f"page {url!r} is not known; the page Sources and the url column of a release list addresses")
     if not row["page"]:
-        raise UserError(f"nothing is kept of {url}; its last answer was: {row['miss'] or row['status']}")
+        raise UserError(f"no content of {url} is stored; its last response was: {row['miss'] or row['status']}")
     site = load(row["source"])
     page = Selector(text=_text(lake, row["page"], site.encoding) or "<html/>", type="html")
     read = read_page(site, url, page)

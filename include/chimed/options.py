@@ -12,45 +12,46 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sources: tuple[str, ...] = Field(SOURCES, description="the sites whose records take part")
-    corpora: bool = Field(True, description="whether the corpora that were ingested take part too")
-    keep_gone: bool = Field(
-        False, description="whether pages that their site took away, as it said twice, stay in the build"
-    )
+    sources: tuple[str, ...] = Field(SOURCES, description="sites whose records are used")
+    corpora: bool = Field(True, description="also use your own ingested corpora")
+    keep_gone: bool = Field(False, description="keep records of pages that their site has deleted (confirmed twice)")
     answers: Literal["every", "best"] = Field(
-        "every", description="which answers of a question become pairs: every one, or one, the adopted before the first"
+        "every", description="use every answer of a question, or only the best: the accepted one, else the first"
     )
-    skip: tuple[str, ...] = Field((), description="stages that let every record through unread")
-    max_records: int | None = Field(None, ge=1, description="take no more records than this of each source")
+    skip: tuple[str, ...] = Field((), description="stages to skip: they let every record through unchanged")
+    max_records: int | None = Field(None, ge=1, description="use at most this many records of each source; empty: all")
     perplexity_cut: float = Field(
-        0.01, ge=0, lt=1, description="share with the highest perplexity that leaves (§3.2: top 1 %)"
+        0.01, ge=0, lt=1, description="share of records with the highest perplexity to drop (paper §3.2: 1 %)"
     )
     perplexity_within: Literal["corpus", "source"] = Field(
-        "corpus", description="cut over the corpus (paper), or within each source and language"
+        "corpus", description="make the cut over the whole corpus (paper) or within each source and language"
     )
-    perplexity_exact: bool = Field(
-        False, description="score every text in fp32 (paper), and not only those that the cut may take"
-    )
+    perplexity_exact: bool = Field(False, description="score every text in fp32 (paper), not only those near the cut")
     prefer_share: float = Field(
-        0.12, ge=0, le=1, description="share of the questions that get two judged answers (Table 4: 41.7 K of 351.6 K)"
+        0.12,
+        ge=0,
+        le=1,
+        description="share of questions that get a preference pair (paper, Table 4: 41.7 K of 351.6 K)",
     )
     judge_order: Literal["both", "once"] = Field(
-        "both", description="prefer: both orders and only verdicts that survive the swap, or one order (paper)"
+        "both",
+        description="compare two answers in both orders and keep only consistent verdicts, or in one order (paper)",
     )
-    judge_is_generator: bool = Field(False, description="prefer: allow one model to judge itself (paper: never)")
+    judge_is_generator: bool = Field(False, description="allow the generator to judge its own answers (paper: never)")
     qa_answer: Literal["free", "span"] = Field(
-        "free", description="generate_qa: the model words the answer, or may only pick a span of the document"
+        "free", description="generated answers: in the model's words, or a span of the document only"
     )
     second_opinion: bool = Field(
-        True, description="translate, generate_qa: ask the judge too, 是 or 否, about what the gates' rules let pass"
+        True, description="ask the judge to confirm translations and generated answers that the rules accept"
     )
     screen_model: bool = Field(
-        True, description="screen: ask the model as well (paper), not only look for identifiers and names by rule"
+        True, description="screen with the model as well (paper), not only by rules for identifiers and names"
     )
     redact: bool = Field(
-        False, description="replace identifiers and full names that a rule finds by 【已隐去】, and keep the record"
+        False,
+        description="replace identifiers and full names by 【已隐去】 and keep the record, instead of dropping it",
     )
-    part_rows: int = Field(20_000, ge=1, description="rows of one part file: the unit of work of a worker")
+    part_rows: int = Field(20_000, ge=1, description="rows in one part file, the unit of work of a worker")
 
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.

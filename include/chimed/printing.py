@@ -37,6 +37,11 @@ def print_result(value: object) -> None:
     print(without_secrets(json.dumps(value, ensure_ascii=False, default=str)))
 
 
+def print_report(value: object, sentence: str) -> None:
+    """A long report as one JSON line for a program; for a person at a terminal a sentence that says what came of it."""
+    print(safe(sentence)) if sys.stdout.isatty() else print_result(value)
+
+
 def safe(text: str) -> str:
     """The text as a person may see it: no password in it, and nothing that a terminal would obey."""
     return printable(without_secrets(text))

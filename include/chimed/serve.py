@@ -69,7 +69,7 @@ def up(timeout: int) -> None:
     """
     both = servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
-        raise UserError(f"{both[0].variable} and {both[1].variable} name one port; two servers need two")
+        raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; two servers need two ports")
     with FileLock(scratch() / "serve.lock"):  # shards that find the servers dead must not both start them
         _up(both, timeout)
 
@@ -80,7 +80,7 @@ def _up(both: tuple[Server, Server], timeout: int) -> None:
             if processes.alive(_note(server)) is None:
                 _start(server, number)
             else:
-                log.info("%s: up before", server.name)
+                log.info("%s: already running", server.name)
         deadline = time.monotonic() + timeout
         for server in both:
             _wait(server, both, deadline, timeout)
@@ -180,9 +180,11 @@ def _gpus() -> int:
 def _start(server: Server, number: int) -> None:
     python = settings().models_python
     if not Path(python).exists():
-        raise UserError(f"no interpreter at {python} (CHIMED_MODELS_PYTHON); vLLM lives in the models' environment")
+        raise UserError(f"no interpreter at {python} (CHIMED_MODELS_PYTHON); vLLM is in the models' environment")
     if _models(server.url) is not None:
-        raise UserError(f"another server answers at {server.url}; end it, or set {server.variable} to a free port")
+        raise UserError(
+            f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"
+        )
     argv, extra = command(server, number, _gpus())
     processes.start(argv, _note(server), _log_file(server), extra)
     log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))

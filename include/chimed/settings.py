@@ -41,27 +41,28 @@ class Settings(BaseSettings):
         0.03, ge=0, description="seconds between two requests to a replica; 0 is for benchmarks: no pace at all"
     )
     recheck_days: int | None = Field(
-        None, ge=0, description="days after which a known page is asked for again; empty: as its state and age say"
+        None, ge=0, description="days after which a known page is rechecked; empty: by its state and age"
     )
-    recheck_hours: float = Field(
-        12, gt=0, description="hours of a crawl, at its pace, in which known pages are asked for again"
-    )
+    recheck_hours: float = Field(12, gt=0, description="hours of each crawl spent on rechecking known pages")
     dead_lists: int = Field(
-        0, ge=0, description="lists of a site that may be gone (404, 410, its home page) before its crawl fails"
+        0, ge=0, description="how many lists of a site may be gone (404, 410, home page) before its crawl fails"
     )
     pace: dict[str, float] = Field(
         default_factory=dict,
         description='seconds between two requests, where you and a site\'s owner agreed on them: {"ask39": 5}',
     )
     miss_share: float = Field(
-        0.5, gt=0, le=1, description="share of a crawl's pages that may be misses; past it the crawl or extract fails"
+        0.5,
+        gt=0,
+        le=1,
+        description="share of a crawl's pages that may give no record; above it the crawl or extract fails",
     )
     zydcd: dict[str, Any] = Field(
-        default_factory=dict, description="where www.zydcd.com's lists begin, chapters, cases: see sources/zydcd.py"
+        default_factory=dict, description="URLs of www.zydcd.com's lists, chapters and cases: see sources/zydcd.py"
     )
     lists: dict[str, dict[str, list[str]]] = Field(
         default_factory=dict,
-        description="where lists of a site begin, by section, in place of its file's; an empty one is not crawled: "
+        description="start URLs of a site's lists by section, instead of the built-in ones; an empty one is skipped: "
         '{"ask39": {"妇科": ["https://ask.39.net/browse/44-1-1.html"]}}',
     )
     retention_identifiers: int = Field(
@@ -82,55 +83,63 @@ class Settings(BaseSettings):
         "chimed-judge", description="the judge's name at its server; not the generator (paper §3.2)"
     )
     llm_identity: str | None = Field(
-        None, description="what the generator really is (name, version), where its server does not tell"
+        None, description="the generator's real name and version, if its server does not report it"
     )
-    judge_identity: str | None = Field(None, description="what the judge really is, where its server does not tell")
+    judge_identity: str | None = Field(
+        None, description="the judge's real name and version, if its server does not report it"
+    )
     llm_unconstrained: bool = Field(
         False,
-        description="whether servers that cannot be held to an answer will do; replies are then read as they come",
+        description="accept servers that ignore structured outputs; their replies are read as free text",
     )
     llm_key: SecretStr = Field(SecretStr("none"), description="API key of both servers")
     llm_concurrency: int = Field(64, ge=1, le=4096, description="requests in flight from one shard")
-    llm_timeout: float = Field(600, gt=0, description="seconds until a request counts as lost and is asked again")
-    llm_gpus: int = Field(0, ge=0, description="GPUs of a model server that others start; 0: not reported")
+    llm_timeout: float = Field(600, gt=0, description="seconds after which a request counts as lost and is repeated")
+    llm_gpus: int = Field(0, ge=0, description="GPUs of a model server that you started yourself; 0: unknown")
 
     serve: Literal["external", "local", "kubernetes"] = Field(
-        "external", description="who starts vLLM: nobody (the URLs above are up), this machine, or the cluster"
+        "external", description="who starts vLLM: you (external), this machine (local) or the cluster (kubernetes)"
     )
-    llm_checkpoint: str = Field("Qwen/Qwen3-14B", description="what the generator's server loads, if we start it")
-    judge_checkpoint: str = Field("Qwen/Qwen3-32B", description="what the judge's server loads, if we start it")
+    llm_checkpoint: str = Field(
+        "Qwen/Qwen3-14B", description="model that the generator's server loads, if chimed starts it"
+    )
+    judge_checkpoint: str = Field(
+        "Qwen/Qwen3-32B", description="model that the judge's server loads, if chimed starts it"
+    )
 
-    vllm_flags: str = Field("", description="more flags for both servers we start, as --quantization fp8")
+    vllm_flags: str = Field("", description="more flags for servers that chimed starts, e.g. --quantization fp8")
 
     perplexity_model: str = Field(
         "uer/gpt2-chinese-cluecorpussmall", description="Chinese GPT-2 (paper §3.2): hub name or folder"
     )
-    base_checkpoint: str | None = Field(None, description="the model training starts from, if not the recipe's own")
+    base_checkpoint: str | None = Field(None, description="model to start training from, instead of the recipe's")
     exams: str | None = Field(
         None, description="folder of local exams, {dev,test}/<subject>.csv in CMMLU's columns; else the hub's"
     )
 
     evaluate_backend: Literal["hf", "vllm"] = Field(
-        "hf", description="what scores a model: transformers, or a vLLM server started for it"
+        "hf", description="how models are evaluated: transformers (hf) or a vLLM server started for it"
     )
 
-    recipe: str = Field("qwen3-1.7b", description="the recipe trained where none is named")
+    recipe: str = Field("qwen3-1.7b", description="recipe to train if none is named")
     build_options: dict[str, Any] = Field(
-        default_factory=dict, description='options every build takes unless it says otherwise, as {"part_rows": 5000}'
+        default_factory=dict, description='default options of every build, e.g. {"part_rows": 5000}'
     )
 
-    compute: Literal["local", "kubernetes"] = Field("local", description="where gpu stages run")
+    compute: Literal["local", "kubernetes"] = Field("local", description="where GPU work runs")
     models_python: str = Field(
-        str(PROJECT / ".venv-models" / "bin" / "python"), description="interpreter with torch, TRL, lm-eval and vLLM"
+        str(PROJECT / ".venv-models" / "bin" / "python"),
+        description="Python interpreter with torch, TRL, lm-eval and vLLM",
     )
     scratch: str = Field(
-        str(PROJECT / ".chimed" / "scratch"), description="folder of this machine: process ids and logs of our servers"
+        str(PROJECT / ".chimed" / "scratch"), description="local folder for process ids and logs of model servers"
     )
     require_approval: bool = Field(
-        False, description="whether a build waits for a person before its release, where its form does not say"
+        False,
+        description="whether every build needs manual approval before its release, unless its form says otherwise",
     )
     notify: str | None = Field(
-        None, description="mail addresses, by comma, that are told of a failed run; the connection is smtp_default"
+        None, description="mail addresses, separated by commas, to notify of failed runs (connection smtp_default)"
     )
     schedules: bool = Field(True, description="off: DAGs have no schedule and run only when triggered")
     train: bool = Field(True, description="whether a release starts training, where the build's form does not say")
@@ -144,10 +153,10 @@ class Settings(BaseSettings):
     )
     k8s_serve_gpus: int = Field(2, ge=1, description="GPUs of one model server")
     k8s_secret: str = Field(
-        "chimed", description="secret whose keys become variables: store, lake credentials, API key"
+        "chimed", description="secret whose keys become environment variables: store, lake credentials, API key"
     )
     k8s_service_account: str = Field("chimed", description="service account of the pods; its token is not mounted")
-    k8s_volume: str | None = Field(None, description="claim mounted at /data, where the lake is a shared folder")
+    k8s_volume: str | None = Field(None, description="volume claim mounted at /data, if the lake is a shared folder")
 
     @field_validator("llm_url", "judge_url", "replica")
     @classmethod

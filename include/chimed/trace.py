@@ -43,7 +43,7 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
     table.add_column("why", overflow="fold")
     for entry in entries:
         why = [f"{reason} {count}" for key in ("dropped", "failed") for reason, count in entry[key].items()]
-        why += [f"derived, then dropped: {reason} {count}" for reason, count in entry["derived_dropped"].items()]
+        why += [f"generated, then rejected: {reason} {count}" for reason, count in entry["derived_dropped"].items()]
         why = ["skipped"] if entry["skipped"] else why
         counts = [str(entry["read"]), str(entry["kept"])]
         counts += [str(sum(entry[key].values())) for key in ("dropped", "failed")]
@@ -122,7 +122,7 @@ def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
     """A record and its ancestors up to the one that stands on a page, as their last stages left them; [] if unknown.
 
     Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of
-    one that is not in this store.
+    one that is not in the store.
     """
     way: list[dict] = []
     wanted: str | None = record
@@ -209,16 +209,16 @@ def _print_record(row: dict) -> None:
         print(f"  {'made by':12}{_short(row['model'])} with {_short(row['prompt'])}")
     for reply in row["answers"]:
         if "text" not in reply:
-            print(f"  {'reply':12}{reply['key'][:12]} is not in this store")
+            print(f"  {'reply':12}{reply['key'][:12]} is not in the store")
             continue
         print(f"  {'reply':12}{reply['key'][:12]} of {_short(reply['model'])} to {_short(reply['prompt'])}")
         for message in json.loads(reply["messages"]):
             print(f"    {_short(message['role']):10}{_short(message['content'])}")
         if reply["reasoning"]:
-            print(f"    {'thought':10}{_short(reply['reasoning'])}")
+            print(f"    {'thinking':10}{_short(reply['reasoning'])}")
         print(f"    {'answered':10}{_short(reply['text'])}")
         if reply["fault"]:
-            print(f"    {'no use':10}{_short(reply['fault'])}")
+            print(f"    {'unusable':10}{_short(reply['fault'])}")
     if not row["parent"]:
         for name, value in (("page", row["url"]), ("fetched", row["fetched"]), ("in the lake", row["page"])):
             print(f"  {name:12}{one_line(str(value))}")

@@ -44,7 +44,7 @@ class ApproveRelease(ApprovalOperator):
     def execute(self, context: Any) -> Any:
         """Asks, or does not; the answer comes to `execute_complete`."""
         if self.required != "True":
-            self.log.info("require_approval is off: nobody is asked")
+            self.log.info("require_approval is off: no approval needed")
             return None
         found = commands.run(["preview", "--build", self.build], self.log.info)
         self.subject = f"May build {found['build']} become a release?"

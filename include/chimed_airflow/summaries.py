@@ -45,15 +45,15 @@ def _cut(text: str, most: int) -> str:
 def changes_table(changes: dict[str, Any]) -> str:
     """What a release changes against the one before (`chimed preview`, changes): rows, drift, what is over a limit."""
     if changes["before"] is None:
-        return "There is no release before it."
+        return "This would be the first release."
     names = ["subset", "source", "added", "removed", "changed", "same"]
     parts = [
-        f"Against release {quoted(changes['before'], CELL)}:",
+        f"Compared with release {quoted(changes['before'], CELL)}:",
         table(names, [_row(r, names) for r in changes["rows"]]),
     ]
     names = ["what", "psi", "limit", "old_median", "new_median"]
-    parts.append(table(["drift of", *names[1:]], [_row(one, names) for one in changes["drift"]]))
-    parts += [f"Over its limit: {quoted(sentence, LONG)}" for sentence in changes["stops"][:LINES]]
+    parts.append(table(["drift in", *names[1:]], [_row(one, names) for one in changes["drift"]]))
+    parts += [f"Over the limit: {quoted(sentence, LONG)}" for sentence in changes["stops"][:LINES]]
     return "\n\n".join(parts)
 
 

@@ -43,7 +43,7 @@ def test_nothing_is_wrong_where_all_is_there(ready, served):
     found = check(ready)
     assert [one.what for one in found] == ["lake", "store", "disk", "exams", "GPU work", "generator", "judge"]
     assert all(one.fine for one in found), found
-    assert f"test/judge answers at {served.url}, held to an answer by structured_outputs" in found[-1].said
+    assert f"test/judge answers at {served.url}, limited to allowed answers by structured_outputs" in found[-1].said
     assert not list(Path(ready.settings.data).glob("check-*"))
 
 
@@ -75,7 +75,7 @@ def test_exams_disk_lake_and_store(ready, monkeypatch, tmp_path):
     skipped = dataclasses.replace(ready, options=ready.options.model_copy(update={"skip": ("decontaminate",)}))
     assert wrong(changed(skipped, exams=None)) == {}
     monkeypatch.setattr("chimed.check.FREE", 10**18)
-    assert "make room or name another folder" in wrong(ready)["disk"]
+    assert "free some space or name another folder" in wrong(ready)["disk"]
     (tmp_path / "lake").mkdir(exist_ok=True)
     monkeypatch.setattr("chimed.lake.write_bytes", lambda *_: (_ for _ in ()).throw(PermissionError("read-only")))
     assert "cannot be written (PermissionError: read-only); CHIMED_DATA" in wrong(ready)["lake"]

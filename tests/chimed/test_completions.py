@@ -56,7 +56,7 @@ def test_a_server_that_knows_neither_and_no_unknown_fields_is_asked_plainly(serv
 def test_a_server_that_refuses_everything_is_a_users_mistake(served, work):
     served.probed = False
     served.answer = lambda said: REFUSED
-    with pytest.raises(UserError, match="refuses every request"):
+    with pytest.raises(UserError, match="rejects every request"):
         ask(served, work)
 
 

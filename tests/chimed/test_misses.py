@@ -50,5 +50,5 @@ def test_what_is_not_there_is_said(work, columns, said):
     kept(work, PAGE, **columns)
     with pytest.raises(UserError, match=said):
         view(work.lake, work.store, URL)
-    with pytest.raises(UserError, match="no page"):
+    with pytest.raises(UserError, match="is not known"):
         view(work.lake, work.store, "http://www.zydcd.com/none")

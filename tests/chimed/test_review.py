@@ -67,7 +67,7 @@ def test_two_reviewers_who_differ_are_shown_and_the_last_one_counts(queue):
 
 
 def test_what_is_no_verdict_or_no_record_of_the_queue_is_refused(queue):
-    with pytest.raises(UserError, match="there is: flagged, passed"):
+    with pytest.raises(UserError, match="choose from: flagged, passed"):
         say(queue, {0: "maybe"})
     with pytest.raises(UserError, match="no record"):
         judge(queue.store, BUILD, "screen", "f" * 16, "li", "passed")

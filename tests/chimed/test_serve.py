@@ -64,7 +64,7 @@ def test_a_server_with_another_model_is_said(stranger) -> None:
 
 
 def test_a_stranger_on_the_port_never_passes_for_ours(stranger) -> None:
-    with pytest.raises(UserError, match=r"another server answers at .*CHIMED_LLM_URL to a free port"):
+    with pytest.raises(UserError, match=r"another server already runs at .*CHIMED_LLM_URL to a free port"):
         serve.up(5)
 
 

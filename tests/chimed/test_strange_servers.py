@@ -82,7 +82,7 @@ def test_a_page_of_models_that_comes_byte_by_byte_is_not_waited_for(monkeypatch)
 
     monkeypatch.setattr(identity, "TIMEOUT", 1)
     began = time.monotonic()
-    with pytest.raises(identity.Unreachable, match="no whole page"):
+    with pytest.raises(identity.Unreachable, match="no complete response"):
         asyncio.run(listed())
     assert time.monotonic() - began < 5
 

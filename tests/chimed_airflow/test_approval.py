@@ -51,7 +51,7 @@ def test_the_question_shows_the_ledger_the_rows_and_the_changes(asked) -> None:
     execute(operator("True"))
     assert seen.ran == [["preview", "--build", "2026.11.22"]]
     (body,) = seen.asked
-    for part in ("pretrain 3, sft 5, preference 1", "| decontaminate | 9 | 9 |", "There is no release before it"):
+    for part in ("pretrain 3, sft 5, preference 1", "| decontaminate | 9 | 9 |", "This would be the first release"):
         assert part in body
 
 

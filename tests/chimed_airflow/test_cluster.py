@@ -154,7 +154,7 @@ def test_one_build_follows_and_takes_the_backfilled_weeks_too(told) -> None:
 def test_a_person_was_asked_with_the_ledger_and_the_run_is_noted(told) -> None:
     assert told.version in told.question["subject"]
     assert "| decontaminate |" in told.question["body"]
-    assert "There is no release before it" in told.question["body"]
+    assert "This would be the first release" in told.question["body"]
     note = told.cluster.api.get(f"/dags/build_dataset/dagRuns/{told.run}")["note"]
     assert note.startswith(f"build {told.version}")
     assert "| release |" in note

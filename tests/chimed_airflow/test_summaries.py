@@ -37,8 +37,8 @@ def test_changes_tell_rows_drift_and_what_is_over_its_limit() -> None:
     said = summaries.changes_table(CHANGES)
     assert "| sft | ask39 | 3 | 0 | 1 | 40 |" in said
     assert "| perplexity | – | 0.2 | – | 4.5 |" in said
-    assert "Over its limit: sft: no row of ask39 is left of 40" in said.replace("\\", "")
-    assert summaries.changes_table({"before": None}) == "There is no release before it."
+    assert "Over the limit: sft: no row of ask39 is left of 40" in said.replace("\\", "")
+    assert summaries.changes_table({"before": None}) == "This would be the first release."
 
 
 def test_tables_are_bounded() -> None:

@@ -19,17 +19,17 @@ Source = Annotated[str, typer.Argument(help=f"one of {', '.join(SOURCES)}")]
 @app.command()
 def crawl(
     source: Source,
-    since: Annotated[str | None, typer.Option("--from", help="first day of the interval, YYYY-MM-DD")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="the day after its last, YYYY-MM-DD")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="first day, YYYY-MM-DD")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="the day after the last, YYYY-MM-DD")] = None,
     mode: Annotated[str, typer.Option(help="refresh: what is new or changed; full: every page")] = "refresh",
-    max_pages: Annotated[int | None, typer.Option(min=1, help="fetch no more detail pages than this")] = None,
-    sections: Annotated[str | None, typer.Option(help="only these lists of the site, by comma")] = None,
+    max_pages: Annotated[int | None, typer.Option(min=1, help="fetch at most this many detail pages")] = None,
+    sections: Annotated[str | None, typer.Option(help="only these lists of the site, separated by commas")] = None,
     name: Annotated[
-        str | None, typer.Option("--crawl", help="the crawl's name; default from the interval or today")
+        str | None, typer.Option("--crawl", help="name of the crawl; default: from the interval, or today")
     ] = None,
-    accept: Annotated[bool, typer.Option("--accept", help="take a week though it is unusually small")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="accept a week that is unusually small")] = False,
     unattended: Annotated[
-        bool, typer.Option("--unattended", help="ask nothing while the site wants to be left alone; exit code 3 then")
+        bool, typer.Option("--unattended", help="request nothing while the site asks to be left alone; exit code 3")
     ] = False,
 ) -> None:
     """Fetch one site's pages politely into WARC files; a finished crawl is not fetched again."""
@@ -68,10 +68,14 @@ def _day(text: str | None) -> date | None:
 def extract(
     source: Source,
     crawl: Annotated[str, typer.Option(help="the crawl's name")],
-    accept: Annotated[bool, typer.Option("--accept", help="take records that lack a field those before had")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="accept records that lack a field earlier crawls had")
+    ] = False,
 ) -> None:
-    """Read one crawl's pages into records, and print the counts of records and misses; fails where misses abound, or
-    where its records lack a field that those of the crawls before had."""
+    """Read one crawl's pages into records and print how many pages gave records, and why others did not.
+
+    Fails if too many pages give no record, or if the records lack a field that those of earlier crawls had.
+    """
     from chimed.lake import open_lake
     from chimed.stages.extracts import check_misses, extract_crawl
     from chimed.stages.fields import check_fields
@@ -86,10 +90,10 @@ def extract(
 
 @app.command()
 def coverage(
-    weeks: Annotated[bool, typer.Option("--weeks", help="the weeks that were never crawled, or in part only")] = False,
+    weeks: Annotated[bool, typer.Option("--weeks", help="weeks that were never crawled, or only partly")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What is known of each site, what was missed and why, and what the next refreshes will cost."""
+    """Show the known pages of each site, pages without a record and why, and the cost of the next refreshes."""
     from chimed.coverage import coverage, print_coverage
     from chimed.lake import open_lake
     from chimed.store import open_store

@@ -9,7 +9,7 @@ import typer
 
 from chimed.commands import AsJson, Build
 from chimed.errors import UserError, choose
-from chimed.printing import print_result
+from chimed.printing import print_report, print_result
 from chimed.settings import settings
 
 app = typer.Typer()
@@ -17,7 +17,7 @@ app = typer.Typer()
 
 @app.command()
 def ingest(
-    name: Annotated[str, typer.Argument(help="what to call the corpus: small letters, digits, _")],
+    name: Annotated[str, typer.Argument(help="name for the corpus: lower-case letters, digits, _")],
     files: Annotated[
         list[Path],
         typer.Argument(
@@ -25,20 +25,20 @@ def ingest(
         ),
     ],
     columns: Annotated[
-        str | None, typer.Option(help="what the columns are, where their names do not say: question=问,answer=答")
+        str | None, typer.Option(help="columns whose names are not recognised: question=问,answer=答")
     ] = None,
     language: Annotated[str, typer.Option(help="auto (by the text), zh (modern) or lzh (classical Chinese)")] = "auto",
     domain: Annotated[str, typer.Option(help="auto (by department and text), tcm or general")] = "auto",
     encoding: Annotated[
-        str | None, typer.Option(help="of the text files; default: by evidence, and it is told")
+        str | None, typer.Option(help="encoding of the text files; default: detected and reported")
     ] = None,
     rights: Annotated[
-        str | None, typer.Option("--license", "--licence", help="the corpus's licence; the release's card tells it")
+        str | None, typer.Option("--license", "--licence", help="licence of the corpus, printed in the release's card")
     ] = None,
-    title: Annotated[str | None, typer.Option(help="the corpus's own name, for the card")] = None,
+    title: Annotated[str | None, typer.Option(help="title of the corpus, for the card")] = None,
     homepage: Annotated[str | None, typer.Option(help="where the corpus comes from (https://…), for the card")] = None,
 ) -> None:
-    """Take in a corpus that exists already; builds then take it too.
+    """Read your own files into records; every later build uses them.
 
     Tables of {question, answer}, {instruction, input, output}, {title, text}, messages, or a herb's labels, with
     Chinese or English column names; books as text or Markdown, by chapters. What each file was found to be is told on
@@ -56,14 +56,16 @@ def ingest(
     said = {"license": rights, "title": title, "homepage": homepage}
     made = corpus.ingest(lake, name, files, choices, said)
     report = extract_crawl(lake, name, made["crawl"], store=open_store())
-    print_result(report | {"read": made["read"]})
+    left = "".join(f"; {reason} {count}" for reason, count in (report["dropped"] | report["failed"]).items())
+    kept = f"{report['records']} records from {report['kept_pages']} of {report['pages']} rows or chapters"
+    print_report(report | {"read": made["read"]}, f"{name}: {kept}{left}. Next: python -m chimed build")
     check_misses(report)
 
 
 @app.command()
 def build(
-    options: Annotated[str, typer.Option(help="options.Options as JSON")] = "{}",
-    version: Annotated[str | None, typer.Option(help="default: today, 2026.11.22, then 2026.11.22.1")] = None,
+    options: Annotated[str, typer.Option(help='build options as JSON, e.g. {"perplexity_cut": 0.02}')] = "{}",
+    version: Annotated[str | None, typer.Option(help="default: today's date, as 2026.11.22 or 2026.11.22.1")] = None,
     run: Annotated[str | None, typer.Option(help="id of the run that asks; the same id gets the same build")] = None,
     no_models: Annotated[
         bool, typer.Option("--without-models", help="ask no language model and need no GPU: rules and counts only")
@@ -96,9 +98,9 @@ def build_options(text: str) -> dict:
 def run(
     stage: Annotated[str, typer.Argument(help="a stage's name, or all")],
     build: Build = "latest",
-    shard: Annotated[int | None, typer.Option(help="only this part; default all of them")] = None,
+    shard: Annotated[int | None, typer.Option(help="only this shard; default: all")] = None,
 ) -> None:
-    """Run a stage of a build. A finished stage is a no-op; a killed one goes on where it was."""
+    """Run a stage of a build, or all. A finished stage is not run again; an interrupted one continues."""
     from chimed import stages
     from chimed.build import open_work, run_stage, stages_of
     from chimed.side_by_side import run_shards
@@ -108,7 +110,9 @@ def run(
     work = open_work(build)
     names = [one.name for one in stages_of(work.lake, work.build)] if stage == "all" else [stage]
     ran = (run_shards(work, name) if shard is None else run_stage(work, name, shard) for name in names)
-    print_result([report for reports in ran for report in reports])
+    reports = [report for several in ran for report in several]
+    done = f"build {work.build}: {', '.join(names)} done" if stage != "all" else f"build {work.build} is complete"
+    print_report(reports, f"{done}. What was kept and dropped, and why: python -m chimed ledger {work.build}")
 
 
 @app.command()
@@ -116,7 +120,7 @@ def estimate(
     build: Build = "latest",
     rate: Annotated[float | None, typer.Option(min=0.001, help="tokens a second; default: as measured so far")] = None,
 ) -> None:
-    """What a build has still to ask of the models: requests, tokens and hours. Asks nothing."""
+    """Estimate what a build still has to ask the models: requests, tokens and hours. Asks nothing."""
     from chimed.build import open_work
     from chimed.estimate import estimate as estimated
 
@@ -129,7 +133,7 @@ def shards(
     build: Build = "latest",
     names: Annotated[bool, typer.Option("--names", help="the name of each, as a list")] = False,
 ) -> None:
-    """How many shards a stage of a build has."""
+    """Print how many shards a stage of a build has."""
     from chimed.build import read_build, shards_of
     from chimed.inputs import shard_name
     from chimed.lake import open_lake
@@ -148,10 +152,10 @@ def shards(
 @app.command()
 def ledger(
     build: Annotated[str, typer.Argument(help="a build's version, or latest")] = "latest",
-    record: Annotated[str | None, typer.Option(help="show this record's fate in every stage instead")] = None,
+    record: Annotated[str | None, typer.Option(help="show what happened to this record in every stage instead")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what every stage of a build read, kept, dropped and why; fails where a row is unaccounted for."""
+    """Show what every stage of a build read, kept and dropped, and why; fails if a row is not accounted for."""
     from chimed.lake import open_lake
     from chimed.trace import print_fate, print_ledger
 
@@ -167,7 +171,7 @@ def trace(
     build: Build = "latest",
     as_json: AsJson = False,
 ) -> None:
-    """Walk from a record to its page, and to the prompts and replies that made it."""
+    """Trace a record back to its page and to the prompts and replies that made it."""
     from chimed.lake import open_lake
     from chimed.store import open_store
     from chimed.trace import print_trace

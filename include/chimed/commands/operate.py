@@ -14,7 +14,7 @@ from chimed.settings import settings
 
 app = typer.Typer()
 serve_app = typer.Typer(help="Start and stop vLLM for the generator and the judge.", no_args_is_help=True)
-store_app = typer.Typer(help="Upgrade the store's schema, and have useless replies asked again.", no_args_is_help=True)
+store_app = typer.Typer(help="Upgrade the store's schema; ask again for unusable replies.", no_args_is_help=True)
 app.add_typer(serve_app, name="serve")
 app.add_typer(store_app, name="store")
 
@@ -35,13 +35,13 @@ def status(as_json: AsJson = False) -> None:
 @app.command()
 def check(
     build: Annotated[str | None, typer.Option("--build", help="for this build's options")] = None,
-    options: Annotated[str, typer.Option(help="for these options.Options, as JSON")] = "{}",
+    options: Annotated[str, typer.Option(help="for these build options, as JSON")] = "{}",
     only_servers: Annotated[
-        bool, typer.Option("--only-servers", help="only the model servers, those of serve up included")
+        bool, typer.Option("--only-servers", help="check only the model servers, also those that serve up started")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at all that a build will need, before it begins; say what mends what is wrong, and exit 1."""
+    """Check everything a build will need before it begins; if something is wrong, say how to fix it and exit 1."""
     from chimed.check import check as look
     from chimed.check import print_findings, surroundings
 
@@ -53,7 +53,7 @@ def check(
     wrong = [one for one in findings if not one.fine]
     if wrong:
         said = "; ".join(f"{one.what}: {one.said}" for one in wrong)
-        raise WorkStopped(f"{len(wrong)} of {len(findings)} checks say no. {said}")
+        raise WorkStopped(f"{len(wrong)} of {len(findings)} checks failed. {said}")
 
 
 @app.command()
@@ -78,7 +78,7 @@ def decisions(
 
 @serve_app.command()
 def up(timeout: Annotated[int, typer.Option(help="seconds until both must answer")] = 1800) -> None:
-    """Start both servers and wait until they answer; where others run them (CHIMED_SERVE), only see that they do."""
+    """Start both servers and wait until they answer; if others run them (CHIMED_SERVE), only check them."""
     from chimed import serve
 
     if settings().serve == "local":
@@ -89,7 +89,7 @@ def up(timeout: Annotated[int, typer.Option(help="seconds until both must answer
 
 @serve_app.command()
 def down() -> None:
-    """End the servers that up started on this machine, half-started ones too."""
+    """Stop the servers that up started on this machine, also half-started ones."""
     from chimed import serve
 
     serve.down()
@@ -97,7 +97,7 @@ def down() -> None:
 
 @store_app.command()
 def upgrade() -> None:
-    """Bring the store's schema to this code's."""
+    """Upgrade the store's schema to this version."""
     from chimed.store import upgrade as bring
 
     bring()
@@ -105,7 +105,7 @@ def upgrade() -> None:
 
 @store_app.command("forget-faults")
 def forget_faults() -> None:
-    """Have the models asked again what they answered with nothing of use: empty, malformed, thinking only."""
+    """Forget unusable replies (empty, malformed, only thinking), so that the models are asked again."""
     from chimed.store import forget_faults as forget
     from chimed.store import open_store
 
@@ -117,7 +117,7 @@ def audit(
     what: Annotated[str, typer.Argument(help="a build's or a release's version, latest, or a crawl: source/crawl")],
     as_json: AsJson = False,
 ) -> None:
-    """Compare every file with what was recorded when it was written, back to the crawls; name each bad one, exit 1."""
+    """Compare every file with its recorded checksum, back to the crawls; list each damaged one and exit 1."""
     from chimed.audit import audit as audited
     from chimed.lake import open_lake
 

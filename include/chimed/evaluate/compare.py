@@ -34,7 +34,7 @@ def compare_phases(recipe: str, release: str) -> str:
     scored = [phase for phase in PHASES if lakes.exists(lake, f"{place}/{phase}.json")]
     again = f"run: python -m chimed evaluate {{}} --recipe {recipe} --release {release}"
     if not lakes.exists(lake, f"{place}/base.json"):
-        raise UserError(f"the base model of {recipe} is not scored; {again.format('base')}")
+        raise UserError(f"the base model of {recipe} has not been scored; {again.format('base')}")
     if not scored:
         raise UserError(f"no phase of {recipe} is scored on release {release}; {again.format('dpo')}")
     return _compare(
@@ -58,7 +58,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
         places[model] = f"scores/{of}/{recipe}/{phase}"
         if not lakes.exists(lake, f"{places[model]}.json"):
             raise UserError(
-                f"{model} is not scored; run: python -m chimed evaluate {phase} --recipe {recipe} --release {of}"
+                f"{model} has not been scored; run: python -m chimed evaluate {phase} --recipe {recipe} --release {of}"
             )
     return _compare(
         lake,
@@ -86,7 +86,9 @@ def _parts(model: str) -> tuple[str | None, str, str]:
     """(release or none, recipe, phase) of a model's name."""
     release, recipe, phase = ([None] * 3 + list(model.split("/")))[-3:]
     if not recipe or not phase or model.count("/") > 2:
-        raise UserError(f"{model!r} is not a scored model; write <recipe>/<phase> or <release>/<recipe>/<phase>")
+        raise UserError(
+            f"{model!r} is not a model that was scored; write <recipe>/<phase> or <release>/<recipe>/<phase>"
+        )
     return release, choose("recipe", recipe, recipes.names()), choose("phase", phase, ("base", *PHASES))
 
 

@@ -176,9 +176,9 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
     for task, count in counts.items():
         log.info("%s: %d of %d", task, count["correct"], count["questions"])
         if count["tied"]:
-            log.warning("%s: %d answers are ties, of which lm-eval takes the first letter", task, count["tied"])
+            log.warning("%s: %d answers are ties between letters, where lm-eval takes the first", task, count["tied"])
         if abs(count["correct"] / count["questions"] - count["acc"]) > 1e-6:
-            raise RuntimeError(f"the samples of {task} give another accuracy than lm-eval: {count}")
+            raise RuntimeError(f"the samples of {task} give a different accuracy than lm-eval: {count}")
     return {
         "tasks": counts,
         "device": torch.cuda.get_device_name() if gpu else "cpu",

@@ -71,7 +71,7 @@ def find_release(lake: Lake, release: str) -> str:
     if release not in known and lakes.exists(lake, withdrawn):
         why = lakes.read_json(lake, withdrawn)
         told = words_of(why.get("code"))  # of an older note the reason is private
-        raise UserError(f"release {release} was withdrawn ({told}); in its place: {why['replaced_by']}")
+        raise UserError(f"release {release} was withdrawn ({told}); it was replaced by {why['replaced_by']}")
     return choose("release", release, known)
 
 

@@ -24,17 +24,17 @@ RIGHTS = ("title", "license", "homepage")  # what may have been said of a corpus
 LONGEST = 300  # characters of an example's field that are shown
 # what each stage does, in a few words (paper §3.2)
 METHOD = {
-    "extract": "pages and rows to records; each gives records or a named miss",
-    "clean": "tags, styles, URLs, non-text characters, greetings and boilerplate taken off",
-    "dedup": "one record a URL (paper), a text, a near-copy (MinHash; ours); a changed dose or name is no copy (ours)",
-    "perplexity": "Chinese GPT-2 over question and answer, or the text",
-    "filter": "the highest perplexities and texts shorter than 30 tokens leave",
-    "screen": "identifiers by rule (ours), the paper's prompt, sensitive attributes; what is flagged leaves",
-    "department": "one of a fixed list for every question: the page's own, or a model's",
-    "translate": "classical to modern Chinese; rules and another model see that it says the same (ours)",
-    "generate_qa": "a question and answer from a document; the document supports it, by rules and another model (ours)",
-    "prefer": "two answers, another model judges; the verdict must survive their swap (ours)",
-    "decontaminate": "records, and passages of long documents, that hold an exam question leave (ours)",
+    "extract": "turns pages and rows into records; whatever gives none is counted with the reason",
+    "clean": "removes tags, styles, URLs, non-text characters, greetings and boilerplate",
+    "dedup": "keeps one record per URL (paper), text and near-duplicate (ours); other doses or names are no copies",
+    "perplexity": "scores question and answer, or text, with a Chinese GPT-2",
+    "filter": "drops the highest perplexities and texts shorter than 30 tokens",
+    "screen": "drops identifiers found by rule (ours), texts flagged by the paper's prompt, sensitive attributes",
+    "department": "assigns one of a fixed list to every question: the page's own, or a model's",
+    "translate": "translates classical into modern Chinese; rules and a second model check the meaning (ours)",
+    "generate_qa": "writes a question and answer for a document; rules and a second model check the evidence (ours)",
+    "prefer": "generates two answers and lets another model compare them; the verdict must survive their swap (ours)",
+    "decontaminate": "removes records, or passages of long documents, that contain an exam question (ours)",
 }
 
 

@@ -36,14 +36,14 @@ def verify(
         raise SystemExit(1)
     manifest = lakes.read_json(lake, f"{folder}/manifest.json")
     print(
-        f"release {manifest['version']}: {len(manifest['files'])} files are as they were written; "
+        f"release {manifest['version']}: {len(manifest['files'])} files are unchanged; "
         f"checksum {manifest['checksum']} (the rows), seal {manifest.get('seal', 'not recorded')} (everything)"
     )
 
 
 @app.command(hidden=True)
 def preview(build: Annotated[str, typer.Option("--build", help="a build's version, or latest")] = "latest") -> None:
-    """Show, as JSON, what a build's release would be: its ledger so far, rows, changes to the release before."""
+    """Show what a build's release would contain, as JSON: ledger so far, rows, changes since the last release."""
     from chimed.lake import open_lake
     from chimed.release.preview import preview as previewed
     from chimed.store import open_store
@@ -54,13 +54,13 @@ def preview(build: Annotated[str, typer.Option("--build", help="a build's versio
 @app.command()
 def diff(
     old: Annotated[str, typer.Argument(help="a release's version")],
-    new: Annotated[str, typer.Argument(help="a later one's, whole or held back")],
+    new: Annotated[str, typer.Argument(help="a later version, released or held back")],
     accept: Annotated[
-        str | None, typer.Option(help="the reason to let a held release out in spite of its drift; recorded")
+        str | None, typer.Option(help="accept the drift of a release that was held back; the reason is recorded")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show rows added, removed and changed, and drift; exits 1 where a limit is passed and not accepted."""
+    """Show rows added, removed and changed, and drift; exit 1 if a limit is exceeded and not accepted."""
     from chimed import audit_log
     from chimed import lake as lakes
     from chimed.release import find_release, folder_of, is_whole, read_manifest
@@ -77,7 +77,7 @@ def diff(
         kept = accept_drift(lake, old, new, accept, audit_log.user())
         audit_log.note(open_store(), "accepted drift", f"{old} → {new}", "; ".join(kept["stops"]))
         print_result(kept)
-        print(f"now run: python -m chimed run release --build {new}", file=sys.stderr)
+        print(f"next, run: python -m chimed run release --build {new}", file=sys.stderr)
         return
     found = difference(read_tables(lake, old), read_tables(lake, new))
     said = None if held else read_manifest(lake, new).get("accepted")
@@ -97,7 +97,7 @@ def _print_diff(old: str, new: str, found: dict) -> None:
         rows.add_column(name, justify="right")
     for row in found["rows"]:
         rows.add_row(*(str(row[name]) for name in ("subset", "source", "added", "removed", "changed", "same")))
-    drift = Table("drift of", "PSI", "limit", "median before", "median now")
+    drift = Table("drift in", "PSI", "limit", "median before", "median now")
     for one in found["drift"]:
         cells = (one[name] for name in ("psi", "limit", "old_median", "new_median"))
         drift.add_row(one["what"], *("–" if cell is None else f"{cell:g}" for cell in cells))
@@ -123,18 +123,18 @@ def takedown(
         str, typer.Option(help=f"what may be told of it in cards and manifests: {', '.join(CODES)}")
     ] = UNSPECIFIED,
     releases: Annotated[
-        bool, typer.Option("--releases", help="rewrite the releases there are as patches, and withdraw them")
+        bool, typer.Option("--releases", help="also withdraw existing releases and replace them by patches")
     ] = False,
-    unseen: Annotated[bool, typer.Option("--unseen", help="a site's page too that was never met")] = False,
+    unseen: Annotated[bool, typer.Option("--unseen", help="also accept a page that was never seen")] = False,
     purge: Annotated[
         bool,
-        typer.Option("--purge", help="take its words out of all that lake and store hold, for good; prints a receipt"),
+        typer.Option("--purge", help="also erase its text from everything in the lake and the store; prints a receipt"),
     ] = False,
 ) -> None:
-    """Take a page, row or source out: it is not crawled again, and all that was made of it leaves the next build.
+    """Take down a page, row or source: it is not crawled again, and everything made from it is dropped from builds.
 
-    With --purge its words leave raw pages, extracts, builds, releases, replies and reviews too, and the reason is not
-    kept. One that was killed is finished by running it again.
+    With --purge its text is also erased from raw pages, extracts, builds, releases, replies and reviews, and the reason
+    is not kept. If a purge was killed, run it again: it goes on.
     """
     from chimed.audit_log import user
     from chimed.lake import open_lake
@@ -180,6 +180,6 @@ def push(
     from chimed.store import open_store
 
     if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
-        raise UserError(f"{to!r} names no repository of the hub; write hf://<owner>/<name>")
+        raise UserError(f"{to!r} is not a repository of the hub; write hf://<owner>/<name>")
     lake = open_lake()
     print(json.dumps(copy_release(lake, find_release(lake, release), to, open_store()), ensure_ascii=False))

@@ -51,7 +51,7 @@ def _to_folder(lake: Lake, version: str, to: str, checksum: str) -> str:
     where = target.at(folder_of(version))
     if is_whole(target, version):
         if read_manifest(target, version)["checksum"] != checksum:
-            raise UserError(f"{where} holds other rows under this version; take them away, or push elsewhere")
+            raise UserError(f"{where} already holds different rows under this version; delete them or push elsewhere")
     else:
         names = [name for name in lakes.files(lake, folder_of(version)) if name != "manifest.json"]
         for name in [*names, "manifest.json"]:
@@ -84,4 +84,4 @@ def _to_hub(lake: Lake, version: str, repository: str) -> str:
 
 def _sound(lake: Lake, version: str) -> None:
     if faults := verify(lake, version):
-        raise WorkStopped(f"{lake.at(folder_of(version))} is not sound: {'; '.join(faults[:5])}")
+        raise WorkStopped(f"{lake.at(folder_of(version))} is damaged: {'; '.join(faults[:5])}")

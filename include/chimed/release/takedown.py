@@ -91,7 +91,7 @@ def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, u
     Raises UserError as `take_down` does.
     """
     if not reason.strip():
-        raise UserError("a takedown needs its --reason; it is kept in the store and told to nobody")
+        raise UserError("a takedown needs its --reason; it stays in the store and is not published")
     choose("code", code, tuple(CODES))
     found = find_target(lake, store, said)
     if not found.is_source and not found.of_corpus:
@@ -137,7 +137,7 @@ def _known(lake: Lake, store: Store, target: Target, unseen: bool) -> tuple[int,
     if not known and not any(_holds(lake, version, target) for version in releases(lake)):
         raise UserError(
             f"looked for the page {target.name} in the frontier, in the records of every crawl and in the releases, "
-            "and found nothing; see the column url of a release. To keep a page from being crawled that was never met, "
+            "and found nothing; see the column url of a release. To block a page that was never seen, "
             "add --unseen"
         )
     return len(kinds), [target.name]

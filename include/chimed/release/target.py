@@ -88,7 +88,7 @@ def pages_of(lake: Lake, target: Target) -> set[str]:
 def _row(lake: Lake, store: Store, said: str) -> Target:
     name = said.removeprefix(ROW).split("/")[0]
     if name not in lakes.names(lake, "raw"):
-        raise UserError(f"there is no corpus {name!r}, so no row {said[:200]}; there is: {_corpora(lake)}")
+        raise UserError(f"unknown corpus {name!r}, so no row {said[:200]}; choose from: {_corpora(lake)}")
     _extracted(lake, store, name)
     target = Target(said)
     if pages_of(lake, target):
@@ -133,7 +133,7 @@ def _corpus_row(lake: Lake, store: Store, source: str, crawl: str, name: str, nu
         known = corpus.kept_survey(report, name)
         for place, read in corpus.read_file(name, file, corpus.kept_choices(report), known):
             if place == number and isinstance(read, Miss):
-                raise UserError(f"row {number} of {name} gave no record ({read.reason}): there is nothing to take out")
+                raise UserError(f"row {number} of {name} gave no record ({read.reason}): there is nothing to take down")
             if place == number and not isinstance(read, Miss):
                 return corpus.address(source, read, key)
     raise UserError(f"looked for row {number} of {name} in corpus {source} and found nothing; it has {place} rows")

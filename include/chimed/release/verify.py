@@ -47,7 +47,7 @@ def find_folder(release: str) -> tuple[Lake, str]:
     if release == "latest" and known:
         return lake, folder_of(known[-1])
     if release not in lakes.names(lake, "releases"):
-        raise UserError(f"unknown release {release!r}; there is: {', '.join(known) or 'none yet'}")
+        raise UserError(f"unknown release {release!r}; choose from: {', '.join(known) or 'none yet'}")
     return lake, folder_of(release)
 
 

@@ -105,8 +105,8 @@ def _judged(lake: Lake, version: str, changes: dict, checksum: str) -> dict | No
     if (accepted.get("checksum"), accepted.get("before")) == (checksum, before):
         return accepted
     raise Drifted(
-        f"release {version} is held back: {'; '.join(changes['stops'])}. To look: python -m chimed diff {before} "
-        f'{version}; to let it out: the same with --accept "<reason>", then run release again'
+        f"release {version} is held back: {'; '.join(changes['stops'])}. To inspect: python -m chimed diff {before} "
+        f'{version}. To accept: the same command with --accept "<reason>", then run release again'
     )
 
 
@@ -122,7 +122,7 @@ def accept(lake: Lake, before: str, version: str, reason: str, by: str) -> dict:
     if changes["before"] != before or not changes["stops"]:
         raise UserError(f"release {version} is held back against {changes['before']}, not against {before}")
     if not reason.strip():
-        raise UserError("--accept needs a reason; it is told in the card")
+        raise UserError("--accept needs a reason; it is printed in the card")
     said = {name: changes[name] for name in ("before", "checksum", "stops")}
     said |= {"reason": reason, "by": by, "accepted": datetime.now(UTC).isoformat(timespec="seconds")}
     lakes.write_json(lake, f"{folder}/{ACCEPTED}", said)

@@ -63,7 +63,7 @@ def begin(store: Store, plan: Plan, most_again: int | None = None) -> None:
     every known page. Raises UserError for a source taken down.
     """
     if plan.site.name in takedowns(store).sources:
-        raise UserError(f"{plan.site.name} was taken down: it is not crawled any more")
+        raise UserError(f"{plan.site.name} was taken down and is not crawled any more")
     _open_crawl(store, plan)
     everything = plan.mode == "full" and not plan.dated
     for start in plan.starts:

@@ -63,6 +63,6 @@ def within_bounds(run: "Run", row: dict, links: tuple[Link, ...]) -> list[Link]:
         bounds.cut[start] = why
         links = tuple(link for link in links if link.kind == "detail")
     if len(links) > MOST_LINKS:
-        log.warning("%s: %s shows %d links; %d are taken", site.name, url, len(links), MOST_LINKS)
+        log.warning("%s: %s has %d links; only %d are followed", site.name, url, len(links), MOST_LINKS)
         bounds.cut[start] = f"a page of it shows more than {MOST_LINKS} links"
     return list(links[:MOST_LINKS])

@@ -29,7 +29,7 @@ DEFAULTS: dict = {
     "case": r"/yian/(?!list|page)[\w-]{0,80}\d[\w-]{0,80}(?:/|\.html?)",
 }
 if set(settings().zydcd) - set(DEFAULTS):
-    raise UserError(f"CHIMED_ZYDCD has {', '.join(settings().zydcd)}; there is: {', '.join(DEFAULTS)}")
+    raise UserError(f"CHIMED_ZYDCD has {', '.join(settings().zydcd)}; choose from: {', '.join(DEFAULTS)}")
 LISTS = DEFAULTS | settings().zydcd
 for _name in ("chapter", "case"):
     try:

@@ -65,7 +65,7 @@ def crawl_source(
     lake, folder = open_lake(), f"raw/{source}/{plan.crawl}"
     done = finished.report_of(lake, source, plan.crawl)
     if done and _is_over(done):
-        log.info("crawl %s of %s: done before", plan.crawl, source)
+        log.info("crawl %s of %s: done already", plan.crawl, source)
         return done
     store = open_store()
     log.info("%s", _intent(plan, frontier.pace(site)))
@@ -75,7 +75,9 @@ def crawl_source(
     with lease(store, lake.at("raw"), source, partial(blocks.stop, run)):
         run.archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
         if done:
-            log.info("crawl %s of %s: its days were not over when it was done; it goes on", plan.crawl, source)
+            log.info(
+                "crawl %s of %s: was crawled before its last day was over; it is completed now", plan.crawl, source
+            )
             frontier.take_up(store, plan)
         frontier.requeue_lost(store, plan, warc.whole_places(lake))
         answers.take_over(run, lake)
@@ -114,7 +116,9 @@ def _leave_alone(store: Store, source: str) -> None:
     """Raises CrawlStopped where the site wants to be left alone for some time yet."""
     seconds, why, blocked = counts.left_alone(store, source)
     if seconds:
-        raise CrawlStopped(f"{source} is left alone for {seconds / 3600:.1f} hours yet: {why}", seconds, blocked)
+        raise CrawlStopped(
+            f"{source} asked to be left alone for another {seconds / 3600:.1f} hours: {why}", seconds, blocked
+        )
 
 
 def _name(name: str | None, since: date | None, until: date | None) -> str:
@@ -157,7 +161,10 @@ def _finish(lake: Lake, folder: str, run: Run, accept: bool) -> dict:
     tally = counts.tally(run.store, plan)
     full = plan.max_pages is not None and counts.asked(run.store, plan) >= plan.max_pages
     if left and not full:
-        raise CrawlStopped(f"crawl {plan.crawl} of {plan.site.name} was interrupted, {left} pages are waiting")
+        raise CrawlStopped(
+            f"crawl {plan.crawl} of {plan.site.name} was interrupted; {left} pages remain. "
+            "Run the same command again to continue"
+        )
     if why := _alarm(run, tally, accept):
         raise CrawlStopped(why)
     cost = counts.cost(run.store, plan)

@@ -80,7 +80,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     dropped, lost = left_rows(records, why), dropped_table(passages)
     kept = _changed(records, [row for id, row in changed.items() if id not in why], list(why))
     if _characters(records) != _characters(kept) + _characters(dropped) + _characters(lost):
-        raise LedgerError("decontaminate: what stayed and what is listed are not what was read")
+        raise LedgerError("decontaminate: kept and removed passages do not add up to what was read")
     return Outcome(kept, dropped, derived_dropped=lost, figures=figures(search, matches, records, dropped, lost))
 
 

@@ -48,7 +48,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
     release = find_release(lake, release)
     run = open_run(lake, phase, recipe, release, settings().base_checkpoint)
     if run.report is not None:
-        log.info("%s is trained already", run.place)
+        log.info("%s is already trained", run.place)
         return run.report
     prepare("train", offline=Path(run.start).is_dir())
     gpus = _gpus()
@@ -57,7 +57,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
         raise UserError(f"{processes} processes need as many GPUs; this machine has {gpus}")
     if processes > 1 and "WORLD_SIZE" not in os.environ:
         if LAUNCHED in os.environ:
-            raise WorkStopped(f"accelerate was to start {processes} processes and started one")
+            raise WorkStopped(f"accelerate should have started {processes} processes and started one")
         _launch(run, processes, gpus)
         return lakes.read_json(lake, f"{run.place}/report.json")
     return importlib.import_module(f"chimed.train.{phase}").train(run)

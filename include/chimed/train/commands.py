@@ -15,7 +15,9 @@ app = typer.Typer()
 Recipe = Annotated[
     str,
     typer.Option(
-        default_factory=lambda: settings().recipe, help="a folder of train/recipes", show_default="CHIMED_RECIPE"
+        default_factory=lambda: settings().recipe,
+        help="name of a folder in train/recipes",
+        show_default="CHIMED_RECIPE",
     ),
 ]
 Release = Annotated[str, typer.Option(help="a release's version, or latest")]
@@ -36,14 +38,14 @@ def train(
     phase: Annotated[str | None, typer.Argument(help="cpt, sft or dpo")] = None,
     release: Release = "latest",
     processes: Annotated[
-        int | None, typer.Option(min=1, help="how many share the batch, one a GPU; default: every GPU seen")
+        int | None, typer.Option(min=1, help="number of processes, one per GPU; default: all GPUs")
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="only print parameters, memory a GPU, steps and hours; of all phases at once")
+        bool, typer.Option("--plan", help="only print parameters, memory per GPU, steps and hours of all phases")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the plan as JSON")] = False,
 ) -> None:
-    """Train one phase of a recipe with LoRA on a release, from where the phase before ended."""
+    """Train one phase of a recipe with LoRA on a release, starting from the phase before."""
     from chimed.train import plan_phases, planned, train_phase
 
     if plan and as_json:
@@ -51,7 +53,7 @@ def train(
     elif plan:
         print(plan_phases(phase, recipe, release, processes))
     elif phase is None:
-        raise UserError("which phase? cpt, sft or dpo; or --plan for all of them")
+        raise UserError("name a phase: cpt, sft or dpo; or use --plan for all of them")
     else:
         print_result(train_phase(phase, recipe, release, processes))
 
@@ -66,7 +68,7 @@ def evaluate(
         typer.Option(help="hf (transformers) or vllm (its own server); default CHIMED_EVALUATE_BACKEND"),
     ] = None,
 ) -> None:
-    """Score the base model or a phase on the benchmarks with lm-eval; samples are kept."""
+    """Evaluate the base model or a phase on the exams with lm-eval; every answer is kept."""
     from chimed.evaluate.harness import evaluate_phase
 
     print_result(evaluate_phase(phase, recipe, release, backend))
@@ -82,7 +84,7 @@ def compare(
     release: Release = "latest",
     as_json: AsJson = False,
 ) -> None:
-    """The paper's Table 6 for a recipe or any scored models: before and after, with intervals and paired tests."""
+    """Compare scores before and after training, or of any models (paper, Table 6), with intervals and paired tests."""
     from chimed.evaluate.compare import compare_models, compare_phases, read_compared
 
     text = compare_models(models, release) if models else compare_phases(recipe, release)
@@ -93,8 +95,8 @@ def compare(
 
 
 @app.command()
-def exams(folder: Annotated[str, typer.Argument(help="where to; CHIMED_EXAMS then names it")]) -> None:
-    """Fetch CMMLU and C-Eval from the hub, for decontaminate and for evaluation without the hub."""
+def exams(folder: Annotated[str, typer.Argument(help="target folder; then set CHIMED_EXAMS to it")]) -> None:
+    """Download CMMLU and C-Eval from the hub, for decontaminate and for evaluation offline."""
     from chimed.evaluate.fetch import fetch_exams
 
     print_result(fetch_exams(Path(folder)))

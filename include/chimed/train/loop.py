@@ -112,7 +112,7 @@ def finish(run: Run, trainer: Any, rows: Rows) -> dict:
     trainer.train_dataset = whole_batches(trainer.train_dataset, run.fields["global_batch_size"])
     resumed = last_checkpoint(run.folder / "checkpoints")
     if resumed:
-        log.info("%s goes on from %s", run.phase, resumed.name)
+        log.info("%s continues from %s", run.phase, resumed.name)
     began = time.monotonic()
     outcome = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     seconds = time.monotonic() - began

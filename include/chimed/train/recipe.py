@@ -27,7 +27,7 @@ def load(recipe: str, phase: str) -> dict:
     fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     missing = {"gpus", "global_batch_size", "per_device_train_batch_size", "learning_rate", "dtype"} - fields.keys()
     if missing:
-        raise UserError(f"recipe {path.name} of {recipe} does not say {', '.join(sorted(missing))}")
+        raise UserError(f"recipe {path.name} of {recipe} does not set {', '.join(sorted(missing))}")
     # YAML reads 1e-5 as text: only 1.0e-5 is a number to it
     if not isinstance(fields["learning_rate"], float):
         raise UserError(f"learning_rate of {recipe}/{phase} is not a number; write it as 1.0e-5")
@@ -50,7 +50,7 @@ def batches(global_batch: int, most_per_device: int, world: int) -> tuple[int, i
     if rest or not share:
         fitting = [str(count) for count in range(1, min(global_batch, 64) + 1) if global_batch % count == 0]
         raise UserError(
-            f"a global batch of {global_batch} cannot be shared by {world} GPUs; use {', '.join(fitting)} of them, "
+            f"a global batch of {global_batch} cannot be divided among {world} GPUs; use {', '.join(fitting)} of them, "
             "or change global_batch_size in the recipe"
         )
     per_device = next(rows for rows in range(min(most_per_device, share), 0, -1) if share % rows == 0)

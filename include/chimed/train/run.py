@@ -59,9 +59,7 @@ def base_of(recipe: str, base_checkpoint: str | None) -> str:
     """The checkpoint a recipe starts from: `CHIMED_BASE_CHECKPOINT`, or the recipe's own. Raises UserError for none."""
     start = base_checkpoint or recipes.load(recipe, "cpt").get("model_name_or_path")
     if not start:
-        raise UserError(
-            f"recipe {recipe} names no model of its own; set CHIMED_BASE_CHECKPOINT to a checkpoint's folder"
-        )
+        raise UserError(f"recipe {recipe} names no model; set CHIMED_BASE_CHECKPOINT to a checkpoint's folder")
     if start.startswith((".", "/", "~")):
         folder = Path(start).expanduser().resolve()
         if not (folder / "config.json").is_file():
@@ -102,7 +100,7 @@ def trained(lake: Lake, release: str, recipe: str, phase: str) -> dict:
     path = f"{place_of(release, recipe, phase)}/report.json"
     if not lakes.exists(lake, path):
         raise UserError(
-            f"{phase} of {recipe} is not trained on release {release}; "
+            f"{phase} of {recipe} has not been trained on release {release}; "
             f"run: python -m chimed train {phase} --recipe {recipe} --release {release}"
         )
     return lakes.read_json(lake, path)
@@ -120,8 +118,8 @@ def _same_run(run: Run) -> None:
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if changed:
         raise UserError(
-            f"{run.lake.at(run.place)} was trained with another {', '.join(changed)}; "
-            "move that folder away to train anew, or set it back"
+            f"{run.lake.at(run.place)} was trained with a different {', '.join(changed)}; "
+            "move that folder away to train again, or restore the old value"
         )
 
 

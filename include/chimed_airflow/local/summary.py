@@ -26,7 +26,7 @@ def show(
     print(f"\n── release {release} ──")
     statistics = json.loads((lake / "releases" / release / "statistics.json").read_text(encoding="utf-8"))
     print(_table(statistics))
-    print(f"\n── recipe {recipe}, before and after (models of a few million parameters: chance is what to expect) ──")
+    print(f"\n── recipe {recipe}, before and after (models of a few million parameters: expect random scores) ──")
     print((lake / "scores" / release / recipe / "compare.md").read_text(encoding="utf-8").rstrip())
     print("\n── seconds of the tasks (shards added up) ──")
     for dag in dict.fromkeys(dag for dag, _ in seconds):

@@ -97,7 +97,9 @@ def put(lake: lakes.Lake, model: str, correct: list[bool], protocol: dict, recip
 
 
 def test_files_and_refusals(lake) -> None:
-    with pytest.raises(UserError, match="the base model of demo is not scored; run: python -m chimed evaluate base"):
+    with pytest.raises(
+        UserError, match="the base model of demo has not been scored; run: python -m chimed evaluate base"
+    ):
         compare_phases("demo", "latest")
     put(lake, "base", [True, False, False, False], {"shots": 0})
     with pytest.raises(UserError, match="no phase of demo is scored"):
@@ -132,7 +134,10 @@ def test_any_models_are_compared_with_the_first(lake) -> None:
     for wrong, says in (
         (["qwen3-1.7b/base"], "two or more"),
         (["qwen3-1.7b/base", "sft"], "write <recipe>/<phase>"),
-        (["qwen3-1.7b/base", "demo/sft"], "demo/sft is not scored; run: python -m chimed evaluate sft --recipe demo"),
+        (
+            ["qwen3-1.7b/base", "demo/sft"],
+            "demo/sft has not been scored; run: python -m chimed evaluate sft --recipe demo",
+        ),
     ):
         with pytest.raises(UserError, match=says):
             compare_models(wrong, "latest")

@@ -98,7 +98,7 @@ def test_a_release_that_drifts_is_held_back_until_someone_accepts_it(copied):
     assert "was accepted by li: the site is gone" in card
     assert verify(lake, new) == []
     # the split without rows is left out: datasets could not load it
-    assert "Nothing in this release falls to pretrain/validation" in card
+    assert "Empty in this release, and without a file: pretrain/validation" in card
     assert card.count("- split: validation") == sum(len(tables[f"{subset}/validation"]) > 0 for subset in SUBSETS)
     assert "chimed_pretrain_validation" not in lakes.read_json(lake, f"releases/{new}/dataset_info.json")
     assert not [name for name in lakes.files(lake, f"releases/{new}") if "pretrain" in name and "validation" in name]

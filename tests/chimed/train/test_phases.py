@@ -156,7 +156,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: s
     again.start()
     again.join()
     assert again.exitcode == 0
-    assert "goes on from checkpoint-" in log.read_text()
+    assert "continues from checkpoint-" in log.read_text()
     assert furthest(folder(lake, phase) / "adapter", folder(trained, phase) / "adapter") < 1e-3
     assert tiny.losses(folder(lake, phase)) == pytest.approx(tiny.losses(folder(trained, phase)), abs=1e-3)
 
@@ -179,7 +179,7 @@ def test_a_run_goes_on_from_a_checkpoint_in_a_remote_lake(trained, tmp_path, mon
     lakes.remove(lake, f"{place}/checkpoints/checkpoint-10/trainer_state.json")
     caplog.set_level("INFO", "chimed")
     report = train_phase("cpt", "demo", "latest")
-    assert "cpt goes on from checkpoint-5" in caplog.messages
+    assert "cpt continues from checkpoint-5" in caplog.messages
     assert report["steps"] == 10
     kept = lakes.local_path(lake, f"{place}/adapter")
     assert furthest(kept, folder(trained, "cpt") / "adapter") < 1e-3

@@ -39,7 +39,7 @@ def test_batches_multiply_to_the_global_one(batch: int, most: int, world: int) -
 
 @pytest.mark.parametrize(("batch", "world"), [(64, 3), (16, 7), (16, 32)])
 def test_a_batch_that_cannot_be_shared_is_refused(batch: int, world: int) -> None:
-    with pytest.raises(UserError, match=f"{batch} cannot be shared by {world} GPUs; use 1, 2, 4, 8, 16"):
+    with pytest.raises(UserError, match=f"{batch} cannot be divided among {world} GPUs; use 1, 2, 4, 8, 16"):
         recipes.batches(batch, 4, world)
 
 

@@ -25,7 +25,7 @@ def lake(tmp_path):
 def test_the_latest_release_is_the_newest_complete_one(lake) -> None:
     assert find_release(lake, "latest") == "2026.11.22"
     assert find_release(lake, "2026.11.9") == "2026.11.9"
-    with pytest.raises(UserError, match=r"unknown release '2025.1.1'; there is: 2026.11.9, 2026.11.22"):
+    with pytest.raises(UserError, match=r"unknown release '2025.1.1'; choose from: 2026.11.9, 2026.11.22"):
         find_release(lake, "2025.1.1")
 
 
@@ -54,7 +54,7 @@ def test_a_folder_is_not_continued_with_another_model(lake) -> None:
     open_run(lake, "cpt", "demo", "2026.11.22", base)
     with open(f"{base}/config.json", "w") as file:
         file.write('{"changed": 1}')
-    with pytest.raises(UserError, match="was trained with another start_model"):
+    with pytest.raises(UserError, match="was trained with a different start_model"):
         open_run(lake, "cpt", "demo", "2026.11.22", base)
 
 

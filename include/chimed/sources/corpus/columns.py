@@ -150,9 +150,9 @@ def not_understood(name: str, columns: Iterable[str], asked: Mapping[str, str]) 
     told = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
     known = "; ".join(f"{role}: {', '.join(names[:8])}" for role, names in ALIASES.items())
     return UserError(
-        f"{name} has the columns {told or '(none)'}, and no record is made of them: one needs a question and an "
-        f"answer, a text, messages, or a herb's name.{missing} Say which they are, as in "
+        f"{name} has the columns {told or '(none)'}, from which no record can be made: a record needs a question and "
+        f"an answer, a text, messages, or a herb's name.{missing} Name them like this: "
         "--columns question=问,answer=答 (of a nested column: answer=reply.text). "
         f"{_HEADLESS if name.lower().endswith(('.csv', '.tsv')) else ''}"
-        f"Understood, in capitals or not: {known}"
+        f"Known names, in capitals or not: {known}"
     )

@@ -131,13 +131,13 @@ def _named(paths: Iterable[Path]) -> dict[str, Path]:
         for name, file in found.items():
             _check_name(name)
             if not file.is_file():
-                raise UserError(f"{file} is no file")
+                raise UserError(f"{file} does not exist")
             if name in given:
-                raise UserError(f"two files are called {name}; give them names of their own")
+                raise UserError(f"two files are called {name}; rename one of them")
             ending(name)
             given[name] = file
     if not given:
-        raise UserError("no file was named; name some, or a folder that holds some")
+        raise UserError("no file was named; name files or a folder with files")
     return given
 
 
@@ -146,12 +146,12 @@ def _in_folder(folder: Path) -> dict[str, Path]:
     files = _meant(folder)
     found = [file for file in files if file.suffix.lower() in ENDINGS]
     if not found:
-        raise UserError(f"{_shown(folder)} holds no data file; the forms known are: {', '.join(ENDINGS)}")
+        raise UserError(f"{_shown(folder)} contains no data file; supported are: {', '.join(ENDINGS)}")
     others = [file for file in files if file.suffix.lower() not in ENDINGS]
     if others:
         names = ", ".join(_shown(file.relative_to(folder)) for file in others[:_MOST_OTHERS])
         more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
-        log.warning("%s: left out, as they are of no form known here: %s%s", _shown(folder), names, more)
+        log.warning("%s: skipped, their format is not supported: %s%s", _shown(folder), names, more)
     return {"__".join(file.relative_to(folder).parts): file for file in found}
 
 
@@ -169,7 +169,7 @@ def _check_name(name: str) -> None:
             "without control characters"
         )
     if name.lower() in _TAKEN:
-        raise UserError(f"{name} is what the lake calls a file of its own; give yours another name")
+        raise UserError(f"{name} is a name that the lake uses itself; rename your file")
 
 
 def _shown(name: object) -> str:
@@ -189,7 +189,7 @@ def _surveys(given: Mapping[str, Path], choices: Choices) -> dict[str, Survey]:
     if empty and not found:
         raise empty[0]
     for nothing in empty:
-        log.warning("%s; it is left out", nothing)
+        log.warning("%s; skipped", nothing)
     columns = {column.lower() for one in found.values() for several in one.columns.values() for column in several}
     for role, column in choices.columns.items():
         if shown(column).lower() not in columns:
@@ -203,7 +203,7 @@ def _surveys(given: Mapping[str, Path], choices: Choices) -> dict[str, Survey]:
 def _surveyed(name: str, file: Path, choices: Choices) -> Survey:
     with file.open("rb") as body:
         if body.read(len(_POINTER)) == _POINTER:
-            raise UserError(f"{name} is a pointer of Git LFS and not the data; run git lfs pull where it was cloned")
+            raise UserError(f"{name} is a Git LFS pointer and not the data; run git lfs pull where it was cloned")
         found = survey(name, body, choices)
     for sentence in found.sentences(name):
         log.info("%s", sentence)
@@ -217,5 +217,5 @@ def _rights(said: Mapping[str, str | None]) -> dict[str, str]:
         if len(value) > LONGEST_SAID or any("\ud800" <= letter <= "\udfff" for letter in value):
             raise UserError(f"--{key} takes at most {LONGEST_SAID} characters of text")
     if "homepage" in kept and not re.match(r"https?://\S+$", kept["homepage"]):
-        raise UserError(f"--homepage {kept['homepage'][:100]!r} is no address; write https://…")
+        raise UserError(f"--homepage {kept['homepage'][:100]!r} is not an address; write https://…")
     return kept

@@ -206,7 +206,7 @@ def ending(name: str) -> str:
     """A file's ending, if it is one of `ENDINGS`. Raises UserError."""
     found = Path(name).suffix.lower()
     if found not in ENDINGS:
-        raise UserError(f"{name} is of no form known here; there is: {', '.join(ENDINGS)}")
+        raise UserError(f"{name} has an unsupported format; choose from: {', '.join(ENDINGS)}")
     return found
 
 

@@ -96,9 +96,9 @@ def test_ingested_twice_it_is_there_once_and_read_like_any_crawl(tmp_path):
         ("ask39", "a.csv", "no site"),
         ("x", "a.csv", "letters"),
         ("mine", "a.pdf", "form"),
-        ("mine", "none", "no file"),
-        ("mine", "report.json", "of its own"),
-        ("mine", "Again.parquet", "of its own"),
+        ("mine", "none", "does not exist"),
+        ("mine", "report.json", "uses itself"),
+        ("mine", "Again.parquet", "uses itself"),
         ("mine", "a\n.csv", "name of at most"),
         ("mine", os.fsdecode(b"\xff\xfe.csv"), "name of at most"),
         ("mine", f"{'长' * 60}.csv", "name of at most"),
@@ -225,8 +225,8 @@ def test_what_in_a_folder_is_no_data_or_empty_is_told_and_the_rest_is_taken(tmp_
     with caplog.at_level("INFO", logger="chimed"):
         report = ingest(open_lake(str(tmp_path / "lake")), "mine", [folder])
     assert report["files"] == ["a.csv"]
-    assert "left out, as they are of no form known here: b.xlsx" in caplog.text
-    assert "empty.txt holds nothing: no row and no text; it is left out" in caplog.text
+    assert "skipped, their format is not supported: b.xlsx" in caplog.text
+    assert "empty.txt holds nothing: no row and no text; skipped" in caplog.text
     with pytest.raises(UserError, match=r"empty\.txt holds nothing"):
         ingest(open_lake(str(tmp_path / "lake")), "mine", [folder / "empty.txt"])
 
@@ -234,7 +234,7 @@ def test_what_in_a_folder_is_no_data_or_empty_is_told_and_the_rest_is_taken(tmp_
 def test_a_pointer_of_git_lfs_is_no_data(tmp_path):
     file = tmp_path / "train.parquet"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
-    with pytest.raises(UserError, match=r"pointer of Git LFS.*git lfs pull"):
+    with pytest.raises(UserError, match=r"Git LFS pointer.*git lfs pull"):
         ingest(open_lake(str(tmp_path / "lake")), "mine", [file])
 
 

@@ -75,7 +75,9 @@ def test_instruction_and_input_are_one_question_and_several_answers_several_reco
 
 def test_columns_that_are_not_understood_are_one_sentence_and_can_be_named():
     rows = dumped(*[{"甲": QUESTION, "乙": ANSWER}] * 3)
-    with pytest.raises(UserError, match=r"has the columns 甲, 乙, and no record.*--columns question=问.*question: "):
+    with pytest.raises(
+        UserError, match=r"has the columns 甲, 乙, from which no record.*--columns question=问.*question: "
+    ):
         read("a.jsonl", rows)
     asked = asked_columns("question=甲, answer=乙")
     assert words(read("a.jsonl", rows, columns=asked)) == [(QUESTION, ANSWER)] * 3

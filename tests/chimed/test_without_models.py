@@ -1,0 +1,51 @@
+"""A build without models: what it skips, what it still finds, what it does not ask for."""
+
+from dataclasses import replace
+
+from samples import document, judged, qa, rows
+
+from chimed import check, stages
+from chimed.options import OF_MODELS, Options, without_models
+from chimed.stages import filter as filters
+from chimed.stages import screen
+
+LONG = "感冒后咳嗽，可以多喝温水，注意休息；如果发热超过三天或者气促胸痛，请及时到医院就诊。"
+
+
+def test_options_skip_the_stages_of_models_and_keep_what_was_chosen() -> None:
+    made = without_models({"skip": ["prefer"], "max_records": 9}, None)
+    options = Options(**made)
+    assert options.max_records == 9
+    assert options.skip == ("prefer", "perplexity", "department", "translate", "generate_qa", "decontaminate")
+    assert not options.screen_model
+    assert "decontaminate" not in without_models({}, "exams")["skip"]
+    needs = {one.name for one in stages.STAGES if one.needs != "cpu"}
+    assert needs == {*OF_MODELS, "screen"}
+    assert all(stages.stage(name).skippable for name in OF_MODELS)
+
+
+def test_short_texts_leave_by_characters_and_nothing_leaves_by_perplexity(work) -> None:
+    here = replace(work, options=Options(**without_models({"perplexity_cut": 0.5}, None)))
+    short = [document("龙涎香，性味不详。"), document("甘草" * 14 + "。"), document("COVID19 " * 20)]
+    whole = [
+        document(LONG),
+        document("甘草" * 15),
+        qa("咳嗽三天怎么办，需要吃药吗？", "多喝水，注意休息，三天不退热到医院。"),
+    ]
+    found = judged(filters, rows(*short, *whole), here)
+    assert set(found.kept["id"]) == {one["id"] for one in whole}
+    assert dict(found.dropped.group_by("reason").len().iter_rows()) == {"too short": 3}
+    assert found.dropped.filter(id=short[0]["id"])["detail"].to_list() == ["9 tokens"]
+
+
+def test_rules_still_find_a_phone_number_and_no_model_is_asked(work) -> None:
+    here = replace(work, options=Options(**without_models({}, None)))
+    calls, quiet = document(f"{LONG}我的手机号是13900010234。"), document(LONG)
+    found = screen.run(rows(calls, quiet), here)
+    assert found.kept["id"].to_list() == [quiet["id"]]
+    assert found.dropped["reason"].to_list() == ["identifier: mobile number"]
+
+
+def test_the_check_asks_for_no_server_and_no_gpu(work) -> None:
+    here = replace(work, options=Options(**without_models({}, None)))
+    assert [one.what for one in check.check(here)] == ["lake", "store", "disk"]
