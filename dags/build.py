@@ -29,6 +29,7 @@ from chimed_airflow.tasks import (
     LedgerOperator,
     counts,
     nothing,
+    numbers,
     part_name,
     parts,
     shard_names,
@@ -152,4 +153,12 @@ with DAG(
             note=build_note,
             execution_timeout=timedelta(minutes=30),
         ).as_teardown(on_failure_fail_dagrun=True)
-    tasks[before("release").name] >> approve >> tasks["release"] >> ledger
+        retention = ChimedOperator(
+            task_id="retention",
+            doc_md="Takes the words of rows that were dropped long ago out of older builds, as the settings say: by "
+            "default after 90 days of what was dropped for an identifier or a name.",
+            command=["retention"],
+            returns=numbers,
+            execution_timeout=timedelta(hours=6),
+        )
+    tasks[before("release").name] >> approve >> tasks["release"] >> [retention, ledger]
