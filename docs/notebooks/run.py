@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -50,6 +51,7 @@ def main(check: bool) -> None:
     """Runs all of them. Raises SystemExit where one is not as it was, if only that is asked."""
     import pandas as pd
 
+    os.environ["HF_HOME"] = tempfile.mkdtemp()  # `datasets` would take rows that it kept of an older sample
     os.chdir(HERE.parents[1])
     pd.set_option("display.max_colwidth", 40, "display.width", 110)
     for path in sorted(HERE.glob("*.ipynb")):

@@ -194,8 +194,8 @@ def build(work: Work, version: str) -> None:
         run_stage(this, name)
 
 
-def main(target: Path) -> None:
-    """Makes both releases and puts them under `target`, with the builds' reports and the rows that left."""
+def main(target: Path, versions: tuple[str, ...] = tuple(WEEKS)) -> None:
+    """Makes the releases and puts them under `target`, with the builds' reports and the rows that left."""
     pages = list(all_pages().values())
     second = pages[::SECOND_WEEK]
     shown = {"2026.11.16": [page for page in pages if page not in second], "2026.11.23": second}
@@ -204,13 +204,13 @@ def main(target: Path) -> None:
             data=f"{folder}/lake", store=f"sqlite:///{folder}/store.db", exams=str(EXAMS), llm_url=url, judge_url=url
         )
         work = Work("", Options(), open_lake(settings.data), open_store(settings.store), settings)
-        for version, week in WEEKS.items():
+        for version in versions:
             with time_machine.travel(f"{version.replace('.', '-')}T06:00:00+00:00", tick=False):
-                crawl(work, week, shown[version])
+                crawl(work, WEEKS[version], shown[version])
                 build(work, version)
         for place in ("releases", "builds"):
             shutil.rmtree(target / place, ignore_errors=True)
-        for version in WEEKS:
+        for version in versions:
             _keep_of_release(Path(folder, "lake", "releases", version), target / "releases" / version)
             _keep_of_build(Path(folder, "lake", "builds", version), target / "builds" / version)
 
