@@ -64,7 +64,7 @@ def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
         path: digest
         for one in pieces
         for path, digest in extracts.raw_inputs(
-            work.lake, extract_crawl(work.lake, one.source, one.crawl, one.share), one.share
+            work.lake, extract_crawl(work.lake, one.source, one.crawl, one.share, work.store), one.share
         ).items()
     }
 
