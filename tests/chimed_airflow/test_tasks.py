@@ -177,7 +177,7 @@ def crawling(monkeypatch, times: int) -> tuple[tasks.CrawlOperator, dict, list[t
     monkeypatch.setattr(operator, "_run", lambda argv: run(LEFT % times))
     monkeypatch.setattr(tasks.notice, "send", lambda subject, text, context: mails.append((subject, text)))
     ti = SimpleNamespace(try_number=1, task_id="crawl", xcom_push=notes.__setitem__)
-    asked = SimpleNamespace(run_type="manual", partition_key=None)
+    asked = SimpleNamespace(run_type="manual", partition_key=None, run_after=datetime.now(UTC), logical_date=None)
     context = {"ti": ti, "run_id": "r", "dag": SimpleNamespace(dag_id="crawl_ask39"), "dag_run": asked, "params": {}}
     return operator, context, mails, notes
 
