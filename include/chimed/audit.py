@@ -94,7 +94,7 @@ def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
     """A crawl's files by its report, or by its index, and the records that were read from them."""
     folder = f"raw/{source}/{crawl}"
     mend = finished.mend(folder)
-    report = _report(lake, found, f"{folder}/report.json", mend, source=source, crawl=crawl)
+    report = _report(lake, found, f"{folder}/report.json", mend, source=source, crawl=crawl, made_of=None)
     if report is None:
         return
     written = report.get("written")
@@ -164,7 +164,7 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
     """A build's stages, each with what it read, and the crawls they begin with."""
     folder = f"builds/{version}"
     mend = f"bring it back from a copy, or take {folder} away"
-    made = _report(lake, found, f"{folder}/build.json", mend, version=version)
+    made = _report(lake, found, f"{folder}/build.json", mend, version=version, build=None)  # a manifest has both
     if made is None:
         return
     try:

@@ -305,7 +305,7 @@ def _do_shard(
             f"build {work.build} was opened by an earlier version, which deduplicated before cleaning; "
             "open a new build (stored model replies cost nothing again): python -m chimed build"
         )
-    lakes.clear_drafts(work.lake, folder)
+    lakes.clear_drafts(work.lake, folder, lambda name: this.scope == "corpus" or f"-{shard:05d}." in name)
     started = time.monotonic()
     module = importlib.import_module(f"chimed.stages.{name}")  # here, not above: some stages need torch or scrapy
     judges = this.scope == "corpus" and hasattr(module, "judge")

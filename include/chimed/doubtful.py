@@ -37,13 +37,24 @@ def _all(lake: Lake, version: str) -> list[dict[str, Any]]:
     for stage in stages_of(lake, version):
         for report in reports.read_all(lake, version, stage.name):
             told = report.get("figures", {}).get("doubtful", {})
-            for rule, one in told.items():
+            for rule, one in told.items() if _is_sound(told) else ():
                 entry = found.setdefault(
                     (stage.name, rule), {"stage": stage.name, "rule": rule, "rows": 0, "samples": []}
                 )
                 entry["rows"] += one["rows"]
                 entry["samples"] += one["samples"]
     return list(found.values())
+
+
+def _is_sound(told: object) -> bool:
+    """Whether a report tells of doubts as stages do: what was changed by another hand is not shown."""
+    return isinstance(told, dict) and all(
+        isinstance(one, dict)
+        and isinstance(one.get("rows"), int)
+        and isinstance(one.get("samples"), list)
+        and all(isinstance(sample, dict) for sample in one["samples"])
+        for one in told.values()
+    )
 
 
 def _cut(sample: dict[str, Any]) -> dict[str, str]:

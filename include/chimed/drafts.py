@@ -11,11 +11,12 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 _DRAFT = re.compile(r"\.[0-9a-f]{8}\.part\Z")
-BEGUN = 10.0  # seconds in which an empty draft may not be held yet
+BEGUN = 2.0  # seconds in which an empty draft may not be held yet
 
 
 def name_of(full: str) -> str:
@@ -34,21 +35,25 @@ def hold(file: BinaryIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def clear(folder: Path) -> list[str]:
-    """Takes away the drafts below a folder that nobody writes any more; returns their ways from there."""
+def clear(folder: Path, ours: Callable[[str], bool] = lambda _: False) -> list[str]:
+    """Takes away the drafts below a folder that nobody writes any more; returns their ways from there.
+
+    ours: whether a draft of this name can be no other writer's, as who has the lease of a shard knows: then it goes
+    even if it was begun just now.
+    """
     gone = []
     for draft in sorted(folder.rglob("*.part")):
-        if is_draft(draft.name) and draft.is_file() and not draft.is_symlink() and _is_left(draft):
+        if is_draft(draft.name) and draft.is_file() and not draft.is_symlink() and _is_left(draft, ours(draft.name)):
             draft.unlink(missing_ok=True)
             gone.append(str(draft.relative_to(folder)))
     return gone
 
 
-def _is_left(draft: Path) -> bool:
+def _is_left(draft: Path, is_ours: bool) -> bool:
     try:
         with draft.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found = os.fstat(file.fileno())
-            return found.st_size > 0 or time.time() - found.st_mtime > BEGUN
+            return is_ours or found.st_size > 0 or time.time() - found.st_mtime > BEGUN
     except OSError:  # its writer lives, or it is gone by now
         return False

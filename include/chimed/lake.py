@@ -199,9 +199,9 @@ def names(lake: Lake, path: str) -> list[str]:
     return sorted(name for name in found if not drafts.is_draft(name))
 
 
-def clear_drafts(lake: Lake, path: str) -> list[str]:
-    """Takes away what killed writers left below a folder; returns the names."""
-    return drafts.clear(Path(lake.at(path))) if is_local(lake.fs) else []
+def clear_drafts(lake: Lake, path: str, ours: Callable[[str], bool] = lambda _: False) -> list[str]:
+    """Takes away what killed writers left below a folder; returns the names. ours: as `drafts.clear` has it."""
+    return drafts.clear(Path(lake.at(path)), ours) if is_local(lake.fs) else []
 
 
 def write_bytes(lake: Lake, path: str, data: bytes) -> None:

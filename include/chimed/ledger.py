@@ -239,7 +239,7 @@ def counts_of(report: dict) -> pl.DataFrame:
     """The counts (`COUNTS`) that a shard's report has. Raises LedgerError where they are none."""
     try:
         return pl.DataFrame(report["counts"], schema=COUNTS, orient="row")
-    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError):
+    except (KeyError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         raise LedgerError(f"{report.get('stage')}: the counts of a report are none; chimed audit names it") from None
 
 
@@ -289,7 +289,7 @@ def _added(stage: str, reports: list[dict]) -> dict:
     """The reports of a stage's shards as one entry. Raises LedgerError where one is not what a stage writes."""
     try:
         return _sum(reports)
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
         raise LedgerError(f"{stage}: one of its reports is not what the stage wrote; chimed audit names it") from None
 
 

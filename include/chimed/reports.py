@@ -15,6 +15,7 @@ from chimed.lake import Lake
 
 log = logging.getLogger("chimed")
 
+MOST = 100_000  # parts of a stage: no build has a hundredth of them
 _REPORT = re.compile(r"report-(\d{5})\.json\Z")
 
 
@@ -33,7 +34,8 @@ def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
     except UserError as error:
         log.warning("%s; its shard counts as not finished and runs again", error)
         return None
-    if isinstance(report.get("parts", 0), int) and isinstance(report.get("figures", {}), dict):
+    numbers = all(isinstance(report.get(name, 0), int) for name in ("parts", "shard"))
+    if numbers and isinstance(report.get("figures", {}), dict) and 0 <= report.get("parts", 0) <= MOST:
         return report
     log.warning("%s is no report of a stage; its shard counts as not finished and runs again", path)
     return None

@@ -44,7 +44,7 @@ def zeroed(file: Path, other: Path) -> None:
 
 def flipped(file: Path, other: Path) -> None:
     data = bytearray(file.read_bytes())
-    place = random.Random(str(file)).randrange(len(data))
+    place = random.Random(file.name).randrange(len(data))
     data[place] ^= 1 << random.Random(len(data)).randrange(8)
     file.write_bytes(data)
 
@@ -131,6 +131,12 @@ def test_a_report_of_another_build_with_its_right_seal_is_another_report(built):
     one, two = (f"builds/{version}/extract/report-00000.json" for version in (built.build, other))
     lakes.write_bytes(built.lake, one, lakes.read_bytes(built.lake, two))
     assert one in [fault.path for fault in audit(built.lake, built.build).faults]
+
+
+def test_what_was_read_from_a_crawl_is_no_report_of_the_crawl(built):
+    """Both have a right seal, and the same source and crawl."""
+    lakes.write_bytes(built.lake, f"{CRAWL}/report.json", lakes.read_bytes(built.lake, "extracts/zydcd/c1/report.json"))
+    assert f"{CRAWL}/report.json" in [fault.path for fault in audit(built.lake, built.build).faults]
 
 
 def test_rows_that_are_swapped_with_a_right_hash_break_the_chain(built):

@@ -73,7 +73,7 @@ def test_reports_of_extracts_and_crawls_that_were_cut_short(work, data):
         lakes.write_bytes(work.lake, "raw/zydcd/c1/report.json", data)
         with pytest.raises(UserError, match="not finished"):
             extract_crawl(work.lake, "zydcd", "c1")
-        with pytest.raises(UserError, match="nothing crawled yet"):
+        with pytest.raises(UserError, match=r"nothing .* yet"):
             new_build(work.lake, {"sources": ["zydcd"]})
 
 

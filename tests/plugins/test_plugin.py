@@ -1,6 +1,7 @@
 """ChiMed's pages: behind Airflow's rights, free of foreign origins, every word escaped and every number right."""
 
 import ast
+import json
 import re
 import runpy
 from pathlib import Path
@@ -361,3 +362,30 @@ def test_every_reason_that_a_row_leaves_for_is_said_in_the_readers_language() ->
     assert label("zh", "parser error: ValueError") == "解析出错：ValueError"
     assert label("zh", "second opinion: the document does not support the answer") == "复核未通过：原文不支持答案"
     assert label("en", "剂量不符") == "wrong dose"
+
+
+def test_spoilt_files_end_no_page_and_nothing_outside_a_release_is_served(pages, state, tmp_path, monkeypatch) -> None:
+    import shutil
+
+    from chimed.settings import settings
+
+    shutil.copytree(state, tmp_path / "state")
+    lake = tmp_path / "state" / "lake"
+    monkeypatch.setenv("CHIMED_DATA", str(lake))
+    monkeypatch.setenv("CHIMED_STORE", f"sqlite:///{tmp_path}/state/store.db")
+    settings.cache_clear()
+    manifest = lake / "releases" / "2026.11.22" / "manifest.json"
+    told = json.loads(manifest.read_text(encoding="utf-8"))
+    (manifest.parent / "link.txt").symlink_to(tmp_path / "state" / "store.db")
+    for name in ("../../../store.db", "link.txt", "/etc/passwd"):
+        told["files"][name] = told["files"]["README.md"]
+        manifest.write_text(json.dumps(told), encoding="utf-8")
+        for place in (name, name.replace("/", "%2F")):
+            assert pages().get(f"/releases/2026.11.22/files/{place}").status_code == 404
+        assert b"SQLite format" not in pages().get("/releases/2026.11.22/release.tar").content
+    for path in (*lake.glob("builds/*/*/report-*.json"), *lake.glob("raw/*/*/report.json"), manifest):
+        path.write_text('{"parts": [', encoding="utf-8")
+    for page in ("/", "/builds/2026.11.22", "/sources", "/releases", "/releases/2026.11.22"):
+        assert pages().get(page, follow_redirects=False).status_code < 500, page
+    (lake / "builds" / "2026.11.22" / "build.json").write_text("{", encoding="utf-8")
+    assert pages().get("/").status_code == 200
