@@ -86,6 +86,15 @@ install: .venv/uv
 	@$(INSTALL) $(MODELS_PYTHON) -r requirements-models.txt
 	@touch $@
 
+# the images' files get the hashes of every pin anew; the versions stay
+LOCKED = requirements-production.txt requirements-gpu.txt
+lock: .venv/uv
+	for file in $(LOCKED); do \
+		sed -n 's/^\([^ #-][^ ;\\]*==[^ ;\\]*\).*/\1/p' $$file > .pins.txt && \
+		.venv/bin/uv pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 \
+			--python-platform x86_64-unknown-linux-gnu .pins.txt -o .locked.txt && mv .locked.txt $$file || exit 1; \
+	done; rm -f .pins.txt
+
 clean:
 	rm -rf .chimed .venv .venv-models .mypy_cache .ruff_cache
 
