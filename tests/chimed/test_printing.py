@@ -43,10 +43,9 @@ def test_an_error_and_a_result_are_one_line_each(said, capsys) -> None:
 @pytest.mark.parametrize("said", EVIL)
 def test_a_trace_shows_every_field_on_one_line(said, capsys) -> None:
     names = ("kind", "id", "source", "domain", "language", "fate", "title", "text", "question", "answer", "rejected")
-    row = dict.fromkeys(
-        (*names, "department", "published", "perplexity", "prompt", "model", "url", "fetched", "page"), said
-    )
-    reply = dict.fromkeys(("key", "model", "prompt", "text", "reasoning", "fault"), said)
+    more = ("department", "published", "perplexity", "prompt", "model", "url", "fetched", "page")
+    row = dict.fromkeys((*names, *more), said)
+    reply = dict.fromkeys(("model", "prompt", "text", "reasoning", "fault"), said) | {"key": "ab" * 32}
     reply["messages"] = '[{"role": "user\\n12:00:00 false", "content": "\\u001b[2J"}]'
     row |= {"identifiers": [said], "evidence": [], "answers": [reply], "parent": None}
     trace._print_record(row)
