@@ -17,7 +17,7 @@ INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
 	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
 	.venv/bin/uv pip install --quiet --no-deps --python
 
-.PHONY: help demo up down check pictures sample reference notebooks test test-demo test-units test-others test-models test-clusters install clean
+.PHONY: help lock demo up down check pictures sample reference notebooks test test-demo test-units test-others test-models test-clusters install clean
 .DEFAULT_GOAL := help
 
 help:

@@ -76,26 +76,6 @@ def decisions(
         print(one_line(without_secrets("  ".join(words))))
 
 
-@app.command()
-def decisions(
-    what: Annotated[str | None, typer.Option(help="only these: verdict, takedown or accepted drift")] = None,
-    most: Annotated[int, typer.Option(min=1, max=100_000, help="at most so many, the latest ones")] = 200,
-    as_json: AsJson = False,
-) -> None:
-    """List who decided what, and when: verdicts on records, takedowns, drifts that were accepted; newest first."""
-    from chimed import audit_log
-    from chimed.store import open_store
-
-    if what is not None:
-        choose("decision", what, audit_log.KINDS)
-    found = audit_log.decisions(open_store(), most, what)
-    if as_json:
-        print_result(found)
-    for one in [] if as_json else found:
-        words = (f"{one['at']:%Y-%m-%d %H:%M} UTC", one["who"], one["what"], one["about"], one["said"])
-        print(one_line(without_secrets("  ".join(words))))
-
-
 @serve_app.command()
 def up(timeout: Annotated[int, typer.Option(help="seconds until both must answer")] = 1800) -> None:
     """Start both servers and wait until they answer; if others run them (CHIMED_SERVE), only check them."""

@@ -113,7 +113,7 @@ def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{place}", 303)
 
 
-@router.get("/dropped")
+@router.get("/dropped", dependencies=Searching)
 def dropped(
     request: Request, build: Short = "", stage: Short = "", reason: Short = "", words: Words = "", start: Words = ""
 ) -> HTMLResponse:
