@@ -2,6 +2,7 @@
 # make up      the same, and leave Airflow's UI running; make down stops it
 # make check   lint, types, unit tests: the inner loop, under a minute
 # make test    the whole suite, one run of the whole path included
+# make lock    the hashes of all pins of the images anew
 # make pictures, sample, reference, notebooks    what docs/ holds that is made by a script
 PYTHON ?= python3
 UV_VERSION = 0.13.9
