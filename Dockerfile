@@ -4,8 +4,8 @@
 
 FROM apache/airflow:3.3.2-python3.11 AS airflow
 COPY requirements-production.txt /requirements.txt
-# the file pins apache-airflow too, so that nothing can move it
-RUN pip install --no-cache-dir -r /requirements.txt
+# the file pins apache-airflow too, so that nothing can move it; its hashes come from `make lock`
+RUN pip install --no-cache-dir --require-hashes -r /requirements.txt
 COPY --chown=airflow:root dags /opt/chimed/dags
 COPY --chown=airflow:root plugins /opt/chimed/plugins
 COPY --chown=airflow:root include /opt/chimed/include
@@ -23,7 +23,7 @@ RUN apt-get update \
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY requirements-gpu.txt /requirements.txt
 # compiled once here: importing vLLM without bytecode takes three times as long
-RUN pip install --no-cache-dir -r /requirements.txt && python -m compileall -q /usr/local/lib/python3.11
+RUN pip install --no-cache-dir --require-hashes -r /requirements.txt && python -m compileall -q /usr/local/lib/python3.11
 COPY --chown=chimed:root include /opt/chimed/include
 ENV PYTHONPATH=/opt/chimed/include CHIMED_MODELS_PYTHON=/usr/local/bin/python CHIMED_SCRATCH=/tmp/chimed
 USER chimed

@@ -2,6 +2,7 @@
 # make up      the same, and leave Airflow's UI running; make down stops it
 # make check   lint, types, unit tests: the inner loop, under a minute
 # make test    the whole suite, one run of the whole path included
+# make lock    the hashes of all pins of the images anew
 # make pictures, sample, reference, notebooks    what docs/ holds that is made by a script
 PYTHON ?= python3
 UV_VERSION = 0.13.9
@@ -17,7 +18,7 @@ INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
 	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
 	.venv/bin/uv pip install --quiet --no-deps --python
 
-.PHONY: help demo up down check pictures sample reference notebooks test test-demo test-units test-others test-models test-clusters install clean
+.PHONY: help lock demo up down check pictures sample reference notebooks test test-demo test-units test-others test-models test-clusters install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -85,6 +86,15 @@ install: .venv/uv
 	@test -x $(MODELS_PYTHON) || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-models
 	@$(INSTALL) $(MODELS_PYTHON) -r requirements-models.txt
 	@touch $@
+
+# the images' files get the hashes of every pin anew; the versions stay
+LOCKED = requirements-production.txt requirements-gpu.txt
+lock: .venv/uv
+	for file in $(LOCKED); do \
+		sed -n 's/^\([^ #-][^ ;\\]*==[^ ;\\]*\).*/\1/p' $$file > .pins.txt && \
+		.venv/bin/uv pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 \
+			--python-platform x86_64-unknown-linux-gnu .pins.txt -o .locked.txt && mv .locked.txt $$file || exit 1; \
+	done; rm -f .pins.txt
 
 clean:
 	rm -rf .chimed .venv .venv-models .mypy_cache .ruff_cache

@@ -281,3 +281,50 @@ def test_production_has_the_versions_the_laptop_has(name: str) -> None:
         key: (laptop[key], production[key]) for key in laptop.keys() & production if laptop[key] != production[key]
     }
     assert set(differing) <= {"apache-tvm-ffi", "setuptools"}, differing
+
+
+LOCKS = ("requirements-production.txt", "requirements-gpu.txt")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_images_take_only_files_whose_hash_is_known(name: str) -> None:
+    text = (PROJECT / name).read_text(encoding="utf-8")
+    blocks = re.split(r"\n(?=[a-zA-Z0-9])", text.strip())
+    assert len(blocks) == len(pins(PROJECT / name)) > 200
+    assert [block.split(" ")[0] for block in blocks if not re.search(r"--hash=sha256:[0-9a-f]{64}", block)] == []
+    image = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    assert image.count("pip install") == image.count("pip install --no-cache-dir --require-hashes -r") == len(LOCKS)
+
+
+def test_a_bill_of_materials_names_every_package_with_its_licence(tmp_path) -> None:
+    import json
+
+    argv = [sys.executable, str(PROJECT / ".ci" / "bill_of_materials.py"), "--name", "here", "--to", str(tmp_path)]
+    done = subprocess.run([*argv, "--lock", str(PROJECT / LOCKS[0])], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = json.loads((tmp_path / "here.cdx.json").read_text(encoding="utf-8"))
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+    by_name = {one["name"]: one for one in made["components"]}
+    assert len(by_name) == len(made["components"]) > 100
+    polars = by_name["polars"]
+    assert polars["purl"] == f"pkg:pypi/polars@{pins(PROJECT / LOCKS[0])['polars']}"
+    assert "MIT" in polars["licenses"][0]["license"]["name"]
+    assert len(polars["properties"][0]["value"]) >= 64
+    licences = (tmp_path / "here.licences.md").read_text(encoding="utf-8")
+    assert licences.count("\n") == len(by_name) + 2
+    unknown = [one["name"] for one in made["components"] if one["licenses"][0]["license"]["name"] == "not stated"]
+    assert len(unknown) < 0.05 * len(by_name), unknown
+
+
+def test_actions_are_pinned_and_updates_come_weekly() -> None:
+    import json
+
+    for file in (PROJECT / ".github" / "workflows").glob("*.yml"):
+        text = file.read_text(encoding="utf-8")
+        used = re.findall(r"uses: (\S+)", text)
+        assert used
+        assert [one for one in used if not re.search(r"@[0-9a-f]{40}$", one)] == []
+        assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+    renovate = json.loads((PROJECT / "renovate.json").read_text(encoding="utf-8"))
+    assert "monday" in renovate["schedule"][0]
+    assert {"pip_requirements", "dockerfile", "docker-compose", "github-actions"} <= set(renovate["enabledManagers"])

@@ -11,7 +11,7 @@ from chimed.errors import UserError
 
 LONGEST = 64  # characters of a version or a crawl's name, as the store's columns have it
 DEEPEST = 8  # folders on the way to a release's file; a release has one
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
+_NAME = re.compile(r"\A[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 CORPUS = re.compile(r"[a-z][a-z0-9_]{1,31}\Z")  # what `ingest` calls a corpus; other folders of raw/ are none
 _TAKEN = frozenset({"latest", "all", "start", "now"})  # words that commands understand otherwise
 

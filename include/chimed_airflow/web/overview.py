@@ -15,6 +15,7 @@ from starlette.requests import Request
 from chimed.stages import NAMES as STAGES
 from chimed_airflow.web.charts import flow
 from chimed_airflow.web.counted import age, recent
+from chimed_airflow.web.limits import Searching, Short, Words
 from chimed_airflow.web.now import now
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
@@ -112,9 +113,9 @@ def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{place}", 303)
 
 
-@router.get("/dropped")
+@router.get("/dropped", dependencies=Searching)
 def dropped(
-    request: Request, build: str = "", stage: str = "", reason: str = "", words: str = "", start: str = ""
+    request: Request, build: Short = "", stage: Short = "", reason: Short = "", words: Words = "", start: Words = ""
 ) -> HTMLResponse:
     """The records that left: of one build or of all, by stage, reason and words."""
     from chimed.build import builds

@@ -174,6 +174,27 @@ def test_a_push_is_whole_and_the_same_again(copied, tmp_path):
     assert releases(open_lake(str(tmp_path / "elsewhere"))) == []
 
 
+def test_a_push_to_what_is_no_place_writes_nothing(copied, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "file").write_text("")
+    monkeypatch.chdir(here)
+    odd = ("", " ", "-x", "file", "file/x", "x" * 300, "s3://", "s3:///x", "s3://b", "s3:/bucket/x", "ftp://h/x")
+    for to in (
+        *odd,
+        "http://h/x",
+        "gs://bucket/x",
+        "zip://a::s3://bucket",
+        "github://a:b@c",
+        "/proc/x",
+        "a\nb",
+        "/dev/null",
+    ):
+        with pytest.raises(UserError):
+            push(copied.lake, FIRST, to)
+    assert [path.name for path in here.iterdir()] == ["file"]
+
+
 def test_the_command_line_says_what_is_wrong_in_a_sentence(made, tmp_path):
     environment = {"PATH": "", "PYTHONPATH": str(PROJECT / "include"), "CHIMED_DATA": str(made.folder / "lake")}
     environment["CHIMED_STORE"] = f"sqlite:///{made.folder}/store.db"
