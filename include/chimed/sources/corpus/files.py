@@ -131,7 +131,7 @@ def _named(paths: Iterable[Path]) -> dict[str, Path]:
         for name, file in found.items():
             _check_name(name)
             if not file.is_file():
-                raise UserError(f"{file} does not exist")
+                raise UserError(f"{file} is not a file or a folder" if file.exists() else f"{file} does not exist")
             if name in given:
                 raise UserError(f"two files are called {name}; rename one of them")
             ending(name)
