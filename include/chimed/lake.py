@@ -13,6 +13,8 @@ scores/<release>/<recipe>/       lm-eval results of the base and every phase, an
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -40,6 +42,8 @@ if TYPE_CHECKING:  # imported where a table is read or written: a crawl, and eve
     import pyarrow.parquet as pq
 
 MOST_JSON = 64 * 1024 * 1024  # bytes: the largest report, of a corpus of many files, has a few million
+# how object stores name a version of a file in their listings: by content first, else by when it was written
+VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "created", "mtime")
 BATCH_ROWS = 10_000  # of a row group, and read at a time: some 10 MB of questions and answers
 
 
@@ -109,13 +113,23 @@ def is_local(fs: AbstractFileSystem) -> bool:
     return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
 
+def named(lake: Lake) -> str:
+    """A name for what this machine keeps of a lake: no two lakes share it, nor a bucket's name at two servers."""
+    server = str(
+        (getattr(lake.fs, "client_kwargs", None) or {}).get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL")
+    )
+    protocol = lake.fs.protocol if isinstance(lake.fs.protocol, str) else lake.fs.protocol[0]
+    digest = hashlib.sha256("\n".join([protocol, server, lake.root]).encode()).hexdigest()[:12]
+    return f"{protocol}-{lake.root.strip('/').replace('/', '-')[:80]}-{digest}"
+
+
 def local_path(lake: Lake, path: str) -> Path:
     """A plain path to a lake file or folder; one that lies elsewhere is copied to this machine first, whole."""
     if is_local(lake.fs):
         return Path(lake.at(path))
-    target = settings().data.replace("://", "-").replace("/", "-")
-    copy = private_folder("lake", target) / path
-    if _copied(lake, path, copy):
+    copy = _local(lake, path)
+    versions = _versions(lake, path)
+    if _copied(copy, versions):
         return copy
     draft = copy.with_name(f"{copy.name}.{uuid.uuid4().hex[:8]}.part")
     draft.parent.mkdir(parents=True, exist_ok=True)
@@ -126,16 +140,59 @@ def local_path(lake: Lake, path: str) -> Path:
         draft.replace(copy)
     except OSError:  # another process put its own copy there
         shutil.rmtree(draft)
+        return copy
+    _note(copy).write_text(json.dumps(versions))
     return copy
 
 
-def _copied(lake: Lake, path: str, copy: Path) -> bool:
-    """Whether a copy holds what the lake does, by names and sizes: eight processes of a machine fetch a model once."""
+def forget_local(lake: Lake, path: str) -> None:
+    """Takes this machine's copy of a lake file or folder away; the next `local_path` fetches it anew."""
+    if not is_local(lake.fs):
+        copy = _local(lake, path)
+        _note(copy).unlink(missing_ok=True)
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def _local(lake: Lake, path: str) -> Path:
+    """Where this machine keeps its copy of a lake file or folder."""
+    return private_folder("lake", named(lake)) / path
+
+
+def _note(copy: Path) -> Path:
+    """Where it is written which versions of the lake's files a copy holds."""
+    return copy.with_name(f"{copy.name}.versions")
+
+
+def _versions(lake: Lake, path: str) -> dict[str, list]:
+    """[size, what the store calls this version of it] of every file under a path, by name within it.
+
+    A size alone says nothing: a model trained anew is as large as the one before.
+    """
     above = lake.at(path).strip("/")
     found = lake.fs.find(lake.at(path), detail=True)
-    sizes = {name.strip("/").removeprefix(above).strip("/"): entry["size"] for name, entry in found.items()}
-    held = [copy / name if name else copy for name in sizes]
-    return all(file.is_file() and file.stat().st_size == size for file, size in zip(held, sizes.values(), strict=True))
+    return {
+        name.strip("/").removeprefix(above).strip("/"): [
+            entry["size"],
+            str(next((entry[key] for key in VERSION_KEYS if entry.get(key)), "")),
+        ]
+        for name, entry in found.items()
+    }
+
+
+def _copied(copy: Path, versions: dict[str, list]) -> bool:
+    """Whether a copy holds these very versions, whole: eight processes of a machine fetch a model once."""
+    note = _note(copy)
+    if not note.is_file() or json.loads(note.read_text()) != versions:
+        return False
+    held = {copy / name if name else copy: size for name, (size, _) in versions.items()}
+    return all(file.is_file() and file.stat().st_size == size for file, size in held.items())
+
+
+def get_folder(lake: Lake, path: str, folder: Path) -> None:
+    """Copies a folder of the lake into a folder of this machine, whatever was there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lake.fs.get(lake.at(path), str(folder), recursive=True)
 
 
 def put_folder(lake: Lake, folder: Path, path: str) -> None:
@@ -408,6 +465,11 @@ def size(lake: Lake, path: str) -> int:
 def remove(lake: Lake, path: str) -> None:
     """Takes a file away. Raises FileNotFoundError."""
     lake.fs.rm_file(lake.at(path))
+
+
+def remove_folder(lake: Lake, path: str) -> None:
+    """Takes a folder away with all that is in it. Raises FileNotFoundError."""
+    lake.fs.rm(lake.at(path), recursive=True)
 
 
 def copy(lake: Lake, target: Lake, path: str) -> None:

@@ -6,6 +6,7 @@ which of them made it, and `compare` keeps them apart.
 """
 
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -19,14 +20,22 @@ CONCURRENT = 32  # questions asked at once of a server
 
 
 @contextmanager
-def answering(backend: str, checkpoint: str, dtype: str, batch_size: int, log: Path) -> Iterator[tuple[str, dict]]:
+def answering(
+    backend: str, checkpoint: str, revision: str | None, dtype: str, batch_size: int, log: Path
+) -> Iterator[tuple[str, dict]]:
     """lm-eval's name of a model and its arguments, while it can be asked. log: of the server, if one is started.
 
-    Raises UserError where the server dies or is not ready in time.
+    revision: the commit of a checkpoint that lies on the hub. Raises UserError where the server dies or is not ready
+    in time.
     """
     if backend == "hf":
-        yield "hf", {"pretrained": checkpoint, "dtype": dtype, "batch_size": batch_size}
+        pinned = {"revision": revision} if revision else {}
+        yield "hf", {"pretrained": checkpoint, "dtype": dtype, "batch_size": batch_size, **pinned}
         return
+    if revision:  # the server and the tokenizer beside it must be of that commit, too: both read its files
+        from huggingface_hub import snapshot_download
+
+        checkpoint = snapshot_download(checkpoint, revision=revision)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     with serve.serving(checkpoint, dtype, log) as server:
         yield (
@@ -42,6 +51,11 @@ def answering(backend: str, checkpoint: str, dtype: str, batch_size: int, log: P
                 "timeout": int(settings().llm_timeout),
             },
         )
+
+
+def flags(backend: str) -> str:
+    """What the server is started with beside our own (`CHIMED_VLLM_FLAGS`): `--quantization fp8` is another model."""
+    return " ".join(shlex.split(settings().vllm_flags)) if backend == "vllm" else ""
 
 
 def versions(backend: str) -> dict[str, str]:

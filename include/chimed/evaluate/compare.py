@@ -37,9 +37,19 @@ def compare_phases(recipe: str, release: str) -> str:
         raise UserError(f"the base model of {recipe} has not been scored; {again.format('base')}")
     if not scored:
         raise UserError(f"no phase of {recipe} is scored on release {release}; {again.format('dpo')}")
-    return _compare(
-        lake, {model: f"{place}/{model}" for model in ("base", *scored)}, place, f"{recipe}, release {release}"
-    )
+    places = {model: f"{place}/{model}" for model in ("base", *scored)}
+    _one_base(lake, places, again.format("base"))
+    return _compare(lake, places, place, f"{recipe}, release {release}")
+
+
+def _one_base(lake: Lake, places: dict[str, str], again: str) -> None:
+    """Raises UserError where a phase was not trained from the base model that was scored."""
+    bases = {model: lakes.read_json(lake, f"{place}.json").get("base_model") for model, place in places.items()}
+    for model, base in bases.items():
+        if base and bases["base"] and base != bases["base"]:
+            raise UserError(
+                f"{model} was trained from {base}, and the base that was scored is {bases['base']}; {again}"
+            )
 
 
 def compare_models(models: Sequence[str], release: str) -> str:

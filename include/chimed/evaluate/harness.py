@@ -21,7 +21,7 @@ import pyarrow as pa
 from chimed import lake as lakes
 from chimed.before_torch import prepare
 from chimed.errors import choose
-from chimed.evaluate.backend import BACKENDS, answering, versions
+from chimed.evaluate.backend import BACKENDS, answering, flags, versions
 from chimed.evaluate.exams import Exams, group_of, hub_exams, local_exams
 from chimed.lake import Lake
 from chimed.private import scratch
@@ -79,9 +79,10 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
     if phase == "base":
         checkpoint = base_of(recipe, settings().base_checkpoint)
         prepare("evaluate", offline=Path(checkpoint).is_dir() and bool(settings().exams))
-        model = fingerprint(checkpoint)
+        model = base = _base_model(lake, place_of(release, recipe, PHASES[0]), recipe, checkpoint)
     else:
-        model = trained(lake, release, recipe, phase)["fingerprint"]
+        report = trained(lake, release, recipe, phase)
+        model, base = report["fingerprint"], report.get("base_model", "")
         checkpoint = f"{place_of(release, recipe, phase)}/merged"
         prepare("evaluate", offline=bool(settings().exams))
     with tempfile.TemporaryDirectory() as work:
@@ -94,6 +95,8 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
             "dtype": dtype,
             "versions": versions(backend),
         }
+        if flags(backend):
+            protocol["vllm_flags"] = flags(backend)
         key = _key(model, protocol)
         if lakes.exists(lake, f"{place}.json"):
             known = lakes.read_json(lake, f"{place}.json")
@@ -108,14 +111,24 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
             if phase != "base":
                 checkpoint = str(lakes.local_path(lake, checkpoint))
             log_file = scratch() / f"evaluate-{recipe}-{phase}.log"
-            with answering(backend, checkpoint, dtype, BATCH_SIZE, log_file) as model_of:
+            commit = model.rsplit("@", 1)[1] if phase == "base" and "@" in model else None
+            with answering(backend, checkpoint, commit, dtype, BATCH_SIZE, log_file) as model_of:
                 score, samples = _score(*model_of, exams)
             score |= {"key": key, "model": model, "checkpoint": checkpoint, "protocol": protocol}
             if phase == "base":
                 _write(lake, kept, score, samples)
-    score |= {"phase": phase, "recipe": recipe, "release": release}
+    score |= {"phase": phase, "recipe": recipe, "release": release, "base_model": base}
     _write(lake, place, score, samples)
     return score
+
+
+def _base_model(lake: Lake, begun: str, recipe: str, checkpoint: str) -> str:
+    """What the base model is, by content; one of the hub is the commit that training began with, if it has begun."""
+    if lakes.exists(lake, f"{begun}/run.json"):
+        known = str(lakes.read_json(lake, f"{begun}/run.json")["start_model"])
+        if known.startswith(f"{checkpoint}@"):
+            return known
+    return fingerprint(checkpoint, recipes.load(recipe, PHASES[0]).get("model_revision"))
 
 
 def _write(lake: Lake, place: str, score: dict, samples: pl.DataFrame) -> None:

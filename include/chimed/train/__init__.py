@@ -27,7 +27,8 @@ from chimed.errors import UserError, WorkStopped, choose
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.train import recipe as recipes
-from chimed.train.run import PHASES, Run, open_run
+from chimed.train import stopping
+from chimed.train.run import PHASES, Run, base_of, open_run
 
 log = logging.getLogger("chimed")
 
@@ -40,27 +41,36 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
     processes: by default as many as GPUs are seen, and one without a GPU. Raises UserError for an unknown phase,
     recipe or release, a phase whose predecessor is not done, a release without rows for it, a batch that so many
     processes cannot share, more of them than GPUs, or a run begun with other settings. Raises WorkStopped where a
-    process of several dies.
+    process of several dies, or at SIGTERM, when a checkpoint is written.
     """
     choose("phase", phase, PHASES)
     choose("recipe", recipe, recipes.names())
     lake = lakes.open_lake()
     release = find_release(lake, release)
-    run = open_run(lake, phase, recipe, release, settings().base_checkpoint)
-    if run.report is not None:
-        log.info("%s is already trained", run.place)
-        return run.report
-    prepare("train", offline=Path(run.start).is_dir())
-    gpus = _gpus()
-    processes = processes or max(1, gpus)
-    if gpus and processes > gpus:
-        raise UserError(f"{processes} processes need as many GPUs; this machine has {gpus}")
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
-        if LAUNCHED in os.environ:
-            raise WorkStopped(f"accelerate should have started {processes} processes and started one")
-        _launch(run, processes, gpus)
-        return lakes.read_json(lake, f"{run.place}/report.json")
-    return importlib.import_module(f"chimed.train.{phase}").train(run)
+    base = settings().base_checkpoint
+    prepare("train", offline=phase != PHASES[0] or Path(base_of(recipe, base)).is_dir())
+    with stopping.listening():
+        run = open_run(lake, phase, recipe, release, base)
+        if run.report is not None:
+            log.info("%s is already trained", run.place)
+            return run.report
+        gpus = _gpus()
+        processes = processes or max(1, gpus)
+        if gpus and processes > gpus:
+            raise UserError(f"{processes} processes need as many GPUs; this machine has {gpus}")
+        if processes > 1 and "WORLD_SIZE" not in os.environ:
+            if LAUNCHED in os.environ:
+                raise WorkStopped(f"accelerate should have started {processes} processes and started one")
+            return _launch(run, processes, gpus)
+        with stopping.refusals_told():
+            done = importlib.import_module(f"chimed.train.{phase}").train(run)
+    if "stopped" in done and "WORLD_SIZE" not in os.environ:
+        raise WorkStopped(_stopped(run))
+    return done
+
+
+def _stopped(run: Run) -> str:
+    return f"{run.phase} was told to stop (SIGTERM) and left a checkpoint; the same command goes on from it"
 
 
 def plan_phases(phase: str | None, recipe: str, release: str, processes: int | None = None) -> str:
@@ -100,13 +110,24 @@ def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:
     return [*command, "--processes", str(processes)]
 
 
-def _launch(run: Run, processes: int, gpus: int) -> None:
+def _launch(run: Run, processes: int, gpus: int) -> dict:
     recipes.batches(run.fields["global_batch_size"], run.fields["per_device_train_batch_size"], processes)
+    from chimed.train.loop import tokenizer
+    from chimed.train.tokens import prepare_rows
+
+    prepare_rows(run, tokenizer(run))  # before there are processes that would wait for it
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = launch_command(run, processes, gpus, port)
     log.info("training %s in %d processes: %s", run.phase, processes, " ".join(command[1:]))
-    code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
-    if code:
-        raise WorkStopped(f"training {run.phase} in {processes} processes ended with exit code {code}; see above")
+    with stopping.passing_on() as told:
+        code = subprocess.run(command, stdout=sys.stderr, check=False, env=os.environ | told).returncode
+        if refused := stopping.refusal(told):
+            raise UserError(refused)
+    report = f"{run.place}/report.json"
+    if code == 0 and lakes.exists(run.lake, report):
+        return lakes.read_json(run.lake, report)
+    if stopping.asked():
+        raise WorkStopped(_stopped(run) if code == 0 else f"{run.phase} was ended by SIGTERM; run it again")
+    raise WorkStopped(f"training {run.phase} in {processes} processes ended with exit code {code}; see above")

@@ -1,45 +1,126 @@
-"""Checkpoints on disk: which one is the last whole one, and what a model is, by content."""
+"""Checkpoints, here and in the lake: which is the last whole one, and what a model is, by content.
+
+A folder's files are sent side by side and the small ones end first, so none of them says that the rest is there. A
+checkpoint is whole when its mark, written after all others, names every file with its hash and every file has it.
+"""
 
 import hashlib
 import json
+import logging
+import shutil
 from pathlib import Path
 
 from chimed import lake as lakes
+from chimed.errors import UserError
 from chimed.lake import Lake
+
+log = logging.getLogger("chimed")
+
+MARK = "whole.json"  # {name: sha256} of a checkpoint's other files, written last
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete `checkpoint-<step>` in a folder; one whose writing was cut short does not count."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
-    return next((path for path in found if _whole(path)), None)
+    """The newest whole `checkpoint-<step>` in a folder; one whose writing was cut short does not count."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: step(path.name), reverse=True)
+    return next((path for path in found if whole(path)), None)
+
+
+def step(name: str) -> int:
+    """The step in the name of a checkpoint's folder."""
+    return int(name.rsplit("-", 1)[1])
+
+
+def whole(checkpoint: Path) -> bool:
+    """Whether every file that the mark names is there and has its hash."""
+    try:
+        sums = json.loads((checkpoint / MARK).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return isinstance(sums, dict) and bool(sums) and sums == _sums(checkpoint)
+
+
+def keep(lake: Lake, checkpoint: Path, place: str, most: int | None) -> None:
+    """Puts a checkpoint into a folder of the lake, its mark last, and takes away those that are no longer wanted.
+
+    most: how many of the newest stay, beside those that the trainer still has here; None keeps all.
+    """
+    sums = _sums(checkpoint)
+    (checkpoint / MARK).unlink(missing_ok=True)  # of an earlier save of this step
+    lakes.put_folder(lake, checkpoint, f"{place}/{checkpoint.name}")
+    lakes.write_json(lake, f"{place}/{checkpoint.name}/{MARK}", sums)
+    if lakes.is_local(lake.fs):
+        return  # the trainer's own folder: it takes its old ones away itself
+    (checkpoint / MARK).write_text(json.dumps(sums))
+    for name in remote_checkpoints(lake, place)[most:] if most else []:
+        if not (checkpoint.parent / name).exists():
+            lakes.remove(lake, f"{place}/{name}/{MARK}")  # first: what is half gone must not count
+            lakes.remove_folder(lake, f"{place}/{name}")
 
 
 def remote_checkpoints(lake: Lake, place: str) -> list[str]:
-    """Names of the checkpoints in a folder of the lake, newest first; an upload may have been cut short."""
+    """Names of the marked checkpoints in a folder of the lake, newest first."""
     found = [name for name in lakes.names(lake, place) if name.startswith("checkpoint-")]
-    return sorted(found, key=lambda name: int(name.rsplit("-", 1)[1]), reverse=True)
+    marked = [name for name in found if lakes.exists(lake, f"{place}/{name}/{MARK}")]
+    return sorted(marked, key=step, reverse=True)
 
 
-def _whole(checkpoint: Path) -> bool:
-    """The trainer writes trainer_state.json last."""
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    return True
+def resumable(lake: Lake, place: str, folder: Path) -> Path | None:
+    """The newest whole checkpoint of a run, of those in `folder` and in the lake's `place`; fetched where it is there.
+
+    What the lake holds half, or what does not arrive whole, is passed over for an older one.
+    """
+    here = last_checkpoint(folder)
+    if lakes.is_local(lake.fs):
+        return here
+    for name in remote_checkpoints(lake, place):
+        if here and step(here.name) >= step(name):
+            break
+        lakes.get_folder(lake, f"{place}/{name}", folder / name)
+        if whole(folder / name):
+            return folder / name
+        log.warning("%s of the lake is not whole: an older one is used", name)
+        shutil.rmtree(folder / name)
+    return here
 
 
-def fingerprint(checkpoint: str) -> str:
-    """What a model is: over weights, config and tokenizer of a folder, or name and commit of one on the hub."""
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder but the mark."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
+    return {path.relative_to(folder).as_posix(): _sha256(path).hex() for path in files}
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def fingerprint(checkpoint: str, revision: str | None = None) -> str:
+    """What a model is: over weights, config and tokenizer of a folder, or `<name>@<commit>` of one on the hub.
+
+    revision: a branch, tag or commit of the hub. Raises UserError where the hub does not give it.
+    """
     folder = Path(checkpoint)
     if not folder.is_dir():
-        from transformers import AutoConfig
-
-        return f"{checkpoint}@{AutoConfig.from_pretrained(checkpoint)._commit_hash}"
+        return f"{checkpoint}@{_commit(checkpoint, revision or 'main')}"
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix == ".safetensors" or path.name in ("config.json", "tokenizer.json"):
             digest.update(path.name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(_sha256(path))
     return digest.hexdigest()[:16]
+
+
+def _commit(name: str, revision: str) -> str:
+    """The commit that a revision of a model on the hub is now."""
+    from transformers import AutoConfig
+
+    try:
+        commit = AutoConfig.from_pretrained(name, revision=revision)._commit_hash
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{name} at revision {revision} cannot be read from the hub or its mirror (HF_ENDPOINT): "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    if not commit:
+        raise UserError(f"the hub does not say which commit {name} at revision {revision} is; name a folder instead")
+    return commit

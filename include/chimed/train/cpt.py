@@ -6,8 +6,8 @@ document sees another in its row. The loss counts every token.
 
 from trl import SFTConfig, SFTTrainer
 
-from chimed.train.loop import arguments, finish, tokenizer
-from chimed.train.rows import read_rows
+from chimed.train.arguments import arguments
+from chimed.train.loop import finish, read_rows, tokenizer
 from chimed.train.run import Run
 
 
@@ -15,7 +15,7 @@ def train(run: Run) -> dict:
     """Trains and returns the report."""
     args, lora = arguments(run, SFTConfig)
     tokens = tokenizer(run)
-    rows = read_rows(run, ["text"], tokens)
+    rows = read_rows(run, tokens, args)
     # A chat model's end is the end of a turn; a document's is the end of text (the recipe's `eos_token`).
     trainer = SFTTrainer(
         model=run.start,

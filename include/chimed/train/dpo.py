@@ -4,20 +4,24 @@ The reference is the sft model: the run starts from its merged weights, so the s
 switched off is the policy it must not stray from. No second copy is loaded.
 """
 
+from typing import Any
+
+import pyarrow.compute as pc
+from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
-from chimed.train.loop import arguments, finish, tokenizer
-from chimed.train.rows import read_rows
+from chimed.train.arguments import arguments
+from chimed.train.loop import finish, read_rows, tokenizer
 from chimed.train.run import Run
-
-COLUMNS = ["prompt", "chosen", "rejected"]
+from chimed.train.tokens import check_losses, processes
 
 
 def train(run: Run) -> dict:
     """Trains and returns the report."""
     args, lora = arguments(run, DPOConfig)
     tokens = tokenizer(run)
-    rows = read_rows(run, COLUMNS, tokens)
+    rows = read_rows(run, tokens, args)
+    args.dataset_num_proc = processes(run, len(rows.train))
     trainer = DPOTrainer(
         model=run.start,
         args=args,
@@ -26,4 +30,21 @@ def train(run: Run) -> dict:
         eval_dataset=rows.validation,
         peft_config=lora,
     )
+    for split, kept in (("train", trainer.train_dataset), ("validation", trainer.eval_dataset)):
+        if kept is not None:
+            rows.counts[split] |= count(kept, rows.counts[split]["read"], args)
+            check_losses(run, split, rows.counts[split])
     return finish(run, trainer, rows)
+
+
+def count(kept: Dataset, read: int, args: Any) -> dict[str, int]:
+    """Pairs that TRL kept of those read, those it lost (a prompt that fills the length), and those it will cut."""
+    table = kept.data.table if kept._indices is None else kept.flatten_indices().data.table
+    asked, chosen, rejected = (
+        pc.list_value_length(table[name]) for name in ("prompt_ids", "chosen_ids", "rejected_ids")
+    )
+    cut = 0
+    if args.max_length is not None and len(kept):
+        longest = pc.add(asked, pc.max_element_wise(chosen, rejected))
+        cut = pc.sum(pc.greater(longest, args.max_length)).as_py()
+    return {"read": read, "kept": len(kept), "lost": read - len(kept), "cut": cut}

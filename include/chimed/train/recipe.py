@@ -1,9 +1,11 @@
 """A recipe: `recipes/<model>/<phase>.yaml`, in TRL's own field names; the numbers of the paper's Table 5.
 
-They are fields of TRL's SFTConfig or DPOConfig and of its ModelConfig. Two fields are ours. `global_batch_size`: the
+They are fields of TRL's SFTConfig or DPOConfig and of its ModelConfig. Four fields are ours. `global_batch_size`: the
 paper's batch size counts over all GPUs and TRL's does not; `per_device_train_batch_size` is then the most that fits one
 GPU's memory, and accumulation is worked out. `gpus`: how many a pod of this recipe asks for; on any other number that
-can share the batch the training is the same. `recipes/<model>/model.yaml` has the model's dimensions, for the plan.
+can share the batch the training is the same. `most_lost` and `most_cut`: the share of rows that may have no counted
+token left within `max_length`, and that may be cut by it, before the run stops; 0.01 and 0.1 where a recipe is silent.
+`recipes/<model>/model.yaml` has the model's dimensions, for the plan.
 """
 
 from pathlib import Path
@@ -14,6 +16,7 @@ from chimed.errors import UserError
 
 FOLDER = Path(__file__).parent / "recipes"
 PHASES = ("cpt", "sft", "dpo")
+OURS = ("gpus", "global_batch_size", "most_lost", "most_cut")
 
 
 def names() -> list[str]:

@@ -18,10 +18,10 @@ USE = {
 }
 
 
-def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float) -> dict:
+def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float, counts: dict) -> dict:
     """The numbers of a finished run; losses are None where nothing was logged or held out.
 
-    sequences: what an epoch holds, fewer than rows where packed.
+    sequences: what an epoch holds, fewer than rows where packed. counts: by split, rows read, kept, lost and cut.
     """
     history = trainer.state.log_history
     losses = [entry["loss"] for entry in history if "loss" in entry]
@@ -33,6 +33,8 @@ def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float)
     model = trainer.accelerator.unwrap_model(trainer.model)
     return run.about | {
         "rows": rows,
+        "counts": counts,
+        "rows_with_control_tokens": sum(count["defused"] for count in counts.values()),
         "sequences": sequences,
         "steps": trainer.state.global_step,
         "epochs": trainer.state.epoch,
@@ -81,7 +83,7 @@ def card(run: Run, known: dict, kind: str) -> str:
         "adapter": f"A LoRA adapter for {start} (`{run.start_model}`), which it was trained on",
         "model": f"The weights of {start} (`{run.start_model}`) with one LoRA adapter merged into them",
     }
-    numbers = [f"- {known['steps']:,} steps on {known['rows']['train']:,} rows, {known['tokens']:,.0f} tokens read"]
+    numbers = [f"- {known['steps']:,} steps on {_told_rows(known)}, {known['tokens']:,.0f} tokens read"]
     numbers += [f"- {known['trainable_parameters']:,} trainable parameters, on {known['device']}"]
     for name, told in (("eval_loss", "held-out loss"), ("eval_accuracy", "held-out pairs ranked right")):
         if known[name]:
@@ -92,3 +94,11 @@ def card(run: Run, known: dict, kind: str) -> str:
         fields="\n".join(f"- `{name}`: {value}" for name, value in run.fields.items()),
         packages=", ".join(f"{name} {number}" for name, number in known["versions"].items()),
     )  # fmt: skip
+
+
+def _told_rows(known: dict) -> str:
+    """How many rows were trained on, and what became of the others."""
+    read, count = known["rows"]["train"], known.get("counts", {}).get("train")
+    if not count or not (count["lost"] or count["cut"]):
+        return f"{read:,} rows"
+    return f"{count['kept']:,} of {read:,} rows ({count['lost']:,} lost and {count['cut']:,} cut by max_length)"

@@ -7,7 +7,6 @@ tokenizer's own, whatever it has and wherever the release comes from.
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Any
 
 import datasets
@@ -16,30 +15,6 @@ from transformers import PreTrainedTokenizerBase
 
 from chimed.errors import UserError
 from chimed.train.run import SUBSET, Run
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of each split, and how many of them held control tokens. validation: None where nothing is held out."""
-
-    train: datasets.Dataset
-    validation: datasets.Dataset | None
-    defused: int
-
-
-def read_rows(run: Run, columns: list[str], tokenizer: PreTrainedTokenizerBase) -> Rows:
-    """The release's rows with only these columns, without the tokenizer's control tokens.
-
-    Raises UserError where there is nothing to train on or a column is missing.
-    """
-    control = control_tokens(tokenizer)
-    found = {split: _defused(_read(run, split, columns), control) for split in run.rows}
-    if "train" not in found:
-        raise UserError(
-            f"release {run.release} has no rows in {SUBSET[run.phase]}/train.parquet to train {run.phase} on"
-        )
-    train, validation = found["train"], found.get("validation")
-    return Rows(train[0], validation[0] if validation else None, sum(count for _, count in found.values()))
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern:
@@ -73,7 +48,8 @@ def _without(text: str, control: re.Pattern) -> str:
     return text
 
 
-def _read(run: Run, split: str, columns: list[str]) -> datasets.Dataset:
+def read_split(run: Run, split: str, columns: list[str]) -> datasets.Dataset:
+    """A split of the release with only these columns. Raises UserError where it is empty or a column is missing."""
     name = f"{SUBSET[run.phase]}/{split}.parquet of release {run.release}"
     if not parquet.read_metadata(run.rows[split]).num_rows:  # datasets cannot read a parquet file without rows
         raise UserError(f"{name} is empty: there is nothing to train {run.phase} on")
@@ -82,9 +58,3 @@ def _read(run: Run, split: str, columns: list[str]) -> datasets.Dataset:
     if missing:
         raise UserError(f"{name} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
     return rows.select_columns(columns)
-
-
-def _defused(rows: datasets.Dataset, control: re.Pattern) -> tuple[datasets.Dataset, int]:
-    """The rows without control tokens, and how many rows had some."""
-    held = sum(defused(row, control) != row for row in rows)
-    return (rows.map(lambda row: defused(dict(row), control)), held) if held else (rows, 0)

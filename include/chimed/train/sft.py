@@ -4,11 +4,10 @@ The loss counts the answer only. Qwen3's template puts an empty thinking block b
 answer at once, as it is asked to at inference with thinking off.
 """
 
-from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from chimed.train.loop import arguments, finish, tokenizer
-from chimed.train.rows import read_rows
+from chimed.train.arguments import arguments
+from chimed.train.loop import finish, read_rows, tokenizer
 from chimed.train.run import Run
 
 
@@ -16,22 +15,17 @@ def train(run: Run) -> dict:
     """Trains and returns the report."""
     args, lora = arguments(run, SFTConfig)
     tokens = tokenizer(run)
-    rows = read_rows(run, ["messages"], tokens)
+    rows = read_rows(run, tokens, args)
+    # The labels say what counts, and lengths are cut: what TRL would do to rows one by one is done.
+    args.completion_only_loss, args.assistant_only_loss = None, False
+    if not args.packing and not args.shuffle_dataset:
+        args.dataset_kwargs = {"skip_prepare_dataset": True}
     trainer = SFTTrainer(
         model=run.start,
         args=args,
         processing_class=tokens,
-        train_dataset=_completions(rows.train),
-        eval_dataset=_completions(rows.validation),
+        train_dataset=rows.train,
+        eval_dataset=rows.validation,
         peft_config=lora,
     )
     return finish(run, trainer, rows)
-
-
-def _completions(rows: Dataset | None) -> Dataset | None:
-    """`messages` as `prompt` and `completion`, the columns from which TRL learns what not to count."""
-    if rows is None:
-        return None
-    return rows.map(
-        lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}, remove_columns=["messages"]
-    )

@@ -115,6 +115,11 @@ def test_files_and_refusals(lake) -> None:
     assert [row["model"] for row in written["rows"]] == ["sft", "dpo"]
     put(lake, "base", [True, False, False, False], {"shots": 0}, tied=3)
     assert "base: 3 answers are ties between letters" in compare_phases("demo", "latest")
+    for model in ("base", "dpo"):
+        score = lakes.read_json(lake, f"{place}/{model}.json")
+        lakes.write_json(lake, f"{place}/{model}.json", score | {"base_model": f"org/model@{model}"})
+    with pytest.raises(UserError, match="dpo was trained from org/model@dpo, and the base that was scored is"):
+        compare_phases("demo", "latest")
     put(lake, "dpo", [True, True, True, False], {"shots": 5})
     with pytest.raises(UserError, match="scored with other shots"):
         compare_phases("demo", "latest")

@@ -9,6 +9,7 @@ import pytest
 from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.evaluate import harness
+from chimed.evaluate.backend import flags
 from chimed.settings import settings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
@@ -22,6 +23,14 @@ def test_unknown_names_are_answered_with_the_valid_ones() -> None:
 
 def test_letters_of_one_likelihood_are_ties() -> None:
     assert harness.ties(pl.Series([[-1.0, -2.0, -3.0, -4.0], [-2.0, -1.0, -1.0, -3.0], [-5.0] * 4])) == 2
+
+
+def test_a_servers_flags_are_in_the_protocol(monkeypatch) -> None:
+    monkeypatch.setenv("CHIMED_VLLM_FLAGS", "--quantization  fp8")
+    settings.cache_clear()
+    assert flags("vllm") == "--quantization fp8"
+    assert flags("hf") == ""  # which starts no server
+    settings.cache_clear()
 
 
 @pytest.fixture
@@ -45,6 +54,8 @@ def test_a_base_is_scored_once(lake, tmp_path, monkeypatch) -> None:
     assert list(score["tasks"]) == ["cmmlu_genetics", "ceval-valid_physician", "exam_odd"]
     assert [count["questions"] for count in score["tasks"].values()] == [12, 6, 4]
     assert score["protocol"]["shots"] == 0
+    assert "vllm_flags" not in score["protocol"]
+    assert score["base_model"] == score["model"]
     assert score["protocol"]["versions"]["lm_eval"]
     assert all(count["tied"] == 0 for count in score["tasks"].values())
     samples = lakes.read_table(lake, "scores/2026.11.15/demo/base.samples.parquet")

@@ -176,11 +176,12 @@ def test_a_run_goes_on_from_a_checkpoint_in_a_remote_lake(trained, tmp_path, mon
     place = f"models/{VERSION}/demo/cpt"
     for name in ("report.json", "run.json"):
         lakes.remove(lake, f"{place}/{name}")
-    lakes.remove(lake, f"{place}/checkpoints/checkpoint-10/trainer_state.json")
+    lakes.remove(lake, f"{place}/checkpoints/checkpoint-10/optimizer.pt")
     caplog.set_level("INFO", "chimed")
     report = train_phase("cpt", "demo", "latest")
     assert "cpt continues from checkpoint-5" in caplog.messages
     assert report["steps"] == 10
+    assert report["start_model"] == report["base_model"]
     kept = lakes.local_path(lake, f"{place}/adapter")
     assert furthest(kept, folder(trained, "cpt") / "adapter") < 1e-3
     assert lakes.read_json(lake, f"{place}/checkpoints/checkpoint-10/trainer_state.json")["global_step"] == 10
@@ -218,7 +219,7 @@ def test_the_papers_recipes_are_what_trl_understands(base, tmp_path, recipe: str
     from trl import DPOConfig, SFTConfig
 
     from chimed.lake import Lake
-    from chimed.train.loop import arguments
+    from chimed.train.arguments import arguments
     from chimed.train.recipe import load
     from chimed.train.run import Run
 

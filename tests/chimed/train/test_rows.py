@@ -74,7 +74,17 @@ def test_no_text_becomes_a_control_token(base, tmp_path, phase: str, monkeypatch
         split: tmp_path / "releases" / VERSION / SUBSET[phase] / f"{split}.parquet" for split in ("train", "validation")
     }
     run = Run(
-        open_lake(str(tmp_path)), phase, "demo", VERSION, str(base), "", load("demo", phase), rows, tmp_path, "", None
+        open_lake(str(tmp_path)),
+        phase,
+        "demo",
+        VERSION,
+        str(base),
+        "",
+        load("demo", phase) | {"max_length": 512},
+        rows,
+        tmp_path,
+        "",
+        None,
     )
     module = import_module(f"chimed.train.{phase}")
     seen: dict = {}
@@ -82,7 +92,7 @@ def test_no_text_becomes_a_control_token(base, tmp_path, phase: str, monkeypatch
     module.train(run)
     tokenizer = AutoTokenizer.from_pretrained(base)
     names = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items()}
-    assert seen["rows"].defused == 48
+    assert sum(count["defused"] for count in seen["rows"].counts.values()) == 48
     # what the template itself writes: the ends of documents, and the turns of one question and one answer
     written = {
         "cpt": {"<|im_end|>", "<|endoftext|>"},
@@ -100,8 +110,8 @@ def test_no_text_becomes_a_control_token(base, tmp_path, phase: str, monkeypatch
                 assert found.count("<|im_end|>") == 2
             if phase == "dpo":
                 assert found.count("<|im_start|>") == (2 if column == "prompt_ids" else 0)
-    texts = seen["rows"].train.to_list()
-    assert not control_tokens(tokenizer).search(str(texts))
+    if phase == "dpo":
+        assert not control_tokens(tokenizer).search(str(seen["rows"].train.to_list()))
 
 
 def test_control_tokens_of_any_tokenizer_are_taken_out_of_any_text(base) -> None:

@@ -1,6 +1,6 @@
 """Where a run starts, what it refuses, which checkpoint it goes on from. No torch needed."""
 
-import json
+from pathlib import Path
 
 import pytest
 import tiny
@@ -9,6 +9,7 @@ from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.release import find_release
 from chimed.train import checkpoint, launch_command, train_phase
+from chimed.train import recipe as recipes
 from chimed.train.run import open_run, place_of
 
 
@@ -42,10 +43,12 @@ def test_each_phase_starts_from_the_last(lake) -> None:
     with pytest.raises(UserError, match="run: python -m chimed train cpt --recipe demo"):
         open_run(lake, "sft", "demo", "2026.11.22", base)
     done = place_of("2026.11.22", "demo", "cpt")
-    lakes.write_json(lake, f"{done}/report.json", {"fingerprint": "f"})
+    lakes.put_folder(lake, Path(base), f"{done}/merged")
+    known = checkpoint.fingerprint(base)
+    lakes.write_json(lake, f"{done}/report.json", {"fingerprint": known, "start_model": "what base is"})
     run = open_run(lake, "sft", "demo", "2026.11.22", base)
     assert run.start == lake.at(f"{done}/merged")
-    assert run.start_model == "f"
+    assert (run.start_model, run.base_model) == (known, "what base is")
 
 
 def test_a_folder_is_not_continued_with_another_model(lake) -> None:
@@ -78,15 +81,56 @@ def test_a_missing_base_is_said(lake) -> None:
         open_run(lake, "cpt", "demo", "2026.11.22", lake.at("nowhere"))
 
 
-def test_a_checkpoint_cut_short_does_not_count(tmp_path) -> None:
-    for step, state in ((4, "{}"), (8, json.dumps({"global_step": 8})), (12, '{"global_st'), (16, None)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        if state is not None:
-            (folder / "trainer_state.json").write_text(state)
-    found = checkpoint.last_checkpoint(tmp_path)
+def test_what_does_not_change_the_result_may_change_on_resume(lake, monkeypatch) -> None:
+    """After an out-of-memory error: fewer rows at once, the same global batch."""
+    base, fields = lake.at("model"), recipes.load("demo", "cpt")
+    open_run(lake, "cpt", "demo", "2026.11.22", base)
+    less = fields | {"per_device_train_batch_size": 2, "gradient_checkpointing": True, "gpus": 4, "save_steps": 1}
+    monkeypatch.setattr(recipes, "load", lambda *_: less)
+    assert open_run(lake, "cpt", "demo", "2026.11.22", base).fields == less
+    for other in ({"global_batch_size": 4}, {"learning_rate": 0.1}, {"max_length": 64}, {"seed": 1}):
+        monkeypatch.setattr(recipes, "load", lambda *_, other=other: fields | other)
+        with pytest.raises(UserError, match=f"was trained with a different {next(iter(other))}"):
+            open_run(lake, "cpt", "demo", "2026.11.22", base)
+
+
+def test_a_base_of_the_hub_is_the_commit_it_was_when_the_run_began(lake, monkeypatch) -> None:
+    commits = iter(["aaa", "bbb", "ccc"])
+    monkeypatch.setattr(checkpoint, "_commit", lambda name, revision: f"{revision}-{next(commits)}")
+    for _ in range(2):
+        run = open_run(lake, "cpt", "demo", "2026.11.22", "org/model")
+        assert (run.start, run.revision) == ("org/model", "main-aaa")
+        assert run.start_model == run.base_model == "org/model@main-aaa"
+    fields = recipes.load("demo", "cpt") | {"model_revision": "v2"}
+    monkeypatch.setattr(recipes, "load", lambda *_: fields)
+    assert open_run(lake, "cpt", "demo", "2026.11.9", "org/model").revision == "v2-bbb"
+
+
+def test_a_run_begun_before_commits_were_kept_goes_on(lake) -> None:
+    place = place_of("2026.11.22", "demo", "cpt")
+    fields = recipes.load("demo", "cpt")
+    old = {"phase": "cpt", "recipe": "demo", "release": "2026.11.22", "start": "o/m", "start_model": "o/m"}
+    lakes.write_json(lake, f"{place}/run.json", old | {"fields": fields})
+    assert open_run(lake, "cpt", "demo", "2026.11.22", "o/m").revision is None
+
+
+def test_a_checkpoint_cut_short_does_not_count(lake, tmp_path) -> None:
+    place = tmp_path / "checkpoints"
+    for step in (4, 8, 12, 16):
+        folder = place / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        for name in ("trainer_state.json", "optimizer.pt"):
+            (folder / name).write_text(name)
+        checkpoint.keep(lakes.open_lake(str(tmp_path)), folder, "checkpoints", 2)
+    (place / "checkpoint-16" / checkpoint.MARK).unlink()
+    (place / "checkpoint-12" / "optimizer.pt").unlink()
+    found = checkpoint.last_checkpoint(place)
     assert found is not None
     assert found.name == "checkpoint-8"
+    (place / "checkpoint-8" / "optimizer.pt").write_text("optimized.pt"[:12])
+    assert checkpoint.last_checkpoint(place) == place / "checkpoint-4"
+    (place / "checkpoint-4" / checkpoint.MARK).write_text("{")
+    assert checkpoint.last_checkpoint(place) is None
     assert checkpoint.last_checkpoint(tmp_path / "none") is None
 
 
@@ -102,6 +146,6 @@ def test_a_remote_folder_is_fetched_whole_and_once(monkeypatch, tmp_path) -> Non
     assert (copy / "config.json").stat().st_mtime_ns == first
     lakes.write_bytes(lake, "models/merged/deep/weights", b"other")
     assert (lakes.local_path(lake, "models/merged") / "deep" / "weights").read_text() == "other"
-    assert sorted(path.name for path in copy.parent.iterdir()) == ["merged"]
+    assert sorted(path.name for path in copy.parent.iterdir()) == ["merged", "merged.versions"]
     file = lakes.local_path(lake, "models/merged/config.json")
     assert file.read_text() == "{}"

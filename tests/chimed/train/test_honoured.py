@@ -1,0 +1,154 @@
+"""What a recipe asks for is honoured or refused, and rows that a length cuts are counted. Needs torch."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+
+from chimed import lake as lakes
+from chimed.errors import UserError
+from chimed.train.run import Run, open_run
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[str, Run]:
+    folder = tmp_path_factory.mktemp("honoured")
+    tiny.model(folder / "model")
+    tiny.release(folder / "lake")
+    lake = lakes.open_lake(str(folder / "lake"))
+    cpt = open_run(lake, "cpt", "demo", "2026.11.22", str(folder / "model"))
+    rows = folder / "lake" / "releases" / "2026.11.22"
+
+    def of(phase: str, subset: str) -> Run:
+        from chimed.train.recipe import load
+
+        files = {split: rows / subset / f"{split}.parquet" for split in ("train", "validation")}
+        return replace(cpt, phase=phase, rows=files, fields=load("demo", phase), folder=folder / phase)
+
+    return {"cpt": cpt, "sft": of("sft", "sft"), "dpo": of("dpo", "preference")}
+
+
+def asked(run: Run, **fields: object) -> Run:
+    return replace(run, fields=run.fields | fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("load_in_4bit", True, "load_in_4bit needs a CUDA GPU"),
+        ("load_in_8bit", True, "load_in_8bit needs a CUDA GPU"),
+        ("report_to", "nowhere", "report_to 'nowhere' is not known here"),
+        ("report_to", ["wandb"], "report_to names wandb, which is not installed"),
+        ("report_to", "all", "report_to 'all' is not known here"),
+        ("trust_remote_code", True, "would run a stranger's code"),
+        ("use_dora", True, "use_dora is not supported"),
+        ("output_dir", "/elsewhere", "output_dir is not a recipe's to say"),
+        ("gradient_accumulation_steps", 4, "is not a recipe's to say"),
+        ("use_peft", False, "use_peft must be true"),
+        ("no_such_field", 1, "no_such_field"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(runs, field: str, value: object, says: str) -> None:
+    from trl import SFTConfig
+
+    from chimed.train.arguments import arguments
+
+    if says.endswith("CUDA GPU") and torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    with pytest.raises(UserError, match=says):
+        arguments(asked(runs["sft"], **{field: value}), SFTConfig)
+
+
+def test_what_is_asked_for_is_honoured(runs, monkeypatch) -> None:
+    from trl import SFTConfig
+
+    from chimed.train import arguments as module
+
+    args, _ = module.arguments(replace(asked(runs["sft"], report_to="none"), revision="abc"), SFTConfig)
+    assert args.report_to == []
+    assert args.model_init_kwargs["revision"] == "abc"
+    monkeypatch.setattr(module, "find_spec", lambda name: True)
+    assert module.trackers(asked(runs["sft"], report_to="trackio"), "") == ["trackio"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # what a GPU's machine would load with
+    model = module.ModelConfig(load_in_4bit=True, dtype="bfloat16")
+    loading = module._loading(runs["sft"], model, "")
+    assert loading["quantization_config"].load_in_4bit
+    assert loading["device_map"] == {"": 0}
+
+
+def test_rows_lost_and_cut_are_counted_and_too_many_stop(runs) -> None:
+    from chimed.train.loop import tokenizer
+    from chimed.train.tokens import prepare_rows
+
+    tokens = tokenizer(runs["sft"])
+    with pytest.raises(UserError, match="no row of sft/train of release 2026.11.22 has a token that counts"):
+        prepare_rows(asked(runs["sft"], max_length=8), tokens)
+    lengths = sorted(counted(runs["sft"], tokens))
+    answer = len(tokens("功效为补血活血。")["input_ids"])
+    with pytest.raises(UserError, match=r"of 40 rows of sft/train have no token left that counts .* allows 1%"):
+        prepare_rows(asked(runs["sft"], max_length=lengths[20] - answer, most_lost=0.01), tokens)
+    allowed = asked(runs["sft"], max_length=lengths[20], most_lost=1, most_cut=1)
+    count = told(prepare_rows(allowed, tokens))
+    assert count["read"] == 40 == count["kept"] + count["lost"]
+    assert count["lost"] + count["cut"] == sum(length > lengths[20] for length in lengths) > 0
+    assert len(kept_rows(prepare_rows(allowed, tokens))) == count["kept"]
+    with pytest.raises(UserError, match="are cut at max_length"):
+        prepare_rows(asked(allowed, most_cut=0.0), tokens)
+    packed = asked(runs["cpt"], max_length=16)  # packing splits what is long
+    assert told(prepare_rows(packed, tokens)) == {"read": 40, "kept": 40, "lost": 0, "cut": 0, "defused": 0}
+
+
+def test_lost_pairs_stop_dpo_too(runs) -> None:
+    from chimed.train import dpo
+
+    with pytest.raises(UserError, match="no row of preference/train .* within max_length 14"):
+        dpo.train(asked(runs["dpo"], max_length=14, most_lost=0.01))
+
+
+def test_tokens_are_made_once_and_as_trl_makes_them(runs, monkeypatch) -> None:
+    """The trainer's own preparation of the same rows, beside ours."""
+    import datasets
+    from trl import SFTConfig, SFTTrainer
+
+    from chimed.train import tokens as made_by
+    from chimed.train.arguments import arguments
+    from chimed.train.loop import tokenizer
+
+    for phase in ("cpt", "sft"):
+        run = asked(runs[phase], packing=False)
+        args, lora = arguments(run, SFTConfig)
+        tokens = tokenizer(run)
+        ours = kept_rows(made_by.prepare_rows(run, tokens))
+        rows = datasets.Dataset.from_parquet(str(run.rows["train"])).remove_columns("id")
+        if phase == "sft":
+            rows = rows.map(
+                lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]},
+                remove_columns=["messages"],
+            )
+        theirs = SFTTrainer(run.start, args, train_dataset=rows, processing_class=tokens, peft_config=lora)
+        for name in ("input_ids", "labels"):
+            assert ours[name][:] == theirs.train_dataset[name][:], (phase, name)
+    monkeypatch.setattr(made_by, "read_split", None)  # nothing is read again
+    assert made_by.prepare_rows(asked(runs["sft"], packing=False), tokens).exists()
+
+
+def counted(run: Run, tokens) -> list[int]:
+    import datasets
+
+    rows = datasets.Dataset.from_parquet(str(run.rows["train"]))
+    return [len(tokens.apply_chat_template(messages, return_dict=True)["input_ids"]) for messages in rows["messages"]]
+
+
+def told(folder: Path) -> dict[str, int]:
+    return json.loads((folder / "counts.json").read_text())["train"]
+
+
+def kept_rows(folder: Path):
+    import datasets
+
+    return datasets.load_from_disk(folder / "train")
