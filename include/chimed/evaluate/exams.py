@@ -1,7 +1,7 @@
 """Which exams are sat: the paper's three (§4.1), other medical subjects, and a few of no medicine to see forgetting.
 
-From the hub under lm-eval's own task names, or from local files (`CHIMED_EXAMS`): every `test/<subject>.csv` in CMMLU's
-columns (`,Question,A,B,C,D,Answer`) becomes the official task of that subject, with its name and description.
+From local files (`CHIMED_EXAMS`, or as `fetch` has them from the hub): every `test/<subject>.csv` in CMMLU's columns
+(`,Question,A,B,C,D,Answer`) becomes the official task of that subject, with lm-eval's name and description.
 """
 
 import csv
@@ -42,10 +42,10 @@ GENERAL = (
 
 @dataclass(frozen=True)
 class Exams:
-    """The tasks of one evaluation. folder: of local task files, or none for the hub. content: what they are, hashed."""
+    """The tasks of one evaluation. folder: of their files. content: what they are, hashed."""
 
     tasks: tuple[str, ...]
-    folder: Path | None
+    folder: Path
     content: str
 
 
@@ -59,12 +59,6 @@ def in_order(tasks: Iterable[str]) -> tuple[str, ...]:
     """Task names, the paper's first, then medical, general and other ones."""
     order = PAPER + MEDICAL + GENERAL
     return tuple(sorted(tasks, key=lambda task: (order.index(task) if task in order else len(order), task)))
-
-
-def hub_exams() -> Exams:
-    """The exams from the Hugging Face hub; their content is fixed by lm-eval's version, which the protocol records."""
-    tasks = PAPER + MEDICAL + GENERAL
-    return Exams(tasks, None, "hub:" + ",".join(tasks))
 
 
 def local_exams(source: Path, work: Path) -> Exams:

@@ -1,36 +1,97 @@
 """Fetch the exams the models are measured on into a folder: for `decontaminate`, and for evaluation without the hub.
 
 CMMLU (arXiv 2306.09212) and C-Eval's validation split (arXiv 2305.08322), in CMMLU's columns: the same subjects as
-from the hub, those of no medicine too.
+lm-eval's, those of no medicine too. Both lie on the hub as an archive of CSV files beside a script that today's
+`datasets` refuses to run; the archives are read here, and nothing of them is run.
+
+From the Hugging Face hub, or from a mirror of it that the variable HF_ENDPOINT names (`https://hf-mirror.com`), or from
+a folder with the two repositories as `git clone` leaves them: `<folder>/haonan-li/cmmlu/*.zip` and
+`<folder>/ceval/ceval-exam/*.zip`.
 """
 
 import csv
+import io
+import json
+import zipfile
 from pathlib import Path
 
+from chimed.errors import UserError
 from chimed.evaluate.exams import COLUMNS, GENERAL, MEDICAL, PAPER
 
-CMMLU, CEVAL = "cmmlu_", "ceval-valid_"
+# where an exam lies, what its tasks are called, and how a subject's file of a split is called in its archive
+EXAMS = {
+    "haonan-li/cmmlu": ("cmmlu_", {"test": "test/{}.csv", "dev": "dev/{}.csv"}),
+    "ceval/ceval-exam": ("ceval-valid_", {"test": "val/{}_val.csv", "dev": "dev/{}_dev.csv"}),
+}
+MOST_BYTES = 20_000_000  # of one subject's file: a thousand times what they are
 
 
-def fetch_exams(folder: Path) -> dict[str, int]:
-    """Writes `{dev,test}/<subject>.csv` from the Hugging Face Hub; returns the test questions of each subject."""
-    from datasets import load_dataset
+def fetch_exams(folder: Path, mirror: Path | None = None) -> dict[str, int]:
+    """Writes `{dev,test}/<subject>.csv` and `sources.json`; returns the test questions of each subject.
 
-    counts = {}
-    for task in PAPER + MEDICAL + GENERAL:
-        if task.startswith(CMMLU):
-            subject = task.removeprefix(CMMLU)
-            exam, split = load_dataset("haonan-li/cmmlu", subject), "test"
-        else:
-            subject = task.removeprefix(CEVAL)
-            exam, split = load_dataset("ceval/ceval-exam", subject), "val"
-            exam = exam.rename_columns({"question": "Question", "answer": "Answer"})
-        counts[subject] = _write(exam[split], folder / "test" / f"{subject}.csv")
-        _write(exam["dev"], folder / "dev" / f"{subject}.csv")
+    mirror: a folder with both repositories, in place of the hub. sources.json: the commit of each repository. Raises
+    UserError where the hub does not answer, or an archive is not what it was.
+    """
+    counts, sources = {}, {}
+    for repository, (prefix, names) in EXAMS.items():
+        held, sources[repository] = _repository(repository, mirror)
+        for task in PAPER + MEDICAL + GENERAL:
+            if task.startswith(prefix):
+                subject = task.removeprefix(prefix)
+                rows = {split: _rows(held, name.format(subject)) for split, name in names.items()}
+                counts[subject] = _write(rows["test"], folder / "test" / f"{subject}.csv")
+                _write(rows["dev"], folder / "dev" / f"{subject}.csv")
+    (folder / "sources.json").write_text(json.dumps(sources, indent=1) + "\n")
     return counts
 
 
-def _write(rows, path: Path) -> int:
+def _repository(repository: str, mirror: Path | None) -> tuple[Path, str]:
+    """The folder with a repository's archive, and which version of it that is."""
+    if mirror is not None:
+        if not (mirror / repository).is_dir():
+            raise UserError(f"no {repository} in {mirror}: a mirror has the hub's repositories as its folders")
+        return mirror / repository, f"folder {mirror}"
+    from huggingface_hub import snapshot_download
+
+    try:
+        held = snapshot_download(repository, repo_type="dataset", allow_patterns=["*.zip", "*.csv"])
+    except Exception as error:  # of many kinds: names, certificates, proxies, the hub's own
+        raise UserError(
+            f"{repository} cannot be had from the Hugging Face hub ({type(error).__name__}: "
+            f"{str(error).splitlines()[0][:200]}); name a mirror of it by HF_ENDPOINT, or give a folder with --mirror"
+        ) from None
+    return Path(held), Path(held).name  # the hub's cache calls a snapshot by its commit
+
+
+def _rows(folder: Path, name: str) -> list[dict]:
+    """A subject's rows in CMMLU's columns, from a file of the repository or of an archive in it."""
+    found = _file(folder, name)
+    if found is None:
+        raise UserError(f"{folder} has no {name}, neither as a file nor in an archive; the exam's form has changed")
+    titles = {name.lower(): name for name in COLUMNS}
+    rows = []
+    for row in csv.DictReader(io.StringIO(found.decode("utf-8-sig"), newline="")):
+        named = {titles[str(key).lower()]: value for key, value in row.items() if str(key).lower() in titles}
+        if missing := [column for column in COLUMNS if named.get(column) is None]:
+            raise UserError(f"{name} of {folder}, row {len(rows) + 1}: no {', '.join(missing)}")
+        rows.append(named)
+    return rows
+
+
+def _file(folder: Path, name: str) -> bytes | None:
+    if (folder / name).is_file():
+        return (folder / name).read_bytes()
+    for path in sorted(folder.rglob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for held in archive.infolist():
+                if held.filename == name or held.filename.endswith(f"/{name}"):
+                    if held.file_size > MOST_BYTES:
+                        raise UserError(f"{name} in {path} has {held.file_size:,} bytes; an exam's file has few")
+                    return archive.read(held)
+    return None
+
+
+def _write(rows: list[dict], path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -22,7 +22,8 @@ from chimed import lake as lakes
 from chimed.before_torch import prepare
 from chimed.errors import choose
 from chimed.evaluate.backend import BACKENDS, answering, flags, versions
-from chimed.evaluate.exams import Exams, group_of, hub_exams, local_exams
+from chimed.evaluate.exams import Exams, group_of, local_exams
+from chimed.evaluate.fetch import fetch_exams
 from chimed.lake import Lake
 from chimed.private import scratch
 from chimed.release import find_release
@@ -86,8 +87,10 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
         checkpoint = f"{place_of(release, recipe, phase)}/merged"
         prepare("evaluate", offline=bool(settings().exams))
     with tempfile.TemporaryDirectory() as work:
-        local = settings().exams
-        exams = local_exams(Path(local).expanduser(), Path(work)) if local else hub_exams()
+        source = Path(settings().exams or f"{work}/hub").expanduser()
+        if not settings().exams:
+            fetch_exams(source)
+        exams = local_exams(source, Path(work))
         dtype = _dtype(recipe)
         protocol: dict = PROTOCOL | {
             "exams": exams.content,
@@ -115,6 +118,8 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
             with answering(backend, checkpoint, commit, dtype, BATCH_SIZE, log_file) as model_of:
                 score, samples = _score(*model_of, exams)
             score |= {"key": key, "model": model, "checkpoint": checkpoint, "protocol": protocol}
+            if (source / "sources.json").exists():  # the commits that the exams were fetched at
+                score["exam_sources"] = json.loads((source / "sources.json").read_text())
             if phase == "base":
                 _write(lake, kept, score, samples)
     score |= {"phase": phase, "recipe": recipe, "release": release, "base_model": base}
@@ -162,9 +167,7 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
         model=model,
         model_args=model_args,
         tasks=list(exams.tasks),
-        task_manager=TaskManager(
-            include_path=str(exams.folder) if exams.folder else None, include_defaults=exams.folder is None
-        ),
+        task_manager=TaskManager(include_path=str(exams.folder), include_defaults=False),
         num_fewshot=PROTOCOL["shots"],
         apply_chat_template=False,
         device="cuda" if gpu else "cpu",

@@ -95,8 +95,13 @@ def compare(
 
 
 @app.command()
-def exams(folder: Annotated[str, typer.Argument(help="target folder; then set CHIMED_EXAMS to it")]) -> None:
-    """Download CMMLU and C-Eval from the hub, for decontaminate and for evaluation offline."""
+def exams(
+    folder: Annotated[str, typer.Argument(help="target folder; then set CHIMED_EXAMS to it")],
+    mirror: Annotated[
+        str | None, typer.Option(help="folder with haonan-li/cmmlu and ceval/ceval-exam, instead of the hub")
+    ] = None,
+) -> None:
+    """Download CMMLU and C-Eval from the hub (or its mirror, HF_ENDPOINT), for decontaminate and for evaluation."""
     from chimed.evaluate.fetch import fetch_exams
 
-    print_result(fetch_exams(Path(folder)))
+    print_result(fetch_exams(Path(folder).expanduser(), Path(mirror).expanduser() if mirror else None))

@@ -1,12 +1,24 @@
 """Local exams: official names and wording, text kept as text, bad files refused."""
 
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
 from chimed.errors import UserError
-from chimed.evaluate.exams import PAPER, TEMPLATE, group_of, hub_exams, in_order, local_exams, official, read_exam
+from chimed.evaluate.exams import (
+    GENERAL,
+    MEDICAL,
+    PAPER,
+    TEMPLATE,
+    group_of,
+    in_order,
+    local_exams,
+    official,
+    read_exam,
+)
 from chimed.evaluate.fetch import fetch_exams
 
 HEADER = ",Question,A,B,C,D,Answer\n"
@@ -78,20 +90,63 @@ def test_the_template_asks_as_lm_eval_does() -> None:
     assert official("physician")[0] == "ceval-valid_physician"
 
 
-def test_what_is_fetched_is_what_the_hub_would_be_asked_for(tmp_path, monkeypatch) -> None:
-    """The hub is played here: what is written must come back as the official tasks, all of them."""
-    datasets = pytest.importorskip("datasets")
+def hub(folder: Path) -> Path:
+    """The two repositories as the hub holds them: an archive of CSV files each, beside a script that nobody runs."""
+    subjects = {task.split("_", 1)[1]: task.startswith("cmmlu") for task in PAPER + MEDICAL + GENERAL}
+    for name, cmmlu in (("haonan-li/cmmlu", True), ("ceval/ceval-exam", False)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{name.split('/')[1]}.py").write_text("raise SystemExit('run')")
+        with zipfile.ZipFile(folder / name / f"{name.split('/')[1]}.zip", "w") as archive:
+            for subject in [subject for subject, of in subjects.items() if of == cmmlu]:
+                if cmmlu:
+                    for split in ("test", "dev"):
+                        archive.writestr(f"{split}/{subject}.csv", f"{HEADER}0,{subject}？,NA,1.50,丙,丁,C\n")
+                else:
+                    head = "id,question,A,B,C,D,answer"
+                    archive.writestr(f"val/{subject}_val.csv", f"{head}\n0,{subject}？,NA,1.50,丙,丁,C\n")
+                    archive.writestr(f"test/{subject}_test.csv", f"{head}\n0,没有答案,甲,乙,丙,丁,\n")
+                    archive.writestr(
+                        f"dev/{subject}_dev.csv", f'\ufeff{head},explanation\n0,例,甲,乙,丙,丁,A,"因为，\n所以"\n'
+                    )
+    return folder
+
+
+def test_the_archives_of_the_hub_become_the_official_tasks(tmp_path, monkeypatch) -> None:
     pytest.importorskip("lm_eval")
+    asked = []
 
-    def hub(name: str, subject: str):
-        question, answer = ("Question", "Answer") if name == "haonan-li/cmmlu" else ("question", "answer")
-        row = {"id": 0, question: f"{subject}？", "A": "甲", "B": "乙", "C": "丙", "D": "丁", answer: "C"}
-        test = "test" if name == "haonan-li/cmmlu" else "val"
-        return datasets.DatasetDict({split: datasets.Dataset.from_list([row]) for split in (test, "dev")})
+    def snapshot(repository: str, **how: object) -> str:
+        asked.append((repository, how["repo_type"]))
+        return str(tmp_path / "hub" / repository)
 
-    monkeypatch.setattr(datasets, "load_dataset", hub)
+    hub(tmp_path / "hub")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     counts = fetch_exams(tmp_path / "exams")
+    assert asked == [("haonan-li/cmmlu", "dataset"), ("ceval/ceval-exam", "dataset")]
     (tmp_path / "work").mkdir()
-    assert local_exams(tmp_path / "exams", tmp_path / "work").tasks == hub_exams().tasks
+    exams = local_exams(tmp_path / "exams", tmp_path / "work")
+    assert exams.tasks == (*PAPER, *MEDICAL, *GENERAL)
     assert counts["physician"] == counts["world_history"] == 1
-    assert read_exam(tmp_path / "exams" / "test" / "physician.csv")[0]["Answer"] == "C"
+    assert read_exam(tmp_path / "exams" / "test" / "physician.csv")[0]["A"] == "NA"
+    assert read_exam(tmp_path / "exams" / "dev" / "physician.csv")[0]["Answer"] == "A"
+
+
+def test_a_mirror_of_the_hub_is_a_folder(tmp_path) -> None:
+    assert len(fetch_exams(tmp_path / "exams", hub(tmp_path / "hub"))) == len(PAPER + MEDICAL + GENERAL)
+    assert set(json.loads((tmp_path / "exams" / "sources.json").read_text())) == {"haonan-li/cmmlu", "ceval/ceval-exam"}
+    with pytest.raises(UserError, match="no haonan-li/cmmlu in"):
+        fetch_exams(tmp_path / "exams", tmp_path / "nowhere")
+    (tmp_path / "hub" / "ceval" / "ceval-exam" / "ceval-exam.zip").unlink()
+    with pytest.raises(UserError, match=r"has no val/physician_val\.csv"):
+        fetch_exams(tmp_path / "exams", tmp_path / "hub")
+
+
+def test_a_hub_that_does_not_answer_is_said(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("huggingface_hub")
+
+    def refused(*_: object, **__: object) -> str:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refused)
+    with pytest.raises(UserError, match=r"ConnectionError: no route.*HF_ENDPOINT"):
+        fetch_exams(tmp_path)
