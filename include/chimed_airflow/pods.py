@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from kubernetes.client import models as k8s
 
 from chimed.settings import Settings, settings
 from chimed_airflow.links import PagesLink
+from chimed_airflow.pod_failures import failure
 from chimed_airflow.tasks import arguments
 
 LABEL = "nvidia.com/gpu.product"
@@ -73,6 +75,16 @@ class ChimedPod(KubernetesPodOperator):
             **kwargs,
         )
         self.shard = shard  # names the mapped task
+
+    def cleanup(self, pod: Any, remote_pod: Any, *args: Any, **kwargs: Any) -> None:
+        """Cleans up after a pod; says why a failed one failed, and fails for good where no retry can help."""
+        try:
+            super().cleanup(pod, remote_pod, *args, **kwargs)
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            why = failure(remote_pod, self.base_container_name)
+            raise (AirflowException if why.again else AirflowFailException)(why.sentence) from error
 
 
 def environment(chosen: Settings) -> dict[str, str]:

@@ -11,6 +11,8 @@ models to `scores/compared/<their names>/`.
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import polars as pl
+
 from chimed import lake as lakes
 from chimed.errors import UserError, choose
 from chimed.evaluate.exams import in_order
@@ -119,19 +121,35 @@ def _compare(lake: Lake, places: dict[str, str], target: str, title: str) -> str
     rows = table(
         [pair for model in others for pair in pairs(reference, model, samples[reference], samples[model], groups)]
     )
-    text = "\n".join([markdown(rows, title, reference), *_ties(scores)])
+    text = "\n".join([markdown(rows, title, reference), *_ties(scores, samples)])
     _write(lake, target, rows, scores, text, reference)
     return text
 
 
-def _ties(scores: dict[str, dict]) -> list[str]:
-    """A line for each model some of whose answers the order of the letters decided."""
-    tied = {model: sum(task.get("tied", 0) for task in score["tasks"].values()) for model, score in scores.items()}
-    return [
-        f"{model}: {count} answers are ties between letters, of which lm-eval takes the first. They say nothing.\n"
-        for model, count in tied.items()
-        if count
-    ]
+def _ties(scores: dict[str, dict], samples: dict[str, pl.DataFrame]) -> list[str]:
+    """A line for each model some of whose answers the order of the letters decided, with the chance they are."""
+    lines = []
+    for model, score in scores.items():
+        count = sum(task.get("tied", 0) for task in score["tasks"].values())
+        if count and "scores" in samples[model].columns:
+            right, fair = samples[model]["correct"].sum(), fair_score(samples[model])
+            lines.append(
+                f"{model}: {count} answers are ties between letters, of which lm-eval takes the first. "
+                f"They say nothing: scored as the chance they are, {fair:.1f} answers are right where lm-eval counts "
+                f"{right}.\n"
+            )
+        elif count:
+            lines.append(f"{model}: {count} answers are ties between letters, of which lm-eval takes the first.\n")
+    return lines
+
+
+def fair_score(samples: pl.DataFrame) -> float:
+    """Right answers, where one of n equally likely letters is right counted as 1/n. samples: `harness.SAMPLES`."""
+    right = 0.0
+    for answer, scores in samples.select("answer", "scores").iter_rows():
+        best = [letter for letter, score in zip("ABCDEFGH", scores, strict=False) if score == max(scores)]
+        right += (answer in best) / len(best)
+    return right
 
 
 def _write(lake: Lake, place: str, rows: list[Row], scores: dict, text: str, reference: str) -> None:

@@ -69,7 +69,7 @@ def _rows(folder: Path, name: str) -> list[dict]:
     if found is None:
         raise UserError(f"{folder} has no {name}, neither as a file nor in an archive; the exam's form has changed")
     titles = {name.lower(): name for name in COLUMNS}
-    rows = []
+    rows: list[dict] = []
     for row in csv.DictReader(io.StringIO(found.decode("utf-8-sig"), newline="")):
         named = {titles[str(key).lower()]: value for key, value in row.items() if str(key).lower() in titles}
         if missing := [column for column in COLUMNS if named.get(column) is None]:

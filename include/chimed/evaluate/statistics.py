@@ -1,4 +1,4 @@
-"""What a number of right answers can mean: intervals, a paired test, a correction for many tests, and power.
+"""What a number of right answers can mean: intervals, a paired test and its interval, many tests, and power.
 
 The same questions are put to both models, so their answers are paired (Miller 2024, arXiv 2411.00640): only questions
 that changed tell anything. Exact throughout, because the exams are small.
@@ -28,6 +28,31 @@ def mcnemar(gained: int, lost: int) -> float:
     changed = gained + lost
     tail = sum(math.comb(changed, count) for count in range(min(gained, lost) + 1))
     return min(1.0, 2 * tail / 2**changed)
+
+
+def newcombe(both: int, gained: int, lost: int, neither: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Newcombe's interval of a paired difference, after less before (1998, Statistics in Medicine 17:2635, method 10).
+
+    both: questions right before and after; gained: right only after; lost: only before; neither: in neither. Wilson's
+    intervals of both proportions, put together by their correlation, with a continuity correction of that.
+    """
+    questions = both + gained + lost + neither
+    after, before = both + gained, both + lost
+    (low_after, high_after), (low_before, high_before) = (
+        wilson(after, questions, confidence),
+        wilson(before, questions, confidence),
+    )
+    spread = math.sqrt(after * (questions - after) * before * (questions - before))
+    cross = float(both * neither - gained * lost)
+    if cross > 0:
+        cross = max(cross - questions / 2, 0.0)
+    correlation = cross / spread if spread else 0.0
+    p, q = after / questions, before / questions
+
+    def reach(one: float, other: float) -> float:
+        return math.sqrt(max(0.0, one * one - 2 * correlation * one * other + other * other))
+
+    return p - q - reach(p - low_after, high_before - q), p - q + reach(high_after - p, q - low_before)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -5,14 +5,20 @@ from dataclasses import asdict, dataclass
 import polars as pl
 
 from chimed.errors import UserError
-from chimed.evaluate.statistics import ALPHA, POWER, detectable_gain, holm, least_gain, mcnemar, wilson
+from chimed.evaluate.statistics import ALPHA, POWER, detectable_gain, holm, least_gain, mcnemar, newcombe, wilson
 
 GROUPS = {
+    "primary": "the primary endpoint",
     "paper": "the paper's exams",
     "medical": "other medical subjects",
     "general": "no medicine: what was forgotten",
     "other": "other exams",
 }
+# The primary endpoint: the paper's exams as one exam of 498 questions, tested before all others and alone (ours; the
+# paper names no test). Each group below is a family of its own.
+POOLED = "the paper's exams, pooled"
+# Ours: what may be forgotten of what is no medicine before it is called a loss, in points of a hundred
+MARGIN = 0.05
 Share = tuple[int, int, tuple[float, float]]
 
 
@@ -32,13 +38,15 @@ class Paired:
 
 @dataclass(frozen=True)
 class Row(Paired):
-    """A line of the table. interval: of after, base_interval: of before. holm: p corrected for every test of the table.
+    """A line of the table. interval: of after, base_interval: of before, difference: of their difference (Newcombe).
 
-    could_show: questions; None for no gain at all.
+    holm: p corrected for the tests of its family: its group's exams, for every model beside the reference. could_show:
+    questions, at the level that Holm's first step asks of this family; None for no gain at all.
     """
 
     interval: tuple[float, float]
     base_interval: tuple[float, float]
+    difference: tuple[float, float]
     p: float
     holm: float
     could_show: int | None
@@ -61,21 +69,55 @@ def pairs(
     return found
 
 
+def pooled(found: list[Paired]) -> list[Paired]:
+    """For each model the exams of the paper as one, where it sat more than one of them."""
+    made = []
+    for model in dict.fromkeys(pair.model for pair in found):
+        of = [pair for pair in found if pair.model == model and pair.group == "paper"]
+        if len(of) > 1:
+            sums = {
+                name: sum(getattr(pair, name) for pair in of)
+                for name in ("questions", "before", "after", "gained", "lost")
+            }
+            made.append(Paired(model, POOLED, "primary", **sums))
+    return made
+
+
 def table(found: list[Paired]) -> list[Row]:
-    """The rows of a table; Holm's correction is over all of them."""
+    """The rows of a table, the pooled exams of the paper first; Holm's correction is within each family."""
+    found = [*pooled(found), *found]
+    adjusted: dict[int, float] = {}
+    family = {group: [n for n, pair in enumerate(found) if pair.group == group] for group in GROUPS}
     ps = [mcnemar(pair.gained, pair.lost) for pair in found]
-    return [
-        Row(
-            **asdict(pair),
-            interval=wilson(pair.after, pair.questions),
-            base_interval=wilson(pair.before, pair.questions),
-            p=p,
-            holm=adjusted,
-            could_show=detectable_gain(pair.questions, pair.gained + pair.lost),
-            sentence=sentence(pair, p, adjusted, len(found)),
-        )
-        for pair, p, adjusted in zip(found, ps, holm(ps), strict=True)
-    ]
+    for members in family.values():
+        adjusted |= dict(zip(members, holm([ps[n] for n in members]), strict=True))
+    return [_row(pair, ps[n], adjusted[n], len(family[pair.group])) for n, pair in enumerate(found)]
+
+
+def _row(pair: Paired, p: float, adjusted: float, tests: int) -> Row:
+    both = pair.before - pair.lost
+    difference = newcombe(both, pair.gained, pair.lost, pair.questions - both - pair.gained - pair.lost)
+    said = sentence(pair, p, adjusted, tests)
+    if pair.group == "general":
+        said += f"; {forgotten(difference[0])}"
+    return Row(
+        **asdict(pair),
+        interval=wilson(pair.after, pair.questions),
+        base_interval=wilson(pair.before, pair.questions),
+        difference=difference,
+        p=p,
+        holm=adjusted,
+        could_show=detectable_gain(pair.questions, pair.gained + pair.lost, ALPHA / tests),
+        sentence=said,
+    )
+
+
+def forgotten(low: float) -> str:
+    """Whether an exam shows that nothing much was forgotten. low: the lower end of the difference's interval."""
+    points = 100 * MARGIN
+    if low > -MARGIN:
+        return f"not worse by {points:g} points or more (non-inferior: the interval ends at {100 * low:+.1f})"
+    return f"a loss of {points:g} points is not ruled out (the interval ends at {100 * low:+.1f})"
 
 
 def sentence(pair: Paired, p: float, adjusted: float, tests: int) -> str:
@@ -110,7 +152,7 @@ def markdown(rows: list[Row], title: str, reference: str = "base") -> str:
         "",
         "## What changed",
         "",
-        f"| exam | model | {reference} | model | change | in favour / against | p | Holm | could show |",
+        f"| exam | model | {reference} | model | change (95 %) | in favour / against | p | Holm | could show |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in sorted(rows, key=lambda row: [other.task for other in rows].index(row.task)):
@@ -119,15 +161,18 @@ def markdown(rows: list[Row], title: str, reference: str = "base") -> str:
         lines.append(
             f"| {row.task} | {row.model} | {row.before}/{n} {100 * row.before / n:.2f} % "
             f"| {row.after}/{n} {100 * row.after / n:.2f} % "
-            f"| {100 * (row.after - row.before) / n:+.2f} | {row.gained} / {row.lost} | {row.p:.3f} | {row.holm:.3f} "
+            f"| {100 * (row.after - row.before) / n:+.2f} ({100 * row.difference[0]:+.1f} to "
+            f"{100 * row.difference[1]:+.1f}) | {row.gained} / {row.lost} | {row.p:.3f} | {row.holm:.3f} "
             f"| {shows} |"
         )
     lines += ["", *[f"- {row.task}, {row.model}: {row.sentence}." for row in rows], ""]
     lines += [
-        "In brackets: Wilson's 95 % interval. p: McNemar's exact test on the same questions. "
-        f"Holm: corrected for the {len(rows)} tests of this table. "
+        "In brackets: 95 % intervals, Wilson's of a share, Newcombe's of a paired difference. p: McNemar's exact test "
+        "on the same questions. The paper's exams pooled are the primary endpoint, tested first; the others are looked "
+        "at by group. Holm: corrected for the tests of the exam's own group. "
         "Could show: the smallest true gain, in questions, that an exam of this size would find in "
-        f"{POWER:.0%} of cases (p < {ALPHA}) with as many answers changing as here. "
+        f"{POWER:.0%} of cases at p < {ALPHA} by the number of tests of its group, with as many answers changing as "
+        f"here. Of what is no medicine, a loss below {100 * MARGIN:g} points counts as none (non-inferiority). "
         f"Fewer than {least_gain()} questions gained, even with none lost, cannot be significant in any exam.",
         "",
     ]

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback
 from transformers.trainer_callback import TrainerCallback
 
 from chimed import lake as lakes
+from chimed.errors import UserError
 from chimed.train import checkpoint, results, stopping
 from chimed.train.checkpoint import fingerprint, last_checkpoint
 from chimed.train.merge import merge
@@ -121,7 +122,14 @@ def finish(run: Run, trainer: Any, rows: Rows) -> dict:
         log.info("%s continues from %s", run.phase, resumed.name)
     began = time.monotonic()
     with stopping.training():
-        outcome = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        try:
+            outcome = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"a GPU's memory ran out at step {trainer.state.global_step}; lower per_device_train_batch_size "
+                f"({run.fields['per_device_train_batch_size']}) of {run.recipe}/{run.phase}.yaml and run it again: the "
+                f"batch stays the same, and it goes on from its checkpoint ({str(error).splitlines()[0][:200]})"
+            ) from None
     seconds = time.monotonic() - began
     report: dict = {"stopped": trainer.state.global_step}
     if not stop.stopped:

@@ -7,8 +7,8 @@ import pytest
 
 from chimed import lake as lakes
 from chimed.errors import UserError
-from chimed.evaluate.compare import compare_models, compare_phases
-from chimed.evaluate.table import Paired, markdown, pairs, table
+from chimed.evaluate.compare import compare_models, compare_phases, fair_score
+from chimed.evaluate.table import POOLED, Paired, markdown, pairs, table
 from chimed.settings import settings
 
 # Table 6 as counts, in the best case for the paper: no question lost. The two CMMLU columns of the 14B rows are
@@ -31,14 +31,19 @@ def test_the_papers_percentages_are_these_counts() -> None:
 
 
 def test_the_papers_table_at_its_best_shows_no_difference() -> None:
-    rows = table(PAPER)
+    first, second, *rows = table(PAPER)
+    # pooled, 1.7 B gains ten of 498 and loses none at its best: that alone would be more than chance
+    assert (first.task, first.questions, first.gained, first.p) == (POOLED, 498, 10, pytest.approx(2 / 2**10))
+    assert (second.gained, second.p) == (5, pytest.approx(0.0625))
+    assert [row.holm for row in (first, second)] == pytest.approx([4 / 2**10, 0.0625])
     assert [row.p for row in rows] == pytest.approx([0.0625, 0.25, 0.5, 1, 0.125, 1])
     assert rows[0].holm == pytest.approx(0.375)
     assert all("no evidence of a difference" in row.sentence for row in rows)
     assert rows[0].sentence.startswith("5 of 176 questions changed in favour, 0 against, p = 0.06")
     assert all(row.could_show > row.gained for row in rows)
     small, large = (markdown([row for row in rows if row.model == model], model) for model in ("1.7b", "14b"))
-    assert "| cmmlu_genetics | 1.7b | 85/176 48.30 % | 90/176 51.14 % | +2.84 | 5 / 0 |" in small
+    assert "| cmmlu_genetics | 1.7b | 85/176 48.30 % | 90/176 51.14 % | +2.84 (" in small
+    assert "| 5 / 0 | 0.062 | 0.375 |" in small
     # Table 6's own shape: a line a model
     assert "| model | cmmlu_genetics | cmmlu_college_medicine | ceval-valid_physician |" in large
     assert "| base | 135/176 76.70 % (69.9 to 82.3) | 239/273 87.55 % (" in large
@@ -47,12 +52,36 @@ def test_the_papers_table_at_its_best_shows_no_difference() -> None:
 
 def test_sentences() -> None:
     some = [Paired("m", "a", "paper", 176, 80, 82, 3, 1), Paired("m", "b", "paper", 176, 80, 100, 22, 2)]
-    none, gain = table(some)
+    none, gain = table(some)[1:]
     assert none.sentence == "3 of 176 questions changed in favour, 1 against, p = 0.62: no evidence of a difference"
     assert gain.sentence.endswith("p < 0.001: evidence of a gain")
-    weak = table([Paired("m", "a", "paper", 99, 50, 56, 6, 0), Paired("m", "b", "paper", 99, 50, 50, 0, 0)])[0]
+    weak = table([Paired("m", "a", "paper", 99, 50, 56, 6, 0), Paired("m", "b", "paper", 99, 50, 50, 0, 0)])[1]
     assert weak.sentence.endswith("p = 0.031: not enough for a gain among 2 tests (Holm p = 0.062)")
     assert table([Paired("m", "a", "paper", 99, 50, 40, 0, 10)])[0].sentence.endswith("evidence of a loss")
+
+
+def test_families_do_not_pay_for_each_other_and_forgetting_has_a_margin() -> None:
+    pairs = [Paired("m", f"p{n}", "paper", 99, 50, 56, 6, 0) for n in range(2)]
+    pairs += [Paired("m", f"g{n}", "general", 200, 100, 100, 3, 3) for n in range(10)]
+    rows = {row.task: row for row in table(pairs)}
+    assert rows["p0"].holm == pytest.approx(2 * rows["p0"].p)
+    assert rows[POOLED].holm == rows[POOLED].p == pytest.approx(2 / 2**12)
+    assert "non-inferior" in rows["g0"].sentence
+    assert rows["g0"].difference[0] == pytest.approx(-rows["g0"].difference[1], abs=1e-9)
+    lost = table([Paired("m", "g", "general", 50, 30, 28, 3, 5)])[0]
+    assert "a loss of 5 points is not ruled out" in lost.sentence
+    # at the level that two tests leave, an exam shows less than alone
+    assert rows["p0"].could_show > table([pairs[0]])[0].could_show
+
+
+def test_ties_are_worth_their_chance() -> None:
+    three = pl.DataFrame(
+        {
+            "answer": ["A", "B", "C"],
+            "scores": [[-1.0, -1.0, -2.0, -3.0], [-1.0, -1.0, -1.0, -1.0], [-2.0, -3.0, -1.0, -4.0]],
+        }
+    )
+    assert fair_score(three) == pytest.approx(0.5 + 0.25 + 1)
 
 
 def samples(correct: list[bool], task: str = "cmmlu_genetics") -> pl.DataFrame:

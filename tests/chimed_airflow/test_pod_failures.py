@@ -1,0 +1,68 @@
+"""Why a pod failed: each kind has its own sentence and its own rule of whether it is tried again."""
+
+from types import SimpleNamespace as Some
+
+import pytest
+
+from chimed_airflow.pod_failures import failure
+
+
+def pod(waiting=None, terminated=None, reason=None, phase="Failed", message=None) -> Some:
+    state = Some(waiting=waiting, terminated=terminated)
+    held = [Some(name="sidecar", state=Some(waiting=None, terminated=Some(reason="Completed", exit_code=0)))]
+    held += [Some(name="base", state=state)] if waiting or terminated else []
+    status = Some(reason=reason, message=message, phase=phase, container_statuses=held)
+    return Some(metadata=Some(name="chimed-cpt"), status=status)
+
+
+def ended(code: int, reason: str = "Error") -> Some:
+    return Some(reason=reason, exit_code=code)
+
+
+def waits(reason: str, message: str | None = None) -> Some:
+    return Some(reason=reason, message=message)
+
+
+@pytest.mark.parametrize(
+    ("found", "says", "again"),
+    [
+        (pod(terminated=ended(2)), "refused a mistake that no retry mends", False),
+        (pod(terminated=ended(1)), "failed with exit code 1", True),
+        (pod(terminated=ended(139)), "failed with exit code 139", True),
+        (pod(terminated=ended(143)), "was ended from outside", True),
+        (pod(terminated=ended(137)), "was ended from outside", True),
+        (pod(terminated=ended(137, "OOMKilled")), "than its limit (OOMKilled)", False),
+        (pod(reason="Evicted", message="low on ephemeral-storage"), "(Evicted): low on ephemeral-storage", True),
+        (pod(reason="Preempting"), "was taken from its node", True),
+        (pod(waiting=waits("ImagePullBackOff", "manifest unknown")), "set CHIMED_K8S_IMAGE", False),
+        (pod(waiting=waits("ErrImagePull", "chimed-gpu:new: not found")), "set CHIMED_K8S_IMAGE", False),
+        (pod(waiting=waits("InvalidImageName")), "set CHIMED_K8S_IMAGE", False),
+        (pod(waiting=waits("ImagePullBackOff", "i/o timeout")), "could not pull its image", True),
+        (pod(waiting=waits("CreateContainerConfigError", 'secret "chimed" is missing')), "CHIMED_K8S_SECRET", False),
+        (pod(waiting=waits("ContainerCreating")), "did not begin (ContainerCreating", True),
+        (pod(phase="Pending"), "no node took it in time", True),
+    ],
+)
+def test_each_has_its_own_sentence_and_rule(found: Some, says: str, again: bool) -> None:
+    why = failure(found, "base")
+    assert says in why.sentence
+    assert why.again is again
+
+
+@pytest.mark.slow  # the kubernetes client takes seconds to import
+def test_a_users_mistake_ends_the_task_for_good(monkeypatch) -> None:
+    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    from chimed_airflow.pods import ChimedPod
+
+    def failed(*_: object, **__: object) -> None:
+        raise AirflowException("Pod chimed-cpt returned a failure.")
+
+    monkeypatch.setattr(KubernetesPodOperator, "cleanup", failed)
+    task = ChimedPod(task_id="cpt", command=["train", "cpt"], gpus=8)
+    with pytest.raises(AirflowFailException, match="no retry mends"):
+        task.cleanup(None, pod(terminated=ended(2)))
+    with pytest.raises(AirflowException, match="exit code 1") as raised:
+        task.cleanup(None, pod(terminated=ended(1)))
+    assert not isinstance(raised.value, AirflowFailException)
