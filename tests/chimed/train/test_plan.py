@@ -51,8 +51,8 @@ def test_steps_by_hand() -> None:
         fields = recipes.load("qwen3-1.7b", phase) | changed
         return plan.plan_phase(phase, fields, shape, (rows, characters), 8).steps
 
-    # 1,000 documents of 3,070 characters are 2,046.7 tokens and an end: 2,047,667 in rows of 2,048, 16 batches of 64
-    assert steps("cpt", 1000, 3_070_000) == 2 * 16
+    # 1,000 documents of 2,456 characters are 2,046.7 tokens and an end: 2,047,667 in rows of 2,048, 16 batches of 64
+    assert steps("cpt", 1000, 2_456_000) == 2 * 16
     assert steps("sft", 65, 6_500) == 2 * 3
     assert steps("dpo", 32, 6_400) == 2
     assert steps("sft", 65, 6_500, max_steps=5) == 5
@@ -93,6 +93,20 @@ def test_a_layer_keeps_what_the_formula_says(hidden, inner, heads, keys, rank, d
 
     # of two batches the difference: what does not grow with the tokens (weights, their bf16 copies) is not in it
     assert plan.layer_bytes(shape, rank, dropout) == pytest.approx((kept(3) - kept(1)) / 512, rel=0.03)
+
+
+def test_what_recomputing_costs_and_what_the_machine_needs() -> None:
+    shape, fields = plan.model_shape("qwen3-1.7b"), recipes.load("qwen3-1.7b", "dpo")
+    on = plan.plan_phase("dpo", fields, shape, plan.TABLE_4["dpo"], 8)
+    off = plan.plan_phase("dpo", fields | {"gradient_checkpointing": False}, shape, plan.TABLE_4["dpo"], 8)
+    assert off.hours == pytest.approx(on.hours * 3 / 4)
+    assert on.without_checkpointing == pytest.approx(sum(off.memory.values()))
+    assert plan.validations(fields, 1000) == 2 + 10
+    assert plan.validations({"eval_strategy": "steps", "eval_steps": 250}, 1000) == 2 + 4
+    assert plan.validations({}, 1000) == 2
+    # three checkpoints of an adapter with Adam's moments, the adapter, the merged weights twice
+    assert on.disk == pytest.approx((40 * on.trainable + 4 * (on.parameters - on.trainable)) / 1e9)
+    assert on.host == pytest.approx(2 * (on.parameters - on.trainable) / 1e9 + 32)
 
 
 def test_what_does_not_fit_is_refused(lake) -> None:
