@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import small_build
 from model_server import Served, serving
 
 from chimed.build import Work
@@ -24,12 +23,16 @@ def work(tmp_path) -> Work:
 @pytest.fixture(scope="session")
 def once(tmp_path_factory) -> Work:
     """A small build of a crawl and a corpus, made once."""
+    import small_build  # here: it needs what reads pages, which the models' environment does not have
+
     return small_build.make(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture
 def built(once, tmp_path) -> Work:
     """A copy of it for a test that changes it."""
+    import small_build
+
     return small_build.copy(once, tmp_path)
 
 
