@@ -214,7 +214,7 @@ def _here(work: Work) -> list[str]:
 # --- model servers ----------------------------------------------------------------------------------------------
 
 
-def answering(url: str, setting: str, named: Callable[[Work], Server], work: Work) -> str:
+def answering(url: str, setting: str, named: Callable[[Work, int], Server], work: Work) -> str:
     """A server answers, says who it is, is not the other one, and is held by a constraint. Raises UserError."""
     try:
         identities.listed(url, work.settings.llm_key.get_secret_value())
@@ -222,7 +222,7 @@ def answering(url: str, setting: str, named: Callable[[Work], Server], work: Wor
         raise UserError(
             f"no model server answers at {url} ({error}); start it, or {setting} must say where it is"
         ) from None
-    server = named(work)
+    server = named(work, 1)
     dialect = llm.dialect(server, work)
     if dialect.constraint == "none" and not work.settings.llm_unconstrained:
         raise UserError(

@@ -50,21 +50,21 @@ class AnotherModel(WorkStopped):
     """The model at an address is not the one that the work began with."""
 
 
-def generator(work: Work) -> Server:
-    """The model that writes. Raises UserError where it does not answer, or does not tell who it is."""
+def generator(work: Work, tries: int = TRIES) -> Server:
+    """The model that writes. Raises UserError where it does not answer in so many tries, or does not tell who it is."""
     where = work.settings
     key, named = where.llm_key.get_secret_value(), where.llm_identity
     server = Server(where.llm_url.rstrip("/"), where.llm_model, key, "CHIMED_LLM_URL", named=named)
-    return _identified(server, where.llm_checkpoint, work)
+    return _identified(server, where.llm_checkpoint, work, tries)
 
 
-def judge(work: Work) -> Server:
+def judge(work: Work, tries: int = TRIES) -> Server:
     """The model that judges: not the one that wrote (paper §3.2). Raises UserError where the two are one."""
     where = work.settings
     key, named = where.llm_key.get_secret_value(), where.judge_identity
     server = Server(where.judge_url.rstrip("/"), where.judge_model, key, "CHIMED_JUDGE_URL", named=named)
-    server = _identified(server, where.judge_checkpoint, work)
-    if not work.options.judge_is_generator and server.identity == generator(work).identity:
+    server = _identified(server, where.judge_checkpoint, work, tries)
+    if not work.options.judge_is_generator and server.identity == generator(work, tries).identity:
         raise UserError(
             f"the judge is the generator: both are {server.identity}; CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL must "
             "name another model (or the build's option judge_is_generator allows it)"
@@ -72,9 +72,9 @@ def judge(work: Work) -> Server:
     return server
 
 
-def _identified(server: Server, checkpoint: str, work: Work) -> Server:
+def _identified(server: Server, checkpoint: str, work: Work, most: int) -> Server:
     """The server with the identity of who answers there; while nothing is asked, of who would."""
-    for tries in range(1, TRIES):
+    for tries in range(1, most + 1):
         try:
             return replace(server, identity=_identity(server))
         except identities.Unreachable as error:
@@ -82,7 +82,8 @@ def _identified(server: Server, checkpoint: str, work: Work) -> Server:
                 work.say(f"{server.url} does not answer; assuming {checkpoint}, which it is configured to load")
                 return replace(server, identity=identities.of_checkpoint(checkpoint, server.named))
             last = error
-            time.sleep(wait(tries))
+            if tries < most:
+                time.sleep(wait(tries))
     raise UserError(f"no LLM server answers at {server.url} ({last}); {server.setting} says where it is")
 
 

@@ -29,6 +29,7 @@ COMMON = " \n\u3000中1a，。（<x"
 CATEGORIES = {kinds.CATEGORY_DIGIT: "1", kinds.CATEGORY_SPACE: " ", kinds.CATEGORY_WORD: "a"}
 
 
+@pytest.mark.slow
 def test_the_attacks_find_what_is_known_to_be_slow() -> None:
     for slow in (r"书名[：:]\s*(.+?)\s*$", r"<[^>]*>", r"(a+)+b", r"\d+[余多]?\s*克", r"\s*(?:甲|乙)", r"(?:\w+ )*："):
         assert _superlinear(re.compile(slow)), slow
