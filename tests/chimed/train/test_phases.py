@@ -218,12 +218,13 @@ def test_two_processes_learn_what_one_does(trained, base, phase: str, tmp_path) 
 def test_the_papers_recipes_are_what_trl_understands(base, tmp_path, recipe: str, phase: str) -> None:
     from trl import DPOConfig, SFTConfig
 
-    from chimed.lake import Lake
+    from chimed.lake import open_lake
     from chimed.train.arguments import arguments
     from chimed.train.recipe import load
     from chimed.train.run import Run
 
-    run = Run(Lake(None, ""), phase, recipe, VERSION, str(base), "", load(recipe, phase), {}, tmp_path, "", None)
+    lake, fields = open_lake(str(tmp_path)), load(recipe, phase)
+    run = Run(lake, phase, recipe, VERSION, str(base), "", fields, {}, tmp_path, "", None)
     args, lora = arguments(run, DPOConfig if phase == "dpo" else SFTConfig)
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == run.fields["global_batch_size"]
     assert args.get_warmup_steps(1000) == 100

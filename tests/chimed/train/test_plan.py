@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_refused(lake) -> None:
     shape, fields = plan.model_shape("qwen3-14b"), recipes.load("qwen3-14b", "cpt")
     with pytest.raises(UserError, match=r"cpt needs about \d+ GB of a GPU and an A40 has 48; lower"):
         plan.plan_phase("cpt", fields | {"per_device_train_batch_size": 8}, shape, plan.TABLE_4["cpt"], 8)
-    with pytest.raises(UserError, match="a global batch of 16 cannot be shared by 3 GPUs"):
+    with pytest.raises(UserError, match="a global batch of 16 cannot be divided among 3 GPUs"):
         plan.plan_recipe("qwen3-1.7b", "dpo", "latest", 3)
 
 
