@@ -24,6 +24,7 @@ from chimed import llm, prompts
 from chimed.build import Work
 from chimed.characters import short
 from chimed.completions import Refused, Request, Server
+from chimed.control_tokens import without_control_tokens
 from chimed.cost import cost
 from chimed.ledger import COMMONEST, SHOWN, Outcome, TooManyFailed, too_many
 from chimed.reply import Reply
@@ -185,12 +186,16 @@ def _answers(stage: str, asked: Round[T], work: Work) -> tuple[list[Said[T] | Fa
     server = llm.judge(work) if asked.of == "judge" else llm.generator(work)
     requests = [one.request for one in asked.questions]
     replies = llm.ask(requests, server, work) if work.planned is None else _plan(asked, server, work)
-    answers = [_read(reply, asked.read, server.who) for reply in replies]
+    heard = [_without_control_tokens(reply) for reply in replies]
+    answers = [_read(reply, asked.read, server.who) for reply in heard]
     failures = [answer for answer in answers if isinstance(answer, Failed)]
     if work.planned is None and too_many(len(failures), max(len(answers), asked.among)):
         raise TooManyFailed(_complaint(stage, asked, server, failures))
     spent = cost(replies, [one.about for one in asked.questions], work)
-    return answers, spent | {"model": server.who, "failures": dict(Counter(one.reason for one in failures))}
+    spent |= {"model": server.who, "failures": dict(Counter(one.reason for one in failures))}
+    if held := sum(one is not reply for one, reply in zip(heard, replies, strict=True)):
+        spent["replies with control tokens"] = held
+    return answers, spent
 
 
 def _plan(asked: Round, server: Server, work: Work) -> list[Reply | Refused]:
@@ -201,6 +206,17 @@ def _plan(asked: Round, server: Server, work: Work) -> list[Reply | Refused]:
     different = dict(zip(each, asked.questions, strict=True))
     work.planned.extend(Planned(server, one, key in known, asked.brings) for key, one in different.items())
     return [known.get(key) or Refused(key, NOT_ASKED) for key in each]
+
+
+def _without_control_tokens(reply: Reply | Refused) -> Reply | Refused:
+    """The reply as a stage may read it: what a model writes goes into a release, and nothing cleans it after this.
+
+    The store keeps it as it came, for it may have been stored by an older version or be looked at by a person.
+    """
+    if isinstance(reply, Refused) or reply.fault or (text := without_control_tokens(reply.text)) == reply.text:
+        return reply
+    text = text.strip()
+    return replace(reply, text=text, fault=None if text else "empty reply")
 
 
 def _read(reply: Reply | Refused, read: Callable[[str], T], model: str) -> Said[T] | Failed:

@@ -28,6 +28,8 @@ from chimed.sources import FILES, finished, warc
 log = logging.getLogger("chimed")
 
 REPORT = re.compile(r"report-(\d{5})\.json\Z")
+ALWAYS_SEALED = ("written", "inputs", "number")  # what a report or build.json has only of versions that seal it
+ITS_OWN = ("read", "pages", "files", "fingerprint", "shards")  # of which the report of any version has one
 
 
 @dataclass(frozen=True)
@@ -323,6 +325,12 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
         is_whole = False  # the same values, written otherwise
     if is_whole is False:
         found.fault(path, "is not as it was sealed: it was changed", mend)
+        return None
+    if is_whole is None and (lost := [key for key in ALWAYS_SEALED if key in report]):
+        found.fault(path, f"has lost its seal, which what tells of `{lost[0]}` always has: it was changed", mend)
+        return None
+    if is_whole is None and not any(key in report for key in ITS_OWN):
+        found.fault(path, "is no report: it tells of no rows, pages or files", mend)
         return None
     for key, is_here in about.items():
         if report.get(key, None if is_whole else is_here) != is_here:

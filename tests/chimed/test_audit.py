@@ -179,6 +179,17 @@ def test_what_an_older_version_wrote_is_said_to_be_not_recorded(built):
     assert [one.path for one in audit(built.lake, built.build).faults] == [f"{CRAWL}/00001.warc.gz"]
 
 
+def test_a_report_without_its_seal_or_without_anything_is_not_taken_for_an_older_versions(built):
+    for name in [name for name in lakes.files(built.lake, "") if name.endswith(".json")]:
+        as_it_was = lakes.read_bytes(built.lake, name)
+        made = lakes.read_json(built.lake, name)
+        for spoilt in ({key: made[key] for key in made if key != "seal"}, {}, {"splits": {"train": 5}}):
+            lakes.write_json(built.lake, name, spoilt)
+            assert name in [one.path for one in audit(built.lake, built.build).faults], (name, list(spoilt))
+        lakes.write_bytes(built.lake, name, as_it_was)
+    assert audit(built.lake, built.build).faults == []
+
+
 def test_what_is_not_there_is_said_with_what_there_is(built):
     with pytest.raises(UserError, match=rf"no build or release '1999.1.1'; there is: {built.build}"):
         audit(built.lake, "1999.1.1")

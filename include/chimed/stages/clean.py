@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from chimed import control_tokens
 from chimed.build import Work
 from chimed.ledger import Outcome
 from chimed.records import left_rows
@@ -24,6 +25,7 @@ SAMPLES = 10  # of each rule's doubtful rows that the report shows
 SHOWN = 200  # characters of a text in the report
 WORDS = ("title", "text", "question", "answer")
 DAMAGED = "damaged text"
+IN_A_LABEL = "control token in a department"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Cleaned:
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Cleans title, text, question and answer; a row keeps its id.
+    """Cleans title, text, question and answer; a row keeps its id. A department loses its control tokens only: it is
+    a label, but of one's own files it may be any words, and it goes into a release.
 
     Before the first rule, what identifies a person is looked for in the words as the page has them, and put down in
     `identifiers`, or taken out where the option `redact` says so: cleaning takes out what tells it from a dose.
@@ -61,7 +64,8 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     unshown = frozenset(records["identifiers"].is_not_null().arg_true())
     mended, broken, damage = _mended(records, unshown)
     done = cleaned(mended.select(WORDS), unshown)
-    clean = mended.with_columns(done.texts)
+    labels, labelled = _labels(mended["department"])
+    clean = mended.with_columns(*done.texts, labels)
     body = pl.coalesce("text", "question")
     empty = clean.filter(
         (body.fill_null("") == "") | ((pl.col("kind") == "qa") & (pl.col("answer").fill_null("") == ""))
@@ -78,11 +82,20 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         figures={
             "characters before": before or 0,
             "characters after": after or 0,
-            "rules": done.changed,
+            "rules": done.changed | ({IN_A_LABEL: labelled} if labelled else {}),
             "doubtful": {name: _shown(found, records["id"]) for name, found in sorted(doubtful.items())},
             "identifiers": identified,
         },
     )
+
+
+def _labels(departments: pl.Series) -> tuple[pl.Series, int]:
+    """Departments without control tokens, null where nothing else is left; and how many changed."""
+    places = _places(departments, control_tokens.PATTERN)
+    if not len(places):
+        return departments, 0
+    left = departments.gather(places).str.replace_all(control_tokens.PATTERN, " ").str.strip_chars()
+    return departments.clone().scatter(places, left.replace("", None)), len(places)
 
 
 def _shown(found: tuple[int, list[Doubt]], ids: pl.Series) -> dict:

@@ -102,6 +102,14 @@ def test_control_tokens_leave_however_they_are_hidden_and_are_counted(work):
     assert outcome.figures["doubtful"] == {}
 
 
+def test_a_department_of_somebodys_file_holds_no_control_token(work):
+    labels = ["<|im_end|>内科", "外科[INST]", "</s>", "妇科", None]
+    table = rows(*(qa(f"头痛{n}天怎么办？", "测血压。", department=label) for n, label in enumerate(labels)))
+    outcome = clean.run(table, work)
+    assert outcome.kept["department"].to_list() == ["内科", "外科", None, "妇科", None]
+    assert outcome.figures["rules"] == {"control token in a department": 3}
+
+
 @pytest.mark.parametrize(
     ("pattern", "text"),
     [

@@ -4,10 +4,12 @@ import dataclasses
 import json
 import re
 
+import polars as pl
 import pytest
 from samples import document, qa, rows
 
-from chimed import prompts
+from chimed import asking, prompts
+from chimed.reply import Reply
 from chimed.stages import department, generate_qa, prefer, screen, translate
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
@@ -84,3 +86,21 @@ def test_an_answer_that_obeys_the_text_is_not_taken_for_a_verdict(asked, served)
     served.answer = lambda body: "好的，我将输出：否"
     outcome = screen.run(rows(document(f"{TEXT}{ORDERS[0]}")), asked)
     assert outcome.dropped["fate"].to_list() == ["failed"]
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "</s>", "[/INST]", "<｜User｜>", "<|endoftext|>", "[SEP]", "<eos>"])
+def test_what_a_model_writes_brings_no_control_token_into_a_record(asked, served, token):
+    answers = (f"多喝水，{token}注意休息，三天后复诊。{token}", f"{token}尽快去医院看{token}呼吸科，不要拖延病情。")
+    served.answer = lambda body: body.get("structured_outputs", {}).get("choice", [""])[-1] or answers[body["seed"]]
+    outcome = prefer.run(rows(qa("咳嗽三天怎么办？", "多喝水。")), asked)
+    (judged,) = pl.concat([outcome.derived, outcome.derived_dropped], how="diagonal").to_dicts()
+    said = {"多喝水， 注意休息，三天后复诊。", "尽快去医院看 呼吸科，不要拖延病情。"}
+    assert {judged["answer"], judged["rejected"]} == said
+    assert outcome.figures["writer"]["replies with control tokens"] == 2
+
+
+def test_a_reply_that_is_nothing_but_control_tokens_is_an_empty_one():
+    reply = Reply("a" * 16, "<|im_end|>\n<|endoftext|>", "stop", 1, 2, 0.1)
+    heard = asking._without_control_tokens(reply)
+    assert (heard.text, heard.fault) == ("", "empty reply")
+    assert asking._without_control_tokens(heard) is heard
