@@ -180,7 +180,7 @@ def test_what_an_older_version_wrote_is_said_to_be_not_recorded(built):
 
 
 def test_what_is_not_there_is_said_with_what_there_is(built):
-    with pytest.raises(UserError, match=rf"no build or release '1999.1.1'; there is: {built.build}"):
+    with pytest.raises(UserError, match=rf"no build or release '1999.1.1'; choose from: {built.build}"):
         audit(built.lake, "1999.1.1")
     with pytest.raises(UserError, match="no crawl 'zydcd/c9'"):
         audit(built.lake, "zydcd/c9")
