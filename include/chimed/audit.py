@@ -81,7 +81,7 @@ def audit(lake: Lake, what: str) -> Audit:
     its_release = tree in ("", "releases") and rest in lakes.names(lake, "releases")
     if not rest or not (its_build or its_release):
         known = ", ".join(dict.fromkeys([*builds(lake), *releases(lake)])) or "none yet"
-        raise UserError(f"no build or release {what!r}; there is: {known}; a crawl is named <source>/<crawl>")
+        raise UserError(f"no build or release {what!r}; choose from: {known}; a crawl is named <source>/<crawl>")
     if its_build:
         _build(lake, found, rest)
     if its_release and (not its_build or lakes.exists(lake, f"releases/{rest}/manifest.json") or _released(lake, rest)):

@@ -94,7 +94,8 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
     shards = inputs.shards(lake, chosen)
     if not shards:
         raise UserError(
-            f"nothing in the lake yet from {', '.join(chosen.sources)}; run: python -m chimed crawl <source>"
+            f"nothing in the lake yet from {', '.join(chosen.sources)}; crawl a site (python -m chimed crawl <source>) "
+            "or read your own files (python -m chimed ingest <name> <files>)"
         )
     made = {
         "number": 1 + max((number_in(lake, f"builds/{name}/build.json") for name in builds(lake)), default=0),
@@ -283,7 +284,7 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
 
 def _run_shard(work: Work, its_own: tuple[stages.Stage, ...], name: str, shard: int) -> dict:
     if (report := reports.read(work.lake, work.build, name, shard)) is not None:
-        work.say(f"{name} {shard}: done already")
+        work.say(f"{name} {shard}: already done")
         return report
     from chimed.lease import turn  # here, not above: SQLAlchemy takes long to load
 

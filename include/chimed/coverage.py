@@ -3,6 +3,7 @@
 import sys
 from datetime import date, datetime, timedelta
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
@@ -17,6 +18,7 @@ from chimed.store import CRAWLS, PAGES, Store
 P = PAGES.c
 WEEKS = 4  # that are looked ahead
 _WIDE = 150
+_NARROW = 130  # columns of a terminal on which the table leaves out its lines and its last two columns
 
 
 def coverage(store: Store) -> list[dict]:
@@ -111,18 +113,27 @@ def _day(moment: date | datetime | None) -> str | None:
 
 def print_coverage(entries: list[dict]) -> None:
     """Prints the entries as a table."""
+    console = Console(width=_WIDE if not sys.stdout.isatty() else None)
+    narrow = console.width < _NARROW  # then what a source has of states and misses stands below the table
     table = Table(title="coverage", title_justify="left")
+    if narrow:
+        table.box, table.padding = SIMPLE_HEAD, (0, 1, 0, 0)
     heads = ("source", "known", "fetched", "waiting", "due", "oldest", "newest", "pages/hour", "next refresh")
-    for name in heads:
+    for name in [one for one in heads if not (narrow and one == "pages/hour")]:
         table.add_column(name, justify="left" if name in ("source", "next refresh") else "right")
-    table.add_column("states", overflow="fold")
-    table.add_column("without a record", overflow="fold")
+    for name in () if narrow else ("states", "without a record"):
+        table.add_column(name, overflow="fold")
     for entry in entries:
         numbers = [str(entry[name]) for name in ("known", "fetched", "waiting", "due")]
         days = [entry[name] or "-" for name in ("oldest", "newest")]
         pace = f"{entry['pages_per_hour']:.0f}" if entry["pages_per_hour"] else "-"
-        cost = f"{entry['next_requests']} requests, {entry['next_hours']:.1f} h"
+        cost = f"{entry['next_requests']} requests,{chr(10) if narrow else ' '}{entry['next_hours']:.1f} h"
         missed = "\n".join(f"{reason} {pages}" for reason, pages in entry["missed"].items())
         states = "\n".join(f"{state} {pages}" for state, pages in entry["states"].items())
-        table.add_row(entry["source"], *numbers, *days, pace, cost, states, missed)
-    Console(width=_WIDE if not sys.stdout.isatty() else None).print(table)
+        table.add_row(entry["source"], *numbers, *days, *((cost,) if narrow else (pace, cost, states, missed)))
+    console.print(table)
+    for entry in entries if narrow else []:
+        for name, counts in (("states", entry["states"]), ("without a record", entry["missed"])):
+            said = ", ".join(f"{what} {pages}" for what, pages in counts.items())
+            if said:
+                console.print(f"{entry['source']}, {name}: {said}", markup=False, highlight=False)

@@ -1,5 +1,7 @@
 """The exceptions that are for the user's eyes: the command line prints them without a traceback."""
 
+from difflib import get_close_matches
+
 LEFT_ALONE = 3  # exit code of an unattended crawl of a site that wants to be left alone; its result says how long
 
 
@@ -26,6 +28,8 @@ class CrawlStopped(WorkStopped):
 def choose(kind: str, name: str, valid: "list[str] | tuple[str, ...]") -> str:
     """`name`, if it is valid; else a UserError that names the valid ones."""
     if name not in valid:
-        there = f"choose from: {', '.join(valid)}" if valid else "there is none yet"
-        raise UserError(f"unknown {kind} {name!r}; {there}")
+        first = "there is none yet; python -m chimed status says what to do first"
+        there = f"choose from: {', '.join(valid)}" if valid else first
+        near = get_close_matches(name, valid, n=1, cutoff=0.75) if name.replace("_", "").isalpha() else []
+        raise UserError(f"unknown {kind} {name!r}; {there}" + (f". Did you mean {near[0]!r}?" if near else ""))
     return name

@@ -15,28 +15,28 @@ MOST = 300  # characters of what a library says
 _FILES = {
     errno.EACCES: "may not be read or written by this user; change its rights or name another place",
     errno.EPERM: "may not be changed by this user; change its rights or name another place",
-    errno.EROFS: "lies on a file system that cannot be written; name another place",
-    errno.ENOENT: "is not there; look whether its name is right",
-    errno.ENOTDIR: "goes through something that is no folder; look whether its name is right",
-    errno.EISDIR: "is a folder where a file must be; look whether its name is right",
-    errno.EEXIST: "is a file where a folder must be; take it away or name another place",
+    errno.EROFS: "is on a read-only file system; name another place",
+    errno.ENOENT: "does not exist; check its name",
+    errno.ENOTDIR: "leads through something that is not a folder; check its name",
+    errno.EISDIR: "is a folder where a file must be; check its name",
+    errno.EEXIST: "is a file where a folder must be; remove it or name another place",
     errno.ENAMETOOLONG: "is too long a name for this file system; name another place",
-    errno.ELOOP: "is a link that leads to itself; name another place",
-    errno.EINVAL: "is no name that this file system takes; name another place",
+    errno.ELOOP: "is a link that points to itself; name another place",
+    errno.EINVAL: "is not a valid name on this file system; choose another",
 }
 # what nobody did wrong: room is made, and the same command goes on
 _MACHINE = {
-    errno.ENOSPC: "the disk is full; make room and run it again, what is done is kept",
-    errno.EDQUOT: "this user's share of the disk is full; make room and run it again, what is done is kept",
-    errno.EFBIG: "a file became larger than this user or file system may have; raise the limit and run it again",
-    errno.EMFILE: "too many files are open; raise the limit (ulimit -n) and run it again",
-    errno.ENFILE: "too many files are open on this machine; run it again later",
-    errno.ENOMEM: "the memory is full; make room and run it again, what is done is kept",
-    errno.EIO: "the disk could not be read or written; look at the machine's log",
-    errno.ECONNREFUSED: "no server answers there; look at the address, and whether it runs",
+    errno.ENOSPC: "the disk is full; free some space and run the command again: finished work is kept",
+    errno.EDQUOT: "this user's disk quota is used up; free some space and run the command again: finished work is kept",
+    errno.EFBIG: "a file became larger than this user or file system allows; raise the limit and run the command again",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n) and run the command again",
+    errno.ENFILE: "too many files are open on this machine; run the command again later",
+    errno.ENOMEM: "there is not enough memory; free some and run the command again: finished work is kept",
+    errno.EIO: "the disk could not be read or written; check the machine's log",
+    errno.ECONNREFUSED: "no server answers there; check the address, and whether the server runs",
     errno.ENETUNREACH: "the network cannot be reached",
-    errno.EHOSTUNREACH: "the server cannot be reached; look at the address",
-    errno.ETIMEDOUT: "the server did not answer in time; run it again later",
+    errno.EHOSTUNREACH: "the server cannot be reached; check the address",
+    errno.ETIMEDOUT: "the server did not answer in time; run the command again later",
 }
 # libraries whose errors tell of a server, an address or a right; first words of the module that defines them
 _OF_SERVERS = {
@@ -59,16 +59,21 @@ def explained(error: BaseException) -> UserError | WorkStopped | None:
     if library == "sqlalchemy":
         return _of_store(error)
     if library in _OF_SERVERS:
-        return UserError(f"{_OF_SERVERS[library]} cannot be used: {_said(error)}; look at its address and your rights")
+        return UserError(f"{_OF_SERVERS[library]} cannot be used: {_said(error)}; check its address and your rights")
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _OF_MODELS:
         return UserError(
             f"{error.name} is not installed here; run it with the models' environment: "
             ".venv-models/bin/python -m chimed …"
         )
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("chimed"):
+        return UserError(
+            f"{error.name} is not installed here; this command needs the complete environment: make install, "
+            "then .venv/bin/python -m chimed …"
+        )
     if isinstance(error, OSError):
         return _of_file(error)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
-        return UserError("a name or text on the command line is no Unicode; write it in UTF-8")
+        return UserError("a name or text on the command line is not valid Unicode; write it in UTF-8")
     return None
 
 
@@ -79,10 +84,14 @@ def _of_file(error: OSError) -> UserError | WorkStopped | None:
     if error.errno in _FILES and where:
         return UserError(f"{where} {_FILES[error.errno]}")
     if error.errno is None or not where:  # of an object store, or of a library that tells no path
-        kinds = {FileNotFoundError: "is not there", PermissionError: "may not be used", FileExistsError: "is there"}
+        kinds = {
+            FileNotFoundError: "does not exist",
+            PermissionError: "may not be used",
+            FileExistsError: "exists already",
+        }
         for kind, words in kinds.items():
             if isinstance(error, kind):
-                return UserError(f"what is asked for {words}: {_said(error)}; look at the address and your rights")
+                return UserError(f"what was asked for {words}: {_said(error)}; check the address and your rights")
     return None
 
 

@@ -125,11 +125,11 @@ def _next(found: dict[str, Any]) -> list[dict[str, str | None]]:
 
     if not crawled and not found["corpora"]:
         add("See everything run once, on a replica of the sites and with tiny models", "make demo")
-        add("Or take in files of your own", f"{COMMAND} ingest mine qa.csv books/*.txt")
+        add("Or read files of your own", f"{COMMAND} ingest mine qa.csv books/*.txt")
         add("Or crawl a week of one site", f"{COMMAND} crawl ask39 --from {monday} --to {until}")
         return said
     if build is None:
-        add("See whether servers, exams and disk are ready for a build", f"{COMMAND} check")
+        add("Check whether servers, exams and disk are ready for a build", f"{COMMAND} check")
         add("Open a build over everything there is, then run its stages", f"{COMMAND} build && {COMMAND} run all")
     elif build["held"]:
         earlier = found["releases"][-1] if found["releases"] else "<release>"
@@ -141,15 +141,15 @@ def _next(found: dict[str, Any]) -> list[dict[str, str | None]]:
     elif build["next"]:
         add(f"Go on with build {build['version']}", f"{COMMAND} run all --build {build['version']}")
     elif not found["trained"]:
-        add("See what training on the release takes", f"{COMMAND} train --plan --recipe {settings().recipe}")
+        add("See what it takes to train on the release", f"{COMMAND} train --plan --recipe {settings().recipe}")
     lacking = [one["source"] for one in found["sources"] if one["week"] and one["crawls"]]
     if lacking:
         add(
-            f"{', '.join(lacking)}: the week of {monday} is not crawled wholly",
+            f"{', '.join(lacking)}: the week of {monday} is not fully crawled",
             f"{COMMAND} crawl {lacking[0]} --from {monday} --to {until}",
         )
     if found["review"]:
-        add(f"{found['review']} screened texts wait for a look on the page Review", None)
+        add(f"{found['review']} screened texts wait to be reviewed, on ChiMed's page Review in Airflow", None)
     return said
 
 
@@ -157,8 +157,11 @@ def print_status(found: dict[str, Any]) -> None:
     """Prints it for a person."""
     print(f"lake   {found['lake']}\nstore  {found['store']}\n")
     have = [one["source"] for one in found["sources"] if not one["week"]]
-    print(f"week of {found['week']}: {len(have)} of {len(found['sources'])} sites have it")
-    for one in found["sources"]:
+    crawled = any(one["crawls"] for one in found["sources"])
+    print(
+        f"week of {found['week']}: {len(have)} of {len(found['sources'])} sites have it" if crawled else "no crawl yet"
+    )
+    for one in found["sources"] if crawled or found["running"] else []:
         running = ", being crawled now" if one["source"] in found["running"] else ""
         week = "has the week" if not one["week"] else f"week: {one['week']}"
         print(f"  {one['source']:<10} {one['crawls']:>4} crawls, {printable(week)}{running}")

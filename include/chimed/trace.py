@@ -6,6 +6,7 @@ import sys
 import polars as pl
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,7 @@ from chimed.stages.passages import PASSAGE
 from chimed.store import REPLIES, Store, find
 
 _WIDE = 110
+_NARROW = 100  # columns of a terminal on which the table leaves out the seconds and its lines
 _BATCH = 500  # rows that are decoded at once on the way to one of them
 
 
@@ -37,9 +39,14 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
     if as_json:
         print(json.dumps({"build": version, "stages": entries}, ensure_ascii=False))
         return
+    console = Console(width=_WIDE if not sys.stdout.isatty() else None)
+    narrow = console.width < _NARROW
     table = Table(title=f"build {version}", title_justify="left")
-    for name in ("stage", "read", "kept", "dropped", "failed", "derived", "seconds"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
+    if narrow:
+        table.box, table.padding = SIMPLE_HEAD, (0, 1, 0, 0)
+    heads = ("stage", "read", "kept", "dropped", "failed", "derived", *(() if narrow else ("seconds",)))
+    for name in heads:
+        table.add_column(name, justify="left" if name == "stage" else "right", no_wrap=True)
     table.add_column("why", overflow="fold")
     for entry in entries:
         why = [f"{reason} {count}" for key in ("dropped", "failed") for reason, count in entry[key].items()]
@@ -51,14 +58,14 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
             entry["stage"],
             *counts,
             str(entry["derived"]),
-            f"{entry['seconds']:.1f}",
+            *(() if narrow else (f"{entry['seconds']:.1f}",)),
             Text("\n".join(map(one_line, why))),
         )
     done = {entry["stage"] for entry in entries}
     for name in stages.NAMES:
         if name not in done:
-            table.add_row(name, *[""] * 6, "not run")
-    Console(width=_WIDE if not sys.stdout.isatty() else None).print(table)
+            table.add_row(name, *[""] * (len(heads) - 1), "not run")
+    console.print(table)
     last = entries[-1]["stage"] if entries else "none"
     print(f"every row is accounted for; last stage done: {last}")
 

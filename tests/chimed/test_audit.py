@@ -191,7 +191,7 @@ def test_a_report_without_its_seal_or_without_anything_is_not_taken_for_an_older
 
 
 def test_what_is_not_there_is_said_with_what_there_is(built):
-    with pytest.raises(UserError, match=rf"no build or release '1999.1.1'; there is: {built.build}"):
+    with pytest.raises(UserError, match=rf"no build or release '1999.1.1'; choose from: {built.build}"):
         audit(built.lake, "1999.1.1")
     with pytest.raises(UserError, match="no crawl 'zydcd/c9'"):
         audit(built.lake, "zydcd/c9")

@@ -288,7 +288,7 @@ def test_the_overview_says_what_the_sites_have_and_how_old_its_counts_are(pages)
         if 'http-equiv="refresh"' not in said and "sites have the week of" in said:
             break
     assert re.search(r"<b>\d of 5</b> sites have the week of", said)
-    assert re.search(r"Counted [\d.]+ (seconds|minutes) ago", said)
+    assert re.search(r"Counted [\d.]+ (seconds?|minutes) ago", said)
     assert 'id="live"' in said
 
 

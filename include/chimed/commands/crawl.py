@@ -33,10 +33,10 @@ def crawl(
     ] = False,
 ) -> None:
     """Fetch one site's pages politely into WARC files; a finished crawl is not fetched again."""
-    from chimed.stages.crawl import crawl_source
-
     choose("source", source, SOURCES)
     choose("mode", mode, ("refresh", "full"))
+    from chimed.stages.crawl import crawl_source  # here: the smallest environment has no crawler
+
     try:
         report = crawl_source(
             source,

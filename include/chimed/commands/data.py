@@ -13,6 +13,7 @@ from chimed.printing import print_report, print_result
 from chimed.settings import settings
 
 app = typer.Typer()
+WITHOUT = " (--without-models, if no model server runs)"
 
 
 @app.command()
@@ -41,8 +42,8 @@ def ingest(
     """Read your own files into records; every later build uses them.
 
     Tables of {question, answer}, {instruction, input, output}, {title, text}, messages, or a herb's labels, with
-    Chinese or English column names; books as text or Markdown, by chapters. What each file was found to be is told on
-    stderr: its encoding and language with their certainty, its columns, what was left out and why.
+    Chinese or English column names; books as text or Markdown, by chapters. Reports what it found
+    in each file: encoding and language with their certainty, columns, and what was left out and why.
     """
     from chimed.lake import open_lake
     from chimed.sources import corpus
@@ -58,7 +59,7 @@ def ingest(
     report = extract_crawl(lake, name, made["crawl"], store=open_store())
     left = "".join(f"; {reason} {count}" for reason, count in (report["dropped"] | report["failed"]).items())
     kept = f"{report['records']} records from {report['kept_pages']} of {report['pages']} rows or chapters"
-    print_report(report | {"read": made["read"]}, f"{name}: {kept}{left}. Next: python -m chimed build")
+    print_report(report | {"read": made["read"]}, f"{name}: {kept}{left}. Next: python -m chimed build{WITHOUT}")
     check_misses(report)
 
 
@@ -80,7 +81,8 @@ def build(
     if no_models:
         chosen = without_models(chosen, settings().exams)
         logging.getLogger("chimed").info("build: skips %s; screen looks by rule only", ", ".join(chosen["skip"]))
-    print_result({"version": new_build(open_lake(), chosen, version, run)})
+    made = new_build(open_lake(), chosen, version, run)
+    print_report({"version": made}, f"build {made} is open. Next: python -m chimed run all")
 
 
 def build_options(text: str) -> dict:
@@ -90,7 +92,7 @@ def build_options(text: str) -> dict:
     except (ValueError, RecursionError) as error:
         raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
     if not isinstance(chosen, dict):
-        raise UserError('--options is no JSON object; write for example {"perplexity_cut": 0.02}')
+        raise UserError('--options is not a JSON object; write for example {"perplexity_cut": 0.02}')
     return {**settings().build_options, **chosen}
 
 
@@ -124,7 +126,13 @@ def estimate(
     from chimed.build import open_work
     from chimed.estimate import estimate as estimated
 
-    print_result(estimated(open_work(build), rate))
+    found = estimated(open_work(build), rate)
+    tokens = found["prompt_tokens"] + found["completion_tokens"]
+    print_report(
+        found,
+        f"build {found['build']} has {found['remain']:,.0f} of {found['requests']:,.0f} requests still to ask: "
+        f"{tokens:,.0f} tokens, {found['hours']:.1f} hours. By stage, as JSON: python -m chimed estimate | cat",
+    )
 
 
 @app.command(hidden=True)

@@ -1,5 +1,6 @@
 """Operating: `python -m chimed status | check | audit | decisions | serve | store`."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -52,14 +53,16 @@ def check(
         print_findings(findings)
     wrong = [one for one in findings if not one.fine]
     if wrong:
-        said = "; ".join(f"{one.what}: {one.said}" for one in wrong)
-        raise WorkStopped(f"{len(wrong)} of {len(findings)} checks failed. {said}")
+        failed = f"{len(wrong)} of {len(findings)} checks failed"
+        if sys.stdout.isatty() and not as_json:  # a person has just read the lines; a run's note has only this one
+            raise WorkStopped(f"{failed}; the lines marked WRONG say how to fix it")
+        raise WorkStopped(f"{failed}. {'; '.join(f'{one.what}: {one.said}' for one in wrong)}")
 
 
 @app.command()
 def decisions(
     what: Annotated[str | None, typer.Option(help="only these: verdict, takedown or accepted drift")] = None,
-    most: Annotated[int, typer.Option(min=1, max=100_000, help="at most so many, the latest ones")] = 200,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="show at most this many, the latest")] = 200,
     as_json: AsJson = False,
 ) -> None:
     """List who decided what, and when: verdicts on records, takedowns, drifts that were accepted; newest first."""
@@ -71,6 +74,8 @@ def decisions(
     found = audit_log.decisions(open_store(), most, what)
     if as_json:
         print_result(found)
+    elif not found:
+        print("no decision has been recorded yet", file=sys.stderr)
     for one in [] if as_json else found:
         words = (f"{one['at']:%Y-%m-%d %H:%M} UTC", one["who"], one["what"], one["about"], one["said"])
         print(one_line(without_secrets("  ".join(words))))
@@ -128,6 +133,7 @@ def audit(
         for fault in found.faults:
             print(printable(str(fault)))
         older = f", {found.not_recorded} not recorded (an older version wrote them)" if found.not_recorded else ""
-        print(f"{what}: {found.files} files, {found.bytes:,} bytes looked at{older}")
+        whole = "" if found.faults else "; no damage found"
+        print(f"{what}: {found.files} files, {found.bytes:,} bytes checked{older}{whole}")
     if found.faults:
-        raise WorkStopped(f"{what}: {len(found.faults)} files are not what was written")
+        raise WorkStopped(f"{what}: {len(found.faults)} files differ from what was written, or are missing")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from chimed.commands import AsJson
 from chimed.errors import UserError
-from chimed.printing import print_result
+from chimed.printing import print_report, print_result
 from chimed.release.codes import CODES, UNSPECIFIED
 
 app = typer.Typer()
@@ -120,7 +120,7 @@ def takedown(
     ],
     reason: Annotated[str, typer.Option(help="who asked, and why; private, kept in the store only")],
     code: Annotated[
-        str, typer.Option(help=f"what may be told of it in cards and manifests: {', '.join(CODES)}")
+        str, typer.Option(help=f"the reason that cards and manifests may give: {', '.join(CODES)}")
     ] = UNSPECIFIED,
     releases: Annotated[
         bool, typer.Option("--releases", help="also withdraw existing releases and replace them by patches")
@@ -134,7 +134,7 @@ def takedown(
     """Take down a page, row or source: it is not crawled again, and everything made from it is dropped from builds.
 
     With --purge its text is also erased from raw pages, extracts, builds, releases, replies and reviews, and the reason
-    is not kept. If a purge was killed, run it again: it goes on.
+    is not kept. If a purge was killed, run it again: it continues.
     """
     from chimed.audit_log import user
     from chimed.lake import open_lake
@@ -153,19 +153,22 @@ def takedown(
 
 @app.command()
 def retention(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only count what would go")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only count what would be removed")] = False,
 ) -> None:
-    """Take the words of rows that were dropped long ago out of builds, and old raw pages away.
+    """Remove the text of rows that were dropped long ago from builds, and old raw pages.
 
-    CHIMED_RETENTION_… say after how many days; by default 90 for what was dropped for an identifier or a name, and
-    never for all else.
+    The settings CHIMED_RETENTION_… say after how many days: by default 90 for rows dropped for an identifier or a name,
+    and never for everything else.
     """
     from chimed.lake import open_lake
     from chimed.retention import retain
     from chimed.settings import settings
     from chimed.store import open_store
 
-    print(json.dumps(retain(open_lake(), open_store(), settings(), dry_run), ensure_ascii=False))
+    told = retain(open_lake(), open_store(), settings(), dry_run)
+    gone = f"the text of {sum(told['rows'].values()):,} rows in builds and {told['reviews']:,} reviews"
+    crawls = f"the raw pages of {len(told['raw'])} crawls"
+    print_report(told, f"{'would remove' if dry_run else 'removed'} {gone}, {crawls}")
 
 
 @app.command()
@@ -182,4 +185,5 @@ def push(
     if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
         raise UserError(f"{to!r} is not a repository of the hub; write hf://<owner>/<name>")
     lake = open_lake()
-    print(json.dumps(copy_release(lake, find_release(lake, release), to, open_store()), ensure_ascii=False))
+    sent = copy_release(lake, find_release(lake, release), to, open_store())
+    print_report(sent, f"copied {sent['files']} files to {sent['to']}; checksum {sent['checksum']}")

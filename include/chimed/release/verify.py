@@ -19,7 +19,7 @@ from chimed import lake as lakes
 from chimed import reports
 from chimed.characters import short
 from chimed.contents import SEAL, is_sealed, told_of
-from chimed.errors import UserError
+from chimed.errors import UserError, choose
 from chimed.lake import Lake, open_lake
 from chimed.naming import is_way
 from chimed.release import SUBSETS, TABLES, folder_of, releases
@@ -47,7 +47,7 @@ def find_folder(release: str) -> tuple[Lake, str]:
     if release == "latest" and known:
         return lake, folder_of(known[-1])
     if release not in lakes.names(lake, "releases"):
-        raise UserError(f"unknown release {release!r}; choose from: {', '.join(known) or 'none yet'}")
+        choose("release", release, known)
     return lake, folder_of(release)
 
 

@@ -65,7 +65,7 @@ def crawl_source(
     lake, folder = open_lake(), f"raw/{source}/{plan.crawl}"
     done = finished.report_of(lake, source, plan.crawl)
     if done and _is_over(done):
-        log.info("crawl %s of %s: done already", plan.crawl, source)
+        log.info("crawl %s of %s: already done", plan.crawl, source)
         return done
     store = open_store()
     log.info("%s", _intent(plan, frontier.pace(site)))

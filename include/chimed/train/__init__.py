@@ -70,7 +70,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
 
 
 def _stopped(run: Run) -> str:
-    return f"{run.phase} was told to stop (SIGTERM) and left a checkpoint; the same command goes on from it"
+    return f"{run.phase} was told to stop (SIGTERM) and left a checkpoint; the same command continues from it"
 
 
 def plan_phases(phase: str | None, recipe: str, release: str, processes: int | None = None) -> str:

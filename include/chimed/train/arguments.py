@@ -95,9 +95,9 @@ def trackers(run: Run, where: str) -> list[str]:
         named = []
     for name in named:
         if name not in TRACKERS:
-            raise UserError(f"{where}: report_to {name!r} is not known here; there is: none, {', '.join(TRACKERS)}")
+            raise UserError(f"{where}: report_to {name!r} is not supported; choose from: none, {', '.join(TRACKERS)}")
         if not find_spec(TRACKERS[name]):
-            raise UserError(f"{where}: report_to names {name}, which is not installed here; install it, or say none")
+            raise UserError(f"{where}: report_to names {name}, which is not installed here; install it, or write none")
     if "tensorboard" in named:
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(run.folder / "tensorboard"))
     return named

@@ -172,7 +172,8 @@ def lasting(context: Context, hours: float) -> str:
     for seconds, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if hours * 3600 >= 1.5 * seconds:
             return f"{hours * 3600 / seconds:.1f} {named(unit)}"
-    return f"{hours * 3600:.0f} {named('seconds')}"
+    seconds = round(hours * 3600)
+    return f"{seconds} {named('second' if seconds == 1 else 'seconds')}"
 
 
 def setting(value: object) -> str:
