@@ -76,10 +76,12 @@ def settle_held(reader: Reader, run: Run) -> None:
 
 
 def end(reader: Reader, run: Run) -> None:
-    """Closes the WARC file there; what its index needs comes back."""
-    write(reader, run)
-    run.archive.lines = reader.process.submit(_end).result()
-    reader.process.shutdown()
+    """Closes the WARC file there; what its index needs comes back. The process ends, whatever goes wrong there."""
+    try:
+        write(reader, run)
+        run.archive.lines = reader.process.submit(_end).result()
+    finally:
+        reader.process.shutdown()
 
 
 def _send(reader: Reader, run: Run) -> Future:
