@@ -3,7 +3,8 @@
 Only a replica is crawled without a pace (benchmarks). The other process is forked from this one before the network
 starts; it does with every answer what `answers.settle` does, and has the WARC files and the pages' rows to itself.
 Only what a list shows is queued here: were the list to wait for its turn there, the network would wait for its links.
-Answers go there by the handful; a kill costs a second request for those on the way, as for those in flight.
+Answers go there by the handful; a kill costs a second request for those on the way, as for those in flight. While a
+page of a handful is written there, the next one is read in yet another process (`bounded`).
 """
 
 import asyncio
@@ -15,8 +16,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from chimed.processes import die_with_parent
-from chimed.sources import answers, blocks, warc
+from chimed.sources import answers, blocks, bounded, warc
 from chimed.sources.answers import Again, Answer
+from chimed.sources.reading import read_detail
 from chimed.sources.wire import Run
 
 HANDFUL = 16
@@ -74,10 +76,12 @@ def settle_held(reader: Reader, run: Run) -> None:
 
 
 def end(reader: Reader, run: Run) -> None:
-    """Closes the WARC file there; what its index needs comes back."""
-    write(reader, run)
-    run.archive.lines = reader.process.submit(_end).result()
-    reader.process.shutdown()
+    """Closes the WARC file there; what its index needs comes back. The process ends, whatever goes wrong there."""
+    try:
+        write(reader, run)
+        run.archive.lines = reader.process.submit(_end).result()
+    finally:
+        reader.process.shutdown()
 
 
 def _send(reader: Reader, run: Run) -> Future:
@@ -103,6 +107,8 @@ def _settle(several: list[tuple[dict, Answer]], stopped: str | None) -> tuple[Ag
     """Settles answers in order; gives what to ask next for the last one's page, and why to stop, if there is cause."""
     _run.stopped = _run.stopped or stopped
     again = None
+    pages = [(row["url"], one.text) for row, one in several if one.status == 200 and row["kind"] == "detail"]
+    bounded.expect((read_detail, (_run.plan.site.name, *page)) for page in pages)
     for row, answer in several:
         again = answers.settle_surely(_run, row, answer)
     return again, _run.stopped

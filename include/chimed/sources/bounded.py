@@ -3,7 +3,8 @@
 A page may be made, or broken, so that it takes hours: thousands of tags that are never closed, and every one asked
 about all others. Neither a pattern nor an XPath can be interrupted in the midst of its C code, but a process can be
 ended: by the timer of the CPU time that it uses, which other load on the machine does not move. The next page gets a
-new process. Text goes there and what was read comes back, some tenth of a millisecond a page.
+new process. Text goes there and what was read comes back, some tenth of a millisecond a page. Who knows which pages
+come next says so (`expect`): each is then read while what the one before it gave is written down.
 """
 
 import atexit
@@ -12,7 +13,8 @@ import gc
 import os
 import pickle
 import signal
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, TypeVar
@@ -36,14 +38,32 @@ class ReaderDied(Exception):
     """The process that read a page died of something else, such as too little memory."""
 
 
+_Call = tuple[Callable[..., Any], tuple[Any, ...]]  # a function and its arguments
+
+
 @dataclass
 class _Process:
+    """begun: what is being read there and was not asked for yet; one at a time, or both sides would wait to write."""
+
     number: int
     owner: int  # a child that is forked from the owner makes one of its own
     pipe: Connection
+    begun: _Call | None = None
 
 
 _process: _Process | None = None
+_expected: deque[_Call] = deque()
+
+
+def expect(calls: Iterable[_Call]) -> None:
+    """Says what `read` will be asked for next, in this order; what was expected before is forgotten.
+
+    Nothing depends on it: a page that is not asked for after all is dropped, and one that was not expected is read.
+    """
+    _expected.clear()
+    _expected.extend(calls)
+    if _expected and _ready().begun is None:
+        _begin_next()
 
 
 def read(function: Callable[..., Read], *arguments: Any, seconds: float | None = None) -> Read:
@@ -51,15 +71,48 @@ def read(function: Callable[..., Read], *arguments: Any, seconds: float | None =
 
     Raises TooLong after so many seconds of CPU time, ReaderDied, and what the function raises.
     """
-    process = _ready()
-    process.pipe.send_bytes(pickle.dumps((function, arguments, seconds or SECONDS), pickle.HIGHEST_PROTOCOL))
+    call, process = (function, arguments), _ready()
+    if process.begun != call or seconds:
+        process = _without_begun(process)
+        _send(process, call, seconds)
+    process.begun = None
     try:
         done, result = pickle.loads(process.pipe.recv_bytes())
     except (EOFError, ConnectionError):
         raise _died(process) from None
+    finally:
+        _begin_next(after=call)
     if done:
         return result
     raise result
+
+
+def _begin_next(after: _Call | None = None) -> None:
+    """Lets the other process begin what is expected next. What was to come before `after` is not asked for any more."""
+    if after in _expected:
+        while _expected.popleft() != after:
+            pass
+    if _expected:
+        process = _ready()
+        process.begun = _expected.popleft()
+        _send(process, process.begun)
+
+
+def _send(process: _Process, call: _Call, seconds: float | None = None) -> None:
+    said = pickle.dumps((*call, seconds or SECONDS), pickle.HIGHEST_PROTOCOL)
+    with contextlib.suppress(ConnectionError):  # it died: that is met where its reply is read
+        process.pipe.send_bytes(said)
+
+
+def _without_begun(process: _Process) -> _Process:
+    """The other process, once it is done with what was begun and is not asked for."""
+    if process.begun:
+        process.begun = None
+        try:
+            process.pipe.recv_bytes()
+        except (EOFError, ConnectionError):
+            _died(process)
+    return _ready()
 
 
 def _ready() -> _Process:

@@ -162,8 +162,11 @@ def _add(archive: Archive, response: ArcWarcRecord, request: ArcWarcRecord) -> s
 
 
 def _make_ready(archive: Archive) -> None:
-    """Opens a file where none is open. Raises DiskFull."""
+    """Opens a file where none is open. Raises DiskFull, and OSError where a process elsewhere has taken the file over,
+    as it may while this one stands still: that one is finished, and nothing may be added to it."""
     _see_to_room(archive)
+    if archive.file is not None and not (archive.work / f"{archive.name}{_OPEN}").exists():
+        raise OSError(errno.ESTALE, f"another process took over {archive.folder}")
     if archive.file is None:
         archive.name = f"{_next_number(archive):05d}.warc.gz"
         # without a buffer, so that what was not written is not written later, after what was cut

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import random
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +59,55 @@ def test_errors_come_back_as_they_are_or_by_their_names():
         bounded.read(divmod, 1, 0)
     with pytest.raises(RuntimeError, match="Odd: 1"):
         bounded.read(odd)
+
+
+def marked(folder: str, name: str) -> tuple[str, int]:
+    Path(folder, name).touch()
+    return name, os.getpid()
+
+
+def there(path: Path) -> bool:
+    until = time.monotonic() + 10
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.002)
+    return path.exists()
+
+
+def test_what_is_expected_is_read_ahead_one_at_a_time_and_in_the_one_process(tmp_path):
+    calls = [(marked, (str(tmp_path), name)) for name in "abc"]
+    bounded.expect(calls)
+    assert there(tmp_path / "a")  # before anybody asked for it
+    a = bounded.read(marked, str(tmp_path), "a")
+    assert there(tmp_path / "b")
+    assert not (tmp_path / "c").exists()
+    b, c = (bounded.read(function, *arguments) for function, arguments in calls[1:])
+    assert [name for name, _ in (a, b, c)] == ["a", "b", "c"]
+    assert len({process for _, process in (a, b, c)}) == 1
+
+
+def test_what_was_expected_and_is_asked_for_in_another_order_or_not_at_all_changes_no_answer():
+    chance = random.Random(4)
+    numbers = [(n, 7) for n in range(40)]
+    for _ in range(20):
+        bounded.expect((divmod, pair) for pair in chance.sample(numbers, chance.randint(0, 12)))
+        for pair in chance.sample(numbers, chance.randint(0, 12)):
+            assert bounded.read(divmod, *pair) == divmod(*pair)
+
+
+def test_a_page_that_hangs_dies_or_fails_while_it_is_read_ahead_is_told_when_it_is_asked_for():
+    calls = [(divmod, (7, 2)), (catastrophe, (60,)), (divmod, (1, 0)), (killed, ()), (divmod, (9, 2))]
+    bounded.expect(calls)
+    assert bounded.read(divmod, 7, 2) == (3, 1)
+    time.sleep(0.05)  # what it gave is written down
+    with pytest.raises(TooLong):
+        bounded.read(catastrophe, 60)
+    with pytest.raises(ZeroDivisionError):
+        bounded.read(divmod, 1, 0)
+    with pytest.raises(ReaderDied):
+        bounded.read(killed)
+    assert bounded.read(divmod, 9, 2) == (4, 1)
+    bounded.expect([(killed, ())])  # nobody asks for it
+    assert bounded.read(divmod, 7, 2) == (3, 1)
 
 
 URLS = {

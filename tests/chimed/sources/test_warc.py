@@ -134,6 +134,20 @@ def test_a_record_whose_digest_is_wrong_is_no_page(lake):
     assert [one.url[-6:] for one in warc.responses(lake, path)] == ["1.html"]
 
 
+def test_a_file_that_another_process_took_over_gets_no_more_records(lake):
+    archive = warc.open_archive(lake, FOLDER)
+    warc.keep(archive, exchange("https://ask.39.net/question/1.html", b"one"), "detail")
+    other = warc.open_archive(lake, FOLDER)
+    (path,) = warc.files(lake, FOLDER)
+    was = lakes.read_bytes(lake, path)
+    with pytest.raises(OSError, match="another process took over"):
+        warc.keep(archive, exchange("https://ask.39.net/question/2.html", b"two"), "detail")
+    assert lakes.read_bytes(lake, path) == was
+    assert warc.keep(other, exchange("https://ask.39.net/question/2.html", b"two"), "detail").startswith(
+        f"{FOLDER}/00001.warc.gz"
+    )
+
+
 class Filling:
     """A file on a disk that takes so many bytes more and no more."""
 

@@ -26,6 +26,7 @@ Answer = tuple[int, dict[str, str], str | bytes]
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 FIRST = date(2026, 10, 31)
 PACE = "0.01"
+LEASE = 0.1, 2.0  # seconds between two beats of a lease on one of several machines, and its length
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["chimed.__main__", "chimed.stages.crawl", "chimed.stages.extract", "alembic.command"])
@@ -100,7 +101,22 @@ def questions(site: Site, count: int, a_page: int = 4, topic: int = 44) -> None:
         site.pages[f"/ask.39.net/news/{topic}-{number + 1}.html"] = (200, HTML, html)
 
 
-def _command(words: list[str], environment: dict[str, str], said: str, at: str | None) -> None:
+def _be(machine: Path) -> None:
+    """From here on this process is on a machine of that name, with temporary files of its own."""
+    import socket
+    import tempfile
+
+    from chimed import lease
+
+    machine.mkdir(exist_ok=True)
+    tempfile.tempdir = str(machine)
+    socket.gethostname = lambda: machine.name
+    lease.BEAT, lease.LENGTH = LEASE
+
+
+def _command(
+    words: list[str], environment: dict[str, str], said: str, at: str | None, machine: Path | None = None
+) -> None:
     """The command line in this process, as `python -m chimed` would run it, its clock set to `at`."""
     import time_machine
 
@@ -112,15 +128,20 @@ def _command(words: list[str], environment: dict[str, str], said: str, at: str |
     os.environ.update(environment)
     settings.cache_clear()
     sys.argv = ["chimed", *words]
+    if machine:
+        _be(machine)
     with time_machine.travel(datetime.fromisoformat(at)) if at else contextlib.nullcontext():
         main()
     sys.stdout.flush()
 
 
-def start(folder: Path, url: str, *words: str, at: str | None = None, **variables: str) -> BaseProcess:
+def start(
+    folder: Path, url: str, *words: str, at: str | None = None, machine: str = "", **variables: str
+) -> BaseProcess:
     """A chimed command with lake and store in `folder`, fetching from `url`; more settings as CHIMED_ variables.
 
-    at: the moment by its clock, as 2026-11-02T01:00+08:00.
+    at: the moment by its clock, as 2026-11-02T01:00+08:00. machine: the name of one that shares nothing else with
+    others; a lease is shorter there, and what is said lies in a file of its own.
     """
     environment = {
         "CHIMED_DATA": str(folder / "lake"),
@@ -130,7 +151,8 @@ def start(folder: Path, url: str, *words: str, at: str | None = None, **variable
         "CHIMED_DEAD_LISTS": "99",  # of a site's lists most of these servers have one
         **{f"CHIMED_{name.upper()}": value for name, value in variables.items()},
     }
-    running = _forks.Process(target=_command, args=(list(words), environment, str(folder / "said"), at))
+    said, where = str(folder / f"said{machine}"), folder / machine if machine else None
+    running = _forks.Process(target=_command, args=(list(words), environment, said, at, where))
     running.start()
     return running
 
