@@ -247,14 +247,15 @@ def crawl(characters: int, seed: int, questions: list[str]) -> Iterator[tuple[pl
     made, number = 0, 0
     bases: list[tuple[dict, list[str], list[str]]] = []
     labels, shares = list(SHARES), list(SHARES.values())
-    different: set[tuple[str, ...]] = set()
+    there: set[int] = set()
     while made < characters:
         rows, truth = [], []
         for label in chance.choices(labels, shares, k=CHUNK):
             number += 1
-            row, one, two, of, edit, change = _record(label, number, pool, bases, different, questions, chance)
+            row, one, two, of, edit, change = _record(label, number, pool, bases, there, questions, chance)
             if label in ("plain", "variant") and len(one) > 8 and chance.random() < 0.5:
                 bases.append((row, one, two))
+                there.add(hash((*one, *two)))
             made += sum(map(len, one)) + sum(map(len, two))
             rows.append(row)
             truth.append((row["id"], label if of or label not in (*COPIES, "variant") else "plain", of, edit, change))
@@ -269,7 +270,7 @@ def _record(
     number: int,
     pool: list[str],
     bases: list,
-    different: set[tuple[str, ...]],
+    there: set[int],
     questions: list[str],
     chance: random.Random,
 ) -> tuple[dict, list[str], list[str], str | None, str | None, str | None]:
@@ -313,12 +314,13 @@ def _record(
                 one, two = edited(one, chance), edited(two, chance) if two else two
         elif label == "variant":
             half = second if second and chance.random() < 0.7 else first
-            found = varied(half, chance)
-            if found and (*first, *found[0]) not in different:  # the second time it would be a copy of the first
-                other, change = found
-                different.add((*first, *other))
-                of = base["id"]
-                one, two = (list(first), other) if half is second else (other, list(second))
+            if found := varied(half, chance):
+                halves = (first, found[0]) if half is second else (found[0], second)
+                text = hash((*halves[0], *halves[1]))
+                if text not in there:  # the second time, or changed back, it would be a copy of what is there
+                    there.add(text)
+                    of, change = base["id"], found[1]
+                    one, two = map(list, halves)
         elif label == "sibling":  # the same question with another answer, or a document of another half
             one, two = (list(first), chance.choices(pool, k=15)) if is_qa else (first[: len(first) // 2] + one, [])
         else:  # half of its words are the other's
@@ -340,6 +342,7 @@ def _record(
         one = [*one[:place], f"请教：{asked}？", *one[place:]]
     elif label == "identifier":
         one = [*one, f"我的电话是1{chance.randint(3, 9)}{chance.randint(10**8, 10**9 - 1)}"]
+    two = two if is_qa else []  # a document that took the place of a question has no second half
     first_html = as_html(one, chance, around(chance, is_qa))
     second_html = as_html(two, chance, around(chance, False)) if two else None
     row |= {"question": first_html, "answer": second_html} if is_qa else {"text": first_html}

@@ -23,7 +23,7 @@ from chimed.stages.passages import PASSAGE, Span, joined, moved, passage, withou
 
 REASON = "exam question"
 REST = 300  # characters that stay of a document without its passages, and at least as many as leave: else all leaves
-AT_ONCE = 1_000_000  # characters looked through at once: their arrays stay near the processor
+AT_ONCE = 250_000  # characters looked through at once: their arrays stay near the processor
 SHOWN, SHOWN_CHARACTERS = 10, 160  # of the report's examples
 _EXAM = r"^([^:]+) \d+: "  # of a detail that begins with a question's name
 ABOUT = "it was asked about an exam question in"
@@ -95,7 +95,8 @@ def _search(folder: str | None) -> Search:
 def matches_in(records: pl.DataFrame, search: Search) -> Iterator[Match]:
     """Every place of the records that may hold a question, with the verdict on it."""
     whole = pl.concat_str(COLUMNS, separator="\n", ignore_nulls=True)
-    texts = records.select(whole.fill_null("").str.replace_all("\0", " ", literal=True)).to_series()
+    words = records.select(COLUMNS)
+    texts = words.select(whole.fill_null("").str.replace_all("\0", " ", literal=True)).to_series()
     ends = (texts.str.len_chars().cast(pl.Int64) + 1).cum_sum().to_numpy()
     turns = ends // AT_ONCE
     firsts = np.flatnonzero(np.concatenate([[True], turns[1:] != turns[:-1]])[: len(turns)])
@@ -105,7 +106,7 @@ def matches_in(records: pl.DataFrame, search: Search) -> Iterator[Match]:
             row = int(np.searchsorted(ends, before + found.start, side="right"))
             begin = (int(ends[row - 1]) if row else 0) - before
             start, end = found.start - begin, found.last - begin
-            column, offset = _column(records.row(row, named=True), start)
+            column, offset = _column(words.row(row, named=True), start)
             yield Match(row, column, start - offset, end - offset, texts[row][start:end], found)
 
 

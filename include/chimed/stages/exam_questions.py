@@ -50,7 +50,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Grams:
-    """Runs of four letters of all stems, sorted: each as a number, its question, and its place in the stem."""
+    """Runs of four letters of all stems, sorted: each as a number, its question, and its place in the stem (int32)."""
 
     keys: np.ndarray
     question: np.ndarray
@@ -107,7 +107,7 @@ def grams_of(questions: list[Question]) -> Grams:
     order = np.argsort(keys, kind="stable")
     owner = np.repeat(np.arange(len(questions)), counts)
     place = np.concatenate([np.arange(count) for count in counts])
-    return Grams(keys[order], owner[order], place[order])
+    return Grams(keys[order], owner[order].astype(np.int32), place[order].astype(np.int32))
 
 
 def four_letters(codes: np.ndarray) -> np.ndarray:

@@ -13,21 +13,21 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
-from rapidfuzz.distance import Levenshtein
 
 from chimed.stages import facts as telling
+from chimed.stages.alignment import Region, regions, where
 from chimed.stages.around import LONGEST as LONGEST_END
 from chimed.stages.around import uncourteous, uncourteous_end, uncourteous_start
 from chimed.stages.facts import Fact, facts
 
 AROUND = 8  # letters on both sides of a difference that are read with it: names and doses reach over its ends
 FEW = 2  # unknown words that differ, up to which they are taken for names; texts with more are badly typed copies
-LONGEST = 4_000  # letters that are aligned at once; longer texts are cut where both have the same letters
 SHOWN = 16  # letters around a difference that a person is shown, and of the difference at most twice as many
 
-KINDS = (*(kind for kind in telling.KINDS if kind != "particle"), "opposite", "word")
+# letters, without particles and facts, that a fact may stand further on and be said of the same: 连服3天 and 3天连服
+MAY_MOVE = {"negation": 0, "side": 0, "sign": 0, "number": 2, "unit": 2, "name": 2}
 
-Region = tuple[int, int, int, int]  # a stretch of the first text and what stands there in the second
+KINDS = (*(kind for kind in telling.KINDS if kind != "particle"), "opposite", "word")
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,10 @@ def difference(one: str, two: str) -> Difference | None:
     first: Region | None = None
     differing = _but_courtesies(regions(one, two), one, two)
     for (i, i_end, j, j_end), within in _windows(differing, len(one), len(two)):
-        old, new = facts(one[i:i_end]), facts(two[j:j_end])
-        kind = _critical(old, new, [(i1 - i, i2 - i, j1 - j, j2 - j) for i1, i2, j1, j2 in within])
+        texts = one[i:i_end], two[j:j_end]
+        old, new = map(facts, texts)
+        here = [(i1 - i, i2 - i, j1 - j, j2 - j) for i1, i2, j1, j2 in within]
+        kind = _critical(old, new, here, texts) or _moved(old, new, here, texts[1])
         if kind:
             return _shown(kind, one, two, within[0])
         for region in within:
@@ -120,7 +122,7 @@ def _windows(differing: list[Region], length_one: int, length_two: int) -> list[
     return found
 
 
-def _critical(old: list[Fact], new: list[Fact], within: list[Region]) -> str | None:
+def _critical(old: list[Fact], new: list[Fact], within: list[Region], texts: tuple[str, str]) -> str | None:
     """The first kind of which two windows, that differ in these regions, have other facts or in another order."""
     if [(fact.kind, fact.value) for fact in old] == [(fact.kind, fact.value) for fact in new]:
         return None
@@ -133,8 +135,7 @@ def _critical(old: list[Fact], new: list[Fact], within: list[Region]) -> str | N
             fact.value
             for side, facts_there in enumerate((old, new))
             for fact in facts_there
-            if fact.kind == kind
-            and any(region[2 * side] <= fact.start and fact.end <= region[2 * side + 1] for region in within)
+            if fact.kind == kind and any(_holds(region, side, fact, texts[side]) for region in within)
         ]
         if kind == "particle":  # 非常 may be there or not; 不同 with a letter less is 同
             if any(value not in whole for value in (*went, *came)):
@@ -142,6 +143,46 @@ def _critical(old: list[Fact], new: list[Fact], within: list[Region]) -> str | N
         elif kind not in ("use", "name") or bool(went) == bool(came) or whole:
             return kind  # a name that lost a letter is mistyped, one that is not there at all is missing
     return None
+
+
+def _holds(region: Region, side: int, fact: Fact, text: str) -> bool:
+    """Whether a region of one side holds all of a fact.
+
+    What was left out or put in may be read in several ways: where 党参丹参 became 党参, the letters that are gone
+    may be 丹参 or 参丹. It holds the fact where it does in one of them.
+    """
+    start, end = region[2 * side : 2 * side + 2]
+    if start <= fact.start and fact.end <= end:
+        return True
+    if region[2 - 2 * side] < region[3 - 2 * side] or fact.end - fact.start > end - start:
+        return False  # a stretch stands for another, or is too short
+    if fact.end > end:
+        further = fact.end - end
+        return text[start : start + further] == text[end : fact.end]
+    return text[fact.start : start] == text[end - (start - fact.start) : end]
+
+
+def _moved(old: list[Fact], new: list[Fact], within: list[Region], text: str) -> str | None:
+    """The first kind of which a fact is in both windows, but said of something else: A可用而B不可用, A不可用而B可用.
+
+    text: the second window.
+    """
+    for kind, farthest in MAY_MOVE.items():
+        sides = [[fact for fact in side if fact.kind == kind] for side in (old, new)]
+        if [fact.value for fact in sides[0]] != [fact.value for fact in sides[1]]:
+            continue
+        for one, two in zip(*sides, strict=True):
+            start, end = where(one.start, one.end, within)
+            passed = range(end, two.start) or range(two.end, start)
+            if len(passed) > farthest and _said_besides(passed, text, new) > farthest:
+                return kind
+    return None
+
+
+def _said_besides(places: range, text: str, several: list[Fact]) -> int:
+    """How many letters at these places are neither particles nor in a fact."""
+    particles = _wording().particles
+    return sum(ord(text[place]) not in particles and not _in_facts(place, place + 1, several) for place in places)
 
 
 def _in_facts(start: int, end: int, several: list[Fact]) -> bool:
@@ -231,41 +272,3 @@ def _sounds(letter: str) -> frozenset[str]:
 
 def _of_one_sound(one: str, two: str) -> bool:
     return len(one) == len(two) and all(a == b or _sounds(a) & _sounds(b) for a, b in zip(one, two, strict=True))
-
-
-# --- alignment ---------------------------------------------------------------------------------------------------
-
-
-def regions(one: str, two: str) -> list[Region]:
-    """Where two texts differ, in order."""
-    found: list[Region] = []
-    for i1, i2, j1, j2 in _pieces(one, two):
-        if i2 - i1 > 4 * LONGEST or j2 - j1 > 4 * LONGEST:  # nothing in common that long: no copy's letters
-            found.append((i1, i2, j1, j2))
-            continue
-        for step in Levenshtein.opcodes(one[i1:i2], two[j1:j2]):
-            if step.tag == "equal":
-                continue
-            here = (i1 + step.src_start, i1 + step.src_end, j1 + step.dest_start, j1 + step.dest_end)
-            last = found[-1] if found else (-1, -1, -1, -1)
-            if last[1] == here[0] and last[3] == here[2]:  # nothing equal is between them
-                found[-1] = (last[0], here[1], last[2], here[3])
-            else:
-                found.append(here)
-    return found
-
-
-def _pieces(one: str, two: str) -> list[Region]:
-    """Two texts cut, each in as many pieces, between letters that they have in common."""
-    pieces: list[Region] = []
-    i, j, place = 0, 0, LONGEST
-    while place < len(one) - LONGEST // 2:
-        mark = one[place : place + 32]
-        there = two.find(mark, j, j + (place - i) + 2 * LONGEST)
-        if there >= 0 and two.find(mark, there + 1, there + 2 * LONGEST) < 0:
-            pieces.append((i, place, j, there))
-            i, j, place = place, there, place + LONGEST
-        else:
-            place += 97
-    pieces.append((i, len(one), j, len(two)))
-    return pieces

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from samples import document, judged, qa, rows
 
-from chimed.stages import dedup, pairs, variants
+from chimed.stages import alignment, dedup, pairs, variants
 from chimed.stages.around import trimmed
 from chimed.stages.compared import points_of
 
@@ -47,13 +47,23 @@ def test_of_two_texts_one_leaves_where_it_is_a_copy_and_none_where_they_are_vari
     assert wrong == []
 
 
+def wrongly_told(file: str, want: str) -> list[dict]:
+    """The cases of a file that are wanted to be variants, or copies, and are called the other, in either order."""
+    lines = (Path(__file__).parent / file).read_text(encoding="utf-8").splitlines()
+    cases = [case for case in map(json.loads, lines) if case["want"] == want]
+    one, two = (list(map(compared, trimmed(pl.Series([case[name] for case in cases])))) for name in ("one", "two"))
+    both = zip(cases, map(variants.difference, one, two), map(variants.difference, two, one), strict=True)
+    return [case for case, *found in both if any(bool(differs) != (want == "variant") for differs in found)]
+
+
 @pytest.mark.parametrize("want", ["variant", "copy"])
 def test_what_stands_right_before_a_courtesy_or_behind_a_greeting_is_compared(want):
-    file = Path(__file__).parent / "copy_ends.jsonl"
-    cases = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    sides = [map(compared, trimmed(pl.Series([case[name] for case in cases]))) for name in ("one", "two")]
-    found = ["variant" if variants.difference(*pair) else "copy" for pair in zip(*sides, strict=True)]
-    assert [case for case, is_a in zip(cases, found, strict=True) if case["want"] == want != is_a] == []
+    assert wrongly_told("copy_ends.jsonl", want) == []
+
+
+@pytest.mark.parametrize("want", ["variant", "copy"])
+def test_what_is_denied_of_another_clause_or_named_beside_a_name_like_it_is_seen(want):
+    assert wrongly_told("copy_moved.jsonl", want) == []
 
 
 def test_a_family_of_variants_stays_whole_and_loses_its_copies(work):
@@ -185,6 +195,6 @@ def test_long_texts_are_aligned_piece_by_piece():
     chance = random.Random(2)
     text = "".join(chance.choices("阴阳表里寒热虚实脏腑经络气血津液", k=60_000))
     other = f"{text[:31_000]}三两{text[31_000:52_000]}{text[52_100:]}"
-    found = variants.regions(text, other)
+    found = alignment.regions(text, other)
     assert [(one[1] - one[0], one[3] - one[2]) for one in found] == [(0, 2), (100, 0)]
-    assert variants.regions(text[:9_000], text[:9_000]) == []
+    assert alignment.regions(text[:9_000], text[:9_000]) == []
