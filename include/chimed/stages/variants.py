@@ -167,6 +167,8 @@ def _moved(old: list[Fact], new: list[Fact], within: list[Region], text: str) ->
 
     text: the second window.
     """
+    if len(within) < 2:  # what moved is gone in one place and there in another
+        return None
     for kind, farthest in MAY_MOVE.items():
         sides = [[fact for fact in side if fact.kind == kind] for side in (old, new)]
         if [fact.value for fact in sides[0]] != [fact.value for fact in sides[1]]:
