@@ -149,16 +149,23 @@ def _in_folder(folder: Path) -> dict[str, Path]:
         raise UserError(f"{_shown(folder)} contains no data file; supported are: {', '.join(ENDINGS)}")
     others = [file for file in files if file.suffix.lower() not in ENDINGS]
     if others:
-        names = ", ".join(_shown(file.relative_to(folder)) for file in others[:_MOST_OTHERS])
-        more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
-        log.warning("%s: skipped, their format is not supported: %s%s", _shown(folder), names, more)
+        log.warning("%s: skipped, their format is not supported: %s", _shown(folder), _few(others, folder))
     return {"__".join(file.relative_to(folder).parts): file for file in found}
 
 
 def _meant(folder: Path) -> list[Path]:
     """The files below a folder that might have been meant as data."""
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    return [file for file in files if not any(map(_NO_DATA.match, file.relative_to(folder).parts))]
+    there = [file for file in sorted(folder.rglob("*")) if file.is_symlink() or not file.is_dir()]
+    there = [file for file in there if not any(map(_NO_DATA.match, file.relative_to(folder).parts))]
+    if odd := [file for file in there if not file.is_file()]:
+        log.warning("%s: skipped, neither a file nor a folder of its own: %s", _shown(folder), _few(odd, folder))
+    return [file for file in there if file.is_file()]
+
+
+def _few(files: list[Path], folder: Path) -> str:
+    """The names of a few files of a folder, and how many more there are."""
+    names = ", ".join(_shown(file.relative_to(folder)) for file in files[:_MOST_OTHERS])
+    return names + (f" and {len(files) - _MOST_OTHERS} more" if len(files) > _MOST_OTHERS else "")
 
 
 def _check_name(name: str) -> None:

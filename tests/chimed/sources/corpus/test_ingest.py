@@ -214,6 +214,23 @@ def test_a_folder_as_on_the_hub(tmp_path):
     assert made["pages"] == 2
 
 
+def test_what_in_a_folder_cannot_be_read_as_a_file_is_named_and_nothing_waits_for_it(tmp_path, caplog):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "a.csv").write_text(ROWS)
+    (tmp_path / "elsewhere.csv").write_text(ROWS.replace("天", "日"))
+    (folder / "b.csv").symlink_to(tmp_path / "elsewhere.csv")
+    (folder / "lost.csv").symlink_to(tmp_path / "nowhere.csv")
+    (folder / "circle.csv").symlink_to("circle.csv")
+    (folder / "more").symlink_to(tmp_path)
+    (folder / "endless.jsonl").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.jsonl")
+    report = ingest(open_lake(str(tmp_path / "lake")), "mine", [folder])
+    assert report["files"] == ["a.csv", "b.csv"]
+    names = "circle.csv, endless.jsonl, lost.csv, more, pipe.jsonl"
+    assert f"skipped, neither a file nor a folder of its own: {names}" in caplog.text
+
+
 def test_what_in_a_folder_is_no_data_or_empty_is_told_and_the_rest_is_taken(tmp_path, caplog):
     folder = tmp_path / "mine"
     folder.mkdir()
