@@ -9,7 +9,7 @@ import re
 
 from chimed import lake as lakes
 from chimed import stages
-from chimed.contents import told_of
+from chimed.contents import fault_of, told_of
 from chimed.errors import UserError
 from chimed.lake import Lake
 
@@ -46,6 +46,19 @@ def read_all(lake: Lake, version: str, stage: str) -> list[dict]:
     found = map(_REPORT.match, lakes.names(lake, f"builds/{version}/{stage}"))
     every = [read(lake, version, stage, int(one[1])) for one in found if one]
     return [report for report in every if report is not None]
+
+
+def lost_files(lake: Lake, version: str, stage: str) -> list[str]:
+    """What is wrong, by its size, with a file that a stage's reports tell of: a sentence each. Nothing is read."""
+    told = {name: one for report in read_all(lake, version, stage) for name, one in _written(report).items()}
+    paths = {f"builds/{version}/{stage}/{name}": told_of(told, name) for name in sorted(told)}
+    faults = {path: fault_of(lake, path, said, whole=False) for path, said in paths.items()}
+    return [f"{path} {fault}" for path, fault in faults.items() if fault]
+
+
+def _written(report: dict) -> dict:
+    written = report.get("written")
+    return written if isinstance(written, dict) else {}
 
 
 def kept_told(lake: Lake, version: str, stage: stages.Stage, part: int) -> dict | None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chimed import lake as lakes
-from chimed import stages
+from chimed import reports, stages
 from chimed.build import builds, read_build, stages_of
 from chimed.characters import one_line
 from chimed.doubtful import doubts_about
@@ -25,19 +25,23 @@ from chimed.store import REPLIES, Store, find
 
 _WIDE = 110
 _NARROW = 100  # columns of a terminal on which the table leaves out the seconds and its lines
+_MOST_LOST = 3  # files that are gone or spoilt and named
 _BATCH = 500  # rows that are decoded at once on the way to one of them
 
 
 def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
-    """Prints a build's ledger to stdout. Raises UserError for an unknown build; exits 1 where it does not close."""
+    """Prints a build's ledger to stdout. Raises UserError for an unknown build; exits 1 where it does not close, or
+    where a file with its rows is gone or has another size."""
     version = read_build(lake, build)["version"]
     try:
         entries = ledger(lake, version)
     except LedgerError as error:
         print(f"the ledger of build {version} does not close: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    lost = [fault for entry in entries for fault in reports.lost_files(lake, version, entry["stage"])]
     if as_json:
         print(json.dumps({"build": version, "stages": entries}, ensure_ascii=False))
+        _stop_where(lost, version)
         return
     console = Console(width=_WIDE if not sys.stdout.isatty() else None)
     narrow = console.width < _NARROW
@@ -67,7 +71,16 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
             table.add_row(name, *[""] * (len(heads) - 1), "not run")
     console.print(table)
     last = entries[-1]["stage"] if entries else "none"
+    _stop_where(lost, version)
     print(f"every row is accounted for; last stage done: {last}")
+
+
+def _stop_where(lost: list[str], version: str) -> None:
+    """Exits 1 where files of a build are gone or have another size: the rows that were counted are not there."""
+    if lost:
+        said = f"{'; '.join(lost[:_MOST_LOST])}{' …' if len(lost) > _MOST_LOST else ''}"
+        print(f"the rows were counted, but {said}; run: python -m chimed audit {version}", file=sys.stderr)
+        raise SystemExit(1)
 
 
 def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> None:

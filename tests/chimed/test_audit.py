@@ -19,6 +19,7 @@ from chimed.errors import UserError
 from chimed.records import RECORD
 from chimed.sources import warc
 from chimed.stages.extracts import extract_crawl
+from chimed.trace import print_ledger
 
 SPOILT = 100
 
@@ -177,6 +178,21 @@ def test_what_an_older_version_wrote_is_said_to_be_not_recorded(built):
     assert len(read_stage(built.lake, built.build, "clean")) > 10
     os.truncate(Path(built.lake.at(CRAWL, "00001.warc.gz")), 1_000)  # its index tells what there was
     assert [one.path for one in audit(built.lake, built.build).faults] == [f"{CRAWL}/00001.warc.gz"]
+
+
+@pytest.mark.parametrize("way", [gone, cut, pipe, longer])
+@pytest.mark.parametrize("file", ["kept", "dropped"])
+def test_the_ledger_does_not_vouch_for_rows_that_are_not_there(built, capsys, way, file):
+    print_ledger(built.lake, built.build)
+    assert "every row is accounted for" in capsys.readouterr().out
+    path = f"builds/{built.build}/clean/{file}-00000.parquet"
+    way(Path(built.lake.at(path)), Path())
+    for as_json in (False, True):
+        with pytest.raises(SystemExit):
+            print_ledger(built.lake, built.build, as_json)
+        said = capsys.readouterr()
+        assert path in said.err
+        assert "every row is accounted for" not in said.out
 
 
 def test_a_report_without_its_seal_or_without_anything_is_not_taken_for_an_older_versions(built):
