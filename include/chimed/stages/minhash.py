@@ -4,6 +4,7 @@ MinHash with locality-sensitive hashing (Lee et al., arXiv 2107.06499). A text's
 first sees the text, and read from `signatures/<scheme>/` ever after: one file a build, a column a band.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from itertools import chain
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import rensa
 
 from chimed import lake as lakes
+from chimed.errors import UserError
 from chimed.lake import Lake
 from chimed.stages.shingles import distinct, shingles_of_points
 from chimed.streaming import ahead
@@ -22,6 +24,8 @@ BANDS, ROWS = 21, 6  # finds a pair of similarity 0.8 with 1 - (1 - 0.8^6)^21 = 
 SEED = 42
 SCHEME = f"shingle{SHINGLE}-{BANDS}x{ROWS}-rensa{rensa.RMinHash.ALGORITHM_VERSION}-3"  # 3: of what `compared` leaves
 AT_A_TIME = 500_000  # letters: what is made of them is used again and again, not asked of the system anew
+
+log = logging.getLogger("chimed")
 
 _NAMES = [f"band{n:02d}" for n in range(BANDS)]
 _SCHEMA = pa.schema([pa.field("text", pa.uint64(), False), *(pa.field(name, pa.uint64(), False) for name in _NAMES)])
@@ -57,17 +61,18 @@ def sign(
     The signatures are there whole when this returns; killed before, it has written none.
     """
     folder = f"signatures/{SCHEME}"
-    known = _column(lake, folder, "text")
+    files, known = _known(lake, folder)
     new = np.flatnonzero(~np.isin(texts, known))
     if len(new):
         several = [new[run.start : run.stop] for run in runs(lengths[new])]
-        with lakes.table_writer(lake, f"{folder}/{_free(lake, folder, build)}", _SCHEMA) as write:
+        files.append(_free(lake, folder, build))
+        with lakes.table_writer(lake, f"{folder}/{files[-1]}", _SCHEMA) as write:
             for places, keys in zip(several, ahead(lambda places: band_keys(*read(places)), several), strict=True):
                 write(pl.DataFrame({"text": texts[places], **dict(zip(_NAMES, keys.T, strict=True))}))
-        known = _column(lake, folder, "text")
+        known = np.concatenate([known, _column(lake, folder, files[-1:], "text")])
     order = np.argsort(known, kind="stable")
     places = order[np.searchsorted(known, texts, sorter=order)]
-    return len(new), lambda band: _column(lake, folder, _NAMES[band])[places]
+    return len(new), lambda band: _column(lake, folder, files, _NAMES[band])[places]
 
 
 def runs(lengths: np.ndarray) -> Iterator[range]:
@@ -97,10 +102,35 @@ def alike(band: np.ndarray) -> np.ndarray:
     return distinct(np.concatenate(found))
 
 
-def _column(lake: Lake, folder: str, name: str) -> np.ndarray:
-    """A column of all signature files, in the files' order."""
-    files = [file for file in lakes.names(lake, folder) if file.endswith(".parquet")]
-    columns = [lakes.read_table(lake, f"{folder}/{file}", [name])[name].to_numpy() for file in files]
+def _known(lake: Lake, folder: str) -> tuple[list[str], np.ndarray]:
+    """The signature files that can be read, and the texts that they hold the signatures of, in the files' order.
+
+    What is in another one is only lost time: its texts are signed again.
+    """
+    files, texts = [], [np.empty(0, np.uint64)]
+    for file in (name for name in lakes.names(lake, folder) if name.endswith(".parquet")):
+        try:
+            texts.append(_column(lake, folder, [file], "text"))
+        except (UserError, OSError) as error:
+            log.warning("%s; its texts get their signatures again; take it away", error)
+        else:
+            files.append(file)
+    return files, np.concatenate(texts)
+
+
+def _column(lake: Lake, folder: str, files: list[str], name: str) -> np.ndarray:
+    """A column of signature files, in their order. Raises UserError where one cannot be read."""
+    columns = []
+    for file in files:
+        path = f"{folder}/{file}"
+        try:
+            table = lakes.read_table(lake, path, [name])
+        except UserError as error:
+            said = str(error).removesuffix("; chimed audit says what to do")
+            raise UserError(f"{said}; take {path} away: what it holds is computed again") from None
+        if table.schema != {name: pl.UInt64}:
+            raise UserError(f"{path} holds no signatures; take it away: they are computed again")
+        columns.append(table[name].to_numpy())
     return np.concatenate([np.empty(0, np.uint64), *columns])
 
 

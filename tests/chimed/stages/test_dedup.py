@@ -1,6 +1,7 @@
 """dedup: copies are found however they are typed, variants stay, and the order of rows changes nothing."""
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from samples import document, judged, qa, rows
 
+from chimed import lake as lakes
 from chimed.stages import alignment, dedup, pairs, variants
 from chimed.stages.around import trimmed
 from chimed.stages.compared import points_of
@@ -90,6 +92,29 @@ def test_any_order_of_rows_keeps_the_same_ids(work):
         told = outcome.dropped.select("id", "reason", "detail").sort("id").rows()
         reports.add(json.dumps([told, outcome.figures["doubtful"]], ensure_ascii=False, sort_keys=True))
     assert len(kept) == len(reports) == 1
+
+
+@pytest.mark.parametrize("what", ["cut", "empty", "garbage", "pipe", "gone", "other"])
+def test_spoilt_signatures_are_computed_again_and_stop_no_build(work, caplog, what):
+    chance = random.Random(7)
+    table = rows(*(document("".join(chance.choices(FIRST, k=80)), url=f"http://a/{n}") for n in range(40)))
+    sound = judged(dedup, table, work)
+    (name,) = lakes.files(work.lake, "signatures")
+    file = Path(work.lake.at("signatures", name))
+    as_it_was = file.read_bytes()
+    file.unlink()
+    if what == "pipe":
+        os.mkfifo(file)
+    elif what == "other":
+        pl.DataFrame({"a": [1]}).write_parquet(file)
+    elif what != "gone":
+        spoilt = {"cut": as_it_was[: len(as_it_was) // 2], "empty": b"", "garbage": chance.randbytes(4_000)}
+        file.write_bytes(spoilt[what])
+    again = judged(dedup, table, work)
+    assert again.kept.equals(sound.kept)
+    assert again.figures["signatures computed"] == sound.figures["signatures computed"] > 30
+    assert (f"{name.rsplit('/', 1)[-1]}" in caplog.text) == (what != "gone")
+    assert judged(dedup, table, work).figures["signatures computed"] == 0
 
 
 @pytest.mark.slow
