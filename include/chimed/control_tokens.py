@@ -16,6 +16,7 @@ PATTERN = "|".join(
         r"</?s>|<(?:unk|pad|bos|eos|mask|sep|cls|sop|eop|eod)>",  # SentencePiece: Llama 2, Mistral, GLM, XLM-R
         r"</?(?:start|end)_of_(?:turn|image|audio)>|<unused\d{1,4}>",  # Gemma
         r"<(?:reserved|extra_id|extra_token)_\d{1,4}>",  # Baichuan, T5
+        r"<(?:BOS|EOS|PAD|UNK|MASK|CLS|SEP)_TOKEN>|</?seed:(?:bos|eos|pad|think|tool_call)>",  # Command, Seed
         r"<<\/?SYS>>|\[/?INST\]",  # Llama 2, Mistral
         r"\[/?(?:AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|TOOL_CONTENT|SYSTEM_PROMPT|MODEL_SETTINGS|THINK)\]",  # Mistral
         r"\[(?:CLS|SEP|PAD|UNK|MASK|gMASK|sMASK|BOS|EOS|EOD|unused\d{1,4})\]",  # BERT, GLM, Kimi

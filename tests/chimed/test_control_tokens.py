@@ -66,6 +66,10 @@ TOKENS = [
     "<|im_middle|>",
     "[BOS]",
     "[EOS]",
+    "<BOS_TOKEN>",
+    "<EOS_TOKEN>",
+    "<seed:bos>",
+    "</seed:think>",
 ]
 MEDICINE = (
     "WBC<4×10^9/L，血小板>100",
