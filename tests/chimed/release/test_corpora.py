@@ -140,7 +140,7 @@ def test_one_row_is_taken_down_by_its_url_page_or_id(corpora, tmp_path, by):
     ("target", "said"),
     [
         ("corpus:bare/0000000000000000", "in all rows of the corpus bare and found nothing"),
-        ("corpus:none/0000000000000000", "there is no corpus 'none'"),
+        ("corpus:none/0000000000000000", "unknown corpus 'none', so no row"),
         ("raw/bare/0123/none.jsonl#1", "found no such file"),
         (
             "raw/bare/{crawl}/bare.jsonl#99",
