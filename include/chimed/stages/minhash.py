@@ -111,8 +111,8 @@ def _known(lake: Lake, folder: str) -> tuple[list[str], np.ndarray]:
     for file in (name for name in lakes.names(lake, folder) if name.endswith(".parquet")):
         try:
             texts.append(_column(lake, folder, [file], "text"))
-        except (UserError, OSError) as error:
-            log.warning("%s; its texts get their signatures again; take it away", error)
+        except UserError as error:
+            log.warning("%s", error)
         else:
             files.append(file)
     return files, np.concatenate(texts)
@@ -126,10 +126,10 @@ def _column(lake: Lake, folder: str, files: list[str], name: str) -> np.ndarray:
         try:
             table = lakes.read_table(lake, path, [name])
         except UserError as error:
-            said = str(error).removesuffix("; chimed audit says what to do")
-            raise UserError(f"{said}; take {path} away: what it holds is computed again") from None
+            what = str(error).split("; ")[0]
+            raise UserError(f"{what}; take it away: what it holds is computed again") from None
         if table.schema != {name: pl.UInt64}:
-            raise UserError(f"{path} holds no signatures; take it away: they are computed again")
+            raise UserError(f"{path} holds no signatures; take it away: what it holds is computed again")
         columns.append(table[name].to_numpy())
     return np.concatenate([np.empty(0, np.uint64), *columns])
 
