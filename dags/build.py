@@ -43,10 +43,10 @@ BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
 POOL = {"cpu": "default_pool", "gpu": "gpu", "llm": "llm"}
 TIMEOUT = {"cpu": timedelta(hours=6), "gpu": timedelta(hours=24), "llm": timedelta(hours=48)}
 GROUPS = {  # what a reader sees of the graph at first; tasks keep their own names
-    "read": "pages become records, cleaned, each text once",
-    "score": "how likely a text is, and what is cut for it",
+    "read": "turns pages into records, cleans and deduplicates them",
+    "score": "measures perplexity, and filters by it",
     "models": "the stages that ask the generator or the judge, and their servers",
-    "release": "exam questions leave, a person may be asked, the release is made, the ledger printed",
+    "release": "removes exam questions, asks for approval where it is required, makes the release, prints the ledger",
 }
 
 
@@ -155,8 +155,8 @@ with DAG(
         ).as_teardown(on_failure_fail_dagrun=True)
         retention = ChimedOperator(
             task_id="retention",
-            doc_md="Takes the words of rows that were dropped long ago out of older builds, as the settings say: by "
-            "default after 90 days of what was dropped for an identifier or a name.",
+            doc_md="Removes the text of rows that were dropped long ago from older builds, as the settings say: by "
+            "default after 90 days for rows that were dropped for an identifier or a name.",
             command=["retention"],
             returns=numbers,
             execution_timeout=timedelta(hours=6),

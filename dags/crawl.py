@@ -2,13 +2,13 @@
 
 There is one DAG for each site, so that a backfill is of one site. Every Monday it takes the week that has just ended. A
 run owns one week: a site with dated pages gives those published in it, one without gives what is new or changed. Run by
-hand, it takes the week chosen as `week` in its form, or else the one that ended last; Logical Date chooses nothing. For
+hand, it takes the week chosen as `week` in its form, or else the one that ended last; Logical Date has no effect. For
 earlier weeks use Trigger → Backfill, from the first Monday to the last Sunday.
 
 When all five sites have a week, `build_dataset` starts by itself. A backfilled week starts no build and waits for none:
 the next build takes its records too.
 
-A site that refuses is left alone for as long as it says, or a day: the task is up for reschedule until then, and asks
+A site that refuses is left alone for as long as it says, or a day: the task is up for reschedule until then, and tries
 again by itself, seven times; a notice says so.
 """
 

@@ -178,9 +178,9 @@ def way(language: str, colours: dict[str, str]) -> str:
         drawing.text(lefts[2] + 14, y + 34 + 22 * n, check, size, "accent")
 
     shown_row = (
-        f'{{"messages": [\n  {{"role": "user",\n   "content": "{question}"}},\n  {{"role": "assistant",\n'
-        f'   "content": "{answer[:20]}…"}}],\n "source": "{row["source"]}",\n "parent": "{row["parent"]}",\n'
-        f' "evidence": [[{span["start"]}, {span["end"]}]],\n'
+        f'{{"messages": [\n  {{"role": "user", "content":\n   "{question}"}},\n  {{"role": "assistant", "content":\n'
+        f'   "{answer[:14]}…"}}],\n "source": "{row["source"]}",\n "parent": "{row["parent"]}",\n'
+        f' "evidence": [{{"start": {span["start"]},\n   "end": {span["end"]}}}],\n'
         f' "made_by": "{row["made_by"].split("@")[0]}@…",\n "url": "…"}}'
     )
     y = 80

@@ -28,7 +28,7 @@ PAGES = (
     ("release", "releases/{release}", "en", 760),
     ("release", "releases/{release}", "zh", 760),
     ("record", "releases/{release}/records/{record}", "en", 980),
-    ("review", "review", "zh", 620),
+    ("review", "review", "zh", 700),
     ("scores", "scores", "en", 760),
 )
 

@@ -106,7 +106,7 @@ def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
     if isinstance(written, dict) and report.get("form") != FILES:
         for path in warc.files(lake, folder):
             if path.rsplit("/", 1)[-1] not in names:
-                found.fault(path, "is not in the crawl's report", "take it away")
+                found.fault(path, "is not in the crawl's report", "remove it")
     elif report.get("form") != FILES:
         _old_crawl(lake, found, report, folder)
     if lakes.names(lake, f"extracts/{source}/{crawl}"):
@@ -140,7 +140,7 @@ def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
 def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
     """The records that were read from a crawl: what is bad there is read again from the raw files at no cost."""
     folder = f"extracts/{source}/{crawl}"
-    mend = f"take {folder} away; its pages are read again, and cost nothing"
+    mend = f"remove {folder}; its pages are read again at no cost"
     report = _report(lake, found, f"{folder}/report.json", mend, source=source, crawl=crawl, made_of="a crawl")
     if report is None:
         return
@@ -156,7 +156,7 @@ def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) 
     reports = {"report.json", *(f"{name}/report.json" for name in parts)}
     for name in lakes.files(lake, folder) if isinstance(written, dict) else ():
         if name not in (written or ()) and name not in reports:
-            found.fault(f"{folder}/{name}", "is named by no report", "take it away")
+            found.fault(f"{folder}/{name}", "is named by no report", "remove it")
 
 
 # --- builds -------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) 
 def _build(lake: Lake, found: Audit, version: str) -> None:
     """A build's stages, each with what it read, and the crawls they begin with."""
     folder = f"builds/{version}"
-    mend = f"bring it back from a copy, or take {folder} away"
+    mend = f"restore it from a copy, or remove {folder}"
     made = _report(lake, found, f"{folder}/build.json", mend, version=version, build=None)  # a manifest has both
     if made is None:
         return
@@ -207,7 +207,7 @@ def _stage(
     folder, parts, named, tells = f"builds/{version}/{this.name}", 0, set(), True
     for shard in range(shards):
         path = f"{folder}/report-{shard:05d}.json"
-        mend = f"take it away and run: python -m chimed run {this.name} --build {version}"
+        mend = f"remove it and run: python -m chimed run {this.name} --build {version}"
         if not lakes.exists(lake, path):
             half = lakes.exists(lake, f"{folder}/kept-{shard:05d}.parquet")
             if is_over or half:
@@ -222,7 +222,7 @@ def _stage(
         written = report.get("written")
         tells &= isinstance(written, dict)
         parts += report.get("parts", 0) if isinstance(report.get("parts"), int) else 0
-        mend = f"bring it back from a copy, or {mend.replace('it', path, 1)}"
+        mend = f"restore it from a copy, or {mend.replace('it', path, 1)}"
         for name in sorted(written) if isinstance(written, dict) else _parts_of(report, shard):
             named.add(name)
             _file(lake, found, f"{folder}/{name}", written, mend)
@@ -232,7 +232,7 @@ def _stage(
         _counts(found, path, report, this, mend)
     for name in lakes.files(lake, folder) if tells else ():
         if name not in named and not REPORT.match(name):
-            found.fault(f"{folder}/{name}", "is named by no report", "take it away")
+            found.fault(f"{folder}/{name}", "is named by no report", "remove it")
     if this.scope == "shard":
         return shards
     return parts if tells else sum(name.startswith("kept-") for name in lakes.names(lake, folder))
@@ -265,7 +265,7 @@ def _counts(found: Audit, path: str, report: dict, this: stages.Stage, mend: str
 def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
     """Whether the stages join, and the ledger's table is what the reports say."""
     path = f"builds/{version}/ledger.parquet"
-    mend = "take it away; running the last stage again writes it anew"
+    mend = "remove it; running the last stage again writes it anew"
     if found.faults:
         return  # it would say the same once more
     try:
@@ -295,7 +295,7 @@ def _released(lake: Lake, version: str) -> bool:
 def _release(lake: Lake, found: Audit, version: str) -> None:
     folder = folder_of(version)
     mend = (
-        f"bring it back from a copy, or take {folder}/manifest.json and builds/{version}/release/report-00000.json "
+        f"restore it from a copy, or take {folder}/manifest.json and builds/{version}/release/report-00000.json "
         f"away and run: python -m chimed run release --build {version}"
     )
     for sentence in faults_in(lake, folder):

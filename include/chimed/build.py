@@ -145,8 +145,7 @@ def read_build(lake: Lake, version: str) -> dict:
     if made := _read(lake, version):
         return made
     raise UserError(
-        f"builds/{version}/build.json is not the one of a build; bring it back from a copy, or take builds/{version} "
-        "away"
+        f"builds/{version}/build.json does not describe this build; restore it from a copy, or remove builds/{version}"
     )
 
 

@@ -112,7 +112,7 @@ def plain_file(full: str, path: str) -> None:
     if not stat.S_ISREG(mode):
         kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
         what = next((word for asks, word in kinds.items() if asks(mode)), "a device")
-        raise UserError(f"{path} is {what} and no plain file; take it away")
+        raise UserError(f"{path} is {what} and no plain file; remove it")
 
 
 def told_of(written: object, name: str) -> dict | None:

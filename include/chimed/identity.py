@@ -98,7 +98,7 @@ def identity(model: str, models: list[dict[str, Any]], named: str | None, settin
     told = _told(mine or {}, models)
     if told is None and not named:
         root = (mine or {}).get("root")
-        why = f"its root {printable(str(root)[:200])} is no folder of this machine" if root else "it has no root"
+        why = f"its root {printable(str(root)[:200])} is not a folder on this machine" if root else "it has no root"
         raise UserError(
             f"{url} does not say which model answers as {model} ({why}), so its replies could be taken for another "
             f"model's; set {setting} to the model's name and version"

@@ -99,7 +99,7 @@ def _fault_of(url: str) -> str | None:
         begins = url.split("/")[0]
         if begins.endswith(":"):
             return f"is an address of {begins} without its two strokes"
-        return "is no folder but looks like an option" if url.startswith("-") else None
+        return "is not a folder but looks like an option" if url.startswith("-") else None
     if scheme not in ("file", "s3", "memory"):  # the last one lives as long as its process
         return f"is an address of {scheme}://, which is not known here"
     bucket = rest.split("/")[0]
@@ -278,9 +278,7 @@ def read_bytes(lake: Lake, path: str, most: int | None = None) -> bytes:
     with open_file(lake, path) as file:
         data = file.read() if most is None else file.read(most + 1)
     if most is not None and len(data) > most:
-        raise UserError(
-            f"{path} is larger than {most >> 20} MB, which nothing of its kind is; bring it back from a copy"
-        )
+        raise UserError(f"{path} is larger than {most >> 20} MB, which nothing of its kind is; restore it from a copy")
     return data
 
 

@@ -40,4 +40,4 @@ def is_way(name: object) -> bool:
 def check_inside(path: str) -> None:
     """Raises UserError for a path that would leave the folder it is joined to, or that no file system takes."""
     if ".." in path.split("/") or "\0" in path:
-        raise UserError(f"{short(path, 200)!r} is no place in the lake")
+        raise UserError(f"{short(path, 200)!r} is not a path in the lake")

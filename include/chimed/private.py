@@ -46,7 +46,7 @@ def make_private(folder: Path, setting: str) -> Path:
         raise UserError(f"{folder} cannot be made: {error.strerror}; set {setting} to a folder of your own") from None
     found = folder.lstat()  # of a link itself, not of what it points to
     if why := _not_ours(found):
-        raise UserError(f"{folder} {why}; take it away, or set {setting} to a folder of your own")
+        raise UserError(f"{folder} {why}; remove it, or set {setting} to a folder of your own")
     if found.st_mode & 0o077:
         folder.chmod(0o700)  # it was made by an older version, or by hand
     return folder
@@ -57,7 +57,7 @@ def _not_ours(found: os.stat_result) -> str | None:
     if stat.S_ISLNK(found.st_mode):
         return "is a link, and what lies behind it is not known to be ours"
     if not stat.S_ISDIR(found.st_mode):
-        return "is no folder"
+        return "is not a folder"
     if found.st_uid != os.getuid():
         return "belongs to another user, who could change what we keep there"
     if found.st_mode & 0o022:

@@ -37,7 +37,7 @@ def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
     numbers = all(isinstance(report.get(name, 0), int) for name in ("parts", "shard"))
     if numbers and isinstance(report.get("figures", {}), dict) and 0 <= report.get("parts", 0) <= MOST:
         return report
-    log.warning("%s is no report of a stage; its shard counts as not finished and runs again", path)
+    log.warning("%s is not a stage's report; its shard counts as not finished and runs again", path)
     return None
 
 
@@ -70,6 +70,4 @@ def kept_told(lake: Lake, version: str, stage: stages.Stage, part: int) -> dict 
 def mend(version: str, stage: stages.Stage, part: int) -> str:
     """What to do where a part of a stage is not what was written."""
     report = path_of(version, stage.name, 0 if stage.scope == "corpus" else part)
-    return (
-        f"bring it back from a copy, or take {report} away and run: python -m chimed run {stage.name} --build {version}"
-    )
+    return f"restore it from a copy, or remove {report} and run: python -m chimed run {stage.name} --build {version}"

@@ -139,5 +139,5 @@ def _raw(journal: Journal | None, lake: Lake, store: Store, days: int, now: date
                 lakes.write_json(lake, f"{folder}/report.json", sealed(retired) if SEAL in report else retired)
             for path in files:
                 journals.take_away(journal, lake, path, "WARC file")
-            log.info("%s/%s: %d raw files are over %d days old and went", source, crawl, len(files), days)
+            log.info("%s/%s: %d raw files are over %d days old and were removed", source, crawl, len(files), days)
     return sorted(gone)

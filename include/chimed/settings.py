@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         description="the store: a SQLAlchemy URL (SQLite or PostgreSQL)",
     )
     store_password: SecretStr | None = Field(
-        None, description="the store's password, if it is not in its URL; here no sign of it has to be quoted"
+        None, description="the store's password, if it is not in its URL; here no character of it has to be escaped"
     )
 
     contact: str = Field(
@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     )
     replica: str | None = Field(None, description="crawl this replica of the sites instead of the sites themselves")
     replica_delay: float = Field(
-        0.03, ge=0, description="seconds between two requests to a replica; 0 is for benchmarks: no pace at all"
+        0.03, ge=0, description="seconds between two requests to a replica; 0, for benchmarks: no pause"
     )
     recheck_days: int | None = Field(
         None, ge=0, description="days after which a known page is rechecked; empty: by its state and age"
@@ -66,13 +66,13 @@ class Settings(BaseSettings):
         '{"ask39": {"妇科": ["https://ask.39.net/browse/44-1-1.html"]}}',
     )
     retention_identifiers: int = Field(
-        90, ge=0, description="days until rows that were dropped for an identifier or a name lose their words; 0: never"
+        90, ge=0, description="days until rows that were dropped for an identifier or a name lose their text; 0: never"
     )
     retention_dropped: int = Field(
-        0, ge=0, description="days until all other dropped rows lose their words in the tables of builds; 0: never"
+        0, ge=0, description="days until all other dropped rows lose their text in the tables of builds; 0: never"
     )
     retention_raw: int = Field(
-        0, ge=0, description="days until a crawl's raw pages are taken away; its records stay; 0: never"
+        0, ge=0, description="days until a crawl's raw pages are removed; its records stay; 0: never"
     )
     sources: str | None = Field(None, description="a folder with more sites' files, beside those in sources/")
 
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         except ValueError:  # a port that is no number
             right = False
         if not right:
-            raise PydanticCustomError("address", "it is no address as http://host:8000/v1")
+            raise PydanticCustomError("address", "it is not an address such as http://host:8000/v1")
         return said
 
 

@@ -312,7 +312,7 @@ def _parsed(url: str) -> URL:
         return found.set(password=password.get_secret_value()) if password and found.username else found
     except (ArgumentError, ValueError):  # their words hold the address, and with it the password
         raise UserError(
-            "CHIMED_STORE is no address of a store; write sqlite:///<file> or "
+            "CHIMED_STORE is not the address of a store; write sqlite:///<file> or "
             "postgresql://<user>:<password>@<host>/<name>, a sign of the password that is no letter or digit as %2F"
         ) from None
 

@@ -32,7 +32,7 @@ class ApproveRelease(ApprovalOperator):
 
     def __init__(self, *, build: str, required: str, **kwargs: Any) -> None:
         super().__init__(
-            subject="May this build become a release?",
+            subject="Approve the release of this build?",
             body="",
             response_timeout=ANSWER,
             notifiers=[ApprovalNotice()],
@@ -47,7 +47,7 @@ class ApproveRelease(ApprovalOperator):
             self.log.info("require_approval is off: no approval needed")
             return None
         found = commands.run(["preview", "--build", self.build], self.log.info)
-        self.subject = f"May build {found['build']} become a release?"
+        self.subject = f"Approve the release of build {found['build']}?"
         self.body = question(found)
         return super().execute(context)
 
@@ -70,7 +70,7 @@ def question(found: dict[str, Any]) -> str:
         summaries.changes_table(found["changes"]),
         "The review queue on the ChiMed pages shows a sample of what was screened.",
     ]
-    cut = "The rest is too long to be shown here; it stands on the build's page of ChiMed."
+    cut = "The rest is too long to show here; see the build's page in ChiMed."
     while len(text := "\n\n".join(said)) > MOST:  # whole parts leave, so that no number is cut
         said = [*(said[:-2] if said[-1] == cut else said[:-1]), cut]
     return text

@@ -70,7 +70,8 @@ def left_alone(context: Any, why: str, until: datetime) -> tuple[str, str]:
     lines = [
         f"reason: {why}",
         f"task: {context['ti'].task_id}, asks again at {until:%Y-%m-%d %H:%M} UTC by itself",
-        "the site may want a slower pace or a word with its owner; to ask at once, run the same command by hand",
+        "the site may want a slower pace, or you may have to write to its owner; "
+        "to try again at once, run the same command by hand",
     ]
     return subject, "\n".join(lines)
 

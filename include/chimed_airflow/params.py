@@ -33,7 +33,7 @@ BUILD_FORM = {
         "sources": "Sites",
         "corpora": "Use ingested corpora",
         "train": "Train models on the release",
-        "require_approval": "Ask a person before the release",
+        "require_approval": "Require manual approval of the release",
     },
     "For an experiment": {
         "max_records": "At most this many records of each source",
@@ -77,7 +77,7 @@ def build_params() -> dict[str, Param]:
         "require_approval": Param(
             settings().require_approval,
             type="boolean",
-            description="stop before the release until a person has approved it, with the ledger and the changes shown",
+            description="wait before the release until a person, shown the ledger and the changes, has approved it",
         ),
     }
     made |= {name: _param(name, dict(schema)) for name, schema in properties.items()}
@@ -130,7 +130,7 @@ def crawl_params(source: str) -> dict[str, Param]:
             format="date",
             title="Week",
             description="the Monday of the week to crawl (any day of it will do); empty: the week that ended last. "
-            "Logical Date, below, chooses nothing",
+            "Logical Date, below, has no effect",
         ),
         "sections": Param(
             None,
@@ -163,7 +163,7 @@ def crawl_params(source: str) -> dict[str, Param]:
             type="boolean",
             title="Accept what an alarm refused",
             section="For an experiment, or after an alarm",
-            description="take a week that is unusually small, or whose records lack a field that those before had",
+            description="accept a week that is unusually small, or whose records lack a field that earlier crawls had",
         ),
     }
 

@@ -71,7 +71,8 @@ def _ended(name: str, ended: Any) -> Failure:
     code = ended.exit_code
     if code == USER_ERROR:
         return Failure(
-            f"pod {name} refused a mistake that no retry mends (exit code 2); the sentence ends its log", False
+            f"pod {name} failed on a mistake that a retry cannot fix (exit code 2); its log ends with it",
+            False,
         )
     if code in (SIGTERM, SIGKILL):
         return Failure(

@@ -211,7 +211,7 @@ def test_what_is_not_there_is_said_with_what_there_is(built):
         audit(built.lake, "1999.1.1")
     with pytest.raises(UserError, match="no crawl 'zydcd/c9'"):
         audit(built.lake, "zydcd/c9")
-    with pytest.raises(UserError, match="no place in the lake"):
+    with pytest.raises(UserError, match="not a path in the lake"):
         audit(built.lake, "builds/../../x")
     assert audit(built.lake, "zydcd/c1").faults == audit(built.lake, "latest").faults == []
 
@@ -241,7 +241,7 @@ def test_extract_reads_what_was_crawled_or_says_what_is_wrong(work, way, recorde
         lakes.write_json(work.lake, f"{CRAWL}/report.json", {"pages": 14})
     file = Path(work.lake.at(CRAWL, "00001.warc.gz"))
     edited(file) if way == "edited" else way(file, file)
-    with pytest.raises(UserError, match=rf"{CRAWL}.*(crawl|take it away)"):
+    with pytest.raises(UserError, match=rf"{CRAWL}.*(crawl|remove it)"):
         extract_crawl(work.lake, "zydcd", "c1")
 
 

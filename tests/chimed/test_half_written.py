@@ -91,7 +91,7 @@ def test_a_build_whose_build_json_was_cut_short_is_not_the_latest(built):
     assert read_build(built.lake, "latest")["version"] == newest
     lakes.write_bytes(built.lake, f"builds/{newest}/build.json", b'{"version": ')
     assert read_build(built.lake, "latest")["version"] == built.build
-    with pytest.raises(UserError, match=rf"builds/{newest}/build.json is not the one of a build"):
+    with pytest.raises(UserError, match=rf"builds/{newest}/build.json does not describe this build"):
         read_build(built.lake, newest)
     assert newest in builds(built.lake)
 
@@ -153,9 +153,9 @@ def test_what_is_a_name_names_them(built, name):
 @pytest.mark.parametrize("path", ["../x", "builds/../../x", "a\0b"])
 def test_no_path_leaves_the_lake(work, path):
     for act in (lakes.read_bytes, lakes.names, lakes.exists, lakes.remove):
-        with pytest.raises(UserError, match="no place in the lake"):
+        with pytest.raises(UserError, match="not a path in the lake"):
             act(work.lake, path)
-    with pytest.raises(UserError, match="no place in the lake"):
+    with pytest.raises(UserError, match="not a path in the lake"):
         lakes.write_bytes(work.lake, path, b"x")
 
 

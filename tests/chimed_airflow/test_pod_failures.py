@@ -26,7 +26,7 @@ def waits(reason: str, message: str | None = None) -> Some:
 @pytest.mark.parametrize(
     ("found", "says", "again"),
     [
-        (pod(terminated=ended(2)), "refused a mistake that no retry mends", False),
+        (pod(terminated=ended(2)), "failed on a mistake that a retry cannot fix", False),
         (pod(terminated=ended(1)), "failed with exit code 1", True),
         (pod(terminated=ended(139)), "failed with exit code 139", True),
         (pod(terminated=ended(143)), "was ended from outside", True),
@@ -61,7 +61,7 @@ def test_a_users_mistake_ends_the_task_for_good(monkeypatch) -> None:
 
     monkeypatch.setattr(KubernetesPodOperator, "cleanup", failed)
     task = ChimedPod(task_id="cpt", command=["train", "cpt"], gpus=8)
-    with pytest.raises(AirflowFailException, match="no retry mends"):
+    with pytest.raises(AirflowFailException, match="a retry cannot fix"):
         task.cleanup(None, pod(terminated=ended(2)))
     with pytest.raises(AirflowException, match="exit code 1") as raised:
         task.cleanup(None, pod(terminated=ended(1)))

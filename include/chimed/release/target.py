@@ -66,8 +66,8 @@ def canonical(lake: Lake, url: str) -> str:
             return site.canonical(url)
     corpora = [name for name in lakes.names(lake, "raw") if name not in SOURCES]
     raise UserError(
-        f"{url[:200]!r} is no page of a known site ({', '.join(SOURCES)}), no row of a corpus as corpus:name/…, "
-        "no place as raw/…#…, no record's id of 16 hex digits, and no source or corpus "
+        f"{url[:200]!r} is not a page of a known site ({', '.join(SOURCES)}), a row of a corpus as corpus:name/…, "
+        "a place raw/…#…, a record's id of 16 hex digits, a source or a corpus "
         f"({', '.join(corpora) or 'there is no corpus yet'})"
     )
 

@@ -108,7 +108,7 @@ def mend(folder: str) -> str:
     """What to do where a file of a crawl is not what it was."""
     _, source, crawl = folder.split("/")
     return (
-        f"bring it back from a copy, or take it and {folder}/report.json away and crawl what is lost again: "
+        f"restore it from a copy, or take it and {folder}/report.json away and crawl what is lost again: "
         f"python -m chimed crawl {source} --crawl {crawl} (of a corpus: ingest its files again)"
     )
 

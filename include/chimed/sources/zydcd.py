@@ -35,7 +35,7 @@ for _name in ("chapter", "case"):
     try:
         re.compile(LISTS[_name])
     except (re.error, TypeError) as error:
-        raise UserError(f"CHIMED_ZYDCD: {_name} is no regular expression: {error}") from None
+        raise UserError(f"CHIMED_ZYDCD: {_name} is not a regular expression: {error}") from None
 
 _ENTRY = re.compile(r"/zhongyi/zy\d{5}[A-Za-z]{2}/")
 _PAGE = re.compile(
