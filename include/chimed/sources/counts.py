@@ -145,6 +145,13 @@ def note_done(store: Store, plan: Plan, part: bool) -> None:
         connection.execute(update(CRAWLS).where(C.source == plan.site.name).values(not_before=None))
 
 
+def is_open(store: Store, plan: Plan) -> bool:
+    """Whether the store knows the crawl, and not that it is done."""
+    with store.engine.connect() as connection:
+        mine = and_(C.source == plan.site.name, C.crawl == plan.crawl, C.finished.is_(None))
+        return connection.execute(select(C.crawl).where(mine)).first() is not None
+
+
 def note_stop(store: Store, plan: Plan, why: str, wait: float | None) -> int:
     """The crawl's attempt ended before it was done. wait: seconds for which the site is left alone, None where it is
     not the site's will; returns how many attempts in a row the site refused."""

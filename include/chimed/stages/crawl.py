@@ -64,10 +64,12 @@ def crawl_source(
     plan = Plan(site, _name(name, since, until), since, until, mode, max_pages, sections)
     lake, folder = open_lake(), f"raw/{source}/{plan.crawl}"
     done = finished.report_of(lake, source, plan.crawl)
+    store = open_store()
     if done and _is_over(done):
         log.info("crawl %s of %s: already done", plan.crawl, source)
+        if counts.is_open(store, plan):  # it ended between its report and the store
+            counts.note_done(store, plan, part=bool(done["sections"] or done["waiting"]))
         return done
-    store = open_store()
     log.info("%s", _intent(plan, frontier.pace(site)))
     if unattended:
         _leave_alone(store, source)
@@ -140,9 +142,11 @@ def _spider(run: Run) -> None:
         process.start(install_signal_handlers=True)
     finally:
         try:
-            run.write()
-            if reader:
-                apart.end(reader, run)
+            try:
+                run.write()
+            finally:
+                if reader:
+                    apart.end(reader, run)
             warc.close(run.archive)
         except (SQLAlchemyError, OSError) as error:  # a disk that filled, a store that is down: told, and taken over
             log.warning("%s: %s", run.plan.site.name, error)

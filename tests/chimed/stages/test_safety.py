@@ -3,17 +3,20 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from websites import HTML, Site, crawl, question_urls, questions, served, stored
+from sqlalchemy import select
+from websites import HTML, PACE, Site, crawl, question_urls, questions, served, start, stored
 
 from chimed import lake as lakes
 from chimed.lake import open_lake
 from chimed.sources import warc
+from chimed.store import CRAWLS, open_store
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -89,6 +92,7 @@ FULL = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from chimed.sources import warc
+from chimed.store import CRAWLS, open_store
 room = int(sys.argv.pop(1))
 keep = warc.keep
 def fill(archive, *rest):
@@ -132,6 +136,47 @@ def test_a_disk_that_fills_ten_times_leaves_the_records_of_an_undisturbed_crawl(
     assert json.loads(done.stdout)["pages"] == 10, done.stderr
     crawl(tmp_path / "whole", site, "--crawl", "c1") if (tmp_path / "whole").mkdir() is None else None
     assert bodies(tmp_path / "full") == bodies(tmp_path / "whole")
+
+
+PLACES = [  # in the order in which a crawl comes there; what is done before each is kept
+    ("chimed.sources.frontier.upsert", 0),  # its first list is queued
+    ("chimed.sources.frontier.upsert", 2),  # what a list shows is written
+    ("chimed.sources.warc.open", 0),
+    ("chimed.sources.warc._see_to_room", 1),
+    ("chimed.sources.warc._write", 2),
+    ("chimed.sources.frontier.settle", 2),
+    ("os.fsync", 0),  # the WARC file is closed
+    ("os.replace", 0),  # it gets its name
+    ("chimed.lake.write_bytes", 0),  # the index
+    ("chimed.lake.write_json", 0),  # the report
+    ("chimed.sources.counts.note_done", 0),  # the store is told, after the report
+]
+
+
+@pytest.mark.parametrize("pace", [PACE, "0"])
+def test_a_disk_that_fills_at_every_place_of_a_crawl_is_told_and_costs_no_record(tmp_path, site, pace):
+    questions(site, 10)
+    (tmp_path / "whole").mkdir()
+    whole = crawl(tmp_path / "whole", site, "--crawl", "c1", replica_delay=pace)
+    words = ("crawl", "ask39", "--sections", "妇科", "--crawl", "c1")
+    for place in PLACES:
+        running = start(tmp_path, site.url, *words, full=place, replica_delay=pace)
+        running.join(60)
+        said = (tmp_path / "said.err").read_text()
+        assert running.exitcode in (1, 2), (place, said)
+        told = said.splitlines()[-1]
+        assert re.search("disk is full|(cannot|could not) be kept", told), (place, told)
+    report = crawl(tmp_path, site, "--crawl", "c1", replica_delay=pace)
+    for name in ("pages", "fetched", "misses"):
+        assert report[name] == whole[name]
+    assert bodies(tmp_path) == bodies(tmp_path / "whole")
+    assert [is_finished(folder) for folder in (tmp_path, tmp_path / "whole")] == [True, True]
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the store knows that the crawl is done."""
+    with open_store(f"sqlite:///{folder}/store.db").engine.connect() as connection:
+        return connection.execute(select(CRAWLS.c.finished)).scalar_one() is not None
 
 
 def bodies(folder: Path) -> dict[str, bytes]:

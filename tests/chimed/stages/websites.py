@@ -114,8 +114,35 @@ def _be(machine: Path) -> None:
     lease.BEAT, lease.LENGTH = LEASE
 
 
+def _fill(place: str, calls: int) -> None:
+    """From here on the disk is full at a function, such as `chimed.lake.write_bytes`, after so many calls of it."""
+    import errno
+    import importlib
+    import sqlite3
+
+    from sqlalchemy.exc import OperationalError
+
+    module, name = importlib.import_module(place.rpartition(".")[0]), place.rpartition(".")[2]
+    really = getattr(module, name, open)  # a module's own name, or what Python has for it
+    left = iter(range(calls))
+
+    def fails(*arguments, **named):
+        if next(left, None) is not None:
+            return really(*arguments, **named)
+        if name in ("settle", "upsert", "note_done"):
+            raise OperationalError("insert", {}, sqlite3.OperationalError("database or disk is full"))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    setattr(module, name, fails)
+
+
 def _command(
-    words: list[str], environment: dict[str, str], said: str, at: str | None, machine: Path | None = None
+    words: list[str],
+    environment: dict[str, str],
+    said: str,
+    at: str | None,
+    machine: Path | None = None,
+    full: tuple[str, int] | None = None,
 ) -> None:
     """The command line in this process, as `python -m chimed` would run it, its clock set to `at`."""
     import time_machine
@@ -130,18 +157,27 @@ def _command(
     sys.argv = ["chimed", *words]
     if machine:
         _be(machine)
+    if full:
+        _fill(*full)
     with time_machine.travel(datetime.fromisoformat(at)) if at else contextlib.nullcontext():
         main()
     sys.stdout.flush()
 
 
 def start(
-    folder: Path, url: str, *words: str, at: str | None = None, machine: str = "", **variables: str
+    folder: Path,
+    url: str,
+    *words: str,
+    at: str | None = None,
+    machine: str = "",
+    full: tuple[str, int] | None = None,
+    **variables: str,
 ) -> BaseProcess:
     """A chimed command with lake and store in `folder`, fetching from `url`; more settings as CHIMED_ variables.
 
     at: the moment by its clock, as 2026-11-02T01:00+08:00. machine: the name of one that shares nothing else with
-    others; a lease is shorter there, and what is said lies in a file of its own.
+    others; a lease is shorter there, and what is said lies in a file of its own. full: a function at which the disk is
+    full, and after how many calls of it.
     """
     environment = {
         "CHIMED_DATA": str(folder / "lake"),
@@ -152,7 +188,7 @@ def start(
         **{f"CHIMED_{name.upper()}": value for name, value in variables.items()},
     }
     said, where = str(folder / f"said{machine}"), folder / machine if machine else None
-    running = _forks.Process(target=_command, args=(list(words), environment, said, at, where))
+    running = _forks.Process(target=_command, args=(list(words), environment, said, at, where, full))
     running.start()
     return running
 
