@@ -120,6 +120,10 @@ def test_errors_of_a_machine_have_their_sentences() -> None:
     assert "PermissionError" not in str(explained(PermissionError("Forbidden")))
     assert explained(ValueError("a mistake of ours")) is None
     assert explained(KeyError("a")) is None
+    lacks = explained(ModuleNotFoundError("No module named 'scrapy'", name="scrapy.crawler"))
+    assert isinstance(lacks, UserError)
+    assert "make install" in str(lacks)
+    assert explained(ModuleNotFoundError("No module named 'chimed.moved'", name="chimed.moved")) is None
     from sqlalchemy.exc import DataError
 
     told = explained(DataError("insert into pages", {"url": "病人张三"}, Exception("value too long\nDETAIL: 张三")))
