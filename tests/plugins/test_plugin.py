@@ -292,7 +292,7 @@ def test_the_overview_says_what_the_sites_have_and_how_old_its_counts_are(pages)
     assert 'id="live"' in said
     client.cookies.set("chimed_language", "zh")
     said = client.get("/").text
-    assert re.search(r"[\d.]+ (秒|分钟) 前统计。", said)
+    assert re.search(r"[\d.]+ (秒|分钟)前统计。", said)
     assert re.search(r"<b>\d / 5</b> 个站点已有 \d{4}-\d\d-\d\d 这一周的数据", said)
 
 
