@@ -150,8 +150,8 @@ def test_one_row_is_taken_down_by_its_url_page_or_id(corpora, tmp_path, by):
         ("raw/../../etc/passwd#1", "found no such file"),
         ("0123456789abcdef", "looked for the record 0123456789abcdef in every crawl and corpus"),
         ("http://ask.39.net/question/1.html", "in the frontier, in the records of every crawl and in the releases"),
-        ("https://example.com/1", "no page of a known site"),
-        ("nonsense", "no page of a known site"),
+        ("https://example.com/1", "is not a page of a known site"),
+        ("nonsense", "is not a page of a known site"),
     ],
 )
 def test_what_is_nowhere_is_one_sentence_that_says_where_it_was_looked_for(corpora, target, said):

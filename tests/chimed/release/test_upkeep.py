@@ -125,12 +125,12 @@ def test_one_page_is_followed_to_zero(copied):
     assert not making_one.shown(lake, "Li Ming")  # the reason is private: what is told is its code
     assert not making_one.shown(lake, "13912345678")
     card = lakes.read_bytes(lake, f"releases/{FIRST}.p1/README.md").decode()
-    assert "rows were taken out (privacy request / 隐私请求)" in card
+    assert "rows were removed (privacy request / 隐私请求)" in card
     assert lakes.read_json(lake, f"releases/{FIRST}/withdrawn.json")["code"] == "privacy"
     assert releases(lake) == [f"{FIRST}.p1", f"{SECOND}.p1"]
     assert not [name for one in (url, *ids) for name in making_one.shown(lake, one)]
     assert verify(lake, f"{SECOND}.p1") == []
-    with pytest.raises(UserError, match=rf"was withdrawn \(privacy request / 隐私请求\); in its place: {FIRST}.p1"):
+    with pytest.raises(UserError, match=rf"was withdrawn \(privacy request / 隐私请求\); it was replaced by {FIRST}.p1"):
         find_release(lake, FIRST)
 
     site = importlib.import_module(f"chimed.sources.{source}").SITE
@@ -148,7 +148,7 @@ def test_one_page_is_followed_to_zero(copied):
     assert take_down(lake, store, sorted(again_here)[0], "its place is known", rewrite=False)["target"].startswith(
         "http"
     )
-    with pytest.raises(UserError, match="no page of a known site"):
+    with pytest.raises(UserError, match="is not a page of a known site"):
         take_down(lake, store, "https://example.com/1", "not ours", rewrite=False)
 
 

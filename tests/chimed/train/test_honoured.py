@@ -42,9 +42,9 @@ def asked(run: Run, **fields: object) -> Run:
     [
         ("load_in_4bit", True, "load_in_4bit needs a CUDA GPU"),
         ("load_in_8bit", True, "load_in_8bit needs a CUDA GPU"),
-        ("report_to", "nowhere", "report_to 'nowhere' is not known here"),
+        ("report_to", "nowhere", "report_to 'nowhere' is not supported"),
         ("report_to", ["wandb"], "report_to names wandb, which is not installed"),
-        ("report_to", "all", "report_to 'all' is not known here"),
+        ("report_to", "all", "report_to 'all' is not supported"),
         ("trust_remote_code", True, "would run a stranger's code"),
         ("use_dora", True, "use_dora is not supported"),
         ("output_dir", "/elsewhere", "output_dir is not a recipe's to say"),
