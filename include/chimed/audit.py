@@ -362,5 +362,7 @@ def _link(found: Audit, path: str, digest: str | None, said: dict | None, reader
         found.not_recorded += 1
     elif digest != said["sha256"] and digest not in said.get("was", []):
         found.fault(
-            reader, f"says that it read another {path} (sha256 {digest[:12]}…, not {said['sha256'][:12]}…)", mend
+            reader,
+            f"says that it read another {path} (sha256 {short(str(digest), 12)}, not {said['sha256'][:12]}…)",
+            mend,
         )

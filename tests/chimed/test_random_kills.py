@@ -20,7 +20,7 @@ from chimed.audit import audit
 from chimed.build import Work, run_stage
 from chimed.options import Options
 from chimed.settings import Settings
-from chimed.store import open_store
+from chimed.store import open_store, secret
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,9 @@ def test_random_kills_leave_the_same_bytes(once, tmp_path):
     shutil.copytree(once.lake.root, prepared / "lake")
     for made in ("extracts", "signatures", *(f"builds/{once.build}/{stage}" for stage in STAGES)):
         shutil.rmtree(prepared / "lake" / made)
-    open_store(f"sqlite:///{prepared}/store.db").engine.dispose()
+    store = open_store(f"sqlite:///{prepared}/store.db")
+    secret(store)  # made when first needed; ids of a corpus's rows are keyed with it
+    store.engine.dispose()
     forks = multiprocessing.get_context("forkserver")  # each starts with everything loaded
     forks.set_forkserver_preload(LOADED)
 

@@ -78,7 +78,7 @@ def test_pods_are_made_and_followed_what_ended_well_is_deleted_and_what_failed_i
     said = run(cluster, tmp_path, PODS, database)
     states = json.loads(said[said.index('{"states"') :].splitlines()[0])["states"]
     assert states == {"perplexity": "success", "screen": "failed"}
-    assert "How many shards a stage of a build has" in said  # the pod's log, in the task's
+    assert "how many shards a stage of a build has" in said  # the pod's log, in the task's
     made = sorted(name.split("/")[1] for method, name in cluster.asked if method == "POST")
     assert [name.rsplit("-", 1)[0] for name in made] == ["chimed-perplexity", "chimed-screen"]
     assert cluster.names("pods") == made[1:]

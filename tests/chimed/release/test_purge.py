@@ -324,7 +324,9 @@ def test_a_store_and_releases_of_an_older_version_tell_no_reason(work):
     made |= {"patch_of": VERSION, "removed": 1, "takedown": private}
     write_release(lake, patch, read_tables(lake, VERSION), made, before=None)
     assert saying(Path(lake.at("releases")), NAMED[1]) != []
-    with pytest.raises(UserError, match=r"withdrawn \(reason not stated / 未说明原因\); it was replaced by 2026.1.1.p1"):
+    with pytest.raises(
+        UserError, match=r"withdrawn \(reason not stated / 未说明原因\); it was replaced by 2026.1.1.p1"
+    ):
         find_release(lake, "2026.1.1")
     take_down(lake, store, "https://www.120ask.com/question/1.htm", "asked", rewrite=True, unseen=True)
     assert saying(Path(lake.at("releases")), NAMED[1]) == []

@@ -130,7 +130,9 @@ def test_one_page_is_followed_to_zero(copied):
     assert releases(lake) == [f"{FIRST}.p1", f"{SECOND}.p1"]
     assert not [name for one in (url, *ids) for name in making_one.shown(lake, one)]
     assert verify(lake, f"{SECOND}.p1") == []
-    with pytest.raises(UserError, match=rf"was withdrawn \(privacy request / 隐私请求\); it was replaced by {FIRST}.p1"):
+    with pytest.raises(
+        UserError, match=rf"was withdrawn \(privacy request / 隐私请求\); it was replaced by {FIRST}.p1"
+    ):
         find_release(lake, FIRST)
 
     site = importlib.import_module(f"chimed.sources.{source}").SITE
