@@ -24,7 +24,7 @@ from chimed.store import open_store, secret
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("CHIMED_KILLS", "20"))
+KILLS = int(os.environ.get("CHIMED_KILLS", "8"))
 STAGES = ("extract", "clean", "dedup")
 LOADED = ["chimed.build", "chimed.lease", "chimed.stages.extract", "chimed.stages.clean", "chimed.stages.dedup"]
 NOT_COMPARED = ("seconds", "seal")  # a report's: how long it took

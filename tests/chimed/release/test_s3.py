@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+import fsspec
 import making_one
 import polars as pl
 import pytest
@@ -48,6 +49,7 @@ def bucket() -> Iterator[str]:
         patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
         for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
             patch.setenv(f"AWS_{name}", value)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # of another module's server, at another address
         boto3.client("s3").create_bucket(Bucket="chimed")
         yield "s3://chimed"
     server.stop()

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 import tiny
 
@@ -31,6 +32,7 @@ def buckets() -> Iterator[list[str]]:
         patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
         for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
             patch.setenv(f"AWS_{name}", value)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # of another module's server, at another address
         for name in ("one", "two"):
             boto3.client("s3").create_bucket(Bucket=name)
         yield ["s3://one", "s3://two"]
