@@ -15,6 +15,7 @@ import json
 import zipfile
 from pathlib import Path
 
+from chimed.characters import short
 from chimed.errors import UserError
 from chimed.evaluate.exams import COLUMNS, GENERAL, MEDICAL, PAPER
 
@@ -58,7 +59,7 @@ def _repository(repository: str, mirror: Path | None) -> tuple[Path, str]:
     except Exception as error:  # of many kinds: names, certificates, proxies, the hub's own
         raise UserError(
             f"{repository} cannot be had from the Hugging Face hub ({type(error).__name__}: "
-            f"{str(error).splitlines()[0][:200]}); name a mirror of it by HF_ENDPOINT, or give a folder with --mirror"
+            f"{short(str(error), 200)}); name a mirror of it by HF_ENDPOINT, or give a folder with --mirror"
         ) from None
     return Path(held), Path(held).name  # the hub's cache calls a snapshot by its commit
 
