@@ -1,4 +1,5 @@
-"""Writes docs/reference.md from the code: every build option and every setting. `make reference` runs it."""
+"""Writes what docs/ has from the code: reference.md, with every build option and setting, and the table of the paper's
+scores in evaluation.md. `make reference` runs it."""
 
 import json
 import re
@@ -9,10 +10,12 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from chimed.evaluate.paper import told
 from chimed.options import Options
 from chimed.settings import PROJECT, Settings
 
 HERE = Path(__file__).parent
+BEGIN, END = "<!-- made by docs/write_reference.py -->", "<!-- end -->"
 TOP = """# Reference
 
 Written by `make reference` from `include/chimed/options.py` and `include/chimed/settings.py`; do not edit.
@@ -80,5 +83,13 @@ def reference() -> str:
     return f"{TOP}{OPTIONS}{table(Options)}\n{SETTINGS}{table(Settings, 'CHIMED_')}"
 
 
+def evaluation(text: str) -> str:
+    """evaluation.md with today's table between its two marks."""
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{told()}\n\n{END}{rest.partition(END)[2]}"
+
+
 if __name__ == "__main__":
     (HERE / "reference.md").write_text(reference(), encoding="utf-8")
+    page = HERE / "evaluation.md"
+    page.write_text(evaluation(page.read_text(encoding="utf-8")), encoding="utf-8")

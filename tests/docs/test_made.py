@@ -23,6 +23,13 @@ def test_the_reference_tells_every_option_and_setting_as_the_code_has_them() -> 
     assert written.count("| `CHIMED_") > 40
 
 
+def test_the_table_of_the_papers_scores_is_what_its_counts_give() -> None:
+    page = (DOCS / "evaluation.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(DOCS / "write_reference.py"))["evaluation"](page) == page, "run: make reference"
+    assert page.count("| Qwen3-14B |") == 4
+    assert "The 14B model's columns of CMMLU are swapped in the paper" in page
+
+
 def test_the_diagrams_are_drawn_of_the_sample(tmp_path) -> None:
     runpy.run_path(str(DOCS / "pictures" / "draw.py"))["main"](tmp_path)
     drawn = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}

@@ -15,8 +15,12 @@ import polars as pl
 
 from chimed import lake as lakes
 from chimed.errors import UserError, choose
+from chimed.evaluate.answers import fair_score, tied
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.figure import accuracies
+from chimed.evaluate.protocol import differences
+from chimed.evaluate.seeds import Spread, others, spreads
+from chimed.evaluate.seeds import markdown as of_seeds
 from chimed.evaluate.table import Row, markdown, pairs, shares, table
 from chimed.lake import Lake
 from chimed.release import find_release
@@ -41,7 +45,19 @@ def compare_phases(recipe: str, release: str) -> str:
         raise UserError(f"no phase of {recipe} is scored on release {release}; {again.format('dpo')}")
     places = {model: f"{place}/{model}" for model in ("base", *scored)}
     _one_base(lake, places, again.format("base"))
-    return _compare(lake, places, place, f"{recipe}, release {release}")
+    return _compare(lake, places, place, f"{recipe}, release {release}", _seeds(lake, release, recipe, scored))
+
+
+def _seeds(lake: Lake, release: str, recipe: str, phases: Sequence[str]) -> list[Spread]:
+    """The spread over seeds of each phase that was trained and scored with more than one."""
+    base = lakes.read_json(lake, f"scores/{release}/{recipe}/base.json")
+    found: list[Spread] = []
+    for phase in phases:
+        score = lakes.read_json(lake, f"scores/{release}/{recipe}/{phase}.json")
+        by_seed = others(lake, release, recipe, phase, score)
+        if len(by_seed) > 1 and base["tasks"].keys() == score["tasks"].keys():
+            found += spreads(phase, base, by_seed)
+    return found
 
 
 def _one_base(lake: Lake, places: dict[str, str], again: str) -> None:
@@ -104,15 +120,13 @@ def _parts(model: str) -> tuple[str | None, str, str]:
     return release, choose("recipe", recipe, recipes.names()), choose("phase", phase, ("base", *PHASES))
 
 
-def _compare(lake: Lake, places: dict[str, str], target: str, title: str) -> str:
+def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds: Sequence[Spread] = ()) -> str:
     """The table of models whose scores lie at these places, the first of them the reference; written to `target`."""
     reference, *others = places
     scores = {model: lakes.read_json(lake, f"{place}.json") for model, place in places.items()}
     protocol = scores[reference]["protocol"]
     for model in others:
-        found = scores[model]["protocol"]
-        differ = sorted(name for name in found.keys() | protocol.keys() if found.get(name) != protocol.get(name))
-        if differ:
+        if differ := differences(protocol, scores[model]["protocol"]):
             raise UserError(
                 f"{reference} and {model} were scored with other {', '.join(differ)}; evaluate both again here"
             )
@@ -121,38 +135,34 @@ def _compare(lake: Lake, places: dict[str, str], target: str, title: str) -> str
     rows = table(
         [pair for model in others for pair in pairs(reference, model, samples[reference], samples[model], groups)]
     )
-    text = "\n".join([markdown(rows, title, reference), *_ties(scores, samples)])
-    _write(lake, target, rows, scores, text, reference)
+    lines = [markdown(rows, title, reference), *of_seeds(list(seeds)), *_ties(samples)]
+    text = "\n".join(lines)
+    _write(lake, target, rows, scores, text, reference, seeds)
     return text
 
 
-def _ties(scores: dict[str, dict], samples: dict[str, pl.DataFrame]) -> list[str]:
-    """A line for each model some of whose answers the order of the letters decided, with the chance they are."""
+def _ties(samples: dict[str, pl.DataFrame]) -> list[str]:
+    """A line for each model some of whose answers the order of the letters decided, exam by exam."""
     lines = []
-    for model, score in scores.items():
-        count = sum(task.get("tied", 0) for task in score["tasks"].values())
-        if count and "scores" in samples[model].columns:
-            right, fair = samples[model]["correct"].sum(), fair_score(samples[model])
+    for model, answers in samples.items():
+        if "scores" not in answers.columns:
+            continue
+        told = []
+        for task in in_order(answers["task"].unique()):
+            of = answers.filter(pl.col("task") == task)
+            if count := tied(of["scores"]):
+                told.append(f"{task} {count} (lm-eval {of['correct'].sum()} right, as chance {fair_score(of):.2f})")
+        if told:
             lines.append(
-                f"{model}: {count} answers are ties between letters, of which lm-eval takes the first. "
-                f"They say nothing: scored as the chance they are, {fair:.1f} answers are right where lm-eval counts "
-                f"{right}.\n"
+                f"{model}: some answers are ties between letters, of which lm-eval takes the first. They say nothing; "
+                f"scored as the chance they are, an exam has as many right answers as in brackets: {'; '.join(told)}.\n"
             )
-        elif count:
-            lines.append(f"{model}: {count} answers are ties between letters, of which lm-eval takes the first.\n")
     return lines
 
 
-def fair_score(samples: pl.DataFrame) -> float:
-    """Right answers, where one of n equally likely letters is right counted as 1/n. samples: `harness.SAMPLES`."""
-    right = 0.0
-    for answer, scores in samples.select("answer", "scores").iter_rows():
-        best = [letter for letter, score in zip("ABCDEFGH", scores, strict=False) if score == max(scores)]
-        right += (answer in best) / len(best)
-    return right
-
-
-def _write(lake: Lake, place: str, rows: list[Row], scores: dict, text: str, reference: str) -> None:
+def _write(
+    lake: Lake, place: str, rows: list[Row], scores: dict, text: str, reference: str, seeds: Sequence[Spread]
+) -> None:
     points = {
         model: {task: (right / questions, interval) for task, (right, questions, interval) in tasks.items()}
         for model, tasks in shares(rows, reference).items()
@@ -162,4 +172,6 @@ def _write(lake: Lake, place: str, rows: list[Row], scores: dict, text: str, ref
     models = {model: {"model": score["model"], "checkpoint": score["checkpoint"]} for model, score in scores.items()}
     protocol = scores[reference]["protocol"]
     result = {"rows": [asdict(row) for row in rows], "reference": reference, "models": models, "protocol": protocol}
+    if seeds:
+        result["seeds"] = [asdict(one) for one in seeds]
     lakes.write_json(lake, f"{place}/compare.json", result)

@@ -1,6 +1,6 @@
-"""Scores by lm-eval (paper §4.1, Table 6): the base model and every phase, under one fixed and recorded protocol.
+"""Scores by lm-eval (paper §4.1, Table 6): the base model and every phase, under one stated and recorded protocol.
 
-    python -m chimed evaluate base|cpt|sft|dpo --recipe qwen3-1.7b --release latest --backend hf|vllm
+    python -m chimed evaluate base|cpt|sft|dpo --recipe qwen3-1.7b --release latest --backend hf|vllm --shots 5
 
 Written to `scores/<release>/<recipe>/`: `<phase>.samples.parquet`, one row a question, and `<phase>.json`, written
 last: it means done. A base model's scores are also kept by content under `scores/base/`, where the next release finds
@@ -16,14 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 
 from chimed import lake as lakes
 from chimed.before_torch import prepare
 from chimed.errors import choose
+from chimed.evaluate.answers import SAMPLES, answered, fair_score, tied
 from chimed.evaluate.backend import BACKENDS, answering, flags, versions
-from chimed.evaluate.exams import Exams, group_of, local_exams
+from chimed.evaluate.exams import group_of
 from chimed.evaluate.fetch import fetch_exams
+from chimed.evaluate.protocol import BATCH_SIZE, SEED, protocol_of
+from chimed.evaluate.seeds import training
+from chimed.evaluate.tasks import Exams, local_exams
 from chimed.lake import Lake
 from chimed.private import scratch
 from chimed.release import find_release
@@ -36,40 +39,20 @@ log = logging.getLogger("chimed")
 
 MODELS = ("base", *PHASES)
 
-# One way to ask, for every model that is to be compared. The paper says only "the same template", and follows
-# lm-eval's defaults as far as one can tell; with Qwen3 the template alone moves scores by tens of points.
-BATCH_SIZE = 16
-PROTOCOL = {
-    "chat_template": None,
-    "shots": 0,
-    "thinking": "off: the four letters are scored by log-likelihood, nothing is generated",
-    "metric": "acc",
-    "batch_size": BATCH_SIZE,
-    "seed": 1234,
-}
 
-SAMPLES = pa.schema(
-    [
-        pa.field("task", pa.string(), False),
-        # the question's number in its file, and lm-eval's hash of it: what two models' answers are paired by
-        pa.field("number", pa.int32(), False),
-        pa.field("hash", pa.string(), False),
-        pa.field("question", pa.string(), False),
-        # the right letter; the one of highest log-likelihood, of equal ones the first, as lm-eval has it; do they agree
-        pa.field("answer", pa.string(), False),
-        pa.field("chosen", pa.string(), False),
-        pa.field("correct", pa.bool_(), False),
-        # log-likelihoods of A, B, C, D
-        pa.field("scores", pa.list_(pa.float64()), False),
-    ]
-)
-
-
-def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = None) -> dict:
+def evaluate_phase(
+    phase: str,
+    recipe: str,
+    release: str,
+    backend: str | None = None,
+    shots: int | None = None,
+    template: str | None = None,
+) -> dict:
     """Scores one model and returns its score file. A model scored under this protocol is not scored again.
 
-    backend: one of `backend.BACKENDS`, default `CHIMED_EVALUATE_BACKEND`. Raises UserError for an unknown name, a phase
-    that is not trained, or exams that cannot be read.
+    backend: one of `backend.BACKENDS`, default `CHIMED_EVALUATE_BACKEND`. shots: examples before each question, default
+    `CHIMED_EVALUATE_SHOTS`. template: one of `protocol.TEMPLATES`, default `CHIMED_EVALUATE_TEMPLATE`. Raises UserError
+    for an unknown name, a phase that is not trained, exams that cannot be read or have fewer examples than shots.
     """
     choose("phase", phase, MODELS)
     choose("recipe", recipe, recipes.names())
@@ -86,18 +69,14 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
         model, base = report["fingerprint"], report.get("base_model", "")
         checkpoint = f"{place_of(release, recipe, phase)}/merged"
         prepare("evaluate", offline=bool(settings().exams))
+    commit = model.rsplit("@", 1)[1] if phase == "base" and "@" in model else None
     with tempfile.TemporaryDirectory() as work:
         source = Path(settings().exams or f"{work}/hub").expanduser()
         if not settings().exams:
             fetch_exams(source)
         exams = local_exams(source, Path(work))
         dtype = _dtype(recipe)
-        protocol: dict = PROTOCOL | {
-            "exams": exams.content,
-            "backend": backend,
-            "dtype": dtype,
-            "versions": versions(backend),
-        }
+        protocol = protocol_of(exams, backend, shots, template) | {"dtype": dtype, "versions": versions(backend)}
         if flags(backend):
             protocol["vllm_flags"] = flags(backend)
         key = _key(model, protocol)
@@ -114,15 +93,18 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
             if phase != "base":
                 checkpoint = str(lakes.local_path(lake, checkpoint))
             log_file = scratch() / f"evaluate-{recipe}-{phase}.log"
-            commit = model.rsplit("@", 1)[1] if phase == "base" and "@" in model else None
-            with answering(backend, checkpoint, commit, dtype, BATCH_SIZE, log_file) as model_of:
-                score, samples = _score(*model_of, exams)
+            chat = protocol["chat_template"] is not None
+            with answering(backend, checkpoint, commit, dtype, BATCH_SIZE, log_file, chat) as model_of:
+                score, samples = _score(*model_of, exams, protocol)
             score |= {"key": key, "model": model, "checkpoint": checkpoint, "protocol": protocol}
             if (source / "sources.json").exists():  # the commits that the exams were fetched at
                 score["exam_sources"] = json.loads((source / "sources.json").read_text())
             if phase == "base":
                 _write(lake, kept, score, samples)
     score |= {"phase": phase, "recipe": recipe, "release": release, "base_model": base}
+    if phase != "base":
+        before = PHASES[: PHASES.index(phase) + 1]
+        score["training"] = training([trained(lake, release, recipe, one) for one in before])
     _write(lake, place, score, samples)
     return score
 
@@ -152,8 +134,8 @@ def _key(model: str, protocol: dict) -> str:
     return hashlib.sha256(json.dumps([model, protocol], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFrame]:
-    """lm-eval's result as a score (counts a task) and its samples (`SAMPLES`)."""
+def _score(model: str, model_args: dict, exams: Exams, protocol: dict) -> tuple[dict, pl.DataFrame]:
+    """lm-eval's result as a score (counts by task) and its samples (`answers.SAMPLES`)."""
     import datasets
     import torch
     from lm_eval import simple_evaluate
@@ -168,16 +150,17 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
         model_args=model_args,
         tasks=list(exams.tasks),
         task_manager=TaskManager(include_path=str(exams.folder), include_defaults=False),
-        num_fewshot=PROTOCOL["shots"],
-        apply_chat_template=False,
+        num_fewshot=protocol["shots"],
+        apply_chat_template=protocol["chat_template"] is not None,
+        fewshot_as_multiturn=protocol["chat_template"] is not None,
         device="cuda" if gpu else "cpu",
         bootstrap_iters=0,  # lm-eval's unpaired error bars are not used: compare pairs the answers
-        random_seed=PROTOCOL["seed"],
-        numpy_random_seed=PROTOCOL["seed"],
-        torch_random_seed=PROTOCOL["seed"],
+        random_seed=SEED,
+        numpy_random_seed=SEED,
+        torch_random_seed=SEED,
         log_samples=True,
     )
-    rows = [_row(task, sample) for task in exams.tasks for sample in found["samples"][task]]
+    rows = [answered(task, sample) for task in exams.tasks for sample in found["samples"][task]]
     samples = pl.DataFrame(rows).sort("task", "number", maintain_order=True)
     counts: dict[str, dict] = {
         task: {
@@ -185,7 +168,9 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
             "questions": part.height,
             "group": group_of(task),
             "acc": float(found["results"][task]["acc,none"]),
-            "tied": ties(part["scores"]),
+            "tied": tied(part["scores"]),
+            "fair": fair_score(part),
+            "unread": int((part["chosen"] == "").sum()),
         }
         for task, part in ((task, samples.filter(pl.col("task") == task)) for task in exams.tasks)
     }
@@ -193,6 +178,8 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
         log.info("%s: %d of %d", task, count["correct"], count["questions"])
         if count["tied"]:
             log.warning("%s: %d answers are ties between letters, where lm-eval takes the first", task, count["tied"])
+        if count["unread"]:
+            log.warning("%s: %d replies name no letter; they count as wrong", task, count["unread"])
         if abs(count["correct"] / count["questions"] - count["acc"]) > 1e-6:
             raise RuntimeError(f"the samples of {task} give a different accuracy than lm-eval: {count}")
     return {
@@ -201,24 +188,3 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
         "seconds": round(time.monotonic() - began, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }, samples
-
-
-def ties(scores: pl.Series) -> int:
-    """How many questions have no single most likely letter: there the model does not choose, the order does."""
-    return int((scores.list.eval(pl.element() == pl.element().max()).list.sum() > 1).sum())
-
-
-def _row(task: str, sample: dict) -> dict:
-    scores = [float(answer[0]) for answer in sample["filtered_resps"]]
-    doc = sample["doc"]
-    right, chosen = int(sample["target"]), scores.index(max(scores))
-    return {
-        "task": task,
-        "number": sample["doc_id"],
-        "hash": sample["doc_hash"],
-        "question": doc.get("Question") or doc["question"],
-        "answer": "ABCD"[right],
-        "chosen": "ABCD"[chosen],
-        "correct": right == chosen,
-        "scores": scores,
-    }

@@ -67,11 +67,18 @@ def evaluate(
         str | None,
         typer.Option(help="hf (transformers) or vllm (its own server); default CHIMED_EVALUATE_BACKEND"),
     ] = None,
+    shots: Annotated[
+        int | None, typer.Option(min=0, max=5, help="examples before each question; default CHIMED_EVALUATE_SHOTS")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="none or chat (the model's own template); default CHIMED_EVALUATE_TEMPLATE"),
+    ] = None,
 ) -> None:
     """Evaluate the base model or a phase on the exams with lm-eval; every answer is kept."""
     from chimed.evaluate.harness import evaluate_phase
 
-    print_result(evaluate_phase(phase, recipe, release, backend))
+    print_result(evaluate_phase(phase, recipe, release, backend, shots, template))
 
 
 @app.command()
@@ -83,10 +90,17 @@ def compare(
     ] = None,
     release: Release = "latest",
     as_json: AsJson = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="only print the paper's own Table 6 and what its counts allow to say")
+    ] = False,
 ) -> None:
     """Compare scores before and after training, or of any models (paper, Table 6), with intervals and paired tests."""
     from chimed.evaluate.compare import compare_models, compare_phases, read_compared
+    from chimed.evaluate.paper import told
 
+    if paper:
+        print(told())
+        return
     text = compare_models(models, release) if models else compare_phases(recipe, release)
     if as_json:
         print_result(read_compared(recipe, models or [], release))
@@ -100,8 +114,11 @@ def exams(
     mirror: Annotated[
         str | None, typer.Option(help="folder with haonan-li/cmmlu and ceval/ceval-exam, instead of the hub")
     ] = None,
+    more: Annotated[
+        list[str] | None, typer.Option("--with", help="also one of these: cmb, cmexam, medqa; may be repeated")
+    ] = None,
 ) -> None:
     """Download CMMLU and C-Eval from the hub (or its mirror, HF_ENDPOINT), for decontaminate and for evaluation."""
     from chimed.evaluate.fetch import fetch_exams
 
-    print_result(fetch_exams(Path(folder).expanduser(), Path(mirror).expanduser() if mirror else None))
+    print_result(fetch_exams(Path(folder).expanduser(), Path(mirror).expanduser() if mirror else None, more or ()))
