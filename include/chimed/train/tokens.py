@@ -13,11 +13,13 @@ import json
 import logging
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from chimed.errors import UserError
@@ -34,6 +36,7 @@ LEAST = 2_000  # rows a process is worth starting for
 # Ours: a release's rows are short questions and answers; more losses than these mean that lengths do not suit it
 MOST_LOST, MOST_CUT = 0.01, 0.1
 WHOLE = ("bfd_split", "wrapped")  # packings that split what is too long and cut nothing
+PAIRED = ("dpo", "kto", "orpo")  # phases that learn from a chosen and a rejected answer
 COLUMNS = {"cpt": ["text"], "sft": ["messages"], "dpo": ["prompt", "chosen", "rejected"]}
 
 
@@ -143,6 +146,36 @@ def _made(run: Run, split: str, tokenizer: PreTrainedTokenizerBase, target: Path
         count["kept"] = len(rows)
     rows.save_to_disk(target)
     return count
+
+
+def tokenized(phase: str, rows: Dataset, fields: dict, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens of each row that training would keep, in order; of a pair, those of both texts. For the plan.
+
+    rows: the columns of `COLUMNS`. fields: a recipe's.
+    """
+    control = control_tokens(tokenizer)
+    lengths: list[int] = []
+    for first in range(0, len(rows), BATCH):
+        batch = defused(rows[first : first + BATCH], control)
+        if phase in PAIRED:
+            lengths += _pairs(batch, tokenizer, fields)
+            continue
+        made = (_documents if phase == "cpt" else _answers)(batch, tokenizer, fields)
+        lengths += [len(ids) for ids, lost in zip(made["input_ids"], made["lost"], strict=True) if not lost]
+    return lengths
+
+
+def _pairs(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) -> list[int]:
+    """Tokens of both texts of each pair, without those whose prompt fills the length, as TRL leaves them out."""
+    most = fields.get("max_length") or sys.maxsize
+    asked = [[*prompt] for prompt in batch["prompt"]]
+    prompts = tokenizer(_rendered(tokenizer, asked, add_generation_prompt=True), add_special_tokens=False)["input_ids"]
+    found = [0] * len(asked)
+    for name in ("chosen", "rejected"):
+        whole = [prompt + answer for prompt, answer in zip(asked, batch[name], strict=True)]
+        texts = tokenizer(_rendered(tokenizer, whole), add_special_tokens=False)["input_ids"]
+        found = [many + min(len(ids), most) for many, ids in zip(found, texts, strict=True)]
+    return [many for many, prompt in zip(found, prompts, strict=True) if len(prompt) < most]
 
 
 def _documents(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) -> dict[str, list]:
