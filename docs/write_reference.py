@@ -10,8 +10,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from chimed.build.options import Options
 from chimed.evaluate.paper import told
-from chimed.options import Options
 from chimed.settings import PROJECT, Settings
 
 HERE = Path(__file__).parent

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from chimed import serve
 from chimed.errors import UserError
+from chimed.llm import servers
 from chimed.settings import settings
 
 BACKENDS = ("hf", "vllm")
@@ -45,7 +45,7 @@ def answering(
 
         checkpoint = snapshot_download(checkpoint, revision=revision)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
-    with serve.serving(checkpoint, dtype, log) as server, tempfile.TemporaryDirectory() as beside:
+    with servers.serving(checkpoint, dtype, log) as server, tempfile.TemporaryDirectory() as beside:
         yield (
             "local-completions",
             {
@@ -55,7 +55,7 @@ def answering(
                 "tokenizer_backend": "huggingface",
                 "header": {"Authorization": f"Bearer {settings().llm_key.get_secret_value()}"},
                 "num_concurrent": CONCURRENT,
-                "max_length": serve.longest(server),
+                "max_length": servers.longest(server),
                 "timeout": int(settings().llm_timeout),
             },
         )

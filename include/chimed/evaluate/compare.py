@@ -13,7 +13,6 @@ from dataclasses import asdict
 
 import polars as pl
 
-from chimed import lake as lakes
 from chimed.errors import UserError, choose
 from chimed.evaluate.answers import fair_score, tied
 from chimed.evaluate.exams import in_order
@@ -22,8 +21,9 @@ from chimed.evaluate.protocol import differences
 from chimed.evaluate.seeds import Spread, others, spreads
 from chimed.evaluate.seeds import markdown as of_seeds
 from chimed.evaluate.table import Row, markdown, pairs, shares, table
-from chimed.lake import Lake
 from chimed.release import find_release
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.run import PHASES
 

@@ -13,8 +13,8 @@ was lost, and how many may have been lost before it follows no longer.
 from dataclasses import dataclass
 
 from chimed.evaluate.exams import PAPER
-from chimed.evaluate.statistics import ALPHA, least_gain, mcnemar
 from chimed.evaluate.table import CHANGED, POOLED, Paired, Row, table
+from chimed.intervals import ALPHA, least_gain, mcnemar
 
 QUESTIONS = dict(zip(PAPER, (176, 273, 49), strict=True))
 GENETICS, MEDICINE, PHYSICIAN = PAPER

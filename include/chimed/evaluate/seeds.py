@@ -10,11 +10,11 @@ import json
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from chimed import lake as lakes
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.protocol import differences
 from chimed.evaluate.table import POOLED
-from chimed.lake import Lake
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 
 SEEDS = ("seed", "data_seed")
 

@@ -14,10 +14,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from chimed import lake as lakes
 from chimed.errors import UserError, choose
 from chimed.release import find_release, releases
 from chimed.settings import settings
+from chimed.storage import lake as lakes
 from chimed.train import plan_tokens
 from chimed.train import recipe as recipes
 from chimed.train.plan_memory import memory, on_meta, storage

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from chimed import lake as lakes
-from chimed.lake import Lake
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 
 # Characters a token, measured with Qwen3's tokenizer on texts of the five sites
 CLASSICS, HERBS, ANSWERS = 1.06, 1.29, 1.58

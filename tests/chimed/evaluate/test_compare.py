@@ -5,14 +5,14 @@ import json
 import polars as pl
 import pytest
 
-from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.evaluate import paper, seeds
 from chimed.evaluate.answers import fair_score
 from chimed.evaluate.compare import compare_models, compare_phases
-from chimed.evaluate.statistics import mcnemar
 from chimed.evaluate.table import POOLED, Paired, markdown, pairs, table
+from chimed.intervals import mcnemar
 from chimed.settings import settings
+from chimed.storage import lake as lakes
 
 
 def test_the_papers_table_at_its_best_shows_no_difference() -> None:

@@ -15,7 +15,7 @@ from chimed.evaluate.exams import read_exam
 from chimed.evaluate.fetch import fetch_exams
 from chimed.evaluate.tasks import local_exams
 from chimed.evaluate.tasks.written_letters import score, written
-from chimed.stages.exam_questions import read_questions
+from chimed.text.exams.exam_questions import read_questions
 
 FIVE = {"A": "先煎", "B": "后下", "C": "包煎", "D": "另煎", "E": "冲服"}
 
