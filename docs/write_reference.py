@@ -9,13 +9,13 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from chimed.options import Options
+from chimed.build.options import Options
 from chimed.settings import PROJECT, Settings
 
 HERE = Path(__file__).parent
 TOP = """# Reference
 
-Written by `make reference` from `include/chimed/options.py` and `include/chimed/settings.py`; do not edit.
+Written by `make reference` from `include/chimed/build/options.py` and `include/chimed/settings.py`; do not edit.
 
 """
 OPTIONS = """## Build options
