@@ -19,6 +19,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from chimed.errors import UserError, WorkStopped, choose
@@ -73,12 +74,14 @@ def _stopped(run: Run) -> str:
     return f"{run.phase} was told to stop (SIGTERM) and left a checkpoint; the same command continues from it"
 
 
-def plan_phases(phase: str | None, recipe: str, release: str, processes: int | None = None) -> str:
+def plan_phases(
+    phase: str | None, recipe: str, release: str, processes: int | None = None, measured: bool = False
+) -> str:
     """What the phases of a recipe will take, as text; see `plan`."""
     prepare("train --plan", offline=False)
     from chimed.train.plan import plan_recipe
 
-    return plan_recipe(recipe, phase, release, processes)
+    return plan_recipe(recipe, phase, release, processes, measured)
 
 
 def planned(phase: str | None, recipe: str, release: str, processes: int | None = None) -> dict:
@@ -87,7 +90,7 @@ def planned(phase: str | None, recipe: str, release: str, processes: int | None 
     from chimed.train.plan import plans_of
 
     of, plans = plans_of(recipe, phase, release, processes)
-    return {"recipe": recipe, "of": of, "phases": [vars(one) for one in plans]}
+    return {"recipe": recipe, "of": of, "phases": [asdict(one) for one in plans]}
 
 
 def _gpus() -> int:

@@ -43,6 +43,9 @@ def train(
     plan: Annotated[
         bool, typer.Option("--plan", help="only print parameters, memory per GPU, steps and hours of all phases")
     ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="with --plan: also take a few steps of each phase here, random weights")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the plan as JSON")] = False,
 ) -> None:
     """Train one phase of a recipe with LoRA on a release, starting from the phase before."""
@@ -51,7 +54,7 @@ def train(
     if plan and as_json:
         print_result(planned(phase, recipe, release, processes))
     elif plan:
-        print(plan_phases(phase, recipe, release, processes))
+        print(plan_phases(phase, recipe, release, processes, measure))
     elif phase is None:
         raise UserError("name a phase: cpt, sft or dpo; or use --plan for all of them")
     else:

@@ -20,8 +20,8 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.train import plan_tokens
 from chimed.train import recipe as recipes
-from chimed.train.plan_memory import memory, on_meta, storage
-from chimed.train.plan_speed import A40, REFERENCES, Device, flops_per_token, forward_flops, validations
+from chimed.train.plan_memory import SEQUENCES, memory, on_meta, storage
+from chimed.train.plan_speed import A40, REFERENCES, Device, forward_flops, passes, seen, validations
 from chimed.train.plan_tokens import Counts
 from chimed.train.run import PHASES, SUBSET, base_of
 
@@ -61,10 +61,19 @@ class Plan:
         return round(self.counts.tokens)
 
 
-def plan_recipe(recipe: str, phase: str | None, release: str, gpus: int | None) -> str:
-    """The plan of a recipe's phases as text; see `plans_of`."""
+def plan_recipe(recipe: str, phase: str | None, release: str, gpus: int | None, measured: bool = False) -> str:
+    """The plan of a recipe's phases as text; see `plans_of`. measured: with a few steps of each on this machine."""
     of, plans = plans_of(recipe, phase, release, gpus)
-    return told(recipe, of, plans)
+    if not measured:
+        return told(recipe, of, plans)
+    from chimed.train import plan_measure
+
+    shape = model_shape(recipe)
+    lines = []
+    for plan in plans:
+        fields = recipes.load(recipe, plan.phase)
+        lines += ["", plan.phase, *plan_measure.told(plan, plan_measure.measure(plan, fields, shape))]
+    return "\n".join([told(recipe, of, plans), *lines])
 
 
 def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> tuple[str, list[Plan]]:
@@ -121,7 +130,8 @@ def plan_phase(
     flash: bool | None = None,
 ) -> Plan:
     """The plan of one phase, of a model of this shape. flash: default, whether FlashAttention is installed here."""
-    made = _planned(phase, fields, shape, counts, gpus or fields["gpus"], device, _flash(flash))
+    sizes = on_meta(fields, shape)
+    made = _planned(phase, fields, shape, sizes, counts, gpus or fields["gpus"], device, _flash(flash))
     need = sum(made.memory.values())
     if need > device.gb:
         raise UserError(
@@ -129,11 +139,12 @@ def plan_phase(
             f"lower per_device_train_batch_size ({made.batch[1]}), max_length or lora_r in the recipe"
         )
     if made.checkpointed:
-        off = _planned(phase, fields | {"gradient_checkpointing": False}, shape, counts, made.gpus, device, made.flash)
+        keeping = fields | {"gradient_checkpointing": False}
+        off = _planned(phase, keeping, shape, sizes, counts, made.gpus, device, made.flash)
         if sum(off.memory.values()) <= device.gb:
             made = replace(made, without_checkpointing=(sum(off.memory.values()), off.hours))
     if not made.flash:
-        on = _planned(phase, fields, shape, counts, made.gpus, device, True)
+        on = _planned(phase, fields, shape, sizes, counts, made.gpus, device, True)
         made = replace(made, with_flash=(sum(on.memory.values()), on.hours))
     return made
 
@@ -142,29 +153,54 @@ def _flash(asked: bool | None) -> bool:
     return find_spec("flash_attn") is not None if asked is None else asked
 
 
-def _planned(phase: str, fields: dict, shape: Any, counts: Counts, gpus: int, device: Device, flash: bool) -> Plan:
+def _planned(
+    phase: str,
+    fields: dict,
+    shape: Any,
+    sizes: tuple[int, int],
+    counts: Counts,
+    gpus: int,
+    device: Device,
+    flash: bool,
+) -> Plan:
     per_device, accumulated = recipes.batches(fields["global_batch_size"], fields["per_device_train_batch_size"], gpus)
-    parameters, trainable = on_meta(fields, shape)
-    need = memory(phase, fields, shape, parameters, trainable, per_device, gpus, flash)
-    # a dense mask is needed where rows are packed or filled up; FlashAttention leaves both out
+    parameters, trainable = sizes
+    longest = fields["max_length"]
+    if counts.longest is not None:  # of a pair, both texts
+        longest = min(longest, ceil(counts.longest / SEQUENCES.get(phase, 1)))
+    need = memory(phase, fields | {"max_length": longest}, shape, parameters, trainable, per_device, gpus, flash)
     epochs = float(fields.get("num_train_epochs", 1))
     per_epoch = ceil(counts.sequences / fields["global_batch_size"])
     steps = per_epoch * epochs
     if fields.get("max_steps", 0) > 0 and steps:
         epochs, steps = epochs * fields["max_steps"] / steps, fields["max_steps"]
     filled = per_epoch * fields["global_batch_size"] / counts.sequences if counts.sequences else 1.0
-    tokens = counts.tokens * filled * (1 + counts.padding)
-    length = counts.tokens / max(1, counts.sequences)
+    row = counts.tokens / max(1, counts.sequences)
+    once = forward_flops(shape, parameters, seen(fields, flash, per_device, row, min(row, counts.text)))
     speed = gpus * device.flops * device.reached * 3600
-    hours = tokens * epochs * flops_per_token(phase, fields, shape, parameters, length, flash) / speed
-    checks = validations(fields, steps) * counts.held * length * (1 + counts.padding)
-    once = forward_flops(shape, parameters, length, flash) * (1 + REFERENCES.get(phase, 0.0))
+    worked = counts.tokens * filled * (1 + counts.padding) * epochs
+    checked = validations(fields, steps) * counts.held * row * (1 + counts.padding)
     disk, host = storage(fields, parameters, trainable, gpus)
     return Plan(
-        phase, device, gpus, parameters, trainable, (gpus, per_device, accumulated), need, counts, epochs,
-        round(steps), hours, checks * once / speed, disk, host, bool(fields["gradient_checkpointing"]), flash, None,
-        None,
-    )  # fmt: skip
+        phase=phase,
+        device=device,
+        gpus=gpus,
+        parameters=parameters,
+        trainable=trainable,
+        batch=(gpus, per_device, accumulated),
+        memory=need,
+        counts=counts,
+        epochs=epochs,
+        steps=round(steps),
+        hours=worked * once * passes(phase, fields) / speed,
+        checking=checked * once * (1 + REFERENCES.get(phase, 0.0)) / speed,
+        disk=disk,
+        host=host,
+        checkpointed=bool(fields["gradient_checkpointing"]),
+        flash=flash,
+        without_checkpointing=None,
+        with_flash=None,
+    )
 
 
 def told(recipe: str, of: str, plans: list[Plan]) -> str:

@@ -5,20 +5,22 @@ optimizer are those of the run. Rows are as long as the release's; the weights a
 downloaded or kept. One process measures one GPU; several take as long, plus what their gradients need to meet.
 """
 
-import logging
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from chimed.errors import UserError
-from chimed.train.plan import Plan
-from chimed.train.plan_speed import Device, flops_per_token
+from chimed.train.plan import Plan, hours
+from chimed.train.plan_memory import SEQUENCES
+from chimed.train.plan_speed import UTILISATION, Device, forward_flops, passes, seen
 from chimed.train.recipe import OURS
 
-log = logging.getLogger("chimed")
-
-WARM, TIMED = 2, 4  # steps before the clock runs (kernels are chosen, memory is asked for), and with it
+now = time.perf_counter
+WORDS = 50  # of the stand-in for a tokenizer: what a token is has no part in how long it takes
+WARM, TIMED = 2, 6  # steps before the clock runs (kernels are chosen, memory is asked for), and with it
 STEPS = WARM + TIMED + 1  # of the last, a CPU's memory is counted, which takes its time
 # Peaks of GPUs by a part of their name: dense bf16 on tensor cores, by NVIDIA's datasheets, in TFLOPS
 PEAKS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "A40": 149.7, "A6000": 154.8, "4090": 165.2}
@@ -44,22 +46,41 @@ class Measured:
         return Device(self.device, gb, self.flops, 1.0)
 
 
-def measure(plan: Plan, fields: dict, shape: Any, lengths: list[int] | None = None) -> Measured:
-    """Takes `WARM` + `TIMED` steps of one phase as one process has them.
+def told(plan: Plan, found: Measured) -> list[str]:
+    """Lines that put what was measured beside a phase's plan."""
+    used = (
+        ""
+        if found.utilisation is None
+        else f", {found.utilisation:.0%} of its peak (the plan assumes {UTILISATION:.0%})"
+    )
+    share = plan.steps * found.step / 3600
+    speed = f"{found.step:.2f} s a step, {found.tokens / found.step:,.0f} tokens/s{used}"
+    return [
+        f"     speed   on one {found.device}: {speed}; all {plan.steps:,} steps take {hours(share)} on {plan.gpus} of them",
+        f"     memory  {found.peak:.2f} GB at most, where the plan has {expected(plan, found):.2f}",
+    ]
 
-    lengths: tokens of rows to draw from; default, all of the plan's mean. Raises UserError where the memory is not
-    enough, or for a phase that is not trained on texts that are there beforehand.
+
+def expected(plan: Plan, found: Measured) -> float:
+    """GB that the plan expects of what was measured: of a CPU the tensors only."""
+    return sum(size for name, size in plan.memory.items() if found.device != "cpu" or name != "reserve")
+
+
+def measure(plan: Plan, fields: dict, shape: Any) -> Measured:
+    """Takes `STEPS` steps of one phase as one process has them, with rows as long as the plan counted.
+
+    Raises UserError where the memory is not enough, or for a phase whose texts are not there beforehand.
     """
     import torch
 
     if plan.phase not in ("cpt", "sft", "dpo"):
-        raise UserError(f"{plan.phase} cannot be measured beforehand: what it trains on is made while it runs")
+        raise UserError(f"{plan.phase} cannot be measured beforehand; cpt, sft and dpo can")
     cuda = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as folder:
-        clock = _clock()
-        rows, tokens = _rows(plan, fields, shape, lengths)
+        steps = clock()
+        rows, tokens, padded = _rows(plan, fields, shape)
         trainer = _trainer(plan, fields, shape, rows, folder, cuda)
-        trainer.add_callback(clock)
+        trainer.add_callback(steps)
         try:
             peak = _peak(trainer, cuda)
         except torch.OutOfMemoryError as error:
@@ -67,16 +88,17 @@ def measure(plan: Plan, fields: dict, shape: Any, lengths: list[int] | None = No
                 f"{plan.phase} does not fit: a GPU's memory ran out ({str(error).splitlines()[0][:200]}); lower "
                 "per_device_train_batch_size in the recipe"
             ) from None
-    step = (clock.at[WARM + TIMED - 1] - clock.at[WARM - 1]) / TIMED
-    tokens /= STEPS
-    mean = plan.counts.tokens / max(1, plan.counts.sequences)
-    work = tokens * flops_per_token(plan.phase, fields, shape, plan.parameters, mean, plan.flash)
+    step = (steps.at[WARM + TIMED - 1] - steps.at[WARM - 1]) / TIMED
+    row = plan.counts.tokens / max(1, plan.counts.sequences)
+    looked_at = seen(fields, plan.flash, plan.batch[1], row, min(row, plan.counts.text))
+    work = padded * forward_flops(shape, plan.parameters, looked_at) * passes(plan.phase, fields)
     name = torch.cuda.get_device_name() if cuda else "cpu"
     top = next((flops * 1e12 for part, flops in PEAKS.items() if cuda and part in name), None)
     return Measured(name, step, tokens, peak, work / step, work / step / top if top else None)
 
 
-def _clock() -> Any:
+def clock() -> Any:
+    """A callback that notes the time at the end of each step in its `at`."""
     import torch
     from transformers import TrainerCallback
 
@@ -89,37 +111,59 @@ def _clock() -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            self.at.append(time.perf_counter())
+            self.at.append(now())
 
     return Clock()
 
 
-def _rows(plan: Plan, fields: dict, shape: Any, lengths: list[int] | None) -> tuple[Any, float]:
-    """Random rows for all steps, and how many tokens they have."""
+def _rows(plan: Plan, fields: dict, shape: Any) -> tuple[Any, float, float]:
+    """Random rows of all steps in order; and of a timed step, its tokens without padding and with it.
+
+    The last step, of which the memory is told, has rows as long as they may be.
+    """
     import datasets
     import numpy as np
 
-    draw = np.random.default_rng(0)
-    many = STEPS * plan.batch[1] * plan.batch[2]
-    mean = max(2, round(plan.counts.tokens / max(1, plan.counts.sequences)))
-    long = [min(fields["max_length"], one) for one in draw.choice(lengths or [mean], many)]
-    if plan.phase == "dpo":  # a pair's two texts share the mean; the prompt is a third of each, ours
-        texts = [max(3, one // 2) for one in long]
+    if fields.get("packing"):
+        return _documents(plan, fields, shape)
+    draw, texts = np.random.default_rng(0), SEQUENCES.get(plan.phase, 1)
+    rows = plan.batch[1] * plan.batch[2]
+    mean = max(2 * texts, round(plan.counts.tokens / max(1, plan.counts.sequences)))
+    long = np.minimum(draw.choice(plan.counts.sample or [mean], STEPS * rows), texts * fields["max_length"])
+    long[-rows:] = min(texts * fields["max_length"], plan.counts.longest or sys.maxsize)
+    timed = long[WARM * rows : (WARM + TIMED) * rows]
+    padded = timed.reshape(-1, plan.batch[1]).max(1).sum() * plan.batch[1]
+    if texts == 2:  # a prompt is a third of each of a pair's texts, ours
+        each = np.maximum(3, long // 2).tolist()
         made = {
-            "prompt": [f"{_words(draw, one // 3)} " for one in texts],
-            "chosen": [_words(draw, one - one // 3) for one in texts],
-            "rejected": [_words(draw, one - one // 3) for one in texts],
+            "prompt": [f"{_words(draw, one // 3)} " for one in each],
+            "chosen": [_words(draw, one - one // 3) for one in each],
+            "rejected": [_words(draw, one - one // 3) for one in each],
         }
-        return datasets.Dataset.from_dict(made), float(2 * sum(texts))
-    ids = [draw.integers(0, shape.vocab_size, one).tolist() for one in long]
-    return datasets.Dataset.from_dict({"input_ids": ids, "labels": ids}), float(sum(long))
+    else:
+        made = {"input_ids": [draw.integers(0, shape.vocab_size, one).tolist() for one in long]}
+        made["labels"] = made["input_ids"]
+    return datasets.Dataset.from_dict(made), float(timed.sum() / TIMED), float(padded / TIMED)
+
+
+def _documents(plan: Plan, fields: dict, shape: Any) -> tuple[Any, float, float]:
+    """Random documents that, packed, are the rows of all steps; a packed row is full, so its padding is nothing."""
+    import datasets
+    import numpy as np
+
+    draw, rows = np.random.default_rng(0), plan.batch[1] * plan.batch[2]
+    lengths = plan.counts.sample or [max(2, round(plan.counts.text))]
+    long: list[int] = []
+    while sum(long) < (STEPS + 1) * rows * fields["max_length"]:
+        long.append(int(draw.choice(lengths)))
+    made = {"input_ids": [draw.integers(0, shape.vocab_size, one).tolist() for one in long]}
+    made["labels"] = made["input_ids"]
+    tokens = float(rows * plan.counts.tokens / max(1, plan.counts.sequences))
+    return datasets.Dataset.from_dict(made), tokens, tokens
 
 
 def _words(draw: Any, many: int) -> str:
     return " ".join(str(word) for word in draw.integers(0, WORDS, max(1, many)))
-
-
-WORDS = 50  # of the stand-in for a tokenizer: what a token is has no part in how long it takes
 
 
 def _tokenizer() -> Any:
@@ -135,19 +179,19 @@ def _tokenizer() -> Any:
 def _trainer(plan: Plan, fields: dict, shape: Any, rows: Any, folder: str, cuda: bool) -> Any:
     """TRL's trainer with the recipe's fields, as one process of the run has it."""
     import torch
-    from transformers import AutoModelForCausalLM, HfArgumentParser
+    from transformers import AutoModelForCausalLM, HfArgumentParser, PrinterCallback
     from trl import DPOConfig, DPOTrainer, ModelConfig, SFTConfig, SFTTrainer, get_peft_config
 
     pairs = plan.phase == "dpo"
     told = {name: value for name, value in fields.items() if name not in (*OURS, "max_steps", "num_train_epochs")}
     told |= {"output_dir": folder, "max_steps": STEPS, "gradient_accumulation_steps": plan.batch[2]}
     told |= {"per_device_train_batch_size": plan.batch[1], "report_to": [], "save_strategy": "no", "disable_tqdm": True}
-    told |= {"eval_strategy": "no", "logging_strategy": "no"}
+    told |= {"eval_strategy": "no", "train_sampling_strategy": "sequential"}
     if not pairs:
-        told |= {"dataset_kwargs": {"skip_prepare_dataset": True}, "completion_only_loss": None}
+        told |= {"dataset_kwargs": {"skip_prepare_dataset": not fields.get("packing")}, "completion_only_loss": None}
     if not cuda:
         told |= {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "dataloader_pin_memory": False}
-    for name in ("model_name_or_path", "eos_token", "load_in_4bit", "load_in_8bit", "packing", "packing_strategy"):
+    for name in ("model_name_or_path", "eos_token", "load_in_4bit", "load_in_8bit"):
         told.pop(name, None)
     args, chosen = HfArgumentParser((DPOConfig if pairs else SFTConfig, ModelConfig)).parse_dict(
         told, allow_extra_keys=True
@@ -156,9 +200,11 @@ def _trainer(plan: Plan, fields: dict, shape: Any, rows: Any, folder: str, cuda:
     with torch.device("cuda" if cuda else "cpu"):
         model = AutoModelForCausalLM.from_config(shape, dtype=dtype)
     kind = DPOTrainer if pairs else SFTTrainer
-    return kind(
+    trainer = kind(
         model=model, args=args, processing_class=_tokenizer(), train_dataset=rows, peft_config=get_peft_config(chosen)
     )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, where the plan goes
+    return trainer
 
 
 def _peak(trainer: Any, cuda: bool) -> float:
@@ -169,25 +215,26 @@ def _peak(trainer: Any, cuda: bool) -> float:
         torch.cuda.reset_peak_memory_stats()
         trainer.train()
         return torch.cuda.max_memory_reserved() / 1e9
-    tensors = _tensors()
+    tensors = watching(lambda step: step == STEPS)
     trainer.add_callback(tensors)
     trainer.train()
     return tensors.peak / 1e9
 
 
-def _tensors() -> Any:
+def watching(steps: Callable[[int], bool]) -> Any:
+    """A callback that counts the bytes of a CPU's tensors in some steps; its `peak` is the most of them."""
     import torch
     from torch.profiler import ProfilerActivity, profile
     from transformers import TrainerCallback
 
     class Tensors(TrainerCallback):
-        """The most bytes that tensors take in the last step: those there before it, and every one asked for in it."""
+        """The most bytes that tensors take in a step: those there before it, and every one that it asks for."""
 
         peak = 0
         watch: Any = None
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step == WARM + TIMED:
+            if steps(state.global_step + 1):
                 self.watch = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
                 self.watch.start()
 
@@ -203,7 +250,7 @@ def _tensors() -> Any:
                 if event.name() == "[memory]":
                     now += event.nbytes()
                     most = max(most, now)
-            self.peak, self.watch = most, None
+            self.peak, self.watch = max(self.peak, most), None
 
     def _held(model: Any, optimizer: Any) -> list[Any]:
         states = [one for state in optimizer.state.values() for one in state.values() if torch.is_tensor(one)]

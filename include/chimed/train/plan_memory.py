@@ -42,26 +42,27 @@ def memory(
     - trained: adapter or all weights in fp32, with gradient and Adam's two moments; DDP's buckets hold the gradients
       once more. Shared out among the GPUs where the recipe names an accelerate configuration that shards.
     - kept: with gradient checkpointing, the input of every layer (arXiv 1604.06174); else all that autograd keeps.
-    - layer: what autograd keeps of the one layer being recomputed (`layer_bytes`), and as much for its gradients.
-    - mask: without FlashAttention, which document a token of a packed row belongs to is a mask over the whole row.
+    - layer: the gradients within one layer, at most as large as what autograd keeps of it (`layer_bytes`); and where it
+      is recomputed, that itself.
+    - mask: without FlashAttention, what a token may look at is a mask over its row; over the whole batch where rows are
+      packed, as TRL makes one row of them.
     - logits: TRL's fused head makes one tile of them, its rows' gradients in fp32 beside it.
     - reserve: assumed, see above.
     """
     width = bytes_of(fields)
     tokens = per_device * fields["max_length"] * SEQUENCES.get(phase, 1)
-    rows, columns = min(TILE[0], tokens), min(TILE[1], shape.vocab_size)
+    rows, columns = min(TILE[0], tokens), TILE[1]  # its width is asked for even where the vocabulary is smaller
     rank = fields.get("lora_r", 0) if fields.get("use_peft", True) else 0
     layer = tokens * layer_bytes(shape, rank, fields.get("lora_dropout", 0.0)) * width / 2
-    kept = shape.num_hidden_layers * tokens * shape.hidden_size * width
-    if not fields["gradient_checkpointing"]:
-        kept = shape.num_hidden_layers * layer
+    again = fields["gradient_checkpointing"]
+    kept = shape.num_hidden_layers * (tokens * shape.hidden_size * width if again else layer)
     shards = gpus if sharded(fields) else 1
     found = {
         "weights": frozen_bytes(fields, shape, parameters - trainable) / shards,
         "trained": trainable * (ADAM + (4 if gpus > shards else 0)) / shards,
         "kept": kept,
-        "layer": 2 * layer,
-        "mask": 0.0 if flash else width * tokens * fields["max_length"],
+        "layer": (1 + again) * layer,
+        "mask": 0.0 if flash else width * tokens * (tokens if fields.get("packing") else fields["max_length"]),
         "logits": width * (rows * columns + tokens * shape.hidden_size) + 4 * tokens * shape.hidden_size,
         "reserve": RESERVE_GB * 1e9,
     }

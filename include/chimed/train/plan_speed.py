@@ -25,26 +25,36 @@ class Device:
 A40 = Device("A40", 48, 149.7e12)
 
 
-def forward_flops(shape: Any, parameters: int, length: float, flash: bool = True) -> float:
-    """Floating-point operations of a forward pass for one token in a text of `length` (arXiv 2001.08361 §2.1).
+def seen(fields: dict, flash: bool, batch: int, row: float, text: float) -> float:
+    """How many tokens attention looks at for each token.
 
-    2 a parameter that multiplies, and attention: with FlashAttention over half the text, the part before a token, with
-    a mask over all of it.
+    batch: rows at once. row, text: tokens of a row and of a text in it. With FlashAttention, half of the text: the part
+    before a token. Without, all of the row by a mask; and since TRL makes one row of a batch of packed ones, all of
+    that.
+    """
+    if flash:
+        return text / 2
+    return batch * fields["max_length"] if fields.get("packing") else row
+
+
+def forward_flops(shape: Any, parameters: int, looked_at: float) -> float:
+    """Floating-point operations of a forward pass for one token that looks at so many (arXiv 2001.08361 §2.1).
+
+    2 a parameter that multiplies, and 4 a query's dimension for each token that attention looks at.
     """
     lookup = 0 if shape.tie_word_embeddings else shape.vocab_size * shape.hidden_size  # tied, it is the head too
     queries = shape.num_attention_heads * shape.head_dim
-    seen = length / 2 if flash else length
-    return 2 * (parameters - lookup) + 4 * shape.num_hidden_layers * queries * seen
+    return 2 * (parameters - lookup) + 4 * shape.num_hidden_layers * queries * looked_at
 
 
-def flops_per_token(phase: str, fields: dict, shape: Any, parameters: int, length: float, flash: bool = True) -> float:
-    """Floating-point operations to train on one token in a text of `length` tokens.
+def passes(phase: str, fields: dict) -> float:
+    """Forward passes that the work on a token is worth.
 
-    A forward pass, and as much for the gradient of the activations; frozen weights have none of their own, trained ones
-    as much again. With gradient checkpointing the forward pass runs twice.
+    The forward pass, and as much for the gradient of the activations; frozen weights have none of their own, trained
+    ones as much again. With gradient checkpointing the forward pass runs twice. A reference adds its own.
     """
-    passes = 2 + bool(fields["gradient_checkpointing"]) + (not fields.get("use_peft", True))
-    return forward_flops(shape, parameters, length, flash) * (passes + REFERENCES.get(phase, 0.0))
+    own = 2 + bool(fields["gradient_checkpointing"]) + (not fields.get("use_peft", True))
+    return own + REFERENCES.get(phase, 0.0)
 
 
 def validations(fields: dict, steps: float) -> float:

@@ -43,7 +43,8 @@ class Counts:
     """What a phase has to train on. sequences: rows of an epoch, packed ones where the recipe packs.
 
     tokens: of an epoch. held: sequences of the validation split. characters: of an epoch; how: what was counted.
-    padding: tokens that a batch has beside each of its own, as its rows are as long as the longest.
+    padding: tokens that a batch has beside each of its own, as its rows are as long as the longest. longest: tokens of
+    the longest row, where every row was tokenized; sample: of some rows, where any was.
     """
 
     rows: int
@@ -53,6 +54,13 @@ class Counts:
     held: float
     how: str
     padding: float = 0.0
+    longest: int | None = None
+    sample: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> float:
+        """Tokens of a row of the release, packed or not, in the mean."""
+        return self.tokens / max(1, self.rows)
 
     @property
     def density(self) -> float:
@@ -127,7 +135,9 @@ def _tokenized(phase: str, paths: dict[str, Path], fields: dict, tokenizer: Any,
         held = sequences * parquet.read_metadata(paths["validation"]).num_rows / max(1, many)
     padding = 0.0 if fields.get("packing") else _padding(lengths, fields["per_device_train_batch_size"])
     how = "every row tokenized" if grown == 1 else f"{len(rows):,} of {many:,} rows tokenized"
-    return Counts(many, characters, tokens, sequences, held, how, padding)
+    sample = tuple(lengths[:SAMPLED])
+    longest = max(lengths, default=0) if grown == 1 and not fields.get("packing") else None
+    return Counts(many, characters, tokens, sequences, held, how, padding, longest, sample)
 
 
 def _padding(lengths: list[int], batch: int) -> float:
