@@ -31,6 +31,7 @@ from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
+from chimed.train import gpus
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
 from chimed.train.run import PHASES, base_of, place_of, trained
@@ -94,7 +95,10 @@ def evaluate_phase(
                 checkpoint = str(lakes.local_path(lake, checkpoint))
             log_file = scratch() / f"evaluate-{recipe}-{phase}.log"
             chat = protocol["chat_template"] is not None
-            with answering(backend, checkpoint, commit, dtype, BATCH_SIZE, log_file, chat) as model_of:
+            with (
+                gpus.held(f"evaluate {phase} of {recipe}", 1),
+                answering(backend, checkpoint, commit, dtype, BATCH_SIZE, log_file, chat) as model_of,
+            ):
                 score, samples = _score(*model_of, exams, protocol)
             score |= {"key": key, "model": model, "checkpoint": checkpoint, "protocol": protocol}
             if (source / "sources.json").exists():  # the commits that the exams were fetched at

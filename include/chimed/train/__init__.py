@@ -29,6 +29,7 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.train import recipe as recipes
 from chimed.train import stopping
+from chimed.train.gpus import held
 from chimed.train.run import PHASES, Run, base_of, open_run
 
 log = logging.getLogger("chimed")
@@ -63,7 +64,9 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
             if LAUNCHED in os.environ:
                 raise WorkStopped(f"accelerate should have started {processes} processes and started one")
             return _launch(run, processes, gpus)
-        with stopping.refusals_told():
+        if "WORLD_SIZE" not in os.environ:
+            _prepare_rows(run)
+        with stopping.refusals_told(), held(f"train {phase} of {recipe}", processes):
             done = importlib.import_module(f"chimed.train.{phase}").train(run)
     if "stopped" in done and "WORLD_SIZE" not in os.environ:
         raise WorkStopped(_stopped(run))
@@ -113,18 +116,23 @@ def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:
     return [*command, "--processes", str(processes)]
 
 
-def _launch(run: Run, processes: int, gpus: int) -> dict:
-    recipes.batches(run.fields["global_batch_size"], run.fields["per_device_train_batch_size"], processes)
+def _prepare_rows(run: Run) -> None:
+    """Tokenizes the run's rows, before there are processes that would wait for it, or a GPU that others wait for."""
     from chimed.train.loop import tokenizer
     from chimed.train.tokens import prepare_rows
 
-    prepare_rows(run, tokenizer(run))  # before there are processes that would wait for it
+    prepare_rows(run, tokenizer(run))
+
+
+def _launch(run: Run, processes: int, gpus: int) -> dict:
+    recipes.batches(run.fields["global_batch_size"], run.fields["per_device_train_batch_size"], processes)
+    _prepare_rows(run)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = launch_command(run, processes, gpus, port)
     log.info("training %s in %d processes: %s", run.phase, processes, " ".join(command[1:]))
-    with stopping.passing_on() as told:
+    with held(f"train {run.phase} of {run.recipe}", processes), stopping.passing_on() as told:
         code = subprocess.run(command, stdout=sys.stderr, check=False, env=os.environ | told).returncode
         if refused := stopping.refusal(told):
             raise UserError(refused)

@@ -56,7 +56,8 @@ def told(plan: Plan, found: Measured) -> list[str]:
     share = plan.steps * found.step / 3600
     speed = f"{found.step:.2f} s a step, {found.tokens / found.step:,.0f} tokens/s{used}"
     return [
-        f"     speed   on one {found.device}: {speed}; all {plan.steps:,} steps take {hours(share)} on {plan.gpus} of them",
+        f"     speed   on one {found.device}: {speed}",
+        f"             all {plan.steps:,} steps take {hours(share)} on {plan.gpus} of them",
         f"     memory  {found.peak:.2f} GB at most, where the plan has {expected(plan, found):.2f}",
     ]
 
