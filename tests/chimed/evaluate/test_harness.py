@@ -112,6 +112,32 @@ def test_the_protocol_is_a_setting_and_part_of_the_key(lake, tmp_path, monkeypat
         harness.evaluate_phase("base", "demo", "latest", template="qwen")
 
 
+def test_a_servers_tokenizer_is_told_that_thinking_is_off(tmp_path) -> None:
+    pytest.importorskip("torch")
+    from transformers import AutoTokenizer
+
+    from chimed.evaluate import backend
+
+    tiny.model(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    thinking = "{%- if enable_thinking is not defined or enable_thinking %}<think>{%- endif %}"
+    tokenizer.chat_template = tiny.CHAT + thinking
+    tokenizer.save_pretrained(tmp_path / "model")
+    asked = [{"role": "user", "content": "问"}]
+    assert tokenizer.apply_chat_template(asked, tokenize=False).endswith("<think>")
+    changed = AutoTokenizer.from_pretrained(
+        backend._without_thinking(str(tmp_path / "model"), str(tmp_path / "beside"))
+    )
+    assert changed.apply_chat_template(asked, tokenize=False).endswith("问<|im_end|>")
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path / "none")
+    with (
+        pytest.raises(UserError, match="has no chat template; evaluate it with --template none"),
+        backend.answering("hf", str(tmp_path / "none"), None, "float32", 1, tmp_path / "log", chat=True),
+    ):
+        pass
+
+
 def test_protocols_of_earlier_versions_are_understood() -> None:
     older = {"shots": 0, "exams": "aa"}
     newer = older | {"exam_revisions": {"cmexam": "1", "medqa_zh": "2"}}
