@@ -10,9 +10,11 @@ from chimed.errors import UserError
 from chimed.evaluate import harness
 from chimed.evaluate.answers import tied
 from chimed.evaluate.backend import flags
+from chimed.evaluate.compare import compare_phases
 from chimed.evaluate.protocol import CHAT, differences
 from chimed.settings import settings
 from chimed.storage import lake as lakes
+from chimed.train import train_phase
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 import tiny
@@ -110,6 +112,24 @@ def test_the_protocol_is_a_setting_and_part_of_the_key(lake, tmp_path, monkeypat
         harness.evaluate_phase("base", "demo", "latest", shots=5)
     with pytest.raises(UserError, match="none, chat"):
         harness.evaluate_phase("base", "demo", "latest", template="qwen")
+
+
+@pytest.mark.slow
+def test_a_phase_is_scored_beside_its_base_and_knows_its_seed(lake, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CHIMED_SCRATCH", str(tmp_path / "scratch"))
+    settings.cache_clear()
+    train_phase("cpt", "demo", "latest")
+    base, cpt = (harness.evaluate_phase(phase, "demo", "latest") for phase in ("base", "cpt"))
+    assert cpt["base_model"] == base["model"] != cpt["model"]
+    assert cpt["training"]["seed"] == "42"
+    text = compare_phases("demo", "latest")
+    assert "| the paper's exams, pooled | cpt |" in text
+    assert "## Seeds" not in text
+    # another seed of the same recipe, as another name of it is scored
+    place = "scores/2026.11.15/demo,seed=43"
+    other = cpt | {"training": cpt["training"] | {"seed": "43"}, "recipe": "demo,seed=43"}
+    lakes.write_json(lake, f"{place}/cpt.json", other)
+    assert "| cpt | base | seed 42 | seed 43 | mean | standard deviation |" in compare_phases("demo", "latest")
 
 
 def test_a_servers_tokenizer_is_told_that_thinking_is_off(tmp_path) -> None:

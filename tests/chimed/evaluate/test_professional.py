@@ -16,6 +16,7 @@ from chimed.evaluate.fetch import fetch_exams
 from chimed.evaluate.tasks import local_exams
 from chimed.evaluate.tasks.written_letters import score, written
 from chimed.text.exams.exam_questions import read_questions
+from chimed.text.exams.exam_search import Search
 
 FIVE = {"A": "先煎", "B": "后下", "C": "包煎", "D": "另煎", "E": "冲服"}
 
@@ -150,6 +151,24 @@ def test_decontaminate_knows_their_questions(exams: Path) -> None:
     assert set(named) >= {"cmb_pharmacist 0", "cmb_pharmacist 1", "cmexam 0", "medqa_zh 0"}
     assert len(named["cmb_pharmacist 0"].options) == 5
     assert len(named["cmb_physician 0"].options) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("药师考试。煎煮车前子时应当采用的方法是（）A先煎 B后下 C包煎 D另煎 E冲服。答案：C", {"cmb_pharmacist 0"}),
+        ("下列哪些药物含有麻黄碱？A、先煎；B、后下；C、包煎；D、另煎；E、冲服。选ACE。", {"cmexam 0"}),
+        (
+            "問：患者舌紅少苔，脈細數，辨證為？甲，包煎；乙，先煎；丙，後下；丁，另煎；戊，沖服。",
+            {"medqa_zh 0", "medqa_zh 1"},
+        ),
+        ("车前子宜包煎，以免细小的种子浮在水面，煎好的药汁也更清。", set()),
+        ("含有麻黄碱的药物在运动员中是禁用的，服药前应当告诉医生。", set()),
+    ],
+)
+def test_decontaminate_finds_them_with_five_options(exams: Path, text: str, named: set) -> None:
+    found = {one.question.name for one in Search(read_questions(str(exams))).find(text) if one.why}
+    assert (found and found <= named) or found == named
 
 
 def test_they_are_tasks_in_lm_evals_form(exams: Path, tmp_path: Path) -> None:
