@@ -14,8 +14,9 @@ import polars as pl
 from sqlalchemy import func, select
 
 from chimed import llm, reports, stages
-from chimed.asking import NOT_ASKED, Brings, Planned
+from chimed.asking import NOT_ASKED, Planned, ask_models
 from chimed.build import Work, builds, parts_of, read_stage, stages_of
+from chimed.contract import Expected
 from chimed.errors import UserError
 from chimed.records import RECORD
 from chimed.store import REPLIES, Store
@@ -42,7 +43,7 @@ def estimate(work: Work, rate: float | None = None) -> dict:
     if speed is None and any(not one.known for _, one in planned):
         raise UserError("no LLM stage has been measured in any build yet; give --rate in tokens a second")
     groups: dict[tuple[str, str, str], list[Planned]] = defaultdict(list)
-    brought: dict[tuple[str, Brings], list[Planned]] = defaultdict(list)
+    brought: dict[tuple[str, Expected], list[Planned]] = defaultdict(list)
     for stage, one in planned:
         groups[stage, one.question.request.prompt, one.server.who].append(one)
         for brings in () if one.known else one.brings:
@@ -67,7 +68,8 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
             parts_of(work.lake, work.build, stage.name)  # says which command to run
         elif stage.needs == "llm" and stage.name not in work.options.skip:
             planning = replace(work, planned=[])
-            outcome = importlib.import_module(f"chimed.stages.{stage.name}").run(records, planning)
+            module = importlib.import_module(f"chimed.stages.{stage.name}")
+            outcome = ask_models(stage.name, module.STAGE, records, planning)
             found += [(stage.name, one) for one in planning.planned or []]
             unanswered = outcome.dropped.filter(pl.col("reason") == NOT_ASKED)
             records = pl.concat([frame.select(RECORD.names) for frame in (outcome.kept, outcome.derived, unanswered)])
@@ -93,10 +95,10 @@ def _entry(work: Work, stage: str, prompt: str, model: str, several: list[Planne
     )
 
 
-def _brought(work: Work, stage: str, brings: Brings, answers: list[Planned], speed: float | None) -> dict:
+def _brought(work: Work, stage: str, brings: Expected, answers: list[Planned], speed: float | None) -> dict:
     """What answers that are not there yet will have asked."""
     remain = round(len(answers) * brings.times)
-    model = (llm.judge(work) if brings.of == "judge" else llm.generator(work)).who
+    model = (llm.judge(work) if brings.server == "judge" else llm.generator(work)).who
     sizes = _sizes(work.store, brings.prompt, model)
     characters = brings.times * sum(one.question.about * brings.about + brings.more for one in answers)
     answer = brings.tokens if sizes.completion_tokens is None else sizes.completion_tokens

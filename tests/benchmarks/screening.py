@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from chimed.asking import ask_models
 from chimed.build import Work
 from chimed.lake import open_lake
 from chimed.options import Options
@@ -63,7 +64,7 @@ def _asked(records: pl.DataFrame) -> tuple[list[bool], int]:
     with tempfile.TemporaryDirectory() as folder:
         here = settings().model_copy(update={"data": f"{folder}/lake", "store": f"sqlite:///{folder}/store.db"})
         work = Work("measured", Options(), open_lake(here.data), open_store(here.store), here)
-        outcome = screen.run(records, work)
+        outcome = ask_models("screen", screen.STAGE, records, work)
     flagged = set(outcome.dropped.filter(pl.col("fate") == "dropped")["id"])
     return [id in flagged for id in records["id"]], outcome.dropped.filter(pl.col("fate") == "failed").height
 

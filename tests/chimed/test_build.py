@@ -11,6 +11,7 @@ from chimed import build as builds
 from chimed import lake as lakes
 from chimed import ledger, stages
 from chimed.build import new_build, run_stage
+from chimed.contract import CorpusStage, ShardStage
 from chimed.errors import UserError
 from chimed.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
 from chimed.records import RECORD, derived, dropped_table, left_rows, table
@@ -138,7 +139,7 @@ def test_a_corpus_stage_writes_as_many_parts_as_its_rows_need_and_keeps_a_page_t
 
 def test_a_stage_that_loses_rows_stops_the_build(work, monkeypatch):
     _finished(work, "extract", TEXTS)
-    monkeypatch.setattr(clean, "run", lambda records, work: Outcome(records.head(2)))
+    monkeypatch.setattr(clean, "STAGE", ShardStage(lambda records, work: Outcome(records.head(2))))
     with pytest.raises(LedgerError, match="clean: read 3 rows, kept 2"):
         run_stage(work, "clean")
     with pytest.raises(UserError, match="clean is not done"):
@@ -152,7 +153,7 @@ def test_verdicts_on_no_row_or_twice_on_one_stop_the_build(work, monkeypatch, ro
     _finished(work, "extract", TEXTS)
     _finished(work, "clean", TEXTS)
     verdicts = Verdicts(left(pl.Series(rows), "same text"))
-    monkeypatch.setattr(dedup, "judge", lambda parts, work: verdicts)
+    monkeypatch.setattr(dedup, "STAGE", CorpusStage(lambda parts, work: verdicts))
     with pytest.raises(LedgerError, match=said):
         run_stage(work, "dedup")
     with pytest.raises(UserError, match="dedup is not done"):

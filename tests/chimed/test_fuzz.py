@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chimed.asking import Unusable
 from chimed.build import parse_options
 from chimed.characters import one_line, short, storable
 from chimed.columns import fitting
 from chimed.completions import retry_after
+from chimed.contract import UnusableReply
 from chimed.control_tokens import without_control_tokens
 from chimed.errors import UserError
 from chimed.lake import check_address
@@ -124,6 +124,6 @@ def test_addresses_are_right_or_refused_in_a_sentence(address: str) -> None:
 @FUZZ
 @given(ANY)
 def test_replies_of_the_stages_are_read_or_unusable(text: str) -> None:
-    for read in (department.read, generate_qa.read, prefer.read_verdict):
-        with suppress(Unusable):
+    for read in (department.parse_reply, generate_qa.read, prefer.read_verdict):
+        with suppress(UnusableReply):
             read(text)

@@ -14,6 +14,7 @@ import polars as pl
 
 from chimed import control_tokens
 from chimed.build import Work
+from chimed.contract import ShardStage
 from chimed.ledger import Outcome
 from chimed.records import left_rows
 from chimed.sources import mojibake
@@ -306,3 +307,6 @@ def _unlike(start: pl.Series, column: pl.Series, touched: list[pl.Series]) -> pl
 
 def _places(column: pl.Series, pattern: str) -> pl.Series:
     return column.str.contains(pattern).fill_null(False).arg_true()
+
+
+STAGE = ShardStage(run)

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from chimed.build import Work
+from chimed.contract import ShardStage
 from chimed.ledger import LedgerError, Outcome
 from chimed.records import RECORD_COLUMNS, derived, dropped_table, left_rows
 from chimed.stages.exam_questions import read_questions
@@ -218,3 +219,6 @@ def _shown(matches: list[Match], records: pl.DataFrame) -> dict:
         for match in matches[:SHOWN]
     ]
     return {"rows": len({match.row for match in matches}), "samples": samples}
+
+
+STAGE = ShardStage(run)

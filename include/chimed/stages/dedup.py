@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from chimed.build import Work
+from chimed.contract import CorpusStage
 from chimed.sources import NAMES
 from chimed.sources.page import TRACKING, load
 from chimed.stages import facts, minhash, variants
@@ -38,7 +39,7 @@ _COLUMNS = ["id", "source", "url", "page", "fetched", "published", "adopted", "t
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def judge(parts: Parts, work: Work) -> Verdicts:
+def select_dropped(parts: Parts, work: Work) -> Verdicts:
     """Keeps one of each; the detail of a row that leaves is the id of the row it copies, and how alike they are."""
     with tempfile.TemporaryFile() as file:
         rows, texts = _read(parts, file)
@@ -288,3 +289,6 @@ def canonical(url: pl.Expr, hosts: dict[str, str]) -> pl.Expr:
     return pl.concat_str(
         host, path, pl.when(query.str.len_chars() > 0).then(pl.format("?{}", query)).otherwise(pl.lit(""))
     )
+
+
+STAGE = CorpusStage(select_dropped)

@@ -7,6 +7,7 @@ shard of them, without what was taken down or is gone from its site, and by its 
 import polars as pl
 
 from chimed.build import Work, read_build
+from chimed.contract import PageStage
 from chimed.inputs import piece
 from chimed.ledger import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE, Outcome
 from chimed.records import DROPPED, RECORD_COLUMNS, dropped_table
@@ -94,3 +95,6 @@ def _cut(
     within = pl.int_range(pl.len()).over("source") < allowed
     ordered = found.sort("page", "id").with_columns(within=within)
     return ordered.filter("within").drop("within"), ordered.filter(~pl.col("within")).drop("within")
+
+
+STAGE = PageStage(read_pages, raw_inputs)

@@ -12,6 +12,7 @@ import polars as pl
 
 from chimed import reports
 from chimed.build import Work
+from chimed.contract import CorpusStage
 from chimed.errors import WorkStopped
 from chimed.records import words
 from chimed.streaming import Parts, Verdicts, left
@@ -28,7 +29,7 @@ class RoughCut(WorkStopped):
     """A cut fell where a fast score may have misplaced a record."""
 
 
-def judge(parts: Parts, work: Work) -> Verdicts:
+def select_dropped(parts: Parts, work: Work) -> Verdicts:
     """Needs `perplexity` and `tokens`, unless the build skips `perplexity`.
 
     Ties at the cut are broken by id, so two builds cut alike.
@@ -124,3 +125,6 @@ def _examples(parts: Parts, strange: pl.DataFrame) -> list[dict]:
     ]
     joined = top.join(pl.concat(shown), on="row", how="left", maintain_order="left")
     return joined.select("id", "source", "language", pl.col("perplexity").round(1), "tokens", "text").to_dicts()
+
+
+STAGE = CorpusStage(select_dropped)

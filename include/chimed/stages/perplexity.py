@@ -24,6 +24,7 @@ import polars as pl
 
 from chimed import store as stores
 from chimed.build import Work
+from chimed.contract import ShardStage
 from chimed.ledger import Outcome
 from chimed.records import left_rows, words
 from chimed.stages.scorer import Precision, Scorer, load, score_groups
@@ -220,3 +221,6 @@ def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, 
             work.say(f"perplexity: {scored} of {len(wanted)} texts scored, about {left / 60:.0f} min left")
     stores.upsert(work.store, PERPLEXITIES, unwritten)
     return found | {row["key"]: row for row in unwritten}
+
+
+STAGE = ShardStage(run)

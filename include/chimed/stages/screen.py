@@ -5,15 +5,16 @@ number. Rules cost nothing, so what they flag is not put to a model. With the op
 replaced and the record goes on. A sample of what was flagged and of what passed is put up for people to look at.
 """
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import polars as pl
 
 from chimed import asking, prompts
 from chimed import store as stores
-from chimed.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, put
 from chimed.build import Work
+from chimed.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
 from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import left_rows, words
@@ -31,39 +32,54 @@ REVIEWED = 200  # records of a build put up for review, of the flagged and of th
 SHOWN = 2_000  # characters of a record that a reviewer sees
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps what neither rules nor the two prompts flag; what a model does not answer with 是 or 否 fails."""
-    found = asking.outcome("screen", rounds(records, work.options), work)
-    if work.planned is None:
-        _put_up_for_review(found, work)
-    return found
+@dataclass(frozen=True)
+class Screening:
+    """What is not flagged yet (`rest`), and what is. flagged, failed: id → reason, detail; redacted: kind → rows."""
+
+    records: pl.DataFrame
+    rest: pl.DataFrame
+    flagged: dict[str, tuple[str, str]]
+    by_rule: int
+    redacted: dict[str, int]
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def rounds(records: pl.DataFrame, options: Options) -> Rounds:
-    """Two rounds: the paper's prompt to all that no rule flags, then §3.2's attributes to all that it passes.
-
-    No round where the option `screen_model` is off: then only the rules look.
-    """
+def prepare(records: pl.DataFrame, options: Options) -> Screening:
+    """Let the rules look first: they cost nothing, and what they flag is not put to a model."""
     redacted: dict[str, int] = {}
     if options.redact:  # cleaning did so already; what only stands in the words as they are now is left
         records, redacted = identifiers.looked_for(records, redact=True)
-    by_rule = rule_flags(records)
-    rest = records.filter(~pl.col("id").is_in(list(by_rule)))
-    flagged: dict[str, tuple[str, str]] = dict(by_rule)
-    failed: dict[str, tuple[str, str]] = {}
-    for name, reason in PROMPTS.items() if options.screen_model else ():
-        pieces = _pieces(rest)
-        questions = [question(name, text) for _, text in pieces]
-        second = prompts.load("sensitive")
-        brings = (Brings(second.version, "generator", tokens=1, more=len(second.user)),) if name == "screen" else ()
-        answers = yield from put(Round(name, "generator", questions, yes_no, brings))
-        yes, broken = accept([id for id, _ in pieces], answers, reason)
-        flagged, failed = flagged | yes, failed | broken
-        rest = rest.filter(~pl.col("id").is_in([*yes, *broken]))
+    flagged = rule_flags(records)
+    rest = records.filter(~pl.col("id").is_in(list(flagged)))
+    return Screening(records, rest, dict(flagged), len(flagged), redacted)
+
+
+def _round(name: str, expected: Callable[[Options], Expected] | None = None) -> Round[Screening, bool]:
+    """Make the round of one of `PROMPTS`; the second asks about what the first lets pass."""
+
+    def build_requests(state: Screening, options: Options) -> list[Question]:
+        return [question(name, text) for _, text in _pieces(state.rest)]
+
+    def accept(state: Screening, answers: Sequence[Answer[bool] | Failure]) -> Screening:
+        ids = [id for id, _ in _pieces(state.rest)]
+        yes, broken = sort_answers(ids, answers, PROMPTS[name])
+        rest = state.rest.filter(~pl.col("id").is_in([*yes, *broken]))
+        return replace(state, rest=rest, flagged=state.flagged | yes, failed=state.failed | broken)
+
+    return Round(name, "generator", build_requests, yes_no, accept, lambda options: options.screen_model, expected)
+
+
+def _second_round(options: Options) -> Expected:
+    second = prompts.load("sensitive")
+    return Expected(second.version, "generator", tokens=1, more=len(second.user))
+
+
+def finish(state: Screening, options: Options) -> Outcome:
+    """Keep what neither the rules nor the two prompts flag; what a model answers with neither 是 nor 否 fails."""
     return Outcome(
-        kept=rest,
-        dropped=pl.concat([left_rows(records, flagged), left_rows(records, failed, "failed")]),
-        figures={"by rule": len(by_rule), "redacted": redacted},
+        kept=state.rest,
+        dropped=pl.concat([left_rows(state.records, state.flagged), left_rows(state.records, state.failed, "failed")]),
+        figures={"by_rule": state.by_rule, "redacted": state.redacted},
     )
 
 
@@ -89,19 +105,19 @@ def question(name: str, text: str) -> Question:
 
 
 def yes_no(text: str) -> bool:
-    """是 or 否 at the beginning of a reply. Raises Unusable where it says neither."""
+    """Read 是 or 否 at the beginning of a reply. Raises UnusableReply where it says neither."""
     said = text.strip().lstrip("“‘\"'*")
     if not said.startswith(("是", "否")):
-        raise Unusable("unparsed reply: neither 是 nor 否")
+        raise UnusableReply("unparsed reply: neither 是 nor 否")
     return said.startswith("是")
 
 
-def accept(ids: list[str], answers: list[Said[bool] | Failed], reason: str) -> tuple[dict, dict]:
-    """Which records a round flags and which fail (id → reason, detail): one 是 about a piece flags the record."""
+def sort_answers(ids: list[str], answers: Sequence[Answer[bool] | Failure], reason: str) -> tuple[dict, dict]:
+    """Return the records that a round flags and those that fail (id → reason, detail); one 是 flags a whole record."""
     flagged: dict[str, tuple[str, str]] = {}
     failed: dict[str, tuple[str, str]] = {}
     for id, answer in zip(ids, answers, strict=True):
-        if isinstance(answer, Failed):
+        if isinstance(answer, Failure):
             failed[id] = (answer.reason, answer.detail)
         elif answer.value:
             flagged[id] = (reason, f"reply {answer.key}")
@@ -121,7 +137,7 @@ def with_title() -> pl.Expr:
     return pl.concat_str([pl.col("title"), words().alias("words")], separator="\n", ignore_nulls=True)
 
 
-def _put_up_for_review(found: Outcome, work: Work) -> None:
+def put_up_for_review(found: Outcome, work: Work) -> None:
     """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
     gone = takedowns(work.store).rows()  # since extract
     found = replace(found, kept=found.kept.filter(~gone), dropped=found.dropped.filter(~gone))
@@ -153,3 +169,6 @@ def _shown(text: str) -> str:
     found = identifiers.find(text)
     start = max(0, found[0].start - SHOWN // 2) if found else 0
     return text[start : start + SHOWN]
+
+
+STAGE = ModelStage(prepare, (_round("screen"), _round("sensitive", _second_round)), finish, put_up_for_review)

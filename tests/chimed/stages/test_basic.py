@@ -86,13 +86,13 @@ def test_addresses_of_different_pages_differ():
 
 def test_signatures_are_computed_once_for_all_builds(work):
     table = rows(*(document(LONG[n:] + LONG[:n], url=f"http://a/{n}") for n in (0, 7, 23)))
-    first = dedup.judge(Parts(frame=table), work)
+    first = dedup.select_dropped(Parts(frame=table), work)
     later = dataclasses.replace(work, build="2026.11.29")
-    again = dedup.judge(Parts(frame=table), later)
+    again = dedup.select_dropped(Parts(frame=table), later)
     assert (first.figures["signatures computed"], again.figures["signatures computed"]) == (3, 0)
     assert again.left.equals(first.left)
     more = pl.concat([table, rows(document("黄芪" + LONG[::-1], url="http://b/1"))])
-    assert dedup.judge(Parts(frame=more), later).figures["signatures computed"] == 1
+    assert dedup.select_dropped(Parts(frame=more), later).figures["signatures computed"] == 1
 
 
 def test_another_answer_to_a_long_question_is_no_copy(work):
