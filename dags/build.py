@@ -69,7 +69,8 @@ def stage_task(stage: Stage, shards: XComArg, among: str) -> BaseOperator | Mapp
     operator, arguments = where(stage.needs)
     arguments |= {
         "task_id": stage.name,
-        "doc_md": stage_doc(stage.name),
+        "task_display_name": stage.title,
+        "doc_md": stage_doc(stage),
         "command": ["run", stage.name, "--build", BUILD],
         "pool": POOL[stage.needs],
         "execution_timeout": TIMEOUT[stage.needs],

@@ -7,7 +7,7 @@ A stage's module ends with one object, `STAGE`, of one of these types:
 - `ModelStage`: a stage of a model, one part at a time. Its rounds are pure functions: `build_requests` makes requests,
   `parse_reply` makes a value of a reply's text, `accept` takes the answers in.
 
-The first stage has no table to read: it is a `PageStage`, a stage of a shard whose input is crawled pages.
+The first stage has no table to read: it is a stage of a shard whose input is crawled pages, a `PageStage`.
 
 Everything else is done once, for all stages: reading, splitting, counting, writing and the order in `chimed.build`,
 asking and costing in `chimed.asking`, estimating in `chimed.estimate`. What a stage is called, does and needs is in

@@ -6,7 +6,6 @@ nothing. What hangs on replies that are not there is estimated where its round s
 an answer) or left out (second tries of a translation, preferences about questions yet to be generated).
 """
 
-import importlib
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,7 @@ from sqlalchemy import func, select
 from chimed import llm, reports, stages
 from chimed.asking import NOT_ASKED, Planned, ask_models
 from chimed.build import Work, builds, parts_of, read_stage, stages_of
-from chimed.contract import Expected
+from chimed.contract import Expected, ModelStage, implementation
 from chimed.errors import UserError
 from chimed.records import RECORD
 from chimed.store import REPLIES, Store
@@ -66,10 +65,11 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
             records = read_stage(work.lake, work.build, stage.name)
         elif records is None:
             parts_of(work.lake, work.build, stage.name)  # says which command to run
-        elif stage.needs == "llm" and stage.name not in work.options.skip:
+        elif stage.kind == "model" and stage.name not in work.options.skip:
             planning = replace(work, planned=[])
-            module = importlib.import_module(f"chimed.stages.{stage.name}")
-            outcome = ask_models(stage.name, module.STAGE, records, planning)
+            does = implementation(stage)
+            assert isinstance(does, ModelStage)
+            outcome = ask_models(stage.name, does, records, planning)
             found += [(stage.name, one) for one in planning.planned or []]
             unanswered = outcome.dropped.filter(pl.col("reason") == NOT_ASKED)
             records = pl.concat([frame.select(RECORD.names) for frame in (outcome.kept, outcome.derived, unanswered)])
@@ -149,7 +149,7 @@ def measured_rate(work: Work) -> float | None:
     for version in reversed(builds(work.lake)):
         tokens, seconds = 0, 0.0
         for stage in stages.STAGES:
-            for report in reports.read_all(work.lake, version, stage.name) if stage.needs == "llm" else []:
+            for report in reports.read_all(work.lake, version, stage.name) if stage.kind == "model" else []:
                 for spent in report.get("figures", {}).values():
                     if isinstance(spent, dict) and spent.get("wall_seconds"):
                         tokens += spent["prompt_tokens"] + spent["completion_tokens"]

@@ -186,7 +186,7 @@ def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None =
         raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")
     gone = rows_of(counts, "derived_dropped", "derived_failed")
     tried = rows_of(counts, "derived") + gone
-    if stages.stage(stage).needs == "llm" and tried >= TRIED and gone > REJECTED_SHARE * tried:
+    if stages.stage(stage).kind == "model" and tried >= TRIED and gone > REJECTED_SHARE * tried:
         why = _why(counts, left, "derived_dropped", "derived_failed")
         raise NothingLeft(
             f"{stage}: {gone} of {tried} generated rows were rejected, {why}; read some of the model's replies"

@@ -3,21 +3,19 @@
 The command is the one an engineer types; how it runs is in `commands`.
 """
 
-import ast
 import logging
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
-from chimed import stages
 from chimed.errors import choose
 from chimed.settings import settings
+from chimed.stages import Stage
 from chimed_airflow import notice
 from chimed_airflow.commands import SiteLeftAlone, end, follow, start
 from chimed_airflow.links import PagesLink
@@ -251,9 +249,13 @@ def gpus(recipe: str, phase: str) -> int:
     return recipes.load(choose("recipe", recipe, recipes.names()), phase)["gpus"]
 
 
-def stage_doc(name: str) -> str:
-    """A stage's docstring, read without importing it: some stages need torch or scrapy."""
-    return ast.get_docstring(ast.parse((Path(stages.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))) or ""
+def stage_doc(stage: Stage) -> str:
+    """What Airflow shows of a stage's task, in Markdown: its title in both languages, what it does, where the paper
+    has it, and the command."""
+    return (
+        f"**{stage.title}** · {stage.title_zh}\n\n{stage.does[0].upper()}{stage.does[1:]}.\n\n"
+        f"Paper: {stage.paper}. Command: `python -m chimed run {stage.name} --build <version>`."
+    )
 
 
 # --- what a task passes on --------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.requests import Request
 
+from chimed.stages import CRAWL, STAGES
+
 HERE = Path(__file__).parent
 # nothing but our own files, no script but ours, framed by Airflow alone
 HEADERS = {
@@ -67,6 +69,14 @@ def _said(language: str, text: str) -> str:
     return chinese if language == "zh" else english
 
 
+def stage_title(language: str, name: object) -> str:
+    """Return a stage's title in a language; the name of a stage of another version as it is."""
+    known = next((stage for stage in (CRAWL, *STAGES) if stage.name == name), None)
+    if known is None:
+        return str(name)
+    return known.title_zh if language == "zh" else known.title
+
+
 @lru_cache
 def _templates() -> Environment:
     made = Environment(
@@ -98,6 +108,7 @@ def page(request: Request, template: str, here: str, status: int = 200, **values
 
     shown = {
         "t": partial(label, language),
+        "stage_title": partial(stage_title, language),
         "language": language,
         "languages": LANGUAGES,
         "chosen_language": request.cookies.get(COOKIE) in LANGUAGES,
