@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import polars as pl
 
-from chimed import llm, prompts
+from chimed import llm, prompts, reasons
 from chimed.build import Work
 from chimed.characters import short
 from chimed.completions import Refused, Request, Server
@@ -28,23 +28,24 @@ from chimed.cost import cost
 from chimed.ledger import COMMONEST, SHOWN, Outcome, TooManyFailed, too_many
 from chimed.reply import Reply
 
+# Reasons (`chimed.reasons`) of failures that any stage may meet.
 NOT_ASKED = "not asked: only planned"
 REFUSED = "request refused"
+SILENT = ("empty reply", "thinking and no answer")
+UNUSABLE = "unusable reply"
 
-# What mends a failure, by how its reason begins.
-NO_KEY = ("HTTP 401", "HTTP 403", "HTTP 402")
-MENDS = (
-    (NO_KEY[0], "the server refuses access: check CHIMED_LLM_KEY and its permissions"),
-    (REFUSED, "the server says why; if a text is too long, raise --max-model-len"),
-    ("empty reply", "try the model by hand: a base model without a chat template answers nothing"),
-    ("thinking and no answer", "serve a model without thinking, or start its server with --reasoning-parser"),
-    (
-        "unparsed reply",
-        "the model ignores the allowed answers: serve it with structured outputs (see chimed check)",
-    ),
-    ("model's refusal", "the model refuses this work; serve another one"),
-    ("unusable reply", "see the server's log; python -m chimed store forget-faults asks such requests again"),
-)
+NO_KEY = ("HTTP 401", "HTTP 403", "HTTP 402")  # how the detail of a refused request begins
+ACCESS = "the server refuses access: check CHIMED_LLM_KEY and its permissions"
+LOG = "see the server's log"
+UNPARSED = "the model ignores the allowed answers: serve it with structured outputs (see chimed check)"
+# What mends a failure, by its reason.
+MENDS = {
+    REFUSED: "the server says why; if a text is too long, raise --max-model-len",
+    "empty reply": "try the model by hand: a base model without a chat template answers nothing",
+    "thinking and no answer": "serve a model without thinking, or start its server with --reasoning-parser",
+    "model's refusal": "the model refuses this work; serve another one",
+    UNUSABLE: "see the server's log; python -m chimed store forget-faults asks such requests again",
+}
 
 Value = TypeVar("Value")
 
@@ -165,8 +166,7 @@ def _parse(reply: Reply | Refused, parse_reply: Callable[[str], Value], model: s
     if isinstance(reply, Refused):
         return Failure(NOT_ASKED if reply.reason == NOT_ASKED else REFUSED, reply.reason[:SHOWN], model)
     if reply.fault:
-        kind = reply.fault.split(":")[0]
-        reason = kind if kind in ("empty reply", "thinking and no answer") else f"unusable reply: {kind}"
+        reason = reply.fault if reply.fault in SILENT else UNUSABLE
         seen = reply.text or reply.reasoning or ""
         return Failure(reason, short(f"{reply.fault} | {seen}", SHOWN), model, reply.key)
     try:
@@ -177,12 +177,12 @@ def _parse(reply: Reply | Refused, parse_reply: Callable[[str], Value], model: s
 
 def _complaint(batch: _Batch[Any], server: Server, failures: list[Failure]) -> str:
     """Say what a person needs to know of a round that failed: how much, why, one example, and what may mend it."""
-    reasons = Counter(one.reason for one in failures).most_common(COMMONEST)
-    first = next(one for one in failures if one.reason == reasons[0][0])
-    told = ", ".join(f"{reason} ({rows})" for reason, rows in reasons)
-    told_of = reasons[0][0] if not first.detail.startswith(NO_KEY) else NO_KEY[0]
-    mend = next((what for begin, what in MENDS if told_of.startswith(begin)), "see the server's log")
+    commonest = Counter(one.reason for one in failures).most_common(COMMONEST)
+    first = next(one for one in failures if one.reason == commonest[0][0])
+    told = ", ".join(f"{reasons.words(reason)} ({rows})" for reason, rows in commonest)
+    unparsed = reasons.read(first.reason)[0].family == "unparsed reply"
+    mend = ACCESS if first.detail.startswith(NO_KEY) else UNPARSED if unparsed else MENDS.get(first.reason)
     return (
         f"{batch.stage}: {len(failures)} of {len(batch.questions)} answers of {server.who} at {server.url} are of "
-        f"no use ({batch.name}): {told}; for example: {first.detail or 'nothing'}; {mend}"
+        f"no use ({batch.name}): {told}; for example: {first.detail or 'nothing'}; {mend or LOG}"
     )

@@ -5,6 +5,7 @@ Reasons and names in it may hold words of crawled pages: they are escaped, cut, 
 
 from typing import Any
 
+from chimed import reasons
 from chimed.markdown import quoted
 
 CELL = 60  # characters of one cell or reason
@@ -27,7 +28,8 @@ def ledger_table(stages: list[dict[str, Any]]) -> str:
 
 
 def _stage(entry: dict[str, Any]) -> list[object]:
-    why = entry["dropped"] | entry["failed"] | {f"derived: {name}": n for name, n in entry["derived_dropped"].items()}
+    why = {reasons.words(code): n for code, n in (entry["dropped"] | entry["failed"]).items()}
+    why |= {f"derived: {reasons.words(code)}": n for code, n in entry["derived_dropped"].items()}
     # a reason may be cut, its number never: a cut number is a wrong one
     most = sorted(why, key=lambda reason: (-why[reason], reason))
     said = [f"{_cut(reason, CELL // 2)} {why[reason]}" for reason in most[:REASONS]]

@@ -12,7 +12,7 @@ import jinja2
 import polars as pl
 import yaml
 
-from chimed import stages
+from chimed import reasons, stages
 from chimed.markdown import quoted
 from chimed.options import Options
 from chimed.release import SPLITS, SUBSETS, public_name
@@ -40,6 +40,7 @@ def render_card(
     )
     environment.filters |= {"share": _share, "million": _million, "quoted": partial(quoted, most=LONGEST)}
     environment.filters["told"] = words_of
+    environment.filters["reason"] = reasons.words
     return environment.get_template("card.md.j2").render(
         version=version,
         numbers=numbers,

@@ -86,7 +86,7 @@ def parse_reply(text: str) -> str:
     """Return the department that a reply names. Raises UnusableReply."""
     name = text.strip().strip("。.“”\"'*")
     if name not in DEPARTMENTS:
-        raise UnusableReply("unparsed reply: not a department")
+        raise UnusableReply("not a department")
     return name
 
 

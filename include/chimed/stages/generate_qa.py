@@ -185,7 +185,7 @@ def parse_reply(text: str) -> Pair:
     match = PARSE.fullmatch(answered(text))
     asked, said = (match["question"].strip(), match["answer"].strip()) if match else ("", "")
     if not (asked and said):
-        raise UnusableReply("unparsed reply: not 问题：…答案：…")
+        raise UnusableReply("not 问题：…答案：…")
     return Pair(asked.strip("[] \n"), said.strip("[] \n"))
 
 

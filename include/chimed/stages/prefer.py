@@ -158,7 +158,7 @@ def read_verdict(text: str) -> str:
     """Read A or B, of a reply that names one of them and says nothing else. Raises UnusableReply."""
     found = _VERDICT.fullmatch(_MARKS.sub("", text.translate(_WIDTH)).upper())
     if not found:
-        raise UnusableReply("unparsed reply: neither A nor B")
+        raise UnusableReply("neither A nor B")
     return found["letter"]
 
 
@@ -169,7 +169,7 @@ def accept(pair: Judged) -> Judged:
     """
     for said in pair.verdicts:
         if isinstance(said, Failure):
-            return replace(pair, fate="failed", reason=f"no verdict: {said.reason}", detail=said.detail)
+            return replace(pair, fate="failed", reason="no verdict", detail=f"{said.reason}: {said.detail}")
     straight, *swapped = [_text(said) for said in pair.verdicts]
     if straight in swapped:  # the same place twice is not the same answer
         return replace(pair, fate="dropped", reason="verdict did not survive the swap", detail=straight)

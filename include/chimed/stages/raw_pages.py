@@ -109,7 +109,7 @@ def read_page(site: Site, stored: Stored) -> list[dict] | dict:
     except TooLong as error:
         return left("dropped", str(error))
     except Exception as error:  # a page that the parser cannot take is that page's failure, named, and no crash
-        return left("failed", f"parser error: {type(error).__name__}", str(error)[:500])
+        return left("failed", "parser error", f"{type(error).__name__}: {str(error)[:500]}")
     if isinstance(read, Miss):
         return left("dropped", read.reason)
     rows = [from_page(one, source=site.name, url=url, fetched=stored.fetched, page=stored.page) for one in read]

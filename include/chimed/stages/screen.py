@@ -108,7 +108,7 @@ def yes_no(text: str) -> bool:
     """Read 是 or 否 at the beginning of a reply. Raises UnusableReply where it says neither."""
     said = text.strip().lstrip("“‘\"'*")
     if not said.startswith(("是", "否")):
-        raise UnusableReply("unparsed reply: neither 是 nor 否")
+        raise UnusableReply("neither 是 nor 否")
     return said.startswith("是")
 
 

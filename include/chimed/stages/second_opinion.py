@@ -63,9 +63,9 @@ def opinion(answers: Iterable[Answer[bool] | Failure], reasons: Iterable[str]) -
         if isinstance(answer, Failure) and answer.reason == asking.NOT_ASKED:
             continue  # where a build is only planned, no row is lost
         if isinstance(answer, Failure):
-            return Opinion("failed", f"{UNASKED}: {answer.reason}", answer.detail, tuple(keys))
+            return Opinion("failed", UNASKED, f"{answer.reason}: {answer.detail}", tuple(keys))
         if not answer.value:
-            return Opinion("dropped", f"second opinion: {reason}", f"reply {answer.key}", tuple(keys))
+            return Opinion("dropped", reason, f"reply {answer.key}", tuple(keys))
     return Opinion(None, "", "", tuple(keys))
 
 

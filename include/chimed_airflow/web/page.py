@@ -15,6 +15,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.requests import Request
 
+from chimed import reasons
 from chimed.stages import CRAWL, STAGES
 
 HERE = Path(__file__).parent
@@ -52,21 +53,16 @@ def labels() -> dict[str, str | list[str]]:
 
 
 def label(language: str, name: object) -> str:
-    """A label in a language; what has none is shown as it is.
-
-    A reason may end in a detail or in another reason (`parser error: ValueError`): both parts are looked up.
-    """
+    """A label in a language; what has none is shown as it is."""
     text = str(name)
-    head, colon, tail = text.partition(": ")
-    if colon and text not in labels() and head in labels():
-        return f"{_said(language, head)}{'：' if language == 'zh' else colon}{_said(language, tail)}"
-    return _said(language, text)
-
-
-def _said(language: str, text: str) -> str:
     said = labels().get(text, [text] * 2)
     english, chinese = (text, said) if isinstance(said, str) else said
     return chinese if language == "zh" else english
+
+
+def why(language: str, written: object) -> str:
+    """What a reader sees of a reason as a table, a report or the store has it."""
+    return reasons.words(str(written), language)
 
 
 def stage_title(language: str, name: object) -> str:
@@ -109,6 +105,7 @@ def page(request: Request, template: str, here: str, status: int = 200, **values
     shown = {
         "t": partial(label, language),
         "stage_title": partial(stage_title, language),
+        "why": partial(why, language),
         "language": language,
         "languages": LANGUAGES,
         "chosen_language": request.cookies.get(COOKIE) in LANGUAGES,

@@ -41,8 +41,8 @@ def judging(made: str, verdict: str):
     ("verdict", "reason", "asked"),
     [
         ("是", None, 3),
-        ("否", "second opinion: the document does not support the answer", 2),
-        ("unclear", "second opinion: the question does not stand alone", 3),
+        ("否", "the document does not support the answer", 2),
+        ("unclear", "the question does not stand alone", 3),
     ],
 )
 def test_the_judge_decides_on_what_the_rules_pass(both, served, verdict, reason, asked):
@@ -66,7 +66,7 @@ def test_a_translation_the_judge_refuses_is_dropped(both, served, verdict, kept)
     assert len(outcome.derived) == kept
     (row,) = (outcome.derived if kept else outcome.derived_dropped).to_dicts()
     assert len(row["replies"]) == 2
-    assert kept or row["reason"] == "second opinion: not what the passage says"
+    assert kept or row["reason"] == "not what the passage says"
 
 
 def test_a_judge_that_says_neither_makes_the_stage_red(both, served):
