@@ -34,10 +34,10 @@ def _stage(entry: dict[str, Any]) -> list[object]:
     most = sorted(why, key=lambda reason: (-why[reason], reason))
     said = [f"{_cut(reason, CELL // 2)} {why[reason]}" for reason in most[:REASONS]]
     rest = sum(why[reason] for reason in most[REASONS:])
-    reasons = ", ".join([*said, *([f"{len(most) - REASONS} more reasons {rest}"] if rest else [])])
-    reasons = "skipped" if entry.get("skipped") else reasons
+    told = ", ".join([*said, *([f"{len(most) - REASONS} more reasons {rest}"] if rest else [])])
+    told = "skipped" if entry.get("skipped") else told
     left = [sum(entry[name].values()) for name in ("dropped", "failed")]
-    return [entry["stage"], entry["read"], entry["kept"], *left, entry["derived"], reasons]
+    return [entry["stage"], entry["read"], entry["kept"], *left, entry["derived"], told]
 
 
 def _cut(text: str, most: int) -> str:
