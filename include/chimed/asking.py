@@ -105,7 +105,7 @@ def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: W
     outcome = stage.finish(state, work.options)
     if work.planned is None:
         stage.publish(outcome, work)
-    return replace(outcome, figures=outcome.figures | costs)
+    return replace(outcome, figures={**outcome.figures, **costs})
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _answers(batch: _Batch[Value], work: Work) -> tuple[list[Answer[Value] | Fai
     spent = cost(replies, [one.about for one in batch.questions], work)
     spent |= {"model": server.who, "failures": dict(Counter(one.reason for one in failures))}
     if held := sum(one is not reply for one, reply in zip(heard, replies, strict=True)):
-        spent["replies with control tokens"] = held
+        spent["replies_with_control_tokens"] = held
     return answers, spent
 
 

@@ -7,7 +7,7 @@ each row is counted and checked in `chimed.ledger`.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -321,7 +321,7 @@ class _Done:
 
     counts: pl.DataFrame
     kept: list[str]
-    figures: dict[str, Any]
+    figures: Mapping[str, Any]
 
 
 def _do_shard(

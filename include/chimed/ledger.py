@@ -5,7 +5,9 @@ The ledger closes or the stage fails: every row read is kept, dropped with a rea
 derived row names a parent among the kept.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -64,7 +66,7 @@ class Outcome:
     dropped: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DROPPED_COLUMNS))
     derived: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RECORD_COLUMNS))
     derived_dropped: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DROPPED_COLUMNS))
-    figures: dict = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def too_many(failed: int, of: int) -> bool:
@@ -205,7 +207,7 @@ def _why(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
 # --- reports ----------------------------------------------------------------------------------------------------
 
 
-def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: dict) -> dict:
+def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: Mapping[str, Any]) -> dict:
     """A shard's report: its counts by reason, by source, and both (`counts`: rows of `COUNTS`), and its figures."""
 
     def by(column: str, *fates: str) -> dict[str, int]:

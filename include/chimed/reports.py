@@ -11,6 +11,7 @@ from chimed import lake as lakes
 from chimed import stages
 from chimed.contents import fault_of, told_of
 from chimed.errors import UserError
+from chimed.figures import named
 from chimed.lake import Lake
 
 log = logging.getLogger("chimed")
@@ -36,7 +37,7 @@ def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
         return None
     numbers = all(isinstance(report.get(name, 0), int) for name in ("parts", "shard"))
     if numbers and isinstance(report.get("figures", {}), dict) and 0 <= report.get("parts", 0) <= MOST:
-        return report
+        return report | {"figures": named(report["figures"])} if "figures" in report else report
     log.warning("%s is not a stage's report; its shard counts as not finished and runs again", path)
     return None
 

@@ -7,11 +7,11 @@ is held at once is a batch, the rows waiting for their part file, and some bytes
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -60,7 +60,7 @@ class Verdicts:
     """left: the rows that leave, each once (`LEFT`). figures: numbers for the report."""
 
     left: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEFT))
-    figures: dict = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:

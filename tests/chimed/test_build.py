@@ -9,7 +9,7 @@ from samples import document, rows
 
 from chimed import build as builds
 from chimed import lake as lakes
-from chimed import ledger, stages
+from chimed import ledger, reports, stages
 from chimed.build import new_build, run_stage
 from chimed.contract import CorpusStage, ShardStage
 from chimed.errors import UserError
@@ -244,6 +244,19 @@ def test_a_build_of_an_earlier_version_goes_on_in_its_own_order(work):
     assert ledger.table(work.lake, work.build)["stage"].unique().to_list() == ["clean"]
     assert [stage.name for stage in builds.stages_of(work.lake, work.build)][:3] == ["extract", "dedup", "clean"]
     assert stages.stage("decontaminate", builds.stages_of(work.lake, work.build)).scope == "corpus"
+
+
+def test_a_report_of_an_earlier_version_has_the_figures_by_todays_names(work):
+    older = {"rules and judge": {"both pass": 3}, "llm again": {"replies with control tokens": 1}, "texts compared": 9,
+             "doubtful": {"both pass": {"rows": 1}}}  # fmt: skip
+    path = f"builds/{work.build}/translate/report-00000.json"
+    lakes.write_json(work.lake, path, {"shard": 0, "figures": older})
+    assert reports.read(work.lake, work.build, "translate", 0)["figures"] == {
+        "rules_and_judge": {"both_pass": 3},
+        "llm_again": {"replies_with_control_tokens": 1},
+        "texts_compared": 9,
+        "doubtful": {"both pass": {"rows": 1}},
+    }
 
 
 def test_a_new_build_keeps_its_stages(work):

@@ -121,7 +121,7 @@ def _by_exam(shards: list[dict]) -> dict[str, int]:
     """Characters that left because they held a question, by exam."""
     total: Counter[str] = Counter()
     for one in shards:
-        total.update(one.get("characters by exam", {}))
+        total.update(one.get("characters_by_exam", {}))
     return dict(sorted(total.items()))
 
 
@@ -150,7 +150,7 @@ def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
     scored = read_stage(work.lake, work.build, "perplexity")
     shards = figures["perplexity"]
     return {
-        "cut": _plain(figures["filter"]).get("perplexity cut at"),
+        "cut": _plain(figures["filter"]).get("perplexity_cut_at"),
         **histogram(scored["perplexity"].drop_nulls(), PERPLEXITY_EDGES),
         "characters": int(scored.select(words().str.len_chars().sum()).item() or 0),
         "seconds": round(sum(one.get("seconds", 0.0) for one in shards), 3),
@@ -187,7 +187,7 @@ def _verdicts(store: Store, stage: str) -> dict[str, str]:
 
 def _judge(figures: dict) -> dict | None:
     """How often the judge's verdict survived the swap of the two answers, with its interval; None where none was."""
-    judged, survived = figures.get("judged"), figures.get("verdict survived the swap")
+    judged, survived = figures.get("judged"), figures.get("verdict_survived_swap")
     return _share(survived, judged) if judged and survived is not None else None
 
 

@@ -15,6 +15,7 @@ import polars as pl
 from chimed import control_tokens
 from chimed.build import Work
 from chimed.contract import ShardStage
+from chimed.figures import CleanFigures
 from chimed.ledger import Outcome
 from chimed.records import left_rows
 from chimed.sources import mojibake
@@ -77,17 +78,15 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         frame.select(pl.sum_horizontal(pl.col(WORDS).str.len_chars().sum())).item() for frame in (records, clean)
     )
     doubtful = done.doubtful | ({DAMAGED: damage} if damage[0] else {})
-    return Outcome(
-        kept=clean.filter(~pl.col("id").is_in(list(why))),
-        dropped=left_rows(records, why),
-        figures={
-            "characters before": before or 0,
-            "characters after": after or 0,
-            "rules": done.changed | ({IN_A_LABEL: labelled} if labelled else {}),
-            "doubtful": {name: _shown(found, records["id"]) for name, found in sorted(doubtful.items())},
-            "identifiers": identified,
-        },
-    )
+    figures: CleanFigures = {
+        "characters_before": before or 0,
+        "characters_after": after or 0,
+        "rules": done.changed | ({IN_A_LABEL: labelled} if labelled else {}),
+        "doubtful": {name: _shown(found, records["id"]) for name, found in sorted(doubtful.items())},
+        "identifiers": identified,
+    }
+    kept = clean.filter(~pl.col("id").is_in(list(why)))
+    return Outcome(kept, dropped=left_rows(records, why), figures=figures)
 
 
 def _labels(departments: pl.Series) -> tuple[pl.Series, int]:

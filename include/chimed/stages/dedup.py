@@ -21,6 +21,7 @@ import polars as pl
 
 from chimed.build import Work
 from chimed.contract import CorpusStage
+from chimed.figures import DedupFigures
 from chimed.sources import NAMES
 from chimed.sources.page import TRACKING, load
 from chimed.stages import facts, minhash, variants
@@ -49,11 +50,11 @@ def select_dropped(parts: Parts, work: Work) -> Verdicts:
         rest = rest.join(copies, on="row", how="anti", maintain_order="left").filter(pl.col("length") >= LEAST)
         near, spared, signed = nearly_same_text(rest, texts, work)
         copies = _of_what_stays(pl.concat([copies, near]))
-    figures = {
-        "texts compared": len(rest),
-        "signatures computed": signed,
-        "signatures known": len(rest) - signed,
-        "pairs spared as variants": len(spared),
+    figures: DedupFigures = {
+        "texts_compared": len(rest),
+        "signatures_computed": signed,
+        "signatures_known": len(rest) - signed,
+        "pairs_spared": len(spared),
         "doubtful": _doubtful(spared, rest, parts),
     }
     return Verdicts(_named(copies, parts), figures)

@@ -11,6 +11,7 @@ import polars as pl
 
 from chimed import asking, prompts
 from chimed.contract import Answer, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.figures import DepartmentFigures
 from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import left_rows
@@ -110,15 +111,16 @@ def finish(state: Labelling, options: Options) -> Outcome:
             failed[id] = (answer.reason, answer.detail)
     both = [(state.named[id], one.value) for id, one in said.items() if state.named[id] and isinstance(one, Answer)]
     by_breadcrumb = sum(name is not None for name in state.named.values())
+    figures: DepartmentFigures = {
+        "by_breadcrumb": by_breadcrumb,
+        "by_llm": len(chosen) - by_breadcrumb,
+        "asked_though_known": len(both),
+        "llm_agreed": sum(a == b for a, b in both),
+    }
     return Outcome(
         kept=_labelled(state.records, chosen, failed),
         dropped=left_rows(state.records, failed, "failed"),
-        figures={
-            "by_breadcrumb": by_breadcrumb,
-            "by_llm": len(chosen) - by_breadcrumb,
-            "asked_though_known": len(both),
-            "llm_agreed": sum(a == b for a, b in both),
-        },
+        figures=figures,
     )
 
 

@@ -15,6 +15,7 @@ import polars as pl
 from chimed import asking, prompts
 from chimed.asking import keys
 from chimed.contract import Answer, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.figures import Agreement, GenerateFigures
 from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import derived, dropped_table, table
@@ -152,16 +153,18 @@ def finish(state: Generation, options: Options) -> Outcome:
         else:
             why = {"fate": result.fate or "dropped", "reason": result.reason or "same pair twice"}
             lost.append(result.record | why | {"detail": result.detail})
-    figures = {"documents": state.documents, "chunks": len(state.chunks), **agreed}
+    figures: GenerateFigures = {"documents": state.documents, "chunks": len(state.chunks)}
+    if agreed is not None:
+        figures["rules_and_judge"] = agreed
     return Outcome(
         kept=state.records, derived=table(list(made.values())), derived_dropped=dropped_table(lost), figures=figures
     )
 
 
-def _judged(state: Generation) -> tuple[list[Result], dict]:
+def _judged(state: Generation) -> tuple[list[Result], Agreement | None]:
     """Return the results after the judge's words, where it was asked, and how far it agrees with the rules."""
     if state.first is None:
-        return state.results, {}
+        return state.results, None
     passed, _ = _to_judge(state)
     words = {n: [answer] for n, answer in zip(passed, state.first, strict=False)}
     for n, answer in zip(_supported(state), state.alone, strict=True):
@@ -172,7 +175,7 @@ def _judged(state: Generation) -> tuple[list[Result], dict]:
         record = after[n].record | {"replies": [*after[n].record["replies"], *said.keys]}
         after[n] = Result(after[n].chunk, record, said.fate, said.reason or None, said.detail or None)
     agreement = second_opinion.agreement(state.first[: len(passed)], state.first[len(passed) :])
-    return after, {"rules_and_judge": agreement}
+    return after, agreement
 
 
 def question(chunk: str, answer: str) -> Question:

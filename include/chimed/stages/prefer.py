@@ -13,6 +13,7 @@ import polars as pl
 from chimed import asking, prompts
 from chimed.asking import keys
 from chimed.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.figures import PreferFigures
 from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import derived, dropped_table, table
@@ -200,7 +201,7 @@ def _models(pair: Judged) -> str:
     return "; ".join([written, *{f"{said.model} (judge)" for said in pair.verdicts}])
 
 
-def _figures(made: list[dict], judged: list[Judged], questions: int) -> dict:
+def _figures(made: list[dict], judged: list[Judged], questions: int) -> PreferFigures:
     """Measure the judge. A tie: the same place preferred in both orders. Shares of 0.5 are no bias."""
     said = [[_text(one) for one in pair.verdicts] for pair in judged]
     places = [place for several in said for place in several if place]

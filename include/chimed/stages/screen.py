@@ -15,6 +15,7 @@ from chimed import asking, prompts
 from chimed import store as stores
 from chimed.build import Work
 from chimed.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.figures import ScreenFigures
 from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import left_rows, words
@@ -76,10 +77,11 @@ def _second_round(options: Options) -> Expected:
 
 def finish(state: Screening, options: Options) -> Outcome:
     """Keep what neither the rules nor the two prompts flag; what a model answers with neither 是 nor 否 fails."""
+    figures: ScreenFigures = {"by_rule": state.by_rule, "redacted": state.redacted}
     return Outcome(
         kept=state.rest,
         dropped=pl.concat([left_rows(state.records, state.flagged), left_rows(state.records, state.failed, "failed")]),
-        figures={"by_rule": state.by_rule, "redacted": state.redacted},
+        figures=figures,
     )
 
 

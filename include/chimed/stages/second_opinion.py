@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from chimed import asking, prompts
 from chimed.contract import Answer, Expected, Failure, Question
+from chimed.figures import Agreement
 from chimed.stages.screen import SAMPLING, YES_NO
 
 REFUSED_TOO = 0.05  # share of what the rules refused that is put to the judge, to be compared
@@ -78,7 +79,7 @@ def sampled(refused: Sequence[T], words: Sequence[str]) -> list[T]:
     ]
 
 
-def agreement(passed: Iterable[Answer[bool] | Failure], refused: Iterable[Answer[bool] | Failure]) -> dict[str, int]:
+def agreement(passed: Iterable[Answer[bool] | Failure], refused: Iterable[Answer[bool] | Failure]) -> Agreement:
     """Count how often the judge says what the rules said: 是 of what they pass, 否 of what they refuse."""
     of_passed, of_refused = ([one.value for one in several if isinstance(one, Answer)] for several in (passed, refused))
     return {

@@ -16,6 +16,7 @@ import polars as pl
 from chimed import asking, prompts
 from chimed.asking import keys
 from chimed.contract import Answer, Failure, ModelStage, Question, Round
+from chimed.figures import Agreement, TranslateFigures
 from chimed.ledger import Outcome
 from chimed.options import Options
 from chimed.records import derived, dropped_table, table
@@ -70,7 +71,7 @@ class Translation:
     passages: list[Passage]
     verdicts: list[Verdict] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
-    agreement: dict[str, int] | None = None
+    agreement: Agreement | None = None
 
 
 def prepare(records: pl.DataFrame, options: Options) -> Translation:
@@ -135,11 +136,14 @@ def _refused(state: Translation) -> list[Verdict]:
 def finish(state: Translation, options: Options) -> Outcome:
     """Keep every row; derive a modern record from each stretch of a classical document that passes the gate."""
     made, lost = assembled(state.classics, state.verdicts)
-    figures = {"passages": len(state.passages), "tried_again": len(state.again), "passages_refused": len(lost)}
-    agreed = {} if state.agreement is None else {"rules_and_judge": state.agreement}
-    return Outcome(
-        kept=state.records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures | agreed
-    )
+    figures: TranslateFigures = {
+        "passages": len(state.passages),
+        "tried_again": len(state.again),
+        "passages_refused": len(lost),
+    }
+    if state.agreement is not None:
+        figures["rules_and_judge"] = state.agreement
+    return Outcome(kept=state.records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures)
 
 
 def question(passage: Passage) -> Question:

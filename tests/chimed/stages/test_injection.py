@@ -96,7 +96,7 @@ def test_what_a_model_writes_brings_no_control_token_into_a_record(asked, served
     (judged,) = pl.concat([outcome.derived, outcome.derived_dropped], how="diagonal").to_dicts()
     said = {"多喝水， 注意休息，三天后复诊。", "尽快去医院看 呼吸科，不要拖延病情。"}
     assert {judged["answer"], judged["rejected"]} == said
-    assert outcome.figures["writer"]["replies with control tokens"] == 2
+    assert outcome.figures["writer"]["replies_with_control_tokens"] == 2
 
 
 def test_a_reply_that_is_nothing_but_control_tokens_is_an_empty_one():
