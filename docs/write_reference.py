@@ -11,15 +11,15 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from chimed.options import Options
+from chimed.build.options import Options
+from chimed.build.order import CRAWL, STAGES
 from chimed.settings import PROJECT, Settings
-from chimed.stages import CRAWL, STAGES
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- stages: written by make reference; edit include/chimed/stages/__init__.py -->", "<!-- /stages -->"
 TOP = """# Reference
 
-Written by `make reference` from `include/chimed/options.py` and `include/chimed/settings.py`; do not edit.
+Written by `make reference` from `include/chimed/build/options.py` and `include/chimed/settings.py`; do not edit.
 
 """
 OPTIONS = """## Build options

@@ -14,6 +14,14 @@ import yaml
 UNLISTED = "unlisted"  # family of a code that stands in no list, such as one of a site of somebody's own
 IDENTIFYING = ("identifier", "name")  # families: the row names or identifies a person
 
+# Reasons for which pages leave that nothing is wrong with: a shard may lose all of its own so.
+AGAIN = "fetched again unchanged"
+TWICE = "same row twice in the corpus"
+OVER = "over max_records"
+TAKEN_DOWN = "taken down"
+GONE = "gone from its site"
+NO_ALARM = (AGAIN, TWICE, OVER, TAKEN_DOWN, GONE)
+
 
 @dataclass(frozen=True)
 class Reason:

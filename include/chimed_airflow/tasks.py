@@ -13,9 +13,9 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
+from chimed.build.order import Stage
 from chimed.errors import choose
 from chimed.settings import settings
-from chimed.stages import Stage
 from chimed_airflow import notice
 from chimed_airflow.commands import SiteLeftAlone, end, follow, start
 from chimed_airflow.links import PagesLink

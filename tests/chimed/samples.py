@@ -6,11 +6,11 @@ from types import ModuleType
 
 import polars as pl
 
-from chimed.asking import ask_models
-from chimed.build import Work
-from chimed.ledger import Outcome
-from chimed.records import record_id, table
-from chimed.streaming import Parts, split
+from chimed.build.context import Work
+from chimed.build.corpus import Parts, split
+from chimed.build.ledger import Outcome
+from chimed.llm.asking import ask_models
+from chimed.schema import record_id, table
 
 
 def document(text: str | None, **changes: object) -> dict:

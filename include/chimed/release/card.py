@@ -12,11 +12,12 @@ import jinja2
 import polars as pl
 import yaml
 
-from chimed import reasons, stages
-from chimed.markdown import quoted
-from chimed.options import Options
+from chimed import reasons
+from chimed.build import order
+from chimed.build.options import Options
 from chimed.release import SPLITS, SUBSETS, public_name
 from chimed.release.codes import words_of
+from chimed.release.markdown import quoted
 from chimed.release.statistics import PAPER_NAMES
 from chimed.sources import FILES
 
@@ -111,7 +112,7 @@ def _source(one: dict) -> str:
 
 def _stages(made: dict) -> dict[str, dict]:
     """Each stage of the ledger: does (one sentence), skipped."""
-    does = {stage.name: stage.does for stage in stages.STAGES}
+    does = {stage.name: stage.does for stage in order.STAGES}
     skipped = {name for name, figures in made["figures"].items() if figures.get("skipped") is True}
     return {
         entry["stage"]: {

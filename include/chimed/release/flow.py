@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 
-from chimed import stages
+from chimed.build import order
 
 _GOING, _GONE, _MADE = "#9db8d2", "#d9a3a0", "#a9cdb0"
 _NODE = 0.12  # half a node's width, where stages are one apart
@@ -27,7 +27,7 @@ def draw_flow(axes: Axes, ledger: list[dict], subsets: list[tuple[str, int, str]
         _node(axes, len(ledger), floor, rows, colour)
         axes.annotate(f" {name} {rows:,}", (len(ledger) + _NODE, floor + rows / 2), va="center", size=9)
         floor += rows
-    titles = {stage.name: stage.title_zh for stage in stages.STAGES}
+    titles = {stage.name: stage.title_zh for stage in order.STAGES}
     names = [titles.get(entry["stage"], entry["stage"]) for entry in ledger]
     axes.set_xticks(range(len(ledger) + 1), [*names, "子集"])
     axes.set_xlim(-0.4, len(ledger) + 1.1)

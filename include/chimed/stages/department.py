@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from chimed import asking, prompts
-from chimed.contract import Answer, Failure, ModelStage, Question, Round, UnusableReply
-from chimed.figures import DepartmentFigures
-from chimed.ledger import Outcome
-from chimed.options import Options
-from chimed.records import left_rows
+from chimed.build.contract import Answer, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.build.figures import DepartmentFigures
+from chimed.build.ledger import Outcome
+from chimed.build.options import Options
+from chimed.llm import asking, prompts
+from chimed.schema import left_rows
 
 # The 39 site's departments, merged; prompts/department.yaml says the same list to the model.
 DEPARTMENTS = {

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from chimed import asking, prompts
-from chimed.asking import keys
-from chimed.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
-from chimed.figures import PreferFigures
-from chimed.ledger import Outcome
-from chimed.options import Options
-from chimed.records import derived, dropped_table, table
-from chimed.stages import identifiers
-from chimed.stages.loops import loop
-from chimed.stages.shape import answered
+from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.build.figures import PreferFigures
+from chimed.build.ledger import Outcome
+from chimed.build.options import Options
+from chimed.llm import asking, prompts
+from chimed.llm.asking import keys
+from chimed.llm.shape import answered
+from chimed.schema import derived, dropped_table, table
+from chimed.text import identifiers
+from chimed.text.repetition import loop
 
 LONGEST = 100  # 字, Table 2: 限制在100字以内
 SHORTEST = 6  # characters: less is no advice

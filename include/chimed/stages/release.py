@@ -6,18 +6,18 @@ release is whole. A release that drifts from the one before is held back (`chime
 
 import polars as pl
 
-from chimed.build import Work
-from chimed.contents import SEAL
-from chimed.contract import CorpusStage
-from chimed.lease import turn
-from chimed.ledger import TAKEN_DOWN
-from chimed.records import RECORD
-from chimed.release.making import making
+from chimed.build.context import Work
+from chimed.build.contract import CorpusStage
+from chimed.build.corpus import Parts, Verdicts, left
+from chimed.reasons import TAKEN_DOWN
+from chimed.release.provenance import making
 from chimed.release.rows import tables_of
 from chimed.release.statistics import statistics
 from chimed.release.write import previous, write_release
-from chimed.streaming import Parts, Verdicts, left
-from chimed.takedowns import takedowns
+from chimed.schema import RECORD
+from chimed.storage.contents import SEAL
+from chimed.storage.lease import turn
+from chimed.storage.takedowns import takedowns
 
 
 def select_dropped(parts: Parts, work: Work) -> Verdicts:

@@ -11,19 +11,17 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from chimed import asking, prompts
-from chimed import store as stores
-from chimed.build import Work
-from chimed.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
-from chimed.figures import ScreenFigures
-from chimed.ledger import Outcome
-from chimed.options import Options
-from chimed.records import left_rows, words
-from chimed.stages import identifiers
-from chimed.takedowns import takedowns
+from chimed.build.context import Work
+from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.build.figures import ScreenFigures
+from chimed.build.ledger import Outcome
+from chimed.build.options import Options
+from chimed.llm import asking, prompts
+from chimed.schema import left_rows, words
+from chimed.storage import store as stores
+from chimed.storage.takedowns import takedowns
+from chimed.text import identifiers
 
-SAMPLING = {"max_tokens": 4, "temperature": 0.0}
-YES_NO = {"choice": ["是", "否"]}
 PROMPTS = {
     "screen": "toxic or personal, by the paper's prompt",
     "sensitive": "sensitive attribute or misleading claim",
@@ -103,7 +101,7 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
 
 def question(name: str, text: str) -> Question:
     """One of `PROMPTS` about a text."""
-    return asking.question(prompts.load(name), text, SAMPLING, YES_NO, text=text)
+    return asking.question(prompts.load(name), text, asking.YES_NO_SAMPLING, asking.YES_NO, text=text)
 
 
 def yes_no(text: str) -> bool:

@@ -13,16 +13,16 @@ from itertools import groupby, pairwise
 
 import polars as pl
 
-from chimed import asking, prompts
-from chimed.asking import keys
-from chimed.contract import Answer, Failure, ModelStage, Question, Round
-from chimed.figures import Agreement, TranslateFigures
-from chimed.ledger import Outcome
-from chimed.options import Options
-from chimed.records import derived, dropped_table, table
-from chimed.stages import fidelity, second_opinion
+from chimed.build.contract import Answer, Failure, ModelStage, Question, Round
+from chimed.build.figures import Agreement, TranslateFigures
+from chimed.build.ledger import Outcome
+from chimed.build.options import Options
+from chimed.llm import asking, prompts, second_opinion
+from chimed.llm.asking import keys
+from chimed.llm.shape import answered
+from chimed.schema import derived, dropped_table, table
 from chimed.stages.screen import yes_no
-from chimed.stages.shape import answered
+from chimed.text import fidelity
 
 MODERN = 2.8  # characters of a passage and its translation, to one of the passage
 PASSAGE = 300  # characters of classical Chinese in one request: a paragraph or two

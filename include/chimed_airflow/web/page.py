@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 
 from chimed import reasons
-from chimed.stages import CRAWL, STAGES
+from chimed.build.order import CRAWL, STAGES
 
 HERE = Path(__file__).parent
 # nothing but our own files, no script but ours, framed by Airflow alone

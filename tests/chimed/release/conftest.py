@@ -7,8 +7,8 @@ import pytest
 from making_one import FIRST, SECOND, Made
 from model_server import serving
 
-from chimed.build import Work
-from chimed.lake import Lake
+from chimed.build.context import Work
+from chimed.storage.lake import Lake
 
 
 @pytest.fixture(scope="session")

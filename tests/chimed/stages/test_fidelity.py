@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chimed.demo.pages import texts
-from chimed.stages import doses, fidelity, negations, terms
+from chimed.text import fidelity, terms
+from chimed.text.fidelity import doses, negations
+from chimed_demo.pages import texts
 
 PAIRS = yaml.safe_load((Path(__file__).parent / "fidelity_pairs.yaml").read_text(encoding="utf-8"))
 ADVERSARIAL = [
@@ -127,7 +128,7 @@ def test_kinds_of_faults(source, modern, fault):
     ],
 )
 def test_doses_are_the_same_in_both_languages(text, found):
-    assert set(doses.doses(text)) == found
+    assert set(doses.find_doses(text)) == found
 
 
 def test_a_dose_belongs_to_its_herb():

@@ -1,0 +1,205 @@
+"""The builds of a lake: how one is opened with its inputs and options, and how its finished stages' tables are read.
+
+`chimed.pipeline.runner` runs the stages and writes their tables.
+"""
+
+from datetime import UTC, datetime
+
+import polars as pl
+from pydantic import ValidationError
+
+import chimed
+from chimed.build import inputs, order, reports
+from chimed.build.options import Options
+from chimed.errors import UserError, choose
+from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
+from chimed.sources import NAMES as SOURCES
+from chimed.storage import lake as lakes
+from chimed.storage.checked import check_file, read_checked
+from chimed.storage.contents import sealed, told_of
+from chimed.storage.lake import Lake
+from chimed.storage.naming import check_name
+from chimed.storage.numbered import number_in
+
+# --- builds -----------------------------------------------------------------------------------------------------
+
+
+def new_build(lake: Lake, options: dict | None = None, version: str | None = None, run: str | None = None) -> str:
+    """Fixes a build's inputs (every finished crawl of its sources) and options; returns its calendar version.
+
+    run: who asks, as the id of an Airflow run; asked again it gets the build it opened before. No two get one version.
+    Raises UserError for a bad option, an existing version, or where nothing has been crawled yet.
+    """
+    chosen = parse_options(options or {})
+    if version is not None:
+        check_name("build", version)
+    opened = [name for name in builds(lake) if run and read_build(lake, name).get("run") == run]
+    if opened:
+        return opened[-1]
+    shards = inputs.shards(lake, chosen)
+    if not shards:
+        raise UserError(
+            f"nothing in the lake yet from {', '.join(chosen.sources)}; crawl a site (python -m chimed crawl <source>) "
+            "or read your own files (python -m chimed ingest <name> <files>)"
+        )
+    made = {
+        "number": 1 + max((number_in(lake, f"builds/{name}/build.json") for name in builds(lake)), default=0),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code": chimed.__version__,
+        "options": chosen.model_dump(mode="json"),
+        "shards": shards,
+        "stages": order.told(),
+        "run": run,
+    }
+    while True:
+        taken = lakes.names(lake, "builds")
+        if version in taken:
+            raise UserError(f"build {version} exists already; leave --version out to get the next free one")
+        free = version or _next_version(taken)
+        if lakes.claim_json(lake, f"builds/{free}/build.json", sealed(made | {"version": free})):
+            return free
+
+
+def parse_options(options: dict) -> Options:
+    """Options from a mapping. Raises UserError with every mistake and the valid choices."""
+    try:
+        parsed = Options(**options)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"bad build option: {wrong}; the options are: {', '.join(Options.model_fields)}") from None
+    for source in parsed.sources:
+        choose("source", source, SOURCES)
+    for name in parsed.skip:
+        choose("stage to skip", name, [one.name for one in order.STAGES if one.skippable])
+    return parsed
+
+
+def builds(lake: Lake) -> list[str]:
+    """Versions of all builds, oldest first: in the order in which they were opened, whatever the clock said."""
+    found = [name for name in lakes.names(lake, "builds") if lakes.exists(lake, f"builds/{name}/build.json")]
+    return sorted(found, key=lambda name: (number_in(lake, f"builds/{name}/build.json"), _version_key(name)))
+
+
+def read_build(lake: Lake, version: str) -> dict:
+    """A build's build.json; `latest` is the newest. Raises UserError that names the builds there are, or for one whose
+    build.json cannot be read."""
+    if version == "latest":
+        version = next((name for name in reversed(builds(lake)) if _read(lake, name)), version)
+    there = version in lakes.names(lake, "builds") and lakes.exists(lake, f"builds/{version}/build.json")
+    choose("build", version, [version] if there else builds(lake))
+    if made := _read(lake, version):
+        return made
+    raise UserError(
+        f"builds/{version}/build.json does not describe this build; restore it from a copy, or remove builds/{version}"
+    )
+
+
+def _read(lake: Lake, name: str) -> dict | None:
+    """A build's build.json; None where it cannot be used."""
+    try:
+        made = lakes.read_json(lake, f"builds/{name}/build.json")
+    except (UserError, FileNotFoundError):
+        return None
+    kinds = {"version": str, "options": dict, "shards": list, "stages": list}
+    return made if all(isinstance(made[key], kind) for key, kind in kinds.items() if key in made) else None
+
+
+def _version_key(version: str) -> list[int]:
+    return [int(number) if number.isdigit() else 0 for number in version.split(".")]
+
+
+def _next_version(taken: list[str]) -> str:
+    today = f"{datetime.now(UTC):%Y.%m.%d}"
+    if today not in taken:
+        return today
+    return f"{today}.{next(n for n in range(1, 10_000) if f'{today}.{n}' not in taken)}"
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+
+def stages_of(lake: Lake, version: str) -> tuple[order.Stage, ...]:
+    """A build's stages, in the order and with the scopes it was opened with."""
+    return order.of_build(read_build(lake, version))
+
+
+def shards_of(lake: Lake, version: str, stage: str) -> int:
+    """How many parts a stage works on: 1 for a corpus stage, else the parts of the table it reads.
+
+    Raises UserError where an earlier stage is not done.
+    """
+    made = read_build(lake, version)
+    its_own = order.of_build(made)
+    choose("stage", stage, [one.name for one in its_own])
+    previous = order.before(stage, its_own)
+    if previous is None:
+        return len(made["shards"])
+    parts = parts_of(lake, version, previous.name)
+    return 1 if order.stage(stage, its_own).scope == "corpus" else parts
+
+
+def parts_of(lake: Lake, version: str, stage: str) -> int:
+    """How many parts a finished stage wrote. Raises UserError where it is not done."""
+    its_own = stages_of(lake, version)
+    if order.stage(stage, its_own).scope == "corpus":
+        report = reports.read(lake, version, stage, 0)
+        if report is None or "parts" not in report:
+            raise UserError(
+                f"build {version}: {stage} is not done; run: python -m chimed run {stage} --build {version}"
+                f"{note_on_order(version, its_own)}"
+            )
+        return report["parts"]
+    expected = shards_of(lake, version, stage)
+    missing = [n for n in range(expected) if reports.read(lake, version, stage, n) is None]
+    if missing:
+        raise UserError(
+            f"build {version}: {stage} is not done, {len(missing)} of {expected} parts are missing; "
+            f"run: python -m chimed run {stage} --build {version}{note_on_order(version, its_own)}"
+        )
+    return expected
+
+
+def note_on_order(version: str, its_own: tuple[order.Stage, ...]) -> str:
+    """What else to say of a build of an earlier version, whose stages Airflow's tasks do not follow any more."""
+    if [one.name for one in its_own] == list(order.NAMES):
+        return ""
+    return (
+        f" (the build has an earlier version's order of stages; python -m chimed run all --build {version} follows it)"
+    )
+
+
+def read_stage(lake: Lake, version: str, stage: str, part: int | None = None) -> pl.DataFrame:
+    """A finished stage's table (kept and derived rows), all of it or one part.
+
+    Raises SpoiltFile where a part is not what the stage wrote.
+    """
+    parts = range(parts_of(lake, version, stage)) if part is None else [part]
+    this = order.stage(stage, stages_of(lake, version))
+    frames = [_read_part(lake, version, this, n) for n in parts]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=RECORD_COLUMNS)
+
+
+def _read_part(lake: Lake, version: str, this: order.Stage, part: int) -> pl.DataFrame:
+    import pyarrow.parquet as pq
+
+    path = f"builds/{version}/{this.name}/kept-{part:05d}.parquet"
+    told, mend = reports.kept_told(lake, version, this, part), reports.mend(version, this, part)
+    with lakes.parquet_errors(path):
+        return lakes.table_of(pq.ParquetFile(read_checked(lake, path, told, mend)), schema=RECORD)
+
+
+def read_dropped(lake: Lake, version: str, stage: str) -> pl.DataFrame:
+    """A stage's dropped and failed rows, and derived rows that did not pass their gate (columns of `DROPPED`)."""
+    folder = f"builds/{version}/{stage}"
+    told = {name: one for report in reports.read_all(lake, version, stage) for name, one in _written(report).items()}
+    names = [name for name in lakes.names(lake, folder) if name.startswith("dropped-")]
+    for name in names:
+        said = told_of(told, name)
+        check_file(lake, f"{folder}/{name}", said, f"chimed audit {version} says what to do", whole=False)
+    frames = [lakes.read_table(lake, f"{folder}/{name}", schema=DROPPED) for name in names]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=DROPPED_COLUMNS)
+
+
+def _written(report: dict) -> dict:
+    written = report.get("written")
+    return written if isinstance(written, dict) else {}

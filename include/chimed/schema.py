@@ -1,0 +1,145 @@
+"""What a record is: one table schema from the first page to the release (the paper's documents, QA pairs, preferences).
+
+Every stage's table has these columns; dropped rows carry three more (`DROPPED`). No asker's name, id, place or picture
+and no doctor's name ever enters a record.
+"""
+
+import hashlib
+import hmac
+import unicodedata
+
+import polars as pl
+import pyarrow as pa
+
+_SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
+
+RECORD = pa.schema(
+    [
+        # content hash: the same text of the same page has the same id in every build; of a corpus's row keyed with
+        # the store's secret, for its words may be in nobody else's hands
+        pa.field("id", pa.string(), False),
+        # the site: zydcd, zhongyoo, cnkang, ask39, ask120; or a corpus's name
+        pa.field("source", pa.string(), False),
+        # tcm (the paper's Trad) or general (Gen)
+        pa.field("domain", pa.string(), False),
+        # document, qa or preference
+        pa.field("kind", pa.string(), False),
+        # zh (modern Chinese) or lzh (classical)
+        pa.field("language", pa.string(), False),
+        # canonical URL of the page it comes from; of a corpus's row corpus:<name>/<keyed hash of its words>
+        pa.field("url", pa.string(), False),
+        pa.field("title", pa.string()),
+        # a document's body; null for the other kinds
+        pa.field("text", pa.string()),
+        # the question of a qa or preference
+        pa.field("question", pa.string()),
+        # the answer of a qa, the chosen answer of a preference
+        pa.field("answer", pa.string()),
+        # of a crawled answer: whether the asker or the site chose it; null for every other record
+        pa.field("adopted", pa.bool_()),
+        # the rejected answer of a preference
+        pa.field("rejected", pa.string()),
+        # one of stages/department.py's list, from the page's breadcrumb or an LLM
+        pa.field("department", pa.string()),
+        # the day the page says it was published, the site's own time zone
+        pa.field("published", pa.date32()),
+        # when its bytes were received, UTC
+        pa.field("fetched", pa.timestamp("ms", tz="UTC"), False),
+        # its place in the lake: <WARC path>#<offset>, <a corpus's file>#<row>
+        pa.field("page", pa.string(), False),
+        # the record it was derived from (translation, generated QA, preference)
+        pa.field("parent", pa.string()),
+        # <prompt name>@<hash of its wording> of the prompt that made it
+        pa.field("prompt", pa.string()),
+        # the model that answered that prompt (identity.py); of a preference who wrote and who judged
+        pa.field("model", pa.string()),
+        # where in the parent's text the answer stands, or what a translation is of; character offsets
+        pa.field("evidence", pa.list_(_SPAN)),
+        # keys in the store of every LLM reply that made, judged or labelled it
+        pa.field("replies", pa.list_(pa.string())),
+        # tokens the perplexity model read, and exp(mean negative log-likelihood) over them; null for derived records
+        pa.field("tokens", pa.int32()),
+        pa.field("perplexity", pa.float64()),
+        # what rules found in the words as the page had them, before cleaning: `<kind> <field>[<start>:<end>]`
+        # each; null where nothing was found, and in a table that was written before there was this column
+        pa.field("identifiers", pa.list_(pa.string())),
+    ]
+)
+
+# A row that left: its record and why. fate: dropped (judged unfit) or failed (could not be judged).
+DROPPED = pa.schema(
+    [
+        *RECORD,
+        pa.field("fate", pa.string(), False),
+        # a few words, the same for every row of one kind: what the ledger counts by
+        pa.field("reason", pa.string(), False),
+        # what a reader needs besides: the copied record's id, the span, the raw reply
+        pa.field("detail", pa.string()),
+    ]
+)
+
+
+def _polars_schema(schema: pa.Schema) -> pl.Schema:
+    return pl.Schema(schema)  # and no empty table: making one imports pandas
+
+
+RECORD_COLUMNS = _polars_schema(RECORD)
+DROPPED_COLUMNS = _polars_schema(DROPPED)
+
+
+def content_id(*parts: str | None) -> str:
+    """16 hex digits over the NFC form of `parts`; `None` and the empty string differ."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(b"\x00" if part is None else b"\x01" + unicodedata.normalize("NFC", part).encode() + b"\x02")
+    return digest.hexdigest()[:16]
+
+
+def keyed(key: bytes, plain: str) -> str:
+    """16 hex digits that tell nothing of a content hash to who has not the key: else who knows all of a text but a
+    telephone number finds it by trying."""
+    return hmac.digest(key, plain.encode(), "sha256").hex()[:16]
+
+
+def record_id(row: dict) -> str:
+    """The id of a record of any kind: over its page's URL, its kind, language and words."""
+    words = (row.get(name) for name in ("title", "text", "question", "answer", "rejected"))
+    return content_id(row["url"], row["kind"], row["language"], *words)
+
+
+def derived(parent: dict, **changes: object) -> dict:
+    """A record row made from `parent`: its page and provenance, `changes` on top, a new id; no scores.
+
+    Nor has it the places where something was found in the parent's words.
+    """
+    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers"))
+    row = {**parent, "parent": parent["id"], **unknown, **changes}
+    row["id"] = record_id(row)
+    return row
+
+
+def table(rows: list[dict]) -> pl.DataFrame:
+    """Rows as a table with exactly the columns of `RECORD`."""
+    return pl.DataFrame(rows, schema=RECORD_COLUMNS)
+
+
+def dropped_table(rows: list[dict]) -> pl.DataFrame:
+    """Rows as a table with exactly the columns of `DROPPED`."""
+    return pl.DataFrame(rows, schema=DROPPED_COLUMNS)
+
+
+def left_rows(records: pl.DataFrame, why: dict[str, tuple[str, str]], fate: str = "dropped") -> pl.DataFrame:
+    """The records of `why` (id → reason, detail) as rows of `DROPPED`, with fate `dropped` or `failed`."""
+    reasons = pl.DataFrame(
+        [(id, fate, reason, detail) for id, (reason, detail) in why.items()],
+        schema={"id": pl.String, "fate": pl.String, "reason": pl.String, "detail": pl.String},
+        orient="row",
+    )
+    return records.join(reasons, on="id", how="inner", maintain_order="left").select(DROPPED_COLUMNS.names())
+
+
+def words() -> pl.Expr:
+    """A record's own words in one string: the text, or the question and the answer joined (paper §3.2)."""
+    return pl.concat_str(
+        [pl.col("text"), pl.col("question"), pl.col("answer"), pl.col("rejected")], separator="\n", ignore_nulls=True
+    )
