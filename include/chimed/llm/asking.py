@@ -1,8 +1,8 @@
 """What every stage that asks models shares: requests, replies, failures, and what they cost. Paper §3.2.
 
-Such a stage is a `ModelStage` (`chimed.build.contract`): one or more rounds, each a set of requests to one model, over a
-state of its own. A round has three pure functions: `build_requests` makes requests of the state, `parse_reply` makes a
-value of a reply's text or raises `UnusableReply`, and `accept` returns the state with the answers in it. `prepare`
+Such a stage is a `ModelStage` (`chimed.build.contract`): one or more rounds, each a set of requests to one model, over
+a state of its own. A round has three pure functions: `build_requests` makes requests of the state, `parse_reply` makes
+a value of a reply's text or raises `UnusableReply`, and `accept` returns the state with the answers in it. `prepare`
 makes the first state of the records, `finish` the stage's `Outcome` of the last one:
 
     STAGE = ModelStage(prepare, (Round("llm", "generator", build_requests, parse_reply, accept),), finish)
