@@ -16,7 +16,7 @@ from chimed.build.order import CRAWL, STAGES
 from chimed.settings import PROJECT, Settings
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- stages: written by make reference; edit include/chimed/stages/__init__.py -->", "<!-- /stages -->"
+BEGIN, END = "<!-- stages: written by make reference; edit include/chimed/build/order.py -->", "<!-- /stages -->"
 TOP = """# Reference
 
 Written by `make reference` from `include/chimed/build/options.py` and `include/chimed/settings.py`; do not edit.

@@ -20,6 +20,7 @@ from chimed.build.ledger import LedgerError, Outcome
 from chimed.concurrency import AT_ONCE
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 MOST_PARTS = 256  # a part is a task in Airflow, which maps a task over 1,024 at most
@@ -95,7 +96,7 @@ def write_split(
     writing: deque[Future[None]] = deque()
     with ExitStack() as files, ThreadPoolExecutor(AT_ONCE) as pool:
         kept_files = [
-            files.enter_context(lakes.table_writer(lake, f"{folder}/kept-{n:05d}.parquet", RECORD, told))
+            files.enter_context(lakes.table_writer(lake, f"{folder}/{layout.kept(n)}", RECORD, told))
             for n in range(count)
         ]
         drop = files.enter_context(lakes.table_writer(lake, f"{folder}/dropped-00000.parquet", DROPPED, told))

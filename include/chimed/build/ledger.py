@@ -19,6 +19,7 @@ from chimed.errors import WorkStopped
 from chimed.reasons import NO_ALARM
 from chimed.schema import DROPPED_COLUMNS, RECORD_COLUMNS
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, not the rows
@@ -247,7 +248,7 @@ def ledger(lake: Lake, version: str) -> list[dict]:
     out of its files since; only where there are some).
     """
     entries: list[dict] = []
-    made = lakes.read_json(lake, f"builds/{version}/build.json")
+    made = lakes.read_json(lake, layout.build(version, layout.BUILD))
     parts = len(made["shards"])
     for this in order.of_build(made):
         name = this.name
@@ -270,7 +271,7 @@ def ledger(lake: Lake, version: str) -> list[dict]:
 
 def table(lake: Lake, version: str) -> pl.DataFrame:
     """A build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
-    its_own = order.of_build(lakes.read_json(lake, f"builds/{version}/build.json"))
+    its_own = order.of_build(lakes.read_json(lake, layout.build(version, layout.BUILD)))
     frames = [
         counts_of(one).select(
             pl.lit(this.name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()

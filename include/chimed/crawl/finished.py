@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from chimed.errors import UserError
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.checked import check_file, told_file
 from chimed.storage.contents import SpoiltFile, told_of
 from chimed.storage.lake import Lake
@@ -21,7 +22,7 @@ from chimed.storage.lake import Lake
 if TYPE_CHECKING:  # what only asks for reports does without what reads pages
     from chimed.storage.warc import Stored
 
-INDEX = "index.cdxj"
+INDEX = layout.INDEX
 
 log = logging.getLogger("chimed")
 
@@ -54,7 +55,7 @@ class Expected:
 
 def report_of(lake: Lake, source: str, crawl: str) -> dict | None:
     """The report of a finished crawl; None where it is not finished: a report that was cut short is as good as none."""
-    path = f"raw/{source}/{crawl}/report.json"
+    path = layout.raw(source, crawl, layout.REPORT)
     try:
         return lakes.read_json(lake, path)
     except FileNotFoundError:

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from chimed.sources import NAMES
 from chimed.sources.page import Site, load
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.states import day_of, today
 from chimed.storage.store import CRAWLS, PAGES, Store
@@ -85,7 +86,7 @@ def _taken(store: Store, lake: Lake, site: Site) -> list[Days]:
     found = []
     for row in rows:
         since, until, finished, part = row["since"], row["until"], row["finished"], row["part"]
-        path = f"raw/{site.name}/{row['crawl']}/report.json"
+        path = layout.raw(site.name, row["crawl"], layout.REPORT)
         if finished is None and row["stopped"] is None and lakes.exists(lake, path):  # an older version made it
             report = lakes.read_json(lake, path)
             since, until = (date.fromisoformat(report[one]) if report[one] else None for one in ("since", "until"))

@@ -23,6 +23,7 @@ from chimed.concurrency import AT_ONCE
 from chimed.errors import UserError
 from chimed.schema import DROPPED, RECORD
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.checked import check_file
 from chimed.storage.contents import sealed
 
@@ -39,7 +40,7 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
         said = f"{stage} of build {work.build} has shards 0 to {total - 1}, not {shard}"
         raise UserError(said + note_on_order(work.build, its_own))
     reports = [_run_shard(work, its_own, stage, n) for n in (range(total) if shard is None else [shard])]
-    path = f"builds/{work.build}/ledger.parquet"
+    path = layout.build(work.build, layout.LEDGER)
     if stage == its_own[-1].name and not lakes.exists(work.lake, path):
         lakes.write_table(work.lake, path, ledger.table(work.lake, work.build), LEDGER)
     return reports
@@ -72,7 +73,7 @@ class _Shard:
     @property
     def folder(self) -> str:
         """The stage's folder in the lake."""
-        return f"builds/{self.work.build}/{self.stage.name}"
+        return layout.build(self.work.build, self.stage.name)
 
     @property
     def skipped(self) -> bool:
@@ -103,7 +104,7 @@ def _do_shard(
     lakes.clear_drafts(work.lake, shard.folder, lambda name: this.scope == "corpus" or f"-{number:05d}." in name)
     started = time.monotonic()
     done = _split_corpus(shard) if isinstance(shard.does, CorpusStage) else _run_part(shard)
-    ledger.check_written(work.lake, name, done.counts, done.kept, f"{shard.folder}/dropped-{number:05d}.parquet")
+    ledger.check_written(work.lake, name, done.counts, done.kept, f"{shard.folder}/{layout.dropped(number)}")
     ledger.check_failures(name, done.counts)
     report = ledger.report(name, work.build, number, len(done.kept), done.counts, done.figures)
     report |= {"written": shard.written, "inputs": _inputs(shard)}
@@ -127,8 +128,8 @@ def _inputs(shard: _Shard) -> dict[str, str | None]:
     whole = shard.stage.scope == "corpus"
     parts = range(parts_of(work.lake, work.build, previous.name)) if whole else [shard.number]
     told = {part: reports.kept_told(work.lake, work.build, previous, part) for part in parts}
-    folder = f"builds/{work.build}/{previous.name}"
-    return {f"{folder}/kept-{part:05d}.parquet": (said or {}).get("sha256") for part, said in told.items()}
+    folder = layout.build(work.build, previous.name)
+    return {f"{folder}/{layout.kept(part)}": (said or {}).get("sha256") for part, said in told.items()}
 
 
 def _split_corpus(shard: _Shard) -> _Done:
@@ -137,20 +138,20 @@ def _split_corpus(shard: _Shard) -> _Done:
     assert isinstance(shard.does, CorpusStage)
     assert previous is not None
     numbers = range(parts_of(work.lake, work.build, previous.name))
-    before = f"builds/{work.build}/{previous.name}"
-    table = Parts(work.lake, tuple(f"{before}/kept-{n:05d}.parquet" for n in numbers))
+    before = layout.build(work.build, previous.name)
+    table = Parts(work.lake, tuple(f"{before}/{layout.kept(n)}" for n in numbers))
     _check_parts(work, previous, numbers)
     verdicts = Verdicts(figures={"skipped": True}) if shard.skipped else shard.does.select_dropped(table, work)
     part_rows = work.options.part_rows
     counts, count = write_split(work.lake, shard.folder, shard.stage.name, table, verdicts, part_rows, shard.written)
-    return _Done(counts, [f"{shard.folder}/kept-{n:05d}.parquet" for n in range(count)], verdicts.figures)
+    return _Done(counts, [f"{shard.folder}/{layout.kept(n)}" for n in range(count)], verdicts.figures)
 
 
 def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
     """Raise SpoiltFile where a part is not what its stage wrote: a corpus stage reads it column by column."""
 
     def check(part: int) -> None:
-        path = f"builds/{work.build}/{stage.name}/kept-{part:05d}.parquet"
+        path = layout.build(work.build, stage.name, layout.kept(part))
         told = reports.kept_told(work.lake, work.build, stage, part)
         check_file(work.lake, path, told, reports.mend(work.build, stage, part))
 
@@ -169,8 +170,8 @@ def _run_part(shard: _Shard) -> _Done:
     going_on = [outcome.derived] if isinstance(shard.does, PageStage) else [outcome.kept, outcome.derived]
     table = pl.concat([frame.select(RECORD.names) for frame in going_on])
     dropped = pl.concat([outcome.dropped.select(DROPPED.names), outcome.derived_dropped.select(DROPPED.names)])
-    kept = f"kept-{shard.number:05d}.parquet"
-    for file, rows, schema in ((f"dropped-{shard.number:05d}.parquet", dropped, DROPPED), (kept, table, RECORD)):
+    kept = layout.kept(shard.number)
+    for file, rows, schema in ((layout.dropped(shard.number), dropped, DROPPED), (kept, table, RECORD)):
         shard.written[file] = lakes.write_table(lake, f"{shard.folder}/{file}", rows, schema)
     return _Done(counts, [f"{shard.folder}/{kept}"], outcome.figures)
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from chimed.release import WITHDRAWN, folder_of, is_whole, releases
 from chimed.release.rows import read_tables
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import PUSHES, Store
 from chimed.storage.takedowns import Takedowns
@@ -35,22 +36,26 @@ def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
         by_crawl[crawl] = by_crawl.get(crawl, 0) + len(table)
         pages.setdefault(crawl, set()).update(page for page in table["page"] if _is_there(lake, page))
     for crawl, rows in by_crawl.items():
-        add("raw", f"raw/{crawl}", len(pages[crawl]), PURGE)
-        add("extract", f"extracts/{crawl}", rows, PURGE)
-    for version in lakes.names(lake, "builds"):
-        add("build", f"builds/{version}", _in_build(lake, version, gone), PURGE)
+        add("raw", layout.raw(crawl), len(pages[crawl]), PURGE)
+        add("extract", layout.extracts(crawl), rows, PURGE)
+    for version in lakes.names(lake, layout.BUILDS):
+        add("build", layout.build(version), _in_build(lake, version, gone), PURGE)
     held = {version: _in_release(lake, version, gone) for version in releases(lake)}
     for version, rows in held.items():
         add("release", folder_of(version), rows, "--releases, or --purge, withdraws it for a patch without them")
-    withdrawn = [one for one in lakes.names(lake, "releases") if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")]
+    withdrawn = [
+        one for one in lakes.names(lake, layout.RELEASES) if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")
+    ]
     patches = {one: lakes.read_json(lake, f"{folder_of(one)}/{WITHDRAWN}").get("replaced_by") for one in withdrawn}
     for row in _pushes(store):
         if row["version"] in patches or held.get(row["version"], 0):
             do = _at_a_copy(row["address"], row["version"], patches.get(row["version"]))
             add("copy", _copy(row["address"], row["version"]), held.get(row["version"]), do)
-    for release in lakes.names(lake, "models"):
+    for release in lakes.names(lake, layout.MODELS):
         if release in patches or held.get(release):
-            add("model", f"models/{release}", None, "trained on it: train again on the patch, then delete the folder")
+            add(
+                "model", layout.models(release), None, "trained on it: train again on the patch, then delete the folder"
+            )
     versions = sum(len(older(lake, f"{folder}/")) for folder in FOLDERS)
     add("older versions", lake.at(""), versions, "the bucket keeps what was replaced; --purge deletes it")
     return found
@@ -59,8 +64,8 @@ def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
 def tables_of_records(lake: Lake) -> list[str]:
     """The tables of all records as crawls and corpora had them."""
     return [
-        f"extracts/{name}"
-        for name in lakes.files(lake, "extracts")
+        layout.extracts(name)
+        for name in lakes.files(lake, layout.EXTRACTS)
         if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}")
     ]
 
@@ -84,8 +89,8 @@ def _is_there(lake: Lake, page: str) -> bool:
 
 def _in_build(lake: Lake, version: str, gone: Takedowns) -> int:
     """Rows of a build's tables, the same row counted in each."""
-    tables = [name for name in lakes.files(lake, f"builds/{version}") if re.search(r"-\d+\.parquet$", name)]
-    return sum(len(named(lake, f"builds/{version}/{name}", gone)) for name in tables)
+    tables = [name for name in lakes.files(lake, layout.build(version)) if re.search(r"-\d+\.parquet$", name)]
+    return sum(len(named(lake, layout.build(version, name), gone)) for name in tables)
 
 
 def _in_release(lake: Lake, version: str, gone: Takedowns) -> int:

@@ -25,6 +25,7 @@ from chimed.release.statistics import PERPLEXITY_EDGES, histogram
 from chimed.schema import words
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import REVIEWS, Store
 
@@ -72,8 +73,8 @@ def _crawl(lake: Lake, crawl: str) -> dict:
 
     Of a corpus's files the crawl's own name is that hash; form, files, ingested and rights are told besides.
     """
-    report = lakes.read_json(lake, f"raw/{crawl}/report.json")
-    index = f"raw/{crawl}/index.cdxj"
+    report = lakes.read_json(lake, layout.raw(crawl, layout.REPORT))
+    index = layout.raw(crawl, layout.INDEX)
     digest = hashlib.sha256(lakes.read_bytes(lake, index)).hexdigest() if lakes.exists(lake, index) else None
     told = {"crawl": crawl, "pages": report.get("pages"), "replica": report.get("replica", False), "index": digest}
     if report.get("form") != FILES:

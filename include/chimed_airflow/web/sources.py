@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
+from chimed.storage import layout
 from chimed_airflow.web.charts import bars
 from chimed_airflow.web.counted import age, recent
 from chimed_airflow.web.opened import open_store
@@ -121,7 +122,7 @@ def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
         rows = [dict(row) for row in connection.execute(wanted).mappings()]
     found = []
     for row in rows:
-        raw, extract = (f"{top}/{source}/{row['crawl']}/report.json" for top in ("raw", "extracts"))
+        raw, extract = (f"{top}/{source}/{row['crawl']}/{layout.REPORT}" for top in ("raw", "extracts"))
         report = read_json(lake, raw) if exists(lake, raw) else {}
         made = read_json(lake, extract) if exists(lake, extract) else None
         hours = row["seconds"] / 3600
@@ -178,5 +179,5 @@ def _last_crawl(lake: Any, source: str) -> dict | None:
     from chimed.crawl.finished import report_of
     from chimed.storage.lake import names
 
-    found = [report_of(lake, source, crawl) for crawl in names(lake, f"raw/{source}")[-5:]]
+    found = [report_of(lake, source, crawl) for crawl in names(lake, layout.raw(source))[-5:]]
     return max((report for report in found if report), key=lambda report: str(report.get("finished", "")), default=None)

@@ -18,6 +18,7 @@ from chimed.schema import content_id, keyed
 from chimed.sources import FILES, NAMES
 from chimed.sources.parsed import CorpusQA, Document
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake
 from chimed.storage.naming import CORPUS
@@ -64,8 +65,8 @@ def ingest(
             own = hashlib.file_digest(body, "sha256")
         digest.update(file_name.encode() + b"\0" + own.digest())
         digests[file_name] = own.hexdigest()
-    folder = f"raw/{name}/{digest.hexdigest()[:12]}"
-    path = f"{folder}/report.json"
+    folder = layout.raw(name, digest.hexdigest()[:12])
+    path = f"{folder}/{layout.REPORT}"
     before = finished.report_of(lake, name, folder.rsplit("/", 1)[-1]) or {}
     told = {"choices": asdict(choices), "rights": said or before.get("rights", {}), "code": chimed.__version__}
     if before and all(before.get(key) == value for key, value in told.items()):
