@@ -13,7 +13,7 @@ from chimed.build import inputs, order, reports
 from chimed.build.options import Options
 from chimed.errors import UserError, choose
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.checked import check_file, read_checked
@@ -69,7 +69,7 @@ def parse_options(options: dict) -> Options:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"bad build option: {wrong}; the options are: {', '.join(Options.model_fields)}") from None
     for source in parsed.sources:
-        choose("source", source, SOURCES)
+        choose("source", source, source_names())
     for name in parsed.skip:
         choose("stage to skip", name, [one.name for one in order.STAGES if one.skippable])
     return parsed

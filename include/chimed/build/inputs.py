@@ -13,7 +13,7 @@ from chimed.build.corpus import MOST_PARTS
 from chimed.build.options import Options
 from chimed.crawl.finished import report_of
 from chimed.sources import FILES
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -96,7 +96,7 @@ def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
 
 def _corpora(lake: Lake) -> list[str]:
     """Names of the corpora that `chimed ingest` brought into the lake."""
-    names = [name for name in lakes.names(lake, layout.RAW) if name not in SOURCES]
+    names = [name for name in lakes.names(lake, layout.RAW) if name not in source_names()]
     return [name for name in names if CORPUS.match(name) and any(_is_corpus(lake, name))]
 
 

@@ -7,7 +7,6 @@ page too: those rows are listed in `again.parquet`. The crawl's report is writte
 """
 
 import hashlib
-import importlib
 import inspect
 import logging
 import random
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chimed import schema as record_schema
+from chimed import sources
 from chimed.crawl import finished, reading
 from chimed.errors import UserError, WorkStopped
 from chimed.extraction import corpus_files, raw_pages
@@ -135,7 +135,7 @@ def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -
     if is_corpus(lake, source, crawl):
         own = corpus_files.fingerprinted(lakes.read_json(lake, layout.raw(source, crawl, layout.REPORT)))
     else:
-        own = inspect.getsource(importlib.import_module(f"chimed.sources.{source}"))
+        own = inspect.getsource(sources.module(source))
     reads = (page, parsed, reading, text, raised, mojibake, misread, surprise, encodings, warc, warc_records)
     parts = (*reads, record_schema, raw_pages, sys.modules[__name__])
     made_by = hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]

@@ -12,7 +12,7 @@ from chimed.crawl import weeks
 from chimed.errors import UserError
 from chimed.release import folder_of, is_whole, releases
 from chimed.settings import settings
-from chimed.sources import NAMES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake, open_lake
@@ -28,15 +28,17 @@ def status() -> dict[str, Any]:
     """
     lake, store = open_lake(), _store()
     monday = weeks.last_week()
-    missing = weeks.who_has(store, lake, monday) if store else dict.fromkeys(NAMES, weeks.NEVER)
-    sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in NAMES]
+    missing = weeks.who_has(store, lake, monday) if store else dict.fromkeys(source_names(), weeks.NEVER)
+    sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in source_names()]
     known, whole = builds(lake), releases(lake)
     found: dict[str, Any] = {
         "lake": settings().data,
         "store": settings().store.rsplit("@", 1)[-1],
         "week": monday,
         "sources": sources,
-        "corpora": [name for name in lakes.names(lake, layout.RAW) if name not in NAMES and _crawls(lake, name)],
+        "corpora": [
+            name for name in lakes.names(lake, layout.RAW) if name not in source_names() and _crawls(lake, name)
+        ],
         "build": _build(lake, known[-1]) if known else None,
         "releases": whole,
         "trained": _trained(lake, whole[-1]) if whole else [],

@@ -25,7 +25,7 @@ from chimed.release.purge import tables
 from chimed.release.purge.journal import Journal
 from chimed.schema import DROPPED
 from chimed.settings import Settings
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout, warc
 from chimed.storage.contents import SEAL, sealed
@@ -118,7 +118,7 @@ def _reviews(store: Store, days: int, now: datetime, dry_run: bool) -> int:
 def _raw(journal: Journal | None, lake: Lake, store: Store, days: int, now: datetime) -> list[str]:
     """Takes the WARC files of finished crawls of that age away, once their records are read; returns the crawls."""
     gone: Counter[str] = Counter()
-    for source in SOURCES if days else ():
+    for source in source_names() if days else ():
         for crawl in lakes.names(lake, layout.raw(source)):
             folder = layout.raw(source, crawl)
             if not lakes.exists(lake, f"{folder}/{layout.REPORT}"):

@@ -27,7 +27,7 @@ from chimed.release.rows import read_tables
 from chimed.release.target import Target, find_target, pages_of, see_that_it_is_read
 from chimed.release.write import write_release
 from chimed.schema import RECORD
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import audit_log, layout
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
@@ -125,7 +125,7 @@ def _known(lake: Lake, store: Store, target: Target, unseen: bool) -> tuple[int,
     with store.engine.connect() as connection:
         kinds = connection.execute(select(PAGES.c.kind).where(_is(target))).scalars().all()
         before = connection.execute(select(TAKEDOWNS.c.target).where(TAKEDOWNS.c.target == target.name)).first()
-    if target.of_corpus or (target.is_source and target.name not in SOURCES):
+    if target.of_corpus or (target.is_source and target.name not in source_names()):
         found = pages_of(lake, target)
         return len(found), [target.name, *(sorted(found) if target.of_corpus else ())]
     if not target.is_source and "list" in kinds:

@@ -1,6 +1,5 @@
 """What a takedown's words point at: a source, a page by its URL, place or record, or a row of a corpus. Ours."""
 
-import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from chimed.extraction.crawl_records import extract_crawl
 from chimed.extraction.raw_pages import is_corpus
 from chimed.release import releases
 from chimed.release.rows import read_tables
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import module as source_module
+from chimed.sources import names as source_names
 from chimed.sources.page import Miss
 from chimed.storage import lake as lakes
 from chimed.storage import layout, warc
@@ -44,7 +44,7 @@ def find_target(lake: Lake, store: Store, said: str) -> Target:
     """What is meant by a URL, a place (`raw/…#…`), a record's id, or a name. Raises UserError where it is nothing."""
     said = said.strip()
     name = said.removeprefix(ROW)
-    if name in (*SOURCES, *lakes.names(lake, layout.RAW)):
+    if name in (*source_names(), *lakes.names(lake, layout.RAW)):
         return Target(name, is_source=True)
     if said.startswith(ROW):
         return _row(lake, store, said)
@@ -61,14 +61,14 @@ def canonical(lake: Lake, url: str) -> str:
         host = (urlsplit(url).hostname or "").lower() if "://" in url else ""
     except ValueError:  # brackets that hold no address
         host = ""
-    for source in SOURCES if host else ():
-        site = importlib.import_module(f"chimed.sources.{source}").SITE
+    for source in source_names() if host else ():
+        site = source_module(source).SITE
         if host in site.hosts or f"www.{host}" in site.hosts:
             return site.canonical(url)
-    corpora = [name for name in lakes.names(lake, layout.RAW) if name not in SOURCES]
+    corpora = [name for name in lakes.names(lake, layout.RAW) if name not in source_names()]
     raise UserError(
-        f"{url[:200]!r} is not a page of a known site ({', '.join(SOURCES)}), a row of a corpus as corpus:name/…, "
-        "a place raw/…#…, a record's id of 16 hex digits, a source or a corpus "
+        f"{url[:200]!r} is not a page of a known site ({', '.join(source_names())}), a row of a corpus as "
+        "corpus:name/…, a place raw/…#…, a record's id of 16 hex digits, a source or a corpus "
         f"({', '.join(corpora) or 'there is no corpus yet'})"
     )
 
@@ -143,7 +143,7 @@ def _corpus_row(lake: Lake, store: Store, source: str, crawl: str, name: str, nu
 def _url_of(lake: Lake, store: Store, record: str) -> str:
     """The URL of the page that a record, or what it was made from, stands on."""
     for source in lakes.names(lake, layout.RAW):
-        if source not in SOURCES:
+        if source not in source_names():
             _extracted(lake, store, source)
     for frame in _tables(lake, ["id", "url", "page"]):
         found = frame.filter(id=record)
@@ -177,8 +177,8 @@ def _kept(lake: Lake, source: str | None) -> list[str]:
 def see_that_it_is_read(lake: Lake, store: Store, url: str) -> None:
     """Reads the finished crawls of a page's site that nobody has read yet: else its words are not known."""
     host = urlsplit(url).hostname or ""
-    for source in SOURCES:
-        site = importlib.import_module(f"chimed.sources.{source}").SITE
+    for source in source_names():
+        site = source_module(source).SITE
         for crawl in lakes.names(lake, layout.raw(source)) if host in (*site.hosts, *site.twins) else ():
             read = lakes.exists(lake, layout.extracts(source, crawl, layout.REPORT))
             if not read and lakes.exists(lake, layout.raw(source, crawl, layout.REPORT)):
@@ -193,4 +193,4 @@ def _extracted(lake: Lake, store: Store, source: str) -> None:
 
 
 def _corpora(lake: Lake) -> str:
-    return ", ".join(name for name in lakes.names(lake, layout.RAW) if name not in SOURCES) or "none yet"
+    return ", ".join(name for name in lakes.names(lake, layout.RAW) if name not in source_names()) or "none yet"

@@ -23,14 +23,14 @@ router = APIRouter()
 def sources(request: Request) -> HTMLResponse:
     """All sites."""
     from chimed.crawl.frontier import pace
-    from chimed.sources import NAMES
+    from chimed.sources import names as source_names
     from chimed.sources.page import load
     from chimed.storage.lake import open_lake
 
     store, lake = open_store(), open_lake()
     known = recent("sources", str(store.engine.url), lambda: _known(store, lake))
     entries = []
-    for name in NAMES:
+    for name in source_names():
         site = load(name)
         entries.append(
             {
@@ -52,9 +52,9 @@ def sources(request: Request) -> HTMLResponse:
 def crawl(source: str, request: Request) -> HTMLResponse:
     """The trigger form of a site's DAG."""
     from chimed.errors import choose
-    from chimed.sources import NAMES
+    from chimed.sources import names as source_names
 
-    return page(request, "crawl.html.j2", here="sources", source=choose("source", source, NAMES))
+    return page(request, "crawl.html.j2", here="sources", source=choose("source", source, source_names()))
 
 
 @router.get("/sources/{source}/page")
@@ -62,10 +62,10 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
     """A page's text beside what the parser makes of it."""
     from chimed.crawl.misses import view
     from chimed.errors import UserError, choose
-    from chimed.sources import NAMES
+    from chimed.sources import names as source_names
     from chimed.storage.lake import open_lake
 
-    shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, NAMES), "url": url}
+    shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, source_names()), "url": url}
     try:
         found = view(open_lake(), open_store(), url)
     except UserError as trouble:

@@ -15,7 +15,8 @@ from chimed.errors import UserError
 from chimed.extraction.corpus_files.columns import shown
 from chimed.extraction.corpus_files.reading import ENDINGS, Choices, NothingInIt, Survey, ending, survey
 from chimed.schema import content_id, keyed
-from chimed.sources import FILES, NAMES
+from chimed.sources import FILES
+from chimed.sources import names as source_names
 from chimed.sources.parsed import CorpusQA, Document
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -52,7 +53,7 @@ def ingest(
     The same files again change nothing but what is said of them: choices as given now, rights where some are given.
     Raises UserError for a name that cannot be taken, and for files that are not there or of no form known here.
     """
-    if not CORPUS.match(name) or name in NAMES:
+    if not CORPUS.match(name) or name in source_names():
         raise UserError(
             f"{name!r} cannot name a corpus; use 2 to 32 small letters, digits and _, a letter first, "
             "and no site's name"

@@ -24,7 +24,7 @@ from chimed.release.purge import kept, raw, tables, words
 from chimed.release.purge.journal import Journal
 from chimed.release.takedown import build_tables, empty_withdrawn, note, rewrite_release
 from chimed.schema import words as own_words
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -59,7 +59,9 @@ def purge(
         log.info("purge %s of %s was begun before and goes on", journal.id, journal.target)
         _keep_in_step(journal, lake)
     with ExitStack() as held:
-        for source in sorted({path.split("/")[1] for path in raw.crawl_files(lake, journal.gone)} & set(SOURCES)):
+        for source in sorted(
+            {path.split("/")[1] for path in raw.crawl_files(lake, journal.gone)} & set(source_names())
+        ):
             held.enter_context(lease(store, lake.at(layout.RAW), source, partial(_lost, source)))
         if not journal.searched:
             _find_by_words(journal, lake)

@@ -26,7 +26,7 @@ from chimed.release.purge import journal as journals
 from chimed.release.purge.journal import Journal
 from chimed.release.purge.tables import written_anew
 from chimed.release.purge.words import holding
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.sources.page import Site, load, on_page
 from chimed.sources.text import decode
 from chimed.storage import lake as lakes
@@ -62,7 +62,9 @@ class Cut:
 
 def crawl_files(lake: Lake, gone: Takedowns) -> list[str]:
     """The raw WARC files in which pages that go may stand, those that a killed crawl left open among them."""
-    sources = {source for source in SOURCES if source in gone.sources or any(_of(source, url) for url in gone.urls)}
+    sources = {
+        source for source in source_names() if source in gone.sources or any(_of(source, url) for url in gone.urls)
+    }
     return [
         layout.raw(source, name)
         for source in sorted(sources)
@@ -271,7 +273,7 @@ def purge_corpora(journal: Journal, lake: Lake) -> int:
     Raises CannotBlank for a book of which one chapter is to go.
     """
     gone, count = journal.gone, 0
-    for name in sorted(gone.sources - set(SOURCES)):
+    for name in sorted(gone.sources - set(source_names())):
         for file in lakes.files(lake, layout.raw(name)):
             if not file.endswith("report.json"):  # so that the same files are known when somebody brings them again
                 journals.take_away(journal, lake, layout.raw(name, file), "corpus's file")
