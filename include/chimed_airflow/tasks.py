@@ -17,7 +17,7 @@ from chimed.build.order import Stage
 from chimed.errors import choose
 from chimed.settings import settings
 from chimed_airflow import notice
-from chimed_airflow.commands import SiteLeftAlone, end, follow, start
+from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
 from chimed_airflow.links import PagesLink
 from chimed_airflow.notice import WHY
 from chimed_airflow.weeks import BACKFILL, refused
@@ -218,12 +218,6 @@ def level_of(line: str) -> int:
         if line.startswith((f"{level} ", f"{level}:")) or line[9:].startswith(f"{level} "):
             return int(getattr(logging, level))
     return logging.ERROR if line.startswith(("chimed: ", "WRONG ", "Traceback (most recent")) else logging.INFO
-
-
-def arguments(command: Sequence[str], shard: int | None = None) -> list[str]:
-    """A command's arguments without the empty ones, and with its shard."""
-    argv = [str(one) for one in command if str(one).strip()]
-    return argv if shard is None else [*argv, "--shard", str(shard)]
 
 
 def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
