@@ -124,6 +124,6 @@ def test_addresses_are_right_or_refused_in_a_sentence(address: str) -> None:
 @FUZZ
 @given(ANY)
 def test_replies_of_the_stages_are_read_or_unusable(text: str) -> None:
-    for read in (department.parse_reply, generate_qa.read, prefer.read_verdict):
+    for read in (department.parse_reply, generate_qa.parse_reply, prefer.read_verdict):
         with suppress(UnusableReply):
             read(text)
