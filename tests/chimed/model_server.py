@@ -51,12 +51,7 @@ def serving() -> Iterator[Served]:
             return web.Response(body=completion(said), content_type="application/json")
         status, headers, raw = said
         if "Cut" in headers:
-            response = web.StreamResponse(status=status)  # chunked
-            await response.prepare(request)
-            await response.write(raw)
-            assert request.transport
-            request.transport.abort()
-            raise ConnectionResetError
+            return await loopback.cut(request, web.StreamResponse(status=status), raw)  # chunked
         return web.Response(status=status, headers=headers, body=raw)
 
     async def models(_request: web.Request) -> web.Response:
