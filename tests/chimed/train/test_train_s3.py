@@ -9,8 +9,8 @@ import object_store
 import pytest
 import tiny
 
-from chimed import lake as lakes
 from chimed.errors import UserError
+from chimed.storage import lake as lakes
 from chimed.train import checkpoint
 from chimed.train.run import open_run, place_of
 
