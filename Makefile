@@ -37,6 +37,7 @@ check: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	$(AIRFLOW_PYTHON) .ci/copies.py
 	$(AIRFLOW_PYTHON) -m pytest -n 2 -m "not slow"
 
 # The demo and the cluster wait half the time, and what waits still costs: both go first, and the models' tests, one

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 PROJECT = Path(__file__).resolve().parents[1]
 INCLUDE = PROJECT / "include"
 DECLARED = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-CHECKOUT_ONLY = ("chimed_demo/", "chimed/demo/", "chimed_airflow/local/")
+CHECKOUT_ONLY = ("chimed_demo/", "chimed_airflow/local/")
 LOCKS = runpy.run_path(str(PROJECT / ".ci" / "lock.py"))["LOCKS"]
 
 
