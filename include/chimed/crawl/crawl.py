@@ -24,7 +24,6 @@ from chimed.settings import settings
 from chimed.sources.page import load
 from chimed.storage import lake as lakes
 from chimed.storage import states, warc
-from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.lease import lease
 from chimed.storage.naming import check_name
@@ -192,11 +191,10 @@ def _finish(lake: Lake, folder: str, run: Run, accept: bool) -> dict:
         "replica": bool(settings().replica),
         "code": chimed.__version__,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "written": finished.written_files(lake, folder),
     }
-    lakes.write_json(lake, f"{folder}/report.json", sealed(report))
+    report = finished.write_report(lake, folder, report)
     counts.note_done(run.store, plan, part=bool(plan.sections or left))
-    return lakes.read_json(lake, f"{folder}/report.json")
+    return report
 
 
 def _alarm(run: Run, tally: dict, accept: bool) -> str | None:
