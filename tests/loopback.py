@@ -1,9 +1,11 @@
 """A web server on loopback for the length of a `with`, in a thread of its own; every server of the tests is one."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from aiohttp import web
 
@@ -11,6 +13,7 @@ from aiohttp import web
 @contextmanager
 def serving(app: web.Application, port: int = 0) -> Iterator[str]:
     """Serve an aiohttp application, at a free port unless one is given; its URL, where it answers already."""
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it would log the connections that we cut
     loop, ready, runner = asyncio.new_event_loop(), threading.Event(), web.AppRunner(app, access_log=None)
 
     async def start() -> None:
@@ -40,10 +43,15 @@ def answering(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) ->
     return app
 
 
-async def cut(request: web.Request, response: web.StreamResponse, content: bytes) -> web.StreamResponse:
+async def cut(request: web.Request, response: web.StreamResponse, content: bytes) -> NoReturn:
     """Send the beginning of a response, then cut the connection."""
     await response.prepare(request)
     await response.write(content)
+    hang_up(request)
+
+
+def hang_up(request: web.Request) -> NoReturn:
+    """Cut the connection without an answer."""
     if request.transport:
         request.transport.abort()
     raise ConnectionResetError

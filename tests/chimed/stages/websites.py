@@ -62,7 +62,10 @@ def served() -> Iterator[Site]:
     async def answer(request: web.Request) -> web.Response:
         path, headers = request.raw_path, dict(request.headers)
         serving.asked.append((path, time.monotonic(), headers))
-        status, said, body = await asyncio.to_thread(found, path, headers)
+        try:
+            status, said, body = await asyncio.to_thread(found, path, headers)
+        except ConnectionError:  # the site hangs up
+            loopback.hang_up(request)
         return web.Response(status=status, headers=said, body=body.encode() if isinstance(body, str) else body)
 
     with loopback.serving(loopback.answering(answer)) as serving.url:
