@@ -47,11 +47,11 @@ async def cut(request: web.Request, response: web.StreamResponse, content: bytes
     """Send the beginning of a response, then cut the connection."""
     await response.prepare(request)
     await response.write(content)
-    hang_up(request)
+    raise hang_up(request)
 
 
-def hang_up(request: web.Request) -> NoReturn:
-    """Cut the connection without an answer."""
+def hang_up(request: web.Request) -> ConnectionResetError:
+    """Cut the connection without an answer; return what the handler is to raise."""
     if request.transport:
         request.transport.abort()
-    raise ConnectionResetError
+    return ConnectionResetError()

@@ -101,7 +101,7 @@ async def _misbehave(kind: str, request: web.Request, good: bytes) -> web.Stream
         return _json(good[: len(good) // 2])
     if kind == "truncated":  # fewer bytes than promised
         await loopback.cut(request, web.StreamResponse(headers={"Content-Length": str(len(good))}), good[:-20])
-    loopback.hang_up(request)
+    raise loopback.hang_up(request)
 
 
 def _json(body: bytes) -> web.Response:

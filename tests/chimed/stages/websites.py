@@ -65,7 +65,7 @@ def served() -> Iterator[Site]:
         try:
             status, said, body = await asyncio.to_thread(found, path, headers)
         except ConnectionError:  # the site hangs up
-            loopback.hang_up(request)
+            raise loopback.hang_up(request) from None
         return web.Response(status=status, headers=said, body=body.encode() if isinstance(body, str) else body)
 
     with loopback.serving(loopback.answering(answer)) as serving.url:
