@@ -22,9 +22,7 @@ from chimed.crawl.spider import SiteSpider
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.settings import settings
 from chimed.sources.page import load
-from chimed.storage import lake as lakes
 from chimed.storage import layout, states, warc
-from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.lease import lease
 from chimed.storage.naming import check_name
@@ -192,11 +190,10 @@ def _finish(lake: Lake, folder: str, run: Run, accept: bool) -> dict:
         "replica": bool(settings().replica),
         "code": chimed.__version__,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "written": finished.written_files(lake, folder),
     }
-    lakes.write_json(lake, f"{folder}/{layout.REPORT}", sealed(report))
+    report = finished.write_report(lake, folder, report)
     counts.note_done(run.store, plan, part=bool(plan.sections or left))
-    return lakes.read_json(lake, f"{folder}/{layout.REPORT}")
+    return report
 
 
 def _alarm(run: Run, tally: dict, accept: bool) -> str | None:

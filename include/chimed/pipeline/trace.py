@@ -229,20 +229,24 @@ def _print_record(row: dict) -> None:
     if row["prompt"]:
         print(f"  {'made by':12}{_short(row['model'])} with {_short(row['prompt'])}")
     for reply in row["answers"]:
-        if "text" not in reply:
-            print(f"  {'reply':12}{reply['key'][:12]} is not in the store")
-            continue
-        print(f"  {'reply':12}{reply['key'][:12]} of {_short(reply['model'])} to {_short(reply['prompt'])}")
-        for message in json.loads(reply["messages"]):
-            print(f"    {_short(message['role']):10}{_short(message['content'])}")
-        if reply["reasoning"]:
-            print(f"    {'thinking':10}{_short(reply['reasoning'])}")
-        print(f"    {'answered':10}{_short(reply['text'])}")
-        if reply["fault"]:
-            print(f"    {'unusable':10}{_short(reply['fault'])}")
+        _print_reply(reply)
     if not row["parent"]:
         for name, value in (("page", row["url"]), ("fetched", row["fetched"]), ("in the lake", row["page"])):
             print(f"  {name:12}{one_line(str(value))}")
+
+
+def _print_reply(reply: dict) -> None:
+    if "text" not in reply:
+        print(f"  {'reply':12}{reply['key'][:12]} is not in the store")
+        return
+    print(f"  {'reply':12}{reply['key'][:12]} of {_short(reply['model'])} to {_short(reply['prompt'])}")
+    for message in json.loads(reply["messages"]):
+        print(f"    {_short(message['role']):10}{_short(message['content'])}")
+    if reply["reasoning"]:
+        print(f"    {'thinking':10}{_short(reply['reasoning'])}")
+    print(f"    {'answered':10}{_short(reply['text'])}")
+    if reply["fault"]:
+        print(f"    {'unusable':10}{_short(reply['fault'])}")
 
 
 def _short(value: object) -> str:

@@ -18,7 +18,7 @@ from chimed.build.options import Options
 from chimed.release import SPLITS, SUBSETS, public_name
 from chimed.release.codes import words_of
 from chimed.release.markdown import quoted
-from chimed.release.statistics import PAPER_NAMES
+from chimed.release.table4 import PAPER_NAMES, table4
 from chimed.sources import FILES
 
 HERE = Path(__file__).parent
@@ -51,7 +51,7 @@ def render_card(
         checksum=checksum,
         loadable=_loadable(numbers),
         missing=[name for name, rows in numbers["splits"].items() if not rows],
-        table4=_table4(numbers),
+        table4=table4(numbers),
         size=size_category(numbers["instances"]),
         holds=_holds(tables),
         sources=sources_in(numbers, made),
@@ -153,17 +153,6 @@ def _loadable(numbers: dict) -> dict[str, list[str]]:
     """The card's configurations: each subset with rows, and the splits of it that have some."""
     splits = {subset: [split for split in SPLITS if numbers["splits"][f"{subset}/{split}"]] for subset in SUBSETS}
     return {subset: filled for subset, filled in splits.items() if filled}
-
-
-def _table4(numbers: dict) -> dict[tuple[str, str], dict]:
-    """Rows and characters by subset (or `total`) and the paper's names of the domains."""
-    table = {(subset, name): {"rows": 0, "characters": 0} for subset in SUBSETS for name in PAPER_NAMES.values()}
-    table |= {(row["subset"], PAPER_NAMES[row["domain"]]): row for row in numbers["table 4"]}
-    for name in PAPER_NAMES.values():
-        table["total", name] = {
-            what: sum(table[subset, name][what] for subset in SUBSETS) for what in ("rows", "characters")
-        }
-    return table
 
 
 def size_category(rows: int) -> str:

@@ -87,6 +87,11 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
         return ["manifest.json: its seal is not that of what it says"]
     if (said := _sealed_by_build(lake, folder)) and said != manifest.get(SEAL):
         return [f"manifest.json: not the one that its build wrote (seal {said[:12]}…)"]
+    return _broken_promises(lake, folder, manifest)
+
+
+def _broken_promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
+    """What of the tables is not as the manifest and the statistics say, a sentence each."""
     try:
         return _promises(lake, folder, manifest)
     except (

@@ -114,6 +114,5 @@ SITE = Site(
     canonical=canonical,
     links=links,
     read=read,
-    delay=2.0,
     most_lists=10_000,  # 78,680 entries are known
 )

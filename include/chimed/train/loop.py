@@ -9,7 +9,8 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback
+from peft import LoraConfig
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback, Trainer
 from transformers.trainer_callback import TrainerCallback
 
 from chimed.errors import UserError
@@ -58,6 +59,20 @@ def whole_batches(rows: datasets.Dataset, batch: int) -> datasets.Dataset:
 def tokenizer(run: Run) -> PreTrainedTokenizerBase:
     """The tokenizer the run starts with."""
     return AutoTokenizer.from_pretrained(run.start, revision=run.revision or "main")
+
+
+def trainer_of(
+    kind: type[Trainer], run: Run, args: Any, tokens: PreTrainedTokenizerBase, rows: Rows, lora: LoraConfig
+) -> Trainer:
+    """Return a phase's trainer (one of TRL's): LoRA on the model that the run starts from, over the run's rows."""
+    return kind(
+        model=run.start,
+        args=args,
+        processing_class=tokens,
+        train_dataset=rows.train,
+        eval_dataset=rows.validation,
+        peft_config=lora,
+    )
 
 
 class Lines(TrainerCallback):

@@ -13,6 +13,7 @@ from typing import Any
 
 from chimed.errors import UserError, choose
 from chimed.release import find_release, releases
+from chimed.release.table4 import TOTAL, table4
 from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -93,7 +94,7 @@ def release_counts(lake: Lake, release: str) -> dict[str, tuple[int, float]]:
     counts = {}
     for phase, subset in SUBSET.items():
         train, held = (known["splits"].get(f"{subset}/{split}", 0) for split in ("train", "validation"))
-        characters = sum(row["characters"] for row in known["table 4"] if row["subset"] == subset)
+        characters = table4(known)[subset][TOTAL]["characters"]
         counts[phase] = (train, characters * train / max(1, train + held))
     return counts
 

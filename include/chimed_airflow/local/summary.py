@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from chimed.release.table4 import TOTAL, table4
 from chimed.settings import PROJECT
 from chimed.sources import names as source_names
 
@@ -47,7 +48,7 @@ def _table(statistics: dict) -> str:
     lines = [f"  {'':<10}" + "".join(f"{source:>10}" for source in source_names()) + f"{'all':>10}{'characters':>12}"]
     for subset in sorted({subset for subset, _ in rows}):
         counts = [rows.get((subset, source), 0) for source in source_names()]
-        characters = sum(one["characters"] for one in statistics["table 4"] if one["subset"] == subset)
+        characters = table4(statistics)[subset][TOTAL]["characters"]
         lines.append(
             f"  {subset:<10}" + "".join(f"{count:>10}" for count in [*counts, sum(counts)]) + f"{characters:>12}"
         )

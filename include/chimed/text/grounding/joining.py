@@ -59,6 +59,12 @@ class Search:
         found = self._found(spoken, low, high, ())
         if found.fault is None:
             return found
+        return (
+            self._without_first_words(spoken, low, high, asked) or self._without_last_words(spoken, low, high) or found
+        )
+
+    def _without_first_words(self, spoken: Words, low: int, high: int, asked: Words) -> Found | None:
+        """The clause without first words that are the question's or a template's; None where that is not found."""
         told = self._restated(spoken, low, high, asked)
         for start in range(low + told, low, -1):
             if start == high:
@@ -70,7 +76,11 @@ class Search:
             shorter = self._found(spoken, start, high, spoken.value[low:start])
             if shorter.fault is None:
                 return shorter
-        for end in range(high - 1, low + 1, -1):  # 孕妇禁用银翘散: what is forbidden is the question's
+        return None
+
+    def _without_last_words(self, spoken: Words, low: int, high: int) -> Found | None:
+        """The clause without last words that are the question's, 孕妇禁用银翘散; None where that is not found."""
+        for end in range(high - 1, low + 1, -1):
             run = spoken.value[end:high]
             if not self._asked_of(run):
                 break
@@ -78,7 +88,7 @@ class Search:
                 shorter = self._found(spoken, low, end, run)
                 if shorter.fault is None:
                     return shorter
-        return found
+        return None
 
     def _asked_of(self, run: tuple[str, ...]) -> bool:
         """Whether the question, and the document, have these words in a row, and they are a name and no more."""
@@ -168,37 +178,43 @@ class Search:
 
     def _left_out(self, pieces: list[tuple[int, int]], spoken: Words) -> str | None:
         """What holds for the pieces in the document and is neither in them nor in the question."""
-        text, taken = self.text, {n for first, last in pieces for n in range(first, last + 1)}
+        taken = {n for first, last in pieces for n in range(first, last + 1)}
         for first, last in pieces:
-            for n in range(first - 1, -1, -1):
-                if text.clause[n] != text.clause[first]:
-                    break
-                value = text.value[n]
-                if n in taken or value in self.asked:
-                    continue
-                if value in scope() or (value in NEGATING and text.item[n] == text.item[first]):
-                    return f"left out {value}"
-            if any(text.value[n] in heads() for n in range(first, last + 1)):
-                headed = True
-            else:
-                headed = any(text.value[n] in heads() for n in taken if text.clause[n] == text.clause[first])
-            for n in range(last + 1, len(text.value)):
-                value = text.value[n]
-                if n in taken or value in self.asked:
-                    continue
-                if text.clause[n] != text.clause[last]:
-                    follows = text.sentence[n] == text.sentence[last] and text.clause[n] == text.clause[last] + 1
-                    if (
-                        follows
-                        and value in prohibiting()
-                        and not headed
-                        and value not in spoken.value
-                        and _ends(text, n)
-                    ):
-                        return f"left out {value}"
-                    break
-                if (value in scope() and not headed) or (value in NEGATING and n == last + 1 and text.before[n] == 0):
-                    return f"left out {value}"
+            value = self._left_out_before(first, taken) or self._left_out_behind(first, last, taken, spoken)
+            if value:
+                return f"left out {value}"
+        return None
+
+    def _left_out_before(self, first: int, taken: set[int]) -> str | None:
+        """A scope or a negation before a piece, in its clause."""
+        text = self.text
+        for n in range(first - 1, -1, -1):
+            if text.clause[n] != text.clause[first]:
+                break
+            value = text.value[n]
+            if n in taken or value in self.asked:
+                continue
+            if value in scope() or (value in NEGATING and text.item[n] == text.item[first]):
+                return value
+        return None
+
+    def _left_out_behind(self, first: int, last: int, taken: set[int], spoken: Words) -> str | None:
+        """A scope or a negation behind a piece, in its clause or as the whole of the next."""
+        text = self.text
+        headed = any(text.value[n] in heads() for n in range(first, last + 1)) or any(
+            text.value[n] in heads() for n in taken if text.clause[n] == text.clause[first]
+        )
+        for n in range(last + 1, len(text.value)):
+            value = text.value[n]
+            if n in taken or value in self.asked:
+                continue
+            if text.clause[n] != text.clause[last]:
+                follows = text.sentence[n] == text.sentence[last] and text.clause[n] == text.clause[last] + 1
+                if follows and value in prohibiting() and not headed and value not in spoken.value and _ends(text, n):
+                    return value
+                break
+            if (value in scope() and not headed) or (value in NEGATING and n == last + 1 and text.before[n] == 0):
+                return value
         return None
 
     def _unconditional(self, pieces: list[tuple[int, int]], spoken: Words, told: tuple[str, ...]) -> str | None:
