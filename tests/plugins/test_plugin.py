@@ -316,8 +316,8 @@ def test_what_failed_and_what_waits_for_a_person_is_found(pages) -> None:
             if n == 3:
                 run.note = "**Failed in crawl**: no room\n\nmore"
         session.flush()
-        found = now._failed(session, set(now.DAGS))
-        assert now._waiting(session, set(now.DAGS)) == []
+        found = now._failed(session, set(now.dags()))
+        assert now._waiting(session, set(now.dags())) == []
         session.execute(delete(DagRun))
     assert [(one["dag"], one["why"]) for one in found] == [("crawl_zydcd", "Failed in crawl: no room")]
 

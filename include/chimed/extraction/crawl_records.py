@@ -86,7 +86,7 @@ def extract_crawl(
     again = _superseded(lake, folder, parts)
     written = {f"{name}/{file}": said for name in names for file, said in made[name].get("written", {}).items()}
     if parts:  # a refresh that found nothing new leaves its report only
-        written[layout.AGAIN] = lakes.write_table(lake, f"{folder}/{layout.AGAIN}", again, SUPERSEDED)
+        written[layout.SUPERSEDED] = lakes.write_table(lake, f"{folder}/{layout.SUPERSEDED}", again, SUPERSEDED)
     fates = {fate: sum((Counter(one[fate]) for one in made.values()), Counter()) for fate in ("dropped", "failed")}
     repeated = TWICE if is_corpus(lake, source, crawl) else AGAIN
     fates["dropped"] += Counter({repeated: _pages_gone(lake, folder, parts, again)})
@@ -170,7 +170,7 @@ def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tup
     folder = layout.extracts(report["source"], report["crawl"])
     parts = _parts(report["parts"])
     for number in range(share[0], len(parts), share[1]):
-        again = _read(lake, folder, report, f"{folder}/{layout.AGAIN}")
+        again = _read(lake, folder, report, f"{folder}/{layout.SUPERSEDED}")
         found = _read(lake, folder, report, _file(folder, parts[number], "kept"), RECORD)
         missed = _read(lake, folder, report, _file(folder, parts[number], "dropped"), DROPPED)
         standing = _standing(found, again, number)

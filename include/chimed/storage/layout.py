@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"  # of a release; written last
 WITHDRAWN = "withdrawn.json"  # says why a release is no more
 STATISTICS = "statistics.json"
 COMPARISON = "compare.json"
-AGAIN = "again.parquet"  # of an extract: rows whose record stands on a later page
+SUPERSEDED = "again.parquet"  # of an extract: rows whose record stands on a later page
 
 
 def raw(*names: str) -> str:

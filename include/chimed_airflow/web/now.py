@@ -6,13 +6,12 @@ from typing import Any
 
 from chimed.sources import names as source_names
 
+NOTE = 400  # characters of a run's note that are shown
+
 
 def dags() -> tuple[str, ...]:
     """Return the ids of chimed's DAGs."""
     return (*(f"crawl_{source}" for source in source_names()), "build_dataset", "train_models")
-
-
-NOTE = 400  # characters of a run's note that are shown
 
 
 def now(user: Any) -> dict[str, Any]:
