@@ -1,5 +1,6 @@
-"""Writes what docs/ has from the code: reference.md, with every build option and setting, and the table of the paper's
-scores in evaluation.md. `make reference` runs it."""
+"""Writes what the guides take from the code: every build option and setting (docs/reference.md), the table of stages
+(docs/stages.md) and that of the paper's scores (docs/evaluation.md), both between two marks. `make reference` runs it.
+"""
 
 import json
 import re
@@ -11,14 +12,19 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from chimed.build.options import Options
+from chimed.build.order import CRAWL, STAGES
 from chimed.evaluate.paper import told
 from chimed.settings import PROJECT, Settings
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- made by docs/write_reference.py -->", "<!-- end -->"
+BEGIN, END = "<!-- stages: written by make reference; edit include/chimed/build/order.py -->", "<!-- /stages -->"
+PAPER, PAPER_END = (
+    "<!-- Table 6: written by make reference; edit include/chimed/evaluate/paper.py -->",
+    "<!-- /Table 6 -->",
+)
 TOP = """# Reference
 
-Written by `make reference` from `include/chimed/options.py` and `include/chimed/settings.py`; do not edit.
+Written by `make reference` from `include/chimed/build/options.py` and `include/chimed/settings.py`; do not edit.
 
 """
 OPTIONS = """## Build options
@@ -83,13 +89,28 @@ def reference() -> str:
     return f"{TOP}{OPTIONS}{table(Options)}\n{SETTINGS}{table(Settings, 'CHIMED_')}"
 
 
-def evaluation(text: str) -> str:
-    """evaluation.md with today's table between its two marks."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{told()}\n\n{END}{rest.partition(END)[2]}"
+def stages(guide: str) -> str:
+    """A guide's text with the table of stages between its two marks."""
+    rows = "".join(f"| `{one.name}` | {cell(one.does)} | {cell(one.paper)} |\n" for one in (CRAWL, *STAGES))
+    return between(guide, BEGIN, END, f"| stage | what it does | paper |\n|---|---|---|\n{rows}")
+
+
+def evaluation(guide: str) -> str:
+    """A guide's text with the table of the paper's scores between its two marks."""
+    return between(guide, PAPER, PAPER_END, f"{told()}\n")
+
+
+def between(guide: str, begin: str, end: str, text: str) -> str:
+    """A guide's text with another text between two marks. Raises ValueError where the guide lacks them."""
+    head, _, rest = guide.partition(begin)
+    _, found, tail = rest.partition(end)
+    if not found:
+        raise ValueError(f"the guide lacks the marks {begin} and {end}")
+    return f"{head}{begin}\n\n{text}\n{end}{tail}"
 
 
 if __name__ == "__main__":
     (HERE / "reference.md").write_text(reference(), encoding="utf-8")
-    page = HERE / "evaluation.md"
-    page.write_text(evaluation(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, written in (("stages", stages), ("evaluation", evaluation)):
+        guide = HERE / f"{name}.md"
+        guide.write_text(written(guide.read_text(encoding="utf-8")), encoding="utf-8")

@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 from readme import CHINESE, ENGLISH, PROJECT
 
+from chimed.build import order
+
 DOCS = PROJECT / "docs"
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
 SAMPLE = DOCS / "sample"
@@ -28,6 +30,12 @@ def test_the_table_of_the_papers_scores_is_what_its_counts_give() -> None:
     assert runpy.run_path(str(DOCS / "write_reference.py"))["evaluation"](page) == page, "run: make reference"
     assert page.count("| Qwen3-14B |") == 4
     assert "The 14B model's columns of CMMLU are swapped in the paper" in page
+
+
+def test_the_guides_table_of_stages_is_the_codes() -> None:
+    guide = (DOCS / "stages.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(DOCS / "write_reference.py"))["stages"](guide) == guide, "run: make reference"
+    assert all(f"| `{stage.name}` | {stage.does} |" in guide for stage in order.STAGES)
 
 
 def test_the_diagrams_are_drawn_of_the_sample(tmp_path) -> None:

@@ -23,6 +23,7 @@ from chimed.evaluate.seeds import markdown as of_seeds
 from chimed.evaluate.table import Row, markdown, pairs, shares, table
 from chimed.release import find_release
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.run import PHASES
@@ -36,7 +37,7 @@ def compare_phases(recipe: str, release: str) -> str:
     choose("recipe", recipe, recipes.names())
     lake = lakes.open_lake()
     release = find_release(lake, release)
-    place = f"scores/{release}/{recipe}"
+    place = layout.scores(release, recipe)
     scored = [phase for phase in PHASES if lakes.exists(lake, f"{place}/{phase}.json")]
     again = f"run: python -m chimed evaluate {{}} --recipe {recipe} --release {release}"
     if not lakes.exists(lake, f"{place}/base.json"):
@@ -50,10 +51,10 @@ def compare_phases(recipe: str, release: str) -> str:
 
 def _seeds(lake: Lake, release: str, recipe: str, phases: Sequence[str]) -> list[Spread]:
     """The spread over seeds of each phase that was trained and scored with more than one."""
-    base = lakes.read_json(lake, f"scores/{release}/{recipe}/base.json")
+    base = lakes.read_json(lake, f"{layout.scores(release, recipe)}/base.json")
     found: list[Spread] = []
     for phase in phases:
-        score = lakes.read_json(lake, f"scores/{release}/{recipe}/{phase}.json")
+        score = lakes.read_json(lake, f"{layout.scores(release, recipe, phase)}.json")
         by_seed = others(lake, release, recipe, phase, score)
         if len(by_seed) > 1 and base["tasks"].keys() == score["tasks"].keys():
             found += spreads(phase, base, by_seed)
@@ -83,7 +84,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
     for model in models:
         of, recipe, phase = _parts(model)
         of = find_release(lake, of or release)
-        places[model] = f"scores/{of}/{recipe}/{phase}"
+        places[model] = layout.scores(of, recipe, phase)
         if not lakes.exists(lake, f"{places[model]}.json"):
             raise UserError(
                 f"{model} has not been scored; run: python -m chimed evaluate {phase} --recipe {recipe} --release {of}"
@@ -91,7 +92,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
     return _compare(
         lake,
         places,
-        f"scores/compared/{_named(lake, list(places), release)}",
+        layout.scores("compared", _named(lake, list(places), release)),
         " against ".join([*reversed(models[:2]), *models[2:]]),
     )
 
@@ -100,8 +101,8 @@ def read_compared(recipe: str, models: Sequence[str], release: str) -> dict:
     """What `compare_models`, or without models `compare_phases`, wrote last: rows, reference, models, protocol."""
     lake = lakes.open_lake()
     if not models:
-        return lakes.read_json(lake, f"scores/{find_release(lake, release)}/{recipe}/compare.json")
-    return lakes.read_json(lake, f"scores/compared/{_named(lake, models, release)}/compare.json")
+        return lakes.read_json(lake, layout.scores(find_release(lake, release), recipe, layout.COMPARISON))
+    return lakes.read_json(lake, layout.scores("compared", _named(lake, models, release), layout.COMPARISON))
 
 
 def _named(lake: Lake, models: Sequence[str], release: str) -> str:
@@ -174,4 +175,4 @@ def _write(
     result = {"rows": [asdict(row) for row in rows], "reference": reference, "models": models, "protocol": protocol}
     if seeds:
         result["seeds"] = [asdict(one) for one in seeds]
-    lakes.write_json(lake, f"{place}/compare.json", result)
+    lakes.write_json(lake, f"{place}/{layout.COMPARISON}", result)

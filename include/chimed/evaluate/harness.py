@@ -12,6 +12,7 @@ import json
 import logging
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from chimed.private import scratch
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import gpus
 from chimed.train import recipe as recipes
@@ -59,58 +61,90 @@ def evaluate_phase(
     choose("recipe", recipe, recipes.names())
     backend = choose("backend", backend or settings().evaluate_backend, BACKENDS)
     lake = lakes.open_lake()
-    release = find_release(lake, release)
-    place = f"scores/{release}/{recipe}/{phase}"
-    if phase == "base":
-        checkpoint = base_of(recipe, settings().base_checkpoint)
-        prepare("evaluate", offline=Path(checkpoint).is_dir() and bool(settings().exams))
-        model = base = _base_model(lake, place_of(release, recipe, PHASES[0]), recipe, checkpoint)
-    else:
-        report = trained(lake, release, recipe, phase)
-        model, base = report["fingerprint"], report.get("base_model", "")
-        checkpoint = f"{place_of(release, recipe, phase)}/merged"
-        prepare("evaluate", offline=bool(settings().exams))
-    commit = model.rsplit("@", 1)[1] if phase == "base" and "@" in model else None
+    model = _model(lake, phase, recipe, find_release(lake, release))
     with tempfile.TemporaryDirectory() as work:
         source = Path(settings().exams or f"{work}/hub").expanduser()
         if not settings().exams:
             fetch_exams(source)
         exams = local_exams(source, Path(work))
-        dtype = _dtype(recipe)
-        protocol = protocol_of(exams, backend, shots, template) | {"dtype": dtype, "versions": versions(backend)}
+        protocol = protocol_of(exams, backend, shots, template)
+        protocol |= {"dtype": _dtype(recipe), "versions": versions(backend)}
         if flags(backend):
             protocol["vllm_flags"] = flags(backend)
-        key = _key(model, protocol)
-        if lakes.exists(lake, f"{place}.json"):
-            known = lakes.read_json(lake, f"{place}.json")
+        key = _key(model.identity, protocol)
+        if lakes.exists(lake, f"{model.place}.json"):
+            known = lakes.read_json(lake, f"{model.place}.json")
             if known["key"] == key:
                 log.info("%s of %s is scored already", phase, recipe)
                 return known
-        kept = f"scores/base/{key}"
-        if phase == "base" and lakes.exists(lake, f"{kept}.json"):
-            log.info("the base model was scored before, under the same protocol")
-            score, samples = lakes.read_json(lake, f"{kept}.json"), lakes.read_table(lake, f"{kept}.samples.parquet")
-        else:
-            if phase != "base":
-                checkpoint = str(lakes.local_path(lake, checkpoint))
-            log_file = scratch() / f"evaluate-{recipe}-{phase}.log"
-            chat = protocol["chat_template"] is not None
-            with (
-                gpus.held(f"evaluate {phase} of {recipe}", 1),
-                answering(backend, checkpoint, commit, dtype, BATCH_SIZE, log_file, chat) as model_of,
-            ):
-                score, samples = _score(*model_of, exams, protocol)
-            score |= {"key": key, "model": model, "checkpoint": checkpoint, "protocol": protocol}
-            if (source / "sources.json").exists():  # the commits that the exams were fetched at
-                score["exam_sources"] = json.loads((source / "sources.json").read_text())
-            if phase == "base":
-                _write(lake, kept, score, samples)
-    score |= {"phase": phase, "recipe": recipe, "release": release, "base_model": base}
+        score, samples = _scored(lake, model, key, protocol, exams, source)
+    score |= {"phase": phase, "recipe": recipe, "release": model.release, "base_model": model.base}
     if phase != "base":
         before = PHASES[: PHASES.index(phase) + 1]
-        score["training"] = training([trained(lake, release, recipe, one) for one in before])
-    _write(lake, place, score, samples)
+        score["training"] = training([trained(lake, model.release, recipe, one) for one in before])
+    _write(lake, model.place, score, samples)
     return score
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to be scored. checkpoint: a folder, a name of the hub, or a place in the lake.
+
+    identity: what it is, by content. base: what it was trained from, by content.
+    """
+
+    phase: str
+    recipe: str
+    release: str
+    checkpoint: str
+    identity: str
+    base: str
+
+    @property
+    def place(self) -> str:
+        """Where its score lies in the lake."""
+        return layout.scores(self.release, self.recipe, self.phase)
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a base model that lies on the hub."""
+        return self.identity.rsplit("@", 1)[1] if self.phase == "base" and "@" in self.identity else None
+
+
+def _model(lake: Lake, phase: str, recipe: str, release: str) -> Model:
+    """The base model of a recipe or a trained phase; also says to the hub's libraries whether they may ask it."""
+    local = bool(settings().exams)
+    if phase == "base":
+        checkpoint = base_of(recipe, settings().base_checkpoint)
+        prepare("evaluate", offline=local and Path(checkpoint).is_dir())
+        identity = _base_model(lake, place_of(release, recipe, PHASES[0]), recipe, checkpoint)
+        return Model(phase, recipe, release, checkpoint, identity, identity)
+    report = trained(lake, release, recipe, phase)
+    prepare("evaluate", offline=local)
+    checkpoint = f"{place_of(release, recipe, phase)}/merged"
+    return Model(phase, recipe, release, checkpoint, report["fingerprint"], report.get("base_model", ""))
+
+
+def _scored(
+    lake: Lake, model: Model, key: str, protocol: dict, exams: Exams, source: Path
+) -> tuple[dict, pl.DataFrame]:
+    """The score of a model and its samples; of a base model those that were made before, for whatever release."""
+    kept = layout.scores("base", key)
+    if model.phase == "base" and lakes.exists(lake, f"{kept}.json"):
+        log.info("the base model was scored before, under the same protocol")
+        return lakes.read_json(lake, f"{kept}.json"), lakes.read_table(lake, f"{kept}.samples.parquet")
+    checkpoint = model.checkpoint if model.phase == "base" else str(lakes.local_path(lake, model.checkpoint))
+    log_file = scratch() / f"evaluate-{model.recipe}-{model.phase}.log"
+    chat = protocol["chat_template"] is not None
+    asking = answering(protocol["backend"], checkpoint, model.commit, protocol["dtype"], BATCH_SIZE, log_file, chat)
+    with gpus.held(f"evaluate {model.phase} of {model.recipe}", 1), asking as model_of:
+        score, samples = _score(*model_of, exams, protocol)
+    score |= {"key": key, "model": model.identity, "checkpoint": checkpoint, "protocol": protocol}
+    if (source / "sources.json").exists():  # the commits that the exams were fetched at
+        score["exam_sources"] = json.loads((source / "sources.json").read_text())
+    if model.phase == "base":
+        _write(lake, kept, score, samples)
+    return score, samples
 
 
 def _base_model(lake: Lake, begun: str, recipe: str, checkpoint: str) -> str:

@@ -14,6 +14,7 @@ from chimed.evaluate.exams import in_order
 from chimed.evaluate.protocol import differences
 from chimed.evaluate.table import POOLED
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 SEEDS = ("seed", "data_seed")
@@ -63,8 +64,8 @@ def others(lake: Lake, release: str, recipe: str, phase: str, score: dict) -> di
     if not known:
         return {}
     found = {known["seed"]: score}
-    for name in sorted(lakes.names(lake, f"scores/{release}")):
-        place = f"scores/{release}/{name}/{phase}.json"
+    for name in sorted(lakes.names(lake, layout.scores(release))):
+        place = f"{layout.scores(release, name, phase)}.json"
         if name == recipe or not lakes.exists(lake, place):
             continue
         other = lakes.read_json(lake, place)

@@ -27,6 +27,7 @@ from chimed.llm.torch_environment import prepare
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.train import recipe as recipes
 from chimed.train import stopping
 from chimed.train.gpus import held
@@ -82,9 +83,13 @@ def plan_phases(
 ) -> str:
     """What the phases of a recipe will take, as text; see `plan`."""
     prepare("train --plan", offline=False)
+    if measured:
+        from chimed.train.plan_measure import measure_recipe
+
+        return measure_recipe(recipe, phase, release, processes)
     from chimed.train.plan import plan_recipe
 
-    return plan_recipe(recipe, phase, release, processes, measured)
+    return plan_recipe(recipe, phase, release, processes)
 
 
 def planned(phase: str | None, recipe: str, release: str, processes: int | None = None) -> dict:
@@ -136,7 +141,7 @@ def _launch(run: Run, processes: int, gpus: int) -> dict:
         code = subprocess.run(command, stdout=sys.stderr, check=False, env=os.environ | told).returncode
         if refused := stopping.refusal(told):
             raise UserError(refused)
-    report = f"{run.place}/report.json"
+    report = f"{run.place}/{layout.REPORT}"
     if code == 0 and lakes.exists(run.lake, report):
         return lakes.read_json(run.lake, report)
     if stopping.asked():

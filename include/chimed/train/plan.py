@@ -61,19 +61,10 @@ class Plan:
         return round(self.counts.tokens)
 
 
-def plan_recipe(recipe: str, phase: str | None, release: str, gpus: int | None, measured: bool = False) -> str:
-    """The plan of a recipe's phases as text; see `plans_of`. measured: with a few steps of each on this machine."""
+def plan_recipe(recipe: str, phase: str | None, release: str, gpus: int | None) -> str:
+    """The plan of a recipe's phases as text; see `plans_of`."""
     of, plans = plans_of(recipe, phase, release, gpus)
-    if not measured:
-        return told(recipe, of, plans)
-    from chimed.train import plan_measure
-
-    shape = model_shape(recipe)
-    lines = []
-    for plan in plans:
-        fields = recipes.load(recipe, plan.phase)
-        lines += ["", plan.phase, *plan_measure.told(plan, plan_measure.measure(plan, fields, shape))]
-    return "\n".join([told(recipe, of, plans), *lines])
+    return told(recipe, of, plans)
 
 
 def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> tuple[str, list[Plan]]:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chimed.errors import UserError
-from chimed.train.plan import Plan, hours
+from chimed.train import recipe as recipes
+from chimed.train.plan import Plan, hours, model_shape, plans_of
+from chimed.train.plan import told as told_plans
 from chimed.train.plan_memory import SEQUENCES
 from chimed.train.plan_speed import UTILISATION, Device, forward_flops, passes, seen
 from chimed.train.recipe import OURS
@@ -44,6 +46,16 @@ class Measured:
     def as_device(self, gb: float) -> Device:
         """This machine as what a plan is made for: its speed is what was measured."""
         return Device(self.device, gb, self.flops, 1.0)
+
+
+def measure_recipe(recipe: str, phase: str | None, release: str, gpus: int | None) -> str:
+    """The plan of a recipe's phases as text, with a few steps of each on this machine. Raises as `plans_of`."""
+    of, plans = plans_of(recipe, phase, release, gpus)
+    shape = model_shape(recipe)
+    lines = [told_plans(recipe, of, plans)]
+    for plan in plans:
+        lines += ["", plan.phase, *told(plan, measure(plan, recipes.load(recipe, plan.phase), shape))]
+    return "\n".join(lines)
 
 
 def told(plan: Plan, found: Measured) -> list[str]:

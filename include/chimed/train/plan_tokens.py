@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 # Characters a token, measured with Qwen3's tokenizer on texts of the five sites
@@ -97,14 +98,14 @@ def kinds_of(known: dict, subset: str) -> dict[float, tuple[int, float]]:
 
 def of_release(lake: Lake, release: str, phase: str, subset: str, fields: dict, tokenizer: Any | None) -> Counts:
     """What a phase has in a release. tokenizer: of the model, None where it is not on this machine."""
-    known = lakes.read_json(lake, f"releases/{release}/statistics.json")
+    known = lakes.read_json(lake, layout.release(release, layout.STATISTICS))
     train, held = (known["splits"].get(f"{subset}/{split}", 0) for split in ("train", "validation"))
     share = train / max(1, train + held)
     kinds = {density: (round(rows * share), many * share) for density, (rows, many) in kinds_of(known, subset).items()}
     if kinds and not any(rows for rows, _ in kinds.values()):  # an earlier release counts rows by split only
         first = next(iter(kinds))
         kinds[first] = (train, kinds[first][1])
-    files = {split: f"releases/{release}/{subset}/{split}.parquet" for split in ("train", "validation")}
+    files = {split: layout.release(release, subset, f"{split}.parquet") for split in ("train", "validation")}
     if tokenizer is None or not train or not lakes.exists(lake, files["train"]):
         return by_kind(phase, kinds, fields, held)
     paths = {split: lakes.local_path(lake, file) for split, file in files.items() if lakes.exists(lake, file)}
