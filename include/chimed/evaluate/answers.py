@@ -25,7 +25,7 @@ SAMPLES = pa.schema(
 
 
 def answered(task: str, sample: dict) -> dict:
-    """A row of `SAMPLES` of one of lm-eval's samples."""
+    """Return a row of `SAMPLES` of one of lm-eval's samples."""
     doc = sample["doc"]
     letters = doc.get("letters") or list("ABCD")
     replies = sample["filtered_resps"]
@@ -47,12 +47,12 @@ def answered(task: str, sample: dict) -> dict:
 
 
 def tied(scores: pl.Series) -> int:
-    """How many questions have no single most likely letter: there the model does not choose, the order does."""
+    """Return how many questions have no single most likely letter: there the model does not choose, the order does."""
     return int((scores.list.eval(pl.element() == pl.element().max()).list.sum() > 1).sum())
 
 
 def fair_score(samples: pl.DataFrame) -> float:
-    """Right answers, where one of n equally likely letters is right counted as 1/n.
+    """Return right answers, where one of n equally likely letters is right counted as 1/n.
 
     samples: `SAMPLES`. An answer that was written has no ties and counts as it is.
     """

@@ -26,7 +26,7 @@ CONCURRENT = 32  # questions asked at once of a server
 def answering(
     backend: str, checkpoint: str, revision: str | None, dtype: str, batch_size: int, log: Path, chat: bool = False
 ) -> Iterator[tuple[str, dict]]:
-    """lm-eval's name of a model and its arguments, while it can be asked. log: of the server, if one is started.
+    """Yield lm-eval's name of a model and its arguments, while it can be asked. log: of the server, if there is one.
 
     revision: the commit of a checkpoint that lies on the hub. chat: whether questions are put by the model's chat
     template, with thinking off. Raises UserError where the model has no template, or the server dies or is not ready in
@@ -62,7 +62,7 @@ def answering(
 
 
 def _template(checkpoint: str, revision: str | None) -> Any:
-    """The tokenizer of a checkpoint. Raises UserError where it has no chat template."""
+    """Return the tokenizer of a checkpoint. Raises UserError where it has no chat template."""
     from transformers import AutoTokenizer
 
     found = AutoTokenizer.from_pretrained(checkpoint, revision=revision or "main")
@@ -72,7 +72,7 @@ def _template(checkpoint: str, revision: str | None) -> Any:
 
 
 def _without_thinking(checkpoint: str, folder: str) -> str:
-    """A folder with the tokenizer, whose template is told that thinking is off: lm-eval's client cannot say it."""
+    """Save the tokenizer with a template that is told that thinking is off: lm-eval's client cannot say it."""
     found = _template(checkpoint, None)
     found.chat_template = "{%- set enable_thinking = false -%}" + found.chat_template
     found.save_pretrained(folder)
@@ -80,12 +80,12 @@ def _without_thinking(checkpoint: str, folder: str) -> str:
 
 
 def flags(backend: str) -> str:
-    """What the server is started with beside our own (`CHIMED_VLLM_FLAGS`): `--quantization fp8` is another model."""
+    """Return the server's flags beside our own (`CHIMED_VLLM_FLAGS`): `--quantization fp8` is another model."""
     return " ".join(shlex.split(settings().vllm_flags)) if backend == "vllm" else ""
 
 
 def versions(backend: str) -> dict[str, str]:
-    """The packages whose version may move a score."""
+    """Return the packages whose version may move a score."""
     found = {name: version(name) for name in ("lm_eval", "transformers", "torch")}
     if backend == "vllm":
         try:

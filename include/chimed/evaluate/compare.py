@@ -30,7 +30,7 @@ from chimed.train.run import PHASES
 
 
 def compare_phases(recipe: str, release: str) -> str:
-    """The table of a recipe's base and every scored phase, as Markdown.
+    """Return the table of a recipe's base and every scored phase, as Markdown.
 
     Raises UserError where base or every phase is missing, or the scores come from different exams or protocols.
     """
@@ -50,7 +50,7 @@ def compare_phases(recipe: str, release: str) -> str:
 
 
 def _seeds(lake: Lake, release: str, recipe: str, phases: Sequence[str]) -> list[Spread]:
-    """The spread over seeds of each phase that was trained and scored with more than one."""
+    """Return the spread over seeds of each phase that was trained and scored with more than one."""
     base = lakes.read_json(lake, f"{layout.scores(release, recipe)}/base.json")
     found: list[Spread] = []
     for phase in phases:
@@ -62,7 +62,7 @@ def _seeds(lake: Lake, release: str, recipe: str, phases: Sequence[str]) -> list
 
 
 def _one_base(lake: Lake, places: dict[str, str], again: str) -> None:
-    """Raises UserError where a phase was not trained from the base model that was scored."""
+    """Raise UserError where a phase was not trained from the base model that was scored."""
     bases = {model: lakes.read_json(lake, f"{place}.json").get("base_model") for model, place in places.items()}
     for model, base in bases.items():
         if base and bases["base"] and base != bases["base"]:
@@ -72,7 +72,7 @@ def _one_base(lake: Lake, places: dict[str, str], again: str) -> None:
 
 
 def compare_models(models: Sequence[str], release: str) -> str:
-    """The table of models named `<recipe>/<phase>` or `<release>/<recipe>/<phase>`, all against the first, as Markdown.
+    """Compare models named `<recipe>/<phase>` or `<release>/<recipe>/<phase>` with the first of them, as Markdown.
 
     release: of those that name none. Raises UserError for fewer than two, a name without scores, or scores from
     different exams or protocols.
@@ -98,7 +98,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
 
 
 def read_compared(recipe: str, models: Sequence[str], release: str) -> dict:
-    """What `compare_models`, or without models `compare_phases`, wrote last: rows, reference, models, protocol."""
+    """Return what `compare_models`, or without models `compare_phases`, wrote last, as its compare.json has it."""
     lake = lakes.open_lake()
     if not models:
         return lakes.read_json(lake, layout.scores(find_release(lake, release), recipe, layout.COMPARISON))
@@ -106,13 +106,13 @@ def read_compared(recipe: str, models: Sequence[str], release: str) -> dict:
 
 
 def _named(lake: Lake, models: Sequence[str], release: str) -> str:
-    """What a comparison of these models is called in the lake."""
+    """Return what a comparison of these models is called in the lake."""
     places = [(find_release(lake, of or release), recipe, phase) for of, recipe, phase in map(_parts, models)]
     return "+".join("-".join(place) for place in places)
 
 
 def _parts(model: str) -> tuple[str | None, str, str]:
-    """(release or none, recipe, phase) of a model's name."""
+    """Return (release or none, recipe, phase) of a model's name."""
     release, recipe, phase = ([None] * 3 + list(model.split("/")))[-3:]
     if not recipe or not phase or model.count("/") > 2:
         raise UserError(
@@ -122,7 +122,7 @@ def _parts(model: str) -> tuple[str | None, str, str]:
 
 
 def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds: Sequence[Spread] = ()) -> str:
-    """The table of models whose scores lie at these places, the first of them the reference; written to `target`."""
+    """Write the table of models whose scores lie at these places to `target`; the first of them is the reference."""
     reference, *others = places
     scores = {model: lakes.read_json(lake, f"{place}.json") for model, place in places.items()}
     protocol = scores[reference]["protocol"]
@@ -143,7 +143,7 @@ def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds:
 
 
 def _ties(samples: dict[str, pl.DataFrame]) -> list[str]:
-    """A line for each model some of whose answers the order of the letters decided, exam by exam."""
+    """Return a line for each model some of whose answers the order of the letters decided, exam by exam."""
     lines = []
     for model, answers in samples.items():
         if "scores" not in answers.columns:

@@ -60,19 +60,19 @@ class Exam:
 
 
 def group_of(task: str) -> str:
-    """The group of a task: paper, medical, professional, general (forgetting) or other."""
+    """Return the group of a task: paper, medical, professional, general (forgetting) or other."""
     groups = {"paper": PAPER, "medical": MEDICAL, "professional": PROFESSIONAL, "general": GENERAL}
     return next((name for name, tasks in groups.items() if task in tasks), "other")
 
 
 def in_order(tasks: Iterable[str]) -> tuple[str, ...]:
-    """Task names, the paper's first, then medical, professional, general and other ones."""
+    """Return task names, the paper's first, then medical, professional, general and other ones."""
     order = PAPER + MEDICAL + PROFESSIONAL + GENERAL
     return tuple(sorted(tasks, key=lambda task: (order.index(task) if task in order else len(order), task)))
 
 
 def read_exam(path: Path) -> Exam:
-    """An exam's file; every value is text: an option "NA" or "1.50" stays what it is.
+    """Return an exam's file; every value is text: an option "NA" or "1.50" stays what it is.
 
     Whether an exam has questions with several right letters is a fact of the whole file, so that the form of a single
     question gives nothing away. Raises UserError for missing columns, for an answer that is not among the letters, and
@@ -103,7 +103,7 @@ def _instruction(row: dict) -> dict[str, str]:
 
 
 def write_exam(rows: list[dict], path: Path) -> int:
-    """Writes rows as `read_exam` reads them, and returns how many; a letter that no row has gets no column."""
+    """Write rows as `read_exam` reads them, and returns how many; a letter that no row has gets no column."""
     path.parent.mkdir(parents=True, exist_ok=True)
     more = [letter for letter in LETTERS[4:] if any(row.get(letter) for row in rows)]
     first = ["Instruction"] if any(row.get("Instruction") for row in rows) else []

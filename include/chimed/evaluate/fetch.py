@@ -34,7 +34,7 @@ MOST_BYTES = 20_000_000  # of one subject's file: a thousand times what they are
 
 
 def fetch_exams(folder: Path, mirror: Path | None = None, more: Sequence[str] = ()) -> dict[str, int]:
-    """Writes `{dev,test}/<subject>.csv` and `sources.json`; returns the test questions of each subject.
+    """Write `{dev,test}/<subject>.csv` and `sources.json`; returns the test questions of each subject.
 
     mirror: a folder with the repositories, in place of the hub. more: of `professional.REPOSITORIES`. sources.json: the
     commit of each repository. Raises UserError where the hub does not answer, or an exam's form is not what it was.
@@ -65,7 +65,7 @@ def fetch_exams(folder: Path, mirror: Path | None = None, more: Sequence[str] = 
 
 
 def _repository(repository: str, mirror: Path | None, patterns: Iterable[str] = ("*.zip", "*.csv")) -> tuple[Path, str]:
-    """The folder with a repository's files, and which version of it that is."""
+    """Return the folder with a repository's files, and which version of it that is."""
     if mirror is not None:
         if not (mirror / repository).is_dir():
             raise UserError(f"no {repository} in {mirror}: a mirror has the hub's repositories as its folders")
@@ -83,7 +83,7 @@ def _repository(repository: str, mirror: Path | None, patterns: Iterable[str] = 
 
 
 def _rows(folder: Path, name: str) -> list[dict]:
-    """A subject's rows in CMMLU's columns, from a file of the repository or of an archive in it."""
+    """Return a subject's rows in CMMLU's columns, from a file of the repository or of an archive in it."""
     found = _file(folder, name)
     if found is None:
         raise UserError(f"{folder} has no {name}, neither as a file nor in an archive; the exam's form has changed")

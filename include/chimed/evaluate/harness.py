@@ -51,7 +51,7 @@ def evaluate_phase(
     shots: int | None = None,
     template: str | None = None,
 ) -> dict:
-    """Scores one model and returns its score file. A model scored under this protocol is not scored again.
+    """Score one model and returns its score file. A model scored under this protocol is not scored again.
 
     backend: one of `backend.BACKENDS`, default `CHIMED_EVALUATE_BACKEND`. shots: examples before each question, default
     `CHIMED_EVALUATE_SHOTS`. template: one of `protocol.TEMPLATES`, default `CHIMED_EVALUATE_TEMPLATE`. Raises UserError
@@ -112,7 +112,7 @@ class Model:
 
 
 def _model(lake: Lake, phase: str, recipe: str, release: str) -> Model:
-    """The base model of a recipe or a trained phase; also says to the hub's libraries whether they may ask it."""
+    """Find the base model of a recipe or a trained phase; also tell the hub's libraries whether they may ask it."""
     local = bool(settings().exams)
     if phase == "base":
         checkpoint = base_of(recipe, settings().base_checkpoint)
@@ -128,7 +128,7 @@ def _model(lake: Lake, phase: str, recipe: str, release: str) -> Model:
 def _scored(
     lake: Lake, model: Model, key: str, protocol: dict, exams: Exams, source: Path
 ) -> tuple[dict, pl.DataFrame]:
-    """The score of a model and its samples; of a base model those that were made before, for whatever release."""
+    """Return a model's score and samples; of a base model those that were made before, for whatever release."""
     kept = layout.scores("base", key)
     if model.phase == "base" and lakes.exists(lake, f"{kept}.json"):
         log.info("the base model was scored before, under the same protocol")
@@ -148,7 +148,7 @@ def _scored(
 
 
 def _base_model(lake: Lake, begun: str, recipe: str, checkpoint: str) -> str:
-    """What the base model is, by content; one of the hub is the commit that training began with, if it has begun."""
+    """Return the base model's identity; one of the hub is the commit that training began with, if it has begun."""
     if lakes.exists(lake, f"{begun}/run.json"):
         known = str(lakes.read_json(lake, f"{begun}/run.json")["start_model"])
         if known.startswith(f"{checkpoint}@"):
@@ -162,7 +162,7 @@ def _write(lake: Lake, place: str, score: dict, samples: pl.DataFrame) -> None:
 
 
 def _dtype(recipe: str) -> str:
-    """The recipe's on a GPU; without one everything is fp32, and such scores are not compared with the others."""
+    """Return the recipe's dtype; without a GPU it is fp32, and such scores are not compared with the others."""
     import torch
 
     return recipes.load(recipe, PHASES[0])["dtype"] if torch.cuda.is_available() else "float32"
@@ -173,7 +173,7 @@ def _key(model: str, protocol: dict) -> str:
 
 
 def _score(model: str, model_args: dict, exams: Exams, protocol: dict) -> tuple[dict, pl.DataFrame]:
-    """lm-eval's result as a score (counts by task) and its samples (`answers.SAMPLES`)."""
+    """Return lm-eval's result as a score (counts by task) and its samples (`answers.SAMPLES`)."""
     import datasets
     import torch
     from lm_eval import simple_evaluate

@@ -46,7 +46,7 @@ TABLE_6 = (
 
 
 def paired(lost: float = 0.0) -> list[Paired]:
-    """Table 6 as paired counts, where a share of the questions changed their answer from right to wrong."""
+    """Return Table 6 as paired counts, where a share of the questions changed their answer from right to wrong."""
     found = []
     for cell in TABLE_6:
         questions, (before, after) = QUESTIONS[cell.exam], cell.right
@@ -56,7 +56,7 @@ def paired(lost: float = 0.0) -> list[Paired]:
 
 
 def most_lost(gain: int, level: float = ALPHA) -> int | None:
-    """The most questions that may have been lost beside a net gain that is still significant; None where none may."""
+    """Return how many questions may have been lost beside a gain that is still significant; None where none may."""
     if gain <= 0 or mcnemar(gain, 0) >= level:
         return None
     lost = 0
@@ -66,7 +66,7 @@ def most_lost(gain: int, level: float = ALPHA) -> int | None:
 
 
 def told() -> str:
-    """Table 6 as Markdown: its counts, the best case for each, and what it would take."""
+    """Return Table 6 as Markdown: its counts, the best case for each, and what it would take."""
     rows = table(paired())
     spread = {(row.model, row.task): row for row in table(paired(CHANGED / 2))}
     lines = [
@@ -93,7 +93,7 @@ def _signed(row: Row) -> str:
 
 
 def _lost(row: Row) -> str:
-    """How many questions may have been lost, at the level that Holm's first step asks of the row's family."""
+    """Return how many questions may have been lost, at the level that Holm's first step asks of the row's family."""
     models = len({cell.model for cell in TABLE_6})
     tests = models if row.task == POOLED else len(TABLE_6)
     most = most_lost(row.after - row.before, ALPHA / tests)
@@ -103,7 +103,7 @@ def _lost(row: Row) -> str:
 
 
 def _sentences(rows: list[Row]) -> list[str]:
-    """What follows, in sentences; read off the rows, so that they cannot say another thing than the table."""
+    """Return what follows, in sentences; read off the rows, so that they cannot say another thing than the table."""
     single = [row for row in rows if row.task != POOLED]
     whole = [row for row in rows if row.task == POOLED]
     shown = [row for row in single if row.p < ALPHA]

@@ -48,7 +48,7 @@ Splits = dict[str, dict[str, list[dict]]]
 
 
 def read(exam: str, folder: Path) -> tuple[Splits, int]:
-    """The subjects of a repository's folder, and how many rows were left out. Raises UserError for another form."""
+    """Read the subjects of a repository's folder, and count the rows left out. Raises UserError for another form."""
     return {"cmb": _cmb, "cmexam": _cmexam, "medqa": _medqa}[exam](folder)
 
 
@@ -112,7 +112,7 @@ def _medqa(folder: Path) -> tuple[Splits, int]:
 
 
 def _with_examples(found: Splits) -> Splits:
-    """The subjects that have a test, each with as few examples as CMMLU has."""
+    """Return the subjects that have a test, each with as few examples as CMMLU has."""
     return {
         subject: {"test": splits["test"], "dev": splits["dev"][:EXAMPLES]}
         for subject, splits in found.items()
@@ -124,7 +124,7 @@ def _with_examples(found: Splits) -> Splits:
 
 
 def _row(question: Any, options: list[tuple[str, str]], answer: Any) -> dict | None:
-    """A row of an exam; None for what cannot be scored: no text, too few options, an answer that is none of them."""
+    """Make a row of an exam; None for what cannot be scored: no text, too few options, an answer that is no option."""
     said = {letter: text.strip() for letter, text in options if letter in LETTERS and text.strip()}
     right = sorted(set(answer) - set(" ,，、")) if isinstance(answer, str) else []
     if not isinstance(question, str) or not question.strip() or len(said) < 2 or not right or not set(right) <= {*said}:
@@ -137,7 +137,7 @@ def _row(question: Any, options: list[tuple[str, str]], answer: Any) -> dict | N
 
 
 def _pairs(options: Any) -> list[tuple[str, str]]:
-    """(letter, text) of each option: of a mapping, of a list of key and value, or of lines that begin with a letter."""
+    """Return (letter, text) of each option of a mapping, of a list of pairs, or of lines that begin with a letter."""
     if isinstance(options, dict):
         return [(str(key).strip(), str(text)) for key, text in options.items() if text is not None]
     if isinstance(options, list):
@@ -158,7 +158,7 @@ def _pairs(options: Any) -> list[tuple[str, str]]:
 
 
 def _json(text: bytes) -> list[dict]:
-    """Rows of a JSON list, or of JSON lines. Raises UserError for anything else."""
+    """Return rows of a JSON list, or of JSON lines. Raises UserError for anything else."""
     said = text.decode("utf-8-sig")
     try:
         found = json.loads(said) if said.lstrip()[:1] == "[" else [json.loads(row) for row in _lines(said)]
@@ -189,7 +189,7 @@ def _wanted(folder: Path, name: str) -> bytes:
 
 
 def _file(folder: Path, name: str) -> bytes | None:
-    """A file of a repository's folder whose path ends with `name`, from the folder or from an archive in it.
+    """Return a file of a repository's folder whose path ends with `name`, from the folder or from an archive in it.
 
     Raises UserError for one that is far larger than an exam's.
     """

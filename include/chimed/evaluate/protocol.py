@@ -21,7 +21,7 @@ IMPLIED = ("exam_revisions",)
 
 
 def protocol_of(exams: Exams, backend: str, shots: int | None, template: str | None) -> dict:
-    """The protocol of an evaluation, without the versions and the dtype of the machine.
+    """Return the protocol of an evaluation, without the versions and the dtype of the machine.
 
     shots, template: None takes the setting. Raises UserError for an unknown template, or more shots than an exam has
     examples.
@@ -48,7 +48,7 @@ def protocol_of(exams: Exams, backend: str, shots: int | None, template: str | N
 
 
 def differences(one: dict, other: dict) -> list[str]:
-    """Which parts of two protocols differ, by name; of different exams, which.
+    """Name the parts in which two protocols differ; of different exams, name which.
 
     A protocol of an earlier version has no revisions of single exams: its exams are the same if they are as a whole.
     """

@@ -34,7 +34,7 @@ class Spread:
 
 
 def training(reports: list[dict]) -> dict[str, str]:
-    """What a score keeps of how its model was trained. reports: of the phases up to it, in order.
+    """Return what a score keeps of how its model was trained. reports: of the phases up to it, in order.
 
     seed: of each phase where they differ, else the one of all. settings: a hash of everything else that makes the model
     what it is.
@@ -56,7 +56,7 @@ def training(reports: list[dict]) -> dict[str, str]:
 
 
 def others(lake: Lake, release: str, recipe: str, phase: str, score: dict) -> dict[str, dict]:
-    """Scores of the same phase of the same recipe with another seed, by seed; `score` itself among them.
+    """Score of the same phase of the same recipe with another seed, by seed; `score` itself among them.
 
     Only those under the same protocol. A score of an earlier version does not know its training, and is alone.
     """
@@ -76,7 +76,7 @@ def others(lake: Lake, release: str, recipe: str, phase: str, score: dict) -> di
 
 
 def spreads(phase: str, base: dict, by_seed: dict[str, dict]) -> list[Spread]:
-    """The spread of every exam, and of the paper's exams pooled where there are several."""
+    """Return the spread of every exam, and of the paper's exams pooled where there are several."""
     seeds = sorted(by_seed, key=lambda seed: (len(seed), seed))
     tasks: dict[str, list[str]] = {task: [task] for task in in_order(base["tasks"])}
     paper = [task for task in tasks if base["tasks"][task]["group"] == "paper"]
@@ -93,7 +93,7 @@ def spreads(phase: str, base: dict, by_seed: dict[str, dict]) -> list[Spread]:
 
 
 def markdown(found: list[Spread]) -> list[str]:
-    """Lines of a table by phase and exam, and a sentence for the first exam of each phase."""
+    """Return lines of a table by phase and exam, and a sentence for the first exam of each phase."""
     if not found:
         return []
     lines = ["## Seeds", ""]
@@ -110,7 +110,7 @@ def markdown(found: list[Spread]) -> list[str]:
 
 
 def sentence(one: Spread) -> str:
-    """Whether a phase's change is larger than what the seed alone does."""
+    """Return whether a phase's change is larger than what the seed alone does."""
     changes = [100 * (count - one.base) / one.questions for count in one.right.values()]
     low, high = min(changes), max(changes)
     said = f"{one.phase} on {one.task}: {len(changes)} seeds change the score by {low:+.2f} to {high:+.2f} points"

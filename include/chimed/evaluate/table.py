@@ -61,7 +61,7 @@ class Row(Paired):
 def pairs(
     reference: str, model: str, before: pl.DataFrame, after: pl.DataFrame, groups: dict[str, str]
 ) -> list[Paired]:
-    """Two models' samples (`harness.SAMPLES`) side by side, one `Paired` a task. Raises UserError if they differ."""
+    """Pair two models' samples (`answers.SAMPLES`), one `Paired` a task. Raises UserError if they differ."""
     keys = ["task", "number", "hash"]
     both = before.select(*keys, was=pl.col("correct")).join(after.select(*keys, now=pl.col("correct")), on=keys)
     if not both.height == before.height == after.height:
@@ -89,7 +89,7 @@ def pooled(found: list[Paired]) -> list[Paired]:
 
 
 def table(found: list[Paired]) -> list[Row]:
-    """The rows of a table, the pooled exams of the paper first; Holm's correction is within each family."""
+    """Return the rows of a table, the pooled exams of the paper first; Holm's correction is within each family."""
     found = [*pooled(found), *found]
     adjusted: dict[int, float] = {}
     family = {group: [n for n, pair in enumerate(found) if pair.group == group] for group in GROUPS}
@@ -118,7 +118,7 @@ def _row(pair: Paired, p: float, adjusted: float, tests: int) -> Row:
 
 
 def forgotten(low: float) -> str:
-    """Whether an exam shows that nothing much was forgotten. low: the lower end of the difference's interval."""
+    """Return whether an exam shows that nothing much was forgotten. low: the lower end of the difference's interval."""
     points = 100 * MARGIN
     if low > -MARGIN:
         return f"not worse by {points:g} points or more (non-inferior: the interval ends at {100 * low:+.1f})"
@@ -126,7 +126,7 @@ def forgotten(low: float) -> str:
 
 
 def sentence(pair: Paired, p: float, adjusted: float, tests: int) -> str:
-    """What a row says, plainly."""
+    """Return what a row says, plainly."""
     said = f"{pair.gained} of {pair.questions} questions changed in favour, {pair.lost} against, {_p(p)}"
     if p >= ALPHA:
         return f"{said}: no evidence of a difference"
@@ -141,7 +141,7 @@ def _p(p: float) -> str:
 
 
 def markdown(rows: list[Row], title: str, reference: str = "base") -> str:
-    """Table 6 with counts and intervals, group by group; then every model beside the reference, with its test."""
+    """Write Table 6 with counts and intervals, group by group; then every model beside the reference, with its test."""
     lines = [f"# Before and after: {title}"]
     right = shares(rows, reference)
     for group, heading in GROUPS.items():
@@ -185,7 +185,7 @@ def markdown(rows: list[Row], title: str, reference: str = "base") -> str:
 
 
 def shares(rows: list[Row], reference: str) -> dict[str, dict[str, Share]]:
-    """(right, questions, interval) by model, the reference first, and exam."""
+    """Return (right, questions, interval) by model, the reference first, and exam."""
     found: dict[str, dict[str, Share]] = {reference: {}}
     for row in rows:
         found[reference][row.task] = (row.before, row.questions, row.base_interval)

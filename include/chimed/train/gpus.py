@@ -39,7 +39,7 @@ def held(what: str, many: int) -> Iterator[None]:
 
 
 def visible() -> list[str]:
-    """The names of the GPUs that this process may use, in its own order: numbers, or what CUDA_VISIBLE_DEVICES says."""
+    """Return the names of the GPUs that this process may use, in its order: numbers, or CUDA_VISIBLE_DEVICES's."""
     import torch
 
     count = torch.cuda.device_count()
@@ -69,7 +69,7 @@ def _one(gpu: str, what: str) -> Iterator[None]:
 
 
 def _said(note: Path) -> str:
-    """What the process that holds a GPU wrote down."""
+    """Return what the process that holds a GPU wrote down."""
     try:
         return note.read_text(encoding="utf-8")[:200] or "another process has it"
     except OSError:

@@ -62,13 +62,13 @@ class Plan:
 
 
 def plan_recipe(recipe: str, phase: str | None, release: str, gpus: int | None) -> str:
-    """The plan of a recipe's phases as text; see `plans_of`."""
+    """Return the plan of a recipe's phases as text; see `plans_of`."""
     of, plans = plans_of(recipe, phase, release, gpus)
     return told(recipe, of, plans)
 
 
 def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> tuple[str, list[Plan]]:
-    """What the plans of a recipe's phases are counted from, and they. gpus: how many A40s, default the recipe's own.
+    """Return what the plans are counted from, and the plans. gpus: how many A40s, default the recipe's own.
 
     Raises UserError for an unknown name, a batch that so many GPUs cannot share, or a phase that does not fit one.
     """
@@ -91,7 +91,7 @@ def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> 
 
 
 def local_tokenizer(recipe: str) -> Any | None:
-    """The tokenizer of a recipe's model where it is on this machine, in a folder or the hub's cache; else None."""
+    """Return the tokenizer of a recipe's model if it is on this machine, in a folder or the hub's cache; else None."""
     from transformers import AutoTokenizer
 
     try:
@@ -101,7 +101,7 @@ def local_tokenizer(recipe: str) -> Any | None:
 
 
 def model_shape(recipe: str) -> Any:
-    """The config of a recipe's model: of `CHIMED_BASE_CHECKPOINT` if that is set, else the recipe's model.yaml."""
+    """Return the config of a recipe's model: of `CHIMED_BASE_CHECKPOINT`, if set, else the recipe's model.yaml."""
     from transformers import AutoConfig
 
     base = settings().base_checkpoint
@@ -120,7 +120,7 @@ def plan_phase(
     device: Device = A40,
     flash: bool | None = None,
 ) -> Plan:
-    """The plan of one phase, of a model of this shape. flash: default, whether FlashAttention is installed here."""
+    """Plan one phase, of a model of this shape. flash: default, whether FlashAttention is installed here."""
     sizes = on_meta(fields, shape)
     made = _planned(phase, fields, shape, sizes, counts, gpus or fields["gpus"], device, _flash(flash))
     need = sum(made.memory.values())
@@ -195,7 +195,7 @@ def _planned(
 
 
 def told(recipe: str, of: str, plans: list[Plan]) -> str:
-    """Plans for a person's eyes."""
+    """Return plans for a person's eyes."""
     device = plans[0].device
     lines = [f"{recipe} on {plans[0].gpus} {device.name}, for {of}:"]
     for plan in plans:
@@ -236,7 +236,7 @@ def told(recipe: str, of: str, plans: list[Plan]) -> str:
 
 
 def hours(many: float) -> str:
-    """A time in the unit that suits it."""
+    """Return a time in the unit that suits it."""
     if many >= 1:
         return f"{many:,.1f} h"
     return f"{60 * many:.1f} min" if many >= 1 / 60 else f"{3600 * many:.1f} s"

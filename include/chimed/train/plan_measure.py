@@ -44,12 +44,12 @@ class Measured:
     utilisation: float | None
 
     def as_device(self, gb: float) -> Device:
-        """This machine as what a plan is made for: its speed is what was measured."""
+        """Return this machine as what a plan is made for: its speed is what was measured."""
         return Device(self.device, gb, self.flops, 1.0)
 
 
 def measure_recipe(recipe: str, phase: str | None, release: str, gpus: int | None) -> str:
-    """The plan of a recipe's phases as text, with a few steps of each on this machine. Raises as `plans_of`."""
+    """Return the plan of a recipe's phases as text, with a few steps of each on this machine. Raises as `plans_of`."""
     of, plans = plans_of(recipe, phase, release, gpus)
     shape = model_shape(recipe)
     lines = [told_plans(recipe, of, plans)]
@@ -59,7 +59,7 @@ def measure_recipe(recipe: str, phase: str | None, release: str, gpus: int | Non
 
 
 def told(plan: Plan, found: Measured) -> list[str]:
-    """Lines that put what was measured beside a phase's plan."""
+    """Return lines that put what was measured beside a phase's plan."""
     used = (
         ""
         if found.utilisation is None
@@ -75,12 +75,12 @@ def told(plan: Plan, found: Measured) -> list[str]:
 
 
 def expected(plan: Plan, found: Measured) -> float:
-    """GB that the plan expects of what was measured: of a CPU the tensors only."""
+    """Return GB that the plan expects of what was measured: of a CPU the tensors only."""
     return sum(size for name, size in plan.memory.items() if found.device != "cpu" or name != "reserve")
 
 
 def measure(plan: Plan, fields: dict, shape: Any) -> Measured:
-    """Takes `STEPS` steps of one phase as one process has them, with rows as long as the plan counted.
+    """Take `STEPS` steps of one phase as one process has them, with rows as long as the plan counted.
 
     Raises UserError where the memory is not enough, or for a phase whose texts are not there beforehand.
     """
@@ -111,7 +111,7 @@ def measure(plan: Plan, fields: dict, shape: Any) -> Measured:
 
 
 def clock() -> Any:
-    """A callback that notes the time at the end of each step in its `at`."""
+    """Return a callback that notes the time at the end of each step in its `at`."""
     import torch
     from transformers import TrainerCallback
 
@@ -130,7 +130,7 @@ def clock() -> Any:
 
 
 def _rows(plan: Plan, fields: dict, shape: Any) -> tuple[Any, float, float]:
-    """Random rows of all steps in order; and of a timed step, its tokens without padding and with it.
+    """Return random rows of all steps in order; and of a timed step, its tokens without padding and with it.
 
     The last step, of which the memory is told, has rows as long as they may be.
     """
@@ -160,7 +160,7 @@ def _rows(plan: Plan, fields: dict, shape: Any) -> tuple[Any, float, float]:
 
 
 def _documents(plan: Plan, fields: dict, shape: Any) -> tuple[Any, float, float]:
-    """Random documents that, packed, are the rows of all steps; a packed row is full, so its padding is nothing."""
+    """Make random documents that, packed, are the rows of all steps; a packed row is full, so it has no padding."""
     import datasets
     import numpy as np
 
@@ -190,7 +190,7 @@ def _tokenizer() -> Any:
 
 
 def _trainer(plan: Plan, fields: dict, shape: Any, rows: Any, folder: str, cuda: bool) -> Any:
-    """TRL's trainer with the recipe's fields, as one process of the run has it."""
+    """Return TRL's trainer with the recipe's fields, as one process of the run has it."""
     import torch
     from transformers import AutoModelForCausalLM, HfArgumentParser, PrinterCallback
     from trl import DPOConfig, DPOTrainer, ModelConfig, SFTConfig, SFTTrainer, get_peft_config
@@ -221,7 +221,7 @@ def _trainer(plan: Plan, fields: dict, shape: Any, rows: Any, folder: str, cuda:
 
 
 def _peak(trainer: Any, cuda: bool) -> float:
-    """Trains, and returns the most memory it took, in 10⁹ bytes: what the GPU reserved, or a CPU's tensors."""
+    """Train, and return the most memory it took, in 10⁹ bytes: what the GPU reserved, or a CPU's tensors."""
     import torch
 
     if cuda:
@@ -235,7 +235,7 @@ def _peak(trainer: Any, cuda: bool) -> float:
 
 
 def watching(steps: Callable[[int], bool]) -> Any:
-    """A callback that counts the bytes of a CPU's tensors in some steps; its `peak` is the most of them."""
+    """Return a callback that counts the bytes of a CPU's tensors in some steps; its `peak` is the most of them."""
     import torch
     from torch.profiler import ProfilerActivity, profile
     from transformers import TrainerCallback

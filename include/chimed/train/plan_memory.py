@@ -18,7 +18,7 @@ ADAM = 16  # bytes a trained fp32 parameter: weight, gradient and two moments (Z
 
 
 def on_meta(fields: dict, shape: Any) -> tuple[int, int]:
-    """(all parameters, trainable ones) of the model with the recipe's adapter, if it has one; no weight is made."""
+    """Return (all parameters, trainable ones) of the model with the recipe's adapter, if any; no weight is made."""
     import torch
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM, HfArgumentParser
@@ -36,7 +36,7 @@ def on_meta(fields: dict, shape: Any) -> tuple[int, int]:
 def memory(
     phase: str, fields: dict, shape: Any, parameters: int, trainable: int, per_device: int, gpus: int, flash: bool
 ) -> dict[str, float]:
-    """GB (10⁹ bytes) of one GPU, by what takes them. flash: whether FlashAttention is there.
+    """Return GB (10⁹ bytes) of one GPU, by what takes them. flash: whether FlashAttention is there.
 
     - weights: of the frozen model, in the recipe's dtype, or in 4 or 8 bits.
     - trained: adapter or all weights in fp32, with gradient and Adam's two moments; DDP's buckets hold the gradients
@@ -72,17 +72,17 @@ def memory(
 
 
 def bytes_of(fields: dict) -> int:
-    """Bytes of a number in the recipe's dtype."""
+    """Return bytes of a number in the recipe's dtype."""
     return 4 if fields["dtype"] == "float32" else 2
 
 
 def sharded(fields: dict) -> bool:
-    """Whether the recipe's accelerate configuration shares weights and optimizer out among the GPUs."""
+    """Return whether the recipe's accelerate configuration shares weights and optimizer out among the GPUs."""
     return str(fields.get("accelerate_config") or "").startswith(("fsdp", "zero3"))
 
 
 def frozen_bytes(fields: dict, shape: Any, frozen: int) -> float:
-    """Bytes of the weights that are not trained; quantized are the linear layers, not embeddings and head."""
+    """Return bytes of the weights that are not trained; quantized are the linear layers, not embeddings and head."""
     width = bytes_of(fields)
     bits = NF4_BITS if fields.get("load_in_4bit") else 8 if fields.get("load_in_8bit") else None
     if bits is None:
@@ -92,7 +92,7 @@ def frozen_bytes(fields: dict, shape: Any, frozen: int) -> float:
 
 
 def layer_bytes(shape: Any, rank: int, dropout: float) -> int:
-    """Bytes a token that autograd keeps of one Qwen3 layer in bf16, attention by FlashAttention or sdpa.
+    """Return bytes a token that autograd keeps of one Qwen3 layer in bf16, attention by FlashAttention or sdpa.
 
     Counted as in arXiv 2205.05198 §4.1, for grouped queries, a gated MLP and adapters on all seven linear layers:
     frozen weights need no input kept, an adapter keeps its own. The tests count the same from autograd itself.
@@ -105,7 +105,7 @@ def layer_bytes(shape: Any, rank: int, dropout: float) -> int:
 
 
 def storage(fields: dict, parameters: int, trainable: int, gpus: int) -> tuple[float, float]:
-    """(GB of disk, GB of the machine's memory) of one phase.
+    """Return (GB of disk, GB of the machine's memory) of one phase.
 
     Disk: each checkpoint has what is trained and Adam's two moments in fp32, one more while the newest is written; the
     adapter; the merged weights, twice while they are written anew. Memory: safetensors are mapped, so the processes of

@@ -26,7 +26,7 @@ A40 = Device("A40", 48, 149.7e12)
 
 
 def seen(fields: dict, flash: bool, batch: int, row: float, text: float) -> float:
-    """How many tokens attention looks at for each token.
+    """Return how many tokens attention looks at for each token.
 
     batch: rows at once. row, text: tokens of a row and of a text in it. With FlashAttention, half of the text: the part
     before a token. Without, all of the row by a mask; and since TRL makes one row of a batch of packed ones, all of
@@ -38,7 +38,7 @@ def seen(fields: dict, flash: bool, batch: int, row: float, text: float) -> floa
 
 
 def forward_flops(shape: Any, parameters: int, looked_at: float) -> float:
-    """Floating-point operations of a forward pass for one token that looks at so many (arXiv 2001.08361 §2.1).
+    """Return floating-point operations of a forward pass for one token that looks at so many (arXiv 2001.08361 §2.1).
 
     2 a parameter that multiplies, and 4 a query's dimension for each token that attention looks at.
     """
@@ -48,7 +48,7 @@ def forward_flops(shape: Any, parameters: int, looked_at: float) -> float:
 
 
 def passes(phase: str, fields: dict) -> float:
-    """Forward passes that the work on a token is worth.
+    """Return forward passes that the work on a token is worth.
 
     The forward pass, and as much for the gradient of the activations; frozen weights have none of their own, trained
     ones as much again. With gradient checkpointing the forward pass runs twice. A reference adds its own.
@@ -58,7 +58,7 @@ def passes(phase: str, fields: dict) -> float:
 
 
 def validations(fields: dict, steps: float) -> float:
-    """How often the rows held out are looked at: before, after, and by the recipe's `eval_steps`."""
+    """Return how often the rows held out are looked at: before, after, and by the recipe's `eval_steps`."""
     every = float(fields.get("eval_steps") or 0) if fields.get("eval_strategy") == "steps" else 0.0
     between = (1 / every if every < 1 else steps / every) if every else 0.0
     return 2 + between

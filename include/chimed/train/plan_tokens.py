@@ -70,7 +70,7 @@ class Counts:
 
 
 def by_kind(phase: str, kinds: dict[float, tuple[int, float]], fields: dict, held: float | None = None) -> Counts:
-    """Counts from (rows, characters) by characters a token. held: rows of the validation split."""
+    """Return counts from (rows, characters) by characters a token. held: rows of the validation split."""
     rows = sum(count for count, _ in kinds.values())
     characters = sum(many for _, many in kinds.values())
     tokens = sum(many / density for density, (_, many) in kinds.items()) + rows * AROUND.get(phase, 14)
@@ -84,7 +84,7 @@ def _sequences(rows: int, tokens: float, fields: dict) -> int:
 
 
 def kinds_of(known: dict, subset: str) -> dict[float, tuple[int, float]]:
-    """(rows, characters) of a release's subset by characters a token, of both splits. known: its statistics.json."""
+    """Return (rows, characters) of a subset by characters a token, of both splits. known: its statistics.json."""
     found: dict[float, tuple[int, float]] = {}
     places = known.get("places") or [{"source": "", **row} for row in known["table 4"]]
     for row in places:
@@ -97,7 +97,7 @@ def kinds_of(known: dict, subset: str) -> dict[float, tuple[int, float]]:
 
 
 def of_release(lake: Lake, release: str, phase: str, subset: str, fields: dict, tokenizer: Any | None) -> Counts:
-    """What a phase has in a release. tokenizer: of the model, None where it is not on this machine."""
+    """Return what a phase has in a release. tokenizer: of the model, None where it is not on this machine."""
     known = lakes.read_json(lake, layout.release(release, layout.STATISTICS))
     train, held = (known["splits"].get(f"{subset}/{split}", 0) for split in ("train", "validation"))
     share = train / max(1, train + held)
@@ -113,7 +113,7 @@ def of_release(lake: Lake, release: str, phase: str, subset: str, fields: dict, 
 
 
 def _tokenized(phase: str, paths: dict[str, Path], fields: dict, tokenizer: Any, characters: float) -> Counts:
-    """Counts of the rows themselves; of a sample of them, spread over the file, where there are many."""
+    """Return counts of the rows themselves; of a sample of them, spread over the file, where there are many."""
     import datasets
 
     from chimed.train.tokens import COLUMNS, tokenized
@@ -142,14 +142,14 @@ def _tokenized(phase: str, paths: dict[str, Path], fields: dict, tokenizer: Any,
 
 
 def _padding(lengths: list[int], batch: int) -> float:
-    """Padded tokens beside each real one, in batches of rows in any order."""
+    """Return padded tokens beside each real one, in batches of rows in any order."""
     order = np.random.default_rng(0).permutation(np.asarray(lengths))
     whole = order[: len(order) // batch * batch].reshape(-1, batch)
     return float(whole.max(1).sum() * batch / whole.sum() - 1) if whole.size else 0.0
 
 
 def packed(lengths: list[int], fields: dict) -> int:
-    """How many sequences rows of these lengths become, by the very packing that the trainer uses."""
+    """Return how many sequences rows of these lengths become, by the very packing that the trainer uses."""
     import datasets
     from trl import pack_dataset
 

@@ -39,7 +39,7 @@ class Exams:
 
 
 def local_exams(source: Path, work: Path) -> Exams:
-    """Writes a task file and its questions into `work` for each `source/test/<subject>.csv`.
+    """Write a task file and its questions into `work` for each `source/test/<subject>.csv`.
 
     Raises UserError where there is none, or a file is not in CMMLU's columns.
     """
@@ -72,7 +72,7 @@ def local_exams(source: Path, work: Path) -> Exams:
 
 
 def _form(exam: Exam, dev: Exam | None) -> str:
-    """Which of the YAML forms an exam has. The first is CMMLU's own, word for word."""
+    """Return the YAML form that an exam has. The first is CMMLU's own, word for word."""
     if exam.several or (dev is not None and dev.several):
         return SEVERAL
     plain = exam.letters == "ABCD" and not any("Instruction" in row for row in exam.rows)
@@ -82,7 +82,7 @@ def _form(exam: Exam, dev: Exam | None) -> str:
 def _questions(
     task: str, description: str, form: str, splits: dict[str, Exam | None], work: Path
 ) -> tuple[dict[str, str], bytes]:
-    """Writes the splits' questions and the task's form; returns the files by split, and what makes this exam this."""
+    """Write the splits' questions and the task's form; returns the files by split, and what makes this exam this."""
     for name in (form, "written_letters.py"):
         shutil.copy(FOLDER / name, work)
     data, told = {}, b""
@@ -98,7 +98,7 @@ def _questions(
 
 
 def _offered(row: dict[str, str], letters: str) -> dict:
-    """A row with the letters that it has options for, as a list beside their options."""
+    """Return a row with the letters that it has options for, as a list beside their options."""
     has = [letter for letter in letters if row[letter] or letter in "ABCD"]
     while len(has) > 2 and not row[has[-1]] and has[-1] not in row["Answer"]:  # some questions have three options
         has.pop()
@@ -112,7 +112,7 @@ def _offered(row: dict[str, str], letters: str) -> dict:
 
 
 def official(subject: str, form: str = FOUR) -> tuple[str, str]:
-    """lm-eval's task name for a subject and the line it puts before a question; our own for one it does not have."""
+    """Return lm-eval's task name for a subject and the line before a question; our own for one it does not have."""
     if subject.startswith("cmb_"):  # each question brings its own line
         return subject, ""
     if subject in DESCRIBED:

@@ -14,7 +14,7 @@ LONGEST = 2_000  # characters of a reply that are looked at; a task stops a mode
 
 
 def written(reply: str, letters: str, single: bool = False) -> str:
-    """The letters that a reply names among `letters`, in order and each once; empty where it names none.
+    """Return the letters that a reply names among `letters`, in order and each once; empty where it names none.
 
     single: whether the question asks for one letter; then only the first counts.
     """
@@ -26,10 +26,10 @@ def written(reply: str, letters: str, single: bool = False) -> str:
 
 
 def score(doc: dict, results: list[str]) -> dict[str, float]:
-    """lm-eval's `process_results`: 1 where the reply names exactly the right letters."""
+    """Score an answer, as lm-eval's `process_results`: 1 where the reply names exactly the right letters."""
     return {"acc": float(written(results[0], doc["letters"], single(doc)) == doc["Answer"])}
 
 
 def single(doc: dict) -> bool:
-    """Whether the question itself says that one letter is right, as CMB's instructions do."""
+    """Return whether the question itself says that one letter is right, as CMB's instructions do."""
     return "单项选择题" in (doc.get("Instruction") or "")
