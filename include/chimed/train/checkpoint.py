@@ -71,16 +71,38 @@ def resumable(lake: Lake, place: str, folder: Path) -> Path | None:
     """
     here = last_checkpoint(folder)
     if lakes.is_local(lake.fs):
+        if here:
+            _fetch_best(lake, place, here)
         return here
     for name in remote_checkpoints(lake, place):
         if here and step(here.name) >= step(name):
             break
         lakes.get_folder(lake, f"{place}/{name}", folder / name)
         if whole(folder / name):
+            _fetch_best(lake, place, folder / name)
             return folder / name
         log.warning("%s of the lake is not whole: an older one is used", name)
         shutil.rmtree(folder / name)
     return here
+
+
+def _fetch_best(lake: Lake, place: str, fetched: Path) -> None:
+    """Fetches the best checkpoint so far, which another one names, and names it there by its path on this machine."""
+    path = fetched / "trainer_state.json"
+    state = json.loads(path.read_text())
+    best = state.get("best_model_checkpoint")
+    if not best or best == str(here := fetched.parent / Path(best).name):
+        return
+    if not whole(here) and not lakes.is_local(lake.fs):
+        shutil.rmtree(here, ignore_errors=True)
+        lakes.get_folder(lake, f"{place}/{here.name}", here)
+    if not whole(here):
+        raise UserError(
+            f"{place}/{here.name}, the best checkpoint so far, is not whole: move {place.rpartition('/')[0]} away and "
+            "train the phase anew"
+        )
+    path.write_text(json.dumps(state | {"best_model_checkpoint": str(here)}, indent=2, sort_keys=True) + "\n")
+    (fetched / MARK).write_text(json.dumps(_sums(fetched)))
 
 
 def _sums(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 from datasets import Dataset
-from trl import DPOConfig, DPOTrainer
+from trl import DPOTrainer
 
 from chimed.train.arguments import arguments
 from chimed.train.loop import finish, read_rows, tokenizer
@@ -18,7 +18,7 @@ from chimed.train.tokens import check_losses, processes
 
 def train(run: Run) -> dict:
     """Trains and returns the report."""
-    args, lora = arguments(run, DPOConfig)
+    args, lora = arguments(run)
     tokens = tokenizer(run)
     rows = read_rows(run, tokens, args)
     args.dataset_num_proc = processes(run, len(rows.train))

@@ -216,8 +216,6 @@ def test_two_processes_learn_what_one_does(trained, base, phase: str, tmp_path) 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("recipe", ["qwen3-1.7b", "qwen3-14b"])
 def test_the_papers_recipes_are_what_trl_understands(base, tmp_path, recipe: str, phase: str) -> None:
-    from trl import DPOConfig, SFTConfig
-
     from chimed.lake import open_lake
     from chimed.train.arguments import arguments
     from chimed.train.recipe import load
@@ -225,7 +223,7 @@ def test_the_papers_recipes_are_what_trl_understands(base, tmp_path, recipe: str
 
     lake, fields = open_lake(str(tmp_path)), load(recipe, phase)
     run = Run(lake, phase, recipe, VERSION, str(base), "", fields, {}, tmp_path, "", None)
-    args, lora = arguments(run, DPOConfig if phase == "dpo" else SFTConfig)
+    args, lora = arguments(run)
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == run.fields["global_batch_size"]
     assert args.get_warmup_steps(1000) == 100
     assert lora.target_modules == "all-linear"

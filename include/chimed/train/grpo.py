@@ -1,0 +1,132 @@
+"""grpo: learning from rewards that a program can check (arXiv 2402.03300); optional, after dpo. Ours.
+
+Prompts are exam items of a training split (`exam_items`), and questions about documents of the release. To each prompt
+the model writes several answers; those with more reward than their group's mean become more likely. Some prompts are
+held out: the reward on them before and after is in the report.
+"""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import polars as pl
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl import GRPOTrainer
+
+from chimed import lake as lakes
+from chimed.errors import UserError
+from chimed.train.arguments import arguments
+from chimed.train.exam_items import read_items
+from chimed.train.loop import Rows, finish, tokenizer
+from chimed.train.rewards import REWARDS
+from chimed.train.rows import control_tokens, defused
+from chimed.train.run import Run
+
+HELD_OUT = 0.1  # of the prompts, where the recipe does not say
+GROUNDED = "请根据下面的文档回答问题，只说文档里有的内容。\n\n文档：\n{document}\n\n问题：{question}"
+COLUMNS = ("prompt", "answer", "document", "question", "title")
+
+
+def train(run: Run) -> dict:
+    """Trains and returns the report. Raises UserError where there is nothing to learn from."""
+    args, lora = arguments(run)
+    tokens = tokenizer(run)
+    with args.main_process_first():  # one fetches the items
+        rows = prompts(run, tokens)
+    trainer = GRPOTrainer(
+        model=run.start,
+        reward_funcs=list(REWARDS),
+        args=args,
+        processing_class=tokens,
+        train_dataset=rows.train,
+        eval_dataset=rows.validation,
+        peft_config=lora,
+    )
+    return finish(run, trainer, rows)
+
+
+def prompts(run: Run, tokens: PreTrainedTokenizerBase) -> Rows:
+    """The prompts to learn from and those held out, the same on every machine. Raises UserError where there are too few."""
+    source, share = run.fields.get("items"), float(run.fields.get("grounded_share", 0.0))
+    if not source and not share:
+        raise UserError(f"recipe {run.recipe}/grpo.yaml names no items, and no grounded_share; it needs one of both")
+    if not 0 <= share <= 1 or (share == 1) == bool(source):
+        raise UserError(
+            f"recipe {run.recipe}/grpo.yaml: grounded_share is the share of prompts without an item; with items it is "
+            "0 or more and below 1, without items it is 1"
+        )
+    draw = np.random.default_rng(run.fields.get("seed", 42))
+    made: list[dict[str, Any]] = []
+    told: dict[str, Any] = {"source": source, "read": 0, "measured": 0, "doubled": 0, "faulty": 0}
+    if source:
+        items = read_items(source)
+        kept = sorted(items.kept, key=lambda item: item.prompt)
+        chosen = draw.permutation(len(kept))[: run.fields.get("most_items")]
+        made = [row(kept[index].prompt, answer=kept[index].answer) for index in chosen]
+        told |= {"read": items.read, "measured": items.measured, "doubled": items.doubled, "faulty": items.faulty}
+    if share:
+        about = documents(run)
+        many = round(len(made) * share / (1 - share)) if made else len(about)
+        made += [about[index] for index in draw.permutation(len(about))[:many]]
+    control = control_tokens(tokens)
+    clean = [defused(one, control) for one in made]
+    held = held_out(clean, float(run.fields.get("items_held_out", HELD_OUT)))
+    batch = run.fields["global_batch_size"]
+    several = run.fields.get("num_generations", 8)
+    if batch % several:
+        raise UserError(
+            f"recipe {run.recipe}/grpo.yaml: global_batch_size {batch} counts answers, and must hold num_generations "
+            f"({several}) of each prompt"
+        )
+    train = [one for one, out in zip(clean, held, strict=True) if not out]
+    validation = [one for one, out in zip(clean, held, strict=True) if out]
+    if not train or not validation:
+        raise UserError(f"grpo has {len(clean)} prompts, too few to learn from and to hold some out; name more items")
+    told |= {"trained": len(train), "held_out": len(validation), "grounded": sum(not one["answer"] for one in clean)}
+    count = {"defused": sum(one != raw for one, raw in zip(clean, made, strict=True))}
+    return Rows(Dataset.from_list(train), Dataset.from_list(validation), {"train": count}, items=told)
+
+
+def row(prompt: str, **known: str) -> dict[str, Any]:
+    """A row of `COLUMNS`, those that a kind of prompt does not have empty."""
+    empty = dict.fromkeys(COLUMNS[1:], "")
+    return {"prompt": [{"role": "user", "content": prompt}]} | empty | known
+
+
+def held_out(rows: list[dict], share: float) -> list[bool]:
+    """Which rows are held out, by what they ask: the same row is on the same side in any data set."""
+    return [int(hashlib.sha256(str(one["prompt"]).encode()).hexdigest()[:8], 16) < share * 2**32 for one in rows]
+
+
+def documents(run: Run) -> list[dict]:
+    """Questions of the release that were made from a document of it, with that document.
+
+    Raises UserError where the release has none.
+    """
+    place = f"releases/{run.release}"
+    asked = _table(run, f"{place}/sft/train.parquet", ["messages", "parent", "made_by"])
+    read = _table(run, f"{place}/pretrain/train.parquet", ["id", "text", "title"])
+    if asked is None or read is None:
+        raise UserError(
+            f"release {run.release} does not say which document a question was made from; take grounded_share out"
+        )
+    both = asked.filter(pl.col("made_by").str.starts_with("generate_qa")).join(read, left_on="parent", right_on="id")
+    if both.is_empty():
+        raise UserError(f"release {run.release} has no question that was made from a document; take grounded_share out")
+    most = int(run.fields.get("max_length", 2048))  # characters: a token of Chinese has one or more
+    found = []
+    for one in both.sort("parent").iter_rows(named=True):
+        question, document = one["messages"][0]["content"], one["text"]
+        if len(document) + len(question) < most:
+            asked_so = GROUNDED.format(document=document, question=question)
+            found.append(row(asked_so, document=document, question=question, title=one["title"] or ""))
+    return found
+
+
+def _table(run: Run, path: str, columns: list[str]) -> pl.DataFrame | None:
+    """Columns of a table of the lake; None where it, or one of them, is not there."""
+    if not lakes.exists(run.lake, path):
+        return None
+    frame = pl.scan_parquet(lakes.local_path(run.lake, path))
+    return frame.select(columns).collect() if set(columns) <= set(frame.collect_schema()) else None
