@@ -25,11 +25,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from chimed import lake as lakes
-from chimed.before_torch import prepare
 from chimed.errors import UserError, WorkStopped, choose
+from chimed.llm.torch_environment import prepare
 from chimed.release import find_release
 from chimed.settings import settings
+from chimed.storage import lake as lakes
 from chimed.train import mix, stopping
 from chimed.train import recipe as recipes
 from chimed.train.recipe import PHASES

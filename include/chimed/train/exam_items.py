@@ -21,8 +21,8 @@ import polars as pl
 
 from chimed.errors import UserError
 from chimed.settings import settings
-from chimed.stages.exam_questions import read_questions
-from chimed.stages.exam_search import Search
+from chimed.text.exams.exam_questions import read_questions
+from chimed.text.exams.exam_search import Search
 
 log = logging.getLogger("chimed")
 

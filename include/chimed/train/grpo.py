@@ -14,8 +14,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import GRPOTrainer
 
-from chimed import lake as lakes
 from chimed.errors import UserError
+from chimed.storage import lake as lakes
 from chimed.train.arguments import arguments
 from chimed.train.exam_items import read_items
 from chimed.train.loop import Rows, finish, tokenizer

@@ -13,11 +13,11 @@ import transformers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback
 from transformers.trainer_callback import EarlyStoppingCallback, TrainerCallback
 
-from chimed import lake as lakes
 from chimed.errors import UserError
+from chimed.storage import lake as lakes
 from chimed.train import checkpoint, mix, results, stopping
-from chimed.train.checkpoint import fingerprint, last_checkpoint
 from chimed.train import recipe as recipes
+from chimed.train.checkpoint import fingerprint, last_checkpoint
 from chimed.train.merge import FULL, merge
 from chimed.train.run import Run
 from chimed.train.tokens import prepare_rows

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from chimed import lake as lakes
 from chimed.errors import UserError
-from chimed.lake import Lake
 from chimed.private import private_folder
 from chimed.settings import settings
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

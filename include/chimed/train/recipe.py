@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from chimed import lake as lakes
 from chimed.errors import UserError, choose
 from chimed.settings import settings
+from chimed.storage import lake as lakes
 from chimed.train.overrides import named, of_phase, parted, written
 
 FOLDER = Path(__file__).parent / "recipes"

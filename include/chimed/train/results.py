@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from pyarrow import parquet
 
-from chimed import lake as lakes
-from chimed.lake import Lake
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.run import SUBSET, Run, place_of
 

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from chimed.stages.grounding import align
+from chimed.text.grounding import align
 
 # A reply to an item: the letters alone, or behind 答案. Linear: bounded repeats, no nesting.
 _LETTERS = re.compile(
