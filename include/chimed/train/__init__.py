@@ -30,7 +30,7 @@ from chimed.llm.torch_environment import prepare
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
-from chimed.train import mix, stopping
+from chimed.train import general_data, stopping
 from chimed.train import recipe as recipes
 from chimed.train.recipe import PHASES
 from chimed.train.run import Run, base_of, open_run, place_of
@@ -84,7 +84,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
 def _needs_hub(recipe: str, phase: str, fields: dict, base: str | None) -> bool:
     """Whether weights, general data or exam items are of the hub."""
     items = fields.get("items")
-    if mix.on_hub(fields.get("mix")) or (items and not items.startswith((".", "/", "~"))):
+    if general_data.on_hub(fields.get("mix")) or (items and not items.startswith((".", "/", "~"))):
         return True
     return phase == PHASES[0] and not Path(base_of(recipe, base)).is_dir()
 

@@ -11,7 +11,7 @@ from transformers import HfArgumentParser
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from chimed.errors import UserError
-from chimed.train import checkpoint, mix
+from chimed.train import checkpoint, general_data
 from chimed.train import recipe as recipes
 from chimed.train.field_types import check_fields, with_lists
 from chimed.train.recipe import OURS, batches
@@ -67,7 +67,7 @@ def check_recipe(fields: dict, phase: str, where: str) -> None:
             f"{where}: early_stopping_patience needs load_best_model_at_end: true, else the last model stays"
         )
     _check_quantization(fields, where)
-    mix.check(phase, fields, where)
+    general_data.check(phase, fields, where)
 
 
 def arguments(run: Run) -> tuple[Any, LoraConfig | None]:

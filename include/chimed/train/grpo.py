@@ -47,7 +47,10 @@ def train(run: Run) -> dict:
 
 
 def prompts(run: Run, tokens: PreTrainedTokenizerBase) -> Rows:
-    """The prompts to learn from and those held out, the same on every machine. Raises UserError where there are too few."""
+    """The prompts to learn from and those held out, the same on every machine.
+
+    Raises UserError where there are too few, or a recipe's numbers do not fit together.
+    """
     source, share = run.fields.get("items"), float(run.fields.get("grounded_share", 0.0))
     if not source and not share:
         raise UserError(f"recipe {run.recipe}/grpo.yaml names no items, and no grounded_share; it needs one of both")

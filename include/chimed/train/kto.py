@@ -1,8 +1,8 @@
 """kto: learning from single answers, each good or bad (arXiv 2402.01306); a neighbour of dpo, in its place.
 
 A pair of the release becomes two rows, the chosen answer a good one and the rejected a bad one. The reference is the
-model it starts from, with the adapter switched off. TRL estimates the KL term from the rows that a GPU takes at once, in
-the order of the data set, so pairs are shuffled here by the recipe's seed and at least two rows are taken at once.
+model it starts from, with the adapter switched off. TRL estimates the KL term from the rows that a GPU takes at once,
+in the order of the data set, so rows are shuffled here by the recipe's seed and at least two are taken at once.
 """
 
 from datasets import Dataset
@@ -61,7 +61,7 @@ def single_answers(pairs: Dataset) -> Dataset:
     return pairs.map(parted, batched=True, remove_columns=pairs.column_names, load_from_cache_file=False)
 
 
-def cut(kept: Dataset, args) -> int:  # noqa: ANN001
+def cut(kept: Dataset, args) -> int:
     """Rows that are longer than `max_length`."""
     if args.max_length is None:
         return 0

@@ -45,7 +45,7 @@ def train(run: Run) -> dict:
     return finish(run, trainer, rows)
 
 
-def rendered(pairs: Dataset, tokens: PreTrainedTokenizerBase, args) -> Dataset:  # noqa: ANN001
+def rendered(pairs: Dataset, tokens: PreTrainedTokenizerBase, args) -> Dataset:
     """Pairs as texts in the chat template, without those whose prompt alone fills `max_length`.
 
     An answer ends with the end of its turn: what the template writes behind that would be followed by a second end.
@@ -70,7 +70,7 @@ def rendered(pairs: Dataset, tokens: PreTrainedTokenizerBase, args) -> Dataset: 
     return made.select(index for index, one in enumerate(fits) if one)
 
 
-def count(kept: Dataset, read: int, tokens: PreTrainedTokenizerBase, args) -> dict[str, int]:  # noqa: ANN001
+def count(kept: Dataset, read: int, tokens: PreTrainedTokenizerBase, args) -> dict[str, int]:
     """Pairs read, kept, lost, and those of which an answer is cut."""
     cut = 0
     if args.max_length is not None and len(kept):

@@ -47,8 +47,8 @@ def read(override: str) -> tuple[str, object]:
 def named(recipe: str, overrides: Iterable[str], phases: tuple[str, ...], phase: str | None = None) -> str:
     """The name of a recipe with overrides, each written in its one way; a later override of a field takes its place.
 
-    overrides: texts of one or several, by comma or white space. phases: names that may stand before a field. phase: what
-    an override without a phase is for; None: every phase.
+    overrides: texts of one or several, by comma or white space. phases: names that may stand before a field. phase:
+    what an override without a phase is for; None: every phase.
     """
     plain, known = parted(recipe)
     for text in overrides:

@@ -128,7 +128,8 @@ def card(run: Run, known: dict, kind: str) -> str:
             numbers.append(f"- {told}: {known[name]['before']:.4f} before, {known[name]['after']:.4f} after")
     if known["reward"]:
         numbers += [
-            f"- reward on held-out prompts, {name.replace('_', ' ')}: {both['before']:.3f} before, {both['after']:.3f} after"
+            f"- reward on held-out prompts, {name.replace('_', ' ')}: "
+            f"{both['before']:.3f} before, {both['after']:.3f} after"
             for name, both in known["reward"].items()
         ]
     if known["best"]:

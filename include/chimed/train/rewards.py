@@ -1,7 +1,7 @@
 """What grpo rewards: answers whose worth a program can check. No model judges another here.
 
-Each function has TRL's form: completions and the columns of their rows in, a number for each out, None where a row is of
-another kind. The names are those of the figures in the report.
+Each function has TRL's form: completions and the columns of their rows in, a number for each out, None where a row is
+of another kind. The names are those of the figures in the report.
 """
 
 import re

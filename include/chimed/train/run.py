@@ -11,10 +11,10 @@ from chimed.errors import UserError
 from chimed.private import private_folder
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
-from chimed.train import mix
+from chimed.train import general_data
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
-from chimed.train.recipe import PHASES
+from chimed.train.recipe import PHASES as PHASES
 
 # the release's subset that a phase reads; grpo reads exam items, and questions of the subset sft
 SUBSET = {"cpt": "pretrain", "sft": "sft", "dpo": "preference", "kto": "preference", "orpo": "preference"}
@@ -128,7 +128,7 @@ def _mixed(lake: Lake, place: str, fields: dict, done: dict | None) -> str:
     if done is not None:
         return str(done.get("mixed", ""))
     begun = str(lakes.read_json(lake, f"{place}/run.json").get("mixed", "")) if _begun(lake, place) else ""
-    return mix.what_it_is(lake, fields, begun)
+    return general_data.what_it_is(lake, fields, begun)
 
 
 def _begun(lake: Lake, place: str) -> bool:

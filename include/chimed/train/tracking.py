@@ -31,7 +31,7 @@ def trackers(fields: dict, folder: Path, where: str) -> list[str]:
             raise UserError(f"{where}: report_to names {name}, which is not installed here; install it, or write none")
     if "wandb" in named and not _wandb_may_log():
         raise UserError(
-            f"{where}: report_to names wandb, and no key is here; set WANDB_API_KEY, or WANDB_MODE=offline to send later"
+            f"{where}: report_to names wandb, and no key is here; set WANDB_API_KEY, or WANDB_MODE=offline for later"
         )
     os.environ.setdefault("WANDB_PROJECT", "chimed")
     if "tensorboard" in named:
