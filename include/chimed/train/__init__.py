@@ -62,6 +62,8 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
         if run.report is not None:
             log.info("%s is already trained", run.place)
             return run.report
+        if "," in recipe:
+            log.info("%s is trained as recipe %s: that is its name for evaluate, compare and the next phase", phase, recipe)
         gpus = _gpus()
         processes = processes or max(1, gpus)
         if run.fields.get("accelerate_config") and not gpus:

@@ -105,6 +105,17 @@ def placed(recipe: str, phase: str) -> str:
     return written(plain, kept)
 
 
+def told_apart(recipe: str) -> str:
+    """The name under which a recipe's models are scored and compared: without what is free to change in every phase."""
+    plain, overrides = parted(known(recipe))
+    kept = {}
+    for key, value in overrides.items():
+        of, _, field = key.rpartition(".")
+        if any(field not in free_fields(one, load(recipe, one)) for one in ([of] if of else phases_of(recipe))):
+            kept[key] = value
+    return written(plain, kept)
+
+
 def free_fields(phase: str, fields: dict) -> tuple[str, ...]:
     """The fields that may change between two attempts at a phase.
 

@@ -10,7 +10,7 @@ from chimed.train import train_phase
 from chimed.train.checkpoint import last_checkpoint
 
 VERSION = "2026.11.22"
-PRELOADED = ["runs", "trl.trainer.sft_trainer", "trl.trainer.dpo_trainer", "trl.trainer.kto_trainer", "trl.trainer.grpo_trainer"]
+PRELOADED = ["runs", *(f"trl.trainer.{phase}_trainer" for phase in ("sft", "dpo", "kto", "grpo"))]
 
 
 def environment(lake: Path, base: Path, recipes: Path | None = None) -> dict[str, str]:
