@@ -63,7 +63,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
             log.info("%s is already trained", run.place)
             return run.report
         if "," in recipe:
-            log.info("%s is trained as recipe %s: that is its name for evaluate, compare and the next phase", phase, recipe)
+            log.info("%s is trained as recipe %s, its name for evaluate, compare and the next phase", phase, recipe)
         gpus = _gpus()
         processes = processes or max(1, gpus)
         if run.fields.get("accelerate_config") and not gpus:

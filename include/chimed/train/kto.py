@@ -39,7 +39,7 @@ def train(run: Run) -> dict:
         ("train", rows.train, trainer.train_dataset),
         ("validation", rows.validation, trainer.eval_dataset),
     ):
-        if kept is not None:
+        if pairs is not None:
             made = 2 * len(pairs)
             many = made if split == "validation" else -(-made // batch) * batch
             rows.counts[split] |= {"read": many, "kept": len(kept), "lost": many - len(kept), "cut": cut(kept, args)}

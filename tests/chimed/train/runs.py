@@ -41,7 +41,10 @@ def furthest(one: Path, other: Path) -> float:
 
 def train_here(told: dict[str, str], recipe: str, phase: str, log: Path) -> None:
     """Trains a phase in this process, as the command does; what it says goes to the log."""
+    import torch
+
     os.environ.update(told)
+    torch.set_num_threads(1)  # two threads that spin against each other are five times slower than one
     settings.cache_clear()
     logging.basicConfig(filename=log, level=logging.INFO)
     train_phase(phase, recipe, "latest")

@@ -2,8 +2,12 @@
 weights, early stopping, kto, orpo, grpo; each killed and resumed, and told in report and card."""
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -92,29 +96,77 @@ def write_items(subset: Path) -> None:
         pq.write_table(pa.table({"messages": some}), subset / f"{split}.parquet")
 
 
+@dataclass(frozen=True)
+class Done:
+    """A phase that was trained undisturbed. before: the lake without it; lake: with it; told: the settings."""
+
+    before: Path
+    lake: Path
+    told: dict[str, str]
+    report: dict
+    card: str
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained_lake, base_model, given, tmp_path_factory):
+    """Trains the phase that a recipe is about, once."""
+    done: dict[str, Done] = {}
+
+    def of(recipe: str) -> Done:
+        if recipe not in done:
+            place, phase = tmp_path_factory.mktemp(recipe), PHASE[recipe]
+            lake = begun(recipe, trained_lake, place / "lake")
+            told = environment(lake, base_model, given / "recipes") | {"CHIMED_EXAMS": str(given / "exams")}
+            with pytest.MonkeyPatch.context() as patch:
+                for name, value in told.items():
+                    patch.setenv(name, value)
+                settings.cache_clear()
+                if recipe == "grpo":
+                    train_phase("sft", recipe, "latest")
+                before = shutil.copytree(lake, place / "before")
+                report = train_phase(phase, recipe, "latest")
+            settings.cache_clear()
+            card = (folder(lake, phase, recipe) / "merged" / "README.md").read_text()
+            done[recipe] = Done(before, lake, told, report, card)
+        return done[recipe]
+
+    return of
+
+
+def ends_alike(recipe: str, one: Path, other: Path) -> None:
+    a, b = (folder(lake, PHASE[recipe], recipe) for lake in (one, other))
+    assert tiny.losses(a) == pytest.approx(tiny.losses(b), abs=2e-3)
+    assert furthest(a / "merged", b / "merged") < 2e-3
+
+
 @pytest.mark.parametrize("recipe", PHASE)
-def test_it_learns_and_a_killed_run_ends_where_an_undisturbed_one_does(
-    recipe: str, trained_lake, base_model, given, tmp_path, processes, monkeypatch
-) -> None:
-    phase, lake = PHASE[recipe], begun(recipe, trained_lake, tmp_path / "lake")
-    told = environment(lake, base_model, given / "recipes") | {"CHIMED_EXAMS": str(given / "exams")}
-    for name, value in told.items():
-        monkeypatch.setenv(name, value)
-    settings.cache_clear()
-    if recipe == "grpo":
-        train_phase("sft", recipe, "latest")
-    other = shutil.copytree(lake, tmp_path / "other")
-    report = train_phase(phase, recipe, "latest")
-    card = (folder(lake, phase, recipe) / "merged" / "README.md").read_text()
-    CHECKS[recipe](report, card)
+def test_it_learns_and_says_so(recipe: str, undisturbed) -> None:
+    CHECKS[recipe](undisturbed(recipe).report, undisturbed(recipe).card)
+
+
+@pytest.mark.parametrize("recipe", PHASE)
+def test_a_killed_run_ends_where_an_undisturbed_one_does(recipe: str, undisturbed, tmp_path, processes) -> None:
+    phase, done = PHASE[recipe], undisturbed(recipe)
+    lake = shutil.copytree(done.before, tmp_path / "lake")
     # after a GPU's memory ran out: fewer rows at once, where that changes nothing
     again = f"{recipe},{phase}.per_device_train_batch_size=4" if recipe == "mixed" else recipe
-    place = folder(other, phase, recipe)
-    log = tmp_path / "log"
-    kill_and_resume(processes, told | {"CHIMED_DATA": str(other)}, recipe, phase, log, place, again)
-    assert tiny.losses(place) == pytest.approx(tiny.losses(folder(lake, phase, recipe)), abs=2e-3)
-    assert furthest(place / "merged", folder(lake, phase, recipe) / "merged") < 2e-3
-    settings.cache_clear()
+    told = done.told | {"CHIMED_DATA": str(lake)}
+    kill_and_resume(processes, told, recipe, phase, tmp_path / "log", folder(lake, phase, recipe), again)
+    ends_alike(recipe, lake, done.lake)
+
+
+def test_two_processes_see_the_rows_that_one_does(undisturbed, tmp_path) -> None:
+    """General rows among them; by the command that a pod runs."""
+    done = undisturbed("mixed")
+    lake = shutil.copytree(done.before, tmp_path / "lake")
+    command = [sys.executable, "-m", "chimed", "train", "sft", "--recipe", "mixed", "--processes", "2"]
+    told = os.environ | done.told | {"CHIMED_DATA": str(lake)}
+    run = subprocess.run(command, env=told, capture_output=True, text=True, check=True)
+    assert "accelerate.commands.launch --multi_gpu" in run.stderr
+    report = json.loads(run.stdout)
+    assert report["batch"]["processes"] == 2
+    assert report["mix"] == done.report["mix"]
+    ends_alike("mixed", lake, done.lake)
 
 
 def mixed(report: dict, card: str) -> None:

@@ -52,6 +52,14 @@ def asked(run: Run, **fields: object) -> Run:
         ("use_peft", None, "use_peft is None, and that is not true or false"),
         ("load_in_4bit", "yes", "load_in_4bit is 'yes', and that is not true or false"),
         ("no_such_field", 1, "no_such_field"),
+        ("lerning_rate", 1e-4, "there is no field lerning_rate; did you mean learning_rate"),
+        ("learning_rate", "fast", "learning_rate is 'fast', and that is not a number"),
+        ("num_train_epochs", True, "num_train_epochs is True, and that is not a number"),
+        ("seed", 1.5, "seed is 1.5, and that is not a whole number"),
+        ("lora_target_modules", 7, "lora_target_modules is 7, and that is not a list or null"),
+        ("early_stopping_patience", 2, "needs load_best_model_at_end: true"),
+        ("mix", "./general", "it has only one of both"),
+        ("mix_share", 0.1, "it has only one of both"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(runs, field: str, value: object, says: str) -> None:
