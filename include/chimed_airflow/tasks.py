@@ -15,7 +15,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
-from chimed.build import order
+import chimed
 from chimed.settings import settings
 from chimed_airflow import notice
 from chimed_airflow.commands import SiteLeftAlone, end, follow, start
@@ -259,7 +259,12 @@ def gpus(recipe: str, phase: str) -> int:
 
 def stage_doc(name: str) -> str:
     """A stage's docstring, read without importing it: some stages need torch or scrapy."""
-    return ast.get_docstring(ast.parse((Path(order.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    return (
+        ast.get_docstring(
+            ast.parse((Path(chimed.__file__).parent / "stages" / f"{name}.py").read_text(encoding="utf-8"))
+        )
+        or ""
+    )
 
 
 # --- what a task passes on --------------------------------------------------------------------------------------
