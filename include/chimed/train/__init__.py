@@ -16,6 +16,7 @@ Written to `models/<release>/<recipe>/<phase>/` of the lake: `run.json` (what is
 A finished phase is not trained again; a killed one goes on from its last checkpoint.
 """
 
+import contextlib
 import importlib
 import logging
 import os
@@ -76,7 +77,8 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
             if LAUNCHED in os.environ:
                 raise WorkStopped(f"accelerate should have started {processes} processes and started one")
             return _launch(run, processes, gpus)
-        with stopping.refusals_told():
+        # what a tracker prints must not stand where the command's result goes
+        with stopping.refusals_told(), contextlib.redirect_stdout(sys.stderr):
             done = importlib.import_module(f"chimed.train.{phase}").train(run)
     if "stopped" in done and "WORLD_SIZE" not in os.environ:
         raise WorkStopped(_stopped(run))

@@ -85,7 +85,7 @@ def arguments(run: Run) -> tuple[Any, LoraConfig | None]:
     fields |= {"output_dir": str(run.folder / "checkpoints"), "disable_tqdm": True}
     fields["report_to"] = trackers(run.fields, run.folder, where)
     fields["restore_callback_states_from_checkpoint"] = True
-    fields.setdefault("run_name", f"{run.recipe}/{run.phase}/{run.release}")
+    fields.setdefault("run_name", f"{recipes.placed(run.recipe, run.phase)}/{run.phase}/{run.release}")
     fields.setdefault("project", "chimed")
     fields.setdefault("ddp_timeout", WAIT)
     if fields.get("load_best_model_at_end") and run.phase != "grpo" and "validation" not in run.rows:

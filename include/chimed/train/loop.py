@@ -15,7 +15,7 @@ from transformers.trainer_callback import EarlyStoppingCallback, TrainerCallback
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
-from chimed.train import checkpoint, mix, results, stopping
+from chimed.train import checkpoint, mix, results, stopping, tracking
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint, last_checkpoint
 from chimed.train.merge import FULL, merge
@@ -167,6 +167,8 @@ def finish(run: Run, trainer: Any, rows: Rows) -> dict:
         trainer.save_model(str(run.folder / ("adapter" if run.fields.get("use_peft", True) else FULL)))
         report = results.report(run, trainer, sequences, outcome, seconds, rows)
     history, first = trainer.state.log_history, trainer.accelerator.is_main_process
+    if first:
+        tracking.close(trainer.args.report_to)
     _end_group(trainer)
     if stop.stopped:
         return report

@@ -1,5 +1,6 @@
 """Where a run can be watched beside its metrics.jsonl: what a recipe's `report_to` names, TensorBoard by default."""
 
+import importlib
 import netrc
 import os
 from importlib.util import find_spec
@@ -39,6 +40,13 @@ def trackers(fields: dict, folder: Path, where: str) -> list[str]:
     if "trackio" in named:
         os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))
     return named
+
+
+def close(named: list[str]) -> None:
+    """Ends the run at trackers that would else do so when Python ends, and print then."""
+    for name in named:
+        if name in ("trackio", "wandb"):
+            importlib.import_module(name).finish()
 
 
 def _wandb_may_log() -> bool:
