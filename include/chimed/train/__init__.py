@@ -42,7 +42,7 @@ LAUNCHED = "ACCELERATE_MIXED_PRECISION"  # accelerate sets it in what it starts
 
 
 def train_phase(phase: str, recipe: str, release: str, processes: int | None = None) -> dict:
-    """Trains one phase and returns its report; where several processes share the batch, through accelerate.
+    """Train one phase and return its report; where several processes share the batch, through accelerate.
 
     processes: by default as many as GPUs are seen, and one without a GPU. Raises UserError for an unknown phase,
     recipe or release, a phase whose predecessor is not done, a release without rows for it, a batch that so many
@@ -86,7 +86,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
 
 
 def _needs_hub(recipe: str, phase: str, fields: dict, base: str | None) -> bool:
-    """Whether weights, general data or exam items are of the hub."""
+    """Tell whether weights, general data or exam items are of the hub."""
     items = fields.get("items")
     if general_data.on_hub(fields.get("mix")) or (items and not items.startswith((".", "/", "~"))):
         return True
@@ -98,7 +98,7 @@ def _stopped(run: Run) -> str:
 
 
 def plan_phases(phase: str | None, recipe: str, release: str, processes: int | None = None) -> str:
-    """What the phases of a recipe will take, as text; see `plan`."""
+    """Return what the phases of a recipe will take, as text; see `plan`."""
     prepare("train --plan", offline=False)
     from chimed.train.plan import plan_recipe
 
@@ -106,7 +106,7 @@ def plan_phases(phase: str | None, recipe: str, release: str, processes: int | N
 
 
 def planned(phase: str | None, recipe: str, release: str, processes: int | None = None) -> dict:
-    """The same as numbers: recipe, of (what it is counted from), phases."""
+    """Return the same as numbers: recipe, of (what it is counted from), phases."""
     prepare("train --plan", offline=False)
     from chimed.train.plan import plans_of
 
@@ -121,7 +121,7 @@ def _gpus() -> int:
 
 
 def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:
-    """This same command in several processes: NCCL between GPUs, gloo without one.
+    """Return this same command in several processes: NCCL between GPUs, gloo without one.
 
     Without accelerate the trainer would fall back to DataParallel on several GPUs, whose batch differs. `--multi_gpu`
     means torchrun, on a CPU too: by `--cpu` accelerate starts one process and leaves the others to MPI.
@@ -137,7 +137,7 @@ def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:
 
 
 def accelerate_config(name: str) -> Path:
-    """The file of an accelerate configuration: one of TRL's by name (fsdp2, zero3, ...), or a path.
+    """Return the file of an accelerate configuration: one of TRL's by name (fsdp2, zero3, ...), or a path.
 
     Raises UserError where there is none, or where it is of DeepSpeed and that is not installed.
     """

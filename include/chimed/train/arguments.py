@@ -13,6 +13,7 @@ from trl import ModelConfig, get_peft_config, get_quantization_config
 from chimed.errors import UserError
 from chimed.train import checkpoint, general_data
 from chimed.train import recipe as recipes
+from chimed.train.exam_items import check_items
 from chimed.train.field_types import check_fields, with_lists
 from chimed.train.recipe import OURS, batches
 from chimed.train.run import Run
@@ -38,18 +39,18 @@ CONFIGS = {
 
 
 def config_of(phase: str) -> type:
-    """TRL's configuration of a phase."""
+    """Return TRL's configuration of a phase."""
     module, name = CONFIGS[phase]
     return getattr(importlib.import_module(module), name)
 
 
 def check(recipe: str, phase: str) -> None:
-    """Raises UserError for a field that a phase of a recipe cannot have, or a value it cannot take; makes nothing."""
+    """Raise UserError for a field that a phase of a recipe cannot have, or a value it cannot take; make nothing."""
     check_recipe(recipes.load(recipe, phase), phase, f"recipe {recipe}/{phase}.yaml")
 
 
 def check_recipe(fields: dict, phase: str, where: str) -> None:
-    """The same for a recipe's fields that were read already. where: what an error calls them."""
+    """Return the same for a recipe's fields that were read already. where: what an error calls them."""
     for name in THE_RUNS:
         if name in fields:
             raise UserError(f"{where}: {name} is not a recipe's to say, the run sets it; take that line out")
@@ -67,11 +68,15 @@ def check_recipe(fields: dict, phase: str, where: str) -> None:
             f"{where}: early_stopping_patience needs load_best_model_at_end: true, else the last model stays"
         )
     _check_quantization(fields, where)
+    if fields.get("accelerate_config") and not torch.cuda.is_available():
+        raise UserError(f"{where}: accelerate_config shards a model over GPUs, and this machine has none; take it out")
     general_data.check(phase, fields, where)
+    if phase == "grpo":
+        check_items(fields, where)
 
 
 def arguments(run: Run) -> tuple[Any, LoraConfig | None]:
-    """TRL's arguments of a run on this machine, and its LoRA; None where all weights are trained.
+    """Return TRL's arguments of a run on this machine, and its LoRA; None where all weights are trained.
 
     bf16, gradient checkpointing and FlashAttention are of the GPU; without one everything is fp32. Raises UserError for
     a field that cannot be honoured.
@@ -129,7 +134,7 @@ def _check_quantization(fields: dict, where: str) -> None:
 
 
 def _loading(run: Run, model: ModelConfig, where: str) -> dict[str, Any]:
-    """How the weights are loaded: dtype, attention, the pinned commit, and quantized for QLoRA (arXiv 2305.14314)."""
+    """Return how weights are loaded: dtype, attention, pinned commit, and quantized for QLoRA (arXiv 2305.14314)."""
     _check_quantization(vars(model), where)
     loading = {"dtype": model.dtype, "attn_implementation": model.attn_implementation, "revision": run.revision}
     if _bits(vars(model)):

@@ -12,7 +12,7 @@ from chimed.train.run import Run
 
 
 def train(run: Run) -> dict:
-    """Trains and returns the report."""
+    """Train and return the report."""
     args, lora = arguments(run)
     tokens = tokenizer(run)
     rows = read_rows(run, tokens, args)

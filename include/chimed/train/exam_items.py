@@ -64,8 +64,25 @@ class Items:
     faulty: int
 
 
+def check_items(fields: dict, where: str) -> None:
+    """Raise UserError where grpo's prompts do not add up: no items, an impossible share, a batch that cuts a group."""
+    source, share = fields.get("items"), float(fields.get("grounded_share", 0.0))
+    if not source and not share:
+        raise UserError(f"{where} names no items, and no grounded_share; it needs one of both")
+    if not 0 <= share <= 1 or (share == 1) == bool(source):
+        raise UserError(
+            f"{where}: grounded_share is the share of prompts without an item; with items it is 0 or more and below 1, "
+            "without items it is 1"
+        )
+    batch, several = fields["global_batch_size"], fields.get("num_generations", 8)
+    if batch % several:
+        raise UserError(
+            f"{where}: global_batch_size {batch} counts answers, and must hold {several} (num_generations) of each"
+        )
+
+
 def read_items(source: str) -> Items:
-    """The items of a folder, or of a data set of the hub, that are none of the exams that models are measured on.
+    """Return the items of a folder, or of a data set of the hub, that are not of the exams that models are measured on.
 
     Raises UserError where CHIMED_EXAMS is not set or is this very folder, where nothing is of a training split, or no
     item is left.
@@ -102,7 +119,7 @@ def read_items(source: str) -> Items:
 
 
 def _folder(source: str) -> Path:
-    """The folder with a source's files; of the hub, fetched."""
+    """Return the folder with a source's files; of the hub, fetched."""
     if source.startswith((".", "/", "~")):
         folder = Path(source).expanduser()
         if not folder.is_dir():
@@ -126,7 +143,7 @@ def _of_training(path: Path, folder: Path) -> bool:
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file. Raises UserError for one that is too large or in no such form."""
+    """Return the rows of a file. Raises UserError for one that is too large or in no such form."""
     if path.stat().st_size > MOST_BYTES:
         raise UserError(f"items: {path} has more than {MOST_BYTES >> 20} MB, which no exam has")
     try:
@@ -142,7 +159,7 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def item_of(row: object) -> Item | None:
-    """A row of any of the forms as an item; None for one without a question, two options or a right letter."""
+    """Return a row of any of the forms as an item; None for one without a question, two options or a right letter."""
     if not isinstance(row, dict):
         return None
     fields = {str(name).strip().lower(): value for name, value in row.items()}
@@ -169,7 +186,7 @@ def item_of(row: object) -> Item | None:
 
 
 def holding_exams(texts: pl.Series) -> pl.Series:
-    """Whether each text holds a question of the exams in `CHIMED_EXAMS`, as `decontaminate` finds them."""
+    """Tell whether each text holds a question of the exams in `CHIMED_EXAMS`, as `decontaminate` finds them."""
     search = _search(str(settings().exams))
     clean = texts.fill_null("").str.replace_all("\0", " ", literal=True)
     ends = (clean.str.len_chars().cast(pl.Int64) + 1).cum_sum().to_numpy()

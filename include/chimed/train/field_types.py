@@ -10,7 +10,7 @@ from chimed.errors import UserError
 
 
 def check_fields(fields: dict[str, Any], configs: Sequence[type], ours: dict[str, object], where: str) -> None:
-    """Raises UserError for a field that no configuration has, or a value of another type than the field's."""
+    """Raise UserError for a field that no configuration has, or a value of another type than the field's."""
     known: dict[str, object] = dict(ours)
     for config in configs:
         known |= get_type_hints(config)
@@ -24,7 +24,7 @@ def check_fields(fields: dict[str, Any], configs: Sequence[type], ours: dict[str
 
 
 def with_lists(fields: dict[str, Any], configs: Sequence[type]) -> dict[str, Any]:
-    """The fields, where one value alone stands for a list that list; TRL's parser takes it as it is."""
+    """Return the fields, where one value alone stands for a list that list; TRL's parser takes it as it is."""
     known: dict[str, object] = {}
     for config in configs:
         known |= get_type_hints(config)
@@ -42,7 +42,7 @@ def _only_a_list(kind: object) -> bool:
 
 
 def fits(value: object, kind: object) -> bool:
-    """Whether a value from YAML can be one of this type; 1 counts as a float, true does not count as a number."""
+    """Tell whether a value from YAML can be one of this type; 1 counts as a float, true does not count as a number."""
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return any(fits(value, one) for one in get_args(kind))
@@ -66,7 +66,7 @@ def fits(value: object, kind: object) -> bool:
 
 
 def told(kind: object) -> str:
-    """A type in words."""
+    """Return a type in words."""
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):

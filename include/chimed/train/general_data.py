@@ -15,7 +15,7 @@ PHASES = ("cpt", "sft")  # pairs of answers and exam items have no general count
 
 
 def check(phase: str, fields: dict, where: str) -> None:
-    """Raises UserError where a recipe's mix cannot be: another phase's, no share, or a share without a source."""
+    """Raise UserError where a recipe's mix cannot be: another phase's, no share, or a share without a source."""
     source, share = fields.get("mix"), fields.get("mix_share")
     if source is None and share is None:
         return
@@ -28,12 +28,12 @@ def check(phase: str, fields: dict, where: str) -> None:
 
 
 def on_hub(source: str | None) -> bool:
-    """Whether a mix's source is a data set of the hub."""
+    """Tell whether a mix's source is a data set of the hub."""
     return bool(source) and not str(source).startswith((RELEASE, ".", "/", "~")) and "://" not in str(source)
 
 
 def what_it_is(lake: Lake, fields: dict, begun: str) -> str:
-    """The source by content: `<name>@<commit>` of the hub, else `<source>@<hash of its files>`.
+    """Return the source by content: `<name>@<commit>` of the hub, else `<source>@<hash of its files>`.
 
     begun: what it was when the run began; a source of the hub stays that. Raises UserError where it cannot be read.
     """
@@ -57,7 +57,7 @@ def what_it_is(lake: Lake, fields: dict, begun: str) -> str:
 
 
 def _files(lake: Lake, source: str) -> list[Path]:
-    """The files of a source that is no data set of the hub, on this machine."""
+    """Return the files of a source that is no data set of the hub, on this machine."""
     if source.startswith(RELEASE):
         path = f"releases/{source.removeprefix(RELEASE)}/train.parquet"
         if not lakes.exists(lake, path):
@@ -73,7 +73,7 @@ def _files(lake: Lake, source: str) -> list[Path]:
 
 
 def read_source(lake: Lake, source: str, identity: str, phase: str) -> pl.LazyFrame:
-    """The source's rows in the phase's one column: `text`, or `messages` of role and content.
+    """Return the source's rows in the phase's one column: `text`, or `messages` of role and content.
 
     identity: what `what_it_is` said. Raises UserError where it cannot be read, or has no column that the phase knows.
     """
@@ -92,7 +92,7 @@ def read_source(lake: Lake, source: str, identity: str, phase: str) -> pl.LazyFr
 
 
 def _column(frame: pl.LazyFrame, phase: str, source: str) -> pl.LazyFrame:
-    """One column of a table in a usual form: text, messages, Alpaca's, or question and answer."""
+    """Return one column of a table in a usual form: text, messages, Alpaca's, or question and answer."""
     schema = frame.collect_schema()
     if phase == "cpt" and schema.get("text") == pl.String:
         return frame.select("text")

@@ -6,6 +6,7 @@ held out: the reward on them before and after is in the report.
 """
 
 import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ COLUMNS = ("prompt", "answer", "document", "question", "title")
 
 
 def train(run: Run) -> dict:
-    """Trains and returns the report. Raises UserError where there is nothing to learn from."""
+    """Train and return the report. Raises UserError where there is nothing to learn from."""
     args, lora = arguments(run)
     tokens = tokenizer(run)
     with args.main_process_first():  # one fetches the items
@@ -47,18 +48,11 @@ def train(run: Run) -> dict:
 
 
 def prompts(run: Run, tokens: PreTrainedTokenizerBase) -> Rows:
-    """The prompts to learn from and those held out, the same on every machine.
+    """Return the prompts to learn from and those held out, the same on every machine.
 
     Raises UserError where there are too few, or a recipe's numbers do not fit together.
     """
     source, share = run.fields.get("items"), float(run.fields.get("grounded_share", 0.0))
-    if not source and not share:
-        raise UserError(f"recipe {run.recipe}/grpo.yaml names no items, and no grounded_share; it needs one of both")
-    if not 0 <= share <= 1 or (share == 1) == bool(source):
-        raise UserError(
-            f"recipe {run.recipe}/grpo.yaml: grounded_share is the share of prompts without an item; with items it is "
-            "0 or more and below 1, without items it is 1"
-        )
     draw = np.random.default_rng(run.fields.get("seed", 42))
     made: list[dict[str, Any]] = []
     told: dict[str, Any] = {"source": source, "read": 0, "measured": 0, "doubled": 0, "faulty": 0}
@@ -75,35 +69,34 @@ def prompts(run: Run, tokens: PreTrainedTokenizerBase) -> Rows:
     control = control_tokens(tokens)
     clean = [defused(one, control) for one in made]
     held = held_out(clean, float(run.fields.get("items_held_out", HELD_OUT)))
-    batch = run.fields["global_batch_size"]
-    several = run.fields.get("num_generations", 8)
-    if batch % several:
-        raise UserError(
-            f"recipe {run.recipe}/grpo.yaml: global_batch_size {batch} counts answers, and must hold num_generations "
-            f"({several}) of each prompt"
-        )
     train = [one for one, out in zip(clean, held, strict=True) if not out]
     validation = [one for one, out in zip(clean, held, strict=True) if out]
     if not train or not validation:
         raise UserError(f"grpo has {len(clean)} prompts, too few to learn from and to hold some out; name more items")
-    told |= {"trained": len(train), "held_out": len(validation), "grounded": sum(not one["answer"] for one in clean)}
+    content = hashlib.sha256(json.dumps([train, validation], ensure_ascii=False).encode()).hexdigest()[:16]
+    told |= {
+        "content": content,
+        "trained": len(train),
+        "held_out": len(validation),
+        "grounded": sum(not one["answer"] for one in clean),
+    }
     count = {"defused": sum(one != raw for one, raw in zip(clean, made, strict=True))}
     return Rows(Dataset.from_list(train), Dataset.from_list(validation), {"train": count}, items=told)
 
 
 def row(prompt: str, **known: str) -> dict[str, Any]:
-    """A row of `COLUMNS`, those that a kind of prompt does not have empty."""
+    """Return a row of `COLUMNS`, those that a kind of prompt does not have empty."""
     empty = dict.fromkeys(COLUMNS[1:], "")
     return {"prompt": [{"role": "user", "content": prompt}]} | empty | known
 
 
 def held_out(rows: list[dict], share: float) -> list[bool]:
-    """Which rows are held out, by what they ask: the same row is on the same side in any data set."""
+    """Return which rows are held out, by what they ask: the same row is on the same side in any data set."""
     return [int(hashlib.sha256(str(one["prompt"]).encode()).hexdigest()[:8], 16) < share * 2**32 for one in rows]
 
 
 def documents(run: Run) -> list[dict]:
-    """Questions of the release that were made from a document of it, with that document.
+    """Return questions of the release that were made from a document of it, with that document.
 
     Raises UserError where the release has none.
     """
@@ -128,7 +121,7 @@ def documents(run: Run) -> list[dict]:
 
 
 def _table(run: Run, path: str, columns: list[str]) -> pl.DataFrame | None:
-    """Columns of a table of the lake; None where it, or one of them, is not there."""
+    """Return columns of a table of the lake; None where it, or one of them, is not there."""
     if not lakes.exists(run.lake, path):
         return None
     frame = pl.scan_parquet(lakes.local_path(run.lake, path))

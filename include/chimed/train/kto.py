@@ -16,7 +16,7 @@ from chimed.train.tokens import check_losses, processes
 
 
 def train(run: Run) -> dict:
-    """Trains and returns the report. Raises UserError where a GPU would take one row at once."""
+    """Train and return the report. Raises UserError where a GPU would take one row at once."""
     args, lora = arguments(run)
     if args.per_device_train_batch_size < 2:
         raise UserError(
@@ -48,7 +48,7 @@ def train(run: Run) -> dict:
 
 
 def single_answers(pairs: Dataset) -> Dataset:
-    """Two rows for each pair, one behind the other: its good answer and its bad one."""
+    """Return two rows for each pair, one behind the other: its good answer and its bad one."""
 
     def parted(batch: dict) -> dict[str, list]:
         both = list(zip(batch["chosen"], batch["rejected"], strict=True))
@@ -62,7 +62,7 @@ def single_answers(pairs: Dataset) -> Dataset:
 
 
 def cut(kept: Dataset, args) -> int:
-    """Rows that are longer than `max_length`."""
+    """Count rows that are longer than `max_length`."""
     if args.max_length is None:
         return 0
     return sum(

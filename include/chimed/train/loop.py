@@ -44,9 +44,9 @@ class Rows:
 
 
 def prepare(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[Path, Path | None]:
-    """The folders of the run's rows as tokens, and of those with general data mixed in; made where they are not there.
+    """Make the run's rows as tokens, and those with general data mixed in; return their folders.
 
-    Before there are several processes, of which all but one would wait for it. Raises as `prepare_rows` and
+    Done before there are several processes, of which all but one would wait for it. Raises as `prepare_rows` and
     `mix.prepare`.
     """
     folder = prepare_rows(run, tokenizer)
@@ -54,7 +54,7 @@ def prepare(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[Path, Path | 
 
 
 def read_rows(run: Run, tokenizer: PreTrainedTokenizerBase, args: Any) -> Rows:
-    """The run's rows, made by the first process of this machine if they are not here. Raises as `prepare`."""
+    """Return the run's rows, made by the first process of this machine if they are not here. Raises as `prepare`."""
     with args.main_process_first():
         folder, mixed = prepare(run, tokenizer)
     counts = json.loads((folder / "counts.json").read_text())
@@ -66,7 +66,7 @@ def read_rows(run: Run, tokenizer: PreTrainedTokenizerBase, args: Any) -> Rows:
 
 
 def whole_batches(rows: datasets.Dataset, batch: int) -> datasets.Dataset:
-    """As many rows as fill the last batch of an epoch, the first ones once more where they do not.
+    """Return as many rows as fill the last batch of an epoch, the first ones once more where they do not.
 
     Else that batch would be a smaller one in one process, and in several be filled up with other rows in each.
     """
@@ -74,7 +74,7 @@ def whole_batches(rows: datasets.Dataset, batch: int) -> datasets.Dataset:
 
 
 def tokenizer(run: Run) -> PreTrainedTokenizerBase:
-    """The tokenizer the run starts with."""
+    """Return the tokenizer the run starts with."""
     return AutoTokenizer.from_pretrained(run.start, revision=run.revision or "main")
 
 
@@ -107,7 +107,7 @@ class Lines(TrainerCallback):
 
 
 def put_metrics(run: Run) -> None:
-    """Puts the metrics so far into the lake, where a run can be watched from."""
+    """Put the metrics so far into the lake, where a run can be watched from."""
     metrics = run.folder / "metrics.jsonl"
     if metrics.exists() and not lakes.is_local(run.lake.fs):
         lakes.write_bytes(run.lake, f"{run.place}/metrics.jsonl", metrics.read_bytes())
@@ -131,7 +131,7 @@ class Stopping(TrainerCallback):
 
 
 def finish(run: Run, trainer: Any, rows: Rows) -> dict:
-    """Trains from the start or the last checkpoint, merges, writes what the run leaves behind, report last.
+    """Train from the start or the last checkpoint, merge, write what the run leaves behind, report last.
 
     rows of `trainer` are filled up to whole batches. Returns the report; `{"stopped": step}` where it was told to stop;
     nothing in a process that is not the first.
@@ -176,7 +176,7 @@ def finish(run: Run, trainer: Any, rows: Rows) -> dict:
 
 
 def _less(run: Run) -> str:
-    """What to change after a GPU's memory ran out, so that the run goes on from its checkpoint or can begin anew."""
+    """Say what to change after a GPU's memory ran out: the run goes on from its checkpoint, or begins anew."""
     rows = run.fields["per_device_train_batch_size"]
     if rows == 1:
         return (
@@ -195,13 +195,13 @@ class EarlyStopping(EarlyStoppingCallback):
     """
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict, **more: Any) -> None:
-        """Looks at a validation's loss, as its base does."""
+        """Look at a validation's loss, as its base does."""
         if state.global_step:
             super().on_evaluate(args, state, control, metrics, **more)
 
 
 def _end_group(trainer: Any) -> None:
-    """Lets the other processes go: merging and sending 14 B parameters takes longer than they would wait."""
+    """Let the other processes go: merging and sending 14 B parameters takes longer than they would wait."""
     trainer.accelerator.wait_for_everyone()
     # What else holds the process group goes first. Were the wrapped model its last holder, gloo's end would wait, with
     # the GIL, for a thread of its own that may be waiting for the GIL to drop the last barrier.
@@ -212,7 +212,7 @@ def _end_group(trainer: Any) -> None:
 
 
 def _leave_behind(run: Run, report: dict, history: list[dict]) -> dict:
-    """Writes the merged model, the figure, the cards, and the report last; returns the report."""
+    """Write the merged model, the figure, the cards, and the report last; return the report."""
     merged = merge(run)
     report = report | {"fingerprint": fingerprint(str(merged))}
     results.figure(run, history)

@@ -26,7 +26,7 @@ A, B = ".lora_A.weight", ".lora_B.weight"
 
 
 def merge(run: Run) -> Path:
-    """Writes `merged/`, which vLLM serves as it is, and returns its folder.
+    """Write `merged/`, which vLLM serves as it is, and return its folder.
 
     Base, config and tokenizer are read anew from where the run started: the trainer changes its own (end and padding
     tokens). Raises UserError for an adapter or a start of a form that cannot be added so.
@@ -71,12 +71,12 @@ def merge(run: Run) -> Path:
 
 
 def kept_dtype(fields: dict) -> str:
-    """The dtype of what a phase leaves: bf16 where it computes so, even if its own copy of the weights is fp32."""
+    """Return the dtype of what a phase leaves: bf16 where it computes so, even if it keeps its weights in fp32."""
     return "bfloat16" if fields.get("bf16") and fields["dtype"] == "float32" else fields["dtype"]
 
 
 def _start_folder(run: Run) -> Path:
-    """The files of what the run started from; those of the hub lie in its cache since they were loaded."""
+    """Return the files of what the run started from; those of the hub lie in its cache since they were loaded."""
     if Path(run.start).is_dir():
         return Path(run.start)
     from huggingface_hub import snapshot_download
@@ -86,7 +86,7 @@ def _start_folder(run: Run) -> Path:
 
 
 def _weights(folder: Path) -> list[Path]:
-    """The files of weights of a checkpoint. Raises UserError where there are none in safetensors."""
+    """Return the files of weights of a checkpoint. Raises UserError where there are none in safetensors."""
     if (folder / INDEX).exists():
         return [folder / name for name in sorted(set(json.loads((folder / INDEX).read_text())["weight_map"].values()))]
     if not (folder / "model.safetensors").exists():
@@ -95,7 +95,7 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _adapter(folder: Path) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], dict[str, torch.Tensor], float]:
-    """(the two factors by the name of the matrix they change, tensors saved whole by name, the factors' scale)."""
+    """Return (the two factors by the matrix they change, tensors saved whole by name, the factors' scale)."""
     config = json.loads((folder / "adapter_config.json").read_text())
     if config.get("use_dora"):
         raise UserError("use_dora cannot be merged file by file; take it out of the recipe")

@@ -53,7 +53,7 @@ class Mixed:
 
 
 def prepare(run: Run, tokenizer: PreTrainedTokenizerBase, medical: Path) -> Path:
-    """A folder with `train/`, the release's rows and the general ones behind them, and `mixed.json` (a `Mixed`).
+    """Return a folder with `train/`, the release's rows with general ones behind them, and `mixed.json` (a `Mixed`).
 
     medical: the folder of the release's rows as tokens (`tokens.prepare_rows`). Made where it is not there. Raises
     UserError where the source has too few tokens, or no column that the phase could read.
@@ -88,7 +88,7 @@ def _lengths(rows: Any) -> np.ndarray:
 
 
 def _drawn(run: Run, tokenizer: PreTrainedTokenizerBase, wanted: int) -> tuple[Any, int | None, int]:
-    """General rows as tokens, as many as make `wanted` of them: (rows, looked at for exams or None, left out)."""
+    """Draw general rows until they have `wanted` tokens: return (rows, looked at for exams or None, left out)."""
     frame = read_source(run.lake, str(run.fields["mix"]), run.mixed, run.phase)
     size = pl.col("text") if run.phase == "cpt" else pl.col("messages").list.eval(pl.element().struct["content"])
     length = size.str.len_chars() if run.phase == "cpt" else size.list.eval(pl.element().str.len_chars()).list.sum()
@@ -119,14 +119,14 @@ def _drawn(run: Run, tokenizer: PreTrainedTokenizerBase, wanted: int) -> tuple[A
 
 
 def _rows(frame: pl.LazyFrame, order: np.ndarray) -> pl.DataFrame:
-    """The rows of these numbers, in this order."""
+    """Return the rows of these numbers, in this order."""
     wanted = pl.LazyFrame({"row": order.astype(np.uint32), "place": np.arange(len(order), dtype=np.uint32)})
     found = frame.with_row_index("row").join(wanted, on="row").sort("place")
     return found.drop("row", "place").collect()
 
 
 def _without_exams(rows: pl.DataFrame, phase: str) -> tuple[pl.DataFrame, int | None]:
-    """Rows without a question of the exams that models are measured on, and how many were looked at."""
+    """Return rows without a question of the exams that models are measured on, and how many were looked at."""
     if not settings().exams:
         log.warning("CHIMED_EXAMS is not set: general data are mixed in that may hold exam questions")
         return rows, None

@@ -20,7 +20,7 @@ from chimed.train.tokens import check_losses, processes
 
 
 def train(run: Run) -> dict:
-    """Trains and returns the report."""
+    """Train and return the report."""
     args, lora = arguments(run)
     # its trainer would spread one model over all GPUs of this process
     here = {"": int(os.environ.get("LOCAL_RANK", "0"))} if torch.cuda.is_available() else None
@@ -46,7 +46,7 @@ def train(run: Run) -> dict:
 
 
 def rendered(pairs: Dataset, tokens: PreTrainedTokenizerBase, args) -> Dataset:
-    """Pairs as texts in the chat template, without those whose prompt alone fills `max_length`.
+    """Return pairs as texts in the chat template, without those whose prompt alone fills `max_length`.
 
     An answer ends with the end of its turn: what the template writes behind that would be followed by a second end.
     """
@@ -71,7 +71,7 @@ def rendered(pairs: Dataset, tokens: PreTrainedTokenizerBase, args) -> Dataset:
 
 
 def count(kept: Dataset, read: int, tokens: PreTrainedTokenizerBase, args) -> dict[str, int]:
-    """Pairs read, kept, lost, and those of which an answer is cut."""
+    """Count pairs read, kept, lost, and those of which an answer is cut."""
     cut = 0
     if args.max_length is not None and len(kept):
         both = [

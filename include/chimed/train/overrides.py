@@ -20,13 +20,13 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 
 def parted(name: str) -> tuple[str, dict[str, object]]:
-    """(the plain recipe, the overrides) of a name; an override's key is `<field>` or `<phase>.<field>`."""
+    """Return (the plain recipe, the overrides) of a name; an override's key is `<field>` or `<phase>.<field>`."""
     recipe, *overrides = name.split(",")
     return recipe, dict(read(one) for one in overrides)
 
 
 def read(override: str) -> tuple[str, object]:
-    """An override as (key, value). Raises UserError for one that is not `[<phase>.]<field>=<value>`."""
+    """Return an override as (key, value). Raises UserError for one that is not `[<phase>.]<field>=<value>`."""
     key, equals, text = (part.strip() for part in override.partition("="))
     if not equals or not _FIELD.fullmatch(key.rpartition(".")[2]):
         raise UserError(f"{override!r} is no setting of a recipe; write <field>=<value> or <phase>.<field>=<value>")
@@ -45,7 +45,7 @@ def read(override: str) -> tuple[str, object]:
 
 
 def named(recipe: str, overrides: Iterable[str], phases: tuple[str, ...], phase: str | None = None) -> str:
-    """The name of a recipe with overrides, each written in its one way; a later override of a field takes its place.
+    """Return the name of a recipe with overrides, each written in its one way; of two of one field the later counts.
 
     overrides: texts of one or several, by comma or white space. phases: names that may stand before a field. phase:
     what an override without a phase is for; None: every phase.
@@ -63,12 +63,12 @@ def named(recipe: str, overrides: Iterable[str], phases: tuple[str, ...], phase:
 
 
 def written(recipe: str, overrides: dict[str, object]) -> str:
-    """The name of a recipe with these overrides, sorted."""
+    """Return the name of a recipe with these overrides, sorted."""
     return ",".join([recipe, *(f"{key}={_text(value)}" for key, value in sorted(overrides.items()))])
 
 
 def of_phase(overrides: dict[str, object], phase: str) -> dict[str, object]:
-    """The fields that overrides set for a phase: what names the phase goes before what names none."""
+    """Return the fields that overrides set for a phase: what names the phase goes before what names none."""
     general = {key: value for key, value in overrides.items() if "." not in key}
     own = {key.partition(".")[2]: value for key, value in overrides.items() if key.startswith(f"{phase}.")}
     return general | own

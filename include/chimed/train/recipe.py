@@ -57,7 +57,7 @@ MOST_DEEP = 5  # files that extend each other
 
 
 def names() -> list[str]:
-    """The recipes there are: folders with a cpt.yaml, built in or of `CHIMED_RECIPES`.
+    """Return the recipes there are: folders with a cpt.yaml, built in or of `CHIMED_RECIPES`.
 
     Raises UserError where a folder of `CHIMED_RECIPES` has the name of a built-in recipe.
     """
@@ -75,20 +75,20 @@ def names() -> list[str]:
 
 
 def known(recipe: str) -> str:
-    """The name of a recipe, overrides included, in its one way of writing. Raises UserError for what is none."""
+    """Return the name of a recipe, overrides included, in its one way of writing. Raises UserError for what is none."""
     plain, _ = parted(recipe)
     choose("recipe", plain, names())
     return named(recipe, (), EVERY_PHASE)
 
 
 def named_with(recipe: str, overrides: list[str], phase: str | None = None) -> str:
-    """The name of a recipe with overrides as a person types them (`learning_rate=1e-4`); for a phase, or for all."""
+    """Return the name of a recipe with overrides as a person types them (`learning_rate=1e-4`), for a phase or all."""
     known(recipe)
     return named(recipe, overrides, EVERY_PHASE, phase)
 
 
 def placed(recipe: str, phase: str) -> str:
-    """The name under which a phase of a recipe is kept: without what does not change what comes out of it.
+    """Return the name under which a phase of a recipe is kept: without what does not change what comes out of it.
 
     That is what is set for another phase which this one does not build on, and what is free to change.
     """
@@ -106,7 +106,7 @@ def placed(recipe: str, phase: str) -> str:
 
 
 def told_apart(recipe: str) -> str:
-    """The name under which a recipe's models are scored and compared: without what is free to change in every phase."""
+    """Return the name under which a recipe's models are scored: without what is free to change in every phase."""
     plain, overrides = parted(known(recipe))
     kept = {}
     for key, value in overrides.items():
@@ -117,7 +117,7 @@ def told_apart(recipe: str) -> str:
 
 
 def free_fields(phase: str, fields: dict) -> tuple[str, ...]:
-    """The fields that may change between two attempts at a phase.
+    """Return the fields that may change between two attempts at a phase.
 
     In kto the rows a GPU takes at once are what the KL term is estimated from, in orpo what losses are averaged over;
     where the best checkpoint is kept, the steps at which there is one decide which that is.
@@ -129,7 +129,7 @@ def free_fields(phase: str, fields: dict) -> tuple[str, ...]:
 
 
 def chain(recipe: str, phase: str) -> tuple[str, ...]:
-    """The phases that lead to one, itself the last: `after` of the recipe says which is before which."""
+    """Return the phases that lead to one, itself the last: `after` of the recipe says which is before which."""
     line = [phase]
     while (before := before_of(recipe, line[0])) is not None:
         if before in line:
@@ -139,7 +139,7 @@ def chain(recipe: str, phase: str) -> tuple[str, ...]:
 
 
 def before_of(recipe: str, phase: str) -> str | None:
-    """The phase that one starts from; None for the first."""
+    """Return the phase that one starts from; None for the first."""
     if phase == PHASES[0]:
         return None
     after = load(recipe, phase).get("after", AFTER[phase]) if phase in OPTIONAL else AFTER[phase]
@@ -147,13 +147,13 @@ def before_of(recipe: str, phase: str) -> str | None:
 
 
 def phases_of(recipe: str) -> tuple[str, ...]:
-    """The phases that a recipe has a file for."""
+    """Return the phases that a recipe has a file for."""
     plain, _ = parted(recipe)
     return tuple(phase for phase in EVERY_PHASE if _read(plain, f"{phase}.yaml") is not None)
 
 
 def load(recipe: str, phase: str) -> dict:
-    """A recipe's fields for one phase, with its overrides. Raises UserError where it lacks what every run needs."""
+    """Return a recipe's fields for a phase, with its overrides. Raises UserError where a needed one is not there."""
     plain, overrides = parted(recipe)
     fields = _fields(plain, phase, MOST_DEEP) | of_phase(overrides, phase)
     fields = {name: value for name, value in fields.items() if value is not None}
@@ -188,7 +188,7 @@ def _fields(recipe: str, phase: str, deep: int) -> dict:
 
 
 def shape(recipe: str) -> dict | None:
-    """The dimensions of a recipe's model, as fields of its config in transformers; None for a recipe without them.
+    """Return the dimensions of a recipe's model, as fields of its config in transformers; None where there are none.
 
     Those of the recipe it extends, where it has no `model.yaml` of its own.
     """
@@ -204,7 +204,7 @@ def shape(recipe: str) -> dict | None:
 
 
 def _own() -> lakes.Lake | None:
-    """The folder of `CHIMED_RECIPES`, where it is set. Raises UserError where there is none."""
+    """Open the folder of `CHIMED_RECIPES`, where it is set. Raises UserError where there is none."""
     folder = settings().recipes
     if not folder:
         return None
@@ -214,7 +214,7 @@ def _own() -> lakes.Lake | None:
 
 
 def _read(recipe: str, name: str) -> str | None:
-    """The text of a recipe's file; None where it has none."""
+    """Return the text of a recipe's file; None where it has none."""
     if not re.fullmatch(r"[\w.-]+", recipe):
         return None
     path = FOLDER / recipe / name
@@ -230,7 +230,7 @@ def _read(recipe: str, name: str) -> str | None:
 
 
 def batches(global_batch: int, most_per_device: int, world: int) -> tuple[int, int]:
-    """(rows a device takes at once, batches accumulated) whose product with `world` is exactly `global_batch`.
+    """Return (rows a device takes at once, batches accumulated) whose product with `world` is exactly `global_batch`.
 
     Takes the largest number of rows that is no more than `most_per_device`. Raises UserError where the batch cannot
     be shared out evenly.

@@ -23,7 +23,7 @@ USE = {
 
 
 def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float, rows: Any) -> dict:
-    """The numbers of a finished run; losses are None where nothing was logged or held out.
+    """Return the numbers of a finished run; losses are None where nothing was logged or held out.
 
     sequences: what an epoch holds, fewer than rows where packed. rows: a `loop.Rows`.
     """
@@ -67,13 +67,13 @@ def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float,
 
 
 def told(checked: list[dict], name: str) -> dict[str, float] | None:
-    """A figure of the validations before and after training; None where there is none."""
+    """Return a figure of the validations before and after training; None where there is none."""
     found = [entry[name] for entry in checked if entry.get(name) is not None and math.isfinite(entry[name])]
     return {"before": found[0], "after": found[-1]} if found else None
 
 
 def rewards(checked: list[dict]) -> dict[str, dict[str, float] | None] | None:
-    """The reward on held-out items before and after, in all and by what it is for; None but for grpo."""
+    """Return the reward on held-out items before and after, in all and by what it is for; None but for grpo."""
     names = {name for entry in checked for name in entry if name.startswith("eval_rewards/") and name.endswith("/mean")}
     if not told(checked, "eval_reward"):
         return None
@@ -82,7 +82,7 @@ def rewards(checked: list[dict]) -> dict[str, dict[str, float] | None] | None:
 
 
 def best(trainer: Any) -> dict[str, Any] | None:
-    """The step whose checkpoint was taken for the best, by which measure; None where the last one is kept."""
+    """Return the step whose checkpoint was taken for the best, by which measure; None where the last one is kept."""
     state, args = trainer.state, trainer.args
     if not args.load_best_model_at_end or not state.best_global_step:
         return None
@@ -90,7 +90,7 @@ def best(trainer: Any) -> dict[str, Any] | None:
 
 
 def figure(run: Run, history: list[dict]) -> None:
-    """Writes the loss curve: training loss by step, validation loss as points."""
+    """Write the loss curve: training loss by step, validation loss as points."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -110,7 +110,7 @@ def figure(run: Run, history: list[dict]) -> None:
 
 
 def card(run: Run, known: dict, kind: str) -> str:
-    """The card of the `adapter` or of the merged `model`; known: the run's report."""
+    """Return the card of the `adapter` or of the merged `model`; known: the run's report."""
     before = recipes.before_of(run.recipe, run.phase)
     recipe = known["recipe"]
     start = f"{recipe} after {before}" if before else run.fields.get("model_name_or_path", run.start)
@@ -147,7 +147,7 @@ def card(run: Run, known: dict, kind: str) -> str:
 
 
 def _told_mix(mix: dict | None) -> list[str]:
-    """What a card says of the general data mixed in."""
+    """Return what a card says of the general data mixed in."""
     if not mix:
         return []
     if mix["looked_at"] is None:
@@ -159,7 +159,7 @@ def _told_mix(mix: dict | None) -> list[str]:
 
 
 def _told_items(items: dict | None) -> list[str]:
-    """What a card says of the items whose rewards it learnt from."""
+    """Return what a card says of the items whose rewards it learnt from."""
     if not items:
         return []
     return [
@@ -170,7 +170,7 @@ def _told_items(items: dict | None) -> list[str]:
 
 
 def mixes(lake: Lake, release: str, recipe: str) -> dict[str, float]:
-    """The general share of each finished phase of a recipe, for a comparison of gain and forgetting; 0 without a mix.
+    """Return the general share of each finished phase of a recipe, to compare gain and forgetting; 0 without a mix.
 
     A later phase is on top of the earlier ones: the share of a model is that of its own phase and those it builds on.
     """
@@ -183,7 +183,7 @@ def mixes(lake: Lake, release: str, recipe: str) -> dict[str, float]:
 
 
 def _told_rows(known: dict) -> str:
-    """How many rows were trained on, and what became of the others."""
+    """Return how many rows were trained on, and what became of the others."""
     read, count = known["rows"]["train"], known.get("counts", {}).get("train")
     if not count or not (count.get("lost") or count.get("cut")):
         return f"{read:,} rows"

@@ -22,7 +22,7 @@ MOST = 4_000  # characters of a reply that are looked at
 
 
 def right_letter(completions: list, answer: list[str | None], **_: Any) -> list[float | None]:
-    """1 for the item's right letters and no other, wherever in the reply they stand."""
+    """Return 1 for the item's right letters and no other, wherever in the reply they stand."""
     return [
         None if not right else float(letters(text) == right)
         for text, right in zip(map(said, completions), answer, strict=True)
@@ -30,7 +30,7 @@ def right_letter(completions: list, answer: list[str | None], **_: Any) -> list[
 
 
 def in_form(completions: list, answer: list[str | None], **_: Any) -> list[float | None]:
-    """1 for a reply to an item that is letters and nothing else, as it was asked for."""
+    """Return 1 for a reply to an item that is letters and nothing else, as it was asked for."""
     return [
         None if not right else float(bool(_LETTERS.match(text)))
         for text, right in zip(map(said, completions), answer, strict=True)
@@ -40,7 +40,7 @@ def in_form(completions: list, answer: list[str | None], **_: Any) -> list[float
 def grounded(
     completions: list, document: list[str | None], question: list[str | None], title: list[str | None], **_: Any
 ) -> list[float | None]:
-    """1 for an answer of which every clause stands in the document, as `generate_qa` checks it."""
+    """Return 1 for an answer of which every clause stands in the document, as `generate_qa` checks it."""
     return [
         None if not text else float(stands(reply, text, asked or "", name or ""))
         for reply, text, asked, name in zip(map(said, completions), document, question, title, strict=True)
@@ -52,18 +52,18 @@ REWARDS = (right_letter, in_form, grounded)
 
 @lru_cache(maxsize=4096)
 def stands(reply: str, document: str, question: str, title: str) -> bool:
-    """Whether a reply says something, and nothing that the document does not say."""
+    """Tell whether a reply says something, and nothing that the document does not say."""
     return bool(reply.strip()) and align(reply, document, question, title).fault is None
 
 
 def said(completion: Any) -> str:
-    """The text of a completion in either of TRL's forms, bounded, without an empty thinking block."""
+    """Return the text of a completion in either of TRL's forms, bounded, without an empty thinking block."""
     text = completion if isinstance(completion, str) else completion[-1]["content"]
     return str(text)[:MOST].removeprefix("<think>\n\n</think>\n\n")
 
 
 def letters(text: str) -> str | None:
-    """The letters that a reply gives as its answer, sorted; None where it gives none."""
+    """Return the letters that a reply gives as its answer, sorted; None where it gives none."""
     found = _LETTERS.match(text) or _SOMEWHERE.search(text)
     if not found:
         return None

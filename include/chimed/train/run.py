@@ -61,12 +61,12 @@ class Run:
 
 
 def place_of(release: str, recipe: str, phase: str) -> str:
-    """Where a phase's model lies in the lake. recipe: a name, with overrides or without."""
+    """Return where a phase's model lies in the lake. recipe: a name, with overrides or without."""
     return f"models/{release}/{recipes.placed(recipe, phase)}/{phase}"
 
 
 def base_of(recipe: str, base_checkpoint: str | None) -> str:
-    """The checkpoint a recipe starts from: `CHIMED_BASE_CHECKPOINT`, or the recipe's own. Raises UserError for none."""
+    """Return the checkpoint a recipe starts from: `CHIMED_BASE_CHECKPOINT`, or its own. Raises UserError for none."""
     start = base_checkpoint or recipes.load(recipe, "cpt").get("model_name_or_path")
     if not start:
         raise UserError(f"recipe {recipe} names no model; set CHIMED_BASE_CHECKPOINT to a checkpoint's folder")
@@ -79,7 +79,7 @@ def base_of(recipe: str, base_checkpoint: str | None) -> str:
 
 
 def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint: str | None) -> Run:
-    """A run, new, killed or finished. Raises UserError where the phase before is not done or settings have changed."""
+    """Open a run, new, killed or finished. Raises UserError where the phase before is not done or settings changed."""
     place, fields = place_of(release, recipe, phase), recipes.load(recipe, phase)
     done = lakes.read_json(lake, f"{place}/report.json") if lakes.exists(lake, f"{place}/report.json") else None
     before = recipes.before_of(recipe, phase)
@@ -111,7 +111,7 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
 
 
 def _base_model(lake: Lake, place: str, start: str, fields: dict) -> str:
-    """What the base model is, by content. One of the hub is pinned when its first phase begins: later it is that."""
+    """Return what the base model is, by content. One of the hub is pinned when its first phase begins."""
     if Path(start).is_dir():
         return fingerprint(start)
     if _begun(lake, place):
@@ -122,7 +122,7 @@ def _base_model(lake: Lake, place: str, start: str, fields: dict) -> str:
 
 
 def _mixed(lake: Lake, place: str, fields: dict, done: dict | None) -> str:
-    """What the recipe mixes in, by content; of the hub, the commit that the run began with."""
+    """Return what the recipe mixes in, by content; of the hub, the commit that the run began with."""
     if not fields.get("mix"):
         return ""
     if done is not None:
@@ -136,7 +136,7 @@ def _begun(lake: Lake, place: str) -> bool:
 
 
 def _read_model(lake: Lake, path: str, wanted: str) -> str:
-    """A folder of this machine with a model of the lake, which was read and has the fingerprint `wanted`.
+    """Return a folder of this machine with a model of the lake, which was read and has the fingerprint `wanted`.
 
     Raises UserError where what lies in the lake is another.
     """
@@ -154,12 +154,12 @@ def _read_model(lake: Lake, path: str, wanted: str) -> str:
 
 
 def _first_here() -> bool:
-    """Whether this is the only process on this machine, or the first of several that train together."""
+    """Tell whether this is the only process on this machine, or the first of several that train together."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _clear_of_others(folder: Path, begun: str) -> None:
-    """Empties the working folder if it holds another run, as one whose place in the lake was moved away since."""
+    """Empty the working folder if it holds another run, as one whose place in the lake was moved away since."""
     note = folder / "begun.json"
     if folder.exists() and (not note.exists() or json.loads(note.read_text()) != begun):
         shutil.rmtree(folder)
@@ -168,7 +168,7 @@ def _clear_of_others(folder: Path, begun: str) -> None:
 
 
 def trained(lake: Lake, release: str, recipe: str, phase: str) -> dict:
-    """The report of a finished phase. Raises UserError where it is not finished."""
+    """Return the report of a finished phase. Raises UserError where it is not finished."""
     path = f"{place_of(release, recipe, phase)}/report.json"
     if not lakes.exists(lake, path):
         raise UserError(
@@ -179,7 +179,7 @@ def trained(lake: Lake, release: str, recipe: str, phase: str) -> dict:
 
 
 def _same_run(run: Run) -> str:
-    """Writes run.json, or raises UserError where the folder holds a run of another model or other settings.
+    """Write run.json, or raise UserError where the folder holds a run of another model or other settings.
 
     Returns the name of this beginning of the run: one begun anew in the same place has another.
     """
@@ -203,7 +203,7 @@ def _same_run(run: Run) -> str:
 
 
 def _flat(about: dict, free: tuple[str, ...]) -> dict:
-    """What must stay the same: not where a model lies, nor what does not change the result (`free`)."""
+    """Return what must stay the same: not where a model lies, nor what does not change the result (`free`)."""
     known = about | about["fields"]
     left = ("fields", "start", "base_model", "begun", "mix_revision", *free)
     return {name: value for name, value in known.items() if name not in left}

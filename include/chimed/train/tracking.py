@@ -14,7 +14,7 @@ WANDB = "api.wandb.ai"
 
 
 def trackers(fields: dict, folder: Path, where: str) -> list[str]:
-    """The trackers of a run that works in `folder`; TensorBoard, where it is installed, if the recipe names none.
+    """Return the trackers of a run in `folder`; TensorBoard, where it is installed, if the recipe names none.
 
     TensorBoard and Trackio write into the run's folder, and into the lake at each checkpoint. Raises UserError for one
     that is not known, not installed, or has no key.
@@ -43,14 +43,14 @@ def trackers(fields: dict, folder: Path, where: str) -> list[str]:
 
 
 def close(named: list[str]) -> None:
-    """Ends the run at trackers that would else do so when Python ends, and print then."""
+    """End the run at trackers that would else do so when Python ends, and print then."""
     for name in named:
         if name in ("trackio", "wandb"):
             importlib.import_module(name).finish()
 
 
 def _wandb_may_log() -> bool:
-    """Whether Weights & Biases can log without asking for a key, which nobody would answer."""
+    """Tell whether Weights & Biases can log without asking for a key, which nobody would answer."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE") in ("offline", "disabled"):
         return True
     try:

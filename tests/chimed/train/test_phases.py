@@ -150,16 +150,17 @@ def test_two_processes_learn_what_one_does(trained, base, phase: str, tmp_path) 
     assert furthest(folder(lake, phase) / "adapter", folder(trained, phase) / "adapter") < 1e-3
 
 
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("recipe", ["qwen3-1.7b", "qwen3-14b"])
-def test_the_papers_recipes_are_what_trl_understands(base, tmp_path, recipe: str, phase: str) -> None:
+@pytest.mark.parametrize("phase", [*PHASES, "kto", "orpo", "grpo"])
+@pytest.mark.parametrize("recipe", ["qwen3-1.7b", "qwen3-14b", "qwen3-1.7b-tuned", "qwen3-14b-tuned"])
+def test_the_recipes_are_what_trl_understands(base, tmp_path, recipe: str, phase: str) -> None:
     from chimed.storage.lake import open_lake
     from chimed.train.arguments import arguments
     from chimed.train.recipe import load
     from chimed.train.run import Run
 
-    lake, fields = open_lake(str(tmp_path)), load(recipe, phase)
-    run = Run(lake, phase, recipe, VERSION, str(base), "", fields, {}, tmp_path, "", None)
+    lake, fields = open_lake(str(tmp_path)), load(recipe, phase) | ({"items": "./items"} if phase == "grpo" else {})
+    rows = {"validation": tmp_path}
+    run = Run(lake, phase, recipe, VERSION, str(base), "", fields, rows, tmp_path, "", None)
     args, lora = arguments(run)
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == run.fields["global_batch_size"]
     assert args.get_warmup_steps(1000) == 100
