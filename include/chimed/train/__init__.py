@@ -31,6 +31,7 @@ from chimed.llm.torch_environment import prepare
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.train import general_data, stopping
 from chimed.train import recipe as recipes
 from chimed.train.recipe import PHASES
@@ -56,7 +57,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
     base, fields = settings().base_checkpoint, recipes.load(recipe, phase)
     prepare("train", offline=not _needs_hub(recipe, phase, fields, base))
     with stopping.listening():
-        if not lakes.exists(lake, f"{place_of(release, recipe, phase)}/report.json"):
+        if not lakes.exists(lake, f"{place_of(release, recipe, phase)}/{layout.REPORT}"):
             # before the run's settings are written down: a slip of the pen must not stay in its way
             importlib.import_module("chimed.train.arguments").check(recipe, phase)
         run = open_run(lake, phase, recipe, release, base)
@@ -167,7 +168,7 @@ def _launch(run: Run, processes: int, gpus: int) -> dict:
         code = subprocess.run(command, stdout=sys.stderr, check=False, env=os.environ | told).returncode
         if refused := stopping.refusal(told):
             raise UserError(refused)
-    report = f"{run.place}/report.json"
+    report = f"{run.place}/{layout.REPORT}"
     if code == 0 and lakes.exists(run.lake, report):
         return lakes.read_json(run.lake, report)
     if stopping.asked():

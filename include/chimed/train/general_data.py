@@ -7,6 +7,7 @@ import polars as pl
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 RELEASE = "release:"
@@ -59,7 +60,7 @@ def what_it_is(lake: Lake, fields: dict, begun: str) -> str:
 def _files(lake: Lake, source: str) -> list[Path]:
     """Return the files of a source that is no data set of the hub, on this machine."""
     if source.startswith(RELEASE):
-        path = f"releases/{source.removeprefix(RELEASE)}/train.parquet"
+        path = layout.release(source.removeprefix(RELEASE), "train.parquet")
         if not lakes.exists(lake, path):
             raise UserError(f"mix: no {path} in the lake; write {RELEASE}<version>/<subset>")
         return [lakes.local_path(lake, path)]

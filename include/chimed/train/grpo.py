@@ -17,9 +17,10 @@ from trl import GRPOTrainer
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.train.arguments import arguments
 from chimed.train.exam_items import read_items
-from chimed.train.loop import Rows, finish, tokenizer
+from chimed.train.loop import Rows, finish, tokenizer, trainer_of
 from chimed.train.rewards import REWARDS
 from chimed.train.rows import control_tokens, defused
 from chimed.train.run import Run
@@ -35,15 +36,7 @@ def train(run: Run) -> dict:
     tokens = tokenizer(run)
     with args.main_process_first():  # one fetches the items
         rows = prompts(run, tokens)
-    trainer = GRPOTrainer(
-        model=run.start,
-        reward_funcs=list(REWARDS),
-        args=args,
-        processing_class=tokens,
-        train_dataset=rows.train,
-        eval_dataset=rows.validation,
-        peft_config=lora,
-    )
+    trainer = trainer_of(GRPOTrainer, run, args, tokens, rows, lora, reward_funcs=list(REWARDS))
     return finish(run, trainer, rows)
 
 
@@ -100,9 +93,8 @@ def documents(run: Run) -> list[dict]:
 
     Raises UserError where the release has none.
     """
-    place = f"releases/{run.release}"
-    asked = _table(run, f"{place}/sft/train.parquet", ["messages", "parent", "made_by"])
-    read = _table(run, f"{place}/pretrain/train.parquet", ["id", "text", "title"])
+    asked = _table(run, layout.release(run.release, "sft", "train.parquet"), ["messages", "parent", "made_by"])
+    read = _table(run, layout.release(run.release, "pretrain", "train.parquet"), ["id", "text", "title"])
     if asked is None or read is None:
         raise UserError(
             f"release {run.release} does not say which document a question was made from; take grounded_share out"

@@ -5,12 +5,14 @@ model it starts from, with the adapter switched off. TRL estimates the KL term f
 in the order of the data set, so rows are shuffled here by the recipe's seed and at least two are taken at once.
 """
 
+from dataclasses import replace
+
 from datasets import Dataset
 from trl import KTOTrainer
 
 from chimed.errors import UserError
 from chimed.train.arguments import arguments
-from chimed.train.loop import finish, read_rows, tokenizer, whole_batches
+from chimed.train.loop import finish, read_rows, tokenizer, trainer_of, whole_batches
 from chimed.train.run import Run
 from chimed.train.tokens import check_losses, processes
 
@@ -27,21 +29,19 @@ def train(run: Run) -> dict:
     rows = read_rows(run, tokens, args)
     args.dataset_num_proc = processes(run, 2 * len(rows.train))
     seed, batch = run.fields.get("seed", 42), run.fields["global_batch_size"]
-    trainer = KTOTrainer(
-        model=run.start,
-        args=args,
-        processing_class=tokens,
-        train_dataset=whole_batches(single_answers(rows.train).shuffle(seed), batch),
-        eval_dataset=single_answers(rows.validation) if rows.validation is not None else None,
-        peft_config=lora,
+    made = replace(
+        rows,
+        train=whole_batches(single_answers(rows.train).shuffle(seed), batch),
+        validation=single_answers(rows.validation) if rows.validation is not None else None,
     )
+    trainer = trainer_of(KTOTrainer, run, args, tokens, made, lora)
     for split, pairs, kept in (
         ("train", rows.train, trainer.train_dataset),
         ("validation", rows.validation, trainer.eval_dataset),
     ):
         if pairs is not None:
-            made = 2 * len(pairs)
-            many = made if split == "validation" else -(-made // batch) * batch
+            single = 2 * len(pairs)
+            many = single if split == "validation" else -(-single // batch) * batch
             rows.counts[split] |= {"read": many, "kept": len(kept), "lost": many - len(kept), "cut": cut(kept, args)}
             check_losses(run, split, rows.counts[split])
     return finish(run, trainer, rows)

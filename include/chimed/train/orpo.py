@@ -5,6 +5,7 @@ among the experimental ones; it takes a batch's mean over the rows a GPU takes a
 """
 
 import os
+from dataclasses import replace
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # the pinned version is the one that the tests run
 
@@ -14,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from trl.experimental.orpo import ORPOTrainer
 
 from chimed.train.arguments import arguments
-from chimed.train.loop import finish, read_rows, tokenizer
+from chimed.train.loop import finish, read_rows, tokenizer, trainer_of
 from chimed.train.run import Run
 from chimed.train.tokens import check_losses, processes
 
@@ -28,20 +29,13 @@ def train(run: Run) -> dict:
     tokens = tokenizer(run)
     rows = read_rows(run, tokens, args)
     args.dataset_num_proc = processes(run, len(rows.train))
-    made = {"train": rendered(rows.train, tokens, args)}
-    if rows.validation is not None:
-        made["validation"] = rendered(rows.validation, tokens, args)
-    for split, kept in made.items():
-        rows.counts[split] |= count(kept, rows.counts[split]["read"], tokens, args)
-        check_losses(run, split, rows.counts[split])
-    trainer = ORPOTrainer(
-        model=run.start,
-        args=args,
-        processing_class=tokens,
-        train_dataset=made["train"],
-        eval_dataset=made.get("validation"),
-        peft_config=lora,
-    )
+    validation = rendered(rows.validation, tokens, args) if rows.validation is not None else None
+    made = replace(rows, train=rendered(rows.train, tokens, args), validation=validation)
+    for split, kept in (("train", made.train), ("validation", made.validation)):
+        if kept is not None:
+            rows.counts[split] |= count(kept, rows.counts[split]["read"], tokens, args)
+            check_losses(run, split, rows.counts[split])
+    trainer = trainer_of(ORPOTrainer, run, args, tokens, made, lora)
     return finish(run, trainer, rows)
 
 

@@ -11,6 +11,7 @@ import torch
 from pyarrow import parquet
 
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.run import SUBSET, Run, place_of
@@ -176,7 +177,7 @@ def mixes(lake: Lake, release: str, recipe: str) -> dict[str, float]:
     """
     shares = {}
     for phase in recipes.phases_of(recipe):
-        path = f"{place_of(release, recipe, phase)}/report.json"
+        path = f"{place_of(release, recipe, phase)}/{layout.REPORT}"
         if lakes.exists(lake, path):
             shares[phase] = float((lakes.read_json(lake, path).get("mix") or {}).get("share", 0.0))
     return shares
