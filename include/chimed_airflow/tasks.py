@@ -6,7 +6,7 @@ The command is the one an engineer types; how it runs is in `commands`.
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,6 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 from chimed.build.order import Stage
-from chimed.errors import choose
 from chimed.settings import settings
 from chimed_airflow import notice
 from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
@@ -232,15 +231,22 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
     if settings().compute == "kubernetes":
         from chimed_airflow import pods  # here, not above: the kubernetes client takes seconds to import
 
-        return pods.ChimedPod, {"gpus": "gpus(params.recipe, task.task_id)" if needs == "train" else 1}
+        return pods.ChimedPod, {"gpus": "gpus(recipe(params), task.task_id)" if needs == "train" else 1}
     return ChimedOperator, {"models": True}
+
+
+def recipe(params: Mapping[str, Any]) -> str:
+    """The name of the recipe that a run trains, with its settings; a DAG's macro. Raises UserError for what is none."""
+    from chimed.train import recipe as recipes  # here: it brings Polars, and a DAG file is read every minute
+
+    return recipes.named_with(params["recipe"], params.get("settings") or [])
 
 
 def gpus(recipe: str, phase: str) -> int:
     """GPUs of the pod that trains a phase of a recipe; a DAG's macro, as the recipe is known when the run starts."""
-    from chimed.train import recipe as recipes  # here: it brings Polars, and a DAG file is read every minute
+    from chimed.train import recipe as recipes
 
-    return recipes.load(choose("recipe", recipe, recipes.names()), phase)["gpus"]
+    return recipes.load(recipes.known(recipe), phase)["gpus"]
 
 
 def stage_doc(stage: Stage) -> str:

@@ -26,7 +26,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
-from chimed.train.run import PHASES
+from chimed.train.recipe import EVERY_PHASE
 
 
 def compare_phases(recipe: str, release: str) -> str:
@@ -34,11 +34,11 @@ def compare_phases(recipe: str, release: str) -> str:
 
     Raises UserError where base or every phase is missing, or the scores come from different exams or protocols.
     """
-    choose("recipe", recipe, recipes.names())
+    recipe = recipes.known(recipe)
     lake = lakes.open_lake()
     release = find_release(lake, release)
     place = layout.scores(release, recipe)
-    scored = [phase for phase in PHASES if lakes.exists(lake, f"{place}/{phase}.json")]
+    scored = [phase for phase in EVERY_PHASE if lakes.exists(lake, f"{place}/{phase}.json")]
     again = f"run: python -m chimed evaluate {{}} --recipe {recipe} --release {release}"
     if not lakes.exists(lake, f"{place}/base.json"):
         raise UserError(f"the base model of {recipe} has not been scored; {again.format('base')}")
@@ -118,7 +118,7 @@ def _parts(model: str) -> tuple[str | None, str, str]:
         raise UserError(
             f"{model!r} is not a model that was scored; write <recipe>/<phase> or <release>/<recipe>/<phase>"
         )
-    return release, choose("recipe", recipe, recipes.names()), choose("phase", phase, ("base", *PHASES))
+    return release, recipes.told_apart(recipe), choose("phase", phase, ("base", *EVERY_PHASE))
 
 
 def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds: Sequence[Spread] = ()) -> str:

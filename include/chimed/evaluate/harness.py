@@ -36,11 +36,12 @@ from chimed.storage.lake import Lake
 from chimed.train import gpus
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
-from chimed.train.run import PHASES, base_of, place_of, trained
+from chimed.train.recipe import EVERY_PHASE, PHASES
+from chimed.train.run import base_of, place_of, trained
 
 log = logging.getLogger("chimed")
 
-MODELS = ("base", *PHASES)
+MODELS = ("base", *EVERY_PHASE)
 
 
 def evaluate_phase(
@@ -58,7 +59,7 @@ def evaluate_phase(
     for an unknown name, a phase that is not trained, exams that cannot be read or have fewer examples than shots.
     """
     choose("phase", phase, MODELS)
-    choose("recipe", recipe, recipes.names())
+    recipe = recipes.known(recipe)
     backend = choose("backend", backend or settings().evaluate_backend, BACKENDS)
     lake = lakes.open_lake()
     model = _model(lake, phase, recipe, find_release(lake, release))
@@ -80,8 +81,8 @@ def evaluate_phase(
         score, samples = _scored(lake, model, key, protocol, exams, source)
     score |= {"phase": phase, "recipe": recipe, "release": model.release, "base_model": model.base}
     if phase != "base":
-        before = PHASES[: PHASES.index(phase) + 1]
-        score["training"] = training([trained(lake, model.release, recipe, one) for one in before])
+        line = recipes.chain(recipe, phase)
+        score["training"] = training([trained(lake, model.release, recipe, one) for one in line])
     _write(lake, model.place, score, samples)
     return score
 

@@ -16,6 +16,7 @@ from chimed.evaluate.table import POOLED
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
+from chimed.train.recipe import free_fields
 
 SEEDS = ("seed", "data_seed")
 
@@ -37,14 +38,14 @@ def training(reports: list[dict]) -> dict[str, str]:
     """Return what a score keeps of how its model was trained. reports: of the phases up to it, in order.
 
     seed: of each phase where they differ, else the one of all. settings: a hash of everything else that makes the model
-    what it is.
+    what it is, without what is free to change.
     """
     seeds = [str(report["fields"].get("seed", 42)) for report in reports]
     made = [
         {
             "phase": report["phase"],
             "release": report["release"],
-            "fields": {name: value for name, value in report["fields"].items() if name not in SEEDS},
+            "fields": _fixed(report["phase"], report["fields"]),
         }
         for report in reports
     ]
@@ -53,6 +54,11 @@ def training(reports: list[dict]) -> dict[str, str]:
         "seed": seeds[0] if len(set(seeds)) == 1 else "-".join(seeds),
         "settings": hashlib.sha256(told.encode()).hexdigest()[:16],
     }
+
+
+def _fixed(phase: str, fields: dict) -> dict:
+    free = (*SEEDS, *free_fields(phase, fields))
+    return {name: value for name, value in fields.items() if name not in free}
 
 
 def others(lake: Lake, release: str, recipe: str, phase: str, score: dict) -> dict[str, dict]:

@@ -20,10 +20,11 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.train import plan_tokens
 from chimed.train import recipe as recipes
-from chimed.train.plan_memory import SEQUENCES, memory, on_meta, storage
-from chimed.train.plan_speed import A40, REFERENCES, Device, forward_flops, passes, seen, validations
+from chimed.train.plan_memory import SEQUENCES, longest_of, memory, on_meta, storage
+from chimed.train.plan_speed import A40, REFERENCES, Device, forward_flops, generation, passes, seen, validations
 from chimed.train.plan_tokens import Counts
-from chimed.train.run import PHASES, SUBSET, base_of
+from chimed.train.recipe import EVERY_PHASE, PHASES
+from chimed.train.run import base_of
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,18 @@ def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> 
 
     Raises UserError for an unknown name, a batch that so many GPUs cannot share, or a phase that does not fit one.
     """
-    choose("recipe", recipe, recipes.names())
-    phases = PHASES if phase is None else (choose("phase", phase, PHASES),)
+    recipe = recipes.known(recipe)
+    phases = PHASES if phase is None else (choose("phase", phase, EVERY_PHASE),)
     lake = lakes.open_lake()
     fields = {one: recipes.load(recipe, one) for one in phases}
     shape = model_shape(recipe)
     if release == "latest" and not releases(lake):
-        counts = {one: plan_tokens.by_kind(one, plan_tokens.TABLE_4[one], fields[one]) for one in phases}
+        counts = {one: plan_tokens.of_paper(one, fields[one]) for one in phases}
         of = "the paper's Table 4, for want of a release"
     else:
         release = find_release(lake, release)
         tokenizer = local_tokenizer(recipe)
-        counts = {
-            one: plan_tokens.of_release(lake, release, one, SUBSET[one], fields[one], tokenizer) for one in phases
-        }
+        counts = {one: plan_tokens.of_release(lake, release, one, fields[one], tokenizer) for one in phases}
         of = f"release {release}"
     return of, [plan_phase(one, fields[one], shape, counts[one], gpus) for one in phases]
 
@@ -156,7 +155,7 @@ def _planned(
 ) -> Plan:
     per_device, accumulated = recipes.batches(fields["global_batch_size"], fields["per_device_train_batch_size"], gpus)
     parameters, trainable = sizes
-    longest = fields["max_length"]
+    longest = longest_of(fields)
     if counts.longest is not None:  # of a pair, both texts
         longest = min(longest, ceil(counts.longest / SEQUENCES.get(phase, 1)))
     need = memory(phase, fields | {"max_length": longest}, shape, parameters, trainable, per_device, gpus, flash)
@@ -171,6 +170,7 @@ def _planned(
     speed = gpus * device.flops * device.reached * 3600
     worked = counts.tokens * filled * (1 + counts.padding) * epochs
     checked = validations(fields, steps) * counts.held * row * (1 + counts.padding)
+    writing = generation(phase, fields, parameters, steps, accumulated, device)
     disk, host = storage(fields, parameters, trainable, gpus)
     return Plan(
         phase=phase,
@@ -183,7 +183,7 @@ def _planned(
         counts=counts,
         epochs=epochs,
         steps=round(steps),
-        hours=worked * once * passes(phase, fields) / speed,
+        hours=worked * once * passes(phase, fields) / speed + writing,
         checking=checked * once * (1 + REFERENCES.get(phase, 0.0)) / speed,
         disk=disk,
         host=host,
@@ -207,9 +207,8 @@ def told(recipe: str, of: str, plans: list[Plan]) -> str:
             f"({100 * plan.trainable / plan.parameters:.2f} %)",
             f"     batch   {gpus * rows * accumulated} = {gpus} GPUs × {rows} at once × {accumulated} accumulated",
             f"     memory  {need} = {sum(plan.memory.values()):.1f} of {device.gb:g} GB a GPU",
-            f"     time    {plan.tokens / 1e6:,.2f} M tokens ({plan.counts.density:.2f} characters each: "
-            f"{plan.counts.how}), {plan.epochs:g} times: {plan.steps:,} steps, {hours(plan.hours)}, and "
-            f"{hours(plan.checking)} of validation",
+            f"     time    {plan.tokens / 1e6:,.2f} M tokens ({_counted(plan.counts)}), {plan.epochs:.3g} times: "
+            f"{plan.steps:,} steps, {hours(plan.hours)}, and {hours(plan.checking)} of validation",
             f"     machine {plan.disk:,.0f} GB of disk, {plan.host:,.0f} GB of memory",
         ]
         if plan.without_checkpointing is not None:
@@ -233,6 +232,10 @@ def told(recipe: str, of: str, plans: list[Plan]) -> str:
         "takes a few steps on this machine.",
     ]
     return "\n".join(lines)
+
+
+def _counted(counts: Counts) -> str:
+    return f"{counts.density:.2f} characters each: {counts.how}" if counts.characters else counts.how
 
 
 def hours(many: float) -> str:

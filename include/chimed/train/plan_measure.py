@@ -199,7 +199,9 @@ def _trainer(plan: Plan, fields: dict, shape: Any, rows: Any, folder: str, cuda:
     told = {name: value for name, value in fields.items() if name not in (*OURS, "max_steps", "num_train_epochs")}
     told |= {"output_dir": folder, "max_steps": STEPS, "gradient_accumulation_steps": plan.batch[2]}
     told |= {"per_device_train_batch_size": plan.batch[1], "report_to": [], "save_strategy": "no", "disable_tqdm": True}
-    told |= {"eval_strategy": "no", "train_sampling_strategy": "sequential"}
+    told |= {"eval_strategy": "no"}
+    if not fields.get("packing"):  # packed rows are in no order that matters, and the last ones may not be full
+        told["train_sampling_strategy"] = "sequential"
     if not pairs:
         told |= {"dataset_kwargs": {"skip_prepare_dataset": not fields.get("packing")}, "completion_only_loss": None}
     if not cuda:

@@ -14,6 +14,7 @@ NF4_BITS = 4.127
 TILE = (4096, 32768)
 # Sequences that are in a batch for each row that a GPU takes at once: a pair is two
 SEQUENCES = {"dpo": 2, "orpo": 2}
+PROMPT_AND_MORE = 512  # tokens of grpo's longest prompt, assumed
 ADAM = 16  # bytes a trained fp32 parameter: weight, gradient and two moments (ZeRO, arXiv 1910.02054 §3.1)
 
 
@@ -49,8 +50,9 @@ def memory(
     - logits: TRL's fused head makes one tile of them, its rows' gradients in fp32 beside it.
     - reserve: assumed, see above.
     """
-    width = bytes_of(fields)
-    tokens = per_device * fields["max_length"] * SEQUENCES.get(phase, 1)
+    width = 2 if fields.get("bf16") else bytes_of(fields)  # of activations: fp32 weights may be trained in bf16
+    longest = longest_of(fields)
+    tokens = per_device * longest * SEQUENCES.get(phase, 1)
     rows, columns = min(TILE[0], tokens), TILE[1]  # its width is asked for even where the vocabulary is smaller
     rank = fields.get("lora_r", 0) if fields.get("use_peft", True) else 0
     layer = tokens * layer_bytes(shape, rank, fields.get("lora_dropout", 0.0)) * width / 2
@@ -62,13 +64,18 @@ def memory(
         "trained": trainable * (ADAM + (4 if gpus > shards else 0)) / shards,
         "kept": kept,
         "layer": (1 + again) * layer,
-        "mask": 0.0 if flash else width * tokens * (tokens if fields.get("packing") else fields["max_length"]),
+        "mask": 0.0 if flash else width * tokens * (tokens if fields.get("packing") else longest),
         "logits": width * (rows * columns + tokens * shape.hidden_size) + 4 * tokens * shape.hidden_size,
         "reserve": RESERVE_GB * 1e9,
     }
     if shards > 1:  # the layer that is at work, and the one being fetched, are there as a whole
         found["gathered"] = 2 * width * parameters / shape.num_hidden_layers
     return {name: size / 1e9 for name, size in found.items()}
+
+
+def longest_of(fields: dict) -> int:
+    """Return tokens of the longest row; grpo, which has no such limit, has a prompt and an answer."""
+    return int(fields.get("max_length") or PROMPT_AND_MORE + (fields.get("max_completion_length") or 256))
 
 
 def bytes_of(fields: dict) -> int:

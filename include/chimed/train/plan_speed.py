@@ -13,16 +13,22 @@ REFERENCES = {"dpo": 1.0, "kto": 3.0}
 
 @dataclass(frozen=True)
 class Device:
-    """What trains. gb: its memory in 10⁹ bytes. flops: a second, at its peak; reached: the share of them."""
+    """What trains. gb: its memory in 10⁹ bytes. flops: a second, at its peak; reached: the share of them.
+
+    bandwidth: bytes a second of its memory, None where not known.
+    """
 
     name: str
     gb: float
     flops: float
     reached: float = UTILISATION
+    bandwidth: float | None = None
 
 
-# NVIDIA's A40 datasheet: 48 GB, bf16 on tensor cores without sparsity
-A40 = Device("A40", 48, 149.7e12)
+# NVIDIA's A40 datasheet: 48 GB, bf16 on tensor cores without sparsity, 696 GB/s
+A40 = Device("A40", 48, 149.7e12, bandwidth=696e9)
+# Assumed: the share of the bandwidth that writing reaches, by transformers' own loop
+WRITING = 0.3
 
 
 def seen(fields: dict, flash: bool, batch: int, row: float, text: float) -> float:
@@ -55,6 +61,15 @@ def passes(phase: str, fields: dict) -> float:
     """
     own = 2 + bool(fields["gradient_checkpointing"]) + (not fields.get("use_peft", True))
     return own + REFERENCES.get(phase, 0.0)
+
+
+def generation(phase: str, fields: dict, parameters: int, steps: float, accumulated: int, device: Device) -> float:
+    """Return hours that grpo takes to write its answers: each token of a batch reads all weights once."""
+    if phase != "grpo" or device.bandwidth is None:
+        return 0.0
+    width = 4 if fields["dtype"] == "float32" else 2
+    tokens = steps * accumulated * (fields.get("max_completion_length") or 256)
+    return tokens * width * parameters / (device.bandwidth * WRITING) / 3600
 
 
 def validations(fields: dict, steps: float) -> float:

@@ -6,7 +6,7 @@ are divided by what Qwen3's tokenizer makes of their kind of text.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
+from chimed.train.run import SUBSET
 
 # Characters a token, measured with Qwen3's tokenizer on texts of the five sites
 CLASSICS, HERBS, ANSWERS = 1.06, 1.29, 1.58
@@ -34,6 +35,10 @@ HELD_OUT = 0.05  # share of rows held out for validation, where there is no rele
 # What the template puts around a row: the end of a text; two turns of ChatML and the empty thinking block, twice where
 # a row has two answers
 AROUND = {"cpt": 1, "sft": 14, "dpo": 28, "kto": 14, "orpo": 28}
+
+PAIRS = ("dpo", "kto", "orpo")
+# Of grpo where the recipe does not say: exam items, and tokens of one with its options
+ITEMS, PROMPT = 4_000, 150
 
 COUNTED = 20_000  # rows of a split that are all tokenized; 200 characters each take about a minute on one core
 SAMPLED = 2_000
@@ -69,6 +74,42 @@ class Counts:
         return self.characters / self.tokens if self.tokens else 0.0
 
 
+def of_paper(phase: str, fields: dict) -> Counts:
+    """Return what a phase has in the paper's Table 4."""
+    if phase == "grpo":
+        return of_items(fields)
+    found = by_kind(phase, TABLE_4["dpo" if phase in PAIRS else phase], fields)
+    return _mixed(_single(found, phase), fields)
+
+
+def of_items(fields: dict) -> Counts:
+    """Return what grpo has: several answers to each exam item, as many as the recipe takes at most."""
+    items, each = fields.get("most_items") or ITEMS, fields.get("num_generations") or 8
+    rows = items * each
+    tokens = rows * (PROMPT + (fields.get("max_completion_length") or 256))
+    held = rows * (fields.get("items_held_out") or 0.0)
+    return Counts(rows, 0.0, float(tokens), rows, held, f"{items:,} items, answers of full length")
+
+
+def _single(found: Counts, phase: str) -> Counts:
+    """Return the counts of pairs as single answers, where a phase learns from each answer alone."""
+    return replace(found, sequences=2 * found.sequences, held=2 * found.held) if phase == "kto" else found
+
+
+def _mixed(found: Counts, fields: dict) -> Counts:
+    """Return the counts with the general data that the recipe mixes in, which are as long as the release's own."""
+    if not (share := fields.get("mix_share")):
+        return found
+    return replace(
+        found,
+        rows=round(found.rows / (1 - share)),
+        characters=found.characters / (1 - share),
+        tokens=found.tokens / (1 - share),
+        sequences=math.ceil(found.sequences / (1 - share)),
+        how=f"{found.how}; {share:.0%} of the tokens are general data",
+    )
+
+
 def by_kind(phase: str, kinds: dict[float, tuple[int, float]], fields: dict, held: float | None = None) -> Counts:
     """Return counts from (rows, characters) by characters a token. held: rows of the validation split."""
     rows = sum(count for count, _ in kinds.values())
@@ -96,8 +137,15 @@ def kinds_of(known: dict, subset: str) -> dict[float, tuple[int, float]]:
     return found
 
 
-def of_release(lake: Lake, release: str, phase: str, subset: str, fields: dict, tokenizer: Any | None) -> Counts:
+def of_release(lake: Lake, release: str, phase: str, fields: dict, tokenizer: Any | None) -> Counts:
     """Return what a phase has in a release. tokenizer: of the model, None where it is not on this machine."""
+    if phase == "grpo":
+        return of_items(fields)
+    return _mixed(_single(_of_subset(lake, release, phase, fields, tokenizer), phase), fields)
+
+
+def _of_subset(lake: Lake, release: str, phase: str, fields: dict, tokenizer: Any | None) -> Counts:
+    subset = SUBSET[phase]
     known = lakes.read_json(lake, layout.release(release, layout.STATISTICS))
     train, held = (known["splits"].get(f"{subset}/{split}", 0) for split in ("train", "validation"))
     share = train / max(1, train + held)

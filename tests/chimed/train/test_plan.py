@@ -23,7 +23,7 @@ from chimed.train.plan_memory import layer_bytes  # noqa: E402
 
 
 def paper(phase: str, fields: dict) -> plan_tokens.Counts:
-    return plan_tokens.by_kind(phase, plan_tokens.TABLE_4[phase], fields)
+    return plan_tokens.of_paper(phase, fields)
 
 
 def counted(lake: Path) -> None:
@@ -230,6 +230,25 @@ def test_the_plan_beside_a_measured_run_of_the_demos_recipe(lake, tmp_path, monk
         assert f"all {here.steps} steps take" in plan_measure.told(here, found)[1]
 
 
+def test_phases_beyond_the_paper_and_general_data_have_a_plan() -> None:
+    shape = plan.model_shape("qwen3-1.7b")
+    made = {}
+    for phase in recipes.EVERY_PHASE:
+        fields = recipes.load("qwen3-1.7b", phase)
+        made[phase] = plan.plan_phase(phase, fields, shape, paper(phase, fields), 8, flash=True)
+        assert sum(made[phase].memory.values()) < plan.A40.gb, phase
+        assert made[phase].hours > 0
+    assert made["kto"].counts.sequences == 2 * made["dpo"].counts.sequences  # a pair is two answers
+    assert made["orpo"].counts.sequences == made["dpo"].counts.sequences
+    assert made["grpo"].steps == recipes.load("qwen3-1.7b", "grpo")["max_steps"]
+    fields = recipes.load("qwen3-1.7b", "sft")
+    mixed = plan.plan_phase("sft", fields, shape, paper("sft", fields | {"mix": "x", "mix_share": 0.2}), 8, flash=True)
+    assert mixed.tokens == pytest.approx(made["sft"].tokens / 0.8)
+    assert mixed.steps == pytest.approx(made["sft"].steps / 0.8, rel=0.001)
+    assert mixed.hours == pytest.approx(made["sft"].hours / 0.8, rel=0.001)
+    assert "20% of the tokens are general data" in plan.told("qwen3-1.7b", "x", [mixed])
+
+
 def test_what_does_not_fit_is_refused(lake) -> None:
     shape, fields = plan.model_shape("qwen3-14b"), recipes.load("qwen3-14b", "cpt")
     with pytest.raises(UserError, match=r"cpt needs about \d+ GB of a GPU and an A40 has 48; lower"):
@@ -244,7 +263,7 @@ def test_a_release_is_counted_and_without_one_the_paper(lake) -> None:
     assert "32 = 8 GPUs × 4 at once × 1 accumulated" in said
     tiny.release(lake, "2026.11.22")
     counted(lake)
-    made = plan_tokens.of_release(plan.lakes.open_lake(), "2026.11.22", "sft", "sft", recipes.load("demo", "sft"), None)
+    made = plan_tokens.of_release(plan.lakes.open_lake(), "2026.11.22", "sft", recipes.load("demo", "sft"), None)
     assert (made.rows, made.characters, made.how) == (40, 800, "characters by kind of text")
     assert "for release 2026.11.22" in plan.plan_recipe("qwen3-1.7b", "sft", "latest", None)
     with pytest.raises(UserError, match="unknown release"):
