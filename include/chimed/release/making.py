@@ -16,15 +16,16 @@ from sqlalchemy import select
 import chimed
 from chimed import inputs, prompts
 from chimed import lake as lakes
-from chimed.build import Work, read_build, read_dropped, read_stage
+from chimed.build import Work, parts_of, read_build
 from chimed.evaluate.statistics import wilson
 from chimed.lake import Lake
 from chimed.ledger import ledger
 from chimed.records import words
 from chimed.release import public_name
-from chimed.release.statistics import PERPLEXITY_EDGES, histogram
+from chimed.release.statistics import PERPLEXITY_EDGES, histogram, occurrences
 from chimed.sources import FILES
 from chimed.store import REVIEWS, Store
+from chimed.streaming import Parts
 
 # the stage that asks with a prompt, where it does not have its name
 ASKED_BY = {"sensitive": "screen", "translate_again": "translate", "answer": "prefer", "judge": "prefer"}
@@ -146,17 +147,27 @@ def _is_cost(value: object) -> bool:
 
 
 def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
-    """The distribution before the cut, where the cut was, and what scoring cost."""
-    scored = read_stage(work.lake, work.build, "perplexity")
+    """The distribution before the cut, to two places, where the cut was, and what scoring cost."""
+    values, characters = occurrences(pl.Series(dtype=pl.Float64)), 0
+    for batch in stage_parts(work, "perplexity").read(["perplexity", "text", "question", "answer", "rejected"]):
+        found = [values, occurrences(batch["perplexity"].round(2))]
+        values = pl.concat(found).group_by("value").agg(pl.col("rows").sum()).sort("value")
+        characters += int(batch.select(words().str.len_chars().sum()).item() or 0)
     shards = figures["perplexity"]
     return {
         "cut": _plain(figures["filter"]).get("perplexity cut at"),
-        **histogram(scored["perplexity"].drop_nulls(), PERPLEXITY_EDGES),
-        "characters": int(scored.select(words().str.len_chars().sum()).item() or 0),
+        **histogram(values, PERPLEXITY_EDGES),
+        "characters": characters,
         "seconds": round(sum(one.get("seconds", 0.0) for one in shards), 3),
         "device": next((one["device"] for one in shards if "device" in one), None),
         **{name: sum(one.get(name, 0) for one in shards) for name in ("known", "scored")},
     }
+
+
+def stage_parts(work: Work, stage: str) -> Parts:
+    """The table of a finished stage, to be read a batch at a time. Raises UserError where the stage is not done."""
+    folder, count = f"builds/{work.build}/{stage}", parts_of(work.lake, work.build, stage)
+    return Parts(work.lake, tuple(f"{folder}/kept-{part:05d}.parquet" for part in range(count)))
 
 
 def screening(work: Work) -> dict | None:
@@ -168,8 +179,13 @@ def screening(work: Work) -> dict | None:
     verdicts = _verdicts(work.store, "screen")
     if not verdicts:
         return None
-    dropped = read_dropped(work.lake, work.build, "screen").filter(pl.col("fate") == "dropped")
-    flagged, passed = set(dropped["id"]), set(read_stage(work.lake, work.build, "screen")["id"])
+    reviewed = pl.col("id").is_in(sorted(verdicts))
+    folder = f"builds/{work.build}/screen"
+    left = [f"{folder}/{name}" for name in lakes.names(work.lake, folder) if name.startswith("dropped-")]
+    gone = (batch for path in left for batch in lakes.read_batches(work.lake, path, ["id", "fate"]))
+    flagged = {id for batch in gone for id in batch.filter(reviewed, fate="dropped")["id"]}
+    kept = stage_parts(work, "screen").read(["id"])
+    passed = {id for batch in kept for id in batch.filter(reviewed)["id"]}
     return {
         kind: _share(sum(verdict == kind for verdict in said), len(said)) if said else None
         for kind, ids in (("flagged", flagged), ("passed", passed))

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from chimed import lake as lakes
 from chimed.lake import Lake
 from chimed.release import WITHDRAWN, folder_of, is_whole, releases
-from chimed.release.rows import read_tables
+from chimed.release.tables import rows_in
 from chimed.store import PUSHES, Store
 from chimed.takedowns import Takedowns
 from chimed.versions import older
@@ -39,7 +39,7 @@ def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
         add("extract", f"extracts/{crawl}", rows, PURGE)
     for version in lakes.names(lake, "builds"):
         add("build", f"builds/{version}", _in_build(lake, version, gone), PURGE)
-    held = {version: _in_release(lake, version, gone) for version in releases(lake)}
+    held = {version: rows_held(lake, version, gone) for version in releases(lake)}
     for version, rows in held.items():
         add("release", folder_of(version), rows, "--releases, or --purge, withdraws it for a patch without them")
     withdrawn = [one for one in lakes.names(lake, "releases") if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")]
@@ -88,8 +88,10 @@ def _in_build(lake: Lake, version: str, gone: Takedowns) -> int:
     return sum(len(named(lake, f"builds/{version}/{name}", gone)) for name in tables)
 
 
-def _in_release(lake: Lake, version: str, gone: Takedowns) -> int:
-    return sum(len(table.filter(gone.rows())) for table in read_tables(lake, version).values())
+def rows_held(lake: Lake, version: str, gone: Takedowns) -> int:
+    """How many rows of a release stand on what is gone."""
+    named = rows_in(lake, folder_of(version), lambda _: ["url", "source", "page"])
+    return sum(len(rows.filter(gone.rows())) for _, rows in named)
 
 
 # --- copies ------------------------------------------------------------------------------------------------------

@@ -4,28 +4,46 @@ What a release is and how its parts are made is in `chimed.release`. The manifes
 release is whole. A release that drifts from the one before is held back (`chimed.release.diff`).
 """
 
-import polars as pl
+import hashlib
 
+import polars as pl
+import pyarrow as pa
+
+import chimed
+from chimed import lake as lakes
 from chimed.build import Work
 from chimed.contents import SEAL
 from chimed.lease import turn
-from chimed.ledger import TAKEN_DOWN, Outcome
-from chimed.records import left_rows
+from chimed.ledger import TAKEN_DOWN
+from chimed.release import folder_of
 from chimed.release.making import making
-from chimed.release.rows import tables_of
-from chimed.release.statistics import statistics
+from chimed.release.sorting import of_build
 from chimed.release.write import previous, write_release
+from chimed.streaming import LEFT, Parts, Verdicts, left
 from chimed.takedowns import takedowns
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
+def judge(parts: Parts, work: Work) -> Verdicts:
     """Writes `releases/<build>/`; drops what was taken down since extract. Raises Drifted where it is held back."""
-    gone = records.filter(takedowns(work.store).rows())["id"].to_list()
-    kept = records.filter(~pl.col("id").is_in(gone))
-    tables = tables_of(kept)
+    gone = takedowns(work.store).rows()
+    places = ["id", "url", "source", "page"]
+    taken = [batch.filter(gone).select("row", "id") for batch in parts.read(places)]
+    leaving = pl.concat([pl.DataFrame(schema={"row": pl.UInt32, "id": pl.String}), *taken])
+    rows = of_build(work.lake, parts.paths, gone, _made_of(parts, leaving))
     with turn(work.store, work.lake.root, f"release {work.build}", work.say):  # a takedown may write there, too
-        manifest = write_release(work.lake, work.build, tables, making(work), previous(work.lake, work.build))
-    numbers = statistics(tables)
+        manifest = write_release(work.lake, work.build, rows, making(work), previous(work.lake, work.build))
+    numbers = lakes.read_json(work.lake, f"{folder_of(work.build)}/statistics.json")
     figures = {name: numbers[name] for name in ("instances", "characters", "splits")}
-    left = left_rows(records, dict.fromkeys(gone, (TAKEN_DOWN, "")))
-    return Outcome(kept, left, figures={"checksum": manifest["checksum"], SEAL: manifest[SEAL], **figures})
+    dropped = left(leaving["row"], TAKEN_DOWN, pl.Series([""] * len(leaving), dtype=pl.String))
+    return Verdicts(dropped.select(LEFT.names()), {"checksum": manifest["checksum"], SEAL: manifest[SEAL], **figures})
+
+
+def _made_of(parts: Parts, leaving: pl.DataFrame) -> str:
+    """A hash of a release's rows before they are read: of the code, the bytes of all parts, and the rows that leave."""
+    assert parts.lake is not None
+    digest = hashlib.sha256(f"{chimed.__version__} {pl.__version__} {pa.__version__}".encode())
+    for path in parts.paths:
+        with lakes.open_file(parts.lake, path) as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    digest.update("\n".join(leaving["id"].sort()).encode())
+    return digest.hexdigest()

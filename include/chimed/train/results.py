@@ -29,7 +29,8 @@ def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float,
     accuracies = [entry["eval_rewards/accuracies"] for entry in checked if "eval_rewards/accuracies" in entry]
     tokens = trainer.state.num_input_tokens_seen or max((e.get("num_tokens", 0) for e in history), default=0)
     args = trainer.args
-    rows = {split: parquet.read_metadata(path).num_rows for split, path in run.rows.items()}
+    files = run.rows.items()
+    rows = {split: sum(parquet.read_metadata(path).num_rows for path in paths) for split, paths in files}
     model = trainer.accelerator.unwrap_model(trainer.model)
     return run.about | {
         "rows": rows,

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
 import pyarrow.parquet as pq
 from model_server import Served
 
@@ -17,6 +18,9 @@ from chimed.demo.replica import DETAIL
 from chimed.lake import Lake, open_lake
 from chimed.options import Options
 from chimed.records import words
+from chimed.release import TABLES, folder_of
+from chimed.release.rows import COLUMNS
+from chimed.release.tables import rows_in
 from chimed.settings import Settings
 from chimed.sources import PAPER, warc
 from chimed.sources.frontier import Plan, add
@@ -117,6 +121,15 @@ def shown(lake: Lake, needle: str) -> list[str]:
         if needle.encode() in data or needle in text:
             found.append(name)
     return found
+
+
+def read_tables(lake: Lake, version: str) -> dict[str, pl.DataFrame]:
+    """The six tables of a release, whole."""
+    empty = {name: pl.DataFrame(COLUMNS[name.split("/")[0]].empty_table()) for name in TABLES}
+    found = {name: [table] for name, table in empty.items()}
+    for name, batch in rows_in(lake, folder_of(version)):
+        found[name].append(batch)
+    return {name: pl.concat(several) for name, several in found.items()}
 
 
 def pylist(lake: Lake, version: str, subset: str) -> list[dict]:

@@ -12,7 +12,7 @@ from chimed.build import Work
 from chimed.lake import open_lake
 from chimed.options import Options
 from chimed.release import read_manifest
-from chimed.release.rows import read_tables
+from chimed.release.sorting import of_tables
 from chimed.release.write import write_release
 from chimed.settings import PROJECT, Settings
 from chimed.store import open_store
@@ -75,10 +75,10 @@ def loaded(tmp_path_factory) -> list[dict]:
         making_one.crawl(work, most=24)
         made = making_one.build(work, "2026.11.22", skip=["decontaminate"])
     environment = {**os.environ, "HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    tables = read_tables(lake, made.build)
+    tables = making_one.read_tables(lake, made.build)
     small = tables | {name: tables[name].clear() for name in ("sft/validation", "preference/train")}
     small["preference/validation"] = tables["preference/validation"].clear()
-    write_release(lake, SMALL, small, read_manifest(lake, made.build), before=None)
+    write_release(lake, SMALL, of_tables(small), read_manifest(lake, made.build), before=None)
     said = []
     for script, *argv in (
         (SPLITS, lake.at("releases", SMALL)),
