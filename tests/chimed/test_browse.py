@@ -3,13 +3,12 @@
 import pytest
 from samples import document, qa, rows
 
-from chimed import browse
-from chimed import lake as lakes
-from chimed.browse import Wanted, moved, row
-from chimed.release import filling
+from chimed.release import browse, filling
+from chimed.release.browse import Wanted, moved, row
 from chimed.release.rows import tables_of
 from chimed.release.sorting import of_tables
 from chimed.release.statistics import statistics
+from chimed.storage import lake as lakes
 
 
 @pytest.fixture(params=[10**9, 1_000], ids=["one file", "several files"])

@@ -12,15 +12,15 @@ import jinja2
 import polars as pl
 import yaml
 
-from chimed.lake import Lake
-from chimed.markdown import quoted
-from chimed.options import Options
+from chimed.build.options import Options
 from chimed.release import SUBSETS, public_name
 from chimed.release.codes import words_of
 from chimed.release.file_names import table_files
+from chimed.release.markdown import quoted
 from chimed.release.statistics import PAPER_NAMES, Counts, statistics
 from chimed.release.tables import files_in, read_batches
 from chimed.sources import FILES
+from chimed.storage.lake import Lake
 
 HERE = Path(__file__).parent
 RIGHTS = ("title", "license", "homepage")  # what may have been said of a corpus when it was ingested

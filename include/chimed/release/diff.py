@@ -13,10 +13,10 @@ from statistics import NormalDist
 
 import polars as pl
 
-from chimed.lake import Lake
 from chimed.release import SUBSETS
 from chimed.release.statistics import Counter, Counts, between, lengths_of, median, tenths
 from chimed.release.tables import counted, rows_in
+from chimed.storage.lake import Lake
 
 PSI_LIMIT = 0.2
 GONE_LIMIT = 0.2  # share of a source's rows in a subset that may leave from one release to the next

@@ -16,13 +16,13 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from chimed import lake as lakes
-from chimed.lake import Lake
 from chimed.release import TABLES, folder_of
 from chimed.release.file_names import jsonl_name, parquet_name
 from chimed.release.rows import COLUMNS, GROUP, arrow, jsonl
 from chimed.release.sorting import Rows, Size
 from chimed.release.statistics import Counter, Counts, as_dict, of_dict, total
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 
 UNFINISHED = (
     "unfinished"  # the folder beside a release's files with what its writing goes on from; gone when it is whole

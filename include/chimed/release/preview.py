@@ -7,19 +7,19 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from chimed import lake as lakes
-from chimed.build import parts_of, read_build
-from chimed.lake import Lake
-from chimed.ledger import ledger
-from chimed.records import RECORD
+from chimed.build.builds import parts_of, read_build
+from chimed.build.ledger import ledger
+from chimed.build.order import before, of_build
 from chimed.release import SUBSETS
 from chimed.release.diff import Side
 from chimed.release.rows import KINDS, tables_of
 from chimed.release.statistics import Counter
 from chimed.release.write import compare, previous
-from chimed.stages import before, of_build
-from chimed.store import Store
-from chimed.takedowns import takedowns
+from chimed.schema import RECORD
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.storage.store import Store
+from chimed.storage.takedowns import takedowns
 
 
 def preview(lake: Lake, store: Store, build: str) -> dict:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import polars as pl
 import pyarrow as pa
 
-from chimed.records import RECORD, content_id
 from chimed.release import SUBSETS, TABLES
+from chimed.schema import RECORD, content_id
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
 GROUP = 2_000  # rows of a row group: who reads a few rows of a large release decodes no more than their groups

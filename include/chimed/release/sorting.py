@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import polars as pl
 import pyarrow.parquet as pq
 
-from chimed import lake as lakes
-from chimed.lake import Lake
-from chimed.records import RECORD
 from chimed.release import TABLES
 from chimed.release.rows import COLUMNS, measured, tables_of
 from chimed.release.tables import files_in, read_batches
+from chimed.schema import RECORD
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 
 LOT = 96 << 20  # bytes of rows that are sorted at once, as their parquet files tell them before compression
 MOST_LOTS = 400  # a corpus with more gets larger lots: each run is an open file while all are merged

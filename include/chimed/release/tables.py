@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 import polars as pl
 import pyarrow.parquet as pq
 
-from chimed import lake as lakes
-from chimed.lake import Lake
 from chimed.release import TABLES
 from chimed.release.file_names import parquet_name, table_files
 from chimed.release.rows import COLUMNS, WORDS
 from chimed.release.statistics import COUNTED, Counter, Counts
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 
 
 def files_in(lake: Lake, folder: str) -> dict[str, list[str]]:

@@ -13,11 +13,8 @@ from itertools import chain
 
 import polars as pl
 
-from chimed import lake as lakes
-from chimed.contents import as_json, sealed
+from chimed.build.options import Options
 from chimed.errors import UserError, WorkStopped
-from chimed.lake import Lake
-from chimed.options import Options
 from chimed.release import SUBSETS, folder_of, is_whole, place_of, read_manifest, releases
 from chimed.release.card import examples, render_card
 from chimed.release.diff import Side, difference, side_of
@@ -28,6 +25,9 @@ from chimed.release.rows import dataset_info
 from chimed.release.sorting import Rows
 from chimed.release.statistics import statistics
 from chimed.release.tables import files_in, read_batches
+from chimed.storage import lake as lakes
+from chimed.storage.contents import as_json, sealed
+from chimed.storage.lake import Lake
 
 ACCEPTED = "accepted.json"
 # options that say how large files are: no row is another by them

@@ -8,19 +8,19 @@ import hashlib
 
 import polars as pl
 import pyarrow as pa
+from chimed.build.context import Work
+from chimed.reasons import TAKEN_DOWN
 
 import chimed
-from chimed import lake as lakes
-from chimed.build import Work
-from chimed.contents import SEAL
-from chimed.lease import turn
-from chimed.ledger import TAKEN_DOWN
+from chimed.build.corpus import LEFT, Parts, Verdicts, left
 from chimed.release import folder_of
-from chimed.release.making import making
+from chimed.release.provenance import making
 from chimed.release.sorting import of_build
 from chimed.release.write import previous, write_release
-from chimed.streaming import LEFT, Parts, Verdicts, left
-from chimed.takedowns import takedowns
+from chimed.storage import lake as lakes
+from chimed.storage.contents import SEAL
+from chimed.storage.lease import turn
+from chimed.storage.takedowns import takedowns
 
 
 def judge(parts: Parts, work: Work) -> Verdicts:

@@ -9,20 +9,21 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
 from samples import document, qa, rows
 
-from chimed import lake as lakes
-from chimed import ledger, stages
-from chimed.build import Work, run_stage
-from chimed.lake import Lake
-from chimed.options import Options
-from chimed.records import DROPPED, RECORD, dropped_table
+from chimed.build import ledger, order
+from chimed.build.options import Options
 from chimed.release import read_manifest
 from chimed.release import sorting as sort
 from chimed.release.diff import difference, side_of
 from chimed.release.file_names import jsonl_beside, table_files
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
+from chimed.schema import DROPPED, RECORD, dropped_table
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 
 pytestmark = pytest.mark.slow
 
@@ -63,12 +64,12 @@ def built(work: Work, version: str, table: pl.DataFrame, parts: int, **options: 
     """A build whose last stage but one wrote these rows in so many parts."""
     chosen = Options(second_opinion=False, file_bytes=FILE, **options)
     made = {"version": version, "number": int(version[-2:]), "options": chosen.model_dump(mode="json")}
-    made |= {"shards": [["zhongyoo/1"]] * parts, "stages": stages.told()}
+    made |= {"shards": [["zhongyoo/1"]] * parts, "stages": order.told()}
     lakes.write_json(work.lake, "raw/zhongyoo/1/report.json", {"pages": len(table)})
     lakes.write_json(work.lake, f"builds/{version}/build.json", made)
-    for stage in stages.STAGES[:-1]:
+    for stage in order.STAGES[:-1]:
         folder = f"builds/{version}/{stage.name}"
-        fates = ["derived"] if stage is stages.STAGES[0] else ["read", "kept"]
+        fates = ["derived"] if stage is order.STAGES[0] else ["read", "kept"]
         for n in range(parts):
             part = table.gather_every(parts, n)
             lakes.write_table(work.lake, f"{folder}/kept-{n:05d}.parquet", part, RECORD)

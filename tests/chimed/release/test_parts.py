@@ -7,18 +7,18 @@ import polars as pl
 import pytest
 from samples import document, qa, rows
 
-from chimed import lake as lakes
 from chimed.errors import UserError
-from chimed.lake import open_lake, write_json
-from chimed.markdown import quoted
 from chimed.release import find_release, version_key
 from chimed.release.card import LONGEST, examples, size_category
 from chimed.release.diff import PSI_LIMIT, Side, difference, side_of_tables
 from chimed.release.filling import fill
+from chimed.release.markdown import quoted
 from chimed.release.rows import COLUMNS, is_validation, tables_of
 from chimed.release.sorting import of_tables
 from chimed.release.statistics import statistics, total
-from chimed.takedowns import of
+from chimed.storage import lake as lakes
+from chimed.storage.lake import open_lake, write_json
+from chimed.storage.takedowns import of
 
 
 def release(count: int, longest: int, seed: int, first: int = 0) -> Side:
