@@ -8,11 +8,11 @@ import hashlib
 
 import polars as pl
 import pyarrow as pa
-from chimed.build.context import Work
-from chimed.reasons import TAKEN_DOWN
 
 import chimed
+from chimed.build.context import Work
 from chimed.build.corpus import LEFT, Parts, Verdicts, left
+from chimed.reasons import TAKEN_DOWN
 from chimed.release import folder_of
 from chimed.release.provenance import making
 from chimed.release.sorting import of_build

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
 from model_server import Served
 
 from chimed.build import order
 from chimed.build.builds import new_build, read_stage
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.crawl.frontier import Plan, add
+from chimed.pipeline.runner import run_stage
 from chimed.release import TABLES, folder_of
 from chimed.release.rows import COLUMNS
 from chimed.release.tables import rows_in

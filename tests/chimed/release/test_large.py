@@ -9,12 +9,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
 from samples import document, qa, rows
 
 from chimed.build import ledger, order
+from chimed.build.context import Work
 from chimed.build.options import Options
+from chimed.pipeline.runner import run_stage
 from chimed.release import read_manifest
 from chimed.release import sorting as sort
 from chimed.release.diff import difference, side_of
