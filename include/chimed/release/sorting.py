@@ -19,7 +19,7 @@ from chimed.schema import RECORD
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 
-LOT = 96 << 20  # bytes of rows that are sorted at once, as their parquet files tell them before compression
+LOT = 48 << 20  # bytes of rows that are sorted at once, as their parquet files tell them before compression
 MOST_LOTS = 400  # a corpus with more gets larger lots: each run is an open file while all are merged
 MERGING = 128 << 20  # bytes of the runs' row groups that are held while they are merged
 LARGEST_GROUP = 2 << 20  # bytes of one row group of a run
