@@ -6,7 +6,6 @@ there, so a patch of the release can tell it again without the build.
 
 import hashlib
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -85,8 +84,7 @@ def _crawl(lake: Lake, crawl: str) -> dict:
 
 def _prompts(asked: set[str]) -> list[str]:
     """<name>@<hash> of the prompts of the stages that asked a model in this build."""
-    names = sorted(file.stem for file in Path(prompts.__file__).parent.glob("*.yaml"))
-    return [prompts.load(name).version for name in names if ASKED_BY.get(name, name) in asked]
+    return [prompts.load(name).version for name in prompts.names() if ASKED_BY.get(name, name) in asked]
 
 
 def _models(figures: dict[str, list[dict]]) -> dict[str, list[str]]:

@@ -34,7 +34,7 @@ from chimed.storage import audit_log
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.storage.lease import turn
-from chimed.storage.store import PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
+from chimed.storage.store import KEYS_AT_ONCE, PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
 from chimed.storage.takedowns import Takedowns, of
 
 log = logging.getLogger("chimed")
@@ -109,8 +109,9 @@ def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, u
     with store.engine.begin() as connection:
         if found.is_source:
             connection.execute(delete(PAGES).where(PAGES.c.source == found.name))
-        for url in sorted(gone.urls):
-            connection.execute(delete(PAGES).where(PAGES.c.url == url))
+        urls = sorted(gone.urls)
+        for start in range(0, len(urls), KEYS_AT_ONCE):
+            connection.execute(delete(PAGES).where(PAGES.c.url.in_(urls[start : start + KEYS_AT_ONCE])))
     audit_log.note(store, "takedown", found.name, f"{left} pages, {code}", by or None)
     closed = review.close(store, _ids(lake, gone), gone.urls)
     return Noted(found.name, every, sorted(one for one in twins if not one.startswith("raw/")), left, closed)

@@ -5,7 +5,7 @@ SQLite by default, PostgreSQL in production (`CHIMED_STORE`), through SQLAlchemy
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.storage.columns import String, Text
 
+KEYS_AT_ONCE = 5_000  # SQLite takes 32,766 bound values in a statement, PostgreSQL 65,535
 MIGRATIONS = Path(__file__).parent / "migrations"
 METADATA = MetaData()
 
@@ -130,7 +131,7 @@ REPLIES = Table(
     Column("prompt_tokens", Integer, nullable=False, doc="0 where the server did not say"),
     Column("completion_tokens", Integer, nullable=False),
     Column("seconds", Float, nullable=False),
-    Column("created", DateTime(timezone=True), nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False, index=True),
 )
 
 # Every perplexity ever computed, by content of the text and the model.
@@ -141,6 +142,7 @@ PERPLEXITIES = Table(
     Column("nll", Float, nullable=False, doc="summed negative log-likelihood, nats"),
     Column("tokens", Integer, nullable=False),
     Column("unknown", Integer, nullable=False, doc="tokens outside the model's vocabulary"),
+    Column("created", DateTime(timezone=True), doc="null in rows that an older version computed"),
 )
 
 # Records that people are asked to look at: a bounded sample of what a stage of a build flagged and let pass.
@@ -389,15 +391,19 @@ def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
                 connection.execute(delete(REVIEW_QUEUE).where(same, named.record >= first_over))
 
 
-def find(store: Store, table: Table, keys: Iterable[str]) -> dict[str, dict]:
-    """Rows of a table with a single-column primary key, by key; keys that are not there are left out."""
-    (column,) = table.primary_key
+def find(store: Store, table: Table, keys: Iterable[str], columns: Sequence[str] = ()) -> dict[str, dict]:
+    """Rows of a table with a single-column primary key, by key; keys that are not there are left out.
+
+    columns: those that are wanted besides the key; all by default. Looked up `KEYS_AT_ONCE` at a time, never one by one.
+    """
+    (key,) = table.primary_key
     wanted, found = list(dict.fromkeys(keys)), {}
+    chosen = select(key, *(table.c[name] for name in columns if name != key.name)) if columns else select(table)
     with store.engine.connect() as connection:
-        for start in range(0, len(wanted), 500):  # SQLite's limit on bound parameters
-            chunk = wanted[start : start + 500]
-            for row in connection.execute(select(table).where(column.in_(chunk))).mappings():
-                found[row[column.name]] = dict(row)
+        for start in range(0, len(wanted), KEYS_AT_ONCE):
+            chunk = wanted[start : start + KEYS_AT_ONCE]
+            for row in connection.execute(chosen.where(key.in_(chunk))).mappings():
+                found[row[key.name]] = dict(row)
     return found
 
 
