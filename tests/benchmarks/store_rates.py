@@ -52,9 +52,8 @@ def reply(number: int) -> dict:
 
 def perplexity(number: int) -> dict:
     """A score; every tenth is old."""
-    return {
-        "key": key(number), "nll": 1.5 * number, "tokens": 120, "unknown": 1, "created": OLD if number % 10 == 0 else NEW
-    }  # fmt: skip
+    created = OLD if number % 10 == 0 else NEW
+    return {"key": key(number), "nll": 1.5 * number, "tokens": 120, "unknown": 1, "created": created}
 
 
 def written(store: Store, table: Table, made: Callable[[int], dict], numbers: range, batch: int) -> float:

@@ -66,6 +66,10 @@ def test_an_upsert_replaces_what_is_there_and_find_leaves_out_what_is_not(store)
     found = find(store, PERPLEXITIES, ["a", "b", "c", "d", "a"])
     assert {key: row["nll"] for key, row in found.items()} == {"a": 1.0, "b": 3.0, "c": 4.0}
     upsert(store, PERPLEXITIES, [])
+    many = [score(f"m{n % 5_000}", float(n)) for n in range(7_000)]
+    upsert(store, PERPLEXITIES, many)  # more values than a statement takes, and some keys twice
+    found = find(store, PERPLEXITIES, [f"m{n}" for n in range(5_000)])
+    assert [found[f"m{n}"]["nll"] for n in (0, 1_999, 2_000, 4_999)] == [5_000.0, 6_999.0, 2_000.0, 4_999.0]
 
 
 def test_the_review_queue_holds_the_same_sample_in_whatever_order_shards_come(store):

@@ -39,7 +39,10 @@ from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.storage.columns import String, Text
 
-KEYS_AT_ONCE = 5_000  # SQLite takes 32,766 bound values in a statement, PostgreSQL 65,535
+MOST_VALUES = 10_000  # bound to one statement that writes
+KEYS_AT_ONCE = (
+    5_000  # that are looked up by one statement: SQLite takes 32,766 bound values in a statement, PostgreSQL 65,535
+)
 MIGRATIONS = Path(__file__).parent / "migrations"
 METADATA = MetaData()
 
@@ -357,7 +360,10 @@ def _revisions(engine: Engine) -> tuple[str | None, str]:
 
 
 def upsert(store: Store, table: Table, rows: list[dict]) -> None:
-    """Writes rows, each whole; a row whose primary key is there replaces the columns it names. One transaction."""
+    """Writes rows, each whole; a row whose primary key is there replaces the columns it names. One transaction.
+
+    Of rows with one key the last counts. All rows name the same columns.
+    """
     if not rows:
         return
     on_server = store.engine.dialect.name == "postgresql"
@@ -365,13 +371,27 @@ def upsert(store: Store, table: Table, rows: list[dict]) -> None:
     keys = list(table.primary_key)
     unique = [func.md5(column) if on_server and column in HASHED else column for column in keys]
     changed = {name: insert.excluded[name] for name in rows[0] if table.c[name] not in keys}
-    statement = (
-        insert.on_conflict_do_update(index_elements=unique, set_=changed)
-        if changed
-        else insert.on_conflict_do_nothing()
-    )
+
+    def statement(made):
+        if not changed:
+            return made.on_conflict_do_nothing()
+        return made.on_conflict_do_update(index_elements=unique, set_=changed)
+
     with store.engine.begin() as connection:
-        connection.execute(statement, rows)
+        if not on_server:
+            connection.execute(statement(insert), rows)
+            return
+        several = _last_of_each(store, keys, rows)  # a statement may not touch a row twice
+        most = MOST_VALUES // len(rows[0])
+        for start in range(0, len(several), most):  # one statement for many rows: each one's own costs a round trip
+            connection.execute(statement(insert.values(several[start : start + most])))
+
+
+def _last_of_each(store: Store, keys: list[Column], rows: list[dict]) -> list[dict]:
+    """Of rows with one key, as the store keeps it, the last."""
+    kept = [column.type.dialect_impl(store.engine.dialect).bind_processor(store.engine.dialect) for column in keys]
+    names = [(column.name, process or (lambda value: value)) for column, process in zip(keys, kept, strict=True)]
+    return list({tuple(process(row[name]) for name, process in names): row for row in rows}.values())
 
 
 def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
@@ -394,7 +414,7 @@ def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
 def find(store: Store, table: Table, keys: Iterable[str], columns: Sequence[str] = ()) -> dict[str, dict]:
     """Rows of a table with a single-column primary key, by key; keys that are not there are left out.
 
-    columns: those that are wanted besides the key; all by default. Looked up `KEYS_AT_ONCE` at a time, never one by one.
+    columns: those that are wanted besides the key; all by default. `KEYS_AT_ONCE` are looked up at a time.
     """
     (key,) = table.primary_key
     wanted, found = list(dict.fromkeys(keys)), {}
