@@ -25,7 +25,6 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
-    func,
     inspect,
     make_url,
     select,
@@ -39,7 +38,6 @@ from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.storage.columns import String, Text
 
-MOST_VALUES = 10_000  # bound to one statement that writes
 KEYS_AT_ONCE = (
     5_000  # that are looked up by one statement: SQLite takes 32,766 bound values in a statement, PostgreSQL 65,535
 )
@@ -364,34 +362,42 @@ def upsert(store: Store, table: Table, rows: list[dict]) -> None:
 
     Of rows with one key the last counts. All rows name the same columns.
     """
-    if not rows:
-        return
-    on_server = store.engine.dialect.name == "postgresql"
-    insert = (postgresql if on_server else sqlite).insert(table)
-    keys = list(table.primary_key)
-    unique = [func.md5(column) if on_server and column in HASHED else column for column in keys]
-    changed = {name: insert.excluded[name] for name in rows[0] if table.c[name] not in keys}
+    if rows and store.engine.dialect.name == "postgresql":
+        _upsert_columns(store, table, rows)
+    elif rows:
+        keys, insert = list(table.primary_key), sqlite.insert(table)
+        changed = {name: insert.excluded[name] for name in rows[0] if table.c[name] not in keys}
+        statement = (
+            insert.on_conflict_do_update(index_elements=keys, set_=changed)
+            if changed
+            else insert.on_conflict_do_nothing()
+        )
+        with store.engine.begin() as connection:
+            connection.execute(statement, rows)
 
-    def statement(made):
-        if not changed:
-            return made.on_conflict_do_nothing()
-        return made.on_conflict_do_update(index_elements=unique, set_=changed)
 
+def _upsert_columns(store: Store, table: Table, rows: list[dict]) -> None:
+    """Writes rows to PostgreSQL in one statement that takes each column as an array: a row's own would cost a round
+    trip."""
+    dialect, names = store.engine.dialect, list(rows[0])
+    kept = {}
+    for name in names:
+        process = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
+        kept[name] = [process(row[name]) if process else row[name] for row in rows]
+    keys = [column.name for column in table.primary_key]
+    last = {key: place for place, key in enumerate(zip(*(kept[name] for name in keys), strict=True))}
+    arrays = {name: [kept[name][place] for place in last.values()] for name in names}  # no row twice in a statement
+    kinds = {name: table.c[name].type.compile(dialect) for name in names}
+    unique = ", ".join(f'md5("{name}")' if table.c[name] in HASHED else f'"{name}"' for name in keys)
+    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in keys)
+    listed = ", ".join(f'"{name}"' for name in names)
+    given = ", ".join(f"cast(:{name} as {kinds[name]}[])" for name in names)
+    statement = (
+        f'insert into "{table.name}" ({listed}) select * from unnest({given}) '
+        f"on conflict ({unique}) do {f'update set {changed}' if changed else 'nothing'}"
+    )
     with store.engine.begin() as connection:
-        if not on_server:
-            connection.execute(statement(insert), rows)
-            return
-        several = _last_of_each(store, keys, rows)  # a statement may not touch a row twice
-        most = MOST_VALUES // len(rows[0])
-        for start in range(0, len(several), most):  # one statement for many rows: each one's own costs a round trip
-            connection.execute(statement(insert.values(several[start : start + most])))
-
-
-def _last_of_each(store: Store, keys: list[Column], rows: list[dict]) -> list[dict]:
-    """Of rows with one key, as the store keeps it, the last."""
-    kept = [column.type.dialect_impl(store.engine.dialect).bind_processor(store.engine.dialect) for column in keys]
-    names = [(column.name, process or (lambda value: value)) for column, process in zip(keys, kept, strict=True)]
-    return list({tuple(process(row[name]) for name, process in names): row for row in rows}.values())
+        connection.execute(text(statement), arrays)
 
 
 def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
