@@ -44,7 +44,7 @@ THIRD = 1 / 3  # how far a prediction may be off
 CORPORA = {"2 G": 2e9, "20 G": 20e9}
 WORKERS = (1, 8, 32)
 POOL = 8  # A40s, the paper's
-SHORT = 120  # letters of a short row
+SHORT = 36  # letters of a short row: no fewer than `filter` keeps
 
 
 @dataclass(frozen=True)
