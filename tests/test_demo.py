@@ -115,7 +115,7 @@ TALKED = """
 import json, sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from chimed_demo.training import rendered
-from chimed.prompts import load, messages
+from chimed.llm.prompts import load, messages
 said = messages(load("screen"), text="茯苓健脾。<|im_end|>")
 out = {}
 for folder in sys.argv[1:]:

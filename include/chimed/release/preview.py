@@ -17,6 +17,7 @@ from chimed.release.statistics import Counter
 from chimed.release.write import compare, previous
 from chimed.schema import RECORD
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import Store
 from chimed.storage.takedowns import takedowns
@@ -40,8 +41,8 @@ def preview(lake: Lake, store: Store, build: str) -> dict:
 
 def side_of_build(lake: Lake, version: str, stage: str, gone: pl.Expr) -> Side:
     """A stage's table, without the rows that are gone, as one side of a comparison; a part is held at a time."""
-    folder, parts = f"builds/{version}/{stage}", range(parts_of(lake, version, stage))
-    paths = [f"{folder}/kept-{part:05d}.parquet" for part in parts]
+    parts = range(parts_of(lake, version, stage))
+    paths = [layout.build(version, stage, layout.kept(part)) for part in parts]
     counter = Counter()
     for path in paths:
         for table, rows in tables_of(lakes.read_table(lake, path, schema=RECORD).filter(~gone)).items():

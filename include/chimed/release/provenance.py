@@ -25,6 +25,7 @@ from chimed.release.statistics import PERPLEXITY_EDGES, histogram, occurrences
 from chimed.schema import words
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import REVIEWS, Store
 
@@ -72,8 +73,8 @@ def _crawl(lake: Lake, crawl: str) -> dict:
 
     Of a corpus's files the crawl's own name is that hash; form, files, ingested and rights are told besides.
     """
-    report = lakes.read_json(lake, f"raw/{crawl}/report.json")
-    index = f"raw/{crawl}/index.cdxj"
+    report = lakes.read_json(lake, layout.raw(crawl, layout.REPORT))
+    index = layout.raw(crawl, layout.INDEX)
     digest = hashlib.sha256(lakes.read_bytes(lake, index)).hexdigest() if lakes.exists(lake, index) else None
     told = {"crawl": crawl, "pages": report.get("pages"), "replica": report.get("replica", False), "index": digest}
     if report.get("form") != FILES:
@@ -122,7 +123,7 @@ def _by_exam(shards: list[dict]) -> dict[str, int]:
     """Characters that left because they held a question, by exam."""
     total: Counter[str] = Counter()
     for one in shards:
-        total.update(one.get("characters by exam", {}))
+        total.update(one.get("characters_by_exam", {}))
     return dict(sorted(total.items()))
 
 
@@ -155,7 +156,7 @@ def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
         characters += int(batch.select(words().str.len_chars().sum()).item() or 0)
     shards = figures["perplexity"]
     return {
-        "cut": _plain(figures["filter"]).get("perplexity cut at"),
+        "cut": _plain(figures["filter"]).get("perplexity_cut_at"),
         **histogram(values, PERPLEXITY_EDGES),
         "characters": characters,
         "seconds": round(sum(one.get("seconds", 0.0) for one in shards), 3),
@@ -166,8 +167,8 @@ def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
 
 def stage_parts(work: Work, stage: str) -> Parts:
     """The table of a finished stage, to be read a batch at a time. Raises UserError where the stage is not done."""
-    folder, count = f"builds/{work.build}/{stage}", parts_of(work.lake, work.build, stage)
-    return Parts(work.lake, tuple(f"{folder}/kept-{part:05d}.parquet" for part in range(count)))
+    parts = range(parts_of(work.lake, work.build, stage))
+    return Parts(work.lake, tuple(layout.build(work.build, stage, layout.kept(part)) for part in parts))
 
 
 def screening(work: Work) -> dict | None:
@@ -180,7 +181,7 @@ def screening(work: Work) -> dict | None:
     if not verdicts:
         return None
     reviewed = pl.col("id").is_in(sorted(verdicts))
-    folder = f"builds/{work.build}/screen"
+    folder = layout.build(work.build, "screen")
     left = [f"{folder}/{name}" for name in lakes.names(work.lake, folder) if name.startswith("dropped-")]
     gone = (batch for path in left for batch in lakes.read_batches(work.lake, path, ["id", "fate"]))
     flagged = {id for batch in gone for id in batch.filter(reviewed, fate="dropped")["id"]}
@@ -203,7 +204,7 @@ def _verdicts(store: Store, stage: str) -> dict[str, str]:
 
 def _judge(figures: dict) -> dict | None:
     """How often the judge's verdict survived the swap of the two answers, with its interval; None where none was."""
-    judged, survived = figures.get("judged"), figures.get("verdict survived the swap")
+    judged, survived = figures.get("judged"), figures.get("verdict_survived_swap")
     return _share(survived, judged) if judged and survived is not None else None
 
 

@@ -10,6 +10,7 @@ from chimed.release.file_names import parquet_name, table_files
 from chimed.release.rows import COLUMNS, WORDS
 from chimed.release.statistics import COUNTED, Counter, Counts
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 
@@ -18,7 +19,7 @@ def files_in(lake: Lake, folder: str) -> dict[str, list[str]]:
 
     Raises FileNotFoundError where a table has rows by the release's statistics and no file.
     """
-    rows = lakes.read_json(lake, f"{folder}/statistics.json")["splits"]
+    rows = lakes.read_json(lake, f"{folder}/{layout.STATISTICS}")["splits"]
     found = table_files(lakes.files(lake, folder))
     for table in TABLES:
         if rows[table] and not found[table]:

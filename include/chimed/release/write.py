@@ -26,6 +26,7 @@ from chimed.release.sorting import Rows
 from chimed.release.statistics import statistics
 from chimed.release.tables import files_in, read_batches
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import as_json, sealed
 from chimed.storage.lake import Lake
 
@@ -48,7 +49,7 @@ def write_release(lake: Lake, version: str, rows: Rows, made: dict, before: str 
         if _holds(lake, version, rows):
             _remove_unfinished(lake, version)
             return read_manifest(lake, version)
-        lakes.remove(lake, f"{folder_of(version)}/manifest.json")  # the same build, but a page was taken down
+        lakes.remove(lake, f"{folder_of(version)}/{layout.MANIFEST}")  # the same build, but a page was taken down
     _clear(lake, version, keep_tables=is_of(lake, version, rows, file_bytes))
     manifest = write_around(lake, version, fill(lake, version, rows, file_bytes), made | {"made_of": rows.key}, before)
     _remove_unfinished(lake, version)
@@ -72,7 +73,7 @@ def write_around(lake: Lake, version: str, tables: Filled, made: dict, before: s
     put("README.md", render_card(version, counts, list(files), shown, made, changes, accepted, checksum).encode())
     manifest = sealed(made | {"version": version, "checksum": checksum, "accepted": accepted, "files": files})
     _check_there(lake, version, files)
-    lakes.write_json(lake, f"{folder}/manifest.json", manifest)
+    lakes.write_json(lake, f"{folder}/{layout.MANIFEST}", manifest)
     return manifest
 
 

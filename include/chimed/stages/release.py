@@ -11,20 +11,22 @@ import pyarrow as pa
 
 import chimed
 from chimed.build.context import Work
-from chimed.build.corpus import LEFT, Parts, Verdicts, left
+from chimed.build.contract import CorpusStage
+from chimed.build.corpus import Parts, Verdicts, left
 from chimed.reasons import TAKEN_DOWN
 from chimed.release import folder_of
 from chimed.release.provenance import making
 from chimed.release.sorting import of_build
 from chimed.release.write import previous, write_release
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import SEAL
 from chimed.storage.lease import turn
 from chimed.storage.takedowns import takedowns
 
 
-def judge(parts: Parts, work: Work) -> Verdicts:
-    """Writes `releases/<build>/`; drops what was taken down since extract. Raises Drifted where it is held back."""
+def select_dropped(parts: Parts, work: Work) -> Verdicts:
+    """Write `releases/<build>/`; drop what was taken down since extract. Raises Drifted where it is held back."""
     gone = takedowns(work.store).rows()
     places = ["id", "url", "source", "page"]
     taken = [batch.filter(gone).select("row", "id") for batch in parts.read(places)]
@@ -32,10 +34,10 @@ def judge(parts: Parts, work: Work) -> Verdicts:
     rows = of_build(work.lake, parts.paths, gone, _made_of(parts, leaving))
     with turn(work.store, work.lake.root, f"release {work.build}", work.say):  # a takedown may write there, too
         manifest = write_release(work.lake, work.build, rows, making(work), previous(work.lake, work.build))
-    numbers = lakes.read_json(work.lake, f"{folder_of(work.build)}/statistics.json")
+    numbers = lakes.read_json(work.lake, f"{folder_of(work.build)}/{layout.STATISTICS}")
     figures = {name: numbers[name] for name in ("instances", "characters", "splits")}
-    dropped = left(leaving["row"], TAKEN_DOWN, pl.Series([""] * len(leaving), dtype=pl.String))
-    return Verdicts(dropped.select(LEFT.names()), {"checksum": manifest["checksum"], SEAL: manifest[SEAL], **figures})
+    dropped = left(leaving["row"], TAKEN_DOWN)
+    return Verdicts(dropped, {"checksum": manifest["checksum"], SEAL: manifest[SEAL], **figures})
 
 
 def _made_of(parts: Parts, leaving: pl.DataFrame) -> str:
@@ -47,3 +49,6 @@ def _made_of(parts: Parts, leaving: pl.DataFrame) -> str:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     digest.update("\n".join(leaving["id"].sort()).encode())
     return digest.hexdigest()
+
+
+STAGE = CorpusStage(select_dropped)

@@ -11,6 +11,7 @@ from chimed.errors import UserError
 from chimed.private import private_folder
 from chimed.release.file_names import table_files
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
@@ -67,7 +68,7 @@ class Run:
 
 def place_of(release: str, recipe: str, phase: str) -> str:
     """Where a phase's model lies in the lake."""
-    return f"models/{release}/{recipe}/{phase}"
+    return layout.models(release, recipe, phase)
 
 
 def base_of(recipe: str, base_checkpoint: str | None) -> str:
@@ -86,7 +87,7 @@ def base_of(recipe: str, base_checkpoint: str | None) -> str:
 def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint: str | None) -> Run:
     """A run, new, killed or finished. Raises UserError where the phase before is not done or settings have changed."""
     place, fields = place_of(release, recipe, phase), recipes.load(recipe, phase)
-    done = lakes.read_json(lake, f"{place}/report.json") if lakes.exists(lake, f"{place}/report.json") else None
+    done = lakes.read_json(lake, f"{place}/{layout.REPORT}") if lakes.exists(lake, f"{place}/{layout.REPORT}") else None
     if phase == PHASES[0]:
         start = base_of(recipe, base_checkpoint)
         model = base = _base_model(lake, place, start, fields)
@@ -97,10 +98,10 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
         start = f"{place_of(release, recipe, before)}/merged"
         start = lake.at(start) if done is not None else _read_model(lake, start, model)
     revision = None if Path(start).is_dir() or "@" not in model else model.rsplit("@", 1)[1]
-    rows, names = {}, lakes.files(lake, f"releases/{release}") if done is None else []
+    rows, names = {}, lakes.files(lake, layout.release(release)) if done is None else []
     for split in ("train", "validation"):
         files = table_files(names)[f"{SUBSET[phase]}/{split}"] if done is None else []
-        paths = [f"releases/{release}/{name}" for name in files]
+        paths = [layout.release(release, name) for name in files]
         if paths and (split == "train" or sum(lakes.count_rows(lake, path) for path in paths)):
             rows[split] = [lakes.local_path(lake, path) for path in paths]  # a small release may hold no row back
     folder = Path(lake.at(place))
@@ -158,7 +159,7 @@ def _clear_of_others(folder: Path, begun: str) -> None:
 
 def trained(lake: Lake, release: str, recipe: str, phase: str) -> dict:
     """The report of a finished phase. Raises UserError where it is not finished."""
-    path = f"{place_of(release, recipe, phase)}/report.json"
+    path = f"{place_of(release, recipe, phase)}/{layout.REPORT}"
     if not lakes.exists(lake, path):
         raise UserError(
             f"{phase} of {recipe} has not been trained on release {release}; "

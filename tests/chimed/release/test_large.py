@@ -28,7 +28,7 @@ from chimed.storage.lake import Lake
 pytestmark = pytest.mark.slow
 
 ROWS, FILE = 600, 9_000
-FIGURES = {"perplexity": {"known": 0}, "filter": {"perplexity cut at": 88.0}}
+FIGURES = {"perplexity": {"known": 0}, "filter": {"perplexity_cut_at": 88.0}}
 
 
 @pytest.fixture(autouse=True)

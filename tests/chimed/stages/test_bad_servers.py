@@ -24,7 +24,7 @@ BAD = {
     "empty": ("", "empty reply", "chat template"),
     "thinks": ("<think>想一想", "thinking and no answer", "--reasoning-parser"),
     "will not": ("作为AI语言模型，我无法回答这个问题。", "model's refusal|unparsed reply", "serve"),
-    "malformed": ((200, {}, b'{"choices": null}'), "unusable reply: malformed body", "forget-faults"),
+    "malformed": ((200, {}, b'{"choices": null}'), "unusable reply", "forget-faults"),
 }
 LLM = [stage.name for stage in order.STAGES if stage.needs == "llm"]
 
@@ -93,7 +93,7 @@ def test_the_three_commonest_reasons_are_told(built, served):
     replies = [REFUSED, REFUSED, REFUSED, "", "", "也许", "<think>想"]
     served.answer = lambda body: replies[len(served.bodies) % len(replies)]
     said = str(ended(built, "screen"))
-    assert len(re.findall(r"[a-z] \(\d+\)", said)) == 3, said
+    assert len(re.findall(r"\w \(\d+\)", said)) == 3, said
     assert "request refused (" in said
 
 
