@@ -52,7 +52,7 @@ BUILD_FORM = {
         "judge_order": "Orders in which the judge compares",
         "judge_is_generator": "Let the generator judge itself",
     },
-    "Running": {"part_rows": "Rows of one part"},
+    "Running": {"part_rows": "Rows of one part", "file_bytes": "Bytes of text in one file of the release"},
 }
 OTHER = "More options"  # the section of an option that BUILD_FORM does not know yet
 
