@@ -22,6 +22,7 @@ from chimed_airflow.assets import RECORDS, RELEASE
 from chimed_airflow.model_server import model_servers
 from chimed_airflow.notice import FailureNotice
 from chimed_airflow.params import build_options, build_params
+from chimed_airflow.pods import DeleteLeftovers
 from chimed_airflow.summaries import build_note
 from chimed_airflow.tasks import (
     DEFAULTS,
@@ -40,7 +41,6 @@ from chimed_airflow.tasks import (
 )
 
 BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
-POOL = {"cpu": "default_pool", "gpu": "gpu", "llm": "llm"}
 TIMEOUT = {"cpu": timedelta(hours=6), "gpu": timedelta(hours=24), "llm": timedelta(hours=48)}
 GROUPS = {  # what a reader sees of the graph at first; tasks keep their own names
     "read": "turns pages into records, cleans and deduplicates them",
@@ -71,7 +71,6 @@ def stage_task(stage: Stage, shards: XComArg, among: str) -> BaseOperator | Mapp
         "task_id": stage.name,
         "doc_md": stage_doc(stage.name),
         "command": ["run", stage.name, "--build", BUILD],
-        "pool": POOL[stage.needs],
         "execution_timeout": TIMEOUT[stage.needs],
         "returns": parts if stage.scope == "corpus" and stage.name != "release" else counts,
     }
@@ -136,6 +135,12 @@ with DAG(
     begin >> tasks[llm[0]]
     if end:
         tasks[llm[-1]] >> end
+    if settings().compute == "kubernetes":
+        with groups["score"]:
+            leftovers = DeleteLeftovers(
+                task_id="delete_leftovers", doc_md=DeleteLeftovers.__doc__, execution_timeout=timedelta(minutes=10)
+            ).as_teardown()
+        tasks["perplexity"] >> leftovers
 
     with groups["release"]:  # a person is asked between the last table and the release
         approve = approval.ApproveRelease(

@@ -13,6 +13,7 @@ from chimed.settings import settings
 from chimed_airflow import titles
 from chimed_airflow.assets import RELEASE as RELEASES
 from chimed_airflow.notice import FailureNotice
+from chimed_airflow.pods import DeleteLeftovers
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, gpus, numbers, where
 
 RELEASE = "{{ ti.xcom_pull(task_ids='find_release') }}"
@@ -75,7 +76,6 @@ with DAG(
                 task_id=phase,
                 doc_md=PHASES[phase],
                 command=["train", phase, *ON],
-                pool="gpu",
                 retries=1,
                 returns=numbers,
                 execution_timeout=timedelta(days=4),
@@ -87,9 +87,16 @@ with DAG(
             task_id=f"evaluate_{phase}",
             doc_md=f"Scores {'the base model' if phase == 'base' else f'the model after {phase}'} with lm-eval.",
             command=["evaluate", phase, *ON],
-            pool="gpu",
             returns=numbers,
             execution_timeout=timedelta(hours=12),
             **score_on,
         )
         previous >> evaluate >> compare
+    if settings().compute == "kubernetes":
+        leftovers = DeleteLeftovers(
+            task_id="delete_leftovers",
+            doc_md=DeleteLeftovers.__doc__,
+            last="compare",
+            execution_timeout=timedelta(minutes=10),
+        ).as_teardown(on_failure_fail_dagrun=True)
+        compare >> leftovers

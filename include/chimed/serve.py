@@ -144,6 +144,11 @@ def longest(server: Server) -> int:
 # --- one server -------------------------------------------------------------------------------------------------
 
 
+def flags(chosen: Settings) -> list[str]:
+    """Return the further flags of servers that chimed starts (`CHIMED_VLLM_FLAGS`), as a shell would split them."""
+    return shlex.split(chosen.vllm_flags)
+
+
 def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
     """The command line and the extra environment of a server; `number` is its place among those sharing the GPUs."""
     where = urlsplit(server.url)
@@ -167,7 +172,7 @@ def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str
         environment["VLLM_API_KEY"] = key
     if Path(server.checkpoint).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"
-    return argv + shlex.split(settings().vllm_flags), environment
+    return argv + flags(settings()), environment
 
 
 def _gpus() -> int:

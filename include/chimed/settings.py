@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     )
 
     compute: Literal["local", "kubernetes"] = Field("local", description="where GPU work runs")
+    gpus: int = Field(
+        8, ge=1, description="GPUs that chimed may use at a time: slots of the pool gpus of a new deployment"
+    )
     models_python: str = Field(
         str(PROJECT / ".venv-models" / "bin" / "python"),
         description="Python interpreter with torch, TRL, lm-eval and vLLM",
@@ -157,6 +160,14 @@ class Settings(BaseSettings):
     )
     k8s_service_account: str = Field("chimed", description="service account of the pods; its token is not mounted")
     k8s_volume: str | None = Field(None, description="volume claim mounted at /data, if the lake is a shared folder")
+    k8s_models_volume: str | None = Field(
+        None, description="volume claim for weights (HF_HOME), so that each is downloaded once, not by every pod"
+    )
+    k8s_storage: int = Field(
+        200, ge=1, description="GiB of a node's disk that a training pod asks for; other pods take at most 80"
+    )
+    k8s_pull_secret: str | None = Field(None, description="secret with which the pods' image is pulled")
+    k8s_priority_class: str | None = Field(None, description="priority class of GPU pods and model servers")
 
     @field_validator("llm_url", "judge_url", "replica")
     @classmethod

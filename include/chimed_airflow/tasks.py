@@ -5,6 +5,7 @@ The command is the one an engineer types; how it runs is in `commands`.
 
 import ast
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -19,12 +20,16 @@ from chimed import stages
 from chimed.errors import choose
 from chimed.settings import settings
 from chimed_airflow import notice
-from chimed_airflow.commands import SiteLeftAlone, end, follow, start
+from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
 from chimed_airflow.links import PagesLink
 from chimed_airflow.notice import WHY
+from chimed_airflow.pods import ChimedPod
+from chimed_airflow.run_states import not_done, states_of
 from chimed_airflow.weeks import BACKFILL, refused
 
 OWNER = "chimed"
+GPUS = "gpus"  # the pool whose slots are GPUs
+GPUS_OF = re.compile(r"^gpus: *(\d+)", re.MULTILINE)  # in a recipe's file
 NOTE = "note"  # key of the XCom that `notes` makes the run's note
 NAMES = "names"  # key of the XCom with the names of the shards
 REASON = 600  # characters of a reason
@@ -184,36 +189,6 @@ class LedgerOperator(ChimedOperator):
         return value
 
 
-def states_of(context: Any) -> dict[str, set[str]]:
-    """Task → the states that its instances in this run have (one that has none: "none"), without teardowns."""
-    ti = context["ti"]
-    found: dict[str, set[str]] = {}
-    told = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])
-    for name, state in told.get(ti.run_id, {}).items():
-        # a mapped task's instances are <task>_<number>
-        task, _, number = name.rpartition("_")
-        known = task if number.isdigit() and name not in context["dag"].task_dict else name
-        found.setdefault(known, set()).add(str(state or "none"))
-    # those that tidy up, this one among them, say nothing of how the run went
-    return {name: some for name, some in found.items() if not context["dag"].task_dict[name].is_teardown}
-
-
-def not_done(states: dict[str, set[str]]) -> str | None:
-    """What became of a run's tasks, where it did not come to its end; None where it did.
-
-    A release that a person rejected is skipped, and that is an end; what a person stopped leaves `approve` skipped too.
-    """
-    failed = sorted(task for task, some in states.items() if "failed" in some)
-    if failed:
-        return f"the run did not come to its end: {', '.join(failed)} failed"
-    waiting = sorted(task for task, some in states.items() if "upstream_failed" in some)
-    if waiting:
-        return f"the run did not come to its end: {', '.join(waiting)} could not run"
-    if "skipped" in states.get("approve", set()):
-        return "the run was stopped before its end"
-    return None
-
-
 def level_of(line: str) -> int:
     """The level of a line that a command said: `chimed: …` is what it failed with (see `chimed.printing`)."""
     for level in ("ERROR", "WARNING", "CRITICAL"):
@@ -222,26 +197,32 @@ def level_of(line: str) -> int:
     return logging.ERROR if line.startswith(("chimed: ", "WRONG ", "Traceback (most recent")) else logging.INFO
 
 
-def arguments(command: Sequence[str], shard: int | None = None) -> list[str]:
-    """A command's arguments without the empty ones, and with its shard."""
-    argv = [str(one) for one in command if str(one).strip()]
-    return argv if shard is None else [*argv, "--shard", str(shard)]
-
-
 def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
-    """The operator and its arguments for work that needs `cpu`, `llm`, `gpu` or `train` (as many as its recipe says).
+    """Return the operator and its arguments for work that needs `cpu`, `llm`, `gpu` or `train`.
 
-    The client of a model server only waits for it, so `llm` work needs no GPU of its own.
+    The client of a model server only waits for it, so `llm` work needs no GPU of its own. A pod takes as many slots of
+    the pool `gpus` as GPUs, as the settings' recipe has them; in `train` the run's own recipe says how many it gets.
     """
-    if needs == "llm" and settings().serve == "local":
-        return ChimedOperator, {"on_retry": ["serve", "up"]}
-    if needs in ("cpu", "llm"):
+    if needs == "llm":
+        from chimed_airflow.model_server import StageOnServers  # here: it imports this module
+
+        return StageOnServers, {"pool": "llm"} | ({"on_retry": ["serve", "up"]} if settings().serve == "local" else {})
+    if needs == "cpu":
         return ChimedOperator, {}
     if settings().compute == "kubernetes":
-        from chimed_airflow import pods  # here, not above: the kubernetes client takes seconds to import
+        if needs == "train":
+            slots = min(most_gpus(settings().recipe), settings().gpus)
+            return ChimedPod, {"gpus": "{{ gpus(params.recipe, task.task_id) }}", "pool": GPUS, "pool_slots": slots}
+        return ChimedPod, {"gpus": 1, "pool": GPUS}
+    # two at a time where this machine has the CPU's memory for them; one at a time where CHIMED_GPUS is 1
+    return ChimedOperator, {"models": True, "pool": GPUS, "pool_slots": max(1, settings().gpus // 2)}
 
-        return pods.ChimedPod, {"gpus": "gpus(params.recipe, task.task_id)" if needs == "train" else 1}
-    return ChimedOperator, {"models": True}
+
+def most_gpus(recipe: str) -> int:
+    """Return the most GPUs that a phase of a recipe takes; read without Polars, since a DAG file is read every minute."""
+    folder = Path(stages.__file__).parents[1] / "train" / "recipes" / recipe
+    found = [GPUS_OF.search(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.yaml"))]
+    return max((int(one[1]) for one in found if one), default=1)
 
 
 def gpus(recipe: str, phase: str) -> int:

@@ -60,12 +60,13 @@ def run(cluster: Cluster, tmp_path: Path, code: str, database: Path | None = Non
 PODS = """
 import json
 from airflow.sdk import DAG
+from chimed_airflow import pod_run
 from chimed_airflow.pods import ChimedPod
+pod_run.POLL = 1
 commands = {"perplexity": ["shards", "--help"], "screen": ["run", "no-such-stage"]}
 with DAG("pods", schedule=None) as dag:
     for name, command in commands.items():
-        task = ChimedPod(task_id=name, command=command, gpus=1, retries=0)
-        task.poll_interval = task.logging_interval = 1
+        ChimedPod(task_id=name, command=command, gpus=1, retries=0)
 if __name__ == "__main__":
     run = dag.test()
     print(json.dumps({"states": {ti.task_id: ti.state for ti in run.get_task_instances()}}))
@@ -80,12 +81,12 @@ def test_pods_are_made_and_followed_what_ended_well_is_deleted_and_what_failed_i
     assert states == {"perplexity": "success", "screen": "failed"}
     assert "how many shards a stage of a build has" in said  # the pod's log, in the task's
     made = sorted(name.split("/")[1] for method, name in cluster.asked if method == "POST")
-    assert [name.rsplit("-", 1)[0] for name in made] == ["chimed-perplexity", "chimed-screen"]
-    assert cluster.names("pods") == made[1:]
-    kept = cluster.there["pods", made[1]]
+    assert [name.rsplit("-", 1)[0] for name in made] == ["chimed-run-no-such-stage", "chimed-shards---help"]
+    assert cluster.names("pods") == made[:1]
+    kept = cluster.there["pods", made[0]]
     assert kept["status"]["phase"] == "Failed"
     assert "unknown stage 'no-such-stage'" in "".join(kept["log"])
-    assert [name.split("/")[1] for method, name in cluster.asked if method == "DELETE"] == made[:1]
+    assert [name.split("/")[1] for method, name in cluster.asked if method == "DELETE"] == made[1:]
 
 
 KILL = """

@@ -28,7 +28,8 @@ from chimed.release import find_release
 from chimed.settings import settings
 from chimed.train import recipe as recipes
 from chimed.train import stopping
-from chimed.train.run import PHASES, Run, base_of, open_run
+from chimed.train.one_at_a_time import one_at_a_time
+from chimed.train.run import PHASES, Run, base_of, open_run, place_of
 
 log = logging.getLogger("chimed")
 
@@ -49,7 +50,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
     release = find_release(lake, release)
     base = settings().base_checkpoint
     prepare("train", offline=phase != PHASES[0] or Path(base_of(recipe, base)).is_dir())
-    with stopping.listening():
+    with stopping.listening(), one_at_a_time(lake, place_of(release, recipe, phase)):
         run = open_run(lake, phase, recipe, release, base)
         if run.report is not None:
             log.info("%s is already trained", run.place)
