@@ -12,8 +12,8 @@ import httpx
 import pytest
 from browser import css, until
 
-from chimed.demo import models
-from chimed.store import REVIEWS, open_store
+from chimed.storage.store import REVIEWS, open_store
+from chimed_demo import models
 
 PROJECT = Path(__file__).parents[1]
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from chimed import serve
+from chimed.llm import servers
 from chimed.settings import Settings
 
 Manifest = dict[str, Any]
@@ -73,7 +73,7 @@ def pod(command: Sequence[str], gpus: int, chosen: Settings) -> Manifest:
     }
 
 
-def server(one: serve.Server, chosen: Settings, owner: str, keep_until: datetime) -> list[Manifest]:
+def server(one: servers.Server, chosen: Settings, owner: str, keep_until: datetime) -> list[Manifest]:
     """Return a model server's Deployment and Service, named after the host in its URL.
 
     owner: the run that needs it. keep_until: when anybody may delete it, unless a running stage has renewed it.
@@ -90,11 +90,11 @@ def server(one: serve.Server, chosen: Settings, owner: str, keep_until: datetime
         "args": [
             *("--model", one.checkpoint, "--served-model-name", one.model),
             *("--host", "0.0.0.0", "--port", str(port), "--tensor-parallel-size", str(gpus)),
-            *serve.OUTPUT_FLAGS,
-            *serve.flags(chosen),
+            *servers.OUTPUT_FLAGS,
+            *servers.flags(chosen),
         ],
         "env": [
-            *_plain(serve.PRIVATE_ENVIRONMENT | {"HOME": HOME}),
+            *_plain(servers.PRIVATE_ENVIRONMENT | {"HOME": HOME}),
             *_hub(chosen),
             _key(chosen, "CHIMED_LLM_KEY", "VLLM_API_KEY"),
             *_from_secret(chosen, HUB_KEYS),

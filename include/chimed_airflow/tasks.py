@@ -16,7 +16,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
-from chimed import stages
+from chimed.build import order
 from chimed.errors import choose
 from chimed.settings import settings
 from chimed_airflow import notice
@@ -220,7 +220,7 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
 
 def most_gpus(recipe: str) -> int:
     """Return the most GPUs that a phase of a recipe takes; read without Polars, since a DAG file is read every minute."""
-    folder = Path(stages.__file__).parents[1] / "train" / "recipes" / recipe
+    folder = Path(order.__file__).parents[1] / "train" / "recipes" / recipe
     found = [GPUS_OF.search(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.yaml"))]
     return max((int(one[1]) for one in found if one), default=1)
 
@@ -234,7 +234,7 @@ def gpus(recipe: str, phase: str) -> int:
 
 def stage_doc(name: str) -> str:
     """A stage's docstring, read without importing it: some stages need torch or scrapy."""
-    return ast.get_docstring(ast.parse((Path(stages.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    return ast.get_docstring(ast.parse((Path(order.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))) or ""
 
 
 # --- what a task passes on --------------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def _bring_up(found: Cluster, ui: int) -> None:
     making = subprocess.Popen(argv, env=found.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     port = free_port()
     found.environment["CHIMED_REPLICA"] = f"http://127.0.0.1:{port}"
-    found.start("replica", "-m", "chimed.demo.replica", "--port", str(port))
+    found.start("replica", "-m", "chimed_demo.replica", "--port", str(port))
     found.command("-m", "chimed", "store", "upgrade")
     found.command("-m", "airflow", "db", "migrate")
     found.start("api", "-m", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(ui), "--workers", "1")

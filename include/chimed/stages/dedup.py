@@ -18,16 +18,17 @@ from typing import IO
 
 import numpy as np
 import polars as pl
+from chimed.build.context import Work
+from chimed.concurrency import ahead
 
-from chimed.build import Work
+from chimed.build.corpus import LEFT, Parts, Verdicts
 from chimed.sources import NAMES
 from chimed.sources.page import TRACKING, load
-from chimed.stages import facts, minhash, variants
-from chimed.stages.around import trimmed
-from chimed.stages.compared import digests, points_of
-from chimed.stages.pairs import GAP, SIMILAR, Comparison, Letters, Pair
-from chimed.stages.shingles import distinct
-from chimed.streaming import LEFT, Parts, Verdicts, ahead
+from chimed.text.duplicates import facts, minhash, variants
+from chimed.text.duplicates.around import trimmed
+from chimed.text.duplicates.compared import digests, points_of
+from chimed.text.duplicates.pairs import GAP, SIMILAR, Comparison, Letters, Pair
+from chimed.text.duplicates.shingles import distinct
 
 LEAST = 20  # letters: below, five-character shingles say nothing
 SAMPLES = 5  # variants of a kind that the report shows

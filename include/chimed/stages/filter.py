@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterator
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed import reports
-from chimed.build import Work
+from chimed.build import reports
+from chimed.build.corpus import Parts, Verdicts, left
 from chimed.errors import WorkStopped
-from chimed.records import words
-from chimed.streaming import Parts, Verdicts, left
+from chimed.schema import words
 
 MIN_TOKENS = 30  # §3.2
 SHOWN = 10  # examples of what the cut took, in the report

@@ -9,10 +9,10 @@ import os
 import signal
 from collections.abc import Iterator
 
-from chimed import lease
 from chimed.errors import UserError
-from chimed.lake import Lake
-from chimed.store import open_store
+from chimed.storage import lease
+from chimed.storage.lake import Lake
+from chimed.storage.store import open_store
 
 log = logging.getLogger("chimed")
 

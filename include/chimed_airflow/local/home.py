@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from chimed.demo import models
 from chimed.settings import PROJECT
+from chimed_demo import models
 
 STATE = Path(os.environ.get("CHIMED_DEMO_STATE", PROJECT / ".chimed" / "demo"))
 AIRFLOW = STATE / "airflow"
