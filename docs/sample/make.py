@@ -20,14 +20,14 @@ from pathlib import Path
 from threading import Thread
 
 import time_machine
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
 
 from chimed.build import order
 from chimed.build.builds import new_build
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.crawl.frontier import Plan, add
 from chimed.llm import prompts
+from chimed.pipeline.runner import run_stage
 from chimed.settings import PROJECT, Settings
 from chimed.sources import PAPER
 from chimed.sources.page import Link

@@ -219,7 +219,7 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
 
 
 def most_gpus(recipe: str) -> int:
-    """Return the most GPUs that a phase of a recipe takes; read without Polars, since a DAG file is read every minute."""
+    """Return the most GPUs that a phase of a recipe takes; without Polars, since a DAG file is read every minute."""
     folder = Path(order.__file__).parents[1] / "train" / "recipes" / recipe
     found = [GPUS_OF.search(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.yaml"))]
     return max((int(one[1]) for one in found if one), default=1)
@@ -234,7 +234,12 @@ def gpus(recipe: str, phase: str) -> int:
 
 def stage_doc(name: str) -> str:
     """A stage's docstring, read without importing it: some stages need torch or scrapy."""
-    return ast.get_docstring(ast.parse((Path(order.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    return (
+        ast.get_docstring(
+            ast.parse((Path(order.__file__).parents[1] / "stages" / f"{name}.py").read_text(encoding="utf-8"))
+        )
+        or ""
+    )
 
 
 # --- what a task passes on --------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
-from chimed.pipeline.runner import run_stage
 from samples import document, rows
 
 from chimed.build import builds, ledger, order
@@ -13,6 +12,7 @@ from chimed.build.builds import new_build
 from chimed.build.corpus import Verdicts, left
 from chimed.build.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
 from chimed.errors import UserError
+from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD, derived, dropped_table, left_rows, table
 from chimed.stages import clean, dedup
 from chimed.storage import lake as lakes

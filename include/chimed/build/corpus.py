@@ -7,29 +7,24 @@ is held at once is a batch, the rows waiting for their part file, and some bytes
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import polars as pl
 
 from chimed.build import ledger
 from chimed.build.ledger import LedgerError, Outcome
+from chimed.concurrency import AT_ONCE
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 
 MOST_PARTS = 256  # a part is a task in Airflow, which maps a task over 1,024 at most
 WAITING_ROWS = 40_000  # kept rows held back until their part files get some thousand of them at once
-AT_ONCE = 2  # batches: Polars, Arrow and NumPy leave Python at work, so two threads are worth nearly two cores
 
 LEFT = pl.Schema({"row": pl.UInt32, "fate": pl.String, "reason": pl.String, "detail": pl.String})
-
-
-Item = TypeVar("Item")
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -63,18 +58,6 @@ class Verdicts:
     figures: dict = field(default_factory=dict)
 
 
-def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
-    """What a function makes of each item, in order; the next `AT_ONCE` are at work while one is used."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        waiting: deque[Future[Found]] = deque()
-        for item in items:
-            if len(waiting) == AT_ONCE:
-                yield waiting.popleft().result()
-            waiting.append(pool.submit(function, item))
-        while waiting:
-            yield waiting.popleft().result()
-
-
 def left(rows: pl.Series, reason: str, detail: pl.Series | None = None) -> pl.DataFrame:
     """Rows that are dropped for one reason (`LEFT`)."""
     frame = rows.cast(pl.UInt32).alias("row").to_frame()
@@ -102,8 +85,8 @@ def write_split(
     """Writes kept rows in as many parts as their number asks for, and the dropped ones; returns counts and parts.
 
     Rows of one page share a part: a question's answers meet in `prefer`. Rows keep their order. told: gets each file's
-    rows, bytes and hash (`chimed.storage.contents`). Raises LedgerError where a verdict is on no row, or two are on one, or an
-    id is kept twice.
+    rows, bytes and hash (`chimed.storage.contents`). Raises LedgerError where a verdict is on no row, or two are on
+    one, or an id is kept twice.
     """
     places, count = _places(stage, parts, verdicts.left, part_rows)
     counts = []

@@ -2,10 +2,10 @@
 
 One name for one thing: stage = module here = table in the lake = command = Airflow task.
 
-A stage module's docstring opens with its help text and names the paper's section. Its
-`run(records, work) -> Outcome` is a function on one table; `chimed.build.builds` reads and writes around it. A corpus stage
-that only takes rows out has `judge(parts, work) -> Verdicts` instead, over a table of any size (`chimed.build.corpus`).
-This file is light on purpose: Airflow parses it.
+A stage module's docstring opens with its help text and names the paper's section. Its `run(records, work) -> Outcome`
+is a function on one table; `chimed.build.builds` reads and writes around it. A corpus stage that only takes rows out
+has `judge(parts, work) -> Verdicts` instead, over a table of any size (`chimed.build.corpus`). This file is light on
+purpose: Airflow parses it.
 """
 
 from collections.abc import Sequence

@@ -18,10 +18,10 @@ from typing import IO
 
 import numpy as np
 import polars as pl
-from chimed.build.context import Work
-from chimed.concurrency import ahead
 
+from chimed.build.context import Work
 from chimed.build.corpus import LEFT, Parts, Verdicts
+from chimed.concurrency import ahead
 from chimed.sources import NAMES
 from chimed.sources.page import TRACKING, load
 from chimed.text.duplicates import facts, minhash, variants

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator
 
 import polars as pl
-from chimed.build.context import Work
 
 from chimed.build import reports
+from chimed.build.context import Work
 from chimed.build.corpus import Parts, Verdicts, left
 from chimed.errors import WorkStopped
 from chimed.schema import words

@@ -16,7 +16,7 @@ import typer
 
 from chimed import processes
 from chimed.errors import UserError
-from chimed.settings import PROJECT, settings
+from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
 from chimed_airflow import pools
 from chimed_airflow.local import home, summary
