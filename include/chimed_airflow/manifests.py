@@ -1,8 +1,9 @@
 """What chimed asks a cluster for, as Kubernetes reads it: the pod of a GPU command, the server of a model.
 
 Plain data, made without the Kubernetes client, whose import costs seconds of every DAG file's parse. Everything here
-keeps to the level *restricted* of the Pod Security Standards: no root, no privileges, no capabilities, no writing outside the
-volumes that are mounted. A container is given those keys of the one secret that its command reads, and no others.
+keeps to the level *restricted* of the Pod Security Standards: no root, no privileges, no capabilities, no writing
+outside the volumes that are mounted. A container is given those keys of the one secret that its
+command reads, and no others.
 """
 
 import json
@@ -199,7 +200,7 @@ def _spec(chosen: Settings, container: Manifest, disk: int) -> Manifest:
 
 
 def _volumes(chosen: Settings, disk: int) -> list[Manifest]:
-    """Shared memory, of which NCCL needs more than the default 64 MB; a folder to write to; the claims of the settings."""
+    """Shared memory, of which NCCL needs more than 64 MB; a folder to write to; the claims of the settings."""
     found: list[Manifest] = [
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}},
         {"name": "scratch", "emptyDir": {"sizeLimit": f"{disk}Gi"}},

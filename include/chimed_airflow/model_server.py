@@ -2,8 +2,8 @@
 
 external: somebody else runs the servers; we only look at them. local: processes of this machine.
 kubernetes: a Deployment and a Service for each, named after the host in the server's URL. They belong to the run that
-made them and have a time to live, which every running stage renews; the run deletes them at its end, and where no Airflow
-is left to do so, the cluster's own job does (`leftovers`).
+made them and have a time to live, which every running stage renews; the run deletes them at its end, and where no
+Airflow is left to do so, the cluster's own job does (`leftovers`).
 """
 
 import threading

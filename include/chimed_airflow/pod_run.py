@@ -1,4 +1,4 @@
-"""The life of one GPU pod: created, followed, deleted. Imports the Kubernetes client, so it is imported when a pod runs."""
+"""The life of one GPU pod: created, followed, deleted. Imported only when a pod runs: it needs Kubernetes' client."""
 
 import time
 from typing import Any

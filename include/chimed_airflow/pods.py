@@ -28,9 +28,9 @@ AT_MOST = timedelta(days=7)  # for a pod of a task without an execution_timeout
 class ChimedPod(BaseOperator):
     """Runs `python -m chimed <command>` in a pod with GPUs.
 
-    Whatever ends the task, its pod holds no GPU afterwards: one that succeeded is deleted, one that is Pending or Running
-    is deleted with time to write a checkpoint, one that failed has ended and stays for a look. A retry begins only
-    when the pod of the attempt before is gone, since both would write to the same folder of the lake.
+    Whatever ends the task, its pod holds no GPU afterwards: one that succeeded is deleted, one that is Pending or
+    Running is deleted with time to write a checkpoint, one that failed has ended and stays for a look. A retry begins
+    only when the pod of the attempt before is gone, since both would write to the same folder of the lake.
 
     :param command: the arguments (templated).
     :param gpus: how many, or a template of a number that the run knows.

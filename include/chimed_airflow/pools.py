@@ -35,7 +35,7 @@ def create_missing() -> list[str]:
             made.append(name)
         elif name == GPUS and there.slots < pool["slots"]:
             log.warning(
-                "pool %s has %d slots and CHIMED_GPUS is %d: a task that takes more slots than the pool has never starts",
+                "pool %s has %d slots, CHIMED_GPUS is %d: a task that wants more slots than its pool has never starts",
                 *(name, there.slots, pool["slots"]),
             )
     return made

@@ -234,12 +234,8 @@ def gpus(recipe: str, phase: str) -> int:
 
 def stage_doc(name: str) -> str:
     """A stage's docstring, read without importing it: some stages need torch or scrapy."""
-    return (
-        ast.get_docstring(
-            ast.parse((Path(order.__file__).parents[1] / "stages" / f"{name}.py").read_text(encoding="utf-8"))
-        )
-        or ""
-    )
+    file = Path(order.__file__).parents[1] / "stages" / f"{name}.py"
+    return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
 
 
 # --- what a task passes on --------------------------------------------------------------------------------------

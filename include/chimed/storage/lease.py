@@ -87,8 +87,8 @@ def turn(
 
     folder: where what is made goes. say: told who is at work, while that is waited for. patience: seconds after which
     WorkStopped is raised where somebody else is still at work. lost: called, in another thread, with the reason when
-    the lease could not be kept. Gives a function that raises WorkStopped where the lease was lost since: another process
-    goes on then, and this one must not say that it is done.
+    the lease could not be kept. Gives a function that raises WorkStopped where the lease was lost since: another
+    process goes on then, and this one must not say that it is done.
     """
     gone: list[str] = []
 

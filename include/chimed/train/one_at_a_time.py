@@ -24,8 +24,8 @@ def one_at_a_time(lake: Lake, place: str) -> Iterator[None]:
     """Hold the lease of a phase for the length of a `with`; processes that another one started share its lease.
 
     place: where the phase's model lies in the lake. Raises WorkStopped where another process still trains it after
-    `PATIENCE`. Where the lease is lost, the training writes a checkpoint and stops, as at SIGTERM. Without a store there
-    is no lease, and the log says so.
+    `PATIENCE`. Where the lease is lost, the training writes a checkpoint and stops, as at SIGTERM. Without a store
+    there is no lease, and the log says so.
     """
     if "WORLD_SIZE" in os.environ:
         yield
