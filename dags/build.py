@@ -38,6 +38,7 @@ from chimed_airflow.tasks import (
     stage_doc,
     version,
     where,
+    with_models,
 )
 
 BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
@@ -108,6 +109,7 @@ with DAG(
             command=["build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"],
             returns=version,
             execution_timeout=timedelta(minutes=10),
+            **with_models(),  # what it looks for is there
         )
         count_shards = ChimedOperator(
             task_id="count_shards",

@@ -68,7 +68,7 @@ with DAG(
         execution_timeout=timedelta(minutes=30),
     )
     trainer, train_on = where("train")
-    scorer, score_on = where("gpu")
+    scorer, score_on = where("evaluate")
     previous = find_release
     for phase in ("base", *PHASES):
         if phase != "base":

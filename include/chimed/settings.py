@@ -101,10 +101,20 @@ class Settings(BaseSettings):
         "external", description="who starts vLLM: you (external), this machine (local) or the cluster (kubernetes)"
     )
     llm_checkpoint: str = Field(
-        "Qwen/Qwen3-14B", description="model that the generator's server loads, if chimed starts it"
+        "Qwen/Qwen3-14B",
+        description="model that the generator's server loads, if chimed starts it; on one machine with fewer than four "
+        "GPUs a smaller one is the default",
     )
     judge_checkpoint: str = Field(
-        "Qwen/Qwen3-32B", description="model that the judge's server loads, if chimed starts it"
+        "Qwen/Qwen3-32B",
+        description="model that the judge's server loads, if chimed starts it; on one machine with fewer than four "
+        "GPUs a smaller one is the default",
+    )
+    llm_devices: str = Field(
+        "", description="GPUs of the generator's server on one machine, e.g. 0,1; empty: the first half of all"
+    )
+    judge_devices: str = Field(
+        "", description="GPUs of the judge's server on one machine, e.g. 2,3; empty: the second half of all"
     )
 
     vllm_flags: str = Field("", description="more flags for servers that chimed starts, e.g. --quantization fp8")
@@ -133,6 +143,9 @@ class Settings(BaseSettings):
     models_python: str = Field(
         str(PROJECT / ".venv-models" / "bin" / "python"),
         description="Python interpreter with torch, TRL, lm-eval and vLLM",
+    )
+    models_queue: str | None = Field(
+        None, description="Celery queue of the worker that has the models' environment; empty: every worker has it"
     )
     scratch: str = Field(
         str(PROJECT / ".chimed" / "scratch"), description="local folder for process ids and logs of model servers"

@@ -16,7 +16,7 @@ from airflow.sdk import BaseOperator, TaskGroup
 from chimed.llm import servers
 from chimed.settings import settings
 from chimed_airflow import manifests
-from chimed_airflow.tasks import ChimedOperator, nothing
+from chimed_airflow.tasks import ChimedOperator, nothing, with_models
 
 LOADING = timedelta(seconds=manifests.LOADING)
 LIVE = timedelta(hours=1)  # that servers are kept after the last renewal: longer than between a stage and its retry
@@ -40,6 +40,7 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
         command=["serve", "down"],
         execution_timeout=timedelta(minutes=5),
         doc_md=servers.down.__doc__,
+        **with_models(),
     ).as_teardown(setups=[wanted, up])
     return [wanted, up], [down]
 
@@ -64,6 +65,7 @@ def _up(build: str, doc: str | None) -> BaseOperator:
         returns=nothing,
         execution_timeout=LOADING + timedelta(minutes=10),
         doc_md=f"{doc}\n\nThen looks at who they are, and that they obey.",
+        **(with_models() if settings().serve == "local" else {}),
     ).as_setup()
 
 

@@ -198,24 +198,34 @@ def level_of(line: str) -> int:
 
 
 def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
-    """Return the operator and its arguments for work that needs `cpu`, `llm`, `gpu` or `train`.
+    """Return the operator and its arguments for work that needs `cpu`, `llm`, `gpu`, `evaluate` or `train`.
 
     The client of a model server only waits for it, so `llm` work needs no GPU of its own. A pod takes as many slots of
-    the pool `gpus` as GPUs, as the settings' recipe has them; in `train` the run's own recipe says how many it gets.
+    the pool `gpus` as GPUs, as the settings' recipe has them; in `train` the run's own recipe says how many it gets. On
+    one machine training and evaluation have all its GPUs for themselves.
     """
+    chosen = settings()
+    if needs == "cpu":
+        return ChimedOperator, {}
     if needs == "llm":
         from chimed_airflow.model_server import StageOnServers  # here: it imports this module
 
-        return StageOnServers, {"pool": "llm"} | ({"on_retry": ["serve", "up"]} if settings().serve == "local" else {})
-    if needs == "cpu":
-        return ChimedOperator, {}
-    if settings().compute == "kubernetes":
-        if needs == "train":
-            slots = min(most_gpus(settings().recipe), settings().gpus)
-            return ChimedPod, {"gpus": "{{ gpus(params.recipe, task.task_id) }}", "pool": GPUS, "pool_slots": slots}
-        return ChimedPod, {"gpus": 1, "pool": GPUS}
-    # two at a time where this machine has the CPU's memory for them; one at a time where CHIMED_GPUS is 1
-    return ChimedOperator, {"models": True, "pool": GPUS, "pool_slots": max(1, settings().gpus // 2)}
+        local = {"on_retry": ["serve", "up"], **with_models()} if chosen.serve == "local" else {}
+        return StageOnServers, {"pool": "llm", **local}
+    if chosen.compute == "kubernetes":
+        if needs != "train":
+            return ChimedPod, {"gpus": 1, "pool": GPUS}
+        slots = min(most_gpus(chosen.recipe), chosen.gpus)
+        return ChimedPod, {"gpus": "{{ gpus(params.recipe, task.task_id) }}", "pool": GPUS, "pool_slots": slots}
+    # where nobody said how many GPUs there are, it is a laptop, whose memory holds two at a time
+    alone = needs in ("train", "evaluate") and "gpus" in chosen.model_fields_set
+    slots = chosen.gpus if alone else max(1, chosen.gpus // 2)
+    return ChimedOperator, {"models": True, "pool": GPUS, "pool_slots": slots, **with_models()}
+
+
+def with_models() -> dict[str, str]:
+    """Return the argument by which a task runs where the models' environment is; none where every worker has it."""
+    return {"queue": settings().models_queue} if settings().models_queue else {}
 
 
 def most_gpus(recipe: str) -> int:

@@ -124,7 +124,6 @@ def test_no_pod_holds_a_gpu_after_kills_marks_and_time_outs(cluster, tmp_path) -
 SERVERS = """
 import json
 from airflow.sdk import DAG
-from chimed import serve
 from chimed_airflow.model_server import model_servers
 from chimed_airflow.tasks import ChimedOperator
 dags = []
