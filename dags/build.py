@@ -106,7 +106,10 @@ with DAG(
             doc_md="Checks everything that the build will need, then opens a version with fixed crawls and options. "
             "Run again, it gives the same version.",
             first=["check", "--options={{ options(params) | tojson }}"],
-            command=["build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"],
+            command=[
+                *("build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"),
+                "{{ '--partition=%s' % partition_key if partition_key else '' }}",
+            ],
             returns=version,
             execution_timeout=timedelta(minutes=10),
             **with_models(),  # what it looks for is there

@@ -162,7 +162,7 @@ class Settings(BaseSettings):
 
     k8s_namespace: str = Field("chimed", description="namespace of GPU pods and model servers")
     k8s_image: str = Field(
-        "chimed-gpu:latest", description="image with the models' environment (Dockerfile's target gpu)"
+        "chimed-gpu:0.1.0", description="image with the models' environment (Dockerfile's target gpu)"
     )
     k8s_gpu_product: str = Field(
         "NVIDIA-A40", description="value of the node label nvidia.com/gpu.product (paper: A40)"

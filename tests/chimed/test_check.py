@@ -41,7 +41,16 @@ def wrong(work, only_servers: bool = False) -> dict[str, str]:
 
 def test_nothing_is_wrong_where_all_is_there(ready, served):
     found = check(ready)
-    assert [one.what for one in found] == ["machine", "lake", "store", "disk", "exams", "GPU work", "generator", "judge"]
+    assert [one.what for one in found] == [
+        "machine",
+        "lake",
+        "store",
+        "disk",
+        "exams",
+        "GPU work",
+        "generator",
+        "judge",
+    ]
     assert all(one.fine for one in found), found
     assert f"test/judge answers at {served.url}, limited to allowed answers by structured_outputs" in found[-1].said
     assert not list(Path(ready.settings.data).glob("check-*"))
