@@ -157,6 +157,9 @@ class Settings(BaseSettings):
     notify: str | None = Field(
         None, description="mail addresses, separated by commas, to notify of failed runs (connection smtp_default)"
     )
+    notify_webhook: SecretStr | None = Field(
+        None, description="Slack-compatible webhook (Slack, Mattermost, Teams' workflows) that gets the same notices"
+    )
     schedules: bool = Field(True, description="off: DAGs have no schedule and run only when triggered")
     train: bool = Field(True, description="whether a release starts training, where the build's form does not say")
 

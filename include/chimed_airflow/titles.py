@@ -10,7 +10,7 @@ from chimed.sources import NAMES
 
 DATED = ("ask39", "ask120")  # sites whose pages have a day come first: their weeks are what a backfill is for
 ORDER = (*DATED, *(name for name in NAMES if name not in DATED))
-BUILD, TRAIN = "Build a release", "Train and evaluate"
+BUILD, TRAIN, WATCH = "Build a release", "Train and evaluate", "Watch the deployment"
 
 
 @cache
@@ -44,6 +44,11 @@ def train() -> str:
     return _numbered(len(ORDER) + 2, TRAIN)
 
 
+def watch() -> str:
+    """8 Watch the deployment."""
+    return _numbered(len(ORDER) + 3, WATCH)
+
+
 def _numbered(place: int, name: str) -> str:
     """The list is sorted as text: with ten and more DAGs the numbers have two digits."""
-    return f"{place:0{len(str(len(ORDER) + 2))}d} {name}"
+    return f"{place:0{len(str(len(ORDER) + 3))}d} {name}"
