@@ -6,8 +6,9 @@
 
 FROM apache/airflow:3.3.2-python3.11 AS airflow
 COPY requirements-production.txt /requirements.txt
-# the file pins apache-airflow too, so that nothing can move it; its hashes come from `make lock`
-RUN pip install --no-cache-dir --require-hashes -r /requirements.txt
+# The file pins apache-airflow too, so that nothing can move it; its hashes come from `make lock`. It is complete, so pip
+# resolves nothing (with hashes it refuses extras, as celery[redis]); `pip check` would say what is missing.
+RUN pip install --no-cache-dir --no-deps --require-hashes -r /requirements.txt && pip check
 COPY --chown=airflow:root dags /opt/chimed/dags
 COPY --chown=airflow:root plugins /opt/chimed/plugins
 COPY --chown=airflow:root include /opt/chimed/include
@@ -26,7 +27,7 @@ RUN apt-get update \
 USER airflow
 COPY requirements-gpu.txt /requirements-models.txt
 RUN python -m venv /opt/chimed/models \
-    && /opt/chimed/models/bin/pip install --no-cache-dir --require-hashes -r /requirements-models.txt \
+    && /opt/chimed/models/bin/pip install --no-cache-dir --no-deps --require-hashes -r /requirements-models.txt \
     && /opt/chimed/models/bin/python -m compileall -q /opt/chimed/models/lib
 ENV CHIMED_MODELS_PYTHON=/opt/chimed/models/bin/python HF_HOME=/models \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
@@ -41,7 +42,7 @@ RUN apt-get update \
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY requirements-gpu.txt /requirements.txt
 # compiled once here: importing vLLM without bytecode takes three times as long
-RUN pip install --no-cache-dir --require-hashes -r /requirements.txt && python -m compileall -q /usr/local/lib/python3.11
+RUN pip install --no-cache-dir --no-deps --require-hashes -r /requirements.txt && python -m compileall -q /usr/local/lib/python3.11
 COPY --chown=chimed:root include /opt/chimed/include
 ENV PYTHONPATH=/opt/chimed/include CHIMED_MODELS_PYTHON=/usr/local/bin/python CHIMED_SCRATCH=/tmp/chimed HF_HOME=/models
 USER chimed

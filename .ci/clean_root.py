@@ -33,7 +33,11 @@ BASES = {
 PATHS = {"apache/airflow": "/home/airflow/python/bin", "python": "/usr/local/bin"}
 USERS = {"apache/airflow": "airflow", "python": "root"}
 CHECKS = {  # what a deployment runs in the image of a stage
-    "airflow": ["airflow version", "python -m chimed --help", "python -m chimed_airflow.addresses broker"],
+    "airflow": [
+        "airflow version",
+        "python -m chimed --help",
+        "REDIS_PASSWORD=a python -m chimed_airflow.addresses broker",
+    ],
     "models": ["$CHIMED_MODELS_PYTHON -m chimed train --help", "$CHIMED_MODELS_PYTHON -c 'import torch, vllm'"],
     "gpu": ["python -m chimed --help", "python -c 'import torch, vllm'"],
 }

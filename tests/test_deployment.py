@@ -78,22 +78,40 @@ IMAGES = {
     "minio": "minio/minio:RELEASE.2025-09-07T16-13-09Z",
     "minio-init": "minio/minio:RELEASE.2025-09-07T16-13-09Z",
     "prometheus": "prom/prometheus:v3.5.0",
+    "statsd": "prom/statsd-exporter:v0.28.0",
+    "grafana": "grafana/grafana:12.1.1",
     **dict.fromkeys(AIRFLOWS, "${CHIMED_AIRFLOW_IMAGE:-chimed-airflow:0.1.0}"),
     "airflow-worker-models": "${CHIMED_MODELS_IMAGE:-chimed-models:0.1.0}",
 }
+MONITORING = "./include/chimed_airflow/deploy/monitoring"
 VOLUMES = {
     "postgres": ["postgres:/var/lib/postgresql/data"],
     "minio": ["minio:/data"],
-    "prometheus": ["prometheus:/prometheus"],
+    "prometheus": [
+        "prometheus:/prometheus",
+        f"{MONITORING}/prometheus.yml:/etc/prometheus/prometheus.yml:ro",
+        f"{MONITORING}/alerts.yml:/etc/prometheus/alerts.yml:ro",
+    ],
+    "grafana": [
+        f"{MONITORING}/grafana/datasource.yaml:/etc/grafana/provisioning/datasources/chimed.yaml:ro",
+        f"{MONITORING}/grafana/provider.yaml:/etc/grafana/provisioning/dashboards/chimed.yaml:ro",
+        f"{MONITORING}/grafana/chimed.json:/etc/grafana/dashboards/chimed.json:ro",
+    ],
     **{name: ["airflow-logs:/opt/airflow/logs"] for name in AIRFLOWS},
     "airflow-worker-models": ["airflow-logs:/opt/airflow/logs", "models:/models"],
 }
-PORTS = {"airflow-apiserver": ["127.0.0.1:8080:8080"], "prometheus": ["127.0.0.1:9090:9090"]}  # loopback only
+PORTS = {
+    "airflow-apiserver": ["127.0.0.1:8080:8080"],
+    "prometheus": ["127.0.0.1:9090:9090"],
+    "grafana": ["127.0.0.1:3000:3000"],
+}  # loopback only
 CHECKS = {  # what each health check asks
     "postgres": "pg_isready",
     "redis": "redis-cli ping",
     "minio": "mc ready",
     "prometheus": "/-/healthy",
+    "statsd": "/-/healthy",
+    "grafana": "/api/health",
     "airflow-apiserver": "/api/v2/version",
     "airflow-scheduler": ":8974/health",
     "airflow-dag-processor": "--job-type DagProcessorJob",
@@ -107,7 +125,9 @@ def test_every_image_port_volume_and_health_check() -> None:
     assert {name: service["image"] for name, service in SERVICES.items()} == IMAGES
     assert {name: one["volumes"] for name, one in SERVICES.items() if "volumes" in one} == VOLUMES
     assert {name: one["ports"] for name, one in SERVICES.items() if "ports" in one} == PORTS
-    assert set(COMPOSE["volumes"]) == {volume.split(":")[0] for several in VOLUMES.values() for volume in several}
+    mounted = {volume.split(":")[0] for several in VOLUMES.values() for volume in several}
+    assert set(COMPOSE["volumes"]) == {one for one in mounted if not one.startswith("./")}
+    assert all((PROJECT / one).is_file() for one in mounted if one.startswith("./"))
     assert (
         {name for name, one in SERVICES.items() if "healthcheck" in one}
         == set(CHECKS)
@@ -119,7 +139,7 @@ def test_every_image_port_volume_and_health_check() -> None:
 
 def test_services_come_in_order_and_stay_and_what_is_extra_is_a_profile() -> None:
     extra = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
-    assert extra == {"prometheus": ["monitoring"]}
+    assert extra == {name: ["monitoring"] for name in ("prometheus", "statsd", "grafana")}
     for name, service in SERVICES.items():
         assert service["restart"] == ("no" if name.endswith("-init") else "unless-stopped"), name
     for name in AIRFLOWS - {"airflow-init"}:
@@ -454,7 +474,7 @@ def test_images_take_only_files_whose_hash_is_known(name: str) -> None:
     assert len(blocks) == len(pins(PROJECT / name)) > 200
     assert [block.split(" ")[0] for block in blocks if not re.search(r"--hash=sha256:[0-9a-f]{64}", block)] == []
     image = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
-    assert image.count("pip install") == image.count("pip install --no-cache-dir --require-hashes -r") == 3
+    assert image.count("pip install") == image.count("pip install --no-cache-dir --no-deps --require-hashes -r") == 3
 
 
 def test_a_bill_of_materials_names_every_package_with_its_licence(tmp_path) -> None:
@@ -489,3 +509,33 @@ def test_actions_are_pinned_and_updates_come_weekly() -> None:
     renovate = json.loads((PROJECT / "renovate.json").read_text(encoding="utf-8"))
     assert "monday" in renovate["schedule"][0]
     assert {"pip_requirements", "dockerfile", "docker-compose", "github-actions"} <= set(renovate["enabledManagers"])
+
+
+def test_every_figure_of_dashboard_and_alerts_is_one_that_is_sent() -> None:
+    import json
+
+    from chimed import metrics
+
+    folder, rows = DEPLOY / "monitoring", re.findall(r"^\| chimed\.(\S+) \| ([^|]+) \|", metrics.__doc__ or "", re.M)
+    known = {f"chimed_{name.replace('.', '_')}": tags for name, tags in rows}
+    assert len(known) == 6
+    dashboard = json.loads((folder / "grafana" / "chimed.json").read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    rules = yaml.safe_load((folder / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    asked += [rule["expr"] for rule in rules]
+    assert {name for expression in asked for name in re.findall(r"chimed_\w+", expression)} == set(known)
+    for expression in asked:
+        labels = {label for some in re.findall(r"by \(([\w, ]+)\)", expression) for label in some.split(", ")}
+        labels |= set(re.findall(r"[{,](\w+)[!=~]=?", expression))
+        tags = {tag for name in re.findall(r"chimed_\w+", expression) for tag in known[name].split(", ")}
+        assert labels <= tags | {"pool_name"}, expression
+    sent = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "include").rglob("*.py"))
+    assert [name for name, _ in rows if not re.search(rf'(?:count|gauge)\(\s*"{re.escape(name)}"', sent)] == []
+
+
+def test_logs_go_to_the_bucket_in_compose_and_cluster() -> None:
+    environment = SERVICES["airflow-worker"]["environment"]
+    assert environment["AIRFLOW__LOGGING__REMOTE_LOGGING"] == "true"
+    logging = yaml.safe_load((DEPLOY / "values.yaml").read_text(encoding="utf-8"))["config"]["logging"]
+    assert environment["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"] == logging["remote_base_log_folder"]
+    assert "apache-airflow-providers-amazon" in pins(PROJECT / "requirements-production.txt")

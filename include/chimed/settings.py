@@ -160,6 +160,9 @@ class Settings(BaseSettings):
     notify_webhook: SecretStr | None = Field(
         None, description="Slack-compatible webhook (Slack, Mattermost, Teams' workflows) that gets the same notices"
     )
+    statsd: str | None = Field(
+        None, pattern=r"^[\w.-]+(:\d{1,5})?$", description="host:port of a StatsD server that gets metrics; empty: none"
+    )
     schedules: bool = Field(True, description="off: DAGs have no schedule and run only when triggered")
     train: bool = Field(True, description="whether a release starts training, where the build's form does not say")
 

@@ -1,12 +1,14 @@
 """The life of one GPU pod: created, followed, deleted. Imported only when a pod runs: it needs Kubernetes' client."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from kubernetes.client.exceptions import ApiException
 
+from chimed import metrics
 from chimed_airflow import leftovers
 from chimed_airflow.manifests import CONTAINER, GRACE, Manifest
 from chimed_airflow.pod_failures import failure
@@ -16,6 +18,17 @@ SCHEDULE = 6 * 3600  # seconds to wait for free GPUs
 POLL = 30  # seconds between two looks at a pod
 GONE = 404
 GONE_WITHIN = GRACE + 120  # seconds in which a deleted pod of an earlier attempt has to disappear
+
+
+def gpu_seconds(pod: Any) -> float:
+    """Return the seconds that a pod ran, times its GPUs; until now, where it still runs."""
+    limits = pod.spec.containers[0].resources.limits or {}
+    found = next((one for one in pod.status.container_statuses or () if one.name == CONTAINER), None)
+    state = found.state.terminated or found.state.running if found else None
+    if state is None or state.started_at is None:
+        return 0.0
+    until = getattr(state, "finished_at", None) or datetime.now(UTC)
+    return max(0.0, (until - state.started_at).total_seconds()) * int(limits.get("nvidia.com/gpu", 0))
 
 
 class PodRun(KubernetesPodOperator):
@@ -87,6 +100,8 @@ class PodRun(KubernetesPodOperator):
             why = failure(remote_pod, self.base_container_name)
             raise (AirflowException if why.again else AirflowFailException)(why.sentence) from error
         finally:
+            if remote_pod is not None:
+                metrics.count("gpu.seconds", gpu_seconds(remote_pod), work=self.task_id)
             if remote_pod is not None and not self._killed:
                 self._delete_active(remote_pod.metadata.name)
 

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from chimed.settings import settings
-from chimed_airflow import manifests
+from chimed_airflow import lineage, manifests
 from chimed_airflow.commands import arguments
 from chimed_airflow.links import PagesLink
 from chimed_airflow.notice import WHY
@@ -71,6 +71,11 @@ class ChimedPod(BaseOperator):
     def trigger_reentry(self, context: Any, event: dict[str, Any]) -> None:
         """Go on where the trigger saw the pod end, or has lines of its log."""
         self._told(context, lambda run: run.trigger_reentry(context, event))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what the command read and wrote; the provider of OpenLineage asks."""
+        del task_instance
+        return lineage.of_command(arguments(self.command, self.shard))
 
     def on_kill(self) -> None:
         """Delete the pod, with time to write a checkpoint."""

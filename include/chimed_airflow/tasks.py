@@ -8,6 +8,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
+from chimed import metrics
 from chimed.build import order
 from chimed.errors import choose
 from chimed.settings import settings
-from chimed_airflow import notice
+from chimed_airflow import lineage, notice
 from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
 from chimed_airflow.links import PagesLink
 from chimed_airflow.notice import WHY
@@ -129,14 +131,22 @@ class ChimedOperator(BaseOperator):
     def _run(self, argv: list[str]) -> Any:
         self.log.info("python -m chimed %s", " ".join(argv))
         self._process = start([settings().models_python if self.models else sys.executable, "-m", "chimed", *argv])
+        began = time.monotonic()
         try:
             return follow(self._process, self._say)
         finally:
             end(self._process)
+            if self.models and "gpus" in settings().model_fields_set:
+                metrics.count("gpu.seconds", (time.monotonic() - began) * self.pool_slots, work=self.task_id)
 
     def _say(self, line: str) -> None:
         """A line of the command, in the log at the level that the command gave it."""
         self.log.log(level_of(line), "%s", line)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what the command read and wrote; the provider of OpenLineage asks."""
+        del task_instance
+        return lineage.of_command(arguments(self.command, self.shard))
 
     def on_kill(self) -> None:
         """Ends the command and all it started, when the task is killed or its time is over."""

@@ -27,15 +27,8 @@ def today(monkeypatch):
 
 
 def crawled(work, source: str, since: date | None, until: date | None, stopped: str | None = None) -> None:
-    row = {
-        "source": source,
-        "crawl": f"{since}",
-        "since": since,
-        "until": until,
-        "part": False,
-        "stopped": stopped,
-        "attempts": 0,
-    }
+    row = {"source": source, "crawl": f"{since}", "since": since, "until": until, "part": False, "stopped": stopped}
+    row |= dict.fromkeys(("attempts", "requests", "bytes", "seconds", "unchanged", "off_site"), 0)
     finished = None if stopped else datetime(2026, 11, 30, 3, tzinfo=UTC)
     with work.store.engine.begin() as connection:
         connection.execute(insert(CRAWLS).values(**row, finished=finished))
