@@ -75,7 +75,8 @@ def delete_expired(api: Any, namespace: str, now: datetime) -> list[str]:
 
     A server's time is renewed while a stage asks it. A pod that nobody follows is one whose task has ended.
     """
-    core, apps, deleted = clients.CoreV1Api(api), clients.AppsV1Api(api), []
+    core, apps = clients.CoreV1Api(api), clients.AppsV1Api(api)
+    deleted: list[str] = []
     selector = f"{COMPONENT}={MODEL_SERVER}"
     for found, remove in (
         (apps.list_namespaced_deployment, apps.delete_namespaced_deployment),

@@ -74,7 +74,7 @@ class PodRun(KubernetesPodOperator):
         deadline, told = time.monotonic() + GONE_WITHIN, False
         while earlier := [
             one
-            for one in leftovers.listed(self.client, self.namespace, selector)
+            for one in leftovers.listed(self.client, self.namespace or "", selector)
             if leftovers.active(one) and (leftovers.checked(one) or leftovers.ending(one))
         ]:
             names = ", ".join(one.metadata.name for one in earlier)

@@ -233,7 +233,7 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
     return ChimedOperator, {"models": True, "pool": GPUS, "pool_slots": slots, **with_models()}
 
 
-def with_models() -> dict[str, str]:
+def with_models() -> dict[str, Any]:
     """Return the argument by which a task runs where the models' environment is; none where every worker has it."""
     return {"queue": settings().models_queue} if settings().models_queue else {}
 
