@@ -17,8 +17,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
+import chimed
 from chimed import metrics
-from chimed.build import order
 from chimed.errors import choose
 from chimed.settings import settings
 from chimed_airflow import lineage, notice
@@ -240,7 +240,7 @@ def with_models() -> dict[str, Any]:
 
 def most_gpus(recipe: str) -> int:
     """Return the most GPUs that a phase of a recipe takes; without Polars, since a DAG file is read every minute."""
-    folder = Path(order.__file__).parents[1] / "train" / "recipes" / recipe
+    folder = Path(chimed.__file__).parent / "train" / "recipes" / recipe
     found = [GPUS_OF.search(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.yaml"))]
     return max((int(one[1]) for one in found if one), default=1)
 
@@ -254,7 +254,7 @@ def gpus(recipe: str, phase: str) -> int:
 
 def stage_doc(name: str) -> str:
     """A stage's docstring, read without importing it: some stages need torch or scrapy."""
-    file = Path(order.__file__).parents[1] / "stages" / f"{name}.py"
+    file = Path(chimed.__file__).parent / "stages" / f"{name}.py"
     return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
 
 
