@@ -30,6 +30,7 @@ from chimed_airflow.run_states import not_done, states_of
 from chimed_airflow.weeks import BACKFILL, refused
 
 OWNER = "chimed"
+GPU = Path("/dev/nvidiactl")  # there where a GPU is
 GPUS = "gpus"  # the pool whose slots are GPUs
 GPUS_OF = re.compile(r"^gpus: *(\d+)", re.MULTILINE)  # in a recipe's file
 NOTE = "note"  # key of the XCom that `notes` makes the run's note
@@ -136,7 +137,7 @@ class ChimedOperator(BaseOperator):
             return follow(self._process, self._say)
         finally:
             end(self._process)
-            if self.models and "gpus" in settings().model_fields_set:
+            if self.models and GPU.exists():
                 metrics.count("gpu.seconds", (time.monotonic() - began) * self.pool_slots, work=self.task_id)
 
     def _say(self, line: str) -> None:

@@ -23,7 +23,7 @@ ENDS = (
     *("works", "breaks", "marked while it is deferred", "marked while a worker has it", "runs past its time"),
     *("its worker dies after the pod is made", "its triggerer dies", "its trigger fails", "finds no GPU"),
 )
-CHECKPOINT = "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(0.5), sys.exit(1))); time.sleep(60)"
+CHECKPOINT = "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(0.5), sys.exit(1))); time.sleep(3600)"
 CODE = {"works": "print('done')", "breaks": "raise SystemExit(1)"}
 
 pod_run.POLL = 1
@@ -50,7 +50,7 @@ def context(number: int, attempt: int, store: dict) -> dict:
     ti = SimpleNamespace(
         dag_id="train_models",
         task_id=f"task_{number}",
-        run_id="manual__1",
+        run_id=f"manual__{number}",
         map_index=-1,
         try_number=attempt,
         start_date=datetime.now(UTC),
@@ -115,8 +115,11 @@ def followed(task: Task, trigger: object, end: str, known: dict) -> str:
 
 
 def main(ends: int, seed: int) -> None:
-    """Run tasks until so many attempts were ended; each task's attempts share its state store, as in Airflow."""
-    chance, told, number = random.Random(seed), [], 0
+    """Run tasks until so many attempts were ended; each is the one task of a run, whose teardown comes last.
+
+    A task's attempts share its state store, as in Airflow.
+    """
+    chance, told, number, deleted = random.Random(seed), [], 0, 0
     usual = pod_run.PodRun.invoke_defer_method
     while len(told) < ends:
         number, store = number + 1, {}
@@ -131,9 +134,11 @@ def main(ends: int, seed: int) -> None:
             told.append([number, tried, end, how])
             if how == "success" or len(told) >= ends:
                 break
-    before = len([one for one in pods() if leftovers.active(one) and not leftovers.ending(one)])
-    deleted = leftovers.delete_of_run("train_models", "manual__1")
-    print(json.dumps({"told": told, "left": before, "deleted": deleted}))
+        pod_run.PodRun.invoke_defer_method = usual
+        deleted += leftovers.delete_of_run("train_models", f"manual__{number}")
+        left = [one.metadata.name for one in pods() if leftovers.active(one) and not leftovers.ending(one)]
+        assert left == [], f"{left} are left after {told[-1]}"
+    print(json.dumps({"told": told, "deleted": deleted}))
 
 
 def pods() -> list:

@@ -28,7 +28,7 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.train import recipe as recipes
 from chimed.train import stopping
-from chimed.train.one_at_a_time import one_at_a_time
+from chimed.train.phase_lease import one_at_a_time
 from chimed.train.run import PHASES, Run, base_of, open_run, place_of
 
 log = logging.getLogger("chimed")
