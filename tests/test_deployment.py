@@ -15,8 +15,8 @@ import yaml
 from chimed.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT / "tests" / "chimed_airflow"))
-import pod_security  # noqa: E402
+sys.path.insert(0, str(PROJECT / ".ci"))
+import check_manifests  # noqa: E402
 
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
@@ -373,15 +373,27 @@ def test_the_charts_values_name_settings_that_exist_and_hold_no_secret() -> None
     for found in (values["createUserJob"], values["webserver"]):
         assert found["defaultUser"] == {"enabled": False}  # the chart's is admin, with the password admin
     context = {"name": "any", "securityContext": values["securityContexts"]["containers"]}
-    assert pod_security.broken({"securityContext": values["securityContexts"]["pod"], "containers": [context]}) == []
+    assert check_manifests.broken({"securityContext": values["securityContexts"]["pod"], "containers": [context]}) == []
+
+
+def test_what_is_wrong_with_rendered_yaml_is_said() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"name": "c"}]}}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "y"},
+        "spec": {"template": {"spec": pod["spec"]}},
+    }
+    odd = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "z"}, "spec": {"prots": []}}
+    said = check_manifests.wrong(yaml.safe_dump_all([pod, job, odd]))
+    assert {"Pod x: c: capabilities", "Job y: c: seccomp"} <= set(said)
+    assert any(line.startswith("Service z: ") and "prots" in line for line in said)
 
 
 def test_a_cluster_takes_what_it_needs_besides_the_chart() -> None:
-    import kubernetes_validate
-
-    objects = list(yaml.safe_load_all((DEPLOY / "cluster.yaml").read_text(encoding="utf-8")))
-    for one in objects:
-        kubernetes_validate.validate(one, "1.34", strict=True)
+    text = (DEPLOY / "cluster.yaml").read_text(encoding="utf-8")
+    assert check_manifests.wrong(text) == []
+    objects = list(yaml.safe_load_all(text))
     kinds = Counter(one["kind"] for one in objects)
     assert kinds == {
         "Namespace": 1, "ServiceAccount": 2, "Role": 2, "RoleBinding": 2, "NetworkPolicy": 2, "PriorityClass": 1,
@@ -392,7 +404,7 @@ def test_a_cluster_takes_what_it_needs_besides_the_chart() -> None:
     namespace = named["Namespace", "chimed"]["metadata"]["labels"]
     assert namespace["pod-security.kubernetes.io/enforce"] == "restricted"
     job = named["CronJob", "chimed-leftovers"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    assert pod_security.broken(job) == []
+    assert check_manifests.broken(job) == []
     assert "chimed_airflow.leftovers" in job["containers"][0]["command"]
 
 

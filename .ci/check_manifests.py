@@ -1,9 +1,19 @@
-"""The rules of the level *restricted* of the Pod Security Standards (Kubernetes 1.34), *baseline* included.
+"""Checks rendered YAML: its objects are what Kubernetes knows, and every pod keeps to the level *restricted*.
 
-https://kubernetes.io/docs/concepts/security/pod-security-standards/: a namespace that enforces the level refuses
-a pod that breaks one.
+    helm template airflow apache-airflow/airflow -f values.yaml | python3 .ci/check_manifests.py - cluster.yaml
+
+The rules are those of the Pod Security Standards (Kubernetes 1.34), *baseline* included:
+https://kubernetes.io/docs/concepts/security/pod-security-standards/. A namespace that enforces the level refuses a pod
+that breaks one. Exit code 1 where something is wrong, with a line for each.
 """
 
+import sys
+from pathlib import Path
+
+import kubernetes_validate
+import yaml
+
+VERSION = "1.34"
 VOLUMES = {
     *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"),
 }
@@ -47,3 +57,38 @@ def _broken(own: dict, pod: dict) -> list[str]:
     if own.get("procMount", "Default") != "Default":
         found.append("proc mount")
     return found
+
+
+def pods(one: dict) -> list[dict]:
+    """The specs of the pods that an object is or makes."""
+    spec = one.get("spec") or {}
+    if one["kind"] == "Pod":
+        return [spec]
+    if one["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    return [spec["template"]["spec"]] if isinstance(spec.get("template"), dict) and "spec" in spec["template"] else []
+
+
+def wrong(text: str) -> list[str]:
+    """What is wrong with the objects of a YAML file, each in a line."""
+    found = []
+    for one in filter(None, yaml.safe_load_all(text)):
+        name = f"{one['kind']} {one['metadata'].get('name')}"
+        try:
+            kubernetes_validate.validate(one, VERSION, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            found.append(f"{name}: {error.message[:300]}")
+        found += [f"{name}: {rule}" for spec in pods(one) for rule in broken(spec)]
+    return found
+
+
+def main(files: list[str]) -> None:
+    """Check files; - is what comes in."""
+    said = [
+        line for file in files for line in wrong(sys.stdin.read() if file == "-" else Path(file).read_text("utf-8"))
+    ]
+    sys.exit("\n".join(said) if said else 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
