@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from chimed.build import order
 from chimed.settings import settings
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 
 Names = tuple[list[str], list[str]]  # folders of the lake that are read, and that are written
 PHASES = ("cpt", "sft", "dpo")
@@ -25,7 +25,7 @@ def folders(argv: list[str]) -> Names:
         return [f"raw/{first}"], [f"extracts/{first}"]
     if verb == "run" and "--build" in argv:
         build, before = argv[argv.index("--build") + 1], order.before(first)
-        read = [f"builds/{build}/{before.name}"] if before else [f"extracts/{source}" for source in SOURCES]
+        read = [f"builds/{build}/{before.name}"] if before else [f"extracts/{source}" for source in source_names()]
         return read, [f"releases/{build}" if first == "release" else f"builds/{build}/{first}"]
     if verb in ("train", "evaluate") and {"release", "recipe"} <= options.keys():
         release, place = f"releases/{options['release']}", f"models/{options['release']}/{options['recipe']}"

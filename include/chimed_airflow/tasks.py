@@ -3,7 +3,6 @@
 The command is the one an engineer types; how it runs is in `commands`.
 """
 
-import ast
 import logging
 import re
 import subprocess
@@ -19,6 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleExcept
 
 import chimed
 from chimed import metrics
+from chimed.build.order import Stage
 from chimed.errors import choose
 from chimed.settings import settings
 from chimed_airflow import lineage, notice
@@ -253,10 +253,13 @@ def gpus(recipe: str, phase: str) -> int:
     return recipes.load(choose("recipe", recipe, recipes.names()), phase)["gpus"]
 
 
-def stage_doc(name: str) -> str:
-    """A stage's docstring, read without importing it: some stages need torch or scrapy."""
-    file = Path(chimed.__file__).parent / "stages" / f"{name}.py"
-    return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+def stage_doc(stage: Stage) -> str:
+    """What Airflow shows of a stage's task, in Markdown: its title in both languages, what it does, where the paper
+    has it, and the command."""
+    return (
+        f"**{stage.title}** · {stage.title_zh}\n\n{stage.does[0].upper()}{stage.does[1:]}.\n\n"
+        f"Paper: {stage.paper}. Command: `python -m chimed run {stage.name} --build <version>`."
+    )
 
 
 # --- what a task passes on --------------------------------------------------------------------------------------

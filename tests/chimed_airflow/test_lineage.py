@@ -31,7 +31,7 @@ def test_a_command_reads_and_writes(command, read, written) -> None:
 
 def test_the_first_stage_reads_every_sites_records_and_a_lake_gives_the_names(monkeypatch) -> None:
     from chimed.settings import settings
-    from chimed.sources import NAMES
+    from chimed.sources import names
     from chimed_airflow.tasks import ChimedOperator
 
     monkeypatch.setenv("CHIMED_DATA", "s3://chimed/lake")
@@ -40,5 +40,5 @@ def test_the_first_stage_reads_every_sites_records_and_a_lake_gives_the_names(mo
     found = task.get_openlineage_facets_on_complete(None)
     settings.cache_clear()
     assert {one.namespace for one in [*found.inputs, *found.outputs]} == {"s3://chimed"}
-    assert [one.name for one in found.inputs] == [f"lake/extracts/{source}" for source in NAMES]
+    assert [one.name for one in found.inputs] == [f"lake/extracts/{source}" for source in names()]
     assert [one.name for one in found.outputs] == ["lake/builds/2026.11.23/extract"]
