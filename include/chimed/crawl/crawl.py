@@ -22,7 +22,6 @@ from chimed.crawl.spider import SiteSpider
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.settings import settings
 from chimed.sources.page import load
-from chimed.storage import lake as lakes
 from chimed.storage import states, warc
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.lease import lease
