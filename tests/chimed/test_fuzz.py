@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chimed.build.builds import parse_options
+from chimed.build.contract import UnusableReply
 from chimed.characters import one_line, short, storable
 from chimed.errors import UserError
-from chimed.llm.asking import Unusable
 from chimed.llm.prompts import load, messages
 from chimed.llm.reply import Passing, parse, without_thinking
 from chimed.retry_after import LONGEST, retry_after
@@ -124,6 +124,6 @@ def test_addresses_are_right_or_refused_in_a_sentence(address: str) -> None:
 @FUZZ
 @given(ANY)
 def test_replies_of_the_stages_are_read_or_unusable(text: str) -> None:
-    for read in (department.read, generate_qa.read, prefer.read_verdict):
-        with suppress(Unusable):
+    for read in (department.parse_reply, generate_qa.parse_reply, prefer.read_verdict):
+        with suppress(UnusableReply):
             read(text)

@@ -22,7 +22,7 @@ from chimed.crawl.spider import SiteSpider
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.settings import settings
 from chimed.sources.page import load
-from chimed.storage import states, warc
+from chimed.storage import layout, states, warc
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.lease import lease
 from chimed.storage.naming import check_name
@@ -61,7 +61,7 @@ def crawl_source(
     if since and until and since >= until:
         raise UserError(f"the interval from {since} to {until} is empty; --to is the day after its last")
     plan = Plan(site, _name(name, since, until), since, until, mode, max_pages, sections)
-    lake, folder = open_lake(), f"raw/{source}/{plan.crawl}"
+    lake, folder = open_lake(), layout.raw(source, plan.crawl)
     done = finished.report_of(lake, source, plan.crawl)
     store = open_store()
     if done and _is_over(done):
@@ -73,7 +73,7 @@ def crawl_source(
     if unattended:
         _leave_alone(store, source)
     run = Run(plan, store, warc.Archive(lake, folder, Path()), frontier.pace(site))
-    with lease(store, lake.at("raw"), source, partial(blocks.stop, run)):
+    with lease(store, lake.at(layout.RAW), source, partial(blocks.stop, run)):
         run.archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
         if done:
             log.info(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from chimed.errors import UserError
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.checked import check_file, told_file
 from chimed.storage.contents import SpoiltFile, sealed, told_of
 from chimed.storage.lake import Lake
@@ -22,7 +23,7 @@ from chimed.storage.lake import Lake
 if TYPE_CHECKING:  # what only asks for reports does without what reads pages
     from chimed.storage.warc import Stored
 
-INDEX = "index.cdxj"
+INDEX = layout.INDEX
 
 log = logging.getLogger("chimed")
 
@@ -55,7 +56,7 @@ class Expected:
 
 def report_of(lake: Lake, source: str, crawl: str) -> dict | None:
     """The report of a finished crawl; None where it is not finished: a report that was cut short is as good as none."""
-    path = f"raw/{source}/{crawl}/report.json"
+    path = layout.raw(source, crawl, layout.REPORT)
     try:
         return lakes.read_json(lake, path)
     except FileNotFoundError:
@@ -67,8 +68,8 @@ def report_of(lake: Lake, source: str, crawl: str) -> dict | None:
 
 def write_report(lake: Lake, folder: str, said: Mapping[str, object]) -> dict:
     """Write the report that makes a crawl finished, with what its files are; return it. It is written last."""
-    lakes.write_json(lake, f"{folder}/report.json", sealed({**said, "written": written_files(lake, folder)}))
-    return lakes.read_json(lake, f"{folder}/report.json")
+    lakes.write_json(lake, f"{folder}/{layout.REPORT}", sealed({**said, "written": written_files(lake, folder)}))
+    return lakes.read_json(lake, f"{folder}/{layout.REPORT}")
 
 
 def written_files(lake: Lake, folder: str) -> dict[str, dict]:

@@ -19,6 +19,7 @@ from chimed.errors import UserError
 from chimed.pipeline.doubtful import doubts_about
 from chimed.printing import print_result
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import REPLIES, Store, find
 from chimed.text.passages import PASSAGE
@@ -161,7 +162,7 @@ def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
 
 
 def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
-    folder = f"builds/{version}/{stage}"
+    folder = layout.build(version, stage)
     found = []
     for name in lakes.names(lake, folder):
         if not name.endswith(".parquet"):
@@ -180,7 +181,7 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
 def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
     """The record as the last stage that has it left it, and in which file."""
     for stage in reversed(stages_of(lake, version)):
-        folder = f"builds/{version}/{stage.name}"
+        folder = layout.build(version, stage.name)
         for name in lakes.names(lake, folder):
             row = _here(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
             if row is not None:

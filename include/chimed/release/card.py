@@ -12,6 +12,8 @@ import jinja2
 import polars as pl
 import yaml
 
+from chimed import reasons
+from chimed.build import order
 from chimed.build.options import Options
 from chimed.release import SPLITS, SUBSETS, public_name
 from chimed.release.codes import words_of
@@ -22,20 +24,6 @@ from chimed.sources import FILES
 HERE = Path(__file__).parent
 RIGHTS = ("title", "license", "homepage")  # what may have been said of a corpus when it was ingested
 LONGEST = 300  # characters of an example's field that are shown
-# what each stage does, in a few words (paper §3.2)
-METHOD = {
-    "extract": "turns pages and rows into records; whatever gives none is counted with the reason",
-    "clean": "removes tags, styles, URLs, non-text characters, greetings and boilerplate",
-    "dedup": "keeps one record per URL (paper), text and near-duplicate (ours); other doses or names are no copies",
-    "perplexity": "scores question and answer, or text, with a Chinese GPT-2",
-    "filter": "drops the highest perplexities and texts shorter than 30 tokens",
-    "screen": "drops identifiers found by rule (ours), texts flagged by the paper's prompt, sensitive attributes",
-    "department": "assigns one of a fixed list to every question: the page's own, or a model's",
-    "translate": "translates classical into modern Chinese; rules and a second model check the meaning (ours)",
-    "generate_qa": "writes a question and answer for a document; rules and a second model check the evidence (ours)",
-    "prefer": "generates two answers and lets another model compare them; the verdict must survive their swap (ours)",
-    "decontaminate": "removes records, or passages of long documents, that contain an exam question (ours)",
-}
 
 
 def render_card(
@@ -53,6 +41,7 @@ def render_card(
     )
     environment.filters |= {"share": _share, "million": _million, "quoted": partial(quoted, most=LONGEST)}
     environment.filters["told"] = words_of
+    environment.filters["reason"] = reasons.words
     return environment.get_template("card.md.j2").render(
         version=version,
         numbers=numbers,
@@ -122,12 +111,13 @@ def _source(one: dict) -> str:
 
 
 def _stages(made: dict) -> dict[str, dict]:
-    """Each stage of the ledger: does (in a few words), skipped."""
+    """Each stage of the ledger: does (one sentence), skipped."""
+    does = {stage.name: stage.does for stage in order.STAGES}
     skipped = {name for name, figures in made["figures"].items() if figures.get("skipped") is True}
     return {
         entry["stage"]: {
             "skipped": entry.get("skipped") or entry["stage"] in skipped,
-            "does": METHOD.get(entry["stage"], ""),
+            "does": does.get(entry["stage"], ""),  # a stage of another version has none here
         }
         for entry in made["ledger"]
     }

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from chimed.release import WITHDRAWN, folder_of, is_whole, releases
 from chimed.release.rows import read_tables
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import PUSHES, Store
 from chimed.storage.takedowns import Takedowns
@@ -26,17 +27,22 @@ def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
     counted from here), do (what to do about it).
     """
     held = {version: _in_release(lake, version, gone) for version in releases(lake)}
-    withdrawn = [one for one in lakes.names(lake, "releases") if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")]
+    withdrawn = [
+        one for one in lakes.names(lake, layout.RELEASES) if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")
+    ]
     patches = {one: lakes.read_json(lake, f"{folder_of(one)}/{WITHDRAWN}").get("replaced_by") for one in withdrawn}
     versions = sum(len(older(lake, f"{folder}/")) for folder in FOLDERS)
     found = [
         *_crawls(lake, gone),
-        *(_place("build", f"builds/{one}", _in_build(lake, one, gone), PURGE) for one in lakes.names(lake, "builds")),
+        *(
+            _place("build", layout.build(one), _in_build(lake, one, gone), PURGE)
+            for one in lakes.names(lake, layout.BUILDS)
+        ),
         *(_place("release", folder_of(version), rows, OF_RELEASES) for version, rows in held.items()),
         *_copies(store, held, patches),
         *(
-            _place("model", f"models/{one}", None, "trained on it: train again on the patch, then delete the folder")
-            for one in lakes.names(lake, "models")
+            _place("model", layout.models(one), None, "trained on it: train again on the patch, then delete the folder")
+            for one in lakes.names(lake, layout.MODELS)
             if one in patches or held.get(one)
         ),
         _place("older versions", lake.at(""), versions, "the bucket keeps what was replaced; --purge deletes it"),
@@ -58,7 +64,10 @@ def _crawls(lake: Lake, gone: Takedowns) -> list[dict]:
         by_crawl[crawl] = by_crawl.get(crawl, 0) + len(table)
         pages.setdefault(crawl, set()).update(page for page in table["page"] if _is_there(lake, page))
     both = (
-        (_place("raw", f"raw/{crawl}", len(pages[crawl]), PURGE), _place("extract", f"extracts/{crawl}", rows, PURGE))
+        (
+            _place("raw", layout.raw(crawl), len(pages[crawl]), PURGE),
+            _place("extract", layout.extracts(crawl), rows, PURGE),
+        )
         for crawl, rows in by_crawl.items()
     )
     return [one for pair in both for one in pair]
@@ -81,8 +90,8 @@ def _copies(store: Store, held: dict[str, int], patches: dict[str, str | None]) 
 def tables_of_records(lake: Lake) -> list[str]:
     """The tables of all records as crawls and corpora had them."""
     return [
-        f"extracts/{name}"
-        for name in lakes.files(lake, "extracts")
+        layout.extracts(name)
+        for name in lakes.files(lake, layout.EXTRACTS)
         if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}")
     ]
 
@@ -106,8 +115,8 @@ def _is_there(lake: Lake, page: str) -> bool:
 
 def _in_build(lake: Lake, version: str, gone: Takedowns) -> int:
     """Rows of a build's tables, the same row counted in each."""
-    tables = [name for name in lakes.files(lake, f"builds/{version}") if re.search(r"-\d+\.parquet$", name)]
-    return sum(len(named(lake, f"builds/{version}/{name}", gone)) for name in tables)
+    tables = [name for name in lakes.files(lake, layout.build(version)) if re.search(r"-\d+\.parquet$", name)]
+    return sum(len(named(lake, layout.build(version, name), gone)) for name in tables)
 
 
 def _in_release(lake: Lake, version: str, gone: Takedowns) -> int:

@@ -15,6 +15,7 @@ from transformers.trainer_callback import TrainerCallback
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.train import checkpoint, results, stopping
 from chimed.train.checkpoint import fingerprint, last_checkpoint
 from chimed.train.merge import merge
@@ -182,5 +183,5 @@ def _leave_behind(run: Run, report: dict, history: list[dict]) -> dict:
             lakes.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
     for part in ("metrics.jsonl", "loss.png"):
         lakes.write_bytes(run.lake, f"{run.place}/{part}", (run.folder / part).read_bytes())
-    lakes.write_json(run.lake, f"{run.place}/report.json", report)
+    lakes.write_json(run.lake, f"{run.place}/{layout.REPORT}", report)
     return report

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response, Streamin
 from markupsafe import Markup
 from starlette.requests import Request
 
+from chimed.storage import layout
 from chimed_airflow.web.counted import recent
 from chimed_airflow.web.limits import Place, Searching, Short, Words
 from chimed_airflow.web.opened import open_store
@@ -163,7 +164,7 @@ def changes(version: str, request: Request, against: Short = "", subset: Short =
         subsets=SUBSETS,
         some=some,
         counting=rows is None or some is None,
-        sizes=_sizes(read_json(lake, f"{folder_of(against)}/statistics.json"), shared["numbers"]),
+        sizes=_sizes(read_json(lake, f"{folder_of(against)}/{layout.STATISTICS}"), shared["numbers"]),
         said=said if said["before"] == against else None,
     )
 
@@ -213,7 +214,10 @@ def _release(version: str) -> tuple["Lake", str, dict[str, Any]]:
     version = find_release(lake, version)
     folder = folder_of(version)
     try:
-        manifest, numbers = read_json(lake, f"{folder}/manifest.json"), read_json(lake, f"{folder}/statistics.json")
+        manifest, numbers = (
+            read_json(lake, f"{folder}/{layout.MANIFEST}"),
+            read_json(lake, f"{folder}/{layout.STATISTICS}"),
+        )
     except FileNotFoundError:
         raise UserError(
             f"release {version} is not whole; python -m chimed verify {version} says what is missing"

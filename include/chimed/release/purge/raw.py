@@ -27,11 +27,11 @@ from chimed.release.purge import journal as journals
 from chimed.release.purge.journal import Journal
 from chimed.release.purge.tables import written_anew
 from chimed.release.purge.words import holding
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.sources.page import Site, load, on_page
 from chimed.sources.text import decode
 from chimed.storage import lake as lakes
-from chimed.storage import warc
+from chimed.storage import layout, warc
 from chimed.storage.checked import hash_of
 from chimed.storage.contents import SEAL, sealed
 from chimed.storage.encodings import PAGE_BYTES, Unreadable, unpacked
@@ -63,11 +63,13 @@ class Cut:
 
 def crawl_files(lake: Lake, gone: Takedowns) -> list[str]:
     """The raw WARC files in which pages that go may stand, those that a killed crawl left open among them."""
-    sources = {source for source in SOURCES if source in gone.sources or any(_of(source, url) for url in gone.urls)}
+    sources = {
+        source for source in source_names() if source in gone.sources or any(_of(source, url) for url in gone.urls)
+    }
     return [
-        f"raw/{source}/{name}"
+        layout.raw(source, name)
         for source in sorted(sources)
-        for name in lakes.files(lake, f"raw/{source}")
+        for name in lakes.files(lake, layout.raw(source))
         if name.endswith((".warc.gz", ".warc.gz.open"))
     ]
 
@@ -116,7 +118,7 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
                 if name in written and name in now and now[name]["sha256"] != written[name]["sha256"]:
                     written |= {name: written_anew(written[name], now[name])}
         report |= {"pages": pages} if "pages" in report else {}
-        lakes.write_json(lake, f"{folder}/report.json", sealed(report) if SEAL in report else report)
+        lakes.write_json(lake, f"{folder}/{layout.REPORT}", sealed(report) if SEAL in report else report)
 
 
 def _index(journal: Journal, lake: Lake, folder: str) -> int:
@@ -300,10 +302,10 @@ def purge_corpora(journal: Journal, lake: Lake) -> int:
     Raises CannotBlank for a book of which one chapter is to go.
     """
     gone, count = journal.gone, 0
-    for name in sorted(gone.sources - set(SOURCES)):
-        for file in lakes.files(lake, f"raw/{name}"):
+    for name in sorted(gone.sources - set(source_names())):
+        for file in lakes.files(lake, layout.raw(name)):
             if not file.endswith("report.json"):  # so that the same files are known when somebody brings them again
-                journals.take_away(journal, lake, f"raw/{name}/{file}", "corpus's file")
+                journals.take_away(journal, lake, layout.raw(name, file), "corpus's file")
                 count += 1
     by_file: dict[str, set[int]] = {}
     for place in gone.places:
@@ -315,7 +317,7 @@ def purge_corpora(journal: Journal, lake: Lake) -> int:
         _, source, crawl, name = path.split("/", 3)
         if not is_corpus(lake, source, crawl):
             continue
-        report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
+        report = lakes.read_json(lake, layout.raw(source, crawl, layout.REPORT))
         body = lakes.read_bytes(lake, path)
         known = corpus_files.kept_survey(report, name) or corpus_files.survey(
             name, io.BytesIO(body), corpus_files.kept_choices(report)
