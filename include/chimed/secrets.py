@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 HIDDEN = "***"
 SHORTEST = 4  # characters; a shorter secret is no secret, and hiding it would hide words
 # settings whose value is a secret, by their names: CHIMED_LLM_KEY, AWS_SECRET_ACCESS_KEY, HF_TOKEN, PGPASSWORD
-_SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$|SECRET|PASSWORD")
+_SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS|WEBHOOK)$|SECRET|PASSWORD")
 _IN_QUERY = re.compile(r"pass|secret|token|key|pwd", re.IGNORECASE)
 # the password of an address: what stands between user and host
 _IN_ADDRESS = re.compile(r"(://[^\s:/?#@]{0,200}:)[^\s/?#]{1,500}@")
