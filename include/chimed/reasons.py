@@ -1,9 +1,9 @@
-"""Why rows leave that nothing is wrong with: the reasons that several rooms count by."""
+"""Name the reasons for dropping rows that have nothing wrong with them; several rooms count by them."""
 
 # why pages leave that nothing is wrong with: a shard may lose all of its own so
-AGAIN = "fetched again unchanged"
-TWICE = "same row twice in the corpus"
-OVER = "over max_records"
+UNCHANGED = "fetched again unchanged"
+DUPLICATE_ROW = "same row twice in the corpus"
+OVER_LIMIT = "over max_records"
 TAKEN_DOWN = "taken down"
 GONE = "gone from its site"
-NO_ALARM = (AGAIN, TWICE, OVER, TAKEN_DOWN, GONE)
+EXPECTED_REASONS = (UNCHANGED, DUPLICATE_ROW, OVER_LIMIT, TAKEN_DOWN, GONE)

@@ -32,7 +32,7 @@ def crawled(work: Work, folder: str = CRAWL, pages: int = 14, file_bytes: int = 
     warc.close(archive)
     report = {"source": "zydcd", "crawl": "c1", "pages": warc.index(work.lake, folder)}
     lakes.write_json(
-        work.lake, f"{folder}/report.json", sealed(report | {"written": finished.written_files(work.lake, folder)})
+        work.lake, f"{folder}/report.json", sealed(report | {"written": finished.describe_files(work.lake, folder)})
     )
 
 

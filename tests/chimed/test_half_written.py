@@ -187,9 +187,9 @@ def test_what_is_no_json_is_said_in_a_sentence(data, said):
 
 def test_a_finished_crawl_tells_of_its_files(work):
     crawled(work)
-    report = finished.report_of(work.lake, "zydcd", "c1")
+    report = finished.read_report(work.lake, "zydcd", "c1")
     names = [path.rsplit("/", 1)[-1] for path in warc.files(work.lake, "raw/zydcd/c1")]
-    assert finished.names_of(report) == names
+    assert finished.file_names(report) == names
     assert sum(report["written"][name]["rows"] for name in names) == report["pages"] == 14
     made = dataclasses.replace(work, build=new_build(work.lake, {"second_opinion": False}))
     (extracted,) = run_stage(made, "extract")

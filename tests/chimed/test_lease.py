@@ -46,13 +46,13 @@ def test_a_machine_that_died_is_followed_by_another_and_told_if_it_lives_after_a
     on("one", tmp_path, monkeypatch)
     with lease(store, "lake", "ask39", said.append):
         on("two", tmp_path, monkeypatch)
-        leases.FORKING.acquire()  # the first machine stands still
+        leases.FORK_LOCK.acquire()  # the first machine stands still
         try:
             began = time.monotonic()
             leases._take(store, "ask39", "two/1/x")
             assert 1.5 <= time.monotonic() - began < 10
         finally:
-            leases.FORKING.release()
+            leases.FORK_LOCK.release()
         time.sleep(0.5)
     assert said == ["another process took over ask39"]
     assert leases._held(store, "ask39") == ("two/1/x", 0)  # who lost the lease does not give it back

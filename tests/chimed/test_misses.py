@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chimed.crawl.misses import view
+from chimed.crawl.misses import describe_miss
 from chimed.errors import UserError
 from chimed.storage import warc
 from chimed.storage.store import PAGES, upsert
@@ -30,7 +30,7 @@ def kept(work, html: str, **columns: object) -> None:
 
 def test_the_text_stands_beside_the_reason(work):
     kept(work, PAGE)
-    found = view(work.lake, work.store, URL)
+    found = describe_miss(work.lake, work.store, URL)
     assert found["lines"] == ["茯苓", "味甘，性平。", "<b>利水"]
     assert (found["title"], found["headings"]) == ("茯苓_中药", ["茯苓"])
     assert (found["reason"], found["records"]) == ("no h1", [])
@@ -38,7 +38,7 @@ def test_the_text_stands_beside_the_reason(work):
 
 def test_a_mended_parser_shows_its_records(work):
     kept(work, PAGE.replace("h2", "h1").replace("new_txt", "info_txt"))
-    found = view(work.lake, work.store, URL)
+    found = describe_miss(work.lake, work.store, URL)
     assert found["reason"] is None
     assert found["records"] == [{"title": "茯苓", "text": "味甘，性平。\n<b>利水"}]
 
@@ -49,6 +49,6 @@ def test_a_mended_parser_shows_its_records(work):
 def test_what_is_not_there_is_said(work, columns, said):
     kept(work, PAGE, **columns)
     with pytest.raises(UserError, match=said):
-        view(work.lake, work.store, URL)
+        describe_miss(work.lake, work.store, URL)
     with pytest.raises(UserError, match="is not known"):
-        view(work.lake, work.store, "http://www.zydcd.com/none")
+        describe_miss(work.lake, work.store, "http://www.zydcd.com/none")

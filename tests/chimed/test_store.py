@@ -124,8 +124,8 @@ def test_addresses_of_any_length_are_keys_in_both_databases(store):
     for _ in range(2):
         upsert(store, TAKEDOWNS, [{"target": url, **gone} for url in urls])
     assert takedowns(store).urls == set(urls)
-    assert walks.begin(store, "zydcd", urls[0], "w", None, None) == urls[0]
-    assert walks.begin(store, "zydcd", urls[0], "w", None, None) in (urls[0], None)
+    assert walks.begin_walk(store, "zydcd", urls[0], "w", None, None) == urls[0]
+    assert walks.begin_walk(store, "zydcd", urls[0], "w", None, None) in (urls[0], None)
 
 
 def _unlike(length: int, seed: int) -> str:

@@ -20,7 +20,7 @@ from chimed.release import review
 from chimed.release.codes import code_of, words_of
 from chimed.release.purge.raw import stand_in
 from chimed.release.purge.words import holding, stretches
-from chimed.schema import RECORD_COLUMNS, keyed
+from chimed.schema import RECORD_COLUMNS, keyed_hash
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA
 from chimed.storage.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, secret, upsert
@@ -141,7 +141,7 @@ def test_a_key_of_a_row_cannot_be_found_by_trying_words(work: Work):
     assert (len(key), secret(work.store)) == (32, key)
     mine = address("mine", said, key)
     assert mine == address("mine", said, key) != address("mine", said, b"0" * 32)
-    assert keyed(key, "a") != keyed(b"0" * 32, "a")
+    assert keyed_hash(key, "a") != keyed_hash(b"0" * 32, "a")
 
 
 def test_words_are_found_in_pages_and_requests_but_not_by_what_everybody_says(work: Work):

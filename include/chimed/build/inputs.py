@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from chimed.build.corpus import MOST_PARTS
 from chimed.build.options import Options
-from chimed.crawl.finished import report_of
+from chimed.crawl.finished import read_report
 from chimed.sources import FILES
 from chimed.sources import NAMES as SOURCES
 from chimed.storage import lake as lakes
@@ -63,7 +63,7 @@ def shards(lake: Lake, options: Options) -> list[list[str]]:
         f"{source}/{crawl}"
         for source in (*options.sources, *(_corpora(lake) if options.corpora else ()))
         for crawl in lakes.names(lake, f"raw/{source}")
-        if report_of(lake, source, crawl) is not None
+        if read_report(lake, source, crawl) is not None
     ]
     sizes = {crawl: _size(lake, crawl) for crawl in finished}
     limit = 1.0
@@ -74,7 +74,7 @@ def shards(lake: Lake, options: Options) -> list[list[str]]:
 
 def _size(lake: Lake, crawl: str) -> float:
     """How many shards a crawl would fill."""
-    pages = (report_of(lake, *crawl.split("/")) or {}).get("pages") or 0
+    pages = (read_report(lake, *crawl.split("/")) or {}).get("pages") or 0
     return max(pages / PAGES_A_SHARD, lakes.size(lake, f"raw/{crawl}") / BYTES_A_SHARD)
 
 
@@ -101,4 +101,4 @@ def _corpora(lake: Lake) -> list[str]:
 
 def _is_corpus(lake: Lake, name: str) -> Iterator[bool]:
     for crawl in lakes.names(lake, f"raw/{name}"):
-        yield (report_of(lake, name, crawl) or {}).get("form") == FILES
+        yield (read_report(lake, name, crawl) or {}).get("form") == FILES

@@ -25,8 +25,8 @@ from chimed.errors import UserError, WorkStopped
 from chimed.extraction import corpus_files, raw_pages
 from chimed.extraction.fields import COLUMNS, fields, marks
 from chimed.extraction.raw_pages import Page, is_corpus, pages_of, raw_files
-from chimed.reasons import AGAIN, TWICE
-from chimed.schema import DROPPED, RECORD, dropped_table, keyed, table
+from chimed.reasons import DUPLICATE_ROW, UNCHANGED
+from chimed.schema import DROPPED, RECORD, dropped_table, keyed_hash, table
 from chimed.settings import settings
 from chimed.sources import FILES, page, parsed, text
 from chimed.storage import encodings, warc, warc_records
@@ -65,11 +65,11 @@ def extract_crawl(
     left.
     """
     folder, raw = f"extracts/{source}/{crawl}", f"raw/{source}/{crawl}"
-    if (finished.report_of(lake, source, crawl) or {}).get(RETIRED):
+    if (finished.read_report(lake, source, crawl) or {}).get(RETIRED):
         return _as_read_last(lake, source, crawl)
     names = raw_files(lake, source, crawl)
     crawled = lakes.read_json(lake, f"{raw}/report.json")
-    finished.check_there(lake, crawled, raw)
+    finished.check_files_exist(lake, crawled, raw)
     lakes.clear_drafts(lake, folder)
     key = secret(store or open_store()) if is_corpus(lake, source, crawl) else None
     made_by = fingerprint(lake, source, crawl, key)
@@ -88,7 +88,7 @@ def extract_crawl(
     if parts:  # a refresh that found nothing new leaves its report only
         written["again.parquet"] = lakes.write_table(lake, f"{folder}/again.parquet", again, SUPERSEDED)
     fates = {fate: sum((Counter(one[fate]) for one in made.values()), Counter()) for fate in ("dropped", "failed")}
-    repeated = TWICE if is_corpus(lake, source, crawl) else AGAIN
+    repeated = DUPLICATE_ROW if is_corpus(lake, source, crawl) else UNCHANGED
     fates["dropped"] += Counter({repeated: _pages_gone(lake, folder, parts, again)})
     pages = sum(one["pages"] for one in made.values())
     report = sealed(
@@ -119,7 +119,9 @@ def _check_pages(lake: Lake, raw: str, crawled: dict, made: dict[str, dict]) -> 
         return
     there = sum(1 for path in warc.files(lake, raw) for _ in warc.responses(lake, path))
     if there < said:
-        raise SpoiltFile(f"{raw} holds {there} whole pages of the {said} that were crawled; {finished.mend(raw)}")
+        raise SpoiltFile(
+            f"{raw} holds {there} whole pages of the {said} that were crawled; {finished.restore_hint(raw)}"
+        )
 
 
 def _as_read_last(lake: Lake, source: str, crawl: str) -> dict:
@@ -139,16 +141,16 @@ def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -
     reads = (page, parsed, reading, text, raised, mojibake, misread, surprise, encodings, warc, warc_records)
     parts = (*reads, record_schema, raw_pages, sys.modules[__name__])
     made_by = hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]
-    return keyed(key, made_by) if key else made_by
+    return keyed_hash(key, made_by) if key else made_by
 
 
 def check_misses(report: dict) -> None:
     """Raises TooManyMisses where the report of `extract_crawl` has more of them than `settings.miss_share` allows."""
-    told = (AGAIN, TWICE, NO_ANSWER)  # an open question is no miss
+    told = (UNCHANGED, DUPLICATE_ROW, NO_ANSWER)  # an open question is no miss
     left = {reason: pages for reason, pages in (report["dropped"] | report["failed"]).items() if reason not in told}
     missed, most = sum(left.values()), settings().miss_share
     unit, mend = "pages", "mend its parser and run extract again"
-    if report["repeated"] == TWICE:
+    if report["repeated"] == DUPLICATE_ROW:
         unit = "rows"
         mend = "mend the files, or say what they are (--columns, --encoding, --language), and ingest them again"
         if left and not report["records"]:  # a site's refresh may find nothing new, a corpus may not

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from chimed.schema import RECORD, keyed, record_id
+from chimed.schema import RECORD, keyed_hash, record_id
 from chimed.sources.parsed import QA, CorpusQA, Document
 
 
@@ -29,5 +29,5 @@ def from_page(
     else:
         row.update(kind="qa", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
         row["department"] = " > ".join(parsed.department) or None
-    row["id"] = keyed(key, record_id(row)) if key else record_id(row)
+    row["id"] = keyed_hash(key, record_id(row)) if key else record_id(row)
     return row

@@ -42,7 +42,7 @@ def is_corpus(lake: Lake, source: str, crawl: str) -> bool:
 
 def _report(lake: Lake, source: str, crawl: str) -> dict:
     """The report of a finished crawl. Raises UserError where it is not finished."""
-    report = finished.report_of(lake, source, crawl)
+    report = finished.read_report(lake, source, crawl)
     if report is None:
         raise UserError(f"crawl {crawl} of {source} is not finished; run: python -m chimed crawl {source}")
     return report
@@ -52,7 +52,7 @@ def raw_files(lake: Lake, source: str, crawl: str) -> list[str]:
     """Names of a finished crawl's WARC files, or of an ingested corpus's files, in their order."""
     report = _report(lake, source, crawl)
     if report.get("form") == FILES or "written" in report:
-        return finished.names_of(report)
+        return finished.file_names(report)
     return [path.rsplit("/", 1)[-1] for path in warc.files(lake, f"raw/{source}/{crawl}")]
 
 
@@ -66,16 +66,16 @@ def pages_of(lake: Lake, source: str, crawl: str, name: str, key: bytes | None =
     report = _report(lake, source, crawl)
     if report.get("form") == FILES:
         assert key is not None
-        check_file(lake, f"{raw}/{name}", told_of(report.get("written"), name), finished.mend(raw))
+        check_file(lake, f"{raw}/{name}", told_of(report.get("written"), name), finished.restore_hint(raw))
         yield from _corpus_pages(lake, report, f"{raw}/{name}", key)
         return
     site = load(source)
-    expected = finished.expected(lake, report, raw, name)
+    expected = finished.expect_file(lake, report, raw, name)
     for stored in warc.responses(lake, f"{raw}/{name}"):
         if stored.kind == "detail":
-            expected.see(stored)
+            expected.count_page(stored)
             yield Page(len(stored.body), read_page(site, stored))
-    expected.end()
+    expected.check_complete()
 
 
 def _corpus_pages(lake: Lake, report: dict, path: str, key: bytes) -> Iterator[Page]:
@@ -111,7 +111,7 @@ def read_page(site: Site, stored: Stored) -> list[dict] | dict:
         return left("dropped", "too large")
     try:
         text = decode(stored.body, stored.content_type, site.encoding)
-        read = bounded.read(read_records, site.name, url, text) if text.strip() else Miss("empty page")
+        read = bounded.run_bounded(read_records, site.name, url, text) if text.strip() else Miss("empty page")
     except TooLong as error:
         return left("dropped", str(error))
     except Exception as error:  # a page that the parser cannot take is that page's failure, named, and no crash

@@ -98,7 +98,7 @@ def audit(lake: Lake, what: str) -> Audit:
 def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
     """A crawl's files by its report, or by its index, and the records that were read from them."""
     folder = f"raw/{source}/{crawl}"
-    mend = finished.mend(folder)
+    mend = finished.restore_hint(folder)
     report = _report(lake, found, f"{folder}/report.json", mend, source=source, crawl=crawl, made_of=None)
     if report is None:
         return
@@ -128,16 +128,18 @@ def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
     pages = 0
     for path in warc.files(lake, folder):
         try:
-            expected = finished.expected(lake, report, folder, path.rsplit("/", 1)[-1])
+            expected = finished.expect_file(lake, report, folder, path.rsplit("/", 1)[-1])
             for stored in warc.responses(lake, path):
                 if stored.kind == "detail":
-                    expected.see(stored)
-            expected.end()
+                    expected.count_page(stored)
+            expected.check_complete()
             pages += expected.seen
         except UserError as error:
-            found.fault(path, str(error).removeprefix(path).split(";")[0].strip(), finished.mend(folder))
+            found.fault(path, str(error).removeprefix(path).split(";")[0].strip(), finished.restore_hint(folder))
     if isinstance(report.get("pages"), int) and pages < report["pages"] and not found.faults:
-        found.fault(folder, f"holds {pages} pages of the {report['pages']} that were crawled", finished.mend(folder))
+        found.fault(
+            folder, f"holds {pages} pages of the {report['pages']} that were crawled", finished.restore_hint(folder)
+        )
 
 
 def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
@@ -183,7 +185,7 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
     for crawl in crawls:
         source, name = crawl.split("/")
         _crawl(lake, found, source, name)
-        report = finished.report_of(lake, source, name) or {}
+        report = finished.read_report(lake, source, name) or {}
         recorded |= {f"raw/{crawl}/{file}": told_of(report.get("written"), file) for file in report.get("written", {})}
     begun = [this.name for this in its_own if lakes.names(lake, f"{folder}/{this.name}")]
     done = lakes.exists(lake, f"{folder}/ledger.parquet") or lakes.exists(lake, f"releases/{version}/manifest.json")

@@ -27,7 +27,7 @@ def status() -> dict[str, Any]:
     """
     lake, store = open_lake(), _store()
     monday = weeks.last_week()
-    missing = weeks.who_has(store, lake, monday) if store else dict.fromkeys(NAMES, weeks.NEVER)
+    missing = weeks.check_week(store, lake, monday) if store else dict.fromkeys(NAMES, weeks.NEVER_CRAWLED)
     sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in NAMES]
     known, whole = builds(lake), releases(lake)
     found: dict[str, Any] = {

@@ -19,7 +19,7 @@ from chimed.build.builds import note_on_order, parts_of, read_stage, shards_of, 
 from chimed.build.context import Work
 from chimed.build.corpus import Parts, Verdicts, write_split
 from chimed.build.ledger import LEDGER, Outcome
-from chimed.concurrency import AT_ONCE
+from chimed.concurrency import MAX_AHEAD
 from chimed.errors import UserError
 from chimed.schema import DROPPED, RECORD
 from chimed.storage import lake as lakes
@@ -134,7 +134,7 @@ def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
         told = reports.kept_told(work.lake, work.build, stage, part)
         check_file(work.lake, path, told, reports.mend(work.build, stage, part))
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ThreadPoolExecutor(MAX_AHEAD) as threads:
         list(threads.map(check, numbers))
 
 

@@ -1,7 +1,7 @@
-"""The five sites of the paper (§3.1). One file a site: which pages, how they are found, how one is read.
+"""The five sites of the paper (§3.1). One file per site: which pages it has, how they are found, how one is parsed.
 
-A file with a `SITE` is a source; its name is the file's. `CHIMED_SOURCES` names a folder with more of them. This file
-is light on purpose: Airflow parses it, and it imports none of them.
+A file with a `SITE` is a source, named after the file. `CHIMED_SOURCES` names a folder with more of them. This module
+is light, because Airflow parses it: it imports none of the sites.
 """
 
 import re
@@ -20,7 +20,7 @@ with suppress(UserError):
 
 
 def _names() -> tuple[str, ...]:
-    """The paper's sites in its order, then the others by name."""
+    """Return the paper's sites in its order, then the others by name."""
     files = [file for folder in __path__ for file in sorted(Path(folder).glob("*.py"))]
     found = [file.stem for file in files if re.search(r"^SITE\b", file.read_text(encoding="utf-8"), re.M)]
     return (*PAPER, *sorted(set(found) - set(PAPER)))

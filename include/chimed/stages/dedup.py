@@ -21,7 +21,7 @@ import polars as pl
 
 from chimed.build.context import Work
 from chimed.build.corpus import LEFT, Parts, Verdicts
-from chimed.concurrency import ahead
+from chimed.concurrency import map_ahead
 from chimed.sources import NAMES
 from chimed.sources.page import TRACKING, load
 from chimed.text.duplicates import facts, minhash, variants
@@ -68,7 +68,7 @@ def _read(parts: Parts, file: IO[bytes]) -> tuple[pl.DataFrame, Letters]:
     """
     hosts = host_forms(NAMES)
     frames, ends, lengths, end = [], [np.zeros(1, np.int64)], [np.zeros((0, 2), np.int64)], 0
-    for frame, of_halves, points in ahead(lambda batch: _compared(batch, hosts), parts.read(_COLUMNS)):
+    for frame, of_halves, points in map_ahead(lambda batch: _compared(batch, hosts), parts.read(_COLUMNS)):
         file.write(points.data)
         ends.append(end + np.cumsum(of_halves.sum(axis=1) + 2 * GAP))
         lengths.append(of_halves)
@@ -200,7 +200,7 @@ def _looking_alike(
     order = np.lexsort((one, two))
     one, two = one[order], two[order]
     runs = minhash.runs(lengths[one] + lengths[two])
-    found = ahead(lambda run: compare.alike(one[run.start : run.stop], two[run.start : run.stop]), runs)
+    found = map_ahead(lambda run: compare.alike(one[run.start : run.stop], two[run.start : run.stop]), runs)
     alike = np.concatenate([np.empty(0), *found])
     wanted = alike >= SIMILAR
     one, two, alike = one[wanted], two[wanted], alike[wanted]

@@ -25,7 +25,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chimed.errors import UserError, WorkStopped
 from chimed.private import private_folder
-from chimed.processes import FORKING
+from chimed.processes import FORK_LOCK
 from chimed.storage.store import LEASES, Store
 
 log = logging.getLogger("chimed")
@@ -179,7 +179,7 @@ def _beat(store: Store, source: str, me: str, done: threading.Event, lost: Calla
     last = time.monotonic()
     while not done.wait(BEAT):
         try:
-            with FORKING, store.engine.begin() as connection:
+            with FORK_LOCK, store.engine.begin() as connection:
                 mine = and_(L.source == _key(source), L.holder == me)
                 kept = connection.execute(update(LEASES).where(mine).values(beats=L.beats + 1)).rowcount
         except SQLAlchemyError as error:  # the store is down, or busy: the next beat may come in time

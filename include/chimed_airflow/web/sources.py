@@ -21,7 +21,7 @@ router = APIRouter()
 @router.get("/sources")
 def sources(request: Request) -> HTMLResponse:
     """All sites."""
-    from chimed.crawl.frontier import pace
+    from chimed.crawl.frontier import request_delay
     from chimed.sources import NAMES
     from chimed.sources.page import load
     from chimed.storage.lake import open_lake
@@ -36,7 +36,7 @@ def sources(request: Request) -> HTMLResponse:
                 "name": name,
                 "hosts": site.hosts,
                 "domain": site.domain,
-                "pace": pace(site),
+                "pace": request_delay(site),
                 "again": _asked_again(site),
                 "newest_first": site.newest_first,
                 "last": _last_crawl(lake, name),
@@ -59,14 +59,14 @@ def crawl(source: str, request: Request) -> HTMLResponse:
 @router.get("/sources/{source}/page")
 def miss(source: str, url: str, request: Request) -> HTMLResponse:
     """A page's text beside what the parser makes of it."""
-    from chimed.crawl.misses import view
+    from chimed.crawl.misses import describe_miss
     from chimed.errors import UserError, choose
     from chimed.sources import NAMES
     from chimed.storage.lake import open_lake
 
     shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, NAMES), "url": url}
     try:
-        found = view(open_lake(), open_store(), url)
+        found = describe_miss(open_lake(), open_store(), url)
     except UserError as trouble:
         return page(request, "miss.html.j2", **shown, view=None, trouble=str(trouble))
     return page(request, "miss.html.j2", **shown, view=found, trouble=None)
@@ -86,11 +86,11 @@ def _asked_again(site: Any) -> list[dict]:
 
 def _known(store: Any, lake: Any) -> dict[str, dict]:
     """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars), `weeks` (not crawled wholly)."""
-    from chimed.crawl.coverage import coverage
-    from chimed.crawl.weeks import weeks
+    from chimed.crawl.coverage import measure_coverage
+    from chimed.crawl.weeks import list_missing_weeks
 
-    found, not_crawled = {}, weeks(store, lake)
-    for entry in coverage(store):
+    found, not_crawled = {}, list_missing_weeks(store, lake)
+    for entry in measure_coverage(store):
         name = entry["source"]
         misses = [
             {"reason": reason, "pages": pages, "examples": _examples(store, name, reason)}
@@ -175,8 +175,8 @@ def _published(store: Any, source: str) -> dict[str, int]:
 
 def _last_crawl(lake: Any, source: str) -> dict | None:
     """The report of the finished crawl that ended last, among the newest few by name."""
-    from chimed.crawl.finished import report_of
+    from chimed.crawl.finished import read_report
     from chimed.storage.lake import names
 
-    found = [report_of(lake, source, crawl) for crawl in names(lake, f"raw/{source}")[-5:]]
+    found = [read_report(lake, source, crawl) for crawl in names(lake, f"raw/{source}")[-5:]]
     return max((report for report in found if report), key=lambda report: str(report.get("finished", "")), default=None)

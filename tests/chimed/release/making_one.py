@@ -12,7 +12,8 @@ from chimed.build import order
 from chimed.build.builds import new_build, read_stage
 from chimed.build.context import Work
 from chimed.build.options import Options
-from chimed.crawl.frontier import Plan, add
+from chimed.crawl.frontier import add_links
+from chimed.crawl.plan import CrawlPlan
 from chimed.pipeline.runner import run_stage
 from chimed.schema import words
 from chimed.settings import Settings
@@ -64,7 +65,7 @@ def crawl(work: Work, most: int) -> None:
                 warc.keep(archive, exchange, "detail")
                 links.append(Link(site.canonical(page.url), "detail"))
         warc.close(archive)
-        add(work.store, Plan(site, CRAWL), links, None)
+        add_links(work.store, CrawlPlan(site, CRAWL), links, None)
         count = warc.index(work.lake, f"raw/{source}/{CRAWL}")
         lakes.write_json(work.lake, f"raw/{source}/{CRAWL}/report.json", {"pages": count, "replica": True})
 

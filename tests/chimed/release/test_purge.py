@@ -21,7 +21,8 @@ from chimed.build.context import Work
 from chimed.build.ledger import ledger
 from chimed.build.options import Options
 from chimed.crawl import finished
-from chimed.crawl.frontier import Plan, add
+from chimed.crawl.frontier import add_links
+from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import ingest
 from chimed.extraction.crawl_records import extract_crawl
@@ -88,9 +89,9 @@ def folder(tmp_path_factory) -> Path:
         for url, body in asked:
             warc.keep(archive, exchange(url, body), "detail")
         warc.close(archive)
-        add(work.store, Plan(SITE, WEEK), [Link(SITE.canonical(url), "detail") for url, _ in asked], None)
+        add_links(work.store, CrawlPlan(SITE, WEEK), [Link(SITE.canonical(url), "detail") for url, _ in asked], None)
         pages = warc.index(work.lake, f"raw/ask120/{WEEK}")
-        written = finished.written_files(work.lake, f"raw/ask120/{WEEK}")
+        written = finished.describe_files(work.lake, f"raw/ask120/{WEEK}")
         report = {"source": "ask120", "crawl": WEEK, "pages": pages, "replica": True, "written": written}
         lakes.write_json(work.lake, f"raw/ask120/{WEEK}/report.json", sealed(report))
         making_one.build(work, VERSION, skip=["decontaminate"])

@@ -331,7 +331,9 @@ def test_walks_that_meet_are_one_stretch_with_the_end_of_the_lowest():
         days = {"since": MONDAY + timedelta(since), "until": MONDAY + timedelta(until)}
         return {**days, "last": None, "next": end, "begun": datetime(2026, 11, 1, tzinfo=UTC)}
 
-    found = walks.stretches([walk(10, 20, "b"), walk(0, 10, "a"), walk(25, 30, "c"), walk(5, 12, "d"), walk(9, 9, "e")])
+    found = walks.merge_stretches(
+        [walk(10, 20, "b"), walk(0, 10, "a"), walk(25, 30, "c"), walk(5, 12, "d"), walk(9, 9, "e")]
+    )
     ends_at = [((one.since - MONDAY).days, (one.until - MONDAY).days, one.next) for one in found]
     assert ends_at == [(0, 20, "a"), (25, 30, "c")]
 

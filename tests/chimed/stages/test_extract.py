@@ -14,7 +14,7 @@ from chimed.errors import UserError
 from chimed.extraction import crawl_records
 from chimed.extraction.crawl_records import TooManyMisses, check_misses, extract_crawl, read_parts
 from chimed.pipeline.runner import run_stage
-from chimed.reasons import AGAIN, OVER, TAKEN_DOWN
+from chimed.reasons import OVER_LIMIT, TAKEN_DOWN, UNCHANGED
 from chimed.settings import Settings
 from chimed.sources import ask39
 from chimed.stages.extract import OTHER, read_pages
@@ -91,7 +91,7 @@ def test_an_unchanged_page_fetched_again_gives_its_records_once(work):
     crawled(work, "ask39", "2026-11-16", same, ("/question/2.html", 200, QUESTION.format("乙。")))
     pages, outcome = pages_of(work)
     assert pages.height == 4
-    assert reasons(outcome) == {AGAIN: 1}
+    assert reasons(outcome) == {UNCHANGED: 1}
     latest = outcome.derived.filter(outcome.derived["answer"] == "先测。")
     assert "2026-11-16" in latest["page"][0]
     # the page whose first answer changed still gives its old answer: that is for dedup to judge
@@ -102,7 +102,7 @@ def test_a_page_twice_in_one_crawl(work):
     same = ("/question/1.html", 200, QUESTION.format("先测。"))
     crawled(work, "ask39", "c1", same, same)
     pages, outcome = pages_of(work)
-    assert (pages.height, outcome.derived.height, reasons(outcome)) == (2, 2, {AGAIN: 1})
+    assert (pages.height, outcome.derived.height, reasons(outcome)) == (2, 2, {UNCHANGED: 1})
 
 
 def test_a_parser_that_fails_fails_its_page_only(work, monkeypatch):
@@ -127,8 +127,8 @@ def test_max_records_of_each_source(work):
     chosen = dataclasses.replace(work, build=version, options=Options(max_records=3))
     (report,) = run_stage(chosen, "extract")
     assert report["sources"]["derived"] == {"ask39": 3, "zydcd": 3}
-    assert report["dropped"] == {OVER: 3}
-    assert report["derived_dropped"] == {OVER: 1}
+    assert report["dropped"] == {OVER_LIMIT: 3}
+    assert report["derived_dropped"] == {OVER_LIMIT: 1}
 
 
 def test_done_once_and_again_when_the_parser_changes(work, monkeypatch):
@@ -173,7 +173,7 @@ def test_parts_are_bounded_and_a_later_page_of_the_crawl_takes_over_from_an_earl
     report = extract_crawl(work.lake, "zydcd", "c1")
     assert report["parts"] == {"00000.warc.gz": 4}
     assert (report["pages"], report["kept_pages"], report["records"]) == (7, 4, 4)
-    assert report["dropped"] == {AGAIN: 2, "HTTP 404": 1}
+    assert report["dropped"] == {UNCHANGED: 2, "HTTP 404": 1}
     pages, outcome = pages_of(work)
     assert outcome.derived["title"].to_list() == ["药2", "药3", "药1", "药4"]
     assert (pages.height, reasons(outcome)) == (7, report["dropped"])
@@ -201,7 +201,7 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
     assert read[:2] == [1, 4]
     report = extract_crawl(work.lake, "zydcd", "c1", (2, 3))
     assert sorted(read[4:]) == sorted({0, 1, 2, 3, 4} - set(read[:3]))
-    assert (report["records"], report["dropped"]) == (4, {AGAIN: 1})
+    assert (report["records"], report["dropped"]) == (4, {UNCHANGED: 1})
     shares = [read_parts(work.lake, report, (which, 3)) for which in range(3)]
     titles = [title for share in shares for found, _ in share for title in found["title"]]
     assert sorted(titles) == ["药1", "药2", "药3", "药4"]

@@ -144,12 +144,12 @@ PLACES = [  # in the order in which a crawl comes there; what is done before eac
     ("chimed.storage.warc.open", 0),
     ("chimed.storage.warc._see_to_room", 1),
     ("chimed.storage.warc._write", 2),
-    ("chimed.crawl.frontier.settle", 2),
+    ("chimed.crawl.frontier.record_results", 2),
     ("os.fsync", 0),  # the WARC file is closed
     ("os.replace", 0),  # it gets its name
     ("chimed.storage.lake.write_bytes", 0),  # the index
     ("chimed.storage.lake.write_json", 0),  # the report
-    ("chimed.crawl.counts.note_done", 0),  # the store is told, after the report
+    ("chimed.crawl.counts.mark_finished", 0),  # the store is told, after the report
 ]
 
 

@@ -14,7 +14,7 @@ from chimed.crawl import finished
 from chimed.errors import UserError
 from chimed.extraction.corpus_files.columns import shown
 from chimed.extraction.corpus_files.reading import ENDINGS, Choices, NothingInIt, Survey, ending, survey
-from chimed.schema import content_id, keyed
+from chimed.schema import content_id, keyed_hash
 from chimed.sources import FILES, NAMES
 from chimed.sources.parsed import CorpusQA, Document
 from chimed.storage import lake as lakes
@@ -66,7 +66,7 @@ def ingest(
         digests[file_name] = own.hexdigest()
     folder = f"raw/{name}/{digest.hexdigest()[:12]}"
     path = f"{folder}/report.json"
-    before = finished.report_of(lake, name, folder.rsplit("/", 1)[-1]) or {}
+    before = finished.read_report(lake, name, folder.rsplit("/", 1)[-1]) or {}
     told = {"choices": asdict(choices), "rights": said or before.get("rights", {}), "code": chimed.__version__}
     if before and all(before.get(key) == value for key, value in told.items()):
         return before
@@ -100,7 +100,7 @@ def address(source: str, read: Iterable[Document | CorpusQA], key: bytes) -> str
     words: list[str] = []
     for one in read:
         words += (one.title, one.text) if isinstance(one, Document) else (one.title, one.question, one.answer)
-    return f"corpus:{source}/{keyed(key, content_id(*words))}"
+    return f"corpus:{source}/{keyed_hash(key, content_id(*words))}"
 
 
 def kept_choices(report: Mapping) -> Choices:

@@ -103,13 +103,13 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
             folders.setdefault(path.rpartition("/")[0], []).append(path)
     for folder, paths in folders.items():
         source, crawl = folder.split("/")[1:]
-        report = finished.report_of(lake, source, crawl)
+        report = finished.read_report(lake, source, crawl)
         if report is None:
             continue  # it is not finished: whoever finishes it writes both
         pages = _index(journal, lake, folder)
         written = report.get("written")
         if isinstance(written, dict):
-            now = finished.written_files(lake, folder)
+            now = finished.describe_files(lake, folder)
             names = [path.rsplit("/", 1)[-1] for path in paths]
             for name in (*names, finished.INDEX):
                 if name in written and name in now and now[name]["sha256"] != written[name]["sha256"]:

@@ -14,7 +14,7 @@ from typing import IO
 
 import numpy as np
 
-from chimed.concurrency import MOST, cores, workers
+from chimed.concurrency import MAX_PROCESSES, available_cores, worker_processes
 from chimed.text.duplicates import minhash, variants
 from chimed.text.duplicates.shingles import jaccards, shingles_of_points
 from chimed.text.duplicates.variants import Difference
@@ -113,11 +113,11 @@ class Comparison:
 
         count: pairs at most. copies: place → what it is a copy of, as far as that is settled.
         """
-        processes = min(cores(), MOST)
+        processes = min(available_cores(), MAX_PROCESSES)
         if count < MANY or processes < 2:
             yield from groups
             return
-        with workers("dedup", processes) as pool:
+        with worker_processes("dedup", processes) as pool:
             waiting: deque[tuple[list[Group], list[list[int]], Future[list[list[Differs | None]]]]] = deque()
             for run in _runs(groups):
                 firsts = [

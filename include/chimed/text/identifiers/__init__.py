@@ -19,7 +19,7 @@ from operator import or_
 
 import polars as pl
 
-from chimed.concurrency import ahead
+from chimed.concurrency import map_ahead
 from chimed.text.identifiers import addresses, contacts, names, numbers
 from chimed.text.identifiers.plain_forms import Plain, plain
 
@@ -223,7 +223,7 @@ def _in_table(records: pl.DataFrame) -> Iterator[Found]:
     words = pl.concat([records[field] for field in fields])
     modern = pl.concat([records["language"] != "lzh"] * len(fields)).fill_null(False)
     looking: dict[int, tuple[str, ...]] = {}
-    for family, picked in zip(FAMILIES, ahead(lambda family: _picked(words, family), FAMILIES), strict=True):
+    for family, picked in zip(FAMILIES, map_ahead(lambda family: _picked(words, family), FAMILIES), strict=True):
         for place in (picked & modern if family == "names" else picked).arg_true():
             looking[place] = (*looking.get(place, ()), family)
     places = sorted(looking)
