@@ -49,10 +49,10 @@ def write_crawl(lake: Lake, characters: int, seed: int) -> dict[str, int]:
     for frame, _ in synthetic.crawl(characters, seed, synthetic.exam(random.Random(seed))):
         exchanges = [_page(pages + n, row) for n, row in enumerate(frame.iter_rows(named=True))]
         for exchange in [*exchanges, *exchanges[::TWICE]]:
-            warc.keep(archive, exchange, "detail")
+            warc.write_exchange(archive, exchange, "detail")
         pages += len(exchanges)
         twice += len(exchanges[::TWICE])
-    warc.close(archive)
+    warc.close_archive(archive)
     report = {"pages": pages + twice, "twice": twice}
     lakes.write_json(lake, f"{folder}/report.json", report)
     return report

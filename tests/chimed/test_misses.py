@@ -21,8 +21,8 @@ def kept(work, html: str, **columns: object) -> None:
     archive = warc.open_archive(work.lake, "raw/zydcd/c1")
     head = [("Content-Type", "text/html; charset=gb18030")]
     one = warc.Exchange(URL, "GET / HTTP/1.1", [], 200, "OK", head, html.encode("gb18030"))
-    place = warc.keep(archive, one, "detail")
-    warc.close(archive)
+    place = warc.write_exchange(archive, one, "detail")
+    warc.close_archive(archive)
     now = datetime(2026, 11, 2, tzinfo=UTC)
     row = {"url": URL, "source": "zydcd", "kind": "detail", "first_seen": now, "fetched": now, "status": 200}
     upsert(work.store, PAGES, [row | {"page": place, "state": "missed", "miss": "no h1"} | columns])

@@ -24,7 +24,7 @@ from chimed.schema import RECORD_COLUMNS, keyed_hash
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA
 from chimed.storage.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, secret, upsert
-from chimed.storage.takedowns import of
+from chimed.storage.takedowns import parse_targets
 
 ASKED = [(f"头晕{name}怎么办，已经三天了没有好转？", f"先量血压{name}，注意休息，多喝水。") for name in "甲乙丙丁戊"]
 
@@ -146,7 +146,7 @@ def test_a_key_of_a_row_cannot_be_found_by_trying_words(work: Work):
 
 def test_words_are_found_in_pages_and_requests_but_not_by_what_everybody_says(work: Work):
     said = "街坊都叫我织田阿福老爹，这病有十年了，电话13912345678。建议您到正规医院就诊，不要自行用药。"
-    wanted = stretches(work.lake, {said}, of(["https://ask.39.net/question/1.html"]))
+    wanted = stretches(work.lake, {said}, parse_targets(["https://ask.39.net/question/1.html"]))
     texts = [
         f'[{{"role": "user", "content": "问：\\n{said}"}}]',
         "<p>街坊都叫我<b>织田阿福</b>老爹，这病有&nbsp;十年了，电话139-1234-5678。</p>",

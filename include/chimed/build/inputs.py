@@ -16,7 +16,7 @@ from chimed.sources import FILES
 from chimed.sources import NAMES as SOURCES
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
-from chimed.storage.naming import CORPUS
+from chimed.storage.naming import CORPUS_NAME
 
 PAGES_A_SHARD = 20_000
 BYTES_A_SHARD = 64 * 1024 * 1024  # of raw files: pages that are larger than usual are fewer
@@ -96,7 +96,7 @@ def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
 def _corpora(lake: Lake) -> list[str]:
     """Names of the corpora that `chimed ingest` brought into the lake."""
     names = [name for name in lakes.names(lake, "raw") if name not in SOURCES]
-    return [name for name in names if CORPUS.match(name) and any(_is_corpus(lake, name))]
+    return [name for name in names if CORPUS_NAME.match(name) and any(_is_corpus(lake, name))]
 
 
 def _is_corpus(lake: Lake, name: str) -> Iterator[bool]:

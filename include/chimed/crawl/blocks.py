@@ -137,7 +137,7 @@ def stop_at_block(run: CrawlRun, what: str, wait: float) -> None:
     held, run.held = run.held, []
     for one in held[-KEPT_EVIDENCE:]:
         if one.exchange:
-            warc.keep(run.archive, one.exchange, "refusal")
+            warc.write_exchange(run.archive, one.exchange, "refusal")
     stop_crawl(run, f"{run.plan.site.name} blocks us or is down: {what}; run the crawl again later to continue", wait)
 
 

@@ -26,7 +26,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import states, warc
 from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake, open_lake
-from chimed.storage.lease import lease
+from chimed.storage.lease import hold_lease
 from chimed.storage.naming import check_name
 from chimed.storage.states import UNANSWERED
 from chimed.storage.store import Store, open_store
@@ -74,12 +74,12 @@ def crawl_source(
     if unattended:
         _check_wait(store, source)
     run = CrawlRun(plan, store, warc.Archive(lake, folder, Path()), frontier.request_delay(site))
-    with lease(store, lake.at("raw"), source, partial(blocks.stop_crawl, run)):
+    with hold_lease(store, lake.at("raw"), source, partial(blocks.stop_crawl, run)):
         run.archive = warc.open_archive(lake, folder)  # uploads what a killed attempt left
         if done:
             log.info("crawl %s of %s: finished before its last day was over; it is completed now", plan.crawl, source)
             frontier.reopen(store, plan)
-        frontier.requeue_lost(store, plan, warc.whole_places(lake))
+        frontier.requeue_lost(store, plan, warc.find_whole_places(lake))
         responses.recover_unread(run, lake)
         frontier.begin(store, plan, frontier.max_rechecks(run.delay))
         run.suspected = counts.read_cost(store, plan)["blocked"] > 0
@@ -145,7 +145,7 @@ def _run_spider(run: CrawlRun) -> None:
             finally:
                 if reader:
                     reader_process.close(reader, run)
-            warc.close(run.archive)
+            warc.close_archive(run.archive)
         except (SQLAlchemyError, OSError) as error:  # a full disk, a store that is down: the next attempt recovers
             log.warning("%s: %s", run.plan.site.name, error)
             blocks.stop_crawl(
@@ -181,7 +181,7 @@ def _finish(lake: Lake, folder: str, run: CrawlRun, accept: bool) -> dict:
         "mode": plan.mode,
         "sections": plan.sections,
         "max_pages": plan.max_pages,
-        "pages": warc.index(lake, folder, run.archive.lines),
+        "pages": warc.write_index(lake, folder, run.archive.lines),
         **tally,
         "waiting": left,
         **{name: cost[name] for name in ("unchanged", "off_site", "attempts", "requests", "bytes")},
@@ -237,7 +237,7 @@ def _find_list_problem(run: CrawlRun, tally: dict) -> str | None:
     nothing = tally["lists"] and tally["lists_missed"] >= tally["lists"]
     if nothing and frontier.find_answered(store, plan, ()):  # the site gave pages before, so this may be a block
         run.wait = DAY
-    dead, late = counts.find_dead_lists(store, plan), counts.find_missing_lists(store, plan, states.UNTOLD)
+    dead, late = counts.find_dead_lists(store, plan), counts.find_missing_lists(store, plan, states.UNKNOWN_STATES)
     if silent or (nothing and not dead and not late):
         frontier.requeue(store, plan, silent or tally["empty_lists"])
         which = silent[0] if silent else f"no list of {site.name}"

@@ -29,7 +29,7 @@ from chimed.crawl.traps import Bounds
 from chimed.settings import settings
 from chimed.sources.page import Site
 from chimed.storage import warc
-from chimed.storage.encodings import ASKED_FOR, PAGE_BYTES
+from chimed.storage.encodings import ACCEPT_ENCODING, PAGE_BYTES
 from chimed.storage.store import Store
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def scrapy_settings(run: CrawlRun) -> dict:
         "SPIDER_MIDDLEWARES_BASE": {},
         "DEFAULT_REQUEST_HEADERS": {
             "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5",
-            "Accept-Encoding": ASKED_FOR,
+            "Accept-Encoding": ACCEPT_ENCODING,
             "Accept-Language": "zh-CN,zh;q=0.9",
         },
     }

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from chimed.errors import UserError
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
-from chimed.storage.checked import check_file, told_file
-from chimed.storage.contents import SpoiltFile, told_of
+from chimed.storage.checked import check_file, describe_file
+from chimed.storage.contents import SpoiltFile, recorded_file
 from chimed.storage.lake import Lake
 
 if TYPE_CHECKING:  # what only asks for reports does without what reads pages
-    from chimed.storage.warc import Stored
+    from chimed.storage.warc import StoredResponse
 
 INDEX = "index.cdxj"
 
@@ -39,7 +39,7 @@ class ExpectedFile:
     digests: dict[int, str] | None = None
     seen: int = field(default=0, init=False)
 
-    def count_page(self, stored: "Stored") -> None:
+    def count_page(self, stored: "StoredResponse") -> None:
         """Count a detail page that was read. Raise SpoiltFile if it is not the page that was crawled."""
         self.seen += 1
         place = int(stored.page.rpartition("#")[2])
@@ -68,9 +68,9 @@ def describe_files(lake: Lake, folder: str) -> dict[str, dict]:
     """Return pages (`rows`), bytes and sha256 of a crawl's WARC files and index, for its report."""
     names = [name for name in lakes.names(lake, folder) if name.endswith(".warc.gz")]
     pages = Counter(entry["filename"] for entry in _read_index(lake, folder) if _is_detail(entry))
-    told = {name: told_file(lake, f"{folder}/{name}", pages[name]) for name in names}
+    told = {name: describe_file(lake, f"{folder}/{name}", pages[name]) for name in names}
     if lakes.exists(lake, f"{folder}/{INDEX}"):
-        told[INDEX] = told_file(lake, f"{folder}/{INDEX}")
+        told[INDEX] = describe_file(lake, f"{folder}/{INDEX}")
     return told
 
 
@@ -80,7 +80,7 @@ def expect_file(lake: Lake, report: dict, folder: str, name: str) -> ExpectedFil
     The whole file is read once for its hash, if that was recorded.
     """
     path, how = f"{folder}/{name}", restore_hint(folder)
-    told = told_of(report.get("written"), name)
+    told = recorded_file(report.get("written"), name)
     check_file(lake, path, told, how)
     if told is not None:
         return ExpectedFile(path, how, told.get("rows"))
@@ -94,7 +94,9 @@ def expect_file(lake: Lake, report: dict, folder: str, name: str) -> ExpectedFil
 def check_files_exist(lake: Lake, report: dict, folder: str) -> None:
     """Raise SpoiltFile if a file of a finished crawl or corpus is gone or has another size. Nothing is read."""
     for name in file_names(report):
-        check_file(lake, f"{folder}/{name}", told_of(report.get("written"), name), restore_hint(folder), whole=False)
+        check_file(
+            lake, f"{folder}/{name}", recorded_file(report.get("written"), name), restore_hint(folder), whole=False
+        )
 
 
 def file_names(report: dict) -> list[str]:

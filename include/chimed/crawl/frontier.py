@@ -16,9 +16,9 @@ from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources.page import Link, Site
-from chimed.storage.states import ANSWERED, FAILED, FORBIDDEN, GONE, REFUSED, UNANSWERED, UNTOLD, today
+from chimed.storage.states import ANSWERED, FAILED, FORBIDDEN, GONE, REFUSED, UNANSWERED, UNKNOWN_STATES, today
 from chimed.storage.store import CRAWLS, PAGES, TAKEDOWNS, WALKS, Store, find, upsert
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 
 P, C = PAGES.c, CRAWLS.c
 MAX_BOUND_PARAMETERS = 500  # SQLite's limit on bound parameters
@@ -31,7 +31,9 @@ def is_due(by: date) -> ColumnElement[bool]:
     if days is None:
         return and_(P.state.is_not(None), P.due <= by)
     moment = datetime.now(UTC) + (by - today()) - timedelta(days)
-    return or_(and_(P.state.in_((*UNTOLD, FORBIDDEN)), P.due <= by), and_(P.state.is_not(None), P.fetched < moment))
+    return or_(
+        and_(P.state.in_((*UNKNOWN_STATES, FORBIDDEN)), P.due <= by), and_(P.state.is_not(None), P.fetched < moment)
+    )
 
 
 def request_delay(site: Site) -> float:
@@ -56,7 +58,7 @@ def begin(store: Store, plan: CrawlPlan, most_again: int | None = None) -> None:
     refresh: pages that were never requested, and at most `most_again` of those due for a recheck. full: every known
     page. Raises UserError for a source that was taken down.
     """
-    if plan.site.name in takedowns(store).sources:
+    if plan.site.name in read_takedowns(store).sources:
         raise UserError(f"{plan.site.name} was taken down, so it is not crawled any more")
     _open_crawl(store, plan)
     everything = plan.mode == "full" and not plan.dated
@@ -115,7 +117,7 @@ def _queue_due(store: Store, plan: CrawlPlan, here: list[ColumnElement[bool]], m
     """Queue due pages in this order: refused or failed, open questions, possibly gone, then the rest."""
     again = is_due(today())
     if settings().recheck_days is not None:  # otherwise a second attempt would request again what the first one fetched
-        again = and_(again, or_(P.state.in_(UNTOLD), P.crawl.is_(None), P.crawl != plan.crawl))
+        again = and_(again, or_(P.state.in_(UNKNOWN_STATES), P.crawl.is_(None), P.crawl != plan.crawl))
     free = or_(P.queued.is_(None), P.queued != plan.crawl)
     rank = case({REFUSED: 0, FAILED: 0, FORBIDDEN: 0, UNANSWERED: 1, GONE: 2}, value=P.state, else_=3)
     with store.engine.begin() as connection:
@@ -152,7 +154,7 @@ def add_links(
     store: Store, plan: CrawlPlan, links: Iterable[Link], found_on: str | None, start: str | None = None
 ) -> dict[str, dict]:
     """Write the links of a list page and queue those the crawl wants; return the rows known before, by URL."""
-    gone, source = takedowns(store), plan.site.name
+    gone, source = read_takedowns(store), plan.site.name
     shown = {link.url: link for link in links if len(link.url) <= MAX_URL_LENGTH and not gone.holds(link.url, source)}
     known = find(store, PAGES, shown)
     now, rows, taken = datetime.now(UTC), [], days_of_other_crawls(store, plan)

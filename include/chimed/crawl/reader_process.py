@@ -130,5 +130,5 @@ def _flush() -> None:
 
 def _close() -> dict[str, list[str]]:
     _run.write()
-    warc.close(_run.archive)
+    warc.close_archive(_run.archive)
     return _run.archive.lines

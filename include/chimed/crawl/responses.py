@@ -282,10 +282,10 @@ def recover_unread(run: CrawlRun, lake: Lake) -> None:
 
     So neither a kill between storing and recording a page nor a corrected parser costs a second request.
     """
-    paths = warc.files(lake, run.archive.folder)
+    paths = warc.list_files(lake, run.archive.folder)
     rows = frontier.unread_rows(run.store, run.plan) if paths else {}
     for path in paths if rows else ():
-        for stored in warc.responses(lake, path):
+        for stored in warc.read_responses(lake, path):
             row = rows.get(run.plan.site.canonical(stored.url)) if stored.kind == "detail" else None
             if row is None:
                 continue

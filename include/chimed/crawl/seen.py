@@ -12,7 +12,7 @@ from chimed.crawl import frontier, walks
 from chimed.crawl.download import CrawlRun
 from chimed.sources.page import Link
 from chimed.storage import states, warc
-from chimed.storage.states import FORBIDDEN, GONE, UNTOLD
+from chimed.storage.states import FORBIDDEN, GONE, UNKNOWN_STATES
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def record_page(run: CrawlRun, seen: PageResult) -> None:
         "miss": seen.reason,
         **recheck_columns(run, row, seen.state, published, now),
     }
-    if seen.state in (*UNTOLD, FORBIDDEN):
+    if seen.state in (*UNKNOWN_STATES, FORBIDDEN):
         if seen.exchange:
-            warc.keep(run.archive, seen.exchange, "refusal")
+            warc.write_exchange(run.archive, seen.exchange, "refusal")
         run.record_result(seen.url, **values)
         return
     if seen.status == 304:
@@ -75,9 +75,9 @@ def record_page(run: CrawlRun, seen: PageResult) -> None:
         run.unchanged += seen.kind == "detail"
         place = row["page"]
         if seen.exchange:
-            warc.keep_again(run.archive, seen.exchange, place)
+            warc.write_revisit(run.archive, seen.exchange, place)
     if place is None and seen.exchange:
-        place = warc.keep(run.archive, seen.exchange, seen.kind)
+        place = warc.write_exchange(run.archive, seen.exchange, seen.kind)
     values |= {"fetched": now, "content": seen.digest, "page": place, "published": published}
     run.record_result(seen.url, **values, etag=seen.etag, last_modified=seen.last_modified)
 
@@ -88,5 +88,5 @@ def recheck_columns(run: CrawlRun, row: dict, state: str, published: date | None
     since = row["since"] if row["state"] == state and row["since"] else asked
     first_seen = row["first_seen"]
     born = published or states.day_of(first_seen if first_seen.tzinfo else first_seen.replace(tzinfo=UTC))
-    own = {**states.STEPS, states.ANSWERED: (run.plan.site.recheck, states.LAST)}
-    return {"state": state, "since": since, "due": states.due(state, asked, born, since, own)}
+    own = {**states.RECHECK_AGES, states.ANSWERED: (run.plan.site.recheck, states.RECHECK_DAYS)}
+    return {"state": state, "since": since, "due": states.next_due(state, asked, born, since, own)}

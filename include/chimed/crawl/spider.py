@@ -22,7 +22,7 @@ from chimed.crawl.download import CrawlRun, OffSite
 from chimed.crawl.responses import MAX_REDIRECTS, SiteResponse
 from chimed.crawl.seen import recheck_columns
 from chimed.sources.text import decode
-from chimed.storage.encodings import PAGE_BYTES, Unreadable, unpacked
+from chimed.storage.encodings import PAGE_BYTES, Unreadable, decompress
 from chimed.storage.states import ANSWERED, BY_ROBOTS, FORBIDDEN, MISSED, UNANSWERED
 
 log = logging.getLogger("chimed")
@@ -169,7 +169,7 @@ class SiteSpider(Spider):
             return blocks.stop_crawl(self.run, why, HOUR)
         try:
             packed = b",".join(response.headers.getlist("Content-Encoding")).decode("latin-1")
-            text = robots.decode_robots(unpacked(response.body, packed, PAGE_BYTES))
+            text = robots.decode_robots(decompress(response.body, packed, PAGE_BYTES))
         except Unreadable as error:
             self.run.robots = "unreadable"
             return blocks.stop_crawl(self.run, f"robots.txt of {host} cannot be read ({error})", DAY)
@@ -264,7 +264,7 @@ class BackoffMiddleware:
             headers = join_headers(exchange.headers)
             body, why = response.body, None
             try:
-                body = unpacked(response.body, headers.get("content-encoding"), PAGE_BYTES)
+                body = decompress(response.body, headers.get("content-encoding"), PAGE_BYTES)
             except Unreadable as error:
                 body, why = b"", str(error)
             text = decode(body, headers.get("content-type"), self.run.plan.site.encoding)

@@ -32,7 +32,7 @@ from chimed.sources import FILES, page, parsed, text
 from chimed.storage import encodings, warc, warc_records
 from chimed.storage import lake as lakes
 from chimed.storage.checked import read_checked
-from chimed.storage.contents import SpoiltFile, sealed, told_of
+from chimed.storage.contents import SpoiltFile, recorded_file, sealed
 from chimed.storage.lake import Lake
 from chimed.storage.states import NO_ANSWER
 from chimed.storage.store import Store, open_store, secret
@@ -105,7 +105,9 @@ def extract_crawl(
             "repeated": repeated,
             "parts": files,
             "written": written,
-            "inputs": {f"{raw}/{name}": (told_of(crawled.get("written"), name) or {}).get("sha256") for name in names},
+            "inputs": {
+                f"{raw}/{name}": (recorded_file(crawled.get("written"), name) or {}).get("sha256") for name in names
+            },
         }
     )
     lakes.write_json(lake, f"{folder}/report.json", report)
@@ -117,7 +119,7 @@ def _check_pages(lake: Lake, raw: str, crawled: dict, made: dict[str, dict]) -> 
     said, read = crawled.get("pages"), sum(one["pages"] for one in made.values())
     if "written" in crawled or crawled.get("form") == FILES or not isinstance(said, int) or read >= said:
         return
-    there = sum(1 for path in warc.files(lake, raw) for _ in warc.responses(lake, path))
+    there = sum(1 for path in warc.list_files(lake, raw) for _ in warc.read_responses(lake, path))
     if there < said:
         raise SpoiltFile(
             f"{raw} holds {there} whole pages of the {said} that were crawled; {finished.restore_hint(raw)}"
@@ -181,7 +183,7 @@ def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tup
 
 def _read(lake: Lake, folder: str, report: dict, path: str, schema: pa.Schema | None = None) -> pl.DataFrame:
     """A table of an extracted crawl. Raises SpoiltFile where it is not what was written."""
-    told = told_of(report.get("written"), path.removeprefix(f"{folder}/"))
+    told = recorded_file(report.get("written"), path.removeprefix(f"{folder}/"))
     mend = f"take {path.rsplit('/', 1)[0]} away; its pages are then read again, and cost nothing"
     with lakes.parquet_errors(path):
         return lakes.table_of(pq.ParquetFile(read_checked(lake, path, told, mend)), schema=schema)

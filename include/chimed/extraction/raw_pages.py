@@ -18,10 +18,10 @@ from chimed.sources.text import decode
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.checked import check_file
-from chimed.storage.contents import told_of
+from chimed.storage.contents import recorded_file
 from chimed.storage.encodings import PAGE_BYTES
 from chimed.storage.lake import Lake
-from chimed.storage.warc import Stored
+from chimed.storage.warc import StoredResponse
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def raw_files(lake: Lake, source: str, crawl: str) -> list[str]:
     report = _report(lake, source, crawl)
     if report.get("form") == FILES or "written" in report:
         return finished.file_names(report)
-    return [path.rsplit("/", 1)[-1] for path in warc.files(lake, f"raw/{source}/{crawl}")]
+    return [path.rsplit("/", 1)[-1] for path in warc.list_files(lake, f"raw/{source}/{crawl}")]
 
 
 def pages_of(lake: Lake, source: str, crawl: str, name: str, key: bytes | None = None) -> Iterator[Page]:
@@ -66,12 +66,12 @@ def pages_of(lake: Lake, source: str, crawl: str, name: str, key: bytes | None =
     report = _report(lake, source, crawl)
     if report.get("form") == FILES:
         assert key is not None
-        check_file(lake, f"{raw}/{name}", told_of(report.get("written"), name), finished.restore_hint(raw))
+        check_file(lake, f"{raw}/{name}", recorded_file(report.get("written"), name), finished.restore_hint(raw))
         yield from _corpus_pages(lake, report, f"{raw}/{name}", key)
         return
     site = load(source)
     expected = finished.expect_file(lake, report, raw, name)
-    for stored in warc.responses(lake, f"{raw}/{name}"):
+    for stored in warc.read_responses(lake, f"{raw}/{name}"):
         if stored.kind == "detail":
             expected.count_page(stored)
             yield Page(len(stored.body), read_page(site, stored))
@@ -96,7 +96,7 @@ def _corpus_pages(lake: Lake, report: dict, path: str, key: bytes) -> Iterator[P
             yield Page(sum(sizes), list({row["id"]: row for row in rows}.values()))
 
 
-def read_page(site: Site, stored: Stored) -> list[dict] | dict:
+def read_page(site: Site, stored: StoredResponse) -> list[dict] | dict:
     """One stored page as record rows (columns of `RECORD`), or as the row of its miss (columns of `DROPPED`)."""
     url = site.canonical(stored.url)
 

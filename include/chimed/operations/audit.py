@@ -23,8 +23,8 @@ from chimed.release.verify import faults_in
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
 from chimed.storage import warc
-from chimed.storage.checked import fault_of
-from chimed.storage.contents import as_json, is_sealed, told_of
+from chimed.storage.checked import find_fault
+from chimed.storage.contents import as_json, is_sealed, recorded_file
 from chimed.storage.lake import Lake
 from chimed.storage.naming import check_inside
 
@@ -107,7 +107,7 @@ def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
     for name in sorted(names):
         _file(lake, found, f"{folder}/{name}", written, mend)
     if isinstance(written, dict) and report.get("form") != FILES:
-        for path in warc.files(lake, folder):
+        for path in warc.list_files(lake, folder):
             if path.rsplit("/", 1)[-1] not in names:
                 found.fault(path, "is not in the crawl's report", "remove it")
     elif report.get("form") != FILES:
@@ -120,16 +120,16 @@ def _files_of(lake: Lake, report: dict, folder: str) -> list[str]:
     """The files of a crawl whose report tells nothing of them."""
     if report.get("form") == FILES:
         return report.get("files", [])
-    return [path.rsplit("/", 1)[-1] for path in warc.files(lake, folder)]
+    return [path.rsplit("/", 1)[-1] for path in warc.list_files(lake, folder)]
 
 
 def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
     """Counts and digests of an older crawl's pages, by its index and its report."""
     pages = 0
-    for path in warc.files(lake, folder):
+    for path in warc.list_files(lake, folder):
         try:
             expected = finished.expect_file(lake, report, folder, path.rsplit("/", 1)[-1])
-            for stored in warc.responses(lake, path):
+            for stored in warc.read_responses(lake, path):
                 if stored.kind == "detail":
                     expected.count_page(stored)
             expected.check_complete()
@@ -153,7 +153,7 @@ def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) 
     for name in sorted(written) if isinstance(written, dict) else ():
         _file(lake, found, f"{folder}/{name}", written, mend)
     for path, digest in report.get("inputs", {}).items():
-        said = told_of(crawled.get("written"), path.rsplit("/", 1)[-1])
+        said = recorded_file(crawled.get("written"), path.rsplit("/", 1)[-1])
         _link(found, path, digest, said, f"{folder}/report.json", mend)
     parts = report.get("parts", {})
     for name in parts:
@@ -186,7 +186,9 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
         source, name = crawl.split("/")
         _crawl(lake, found, source, name)
         report = finished.read_report(lake, source, name) or {}
-        recorded |= {f"raw/{crawl}/{file}": told_of(report.get("written"), file) for file in report.get("written", {})}
+        recorded |= {
+            f"raw/{crawl}/{file}": recorded_file(report.get("written"), file) for file in report.get("written", {})
+        }
     begun = [this.name for this in its_own if lakes.names(lake, f"{folder}/{this.name}")]
     done = lakes.exists(lake, f"{folder}/ledger.parquet") or lakes.exists(lake, f"releases/{version}/manifest.json")
     last = its_own[-1].name if done else (begun or [""])[-1]
@@ -231,7 +233,7 @@ def _stage(
         for name in sorted(written) if isinstance(written, dict) else _parts_of(report, shard):
             named.add(name)
             _file(lake, found, f"{folder}/{name}", written, mend)
-            recorded[f"{folder}/{name}"] = told_of(written, name)
+            recorded[f"{folder}/{name}"] = recorded_file(written, name)
         for source, digest in (report.get("inputs") or {}).items():
             _link(found, source, digest, recorded.get(source), path, mend)
         _counts(found, path, report, this, mend)
@@ -316,7 +318,7 @@ def _release(lake: Lake, found: Audit, version: str) -> None:
 
 def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict | None:
     """A report that is what it was sealed as; None, with a fault, where it is not. about: what it should be about."""
-    if what := fault_of(lake, path, None):
+    if what := find_fault(lake, path, None):
         found.fault(path, what, mend)
         return None
     try:
@@ -326,7 +328,7 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
         return None
     found.files += 1
     is_whole = is_sealed(report)
-    if is_whole and lakes.read_bytes(lake, path, lakes.MOST_JSON) != as_json(report):
+    if is_whole and lakes.read_bytes(lake, path, lakes.MAX_JSON_BYTES) != as_json(report):
         is_whole = False  # the same values, written otherwise
     if is_whole is False:
         found.fault(path, "is not as it was sealed: it was changed", mend)
@@ -347,8 +349,8 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
 
 def _file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> None:
     """A file by what its report says of it."""
-    said = told_of(written, path.rsplit("/", 1)[-1]) or told_of(written, "/".join(path.split("/")[3:]))
-    if what := fault_of(lake, path, said):
+    said = recorded_file(written, path.rsplit("/", 1)[-1]) or recorded_file(written, "/".join(path.split("/")[3:]))
+    if what := find_fault(lake, path, said):
         found.fault(path, what, mend)
     elif said is None:
         found.not_recorded += 1

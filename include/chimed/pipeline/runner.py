@@ -49,9 +49,9 @@ def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: i
     if (report := reports.read(work.lake, work.build, name, shard)) is not None:
         work.say(f"{name} {shard}: already done")
         return report
-    from chimed.storage.lease import turn  # here, not above: SQLAlchemy takes long to load
+    from chimed.storage.lease import wait_for_lease  # here, not above: SQLAlchemy takes long to load
 
-    with turn(work.store, work.lake.root, f"build {work.build} {name} {shard}", work.say) as still_ours:
+    with wait_for_lease(work.store, work.lake.root, f"build {work.build} {name} {shard}", work.say) as still_ours:
         if (report := reports.read(work.lake, work.build, name, shard)) is not None:
             work.say(f"{name} {shard}: another process did it")
             return report

@@ -12,7 +12,7 @@ from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.storage.store import PUSHES, Store
 from chimed.storage.takedowns import Takedowns
-from chimed.storage.versions import older
+from chimed.storage.versions import list_older
 
 PURGE = "python -m chimed takedown … --purge takes them out"
 FOLDERS = ("raw", "extracts", "builds", "releases")  # of a lake: where words of pages lie
@@ -51,7 +51,7 @@ def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
     for release in lakes.names(lake, "models"):
         if release in patches or held.get(release):
             add("model", f"models/{release}", None, "trained on it: train again on the patch, then delete the folder")
-    versions = sum(len(older(lake, f"{folder}/")) for folder in FOLDERS)
+    versions = sum(len(list_older(lake, f"{folder}/")) for folder in FOLDERS)
     add("older versions", lake.at(""), versions, "the bucket keeps what was replaced; --purge deletes it")
     return found
 

@@ -11,7 +11,7 @@ from chimed.release.rows import tables_of
 from chimed.release.write import compare, previous
 from chimed.storage.lake import Lake
 from chimed.storage.store import Store
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 
 
 def preview(lake: Lake, store: Store, build: str) -> dict:
@@ -23,7 +23,7 @@ def preview(lake: Lake, store: Store, build: str) -> dict:
     version, last = made["version"], before("release", of_build(made))
     assert last is not None
     records = read_stage(lake, version, last.name)
-    tables = tables_of(records.filter(~takedowns(store).rows()))
+    tables = tables_of(records.filter(~read_takedowns(store).rows()))
     stages = [{name: value for name, value in one.items() if name != "figures"} for one in ledger(lake, version)]
     rows = {subset: sum(len(table) for name, table in tables.items() if name.startswith(subset)) for subset in SUBSETS}
     changes = compare(lake, previous(lake, version), tables, made["options"])

@@ -31,9 +31,9 @@ from chimed.sources import NAMES as SOURCES
 from chimed.storage import audit_log
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
-from chimed.storage.lease import turn
+from chimed.storage.lease import wait_for_lease
 from chimed.storage.store import PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
-from chimed.storage.takedowns import Takedowns, of
+from chimed.storage.takedowns import Takedowns, parse_targets
 
 log = logging.getLogger("chimed")
 
@@ -57,7 +57,7 @@ def take_down(
     nothing is known of, an unknown code, or no reason.
     """
     noted = note(lake, store, target, reason, code, by, unseen)
-    gone = of(noted.names)
+    gone = parse_targets(noted.names)
     patches = {
         version: rewrite_release(lake, store, version, gone, code) for version in (releases(lake) if rewrite else ())
     }
@@ -97,17 +97,17 @@ def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, u
     if not found.is_source and not found.of_corpus:
         see_that_it_is_read(lake, store, found.name)
     left, names = _known(lake, store, found, unseen)
-    twins = _twins(lake, store, of(names)) - set(names) if not found.is_source else set()
+    twins = _twins(lake, store, parse_targets(names)) - set(names) if not found.is_source else set()
     every = [*names, *sorted(twins)]
     kept = {"reason": storable(reason), "code": code, "by": by or None, "created": datetime.now(UTC)}
     upsert(store, TAKEDOWNS, [{"target": name, **kept} for name in every])
-    gone = of(every)
+    gone = parse_targets(every)
     with store.engine.begin() as connection:
         if found.is_source:
             connection.execute(delete(PAGES).where(PAGES.c.source == found.name))
         for url in sorted(gone.urls):
             connection.execute(delete(PAGES).where(PAGES.c.url == url))
-    audit_log.note(store, "takedown", found.name, f"{left} pages, {code}", by or None)
+    audit_log.record_decision(store, "takedown", found.name, f"{left} pages, {code}", by or None)
     closed = review.close(store, _ids(lake, gone), gone.urls)
     return Noted(found.name, every, sorted(one for one in twins if not one.startswith("raw/")), left, closed)
 
@@ -149,7 +149,7 @@ def _source_of(store: Store, target: Target) -> str:
 
 
 def _holds(lake: Lake, version: str, target: Target) -> bool:
-    gone = of([target.name])
+    gone = parse_targets([target.name])
     return any(len(table.filter(gone.rows())) for table in read_tables(lake, version).values())
 
 
@@ -194,7 +194,7 @@ def build_tables(lake: Lake) -> list[str]:
 
 def rewrite_release(lake: Lake, store: Store, version: str, gone: Takedowns, code: str) -> str | None:
     """Writes a release without what is gone and withdraws it; returns the patch, None where it has no such row."""
-    with turn(store, lake.root, f"release {version}", log.info):
+    with wait_for_lease(store, lake.root, f"release {version}", log.info):
         return _patched(lake, version, gone, code) if is_whole(lake, version) else None
 
 

@@ -15,7 +15,7 @@ from chimed.extraction.crawl_records import extract_crawl, pages_left, read_part
 from chimed.extraction.same_words import taken_before
 from chimed.reasons import DUPLICATE_ROW, GONE, OVER_LIMIT, TAKEN_DOWN, UNCHANGED
 from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table
-from chimed.storage.takedowns import gone_for_good, takedowns
+from chimed.storage.takedowns import is_gone_for_good, read_takedowns
 
 OTHER = "another answer of its question was taken"
 
@@ -37,9 +37,9 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     every, dropped = pl.concat(found), pl.concat(missed)
 
     again = every.filter(taken_before(work.store, every))["page"]  # its words stand at another address
-    allowed = every.filter(~takedowns(work.store).rows() & ~pl.col("page").is_in(again.implode()))
+    allowed = every.filter(~read_takedowns(work.store).rows() & ~pl.col("page").is_in(again.implode()))
     dropped = pl.concat([dropped, pages_left(every, allowed, TAKEN_DOWN)])
-    standing = allowed if work.options.keep_gone else allowed.filter(~gone_for_good(work.store))
+    standing = allowed if work.options.keep_gone else allowed.filter(~is_gone_for_good(work.store))
     dropped = pl.concat([dropped, pages_left(allowed, standing, GONE)])
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
     repeated = pages_left(standing, latest, UNCHANGED)

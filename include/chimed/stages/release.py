@@ -15,16 +15,18 @@ from chimed.release.statistics import statistics
 from chimed.release.write import previous, write_release
 from chimed.schema import left_rows
 from chimed.storage.contents import SEAL
-from chimed.storage.lease import turn
-from chimed.storage.takedowns import takedowns
+from chimed.storage.lease import wait_for_lease
+from chimed.storage.takedowns import read_takedowns
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
     """Writes `releases/<build>/`; drops what was taken down since extract. Raises Drifted where it is held back."""
-    gone = records.filter(takedowns(work.store).rows())["id"].to_list()
+    gone = records.filter(read_takedowns(work.store).rows())["id"].to_list()
     kept = records.filter(~pl.col("id").is_in(gone))
     tables = tables_of(kept)
-    with turn(work.store, work.lake.root, f"release {work.build}", work.say):  # a takedown may write there, too
+    with wait_for_lease(
+        work.store, work.lake.root, f"release {work.build}", work.say
+    ):  # a takedown may write there, too
         manifest = write_release(work.lake, work.build, tables, making(work), previous(work.lake, work.build))
     numbers = statistics(tables)
     figures = {name: numbers[name] for name in ("instances", "characters", "splits")}

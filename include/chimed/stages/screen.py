@@ -17,7 +17,7 @@ from chimed.llm import asking, prompts
 from chimed.llm.asking import YES_NO, YES_NO_SAMPLING, Brings, Failed, Question, Round, Rounds, Said, Unusable, put
 from chimed.schema import left_rows, words
 from chimed.storage import store as stores
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 from chimed.text import identifiers
 
 PROMPTS = {
@@ -121,7 +121,7 @@ def with_title() -> pl.Expr:
 
 def _put_up_for_review(found: Outcome, work: Work) -> None:
     """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
-    gone = takedowns(work.store).rows()  # since extract
+    gone = read_takedowns(work.store).rows()  # since extract
     found = replace(found, kept=found.kept.filter(~gone), dropped=found.dropped.filter(~gone))
     flagged = dict(found.dropped.filter(pl.col("fate") == "dropped").select("id", "reason").iter_rows())
     chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEWED]]

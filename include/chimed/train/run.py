@@ -105,7 +105,7 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
                 rows[split] = path
     folder = Path(lake.at(place))
     if not lakes.is_local(lake.fs):
-        folder = private_folder("training", lakes.named(lake), place)
+        folder = private_folder("training", lakes.local_name(lake), place)
     run = Run(lake, phase, recipe, release, start, model, fields, rows, folder, place, done, revision, base)
     begun = _same_run(run)
     if done is None and not lakes.is_local(lake.fs) and _first_here():
@@ -132,7 +132,7 @@ def _read_model(lake: Lake, path: str, wanted: str) -> str:
     copy = lakes.local_path(lake, path)
     if not _first_here() or fingerprint(str(copy)) == wanted:
         return str(copy)
-    lakes.forget_local(lake, path)  # a copy may have been damaged here
+    lakes.remove_local(lake, path)  # a copy may have been damaged here
     copy = lakes.local_path(lake, path)
     if (found := fingerprint(str(copy))) != wanted:
         raise UserError(

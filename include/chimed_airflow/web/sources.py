@@ -75,12 +75,15 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
 def _asked_again(site: Any) -> list[dict]:
     """By kind of page the days of age at which it is asked again; one entry where the settings say one time for all."""
     from chimed.settings import settings
-    from chimed.storage.states import ANSWERED, GONE, GONE_TWICE, LAST, STEPS, UNANSWERED
+    from chimed.storage.states import ANSWERED, GONE, GONE_CONFIRM_DAYS, RECHECK_AGES, RECHECK_DAYS, UNANSWERED
 
     if settings().recheck_days is not None:
         return [{"state": "", "days": [settings().recheck_days]}]
-    open_ones = [{"state": UNANSWERED, "days": [*STEPS[UNANSWERED], LAST]}] if site.newest_first else []
-    rest = [{"state": ANSWERED, "days": [site.recheck, LAST]}, {"state": GONE, "days": [GONE_TWICE, LAST]}]
+    open_ones = [{"state": UNANSWERED, "days": [*RECHECK_AGES[UNANSWERED], RECHECK_DAYS]}] if site.newest_first else []
+    rest = [
+        {"state": ANSWERED, "days": [site.recheck, RECHECK_DAYS]},
+        {"state": GONE, "days": [GONE_CONFIRM_DAYS, RECHECK_DAYS]},
+    ]
     return open_ones + rest
 
 

@@ -62,11 +62,11 @@ def crawl(work: Work, most: int) -> None:
             if len(links) < most and host in site.hosts and DETAIL.fullmatch(path) and page.status == 200:
                 head = [("Content-Type", page.content_type)]
                 exchange = warc.Exchange(page.url, f"GET {path} HTTP/1.1", [], 200, "OK", head, page.body)
-                warc.keep(archive, exchange, "detail")
+                warc.write_exchange(archive, exchange, "detail")
                 links.append(Link(site.canonical(page.url), "detail"))
-        warc.close(archive)
+        warc.close_archive(archive)
         add_links(work.store, CrawlPlan(site, CRAWL), links, None)
-        count = warc.index(work.lake, f"raw/{source}/{CRAWL}")
+        count = warc.write_index(work.lake, f"raw/{source}/{CRAWL}")
         lakes.write_json(work.lake, f"raw/{source}/{CRAWL}/report.json", {"pages": count, "replica": True})
 
 

@@ -13,7 +13,7 @@ from chimed.release.diff import PSI_LIMIT, difference
 from chimed.release.markdown import quoted
 from chimed.release.rows import COLUMNS, is_validation, parquet, tables_of
 from chimed.storage.lake import open_lake, write_json
-from chimed.storage.takedowns import of
+from chimed.storage.takedowns import parse_targets
 
 
 def release(count: int, longest: int, seed: int, first: int = 0) -> dict[str, pl.DataFrame]:
@@ -110,7 +110,7 @@ def test_nothing_crawled_can_write_into_the_card():
 
 
 def test_a_takedown_holds_a_page_or_a_source():
-    gone = of(["http://www.zhongyoo.com/name/a_1.html", "ask39"])
+    gone = parse_targets(["http://www.zhongyoo.com/name/a_1.html", "ask39"])
     assert gone.holds("http://www.zhongyoo.com/name/a_1.html", "zhongyoo")
     assert gone.holds("https://ask.39.net/question/1.html", "ask39")
     assert not gone.holds("http://www.zhongyoo.com/name/a_2.html", "zhongyoo")

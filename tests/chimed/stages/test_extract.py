@@ -44,8 +44,8 @@ def crawled(work: Work, source: str, crawl: str, *pages: tuple[str, int, str], f
     for path, status, html in pages:
         head = [("Content-Type", "text/html; charset=utf-8")]
         one = warc.Exchange(f"{host}{path}", f"GET {path} HTTP/1.1", [], status, "OK", head, html.encode())
-        warc.keep(archive, one, "list" if "list" in path else "detail")
-    warc.close(archive)
+        warc.write_exchange(archive, one, "list" if "list" in path else "detail")
+    warc.close_archive(archive)
     lakes.write_json(work.lake, f"raw/{source}/{crawl}/report.json", {"pages": len(pages)})
 
 
@@ -135,7 +135,7 @@ def test_done_once_and_again_when_the_parser_changes(work, monkeypatch):
     crawled(work, "ask39", "c1", ("/question/1.html", 200, QUESTION.format("先测。")))
     first = extract_crawl(work.lake, "ask39", "c1")
     before = lakes.read_bytes(work.lake, "extracts/ask39/c1/00000.warc.gz/kept-00000.parquet")
-    monkeypatch.setattr("chimed.storage.warc.responses", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("chimed.storage.warc.read_responses", lambda *_: pytest.fail("read again"))
     assert extract_crawl(work.lake, "ask39", "c1") == first
     monkeypatch.undo()
     monkeypatch.setattr("chimed.extraction.crawl_records.fingerprint", lambda *_: "another")
@@ -187,7 +187,7 @@ def test_bodies_bound_a_part_too(work, monkeypatch):
 
 def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other(work, monkeypatch):
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 4, 1), file_bytes=1)
-    read, responses = [], warc.responses
+    read, responses = [], warc.read_responses
 
     def reading(lake, path):
         read.append(int(path[-13:-8]))
@@ -195,7 +195,7 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
             raise KeyboardInterrupt  # a worker is killed; another goes on
         return responses(lake, path)
 
-    monkeypatch.setattr(warc, "responses", reading)
+    monkeypatch.setattr(warc, "read_responses", reading)
     with pytest.raises(KeyboardInterrupt):
         extract_crawl(work.lake, "zydcd", "c1", (1, 3))
     assert read[:2] == [1, 4]

@@ -111,7 +111,7 @@ def _be(machine: Path) -> None:
     machine.mkdir(exist_ok=True)
     tempfile.tempdir = str(machine)
     socket.gethostname = lambda: machine.name
-    lease.BEAT, lease.LENGTH = LEASE
+    lease.BEAT_SECONDS, lease.LEASE_SECONDS = LEASE
 
 
 def _fill(place: str, calls: int) -> None:
@@ -217,8 +217,8 @@ def crawl(folder: Path, site: Site, *options: str, code: int = 0, **variables: s
 def stored(folder: Path, source: str, name: str, kind: str = "detail") -> list[str]:
     """URLs of the responses in a crawl's WARC files, sorted."""
     lake = open_lake(str(folder / "lake"))
-    files = warc.files(lake, f"raw/{source}/{name}")
-    return sorted(one.url for path in files for one in warc.responses(lake, path) if one.kind == kind)
+    files = warc.list_files(lake, f"raw/{source}/{name}")
+    return sorted(one.url for path in files for one in warc.read_responses(lake, path) if one.kind == kind)
 
 
 def mimes(folder: Path, source: str, name: str) -> set[str]:

@@ -20,7 +20,7 @@ from chimed.sources.parsed import CorpusQA, Document
 from chimed.storage import lake as lakes
 from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake
-from chimed.storage.naming import CORPUS
+from chimed.storage.naming import CORPUS_NAME
 
 RIGHTS = ("title", "license", "homepage")
 LONGEST_NAME = 150  # bytes of a file's name: folders and objects are named after it
@@ -51,7 +51,7 @@ def ingest(
     The same files again change nothing but what is said of them: choices as given now, rights where some are given.
     Raises UserError for a name that cannot be taken, and for files that are not there or of no form known here.
     """
-    if not CORPUS.match(name) or name in NAMES:
+    if not CORPUS_NAME.match(name) or name in NAMES:
         raise UserError(
             f"{name!r} cannot name a corpus; use 2 to 32 small letters, digits and _, a letter first, "
             "and no site's name"

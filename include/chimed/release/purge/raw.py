@@ -31,12 +31,12 @@ from chimed.sources.page import Site, load, on_page
 from chimed.sources.text import decode
 from chimed.storage import lake as lakes
 from chimed.storage import warc
-from chimed.storage.checked import hash_of
+from chimed.storage.checked import hash_file
 from chimed.storage.contents import SEAL, sealed
-from chimed.storage.encodings import PAGE_BYTES, Unreadable, unpacked
+from chimed.storage.encodings import PAGE_BYTES, Unreadable, decompress
 from chimed.storage.lake import Lake
 from chimed.storage.takedowns import Takedowns
-from chimed.storage.warc_records import Member, members, record_of
+from chimed.storage.warc_records import Member, parse_record, read_members
 
 AT_A_TIME = 500  # pages whose words are looked through at once
 STORED = 65_535  # bytes of a stored block of deflate
@@ -121,10 +121,10 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
 def _index(journal: Journal, lake: Lake, folder: str) -> int:
     """Writes a crawl's index anew, an empty one where nothing is left; returns how many detail pages there are."""
     path = f"{folder}/{finished.INDEX}"
-    before = hash_of(lake, path) if lakes.exists(lake, path) else None
+    before = hash_file(lake, path) if lakes.exists(lake, path) else None
     lakes.write_bytes(lake, path, b"")
-    pages = warc.index(lake, folder)
-    told = {"what": "index", "rows": 0, "before": before, "after": hash_of(lake, path)}
+    pages = warc.write_index(lake, folder)
+    told = {"what": "index", "rows": 0, "before": before, "after": hash_file(lake, path)}
     journals.put_down(journal, path, told | {"bytes": lake.fs.size(lake.at(path))})
     return pages
 
@@ -145,7 +145,7 @@ def cuts(file, size: int, site: Site, gone: Takedowns, wanted: list[str]) -> lis
                 ids.add(id)
         waiting.clear()
 
-    for member in members(file):
+    for member in read_members(file):
         if member.offset > place:
             found += _torn(file, place, member.offset, gone, wanted)
         place = member.offset + member.length
@@ -181,13 +181,13 @@ def cuts(file, size: int, site: Site, gone: Takedowns, wanted: list[str]) -> lis
 
 def _text(member: Member, site: Site) -> str:
     """What a stored page says, as its reader would have it; where it cannot be read, its bytes as they are."""
-    found = record_of(member)
+    found = parse_record(member)
     if found is None or found.record.http_headers is None:
         return member.plain.decode(errors="replace")
     http = found.record.http_headers
     said = ", ".join(value for name, value in http.headers if name.lower() == "content-encoding")
     try:
-        return decode(unpacked(found.body, said, PAGE_BYTES), http.get_header("Content-Type"), site.encoding)
+        return decode(decompress(found.body, said, PAGE_BYTES), http.get_header("Content-Type"), site.encoding)
     except Unreadable:
         return member.plain.decode(errors="replace")
 
