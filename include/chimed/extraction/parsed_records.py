@@ -1,4 +1,4 @@
-"""What a parser returned, as a row of the records' table."""
+"""Turn what a parser returned into a row of the records' table."""
 
 from datetime import datetime
 
@@ -6,12 +6,12 @@ from chimed.schema import RECORD, keyed_hash, record_id
 from chimed.sources.parsed import QA, CorpusQA, Document
 
 
-def from_page(
+def record_from_page(
     parsed: Document | QA, *, source: str, url: str, fetched: datetime, page: str, key: bytes | None = None
 ) -> dict:
-    """A record row (`RECORD`) from what a parser returned and where it came from.
+    """Return a record row (`RECORD`) from what a parser returned and where it came from.
 
-    key: of the store (`store.secret`); with it the id is a keyed hash, as of the rows of corpora.
+    key: the store's (`store.secret`); with it the id is a keyed hash, as for rows of corpora.
     """
     row = dict.fromkeys(RECORD.names)
     row.update(

@@ -19,7 +19,7 @@ from sqlalchemy import delete, select
 
 from chimed.characters import storable
 from chimed.errors import UserError, choose
-from chimed.extraction.same_words import remember, taken_before
+from chimed.extraction.same_words import find_taken_down, remember_words
 from chimed.release import WITHDRAWN, folder_of, is_whole, read_manifest, releases, review
 from chimed.release.codes import CODES, UNSPECIFIED, code_of
 from chimed.release.places import named, places, tables_of_records
@@ -158,12 +158,12 @@ def _twins(lake: Lake, store: Store, gone: Takedowns) -> set[str]:
     paths = tables_of_records(lake)
     for path in paths:
         if len(named(lake, path, gone)):
-            remember(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
+            remember_words(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
     twins: set[str] = set()
     for path in paths if _remembers(store) else ():
         columns = ["url", "page", "text", "question", "answer", "rejected"]
         for batch in lakes.read_batches(lake, path, columns, RECORD):
-            same = batch.filter(taken_before(store, batch))
+            same = batch.filter(find_taken_down(store, batch))
             twins |= set(same["url"])
             twins |= set(same.filter(pl.col("url").str.starts_with("corpus:"))["page"])
     return twins

@@ -131,12 +131,12 @@ def _corpus_row(lake: Lake, store: Store, source: str, crawl: str, name: str, nu
     report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
     place = 0
     with lake.fs.open(lake.at(f"raw/{source}/{crawl}/{name}"), "rb") as file:
-        known = corpus_files.kept_survey(report, name)
-        for place, read in corpus_files.read_file(name, file, corpus_files.kept_choices(report), known):
+        known = corpus_files.recorded_survey(report, name)
+        for place, read in corpus_files.read_file(name, file, corpus_files.recorded_choices(report), known):
             if place == number and isinstance(read, Miss):
                 raise UserError(f"row {number} of {name} gave no record ({read.reason}): there is nothing to take down")
             if place == number and not isinstance(read, Miss):
-                return corpus_files.address(source, read, key)
+                return corpus_files.corpus_address(source, read, key)
     raise UserError(f"looked for row {number} of {name} in corpus {source} and found nothing; it has {place} rows")
 
 

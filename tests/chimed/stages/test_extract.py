@@ -168,7 +168,7 @@ def herbs(*numbers: int) -> list[tuple[str, int, str]]:
 
 
 def test_parts_are_bounded_and_a_later_page_of_the_crawl_takes_over_from_an_earlier_part(work, monkeypatch):
-    monkeypatch.setattr(crawl_records, "PAGES_A_PART", 2)
+    monkeypatch.setattr(crawl_records, "MAX_PART_PAGES", 2)
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 1, 4, 4), ("/zhongyi/zy10009aa/", 404, ""))
     report = extract_crawl(work.lake, "zydcd", "c1")
     assert report["parts"] == {"00000.warc.gz": 4}
@@ -180,7 +180,7 @@ def test_parts_are_bounded_and_a_later_page_of_the_crawl_takes_over_from_an_earl
 
 
 def test_bodies_bound_a_part_too(work, monkeypatch):
-    monkeypatch.setattr(crawl_records, "BYTES_A_PART", 100)
+    monkeypatch.setattr(crawl_records, "MAX_PART_BYTES", 100)
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3))
     assert [len(found) for found, _ in read_parts(work.lake, extract_crawl(work.lake, "zydcd", "c1"), (0, 1))] == [2, 1]
 
@@ -209,7 +209,7 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
 
 def test_a_large_crawl_is_several_shards_and_no_page_is_in_two(work, monkeypatch):
     monkeypatch.setattr(inputs, "PAGES_A_SHARD", 3)
-    monkeypatch.setattr(crawl_records, "PAGES_A_PART", 2)
+    monkeypatch.setattr(crawl_records, "MAX_PART_PAGES", 2)
     crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format(f"答{n}")) for n in range(8)))
     crawled(work, "zydcd", "c1", *herbs(1))
     version = new_build(work.lake)

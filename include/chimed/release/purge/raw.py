@@ -20,7 +20,7 @@ import polars as pl
 
 from chimed.crawl import finished
 from chimed.extraction import corpus_files
-from chimed.extraction.corpus_files.blanked import blanked
+from chimed.extraction.corpus_files.blanked import blank_rows
 from chimed.extraction.raw_pages import is_corpus
 from chimed.release.purge import journal as journals
 from chimed.release.purge.journal import Journal
@@ -288,10 +288,10 @@ def purge_corpora(journal: Journal, lake: Lake) -> int:
             continue
         report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
         body = lakes.read_bytes(lake, path)
-        known = corpus_files.kept_survey(report, name) or corpus_files.survey(
-            name, io.BytesIO(body), corpus_files.kept_choices(report)
+        known = corpus_files.recorded_survey(report, name) or corpus_files.survey_file(
+            name, io.BytesIO(body), corpus_files.recorded_choices(report)
         )
-        data = blanked(name, body, known, rows)
+        data = blank_rows(name, body, known, rows)
         if data != body:
             journals.rewrite(journal, lake, path, data, "corpus's file", len(rows))
             count += len(rows)
