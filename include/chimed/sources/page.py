@@ -20,7 +20,7 @@ from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import lines_of
-from chimed.text.encoding.mojibake import garbled
+from chimed.text.encoding.mojibake import is_garbled
 
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "from", "spm", "ref", "share", "bd_vid", "fr")
 # of a session, by the names that PHP, Java, ASP and forums give it; in a path after a semicolon too
@@ -191,7 +191,7 @@ def read_page(site: Site, url: str, page: Selector) -> list[Document | QA] | Mis
         return read
     if any(isinstance(one, Document) and _says_gone(one) for one in read):
         return Miss("says that it is gone")
-    if read and all(garbled("\n".join(_words(one))) for one in read):
+    if read and all(is_garbled("\n".join(_words(one))) for one in read):
         return Miss("mojibake")
     return read or Miss("no text")
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from lxml import etree
 from parsel import Selector, SelectorList
 
-from chimed.text.raised import above, below
+from chimed.text.raised import subscript_to_text, superscript_to_text
 
 _LONGEST_TITLE = 300
 _MOST_BROKEN = 200  # bytes of a page after which each is looked at; with more it is no text
@@ -161,7 +161,9 @@ def _collect(element, left_out: dict, pieces: list[str]) -> None:
         _collect_within(element, left_out, inner)
         said = "".join(inner).replace("\x00", "")
         before = next((piece for piece in reversed(pieces) if piece), "")
-        pieces.append(above(said, before, element.tail or "") if tag == "sup" else below(said))
+        pieces.append(
+            superscript_to_text(said, before, element.tail or "") if tag == "sup" else subscript_to_text(said)
+        )
     elif tag and tag not in _SILENT and id(element) not in left_out:
         breaks = tag in _BLOCKS
         if breaks:

@@ -44,7 +44,7 @@ def rounds(records: pl.DataFrame, options: Options) -> Rounds:
     """
     redacted: dict[str, int] = {}
     if options.redact:  # cleaning did so already; what only stands in the words as they are now is left
-        records, redacted = identifiers.looked_for(records, redact=True)
+        records, redacted = identifiers.mark_identifiers(records, redact=True)
     by_rule = rule_flags(records)
     rest = records.filter(~pl.col("id").is_in(list(by_rule)))
     flagged: dict[str, tuple[str, str]] = dict(by_rule)
@@ -71,7 +71,7 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
     What was found before cleaning (the column `identifiers`) comes first: its spans are those of the page's words. Then
     the words are looked at as they are now, the title with them.
     """
-    now, _ = identifiers.looked_for(records)
+    now, _ = identifiers.mark_identifiers(records)
     both = records.select("id", before="identifiers").with_columns(now=now["identifiers"])
     flags = {}
     for id, before, after in both.filter(pl.any_horizontal(pl.col("before", "now").list.len() > 0)).iter_rows():
@@ -148,6 +148,6 @@ def _put_up_for_review(found: Outcome, work: Work) -> None:
 
 def _shown(text: str) -> str:
     """What a reviewer sees of a long text: around the first identifier, where it has one."""
-    found = identifiers.find(text)
+    found = identifiers.find_identifiers(text)
     start = max(0, found[0].start - SHOWN // 2) if found else 0
     return text[start : start + SHOWN]

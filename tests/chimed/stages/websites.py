@@ -129,7 +129,7 @@ def _fill(place: str, calls: int) -> None:
     def fails(*arguments, **named):
         if next(left, None) is not None:
             return really(*arguments, **named)
-        if name in ("settle", "upsert", "note_done"):
+        if name in ("record_results", "upsert", "mark_finished"):
             raise OperationalError("insert", {}, sqlite3.OperationalError("database or disk is full"))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -41,7 +41,7 @@ from chimed.extraction.corpus_files.tables import (
 )
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA, Document
-from chimed.text.encoding.mojibake import SUSPECT, garbled
+from chimed.text.encoding.mojibake import SUSPECT, is_garbled
 
 BOOKS = (".txt", ".md")
 ENDINGS = (*TEXT_TABLES, *ARROW_TABLES, *BOOKS)
@@ -339,7 +339,7 @@ def _mark_mojibake(rows: list[Records | Miss]) -> list[Records | Miss]:
     found: list[Records | Miss] = []
     for read, several in zip(rows, texts, strict=True):
         doubted = list(islice(suspect, len(several)))
-        bad = bool(several) and all(doubted) and all(map(garbled, several))
+        bad = bool(several) and all(doubted) and all(map(is_garbled, several))
         found.append(Miss("mojibake") if bad else read)
     return found
 

@@ -59,7 +59,7 @@ def stretches(lake: Lake, said: set[str], gone: Takedowns) -> list[str]:
     texts = pl.Series(sorted(said), dtype=pl.String)
     plain = texts.to_frame("text").select(normalize_letters(pl.col("text"))).to_series()
     found = {piece for text in plain for piece in _cut(text)}
-    numbers = {text[one.start : one.end] for text in texts for one in identifiers.find(text)}
+    numbers = {text[one.start : one.end] for text in texts for one in identifiers.find_identifiers(text)}
     named = (
         pl.Series(sorted(numbers), dtype=pl.String)
         .to_frame("text")

@@ -216,7 +216,7 @@ def test_an_array_is_streamed_and_not_held(monkeypatch):
 
 def test_a_cell_line_or_row_beyond_all_bounds_is_a_named_miss(monkeypatch):
     for module in (lines, tables):
-        monkeypatch.setattr(module, "CELL", 10_000)
+        monkeypatch.setattr(module, "MAX_CELL_LENGTH", 10_000)
     monkeypatch.setattr("chimed.extraction.corpus_files.rows.MAX_CELL_LENGTH", 10_000)
     long = {"question": QUESTION, "answer": "长" * 20_000}
     good = dumped(GOOD)
