@@ -123,7 +123,7 @@ def _spared() -> re.Pattern:
 
 @cache
 def _letters() -> tuple[str, str, str, str]:
-    """Return surnames of one letter, those that are also words, surnames of two (an alternation), given-name letters."""
+    """Return surnames of one letter, those that are also words, surnames of two, and letters of given names."""
     known = _known()
     one, words, given = ("".join(known[part].split()) for part in ("surnames", "surnames_in_fields", "given"))
     return one, words, "|".join(known["two_letter_surnames"].split()), given
