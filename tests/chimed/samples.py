@@ -9,6 +9,7 @@ import polars as pl
 from chimed.build.context import Work
 from chimed.build.corpus import Parts, split
 from chimed.build.ledger import Outcome
+from chimed.llm.asking import ask_models
 from chimed.schema import record_id, table
 
 
@@ -36,4 +37,9 @@ def rows(*several: dict) -> pl.DataFrame:
 
 def judged(stage: ModuleType, table: pl.DataFrame, work: Work) -> Outcome:
     """What a corpus stage makes of a table in memory."""
-    return split(table, stage.judge(Parts(frame=table), work))
+    return split(table, stage.select_dropped(Parts(frame=table), work))
+
+
+def model_outcome(stage: ModuleType, table: pl.DataFrame, work: Work) -> Outcome:
+    """What a stage that asks models makes of a table in memory."""
+    return ask_models(stage.__name__.rpartition(".")[2], stage.STAGE, table, work)

@@ -7,10 +7,11 @@ is held at once is a batch, the rows waiting for their part file, and some bytes
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from chimed.build.ledger import LedgerError, Outcome
 from chimed.concurrency import MAX_AHEAD
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 MOST_PARTS = 256  # a part is a task in Airflow, which maps a task over 1,024 at most
@@ -55,7 +57,7 @@ class Verdicts:
     """left: the rows that leave, each once (`LEFT`). figures: numbers for the report."""
 
     left: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEFT))
-    figures: dict = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def left(rows: pl.Series, reason: str, detail: pl.Series | None = None) -> pl.DataFrame:
@@ -94,7 +96,7 @@ def write_split(
     writing: deque[Future[None]] = deque()
     with ExitStack() as files, ThreadPoolExecutor(MAX_AHEAD) as pool:
         kept_files = [
-            files.enter_context(lakes.table_writer(lake, f"{folder}/kept-{n:05d}.parquet", RECORD, told))
+            files.enter_context(lakes.table_writer(lake, f"{folder}/{layout.kept(n)}", RECORD, told))
             for n in range(count)
         ]
         drop = files.enter_context(lakes.table_writer(lake, f"{folder}/dropped-00000.parquet", DROPPED, told))

@@ -13,8 +13,9 @@ from chimed.build.corpus import MOST_PARTS
 from chimed.build.options import Options
 from chimed.crawl.finished import read_report
 from chimed.sources import FILES
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.naming import CORPUS_NAME
 
@@ -62,7 +63,7 @@ def shards(lake: Lake, options: Options) -> list[list[str]]:
     finished = [
         f"{source}/{crawl}"
         for source in (*options.sources, *(_corpora(lake) if options.corpora else ()))
-        for crawl in lakes.names(lake, f"raw/{source}")
+        for crawl in lakes.names(lake, layout.raw(source))
         if read_report(lake, source, crawl) is not None
     ]
     sizes = {crawl: _size(lake, crawl) for crawl in finished}
@@ -75,7 +76,7 @@ def shards(lake: Lake, options: Options) -> list[list[str]]:
 def _size(lake: Lake, crawl: str) -> float:
     """How many shards a crawl would fill."""
     pages = (read_report(lake, *crawl.split("/")) or {}).get("pages") or 0
-    return max(pages / PAGES_A_SHARD, lakes.size(lake, f"raw/{crawl}") / BYTES_A_SHARD)
+    return max(pages / PAGES_A_SHARD, lakes.size(lake, layout.raw(crawl)) / BYTES_A_SHARD)
 
 
 def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
@@ -95,10 +96,10 @@ def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
 
 def _corpora(lake: Lake) -> list[str]:
     """Names of the corpora that `chimed ingest` brought into the lake."""
-    names = [name for name in lakes.names(lake, "raw") if name not in SOURCES]
+    names = [name for name in lakes.names(lake, layout.RAW) if name not in source_names()]
     return [name for name in names if CORPUS_NAME.match(name) and any(_is_corpus(lake, name))]
 
 
 def _is_corpus(lake: Lake, name: str) -> Iterator[bool]:
-    for crawl in lakes.names(lake, f"raw/{name}"):
+    for crawl in lakes.names(lake, layout.raw(name)):
         yield (read_report(lake, name, crawl) or {}).get("form") == FILES

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from chimed.crawl.frontier import is_due, max_rechecks
 from chimed.settings import settings
-from chimed.sources import NAMES
+from chimed.sources import names as source_names
 from chimed.sources.page import Site, load
 from chimed.storage.states import BY_ROBOTS, FORBIDDEN, REFUSED, UNANSWERED, today
 from chimed.storage.store import CRAWLS, PAGES, Store
@@ -31,7 +31,7 @@ def measure_coverage(store: Store) -> list[dict]:
     the next weeks recheck, within one crawl's limit), left_over (due pages that these refreshes do not reach),
     next_requests, next_hours (of the next refresh).
     """
-    return [_measure_site(store, load(name)) for name in NAMES]
+    return [_measure_site(store, load(name)) for name in source_names()]
 
 
 def _measure_site(store: Store, site: Site) -> dict:

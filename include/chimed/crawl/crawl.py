@@ -22,9 +22,7 @@ from chimed.crawl.spider import SiteSpider
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.settings import settings
 from chimed.sources.page import load
-from chimed.storage import lake as lakes
-from chimed.storage import states, warc
-from chimed.storage.contents import sealed
+from chimed.storage import layout, states, warc
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.lease import hold_lease
 from chimed.storage.naming import check_name
@@ -60,9 +58,9 @@ def crawl_source(
     for section in sections or ():
         choose("section", section, list(site.sections))
     if since and until and since >= until:
-        raise UserError(f"the interval from {since} to {until} is empty; --to is the day after the last one")
+        raise UserError(f"the interval from {since} to {until} is empty; --to is the day after its last")
     plan = CrawlPlan(site, _name(name, since, until), since, until, mode, max_pages, sections)
-    lake, folder = open_lake(), f"raw/{source}/{plan.crawl}"
+    lake, folder = open_lake(), layout.raw(source, plan.crawl)
     done = finished.read_report(lake, source, plan.crawl)
     store = open_store()
     if done and _is_over(done):
@@ -74,8 +72,8 @@ def crawl_source(
     if unattended:
         _check_wait(store, source)
     run = CrawlRun(plan, store, warc.Archive(lake, folder, Path()), frontier.request_delay(site))
-    with hold_lease(store, lake.at("raw"), source, partial(blocks.stop_crawl, run)):
-        run.archive = warc.open_archive(lake, folder)  # uploads what a killed attempt left
+    with hold_lease(store, lake.at(layout.RAW), source, partial(blocks.stop_crawl, run)):
+        run.archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
         if done:
             log.info("crawl %s of %s: finished before its last day was over; it is completed now", plan.crawl, source)
             frontier.reopen(store, plan)
@@ -192,11 +190,10 @@ def _finish(lake: Lake, folder: str, run: CrawlRun, accept: bool) -> dict:
         "replica": bool(settings().replica),
         "code": chimed.__version__,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "written": finished.describe_files(lake, folder),
     }
-    lakes.write_json(lake, f"{folder}/report.json", sealed(report))
+    report = finished.write_report(lake, folder, report)
     counts.mark_finished(run.store, plan, part=bool(plan.sections or left))
-    return lakes.read_json(lake, f"{folder}/report.json")
+    return report
 
 
 def _find_problem(run: CrawlRun, tally: dict, accept: bool) -> str | None:

@@ -8,20 +8,22 @@ one of the two, so that lost pages are an error and not just fewer pages.
 import json
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chimed.errors import UserError
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.checked import check_file, describe_file
-from chimed.storage.contents import SpoiltFile, recorded_file
+from chimed.storage.contents import SpoiltFile, recorded_file, sealed
 from chimed.storage.lake import Lake
 
 if TYPE_CHECKING:  # what only asks for reports does without what reads pages
     from chimed.storage.warc import StoredResponse
 
-INDEX = "index.cdxj"
+INDEX = layout.INDEX
 
 log = logging.getLogger("chimed")
 
@@ -53,8 +55,8 @@ class ExpectedFile:
 
 
 def read_report(lake: Lake, source: str, crawl: str) -> dict | None:
-    """Return the report of a finished crawl; None if the crawl is not finished or its report was cut short."""
-    path = f"raw/{source}/{crawl}/report.json"
+    """The report of a finished crawl; None where it is not finished: a report that was cut short is as good as none."""
+    path = layout.raw(source, crawl, layout.REPORT)
     try:
         return lakes.read_json(lake, path)
     except FileNotFoundError:
@@ -64,8 +66,14 @@ def read_report(lake: Lake, source: str, crawl: str) -> dict | None:
         return None
 
 
+def write_report(lake: Lake, folder: str, said: Mapping[str, object]) -> dict:
+    """Write the report that makes a crawl finished, with what its files are; return it. It is written last."""
+    lakes.write_json(lake, f"{folder}/{layout.REPORT}", sealed({**said, "written": describe_files(lake, folder)}))
+    return lakes.read_json(lake, f"{folder}/{layout.REPORT}")
+
+
 def describe_files(lake: Lake, folder: str) -> dict[str, dict]:
-    """Return pages (`rows`), bytes and sha256 of a crawl's WARC files and index, for its report."""
+    """What a crawl's report says of its WARC files and of their index: pages (`rows`), bytes and sha256."""
     names = [name for name in lakes.names(lake, folder) if name.endswith(".warc.gz")]
     pages = Counter(entry["filename"] for entry in _read_index(lake, folder) if _is_detail(entry))
     told = {name: describe_file(lake, f"{folder}/{name}", pages[name]) for name in names}

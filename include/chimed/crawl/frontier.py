@@ -16,6 +16,7 @@ from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources.page import Link, Site
+from chimed.storage import layout
 from chimed.storage.states import ANSWERED, FAILED, FORBIDDEN, GONE, REFUSED, UNANSWERED, UNKNOWN_STATES, today
 from chimed.storage.store import CRAWLS, PAGES, TAKEDOWNS, WALKS, Store, find, upsert
 from chimed.storage.takedowns import read_takedowns
@@ -264,7 +265,7 @@ def requeue_lost(store: Store, plan: CrawlPlan, there: Callable[[str], bool]) ->
     there: whether a page's place is in the lake.
     """
     with store.engine.connect() as connection:
-        kept = P.page.like(f"raw/{plan.site.name}/{plan.crawl}/%")
+        kept = P.page.like(layout.raw(plan.site.name, plan.crawl, "%"))
         lost = [
             url for url, page in connection.execute(select(P.url, P.page).where(plan.mine(kept))) if not there(page)
         ]

@@ -9,7 +9,6 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +21,7 @@ from chimed.crawl.download import SCHEMES, CrawlRun, is_on_site
 from chimed.crawl.reading import PageContent, read_detail, read_list
 from chimed.crawl.seen import PageResult, record_page
 from chimed.crawl.visible import is_refusal
+from chimed.retry_after import retry_after
 from chimed.sources.page import Link, Miss
 from chimed.sources.text import decode
 from chimed.storage import warc
@@ -103,7 +103,7 @@ def apply_backoff(run: CrawlRun, answer: SiteResponse) -> None:
             DAY,
         )
     elif _is_busy(answer):
-        seconds = _retry_after_seconds(answer.headers.get("retry-after"))
+        seconds = retry_after(answer.headers.get("retry-after"))
         run.waits += 1
         if seconds is None or seconds > MAX_WAIT_SECONDS or run.waits > MAX_WAITS:
             asked = f"{answer.status}, {'without a time' if seconds is None else f'for {seconds:.0f} seconds'}"
@@ -171,20 +171,8 @@ def _is_busy(answer: SiteResponse) -> bool:
     return answer.status == 429 or (answer.status == 503 and "retry-after" in answer.headers)
 
 
-def _retry_after_seconds(said: str | None) -> float | None:
-    """Return Retry-After in seconds, from a number or a date; None for neither."""
-    if said is None:
-        return None
-    if said.strip().isdigit():
-        return float(said)
-    try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):  # neither a number nor a date: treated as absent
-        return None
-
-
 def follow_redirect(run: CrawlRun, row: dict, answer: SiteResponse) -> PageResult | Retry:
-    """Return a Retry for a redirect to the same page; for another page of the site, a result that queues it."""
+    """A redirect to the same page's other form is followed; to another page of the site, that page is queued."""
     site, target, hops = run.plan.site, answer.target, answer.hops + 1
     other = site.canonical(target)
     links: tuple[Link, ...] = ()

@@ -26,6 +26,7 @@ from chimed.storage.encodings import PAGE_BYTES, Unreadable, decompress
 from chimed.storage.states import ANSWERED, BY_ROBOTS, FORBIDDEN, MISSED, UNANSWERED
 
 log = logging.getLogger("chimed")
+ASKED_FOR_ONE = "answers robots.txt with a page that wants a person"
 
 READ_STATES = (ANSWERED, UNANSWERED, MISSED)
 MIN_DAYS_UNCONDITIONAL = (
@@ -151,22 +152,10 @@ class SiteSpider(Spider):
     # --- robots.txt --------------------------------------------------------------------------------------------
 
     async def read_robots(self, host: str) -> None:
-        """Request a host's robots.txt before anything else; see `robots.parse_policy` for what the answer means."""
-        url = self.site.canonical(f"http://{host}/robots.txt")
-        asked_for_one = f"{host} answers robots.txt with a page that asks for a human"
-        try:
-            for _ in range(MAX_REDIRECTS):
-                response = await self.crawler.engine.download_async(Request(url, meta={"robots": True}))
-                if response.status not in (301, 302, 303, 307, 308):
-                    break
-                url = urljoin(url, (response.headers.get("Location") or b"").decode("latin-1"))
-                if challenge.needs_human(self.site, url, ""):
-                    return blocks.stop_crawl(self.run, asked_for_one, DAY)
-        except Exception as error:  # after any error the rules are unknown
-            log.warning("%s: robots.txt: %r", self.site.name, error)
-            self.run.robots = "unreadable"
-            why = f"robots.txt of {host} cannot be read ({type(error).__name__}), so its rules are not known"
-            return blocks.stop_crawl(self.run, why, HOUR)
+        """Ask for the rules of a host before anything else; see `robots.policy` for what an answer means."""
+        response = await self._robots_response(host)
+        if response is None:
+            return None
         try:
             packed = b",".join(response.headers.getlist("Content-Encoding")).decode("latin-1")
             text = robots.decode_robots(decompress(response.body, packed, PAGE_BYTES))
@@ -179,7 +168,7 @@ class SiteSpider(Spider):
             wait = HOUR if response.status >= 500 else DAY
             return blocks.stop_crawl(self.run, f"{host}: {policy.refusal}", wait)
         if challenge.needs_human(self.site, "", text):
-            return blocks.stop_crawl(self.run, asked_for_one, DAY)
+            return blocks.stop_crawl(self.run, f"{host} {ASKED_FOR_ONE}", DAY)
         self.rules[host] = policy.rules
         if policy.visits:
             self.run.visits = policy.visits
@@ -188,6 +177,26 @@ class SiteSpider(Spider):
         if policy.delay > self.run.delay:
             self.set_delay(policy.delay)
         return None
+
+    async def _robots_response(self, host: str) -> Response | None:
+        """A host's answer to /robots.txt, behind its redirects; None where the crawl stops instead."""
+        url = self.site.canonical(f"http://{host}/robots.txt")
+        try:
+            for _ in range(MAX_REDIRECTS):
+                response = await self.crawler.engine.download_async(Request(url, meta={"robots": True}))
+                if response.status not in (301, 302, 303, 307, 308):
+                    break
+                url = urljoin(url, (response.headers.get("Location") or b"").decode("latin-1"))
+                if challenge.needs_human(self.site, url, ""):
+                    blocks.stop_crawl(self.run, f"{host} {ASKED_FOR_ONE}", DAY)
+                    return None
+        except Exception as error:  # whatever it was: rules that were not read are not known
+            log.warning("%s: robots.txt: %r", self.site.name, error)
+            self.run.robots = "unreadable"
+            why = f"robots.txt of {host} cannot be read ({type(error).__name__}), so its rules are not known"
+            blocks.stop_crawl(self.run, why, HOUR)
+            return None
+        return response
 
     def set_delay(self, seconds: float) -> None:
         """Set the pace of the slot that all requests of the site share; AutoThrottle can only slow it down."""

@@ -7,7 +7,6 @@ known only for the whole crawl: such rows are listed in `again.parquet`. The cra
 """
 
 import hashlib
-import importlib
 import inspect
 import logging
 import random
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chimed import schema as record_schema
+from chimed import sources
 from chimed.crawl import finished, reading
 from chimed.errors import UserError, WorkStopped
 from chimed.extraction import corpus_files, raw_pages
@@ -29,7 +29,7 @@ from chimed.reasons import DUPLICATE_ROW, UNCHANGED
 from chimed.schema import DROPPED, RECORD, dropped_table, keyed_hash, table
 from chimed.settings import settings
 from chimed.sources import FILES, page, parsed, text
-from chimed.storage import encodings, warc, warc_records
+from chimed.storage import encodings, layout, warc, warc_records
 from chimed.storage import lake as lakes
 from chimed.storage.checked import read_checked
 from chimed.storage.contents import SpoiltFile, recorded_file, sealed
@@ -63,11 +63,11 @@ def extract_crawl(
     concurrent workers divide a crawl. store: its secret is the key of the addresses of corpus rows; default: the
     settings' store. Raises UserError if the crawl is not finished, and SpoiltFile if its files changed.
     """
-    folder, raw = f"extracts/{source}/{crawl}", f"raw/{source}/{crawl}"
+    folder, raw = layout.extracts(source, crawl), layout.raw(source, crawl)
     if (finished.read_report(lake, source, crawl) or {}).get(RETIRED):
         return _read_last_report(lake, source, crawl)
     names = list_raw_files(lake, source, crawl)
-    crawled = lakes.read_json(lake, f"{raw}/report.json")
+    crawled = lakes.read_json(lake, f"{raw}/{layout.REPORT}")
     finished.check_files_exist(lake, crawled, raw)
     lakes.clear_drafts(lake, folder)
     key = secret(store or open_store()) if is_corpus(lake, source, crawl) else None
@@ -85,7 +85,7 @@ def extract_crawl(
     again = _find_superseded(lake, folder, parts)
     written = {f"{name}/{file}": said for name in names for file, said in made[name].get("written", {}).items()}
     if parts:  # a refresh that found nothing new leaves its report only
-        written["again.parquet"] = lakes.write_table(lake, f"{folder}/again.parquet", again, SUPERSEDED)
+        written[layout.SUPERSEDED] = lakes.write_table(lake, f"{folder}/{layout.SUPERSEDED}", again, SUPERSEDED)
     fates = {fate: sum((Counter(one[fate]) for one in made.values()), Counter()) for fate in ("dropped", "failed")}
     repeated = DUPLICATE_ROW if is_corpus(lake, source, crawl) else UNCHANGED
     fates["dropped"] += Counter({repeated: _count_emptied_pages(lake, folder, parts, again)})
@@ -109,7 +109,7 @@ def extract_crawl(
             },
         }
     )
-    lakes.write_json(lake, f"{folder}/report.json", report)
+    lakes.write_json(lake, f"{folder}/{layout.REPORT}", report)
     return report
 
 
@@ -124,8 +124,8 @@ def _check_pages(lake: Lake, raw: str, crawled: dict, made: dict[str, dict]) -> 
 
 
 def _read_last_report(lake: Lake, source: str, crawl: str) -> dict:
-    """Return the report of a crawl whose raw pages have been removed."""
-    path = f"extracts/{source}/{crawl}/report.json"
+    """The report of a crawl whose raw pages are there no more."""
+    path = layout.extracts(source, crawl, layout.REPORT)
     if not lakes.exists(lake, path):
         raise UserError(
             f"the raw pages of crawl {crawl} of {source} were removed for their age, "
@@ -137,9 +137,9 @@ def _read_last_report(lake: Lake, source: str, crawl: str) -> dict:
 def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -> str:
     """Return a hash over the code that makes records of a crawl's pages, and for a corpus over the store's key."""
     if is_corpus(lake, source, crawl):
-        own = corpus_files.fingerprint_text(lakes.read_json(lake, f"raw/{source}/{crawl}/report.json"))
+        own = corpus_files.fingerprint_text(lakes.read_json(lake, layout.raw(source, crawl, layout.REPORT)))
     else:
-        own = inspect.getsource(importlib.import_module(f"chimed.sources.{source}"))
+        own = inspect.getsource(sources.module(source))
     reads = (page, parsed, reading, text, raised, mojibake, misread, surprise, encodings, warc, warc_records)
     parts = (*reads, record_schema, raw_pages, sys.modules[__name__])
     made_by = hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]
@@ -173,11 +173,11 @@ def _describe_worst(left: dict[str, int]) -> str:
 
 
 def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield every n-th part of an extracted crawl: its records (`RECORD`), and its pages without one (`DROPPED`)."""
-    folder = f"extracts/{report['source']}/{report['crawl']}"
+    """Of an extracted crawl every so-manyth part: its records (`RECORD`), and its pages that gave none (`DROPPED`)."""
+    folder = layout.extracts(report["source"], report["crawl"])
     parts = _part_names(report["parts"])
     for number in range(share[0], len(parts), share[1]):
-        again = _read_part(lake, folder, report, f"{folder}/again.parquet")
+        again = _read_part(lake, folder, report, f"{folder}/{layout.SUPERSEDED}")
         found = _read_part(lake, folder, report, _part_file(folder, parts[number], "kept"), RECORD)
         missed = _read_part(lake, folder, report, _part_file(folder, parts[number], "dropped"), DROPPED)
         standing = _drop_superseded(found, again, number)
@@ -213,8 +213,8 @@ def dropped_pages(before: pl.DataFrame, after: pl.DataFrame, reason: str) -> pl.
 def _read_current_report(lake: Lake, folder: str, made_by: str) -> dict | None:
     """Return the report of what this code wrote there before; None if its files are gone or truncated."""
     try:
-        report = lakes.read_json(lake, f"{folder}/report.json")
-    except (FileNotFoundError, UserError):  # a truncated report counts as none
+        report = lakes.read_json(lake, f"{folder}/{layout.REPORT}")
+    except (FileNotFoundError, UserError):  # a report that was cut short is as good as none
         return None
     if report.get("fingerprint") != made_by or not isinstance(report.get("parts"), dict | int):
         return None
@@ -245,7 +245,7 @@ def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) 
     report = sealed(
         {"made_of": folder.removeprefix("extracts/"), "fingerprint": made_by, **counts, **fates, "written": written}
     )
-    lakes.write_json(lake, f"{folder}/report.json", report)
+    lakes.write_json(lake, f"{folder}/{layout.REPORT}", report)
     return report
 
 

@@ -4,7 +4,6 @@ Pure functions; no network. A site's file exposes one `SITE`, which has everythi
 """
 
 import contextlib
-import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from w3lib.url import canonicalize_url, url_query_cleaner
 
 from chimed.errors import UserError
 from chimed.settings import settings
+from chimed.sources import module
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import lines_of
 from chimed.text.encoding.mojibake import is_garbled
@@ -54,15 +54,15 @@ class Miss:
 
 @dataclass(frozen=True)
 class Site:
-    """Everything known of a site.
+    """All that is known of a site.
 
-    sections: name → first list pages. canonical: returns the canonical form of a URL. links: returns the links of a
-    list page. read: returns the records of a detail page, or a Miss. published: returns the day a detail page was
-    published (None if undated). newest_first: lists are dated and show the newest first, so that a walk may end early.
-    delay: seconds between two requests. most_lists: maximum pages of one list; a longer one is a trap. recheck: days
-    after which an answered page is first rechecked. challenge: strings in the HTML, or in a redirect's address, of a
-    page that asks for a human (captcha, login): the crawl stops there. twins: other hosts with the same pages under the
-    same paths, such as a mobile site; never crawled, but treated as the same pages.
+    sections: name → URLs where its lists begin. canonical: the one form of a URL. links: what a list page leads to.
+    read: a detail page as records, or a Miss. published: the day a detail page was published (None where undated).
+    newest_first: lists are dated and show the newest first, so that a walk may end early. delay: seconds between two
+    requests. most_lists: pages of one list, beyond which it is a trap. recheck: days of age at which an answered page
+    is asked for again first. challenge: marks of a page that wants a person (captcha, login), in its HTML or in the
+    address of a redirect: the crawl stops there. twins: other hosts that show the same pages under the same paths, such
+    as a mobile site; never crawled, but known for the same. configure: the site as settings of its own make it.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Site:
     recheck: int = 28
     challenge: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
+    configure: Callable[["Site"], "Site"] | None = None
 
 
 def load(source: str) -> Site:
@@ -88,7 +89,8 @@ def load(source: str) -> Site:
 
     Raises UserError for a list that is not on the site.
     """
-    site: Site = importlib.import_module(f"chimed.sources.{source}").SITE
+    site: Site = module(source).SITE
+    site = site.configure(site) if site.configure else site
     said = settings().lists.get(source)
     if not said:
         return site

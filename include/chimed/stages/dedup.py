@@ -20,9 +20,11 @@ import numpy as np
 import polars as pl
 
 from chimed.build.context import Work
+from chimed.build.contract import CorpusStage
 from chimed.build.corpus import LEFT, Parts, Verdicts
+from chimed.build.figures import DedupFigures
 from chimed.concurrency import map_ahead
-from chimed.sources import NAMES
+from chimed.sources import names as source_names
 from chimed.sources.page import TRACKING, load
 from chimed.text.duplicates import facts, minhash, variants
 from chimed.text.duplicates.around import trim
@@ -34,12 +36,11 @@ LEAST = 20  # letters: below, five-character shingles say nothing
 SAMPLES = 5  # variants of a kind that the report shows
 
 SAME_URL, SAME_TEXT, NEAR = "same URL, older fetch", "same text", "nearly the same text"
-_ORDER = {name: n for n, name in enumerate(NAMES)}
 _COLUMNS = ["id", "source", "url", "page", "fetched", "published", "adopted", "title", "text", "question", "answer"]
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def judge(parts: Parts, work: Work) -> Verdicts:
+def select_dropped(parts: Parts, work: Work) -> Verdicts:
     """Keeps one of each; the detail of a row that leaves is the id of the row it copies, and how alike they are."""
     with tempfile.TemporaryFile() as file:
         rows, texts = _read(parts, file)
@@ -49,11 +50,11 @@ def judge(parts: Parts, work: Work) -> Verdicts:
         rest = rest.join(copies, on="row", how="anti", maintain_order="left").filter(pl.col("length") >= LEAST)
         near, spared, signed = nearly_same_text(rest, texts, work)
         copies = _of_what_stays(pl.concat([copies, near]))
-    figures = {
-        "texts compared": len(rest),
-        "signatures computed": signed,
-        "signatures known": len(rest) - signed,
-        "pairs spared as variants": len(spared),
+    figures: DedupFigures = {
+        "texts_compared": len(rest),
+        "signatures_computed": signed,
+        "signatures_known": len(rest) - signed,
+        "pairs_spared": len(spared),
         "doubtful": _doubtful(spared, rest, parts),
     }
     return Verdicts(_named(copies, parts), figures)
@@ -66,7 +67,7 @@ def _read(parts: Parts, file: IO[bytes]) -> tuple[pl.DataFrame, Letters]:
     the letters and signs), length (of them); tells (`digests`); named (hash of the herb or medicine a document's title
     names); document.
     """
-    hosts = host_forms(NAMES)
+    hosts = host_forms(source_names())
     frames, ends, lengths, end = [], [np.zeros(1, np.int64)], [np.zeros((0, 2), np.int64)], 0
     for frame, of_halves, points in map_ahead(lambda batch: _compared(batch, hosts), parts.read(_COLUMNS)):
         file.write(points.data)
@@ -88,6 +89,7 @@ def _compared(batch: pl.DataFrame, hosts: dict[str, str]) -> tuple[pl.DataFrame,
     data = found.points.data.cast("B")
     bounds = pairwise([0, *(4 * ends).tolist()])
     hashes = [hashlib.blake2b(data[start:end], digest_size=8).digest() for start, end in bounds]
+    places = {name: n for n, name in enumerate(source_names())}
     compared = batch.select(
         "row",
         pl.col("id").str.to_integer(base=16, strict=False, dtype=pl.UInt64).fill_null(pl.col("id").hash(seed=0)),
@@ -96,7 +98,7 @@ def _compared(batch: pl.DataFrame, hosts: dict[str, str]) -> tuple[pl.DataFrame,
         pl.col("fetched").cast(pl.Int64) + 0,  # a copy: what is kept must not hold on to what was read
         pl.col("published").cast(pl.Int32) + 0,
         pl.col("adopted").fill_null(False),
-        pl.col("source").replace_strict(_ORDER, default=len(_ORDER), return_dtype=pl.UInt8).alias("rank"),
+        pl.col("source").replace_strict(places, default=len(places), return_dtype=pl.UInt8).alias("rank"),
         pl.Series("text", np.frombuffer(b"".join(hashes), np.uint64)),
         pl.Series("length", lengths.sum(axis=1).astype(np.uint32)),
         pl.Series("tells", hash_facts(found.points, ends)),
@@ -289,3 +291,6 @@ def canonical(url: pl.Expr, hosts: dict[str, str]) -> pl.Expr:
     return pl.concat_str(
         host, path, pl.when(query.str.len_chars() > 0).then(pl.format("?{}", query)).otherwise(pl.lit(""))
     )
+
+
+STAGE = CorpusStage(select_dropped)

@@ -12,7 +12,9 @@ import polars as pl
 
 from chimed.build import reports
 from chimed.build.context import Work
+from chimed.build.contract import CorpusStage
 from chimed.build.corpus import Parts, Verdicts, left
+from chimed.build.figures import FilterFigures
 from chimed.errors import WorkStopped
 from chimed.schema import words
 
@@ -28,7 +30,7 @@ class RoughCut(WorkStopped):
     """A cut fell where a fast score may have misplaced a record."""
 
 
-def judge(parts: Parts, work: Work) -> Verdicts:
+def select_dropped(parts: Parts, work: Work) -> Verdicts:
     """Needs `perplexity` and `tokens`, unless the build skips `perplexity`.
 
     Ties at the cut are broken by id, so two builds cut alike.
@@ -48,16 +50,18 @@ def judge(parts: Parts, work: Work) -> Verdicts:
             left(short["row"], SHORT, short.select(pl.format("{} tokens", "tokens")).to_series()),
         ]
     )
-    return Verdicts(
-        gone,
-        {
-            "perplexity cut at": strange["perplexity"].min(),
-            "median perplexity": scores["perplexity"].median(),
-            "cuts": _cuts(groups, kinds, cuts),
-            "taken": _taken(scores, strange, short),
-            "highest": _examples(parts, strange),
-        },
-    )
+    figures: FilterFigures = {
+        "perplexity_cut_at": _number(strange["perplexity"].min()),
+        "median_perplexity": _number(scores["perplexity"].median()),
+        "cuts": _cuts(groups, kinds, cuts),
+        "taken": _taken(scores, strange, short),
+        "highest": _examples(parts, strange),
+    }
+    return Verdicts(gone, figures)
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, float) else None
 
 
 def _scores(parts: Parts, scored: bool) -> Iterator[pl.DataFrame]:
@@ -93,7 +97,7 @@ def _cuts(groups: list[str], kinds: list[pl.DataFrame], cuts: list[pl.DataFrame]
 def _check_exact(work: Work, groups: list[str], kinds: list[pl.DataFrame], cuts: list[pl.DataFrame]) -> None:
     """Raises RoughCut where a cut fell among scores that are not exact; `perplexity` says above what they all are."""
     scored = reports.read_all(work.lake, work.build, "perplexity")
-    exact = [report["figures"].get("exact above", {}) for report in scored]
+    exact = [report["figures"].get("exact_above", {}) for report in scored]
     for kind, cut in zip(kinds, cuts, strict=True):
         name = " ".join(kind.row(0, named=True)[column] for column in groups) if len(kind) and groups else "corpus"
         lowest = max((above.get(name, 0.0) for above in exact), default=0.0)
@@ -124,3 +128,6 @@ def _examples(parts: Parts, strange: pl.DataFrame) -> list[dict]:
     ]
     joined = top.join(pl.concat(shown), on="row", how="left", maintain_order="left")
     return joined.select("id", "source", "language", pl.col("perplexity").round(1), "tokens", "text").to_dicts()
+
+
+STAGE = CorpusStage(select_dropped)

@@ -1,14 +1,6 @@
 """Read and write the lake: immutable files under one root, a folder or s3://. Only this module knows how.
 
-raw/<source>/<crawl>/            *.warc.gz, index.cdxj, report.json (written last)
-extracts/<source>/<crawl>/       the same crawl as records: <WARC file>/ kept-00000.parquet, dropped-00000.parquet
-builds/<version>/build.json      its inputs and options
-builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
-builds/<version>/ledger.parquet  rows by stage, source, fate and reason, when its last stage is done
-signatures/<scheme>/             MinHash signatures of texts that a build of that name saw first (dedup)
-releases/<version>/              what a researcher loads
-models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
-scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
+Where what lies is in `chimed.storage.layout`.
 """
 
 from __future__ import annotations

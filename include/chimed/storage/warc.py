@@ -30,6 +30,7 @@ from warcio.warcwriter import WARCWriter
 
 from chimed.private import private_folder
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.encodings import PAGE_BYTES, Unreadable, decompress
 from chimed.storage.lake import Lake
 from chimed.storage.warc_records import read_members, read_whole_records
@@ -286,7 +287,7 @@ def write_index(lake: Lake, folder: str, known: dict[str, list[str]] | None = No
         name = path.rsplit("/", 1)[-1]
         lines += known[name] if known and name in known else _index_file(lake, path)
     if lines:
-        lakes.write_bytes(lake, f"{folder}/index.cdxj", "".join(sorted(lines)).encode())
+        lakes.write_bytes(lake, f"{folder}/{layout.INDEX}", "".join(sorted(lines)).encode())
     return sum(f'"{KIND}": "detail"' in line for line in lines)
 
 

@@ -86,13 +86,13 @@ def test_addresses_of_different_pages_differ():
 
 def test_signatures_are_computed_once_for_all_builds(work):
     table = rows(*(document(LONG[n:] + LONG[:n], url=f"http://a/{n}") for n in (0, 7, 23)))
-    first = dedup.judge(Parts(frame=table), work)
+    first = dedup.select_dropped(Parts(frame=table), work)
     later = dataclasses.replace(work, build="2026.11.29")
-    again = dedup.judge(Parts(frame=table), later)
-    assert (first.figures["signatures computed"], again.figures["signatures computed"]) == (3, 0)
+    again = dedup.select_dropped(Parts(frame=table), later)
+    assert (first.figures["signatures_computed"], again.figures["signatures_computed"]) == (3, 0)
     assert again.left.equals(first.left)
     more = pl.concat([table, rows(document("黄芪" + LONG[::-1], url="http://b/1"))])
-    assert dedup.judge(Parts(frame=more), later).figures["signatures computed"] == 1
+    assert dedup.select_dropped(Parts(frame=more), later).figures["signatures_computed"] == 1
 
 
 def test_another_answer_to_a_long_question_is_no_copy(work):
@@ -143,7 +143,7 @@ def test_filter_tells_what_each_cut_took_and_shows_the_highest(work):
 
 
 def test_filter_stops_where_its_cut_fell_among_rough_scores(work):
-    report = {"figures": {"exact above": {"corpus": 198.5}}}
+    report = {"figures": {"exact_above": {"corpus": 198.5}}}
     lakes.write_json(work.lake, f"builds/{work.build}/perplexity/report-00000.json", report)
     with pytest.raises(filter.RoughCut, match="cut of corpus is at 198"):
         judged(filter, scored([float(n) for n in range(200)]), work)

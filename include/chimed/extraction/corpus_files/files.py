@@ -15,9 +15,11 @@ from chimed.errors import UserError
 from chimed.extraction.corpus_files.columns import printable_name
 from chimed.extraction.corpus_files.reading import ENDINGS, Choices, EmptyFile, Survey, file_ending, survey_file
 from chimed.schema import content_id, keyed_hash
-from chimed.sources import FILES, NAMES
+from chimed.sources import FILES
+from chimed.sources import names as source_names
 from chimed.sources.parsed import CorpusQA, Document
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake
 from chimed.storage.naming import CORPUS_NAME
@@ -51,7 +53,7 @@ def ingest(
     Ingesting the same files again changes only what is said about them: the choices as given now, the rights if some
     are given. Raises UserError for an invalid name, and for files that do not exist or have an unsupported form.
     """
-    if not CORPUS_NAME.match(name) or name in NAMES:
+    if not CORPUS_NAME.match(name) or name in source_names():
         raise UserError(
             f"{name!r} cannot name a corpus; use 2 to 32 small letters, digits and _, a letter first, "
             "and no site's name"
@@ -64,8 +66,8 @@ def ingest(
             own = hashlib.file_digest(body, "sha256")
         digest.update(file_name.encode() + b"\0" + own.digest())
         digests[file_name] = own.hexdigest()
-    folder = f"raw/{name}/{digest.hexdigest()[:12]}"
-    path = f"{folder}/report.json"
+    folder = layout.raw(name, digest.hexdigest()[:12])
+    path = f"{folder}/{layout.REPORT}"
     before = finished.read_report(lake, name, folder.rsplit("/", 1)[-1]) or {}
     told = {"choices": asdict(choices), "rights": said or before.get("rights", {}), "code": chimed.__version__}
     if before and all(before.get(key) == value for key, value in told.items()):

@@ -16,6 +16,7 @@ import rensa
 from chimed.concurrency import map_ahead
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.text.duplicates.shingles import distinct, shingles_of_points
 
@@ -60,7 +61,7 @@ def sign(
     texts: a hash of each, u64, none twice. lengths: their letters and signs. read: the halves of those at some places.
     The signatures are there whole when this returns; killed before, it has written none.
     """
-    folder = f"signatures/{SCHEME}"
+    folder = layout.signatures(SCHEME)
     files, known = _known(lake, folder)
     new = np.flatnonzero(~np.isin(texts, known))
     if len(new):
