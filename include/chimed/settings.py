@@ -188,4 +188,4 @@ def settings() -> Settings:
         raise UserError(f"CHIMED_{name} has an invalid value: {first['msg']}; see docs/reference.md") from None
     except SettingsError as error:
         field = str(error).partition('field "')[2].partition('"')[0]
-        raise UserError(f"CHIMED_{field.upper()} is not JSON; see its meaning in docs/reference.md") from None
+        raise UserError(f"CHIMED_{field.upper()} is not valid JSON; see docs/reference.md for its form") from None

@@ -58,7 +58,7 @@ def crawl_source(
     for section in sections or ():
         choose("section", section, list(site.sections))
     if since and until and since >= until:
-        raise UserError(f"the interval from {since} to {until} is empty; --to is the day after its last")
+        raise UserError(f"the interval from {since} to {until} is empty; --to is the day after the last one")
     plan = CrawlPlan(site, _name(name, since, until), since, until, mode, max_pages, sections)
     lake, folder = open_lake(), layout.raw(source, plan.crawl)
     done = finished.read_report(lake, source, plan.crawl)

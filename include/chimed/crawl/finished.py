@@ -55,7 +55,7 @@ class ExpectedFile:
 
 
 def read_report(lake: Lake, source: str, crawl: str) -> dict | None:
-    """The report of a finished crawl; None where it is not finished: a report that was cut short is as good as none."""
+    """Return the report of a finished crawl; None if the crawl is not finished or its report was cut short."""
     path = layout.raw(source, crawl, layout.REPORT)
     try:
         return lakes.read_json(lake, path)
@@ -73,7 +73,7 @@ def write_report(lake: Lake, folder: str, said: Mapping[str, object]) -> dict:
 
 
 def describe_files(lake: Lake, folder: str) -> dict[str, dict]:
-    """What a crawl's report says of its WARC files and of their index: pages (`rows`), bytes and sha256."""
+    """Return pages (`rows`), bytes and sha256 of a crawl's WARC files and index, for its report."""
     names = [name for name in lakes.names(lake, folder) if name.endswith(".warc.gz")]
     pages = Counter(entry["filename"] for entry in _read_index(lake, folder) if _is_detail(entry))
     told = {name: describe_file(lake, f"{folder}/{name}", pages[name]) for name in names}

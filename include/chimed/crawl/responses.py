@@ -172,7 +172,7 @@ def _is_busy(answer: SiteResponse) -> bool:
 
 
 def follow_redirect(run: CrawlRun, row: dict, answer: SiteResponse) -> PageResult | Retry:
-    """A redirect to the same page's other form is followed; to another page of the site, that page is queued."""
+    """Return a Retry for a redirect to the same page; for another page of the site, a result that queues it."""
     site, target, hops = run.plan.site, answer.target, answer.hops + 1
     other = site.canonical(target)
     links: tuple[Link, ...] = ()

@@ -26,7 +26,7 @@ from chimed.storage.encodings import PAGE_BYTES, Unreadable, decompress
 from chimed.storage.states import ANSWERED, BY_ROBOTS, FORBIDDEN, MISSED, UNANSWERED
 
 log = logging.getLogger("chimed")
-ASKED_FOR_ONE = "answers robots.txt with a page that wants a person"
+ASKED_FOR_ONE = "answers robots.txt with a page that asks for a human"
 
 READ_STATES = (ANSWERED, UNANSWERED, MISSED)
 MIN_DAYS_UNCONDITIONAL = (
@@ -179,7 +179,7 @@ class SiteSpider(Spider):
         return None
 
     async def _robots_response(self, host: str) -> Response | None:
-        """A host's answer to /robots.txt, behind its redirects; None where the crawl stops instead."""
+        """Return a host's response to /robots.txt, after redirects; None if the crawl stops instead."""
         url = self.site.canonical(f"http://{host}/robots.txt")
         try:
             for _ in range(MAX_REDIRECTS):

@@ -51,7 +51,7 @@ def last_week() -> date:
 
 
 def check_week(store: Store, lake: Lake, monday: date) -> dict[str, str | None]:
-    """By source why the week from this Monday on is not crawled wholly; None where it is."""
+    """Return, by source, why the week from this Monday is not crawled completely; None if it is."""
     return {name: _why_not(monday, _crawled_days(store, lake, load(name))) for name in source_names()}
 
 

@@ -124,7 +124,7 @@ def _check_pages(lake: Lake, raw: str, crawled: dict, made: dict[str, dict]) -> 
 
 
 def _read_last_report(lake: Lake, source: str, crawl: str) -> dict:
-    """The report of a crawl whose raw pages are there no more."""
+    """Return the report of a crawl whose raw pages have been removed."""
     path = layout.extracts(source, crawl, layout.REPORT)
     if not lakes.exists(lake, path):
         raise UserError(
@@ -173,7 +173,7 @@ def _describe_worst(left: dict[str, int]) -> str:
 
 
 def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Of an extracted crawl every so-manyth part: its records (`RECORD`), and its pages that gave none (`DROPPED`)."""
+    """Yield every n-th part of an extracted crawl: its records (`RECORD`), and its pages without one (`DROPPED`)."""
     folder = layout.extracts(report["source"], report["crawl"])
     parts = _part_names(report["parts"])
     for number in range(share[0], len(parts), share[1]):

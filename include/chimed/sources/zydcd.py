@@ -71,7 +71,7 @@ def configure(site: Site) -> Site:
 
 
 def canonical(url: str) -> str:
-    """The site has plain http only; an entry's address ends with a slash."""
+    """Return the canonical URL: the site has plain http only, and an entry's address ends in a slash."""
     url = without_query(one_form(url, "http", HOST), forms().page)
     return f"{url}/" if re.search(r"/zhongyi/zy\d{5}[A-Za-z]{2}$", url) else url
 

@@ -137,7 +137,7 @@ class _Chapter:
 
 
 def read_chapters(name: str, text: TextIO, shape: Shape, notes: Counter[str]) -> Iterator[Document | Miss]:
-    """Yield one document a chapter; headings without a text give none and are counted in `notes`."""
+    """Yield one document per chapter; headings without text give none and are counted in `notes`."""
     chapter = _Chapter(shape, {0: _NUMBER.sub("", Path(name).stem) or Path(name).stem})
     for one in _marked(text, shape):
         found = None
@@ -161,7 +161,7 @@ def read_chapters(name: str, text: TextIO, shape: Shape, notes: Counter[str]) ->
 
 
 def _marked(text: TextIO, shape: Shape) -> Iterator[Head | str | TooLong]:
-    """The lines of a book, its headings told apart by its form."""
+    """Yield the lines of a book with its headings marked, by its form."""
     match shape.headings:
         case "classic":
             return _classic(read_lines(text))

@@ -42,7 +42,7 @@ def parse_json(value: str) -> object:
 
 
 def split_objects(text: TextIO, held: str = "") -> Iterator[str]:
-    """Yield the objects of a JSON array, or those that follow each other, each as its own piece of text.
+    """Yield the objects of a JSON array, or of a sequence of objects, each as text.
 
     held: the part of the text that was read already. A piece is what a pair of braces encloses, valid JSON or not. If
     braces do not close, the piece ends before what looks like the next object, and reading continues there. Anything
@@ -76,7 +76,7 @@ def split_objects(text: TextIO, held: str = "") -> Iterator[str]:
 
 
 def _bare_value(text: TextIO, held: str) -> tuple[str, str]:
-    """A value without braces, which ends at the next comma or line, and what was read behind it."""
+    """Return a value without braces, which ends at the next comma or line, and the text read after it."""
     while (end := _BARE_END.search(held)) is None and len(held) <= MAX_CELL_LENGTH:
         if not (piece := text.read(_PIECE)):
             break
@@ -86,7 +86,7 @@ def _bare_value(text: TextIO, held: str) -> tuple[str, str]:
 
 
 def _closed(text: TextIO, held: str, start: int) -> tuple[str, int | None]:
-    """What is read once the object that begins at `start` is, and its end; None where its braces do not close."""
+    """Return the text once the object that begins at `start` is read, and its end; None if its braces do not close."""
     braces = _Braces(start)
     end = braces.end(held)
     while end is None and len(held) - start <= MAX_CELL_LENGTH and (piece := text.read(_PIECE)):

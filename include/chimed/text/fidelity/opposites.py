@@ -33,7 +33,7 @@ def _known() -> dict:
 
 
 def find_change(source: str, modern: str, names: re.Pattern) -> str | None:
-    """Which of these words the translation changes, in a few Chinese words; or None. names: not to be looked into."""
+    """Return which of these words the translation changes, in a few Chinese words; or None. names: skipped."""
     old, new = names.sub("＊", source), names.sub("＊", modern)
     if wrong := _poison(old, new) or _ways(old, new) or _organs(old, new) or _things(old, new):
         return wrong

@@ -64,7 +64,7 @@ class Search:
         )
 
     def _without_first_words(self, spoken: Words, low: int, high: int, asked: Words) -> Found | None:
-        """The clause without first words that are the question's or a template's; None where that is not found."""
+        """Return the clause without first words from the question or a template; None if that is not found."""
         told = self._restated(spoken, low, high, asked)
         for start in range(low + told, low, -1):
             if start == high:
@@ -79,7 +79,7 @@ class Search:
         return None
 
     def _without_last_words(self, spoken: Words, low: int, high: int) -> Found | None:
-        """The clause without last words that are the question's, 孕妇禁用银翘散; None where that is not found."""
+        """Return the clause without last words from the question (孕妇禁用银翘散); None if that is not found."""
         for end in range(high - 1, low + 1, -1):
             run = spoken.value[end:high]
             if not self._asked_of(run):
@@ -91,7 +91,7 @@ class Search:
         return None
 
     def _asked_of(self, run: tuple[str, ...]) -> bool:
-        """Whether the question, and the document, have these words in a row, and they are a name and no more."""
+        """Return whether these words are a name that both question and document have in a row."""
         if any(value in scope() | NEGATING | heads() or value[0] == "#" for value in run):
             return False
         said = "".join(run)
@@ -177,7 +177,7 @@ class Search:
         return None
 
     def _left_out(self, pieces: list[tuple[int, int]], spoken: Words) -> str | None:
-        """What holds for the pieces in the document and is neither in them nor in the question."""
+        """Return a qualifier of the pieces in the document that is neither in them nor in the question."""
         taken = {n for first, last in pieces for n in range(first, last + 1)}
         for first, last in pieces:
             value = self._left_out_before(first, taken) or self._left_out_behind(first, last, taken, spoken)
@@ -186,7 +186,7 @@ class Search:
         return None
 
     def _left_out_before(self, first: int, taken: set[int]) -> str | None:
-        """A scope or a negation before a piece, in its clause."""
+        """Return a scope or a negation before a piece, in its clause; or None."""
         text = self.text
         for n in range(first - 1, -1, -1):
             if text.clause[n] != text.clause[first]:
@@ -199,7 +199,7 @@ class Search:
         return None
 
     def _left_out_behind(self, first: int, last: int, taken: set[int], spoken: Words) -> str | None:
-        """A scope or a negation behind a piece, in its clause or as the whole of the next."""
+        """Return a scope or a negation after a piece, in its clause or as the whole of the next; or None."""
         text = self.text
         headed = any(text.value[n] in heads() for n in range(first, last + 1)) or any(
             text.value[n] in heads() for n in taken if text.clause[n] == text.clause[first]

@@ -114,7 +114,7 @@ def find_question_fault(question: str, document: str, title: str = "") -> str | 
 
 
 def _names_amiss(said: str, document: str, title: str) -> str | None:
-    """What is wrong with the names of a question: it has none, or others than the document; or None."""
+    """Return what is wrong with a question's names: it has none, or others than the document; or None."""
     bare = said
     for name in find_subjects(document, title):
         bare = bare.replace(name, "○")

@@ -113,7 +113,7 @@ class Words:
 
 @lru_cache
 def _by_first() -> dict[str, list[tuple[str, str | None]]]:
-    """First character → (word, its one spelling; None for a word that says nothing; "" for one that joins)."""
+    """Return first character → (word, its normalized form; None for a word without content; "" for a conjunction)."""
     words: dict[str, str | None] = dict.fromkeys(_known()["empty"]) | dict.fromkeys(_known()["joined"], "")
     words |= {way: name for name, ways in _known()["turning"].items() for way in ways}
     words |= {same: same for same in _known()["as_they_are"]}
