@@ -172,6 +172,7 @@ def check(found: list[Measured]) -> list[dict]:
         {"stage": one.stage, "measure": name, "measured": getattr(one, name), "predicted": line.at(one.rows)}
         for one in last
         for name, line in model[one.stage].items()
+        if name != "memory"
     ]
 
 

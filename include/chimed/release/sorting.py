@@ -19,7 +19,8 @@ from chimed.schema import RECORD
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 
-LOT = 48 << 20  # bytes of rows that are sorted at once, as their parquet files tell them before compression
+LOT = 64 << 20  # bytes of rows that are sorted at once, as their parquet files tell them before compression
+ROW = 400  # bytes that a row takes in memory besides: of its two dozen columns, whatever is in them
 MOST_LOTS = 400  # a corpus with more gets larger lots: each run is an open file while all are merged
 MERGING = 128 << 20  # bytes of the runs' row groups that are held while they are merged
 LARGEST_GROUP = 2 << 20  # bytes of one row group of a run
@@ -149,10 +150,11 @@ def plan_lots(lake: Lake, paths: tuple[str, ...]) -> list[list[str]]:
 
 
 def _plain_bytes(lake: Lake, path: str) -> int:
-    """A parquet file's bytes before compression, by its footer."""
+    """About how many bytes a parquet file's rows take in memory, by its footer."""
     with lakes.open_file(lake, path) as file, lakes.parquet_errors(path):
         about = pq.ParquetFile(file).metadata
-        return sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
+        groups = range(about.num_row_groups)
+        return about.num_rows * ROW + sum(about.row_group(group).total_byte_size for group in groups)
 
 
 def _read_lot(lake: Lake, lot: list[str], gone: pl.Expr) -> pl.DataFrame:
