@@ -3,6 +3,7 @@
 `chimed.pipeline.runner` runs the stages and writes their tables.
 """
 
+import logging
 from datetime import UTC, datetime
 
 import polars as pl
@@ -22,13 +23,23 @@ from chimed.storage.lake import Lake
 from chimed.storage.naming import check_name
 from chimed.storage.numbered import number_in
 
+log = logging.getLogger("chimed")
+
 # --- builds -----------------------------------------------------------------------------------------------------
 
 
-def new_build(lake: Lake, options: dict | None = None, version: str | None = None, run: str | None = None) -> str:
+def new_build(
+    lake: Lake,
+    options: dict | None = None,
+    version: str | None = None,
+    run: str | None = None,
+    partition: str | None = None,
+) -> str:
     """Fixes a build's inputs (every finished crawl of its sources) and options; returns its calendar version.
 
     run: who asks, as the id of an Airflow run; asked again it gets the build it opened before. No two get one version.
+    partition: the week that the run is for; a second run for it, which two schedulers may start, gets the build of the
+    first where nothing has changed since: the same crawls and options.
     Raises UserError for a bad option, an existing version, or where nothing has been crawled yet.
     """
     chosen = parse_options(options or {})
@@ -43,6 +54,15 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
             f"nothing in the lake yet from {', '.join(chosen.sources)}; crawl a site (python -m chimed crawl <source>) "
             "or read your own files (python -m chimed ingest <name> <files>)"
         )
+    asked = {
+        "options": chosen.model_dump(mode="json"),
+        "shards": [list(shard) for shard in shards],
+        "partition": partition,
+    }
+    same = [name for name in builds(lake) if partition and _is_for(read_build(lake, name), asked)]
+    if same and version is None:
+        log.info("build %s is of the same week, crawls and options: it is used again", same[-1])
+        return same[-1]
     made = {
         "number": 1 + max((number_in(lake, layout.build(name, layout.BUILD)) for name in builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -51,6 +71,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         "shards": shards,
         "stages": order.told(),
         "run": run,
+        "partition": partition,
     }
     while True:
         taken = lakes.names(lake, layout.BUILDS)
@@ -59,6 +80,11 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         free = version or _next_version(taken)
         if lakes.claim_json(lake, layout.build(free, layout.BUILD), sealed(made | {"version": free})):
             return free
+
+
+def _is_for(made: dict, asked: dict) -> bool:
+    """Whether a build was asked for with the same partition, crawls and options."""
+    return all(made.get(name) == value for name, value in asked.items())
 
 
 def parse_options(options: dict) -> Options:

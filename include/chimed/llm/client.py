@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 import aiohttp
 import uvloop
 
+from chimed import metrics
 from chimed.build.context import Work
 from chimed.errors import UserError, WorkStopped
 from chimed.llm import identity as identities
@@ -128,6 +129,7 @@ def ask(requests: list[Request], server: Server, work: Work) -> list[Reply | Ref
     keys = [request_key(request, server.who) for request in requests]
     answers: dict[str, Reply | Refused] = {**kept(requests, server, work)}
     wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
+    metrics.count("llm.requests", len(answers), model=server.who, result="cached")
     if wanted:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             answers |= runner.run(_ask_all(wanted, server, work))
@@ -219,11 +221,22 @@ async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
     while run.waiting:
         key, request = run.waiting.pop()
         answer = await _answer(http, run, key, request)
+        _counted(run, answer)
         if isinstance(answer, Reply):
             run.received.append(_row(run, request, answer))
             run.arrived.set()
             await run.stored.wait()
         run.answers[key] = answer
+
+
+def _counted(run: _Run, answer: Reply | Refused) -> None:
+    """Tells the metrics of an answer."""
+    who = run.server.who
+    metrics.count("llm.requests", model=who, result="new" if isinstance(answer, Reply) else "refused")
+    if isinstance(answer, Reply):
+        metrics.count("llm.tokens", answer.prompt_tokens, model=who, kind="prompt")
+        metrics.count("llm.tokens", answer.completion_tokens, model=who, kind="completion")
+    metrics.gauge("llm.waiting", len(run.waiting), model=who)
 
 
 async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Request) -> Reply | Refused:

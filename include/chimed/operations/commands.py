@@ -1,4 +1,4 @@
-"""Operating: `python -m chimed status | check | audit | decisions | serve | store`."""
+"""Operating: `python -m chimed status | check | watch | audit | decisions | serve | store`."""
 
 import sys
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from chimed.characters import one_line, printable
 from chimed.cli_types import AsJson
 from chimed.errors import WorkStopped, choose
 from chimed.pipeline.commands import build_options
-from chimed.printing import print_result
+from chimed.printing import print_result, safe
 from chimed.secrets import without_secrets
 from chimed.settings import settings
 
@@ -60,6 +60,21 @@ def check(
         if sys.stdout.isatty() and not as_json:  # a person has just read the lines; a run's note has only this one
             raise WorkStopped(f"{failed}; the lines marked WRONG say how to fix it")
         raise WorkStopped(f"{failed}. {'; '.join(f'{one.what}: {one.said}' for one in wrong)}")
+
+
+@app.command()
+def watch(as_json: AsJson = False) -> None:
+    """Look for what has to be seen though no run failed: a missing week, a full disk, a release that drifted."""
+    from chimed.operations.watch import alarm_lines
+    from chimed.operations.watch import watch as look
+    from chimed.storage.lake import open_lake
+    from chimed.storage.store import open_store
+
+    found = look(settings(), open_lake(), open_store())
+    if as_json:
+        print_result([vars(one) for one in found])
+    else:
+        print("\n".join(map(safe, alarm_lines(found))))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from chimed import metrics
 from chimed.build import ledger, order, reports
 from chimed.build.builds import note_on_order, parts_of, read_stage, shards_of, stages_of
 from chimed.build.context import Work
@@ -112,11 +113,21 @@ def _do_shard(
     report = sealed(report)
     still_ours()
     lakes.write_json(work.lake, reports.path_of(work.build, name, number), report)
+    _counted(name, report)
     work.say(
         f"{name} {number}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
         f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}"
     )
     return report
+
+
+def _counted(name: str, report: dict) -> None:
+    """Tell the metrics of a shard's ledger."""
+    for result in ("kept", "derived"):
+        metrics.count("stage.rows", report[result], stage=name, result=result, reason="none")
+    for result in ("dropped", "failed"):
+        for reason, number in report[result].items():
+            metrics.count("stage.rows", number, stage=name, result=result, reason=reason.partition(":")[0])
 
 
 def _inputs(shard: _Shard) -> dict[str, str | None]:
