@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     )
 
     recipe: str = Field("qwen3-1.7b", description="recipe to train if none is named")
+    recipes: str | None = Field(
+        None, description="folder with recipes of your own, beside those in train/recipes; also s3://<bucket>/<path>"
+    )
     build_options: dict[str, Any] = Field(
         default_factory=dict, description='default options of every build, e.g. {"part_rows": 5000}'
     )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from chimed.build import order
 from chimed.settings import settings
 from chimed.sources import names as source_names
+from chimed.storage import layout
 
 Names = tuple[list[str], list[str]]  # folders of the lake that are read, and that are written
 PHASES = ("cpt", "sft", "dpo")
@@ -20,15 +21,15 @@ def folders(argv: list[str]) -> Names:
     verb, first = argv[0], argv[1] if len(argv) > 1 else ""
     options = dict(part.removeprefix("--").split("=", 1) for part in argv if part.startswith("--") and "=" in part)
     if verb == "crawl":
-        return [], [f"raw/{first}"]
+        return [], [layout.raw(first)]
     if verb == "extract":
-        return [f"raw/{first}"], [f"extracts/{first}"]
+        return [layout.raw(first)], [layout.extracts(first)]
     if verb == "run" and "--build" in argv:
         build, before = argv[argv.index("--build") + 1], order.before(first)
-        read = [f"builds/{build}/{before.name}"] if before else [f"extracts/{source}" for source in source_names()]
-        return read, [f"releases/{build}" if first == "release" else f"builds/{build}/{first}"]
+        read = [layout.build(build, before.name)] if before else [layout.extracts(source) for source in source_names()]
+        return read, [layout.release(build) if first == "release" else layout.build(build, first)]
     if verb in ("train", "evaluate") and {"release", "recipe"} <= options.keys():
-        release, place = f"releases/{options['release']}", f"models/{options['release']}/{options['recipe']}"
+        release, place = layout.release(options["release"]), layout.models(options["release"], options["recipe"])
         if verb == "evaluate":
             return ([f"{place}/{first}"] if first != "base" else []), [f"{place}/{first}/evaluation"]
         start = [f"{place}/{PHASES[PHASES.index(first) - 1]}"] if first in PHASES[1:] else []

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleExcept
 import chimed
 from chimed import metrics
 from chimed.build.order import Stage
-from chimed.errors import choose
 from chimed.settings import settings
 from chimed_airflow import lineage, notice
 from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
@@ -227,7 +226,7 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
         if needs != "train":
             return ChimedPod, {"gpus": 1, "pool": GPUS}
         slots = min(most_gpus(chosen.recipe), chosen.gpus)
-        return ChimedPod, {"gpus": "{{ gpus(params.recipe, task.task_id) }}", "pool": GPUS, "pool_slots": slots}
+        return ChimedPod, {"gpus": "{{ gpus(recipe(params), task.task_id) }}", "pool": GPUS, "pool_slots": slots}
     # where nobody said how many GPUs there are, it is a laptop, whose memory holds two at a time
     alone = needs in ("train", "evaluate") and "gpus" in chosen.model_fields_set
     slots = chosen.gpus if alone else max(1, chosen.gpus // 2)
@@ -246,11 +245,18 @@ def most_gpus(recipe: str) -> int:
     return max((int(one[1]) for one in found if one), default=1)
 
 
-def gpus(recipe: str, phase: str) -> int:
-    """GPUs of the pod that trains a phase of a recipe; a DAG's macro, as the recipe is known when the run starts."""
+def recipe(params: Mapping[str, Any]) -> str:
+    """The name of the recipe that a run trains, with its settings; a DAG's macro. Raises UserError for what is none."""
     from chimed.train import recipe as recipes  # here: it brings Polars, and a DAG file is read every minute
 
-    return recipes.load(choose("recipe", recipe, recipes.names()), phase)["gpus"]
+    return recipes.named_with(params["recipe"], params.get("settings") or [])
+
+
+def gpus(recipe: str, phase: str) -> int:
+    """GPUs of the pod that trains a phase of a recipe; a DAG's macro, as the recipe is known when the run starts."""
+    from chimed.train import recipe as recipes
+
+    return recipes.load(recipes.known(recipe), phase)["gpus"]
 
 
 def stage_doc(stage: Stage) -> str:

@@ -195,7 +195,12 @@ def test_training_goes_phase_by_phase_and_scores_each(dags) -> None:
     for before, phase in (("find_release", "cpt"), ("cpt", "sft"), ("sft", "dpo")):
         assert dag.get_task(phase).upstream_task_ids == {before}
         assert dag.get_task(f"evaluate_{phase}").upstream_task_ids == {phase}
-    assert dag.get_task("compare").upstream_task_ids == {f"evaluate_{one}" for one in ("base", "cpt", "sft", "dpo")}
+    for before, phase in (("sft", "kto"), ("sft", "orpo"), ("dpo", "grpo")):
+        assert {before, "further"} <= dag.get_task(phase).upstream_task_ids
+        assert dag.get_task(f"evaluate_{phase}").upstream_task_ids == {phase}
+    every = ("base", "cpt", "sft", "dpo", "kto", "orpo", "grpo")
+    assert dag.get_task("compare").upstream_task_ids == {f"evaluate_{one}" for one in every}
+    assert dag.get_task("compare").trigger_rule == "none_failed_min_one_success"
 
 
 def in_a_process(code: str, **environment: str) -> str:

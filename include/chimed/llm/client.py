@@ -115,7 +115,8 @@ def request_key(request: Request, model: str) -> str:
 
 def kept(requests: list[Request], server: Server, work: Work) -> dict[str, Reply]:
     """The replies that the store has, by their requests' keys."""
-    found = stores.find(work.store, REPLIES, [request_key(request, server.who) for request in requests])
+    keys = [request_key(request, server.who) for request in requests]
+    found = stores.find(work.store, REPLIES, keys, _REPLY)  # without the request, which is the longest of a row
     return {key: _from_store(row) for key, row in found.items()}
 
 
@@ -135,9 +136,11 @@ def ask(requests: list[Request], server: Server, work: Work) -> list[Reply | Ref
     return [answers[key] for key in keys]
 
 
+_REPLY = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds", "reasoning", "fault")
+
+
 def _from_store(row: dict) -> Reply:
-    names = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds", "reasoning", "fault")
-    return Reply(**{name: row[name] for name in names}, known=True)
+    return Reply(**{name: row[name] for name in _REPLY}, known=True)
 
 
 # --- many requests at once --------------------------------------------------------------------------------------

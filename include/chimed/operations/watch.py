@@ -12,6 +12,7 @@ from chimed.crawl import weeks
 from chimed.release import releases
 from chimed.settings import Settings
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.states import today
 from chimed.storage.store import Store
@@ -78,9 +79,9 @@ def _disks(settings: Settings) -> Iterator[Alarm]:
 def _drift(lake: Lake) -> Iterator[Alarm]:
     """The last release, where it differs more from the one before than its limits."""
     made = releases(lake)
-    if not made or not lakes.exists(lake, f"releases/{made[-1]}/changes.json"):
+    if not made or not lakes.exists(lake, layout.release(made[-1], "changes.json")):
         return
-    changes = lakes.read_json(lake, f"releases/{made[-1]}/changes.json")
+    changes = lakes.read_json(lake, layout.release(made[-1], "changes.json"))
     if sentences := changes.get("stops"):
         yield Alarm(
             "drift",

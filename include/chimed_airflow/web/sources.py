@@ -1,6 +1,6 @@
 """Sources: of each site what is known, missed and due, the weeks never crawled, its last crawl, its manners."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -11,6 +11,11 @@ from chimed_airflow.web.charts import bars
 from chimed_airflow.web.counted import age, recent
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
+
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from chimed.sources.page import Site
+    from chimed.storage.lake import Lake
+    from chimed.storage.store import Store
 
 EXAMPLES = 3  # pages shown of each kind of miss
 CRAWLS_SHOWN = 12  # of a site's last crawls: a quarter of a year
@@ -73,7 +78,7 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
     return page(request, "miss.html.j2", **shown, view=found, trouble=None)
 
 
-def _asked_again(site: Any) -> list[dict]:
+def _asked_again(site: "Site") -> list[dict[str, Any]]:
     """By kind of page the days of age at which it is asked again; one entry where the settings say one time for all."""
     from chimed.settings import settings
     from chimed.storage.states import ANSWERED, GONE, GONE_TWICE, LAST, STEPS, UNANSWERED
@@ -85,7 +90,7 @@ def _asked_again(site: Any) -> list[dict]:
     return open_ones + rest
 
 
-def _known(store: Any, lake: Any) -> dict[str, dict]:
+def _known(store: "Store", lake: "Lake") -> dict[str, dict[str, Any]]:
     """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars), `weeks` (not crawled wholly)."""
     from chimed.crawl.coverage import coverage
     from chimed.crawl.weeks import weeks
@@ -103,7 +108,7 @@ def _known(store: Any, lake: Any) -> dict[str, dict]:
     return found
 
 
-def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
+def _weekly(store: "Store", lake: "Lake", source: str) -> list[dict[str, Any]]:
     """The last finished crawls of a site, the newest first: crawl, since, finished, pages, records, misses, requests,
     bytes, hours, an_hour (pages fetched an hour)."""
     from sqlalchemy import select
@@ -139,7 +144,7 @@ def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
     return found
 
 
-def _examples(store: Any, source: str, reason: str) -> list[dict]:
+def _examples(store: "Store", source: str, reason: str) -> list[dict[str, Any]]:
     from sqlalchemy import select
 
     from chimed.storage.store import PAGES
@@ -151,7 +156,7 @@ def _examples(store: Any, source: str, reason: str) -> list[dict]:
         return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
-def _published(store: Any, source: str) -> dict[str, int]:
+def _published(store: "Store", source: str) -> dict[str, int]:
     """Detail pages by the year they were published in, or by month where they are of few; no gaps between."""
     from sqlalchemy import extract, func, select
 
@@ -174,7 +179,7 @@ def _published(store: Any, source: str) -> dict[str, int]:
     return years
 
 
-def _last_crawl(lake: Any, source: str) -> dict | None:
+def _last_crawl(lake: "Lake", source: str) -> dict[str, Any] | None:
     """The report of the finished crawl that ended last, among the newest few by name."""
     from chimed.crawl.finished import report_of
     from chimed.storage.lake import names
