@@ -15,7 +15,7 @@ TYPES = {"shard": (PageStage, ShardStage), "corpus": CorpusStage, "model": Model
 def test_a_stage_is_of_the_type_its_definition_names(stage):
     does = implementation(stage)
     assert isinstance(does, TYPES[stage.kind])
-    assert isinstance(does, PageStage) == (order.before(stage.name) is None)
+    assert isinstance(does, PageStage) == (order.previous_stage(stage.name) is None)
     assert (stage.scope == "corpus") == (stage.kind == "corpus")
     assert (stage.needs == "llm") == (stage.kind == "model")
 

@@ -14,7 +14,7 @@ from chimed.storage import lake as lakes
 def doubted(work):
     """A build whose clean doubted a row in each of three shards, and whose dedup spared one."""
     folder = f"builds/{work.build}"
-    made = {"version": work.build, "shards": [["a/1"]] * 3, "stages": order.told(), "options": {}}
+    made = {"version": work.build, "shards": [["a/1"]] * 3, "stages": order.stages_for_build_json(), "options": {}}
     lakes.write_json(work.lake, f"{folder}/build.json", made)
     for shard in range(3):
         row = document("黄芪补气。", url=f"http://a/{shard}", id=f"{shard}" * 16)

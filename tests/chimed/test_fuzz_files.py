@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from small_build import CRAWL
 
 from chimed.build import ledger
-from chimed.build.builds import parts_of, read_build, read_dropped, read_stage
+from chimed.build.builds import count_parts, read_build, read_dropped, read_stage
 from chimed.errors import UserError, WorkStopped
 from chimed.extraction import corpus_files
 from chimed.extraction.crawl_records import check_misses, extract_crawl
@@ -84,11 +84,11 @@ def test_reports_of_stages(once, stage, changes, data, seal, raw):
     try:
         lakes.write_bytes(once.lake, path, data if raw else as_json(mangled(json.loads(kept[path]), changes, seal)))
         with a_sentence_or_success():
-            parts_of(once.lake, once.build, stage)
+            count_parts(once.lake, once.build, stage)
         with a_sentence_or_success():
-            ledger.ledger(once.lake, once.build)
+            ledger.read_ledger(once.lake, once.build)
         with a_sentence_or_success():
-            ledger.table(once.lake, once.build)
+            ledger.ledger_table(once.lake, once.build)
         with a_sentence_or_success():
             doubtful(once.lake, once.build)
         with a_sentence_or_success():

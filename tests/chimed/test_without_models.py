@@ -5,7 +5,7 @@ from dataclasses import replace
 from samples import document, judged, model_outcome, qa, rows
 
 from chimed.build import order
-from chimed.build.options import OF_MODELS, Options, without_models
+from chimed.build.options import MODEL_STAGES, Options, without_models
 from chimed.operations import check
 from chimed.stages import filter as filters
 from chimed.stages import screen
@@ -21,8 +21,8 @@ def test_options_skip_the_stages_of_models_and_keep_what_was_chosen() -> None:
     assert not options.screen_model
     assert "decontaminate" not in without_models({}, "exams")["skip"]
     needs = {one.name for one in order.STAGES if one.needs != "cpu"}
-    assert needs == {*OF_MODELS, "screen"}
-    assert all(order.stage(name).skippable for name in OF_MODELS)
+    assert needs == {*MODEL_STAGES, "screen"}
+    assert all(order.stage(name).skippable for name in MODEL_STAGES)
 
 
 def test_short_texts_leave_by_characters_and_nothing_leaves_by_perplexity(work) -> None:

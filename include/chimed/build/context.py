@@ -22,8 +22,9 @@ log = logging.getLogger("chimed")
 class Work:
     """What a stage may use besides its table.
 
-    opened: the store, or what opens it for a stage that wants it. planned: where it is a list, models are not asked;
-    what would be asked is put down there (`chimed.pipeline.estimate`).
+    opened: the store, or a function that opens it for a stage that needs it. planned: None in a normal run. In an
+    estimate it is a list: no model is asked, and each request that would be sent is appended to it
+    (`chimed.pipeline.estimate`).
     """
 
     build: str
@@ -36,12 +37,15 @@ class Work:
 
     @property
     def store(self) -> "Store":
-        """The store. Raises UserError where it cannot be opened."""
+        """Open the store if necessary and return it. Raises UserError if it cannot be opened."""
         return self.opened() if callable(self.opened) else self.opened
 
 
 def open_work(version: str) -> Work:
-    """A build of the lake that the settings name, with its store. Raises UserError that names the builds there are."""
+    """Open a build of the configured lake, with its store.
+
+    Raises UserError that lists the builds if there is none such.
+    """
     lake = open_lake()
     made = read_build(lake, version)
     return Work(made["version"], Options(**made["options"]), lake, cache(_open_store), settings())

@@ -1,4 +1,4 @@
-"""What a build may change of the paper's method. Light on purpose: Airflow makes its trigger form of it."""
+"""The options of a build: what may differ from the paper's method. Kept light, because Airflow makes its form of it."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from chimed.sources import names as source_names
 
 
 class Options(BaseModel):
-    """What a build may change of the paper's method; kept in build.json. Defaults are the paper's."""
+    """What a build may change of the paper's method; stored in build.json. The defaults are the paper's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,13 +55,13 @@ class Options(BaseModel):
 
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.
-OF_MODELS = ("perplexity", "department", "translate", "generate_qa", "prefer")
+MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer")
 
 
 def without_models(options: dict[str, Any], exams: str | None) -> dict[str, Any]:
-    """The same options for a build that asks no model: its stages skipped, `screen` by rule only.
+    """Return the options for a build that asks no model: model stages skipped, `screen` by rules only.
 
-    exams: the folder of exams to decontaminate against; without one `decontaminate` is skipped, too.
+    exams: the folder of exams to decontaminate against; without one, `decontaminate` is skipped too.
     """
-    skip = [*options.get("skip", ()), *OF_MODELS, *(() if exams else ("decontaminate",))]
+    skip = [*options.get("skip", ()), *MODEL_STAGES, *(() if exams else ("decontaminate",))]
     return {**options, "skip": list(dict.fromkeys(skip)), "screen_model": False}

@@ -21,7 +21,7 @@ import polars as pl
 from chimed import reasons
 from chimed.build.context import Work
 from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Role, UnusableReply
-from chimed.build.ledger import COMMONEST, SHOWN, Outcome, TooManyFailed, too_many
+from chimed.build.ledger import EXAMPLE_CHARACTERS, MAX_REASONS, Outcome, TooManyFailed, too_many
 from chimed.characters import short
 from chimed.llm import client, prompts
 from chimed.llm.cost import cost
@@ -169,20 +169,20 @@ def _without_control_tokens(reply: Reply | Refused) -> Reply | Refused:
 def _parse(reply: Reply | Refused, parse_reply: Callable[[str], Value], model: str) -> Answer[Value] | Failure:
     """Make an answer of a reply; the kinds of failure are the same in every stage."""
     if isinstance(reply, Refused):
-        return Failure(NOT_ASKED if reply.reason == NOT_ASKED else REFUSED, reply.reason[:SHOWN], model)
+        return Failure(NOT_ASKED if reply.reason == NOT_ASKED else REFUSED, reply.reason[:EXAMPLE_CHARACTERS], model)
     if reply.fault:
         reason = reply.fault if reply.fault in SILENT else UNUSABLE
         seen = reply.text or reply.reasoning or ""
-        return Failure(reason, short(f"{reply.fault} | {seen}", SHOWN), model, reply.key)
+        return Failure(reason, short(f"{reply.fault} | {seen}", EXAMPLE_CHARACTERS), model, reply.key)
     try:
         return Answer(parse_reply(reply.text), reply.key, model, reply.finish_reason == "stop")
     except UnusableReply as error:
-        return Failure(str(error), short(reply.text, SHOWN), model, reply.key)
+        return Failure(str(error), short(reply.text, EXAMPLE_CHARACTERS), model, reply.key)
 
 
 def _complaint(batch: _Batch[Any], server: Server, failures: list[Failure]) -> str:
     """Say what a person needs to know of a round that failed: how much, why, one example, and what may mend it."""
-    commonest = Counter(one.reason for one in failures).most_common(COMMONEST)
+    commonest = Counter(one.reason for one in failures).most_common(MAX_REASONS)
     first = next(one for one in failures if one.reason == commonest[0][0])
     told = ", ".join(f"{reasons.words(reason)} ({rows})" for reason, rows in commonest)
     unparsed = reasons.read(first.reason)[0].family == "unparsed reply"

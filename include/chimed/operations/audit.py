@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass, field
 
 from chimed.build import inputs, ledger, order
-from chimed.build.builds import builds, read_build
-from chimed.build.ledger import LEDGER, LedgerError, rows_of
+from chimed.build.builds import list_builds, read_build
+from chimed.build.ledger import LEDGER, LedgerError, total_rows
 from chimed.characters import short
 from chimed.crawl import finished
 from chimed.errors import UserError
@@ -71,7 +71,7 @@ def audit(lake: Lake, what: str) -> Audit:
     tree, _, rest = what.strip("/").partition("/")
     check_inside(what)
     if what == "latest":
-        tree, rest = "", (builds(lake) or releases(lake) or [""])[-1]
+        tree, rest = "", (list_builds(lake) or releases(lake) or [""])[-1]
     elif tree == "raw" or (rest and tree not in ("builds", "releases")):
         source, crawl = (rest if tree == "raw" else f"{tree}/{rest}").partition("/")[::2]
         if not crawl or "/" in crawl or not lakes.names(lake, layout.raw(source, crawl)):
@@ -83,7 +83,7 @@ def audit(lake: Lake, what: str) -> Audit:
     its_build = tree in ("", "builds") and rest in lakes.names(lake, layout.BUILDS)
     its_release = tree in ("", "releases") and rest in lakes.names(lake, layout.RELEASES)
     if not rest or not (its_build or its_release):
-        known = ", ".join(dict.fromkeys([*builds(lake), *releases(lake)])) or "none yet"
+        known = ", ".join(dict.fromkeys([*list_builds(lake), *releases(lake)])) or "none yet"
         raise UserError(f"no build or release {what!r}; choose from: {known}; a crawl is named <source>/<crawl>")
     if its_build:
         _build(lake, found, rest)
@@ -176,8 +176,8 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
         return
     try:
         made = read_build(lake, version)
-        its_own, shards = order.of_build(made), made["shards"]
-        crawls = inputs.crawls(shards)
+        its_own, shards = order.stages_of_build(made), made["shards"]
+        crawls = inputs.list_crawls(shards)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         found.fault(f"{folder}/{layout.BUILD}", f"is not the one of a build ({error})", mend)
         return
@@ -260,13 +260,13 @@ def _counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str)
     if not isinstance(written, dict) or "counts" not in report:
         return
     try:
-        counts = ledger.counts_of(report)
+        counts = ledger.read_counts(report)
         going_on = ("derived",) if this.name == order.NAMES[0] else ("kept", "derived")
         sides = {"kept-": going_on, "dropped-": ("dropped", "failed", "derived_dropped", "derived_failed")}
         for begins, fates in sides.items():
             there = sum(one["rows"] + one.get("removed", 0) for name, one in written.items() if name.startswith(begins))
-            if there != rows_of(counts, *fates):
-                found.fault(path, f"counts {rows_of(counts, *fates)} rows, and its {begins}files hold {there}", mend)
+            if there != total_rows(counts, *fates):
+                found.fault(path, f"counts {total_rows(counts, *fates)} rows, and its {begins}files hold {there}", mend)
     except (KeyError, TypeError, ValueError, AttributeError, LedgerError):
         found.fault(path, "is not the report of a stage", mend)
 
@@ -278,11 +278,11 @@ def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
     if found.faults:
         return  # it would say the same once more
     try:
-        ledger.ledger(lake, version)
+        ledger.read_ledger(lake, version)
         if is_done or lakes.exists(lake, path):
             table = lakes.read_table(lake, path)
             found.files += 1
-            if not table.equals(ledger.table(lake, version).select(LEDGER.names)):
+            if not table.equals(ledger.ledger_table(lake, version).select(LEDGER.names)):
                 found.fault(path, "is not what the stages' reports say", mend)
     except FileNotFoundError:
         found.fault(path, "is gone", "running the last stage again writes it anew")

@@ -6,7 +6,7 @@ Only reports and a few counts are read, so that it answers at once, whatever the
 from pathlib import Path
 from typing import Any
 
-from chimed.build.builds import builds, parts_of, read_build, stages_of
+from chimed.build.builds import count_parts, list_builds, read_build, stages_of
 from chimed.characters import printable
 from chimed.crawl import weeks
 from chimed.errors import UserError
@@ -30,7 +30,7 @@ def status() -> dict[str, Any]:
     monday = weeks.last_week()
     missing = weeks.who_has(store, lake, monday) if store else dict.fromkeys(source_names(), weeks.NEVER)
     sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in source_names()]
-    known, whole = builds(lake), releases(lake)
+    known, whole = list_builds(lake), releases(lake)
     found: dict[str, Any] = {
         "lake": settings().data,
         "store": settings().store.rsplit("@", 1)[-1],
@@ -71,7 +71,7 @@ def _build(lake: Lake, version: str) -> dict[str, Any]:
     done = []
     for name in names:
         try:
-            parts_of(lake, version, name)
+            count_parts(lake, version, name)
         except UserError:
             break
         done.append(name)

@@ -144,13 +144,13 @@ def shards(
     names: Annotated[bool, typer.Option("--names", help="the name of each, as a list")] = False,
 ) -> None:
     """Print how many shards a stage of a build has."""
-    from chimed.build.builds import read_build, shards_of
+    from chimed.build.builds import count_shards, read_build
     from chimed.build.inputs import shard_name
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
     made = read_build(lake, build)
-    number = shards_of(lake, made["version"], stage)
+    number = count_shards(lake, made["version"], stage)
     if not names:
         print_result(number)
     elif number == len(made["shards"]):

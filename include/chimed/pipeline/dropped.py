@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from chimed.build.builds import builds, read_build, stages_of
+from chimed.build.builds import list_builds, read_build, stages_of
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -59,7 +59,7 @@ def dropped(lake: Lake, sought: Sought, start: str = "", most: int = 20) -> Left
 
 def _files(lake: Lake, sought: Sought) -> list[str]:
     """The files of dropped rows to look through, the newest build first, the stages in their order."""
-    versions = [read_build(lake, sought.build)["version"]] if sought.build else list(reversed(builds(lake)))
+    versions = [read_build(lake, sought.build)["version"]] if sought.build else list(reversed(list_builds(lake)))
     return [
         layout.build(version, stage.name, name)
         for version in versions

@@ -13,7 +13,7 @@ import polars as pl
 from sqlalchemy import func, select
 
 from chimed.build import order, reports
-from chimed.build.builds import builds, parts_of, read_stage, stages_of
+from chimed.build.builds import count_parts, list_builds, read_stage, stages_of
 from chimed.build.context import Work
 from chimed.build.contract import Expected, ModelStage, implementation
 from chimed.errors import UserError
@@ -66,7 +66,7 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
         if _is_done(work, stage.name):
             records = read_stage(work.lake, work.build, stage.name)
         elif records is None:
-            parts_of(work.lake, work.build, stage.name)  # says which command to run
+            count_parts(work.lake, work.build, stage.name)  # says which command to run
         elif stage.kind == "model" and stage.name not in work.options.skip:
             planning = replace(work, planned=[])
             does = implementation(stage)
@@ -80,7 +80,7 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
 
 def _is_done(work: Work, stage: str) -> bool:
     try:
-        parts_of(work.lake, work.build, stage)
+        count_parts(work.lake, work.build, stage)
     except UserError:
         return False
     return True
@@ -148,7 +148,7 @@ def _sizes(store: Store, prompt: str, model: str) -> Sizes:
 
 def measured_rate(work: Work) -> float | None:
     """Tokens a second while asking, over the reports of the newest build that asked; None where none did."""
-    for version in reversed(builds(work.lake)):
+    for version in reversed(list_builds(work.lake)):
         tokens, seconds = 0, 0.0
         for stage in order.STAGES:
             for report in reports.read_all(work.lake, version, stage.name) if stage.kind == "model" else []:

@@ -7,7 +7,7 @@ and asks for one at a time. Models are asked, and scored with, from one process:
 from concurrent.futures import ThreadPoolExecutor
 
 from chimed.build import order
-from chimed.build.builds import shards_of, stages_of
+from chimed.build.builds import count_shards, stages_of
 from chimed.build.context import Work, open_work
 from chimed.concurrency import MOST, cores, workers
 from chimed.pipeline.runner import run_stage
@@ -20,7 +20,7 @@ def run_shards(work: Work, stage: str) -> list[dict]:
 
     Raises what `run_stage` raises, and WorkerDied; shards that are done by then stay done.
     """
-    total = shards_of(work.lake, work.build, stage)
+    total = count_shards(work.lake, work.build, stage)
     this = order.stage(stage, stages_of(work.lake, work.build))
     processes = min(cores(), total // LEAST, MOST)
     if (this.scope, this.needs) != ("shard", "cpu"):

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from chimed.build import ledger, order, reports
-from chimed.build.builds import note_on_order, parts_of, read_stage, shards_of, stages_of
+from chimed.build.builds import count_parts, count_shards, explain_older_order, read_stage, stages_of
 from chimed.build.context import Work
 from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, implementation
 from chimed.build.corpus import Parts, Verdicts, write_split
@@ -34,15 +34,15 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
     Behind the last stage the ledger is written as a table. Raises UserError for an unknown stage, shard or build, or
     where an earlier stage is not done; LedgerError where a row is unaccounted for.
     """
-    total = shards_of(work.lake, work.build, stage)
+    total = count_shards(work.lake, work.build, stage)
     its_own = stages_of(work.lake, work.build)
     if shard is not None and not 0 <= shard < total:
         said = f"{stage} of build {work.build} has shards 0 to {total - 1}, not {shard}"
-        raise UserError(said + note_on_order(work.build, its_own))
+        raise UserError(said + explain_older_order(work.build, its_own))
     reports = [_run_shard(work, its_own, stage, n) for n in (range(total) if shard is None else [shard])]
     path = layout.build(work.build, layout.LEDGER)
     if stage == its_own[-1].name and not lakes.exists(work.lake, path):
-        lakes.write_table(work.lake, path, ledger.table(work.lake, work.build), LEDGER)
+        lakes.write_table(work.lake, path, ledger.ledger_table(work.lake, work.build), LEDGER)
     return reports
 
 
@@ -94,7 +94,7 @@ def _do_shard(
     work: Work, its_own: tuple[order.Stage, ...], name: str, number: int, still_ours: Callable[[], None]
 ) -> dict:
     """Run a shard that is not done and that no other process works on. still_ours: raises where one took it over."""
-    this, previous = order.stage(name, its_own), order.before(name, its_own)
+    this, previous = order.stage(name, its_own), order.previous_stage(name, its_own)
     if name == "dedup" and previous and previous.name == "extract":
         raise UserError(
             f"build {work.build} was opened by an earlier version, which deduplicated before cleaning; "
@@ -106,12 +106,12 @@ def _do_shard(
     done = _split_corpus(shard) if isinstance(shard.does, CorpusStage) else _run_part(shard)
     ledger.check_written(work.lake, name, done.counts, done.kept, f"{shard.folder}/{layout.dropped(number)}")
     ledger.check_failures(name, done.counts)
-    report = ledger.report(name, work.build, number, len(done.kept), done.counts, done.figures)
+    report = ledger.make_report(name, work.build, number, len(done.kept), done.counts, done.figures)
     report |= {"written": shard.written, "inputs": _inputs(shard)}
     report["seconds"] = round(time.monotonic() - started, 3)
     report = sealed(report)
     still_ours()
-    lakes.write_json(work.lake, reports.path_of(work.build, name, number), report)
+    lakes.write_json(work.lake, reports.report_path(work.build, name, number), report)
     work.say(
         f"{name} {number}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
         f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}"
@@ -126,8 +126,8 @@ def _inputs(shard: _Shard) -> dict[str, str | None]:
         return shard.does.raw_inputs(work, shard.number)
     assert previous is not None
     whole = shard.stage.scope == "corpus"
-    parts = range(parts_of(work.lake, work.build, previous.name)) if whole else [shard.number]
-    told = {part: reports.kept_told(work.lake, work.build, previous, part) for part in parts}
+    parts = range(count_parts(work.lake, work.build, previous.name)) if whole else [shard.number]
+    told = {part: reports.recorded_contents(work.lake, work.build, previous, part) for part in parts}
     folder = layout.build(work.build, previous.name)
     return {f"{folder}/{layout.kept(part)}": (said or {}).get("sha256") for part, said in told.items()}
 
@@ -137,7 +137,7 @@ def _split_corpus(shard: _Shard) -> _Done:
     work, previous = shard.work, shard.previous
     assert isinstance(shard.does, CorpusStage)
     assert previous is not None
-    numbers = range(parts_of(work.lake, work.build, previous.name))
+    numbers = range(count_parts(work.lake, work.build, previous.name))
     before = layout.build(work.build, previous.name)
     table = Parts(work.lake, tuple(f"{before}/{layout.kept(n)}" for n in numbers))
     _check_parts(work, previous, numbers)
@@ -152,8 +152,8 @@ def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
 
     def check(part: int) -> None:
         path = layout.build(work.build, stage.name, layout.kept(part))
-        told = reports.kept_told(work.lake, work.build, stage, part)
-        check_file(work.lake, path, told, reports.mend(work.build, stage, part))
+        told = reports.recorded_contents(work.lake, work.build, stage, part)
+        check_file(work.lake, path, told, reports.repair_hint(work.build, stage, part))
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(check, numbers))
@@ -164,7 +164,7 @@ def _run_part(shard: _Shard) -> _Done:
     name, lake = shard.stage.name, shard.work.lake
     records, outcome = _outcome(shard)
     ledger.check_ledger(name, records, outcome)
-    counts = ledger.tally(records, outcome)
+    counts = ledger.count_outcome(records, outcome)
     ledger.check_failures(name, counts, pl.concat([outcome.dropped, outcome.derived_dropped], how="diagonal"))
     # pages are not records: of them only what they gave goes on
     going_on = [outcome.derived] if isinstance(shard.does, PageStage) else [outcome.kept, outcome.derived]

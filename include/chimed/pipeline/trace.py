@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from chimed.build import order, reports
-from chimed.build.builds import builds, read_build, stages_of
-from chimed.build.ledger import LedgerError, ledger
+from chimed.build.builds import list_builds, read_build, stages_of
+from chimed.build.ledger import LedgerError, read_ledger
 from chimed.characters import one_line
 from chimed.errors import UserError
 from chimed.pipeline.doubtful import doubts_about
@@ -35,7 +35,7 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
     where a file with its rows is gone or has another size."""
     version = read_build(lake, build)["version"]
     try:
-        entries = ledger(lake, version)
+        entries = read_ledger(lake, version)
     except LedgerError as error:
         print(f"the ledger of build {version} does not close: {error}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -95,13 +95,13 @@ def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> No
     if as_json:
         found = [
             {"stage": stage.name, "fate": fate, "row": row}
-            for stage in order.of_build(made)
+            for stage in order.stages_of_build(made)
             for row, fate in _rows(lake, version, stage.name, record)
         ]
         if found:
             print_result({"build": version, "record": record, "stages": found, "doubts": doubts})
             return
-    for stage in order.of_build(made):
+    for stage in order.stages_of_build(made):
         for row, fate in _rows(lake, version, stage.name, record):
             lines.append(one_line(f"{stage.name:14} {fate}"))
             del row
@@ -127,7 +127,7 @@ def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool
 
     Raises UserError where neither the build nor (for `latest`) an earlier one knows it.
     """
-    versions = list(reversed(builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
+    versions = list(reversed(list_builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
     version, way = next(((v, way) for v in versions if (way := way_of(lake, store, v, record))), (None, []))
     if version is None:
         raise UserError(f"no record {record!r} in {', '.join(versions) or 'any build'}; see the id column of a release")

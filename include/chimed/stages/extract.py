@@ -9,7 +9,7 @@ import polars as pl
 from chimed.build.builds import read_build
 from chimed.build.context import Work
 from chimed.build.contract import PageStage
-from chimed.build.inputs import piece
+from chimed.build.inputs import parse_piece
 from chimed.build.ledger import Outcome
 from chimed.extraction import crawl_records
 from chimed.extraction.crawl_records import extract_crawl, pages_left, read_parts
@@ -29,7 +29,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     """
     made = read_build(work.lake, work.build)
     found, missed = [pl.DataFrame(schema=RECORD_COLUMNS)], [dropped_table([])]
-    for one in map(piece, made["shards"][shard]):
+    for one in map(parse_piece, made["shards"][shard]):
         report = extract_crawl(work.lake, one.source, one.crawl, one.share, work.store)
         work.say(f"extract {one.source}/{one.crawl}: {report['pages']} pages, {report['records']} records")
         for kept, left in read_parts(work.lake, report, one.share):
@@ -62,7 +62,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
 
 def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
     """The crawled files that a shard was read from, with their hashes (`chimed.storage.contents`), once it was read."""
-    pieces = map(piece, read_build(work.lake, work.build)["shards"][shard])
+    pieces = map(parse_piece, read_build(work.lake, work.build)["shards"][shard])
     return {
         path: digest
         for one in pieces

@@ -28,12 +28,12 @@ router = APIRouter()
 @router.get("/")
 def overview(request: Request, user: GetUserDep) -> HTMLResponse:
     """The last build, what runs, what a refresh costs, and all builds."""
-    from chimed.build.builds import builds  # here, not above: the scheduler loads plugins too, and needs no polars
+    from chimed.build.builds import list_builds  # here, not above: the scheduler loads plugins too, and needs no polars
     from chimed.release import releases
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
-    known, released = builds(lake), releases(lake)
+    known, released = list_builds(lake), releases(lake)
     coverage, weekly = _coverage(), _week(lake)
     last = next((shown for version in reversed(known) if (shown := _build_if_readable(lake, version))), None)
     return page(
@@ -91,7 +91,7 @@ def build(version: str, request: Request) -> HTMLResponse:
 @router.get("/of")
 def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse:
     """The page of a run or a task of Airflow: its source, build, review queue, release or scores."""
-    from chimed.build.builds import builds, read_build
+    from chimed.build.builds import list_builds, read_build
     from chimed.release import is_whole
     from chimed.storage.lake import open_lake
 
@@ -103,7 +103,7 @@ def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse
         place = "scores"
     elif dag == "build_dataset":
         lake = open_lake()
-        made = next((one for one in reversed(builds(lake)) if read_build(lake, one).get("run") == run), None)
+        made = next((one for one in reversed(list_builds(lake)) if read_build(lake, one).get("run") == run), None)
         if made:
             place = f"builds/{made}"
             if task == "screen":
@@ -118,14 +118,14 @@ def dropped(
     request: Request, build: Short = "", stage: Short = "", reason: Short = "", words: Words = "", start: Words = ""
 ) -> HTMLResponse:
     """The records that left: of one build or of all, by stage, reason and words."""
-    from chimed.build.builds import builds
+    from chimed.build.builds import list_builds
     from chimed.errors import choose
     from chimed.pipeline.dropped import Sought
     from chimed.pipeline.dropped import dropped as found
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
-    known = list(reversed(builds(lake)))
+    known = list(reversed(list_builds(lake)))
     if build:
         choose("build", build, known)
     sought = Sought(build, stage, reason, words.strip()[:100])
@@ -146,12 +146,12 @@ def _reasons(lake: Any, version: str, stage: str) -> list[str]:
     """The reasons of a build's stages, most frequent first; none where its ledger does not close."""
     from collections import Counter
 
-    from chimed.build.ledger import LedgerError, ledger
+    from chimed.build.ledger import LedgerError, read_ledger
 
     if not version:
         return []
     try:
-        entries = ledger(lake, version)
+        entries = read_ledger(lake, version)
     except LedgerError:
         return []
     counted: Counter[str] = Counter()
@@ -164,9 +164,9 @@ def _reasons(lake: Any, version: str, stage: str) -> list[str]:
 
 def _options_changed(lake: Any, made: dict) -> dict[str, Any] | None:
     """Against the build before: its version, and the options that differ as (name, its value, this one's)."""
-    from chimed.build.builds import builds, read_build
+    from chimed.build.builds import list_builds, read_build
 
-    known = builds(lake)
+    known = list_builds(lake)
     place = known.index(made["version"])
     if not place:
         return None
@@ -188,7 +188,7 @@ def _build_if_readable(lake: Any, version: str) -> dict | None:
 def _build(lake: Any, version: str) -> dict:
     """A build's flow, ledger (of a released one from its manifest, else from the stages' reports), and doubts."""
     from chimed.build.builds import read_build
-    from chimed.build.ledger import LedgerError, ledger
+    from chimed.build.ledger import LedgerError, read_ledger
     from chimed.errors import UserError
     from chimed.pipeline.doubtful import doubtful
     from chimed.release import SUBSETS, folder_of, is_whole, read_manifest
@@ -204,7 +204,7 @@ def _build(lake: Any, version: str) -> dict:
             sizes = table4(read_json(lake, f"{folder_of(version)}/statistics.json"))
             rows = {subset: sizes[subset][TOTAL]["rows"] for subset in SUBSETS}
         else:
-            entries = ledger(lake, version)
+            entries = read_ledger(lake, version)
         shown, doubts = flow(entries, rows), doubtful(lake, version)
     except (LedgerError, UserError) as error:
         entries, broken = [], str(error)

@@ -208,7 +208,7 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
 
 
 def test_a_large_crawl_is_several_shards_and_no_page_is_in_two(work, monkeypatch):
-    monkeypatch.setattr(inputs, "PAGES_A_SHARD", 3)
+    monkeypatch.setattr(inputs, "PAGES_PER_SHARD", 3)
     monkeypatch.setattr(crawl_records, "PAGES_A_PART", 2)
     crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format(f"答{n}")) for n in range(8)))
     crawled(work, "zydcd", "c1", *herbs(1))
