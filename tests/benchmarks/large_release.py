@@ -104,7 +104,7 @@ def _made(version: str, table: pl.DataFrame) -> dict:
     return {
         "build": version,
         "code": "0.1.0",
-        "options": Options(prefer_share=0.1 if version.endswith("15") else 0.12).model_dump(mode="json"),
+        "options": Options(preference_share=0.1 if version.endswith("15") else 0.12).model_dump(mode="json"),
         "settings": {"perplexity_model": "a", "llm_model": "b", "judge_model": "c", "contact": "d"},
         "crawls": [],
         "inputs": [],

@@ -20,9 +20,12 @@ from chimed.build.ledger import (
     check_ledger,
     count_outcome,
 )
+from chimed.build.options import Options
 from chimed.errors import UserError
+from chimed.pipeline.commands import build_options
 from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD, derived, dropped_table, left_rows, table
+from chimed.settings import settings
 from chimed.stages import clean, dedup
 from chimed.storage import lake as lakes
 
@@ -276,3 +279,25 @@ def test_a_new_build_keeps_its_stages(work):
     _open(work)
     told = lakes.read_json(work.lake, f"builds/{work.build}/build.json")
     assert order.stages_of_build(told) == order.STAGES
+
+
+def test_an_options_old_name_is_still_understood(work, monkeypatch, caplog):
+    monkeypatch.setenv("CHIMED_BUILD_OPTIONS", '{"prefer_share": 0.3}')
+    settings.cache_clear()
+    assert build_options('{"perplexity_cut": 0.02}') == {"preference_share": 0.3, "perplexity_cut": 0.02}
+    assert build_options('{"prefer_share": 0.4}') == {"preference_share": 0.4}
+    assert "prefer_share is now called preference_share" in caplog.text
+    with pytest.raises(UserError, match="prefer_share"):
+        builds.parse_options({"prefer_share": 0.4, "preference_share": 0.5})
+
+
+def test_a_build_made_with_an_options_old_name_opens(work):
+    lakes.write_json(work.lake, "raw/ask39/2026-11-16/report.json", {"pages": 3})
+    version = new_build(work.lake)
+    path = f"builds/{version}/build.json"
+    made = lakes.read_json(work.lake, path)
+    old = {"prefer_share" if name == "preference_share" else name: value for name, value in made["options"].items()}
+    lakes.write_json(work.lake, path, made | {"options": old | {"prefer_share": 0.25}})
+    read = builds.read_build(work.lake, version)
+    assert read["options"]["preference_share"] == Options(**old | {"prefer_share": 0.25}).preference_share == 0.25
+    assert list(read["options"]) == list(made["options"])

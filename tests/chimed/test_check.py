@@ -120,7 +120,7 @@ def test_the_command_says_each_finding_and_exits_1_where_one_is_wrong(ready, ser
         assert done.exit_code == 0, done.output
         assert done.output.count("ok  ") == 7
         served.roots.pop("chimed-judge")
-        done = CliRunner().invoke(app, ["check", "--json", "--options", '{"prefer_share": 0.5}'])
+        done = CliRunner().invoke(app, ["check", "--json", "--options", '{"preference_share": 0.5}'])
         assert isinstance(done.exception, WorkStopped)
         said = [Finding(**one) for one in json.loads(done.stdout.splitlines()[-1])]
         assert [one.what for one in said if not one.fine] == ["judge"]

@@ -26,7 +26,7 @@ def planned(work, served):
         document(f"{TEXT}电话13800138000", url="http://a/3"),
     )
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
-    work = dataclasses.replace(work, settings=where, options=work.options.model_copy(update={"prefer_share": 1.0}))
+    work = dataclasses.replace(work, settings=where, options=work.options.model_copy(update={"preference_share": 1.0}))
     made = {"version": "2026.11.22", "shards": [[]], "options": {}, "stages": order.stages_for_build_json()}
     lakes.write_json(work.lake, "builds/2026.11.22/build.json", made)
     for stage in ("extract", "clean", "dedup", "perplexity", "filter"):

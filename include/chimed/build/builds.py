@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 import chimed
 from chimed.build import inputs, order, reports
-from chimed.build.options import Options
+from chimed.build.options import Options, current_names
 from chimed.errors import UserError, choose
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.sources import names as source_names
@@ -110,7 +110,9 @@ def _read(lake: Lake, name: str) -> dict | None:
     except (UserError, FileNotFoundError):
         return None
     kinds = {"version": str, "options": dict, "shards": list, "stages": list}
-    return made if all(isinstance(made[key], kind) for key, kind in kinds.items() if key in made) else None
+    if not all(isinstance(made[key], kind) for key, kind in kinds.items() if key in made):
+        return None
+    return made | {"options": current_names(made["options"])} if "options" in made else made
 
 
 def _version_key(version: str) -> list[int]:

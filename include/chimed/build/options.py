@@ -1,8 +1,9 @@
 """The options of a build: what may differ from the paper's method. Kept light, because Airflow makes its form of it."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from chimed.sources import names as source_names
 
@@ -27,7 +28,7 @@ class Options(BaseModel):
         "corpus", description="make the cut over the whole corpus (paper) or within each source and language"
     )
     perplexity_exact: bool = Field(False, description="score every text in fp32 (paper), not only those near the cut")
-    prefer_share: float = Field(
+    preference_share: float = Field(
         0.12,
         ge=0,
         le=1,
@@ -52,6 +53,29 @@ class Options(BaseModel):
         description="replace identifiers and full names by 【已隐去】 and keep the record, instead of dropping it",
     )
     part_rows: int = Field(20_000, ge=1, description="rows in one part file, the unit of work of a worker")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_old_names(cls, options: Any) -> Any:
+        return current_names(options) if isinstance(options, dict) else options
+
+
+# Options that had another name in an earlier version. Builds, releases and settings of then still have the old one.
+OLD_OPTION_NAMES = {"prefer_share": "preference_share"}
+
+
+def current_names(options: Mapping[str, Any], say: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Return options under their present names. say: called with a sentence for each old name.
+
+    An option that is given under both names keeps the old name, too, so that validation rejects it.
+    """
+    named = dict(options)
+    for old, new in OLD_OPTION_NAMES.items():
+        if old in named and new not in named:
+            named = {new if name == old else name: value for name, value in named.items()}
+            if say:
+                say(f"the build option {old} is now called {new}; please use the new name")
+    return named
 
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.

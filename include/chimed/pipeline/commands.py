@@ -86,14 +86,17 @@ def build(
 
 
 def build_options(text: str) -> dict:
-    """A build's options, on top of the settings' own."""
+    """Parse a build's options and add those of the settings. Raises UserError if the text is not a JSON object."""
+    from chimed.build.options import current_names
+
     try:
         chosen = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
     if not isinstance(chosen, dict):
         raise UserError('--options is not a JSON object; write for example {"perplexity_cut": 0.02}')
-    return {**settings().build_options, **chosen}
+    say = logging.getLogger("chimed").warning
+    return {**current_names(settings().build_options, say), **current_names(chosen, say)}
 
 
 @app.command()

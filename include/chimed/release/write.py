@@ -11,6 +11,7 @@ from functools import partial
 
 import polars as pl
 
+from chimed.build.options import current_names
 from chimed.errors import UserError, WorkStopped
 from chimed.release import TABLES, folder_of, is_whole, place_of, read_manifest, releases
 from chimed.release.card import render_card
@@ -85,7 +86,7 @@ def compare(lake: Lake, before: str | None, tables: dict[str, pl.DataFrame], opt
     """
     if before is None:
         return {"before": None, "judged": False, "rows": [], "drift": [], "stops": []}
-    judged = read_manifest(lake, before)["options"] == options
+    judged = current_names(read_manifest(lake, before)["options"]) == options
     found = difference(read_tables(lake, before), tables)
     return {"before": before, "judged": judged, **found, "stops": found["stops"] if judged else []}
 

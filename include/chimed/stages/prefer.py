@@ -59,7 +59,7 @@ class Preferences:
 
 def prepare(records: pl.DataFrame, options: Options) -> Preferences:
     """Choose the questions."""
-    rows = asked(records, options.prefer_share).to_dicts()
+    rows = asked(records, options.preference_share).to_dicts()
     return Preferences(records, rows, _orders(options))
 
 

@@ -102,7 +102,7 @@ def test_the_card_tells_of_what_is_in_it_and_of_nothing_else(corpora, folder, ca
     assert "skipped: this release may contain exam questions" in said
     assert "not run" not in said
     options = json.loads(re.search(r"Options: `(.*)`", said)[1])
-    assert options == {"perplexity_cut": 0.0, "prefer_share": 1.0, "skip": list(SKIPPED)}
+    assert options == {"perplexity_cut": 0.0, "preference_share": 1.0, "skip": list(SKIPPED)}
     assert str(folder) not in json.dumps(read_manifest(corpora.lake, VERSION))
     assert [entry["stage"] for entry in read_ledger(corpora.lake, VERSION) if entry["skipped"]] == list(SKIPPED)
     print_ledger(corpora.lake, VERSION)

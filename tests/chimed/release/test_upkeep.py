@@ -105,7 +105,7 @@ def test_a_release_that_drifts_is_held_back_until_someone_accepts_it(copied):
     assert read_tables(lake, new)["pretrain/validation"].is_empty()
     with pytest.raises(UserError, match="nothing to accept"):
         accept(lake, SECOND, new, "again", "li")
-    other = {**told, "options": {**told["options"], "prefer_share": 0.5}}  # other options are no drift
+    other = {**told, "options": {**told["options"], "preference_share": 0.5}}  # other options are no drift
     assert write_release(lake, "2026.11.30", tables, other, before=SECOND)["accepted"] is None
 
 

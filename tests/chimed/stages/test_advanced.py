@@ -217,7 +217,7 @@ def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
         return "A" if said(body).index("尽快") < said(body).index("多喝水") else "B"
 
     served.answer = answer
-    asked = dataclasses.replace(asked, options=asked.options.model_copy(update={"prefer_share": 1.0}))
+    asked = dataclasses.replace(asked, options=asked.options.model_copy(update={"preference_share": 1.0}))
     table = rows(qa("咳嗽一个月怎么办？", "查胸片。"), qa("失眠怎么办？", "少喝茶。"), qa("失眠怎么办？", "睡前泡脚。"))
     outcome = model_outcome(prefer, table, asked)
     check_ledger("prefer", table, outcome)

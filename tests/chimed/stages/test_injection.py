@@ -30,7 +30,7 @@ CONTROL = re.compile(r"<[|｜][^|｜<>]{1,40}[|｜]>|</?(?:think|tool_call|tool_
 @pytest.fixture
 def asked(work, served):
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
-    options = work.options.model_copy(update={"prefer_share": 1.0})
+    options = work.options.model_copy(update={"preference_share": 1.0})
     return dataclasses.replace(work, settings=where, options=options)
 
 
