@@ -26,7 +26,7 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
     """
     if settings().serve == "kubernetes":
         return _in_cluster(build)
-    up = _up(build, servers.up.__doc__ if settings().serve == "local" else servers.probe.__doc__)
+    up = _up(build, servers.start_servers.__doc__ if settings().serve == "local" else servers.wait_for_servers.__doc__)
     if settings().serve == "external":
         return [up], []
     wanted = _wanted()
@@ -35,7 +35,7 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
         task_id="serve_down",
         command=["serve", "down"],
         execution_timeout=timedelta(minutes=5),
-        doc_md=servers.down.__doc__,
+        doc_md=servers.stop_servers.__doc__,
     ).as_teardown(setups=[wanted, up])
     return [wanted, up], [down]
 
@@ -66,13 +66,13 @@ def _up(build: str, doc: str | None) -> BaseOperator:
 def _in_cluster(build: str) -> tuple[list[BaseOperator], list[BaseOperator]]:
     from chimed_airflow.resources import ApplyResource, RemoveResource  # here: the kubernetes client takes seconds
 
-    ready = _up(build, servers.probe.__doc__)
+    ready = _up(build, servers.wait_for_servers.__doc__)
     wanted = _wanted()
     wanted >> ready
     begins: list[BaseOperator] = [wanted, ready]
     ends: list[BaseOperator] = []
     with TaskGroup("servers", tooltip="vLLM in the cluster"):
-        for server in servers.servers():
+        for server in servers.configured_servers():
             for resource in manifests(server):
                 kind = resource["kind"].lower()
                 common: dict[str, Any] = {
@@ -92,7 +92,7 @@ def _in_cluster(build: str) -> tuple[list[BaseOperator], list[BaseOperator]]:
     return begins, ends
 
 
-def manifests(server: servers.Server) -> list[dict[str, Any]]:
+def manifests(server: servers.ServerConfig) -> list[dict[str, Any]]:
     """A server's Deployment and Service, as Kubernetes reads them."""
     from kubernetes.client import ApiClient
     from kubernetes.client import models as k8s

@@ -76,7 +76,7 @@ STAGES: dict[str, tuple[ModelStage, Callable]] = {
 
 def fill(work: Work, replies: Iterable[tuple[Question, str]]) -> None:
     """Puts the replies into the store."""
-    who = client.generator(work).who
+    who = client.generator_server(work).who
     known = [
         {
             "key": client.request_key(question.request, who), "model": who, "prompt": question.request.prompt,

@@ -13,7 +13,7 @@ from chimed.crawl import finished
 from chimed.crawl.crawl import _name
 from chimed.errors import UserError
 from chimed.extraction.crawl_records import extract_crawl
-from chimed.pipeline.doubtful import doubtful
+from chimed.pipeline.doubtful import list_doubtful
 from chimed.pipeline.runner import run_stage
 from chimed.release import find_release, releases
 from chimed.release.write import previous
@@ -56,7 +56,7 @@ def test_a_stage_whose_report_was_cut_short_is_not_finished_and_runs_again(built
     whole = lakes.read_json(built.lake, path)
     lakes.write_bytes(built.lake, path, data)
     assert [entry["stage"] for entry in ledger.read_ledger(built.lake, built.build)] == ["extract"]
-    assert doubtful(built.lake, built.build) == doubtful(built.lake, built.build)
+    assert list_doubtful(built.lake, built.build) == list_doubtful(built.lake, built.build)
     with pytest.raises(UserError, match=r"clean is not done.*python -m chimed run clean"):
         count_parts(built.lake, built.build, "clean")
     (report,) = run_stage(built, "clean")

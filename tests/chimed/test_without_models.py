@@ -49,4 +49,4 @@ def test_rules_still_find_a_phone_number_and_no_model_is_asked(work) -> None:
 
 def test_the_check_asks_for_no_server_and_no_gpu(work) -> None:
     here = replace(work, options=Options(**without_models({}, None)))
-    assert [one.what for one in check.check(here)] == ["lake", "store", "disk"]
+    assert [one.what for one in check.run_checks(here)] == ["lake", "store", "disk"]

@@ -1,11 +1,11 @@
-"""Is everything still what it was when it was written? A crawl, a build, a release, and the chain between them. Ours.
+"""Check that files are still what was written: a crawl, a build, a release, and the chain between them. Ours.
 
     python -m chimed audit <build|release|source/crawl>
 
-Every file is read whole and compared with what its report says (`chimed.storage.contents`); reports are compared with
-their seals, counts with rows, and what a stage says it read with what the stage before says it wrote, back to the
-crawled pages. Each bad file is named with what to do. What an older version wrote without hashes is compared as far as
-it goes and counted as not recorded.
+Every file is read whole and compared with what its report says (`chimed.storage.contents`). Reports are compared with
+their seals, counts with rows, and each stage's inputs with the outputs of the stage before, back to the crawled pages.
+Each bad file is listed with what to do. Files that an older version wrote without hashes are checked as far as possible
+and counted as not recorded.
 """
 
 import logging
@@ -30,14 +30,14 @@ from chimed.storage.naming import check_inside
 
 log = logging.getLogger("chimed")
 
-REPORT = re.compile(r"report-(\d{5})\.json\Z")
-ALWAYS_SEALED = ("written", "inputs", "number")  # what a report or build.json has only of versions that seal it
-ITS_OWN = ("read", "pages", "files", "fingerprint", "shards")  # of which the report of any version has one
+REPORT_NAME = re.compile(r"report-(\d{5})\.json\Z")
+KEYS_OF_SEALED = ("written", "inputs", "number")  # what a report or build.json has only of versions that seal it
+KEYS_OF_REPORTS = ("read", "pages", "files", "fingerprint", "shards")  # of which the report of any version has one
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A bad file: its path in the lake, what is wrong with it, and what mends it."""
+    """A bad file: its path in the lake, what is wrong, and how to repair it."""
 
     path: str
     what: str
@@ -49,7 +49,7 @@ class Fault:
 
 @dataclass
 class Audit:
-    """What was found. files, bytes: that were read and compared. not_recorded: files without a hash to compare with."""
+    """The result of an audit. files, bytes: read and compared. not_recorded: files without a hash to compare with."""
 
     faults: list[Fault] = field(default_factory=list)
     files: int = 0
@@ -57,15 +57,17 @@ class Audit:
     not_recorded: int = 0
 
     def fault(self, path: str, what: str, mend: str) -> None:
-        """Puts a bad file down, once."""
+        """Record a bad file, once."""
         if all(one.path != path for one in self.faults):
             self.faults.append(Fault(path, what, mend))
 
 
-def audit(lake: Lake, what: str) -> Audit:
-    """Checks a build with its crawls, a release, or a crawl (`<source>/<crawl>`); of a version, build and release both.
+def run_audit(lake: Lake, what: str) -> Audit:
+    """Check a build with its crawls, a release, or a crawl (`<source>/<crawl>`).
 
-    Raises UserError where there is nothing of that name.
+    A version checks both build and release.
+
+    Raises UserError if nothing has that name.
     """
     found = Audit()
     tree, _, rest = what.strip("/").partition("/")
@@ -98,7 +100,7 @@ def audit(lake: Lake, what: str) -> Audit:
 
 
 def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
-    """A crawl's files by its report, or by its index, and the records that were read from them."""
+    """Check a crawl's files against its report, or its index, and the records extracted from them."""
     folder = layout.raw(source, crawl)
     mend = finished.mend(folder)
     report = _report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of=None)
@@ -119,14 +121,14 @@ def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
 
 
 def _files_of(lake: Lake, report: dict, folder: str) -> list[str]:
-    """The files of a crawl whose report tells nothing of them."""
+    """Return the files of a crawl whose report does not list them."""
     if report.get("form") == FILES:
         return report.get("files", [])
     return [path.rsplit("/", 1)[-1] for path in warc.files(lake, folder)]
 
 
 def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
-    """Counts and digests of an older crawl's pages, by its index and its report."""
+    """Check the number and digests of an older crawl's pages against its index and report."""
     pages = 0
     for path in warc.files(lake, folder):
         try:
@@ -143,7 +145,7 @@ def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
 
 
 def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
-    """The records that were read from a crawl: what is bad there is read again from the raw files at no cost."""
+    """Check the records extracted from a crawl. Bad ones can be extracted again from the raw files at no cost."""
     folder = layout.extracts(source, crawl)
     mend = f"remove {folder}; its pages are read again at no cost"
     report = _report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of="a crawl")
@@ -168,7 +170,7 @@ def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) 
 
 
 def _build(lake: Lake, found: Audit, version: str) -> None:
-    """A build's stages, each with what it read, and the crawls they begin with."""
+    """Check a build's stages, each with its inputs, and the crawls they start from."""
     folder = layout.build(version)
     mend = f"restore it from a copy, or remove {folder}"
     made = _report(lake, found, f"{folder}/{layout.BUILD}", mend, version=version, build=None)  # a manifest has both
@@ -212,7 +214,9 @@ def _after(its_own: tuple[order.Stage, ...], name: str) -> list[str]:
 def _stage(
     lake: Lake, found: Audit, version: str, this: order.Stage, shards: int, recorded: dict, is_over: bool
 ) -> int:
-    """A stage's reports and parts; returns how many parts it wrote. is_over: later stages were run, so it was done."""
+    """Check a stage's reports and parts; return how many parts it wrote. is_over: a later stage ran, so this one was
+    done.
+    """
     folder, parts, named, tells = layout.build(version, this.name), 0, set(), True
     for shard in range(shards):
         path = f"{folder}/{layout.report(shard)}"
@@ -240,7 +244,7 @@ def _stage(
             _link(found, source, digest, recorded.get(source), path, mend)
         _counts(found, path, report, this, mend)
     for name in lakes.files(lake, folder) if tells else ():
-        if name not in named and not REPORT.match(name):
+        if name not in named and not REPORT_NAME.match(name):
             found.fault(f"{folder}/{name}", "is named by no report", "remove it")
     if this.scope == "shard":
         return shards
@@ -248,14 +252,14 @@ def _stage(
 
 
 def _parts_of(report: dict, shard: int) -> list[str]:
-    """The files of a shard whose report, of an older version, does not name them."""
+    """Return the files of a shard whose report, of an older version, does not list them."""
     parts = report.get("parts", 1)
     kept = [shard] if parts == 1 else range(parts)
     return [layout.dropped(shard), *(layout.kept(n) for n in kept)]
 
 
 def _counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str) -> None:
-    """Whether the rows of a shard's files are those it counted."""
+    """Check that the rows of a shard's files are those it counted."""
     written = report.get("written")
     if not isinstance(written, dict) or "counts" not in report:
         return
@@ -272,7 +276,7 @@ def _counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str)
 
 
 def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
-    """Whether the stages join, and the ledger's table is what the reports say."""
+    """Check that each stage read what the one before passed on, and that the ledger's table matches the reports."""
     path = layout.build(version, layout.LEDGER)
     mend = "remove it; running the last stage again writes it anew"
     if found.faults:
@@ -296,7 +300,7 @@ def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
 
 
 def _released(lake: Lake, version: str) -> bool:
-    """Whether a build's last stage says that there is a release, and it was not withdrawn."""
+    """Return whether a build's last stage made a release that was not withdrawn."""
     done = lakes.exists(lake, layout.build(version, "release", layout.report(0)))
     return done and not lakes.exists(lake, layout.release(version, layout.WITHDRAWN))
 
@@ -319,7 +323,7 @@ def _release(lake: Lake, found: Audit, version: str) -> None:
 
 
 def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict | None:
-    """A report that is what it was sealed as; None, with a fault, where it is not. about: what it should be about."""
+    """Return a report if it matches its seal, else record a fault and return None. about: values that it must have."""
     if what := fault_of(lake, path, None):
         found.fault(path, what, mend)
         return None
@@ -335,10 +339,10 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
     if is_whole is False:
         found.fault(path, "is not as it was sealed: it was changed", mend)
         return None
-    if is_whole is None and (lost := [key for key in ALWAYS_SEALED if key in report]):
+    if is_whole is None and (lost := [key for key in KEYS_OF_SEALED if key in report]):
         found.fault(path, f"has lost its seal, which what tells of `{lost[0]}` always has: it was changed", mend)
         return None
-    if is_whole is None and not any(key in report for key in ITS_OWN):
+    if is_whole is None and not any(key in report for key in KEYS_OF_REPORTS):
         found.fault(path, "is no report: it tells of no rows, pages or files", mend)
         return None
     for key, is_here in about.items():
@@ -350,7 +354,7 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
 
 
 def _file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> None:
-    """A file by what its report says of it."""
+    """Check a file against its report."""
     said = told_of(written, path.rsplit("/", 1)[-1]) or told_of(written, "/".join(path.split("/")[3:]))
     if what := fault_of(lake, path, said):
         found.fault(path, what, mend)
@@ -366,7 +370,7 @@ def _file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> No
 
 
 def _link(found: Audit, path: str, digest: str | None, said: dict | None, reader: str, mend: str) -> None:
-    """Whether what was read is what was written: a link of the chain. `was`: a part was written anew since."""
+    """Check that a stage read the file that the stage before wrote. `was`: hashes the file had before a purge."""
     if digest is None or said is None:
         found.not_recorded += 1
     elif digest != said["sha256"] and digest not in said.get("was", []):

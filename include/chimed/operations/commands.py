@@ -1,4 +1,4 @@
-"""Operating: `python -m chimed status | check | audit | decisions | serve | store`."""
+"""Commands for operation: `python -m chimed status | check | audit | decisions | serve | store`."""
 
 import sys
 from typing import Annotated
@@ -23,10 +23,9 @@ app.add_typer(store_app, name="store")
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Show what is there, what is under way, and what to do next."""
-    from chimed.operations.status import print_status
-    from chimed.operations.status import status as found
+    from chimed.operations.status import print_status, read_status
 
-    now = found()
+    now = read_status()
     if as_json:
         print_result(now)
     else:
@@ -43,10 +42,9 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check everything a build will need before it begins; if something is wrong, say how to fix it and exit 1."""
-    from chimed.operations.check import check as look
-    from chimed.operations.check import print_findings, surroundings
+    from chimed.operations.check import build_context, print_findings, run_checks
 
-    findings = look(surroundings(build_options(options), build), only_servers)
+    findings = run_checks(build_context(build_options(options), build), only_servers)
     if as_json:
         print_result([vars(one) for one in findings])
     else:
@@ -87,9 +85,9 @@ def up(timeout: Annotated[int, typer.Option(help="seconds until both must answer
     from chimed.llm import servers
 
     if settings().serve == "local":
-        servers.up(timeout)
+        servers.start_servers(timeout)
     else:
-        servers.probe(timeout if settings().serve == "kubernetes" else 30)
+        servers.wait_for_servers(timeout if settings().serve == "kubernetes" else 30)
 
 
 @serve_app.command()
@@ -97,15 +95,15 @@ def down() -> None:
     """Stop the servers that up started on this machine, also half-started ones."""
     from chimed.llm import servers
 
-    servers.down()
+    servers.stop_servers()
 
 
 @store_app.command()
 def upgrade() -> None:
     """Upgrade the store's schema to this version."""
-    from chimed.storage.store import upgrade as bring
+    from chimed.storage.store import upgrade as upgrade_store
 
-    bring()
+    upgrade_store()
 
 
 @store_app.command("forget-faults")
@@ -123,10 +121,10 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Compare every file with its recorded checksum, back to the crawls; list each damaged one and exit 1."""
-    from chimed.operations.audit import audit as audited
+    from chimed.operations.audit import run_audit
     from chimed.storage.lake import open_lake
 
-    found = audited(open_lake(), what)
+    found = run_audit(open_lake(), what)
     if as_json:
         print_result({**vars(found), "faults": [vars(one) for one in found.faults]})
     else:

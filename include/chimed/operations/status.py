@@ -1,6 +1,6 @@
-"""What is there, what is under way, and what to do next: `python -m chimed status`. Ours.
+"""Show what exists, what is running, and what to do next: `python -m chimed status`. Ours.
 
-Only reports and a few counts are read, so that it answers at once, whatever the size of the lake.
+Only reports and a few counts are read, so it answers at once, whatever the size of the lake.
 """
 
 from pathlib import Path
@@ -21,10 +21,12 @@ from chimed.storage.store import Store
 COMMAND = "python -m chimed"
 
 
-def status() -> dict[str, Any]:
-    """Keys: lake, store, week (the Monday of the last whole week), sources (name, crawls, week: why it is missing or
-    None), corpora, build (version, done, next, released, held; None where there is none), releases, trained, review
-    (texts waiting), running (sources being crawled), next (sentences, each with `do`, a command or None).
+def read_status() -> dict[str, Any]:
+    """Return what exists, what is running and what to do next.
+
+    Keys: lake, store, week (the Monday of the last whole week), sources (name, crawls, week: why it is missing or
+    None), corpora, build (version, done, next, released, held; None if there is none), releases, trained, review (texts
+    waiting), running (sources being crawled), next (sentences, each with `do`, a command or None).
     """
     lake, store = open_lake(), _store()
     monday = weeks.last_week()
@@ -49,7 +51,7 @@ def status() -> dict[str, Any]:
 
 
 def _store() -> Store | None:
-    """The store; None where it is a file that is not there yet, so that a look makes none."""
+    """Open the store; return None if it is an SQLite file that does not exist, so that status does not create it."""
     path = settings().store.removeprefix("sqlite:///")
     if settings().store.startswith("sqlite:///") and not Path(path).exists():
         return None
@@ -59,14 +61,14 @@ def _store() -> Store | None:
 
 
 def _crawls(lake: Lake, source: str) -> int:
-    """How many crawls of a source are finished."""
+    """Return how many crawls of a source are finished."""
     return sum(
         lakes.exists(lake, layout.raw(source, name, layout.REPORT)) for name in lakes.names(lake, layout.raw(source))
     )
 
 
 def _build(lake: Lake, version: str) -> dict[str, Any]:
-    """How far a build is."""
+    """Return how far a build is."""
     names = [one.name for one in stages_of(lake, version)]
     done = []
     for name in names:
@@ -88,7 +90,7 @@ def _build(lake: Lake, version: str) -> dict[str, Any]:
 
 
 def _trained(lake: Lake, release: str) -> list[str]:
-    """`<recipe>/<phase>` of everything trained on a release."""
+    """Return `<recipe>/<phase>` of everything trained on a release."""
     return [
         f"{recipe}/{phase}"
         for recipe in lakes.names(lake, layout.models(release))
@@ -98,7 +100,7 @@ def _trained(lake: Lake, release: str) -> list[str]:
 
 
 def _review(store: Store) -> int:
-    """Texts of the newest review queue that nobody has looked at."""
+    """Return how many texts of the newest review queue nobody has looked at."""
     from chimed.release.review import queues, standing
 
     newest = next(iter(queues(store)), None)
@@ -109,7 +111,7 @@ def _review(store: Store) -> int:
 
 
 def _running(store: Store) -> list[str]:
-    """Sources that somebody holds the lease of: they are being crawled, or whoever did has died within the minute."""
+    """Return the sources whose lease is held: they are being crawled, or their crawler died less than a minute ago."""
     from sqlalchemy import select
 
     from chimed.storage.store import LEASES
@@ -119,7 +121,7 @@ def _running(store: Store) -> list[str]:
 
 
 def _next(found: dict[str, Any]) -> list[dict[str, str | None]]:
-    """What to do next, the most useful first."""
+    """Return what to do next, most useful first."""
     monday, until = found["week"], found["week"] + weeks.WEEK
     crawled = sum(one["crawls"] for one in found["sources"])
     build = found["build"]
@@ -159,7 +161,7 @@ def _next(found: dict[str, Any]) -> list[dict[str, str | None]]:
 
 
 def print_status(found: dict[str, Any]) -> None:
-    """Prints it for a person."""
+    """Print the status for a person."""
     print(f"lake   {found['lake']}\nstore  {found['store']}\n")
     have = [one["source"] for one in found["sources"] if not one["week"]]
     crawled = any(one["crawls"] for one in found["sources"])

@@ -1,4 +1,4 @@
-"""From records to a release's rows: `python -m chimed ingest | build | estimate | run | ledger | trace`."""
+"""Commands that make records into a build: `python -m chimed ingest | build | estimate | run | ledger | trace`."""
 
 import json
 import logging
@@ -129,9 +129,9 @@ def estimate(
 ) -> None:
     """Estimate what a build still has to ask the models: requests, tokens and hours. Asks nothing."""
     from chimed.build.context import open_work
-    from chimed.pipeline.estimate import estimate as estimated
+    from chimed.pipeline.estimate import estimate_build
 
-    found = estimated(open_work(build), rate)
+    found = estimate_build(open_work(build), rate)
     tokens = found["prompt_tokens"] + found["completion_tokens"]
     print_report(
         found,

@@ -1,9 +1,9 @@
-"""What a build has still to ask of the models: requests, tokens and hours, before anything is paid. Ours.
+"""Estimate what a build still has to ask the models: requests, tokens and hours, before anything is paid. Ours.
 
-The LLM stages that are not done run for planning: what the store knows is answered, what it does not know is counted.
-Rows that are not answered yet go on to the next stage; perplexity and the cuts that are not done are taken to drop
-nothing. What hangs on replies that are not there is estimated where its round says what it brings about (a verdict for
-an answer) or left out (second tries of a translation, preferences about questions yet to be generated).
+Unfinished model stages run without sending anything: replies in the store are used, all others are counted. Rows
+without a reply go on to the next stage, and unfinished perplexity scores and cuts are assumed to drop nothing. Requests
+that depend on missing replies are estimated if their round declares them (a verdict for each answer), else left out
+(second tries of a translation, preferences about questions not generated yet).
 """
 
 from collections import defaultdict
@@ -22,22 +22,22 @@ from chimed.llm.asking import NOT_ASKED, Planned, ask_models
 from chimed.schema import RECORD
 from chimed.storage.store import REPLIES, Store
 
-TOKENS_A_CHARACTER = 0.7  # Qwen3 on Chinese text, where the store has no replies to tell better
+TOKENS_PER_CHARACTER = 0.7  # Qwen3 on Chinese text, where the store has no replies to tell better
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What replies to one prompt of one model were like: tokens a character of the messages, tokens of an answer."""
+    """Sizes of earlier replies to a prompt: tokens per character of the messages, tokens per answer."""
 
     tokens_a_character: float
     completion_tokens: float | None
 
 
-def estimate(work: Work, rate: float | None = None) -> dict:
-    """What remains of a build's LLM stages: `stages`, one entry for each stage and prompt, and their sum.
+def estimate_build(work: Work, rate: float | None = None) -> dict:
+    """Estimate the requests, tokens and hours that a build's model stages still need, by stage and prompt and in sum.
 
-    rate: tokens a second, prompt and completion together; by default as the reports measured it. Raises UserError
-    where extract is not done, or where nothing was measured and no rate is given.
+    rate: tokens a second, prompt and completion together; by default the rate measured in earlier reports. Raises
+    UserError if extract is not done, or if no rate was ever measured and none is given.
     """
     planned = _planned(work)
     speed = rate or measured_rate(work)
@@ -59,7 +59,7 @@ def estimate(work: Work, rate: float | None = None) -> dict:
 
 
 def _planned(work: Work) -> list[tuple[str, Planned]]:
-    """Every request that the stages not yet done would make, with its stage."""
+    """Return every request that the unfinished stages would send, with its stage."""
     found: list[tuple[str, Planned]] = []
     records = None
     for stage in stages_of(work.lake, work.build):
@@ -98,9 +98,9 @@ def _entry(work: Work, stage: str, prompt: str, model: str, several: list[Planne
 
 
 def _brought(work: Work, stage: str, brings: Expected, answers: list[Planned], speed: float | None) -> dict:
-    """What answers that are not there yet will have asked."""
+    """Estimate the requests that follow from answers that do not exist yet."""
     remain = round(len(answers) * brings.times)
-    model = (client.judge(work) if brings.server == "judge" else client.generator(work)).who
+    model = (client.judge_server(work) if brings.server == "judge" else client.generator_server(work)).who
     sizes = _sizes(work.store, brings.prompt, model)
     characters = brings.times * sum(one.question.about * brings.about + brings.more for one in answers)
     answer = brings.tokens if sizes.completion_tokens is None else sizes.completion_tokens
@@ -134,7 +134,7 @@ def _told(
 
 
 def _sizes(store: Store, prompt: str, model: str) -> Sizes:
-    """As the store's replies to this prompt were; as Qwen3 usually is where it has none."""
+    """Return the sizes of the store's replies to this prompt, or what is usual for Qwen3 if there are none."""
     column = REPLIES.c
     wanted = select(
         func.sum(column.prompt_tokens), func.sum(func.length(column.messages)), func.avg(column.completion_tokens)
@@ -142,12 +142,12 @@ def _sizes(store: Store, prompt: str, model: str) -> Sizes:
     with store.engine.connect() as connection:
         tokens, characters, answer = connection.execute(wanted).one()
     if not characters:
-        return Sizes(TOKENS_A_CHARACTER, None)
+        return Sizes(TOKENS_PER_CHARACTER, None)
     return Sizes(float(tokens) / float(characters), float(answer))
 
 
 def measured_rate(work: Work) -> float | None:
-    """Tokens a second while asking, over the reports of the newest build that asked; None where none did."""
+    """Return tokens a second while asking, from the newest build that asked models; None if none did."""
     for version in reversed(list_builds(work.lake)):
         tokens, seconds = 0, 0.0
         for stage in order.STAGES:

@@ -1,8 +1,8 @@
-"""Running a stage of a build: its tables are read and written here; a corpus too large to hold, in
-`chimed.build.corpus`.
+"""Run a stage of a build: read its table, run it, check the ledger, and write its tables and report.
 
-A stage's report is written last, so it also means done; a killed stage leaves no report and runs again. What became of
-each row is counted and checked in `chimed.build.ledger`.
+A corpus too large for memory is split in `chimed.build.corpus`. A stage's report is written last, so it also marks the
+stage done; a killed stage leaves no report and runs again. `chimed.build.ledger` counts and checks what became of each
+row.
 """
 
 import time
@@ -29,10 +29,10 @@ from chimed.storage.contents import sealed
 
 
 def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
-    """Runs a stage of a build, all its shards or one; returns their reports. A finished shard is not run again.
+    """Run all shards of a stage of a build, or one; return their reports. A finished shard is not run again.
 
-    Behind the last stage the ledger is written as a table. Raises UserError for an unknown stage, shard or build, or
-    where an earlier stage is not done; LedgerError where a row is unaccounted for.
+    After the last stage the ledger is written as a table. Raises UserError for an unknown stage, shard or build, or if
+    an earlier stage is not done, and LedgerError if a row is unaccounted for.
     """
     total = count_shards(work.lake, work.build, stage)
     its_own = stages_of(work.lake, work.build)
@@ -61,7 +61,7 @@ def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: i
 
 @dataclass(frozen=True)
 class _Shard:
-    """A shard of a stage that is run: what it reads and where it writes. written: filled with what each file holds."""
+    """A shard that is being run: what it reads and where it writes. written: filled with what each file holds."""
 
     work: Work
     stage: order.Stage
@@ -72,18 +72,18 @@ class _Shard:
 
     @property
     def folder(self) -> str:
-        """The stage's folder in the lake."""
+        """Return the stage's folder in the lake."""
         return layout.build(self.work.build, self.stage.name)
 
     @property
     def skipped(self) -> bool:
-        """Whether the build's options let every row through."""
+        """Return whether the build's options skip the stage."""
         return self.stage.name in self.work.options.skip
 
 
 @dataclass(frozen=True)
 class _Done:
-    """What became of a shard's rows (`ledger.COUNTS`), the files of its kept rows, and the stage's figures."""
+    """The counts of a shard's rows (`ledger.COUNTS`), the files of its kept rows, and the stage's figures."""
 
     counts: pl.DataFrame
     kept: list[str]
@@ -93,7 +93,7 @@ class _Done:
 def _do_shard(
     work: Work, its_own: tuple[order.Stage, ...], name: str, number: int, still_ours: Callable[[], None]
 ) -> dict:
-    """Run a shard that is not done and that no other process works on. still_ours: raises where one took it over."""
+    """Run a shard that no other process works on. still_ours: raises if another process has taken it over."""
     this, previous = order.stage(name, its_own), order.previous_stage(name, its_own)
     if name == "dedup" and previous and previous.name == "extract":
         raise UserError(
@@ -120,7 +120,7 @@ def _do_shard(
 
 
 def _inputs(shard: _Shard) -> dict[str, str | None]:
-    """Return the files that a shard was made of, with the hashes they had; null where that is not recorded."""
+    """Return the files that a shard reads, with their hashes; null for a hash that is not recorded."""
     work, previous = shard.work, shard.previous
     if isinstance(shard.does, PageStage):
         return shard.does.raw_inputs(work, shard.number)
@@ -133,7 +133,7 @@ def _inputs(shard: _Shard) -> dict[str, str | None]:
 
 
 def _split_corpus(shard: _Shard) -> _Done:
-    """Run a stage that names the rows of the corpus that leave, and split the table as it streams by."""
+    """Run a corpus stage, and split the table by its verdicts as it streams through."""
     work, previous = shard.work, shard.previous
     assert isinstance(shard.does, CorpusStage)
     assert previous is not None
@@ -148,7 +148,7 @@ def _split_corpus(shard: _Shard) -> _Done:
 
 
 def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
-    """Raise SpoiltFile where a part is not what its stage wrote: a corpus stage reads it column by column."""
+    """Raise SpoiltFile if a part differs from what its stage wrote. A corpus stage reads it column by column."""
 
     def check(part: int) -> None:
         path = layout.build(work.build, stage.name, layout.kept(part))
@@ -160,7 +160,7 @@ def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
 
 
 def _run_part(shard: _Shard) -> _Done:
-    """Run a stage on a table in memory: one part, or crawled pages, or all that an older build's corpus stage reads."""
+    """Run a stage on a table in memory: a part, crawled pages, or all that an older build's corpus stage reads."""
     name, lake = shard.stage.name, shard.work.lake
     records, outcome = _outcome(shard)
     ledger.check_ledger(name, records, outcome)
@@ -177,7 +177,7 @@ def _run_part(shard: _Shard) -> _Done:
 
 
 def _outcome(shard: _Shard) -> tuple[pl.DataFrame, Outcome]:
-    """Return what a stage reads, and what it makes of it."""
+    """Return what a stage reads and what it makes of it."""
     work, does, previous = shard.work, shard.does, shard.previous
     if isinstance(does, PageStage):
         return does.read_pages(work, shard.number)

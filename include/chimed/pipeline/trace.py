@@ -1,4 +1,4 @@
-"""What became of a record, and where it comes from: the ledger, a record's fate, and the walk back to its page."""
+"""Show what became of a record and where it comes from: the ledger, a record's fate, and its trace back to the page."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from chimed.build.builds import list_builds, read_build, stages_of
 from chimed.build.ledger import LedgerError, read_ledger
 from chimed.characters import one_line
 from chimed.errors import UserError
-from chimed.pipeline.doubtful import doubts_about
+from chimed.pipeline.doubtful import find_doubts
 from chimed.printing import print_result
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -31,8 +31,11 @@ _BATCH = 500  # rows that are decoded at once on the way to one of them
 
 
 def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
-    """Prints a build's ledger to stdout. Raises UserError for an unknown build; exits 1 where it does not close, or
-    where a file with its rows is gone or has another size."""
+    """Print a build's ledger to stdout.
+
+    Raises UserError for an unknown build. Exits 1 if the ledger does not close, or if a file with its rows is missing
+    or has another size.
+    """
     version = read_build(lake, build)["version"]
     try:
         entries = read_ledger(lake, version)
@@ -77,7 +80,7 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
 
 
 def _stop_where(lost: list[str], version: str) -> None:
-    """Exits 1 where files of a build are gone or have another size: the rows that were counted are not there."""
+    """Exit 1 if files of a build are missing or have another size, so the counted rows are not there."""
     if lost:
         said = f"{'; '.join(lost[:_MOST_LOST])}{' …' if len(lost) > _MOST_LOST else ''}"
         print(f"the rows were counted, but {said}; run: python -m chimed audit {version}", file=sys.stderr)
@@ -85,13 +88,13 @@ def _stop_where(lost: list[str], version: str) -> None:
 
 
 def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> None:
-    """Prints what each stage did with a record, and what it doubted, as far as its report shows samples.
+    """Print what each stage did with a record, and the doubts about it that the reports have samples of.
 
-    Raises UserError where no stage of the build knows it.
+    Raises UserError if no stage of the build has the record.
     """
     made = read_build(lake, build)
     version, lines = made["version"], []
-    doubts = doubts_about(lake, version, record)
+    doubts = find_doubts(lake, version, record)
     if as_json:
         found = [
             {"stage": stage.name, "fate": fate, "row": row}
@@ -123,12 +126,12 @@ def _doubt(one: dict) -> str:
 
 
 def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool = False) -> None:
-    """Prints a record and its ancestors up to the page, each with the prompts and replies that made it.
+    """Print a record and its ancestors up to the page, each with the prompts and replies that made it.
 
-    Raises UserError where neither the build nor (for `latest`) an earlier one knows it.
+    `latest` searches all builds, newest first. Raises UserError if no build has the record.
     """
     versions = list(reversed(list_builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
-    version, way = next(((v, way) for v in versions if (way := way_of(lake, store, v, record))), (None, []))
+    version, way = next(((v, way) for v in versions if (way := trace_record(lake, store, v, record))), (None, []))
     if version is None:
         raise UserError(f"no record {record!r} in {', '.join(versions) or 'any build'}; see the id column of a release")
     if as_json:
@@ -139,11 +142,11 @@ def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool
         _print_record(step)
 
 
-def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
-    """A record and its ancestors up to the one that stands on a page, as their last stages left them; [] if unknown.
+def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
+    """Return a record and its ancestors up to the one read from a page, in their last state; [] if it is unknown.
 
-    Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of
-    one that is not in the store.
+    Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of a
+    reply that is not in the store.
     """
     way: list[dict] = []
     wanted: str | None = record
@@ -179,7 +182,7 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
 
 
 def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
-    """The record as the last stage that has it left it, and in which file."""
+    """Return the record as the last stage that has it left it, and the path of the file."""
     for stage in reversed(stages_of(lake, version)):
         folder = layout.build(version, stage.name)
         for name in lakes.names(lake, folder):
@@ -190,7 +193,7 @@ def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | Non
 
 
 def _here(lake: Lake, path: str, record: str) -> dict | None:
-    """The record with `stage` and `fate`, if this file of a stage has it."""
+    """Return the record with `stage` and `fate` if this file of a stage has it, else None."""
     row = _row(lake, path, record)
     if row is None:
         return None
@@ -200,7 +203,7 @@ def _here(lake: Lake, path: str, record: str) -> dict | None:
 
 
 def _row(lake: Lake, path: str, record: str) -> dict | None:
-    """A table's row by its id: only the ids of a part are read, and of the part that has it a few hundred rows."""
+    """Read a table's row by its id. Only the ids of a part are read, then a few hundred rows around the match."""
     with lake.fs.open(lake.at(path), "rb") as opened:
         file = pq.ParquetFile(opened)
         for group in range(file.num_row_groups):

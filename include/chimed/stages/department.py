@@ -80,7 +80,7 @@ def build_requests(state: Labelling, options: Options) -> list[Question]:
 
 def question(text: str) -> Question:
     """Ask which of the list suits this question."""
-    return asking.question(prompts.load("department"), text, SAMPLING, {"choice": list(DEPARTMENTS)}, text=text)
+    return asking.make_question(prompts.load("department"), text, SAMPLING, {"choice": list(DEPARTMENTS)}, text=text)
 
 
 def parse_reply(text: str) -> str:

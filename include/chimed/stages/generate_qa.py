@@ -17,8 +17,8 @@ from chimed.build.figures import Agreement, GenerateFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion
-from chimed.llm.asking import keys
-from chimed.llm.shape import answered
+from chimed.llm.asking import reply_keys
+from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
 from chimed.stages.screen import yes_no
 from chimed.stages.translate import sentences
@@ -134,7 +134,7 @@ def _to_judge(state: Generation) -> tuple[list[int], list[Result]]:
     """Return the results that pass, each pair once, by number, and a sample of those that the rules refused."""
     passed = list({one.record["id"]: n for n, one in enumerate(state.results) if one.fate is None}.values())
     refused = [one for one in state.results if one.fate == "dropped" and one.record["answer"]]
-    return passed, second_opinion.sampled(refused, [one.record["answer"] for one in refused])
+    return passed, second_opinion.sample_rejected(refused, [one.record["answer"] for one in refused])
 
 
 def _supported(state: Generation) -> list[int]:
@@ -172,21 +172,21 @@ def _judged(state: Generation) -> tuple[list[Result], Agreement | None]:
         words[n].append(answer)
     after = list(state.results)
     for n, several in words.items():
-        said = second_opinion.opinion(several, NO)
+        said = second_opinion.decide_fate(several, NO)
         record = after[n].record | {"replies": [*after[n].record["replies"], *said.keys]}
         after[n] = Result(after[n].chunk, record, said.fate, said.reason or None, said.detail or None)
-    agreement = second_opinion.agreement(state.first[: len(passed)], state.first[len(passed) :])
+    agreement = second_opinion.count_agreement(state.first[: len(passed)], state.first[len(passed) :])
     return after, agreement
 
 
 def question(chunk: str, answer: str) -> Question:
     """Fill Table 2's prompt with a chunk. answer: the option `qa_answer`."""
-    return asking.question(prompts.load("generate_qa"), chunk, SAMPLING, constraint(chunk, answer), text=chunk)
+    return asking.make_question(prompts.load("generate_qa"), chunk, SAMPLING, constraint(chunk, answer), text=chunk)
 
 
 def parse_reply(text: str) -> Pair:
     """Read the pair that a reply in Table 2's format says. Raises UnusableReply."""
-    match = PARSE.fullmatch(answered(text))
+    match = PARSE.fullmatch(read_answer(text))
     asked, said = (match["question"].strip(), match["answer"].strip()) if match else ("", "")
     if not (asked and said):
         raise UnusableReply("not 问题：…答案：…")
@@ -207,7 +207,7 @@ def accept(chunk: Chunk, answer: Answer[Pair] | Failure) -> Result:
         evidence=[{"start": chunk.start + a, "end": chunk.start + b} for a, b in result.evidence],
         prompt=prompts.load("generate_qa").version,
         model=answer.model,
-        replies=keys([answer]),
+        replies=reply_keys([answer]),
     )
     if isinstance(answer, Failure):
         return Result(chunk, record, "failed", answer.reason, answer.detail)
@@ -276,7 +276,7 @@ STAGE = ModelStage(
             yes_no,
             accept_support,
             applies=lambda options: options.second_opinion,
-            expected=lambda options: second_opinion.expected("supports", 1.0, PAIR),
+            expected=lambda options: second_opinion.expected_requests("supports", 1.0, PAIR),
         ),
         Round(
             "second_opinion_on_questions",
@@ -285,7 +285,7 @@ STAGE = ModelStage(
             yes_no,
             accept_alone,
             applies=lambda options: options.second_opinion,
-            expected=lambda options: second_opinion.expected("stands_alone", 0.0, PAIR // 4),
+            expected=lambda options: second_opinion.expected_requests("stands_alone", 0.0, PAIR // 4),
         ),
     ),
     finish,

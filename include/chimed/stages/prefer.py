@@ -15,8 +15,8 @@ from chimed.build.figures import PreferFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts
-from chimed.llm.asking import keys
-from chimed.llm.shape import answered
+from chimed.llm.asking import reply_keys
+from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
 from chimed.text import identifiers
 from chimed.text.repetition import loop
@@ -121,7 +121,7 @@ def asked(records: pl.DataFrame, share: float) -> pl.DataFrame:
 
 def question(text: str, sample: int) -> Question:
     """Fill Table 2's prompt for one of the two answers."""
-    return asking.question(prompts.load("answer"), text, ANSWER, sample=sample, question=text)
+    return asking.make_question(prompts.load("answer"), text, ANSWER, sample=sample, question=text)
 
 
 def unfit(one: Answer[str] | Failure, two: Answer[str] | Failure) -> tuple[str, str, str] | None:
@@ -144,7 +144,7 @@ def unfit(one: Answer[str] | Failure, two: Answer[str] | Failure) -> tuple[str, 
 def verdict(pair: Judged, swapped: bool) -> Question:
     """Fill Table 2's prompt for the judge with a pair, in one order or the other."""
     one, two = pair.answers[::-1] if swapped else pair.answers
-    return asking.question(
+    return asking.make_question(
         prompts.load("judge"),
         pair.row["question"],
         VERDICT,
@@ -190,7 +190,7 @@ def _record(pair: Judged) -> dict:
         rejected=_text(rejected),
         prompt=prompts.load("answer").version,
         model=_models(pair),
-        replies=keys([*pair.answers, *pair.verdicts]),
+        replies=reply_keys([*pair.answers, *pair.verdicts]),
     )
 
 
@@ -225,7 +225,7 @@ def _share(part: int, whole: int) -> float | None:
 STAGE = ModelStage(
     prepare,
     (
-        Round("writer", "generator", build_requests, answered, accept_answers),
+        Round("writer", "generator", build_requests, read_answer, accept_answers),
         Round("judge", "judge", judge_requests, read_verdict, accept_verdicts, expected=_expected_verdicts),
     ),
     finish,

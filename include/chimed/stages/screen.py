@@ -101,7 +101,7 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
 
 def question(name: str, text: str) -> Question:
     """One of `PROMPTS` about a text."""
-    return asking.question(prompts.load(name), text, asking.YES_NO_SAMPLING, asking.YES_NO, text=text)
+    return asking.make_question(prompts.load(name), text, asking.YES_NO_SAMPLING, asking.YES_NO, text=text)
 
 
 def yes_no(text: str) -> bool:

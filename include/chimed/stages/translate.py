@@ -18,8 +18,8 @@ from chimed.build.figures import Agreement, TranslateFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion
-from chimed.llm.asking import keys
-from chimed.llm.shape import answered
+from chimed.llm.asking import reply_keys
+from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
 from chimed.stages.screen import yes_no
 from chimed.text import fidelity
@@ -116,11 +116,11 @@ def accept_opinions(state: Translation, answers: Sequence[Answer[bool] | Failure
     """Drop what the judge says 否 to; what it says of the refused is counted only."""
     passed, verdicts = _passed(state), list(state.verdicts)
     for n, answer in zip(passed, answers, strict=False):
-        said = second_opinion.opinion([answer], ["not what the passage says"])
+        said = second_opinion.decide_fate([answer], ["not what the passage says"])
         verdicts[n] = replace(
             verdicts[n], keys=verdicts[n].keys + said.keys, fate=said.fate, reason=said.reason, detail=said.detail
         )
-    agreement = second_opinion.agreement(answers[: len(passed)], answers[len(passed) :])
+    agreement = second_opinion.count_agreement(answers[: len(passed)], answers[len(passed) :])
     return replace(state, verdicts=verdicts, agreement=agreement)
 
 
@@ -130,7 +130,7 @@ def _passed(state: Translation) -> list[int]:
 
 def _refused(state: Translation) -> list[Verdict]:
     refused = [one for one in state.verdicts if one.fate == "dropped" and one.text]
-    return second_opinion.sampled(refused, [one.text for one in refused])
+    return second_opinion.sample_rejected(refused, [one.text for one in refused])
 
 
 def finish(state: Translation, options: Options) -> Outcome:
@@ -148,20 +148,20 @@ def finish(state: Translation, options: Options) -> Outcome:
 
 def question(passage: Passage) -> Question:
     """Fill the paper's prompt with a passage."""
-    return asking.question(prompts.load("translate"), passage.text, SAMPLING, text=passage.text)
+    return asking.make_question(prompts.load("translate"), passage.text, SAMPLING, text=passage.text)
 
 
 def question_again(verdict: Verdict) -> Question:
     """Ask the same, and say what was wrong with the first translation."""
     text, fault = verdict.passage.text, verdict.detail if verdict.fate == "dropped" else "没有译文"
-    return asking.question(prompts.load("translate_again"), text, AGAIN, sample=1, text=text, fault=fault)
+    return asking.make_question(prompts.load("translate_again"), text, AGAIN, sample=1, text=text, fault=fault)
 
 
 def accept(passage: Passage, answer: Answer[str] | Failure, before: Verdict | None = None) -> Verdict:
     """Put a passage's translation through the gate; a failure stays one. before: the passage after its first try."""
     prompt = prompts.load("translate_again" if before else "translate").version
     said = answer.value.strip() if isinstance(answer, Answer) else ""
-    mine = Verdict(passage, said, prompt, answer.model, ((before.keys if before else ()) + tuple(keys([answer]))))
+    mine = Verdict(passage, said, prompt, answer.model, ((before.keys if before else ()) + tuple(reply_keys([answer]))))
     if isinstance(answer, Failure):
         return replace(mine, fate="failed", reason=answer.reason, detail=answer.detail)
     fault = fidelity.fault(passage.text, said) if answer.whole else "译文不完整"
@@ -249,8 +249,8 @@ def sentences(paragraph: str) -> list[str]:
 STAGE = ModelStage(
     prepare,
     (
-        Round("llm", "generator", first_requests, answered, accept_first),
-        Round("llm_again", "generator", second_requests, answered, accept_second, among=lambda of: len(of.passages)),
+        Round("llm", "generator", first_requests, read_answer, accept_first),
+        Round("llm_again", "generator", second_requests, read_answer, accept_second, among=lambda of: len(of.passages)),
         Round(
             "second_opinion",
             "judge",
@@ -258,7 +258,7 @@ STAGE = ModelStage(
             yes_no,
             accept_opinions,
             applies=lambda options: options.second_opinion,
-            expected=lambda options: second_opinion.expected("faithful", MODERN, 0),
+            expected=lambda options: second_opinion.expected_requests("faithful", MODERN, 0),
         ),
     ),
     finish,

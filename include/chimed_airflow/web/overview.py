@@ -120,16 +120,15 @@ def dropped(
     """The records that left: of one build or of all, by stage, reason and words."""
     from chimed.build.builds import list_builds
     from chimed.errors import choose
-    from chimed.pipeline.dropped import Sought
-    from chimed.pipeline.dropped import dropped as found
+    from chimed.pipeline.dropped import Search, find_dropped
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
     known = list(reversed(list_builds(lake)))
     if build:
         choose("build", build, known)
-    sought = Sought(build, stage, reason, words.strip()[:100])
-    left = found(lake, sought, start[:300], A_PAGE)
+    sought = Search(build, stage, reason, words.strip()[:100])
+    left = find_dropped(lake, sought, start[:300], A_PAGE)
     return page(
         request,
         "dropped.html.j2",
@@ -190,7 +189,7 @@ def _build(lake: Any, version: str) -> dict:
     from chimed.build.builds import read_build
     from chimed.build.ledger import LedgerError, read_ledger
     from chimed.errors import UserError
-    from chimed.pipeline.doubtful import doubtful
+    from chimed.pipeline.doubtful import list_doubtful
     from chimed.release import SUBSETS, folder_of, is_whole, read_manifest
     from chimed.release.table4 import TOTAL, table4
     from chimed.storage.lake import read_json
@@ -205,7 +204,7 @@ def _build(lake: Any, version: str) -> dict:
             rows = {subset: sizes[subset][TOTAL]["rows"] for subset in SUBSETS}
         else:
             entries = read_ledger(lake, version)
-        shown, doubts = flow(entries, rows), doubtful(lake, version)
+        shown, doubts = flow(entries, rows), list_doubtful(lake, version)
     except (LedgerError, UserError) as error:
         entries, broken = [], str(error)
         shown = flow([], rows)

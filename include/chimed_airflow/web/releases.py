@@ -112,7 +112,7 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
     import json
 
     from chimed.build.builds import list_builds
-    from chimed.pipeline.trace import way_of
+    from chimed.pipeline.trace import trace_record
     from chimed.release.browse import row
 
     lake, version, shared = _release(version)
@@ -120,7 +120,7 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
     if found is None:
         raise HTTPException(404, f"no record {record} in release {version}")
     build = shared["manifest"]["build"]
-    way = way_of(lake, open_store(), build, record) if build in list_builds(lake) else []
+    way = trace_record(lake, open_store(), build, record) if build in list_builds(lake) else []
     for step in way:
         for answer in step["answers"]:
             if "messages" in answer:

@@ -25,7 +25,7 @@ from chimed.crawl.frontier import Plan, add
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import ingest
 from chimed.extraction.crawl_records import extract_crawl
-from chimed.operations.audit import audit
+from chimed.operations.audit import run_audit
 from chimed.pipeline.runner import run_stage
 from chimed.release import find_release, releases
 from chimed.release.purge import journal, kept, purge, receipts
@@ -186,7 +186,7 @@ def test_nothing_of_a_person_is_left_in_lake_or_store(work, tmp_path):
     assert releases(lake) == [f"{VERSION}.p1"]
     assert verify(lake, f"{VERSION}.p1") == []
     assert read_ledger(lake, VERSION)[-1]["stage"] == "release"
-    assert list(map(str, audit(lake, f"builds/{VERSION}").faults)) == []  # reports, hashes and the chain between them
+    assert list(map(str, run_audit(lake, f"builds/{VERSION}").faults)) == []  # reports, hashes, chain
     (copy,) = [one for one in said[1]["left to you"] if one["what"] == "copy"]
     assert copy["where"].endswith(f"shelf/releases/{VERSION}")
     assert f"push {VERSION}.p1" in copy["do"]
@@ -243,7 +243,7 @@ def test_a_purge_that_was_killed_at_any_write_is_finished_by_running_it_again(wo
     assert not any(ALIAS.encode() in file.read_bytes() for file in Path(work.lake.root).parent.glob("store.db*"))
     assert verify(work.lake, releases(work.lake)[-1]) == []
     assert read_ledger(work.lake, VERSION)[-1]["stage"] == "release"
-    assert list(map(str, audit(work.lake, f"builds/{VERSION}").faults)) == []
+    assert list(map(str, run_audit(work.lake, f"builds/{VERSION}").faults)) == []
     files = {one["path"]: one for one in receipt["files"]}
     for path, told in files.items():
         if told["after"] and told["what"] != "release":
@@ -305,7 +305,7 @@ def test_what_was_dropped_for_an_identifier_loses_its_words_in_time_and_old_raw_
     assert retain(lake, store, settings.model_copy(update={"retention_raw": 30}))["raw"] == [f"ask120/{WEEK}"]
     assert warc.files(lake, crawl) == []
     assert extract_crawl(lake, "ask120", WEEK) == report
-    assert list(map(str, audit(lake, f"ask120/{WEEK}").faults)) == []
+    assert list(map(str, run_audit(lake, f"ask120/{WEEK}").faults)) == []
     new = new_build(lake, {"sources": ["ask120"], "corpora": False}, "2026.12.01")
     run_stage(replace(work, build=new), "extract")
     assert ALIAS in str(read_stage(lake, new, "extract")["question"].to_list())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chimed.build.contract import UnusableReply
-from chimed.llm.shape import answered, refuses
+from chimed.llm.shape import is_refusal, read_answer
 from chimed.stages import prefer
 from chimed.stages.screen import yes_no
 
@@ -26,10 +26,10 @@ def test_a_verdict_is_a_letter_that_nothing_argues_with(case):
 
 @pytest.mark.parametrize("case", REFUSALS, ids=[case["refusal"] for case in REFUSALS])
 def test_a_models_refusal_is_no_answer(case):
-    assert refuses(case["refusal"]) == case["is"]
+    assert is_refusal(case["refusal"]) == case["is"]
     if case["is"]:
         with pytest.raises(UnusableReply, match="model's refusal"):
-            answered(case["refusal"])
+            read_answer(case["refusal"])
 
 
 @pytest.mark.parametrize(
