@@ -120,7 +120,7 @@ def test_an_identity_fits_its_column_and_obeys_no_terminal():
 
 
 def test_replies_kept_under_a_served_name_stay_readable_and_are_nobody_elses(asked, served):
-    request = screen.question("screen", f"{TEXT}0").request
+    request = screen.ask_yes_no("screen", f"{TEXT}0").request
     old = {
         "key": client.request_key(request, "chimed-generator"), "model": "chimed-generator", "prompt": request.prompt,
         "messages": "[]", "text": "是", "finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1,

@@ -1,7 +1,7 @@
-"""Read crawled pages into records: every page ends as records or as a named miss (paper §3.1).
+"""Read crawled pages into records: every page gives records or is counted with the reason why not (paper §3.1).
 
-Reads the lake only: a crawl's records are made in `chimed.extraction.crawl_records`, once for all builds. Here a build
-takes its shard of them, without what was taken down or is gone from its site, and by its options.
+Pages are parsed once for all builds, in `chimed.extraction.crawl_records`. Here a build takes its shard of the records,
+without those taken down or gone from their site, and applies its options.
 """
 
 import polars as pl
@@ -18,14 +18,15 @@ from chimed.reasons import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE
 from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table
 from chimed.storage.takedowns import gone_for_good, takedowns
 
-OTHER = "another answer of its question was taken"
+OTHER_ANSWER = "another answer of its question was taken"
 
 
 def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
-    """The pages of a build's shard (columns id, source) and what became of them.
+    """Return the pages of a build's shard (columns id, source) and what became of them.
 
-    Outcome: kept, the pages that gave records; dropped, the misses; derived, the records. An unchanged page that was
-    fetched by several crawls of the shard gives its records once, as the latest fetch; what was taken down gives none.
+    Outcome: kept are the pages that gave records, dropped the others, derived the records. An unchanged page that
+    several crawls of the shard fetched gives its records once, from the latest fetch. Pages that were taken down give
+    none.
     """
     made = read_build(work.lake, work.build)
     found, missed = [pl.DataFrame(schema=RECORD_COLUMNS)], [dropped_table([])]
@@ -52,7 +53,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     cut, over = _cut(chosen, work.options.max_records, made["shards"], shard)
     dropped = pl.concat([dropped, pages_left(latest, cut, OVER)])
     kept_pages = cut.select(id="page", source="source").unique(maintain_order=True)
-    over = pl.concat([over.with_columns(reason=pl.lit(OVER)), others.with_columns(reason=pl.lit(OTHER))])
+    over = pl.concat([over.with_columns(reason=pl.lit(OVER)), others.with_columns(reason=pl.lit(OTHER_ANSWER))])
     over = over.filter(pl.col("page").is_in(kept_pages["id"].implode()))
     over = over.with_columns(fate=pl.lit("dropped"), detail=pl.lit(None, pl.String))
     pages = pl.concat([kept_pages, dropped.select("id", "source")])
@@ -61,7 +62,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
 
 
 def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
-    """The crawled files that a shard was read from, with their hashes (`chimed.storage.contents`), once it was read."""
+    """Return the crawled files that a shard was read from, with their hashes (`chimed.storage.contents`)."""
     pieces = map(parse_piece, read_build(work.lake, work.build)["shards"][shard])
     return {
         path: digest
@@ -73,8 +74,11 @@ def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
 
 
 def _answers(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The records whose answers become pairs, and the rest. every: each answer of a question is a pair of its own;
-    best: one a question, the adopted one if there is one, else the first on the page."""
+    """Split records into those whose answers become pairs, and the rest.
+
+    every: each answer of a question is a pair of its own. best: one for each question, the accepted answer if there is
+    one, else the first on the page.
+    """
     if rule == "every" or not len(found):
         return found, found.clear()
     place = pl.int_range(pl.len()) - pl.col("adopted").fill_null(False).cast(pl.Int64) * pl.len()
@@ -86,7 +90,10 @@ def _answers(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame
 def _cut(
     found: pl.DataFrame, most: int | None, shards: list[list[str]], shard: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The first records of each source, and the rest; `most` of a source is divided among the shards that hold it."""
+    """Split records into the first of each source, and the rest.
+
+    `most` is divided among the shards that hold the source.
+    """
     if most is None or not len(found):
         return found, found.clear()
     share = {}

@@ -8,7 +8,7 @@ import pytest
 from chimed.build.contract import UnusableReply
 from chimed.llm.shape import is_refusal, read_answer
 from chimed.stages import prefer
-from chimed.stages.screen import yes_no
+from chimed.stages.screen import read_yes_no
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "replies.jsonl").read_text("utf-8").splitlines()]
 VERDICTS = [case for case in CASES if "verdict" in case]
@@ -36,4 +36,4 @@ def test_a_models_refusal_is_no_answer(case):
     ("said", "is_yes"), [("是", True), ("否。", False), ("“是”", True), ("**否**", False), ("是的", True)]
 )
 def test_yes_and_no(said, is_yes):
-    assert yes_no(said) is is_yes
+    assert read_yes_no(said) is is_yes
