@@ -1,4 +1,4 @@
-"""Decisions: who gave a verdict, took something down or accepted a drift, and when."""
+"""The page of decisions: who gave a verdict, took something down or accepted a drift, and when."""
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/decisions")
 
 @router.get("", dependencies=Searching)
 def decisions(request: Request, what: Short = "") -> HTMLResponse:
-    """The latest decisions, of one kind or of all."""
+    """Show the latest decisions, of one kind or of all."""
     from chimed.errors import choose
     from chimed.storage import audit_log
 

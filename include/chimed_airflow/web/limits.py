@@ -1,4 +1,4 @@
-"""What every answer of the pages carries, and how much one user may ask of them: searches read a release's tables."""
+"""Set the headers of all answers, and limit a user's searches, because a search reads a release's tables."""
 
 import time
 from collections import deque
@@ -27,13 +27,16 @@ _searches: dict[str, deque[float]] = {}
 
 
 class SafeHeaders:
-    """Middleware: the strict headers stand on errors, files and redirects too, unless an answer has stricter ones."""
+    """Middleware that sets the strict headers on all answers, also errors, files and redirects.
+
+    Headers that an answer has already are kept.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on."""
+        """Pass a request on and add the headers to its answer."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -46,7 +49,7 @@ class SafeHeaders:
 
 
 def few_searches(user: GetUserDep) -> None:
-    """Raises 429 where a user asks for more searches than a person can read."""
+    """Raise 429 if a user sends more searches than a person can read."""
     now, name = time.monotonic(), name_of(user)
     if name not in _searches and len(_searches) >= USERS:
         _searches.pop(next(iter(_searches)))

@@ -1,4 +1,4 @@
-"""What a person wants to know first: which sites have the week, what failed, what waits for somebody, what runs."""
+"""Read from Airflow's database what a person wants to know first: what runs, what failed, what waits for somebody."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,7 +15,7 @@ def dags() -> tuple[str, ...]:
 
 
 def now(user: Any) -> dict[str, Any]:
-    """Of the DAGs that this user may read, in one session: `running`, `failed`, `waiting` (lists of dicts)."""
+    """Return what happens in the DAGs that this user may read: `running`, `failed`, `waiting` (lists of dicts)."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.utils.session import create_session
 
@@ -29,7 +29,7 @@ def now(user: Any) -> dict[str, Any]:
 
 
 def _running(session: Any, mine: set[str]) -> list[dict]:
-    """Runs that are not over: dag, run, state, since, done, failed, of, tasks."""
+    """Return the runs that are not over: dag, run, state, since, done, failed, of, tasks."""
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance as TI
     from sqlalchemy import func, select
@@ -62,7 +62,7 @@ def _run(run: Any, tasks: Iterable[tuple[str, str | None, int, datetime | None]]
 
 
 def _failed(session: Any, mine: set[str]) -> list[dict]:
-    """DAGs whose last run that ended failed: dag, run, ended, why (the run's note, as plain words)."""
+    """Return the DAGs whose last finished run failed: dag, run, ended, why (the run's note as plain text)."""
     from airflow.models.dagrun import DagRun
     from sqlalchemy import select
 
@@ -79,12 +79,12 @@ def _failed(session: Any, mine: set[str]) -> list[dict]:
 
 
 def plain_note(note: str) -> str:
-    """The first paragraph of a note without the marks of Markdown."""
+    """Return the first paragraph of a note without Markdown."""
     return note.split("\n\n")[0].replace("\\", "").replace("**", "")[:NOTE]
 
 
 def _waiting(session: Any, mine: set[str]) -> list[dict]:
-    """Questions that nobody has answered: dag, run, task, subject, since."""
+    """Return the approvals that nobody has answered: dag, run, task, subject, since."""
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance as TI
     from sqlalchemy import select

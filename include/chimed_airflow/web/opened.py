@@ -1,4 +1,4 @@
-"""The store, opened once in a process: whether its schema fits is not asked anew for every page."""
+"""Open the store once in a process, so that its schema is not checked again for every page."""
 
 from functools import lru_cache
 from typing import Any
@@ -7,7 +7,7 @@ from chimed.settings import settings
 
 
 def open_store() -> Any:
-    """The store of the settings (a `chimed.storage.store.Store`)."""
+    """Return the configured store (a `chimed.storage.store.Store`)."""
     return _opened(settings().store)
 
 

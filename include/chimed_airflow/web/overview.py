@@ -1,6 +1,6 @@
-"""Overview: what needs a person now, the last build as a flow from pages to subsets, what the next refresh will cost.
+"""The overview: what needs a person now, the last build as a flow from pages to subsets, the cost of the next refresh.
 
-A build's own page, and the records that left it.
+Also the page of a build, and the search through the records that left it.
 """
 
 from datetime import datetime
@@ -27,7 +27,7 @@ router = APIRouter()
 
 @router.get("/")
 def overview(request: Request, user: GetUserDep) -> HTMLResponse:
-    """The last build, what runs, what a refresh costs, and all builds."""
+    """Show the last build, what runs, what a refresh costs, and all builds."""
     from chimed.build.builds import list_builds  # here, not above: the scheduler loads plugins too, and needs no polars
     from chimed.release import releases
     from chimed.storage.lake import open_lake
@@ -54,7 +54,7 @@ def overview(request: Request, user: GetUserDep) -> HTMLResponse:
 
 
 def _week(lake: Any) -> dict[str, Any] | None:
-    """The Monday of the last whole week, and by source why it is missing; None while that is counted."""
+    """Return the Monday of the last whole week, and by source why it is missing; None while that is counted."""
     from chimed.crawl.weeks import last_week, who_has
 
     store, monday = open_store(), last_week()
@@ -66,7 +66,7 @@ def _week(lake: Any) -> dict[str, Any] | None:
 
 
 def _to_review() -> dict | None:
-    """The newest review queue with texts that nobody has looked at: build, stage, left."""
+    """Return the newest review queue with texts that nobody has looked at: build, stage, left."""
     from chimed.release import review
 
     store = open_store()
@@ -80,7 +80,7 @@ def _to_review() -> dict | None:
 
 @router.get("/builds/{version}")
 def build(version: str, request: Request) -> HTMLResponse:
-    """One build: its flow, its ledger, what its stages doubted, its options."""
+    """Show a build: its flow, ledger, doubtful rows and options."""
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
@@ -90,7 +90,7 @@ def build(version: str, request: Request) -> HTMLResponse:
 
 @router.get("/of")
 def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse:
-    """The page of a run or a task of Airflow: its source, build, review queue, release or scores."""
+    """Redirect to the page about a run or task of Airflow: its source, build, review queue, release or scores."""
     from chimed.build.builds import list_builds, read_build
     from chimed.release import is_whole
     from chimed.storage.lake import open_lake
@@ -117,7 +117,7 @@ def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse
 def dropped(
     request: Request, build: Short = "", stage: Short = "", reason: Short = "", words: Words = "", start: Words = ""
 ) -> HTMLResponse:
-    """The records that left: of one build or of all, by stage, reason and words."""
+    """Show the records that left one build or all, by stage, reason and words."""
     from chimed.build.builds import list_builds
     from chimed.errors import choose
     from chimed.pipeline.dropped import Search, find_dropped
@@ -142,7 +142,7 @@ def dropped(
 
 
 def _reasons(lake: Any, version: str, stage: str) -> list[str]:
-    """The reasons of a build's stages, most frequent first; none where its ledger does not close."""
+    """Return the reasons in a build's ledger, most frequent first; [] if the ledger does not close."""
     from collections import Counter
 
     from chimed.build.ledger import LedgerError, read_ledger
@@ -162,7 +162,7 @@ def _reasons(lake: Any, version: str, stage: str) -> list[str]:
 
 
 def _options_changed(lake: Any, made: dict) -> dict[str, Any] | None:
-    """Against the build before: its version, and the options that differ as (name, its value, this one's)."""
+    """Return the build before, and the options that differ as (name, its value, this build's value)."""
     from chimed.build.builds import list_builds, read_build
 
     known = list_builds(lake)
@@ -185,7 +185,7 @@ def _build_if_readable(lake: Any, version: str) -> dict | None:
 
 
 def _build(lake: Any, version: str) -> dict:
-    """A build's flow, ledger (of a released one from its manifest, else from the stages' reports), and doubts."""
+    """Return a build's flow, ledger and doubts. A released build's ledger is read from its manifest."""
     from chimed.build.builds import read_build
     from chimed.build.ledger import LedgerError, read_ledger
     from chimed.errors import UserError
@@ -235,7 +235,7 @@ def _moment(said: object) -> datetime | None:
 
 
 def _coverage() -> list[dict] | None:
-    """The sources' coverage; None while it is counted."""
+    """Return the sources' coverage; None while it is counted."""
     from chimed.crawl.coverage import coverage
 
     store = open_store()

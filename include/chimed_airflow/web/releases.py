@@ -1,4 +1,4 @@
-"""Releases: statistics, figures, card, examples, a record's trace, what changed against another release, download."""
+"""The pages of a release: statistics, figures, card, examples, a record's trace, changes, download."""
 
 import tarfile
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/releases")
 
 @router.get("")
 def newest(request: Request) -> Any:
-    """The newest release, or that there is none."""
+    """Show the newest release, or that there is none."""
     from chimed.release import releases
     from chimed.storage.lake import open_lake
 
@@ -39,7 +39,7 @@ def newest(request: Request) -> Any:
 
 @router.get("/{version}")
 def statistics(version: str, request: Request) -> HTMLResponse:
-    """What a release holds: Table 4, sources, departments, figures."""
+    """Show what a release holds: Table 4, sources, departments, figures."""
     from chimed.release import SUBSETS
     from chimed.release.table4 import PAPER_NAMES, table4
 
@@ -62,7 +62,7 @@ def statistics(version: str, request: Request) -> HTMLResponse:
 
 @router.get("/{version}/card")
 def card(version: str, request: Request) -> HTMLResponse:
-    """The data card, as the release's README has it."""
+    """Show the data card from the release's README."""
     from chimed.release import folder_of
     from chimed.storage.lake import read_bytes
 
@@ -82,7 +82,7 @@ def examples(
     words: Words = "",
     start: Place = 0,
 ) -> HTMLResponse:
-    """Rows of a table, by filters and words, a few at a time."""
+    """Show rows of a table, by filters and words, a few at a time."""
     from chimed.errors import choose
     from chimed.release import TABLES
     from chimed.release.browse import Wanted, rows
@@ -108,7 +108,7 @@ def examples(
 
 @router.get("/{version}/records/{record}", dependencies=Searching)
 def record(version: str, record: str, request: Request) -> HTMLResponse:
-    """A row's way back to its page, with the prompts and replies that made it."""
+    """Show a row's trace back to its page, with the prompts and replies that made it."""
     import json
 
     from chimed.build.builds import list_builds
@@ -130,8 +130,7 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
 
 @router.get("/{version}/changes", dependencies=Searching)
 def changes(version: str, request: Request, against: Short = "", subset: Short = "sft") -> HTMLResponse:
-    """What changed against another release: rows by source, some rows themselves, sizes, and drift where the release
-    itself measured it."""
+    """Show what changed against another release: rows by source, examples, sizes, and the drift it measured."""
     from chimed.errors import choose
     from chimed.release import SUBSETS, find_release, folder_of
     from chimed.release.browse import changed, moved
@@ -168,7 +167,7 @@ def changes(version: str, request: Request, against: Short = "", subset: Short =
 
 @router.get("/{version}/files")
 def download(version: str, request: Request) -> HTMLResponse:
-    """What lies in a release, to be taken away."""
+    """List the files of a release."""
     _, _, shared = _release(version)
     whole = sum(entry["bytes"] for entry in shared["manifest"]["files"].values())
     return page(request, "files.html.j2", **shared, tab="files", whole=whole)
@@ -176,7 +175,7 @@ def download(version: str, request: Request) -> HTMLResponse:
 
 @router.get("/{version}/files/{name:path}")
 def file(version: str, name: str) -> StreamingResponse:
-    """One file of a release: figures as images, everything else to be saved."""
+    """Serve a file of a release: figures as images, all others for download."""
     from chimed.release import folder_of
 
     lake, version, shared = _release(version)
@@ -194,7 +193,7 @@ def file(version: str, name: str) -> StreamingResponse:
 
 @router.get("/{version}/release.tar")
 def whole(version: str) -> StreamingResponse:
-    """A release whole, packed while it is sent: the server holds one piece of one file."""
+    """Serve a whole release as an archive, packed while it is sent: the server holds one piece of one file."""
     lake, version, shared = _release(version)
     headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="chimed-{version}.tar"'}
     names = [*sorted(shared["manifest"]["files"]), "manifest.json"]
@@ -202,7 +201,7 @@ def whole(version: str) -> StreamingResponse:
 
 
 def _release(version: str) -> tuple[Any, str, dict]:
-    """The lake, a release's version (`latest` too), and what all of its pages show."""
+    """Return the lake, a release's version (`latest` too), and the values that all its pages show."""
     from chimed.errors import UserError
     from chimed.release import find_release, folder_of, releases
     from chimed.storage.lake import open_lake, read_json
@@ -230,7 +229,7 @@ def _release(version: str) -> tuple[Any, str, dict]:
 
 
 def _own_files(lake: Any, folder: str, manifest: dict) -> dict[str, dict]:
-    """Of the files that a manifest names those that lie in the release's own folder: no other is served."""
+    """Return the files of a manifest that lie in the release's own folder; no others are served."""
     from chimed.storage.contents import told_of
     from chimed.storage.lake import is_local, sizes, within
     from chimed.storage.naming import is_way
@@ -245,7 +244,7 @@ def _own_files(lake: Any, folder: str, manifest: dict) -> dict[str, dict]:
 
 
 def _sizes(old: dict, new: dict) -> list[dict]:
-    """Rows and characters by subset and source in two releases."""
+    """Return rows and characters by subset and source in two releases."""
     places = sorted({(row["subset"], row["source"]) for side in (old, new) for row in side["sources"]})
     none = {"rows": 0, "characters": 0}
     by = [{(row["subset"], row["source"]): row for row in side["sources"]} for side in (old, new)]
@@ -256,7 +255,7 @@ def _sizes(old: dict, new: dict) -> list[dict]:
 
 
 def rendered(text: str) -> Markup:
-    """A card's Markdown as HTML: HTML in it is shown, not obeyed; only links to the web and to its own figures."""
+    """Render a card's Markdown. HTML in it is escaped; only links to the web and to its own figures are kept."""
     from markdown_it import MarkdownIt
 
     body = text.split("\n---\n", 1)[1] if text.startswith("---\n") else text
@@ -280,7 +279,7 @@ def _pieces(lake: Any, path: str) -> Iterator[bytes]:
 
 
 def _tar(lake: Any, version: str, names: list[str]) -> Iterator[bytes]:
-    """A tar archive in pieces: for every file its header, its bytes, and zeros up to a whole block."""
+    """Yield a tar archive in pieces: for every file its header, its bytes, and zeros up to a whole block."""
     from chimed.release import folder_of
 
     for name in names:

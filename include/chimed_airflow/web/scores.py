@@ -1,4 +1,4 @@
-"""Scores: before and after by phase, with intervals and the plain sentences of `compare`; how the losses ran."""
+"""The scores page: before and after each phase, with intervals and the sentences of `compare`; loss curves."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/scores")
 
 @router.get("")
 def scores(request: Request, release: str = "", recipe: str = "") -> HTMLResponse:
-    """A recipe on a release; the newest that was trained where none is named."""
+    """Show a recipe's scores on a release, by default the newest that was trained."""
     from chimed.errors import choose
     from chimed.storage.lake import open_lake
 
@@ -46,7 +46,7 @@ def scores(request: Request, release: str = "", recipe: str = "") -> HTMLRespons
 
 
 def runs(lake: Any) -> list[tuple[str, str]]:
-    """(release, recipe) of everything trained or scored, the newest release first."""
+    """Return (release, recipe) of everything trained or scored, newest release first."""
     from chimed.release import version_key
     from chimed.storage.lake import names
 
@@ -61,7 +61,7 @@ def runs(lake: Any) -> list[tuple[str, str]]:
 
 
 def _over(lake: Any, known: list[tuple[str, str]], recipe: str) -> dict | None:
-    """A recipe's scores over its releases, oldest first: the last phase of each by exam, in per cent; None for one."""
+    """Return a recipe's last scores by exam over its releases, oldest first, in per cent; None for a single release."""
     from chimed.storage.lake import exists, read_json
 
     shares: dict[str, dict[str, float]] = {}
@@ -80,7 +80,7 @@ def _over(lake: Any, known: list[tuple[str, str]], recipe: str) -> dict | None:
 
 
 def _compared(lake: Any, release: str, recipe: str) -> dict | None:
-    """The comparison by exam: each model's share with its interval, in per cent, and each phase's sentence."""
+    """Return the comparison by exam: each model's share with its interval, in per cent, and each phase's sentence."""
     from chimed.intervals import wilson
     from chimed.storage.lake import exists, read_json
 
@@ -102,7 +102,7 @@ def _compared(lake: Any, release: str, recipe: str) -> dict | None:
 
 
 def _phase(lake: Any, release: str, recipe: str, phase: str) -> dict | None:
-    """A phase's loss curves, and its report once it is finished."""
+    """Return a phase's loss curves, and its report if it is finished."""
     from chimed.storage.lake import exists, read_bytes, read_json
 
     place = layout.models(release, recipe, phase)

@@ -1,4 +1,4 @@
-"""Sources: of each site what is known, missed and due, the weeks never crawled, its last crawl, its manners."""
+"""The sources page: what is known, missed and due of each site, weeks never crawled, last crawls, crawl settings."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ router = APIRouter()
 
 @router.get("/sources")
 def sources(request: Request) -> HTMLResponse:
-    """All sites."""
+    """Show all sites."""
     from chimed.crawl.frontier import pace
     from chimed.sources import names as source_names
     from chimed.sources.page import load
@@ -50,7 +50,7 @@ def sources(request: Request) -> HTMLResponse:
 
 @router.get("/sources/{source}/crawl")
 def crawl(source: str, request: Request) -> HTMLResponse:
-    """The trigger form of a site's DAG."""
+    """Show the trigger form of a site's DAG."""
     from chimed.errors import choose
     from chimed.sources import names as source_names
 
@@ -59,7 +59,7 @@ def crawl(source: str, request: Request) -> HTMLResponse:
 
 @router.get("/sources/{source}/page")
 def miss(source: str, url: str, request: Request) -> HTMLResponse:
-    """A page's text beside what the parser makes of it."""
+    """Show a page's text beside what the parser makes of it."""
     from chimed.crawl.misses import view
     from chimed.errors import UserError, choose
     from chimed.sources import names as source_names
@@ -74,7 +74,7 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
 
 
 def _asked_again(site: Any) -> list[dict]:
-    """By kind of page the days of age at which it is asked again; one entry where the settings say one time for all."""
+    """Return by kind of page the age in days at which it is fetched again; one entry if one age is set for all."""
     from chimed.settings import settings
     from chimed.storage.states import ANSWERED, GONE, GONE_TWICE, LAST, STEPS, UNANSWERED
 
@@ -86,7 +86,7 @@ def _asked_again(site: Any) -> list[dict]:
 
 
 def _known(store: Any, lake: Any) -> dict[str, dict]:
-    """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars), `weeks` (not crawled wholly)."""
+    """Return by source: `coverage`, `misses` (reason → pages, examples), `published` (bars), incomplete `weeks`."""
     from chimed.crawl.coverage import coverage
     from chimed.crawl.weeks import weeks
 
@@ -104,8 +104,10 @@ def _known(store: Any, lake: Any) -> dict[str, dict]:
 
 
 def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
-    """The last finished crawls of a site, the newest first: crawl, since, finished, pages, records, misses, requests,
-    bytes, hours, an_hour (pages fetched an hour)."""
+    """Return a site's last finished crawls, newest first.
+
+    Keys: crawl, since, finished, pages, records, misses, requests, bytes, hours, an_hour (pages fetched an hour).
+    """
     from sqlalchemy import select
 
     from chimed.storage.lake import exists, read_json
@@ -152,7 +154,7 @@ def _examples(store: Any, source: str, reason: str) -> list[dict]:
 
 
 def _published(store: Any, source: str) -> dict[str, int]:
-    """Detail pages by the year they were published in, or by month where they are of few; no gaps between."""
+    """Return detail pages by year of publication, or by month if there are few years; no gaps between."""
     from sqlalchemy import extract, func, select
 
     from chimed.storage.store import PAGES
@@ -175,7 +177,7 @@ def _published(store: Any, source: str) -> dict[str, int]:
 
 
 def _last_crawl(lake: Any, source: str) -> dict | None:
-    """The report of the finished crawl that ended last, among the newest few by name."""
+    """Return the report of the crawl that finished last, among the newest few by name."""
     from chimed.crawl.finished import report_of
     from chimed.storage.lake import names
 
