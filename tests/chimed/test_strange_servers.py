@@ -63,7 +63,7 @@ def test_one_strange_answer_costs_itself_alone_the_second_time_too(served, work,
 def test_a_server_that_says_it_is_busy_is_not_taken_for_well(served, work, monkeypatch):
     monkeypatch.setattr(client, "TRIES", 3)
     served.answer = lambda body: (429, {}, b'{"error": "60 requests a minute"}')
-    with pytest.raises(client.ServerDown, match=r"60 requests a minute.*0 of 20 answers are kept"):
+    with pytest.raises(client.ServerDown, match=r"60 requests a minute.*0 of 20 answers are stored"):
         asked(work, served)
 
 

@@ -132,7 +132,7 @@ def check_ledger(stage: str, records: pl.DataFrame, outcome: Outcome) -> None:
         raise LedgerError(f"{stage}: read {len(read)} rows, kept {len(kept)} and dropped or failed {len(left)}")
     strange = pl.concat([kept, left]).sort() != read.sort()
     if strange.any():
-        raise LedgerError(f"{stage}: {strange.sum()} rows kept or dropped are not those read")
+        raise LedgerError(f"{stage}: {strange.sum()} rows were kept or dropped that were not read")
     if kept.n_unique() != len(kept):
         raise LedgerError(f"{stage}: {len(kept) - kept.n_unique()} ids are kept twice")
     made = outcome.derived["id"]
@@ -242,7 +242,9 @@ def read_counts(report: dict) -> pl.DataFrame:
     try:
         return pl.DataFrame(report["counts"], schema=COUNTS, orient="row")
     except (KeyError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        raise LedgerError(f"{report.get('stage')}: the counts of a report are none; chimed audit names it") from None
+        raise LedgerError(
+            f"{report.get('stage')}: a report has no readable counts; find it with: chimed audit"
+        ) from None
 
 
 def read_ledger(lake: Lake, version: str) -> list[dict]:
@@ -292,7 +294,7 @@ def _added(stage: str, reports: list[dict]) -> dict:
     try:
         return _sum(reports)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
-        raise LedgerError(f"{stage}: one of its reports is not what the stage wrote; chimed audit names it") from None
+        raise LedgerError(f"{stage}: one of its reports is damaged; find it with: chimed audit") from None
 
 
 def _sum(reports: list[dict]) -> dict:

@@ -193,6 +193,6 @@ def _complaint(batch: _Batch[Any], server: Server, failures: list[Failure]) -> s
     elif unparsed:
         remedy = USE_STRUCTURED_OUTPUTS
     return (
-        f"{batch.stage}: {len(failures)} of {len(batch.questions)} answers of {server.who} at {server.url} are of "
-        f"no use ({batch.name}): {told}; for example: {first.detail or 'nothing'}; {remedy}"
+        f"{batch.stage}: {len(failures)} of {len(batch.questions)} answers of {server.who} at {server.url} could "
+        f"not be used ({batch.name}): {told}; for example: {first.detail or 'nothing'}; {remedy}"
     )

@@ -80,8 +80,8 @@ def judge_server(work: Work, tries: int = TRIES) -> Server:
     server = _identified(server, where.judge_checkpoint, work, tries)
     if not work.options.judge_is_generator and server.identity == generator_server(work, tries).identity:
         raise UserError(
-            f"the judge is the generator: both are {server.identity}; CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL must "
-            "name another model (or the build's option judge_is_generator allows it)"
+            f"the judge is the generator: both are {server.identity}; set CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL to "
+            "another model (or allow it by the build's option judge_is_generator)"
         )
     return server
 
@@ -98,7 +98,7 @@ def _identified(server: Server, checkpoint: str, work: Work, most: int) -> Serve
             last = error
             if tries < most:
                 time.sleep(backoff_seconds(tries))
-    raise UserError(f"no LLM server answers at {server.url} ({last}); {server.setting} says where it is")
+    raise UserError(f"no LLM server answers at {server.url} ({last}); start it, or correct {server.setting}")
 
 
 def _identity(server: Server) -> str:
@@ -224,9 +224,9 @@ def _ended_gently(run: _Run) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGTERM, before)
         if told:
-            run.work.say(f"{run.server.model}: ended by SIGTERM; {_kept(run)}")
+            run.work.say(f"{run.server.model}: stopped by SIGTERM; {_kept(run)}")
             signal.raise_signal(signal.SIGTERM)
-            raise Interrupted(f"ended by SIGTERM; {_kept(run)}")  # a container's first process outlives its signals
+            raise Interrupted(f"stopped by SIGTERM; {_kept(run)}")  # a container's first process outlives its signals
 
 
 async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
@@ -263,7 +263,7 @@ async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Req
         run.unanswered += last.reply is None
         return replace(last.reply, tries=tries) if last.reply else Refused(key, f"no answer in {tries} tries: {last}")
     raise ServerDown(
-        f"{run.server.url} gives no answer any more ({last}); {_kept(run)}; {run.server.setting} says where it is"
+        f"{run.server.url} stopped answering ({last}); {_kept(run)}; check the server and {run.server.setting}"
     )
 
 
@@ -305,11 +305,14 @@ async def _dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> D
             except TransientError as error:
                 if tries == TRIES:
                     raise UserError(
-                        f"no LLM server answers at {server.url} ({error}); {server.setting} says where it is"
+                        f"no LLM server answers at {server.url} ({error}); start it, or correct {server.setting}"
                     ) from None
                 await asyncio.sleep(backoff_seconds(tries, error.after))
         if isinstance(answer, Refused) and "HTTP 404" in answer.reason:
-            raise UserError(f"{server.url} serves no model {server.model!r} ({answer.reason})")
+            raise UserError(
+                f"{server.url} serves no model {server.model!r} ({answer.reason}); correct CHIMED_LLM_MODEL or "
+                "CHIMED_JUDGE_MODEL"
+            )
         if follows_dialect(dialect, answer):
             if dialect.constraint != DIALECTS[0].constraint:
                 instead = {"none": "answers are parsed as they come"}.get(dialect.constraint, dialect.constraint)
@@ -368,7 +371,7 @@ def _progress(run: _Run) -> str:
 
 def _kept(run: _Run) -> str:
     kept = sum(isinstance(answer, Reply) for answer in run.answers.values())
-    return f"{kept} of {run.total} answers are kept, run again to go on"
+    return f"{kept} of {run.total} answers are stored; run the same command again to continue"
 
 
 def _row(run: _Run, request: Request, reply: Reply) -> dict:

@@ -51,7 +51,7 @@ def list_models(url: str, key: str) -> list[dict[str, Any]]:
         if status in (404, 405, 501):
             return []
         raise UserError(
-            f"{url} answers {status} {printable(reason[:100])}; is it a model server, and CHIMED_LLM_KEY right?"
+            f"{url} answers {status} {printable(reason[:100])}; check the address and CHIMED_LLM_KEY"
         ) from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError) as error:
         raise UserError(
@@ -101,7 +101,7 @@ def identify_model(model: str, models: list[dict[str, Any]], named: str | None, 
     mine = next((one for one in models if one["id"] == model), None)
     if models and mine is None:
         served = printable(", ".join(one["id"] for one in models)[:300])
-        raise UserError(f"{url} serves {served}, not {model}; CHIMED_LLM_MODEL or CHIMED_JUDGE_MODEL names it")
+        raise UserError(f"{url} serves {served}, not {model}; correct CHIMED_LLM_MODEL or CHIMED_JUDGE_MODEL")
     told = _told(mine or {}, models)
     if told is None and not named:
         root = (mine or {}).get("root")

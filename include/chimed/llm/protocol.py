@@ -121,7 +121,7 @@ async def post(
         raise TransientError(f"HTTP {status}: {_said(content, 150)}", after, busy=status != 500)
     if 300 <= status < 400:
         there = short(headers.get("Location", "nowhere"), 200)
-        return Refused(key, f"HTTP {status}: it redirects to {there}; {server.setting} must name where the model is")
+        return Refused(key, f"HTTP {status}: it redirects to {there}; set {server.setting} to the model's own address")
     if status != 200:
         return Refused(key, f"HTTP {status}: {_said(content, 300)}")
     seconds = round(time.monotonic() - began, 4)
@@ -131,7 +131,7 @@ async def post(
 
 
 def _late(seconds: float | None) -> str:
-    return f"no whole answer within {seconds or 0:g} s (CHIMED_LLM_TIMEOUT)"
+    return f"no complete answer within {seconds or 0:g} s (CHIMED_LLM_TIMEOUT)"
 
 
 def _said(content: bytearray, most: int) -> str:

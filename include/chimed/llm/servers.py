@@ -70,7 +70,7 @@ def start_servers(timeout: int) -> None:
     """
     both = configured_servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
-        raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; two servers need two ports")
+        raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; give each server its own")
     with FileLock(scratch() / "serve.lock"):  # shards that find the servers dead must not both start them
         _up(both, timeout)
 
@@ -181,7 +181,9 @@ def _gpus() -> int:
 def _start(server: ServerConfig, number: int) -> None:
     python = settings().models_python
     if not Path(python).exists():
-        raise UserError(f"no interpreter at {python} (CHIMED_MODELS_PYTHON); vLLM is in the models' environment")
+        raise UserError(
+            f"no interpreter at {python}; run make install, or set CHIMED_MODELS_PYTHON to a Python with vLLM"
+        )
     if _models(server.url) is not None:
         raise UserError(
             f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"

@@ -119,7 +119,7 @@ def check_lake(work: Work) -> str:
     except Exception as error:  # of whatever file system it is
         raise UserError(
             f"the lake {work.settings.data} cannot be written ({type(error).__name__}: {short(str(error), 200)}); "
-            "CHIMED_DATA says where it is"
+            "make it writable, or correct CHIMED_DATA"
         ) from None
     return f"{work.settings.data} can be written"
 
@@ -134,10 +134,10 @@ def check_store(work: Work) -> str:
             transaction.rollback()
     except SQLAlchemyError as error:
         raise UserError(
-            f"the store {engine.url.render_as_string()} cannot be written ({short(str(error), 200)}); its user needs "
-            "the right to, and CHIMED_STORE says where it is"
+            f"the store {engine.url.render_as_string()} cannot be written ({short(str(error), 200)}); give its "
+            "user write access, or correct CHIMED_STORE"
         ) from None
-    return f"{engine.url.render_as_string()} can be written, its schema is this code's"
+    return f"{engine.url.render_as_string()} can be written, and its schema is up to date"
 
 
 def check_disk(work: Work) -> str:
@@ -204,8 +204,8 @@ def _here(work: Work) -> list[str]:
     where, wrong = work.settings, []
     if not Path(where.models_python).exists():
         wrong.append(
-            f"no interpreter at {where.models_python}: make install makes the models' environment, and "
-            "CHIMED_MODELS_PYTHON says where it is"
+            f"no interpreter at {where.models_python}; run make install, or set CHIMED_MODELS_PYTHON to the models' "
+            "environment"
         )
     model = where.perplexity_model
     if model.startswith(("/", ".")) and not (Path(model) / "config.json").exists():
@@ -223,9 +223,7 @@ def check_server(url: str, setting: str, named: Callable[[Work, int], Server], w
     try:
         identities.list_models(url, work.settings.llm_key.get_secret_value())
     except identities.Unreachable as error:
-        raise UserError(
-            f"no model server answers at {url} ({error}); start it, or {setting} must say where it is"
-        ) from None
+        raise UserError(f"no model server answers at {url} ({error}); start it, or correct {setting}") from None
     server = named(work, 1)
     dialect = client.probe_dialect(server, work)
     if dialect.constraint == "none" and not work.settings.llm_unconstrained:
@@ -244,11 +242,11 @@ def check_future_servers(work: Work) -> str:
     wrong = []
     if where.serve == "local":
         if not Path(where.models_python).exists():
-            wrong.append(f"no interpreter at {where.models_python} to start vLLM with (CHIMED_MODELS_PYTHON)")
+            wrong.append(f"no interpreter at {where.models_python} to start vLLM with; correct CHIMED_MODELS_PYTHON")
         elif not _has_vllm(where.models_python):
-            wrong.append(f"{where.models_python} has no vLLM: make install puts it there")
+            wrong.append(f"{where.models_python} has no vLLM; run make install")
         if urlsplit(generator.url).port == urlsplit(judge.url).port:
-            wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one port; two servers need two")
+            wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL use the same port; give each server its own")
         for server, setting in ((generator, "CHIMED_LLM_CHECKPOINT"), (judge, "CHIMED_JUDGE_CHECKPOINT")):
             path = Path(server.checkpoint)
             if server.checkpoint.startswith(("/", ".")) and identities.hash_checkpoint(path) is None:
@@ -256,17 +254,17 @@ def check_future_servers(work: Work) -> str:
                     f"no model in {server.checkpoint}: {setting} must be a folder with weights, or a hub's name"
                 )
     elif urlsplit(generator.url).hostname == urlsplit(judge.url).hostname:
-        wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one host; two services of the cluster need two")
+        wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one host; give each service its own")
     identity = identities.identify_checkpoint(generator.checkpoint, where.llm_identity)
     same = identity == identities.identify_checkpoint(judge.checkpoint, where.judge_identity)
     if same and _judges(work) and not work.options.judge_is_generator:
         wrong.append(
-            f"the judge is the generator: both load {identity}; CHIMED_JUDGE_CHECKPOINT must name another model (or "
-            "the build's option judge_is_generator allows it)"
+            f"the judge is the generator: both load {identity}; set CHIMED_JUDGE_CHECKPOINT to another model (or "
+            "allow it by the build's option judge_is_generator)"
         )
     if wrong:
         raise UserError("; ".join(wrong))
-    return f"{identity} and {judge.checkpoint} can be started ({where.serve}); they are checked when they are up"
+    return f"{identity} and {judge.checkpoint} can be started ({where.serve}); they are checked after their start"
 
 
 def _has_vllm(python: str) -> bool:
