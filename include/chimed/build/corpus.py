@@ -23,8 +23,8 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 
-MAX_PARTS = 256  # a part is a task in Airflow, which maps a task over 1,024 at most
-WAITING_ROWS = 40_000  # kept rows held back until their part files get some thousand of them at once
+MAX_PARTS = 256  # each part becomes an Airflow task, and Airflow maps a task at most 1,024 times
+WAITING_ROWS = 40_000  # kept rows collected before writing, so that each part file gets thousands at once
 
 LEFT = pl.Schema({"row": pl.UInt32, "fate": pl.String, "reason": pl.String, "detail": pl.String})
 

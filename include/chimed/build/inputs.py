@@ -21,7 +21,7 @@ from chimed.storage.lake import Lake
 from chimed.storage.naming import CORPUS
 
 PAGES_PER_SHARD = 20_000
-BYTES_PER_SHARD = 64 * 1024 * 1024  # of raw files: pages that are larger than usual are fewer
+BYTES_PER_SHARD = 64 * 1024 * 1024  # raw files; fewer pages if they are large
 
 
 @dataclass(frozen=True)

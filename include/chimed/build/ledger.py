@@ -22,12 +22,12 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 
-FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, not the rows
-FEW_FAILED = 5  # so many failures say nothing about a small shard
-ALL_FAILED = 3  # unless nothing else is there
-REJECTED_SHARE = 0.95  # of what a stage derives; past it the gate speaks of the model, not of the rows
-ENOUGH_DERIVED = 10  # so many derived rows make that share worth a word
-MAX_REASONS = 3  # reasons that an error names
+FAILED_SHARE = 0.05  # share of a shard's rows; above it the stage is at fault, not the rows
+FEW_FAILED = 5  # this many failures prove nothing in a small shard
+ALL_FAILED = 3  # unless all rows failed
+REJECTED_SHARE = 0.95  # share of derived rows; above it the model is at fault, not the rows
+ENOUGH_DERIVED = 10  # derived rows needed for that share to mean something
+MAX_REASONS = 3  # reasons listed in an error
 EXAMPLE_CHARACTERS = 300  # characters of an example in an error
 
 # Rows of one fate. fate: read, kept, dropped, failed, derived; derived_dropped and derived_failed did not pass a gate.

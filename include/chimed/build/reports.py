@@ -18,7 +18,7 @@ from chimed.storage.lake import Lake
 
 log = logging.getLogger("chimed")
 
-MAX_PARTS = 100_000  # parts of a stage: no build has a hundredth of them
+MAX_PARTS = 100_000  # parts of a stage; a real build has less than a hundredth
 _REPORT = re.compile(r"report-(\d{5})\.json\Z")
 
 

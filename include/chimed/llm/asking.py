@@ -35,11 +35,11 @@ REFUSED = "request refused"
 NO_TEXT = ("empty reply", "thinking and no answer")
 UNUSABLE = "unusable reply"
 
-ACCESS_REFUSED = ("HTTP 401", "HTTP 403", "HTTP 402")  # how the detail of a refused request begins
+ACCESS_REFUSED = ("HTTP 401", "HTTP 403", "HTTP 402")  # the beginning of a refused request's detail
 CHECK_KEY = "the server refuses access: check CHIMED_LLM_KEY and its permissions"
 CHECK_LOG = "see the server's log"
 USE_STRUCTURED_OUTPUTS = "the model ignores the allowed answers: serve it with structured outputs (see chimed check)"
-# What mends a failure, by its reason.
+# What to do about a failure, by its reason.
 REMEDIES = {
     REFUSED: "the server says why; if a text is too long, raise --max-model-len",
     "empty reply": "try the model by hand: a base model without a chat template answers nothing",
@@ -48,7 +48,7 @@ REMEDIES = {
     UNUSABLE: "see the server's log; python -m chimed store forget-faults asks such requests again",
 }
 
-# How a question that wants yes or no is sampled, and the two answers it may have.
+# Sampling and allowed answers of a yes-or-no question.
 YES_NO_SAMPLING = {"max_tokens": 4, "temperature": 0.0}
 YES_NO = {"choice": ["是", "否"]}
 

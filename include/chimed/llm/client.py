@@ -40,13 +40,13 @@ from chimed.llm.protocol import (
 from chimed.storage import store as stores
 from chimed.storage.store import REPLIES
 
-TRIES = 8  # of one request; with the waits below a minute and more: a server's short absence
-BAD_TRIES = 3  # of one request that is answered each time, and each time with what is no reply
+TRIES = 8  # tries of a request; with the waits below they span over a minute, enough for a restart
+BAD_TRIES = 3  # tries of a request whose every answer is unusable
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from try to try, half to one and a half of it by chance
-PATIENCE = 180.0  # seconds without one good answer, and only failures in them, after which a server counts as down
+PATIENCE = 180.0  # seconds of failures only, after which a server counts as down
 WRITE_EVERY = 0.01  # seconds between two batches of replies written to the store
 PROGRESS_EVERY = 5.0  # seconds between two progress lines
-IDENTITY_EVERY = 1.0  # seconds between two looks at who answers, while the server is in trouble
+IDENTITY_EVERY = 1.0  # seconds between checks of the model's identity while the server is in trouble
 
 
 class ServerDown(WorkStopped):
@@ -173,9 +173,9 @@ class _Run:
     stored: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)
     last_success: float = field(default_factory=time.monotonic)
-    failures: int = 0  # tries, since the last success
-    unanswered: int = 0  # requests given up without an answer, since the last success
-    looked: float = 0.0  # when it was last asked who it is
+    failures: int = 0  # failed tries since the last success
+    unanswered: int = 0  # requests given up without an answer since the last success
+    looked: float = 0.0  # time of the last identity check
 
 
 async def _ask_all(wanted: dict[str, Request], server: Server, work: Work) -> dict[str, Reply | Refused]:
@@ -226,7 +226,9 @@ def _ended_gently(run: _Run) -> Iterator[None]:
         if told:
             run.work.say(f"{run.server.model}: stopped by SIGTERM; {_kept(run)}")
             signal.raise_signal(signal.SIGTERM)
-            raise Interrupted(f"stopped by SIGTERM; {_kept(run)}")  # a container's first process outlives its signals
+            raise Interrupted(
+                f"stopped by SIGTERM; {_kept(run)}"
+            )  # the first process of a container is not killed by the signal
 
 
 async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
@@ -259,7 +261,7 @@ async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Req
             run.failures, run.unanswered, run.last_success = 0, 0, time.monotonic()
             return replace(answer, tries=tries) if isinstance(answer, Reply) and tries > 1 else answer
     lone = last.reply is not None or (not last.busy and run.unanswered < TRIES)
-    if run.last_success > began or (lone and await _lives(http, run)):  # the server is well: it is this request
+    if run.last_success > began or (lone and await _lives(http, run)):  # the server works, so this request is at fault
         run.unanswered += last.reply is None
         return replace(last.reply, tries=tries) if last.reply else Refused(key, f"no answer in {tries} tries: {last}")
     raise ServerDown(
@@ -283,7 +285,7 @@ async def _still_the_same(run: _Run) -> None:
     try:
         now = await asyncio.to_thread(_identity, run.server)
     except (identities.Unreachable, UserError):
-        return  # the request that is tried again will tell
+        return  # the next try of the request will show
     if now != run.server.identity:
         raise AnotherModel(f"{run.server.url} was {run.server.identity} and is {now}; {_kept(run)}")
 
@@ -322,7 +324,7 @@ async def _dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> D
     raise UserError(f"{server.url} rejects every request ({answer.reason if isinstance(answer, Refused) else ''})")
 
 
-_dialects: dict[Server, Dialect] = {}  # of this process: a stage asks several times, a server is probed once
+_dialects: dict[Server, Dialect] = {}  # one entry in a process: a server is probed once, however many rounds ask it
 
 
 async def _write_as_they_come(run: _Run) -> None:
@@ -335,7 +337,7 @@ async def _write_as_they_come(run: _Run) -> None:
         try:
             await asyncio.shield(asyncio.to_thread(_write, run.work, batch))
         except asyncio.CancelledError:
-            run.received = batch + run.received  # written once more by the one who cancelled: no harm in twice
+            run.received = batch + run.received  # also written by the canceller; writing twice is harmless
             raise
         stored.set()
         await asyncio.sleep(WRITE_EVERY)

@@ -20,13 +20,13 @@ import httpx
 from chimed.characters import printable, storable
 from chimed.errors import UserError
 
-MAX_RESPONSE_BYTES = 1_000_000  # bytes of /v1/models that are read
-IDENTITY_CHARACTERS = 180  # characters of an identity
+MAX_RESPONSE_BYTES = 1_000_000  # bytes read of /v1/models
+IDENTITY_CHARACTERS = 180  # maximum length of an identity
 TIMEOUT = 10  # seconds
-NOT_READY_STATUSES = (502, 503, 504)  # a gateway's answers while the server behind it still loads (RFC 9110, 15.6)
-FULL_HASH_BYTES = 32 * 1024 * 1024  # bytes of a weights' file that are hashed whole; of a larger one, samples
-SAMPLES, SAMPLE = 256, 4096  # so many stretches of so many bytes, evenly over a large file
-# what decides over a model's replies in a checkpoint's folder, besides its weights
+NOT_READY_STATUSES = (502, 503, 504)  # a gateway's answers while its server is loading (RFC 9110, 15.6)
+FULL_HASH_BYTES = 32 * 1024 * 1024  # weight files up to this many bytes are hashed whole, larger ones by samples
+SAMPLES, SAMPLE = 256, 4096  # samples of a large file, evenly spread, and bytes of each
+# the files of a checkpoint that shape its replies, besides the weights
 _DESCRIBED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
               "adapter_config.json", "quantize_config.json")  # fmt: skip
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf", "*.index.json")
@@ -81,7 +81,7 @@ def get(url: str, key: str) -> bytes:
             content += piece
             if len(content) >= MAX_RESPONSE_BYTES:
                 break
-            if time.monotonic() > until:  # byte by byte it would take days
+            if time.monotonic() > until:  # a server that sends byte by byte would take days
                 raise httpx.ReadTimeout(f"no complete response within {TIMEOUT} s")
     return content[:MAX_RESPONSE_BYTES]
 
@@ -128,7 +128,7 @@ def _told(model: dict[str, Any], models: list[dict[str, Any]]) -> str | None:
     if Path(root).expanduser().is_dir() and (folder := hash_checkpoint(Path(root).expanduser())):
         told = f"{Path(root).name}@{folder}"
     elif root.startswith(("/", "~", ".")) or (root == model["id"] and not _HUB.fullmatch(root)):
-        return None  # a folder that is not here, or the name once more
+        return None  # a folder on another machine, or just the served name
     else:
         told = root
     told += f"@{revision}" if isinstance(revision, str) and revision else ""

@@ -15,10 +15,10 @@ from chimed.characters import short
 from chimed.llm.reply import Reply, TransientError, make_faulty_reply, malformed_body, parse_completion
 from chimed.retry_after import retry_after
 
-BUSY_STATUSES = (408, 409, 425, 429)  # with 5xx, the statuses that may go away by themselves
-MAX_RETRY_AFTER = 120.0  # seconds; a server that asks for more patience is down for us
-WRAPPER_TOKENS = 24  # what {"answer": "…"} costs around an answer
-MAX_BODY_BYTES = 4 * 1024 * 1024  # of a body: the longest answer with its thinking is a hundredth of it
+BUSY_STATUSES = (408, 409, 425, 429)  # with 5xx, the errors that may go away by themselves
+MAX_RETRY_AFTER = 120.0  # seconds; a server that asks for more counts as down
+WRAPPER_TOKENS = 24  # tokens of {"answer": "…"} around an answer
+MAX_BODY_BYTES = 4 * 1024 * 1024  # the longest answer with its thinking is a hundredth of this
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ _CHOICES = ["甲乙丙", "丁戊己"]
 PROBE = Request(
     "probe",
     [{"role": "user", "content": "Say OK."}],
-    {"max_tokens": 32, "temperature": 0.0},  # a small vocabulary takes several tokens for a rare character
+    {"max_tokens": 32, "temperature": 0.0},  # a small vocabulary needs several tokens for a rare character
     {"choice": _CHOICES},
 )
 
@@ -102,7 +102,7 @@ async def post(
     """Send a request once. Raises TransientError for errors that may go away."""
     began, status, content = time.monotonic(), 0, bytearray()
     try:
-        # not where it redirects to: another server has other models, and no claim to the key
+        # redirects are not followed: another server has other models, and must not get the key
         async with http.post(
             f"{server.url}/chat/completions", json=request_body(request, server.model, dialect), allow_redirects=False
         ) as response:
@@ -142,7 +142,7 @@ def request_body(request: Request, model: str, dialect: Dialect) -> dict:
     """Return the JSON body of a request. The seed is the sample's number, so a sample is the same in every run."""
     said: dict = {"model": model, "messages": request.messages, **request.sampling, "seed": request.sample}
     if dialect.template:
-        # Qwen3 would think aloud first; the constrained steps want the answer at once. Other templates ignore it.
+        # Qwen3 would think aloud first, but constrained replies must be the answer. Other templates ignore this.
         said["chat_template_kwargs"] = {"enable_thinking": False}
     if request.constraint and dialect.constraint == "structured_outputs":
         said["structured_outputs"] = request.constraint

@@ -20,9 +20,9 @@ STOP_REASONS = (
     "end_turn",
 )  # servers' words for a complete reply
 ABORT_REASONS = ("abort", "error")  # vLLM's, when it is shut down in the middle of a reply
-MAX_TOKENS = 10_000_000  # of one reply or prompt; a larger count is a mistake of the server
-THINKING_PREFIX = 200  # characters of a reply that tell whether it thinks aloud
-MAX_FAULTY_CHARACTERS = 2_000  # characters of a body that is no completion, kept for a look
+MAX_TOKENS = 10_000_000  # of a reply or prompt; a larger count is a server's mistake
+THINKING_PREFIX = 200  # characters of a reply in which thinking aloud must begin
+MAX_FAULTY_CHARACTERS = 2_000  # characters kept of a body that is no completion, for a person to look at
 
 # Thinking in tags, as the families write it: Qwen and DeepSeek, Seed, Kimi, Mistral.
 _OPEN = r"<(?:seed:)?think(?:ing)?>|<thought>|<reasoning>|◁think▷|\[THINK\]"
@@ -169,7 +169,7 @@ def _tokens(value: dict, name: str) -> int:
     usage = value.get("usage")
     count = usage.get(name) if isinstance(usage, dict) else None
     if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= MAX_TOKENS:
-        return 0  # not-a-number is no less than anything
+        return 0  # this comparison is false for NaN, too
     return int(count)
 
 
@@ -177,6 +177,6 @@ def _unwrapped(text: str) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return text  # not as asked: the stage sees the raw text and says that it cannot read it
+        return text  # not the JSON we asked for: the stage gets the raw text and reports that it cannot read it
     answer = value.get("answer") if isinstance(value, dict) else None
     return answer if isinstance(answer, str) else text

@@ -15,7 +15,7 @@ from chimed.build.figures import Agreement
 from chimed.llm import asking, prompts
 from chimed.llm.asking import YES_NO, YES_NO_SAMPLING
 
-REJECTED_SAMPLE = 0.05  # share of what the rules refused that is put to the judge, to be compared
+REJECTED_SAMPLE = 0.05  # share of what the rules reject that is sent to the judge, for comparison
 NO_OPINION = "no second opinion"
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def decide_fate(answers: Iterable[Answer[bool] | Failure], reasons: Iterable[str
     for answer, reason in zip(answers, reasons, strict=False):
         keys += asking.reply_keys([answer])
         if isinstance(answer, Failure) and answer.reason == asking.NOT_ASKED:
-            continue  # where a build is only planned, no row is lost
+            continue  # in an estimate no row is lost
         if isinstance(answer, Failure):
             return Opinion("failed", NO_OPINION, f"{answer.reason}: {answer.detail}", tuple(keys))
         if not answer.value:

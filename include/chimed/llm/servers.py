@@ -25,9 +25,9 @@ from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
 
-PROGRESS_EVERY = 15  # seconds between two lines while a server loads
+PROGRESS_EVERY = 15  # seconds between two log lines while a server loads
 TAIL_LINES = 15
-SHARE_OF_ONE_GPU = 0.42  # two servers on one GPU, with room left for the perplexity model
+SHARE_OF_ONE_GPU = 0.42  # share for each of two servers, which leaves room for the perplexity model
 
 # The CPU build: without these its threads spin against each other, and the first request with logprobs compiles.
 CPU_ENVIRONMENT = {
@@ -71,7 +71,7 @@ def start_servers(timeout: int) -> None:
     both = configured_servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
         raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; give each server its own")
-    with FileLock(scratch() / "serve.lock"):  # shards that find the servers dead must not both start them
+    with FileLock(scratch() / "serve.lock"):  # two shards that find the servers dead must not both start them
         _up(both, timeout)
 
 
@@ -108,7 +108,7 @@ def wait_for_servers(timeout: int) -> None:
             if time.monotonic() > deadline:
                 raise UserError(f"no model server answers at {server.url} ({server.variable}), asked for {timeout} s")
             time.sleep(2)
-        if models and server.model not in models:  # a hosted API may have no such page
+        if models and server.model not in models:  # a hosted API may not list its models
             raise UserError(f"{server.url} ({server.variable}) serves {', '.join(models)}, not {server.model}")
         log.info("%s: %s answers at %s", server.name, server.model, server.url)
 
@@ -154,7 +154,7 @@ def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[s
     argv += OUTPUT_FLAGS
     environment = dict(PRIVATE_ENVIRONMENT)
     if gpus == 0:
-        # a prompt read in pieces would end the engine: a CPU's random generator cannot step back for a seeded request
+        # chunked prefill crashes the engine on a CPU: its random generator cannot rewind for a seeded request
         argv += ["--dtype", "bfloat16", "--enforce-eager", "--no-enable-chunked-prefill"]
         environment |= CPU_ENVIRONMENT
     elif gpus == 1:

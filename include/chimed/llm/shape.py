@@ -7,7 +7,7 @@ import re
 
 from chimed.build.contract import UnusableReply
 
-REFUSAL_PREFIX = 60  # characters in which a model says that it will not
+REFUSAL_PREFIX = 60  # characters in which a refusal must begin
 _AI = r"(?:AI|人工智能|大?(?:型)?语言模型|(?:智能|虚拟|医疗|问答|聊天){1,3}(?:助手|助理|机器人))"
 _REFUSES = re.compile(
     rf"作为(?:一[个名款位]|您的|你的)?[^，。,\n]{{0,8}}?{_AI}|我(?:只)?是(?:一[个名款位])?[^，。,\n]{{0,8}}?{_AI}"

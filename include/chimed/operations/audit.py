@@ -31,8 +31,8 @@ from chimed.storage.naming import check_inside
 log = logging.getLogger("chimed")
 
 REPORT_NAME = re.compile(r"report-(\d{5})\.json\Z")
-KEYS_OF_SEALED = ("written", "inputs", "number")  # what a report or build.json has only of versions that seal it
-KEYS_OF_REPORTS = ("read", "pages", "files", "fingerprint", "shards")  # of which the report of any version has one
+KEYS_OF_SEALED = ("written", "inputs", "number")  # keys of reports and build.json that only sealing versions write
+KEYS_OF_REPORTS = ("read", "pages", "files", "fingerprint", "shards")  # every version's report has one of these
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
     parts = len(shards)
     for this in its_own:
         if not done and this.name not in begun and last not in _after(its_own, this.name):
-            break  # it was not run yet, nor any after it
+            break  # neither this stage nor a later one has run
         parts = _stage(
             lake, found, version, this, 1 if this.scope == "corpus" else parts, recorded, done or this.name != last
         )
@@ -280,7 +280,7 @@ def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
     path = layout.build(version, layout.LEDGER)
     mend = "remove it; running the last stage again writes it anew"
     if found.faults:
-        return  # it would say the same once more
+        return  # it would only repeat the faults found
     try:
         ledger.read_ledger(lake, version)
         if is_done or lakes.exists(lake, path):
@@ -335,7 +335,7 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
     found.files += 1
     is_whole = is_sealed(report)
     if is_whole and lakes.read_bytes(lake, path, lakes.MOST_JSON) != as_json(report):
-        is_whole = False  # the same values, written otherwise
+        is_whole = False  # the same values in another form
     if is_whole is False:
         found.fault(path, "is not as it was sealed: it was changed", mend)
         return None

@@ -32,9 +32,9 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage.store import TAKEDOWNS, open_store
 
-MIN_FREE_BYTES = 2 * 1024**3  # bytes that must be free where tables, logs and temporary files go
-PROBE_TIMEOUT = 60  # for what another interpreter is asked
-SECOND_OPINION = ("translate", "generate_qa")  # the stages that ask the judge too, where the option says so
+MIN_FREE_BYTES = 2 * 1024**3  # free bytes needed for tables, logs and temporary files
+PROBE_TIMEOUT = 60  # seconds for a question to another interpreter
+SECOND_OPINION = ("translate", "generate_qa")  # stages that ask the judge if the option is on
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def check_lake(work: Work) -> str:
     try:
         lakes.write_bytes(work.lake, path, b"chimed")
         lakes.remove(work.lake, path)
-    except Exception as error:  # of whatever file system it is
+    except Exception as error:  # each file system has its own errors
         raise UserError(
             f"the lake {work.settings.data} cannot be written ({type(error).__name__}: {short(str(error), 200)}); "
             "make it writable, or correct CHIMED_DATA"

@@ -52,7 +52,9 @@ def check(
     wrong = [one for one in findings if not one.fine]
     if wrong:
         failed = f"{len(wrong)} of {len(findings)} checks failed"
-        if sys.stdout.isatty() and not as_json:  # a person has just read the lines; a run's note has only this one
+        if (
+            sys.stdout.isatty() and not as_json
+        ):  # a person has just read the lines above; a run's note has only this one
             raise WorkStopped(f"{failed}; the lines marked WRONG say how to fix it")
         raise WorkStopped(f"{failed}. {'; '.join(f'{one.what}: {one.said}' for one in wrong)}")
 

@@ -10,8 +10,8 @@ from chimed.build import reports
 from chimed.build.builds import stages_of
 from chimed.storage.lake import Lake
 
-SAMPLES = 10  # of a rule that are shown, of however many shards
-SAMPLE_CHARACTERS = 120  # characters of each thing a sample says
+SAMPLES = 10  # samples shown for each rule, over all shards
+SAMPLE_CHARACTERS = 120  # characters shown of each text of a sample
 
 
 def list_doubtful(lake: Lake, version: str) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from chimed.storage.lake import Lake
 
 WORDS = ("title", "text", "question", "answer", "rejected")
 COLUMNS = ("id", "source", "domain", "kind", "url", "fate", "reason", "detail", *WORDS)
-MAX_BYTES = 16_000_000  # bytes of words that one search looks through before it asks whether to go on
-MAX_FILES = 400  # files that one search opens
+MAX_BYTES = 16_000_000  # bytes of text that a search reads before it returns what it has
+MAX_FILES = 400  # files that a search opens before it returns
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from chimed.llm.asking import NOT_ASKED, Planned, ask_models
 from chimed.schema import RECORD
 from chimed.storage.store import REPLIES, Store
 
-TOKENS_PER_CHARACTER = 0.7  # Qwen3 on Chinese text, where the store has no replies to tell better
+TOKENS_PER_CHARACTER = 0.7  # of Qwen3 on Chinese text; used if the store has no replies to measure
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
         if _is_done(work, stage.name):
             records = read_stage(work.lake, work.build, stage.name)
         elif records is None:
-            count_parts(work.lake, work.build, stage.name)  # says which command to run
+            count_parts(work.lake, work.build, stage.name)  # raises with the command to run
         elif stage.kind == "model" and stage.name not in work.options.skip:
             planning = replace(work, planned=[])
             does = implementation(stage)

@@ -12,7 +12,7 @@ from chimed.build.context import Work, open_work
 from chimed.concurrency import MOST, cores, workers
 from chimed.pipeline.runner import run_stage
 
-SHARDS_PER_PROCESS = 2  # shards of a process: it takes as long to start as one takes; fewer are worked on by threads
+SHARDS_PER_PROCESS = 2  # starting a process takes as long as a shard, so fewer shards run in threads
 
 
 def run_shards(work: Work, stage: str) -> list[dict]:

@@ -50,7 +50,7 @@ def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: i
     if (report := reports.read(work.lake, work.build, name, shard)) is not None:
         work.say(f"{name} {shard}: already done")
         return report
-    from chimed.storage.lease import turn  # here, not above: SQLAlchemy takes long to load
+    from chimed.storage.lease import turn  # imported here because SQLAlchemy takes long to load
 
     with turn(work.store, work.lake.root, f"build {work.build} {name} {shard}", work.say) as still_ours:
         if (report := reports.read(work.lake, work.build, name, shard)) is not None:
@@ -166,7 +166,7 @@ def _run_part(shard: _Shard) -> _Done:
     ledger.check_ledger(name, records, outcome)
     counts = ledger.count_outcome(records, outcome)
     ledger.check_failures(name, counts, pl.concat([outcome.dropped, outcome.derived_dropped], how="diagonal"))
-    # pages are not records: of them only what they gave goes on
+    # pages are not records: only the derived records go on
     going_on = [outcome.derived] if isinstance(shard.does, PageStage) else [outcome.kept, outcome.derived]
     table = pl.concat([frame.select(RECORD.names) for frame in going_on])
     dropped = pl.concat([outcome.dropped.select(DROPPED.names), outcome.derived_dropped.select(DROPPED.names)])
@@ -187,7 +187,9 @@ def _outcome(shard: _Shard) -> tuple[pl.DataFrame, Outcome]:
     if shard.skipped:
         return records, Outcome(records, figures={"skipped": True})
     if isinstance(does, ModelStage):
-        from chimed.llm.asking import ask_models  # here: the models' environment runs stages too, and asks nobody
+        from chimed.llm.asking import (
+            ask_models,
+        )  # imported here: the models' environment runs stages, but asks no model
 
         return records, ask_models(shard.stage.name, does, records, work)
     assert isinstance(does, ShardStage)

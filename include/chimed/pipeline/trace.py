@@ -25,9 +25,9 @@ from chimed.storage.store import REPLIES, Store, find
 from chimed.text.passages import PASSAGE
 
 _WIDE = 110
-_NARROW = 100  # columns of a terminal on which the table leaves out the seconds and its lines
-_MOST_LOST = 3  # files that are gone or spoilt and named
-_BATCH = 500  # rows that are decoded at once on the way to one of them
+_NARROW = 100  # narrower terminals get a table without lines and seconds
+_MOST_LOST = 3  # missing or damaged files that are named
+_BATCH = 500  # rows decoded at once while looking for one
 
 
 def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:

@@ -22,9 +22,9 @@ from chimed.text.encoding import mojibake
 from chimed.text.noise import net
 from chimed.text.noise.rules import Rule, any_sooner
 
-MAX_ROUNDS = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
-SAMPLES = 10  # of each rule's doubtful rows that the report shows
-SAMPLE_CHARACTERS = 200  # characters of a text in the report
+MAX_ROUNDS = 20  # a text made to change for ever is left as it is after these; real ones need up to three
+SAMPLES = 10  # doubtful rows of each rule that the report shows
+SAMPLE_CHARACTERS = 200  # characters of a text that the report shows
 WORDS = ("title", "text", "question", "answer")
 DAMAGED = "damaged text"
 CONTROL_TOKEN = "control token in a department"

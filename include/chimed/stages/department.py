@@ -41,7 +41,7 @@ DEPARTMENTS = {
 }
 _NAMED = {alias: name for name, aliases in DEPARTMENTS.items() for alias in aliases}
 
-SAMPLE_EVERY = 10  # one question in so many that has a breadcrumb is put to the LLM too
+SAMPLE_EVERY = 10  # one in this many questions with a breadcrumb is sent to the model too
 SAMPLING = {"max_tokens": 12, "temperature": 0.0}
 
 

@@ -38,7 +38,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
             missed.append(left)
     every, dropped = pl.concat(found), pl.concat(missed)
 
-    again = every.filter(taken_before(work.store, every))["page"]  # its words stand at another address
+    again = every.filter(taken_before(work.store, every))["page"]  # the same text was found at another address
     allowed = every.filter(~takedowns(work.store).rows() & ~pl.col("page").is_in(again.implode()))
     dropped = pl.concat([dropped, pages_left(every, allowed, TAKEN_DOWN)])
     standing = allowed if work.options.keep_gone else allowed.filter(~gone_for_good(work.store))

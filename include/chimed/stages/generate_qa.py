@@ -26,14 +26,14 @@ from chimed.text import grounding
 from chimed.text.grounding import questions
 from chimed.text.repetition import loop
 
-MAX_CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
-PAIR_CHARACTERS = 120  # characters of a question and its answer, about
-MIN_CHUNK = 40  # characters a document must have for a question to be worth asking
+MAX_CHUNK = 1_500  # characters in one request: about a section of a chapter, well within the model's context
+PAIR_CHARACTERS = 120  # typical characters of a question and its answer, for estimates
+MIN_CHUNK = 40  # characters; shorter documents are not worth a question
 REJECTIONS = ("the document does not support the answer", "the question does not stand alone")
 SAMPLING = {"max_tokens": 512, "temperature": 0.0}
 FORMAT = r"问题：[^\n]{4,200}\n?答案：[^\n]{2,1500}"  # Table 2's output format
 REPLY_FORMAT = re.compile(r"\A\s*问题[：:](?P<question>.+?)答案[：:](?P<answer>.+)", re.DOTALL)
-SPAN_CHARACTERS = (6, 120)  # characters of a span the server may choose as an answer
+SPAN_CHARACTERS = (6, 120)  # characters of a span that may be chosen as an answer
 MAX_SPANS = 40  # spans offered in one request, so that the constraint stays small
 
 

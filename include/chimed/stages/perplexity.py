@@ -28,11 +28,11 @@ from chimed.storage import store as stores
 from chimed.storage.store import PERPLEXITIES
 from chimed.text.perplexity_model import Precision, Scorer, load, score_groups, score_key
 
-WRITE_EVERY = 500  # scores written to the store at a time
+WRITE_EVERY = 500  # scores in one write to the store
 PROGRESS_EVERY = 10.0  # seconds between two progress lines
-FEW_TEXTS = 1_000  # texts of a table that are scored in fp32 at once: two models would cost more than they save
-CUT_MARGIN = 2.0  # times the share that is cut: a shard's own highest are not quite the corpus's
-ERROR_MARGIN = 3.0  # times the largest error of a fast score seen, for the errors not seen
+FEW_TEXTS = 1_000  # up to this many texts are all scored in fp32: loading two models would cost more than it saves
+CUT_MARGIN = 2.0  # times the share that is cut, because a shard's highest are not quite the corpus's
+ERROR_MARGIN = 3.0  # times the largest error seen of a fast score, to allow for larger ones
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
@@ -44,7 +44,9 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     texts = records.select(words().fill_null("")).to_series().to_list()
     scores = Scores(work, texts)
     figures: dict[str, Any] = {"known": len(texts) - scores.unknown_texts("exact")}
-    if work.options.perplexity_exact or len(texts) <= FEW_TEXTS:  # not by what is known: run again, it chooses alike
+    if (
+        work.options.perplexity_exact or len(texts) <= FEW_TEXTS
+    ):  # independent of what is known, so that running again decides alike
         scores.compute("exact", range(len(texts)))
     else:
         scores.compute("fast", range(len(texts)))

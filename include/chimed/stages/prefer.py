@@ -23,7 +23,7 @@ from chimed.text import identifiers
 from chimed.text.repetition import loop
 
 MAX_ANSWER = 100  # 字, Table 2: 限制在100字以内
-MIN_ANSWER = 6  # characters: less is no advice
+MIN_ANSWER = 6  # characters; a shorter answer is no advice
 ANSWER_SAMPLING = {
     "max_tokens": 200,
     "temperature": 0.9,
@@ -57,7 +57,7 @@ class Preferences:
 
     records: pl.DataFrame
     rows: list[dict]
-    orders: int  # how often the judge is asked about a pair
+    orders: int  # requests to the judge for each pair
     pairs: list[JudgedPair] = field(default_factory=list)
     fit: list[int] = field(default_factory=list)
 
@@ -177,7 +177,7 @@ def decide_pair(pair: JudgedPair) -> JudgedPair:
         if isinstance(said, Failure):
             return replace(pair, fate="failed", reason="no verdict", detail=f"{said.reason}: {said.detail}")
     straight, *swapped = [_text(said) for said in pair.verdicts]
-    if straight in swapped:  # the same place twice is not the same answer
+    if straight in swapped:  # the same place in both orders means different answers
         return replace(pair, fate="dropped", reason="verdict did not survive the swap", detail=straight)
     return replace(pair, answers=pair.answers[::-1]) if straight == "B" else pair
 

@@ -27,7 +27,7 @@ PROMPTS = {
     "sensitive": "sensitive attribute or misleading claim",
 }
 MAX_PIECE = 6_000  # characters in one request; a longer text is sent in pieces, and one 是 flags the record
-REVIEW_SAMPLE = 200  # records of a build put up for review, of the flagged and of the passed ones each
+REVIEW_SAMPLE = 200  # records of a build queued for review, both of the flagged and of the passed
 REVIEW_CHARACTERS = 2_000  # characters of a record that a reviewer sees
 
 
@@ -46,7 +46,7 @@ class Screening:
 def prepare(records: pl.DataFrame, options: Options) -> Screening:
     """Apply the rules first, because they are free: what they flag is not sent to a model."""
     redacted: dict[str, int] = {}
-    if options.redact:  # cleaning did so already; what only stands in the words as they are now is left
+    if options.redact:  # cleaning redacted already; this catches what only shows in the cleaned text
         records, redacted = identifiers.looked_for(records, redact=True)
     flagged = rule_flags(records)
     rest = records.filter(~pl.col("id").is_in(list(flagged)))
@@ -142,7 +142,7 @@ def queue_for_review(found: Outcome, work: Work) -> None:
 
     Ids are hashes, so the sample is random, and the same whenever the build runs again.
     """
-    gone = takedowns(work.store).rows()  # since extract
+    gone = takedowns(work.store).rows()  # taken down since extract
     found = replace(found, kept=found.kept.filter(~gone), dropped=found.dropped.filter(~gone))
     flagged = dict(found.dropped.filter(pl.col("fate") == "dropped").select("id", "reason").iter_rows())
     chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEW_SAMPLE]]

@@ -24,11 +24,11 @@ from chimed.schema import derived, dropped_table, table
 from chimed.stages.screen import read_yes_no
 from chimed.text import fidelity
 
-LENGTH_WITH_TRANSLATION = 2.8  # characters of a passage and its translation, to one of the passage
+LENGTH_WITH_TRANSLATION = 2.8  # characters of a passage and its translation for each of the passage
 MAX_PASSAGE = 300  # characters of classical Chinese in one request: a paragraph or two
-MIN_STRETCH = 30  # characters that a stretch beside a gap must have to be worth reading alone
+MIN_STRETCH = 30  # characters; a shorter stretch beside a gap is not worth reading alone
 SAMPLING = {"max_tokens": 1024, "temperature": 0.0}
-RETRY_SAMPLING = {**SAMPLING, "temperature": 0.7}  # greedy decoding would make the same mistake again
+RETRY_SAMPLING = {**SAMPLING, "temperature": 0.7}  # greedy decoding would repeat the mistake
 SENTENCE_ENDS = "。！？；"
 
 
@@ -89,7 +89,7 @@ def first_requests(state: Translation, options: Options) -> list[Question]:
 def accept_first(state: Translation, answers: Sequence[Answer[str] | Failure]) -> Translation:
     """Check the translations by the rules, and choose those to try once more."""
     verdicts = [check_translation(one, answer) for one, answer in zip(state.passages, answers, strict=True)]
-    again = [n for n, one in enumerate(verdicts) if one.fate and one.keys]  # refused requests would be refused again
+    again = [n for n, one in enumerate(verdicts) if one.fate and one.keys]  # a refused request would be refused again
     return replace(state, verdicts=verdicts, again=again)
 
 

@@ -15,7 +15,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 
 DAG = "build_dataset"
-TOKEN_AGE = 24 * 3600  # seconds a page may stay open and still judge
+TOKEN_AGE = 24 * 3600  # seconds after which a page must be reloaded before a verdict
 
 may_read = requires_access_dag("GET", param_dag_id=DAG)
 may_edit = requires_access_dag("PUT", param_dag_id=DAG)

@@ -10,10 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-PATIENCE = 0.1  # seconds a page waits
-KEPT = 60  # seconds after which a count is made anew; until then, and meanwhile, the old one is shown
+PATIENCE = 0.1  # seconds that a page waits for a count
+KEPT = 60  # seconds until a count is made again; the old one is shown meanwhile
 
-MOST = 32  # counts that are kept
+MOST = 32  # counts kept at a time
 
 Value = TypeVar("Value")
 

@@ -8,7 +8,7 @@ from chimed_airflow.web.limits import Searching, Short
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
 
-SHOWN = 200  # the latest; the command `decisions` tells all
+SHOWN = 200  # latest decisions shown; the command `decisions` lists all
 
 router = APIRouter(prefix="/decisions")
 

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chimed_airflow.web.access import name_of
 from chimed_airflow.web.page import HEADERS
 
-SEARCHES, WINDOW = 60, 60.0  # of one user in so many seconds, in one process of Airflow's server
-USERS = 10_000  # whose searches are remembered
+SEARCHES, WINDOW = 60, 60.0  # searches of one user in this many seconds, in one process of Airflow's server
+USERS = 10_000  # users whose searches are counted
 # Airflow shows the pages in a frame of its own origin; browsers that know no frame-ancestors know this
 FRAME = {"X-Frame-Options": "SAMEORIGIN", "Cross-Origin-Resource-Policy": "same-origin"}
 

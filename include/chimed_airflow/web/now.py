@@ -6,7 +6,7 @@ from typing import Any
 
 from chimed.sources import names as source_names
 
-NOTE = 400  # characters of a run's note that are shown
+NOTE = 400  # characters shown of a run's note
 
 
 def dags() -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from chimed_airflow.web.now import now
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
 
-A_PAGE = 20  # records that left, on one page
+A_PAGE = 20  # records on one page of the search
 
 router = APIRouter()
 

@@ -17,7 +17,7 @@ from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import HEADERS, page, plain
 
 CHUNK = 1 << 20
-A_PAGE = 10  # rows of examples
+A_PAGE = 10  # example rows on one page
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 # a figure is an image: whatever is in it, it may load and run nothing
 FILE_HEADERS = {**HEADERS, "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}

@@ -13,8 +13,8 @@ from chimed_airflow.web.limits import Held, Short
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import HEADERS, label, language_of, page, plain
 
-BATCH = 25  # records the page holds ahead
-MOST_HELD = 600  # ids of records it has or skipped
+BATCH = 25  # records that a page loads ahead
+MOST_HELD = 600  # ids that a page may send as already loaded or skipped
 
 router = APIRouter(prefix="/review")
 

@@ -11,8 +11,8 @@ from chimed.storage import layout
 from chimed_airflow.web.charts import LEFT, lines
 from chimed_airflow.web.page import page
 
-GUESSING = 0.25  # of four letters
-RELEASES = 8  # whose scores stand side by side
+GUESSING = 0.25  # chance of guessing one of four letters
+RELEASES = 8  # releases whose scores are shown side by side
 
 router = APIRouter(prefix="/scores")
 

@@ -13,8 +13,8 @@ from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
 
 EXAMPLES = 3  # pages shown of each kind of miss
-CRAWLS_SHOWN = 12  # of a site's last crawls: a quarter of a year
-MONTHS = 24  # more of them are counted by year
+CRAWLS_SHOWN = 12  # last crawls of a site: a quarter of a year
+MONTHS = 24  # if there are more, pages are counted by year
 
 router = APIRouter()
 

@@ -93,7 +93,7 @@ def _find_by_words(journal: Journal, lake: Lake) -> None:
         said |= words.texts_of(rows)
         keys |= words.replies_of(rows)
         journal.ids = sorted({*journal.ids, *rows["id"]})
-        if "answer" in rows.columns:  # as a stage has them; a release has messages
+        if "answer" in rows.columns:  # a stage's rows; a release's have messages
             scored |= set(rows.select(own_words().fill_null("")).to_series())
     journals.save(journal)
     wanted = words.stretches(lake, said, gone)
@@ -117,7 +117,7 @@ def _find_by_words(journal: Journal, lake: Lake) -> None:
 def _take_out(journal: Journal, lake: Lake, code: str) -> None:
     """Remove the words themselves from every file whose rows say whose they are."""
     gone = journal.gone
-    for path in raw.crawl_files(lake, gone):  # what a killed crawl brought in since
+    for path in raw.crawl_files(lake, gone):  # what a killed crawl has added since
         raw.purge_crawl(journal, lake, path, [])
     _count(journal, "rows of corpora", raw.purge_corpora(journal, lake))
     which = gone.rows()
@@ -135,7 +135,7 @@ def _take_out(journal: Journal, lake: Lake, code: str) -> None:
     empty_withdrawn(lake)
     _keep_in_step(journal, lake)
     for folder in FOLDERS:
-        lakes.clear_drafts(lake, folder)  # of writers that were killed
+        lakes.clear_drafts(lake, folder)  # left by killed writers
 
 
 def _keep_in_step(journal: Journal, lake: Lake) -> None:

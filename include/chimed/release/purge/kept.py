@@ -15,7 +15,7 @@ from chimed.storage.store import PAGES, PERPLEXITIES, REPLIES, REVIEW_QUEUE, REV
 from chimed.text.perplexity_model import score_key
 
 AT_A_TIME = 500  # SQLite's limit on bound parameters
-READ = 2_000  # rows whose words are looked through at a time
+READ = 2_000  # rows searched for the words at a time
 
 
 def forget_replies(store: Store, keys: Iterable[str], wanted: list[str]) -> int:

@@ -39,8 +39,8 @@ from chimed.storage.lake import Lake
 from chimed.storage.takedowns import Takedowns
 from chimed.storage.warc_records import Member, members, record_of
 
-AT_A_TIME = 500  # pages whose words are looked through at once
-STORED = 65_535  # bytes of a stored block of deflate
+AT_A_TIME = 500  # pages searched for the words at once
+STORED = 65_535  # maximum bytes of a stored deflate block
 _HEADER = (
     "WARC/1.1\r\nWARC-Type: metadata\r\nWARC-Record-ID: <urn:uuid:{id}>\r\nWARC-Date: {date}\r\n"
     "Content-Type: text/plain\r\nContent-Length: {length:010d}\r\n\r\n"

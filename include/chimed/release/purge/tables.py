@@ -21,7 +21,8 @@ from chimed.storage import layout
 from chimed.storage.contents import SEAL, as_json, sealed, told_of
 from chimed.storage.lake import BATCH_ROWS, Lake
 
-EMPTIED = ("detail", "evidence", "identifiers", "replies")  # besides the words: what quotes them or points into them
+# Columns besides the words that quote them or point into them.
+EMPTIED = ("detail", "evidence", "identifiers", "replies")
 
 
 def blank(journal: Journal, lake: Lake, path: str, which: pl.Expr, what: str) -> int:

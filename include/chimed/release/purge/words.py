@@ -16,10 +16,10 @@ from chimed.storage.lake import Lake
 from chimed.storage.takedowns import Takedowns
 from chimed.text import identifiers
 
-STRETCH, STEP = 16, 8  # letters: any copy of 23 in a row holds one of them whole
-SHORTEST = 10  # letters of a whole text that is shorter than a stretch
-IDENTIFIER = 6  # letters of a number or an address that is known again by itself
-MOST = 200_000  # stretches; a whole site has more, and goes by its names
+STRETCH, STEP = 16, 8  # letters: every copy of 23 letters in a row holds a whole stretch
+SHORTEST = 10  # letters; a text shorter than a stretch must have as many
+IDENTIFIER = 6  # letters; a shorter number or address identifies nothing by itself
+MOST = 200_000  # stretches; a whole site has more, and is found by its names only
 COLUMNS = ("title", "text", "question", "answer", "rejected")
 
 _REPLY = re.compile(r"\breply ([0-9a-f]{64})\b")
