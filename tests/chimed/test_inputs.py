@@ -4,7 +4,7 @@ import pytest
 
 from chimed.build import inputs
 from chimed.build.corpus import MAX_PARTS
-from chimed.build.inputs import _packed, list_crawls, parse_piece
+from chimed.build.inputs import _pack, list_crawls, parse_piece
 from chimed.build.options import Options
 from chimed.storage import lake as lakes
 
@@ -23,7 +23,7 @@ def size_of(shard: list[str], sizes: dict[str, float]) -> float:
     ],
 )
 def test_no_shard_is_larger_than_the_limit_and_every_share_is_in_one(sizes):
-    shards = _packed(sizes, 1.0)
+    shards = _pack(sizes, 1.0)
     assert all(size_of(shard, sizes) <= 1.0001 for shard in shards)
     assert list_crawls(shards) == sorted(sizes)
     pieces = [parse_piece(entry) for shard in shards for entry in shard]
@@ -33,7 +33,7 @@ def test_no_shard_is_larger_than_the_limit_and_every_share_is_in_one(sizes):
 
 
 def test_small_crawls_share_a_shard_and_a_large_one_has_several():
-    assert _packed({"a/1": 0.2, "a/2": 0.2, "b/1": 1.5}, 1.0) == [["a/1", "a/2"], ["b/1/0-of-2"], ["b/1/1-of-2"]]
+    assert _pack({"a/1": 0.2, "a/2": 0.2, "b/1": 1.5}, 1.0) == [["a/1", "a/2"], ["b/1/0-of-2"], ["b/1/1-of-2"]]
 
 
 def test_there_are_never_more_shards_than_tasks_may_be(work, monkeypatch):

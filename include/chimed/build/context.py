@@ -12,7 +12,7 @@ from chimed.settings import Settings, settings
 from chimed.storage.lake import Lake, open_lake
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
-    from chimed.llm.asking import Planned
+    from chimed.llm.asking import PlannedRequest
     from chimed.storage.store import Store
 
 log = logging.getLogger("chimed")
@@ -33,7 +33,7 @@ class Work:
     opened: "Store | Callable[[], Store]"
     settings: Settings
     say: Callable[[str], None] = log.info
-    planned: "list[Planned] | None" = None
+    planned: "list[PlannedRequest] | None" = None
 
     @property
     def store(self) -> "Store":

@@ -158,7 +158,7 @@ class ModelStage(Generic[State]):
 Implementation = PageStage | ShardStage | CorpusStage | ModelStage[Any]
 
 
-def implementation(stage: Stage) -> Implementation:
+def load_stage(stage: Stage) -> Implementation:
     """Import the module of a stage and return its `STAGE`.
 
     The import happens only when the stage runs, because some stages need torch or scrapy.

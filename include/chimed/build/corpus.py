@@ -90,7 +90,7 @@ def write_split(
     filled with each file's rows, bytes and hash (`chimed.storage.contents`). Raises LedgerError if a verdict names no
     row, if two name the same row, or if an id is kept twice.
     """
-    places, count = _places(stage, parts, verdicts.left, part_rows)
+    places, count = _assign_parts(stage, parts, verdicts.left, part_rows)
     counts = []
     waiting: list[pl.DataFrame] = []
     writing: deque[Future[None]] = deque()
@@ -127,7 +127,7 @@ def write_split(
     return ledger.sum_counts(counts), count
 
 
-def _places(stage: str, parts: Parts, left: pl.DataFrame, part_rows: int) -> tuple[pl.Series, int]:
+def _assign_parts(stage: str, parts: Parts, left: pl.DataFrame, part_rows: int) -> tuple[pl.Series, int]:
     """Return the part of every row (`part`, null if the row is dropped), and the number of parts.
 
     Pages are assigned to the parts in turn.

@@ -67,20 +67,20 @@ def divide_into_shards(lake: Lake, options: Options) -> list[list[str]]:
         for crawl in lakes.names(lake, layout.raw(source))
         if report_of(lake, source, crawl) is not None
     ]
-    sizes = {crawl: _size(lake, crawl) for crawl in finished}
+    sizes = {crawl: _shards_filled(lake, crawl) for crawl in finished}
     limit = 1.0
-    while len(found := _packed(sizes, limit)) > MAX_PARTS:
+    while len(found := _pack(sizes, limit)) > MAX_PARTS:
         limit *= 1.1
     return found
 
 
-def _size(lake: Lake, crawl: str) -> float:
+def _shards_filled(lake: Lake, crawl: str) -> float:
     """Return how many shards a crawl would fill."""
     pages = (report_of(lake, *crawl.split("/")) or {}).get("pages") or 0
     return max(pages / PAGES_PER_SHARD, lakes.size(lake, layout.raw(crawl)) / BYTES_PER_SHARD)
 
 
-def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
+def _pack(sizes: dict[str, float], limit: float) -> list[list[str]]:
     """Pack crawls into shards no larger than `limit`, in the order of the crawls."""
     found: list[list[str]] = []
     room = 0.0

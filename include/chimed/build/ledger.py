@@ -179,21 +179,23 @@ def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None =
     """
     read, failed = total_rows(counts, "read"), total_rows(counts, "failed")
     if failed > max(FEW_FAILED, FAILED_SHARE * read):
-        raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_why(counts, left, 'failed')}")
+        raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_common_reasons(counts, left, 'failed')}")
     of_pages = order.previous_stage(stage) is None
     unharmed = total_rows(counts.filter(pl.col("reason").is_in(NO_ALARM)), "dropped") if of_pages else 0
     if read - unharmed > FEW_FAILED and not total_rows(counts, "kept"):
-        raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")
+        raise NothingLeft(
+            f"{stage}: all {read} rows were dropped, {_common_reasons(counts, left, 'dropped', 'failed')}"
+        )
     gone = total_rows(counts, "derived_dropped", "derived_failed")
     tried = total_rows(counts, "derived") + gone
     if order.stage(stage).kind == "model" and tried >= ENOUGH_DERIVED and gone > REJECTED_SHARE * tried:
-        why = _why(counts, left, "derived_dropped", "derived_failed")
+        why = _common_reasons(counts, left, "derived_dropped", "derived_failed")
         raise NothingLeft(
             f"{stage}: {gone} of {tried} generated rows were rejected, {why}; read some of the model's replies"
         )
 
 
-def _why(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
+def _common_reasons(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
     """Describe the commonest reasons of these fates, with an example row of the first."""
     reasons = counts.filter(pl.col("fate").is_in(fates)).group_by("reason").agg(pl.col("rows").sum())
     common = reasons.sort("rows", "reason", descending=[True, False]).head(MAX_REASONS).rows()
@@ -262,7 +264,7 @@ def read_ledger(lake: Lake, version: str) -> list[dict]:
         finished = reports.read_all(lake, version, name)
         if not finished:
             break
-        entry = _added(name, finished)
+        entry = _sum_reports(name, finished)
         previous = entries[-1] if entries else None
         done = len(finished) == (1 if this.scope == "corpus" else parts)
         if previous and done:
@@ -289,7 +291,7 @@ def ledger_table(lake: Lake, version: str) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=pl.Schema(LEDGER))
 
 
-def _added(stage: str, reports: list[dict]) -> dict:
+def _sum_reports(stage: str, reports: list[dict]) -> dict:
     """Sum the reports of a stage's shards into one entry. Raises LedgerError if one is not a stage's report."""
     try:
         return _sum(reports)

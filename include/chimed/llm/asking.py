@@ -56,7 +56,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRequest:
     """A request that would be sent. known: its reply is in the store. brings: requests that follow from its answer."""
 
     server: Server
@@ -81,7 +81,7 @@ def reply_keys(answers: Iterable[Answer[Any] | Failure]) -> list[str]:
     return [answer.key for answer in answers if answer.key]
 
 
-def joined_replies(column: str) -> pl.Expr:
+def join_replies(column: str) -> pl.Expr:
     """Return an expression for a record's `replies` followed by those of `column`."""
     empty = pl.lit([], dtype=pl.List(pl.String))
     return pl.concat_list(pl.col("replies").fill_null(empty), pl.col(column).fill_null(empty))
@@ -105,7 +105,7 @@ def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: W
         batch = _Batch(
             name, one.name, one.server, questions, one.parse_reply, one.among(state), () if number else later
         )
-        answers, costs[one.name] = _answers(batch, work)
+        answers, costs[one.name] = _ask_round(batch, work)
         state = one.accept(state, answers)
     outcome = stage.finish(state, work.options)
     if work.planned is None:
@@ -126,18 +126,18 @@ class _Batch(Generic[Value]):
     brings: tuple[Expected, ...] = field(default=())
 
 
-def _answers(batch: _Batch[Value], work: Work) -> tuple[list[Answer[Value] | Failure], dict]:
+def _ask_round(batch: _Batch[Value], work: Work) -> tuple[list[Answer[Value] | Failure], dict]:
     """Return the answers to a round's requests, in their order, and their cost."""
     if not batch.questions:
         return [], measure_cost([], [], work)
     server = client.judge_server(work) if batch.server == "judge" else client.generator_server(work)
     requests = [one.request for one in batch.questions]
-    replies = client.ask(requests, server, work) if work.planned is None else _plan(batch, server, work)
+    replies = client.ask(requests, server, work) if work.planned is None else _plan_round(batch, server, work)
     heard = [_without_control_tokens(reply) for reply in replies]
-    answers = [_parse(reply, batch.parse_reply, server.who) for reply in heard]
+    answers = [_parse_answer(reply, batch.parse_reply, server.who) for reply in heard]
     failures = [answer for answer in answers if isinstance(answer, Failure)]
     if work.planned is None and too_many(len(failures), max(len(answers), batch.among)):
-        raise TooManyFailed(_complaint(batch, server, failures))
+        raise TooManyFailed(_describe_failures(batch, server, failures))
     spent = measure_cost(replies, [one.about for one in batch.questions], work)
     spent |= {"model": server.who, "failures": dict(Counter(one.reason for one in failures))}
     if held := sum(one is not reply for one, reply in zip(heard, replies, strict=True)):
@@ -145,13 +145,13 @@ def _answers(batch: _Batch[Value], work: Work) -> tuple[list[Answer[Value] | Fai
     return answers, spent
 
 
-def _plan(batch: _Batch[Any], server: Server, work: Work) -> list[Reply | Refused]:
+def _plan_round(batch: _Batch[Any], server: Server, work: Work) -> list[Reply | Refused]:
     """Return the stored replies of a round; append each different request to `work.planned`."""
     assert work.planned is not None
     each = [client.request_key(one.request, server.who) for one in batch.questions]
     known = client.find_stored_replies([one.request for one in batch.questions], server, work)
     different = dict(zip(each, batch.questions, strict=True))
-    work.planned.extend(Planned(server, one, key in known, batch.brings) for key, one in different.items())
+    work.planned.extend(PlannedRequest(server, one, key in known, batch.brings) for key, one in different.items())
     return [known.get(key) or Refused(key, NOT_ASKED) for key in each]
 
 
@@ -167,7 +167,7 @@ def _without_control_tokens(reply: Reply | Refused) -> Reply | Refused:
     return replace(reply, text=text, fault=None if text else "empty reply")
 
 
-def _parse(reply: Reply | Refused, parse_reply: Callable[[str], Value], model: str) -> Answer[Value] | Failure:
+def _parse_answer(reply: Reply | Refused, parse_reply: Callable[[str], Value], model: str) -> Answer[Value] | Failure:
     """Turn a reply into an answer. The kinds of failure are the same in every stage."""
     if isinstance(reply, Refused):
         return Failure(NOT_ASKED if reply.reason == NOT_ASKED else REFUSED, reply.reason[:EXAMPLE_CHARACTERS], model)
@@ -181,7 +181,7 @@ def _parse(reply: Reply | Refused, parse_reply: Callable[[str], Value], model: s
         return Failure(str(error), short(reply.text, EXAMPLE_CHARACTERS), model, reply.key)
 
 
-def _complaint(batch: _Batch[Any], server: Server, failures: list[Failure]) -> str:
+def _describe_failures(batch: _Batch[Any], server: Server, failures: list[Failure]) -> str:
     """Describe a failed round: how much failed, why, one example, and what may fix it."""
     commonest = Counter(one.reason for one in failures).most_common(MAX_REASONS)
     first = next(one for one in failures if one.reason == commonest[0][0])

@@ -66,7 +66,7 @@ def generator_server(work: Work, tries: int = TRIES) -> Server:
     where = work.settings
     key, named = where.llm_key.get_secret_value(), where.llm_identity
     server = Server(where.llm_url.rstrip("/"), where.llm_model, key, "CHIMED_LLM_URL", named=named)
-    return _identified(server, where.llm_checkpoint, work, tries)
+    return _with_identity(server, where.llm_checkpoint, work, tries)
 
 
 def judge_server(work: Work, tries: int = TRIES) -> Server:
@@ -77,7 +77,7 @@ def judge_server(work: Work, tries: int = TRIES) -> Server:
     where = work.settings
     key, named = where.llm_key.get_secret_value(), where.judge_identity
     server = Server(where.judge_url.rstrip("/"), where.judge_model, key, "CHIMED_JUDGE_URL", named=named)
-    server = _identified(server, where.judge_checkpoint, work, tries)
+    server = _with_identity(server, where.judge_checkpoint, work, tries)
     if not work.options.judge_is_generator and server.identity == generator_server(work, tries).identity:
         raise UserError(
             f"the judge is the generator: both are {server.identity}; set CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL to "
@@ -86,11 +86,11 @@ def judge_server(work: Work, tries: int = TRIES) -> Server:
     return server
 
 
-def _identified(server: Server, checkpoint: str, work: Work, most: int) -> Server:
+def _with_identity(server: Server, checkpoint: str, work: Work, most: int) -> Server:
     """Return the server with the identity of its model; in an estimate, of the model it is configured to load."""
     for tries in range(1, most + 1):
         try:
-            return replace(server, identity=_identity(server))
+            return replace(server, identity=_ask_identity(server))
         except identities.Unreachable as error:
             if work.planned is not None:
                 work.say(f"{server.url} does not answer; assuming {checkpoint}, which it is configured to load")
@@ -101,7 +101,7 @@ def _identified(server: Server, checkpoint: str, work: Work, most: int) -> Serve
     raise UserError(f"no LLM server answers at {server.url} ({last}); start it, or correct {server.setting}")
 
 
-def _identity(server: Server) -> str:
+def _ask_identity(server: Server) -> str:
     """Ask a server for the identity of its model. Raises Unreachable, UserError."""
     models = identities.list_models(server.url, server.key)
     return identities.identify_model(
@@ -117,7 +117,7 @@ def probe_dialect(server: Server, work: Work) -> Dialect:
 
     async def probed() -> Dialect:
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.key}"}) as http:
-            return await _dialect(http, server, work)
+            return await _find_dialect(http, server, work)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(probed())
@@ -159,7 +159,7 @@ def _from_store(row: dict) -> Reply:
 
 
 @dataclass
-class _Run:
+class _AskState:
     """What the workers of one `ask` share. received: replies to be stored; stored: set when they are."""
 
     server: Server
@@ -186,13 +186,13 @@ async def _ask_all(wanted: dict[str, Request], server: Server, work: Work) -> di
         timeout=aiohttp.ClientTimeout(total=work.settings.llm_timeout, connect=30),
         connector=aiohttp.TCPConnector(limit=limit),
     ) as http:
-        dialect = await _dialect(http, server, work)
-        run = _Run(server, work, dialect, list(reversed(wanted.items())), len(wanted))
-        with _ended_gently(run):
+        dialect = await _find_dialect(http, server, work)
+        run = _AskState(server, work, dialect, list(reversed(wanted.items())), len(wanted))
+        with _finish_on_sigterm(run):
             try:
                 async with asyncio.TaskGroup() as group:
-                    beside = [group.create_task(_write_as_they_come(run)), group.create_task(_tell_now_and_then(run))]
-                    workers = [group.create_task(_work_off(http, run)) for _ in range(limit)]
+                    beside = [group.create_task(_write_batches(run)), group.create_task(_log_progress(run))]
+                    workers = [group.create_task(_run_worker(http, run)) for _ in range(limit)]
                     await asyncio.wait(workers)
                     for task in beside:
                         task.cancel()
@@ -204,7 +204,7 @@ async def _ask_all(wanted: dict[str, Request], server: Server, work: Work) -> di
 
 
 @contextmanager
-def _ended_gently(run: _Run) -> Iterator[None]:
+def _finish_on_sigterm(run: _AskState) -> Iterator[None]:
     """Cancel the requests in flight on SIGTERM, so that paid replies are written; then handle the signal as before."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -224,17 +224,17 @@ def _ended_gently(run: _Run) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGTERM, before)
         if told:
-            run.work.say(f"{run.server.model}: stopped by SIGTERM; {_kept(run)}")
+            run.work.say(f"{run.server.model}: stopped by SIGTERM; {_count_stored(run)}")
             signal.raise_signal(signal.SIGTERM)
             raise Interrupted(
-                f"stopped by SIGTERM; {_kept(run)}"
+                f"stopped by SIGTERM; {_count_stored(run)}"
             )  # the first process of a container is not killed by the signal
 
 
-async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
+async def _run_worker(http: aiohttp.ClientSession, run: _AskState) -> None:
     while run.waiting:
         key, request = run.waiting.pop()
-        answer = await _answer(http, run, key, request)
+        answer = await _send_with_retries(http, run, key, request)
         if isinstance(answer, Reply):
             run.received.append(_row(run, request, answer))
             run.arrived.set()
@@ -242,7 +242,9 @@ async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
         run.answers[key] = answer
 
 
-async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Request) -> Reply | Refused:
+async def _send_with_retries(
+    http: aiohttp.ClientSession, run: _AskState, key: str, request: Request
+) -> Reply | Refused:
     """Return a reply, or Refused if only this request cannot be answered. Raises ServerDown, AnotherModel."""
     began, bad = time.monotonic(), 0
     for tries in range(1, TRIES + 1):
@@ -256,20 +258,22 @@ async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Req
                 break
             if tries < TRIES:
                 await asyncio.sleep(backoff_seconds(tries, error.after))
-                await _still_the_same(run)
+                await _check_same_model(run)
         else:
             run.failures, run.unanswered, run.last_success = 0, 0, time.monotonic()
             return replace(answer, tries=tries) if isinstance(answer, Reply) and tries > 1 else answer
     lone = last.reply is not None or (not last.busy and run.unanswered < TRIES)
-    if run.last_success > began or (lone and await _lives(http, run)):  # the server works, so this request is at fault
+    if run.last_success > began or (
+        lone and await _answers_probe(http, run)
+    ):  # the server works, so this request is at fault
         run.unanswered += last.reply is None
         return replace(last.reply, tries=tries) if last.reply else Refused(key, f"no answer in {tries} tries: {last}")
     raise ServerDown(
-        f"{run.server.url} stopped answering ({last}); {_kept(run)}; check the server and {run.server.setting}"
+        f"{run.server.url} stopped answering ({last}); {_count_stored(run)}; check the server and {run.server.setting}"
     )
 
 
-async def _lives(http: aiohttp.ClientSession, run: _Run) -> bool:
+async def _answers_probe(http: aiohttp.ClientSession, run: _AskState) -> bool:
     """Return whether the server answers a request that it has answered before."""
     try:
         return isinstance(await post(http, run.server, run.dialect, "probe", PROBE), Reply)
@@ -277,17 +281,17 @@ async def _lives(http: aiohttp.ClientSession, run: _Run) -> bool:
         return False
 
 
-async def _still_the_same(run: _Run) -> None:
+async def _check_same_model(run: _AskState) -> None:
     """Raise AnotherModel if a server that was in trouble came back with another model."""
     if not run.server.identity or time.monotonic() - run.looked < IDENTITY_EVERY:
         return
     run.looked = time.monotonic()
     try:
-        now = await asyncio.to_thread(_identity, run.server)
+        now = await asyncio.to_thread(_ask_identity, run.server)
     except (identities.Unreachable, UserError):
         return  # the next try of the request will show
     if now != run.server.identity:
-        raise AnotherModel(f"{run.server.url} was {run.server.identity} and is {now}; {_kept(run)}")
+        raise AnotherModel(f"{run.server.url} was {run.server.identity} and is {now}; {_count_stored(run)}")
 
 
 def backoff_seconds(tries: int, after: float = 0.0) -> float:
@@ -295,7 +299,7 @@ def backoff_seconds(tries: int, after: float = 0.0) -> float:
     return max(after, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1))) * random.uniform(1.0, 1.5)
 
 
-async def _dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> Dialect:
+async def _find_dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> Dialect:
     """Find a server's dialect, once in a process. Raises UserError if it does not answer."""
     if server in _dialects:
         return _dialects[server]
@@ -327,7 +331,7 @@ async def _dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> D
 _dialects: dict[Server, Dialect] = {}  # one entry in a process: a server is probed once, however many rounds ask it
 
 
-async def _write_as_they_come(run: _Run) -> None:
+async def _write_batches(run: _AskState) -> None:
     """Write the replies that have arrived; those that arrive meanwhile form the next batch."""
     while True:
         await run.arrived.wait()
@@ -354,13 +358,13 @@ def _write(work: Work, replies: list[dict]) -> None:
         raise
 
 
-async def _tell_now_and_then(run: _Run) -> None:
+async def _log_progress(run: _AskState) -> None:
     while True:
         await asyncio.sleep(PROGRESS_EVERY)
         run.work.say(_progress(run))
 
 
-def _progress(run: _Run) -> str:
+def _progress(run: _AskState) -> str:
     seconds = time.monotonic() - run.began
     done = len(run.answers)
     made = sum(answer.completion_tokens for answer in run.answers.values() if isinstance(answer, Reply))
@@ -371,12 +375,12 @@ def _progress(run: _Run) -> str:
     )
 
 
-def _kept(run: _Run) -> str:
+def _count_stored(run: _AskState) -> str:
     kept = sum(isinstance(answer, Reply) for answer in run.answers.values())
     return f"{kept} of {run.total} answers are stored; run the same command again to continue"
 
 
-def _row(run: _Run, request: Request, reply: Reply) -> dict:
+def _row(run: _AskState, request: Request, reply: Reply) -> dict:
     return {
         "key": reply.key,
         "model": run.server.who,

@@ -102,7 +102,7 @@ def identify_model(model: str, models: list[dict[str, Any]], named: str | None, 
     if models and mine is None:
         served = printable(", ".join(one["id"] for one in models)[:300])
         raise UserError(f"{url} serves {served}, not {model}; correct CHIMED_LLM_MODEL or CHIMED_JUDGE_MODEL")
-    told = _told(mine or {}, models)
+    told = _read_identity(mine or {}, models)
     if told is None and not named:
         root = (mine or {}).get("root")
         why = f"its root {printable(str(root)[:200])} is not a folder on this machine" if root else "it has no root"
@@ -116,11 +116,11 @@ def identify_model(model: str, models: list[dict[str, Any]], named: str | None, 
 
 def identify_checkpoint(checkpoint: str, named: str | None) -> str:
     """Return the identity that a server would have after loading this checkpoint."""
-    told = _told({"id": "", "root": checkpoint}, []) or checkpoint
+    told = _read_identity({"id": "", "root": checkpoint}, []) or checkpoint
     return shorten_identity(f"{told}@{named}" if named else told)
 
 
-def _told(model: dict[str, Any], models: list[dict[str, Any]]) -> str | None:
+def _read_identity(model: dict[str, Any], models: list[dict[str, Any]]) -> str | None:
     """Return the identity in a model's entry of /v1/models; None if it has only the served name."""
     root, revision, parent = (model.get(name) for name in ("root", "revision", "parent"))
     if not isinstance(root, str) or not root.strip():
@@ -134,7 +134,7 @@ def _told(model: dict[str, Any], models: list[dict[str, Any]]) -> str | None:
     told += f"@{revision}" if isinstance(revision, str) and revision else ""
     if isinstance(parent, str) and parent and parent not in (root, model["id"]):  # an adapter's base
         base = next((one for one in models if one["id"] == parent and not one.get("parent")), {"id": ""})
-        told += f"+{_told(base, []) or parent}"
+        told += f"+{_read_identity(base, []) or parent}"
     return told
 
 

@@ -112,29 +112,29 @@ async def post(
                 if len(content) > MAX_BODY_BYTES:
                     break  # the connection is closed, whatever would follow
     except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-        why = short(f"{type(error).__name__}: {error}", 200) if str(error) else _late(http.timeout.total)
+        why = short(f"{type(error).__name__}: {error}", 200) if str(error) else _describe_timeout(http.timeout.total)
         if status == 200:
             raise malformed_body(key, bytes(content), time.monotonic() - began, f"cut off by {why}") from None
         raise TransientError(why) from None
     if status in BUSY_STATUSES or status >= 500:
         after = min(retry_after(headers.get("Retry-After")) or 0.0, MAX_RETRY_AFTER)
-        raise TransientError(f"HTTP {status}: {_said(content, 150)}", after, busy=status != 500)
+        raise TransientError(f"HTTP {status}: {_excerpt(content, 150)}", after, busy=status != 500)
     if 300 <= status < 400:
         there = short(headers.get("Location", "nowhere"), 200)
         return Refused(key, f"HTTP {status}: it redirects to {there}; set {server.setting} to the model's own address")
     if status != 200:
-        return Refused(key, f"HTTP {status}: {_said(content, 300)}")
+        return Refused(key, f"HTTP {status}: {_excerpt(content, 300)}")
     seconds = round(time.monotonic() - began, 4)
     if len(content) > MAX_BODY_BYTES:
         return make_faulty_reply(key, bytes(content), seconds, f"a body of more than {MAX_BODY_BYTES} bytes")
     return parse_completion(key, bytes(content), seconds, wrapped=_is_wrapped(request, dialect))
 
 
-def _late(seconds: float | None) -> str:
+def _describe_timeout(seconds: float | None) -> str:
     return f"no complete answer within {seconds or 0:g} s (CHIMED_LLM_TIMEOUT)"
 
 
-def _said(content: bytearray, most: int) -> str:
+def _excerpt(content: bytearray, most: int) -> str:
     return short(content[: 4 * most].decode(errors="replace"), most)
 
 

@@ -106,7 +106,7 @@ def parse_completion(key: str, content: bytes, seconds: float, wrapped: bool = F
         said = json.dumps(said, ensure_ascii=False)[:MAX_FAULTY_CHARACTERS]
     text, aloud = split_thinking(said or "")
     reasoning = "\n".join(part for part in (thought, aloud) if isinstance(part, str) and part.strip()) or None
-    text = _unwrapped(text) if wrapped else text
+    text = _unwrap(text) if wrapped else text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         fault = fault or ("thinking and no answer" if reasoning else "empty reply")
@@ -173,7 +173,7 @@ def _tokens(value: dict, name: str) -> int:
     return int(count)
 
 
-def _unwrapped(text: str) -> str:
+def _unwrap(text: str) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

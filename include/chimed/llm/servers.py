@@ -78,7 +78,7 @@ def start_servers(timeout: int) -> None:
 def _up(both: tuple[ServerConfig, ServerConfig], timeout: int) -> None:
     try:
         for number, server in enumerate(both):
-            if processes.alive(_note(server)) is None:
+            if processes.alive(_state_file(server)) is None:
                 _start(server, number)
             else:
                 log.info("%s: already running", server.name)
@@ -92,7 +92,7 @@ def _up(both: tuple[ServerConfig, ServerConfig], timeout: int) -> None:
 
 def stop_servers() -> None:
     """Stop both servers, also half-started ones; log what was stopped."""
-    ended = processes.end([_note(server) for server in configured_servers()])
+    ended = processes.end([_state_file(server) for server in configured_servers()])
     for server in configured_servers():
         log.info("%s: %s", server.name, "ended" if server.name in ended else "was not up")
 
@@ -104,7 +104,7 @@ def wait_for_servers(timeout: int) -> None:
     """
     deadline = time.monotonic() + timeout
     for server in configured_servers():
-        while (models := _models(server.url)) is None:
+        while (models := _served_models(server.url)) is None:
             if time.monotonic() > deadline:
                 raise UserError(f"no model server answers at {server.url} ({server.variable}), asked for {timeout} s")
             time.sleep(2)
@@ -184,12 +184,12 @@ def _start(server: ServerConfig, number: int) -> None:
         raise UserError(
             f"no interpreter at {python}; run make install, or set CHIMED_MODELS_PYTHON to a Python with vLLM"
         )
-    if _models(server.url) is not None:
+    if _served_models(server.url) is not None:
         raise UserError(
             f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"
         )
     argv, extra = server_command(server, number, _gpus())
-    processes.start(argv, _note(server), _log_file(server), extra)
+    processes.start(argv, _state_file(server), _log_file(server), extra)
     log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
 
 
@@ -197,7 +197,7 @@ def _wait(server: ServerConfig, both: tuple[ServerConfig, ServerConfig], deadlin
     started = said = time.monotonic()
     while not _healthy(server):
         for one in both:  # the other may die while this one loads
-            if processes.alive(_note(one)) is None:
+            if processes.alive(_state_file(one)) is None:
                 raise UserError(f"the {one.name}'s server died while loading {one.checkpoint}:\n{_tail(one)}")
         if time.monotonic() > deadline:
             raise UserError(f"the {server.name}'s server is not ready after {timeout} s:\n{_tail(server)}")
@@ -217,7 +217,7 @@ def _healthy(server: ServerConfig) -> bool:
     return True
 
 
-def _models(url: str) -> list[str] | None:
+def _served_models(url: str) -> list[str] | None:
     """Return the names of the models served at a URL; None if nothing answers or the server is not ready."""
     try:
         return [model["id"] for model in identity.list_models(url, settings().llm_key.get_secret_value())]
@@ -225,7 +225,7 @@ def _models(url: str) -> list[str] | None:
         return None
 
 
-def _note(server: ServerConfig) -> Path:
+def _state_file(server: ServerConfig) -> Path:
     return scratch() / f"{server.name}.json"
 
 

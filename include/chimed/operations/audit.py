@@ -78,7 +78,7 @@ def run_audit(lake: Lake, what: str) -> Audit:
         source, crawl = (rest if tree == "raw" else f"{tree}/{rest}").partition("/")[::2]
         if not crawl or "/" in crawl or not lakes.names(lake, layout.raw(source, crawl)):
             raise UserError(f"no crawl {what!r}; name one as <source>/<crawl>, as raw/ has them")
-        _crawl(lake, found, source, crawl)
+        _check_crawl(lake, found, source, crawl)
         return found
     elif not rest:
         tree, rest = "", what
@@ -88,36 +88,36 @@ def run_audit(lake: Lake, what: str) -> Audit:
         known = ", ".join(dict.fromkeys([*list_builds(lake), *releases(lake)])) or "none yet"
         raise UserError(f"no build or release {what!r}; choose from: {known}; a crawl is named <source>/<crawl>")
     if its_build:
-        _build(lake, found, rest)
+        _check_build(lake, found, rest)
     if its_release and (
-        not its_build or lakes.exists(lake, layout.release(rest, layout.MANIFEST)) or _released(lake, rest)
+        not its_build or lakes.exists(lake, layout.release(rest, layout.MANIFEST)) or _was_released(lake, rest)
     ):
-        _release(lake, found, rest)
+        _check_release(lake, found, rest)
     return found
 
 
 # --- crawls -------------------------------------------------------------------------------------------------------
 
 
-def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
+def _check_crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
     """Check a crawl's files against its report, or its index, and the records extracted from them."""
     folder = layout.raw(source, crawl)
     mend = finished.mend(folder)
-    report = _report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of=None)
+    report = _check_report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of=None)
     if report is None:
         return
     written = report.get("written")
     names = set(written) if isinstance(written, dict) else set(_files_of(lake, report, folder))
     for name in sorted(names):
-        _file(lake, found, f"{folder}/{name}", written, mend)
+        _check_file(lake, found, f"{folder}/{name}", written, mend)
     if isinstance(written, dict) and report.get("form") != FILES:
         for path in warc.files(lake, folder):
             if path.rsplit("/", 1)[-1] not in names:
                 found.fault(path, "is not in the crawl's report", "remove it")
     elif report.get("form") != FILES:
-        _old_crawl(lake, found, report, folder)
+        _check_old_crawl(lake, found, report, folder)
     if lakes.names(lake, layout.extracts(source, crawl)):
-        _extracts(lake, found, source, crawl, report)
+        _check_extracts(lake, found, source, crawl, report)
 
 
 def _files_of(lake: Lake, report: dict, folder: str) -> list[str]:
@@ -127,7 +127,7 @@ def _files_of(lake: Lake, report: dict, folder: str) -> list[str]:
     return [path.rsplit("/", 1)[-1] for path in warc.files(lake, folder)]
 
 
-def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
+def _check_old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
     """Check the number and digests of an older crawl's pages against its index and report."""
     pages = 0
     for path in warc.files(lake, folder):
@@ -144,22 +144,24 @@ def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
         found.fault(folder, f"holds {pages} pages of the {report['pages']} that were crawled", finished.mend(folder))
 
 
-def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
+def _check_extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
     """Check the records extracted from a crawl. Bad ones can be extracted again from the raw files at no cost."""
     folder = layout.extracts(source, crawl)
     mend = f"remove {folder}; its pages are read again at no cost"
-    report = _report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of="a crawl")
+    report = _check_report(
+        lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of="a crawl"
+    )
     if report is None:
         return
     written = report.get("written")
     for name in sorted(written) if isinstance(written, dict) else ():
-        _file(lake, found, f"{folder}/{name}", written, mend)
+        _check_file(lake, found, f"{folder}/{name}", written, mend)
     for path, digest in report.get("inputs", {}).items():
         said = told_of(crawled.get("written"), path.rsplit("/", 1)[-1])
-        _link(found, path, digest, said, f"{folder}/{layout.REPORT}", mend)
+        _check_link(found, path, digest, said, f"{folder}/{layout.REPORT}", mend)
     parts = report.get("parts", {})
     for name in parts:
-        _report(lake, found, f"{folder}/{name}/{layout.REPORT}", mend, made_of=f"{source}/{crawl}/{name}")
+        _check_report(lake, found, f"{folder}/{name}/{layout.REPORT}", mend, made_of=f"{source}/{crawl}/{name}")
     reports = {layout.REPORT, *(f"{name}/{layout.REPORT}" for name in parts)}
     for name in lakes.files(lake, folder) if isinstance(written, dict) else ():
         if name not in (written or ()) and name not in reports:
@@ -169,11 +171,13 @@ def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) 
 # --- builds -------------------------------------------------------------------------------------------------------
 
 
-def _build(lake: Lake, found: Audit, version: str) -> None:
+def _check_build(lake: Lake, found: Audit, version: str) -> None:
     """Check a build's stages, each with its inputs, and the crawls they start from."""
     folder = layout.build(version)
     mend = f"restore it from a copy, or remove {folder}"
-    made = _report(lake, found, f"{folder}/{layout.BUILD}", mend, version=version, build=None)  # a manifest has both
+    made = _check_report(
+        lake, found, f"{folder}/{layout.BUILD}", mend, version=version, build=None
+    )  # a manifest has both
     if made is None:
         return
     try:
@@ -186,7 +190,7 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
     recorded: dict[str, dict | None] = {}
     for crawl in crawls:
         source, name = crawl.split("/")
-        _crawl(lake, found, source, name)
+        _check_crawl(lake, found, source, name)
         report = finished.report_of(lake, source, name) or {}
         recorded |= {
             layout.raw(crawl, file): told_of(report.get("written"), file) for file in report.get("written", {})
@@ -198,20 +202,20 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
     last = its_own[-1].name if done else (begun or [""])[-1]
     parts = len(shards)
     for this in its_own:
-        if not done and this.name not in begun and last not in _after(its_own, this.name):
+        if not done and this.name not in begun and last not in _stages_after(its_own, this.name):
             break  # neither this stage nor a later one has run
-        parts = _stage(
+        parts = _check_stage(
             lake, found, version, this, 1 if this.scope == "corpus" else parts, recorded, done or this.name != last
         )
-    _ledger(lake, found, version, done)
+    _check_ledger(lake, found, version, done)
 
 
-def _after(its_own: tuple[order.Stage, ...], name: str) -> list[str]:
+def _stages_after(its_own: tuple[order.Stage, ...], name: str) -> list[str]:
     names = [one.name for one in its_own]
     return names[names.index(name) + 1 :]
 
 
-def _stage(
+def _check_stage(
     lake: Lake, found: Audit, version: str, this: order.Stage, shards: int, recorded: dict, is_over: bool
 ) -> int:
     """Check a stage's reports and parts; return how many parts it wrote. is_over: a later stage ran, so this one was
@@ -228,7 +232,7 @@ def _stage(
                 found.fault(path, what, f"run: python -m chimed run {this.name} --build {version}")
             tells = False
             continue
-        report = _report(lake, found, path, mend, stage=this.name, build=version, shard=shard)
+        report = _check_report(lake, found, path, mend, stage=this.name, build=version, shard=shard)
         if report is None:
             tells = False
             continue
@@ -238,11 +242,11 @@ def _stage(
         mend = f"restore it from a copy, or {mend.replace('it', path, 1)}"
         for name in sorted(written) if isinstance(written, dict) else _parts_of(report, shard):
             named.add(name)
-            _file(lake, found, f"{folder}/{name}", written, mend)
+            _check_file(lake, found, f"{folder}/{name}", written, mend)
             recorded[f"{folder}/{name}"] = told_of(written, name)
         for source, digest in (report.get("inputs") or {}).items():
-            _link(found, source, digest, recorded.get(source), path, mend)
-        _counts(found, path, report, this, mend)
+            _check_link(found, source, digest, recorded.get(source), path, mend)
+        _check_counts(found, path, report, this, mend)
     for name in lakes.files(lake, folder) if tells else ():
         if name not in named and not REPORT_NAME.match(name):
             found.fault(f"{folder}/{name}", "is named by no report", "remove it")
@@ -258,7 +262,7 @@ def _parts_of(report: dict, shard: int) -> list[str]:
     return [layout.dropped(shard), *(layout.kept(n) for n in kept)]
 
 
-def _counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str) -> None:
+def _check_counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str) -> None:
     """Check that the rows of a shard's files are those it counted."""
     written = report.get("written")
     if not isinstance(written, dict) or "counts" not in report:
@@ -275,7 +279,7 @@ def _counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str)
         found.fault(path, "is not the report of a stage", mend)
 
 
-def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
+def _check_ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
     """Check that each stage read what the one before passed on, and that the ledger's table matches the reports."""
     path = layout.build(version, layout.LEDGER)
     mend = "remove it; running the last stage again writes it anew"
@@ -299,13 +303,13 @@ def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
 # --- releases -----------------------------------------------------------------------------------------------------
 
 
-def _released(lake: Lake, version: str) -> bool:
+def _was_released(lake: Lake, version: str) -> bool:
     """Return whether a build's last stage made a release that was not withdrawn."""
     done = lakes.exists(lake, layout.build(version, "release", layout.report(0)))
     return done and not lakes.exists(lake, layout.release(version, layout.WITHDRAWN))
 
 
-def _release(lake: Lake, found: Audit, version: str) -> None:
+def _check_release(lake: Lake, found: Audit, version: str) -> None:
     folder = folder_of(version)
     mend = (
         f"restore it from a copy, or take {folder}/manifest.json and builds/{version}/release/report-00000.json "
@@ -322,7 +326,7 @@ def _release(lake: Lake, found: Audit, version: str) -> None:
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict | None:
+def _check_report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict | None:
     """Return a report if it matches its seal, else record a fault and return None. about: values that it must have."""
     if what := fault_of(lake, path, None):
         found.fault(path, what, mend)
@@ -353,7 +357,7 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
     return report
 
 
-def _file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> None:
+def _check_file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> None:
     """Check a file against its report."""
     said = told_of(written, path.rsplit("/", 1)[-1]) or told_of(written, "/".join(path.split("/")[3:]))
     if what := fault_of(lake, path, said):
@@ -369,7 +373,7 @@ def _file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> No
     found.bytes += (said or {}).get("bytes", 0)
 
 
-def _link(found: Audit, path: str, digest: str | None, said: dict | None, reader: str, mend: str) -> None:
+def _check_link(found: Audit, path: str, digest: str | None, said: dict | None, reader: str, mend: str) -> None:
     """Check that a stage read the file that the stage before wrote. `was`: hashes the file had before a purge."""
     if digest is None or said is None:
         found.not_recorded += 1

@@ -57,7 +57,7 @@ def build_context(options: dict, build: str | None = None) -> Work:
 
 def run_checks(work: Work, only_servers: bool = False) -> list[Finding]:
     """Check everything that the build's options need, or only the model servers, which must then be running."""
-    return [_finding(what, look) for what, look in (_servers(work) if only_servers else _all(work))]
+    return [_finding(what, look) for what, look in (_server_checks(work) if only_servers else _all_checks(work))]
 
 
 def print_findings(findings: list[Finding]) -> None:
@@ -73,7 +73,7 @@ def _finding(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, False, str(error))
 
 
-def _all(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+def _all_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "lake", lambda: check_lake(work)
     yield "store", lambda: check_store(work)
     yield "disk", lambda: check_disk(work)
@@ -81,28 +81,28 @@ def _all(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "exams", lambda: check_exams(work)
     if "perplexity" not in work.options.skip:
         yield "GPU work", lambda: check_gpu_work(work)
-    if not _asks(work):
+    if not _asks_models(work):
         return
     if work.settings.serve == "external":
-        yield from _servers(work)
+        yield from _server_checks(work)
     else:
-        yield "model servers", lambda: check_future_servers(work)
+        yield "model servers", lambda: check_startable_servers(work)
 
 
-def _servers(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+def _server_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
     where = work.settings
     yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", client.generator_server, work)
-    if _judges(work):
+    if _asks_judge(work):
         yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", client.judge_server, work)
 
 
-def _asks(work: Work) -> bool:
+def _asks_models(work: Work) -> bool:
     """Return whether a stage of the build asks a model."""
     asking = [one.name for one in STAGES if one.needs == "llm" and one.name not in work.options.skip]
     return any(name != "screen" or work.options.screen_model for name in asking)
 
 
-def _judges(work: Work) -> bool:
+def _asks_judge(work: Work) -> bool:
     judged = ("prefer", *(SECOND_OPINION if work.options.second_opinion else ()))
     return any(stage not in work.options.skip for stage in judged)
 
@@ -173,7 +173,7 @@ def check_gpu_work(work: Work) -> str:
 
     In a cluster these run in a pod, which sees neither this machine's folders nor its SQLite file.
     """
-    wrong = _in_pods(work) if work.settings.compute == "kubernetes" else _here(work)
+    wrong = _faults_in_pods(work) if work.settings.compute == "kubernetes" else _faults_here(work)
     if wrong:
         raise UserError("; ".join(wrong))
     where = work.settings
@@ -181,7 +181,7 @@ def check_gpu_work(work: Work) -> str:
     return pods if where.compute == "kubernetes" else f"{where.models_python} runs it on this machine"
 
 
-def _in_pods(work: Work) -> list[str]:
+def _faults_in_pods(work: Work) -> list[str]:
     where, wrong = work.settings, []
     if "://" not in where.data and not (where.k8s_volume and Path(where.data).is_relative_to("/data")):
         wrong.append(
@@ -200,7 +200,7 @@ def _in_pods(work: Work) -> list[str]:
     return wrong
 
 
-def _here(work: Work) -> list[str]:
+def _faults_here(work: Work) -> list[str]:
     where, wrong = work.settings, []
     if not Path(where.models_python).exists():
         wrong.append(
@@ -235,7 +235,7 @@ def check_server(url: str, setting: str, named: Callable[[Work, int], Server], w
     return f"{server.who} answers at {server.url}, limited to allowed answers by {dialect.constraint}"
 
 
-def check_future_servers(work: Work) -> str:
+def check_startable_servers(work: Work) -> str:
     """Check that a run can start the servers itself, and that they will be two different models. Raises UserError."""
     where = work.settings
     generator, judge = servers.configured_servers(where)
@@ -257,7 +257,7 @@ def check_future_servers(work: Work) -> str:
         wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one host; give each service its own")
     identity = identities.identify_checkpoint(generator.checkpoint, where.llm_identity)
     same = identity == identities.identify_checkpoint(judge.checkpoint, where.judge_identity)
-    if same and _judges(work) and not work.options.judge_is_generator:
+    if same and _asks_judge(work) and not work.options.judge_is_generator:
         wrong.append(
             f"the judge is the generator: both load {identity}; set CHIMED_JUDGE_CHECKPOINT to another model (or "
             "allow it by the build's option judge_is_generator)"

@@ -28,10 +28,10 @@ def read_status() -> dict[str, Any]:
     None), corpora, build (version, done, next, released, held; None if there is none), releases, trained, review (texts
     waiting), running (sources being crawled), next (sentences, each with `do`, a command or None).
     """
-    lake, store = open_lake(), _store()
+    lake, store = open_lake(), _open_existing_store()
     monday = weeks.last_week()
     missing = weeks.who_has(store, lake, monday) if store else dict.fromkeys(source_names(), weeks.NEVER)
-    sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in source_names()]
+    sources = [{"source": name, "crawls": _count_crawls(lake, name), "week": missing[name]} for name in source_names()]
     known, whole = list_builds(lake), releases(lake)
     found: dict[str, Any] = {
         "lake": settings().data,
@@ -39,18 +39,18 @@ def read_status() -> dict[str, Any]:
         "week": monday,
         "sources": sources,
         "corpora": [
-            name for name in lakes.names(lake, layout.RAW) if name not in source_names() and _crawls(lake, name)
+            name for name in lakes.names(lake, layout.RAW) if name not in source_names() and _count_crawls(lake, name)
         ],
-        "build": _build(lake, known[-1]) if known else None,
+        "build": _build_state(lake, known[-1]) if known else None,
         "releases": whole,
-        "trained": _trained(lake, whole[-1]) if whole else [],
-        "review": _review(store) if store else 0,
-        "running": _running(store) if store else [],
+        "trained": _list_trained(lake, whole[-1]) if whole else [],
+        "review": _count_unreviewed(store) if store else 0,
+        "running": _list_running(store) if store else [],
     }
-    return found | {"next": _next(found)}
+    return found | {"next": _next_steps(found)}
 
 
-def _store() -> Store | None:
+def _open_existing_store() -> Store | None:
     """Open the store; return None if it is an SQLite file that does not exist, so that status does not create it."""
     path = settings().store.removeprefix("sqlite:///")
     if settings().store.startswith("sqlite:///") and not Path(path).exists():
@@ -60,14 +60,14 @@ def _store() -> Store | None:
     return open_store()
 
 
-def _crawls(lake: Lake, source: str) -> int:
+def _count_crawls(lake: Lake, source: str) -> int:
     """Return how many crawls of a source are finished."""
     return sum(
         lakes.exists(lake, layout.raw(source, name, layout.REPORT)) for name in lakes.names(lake, layout.raw(source))
     )
 
 
-def _build(lake: Lake, version: str) -> dict[str, Any]:
+def _build_state(lake: Lake, version: str) -> dict[str, Any]:
     """Return how far a build is."""
     names = [one.name for one in stages_of(lake, version)]
     done = []
@@ -89,7 +89,7 @@ def _build(lake: Lake, version: str) -> dict[str, Any]:
     }
 
 
-def _trained(lake: Lake, release: str) -> list[str]:
+def _list_trained(lake: Lake, release: str) -> list[str]:
     """Return `<recipe>/<phase>` of everything trained on a release."""
     return [
         f"{recipe}/{phase}"
@@ -99,7 +99,7 @@ def _trained(lake: Lake, release: str) -> list[str]:
     ]
 
 
-def _review(store: Store) -> int:
+def _count_unreviewed(store: Store) -> int:
     """Return how many texts of the newest review queue nobody has looked at."""
     from chimed.release.review import queues, standing
 
@@ -110,7 +110,7 @@ def _review(store: Store) -> int:
     return sum(found[kind]["sampled"] - found[kind]["of"] for kind in ("precision", "missed"))
 
 
-def _running(store: Store) -> list[str]:
+def _list_running(store: Store) -> list[str]:
     """Return the sources whose lease is held: they are being crawled, or their crawler died less than a minute ago."""
     from sqlalchemy import select
 
@@ -120,7 +120,7 @@ def _running(store: Store) -> list[str]:
         return sorted(connection.execute(select(LEASES.c.source)).scalars())
 
 
-def _next(found: dict[str, Any]) -> list[dict[str, str | None]]:
+def _next_steps(found: dict[str, Any]) -> list[dict[str, str | None]]:
     """Return what to do next, most useful first."""
     monday, until = found["week"], found["week"] + weeks.WEEK
     crawled = sum(one["crawls"] for one in found["sources"])

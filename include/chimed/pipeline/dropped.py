@@ -46,7 +46,7 @@ def find_dropped(lake: Lake, sought: Search, start: str = "", most: int = 20) ->
 
     Raises UserError for an unknown build.
     """
-    files = _files(lake, sought)
+    files = _files_to_search(lake, sought)
     at, _, number = start.partition("#")
     first = files.index(at) if at in files else 0
     skip = int(number) if at in files and number.isdigit() else 0
@@ -55,14 +55,14 @@ def find_dropped(lake: Lake, sought: Search, start: str = "", most: int = 20) ->
     for opened, path in enumerate(files[first:]):
         if opened >= MAX_FILES or read >= MAX_BYTES:
             return FoundRows(found, f"{path}#0")
-        rows, after, size = _rows(lake, path, sought, skip, most - len(found))
+        rows, after, size = _search_file(lake, path, sought, skip, most - len(found))
         found, read, skip = [*found, *rows], read + size, 0
         if after is not None:
             return FoundRows(found, f"{path}#{after}")
     return FoundRows(found, None)
 
 
-def _files(lake: Lake, sought: Search) -> list[str]:
+def _files_to_search(lake: Lake, sought: Search) -> list[str]:
     """List the files of dropped rows to search, newest build first, stages in their order."""
     versions = [read_build(lake, sought.build)["version"]] if sought.build else list(reversed(list_builds(lake)))
     return [
@@ -75,7 +75,7 @@ def _files(lake: Lake, sought: Search) -> list[str]:
     ]
 
 
-def _rows(lake: Lake, path: str, sought: Search, skip: int, most: int) -> tuple[list[dict], int | None, int]:
+def _search_file(lake: Lake, path: str, sought: Search, skip: int, most: int) -> tuple[list[dict], int | None, int]:
     """Search one file from row `skip` on; return rows, where to go on (None: end of file), and bytes read."""
     found: list[dict] = []
     looked, first = 0, 0
@@ -87,13 +87,13 @@ def _rows(lake: Lake, path: str, sought: Search, skip: int, most: int) -> tuple[
                 names = [name for name in COLUMNS if name in file.schema_arrow.names]
                 table = file.read_row_group(group, columns=names)
                 looked += table.nbytes
-                wanted = _wanted(table, sought)
+                wanted = _matching_rows(table, sought)
                 for place in wanted:
                     if first + place < skip:
                         continue
                     if len(found) == most:
                         return found, first + place, looked
-                    found.append(_said(table.slice(place, 1).to_pylist()[0], path))
+                    found.append(_with_texts(table.slice(place, 1).to_pylist()[0], path))
             first = end
     return found, None, looked
 
@@ -106,7 +106,7 @@ def _may_hold(file: pq.ParquetFile, group: int, reason: str) -> bool:
     return bool(pc.any(pc.equal(reasons, reason)).as_py())
 
 
-def _wanted(table: pa.Table, sought: Search) -> list[int]:
+def _matching_rows(table: pa.Table, sought: Search) -> list[int]:
     """Return the numbers of the rows with the reason and the words."""
     wanted = pc.equal(table["reason"], sought.reason) if sought.reason else pa.array([True] * table.num_rows)
     if sought.words:
@@ -118,7 +118,7 @@ def _wanted(table: pa.Table, sought: Search) -> list[int]:
     return pc.indices_nonzero(wanted).to_pylist()
 
 
-def _said(row: dict, path: str) -> dict:
+def _with_texts(row: dict, path: str) -> dict:
     _, build, stage, _ = path.split("/")
     said = [(name, row[name]) for name in WORDS if row.get(name)]
     return {**row, "build": build, "stage": stage, "said": said}

@@ -16,7 +16,7 @@ import polars as pl
 from chimed.build import ledger, order, reports
 from chimed.build.builds import count_parts, count_shards, explain_older_order, read_stage, stages_of
 from chimed.build.context import Work
-from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, implementation
+from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, load_stage
 from chimed.build.corpus import Parts, Verdicts, write_split
 from chimed.build.ledger import LEDGER, Outcome
 from chimed.concurrency import AT_ONCE
@@ -82,7 +82,7 @@ class _Shard:
 
 
 @dataclass(frozen=True)
-class _Done:
+class _Result:
     """The counts of a shard's rows (`ledger.COUNTS`), the files of its kept rows, and the stage's figures."""
 
     counts: pl.DataFrame
@@ -100,7 +100,7 @@ def _do_shard(
             f"build {work.build} was opened by an earlier version, which deduplicated before cleaning; "
             "open a new build (stored model replies cost nothing again): python -m chimed build"
         )
-    shard = _Shard(work, this, previous, number, implementation(this))
+    shard = _Shard(work, this, previous, number, load_stage(this))
     lakes.clear_drafts(work.lake, shard.folder, lambda name: this.scope == "corpus" or f"-{number:05d}." in name)
     started = time.monotonic()
     done = _split_corpus(shard) if isinstance(shard.does, CorpusStage) else _run_part(shard)
@@ -132,7 +132,7 @@ def _inputs(shard: _Shard) -> dict[str, str | None]:
     return {f"{folder}/{layout.kept(part)}": (said or {}).get("sha256") for part, said in told.items()}
 
 
-def _split_corpus(shard: _Shard) -> _Done:
+def _split_corpus(shard: _Shard) -> _Result:
     """Run a corpus stage, and split the table by its verdicts as it streams through."""
     work, previous = shard.work, shard.previous
     assert isinstance(shard.does, CorpusStage)
@@ -144,7 +144,7 @@ def _split_corpus(shard: _Shard) -> _Done:
     verdicts = Verdicts(figures={"skipped": True}) if shard.skipped else shard.does.select_dropped(table, work)
     part_rows = work.options.part_rows
     counts, count = write_split(work.lake, shard.folder, shard.stage.name, table, verdicts, part_rows, shard.written)
-    return _Done(counts, [f"{shard.folder}/{layout.kept(n)}" for n in range(count)], verdicts.figures)
+    return _Result(counts, [f"{shard.folder}/{layout.kept(n)}" for n in range(count)], verdicts.figures)
 
 
 def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
@@ -159,10 +159,10 @@ def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
         list(threads.map(check, numbers))
 
 
-def _run_part(shard: _Shard) -> _Done:
+def _run_part(shard: _Shard) -> _Result:
     """Run a stage on a table in memory: a part, crawled pages, or all that an older build's corpus stage reads."""
     name, lake = shard.stage.name, shard.work.lake
-    records, outcome = _outcome(shard)
+    records, outcome = _run_in_memory(shard)
     ledger.check_ledger(name, records, outcome)
     counts = ledger.count_outcome(records, outcome)
     ledger.check_failures(name, counts, pl.concat([outcome.dropped, outcome.derived_dropped], how="diagonal"))
@@ -173,10 +173,10 @@ def _run_part(shard: _Shard) -> _Done:
     kept = layout.kept(shard.number)
     for file, rows, schema in ((layout.dropped(shard.number), dropped, DROPPED), (kept, table, RECORD)):
         shard.written[file] = lakes.write_table(lake, f"{shard.folder}/{file}", rows, schema)
-    return _Done(counts, [f"{shard.folder}/{kept}"], outcome.figures)
+    return _Result(counts, [f"{shard.folder}/{kept}"], outcome.figures)
 
 
-def _outcome(shard: _Shard) -> tuple[pl.DataFrame, Outcome]:
+def _run_in_memory(shard: _Shard) -> tuple[pl.DataFrame, Outcome]:
     """Return what a stage reads and what it makes of it."""
     work, does, previous = shard.work, shard.does, shard.previous
     if isinstance(does, PageStage):

@@ -45,7 +45,7 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
     lost = [fault for entry in entries for fault in reports.lost_files(lake, version, entry["stage"])]
     if as_json:
         print(json.dumps({"build": version, "stages": entries}, ensure_ascii=False))
-        _stop_where(lost, version)
+        _exit_if_lost(lost, version)
         return
     console = Console(width=_WIDE if not sys.stdout.isatty() else None)
     narrow = console.width < _NARROW
@@ -75,11 +75,11 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
             table.add_row(name, *[""] * (len(heads) - 1), "not run")
     console.print(table)
     last = entries[-1]["stage"] if entries else "none"
-    _stop_where(lost, version)
+    _exit_if_lost(lost, version)
     print(f"every row is accounted for; last stage done: {last}")
 
 
-def _stop_where(lost: list[str], version: str) -> None:
+def _exit_if_lost(lost: list[str], version: str) -> None:
     """Exit 1 if files of a build are missing or have another size, so the counted rows are not there."""
     if lost:
         said = f"{'; '.join(lost[:_MOST_LOST])}{' …' if len(lost) > _MOST_LOST else ''}"
@@ -99,16 +99,16 @@ def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> No
         found = [
             {"stage": stage.name, "fate": fate, "row": row}
             for stage in order.stages_of_build(made)
-            for row, fate in _rows(lake, version, stage.name, record)
+            for row, fate in _rows_of_stage(lake, version, stage.name, record)
         ]
         if found:
             print_result({"build": version, "record": record, "stages": found, "doubts": doubts})
             return
     for stage in order.stages_of_build(made):
-        for row, fate in _rows(lake, version, stage.name, record):
+        for row, fate in _rows_of_stage(lake, version, stage.name, record):
             lines.append(one_line(f"{stage.name:14} {fate}"))
             del row
-        lines += [_doubt(one) for one in doubts if one["stage"] == stage.name]
+        lines += [_format_doubt(one) for one in doubts if one["stage"] == stage.name]
     if not lines:
         raise UserError(
             f"no record {record!r} in build {version}; ids are 16 hex digits, see the id column of a release"
@@ -116,7 +116,7 @@ def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> No
     print("\n".join(lines))
 
 
-def _doubt(one: dict) -> str:
+def _format_doubt(one: dict) -> str:
     said = one_line(f"{one['stage']:14} kept, but doubtful: {one['rule']}; {one['why']}")
     return (
         said + f"\n{'':14} {one_line(one['column'])}: {_short(one['before'])} → {_short(one['after'])}"
@@ -153,8 +153,8 @@ def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[di
     place: str | None = None
     while wanted:
         # rows of one page share a part (`build`): a parent is where its child was found, unless it left earlier
-        row = _here(lake, place, wanted) if place else None
-        row, place = (row, place) if row is not None else _find(lake, version, wanted)
+        row = _find_in_file(lake, place, wanted) if place else None
+        row, place = (row, place) if row is not None else _find_last(lake, version, wanted)
         if row is None:
             break
         replies = find(store, REPLIES, row["replies"] or [])
@@ -164,7 +164,7 @@ def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[di
     return way
 
 
-def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
+def _rows_of_stage(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
     folder = layout.build(version, stage)
     found = []
     for name in lakes.names(lake, folder):
@@ -181,20 +181,20 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
     return found
 
 
-def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
+def _find_last(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
     """Return the record as the last stage that has it left it, and the path of the file."""
     for stage in reversed(stages_of(lake, version)):
         folder = layout.build(version, stage.name)
         for name in lakes.names(lake, folder):
-            row = _here(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
+            row = _find_in_file(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
             if row is not None:
                 return row, f"{folder}/{name}"
     return None, None
 
 
-def _here(lake: Lake, path: str, record: str) -> dict | None:
+def _find_in_file(lake: Lake, path: str, record: str) -> dict | None:
     """Return the record with `stage` and `fate` if this file of a stage has it, else None."""
-    row = _row(lake, path, record)
+    row = _read_row(lake, path, record)
     if row is None:
         return None
     stage, name = path.split("/")[-2:]
@@ -202,7 +202,7 @@ def _here(lake: Lake, path: str, record: str) -> dict | None:
     return row | {"stage": stage, "fate": f"{stage}: {left if name.startswith('dropped-') else 'kept'}"}
 
 
-def _row(lake: Lake, path: str, record: str) -> dict | None:
+def _read_row(lake: Lake, path: str, record: str) -> dict | None:
     """Read a table's row by its id. Only the ids of a part are read, then a few hundred rows around the match."""
     with lake.fs.open(lake.at(path), "rb") as opened:
         file = pq.ParquetFile(opened)

@@ -137,7 +137,7 @@ def _labelled(records: pl.DataFrame, chosen: dict, failed: dict) -> pl.DataFrame
     joined = records.filter(~pl.col("id").is_in(list(failed))).join(labels, on="id", how="left", maintain_order="left")
     return joined.with_columns(
         department=pl.coalesce("chosen", pl.when(pl.col("kind") != "qa").then("department")),
-        replies=asking.joined_replies("keys"),
+        replies=asking.join_replies("keys"),
     ).select(records.columns)
 
 

@@ -43,7 +43,7 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PassageResult:
     """What became of a passage. text: its translation, made by prompt and model in the replies of `keys`.
 
     fate, reason, detail: why it has none; fate is None if it has one.
@@ -69,7 +69,7 @@ class Translation:
     records: pl.DataFrame
     classics: list[dict]
     passages: list[Passage]
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[PassageResult] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
     agreement: Agreement | None = None
 
@@ -128,7 +128,7 @@ def _passed(state: Translation) -> list[int]:
     return [n for n, one in enumerate(state.verdicts) if one.fate is None]
 
 
-def _refused(state: Translation) -> list[Verdict]:
+def _refused(state: Translation) -> list[PassageResult]:
     refused = [one for one in state.verdicts if one.fate == "dropped" and one.text]
     return second_opinion.sample_rejected(refused, [one.text for one in refused])
 
@@ -151,24 +151,28 @@ def ask_for_translation(passage: Passage) -> Question:
     return asking.make_question(prompts.load("translate"), passage.text, SAMPLING, text=passage.text)
 
 
-def ask_again(verdict: Verdict) -> Question:
+def ask_again(verdict: PassageResult) -> Question:
     """Fill the prompt of the second try, which names the fault of the first translation."""
     text, fault = verdict.passage.text, verdict.detail if verdict.fate == "dropped" else "没有译文"
     return asking.make_question(prompts.load("translate_again"), text, RETRY_SAMPLING, sample=1, text=text, fault=fault)
 
 
-def check_translation(passage: Passage, answer: Answer[str] | Failure, before: Verdict | None = None) -> Verdict:
+def check_translation(
+    passage: Passage, answer: Answer[str] | Failure, before: PassageResult | None = None
+) -> PassageResult:
     """Check a passage's translation by the gate's rules. before: the passage's verdict after its first try."""
     prompt = prompts.load("translate_again" if before else "translate").version
     said = answer.value.strip() if isinstance(answer, Answer) else ""
-    mine = Verdict(passage, said, prompt, answer.model, ((before.keys if before else ()) + tuple(reply_keys([answer]))))
+    mine = PassageResult(
+        passage, said, prompt, answer.model, ((before.keys if before else ()) + tuple(reply_keys([answer])))
+    )
     if isinstance(answer, Failure):
         return replace(mine, fate="failed", reason=answer.reason, detail=answer.detail)
     fault = fidelity.fault(passage.text, said) if answer.whole else "译文不完整"
     return replace(mine, fate="dropped", reason=fault.split("：")[0], detail=fault) if fault else mine
 
 
-def assemble_records(classics: list[dict], verdicts: list[Verdict]) -> tuple[list[dict], list[dict]]:
+def assemble_records(classics: list[dict], verdicts: list[PassageResult]) -> tuple[list[dict], list[dict]]:
     """Join adjacent translated passages into modern records; return the records, and the passages without one.
 
     A record keeps the source's paragraphs, and its evidence is its place in the source. A stretch beside a gap that is
@@ -194,7 +198,7 @@ def assemble_records(classics: list[dict], verdicts: list[Verdict]) -> tuple[lis
     return list(made.values()), lost
 
 
-def _record(row: dict, several: list[Verdict]) -> dict:
+def _record(row: dict, several: list[PassageResult]) -> dict:
     """Make a modern record from adjacent passages of a document."""
     text, end = "", several[0].passage.start
     for one in several:

@@ -108,7 +108,7 @@ def test_an_estimate_counts_the_second_opinions(both, served):
     model_outcome(translate, rows(document(CLASSIC, language="lzh", source="zydcd")), planning)
     (one,) = planning.planned
     assert [brings.prompt.split("@")[0] for brings in one.brings] == ["faithful"]
-    entry = estimate._brought(both, "translate", one.brings[0], [one], 1_000.0)
+    entry = estimate._entry_for_expected(both, "translate", one.brings[0], [one], 1_000.0)
     assert (entry["requests"], entry["completion_tokens"]) == (1, 1)
     planning = dataclasses.replace(both, planned=[])
     model_outcome(generate_qa, rows(document(TEXT)), planning)
