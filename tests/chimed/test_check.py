@@ -80,7 +80,10 @@ def test_exams_disk_lake_and_store(ready, monkeypatch, tmp_path):
     monkeypatch.setattr(
         "chimed.storage.lake.write_bytes", lambda *_: (_ for _ in ()).throw(PermissionError("read-only"))
     )
-    assert "cannot be written (PermissionError: read-only); CHIMED_DATA" in wrong(ready)["lake"]
+    assert (
+        "cannot be written (PermissionError: read-only); make it writable, or correct CHIMED_DATA"
+        in wrong(ready)["lake"]
+    )
 
     def behind():
         raise UserError("the store's schema is 0001, this code's is 0004; run: python -m chimed store upgrade")
