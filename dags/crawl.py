@@ -18,10 +18,10 @@ from airflow.sdk import DAG, CronPartitionTimetable, PartitionedAtRuntime
 
 from chimed.settings import settings
 from chimed.sources import names as source_names
-from chimed_airflow import titles
+from chimed_airflow import pools, titles
 from chimed_airflow.assets import records
 from chimed_airflow.notice import FailureNotice
-from chimed_airflow.params import crawl_params, listed, pools
+from chimed_airflow.params import crawl_params, listed
 from chimed_airflow.summaries import crawl_line
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, CrawlOperator, numbers
 from chimed_airflow.weeks import KEY_FORMAT, ZONE, of_run
@@ -52,7 +52,7 @@ for place, source in enumerate(source_names()):
         max_active_runs=1,
         tags=["chimed", "crawl", source],
         # a site that pools.json does not name yet has no pool of its own: its task would wait for ever
-        default_args={**DEFAULTS, "pool": f"site_{source}" if f"site_{source}" in pools() else "default_pool"},
+        default_args={**DEFAULTS, "pool": f"site_{source}" if f"site_{source}" in pools.wanted() else "default_pool"},
         params=crawl_params(source),
         user_defined_macros={"week": of_run, "listed": listed},
         on_failure_callback=FailureNotice(),

@@ -104,10 +104,20 @@ class Settings(BaseSettings):
         "external", description="who starts vLLM: you (external), this machine (local) or the cluster (kubernetes)"
     )
     llm_checkpoint: str = Field(
-        "Qwen/Qwen3-14B", description="model that the generator's server loads, if chimed starts it"
+        "Qwen/Qwen3-14B",
+        description="model that the generator's server loads, if chimed starts it; on one machine with fewer than four "
+        "GPUs a smaller one is the default",
     )
     judge_checkpoint: str = Field(
-        "Qwen/Qwen3-32B", description="model that the judge's server loads, if chimed starts it"
+        "Qwen/Qwen3-32B",
+        description="model that the judge's server loads, if chimed starts it; on one machine with fewer than four "
+        "GPUs a smaller one is the default",
+    )
+    llm_devices: str = Field(
+        "", description="GPUs of the generator's server on one machine, e.g. 0,1; empty: the first half of all"
+    )
+    judge_devices: str = Field(
+        "", description="GPUs of the judge's server on one machine, e.g. 2,3; empty: the second half of all"
     )
 
     vllm_flags: str = Field("", description="more flags for servers that chimed starts, e.g. --quantization fp8")
@@ -125,14 +135,23 @@ class Settings(BaseSettings):
     )
 
     recipe: str = Field("qwen3-1.7b", description="recipe to train if none is named")
+    recipes: str | None = Field(
+        None, description="folder with recipes of your own, beside those in train/recipes; also s3://<bucket>/<path>"
+    )
     build_options: dict[str, Any] = Field(
         default_factory=dict, description='default options of every build, e.g. {"part_rows": 5000}'
     )
 
     compute: Literal["local", "kubernetes"] = Field("local", description="where GPU work runs")
+    gpus: int = Field(
+        8, ge=1, description="GPUs that chimed may use at a time: slots of the pool gpus of a new deployment"
+    )
     models_python: str = Field(
         str(PROJECT / ".venv-models" / "bin" / "python"),
         description="Python interpreter with torch, TRL, lm-eval and vLLM",
+    )
+    models_queue: str | None = Field(
+        None, description="Celery queue of the worker that has the models' environment; empty: every worker has it"
     )
     scratch: str = Field(
         str(PROJECT / ".chimed" / "scratch"), description="local folder for process ids and logs of model servers"
@@ -144,12 +163,18 @@ class Settings(BaseSettings):
     notify: str | None = Field(
         None, description="mail addresses, separated by commas, to notify of failed runs (connection smtp_default)"
     )
+    notify_webhook: SecretStr | None = Field(
+        None, description="Slack-compatible webhook (Slack, Mattermost, Teams' workflows) that gets the same notices"
+    )
+    statsd: str | None = Field(
+        None, pattern=r"^[\w.-]+(:\d{1,5})?$", description="host:port of a StatsD server that gets metrics; empty: none"
+    )
     schedules: bool = Field(True, description="off: DAGs have no schedule and run only when triggered")
     train: bool = Field(True, description="whether a release starts training, where the build's form does not say")
 
     k8s_namespace: str = Field("chimed", description="namespace of GPU pods and model servers")
     k8s_image: str = Field(
-        "chimed-gpu:latest", description="image with the models' environment (Dockerfile's target gpu)"
+        "chimed-gpu:0.1.0", description="image with the models' environment (Dockerfile's target gpu)"
     )
     k8s_gpu_product: str = Field(
         "NVIDIA-A40", description="value of the node label nvidia.com/gpu.product (paper: A40)"
@@ -160,6 +185,14 @@ class Settings(BaseSettings):
     )
     k8s_service_account: str = Field("chimed", description="service account of the pods; its token is not mounted")
     k8s_volume: str | None = Field(None, description="volume claim mounted at /data, if the lake is a shared folder")
+    k8s_models_volume: str | None = Field(
+        None, description="volume claim for weights (HF_HOME), so that each is downloaded once, not by every pod"
+    )
+    k8s_storage: int = Field(
+        200, ge=1, description="GiB of a node's disk that a training pod asks for; other pods take at most 80"
+    )
+    k8s_pull_secret: str | None = Field(None, description="secret with which the pods' image is pulled")
+    k8s_priority_class: str | None = Field(None, description="priority class of GPU pods and model servers")
 
     @field_validator("llm_url", "judge_url", "replica")
     @classmethod

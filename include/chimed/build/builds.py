@@ -3,6 +3,7 @@
 `chimed.pipeline.runner` runs the stages and writes their tables.
 """
 
+import logging
 from datetime import UTC, datetime
 
 import polars as pl
@@ -22,17 +23,27 @@ from chimed.storage.lake import Lake
 from chimed.storage.naming import check_name
 from chimed.storage.numbered import number_in
 
+log = logging.getLogger("chimed")
+
 # --- builds -----------------------------------------------------------------------------------------------------
 
 
-def new_build(lake: Lake, options: dict | None = None, version: str | None = None, run: str | None = None) -> str:
+def new_build(
+    lake: Lake,
+    options: dict | None = None,
+    version: str | None = None,
+    run: str | None = None,
+    partition: str | None = None,
+) -> str:
     """Create a build: fix its inputs and options, and return its version.
 
-    The inputs are all finished crawls of the chosen sources. The version is today's date unless one is given.
+    The inputs are all finished crawls of the chosen sources. The version is today's date unless one is given. Two
+    builds never get the same version.
 
-    run: the id of the Airflow run that asks. A second call with the same id returns the build it created before. Two
-    builds never get the same version. Raises UserError for a bad option, for a version that exists, or if nothing has
-    been crawled yet.
+    run: the id of the Airflow run that asks. A second call with the same id returns the build it created before.
+    partition: the week that the run is for. Two schedulers may each start a run for a week; the second gets the build
+    of the first if crawls and options are the same. Raises UserError for a bad option, for a version that exists, or
+    if nothing has been crawled yet.
     """
     chosen = parse_options(options or {})
     if version is not None:
@@ -46,6 +57,15 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
             f"nothing in the lake yet from {', '.join(chosen.sources)}; crawl a site (python -m chimed crawl <source>) "
             "or read your own files (python -m chimed ingest <name> <files>)"
         )
+    asked = {
+        "options": chosen.model_dump(mode="json"),
+        "shards": [list(shard) for shard in shards],
+        "partition": partition,
+    }
+    same = [name for name in list_builds(lake) if partition and _is_for(read_build(lake, name), asked)]
+    if same and version is None:
+        log.info("build %s is of the same week, crawls and options: it is used again", same[-1])
+        return same[-1]
     made = {
         "number": 1 + max((number_in(lake, layout.build(name, layout.BUILD)) for name in list_builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -54,6 +74,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         "shards": shards,
         "stages": order.stages_for_build_json(),
         "run": run,
+        "partition": partition,
     }
     while True:
         taken = lakes.names(lake, layout.BUILDS)
@@ -62,6 +83,11 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         free = version or _next_version(taken)
         if lakes.claim_json(lake, layout.build(free, layout.BUILD), sealed(made | {"version": free})):
             return free
+
+
+def _is_for(made: dict, asked: dict) -> bool:
+    """Return whether a build was asked for with the same partition, crawls and options."""
+    return all(made.get(name) == value for name, value in asked.items())
 
 
 def parse_options(options: dict) -> Options:
@@ -171,7 +197,7 @@ def count_parts(lake: Lake, version: str, stage: str) -> int:
 
 
 def explain_older_order(version: str, its_own: tuple[order.Stage, ...]) -> str:
-    """Return a hint if a build of an earlier version has another order of stages than Airflow's tasks, else ""."""
+    """Return a hint if a build of an earlier version has another order of stages than Airflow's tasks, else "" ."""
     if [one.name for one in its_own] == list(order.NAMES):
         return ""
     return (

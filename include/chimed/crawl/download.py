@@ -21,7 +21,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.settings import default_settings
 
-from chimed import __version__
+from chimed import __version__, metrics
 from chimed.crawl import frontier, robots
 from chimed.crawl.plan import Plan
 from chimed.crawl.robots import LONGEST_DELAY, ROBOT, Visits
@@ -109,6 +109,9 @@ class Run:
         }
         news = {name: value - self.told.get(name, 0) for name, value in now.items()}
         frontier.settle(self.store, self.plan, self.settled, news)
+        for one in self.settled:
+            miss = str(one.get("miss") or "none").partition(":")[0]
+            metrics.count("crawl.pages", source=self.plan.site.name, miss=miss)
         self.settled, self.told = [], now
         if time.monotonic() - self.said > SAID_EVERY:
             self.said = time.monotonic()

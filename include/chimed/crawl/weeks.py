@@ -55,6 +55,12 @@ def who_has(store: Store, lake: Lake, monday: date) -> dict[str, str | None]:
     return {name: _why_not(monday, _taken(store, lake, load(name))) for name in source_names()}
 
 
+def ever_crawled(store: Store) -> set[str]:
+    """Return the sources of which a crawl was ever begun."""
+    with store.engine.connect() as connection:
+        return set(connection.execute(select(CRAWLS.c.source).distinct()).scalars())
+
+
 def _of(store: Store, lake: Lake, site: Site) -> list[dict]:
     taken = _taken(store, lake, site)
     P = PAGES.c

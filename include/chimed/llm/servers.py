@@ -28,6 +28,9 @@ log = logging.getLogger("chimed")
 PROGRESS_EVERY = 15  # seconds between two log lines while a server loads
 TAIL_LINES = 15
 SHARE_OF_ONE_GPU = 0.42  # share for each of two servers, which leaves room for the perplexity model
+# The models that fit GPUs of 48 GB where the settings name none, by the number of GPUs. A server of one GPU may take
+# 20 GB when two share it and 43 GB when it is alone; the weights of Qwen3 take 2 bytes a parameter, as FP8 one.
+FITTING = {1: ("Qwen/Qwen3-8B-FP8", "Qwen/Qwen3-14B-FP8"), 2: ("Qwen/Qwen3-14B", "Qwen/Qwen3-32B-FP8")}
 
 # The CPU build: without these its threads spin against each other, and the first request with logprobs compiles.
 CPU_ENVIRONMENT = {
@@ -55,12 +58,27 @@ class ServerConfig:
 
 
 def configured_servers(chosen: Settings | None = None) -> tuple[ServerConfig, ServerConfig]:
-    """Return the generator and the judge of the settings, by default this process's settings."""
+    """Return the generator and the judge of the settings, by default this process's."""
     chosen = chosen or settings()
+    generates, judges = checkpoints(chosen)
     return (
-        ServerConfig("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, chosen.llm_checkpoint),
-        ServerConfig("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, chosen.judge_checkpoint),
+        ServerConfig("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, generates),
+        ServerConfig("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, judges),
     )
+
+
+def checkpoints(chosen: Settings) -> tuple[str, str]:
+    """Return what the generator's and the judge's server load: what the settings name, else what the GPUs hold.
+
+    How many there are `CHIMED_GPUS` says, so that every container of a deployment knows the same.
+    """
+    number = chosen.gpus if "gpus" in chosen.model_fields_set else _gpus()
+    number = max((one for one in FITTING if one <= number), default=0) if number < 4 else 0
+    found = [chosen.llm_checkpoint, chosen.judge_checkpoint]
+    for place, name in enumerate(("llm_checkpoint", "judge_checkpoint")):
+        if chosen.serve == "local" and number and name not in chosen.model_fields_set:
+            found[place] = FITTING[number][place]
+    return found[0], found[1]
 
 
 def start_servers(timeout: int) -> None:
@@ -145,6 +163,11 @@ def max_model_length(server: ServerConfig) -> int:
 # --- one server -------------------------------------------------------------------------------------------------
 
 
+def flags(chosen: Settings) -> list[str]:
+    """Return the further flags of servers that chimed starts (`CHIMED_VLLM_FLAGS`), as a shell would split them."""
+    return shlex.split(chosen.vllm_flags)
+
+
 def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
     """Return the command line and extra environment of a server. number: its place among the servers on these GPUs."""
     where = urlsplit(server.url)
@@ -157,18 +180,35 @@ def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[s
         # chunked prefill crashes the engine on a CPU: its random generator cannot rewind for a seeded request
         argv += ["--dtype", "bfloat16", "--enforce-eager", "--no-enable-chunked-prefill"]
         environment |= CPU_ENVIRONMENT
-    elif gpus == 1:
-        argv += ["--gpu-memory-utilization", str(SHARE_OF_ONE_GPU)]
     else:
-        each = 1 << ((gpus // 2).bit_length() - 1)  # tensor parallelism wants a power of two
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(number * each, (number + 1) * each)))
-        argv += ["--tensor-parallel-size", str(each)]
+        mine, others = (devices(settings(), one, gpus) for one in (number, 1 - number))
+        if gpus > 1:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+            argv += ["--tensor-parallel-size", str(len(mine))]
+        if set(mine) & set(others):
+            argv += ["--gpu-memory-utilization", str(SHARE_OF_ONE_GPU)]
     key = settings().llm_key.get_secret_value()
     if key != "none":
         environment["VLLM_API_KEY"] = key
     if Path(server.checkpoint).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"
-    return argv + shlex.split(settings().vllm_flags), environment
+    return argv + flags(settings()), environment
+
+
+def devices(chosen: Settings, number: int, gpus: int) -> list[str]:
+    """Return the GPUs of the server with this number (0: generator, 1: judge) on a machine with so many.
+
+    Raises UserError where the settings name a number of them that tensor parallelism cannot split a model over.
+    """
+    name, given = (("LLM", chosen.llm_devices), ("JUDGE", chosen.judge_devices))[number]
+    if found := [one.strip() for one in given.split(",") if one.strip()]:
+        if len(found) & (len(found) - 1) or len(set(found)) < len(found):
+            raise UserError(f"CHIMED_{name}_DEVICES is {given!r}; name 1, 2, 4 or 8 different GPUs, as 0,1")
+        return found
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    visible = visible or [str(one) for one in range(gpus)]
+    each = 1 << ((gpus // 2).bit_length() - 1) if gpus > 1 else 1  # tensor parallelism wants a power of two
+    return visible[number * each :][:each] or visible[:1]
 
 
 def _gpus() -> int:

@@ -27,6 +27,7 @@ from chimed.errors import UserError
 from chimed.llm import client, servers
 from chimed.llm import identity as identities
 from chimed.llm.protocol import Server
+from chimed.operations import machine
 from chimed.printing import safe
 from chimed.settings import settings
 from chimed.storage import lake as lakes
@@ -74,6 +75,7 @@ def _finding(what: str, look: Callable[[], str]) -> Finding:
 
 
 def _all_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "machine", lambda: machine.told(work.settings)
     yield "lake", lambda: check_lake(work)
     yield "store", lambda: check_store(work)
     yield "disk", lambda: check_disk(work)

@@ -1,6 +1,7 @@
-"""Commands for operation: `python -m chimed status | check | audit | decisions | serve | store`."""
+"""Commands for operation: `python -m chimed status | check | watch | audit | decisions | serve | store`."""
 
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -9,13 +10,15 @@ from chimed.characters import one_line, printable
 from chimed.cli_types import AsJson
 from chimed.errors import WorkStopped, choose
 from chimed.pipeline.commands import build_options
-from chimed.printing import print_result
+from chimed.printing import print_result, safe
 from chimed.secrets import without_secrets
 from chimed.settings import settings
 
 app = typer.Typer()
 serve_app = typer.Typer(help="Start and stop vLLM for the generator and the judge.", no_args_is_help=True)
-store_app = typer.Typer(help="Upgrade the store's schema; ask again for unusable replies.", no_args_is_help=True)
+store_app = typer.Typer(
+    help="Upgrade the store's schema; ask again for unusable replies; prune old ones.", no_args_is_help=True
+)
 app.add_typer(serve_app, name="serve")
 app.add_typer(store_app, name="store")
 
@@ -23,9 +26,10 @@ app.add_typer(store_app, name="store")
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Show what is there, what is under way, and what to do next."""
-    from chimed.operations.status import print_status, read_status
+    from chimed.operations.status import print_status
+    from chimed.operations.status import read_status as found
 
-    now = read_status()
+    now = found()
     if as_json:
         print_result(now)
     else:
@@ -42,9 +46,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check everything a build will need before it begins; if something is wrong, say how to fix it and exit 1."""
-    from chimed.operations.check import build_context, print_findings, run_checks
+    from chimed.operations.check import build_context, print_findings
+    from chimed.operations.check import run_checks as look
 
-    findings = run_checks(build_context(build_options(options), build), only_servers)
+    findings = look(build_context(build_options(options), build), only_servers)
     if as_json:
         print_result([vars(one) for one in findings])
     else:
@@ -57,6 +62,21 @@ def check(
         ):  # a person has just read the lines above; a run's note has only this one
             raise WorkStopped(f"{failed}; the lines marked WRONG say how to fix it")
         raise WorkStopped(f"{failed}. {'; '.join(f'{one.what}: {one.said}' for one in wrong)}")
+
+
+@app.command()
+def watch(as_json: AsJson = False) -> None:
+    """Look for what has to be seen though no run failed: a missing week, a full disk, a release that drifted."""
+    from chimed.operations.watch import alarm_lines
+    from chimed.operations.watch import watch as look
+    from chimed.storage.lake import open_lake
+    from chimed.storage.store import open_store
+
+    found = look(settings(), open_lake(), open_store())
+    if as_json:
+        print_result([vars(one) for one in found])
+    else:
+        print("\n".join(map(safe, alarm_lines(found))))
 
 
 @app.command()
@@ -103,9 +123,9 @@ def down() -> None:
 @store_app.command()
 def upgrade() -> None:
     """Upgrade the store's schema to this version."""
-    from chimed.storage.store import upgrade as upgrade_store
+    from chimed.storage.store import upgrade as bring
 
-    upgrade_store()
+    bring()
 
 
 @store_app.command("forget-faults")
@@ -117,16 +137,48 @@ def forget_faults() -> None:
     print_result({"forgotten": forget(open_store())})
 
 
+@store_app.command()
+def prune(
+    before: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="day, UTC: what is older is pruned")],
+    yes: Annotated[bool, typer.Option("--yes", help="delete it; without this it is only counted")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete old model replies and perplexities; first, say what it would cost to ask for them again."""
+    from chimed.llm import prompts
+    from chimed.storage.pruning import prune as pruned
+    from chimed.storage.store import open_store
+
+    told = pruned(open_store(), before.replace(tzinfo=UTC), prompts.versions(), yes)
+    if as_json:
+        print_result(told)
+        return
+    for one in told["by_prompt"]:
+        wanted = "" if one["current"] else "; its wording has changed since, so no build asks it again"
+        cost = f"{one['requests']:,} replies, {one['prompt_tokens'] + one['completion_tokens']:,} tokens"
+        print(one_line(f"{one['prompt']} ({one['model']}): {cost}, {one['seconds']:,.0f} server seconds{wanted}"))
+    again = told["again"]
+    tokens = again["prompt_tokens"] + again["completion_tokens"]
+    print(
+        f"{'deleted' if yes else 'would delete'} {told['replies']:,} replies and {told['perplexities']:,} perplexities "
+        f"({told['tokens']:,} tokens); to ask again what builds still want: {again['requests']:,} requests, "
+        f"{tokens:,} tokens, {again['seconds']:,.0f} server seconds"
+    )
+    if told["not_dated"]:
+        print(f"{told['not_dated']:,} perplexities have no date (an older version computed them) and stay")
+    if not yes:
+        print("nothing is deleted yet; add --yes to delete", file=sys.stderr)
+
+
 @app.command()
 def audit(
     what: Annotated[str, typer.Argument(help="a build's or a release's version, latest, or a crawl: source/crawl")],
     as_json: AsJson = False,
 ) -> None:
     """Compare every file with its recorded checksum, back to the crawls; list each damaged one and exit 1."""
-    from chimed.operations.audit import run_audit
+    from chimed.operations.audit import run_audit as audited
     from chimed.storage.lake import open_lake
 
-    found = run_audit(open_lake(), what)
+    found = audited(open_lake(), what)
     if as_json:
         print_result({**vars(found), "faults": [vars(one) for one in found.faults]})
     else:

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from chimed import metrics
 from chimed.build import ledger, order, reports
 from chimed.build.builds import count_parts, count_shards, explain_older_order, read_stage, stages_of
 from chimed.build.context import Work
@@ -112,11 +113,21 @@ def _do_shard(
     report = sealed(report)
     still_ours()
     lakes.write_json(work.lake, reports.report_path(work.build, name, number), report)
+    _counted(name, report)
     work.say(
         f"{name} {number}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
         f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}"
     )
     return report
+
+
+def _counted(name: str, report: dict) -> None:
+    """Send the metrics of a shard's ledger."""
+    for result in ("kept", "derived"):
+        metrics.count("stage.rows", report[result], stage=name, result=result, reason="none")
+    for result in ("dropped", "failed"):
+        for reason, number in report[result].items():
+            metrics.count("stage.rows", number, stage=name, result=result, reason=reason.partition(":")[0])
 
 
 def _inputs(shard: _Shard) -> dict[str, str | None]:
@@ -187,9 +198,7 @@ def _run_in_memory(shard: _Shard) -> tuple[pl.DataFrame, Outcome]:
     if shard.skipped:
         return records, Outcome(records, figures={"skipped": True})
     if isinstance(does, ModelStage):
-        from chimed.llm.asking import (
-            ask_models,
-        )  # imported here: the models' environment runs stages, but asks no model
+        from chimed.llm.asking import ask_models  # imported here because the models' environment has no HTTP client
 
         return records, ask_models(shard.stage.name, does, records, work)
     assert isinstance(does, ShardStage)

@@ -63,8 +63,7 @@ def diff(
 ) -> None:
     """Show rows added, removed and changed, and drift; exit 1 if a limit is exceeded and not accepted."""
     from chimed.release import find_release, folder_of, is_whole, read_manifest
-    from chimed.release.diff import difference
-    from chimed.release.rows import read_tables
+    from chimed.release.diff import difference, side_of
     from chimed.release.write import accept as accept_drift
     from chimed.storage import audit_log
     from chimed.storage import lake as lakes
@@ -80,7 +79,7 @@ def diff(
         print_result(kept)
         print(f"next, run: python -m chimed run release --build {new}", file=sys.stderr)
         return
-    found = difference(read_tables(lake, old), read_tables(lake, new))
+    found = difference(side_of(lake, folder_of(old)), side_of(lake, folder_of(new)))
     said = None if held else read_manifest(lake, new).get("accepted")
     if as_json:
         print(json.dumps({"old": old, "new": new, "held": held, "accepted": said, **found}, ensure_ascii=False))

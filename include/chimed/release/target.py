@@ -12,8 +12,8 @@ from chimed.errors import UserError
 from chimed.extraction import corpus_files
 from chimed.extraction.crawl_records import extract_crawl
 from chimed.extraction.raw_pages import is_corpus
-from chimed.release import releases
-from chimed.release.rows import read_tables
+from chimed.release import folder_of, releases
+from chimed.release.tables import rows_in
 from chimed.sources import module as source_module
 from chimed.sources import names as source_names
 from chimed.sources.page import Miss
@@ -161,7 +161,7 @@ def _tables(lake: Lake, columns: list[str]) -> Iterator[pl.DataFrame]:
     for path in _kept(lake, None):
         yield lakes.read_table(lake, path, columns)
     for version in reversed(releases(lake)):
-        yield from (table.select(columns) for table in read_tables(lake, version).values())
+        yield from (rows for _, rows in rows_in(lake, folder_of(version), lambda _: columns))
     for version in reversed(list_builds(lake)):
         for name in lakes.files(lake, layout.build(version)):
             if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}"):

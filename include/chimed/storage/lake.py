@@ -332,25 +332,30 @@ def table_writer(
     """
     import pyarrow.parquet as pq
 
+    with file_writer(lake, path) as hashed, pq.ParquetWriter(hashed, schema, compression="zstd") as writer:
+
+        def write(frame: pl.DataFrame) -> None:
+            hashed.rows += len(frame)
+            writer.write_table(frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH_ROWS)
+
+        yield write
+    if told is not None:
+        told[path.rsplit("/", 1)[-1]] = hashed.told()
+
+
+@contextmanager
+def file_writer(lake: Lake, path: str) -> Iterator[Hashed]:
+    """A file that is written from its beginning to its end, and appears when it is whole; elsewhere it is sent then."""
     with ExitStack() as stack:
         if is_local(lake.fs):
             file = stack.enter_context(_whole(lake, path))
         else:  # many are open at a time, and an upload's buffer is large
             file = stack.enter_context(tempfile.TemporaryFile())
-        hashed = Hashed(file)
-        with pq.ParquetWriter(hashed, schema, compression="zstd") as writer:
-
-            def write(frame: pl.DataFrame) -> None:
-                hashed.rows += len(frame)
-                writer.write_table(frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH_ROWS)
-
-            yield write
+        yield Hashed(file)
         if not is_local(lake.fs):
             file.seek(0)
             with _whole(lake, path) as target:
                 shutil.copyfileobj(file, target, 1 << 20)
-    if told is not None:
-        told[path.rsplit("/", 1)[-1]] = hashed.told()
 
 
 def read_table(

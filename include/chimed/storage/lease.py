@@ -8,6 +8,7 @@ says so at once, so that killed work goes on without a wait.
 
 import hashlib
 import logging
+import math
 import os
 import socket
 import threading
@@ -74,22 +75,39 @@ def lease(store: Store, folder: str, source: str, lost: Callable[[str], None]) -
 
 
 @contextmanager
-def turn(store: Store, folder: str, name: str, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+def turn(
+    store: Store,
+    folder: str,
+    name: str,
+    say: Callable[[str], None],
+    patience: float = math.inf,
+    lost: Callable[[str], None] = log.error,
+) -> Iterator[Callable[[], None]]:
     """Holds the lease of a piece of work for the length of a `with`, once nobody else has it.
 
-    folder: where what is made goes. say: told who is at work, while that is waited for. Gives a function that raises
-    WorkStopped where the lease was lost since: another process goes on then, and this one must not say that it is done.
+    folder: where what is made goes. say: told who is at work, while that is waited for. patience: seconds after which
+    WorkStopped is raised where somebody else is still at work. lost: called, in another thread, with the reason when
+    the lease could not be kept. Gives a function that raises WorkStopped where the lease was lost since: another
+    process goes on then, and this one must not say that it is done.
     """
     gone: list[str] = []
+
+    def told_lost(why: str) -> None:
+        gone.append(why)
+        lost(why)
+
+    began = time.monotonic()
     with ExitStack() as held:
         told = 0.0
         while True:
             try:
                 held.enter_context(_locked(store, folder, name))
-                held.enter_context(_held_in_store(store, name, gone.append))
+                held.enter_context(_held_in_store(store, name, told_lost))
                 break
             except AtWork as error:
                 held.close()
+                if time.monotonic() - began > patience:
+                    raise WorkStopped(f"{name}: {error} is at work on it; run it again when that is done") from None
                 if not told or time.monotonic() - told >= TOLD_EVERY:
                     say(f"{name}: {error} is at work on it; waiting until that is done")
                     told = time.monotonic()

@@ -3,7 +3,6 @@
 demo runs everything once through the real DAGs, prints what came out, stops what it started; up leaves the UI running.
 """
 
-import json
 import shutil
 import signal
 import subprocess
@@ -17,8 +16,9 @@ import typer
 
 from chimed import processes
 from chimed.errors import UserError
-from chimed.settings import PROJECT, settings
+from chimed.settings import settings
 from chimed.sources import names as source_names
+from chimed_airflow import pools
 from chimed_airflow.local import home, summary
 from chimed_airflow.local.rest import Api
 from chimed_airflow.local.watch import POLL, TaskFailed, Watch
@@ -37,7 +37,6 @@ COMPONENTS = {
 READY = 240  # seconds for Airflow to be healthy and its DAGs to be read
 CASCADE = 120  # seconds for an asset to start the next DAG
 Making = Callable[[Callable[[], object]], None]  # waits for the tiny models, and does something meanwhile
-POOLS = PROJECT / "include" / "chimed_airflow" / "pools.json"
 
 
 def _dags() -> tuple[str, ...]:
@@ -138,7 +137,7 @@ def _bring_up(start: Start) -> tuple[Api, Making]:
         start.run(name, "-m", "airflow", *argv, *ports.get(name, []))
     api = Api(f"http://{home.HOST}:{start.ports.ui}")
     _wait(start, "Airflow", api.healthy)
-    for name, pool in json.loads(POOLS.read_text(encoding="utf-8")).items():
+    for name, pool in pools.wanted().items():
         api.post("/pools", {"name": name, **pool})
     _wait(start, "the DAGs", lambda: all(api.get(f"/dags/{dag}") for dag in _dags()))
     for dag in _dags():

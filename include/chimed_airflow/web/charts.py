@@ -19,7 +19,7 @@ class Line:
     dots: list[tuple[float, float, str]]
 
 
-def flow(ledger: list[dict], subsets: dict[str, int]) -> list[dict]:
+def flow(ledger: list[dict[str, Any]], subsets: dict[str, int]) -> list[dict[str, Any]]:
     """Return the ledger's entries as bands of a flow chart; widths are shares of the widest band.
 
     Each: stage, skipped, read, on (rows that go on), left (reason → rows, most first), lost, derived, refused; as
@@ -56,7 +56,7 @@ def flow(ledger: list[dict], subsets: dict[str, int]) -> list[dict]:
     return made
 
 
-def bars(counts: dict[str, int]) -> list[dict]:
+def bars(counts: dict[str, int]) -> list[dict[str, Any]]:
     """Return counts as upright bars in a chart of `WIDTH` × `HEIGHT`: label, count, x, y, width, height."""
     most = max([*counts.values(), 1])
     step = (WIDTH - 2 * RIGHT) / max(len(counts), 1)

@@ -1,18 +1,21 @@
 """Open the store once in a process, so that its schema is not checked again for every page."""
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from chimed.settings import settings
 
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from chimed.storage.store import Store
 
-def open_store() -> Any:
-    """Return the configured store (a `chimed.storage.store.Store`)."""
+
+def open_store() -> "Store":
+    """Return the configured store."""
     return _opened(settings().store)
 
 
 @lru_cache(maxsize=1)
-def _opened(url: str) -> Any:
+def _opened(url: str) -> "Store":
     from chimed.storage import store  # here, not above: the scheduler loads plugins too
 
     return store.open_store(url)

@@ -4,7 +4,7 @@ Also the page of a build, and the search through the records that left it.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -19,6 +19,9 @@ from chimed_airflow.web.limits import Searching, Short, Words
 from chimed_airflow.web.now import now
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
+
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from chimed.storage.lake import Lake
 
 A_PAGE = 20  # records on one page of the search
 
@@ -53,7 +56,7 @@ def overview(request: Request, user: GetUserDep) -> HTMLResponse:
     )
 
 
-def _week(lake: Any) -> dict[str, Any] | None:
+def _week(lake: "Lake") -> dict[str, Any] | None:
     """Return the Monday of the last whole week, and by source why it is missing; None while that is counted."""
     from chimed.crawl.weeks import last_week, who_has
 
@@ -65,7 +68,7 @@ def _week(lake: Any) -> dict[str, Any] | None:
     return {"monday": monday, "missing": {source: why for source, why in missing.items() if why}, "have": have}
 
 
-def _to_review() -> dict | None:
+def _to_review() -> dict[str, Any] | None:
     """Return the newest review queue with texts that nobody has looked at: build, stage, left."""
     from chimed.release import review
 
@@ -120,7 +123,8 @@ def dropped(
     """Show the records that left one build or all, by stage, reason and words."""
     from chimed.build.builds import list_builds
     from chimed.errors import choose
-    from chimed.pipeline.dropped import Search, find_dropped
+    from chimed.pipeline.dropped import Search
+    from chimed.pipeline.dropped import find_dropped as found
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
@@ -128,7 +132,7 @@ def dropped(
     if build:
         choose("build", build, known)
     sought = Search(build, stage, reason, words.strip()[:100])
-    left = find_dropped(lake, sought, start[:300], A_PAGE)
+    left = found(lake, sought, start[:300], A_PAGE)
     return page(
         request,
         "dropped.html.j2",
@@ -141,7 +145,7 @@ def dropped(
     )
 
 
-def _reasons(lake: Any, version: str, stage: str) -> list[str]:
+def _reasons(lake: "Lake", version: str, stage: str) -> list[str]:
     """Return the reasons in a build's ledger, most frequent first; [] if the ledger does not close."""
     from collections import Counter
 
@@ -161,7 +165,7 @@ def _reasons(lake: Any, version: str, stage: str) -> list[str]:
     return [reason for reason, _ in counted.most_common()]
 
 
-def _options_changed(lake: Any, made: dict) -> dict[str, Any] | None:
+def _options_changed(lake: "Lake", made: dict[str, Any]) -> dict[str, Any] | None:
     """Return the build before, and the options that differ as (name, its value, this build's value)."""
     from chimed.build.builds import list_builds, read_build
 
@@ -175,7 +179,7 @@ def _options_changed(lake: Any, made: dict) -> dict[str, Any] | None:
     return {"before": known[place - 1], "options": differ}
 
 
-def _build_if_readable(lake: Any, version: str) -> dict | None:
+def _build_if_readable(lake: "Lake", version: str) -> dict[str, Any] | None:
     from chimed.errors import UserError
 
     try:
@@ -184,7 +188,7 @@ def _build_if_readable(lake: Any, version: str) -> dict | None:
         return None
 
 
-def _build(lake: Any, version: str) -> dict:
+def _build(lake: "Lake", version: str) -> dict[str, Any]:
     """Return a build's flow, ledger and doubts. A released build's ledger is read from its manifest."""
     from chimed.build.builds import read_build
     from chimed.build.ledger import LedgerError, read_ledger
@@ -234,7 +238,7 @@ def _moment(said: object) -> datetime | None:
         return None
 
 
-def _coverage() -> list[dict] | None:
+def _coverage() -> list[dict[str, Any]] | None:
     """Return the sources' coverage; None while it is counted."""
     from chimed.crawl.coverage import coverage
 

@@ -1,6 +1,6 @@
 """The sources page: what is known, missed and due of each site, weeks never crawled, last crawls, crawl settings."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -11,6 +11,11 @@ from chimed_airflow.web.charts import bars
 from chimed_airflow.web.counted import age, recent
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
+
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from chimed.sources.page import Site
+    from chimed.storage.lake import Lake
+    from chimed.storage.store import Store
 
 EXAMPLES = 3  # pages shown of each kind of miss
 CRAWLS_SHOWN = 12  # last crawls of a site: a quarter of a year
@@ -73,7 +78,7 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
     return page(request, "miss.html.j2", **shown, view=found, trouble=None)
 
 
-def _asked_again(site: Any) -> list[dict]:
+def _asked_again(site: "Site") -> list[dict[str, Any]]:
     """Return by kind of page the age in days at which it is fetched again; one entry if one age is set for all."""
     from chimed.settings import settings
     from chimed.storage.states import ANSWERED, GONE, GONE_TWICE, LAST, STEPS, UNANSWERED
@@ -85,7 +90,7 @@ def _asked_again(site: Any) -> list[dict]:
     return open_ones + rest
 
 
-def _known(store: Any, lake: Any) -> dict[str, dict]:
+def _known(store: "Store", lake: "Lake") -> dict[str, dict[str, Any]]:
     """Return by source: `coverage`, `misses` (reason → pages, examples), `published` (bars), incomplete `weeks`."""
     from chimed.crawl.coverage import coverage
     from chimed.crawl.weeks import weeks
@@ -103,7 +108,7 @@ def _known(store: Any, lake: Any) -> dict[str, dict]:
     return found
 
 
-def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
+def _weekly(store: "Store", lake: "Lake", source: str) -> list[dict[str, Any]]:
     """Return a site's last finished crawls, newest first.
 
     Keys: crawl, since, finished, pages, records, misses, requests, bytes, hours, an_hour (pages fetched an hour).
@@ -141,7 +146,7 @@ def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
     return found
 
 
-def _examples(store: Any, source: str, reason: str) -> list[dict]:
+def _examples(store: "Store", source: str, reason: str) -> list[dict[str, Any]]:
     from sqlalchemy import select
 
     from chimed.storage.store import PAGES
@@ -153,7 +158,7 @@ def _examples(store: Any, source: str, reason: str) -> list[dict]:
         return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
-def _published(store: Any, source: str) -> dict[str, int]:
+def _published(store: "Store", source: str) -> dict[str, int]:
     """Return detail pages by year of publication, or by month if there are few years; no gaps between."""
     from sqlalchemy import extract, func, select
 
@@ -176,7 +181,7 @@ def _published(store: Any, source: str) -> dict[str, int]:
     return years
 
 
-def _last_crawl(lake: Any, source: str) -> dict | None:
+def _last_crawl(lake: "Lake", source: str) -> dict[str, Any] | None:
     """Return the report of the crawl that finished last, among the newest few by name."""
     from chimed.crawl.finished import report_of
     from chimed.storage.lake import names

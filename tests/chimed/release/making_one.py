@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
 import pyarrow.parquet as pq
 from model_server import Served
 
@@ -14,6 +15,9 @@ from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.crawl.frontier import Plan, add
 from chimed.pipeline.runner import run_stage
+from chimed.release import TABLES, folder_of
+from chimed.release.rows import COLUMNS
+from chimed.release.tables import rows_in
 from chimed.schema import words
 from chimed.settings import Settings
 from chimed.sources import PAPER
@@ -120,6 +124,15 @@ def shown(lake: Lake, needle: str) -> list[str]:
         if needle.encode() in data or needle in text:
             found.append(name)
     return found
+
+
+def read_tables(lake: Lake, version: str) -> dict[str, pl.DataFrame]:
+    """The six tables of a release, whole."""
+    empty = {name: pl.DataFrame(COLUMNS[name.split("/")[0]].empty_table()) for name in TABLES}
+    found = {name: [table] for name, table in empty.items()}
+    for name, batch in rows_in(lake, folder_of(version)):
+        found[name].append(batch)
+    return {name: pl.concat(several) for name, several in found.items()}
 
 
 def pylist(lake: Lake, version: str, subset: str) -> list[dict]:

@@ -31,7 +31,7 @@ from chimed.release import find_release, releases
 from chimed.release.purge import journal, kept, purge, receipts
 from chimed.release.push import push
 from chimed.release.retention import retain
-from chimed.release.rows import read_tables
+from chimed.release.sorting import of_tables
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.release.write import write_release
@@ -325,7 +325,7 @@ def test_a_store_and_releases_of_an_older_version_tell_no_reason(work):
     lakes.write_json(lake, "releases/2026.1.1/withdrawn.json", note)
     made, patch = lakes.read_json(lake, f"releases/{VERSION}/manifest.json"), f"{VERSION}.p1"
     made |= {"patch_of": VERSION, "removed": 1, "takedown": private}
-    write_release(lake, patch, read_tables(lake, VERSION), made, before=None)
+    write_release(lake, patch, of_tables(making_one.read_tables(lake, VERSION)), made, before=None)
     assert saying(Path(lake.at("releases")), NAMED[1]) != []
     with pytest.raises(
         UserError, match=r"withdrawn \(reason not stated / 未说明原因\); it was replaced by 2026.1.1.p1"

@@ -5,12 +5,13 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import making_one
 import pytest
-from making_one import FIRST, SECOND, pylist
+from making_one import FIRST, SECOND, pylist, read_tables
 
 from chimed.build.builds import read_dropped, read_stage
 from chimed.build.ledger import read_ledger
@@ -18,7 +19,7 @@ from chimed.crawl.frontier import Plan, add, begin
 from chimed.errors import UserError, WorkStopped
 from chimed.release import SUBSETS, find_release, read_manifest, releases
 from chimed.release.push import push
-from chimed.release.rows import read_tables
+from chimed.release.sorting import of_tables
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.release.write import Drifted, accept, write_release
@@ -55,29 +56,29 @@ def test_missing_cut_and_strange_files_are_named(copied):
 
 
 def test_an_interrupted_release_is_not_visible_and_leaves_the_old_one_alone(copied, monkeypatch):
-    new, file = "2026.11.29", ""
+    new, fatal = "2026.11.29", ""
     tables, manifest = read_tables(copied.lake, FIRST), read_manifest(copied.lake, FIRST)
     before = {name: lakes.read_bytes(copied.lake, f"releases/{name}") for name in lakes.files(copied.lake, "releases")}
-    write, told = lakes.write_bytes, {"options": {}, **{k: manifest[k] for k in manifest if k != "files"}}
+    whole, told = lakes._whole, {"options": {}, **{k: manifest[k] for k in manifest if k != "files"}}
 
-    def killed(lake: Lake, path: str, data: bytes) -> None:
-        if path.endswith(f"{new}/{file}"):
+    def killed(lake: Lake, path: str) -> AbstractContextManager:
+        if path.endswith(f"{new}/{fatal}"):
             raise KeyboardInterrupt
-        write(lake, path, data)
+        return whole(lake, path)
 
-    monkeypatch.setattr(lakes, "write_bytes", killed)
-    for file in ("pretrain/train.parquet", "changes.json", "figures/flow.svg", "manifest.json"):
+    monkeypatch.setattr(lakes, "_whole", killed)
+    for name in ("pretrain/train.parquet", "changes.json", "figures/flow.svg", "manifest.json"):
+        fatal = name
         with pytest.raises(KeyboardInterrupt):
-            write_release(copied.lake, new, tables, told, before=FIRST)
+            write_release(copied.lake, new, of_tables(tables), told, before=FIRST)
         assert releases(copied.lake) == [FIRST, SECOND]
         assert find_release(copied.lake, "latest") == SECOND
         assert all(lakes.read_bytes(copied.lake, f"releases/{name}") == data for name, data in before.items())
-        if file != "pretrain/train.parquet":  # else there is not even a folder
-            assert verify(copied.lake, new) == [
-                "manifest.json: missing, so the release is not whole (interrupted, held back or withdrawn)"
-            ]
+        assert verify(copied.lake, new) == [
+            "manifest.json: missing, so the release is not whole (interrupted, held back or withdrawn)"
+        ]
     monkeypatch.undo()
-    write_release(copied.lake, new, tables, told, before=FIRST)
+    write_release(copied.lake, new, of_tables(tables), told, before=FIRST)
     assert verify(copied.lake, new) == []
 
 
@@ -87,12 +88,12 @@ def test_a_release_that_drifts_is_held_back_until_someone_accepts_it(copied):
     tables["pretrain/train"] = tables["pretrain/train"].filter(tables["pretrain/train"]["source"] != "zydcd")
     tables["pretrain/validation"] = tables["pretrain/validation"].clear()
     with pytest.raises(Drifted, match="no row of zydcd is left"):
-        write_release(lake, new, tables, told, before=SECOND)
+        write_release(lake, new, of_tables(tables), told, before=SECOND)
     assert releases(lake) == [FIRST, SECOND]
     with pytest.raises(UserError, match="held back against"):
         accept(lake, FIRST, new, "the site is gone", "li")
     accept(lake, SECOND, new, "the site is gone", "li")
-    manifest = write_release(lake, new, tables, told, before=SECOND)
+    manifest = write_release(lake, new, of_tables(tables), told, before=SECOND)
     assert (manifest["accepted"]["reason"], manifest["accepted"]["by"]) == ("the site is gone", "li")
     card = lakes.read_bytes(lake, f"releases/{new}/README.md").decode()
     assert "was accepted by li: the site is gone" in card
@@ -106,7 +107,7 @@ def test_a_release_that_drifts_is_held_back_until_someone_accepts_it(copied):
     with pytest.raises(UserError, match="nothing to accept"):
         accept(lake, SECOND, new, "again", "li")
     other = {**told, "options": {**told["options"], "preference_share": 0.5}}  # other options are no drift
-    assert write_release(lake, "2026.11.30", tables, other, before=SECOND)["accepted"] is None
+    assert write_release(lake, "2026.11.30", of_tables(tables), other, before=SECOND)["accepted"] is None
 
 
 def test_one_page_is_followed_to_zero(copied):

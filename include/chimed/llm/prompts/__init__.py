@@ -39,6 +39,16 @@ def load(name: str) -> Prompt:
     return Prompt(name, content.get("system"), content["user"])
 
 
+def names() -> list[str]:
+    """Return the names of all prompts."""
+    return sorted(file.stem for file in Path(__file__).parent.glob("*.yaml"))
+
+
+def versions() -> frozenset[str]:
+    """Return `<name>@<hash>` of every prompt in its present wording."""
+    return frozenset(load(name).version for name in names())
+
+
 def build_messages(prompt: Prompt, **fields: str) -> list[dict[str, str]]:
     """Return a prompt's chat messages with its fields filled. Raises KeyError if a field is missing.
 
