@@ -24,7 +24,7 @@ from chimed.storage.takedowns import takedowns
 
 
 def preview(lake: Lake, store: Store, build: str) -> dict:
-    """Keys: build, stages (`ledger.ledger`, without figures), rows (by subset), changes (`write.compare`).
+    """Keys: build, stages (`ledger.read_ledger`, without figures), rows (by subset), changes (`write.compare`).
 
     Raises UserError for an unknown build, or where a stage before the release is not done.
     """
