@@ -27,8 +27,7 @@ RUN apt-get update \
 USER airflow
 COPY requirements-gpu.txt /requirements-models.txt
 RUN python -m venv /opt/chimed/models \
-    && /opt/chimed/models/bin/pip install --no-cache-dir --no-deps --require-hashes -r /requirements-models.txt \
-    && /opt/chimed/models/bin/python -m compileall -q /opt/chimed/models/lib
+    && /opt/chimed/models/bin/pip install --no-cache-dir --no-deps --require-hashes -r /requirements-models.txt
 ENV CHIMED_MODELS_PYTHON=/opt/chimed/models/bin/python HF_HOME=/models \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
@@ -41,8 +40,8 @@ RUN apt-get update \
     && install --directory --owner=chimed --group=root --mode=0775 /models
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY requirements-gpu.txt /requirements.txt
-# compiled once here: importing vLLM without bytecode takes three times as long
-RUN pip install --no-cache-dir --no-deps --require-hashes -r /requirements.txt && python -m compileall -q /usr/local/lib/python3.11
+# pip leaves bytecode beside what it installs; importing vLLM without it takes three times as long
+RUN pip install --no-cache-dir --no-deps --require-hashes -r /requirements.txt
 COPY --chown=chimed:root include /opt/chimed/include
 ENV PYTHONPATH=/opt/chimed/include CHIMED_MODELS_PYTHON=/usr/local/bin/python CHIMED_SCRATCH=/tmp/chimed HF_HOME=/models
 USER chimed

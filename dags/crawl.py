@@ -24,7 +24,7 @@ from chimed_airflow.notice import FailureNotice
 from chimed_airflow.params import crawl_params, listed
 from chimed_airflow.summaries import crawl_line
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, CrawlOperator, numbers
-from chimed_airflow.weeks import KEY_FORMAT, ZONE, of_run
+from chimed_airflow.weeks import KEY_FORMAT, TIME_ZONE, of_run
 
 WEEK = "week(dag_run, params)"
 # The week's own run fills one folder, however often it is cleared; a run by hand crawls anew, into its own.
@@ -37,7 +37,7 @@ def schedule(hour: int) -> CronPartitionTimetable | PartitionedAtRuntime:
     if not settings().schedules:
         return PartitionedAtRuntime()
     # a new DAG begins with the next Monday; with a start_date Airflow would run nothing by hand for days before it
-    days = {"timezone": ZONE, "run_offset": -1, "key_format": KEY_FORMAT, "run_immediately": False}
+    days = {"timezone": TIME_ZONE, "run_offset": -1, "key_format": KEY_FORMAT, "run_immediately": False}
     return CronPartitionTimetable(f"0 {hour} * * 1", **days)
 
 

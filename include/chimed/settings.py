@@ -1,7 +1,7 @@
-"""Where things are: the lake, the store, the servers, the models. Every value is a `CHIMED_…` environment variable.
+"""Define the settings: where the lake, the store, the servers and the models are. Each is a `CHIMED_…` variable.
 
-How a build is made (cuts, shares, sources) is not here: the paper's constants stand beside their use in `stages/`,
-and what a build may change of them is in `options.Options`, kept with the build.
+How a build is made (cuts, shares, sources) is not set here: the paper's constants are beside their use in `stages/`,
+and what a build may change of them is in `chimed.build.options`, stored with the build.
 """
 
 from functools import lru_cache
@@ -22,7 +22,7 @@ PROJECT = _PACKAGES.parent if _PACKAGES.name == "include" else Path.cwd()
 
 
 class Settings(BaseSettings):
-    """One field, one variable: `data` is `CHIMED_DATA`. Defaults suit a laptop."""
+    """All settings. One field is one variable: `data` is `CHIMED_DATA`. Defaults suit a laptop."""
 
     model_config = SettingsConfigDict(env_prefix="CHIMED_", env_ignore_empty=True)
 
@@ -209,16 +209,16 @@ class Settings(BaseSettings):
 
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once.
+    """Return the settings of this process, read once.
 
-    Raises UserError for a value that is none; the value itself is not told, for it may be secret.
+    Raises UserError for an invalid value, without showing the value, since it may be secret.
     """
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(part) for part in first["loc"][:1]).upper()
-        raise UserError(f"CHIMED_{name} has a value that it cannot have: {first['msg']}") from None
+        raise UserError(f"CHIMED_{name} has an invalid value: {first['msg']}; see docs/reference.md") from None
     except SettingsError as error:
         field = str(error).partition('field "')[2].partition('"')[0]
-        raise UserError(f"CHIMED_{field.upper()} is not JSON; see its meaning in docs/reference.md") from None
+        raise UserError(f"CHIMED_{field.upper()} is not valid JSON; see docs/reference.md for its form") from None

@@ -95,6 +95,7 @@ def by_webhook(subject: str, text: str, context: Any) -> None:
         return
     import httpx
 
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log the address of every request
     # Slack takes <…> for a link or a mention, and knows these three entities only
     body = f"*{html.escape(subject, quote=False)}*\n```{html.escape(text[:LONGEST], quote=False)}```"
     try:

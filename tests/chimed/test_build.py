@@ -36,9 +36,9 @@ def test_a_lost_row_a_doubled_row_and_a_strange_row_all_fail_the_stage():
     check_ledger("clean", TEXTS, Outcome(TEXTS))
     with pytest.raises(LedgerError, match="read 3 rows, kept 2"):
         check_ledger("clean", TEXTS, Outcome(TEXTS.head(2)))
-    with pytest.raises(LedgerError, match="not those read"):
+    with pytest.raises(LedgerError, match="were not read"):
         check_ledger("clean", TEXTS, Outcome(pl.concat([TEXTS.head(2), TEXTS.head(1)])))
-    with pytest.raises(LedgerError, match="not those read"):
+    with pytest.raises(LedgerError, match="were not read"):
         check_ledger("clean", TEXTS, Outcome(pl.concat([TEXTS.head(2), rows(document("丁" * 40))])))
 
 
@@ -229,7 +229,7 @@ def test_a_corpus_stage_takes_an_empty_table(work, stage):
 
 def test_a_killed_write_leaves_nothing_behind(work):
     def killed() -> None:
-        with lakes._whole(work.lake, "builds/x/half.json") as file:
+        with lakes._atomic_file(work.lake, "builds/x/half.json") as file:
             file.write(b"{")
             raise KeyboardInterrupt
 

@@ -12,8 +12,8 @@ from sqlalchemy import delete, inspect, select
 from chimed.crawl import walks
 from chimed.errors import UserError
 from chimed.release.review import judge
-from chimed.storage.audit_log import decisions
-from chimed.storage.columns import fitting
+from chimed.storage.audit_log import list_decisions
+from chimed.storage.columns import fit_to_length
 from chimed.storage.pruning import prune
 from chimed.storage.store import (
     METADATA,
@@ -31,7 +31,7 @@ from chimed.storage.store import (
     upgrade,
     upsert,
 )
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 
 
 @pytest.fixture(scope="session")
@@ -166,9 +166,9 @@ def test_addresses_of_any_length_are_keys_in_both_databases(store):
     gone = {"reason": "x", "created": datetime(2026, 11, 22, tzinfo=UTC)}
     for _ in range(2):
         upsert(store, TAKEDOWNS, [{"target": url, **gone} for url in urls])
-    assert takedowns(store).urls == set(urls)
-    assert walks.begin(store, "zydcd", urls[0], "w", None, None) == urls[0]
-    assert walks.begin(store, "zydcd", urls[0], "w", None, None) in (urls[0], None)
+    assert read_takedowns(store).urls == set(urls)
+    assert walks.begin_walk(store, "zydcd", urls[0], "w", None, None) == urls[0]
+    assert walks.begin_walk(store, "zydcd", urls[0], "w", None, None) in (urls[0], None)
 
 
 def _unlike(length: int, seed: int) -> str:
@@ -195,17 +195,17 @@ def test_no_text_of_a_page_a_model_or_a_person_is_refused(store):
     with store.engine.connect() as connection:
         said = connection.execute(select(REVIEWS.c.verdict).where(REVIEWS.c.record.like("000000000000000%"))).scalars()
         assert list(said) == ["flagged"] * len(ODD)  # a second verdict of a long name finds the first
-    assert decisions(store, 1)[0]["what"] == "verdict"
+    assert list_decisions(store, 1)[0]["what"] == "verdict"
     with pytest.raises(UserError, match="no record"):
         judge(store, "1", "screen", "\x00", "me", "passed")
 
 
 def test_what_is_too_long_keeps_its_beginning_and_stays_one_of_its_kind():
-    first, second = fitting("名" * 300, 200), fitting("名" * 301, 200)
+    first, second = fit_to_length("名" * 300, 200), fit_to_length("名" * 301, 200)
     assert len(first) == len(second) == 200
     assert first != second
     assert first.startswith("名" * 183)
-    assert fitting("短", 200) == "短"
+    assert fit_to_length("短", 200) == "短"
 
 
 def test_a_store_that_is_not_there_or_not_upgraded_says_what_to_do(tmp_path):

@@ -127,11 +127,13 @@ from airflow.sdk import DAG
 from chimed_airflow.model_server import model_servers
 from chimed_airflow.tasks import ChimedOperator
 dags = []
-for name, command in (("works", ["serve", "up", "--timeout=1"]), ("breaks", ["run", "nothing"])):
+for name, command in (("works", ["serve", "up", "--timeout=1"]), ("breaks", ["run", "nothing"]), ("half", ["status"])):
     with DAG(name, schedule=None, default_args={"retries": 0}) as dag:
         stage = ChimedOperator(task_id="stage", command=command)
         begin, end = model_servers()
         begin >> stage >> end
+    if name == "half":  # the servers are there, and what waits for them fails or is marked failed
+        dag.get_task("serve_up").first = ["run", "nothing"]
     dags.append(dag)
 if __name__ == "__main__":
     for dag in dags:
@@ -145,10 +147,11 @@ def test_model_servers_are_awaited_and_taken_down_also_when_a_stage_fails(cluste
     urls = [f"http://{host}:{port}/v1" for host, port in zip(("localhost", "127.0.0.1"), free_ports(), strict=True)]
     there = {"CHIMED_SERVE": "kubernetes", "CHIMED_LLM_URL": urls[0], "CHIMED_JUDGE_URL": urls[1]}
     said = run(cluster, tmp_path, SERVERS, database, **there)
-    works, breaks = (json.loads(line) for line in said.splitlines() if line.startswith('{"dag"'))
+    works, breaks, half = (json.loads(line) for line in said.splitlines() if line.startswith('{"dag"'))
     assert (works["state"], set(works["tasks"].values())) == ("success", {"success"})
-    assert breaks["state"] == "failed"
+    assert breaks["state"] == half["state"] == "failed"
     assert {name for name, state in breaks["tasks"].items() if state != "success"} == {"stage"}
+    assert {name for name, state in half["tasks"].items() if state != "success"} == {"serve_up", "stage"}
     names = {"deployments/127", "deployments/localhost", "services/127", "services/localhost"}
     for method in ("PATCH", "DELETE"):
         assert {name for how, name in cluster.asked if how == method} == names

@@ -18,10 +18,10 @@ from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.checked import check_file, read_checked
-from chimed.storage.contents import sealed, told_of
+from chimed.storage.contents import recorded_file, sealed
 from chimed.storage.lake import Lake
 from chimed.storage.naming import check_name
-from chimed.storage.numbered import number_in
+from chimed.storage.numbered import read_number
 
 log = logging.getLogger("chimed")
 
@@ -67,7 +67,8 @@ def new_build(
         log.info("build %s is of the same week, crawls and options: it is used again", same[-1])
         return same[-1]
     made = {
-        "number": 1 + max((number_in(lake, layout.build(name, layout.BUILD)) for name in list_builds(lake)), default=0),
+        "number": 1
+        + max((read_number(lake, layout.build(name, layout.BUILD)) for name in list_builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": chimed.__version__,
         "options": chosen.model_dump(mode="json"),
@@ -110,7 +111,7 @@ def list_builds(lake: Lake) -> list[str]:
     The order is that in which they were opened, so a clock that went backwards does not change it.
     """
     found = [name for name in lakes.names(lake, layout.BUILDS) if lakes.exists(lake, layout.build(name, layout.BUILD))]
-    return sorted(found, key=lambda name: (number_in(lake, layout.build(name, layout.BUILD)), _version_key(name)))
+    return sorted(found, key=lambda name: (read_number(lake, layout.build(name, layout.BUILD)), _version_key(name)))
 
 
 def read_build(lake: Lake, version: str) -> dict:
@@ -231,7 +232,7 @@ def read_dropped(lake: Lake, version: str, stage: str) -> pl.DataFrame:
     told = {name: one for report in reports.read_all(lake, version, stage) for name, one in _written(report).items()}
     names = [name for name in lakes.names(lake, folder) if name.startswith("dropped-")]
     for name in names:
-        said = told_of(told, name)
+        said = recorded_file(told, name)
         check_file(lake, f"{folder}/{name}", said, f"chimed audit {version} says what to do", whole=False)
     frames = [lakes.read_table(lake, f"{folder}/{name}", schema=DROPPED) for name in names]
     return pl.concat(frames) if frames else pl.DataFrame(schema=DROPPED_COLUMNS)

@@ -12,8 +12,8 @@ from chimed.build.figures import rename_old_figures
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage import layout
-from chimed.storage.checked import fault_of
-from chimed.storage.contents import told_of
+from chimed.storage.checked import find_fault
+from chimed.storage.contents import recorded_file
 from chimed.storage.lake import Lake
 
 log = logging.getLogger("chimed")
@@ -54,8 +54,8 @@ def read_all(lake: Lake, version: str, stage: str) -> list[dict]:
 def lost_files(lake: Lake, version: str, stage: str) -> list[str]:
     """Describe each file of a stage that is missing or has the wrong size, one sentence each. Reads no file."""
     told = {name: one for report in read_all(lake, version, stage) for name, one in _written(report).items()}
-    paths = {layout.build(version, stage, name): told_of(told, name) for name in sorted(told)}
-    faults = {path: fault_of(lake, path, said, whole=False) for path, said in paths.items()}
+    paths = {layout.build(version, stage, name): recorded_file(told, name) for name in sorted(told)}
+    faults = {path: find_fault(lake, path, said, whole=False) for path, said in paths.items()}
     return [f"{path} {fault}" for path, fault in faults.items() if fault]
 
 
@@ -67,7 +67,7 @@ def _written(report: dict) -> dict:
 def recorded_contents(lake: Lake, version: str, stage: order.Stage, part: int) -> dict | None:
     """Return the record of a part's kept rows (`chimed.storage.contents`); None if an older version wrote them."""
     report = read(lake, version, stage.name, 0 if stage.scope == "corpus" else part)
-    return told_of((report or {}).get("written"), layout.kept(part))
+    return recorded_file((report or {}).get("written"), layout.kept(part))
 
 
 def repair_hint(version: str, stage: order.Stage, part: int) -> str:

@@ -10,7 +10,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from chimed.characters import storable, strange
+from chimed.characters import first_invalid_character, storable
 
 STOP_REASONS = (
     "stop",
@@ -110,7 +110,7 @@ def parse_completion(key: str, content: bytes, seconds: float, wrapped: bool = F
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         fault = fault or ("thinking and no answer" if reasoning else "empty reply")
-    if odd := strange(text):
+    if odd := first_invalid_character(text):
         fault = fault or f"a character that is no text: {odd}"
     prompt_tokens, completion_tokens = _tokens(value, "prompt_tokens"), _tokens(value, "completion_tokens")
     return Reply(

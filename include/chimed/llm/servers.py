@@ -20,7 +20,7 @@ from filelock import FileLock
 from chimed import processes
 from chimed.errors import UserError
 from chimed.llm import identity
-from chimed.private import scratch
+from chimed.private import scratch_folder
 from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
@@ -89,14 +89,14 @@ def start_servers(timeout: int) -> None:
     both = configured_servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
         raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; give each server its own")
-    with FileLock(scratch() / "serve.lock"):  # two shards that find the servers dead must not both start them
+    with FileLock(scratch_folder() / "serve.lock"):  # two shards that find the servers dead must not both start them
         _up(both, timeout)
 
 
 def _up(both: tuple[ServerConfig, ServerConfig], timeout: int) -> None:
     try:
         for number, server in enumerate(both):
-            if processes.alive(_state_file(server)) is None:
+            if processes.running_pid(_state_file(server)) is None:
                 _start(server, number)
             else:
                 log.info("%s: already running", server.name)
@@ -143,13 +143,13 @@ def serve_checkpoint(checkpoint: str, dtype: str, log_file: Path, timeout: int =
     server = ServerConfig("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
     argv, extra = server_command(server, 0, _gpus())
     argv += ["--dtype", dtype, *(["--gpu-memory-utilization", "0.9"] if _gpus() else [])]  # alone on its GPU
-    with processes.beside(argv, log_file, extra) as process:
+    with processes.child_process(argv, log_file, extra) as process:
         log.info("loading %s, log in %s", checkpoint, log_file)
         deadline = time.monotonic() + timeout
         while not _healthy(server):
             if process.poll() is not None or time.monotonic() > deadline:
                 end = "died" if process.poll() is not None else f"is not ready after {timeout} s"
-                told = processes.tail(log_file, TAIL_LINES)
+                told = processes.last_lines(log_file, TAIL_LINES)
                 raise UserError(f"the server for {checkpoint} {end}:\n{told}")
             time.sleep(0.5)
         yield server
@@ -237,7 +237,7 @@ def _wait(server: ServerConfig, both: tuple[ServerConfig, ServerConfig], deadlin
     started = said = time.monotonic()
     while not _healthy(server):
         for one in both:  # the other may die while this one loads
-            if processes.alive(_state_file(one)) is None:
+            if processes.running_pid(_state_file(one)) is None:
                 raise UserError(f"the {one.name}'s server died while loading {one.checkpoint}:\n{_tail(one)}")
         if time.monotonic() > deadline:
             raise UserError(f"the {server.name}'s server is not ready after {timeout} s:\n{_tail(server)}")
@@ -266,12 +266,12 @@ def _served_models(url: str) -> list[str] | None:
 
 
 def _state_file(server: ServerConfig) -> Path:
-    return scratch() / f"{server.name}.json"
+    return scratch_folder() / f"{server.name}.json"
 
 
 def _log_file(server: ServerConfig) -> Path:
-    return scratch() / f"{server.name}.log"
+    return scratch_folder() / f"{server.name}.log"
 
 
 def _tail(server: ServerConfig, lines: int = TAIL_LINES) -> str:
-    return processes.tail(_log_file(server), lines)
+    return processes.last_lines(_log_file(server), lines)

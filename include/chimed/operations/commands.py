@@ -91,7 +91,7 @@ def decisions(
 
     if what is not None:
         choose("decision", what, audit_log.KINDS)
-    found = audit_log.decisions(open_store(), most, what)
+    found = audit_log.list_decisions(open_store(), most, what)
     if as_json:
         print_result(found)
     elif not found:

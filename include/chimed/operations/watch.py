@@ -42,7 +42,7 @@ def _weeks(lake: Lake, store: Store) -> Iterator[Alarm]:
         return
     monday = weeks.last_week()
     known = weeks.ever_crawled(store)
-    for source, why in weeks.who_has(store, lake, monday).items():
+    for source, why in weeks.check_week(store, lake, monday).items():
         if why and source in known:
             yield Alarm(
                 "week",

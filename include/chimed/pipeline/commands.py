@@ -53,7 +53,7 @@ def ingest(
     choose("language", language, ("auto", "zh", "lzh"))
     choose("domain", domain, ("auto", "tcm", "general"))
     lake = open_lake()
-    choices = corpus_files.Choices(corpus_files.asked_columns(columns), language, domain, encoding)  # type: ignore[arg-type]
+    choices = corpus_files.Choices(corpus_files.parse_columns(columns), language, domain, encoding)  # type: ignore[arg-type]
     said = {"license": rights, "title": title, "homepage": homepage}
     made = corpus_files.ingest(lake, name, files, choices, said)
     report = extract_crawl(lake, name, made["crawl"], store=open_store())

@@ -20,7 +20,7 @@ from chimed.build.context import Work
 from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, load_stage
 from chimed.build.corpus import Parts, Verdicts, write_split
 from chimed.build.ledger import LEDGER, Outcome
-from chimed.concurrency import AT_ONCE
+from chimed.concurrency import MAX_AHEAD
 from chimed.errors import UserError
 from chimed.schema import DROPPED, RECORD
 from chimed.storage import lake as lakes
@@ -51,9 +51,9 @@ def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: i
     if (report := reports.read(work.lake, work.build, name, shard)) is not None:
         work.say(f"{name} {shard}: already done")
         return report
-    from chimed.storage.lease import turn  # imported here because SQLAlchemy takes long to load
+    from chimed.storage.lease import wait_for_lease  # imported here because SQLAlchemy takes long to load
 
-    with turn(work.store, work.lake.root, f"build {work.build} {name} {shard}", work.say) as still_ours:
+    with wait_for_lease(work.store, work.lake.root, f"build {work.build} {name} {shard}", work.say) as still_ours:
         if (report := reports.read(work.lake, work.build, name, shard)) is not None:
             work.say(f"{name} {shard}: another process did it")
             return report
@@ -166,7 +166,7 @@ def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
         told = reports.recorded_contents(work.lake, work.build, stage, part)
         check_file(work.lake, path, told, reports.repair_hint(work.build, stage, part))
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ThreadPoolExecutor(MAX_AHEAD) as threads:
         list(threads.map(check, numbers))
 
 

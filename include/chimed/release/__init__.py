@@ -20,7 +20,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.naming import check_name
-from chimed.storage.numbered import number_in
+from chimed.storage.numbered import read_number
 
 SUBSETS = ("pretrain", "sft", "preference")
 SPLITS = ("train", "validation")
@@ -42,7 +42,7 @@ def releases(lake: Lake) -> list[str]:
 def place_of(lake: Lake, version: str) -> tuple[int, list[int]]:
     """What releases are sorted by; of one that is not written yet by its build."""
     paths = (f"{folder_of(version)}/{layout.MANIFEST}", layout.build(version, layout.BUILD))
-    return next(filter(None, (number_in(lake, path) for path in paths)), 0), version_key(version)
+    return next(filter(None, (read_number(lake, path) for path in paths)), 0), version_key(version)
 
 
 def is_whole(lake: Lake, version: str) -> bool:

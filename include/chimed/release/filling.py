@@ -147,5 +147,5 @@ def _write_file(
             lines_file.write(lines.result())
             rows_file.rows += len(group)
             lines_file.rows += len(group)
-    told = {name: file.told() for name, file in zip(names, (rows_file, lines_file), strict=True)}
+    told = {name: file.describe() for name, file in zip(names, (rows_file, lines_file), strict=True)}
     return {"files": told, "rows": rows_file.rows, "last": last, "counts": as_dict(counter.counts())}

@@ -13,7 +13,7 @@ from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import PUSHES, Store
 from chimed.storage.takedowns import Takedowns
-from chimed.storage.versions import older
+from chimed.storage.versions import list_older
 
 PURGE = "python -m chimed takedown … --purge takes them out"
 OF_RELEASES = "--releases, or --purge, withdraws it for a patch without them"
@@ -31,7 +31,7 @@ def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
         one for one in lakes.names(lake, layout.RELEASES) if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")
     ]
     patches = {one: lakes.read_json(lake, f"{folder_of(one)}/{WITHDRAWN}").get("replaced_by") for one in withdrawn}
-    versions = sum(len(older(lake, f"{folder}/")) for folder in FOLDERS)
+    versions = sum(len(list_older(lake, f"{folder}/")) for folder in FOLDERS)
     found = [
         *_crawls(lake, gone),
         *(

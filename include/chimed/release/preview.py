@@ -20,7 +20,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import Store
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 
 
 def preview(lake: Lake, store: Store, build: str) -> dict:
@@ -31,7 +31,7 @@ def preview(lake: Lake, store: Store, build: str) -> dict:
     made = read_build(lake, build)
     version, last = made["version"], previous_stage("release", stages_of_build(made))
     assert last is not None
-    side = side_of_build(lake, version, last.name, takedowns(store).rows())
+    side = side_of_build(lake, version, last.name, read_takedowns(store).rows())
     stages = [{name: value for name, value in one.items() if name != "figures"} for one in read_ledger(lake, version)]
     counted = side.counts.rows
     rows = {subset: sum(count for name, count in counted.items() if name.startswith(subset)) for subset in SUBSETS}

@@ -19,7 +19,7 @@ from sqlalchemy import delete, select
 
 from chimed.characters import storable
 from chimed.errors import UserError, choose
-from chimed.extraction.same_words import remember, taken_before
+from chimed.extraction.same_words import find_taken_down, remember_words
 from chimed.release import WITHDRAWN, folder_of, is_whole, read_manifest, releases, review
 from chimed.release.codes import CODES, UNSPECIFIED, code_of
 from chimed.release.filling import Filled
@@ -33,9 +33,9 @@ from chimed.sources import names as source_names
 from chimed.storage import audit_log, layout
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
-from chimed.storage.lease import turn
+from chimed.storage.lease import wait_for_lease
 from chimed.storage.store import KEYS_AT_ONCE, PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
-from chimed.storage.takedowns import Takedowns, of
+from chimed.storage.takedowns import Takedowns, parse_targets
 
 log = logging.getLogger("chimed")
 
@@ -61,7 +61,7 @@ def take_down(
     nothing is known of, an unknown code, or no reason.
     """
     noted = note(lake, store, target, reason, code, by, unseen)
-    gone = of(noted.names)
+    gone = parse_targets(noted.names)
     patches = {
         version: rewrite_release(lake, store, version, gone, code) for version in (releases(lake) if rewrite else ())
     }
@@ -101,18 +101,18 @@ def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, u
     if not found.is_source and not found.of_corpus:
         see_that_it_is_read(lake, store, found.name)
     left, names = _known(lake, store, found, unseen)
-    twins = _twins(lake, store, of(names)) - set(names) if not found.is_source else set()
+    twins = _twins(lake, store, parse_targets(names)) - set(names) if not found.is_source else set()
     every = [*names, *sorted(twins)]
     kept = {"reason": storable(reason), "code": code, "by": by or None, "created": datetime.now(UTC)}
     upsert(store, TAKEDOWNS, [{"target": name, **kept} for name in every])
-    gone = of(every)
+    gone = parse_targets(every)
     with store.engine.begin() as connection:
         if found.is_source:
             connection.execute(delete(PAGES).where(PAGES.c.source == found.name))
         urls = sorted(gone.urls)
         for start in range(0, len(urls), KEYS_AT_ONCE):
             connection.execute(delete(PAGES).where(PAGES.c.url.in_(urls[start : start + KEYS_AT_ONCE])))
-    audit_log.note(store, "takedown", found.name, f"{left} pages, {code}", by or None)
+    audit_log.record_decision(store, "takedown", found.name, f"{left} pages, {code}", by or None)
     closed = review.close(store, _ids(lake, gone), gone.urls)
     return Noted(found.name, every, sorted(one for one in twins if not one.startswith("raw/")), left, closed)
 
@@ -154,7 +154,7 @@ def _source_of(store: Store, target: Target) -> str:
 
 
 def _holds(lake: Lake, version: str, target: Target) -> bool:
-    return rows_held(lake, version, of([target.name])) > 0
+    return rows_held(lake, version, parse_targets([target.name])) > 0
 
 
 def _twins(lake: Lake, store: Store, gone: Takedowns) -> set[str]:
@@ -162,12 +162,12 @@ def _twins(lake: Lake, store: Store, gone: Takedowns) -> set[str]:
     paths = tables_of_records(lake)
     for path in paths:
         if len(named(lake, path, gone)):
-            remember(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
+            remember_words(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
     twins: set[str] = set()
     for path in paths if _remembers(store) else ():
         columns = ["url", "page", "text", "question", "answer", "rejected"]
         for batch in lakes.read_batches(lake, path, columns, RECORD):
-            same = batch.filter(taken_before(store, batch))
+            same = batch.filter(find_taken_down(store, batch))
             twins |= set(same["url"])
             twins |= set(same.filter(pl.col("url").str.starts_with("corpus:"))["page"])
     return twins
@@ -200,7 +200,7 @@ def build_tables(lake: Lake) -> list[str]:
 
 def rewrite_release(lake: Lake, store: Store, version: str, gone: Takedowns, code: str) -> str | None:
     """Writes a release without what is gone and withdraws it; returns the patch, None where it has no such row."""
-    with turn(store, lake.root, f"release {version}", log.info):
+    with wait_for_lease(store, lake.root, f"release {version}", log.info):
         return _patched(lake, version, gone, code) if is_whole(lake, version) else None
 
 

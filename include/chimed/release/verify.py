@@ -26,9 +26,9 @@ from chimed.release.tables import read_batches
 from chimed.release.write import ACCEPTED, checksum_of, data_files
 from chimed.storage import lake as lakes
 from chimed.storage import layout
-from chimed.storage.contents import SEAL, is_sealed, told_of
+from chimed.storage.contents import SEAL, is_sealed, recorded_file
 from chimed.storage.lake import Lake, open_lake
-from chimed.storage.naming import is_way
+from chimed.storage.naming import is_file_path
 
 NOT_LISTED = ("manifest.json", ACCEPTED)
 
@@ -73,7 +73,9 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
         return ["manifest.json: unreadable (it lists no files)"]
-    if wrong := [name for name in files if not is_way(name) or name in NOT_LISTED or told_of(files, name) is None]:
+    if wrong := [
+        name for name in files if not is_file_path(name) or name in NOT_LISTED or recorded_file(files, name) is None
+    ]:
         return [
             f"manifest.json: unreadable ({short(ascii(name), 100)} is no file of a release, or has no size or hash)"
             for name in wrong[:5]

@@ -66,7 +66,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     rule → rows, samples of id, column, before, after, why). Rows with an identifier are never samples, because many
     people read reports.
     """
-    records, identified = identifiers.looked_for(records, work.options.redact)
+    records, identified = identifiers.mark_identifiers(records, work.options.redact)
     unshown = frozenset(records["identifiers"].is_not_null().arg_true())
     mended, broken, damage = _remove_mojibake(records, unshown)
     done = clean_texts(mended.select(WORDS), unshown)
@@ -137,10 +137,10 @@ def _remove_mojibake(
     for name in WORDS:
         column = records[name]
         places = column.str.contains(mojibake.SUSPECT).fill_null(False).arg_true()
-        found = {row: mojibake.mended(column[row]) for row in places}
+        found = {row: mojibake.repair(column[row]) for row in places}
         found = {row: one for row, one in found.items() if one.damage}
         for row, one in found.items():
-            if name != "title" and mojibake.mostly_lost(one):
+            if name != "title" and mojibake.is_mostly_lost(one):
                 broken[row] = f"{name}: {' … '.join(one.damage)[:SAMPLE_CHARACTERS]}"
             elif row not in broken:
                 cut[row] = None
@@ -264,12 +264,17 @@ def _harmed(rule: Rule, before: pl.Series, after: pl.Series) -> list[tuple[str, 
     """Return why texts must stay as they were before a rule, and which texts."""
     found: list[tuple[str, pl.Series]] = []
     if rule.net == "kept":
-        found.append(("a number, unit, sign or negation would change", net.changed(before, after)))
+        found.append(("a number, unit, sign or negation would change", net.find_changed(before, after)))
     elif rule.net == "spans":
-        found.append(("what leaves holds a number, unit or negation", net.holding(before, rule.pattern, rule.may_hold)))
-        found.append(("it would end torn", net.torn(before, after)))
+        found.append(
+            (
+                "what leaves holds a number, unit or negation",
+                net.find_guarded_spans(before, rule.pattern, rule.may_hold),
+            )
+        )
+        found.append(("it would end torn", net.find_torn(before, after)))
     elif rule.net == "raised":
-        found.append(("a raised number would change", net.changed_in_form(before, after, rule.pattern)))
+        found.append(("a raised number would change", net.find_changed_form(before, after, rule.pattern)))
     return found
 
 
@@ -292,7 +297,7 @@ def _apply_word_rules(column: pl.Series, numbers: pl.Series, notes: _Notes) -> p
             column.scatter(places, after)
             done.append((rule.name, places))
     moved = _changed_places(start, column, [places for _, places in done])
-    wrong = moved.gather(net.changed(start.gather(moved), column.gather(moved))) if len(moved) else moved
+    wrong = moved.gather(net.find_changed(start.gather(moved), column.gather(moved))) if len(moved) else moved
     for name, places in done:
         notes.changed[name].append(
             numbers.gather(places.filter(~places.is_in(wrong.implode())) if len(wrong) else places)
@@ -310,7 +315,7 @@ def _changed_places(start: pl.Series, column: pl.Series, touched: list[pl.Series
     if not touched:
         return pl.Series(dtype=pl.UInt32)
     places = pl.concat(touched).unique().sort()
-    return places.filter(net.bare(column.gather(places)) != net.bare(start.gather(places)))
+    return places.filter(net.without_spaces(column.gather(places)) != net.without_spaces(start.gather(places)))
 
 
 def _places(column: pl.Series, pattern: str) -> pl.Series:

@@ -20,7 +20,7 @@ from chimed.llm.asking import reply_keys
 from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
 from chimed.text import identifiers
-from chimed.text.repetition import loop
+from chimed.text.repetition import find_loop
 
 MAX_ANSWER = 100  # 字, Table 2: 限制在100字以内
 MIN_ANSWER = 6  # characters; a shorter answer is no advice
@@ -139,9 +139,9 @@ def find_pair_fault(one: Answer[str] | Failure, two: Answer[str] | Failure) -> t
             return "dropped", f"answer over {MAX_ANSWER} characters", str(len(text))
         if len(text) < MIN_ANSWER:
             return "dropped", "answer too short", text
-        if piece := loop(text):
+        if piece := find_loop(text):
             return "dropped", "answer repeats itself", piece
-        if found := identifiers.find(text):
+        if found := identifiers.find_identifiers(text):
             return "dropped", "identifier in an answer", found[0].kind
     return ("dropped", "the same answer twice", "") if _text(one) == _text(two) else None
 

@@ -21,18 +21,20 @@ from chimed.release.write import previous, write_release
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.contents import SEAL
-from chimed.storage.lease import turn
-from chimed.storage.takedowns import takedowns
+from chimed.storage.lease import wait_for_lease
+from chimed.storage.takedowns import read_takedowns
 
 
 def select_dropped(parts: Parts, work: Work) -> Verdicts:
     """Write `releases/<build>/`; drop what was taken down since extract. Raises Drifted where it is held back."""
-    gone = takedowns(work.store).rows()
+    gone = read_takedowns(work.store).rows()
     places = ["id", "url", "source", "page"]
     taken = [batch.filter(gone).select("row", "id") for batch in parts.read(places)]
     leaving = pl.concat([pl.DataFrame(schema={"row": pl.UInt32, "id": pl.String}), *taken])
     rows = of_build(work.lake, parts.paths, gone, _made_of(parts, leaving))
-    with turn(work.store, work.lake.root, f"release {work.build}", work.say):  # a takedown may write there, too
+    with wait_for_lease(
+        work.store, work.lake.root, f"release {work.build}", work.say
+    ):  # a takedown may write there, too
         manifest = write_release(work.lake, work.build, rows, making(work), previous(work.lake, work.build))
     numbers = lakes.read_json(work.lake, f"{folder_of(work.build)}/{layout.STATISTICS}")
     figures = {name: numbers[name] for name in ("instances", "characters", "splits")}

@@ -19,14 +19,16 @@ from chimed.build.options import Options
 from chimed.llm import asking, prompts
 from chimed.schema import left_rows, words
 from chimed.storage import store as stores
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 from chimed.text import identifiers
 
 PROMPTS = {
     "screen": "toxic or personal, by the paper's prompt",
     "sensitive": "sensitive attribute or misleading claim",
 }
-MAX_PIECE = 6_000  # characters in one request; a longer text is sent in pieces, and one 是 flags the record
+MAX_PIECE = (
+    6_000  # characters of one text that are put to the model; longer ones go in pieces, and one 是 flags the record
+)
 REVIEW_SAMPLE = 200  # records of a build queued for review, both of the flagged and of the passed
 REVIEW_CHARACTERS = 2_000  # characters of a record that a reviewer sees
 
@@ -47,7 +49,7 @@ def prepare(records: pl.DataFrame, options: Options) -> Screening:
     """Apply the rules first, because they are free: what they flag is not sent to a model."""
     redacted: dict[str, int] = {}
     if options.redact:  # cleaning redacted already; this catches what only shows in the cleaned text
-        records, redacted = identifiers.looked_for(records, redact=True)
+        records, redacted = identifiers.mark_identifiers(records, redact=True)
     flagged = rule_flags(records)
     rest = records.filter(~pl.col("id").is_in(list(flagged)))
     return Screening(records, rest, dict(flagged), len(flagged), redacted)
@@ -89,7 +91,7 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
     What was found before cleaning (the column `identifiers`) comes first; its spans are in the page's own words. Then
     the present words are searched, the title with them.
     """
-    now, _ = identifiers.looked_for(records)
+    now, _ = identifiers.mark_identifiers(records)
     both = records.select("id", before="identifiers").with_columns(now=now["identifiers"])
     flags = {}
     for id, before, after in both.filter(pl.any_horizontal(pl.col("before", "now").list.len() > 0)).iter_rows():
@@ -142,7 +144,7 @@ def queue_for_review(found: Outcome, work: Work) -> None:
 
     Ids are hashes, so the sample is random, and the same whenever the build runs again.
     """
-    gone = takedowns(work.store).rows()  # taken down since extract
+    gone = read_takedowns(work.store).rows()  # taken down since extract
     found = replace(found, kept=found.kept.filter(~gone), dropped=found.dropped.filter(~gone))
     flagged = dict(found.dropped.filter(pl.col("fate") == "dropped").select("id", "reason").iter_rows())
     chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEW_SAMPLE]]
@@ -169,7 +171,7 @@ def queue_for_review(found: Outcome, work: Work) -> None:
 
 def _excerpt(text: str) -> str:
     """Return what a reviewer sees of a long text: the part around the first identifier, else the beginning."""
-    found = identifiers.find(text)
+    found = identifiers.find_identifiers(text)
     start = max(0, found[0].start - REVIEW_CHARACTERS // 2) if found else 0
     return text[start : start + REVIEW_CHARACTERS]
 

@@ -36,7 +36,7 @@ def one_at_a_time(lake: Lake, place: str) -> Iterator[None]:
         log.warning("nothing keeps another process from training %s at the same time: %s", place, error)
         yield
         return
-    with lease.turn(store, lake.root, f"train {place}", log.info, PATIENCE, _stop):
+    with lease.wait_for_lease(store, lake.root, f"train {place}", log.info, PATIENCE, _stop):
         yield
 
 

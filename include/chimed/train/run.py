@@ -101,7 +101,7 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
             rows[split] = [lakes.local_path(lake, path) for path in paths]  # a small release may hold no row back
     folder = Path(lake.at(place))
     if not lakes.is_local(lake.fs):
-        folder = private_folder("training", lakes.named(lake), place)
+        folder = private_folder("training", lakes.local_name(lake), place)
     mixed = _mixed(lake, place, fields, done)
     run = Run(lake, phase, recipe, release, start, model, fields, rows, folder, place, done, revision, base, mixed)
     begun = _same_run(run)
@@ -143,7 +143,7 @@ def _read_model(lake: Lake, path: str, wanted: str) -> str:
     copy = lakes.local_path(lake, path)
     if not _first_here() or fingerprint(str(copy)) == wanted:
         return str(copy)
-    lakes.forget_local(lake, path)  # a copy may have been damaged here
+    lakes.remove_local(lake, path)  # a copy may have been damaged here
     copy = lakes.local_path(lake, path)
     if (found := fingerprint(str(copy))) != wanted:
         raise UserError(

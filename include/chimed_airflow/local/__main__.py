@@ -64,8 +64,10 @@ class Start:
     def check(self) -> None:
         """Raises TaskFailed with the log's end where one of the processes has died."""
         for name in (*COMPONENTS, "replica"):
-            if processes.alive(home.NOTES / f"{name}.json") is None:
-                raise TaskFailed(f"{name} died; the end of its log:\n{processes.tail(home.LOGS / f'{name}.log', 20)}")
+            if processes.running_pid(home.NOTES / f"{name}.json") is None:
+                raise TaskFailed(
+                    f"{name} died; the end of its log:\n{processes.last_lines(home.LOGS / f'{name}.log', 20)}"
+                )
 
 
 class Stopped(BaseException):
@@ -109,7 +111,7 @@ def down() -> None:
 
 
 def _begin() -> Start:
-    running = [note.stem for note in home.NOTES.glob("*.json") if processes.alive(note)]
+    running = [note.stem for note in home.NOTES.glob("*.json") if processes.running_pid(note)]
     if running:
         raise UserError(
             f"the demo's Airflow is running already ({', '.join(sorted(running))}); stop it with: make down"
@@ -166,15 +168,15 @@ def _make_models(start: Start) -> Making:
 
     def made(meanwhile: Callable[[], object]) -> None:
         told = time.monotonic()
-        while processes.alive(note):
+        while processes.running_pid(note):
             meanwhile()
             if time.monotonic() - told > 30:
                 told = time.monotonic()
-                start.say(f"  … waiting for the tiny models: {processes.tail(log, 1)[-100:]}")
+                start.say(f"  … waiting for the tiny models: {processes.last_lines(log, 1)[-100:]}")
             time.sleep(POLL)
         note.unlink(missing_ok=True)
         if not all(folder.is_dir() for folder in folders):
-            raise TaskFailed(f"the tiny models could not be made:\n{processes.tail(log, 20)}")
+            raise TaskFailed(f"the tiny models could not be made:\n{processes.last_lines(log, 20)}")
 
     return made
 

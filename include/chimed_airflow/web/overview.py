@@ -58,10 +58,10 @@ def overview(request: Request, user: GetUserDep) -> HTMLResponse:
 
 def _week(lake: "Lake") -> dict[str, Any] | None:
     """Return the Monday of the last whole week, and by source why it is missing; None while that is counted."""
-    from chimed.crawl.weeks import last_week, who_has
+    from chimed.crawl.weeks import check_week, last_week
 
     store, monday = open_store(), last_week()
-    missing = recent("week", f"{store.engine.url}{monday}", lambda: who_has(store, lake, monday))
+    missing = recent("week", f"{store.engine.url}{monday}", lambda: check_week(store, lake, monday))
     if missing is None:
         return None
     have = [source for source, why in missing.items() if why is None]
@@ -240,7 +240,7 @@ def _moment(said: object) -> datetime | None:
 
 def _coverage() -> list[dict[str, Any]] | None:
     """Return the sources' coverage; None while it is counted."""
-    from chimed.crawl.coverage import coverage
+    from chimed.crawl.coverage import measure_coverage
 
     store = open_store()
-    return recent("coverage", str(store.engine.url), lambda: coverage(store))
+    return recent("coverage", str(store.engine.url), lambda: measure_coverage(store))

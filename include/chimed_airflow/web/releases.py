@@ -233,16 +233,16 @@ def _release(version: str) -> tuple["Lake", str, dict[str, Any]]:
 
 def _own_files(lake: "Lake", folder: str, manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the files of a manifest that lie in the release's own folder; no others are served."""
-    from chimed.storage.contents import told_of
-    from chimed.storage.lake import is_local, sizes, within
-    from chimed.storage.naming import is_way
+    from chimed.storage.contents import recorded_file
+    from chimed.storage.lake import is_local, is_own_file, sizes
+    from chimed.storage.naming import is_file_path
 
     named, there = manifest.get("files"), sizes(lake, folder)
     return {
         name: said
         for name, said in (named if isinstance(named, dict) else {}).items()
-        if name in there and is_way(name) and told_of(named, name)
-        if not is_local(lake.fs) or within(lake, f"{folder}/{name}")  # there are no links elsewhere
+        if name in there and is_file_path(name) and recorded_file(named, name)
+        if not is_local(lake.fs) or is_own_file(lake, f"{folder}/{name}")  # there are no links elsewhere
     }
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
+from chimed.crawl.finished import read_report
 from chimed.storage import layout
 from chimed_airflow.web.charts import bars
 from chimed_airflow.web.counted import age, recent
@@ -27,7 +28,7 @@ router = APIRouter()
 @router.get("/sources")
 def sources(request: Request) -> HTMLResponse:
     """Show all sites."""
-    from chimed.crawl.frontier import pace
+    from chimed.crawl.frontier import request_delay
     from chimed.sources import names as source_names
     from chimed.sources.page import load
     from chimed.storage.lake import open_lake
@@ -42,7 +43,7 @@ def sources(request: Request) -> HTMLResponse:
                 "name": name,
                 "hosts": site.hosts,
                 "domain": site.domain,
-                "pace": pace(site),
+                "pace": request_delay(site),
                 "again": _asked_again(site),
                 "newest_first": site.newest_first,
                 "last": _last_crawl(lake, name),
@@ -65,14 +66,14 @@ def crawl(source: str, request: Request) -> HTMLResponse:
 @router.get("/sources/{source}/page")
 def miss(source: str, url: str, request: Request) -> HTMLResponse:
     """Show a page's text beside what the parser makes of it."""
-    from chimed.crawl.misses import view
+    from chimed.crawl.misses import describe_miss
     from chimed.errors import UserError, choose
     from chimed.sources import names as source_names
     from chimed.storage.lake import open_lake
 
     shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, source_names()), "url": url}
     try:
-        found = view(open_lake(), open_store(), url)
+        found = describe_miss(open_lake(), open_store(), url)
     except UserError as trouble:
         return page(request, "miss.html.j2", **shown, view=None, trouble=str(trouble))
     return page(request, "miss.html.j2", **shown, view=found, trouble=None)
@@ -81,22 +82,25 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
 def _asked_again(site: "Site") -> list[dict[str, Any]]:
     """Return by kind of page the age in days at which it is fetched again; one entry if one age is set for all."""
     from chimed.settings import settings
-    from chimed.storage.states import ANSWERED, GONE, GONE_TWICE, LAST, STEPS, UNANSWERED
+    from chimed.storage.states import ANSWERED, GONE, GONE_CONFIRM_DAYS, RECHECK_AGES, RECHECK_DAYS, UNANSWERED
 
     if settings().recheck_days is not None:
         return [{"state": "", "days": [settings().recheck_days]}]
-    open_ones = [{"state": UNANSWERED, "days": [*STEPS[UNANSWERED], LAST]}] if site.newest_first else []
-    rest = [{"state": ANSWERED, "days": [site.recheck, LAST]}, {"state": GONE, "days": [GONE_TWICE, LAST]}]
+    open_ones = [{"state": UNANSWERED, "days": [*RECHECK_AGES[UNANSWERED], RECHECK_DAYS]}] if site.newest_first else []
+    rest = [
+        {"state": ANSWERED, "days": [site.recheck, RECHECK_DAYS]},
+        {"state": GONE, "days": [GONE_CONFIRM_DAYS, RECHECK_DAYS]},
+    ]
     return open_ones + rest
 
 
 def _known(store: "Store", lake: "Lake") -> dict[str, dict[str, Any]]:
     """Return by source: `coverage`, `misses` (reason → pages, examples), `published` (bars), incomplete `weeks`."""
-    from chimed.crawl.coverage import coverage
-    from chimed.crawl.weeks import weeks
+    from chimed.crawl.coverage import measure_coverage
+    from chimed.crawl.weeks import list_missing_weeks
 
-    found, not_crawled = {}, weeks(store, lake)
-    for entry in coverage(store):
+    found, not_crawled = {}, list_missing_weeks(store, lake)
+    for entry in measure_coverage(store):
         name = entry["source"]
         misses = [
             {"reason": reason, "pages": pages, "examples": _examples(store, name, reason)}
@@ -183,8 +187,7 @@ def _published(store: "Store", source: str) -> dict[str, int]:
 
 def _last_crawl(lake: "Lake", source: str) -> dict[str, Any] | None:
     """Return the report of the crawl that finished last, among the newest few by name."""
-    from chimed.crawl.finished import report_of
     from chimed.storage.lake import names
 
-    found = [report_of(lake, source, crawl) for crawl in names(lake, layout.raw(source))[-5:]]
+    found = [read_report(lake, source, crawl) for crawl in names(lake, layout.raw(source))[-5:]]
     return max((report for report in found if report), key=lambda report: str(report.get("finished", "")), default=None)

@@ -126,7 +126,7 @@ def test_its_rows_are_read_as_one_table_in_order_and_the_json_lines_are_the_same
 def killed_at(number: int, monkeypatch: pytest.MonkeyPatch, below: str) -> Iterator[list[str]]:
     """A writer that dies before the so-many-th file below a folder; gives the files that it wrote before."""
     written: list[str] = []
-    whole = lakes._whole
+    whole = lakes._atomic_file
 
     @contextmanager
     def dying(lake: Lake, path: str) -> Iterator:
@@ -138,7 +138,7 @@ def killed_at(number: int, monkeypatch: pytest.MonkeyPatch, below: str) -> Itera
             written.append(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(lakes, "_whole", dying)
+        patched.setattr(lakes, "_atomic_file", dying)
         yield written
 
 

@@ -18,7 +18,7 @@ from chimed.release.sorting import of_tables
 from chimed.release.statistics import statistics, total
 from chimed.storage import lake as lakes
 from chimed.storage.lake import open_lake, write_json
-from chimed.storage.takedowns import of
+from chimed.storage.takedowns import parse_targets
 
 
 def release(count: int, longest: int, seed: int, first: int = 0) -> Side:
@@ -123,7 +123,7 @@ def test_nothing_crawled_can_write_into_the_card(work):
 
 
 def test_a_takedown_holds_a_page_or_a_source():
-    gone = of(["http://www.zhongyoo.com/name/a_1.html", "ask39"])
+    gone = parse_targets(["http://www.zhongyoo.com/name/a_1.html", "ask39"])
     assert gone.holds("http://www.zhongyoo.com/name/a_1.html", "zhongyoo")
     assert gone.holds("https://ask.39.net/question/1.html", "ask39")
     assert not gone.holds("http://www.zhongyoo.com/name/a_2.html", "zhongyoo")

@@ -15,7 +15,8 @@ from making_one import FIRST, SECOND, pylist, read_tables
 
 from chimed.build.builds import read_dropped, read_stage
 from chimed.build.ledger import read_ledger
-from chimed.crawl.frontier import Plan, add, begin
+from chimed.crawl.frontier import add_links, begin
+from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError, WorkStopped
 from chimed.release import SUBSETS, find_release, read_manifest, releases
 from chimed.release.push import push
@@ -59,14 +60,14 @@ def test_an_interrupted_release_is_not_visible_and_leaves_the_old_one_alone(copi
     new, fatal = "2026.11.29", ""
     tables, manifest = read_tables(copied.lake, FIRST), read_manifest(copied.lake, FIRST)
     before = {name: lakes.read_bytes(copied.lake, f"releases/{name}") for name in lakes.files(copied.lake, "releases")}
-    whole, told = lakes._whole, {"options": {}, **{k: manifest[k] for k in manifest if k != "files"}}
+    whole, told = lakes._atomic_file, {"options": {}, **{k: manifest[k] for k in manifest if k != "files"}}
 
     def killed(lake: Lake, path: str) -> AbstractContextManager:
         if path.endswith(f"{new}/{fatal}"):
             raise KeyboardInterrupt
         return whole(lake, path)
 
-    monkeypatch.setattr(lakes, "_whole", killed)
+    monkeypatch.setattr(lakes, "_atomic_file", killed)
     for name in ("pretrain/train.parquet", "changes.json", "figures/flow.svg", "manifest.json"):
         fatal = name
         with pytest.raises(KeyboardInterrupt):
@@ -137,7 +138,7 @@ def test_one_page_is_followed_to_zero(copied):
         find_release(lake, FIRST)
 
     site = importlib.import_module(f"chimed.sources.{source}").SITE
-    add(store, Plan(site, "next"), [Link(url, "detail")], None)  # a list still shows it
+    add_links(store, CrawlPlan(site, "next"), [Link(url, "detail")], None)  # a list still shows it
     assert find(store, PAGES, [url]) == {}
     assert find(store, TAKEDOWNS, [url])[url]["reason"] == "Li Ming, 13912345678, asked"
 
@@ -162,7 +163,7 @@ def test_a_source_that_was_taken_down_is_not_crawled(copied):
     assert not any("ask39" in set(table["source"]) for table in patched.values())
     site = importlib.import_module("chimed.sources.ask39").SITE
     with pytest.raises(UserError, match="ask39 was taken down"):
-        begin(copied.store, Plan(site, "next"))
+        begin(copied.store, CrawlPlan(site, "next"))
 
 
 def test_a_push_is_whole_and_the_same_again(copied, tmp_path):
