@@ -117,7 +117,7 @@ def test_servers_that_the_run_starts_are_looked_at_as_far_as_can_be(ready):
     there = changed(ready, **cluster, llm_checkpoint="Qwen/Qwen3-14B", judge_checkpoint="Qwen/Qwen3-32B")
     assert wrong(there) == {}
     same = wrong(changed(there, judge_checkpoint="Qwen/Qwen3-14B", judge_url=cluster["llm_url"]))["model servers"]
-    assert "both load Qwen/Qwen3-14B; CHIMED_JUDGE_CHECKPOINT" in same
+    assert "both load Qwen/Qwen3-14B; set CHIMED_JUDGE_CHECKPOINT" in same
     assert "name one host" in same
     local = wrong(changed(there, serve="local", llm_checkpoint="/nowhere/model"))["model servers"]
     assert "no model in /nowhere/model" in local

@@ -22,7 +22,7 @@ CHAPTER = "\n".join(paragraph(n) for n in range(5))
 @pytest.fixture(autouse=True)
 def gate(monkeypatch):
     """A gate that asks for length alone: what becomes of the pieces matters here, and not why."""
-    monkeypatch.setattr(translate.fidelity, "fault", lambda _, said: "长度不合：太短" if len(said) < 20 else None)
+    monkeypatch.setattr(translate.fidelity, "find_fault", lambda _, said: "长度不合：太短" if len(said) < 20 else None)
 
 
 @pytest.fixture
