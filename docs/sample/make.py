@@ -45,7 +45,7 @@ from chimed_demo.replica import DETAIL
 HERE = Path(__file__).parent
 WEEKS = {"2026.11.16": "2026-11-09", "2026.11.23": "2026-11-16"}  # a release, and the week before it that was crawled
 SECOND_WEEK = 6  # every sixth page is published in the second week
-OPTIONS = {"skip": ["perplexity"], "prefer_share": 0.5}
+OPTIONS = {"skip": ["perplexity"], "preference_share": 0.5}
 KEPT_OF_A_BUILD = ("build.json", "ledger.parquet")  # and of each stage its reports and the rows that left
 EXAMS = PROJECT / "include" / "chimed_demo" / "exam"
 

@@ -12,7 +12,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from chimed.build import order
-from chimed.build.options import Options
+from chimed.build.options import OLD_OPTION_NAMES, Options, current_names
 from chimed.settings import settings
 from chimed.sources import names as source_names
 from chimed_airflow import titles
@@ -46,7 +46,7 @@ BUILD_FORM = {
         "second_opinion": "Ask the judge for a second opinion",
     },
     "Preferences": {
-        "prefer_share": "Share of the questions that get a preference",
+        "preference_share": "Share of the questions that get a preference",
         "judge_order": "Orders in which the judge compares",
         "judge_is_generator": "Let the generator judge itself",
     },
@@ -84,13 +84,18 @@ def build_params() -> dict[str, Param]:
 
 @cache
 def build_options(params: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a run's params are options of its build."""
-    return {name: params[name] for name in Options.model_fields}
+    """Return the options of a run's build from the run's params. A configuration may use an option's old name."""
+    given = {name: params[name] for name in Options.model_fields}
+    return given | current_names({name: params[name] for name in OLD_OPTION_NAMES if name in params}, log.warning)
 
 
 def _param(name: str, schema: dict[str, Any]) -> Param:
     usual = Options.model_fields[name].get_default(call_default_factory=True, validated_data={})
-    default = settings().build_options.get(name, usual) if name in Options.model_fields else schema.get("default")
+    default = (
+        current_names(settings().build_options).get(name, usual)
+        if name in Options.model_fields
+        else schema.get("default")
+    )
     schema.pop("default", None)
     # what a list may hold; the form offers it
     choices = {"sources": [*source_names()], "skip": [stage.name for stage in order.STAGES if stage.skippable]}

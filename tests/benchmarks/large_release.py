@@ -105,7 +105,7 @@ def _made(version: str, table: pl.DataFrame) -> dict:
     return {
         "build": version,
         "code": "0.1.0",
-        "options": Options(prefer_share=0.1 if version.endswith("15") else 0.12).model_dump(mode="json"),
+        "options": Options(preference_share=0.1 if version.endswith("15") else 0.12).model_dump(mode="json"),
         "settings": {"perplexity_model": "a", "llm_model": "b", "judge_model": "c", "contact": "d"},
         "crawls": [],
         "inputs": [],
@@ -123,7 +123,7 @@ def _write_build(lake: Lake, version: str, table: pl.DataFrame) -> None:
     """Return the last stage's table in parts as `chimed.build.builds` writes them, and every stage's reports."""
     folder = f"builds/{version}"
     made = {"version": version, "made": FETCHED.isoformat(), "code": "0.1.0", "options": {}, "shards": [["a"]]}
-    made["stages"] = order.told()
+    made["stages"] = order.stages_for_build_json()
     lakes.write_json(lake, f"{folder}/build.json", made)
     parts = -(-len(table) // PART)
     placed = table.with_columns(part=pl.col("url").rank("dense") % parts)

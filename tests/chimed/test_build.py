@@ -11,10 +11,21 @@ from chimed.build import builds, ledger, order, reports
 from chimed.build.builds import new_build
 from chimed.build.contract import CorpusStage, ShardStage
 from chimed.build.corpus import Verdicts, left
-from chimed.build.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
+from chimed.build.ledger import (
+    LedgerError,
+    NothingLeft,
+    Outcome,
+    TooManyFailed,
+    check_failures,
+    check_ledger,
+    count_outcome,
+)
+from chimed.build.options import Options
 from chimed.errors import UserError
+from chimed.pipeline.commands import build_options
 from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD, derived, dropped_table, left_rows, table
+from chimed.settings import settings
 from chimed.stages import clean, dedup
 from chimed.storage import lake as lakes
 
@@ -25,9 +36,9 @@ def test_a_lost_row_a_doubled_row_and_a_strange_row_all_fail_the_stage():
     check_ledger("clean", TEXTS, Outcome(TEXTS))
     with pytest.raises(LedgerError, match="read 3 rows, kept 2"):
         check_ledger("clean", TEXTS, Outcome(TEXTS.head(2)))
-    with pytest.raises(LedgerError, match="not those read"):
+    with pytest.raises(LedgerError, match="were not read"):
         check_ledger("clean", TEXTS, Outcome(pl.concat([TEXTS.head(2), TEXTS.head(1)])))
-    with pytest.raises(LedgerError, match="not those read"):
+    with pytest.raises(LedgerError, match="were not read"):
         check_ledger("clean", TEXTS, Outcome(pl.concat([TEXTS.head(2), rows(document("丁" * 40))])))
 
 
@@ -42,12 +53,12 @@ def test_a_derived_row_needs_a_kept_parent():
 def test_too_many_failures_stop_the_stage_and_a_few_do_not():
     many = pl.concat([TEXTS.with_columns(id=pl.col("id") + str(n)) for n in range(3)])
     failed = left_rows(many, dict.fromkeys(many["id"], ("unparsed reply", "")), "failed")
-    check_failures("screen", tally(many, Outcome(many.tail(4), failed.head(5))))
+    check_failures("screen", count_outcome(many, Outcome(many.tail(4), failed.head(5))))
     with pytest.raises(TooManyFailed, match="9 of 9 rows failed"):
-        check_failures("screen", tally(many, Outcome(many.clear(), failed)))
+        check_failures("screen", count_outcome(many, Outcome(many.clear(), failed)))
     flagged = left_rows(many, dict.fromkeys(many["id"], ("toxic", "")))
     with pytest.raises(NothingLeft, match="all 9 rows were dropped, 9 of them: toxic"):
-        check_failures("screen", tally(many, Outcome(many.clear(), flagged)))
+        check_failures("screen", count_outcome(many, Outcome(many.clear(), flagged)))
 
 
 def test_versions_are_calendar_days_and_inputs_are_fixed(work):
@@ -89,7 +100,12 @@ def test_a_bad_option_names_the_good_ones(options, said):
 
 def _open(work, **told: object) -> None:
     """A build of one shard."""
-    made = {"version": work.build, "shards": [["zhongyoo/1"]], "stages": order.told(), "options": {}} | told
+    made = {
+        "version": work.build,
+        "shards": [["zhongyoo/1"]],
+        "stages": order.stages_for_build_json(),
+        "options": {},
+    } | told
     lakes.write_json(work.lake, f"builds/{work.build}/build.json", made)
 
 
@@ -131,7 +147,7 @@ def test_a_corpus_stage_writes_as_many_parts_as_its_rows_need_and_keeps_a_page_t
     _finished(work, "dedup", TEXTS)
     work = dataclasses.replace(work, options=work.options.model_copy(update={"part_rows": 2}))
     (report,) = run_stage(work, "filter")
-    assert report["parts"] == builds.parts_of(work.lake, work.build, "filter") == 2
+    assert report["parts"] == builds.count_parts(work.lake, work.build, "filter") == 2
     parts = [builds.read_stage(work.lake, work.build, "filter", n) for n in range(2)]
     assert sorted(len(part) for part in parts) == [1, 2]
     assert not set(parts[0]["url"]) & set(parts[1]["url"])
@@ -195,7 +211,7 @@ def test_a_killed_stage_run_again_gives_the_same_bytes(work, monkeypatch):
 def test_the_ledger_is_a_table_too(work):
     _finished(work, "extract", TEXTS)
     run_stage(work, "clean")
-    told = ledger.table(work.lake, work.build)
+    told = ledger.ledger_table(work.lake, work.build)
     assert told.filter(stage="clean").select("source", "fate", "reason", "rows").rows() == [
         ("zhongyoo", "kept", None, 3),
         ("zhongyoo", "read", None, 3),
@@ -239,9 +255,9 @@ def test_a_build_of_an_earlier_version_goes_on_in_its_own_order(work):
     with pytest.raises(UserError, match="the build has an earlier version's order of stages; python -m chimed run all"):
         run_stage(work, "clean", 3)
     run_stage(work, "clean")
-    assert builds.shards_of(work.lake, work.build, "perplexity") == 1
-    assert [entry["stage"] for entry in ledger.ledger(work.lake, work.build)] == ["extract", "dedup", "clean"]
-    assert ledger.table(work.lake, work.build)["stage"].unique().to_list() == ["clean"]
+    assert builds.count_shards(work.lake, work.build, "perplexity") == 1
+    assert [entry["stage"] for entry in ledger.read_ledger(work.lake, work.build)] == ["extract", "dedup", "clean"]
+    assert ledger.ledger_table(work.lake, work.build)["stage"].unique().to_list() == ["clean"]
     assert [stage.name for stage in builds.stages_of(work.lake, work.build)][:3] == ["extract", "dedup", "clean"]
     assert order.stage("decontaminate", builds.stages_of(work.lake, work.build)).scope == "corpus"
 
@@ -262,4 +278,26 @@ def test_a_report_of_an_earlier_version_has_the_figures_by_todays_names(work):
 def test_a_new_build_keeps_its_stages(work):
     _open(work)
     told = lakes.read_json(work.lake, f"builds/{work.build}/build.json")
-    assert order.of_build(told) == order.STAGES
+    assert order.stages_of_build(told) == order.STAGES
+
+
+def test_an_options_old_name_is_still_understood(work, monkeypatch, caplog):
+    monkeypatch.setenv("CHIMED_BUILD_OPTIONS", '{"prefer_share": 0.3}')
+    settings.cache_clear()
+    assert build_options('{"perplexity_cut": 0.02}') == {"preference_share": 0.3, "perplexity_cut": 0.02}
+    assert build_options('{"prefer_share": 0.4}') == {"preference_share": 0.4}
+    assert "prefer_share is now called preference_share" in caplog.text
+    with pytest.raises(UserError, match="prefer_share"):
+        builds.parse_options({"prefer_share": 0.4, "preference_share": 0.5})
+
+
+def test_a_build_made_with_an_options_old_name_opens(work):
+    lakes.write_json(work.lake, "raw/ask39/2026-11-16/report.json", {"pages": 3})
+    version = new_build(work.lake)
+    path = f"builds/{version}/build.json"
+    made = lakes.read_json(work.lake, path)
+    old = {"prefer_share" if name == "preference_share" else name: value for name, value in made["options"].items()}
+    lakes.write_json(work.lake, path, made | {"options": old | {"prefer_share": 0.25}})
+    read = builds.read_build(work.lake, version)
+    assert read["options"]["preference_share"] == Options(**old | {"prefer_share": 0.25}).preference_share == 0.25
+    assert list(read["options"]) == list(made["options"])

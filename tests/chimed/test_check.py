@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from chimed.__main__ import app
 from chimed.errors import UserError, WorkStopped
-from chimed.operations.check import Finding, check
+from chimed.operations.check import Finding, run_checks
 from chimed.settings import settings
 
 EXAM = ",Question,A,B,C,D,Answer\n0,下列哪一项不是这道考题的答案,甲,乙,丙,丁,A\n"
@@ -36,11 +36,11 @@ def changed(work, **changes: object):
 
 def wrong(work, only_servers: bool = False) -> dict[str, str]:
     """What is wrong, by what was looked at."""
-    return {one.what: one.said for one in check(work, only_servers) if not one.fine}
+    return {one.what: one.said for one in run_checks(work, only_servers) if not one.fine}
 
 
 def test_nothing_is_wrong_where_all_is_there(ready, served):
-    found = check(ready)
+    found = run_checks(ready)
     assert [one.what for one in found] == [
         "machine",
         "lake",
@@ -83,13 +83,16 @@ def test_exams_disk_lake_and_store(ready, monkeypatch, tmp_path):
     assert "CHIMED_EXAMS" in wrong(changed(ready, exams=None))["exams"]
     skipped = dataclasses.replace(ready, options=ready.options.model_copy(update={"skip": ("decontaminate",)}))
     assert wrong(changed(skipped, exams=None)) == {}
-    monkeypatch.setattr("chimed.operations.check.FREE", 10**18)
+    monkeypatch.setattr("chimed.operations.check.MIN_FREE_BYTES", 10**18)
     assert "free some space or name another folder" in wrong(ready)["disk"]
     (tmp_path / "lake").mkdir(exist_ok=True)
     monkeypatch.setattr(
         "chimed.storage.lake.write_bytes", lambda *_: (_ for _ in ()).throw(PermissionError("read-only"))
     )
-    assert "cannot be written (PermissionError: read-only); CHIMED_DATA" in wrong(ready)["lake"]
+    assert (
+        "cannot be written (PermissionError: read-only); make it writable, or correct CHIMED_DATA"
+        in wrong(ready)["lake"]
+    )
 
     def behind():
         raise UserError("the store's schema is 0001, this code's is 0004; run: python -m chimed store upgrade")
@@ -114,7 +117,7 @@ def test_servers_that_the_run_starts_are_looked_at_as_far_as_can_be(ready):
     there = changed(ready, **cluster, llm_checkpoint="Qwen/Qwen3-14B", judge_checkpoint="Qwen/Qwen3-32B")
     assert wrong(there) == {}
     same = wrong(changed(there, judge_checkpoint="Qwen/Qwen3-14B", judge_url=cluster["llm_url"]))["model servers"]
-    assert "both load Qwen/Qwen3-14B; CHIMED_JUDGE_CHECKPOINT" in same
+    assert "both load Qwen/Qwen3-14B; set CHIMED_JUDGE_CHECKPOINT" in same
     assert "name one host" in same
     local = wrong(changed(there, serve="local", llm_checkpoint="/nowhere/model"))["model servers"]
     assert "no model in /nowhere/model" in local
@@ -129,7 +132,7 @@ def test_the_command_says_each_finding_and_exits_1_where_one_is_wrong(ready, ser
         assert done.exit_code == 0, done.output
         assert done.output.count("ok  ") == 8
         served.roots.pop("chimed-judge")
-        done = CliRunner().invoke(app, ["check", "--json", "--options", '{"prefer_share": 0.5}'])
+        done = CliRunner().invoke(app, ["check", "--json", "--options", '{"preference_share": 0.5}'])
         assert isinstance(done.exception, WorkStopped)
         said = [Finding(**one) for one in json.loads(done.stdout.splitlines()[-1])]
         assert [one.what for one in said if not one.fine] == ["judge"]

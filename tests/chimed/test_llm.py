@@ -8,7 +8,7 @@ from model_server import completion
 from chimed.errors import UserError
 from chimed.llm import client
 from chimed.llm.client import Refused, Reply, Request, Server
-from chimed.llm.cost import cost
+from chimed.llm.cost import measure_cost
 
 SAMPLING = {"max_tokens": 8, "temperature": 0.0}
 
@@ -49,7 +49,7 @@ def test_nothing_is_paid_twice(served, work):
     again = client.ask(requests(25), server(served), work)
     assert len(served.bodies) == 25
     assert [reply.known for reply in again] == [True] * 20 + [False] * 5
-    assert cost(again, [2] * 25, work)["known"] == 20
+    assert measure_cost(again, [2] * 25, work)["known"] == 20
 
 
 def test_equal_requests_are_asked_once_and_samples_apart(served, work):
@@ -62,7 +62,7 @@ def test_equal_requests_are_asked_once_and_samples_apart(served, work):
 def test_a_server_that_stays_down_stops_the_work_and_keeps_what_was_paid(served, work):
     served.answer = lambda body: "ok" if len(served.bodies) <= 5 else (500, {}, b"")
     work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_concurrency": 1}))
-    with pytest.raises(client.ServerDown, match="5 of 10 answers are kept"):
+    with pytest.raises(client.ServerDown, match="5 of 10 answers are stored"):
         client.ask(requests(10), server(served), work)
     served.answer = lambda body: "ok"
     assert sum(reply.known for reply in client.ask(requests(10), server(served), work)) == 5
@@ -94,7 +94,7 @@ def test_a_server_that_only_fails_is_given_up_before_every_request_has_had_its_t
     monkeypatch.setattr(client, "PATIENCE", 0.0)
     monkeypatch.setattr(client, "TRIES", 50)
     served.answer = lambda body: (503, {}, b"")
-    with pytest.raises(client.ServerDown, match="gives no answer any more"):
+    with pytest.raises(client.ServerDown, match="stopped answering"):
         client.ask(requests(40), server(served), work)
     assert len(served.bodies) < 200
 
@@ -114,7 +114,7 @@ def test_cost_counts_what_was_paid_and_the_time_something_was_in_flight(work):
     paid = [Reply("a", "t", "stop", 10, 2, 4.0, ended=14.0), Reply("b", "t", "stop", 10, 2, 4.0, ended=16.0, tries=2)]
     answers = [*paid, Reply("c", "t", "stop", 9, 9, 9.0, known=True), Refused("d", "no")]
     work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_gpus": 2}))
-    assert cost(answers, [100, 300, 500, 700], work) == {
+    assert measure_cost(answers, [100, 300, 500, 700], work) == {
         "requests": 4,
         "known": 1,
         "refused": 1,

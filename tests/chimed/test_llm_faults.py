@@ -141,7 +141,7 @@ def test_ending_it_keeps_everything_that_was_answered(start, tmp_path, how):
     assert process.stderr
     if how == signal.SIGTERM:
         assert process.returncode == -signal.SIGTERM
-        assert "answers are kept" in process.stderr.read()
+        assert "answers are stored" in process.stderr.read()
     else:
         assert process.returncode != 0
     whole, asked = counts(url)["whole"], counts(url)["asked"]

@@ -63,7 +63,7 @@ def test_one_strange_answer_costs_itself_alone_the_second_time_too(served, work,
 def test_a_server_that_says_it_is_busy_is_not_taken_for_well(served, work, monkeypatch):
     monkeypatch.setattr(client, "TRIES", 3)
     served.answer = lambda body: (429, {}, b'{"error": "60 requests a minute"}')
-    with pytest.raises(client.ServerDown, match=r"60 requests a minute.*0 of 20 answers are kept"):
+    with pytest.raises(client.ServerDown, match=r"60 requests a minute.*0 of 20 answers are stored"):
         asked(work, served)
 
 
@@ -78,7 +78,7 @@ def test_a_page_of_models_that_comes_byte_by_byte_is_not_waited_for(monkeypatch)
     async def listed() -> None:
         async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            await asyncio.to_thread(identity.listed, f"http://127.0.0.1:{port}/v1", "key")
+            await asyncio.to_thread(identity.list_models, f"http://127.0.0.1:{port}/v1", "key")
 
     monkeypatch.setattr(identity, "TIMEOUT", 1)
     began = time.monotonic()

@@ -148,7 +148,7 @@ def test_the_stages_are_tasks_in_their_order(dags) -> None:
     for stage in order.STAGES:
         task = dag.get_task(stage.name)
         assert task.is_mapped == (stage.scope == "shard"), stage.name
-        if previous := order.before(stage.name):
+        if previous := order.previous_stage(stage.name):
             assert previous.name in task.upstream_task_ids, stage.name
     assert dag.get_task("serve_up").is_setup
 
@@ -175,7 +175,7 @@ def test_a_person_is_asked_between_the_last_table_and_the_release(dags) -> None:
     dag = dags["build_dataset"]
     approve = dag.get_task("approve")
     assert isinstance(approve, ApprovalOperator)
-    assert approve.upstream_task_ids == {order.before("release").name}
+    assert approve.upstream_task_ids == {order.previous_stage("release").name}
     assert approve.downstream_task_ids == {"release"}
     assert approve.response_timeout.days >= 1
     assert approve.notifiers

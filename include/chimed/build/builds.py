@@ -1,4 +1,4 @@
-"""The builds of a lake: how one is opened with its inputs and options, and how its finished stages' tables are read.
+"""Open builds, read their description, and read the tables of finished stages.
 
 `chimed.pipeline.runner` runs the stages and writes their tables.
 """
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 import chimed
 from chimed.build import inputs, order, reports
-from chimed.build.options import Options
+from chimed.build.options import Options, current_names
 from chimed.errors import UserError, choose
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.sources import names as source_names
@@ -35,20 +35,23 @@ def new_build(
     run: str | None = None,
     partition: str | None = None,
 ) -> str:
-    """Fixes a build's inputs (every finished crawl of its sources) and options; returns its calendar version.
+    """Create a build: fix its inputs and options, and return its version.
 
-    run: who asks, as the id of an Airflow run; asked again it gets the build it opened before. No two get one version.
-    partition: the week that the run is for; a second run for it, which two schedulers may start, gets the build of the
-    first where nothing has changed since: the same crawls and options.
-    Raises UserError for a bad option, an existing version, or where nothing has been crawled yet.
+    The inputs are all finished crawls of the chosen sources. The version is today's date unless one is given. Two
+    builds never get the same version.
+
+    run: the id of the Airflow run that asks. A second call with the same id returns the build it created before.
+    partition: the week that the run is for. Two schedulers may each start a run for a week; the second gets the build
+    of the first if crawls and options are the same. Raises UserError for a bad option, for a version that exists, or
+    if nothing has been crawled yet.
     """
     chosen = parse_options(options or {})
     if version is not None:
         check_name("build", version)
-    opened = [name for name in builds(lake) if run and read_build(lake, name).get("run") == run]
+    opened = [name for name in list_builds(lake) if run and read_build(lake, name).get("run") == run]
     if opened:
         return opened[-1]
-    shards = inputs.shards(lake, chosen)
+    shards = inputs.divide_into_shards(lake, chosen)
     if not shards:
         raise UserError(
             f"nothing in the lake yet from {', '.join(chosen.sources)}; crawl a site (python -m chimed crawl <source>) "
@@ -59,17 +62,18 @@ def new_build(
         "shards": [list(shard) for shard in shards],
         "partition": partition,
     }
-    same = [name for name in builds(lake) if partition and _is_for(read_build(lake, name), asked)]
+    same = [name for name in list_builds(lake) if partition and _is_for(read_build(lake, name), asked)]
     if same and version is None:
         log.info("build %s is of the same week, crawls and options: it is used again", same[-1])
         return same[-1]
     made = {
-        "number": 1 + max((read_number(lake, layout.build(name, layout.BUILD)) for name in builds(lake)), default=0),
+        "number": 1
+        + max((read_number(lake, layout.build(name, layout.BUILD)) for name in list_builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": chimed.__version__,
         "options": chosen.model_dump(mode="json"),
         "shards": shards,
-        "stages": order.told(),
+        "stages": order.stages_for_build_json(),
         "run": run,
         "partition": partition,
     }
@@ -83,12 +87,12 @@ def new_build(
 
 
 def _is_for(made: dict, asked: dict) -> bool:
-    """Whether a build was asked for with the same partition, crawls and options."""
+    """Return whether a build was asked for with the same partition, crawls and options."""
     return all(made.get(name) == value for name, value in asked.items())
 
 
 def parse_options(options: dict) -> Options:
-    """Options from a mapping. Raises UserError with every mistake and the valid choices."""
+    """Validate build options. Raises UserError that lists every mistake and the valid choices."""
     try:
         parsed = Options(**options)
     except ValidationError as error:
@@ -101,19 +105,24 @@ def parse_options(options: dict) -> Options:
     return parsed
 
 
-def builds(lake: Lake) -> list[str]:
-    """Versions of all builds, oldest first: in the order in which they were opened, whatever the clock said."""
+def list_builds(lake: Lake) -> list[str]:
+    """Return the versions of all builds, oldest first.
+
+    The order is that in which they were opened, so a clock that went backwards does not change it.
+    """
     found = [name for name in lakes.names(lake, layout.BUILDS) if lakes.exists(lake, layout.build(name, layout.BUILD))]
     return sorted(found, key=lambda name: (read_number(lake, layout.build(name, layout.BUILD)), _version_key(name)))
 
 
 def read_build(lake: Lake, version: str) -> dict:
-    """A build's build.json; `latest` is the newest. Raises UserError that names the builds there are, or for one whose
-    build.json cannot be read."""
+    """Return a build's build.json; `latest` is the newest build.
+
+    Raises UserError if there is no such build (the message lists those that exist), or if its build.json is damaged.
+    """
     if version == "latest":
-        version = next((name for name in reversed(builds(lake)) if _read(lake, name)), version)
+        version = next((name for name in reversed(list_builds(lake)) if _read(lake, name)), version)
     there = version in lakes.names(lake, layout.BUILDS) and lakes.exists(lake, layout.build(version, layout.BUILD))
-    choose("build", version, [version] if there else builds(lake))
+    choose("build", version, [version] if there else list_builds(lake))
     if made := _read(lake, version):
         return made
     raise UserError(
@@ -122,13 +131,15 @@ def read_build(lake: Lake, version: str) -> dict:
 
 
 def _read(lake: Lake, name: str) -> dict | None:
-    """A build's build.json; None where it cannot be used."""
+    """Return a build's build.json, or None if it is missing or damaged."""
     try:
         made = lakes.read_json(lake, layout.build(name, layout.BUILD))
     except (UserError, FileNotFoundError):
         return None
     kinds = {"version": str, "options": dict, "shards": list, "stages": list}
-    return made if all(isinstance(made[key], kind) for key, kind in kinds.items() if key in made) else None
+    if not all(isinstance(made[key], kind) for key, kind in kinds.items() if key in made):
+        return None
+    return made | {"options": current_names(made["options"])} if "options" in made else made
 
 
 def _version_key(version: str) -> list[int]:
@@ -146,48 +157,48 @@ def _next_version(taken: list[str]) -> str:
 
 
 def stages_of(lake: Lake, version: str) -> tuple[order.Stage, ...]:
-    """A build's stages, in the order and with the scopes it was opened with."""
-    return order.of_build(read_build(lake, version))
+    """Return a build's stages, in the order and with the scopes that it was opened with."""
+    return order.stages_of_build(read_build(lake, version))
 
 
-def shards_of(lake: Lake, version: str, stage: str) -> int:
-    """How many parts a stage works on: 1 for a corpus stage, else the parts of the table it reads.
+def count_shards(lake: Lake, version: str, stage: str) -> int:
+    """Return how many shards a stage has: 1 for a corpus stage, else one for each part of the table it reads.
 
-    Raises UserError where an earlier stage is not done.
+    Raises UserError if an earlier stage is not finished.
     """
     made = read_build(lake, version)
-    its_own = order.of_build(made)
+    its_own = order.stages_of_build(made)
     choose("stage", stage, [one.name for one in its_own])
-    previous = order.before(stage, its_own)
+    previous = order.previous_stage(stage, its_own)
     if previous is None:
         return len(made["shards"])
-    parts = parts_of(lake, version, previous.name)
+    parts = count_parts(lake, version, previous.name)
     return 1 if order.stage(stage, its_own).scope == "corpus" else parts
 
 
-def parts_of(lake: Lake, version: str, stage: str) -> int:
-    """How many parts a finished stage wrote. Raises UserError where it is not done."""
+def count_parts(lake: Lake, version: str, stage: str) -> int:
+    """Return how many part files a finished stage wrote. Raises UserError if the stage is not finished."""
     its_own = stages_of(lake, version)
     if order.stage(stage, its_own).scope == "corpus":
         report = reports.read(lake, version, stage, 0)
         if report is None or "parts" not in report:
             raise UserError(
                 f"build {version}: {stage} is not done; run: python -m chimed run {stage} --build {version}"
-                f"{note_on_order(version, its_own)}"
+                f"{explain_older_order(version, its_own)}"
             )
         return report["parts"]
-    expected = shards_of(lake, version, stage)
+    expected = count_shards(lake, version, stage)
     missing = [n for n in range(expected) if reports.read(lake, version, stage, n) is None]
     if missing:
         raise UserError(
             f"build {version}: {stage} is not done, {len(missing)} of {expected} parts are missing; "
-            f"run: python -m chimed run {stage} --build {version}{note_on_order(version, its_own)}"
+            f"run: python -m chimed run {stage} --build {version}{explain_older_order(version, its_own)}"
         )
     return expected
 
 
-def note_on_order(version: str, its_own: tuple[order.Stage, ...]) -> str:
-    """What else to say of a build of an earlier version, whose stages Airflow's tasks do not follow any more."""
+def explain_older_order(version: str, its_own: tuple[order.Stage, ...]) -> str:
+    """Return a hint if a build of an earlier version has another order of stages than Airflow's tasks, else "" ."""
     if [one.name for one in its_own] == list(order.NAMES):
         return ""
     return (
@@ -196,11 +207,11 @@ def note_on_order(version: str, its_own: tuple[order.Stage, ...]) -> str:
 
 
 def read_stage(lake: Lake, version: str, stage: str, part: int | None = None) -> pl.DataFrame:
-    """A finished stage's table (kept and derived rows), all of it or one part.
+    """Read a finished stage's kept and derived rows, all of them or one part.
 
-    Raises SpoiltFile where a part is not what the stage wrote.
+    Raises SpoiltFile if a part differs from what the stage wrote.
     """
-    parts = range(parts_of(lake, version, stage)) if part is None else [part]
+    parts = range(count_parts(lake, version, stage)) if part is None else [part]
     this = order.stage(stage, stages_of(lake, version))
     frames = [_read_part(lake, version, this, n) for n in parts]
     return pl.concat(frames) if frames else pl.DataFrame(schema=RECORD_COLUMNS)
@@ -210,13 +221,13 @@ def _read_part(lake: Lake, version: str, this: order.Stage, part: int) -> pl.Dat
     import pyarrow.parquet as pq
 
     path = layout.build(version, this.name, layout.kept(part))
-    told, mend = reports.kept_told(lake, version, this, part), reports.mend(version, this, part)
+    told, mend = reports.recorded_contents(lake, version, this, part), reports.repair_hint(version, this, part)
     with lakes.parquet_errors(path):
         return lakes.table_of(pq.ParquetFile(read_checked(lake, path, told, mend)), schema=RECORD)
 
 
 def read_dropped(lake: Lake, version: str, stage: str) -> pl.DataFrame:
-    """A stage's dropped and failed rows, and derived rows that did not pass their gate (columns of `DROPPED`)."""
+    """Read a stage's dropped and failed rows, and derived rows that a gate rejected (columns of `DROPPED`)."""
     folder = layout.build(version, stage)
     told = {name: one for report in reports.read_all(lake, version, stage) for name, one in _written(report).items()}
     names = [name for name in lakes.names(lake, folder) if name.startswith("dropped-")]

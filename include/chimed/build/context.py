@@ -12,7 +12,7 @@ from chimed.settings import Settings, settings
 from chimed.storage.lake import Lake, open_lake
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
-    from chimed.llm.asking import Planned
+    from chimed.llm.asking import PlannedRequest
     from chimed.storage.store import Store
 
 log = logging.getLogger("chimed")
@@ -22,8 +22,9 @@ log = logging.getLogger("chimed")
 class Work:
     """What a stage may use besides its table.
 
-    opened: the store, or what opens it for a stage that wants it. planned: where it is a list, models are not asked;
-    what would be asked is put down there (`chimed.pipeline.estimate`).
+    opened: the store, or a function that opens it for a stage that needs it. planned: None in a normal run. In an
+    estimate it is a list: no model is asked, and each request that would be sent is appended to it
+    (`chimed.pipeline.estimate`).
     """
 
     build: str
@@ -32,16 +33,19 @@ class Work:
     opened: "Store | Callable[[], Store]"
     settings: Settings
     say: Callable[[str], None] = log.info
-    planned: "list[Planned] | None" = None
+    planned: "list[PlannedRequest] | None" = None
 
     @property
     def store(self) -> "Store":
-        """The store. Raises UserError where it cannot be opened."""
+        """Open the store if necessary and return it. Raises UserError if it cannot be opened."""
         return self.opened() if callable(self.opened) else self.opened
 
 
 def open_work(version: str) -> Work:
-    """A build of the lake that the settings name, with its store. Raises UserError that names the builds there are."""
+    """Open a build of the configured lake, with its store.
+
+    Raises UserError that lists the builds if there is none such.
+    """
     lake = open_lake()
     made = read_build(lake, version)
     return Work(made["version"], Options(**made["options"]), lake, cache(_open_store), settings())

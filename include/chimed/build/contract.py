@@ -1,17 +1,17 @@
-"""The contract of a stage: three types of stages, and what a stage of each type has to give. Ours.
+"""The contract of a stage: the three types of stages, and what a stage of each type provides. Ours.
 
 A stage's module ends with one object, `STAGE`, of one of these types:
 
-- `ShardStage`: a stage of a shard. `run` makes an `Outcome` of one part's records.
-- `CorpusStage`: a stage of the corpus. `select_dropped` names the rows that leave a table of any size.
-- `ModelStage`: a stage of a model, one part at a time. Its rounds are pure functions: `build_requests` makes requests,
-  `parse_reply` makes a value of a reply's text, `accept` takes the answers in.
+- `ShardStage` works on one part of the corpus. `run` turns the part's records into an `Outcome`.
+- `CorpusStage` works on the whole corpus. `select_dropped` names the rows to drop from a table of any size.
+- `ModelStage` asks language models about one part. Its rounds are pure functions: `build_requests` makes requests,
+  `parse_reply` reads a reply's text, and `accept` adds the answers to the state.
 
-The first stage has no table to read: it is a stage of a shard whose input is crawled pages, a `PageStage`.
+The first stage has no table to read. It is a `PageStage`: it works on a shard of crawled pages.
 
-Everything else is done once, for all stages: reading, splitting, counting, writing and the order in
-`chimed.pipeline.runner`, asking and costing in `chimed.llm.asking`, estimating in `chimed.pipeline.estimate`. What a
-stage is called, does and needs is in `chimed.build.order`, which Airflow parses and which imports none of this.
+Everything else is written once, for all stages: reading, splitting, counting and writing in `chimed.pipeline.runner`,
+requests and costs in `chimed.llm.asking`, estimates in `chimed.pipeline.estimate`. What a stage is called, does and
+needs is in `chimed.build.order`, which Airflow parses and which imports none of this.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ Role = Literal["generator", "judge"]
 
 @dataclass(frozen=True)
 class ShardStage:
-    """A stage of a shard. run: the outcome of one part's records (columns of `RECORD`)."""
+    """A stage that works on one part. run: turns the part's records (columns of `RECORD`) into an outcome."""
 
     run: Callable[[pl.DataFrame, Work], Outcome]
 
 
 @dataclass(frozen=True)
 class PageStage:
-    """The first stage: of a shard, but what it reads is crawled pages.
+    """The first stage, which reads a shard of crawled pages.
 
-    read_pages: the pages of a shard (columns id, source) and what became of them; the records are the outcome's
-    `derived`. raw_inputs: the crawled files that a shard was read from, with their hashes.
+    read_pages: returns the shard's pages (columns id, source) and the outcome, whose `derived` rows are the records.
+    raw_inputs: returns the crawled files that the shard was read from, with their hashes.
     """
 
     read_pages: Callable[[Work, int], tuple[pl.DataFrame, Outcome]]
@@ -58,9 +58,9 @@ class PageStage:
 
 @dataclass(frozen=True)
 class CorpusStage:
-    """A stage of the corpus. select_dropped: the rows that leave, by number, and figures; all others stay.
+    """A stage that works on the whole corpus. select_dropped: returns the numbers of the rows to drop, and figures.
 
-    It reads the columns it needs, a batch at a time and as often as it likes, so that no corpus has to fit in memory.
+    It reads only the columns it needs, in batches and as often as it likes, so the corpus need not fit in memory.
     """
 
     select_dropped: Callable[[Parts, Work], Verdicts]
@@ -70,12 +70,12 @@ class CorpusStage:
 
 
 class UnusableReply(Exception):
-    """Raised by a `parse_reply` for a text that it can make nothing of: a few words, the same for all of one kind."""
+    """Raised by `parse_reply` for a text it cannot use. The message is a reason: the same few words for each kind."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request, and how many characters of a record's text it is about (for the cost)."""
+    """A request. about: how many characters of a record's text it is about, for the cost figures."""
 
     request: Request
     about: int
@@ -83,7 +83,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer(Generic[Value]):
-    """A reply that could be read. model: who gave it. whole: the model came to its end, and not to max_tokens."""
+    """A usable reply. model: the model that wrote it. whole: the reply is complete, not cut off at max_tokens."""
 
     value: Value
     key: str
@@ -93,9 +93,9 @@ class Answer(Generic[Value]):
 
 @dataclass(frozen=True)
 class Failure:
-    """No reply, or none that could be read. reason: what the ledger counts by; detail: the reply's beginning.
+    """A request without a usable reply. reason: what the ledger counts by. detail: the beginning of the reply.
 
-    key: of the reply, where there is one.
+    key: the reply's key, if there is a reply.
     """
 
     reason: str
@@ -106,10 +106,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Expected:
-    """How many requests a later round is likely to make for each answer of the first round, for estimates.
+    """How many requests a later round is likely to send for each answer of the first round. Used for estimates.
 
-    prompt: its version. tokens: of one reply. about: so many times the text that the first request is about, and `more`
-    characters, are in the messages. times: so many requests for one answer.
+    prompt: the prompt's version. tokens: expected length of one reply. The messages hold `about` times the text of the
+    first request, and `more` characters. times: requests for each answer.
     """
 
     prompt: str
@@ -124,10 +124,11 @@ class Expected:
 class Round(Generic[State, Value]):
     """Requests that are sent to one model together.
 
-    name: what the report's figures call it. build_requests: requests made of the state. parse_reply: the value of a
-    reply's text; raises UnusableReply. accept: the state after the answers, which come in the order of the requests.
-    applies: whether the build's options ask for this round. expected: of a later round, what it is likely to ask.
-    among: of how many requests these are the rest, where they are one; failures are counted as a share of those.
+    name: its key in the report's figures. build_requests: makes the requests from the state. parse_reply: reads the
+    value from a reply's text; raises UnusableReply. accept: returns the state with the answers, which come in the order
+    of the requests. applies: whether the build's options ask for this round. expected: for a later round, what it is
+    likely to send. among: if the requests are the rest of a larger set, the size of that set; failures are counted as a
+    share of it.
     """
 
     name: str
@@ -144,8 +145,8 @@ class Round(Generic[State, Value]):
 class ModelStage(Generic[State]):
     """A stage that asks models about the records of one part.
 
-    prepare: the state before the first round. finish: the outcome of the state after the last one. publish: called with
-    the outcome where models were asked, and not where a build is only planned.
+    prepare: makes the state before the first round. finish: makes the outcome from the state after the last one.
+    publish: called with the outcome after a real run, not after an estimate.
     """
 
     prepare: Callable[[pl.DataFrame, Options], State]
@@ -157,6 +158,9 @@ class ModelStage(Generic[State]):
 Implementation = PageStage | ShardStage | CorpusStage | ModelStage[Any]
 
 
-def implementation(stage: Stage) -> Implementation:
-    """Import what a stage does. It is imported when it runs, and not before: some stages need torch or scrapy."""
+def load_stage(stage: Stage) -> Implementation:
+    """Import the module of a stage and return its `STAGE`.
+
+    The import happens only when the stage runs, because some stages need torch or scrapy.
+    """
     return importlib.import_module(f"chimed.stages.{stage.name}").STAGE

@@ -1,8 +1,8 @@
-"""A corpus stage whose corpus need not fit in memory: it is judged row by number, then split as it streams by.
+"""Split a corpus that need not fit in memory into kept and dropped rows.
 
-A stage that only takes rows out has `judge(parts, work) -> Verdicts`. It reads the columns it needs, a batch at a time
-and as often as it likes, and names the rows that leave; reading, splitting, counting and writing are done here. What
-is held at once is a batch, the rows waiting for their part file, and some bytes a row.
+A corpus stage has `select_dropped(parts, work) -> Verdicts`: it names the rows to drop by their number. Splitting,
+counting and writing are done here. Memory holds one batch, the rows that wait for their part file, and some bytes a
+row.
 """
 
 import math
@@ -23,8 +23,8 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 
-MOST_PARTS = 256  # a part is a task in Airflow, which maps a task over 1,024 at most
-WAITING_ROWS = 40_000  # kept rows held back until their part files get some thousand of them at once
+MAX_PARTS = 256  # each part becomes an Airflow task, and Airflow maps a task at most 1,024 times
+WAITING_ROWS = 40_000  # kept rows collected before writing, so that each part file gets thousands at once
 
 LEFT = pl.Schema({"row": pl.UInt32, "fate": pl.String, "reason": pl.String, "detail": pl.String})
 
@@ -38,7 +38,7 @@ class Parts:
     frame: pl.DataFrame | None = None
 
     def read(self, columns: list[str]) -> Iterator[pl.DataFrame]:
-        """Batches of the columns and `row`, the row's number in the whole table."""
+        """Yield batches of the columns, with `row`, the row's number in the whole table."""
         done = 0
         for batch in self._batches(columns):
             yield batch.with_columns(row=pl.int_range(done, done + len(batch), dtype=pl.UInt32))
@@ -54,21 +54,21 @@ class Parts:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """left: the rows that leave, each once (`LEFT`). figures: numbers for the report."""
+    """left: the rows to drop, each once (`LEFT`). figures: numbers for the report."""
 
     left: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEFT))
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def left(rows: pl.Series, reason: str, detail: pl.Series | None = None) -> pl.DataFrame:
-    """Rows that are dropped for one reason (`LEFT`)."""
+    """Return verdicts (`LEFT`) that drop rows for one reason."""
     frame = rows.cast(pl.UInt32).alias("row").to_frame()
     detail = pl.Series([None] * len(rows), dtype=pl.String) if detail is None else detail
     return frame.with_columns(fate=pl.lit("dropped"), reason=pl.lit(reason), detail=detail).select(LEFT.names())
 
 
 def split(records: pl.DataFrame, verdicts: Verdicts) -> Outcome:
-    """A table in memory, split as the verdicts say."""
+    """Split a table in memory by the verdicts."""
     numbered = records.with_row_index("row")
     dropped = numbered.join(verdicts.left, on="row", how="inner", maintain_order="left")
     kept = numbered.join(verdicts.left, on="row", how="anti", maintain_order="left")
@@ -84,13 +84,13 @@ def write_split(
     part_rows: int,
     told: dict[str, dict] | None = None,
 ) -> tuple[pl.DataFrame, int]:
-    """Writes kept rows in as many parts as their number asks for, and the dropped ones; returns counts and parts.
+    """Write kept rows in part files of about `part_rows` rows, and the dropped ones; return the counts and parts.
 
-    Rows of one page share a part: a question's answers meet in `prefer`. Rows keep their order. told: gets each file's
-    rows, bytes and hash (`chimed.storage.contents`). Raises LedgerError where a verdict is on no row, or two are on
-    one, or an id is kept twice.
+    Rows of one page share a part, because `prefer` needs a question's answers together. Rows keep their order. told:
+    filled with each file's rows, bytes and hash (`chimed.storage.contents`). Raises LedgerError if a verdict names no
+    row, if two name the same row, or if an id is kept twice.
     """
-    places, count = _places(stage, parts, verdicts.left, part_rows)
+    places, count = _assign_parts(stage, parts, verdicts.left, part_rows)
     counts = []
     waiting: list[pl.DataFrame] = []
     writing: deque[Future[None]] = deque()
@@ -114,7 +114,7 @@ def write_split(
         for batch in parts.read(RECORD.names):
             going = batch.join(verdicts.left, on="row", how="inner", maintain_order="left")
             staying = batch.with_columns(places.gather(batch["row"])).filter(pl.col("part").is_not_null())
-            counts += [ledger.counted(batch, "read"), ledger.counted(staying, "kept"), ledger.counted(going)]
+            counts += [ledger.count_rows(batch, "read"), ledger.count_rows(staying, "kept"), ledger.count_rows(going)]
             if len(going):
                 drop(going)
             if len(staying):
@@ -124,11 +124,14 @@ def write_split(
         if waiting:
             write_waiting()
         written()
-    return ledger.added(counts), count
+    return ledger.sum_counts(counts), count
 
 
-def _places(stage: str, parts: Parts, left: pl.DataFrame, part_rows: int) -> tuple[pl.Series, int]:
-    """The part of every row, null where it leaves (`part`), and how many parts. Pages take the parts in turn."""
+def _assign_parts(stage: str, parts: Parts, left: pl.DataFrame, part_rows: int) -> tuple[pl.Series, int]:
+    """Return the part of every row (`part`, null if the row is dropped), and the number of parts.
+
+    Pages are assigned to the parts in turn.
+    """
     keys = [batch.select(pl.col("id", "url").hash(seed=0)) for batch in parts.read(["id", "url"])]
     rows = pl.concat(keys) if keys else pl.DataFrame(schema={"id": pl.UInt64, "url": pl.UInt64})
     if left["row"].n_unique() != len(left) or (left["row"] >= len(rows)).any():
@@ -138,7 +141,7 @@ def _places(stage: str, parts: Parts, left: pl.DataFrame, part_rows: int) -> tup
     kept = rows.filter(stays)
     if kept["id"].n_unique() != len(kept):
         raise LedgerError(f"{stage}: {len(kept) - kept['id'].n_unique()} ids are kept twice")
-    count = min(max(1, math.ceil(len(kept) / part_rows)), MOST_PARTS)
+    count = min(max(1, math.ceil(len(kept) / part_rows)), MAX_PARTS)
     turns = (kept["url"].rank("dense").cast(pl.UInt32) - 1) % count if len(kept) else kept["url"].cast(pl.UInt32)
     part = pl.Series("part", [None], pl.UInt32).new_from_index(0, len(rows))
     return part.scatter(stays.arg_true(), turns), count

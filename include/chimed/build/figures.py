@@ -1,14 +1,13 @@
-"""The figures in a stage's report, by name: what each stage measured besides its ledger. Ours.
+"""The figures in a stage's report: what each stage measured besides its ledger. Ours.
 
-Names are the same in every report. Versions before 2026.12 wrote sentences; `named` reads theirs. A stage whose build
-skips it has one figure, `skipped`. Numbers of different shards are added up or compared by their readers
-(`chimed.release.provenance`).
+Names are the same in every report. Versions before 2026.12 used sentences as names; `named` translates them. A stage
+that the build skips has one figure, `skipped`. `chimed.release.provenance` combines the figures of several shards.
 """
 
 from typing import Any, NotRequired, TypedDict
 
 # What older versions called a figure, and what it is called now.
-FORMERLY = {
+OLD_NAMES = {
     "characters before": "characters_before",
     "characters after": "characters_after",
     "texts compared": "texts_compared",
@@ -49,10 +48,10 @@ FORMERLY = {
 DATA = ("rules", "doubtful", "failures", "redacted", "identifiers", "exams", "cuts", "taken")  # their keys are data
 
 
-def named(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return a report's figures by the names they have now, whatever version wrote them."""
+def rename_old_figures(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return a report's figures under their present names, whatever version wrote them."""
     return {
-        FORMERLY.get(name, name): named(value) if isinstance(value, dict) and name not in DATA else value
+        OLD_NAMES.get(name, name): rename_old_figures(value) if isinstance(value, dict) and name not in DATA else value
         for name, value in figures.items()
     }
 
@@ -130,7 +129,7 @@ class DepartmentFigures(TypedDict):
 
 
 class Agreement(TypedDict):
-    """How often the judge says what the rules said."""
+    """How often the judge agrees with the gate's rules."""
 
     both_pass: int
     only_rules_pass: int
@@ -139,7 +138,7 @@ class Agreement(TypedDict):
 
 
 class TranslateFigures(TypedDict):
-    """Passages asked about, asked twice, and lost in the end."""
+    """Passages sent, sent again, and rejected in the end."""
 
     passages: int
     tried_again: int

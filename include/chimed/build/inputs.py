@@ -1,7 +1,8 @@
-"""What a build reads: every finished crawl of its sources, divided into shards of bounded size.
+"""The inputs of a build: all finished crawls of its sources, divided into shards of bounded size.
 
-A shard is named by crawls (`ask39/2026-11-16`) and by shares of those too large for one: `ask39/2026-11-16/2-of-5` is
-every fifth of its parts, from the third on. Which parts there are, extract says (`chimed.extraction.crawl_records`).
+A shard is a list of crawls (`ask39/2026-11-16`). A crawl that is too large for one shard is shared out:
+`ask39/2026-11-16/2-of-5` is every fifth of its parts, from the third on. `chimed.extraction.crawl_records` defines the
+parts.
 """
 
 import math
@@ -9,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chimed.build.corpus import MOST_PARTS
+from chimed.build.corpus import MAX_PARTS
 from chimed.build.options import Options
 from chimed.crawl.finished import read_report
 from chimed.sources import FILES
@@ -19,21 +20,21 @@ from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.naming import CORPUS_NAME
 
-PAGES_A_SHARD = 20_000
-BYTES_A_SHARD = 64 * 1024 * 1024  # of raw files: pages that are larger than usual are fewer
+PAGES_PER_SHARD = 20_000
+BYTES_PER_SHARD = 64 * 1024 * 1024  # raw files; fewer pages if they are large
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A crawl, or a share of it: (which, of how many)."""
+    """A crawl, or a share of it (share number, number of shares)."""
 
     source: str
     crawl: str
     share: tuple[int, int] = (0, 1)
 
 
-def piece(entry: str) -> Piece:
-    """A piece by its name in a build's shards."""
+def parse_piece(entry: str) -> Piece:
+    """Parse the name of a piece, as a build's shards have it."""
     source, crawl, *rest = entry.split("/")
     if not rest:
         return Piece(source, crawl)
@@ -42,8 +43,8 @@ def piece(entry: str) -> Piece:
 
 
 def shard_name(shard: list[str]) -> str:
-    """What a person calls a shard: its crawls by source, or which part of a large one it is."""
-    pieces = [piece(entry) for entry in shard]
+    """Return a shard's name for people: its crawls by source, or its part of a large crawl."""
+    pieces = [parse_piece(entry) for entry in shard]
     if len(pieces) == 1:
         one = pieces[0]
         part = f", part {one.share[0] + 1} of {one.share[1]}" if one.share[1] > 1 else ""
@@ -52,35 +53,35 @@ def shard_name(shard: list[str]) -> str:
     return ", ".join(f"{source}: {count} crawl{'s' if count > 1 else ''}" for source, count in counted.items())
 
 
-def crawls(shards: list[list[str]]) -> list[str]:
-    """`<source>/<crawl>` of every crawl that a build reads, sorted."""
-    pieces = [piece(entry) for shard in shards for entry in shard]
+def list_crawls(shards: list[list[str]]) -> list[str]:
+    """Return `<source>/<crawl>` of every crawl that a build reads, sorted."""
+    pieces = [parse_piece(entry) for shard in shards for entry in shard]
     return sorted({f"{one.source}/{one.crawl}" for one in pieces})
 
 
-def shards(lake: Lake, options: Options) -> list[list[str]]:
-    """The shards of a new build, each a list of pieces; none where nothing has been crawled yet."""
+def divide_into_shards(lake: Lake, options: Options) -> list[list[str]]:
+    """Divide all finished crawls into a new build's shards, each a list of pieces; [] if nothing has been crawled."""
     finished = [
         f"{source}/{crawl}"
         for source in (*options.sources, *(_corpora(lake) if options.corpora else ()))
         for crawl in lakes.names(lake, layout.raw(source))
         if read_report(lake, source, crawl) is not None
     ]
-    sizes = {crawl: _size(lake, crawl) for crawl in finished}
+    sizes = {crawl: _shards_filled(lake, crawl) for crawl in finished}
     limit = 1.0
-    while len(found := _packed(sizes, limit)) > MOST_PARTS:
+    while len(found := _pack(sizes, limit)) > MAX_PARTS:
         limit *= 1.1
     return found
 
 
-def _size(lake: Lake, crawl: str) -> float:
-    """How many shards a crawl would fill."""
+def _shards_filled(lake: Lake, crawl: str) -> float:
+    """Return how many shards a crawl would fill."""
     pages = (read_report(lake, *crawl.split("/")) or {}).get("pages") or 0
-    return max(pages / PAGES_A_SHARD, lakes.size(lake, layout.raw(crawl)) / BYTES_A_SHARD)
+    return max(pages / PAGES_PER_SHARD, lakes.size(lake, layout.raw(crawl)) / BYTES_PER_SHARD)
 
 
-def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
-    """Pieces in the order of their crawls, as many to a shard as it holds: no shard is larger than `limit`."""
+def _pack(sizes: dict[str, float], limit: float) -> list[list[str]]:
+    """Pack crawls into shards no larger than `limit`, in the order of the crawls."""
     found: list[list[str]] = []
     room = 0.0
     for crawl, size in sizes.items():
@@ -95,7 +96,7 @@ def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
 
 
 def _corpora(lake: Lake) -> list[str]:
-    """Names of the corpora that `chimed ingest` brought into the lake."""
+    """Return the names of the corpora that `chimed ingest` has read into the lake."""
     names = [name for name in lakes.names(lake, layout.RAW) if name not in source_names()]
     return [name for name in names if CORPUS_NAME.match(name) and any(_is_corpus(lake, name))]
 

@@ -1,8 +1,8 @@
-"""The ledger: what became of every row of a build, and the checks that let no stage lose, double or hide one.
+"""The ledger accounts for every row of a build, so that no stage can lose, double or hide one.
 
-The counts are the runner's own (`chimed.build.builds`), taken from the tables it read and wrote, never a stage's word.
-The ledger closes or the stage fails: every row read is kept, dropped with a reason, or failed with a reason, and every
-derived row names a parent among the kept.
+The runner counts the rows of the tables that it reads and writes (`chimed.build.builds`); it does not trust a stage's
+own figures. A stage fails unless its ledger closes: every row it read is kept, dropped with a reason or failed with a
+reason, and every derived row has a kept parent.
 """
 
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 
-FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, not the rows
-FEW_FAILED = 5  # so many failures say nothing about a small shard
-ALL_FAILED = 3  # unless nothing else is there
-REJECTED_SHARE = 0.95  # of what a stage derives; past it the gate speaks of the model, not of the rows
-TRIED = 10  # so many derived rows make that share worth a word
-COMMONEST = 3  # reasons that an error names
-SHOWN = 300  # characters of an example in an error
+FAILED_SHARE = 0.05  # share of a shard's rows; above it the stage is at fault, not the rows
+FEW_FAILED = 5  # this many failures prove nothing in a small shard
+ALL_FAILED = 3  # unless all rows failed
+REJECTED_SHARE = 0.95  # share of derived rows; above it the model is at fault, not the rows
+ENOUGH_DERIVED = 10  # derived rows needed for that share to mean something
+MAX_REASONS = 3  # reasons listed in an error
+EXAMPLE_CHARACTERS = 300  # characters of an example in an error
 
 # Rows of one fate. fate: read, kept, dropped, failed, derived; derived_dropped and derived_failed did not pass a gate.
 COUNTS = pl.Schema({"source": pl.String, "fate": pl.String, "reason": pl.String, "rows": pl.Int64})
@@ -51,9 +51,9 @@ LEDGER = pa.schema(
 class Outcome:
     """What a stage made of one table.
 
-    kept: rows of the input, columns may have changed, ids not. dropped: rows of the input with fate, reason, detail
-    (fate `dropped` or `failed`). derived: new records whose parents are among the kept. derived_dropped: new records
-    that did not pass their gate. figures: numbers for the report.
+    kept: rows of the input; columns may have changed, ids not. dropped: rows of the input with fate (`dropped` or
+    `failed`), reason and detail. derived: new records whose parents are kept. derived_dropped: new records that a gate
+    rejected. figures: numbers for the report.
     """
 
     kept: pl.DataFrame
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def too_many(failed: int, of: int) -> bool:
-    """Whether so many failures say that the stage is at fault, or who it asked, and not what it asked about."""
+    """Return whether there are so many failures that the stage or the model server must be at fault, not the rows."""
     return failed > max(FEW_FAILED, FAILED_SHARE * of) or failed == of >= ALL_FAILED
 
 
@@ -73,48 +73,48 @@ class LedgerError(WorkStopped):
 
 
 class TooManyFailed(WorkStopped):
-    """A stage could not judge so many rows that its output would mislead."""
+    """So many rows of a stage failed that its output would mislead."""
 
 
 class NothingLeft(WorkStopped):
-    """A stage dropped everything it read, or next to all it made: an empty result is an alarm, not a success."""
+    """A stage dropped all rows, or a gate rejected nearly all derived rows: an error, not a success."""
 
 
 # --- counting ---------------------------------------------------------------------------------------------------
 
 
-def counted(frame: pl.DataFrame, fate: str | None = None, prefix: str = "") -> pl.DataFrame:
-    """Rows of a frame by source (`COUNTS`): all of one fate, or each of its own fate and for its own reason."""
+def count_rows(frame: pl.DataFrame, fate: str | None = None, prefix: str = "") -> pl.DataFrame:
+    """Count a frame's rows by source (`COUNTS`): under one fate, or each under its own fate and reason."""
     said = frame.select(
         "source",
         fate=pl.lit(fate) if fate else prefix + pl.col("fate"),
         reason=pl.lit(None, pl.String) if fate else pl.col("reason"),
     )
-    return added([said.with_columns(rows=pl.lit(1, pl.Int64))])
+    return sum_counts([said.with_columns(rows=pl.lit(1, pl.Int64))])
 
 
-def added(counts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Counts (`COUNTS`) of several tables as one, sorted."""
+def sum_counts(counts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Sum the counts (`COUNTS`) of several tables, sorted."""
     whole = pl.concat([pl.DataFrame(schema=COUNTS), *(one.select(COUNTS.names()) for one in counts)])
     groups = ["source", "fate", "reason"]
     return whole.group_by(groups).agg(pl.col("rows").sum()).sort(groups, nulls_last=True)
 
 
-def tally(records: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
-    """What was read and what became of it (`COUNTS`)."""
-    return added(
+def count_outcome(records: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
+    """Count what a stage read and what became of it (`COUNTS`)."""
+    return sum_counts(
         [
-            counted(records, "read"),
-            counted(outcome.kept, "kept"),
-            counted(outcome.dropped),
-            counted(outcome.derived, "derived"),
-            counted(outcome.derived_dropped, prefix="derived_"),
+            count_rows(records, "read"),
+            count_rows(outcome.kept, "kept"),
+            count_rows(outcome.dropped),
+            count_rows(outcome.derived, "derived"),
+            count_rows(outcome.derived_dropped, prefix="derived_"),
         ]
     )
 
 
-def rows_of(counts: pl.DataFrame, *fates: str) -> int:
-    """How many rows had one of these fates."""
+def total_rows(counts: pl.DataFrame, *fates: str) -> int:
+    """Return how many rows had one of these fates."""
     return int(counts.filter(pl.col("fate").is_in(fates))["rows"].sum())
 
 
@@ -122,17 +122,17 @@ def rows_of(counts: pl.DataFrame, *fates: str) -> int:
 
 
 def check_ledger(stage: str, records: pl.DataFrame, outcome: Outcome) -> None:
-    """Raises LedgerError unless read = kept + dropped + failed, row by row, and every derived row has a kept parent.
+    """Raise LedgerError unless read = kept + dropped + failed, row by row, and every derived row has a kept parent.
 
-    What extract derives are records, and their parents the pages they stand on.
+    For extract, the derived rows are the records, and their parents are the pages.
     """
-    link = "page" if order.before(stage) is None else "parent"
+    link = "page" if order.previous_stage(stage) is None else "parent"
     read, kept, left = records["id"], outcome.kept["id"], outcome.dropped["id"]
     if len(read) != len(kept) + len(left):
         raise LedgerError(f"{stage}: read {len(read)} rows, kept {len(kept)} and dropped or failed {len(left)}")
     strange = pl.concat([kept, left]).sort() != read.sort()
     if strange.any():
-        raise LedgerError(f"{stage}: {strange.sum()} rows kept or dropped are not those read")
+        raise LedgerError(f"{stage}: {strange.sum()} rows were kept or dropped that were not read")
     if kept.n_unique() != len(kept):
         raise LedgerError(f"{stage}: {len(kept) - kept.n_unique()} ids are kept twice")
     made = outcome.derived["id"]
@@ -146,64 +146,71 @@ def check_ledger(stage: str, records: pl.DataFrame, outcome: Outcome) -> None:
 
 
 def check_reasons(stage: str, left: pl.DataFrame) -> None:
-    """Raises LedgerError where a row left without a reason, or with a fate that is neither dropped nor failed."""
+    """Raise LedgerError if a row left without a reason, or with a fate other than dropped or failed."""
     unsaid = left.filter((pl.col("reason").str.len_chars() == 0) | ~pl.col("fate").is_in(["dropped", "failed"]))
     if len(unsaid):
         raise LedgerError(f"{stage}: {len(unsaid)} rows were dropped without a reason")
 
 
 def check_written(lake: Lake, stage: str, counts: pl.DataFrame, kept: list[str], dropped: str) -> None:
-    """Raises LedgerError unless the files hold the rows that were counted: what the lake has, not what was meant."""
-    of_pages = order.before(stage) is None
-    passed_on = rows_of(counts, "derived") if of_pages else rows_of(counts, "kept", "derived")
-    left = rows_of(counts, "dropped", "failed", "derived_dropped", "derived_failed")
+    """Raise LedgerError unless the files hold as many rows as were counted.
+
+    This reads the files back: it checks what the lake has, not what the stage meant to write.
+    """
+    of_pages = order.previous_stage(stage) is None
+    passed_on = total_rows(counts, "derived") if of_pages else total_rows(counts, "kept", "derived")
+    left = total_rows(counts, "dropped", "failed", "derived_dropped", "derived_failed")
     have = sum(lakes.count_rows(lake, path) for path in kept), lakes.count_rows(lake, dropped)
     if have != (passed_on, left):
         raise LedgerError(
             f"{stage}: {passed_on} rows are kept and {left} dropped, but {have[0]} and {have[1]} were written"
         )
-    if rows_of(counts, "read") != rows_of(counts, "kept", "dropped", "failed"):
-        raise LedgerError(f"{stage}: read {rows_of(counts, 'read')} rows, accounted for {passed_on + left}")
+    if total_rows(counts, "read") != total_rows(counts, "kept", "dropped", "failed"):
+        raise LedgerError(f"{stage}: read {total_rows(counts, 'read')} rows, accounted for {passed_on + left}")
 
 
 def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None = None) -> None:
-    """Raises TooManyFailed where more than `FAILED_SHARE` of the rows failed.
+    """Raise TooManyFailed if more than `FAILED_SHARE` of the rows failed, and NothingLeft if nothing useful is left.
 
-    Raises NothingLeft where more than a few rows were read and none is kept (of pages, `NO_ALARM` is no reason for it),
-    and where a gate let through next to nothing of what was derived. left: rows that left (columns of `DROPPED`), for
-    an example. What failed of the rows to be derived is counted where models are asked (`chimed.llm.asking`): by
-    answers.
+    NothingLeft is raised if more than a few rows were read and none was kept (pages that left for a reason in
+    `NO_ALARM` do not count), or if a gate rejected nearly everything that was derived. left: rows that left (columns of
+    `DROPPED`), for an example. Failures among derived rows are counted by answers, where models are asked
+    (`chimed.llm.asking`).
     """
-    read, failed = rows_of(counts, "read"), rows_of(counts, "failed")
+    read, failed = total_rows(counts, "read"), total_rows(counts, "failed")
     if failed > max(FEW_FAILED, FAILED_SHARE * read):
-        raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_why(counts, left, 'failed')}")
-    of_pages = order.before(stage) is None
-    unharmed = rows_of(counts.filter(pl.col("reason").is_in(EXPECTED_REASONS)), "dropped") if of_pages else 0
-    if read - unharmed > FEW_FAILED and not rows_of(counts, "kept"):
-        raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")
-    gone = rows_of(counts, "derived_dropped", "derived_failed")
-    tried = rows_of(counts, "derived") + gone
-    if order.stage(stage).kind == "model" and tried >= TRIED and gone > REJECTED_SHARE * tried:
-        why = _why(counts, left, "derived_dropped", "derived_failed")
+        raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_common_reasons(counts, left, 'failed')}")
+    of_pages = order.previous_stage(stage) is None
+    unharmed = total_rows(counts.filter(pl.col("reason").is_in(EXPECTED_REASONS)), "dropped") if of_pages else 0
+    if read - unharmed > FEW_FAILED and not total_rows(counts, "kept"):
+        raise NothingLeft(
+            f"{stage}: all {read} rows were dropped, {_common_reasons(counts, left, 'dropped', 'failed')}"
+        )
+    gone = total_rows(counts, "derived_dropped", "derived_failed")
+    tried = total_rows(counts, "derived") + gone
+    if order.stage(stage).kind == "model" and tried >= ENOUGH_DERIVED and gone > REJECTED_SHARE * tried:
+        why = _common_reasons(counts, left, "derived_dropped", "derived_failed")
         raise NothingLeft(
             f"{stage}: {gone} of {tried} generated rows were rejected, {why}; read some of the model's replies"
         )
 
 
-def _why(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
-    """The commonest reasons of these fates, and one row of the first."""
+def _common_reasons(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
+    """Describe the commonest reasons of these fates, with an example row of the first."""
     reasons = counts.filter(pl.col("fate").is_in(fates)).group_by("reason").agg(pl.col("rows").sum())
-    common = reasons.sort("rows", "reason", descending=[True, False]).head(COMMONEST).rows()
+    common = reasons.sort("rows", "reason", descending=[True, False]).head(MAX_REASONS).rows()
     told = ", ".join(f"{rows} of them: {reason}" for reason, rows in common)
     same = [] if left is None else left.filter(pl.col("reason") == common[0][0])["detail"].drop_nulls().to_list()
-    return f"{told}; for example: {short(same[0], SHOWN)}" if same and same[0] else told
+    return f"{told}; for example: {short(same[0], EXAMPLE_CHARACTERS)}" if same and same[0] else told
 
 
 # --- reports ----------------------------------------------------------------------------------------------------
 
 
-def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: Mapping[str, Any]) -> dict:
-    """A shard's report: its counts by reason, by source, and both (`counts`: rows of `COUNTS`), and its figures."""
+def make_report(
+    stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: Mapping[str, Any]
+) -> dict:
+    """Make a shard's report: its counts (by reason, by source, and in full as rows of `COUNTS`), and its figures."""
 
     def by(column: str, *fates: str) -> dict[str, int]:
         chosen = counts.filter(pl.col("fate").is_in(fates))
@@ -215,11 +222,11 @@ def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame,
         "shard": shard,
         "parts": parts,
         "code": chimed.__version__,
-        "read": rows_of(counts, "read"),
-        "kept": rows_of(counts, "kept"),
+        "read": total_rows(counts, "read"),
+        "kept": total_rows(counts, "kept"),
         "dropped": by("reason", "dropped"),
         "failed": by("reason", "failed"),
-        "derived": rows_of(counts, "derived"),
+        "derived": total_rows(counts, "derived"),
         "derived_dropped": by("reason", "derived_dropped", "derived_failed"),
         "sources": {
             "read": by("source", "read"),
@@ -232,30 +239,32 @@ def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame,
     }
 
 
-def counts_of(report: dict) -> pl.DataFrame:
-    """The counts (`COUNTS`) that a shard's report has. Raises LedgerError where they are none."""
+def read_counts(report: dict) -> pl.DataFrame:
+    """Return the counts (`COUNTS`) in a shard's report. Raises LedgerError if the report has none."""
     try:
         return pl.DataFrame(report["counts"], schema=COUNTS, orient="row")
     except (KeyError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        raise LedgerError(f"{report.get('stage')}: the counts of a report are none; chimed audit names it") from None
+        raise LedgerError(
+            f"{report.get('stage')}: a report has no readable counts; find it with: chimed audit"
+        ) from None
 
 
-def ledger(lake: Lake, version: str) -> list[dict]:
-    """One entry a finished stage, its shards' reports added up; raises LedgerError where two stages do not join.
+def read_ledger(lake: Lake, version: str) -> list[dict]:
+    """Return a build's ledger, one entry for each finished stage, with its shards' reports summed.
 
-    Keys: stage, read, kept, dropped and failed (reason → rows), derived, derived_dropped, sources, seconds,
-    figures (a list), skipped (whether the build's options let every row through unread), removed (rows that were taken
-    out of its files since; only where there are some).
+    Keys: stage, read, kept, dropped and failed (reason → rows), derived, derived_dropped, sources, seconds, figures (a
+    list), skipped (whether the build's options skip the stage), removed (rows that a purge has taken out of its files
+    since; only if there are any). Raises LedgerError if a stage did not read what the one before it passed on.
     """
     entries: list[dict] = []
     made = lakes.read_json(lake, layout.build(version, layout.BUILD))
     parts = len(made["shards"])
-    for this in order.of_build(made):
+    for this in order.stages_of_build(made):
         name = this.name
         finished = reports.read_all(lake, version, name)
         if not finished:
             break
-        entry = _added(name, finished)
+        entry = _sum_reports(name, finished)
         previous = entries[-1] if entries else None
         done = len(finished) == (1 if this.scope == "corpus" else parts)
         if previous and done:
@@ -269,11 +278,11 @@ def ledger(lake: Lake, version: str) -> list[dict]:
     return entries
 
 
-def table(lake: Lake, version: str) -> pl.DataFrame:
-    """A build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
-    its_own = order.of_build(lakes.read_json(lake, layout.build(version, layout.BUILD)))
+def ledger_table(lake: Lake, version: str) -> pl.DataFrame:
+    """Return a build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
+    its_own = order.stages_of_build(lakes.read_json(lake, layout.build(version, layout.BUILD)))
     frames = [
-        counts_of(one).select(
+        read_counts(one).select(
             pl.lit(this.name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()
         )
         for this in its_own
@@ -282,12 +291,12 @@ def table(lake: Lake, version: str) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=pl.Schema(LEDGER))
 
 
-def _added(stage: str, reports: list[dict]) -> dict:
-    """The reports of a stage's shards as one entry. Raises LedgerError where one is not what a stage writes."""
+def _sum_reports(stage: str, reports: list[dict]) -> dict:
+    """Sum the reports of a stage's shards into one entry. Raises LedgerError if one is not a stage's report."""
     try:
         return _sum(reports)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
-        raise LedgerError(f"{stage}: one of its reports is not what the stage wrote; chimed audit names it") from None
+        raise LedgerError(f"{stage}: one of its reports is damaged; find it with: chimed audit") from None
 
 
 def _sum(reports: list[dict]) -> dict:

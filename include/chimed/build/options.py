@@ -1,14 +1,15 @@
-"""What a build may change of the paper's method. Light on purpose: Airflow makes its trigger form of it."""
+"""The options of a build: what may differ from the paper's method. Kept light, because Airflow makes its form of it."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from chimed.sources import names as source_names
 
 
 class Options(BaseModel):
-    """What a build may change of the paper's method; kept in build.json. Defaults are the paper's."""
+    """What a build may change of the paper's method; stored in build.json. The defaults are the paper's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +28,7 @@ class Options(BaseModel):
         "corpus", description="make the cut over the whole corpus (paper) or within each source and language"
     )
     perplexity_exact: bool = Field(False, description="score every text in fp32 (paper), not only those near the cut")
-    prefer_share: float = Field(
+    preference_share: float = Field(
         0.12,
         ge=0,
         le=1,
@@ -58,15 +59,38 @@ class Options(BaseModel):
         description="about how many bytes of text one file of the release holds; a larger table has several",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_old_names(cls, options: Any) -> Any:
+        return current_names(options) if isinstance(options, dict) else options
+
+
+# Options that had another name in an earlier version. Builds, releases and settings of then still have the old one.
+OLD_OPTION_NAMES = {"prefer_share": "preference_share"}
+
+
+def current_names(options: Mapping[str, Any], say: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Return options under their present names. say: called with a sentence for each old name.
+
+    An option that is given under both names keeps the old name, too, so that validation rejects it.
+    """
+    named = dict(options)
+    for old, new in OLD_OPTION_NAMES.items():
+        if old in named and new not in named:
+            named = {new if name == old else name: value for name, value in named.items()}
+            if say:
+                say(f"the build option {old} is now called {new}; please use the new name")
+    return named
+
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.
-OF_MODELS = ("perplexity", "department", "translate", "generate_qa", "prefer")
+MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer")
 
 
 def without_models(options: dict[str, Any], exams: str | None) -> dict[str, Any]:
-    """The same options for a build that asks no model: its stages skipped, `screen` by rule only.
+    """Return the options for a build that asks no model: model stages skipped, `screen` by rules only.
 
-    exams: the folder of exams to decontaminate against; without one `decontaminate` is skipped, too.
+    exams: the folder of exams to decontaminate against; without one, `decontaminate` is skipped too.
     """
-    skip = [*options.get("skip", ()), *OF_MODELS, *(() if exams else ("decontaminate",))]
+    skip = [*options.get("skip", ()), *MODEL_STAGES, *(() if exams else ("decontaminate",))]
     return {**options, "skip": list(dict.fromkeys(skip)), "screen_model": False}

@@ -1,11 +1,11 @@
-"""The stages of a build, in order: what each is called, what it does, where the paper has it, and what it needs.
+"""The stages of a build, in order: what each is called, what it does, its place in the paper, and what it needs.
 
-One name for one thing: stage = module here = table in the lake = command = Airflow task. All that people read of a
-stage comes from here: the table in the guide, the card's chapter on how a release was made, its flow figure, the pages'
+One name for one thing: stage = module = table in the lake = command = Airflow task. All that people read about a stage
+comes from here: the table in the guide, the card's chapter on how a release was made, its flow figure, the pages'
 labels, and the titles and texts of Airflow's tasks.
 
-What a stage does to rows is its module's `STAGE`, of one of the types in `chimed.build.contract`. This file is light on
-purpose: Airflow parses it, and imports no module of a stage for that.
+What a stage does to rows is its module's `STAGE`, of one of the types in `chimed.build.contract`. This file is light:
+Airflow parses it without importing any stage.
 """
 
 from collections.abc import Sequence
@@ -129,23 +129,23 @@ _UNTOLD = {
 
 
 def stage(name: str, among: Sequence[Stage] = STAGES) -> Stage:
-    """The stage of that name. Raises KeyError."""
+    """Return the stage of that name. Raises KeyError."""
     return {one.name: one for one in among}[name]
 
 
-def before(name: str, among: Sequence[Stage] = STAGES) -> Stage | None:
-    """The stage whose table `name` reads; None for the first."""
+def previous_stage(name: str, among: Sequence[Stage] = STAGES) -> Stage | None:
+    """Return the stage whose table `name` reads, or None for the first stage."""
     names = [one.name for one in among]
     place = names.index(name)
     return among[place - 1] if place else None
 
 
-def told() -> list[list[str]]:
-    """The stages as a new build's `build.json` keeps them: name and scope of each, in order."""
+def stages_for_build_json() -> list[list[str]]:
+    """Return the stages as build.json stores them: name and scope of each, in order."""
     return [[one.name, one.scope] for one in STAGES]
 
 
-def of_build(made: dict[str, Any]) -> tuple[Stage, ...]:
-    """The stages of a build in the order and with the scopes it was opened with (`made`: its build.json)."""
+def stages_of_build(made: dict[str, Any]) -> tuple[Stage, ...]:
+    """Return a build's stages, in the order and with the scopes it was opened with (`made`: its build.json)."""
     kept = made.get("stages") or list(_UNTOLD.items())
     return tuple(replace(stage(name), scope=scope) for name, scope in kept)

@@ -1,14 +1,14 @@
-"""The reports of a build's stages: one a shard, written last, so it also means done. Ours.
+"""The reports of a build's stages, one for each shard. A report is written last, so it also marks the shard done. Ours.
 
-A report that was cut short, or is no report at all, is as good as none: its shard is not finished and runs again, which
-costs no reply a second time and leaves the same bytes.
+A damaged or incomplete report counts as missing: its shard runs again, which pays for no reply twice and writes the
+same bytes.
 """
 
 import logging
 import re
 
 from chimed.build import order
-from chimed.build.figures import named
+from chimed.build.figures import rename_old_figures
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -18,18 +18,18 @@ from chimed.storage.lake import Lake
 
 log = logging.getLogger("chimed")
 
-MOST = 100_000  # parts of a stage: no build has a hundredth of them
+MAX_PARTS = 100_000  # parts of a stage; a real build has less than a hundredth
 _REPORT = re.compile(r"report-(\d{5})\.json\Z")
 
 
-def path_of(version: str, stage: str, shard: int) -> str:
-    """Where a shard's report lies."""
+def report_path(version: str, stage: str, shard: int) -> str:
+    """Return the path of a shard's report."""
     return layout.build(version, stage, layout.report(shard))
 
 
 def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
-    """A shard's report; None where the shard is not finished."""
-    path = path_of(version, stage, shard)
+    """Read a shard's report; None if the shard is not finished."""
+    path = report_path(version, stage, shard)
     try:
         report = lakes.read_json(lake, path)
     except FileNotFoundError:
@@ -38,21 +38,21 @@ def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
         log.warning("%s; its shard counts as not finished and runs again", error)
         return None
     numbers = all(isinstance(report.get(name, 0), int) for name in ("parts", "shard"))
-    if numbers and isinstance(report.get("figures", {}), dict) and 0 <= report.get("parts", 0) <= MOST:
-        return report | {"figures": named(report["figures"])} if "figures" in report else report
+    if numbers and isinstance(report.get("figures", {}), dict) and 0 <= report.get("parts", 0) <= MAX_PARTS:
+        return report | {"figures": rename_old_figures(report["figures"])} if "figures" in report else report
     log.warning("%s is not a stage's report; its shard counts as not finished and runs again", path)
     return None
 
 
 def read_all(lake: Lake, version: str, stage: str) -> list[dict]:
-    """The reports of a stage's finished shards, in their order."""
+    """Read the reports of a stage's finished shards, in order."""
     found = map(_REPORT.match, lakes.names(lake, layout.build(version, stage)))
     every = [read(lake, version, stage, int(one[1])) for one in found if one]
     return [report for report in every if report is not None]
 
 
 def lost_files(lake: Lake, version: str, stage: str) -> list[str]:
-    """What is wrong, by its size, with a file that a stage's reports tell of: a sentence each. Nothing is read."""
+    """Describe each file of a stage that is missing or has the wrong size, one sentence each. Reads no file."""
     told = {name: one for report in read_all(lake, version, stage) for name, one in _written(report).items()}
     paths = {layout.build(version, stage, name): recorded_file(told, name) for name in sorted(told)}
     faults = {path: find_fault(lake, path, said, whole=False) for path, said in paths.items()}
@@ -64,13 +64,13 @@ def _written(report: dict) -> dict:
     return written if isinstance(written, dict) else {}
 
 
-def kept_told(lake: Lake, version: str, stage: order.Stage, part: int) -> dict | None:
-    """What is recorded of a part's kept rows (`chimed.storage.contents`); None where an older version wrote them."""
+def recorded_contents(lake: Lake, version: str, stage: order.Stage, part: int) -> dict | None:
+    """Return the record of a part's kept rows (`chimed.storage.contents`); None if an older version wrote them."""
     report = read(lake, version, stage.name, 0 if stage.scope == "corpus" else part)
     return recorded_file((report or {}).get("written"), layout.kept(part))
 
 
-def mend(version: str, stage: order.Stage, part: int) -> str:
-    """What to do where a part of a stage is not what was written."""
-    report = path_of(version, stage.name, 0 if stage.scope == "corpus" else part)
+def repair_hint(version: str, stage: order.Stage, part: int) -> str:
+    """Say how to repair a part of a stage that differs from what was written."""
+    report = report_path(version, stage.name, 0 if stage.scope == "corpus" else part)
     return f"restore it from a copy, or remove {report} and run: python -m chimed run {stage.name} --build {version}"

@@ -1,10 +1,10 @@
-"""One asynchronous client for any OpenAI-compatible server (vLLM in production). Paper §3.2, advanced processing.
+"""An asynchronous client for any OpenAI-compatible server (vLLM in production). Paper §3.2, advanced processing.
 
-A request's key is the hash of everything that shapes its reply; a reply is in the store before anything is made of it,
-so nothing is paid twice: not after a crash, not in next week's build. Concurrency is bounded and steady, so the
-server's batch stays full; a place in it is given on only when the reply that held it is in the store, so what a kill
-can lose is never more than what was in flight. What a server does wrong for a moment is tried again; a server that
-stays down fails the task, and running it again goes on where it was. The wire itself is `completions`.
+A request's key is the hash of everything that shapes its reply. A reply is stored before it is used, so nothing is paid
+for twice, neither after a crash nor in next week's build. Concurrency is bounded and steady, which keeps the server's
+batch full. A concurrency slot is freed only after its reply is stored, so a kill loses at most the requests in flight.
+Transient errors are retried. A server that stays down fails the task; running it again continues where it stopped. The
+HTTP exchange itself is in `chimed.llm.protocol`.
 """
 
 import asyncio
@@ -26,108 +26,125 @@ from chimed import metrics
 from chimed.build.context import Work
 from chimed.errors import UserError, WorkStopped
 from chimed.llm import identity as identities
-from chimed.llm.protocol import DIALECTS, PROBE, Dialect, Passing, Refused, Reply, Request, Server, obeyed, post
+from chimed.llm.protocol import (
+    DIALECTS,
+    PROBE,
+    Dialect,
+    Refused,
+    Reply,
+    Request,
+    Server,
+    TransientError,
+    follows_dialect,
+    post,
+)
 from chimed.storage import store as stores
 from chimed.storage.store import REPLIES
 
-TRIES = 8  # of one request; with the waits below a minute and more: a server's short absence
-BAD_TRIES = 3  # of one request that is answered each time, and each time with what is no reply
+TRIES = 8  # tries of a request; with the waits below they span over a minute, enough for a restart
+BAD_TRIES = 3  # tries of a request whose every answer is unusable
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from try to try, half to one and a half of it by chance
-PATIENCE = 180.0  # seconds without one good answer, and only failures in them, after which a server counts as down
+PATIENCE = 180.0  # seconds of failures only, after which a server counts as down
 WRITE_EVERY = 0.01  # seconds between two batches of replies written to the store
-SAY_EVERY = 5.0  # seconds between two progress lines
-LOOK_EVERY = 1.0  # seconds between two looks at who answers, while the server is in trouble
+PROGRESS_EVERY = 5.0  # seconds between two progress lines
+IDENTITY_EVERY = 1.0  # seconds between checks of the model's identity while the server is in trouble
 
 
 class ServerDown(WorkStopped):
-    """The server answered nothing at all any more. What it answered before is in the store."""
+    """The server stopped answering. The replies received before are in the store."""
 
 
 class Interrupted(WorkStopped):
-    """Somebody ended the work (SIGTERM). What was answered is in the store."""
+    """The work was stopped by SIGTERM. The replies received before are in the store."""
 
 
 class AnotherModel(WorkStopped):
-    """The model at an address is not the one that the work began with."""
+    """The model at an address is no longer the one that the work started with."""
 
 
-def generator(work: Work, tries: int = TRIES) -> Server:
-    """The model that writes. Raises UserError where it does not answer in so many tries, or does not tell who it is."""
+def generator_server(work: Work, tries: int = TRIES) -> Server:
+    """Return the server of the model that writes. Raises UserError if it does not answer or identify itself."""
     where = work.settings
     key, named = where.llm_key.get_secret_value(), where.llm_identity
     server = Server(where.llm_url.rstrip("/"), where.llm_model, key, "CHIMED_LLM_URL", named=named)
-    return _identified(server, where.llm_checkpoint, work, tries)
+    return _with_identity(server, where.llm_checkpoint, work, tries)
 
 
-def judge(work: Work, tries: int = TRIES) -> Server:
-    """The model that judges: not the one that wrote (paper §3.2). Raises UserError where the two are one."""
+def judge_server(work: Work, tries: int = TRIES) -> Server:
+    """Return the server of the judge, which must not be the generator (paper §3.2).
+
+    Raises UserError if they are the same.
+    """
     where = work.settings
     key, named = where.llm_key.get_secret_value(), where.judge_identity
     server = Server(where.judge_url.rstrip("/"), where.judge_model, key, "CHIMED_JUDGE_URL", named=named)
-    server = _identified(server, where.judge_checkpoint, work, tries)
-    if not work.options.judge_is_generator and server.identity == generator(work, tries).identity:
+    server = _with_identity(server, where.judge_checkpoint, work, tries)
+    if not work.options.judge_is_generator and server.identity == generator_server(work, tries).identity:
         raise UserError(
-            f"the judge is the generator: both are {server.identity}; CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL must "
-            "name another model (or the build's option judge_is_generator allows it)"
+            f"the judge is the generator: both are {server.identity}; set CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL to "
+            "another model (or allow it by the build's option judge_is_generator)"
         )
     return server
 
 
-def _identified(server: Server, checkpoint: str, work: Work, most: int) -> Server:
-    """The server with the identity of who answers there; while nothing is asked, of who would."""
+def _with_identity(server: Server, checkpoint: str, work: Work, most: int) -> Server:
+    """Return the server with the identity of its model; in an estimate, of the model it is configured to load."""
     for tries in range(1, most + 1):
         try:
-            return replace(server, identity=_identity(server))
+            return replace(server, identity=_ask_identity(server))
         except identities.Unreachable as error:
             if work.planned is not None:
                 work.say(f"{server.url} does not answer; assuming {checkpoint}, which it is configured to load")
-                return replace(server, identity=identities.of_checkpoint(checkpoint, server.named))
+                return replace(server, identity=identities.identify_checkpoint(checkpoint, server.named))
             last = error
             if tries < most:
-                time.sleep(wait(tries))
-    raise UserError(f"no LLM server answers at {server.url} ({last}); {server.setting} says where it is")
+                time.sleep(backoff_seconds(tries))
+    raise UserError(f"no LLM server answers at {server.url} ({last}); start it, or correct {server.setting}")
 
 
-def _identity(server: Server) -> str:
-    """Who answers at a server's address now. Raises Unreachable, UserError."""
-    models = identities.listed(server.url, server.key)
-    return identities.identity(
+def _ask_identity(server: Server) -> str:
+    """Ask a server for the identity of its model. Raises Unreachable, UserError."""
+    models = identities.list_models(server.url, server.key)
+    return identities.identify_model(
         server.model, models, server.named, server.setting.replace("URL", "IDENTITY"), server.url
     )
 
 
-def dialect(server: Server, work: Work) -> Dialect:
-    """How a server is held to an answer. Raises UserError where it does not answer, or refuses everything."""
+def probe_dialect(server: Server, work: Work) -> Dialect:
+    """Find out how a server can be held to a set of answers.
+
+    Raises UserError if it does not answer, or rejects everything.
+    """
 
     async def probed() -> Dialect:
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.key}"}) as http:
-            return await _dialect(http, server, work)
+            return await _find_dialect(http, server, work)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(probed())
 
 
 def request_key(request: Request, model: str) -> str:
-    """Hash of who answers, messages, constraint, sampling and sample number: equal requests have one reply."""
+    """Hash the model, messages, constraint, sampling and sample number of a request: equal requests share one reply."""
     parts = [model, request.messages, request.constraint, sorted(request.sampling.items()), request.sample]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode(errors="backslashreplace")).hexdigest()
 
 
-def kept(requests: list[Request], server: Server, work: Work) -> dict[str, Reply]:
-    """The replies that the store has, by their requests' keys."""
+def find_stored_replies(requests: list[Request], server: Server, work: Work) -> dict[str, Reply]:
+    """Return the stored replies to these requests, by request key."""
     keys = [request_key(request, server.who) for request in requests]
     found = stores.find(work.store, REPLIES, keys, _REPLY)  # without the request, which is the longest of a row
     return {key: _from_store(row) for key, row in found.items()}
 
 
 def ask(requests: list[Request], server: Server, work: Work) -> list[Reply | Refused]:
-    """One answer for every request, in their order; those in the store are not asked again.
+    """Return one answer for each request, in order. Requests whose reply is in the store are not sent.
 
-    Raises ServerDown where the server stops answering, AnotherModel where another one answers there all at once,
-    UserError where none ever answered at that address.
+    Raises ServerDown if the server stops answering, AnotherModel if another model answers at its address, and UserError
+    if nothing ever answered there.
     """
     keys = [request_key(request, server.who) for request in requests]
-    answers: dict[str, Reply | Refused] = {**kept(requests, server, work)}
+    answers: dict[str, Reply | Refused] = {**find_stored_replies(requests, server, work)}
     wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
     metrics.count("llm.requests", len(answers), model=server.who, result="cached")
     if wanted:
@@ -147,8 +164,8 @@ def _from_store(row: dict) -> Reply:
 
 
 @dataclass
-class _Run:
-    """What the workers of one `ask` share. received: replies on their way to the store; stored: when they are there."""
+class _AskState:
+    """What the workers of one `ask` share. received: replies to be stored; stored: set when they are."""
 
     server: Server
     work: Work
@@ -161,26 +178,26 @@ class _Run:
     stored: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)
     last_success: float = field(default_factory=time.monotonic)
-    failures: int = 0  # tries, since the last success
-    unanswered: int = 0  # requests given up without an answer, since the last success
-    looked: float = 0.0  # when it was last asked who it is
+    failures: int = 0  # failed tries since the last success
+    unanswered: int = 0  # requests given up without an answer since the last success
+    looked: float = 0.0  # time of the last identity check
 
 
 async def _ask_all(wanted: dict[str, Request], server: Server, work: Work) -> dict[str, Reply | Refused]:
-    """Asks with a bounded number in flight. Whatever ends it, every reply received is written first."""
+    """Send requests with a bounded number in flight. However it ends, every reply received is written first."""
     limit = min(work.settings.llm_concurrency, len(wanted))
     async with aiohttp.ClientSession(
         headers={"Authorization": f"Bearer {server.key}"},
         timeout=aiohttp.ClientTimeout(total=work.settings.llm_timeout, connect=30),
         connector=aiohttp.TCPConnector(limit=limit),
     ) as http:
-        dialect = await _dialect(http, server, work)
-        run = _Run(server, work, dialect, list(reversed(wanted.items())), len(wanted))
-        with _ended_gently(run):
+        dialect = await _find_dialect(http, server, work)
+        run = _AskState(server, work, dialect, list(reversed(wanted.items())), len(wanted))
+        with _finish_on_sigterm(run):
             try:
                 async with asyncio.TaskGroup() as group:
-                    beside = [group.create_task(_write_as_they_come(run)), group.create_task(_tell_now_and_then(run))]
-                    workers = [group.create_task(_work_off(http, run)) for _ in range(limit)]
+                    beside = [group.create_task(_write_batches(run)), group.create_task(_log_progress(run))]
+                    workers = [group.create_task(_run_worker(http, run)) for _ in range(limit)]
                     await asyncio.wait(workers)
                     for task in beside:
                         task.cancel()
@@ -192,8 +209,8 @@ async def _ask_all(wanted: dict[str, Request], server: Server, work: Work) -> di
 
 
 @contextmanager
-def _ended_gently(run: _Run) -> Iterator[None]:
-    """SIGTERM cancels the requests in flight, so that paid replies are written; then it does what it always did."""
+def _finish_on_sigterm(run: _AskState) -> Iterator[None]:
+    """Cancel the requests in flight on SIGTERM, so that paid replies are written; then handle the signal as before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -212,15 +229,17 @@ def _ended_gently(run: _Run) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGTERM, before)
         if told:
-            run.work.say(f"{run.server.model}: ended by SIGTERM; {_kept(run)}")
+            run.work.say(f"{run.server.model}: stopped by SIGTERM; {_count_stored(run)}")
             signal.raise_signal(signal.SIGTERM)
-            raise Interrupted(f"ended by SIGTERM; {_kept(run)}")  # a container's first process outlives its signals
+            raise Interrupted(
+                f"stopped by SIGTERM; {_count_stored(run)}"
+            )  # the first process of a container is not killed by the signal
 
 
-async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
+async def _run_worker(http: aiohttp.ClientSession, run: _AskState) -> None:
     while run.waiting:
         key, request = run.waiting.pop()
-        answer = await _answer(http, run, key, request)
+        answer = await _send_with_retries(http, run, key, request)
         _counted(run, answer)
         if isinstance(answer, Reply):
             run.received.append(_row(run, request, answer))
@@ -229,7 +248,7 @@ async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
         run.answers[key] = answer
 
 
-def _counted(run: _Run, answer: Reply | Refused) -> None:
+def _counted(run: _AskState, answer: Reply | Refused) -> None:
     """Tells the metrics of an answer."""
     who = run.server.who
     metrics.count("llm.requests", model=who, result="new" if isinstance(answer, Reply) else "refused")
@@ -239,61 +258,65 @@ def _counted(run: _Run, answer: Reply | Refused) -> None:
     metrics.gauge("llm.waiting", len(run.waiting), model=who)
 
 
-async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Request) -> Reply | Refused:
-    """A reply, or Refused for what this request alone cannot have. Raises ServerDown, AnotherModel."""
+async def _send_with_retries(
+    http: aiohttp.ClientSession, run: _AskState, key: str, request: Request
+) -> Reply | Refused:
+    """Return a reply, or Refused if only this request cannot be answered. Raises ServerDown, AnotherModel."""
     began, bad = time.monotonic(), 0
     for tries in range(1, TRIES + 1):
         try:
             answer = await post(http, run.server, run.dialect, key, request)
-        except Passing as error:
+        except TransientError as error:
             last = error
             run.failures += 1
             bad += error.reply is not None
             if bad == BAD_TRIES or (run.failures >= TRIES and time.monotonic() - run.last_success > PATIENCE):
                 break
             if tries < TRIES:
-                await asyncio.sleep(wait(tries, error.after))
-                await _still_the_same(run)
+                await asyncio.sleep(backoff_seconds(tries, error.after))
+                await _check_same_model(run)
         else:
             run.failures, run.unanswered, run.last_success = 0, 0, time.monotonic()
             return replace(answer, tries=tries) if isinstance(answer, Reply) and tries > 1 else answer
     lone = last.reply is not None or (not last.busy and run.unanswered < TRIES)
-    if run.last_success > began or (lone and await _lives(http, run)):  # the server is well: it is this request
+    if run.last_success > began or (
+        lone and await _answers_probe(http, run)
+    ):  # the server works, so this request is at fault
         run.unanswered += last.reply is None
         return replace(last.reply, tries=tries) if last.reply else Refused(key, f"no answer in {tries} tries: {last}")
     raise ServerDown(
-        f"{run.server.url} gives no answer any more ({last}); {_kept(run)}; {run.server.setting} says where it is"
+        f"{run.server.url} stopped answering ({last}); {_count_stored(run)}; check the server and {run.server.setting}"
     )
 
 
-async def _lives(http: aiohttp.ClientSession, run: _Run) -> bool:
-    """Whether the server answers a request that it is known to answer."""
+async def _answers_probe(http: aiohttp.ClientSession, run: _AskState) -> bool:
+    """Return whether the server answers a request that it has answered before."""
     try:
         return isinstance(await post(http, run.server, run.dialect, "probe", PROBE), Reply)
-    except Passing:
+    except TransientError:
         return False
 
 
-async def _still_the_same(run: _Run) -> None:
-    """Raises AnotherModel where a server that was in trouble has come back with another model."""
-    if not run.server.identity or time.monotonic() - run.looked < LOOK_EVERY:
+async def _check_same_model(run: _AskState) -> None:
+    """Raise AnotherModel if a server that was in trouble came back with another model."""
+    if not run.server.identity or time.monotonic() - run.looked < IDENTITY_EVERY:
         return
     run.looked = time.monotonic()
     try:
-        now = await asyncio.to_thread(_identity, run.server)
+        now = await asyncio.to_thread(_ask_identity, run.server)
     except (identities.Unreachable, UserError):
-        return  # the request that is tried again will tell
+        return  # the next try of the request will show
     if now != run.server.identity:
-        raise AnotherModel(f"{run.server.url} was {run.server.identity} and is {now}; {_kept(run)}")
+        raise AnotherModel(f"{run.server.url} was {run.server.identity} and is {now}; {_count_stored(run)}")
 
 
-def wait(tries: int, after: float = 0.0) -> float:
-    """Seconds to wait after so many tries: doubled each time, jittered, and never less than the server asked for."""
+def backoff_seconds(tries: int, after: float = 0.0) -> float:
+    """Return the seconds to wait after so many tries: exponential backoff with jitter, never less than Retry-After."""
     return max(after, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1))) * random.uniform(1.0, 1.5)
 
 
-async def _dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> Dialect:
-    """How this server is held to an answer, found out once. Raises UserError where none answers."""
+async def _find_dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> Dialect:
+    """Find a server's dialect, once in a process. Raises UserError if it does not answer."""
     if server in _dialects:
         return _dialects[server]
     for dialect in DIALECTS:
@@ -301,15 +324,18 @@ async def _dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> D
             try:
                 answer = await post(http, server, dialect, "probe", PROBE)
                 break
-            except Passing as error:
+            except TransientError as error:
                 if tries == TRIES:
                     raise UserError(
-                        f"no LLM server answers at {server.url} ({error}); {server.setting} says where it is"
+                        f"no LLM server answers at {server.url} ({error}); start it, or correct {server.setting}"
                     ) from None
-                await asyncio.sleep(wait(tries, error.after))
+                await asyncio.sleep(backoff_seconds(tries, error.after))
         if isinstance(answer, Refused) and "HTTP 404" in answer.reason:
-            raise UserError(f"{server.url} serves no model {server.model!r} ({answer.reason})")
-        if obeyed(dialect, answer):
+            raise UserError(
+                f"{server.url} serves no model {server.model!r} ({answer.reason}); correct CHIMED_LLM_MODEL or "
+                "CHIMED_JUDGE_MODEL"
+            )
+        if follows_dialect(dialect, answer):
             if dialect.constraint != DIALECTS[0].constraint:
                 instead = {"none": "answers are parsed as they come"}.get(dialect.constraint, dialect.constraint)
                 work.say(f"{server.url} ignores {DIALECTS[0].constraint}: {instead}")
@@ -318,11 +344,11 @@ async def _dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> D
     raise UserError(f"{server.url} rejects every request ({answer.reason if isinstance(answer, Refused) else ''})")
 
 
-_dialects: dict[Server, Dialect] = {}  # of this process: a stage asks several times, a server is probed once
+_dialects: dict[Server, Dialect] = {}  # one entry in a process: a server is probed once, however many rounds ask it
 
 
-async def _write_as_they_come(run: _Run) -> None:
-    """Writes what has arrived; what arrives meanwhile is the next batch."""
+async def _write_batches(run: _AskState) -> None:
+    """Write the replies that have arrived; those that arrive meanwhile form the next batch."""
     while True:
         await run.arrived.wait()
         run.arrived.clear()
@@ -331,14 +357,14 @@ async def _write_as_they_come(run: _Run) -> None:
         try:
             await asyncio.shield(asyncio.to_thread(_write, run.work, batch))
         except asyncio.CancelledError:
-            run.received = batch + run.received  # written once more by the one who cancelled: no harm in twice
+            run.received = batch + run.received  # also written by the canceller; writing twice is harmless
             raise
         stored.set()
         await asyncio.sleep(WRITE_EVERY)
 
 
 def _write(work: Work, replies: list[dict]) -> None:
-    """Writes a batch of replies; where that fails, each of them alone, so that one loses no other."""
+    """Write a batch of replies. If that fails, write each alone, so that one bad reply loses no other."""
     try:
         stores.upsert(work.store, REPLIES, replies)
     except Exception:
@@ -348,13 +374,13 @@ def _write(work: Work, replies: list[dict]) -> None:
         raise
 
 
-async def _tell_now_and_then(run: _Run) -> None:
+async def _log_progress(run: _AskState) -> None:
     while True:
-        await asyncio.sleep(SAY_EVERY)
+        await asyncio.sleep(PROGRESS_EVERY)
         run.work.say(_progress(run))
 
 
-def _progress(run: _Run) -> str:
+def _progress(run: _AskState) -> str:
     seconds = time.monotonic() - run.began
     done = len(run.answers)
     made = sum(answer.completion_tokens for answer in run.answers.values() if isinstance(answer, Reply))
@@ -365,12 +391,12 @@ def _progress(run: _Run) -> str:
     )
 
 
-def _kept(run: _Run) -> str:
+def _count_stored(run: _AskState) -> str:
     kept = sum(isinstance(answer, Reply) for answer in run.answers.values())
-    return f"{kept} of {run.total} answers are kept, run again to go on"
+    return f"{kept} of {run.total} answers are stored; run the same command again to continue"
 
 
-def _row(run: _Run, request: Request, reply: Reply) -> dict:
+def _row(run: _AskState, request: Request, reply: Reply) -> dict:
     return {
         "key": reply.key,
         "model": run.server.who,

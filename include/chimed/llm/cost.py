@@ -1,18 +1,18 @@
-"""What asking models costs: counted after a stage, for its report. Ours; the paper tells none of it."""
+"""Measure what asking models costs, for a stage's report. Ours; the paper gives no costs."""
 
 from chimed.build.context import Work
 from chimed.llm.protocol import Refused
 from chimed.llm.reply import Reply
 
 
-def cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> dict:
-    """What the answers cost, for a stage's report; `characters`: of the text that each of them is about.
+def measure_cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> dict:
+    """Return what answers cost, for a stage's report. characters: length of the text that each answer is about.
 
-    Keys: requests, of which known (in the store before) and refused; retried (asked more than once); usage_not_told
-    (paid now, and the server did not say what), where there are some. Of those paid now prompt_tokens,
-    completion_tokens, characters, seconds (the server's, added up), wall_seconds (with at least one in flight); where
-    the server's GPUs are known gpu_seconds and their number per million characters. Shards that ask one server side by
-    side each count its GPUs: their sum is an upper bound.
+    Keys: requests, and of these known (already stored) and refused; retried (sent more than once); usage_not_told
+    (paid, but the server reported no usage), if there are any. Of the replies paid for now: prompt_tokens,
+    completion_tokens, characters, seconds (summed over requests) and wall_seconds (with at least one request in
+    flight). If the number of GPUs is known: gpu_seconds, and gpu_seconds per million characters. Shards that share a
+    server each count all its GPUs, so their sum is an upper bound.
     """
     replies = [answer for answer in answers if isinstance(answer, Reply)]
     paid = {
@@ -30,7 +30,7 @@ def cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> d
         "completion_tokens": sum(reply.completion_tokens for reply in bought),
         "characters": about,
         "seconds": round(sum(reply.seconds for reply in bought), 3),
-        "wall_seconds": round(busy([(reply.ended - reply.seconds, reply.ended) for reply in bought]), 3),
+        "wall_seconds": round(covered_seconds([(reply.ended - reply.seconds, reply.ended) for reply in bought]), 3),
     }
     untold = sum(not reply.prompt_tokens for reply in bought)
     if untold:
@@ -43,8 +43,8 @@ def cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> d
     return figures
 
 
-def busy(spans: list[tuple[float, float]]) -> float:
-    """How long at least one of the spans (start, end) lasted."""
+def covered_seconds(spans: list[tuple[float, float]]) -> float:
+    """Return the total time that at least one of the spans (start, end) covers."""
     total, until = 0.0, 0.0
     for start, end in sorted(spans):
         total += max(0.0, end - max(start, until))

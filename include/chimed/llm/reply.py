@@ -1,8 +1,8 @@
-"""What of a model's answer can be believed: a completion's body, read whatever it holds. Paper §3.2.
+"""Read a completion's body and decide whether it is usable. Paper §3.2.
 
-A body is foreign bytes. What comes out of here is a `Reply` that every store takes: its text without the thinking,
-which is kept apart, and a `fault` where the answer is of no use to anyone, whatever stage asked. Only what may go right
-when asked again (half a body, a server that is being shut down) is `Passing` instead.
+The body is untrusted input. The result is a `Reply` that any store accepts: the text without the thinking, which is
+kept separately, and a `fault` if no stage can use the text. Errors that may go away (an incomplete body, a server that
+shuts down) raise `TransientError` instead.
 """
 
 import json
@@ -12,11 +12,17 @@ from dataclasses import dataclass
 
 from chimed.characters import first_invalid_character, storable
 
-STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")  # as servers say that the model came to its end
-ABORTED = ("abort", "error")  # vLLM ends a reply so when it is shut down in mid-sentence: that is no answer
-MOST_TOKENS = 10_000_000  # of one reply or prompt; a larger count is a mistake of the server
-BEGINNING = 200  # characters of a reply that tell whether it thinks aloud
-KEPT = 2_000  # characters of a body that is no completion, kept for a look
+STOP_REASONS = (
+    "stop",
+    "eos",
+    "eos_token",
+    "stop_sequence",
+    "end_turn",
+)  # servers' words for a complete reply
+ABORT_REASONS = ("abort", "error")  # vLLM's, when it is shut down in the middle of a reply
+MAX_TOKENS = 10_000_000  # of a reply or prompt; a larger count is a server's mistake
+THINKING_PREFIX = 200  # characters of a reply in which thinking aloud must begin
+MAX_FAULTY_CHARACTERS = 2_000  # characters kept of a body that is no completion, for a person to look at
 
 # Thinking in tags, as the families write it: Qwen and DeepSeek, Seed, Kimi, Mistral.
 _OPEN = r"<(?:seed:)?think(?:ing)?>|<thought>|<reasoning>|◁think▷|\[THINK\]"
@@ -42,11 +48,11 @@ _ALOUD = re.compile(
 
 @dataclass(frozen=True)
 class Reply:
-    """A model's answer and what it cost.
+    """A model's reply and its cost.
 
-    text: the answer, without thinking. reasoning: the thinking. fault: why nobody can use the text (None: it can be).
-    prompt_tokens, completion_tokens: 0 where the server does not say. seconds: how long it took; ended: when, in
-    Unix time; tries: how often it was asked until it answered. known: it was in the store, and nothing was paid.
+    text: the answer without thinking. reasoning: the thinking. fault: why the text is unusable (None: it is usable).
+    prompt_tokens, completion_tokens: 0 if the server does not report them. seconds: how long it took. ended: when, in
+    Unix time. tries: how often it was asked. known: it came from the store, and nothing was paid.
     """
 
     key: str
@@ -62,11 +68,11 @@ class Reply:
     fault: str | None = None
 
 
-class Passing(Exception):
-    """Something that may go right when tried again.
+class TransientError(Exception):
+    """An error that may go away when the request is sent again.
 
-    after: the server's Retry-After in seconds. reply: what is kept of an answer that came and is no good, should it
-    come so again and again; None where there was no answer. busy: the server cannot answer now, whatever is asked.
+    after: the server's Retry-After in seconds. reply: the unusable reply to keep if the error persists, None if there
+    was none. busy: the server cannot answer any request now.
     """
 
     def __init__(self, reason: str, after: float = 0.0, reply: Reply | None = None, busy: bool = False) -> None:
@@ -76,10 +82,10 @@ class Passing(Exception):
         self.busy = busy
 
 
-def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Reply:
-    """A completion's body as a Reply. Raises Passing where it is not whole or no completion at all.
+def parse_completion(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Reply:
+    """Parse a completion's body. Raises TransientError if it is incomplete or no completion.
 
-    wrapped: the answer is the one field of a JSON object; where it is not, the text stays as it came.
+    wrapped: the answer is the single field of a JSON object; if it is not, the text stays unchanged.
     """
     try:
         value = json.loads(content.decode("utf-8"))
@@ -88,17 +94,19 @@ def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Re
         said = message.get("content")
         thought = message.get("reasoning") or message.get("reasoning_content")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise malformed(key, content, seconds, f"{type(error).__name__}: {error}") from None
-    if finish in ABORTED:
-        raise Passing(f"reply ended by {finish!r}", reply=faulty(key, content, seconds, f"reply ended by {finish}"))
-    finish = "stop" if finish in STOPPED else finish
+        raise malformed_body(key, content, seconds, f"{type(error).__name__}: {error}") from None
+    if finish in ABORT_REASONS:
+        raise TransientError(
+            f"reply ended by {finish!r}", reply=make_faulty_reply(key, content, seconds, f"reply ended by {finish}")
+        )
+    finish = "stop" if finish in STOP_REASONS else finish
     fault = None if finish in ("stop", "length") else f"reply ended by {finish!r}"
     if said is not None and not isinstance(said, str):
         fault = fault or f"the content is no text but a {type(said).__name__}"
-        said = json.dumps(said, ensure_ascii=False)[:KEPT]
-    text, aloud = without_thinking(said or "")
+        said = json.dumps(said, ensure_ascii=False)[:MAX_FAULTY_CHARACTERS]
+    text, aloud = split_thinking(said or "")
     reasoning = "\n".join(part for part in (thought, aloud) if isinstance(part, str) and part.strip()) or None
-    text = _unwrapped(text) if wrapped else text
+    text = _unwrap(text) if wrapped else text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         fault = fault or ("thinking and no answer" if reasoning else "empty reply")
@@ -118,22 +126,24 @@ def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Re
     )
 
 
-def faulty(key: str, content: bytes, seconds: float, fault: str) -> Reply:
-    """A Reply of a body that nothing can be made of; its beginning is the text, for a look."""
-    text = storable(content[: 4 * KEPT].decode("utf-8", errors="replace"))[:KEPT]
+def make_faulty_reply(key: str, content: bytes, seconds: float, fault: str) -> Reply:
+    """Make a Reply from an unusable body. Its text is the body's beginning, for a person to look at."""
+    text = storable(content[: 4 * MAX_FAULTY_CHARACTERS].decode("utf-8", errors="replace"))[:MAX_FAULTY_CHARACTERS]
     return Reply(key, text, "other", 0, 0, seconds, ended=time.time(), fault=storable(fault[:200]))
 
 
-def malformed(key: str, content: bytes, seconds: float, why: str) -> Passing:
-    """A body that is no completion: half of one, most often."""
-    return Passing(f"malformed body: {why[:150]}", reply=faulty(key, content, seconds, f"malformed body: {why}"))
+def malformed_body(key: str, content: bytes, seconds: float, why: str) -> TransientError:
+    """Make the error for a body that is no completion, most often an incomplete one."""
+    return TransientError(
+        f"malformed body: {why[:150]}", reply=make_faulty_reply(key, content, seconds, f"malformed body: {why}")
+    )
 
 
-def without_thinking(said: str) -> tuple[str, str]:
-    """The answer and the thinking of what a model said.
+def split_thinking(said: str) -> tuple[str, str]:
+    """Split a model's text into answer and thinking.
 
-    Everything before a closing tag is thinking, with or without the opening one, and everything behind an opening tag
-    that is not closed; so is all of a reply that thinks aloud without tags.
+    Thinking is everything before a closing tag, with or without an opening one, everything after an unclosed opening
+    tag, and all of a text that thinks aloud without tags.
     """
     answer: list[str] = []
     thoughts: list[str] = []
@@ -151,22 +161,22 @@ def without_thinking(said: str) -> tuple[str, str]:
     text, thought = "".join(answer), "\n".join(piece.strip() for piece in thoughts if piece.strip())
     if start:
         text = text.strip()
-    return ("", f"{thought}\n{text}".strip()) if _ALOUD.match(text[:BEGINNING]) else (text, thought)
+    return ("", f"{thought}\n{text}".strip()) if _ALOUD.match(text[:THINKING_PREFIX]) else (text, thought)
 
 
 def _tokens(value: dict, name: str) -> int:
-    """A count of the usage; 0 where the server does not give one that can be."""
+    """Return a token count of the usage; 0 if the server reports none that is plausible."""
     usage = value.get("usage")
     count = usage.get(name) if isinstance(usage, dict) else None
-    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= MOST_TOKENS:
-        return 0  # not-a-number is no less than anything
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= MAX_TOKENS:
+        return 0  # this comparison is false for NaN, too
     return int(count)
 
 
-def _unwrapped(text: str) -> str:
+def _unwrap(text: str) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return text  # not as asked: the stage sees the raw text and says that it cannot read it
+        return text  # not the JSON we asked for: the stage gets the raw text and reports that it cannot read it
     answer = value.get("answer") if isinstance(value, dict) else None
     return answer if isinstance(answer, str) else text

@@ -1,8 +1,8 @@
-"""What another model says of what the gates' rules let pass: does the document support it, is it the passage's meaning?
+"""Ask the judge about what the gates' rules accept: does the document support it, is it what the passage says?
 
-Ours. The paper checks neither answers nor translations; `translate` and `generate_qa` do by rules, and then, unless the
-option `second_opinion` is off, they ask the judge, which may say 是 or 否. Its 否 drops the row. So that one can see
-how far rules and judge agree, a few of those that the rules refused are put to it as well; that changes no row's fate.
+Ours. The paper checks neither answers nor translations. `translate` and `generate_qa` check them by rules and then, if
+the option `second_opinion` is on, ask the judge, which answers 是 or 否. A 否 drops the row. To measure how far rules
+and judge agree, a sample of what the rules rejected is sent to the judge too; that changes no row.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ from chimed.build.figures import Agreement
 from chimed.llm import asking, prompts
 from chimed.llm.asking import YES_NO, YES_NO_SAMPLING
 
-REFUSED_TOO = 0.05  # share of what the rules refused that is put to the judge, to be compared
-UNASKED = "no second opinion"
+REJECTED_SAMPLE = 0.05  # share of what the rules reject that is sent to the judge, for comparison
+NO_OPINION = "no second opinion"
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """fate, reason, detail: what the judge's word does to a row; fate is None where it stays. keys: of its replies."""
+    """fate, reason, detail: what the judge's answers do to a row; fate is None if it stays. keys: of the replies."""
 
     fate: str | None
     reason: str
@@ -34,53 +34,55 @@ class Opinion:
 def supports(document: str, question: str, answer: str) -> Question:
     """Ask whether the document supports the answer."""
     prompt = prompts.load("supports")
-    return asking.question(prompt, document, YES_NO_SAMPLING, YES_NO, text=document, question=question, answer=answer)
+    return asking.make_question(
+        prompt, document, YES_NO_SAMPLING, YES_NO, text=document, question=question, answer=answer
+    )
 
 
 def stands_alone(question: str) -> Question:
-    """Ask whether the question is understood without the document."""
-    return asking.question(prompts.load("stands_alone"), question, YES_NO_SAMPLING, YES_NO, question=question)
+    """Ask whether the question can be understood without the document."""
+    return asking.make_question(prompts.load("stands_alone"), question, YES_NO_SAMPLING, YES_NO, question=question)
 
 
 def faithful(source: str, modern: str) -> Question:
     """Ask whether the modern text says what the passage says."""
-    return asking.question(prompts.load("faithful"), source, YES_NO_SAMPLING, YES_NO, text=source, modern=modern)
+    return asking.make_question(prompts.load("faithful"), source, YES_NO_SAMPLING, YES_NO, text=source, modern=modern)
 
 
-def expected(name: str, about: float, more: int) -> Expected:
-    """Estimate what an answer of the generator will have asked of the judge.
+def expected_requests(name: str, about: float, more: int) -> Expected:
+    """Describe the judge's requests that follow from each answer of the generator.
 
-    about: so many times the answer's text, and `more` characters, stand in the messages besides the prompt.
+    about: the messages hold so many times the answer's text, and `more` characters besides the prompt.
     """
     prompt = prompts.load(name)
     return Expected(prompt.version, "judge", tokens=1, about=about, more=len(prompt.system or "") + more)
 
 
-def opinion(answers: Iterable[Answer[bool] | Failure], reasons: Iterable[str]) -> Opinion:
-    """Decide on a row by the judge's words: the first that is no 是 decides. reasons: of each one's 否."""
+def decide_fate(answers: Iterable[Answer[bool] | Failure], reasons: Iterable[str]) -> Opinion:
+    """Decide a row's fate by the judge's answers: the first that is not 是 decides. reasons: the reason for each 否."""
     keys: list[str] = []
     for answer, reason in zip(answers, reasons, strict=False):
-        keys += asking.keys([answer])
+        keys += asking.reply_keys([answer])
         if isinstance(answer, Failure) and answer.reason == asking.NOT_ASKED:
-            continue  # where a build is only planned, no row is lost
+            continue  # in an estimate no row is lost
         if isinstance(answer, Failure):
-            return Opinion("failed", UNASKED, f"{answer.reason}: {answer.detail}", tuple(keys))
+            return Opinion("failed", NO_OPINION, f"{answer.reason}: {answer.detail}", tuple(keys))
         if not answer.value:
             return Opinion("dropped", reason, f"reply {answer.key}", tuple(keys))
     return Opinion(None, "", "", tuple(keys))
 
 
-def sampled(refused: Sequence[T], words: Sequence[str]) -> list[T]:
-    """Choose those of what the rules refused that are put to the judge too, by the hash of their words."""
+def sample_rejected(refused: Sequence[T], words: Sequence[str]) -> list[T]:
+    """Select a sample of what the rules rejected, by the hash of its words, so that every run selects the same."""
     return [
         one
         for one, said in zip(refused, words, strict=True)
-        if int(hashlib.sha256(said.encode()).hexdigest()[:8], 16) < REFUSED_TOO * 2**32
+        if int(hashlib.sha256(said.encode()).hexdigest()[:8], 16) < REJECTED_SAMPLE * 2**32
     ]
 
 
-def agreement(passed: Iterable[Answer[bool] | Failure], refused: Iterable[Answer[bool] | Failure]) -> Agreement:
-    """Count how often the judge says what the rules said: 是 of what they pass, 否 of what they refuse."""
+def count_agreement(passed: Iterable[Answer[bool] | Failure], refused: Iterable[Answer[bool] | Failure]) -> Agreement:
+    """Count how often the judge agrees with the rules: 是 to what they accept, 否 to what they reject."""
     of_passed, of_refused = ([one.value for one in several if isinstance(one, Answer)] for several in (passed, refused))
     return {
         "both_pass": sum(of_passed),

@@ -1,6 +1,6 @@
-"""vLLM on this machine: start the generator's and the judge's server, wait for them, end them; one to evaluate by.
+"""Start, watch and stop vLLM on this machine: for the generator and the judge, and for a model under evaluation.
 
-A stranger on the port must never pass for our server: what is up is known by its process, not by its answers.
+Another program on the port must not pass for our server, so a server is known by its process, not by its answers.
 """
 
 import logging
@@ -25,9 +25,9 @@ from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
 
-SAY_EVERY = 15  # seconds between two lines while a server loads
+PROGRESS_EVERY = 15  # seconds between two log lines while a server loads
 TAIL_LINES = 15
-SHARE_OF_ONE_GPU = 0.42  # two servers on one GPU, with room left for the perplexity model
+SHARE_OF_ONE_GPU = 0.42  # share for each of two servers, which leaves room for the perplexity model
 # The models that fit GPUs of 48 GB where the settings name none, by the number of GPUs. A server of one GPU may take
 # 20 GB when two share it and 43 GB when it is alone; the weights of Qwen3 take 2 bytes a parameter, as FP8 one.
 FITTING = {1: ("Qwen/Qwen3-8B-FP8", "Qwen/Qwen3-14B-FP8"), 2: ("Qwen/Qwen3-14B", "Qwen/Qwen3-32B-FP8")}
@@ -47,8 +47,8 @@ PRIVATE_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
 @dataclass(frozen=True)
-class Server:
-    """A model server: what it is called, where it answers, what it loads."""
+class ServerConfig:
+    """A model server to start: its name, its setting, its URL, the served name, and the checkpoint it loads."""
 
     name: str
     variable: str
@@ -57,13 +57,13 @@ class Server:
     checkpoint: str
 
 
-def servers(chosen: Settings | None = None) -> tuple[Server, Server]:
+def configured_servers(chosen: Settings | None = None) -> tuple[ServerConfig, ServerConfig]:
     """Return the generator and the judge of the settings, by default this process's."""
     chosen = chosen or settings()
     generates, judges = checkpoints(chosen)
     return (
-        Server("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, generates),
-        Server("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, judges),
+        ServerConfig("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, generates),
+        ServerConfig("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, judges),
     )
 
 
@@ -81,22 +81,22 @@ def checkpoints(chosen: Settings) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def up(timeout: int) -> None:
-    """Starts what is not up yet and waits until both answer; on failure nothing is left running.
+def start_servers(timeout: int) -> None:
+    """Start the servers that are not running and wait until both answer. If that fails, stop both.
 
-    Raises UserError where a port is a stranger's, a server dies (with the end of its log), or the time is over.
+    Raises UserError if another program uses a port, a server dies (with the end of its log), or the time is up.
     """
-    both = servers()
+    both = configured_servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
-        raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; two servers need two ports")
-    with FileLock(scratch_folder() / "serve.lock"):  # shards that find the servers dead must not both start them
+        raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; give each server its own")
+    with FileLock(scratch_folder() / "serve.lock"):  # two shards that find the servers dead must not both start them
         _up(both, timeout)
 
 
-def _up(both: tuple[Server, Server], timeout: int) -> None:
+def _up(both: tuple[ServerConfig, ServerConfig], timeout: int) -> None:
     try:
         for number, server in enumerate(both):
-            if processes.running_pid(_note(server)) is None:
+            if processes.running_pid(_state_file(server)) is None:
                 _start(server, number)
             else:
                 log.info("%s: already running", server.name)
@@ -104,44 +104,44 @@ def _up(both: tuple[Server, Server], timeout: int) -> None:
         for server in both:
             _wait(server, both, deadline, timeout)
     except BaseException:
-        down()
+        stop_servers()
         raise
 
 
-def down() -> None:
-    """Ends both servers, half-started ones too; says so where there is nothing to end."""
-    ended = processes.end([_note(server) for server in servers()])
-    for server in servers():
+def stop_servers() -> None:
+    """Stop both servers, also half-started ones; log what was stopped."""
+    ended = processes.end([_state_file(server) for server in configured_servers()])
+    for server in configured_servers():
         log.info("%s: %s", server.name, "ended" if server.name in ended else "was not up")
 
 
-def probe(timeout: int) -> None:
-    """Waits until both servers, whoever runs them, answer and serve the models of the settings.
+def wait_for_servers(timeout: int) -> None:
+    """Wait until both servers, whoever runs them, answer and serve the configured models.
 
-    Raises UserError that says which setting points where.
+    Raises UserError that names the setting to correct.
     """
     deadline = time.monotonic() + timeout
-    for server in servers():
-        while (models := _models(server.url)) is None:
+    for server in configured_servers():
+        while (models := _served_models(server.url)) is None:
             if time.monotonic() > deadline:
                 raise UserError(f"no model server answers at {server.url} ({server.variable}), asked for {timeout} s")
             time.sleep(2)
-        if models and server.model not in models:  # a hosted API may have no such page
+        if models and server.model not in models:  # a hosted API may not list its models
             raise UserError(f"{server.url} ({server.variable}) serves {', '.join(models)}, not {server.model}")
         log.info("%s: %s answers at %s", server.name, server.model, server.url)
 
 
 @contextmanager
-def serving(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) -> Iterator[Server]:
-    """A server of its own for a checkpoint, on a free port of this machine, for the length of a `with`.
+def serve_checkpoint(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) -> Iterator[ServerConfig]:
+    """Run a server for a checkpoint on a free port of this machine, for the length of a `with` block.
 
-    Raises UserError where it dies, with the end of its log, or is not ready in time.
+    Raises UserError if it dies, with the end of its log, or is not ready in time.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = Server("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
-    argv, extra = command(server, 0, _gpus())
+    server = ServerConfig("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
+    argv, extra = server_command(server, 0, _gpus())
     argv += ["--dtype", dtype, *(["--gpu-memory-utilization", "0.9"] if _gpus() else [])]  # alone on its GPU
     with processes.child_process(argv, log_file, extra) as process:
         log.info("loading %s, log in %s", checkpoint, log_file)
@@ -155,9 +155,9 @@ def serving(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) ->
         yield server
 
 
-def longest(server: Server) -> int:
-    """The longest text in tokens that a vLLM server takes, answer included."""
-    return identity.listed(server.url, settings().llm_key.get_secret_value())[0]["max_model_len"]
+def max_model_length(server: ServerConfig) -> int:
+    """Return the longest text, in tokens and with the answer, that a vLLM server accepts."""
+    return identity.list_models(server.url, settings().llm_key.get_secret_value())[0]["max_model_len"]
 
 
 # --- one server -------------------------------------------------------------------------------------------------
@@ -168,8 +168,8 @@ def flags(chosen: Settings) -> list[str]:
     return shlex.split(chosen.vllm_flags)
 
 
-def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
-    """The command line and the extra environment of a server; `number` is its place among those sharing the GPUs."""
+def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
+    """Return the command line and extra environment of a server. number: its place among the servers on these GPUs."""
     where = urlsplit(server.url)
     argv = [settings().models_python, "-m", "vllm.entrypoints.openai.api_server"]
     argv += ["--model", server.checkpoint, "--served-model-name", server.model]
@@ -177,7 +177,7 @@ def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str
     argv += OUTPUT_FLAGS
     environment = dict(PRIVATE_ENVIRONMENT)
     if gpus == 0:
-        # a prompt read in pieces would end the engine: a CPU's random generator cannot step back for a seeded request
+        # chunked prefill crashes the engine on a CPU: its random generator cannot rewind for a seeded request
         argv += ["--dtype", "bfloat16", "--enforce-eager", "--no-enable-chunked-prefill"]
         environment |= CPU_ENVIRONMENT
     else:
@@ -218,35 +218,37 @@ def _gpus() -> int:
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _start(server: Server, number: int) -> None:
+def _start(server: ServerConfig, number: int) -> None:
     python = settings().models_python
     if not Path(python).exists():
-        raise UserError(f"no interpreter at {python} (CHIMED_MODELS_PYTHON); vLLM is in the models' environment")
-    if _models(server.url) is not None:
+        raise UserError(
+            f"no interpreter at {python}; run make install, or set CHIMED_MODELS_PYTHON to a Python with vLLM"
+        )
+    if _served_models(server.url) is not None:
         raise UserError(
             f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"
         )
-    argv, extra = command(server, number, _gpus())
-    processes.start(argv, _note(server), _log_file(server), extra)
+    argv, extra = server_command(server, number, _gpus())
+    processes.start(argv, _state_file(server), _log_file(server), extra)
     log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
 
 
-def _wait(server: Server, both: tuple[Server, Server], deadline: float, timeout: int) -> None:
+def _wait(server: ServerConfig, both: tuple[ServerConfig, ServerConfig], deadline: float, timeout: int) -> None:
     started = said = time.monotonic()
     while not _healthy(server):
         for one in both:  # the other may die while this one loads
-            if processes.running_pid(_note(one)) is None:
+            if processes.running_pid(_state_file(one)) is None:
                 raise UserError(f"the {one.name}'s server died while loading {one.checkpoint}:\n{_tail(one)}")
         if time.monotonic() > deadline:
             raise UserError(f"the {server.name}'s server is not ready after {timeout} s:\n{_tail(server)}")
-        if time.monotonic() - said > SAY_EVERY:
+        if time.monotonic() - said > PROGRESS_EVERY:
             said = time.monotonic()
             log.info("%s: still loading, %d s: %s", server.name, said - started, _tail(server, 1)[:160])
         time.sleep(0.5)
     log.info("%s: ready at %s", server.name, server.url)
 
 
-def _healthy(server: Server) -> bool:
+def _healthy(server: ServerConfig) -> bool:
     where = urlsplit(server.url)
     try:
         identity.get(f"{where.scheme}://{where.netloc}/health", settings().llm_key.get_secret_value())
@@ -255,21 +257,21 @@ def _healthy(server: Server) -> bool:
     return True
 
 
-def _models(url: str) -> list[str] | None:
-    """Names of the models served at a URL; None where nothing answers, or only that it is not ready yet."""
+def _served_models(url: str) -> list[str] | None:
+    """Return the names of the models served at a URL; None if nothing answers or the server is not ready."""
     try:
-        return [model["id"] for model in identity.listed(url, settings().llm_key.get_secret_value())]
+        return [model["id"] for model in identity.list_models(url, settings().llm_key.get_secret_value())]
     except identity.Unreachable:
         return None
 
 
-def _note(server: Server) -> Path:
+def _state_file(server: ServerConfig) -> Path:
     return scratch_folder() / f"{server.name}.json"
 
 
-def _log_file(server: Server) -> Path:
+def _log_file(server: ServerConfig) -> Path:
     return scratch_folder() / f"{server.name}.log"
 
 
-def _tail(server: Server, lines: int = TAIL_LINES) -> str:
+def _tail(server: ServerConfig, lines: int = TAIL_LINES) -> str:
     return processes.last_lines(_log_file(server), lines)

@@ -1,4 +1,4 @@
-"""What must hold before torch is imported: that it is there, and that it keeps to lines and to this machine."""
+"""Prepare the environment before torch is imported: no progress bars, no network, a clear error without torch."""
 
 import os
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
 def prepare(command: str, offline: bool) -> None:
-    """Lines instead of bars; no look at the hub where all that `command` needs lies here.
+    """Set the environment for torch: no progress bars, and no access to the hub if `command` has all its files here.
 
     Raises UserError in an environment without torch.
     """

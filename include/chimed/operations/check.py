@@ -1,8 +1,9 @@
-"""What a build will need, looked at before it begins: `python -m chimed check`. Ours.
+"""Check what a build will need before it begins: `python -m chimed check`. Ours.
 
-A build asks its judge in the tenth of twelve stages and its exams in the eleventh; what is wrong with them can be said
-at once. Each check is a sentence of what is there, or of what is wrong and what mends it. Only what the build's options
-ask for is checked, and servers only where they are up by now: those that a run starts itself are checked once they are.
+A build asks its judge in the tenth of twelve stages and reads its exams in the eleventh, so a mistake would show after
+days. Each check returns a sentence about what is there, or raises one about what is wrong and how to fix it. Only what
+the build's options need is checked, and servers only if they should be running: those that a run starts itself are
+checked after their start.
 """
 
 import shutil
@@ -32,34 +33,36 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage.store import TAKEDOWNS, open_store
 
-FREE = 2 * 1024**3  # bytes that must be free where tables, logs and temporary files go
-SECONDS = 60  # for what another interpreter is asked
-SECOND_OPINION = ("translate", "generate_qa")  # the stages that ask the judge too, where the option says so
+MIN_FREE_BYTES = 2 * 1024**3  # free bytes needed for tables, logs and temporary files
+PROBE_TIMEOUT = 60  # seconds for a question to another interpreter
+SECOND_OPINION = ("translate", "generate_qa")  # stages that ask the judge if the option is on
 
 
 @dataclass(frozen=True)
 class Finding:
-    """what was looked at; fine; said: what is there, or what is wrong and what mends it."""
+    """what: the thing that was checked. fine: whether it is right. said: what is there, or what is wrong and how to fix
+    it.
+    """
 
     what: str
     fine: bool
     said: str
 
 
-def surroundings(options: dict, build: str | None = None) -> Work:
-    """What a build with these options, or one that is open, would run in. Raises UserError for bad options."""
+def build_context(options: dict, build: str | None = None) -> Work:
+    """Return the context of a build with these options, or of an open build. Raises UserError for bad options."""
     if build:
         return open_work(build)
     return Work("", parse_options(options), lakes.open_lake(), cache(open_store), settings())
 
 
-def check(work: Work, only_servers: bool = False) -> list[Finding]:
-    """Looks at everything that the build's options need, or only at the model servers, which are up by now."""
-    return [_finding(what, look) for what, look in (_servers(work) if only_servers else _all(work))]
+def run_checks(work: Work, only_servers: bool = False) -> list[Finding]:
+    """Check everything that the build's options need, or only the model servers, which must then be running."""
+    return [_finding(what, look) for what, look in (_server_checks(work) if only_servers else _all_checks(work))]
 
 
 def print_findings(findings: list[Finding]) -> None:
-    """A line for each finding on stdout."""
+    """Print one line for each finding."""
     for one in findings:
         print(f"{'ok   ' if one.fine else 'WRONG'}  {one.what:14} {safe(one.said)}")
 
@@ -71,37 +74,37 @@ def _finding(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, False, str(error))
 
 
-def _all(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+def _all_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "machine", lambda: machine.told(work.settings)
-    yield "lake", lambda: lake(work)
-    yield "store", lambda: store(work)
-    yield "disk", lambda: disk(work)
+    yield "lake", lambda: check_lake(work)
+    yield "store", lambda: check_store(work)
+    yield "disk", lambda: check_disk(work)
     if "decontaminate" not in work.options.skip:
-        yield "exams", lambda: exams(work)
+        yield "exams", lambda: check_exams(work)
     if "perplexity" not in work.options.skip:
-        yield "GPU work", lambda: gpu_work(work)
-    if not _asks(work):
+        yield "GPU work", lambda: check_gpu_work(work)
+    if not _asks_models(work):
         return
     if work.settings.serve == "external":
-        yield from _servers(work)
+        yield from _server_checks(work)
     else:
-        yield "model servers", lambda: servers_to_be(work)
+        yield "model servers", lambda: check_startable_servers(work)
 
 
-def _servers(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+def _server_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
     where = work.settings
-    yield "generator", lambda: answering(where.llm_url, "CHIMED_LLM_URL", client.generator, work)
-    if _judges(work):
-        yield "judge", lambda: answering(where.judge_url, "CHIMED_JUDGE_URL", client.judge, work)
+    yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", client.generator_server, work)
+    if _asks_judge(work):
+        yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", client.judge_server, work)
 
 
-def _asks(work: Work) -> bool:
-    """Whether a stage of the build asks a model."""
+def _asks_models(work: Work) -> bool:
+    """Return whether a stage of the build asks a model."""
     asking = [one.name for one in STAGES if one.needs == "llm" and one.name not in work.options.skip]
     return any(name != "screen" or work.options.screen_model for name in asking)
 
 
-def _judges(work: Work) -> bool:
+def _asks_judge(work: Work) -> bool:
     judged = ("prefer", *(SECOND_OPINION if work.options.second_opinion else ()))
     return any(stage not in work.options.skip for stage in judged)
 
@@ -109,22 +112,22 @@ def _judges(work: Work) -> bool:
 # --- places -----------------------------------------------------------------------------------------------------
 
 
-def lake(work: Work) -> str:
-    """The lake can be written. Raises UserError."""
+def check_lake(work: Work) -> str:
+    """Check that the lake can be written. Raises UserError."""
     path = f"check-{uuid.uuid4().hex[:8]}"
     try:
         lakes.write_bytes(work.lake, path, b"chimed")
         lakes.remove(work.lake, path)
-    except Exception as error:  # of whatever file system it is
+    except Exception as error:  # each file system has its own errors
         raise UserError(
             f"the lake {work.settings.data} cannot be written ({type(error).__name__}: {short(str(error), 200)}); "
-            "CHIMED_DATA says where it is"
+            "make it writable, or correct CHIMED_DATA"
         ) from None
     return f"{work.settings.data} can be written"
 
 
-def store(work: Work) -> str:
-    """The store answers, has this code's schema and can be written. Raises UserError."""
+def check_store(work: Work) -> str:
+    """Check that the store answers, has this version's schema and can be written. Raises UserError."""
     row = {"target": f"check:{uuid.uuid4().hex}", "reason": "check", "created": datetime.now(UTC)}
     engine = work.store.engine
     try:
@@ -133,14 +136,14 @@ def store(work: Work) -> str:
             transaction.rollback()
     except SQLAlchemyError as error:
         raise UserError(
-            f"the store {engine.url.render_as_string()} cannot be written ({short(str(error), 200)}); its user needs "
-            "the right to, and CHIMED_STORE says where it is"
+            f"the store {engine.url.render_as_string()} cannot be written ({short(str(error), 200)}); give its "
+            "user write access, or correct CHIMED_STORE"
         ) from None
-    return f"{engine.url.render_as_string()} can be written, its schema is this code's"
+    return f"{engine.url.render_as_string()} can be written, and its schema is up to date"
 
 
-def disk(work: Work) -> str:
-    """There is room where files are written on this machine. Raises UserError."""
+def check_disk(work: Work) -> str:
+    """Check that there is free space where this machine writes files. Raises UserError."""
     folders = {"CHIMED_SCRATCH": Path(work.settings.scratch)}
     if "://" not in work.settings.data:
         folders["CHIMED_DATA"] = Path(work.settings.data)
@@ -148,17 +151,17 @@ def disk(work: Work) -> str:
     for setting, folder in folders.items():
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         free = shutil.disk_usage(there).free
-        if free < FREE:
+        if free < MIN_FREE_BYTES:
             raise UserError(
-                f"only {free / 1e9:.1f} GB are free at {folder} ({setting}), a build needs {FREE / 1e9:.1f} and more; "
-                "free some space or name another folder"
+                f"only {free / 1e9:.1f} GB are free at {folder} ({setting}), a build needs at least "
+                f"{MIN_FREE_BYTES / 1e9:.1f}; free some space or name another folder"
             )
         said.append(f"{free / 1e9:.0f} GB free at {folder}")
     return "; ".join(said)
 
 
-def exams(work: Work) -> str:
-    """The exams to decontaminate against are there. Raises UserError."""
+def check_exams(work: Work) -> str:
+    """Check that the exams to decontaminate against can be read. Raises UserError."""
     from chimed.text.exams.exam_questions import read_questions
 
     return f"{len(read_questions(work.settings.exams))} exam questions in {work.settings.exams}"
@@ -167,12 +170,12 @@ def exams(work: Work) -> str:
 # --- GPU work ---------------------------------------------------------------------------------------------------
 
 
-def gpu_work(work: Work) -> str:
-    """What runs perplexity and training is there, and can reach lake and store. Raises UserError with all that is not.
+def check_gpu_work(work: Work) -> str:
+    """Check that perplexity and training can run and can reach lake and store. Raises UserError with all that is wrong.
 
-    In a cluster the command runs in a pod, which sees neither this machine's folders nor its SQLite file.
+    In a cluster these run in a pod, which sees neither this machine's folders nor its SQLite file.
     """
-    wrong = _in_pods(work) if work.settings.compute == "kubernetes" else _here(work)
+    wrong = _faults_in_pods(work) if work.settings.compute == "kubernetes" else _faults_here(work)
     if wrong:
         raise UserError("; ".join(wrong))
     where = work.settings
@@ -180,7 +183,7 @@ def gpu_work(work: Work) -> str:
     return pods if where.compute == "kubernetes" else f"{where.models_python} runs it on this machine"
 
 
-def _in_pods(work: Work) -> list[str]:
+def _faults_in_pods(work: Work) -> list[str]:
     where, wrong = work.settings, []
     if "://" not in where.data and not (where.k8s_volume and Path(where.data).is_relative_to("/data")):
         wrong.append(
@@ -199,12 +202,12 @@ def _in_pods(work: Work) -> list[str]:
     return wrong
 
 
-def _here(work: Work) -> list[str]:
+def _faults_here(work: Work) -> list[str]:
     where, wrong = work.settings, []
     if not Path(where.models_python).exists():
         wrong.append(
-            f"no interpreter at {where.models_python}: make install makes the models' environment, and "
-            "CHIMED_MODELS_PYTHON says where it is"
+            f"no interpreter at {where.models_python}; run make install, or set CHIMED_MODELS_PYTHON to the models' "
+            "environment"
         )
     model = where.perplexity_model
     if model.startswith(("/", ".")) and not (Path(model) / "config.json").exists():
@@ -217,16 +220,14 @@ def _here(work: Work) -> list[str]:
 # --- model servers ----------------------------------------------------------------------------------------------
 
 
-def answering(url: str, setting: str, named: Callable[[Work, int], Server], work: Work) -> str:
-    """A server answers, says who it is, is not the other one, and is held by a constraint. Raises UserError."""
+def check_server(url: str, setting: str, named: Callable[[Work, int], Server], work: Work) -> str:
+    """Check that a server answers, identifies itself, is not the other one, and obeys constraints. Raises UserError."""
     try:
-        identities.listed(url, work.settings.llm_key.get_secret_value())
+        identities.list_models(url, work.settings.llm_key.get_secret_value())
     except identities.Unreachable as error:
-        raise UserError(
-            f"no model server answers at {url} ({error}); start it, or {setting} must say where it is"
-        ) from None
+        raise UserError(f"no model server answers at {url} ({error}); start it, or correct {setting}") from None
     server = named(work, 1)
-    dialect = client.dialect(server, work)
+    dialect = client.probe_dialect(server, work)
     if dialect.constraint == "none" and not work.settings.llm_unconstrained:
         raise UserError(
             f"{server.url} ignores structured_outputs, so an answer could be any sentence; serve the model "
@@ -236,41 +237,41 @@ def answering(url: str, setting: str, named: Callable[[Work, int], Server], work
     return f"{server.who} answers at {server.url}, limited to allowed answers by {dialect.constraint}"
 
 
-def servers_to_be(work: Work) -> str:
-    """What a run needs to start the servers itself, and that they will not be one model. Raises UserError."""
+def check_startable_servers(work: Work) -> str:
+    """Check that a run can start the servers itself, and that they will be two different models. Raises UserError."""
     where = work.settings
-    generator, judge = servers.servers(where)
+    generator, judge = servers.configured_servers(where)
     wrong = []
     if where.serve == "local":
         if not Path(where.models_python).exists():
-            wrong.append(f"no interpreter at {where.models_python} to start vLLM with (CHIMED_MODELS_PYTHON)")
+            wrong.append(f"no interpreter at {where.models_python} to start vLLM with; correct CHIMED_MODELS_PYTHON")
         elif not _has_vllm(where.models_python):
-            wrong.append(f"{where.models_python} has no vLLM: make install puts it there")
+            wrong.append(f"{where.models_python} has no vLLM; run make install")
         if urlsplit(generator.url).port == urlsplit(judge.url).port:
-            wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one port; two servers need two")
+            wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL use the same port; give each server its own")
         for server, setting in ((generator, "CHIMED_LLM_CHECKPOINT"), (judge, "CHIMED_JUDGE_CHECKPOINT")):
             path = Path(server.checkpoint)
-            if server.checkpoint.startswith(("/", ".")) and identities.hash_of(path) is None:
+            if server.checkpoint.startswith(("/", ".")) and identities.hash_checkpoint(path) is None:
                 wrong.append(
                     f"no model in {server.checkpoint}: {setting} must be a folder with weights, or a hub's name"
                 )
     elif urlsplit(generator.url).hostname == urlsplit(judge.url).hostname:
-        wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one host; two services of the cluster need two")
-    identity = identities.of_checkpoint(generator.checkpoint, where.llm_identity)
-    same = identity == identities.of_checkpoint(judge.checkpoint, where.judge_identity)
-    if same and _judges(work) and not work.options.judge_is_generator:
+        wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one host; give each service its own")
+    identity = identities.identify_checkpoint(generator.checkpoint, where.llm_identity)
+    same = identity == identities.identify_checkpoint(judge.checkpoint, where.judge_identity)
+    if same and _asks_judge(work) and not work.options.judge_is_generator:
         wrong.append(
-            f"the judge is the generator: both load {identity}; CHIMED_JUDGE_CHECKPOINT must name another model (or "
-            "the build's option judge_is_generator allows it)"
+            f"the judge is the generator: both load {identity}; set CHIMED_JUDGE_CHECKPOINT to another model (or "
+            "allow it by the build's option judge_is_generator)"
         )
     if wrong:
         raise UserError("; ".join(wrong))
-    return f"{identity} and {judge.checkpoint} can be started ({where.serve}); they are checked when they are up"
+    return f"{identity} and {judge.checkpoint} can be started ({where.serve}); they are checked after their start"
 
 
 def _has_vllm(python: str) -> bool:
     code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
     try:
-        return subprocess.run([python, "-c", code], capture_output=True, timeout=SECONDS).returncode == 0
+        return subprocess.run([python, "-c", code], capture_output=True, timeout=PROBE_TIMEOUT).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -65,5 +65,5 @@ def _cards(cards: list[tuple[str, int]]) -> str:
 
 
 def _recipes(cards: int) -> str:
-    """The recipes want eight; the batch is the same on fewer, for accumulation makes up for them."""
+    """Return which recipes can be trained. On fewer than eight GPUs, accumulation keeps the batch the same."""
     return "qwen3-1.7b and qwen3-14b" + ("" if cards >= 8 else f" ({8 / cards:.0f} times as long as on 8 GPUs)")

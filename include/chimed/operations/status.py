@@ -1,12 +1,12 @@
-"""What is there, what is under way, and what to do next: `python -m chimed status`. Ours.
+"""Show what exists, what is running, and what to do next: `python -m chimed status`. Ours.
 
-Only reports and a few counts are read, so that it answers at once, whatever the size of the lake.
+Only reports and a few counts are read, so it answers at once, whatever the size of the lake.
 """
 
 from pathlib import Path
 from typing import Any
 
-from chimed.build.builds import builds, parts_of, read_build, stages_of
+from chimed.build.builds import count_parts, list_builds, read_build, stages_of
 from chimed.characters import printable
 from chimed.crawl import weeks
 from chimed.errors import UserError
@@ -21,35 +21,37 @@ from chimed.storage.store import Store
 COMMAND = "python -m chimed"
 
 
-def status() -> dict[str, Any]:
-    """Keys: lake, store, week (the Monday of the last whole week), sources (name, crawls, week: why it is missing or
-    None), corpora, build (version, done, next, released, held; None where there is none), releases, trained, review
-    (texts waiting), running (sources being crawled), next (sentences, each with `do`, a command or None).
+def read_status() -> dict[str, Any]:
+    """Return what exists, what is running and what to do next.
+
+    Keys: lake, store, week (the Monday of the last whole week), sources (name, crawls, week: why it is missing or
+    None), corpora, build (version, done, next, released, held; None if there is none), releases, trained, review (texts
+    waiting), running (sources being crawled), next (sentences, each with `do`, a command or None).
     """
-    lake, store = open_lake(), _store()
+    lake, store = open_lake(), _open_existing_store()
     monday = weeks.last_week()
     missing = weeks.check_week(store, lake, monday) if store else dict.fromkeys(source_names(), weeks.NEVER_CRAWLED)
-    sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in source_names()]
-    known, whole = builds(lake), releases(lake)
+    sources = [{"source": name, "crawls": _count_crawls(lake, name), "week": missing[name]} for name in source_names()]
+    known, whole = list_builds(lake), releases(lake)
     found: dict[str, Any] = {
         "lake": settings().data,
         "store": settings().store.rsplit("@", 1)[-1],
         "week": monday,
         "sources": sources,
         "corpora": [
-            name for name in lakes.names(lake, layout.RAW) if name not in source_names() and _crawls(lake, name)
+            name for name in lakes.names(lake, layout.RAW) if name not in source_names() and _count_crawls(lake, name)
         ],
-        "build": _build(lake, known[-1]) if known else None,
+        "build": _build_state(lake, known[-1]) if known else None,
         "releases": whole,
-        "trained": _trained(lake, whole[-1]) if whole else [],
-        "review": _review(store) if store else 0,
-        "running": _running(store) if store else [],
+        "trained": _list_trained(lake, whole[-1]) if whole else [],
+        "review": _count_unreviewed(store) if store else 0,
+        "running": _list_running(store) if store else [],
     }
-    return found | {"next": _next(found)}
+    return found | {"next": _next_steps(found)}
 
 
-def _store() -> Store | None:
-    """The store; None where it is a file that is not there yet, so that a look makes none."""
+def _open_existing_store() -> Store | None:
+    """Open the store; return None if it is an SQLite file that does not exist, so that status does not create it."""
     path = settings().store.removeprefix("sqlite:///")
     if settings().store.startswith("sqlite:///") and not Path(path).exists():
         return None
@@ -58,20 +60,20 @@ def _store() -> Store | None:
     return open_store()
 
 
-def _crawls(lake: Lake, source: str) -> int:
-    """How many crawls of a source are finished."""
+def _count_crawls(lake: Lake, source: str) -> int:
+    """Return how many crawls of a source are finished."""
     return sum(
         lakes.exists(lake, layout.raw(source, name, layout.REPORT)) for name in lakes.names(lake, layout.raw(source))
     )
 
 
-def _build(lake: Lake, version: str) -> dict[str, Any]:
-    """How far a build is."""
+def _build_state(lake: Lake, version: str) -> dict[str, Any]:
+    """Return how far a build is."""
     names = [one.name for one in stages_of(lake, version)]
     done = []
     for name in names:
         try:
-            parts_of(lake, version, name)
+            count_parts(lake, version, name)
         except UserError:
             break
         done.append(name)
@@ -87,8 +89,8 @@ def _build(lake: Lake, version: str) -> dict[str, Any]:
     }
 
 
-def _trained(lake: Lake, release: str) -> list[str]:
-    """`<recipe>/<phase>` of everything trained on a release."""
+def _list_trained(lake: Lake, release: str) -> list[str]:
+    """Return `<recipe>/<phase>` of everything trained on a release."""
     return [
         f"{recipe}/{phase}"
         for recipe in lakes.names(lake, layout.models(release))
@@ -97,8 +99,8 @@ def _trained(lake: Lake, release: str) -> list[str]:
     ]
 
 
-def _review(store: Store) -> int:
-    """Texts of the newest review queue that nobody has looked at."""
+def _count_unreviewed(store: Store) -> int:
+    """Return how many texts of the newest review queue nobody has looked at."""
     from chimed.release.review import queues, standing
 
     newest = next(iter(queues(store)), None)
@@ -108,8 +110,8 @@ def _review(store: Store) -> int:
     return sum(found[kind]["sampled"] - found[kind]["of"] for kind in ("precision", "missed"))
 
 
-def _running(store: Store) -> list[str]:
-    """Sources that somebody holds the lease of: they are being crawled, or whoever did has died within the minute."""
+def _list_running(store: Store) -> list[str]:
+    """Return the sources whose lease is held: they are being crawled, or their crawler died less than a minute ago."""
     from sqlalchemy import select
 
     from chimed.storage.store import LEASES
@@ -118,8 +120,8 @@ def _running(store: Store) -> list[str]:
         return sorted(connection.execute(select(LEASES.c.source)).scalars())
 
 
-def _next(found: dict[str, Any]) -> list[dict[str, str | None]]:
-    """What to do next, the most useful first."""
+def _next_steps(found: dict[str, Any]) -> list[dict[str, str | None]]:
+    """Return what to do next, most useful first."""
     monday, until = found["week"], found["week"] + weeks.WEEK
     crawled = sum(one["crawls"] for one in found["sources"])
     build = found["build"]
@@ -159,7 +161,7 @@ def _next(found: dict[str, Any]) -> list[dict[str, str | None]]:
 
 
 def print_status(found: dict[str, Any]) -> None:
-    """Prints it for a person."""
+    """Print the status for a person."""
     print(f"lake   {found['lake']}\nstore  {found['store']}\n")
     have = [one["source"] for one in found["sources"] if not one["week"]]
     crawled = any(one["crawls"] for one in found["sources"])

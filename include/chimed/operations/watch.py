@@ -77,7 +77,7 @@ def _disks(settings: Settings) -> Iterator[Alarm]:
 
 
 def _drift(lake: Lake) -> Iterator[Alarm]:
-    """The last release, where it differs more from the one before than its limits."""
+    """Return the last release if it differs from the one before by more than the limits."""
     made = releases(lake)
     if not made or not lakes.exists(lake, layout.release(made[-1], "changes.json")):
         return

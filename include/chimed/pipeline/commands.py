@@ -1,4 +1,4 @@
-"""From records to a release's rows: `python -m chimed ingest | build | estimate | run | ledger | trace`."""
+"""Commands that make records into a build: `python -m chimed ingest | build | estimate | run | ledger | trace`."""
 
 import json
 import logging
@@ -90,14 +90,17 @@ def build(
 
 
 def build_options(text: str) -> dict:
-    """A build's options, on top of the settings' own."""
+    """Parse a build's options and add those of the settings. Raises UserError if the text is not a JSON object."""
+    from chimed.build.options import current_names
+
     try:
         chosen = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f'--options is not JSON ({error}); write for example {{"perplexity_cut": 0.02}}') from None
     if not isinstance(chosen, dict):
         raise UserError('--options is not a JSON object; write for example {"perplexity_cut": 0.02}')
-    return {**settings().build_options, **chosen}
+    say = logging.getLogger("chimed").warning
+    return {**current_names(settings().build_options, say), **current_names(chosen, say)}
 
 
 @app.command()
@@ -130,9 +133,9 @@ def estimate(
 ) -> None:
     """Estimate what a build still has to ask the models: requests, tokens and hours. Asks nothing."""
     from chimed.build.context import open_work
-    from chimed.pipeline.estimate import estimate as estimated
+    from chimed.pipeline.estimate import estimate_build
 
-    found = estimated(open_work(build), rate)
+    found = estimate_build(open_work(build), rate)
     tokens = found["prompt_tokens"] + found["completion_tokens"]
     print_report(
         found,
@@ -148,13 +151,13 @@ def shards(
     names: Annotated[bool, typer.Option("--names", help="the name of each, as a list")] = False,
 ) -> None:
     """Print how many shards a stage of a build has."""
-    from chimed.build.builds import read_build, shards_of
+    from chimed.build.builds import count_shards, read_build
     from chimed.build.inputs import shard_name
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
     made = read_build(lake, build)
-    number = shards_of(lake, made["version"], stage)
+    number = count_shards(lake, made["version"], stage)
     if not names:
         print_result(number)
     elif number == len(made["shards"]):

@@ -1,7 +1,7 @@
-"""What a build's stages doubted: counts by rule, and samples that a person can look at.
+"""List what a build's stages flagged as doubtful: counts by rule, and samples for a person to check.
 
 A stage's report has them among its figures: `{"doubtful": {rule: {"rows": n, "samples": [{"id", "column", "before",
-"after", "why"}]}}}`. Samples are cut here to what a page or a terminal can show.
+"after", "why"}]}}}`. Samples are shortened here to fit a page or a terminal.
 """
 
 from typing import Any
@@ -10,19 +10,19 @@ from chimed.build import reports
 from chimed.build.builds import stages_of
 from chimed.storage.lake import Lake
 
-SAMPLES = 10  # of a rule that are shown, of however many shards
-LONGEST = 120  # characters of each thing a sample says
+SAMPLES = 10  # samples shown for each rule, over all shards
+SAMPLE_CHARACTERS = 120  # characters shown of each text of a sample
 
 
-def doubtful(lake: Lake, version: str) -> list[dict[str, Any]]:
-    """One entry a stage and rule, in the build's order: stage, rule, rows, samples (at most `SAMPLES`)."""
+def list_doubtful(lake: Lake, version: str) -> list[dict[str, Any]]:
+    """Return an entry for each stage and rule, in the build's order: stage, rule, rows, at most `SAMPLES` samples."""
     return [
         {**entry, "samples": [_cut(sample) for sample in entry["samples"][:SAMPLES]]} for entry in _all(lake, version)
     ]
 
 
-def doubts_about(lake: Lake, version: str, record: str) -> list[dict[str, Any]]:
-    """The samples that show a record or name it as the other of a pair: stage, rule, and what the sample says."""
+def find_doubts(lake: Lake, version: str, record: str) -> list[dict[str, Any]]:
+    """Return the samples about a record, or that name it as the other record of a pair: stage, rule, and the sample."""
     return [
         {"stage": entry["stage"], "rule": entry["rule"], **_cut(sample)}
         for entry in _all(lake, version)
@@ -32,7 +32,7 @@ def doubts_about(lake: Lake, version: str, record: str) -> list[dict[str, Any]]:
 
 
 def _all(lake: Lake, version: str) -> list[dict[str, Any]]:
-    """Every rule's rows and samples, of all shards together."""
+    """Sum every rule's rows and samples over all shards."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for stage in stages_of(lake, version):
         for report in reports.read_all(lake, version, stage.name):
@@ -47,7 +47,7 @@ def _all(lake: Lake, version: str) -> list[dict[str, Any]]:
 
 
 def _is_sound(told: object) -> bool:
-    """Whether a report tells of doubts as stages do: what was changed by another hand is not shown."""
+    """Return whether a report's doubts have the form that stages write; anything else is not shown."""
     return isinstance(told, dict) and all(
         isinstance(one, dict)
         and isinstance(one.get("rows"), int)
@@ -59,4 +59,6 @@ def _is_sound(told: object) -> bool:
 
 def _cut(sample: dict[str, Any]) -> dict[str, str]:
     said = {name: str(sample.get(name) or "") for name in ("id", "column", "before", "after", "why")}
-    return {name: text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for name, text in said.items()}
+    return {
+        name: text if len(text) <= SAMPLE_CHARACTERS else f"{text[:SAMPLE_CHARACTERS]}…" for name, text in said.items()
+    }

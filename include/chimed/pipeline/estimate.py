@@ -1,9 +1,9 @@
-"""What a build has still to ask of the models: requests, tokens and hours, before anything is paid. Ours.
+"""Estimate what a build still has to ask the models: requests, tokens and hours, before anything is paid. Ours.
 
-The LLM stages that are not done run for planning: what the store knows is answered, what it does not know is counted.
-Rows that are not answered yet go on to the next stage; perplexity and the cuts that are not done are taken to drop
-nothing. What hangs on replies that are not there is estimated where its round says what it brings about (a verdict for
-an answer) or left out (second tries of a translation, preferences about questions yet to be generated).
+Unfinished model stages run without sending anything: replies in the store are used, all others are counted. Rows
+without a reply go on to the next stage, and unfinished perplexity scores and cuts are assumed to drop nothing. Requests
+that depend on missing replies are estimated if their round declares them (a verdict for each answer), else left out
+(second tries of a translation, preferences about questions not generated yet).
 """
 
 from collections import defaultdict
@@ -13,44 +13,46 @@ import polars as pl
 from sqlalchemy import func, select
 
 from chimed.build import order, reports
-from chimed.build.builds import builds, parts_of, read_stage, stages_of
+from chimed.build.builds import count_parts, list_builds, read_stage, stages_of
 from chimed.build.context import Work
-from chimed.build.contract import Expected, ModelStage, implementation
+from chimed.build.contract import Expected, ModelStage, load_stage
 from chimed.errors import UserError
 from chimed.llm import client
-from chimed.llm.asking import NOT_ASKED, Planned, ask_models
+from chimed.llm.asking import NOT_ASKED, PlannedRequest, ask_models
 from chimed.schema import RECORD
 from chimed.storage.store import REPLIES, Store
 
-TOKENS_A_CHARACTER = 0.7  # Qwen3 on Chinese text, where the store has no replies to tell better
+TOKENS_PER_CHARACTER = 0.7  # of Qwen3 on Chinese text; used if the store has no replies to measure
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What replies to one prompt of one model were like: tokens a character of the messages, tokens of an answer."""
+    """Sizes of earlier replies to a prompt: tokens per character of the messages, tokens per answer."""
 
     tokens_a_character: float
     completion_tokens: float | None
 
 
-def estimate(work: Work, rate: float | None = None) -> dict:
-    """What remains of a build's LLM stages: `stages`, one entry for each stage and prompt, and their sum.
+def estimate_build(work: Work, rate: float | None = None) -> dict:
+    """Estimate the requests, tokens and hours that a build's model stages still need, by stage and prompt and in sum.
 
-    rate: tokens a second, prompt and completion together; by default as the reports measured it. Raises UserError
-    where extract is not done, or where nothing was measured and no rate is given.
+    rate: tokens a second, prompt and completion together; by default the rate measured in earlier reports. Raises
+    UserError if extract is not done, or if no rate was ever measured and none is given.
     """
-    planned = _planned(work)
-    speed = rate or measured_rate(work)
+    planned = _plan_requests(work)
+    speed = rate or measure_rate(work)
     if speed is None and any(not one.known for _, one in planned):
         raise UserError("no LLM stage has been measured in any build yet; give --rate in tokens a second")
-    groups: dict[tuple[str, str, str], list[Planned]] = defaultdict(list)
-    brought: dict[tuple[str, Expected], list[Planned]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[PlannedRequest]] = defaultdict(list)
+    brought: dict[tuple[str, Expected], list[PlannedRequest]] = defaultdict(list)
     for stage, one in planned:
         groups[stage, one.question.request.prompt, one.server.who].append(one)
         for brings in () if one.known else one.brings:
             brought[stage, brings].append(one)
     entries = [_entry(work, *key, several, speed) for key, several in groups.items()]
-    entries += [_brought(work, stage, brings, several, speed) for (stage, brings), several in brought.items()]
+    entries += [
+        _entry_for_expected(work, stage, brings, several, speed) for (stage, brings), several in brought.items()
+    ]
     sums = {
         name: round(sum(one[name] for one in entries), 6)
         for name in ("requests", "remain", "prompt_tokens", "completion_tokens", "hours")
@@ -58,18 +60,18 @@ def estimate(work: Work, rate: float | None = None) -> dict:
     return {"build": work.build, "tokens_per_second": speed and round(speed, 1), **sums, "stages": entries}
 
 
-def _planned(work: Work) -> list[tuple[str, Planned]]:
-    """Every request that the stages not yet done would make, with its stage."""
-    found: list[tuple[str, Planned]] = []
+def _plan_requests(work: Work) -> list[tuple[str, PlannedRequest]]:
+    """Return every request that the unfinished stages would send, with its stage."""
+    found: list[tuple[str, PlannedRequest]] = []
     records = None
     for stage in stages_of(work.lake, work.build):
         if _is_done(work, stage.name):
             records = read_stage(work.lake, work.build, stage.name)
         elif records is None:
-            parts_of(work.lake, work.build, stage.name)  # says which command to run
+            count_parts(work.lake, work.build, stage.name)  # raises with the command to run
         elif stage.kind == "model" and stage.name not in work.options.skip:
             planning = replace(work, planned=[])
-            does = implementation(stage)
+            does = load_stage(stage)
             assert isinstance(does, ModelStage)
             outcome = ask_models(stage.name, does, records, planning)
             found += [(stage.name, one) for one in planning.planned or []]
@@ -80,36 +82,38 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
 
 def _is_done(work: Work, stage: str) -> bool:
     try:
-        parts_of(work.lake, work.build, stage)
+        count_parts(work.lake, work.build, stage)
     except UserError:
         return False
     return True
 
 
-def _entry(work: Work, stage: str, prompt: str, model: str, several: list[Planned], speed: float | None) -> dict:
+def _entry(work: Work, stage: str, prompt: str, model: str, several: list[PlannedRequest], speed: float | None) -> dict:
     remain = [one for one in several if not one.known]
-    sizes = _sizes(work.store, prompt, model)
+    sizes = _measure_sizes(work.store, prompt, model)
     characters = sum(len(message["content"]) for one in remain for message in one.question.request.messages)
     most = remain[0].question.request.sampling.get("max_tokens", 256) if remain else 0
     answer = most if sizes.completion_tokens is None else sizes.completion_tokens
-    return _told(
+    return _make_entry(
         work, stage, prompt, model, len(several), len(remain), characters * sizes.tokens_a_character, answer, speed
     )
 
 
-def _brought(work: Work, stage: str, brings: Expected, answers: list[Planned], speed: float | None) -> dict:
-    """What answers that are not there yet will have asked."""
+def _entry_for_expected(
+    work: Work, stage: str, brings: Expected, answers: list[PlannedRequest], speed: float | None
+) -> dict:
+    """Estimate the requests that follow from answers that do not exist yet."""
     remain = round(len(answers) * brings.times)
-    model = (client.judge(work) if brings.server == "judge" else client.generator(work)).who
-    sizes = _sizes(work.store, brings.prompt, model)
+    model = (client.judge_server(work) if brings.server == "judge" else client.generator_server(work)).who
+    sizes = _measure_sizes(work.store, brings.prompt, model)
     characters = brings.times * sum(one.question.about * brings.about + brings.more for one in answers)
     answer = brings.tokens if sizes.completion_tokens is None else sizes.completion_tokens
-    return _told(
+    return _make_entry(
         work, stage, brings.prompt, model, remain, remain, characters * sizes.tokens_a_character, answer, speed
     )
 
 
-def _told(
+def _make_entry(
     work: Work,
     stage: str,
     prompt: str,
@@ -133,8 +137,8 @@ def _told(
     }
 
 
-def _sizes(store: Store, prompt: str, model: str) -> Sizes:
-    """As the store's replies to this prompt were; as Qwen3 usually is where it has none."""
+def _measure_sizes(store: Store, prompt: str, model: str) -> Sizes:
+    """Return the sizes of the store's replies to this prompt, or what is usual for Qwen3 if there are none."""
     column = REPLIES.c
     wanted = select(
         func.sum(column.prompt_tokens), func.sum(func.length(column.messages)), func.avg(column.completion_tokens)
@@ -142,13 +146,13 @@ def _sizes(store: Store, prompt: str, model: str) -> Sizes:
     with store.engine.connect() as connection:
         tokens, characters, answer = connection.execute(wanted).one()
     if not characters:
-        return Sizes(TOKENS_A_CHARACTER, None)
+        return Sizes(TOKENS_PER_CHARACTER, None)
     return Sizes(float(tokens) / float(characters), float(answer))
 
 
-def measured_rate(work: Work) -> float | None:
-    """Tokens a second while asking, over the reports of the newest build that asked; None where none did."""
-    for version in reversed(builds(work.lake)):
+def measure_rate(work: Work) -> float | None:
+    """Return tokens a second while asking, from the newest build that asked models; None if none did."""
+    for version in reversed(list_builds(work.lake)):
         tokens, seconds = 0, 0.0
         for stage in order.STAGES:
             for report in reports.read_all(work.lake, version, stage.name) if stage.kind == "model" else []:

@@ -1,28 +1,28 @@
-"""Shards of a stage side by side: what one machine's cores do where no scheduler hands the shards out.
+"""Run the shards of a stage in parallel on the cores of one machine.
 
-`python -m chimed run <stage>` works so on the stages that compute shard by shard. Airflow maps shards over its workers
-and asks for one at a time. Models are asked, and scored with, from one process: there the cores only wait.
+`python -m chimed run <stage>` does this for stages that compute shard by shard. Airflow maps shards over its workers
+and runs one at a time. Stages that ask models or score with one run in a single process, because their cores only wait.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 
 from chimed.build import order
-from chimed.build.builds import shards_of, stages_of
+from chimed.build.builds import count_shards, stages_of
 from chimed.build.context import Work, open_work
 from chimed.concurrency import MAX_PROCESSES, available_cores, worker_processes
 from chimed.pipeline.runner import run_stage
 
-LEAST = 2  # shards of a process: it takes as long to start as one takes; fewer are worked on by threads
+SHARDS_PER_PROCESS = 2  # starting a process takes as long as a shard, so fewer shards run in threads
 
 
 def run_shards(work: Work, stage: str) -> list[dict]:
-    """Runs all shards of a stage, on the cores that there are; returns their reports, as `run_stage` does.
+    """Run all shards of a stage on the available cores; return their reports, as `run_stage` does.
 
-    Raises what `run_stage` raises, and WorkerDied; shards that are done by then stay done.
+    Raises what `run_stage` raises, and WorkerDied. Shards that are finished by then stay finished.
     """
-    total = shards_of(work.lake, work.build, stage)
+    total = count_shards(work.lake, work.build, stage)
     this = order.stage(stage, stages_of(work.lake, work.build))
-    processes = min(available_cores(), total // LEAST, MAX_PROCESSES)
+    processes = min(available_cores(), total // SHARDS_PER_PROCESS, MAX_PROCESSES)
     if (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)
     if processes < 2:

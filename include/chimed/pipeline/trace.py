@@ -1,4 +1,4 @@
-"""What became of a record, and where it comes from: the ledger, a record's fate, and the walk back to its page."""
+"""Show what became of a record and where it comes from: the ledger, a record's fate, and its trace back to the page."""
 
 import json
 import sys
@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from chimed.build import order, reports
-from chimed.build.builds import builds, read_build, stages_of
-from chimed.build.ledger import LedgerError, ledger
+from chimed.build.builds import list_builds, read_build, stages_of
+from chimed.build.ledger import LedgerError, read_ledger
 from chimed.characters import one_line
 from chimed.errors import UserError
-from chimed.pipeline.doubtful import doubts_about
+from chimed.pipeline.doubtful import find_doubts
 from chimed.printing import print_result
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -25,24 +25,27 @@ from chimed.storage.store import REPLIES, Store, find
 from chimed.text.passages import PASSAGE
 
 _WIDE = 110
-_NARROW = 100  # columns of a terminal on which the table leaves out the seconds and its lines
-_MOST_LOST = 3  # files that are gone or spoilt and named
-_BATCH = 500  # rows that are decoded at once on the way to one of them
+_NARROW = 100  # narrower terminals get a table without lines and seconds
+_MOST_LOST = 3  # missing or damaged files that are named
+_BATCH = 500  # rows decoded at once while looking for one
 
 
 def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
-    """Prints a build's ledger to stdout. Raises UserError for an unknown build; exits 1 where it does not close, or
-    where a file with its rows is gone or has another size."""
+    """Print a build's ledger to stdout.
+
+    Raises UserError for an unknown build. Exits 1 if the ledger does not close, or if a file with its rows is missing
+    or has another size.
+    """
     version = read_build(lake, build)["version"]
     try:
-        entries = ledger(lake, version)
+        entries = read_ledger(lake, version)
     except LedgerError as error:
         print(f"the ledger of build {version} does not close: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     lost = [fault for entry in entries for fault in reports.lost_files(lake, version, entry["stage"])]
     if as_json:
         print(json.dumps({"build": version, "stages": entries}, ensure_ascii=False))
-        _stop_where(lost, version)
+        _exit_if_lost(lost, version)
         return
     console = Console(width=_WIDE if not sys.stdout.isatty() else None)
     narrow = console.width < _NARROW
@@ -72,12 +75,12 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
             table.add_row(name, *[""] * (len(heads) - 1), "not run")
     console.print(table)
     last = entries[-1]["stage"] if entries else "none"
-    _stop_where(lost, version)
+    _exit_if_lost(lost, version)
     print(f"every row is accounted for; last stage done: {last}")
 
 
-def _stop_where(lost: list[str], version: str) -> None:
-    """Exits 1 where files of a build are gone or have another size: the rows that were counted are not there."""
+def _exit_if_lost(lost: list[str], version: str) -> None:
+    """Exit 1 if files of a build are missing or have another size, so the counted rows are not there."""
     if lost:
         said = f"{'; '.join(lost[:_MOST_LOST])}{' …' if len(lost) > _MOST_LOST else ''}"
         print(f"the rows were counted, but {said}; run: python -m chimed audit {version}", file=sys.stderr)
@@ -85,27 +88,27 @@ def _stop_where(lost: list[str], version: str) -> None:
 
 
 def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> None:
-    """Prints what each stage did with a record, and what it doubted, as far as its report shows samples.
+    """Print what each stage did with a record, and the doubts about it that the reports have samples of.
 
-    Raises UserError where no stage of the build knows it.
+    Raises UserError if no stage of the build has the record.
     """
     made = read_build(lake, build)
     version, lines = made["version"], []
-    doubts = doubts_about(lake, version, record)
+    doubts = find_doubts(lake, version, record)
     if as_json:
         found = [
             {"stage": stage.name, "fate": fate, "row": row}
-            for stage in order.of_build(made)
-            for row, fate in _rows(lake, version, stage.name, record)
+            for stage in order.stages_of_build(made)
+            for row, fate in _rows_of_stage(lake, version, stage.name, record)
         ]
         if found:
             print_result({"build": version, "record": record, "stages": found, "doubts": doubts})
             return
-    for stage in order.of_build(made):
-        for row, fate in _rows(lake, version, stage.name, record):
+    for stage in order.stages_of_build(made):
+        for row, fate in _rows_of_stage(lake, version, stage.name, record):
             lines.append(one_line(f"{stage.name:14} {fate}"))
             del row
-        lines += [_doubt(one) for one in doubts if one["stage"] == stage.name]
+        lines += [_format_doubt(one) for one in doubts if one["stage"] == stage.name]
     if not lines:
         raise UserError(
             f"no record {record!r} in build {version}; ids are 16 hex digits, see the id column of a release"
@@ -113,7 +116,7 @@ def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> No
     print("\n".join(lines))
 
 
-def _doubt(one: dict) -> str:
+def _format_doubt(one: dict) -> str:
     said = one_line(f"{one['stage']:14} kept, but doubtful: {one['rule']}; {one['why']}")
     return (
         said + f"\n{'':14} {one_line(one['column'])}: {_short(one['before'])} → {_short(one['after'])}"
@@ -123,12 +126,12 @@ def _doubt(one: dict) -> str:
 
 
 def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool = False) -> None:
-    """Prints a record and its ancestors up to the page, each with the prompts and replies that made it.
+    """Print a record and its ancestors up to the page, each with the prompts and replies that made it.
 
-    Raises UserError where neither the build nor (for `latest`) an earlier one knows it.
+    `latest` searches all builds, newest first. Raises UserError if no build has the record.
     """
-    versions = list(reversed(builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
-    version, way = next(((v, way) for v in versions if (way := way_of(lake, store, v, record))), (None, []))
+    versions = list(reversed(list_builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
+    version, way = next(((v, way) for v in versions if (way := trace_record(lake, store, v, record))), (None, []))
     if version is None:
         raise UserError(f"no record {record!r} in {', '.join(versions) or 'any build'}; see the id column of a release")
     if as_json:
@@ -139,19 +142,19 @@ def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool
         _print_record(step)
 
 
-def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
-    """A record and its ancestors up to the one that stands on a page, as their last stages left them; [] if unknown.
+def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
+    """Return a record and its ancestors up to the one read from a page, in their last state; [] if it is unknown.
 
-    Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of
-    one that is not in the store.
+    Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of a
+    reply that is not in the store.
     """
     way: list[dict] = []
     wanted: str | None = record
     place: str | None = None
     while wanted:
         # rows of one page share a part (`build`): a parent is where its child was found, unless it left earlier
-        row = _here(lake, place, wanted) if place else None
-        row, place = (row, place) if row is not None else _find(lake, version, wanted)
+        row = _find_in_file(lake, place, wanted) if place else None
+        row, place = (row, place) if row is not None else _find_last(lake, version, wanted)
         if row is None:
             break
         replies = find(store, REPLIES, row["replies"] or [])
@@ -161,7 +164,7 @@ def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
     return way
 
 
-def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
+def _rows_of_stage(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
     folder = layout.build(version, stage)
     found = []
     for name in lakes.names(lake, folder):
@@ -178,20 +181,20 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
     return found
 
 
-def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
-    """The record as the last stage that has it left it, and in which file."""
+def _find_last(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
+    """Return the record as the last stage that has it left it, and the path of the file."""
     for stage in reversed(stages_of(lake, version)):
         folder = layout.build(version, stage.name)
         for name in lakes.names(lake, folder):
-            row = _here(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
+            row = _find_in_file(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
             if row is not None:
                 return row, f"{folder}/{name}"
     return None, None
 
 
-def _here(lake: Lake, path: str, record: str) -> dict | None:
-    """The record with `stage` and `fate`, if this file of a stage has it."""
-    row = _row(lake, path, record)
+def _find_in_file(lake: Lake, path: str, record: str) -> dict | None:
+    """Return the record with `stage` and `fate` if this file of a stage has it, else None."""
+    row = _read_row(lake, path, record)
     if row is None:
         return None
     stage, name = path.split("/")[-2:]
@@ -199,8 +202,8 @@ def _here(lake: Lake, path: str, record: str) -> dict | None:
     return row | {"stage": stage, "fate": f"{stage}: {left if name.startswith('dropped-') else 'kept'}"}
 
 
-def _row(lake: Lake, path: str, record: str) -> dict | None:
-    """A table's row by its id: only the ids of a part are read, and of the part that has it a few hundred rows."""
+def _read_row(lake: Lake, path: str, record: str) -> dict | None:
+    """Read a table's row by its id. Only the ids of a part are read, then a few hundred rows around the match."""
     with lake.fs.open(lake.at(path), "rb") as opened:
         file = pq.ParquetFile(opened)
         for group in range(file.num_row_groups):

@@ -13,7 +13,7 @@ from itertools import chain
 
 import polars as pl
 
-from chimed.build.options import Options
+from chimed.build.options import Options, current_names
 from chimed.errors import UserError, WorkStopped
 from chimed.release import SUBSETS, folder_of, is_whole, place_of, read_manifest, releases
 from chimed.release.card import examples, render_card
@@ -133,7 +133,7 @@ def compare(lake: Lake, before: str | None, after: Side, options: dict) -> dict:
 
 
 def _of_rows(options: dict) -> dict:
-    return {name: value for name, value in options.items() if name not in OF_FILES}
+    return {name: value for name, value in current_names(options).items() if name not in OF_FILES}
 
 
 def previous(lake: Lake, version: str) -> str | None:

@@ -1,10 +1,10 @@
-"""Take out tags, styles, URLs, non-text characters, greetings and boilerplate by regular expression (paper §3.2).
+"""Remove tags, styles, URLs, non-text characters, courtesies and boilerplate by regular expressions (paper §3.2).
 
-Whole columns at a time; every rule (`noise`) has a name and a count of the records it changed, and a net under it
-(`net`): a row that would lose a number, a unit, a sign or a negation, or end torn, keeps its earlier text for that rule
-and is counted as doubtful. Cleaning twice is cleaning once: a record that changed is cleaned again until nothing is
-left to do. Damaged sentences (mojibake) leave a text that is sound else. A record that has nothing left, or that is
-mojibake for the most part, is dropped.
+The rules (`chimed.text.noise`) work on whole columns. Each has a name, a count of the records it changed, and a safety
+net (`net`): a row that would lose a number, unit, sign or negation, or end in the middle of a sentence, keeps its text
+for that rule and is counted as doubtful. A changed record is cleaned again until no rule applies, so cleaning twice
+equals cleaning once. Damaged sentences (mojibake) are removed from a text that is otherwise sound. A record is dropped
+if nothing is left, or if it is mostly mojibake.
 """
 
 from collections import defaultdict
@@ -22,17 +22,17 @@ from chimed.text.encoding import mojibake
 from chimed.text.noise import net
 from chimed.text.noise.rules import Rule, any_sooner
 
-AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
-SAMPLES = 10  # of each rule's doubtful rows that the report shows
-SHOWN = 200  # characters of a text in the report
+MAX_ROUNDS = 20  # a text made to change for ever is left as it is after these; real ones need up to three
+SAMPLES = 10  # doubtful rows of each rule that the report shows
+SAMPLE_CHARACTERS = 200  # characters of a text that the report shows
 WORDS = ("title", "text", "question", "answer")
 DAMAGED = "damaged text"
-IN_A_LABEL = "control token in a department"
+CONTROL_TOKEN = "control token in a department"
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """A text that a rule would have harmed, and what it would have made of it. row: its place in the table."""
+    """A text that a rule would have damaged, and what the rule would have made of it. row: its number in the table."""
 
     row: int
     column: str
@@ -43,8 +43,11 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """texts: the columns without what the rules name. changed: rows that each rule changed. doubtful: by rule, the
-    rows that the net held back, each once, with samples."""
+    """The result of cleaning.
+
+    texts: the cleaned columns. changed: rule → rows it changed. doubtful: rule → rows that its safety net held back,
+    each once, with samples.
+    """
 
     texts: pl.DataFrame
     changed: dict[str, int]
@@ -52,20 +55,21 @@ class Cleaned:
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Cleans title, text, question and answer; a row keeps its id. A department loses its control tokens only: it is
-    a label, but of one's own files it may be any words, and it goes into a release.
+    """Clean title, text, question and answer. Rows keep their ids.
 
-    Before the first rule, what identifies a person is looked for in the words as the page has them, and put down in
-    `identifiers`, or taken out where the option `redact` says so: cleaning takes out what tells it from a dose.
+    A department loses only its control tokens: it is a label, but in a user's own files it may hold any words, and it
+    goes into a release. Before the first rule, identifiers of persons are searched in the page's own words and recorded
+    in `identifiers` (or redacted, with the option `redact`), because cleaning may remove what tells a phone number from
+    a dose.
 
-    The figures count the records each rule changed (`rules`), and of those that a person should look at, by rule, how
-    many there are and some of them (`doubtful`: rule → rows, samples of id, column, before, after, why). No sample is
-    of a row in which an identifier was found: a report is read by many.
+    The figures count the records that each rule changed (`rules`) and those that a person should look at (`doubtful`:
+    rule → rows, samples of id, column, before, after, why). Rows with an identifier are never samples, because many
+    people read reports.
     """
     records, identified = identifiers.mark_identifiers(records, work.options.redact)
     unshown = frozenset(records["identifiers"].is_not_null().arg_true())
-    mended, broken, damage = _mended(records, unshown)
-    done = cleaned(mended.select(WORDS), unshown)
+    mended, broken, damage = _remove_mojibake(records, unshown)
+    done = clean_texts(mended.select(WORDS), unshown)
     labels, labelled = _labels(mended["department"])
     clean = mended.with_columns(*done.texts, labels)
     body = pl.coalesce("text", "question")
@@ -81,8 +85,8 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     figures: CleanFigures = {
         "characters_before": before or 0,
         "characters_after": after or 0,
-        "rules": done.changed | ({IN_A_LABEL: labelled} if labelled else {}),
-        "doubtful": {name: _shown(found, records["id"]) for name, found in sorted(doubtful.items())},
+        "rules": done.changed | ({CONTROL_TOKEN: labelled} if labelled else {}),
+        "doubtful": {name: _report_doubts(found, records["id"]) for name, found in sorted(doubtful.items())},
         "identifiers": identified,
     }
     kept = clean.filter(~pl.col("id").is_in(list(why)))
@@ -90,7 +94,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
 
 
 def _labels(departments: pl.Series) -> tuple[pl.Series, int]:
-    """Departments without control tokens, null where nothing else is left; and how many changed."""
+    """Return departments without control tokens (null if nothing is left), and how many changed."""
     places = _places(departments, control_tokens.PATTERN)
     if not len(places):
         return departments, 0
@@ -98,31 +102,33 @@ def _labels(departments: pl.Series) -> tuple[pl.Series, int]:
     return departments.clone().scatter(places, left.replace("", None)), len(places)
 
 
-def _shown(found: tuple[int, list[Doubt]], ids: pl.Series) -> dict:
-    """Doubtful rows of a rule as the report has them."""
+def _report_doubts(found: tuple[int, list[Doubt]], ids: pl.Series) -> dict:
+    """Return a rule's doubtful rows as the report shows them."""
     rows, doubts = found
     samples = [
-        {"id": ids[one.row], "column": one.column, **_around(one.before, one.after), "why": one.why} for one in doubts
+        {"id": ids[one.row], "column": one.column, **_first_difference(one.before, one.after), "why": one.why}
+        for one in doubts
     ]
     return {"rows": rows, "samples": samples}
 
 
-def _around(before: str, after: str) -> dict[str, str]:
-    """Both texts from a little before the first place where they differ."""
+def _first_difference(before: str, after: str) -> dict[str, str]:
+    """Return both texts from shortly before the first difference."""
     same = next((n for n, (one, two) in enumerate(zip(before, after, strict=False)) if one != two), 0)
-    start = max(0, same - SHOWN // 4)
-    return {"before": before[start : start + SHOWN], "after": after[start : start + SHOWN]}
+    start = max(0, same - SAMPLE_CHARACTERS // 4)
+    return {"before": before[start : start + SAMPLE_CHARACTERS], "after": after[start : start + SAMPLE_CHARACTERS]}
 
 
 # --- mojibake ------------------------------------------------------------------------------------------------------
 
 
-def _mended(
+def _remove_mojibake(
     records: pl.DataFrame, unshown: frozenset[int]
 ) -> tuple[pl.DataFrame, dict[int, str], tuple[int, list[Doubt]]]:
-    """The records without damaged sentences; rows that are damaged for the most part, and the damage; what was cut.
+    """Remove damaged sentences.
 
-    unshown: rows of which there is no sample.
+    Returns the records, the rows that are mostly damaged with the damage, and the rows that lost sentences with
+    samples. unshown: rows that must not be samples.
     """
     broken: dict[int, str] = {}
     cut: dict[int, None] = {}
@@ -135,7 +141,7 @@ def _mended(
         found = {row: one for row, one in found.items() if one.damage}
         for row, one in found.items():
             if name != "title" and mojibake.is_mostly_lost(one):
-                broken[row] = f"{name}: {' … '.join(one.damage)[:SHOWN]}"
+                broken[row] = f"{name}: {' … '.join(one.damage)[:SAMPLE_CHARACTERS]}"
             elif row not in broken:
                 cut[row] = None
                 doubts.append(Doubt(row, name, column[row], one.text, "damaged: decoded with a wrong charset"))
@@ -152,10 +158,10 @@ def _mended(
 
 @dataclass
 class _Notes:
-    """What happened to texts, which are numbered column by column.
+    """What the rules did to texts, which are numbered column by column.
 
-    columns: their names. height: the texts of each. unshown: rows of which there is no sample. changed, held: rule →
-    the texts it changed, and those it was held back from. doubts: samples of those, rule → by column.
+    columns: their names. height: texts in each. unshown: rows that must not be samples. changed, held: rule → texts
+    that it changed, and texts that its safety net held back. doubts: samples of the latter, rule → by column.
     """
 
     columns: list[str]
@@ -166,25 +172,25 @@ class _Notes:
     doubts: dict[str, list[list[Doubt]]] = field(default_factory=dict)
 
     def doubt(self, rule: str, text: int, before: str, after: str, why: str) -> None:
-        """Puts down a sample, where there are not enough of the rule and column yet, and none of the text."""
+        """Add a sample, unless the rule and column have enough or the text must not be shown."""
         of, row = divmod(text, self.height)
         several = self.doubts.setdefault(rule, [[] for _ in self.columns])[of]
         if len(several) < SAMPLES and row not in self.unshown and all(one.row != row for one in several):
             several.append(Doubt(row, self.columns[of], before, after, why))
 
     def enough(self, rule: str) -> bool:
-        """Whether there are enough samples of a rule in every column."""
+        """Return whether a rule has enough samples in every column."""
         return rule in self.doubts and all(len(several) == SAMPLES for several in self.doubts[rule])
 
 
-def cleaned(texts: pl.DataFrame, unshown: frozenset[int] = frozenset()) -> Cleaned:
-    """Columns of text without everything the rules name, and what became of the rows.
+def clean_texts(texts: pl.DataFrame, unshown: frozenset[int] = frozenset()) -> Cleaned:
+    """Clean columns of text by all rules.
 
-    All columns are cleaned as one: a rule's pattern takes as long to compile as to look for it in a short column.
-    unshown: rows of which there is no sample.
+    All columns are cleaned as one, because compiling a rule's pattern takes as long as searching a short column.
+    unshown: rows that must not be samples.
     """
     notes = _Notes(texts.columns, len(texts), unshown)
-    clean = _cleaned(pl.concat(texts.iter_columns()), notes) if texts.height else pl.Series(dtype=pl.String)
+    clean = _clean_column(pl.concat(texts.iter_columns()), notes) if texts.height else pl.Series(dtype=pl.String)
     columns = [clean.slice(n * len(texts), len(texts)).alias(name) for n, name in enumerate(texts.columns)]
     changed, held = (
         {name: rows for name, places in sorted(of.items()) if (rows := (pl.concat(places) % len(texts)).n_unique())}
@@ -196,11 +202,11 @@ def cleaned(texts: pl.DataFrame, unshown: frozenset[int] = frozenset()) -> Clean
     )
 
 
-def _cleaned(column: pl.Series, notes: _Notes) -> pl.Series:
-    """Texts cleaned until nothing is left to do."""
+def _clean_column(column: pl.Series, notes: _Notes) -> pl.Series:
+    """Clean texts until no rule applies."""
     numbers, texts = pl.arange(len(column), dtype=pl.UInt32, eager=True), column
-    for _ in range(AGAIN):
-        once = _once(texts, numbers, notes)
+    for _ in range(MAX_ROUNDS):
+        once = _apply_all(texts, numbers, notes)
         moved = (once != texts).fill_null(False).arg_true()
         numbers, texts = numbers.gather(moved), once.gather(moved)
         column = column.scatter(numbers, texts)
@@ -211,8 +217,8 @@ def _cleaned(column: pl.Series, notes: _Notes) -> pl.Series:
     return column
 
 
-def _once(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
-    """Every rule once. numbers: of the texts."""
+def _apply_all(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
+    """Apply every rule once. numbers: the texts' numbers."""
     column = column.clone()  # it is written into
     for group in noise.GROUPS:
         places = _places(column, any_sooner(*group))
@@ -221,11 +227,11 @@ def _once(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
             for rule in group:
                 _apply(rule, texts, of, notes, _places(texts, rule.sooner))
             column.scatter(places, texts)
-    return _worded(column, numbers, notes).str.strip_chars()
+    return _apply_word_rules(column, numbers, notes).str.strip_chars()
 
 
 def _apply(rule: Rule, column: pl.Series, numbers: pl.Series, notes: _Notes, places: pl.Series) -> None:
-    """Writes into a column what a rule makes of it, but where the net holds."""
+    """Apply a rule to a column in place, except where its safety net holds a text back."""
     if not len(places):
         return
     places, before, after = _rewritten(rule, column, places)
@@ -247,7 +253,7 @@ def _apply(rule: Rule, column: pl.Series, numbers: pl.Series, notes: _Notes, pla
 
 
 def _rewritten(rule: Rule, column: pl.Series, places: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
-    """Of these places those that a rule changes, and the texts before and after it."""
+    """Return which of these places a rule changes, and the texts before and after."""
     before = column.gather(places)
     after = rule.rewritten(before)
     moved = (before != after).arg_true()
@@ -255,7 +261,7 @@ def _rewritten(rule: Rule, column: pl.Series, places: pl.Series) -> tuple[pl.Ser
 
 
 def _harmed(rule: Rule, before: pl.Series, after: pl.Series) -> list[tuple[str, pl.Series]]:
-    """Why texts must stay as they were before a rule, and which."""
+    """Return why texts must stay as they were before a rule, and which texts."""
     found: list[tuple[str, pl.Series]] = []
     if rule.net == "kept":
         found.append(("a number, unit, sign or negation would change", net.find_changed(before, after)))
@@ -272,8 +278,11 @@ def _harmed(rule: Rule, before: pl.Series, after: pl.Series) -> list[tuple[str, 
     return found
 
 
-def _worded(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
-    """The rules that change nothing guarded: all of them, one look at the whole, and rule by rule where it fails."""
+def _apply_word_rules(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
+    """Apply the rules that never touch numbers, units, signs or negations, and check that once for all of them.
+
+    One check of the whole column is much faster than one for each rule. Texts that fail it start over, rule by rule.
+    """
     start = column.clone()
     uncommon: pl.Series | None = None
     done: list[tuple[str, pl.Series]] = []
@@ -287,7 +296,7 @@ def _worded(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
             places, _, after = _rewritten(rule, column, places)
             column.scatter(places, after)
             done.append((rule.name, places))
-    moved = _unlike(start, column, [places for _, places in done])
+    moved = _changed_places(start, column, [places for _, places in done])
     wrong = moved.gather(net.find_changed(start.gather(moved), column.gather(moved))) if len(moved) else moved
     for name, places in done:
         notes.changed[name].append(
@@ -301,8 +310,8 @@ def _worded(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
     return column
 
 
-def _unlike(start: pl.Series, column: pl.Series, touched: list[pl.Series]) -> pl.Series:
-    """Of the places that were touched those where two columns differ in more than layout."""
+def _changed_places(start: pl.Series, column: pl.Series, touched: list[pl.Series]) -> pl.Series:
+    """Return the touched places where two columns differ in more than layout."""
     if not touched:
         return pl.Series(dtype=pl.UInt32)
     places = pl.concat(touched).unique().sort()

@@ -1,7 +1,7 @@
-"""Give every question one of a fixed list of departments (paper §3.2, Figure 1).
+"""Assign every question one of a fixed list of departments (paper §3.2, Figure 1).
 
-The page's own breadcrumb decides where it names a department we know; an LLM, held to the list, where it does not.
-A sample of the questions with a breadcrumb is put to the LLM as well, and the agreement is in the report.
+The page's breadcrumb decides if it names a known department; otherwise a model chooses from the list. A sample of the
+questions with a breadcrumb is sent to the model too, and the report has their agreement.
 """
 
 from collections.abc import Sequence
@@ -41,20 +41,21 @@ DEPARTMENTS = {
 }
 _NAMED = {alias: name for name, aliases in DEPARTMENTS.items() for alias in aliases}
 
-SAMPLE = 10  # one question in so many that has a breadcrumb is put to the LLM too
+SAMPLE_EVERY = 10  # one in this many questions with a breadcrumb is sent to the model too
 SAMPLING = {"max_tokens": 12, "temperature": 0.0}
 
 
 def from_breadcrumb(path: str | None) -> str | None:
-    """The department a breadcrumb (`内科 > 心血管内科`) names, its most specific step first; or None."""
+    """Return the department that a breadcrumb (`内科 > 心血管内科`) names, most specific step first; None if none."""
     return next((_NAMED[step] for step in reversed((path or "").split(" > ")) if step in _NAMED), None)
 
 
 @dataclass(frozen=True)
 class Labelling:
-    """The records, and what is known of each question's department.
+    """The records, and what is known about each question's department.
 
-    named: by the breadcrumb (None: it names none). asked: ids that are asked about. answers: of those, in their order.
+    named: the breadcrumb's department (None: it names none). asked: ids that the model is asked about. answers: for
+    those, in their order.
     """
 
     records: pl.DataFrame
@@ -64,23 +65,23 @@ class Labelling:
 
 
 def prepare(records: pl.DataFrame, options: Options) -> Labelling:
-    """Choose whom to ask about: questions whose breadcrumb names no department, and a sample of those where it does."""
+    """Choose the questions to ask about: those whose breadcrumb names no department, and a sample of the others."""
     questions = records.filter(pl.col("kind") == "qa")
     named = {id: from_breadcrumb(path) for id, path in questions.select("id", "department").iter_rows()}
-    asked = tuple(id for id, name in named.items() if name is None or int(id, 16) % SAMPLE == 0)
+    asked = tuple(id for id, name in named.items() if name is None or int(id, 16) % SAMPLE_EVERY == 0)
     return Labelling(records, named, asked)
 
 
 def build_requests(state: Labelling, options: Options) -> list[Question]:
-    """Ask of each question: which of the list suits it?"""
+    """Ask for each chosen question which department suits it."""
     words = pl.concat_str("title", "question", separator="\n", ignore_nulls=True)
     texts = dict(state.records.filter(pl.col("kind") == "qa").select("id", words).iter_rows())
-    return [question(texts[id]) for id in state.asked]
+    return [choose_department(texts[id]) for id in state.asked]
 
 
-def question(text: str) -> Question:
-    """Ask which of the list suits this question."""
-    return asking.question(prompts.load("department"), text, SAMPLING, {"choice": list(DEPARTMENTS)}, text=text)
+def choose_department(text: str) -> Question:
+    """Ask which department of the list suits this question."""
+    return asking.make_question(prompts.load("department"), text, SAMPLING, {"choice": list(DEPARTMENTS)}, text=text)
 
 
 def parse_reply(text: str) -> str:
@@ -92,12 +93,15 @@ def parse_reply(text: str) -> str:
 
 
 def accept(state: Labelling, answers: Sequence[Answer[str] | Failure]) -> Labelling:
-    """Take the answers in."""
+    """Store the answers."""
     return replace(state, answers=answers)
 
 
 def finish(state: Labelling, options: Options) -> Outcome:
-    """Give every question its department: the breadcrumb's, else the model's, else it fails; documents pass through."""
+    """Assign every question its department: the breadcrumb's, else the model's, else it fails.
+
+    Documents pass unchanged.
+    """
     said = dict(zip(state.asked, state.answers, strict=True))
     chosen: dict[str, tuple[str, list[str]]] = {}
     failed: dict[str, tuple[str, str]] = {}
@@ -133,7 +137,7 @@ def _labelled(records: pl.DataFrame, chosen: dict, failed: dict) -> pl.DataFrame
     joined = records.filter(~pl.col("id").is_in(list(failed))).join(labels, on="id", how="left", maintain_order="left")
     return joined.with_columns(
         department=pl.coalesce("chosen", pl.when(pl.col("kind") != "qa").then("department")),
-        replies=asking.joined_replies("keys"),
+        replies=asking.join_replies("keys"),
     ).select(records.columns)
 
 

@@ -1,7 +1,7 @@
-"""Read crawled pages into records: every page ends as records or as a named miss (paper §3.1).
+"""Read crawled pages into records: every page gives records or is counted with the reason why not (paper §3.1).
 
-Reads the lake only: a crawl's records are made in `chimed.extraction.crawl_records`, once for all builds. Here a build
-takes its shard of them, without what was taken down or is gone from its site, and by its options.
+Pages are parsed once for all builds, in `chimed.extraction.crawl_records`. Here a build takes its shard of the records,
+without those taken down or gone from their site, and applies its options.
 """
 
 import polars as pl
@@ -9,7 +9,7 @@ import polars as pl
 from chimed.build.builds import read_build
 from chimed.build.context import Work
 from chimed.build.contract import PageStage
-from chimed.build.inputs import piece
+from chimed.build.inputs import parse_piece
 from chimed.build.ledger import Outcome
 from chimed.extraction import crawl_records
 from chimed.extraction.crawl_records import dropped_pages, extract_crawl, read_parts
@@ -18,18 +18,19 @@ from chimed.reasons import DUPLICATE_ROW, GONE, OVER_LIMIT, TAKEN_DOWN, UNCHANGE
 from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table
 from chimed.storage.takedowns import is_gone_for_good, read_takedowns
 
-OTHER = "another answer of its question was taken"
+OTHER_ANSWER = "another answer of its question was taken"
 
 
 def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
-    """The pages of a build's shard (columns id, source) and what became of them.
+    """Return the pages of a build's shard (columns id, source) and what became of them.
 
-    Outcome: kept, the pages that gave records; dropped, the misses; derived, the records. An unchanged page that was
-    fetched by several crawls of the shard gives its records once, as the latest fetch; what was taken down gives none.
+    Outcome: kept are the pages that gave records, dropped the others, derived the records. An unchanged page that
+    several crawls of the shard fetched gives its records once, from the latest fetch. Pages that were taken down give
+    none.
     """
     made = read_build(work.lake, work.build)
     found, missed = [pl.DataFrame(schema=RECORD_COLUMNS)], [dropped_table([])]
-    for one in map(piece, made["shards"][shard]):
+    for one in map(parse_piece, made["shards"][shard]):
         report = extract_crawl(work.lake, one.source, one.crawl, one.share, work.store)
         work.say(f"extract {one.source}/{one.crawl}: {report['pages']} pages, {report['records']} records")
         for kept, left in read_parts(work.lake, report, one.share):
@@ -37,7 +38,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
             missed.append(left)
     every, dropped = pl.concat(found), pl.concat(missed)
 
-    again = every.filter(find_taken_down(work.store, every))["page"]  # its words stand at another address
+    again = every.filter(find_taken_down(work.store, every))["page"]  # the same text was found at another address
     allowed = every.filter(~read_takedowns(work.store).rows() & ~pl.col("page").is_in(again.implode()))
     dropped = pl.concat([dropped, dropped_pages(every, allowed, TAKEN_DOWN)])
     standing = allowed if work.options.keep_gone else allowed.filter(~is_gone_for_good(work.store))
@@ -52,7 +53,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     cut, over = _cut(chosen, work.options.max_records, made["shards"], shard)
     dropped = pl.concat([dropped, dropped_pages(latest, cut, OVER_LIMIT)])
     kept_pages = cut.select(id="page", source="source").unique(maintain_order=True)
-    over = pl.concat([over.with_columns(reason=pl.lit(OVER_LIMIT)), others.with_columns(reason=pl.lit(OTHER))])
+    over = pl.concat([over.with_columns(reason=pl.lit(OVER_LIMIT)), others.with_columns(reason=pl.lit(OTHER_ANSWER))])
     over = over.filter(pl.col("page").is_in(kept_pages["id"].implode()))
     over = over.with_columns(fate=pl.lit("dropped"), detail=pl.lit(None, pl.String))
     pages = pl.concat([kept_pages, dropped.select("id", "source")])
@@ -61,8 +62,8 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
 
 
 def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
-    """The crawled files that a shard was read from, with their hashes (`chimed.storage.contents`), once it was read."""
-    pieces = map(piece, read_build(work.lake, work.build)["shards"][shard])
+    """Return the crawled files that a shard was read from, with their hashes (`chimed.storage.contents`)."""
+    pieces = map(parse_piece, read_build(work.lake, work.build)["shards"][shard])
     return {
         path: digest
         for one in pieces
@@ -73,8 +74,11 @@ def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
 
 
 def _answers(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The records whose answers become pairs, and the rest. every: each answer of a question is a pair of its own;
-    best: one a question, the adopted one if there is one, else the first on the page."""
+    """Split records into those whose answers become pairs, and the rest.
+
+    every: each answer of a question is a pair of its own. best: one for each question, the accepted answer if there is
+    one, else the first on the page.
+    """
     if rule == "every" or not len(found):
         return found, found.clear()
     place = pl.int_range(pl.len()) - pl.col("adopted").fill_null(False).cast(pl.Int64) * pl.len()
@@ -86,7 +90,10 @@ def _answers(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame
 def _cut(
     found: pl.DataFrame, most: int | None, shards: list[list[str]], shard: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The first records of each source, and the rest; `most` of a source is divided among the shards that hold it."""
+    """Split records into the first of each source, and the rest.
+
+    `most` is divided among the shards that hold the source.
+    """
     if most is None or not len(found):
         return found, found.clear()
     share = {}

@@ -1,9 +1,9 @@
-"""One question and answer from each document, by chapter and paragraph, with its evidence (paper §3.2, Table 2).
+"""Generate a question and answer from each document, with the answer's evidence (paper §3.2, Table 2).
 
-The paper asks the model to take the answer from the document; we look. The grounding gate's rules find the answer's
-words in the document, store where they stand, and drop what is not there; what they pass is put to the judge, unless
-the option `second_opinion` is off. With `qa_answer: span` the server is also held to an answer that is a span of the
-document, for models too small to copy.
+The paper asks the model to take the answer from the document; we check that it does. The grounding gate's rules find
+the answer's words in the document, store where they are, and reject what is not there. What the rules accept goes to
+the judge, if the option `second_opinion` is on. With `qa_answer: span` the server may only answer with a span of the
+document, for models too small to copy one.
 """
 
 import re
@@ -17,29 +17,29 @@ from chimed.build.figures import Agreement, GenerateFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion
-from chimed.llm.asking import keys
-from chimed.llm.shape import answered
+from chimed.llm.asking import reply_keys
+from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
-from chimed.stages.screen import yes_no
+from chimed.stages.screen import read_yes_no
 from chimed.stages.translate import sentences
 from chimed.text import grounding
 from chimed.text.grounding import questions
 from chimed.text.repetition import find_loop
 
-CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
-PAIR = 120  # characters of a question and its answer, about
-LEAST = 40  # characters a document must have for a question to be worth asking
-NO = ("the document does not support the answer", "the question does not stand alone")
+MAX_CHUNK = 1_500  # characters in one request: about a section of a chapter, well within the model's context
+PAIR_CHARACTERS = 120  # typical characters of a question and its answer, for estimates
+MIN_CHUNK = 40  # characters; shorter documents are not worth a question
+REJECTIONS = ("the document does not support the answer", "the question does not stand alone")
 SAMPLING = {"max_tokens": 512, "temperature": 0.0}
 FORMAT = r"问题：[^\n]{4,200}\n?答案：[^\n]{2,1500}"  # Table 2's output format
-PARSE = re.compile(r"\A\s*问题[：:](?P<question>.+?)答案[：:](?P<answer>.+)", re.DOTALL)
-SPAN = (6, 120)  # characters of a span the server may choose as an answer
-MOST_SPANS = 40  # spans offered in one request, so that the constraint stays small
+REPLY_FORMAT = re.compile(r"\A\s*问题[：:](?P<question>.+?)答案[：:](?P<answer>.+)", re.DOTALL)
+SPAN_CHARACTERS = (6, 120)  # characters of a span that may be chosen as an answer
+MAX_SPANS = 40  # spans offered in one request, so that the constraint stays small
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of a document: its row, where it starts, its words."""
+    """A stretch of a document: its row, where it starts, its text."""
 
     row: dict
     start: int
@@ -48,7 +48,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Pair:
-    """What a reply says."""
+    """A question and answer, as read from a reply."""
 
     question: str
     answer: str
@@ -56,7 +56,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Result:
-    """The record that a chunk's pair makes. fate, reason, detail: why it does not pass; fate is None where it does."""
+    """The record made from a chunk's pair. fate, reason, detail: why it is rejected; fate is None if it is accepted."""
 
     chunk: Chunk
     record: dict
@@ -67,7 +67,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Grounded:
-    """Where a pair's answer stands in its chunk, and why the pair does not pass (reason is None where it does)."""
+    """Where a pair's answer is in its chunk, and why the pair is rejected (reason is None if it is accepted)."""
 
     evidence: tuple[tuple[int, int], ...] = ()
     reason: str | None = None
@@ -78,8 +78,8 @@ class Grounded:
 class Generation:
     """The documents of a part, their chunks, and what became of each chunk.
 
-    first: what the judge said of the answers, in the order of `_to_judge`. alone: what it said of the questions whose
-    answer it took (`_supported`).
+    first: the judge's answers about the pairs, in the order of `_to_judge`. alone: its answers about the questions of
+    the pairs it accepted (`_supported`).
     """
 
     records: pl.DataFrame
@@ -91,50 +91,52 @@ class Generation:
 
 
 def prepare(records: pl.DataFrame, options: Options) -> Generation:
-    """Split every modern document into chunks that are worth a question."""
+    """Split every modern document into chunks that are long enough for a question."""
     documents = records.filter((pl.col("kind") == "document") & (pl.col("language") == "zh")).to_dicts()
-    chunks = [Chunk(row, start, text) for row in documents for start, text in split(row["text"]) if len(text) >= LEAST]
+    chunks = [
+        Chunk(row, start, text) for row in documents for start, text in split(row["text"]) if len(text) >= MIN_CHUNK
+    ]
     return Generation(records, len(documents), chunks)
 
 
 def build_requests(state: Generation, options: Options) -> list[Question]:
-    """Ask for a question and an answer about every chunk."""
-    return [question(chunk.text, options.qa_answer) for chunk in state.chunks]
+    """Ask for a question and answer about every chunk."""
+    return [ask_for_pair(chunk.text, options.qa_answer) for chunk in state.chunks]
 
 
 def accept_pairs(state: Generation, answers: Sequence[Answer[Pair] | Failure]) -> Generation:
-    """Put the pairs through the rules."""
+    """Check the pairs by the rules."""
     results = [accept(chunk, answer) for chunk, answer in zip(state.chunks, answers, strict=True)]
     return replace(state, results=results)
 
 
 def support_requests(state: Generation, options: Options) -> list[Question]:
-    """Ask the judge whether the document supports the answer: of all that pass, and of a sample of the refused."""
+    """Ask the judge whether the document supports the answer: for all accepted pairs, and a sample of the rejected."""
     passed, refused = _to_judge(state)
     asked = [*(state.results[n] for n in passed), *refused]
     return [second_opinion.supports(one.chunk.text, one.record["question"], one.record["answer"]) for one in asked]
 
 
 def accept_support(state: Generation, answers: Sequence[Answer[bool] | Failure]) -> Generation:
-    """Take the judge's word on the answers in; `finish` decides by both of its words."""
+    """Store the judge's answers about the pairs; `finish` decides."""
     return replace(state, first=answers)
 
 
 def alone_requests(state: Generation, options: Options) -> list[Question]:
-    """Ask the judge whether the question stands alone, of those pairs only whose answer it took."""
+    """Ask the judge whether the question can be understood alone, for the pairs it accepted."""
     return [second_opinion.stands_alone(state.results[n].record["question"]) for n in _supported(state)]
 
 
 def accept_alone(state: Generation, answers: Sequence[Answer[bool] | Failure]) -> Generation:
-    """Take the judge's word on the questions in."""
+    """Store the judge's answers about the questions."""
     return replace(state, alone=answers)
 
 
 def _to_judge(state: Generation) -> tuple[list[int], list[Result]]:
-    """Return the results that pass, each pair once, by number, and a sample of those that the rules refused."""
+    """Return the numbers of the accepted results, each pair once, and a sample of those that the rules rejected."""
     passed = list({one.record["id"]: n for n, one in enumerate(state.results) if one.fate is None}.values())
     refused = [one for one in state.results if one.fate == "dropped" and one.record["answer"]]
-    return passed, second_opinion.sampled(refused, [one.record["answer"] for one in refused])
+    return passed, second_opinion.sample_rejected(refused, [one.record["answer"] for one in refused])
 
 
 def _supported(state: Generation) -> list[int]:
@@ -144,7 +146,7 @@ def _supported(state: Generation) -> list[int]:
 
 
 def finish(state: Generation, options: Options) -> Outcome:
-    """Keep every row; derive a qa record from each chunk of each modern document that passes the gate."""
+    """Keep every row; derive a qa record from each chunk whose pair passes the gate."""
     results, agreed = _judged(state)
     made: dict[str, dict] = {}
     lost: list[dict] = []
@@ -163,7 +165,7 @@ def finish(state: Generation, options: Options) -> Outcome:
 
 
 def _judged(state: Generation) -> tuple[list[Result], Agreement | None]:
-    """Return the results after the judge's words, where it was asked, and how far it agrees with the rules."""
+    """Return the results after the judge's answers, and how often judge and rules agree (None if it was not asked)."""
     if state.first is None:
         return state.results, None
     passed, _ = _to_judge(state)
@@ -172,21 +174,21 @@ def _judged(state: Generation) -> tuple[list[Result], Agreement | None]:
         words[n].append(answer)
     after = list(state.results)
     for n, several in words.items():
-        said = second_opinion.opinion(several, NO)
+        said = second_opinion.decide_fate(several, REJECTIONS)
         record = after[n].record | {"replies": [*after[n].record["replies"], *said.keys]}
         after[n] = Result(after[n].chunk, record, said.fate, said.reason or None, said.detail or None)
-    agreement = second_opinion.agreement(state.first[: len(passed)], state.first[len(passed) :])
+    agreement = second_opinion.count_agreement(state.first[: len(passed)], state.first[len(passed) :])
     return after, agreement
 
 
-def question(chunk: str, answer: str) -> Question:
+def ask_for_pair(chunk: str, answer: str) -> Question:
     """Fill Table 2's prompt with a chunk. answer: the option `qa_answer`."""
-    return asking.question(prompts.load("generate_qa"), chunk, SAMPLING, constraint(chunk, answer), text=chunk)
+    return asking.make_question(prompts.load("generate_qa"), chunk, SAMPLING, constraint(chunk, answer), text=chunk)
 
 
 def parse_reply(text: str) -> Pair:
-    """Read the pair that a reply in Table 2's format says. Raises UnusableReply."""
-    match = PARSE.fullmatch(answered(text))
+    """Read the pair from a reply in Table 2's format. Raises UnusableReply."""
+    match = REPLY_FORMAT.fullmatch(read_answer(text))
     asked, said = (match["question"].strip(), match["answer"].strip()) if match else ("", "")
     if not (asked and said):
         raise UnusableReply("not 问题：…答案：…")
@@ -194,7 +196,7 @@ def parse_reply(text: str) -> Pair:
 
 
 def accept(chunk: Chunk, answer: Answer[Pair] | Failure) -> Result:
-    """Put an answer through the rules."""
+    """Check a chunk's pair by the rules and make its record."""
     pair = answer.value if isinstance(answer, Answer) else None
     whole = isinstance(answer, Answer) and answer.whole
     result = ground(chunk.text, pair, whole, chunk.row["title"] or "") if pair else Grounded()
@@ -207,7 +209,7 @@ def accept(chunk: Chunk, answer: Answer[Pair] | Failure) -> Result:
         evidence=[{"start": chunk.start + a, "end": chunk.start + b} for a, b in result.evidence],
         prompt=prompts.load("generate_qa").version,
         model=answer.model,
-        replies=keys([answer]),
+        replies=reply_keys([answer]),
     )
     if isinstance(answer, Failure):
         return Result(chunk, record, "failed", answer.reason, answer.detail)
@@ -215,8 +217,11 @@ def accept(chunk: Chunk, answer: Answer[Pair] | Failure) -> Result:
 
 
 def ground(chunk: str, pair: Pair, whole: bool = True, title: str = "") -> Grounded:
-    """Apply the rules of the grounding gate: a whole reply, a question that stands alone and does not give its answer
-    away, an answer found in the chunk. title: the document's."""
+    """Apply the grounding gate's rules to a pair. title: the document's title.
+
+    The reply must be complete, the question must be understandable alone and must not give its answer away, and the
+    answer must be found in the chunk.
+    """
     found = grounding.align(pair.answer, chunk, pair.question, title)
     if not whole:
         return Grounded(found.evidence, "cut off", "length")
@@ -237,12 +242,12 @@ def ground(chunk: str, pair: Pair, whole: bool = True, title: str = "") -> Groun
 
 
 def split(text: str) -> list[tuple[int, str]]:
-    """Split into chunks of at most `CHUNK` characters with their offsets, between paragraphs, else after a sentence."""
+    """Split a text into chunks of at most `MAX_CHUNK` characters with offsets, between paragraphs or sentences."""
     chunks: list[tuple[int, str]] = []
     start = end = 0
     for paragraph in re.findall(r"[^\n]*\n|[^\n]+$", text):
-        for piece in sentences(paragraph) if len(paragraph) > CHUNK else [paragraph]:
-            if end > start and end + len(piece) - start > CHUNK:
+        for piece in sentences(paragraph) if len(paragraph) > MAX_CHUNK else [paragraph]:
+            if end > start and end + len(piece) - start > MAX_CHUNK:
                 chunks.append((start, text[start:end]))
                 start = end
             end += len(piece)
@@ -250,18 +255,20 @@ def split(text: str) -> list[tuple[int, str]]:
 
 
 def constraint(chunk: str, answer: str) -> dict:
-    """Return what the server may say: the paper's format, its answer free or one of the document's own spans."""
+    """Return the constraint on the reply: the paper's format, with a free answer or one of the document's spans."""
     if answer == "free":
         return {"regex": FORMAT}
     spans = [span.strip() for line in chunk.split("\n") for span in sentences(line)]
-    offered = [span for span in dict.fromkeys(spans) if SPAN[0] <= len(span) <= SPAN[1]][:MOST_SPANS]
+    offered = [span for span in dict.fromkeys(spans) if SPAN_CHARACTERS[0] <= len(span) <= SPAN_CHARACTERS[1]][
+        :MAX_SPANS
+    ]
     if not offered:
         return {"regex": FORMAT}
     return {"regex": r"问题：[\u4e00-\u9fff，、]{4,30}？答案：(" + "|".join(map(_literal, offered)) + ")"}
 
 
 def _literal(span: str) -> str:
-    """Write a span as a regular expression of itself; only what every dialect reads as special is escaped."""
+    """Escape a span for a regular expression: only the characters that every dialect treats as special."""
     return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", span)
 
 
@@ -273,19 +280,19 @@ STAGE = ModelStage(
             "second_opinion",
             "judge",
             support_requests,
-            yes_no,
+            read_yes_no,
             accept_support,
             applies=lambda options: options.second_opinion,
-            expected=lambda options: second_opinion.expected("supports", 1.0, PAIR),
+            expected=lambda options: second_opinion.expected_requests("supports", 1.0, PAIR_CHARACTERS),
         ),
         Round(
             "second_opinion_on_questions",
             "judge",
             alone_requests,
-            yes_no,
+            read_yes_no,
             accept_alone,
             applies=lambda options: options.second_opinion,
-            expected=lambda options: second_opinion.expected("stands_alone", 0.0, PAIR // 4),
+            expected=lambda options: second_opinion.expected_requests("stands_alone", 0.0, PAIR_CHARACTERS // 4),
         ),
     ),
     finish,

@@ -1,15 +1,15 @@
 """Score every record with a Chinese GPT-2: the perplexity of its question and answer, or of its text (paper §3.2).
 
-Perplexity is exp of the mean negative log-likelihood (natural logarithm) of the text's own tokens, each given `[CLS]`
-and what stands before it; the closing `[SEP]` is neither read nor scored. A text longer than the model's positions is
-read in windows that overlap by half, every token scored once, with as much before it as its window has. The model
-reads characters: those outside its vocabulary are all one `[UNK]`, cheap wherever it is common, so their share is in
-the report by source.
+Perplexity is exp of the mean negative log-likelihood (natural logarithm) of the text's tokens, each given `[CLS]` and
+the tokens before it; the closing `[SEP]` is neither read nor scored. A text longer than the model's context is read in
+windows that overlap by half, so every token is scored once, with the start of its window before it. The model reads
+characters. Those outside its vocabulary are all one `[UNK]`, which is cheap where it is common, so the report has the
+share of unknown tokens by source.
 
-Two scores: a fast one for all (int8 on a CPU, bf16 on a GPU), and an exact one (fp32) for all that the cut of `filter`
-may take, so that its decision is that of fp32 (`above_the_cut`); `perplexity_exact` scores all in fp32. A score is kept
-in the store under the hash of model, text and precision and never computed twice; where all are known, no model is
-loaded and torch is not needed.
+There are two scores. A fast one (int8 on a CPU, bf16 on a GPU) is computed for all texts; an exact one (fp32) for all
+texts that the cut of `filter` may drop, so that its decision equals that of fp32 (`score_above_cut`). The option
+`perplexity_exact` scores all texts in fp32. Scores are stored under the hash of model, text and precision and never
+computed twice. If all are known, no model is loaded and torch is not needed.
 """
 
 import math
@@ -29,27 +29,29 @@ from chimed.storage import store as stores
 from chimed.storage.store import PERPLEXITIES
 from chimed.text.perplexity_model import Precision, Scorer, load, score_groups, score_key
 
-WRITE_EVERY = 500  # scores written to the store at a time
-SAY_EVERY = 10.0  # seconds between two progress lines
-FEW = 1_000  # texts of a table that are scored in fp32 at once: two models would cost more than they save
-WIDER = 2.0  # times the share that is cut: a shard's own highest are not quite the corpus's
-SAFETY = 3.0  # times the largest error of a fast score seen, for the errors not seen
+WRITE_EVERY = 500  # scores in one write to the store
+PROGRESS_EVERY = 10.0  # seconds between two progress lines
+FEW_TEXTS = 1_000  # up to this many texts are all scored in fp32: loading two models would cost more than it saves
+CUT_MARGIN = 2.0  # times the share that is cut, because a shard's highest are not quite the corpus's
+ERROR_MARGIN = 3.0  # times the largest error seen of a fast score, to allow for larger ones
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Fills `tokens` and `perplexity`; keeps every row but those without a token, which fail.
+    """Fill `tokens` and `perplexity`. Rows without a token fail; all others are kept.
 
-    Raises UserError where the model is needed and cannot be loaded.
+    Raises UserError if the model is needed and cannot be loaded.
     """
     started = time.monotonic()
     texts = records.select(words().fill_null("")).to_series().to_list()
     scores = Scores(work, texts)
     figures: dict[str, Any] = {"known": len(texts) - scores.unknown_texts("exact")}
-    if work.options.perplexity_exact or len(texts) <= FEW:  # not by what is known: run again, it chooses alike
+    if (
+        work.options.perplexity_exact or len(texts) <= FEW_TEXTS
+    ):  # independent of what is known, so that running again decides alike
         scores.compute("exact", range(len(texts)))
     else:
         scores.compute("fast", range(len(texts)))
-        figures["exact_above"], figures["largest_error"] = above_the_cut(records, scores, work)
+        figures["exact_above"], figures["largest_error"] = score_above_cut(records, scores, work)
     found = scores.best()
     scored = records.with_columns(
         pl.Series("tokens", [one["tokens"] for one in found], pl.Int32),
@@ -66,25 +68,27 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     )
 
 
-def above_the_cut(records: pl.DataFrame, scores: "Scores", work: Work) -> tuple[dict[str, float], float]:
-    """Scores exactly all that may stand above the cut; returns the perplexity above which all is exact, by group.
+def score_above_cut(records: pl.DataFrame, scores: "Scores", work: Work) -> tuple[dict[str, float], float]:
+    """Score exactly all texts that may be above the cut; return, by group, the perplexity above which all are exact.
 
-    Of each group that `filter` cuts on its own, all above a cut `WIDER` times as deep, and below it all that the error
-    of a fast score may hide, until nothing is in doubt. The error is that seen on what has both scores.
+    `filter` cuts each group on its own. Exact scores are computed for all texts above a cut `CUT_MARGIN` times as deep,
+    and for everything so close below it that the error of the fast score may hide it, until no text is in doubt. Texts
+    count as close within `ERROR_MARGIN` times the largest error seen among texts with both scores. That largest error
+    is the second value returned.
     """
     named = work.options.perplexity_within == "source"
     group = pl.concat_str("source", "language", separator=" ") if named else pl.lit("corpus")
     frame = records.with_columns(group=group).with_row_index("row")
     lowest, largest = {}, 0.0
     for name, rows in sorted(frame.group_by("group").agg("row").rows()):
-        wanted = min(len(rows), math.ceil(len(rows) * work.options.perplexity_cut * WIDER) + 1)
+        wanted = min(len(rows), math.ceil(len(rows) * work.options.perplexity_cut * CUT_MARGIN) + 1)
         while True:
             means = scores.means(rows)
             ordered = sorted(means.values(), reverse=True)
             cut = ordered[min(wanted, len(ordered)) - 1] if ordered else 0.0
             largest = max([largest, *(abs(fast - exact) for fast, exact in scores.both(rows))])
             doubtful = [
-                row for row, mean in means.items() if mean >= cut - SAFETY * largest and not scores.is_exact(row)
+                row for row, mean in means.items() if mean >= cut - ERROR_MARGIN * largest and not scores.is_exact(row)
             ]
             if not doubtful:
                 break
@@ -98,7 +102,7 @@ def _perplexity(score: dict) -> float | None:
 
 
 def _figures(scored: pl.DataFrame) -> dict:
-    """Unknown-token share by source, and what the perplexities look like."""
+    """Return the unknown-token share by source, and the distribution of perplexities."""
     shares = scored.group_by("source").agg(pl.col("unknown").sum() / pl.col("tokens").sum()).sort("source")
     return {
         "unknown_share": {source: round(share, 5) for source, share in shares.iter_rows()},
@@ -112,7 +116,7 @@ def _figures(scored: pl.DataFrame) -> dict:
 
 
 class Scores:
-    """The scores of some texts, fast and exact: what the store knows, and what is computed and put there."""
+    """The fast and exact scores of some texts: stored ones, and newly computed ones, which are stored."""
 
     def __init__(self, work: Work, texts: list[str]):
         self.work, self.texts = work, texts
@@ -123,11 +127,11 @@ class Scores:
         self.scorers: dict[str, Scorer] = {}
 
     def unknown_texts(self, kind: Precision) -> int:
-        """How many texts have no such score yet."""
+        """Return how many texts have no such score yet."""
         return sum(key not in self.known[kind] for key in self.keys[kind])
 
     def compute(self, kind: Precision, rows: "range | list[int]") -> None:
-        """Sees that these texts have such a score; a fast one is not computed where there is an exact one."""
+        """Compute the missing scores of these texts. A fast score is not computed if there is an exact one."""
         keys, exact = self.keys[kind], self.keys["exact"]
         lacking = (row for row in rows if keys[row] not in self.known[kind] and exact[row] not in self.known["exact"])
         wanted = {keys[row]: self.texts[row] for row in lacking}
@@ -143,28 +147,28 @@ class Scores:
         self.spent[kind] = [before + now for before, now in zip(self.spent[kind], spent, strict=True)]
 
     def is_exact(self, row: int) -> bool:
-        """Whether a text's exact score is known."""
+        """Return whether a text's exact score is known."""
         return self.keys["exact"][row] in self.known["exact"]
 
     def best(self) -> list[dict]:
-        """Each text's exact score where there is one, else the fast one."""
+        """Return each text's exact score if there is one, else the fast one."""
         both = zip(self.keys["exact"], self.keys["fast"], strict=True)
         return [self.known["exact"].get(exact) or self.known["fast"][fast] for exact, fast in both]
 
     def means(self, rows: list[int]) -> dict[int, float]:
-        """Mean negative log-likelihood of the texts that have a token, the best known."""
+        """Return the mean negative log-likelihood of the texts that have a token, from the best score known."""
         found = self.best()
         return {row: found[row]["nll"] / found[row]["tokens"] for row in rows if found[row]["tokens"]}
 
     def both(self, rows: list[int]) -> Iterator[tuple[float, float]]:
-        """Fast and exact mean of the texts that have both."""
+        """Yield the fast and exact mean of the texts that have both."""
         for row in rows:
             fast, exact = (self.known[kind].get(self.keys[kind][row]) for kind in ("fast", "exact"))
             if fast and exact and exact["tokens"]:
                 yield fast["nll"] / fast["tokens"], exact["nll"] / exact["tokens"]
 
     def figures(self) -> dict[str, Any]:
-        """What was computed, at what rate, on which device."""
+        """Return how many texts were scored, at what rate and on which device."""
         told: dict[str, Any] = {"scored": sum(texts for texts, _, _ in self.spent.values())}
         if self.scorers:
             told["device"] = next(iter(self.scorers.values())).device
@@ -175,8 +179,10 @@ class Scores:
 
 
 def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, dict]:
-    """Scores texts and writes them to the store as they come: a killed run loses the last few, and run again gives the
-    same scores."""
+    """Score texts and store the scores as they come.
+
+    A killed run loses only the last few; running it again gives the same scores.
+    """
     keys = list(wanted)
     found: dict[str, dict] = {}
     unwritten: list[dict] = []
@@ -190,7 +196,7 @@ def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, 
             stores.upsert(work.store, PERPLEXITIES, unwritten)
             found |= {row["key"]: row for row in unwritten}
             unwritten = []
-        if time.monotonic() - said > SAY_EVERY:
+        if time.monotonic() - said > PROGRESS_EVERY:
             said = time.monotonic()
             left = (said - began) / max(done, 1) * (letters - done)
             scored = len(found) + len(unwritten)

@@ -1,8 +1,8 @@
-"""Drop private and inappropriate texts: rules with checksums first, then the paper's prompt, then §3.2's attributes.
+"""Drop private and inappropriate texts: by rules with checksums, then by the paper's prompt, then by §3.2's attributes.
 
-Paper §3.2, sensitive content cleaning. Each reason is its own; a rule's detail is the kind and the span, never the
-number. Rules cost nothing, so what they flag is not put to a model. With the option `redact` what a rule finds is
-replaced and the record goes on. A sample of what was flagged and of what passed is put up for people to look at.
+Paper §3.2, sensitive content cleaning. Each check has its own reason; a rule's detail is the kind and the span, never
+the number. Rules are free, so what they flag is not sent to a model. With the option `redact`, what a rule finds is
+replaced and the record is kept. A sample of flagged and of passed records is queued for review by people.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,14 +26,16 @@ PROMPTS = {
     "screen": "toxic or personal, by the paper's prompt",
     "sensitive": "sensitive attribute or misleading claim",
 }
-MOST = 6_000  # characters of one text that are put to the model; longer ones go in pieces, and one 是 flags the record
-REVIEWED = 200  # records of a build put up for review, of the flagged and of the passed ones each
-SHOWN = 2_000  # characters of a record that a reviewer sees
+MAX_PIECE = (
+    6_000  # characters of one text that are put to the model; longer ones go in pieces, and one 是 flags the record
+)
+REVIEW_SAMPLE = 200  # records of a build queued for review, both of the flagged and of the passed
+REVIEW_CHARACTERS = 2_000  # characters of a record that a reviewer sees
 
 
 @dataclass(frozen=True)
 class Screening:
-    """What is not flagged yet (`rest`), and what is. flagged, failed: id → reason, detail; redacted: kind → rows."""
+    """Records not flagged so far (`rest`), and the others. flagged, failed: id → reason, detail. redacted: kinds."""
 
     records: pl.DataFrame
     rest: pl.DataFrame
@@ -44,20 +46,20 @@ class Screening:
 
 
 def prepare(records: pl.DataFrame, options: Options) -> Screening:
-    """Let the rules look first: they cost nothing, and what they flag is not put to a model."""
+    """Apply the rules first, because they are free: what they flag is not sent to a model."""
     redacted: dict[str, int] = {}
-    if options.redact:  # cleaning did so already; what only stands in the words as they are now is left
+    if options.redact:  # cleaning redacted already; this catches what only shows in the cleaned text
         records, redacted = identifiers.mark_identifiers(records, redact=True)
     flagged = rule_flags(records)
     rest = records.filter(~pl.col("id").is_in(list(flagged)))
     return Screening(records, rest, dict(flagged), len(flagged), redacted)
 
 
-def _round(name: str, expected: Callable[[Options], Expected] | None = None) -> Round[Screening, bool]:
-    """Make the round of one of `PROMPTS`; the second asks about what the first lets pass."""
+def _make_round(name: str, expected: Callable[[Options], Expected] | None = None) -> Round[Screening, bool]:
+    """Make the round of one of `PROMPTS`. The second asks about what the first accepted."""
 
     def build_requests(state: Screening, options: Options) -> list[Question]:
-        return [question(name, text) for _, text in _pieces(state.rest)]
+        return [ask_yes_no(name, text) for _, text in _pieces(state.rest)]
 
     def accept(state: Screening, answers: Sequence[Answer[bool] | Failure]) -> Screening:
         ids = [id for id, _ in _pieces(state.rest)]
@@ -65,7 +67,7 @@ def _round(name: str, expected: Callable[[Options], Expected] | None = None) -> 
         rest = state.rest.filter(~pl.col("id").is_in([*yes, *broken]))
         return replace(state, rest=rest, flagged=state.flagged | yes, failed=state.failed | broken)
 
-    return Round(name, "generator", build_requests, yes_no, accept, lambda options: options.screen_model, expected)
+    return Round(name, "generator", build_requests, read_yes_no, accept, lambda options: options.screen_model, expected)
 
 
 def _second_round(options: Options) -> Expected:
@@ -74,7 +76,7 @@ def _second_round(options: Options) -> Expected:
 
 
 def finish(state: Screening, options: Options) -> Outcome:
-    """Keep what neither the rules nor the two prompts flag; what a model answers with neither 是 nor 否 fails."""
+    """Keep what neither the rules nor the two prompts flag; a record fails if a reply is neither 是 nor 否."""
     figures: ScreenFigures = {"by_rule": state.by_rule, "redacted": state.redacted}
     return Outcome(
         kept=state.rest,
@@ -84,10 +86,10 @@ def finish(state: Screening, options: Options) -> Outcome:
 
 
 def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
-    """Records in which a rule finds an identifier or a name: id → reason by kind, and the kinds with their spans.
+    """Return the records in which a rule finds an identifier or a name: id → reason, and the kinds with their spans.
 
-    What was found before cleaning (the column `identifiers`) comes first: its spans are those of the page's words. Then
-    the words are looked at as they are now, the title with them.
+    What was found before cleaning (the column `identifiers`) comes first; its spans are in the page's own words. Then
+    the present words are searched, the title with them.
     """
     now, _ = identifiers.mark_identifiers(records)
     both = records.select("id", before="identifiers").with_columns(now=now["identifiers"])
@@ -99,13 +101,13 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
     return flags
 
 
-def question(name: str, text: str) -> Question:
-    """One of `PROMPTS` about a text."""
-    return asking.question(prompts.load(name), text, asking.YES_NO_SAMPLING, asking.YES_NO, text=text)
+def ask_yes_no(name: str, text: str) -> Question:
+    """Fill one of `PROMPTS` with a text."""
+    return asking.make_question(prompts.load(name), text, asking.YES_NO_SAMPLING, asking.YES_NO, text=text)
 
 
-def yes_no(text: str) -> bool:
-    """Read 是 or 否 at the beginning of a reply. Raises UnusableReply where it says neither."""
+def read_yes_no(text: str) -> bool:
+    """Read 是 or 否 at the beginning of a reply. Raises UnusableReply if there is neither."""
     said = text.strip().lstrip("“‘\"'*")
     if not said.startswith(("是", "否")):
         raise UnusableReply("neither 是 nor 否")
@@ -113,7 +115,7 @@ def yes_no(text: str) -> bool:
 
 
 def sort_answers(ids: list[str], answers: Sequence[Answer[bool] | Failure], reason: str) -> tuple[dict, dict]:
-    """Return the records that a round flags and those that fail (id → reason, detail); one 是 flags a whole record."""
+    """Return the records that a round flags and those that fail (id → reason, detail). One 是 flags a record."""
     flagged: dict[str, tuple[str, str]] = {}
     failed: dict[str, tuple[str, str]] = {}
     for id, answer in zip(ids, answers, strict=True):
@@ -126,24 +128,27 @@ def sort_answers(ids: list[str], answers: Sequence[Answer[bool] | Failure], reas
 
 def _pieces(records: pl.DataFrame) -> list[tuple[str, str]]:
     return [
-        (id, text[start : start + MOST])
+        (id, text[start : start + MAX_PIECE])
         for id, text in records.select("id", with_title()).iter_rows()
-        for start in range(0, max(len(text), 1), MOST)
+        for start in range(0, max(len(text), 1), MAX_PIECE)
     ]
 
 
 def with_title() -> pl.Expr:
-    """A record's title and words in one string: a title is released with them."""
+    """Return an expression for a record's title and words in one string, since the title is released too."""
     return pl.concat_str([pl.col("title"), words().alias("words")], separator="\n", ignore_nulls=True)
 
 
-def put_up_for_review(found: Outcome, work: Work) -> None:
-    """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
-    gone = read_takedowns(work.store).rows()  # since extract
+def queue_for_review(found: Outcome, work: Work) -> None:
+    """Queue a sample of flagged and passed records for review: those with the smallest ids.
+
+    Ids are hashes, so the sample is random, and the same whenever the build runs again.
+    """
+    gone = read_takedowns(work.store).rows()  # taken down since extract
     found = replace(found, kept=found.kept.filter(~gone), dropped=found.dropped.filter(~gone))
     flagged = dict(found.dropped.filter(pl.col("fate") == "dropped").select("id", "reason").iter_rows())
-    chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEWED]]
-    chosen += [(id, "passed", "") for id in sorted(found.kept["id"])[:REVIEWED]]
+    chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEW_SAMPLE]]
+    chosen += [(id, "passed", "") for id in sorted(found.kept["id"])[:REVIEW_SAMPLE]]
     ids = [id for id, *_ in chosen]
     both = pl.concat([frame.select("id", "url", text=with_title()) for frame in (found.kept, found.dropped)])
     texts = {id: (url, text) for id, url, text in both.filter(pl.col("id").is_in(ids)).iter_rows()}
@@ -155,20 +160,20 @@ def put_up_for_review(found: Outcome, work: Work) -> None:
             "build": work.build,
             "kind": kind,
             "reason": reason,
-            "text": _shown(texts[id][1]),
+            "text": _excerpt(texts[id][1]),
             "sampled": now,
             "url": texts[id][0],
         }
         for id, kind, reason in chosen
     ]
-    stores.queue_for_review(work.store, rows, REVIEWED)
+    stores.queue_for_review(work.store, rows, REVIEW_SAMPLE)
 
 
-def _shown(text: str) -> str:
-    """What a reviewer sees of a long text: around the first identifier, where it has one."""
+def _excerpt(text: str) -> str:
+    """Return what a reviewer sees of a long text: the part around the first identifier, else the beginning."""
     found = identifiers.find_identifiers(text)
-    start = max(0, found[0].start - SHOWN // 2) if found else 0
-    return text[start : start + SHOWN]
+    start = max(0, found[0].start - REVIEW_CHARACTERS // 2) if found else 0
+    return text[start : start + REVIEW_CHARACTERS]
 
 
-STAGE = ModelStage(prepare, (_round("screen"), _round("sensitive", _second_round)), finish, put_up_for_review)
+STAGE = ModelStage(prepare, (_make_round("screen"), _make_round("sensitive", _second_round)), finish, queue_for_review)

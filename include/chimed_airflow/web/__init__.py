@@ -1,7 +1,7 @@
-"""ChiMed's pages in Airflow's UI: overview, sources, releases, review, scores. Behind Airflow's own login.
+"""ChiMed's pages in Airflow's UI: overview, sources, releases, review, scores. They use Airflow's own login.
 
-Pages are rendered here, with every crawled word escaped, from the lake's own reports and the store; Airflow's database
-is asked only for what is running now. Every route needs the right to read DAGs, a verdict the right to edit them.
+Pages are rendered on the server, with every crawled word escaped, from the lake's reports and the store. Airflow's
+database is only asked what is running now. Every route needs the right to read DAGs, a verdict the right to edit them.
 """
 
 from fastapi import Depends, FastAPI
@@ -25,13 +25,13 @@ app.add_middleware(SafeHeaders)
 
 @app.exception_handler(UserError)
 def unknown(request: Request, error: UserError) -> Response:
-    """What does not exist is said in the sentence the command line would say."""
+    """Answer 404 with the sentence that the command line would print."""
     return _said(request, 404, str(error))
 
 
 @app.exception_handler(HTTPException)
 def refused(request: Request, error: HTTPException) -> Response:
-    """What may not be seen or does not exist."""
+    """Answer a request for something that is not allowed or does not exist."""
     answer = _said(request, error.status_code, str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
@@ -39,7 +39,7 @@ def refused(request: Request, error: HTTPException) -> Response:
 
 @app.exception_handler(Exception)
 def broken(request: Request, error: Exception) -> Response:
-    """A mistake of ours; the traceback is in the API server's log."""
+    """Answer 500 for an error of ours; the traceback is in the API server's log."""
     return _said(request, 500, f"{type(error).__name__}: the log of Airflow's API server says more")
 
 
@@ -47,7 +47,7 @@ TITLES = {403: "Not allowed", 404: "Not found"}
 
 
 def _said(request: Request, status: int, sentence: str) -> Response:
-    """A browser gets a page with a way back, a program the sentence."""
+    """Return a page with a way back to a browser, the plain sentence to a program."""
     sentence = safe(sentence)
     if "text/html" not in request.headers.get("accept", ""):
         return PlainTextResponse(sentence, status)

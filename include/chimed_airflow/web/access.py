@@ -1,7 +1,7 @@
 """Who may see the pages and who may judge: Airflow's own rights on the DAG that makes releases.
 
-A verdict is written only for a request that comes from these pages themselves: the browser says so (Sec-Fetch-Site,
-else Origin), and the page's token proves it.
+A verdict is only accepted from these pages: the browser must say so (Sec-Fetch-Site, else Origin), and the request must
+carry the page's token.
 """
 
 from typing import Annotated
@@ -15,19 +15,19 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 
 DAG = "build_dataset"
-TOKEN_AGE = 24 * 3600  # seconds a page may stay open and still judge
+TOKEN_AGE = 24 * 3600  # seconds after which a page must be reloaded before a verdict
 
 may_read = requires_access_dag("GET", param_dag_id=DAG)
 may_edit = requires_access_dag("PUT", param_dag_id=DAG)
 
 
 def name_of(user: BaseUser) -> str:
-    """The name that stands beside a verdict."""
+    """Return the user's name, which is recorded with a verdict."""
     return user.get_name()
 
 
 def may_judge(request: Request, user: BaseUser) -> bool:
-    """Whether the user may edit: what the page shows follows from it, what is allowed does not."""
+    """Return whether the user may edit. Only what the page shows depends on it; each request is checked again."""
     try:
         may_edit(request, user)
     except HTTPException:
@@ -36,12 +36,12 @@ def may_judge(request: Request, user: BaseUser) -> bool:
 
 
 def token_for(user: BaseUser) -> str:
-    """What a page of this user sends back with a verdict."""
+    """Return the token that a page of this user sends back with a verdict."""
     return _signer().dumps(name_of(user))
 
 
 def from_our_page(request: Request, user: GetUserDep, x_chimed_token: Annotated[str, Header()] = "") -> None:
-    """Raises 403 for a request that another site made, or that does not carry its page's token."""
+    """Raise 403 for a request from another site, or without its page's token."""
     site = request.headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":
         raise HTTPException(403, "verdicts are taken from ChiMed's own pages only")
@@ -60,7 +60,7 @@ Judging = [Depends(may_edit), Depends(from_our_page)]
 
 
 def _ours(request: Request, origin: str) -> bool:
-    """Whether an origin is this server: the host that was asked for, or the one Airflow is told it has."""
+    """Return whether an origin is this server: the requested host, or the one in Airflow's configuration."""
     base = urlsplit(conf.get("api", "base_url", fallback=""))
     said = urlsplit(origin)
     return said.netloc in {request.headers.get("host"), base.netloc} and said.scheme in ("http", "https")

@@ -1,4 +1,7 @@
-"""Charts as data for inline SVG: where bars, bands, points and lines lie. Templates draw them, the style colours."""
+"""Compute charts for inline SVG: the places of bars, bands, points and lines.
+
+Templates draw them; CSS sets the colours.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +20,11 @@ class Line:
 
 
 def flow(ledger: list[dict[str, Any]], subsets: dict[str, int]) -> list[dict[str, Any]]:
-    """The ledger's entries as bands, widest first; shares are of the widest. The last one parts into the subsets.
+    """Return the ledger's entries as bands of a flow chart; widths are shares of the widest band.
 
-    Each: stage, skipped, read, on (rows that go on), left (reason → rows, most first), lost, derived, refused; of 1 the
-    band's width at its top (start), of what stays (stays), at its bottom (kept), and how much of the bottom is new
-    (made).
+    Each: stage, skipped, read, on (rows that go on), left (reason → rows, most first), lost, derived, refused; as
+    shares of the widest: start (the band's width at its top), stays, kept (at its bottom), made (the new part of the
+    bottom). The last band divides into the subsets.
     """
     made = []
     widest = max([entry["read"] for entry in ledger] + [sum(subsets.values()), 1])
@@ -54,7 +57,7 @@ def flow(ledger: list[dict[str, Any]], subsets: dict[str, int]) -> list[dict[str
 
 
 def bars(counts: dict[str, int]) -> list[dict[str, Any]]:
-    """Counts as upright bars in a chart of `WIDTH` × `HEIGHT`: label, count, x, y, width, height."""
+    """Return counts as upright bars in a chart of `WIDTH` × `HEIGHT`: label, count, x, y, width, height."""
     most = max([*counts.values(), 1])
     step = (WIDTH - 2 * RIGHT) / max(len(counts), 1)
     room = HEIGHT - TOP - BOTTOM
@@ -72,7 +75,10 @@ def bars(counts: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def lines(series: dict[str, list[tuple[float, float]]], most: int = 300) -> dict[str, Any]:
-    """Series of points as lines of one chart; `ticks` (place, label) of both axes. At most `most` points a line."""
+    """Return series of points as lines of one chart, with `ticks` (place, label) for both axes.
+
+    At most `most` points a line.
+    """
     every = [point for points in series.values() for point in points]
     if not every:
         return {"lines": [], "x": [], "y": []}

@@ -1,7 +1,7 @@
-"""Counts that take longer than a page may: made beside the request, kept for a minute, one at a time.
+"""Cache counts that take longer than a page may: computed in the background, one at a time, and kept for a minute.
 
-Where millions of pages are known a count over them takes seconds. A page waits a moment for it; if it is not there yet,
-the page says so and asks to be loaded again. What is kept is a few small counts, however large what they are of.
+Counting millions of pages takes seconds. A page waits a moment for the count; if it is not ready, the page says so and
+asks to be reloaded. Only a few small counts are kept.
 """
 
 import time
@@ -10,10 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-PATIENCE = 0.1  # seconds a page waits
-KEPT = 60  # seconds after which a count is made anew; until then, and meanwhile, the old one is shown
+PATIENCE = 0.1  # seconds that a page waits for a count
+KEPT = 60  # seconds until a count is made again; the old one is shown meanwhile
 
-MOST = 32  # counts that are kept
+MOST = 32  # counts kept at a time
 
 Value = TypeVar("Value")
 
@@ -32,7 +32,7 @@ _kept: dict[str, _Counting[Any]] = {}
 
 
 def recent(name: str, of: str, count: Callable[[], Value]) -> Value | None:
-    """The count of that name, of the store `of`; None while the first is being made. An error of `count` is raised."""
+    """Return the count of that name for the store `of`; None while it is first computed. Raises an error of `count`."""
     this = _kept.get(name)
     if this is None or this.of != of:
         if len(_kept) >= MOST:
@@ -55,7 +55,7 @@ def recent(name: str, of: str, count: Callable[[], Value]) -> Value | None:
 
 
 def age(name: str) -> float | None:
-    """Seconds since the count of that name that is shown was asked for; None where there is none yet."""
+    """Return the age in seconds of the count that is shown; None if there is none yet."""
     this = _kept.get(name)
     if this is None:
         return None

@@ -1,4 +1,4 @@
-"""Decisions: who gave a verdict, took something down or accepted a drift, and when."""
+"""The page of decisions: who gave a verdict, took something down or accepted a drift, and when."""
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -8,14 +8,14 @@ from chimed_airflow.web.limits import Searching, Short
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
 
-SHOWN = 200  # the latest; the command `decisions` tells all
+SHOWN = 200  # latest decisions shown; the command `decisions` lists all
 
 router = APIRouter(prefix="/decisions")
 
 
 @router.get("", dependencies=Searching)
 def decisions(request: Request, what: Short = "") -> HTMLResponse:
-    """The latest decisions, of one kind or of all."""
+    """Show the latest decisions, of one kind or of all."""
     from chimed.errors import choose
     from chimed.storage import audit_log
 

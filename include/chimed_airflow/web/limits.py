@@ -1,4 +1,4 @@
-"""What every answer of the pages carries, and how much one user may ask of them: searches read a release's tables."""
+"""Set the headers of all answers, and limit a user's searches, because a search reads a release's tables."""
 
 import time
 from collections import deque
@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chimed_airflow.web.access import name_of
 from chimed_airflow.web.page import HEADERS
 
-SEARCHES, WINDOW = 60, 60.0  # of one user in so many seconds, in one process of Airflow's server
-USERS = 10_000  # whose searches are remembered
+SEARCHES, WINDOW = 60, 60.0  # searches of one user in this many seconds, in one process of Airflow's server
+USERS = 10_000  # users whose searches are counted
 # Airflow shows the pages in a frame of its own origin; browsers that know no frame-ancestors know this
 FRAME = {"X-Frame-Options": "SAMEORIGIN", "Cross-Origin-Resource-Policy": "same-origin"}
 
@@ -27,13 +27,16 @@ _searches: dict[str, deque[float]] = {}
 
 
 class SafeHeaders:
-    """Middleware: the strict headers stand on errors, files and redirects too, unless an answer has stricter ones."""
+    """Middleware that sets the strict headers on all answers, also errors, files and redirects.
+
+    Headers that an answer has already are kept.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on."""
+        """Pass a request on and add the headers to its answer."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -46,7 +49,7 @@ class SafeHeaders:
 
 
 def few_searches(user: GetUserDep) -> None:
-    """Raises 429 where a user asks for more searches than a person can read."""
+    """Raise 429 if a user sends more searches than a person can read."""
     now, name = time.monotonic(), name_of(user)
     if name not in _searches and len(_searches) >= USERS:
         _searches.pop(next(iter(_searches)))

@@ -1,4 +1,4 @@
-"""What a person wants to know first: which sites have the week, what failed, what waits for somebody, what runs."""
+"""Read from Airflow's database what a person wants to know first: what runs, what failed, what waits for somebody."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-NOTE = 400  # characters of a run's note that are shown
+NOTE = 400  # characters shown of a run's note
 
 
 def dags() -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def dags() -> tuple[str, ...]:
 
 
 def now(user: "BaseUser") -> dict[str, Any]:
-    """Of the DAGs that this user may read, in one session: `running`, `failed`, `waiting` (lists of dicts)."""
+    """Return what happens in the DAGs that this user may read: `running`, `failed`, `waiting` (lists of dicts)."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.utils.session import create_session
 
@@ -34,7 +34,7 @@ def now(user: "BaseUser") -> dict[str, Any]:
 
 
 def _running(session: "Session", mine: set[str]) -> list[dict[str, Any]]:
-    """Runs that are not over: dag, run, state, since, done, failed, of, tasks."""
+    """Return the runs that are not over: dag, run, state, since, done, failed, of, tasks."""
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance as TI
     from sqlalchemy import func, select
@@ -67,7 +67,7 @@ def _run(run: "Row[Any]", tasks: Iterable[tuple[str, str | None, int, datetime |
 
 
 def _failed(session: "Session", mine: set[str]) -> list[dict[str, Any]]:
-    """DAGs whose last run that ended failed: dag, run, ended, why (the run's note, as plain words)."""
+    """Return the DAGs whose last finished run failed: dag, run, ended, why (the run's note as plain text)."""
     from airflow.models.dagrun import DagRun
     from sqlalchemy import select
 
@@ -84,12 +84,12 @@ def _failed(session: "Session", mine: set[str]) -> list[dict[str, Any]]:
 
 
 def plain_note(note: str) -> str:
-    """The first paragraph of a note without the marks of Markdown."""
+    """Return the first paragraph of a note without Markdown."""
     return note.split("\n\n")[0].replace("\\", "").replace("**", "")[:NOTE]
 
 
 def _waiting(session: "Session", mine: set[str]) -> list[dict[str, Any]]:
-    """Questions that nobody has answered: dag, run, task, subject, since."""
+    """Return the approvals that nobody has answered: dag, run, task, subject, since."""
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance as TI
     from sqlalchemy import select

@@ -1,4 +1,4 @@
-"""The store, opened once in a process: whether its schema fits is not asked anew for every page."""
+"""Open the store once in a process, so that its schema is not checked again for every page."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
 
 
 def open_store() -> "Store":
-    """The store of the settings."""
+    """Return the configured store."""
     return _opened(settings().store)
 
 

@@ -1,4 +1,4 @@
-"""How a page is made: templates with every word escaped, two languages, strict headers, the style sheet and scripts."""
+"""Render a page: templates with every word escaped, two languages, strict headers, the style sheet and scripts."""
 
 import hashlib
 import math
@@ -48,12 +48,12 @@ router = APIRouter()
 
 @lru_cache
 def labels() -> dict[str, str | list[str]]:
-    """Label → its Chinese, or its English and its Chinese where the label is a name in the data."""
+    """Return the labels: label → Chinese, or → English and Chinese if the label is a name in the data."""
     return yaml.safe_load((HERE / "labels.yaml").read_text(encoding="utf-8"))
 
 
 def label(language: str, name: object) -> str:
-    """A label in a language; what has none is shown as it is."""
+    """Return a label in a language; a text that is no label is returned unchanged."""
     text = str(name)
     said = labels().get(text, [text] * 2)
     english, chinese = (text, said) if isinstance(said, str) else said
@@ -61,12 +61,12 @@ def label(language: str, name: object) -> str:
 
 
 def why(language: str, written: object) -> str:
-    """What a reader sees of a reason as a table, a report or the store has it."""
+    """Return a reason, as a table, a report or the store has it, in words for a reader."""
     return reasons.words(str(written), language)
 
 
 def stage_title(language: str, name: object) -> str:
-    """Return a stage's title in a language; the name of a stage of another version as it is."""
+    """Return a stage's title in a language; the name of an unknown stage is returned unchanged."""
     known = next((stage for stage in (CRAWL, *STAGES) if stage.name == name), None)
     if known is None:
         return str(name)
@@ -89,7 +89,10 @@ def _templates() -> Environment:
 
 
 def language_of(request: Request) -> str:
-    """The language chosen here, else Airflow's, else the first of ours that the browser asks for, else English."""
+    """Return the language chosen here, else Airflow's, else the first of ours that the browser asks for.
+
+    English if there is none of these.
+    """
     for chosen in (request.cookies.get(COOKIE), request.cookies.get(FOLLOWED)):
         if chosen in LANGUAGES:
             return chosen
@@ -98,7 +101,7 @@ def language_of(request: Request) -> str:
 
 
 def page(request: Request, template: str, here: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page. here: the name of the section it belongs to."""
+    """Render a page. here: the name of the section it belongs to."""
     language = language_of(request)
     root = request.scope.get("root_path", "")
 
@@ -119,7 +122,7 @@ def page(request: Request, template: str, here: str, status: int = 200, **values
 
 @router.get("/language/{code}")
 def choose_language(code: str, request: Request, to: str = "/") -> RedirectResponse:
-    """Remembers a language, and goes back to a page of ours."""
+    """Remember a language, and go back to a page of ours."""
     if code not in LANGUAGES or not to.startswith("/") or to.startswith(("//", "/\\")):
         raise HTTPException(404, "no such language or page")
     root = request.scope.get("root_path", "")
@@ -130,7 +133,7 @@ def choose_language(code: str, request: Request, to: str = "/") -> RedirectRespo
 
 @router.get("/static/{name}")
 def static(name: str) -> Response:
-    """The style sheet and the scripts."""
+    """Serve the style sheet and the scripts."""
     if name not in STATIC:
         raise HTTPException(404, "no such file")
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=86400"}
@@ -139,7 +142,7 @@ def static(name: str) -> Response:
 
 @lru_cache
 def version_of(name: str) -> str:
-    """A few digits of a static file's content: a new file has a new address."""
+    """Return a few digits of a static file's hash, so that a new file has a new address."""
     return hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:8]
 
 
@@ -147,24 +150,24 @@ def version_of(name: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number with its thousands apart; – where there is none."""
+    """Format a number with separated thousands, or – for None."""
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 def share(value: float | None) -> str:
-    """A share as per cent."""
+    """Format a share as per cent."""
     return "–" if value is None or math.isnan(value) else f"{value:.1%}"
 
 
 def part(value: float, of: float) -> float:
-    """A share that may be of nothing."""
+    """Return value / of, or 0 if `of` is 0."""
     return value / of if of else 0.0
 
 
 def moment(value: date | datetime | str | None) -> str:
-    """A day, or a moment of it in UTC."""
+    """Format a day, or a moment in UTC."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
@@ -175,7 +178,7 @@ def moment(value: date | datetime | str | None) -> str:
 
 @pass_context
 def lasting(context: Context, hours: float) -> str:
-    """A time of some hours, in the unit that suits it, in the page's language."""
+    """Format a time in hours, in a suitable unit and the page's language."""
     named = context["t"]
     for seconds, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if hours * 3600 >= 1.5 * seconds:
@@ -185,7 +188,7 @@ def lasting(context: Context, hours: float) -> str:
 
 
 def setting(value: object) -> str:
-    """An option's or a protocol's value: – where it is empty."""
+    """Format the value of an option or a protocol, or – if it is empty."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
@@ -194,17 +197,17 @@ def setting(value: object) -> str:
 
 
 def size(value: float) -> str:
-    """A file's size."""
+    """Format a file's size."""
     units = ["B", "KB", "MB", "GB", "TB"]
     place = min(int(math.log10(max(value, 1)) / 3), len(units) - 1)
     return f"{value / 1000**place:.{1 if place else 0}f} {units[place]}"
 
 
 def plain(text: str) -> str:
-    """A crawled text with the marks that turn its direction made visible."""
+    """Return a crawled text with its direction marks made visible."""
     return text.translate(_SHOWN)
 
 
 def crawled(text: object) -> Markup:
-    """A crawled text: escaped, its direction kept to itself, marks that would turn it made visible."""
+    """Escape a crawled text, isolate its direction, and make direction marks visible."""
     return Markup("<bdi>{}</bdi>").format(escape(plain(str(text))))

@@ -1,4 +1,4 @@
-"""Releases: statistics, figures, card, examples, a record's trace, what changed against another release, download."""
+"""The pages of a release: statistics, figures, card, examples, a record's trace, changes, download."""
 
 import tarfile
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
     from chimed.storage.lake import Lake
 
 CHUNK = 1 << 20
-A_PAGE = 10  # rows of examples
+A_PAGE = 10  # example rows on one page
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 # a figure is an image: whatever is in it, it may load and run nothing
 FILE_HEADERS = {**HEADERS, "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/releases")
 
 @router.get("")
 def newest(request: Request) -> Response:
-    """The newest release, or that there is none."""
+    """Show the newest release, or that there is none."""
     from chimed.release import releases
     from chimed.storage.lake import open_lake
 
@@ -42,7 +42,7 @@ def newest(request: Request) -> Response:
 
 @router.get("/{version}")
 def statistics(version: str, request: Request) -> HTMLResponse:
-    """What a release holds: Table 4, sources, departments, figures."""
+    """Show what a release holds: Table 4, sources, departments, figures."""
     from chimed.release import SUBSETS
     from chimed.release.table4 import PAPER_NAMES, table4
 
@@ -65,7 +65,7 @@ def statistics(version: str, request: Request) -> HTMLResponse:
 
 @router.get("/{version}/card")
 def card(version: str, request: Request) -> HTMLResponse:
-    """The data card, as the release's README has it."""
+    """Show the data card from the release's README."""
     from chimed.release import folder_of
     from chimed.storage.lake import read_bytes
 
@@ -85,7 +85,7 @@ def examples(
     words: Words = "",
     start: Place = 0,
 ) -> HTMLResponse:
-    """Rows of a table, by filters and words, a few at a time."""
+    """Show rows of a table, by filters and words, a few at a time."""
     from chimed.errors import choose
     from chimed.release import TABLES
     from chimed.release.browse import Wanted, rows
@@ -111,11 +111,11 @@ def examples(
 
 @router.get("/{version}/records/{record}", dependencies=Searching)
 def record(version: str, record: str, request: Request) -> HTMLResponse:
-    """A row's way back to its page, with the prompts and replies that made it."""
+    """Show a row's trace back to its page, with the prompts and replies that made it."""
     import json
 
-    from chimed.build.builds import builds
-    from chimed.pipeline.trace import way_of
+    from chimed.build.builds import list_builds
+    from chimed.pipeline.trace import trace_record
     from chimed.release.browse import row
 
     lake, version, shared = _release(version)
@@ -123,7 +123,7 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
     if found is None:
         raise HTTPException(404, f"no record {record} in release {version}")
     build = shared["manifest"]["build"]
-    way = way_of(lake, open_store(), build, record) if build in builds(lake) else []
+    way = trace_record(lake, open_store(), build, record) if build in list_builds(lake) else []
     for step in way:
         for answer in step["answers"]:
             if "messages" in answer:
@@ -133,8 +133,7 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
 
 @router.get("/{version}/changes", dependencies=Searching)
 def changes(version: str, request: Request, against: Short = "", subset: Short = "sft") -> HTMLResponse:
-    """What changed against another release: rows by source, some rows themselves, sizes, and drift where the release
-    itself measured it."""
+    """Show what changed against another release: rows by source, examples, sizes, and the drift it measured."""
     from chimed.errors import choose
     from chimed.release import SUBSETS, find_release, folder_of
     from chimed.release.browse import changed, moved
@@ -171,7 +170,7 @@ def changes(version: str, request: Request, against: Short = "", subset: Short =
 
 @router.get("/{version}/files")
 def download(version: str, request: Request) -> HTMLResponse:
-    """What lies in a release, to be taken away."""
+    """List the files of a release."""
     _, _, shared = _release(version)
     whole = sum(entry["bytes"] for entry in shared["manifest"]["files"].values())
     return page(request, "files.html.j2", **shared, tab="files", whole=whole)
@@ -179,7 +178,7 @@ def download(version: str, request: Request) -> HTMLResponse:
 
 @router.get("/{version}/files/{name:path}")
 def file(version: str, name: str) -> StreamingResponse:
-    """One file of a release: figures as images, everything else to be saved."""
+    """Serve a file of a release: figures as images, all others for download."""
     from chimed.release import folder_of
 
     lake, version, shared = _release(version)
@@ -197,7 +196,7 @@ def file(version: str, name: str) -> StreamingResponse:
 
 @router.get("/{version}/release.tar")
 def whole(version: str) -> StreamingResponse:
-    """A release whole, packed while it is sent: the server holds one piece of one file."""
+    """Serve a whole release as an archive, packed while it is sent: the server holds one piece of one file."""
     lake, version, shared = _release(version)
     headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="chimed-{version}.tar"'}
     names = [*sorted(shared["manifest"]["files"]), "manifest.json"]
@@ -205,7 +204,7 @@ def whole(version: str) -> StreamingResponse:
 
 
 def _release(version: str) -> tuple["Lake", str, dict[str, Any]]:
-    """The lake, a release's version (`latest` too), and what all of its pages show."""
+    """Return the lake, a release's version (`latest` too), and the values that all its pages show."""
     from chimed.errors import UserError
     from chimed.release import find_release, folder_of, releases
     from chimed.storage.lake import open_lake, read_json
@@ -233,7 +232,7 @@ def _release(version: str) -> tuple["Lake", str, dict[str, Any]]:
 
 
 def _own_files(lake: "Lake", folder: str, manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Of the files that a manifest names those that lie in the release's own folder: no other is served."""
+    """Return the files of a manifest that lie in the release's own folder; no others are served."""
     from chimed.storage.contents import recorded_file
     from chimed.storage.lake import is_local, is_own_file, sizes
     from chimed.storage.naming import is_file_path
@@ -248,7 +247,7 @@ def _own_files(lake: "Lake", folder: str, manifest: dict[str, Any]) -> dict[str,
 
 
 def _sizes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows and characters by subset and source in two releases."""
+    """Return rows and characters by subset and source in two releases."""
     places = sorted({(row["subset"], row["source"]) for side in (old, new) for row in side["sources"]})
     none = {"rows": 0, "characters": 0}
     by = [{(row["subset"], row["source"]): row for row in side["sources"]} for side in (old, new)]
@@ -259,7 +258,7 @@ def _sizes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def rendered(text: str) -> Markup:
-    """A card's Markdown as HTML: HTML in it is shown, not obeyed; only links to the web and to its own figures."""
+    """Render a card's Markdown. HTML in it is escaped; only links to the web and to its own figures are kept."""
     from markdown_it import MarkdownIt
 
     body = text.split("\n---\n", 1)[1] if text.startswith("---\n") else text
@@ -283,7 +282,7 @@ def _pieces(lake: "Lake", path: str) -> Iterator[bytes]:
 
 
 def _tar(lake: "Lake", version: str, names: list[str]) -> Iterator[bytes]:
-    """A tar archive in pieces: for every file its header, its bytes, and zeros up to a whole block."""
+    """Yield a tar archive in pieces: for every file its header, its bytes, and zeros up to a whole block."""
     from chimed.release import folder_of
 
     for name in names:

@@ -1,4 +1,4 @@
-"""Review: one keystroke a verdict on sampled texts, and what the verdicts say of the stage so far."""
+"""The review page: one keystroke gives a verdict on a sampled text; the verdicts measure the stage."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from chimed_airflow.web.limits import Held, Short
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import HEADERS, label, language_of, page, plain
 
-BATCH = 25  # records the page holds ahead
-MOST_HELD = 600  # ids of records it has or skipped
+BATCH = 25  # records that a page loads ahead
+MOST_HELD = 600  # ids that a page may send as already loaded or skipped
 
 router = APIRouter(prefix="/review")
 
 
 class Verdict(BaseModel):
-    """What a page sends: a verdict on a record of a build's queue."""
+    """A verdict on a record of a build's queue, as a page sends it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,7 +32,7 @@ class Verdict(BaseModel):
 
 @router.get("")
 def review(request: Request, user: GetUserDep, build: Short = "", stage: Short = "") -> HTMLResponse:
-    """The queue, the newest where none is named."""
+    """Show a review queue, by default the newest."""
     from chimed.errors import choose
     from chimed.release import review as reviews
 
@@ -62,9 +62,9 @@ def review(request: Request, user: GetUserDep, build: Short = "", stage: Short =
 
 @router.get("/items", dependencies=[Depends(may_edit)])
 def items(user: GetUserDep, build: Short, stage: Short, beyond: Held = "") -> JSONResponse:
-    """The next records this reviewer has not judged. beyond: ids it has already, by comma.
+    """Return the next records that this reviewer has not judged. beyond: ids the page has already, by comma.
 
-    Only for who may judge: many of the texts were flagged because they identify a person.
+    Only for reviewers: many of the texts were flagged because they identify a person.
     """
     from chimed.release.review import waiting
 
@@ -75,7 +75,7 @@ def items(user: GetUserDep, build: Short, stage: Short, beyond: Held = "") -> JS
 
 @router.post("/verdicts", dependencies=Judging)
 def verdict(said: Verdict, request: Request, user: GetUserDep) -> JSONResponse:
-    """Writes a verdict down; answers what the stage had said, and how the verdicts stand now."""
+    """Record a verdict; return what the stage had decided, and the verdicts so far."""
     from chimed.release.review import judge, standing
 
     store = open_store()
@@ -86,9 +86,9 @@ def verdict(said: Verdict, request: Request, user: GetUserDep) -> JSONResponse:
 
 
 def shown(standing: dict[str, Any], language: str, texts: bool = True) -> dict[str, Any]:
-    """How the verdicts stand as words of the page: each share with its interval, reviewers, disputed records.
+    """Return the verdicts so far in words: each share with its interval, reviewers, disputed records.
 
-    texts: whether who looks may see what the disputed records say.
+    texts: whether the user may see the texts of the disputed records.
     """
     return {
         **{name: _words(standing[name]) for name in ("precision", "missed", "agreement")},

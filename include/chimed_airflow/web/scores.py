@@ -1,4 +1,4 @@
-"""Scores: before and after by phase, with intervals and the plain sentences of `compare`; how the losses ran."""
+"""The scores page: before and after each phase, with intervals and the sentences of `compare`; loss curves."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,15 @@ from chimed_airflow.web.page import page
 if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
     from chimed.storage.lake import Lake
 
-GUESSING = 0.25  # of four letters
-RELEASES = 8  # whose scores stand side by side
+GUESSING = 0.25  # chance of guessing one of four letters
+RELEASES = 8  # releases whose scores are shown side by side
 
 router = APIRouter(prefix="/scores")
 
 
 @router.get("")
 def scores(request: Request, release: str = "", recipe: str = "") -> HTMLResponse:
-    """A recipe on a release; the newest that was trained where none is named."""
+    """Show a recipe's scores on a release, by default the newest that was trained."""
     from chimed.errors import choose
     from chimed.storage.lake import open_lake
 
@@ -49,7 +49,7 @@ def scores(request: Request, release: str = "", recipe: str = "") -> HTMLRespons
 
 
 def runs(lake: "Lake") -> list[tuple[str, str]]:
-    """(release, recipe) of everything trained or scored, the newest release first."""
+    """Return (release, recipe) of everything trained or scored, newest release first."""
     from chimed.release import version_key
     from chimed.storage.lake import names
 
@@ -64,7 +64,7 @@ def runs(lake: "Lake") -> list[tuple[str, str]]:
 
 
 def _over(lake: "Lake", known: list[tuple[str, str]], recipe: str) -> dict[str, Any] | None:
-    """A recipe's scores over its releases, oldest first: the last phase of each by exam, in per cent; None for one."""
+    """Return a recipe's last scores by exam over its releases, oldest first, in per cent; None for a single release."""
     from chimed.storage.lake import exists, read_json
 
     shares: dict[str, dict[str, float]] = {}
@@ -83,7 +83,7 @@ def _over(lake: "Lake", known: list[tuple[str, str]], recipe: str) -> dict[str, 
 
 
 def _compared(lake: "Lake", release: str, recipe: str) -> dict[str, Any] | None:
-    """The comparison by exam: each model's share with its interval, in per cent, and each phase's sentence."""
+    """Return the comparison by exam: each model's share with its interval, in per cent, and each phase's sentence."""
     from chimed.intervals import wilson
     from chimed.storage.lake import exists, read_json
 
@@ -105,7 +105,7 @@ def _compared(lake: "Lake", release: str, recipe: str) -> dict[str, Any] | None:
 
 
 def _phase(lake: "Lake", release: str, recipe: str, phase: str) -> dict[str, Any] | None:
-    """A phase's loss curves, and its report once it is finished."""
+    """Return a phase's loss curves, and its report if it is finished."""
     from chimed.storage.lake import exists, read_bytes, read_json
 
     place = layout.models(release, recipe, phase)

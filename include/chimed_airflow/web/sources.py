@@ -1,4 +1,4 @@
-"""Sources: of each site what is known, missed and due, the weeks never crawled, its last crawl, its manners."""
+"""The sources page: what is known, missed and due of each site, weeks never crawled, last crawls, crawl settings."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
     from chimed.storage.store import Store
 
 EXAMPLES = 3  # pages shown of each kind of miss
-CRAWLS_SHOWN = 12  # of a site's last crawls: a quarter of a year
-MONTHS = 24  # more of them are counted by year
+CRAWLS_SHOWN = 12  # last crawls of a site: a quarter of a year
+MONTHS = 24  # if there are more, pages are counted by year
 
 router = APIRouter()
 
 
 @router.get("/sources")
 def sources(request: Request) -> HTMLResponse:
-    """All sites."""
+    """Show all sites."""
     from chimed.crawl.frontier import request_delay
     from chimed.sources import names as source_names
     from chimed.sources.page import load
@@ -56,7 +56,7 @@ def sources(request: Request) -> HTMLResponse:
 
 @router.get("/sources/{source}/crawl")
 def crawl(source: str, request: Request) -> HTMLResponse:
-    """The trigger form of a site's DAG."""
+    """Show the trigger form of a site's DAG."""
     from chimed.errors import choose
     from chimed.sources import names as source_names
 
@@ -65,7 +65,7 @@ def crawl(source: str, request: Request) -> HTMLResponse:
 
 @router.get("/sources/{source}/page")
 def miss(source: str, url: str, request: Request) -> HTMLResponse:
-    """A page's text beside what the parser makes of it."""
+    """Show a page's text beside what the parser makes of it."""
     from chimed.crawl.misses import describe_miss
     from chimed.errors import UserError, choose
     from chimed.sources import names as source_names
@@ -80,7 +80,7 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
 
 
 def _asked_again(site: "Site") -> list[dict[str, Any]]:
-    """By kind of page the days of age at which it is asked again; one entry where the settings say one time for all."""
+    """Return by kind of page the age in days at which it is fetched again; one entry if one age is set for all."""
     from chimed.settings import settings
     from chimed.storage.states import ANSWERED, GONE, GONE_CONFIRM_DAYS, RECHECK_AGES, RECHECK_DAYS, UNANSWERED
 
@@ -95,7 +95,7 @@ def _asked_again(site: "Site") -> list[dict[str, Any]]:
 
 
 def _known(store: "Store", lake: "Lake") -> dict[str, dict[str, Any]]:
-    """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars), `weeks` (not crawled wholly)."""
+    """Return by source: `coverage`, `misses` (reason → pages, examples), `published` (bars), incomplete `weeks`."""
     from chimed.crawl.coverage import measure_coverage
     from chimed.crawl.weeks import list_missing_weeks
 
@@ -113,8 +113,10 @@ def _known(store: "Store", lake: "Lake") -> dict[str, dict[str, Any]]:
 
 
 def _weekly(store: "Store", lake: "Lake", source: str) -> list[dict[str, Any]]:
-    """The last finished crawls of a site, the newest first: crawl, since, finished, pages, records, misses, requests,
-    bytes, hours, an_hour (pages fetched an hour)."""
+    """Return a site's last finished crawls, newest first.
+
+    Keys: crawl, since, finished, pages, records, misses, requests, bytes, hours, an_hour (pages fetched an hour).
+    """
     from sqlalchemy import select
 
     from chimed.storage.lake import exists, read_json
@@ -161,7 +163,7 @@ def _examples(store: "Store", source: str, reason: str) -> list[dict[str, Any]]:
 
 
 def _published(store: "Store", source: str) -> dict[str, int]:
-    """Detail pages by the year they were published in, or by month where they are of few; no gaps between."""
+    """Return detail pages by year of publication, or by month if there are few years; no gaps between."""
     from sqlalchemy import extract, func, select
 
     from chimed.storage.store import PAGES
@@ -184,7 +186,7 @@ def _published(store: "Store", source: str) -> dict[str, int]:
 
 
 def _last_crawl(lake: "Lake", source: str) -> dict[str, Any] | None:
-    """The report of the finished crawl that ended last, among the newest few by name."""
+    """Return the report of the crawl that finished last, among the newest few by name."""
     from chimed.storage.lake import names
 
     found = [read_report(lake, source, crawl) for crawl in names(lake, layout.raw(source))[-5:]]

@@ -93,8 +93,8 @@ def answer(body: dict) -> str:
 
 def build(work: Work, version: str, **options: object) -> Work:
     """Runs every stage of a new build; perplexities are in the store already, as if a model had scored them."""
-    made = new_build(work.lake, {"prefer_share": 1.0, **options}, version)
-    work = replace(work, build=made, options=Options(**{"prefer_share": 1.0, **options}))
+    made = new_build(work.lake, {"preference_share": 1.0, **options}, version)
+    work = replace(work, build=made, options=Options(**{"preference_share": 1.0, **options}))
     for name in order.NAMES:
         if name == "perplexity":
             _score(work)

@@ -38,7 +38,7 @@ def built(work, served):
         *(qa(f"第{n}位：头晕怎么办？", "测血压。", department=None) for n in range(12)),
     )
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
-    options = work.options.model_copy(update={"prefer_share": 1.0})
+    options = work.options.model_copy(update={"preference_share": 1.0})
     lakes.write_json(work.lake, f"builds/{BUILD}/build.json", {"version": BUILD, "shards": [[]], "options": {}})
     for stage in order.NAMES:
         folder = f"builds/{BUILD}/{stage}"

@@ -17,7 +17,7 @@ from chimed.pipeline.runner import run_stage
 from chimed.reasons import OVER_LIMIT, TAKEN_DOWN, UNCHANGED
 from chimed.settings import Settings
 from chimed.sources import ask39
-from chimed.stages.extract import OTHER, read_pages
+from chimed.stages.extract import OTHER_ANSWER, read_pages
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
@@ -154,7 +154,7 @@ def test_which_answers_become_pairs_is_a_rule_with_a_name(work):
     assert every.derived.select("answer", "adopted").rows() == [("先测。", True), ("请就医。", True)]
     _, best = pages_of(work, answers="best")
     assert best.derived["answer"].to_list() == ["先测。"]
-    assert best.derived_dropped["reason"].to_list() == [OTHER]
+    assert best.derived_dropped["reason"].to_list() == [OTHER_ANSWER]
 
 
 def test_misses_beyond_the_stated_share_fail(work):
@@ -208,7 +208,7 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
 
 
 def test_a_large_crawl_is_several_shards_and_no_page_is_in_two(work, monkeypatch):
-    monkeypatch.setattr(inputs, "PAGES_A_SHARD", 3)
+    monkeypatch.setattr(inputs, "PAGES_PER_SHARD", 3)
     monkeypatch.setattr(crawl_records, "MAX_PART_PAGES", 2)
     crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format(f"答{n}")) for n in range(8)))
     crawled(work, "zydcd", "c1", *herbs(1))

@@ -1,8 +1,8 @@
-"""Wording is data: one YAML file a prompt. The paper's Table 2 word for word, and our own where it has none.
+"""Load and fill prompts. Each is a YAML file: Table 2 of the paper word for word, and our own where it has none.
 
-A prompt is a system text, a user text, or both; `<name>` in the user text is where a field goes. Fields are crawled
-text, so they are filled in one pass (never rendered as a template, never searched for further `<name>`s), and what
-could pass for a chat template's control tokens or for our own fence is defused.
+A prompt has a system text, a user text, or both; `<name>` in the user text marks a field. Fields are crawled text, so
+they are filled in one pass: they are never rendered as a template and never searched for further fields. Control tokens
+of chat templates in them, and our own fence, are escaped.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _CONTROL = re.compile(r"<([|｜][^|｜<>]{1,40}[|｜])>|<(/?(?:文本|think|tool
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt's wording. `version`, a record's `prompt` column, is <name>@<8 hex digits of the wording>."""
+    """The wording of a prompt. `version`, a record's `prompt` column, is <name>@<8 hex digits of the wording>."""
 
     name: str
     system: str | None
@@ -34,34 +34,34 @@ class Prompt:
 
 @lru_cache
 def load(name: str) -> Prompt:
-    """The prompt of that name. Raises FileNotFoundError."""
+    """Load the prompt of that name. Raises FileNotFoundError."""
     content = yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text(encoding="utf-8"))
     return Prompt(name, content.get("system"), content["user"])
 
 
 def names() -> list[str]:
-    """The names of all prompts."""
+    """Return the names of all prompts."""
     return sorted(file.stem for file in Path(__file__).parent.glob("*.yaml"))
 
 
 def versions() -> frozenset[str]:
-    """`<name>@<hash>` of every prompt as it is worded today."""
+    """Return `<name>@<hash>` of every prompt in its present wording."""
     return frozenset(load(name).version for name in names())
 
 
-def messages(prompt: Prompt, **fields: str) -> list[dict[str, str]]:
-    """The chat messages of a prompt with its fields filled. Raises KeyError where a field is missing.
+def build_messages(prompt: Prompt, **fields: str) -> list[dict[str, str]]:
+    """Return a prompt's chat messages with its fields filled. Raises KeyError if a field is missing.
 
     The paper's `<输入文本>` is the field `text`.
     """
 
     def value(match: re.Match) -> str:
-        return defused(fields["text" if match[1] == "输入文本" else match[1]])
+        return escape_control_tokens(fields["text" if match[1] == "输入文本" else match[1]])
 
     said = [{"role": "system", "content": prompt.system}] if prompt.system else []
     return [*said, {"role": "user", "content": _FIELD.sub(value, prompt.user)}]
 
 
-def defused(text: str) -> str:
-    """Text in which nothing reads as a control token or closes our fence: their angle brackets become 〈 and 〉."""
+def escape_control_tokens(text: str) -> str:
+    """Escape control tokens and our fence in a text: their angle brackets become 〈 and 〉."""
     return _CONTROL.sub(lambda match: f"〈{match[1] or match[2]}〉", text)

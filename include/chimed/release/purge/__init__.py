@@ -1,12 +1,13 @@
-"""Takes the words of a page, a row or a source out of all that lake and store hold, for good, with a receipt. Ours.
+"""Remove the words of a page, a row or a source from everything in lake and store, for good, with a receipt. Ours.
 
     python -m chimed takedown <url|place|id|source> --reason "…" --purge
 
-First a takedown like any other. Then all that has to be found by the words is found, while they are still there:
-requests and replies, perplexities, reviews, lists and reports that show them. Then the words go from raw pages,
-extracts, builds and releases, from what is free in the store's file, and from older versions of a bucket's objects.
-Every file is put down in the store before it is rewritten, whole or not at all: a purge that was killed at any point is
-finished by running it again. What is out of reach (copies elsewhere, models, logs, backups) is told in the receipt.
+A purge starts as a takedown. Then everything that must be found by the words is found while they are still there:
+requests and replies, perplexities, reviews, and lists and reports that show them. Then the words are removed from raw
+pages, extracts, builds and releases, from free pages in the store's file, and from older versions of a bucket's
+objects. Each file is recorded in the store before it is rewritten, and rewritten atomically, so a purge that was killed
+at any point is finished by running it again. The receipt lists what is out of reach: copies elsewhere, models, logs,
+backups.
 """
 
 import logging
@@ -45,10 +46,10 @@ ELSEWHERE = (
 def purge(
     lake: Lake, store: Store, said: str, reason: str, unseen: bool = False, code: str = UNSPECIFIED, by: str = ""
 ) -> dict:
-    """Take a target down and its words out of everything; returns the receipt, which lies in `purges/` too.
+    """Take a target down and remove its words everywhere; return the receipt, which is also written to `purges/`.
 
-    said, reason, code, unseen, by: as `take_down` has them; the reason is not kept. A purge of the same target that was
-    killed goes on. Raises UserError as `take_down` does, where the site is being crawled, or where the store is busy.
+    said, reason, code, unseen, by: as for `take_down`; the reason is not kept. A purge of the same target that was
+    killed is continued. Raises UserError as `take_down` does, if the site is being crawled, or if the store is in use.
     """
     journal = journals.unfinished(store, said)
     if journal is None:
@@ -80,7 +81,7 @@ def _lost(source: str, why: str) -> None:
 
 
 def _find_by_words(journal: Journal, lake: Lake) -> None:
-    """All that needs the words, or what rows say of themselves: they are gone after this."""
+    """Find and remove everything that must be found by the words or the rows' own columns, before these are gone."""
     gone, store = journal.gone, journal.store
     said: set[str] = set()
     keys: set[str] = set()
@@ -92,7 +93,7 @@ def _find_by_words(journal: Journal, lake: Lake) -> None:
         said |= words.texts_of(rows)
         keys |= words.replies_of(rows)
         journal.ids = sorted({*journal.ids, *rows["id"]})
-        if "answer" in rows.columns:  # as a stage has them; a release has messages
+        if "answer" in rows.columns:  # a stage's rows; a release's have messages
             scored |= set(rows.select(own_words().fill_null("")).to_series())
     journals.save(journal)
     wanted = words.stretches(lake, said, gone)
@@ -114,9 +115,9 @@ def _find_by_words(journal: Journal, lake: Lake) -> None:
 
 
 def _take_out(journal: Journal, lake: Lake, code: str) -> None:
-    """Return the words themselves, wherever rows name what they are of."""
+    """Remove the words themselves from every file whose rows say whose they are."""
     gone = journal.gone
-    for path in raw.crawl_files(lake, gone):  # what a killed crawl brought in since
+    for path in raw.crawl_files(lake, gone):  # what a killed crawl has added since
         raw.purge_crawl(journal, lake, path, [])
     _count(journal, "rows of corpora", raw.purge_corpora(journal, lake))
     which = gone.rows()
@@ -134,11 +135,11 @@ def _take_out(journal: Journal, lake: Lake, code: str) -> None:
     empty_withdrawn(lake)
     _keep_in_step(journal, lake)
     for folder in FOLDERS:
-        lakes.clear_drafts(lake, folder)  # of writers that were killed
+        lakes.clear_drafts(lake, folder)  # left by killed writers
 
 
 def _keep_in_step(journal: Journal, lake: Lake) -> None:
-    """Has all reports say what the files are now: readers compare them."""
+    """Update all reports to the rewritten files, because readers compare the two."""
     raw.keep_in_step(journal, lake)
     for path in journals.files(journal):
         tables.keep_in_step(journal, lake, path)
@@ -168,9 +169,10 @@ def _count(journal: Journal, what: str, count: int) -> None:
 
 
 def _receipt(journal: Journal, lake: Lake, code: str, by: str) -> dict:
-    """Return what was rewritten, with hashes before and after, and what is left to others. It holds no word that went.
+    """Write the receipt: what was rewritten, with hashes before and after, and what is left to do by hand.
 
-    Raises WorkStopped where words are left in lake or store all the same: of a stage that ran meanwhile.
+    It holds none of the removed words. Raises WorkStopped if words are left in lake or store, from a stage that ran
+    meanwhile.
     """
     left = places(lake, journal.store, journal.gone)
     inside = [one["where"] for one in left if one["what"] in ("raw", "extract", "build", "release")]
@@ -205,7 +207,7 @@ def _receipt(journal: Journal, lake: Lake, code: str, by: str) -> dict:
 
 
 def receipts(lake: Lake) -> list[dict]:
-    """All receipts, oldest first. Raises UserError where one cannot be read."""
+    """Return all receipts, oldest first. Raises UserError if one cannot be read."""
     try:
         found = [lakes.read_json(lake, f"purges/{name}") for name in lakes.names(lake, "purges")]
     except FileNotFoundError as error:

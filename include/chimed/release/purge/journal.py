@@ -1,4 +1,4 @@
-"""What a purge has to do and has done, in the store: a killed one goes on from it, and its receipt is made of it."""
+"""The journal of a purge, in the store: what it has to do and has done. A killed purge continues from it."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ from chimed.storage.takedowns import Takedowns, parse_targets
 
 @dataclass
 class Journal:
-    """One purge. said: its target as it was asked for. names: what goes, as takedowns have it. ids: of its records.
+    """A purge. said: the target as the user gave it. names: what to remove, as takedowns name it. ids: of its records.
 
-    searched: whether all that has to be found by the words themselves has been found; after that they may go.
-    counts: what left the store, by table.
+    searched: whether everything that must be found by the words has been found; after that the words may go. counts:
+    what was removed from the store, by table.
     """
 
     store: Store
@@ -34,12 +34,12 @@ class Journal:
 
     @property
     def gone(self) -> Takedowns:
-        """What goes."""
+        """Return what the purge removes."""
         return parse_targets(self.names)
 
 
 def unfinished(store: Store, said: str) -> Journal | None:
-    """Return the purge of a target that was begun and not finished."""
+    """Return the unfinished purge of a target, or None."""
     with store.engine.connect() as connection:
         query = select(PURGES).where(PURGES.c.finished.is_(None)).order_by(PURGES.c.begun)
         rows = connection.execute(query).mappings().all()
@@ -51,21 +51,21 @@ def unfinished(store: Store, said: str) -> Journal | None:
 
 
 def begin(store: Store, said: str, target: str, names: list[str]) -> Journal:
-    """Return a new purge."""
+    """Begin a new purge."""
     journal = Journal(store, uuid.uuid4().hex[:16], target, datetime.now(UTC), said.strip(), names, [], False, {})
     save(journal)
     return journal
 
 
 def save(journal: Journal, finished: datetime | None = None) -> None:
-    """Put down how far a purge is."""
+    """Save how far a purge is."""
     state = {name: getattr(journal, name) for name in ("said", "names", "ids", "searched", "counts")}
     row = {"id": journal.id, "target": journal.target, "begun": journal.begun, "finished": finished}
     upsert(journal.store, PURGES, [row | {"state": json.dumps(state, ensure_ascii=False)}])
 
 
 def put_down(journal: Journal, path: str, told: dict) -> None:
-    """Return what the receipt says of a file, before it is rewritten; a second time it adds to what was said."""
+    """Record what the receipt will say of a file, before it is rewritten; a second rewrite adds to the record."""
     before = files(journal).get(path)
     if before:
         told = told | {"before": before["before"], "rows": max(before["rows"], told["rows"])}
@@ -74,7 +74,7 @@ def put_down(journal: Journal, path: str, told: dict) -> None:
 
 
 def files(journal: Journal) -> dict[str, dict]:
-    """Return what was put down of each file."""
+    """Return the record of each file."""
     named = PURGED_FILES.c
     with journal.store.engine.connect() as connection:
         query = select(named.path, named.told).where(named.purge == journal.id).order_by(named.path)
@@ -82,7 +82,7 @@ def files(journal: Journal) -> dict[str, dict]:
 
 
 def rewrite(journal: Journal, lake: Lake, path: str, data: bytes, what: str, rows: int) -> None:
-    """Put other bytes in the place of a file's, whole or not at all, once they are put down."""
+    """Replace a file's content atomically, after recording it."""
     before = hashlib.sha256(lakes.read_bytes(lake, path)).hexdigest()
     after = hashlib.sha256(data).hexdigest()
     put_down(journal, path, {"what": what, "rows": rows, "before": before, "after": after, "bytes": len(data)})
@@ -90,7 +90,7 @@ def rewrite(journal: Journal, lake: Lake, path: str, data: bytes, what: str, row
 
 
 def take_away(journal: Journal, lake: Lake, path: str, what: str, rows: int = 0) -> None:
-    """Take a file away, once that is put down."""
+    """Remove a file, after recording it."""
     before = hashlib.sha256(lakes.read_bytes(lake, path)).hexdigest()
     put_down(journal, path, {"what": what, "rows": rows, "before": before, "after": None, "bytes": 0})
     lakes.remove(lake, path)

@@ -1,4 +1,4 @@
-"""What the store keeps of a page's words: requests and replies, perplexities, reviews; and its free pages. Ours."""
+"""Remove a page's words from the store: requests and replies, perplexities, reviews, free pages of the file. Ours."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,11 +15,11 @@ from chimed.storage.store import PAGES, PERPLEXITIES, REPLIES, REVIEW_QUEUE, REV
 from chimed.text.perplexity_model import score_key
 
 AT_A_TIME = 500  # SQLite's limit on bound parameters
-READ = 2_000  # rows whose words are looked through at a time
+READ = 2_000  # rows searched for the words at a time
 
 
 def forget_replies(store: Store, keys: Iterable[str], wanted: list[str]) -> int:
-    """Delete replies by their keys, and those whose request or answer holds one of the stretches; returns how many."""
+    """Delete replies by key, and those whose request or answer holds one of the stretches; return how many."""
     found = set(keys)
     columns = [REPLIES.c.messages, REPLIES.c.text, REPLIES.c.reasoning]
     for key, said in _all(store, REPLIES, REPLIES.c.key, columns) if wanted else ():
@@ -28,14 +28,14 @@ def forget_replies(store: Store, keys: Iterable[str], wanted: list[str]) -> int:
 
 
 def forget_scores(store: Store, texts: Iterable[str]) -> int:
-    """Delete the perplexities of these texts by the model of the settings; returns how many."""
+    """Delete the perplexities of these texts by the configured model; return how many."""
     model = settings().perplexity_model
     keys = {score_key(model, text, kind) for text in texts for kind in ("exact", "fast")}
     return _delete(store, PERPLEXITIES, PERPLEXITIES.c.key, keys)
 
 
 def forget_reviews(store: Store, ids: Iterable[str], urls: Iterable[str], wanted: list[str]) -> dict[str, int]:
-    """Take records out of the review queues, by id, URL and words, and deletes the verdicts on them."""
+    """Remove records from the review queues, by id, URL and words, and delete the verdicts on them."""
     records = set(ids)
     for record, said in _all(store, REVIEW_QUEUE, REVIEW_QUEUE.c.record, [REVIEW_QUEUE.c.text]) if wanted else ():
         records |= set(record.filter(holding(said, wanted)))
@@ -44,7 +44,7 @@ def forget_reviews(store: Store, ids: Iterable[str], urls: Iterable[str], wanted
 
 
 def ask_again(store: Store, urls: Iterable[str]) -> None:
-    """Pages whose kept bytes went with others' words are fetched anew by the next crawl."""
+    """Have the next crawl fetch pages anew whose stored bytes were removed with the words."""
     names = sorted(set(urls))
     fresh = {"etag": None, "last_modified": None, "content": None, "due": today()}
     with store.engine.begin() as connection:
@@ -54,7 +54,7 @@ def ask_again(store: Store, urls: Iterable[str]) -> None:
 
 
 def forget_reasons(store: Store, names: Iterable[str], said: str) -> int:
-    """Put other words in the place of what was said of who asked for a takedown, and why; returns how many."""
+    """Overwrite the recorded reason of takedowns, and who asked for them; return how many."""
     every, changed = sorted(set(names)), 0
     with store.engine.begin() as connection:
         for start in range(0, len(every), AT_A_TIME):
@@ -64,7 +64,7 @@ def forget_reasons(store: Store, names: Iterable[str], said: str) -> int:
 
 
 def vacuum(store: Store) -> None:
-    """Write the store's file anew, so that nothing stands in its free pages. Raises UserError where it is in use."""
+    """Rewrite the store's file, so that nothing is left in its free pages. Raises UserError if it is in use."""
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         try:
             if store.engine.dialect.name == "sqlite":
@@ -86,7 +86,7 @@ def vacuum(store: Store) -> None:
 
 
 def _all(store: Store, table: Table, key, columns: list) -> Iterator[tuple[pl.Series, pl.Series]]:
-    """Keys of a table and all their words, some rows at a time in the order of the keys."""
+    """Yield a table's keys and texts in batches, ordered by key."""
     last = ""
     while True:
         query = select(key, *columns).where(key > last).order_by(key).limit(READ)

@@ -1,8 +1,8 @@
-"""Raw pages without what is purged: its records, lists that show it, other pages that hold its words. Ours.
+"""Remove purged pages from raw files: their records, lists that show them, other pages with their words. Ours.
 
-Another record of the same length stands in the place of what is taken out of a WARC file, so that every other record
-stays as it is, where it is: records, builds and releases name pages by their place. Rows of a corpus's file are emptied
-in their place (`sources.corpus.blanked`).
+A record removed from a WARC file is replaced by another of the same length, so that all other records stay at their
+offsets, by which records, builds and releases refer to pages. Rows of a corpus's file are blanked in place
+(`chimed.extraction.corpus_files.blanked`).
 """
 
 import html
@@ -39,8 +39,8 @@ from chimed.storage.lake import Lake
 from chimed.storage.takedowns import Takedowns
 from chimed.storage.warc_records import Member, parse_record, read_members
 
-AT_A_TIME = 500  # pages whose words are looked through at once
-STORED = 65_535  # bytes of a stored block of deflate
+AT_A_TIME = 500  # pages searched for the words at once
+STORED = 65_535  # maximum bytes of a stored deflate block
 _HEADER = (
     "WARC/1.1\r\nWARC-Type: metadata\r\nWARC-Record-ID: <urn:uuid:{id}>\r\nWARC-Date: {date}\r\n"
     "Content-Type: text/plain\r\nContent-Length: {length:010d}\r\n\r\n"
@@ -52,8 +52,11 @@ _NAME = re.compile(rb"^([\w-]+):[ \t]*([^\r\n]*)", re.M)
 
 @dataclass(frozen=True)
 class Cut:
-    """A stretch of a WARC file that goes. why: page (the target's own), list (shows it), words (another page with its
-    words), torn (no whole record, with its words or its address). url: whose record it is."""
+    """A stretch of a WARC file to remove. url: whose record it is.
+
+    why: page (the target's own), list (shows the target), words (another page with its words), torn (no whole record,
+    but with its words or address).
+    """
 
     start: int
     end: int
@@ -62,7 +65,7 @@ class Cut:
 
 
 def crawl_files(lake: Lake, gone: Takedowns) -> list[str]:
-    """Return the raw WARC files in which pages that go may stand, those that a killed crawl left open among them."""
+    """List the raw WARC files that may hold the pages to remove, also those that a killed crawl left unfinished."""
     sources = {
         source for source in source_names() if source in gone.sources or any(_of(source, url) for url in gone.urls)
     }
@@ -81,8 +84,10 @@ def _of(source: str, url: str) -> bool:
 
 
 def purge_crawl(journal: Journal, lake: Lake, path: str, wanted: list[str]) -> tuple[Counter[str], set[str]]:
-    """Rewrites a WARC file without what is purged; returns how many records went and why, and URLs of other pages that
-    went with their words. A no-op where nothing is to go."""
+    """Remove purged pages from a WARC file; return counts by why they were removed, and URLs of other pages.
+
+    Those other pages were removed because they held the words. Does nothing if there is nothing to remove.
+    """
     source = path.split("/")[1]
     with lakes.open_file(lake, path) as file:
         size = file.seek(0, io.SEEK_END)
@@ -98,7 +103,7 @@ def purge_crawl(journal: Journal, lake: Lake, path: str, wanted: list[str]) -> t
 
 
 def keep_in_step(journal: Journal, lake: Lake) -> None:
-    """Write the index of every crawl of which a file was rewritten anew, and has its report say so. Safe to repeat."""
+    """Rewrite the index of every crawl with a rewritten file, and update its report. Safe to repeat."""
     told = journals.files(journal)
     folders: dict[str, list[str]] = {}
     for path, one in told.items():
@@ -122,7 +127,7 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
 
 
 def _index(journal: Journal, lake: Lake, folder: str) -> int:
-    """Write a crawl's index anew, an empty one where nothing is left; returns how many detail pages there are."""
+    """Rewrite a crawl's index, which may become empty; return the number of detail pages."""
     path = f"{folder}/{finished.INDEX}"
     before = hash_file(lake, path) if lakes.exists(lake, path) else None
     lakes.write_bytes(lake, path, b"")
@@ -133,7 +138,7 @@ def _index(journal: Journal, lake: Lake, folder: str) -> int:
 
 
 def cuts(file: BinaryIO, size: int, site: Site, gone: Takedowns, wanted: list[str]) -> list[Cut]:
-    """Return what goes of a WARC file: by address, by what lists show, by the words of pages."""
+    """Return what to remove from a WARC file: by address, by what lists show, by the words of pages."""
     search = _Search(site, gone, wanted)
     place = 0
     for member in read_members(file):
@@ -151,8 +156,8 @@ def cuts(file: BinaryIO, size: int, site: Site, gone: Takedowns, wanted: list[st
 class _Search:
     """What was found in a WARC file so far.
 
-    ids: of responses that go, for their requests go too. asked: requests, with the response they belong to and their
-    URL. waiting: pages whose words are to be looked through, with their ids and texts.
+    ids: of the responses to remove, whose requests are removed too. asked: requests, with the response they belong to
+    and their URL. waiting: pages whose words are still to be searched, with their ids and texts.
     """
 
     site: Site
@@ -164,7 +169,7 @@ class _Search:
     waiting: list[tuple[Cut, bytes, str]] = field(default_factory=list)
 
     def look_at(self, member: Member) -> None:
-        """Look at a record: a request waits for its response, a page for the others' words."""
+        """Look at a record. Requests wait for their response, pages for the search by words."""
         head = dict(_NAME.findall(member.plain.partition(b"\r\n\r\n")[0]))
         url = head.get(b"WARC-Target-URI", b"").decode(errors="replace")
         match head.get(b"WARC-Type"):
@@ -189,7 +194,7 @@ class _Search:
         return None
 
     def look_through(self) -> None:
-        """Look for the words in the pages that wait: at once, for a column costs little more than a page."""
+        """Search the waiting pages for the words, all at once, because a column costs little more than a page."""
         texts = pl.Series([text for *_, text in self.waiting], dtype=pl.String)
         for (cut, id, _), holds in zip(self.waiting, holding(texts, self.wanted), strict=True):
             if holds:
@@ -197,7 +202,7 @@ class _Search:
         self.waiting.clear()
 
     def requests(self) -> Iterator[Cut]:
-        """Yield the requests that go, by their own address or with their response."""
+        """Yield the requests to remove, by their own address or with their response."""
         for member, id, url in self.asked:
             if id in self.ids or self._goes(url):
                 yield Cut(member.offset, member.offset + member.length, "request", url)
@@ -211,7 +216,7 @@ class _Search:
 
 
 def _text(member: Member, site: Site) -> str:
-    """Return what a stored page says, as its reader would have it; where it cannot be read, its bytes as they are."""
+    """Return a stored page's text as a browser would decode it; its raw bytes if they cannot be decoded."""
     found = parse_record(member)
     if found is None or found.record.http_headers is None:
         return member.plain.decode(errors="replace")
@@ -224,7 +229,7 @@ def _text(member: Member, site: Site) -> str:
 
 
 def _shows(text: str, site: Site, url: str, gone: Takedowns) -> bool:
-    """Whether a page links to one that goes, whatever its layout: beside the link stands its title, or more of it."""
+    """Return whether a page links to a purged one: beside the link stands its title, or more of it."""
     tails = [urlsplit(one).path.rstrip("/").rsplit("/", 1)[-1] for one in gone.urls]
     if not any(tail and tail in text for tail in tails):
         return False
@@ -233,7 +238,7 @@ def _shows(text: str, site: Site, url: str, gone: Takedowns) -> bool:
 
 
 def _torn(file, start: int, end: int, gone: Takedowns, wanted: list[str]) -> list[Cut]:
-    """Bytes between whole records, if what can be unpacked of them is of what goes."""
+    """Return the bytes between whole records if what can be decompressed of them belongs to a purged page."""
     file.seek(start)
     raw = file.read(end - start)
     file.seek(end)
@@ -255,7 +260,7 @@ def _unpacked_as_far_as_possible(raw: bytes) -> bytes:
 
 
 def _joined(found: list[Cut]) -> Iterator[tuple[int, int]]:
-    """Stretches that touch, as one."""
+    """Yield adjacent stretches as one."""
     start, end = found[0].start, found[0].end
     for cut in found[1:]:
         if cut.start > end:
@@ -266,7 +271,7 @@ def _joined(found: list[Cut]) -> Iterator[tuple[int, int]]:
 
 
 def stand_in(length: int) -> bytes:
-    """A gzip member of exactly so many bytes: a WARC record that says nothing. One too short for a record is empty."""
+    """Return a gzip member of exactly this length: a WARC record without content, or empty if too short for one."""
     blocks = -(-max(0, length - 18) // (STORED + 5)) or 1
     room = length - 18 - 5 * blocks
     date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -285,7 +290,7 @@ def stand_in(length: int) -> bytes:
 
 
 def _empty(length: int) -> bytes:
-    """A gzip member without content, filled up by its header; what is too short for one is zeros, which are none."""
+    """Return a gzip member without content, padded in its header; zeros if the length is too short for a member."""
     extra = length - 22
     if not 0 <= extra < 1 << 16:
         return bytes(length)
@@ -297,9 +302,9 @@ def _empty(length: int) -> bytes:
 
 
 def purge_corpora(journal: Journal, lake: Lake) -> int:
-    """Empties the rows that go in the files of corpora, and takes whole corpora away; returns how many rows or files.
+    """Blank the purged rows in the files of corpora, and remove purged corpora; return how many rows or files.
 
-    Raises CannotBlank for a book of which one chapter is to go.
+    Raises CannotBlank for a book of which a single chapter is to be removed.
     """
     gone, count = journal.gone, 0
     for name in sorted(gone.sources - set(source_names())):

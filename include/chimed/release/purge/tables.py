@@ -1,7 +1,7 @@
-"""Tables and reports of extracts and builds without the words of some rows. Ours.
+"""Remove the words of some rows from the tables and reports of extracts and builds. Ours.
 
-A row that goes stays as a place without words: what was read, kept and dropped is still accounted for. A part and what
-its report says of it (rows, bytes, hash) are rewritten together, here and nowhere else (`rewrite_part`).
+A removed row stays as a place without words, so what was read, kept and dropped is still accounted for. A part and the
+reports that describe it (rows, bytes, hash) are rewritten together, here and nowhere else (`rewrite_part`).
 """
 
 import io
@@ -21,11 +21,12 @@ from chimed.storage import layout
 from chimed.storage.contents import SEAL, as_json, recorded_file, sealed
 from chimed.storage.lake import BATCH_ROWS, Lake
 
-EMPTIED = ("detail", "evidence", "identifiers", "replies")  # besides the words: what quotes them or points into them
+# Columns besides the words that quote them or point into them.
+EMPTIED = ("detail", "evidence", "identifiers", "replies")
 
 
 def blank(journal: Journal, lake: Lake, path: str, which: pl.Expr, what: str) -> int:
-    """Take the words out of the rows of a table that `which` picks; returns how many had some."""
+    """Blank the rows of a table that `which` selects; return how many had words."""
     with lakes.open_file(lake, path) as file, lakes.parquet_errors(path):
         table = pq.ParquetFile(file)
         schema = table.schema_arrow
@@ -50,7 +51,7 @@ def _says_something(frame: pl.DataFrame) -> pl.Expr:
 def rewrite_part(
     journal: Journal, lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema, what: str, rows: int
 ) -> None:
-    """Write a table of the lake anew, and what the reports beside it say of its rows, bytes and hash."""
+    """Rewrite a table of the lake, and what the reports beside it say of its rows, bytes and hash."""
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         writer.write_table(frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH_ROWS)
@@ -59,7 +60,7 @@ def rewrite_part(
 
 
 def keep_in_step(journal: Journal, lake: Lake, path: str) -> None:
-    """Has the reports beside a file, and in the folder above, say what it is now. Safe to repeat."""
+    """Update the reports beside a file, and in the folder above, to the file's present content. Safe to repeat."""
     told = journals.files(journal).get(path)
     if not told or not told.get("after"):
         return
@@ -79,7 +80,7 @@ def keep_in_step(journal: Journal, lake: Lake, path: str) -> None:
 
 
 def written_anew(before: dict, now: dict) -> dict:
-    """Return what a report says of a file that was written anew with as many rows: the hashes it had stay known."""
+    """Return a report's entry for a rewritten file with as many rows; its earlier hashes stay listed."""
     return {**before, **now, "was": [*before.get("was", []), before["sha256"]]}
 
 
@@ -87,7 +88,7 @@ def written_anew(before: dict, now: dict) -> dict:
 
 
 def clean_reports(journal: Journal, lake: Lake, wanted: list[str]) -> int:
-    """Take samples of the rows that go, and strings with their words, out of all builds' reports; returns how many."""
+    """Remove samples of the purged rows, and strings with their words, from all builds' reports; return how many."""
     ids, count = frozenset(journal.ids), 0
     for name in lakes.files(lake, layout.BUILDS):
         if not name.rsplit("/", 1)[-1].startswith("report-"):
@@ -113,7 +114,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _without(value: Any, goes: set[str]) -> tuple[Any, int]:
-    """A report's value without samples (members of lists) that hold a string that goes, and elsewhere without it."""
+    """Remove strings that must go from a report's value, and the whole sample (member of a list) that holds one."""
     if isinstance(value, list):
         kept = [one for one in value if goes.isdisjoint(_strings(one))]
         return kept, len(value) - len(kept)

@@ -1,7 +1,7 @@
-"""The words of what is purged, as short stretches by which they are known again in requests, lists and reports. Ours.
+"""Cut the purged words into short stretches by which requests, lists and reports that hold them are found. Ours.
 
-A stretch that stands in other people's records too says nothing, so it is left out. All texts are compared by their
-letters and digits (`same_words.letters`): a page has tags between them, a request in the store escapes.
+A stretch that other people's records hold too identifies nothing, so it is left out. Texts are compared by their
+letters and digits only (`same_words.letters`), because a page has tags between them and a stored request has escapes.
 """
 
 import re
@@ -16,10 +16,10 @@ from chimed.storage.lake import Lake
 from chimed.storage.takedowns import Takedowns
 from chimed.text import identifiers
 
-STRETCH, STEP = 16, 8  # letters: any copy of 23 in a row holds one of them whole
-SHORTEST = 10  # letters of a whole text that is shorter than a stretch
-IDENTIFIER = 6  # letters of a number or an address that is known again by itself
-MOST = 200_000  # stretches; a whole site has more, and goes by its names
+STRETCH, STEP = 16, 8  # letters: every copy of 23 letters in a row holds a whole stretch
+SHORTEST = 10  # letters; a text shorter than a stretch must have as many
+IDENTIFIER = 6  # letters; a shorter number or address identifies nothing by itself
+MOST = 200_000  # stretches; a whole site has more, and is found by its names only
 COLUMNS = ("title", "text", "question", "answer", "rejected")
 
 _REPLY = re.compile(r"\breply ([0-9a-f]{64})\b")
@@ -27,13 +27,13 @@ _MARKUP = r"<[^<>]{0,2000}>|\\[nrtbf]|&(?:nbsp|amp|lt|gt|quot|#\d{1,5});"
 
 
 def rows_of(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
-    """Return the rows of a table of the lake that go, with the columns they have."""
+    """Return the rows of a table that are to be purged, with all their columns."""
     table = lakes.read_table(lake, path)
     return table.filter(gone.rows()) if {"url", "source", "page"} <= {*table.columns} else table.clear()
 
 
 def texts_of(rows: pl.DataFrame) -> set[str]:
-    """All that rows of any table say."""
+    """Return all texts in rows of any table."""
     said: set[str] = set()
     for name in (*COLUMNS, "detail"):
         if rows.schema.get(name) == pl.String:
@@ -45,7 +45,7 @@ def texts_of(rows: pl.DataFrame) -> set[str]:
 
 
 def replies_of(rows: pl.DataFrame) -> set[str]:
-    """Keys of the replies that rows of a build name."""
+    """Return the keys of the replies that rows of a build name."""
     keys: set[str] = set()
     if "replies" in rows.columns:
         keys |= set(rows["replies"].explode().drop_nulls())
@@ -55,7 +55,7 @@ def replies_of(rows: pl.DataFrame) -> set[str]:
 
 
 def stretches(lake: Lake, said: set[str], gone: Takedowns) -> list[str]:
-    """Stretches that stand in these texts and in no record that stays; none where there are too many to look for."""
+    """Return stretches of these texts that no other record holds; [] if there are too many to search for."""
     texts = pl.Series(sorted(said), dtype=pl.String)
     plain = texts.to_frame("text").select(normalize_letters(pl.col("text"))).to_series()
     found = {piece for text in plain for piece in _cut(text)}
@@ -86,7 +86,7 @@ def _cut(text: str) -> set[str]:
 
 
 def holding(texts: pl.Series, wanted: list[str]) -> pl.Series:
-    """Of each text (of a page, a request, a report), whether one of the stretches stands in it."""
+    """Return, for each text of a page, request or report, whether it holds one of the stretches."""
     if not wanted:
         return pl.repeat(False, len(texts), eager=True)
     plain = texts.fill_null("").str.replace_all(_MARKUP, "")
