@@ -72,8 +72,8 @@ def pods(rendered) -> dict[str, dict]:
 
 
 def test_which_tasks_are_pods(pods) -> None:
-    scored = {f"evaluate_{phase}" for phase in ("base", "cpt", "sft", "dpo")}
-    assert set(pods) == {"perplexity", "cpt", "sft", "dpo"} | scored
+    scored = {f"evaluate_{phase}" for phase in ("base", *PHASES)}
+    assert set(pods) == {"perplexity", *PHASES} | scored
 
 
 def test_settings_that_are_no_words_reach_a_pod_as_they_were(monkeypatch) -> None:
@@ -104,6 +104,7 @@ def test_settings_that_are_no_words_reach_a_pod_as_they_were(monkeypatch) -> Non
         assert getattr(after, name) == getattr(before, name), name
 
 
+PHASES = ("cpt", "sft", "dpo", "kto", "orpo", "grpo")
 BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
 ON = ["--recipe=qwen3-14b", "--release=2026.11.22"]  # rendered: the recipe says how many GPUs
 
@@ -115,7 +116,7 @@ def command(pod: dict) -> list[str]:
 
 
 def test_the_cluster_takes_every_object_as_it_is(rendered) -> None:
-    assert len(rendered) == 16  # eight pods; two servers, each a deployment and a service, made and deleted
+    assert len(rendered) == 22  # fourteen pods; two servers, each a deployment and a service, made and deleted
     for found in rendered.values():
         kubernetes_validate.validate(found["object"], "1.34", strict=True)
 
@@ -123,8 +124,8 @@ def test_the_cluster_takes_every_object_as_it_is(rendered) -> None:
 def test_pods_run_exactly_the_command_a_person_would(pods) -> None:
     chimed = ["python", "-m", "chimed"]
     wanted = {"perplexity": [*chimed, "run", "perplexity", "--build", BUILD, "--shard", "3"]}
-    wanted |= {phase: [*chimed, "train", phase, *ON] for phase in ("cpt", "sft", "dpo")}
-    wanted |= {f"evaluate_{phase}": [*chimed, "evaluate", phase, *ON] for phase in ("base", "cpt", "sft", "dpo")}
+    wanted |= {phase: [*chimed, "train", phase, *ON] for phase in PHASES}
+    wanted |= {f"evaluate_{phase}": [*chimed, "evaluate", phase, *ON] for phase in ("base", *PHASES)}
     assert {name: command(pod) for name, pod in pods.items()} == wanted
 
 
@@ -142,7 +143,7 @@ def test_every_command_of_a_pod_exists_with_its_flags(pods) -> None:
 
 def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
     for name, pod in pods.items():
-        spec, gpus = pod["spec"], "8" if name in ("cpt", "sft", "dpo") else "1"
+        spec, gpus = pod["spec"], "8" if name in PHASES else "1"
         assert spec["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-A40"}
         assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in spec["tolerations"]
         container = spec["containers"][0]
