@@ -11,10 +11,12 @@ from datetime import timedelta
 from airflow.providers.standard.operators.python import BranchPythonOperator
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
+from chimed.settings import settings
 from chimed_airflow import titles
 from chimed_airflow.assets import RELEASE as RELEASES
 from chimed_airflow.notice import FailureNotice
 from chimed_airflow.params import further_phases, train_params
+from chimed_airflow.pods import DeleteLeftovers
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, gpus, numbers, recipe, where
 
 RELEASE = "{{ ti.xcom_pull(task_ids='find_release') }}"
@@ -59,7 +61,7 @@ with DAG(
         execution_timeout=timedelta(minutes=30),
     )
     trainer, train_on = where("train")
-    scorer, score_on = where("gpu")
+    scorer, score_on = where("evaluate")
     further = BranchPythonOperator(
         task_id="further",
         doc_md="Chooses the further phases that the form asks for; the others are skipped.",
@@ -74,7 +76,6 @@ with DAG(
                 task_id=phase,
                 doc_md=text,
                 command=["train", phase, *ON],
-                pool="gpu",
                 retries=1,
                 returns=numbers,
                 execution_timeout=timedelta(days=4),
@@ -86,7 +87,6 @@ with DAG(
             task_id=f"evaluate_{phase}",
             doc_md=f"Scores {'the base model' if phase == 'base' else f'the model after {phase}'} with lm-eval.",
             command=["evaluate", phase, *ON],
-            pool="gpu",
             returns=numbers,
             execution_timeout=timedelta(hours=12),
             **score_on,
@@ -96,3 +96,11 @@ with DAG(
     # a recipe may have grpo start from one of them
     [trained["kto"], trained["orpo"]] >> trained["grpo"]
     trained["grpo"].trigger_rule = "none_failed_min_one_success"
+    if settings().compute == "kubernetes":
+        leftovers = DeleteLeftovers(
+            task_id="delete_leftovers",
+            doc_md=DeleteLeftovers.__doc__,
+            last="compare",
+            execution_timeout=timedelta(minutes=10),
+        ).as_teardown(on_failure_fail_dagrun=True)
+        compare >> leftovers

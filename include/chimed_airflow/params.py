@@ -1,14 +1,12 @@
-"""What DAGs are made with: trigger forms, from the models that the commands check again, and which pools there are.
+"""What DAGs are made with: trigger forms, from the models that the commands check again.
 
 A form shows first what is chosen often; the rest lies folded in sections. A field's label is plain English, its name in
 the run's configuration stays the option's.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Param
@@ -52,7 +50,7 @@ BUILD_FORM = {
         "judge_order": "Orders in which the judge compares",
         "judge_is_generator": "Let the generator judge itself",
     },
-    "Running": {"part_rows": "Rows of one part"},
+    "Running": {"part_rows": "Rows of one part", "file_bytes": "Bytes of text in one file of the release"},
 }
 OTHER = "More options"  # the section of an option that BUILD_FORM does not know yet
 
@@ -85,11 +83,6 @@ def build_params() -> dict[str, Param]:
 
 
 @cache
-def pools() -> frozenset[str]:
-    """Return the names of the pools that an installation is to have."""
-    return frozenset(json.loads(Path(__file__).with_name("pools.json").read_text(encoding="utf-8")))
-
-
 def build_options(params: Mapping[str, Any]) -> dict[str, Any]:
     """What of a run's params are options of its build."""
     return {name: params[name] for name in Options.model_fields}

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from chimed.build.corpus import MOST_PARTS
 from chimed.build.options import Options
-from chimed.crawl.finished import report_of
+from chimed.crawl.finished import read_report
 from chimed.sources import FILES
 from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.storage.naming import CORPUS
+from chimed.storage.naming import CORPUS_NAME
 
 PAGES_A_SHARD = 20_000
 BYTES_A_SHARD = 64 * 1024 * 1024  # of raw files: pages that are larger than usual are fewer
@@ -64,7 +64,7 @@ def shards(lake: Lake, options: Options) -> list[list[str]]:
         f"{source}/{crawl}"
         for source in (*options.sources, *(_corpora(lake) if options.corpora else ()))
         for crawl in lakes.names(lake, layout.raw(source))
-        if report_of(lake, source, crawl) is not None
+        if read_report(lake, source, crawl) is not None
     ]
     sizes = {crawl: _size(lake, crawl) for crawl in finished}
     limit = 1.0
@@ -75,7 +75,7 @@ def shards(lake: Lake, options: Options) -> list[list[str]]:
 
 def _size(lake: Lake, crawl: str) -> float:
     """How many shards a crawl would fill."""
-    pages = (report_of(lake, *crawl.split("/")) or {}).get("pages") or 0
+    pages = (read_report(lake, *crawl.split("/")) or {}).get("pages") or 0
     return max(pages / PAGES_A_SHARD, lakes.size(lake, layout.raw(crawl)) / BYTES_A_SHARD)
 
 
@@ -97,9 +97,9 @@ def _packed(sizes: dict[str, float], limit: float) -> list[list[str]]:
 def _corpora(lake: Lake) -> list[str]:
     """Names of the corpora that `chimed ingest` brought into the lake."""
     names = [name for name in lakes.names(lake, layout.RAW) if name not in source_names()]
-    return [name for name in names if CORPUS.match(name) and any(_is_corpus(lake, name))]
+    return [name for name in names if CORPUS_NAME.match(name) and any(_is_corpus(lake, name))]
 
 
 def _is_corpus(lake: Lake, name: str) -> Iterator[bool]:
     for crawl in lakes.names(lake, layout.raw(name)):
-        yield (report_of(lake, name, crawl) or {}).get("form") == FILES
+        yield (read_report(lake, name, crawl) or {}).get("form") == FILES

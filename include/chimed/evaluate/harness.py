@@ -28,7 +28,7 @@ from chimed.evaluate.protocol import BATCH_SIZE, SEED, protocol_of
 from chimed.evaluate.seeds import training
 from chimed.evaluate.tasks import Exams, local_exams
 from chimed.llm.torch_environment import prepare
-from chimed.private import scratch
+from chimed.private import scratch_folder
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
@@ -137,7 +137,7 @@ def _scored(
         log.info("the base model was scored before, under the same protocol")
         return lakes.read_json(lake, f"{kept}.json"), lakes.read_table(lake, f"{kept}.samples.parquet")
     checkpoint = model.checkpoint if model.phase == "base" else str(lakes.local_path(lake, model.checkpoint))
-    log_file = scratch() / f"evaluate-{model.recipe}-{model.phase}.log"
+    log_file = scratch_folder() / f"evaluate-{model.recipe}-{model.phase}.log"
     chat = protocol["chat_template"] is not None
     asking = answering(protocol["backend"], checkpoint, model.commit, protocol["dtype"], BATCH_SIZE, log_file, chat)
     with gpus.held(f"evaluate {model.phase} of {model.recipe}", 1), asking as model_of:

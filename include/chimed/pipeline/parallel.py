@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from chimed.build import order
 from chimed.build.builds import shards_of, stages_of
 from chimed.build.context import Work, open_work
-from chimed.concurrency import MOST, cores, workers
+from chimed.concurrency import MAX_PROCESSES, available_cores, worker_processes
 from chimed.pipeline.runner import run_stage
 
 LEAST = 2  # shards of a process: it takes as long to start as one takes; fewer are worked on by threads
@@ -22,14 +22,14 @@ def run_shards(work: Work, stage: str) -> list[dict]:
     """
     total = shards_of(work.lake, work.build, stage)
     this = order.stage(stage, stages_of(work.lake, work.build))
-    processes = min(cores(), total // LEAST, MOST)
+    processes = min(available_cores(), total // LEAST, MAX_PROCESSES)
     if (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)
     if processes < 2:
-        with ThreadPoolExecutor(min(cores(), MOST)) as threads:
+        with ThreadPoolExecutor(min(available_cores(), MAX_PROCESSES)) as threads:
             found = threads.map(lambda shard: run_stage(work, stage, shard), range(total))
             return [report for reports in found for report in reports]
-    with workers(stage, processes) as pool:
+    with worker_processes(stage, processes) as pool:
         found = pool.map(_run, [work.build] * total, [stage] * total, range(total))
         return [report for reports in found for report in reports]
 

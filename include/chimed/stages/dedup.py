@@ -23,13 +23,13 @@ from chimed.build.context import Work
 from chimed.build.contract import CorpusStage
 from chimed.build.corpus import LEFT, Parts, Verdicts
 from chimed.build.figures import DedupFigures
-from chimed.concurrency import ahead
+from chimed.concurrency import map_ahead
 from chimed.sources import names as source_names
 from chimed.sources.page import TRACKING, load
 from chimed.text.duplicates import facts, minhash, variants
-from chimed.text.duplicates.around import trimmed
-from chimed.text.duplicates.compared import digests, points_of
-from chimed.text.duplicates.pairs import GAP, SIMILAR, Comparison, Letters, Pair
+from chimed.text.duplicates.around import trim
+from chimed.text.duplicates.compared import compared_points, hash_facts
+from chimed.text.duplicates.pairs import GAP, MIN_SIMILARITY, Comparison, Letters, Pair
 from chimed.text.duplicates.shingles import distinct
 
 LEAST = 20  # letters: below, five-character shingles say nothing
@@ -69,7 +69,7 @@ def _read(parts: Parts, file: IO[bytes]) -> tuple[pl.DataFrame, Letters]:
     """
     hosts = host_forms(source_names())
     frames, ends, lengths, end = [], [np.zeros(1, np.int64)], [np.zeros((0, 2), np.int64)], 0
-    for frame, of_halves, points in ahead(lambda batch: _compared(batch, hosts), parts.read(_COLUMNS)):
+    for frame, of_halves, points in map_ahead(lambda batch: _compared(batch, hosts), parts.read(_COLUMNS)):
         file.write(points.data)
         ends.append(end + np.cumsum(of_halves.sum(axis=1) + 2 * GAP))
         lengths.append(of_halves)
@@ -82,8 +82,8 @@ def _read(parts: Parts, file: IO[bytes]) -> tuple[pl.DataFrame, Letters]:
 def _compared(batch: pl.DataFrame, hosts: dict[str, str]) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
     """What is compared of a batch's rows, the lengths of their halves, and the points of all."""
     bodies = batch.select(first=pl.coalesce("text", "question", pl.lit("")), second=pl.coalesce("answer", pl.lit("")))
-    halves = pl.DataFrame([trimmed(half) for half in bodies])
-    found = points_of(halves.select(pl.concat_list("first", "second")).to_series().explode(), GAP)
+    halves = pl.DataFrame([trim(half) for half in bodies])
+    found = compared_points(halves.select(pl.concat_list("first", "second")).to_series().explode(), GAP)
     lengths = found.lengths.reshape(-1, 2)
     ends = np.cumsum(lengths.sum(axis=1) + 2 * GAP)
     data = found.points.data.cast("B")
@@ -101,7 +101,7 @@ def _compared(batch: pl.DataFrame, hosts: dict[str, str]) -> tuple[pl.DataFrame,
         pl.col("source").replace_strict(places, default=len(places), return_dtype=pl.UInt8).alias("rank"),
         pl.Series("text", np.frombuffer(b"".join(hashes), np.uint64)),
         pl.Series("length", lengths.sum(axis=1).astype(np.uint32)),
-        pl.Series("tells", digests(found.points, ends)),
+        pl.Series("tells", hash_facts(found.points, ends)),
         _name_in(pl.when(pl.col("text").is_not_null()).then("title")).alias("named"),
         pl.col("text").is_not_null().alias("document"),
     )
@@ -115,7 +115,7 @@ def _name_in(title: pl.Expr) -> pl.Expr:
 
 @cache
 def _listed() -> list[str]:
-    return sorted(facts.names(), key=lambda name: (-len(name), name))
+    return sorted(facts.listed_names(), key=lambda name: (-len(name), name))
 
 
 def by_preference(rows: pl.DataFrame) -> pl.DataFrame:
@@ -173,7 +173,7 @@ def nearly_same_text(rows: pl.DataFrame, texts: Letters, work: Work) -> tuple[pl
             seen.add(stays)
             if stays != one:
                 alike = compare.alike_each(stays, two)
-            if alike < SIMILAR:
+            if alike < MIN_SIMILARITY:
                 continue
             differs = compare.difference(stays, two)
             if not differs:
@@ -202,9 +202,9 @@ def _looking_alike(
     order = np.lexsort((one, two))
     one, two = one[order], two[order]
     runs = minhash.runs(lengths[one] + lengths[two])
-    found = ahead(lambda run: compare.alike(one[run.start : run.stop], two[run.start : run.stop]), runs)
+    found = map_ahead(lambda run: compare.alike(one[run.start : run.stop], two[run.start : run.stop]), runs)
     alike = np.concatenate([np.empty(0), *found])
-    wanted = alike >= SIMILAR
+    wanted = alike >= MIN_SIMILARITY
     one, two, alike = one[wanted], two[wanted], alike[wanted]
     order = np.lexsort((one, -alike, two))
     several = zip(two[order].tolist(), one[order].tolist(), alike[order].tolist(), strict=True)

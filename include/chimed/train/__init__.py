@@ -36,6 +36,7 @@ from chimed.storage import layout
 from chimed.train import general_data, stopping
 from chimed.train import recipe as recipes
 from chimed.train.gpus import held
+from chimed.train.phase_lease import one_at_a_time
 from chimed.train.recipe import PHASES
 from chimed.train.run import Run, base_of, open_run, place_of
 
@@ -58,7 +59,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
     release = find_release(lake, release)
     base, fields = settings().base_checkpoint, recipes.load(recipe, phase)
     prepare("train", offline=not _needs_hub(recipe, phase, fields, base))
-    with stopping.listening():
+    with stopping.listening(), one_at_a_time(lake, place_of(release, recipe, phase)):
         if not lakes.exists(lake, f"{place_of(release, recipe, phase)}/{layout.REPORT}"):
             # before the run's settings are written down: a slip of the pen must not stay in its way
             importlib.import_module("chimed.train.arguments").check(recipe, phase)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from chimed.private import scratch
+from chimed.private import scratch_folder
 
 log = logging.getLogger("chimed")
 
@@ -50,7 +50,7 @@ def visible() -> list[str]:
 @contextmanager
 def _one(gpu: str, what: str) -> Iterator[None]:
     name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in gpu)
-    lock, note = FileLock(scratch() / f"gpu-{name}.lock"), scratch() / f"gpu-{name}.txt"
+    lock, note = FileLock(scratch_folder() / f"gpu-{name}.lock"), scratch_folder() / f"gpu-{name}.txt"
     told = -TOLD_EVERY
     while True:
         try:

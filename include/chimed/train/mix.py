@@ -106,7 +106,7 @@ def _drawn(run: Run, tokenizer: PreTrainedTokenizerBase, wanted: int) -> tuple[A
         path = private_folder("mixed") / f"{uuid.uuid4().hex}.parquet"
         try:
             kept.write_parquet(path)
-            alike = replace(run, rows={"train": path}, release=f"(mix: {run.fields['mix']})")
+            alike = replace(run, rows={"train": [path]}, release=f"(mix: {run.fields['mix']})")
             made = datasets.load_from_disk(prepare_rows(alike, tokenizer) / "train")
         finally:
             path.unlink(missing_ok=True)

@@ -30,7 +30,8 @@ def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float,
     checked = [entry for entry in history if "eval_loss" in entry or "eval_reward" in entry]
     tokens = trainer.state.num_input_tokens_seen or max((e.get("num_tokens", 0) for e in history), default=0)
     args = trainer.args
-    read = {split: parquet.read_metadata(path).num_rows for split, path in run.rows.items()}
+    files = run.rows.items()
+    read = {split: sum(parquet.read_metadata(path).num_rows for path in paths) for split, paths in files}
     if rows.items is not None:
         read = {"train": len(rows.train), "validation": len(rows.validation or ())}
     model = trainer.accelerator.unwrap_model(trainer.model)

@@ -51,9 +51,10 @@ def _without(text: str, control: re.Pattern) -> str:
 def read_split(run: Run, split: str, columns: list[str]) -> datasets.Dataset:
     """Return a split of the release with only these columns. Raises UserError where it is empty or one is missing."""
     name = f"{SUBSET[run.phase]}/{split}.parquet of release {run.release}"
-    if not parquet.read_metadata(run.rows[split]).num_rows:  # datasets cannot read a parquet file without rows
+    # datasets cannot read a parquet file without rows
+    if not any(parquet.read_metadata(path).num_rows for path in run.rows[split]):
         raise UserError(f"{name} is empty: there is nothing to train {run.phase} on")
-    rows = datasets.Dataset.from_parquet(str(run.rows[split]))
+    rows = datasets.Dataset.from_parquet([str(path) for path in run.rows[split]])
     missing = [column for column in columns if column not in rows.column_names]
     if missing:
         raise UserError(f"{name} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chimed.errors import UserError
 from chimed.private import private_folder
+from chimed.release.file_names import table_files
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -38,7 +39,7 @@ class Run:
     start: str
     start_model: str
     fields: dict
-    rows: dict[str, Path]
+    rows: dict[str, list[Path]]
     folder: Path
     place: str
     report: dict | None
@@ -93,16 +94,14 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
         start = f"{place_of(release, recipe, before)}/merged"
         start = lake.at(start) if done is not None else _read_model(lake, start, model)
     revision = None if Path(start).is_dir() or "@" not in model else model.rsplit("@", 1)[1]
-    rows = {}
-    for split in ("train", "validation") if phase in SUBSET else ():
-        file = layout.release(release, SUBSET[phase], f"{split}.parquet")
-        if done is None and lakes.exists(lake, file):
-            path = lakes.local_path(lake, file)
-            if split == "train" or lakes.count_rows(lake, file):  # a small release may hold no row back
-                rows[split] = path
+    rows, names = {}, lakes.files(lake, layout.release(release)) if done is None else []
+    for split in ("train", "validation") if phase in SUBSET and done is None else ():
+        paths = [layout.release(release, name) for name in table_files(names)[f"{SUBSET[phase]}/{split}"]]
+        if paths and (split == "train" or sum(lakes.count_rows(lake, path) for path in paths)):
+            rows[split] = [lakes.local_path(lake, path) for path in paths]  # a small release may hold no row back
     folder = Path(lake.at(place))
     if not lakes.is_local(lake.fs):
-        folder = private_folder("training", lakes.named(lake), place)
+        folder = private_folder("training", lakes.local_name(lake), place)
     mixed = _mixed(lake, place, fields, done)
     run = Run(lake, phase, recipe, release, start, model, fields, rows, folder, place, done, revision, base, mixed)
     begun = _same_run(run)
@@ -144,7 +143,7 @@ def _read_model(lake: Lake, path: str, wanted: str) -> str:
     copy = lakes.local_path(lake, path)
     if not _first_here() or fingerprint(str(copy)) == wanted:
         return str(copy)
-    lakes.forget_local(lake, path)  # a copy may have been damaged here
+    lakes.remove_local(lake, path)  # a copy may have been damaged here
     copy = lakes.local_path(lake, path)
     if (found := fingerprint(str(copy))) != wanted:
         raise UserError(

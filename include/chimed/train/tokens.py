@@ -130,9 +130,10 @@ def _key(run: Run, tokenizer: PreTrainedTokenizerBase) -> str:
     digest.update(f"{tokenizer.chat_template}\n{tokenizer.special_tokens_map}\n".encode())
     names = ("max_length", "packing", "packing_strategy", "eos_token", "completion_only_loss", "assistant_only_loss")
     digest.update(json.dumps({name: run.fields.get(name) for name in names}).encode())
-    for split, path in sorted(run.rows.items()):
-        with path.open("rb") as file:
-            digest.update(split.encode() + hashlib.file_digest(file, "sha256").digest())
+    for split, paths in sorted(run.rows.items()):
+        for path in paths:
+            with path.open("rb") as file:
+                digest.update(split.encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:24]
 
 

@@ -27,7 +27,7 @@ def runs(tmp_path_factory) -> dict[str, Run]:
     def of(phase: str, subset: str) -> Run:
         from chimed.train.recipe import load
 
-        files = {split: rows / subset / f"{split}.parquet" for split in ("train", "validation")}
+        files = {split: [rows / subset / f"{split}.parquet"] for split in ("train", "validation")}
         return replace(cpt, phase=phase, rows=files, fields=load("demo", phase), folder=folder / phase)
 
     return {"cpt": cpt, "sft": of("sft", "sft"), "dpo": of("dpo", "preference")}

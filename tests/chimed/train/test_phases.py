@@ -78,7 +78,7 @@ def test_sft_counts_the_answer_only(trained, base, tmp_path, monkeypatch) -> Non
     seen = {}
     monkeypatch.setattr(sft, "finish", lambda run, trainer, rows: seen.update(trainer=trainer) or {})
     run = open_run(open_lake(), "sft", "demo", VERSION, str(base))
-    rows = {split: trained / "releases" / VERSION / "sft" / f"{split}.parquet" for split in ("train", "validation")}
+    rows = {split: [trained / "releases" / VERSION / "sft" / f"{split}.parquet"] for split in ("train", "validation")}
     sft.train(replace(run, rows=rows, folder=tmp_path))
     trainer = seen["trainer"]
     batch = next(iter(trainer.get_train_dataloader()))

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import rensa
 
-from chimed.concurrency import ahead
+from chimed.concurrency import map_ahead
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -68,7 +68,7 @@ def sign(
         several = [new[run.start : run.stop] for run in runs(lengths[new])]
         files.append(_free(lake, folder, build))
         with lakes.table_writer(lake, f"{folder}/{files[-1]}", _SCHEMA) as write:
-            for places, keys in zip(several, ahead(lambda places: band_keys(*read(places)), several), strict=True):
+            for places, keys in zip(several, map_ahead(lambda places: band_keys(*read(places)), several), strict=True):
                 write(pl.DataFrame({"text": texts[places], **dict(zip(_NAMES, keys.T, strict=True))}))
         known = np.concatenate([known, _column(lake, folder, files[-1:], "text")])
     order = np.argsort(known, kind="stable")

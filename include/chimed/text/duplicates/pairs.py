@@ -1,7 +1,7 @@
-"""Pairs of rows that look alike: how alike the two are, half by half, and what makes them variants. Used by `dedup`.
+"""Compare pairs of similar rows: how similar their halves are, and what makes them variants. Used by `dedup`.
 
-What makes two texts variants is read letter by letter in Python, one pair after the other. Where there are many pairs
-it is read ahead in processes of their own, for the pairs that are likely to be asked for.
+Variants are recognized letter by letter in Python, one pair at a time. With many pairs this is done ahead in several
+processes, for the pairs that are likely to be needed.
 """
 
 import os
@@ -14,14 +14,14 @@ from typing import IO
 
 import numpy as np
 
-from chimed.concurrency import MOST, cores, workers
+from chimed.concurrency import MAX_PROCESSES, available_cores, worker_processes
 from chimed.text.duplicates import minhash, variants
 from chimed.text.duplicates.shingles import jaccards, shingles_of_points
 from chimed.text.duplicates.variants import Difference
 
-MANY = 20_000  # pairs, from which on processes are worth their start
-AT_A_TIME = 1_000  # pairs that a process is given at once
-SIMILAR = 0.8  # Jaccard similarity from which two texts are one (FineWeb, MinHash at 0.75 to 0.8)
+MIN_PAIRS_FOR_PROCESSES = 20_000  # pairs, from which on processes are worth their start
+PAIRS_PER_TASK = 1_000  # pairs that a process is given at once
+MIN_SIMILARITY = 0.8  # Jaccard similarity from which two texts are one (FineWeb, MinHash at 0.75 to 0.8)
 GAP = minhash.SHINGLE - 1  # NULs behind each half
 
 
@@ -32,9 +32,9 @@ Group = tuple[int, list[tuple[int, float]]]  # a row, and the rows before it tha
 
 @dataclass(frozen=True)
 class Letters:
-    """What is compared of every row's two halves (text, or question and answer), in a file of code points (u32).
+    """The compared letters of every row's two halves (text, or question and answer), in a file of code points (u32).
 
-    ends: where each row begins, and the last ends. lengths: the letters of each half (two columns).
+    ends: where each row begins, and the end of the last. lengths: letters of each half (two columns).
     """
 
     file: IO[bytes]
@@ -42,14 +42,14 @@ class Letters:
     lengths: np.ndarray
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The halves of some rows as `shingles_of_points` takes them: their points, and their lengths."""
+        """Return the points and lengths of the halves of some rows, as `shingles_of_points` takes them."""
         file, starts = self.file.fileno(), self.ends[rows] * 4
         sizes = self.ends[rows + 1] * 4 - starts
         found = [os.pread(file, size, start) for size, start in zip(sizes.tolist(), starts.tolist(), strict=True)]
         return np.frombuffer(b"".join(found), np.uint32), self.lengths[rows].ravel()
 
     def halves(self, row: int) -> Halves:
-        """The halves of a row, as text."""
+        """Return the halves of a row as text."""
         start, end = int(self.ends[row]) * 4, int(self.ends[row + 1]) * 4
         text = os.pread(self.file.fileno(), end - start, start).decode("utf-32-le")
         first, second = self.lengths[row].tolist()
@@ -58,7 +58,9 @@ class Letters:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows that look alike, as places among the rows compared: how alike, and in which half they are variants."""
+    """Two similar rows, by their places among the compared rows: their similarity, and the half in which they are
+    variants.
+    """
 
     one: int
     two: int
@@ -69,9 +71,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Compares rows by their places. numbers: of the rows; named: a hash of what their titles name, 0 for nothing.
+    """Compare rows by their places. numbers: of the rows; named: a hash of the names in their titles, 0 for none.
 
-    known: of pairs that were read ahead what makes them variants, until it is asked for.
+    known: what makes pairs variants that were computed ahead, until it is requested.
     """
 
     texts: Letters
@@ -80,7 +82,7 @@ class Comparison:
     known: dict[tuple[int, int], Differs | None] = field(default_factory=dict)
 
     def alike(self, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-        """How alike the rows of each pair are: the smaller of the similarities of their halves."""
+        """Return the similarity of each pair of rows: the smaller of the Jaccard similarities of their two halves."""
         places, back = np.unique(np.concatenate([one, two]), return_inverse=True)
         points, lengths = self.texts.read(self.numbers[places])
         both = back[: len(one)], back[len(one) :]
@@ -89,7 +91,7 @@ class Comparison:
         return np.minimum(alike[: len(one)], alike[len(one) :])
 
     def alike_each(self, one: int, two: int) -> float:
-        """How alike two rows are, as `alike` has it: for one pair ten times as fast."""
+        """Return the similarity of two rows, as `alike` does; for a single pair this is ten times as fast."""
         points, lengths = self.texts.read(self.numbers[[one, two]])
         hashes, bounds = shingles_of_points(points, lengths, minhash.SHINGLE)
         whole = (hashes >> np.uint64(32)).tolist()
@@ -98,28 +100,28 @@ class Comparison:
         return min(len(old & new) / len(old | new) if old or new else 1.0 for old, new in pairs)
 
     def difference(self, one: int, two: int) -> Differs | None:
-        """In which half two rows are variants, and what makes them so; None where they are copies."""
+        """Return the half in which two rows are variants, and why; None if they are copies."""
         if (one, two) in self.known:
             return self.known.pop((one, two))
         if self.named[one] != self.named[two] and self.named[one] and self.named[two]:
             return 0, Difference("name", "", "")
-        return _difference(self._halves(one), self._halves(two))
+        return _find_difference(self._halves(one), self._halves(two))
 
     def _halves(self, place: int) -> Halves:
         return self.texts.halves(int(self.numbers[place]))
 
     def ahead(self, groups: Iterable[Group], count: int, copies: Mapping[int, tuple[int, float]]) -> Iterator[Group]:
-        """The groups again, in order; where there are many pairs, differences are read ahead by other processes.
+        """Yield the groups in order; with many pairs, other processes compute their differences ahead.
 
-        count: pairs at most. copies: place → what it is a copy of, as far as that is settled.
+        count: maximum number of pairs. copies: place → what it is a copy of, as far as decided.
         """
-        processes = min(cores(), MOST)
-        if count < MANY or processes < 2:
+        processes = min(available_cores(), MAX_PROCESSES)
+        if count < MIN_PAIRS_FOR_PROCESSES or processes < 2:
             yield from groups
             return
-        with workers("dedup", processes) as pool:
+        with worker_processes("dedup", processes) as pool:
             waiting: deque[tuple[list[Group], list[list[int]], Future[list[list[Differs | None]]]]] = deque()
-            for run in _runs(groups):
+            for run in _group_into_tasks(groups):
                 firsts = [
                     list(dict.fromkeys(copies[one][0] if one in copies else one for one, _ in of)) for _, of in run
                 ]
@@ -127,7 +129,7 @@ class Comparison:
                     (self._halves(two), list(map(self._halves, several)))
                     for (two, _), several in zip(run, firsts, strict=True)
                 ]
-                waiting.append((run, firsts, pool.submit(told_apart, asked)))
+                waiting.append((run, firsts, pool.submit(find_differences, asked)))
                 if len(waiting) > 2 * processes:
                     yield from self._answered(*waiting.popleft())
             while waiting:
@@ -144,34 +146,34 @@ class Comparison:
         yield from run
 
 
-def told_apart(asked: list[tuple[Halves, list[Halves]]]) -> list[list[Differs | None]]:
-    """Of each row, how it differs from the rows before it one by one, up to the first that it is a copy of."""
+def find_differences(asked: list[tuple[Halves, list[Halves]]]) -> list[list[Differs | None]]:
+    """Return how each row differs from the rows before it, one by one, up to the first one it is a copy of."""
     found = []
     for two, several in asked:
         differs: list[Differs | None] = []
         for one in several:
-            differs.append(_difference(one, two))
+            differs.append(_find_difference(one, two))
             if not differs[-1]:
                 break
         found.append(differs)
     return found
 
 
-def _difference(one: Halves, two: Halves) -> Differs | None:
+def _find_difference(one: Halves, two: Halves) -> Differs | None:
     for half, (old, new) in enumerate(zip(one, two, strict=True)):
-        if found := variants.difference(old, new):
+        if found := variants.find_difference(old, new):
             return half, found
     return None
 
 
-def _runs(groups: Iterable[Group]) -> Iterator[list[Group]]:
-    """Groups of some `AT_A_TIME` pairs together."""
+def _group_into_tasks(groups: Iterable[Group]) -> Iterator[list[Group]]:
+    """Yield lists of groups with about `PAIRS_PER_TASK` pairs."""
     run: list[Group] = []
     pairs = 0
     for group in groups:
         run.append(group)
         pairs += len(group[1])
-        if pairs >= AT_A_TIME:
+        if pairs >= PAIRS_PER_TASK:
             yield run
             run, pairs = [], 0
     if run:
