@@ -205,9 +205,9 @@ def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
 
 
 def test_pods_outlive_their_worker_hold_none_and_have_a_limit_of_their_own(rendered, pods) -> None:
-    days = {"perplexity": 1, "cpt": 4, "sft": 4, "dpo": 4}
+    days = {"perplexity": 1} | dict.fromkeys(PHASES, 4)
     for name, pod in pods.items():
-        assert rendered[name]["pool"] == ["gpus", 8 if name in ("cpt", "sft", "dpo") else 1]
+        assert rendered[name]["pool"] == ["gpus", 8 if name in PHASES else 1]
         assert rendered[name]["how"] == [True, True, "delete_succeeded_pod", "delete_pod", True]
         assert pod["spec"]["activeDeadlineSeconds"] == int(days.get(name, 0.5) * 24 * 3600) + 300
 
