@@ -118,6 +118,7 @@ def test_settings_that_are_no_words_reach_a_pod_as_they_were(monkeypatch) -> Non
         assert getattr(after, name) == getattr(before, name), name
 
 
+PHASES = ("cpt", "sft", "dpo", "kto", "orpo", "grpo")
 BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
 ON = ["--recipe=qwen3-14b", "--release=2026.11.22"]  # rendered: the recipe says how many GPUs
 

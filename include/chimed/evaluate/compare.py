@@ -17,6 +17,8 @@ from chimed.errors import UserError, choose
 from chimed.evaluate.answers import fair_score, tied
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.figure import accuracies
+from chimed.evaluate.forgetting import Trade, trades
+from chimed.evaluate.forgetting import markdown as of_shares
 from chimed.evaluate.protocol import differences
 from chimed.evaluate.seeds import Spread, others, spreads
 from chimed.evaluate.seeds import markdown as of_seeds
@@ -136,9 +138,10 @@ def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds:
     rows = table(
         [pair for model in others for pair in pairs(reference, model, samples[reference], samples[model], groups)]
     )
-    lines = [markdown(rows, title, reference), *of_seeds(list(seeds)), *_ties(samples)]
+    traded = trades(rows, {model: score.get("general_share") for model, score in scores.items()})
+    lines = [markdown(rows, title, reference), *of_shares(traded), *of_seeds(list(seeds)), *_ties(samples)]
     text = "\n".join(lines)
-    _write(lake, target, rows, scores, text, reference, seeds)
+    _write(lake, target, rows, scores, text, reference, seeds, traded)
     return text
 
 
@@ -162,7 +165,14 @@ def _ties(samples: dict[str, pl.DataFrame]) -> list[str]:
 
 
 def _write(
-    lake: Lake, place: str, rows: list[Row], scores: dict, text: str, reference: str, seeds: Sequence[Spread]
+    lake: Lake,
+    place: str,
+    rows: list[Row],
+    scores: dict,
+    text: str,
+    reference: str,
+    seeds: Sequence[Spread],
+    traded: Sequence[Trade],
 ) -> None:
     points = {
         model: {task: (right / questions, interval) for task, (right, questions, interval) in tasks.items()}
@@ -175,4 +185,6 @@ def _write(
     result = {"rows": [asdict(row) for row in rows], "reference": reference, "models": models, "protocol": protocol}
     if seeds:
         result["seeds"] = [asdict(one) for one in seeds]
+    if traded:
+        result["general_data"] = [asdict(one) for one in traded]
     lakes.write_json(lake, f"{place}/{layout.COMPARISON}", result)

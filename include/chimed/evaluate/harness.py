@@ -23,6 +23,7 @@ from chimed.evaluate.answers import SAMPLES, answered, fair_score, tied
 from chimed.evaluate.backend import BACKENDS, answering, flags, versions
 from chimed.evaluate.exams import group_of
 from chimed.evaluate.fetch import fetch_exams
+from chimed.evaluate.forgetting import general_share
 from chimed.evaluate.protocol import BATCH_SIZE, SEED, protocol_of
 from chimed.evaluate.seeds import training
 from chimed.evaluate.tasks import Exams, local_exams
@@ -82,7 +83,8 @@ def evaluate_phase(
     score |= {"phase": phase, "recipe": recipe, "release": model.release, "base_model": model.base}
     if phase != "base":
         line = recipes.chain(recipe, phase)
-        score["training"] = training([trained(lake, model.release, recipe, one) for one in line])
+        reports = [trained(lake, model.release, recipe, one) for one in line]
+        score |= {"training": training(reports), "general_share": general_share(reports)}
     _write(lake, model.place, score, samples)
     return score
 

@@ -10,6 +10,7 @@ the loss before and after is comparable between shares.
 import hashlib
 import json
 import logging
+import os
 import shutil
 import uuid
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +29,7 @@ from chimed.settings import settings
 from chimed.train.exam_items import holding_exams
 from chimed.train.general_data import read_source
 from chimed.train.run import Run
-from chimed.train.tokens import prepare_rows
+from chimed.train.tokens import forget_unused, prepare_rows
 
 log = logging.getLogger("chimed")
 
@@ -60,7 +61,9 @@ def prepare(run: Run, tokenizer: PreTrainedTokenizerBase, medical: Path) -> Path
     """
     of = [medical.name, run.mixed, run.fields["mix_share"], run.fields.get("seed", 42), str(settings().exams)]
     folder = private_folder("mixed") / hashlib.sha256(json.dumps(of).encode()).hexdigest()[:24]
+    forget_unused(folder.parent)
     if (folder / "mixed.json").exists():
+        os.utime(folder)
         return folder
     release = datasets.load_from_disk(medical / "train")
     share = float(run.fields["mix_share"])

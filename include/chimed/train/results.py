@@ -10,11 +10,8 @@ from typing import Any
 import torch
 from pyarrow import parquet
 
-from chimed.storage import lake as lakes
-from chimed.storage import layout
-from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
-from chimed.train.run import SUBSET, Run, place_of
+from chimed.train.run import SUBSET, Run
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 USE = {
@@ -169,19 +166,6 @@ def _told_items(items: dict | None) -> list[str]:
         f"of which {items['measured']:,} were questions of the exams measured and were left out, and "
         f"{items['grounded']:,} questions about documents of the release"
     ]
-
-
-def mixes(lake: Lake, release: str, recipe: str) -> dict[str, float]:
-    """Return the general share of each finished phase of a recipe, to compare gain and forgetting; 0 without a mix.
-
-    A later phase is on top of the earlier ones: the share of a model is that of its own phase and those it builds on.
-    """
-    shares = {}
-    for phase in recipes.phases_of(recipe):
-        path = f"{place_of(release, recipe, phase)}/{layout.REPORT}"
-        if lakes.exists(lake, path):
-            shares[phase] = float((lakes.read_json(lake, path).get("mix") or {}).get("share", 0.0))
-    return shares
 
 
 def _told_rows(known: dict) -> str:

@@ -56,7 +56,7 @@ def prepare_rows(run: Run, tokenizer: PreTrainedTokenizerBase) -> Path:
             f"release {run.release} has no rows in {SUBSET[run.phase]}/train.parquet to train {run.phase} on"
         )
     folder = private_folder("tokens") / _key(run, tokenizer)
-    _forget_unused(folder.parent)
+    forget_unused(folder.parent)
     if (folder / "counts.json").exists():
         os.utime(folder)
         log.info("the rows of %s are tokenized already: %s", run.phase, folder)
@@ -82,7 +82,7 @@ def _make(run: Run, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _forget_unused(home: Path) -> None:
+def forget_unused(home: Path) -> None:
     """Removes tokens that no run has used for `KEPT_DAYS`, and drafts that a killed one left."""
     oldest = time.time() - KEPT_DAYS * 24 * 3600
     for folder in home.iterdir():

@@ -149,11 +149,11 @@ def test_control_tokens_of_any_tokenizer_are_taken_out_of_any_text(base) -> None
 
 
 def test_tokens_that_no_run_uses_are_removed(tmp_path) -> None:
-    from chimed.train.tokens import KEPT_DAYS, _forget_unused
+    from chimed.train.tokens import KEPT_DAYS, forget_unused
 
     for name, days in (("used", KEPT_DAYS - 1), ("unused", KEPT_DAYS + 1), ("unused.1234.part", KEPT_DAYS + 1)):
         (tmp_path / name / "train").mkdir(parents=True)
         (tmp_path / name / "train" / "data.arrow").write_bytes(b"x")
         os.utime(tmp_path / name, (time.time() - days * 86_400,) * 2)
-    _forget_unused(tmp_path)
+    forget_unused(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["used"]
