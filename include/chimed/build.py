@@ -1,26 +1,25 @@
 """One build: its inputs and options, and how a stage is run and written.
 
-Every stage's tables are read and written here (a corpus too large to hold: in `chimed.streaming`) and nowhere else. A
-stage's report is written last, so it also means done; a killed stage leaves no report and runs again. What became of
-each row is counted and checked in `chimed.ledger`.
+Every stage's tables are read and written here and nowhere else. A stage's report is written last, so it also means
+done; a killed stage leaves no report and runs again. What has to be known of the whole corpus first is found in steps
+(`chimed.steps`). What became of each row is counted and checked in `chimed.ledger`.
 """
 
 import importlib
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import polars as pl
 from pydantic import ValidationError
 
 import chimed
-from chimed import inputs, ledger, reports, stages
+from chimed import inputs, ledger, reports, stages, steps
 from chimed import lake as lakes
 from chimed.contents import check_file, read_checked, sealed, told_of
 from chimed.errors import UserError, choose
@@ -32,7 +31,6 @@ from chimed.options import Options
 from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.settings import Settings, settings
 from chimed.sources import NAMES as SOURCES
-from chimed.streaming import AT_ONCE, Parts, Verdicts, write_split
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
     from chimed.asking import Planned
@@ -46,7 +44,7 @@ class Work:
     """What a stage may use besides its table.
 
     opened: the store, or what opens it for a stage that wants it. planned: where it is a list, models are not asked;
-    what would be asked is put down there (`chimed.estimate`).
+    what would be asked is put down there (`chimed.estimate`). part: the number of the part that a stage works on.
     """
 
     build: str
@@ -56,6 +54,7 @@ class Work:
     settings: Settings
     say: Callable[[str], None] = log.info
     planned: "list[Planned] | None" = None
+    part: int = 0
 
     @property
     def store(self) -> "Store":
@@ -181,37 +180,51 @@ def stages_of(lake: Lake, version: str) -> tuple[stages.Stage, ...]:
 def shards_of(lake: Lake, version: str, stage: str) -> int:
     """How many parts a stage works on: 1 for a corpus stage, else the parts of the table it reads.
 
-    Raises UserError where an earlier stage is not done.
+    Raises UserError where the stage before is not done.
     """
-    made = read_build(lake, version)
-    its_own = stages.of_build(made)
+    its_own = stages_of(lake, version)
     choose("stage", stage, [one.name for one in its_own])
-    previous = stages.before(stage, its_own)
-    if previous is None:
-        return len(made["shards"])
-    parts = parts_of(lake, version, previous.name)
-    return 1 if stages.stage(stage, its_own).scope == "corpus" else parts
+    if previous := stages.before(stage, its_own):
+        parts_of(lake, version, previous.name)
+    return _shards(lake, version, its_own, stage)
 
 
 def parts_of(lake: Lake, version: str, stage: str) -> int:
     """How many parts a finished stage wrote. Raises UserError where it is not done."""
     its_own = stages_of(lake, version)
     if stages.stage(stage, its_own).scope == "corpus":
-        report = reports.read(lake, version, stage, 0)
-        if report is None or "parts" not in report:
-            raise UserError(
-                f"build {version}: {stage} is not done; run: python -m chimed run {stage} --build {version}"
-                f"{_other_order(version, its_own)}"
-            )
-        return report["parts"]
-    expected = shards_of(lake, version, stage)
+        return _parts(lake, version, its_own, stage)
+    expected = _shards(lake, version, its_own, stage)
     missing = [n for n in range(expected) if reports.read(lake, version, stage, n) is None]
     if missing:
-        raise UserError(
-            f"build {version}: {stage} is not done, {len(missing)} of {expected} parts are missing; "
-            f"run: python -m chimed run {stage} --build {version}{_other_order(version, its_own)}"
-        )
+        _not_done(version, its_own, stage, f", {len(missing)} of {expected} parts are missing")
     return expected
+
+
+def _shards(lake: Lake, version: str, its_own: tuple[stages.Stage, ...], stage: str) -> int:
+    """As `shards_of`, whether the parts are there or not."""
+    if stages.stage(stage, its_own).scope == "corpus":
+        return 1
+    while previous := stages.before(stage, its_own):
+        if previous.scope == "corpus":
+            return _parts(lake, version, its_own, previous.name)
+        stage = previous.name
+    return len(read_build(lake, version)["shards"])
+
+
+def _parts(lake: Lake, version: str, its_own: tuple[stages.Stage, ...], stage: str) -> int:
+    """How many parts a corpus stage wrote. Raises UserError where it is not done."""
+    report = reports.read(lake, version, stage, 0)
+    if report is None or "parts" not in report:
+        _not_done(version, its_own, stage)
+    return report["parts"]
+
+
+def _not_done(version: str, its_own: tuple[stages.Stage, ...], stage: str, missing: str = "") -> NoReturn:
+    raise UserError(
+        f"build {version}: {stage} is not done{missing}; run: python -m chimed run {stage} --build {version}"
+        f"{_other_order(version, its_own)}"
+    )
 
 
 def _other_order(version: str, its_own: tuple[stages.Stage, ...]) -> str:
@@ -269,8 +282,12 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
     Behind the last stage the ledger is written as a table. Raises UserError for an unknown stage, shard or build, or
     where an earlier stage is not done; LedgerError where a row is unaccounted for.
     """
-    total = shards_of(work.lake, work.build, stage)
     its_own = stages_of(work.lake, work.build)
+    if shard is None:
+        total = shards_of(work.lake, work.build, stage)
+    else:
+        choose("stage", stage, [one.name for one in its_own])
+        total = _check_ready(work, its_own, stage, shard)
     if shard is not None and not 0 <= shard < total:
         said = f"{stage} of build {work.build} has shards 0 to {total - 1}, not {shard}"
         raise UserError(said + _other_order(work.build, its_own))
@@ -279,6 +296,16 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
     if stage == its_own[-1].name and not lakes.exists(work.lake, path):
         lakes.write_table(work.lake, path, ledger.table(work.lake, work.build), LEDGER)
     return reports
+
+
+def _check_ready(work: Work, its_own: tuple[stages.Stage, ...], stage: str, shard: int) -> int:
+    """How many shards a stage has. Raises UserError where what this one reads is not there: one of hundreds looks at
+    its own part of the stage before, not at all of them."""
+    total, previous = _shards(work.lake, work.build, its_own, stage), stages.before(stage, its_own)
+    its_part = previous and previous.scope == stages.stage(stage, its_own).scope == "shard" and shard < total
+    if previous and not (its_part and reports.read(work.lake, work.build, previous.name, shard)):
+        parts_of(work.lake, work.build, previous.name)
+    return total
 
 
 def _run_shard(work: Work, its_own: tuple[stages.Stage, ...], name: str, shard: int) -> dict:
@@ -300,17 +327,17 @@ def _do_shard(
     """Runs a shard that is not done and that no other process works on. still_ours: raises where one took it over."""
     folder = f"builds/{work.build}/{name}"
     this, previous = stages.stage(name, its_own), stages.before(name, its_own)
-    if name == "dedup" and previous and previous.name == "extract":
+    if this.scope != stages.stage(name).scope or (name == "dedup" and previous and previous.name == "extract"):
         raise UserError(
-            f"build {work.build} was opened by an earlier version, which deduplicated before cleaning; "
+            f"build {work.build} was opened by an earlier version, whose {name} worked in another way; "
             "open a new build (stored model replies cost nothing again): python -m chimed build"
         )
+    steps.take(work, this)
     lakes.clear_drafts(work.lake, folder, lambda name: this.scope == "corpus" or f"-{shard:05d}." in name)
     started = time.monotonic()
     module = importlib.import_module(f"chimed.stages.{name}")  # here, not above: some stages need torch or scrapy
-    judges = this.scope == "corpus" and hasattr(module, "judge")
     written: dict[str, dict] = {}
-    counts, kept, figures = (_judge if judges else _run)(work, this, previous, module, folder, shard, written)
+    counts, kept, figures = _run(replace(work, part=shard), this, previous, module, folder, written)
     ledger.check_written(work.lake, name, counts, kept, f"{folder}/dropped-{shard:05d}.parquet")
     ledger.check_failures(name, counts)
     report = ledger.report(name, work.build, shard, len(kept), counts, figures)
@@ -319,11 +346,19 @@ def _do_shard(
     report = sealed(report)
     still_ours()
     lakes.write_json(work.lake, reports.path_of(work.build, name, shard), report)
+    if this.steps and not _missing(work, its_own, name):
+        steps.clear(work, name)
     work.say(
         f"{name} {shard}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
         f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}"
     )
     return report
+
+
+def _missing(work: Work, its_own: tuple[stages.Stage, ...], stage: str) -> int:
+    """How many parts of a stage have no report yet."""
+    names = lakes.names(work.lake, f"builds/{work.build}/{stage}")
+    return _shards(work.lake, work.build, its_own, stage) - sum(name.startswith("report-") for name in names)
 
 
 def _inputs(
@@ -338,53 +373,19 @@ def _inputs(
     return {f"{folder}/kept-{part:05d}.parquet": (said or {}).get("sha256") for part, said in told.items()}
 
 
-def _judge(
-    work: Work,
-    this: stages.Stage,
-    previous: stages.Stage | None,
-    module: ModuleType,
-    folder: str,
-    shard: int,
-    written: dict[str, dict],
-) -> tuple[pl.DataFrame, list[str], dict[str, Any]]:
-    """Runs a corpus stage that names the rows that leave; returns counts, the kept rows' files, and figures.
-
-    written: gets what the report says of the files.
-    """
-    assert previous is not None
-    name, before = this.name, f"builds/{work.build}/{previous.name}"
-    numbers = range(parts_of(work.lake, work.build, previous.name))
-    table = Parts(work.lake, tuple(f"{before}/kept-{n:05d}.parquet" for n in numbers))
-    _check_parts(work, previous, numbers)
-    skipped = name in work.options.skip
-    verdicts = Verdicts(figures={"skipped": True}) if skipped else module.judge(table, work)
-    counts, count = write_split(work.lake, folder, name, table, verdicts, work.options.part_rows, written)
-    return counts, [f"{folder}/kept-{n:05d}.parquet" for n in range(count)], verdicts.figures
-
-
-def _check_parts(work: Work, stage: stages.Stage, numbers: range) -> None:
-    """Raises SpoiltFile where a part is not what its stage wrote: a corpus stage reads it column by column."""
-
-    def check(part: int) -> None:
-        path = f"builds/{work.build}/{stage.name}/kept-{part:05d}.parquet"
-        told = reports.kept_told(work.lake, work.build, stage, part)
-        check_file(work.lake, path, told, reports.mend(work.build, stage, part))
-
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        list(threads.map(check, numbers))
-
-
 def _run(
     work: Work,
     this: stages.Stage,
     previous: stages.Stage | None,
     module: ModuleType,
     folder: str,
-    shard: int,
     written: dict[str, dict],
 ) -> tuple[pl.DataFrame, list[str], dict[str, Any]]:
-    """Runs a stage on a table in memory; returns as `_judge` does."""
-    name = this.name
+    """Runs a stage on a table in memory; returns counts, the kept rows' files, and figures.
+
+    written: gets what the report says of the files.
+    """
+    name, shard = this.name, work.part
     if previous is None:
         records, outcome = module.read_pages(work, shard)
     else:

@@ -182,7 +182,8 @@ def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None =
         raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_why(counts, left, 'failed')}")
     of_pages = stages.before(stage) is None
     unharmed = rows_of(counts.filter(pl.col("reason").is_in(NO_ALARM)), "dropped") if of_pages else 0
-    if read - unharmed > FEW_FAILED and not rows_of(counts, "kept"):
+    of_a_corpus = stages.stage(stage).steps  # then a part may lose all its rows: the corpus does not
+    if read - unharmed > FEW_FAILED and not rows_of(counts, "kept") and not of_a_corpus:
         raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")
     gone = rows_of(counts, "derived_dropped", "derived_failed")
     tried = rows_of(counts, "derived") + gone

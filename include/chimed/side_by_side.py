@@ -8,12 +8,13 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 
-from chimed import stages
+from chimed import reports, stages, steps
 from chimed.build import Work, open_work, run_stage, shards_of, stages_of
 from chimed.errors import WorkStopped
 from chimed.printing import log_to_stderr
@@ -40,11 +41,30 @@ def run_shards(work: Work, stage: str) -> list[dict]:
         return run_stage(work, stage)
     if processes < 2:
         with ThreadPoolExecutor(min(cores(), MOST)) as threads:
+            _take_steps(work, this, lambda step, numbers: threads.map(partial(_step_here, work, stage, step), numbers))
             found = threads.map(lambda shard: run_stage(work, stage, shard), range(total))
             return [report for reports in found for report in reports]
     with workers(stage, processes) as pool:
+        _take_steps(work, this, lambda step, numbers: pool.map(partial(_step, work.build, stage, step), numbers))
         found = pool.map(_run, [work.build] * total, [stage] * total, range(total))
         return [report for reports in found for report in reports]
+
+
+def _take_steps(
+    work: Work, stage: stages.Stage, several: Callable[[stages.Step, Iterable[int]], Iterator[dict]]
+) -> None:
+    """Takes the steps of a stage that has parts left to do. several: does tasks of a step side by side."""
+    total = shards_of(work.lake, work.build, stage.name)
+    if not stage.steps or all(reports.read(work.lake, work.build, stage.name, n) for n in range(total)):
+        return
+    corpus = steps.corpus_of(work, stage.name)
+    if steps.report_of(work, corpus, stage.steps[-1].name, 0) is not None:
+        return
+    for step in stage.steps:
+        if step.over == "all":  # here: it has the machine to itself
+            steps.run_step(work, corpus, step, 0)
+        else:
+            list(several(step, range(corpus.tasks(step))))
 
 
 @contextmanager
@@ -75,6 +95,14 @@ def _begin() -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_to_stderr()
+
+
+def _step_here(work: Work, stage: str, step: stages.Step, number: int) -> dict:
+    return steps.run_step(work, steps.corpus_of(work, stage), step, number)
+
+
+def _step(build: str, stage: str, step: stages.Step, number: int) -> dict:
+    return _step_here(open_work(build), stage, step, number)
 
 
 def _run(build: str, stage: str, shard: int) -> list[dict]:

@@ -101,15 +101,24 @@ def run(
     stage: Annotated[str, typer.Argument(help="a stage's name, or all")],
     build: Build = "latest",
     shard: Annotated[int | None, typer.Option(help="only this shard; default: all")] = None,
+    step: Annotated[
+        str | None, typer.Option(help="only this step of a stage that has some, as a scheduler maps them (--shard)")
+    ] = None,
 ) -> None:
     """Run a stage of a build, or all. A finished stage is not run again; an interrupted one continues."""
-    from chimed import stages
+    from chimed import stages, steps
     from chimed.build import open_work, run_stage, stages_of
     from chimed.side_by_side import run_shards
 
     if stage != "all":
         choose("stage", stage, stages.NAMES)
     work = open_work(build)
+    if step is not None:
+        its_steps = {one.name: one for one in stages.stage(stage).steps} if stage != "all" else {}
+        choose(f"step of {stage}", step, list(its_steps))
+        report = steps.run_step(work, steps.corpus_of(work, stage), its_steps[step], shard or 0)
+        print_report([report], f"build {work.build}: {stage} {step} {shard or 0} is done")
+        return
     names = [one.name for one in stages_of(work.lake, work.build)] if stage == "all" else [stage]
     ran = (run_shards(work, name) if shard is None else run_stage(work, name, shard) for name in names)
     reports = [report for several in ran for report in several]

@@ -3,9 +3,9 @@
 One name for one thing: stage = module here = table in the lake = command = Airflow task.
 
 A stage module's docstring opens with its help text and names the paper's section. Its
-`run(records, work) -> Outcome` is a function on one table; `chimed.build` reads and writes around it. A corpus stage
-that only takes rows out has `judge(parts, work) -> Verdicts` instead, over a table of any size (`chimed.streaming`).
-This file is light on purpose: Airflow parses it.
+`run(records, work) -> Outcome` is a function on one table; `chimed.build` reads and writes around it. A stage that has
+to know the whole corpus before it can judge a part has steps (`chimed.steps`): what they find is small, and each part
+is then judged on its own. This file is light on purpose: Airflow parses it.
 """
 
 from collections.abc import Sequence
@@ -14,21 +14,47 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
+class Step:
+    """A step that a stage takes before its parts, in the module `<stage>_<name>`.
+
+    over: one task for each part of the table before it, one for each range of the corpus's keys, or one for all of it.
+    """
+
+    name: str
+    over: Literal["part", "range", "all"]
+
+
+@dataclass(frozen=True)
 class Stage:
-    """scope: shard (each part file on its own) or corpus (all of them). needs: what the machine must have."""
+    """scope: shard (each part file on its own) or corpus (all of them). needs: what the machine must have.
+
+    steps: what has to be known of the whole corpus first, in order.
+    """
 
     name: str
     scope: Literal["shard", "corpus"]
     needs: Literal["cpu", "gpu", "llm"]
     skippable: bool = False
+    steps: tuple[Step, ...] = ()
 
 
 STAGES = (
     Stage("extract", "shard", "cpu"),
     Stage("clean", "shard", "cpu"),
-    Stage("dedup", "corpus", "cpu"),
+    Stage(
+        "dedup",
+        "shard",
+        "cpu",
+        steps=(
+            Step("sign", "part"),
+            Step("exact", "all"),
+            Step("bucket", "range"),
+            Step("verify", "range"),
+            Step("resolve", "all"),
+        ),
+    ),
     Stage("perplexity", "shard", "gpu", skippable=True),
-    Stage("filter", "corpus", "cpu"),
+    Stage("filter", "shard", "cpu", steps=(Step("threshold", "all"),)),
     Stage("screen", "shard", "llm"),
     Stage("department", "shard", "llm", skippable=True),
     Stage("translate", "shard", "llm", skippable=True),

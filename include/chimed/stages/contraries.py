@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-_KNOWN: dict = yaml.safe_load((Path(__file__).parent / "contraries.yaml").read_text(encoding="utf-8"))
+_KNOWN: dict = yaml.load((Path(__file__).parent / "contraries.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 _PULSE = re.compile(r"脉(?:象|搏|息)?(?:也|又|都|皆|则|见|显得?|表现为|呈)?([^，。；：、脉]{1,8})")
 _QUALITIES = "浮沉迟数滑涩洪细弦紧濡芤弱"
 _QUALITY_FROM: dict[str, str] = _KNOWN["pulses"]  # a quality that a modern text names → what the source may call it

@@ -108,7 +108,7 @@ def _value(number: str) -> str:
 
 
 def _read(name: str) -> dict[str, Any]:
-    return yaml.safe_load((Path(__file__).parent / name).read_text(encoding="utf-8"))
+    return yaml.load((Path(__file__).parent / name).read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @cache

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-_KNOWN: dict = yaml.safe_load((Path(__file__).parent / "opposites.yaml").read_text(encoding="utf-8"))
+_KNOWN: dict = yaml.load((Path(__file__).parent / "opposites.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 _ORGANS, _POISON = _KNOWN["sets"]["organs"], _KNOWN["sets"]["poison"]
 _EACH = ("脏腑", "左右")  # every mention counts; of the others a run counts once
 _BOTH = (

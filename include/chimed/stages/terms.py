@@ -15,7 +15,7 @@ GROUPS = ("herbs", "formulas", "acupoints")  # what a translation must keep
 @lru_cache
 def groups() -> dict[str, list]:
     """The lists of `terms.yaml`: a name a line under its kind, and in `same` the names of one thing."""
-    return yaml.safe_load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"))
+    return yaml.load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @lru_cache

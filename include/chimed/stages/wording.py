@@ -23,7 +23,7 @@ _ENDS = (
     | dict.fromkeys(",，:：", CLAUSE)
     | dict.fromkeys("、/|()（）[]{}", ITEM)
 )
-_KNOWN: dict = yaml.safe_load((Path(__file__).parent / "wording.yaml").read_text(encoding="utf-8"))
+_KNOWN: dict = yaml.load((Path(__file__).parent / "wording.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 SCOPE = frozenset(_KNOWN["scope"])  # what holds for everything behind it in its clause, or before it at a clause's end
 NEGATING = frozenset(["不", "没有", "未", "非"])
 HEADS = SCOPE | {"治", "宜", "用", "推荐", "首选"}  # a list stands behind one of these, or before it

@@ -1,0 +1,205 @@
+"""The steps that a stage takes before its parts: what has to be known of the whole corpus. Ours.
+
+A step is some tasks, each of which reads and writes files and may run on any worker; its report is written last, so it
+also means done. A task that was killed is done again and leaves the same bytes; one that is done is not done again. The
+files lie in `steps/<build>/<stage>/<step>/` and hold letters of texts: when every part of the stage is done they go.
+"""
+
+import hashlib
+import importlib
+import io
+import logging
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from chimed import lake as lakes
+from chimed import reports, stages
+from chimed.contents import sealed, told_of
+from chimed.errors import UserError
+from chimed.lake import Lake
+from chimed.streaming import MOST_PARTS
+
+if TYPE_CHECKING:
+    from chimed.build import Work
+
+log = logging.getLogger("chimed")
+
+FOLDER = "steps"  # of a lake
+ROWS_A_RANGE = 20_000  # of a small corpus, so that two cores have something to share
+FEW_RANGES, ROWS_A_LARGE_RANGE = 32, 200_000  # from so many ranges on they grow: each reads a little of every part
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The table that a stage's steps read. rows: of each part. digest: another one where a part is another one."""
+
+    build: str
+    stage: str
+    rows: tuple[int, ...]
+    digest: str
+
+    @property
+    def starts(self) -> list[int]:
+        """The number in the whole table of the first row of each part, and how many rows there are."""
+        return [0, *accumulate(self.rows)]
+
+    @property
+    def ranges(self) -> int:
+        """How many ranges the corpus is divided into: more with its size, then larger ones."""
+        rows = sum(self.rows)
+        return min(MOST_PARTS, max(1, min(math.ceil(rows / ROWS_A_RANGE), FEW_RANGES + rows // ROWS_A_LARGE_RANGE)))
+
+    def tasks(self, step: stages.Step) -> int:
+        """How many tasks a step has."""
+        return {"all": 1, "part": len(self.rows), "range": self.ranges}[step.over]
+
+    def path(self, step: str, name: str) -> str:
+        """A file of a step, or its folder."""
+        return f"{FOLDER}/{self.build}/{self.stage}/{step}/{name}".rstrip("/")
+
+    def before(self, part: int) -> str:
+        """A part of the table."""
+        return f"builds/{self.build}/{stages.before(self.stage).name}/kept-{part:05d}.parquet"  # type: ignore[union-attr]
+
+
+def corpus_of(work: "Work", stage: str) -> Corpus:
+    """What a stage's steps read. Raises UserError where the stage before is not done."""
+    previous = stages.before(stage)
+    assert previous is not None
+    found = work.lake.fs.find(work.lake.at(f"builds/{work.build}/{previous.name}"), detail=True)
+    state = [
+        (name, one["size"], *(str(one[key]) for key in lakes.VERSION_KEYS if key in one))
+        for name, one in found.items()
+        if name.endswith(".json")
+    ]
+    return _corpus(work.lake, work.build, stage, previous.name, tuple(state))
+
+
+@lru_cache(maxsize=8)
+def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> Corpus:
+    """Read once as long as the reports of the stage before are those (`state`): there are hundreds."""
+    from chimed.build import parts_of
+
+    del state
+    rows, hashes = [], []
+    for part in range(parts_of(lake, build, previous)):
+        report = reports.read(lake, build, previous, part) or {}
+        told = told_of(report.get("written"), f"kept-{part:05d}.parquet") or {}
+        rows.append(report.get("kept", 0) + report.get("derived", 0))
+        hashes.append(f"{rows[-1]} {told.get('sha256')}")
+    return Corpus(build, stage, tuple(rows), hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16])
+
+
+def take(work: "Work", stage: stages.Stage) -> None:
+    """Sees that every step of a stage is done, one task after the other; where they are, that costs one look."""
+    if not stage.steps:
+        return
+    corpus = corpus_of(work, stage.name)
+    if report_of(work, corpus, stage.steps[-1].name, 0) is not None:
+        return
+    for step in stage.steps:
+        for number in range(corpus.tasks(step)):
+            run_step(work, corpus, step, number)
+
+
+def report_of(work: "Work", corpus: Corpus, step: str, number: int) -> dict | None:
+    """The report of a step's task on this very corpus; None where it is not done."""
+    try:
+        report = lakes.read_json(work.lake, corpus.path(step, f"report-{number:05d}.json"))
+    except FileNotFoundError:
+        return None
+    except UserError as error:
+        log.warning("%s; that step is taken again", error)
+        return None
+    return report if report.get("corpus") == corpus.digest else None
+
+
+def run_step(work: "Work", corpus: Corpus, step: stages.Step, number: int) -> dict:
+    """Does a task of a step, unless it is done; returns its report. The steps before it have to be done.
+
+    Raises UserError where there is no such task, and WorkStopped where another process took it over.
+    """
+    if not 0 <= number < corpus.tasks(step):
+        raise UserError(f"{step.name} of {corpus.stage} has tasks 0 to {corpus.tasks(step) - 1}, not {number}")
+    if (report := report_of(work, corpus, step.name, number)) is not None:
+        return report
+    from chimed.lease import turn  # here, not above: SQLAlchemy takes long to load
+
+    name = f"{corpus.stage} {step.name} {number}"
+    with turn(work.store, work.lake.root, f"build {work.build} {name}", work.say) as still_ours:
+        if (report := report_of(work, corpus, step.name, number)) is not None:
+            return report
+        lakes.clear_drafts(work.lake, corpus.path(step.name, ""), lambda file: f"-{number:05d}." in file)
+        started = time.monotonic()
+        figures = importlib.import_module(f"chimed.stages.{corpus.stage}_{step.name}").run(work, corpus, number)
+        report = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}
+        report |= {"corpus": corpus.digest, "figures": figures, "seconds": round(time.monotonic() - started, 3)}
+        still_ours()
+        lakes.write_json(work.lake, corpus.path(step.name, f"report-{number:05d}.json"), sealed(report))
+    work.say(", ".join([name, *(f"{key} {value}" for key, value in figures.items() if isinstance(value, int))]))
+    return report
+
+
+def clear(work: "Work", stage: str) -> None:
+    """Takes the files of a stage's steps away. Safe to repeat, and for two processes at once."""
+    try:
+        if lakes.exists(work.lake, f"{FOLDER}/{work.build}/{stage}"):
+            lakes.remove_folder(work.lake, f"{FOLDER}/{work.build}/{stage}")
+    except FileNotFoundError:  # another process was faster
+        return
+
+
+# --- tables that steps hand on ---------------------------------------------------------------------------------
+
+
+def write_groups(lake: Lake, path: str, groups: Iterable[pl.DataFrame], schema: pa.Schema) -> None:
+    """Writes frames as the row groups of one parquet file: each can be read alone. Empty ones have a group, too.
+
+    Numbers that are hashes do not compress, and are written as they are.
+    """
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, schema, compression="none", use_dictionary=False, write_statistics=False) as writer:
+        for frame in groups:
+            writer.write_table(frame.select(schema.names).to_arrow().cast(schema), row_group_size=max(1, len(frame)))
+    lakes.write_bytes(lake, path, sink.getvalue())
+
+
+def read_group(lake: Lake, path: str, number: int, columns: list[str] | None = None) -> pl.DataFrame:
+    """One row group of such a file. Raises UserError where it cannot be read."""
+    with _opened(lake, path) as table:
+        return pl.DataFrame(table.read_row_group(number, columns=columns))
+
+
+def read_groups(lake: Lake, path: str, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
+    """The row groups of a file one by one. Raises UserError where it cannot be read."""
+    with _opened(lake, path) as table:
+        for number in range(table.num_row_groups):
+            yield pl.DataFrame(table.read_row_group(number, columns=columns))
+
+
+def read_whole(lake: Lake, path: str, columns: list[str] | None = None) -> pl.DataFrame:
+    """All of such a file, or some columns of it. Raises UserError where it cannot be read."""
+    with _opened(lake, path) as table:
+        return pl.DataFrame(table.read(columns=columns))
+
+
+@contextmanager
+def _opened(lake: Lake, path: str) -> Iterator[pq.ParquetFile]:
+    _, build, stage, *_ = path.split("/")
+    mend = f"remove {FOLDER}/{build}/{stage} and run: python -m chimed run {stage} --build {build}"
+    try:
+        with lakes.open_file(lake, path) as file:
+            yield pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        why = f"{path}, which a step of {stage} wrote, cannot be read ({type(error).__name__})"
+        raise UserError(f"{why}; {mend}") from None
