@@ -15,8 +15,8 @@ from operator import and_
 from airflow.sdk import DAG, BaseOperator, PartitionedAssetTimetable, TaskGroup, XComArg
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
+from chimed.build.order import STAGES, Stage, before
 from chimed.settings import settings
-from chimed.stages import STAGES, Stage, before
 from chimed_airflow import approval, titles
 from chimed_airflow.assets import RECORDS, RELEASE
 from chimed_airflow.model_server import model_servers

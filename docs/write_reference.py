@@ -9,7 +9,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from chimed.options import Options
+from chimed.build.options import Options
 from chimed.settings import PROJECT, Settings
 
 HERE = Path(__file__).parent

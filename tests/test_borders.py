@@ -36,7 +36,7 @@ def test_dags_import_only_what_parses_fast(path: Path) -> None:
 
 def test_running_a_stage_loads_what_it_needs_only() -> None:
     """Every shard is a process: what all of them import, every one waits for."""
-    code = "import sys, chimed.build; print({'sqlalchemy', 'parsel', 'scrapy', 'torch'} & set(sys.modules))"
+    code = "import sys, chimed.build.builds; print({'sqlalchemy', 'parsel', 'scrapy', 'torch'} & set(sys.modules))"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT / "include", capture_output=True, text=True, check=True
     )

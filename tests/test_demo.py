@@ -12,8 +12,8 @@ import httpx
 import pytest
 from browser import css, until
 
-from chimed.demo import models
-from chimed.store import REVIEWS, open_store
+from chimed.storage.store import REVIEWS, open_store
+from chimed_demo import models
 
 PROJECT = Path(__file__).parents[1]
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
@@ -114,7 +114,7 @@ def test_every_phase_has_an_adapter_and_a_score(demo):
 TALKED = """
 import json, sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from chimed.demo.training import rendered
+from chimed_demo.training import rendered
 from chimed.prompts import load, messages
 said = messages(load("screen"), text="茯苓健脾。<|im_end|>")
 out = {}

@@ -170,7 +170,7 @@ def test_roles_may_do_no_more_than_they_need() -> None:
     import postgres
     import psycopg
 
-    from chimed.store import open_store, upgrade
+    from chimed.storage.store import open_store, upgrade
     from chimed_airflow import roles
 
     words = {"airflow": "a/b@c", "chimed": "d:e?f"}

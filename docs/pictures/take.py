@@ -52,7 +52,7 @@ def take(driver, address: str, path: Path, height: int, scheme: str) -> None:
 
 def main() -> None:
     """Takes all pictures. Raises SystemExit where no demo was run."""
-    from chimed.lake import open_lake
+    from chimed.storage.lake import open_lake
 
     lake = home.STATE / "lake"
     known = releases(open_lake(str(lake))) if lake.exists() else []

@@ -20,29 +20,33 @@ from pathlib import Path
 from threading import Thread
 
 import time_machine
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
 
-from chimed import lake as lakes
-from chimed import prompts, stages
-from chimed.build import Work, new_build, run_stage
-from chimed.demo import lesson_texts
-from chimed.demo.lessons import worded
-from chimed.demo.pages import Page, all_pages, key_of, texts
-from chimed.demo.replica import DETAIL
-from chimed.lake import open_lake
-from chimed.options import Options
+from chimed.build import order
+from chimed.build.builds import new_build
+from chimed.build.options import Options
+from chimed.crawl.frontier import Plan, add
+from chimed.llm import prompts
 from chimed.settings import PROJECT, Settings
-from chimed.sources import PAPER, warc
-from chimed.sources.frontier import Plan, add
+from chimed.sources import PAPER
 from chimed.sources.page import Link
 from chimed.stages.department import from_breadcrumb
-from chimed.store import open_store
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
+from chimed_demo import lesson_texts
+from chimed_demo.lessons import worded
+from chimed_demo.pages import Page, all_pages, key_of, texts
+from chimed_demo.replica import DETAIL
 
 HERE = Path(__file__).parent
 WEEKS = {"2026.11.16": "2026-11-09", "2026.11.23": "2026-11-16"}  # a release, and the week before it that was crawled
 SECOND_WEEK = 6  # every sixth page is published in the second week
 OPTIONS = {"skip": ["perplexity"], "prefer_share": 0.5}
 KEPT_OF_A_BUILD = ("build.json", "ledger.parquet")  # and of each stage its reports and the rows that left
-EXAMS = PROJECT / "include" / "chimed" / "demo" / "exam"
+EXAMS = PROJECT / "include" / "chimed_demo" / "exam"
 
 
 # What one asks of a chapter of each of the replica's three classics: of diseases, of herbs, of formulas.
@@ -190,7 +194,7 @@ def build(work: Work, version: str) -> None:
     """Runs every stage of a build over the weeks crawled so far."""
     made = new_build(work.lake, OPTIONS, version)
     this = Work(made, Options(**OPTIONS), work.lake, work.store, work.settings, lambda line: print(line))
-    for name in stages.NAMES:
+    for name in order.NAMES:
         run_stage(this, name)
 
 

@@ -2,7 +2,7 @@
 
 Progress goes to stderr, a command's result to stdout as one JSON line (or a table where a person asked for one).
 A user's mistake is one sentence and exit code 2; a stage that cannot keep its promises exits 1. The commands are in
-`chimed.commands`, `chimed.release.commands` and `chimed.train.commands`; here they become one program.
+`chimed.cli_types`, `chimed.release.commands` and `chimed.train.commands`; here they become one program.
 """
 
 import gc
@@ -10,19 +10,21 @@ import sys
 
 import typer
 
-from chimed.commands import crawl, data, operate
+from chimed.crawl import commands
 from chimed.errors import UserError, WorkStopped
 from chimed.explained import explained
+from chimed.operations import commands
+from chimed.pipeline import commands
 from chimed.printing import log_to_stderr, print_error, print_traceback, speak_utf8
 from chimed.release import commands as release
 from chimed.train import commands as train
 
 GROUPS = {  # what `--help` shows, in the order in which a newcomer meets them
-    "Crawl": crawl.app,
-    "Data": data.app,
+    "Crawl": commands.app,
+    "Data": commands.app,
     "Release": release.app,
     "Train and evaluate": train.app,
-    "Operate": operate.app,
+    "Operate": commands.app,
 }
 
 app = typer.Typer(

@@ -22,15 +22,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chimed import lake as lakes
-from chimed import reports, stages
-from chimed.contents import sealed, told_of
+from chimed.build import order, reports
+from chimed.build.corpus import MOST_PARTS
 from chimed.errors import UserError
-from chimed.lake import Lake
-from chimed.streaming import MOST_PARTS
+from chimed.storage import lake as lakes
+from chimed.storage.contents import sealed, told_of
+from chimed.storage.lake import Lake
 
 if TYPE_CHECKING:
-    from chimed.build import Work
+    from chimed.build.context import Work
 
 log = logging.getLogger("chimed")
 
@@ -59,7 +59,7 @@ class Corpus:
         rows = sum(self.rows)
         return min(MOST_PARTS, max(1, min(math.ceil(rows / ROWS_A_RANGE), FEW_RANGES + rows // ROWS_A_LARGE_RANGE)))
 
-    def tasks(self, step: stages.Step) -> int:
+    def tasks(self, step: order.Step) -> int:
         """How many tasks a step has."""
         return {"all": 1, "part": len(self.rows), "range": self.ranges}[step.over]
 
@@ -69,12 +69,12 @@ class Corpus:
 
     def before(self, part: int) -> str:
         """A part of the table."""
-        return f"builds/{self.build}/{stages.before(self.stage).name}/kept-{part:05d}.parquet"  # type: ignore[union-attr]
+        return f"builds/{self.build}/{order.before(self.stage).name}/kept-{part:05d}.parquet"  # type: ignore[union-attr]
 
 
 def corpus_of(work: "Work", stage: str) -> Corpus:
     """What a stage's steps read. Raises UserError where the stage before is not done."""
-    previous = stages.before(stage)
+    previous = order.before(stage)
     assert previous is not None
     found = work.lake.fs.find(work.lake.at(f"builds/{work.build}/{previous.name}"), detail=True)
     state = [
@@ -88,7 +88,7 @@ def corpus_of(work: "Work", stage: str) -> Corpus:
 @lru_cache(maxsize=8)
 def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> Corpus:
     """Read once as long as the reports of the stage before are those (`state`): there are hundreds."""
-    from chimed.build import parts_of
+    from chimed.build.builds import parts_of
 
     del state
     rows, hashes = [], []
@@ -100,7 +100,7 @@ def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> 
     return Corpus(build, stage, tuple(rows), hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16])
 
 
-def take(work: "Work", stage: stages.Stage) -> None:
+def take(work: "Work", stage: order.Stage) -> None:
     """Sees that every step of a stage is done, one task after the other; where they are, that costs one look."""
     if not stage.steps:
         return
@@ -124,7 +124,7 @@ def report_of(work: "Work", corpus: Corpus, step: str, number: int) -> dict | No
     return report if report.get("corpus") == corpus.digest else None
 
 
-def run_step(work: "Work", corpus: Corpus, step: stages.Step, number: int) -> dict:
+def run_step(work: "Work", corpus: Corpus, step: order.Step, number: int) -> dict:
     """Does a task of a step, unless it is done; returns its report. The steps before it have to be done.
 
     Raises UserError where there is no such task, and WorkStopped where another process took it over.
@@ -133,7 +133,7 @@ def run_step(work: "Work", corpus: Corpus, step: stages.Step, number: int) -> di
         raise UserError(f"{step.name} of {corpus.stage} has tasks 0 to {corpus.tasks(step) - 1}, not {number}")
     if (report := report_of(work, corpus, step.name, number)) is not None:
         return report
-    from chimed.lease import turn  # here, not above: SQLAlchemy takes long to load
+    from chimed.storage.lease import turn  # here, not above: SQLAlchemy takes long to load
 
     name = f"{corpus.stage} {step.name} {number}"
     with turn(work.store, work.lake.root, f"build {work.build} {name}", work.say) as still_ours:

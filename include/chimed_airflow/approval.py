@@ -11,7 +11,7 @@ from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from chimed.markdown import quoted
+from chimed.release.markdown import quoted
 from chimed_airflow import commands, summaries
 from chimed_airflow.notice import ApprovalNotice
 

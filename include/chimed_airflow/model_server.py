@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup
 
-from chimed import serve
+from chimed.llm import servers
 from chimed.settings import settings
 from chimed_airflow.tasks import ChimedOperator, nothing
 
@@ -26,7 +26,7 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
     """
     if settings().serve == "kubernetes":
         return _in_cluster(build)
-    up = _up(build, serve.up.__doc__ if settings().serve == "local" else serve.probe.__doc__)
+    up = _up(build, servers.up.__doc__ if settings().serve == "local" else servers.probe.__doc__)
     if settings().serve == "external":
         return [up], []
     wanted = _wanted()
@@ -35,7 +35,7 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
         task_id="serve_down",
         command=["serve", "down"],
         execution_timeout=timedelta(minutes=5),
-        doc_md=serve.down.__doc__,
+        doc_md=servers.down.__doc__,
     ).as_teardown(setups=[wanted, up])
     return [wanted, up], [down]
 
@@ -66,13 +66,13 @@ def _up(build: str, doc: str | None) -> BaseOperator:
 def _in_cluster(build: str) -> tuple[list[BaseOperator], list[BaseOperator]]:
     from chimed_airflow.resources import ApplyResource, RemoveResource  # here: the kubernetes client takes seconds
 
-    ready = _up(build, serve.probe.__doc__)
+    ready = _up(build, servers.probe.__doc__)
     wanted = _wanted()
     wanted >> ready
     begins: list[BaseOperator] = [wanted, ready]
     ends: list[BaseOperator] = []
     with TaskGroup("servers", tooltip="vLLM in the cluster"):
-        for server in serve.servers():
+        for server in servers.servers():
             for resource in manifests(server):
                 kind = resource["kind"].lower()
                 common: dict[str, Any] = {
@@ -92,7 +92,7 @@ def _in_cluster(build: str) -> tuple[list[BaseOperator], list[BaseOperator]]:
     return begins, ends
 
 
-def manifests(server: serve.Server) -> list[dict[str, Any]]:
+def manifests(server: servers.Server) -> list[dict[str, Any]]:
     """A server's Deployment and Service, as Kubernetes reads them."""
     from kubernetes.client import ApiClient
     from kubernetes.client import models as k8s
@@ -111,10 +111,10 @@ def manifests(server: serve.Server) -> list[dict[str, Any]]:
         args=[
             *("--model", server.checkpoint, "--served-model-name", server.model),
             *("--host", "0.0.0.0", "--port", str(port), "--tensor-parallel-size", str(gpus)),
-            *serve.OUTPUT_FLAGS,
+            *servers.OUTPUT_FLAGS,
             *chosen.vllm_flags.split(),
         ],
-        env=[k8s.V1EnvVar(name=key, value=value) for key, value in serve.PRIVATE_ENVIRONMENT.items()],
+        env=[k8s.V1EnvVar(name=key, value=value) for key, value in servers.PRIVATE_ENVIRONMENT.items()],
         env_from=[k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=chosen.k8s_secret))],
         ports=[k8s.V1ContainerPort(container_port=port)],
         readiness_probe=k8s.V1Probe(

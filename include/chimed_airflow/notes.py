@@ -5,7 +5,7 @@ A listener of the scheduler, for only there a run's note can be written. What a 
 
 from airflow.listeners import hookimpl
 
-from chimed.markdown import quoted
+from chimed.release.markdown import quoted
 from chimed_airflow.tasks import NOTE, REASON, WHY
 
 MOST = 950  # characters of a note: Airflow keeps a thousand

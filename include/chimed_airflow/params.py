@@ -13,8 +13,8 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from chimed import stages
-from chimed.options import Options
+from chimed.build import order
+from chimed.build.options import Options
 from chimed.settings import settings
 from chimed.sources import NAMES as SOURCES
 from chimed_airflow import titles
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 POOLS = frozenset(json.loads(Path(__file__).with_name("pools.json").read_text(encoding="utf-8")))
 CHOICES = {  # what a list may hold; the form offers it
     "sources": SOURCES,
-    "skip": tuple(stage.name for stage in stages.STAGES if stage.skippable),
+    "skip": tuple(stage.name for stage in order.STAGES if stage.skippable),
 }
 
 # A build's form: every option's label, in the order of the form. What stands under "" is open, the rest is folded.

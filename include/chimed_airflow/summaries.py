@@ -5,7 +5,7 @@ Reasons and names in it may hold words of crawled pages: they are escaped, cut, 
 
 from typing import Any
 
-from chimed.markdown import quoted
+from chimed.release.markdown import quoted
 
 CELL = 60  # characters of one cell or reason
 LONG = 200  # of a sentence

@@ -15,7 +15,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
-from chimed import stages
+from chimed.build import order
 from chimed.errors import choose
 from chimed.settings import settings
 from chimed_airflow import notice
@@ -253,7 +253,7 @@ def gpus(recipe: str, phase: str) -> int:
 
 def stage_doc(name: str) -> str:
     """A stage's docstring, read without importing it: some stages need torch or scrapy."""
-    return ast.get_docstring(ast.parse((Path(stages.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    return ast.get_docstring(ast.parse((Path(order.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))) or ""
 
 
 # --- what a task passes on --------------------------------------------------------------------------------------

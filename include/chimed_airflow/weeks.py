@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chimed.sources.states import ZONE
+from chimed.storage.states import ZONE
 
 KEY_FORMAT = "%Y-%m-%d"
 BACKFILL = "backfill"  # Airflow's type of a run that a backfill made

@@ -31,12 +31,12 @@ import polars as pl
 import pyarrow.parquet as pq
 import synthetic
 
-from chimed import lake as lakes
-from chimed import ledger, stages
-from chimed.lake import Lake, open_lake
-from chimed.options import Options
-from chimed.records import DROPPED, RECORD, dropped_table, words
-from chimed.stages.passages import PASSAGE
+from chimed.build import ledger, order
+from chimed.build.options import Options
+from chimed.schema import DROPPED, RECORD, dropped_table, words
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake, open_lake
+from chimed.text.passages import PASSAGE
 
 BUILD = "benchmark"
 HERE = Path(__file__).resolve().parent
@@ -70,7 +70,7 @@ def measured(name: str, command: list[str], environment: dict[str, str]) -> Cost
 def pretend(lake: Lake, stage: str, paths: list[Path]) -> None:
     """As if `stage` had run and kept what these files hold."""
     folder = f"builds/{BUILD}/{stage}"
-    of_pages = stages.before(stage) is None
+    of_pages = order.before(stage) is None
     for n, path in enumerate(paths):
         target = Path(lake.at(f"{folder}/kept-{n:05d}.parquet"))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,9 +98,9 @@ def prepared(crawl: Path, folder: Path) -> tuple[Lake, dict[str, str]]:
     records = sorted(crawl.glob("records-*.parquet"))
     options = Options(perplexity_cut=0).model_dump(mode="json")
     shards = [[f"ask120/{n}"] for n in range(len(records))]
-    made = {"version": BUILD, "code": "", "options": options, "shards": shards, "stages": stages.told()}
+    made = {"version": BUILD, "code": "", "options": options, "shards": shards, "stages": order.told()}
     lakes.write_json(lake, f"builds/{BUILD}/build.json", made)
-    pretend(lake, stages.NAMES[0], records)
+    pretend(lake, order.NAMES[0], records)
     subprocess.run([sys.executable, "-m", "chimed", "store", "upgrade"], env={**os.environ, **environment}, check=True)
     return lake, environment
 
@@ -113,7 +113,7 @@ def ours(crawl: Path, folder: Path) -> tuple[list[Cost], Lake]:
         if stage == "filter":
             pretend_scores(lake, folder)
         if stage == "decontaminate":
-            for between in stages.NAMES[stages.NAMES.index("filter") + 1 : stages.NAMES.index(stage)]:
+            for between in order.NAMES[order.NAMES.index("filter") + 1 : order.NAMES.index(stage)]:
                 pretend(lake, between, _kept(lake, "filter"))
         costs.append(measured(stage, [sys.executable, "-m", "chimed", "run", stage, "--build", BUILD], environment))
     return costs, lake

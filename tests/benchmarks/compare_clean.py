@@ -6,7 +6,7 @@
     python tests/benchmarks/compare_clean.py raw . qa.csv                      what is read, and what clean makes of it
 
 A version is a git revision, `.` for the files as they are, or `raw` for texts that were not cleaned. Each reads the
-files with its own reader (`chimed.sources.corpus`) and cleans them. Prints how many rows differ, left and came, how
+files with its own reader (`chimed.extraction.corpus_files`) and cleans them. Prints how many rows differ, left and came, how
 many characters, and what the newer version doubts; with `--kind`, only rows whose texts differ so: `lost` (a numeral
 or sign is missing), `torn` (an end without a full stop), `courtesy` (hello, wishes or thanks are left).
 """

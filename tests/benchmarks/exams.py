@@ -25,8 +25,8 @@ from pathlib import Path
 
 from opencc import OpenCC
 
-from chimed.stages.exam_questions import OPTIONS, question, read_questions
-from chimed.stages.exam_search import Search
+from chimed.text.exams.exam_questions import OPTIONS, question, read_questions
+from chimed.text.exams.exam_search import Search
 
 LONG = 20_000  # characters of a long text
 BANDS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 10_000))  # letters of a stem

@@ -23,12 +23,12 @@ from pathlib import Path
 
 import synthetic
 from basic import ROOT, measured, show
+from chimed.reasons import AGAIN
 
-from chimed import lake as lakes
-from chimed.lake import Lake, open_lake
-from chimed.ledger import AGAIN
-from chimed.sources import warc
-from chimed.stages.extracts import read_parts
+from chimed.extraction.crawl_records import read_parts
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.lake import Lake, open_lake
 
 SOURCE, CRAWL = "ask39", "2026-11-16"
 TWICE = 100  # of so many pages one is fetched again

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from opencc import OpenCC
 
-from chimed.stages import fidelity, translate
+from chimed.stages import translate
+from chimed.text import fidelity
 
 EACH = 40  # passages of a book
 LETTERS = 40  # characters that a passage must have

@@ -17,7 +17,9 @@ from pathlib import Path
 
 from mutations import wrong_answers
 
-from chimed.stages import generate_qa, grounding, questions
+from chimed.stages import generate_qa
+from chimed.text import grounding
+from chimed.text.grounding import questions
 
 ASKED = {
     "别名": "{}有哪些别名？",

@@ -18,18 +18,18 @@ import polars as pl
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "chimed")]
 
+from chimed.build.context import Work  # noqa: E402
 from model_server import serving  # noqa: E402
 from samples import document, rows  # noqa: E402
 
-from chimed import llm  # noqa: E402
-from chimed import store as stores  # noqa: E402
-from chimed.asking import Question  # noqa: E402
-from chimed.build import Work  # noqa: E402
-from chimed.lake import open_lake  # noqa: E402
-from chimed.options import Options  # noqa: E402
+from chimed.build.options import Options  # noqa: E402
+from chimed.llm import client  # noqa: E402
+from chimed.llm.asking import Question  # noqa: E402
 from chimed.settings import Settings  # noqa: E402
 from chimed.stages import generate_qa, translate  # noqa: E402
-from chimed.store import REPLIES  # noqa: E402
+from chimed.storage import store as stores  # noqa: E402
+from chimed.storage.lake import open_lake  # noqa: E402
+from chimed.storage.store import REPLIES  # noqa: E402
 
 # No negation, dose or herb: the gate's alignment of those costs far more than all that is measured here.
 CLASSIC = "凡第{n}证，其病在表者，可以汗解；其病在里者，当以下解。医者审之。昼夜循环，周而复始，此之谓常道也。"
@@ -75,10 +75,10 @@ STAGES: dict[str, tuple[Callable, Callable]] = {
 
 def fill(work: Work, replies: Iterable[tuple[Question, str]]) -> None:
     """Puts the replies into the store."""
-    who = llm.generator(work).who
+    who = client.generator(work).who
     known = [
         {
-            "key": llm.request_key(question.request, who), "model": who, "prompt": question.request.prompt,
+            "key": client.request_key(question.request, who), "model": who, "prompt": question.request.prompt,
             "messages": "[]", "text": text, "finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1,
             "seconds": 0.1, "created": datetime.now(UTC),
         }

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from chimed import lake as lakes
-from chimed import stages
-from chimed.lake import Lake
-from chimed.options import Options
-from chimed.records import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
+from chimed.build import order
+from chimed.build.options import Options
 from chimed.release.rows import tables_of
 from chimed.release.write import write_release
+from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.sources import PAPER
 from chimed.stages.department import DEPARTMENTS
-from chimed.store import PAGES, REPLIES, REVIEW_QUEUE, Store, upsert
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.storage.store import PAGES, REPLIES, REVIEW_QUEUE, Store, upsert
 
 # rows of a kind in a thousand, and the mean length of their texts: as in the paper's Tables 1 and 4
 KINDS = {"document": (180, 640), "qa": (720, 100), "preference": (100, 130)}
@@ -89,7 +89,7 @@ def write(lake: Lake, store: Store, everything: pl.DataFrame) -> str:
 
 
 def _ledger(rows: int) -> list[dict]:
-    names = [name for name in stages.NAMES if name != "release"]
+    names = [name for name in order.NAMES if name != "release"]
     whole, none = rows + 9_000, {"dropped": {}, "failed": {}, "derived": 0, "derived_dropped": {}}
     entries = [{"stage": "extract", "read": whole, "kept": whole, **none, "derived": whole}]
     for n, name in enumerate(names[1:]):
@@ -119,10 +119,10 @@ def _made(version: str, table: pl.DataFrame) -> dict:
 
 
 def _write_build(lake: Lake, version: str, table: pl.DataFrame) -> None:
-    """The last stage's table in parts as `chimed.build` writes them, and every stage's reports."""
+    """The last stage's table in parts as `chimed.build.builds` writes them, and every stage's reports."""
     folder = f"builds/{version}"
     made = {"version": version, "made": FETCHED.isoformat(), "code": "0.1.0", "options": {}, "shards": [["a"]]}
-    made["stages"] = stages.told()
+    made["stages"] = order.told()
     lakes.write_json(lake, f"{folder}/build.json", made)
     parts = -(-len(table) // PART)
     placed = table.with_columns(part=pl.col("url").rank("dense") % parts)
@@ -176,7 +176,7 @@ def _fill(store: Store, build: str, table: pl.DataFrame) -> None:
 
 def main(folder: Path, rows: int) -> None:
     """Writes the state below a folder, unless it is there."""
-    from chimed.store import open_store
+    from chimed.storage.store import open_store
 
     lake = lakes.open_lake(str(folder / "lake"))
     if not lakes.exists(lake, "releases/2026.11.22/manifest.json"):

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from chimed.build.context import Work
 
-from chimed import llm
-from chimed.build import Work
-from chimed.completions import Dialect, Reply, Request, Server, body
-from chimed.lake import open_lake
-from chimed.options import Options
+from chimed.build.options import Options
+from chimed.llm import client
+from chimed.llm.protocol import Dialect, Reply, Request, Server, body
 from chimed.settings import Settings
-from chimed.store import open_store
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
 
 HERE = Path(__file__).parent
 SAMPLING = {"max_tokens": 64, "temperature": 0.0}
@@ -100,7 +100,7 @@ def surroundings(folder: str, at_once: int) -> Work:
 
 def ours(url: str, asked: list[Request], work: Work) -> None:
     """`llm.ask`, every reply into the store."""
-    replies = llm.ask(asked, Server(url, "m", "none", "CHIMED_LLM_URL"), work)
+    replies = client.ask(asked, Server(url, "m", "none", "CHIMED_LLM_URL"), work)
     assert all(isinstance(reply, Reply) and not reply.known for reply in replies)
 
 

@@ -25,18 +25,18 @@ from pathlib import Path
 import polars as pl
 import synthetic
 import torch
+from chimed.build.context import Work
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from chimed.build import Work
-from chimed.demo.tokens import write_characters
-from chimed.lake import open_lake
-from chimed.options import Options
-from chimed.records import table
+from chimed.build.options import Options
+from chimed.schema import table
 from chimed.settings import Settings
 from chimed.stages import perplexity
 from chimed.stages.filter import highest
-from chimed.stages.scorer import Scorer, load, windows_of
-from chimed.store import open_store
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
+from chimed.text.perplexity_model import Scorer, load, windows_of
+from chimed_demo.tokens import write_characters
 
 BATCH = 16  # of the unsorted way, as common evaluation code has it
 GARBAGE = 100  # one text in so many

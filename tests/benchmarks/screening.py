@@ -12,14 +12,15 @@ from itertools import compress
 from pathlib import Path
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed.build import Work
-from chimed.lake import open_lake
-from chimed.options import Options
-from chimed.records import RECORD, record_id, table
+from chimed.build.options import Options
+from chimed.schema import RECORD, record_id, table
 from chimed.settings import settings
-from chimed.stages import identifiers, screen
-from chimed.store import open_store
+from chimed.stages import screen
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
+from chimed.text import identifiers
 
 RULES = ("numbers", "contacts", "addresses")
 TEXTS = Path(__file__).parents[1] / "chimed/stages/identifier_texts.jsonl"

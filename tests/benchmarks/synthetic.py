@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from chimed.records import RECORD, RECORD_COLUMNS
+from chimed.schema import RECORD, RECORD_COLUMNS
 
 CHUNK = 10_000  # records: of a part file
 # what each record is, and its share. Labels from `same URL` on are faults, and copies of a record named in `of`.

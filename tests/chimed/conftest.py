@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from chimed.build.context import Work
 from model_server import Served, serving
 
-from chimed.build import Work
-from chimed.lake import open_lake
-from chimed.options import Options
+from chimed.build.options import Options
 from chimed.settings import Settings
-from chimed.store import open_store
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from types import ModuleType
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed.build import Work
-from chimed.ledger import Outcome
-from chimed.records import record_id, table
-from chimed.streaming import Parts, split
+from chimed.build.corpus import Parts, split
+from chimed.build.ledger import Outcome
+from chimed.schema import record_id, table
 
 
 def document(text: str | None, **changes: object) -> dict:

@@ -5,13 +5,18 @@ import json
 import shutil
 from pathlib import Path
 
-from chimed import lake as lakes
-from chimed.build import Work, new_build, run_stage
-from chimed.contents import sealed
-from chimed.options import Options
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
+
+from chimed.build.builds import new_build
+from chimed.build.options import Options
+from chimed.crawl import finished
+from chimed.extraction import corpus_files
 from chimed.settings import Settings
-from chimed.sources import corpus, finished, warc
-from chimed.store import open_store
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.contents import sealed
+from chimed.storage.store import open_store
 
 HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘，性平，归心、肺经。{1}</div>'
 CRAWL = "raw/zydcd/c1"
@@ -43,7 +48,7 @@ def make(folder: Path) -> Work:
         json.dumps({"question": f"第{n}个问题是什么？", "answer": f"第{n}个回答，共有{n}句话。"}) for n in range(9)
     ]
     table.write_text("\n".join(lines), encoding="utf-8")
-    corpus.ingest(work.lake, "asked", [table])
+    corpus_files.ingest(work.lake, "asked", [table])
     work = dataclasses.replace(work, build=new_build(work.lake, options))
     for stage in ("extract", "clean", "dedup"):
         run_stage(work, stage)

@@ -9,17 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from chimed.pipeline.runner import run_stage
 from small_build import CRAWL, HERB, crawled
 
-from chimed import lake as lakes
-from chimed.audit import audit
-from chimed.build import new_build, read_stage, run_stage
-from chimed.contents import SpoiltFile, replaced, sealed
+from chimed.build.builds import new_build, read_stage
 from chimed.errors import UserError
-from chimed.records import RECORD
-from chimed.sources import warc
-from chimed.stages.extracts import extract_crawl
-from chimed.trace import print_ledger
+from chimed.extraction.crawl_records import extract_crawl
+from chimed.operations.audit import audit
+from chimed.pipeline.trace import print_ledger
+from chimed.schema import RECORD
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.contents import SpoiltFile, replaced, sealed
 
 SPOILT = 100
 

@@ -3,12 +3,12 @@
 import pytest
 from samples import document, qa, rows
 
-from chimed import browse
-from chimed import lake as lakes
-from chimed.browse import Wanted, moved, row
+from chimed.release import browse
 from chimed.release import rows as release_rows
+from chimed.release.browse import Wanted, moved, row
 from chimed.release.rows import parquet, tables_of, with_rows
 from chimed.release.statistics import statistics
+from chimed.storage import lake as lakes
 
 
 @pytest.fixture

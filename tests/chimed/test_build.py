@@ -5,17 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
+from chimed.pipeline.runner import run_stage
 from samples import document, rows
 
-from chimed import build as builds
-from chimed import lake as lakes
-from chimed import ledger, stages
-from chimed.build import new_build, run_stage
+from chimed.build import builds, ledger, order
+from chimed.build.builds import new_build
+from chimed.build.corpus import Verdicts, left
+from chimed.build.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
 from chimed.errors import UserError
-from chimed.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
-from chimed.records import RECORD, derived, dropped_table, left_rows, table
+from chimed.schema import RECORD, derived, dropped_table, left_rows, table
 from chimed.stages import clean, dedup
-from chimed.streaming import Verdicts, left
+from chimed.storage import lake as lakes
 
 TEXTS = rows(document("甲" * 40), document("乙" * 40), document("丙" * 40))
 
@@ -88,7 +88,7 @@ def test_a_bad_option_names_the_good_ones(options, said):
 
 def _open(work, **told: object) -> None:
     """A build of one shard."""
-    made = {"version": work.build, "shards": [["zhongyoo/1"]], "stages": stages.told(), "options": {}} | told
+    made = {"version": work.build, "shards": [["zhongyoo/1"]], "stages": order.told(), "options": {}} | told
     lakes.write_json(work.lake, f"builds/{work.build}/build.json", made)
 
 
@@ -203,7 +203,7 @@ def test_the_ledger_is_a_table_too(work):
 
 @pytest.mark.parametrize("stage", ["dedup", "filter"])
 def test_a_corpus_stage_takes_an_empty_table(work, stage):
-    for before in stages.NAMES[: stages.NAMES.index(stage)]:
+    for before in order.NAMES[: order.NAMES.index(stage)]:
         _finished(work, before, TEXTS.clear())
     (report,) = run_stage(work, stage)
     assert (report["read"], report["kept"], report["parts"]) == (0, 0, 1)
@@ -242,10 +242,10 @@ def test_a_build_of_an_earlier_version_goes_on_in_its_own_order(work):
     assert [entry["stage"] for entry in ledger.ledger(work.lake, work.build)] == ["extract", "dedup", "clean"]
     assert ledger.table(work.lake, work.build)["stage"].unique().to_list() == ["clean"]
     assert [stage.name for stage in builds.stages_of(work.lake, work.build)][:3] == ["extract", "dedup", "clean"]
-    assert stages.stage("decontaminate", builds.stages_of(work.lake, work.build)).scope == "corpus"
+    assert order.stage("decontaminate", builds.stages_of(work.lake, work.build)).scope == "corpus"
 
 
 def test_a_new_build_keeps_its_stages(work):
     _open(work)
     told = lakes.read_json(work.lake, f"builds/{work.build}/build.json")
-    assert stages.of_build(told) == stages.STAGES
+    assert order.of_build(told) == order.STAGES

@@ -9,8 +9,8 @@ from model_server import completion
 from typer.testing import CliRunner
 
 from chimed.__main__ import app
-from chimed.check import Finding, check
 from chimed.errors import UserError, WorkStopped
+from chimed.operations.check import Finding, check
 from chimed.settings import settings
 
 EXAM = ",Question,A,B,C,D,Answer\n0,下列哪一项不是这道考题的答案,甲,乙,丙,丁,A\n"
@@ -74,10 +74,12 @@ def test_exams_disk_lake_and_store(ready, monkeypatch, tmp_path):
     assert "CHIMED_EXAMS" in wrong(changed(ready, exams=None))["exams"]
     skipped = dataclasses.replace(ready, options=ready.options.model_copy(update={"skip": ("decontaminate",)}))
     assert wrong(changed(skipped, exams=None)) == {}
-    monkeypatch.setattr("chimed.check.FREE", 10**18)
+    monkeypatch.setattr("chimed.operations.check.FREE", 10**18)
     assert "free some space or name another folder" in wrong(ready)["disk"]
     (tmp_path / "lake").mkdir(exist_ok=True)
-    monkeypatch.setattr("chimed.lake.write_bytes", lambda *_: (_ for _ in ()).throw(PermissionError("read-only")))
+    monkeypatch.setattr(
+        "chimed.storage.lake.write_bytes", lambda *_: (_ for _ in ()).throw(PermissionError("read-only"))
+    )
     assert "cannot be written (PermissionError: read-only); CHIMED_DATA" in wrong(ready)["lake"]
 
     def behind():

@@ -7,16 +7,16 @@ from email.utils import format_datetime
 import pytest
 from model_server import completion
 
-from chimed import llm
-from chimed.completions import DIALECTS, LONGEST_WAIT, Passing, Reply, Request, Server, body, parse, retry_after
 from chimed.errors import UserError
+from chimed.llm import client
+from chimed.llm.protocol import DIALECTS, LONGEST_WAIT, Passing, Reply, Request, Server, body, parse, retry_after
 
 YES_NO = Request("p@1", [{"role": "user", "content": "q"}], {"max_tokens": 4}, {"choice": ["是", "否"]})
 REFUSED = (400, {}, b'{"error": "unknown field"}')
 
 
 def ask(served, work):
-    (answer,) = llm.ask([YES_NO], Server(served.url, "m", "none", "CHIMED_LLM_URL"), work)
+    (answer,) = client.ask([YES_NO], Server(served.url, "m", "none", "CHIMED_LLM_URL"), work)
     return answer
 
 
@@ -41,7 +41,7 @@ def test_a_server_that_ignores_them_is_held_by_a_schema(served, work):
     assert served.bodies[-1]["max_tokens"] > YES_NO.sampling["max_tokens"]
     before = len(served.bodies)
     other = Request("p@1", [{"role": "user", "content": "another"}], {"max_tokens": 4}, {"choice": ["是", "否"]})
-    llm.ask([other], Server(served.url, "m", "none", "CHIMED_LLM_URL"), work)
+    client.ask([other], Server(served.url, "m", "none", "CHIMED_LLM_URL"), work)
     assert len(served.bodies) == before + 1  # probed once
 
 

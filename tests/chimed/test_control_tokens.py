@@ -5,7 +5,7 @@ import time
 import polars as pl
 import pytest
 
-from chimed.control_tokens import PATTERN, without_control_tokens
+from chimed.text.control_tokens import PATTERN, without_control_tokens
 
 TOKENS = [
     "<|im_start|>",

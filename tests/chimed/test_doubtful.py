@@ -3,18 +3,18 @@
 import pytest
 from samples import document, rows
 
-from chimed import lake as lakes
-from chimed import stages
-from chimed.doubtful import LONGEST, SAMPLES, doubtful, doubts_about
-from chimed.records import DROPPED, RECORD, dropped_table
-from chimed.trace import print_fate
+from chimed.build import order
+from chimed.pipeline.doubtful import LONGEST, SAMPLES, doubtful, doubts_about
+from chimed.pipeline.trace import print_fate
+from chimed.schema import DROPPED, RECORD, dropped_table
+from chimed.storage import lake as lakes
 
 
 @pytest.fixture
 def doubted(work):
     """A build whose clean doubted a row in each of three shards, and whose dedup spared one."""
     folder = f"builds/{work.build}"
-    made = {"version": work.build, "shards": [["a/1"]] * 3, "stages": stages.told(), "options": {}}
+    made = {"version": work.build, "shards": [["a/1"]] * 3, "stages": order.told(), "options": {}}
     lakes.write_json(work.lake, f"{folder}/build.json", made)
     for shard in range(3):
         row = document("黄芪补气。", url=f"http://a/{shard}", id=f"{shard}" * 16)

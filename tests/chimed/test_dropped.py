@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chimed import lake as lakes
-from chimed.dropped import Sought, dropped
 from chimed.errors import UserError
-from chimed.lake import Lake, open_lake
-from chimed.records import DROPPED, dropped_table
+from chimed.pipeline.dropped import Sought, dropped
+from chimed.schema import DROPPED, dropped_table
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake, open_lake
 
 
 def row(number: int, reason: str, text: str = "茯苓健脾") -> dict:

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 from samples import document, qa, rows
 
-from chimed import lake as lakes
-from chimed import stages
+from chimed.build import order
 from chimed.errors import UserError
-from chimed.estimate import estimate
-from chimed.records import DROPPED, RECORD, dropped_table
+from chimed.pipeline.estimate import estimate
+from chimed.schema import DROPPED, RECORD, dropped_table
 from chimed.stages import screen
+from chimed.storage import lake as lakes
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 
@@ -27,7 +27,7 @@ def planned(work, served):
     )
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
     work = dataclasses.replace(work, settings=where, options=work.options.model_copy(update={"prefer_share": 1.0}))
-    made = {"version": "2026.11.22", "shards": [[]], "options": {}, "stages": stages.told()}
+    made = {"version": "2026.11.22", "shards": [[]], "options": {}, "stages": order.told()}
     lakes.write_json(work.lake, "builds/2026.11.22/build.json", made)
     for stage in ("extract", "clean", "dedup", "perplexity", "filter"):
         lakes.write_json(work.lake, f"builds/2026.11.22/{stage}/report-00000.json", {"parts": 1, "figures": {}})

@@ -8,20 +8,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chimed.asking import Unusable
-from chimed.build import parse_options
+from chimed.build.builds import parse_options
 from chimed.characters import one_line, short, storable
-from chimed.columns import fitting
-from chimed.completions import retry_after
-from chimed.control_tokens import without_control_tokens
 from chimed.errors import UserError
-from chimed.lake import check_address
-from chimed.prompts import load, messages
-from chimed.reply import Passing, parse, without_thinking
+from chimed.llm.asking import Unusable
+from chimed.llm.prompts import load, messages
+from chimed.llm.protocol import retry_after
+from chimed.llm.reply import Passing, parse, without_thinking
 from chimed.secrets import without_secrets
 from chimed.settings import Settings
 from chimed.stages import department, generate_qa, prefer
-from chimed.store import _parsed
+from chimed.storage.columns import fitting
+from chimed.storage.lake import check_address
+from chimed.storage.store import _parsed
+from chimed.text.control_tokens import without_control_tokens
 
 FUZZ = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 

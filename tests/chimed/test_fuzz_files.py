@@ -13,16 +13,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from small_build import CRAWL
 
-from chimed import lake as lakes
-from chimed import ledger
-from chimed.audit import audit
-from chimed.build import parts_of, read_build, read_dropped, read_stage
-from chimed.contents import as_json, sealed
-from chimed.doubtful import doubtful
+from chimed.build import ledger
+from chimed.build.builds import parts_of, read_build, read_dropped, read_stage
 from chimed.errors import UserError, WorkStopped
+from chimed.extraction import corpus_files
+from chimed.extraction.crawl_records import check_misses, extract_crawl
+from chimed.operations.audit import audit
+from chimed.pipeline.doubtful import doubtful
 from chimed.release.verify import verify
-from chimed.sources import corpus
-from chimed.stages.extracts import check_misses, extract_crawl
+from chimed.storage import lake as lakes
+from chimed.storage.contents import as_json, sealed
 
 pytestmark = pytest.mark.slow  # some hundred files
 
@@ -208,5 +208,5 @@ def test_ingested_files(given_file, good):
             data = b'{"question": "\xe9\x97\xae\xe9\xa2\x98", "answer": "\xe5\x9b\x9e\xe7\xad\x94"}\n' * 2 + data
         path.write_bytes(data)
         with a_sentence_or_success():
-            made = corpus.ingest(lake, "given", [path])
+            made = corpus_files.ingest(lake, "given", [path])
             check_misses(extract_crawl(lake, "given", made["crawl"]))

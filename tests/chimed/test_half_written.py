@@ -5,19 +5,21 @@ import os
 from pathlib import Path
 
 import pytest
+from chimed.pipeline.runner import run_stage
 from small_build import crawled
 
-from chimed import drafts, ledger, naming
-from chimed import lake as lakes
-from chimed.build import builds, new_build, parts_of, read_build, read_dropped, run_stage
-from chimed.contents import json_of
-from chimed.doubtful import doubtful
+from chimed.build import ledger
+from chimed.build.builds import builds, new_build, parts_of, read_build, read_dropped
+from chimed.crawl import finished
+from chimed.crawl.crawl import _name
 from chimed.errors import UserError
+from chimed.extraction.crawl_records import extract_crawl
+from chimed.pipeline.doubtful import doubtful
 from chimed.release import find_release, releases
 from chimed.release.write import previous
-from chimed.sources import finished, warc
-from chimed.stages.crawl import _name
-from chimed.stages.extracts import extract_crawl
+from chimed.storage import drafts, naming, warc
+from chimed.storage import lake as lakes
+from chimed.storage.contents import json_of
 
 CUT = [b"", b"{", b'{"parts": 1', b"[]", b"null", b'{"parts": "one"}', b'{"parts": 1, "figures": 7}', b"\x00" * 200]
 

@@ -9,11 +9,11 @@ import pytest
 from model_server import Served
 from samples import document, rows
 
-from chimed import identity, llm
-from chimed import store as stores
 from chimed.errors import UserError
+from chimed.llm import client, identity
 from chimed.stages import screen
-from chimed.store import REPLIES
+from chimed.storage import store as stores
+from chimed.storage.store import REPLIES
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。"
 
@@ -55,10 +55,10 @@ def test_a_model_changed_under_its_alias_is_asked_anew_and_changed_back_it_is_no
 def test_of_a_folder_the_content_counts_and_not_the_path(asked, served, tmp_path):
     folder = checkpoint(tmp_path / "merged", b"\x01" * 500)
     served.roots["chimed-generator"] = str(folder)
-    first = llm.generator(asked).identity
+    first = client.generator(asked).identity
     assert screened(asked, served) == (6, {first})
     checkpoint(folder, b"\x02" * 500)  # trained on: the same file names, sizes and headers
-    assert llm.generator(asked).identity != first
+    assert client.generator(asked).identity != first
     assert screened(asked, served)[0] == 6
     checkpoint(folder, b"\x01" * 500)
     assert screened(asked, served) == (0, {first})
@@ -122,7 +122,7 @@ def test_an_identity_fits_its_column_and_obeys_no_terminal():
 def test_replies_kept_under_a_served_name_stay_readable_and_are_nobody_elses(asked, served):
     request = screen.question("screen", f"{TEXT}0").request
     old = {
-        "key": llm.request_key(request, "chimed-generator"), "model": "chimed-generator", "prompt": request.prompt,
+        "key": client.request_key(request, "chimed-generator"), "model": "chimed-generator", "prompt": request.prompt,
         "messages": "[]", "text": "是", "finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1,
         "seconds": 1.0, "created": document("")["fetched"],
     }  # fmt: skip
@@ -132,8 +132,8 @@ def test_replies_kept_under_a_served_name_stay_readable_and_are_nobody_elses(ask
 
 
 def test_a_server_that_comes_back_with_another_model_ends_the_work(asked, served, monkeypatch):
-    monkeypatch.setattr(llm, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(llm, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(client, "LOOK_EVERY", 0.0)
 
     def answer(body):
         if len(served.bodies) == 2:
@@ -142,5 +142,5 @@ def test_a_server_that_comes_back_with_another_model_ends_the_work(asked, served
         return "否"
 
     served.answer = answer
-    with pytest.raises(llm.AnotherModel, match="was test/generator and is test/another"):
+    with pytest.raises(client.AnotherModel, match="was test/generator and is test/another"):
         screened(asked, served)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from chimed import inputs
-from chimed import lake as lakes
-from chimed.inputs import _packed, crawls, piece
-from chimed.options import Options
-from chimed.streaming import MOST_PARTS
+from chimed.build import inputs
+from chimed.build.corpus import MOST_PARTS
+from chimed.build.inputs import _packed, crawls, piece
+from chimed.build.options import Options
+from chimed.storage import lake as lakes
 
 
 def size_of(shard: list[str], sizes: dict[str, float]) -> float:

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from chimed import lease as leases
 from chimed.errors import UserError
-from chimed.lease import lease
-from chimed.store import open_store
+from chimed.storage import lease as leases
+from chimed.storage.lease import lease
+from chimed.storage.store import open_store
 
 
 @pytest.fixture

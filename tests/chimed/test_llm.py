@@ -5,18 +5,18 @@ import dataclasses
 import pytest
 from model_server import completion
 
-from chimed import llm
-from chimed.cost import cost
 from chimed.errors import UserError
-from chimed.llm import Refused, Reply, Request, Server
+from chimed.llm import client
+from chimed.llm.client import Refused, Reply, Request, Server
+from chimed.llm.cost import cost
 
 SAMPLING = {"max_tokens": 8, "temperature": 0.0}
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(llm, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(llm, "TRIES", 3)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(client, "TRIES", 3)
 
 
 def requests(n: int) -> list[Request]:
@@ -39,14 +39,14 @@ def test_every_reply_reaches_its_own_request_whatever_the_server_does(served, wo
         return f"a{said[1:]}"
 
     served.answer = answer
-    replies = llm.ask(requests(60), server(served), work)
+    replies = client.ask(requests(60), server(served), work)
     assert [reply.text for reply in replies] == [f"a{n}" for n in range(60)]
 
 
 def test_nothing_is_paid_twice(served, work):
     served.answer = lambda body: body["messages"][0]["content"]
-    llm.ask(requests(20), server(served), work)
-    again = llm.ask(requests(25), server(served), work)
+    client.ask(requests(20), server(served), work)
+    again = client.ask(requests(25), server(served), work)
     assert len(served.bodies) == 25
     assert [reply.known for reply in again] == [True] * 20 + [False] * 5
     assert cost(again, [2] * 25, work)["known"] == 20
@@ -55,23 +55,23 @@ def test_nothing_is_paid_twice(served, work):
 def test_equal_requests_are_asked_once_and_samples_apart(served, work):
     served.answer = lambda body: f"s{body['seed']}"
     twins = [requests(1)[0], requests(1)[0], dataclasses.replace(requests(1)[0], sample=1)]
-    assert [reply.text for reply in llm.ask(twins, server(served), work)] == ["s0", "s0", "s1"]
+    assert [reply.text for reply in client.ask(twins, server(served), work)] == ["s0", "s0", "s1"]
     assert len(served.bodies) == 2
 
 
 def test_a_server_that_stays_down_stops_the_work_and_keeps_what_was_paid(served, work):
     served.answer = lambda body: "ok" if len(served.bodies) <= 5 else (500, {}, b"")
     work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_concurrency": 1}))
-    with pytest.raises(llm.ServerDown, match="5 of 10 answers are kept"):
-        llm.ask(requests(10), server(served), work)
+    with pytest.raises(client.ServerDown, match="5 of 10 answers are kept"):
+        client.ask(requests(10), server(served), work)
     served.answer = lambda body: "ok"
-    assert sum(reply.known for reply in llm.ask(requests(10), server(served), work)) == 5
+    assert sum(reply.known for reply in client.ask(requests(10), server(served), work)) == 5
 
 
 def test_what_the_server_will_never_answer_is_refused_and_the_rest_goes_on(served, work):
     bad = (400, {}, b'{"message": "too long"}')
     served.answer = lambda body: bad if body["messages"][0]["content"] == "q1" else "ok"
-    replies = llm.ask(requests(3), server(served), work)
+    replies = client.ask(requests(3), server(served), work)
     assert isinstance(replies[1], Refused)
     assert "too long" in replies[1].reason
     assert [type(reply) for reply in replies] == [Reply, Refused, Reply]
@@ -79,23 +79,23 @@ def test_what_the_server_will_never_answer_is_refused_and_the_rest_goes_on(serve
 
 def test_no_server_is_a_users_mistake_that_names_the_setting(work):
     with pytest.raises(UserError, match=r"127.0.0.1:9/v1 .*CHIMED_LLM_URL"):
-        llm.ask(requests(1), Server("http://127.0.0.1:9/v1", "m", "none", "CHIMED_LLM_URL"), work)
+        client.ask(requests(1), Server("http://127.0.0.1:9/v1", "m", "none", "CHIMED_LLM_URL"), work)
 
 
 def test_a_constraint_goes_to_the_server_and_thinking_is_off(served, work):
     served.answer = lambda body: (200, {}, completion("是"))
     request = dataclasses.replace(requests(1)[0], constraint={"choice": ["是", "否"]})
-    llm.ask([request], server(served), work)
+    client.ask([request], server(served), work)
     assert served.bodies[0]["structured_outputs"] == {"choice": ["是", "否"]}
     assert served.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 def test_a_server_that_only_fails_is_given_up_before_every_request_has_had_its_tries(served, work, monkeypatch):
-    monkeypatch.setattr(llm, "PATIENCE", 0.0)
-    monkeypatch.setattr(llm, "TRIES", 50)
+    monkeypatch.setattr(client, "PATIENCE", 0.0)
+    monkeypatch.setattr(client, "TRIES", 50)
     served.answer = lambda body: (503, {}, b"")
-    with pytest.raises(llm.ServerDown, match="gives no answer any more"):
-        llm.ask(requests(40), server(served), work)
+    with pytest.raises(client.ServerDown, match="gives no answer any more"):
+        client.ask(requests(40), server(served), work)
     assert len(served.bodies) < 200
 
 
@@ -104,9 +104,9 @@ def test_a_store_that_cannot_be_written_stops_the_paying(served, work, monkeypat
         raise OSError("disk full")
 
     served.answer = lambda body: "ok"
-    monkeypatch.setattr(llm.stores, "upsert", full)
+    monkeypatch.setattr(client.stores, "upsert", full)
     with pytest.raises((OSError, ExceptionGroup)):
-        llm.ask(requests(400), server(served), work)
+        client.ask(requests(400), server(served), work)
     assert len(served.bodies) <= 2 * work.settings.llm_concurrency
 
 

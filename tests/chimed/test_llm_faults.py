@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from samples import qa, rows
 
-from chimed import lake as lakes
-from chimed import llm
-from chimed.completions import Reply, Request, Server
-from chimed.lake import open_lake
-from chimed.options import Options
-from chimed.records import DROPPED, RECORD, dropped_table
-from chimed.stages import NAMES
+from chimed.build.options import Options
+from chimed.build.order import NAMES
+from chimed.llm import client
+from chimed.llm.protocol import Reply, Request, Server
+from chimed.schema import DROPPED, RECORD, dropped_table
+from chimed.storage import lake as lakes
+from chimed.storage.lake import open_lake
 
 PROJECT = Path(__file__).resolve().parents[2]
 MANY, AT_ONCE = 2_000, 256
@@ -52,7 +52,7 @@ def counts(url: str) -> dict:
 
 
 def test_2000_requests_and_every_fault_lose_double_and_swap_nothing(start, work, monkeypatch):
-    monkeypatch.setattr(llm, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.1)
     url = start("--faults", "1", "--latency", "0.2")
     where = work.settings.model_copy(update={"llm_concurrency": AT_ONCE, "llm_timeout": 15.0})
     work = dataclasses.replace(work, settings=where)
@@ -60,7 +60,7 @@ def test_2000_requests_and_every_fault_lose_double_and_swap_nothing(start, work,
         Request("p@1", [{"role": "user", "content": f"第{n}题"}], {"max_tokens": 8, "temperature": 0.0})
         for n in range(MANY)
     ]
-    replies = llm.ask(requests, Server(url, "m", "none", "CHIMED_LLM_URL"), work)
+    replies = client.ask(requests, Server(url, "m", "none", "CHIMED_LLM_URL"), work)
     paid = counts(url)
     print(f"\n{MANY} requests at concurrency {AT_ONCE}: {len(replies)} replies; the server counts {paid}")
     assert [reply.text if isinstance(reply, Reply) else reply.reason for reply in replies] == [
@@ -70,7 +70,7 @@ def test_2000_requests_and_every_fault_lose_double_and_swap_nothing(start, work,
     assert paid["whole"] == MANY
     assert paid["asked"] == MANY + sum(paid["faults"].values())
     assert set(paid["faults"]) == {"429", "500", "hang", "cut", "bad JSON", "truncated", "half"}
-    assert all(reply.known for reply in llm.ask(requests, Server(url, "m", "none", ""), work))
+    assert all(reply.known for reply in client.ask(requests, Server(url, "m", "none", ""), work))
 
 
 def prepared(folder: Path, url: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Crawled words in Markdown stand as they are, whatever they hold."""
 
-from chimed.markdown import quoted
+from chimed.release.markdown import quoted
 
 
 def test_text_is_shown_as_it_is() -> None:

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from chimed.crawl.misses import view
 from chimed.errors import UserError
-from chimed.misses import view
-from chimed.sources import warc
-from chimed.store import PAGES, upsert
+from chimed.storage import warc
+from chimed.storage.store import PAGES, upsert
 
 URL = "http://www.zydcd.com/zhongyi/zy10001aa/"
 PAGE = (

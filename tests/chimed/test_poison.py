@@ -11,13 +11,13 @@ import postgres
 import pytest
 from poison import FAILING, RIGHT
 
-from chimed import asking, llm
-from chimed import store as stores
-from chimed.asking import Failed, Question, Round, Said, put
-from chimed.completions import Request
-from chimed.ledger import Outcome
-from chimed.records import table
-from chimed.store import REPLIES
+from chimed.build.ledger import Outcome
+from chimed.llm import asking, client
+from chimed.llm.asking import Failed, Question, Round, Said, put
+from chimed.llm.protocol import Request
+from chimed.schema import table
+from chimed.storage import store as stores
+from chimed.storage.store import REPLIES
 
 ROWS, BAD = 50, 17
 
@@ -35,7 +35,7 @@ def databases(tmp_path_factory) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(llm, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
 
 
 def questions(kind: str) -> list[Question]:

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from chimed import trace
 from chimed.characters import one_line
+from chimed.pipeline import trace
 from chimed.printing import _Lines, print_error, print_result
 
 EVIL = (

@@ -5,9 +5,9 @@ import stat
 
 import pytest
 
-from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.private import make_private, private_folder
+from chimed.storage import lake as lakes
 
 OTHER = os.getuid() + 1
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chimed import prompts
+from chimed.llm import prompts
 
 PAPER = Path(__file__).parents[3] / "shared" / "paper.txt"
 

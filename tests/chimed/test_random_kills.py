@@ -13,20 +13,27 @@ import time
 from pathlib import Path
 
 import pytest
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
 
-from chimed import drafts
-from chimed import lake as lakes
-from chimed.audit import audit
-from chimed.build import Work, run_stage
-from chimed.options import Options
+from chimed.build.options import Options
+from chimed.operations.audit import audit
 from chimed.settings import Settings
-from chimed.store import open_store, secret
+from chimed.storage import drafts
+from chimed.storage import lake as lakes
+from chimed.storage.store import open_store, secret
 
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("CHIMED_KILLS", "8"))
 STAGES = ("extract", "clean", "dedup")
-LOADED = ["chimed.build", "chimed.lease", "chimed.stages.extract", "chimed.stages.clean", "chimed.stages.dedup"]
+LOADED = [
+    "chimed.build.builds",
+    "chimed.storage.lease",
+    "chimed.stages.extract",
+    "chimed.stages.clean",
+    "chimed.stages.dedup",
+]
 NOT_COMPARED = ("seconds", "seal")  # a report's: how long it took
 
 

@@ -7,7 +7,7 @@ import pytest
 from poison import FAILING, GOOD, RIGHT
 
 from chimed.characters import printable, storable, strange
-from chimed.reply import Passing, parse, without_thinking
+from chimed.llm.reply import Passing, parse, without_thinking
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "thinking.jsonl").read_text("utf-8").splitlines()]
 

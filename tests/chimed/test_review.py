@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from chimed.build.context import Work
 
-from chimed.build import Work
 from chimed.errors import UserError
-from chimed.evaluate.statistics import wilson
-from chimed.review import judge, queues, standing, waiting
-from chimed.store import REVIEW_QUEUE, upsert
+from chimed.intervals import wilson
+from chimed.release.review import judge, queues, standing, waiting
+from chimed.storage.store import REVIEW_QUEUE, upsert
 
 BUILD = "2026.11.22"
 

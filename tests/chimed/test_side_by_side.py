@@ -1,16 +1,17 @@
 """Shards on several cores: the tables are those of one process, and a mistake in a shard is told as there."""
 
 import pytest
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
 from samples import document, rows
 
-from chimed import lake as lakes
-from chimed import side_by_side
-from chimed.build import Work, run_stage
-from chimed.ledger import LedgerError
-from chimed.options import Options
-from chimed.records import RECORD
+from chimed.build.ledger import LedgerError
+from chimed.build.options import Options
+from chimed.pipeline import parallel
+from chimed.schema import RECORD
 from chimed.settings import settings
-from chimed.store import open_store
+from chimed.storage import lake as lakes
+from chimed.storage.store import open_store
 
 pytestmark = pytest.mark.slow  # processes
 PARTS = 4
@@ -21,7 +22,7 @@ def here(tmp_path, monkeypatch) -> Work:
     """A build of four shards in the lake that other processes find, too."""
     monkeypatch.setenv("CHIMED_DATA", str(tmp_path / "lake"))
     monkeypatch.setenv("CHIMED_STORE", f"sqlite:///{tmp_path}/store.db")
-    monkeypatch.setattr(side_by_side, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     settings.cache_clear()
     lake = lakes.open_lake()
     lakes.write_json(lake, "builds/b/build.json", {"version": "b", "options": {}, "shards": [["zhongyoo/1"]]})
@@ -39,8 +40,8 @@ def tables(work: Work) -> list[bytes]:
 
 @pytest.mark.parametrize("shards_of_a_process", [2, 4], ids=["processes", "threads"])
 def test_several_at_once_write_what_one_writes(here, monkeypatch, shards_of_a_process):
-    monkeypatch.setattr(side_by_side, "LEAST", shards_of_a_process)
-    reports = side_by_side.run_shards(here, "clean")
+    monkeypatch.setattr(parallel, "LEAST", shards_of_a_process)
+    reports = parallel.run_shards(here, "clean")
     assert [(report["shard"], report["kept"]) for report in reports] == [(n, 20) for n in range(PARTS)]
     several = tables(here)
     for n in range(PARTS):
@@ -53,4 +54,4 @@ def test_a_shard_that_cannot_go_on_stops_the_stage(here):
     twice = lakes.read_table(here.lake, "builds/b/dedup/kept-00001.parquet")
     lakes.write_table(here.lake, "builds/b/dedup/kept-00001.parquet", twice.vstack(twice.head(1)), RECORD)
     with pytest.raises(LedgerError, match="1 ids are kept twice"):
-        side_by_side.run_shards(here, "clean")
+        parallel.run_shards(here, "clean")

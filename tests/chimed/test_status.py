@@ -5,14 +5,14 @@ from datetime import UTC, date, datetime
 import pytest
 from typer.testing import CliRunner
 
-from chimed import lake as lakes
-from chimed import store as stores
 from chimed.__main__ import GROUPS, app
-from chimed.lake import open_lake
+from chimed.crawl.weeks import WEEK, last_week
+from chimed.operations.status import status
 from chimed.settings import settings
 from chimed.sources import NAMES
-from chimed.status import status
-from chimed.weeks import WEEK, last_week
+from chimed.storage import lake as lakes
+from chimed.storage import store as stores
+from chimed.storage.lake import open_lake
 
 
 @pytest.fixture(autouse=True)

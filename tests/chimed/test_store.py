@@ -9,12 +9,12 @@ import postgres
 import pytest
 from sqlalchemy import inspect, select
 
-from chimed.audit_log import decisions
-from chimed.columns import fitting
+from chimed.crawl import walks
 from chimed.errors import UserError
-from chimed.review import judge
-from chimed.sources import walks
-from chimed.store import (
+from chimed.release.review import judge
+from chimed.storage.audit_log import decisions
+from chimed.storage.columns import fitting
+from chimed.storage.store import (
     METADATA,
     PAGES,
     PERPLEXITIES,
@@ -30,7 +30,7 @@ from chimed.store import (
     upgrade,
     upsert,
 )
-from chimed.takedowns import takedowns
+from chimed.storage.takedowns import takedowns
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import zlib
 import pytest
 from model_server import completion
 
-from chimed import identity, llm
 from chimed.characters import strange
-from chimed.completions import Refused, Reply, Request, Server
+from chimed.llm import client, identity
+from chimed.llm.protocol import Refused, Reply, Request, Server
 
 REQUESTS = [Request("p@1", [{"role": "user", "content": f"第{n}题"}], {"max_tokens": 8}) for n in range(20)]
 BAD = "第7题"
@@ -18,13 +18,13 @@ BAD = "第7题"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(llm, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
 
 
 def asked(work, served, requests=REQUESTS):
     work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_timeout": 0.5}))
     server = Server(served.url, "chimed-generator", "-", "CHIMED_LLM_URL", identity="test/generator")
-    return llm.ask(requests, server, work)
+    return client.ask(requests, server, work)
 
 
 def bomb() -> bytes:
@@ -61,9 +61,9 @@ def test_one_strange_answer_costs_itself_alone_the_second_time_too(served, work,
 
 
 def test_a_server_that_says_it_is_busy_is_not_taken_for_well(served, work, monkeypatch):
-    monkeypatch.setattr(llm, "TRIES", 3)
+    monkeypatch.setattr(client, "TRIES", 3)
     served.answer = lambda body: (429, {}, b'{"error": "60 requests a minute"}')
-    with pytest.raises(llm.ServerDown, match=r"60 requests a minute.*0 of 20 answers are kept"):
+    with pytest.raises(client.ServerDown, match=r"60 requests a minute.*0 of 20 answers are kept"):
         asked(work, served)
 
 

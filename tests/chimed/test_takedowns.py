@@ -9,22 +9,22 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from chimed.build.context import Work
 from warcio.archiveiterator import ArchiveIterator
 
-from chimed import review
-from chimed.build import Work
 from chimed.errors import UserError
-from chimed.purge.raw import stand_in
-from chimed.purge.words import holding, stretches
-from chimed.records import RECORD_COLUMNS, keyed
+from chimed.extraction.corpus_files import Choices, address, read_file, survey
+from chimed.extraction.corpus_files.blanked import CannotBlank, blanked
+from chimed.extraction.same_words import remember, taken_before
+from chimed.release import review
 from chimed.release.codes import code_of, words_of
-from chimed.same_words import remember, taken_before
-from chimed.sources.corpus import Choices, address, read_file, survey
-from chimed.sources.corpus.blanked import CannotBlank, blanked
+from chimed.release.purge.raw import stand_in
+from chimed.release.purge.words import holding, stretches
+from chimed.schema import RECORD_COLUMNS, keyed
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA
-from chimed.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, secret, upsert
-from chimed.takedowns import of
+from chimed.storage.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, secret, upsert
+from chimed.storage.takedowns import of
 
 ASKED = [(f"头晕{name}怎么办，已经三天了没有好转？", f"先量血压{name}，注意休息，多喝水。") for name in "甲乙丙丁戊"]
 

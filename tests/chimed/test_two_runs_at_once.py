@@ -10,17 +10,18 @@ import time
 from pathlib import Path
 
 import pytest
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
 from samples import document, rows
 
-from chimed import lake as lakes
-from chimed import lease as leases
-from chimed import stages
-from chimed.build import Work, run_stage
-from chimed.lease import turn
-from chimed.options import Options
-from chimed.records import RECORD
+from chimed.build import order
+from chimed.build.options import Options
+from chimed.schema import RECORD
 from chimed.settings import PROJECT
-from chimed.store import open_store
+from chimed.storage import lake as lakes
+from chimed.storage import lease as leases
+from chimed.storage.lease import turn
+from chimed.storage.store import open_store
 
 ROWS = 146
 
@@ -28,15 +29,15 @@ ROWS = 146
 def prepared(work: Work, stage: str, number: int = ROWS) -> None:
     """A build in which all before `stage` is done, in two parts."""
     options = Options(second_opinion=False).model_dump(mode="json")
-    made = {"version": work.build, "options": options, "shards": [["zydcd/c1"], ["zydcd/c2"]], "stages": stages.told()}
+    made = {"version": work.build, "options": options, "shards": [["zydcd/c1"], ["zydcd/c2"]], "stages": order.told()}
     lakes.write_json(work.lake, f"builds/{work.build}/build.json", made)
     table = rows(
         *(document(f"第{n}味药，味甘，性平，归心、肺经，" + "药" * 30, url=f"http://a/{n}") for n in range(number))
     )
-    for before in stages.NAMES[: stages.NAMES.index(stage)]:
+    for before in order.NAMES[: order.NAMES.index(stage)]:
         for n, part in enumerate((table.head(number // 2), table.tail(-(number // 2)))):
             folder = f"builds/{work.build}/{before}"
-            parts = 2 if stages.stage(before).scope == "corpus" else 1
+            parts = 2 if order.stage(before).scope == "corpus" else 1
             lakes.write_table(work.lake, f"{folder}/kept-{n:05d}.parquet", part, RECORD)
             lakes.write_json(work.lake, f"{folder}/report-{n:05d}.json", {"parts": parts, "figures": {}})
 
@@ -132,7 +133,7 @@ def test_who_lost_its_lease_writes_no_report(built, monkeypatch):
             connection.exec_driver_sql("update leases set holder = 'another/1/x/2026'")
         time.sleep(0.2)
 
-    monkeypatch.setattr("chimed.ledger.check_failures", taken_over)
+    monkeypatch.setattr("chimed.build.ledger.check_failures", taken_over)
     with pytest.raises(leases.WorkStopped, match=r"another process took over .*run it again"):
         run_stage(built, "clean")
     assert not lakes.exists(built.lake, path)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from samples import document, judged, qa, rows
 
-from chimed import check, stages
-from chimed.options import OF_MODELS, Options, without_models
+from chimed.build import order
+from chimed.build.options import OF_MODELS, Options, without_models
+from chimed.operations import check
 from chimed.stages import filter as filters
 from chimed.stages import screen
 
@@ -19,9 +20,9 @@ def test_options_skip_the_stages_of_models_and_keep_what_was_chosen() -> None:
     assert options.skip == ("prefer", "perplexity", "department", "translate", "generate_qa", "decontaminate")
     assert not options.screen_model
     assert "decontaminate" not in without_models({}, "exams")["skip"]
-    needs = {one.name for one in stages.STAGES if one.needs != "cpu"}
+    needs = {one.name for one in order.STAGES if one.needs != "cpu"}
     assert needs == {*OF_MODELS, "screen"}
-    assert all(stages.stage(name).skippable for name in OF_MODELS)
+    assert all(order.stage(name).skippable for name in OF_MODELS)
 
 
 def test_short_texts_leave_by_characters_and_nothing_leaves_by_perplexity(work) -> None:

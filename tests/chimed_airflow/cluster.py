@@ -39,7 +39,7 @@ TINY_GPT2 = """
 import sys
 from pathlib import Path
 from transformers import GPT2Config, GPT2LMHeadModel
-from chimed.demo.tokens import write_characters
+from chimed_demo.tokens import write_characters
 folder = Path(sys.argv[1])
 folder.mkdir()
 config = GPT2Config(vocab_size=write_characters(folder), n_positions=64, n_embd=16, n_layer=1, n_head=2)
@@ -175,7 +175,7 @@ def environment(folder: Path, base, redis: int, ui: int, model: str) -> dict[str
         "CHIMED_LLM_CONCURRENCY": str(IN_FLIGHT),
         "CHIMED_PERPLEXITY_MODEL": str(folder / "gpt2"),
         "CHIMED_MODELS_PYTHON": settings().models_python,
-        "CHIMED_EXAMS": str(PROJECT / "include" / "chimed" / "demo" / "exam"),
+        "CHIMED_EXAMS": str(PROJECT / "include" / "chimed_demo" / "exam"),
         "CHIMED_BUILD_OPTIONS": json.dumps({"skip": SKIPPED, "part_rows": 130}),
         "CHIMED_REQUIRE_APPROVAL": "true",
         "AIRFLOW_HOME": str(folder / "airflow"),
@@ -208,7 +208,7 @@ def _bring_up(found: Cluster, ui: int) -> None:
     making = subprocess.Popen(argv, env=found.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     port = free_port()
     found.environment["CHIMED_REPLICA"] = f"http://127.0.0.1:{port}"
-    found.start("replica", "-m", "chimed.demo.replica", "--port", str(port))
+    found.start("replica", "-m", "chimed_demo.replica", "--port", str(port))
     found.command("-m", "chimed", "store", "upgrade")
     found.command("-m", "airflow", "db", "migrate")
     found.start("api", "-m", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(ui), "--workers", "1")

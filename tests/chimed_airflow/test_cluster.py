@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from cluster import IN_FLIGHT, WORKERS, Cluster
 
-from chimed import stages
-from chimed import store as stores
-from chimed.build import read_build
-from chimed.lake import open_lake
-from chimed.ledger import ledger
+from chimed.build import order
+from chimed.build.builds import read_build
+from chimed.build.ledger import ledger
 from chimed.release import read_manifest
 from chimed.sources import PAPER
+from chimed.storage import store as stores
+from chimed.storage.lake import open_lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -131,7 +131,7 @@ def test_a_killed_worker_and_a_killed_scheduler_cost_nothing_but_what_was_in_fli
     assert again == {task["map_index"] for task in told.killed}
     lake = open_lake(running.environment["CHIMED_DATA"])
     entries = ledger(lake, told.version)  # raises where it does not close
-    assert [entry["stage"] for entry in entries] == list(stages.NAMES)
+    assert [entry["stage"] for entry in entries] == list(order.NAMES)
     assert read_manifest(lake, told.version)["version"] == told.version
     twice = {body: count - 1 for body, count in running.model.answered.items() if count > 1}
     assert sum(twice.values()) <= IN_FLIGHT * len(told.killed)

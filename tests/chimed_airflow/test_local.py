@@ -37,7 +37,7 @@ def test_nothing_of_the_callers_own_setup_leaks_in(environment) -> None:
 
 
 def test_every_variable_is_a_setting_and_the_options_are_valid(environment) -> None:
-    from chimed.build import parse_options
+    from chimed.build.builds import parse_options
 
     fields = {f"CHIMED_{name.upper()}" for name in Settings.model_fields}
     assert {name for name in environment if name.startswith("CHIMED_")} <= fields

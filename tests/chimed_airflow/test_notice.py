@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from chimed import lake as lakes
-from chimed.lake import open_lake
 from chimed.settings import settings
+from chimed.storage import lake as lakes
+from chimed.storage.lake import open_lake
 
 pytestmark = pytest.mark.slow  # importing Airflow takes seconds
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chimed import stages
-from chimed.options import Options
+from chimed.build import order
+from chimed.build.options import Options
 from chimed.sources import NAMES as SOURCES
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ def test_the_build_form_is_the_options(dags) -> None:
     assert params.pop("train") is True
     assert Options(**params) == Options()
     form = dags["build_dataset"].params.get_param("skip").schema
-    assert form["items"]["enum"] == [stage.name for stage in stages.STAGES if stage.skippable]
+    assert form["items"]["enum"] == [stage.name for stage in order.STAGES if stage.skippable]
 
 
 def test_the_forms_show_first_what_is_chosen_often_in_plain_words(dags) -> None:
@@ -145,10 +145,10 @@ def test_the_build_waits_for_what_the_crawls_give_and_training_for_what_the_buil
 
 def test_the_stages_are_tasks_in_their_order(dags) -> None:
     dag = dags["build_dataset"]
-    for stage in stages.STAGES:
+    for stage in order.STAGES:
         task = dag.get_task(stage.name)
         assert task.is_mapped == (stage.scope == "shard"), stage.name
-        if previous := stages.before(stage.name):
+        if previous := order.before(stage.name):
             assert previous.name in task.upstream_task_ids, stage.name
     assert dag.get_task("serve_up").is_setup
 
@@ -158,7 +158,7 @@ def test_the_graph_has_four_groups_in_the_order_of_the_stages(dags) -> None:
     groups = [group.group_display_name for group in dag.task_group.topological_sort()]
     assert groups == ["read", "score", "models", "release"]
     seen = [task.task_id for group in dag.task_group.topological_sort() for task in group.topological_sort()]
-    assert [name for name in seen if name in stages.NAMES] == list(stages.NAMES)
+    assert [name for name in seen if name in order.NAMES] == list(order.NAMES)
     assert all("." not in task.task_id for task in dag.tasks)
 
 
@@ -175,7 +175,7 @@ def test_a_person_is_asked_between_the_last_table_and_the_release(dags) -> None:
     dag = dags["build_dataset"]
     approve = dag.get_task("approve")
     assert isinstance(approve, ApprovalOperator)
-    assert approve.upstream_task_ids == {stages.before("release").name}
+    assert approve.upstream_task_ids == {order.before("release").name}
     assert approve.downstream_task_ids == {"release"}
     assert approve.response_timeout.days >= 1
     assert approve.notifiers

@@ -8,10 +8,10 @@ import polars as pl
 from large_release import records
 from large_release import write as write_state
 
-from chimed import lake as lakes
-from chimed.lake import Lake, open_lake
-from chimed.records import RECORD_COLUMNS
-from chimed.store import PAGES, REPLIES, REVIEW_QUEUE, REVIEWS, Store, open_store, upsert
+from chimed.schema import RECORD_COLUMNS
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake, open_lake
+from chimed.storage.store import PAGES, REPLIES, REVIEW_QUEUE, REVIEWS, Store, open_store, upsert
 
 VERSION, BEFORE = "2026.11.22", "2026.11.15"
 HOSTILE = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">\u202egnorw\u202c"

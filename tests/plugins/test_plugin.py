@@ -11,7 +11,7 @@ import pytest
 import yaml
 from parsel import Selector
 
-from chimed.store import REVIEWS, open_store
+from chimed.storage.store import REVIEWS, open_store
 
 pytestmark = pytest.mark.slow  # importing Airflow's API takes seconds
 
@@ -80,7 +80,7 @@ def test_the_plugin_registers_the_pages() -> None:
     ],
 )
 def test_the_tab_of_a_run_or_a_task_is_its_page(pages, state, asked, place) -> None:
-    from chimed import lake as lakes
+    from chimed.storage import lake as lakes
 
     lake = lakes.open_lake(str(state / "lake"))
     made = lakes.read_json(lake, "builds/2026.11.22/build.json")

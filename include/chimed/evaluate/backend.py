@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from chimed import serve
+from chimed.llm import servers
 from chimed.settings import settings
 
 BACKENDS = ("hf", "vllm")
@@ -37,7 +37,7 @@ def answering(
 
         checkpoint = snapshot_download(checkpoint, revision=revision)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
-    with serve.serving(checkpoint, dtype, log) as server:
+    with servers.serving(checkpoint, dtype, log) as server:
         yield (
             "local-completions",
             {
@@ -47,7 +47,7 @@ def answering(
                 "tokenizer_backend": "huggingface",
                 "header": {"Authorization": f"Bearer {settings().llm_key.get_secret_value()}"},
                 "num_concurrent": CONCURRENT,
-                "max_length": serve.longest(server),
+                "max_length": servers.longest(server),
                 "timeout": int(settings().llm_timeout),
             },
         )

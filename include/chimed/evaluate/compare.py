@@ -13,13 +13,13 @@ from dataclasses import asdict
 
 import polars as pl
 
-from chimed import lake as lakes
 from chimed.errors import UserError, choose
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.figure import accuracies
 from chimed.evaluate.table import Row, markdown, pairs, shares, table
-from chimed.lake import Lake
 from chimed.release import find_release
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.run import PHASES
 

@@ -18,16 +18,16 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from chimed import lake as lakes
-from chimed.before_torch import prepare
 from chimed.errors import choose
 from chimed.evaluate.backend import BACKENDS, answering, flags, versions
 from chimed.evaluate.exams import Exams, group_of, local_exams
 from chimed.evaluate.fetch import fetch_exams
-from chimed.lake import Lake
+from chimed.llm.torch_environment import prepare
 from chimed.private import scratch
 from chimed.release import find_release
 from chimed.settings import settings
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
 from chimed.train.run import PHASES, base_of, place_of, trained

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import polars as pl
 
 from chimed.errors import UserError
-from chimed.evaluate.statistics import ALPHA, POWER, detectable_gain, holm, least_gain, mcnemar, newcombe, wilson
+from chimed.intervals import ALPHA, POWER, detectable_gain, holm, least_gain, mcnemar, newcombe, wilson
 
 GROUPS = {
     "primary": "the primary endpoint",

@@ -13,12 +13,12 @@ A whole release is never changed. What must leave it leaves in a patch, `<versio
 patched is withdrawn: of it only `withdrawn.json` stays. Light on purpose: training imports it too.
 """
 
-from chimed import lake as lakes
 from chimed.errors import UserError, choose
-from chimed.lake import Lake
-from chimed.naming import check_name
-from chimed.numbered import number_in
 from chimed.release.codes import words_of
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.storage.naming import check_name
+from chimed.storage.numbered import number_in
 
 SUBSETS = ("pretrain", "sft", "preference")
 SPLITS = ("train", "validation")

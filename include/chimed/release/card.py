@@ -12,10 +12,10 @@ import jinja2
 import polars as pl
 import yaml
 
-from chimed.markdown import quoted
-from chimed.options import Options
+from chimed.build.options import Options
 from chimed.release import SPLITS, SUBSETS, public_name
 from chimed.release.codes import words_of
+from chimed.release.markdown import quoted
 from chimed.release.statistics import PAPER_NAMES
 from chimed.sources import FILES
 

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from chimed.commands import AsJson
+from chimed.cli_types import AsJson
 from chimed.errors import UserError
 from chimed.printing import print_report, print_result
 from chimed.release.codes import CODES, UNSPECIFIED
@@ -22,8 +22,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check a release against its manifest: every file's checksum, columns, ids, splits, statistics."""
-    from chimed import lake as lakes
     from chimed.release import verify as verifying
+    from chimed.storage import lake as lakes
 
     lake, folder = verifying.find_folder(release)
     faults = verifying.faults_in(lake, folder)
@@ -44,9 +44,9 @@ def verify(
 @app.command(hidden=True)
 def preview(build: Annotated[str, typer.Option("--build", help="a build's version, or latest")] = "latest") -> None:
     """Show what a build's release would contain, as JSON: ledger so far, rows, changes since the last release."""
-    from chimed.lake import open_lake
     from chimed.release.preview import preview as previewed
-    from chimed.store import open_store
+    from chimed.storage.lake import open_lake
+    from chimed.storage.store import open_store
 
     print(json.dumps(previewed(open_lake(), open_store(), build), ensure_ascii=False))
 
@@ -61,13 +61,13 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Show rows added, removed and changed, and drift; exit 1 if a limit is exceeded and not accepted."""
-    from chimed import audit_log
-    from chimed import lake as lakes
     from chimed.release import find_release, folder_of, is_whole, read_manifest
     from chimed.release.diff import difference
     from chimed.release.rows import read_tables
     from chimed.release.write import accept as accept_drift
-    from chimed.store import open_store
+    from chimed.storage import audit_log
+    from chimed.storage import lake as lakes
+    from chimed.storage.store import open_store
 
     lake = lakes.open_lake()
     old = find_release(lake, old)
@@ -136,14 +136,14 @@ def takedown(
     With --purge its text is also erased from raw pages, extracts, builds, releases, replies and reviews, and the reason
     is not kept. If a purge was killed, run it again: it continues.
     """
-    from chimed.audit_log import user
-    from chimed.lake import open_lake
     from chimed.release.takedown import take_down
-    from chimed.store import open_store
+    from chimed.storage.audit_log import user
+    from chimed.storage.lake import open_lake
+    from chimed.storage.store import open_store
 
     lake, store, by = open_lake(), open_store(), user()
     if purge:
-        from chimed.purge import purge as purged
+        from chimed.release.purge import purge as purged
 
         print(json.dumps(purged(lake, store, target, reason, unseen, code, by), ensure_ascii=False))
         return
@@ -160,10 +160,10 @@ def retention(
     The settings CHIMED_RETENTION_… say after how many days: by default 90 for rows dropped for an identifier or a name,
     and never for everything else.
     """
-    from chimed.lake import open_lake
-    from chimed.retention import retain
+    from chimed.release.retention import retain
     from chimed.settings import settings
-    from chimed.store import open_store
+    from chimed.storage.lake import open_lake
+    from chimed.storage.store import open_store
 
     told = retain(open_lake(), open_store(), settings(), dry_run)
     gone = f"the text of {sum(told['rows'].values()):,} rows in builds and {told['reviews']:,} reviews"
@@ -177,10 +177,10 @@ def push(
     to: Annotated[str, typer.Argument(help="a folder, s3://bucket/path, or hf://owner/name")],
 ) -> None:
     """Copy a verified release to a folder, an object store or the Hugging Face Hub, its manifest last."""
-    from chimed.lake import open_lake
     from chimed.release import find_release
     from chimed.release.push import push as copy_release
-    from chimed.store import open_store
+    from chimed.storage.lake import open_lake
+    from chimed.storage.store import open_store
 
     if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
         raise UserError(f"{to!r} is not a repository of the hub; write hf://<owner>/<name>")

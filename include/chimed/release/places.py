@@ -6,13 +6,13 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import select
 
-from chimed import lake as lakes
-from chimed.lake import Lake
 from chimed.release import WITHDRAWN, folder_of, is_whole, releases
 from chimed.release.rows import read_tables
-from chimed.store import PUSHES, Store
-from chimed.takedowns import Takedowns
-from chimed.versions import older
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.storage.store import PUSHES, Store
+from chimed.storage.takedowns import Takedowns
+from chimed.storage.versions import older
 
 PURGE = "python -m chimed takedown … --purge takes them out"
 FOLDERS = ("raw", "extracts", "builds", "releases")  # of a lake: where words of pages lie

@@ -3,15 +3,15 @@
 For the person who is asked to approve it. Writes nothing.
 """
 
-from chimed.build import read_build, read_stage
-from chimed.lake import Lake
-from chimed.ledger import ledger
+from chimed.build.builds import read_build, read_stage
+from chimed.build.ledger import ledger
+from chimed.build.order import before, of_build
 from chimed.release import SUBSETS
 from chimed.release.rows import tables_of
 from chimed.release.write import compare, previous
-from chimed.stages import before, of_build
-from chimed.store import Store
-from chimed.takedowns import takedowns
+from chimed.storage.lake import Lake
+from chimed.storage.store import Store
+from chimed.storage.takedowns import takedowns
 
 
 def preview(lake: Lake, store: Store, build: str) -> dict:

@@ -9,12 +9,12 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chimed import lake as lakes
 from chimed.errors import UserError, WorkStopped
-from chimed.lake import Lake, open_lake
 from chimed.release import folder_of, is_whole, read_manifest
 from chimed.release.verify import verify
-from chimed.store import PUSHES, Store, upsert
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake, open_lake
+from chimed.storage.store import PUSHES, Store, upsert
 
 HUB = "hf://"
 

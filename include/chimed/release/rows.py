@@ -11,10 +11,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chimed import lake as lakes
-from chimed.lake import Lake
-from chimed.records import RECORD, content_id
 from chimed.release import SUBSETS, TABLES, folder_of
+from chimed.schema import RECORD, content_id
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
 GROUP = 2_000  # rows of a row group: who reads a few rows of a large release decodes no more than their groups

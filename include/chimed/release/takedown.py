@@ -7,7 +7,7 @@ code only (`codes`). From then on it is not crawled (`sources.frontier`), `extra
 all that was derived from them, and no reviewer gets them any more. The same words at another address go with it, those
 that are in the lake and those that come later (`same_words`). With `releases` every whole release that holds a row of
 it is rewritten as a patch without it, and withdrawn. Where its words still lie is listed, with what to do about each
-(`places`); `chimed.purge` takes them out there too.
+(`places`); `chimed.release.purge` takes them out there too.
 """
 
 import logging
@@ -17,23 +17,23 @@ from datetime import UTC, datetime
 import polars as pl
 from sqlalchemy import delete, select
 
-from chimed import audit_log, review
-from chimed import lake as lakes
 from chimed.characters import storable
 from chimed.errors import UserError, choose
-from chimed.lake import Lake
-from chimed.lease import turn
-from chimed.records import RECORD
-from chimed.release import WITHDRAWN, folder_of, is_whole, read_manifest, releases
+from chimed.extraction.same_words import remember, taken_before
+from chimed.release import WITHDRAWN, folder_of, is_whole, read_manifest, releases, review
 from chimed.release.codes import CODES, UNSPECIFIED, code_of
 from chimed.release.places import named, places, tables_of_records
 from chimed.release.rows import read_tables
 from chimed.release.target import Target, find_target, pages_of, see_that_it_is_read
 from chimed.release.write import write_release
-from chimed.same_words import remember, taken_before
+from chimed.schema import RECORD
 from chimed.sources import NAMES as SOURCES
-from chimed.store import PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
-from chimed.takedowns import Takedowns, of
+from chimed.storage import audit_log
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.storage.lease import turn
+from chimed.storage.store import PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
+from chimed.storage.takedowns import Takedowns, of
 
 log = logging.getLogger("chimed")
 

@@ -8,19 +8,20 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from chimed import lake as lakes
-from chimed.build import builds
+from chimed.build.builds import builds
 from chimed.errors import UserError
-from chimed.lake import Lake
+from chimed.extraction import corpus_files
+from chimed.extraction.crawl_records import extract_crawl
+from chimed.extraction.raw_pages import is_corpus
 from chimed.release import releases
 from chimed.release.rows import read_tables
 from chimed.sources import NAMES as SOURCES
-from chimed.sources import corpus, warc
 from chimed.sources.page import Miss
-from chimed.stages.extracts import extract_crawl
-from chimed.stages.raw_pages import is_corpus
-from chimed.store import Store, secret
-from chimed.takedowns import ROW
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.lake import Lake
+from chimed.storage.store import Store, secret
+from chimed.storage.takedowns import ROW
 
 _ID = re.compile(r"[0-9a-f]{16}$")
 _PLACE = re.compile(r"raw/([^/]+)/([^/]+)/([^/]+)#(\d+)$")
@@ -130,12 +131,12 @@ def _corpus_row(lake: Lake, store: Store, source: str, crawl: str, name: str, nu
     report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
     place = 0
     with lake.fs.open(lake.at(f"raw/{source}/{crawl}/{name}"), "rb") as file:
-        known = corpus.kept_survey(report, name)
-        for place, read in corpus.read_file(name, file, corpus.kept_choices(report), known):
+        known = corpus_files.kept_survey(report, name)
+        for place, read in corpus_files.read_file(name, file, corpus_files.kept_choices(report), known):
             if place == number and isinstance(read, Miss):
                 raise UserError(f"row {number} of {name} gave no record ({read.reason}): there is nothing to take down")
             if place == number and not isinstance(read, Miss):
-                return corpus.address(source, read, key)
+                return corpus_files.address(source, read, key)
     raise UserError(f"looked for row {number} of {name} in corpus {source} and found nothing; it has {place} rows")
 
 

@@ -15,17 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import chimed
-from chimed import lake as lakes
-from chimed import reports
+from chimed.build import reports
 from chimed.characters import short
-from chimed.contents import SEAL, is_sealed, told_of
 from chimed.errors import UserError, choose
-from chimed.lake import Lake, open_lake
-from chimed.naming import is_way
 from chimed.release import SUBSETS, TABLES, folder_of, releases
 from chimed.release.rows import COLUMNS, dataset_info, jsonl, jsonl_name, tables_in, with_rows
 from chimed.release.statistics import statistics
 from chimed.release.write import ACCEPTED, checksum_of, data_files
+from chimed.storage import lake as lakes
+from chimed.storage.contents import SEAL, is_sealed, told_of
+from chimed.storage.lake import Lake, open_lake
+from chimed.storage.naming import is_way
 
 NOT_LISTED = ("manifest.json", ACCEPTED)
 

@@ -11,16 +11,16 @@ from functools import partial
 
 import polars as pl
 
-from chimed import lake as lakes
-from chimed.contents import as_json, sealed
 from chimed.errors import UserError, WorkStopped
-from chimed.lake import Lake
 from chimed.release import TABLES, folder_of, is_whole, place_of, read_manifest, releases
 from chimed.release.card import render_card
 from chimed.release.diff import difference
 from chimed.release.figures import figures
 from chimed.release.rows import dataset_info, jsonl, jsonl_name, parquet, read_tables, with_rows
 from chimed.release.statistics import statistics
+from chimed.storage import lake as lakes
+from chimed.storage.contents import as_json, sealed
+from chimed.storage.lake import Lake
 
 ACCEPTED = "accepted.json"
 

@@ -18,9 +18,9 @@ from w3lib.url import canonicalize_url, url_query_cleaner
 
 from chimed.errors import UserError
 from chimed.settings import settings
-from chimed.sources.mojibake import garbled
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import lines_of
+from chimed.text.encoding.mojibake import garbled
 
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "from", "spm", "ref", "share", "bd_vid", "fr")
 # of a session, by the names that PHP, Java, ASP and forums give it; in a path after a semicolon too

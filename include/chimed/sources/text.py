@@ -14,7 +14,7 @@ from typing import BinaryIO
 from lxml import etree
 from parsel import Selector, SelectorList
 
-from chimed.sources.raised import above, below
+from chimed.text.raised import above, below
 
 _LONGEST_TITLE = 300
 _MOST_BROKEN = 200  # bytes of a page after which each is looked at; with more it is no text

@@ -11,14 +11,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed import control_tokens
-from chimed.build import Work
-from chimed.ledger import Outcome
-from chimed.records import left_rows
-from chimed.sources import mojibake
-from chimed.stages import identifiers, net, noise
-from chimed.stages.rules import Rule, any_sooner
+from chimed.build.ledger import Outcome
+from chimed.schema import left_rows
+from chimed.text import control_tokens, identifiers, noise
+from chimed.text.encoding import mojibake
+from chimed.text.noise import net
+from chimed.text.noise.rules import Rule, any_sooner
 
 AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
 SAMPLES = 10  # of each rule's doubtful rows that the report shows

@@ -13,13 +13,13 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
+from chimed.build.context import Work
 
-from chimed.build import Work
-from chimed.ledger import LedgerError, Outcome
-from chimed.records import RECORD_COLUMNS, derived, dropped_table, left_rows
-from chimed.stages.exam_questions import read_questions
-from chimed.stages.exam_search import Found, Search
-from chimed.stages.passages import PASSAGE, Span, joined, moved, passage, without
+from chimed.build.ledger import LedgerError, Outcome
+from chimed.schema import RECORD_COLUMNS, derived, dropped_table, left_rows
+from chimed.text.exams.exam_questions import read_questions
+from chimed.text.exams.exam_search import Found, Search
+from chimed.text.passages import PASSAGE, Span, joined, moved, passage, without
 
 REASON = "exam question"
 REST = 300  # characters that stay of a document without its passages, and at least as many as leave: else all leaves

@@ -11,12 +11,12 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from chimed.build.context import Work
 
-from chimed.build import Work
-from chimed.stages import minhash
 from chimed.stages.dedup_sign import bands_of, rows_of
-from chimed.stages.shingles import distinct
 from chimed.steps import Corpus, read_group, report_of, write_groups
+from chimed.text.duplicates import minhash
+from chimed.text.duplicates.shingles import distinct
 
 PAIRS = pa.schema([pa.field("pair", pa.uint64(), False)])  # two ranks, the smaller above
 _ODD = np.uint64(0x9E3779B97F4A7C15)

@@ -17,15 +17,15 @@ from itertools import groupby, pairwise
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from chimed.build.context import Work
 
-from chimed import lake as lakes
-from chimed.build import Work
-from chimed.stages import variants
 from chimed.stages.dedup_bucket import compared
 from chimed.stages.dedup_sign import rows_of
 from chimed.stages.dedup_verify import EDGES, edges_of, looked_at
-from chimed.stages.pairs import SIMILAR
 from chimed.steps import Corpus, read_group, read_whole, write_groups
+from chimed.storage import lake as lakes
+from chimed.text.duplicates import variants
+from chimed.text.duplicates.pairs import SIMILAR
 
 NEAR = "nearly the same text"
 SAMPLES = 5  # variants of a kind that a part's report shows

@@ -13,17 +13,19 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from chimed.build.context import Work
+from chimed.concurrency import ahead
 
-from chimed import lake as lakes
-from chimed.build import Work, read_build, read_stage
+from chimed.build.builds import read_build, read_stage
+from chimed.build.order import before
 from chimed.sources import NAMES
-from chimed.stages import before, facts, minhash
-from chimed.stages.around import trimmed
 from chimed.stages.canonical import canonical, host_forms
-from chimed.stages.compared import digests, points_of
-from chimed.stages.pairs import GAP, POINT
 from chimed.steps import Corpus, write_groups
-from chimed.streaming import ahead
+from chimed.storage import lake as lakes
+from chimed.text.duplicates import facts, minhash
+from chimed.text.duplicates.around import trimmed
+from chimed.text.duplicates.compared import digests, points_of
+from chimed.text.duplicates.pairs import GAP, POINT
 
 LEAST = 20  # letters: below, five-character shingles say nothing
 _ROWS_AT_A_TIME = 5_000  # of a part: their arrays stay small

@@ -8,15 +8,15 @@ second row; behind the first one that is a copy they are not looked at any more.
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from chimed.build.context import Work
 
-from chimed import lake as lakes
-from chimed.build import Work
 from chimed.stages.dedup_bucket import pairs_of
 from chimed.stages.dedup_exact import ORDER
 from chimed.stages.dedup_sign import letters_of
-from chimed.stages.pairs import SIMILAR, Letters, as_columns, similarities, verdicts
-from chimed.stages.shingles import distinct
 from chimed.steps import Corpus, read_group, write_groups
+from chimed.storage import lake as lakes
+from chimed.text.duplicates.pairs import SIMILAR, Letters, as_columns, similarities, verdicts
+from chimed.text.duplicates.shingles import distinct
 
 EDGES = pa.schema(
     [

@@ -5,12 +5,12 @@ A sample of the questions with a breadcrumb is put to the LLM as well, and the a
 """
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed import asking, prompts
-from chimed.asking import Failed, Question, Round, Rounds, Said, Unusable, put
-from chimed.build import Work
-from chimed.ledger import Outcome
-from chimed.records import left_rows
+from chimed.build.ledger import Outcome
+from chimed.llm import asking, prompts
+from chimed.llm.asking import Failed, Question, Round, Rounds, Said, Unusable, put
+from chimed.schema import left_rows
 
 # The 39 site's departments, merged; prompts/department.yaml says the same list to the model.
 DEPARTMENTS = {

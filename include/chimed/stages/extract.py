@@ -1,19 +1,21 @@
 """Read crawled pages into records: every page ends as records or as a named miss (paper §3.1).
 
-Reads the lake only: a crawl's records are made in `chimed.stages.extracts`, once for all builds. Here a build takes its
+Reads the lake only: a crawl's records are made in `chimed.extraction.crawl_records`, once for all builds. Here a build takes its
 shard of them, without what was taken down or is gone from its site, and by its options.
 """
 
 import polars as pl
+from chimed.build.context import Work
+from chimed.reasons import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE
 
-from chimed.build import Work, read_build
-from chimed.inputs import piece
-from chimed.ledger import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE, Outcome
-from chimed.records import DROPPED, RECORD_COLUMNS, dropped_table
-from chimed.same_words import taken_before
-from chimed.stages import extracts
-from chimed.stages.extracts import extract_crawl, pages_left, read_parts
-from chimed.takedowns import gone_for_good, takedowns
+from chimed.build.builds import read_build
+from chimed.build.inputs import piece
+from chimed.build.ledger import Outcome
+from chimed.extraction import crawl_records
+from chimed.extraction.crawl_records import extract_crawl, pages_left, read_parts
+from chimed.extraction.same_words import taken_before
+from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table
+from chimed.storage.takedowns import gone_for_good, takedowns
 
 OTHER = "another answer of its question was taken"
 
@@ -58,12 +60,12 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
 
 
 def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
-    """The crawled files that a shard was read from, with their hashes (`chimed.contents`), once it was read."""
+    """The crawled files that a shard was read from, with their hashes (`chimed.storage.contents`), once it was read."""
     pieces = map(piece, read_build(work.lake, work.build)["shards"][shard])
     return {
         path: digest
         for one in pieces
-        for path, digest in extracts.raw_inputs(
+        for path, digest in crawl_records.raw_inputs(
             work.lake, extract_crawl(work.lake, one.source, one.crawl, one.share, work.store), one.share
         ).items()
     }

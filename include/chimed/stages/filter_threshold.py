@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import polars as pl
+from chimed.build.context import Work
 
-from chimed import lake as lakes
-from chimed import reports
-from chimed.build import Work
+from chimed.build import reports
+from chimed.build.ledger import FEW_FAILED, NothingLeft
 from chimed.errors import WorkStopped
-from chimed.ledger import FEW_FAILED, NothingLeft
-from chimed.records import RECORD, words
+from chimed.schema import RECORD, words
 from chimed.steps import Corpus
+from chimed.storage import lake as lakes
 
 MIN_TOKENS = 30  # §3.2
 # About what the paper's GPT-2 calls a token: a Chinese character, a word or number in ASCII, any other sign.

@@ -11,18 +11,19 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed import asking, prompts
-from chimed.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, keys, put
-from chimed.build import Work
-from chimed.ledger import Outcome
-from chimed.options import Options
-from chimed.records import derived, dropped_table, table
-from chimed.stages import grounding, questions, second_opinion
-from chimed.stages.loops import loop
+from chimed.build.ledger import Outcome
+from chimed.build.options import Options
+from chimed.llm import asking, prompts, second_opinion
+from chimed.llm.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, keys, put
+from chimed.llm.shape import answered
+from chimed.schema import derived, dropped_table, table
 from chimed.stages.screen import yes_no
-from chimed.stages.shape import answered
 from chimed.stages.translate import sentences
+from chimed.text import grounding
+from chimed.text.grounding import questions
+from chimed.text.repetition import loop
 
 CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
 PAIR = 120  # characters of a question and its answer, about

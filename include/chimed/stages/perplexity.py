@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed import store as stores
-from chimed.build import Work
-from chimed.ledger import Outcome
-from chimed.records import left_rows, words
-from chimed.stages.scorer import Precision, Scorer, load, score_groups
-from chimed.store import PERPLEXITIES
+from chimed.build.ledger import Outcome
+from chimed.schema import left_rows, words
+from chimed.storage import store as stores
+from chimed.storage.store import PERPLEXITIES
+from chimed.text.perplexity_model import Precision, Scorer, load, score_groups
 
 WRITE_EVERY = 500  # scores written to the store at a time
 SAY_EVERY = 10.0  # seconds between two progress lines

@@ -8,16 +8,16 @@ import re
 from dataclasses import dataclass, replace
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed import asking, prompts
-from chimed.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, keys, put
-from chimed.build import Work
-from chimed.ledger import Outcome
-from chimed.options import Options
-from chimed.records import derived, dropped_table, table
-from chimed.stages import identifiers
-from chimed.stages.loops import loop
-from chimed.stages.shape import answered
+from chimed.build.ledger import Outcome
+from chimed.build.options import Options
+from chimed.llm import asking, prompts
+from chimed.llm.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, keys, put
+from chimed.llm.shape import answered
+from chimed.schema import derived, dropped_table, table
+from chimed.text import identifiers
+from chimed.text.repetition import loop
 
 LONGEST = 100  # 字, Table 2: 限制在100字以内
 SHORTEST = 6  # characters: less is no advice

@@ -5,17 +5,18 @@ release is whole. A release that drifts from the one before is held back (`chime
 """
 
 import polars as pl
+from chimed.build.context import Work
+from chimed.reasons import TAKEN_DOWN
 
-from chimed.build import Work
-from chimed.contents import SEAL
-from chimed.lease import turn
-from chimed.ledger import TAKEN_DOWN, Outcome
-from chimed.records import left_rows
-from chimed.release.making import making
+from chimed.build.ledger import Outcome
+from chimed.release.provenance import making
 from chimed.release.rows import tables_of
 from chimed.release.statistics import statistics
 from chimed.release.write import previous, write_release
-from chimed.takedowns import takedowns
+from chimed.schema import left_rows
+from chimed.storage.contents import SEAL
+from chimed.storage.lease import turn
+from chimed.storage.takedowns import takedowns
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:

@@ -9,16 +9,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed import asking, prompts
-from chimed import store as stores
-from chimed.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, put
-from chimed.build import Work
-from chimed.ledger import Outcome
-from chimed.options import Options
-from chimed.records import left_rows, words
-from chimed.stages import identifiers
-from chimed.takedowns import takedowns
+from chimed.build.ledger import Outcome
+from chimed.build.options import Options
+from chimed.llm import asking, prompts
+from chimed.llm.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, put
+from chimed.schema import left_rows, words
+from chimed.storage import store as stores
+from chimed.storage.takedowns import takedowns
+from chimed.text import identifiers
 
 SAMPLING = {"max_tokens": 4, "temperature": 0.0}
 YES_NO = {"choice": ["是", "否"]}

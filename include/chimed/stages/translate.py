@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 import polars as pl
+from chimed.build.context import Work
 
-from chimed import asking, prompts
-from chimed.asking import Failed, Question, Round, Rounds, Said, keys, put
-from chimed.build import Work
-from chimed.ledger import Outcome
-from chimed.options import Options
-from chimed.records import derived, dropped_table, table
-from chimed.stages import fidelity, second_opinion
+from chimed.build.ledger import Outcome
+from chimed.build.options import Options
+from chimed.llm import asking, prompts, second_opinion
+from chimed.llm.asking import Failed, Question, Round, Rounds, Said, keys, put
+from chimed.llm.shape import answered
+from chimed.schema import derived, dropped_table, table
 from chimed.stages.screen import yes_no
-from chimed.stages.shape import answered
+from chimed.text import fidelity
 
 MODERN = 2.8  # characters of a passage and its translation, to one of the passage
 PASSAGE = 300  # characters of classical Chinese in one request: a paragraph or two

@@ -21,11 +21,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chimed import lake as lakes
-from chimed.before_torch import prepare
 from chimed.errors import UserError, WorkStopped, choose
+from chimed.llm.torch_environment import prepare
 from chimed.release import find_release
 from chimed.settings import settings
+from chimed.storage import lake as lakes
 from chimed.train import recipe as recipes
 from chimed.train import stopping
 from chimed.train.run import PHASES, Run, base_of, open_run

@@ -10,9 +10,9 @@ import logging
 import shutil
 from pathlib import Path
 
-from chimed import lake as lakes
 from chimed.errors import UserError
-from chimed.lake import Lake
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 
 log = logging.getLogger("chimed")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from chimed.commands import AsJson
+from chimed.cli_types import AsJson
 from chimed.errors import UserError
 from chimed.printing import print_result
 from chimed.settings import settings
@@ -26,8 +26,8 @@ Release = Annotated[str, typer.Option(help="a release's version, or latest")]
 @app.command(hidden=True)
 def find_release(release: Annotated[str, typer.Argument(help="a release's version, or latest")] = "latest") -> None:
     """Print the version of a release that can be trained on: what latest means now."""
-    from chimed.lake import open_lake
     from chimed.release import find_release
+    from chimed.storage.lake import open_lake
 
     print_result(find_release(open_lake(), release))
 

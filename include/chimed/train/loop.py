@@ -12,8 +12,8 @@ import transformers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback
 from transformers.trainer_callback import TrainerCallback
 
-from chimed import lake as lakes
 from chimed.errors import UserError
+from chimed.storage import lake as lakes
 from chimed.train import checkpoint, results, stopping
 from chimed.train.checkpoint import fingerprint, last_checkpoint
 from chimed.train.merge import merge

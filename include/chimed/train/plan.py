@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chimed import lake as lakes
 from chimed.errors import UserError, choose
-from chimed.lake import Lake
 from chimed.release import find_release, releases
 from chimed.settings import settings
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.run import PHASES, SUBSET, base_of
 

@@ -1,7 +1,7 @@
 """The rows of a release as a trainer may have them: text in them is never read as a control token (paper §4.1).
 
 A tokenizer finds its control tokens anywhere: a question that holds `<|im_end|>` would end its turn, an answer's would
-be learnt. A release is free of those of the common families already (`chimed.control_tokens`); here it is the very
+be learnt. A release is free of those of the common families already (`chimed.text.control_tokens`); here it is the very
 tokenizer's own, whatever it has and wherever the release comes from.
 """
 

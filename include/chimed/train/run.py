@@ -7,10 +7,10 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from chimed import lake as lakes
 from chimed.errors import UserError
-from chimed.lake import Lake
 from chimed.private import private_folder
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
 from chimed.train.recipe import PHASES

@@ -124,7 +124,7 @@ def _begin() -> Start:
 def _bring_up(start: Start) -> tuple[Api, Making]:
     """Starts everything and returns Airflow's API, and what waits until the tiny models are made."""
     making = _make_models(start)
-    start.run("replica", "-m", "chimed.demo.replica", "--port", str(start.ports.replica))
+    start.run("replica", "-m", "chimed_demo.replica", "--port", str(start.ports.replica))
     start.say("starting Airflow and the replica of the five sites")
     migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
     made = subprocess.run(migrate, env=start.environment, capture_output=True, text=True, cwd=home.STATE)
@@ -160,7 +160,7 @@ def _make_models(start: Start) -> Making:
         return lambda meanwhile: None
     start.say("making the tiny models meanwhile, once; they are kept in .chimed/models")
     note, log = home.NOTES / "models.json", home.LOGS / "models.log"
-    start.run("models", "-m", "chimed.demo.models", python=settings().models_python)
+    start.run("models", "-m", "chimed_demo.models", python=settings().models_python)
 
     def made(meanwhile: Callable[[], object]) -> None:
         told = time.monotonic()

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from chimed.demo import models
 from chimed.settings import PROJECT
+from chimed_demo import models
 
 STATE = Path(os.environ.get("CHIMED_DEMO_STATE", PROJECT / ".chimed" / "demo"))
 AIRFLOW = STATE / "airflow"
@@ -84,7 +84,7 @@ def environment(ports: Ports) -> dict[str, str]:
         "CHIMED_JUDGE_CHECKPOINT": str(folders["judge"]),
         "CHIMED_PERPLEXITY_MODEL": str(folders["gpt2"]),
         "CHIMED_BASE_CHECKPOINT": str(folders["generator"]),
-        "CHIMED_EXAMS": str(PROJECT / "include" / "chimed" / "demo" / "exam"),
+        "CHIMED_EXAMS": str(PROJECT / "include" / "chimed_demo" / "exam"),
         "CHIMED_RECIPE": "demo",
         "CHIMED_BUILD_OPTIONS": json.dumps(OPTIONS),
         "AIRFLOW_HOME": str(AIRFLOW),

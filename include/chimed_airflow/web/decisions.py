@@ -16,8 +16,8 @@ router = APIRouter(prefix="/decisions")
 @router.get("", dependencies=Searching)
 def decisions(request: Request, what: Short = "") -> HTMLResponse:
     """The latest decisions, of one kind or of all."""
-    from chimed import audit_log
     from chimed.errors import choose
+    from chimed.storage import audit_log
 
     kind = choose("decision", what, audit_log.KINDS) if what else None
     rows = audit_log.decisions(open_store(), SHOWN, kind)

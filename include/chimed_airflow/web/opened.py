@@ -7,12 +7,12 @@ from chimed.settings import settings
 
 
 def open_store() -> Any:
-    """The store of the settings (a `chimed.store.Store`)."""
+    """The store of the settings (a `chimed.storage.store.Store`)."""
     return _opened(settings().store)
 
 
 @lru_cache(maxsize=1)
 def _opened(url: str) -> Any:
-    from chimed import store  # here, not above: the scheduler loads plugins too
+    from chimed.storage import store  # here, not above: the scheduler loads plugins too
 
     return store.open_store(url)

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.requests import Request
 
-from chimed.stages import NAMES as STAGES
+from chimed.build.order import NAMES as STAGES
 from chimed_airflow.web.charts import flow
 from chimed_airflow.web.counted import age, recent
 from chimed_airflow.web.limits import Searching, Short, Words
@@ -28,9 +28,9 @@ router = APIRouter()
 @router.get("/")
 def overview(request: Request, user: GetUserDep) -> HTMLResponse:
     """The last build, what runs, what a refresh costs, and all builds."""
-    from chimed.build import builds  # here, not above: the scheduler loads plugins too, and needs no polars
-    from chimed.lake import open_lake
+    from chimed.build.builds import builds  # here, not above: the scheduler loads plugins too, and needs no polars
     from chimed.release import releases
+    from chimed.storage.lake import open_lake
 
     lake = open_lake()
     known, released = builds(lake), releases(lake)
@@ -55,7 +55,7 @@ def overview(request: Request, user: GetUserDep) -> HTMLResponse:
 
 def _week(lake: Any) -> dict[str, Any] | None:
     """The Monday of the last whole week, and by source why it is missing; None while that is counted."""
-    from chimed.weeks import last_week, who_has
+    from chimed.crawl.weeks import last_week, who_has
 
     store, monday = open_store(), last_week()
     missing = recent("week", f"{store.engine.url}{monday}", lambda: who_has(store, lake, monday))
@@ -67,7 +67,7 @@ def _week(lake: Any) -> dict[str, Any] | None:
 
 def _to_review() -> dict | None:
     """The newest review queue with texts that nobody has looked at: build, stage, left."""
-    from chimed import review
+    from chimed.release import review
 
     store = open_store()
     newest = next(iter(review.queues(store)), None)
@@ -81,7 +81,7 @@ def _to_review() -> dict | None:
 @router.get("/builds/{version}")
 def build(version: str, request: Request) -> HTMLResponse:
     """One build: its flow, its ledger, what its stages doubted, its options."""
-    from chimed.lake import open_lake
+    from chimed.storage.lake import open_lake
 
     lake = open_lake()
     last = _build(lake, version)
@@ -91,9 +91,9 @@ def build(version: str, request: Request) -> HTMLResponse:
 @router.get("/of")
 def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse:
     """The page of a run or a task of Airflow: its source, build, review queue, release or scores."""
-    from chimed.build import builds, read_build
-    from chimed.lake import open_lake
+    from chimed.build.builds import builds, read_build
     from chimed.release import is_whole
+    from chimed.storage.lake import open_lake
 
     run = run.replace(" ", "+")  # a run's id holds a time zone's +, which an address reads as a space
     place = ""
@@ -118,11 +118,11 @@ def dropped(
     request: Request, build: Short = "", stage: Short = "", reason: Short = "", words: Words = "", start: Words = ""
 ) -> HTMLResponse:
     """The records that left: of one build or of all, by stage, reason and words."""
-    from chimed.build import builds
-    from chimed.dropped import Sought
-    from chimed.dropped import dropped as found
+    from chimed.build.builds import builds
     from chimed.errors import choose
-    from chimed.lake import open_lake
+    from chimed.pipeline.dropped import Sought
+    from chimed.pipeline.dropped import dropped as found
+    from chimed.storage.lake import open_lake
 
     lake = open_lake()
     known = list(reversed(builds(lake)))
@@ -146,7 +146,7 @@ def _reasons(lake: Any, version: str, stage: str) -> list[str]:
     """The reasons of a build's stages, most frequent first; none where its ledger does not close."""
     from collections import Counter
 
-    from chimed.ledger import LedgerError, ledger
+    from chimed.build.ledger import LedgerError, ledger
 
     if not version:
         return []
@@ -164,7 +164,7 @@ def _reasons(lake: Any, version: str, stage: str) -> list[str]:
 
 def _options_changed(lake: Any, made: dict) -> dict[str, Any] | None:
     """Against the build before: its version, and the options that differ as (name, its value, this one's)."""
-    from chimed.build import builds, read_build
+    from chimed.build.builds import builds, read_build
 
     known = builds(lake)
     place = known.index(made["version"])
@@ -187,12 +187,12 @@ def _build_if_readable(lake: Any, version: str) -> dict | None:
 
 def _build(lake: Any, version: str) -> dict:
     """A build's flow, ledger (of a released one from its manifest, else from the stages' reports), and doubts."""
-    from chimed.build import read_build
-    from chimed.doubtful import doubtful
+    from chimed.build.builds import read_build
+    from chimed.build.ledger import LedgerError, ledger
     from chimed.errors import UserError
-    from chimed.lake import read_json
-    from chimed.ledger import LedgerError, ledger
+    from chimed.pipeline.doubtful import doubtful
     from chimed.release import SUBSETS, folder_of, is_whole, read_manifest
+    from chimed.storage.lake import read_json
 
     made = read_build(lake, version)
     version, broken, rows, doubts = made["version"], "", dict.fromkeys(SUBSETS, 0), []
@@ -236,7 +236,7 @@ def _moment(said: object) -> datetime | None:
 
 def _coverage() -> list[dict] | None:
     """The sources' coverage; None while it is counted."""
-    from chimed.coverage import coverage
+    from chimed.crawl.coverage import coverage
 
     store = open_store()
     return recent("coverage", str(store.engine.url), lambda: coverage(store))

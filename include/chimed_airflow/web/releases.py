@@ -27,8 +27,8 @@ router = APIRouter(prefix="/releases")
 @router.get("")
 def newest(request: Request) -> Any:
     """The newest release, or that there is none."""
-    from chimed.lake import open_lake
     from chimed.release import releases
+    from chimed.storage.lake import open_lake
 
     known = releases(open_lake())
     if not known:
@@ -62,8 +62,8 @@ def statistics(version: str, request: Request) -> HTMLResponse:
 @router.get("/{version}/card")
 def card(version: str, request: Request) -> HTMLResponse:
     """The data card, as the release's README has it."""
-    from chimed.lake import read_bytes
     from chimed.release import folder_of
+    from chimed.storage.lake import read_bytes
 
     lake, version, shared = _release(version)
     text = read_bytes(lake, f"{folder_of(version)}/README.md").decode()
@@ -82,9 +82,9 @@ def examples(
     start: Place = 0,
 ) -> HTMLResponse:
     """Rows of a table, by filters and words, a few at a time."""
-    from chimed.browse import Wanted, rows
     from chimed.errors import choose
     from chimed.release import TABLES
+    from chimed.release.browse import Wanted, rows
 
     lake, version, shared = _release(version)
     wanted = Wanted(choose("table", table, TABLES), source, domain, department, words.strip()[:100])
@@ -110,9 +110,9 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
     """A row's way back to its page, with the prompts and replies that made it."""
     import json
 
-    from chimed.browse import row
-    from chimed.build import builds
-    from chimed.trace import way_of
+    from chimed.build.builds import builds
+    from chimed.pipeline.trace import way_of
+    from chimed.release.browse import row
 
     lake, version, shared = _release(version)
     found = row(lake, version, record)
@@ -131,10 +131,10 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
 def changes(version: str, request: Request, against: Short = "", subset: Short = "sft") -> HTMLResponse:
     """What changed against another release: rows by source, some rows themselves, sizes, and drift where the release
     itself measured it."""
-    from chimed.browse import changed, moved
     from chimed.errors import choose
-    from chimed.lake import read_json
     from chimed.release import SUBSETS, find_release, folder_of
+    from chimed.release.browse import changed, moved
+    from chimed.storage.lake import read_json
 
     lake, version, shared = _release(version)
     subset = choose("subset", subset, SUBSETS)
@@ -203,8 +203,8 @@ def whole(version: str) -> StreamingResponse:
 def _release(version: str) -> tuple[Any, str, dict]:
     """The lake, a release's version (`latest` too), and what all of its pages show."""
     from chimed.errors import UserError
-    from chimed.lake import open_lake, read_json
     from chimed.release import find_release, folder_of, releases
+    from chimed.storage.lake import open_lake, read_json
 
     lake = open_lake()
     version = find_release(lake, version)
@@ -227,9 +227,9 @@ def _release(version: str) -> tuple[Any, str, dict]:
 
 def _own_files(lake: Any, folder: str, manifest: dict) -> dict[str, dict]:
     """Of the files that a manifest names those that lie in the release's own folder: no other is served."""
-    from chimed.contents import told_of
-    from chimed.lake import is_local, sizes, within
-    from chimed.naming import is_way
+    from chimed.storage.contents import told_of
+    from chimed.storage.lake import is_local, sizes, within
+    from chimed.storage.naming import is_way
 
     named, there = manifest.get("files"), sizes(lake, folder)
     return {

@@ -33,8 +33,8 @@ class Verdict(BaseModel):
 @router.get("")
 def review(request: Request, user: GetUserDep, build: Short = "", stage: Short = "") -> HTMLResponse:
     """The queue, the newest where none is named."""
-    from chimed import review as reviews
     from chimed.errors import choose
+    from chimed.release import review as reviews
 
     store, may = open_store(), may_judge(request, user)
     queues = reviews.queues(store)
@@ -66,7 +66,7 @@ def items(user: GetUserDep, build: Short, stage: Short, beyond: Held = "") -> JS
 
     Only for who may judge: many of the texts were flagged because they identify a person.
     """
-    from chimed.review import waiting
+    from chimed.release.review import waiting
 
     held = [id for id in beyond.split(",") if id][:MOST_HELD]
     found = waiting(open_store(), build, stage, name_of(user), BATCH, held)
@@ -76,7 +76,7 @@ def items(user: GetUserDep, build: Short, stage: Short, beyond: Held = "") -> JS
 @router.post("/verdicts", dependencies=Judging)
 def verdict(said: Verdict, request: Request, user: GetUserDep) -> JSONResponse:
     """Writes a verdict down; answers what the stage had said, and how the verdicts stand now."""
-    from chimed.review import judge, standing
+    from chimed.release.review import judge, standing
 
     store = open_store()
     stage_said = judge(store, said.build, said.stage, said.record, name_of(user), said.verdict)

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/scores")
 def scores(request: Request, release: str = "", recipe: str = "") -> HTMLResponse:
     """A recipe on a release; the newest that was trained where none is named."""
     from chimed.errors import choose
-    from chimed.lake import open_lake
+    from chimed.storage.lake import open_lake
 
     lake = open_lake()
     known = runs(lake)
@@ -46,8 +46,8 @@ def scores(request: Request, release: str = "", recipe: str = "") -> HTMLRespons
 
 def runs(lake: Any) -> list[tuple[str, str]]:
     """(release, recipe) of everything trained or scored, the newest release first."""
-    from chimed.lake import names
     from chimed.release import version_key
+    from chimed.storage.lake import names
 
     found = {
         (release, recipe)
@@ -61,7 +61,7 @@ def runs(lake: Any) -> list[tuple[str, str]]:
 
 def _over(lake: Any, known: list[tuple[str, str]], recipe: str) -> dict | None:
     """A recipe's scores over its releases, oldest first: the last phase of each by exam, in per cent; None for one."""
-    from chimed.lake import exists, read_json
+    from chimed.storage.lake import exists, read_json
 
     shares: dict[str, dict[str, float]] = {}
     versions = []
@@ -80,8 +80,8 @@ def _over(lake: Any, known: list[tuple[str, str]], recipe: str) -> dict | None:
 
 def _compared(lake: Any, release: str, recipe: str) -> dict | None:
     """The comparison by exam: each model's share with its interval, in per cent, and each phase's sentence."""
-    from chimed.evaluate.statistics import wilson
-    from chimed.lake import exists, read_json
+    from chimed.intervals import wilson
+    from chimed.storage.lake import exists, read_json
 
     path = f"scores/{release}/{recipe}/compare.json"
     if not exists(lake, path):
@@ -102,7 +102,7 @@ def _compared(lake: Any, release: str, recipe: str) -> dict | None:
 
 def _phase(lake: Any, release: str, recipe: str, phase: str) -> dict | None:
     """A phase's loss curves, and its report once it is finished."""
-    from chimed.lake import exists, read_bytes, read_json
+    from chimed.storage.lake import exists, read_bytes, read_json
 
     place = f"models/{release}/{recipe}/{phase}"
     if not exists(lake, f"{place}/metrics.jsonl"):

@@ -21,10 +21,10 @@ router = APIRouter()
 @router.get("/sources")
 def sources(request: Request) -> HTMLResponse:
     """All sites."""
-    from chimed.lake import open_lake
+    from chimed.crawl.frontier import pace
     from chimed.sources import NAMES
-    from chimed.sources.frontier import pace
     from chimed.sources.page import load
+    from chimed.storage.lake import open_lake
 
     store, lake = open_store(), open_lake()
     known = recent("sources", str(store.engine.url), lambda: _known(store, lake))
@@ -59,10 +59,10 @@ def crawl(source: str, request: Request) -> HTMLResponse:
 @router.get("/sources/{source}/page")
 def miss(source: str, url: str, request: Request) -> HTMLResponse:
     """A page's text beside what the parser makes of it."""
+    from chimed.crawl.misses import view
     from chimed.errors import UserError, choose
-    from chimed.lake import open_lake
-    from chimed.misses import view
     from chimed.sources import NAMES
+    from chimed.storage.lake import open_lake
 
     shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, NAMES), "url": url}
     try:
@@ -75,7 +75,7 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
 def _asked_again(site: Any) -> list[dict]:
     """By kind of page the days of age at which it is asked again; one entry where the settings say one time for all."""
     from chimed.settings import settings
-    from chimed.sources.states import ANSWERED, GONE, GONE_TWICE, LAST, STEPS, UNANSWERED
+    from chimed.storage.states import ANSWERED, GONE, GONE_TWICE, LAST, STEPS, UNANSWERED
 
     if settings().recheck_days is not None:
         return [{"state": "", "days": [settings().recheck_days]}]
@@ -86,8 +86,8 @@ def _asked_again(site: Any) -> list[dict]:
 
 def _known(store: Any, lake: Any) -> dict[str, dict]:
     """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars), `weeks` (not crawled wholly)."""
-    from chimed.coverage import coverage
-    from chimed.weeks import weeks
+    from chimed.crawl.coverage import coverage
+    from chimed.crawl.weeks import weeks
 
     found, not_crawled = {}, weeks(store, lake)
     for entry in coverage(store):
@@ -107,8 +107,8 @@ def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
     bytes, hours, an_hour (pages fetched an hour)."""
     from sqlalchemy import select
 
-    from chimed.lake import exists, read_json
-    from chimed.store import CRAWLS
+    from chimed.storage.lake import exists, read_json
+    from chimed.storage.store import CRAWLS
 
     C = CRAWLS.c
     wanted = (
@@ -141,7 +141,7 @@ def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
 def _examples(store: Any, source: str, reason: str) -> list[dict]:
     from sqlalchemy import select
 
-    from chimed.store import PAGES
+    from chimed.storage.store import PAGES
 
     named = PAGES.c
     wanted = select(named.url, named.status, named.fetched, named.found_on)
@@ -154,7 +154,7 @@ def _published(store: Any, source: str) -> dict[str, int]:
     """Detail pages by the year they were published in, or by month where they are of few; no gaps between."""
     from sqlalchemy import extract, func, select
 
-    from chimed.store import PAGES
+    from chimed.storage.store import PAGES
 
     named = PAGES.c
     when = (extract("year", named.published), extract("month", named.published))
@@ -175,8 +175,8 @@ def _published(store: Any, source: str) -> dict[str, int]:
 
 def _last_crawl(lake: Any, source: str) -> dict | None:
     """The report of the finished crawl that ended last, among the newest few by name."""
-    from chimed.lake import names
-    from chimed.sources.finished import report_of
+    from chimed.crawl.finished import report_of
+    from chimed.storage.lake import names
 
     found = [report_of(lake, source, crawl) for crawl in names(lake, f"raw/{source}")[-5:]]
     return max((report for report in found if report), key=lambda report: str(report.get("finished", "")), default=None)

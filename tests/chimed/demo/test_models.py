@@ -6,13 +6,13 @@ import re
 
 import pytest
 
-from chimed.demo import lesson_texts, lessons, models, verdicts
-from chimed.demo.lessons import generator_lessons
-from chimed.demo.verdicts import judge_lessons
-from chimed.prompts import load, messages
-from chimed.stages import identifiers
+from chimed.llm.prompts import load, messages
 from chimed.stages.department import DEPARTMENTS
 from chimed.stages.generate_qa import FORMAT
+from chimed.text import identifiers
+from chimed_demo import lesson_texts, lessons, models, verdicts
+from chimed_demo.lessons import generator_lessons
+from chimed_demo.verdicts import judge_lessons
 
 
 def drawn(count: int = 800) -> dict[str, list[lessons.Lesson]]:

@@ -11,10 +11,10 @@ from urllib.parse import urljoin
 import pytest
 from parsel import Selector
 
-from chimed.demo import pages as demo_pages
-from chimed.demo.pages import Page
-from chimed.demo.sites import ask39, ask120
-from chimed.demo.sites.question_pages import day, questions
+from chimed_demo import pages as demo_pages
+from chimed_demo.pages import Page
+from chimed_demo.sites import ask39, ask120
+from chimed_demo.sites.question_pages import day, questions
 
 EXAM = Path(demo_pages.__file__).parent / "exam"
 BOTH = "follow_up soft_404 hard_404 unanswered exact_copy near_copy pii insult too_short greeting injection exam"

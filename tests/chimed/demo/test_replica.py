@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from chimed.demo import replica
-from chimed.demo.pages import Page, all_pages, key_of, texts
+from chimed_demo import replica
+from chimed_demo.pages import Page, all_pages, key_of, texts
 
 MINE = ("www.zydcd.com", "www.zhongyoo.com", "www.cnkang.com")
 

@@ -5,11 +5,11 @@ import json
 import polars as pl
 import pytest
 
-from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.evaluate.compare import compare_models, compare_phases, fair_score
 from chimed.evaluate.table import POOLED, Paired, markdown, pairs, table
 from chimed.settings import settings
+from chimed.storage import lake as lakes
 
 # Table 6 as counts, in the best case for the paper: no question lost. The two CMMLU columns of the 14B rows are
 # multiples of 1/273 and 1/176 the other way round than they are headed; here each stands with its own exam.

@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.evaluate import harness
 from chimed.evaluate.backend import flags
 from chimed.settings import settings
+from chimed.storage import lake as lakes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 import tiny

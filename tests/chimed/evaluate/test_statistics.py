@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from chimed.evaluate.statistics import detectable_gain, holm, least_gain, mcnemar, newcombe, power, wilson
+from chimed.intervals import detectable_gain, holm, least_gain, mcnemar, newcombe, power, wilson
 
 
 @pytest.mark.parametrize(

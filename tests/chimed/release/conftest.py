@@ -4,11 +4,11 @@ import shutil
 
 import making_one
 import pytest
+from chimed.build.context import Work
 from making_one import FIRST, SECOND, Made
 from model_server import serving
 
-from chimed.build import Work
-from chimed.lake import Lake
+from chimed.storage.lake import Lake
 
 
 @pytest.fixture(scope="session")

@@ -6,23 +6,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
 from model_server import Served
 
-from chimed import lake as lakes
-from chimed import stages
-from chimed import store as stores
-from chimed.build import Work, new_build, read_stage, run_stage
-from chimed.demo.pages import all_pages, key_of
-from chimed.demo.replica import DETAIL
-from chimed.lake import Lake, open_lake
-from chimed.options import Options
-from chimed.records import words
+from chimed.build import order
+from chimed.build.builds import new_build, read_stage
+from chimed.build.options import Options
+from chimed.crawl.frontier import Plan, add
+from chimed.schema import words
 from chimed.settings import Settings
-from chimed.sources import PAPER, warc
-from chimed.sources.frontier import Plan, add
+from chimed.sources import PAPER
 from chimed.sources.page import Link
-from chimed.stages.perplexity import score_key
-from chimed.store import PERPLEXITIES
+from chimed.storage import lake as lakes
+from chimed.storage import store as stores
+from chimed.storage import warc
+from chimed.storage.lake import Lake, open_lake
+from chimed.storage.store import PERPLEXITIES
+from chimed.text.perplexity_model import score_key
+from chimed_demo.pages import all_pages, key_of
+from chimed_demo.replica import DETAIL
 
 CRAWL = "2026-11-16"
 FIRST, SECOND = "2026.11.22", "2026.11.22.1"
@@ -87,7 +90,7 @@ def build(work: Work, version: str, **options: object) -> Work:
     """Runs every stage of a new build; perplexities are in the store already, as if a model had scored them."""
     made = new_build(work.lake, {"prefer_share": 1.0, **options}, version)
     work = replace(work, build=made, options=Options(**{"prefer_share": 1.0, **options}))
-    for name in stages.NAMES:
+    for name in order.NAMES:
         if name == "perplexity":
             _score(work)
         run_stage(work, name)

@@ -7,22 +7,23 @@ from pathlib import Path
 
 import making_one
 import pytest
+from chimed.build.context import Work
 from model_server import serving
 
-from chimed import lake as lakes
-from chimed.build import Work, read_dropped
+from chimed.build.builds import read_dropped
+from chimed.build.ledger import ledger
+from chimed.build.options import Options
 from chimed.errors import UserError
-from chimed.lake import open_lake
-from chimed.ledger import ledger
-from chimed.options import Options
+from chimed.extraction.corpus_files import ingest
+from chimed.pipeline.trace import print_ledger
 from chimed.release import public_name, read_manifest
 from chimed.release.rows import read_tables
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.settings import Settings
-from chimed.sources.corpus import ingest
-from chimed.store import open_store
-from chimed.trace import print_ledger
+from chimed.storage import lake as lakes
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
 
 pytestmark = pytest.mark.slow
 

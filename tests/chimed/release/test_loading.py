@@ -6,16 +6,16 @@ import subprocess
 
 import making_one
 import pytest
+from chimed.build.context import Work
 from model_server import serving
 
-from chimed.build import Work
-from chimed.lake import open_lake
-from chimed.options import Options
+from chimed.build.options import Options
 from chimed.release import read_manifest
 from chimed.release.rows import read_tables
 from chimed.release.write import write_release
 from chimed.settings import PROJECT, Settings
-from chimed.store import open_store
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
 
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
 pytestmark = [

@@ -7,13 +7,13 @@ import pytest
 from samples import document, qa, rows
 
 from chimed.errors import UserError
-from chimed.lake import open_lake, write_json
-from chimed.markdown import quoted
 from chimed.release import find_release, version_key
 from chimed.release.card import LONGEST, examples, size_category
 from chimed.release.diff import PSI_LIMIT, difference
+from chimed.release.markdown import quoted
 from chimed.release.rows import COLUMNS, is_validation, parquet, tables_of
-from chimed.takedowns import of
+from chimed.storage.lake import open_lake, write_json
+from chimed.storage.takedowns import of
 
 
 def release(count: int, longest: int, seed: int, first: int = 0) -> dict[str, pl.DataFrame]:

@@ -12,36 +12,39 @@ import making_one
 import polars as pl
 import pytest
 from alembic import command
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
 from model_server import serving
 from sqlalchemy import text, update
 from warcio.archiveiterator import ArchiveIterator
 
-from chimed import lake as lakes
-from chimed.audit import audit
-from chimed.build import Work, new_build, read_dropped, read_stage, run_stage
-from chimed.contents import sealed
-from chimed.demo.pages import all_pages
+from chimed.build.builds import new_build, read_dropped, read_stage
+from chimed.build.ledger import ledger
+from chimed.build.options import Options
+from chimed.crawl import finished
+from chimed.crawl.frontier import Plan, add
 from chimed.errors import UserError
-from chimed.lake import Lake, open_lake
-from chimed.ledger import ledger
-from chimed.options import Options
-from chimed.purge import journal, kept, purge, receipts
+from chimed.extraction.corpus_files import ingest
+from chimed.extraction.crawl_records import extract_crawl
+from chimed.operations.audit import audit
 from chimed.release import find_release, releases
+from chimed.release.purge import journal, kept, purge, receipts
 from chimed.release.push import push
+from chimed.release.retention import retain
 from chimed.release.rows import read_tables
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.release.write import write_release
-from chimed.retention import retain
 from chimed.settings import Settings
-from chimed.sources import finished, warc
 from chimed.sources.ask120 import SITE
-from chimed.sources.corpus import ingest
-from chimed.sources.frontier import Plan, add
 from chimed.sources.page import Link
-from chimed.sources.warc_records import members
-from chimed.stages.extracts import extract_crawl
-from chimed.store import REVIEW_QUEUE, TAKEDOWNS, _alembic_config, find, open_store
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.contents import sealed
+from chimed.storage.lake import Lake, open_lake
+from chimed.storage.store import REVIEW_QUEUE, TAKEDOWNS, _alembic_config, find, open_store
+from chimed.storage.warc_records import members
+from chimed_demo.pages import all_pages
 
 pytestmark = pytest.mark.slow
 

@@ -12,14 +12,14 @@ import pytest
 from making_one import FIRST, SECOND, pylist
 from warcio.archiveiterator import ArchiveIterator
 
-from chimed import lake as lakes
-from chimed.build import read_dropped, read_stage
+from chimed.build.builds import read_dropped, read_stage
 from chimed.release import SUBSETS, read_manifest
 from chimed.release.figures import figures
-from chimed.release.making import screening
 from chimed.release.preview import preview
+from chimed.release.provenance import screening
 from chimed.release.verify import verify
-from chimed.store import REVIEWS, upsert
+from chimed.storage import lake as lakes
+from chimed.storage.store import REVIEWS, upsert
 
 pytestmark = pytest.mark.slow
 

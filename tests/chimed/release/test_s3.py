@@ -13,24 +13,26 @@ import fsspec
 import making_one
 import polars as pl
 import pytest
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
 from model_server import serving
 
-from chimed import inputs
-from chimed import lake as lakes
-from chimed.build import Work, new_build, run_stage
-from chimed.lake import open_lake
-from chimed.ledger import ledger
-from chimed.options import Options
-from chimed.purge import purge
+from chimed.build import inputs
+from chimed.build.builds import new_build
+from chimed.build.ledger import ledger
+from chimed.build.options import Options
+from chimed.extraction.corpus_files import ingest
+from chimed.extraction.crawl_records import extract_crawl, read_parts
 from chimed.release import read_manifest, releases
+from chimed.release.purge import purge
 from chimed.release.push import push
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.settings import PROJECT, Settings
-from chimed.sources import warc
-from chimed.sources.corpus import ingest
-from chimed.stages.extracts import extract_crawl, read_parts
-from chimed.store import open_store
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
 
 pytestmark = pytest.mark.slow
 WITHOUT = ["department", "translate", "generate_qa", "prefer", "decontaminate"]
@@ -58,7 +60,7 @@ def bucket() -> Iterator[str]:
 @pytest.fixture
 def replica() -> Iterator[str]:
     """The demo's replica of the sites."""
-    command = [sys.executable, "-m", "chimed.demo.replica", "--port", "0"]
+    command = [sys.executable, "-m", "chimed_demo.replica", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         yield process.stdout.readline().split()[-1]
         process.terminate()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from making_one import FIRST
 
-from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.release.verify import verify
 from chimed.settings import PROJECT
+from chimed.storage import lake as lakes
 
 pytestmark = pytest.mark.slow
 

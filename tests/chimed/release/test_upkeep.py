@@ -12,11 +12,10 @@ import making_one
 import pytest
 from making_one import FIRST, SECOND, pylist
 
-from chimed import lake as lakes
-from chimed.build import read_dropped, read_stage
+from chimed.build.builds import read_dropped, read_stage
+from chimed.build.ledger import ledger
+from chimed.crawl.frontier import Plan, add, begin
 from chimed.errors import UserError, WorkStopped
-from chimed.lake import Lake, open_lake
-from chimed.ledger import ledger
 from chimed.release import SUBSETS, find_release, read_manifest, releases
 from chimed.release.push import push
 from chimed.release.rows import read_tables
@@ -24,9 +23,10 @@ from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.release.write import Drifted, accept, write_release
 from chimed.settings import PROJECT
-from chimed.sources.frontier import Plan, add, begin
 from chimed.sources.page import Link
-from chimed.store import PAGES, TAKEDOWNS, find
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake, open_lake
+from chimed.storage.store import PAGES, TAKEDOWNS, find
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from chimed.sources import bounded
-from chimed.sources.bounded import ReaderDied, TooLong
+from chimed.crawl import bounded
+from chimed.crawl.bounded import ReaderDied, TooLong
+from chimed.crawl.reading import read_detail, read_list, read_records
 from chimed.sources.page import Miss
-from chimed.sources.reading import read_detail, read_list, read_records
 from chimed.sources.text import merged, tidy
 
 

@@ -2,9 +2,10 @@
 
 from types import SimpleNamespace
 
-from chimed.sources import ask39, traps
+from chimed.crawl import traps
+from chimed.crawl.traps import Bounds, within_bounds
+from chimed.sources import ask39
 from chimed.sources.page import Link, load
-from chimed.sources.traps import Bounds, within_bounds
 
 START = "https://ask.39.net/news/44-1.html"
 

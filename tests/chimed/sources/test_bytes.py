@@ -6,9 +6,9 @@ from datetime import UTC, datetime, time
 import pytest
 from parsel import Selector
 
+from chimed.crawl import robots
 from chimed.errors import UserError
 from chimed.settings import settings
-from chimed.sources import robots
 from chimed.sources.page import Miss, links_of, load, one_form, read_page
 from chimed.sources.text import decode
 

@@ -11,8 +11,8 @@ import pytest
 from parsel import Selector
 
 from chimed.sources.ask39 import SITE
-from chimed.sources.mojibake import SUSPECT, garbled, mended
 from chimed.sources.page import read_page
+from chimed.text.encoding.mojibake import SUSPECT, garbled, mended
 
 SOUND = (Path(__file__).with_name("cases") / "sound.txt").read_text(encoding="utf-8").splitlines()
 SAID = [

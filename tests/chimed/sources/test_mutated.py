@@ -10,12 +10,14 @@ import random
 
 import pytest
 
-from chimed.demo.pages import all_pages
-from chimed.sources import PAPER, bounded
-from chimed.sources.bounded import TooLong
-from chimed.sources.page import PAGE_BYTES, Miss, load
-from chimed.sources.reading import read_detail, read_list
+from chimed.crawl import bounded
+from chimed.crawl.bounded import TooLong
+from chimed.crawl.reading import read_detail, read_list
+from chimed.sources import PAPER
+from chimed.sources.page import Miss, load
 from chimed.sources.text import decode
+from chimed.storage.encodings import PAGE_BYTES
+from chimed_demo.pages import all_pages
 
 RUNS = (
     "\n",

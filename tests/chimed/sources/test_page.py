@@ -3,7 +3,7 @@
 import pytest
 from parsel import Selector
 
-from chimed.sources import robots
+from chimed.crawl import robots
 from chimed.sources.page import on_page, one_form
 from chimed.sources.text import day_in, decode, merged, text_of, tidy
 

@@ -17,8 +17,8 @@ from urllib.request import urlopen
 import brotli
 import pytest
 
-from chimed.lake import open_lake
-from chimed.sources import warc
+from chimed.storage import warc
+from chimed.storage.lake import open_lake
 
 PYWB = Path(os.environ.get("PYWB", Path(__file__).resolve().parents[3] / ".venv-pywb")) / "bin"
 FOLDER = "raw/ask39/c1"

@@ -12,10 +12,10 @@ import pytest
 from backports import zstd
 from warcio.archiveiterator import ArchiveIterator
 
-from chimed import lake as lakes
-from chimed.lake import open_lake
-from chimed.sources import warc
-from chimed.sources.warc_records import records
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.lake import open_lake
+from chimed.storage.warc_records import records
 
 FOLDER = "raw/ask39/2026-11-16"
 

@@ -5,12 +5,13 @@ import dataclasses
 import pytest
 from samples import document, qa, rows
 
-from chimed import llm
-from chimed.asking import Said
+from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
-from chimed.ledger import check_ledger
-from chimed.stages import department, fidelity, generate_qa, identifiers, prefer, screen, translate
-from chimed.store import REVIEW_QUEUE
+from chimed.llm import client
+from chimed.llm.asking import Said
+from chimed.stages import department, generate_qa, prefer, screen, translate
+from chimed.storage.store import REVIEW_QUEUE
+from chimed.text import fidelity, identifiers
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 
@@ -237,6 +238,6 @@ def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
 def test_the_judge_must_not_be_the_generator(asked, served):
     served.roots["chimed-judge"] = served.roots["chimed-generator"]  # another name for the same checkpoint
     with pytest.raises(UserError, match=r"both are test/generator; CHIMED_JUDGE_URL"):
-        llm.judge(asked)
+        client.judge(asked)
     told = asked.options.model_copy(update={"judge_is_generator": True})
-    assert llm.judge(dataclasses.replace(asked, options=told)).identity == "test/generator"
+    assert client.judge(dataclasses.replace(asked, options=told)).identity == "test/generator"

@@ -3,14 +3,14 @@
 import dataclasses
 
 import pytest
+from chimed.pipeline.runner import run_stage
 from samples import document, qa, rows
 
-from chimed import lake as lakes
-from chimed import stages
-from chimed.build import run_stage
+from chimed.build import order
+from chimed.build.ledger import NothingLeft, TooManyFailed
 from chimed.errors import WorkStopped
-from chimed.ledger import NothingLeft, TooManyFailed
-from chimed.records import DROPPED, RECORD, dropped_table
+from chimed.schema import DROPPED, RECORD, dropped_table
+from chimed.storage import lake as lakes
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 CLASSIC = "凡水肿之证，用茯苓三两，白术二两，水煎，日再服，勿食咸物。第{}方。"
@@ -25,7 +25,7 @@ BAD = {
     "will not": ("作为AI语言模型，我无法回答这个问题。", "model's refusal|unparsed reply", "serve"),
     "malformed": ((200, {}, b'{"choices": null}'), "unusable reply: malformed body", "forget-faults"),
 }
-LLM = [stage.name for stage in stages.STAGES if stage.needs == "llm"]
+LLM = [stage.name for stage in order.STAGES if stage.needs == "llm"]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def built(work, served):
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
     options = work.options.model_copy(update={"prefer_share": 1.0})
     lakes.write_json(work.lake, f"builds/{BUILD}/build.json", {"version": BUILD, "shards": [[]], "options": {}})
-    for stage in stages.NAMES:
+    for stage in order.NAMES:
         folder = f"builds/{BUILD}/{stage}"
         lakes.write_json(work.lake, f"{folder}/report-00000.json", {"parts": 1, "figures": {}})
         lakes.write_table(work.lake, f"{folder}/kept-00000.parquet", table, RECORD)

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from samples import document, judged, qa, rows
 
-from chimed import lake as lakes
-from chimed.ledger import check_ledger
+from chimed.build.corpus import Parts
+from chimed.build.ledger import check_ledger
 from chimed.stages import dedup, filter
-from chimed.stages.shingles import letters
-from chimed.streaming import Parts
+from chimed.storage import lake as lakes
+from chimed.text.duplicates.shingles import letters
 
 LONG = (
     "茯苓为多孔菌科真菌的干燥菌核，多寄生于松树根部，秋季采挖，除去泥沙后反复发汗晾干，切片入药。"

@@ -12,9 +12,9 @@ import pytest
 from parsel import Selector
 from websites import HTML, Site, crawl, question_urls, questions, run, served, stored
 
+from chimed.crawl.blocks import likeness
+from chimed.crawl.visible import refuses, visible
 from chimed.sources.ask39 import TOPICS
-from chimed.sources.blocks import likeness
-from chimed.sources.visible import refuses, visible
 
 JSON = {"Content-Type": "application/json"}
 COUNT = 40

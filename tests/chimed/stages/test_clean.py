@@ -14,10 +14,12 @@ import pytest
 from parsel import Selector
 from samples import document, qa, rows
 
-from chimed.ledger import check_ledger
+from chimed.build.ledger import check_ledger
 from chimed.sources.text import text_of
-from chimed.stages import clean, identifiers, net, noise
-from chimed.stages.rules import taking
+from chimed.stages import clean
+from chimed.text import identifiers, noise
+from chimed.text.noise import net
+from chimed.text.noise.rules import taking
 
 CASES = Path(__file__).with_name("cases")
 

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 from websites import FIRST, HTML, PACE, Site, crawl, mimes, question_urls, questions, run, served, start, stored
 
-from chimed.lake import open_lake
 from chimed.sources import PAPER
+from chimed.storage.lake import open_lake
 
 pytestmark = pytest.mark.slow  # servers, and processes that are killed
 
@@ -120,7 +120,7 @@ def test_killed_twenty_times_in_two_weeks_no_record_differs_from_an_undisturbed_
 def _states(folder) -> list[tuple]:
     from sqlalchemy import text
 
-    from chimed.store import open_store
+    from chimed.storage.store import open_store
 
     with open_store(f"sqlite:///{folder}/store.db").engine.connect() as connection:
         rows = connection.execute(text("select url, state, since, due, published, queued from pages order by url"))
@@ -165,7 +165,7 @@ def test_a_kill_between_keeping_and_saying_so_costs_no_second_request(tmp_path, 
 def _sql(folder, statement: str) -> None:
     from sqlalchemy import text
 
-    from chimed.store import open_store
+    from chimed.storage.store import open_store
 
     with open_store(f"sqlite:///{folder}/store.db").engine.begin() as connection:
         connection.execute(text(statement))
@@ -320,8 +320,8 @@ def test_what_cannot_be_asked_is_one_sentence(tmp_path, site, options, said):
 @pytest.fixture(scope="module")
 def replica() -> Iterator[Site]:
     """The demo's replica, with a shorter Crawl-delay at cnkang and no captcha at this pace."""
-    from chimed.demo import replica
-    from chimed.demo.sites import cnkang
+    from chimed_demo import replica
+    from chimed_demo.sites import cnkang
 
     patch = pytest.MonkeyPatch()
     patch.setattr(cnkang, "ROBOTS", cnkang.ROBOTS.replace("Crawl-delay: 0.5", f"Crawl-delay: {PACE}"))
@@ -336,10 +336,10 @@ def replica() -> Iterator[Site]:
 
 @pytest.mark.parametrize("source", PAPER)
 def test_the_replica_is_crawled_completely_and_a_refresh_finds_nothing_new(tmp_path, replica, source):
-    from chimed.demo.pages import all_pages, key_of
-    from chimed.demo.replica import DETAIL
+    from chimed.extraction.crawl_records import extract_crawl
     from chimed.sources.page import load
-    from chimed.stages.extracts import extract_crawl
+    from chimed_demo.pages import all_pages, key_of
+    from chimed_demo.replica import DETAIL
 
     known = load(source)
     report = crawl(tmp_path, replica, source, "--crawl", "c1")

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from websites import HTML, Site, crawl, question_urls, questions, run, served, stored
 
-from chimed.sources import states, walks
-from chimed.store import open_store
+from chimed.crawl import walks
+from chimed.storage import states
+from chimed.storage.store import open_store
 
 MONDAY = date(2026, 10, 5)
 
@@ -341,7 +342,7 @@ def test_an_old_store_goes_on(tmp_path, site):
     from alembic import command
     from sqlalchemy import text
 
-    from chimed.store import Store, _alembic_config, _engine
+    from chimed.storage.store import Store, _alembic_config, _engine
 
     engine = _engine(f"sqlite:///{tmp_path}/store.db")
     config = _alembic_config()

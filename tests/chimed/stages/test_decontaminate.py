@@ -6,18 +6,20 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from chimed.pipeline.runner import run_stage
 from opencc import OpenCC
 from samples import document, qa, rows
 
-from chimed import lake as lakes
-from chimed import stages, trace
-from chimed.build import run_stage
+from chimed.build import order
+from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
-from chimed.ledger import check_ledger
-from chimed.records import RECORD
-from chimed.stages import decontaminate, exam_questions, exam_verdict
-from chimed.stages.exam_search import Search
-from chimed.stages.passages import PASSAGE
+from chimed.pipeline import trace
+from chimed.schema import RECORD
+from chimed.stages import decontaminate
+from chimed.storage import lake as lakes
+from chimed.text.exams import exam_questions, exam_verdict
+from chimed.text.exams.exam_search import Search
+from chimed.text.passages import PASSAGE
 
 HERE = Path(__file__).parent
 EXAMS = HERE / "exams"
@@ -145,7 +147,7 @@ def test_a_build_accounts_for_passages_and_a_person_finds_them(here, capsys):
     books = [document(PROSE + BLOCK + PROSE + str(n), url=f"http://a/{n}") for n in range(30)]
     made = {"version": here.build, "options": {}, "shards": [[]]}
     lakes.write_json(here.lake, f"builds/{here.build}/build.json", made)
-    for stage in stages.NAMES[: stages.NAMES.index("decontaminate")]:
+    for stage in order.NAMES[: order.NAMES.index("decontaminate")]:
         lakes.write_json(here.lake, f"builds/{here.build}/{stage}/report-00000.json", {"parts": 1})
     lakes.write_table(here.lake, f"builds/{here.build}/prefer/kept-00000.parquet", rows(*books), RECORD)
     (report,) = run_stage(here, "decontaminate")

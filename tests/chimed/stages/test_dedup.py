@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 from samples import document, judged, qa, rows
 
-from chimed import lake as lakes
-from chimed.stages import alignment, dedup, pairs, variants
-from chimed.stages.around import trimmed
-from chimed.stages.compared import points_of
+from chimed.stages import dedup
+from chimed.storage import lake as lakes
+from chimed.text.duplicates import alignment, pairs, variants
+from chimed.text.duplicates.around import trimmed
+from chimed.text.duplicates.compared import points_of
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "copy_cases.jsonl").open(encoding="utf-8")]
 BASES = {case["base"]: case["text"] for case in CASES if "base" in case}

@@ -4,20 +4,24 @@ import dataclasses
 from datetime import UTC, datetime
 
 import pytest
+from chimed.build.context import Work
+from chimed.pipeline.runner import run_stage
+from chimed.reasons import AGAIN, OVER, TAKEN_DOWN
 
-from chimed import inputs
-from chimed import lake as lakes
-from chimed.build import Work, new_build, read_build, read_stage, run_stage
+from chimed.build import inputs
+from chimed.build.builds import new_build, read_build, read_stage
+from chimed.build.ledger import check_ledger
+from chimed.build.options import Options
 from chimed.errors import UserError
-from chimed.lake import open_lake
-from chimed.ledger import AGAIN, OVER, TAKEN_DOWN, check_ledger
-from chimed.options import Options
+from chimed.extraction import crawl_records
+from chimed.extraction.crawl_records import TooManyMisses, check_misses, extract_crawl, read_parts
 from chimed.settings import Settings
-from chimed.sources import ask39, warc
-from chimed.stages import extracts
+from chimed.sources import ask39
 from chimed.stages.extract import OTHER, read_pages
-from chimed.stages.extracts import TooManyMisses, check_misses, extract_crawl, read_parts
-from chimed.store import TAKEDOWNS, open_store, upsert
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.lake import open_lake
+from chimed.storage.store import TAKEDOWNS, open_store, upsert
 
 HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘。</div>'
 QUESTION = (
@@ -108,7 +112,7 @@ def test_a_parser_that_fails_fails_its_page_only(work, monkeypatch):
         return ask39.read(url, page)
 
     monkeypatch.setattr(ask39, "SITE", dataclasses.replace(ask39.SITE, read=read))
-    monkeypatch.setattr("chimed.sources.bounded._process", None)  # a reader that was begun before knows no other parser
+    monkeypatch.setattr("chimed.crawl.bounded._process", None)  # a reader that was begun before knows no other parser
     crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format("先测。")) for n in (1, 2)))
     _, outcome = pages_of(work)
     assert reasons(outcome) == {"parser error: ZeroDivisionError": 1}
@@ -131,10 +135,10 @@ def test_done_once_and_again_when_the_parser_changes(work, monkeypatch):
     crawled(work, "ask39", "c1", ("/question/1.html", 200, QUESTION.format("先测。")))
     first = extract_crawl(work.lake, "ask39", "c1")
     before = lakes.read_bytes(work.lake, "extracts/ask39/c1/00000.warc.gz/kept-00000.parquet")
-    monkeypatch.setattr("chimed.sources.warc.responses", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("chimed.storage.warc.responses", lambda *_: pytest.fail("read again"))
     assert extract_crawl(work.lake, "ask39", "c1") == first
     monkeypatch.undo()
-    monkeypatch.setattr("chimed.stages.extracts.fingerprint", lambda *_: "another")
+    monkeypatch.setattr("chimed.extraction.crawl_records.fingerprint", lambda *_: "another")
     assert extract_crawl(work.lake, "ask39", "c1")["fingerprint"] == "another"
     assert lakes.read_bytes(work.lake, "extracts/ask39/c1/00000.warc.gz/kept-00000.parquet") == before
 
@@ -164,7 +168,7 @@ def herbs(*numbers: int) -> list[tuple[str, int, str]]:
 
 
 def test_parts_are_bounded_and_a_later_page_of_the_crawl_takes_over_from_an_earlier_part(work, monkeypatch):
-    monkeypatch.setattr(extracts, "PAGES_A_PART", 2)
+    monkeypatch.setattr(crawl_records, "PAGES_A_PART", 2)
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 1, 4, 4), ("/zhongyi/zy10009aa/", 404, ""))
     report = extract_crawl(work.lake, "zydcd", "c1")
     assert report["parts"] == {"00000.warc.gz": 4}
@@ -176,7 +180,7 @@ def test_parts_are_bounded_and_a_later_page_of_the_crawl_takes_over_from_an_earl
 
 
 def test_bodies_bound_a_part_too(work, monkeypatch):
-    monkeypatch.setattr(extracts, "BYTES_A_PART", 100)
+    monkeypatch.setattr(crawl_records, "BYTES_A_PART", 100)
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3))
     assert [len(found) for found, _ in read_parts(work.lake, extract_crawl(work.lake, "zydcd", "c1"), (0, 1))] == [2, 1]
 
@@ -205,7 +209,7 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
 
 def test_a_large_crawl_is_several_shards_and_no_page_is_in_two(work, monkeypatch):
     monkeypatch.setattr(inputs, "PAGES_A_SHARD", 3)
-    monkeypatch.setattr(extracts, "PAGES_A_PART", 2)
+    monkeypatch.setattr(crawl_records, "PAGES_A_PART", 2)
     crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format(f"答{n}")) for n in range(8)))
     crawled(work, "zydcd", "c1", *herbs(1))
     version = new_build(work.lake)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chimed.demo.pages import texts
-from chimed.stages import doses, fidelity, negations, terms
+from chimed.text import fidelity, terms
+from chimed.text.fidelity import doses, negations
+from chimed_demo.pages import texts
 
 PAIRS = yaml.safe_load((Path(__file__).parent / "fidelity_pairs.yaml").read_text(encoding="utf-8"))
 ADVERSARIAL = [

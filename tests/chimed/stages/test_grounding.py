@@ -8,7 +8,9 @@ import pytest
 import yaml
 from mutations import CHANGES, wrong_answers
 
-from chimed.stages import generate_qa, grounding, questions
+from chimed.stages import generate_qa
+from chimed.text import grounding
+from chimed.text.grounding import questions
 
 HERE = Path(__file__).parent
 DOCUMENTS = yaml.safe_load((HERE / "grounding_pairs.yaml").read_text(encoding="utf-8"))

@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import text
 from websites import HTML, Site, run, served
 
-from chimed.sources import ask39, states
-from chimed.store import open_store
+from chimed.sources import ask39
+from chimed.storage import states
+from chimed.storage.store import open_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # some sixty processes
 

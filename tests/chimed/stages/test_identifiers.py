@@ -23,13 +23,15 @@ import pytest
 import yaml
 from samples import document, qa, rows
 
-from chimed import lake as lakes
-from chimed import trace
-from chimed.records import RECORD, derived
+from chimed.build.corpus import Parts
+from chimed.pipeline import trace
 from chimed.release.rows import COLUMNS
-from chimed.stages import clean, identifiers, names
-from chimed.stages.plain_forms import plain
-from chimed.streaming import Parts
+from chimed.schema import RECORD, derived
+from chimed.stages import clean
+from chimed.storage import lake as lakes
+from chimed.text import identifiers
+from chimed.text.identifiers import names
+from chimed.text.identifiers.plain_forms import plain
 
 RULES = ("numbers", "contacts", "addresses")
 HERE = Path(__file__).parent

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from samples import document, qa, rows
 
-from chimed import asking, prompts
-from chimed.reply import Reply
+from chimed.llm import asking, prompts
+from chimed.llm.reply import Reply
 from chimed.stages import department, generate_qa, prefer, screen, translate
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"

@@ -14,13 +14,13 @@ import polars as pl
 import pytest
 from samples import document, rows
 
-from chimed import lake as lakes
-from chimed import stages
-from chimed.lake import Lake, open_lake
-from chimed.options import Options
-from chimed.records import RECORD
+from chimed.build import order
+from chimed.build.options import Options
+from chimed.schema import RECORD
 from chimed.settings import settings
-from chimed.sources import warc
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.lake import Lake, open_lake
 
 pytestmark = pytest.mark.slow  # three processes a stage
 
@@ -33,7 +33,7 @@ MODEL = """
 import sys, torch
 from pathlib import Path
 from transformers import GPT2Config, GPT2LMHeadModel
-from chimed.demo.tokens import write_characters
+from chimed_demo.tokens import write_characters
 folder = Path(sys.argv[1])
 torch.manual_seed(1)
 size = write_characters(folder)
@@ -89,7 +89,7 @@ def prepared(folder: Path, stage: str) -> None:
     lake = open_lake(str(folder / "lake"))
     shards = [["zydcd/c0", "zydcd/c1", "zydcd/c2"]]
     options = Options(part_rows=ROWS).model_dump(mode="json")
-    made = {"version": BUILD, "options": options, "shards": shards, "stages": stages.told()}
+    made = {"version": BUILD, "options": options, "shards": shards, "stages": order.told()}
     lakes.write_json(lake, f"builds/{BUILD}/build.json", made)
     (folder / "exams" / "test").mkdir(parents=True)
     asked = "\n".join(f"{n},{question(n)},甲,乙,丙,丁,A" for n in range(7))
@@ -98,7 +98,7 @@ def prepared(folder: Path, stage: str) -> None:
         for crawl in range(3):
             crawled(lake, f"raw/zydcd/c{crawl}", range(crawl * 200, crawl * 200 + 300))
     parts = 1 if stage == "perplexity" else PARTS  # one is slow enough
-    for before in stages.NAMES[: stages.NAMES.index(stage)]:
+    for before in order.NAMES[: order.NAMES.index(stage)]:
         table, counts = texts(), {"parts": parts, "figures": {}}
         for n in range(parts):
             lakes.write_json(lake, f"builds/{BUILD}/{before}/report-{n:05d}.json", counts)

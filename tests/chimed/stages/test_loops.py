@@ -2,7 +2,7 @@
 
 import pytest
 
-from chimed.stages.loops import loop
+from chimed.text.repetition import loop
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from websites import HTML, Site, crawl, questions, served
 
-from chimed.sources.page import PAGE_BYTES
+from chimed.storage.encodings import PAGE_BYTES
 
 PROJECT = Path(__file__).resolve().parents[3]
 

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from samples import document, qa, rows
 
+from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
-from chimed.ledger import check_ledger
 from chimed.stages import perplexity
-from chimed.stages import scorer as scorers
 from chimed.stages.filter import highest
+from chimed.text import perplexity_model as scorers
 
 torch = pytest.importorskip("torch")
 
@@ -25,7 +25,7 @@ def model(tmp_path_factory) -> Path:
     """A GPT-2 of 64 positions that reads characters, laid out as the paper's."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from chimed.demo.tokens import write_characters
+    from chimed_demo.tokens import write_characters
 
     folder = tmp_path_factory.mktemp("gpt2")
     size = write_characters(folder)

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import select
 from websites import HTML, PACE, Site, crawl, question_urls, questions, served, start, stored
 
-from chimed import lake as lakes
-from chimed.lake import open_lake
-from chimed.sources import warc
-from chimed.store import CRAWLS, open_store
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.lake import open_lake
+from chimed.storage.store import CRAWLS, open_store
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -139,17 +139,17 @@ def test_a_disk_that_fills_ten_times_leaves_the_records_of_an_undisturbed_crawl(
 
 
 PLACES = [  # in the order in which a crawl comes there; what is done before each is kept
-    ("chimed.sources.frontier.upsert", 0),  # its first list is queued
-    ("chimed.sources.frontier.upsert", 2),  # what a list shows is written
-    ("chimed.sources.warc.open", 0),
-    ("chimed.sources.warc._see_to_room", 1),
-    ("chimed.sources.warc._write", 2),
-    ("chimed.sources.frontier.settle", 2),
+    ("chimed.crawl.frontier.upsert", 0),  # its first list is queued
+    ("chimed.crawl.frontier.upsert", 2),  # what a list shows is written
+    ("chimed.storage.warc.open", 0),
+    ("chimed.storage.warc._see_to_room", 1),
+    ("chimed.storage.warc._write", 2),
+    ("chimed.crawl.frontier.settle", 2),
     ("os.fsync", 0),  # the WARC file is closed
     ("os.replace", 0),  # it gets its name
-    ("chimed.lake.write_bytes", 0),  # the index
-    ("chimed.lake.write_json", 0),  # the report
-    ("chimed.sources.counts.note_done", 0),  # the store is told, after the report
+    ("chimed.storage.lake.write_bytes", 0),  # the index
+    ("chimed.storage.lake.write_json", 0),  # the report
+    ("chimed.crawl.counts.note_done", 0),  # the store is told, after the report
 ]
 
 

@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 from samples import document, rows
 
-from chimed import estimate
-from chimed.asking import Failed, Said
-from chimed.ledger import TooManyFailed, check_ledger
-from chimed.stages import generate_qa, second_opinion, translate
+from chimed.build.ledger import TooManyFailed, check_ledger
+from chimed.llm import second_opinion
+from chimed.llm.asking import Failed, Said
+from chimed.pipeline import estimate
+from chimed.stages import generate_qa, translate
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 CLASSIC = "凡水肿之证，用茯苓三两，白术二两，水煎，日再服，勿食咸物。"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from chimed.asking import Unusable
+from chimed.llm.asking import Unusable
+from chimed.llm.shape import answered, refuses
 from chimed.stages import prefer
 from chimed.stages.screen import yes_no
-from chimed.stages.shape import answered, refuses
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "replies.jsonl").read_text("utf-8").splitlines()]
 VERDICTS = [case for case in CASES if "verdict" in case]

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from samples import document, rows
 
-from chimed.ledger import check_ledger
+from chimed.build.ledger import check_ledger
 from chimed.stages import translate
 
 SENTENCES = "论气血之行，昼夜循环，周而复始，与天地相应，四时相合，此之谓常道也。" * 7

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from websites import HTML, Site, crawl, questions, served, stored
 
-from chimed.sources import traps
+from chimed.crawl import traps
 
 pytestmark = pytest.mark.slow  # servers and processes
 

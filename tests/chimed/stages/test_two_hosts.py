@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from websites import Site, crawl, questions, run, served, start
 
-from chimed.lake import open_lake
-from chimed.sources import finished
+from chimed.crawl import finished
+from chimed.storage.lake import open_lake
 
 pytestmark = pytest.mark.slow  # servers, and processes that are killed
 

@@ -13,9 +13,9 @@ import pytest
 from backports import zstd
 from websites import Site, crawl, questions, served
 
-from chimed.lake import open_lake
-from chimed.sources import warc
-from chimed.sources.warc_records import records
+from chimed.storage import warc
+from chimed.storage.lake import open_lake
+from chimed.storage.warc_records import records
 
 pytestmark = pytest.mark.slow  # servers and processes
 

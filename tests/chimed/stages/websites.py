@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from chimed.lake import open_lake
-from chimed.sources import warc
+from chimed.storage import warc
+from chimed.storage.lake import open_lake
 
 Answer = tuple[int, dict[str, str], str | bytes]
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -29,7 +29,7 @@ PACE = "0.01"
 LEASE = 0.1, 2.0  # seconds between two beats of a lease on one of several machines, and its length
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["chimed.__main__", "chimed.stages.crawl", "chimed.stages.extract", "alembic.command"])
+_forks.set_forkserver_preload(["chimed.__main__", "chimed.crawl.crawl", "chimed.stages.extract", "alembic.command"])
 
 
 @dataclass
@@ -106,7 +106,7 @@ def _be(machine: Path) -> None:
     import socket
     import tempfile
 
-    from chimed import lease
+    from chimed.storage import lease
 
     machine.mkdir(exist_ok=True)
     tempfile.tempdir = str(machine)
@@ -115,7 +115,7 @@ def _be(machine: Path) -> None:
 
 
 def _fill(place: str, calls: int) -> None:
-    """From here on the disk is full at a function, such as `chimed.lake.write_bytes`, after so many calls of it."""
+    """From here on the disk is full at a function, such as `chimed.storage.lake.write_bytes`, after so many calls of it."""
     import errno
     import importlib
     import sqlite3

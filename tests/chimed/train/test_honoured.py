@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from chimed import lake as lakes
 from chimed.errors import UserError
+from chimed.storage import lake as lakes
 from chimed.train.run import Run, open_run
 
 torch = pytest.importorskip("torch")

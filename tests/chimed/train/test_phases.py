@@ -107,7 +107,7 @@ def test_the_tokenizer_and_end_of_turn_survive_the_phases(trained, base) -> None
 
 
 def test_sft_counts_the_answer_only(trained, base, tmp_path, monkeypatch) -> None:
-    from chimed.lake import open_lake
+    from chimed.storage.lake import open_lake
     from chimed.train import sft
     from chimed.train.run import open_run
 
@@ -163,7 +163,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: s
 
 def test_a_run_goes_on_from_a_checkpoint_in_a_remote_lake(trained, tmp_path, monkeypatch, caplog) -> None:
     """Another machine, whose disk knows nothing; the newest upload was cut short, the one before is whole."""
-    from chimed import lake as lakes
+    from chimed.storage import lake as lakes
 
     for name in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.setenv(name, str(tmp_path))
@@ -218,7 +218,7 @@ def test_two_processes_learn_what_one_does(trained, base, phase: str, tmp_path) 
 def test_the_papers_recipes_are_what_trl_understands(base, tmp_path, recipe: str, phase: str) -> None:
     from trl import DPOConfig, SFTConfig
 
-    from chimed.lake import open_lake
+    from chimed.storage.lake import open_lake
     from chimed.train.arguments import arguments
     from chimed.train.recipe import load
     from chimed.train.run import Run

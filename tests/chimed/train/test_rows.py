@@ -64,7 +64,7 @@ def test_no_text_becomes_a_control_token(base, tmp_path, phase: str, monkeypatch
 
     from transformers import AutoTokenizer
 
-    from chimed.lake import open_lake
+    from chimed.storage.lake import open_lake
     from chimed.train.recipe import load
     from chimed.train.rows import control_tokens
     from chimed.train.run import SUBSET, Run

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import tiny
 
-from chimed import lake as lakes
 from chimed.errors import UserError
 from chimed.release import find_release
+from chimed.storage import lake as lakes
 from chimed.train import checkpoint, launch_command, train_phase
 from chimed.train import recipe as recipes
 from chimed.train.run import open_run, place_of

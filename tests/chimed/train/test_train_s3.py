@@ -10,8 +10,8 @@ import fsspec
 import pytest
 import tiny
 
-from chimed import lake as lakes
 from chimed.errors import UserError
+from chimed.storage import lake as lakes
 from chimed.train import checkpoint
 from chimed.train.run import open_run, place_of
 

@@ -2,8 +2,8 @@
 
 import io
 
-from chimed.sources.corpus import Choices, read_file, survey
-from chimed.sources.corpus.reading import Survey
+from chimed.extraction.corpus_files import Choices, read_file, survey
+from chimed.extraction.corpus_files.reading import Survey
 from chimed.sources.page import Miss
 from chimed.sources.parsed import QA, Document
 

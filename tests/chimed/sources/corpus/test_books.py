@@ -3,7 +3,7 @@
 import pytest
 from reading_of import look, read
 
-from chimed.sources.corpus import books
+from chimed.extraction.corpus_files import books
 from chimed.sources.page import Miss
 
 BODY = "高血压是常见的慢性病，患者需要长期服药，并且定期检查。"
@@ -72,7 +72,7 @@ def test_markdown_by_its_headings_without_its_marks():
 
 
 def test_a_chapter_or_line_beyond_all_bounds_is_a_named_miss(monkeypatch):
-    for name in ("chimed.sources.corpus.lines.CELL", "chimed.sources.corpus.books.CELL"):
+    for name in ("chimed.extraction.corpus_files.lines.CELL", "chimed.extraction.corpus_files.books.CELL"):
         monkeypatch.setattr(name, 5_000)
     huge = "长" * 6_000
     found = read("a.txt", f"第一章 一\n{BODY}\n第二章 二\n{huge}\n第三章 三\n{BODY}\n第四章 四\n" + f"{BODY}\n" * 500)

@@ -5,8 +5,8 @@ import io
 import pytest
 
 from chimed.errors import UserError
-from chimed.sources.corpus import by_line, encoding
-from chimed.sources.corpus.encoding import SAMPLE, encoding_of
+from chimed.extraction.corpus_files import by_line, encoding
+from chimed.extraction.corpus_files.encoding import SAMPLE, encoding_of
 
 SIMPLIFIED = [
     "咳嗽三天，有痰，不发热，请问吃什么药？",

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from reading_of import read
 
-from chimed import lake as lakes
 from chimed.errors import UserError
-from chimed.lake import open_lake, read_table
-from chimed.sources.corpus import Choices, ingest
+from chimed.extraction.corpus_files import Choices, ingest
+from chimed.extraction.crawl_records import TooManyMisses, check_misses, extract_crawl
 from chimed.sources.page import Miss
-from chimed.stages.extracts import TooManyMisses, check_misses, extract_crawl
+from chimed.storage import lake as lakes
+from chimed.storage.lake import open_lake, read_table
 
 ROWS = (
     'department,title,ask,answer\n心血管科,血压高,"血压高，\n头晕",先测三天。\n'

@@ -3,7 +3,7 @@
 import pytest
 from reading_of import look, read
 
-from chimed.sources.corpus.language import evidence_in, evidence_of
+from chimed.extraction.corpus_files.language import evidence_in, evidence_of
 from chimed.sources.page import Miss
 
 CLASSICAL = (

@@ -9,8 +9,8 @@ import pytest
 from reading_of import look, read
 
 from chimed.errors import UserError
-from chimed.sources.corpus import lines, tables
-from chimed.sources.corpus.columns import asked_columns
+from chimed.extraction.corpus_files import lines, tables
+from chimed.extraction.corpus_files.columns import asked_columns
 from chimed.sources.page import Miss
 
 QUESTION, ANSWER = "咳嗽三天怎么办？", "多喝水，注意休息。"
@@ -217,7 +217,7 @@ def test_an_array_is_streamed_and_not_held(monkeypatch):
 def test_a_cell_line_or_row_beyond_all_bounds_is_a_named_miss(monkeypatch):
     for module in (lines, tables):
         monkeypatch.setattr(module, "CELL", 10_000)
-    monkeypatch.setattr("chimed.sources.corpus.rows.CELL", 10_000)
+    monkeypatch.setattr("chimed.extraction.corpus_files.rows.CELL", 10_000)
     long = {"question": QUESTION, "answer": "长" * 20_000}
     good = dumped(GOOD)
     assert words(read("a.jsonl", f"{good}\n{dumped(long)}\n{good}")) == [

@@ -1,0 +1,315 @@
+"""The ledger: what became of every row of a build, and the checks that let no stage lose, double or hide one.
+
+The counts are the runner's own (`chimed.build.builds`), taken from the tables it read and wrote, never a stage's word.
+The ledger closes or the stage fails: every row read is kept, dropped with a reason, or failed with a reason, and every
+derived row names a parent among the kept.
+"""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+import pyarrow as pa
+
+import chimed
+from chimed.build import order, reports
+from chimed.characters import short
+from chimed.errors import WorkStopped
+from chimed.schema import DROPPED_COLUMNS, RECORD_COLUMNS
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+
+FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, not the rows
+FEW_FAILED = 5  # so many failures say nothing about a small shard
+ALL_FAILED = 3  # unless nothing else is there
+REJECTED_SHARE = 0.95  # of what a stage derives; past it the gate speaks of the model, not of the rows
+TRIED = 10  # so many derived rows make that share worth a word
+COMMONEST = 3  # reasons that an error names
+SHOWN = 300  # characters of an example in an error
+
+# why pages leave that nothing is wrong with: a shard may lose all of its own so
+AGAIN = "fetched again unchanged"
+TWICE = "same row twice in the corpus"
+OVER = "over max_records"
+TAKEN_DOWN = "taken down"
+GONE = "gone from its site"
+NO_ALARM = (AGAIN, TWICE, OVER, TAKEN_DOWN, GONE)
+
+# Rows of one fate. fate: read, kept, dropped, failed, derived; derived_dropped and derived_failed did not pass a gate.
+COUNTS = pl.Schema({"source": pl.String, "fate": pl.String, "reason": pl.String, "rows": pl.Int64})
+
+# The ledger of a build as a table: `builds/<version>/ledger.parquet`.
+LEDGER = pa.schema(
+    [
+        pa.field("stage", pa.string(), False),
+        pa.field("shard", pa.int32(), False),
+        pa.field("source", pa.string(), False),
+        pa.field("fate", pa.string(), False),
+        # why the rows left; null where they did not
+        pa.field("reason", pa.string()),
+        pa.field("rows", pa.int64(), False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage made of one table.
+
+    kept: rows of the input, columns may have changed, ids not. dropped: rows of the input with fate, reason, detail
+    (fate `dropped` or `failed`). derived: new records whose parents are among the kept. derived_dropped: new records
+    that did not pass their gate. figures: numbers for the report.
+    """
+
+    kept: pl.DataFrame
+    dropped: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DROPPED_COLUMNS))
+    derived: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RECORD_COLUMNS))
+    derived_dropped: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DROPPED_COLUMNS))
+    figures: dict = field(default_factory=dict)
+
+
+def too_many(failed: int, of: int) -> bool:
+    """Whether so many failures say that the stage is at fault, or who it asked, and not what it asked about."""
+    return failed > max(FEW_FAILED, FAILED_SHARE * of) or failed == of >= ALL_FAILED
+
+
+class LedgerError(WorkStopped):
+    """A stage lost or doubled a row."""
+
+
+class TooManyFailed(WorkStopped):
+    """A stage could not judge so many rows that its output would mislead."""
+
+
+class NothingLeft(WorkStopped):
+    """A stage dropped everything it read, or next to all it made: an empty result is an alarm, not a success."""
+
+
+# --- counting ---------------------------------------------------------------------------------------------------
+
+
+def counted(frame: pl.DataFrame, fate: str | None = None, prefix: str = "") -> pl.DataFrame:
+    """Rows of a frame by source (`COUNTS`): all of one fate, or each of its own fate and for its own reason."""
+    said = frame.select(
+        "source",
+        fate=pl.lit(fate) if fate else prefix + pl.col("fate"),
+        reason=pl.lit(None, pl.String) if fate else pl.col("reason"),
+    )
+    return added([said.with_columns(rows=pl.lit(1, pl.Int64))])
+
+
+def added(counts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Counts (`COUNTS`) of several tables as one, sorted."""
+    whole = pl.concat([pl.DataFrame(schema=COUNTS), *(one.select(COUNTS.names()) for one in counts)])
+    groups = ["source", "fate", "reason"]
+    return whole.group_by(groups).agg(pl.col("rows").sum()).sort(groups, nulls_last=True)
+
+
+def tally(records: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
+    """What was read and what became of it (`COUNTS`)."""
+    return added(
+        [
+            counted(records, "read"),
+            counted(outcome.kept, "kept"),
+            counted(outcome.dropped),
+            counted(outcome.derived, "derived"),
+            counted(outcome.derived_dropped, prefix="derived_"),
+        ]
+    )
+
+
+def rows_of(counts: pl.DataFrame, *fates: str) -> int:
+    """How many rows had one of these fates."""
+    return int(counts.filter(pl.col("fate").is_in(fates))["rows"].sum())
+
+
+# --- checks -----------------------------------------------------------------------------------------------------
+
+
+def check_ledger(stage: str, records: pl.DataFrame, outcome: Outcome) -> None:
+    """Raises LedgerError unless read = kept + dropped + failed, row by row, and every derived row has a kept parent.
+
+    What extract derives are records, and their parents the pages they stand on.
+    """
+    link = "page" if order.before(stage) is None else "parent"
+    read, kept, left = records["id"], outcome.kept["id"], outcome.dropped["id"]
+    if len(read) != len(kept) + len(left):
+        raise LedgerError(f"{stage}: read {len(read)} rows, kept {len(kept)} and dropped or failed {len(left)}")
+    strange = pl.concat([kept, left]).sort() != read.sort()
+    if strange.any():
+        raise LedgerError(f"{stage}: {strange.sum()} rows kept or dropped are not those read")
+    if kept.n_unique() != len(kept):
+        raise LedgerError(f"{stage}: {len(kept) - kept.n_unique()} ids are kept twice")
+    made = outcome.derived["id"]
+    if pl.concat([kept, made]).n_unique() != len(kept) + len(made):
+        raise LedgerError(f"{stage}: derived ids are not unique")
+    for frame in (outcome.derived, outcome.derived_dropped):
+        orphans = (~frame[link].is_in(kept.implode())).sum() if len(frame) else 0
+        if orphans:
+            raise LedgerError(f"{stage}: {orphans} derived rows have no parent among the kept")
+    check_reasons(stage, outcome.dropped)
+
+
+def check_reasons(stage: str, left: pl.DataFrame) -> None:
+    """Raises LedgerError where a row left without a reason, or with a fate that is neither dropped nor failed."""
+    unsaid = left.filter((pl.col("reason").str.len_chars() == 0) | ~pl.col("fate").is_in(["dropped", "failed"]))
+    if len(unsaid):
+        raise LedgerError(f"{stage}: {len(unsaid)} rows were dropped without a reason")
+
+
+def check_written(lake: Lake, stage: str, counts: pl.DataFrame, kept: list[str], dropped: str) -> None:
+    """Raises LedgerError unless the files hold the rows that were counted: what the lake has, not what was meant."""
+    of_pages = order.before(stage) is None
+    passed_on = rows_of(counts, "derived") if of_pages else rows_of(counts, "kept", "derived")
+    left = rows_of(counts, "dropped", "failed", "derived_dropped", "derived_failed")
+    have = sum(lakes.count_rows(lake, path) for path in kept), lakes.count_rows(lake, dropped)
+    if have != (passed_on, left):
+        raise LedgerError(
+            f"{stage}: {passed_on} rows are kept and {left} dropped, but {have[0]} and {have[1]} were written"
+        )
+    if rows_of(counts, "read") != rows_of(counts, "kept", "dropped", "failed"):
+        raise LedgerError(f"{stage}: read {rows_of(counts, 'read')} rows, accounted for {passed_on + left}")
+
+
+def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None = None) -> None:
+    """Raises TooManyFailed where more than `FAILED_SHARE` of the rows failed.
+
+    Raises NothingLeft where more than a few rows were read and none is kept (of pages, `NO_ALARM` is no reason for it),
+    and where a gate let through next to nothing of what was derived. left: rows that left (columns of `DROPPED`), for
+    an example. What failed of the rows to be derived is counted where models are asked (`chimed.llm.asking`): by answers.
+    """
+    read, failed = rows_of(counts, "read"), rows_of(counts, "failed")
+    if failed > max(FEW_FAILED, FAILED_SHARE * read):
+        raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_why(counts, left, 'failed')}")
+    of_pages = order.before(stage) is None
+    unharmed = rows_of(counts.filter(pl.col("reason").is_in(NO_ALARM)), "dropped") if of_pages else 0
+    of_a_corpus = order.stage(stage).steps  # then a part may lose all its rows: the corpus does not
+    if read - unharmed > FEW_FAILED and not rows_of(counts, "kept") and not of_a_corpus:
+        raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")
+    gone = rows_of(counts, "derived_dropped", "derived_failed")
+    tried = rows_of(counts, "derived") + gone
+    if order.stage(stage).needs == "llm" and tried >= TRIED and gone > REJECTED_SHARE * tried:
+        why = _why(counts, left, "derived_dropped", "derived_failed")
+        raise NothingLeft(
+            f"{stage}: {gone} of {tried} generated rows were rejected, {why}; read some of the model's replies"
+        )
+
+
+def _why(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
+    """The commonest reasons of these fates, and one row of the first."""
+    reasons = counts.filter(pl.col("fate").is_in(fates)).group_by("reason").agg(pl.col("rows").sum())
+    common = reasons.sort("rows", "reason", descending=[True, False]).head(COMMONEST).rows()
+    told = ", ".join(f"{rows} of them: {reason}" for reason, rows in common)
+    same = [] if left is None else left.filter(pl.col("reason") == common[0][0])["detail"].drop_nulls().to_list()
+    return f"{told}; for example: {short(same[0], SHOWN)}" if same and same[0] else told
+
+
+# --- reports ----------------------------------------------------------------------------------------------------
+
+
+def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: dict) -> dict:
+    """A shard's report: its counts by reason, by source, and both (`counts`: rows of `COUNTS`), and its figures."""
+
+    def by(column: str, *fates: str) -> dict[str, int]:
+        chosen = counts.filter(pl.col("fate").is_in(fates))
+        return dict(chosen.group_by(column).agg(pl.col("rows").sum()).sort(column).iter_rows())
+
+    return {
+        "stage": stage,
+        "build": build,
+        "shard": shard,
+        "parts": parts,
+        "code": chimed.__version__,
+        "read": rows_of(counts, "read"),
+        "kept": rows_of(counts, "kept"),
+        "dropped": by("reason", "dropped"),
+        "failed": by("reason", "failed"),
+        "derived": rows_of(counts, "derived"),
+        "derived_dropped": by("reason", "derived_dropped", "derived_failed"),
+        "sources": {
+            "read": by("source", "read"),
+            "kept": by("source", "kept"),
+            "dropped": by("source", "dropped", "failed"),
+            "derived": by("source", "derived"),
+        },
+        "counts": counts.rows(),
+        "figures": figures,
+    }
+
+
+def counts_of(report: dict) -> pl.DataFrame:
+    """The counts (`COUNTS`) that a shard's report has. Raises LedgerError where they are none."""
+    try:
+        return pl.DataFrame(report["counts"], schema=COUNTS, orient="row")
+    except (KeyError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        raise LedgerError(f"{report.get('stage')}: the counts of a report are none; chimed audit names it") from None
+
+
+def ledger(lake: Lake, version: str) -> list[dict]:
+    """One entry a finished stage, its shards' reports added up; raises LedgerError where two stages do not join.
+
+    Keys: stage, read, kept, dropped and failed (reason → rows), derived, derived_dropped, sources, seconds,
+    figures (a list), skipped (whether the build's options let every row through unread), removed (rows that were taken
+    out of its files since; only where there are some).
+    """
+    entries: list[dict] = []
+    made = lakes.read_json(lake, f"builds/{version}/build.json")
+    parts = len(made["shards"])
+    for this in order.of_build(made):
+        name = this.name
+        finished = reports.read_all(lake, version, name)
+        if not finished:
+            break
+        entry = _added(name, finished)
+        previous = entries[-1] if entries else None
+        done = len(finished) == (1 if this.scope == "corpus" else parts)
+        if previous and done:
+            passed = previous["derived"] + (0 if previous["stage"] == order.NAMES[0] else previous["kept"])
+            if not passed - previous.get("removed", 0) <= entry["read"] <= passed:
+                raise LedgerError(f"{name} read {entry['read']} rows, but {previous['stage']} passed on {passed}")
+        entries.append(entry)
+        if not done:
+            break
+        parts = sum(one["parts"] for one in finished)
+    return entries
+
+
+def table(lake: Lake, version: str) -> pl.DataFrame:
+    """A build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
+    its_own = order.of_build(lakes.read_json(lake, f"builds/{version}/build.json"))
+    frames = [
+        counts_of(one).select(
+            pl.lit(this.name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()
+        )
+        for this in its_own
+        for one in reports.read_all(lake, version, this.name)
+    ]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=pl.Schema(LEDGER))
+
+
+def _added(stage: str, reports: list[dict]) -> dict:
+    """The reports of a stage's shards as one entry. Raises LedgerError where one is not what a stage writes."""
+    try:
+        return _sum(reports)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
+        raise LedgerError(f"{stage}: one of its reports is not what the stage wrote; chimed audit names it") from None
+
+
+def _sum(reports: list[dict]) -> dict:
+    total: dict = {"stage": reports[0]["stage"], "figures": [report["figures"] for report in reports]}
+    for key in ("read", "kept", "derived", "seconds"):
+        total[key] = round(sum(report[key] for report in reports), 3)
+    if removed := sum(one.get("removed", 0) for report in reports for one in report.get("written", {}).values()):
+        total["removed"] = removed
+    total["skipped"] = all(report["figures"].get("skipped") is True for report in reports)
+    for key in ("dropped", "failed", "derived_dropped"):
+        total[key] = _sum_maps([report[key] for report in reports])
+    total["sources"] = {key: _sum_maps([report["sources"][key] for report in reports]) for key in reports[0]["sources"]}
+    return total
+
+
+def _sum_maps(maps: list[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in maps:
+        for key, count in one.items():
+            total[key] = total.get(key, 0) + count
+    return dict(sorted(total.items()))

@@ -1,0 +1,74 @@
+"""The reports of a build's stages: one a shard, written last, so it also means done. Ours.
+
+A report that was cut short, or is no report at all, is as good as none: its shard is not finished and runs again, which
+costs no reply a second time and leaves the same bytes.
+"""
+
+import logging
+import re
+
+from chimed.build import order
+from chimed.errors import UserError
+from chimed.storage import lake as lakes
+from chimed.storage.checked import fault_of
+from chimed.storage.contents import told_of
+from chimed.storage.lake import Lake
+
+log = logging.getLogger("chimed")
+
+MOST = 100_000  # parts of a stage: no build has a hundredth of them
+_REPORT = re.compile(r"report-(\d{5})\.json\Z")
+
+
+def path_of(version: str, stage: str, shard: int) -> str:
+    """Where a shard's report lies."""
+    return f"builds/{version}/{stage}/report-{shard:05d}.json"
+
+
+def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
+    """A shard's report; None where the shard is not finished."""
+    path = path_of(version, stage, shard)
+    try:
+        report = lakes.read_json(lake, path)
+    except FileNotFoundError:
+        return None
+    except UserError as error:
+        log.warning("%s; its shard counts as not finished and runs again", error)
+        return None
+    numbers = all(isinstance(report.get(name, 0), int) for name in ("parts", "shard"))
+    if numbers and isinstance(report.get("figures", {}), dict) and 0 <= report.get("parts", 0) <= MOST:
+        return report
+    log.warning("%s is not a stage's report; its shard counts as not finished and runs again", path)
+    return None
+
+
+def read_all(lake: Lake, version: str, stage: str) -> list[dict]:
+    """The reports of a stage's finished shards, in their order."""
+    found = map(_REPORT.match, lakes.names(lake, f"builds/{version}/{stage}"))
+    every = [read(lake, version, stage, int(one[1])) for one in found if one]
+    return [report for report in every if report is not None]
+
+
+def lost_files(lake: Lake, version: str, stage: str) -> list[str]:
+    """What is wrong, by its size, with a file that a stage's reports tell of: a sentence each. Nothing is read."""
+    told = {name: one for report in read_all(lake, version, stage) for name, one in _written(report).items()}
+    paths = {f"builds/{version}/{stage}/{name}": told_of(told, name) for name in sorted(told)}
+    faults = {path: fault_of(lake, path, said, whole=False) for path, said in paths.items()}
+    return [f"{path} {fault}" for path, fault in faults.items() if fault]
+
+
+def _written(report: dict) -> dict:
+    written = report.get("written")
+    return written if isinstance(written, dict) else {}
+
+
+def kept_told(lake: Lake, version: str, stage: order.Stage, part: int) -> dict | None:
+    """What is recorded of a part's kept rows (`chimed.storage.contents`); None where an older version wrote them."""
+    report = read(lake, version, stage.name, 0 if stage.scope == "corpus" else part)
+    return told_of((report or {}).get("written"), f"kept-{part:05d}.parquet")
+
+
+def mend(version: str, stage: order.Stage, part: int) -> str:
+    """What to do where a part of a stage is not what was written."""
+    report = path_of(version, stage.name, 0 if stage.scope == "corpus" else part)
+    return f"restore it from a copy, or remove {report} and run: python -m chimed run {stage.name} --build {version}"

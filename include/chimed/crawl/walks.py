@@ -1,0 +1,176 @@
+"""Walks over the dated lists of a site: what they have shown, so that no later crawl walks known ground again.
+
+A list shows the newest pages first. A walk that began on some day and saw only older days from some page on has shown
+every page of the days between: a stretch [since, until) of known days. A crawl whose days lie within a stretch asks
+for no list at all; one that wants days below it begins where that walk ended; one that wants newer days walks from the
+first page down to known ground, and leaps over it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from sqlalchemy import and_, delete, insert, select, update
+
+from chimed.storage.states import day_of, today
+from chimed.storage.store import PAGES, WALKS, Store
+
+W = WALKS.c
+EVER = date.min
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Known days [since, until) of a list. last, next: the list pages where the walk down to `since` ended."""
+
+    since: date
+    until: date
+    last: str | None
+    next: str | None
+    begun: datetime
+
+    def holds(self, since: date, until: date) -> bool:
+        """Whether every day of [since, until) is known."""
+        return self.since <= since and until <= self.until
+
+
+def begin(store: Store, source: str, start: str, crawl: str, since: date | None, until: date | None) -> str | None:
+    """Where a walk for the days [since, until) begins; None where they are known, or the crawl's walk is under way."""
+    rows = _rows(store, source, start)
+    mine = rows[-1] if rows and rows[-1]["crawl"] == crawl else None
+    if mine and (mine["shown"] or _is_queued(store, mine["next"], crawl)):
+        return None
+    first, behind = _bounds(since, until)
+    known = stretches(rows)
+    if any(one.holds(first, behind) for one in known):
+        return None
+    above = [one for one in known if one.until >= behind and one.next]
+    new = {"source": source, "start": start, "begun": datetime.now(UTC), "crawl": crawl}
+    if above:
+        lowest = min(above, key=lambda one: one.since)
+        # what was deleted meanwhile drew the later pages up: the page seen last is seen again, but for the same day's
+        entry = lowest.next if day_of(lowest.begun) == today() else lowest.last or lowest.next
+        new |= {"since": lowest.since, "until": lowest.until, "last": lowest.last, "next": entry}
+    else:
+        entry = start
+        new |= {"since": today(), "until": today(), "last": None, "next": start}
+    with store.engine.begin() as connection:
+        for row in rows:
+            later = [one for one in rows if one["begun"] > row["begun"]]
+            if any(one["since"] <= row["since"] and row["until"] <= one["until"] for one in later):
+                connection.execute(delete(WALKS).where(_same(row)))  # a later walk showed all that it did
+        connection.execute(insert(WALKS).values(**new))
+    return entry
+
+
+def on(
+    store: Store,
+    source: str,
+    crawl: str,
+    seen: str,
+    start: str,
+    newest: date | None,
+    following: str | None,
+    since: date | None,
+    shows_new: bool = True,
+    known_ground: bool = False,
+    everything: bool = False,
+) -> str | None:
+    """The list page to ask for after the one just seen; None where the walk ends. Notes what is known now.
+
+    newest: the newest day that the page shows, None where it shows none. following: the list page it leads to. since:
+    the first day that is wanted. shows_new: the page shows a page that was not known, as one that is listed days after
+    its own. known_ground: it shows only what was fetched before. everything: known ground is walked too.
+    """
+    rows = _rows(store, source, start)
+    mine = next((row for row in reversed(rows) if row["crawl"] == crawl and row["next"] == seen), None)
+    floor = since or EVER
+    if mine is None:  # not the page that this walk was to see next: it tells nothing of the days before it
+        return None if (newest and newest < floor) or (known_ground and not everything) else following
+    known_since = min(mine["since"], newest + _DAY) if newest else mine["since"]
+    after, leads_to = following, following
+    if following is None:
+        known_since = EVER
+    elif newest is not None and newest < floor:
+        after = None
+    elif not everything:
+        others = stretches(row for row in rows if row["begun"] != mine["begun"])
+        met = newest is not None and not shows_new
+        below = next((one for one in others if met and newest and one.since <= newest < one.until), None)
+        if below:
+            known_since, leads_to = min(known_since, below.since), below.next
+            after = None if below.since <= floor else below.next
+        elif known_ground:
+            after = None
+    with store.engine.begin() as connection:
+        news = {"since": known_since, "last": seen, "next": leads_to, "shown": None}
+        connection.execute(update(WALKS).where(_same(mine)).values(news))
+    return after
+
+
+def ended(store: Store, source: str, crawl: str, seen: str, start: str) -> None:
+    """The list page that was to be seen next is not there: the list ends before it."""
+    mine = and_(W.source == source, W.start == start, W.crawl == crawl, W.next == seen, W.start != seen)
+    with store.engine.begin() as connection:
+        connection.execute(update(WALKS).where(mine).values(since=EVER, next=None))
+
+
+def moved(store: Store, source: str, crawl: str, seen: str, to: str) -> None:
+    """The list page that was to be seen next has another address."""
+    mine = and_(W.source == source, W.crawl == crawl, W.next == seen)
+    with store.engine.begin() as connection:
+        connection.execute(update(WALKS).where(mine).values(next=to))
+
+
+def showed(store: Store, source: str, crawl: str, seen: str, start: str, shown: str) -> None:
+    """A list page showed no days: what it showed (JSON) says how far the walk came once its days are known."""
+    mine = and_(W.source == source, W.start == start, W.crawl == crawl, W.next == seen)
+    with store.engine.begin() as connection:
+        connection.execute(update(WALKS).where(mine).values(shown=shown))
+
+
+def without_days(store: Store, source: str, crawl: str, start: str) -> dict | None:
+    """The crawl's walk whose last list page showed no days (columns of `walks`), if there is one."""
+    with store.engine.connect() as connection:
+        query = select(WALKS).where(W.source == source, W.start == start, W.crawl == crawl, W.shown.is_not(None))
+        row = connection.execute(query.order_by(W.begun.desc()).limit(1)).mappings().first()
+        return dict(row) if row else None
+
+
+def stretches(rows: Iterable[dict]) -> list[Stretch]:
+    """Known days, oldest first; walks that meet are one, with the end of the one that came down furthest."""
+    found: list[Stretch] = []
+    for row in sorted((row for row in rows if row["since"] < row["until"]), key=lambda row: row["since"]):
+        one = Stretch(row["since"], row["until"], row["last"], row["next"], _aware(row["begun"]))
+        if found and one.since <= found[-1].until:
+            low = found.pop()
+            one = Stretch(low.since, max(low.until, one.until), low.last, low.next, low.begun)
+        found.append(one)
+    return found
+
+
+def _bounds(since: date | None, until: date | None) -> tuple[date, date]:
+    """The wanted days that may be known by now: those after today are not there yet."""
+    tomorrow = today() + _DAY
+    return since or EVER, min(until or tomorrow, tomorrow)
+
+
+def _rows(store: Store, source: str, start: str) -> list[dict]:
+    with store.engine.connect() as connection:
+        query = select(WALKS).where(W.source == source, W.start == start).order_by(W.begun)
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _same(row: dict):
+    return and_(W.source == row["source"], W.start == row["start"], W.begun == row["begun"])
+
+
+def _is_queued(store: Store, url: str | None, crawl: str) -> bool:
+    with store.engine.connect() as connection:
+        query = select(PAGES.c.url).where(PAGES.c.url == url, PAGES.c.queued == crawl)
+        return connection.execute(query).first() is not None
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

@@ -1,0 +1,121 @@
+"""Which weeks of a site were never crawled, or not wholly: what a backfill is for.
+
+A week is crawled when a crawl that was done after its end had all its days among its own. An undated site has no week
+of its own: a crawl takes what is new until then.
+"""
+
+import sys
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import func, select
+
+from chimed.sources import NAMES
+from chimed.sources.page import Site, load
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.storage.states import day_of, today
+from chimed.storage.store import CRAWLS, PAGES, Store
+
+NEVER, IN_PART = "never crawled", "in part"
+WEEK = timedelta(weeks=1)
+
+
+@dataclass(frozen=True)
+class Days:
+    """What a crawl took: days [since, until). whole: of all lists, to their end. stopped: why it is not done."""
+
+    since: date
+    until: date
+    whole: bool
+    stopped: str | None = None
+
+
+def weeks(store: Store, lake: Lake) -> dict[str, list[dict]]:
+    """By source the stretches of weeks that are not crawled wholly, oldest first.
+
+    Keys of a stretch: since (a Monday), until (the Monday after the last), weeks (how many), why. From the first day
+    that any page of the site is known to be of; the week that is not over is not counted.
+    """
+    return {name: _of(store, lake, load(name)) for name in NAMES}
+
+
+def last_week() -> date:
+    """The Monday of the week that ended last, by the sites' clock."""
+    day = today()
+    return day - timedelta(day.weekday()) - WEEK
+
+
+def who_has(store: Store, lake: Lake, monday: date) -> dict[str, str | None]:
+    """By source why the week from this Monday on is not crawled wholly; None where it is."""
+    return {name: _why_not(monday, _taken(store, lake, load(name))) for name in NAMES}
+
+
+def _of(store: Store, lake: Lake, site: Site) -> list[dict]:
+    taken = _taken(store, lake, site)
+    P = PAGES.c
+    with store.engine.connect() as connection:
+        of_a_day = select(func.min(P.published)).where(P.source == site.name, P.kind == "detail")
+        oldest = connection.execute(of_a_day).scalar() if site.newest_first else None
+    first = min([day for day in (oldest, *(one.since for one in taken if one.since > date.min)) if day], default=None)
+    if first is None:
+        return []
+    monday = first - timedelta(first.weekday())
+    found = []
+    while monday + WEEK <= today():
+        if why := _why_not(monday, taken):
+            found.append((monday, why))
+        monday += WEEK
+    # weeks that follow each other, for the same reason
+    groups = groupby(enumerate(found), key=lambda one: (one[1][0] - one[0] * WEEK, one[1][1]))
+    stretches = [([monday for _, (monday, _) in some], why) for (_, why), some in groups]
+    return [
+        {"since": mondays[0], "until": mondays[-1] + WEEK, "weeks": len(mondays), "why": why}
+        for mondays, why in stretches
+    ]
+
+
+def _taken(store: Store, lake: Lake, site: Site) -> list[Days]:
+    """What each crawl of a site took."""
+    with store.engine.connect() as connection:
+        rows = list(connection.execute(select(CRAWLS).where(CRAWLS.c.source == site.name)).mappings())
+    found = []
+    for row in rows:
+        since, until, finished, part = row["since"], row["until"], row["finished"], row["part"]
+        path = f"raw/{site.name}/{row['crawl']}/report.json"
+        if finished is None and row["stopped"] is None and lakes.exists(lake, path):  # an older version made it
+            report = lakes.read_json(lake, path)
+            since, until = (date.fromisoformat(report[one]) if report[one] else None for one in ("since", "until"))
+            finished, part = datetime.fromisoformat(report["finished"]), bool(report["sections"] or report["waiting"])
+        stopped = None if finished else row["stopped"] or "not done"
+        ended = day_of(finished if finished.tzinfo else finished.replace(tzinfo=UTC)) if finished else date.max
+        begins = (since or date.min) if site.newest_first else date.min
+        found.append(Days(begins, min(until or date.max, ended), not part and not stopped, stopped))
+    return found
+
+
+def _why_not(monday: date, taken: list[Days]) -> str | None:
+    """Why the week from this Monday on is not crawled wholly; None where it is."""
+    days = [monday + timedelta(n) for n in range(7)]
+    for why, some in (
+        (None, [one for one in taken if one.whole]),
+        (IN_PART, [one for one in taken if not one.stopped]),
+    ):
+        if all(any(one.since <= day < one.until for one in some) for day in days):
+            return why
+    stopped = [one.stopped for one in taken if one.stopped and one.since <= days[-1] and one.until > days[0]]
+    return stopped[-1] if stopped else NEVER
+
+
+def print_weeks(found: dict[str, list[dict]]) -> None:
+    """Prints the stretches of all sources as a table."""
+    table = Table(title="weeks that are not crawled wholly", title_justify="left")
+    for name in ("source", "from", "to", "weeks", "why"):
+        table.add_column(name, justify="right" if name == "weeks" else "left", overflow="fold")
+    for source, stretches in found.items():
+        for one in stretches:
+            table.add_row(source, str(one["since"]), str(one["until"]), str(one["weeks"]), one["why"])
+    Console(width=140 if not sys.stdout.isatty() else None).print(table)

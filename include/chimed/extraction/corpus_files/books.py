@@ -1,0 +1,296 @@
+"""Books as text and Markdown: one document a chapter, found by its marks, its headings or its blank lines (paper §3.1).
+
+A file is first looked over (`shape_of`), line by line, then read (`chapters`), and what is held at once is a chapter.
+
+- classics as they circulate: `<篇名>`, `<目录>`, 书名：, 内容：, and lines broken within sentences
+- books: headings as 第一章 (and 篇, 卷, 节 …), else 一、 二、 …, else short lines that stand alone between blank ones
+- without any of these one document, or, where it is long, pieces of whole paragraphs
+- Markdown: `#` headings, and titles underlined with `===` or `---`
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+from chimed.extraction.corpus_files.lines import CELL, TOO_LONG, TooLong, lines
+from chimed.extraction.corpus_files.rows import NULS
+from chimed.sources.page import Miss
+from chimed.sources.parsed import Document
+from chimed.sources.text import tidy
+
+Headings = Literal["classic", "numbered chapters", "listed", "alone", "markdown", "none"]
+
+PIECE = 20_000  # characters from which a text without headings is divided, at the ends of paragraphs
+HEADING = 40  # characters of a line that may be a heading
+EMPTY = "headings without a text under them, left out"
+
+_HEAD = re.compile(r"^(书名|作者|朝代|年份)[：∶:](.*)$")
+_BODY = re.compile(r"^(?:内容|属性)[：∶:]\s*")
+_MARK = re.compile(r"<(篇名|目录)>")
+_ITEM = re.compile(r"^(?:\d{1,3}[．.、]|[（(][一二三四五六七八九十\d]+[)）])")
+_ENDS = tuple("。！？；：”』」）!?;:")
+_GOES_ON = tuple("，、,")
+_WRAPPED = 0.6  # of the file's usual line; a shorter line was ended by its author: a verse, a heading
+_LONGEST_LINE = 4_096  # characters that are told apart where lines are measured
+
+_CHAPTER = re.compile(
+    r"^第\s?[零〇○一二三四五六七八九十百千两\d]{1,7}\s?([部编編篇卷章回讲講课課节節])(?=[\s　：:、.．·—]|$|[^的，。])"
+)
+_LEVELS = {**dict.fromkeys("部编編篇卷", 1), **dict.fromkeys("章回讲講课課", 2), **dict.fromkeys("节節", 3)}
+_LISTED = re.compile(r"^[一二三四五六七八九十百]{1,4}、\s?\S")
+_STOPS = tuple("。！？；，、：,;!?:…")
+_TITLE = re.compile("^[\u4e00-\u9fff《〈「『（(]")
+_SHORT = 20  # characters of a heading that only its blank lines tell
+_FEWEST = {"numbered chapters": 2, "listed": 3, "alone": 3}  # so many headings make a form
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a look over a book's lines says. usual: characters of its longer lines. wrapped: whether its lines break
+    within sentences."""
+
+    headings: Headings
+    usual: int = 0
+    wrapped: bool = False
+
+
+@dataclass(frozen=True)
+class Head:
+    """A heading; level 0 names the book, 1 is the outermost below it."""
+
+    level: int
+    title: str
+
+
+def shape_of(name: str, text: TextIO) -> Shape:
+    """What form a book has and how it breaks its lines."""
+    if Path(name).suffix.lower() == ".md":
+        return Shape("markdown")
+    lengths: Counter[int] = Counter()
+    broken: Counter[int] = Counter()  # of them, lines that end within a sentence
+    found: Counter[str] = Counter()
+    before, last = "", ""
+    for line in (one.strip() for one in lines(text) if isinstance(one, str)):
+        length = min(len(line), _LONGEST_LINE)
+        lengths[length] += 1
+        broken[length] += not line.endswith(_ENDS)
+        found["classic"] += bool(_MARK.match(line))
+        found["numbered chapters"] += _level(line) is not None
+        found["listed"] += _is_listed(line)
+        found["alone"] += not before and not line and _may_stand_alone(last)
+        before, last = last, line
+    usual = _percentile(lengths, 0.95)
+    long = [length for length in lengths if length >= max(10, _WRAPPED * usual)]
+    wrapped = sum(broken[length] for length in long) > 0.5 * sum(lengths[length] for length in long)
+    if found["classic"]:
+        return Shape("classic", usual, True)
+    form = next((form for form, least in _FEWEST.items() if found[form] >= least), "none")
+    return Shape(form, usual, wrapped and usual < 200)  # type: ignore[arg-type]
+
+
+def chapters(name: str, text: TextIO, shape: Shape, notes: Counter) -> Iterator[Document | Miss]:
+    """One document a chapter; headings without a text give none and are counted in `notes`."""
+    book = _NUMBER.sub("", Path(name).stem) or Path(name).stem
+    match shape.headings:
+        case "classic":
+            marked = _classic(lines(text))
+        case "markdown":
+            marked = _markdown(lines(text))
+        case _:
+            marked = _headed(lines(text), shape.headings)
+    path: dict[int, str] = {0: book}
+    body: list[str] = []
+    held, pieces, over = 0, 0, False
+
+    def chapter(piece: int = 0) -> Document | Miss | None:
+        if over:
+            return Miss(TOO_LONG)
+        joined = _joined(body, shape.usual) if shape.wrapped else "\n".join(filter(None, map(tidy, body)))
+        title = "·".join(dict.fromkeys(filter(None, (path[level] for level in sorted(path)))))
+        return Document(f"{title}（{piece}）" if piece else title, joined, "") if joined else None
+
+    for one in marked:
+        if isinstance(one, Head):
+            if one.level == 0:
+                path[0] = one.title if not held else path[0]
+                continue
+            found = chapter(pieces + 1 if pieces else 0)
+            if found:
+                yield found
+            elif len(path) > 1 and one.level <= max(path):  # a part's heading has its chapters under it
+                notes[EMPTY] += 1
+            path = {level: title for level, title in path.items() if level < one.level} | {one.level: one.title}
+            body, held, pieces, over = [], 0, 0, False
+        elif isinstance(one, TooLong) or held + len(one) > CELL:
+            over, body = True, []
+        else:
+            if "\0" in one:
+                notes[NULS] += one.count("\0")
+                one = one.replace("\0", "")
+            if shape.headings == "none" and held >= PIECE and (not one or body[-1].endswith(_ENDS)):
+                pieces += 1
+                if found := chapter(pieces):
+                    yield found
+                body, held = [], 0
+            body.append(one)
+            held += len(one)
+    if found := chapter(pieces + 1 if pieces else 0):
+        yield found
+
+
+# --- where chapters begin ----------------------------------------------------------------------------------------
+
+
+def _classic(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
+    started = False  # whether the chapter has a line: 书名： and the like stand before
+    for line in source:
+        if isinstance(line, TooLong):
+            yield line
+            continue
+        line = line.strip().replace("∶", "：").replace("\\x", "")
+        mark, head = _MARK.match(line), _HEAD.match(line)
+        if mark:
+            started = False
+            yield Head(1 if mark.group(1) == "目录" else 2, tidy(line[mark.end() :].replace("\\", "·")))
+        elif head and not started:
+            if head.group(1) == "书名" and head.group(2).strip():
+                yield Head(0, tidy(head.group(2)))
+        else:
+            started = True
+            yield _BODY.sub("", line)
+
+
+def _headed(source: Iterable[str | TooLong], form: str) -> Iterator[Head | str | TooLong]:
+    """Lines with their headings told; a heading that stands alone is known by the blank line behind it."""
+    waiting, before = None, ""  # a line that may be a heading, and what stood before it
+    for one in source:
+        line = one if isinstance(one, TooLong) else one.strip()
+        if waiting is not None:
+            yield Head(1, tidy(waiting)) if line == "" else waiting
+            waiting = None
+        if isinstance(line, TooLong):
+            yield line
+        elif form == "numbered chapters" and (level := _level(line)):
+            yield Head(level, tidy(line))
+        elif form == "listed" and _is_listed(line):
+            yield Head(1, tidy(line))
+        elif form == "alone" and not before and _may_stand_alone(line):
+            waiting = line
+        else:
+            yield line
+        before = line if isinstance(line, str) else "…"
+    if waiting is not None:
+        yield waiting
+
+
+def _level(line: str) -> int | None:
+    """The level of a line as 第一章 绪论; None for any other, a sentence that begins so among them."""
+    found = _CHAPTER.match(line) if len(line) <= HEADING and line.startswith("第") else None
+    return _LEVELS[found.group(1)] if found and not line.endswith(_STOPS) else None
+
+
+def _is_listed(line: str) -> bool:
+    return len(line) <= HEADING and not line.endswith(_STOPS) and bool(_LISTED.match(line))
+
+
+def _may_stand_alone(line: str) -> bool:
+    return 0 < len(line) <= _SHORT and not line.endswith((*_STOPS, *_ENDS)) and bool(_TITLE.match(line))
+
+
+def _percentile(lengths: Counter[int], share: float) -> int:
+    """The length that this share of the lines is not longer than."""
+    place = int(lengths.total() * share)
+    for length in sorted(lengths):
+        place -= lengths[length]
+        if place < 0:
+            return length
+    return 0
+
+
+def _joined(source: list[str], usual: int) -> str:
+    """A chapter's paragraphs as lines: a line that was only broken for its width goes on in the next."""
+    paragraphs: list[str] = []
+    goes_on = False
+    for line in source:
+        if not line:
+            goes_on = False
+            continue
+        if goes_on and paragraphs and not _ITEM.match(line):
+            paragraphs[-1] += line
+        else:
+            paragraphs.append(line)
+        goes_on = line.endswith(_GOES_ON) or (len(line) >= _WRAPPED * usual and not line.endswith(_ENDS))
+    return "\n".join(filter(None, map(tidy, paragraphs)))
+
+
+# --- Markdown ----------------------------------------------------------------------------------------------------
+
+_HASHES = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*))?$")
+_UNDERLINE = re.compile(r"^ {0,3}(?:=+|-{2,})\s*$")
+_FENCE = re.compile(r"^ {0,3}(```|~~~)")
+# each part ends where the next may begin, so that these take linear time
+_IMAGE = re.compile(r"!\[[^\[\]\n]{0,200}\]\([^()\n]{0,2000}\)")
+_LINK = re.compile(r"\[([^\[\]\n]{1,500})\]\([^()\n]{0,2000}\)")
+_STRONG = re.compile(r"(\*\*|__)(?=\S)([^*_\n]{1,500})\1")
+_NUMBER = re.compile(r"^(?:\d+[-_. ]+|0\d+(?=[\u4e00-\u9fff]))")  # of a file, before its book's name
+_ANCHOR = re.compile(r"\s{0,20}\{#[^{}]{1,100}\}$")
+_FRONT = re.compile(r"^(?:[\w.-]{1,100}\s*:(?:\s|$)|\s|- |#|$)")  # a line of YAML before a text
+_LONGEST_FRONT = 500  # lines
+_FRONT_TITLE = re.compile(r"""^title:\s*["']?(.{1,200}?)["']?\s*$""")
+
+
+def _markdown(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
+    """Lines without Markdown's marks for pictures, links and strong words; text in fences stays as it is."""
+    fence = ""
+    waiting = ""  # a line that the next one may underline
+    for one in _behind_front(source):
+        if isinstance(one, TooLong | Head):
+            yield one
+            continue
+        line = one.rstrip()
+        mark, heading = _FENCE.match(line), None if fence else _HASHES.match(line)
+        if waiting and not fence and _UNDERLINE.match(line):
+            yield Head(1 if "=" in line else 2, _plain(waiting))
+            waiting = ""
+            continue
+        if waiting:
+            yield _plain(waiting)
+            waiting = ""
+        if mark and fence in ("", mark.group(1)):
+            fence = "" if fence else mark.group(1)
+        elif heading:
+            title = _ANCHOR.sub("", (heading.group(2) or "").rstrip(" #\t"))
+            yield Head(len(heading.group(1)), _plain(title))
+        elif fence or not 0 < len(line) <= 2 * HEADING:
+            yield line if fence else _plain(line)
+        else:
+            waiting = line
+    if waiting:
+        yield _plain(waiting)
+
+
+def _behind_front(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
+    """The lines without YAML between two `---` at their start, of which the title is kept; a mere rule is none."""
+    rest = iter(source)
+    held: list[str | TooLong] = []
+    for one in rest:
+        held.append(one)
+        line = one.rstrip() if isinstance(one, str) else None
+        if len(held) > 1 and line in ("---", "..."):
+            titles = [_FRONT_TITLE.match(said.rstrip()) for said in held if isinstance(said, str)]
+            yield from (Head(0, tidy(title.group(1))) for title in titles if title)
+            held = []
+            break
+        inside = line is not None and len(held) <= _LONGEST_FRONT and _FRONT.match(line)
+        if line != "---" if len(held) == 1 else not inside:
+            break
+    yield from held
+    yield from rest
+
+
+def _plain(line: str) -> str:
+    line = _LINK.sub(r"\1", _IMAGE.sub("", line))
+    return re.sub(r"^ {0,3}> ?", "", _STRONG.sub(r"\2", line)).strip()

@@ -1,0 +1,229 @@
+"""A corpus's files into the lake, with what was found out about each and what a person said of their rights."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import chimed
+from chimed.crawl import finished
+from chimed.errors import UserError
+from chimed.extraction.corpus_files.columns import shown
+from chimed.extraction.corpus_files.reading import ENDINGS, Choices, NothingInIt, Survey, ending, survey
+from chimed.schema import content_id, keyed
+from chimed.sources import FILES, NAMES
+from chimed.sources.parsed import CorpusQA, Document
+from chimed.storage import lake as lakes
+from chimed.storage.contents import sealed
+from chimed.storage.lake import Lake
+from chimed.storage.naming import CORPUS
+
+RIGHTS = ("title", "license", "homepage")
+LONGEST_NAME = 150  # bytes of a file's name: folders and objects are named after it
+LONGEST_SAID = 1_000  # characters of a licence, a title, an address
+_MOST_OTHERS = 10  # files that are left out and named
+
+_TAKEN = ("report.json", "again.parquet")  # what the lake keeps beside the files
+# what Hugging Face's folders hold besides their data; what Excel and macOS leave in a folder
+_NO_DATA = re.compile(
+    r"^(?:README|LICENSE|LICENCE|\.|dataset_info\.json$|dataset_infos\.json$|state\.json$|dataset_dict\.json$|cache-|~\$|__MACOSX$)",
+    re.I,
+)
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_BAD = re.compile("[\x00-\x1f\x7f\ud800-\udfff/\\\\]")
+
+log = logging.getLogger("chimed")
+
+
+def ingest(
+    lake: Lake,
+    name: str,
+    paths: Iterable[Path],
+    choices: Choices | None = None,
+    rights: Mapping[str, str | None] | None = None,
+) -> dict:
+    """Puts files, and the data files of folders, into the lake as corpus `name`; returns the raw report.
+
+    The same files again change nothing but what is said of them: choices as given now, rights where some are given.
+    Raises UserError for a name that cannot be taken, and for files that are not there or of no form known here.
+    """
+    if not CORPUS.match(name) or name in NAMES:
+        raise UserError(
+            f"{name!r} cannot name a corpus; use 2 to 32 small letters, digits and _, a letter first, "
+            "and no site's name"
+        )
+    choices, given = choices or Choices(), _named(paths)
+    said = _rights(rights or {})
+    digest, digests = hashlib.sha256(), {}
+    for file_name in sorted(given):
+        with given[file_name].open("rb") as body:
+            own = hashlib.file_digest(body, "sha256")
+        digest.update(file_name.encode() + b"\0" + own.digest())
+        digests[file_name] = own.hexdigest()
+    folder = f"raw/{name}/{digest.hexdigest()[:12]}"
+    path = f"{folder}/report.json"
+    before = finished.report_of(lake, name, folder.rsplit("/", 1)[-1]) or {}
+    told = {"choices": asdict(choices), "rights": said or before.get("rights", {}), "code": chimed.__version__}
+    if before and all(before.get(key) == value for key, value in told.items()):
+        return before
+    surveys = _surveys(given, choices)
+    for file_name in surveys if not before else ():
+        lakes.write_file(lake, f"{folder}/{file_name}", given[file_name])
+    report = {
+        "source": name,
+        "crawl": folder.rsplit("/", 1)[-1],
+        "form": FILES,
+        "files": sorted(surveys),
+        "pages": sum(found.rows for found in surveys.values()),
+        "bytes": sum(given[file_name].stat().st_size for file_name in surveys),
+        "finished": before.get("finished", datetime.now(UTC).isoformat(timespec="seconds")),
+        "read": {file_name: found.as_json() for file_name, found in sorted(surveys.items())},
+        "written": {
+            file_name: {"rows": found.rows, "bytes": given[file_name].stat().st_size, "sha256": digests[file_name]}
+            for file_name, found in surveys.items()
+        },
+        **told,
+    }
+    lakes.write_json(lake, path, sealed(report))
+    return lakes.read_json(lake, path)
+
+
+def address(source: str, read: Iterable[Document | CorpusQA], key: bytes) -> str:
+    """What stands for the URL of a row that has none: the same words have the same, in whatever file they come.
+
+    key: of the store (`store.secret`), without which nobody can try words until one has this address.
+    """
+    words: list[str] = []
+    for one in read:
+        words += (one.title, one.text) if isinstance(one, Document) else (one.title, one.question, one.answer)
+    return f"corpus:{source}/{keyed(key, content_id(*words))}"
+
+
+def kept_choices(report: Mapping) -> Choices:
+    """What a person said of a corpus's files, by its raw report; one of an older version said nothing."""
+    return Choices(**report.get("choices", {}))
+
+
+def kept_survey(report: Mapping, name: str) -> Survey | None:
+    """What a file of a corpus is, by the raw report; None where an older version made it."""
+    kept = report.get("read", {}).get(name)
+    return Survey.of(kept) if kept else None
+
+
+def fingerprinted(report: Mapping) -> str:
+    """All that makes records of a corpus's rows, as text: the code, and what the raw report says of the files."""
+    said = json.dumps([report.get("choices"), report.get("read")], sort_keys=True, ensure_ascii=True)
+    code = [file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]
+    return "\0".join([*code, said])
+
+
+# --- which files -------------------------------------------------------------------------------------------------
+
+
+def _named(paths: Iterable[Path]) -> dict[str, Path]:
+    """The files by the names they get in the lake; those of a folder by their way into it (`train__data.parquet`)."""
+    given: dict[str, Path] = {}
+    for path in paths:
+        found = _in_folder(path) if path.is_dir() else {path.name: path}
+        for name, file in found.items():
+            _check_name(name)
+            if not file.is_file():
+                raise UserError(f"{file} is not a file or a folder" if file.exists() else f"{file} does not exist")
+            if name in given:
+                raise UserError(f"two files are called {name}; rename one of them")
+            ending(name)
+            given[name] = file
+    if not given:
+        raise UserError("no file was named; name files or a folder with files")
+    return given
+
+
+def _in_folder(folder: Path) -> dict[str, Path]:
+    """The data files below a folder, as Hugging Face's `save_to_disk` and its hub lay them out."""
+    files = _meant(folder)
+    found = [file for file in files if file.suffix.lower() in ENDINGS]
+    if not found:
+        raise UserError(f"{_shown(folder)} contains no data file; supported are: {', '.join(ENDINGS)}")
+    others = [file for file in files if file.suffix.lower() not in ENDINGS]
+    if others:
+        log.warning("%s: skipped, their format is not supported: %s", _shown(folder), _few(others, folder))
+    return {"__".join(file.relative_to(folder).parts): file for file in found}
+
+
+def _meant(folder: Path) -> list[Path]:
+    """The files below a folder that might have been meant as data."""
+    there = [file for file in sorted(folder.rglob("*")) if file.is_symlink() or not file.is_dir()]
+    there = [file for file in there if not any(map(_NO_DATA.match, file.relative_to(folder).parts))]
+    if odd := [file for file in there if not file.is_file()]:
+        log.warning("%s: skipped, neither a file nor a folder of its own: %s", _shown(folder), _few(odd, folder))
+    return [file for file in there if file.is_file()]
+
+
+def _few(files: list[Path], folder: Path) -> str:
+    """The names of a few files of a folder, and how many more there are."""
+    names = ", ".join(_shown(file.relative_to(folder)) for file in files[:_MOST_OTHERS])
+    return names + (f" and {len(files) - _MOST_OTHERS} more" if len(files) > _MOST_OTHERS else "")
+
+
+def _check_name(name: str) -> None:
+    """Raises UserError for a name that the lake, a database or a page could not hold."""
+    if _BAD.search(name) or len(name.encode("utf-8", "replace")) > LONGEST_NAME or name in ("", ".", ".."):
+        raise UserError(
+            f"a file is called {_shown(name)}: give it a name of at most {LONGEST_NAME} bytes in UTF-8, "
+            "without control characters"
+        )
+    if name.lower() in _TAKEN:
+        raise UserError(f"{name} is a name that the lake uses itself; rename your file")
+
+
+def _shown(name: object) -> str:
+    """A name as it can be printed, whatever its bytes are."""
+    return ascii(str(name))[:200] if _BAD.search(str(name).replace("/", "")) else str(name)[:200]
+
+
+def _surveys(given: Mapping[str, Path], choices: Choices) -> dict[str, Survey]:
+    """What each file is, told as it is found. One that holds nothing is told and left out, if others hold something."""
+    found: dict[str, Survey] = {}
+    empty: list[NothingInIt] = []
+    for name, file in given.items():
+        try:
+            found[name] = _surveyed(name, file, choices)
+        except NothingInIt as error:
+            empty.append(error)
+    if empty and not found:
+        raise empty[0]
+    for nothing in empty:
+        log.warning("%s; skipped", nothing)
+    columns = {column.lower() for one in found.values() for several in one.columns.values() for column in several}
+    for role, column in choices.columns.items():
+        if shown(column).lower() not in columns:
+            raise UserError(
+                f"--columns {role}={column}: no file has a column of that name that could be used; "
+                f"those used are {', '.join(sorted(columns)) or 'none'}"
+            )
+    return found
+
+
+def _surveyed(name: str, file: Path, choices: Choices) -> Survey:
+    with file.open("rb") as body:
+        if body.read(len(_POINTER)) == _POINTER:
+            raise UserError(f"{name} is a Git LFS pointer and not the data; run git lfs pull where it was cloned")
+        found = survey(name, body, choices)
+    for sentence in found.sentences(name):
+        log.info("%s", sentence)
+    return found
+
+
+def _rights(said: Mapping[str, str | None]) -> dict[str, str]:
+    """What was said of the rights, tidy. Raises UserError for what is too long, or an address that is none."""
+    kept = {key: words for key in RIGHTS if (words := " ".join((said.get(key) or "").split()))}
+    for key, value in kept.items():
+        if len(value) > LONGEST_SAID or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise UserError(f"--{key} takes at most {LONGEST_SAID} characters of text")
+    if "homepage" in kept and not re.match(r"https?://\S+$", kept["homepage"]):
+        raise UserError(f"--homepage {kept['homepage'][:100]!r} is not an address; write https://…")
+    return kept

@@ -1,0 +1,235 @@
+"""vLLM on this machine: start the generator's and the judge's server, wait for them, end them; one to evaluate by.
+
+A stranger on the port must never pass for our server: what is up is known by its process, not by its answers.
+"""
+
+import logging
+import os
+import shlex
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from chimed import processes
+from chimed.errors import UserError
+from chimed.llm import identity
+from chimed.private import scratch
+from chimed.settings import Settings, settings
+
+log = logging.getLogger("chimed")
+
+SAY_EVERY = 15  # seconds between two lines while a server loads
+TAIL_LINES = 15
+SHARE_OF_ONE_GPU = 0.42  # two servers on one GPU, with room left for the perplexity model
+
+# The CPU build: without these its threads spin against each other, and the first request with logprobs compiles.
+CPU_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "TORCHDYNAMO_DISABLE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+}
+OUTPUT_FLAGS = (
+    *("--structured-outputs-config.backend", "xgrammar"),
+    *("--structured-outputs-config.disable_any_whitespace", "true"),  # or a weak model pads its JSON for ever
+)
+PRIVATE_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A model server: what it is called, where it answers, what it loads."""
+
+    name: str
+    variable: str
+    url: str
+    model: str
+    checkpoint: str
+
+
+def servers(chosen: Settings | None = None) -> tuple[Server, Server]:
+    """The generator and the judge of the settings, by default this process's."""
+    chosen = chosen or settings()
+    return (
+        Server("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, chosen.llm_checkpoint),
+        Server("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, chosen.judge_checkpoint),
+    )
+
+
+def up(timeout: int) -> None:
+    """Starts what is not up yet and waits until both answer; on failure nothing is left running.
+
+    Raises UserError where a port is a stranger's, a server dies (with the end of its log), or the time is over.
+    """
+    both = servers()
+    if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
+        raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; two servers need two ports")
+    with FileLock(scratch() / "serve.lock"):  # shards that find the servers dead must not both start them
+        _up(both, timeout)
+
+
+def _up(both: tuple[Server, Server], timeout: int) -> None:
+    try:
+        for number, server in enumerate(both):
+            if processes.alive(_note(server)) is None:
+                _start(server, number)
+            else:
+                log.info("%s: already running", server.name)
+        deadline = time.monotonic() + timeout
+        for server in both:
+            _wait(server, both, deadline, timeout)
+    except BaseException:
+        down()
+        raise
+
+
+def down() -> None:
+    """Ends both servers, half-started ones too; says so where there is nothing to end."""
+    ended = processes.end([_note(server) for server in servers()])
+    for server in servers():
+        log.info("%s: %s", server.name, "ended" if server.name in ended else "was not up")
+
+
+def probe(timeout: int) -> None:
+    """Waits until both servers, whoever runs them, answer and serve the models of the settings.
+
+    Raises UserError that says which setting points where.
+    """
+    deadline = time.monotonic() + timeout
+    for server in servers():
+        while (models := _models(server.url)) is None:
+            if time.monotonic() > deadline:
+                raise UserError(f"no model server answers at {server.url} ({server.variable}), asked for {timeout} s")
+            time.sleep(2)
+        if models and server.model not in models:  # a hosted API may have no such page
+            raise UserError(f"{server.url} ({server.variable}) serves {', '.join(models)}, not {server.model}")
+        log.info("%s: %s answers at %s", server.name, server.model, server.url)
+
+
+@contextmanager
+def serving(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) -> Iterator[Server]:
+    """A server of its own for a checkpoint, on a free port of this machine, for the length of a `with`.
+
+    Raises UserError where it dies, with the end of its log, or is not ready in time.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Server("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
+    argv, extra = command(server, 0, _gpus())
+    argv += ["--dtype", dtype, *(["--gpu-memory-utilization", "0.9"] if _gpus() else [])]  # alone on its GPU
+    with processes.beside(argv, log_file, extra) as process:
+        log.info("loading %s, log in %s", checkpoint, log_file)
+        deadline = time.monotonic() + timeout
+        while not _healthy(server):
+            if process.poll() is not None or time.monotonic() > deadline:
+                end = "died" if process.poll() is not None else f"is not ready after {timeout} s"
+                told = processes.tail(log_file, TAIL_LINES)
+                raise UserError(f"the server for {checkpoint} {end}:\n{told}")
+            time.sleep(0.5)
+        yield server
+
+
+def longest(server: Server) -> int:
+    """The longest text in tokens that a vLLM server takes, answer included."""
+    return identity.listed(server.url, settings().llm_key.get_secret_value())[0]["max_model_len"]
+
+
+# --- one server -------------------------------------------------------------------------------------------------
+
+
+def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
+    """The command line and the extra environment of a server; `number` is its place among those sharing the GPUs."""
+    where = urlsplit(server.url)
+    argv = [settings().models_python, "-m", "vllm.entrypoints.openai.api_server"]
+    argv += ["--model", server.checkpoint, "--served-model-name", server.model]
+    argv += ["--host", where.hostname or "127.0.0.1", "--port", str(where.port or 80)]
+    argv += OUTPUT_FLAGS
+    environment = dict(PRIVATE_ENVIRONMENT)
+    if gpus == 0:
+        # a prompt read in pieces would end the engine: a CPU's random generator cannot step back for a seeded request
+        argv += ["--dtype", "bfloat16", "--enforce-eager", "--no-enable-chunked-prefill"]
+        environment |= CPU_ENVIRONMENT
+    elif gpus == 1:
+        argv += ["--gpu-memory-utilization", str(SHARE_OF_ONE_GPU)]
+    else:
+        each = 1 << ((gpus // 2).bit_length() - 1)  # tensor parallelism wants a power of two
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(number * each, (number + 1) * each)))
+        argv += ["--tensor-parallel-size", str(each)]
+    key = settings().llm_key.get_secret_value()
+    if key != "none":
+        environment["VLLM_API_KEY"] = key
+    if Path(server.checkpoint).is_dir():
+        environment["HF_HUB_OFFLINE"] = "1"
+    return argv + shlex.split(settings().vllm_flags), environment
+
+
+def _gpus() -> int:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([one for one in visible.split(",") if one.strip()])
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def _start(server: Server, number: int) -> None:
+    python = settings().models_python
+    if not Path(python).exists():
+        raise UserError(f"no interpreter at {python} (CHIMED_MODELS_PYTHON); vLLM is in the models' environment")
+    if _models(server.url) is not None:
+        raise UserError(
+            f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"
+        )
+    argv, extra = command(server, number, _gpus())
+    processes.start(argv, _note(server), _log_file(server), extra)
+    log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
+
+
+def _wait(server: Server, both: tuple[Server, Server], deadline: float, timeout: int) -> None:
+    started = said = time.monotonic()
+    while not _healthy(server):
+        for one in both:  # the other may die while this one loads
+            if processes.alive(_note(one)) is None:
+                raise UserError(f"the {one.name}'s server died while loading {one.checkpoint}:\n{_tail(one)}")
+        if time.monotonic() > deadline:
+            raise UserError(f"the {server.name}'s server is not ready after {timeout} s:\n{_tail(server)}")
+        if time.monotonic() - said > SAY_EVERY:
+            said = time.monotonic()
+            log.info("%s: still loading, %d s: %s", server.name, said - started, _tail(server, 1)[:160])
+        time.sleep(0.5)
+    log.info("%s: ready at %s", server.name, server.url)
+
+
+def _healthy(server: Server) -> bool:
+    where = urlsplit(server.url)
+    try:
+        identity.get(f"{where.scheme}://{where.netloc}/health", settings().llm_key.get_secret_value())
+    except (OSError, HTTPException):
+        return False
+    return True
+
+
+def _models(url: str) -> list[str] | None:
+    """Names of the models served at a URL; None where nothing answers, or only that it is not ready yet."""
+    try:
+        return [model["id"] for model in identity.listed(url, settings().llm_key.get_secret_value())]
+    except identity.Unreachable:
+        return None
+
+
+def _note(server: Server) -> Path:
+    return scratch() / f"{server.name}.json"
+
+
+def _log_file(server: Server) -> Path:
+    return scratch() / f"{server.name}.log"
+
+
+def _tail(server: Server, lines: int = TAIL_LINES) -> str:
+    return processes.tail(_log_file(server), lines)

@@ -1,0 +1,371 @@
+"""Is everything still what it was when it was written? A crawl, a build, a release, and the chain between them. Ours.
+
+    python -m chimed audit <build|release|source/crawl>
+
+Every file is read whole and compared with what its report says (`chimed.storage.contents`); reports are compared with their
+seals, counts with rows, and what a stage says it read with what the stage before says it wrote, back to the crawled
+pages. Each bad file is named with what to do. What an older version wrote without hashes is compared as far as it goes
+and counted as not recorded.
+"""
+
+import logging
+import re
+from dataclasses import dataclass, field
+
+from chimed.build import inputs, ledger, order
+from chimed.build.builds import builds, read_build
+from chimed.build.ledger import LEDGER, LedgerError, rows_of
+from chimed.characters import short
+from chimed.crawl import finished
+from chimed.errors import UserError
+from chimed.release import folder_of, releases
+from chimed.release.verify import faults_in
+from chimed.sources import FILES
+from chimed.storage import lake as lakes
+from chimed.storage import warc
+from chimed.storage.checked import fault_of
+from chimed.storage.contents import as_json, is_sealed, told_of
+from chimed.storage.lake import Lake
+from chimed.storage.naming import check_inside
+
+log = logging.getLogger("chimed")
+
+REPORT = re.compile(r"report-(\d{5})\.json\Z")
+ALWAYS_SEALED = ("written", "inputs", "number")  # what a report or build.json has only of versions that seal it
+ITS_OWN = ("read", "pages", "files", "fingerprint", "shards")  # of which the report of any version has one
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A bad file: its path in the lake, what is wrong with it, and what mends it."""
+
+    path: str
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}; {self.mend}"
+
+
+@dataclass
+class Audit:
+    """What was found. files, bytes: that were read and compared. not_recorded: files without a hash to compare with."""
+
+    faults: list[Fault] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    not_recorded: int = 0
+
+    def fault(self, path: str, what: str, mend: str) -> None:
+        """Puts a bad file down, once."""
+        if all(one.path != path for one in self.faults):
+            self.faults.append(Fault(path, what, mend))
+
+
+def audit(lake: Lake, what: str) -> Audit:
+    """Checks a build with its crawls, a release, or a crawl (`<source>/<crawl>`); of a version, build and release both.
+
+    Raises UserError where there is nothing of that name.
+    """
+    found = Audit()
+    tree, _, rest = what.strip("/").partition("/")
+    check_inside(what)
+    if what == "latest":
+        tree, rest = "", (builds(lake) or releases(lake) or [""])[-1]
+    elif tree == "raw" or (rest and tree not in ("builds", "releases")):
+        source, crawl = (rest if tree == "raw" else f"{tree}/{rest}").partition("/")[::2]
+        if not crawl or "/" in crawl or not lakes.names(lake, f"raw/{source}/{crawl}"):
+            raise UserError(f"no crawl {what!r}; name one as <source>/<crawl>, as raw/ has them")
+        _crawl(lake, found, source, crawl)
+        return found
+    elif not rest:
+        tree, rest = "", what
+    its_build = tree in ("", "builds") and rest in lakes.names(lake, "builds")
+    its_release = tree in ("", "releases") and rest in lakes.names(lake, "releases")
+    if not rest or not (its_build or its_release):
+        known = ", ".join(dict.fromkeys([*builds(lake), *releases(lake)])) or "none yet"
+        raise UserError(f"no build or release {what!r}; choose from: {known}; a crawl is named <source>/<crawl>")
+    if its_build:
+        _build(lake, found, rest)
+    if its_release and (not its_build or lakes.exists(lake, f"releases/{rest}/manifest.json") or _released(lake, rest)):
+        _release(lake, found, rest)
+    return found
+
+
+# --- crawls -------------------------------------------------------------------------------------------------------
+
+
+def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
+    """A crawl's files by its report, or by its index, and the records that were read from them."""
+    folder = f"raw/{source}/{crawl}"
+    mend = finished.mend(folder)
+    report = _report(lake, found, f"{folder}/report.json", mend, source=source, crawl=crawl, made_of=None)
+    if report is None:
+        return
+    written = report.get("written")
+    names = set(written) if isinstance(written, dict) else set(_files_of(lake, report, folder))
+    for name in sorted(names):
+        _file(lake, found, f"{folder}/{name}", written, mend)
+    if isinstance(written, dict) and report.get("form") != FILES:
+        for path in warc.files(lake, folder):
+            if path.rsplit("/", 1)[-1] not in names:
+                found.fault(path, "is not in the crawl's report", "remove it")
+    elif report.get("form") != FILES:
+        _old_crawl(lake, found, report, folder)
+    if lakes.names(lake, f"extracts/{source}/{crawl}"):
+        _extracts(lake, found, source, crawl, report)
+
+
+def _files_of(lake: Lake, report: dict, folder: str) -> list[str]:
+    """The files of a crawl whose report tells nothing of them."""
+    if report.get("form") == FILES:
+        return report.get("files", [])
+    return [path.rsplit("/", 1)[-1] for path in warc.files(lake, folder)]
+
+
+def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
+    """Counts and digests of an older crawl's pages, by its index and its report."""
+    pages = 0
+    for path in warc.files(lake, folder):
+        try:
+            expected = finished.expected(lake, report, folder, path.rsplit("/", 1)[-1])
+            for stored in warc.responses(lake, path):
+                if stored.kind == "detail":
+                    expected.see(stored)
+            expected.end()
+            pages += expected.seen
+        except UserError as error:
+            found.fault(path, str(error).removeprefix(path).split(";")[0].strip(), finished.mend(folder))
+    if isinstance(report.get("pages"), int) and pages < report["pages"] and not found.faults:
+        found.fault(folder, f"holds {pages} pages of the {report['pages']} that were crawled", finished.mend(folder))
+
+
+def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
+    """The records that were read from a crawl: what is bad there is read again from the raw files at no cost."""
+    folder = f"extracts/{source}/{crawl}"
+    mend = f"remove {folder}; its pages are read again at no cost"
+    report = _report(lake, found, f"{folder}/report.json", mend, source=source, crawl=crawl, made_of="a crawl")
+    if report is None:
+        return
+    written = report.get("written")
+    for name in sorted(written) if isinstance(written, dict) else ():
+        _file(lake, found, f"{folder}/{name}", written, mend)
+    for path, digest in report.get("inputs", {}).items():
+        said = told_of(crawled.get("written"), path.rsplit("/", 1)[-1])
+        _link(found, path, digest, said, f"{folder}/report.json", mend)
+    parts = report.get("parts", {})
+    for name in parts:
+        _report(lake, found, f"{folder}/{name}/report.json", mend, made_of=f"{source}/{crawl}/{name}")
+    reports = {"report.json", *(f"{name}/report.json" for name in parts)}
+    for name in lakes.files(lake, folder) if isinstance(written, dict) else ():
+        if name not in (written or ()) and name not in reports:
+            found.fault(f"{folder}/{name}", "is named by no report", "remove it")
+
+
+# --- builds -------------------------------------------------------------------------------------------------------
+
+
+def _build(lake: Lake, found: Audit, version: str) -> None:
+    """A build's stages, each with what it read, and the crawls they begin with."""
+    folder = f"builds/{version}"
+    mend = f"restore it from a copy, or remove {folder}"
+    made = _report(lake, found, f"{folder}/build.json", mend, version=version, build=None)  # a manifest has both
+    if made is None:
+        return
+    try:
+        made = read_build(lake, version)
+        its_own, shards = order.of_build(made), made["shards"]
+        crawls = inputs.crawls(shards)
+    except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
+        found.fault(f"{folder}/build.json", f"is not the one of a build ({error})", mend)
+        return
+    recorded: dict[str, dict | None] = {}
+    for crawl in crawls:
+        source, name = crawl.split("/")
+        _crawl(lake, found, source, name)
+        report = finished.report_of(lake, source, name) or {}
+        recorded |= {f"raw/{crawl}/{file}": told_of(report.get("written"), file) for file in report.get("written", {})}
+    begun = [this.name for this in its_own if lakes.names(lake, f"{folder}/{this.name}")]
+    done = lakes.exists(lake, f"{folder}/ledger.parquet") or lakes.exists(lake, f"releases/{version}/manifest.json")
+    last = its_own[-1].name if done else (begun or [""])[-1]
+    parts = len(shards)
+    for this in its_own:
+        if not done and this.name not in begun and last not in _after(its_own, this.name):
+            break  # it was not run yet, nor any after it
+        parts = _stage(
+            lake, found, version, this, 1 if this.scope == "corpus" else parts, recorded, done or this.name != last
+        )
+    _ledger(lake, found, version, done)
+
+
+def _after(its_own: tuple[order.Stage, ...], name: str) -> list[str]:
+    names = [one.name for one in its_own]
+    return names[names.index(name) + 1 :]
+
+
+def _stage(
+    lake: Lake, found: Audit, version: str, this: order.Stage, shards: int, recorded: dict, is_over: bool
+) -> int:
+    """A stage's reports and parts; returns how many parts it wrote. is_over: later stages were run, so it was done."""
+    folder, parts, named, tells = f"builds/{version}/{this.name}", 0, set(), True
+    for shard in range(shards):
+        path = f"{folder}/report-{shard:05d}.json"
+        mend = f"remove it and run: python -m chimed run {this.name} --build {version}"
+        if not lakes.exists(lake, path):
+            half = lakes.exists(lake, f"{folder}/kept-{shard:05d}.parquet")
+            if is_over or half:
+                what = "is gone" if is_over else "is not there: its shard was killed, or runs now"
+                found.fault(path, what, f"run: python -m chimed run {this.name} --build {version}")
+            tells = False
+            continue
+        report = _report(lake, found, path, mend, stage=this.name, build=version, shard=shard)
+        if report is None:
+            tells = False
+            continue
+        written = report.get("written")
+        tells &= isinstance(written, dict)
+        parts += report.get("parts", 0) if isinstance(report.get("parts"), int) else 0
+        mend = f"restore it from a copy, or {mend.replace('it', path, 1)}"
+        for name in sorted(written) if isinstance(written, dict) else _parts_of(report, shard):
+            named.add(name)
+            _file(lake, found, f"{folder}/{name}", written, mend)
+            recorded[f"{folder}/{name}"] = told_of(written, name)
+        for source, digest in (report.get("inputs") or {}).items():
+            _link(found, source, digest, recorded.get(source), path, mend)
+        _counts(found, path, report, this, mend)
+    for name in lakes.files(lake, folder) if tells else ():
+        if name not in named and not REPORT.match(name):
+            found.fault(f"{folder}/{name}", "is named by no report", "remove it")
+    if this.scope == "shard":
+        return shards
+    return parts if tells else sum(name.startswith("kept-") for name in lakes.names(lake, folder))
+
+
+def _parts_of(report: dict, shard: int) -> list[str]:
+    """The files of a shard whose report, of an older version, does not name them."""
+    parts = report.get("parts", 1)
+    kept = [shard] if parts == 1 else range(parts)
+    return [f"dropped-{shard:05d}.parquet", *(f"kept-{n:05d}.parquet" for n in kept)]
+
+
+def _counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str) -> None:
+    """Whether the rows of a shard's files are those it counted."""
+    written = report.get("written")
+    if not isinstance(written, dict) or "counts" not in report:
+        return
+    try:
+        counts = ledger.counts_of(report)
+        going_on = ("derived",) if this.name == order.NAMES[0] else ("kept", "derived")
+        sides = {"kept-": going_on, "dropped-": ("dropped", "failed", "derived_dropped", "derived_failed")}
+        for begins, fates in sides.items():
+            there = sum(one["rows"] + one.get("removed", 0) for name, one in written.items() if name.startswith(begins))
+            if there != rows_of(counts, *fates):
+                found.fault(path, f"counts {rows_of(counts, *fates)} rows, and its {begins}files hold {there}", mend)
+    except (KeyError, TypeError, ValueError, AttributeError, LedgerError):
+        found.fault(path, "is not the report of a stage", mend)
+
+
+def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
+    """Whether the stages join, and the ledger's table is what the reports say."""
+    path = f"builds/{version}/ledger.parquet"
+    mend = "remove it; running the last stage again writes it anew"
+    if found.faults:
+        return  # it would say the same once more
+    try:
+        ledger.ledger(lake, version)
+        if is_done or lakes.exists(lake, path):
+            table = lakes.read_table(lake, path)
+            found.files += 1
+            if not table.equals(ledger.table(lake, version).select(LEDGER.names)):
+                found.fault(path, "is not what the stages' reports say", mend)
+    except FileNotFoundError:
+        found.fault(path, "is gone", "running the last stage again writes it anew")
+    except LedgerError as error:
+        found.fault(f"builds/{version}", f"does not close: {error}", "open a new build")
+    except UserError as error:
+        found.fault(path, str(error).removeprefix(path).split(";")[0].strip(), mend)
+
+
+# --- releases -----------------------------------------------------------------------------------------------------
+
+
+def _released(lake: Lake, version: str) -> bool:
+    """Whether a build's last stage says that there is a release, and it was not withdrawn."""
+    done = lakes.exists(lake, f"builds/{version}/release/report-00000.json")
+    return done and not lakes.exists(lake, f"releases/{version}/withdrawn.json")
+
+
+def _release(lake: Lake, found: Audit, version: str) -> None:
+    folder = folder_of(version)
+    mend = (
+        f"restore it from a copy, or take {folder}/manifest.json and builds/{version}/release/report-00000.json "
+        f"away and run: python -m chimed run release --build {version}"
+    )
+    for sentence in faults_in(lake, folder):
+        name, _, what = sentence.partition(": ")
+        found.fault(f"{folder}/{name}", what, mend)
+    sizes = lakes.sizes(lake, folder)
+    found.files += len(sizes)
+    found.bytes += sum(sizes.values())
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict | None:
+    """A report that is what it was sealed as; None, with a fault, where it is not. about: what it should be about."""
+    if what := fault_of(lake, path, None):
+        found.fault(path, what, mend)
+        return None
+    try:
+        report = lakes.read_json(lake, path)
+    except (UserError, OSError) as error:
+        found.fault(path, str(error).removeprefix(path).strip(), mend)
+        return None
+    found.files += 1
+    is_whole = is_sealed(report)
+    if is_whole and lakes.read_bytes(lake, path, lakes.MOST_JSON) != as_json(report):
+        is_whole = False  # the same values, written otherwise
+    if is_whole is False:
+        found.fault(path, "is not as it was sealed: it was changed", mend)
+        return None
+    if is_whole is None and (lost := [key for key in ALWAYS_SEALED if key in report]):
+        found.fault(path, f"has lost its seal, which what tells of `{lost[0]}` always has: it was changed", mend)
+        return None
+    if is_whole is None and not any(key in report for key in ITS_OWN):
+        found.fault(path, "is no report: it tells of no rows, pages or files", mend)
+        return None
+    for key, is_here in about.items():
+        if report.get(key, None if is_whole else is_here) != is_here:
+            found.fault(path, f"is another report ({key} {short(str(report.get(key)), 60)})", mend)
+            return None
+    found.not_recorded += is_whole is None
+    return report
+
+
+def _file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> None:
+    """A file by what its report says of it."""
+    said = told_of(written, path.rsplit("/", 1)[-1]) or told_of(written, "/".join(path.split("/")[3:]))
+    if what := fault_of(lake, path, said):
+        found.fault(path, what, mend)
+    elif said is None:
+        found.not_recorded += 1
+        if path.endswith(".parquet"):
+            try:
+                lakes.read_table(lake, path)
+            except UserError as error:
+                found.fault(path, str(error).removeprefix(path).split(";")[0].strip(), mend)
+    found.files += 1
+    found.bytes += (said or {}).get("bytes", 0)
+
+
+def _link(found: Audit, path: str, digest: str | None, said: dict | None, reader: str, mend: str) -> None:
+    """Whether what was read is what was written: a link of the chain. `was`: a part was written anew since."""
+    if digest is None or said is None:
+        found.not_recorded += 1
+    elif digest != said["sha256"] and digest not in said.get("was", []):
+        found.fault(
+            reader,
+            f"says that it read another {path} (sha256 {short(str(digest), 12)}, not {said['sha256'][:12]}…)",
+            mend,
+        )

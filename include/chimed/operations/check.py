@@ -1,0 +1,274 @@
+"""What a build will need, looked at before it begins: `python -m chimed check`. Ours.
+
+A build asks its judge in the tenth of twelve stages and its exams in the eleventh; what is wrong with them can be said
+at once. Each check is a sentence of what is there, or of what is wrong and what mends it. Only what the build's options
+ask for is checked, and servers only where they are up by now: those that a run starts itself are checked once they are.
+"""
+
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from chimed.build.builds import parse_options
+from chimed.build.context import Work, open_work
+from chimed.build.order import STAGES
+from chimed.characters import short
+from chimed.errors import UserError
+from chimed.llm import client, servers
+from chimed.llm import identity as identities
+from chimed.llm.protocol import Server
+from chimed.printing import safe
+from chimed.settings import settings
+from chimed.storage import lake as lakes
+from chimed.storage.store import TAKEDOWNS, open_store
+
+FREE = 2 * 1024**3  # bytes that must be free where tables, logs and temporary files go
+SECONDS = 60  # for what another interpreter is asked
+SECOND_OPINION = ("translate", "generate_qa")  # the stages that ask the judge too, where the option says so
+
+
+@dataclass(frozen=True)
+class Finding:
+    """what was looked at; fine; said: what is there, or what is wrong and what mends it."""
+
+    what: str
+    fine: bool
+    said: str
+
+
+def surroundings(options: dict, build: str | None = None) -> Work:
+    """What a build with these options, or one that is open, would run in. Raises UserError for bad options."""
+    if build:
+        return open_work(build)
+    return Work("", parse_options(options), lakes.open_lake(), cache(open_store), settings())
+
+
+def check(work: Work, only_servers: bool = False) -> list[Finding]:
+    """Looks at everything that the build's options need, or only at the model servers, which are up by now."""
+    return [_finding(what, look) for what, look in (_servers(work) if only_servers else _all(work))]
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """A line for each finding on stdout."""
+    for one in findings:
+        print(f"{'ok   ' if one.fine else 'WRONG'}  {one.what:14} {safe(one.said)}")
+
+
+def _finding(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, look())
+    except UserError as error:
+        return Finding(what, False, str(error))
+
+
+def _all(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "lake", lambda: lake(work)
+    yield "store", lambda: store(work)
+    yield "disk", lambda: disk(work)
+    if "decontaminate" not in work.options.skip:
+        yield "exams", lambda: exams(work)
+    if "perplexity" not in work.options.skip:
+        yield "GPU work", lambda: gpu_work(work)
+    if not _asks(work):
+        return
+    if work.settings.serve == "external":
+        yield from _servers(work)
+    else:
+        yield "model servers", lambda: servers_to_be(work)
+
+
+def _servers(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+    where = work.settings
+    yield "generator", lambda: answering(where.llm_url, "CHIMED_LLM_URL", client.generator, work)
+    if _judges(work):
+        yield "judge", lambda: answering(where.judge_url, "CHIMED_JUDGE_URL", client.judge, work)
+
+
+def _asks(work: Work) -> bool:
+    """Whether a stage of the build asks a model."""
+    asking = [one.name for one in STAGES if one.needs == "llm" and one.name not in work.options.skip]
+    return any(name != "screen" or work.options.screen_model for name in asking)
+
+
+def _judges(work: Work) -> bool:
+    judged = ("prefer", *(SECOND_OPINION if work.options.second_opinion else ()))
+    return any(stage not in work.options.skip for stage in judged)
+
+
+# --- places -----------------------------------------------------------------------------------------------------
+
+
+def lake(work: Work) -> str:
+    """The lake can be written. Raises UserError."""
+    path = f"check-{uuid.uuid4().hex[:8]}"
+    try:
+        lakes.write_bytes(work.lake, path, b"chimed")
+        lakes.remove(work.lake, path)
+    except Exception as error:  # of whatever file system it is
+        raise UserError(
+            f"the lake {work.settings.data} cannot be written ({type(error).__name__}: {short(str(error), 200)}); "
+            "CHIMED_DATA says where it is"
+        ) from None
+    return f"{work.settings.data} can be written"
+
+
+def store(work: Work) -> str:
+    """The store answers, has this code's schema and can be written. Raises UserError."""
+    row = {"target": f"check:{uuid.uuid4().hex}", "reason": "check", "created": datetime.now(UTC)}
+    engine = work.store.engine
+    try:
+        with engine.connect() as connection, connection.begin() as transaction:
+            connection.execute(insert(TAKEDOWNS), row)
+            transaction.rollback()
+    except SQLAlchemyError as error:
+        raise UserError(
+            f"the store {engine.url.render_as_string()} cannot be written ({short(str(error), 200)}); its user needs "
+            "the right to, and CHIMED_STORE says where it is"
+        ) from None
+    return f"{engine.url.render_as_string()} can be written, its schema is this code's"
+
+
+def disk(work: Work) -> str:
+    """There is room where files are written on this machine. Raises UserError."""
+    folders = {"CHIMED_SCRATCH": Path(work.settings.scratch)}
+    if "://" not in work.settings.data:
+        folders["CHIMED_DATA"] = Path(work.settings.data)
+    said = []
+    for setting, folder in folders.items():
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        free = shutil.disk_usage(there).free
+        if free < FREE:
+            raise UserError(
+                f"only {free / 1e9:.1f} GB are free at {folder} ({setting}), a build needs {FREE / 1e9:.1f} and more; "
+                "free some space or name another folder"
+            )
+        said.append(f"{free / 1e9:.0f} GB free at {folder}")
+    return "; ".join(said)
+
+
+def exams(work: Work) -> str:
+    """The exams to decontaminate against are there. Raises UserError."""
+    from chimed.text.exams.exam_questions import read_questions
+
+    return f"{len(read_questions(work.settings.exams))} exam questions in {work.settings.exams}"
+
+
+# --- GPU work ---------------------------------------------------------------------------------------------------
+
+
+def gpu_work(work: Work) -> str:
+    """What runs perplexity and training is there, and can reach lake and store. Raises UserError with all that is not.
+
+    In a cluster the command runs in a pod, which sees neither this machine's folders nor its SQLite file.
+    """
+    wrong = _in_pods(work) if work.settings.compute == "kubernetes" else _here(work)
+    if wrong:
+        raise UserError("; ".join(wrong))
+    where = work.settings
+    pods = f"pods with {where.k8s_gpu_product} in namespace {where.k8s_namespace} run {where.k8s_image}"
+    return pods if where.compute == "kubernetes" else f"{where.models_python} runs it on this machine"
+
+
+def _in_pods(work: Work) -> list[str]:
+    where, wrong = work.settings, []
+    if "://" not in where.data and not (where.k8s_volume and Path(where.data).is_relative_to("/data")):
+        wrong.append(
+            f"pods cannot see the lake {where.data}: CHIMED_DATA must be an s3:// URL, or a folder under /data on the "
+            "claim that CHIMED_K8S_VOLUME names"
+        )
+    if where.store.startswith("sqlite"):
+        wrong.append("pods cannot reach a store in an SQLite file: CHIMED_STORE must be postgresql://…")
+    for setting in ("perplexity_model", "exams"):
+        value = getattr(where, setting) or ""
+        if value.startswith(("/", ".")) and not (where.k8s_volume and Path(value).is_relative_to("/data")):
+            wrong.append(f"pods cannot see {value}: CHIMED_{setting.upper()} must be under /data on CHIMED_K8S_VOLUME")
+    for setting in ("k8s_image", "k8s_gpu_product", "k8s_namespace", "k8s_secret", "k8s_service_account"):
+        if not getattr(where, setting).strip():
+            wrong.append(f"CHIMED_{setting.upper()} is empty")
+    return wrong
+
+
+def _here(work: Work) -> list[str]:
+    where, wrong = work.settings, []
+    if not Path(where.models_python).exists():
+        wrong.append(
+            f"no interpreter at {where.models_python}: make install makes the models' environment, and "
+            "CHIMED_MODELS_PYTHON says where it is"
+        )
+    model = where.perplexity_model
+    if model.startswith(("/", ".")) and not (Path(model) / "config.json").exists():
+        wrong.append(
+            f"no model in {model}: CHIMED_PERPLEXITY_MODEL must be a folder with a config.json, or a hub's name"
+        )
+    return wrong
+
+
+# --- model servers ----------------------------------------------------------------------------------------------
+
+
+def answering(url: str, setting: str, named: Callable[[Work, int], Server], work: Work) -> str:
+    """A server answers, says who it is, is not the other one, and is held by a constraint. Raises UserError."""
+    try:
+        identities.listed(url, work.settings.llm_key.get_secret_value())
+    except identities.Unreachable as error:
+        raise UserError(
+            f"no model server answers at {url} ({error}); start it, or {setting} must say where it is"
+        ) from None
+    server = named(work, 1)
+    dialect = client.dialect(server, work)
+    if dialect.constraint == "none" and not work.settings.llm_unconstrained:
+        raise UserError(
+            f"{server.url} ignores structured_outputs, so an answer could be any sentence; serve the model "
+            "with vLLM (--structured-outputs-config.backend xgrammar), or set CHIMED_LLM_UNCONSTRAINED=true to "
+            "accept free replies"
+        )
+    return f"{server.who} answers at {server.url}, limited to allowed answers by {dialect.constraint}"
+
+
+def servers_to_be(work: Work) -> str:
+    """What a run needs to start the servers itself, and that they will not be one model. Raises UserError."""
+    where = work.settings
+    generator, judge = servers.servers(where)
+    wrong = []
+    if where.serve == "local":
+        if not Path(where.models_python).exists():
+            wrong.append(f"no interpreter at {where.models_python} to start vLLM with (CHIMED_MODELS_PYTHON)")
+        elif not _has_vllm(where.models_python):
+            wrong.append(f"{where.models_python} has no vLLM: make install puts it there")
+        if urlsplit(generator.url).port == urlsplit(judge.url).port:
+            wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one port; two servers need two")
+        for server, setting in ((generator, "CHIMED_LLM_CHECKPOINT"), (judge, "CHIMED_JUDGE_CHECKPOINT")):
+            path = Path(server.checkpoint)
+            if server.checkpoint.startswith(("/", ".")) and identities.hash_of(path) is None:
+                wrong.append(
+                    f"no model in {server.checkpoint}: {setting} must be a folder with weights, or a hub's name"
+                )
+    elif urlsplit(generator.url).hostname == urlsplit(judge.url).hostname:
+        wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one host; two services of the cluster need two")
+    identity = identities.of_checkpoint(generator.checkpoint, where.llm_identity)
+    same = identity == identities.of_checkpoint(judge.checkpoint, where.judge_identity)
+    if same and _judges(work) and not work.options.judge_is_generator:
+        wrong.append(
+            f"the judge is the generator: both load {identity}; CHIMED_JUDGE_CHECKPOINT must name another model (or "
+            "the build's option judge_is_generator allows it)"
+        )
+    if wrong:
+        raise UserError("; ".join(wrong))
+    return f"{identity} and {judge.checkpoint} can be started ({where.serve}); they are checked when they are up"
+
+
+def _has_vllm(python: str) -> bool:
+    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
+    try:
+        return subprocess.run([python, "-c", code], capture_output=True, timeout=SECONDS).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False

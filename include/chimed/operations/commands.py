@@ -1,0 +1,139 @@
+"""Operating: `python -m chimed status | check | audit | decisions | serve | store`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from chimed.characters import one_line, printable
+from chimed.cli_types import AsJson
+from chimed.errors import WorkStopped, choose
+from chimed.pipeline.commands import build_options
+from chimed.printing import print_result
+from chimed.secrets import without_secrets
+from chimed.settings import settings
+
+app = typer.Typer()
+serve_app = typer.Typer(help="Start and stop vLLM for the generator and the judge.", no_args_is_help=True)
+store_app = typer.Typer(help="Upgrade the store's schema; ask again for unusable replies.", no_args_is_help=True)
+app.add_typer(serve_app, name="serve")
+app.add_typer(store_app, name="store")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show what is there, what is under way, and what to do next."""
+    from chimed.operations.status import print_status
+    from chimed.operations.status import status as found
+
+    now = found()
+    if as_json:
+        print_result(now)
+    else:
+        print_status(now)
+
+
+@app.command()
+def check(
+    build: Annotated[str | None, typer.Option("--build", help="for this build's options")] = None,
+    options: Annotated[str, typer.Option(help="for these build options, as JSON")] = "{}",
+    only_servers: Annotated[
+        bool, typer.Option("--only-servers", help="check only the model servers, also those that serve up started")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check everything a build will need before it begins; if something is wrong, say how to fix it and exit 1."""
+    from chimed.operations.check import check as look
+    from chimed.operations.check import print_findings, surroundings
+
+    findings = look(surroundings(build_options(options), build), only_servers)
+    if as_json:
+        print_result([vars(one) for one in findings])
+    else:
+        print_findings(findings)
+    wrong = [one for one in findings if not one.fine]
+    if wrong:
+        failed = f"{len(wrong)} of {len(findings)} checks failed"
+        if sys.stdout.isatty() and not as_json:  # a person has just read the lines; a run's note has only this one
+            raise WorkStopped(f"{failed}; the lines marked WRONG say how to fix it")
+        raise WorkStopped(f"{failed}. {'; '.join(f'{one.what}: {one.said}' for one in wrong)}")
+
+
+@app.command()
+def decisions(
+    what: Annotated[str | None, typer.Option(help="only these: verdict, takedown or accepted drift")] = None,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="show at most this many, the latest")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """List who decided what, and when: verdicts on records, takedowns, drifts that were accepted; newest first."""
+    from chimed.storage import audit_log
+    from chimed.storage.store import open_store
+
+    if what is not None:
+        choose("decision", what, audit_log.KINDS)
+    found = audit_log.decisions(open_store(), most, what)
+    if as_json:
+        print_result(found)
+    elif not found:
+        print("no decision has been recorded yet", file=sys.stderr)
+    for one in [] if as_json else found:
+        words = (f"{one['at']:%Y-%m-%d %H:%M} UTC", one["who"], one["what"], one["about"], one["said"])
+        print(one_line(without_secrets("  ".join(words))))
+
+
+@serve_app.command()
+def up(timeout: Annotated[int, typer.Option(help="seconds until both must answer")] = 1800) -> None:
+    """Start both servers and wait until they answer; if others run them (CHIMED_SERVE), only check them."""
+    from chimed.llm import servers
+
+    if settings().serve == "local":
+        servers.up(timeout)
+    else:
+        servers.probe(timeout if settings().serve == "kubernetes" else 30)
+
+
+@serve_app.command()
+def down() -> None:
+    """Stop the servers that up started on this machine, also half-started ones."""
+    from chimed.llm import servers
+
+    servers.down()
+
+
+@store_app.command()
+def upgrade() -> None:
+    """Upgrade the store's schema to this version."""
+    from chimed.storage.store import upgrade as bring
+
+    bring()
+
+
+@store_app.command("forget-faults")
+def forget_faults() -> None:
+    """Forget unusable replies (empty, malformed, only thinking), so that the models are asked again."""
+    from chimed.storage.store import forget_faults as forget
+    from chimed.storage.store import open_store
+
+    print_result({"forgotten": forget(open_store())})
+
+
+@app.command()
+def audit(
+    what: Annotated[str, typer.Argument(help="a build's or a release's version, latest, or a crawl: source/crawl")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file with its recorded checksum, back to the crawls; list each damaged one and exit 1."""
+    from chimed.operations.audit import audit as audited
+    from chimed.storage.lake import open_lake
+
+    found = audited(open_lake(), what)
+    if as_json:
+        print_result({**vars(found), "faults": [vars(one) for one in found.faults]})
+    else:
+        for fault in found.faults:
+            print(printable(str(fault)))
+        older = f", {found.not_recorded} not recorded (an older version wrote them)" if found.not_recorded else ""
+        whole = "" if found.faults else "; no damage found"
+        print(f"{what}: {found.files} files, {found.bytes:,} bytes checked{older}{whole}")
+    if found.faults:
+        raise WorkStopped(f"{what}: {len(found.faults)} files differ from what was written, or are missing")

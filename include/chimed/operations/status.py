@@ -1,0 +1,182 @@
+"""What is there, what is under way, and what to do next: `python -m chimed status`. Ours.
+
+Only reports and a few counts are read, so that it answers at once, whatever the size of the lake.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from chimed.build.builds import builds, parts_of, read_build, stages_of
+from chimed.characters import printable
+from chimed.crawl import weeks
+from chimed.errors import UserError
+from chimed.release import folder_of, is_whole, releases
+from chimed.settings import settings
+from chimed.sources import NAMES
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake, open_lake
+from chimed.storage.store import Store
+
+COMMAND = "python -m chimed"
+
+
+def status() -> dict[str, Any]:
+    """Keys: lake, store, week (the Monday of the last whole week), sources (name, crawls, week: why it is missing or
+    None), corpora, build (version, done, next, released, held; None where there is none), releases, trained, review
+    (texts waiting), running (sources being crawled), next (sentences, each with `do`, a command or None).
+    """
+    lake, store = open_lake(), _store()
+    monday = weeks.last_week()
+    missing = weeks.who_has(store, lake, monday) if store else dict.fromkeys(NAMES, weeks.NEVER)
+    sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in NAMES]
+    known, whole = builds(lake), releases(lake)
+    found: dict[str, Any] = {
+        "lake": settings().data,
+        "store": settings().store.rsplit("@", 1)[-1],
+        "week": monday,
+        "sources": sources,
+        "corpora": [name for name in lakes.names(lake, "raw") if name not in NAMES and _crawls(lake, name)],
+        "build": _build(lake, known[-1]) if known else None,
+        "releases": whole,
+        "trained": _trained(lake, whole[-1]) if whole else [],
+        "review": _review(store) if store else 0,
+        "running": _running(store) if store else [],
+    }
+    return found | {"next": _next(found)}
+
+
+def _store() -> Store | None:
+    """The store; None where it is a file that is not there yet, so that a look makes none."""
+    path = settings().store.removeprefix("sqlite:///")
+    if settings().store.startswith("sqlite:///") and not Path(path).exists():
+        return None
+    from chimed.storage.store import open_store
+
+    return open_store()
+
+
+def _crawls(lake: Lake, source: str) -> int:
+    """How many crawls of a source are finished."""
+    return sum(lakes.exists(lake, f"raw/{source}/{name}/report.json") for name in lakes.names(lake, f"raw/{source}"))
+
+
+def _build(lake: Lake, version: str) -> dict[str, Any]:
+    """How far a build is."""
+    names = [one.name for one in stages_of(lake, version)]
+    done = []
+    for name in names:
+        try:
+            parts_of(lake, version, name)
+        except UserError:
+            break
+        done.append(name)
+    left = names[len(done) :]
+    return {
+        "version": version,
+        "made": read_build(lake, version)["made"],
+        "done": len(done),
+        "of": len(names),
+        "next": left[0] if left else None,
+        "released": is_whole(lake, version),
+        "held": not is_whole(lake, version) and lakes.exists(lake, f"{folder_of(version)}/changes.json"),
+    }
+
+
+def _trained(lake: Lake, release: str) -> list[str]:
+    """`<recipe>/<phase>` of everything trained on a release."""
+    return [
+        f"{recipe}/{phase}"
+        for recipe in lakes.names(lake, f"models/{release}")
+        for phase in lakes.names(lake, f"models/{release}/{recipe}")
+        if lakes.exists(lake, f"models/{release}/{recipe}/{phase}/report.json")
+    ]
+
+
+def _review(store: Store) -> int:
+    """Texts of the newest review queue that nobody has looked at."""
+    from chimed.release.review import queues, standing
+
+    newest = next(iter(queues(store)), None)
+    if newest is None:
+        return 0
+    found = standing(store, newest["build"], newest["stage"])
+    return sum(found[kind]["sampled"] - found[kind]["of"] for kind in ("precision", "missed"))
+
+
+def _running(store: Store) -> list[str]:
+    """Sources that somebody holds the lease of: they are being crawled, or whoever did has died within the minute."""
+    from sqlalchemy import select
+
+    from chimed.storage.store import LEASES
+
+    with store.engine.connect() as connection:
+        return sorted(connection.execute(select(LEASES.c.source)).scalars())
+
+
+def _next(found: dict[str, Any]) -> list[dict[str, str | None]]:
+    """What to do next, the most useful first."""
+    monday, until = found["week"], found["week"] + weeks.WEEK
+    crawled = sum(one["crawls"] for one in found["sources"])
+    build = found["build"]
+    said: list[dict[str, str | None]] = []
+
+    def add(what: str, do: str | None = None) -> None:
+        said.append({"what": what, "do": do})
+
+    if not crawled and not found["corpora"]:
+        add("See everything run once, on a replica of the sites and with tiny models", "make demo")
+        add("Or read files of your own", f"{COMMAND} ingest mine qa.csv books/*.txt")
+        add("Or crawl a week of one site", f"{COMMAND} crawl ask39 --from {monday} --to {until}")
+        return said
+    if build is None:
+        add("Check whether servers, exams and disk are ready for a build", f"{COMMAND} check")
+        add("Open a build over everything there is, then run its stages", f"{COMMAND} build && {COMMAND} run all")
+    elif build["held"]:
+        earlier = found["releases"][-1] if found["releases"] else "<release>"
+        add(
+            f"Release {build['version']} drifts from {earlier} and is held back: look at why, and accept it with a "
+            "reason or mend it",
+            f"{COMMAND} diff {earlier} {build['version']}",
+        )
+    elif build["next"]:
+        add(f"Go on with build {build['version']}", f"{COMMAND} run all --build {build['version']}")
+    elif not found["trained"]:
+        add("See what it takes to train on the release", f"{COMMAND} train --plan --recipe {settings().recipe}")
+    lacking = [one["source"] for one in found["sources"] if one["week"] and one["crawls"]]
+    if lacking:
+        add(
+            f"{', '.join(lacking)}: the week of {monday} is not fully crawled",
+            f"{COMMAND} crawl {lacking[0]} --from {monday} --to {until}",
+        )
+    if found["review"]:
+        add(f"{found['review']} screened texts wait to be reviewed, on ChiMed's page Review in Airflow", None)
+    return said
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """Prints it for a person."""
+    print(f"lake   {found['lake']}\nstore  {found['store']}\n")
+    have = [one["source"] for one in found["sources"] if not one["week"]]
+    crawled = any(one["crawls"] for one in found["sources"])
+    print(
+        f"week of {found['week']}: {len(have)} of {len(found['sources'])} sites have it" if crawled else "no crawl yet"
+    )
+    for one in found["sources"] if crawled or found["running"] else []:
+        running = ", being crawled now" if one["source"] in found["running"] else ""
+        week = "has the week" if not one["week"] else f"week: {one['week']}"
+        print(f"  {one['source']:<10} {one['crawls']:>4} crawls, {printable(week)}{running}")
+    if found["corpora"]:
+        print(f"corpora: {', '.join(found['corpora'])}")
+    build = found["build"]
+    if build is None:
+        print("no build yet")
+    else:
+        state = "released" if build["released"] else "held back" if build["held"] else f"next stage: {build['next']}"
+        print(f"last build: {build['version']}, {build['done']} of {build['of']} stages done, {state}")
+    print(f"releases: {', '.join(found['releases'][-5:]) or 'none yet'}")
+    if found["trained"]:
+        print(f"trained on {found['releases'][-1]}: {', '.join(found['trained'])}")
+    if found["next"]:
+        print("\nwhat to do next:")
+    for one in found["next"]:
+        print(f"  {one['what']}" + (f":\n      {one['do']}" if one["do"] else ""))

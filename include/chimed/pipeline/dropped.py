@@ -1,0 +1,118 @@
+"""Records that left a build, for people to look at: by stage, by reason, by words, in one build or in all of them.
+
+No table is read whole: of every file of dropped rows first the reasons, then the words of those with the reason, until
+enough is found or enough was looked through.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from chimed.build.builds import builds, read_build, stages_of
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+
+WORDS = ("title", "text", "question", "answer", "rejected")
+SHOWN = ("id", "source", "domain", "kind", "url", "fate", "reason", "detail", *WORDS)
+LOOKED = 16_000_000  # bytes of words that one search looks through before it asks whether to go on
+MOST_FILES = 400  # files that one search opens
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Which records: of a build (empty: of all), a stage, with a reason, with words in them; empty: any."""
+
+    build: str = ""
+    stage: str = ""
+    reason: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Left:
+    """rows: dicts of `SHOWN`, `build`, `stage` and `said` (what, text). after: where to go on from, None at the end."""
+
+    rows: list[dict]
+    after: str | None
+
+
+def dropped(lake: Lake, sought: Sought, start: str = "", most: int = 20) -> Left:
+    """The first `most` records that left, on from `start` (an `after`). Raises UserError for an unknown build."""
+    files = _files(lake, sought)
+    at, _, number = start.partition("#")
+    first = files.index(at) if at in files else 0
+    skip = int(number) if at in files and number.isdigit() else 0
+    found: list[dict] = []
+    read = 0
+    for opened, path in enumerate(files[first:]):
+        if opened >= MOST_FILES or read >= LOOKED:
+            return Left(found, f"{path}#0")
+        rows, after, size = _rows(lake, path, sought, skip, most - len(found))
+        found, read, skip = [*found, *rows], read + size, 0
+        if after is not None:
+            return Left(found, f"{path}#{after}")
+    return Left(found, None)
+
+
+def _files(lake: Lake, sought: Sought) -> list[str]:
+    """The files of dropped rows to look through, the newest build first, the stages in their order."""
+    versions = [read_build(lake, sought.build)["version"]] if sought.build else list(reversed(builds(lake)))
+    return [
+        f"builds/{version}/{stage.name}/{name}"
+        for version in versions
+        for stage in stages_of(lake, version)
+        if sought.stage in ("", stage.name)
+        for name in lakes.names(lake, f"builds/{version}/{stage.name}")
+        if name.startswith("dropped-")
+    ]
+
+
+def _rows(lake: Lake, path: str, sought: Sought, skip: int, most: int) -> tuple[list[dict], int | None, int]:
+    """Rows of one file from number `skip` on; where to go on from (None: nothing is left); bytes looked through."""
+    found: list[dict] = []
+    looked, first = 0, 0
+    with lake.fs.open(lake.at(path), "rb") as opened:
+        file = pq.ParquetFile(opened)
+        for group in range(file.num_row_groups):
+            end = first + file.metadata.row_group(group).num_rows
+            if end > skip and _may_hold(file, group, sought.reason):
+                names = [name for name in SHOWN if name in file.schema_arrow.names]
+                table = file.read_row_group(group, columns=names)
+                looked += table.nbytes
+                wanted = _wanted(table, sought)
+                for place in wanted:
+                    if first + place < skip:
+                        continue
+                    if len(found) == most:
+                        return found, first + place, looked
+                    found.append(_said(table.slice(place, 1).to_pylist()[0], path))
+            first = end
+    return found, None, looked
+
+
+def _may_hold(file: pq.ParquetFile, group: int, reason: str) -> bool:
+    """Whether a row group has a row with the reason, by the one column that says so."""
+    if not reason:
+        return True
+    reasons = file.read_row_group(group, columns=["reason"])["reason"]
+    return bool(pc.any(pc.equal(reasons, reason)).as_py())
+
+
+def _wanted(table: pa.Table, sought: Sought) -> list[int]:
+    """The numbers of the rows with the reason and the words."""
+    wanted = pc.equal(table["reason"], sought.reason) if sought.reason else pa.array([True] * table.num_rows)
+    if sought.words:
+        says = pa.array([False] * table.num_rows)
+        for name in WORDS:
+            if name in table.column_names:
+                says = pc.or_(says, pc.fill_null(pc.match_substring(table[name], sought.words), False))
+        wanted = pc.and_(wanted, says)
+    return pc.indices_nonzero(wanted).to_pylist()
+
+
+def _said(row: dict, path: str) -> dict:
+    _, build, stage, _ = path.split("/")
+    said = [(name, row[name]) for name in WORDS if row.get(name)]
+    return {**row, "build": build, "stage": stage, "said": said}

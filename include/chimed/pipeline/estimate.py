@@ -1,0 +1,159 @@
+"""What a build has still to ask of the models: requests, tokens and hours, before anything is paid. Ours.
+
+The LLM stages that are not done run for planning: what the store knows is answered, what it does not know is counted.
+Rows that are not answered yet go on to the next stage; perplexity and the cuts that are not done are taken to drop
+nothing. What hangs on replies that are not there is estimated where its round says what it brings about (a verdict for
+an answer) or left out (second tries of a translation, preferences about questions yet to be generated).
+"""
+
+import importlib
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+import polars as pl
+from sqlalchemy import func, select
+
+from chimed.build import order, reports
+from chimed.build.builds import builds, parts_of, read_stage, stages_of
+from chimed.build.context import Work
+from chimed.errors import UserError
+from chimed.llm import client
+from chimed.llm.asking import NOT_ASKED, Brings, Planned
+from chimed.schema import RECORD
+from chimed.storage.store import REPLIES, Store
+
+TOKENS_A_CHARACTER = 0.7  # Qwen3 on Chinese text, where the store has no replies to tell better
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What replies to one prompt of one model were like: tokens a character of the messages, tokens of an answer."""
+
+    tokens_a_character: float
+    completion_tokens: float | None
+
+
+def estimate(work: Work, rate: float | None = None) -> dict:
+    """What remains of a build's LLM stages: `stages`, one entry for each stage and prompt, and their sum.
+
+    rate: tokens a second, prompt and completion together; by default as the reports measured it. Raises UserError
+    where extract is not done, or where nothing was measured and no rate is given.
+    """
+    planned = _planned(work)
+    speed = rate or measured_rate(work)
+    if speed is None and any(not one.known for _, one in planned):
+        raise UserError("no LLM stage has been measured in any build yet; give --rate in tokens a second")
+    groups: dict[tuple[str, str, str], list[Planned]] = defaultdict(list)
+    brought: dict[tuple[str, Brings], list[Planned]] = defaultdict(list)
+    for stage, one in planned:
+        groups[stage, one.question.request.prompt, one.server.who].append(one)
+        for brings in () if one.known else one.brings:
+            brought[stage, brings].append(one)
+    entries = [_entry(work, *key, several, speed) for key, several in groups.items()]
+    entries += [_brought(work, stage, brings, several, speed) for (stage, brings), several in brought.items()]
+    sums = {
+        name: round(sum(one[name] for one in entries), 6)
+        for name in ("requests", "remain", "prompt_tokens", "completion_tokens", "hours")
+    }
+    return {"build": work.build, "tokens_per_second": speed and round(speed, 1), **sums, "stages": entries}
+
+
+def _planned(work: Work) -> list[tuple[str, Planned]]:
+    """Every request that the stages not yet done would make, with its stage."""
+    found: list[tuple[str, Planned]] = []
+    records = None
+    for stage in stages_of(work.lake, work.build):
+        if _is_done(work, stage.name):
+            records = read_stage(work.lake, work.build, stage.name)
+        elif records is None:
+            parts_of(work.lake, work.build, stage.name)  # says which command to run
+        elif stage.needs == "llm" and stage.name not in work.options.skip:
+            planning = replace(work, planned=[])
+            outcome = importlib.import_module(f"chimed.stages.{stage.name}").run(records, planning)
+            found += [(stage.name, one) for one in planning.planned or []]
+            unanswered = outcome.dropped.filter(pl.col("reason") == NOT_ASKED)
+            records = pl.concat([frame.select(RECORD.names) for frame in (outcome.kept, outcome.derived, unanswered)])
+    return found
+
+
+def _is_done(work: Work, stage: str) -> bool:
+    try:
+        parts_of(work.lake, work.build, stage)
+    except UserError:
+        return False
+    return True
+
+
+def _entry(work: Work, stage: str, prompt: str, model: str, several: list[Planned], speed: float | None) -> dict:
+    remain = [one for one in several if not one.known]
+    sizes = _sizes(work.store, prompt, model)
+    characters = sum(len(message["content"]) for one in remain for message in one.question.request.messages)
+    most = remain[0].question.request.sampling.get("max_tokens", 256) if remain else 0
+    answer = most if sizes.completion_tokens is None else sizes.completion_tokens
+    return _told(
+        work, stage, prompt, model, len(several), len(remain), characters * sizes.tokens_a_character, answer, speed
+    )
+
+
+def _brought(work: Work, stage: str, brings: Brings, answers: list[Planned], speed: float | None) -> dict:
+    """What answers that are not there yet will have asked."""
+    remain = round(len(answers) * brings.times)
+    model = (client.judge(work) if brings.of == "judge" else client.generator(work)).who
+    sizes = _sizes(work.store, brings.prompt, model)
+    characters = brings.times * sum(one.question.about * brings.about + brings.more for one in answers)
+    answer = brings.tokens if sizes.completion_tokens is None else sizes.completion_tokens
+    return _told(
+        work, stage, brings.prompt, model, remain, remain, characters * sizes.tokens_a_character, answer, speed
+    )
+
+
+def _told(
+    work: Work,
+    stage: str,
+    prompt: str,
+    model: str,
+    requests: int,
+    remain: int,
+    prompt_tokens: float,
+    answer: float,
+    speed: float | None,
+) -> dict:
+    tokens = prompt_tokens + remain * answer
+    return {
+        "stage": stage,
+        "prompt": prompt,
+        "model": model,
+        "requests": requests,
+        "remain": remain,
+        "prompt_tokens": round(prompt_tokens),
+        "completion_tokens": round(remain * answer),
+        "hours": round(tokens / speed / 3600, 6) if speed else 0.0,
+    }
+
+
+def _sizes(store: Store, prompt: str, model: str) -> Sizes:
+    """As the store's replies to this prompt were; as Qwen3 usually is where it has none."""
+    column = REPLIES.c
+    wanted = select(
+        func.sum(column.prompt_tokens), func.sum(func.length(column.messages)), func.avg(column.completion_tokens)
+    ).where(column.prompt == prompt, column.model == model)
+    with store.engine.connect() as connection:
+        tokens, characters, answer = connection.execute(wanted).one()
+    if not characters:
+        return Sizes(TOKENS_A_CHARACTER, None)
+    return Sizes(float(tokens) / float(characters), float(answer))
+
+
+def measured_rate(work: Work) -> float | None:
+    """Tokens a second while asking, over the reports of the newest build that asked; None where none did."""
+    for version in reversed(builds(work.lake)):
+        tokens, seconds = 0, 0.0
+        for stage in order.STAGES:
+            for report in reports.read_all(work.lake, version, stage.name) if stage.needs == "llm" else []:
+                for spent in report.get("figures", {}).values():
+                    if isinstance(spent, dict) and spent.get("wall_seconds"):
+                        tokens += spent["prompt_tokens"] + spent["completion_tokens"]
+                        seconds += spent["wall_seconds"]
+        if seconds:
+            return tokens / seconds
+    return None

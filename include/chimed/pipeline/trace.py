@@ -1,0 +1,249 @@
+"""What became of a record, and where it comes from: the ledger, a record's fate, and the walk back to its page."""
+
+import json
+import sys
+
+import polars as pl
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chimed.build import order, reports
+from chimed.build.builds import builds, read_build, stages_of
+from chimed.build.ledger import LedgerError, ledger
+from chimed.characters import one_line
+from chimed.errors import UserError
+from chimed.pipeline.doubtful import doubts_about
+from chimed.printing import print_result
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.storage.store import REPLIES, Store, find
+from chimed.text.passages import PASSAGE
+
+_WIDE = 110
+_NARROW = 100  # columns of a terminal on which the table leaves out the seconds and its lines
+_MOST_LOST = 3  # files that are gone or spoilt and named
+_BATCH = 500  # rows that are decoded at once on the way to one of them
+
+
+def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
+    """Prints a build's ledger to stdout. Raises UserError for an unknown build; exits 1 where it does not close, or
+    where a file with its rows is gone or has another size."""
+    version = read_build(lake, build)["version"]
+    try:
+        entries = ledger(lake, version)
+    except LedgerError as error:
+        print(f"the ledger of build {version} does not close: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    lost = [fault for entry in entries for fault in reports.lost_files(lake, version, entry["stage"])]
+    if as_json:
+        print(json.dumps({"build": version, "stages": entries}, ensure_ascii=False))
+        _stop_where(lost, version)
+        return
+    console = Console(width=_WIDE if not sys.stdout.isatty() else None)
+    narrow = console.width < _NARROW
+    table = Table(title=f"build {version}", title_justify="left")
+    if narrow:
+        table.box, table.padding = SIMPLE_HEAD, (0, 1, 0, 0)
+    heads = ("stage", "read", "kept", "dropped", "failed", "derived", *(() if narrow else ("seconds",)))
+    for name in heads:
+        table.add_column(name, justify="left" if name == "stage" else "right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for entry in entries:
+        why = [f"{reason} {count}" for key in ("dropped", "failed") for reason, count in entry[key].items()]
+        why += [f"generated, then rejected: {reason} {count}" for reason, count in entry["derived_dropped"].items()]
+        why = ["skipped"] if entry["skipped"] else why
+        counts = [str(entry["read"]), str(entry["kept"])]
+        counts += [str(sum(entry[key].values())) for key in ("dropped", "failed")]
+        table.add_row(
+            entry["stage"],
+            *counts,
+            str(entry["derived"]),
+            *(() if narrow else (f"{entry['seconds']:.1f}",)),
+            Text("\n".join(map(one_line, why))),
+        )
+    done = {entry["stage"] for entry in entries}
+    for name in order.NAMES:
+        if name not in done:
+            table.add_row(name, *[""] * (len(heads) - 1), "not run")
+    console.print(table)
+    last = entries[-1]["stage"] if entries else "none"
+    _stop_where(lost, version)
+    print(f"every row is accounted for; last stage done: {last}")
+
+
+def _stop_where(lost: list[str], version: str) -> None:
+    """Exits 1 where files of a build are gone or have another size: the rows that were counted are not there."""
+    if lost:
+        said = f"{'; '.join(lost[:_MOST_LOST])}{' …' if len(lost) > _MOST_LOST else ''}"
+        print(f"the rows were counted, but {said}; run: python -m chimed audit {version}", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> None:
+    """Prints what each stage did with a record, and what it doubted, as far as its report shows samples.
+
+    Raises UserError where no stage of the build knows it.
+    """
+    made = read_build(lake, build)
+    version, lines = made["version"], []
+    doubts = doubts_about(lake, version, record)
+    if as_json:
+        found = [
+            {"stage": stage.name, "fate": fate, "row": row}
+            for stage in order.of_build(made)
+            for row, fate in _rows(lake, version, stage.name, record)
+        ]
+        if found:
+            print_result({"build": version, "record": record, "stages": found, "doubts": doubts})
+            return
+    for stage in order.of_build(made):
+        for row, fate in _rows(lake, version, stage.name, record):
+            lines.append(one_line(f"{stage.name:14} {fate}"))
+            del row
+        lines += [_doubt(one) for one in doubts if one["stage"] == stage.name]
+    if not lines:
+        raise UserError(
+            f"no record {record!r} in build {version}; ids are 16 hex digits, see the id column of a release"
+        )
+    print("\n".join(lines))
+
+
+def _doubt(one: dict) -> str:
+    said = one_line(f"{one['stage']:14} kept, but doubtful: {one['rule']}; {one['why']}")
+    return (
+        said + f"\n{'':14} {one_line(one['column'])}: {_short(one['before'])} → {_short(one['after'])}"
+        if one["column"]
+        else said
+    )
+
+
+def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool = False) -> None:
+    """Prints a record and its ancestors up to the page, each with the prompts and replies that made it.
+
+    Raises UserError where neither the build nor (for `latest`) an earlier one knows it.
+    """
+    versions = list(reversed(builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
+    version, way = next(((v, way) for v in versions if (way := way_of(lake, store, v, record))), (None, []))
+    if version is None:
+        raise UserError(f"no record {record!r} in {', '.join(versions) or 'any build'}; see the id column of a release")
+    if as_json:
+        print_result({"build": version, "way": way})
+        return
+    print(f"build {version}")
+    for step in way:
+        _print_record(step)
+
+
+def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
+    """A record and its ancestors up to the one that stands on a page, as their last stages left them; [] if unknown.
+
+    Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of
+    one that is not in the store.
+    """
+    way: list[dict] = []
+    wanted: str | None = record
+    place: str | None = None
+    while wanted:
+        # rows of one page share a part (`build`): a parent is where its child was found, unless it left earlier
+        row = _here(lake, place, wanted) if place else None
+        row, place = (row, place) if row is not None else _find(lake, version, wanted)
+        if row is None:
+            break
+        replies = find(store, REPLIES, row["replies"] or [])
+        row["answers"] = [replies.get(key, {"key": key}) for key in row["replies"] or []]
+        way.append(row)
+        wanted = row["parent"]
+    return way
+
+
+def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
+    folder = f"builds/{version}/{stage}"
+    found = []
+    for name in lakes.names(lake, folder):
+        if not name.endswith(".parquet"):
+            continue
+        known = lakes.read_table(lake, f"{folder}/{name}", ["id", "parent"])
+        if record in known["id"] or (name.startswith("dropped-") and record in known["parent"]):
+            its_own = pl.col("id") == record
+            if name.startswith("dropped-"):
+                its_own |= (pl.col("parent") == record) & (pl.col("reason") == PASSAGE)
+            for row in lakes.read_table(lake, f"{folder}/{name}").filter(its_own).to_dicts():
+                left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
+                found.append((row, left if name.startswith("dropped-") else "kept"))
+    return found
+
+
+def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
+    """The record as the last stage that has it left it, and in which file."""
+    for stage in reversed(stages_of(lake, version)):
+        folder = f"builds/{version}/{stage.name}"
+        for name in lakes.names(lake, folder):
+            row = _here(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
+            if row is not None:
+                return row, f"{folder}/{name}"
+    return None, None
+
+
+def _here(lake: Lake, path: str, record: str) -> dict | None:
+    """The record with `stage` and `fate`, if this file of a stage has it."""
+    row = _row(lake, path, record)
+    if row is None:
+        return None
+    stage, name = path.split("/")[-2:]
+    left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
+    return row | {"stage": stage, "fate": f"{stage}: {left if name.startswith('dropped-') else 'kept'}"}
+
+
+def _row(lake: Lake, path: str, record: str) -> dict | None:
+    """A table's row by its id: only the ids of a part are read, and of the part that has it a few hundred rows."""
+    with lake.fs.open(lake.at(path), "rb") as opened:
+        file = pq.ParquetFile(opened)
+        for group in range(file.num_row_groups):
+            place = pc.index(file.read_row_group(group, columns=["id"])["id"], record).as_py()
+            for rows in file.iter_batches(_BATCH, row_groups=[group]) if place >= 0 else ():
+                if place < len(rows):
+                    return rows.slice(place, 1).to_pylist()[0]
+                place -= len(rows)
+    return None
+
+
+def _print_record(row: dict) -> None:
+    told = (f"{row['kind']} {row['id']}", row["source"], row["domain"], row["language"], row["fate"])
+    print(f"\n{one_line('  '.join(str(one) for one in told))}")
+    for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
+        if row.get(name) is not None:
+            print(f"  {name:12}{_short(row[name])}")
+    if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
+        print(f"  {'identifiers':12}{_short(', '.join(row['identifiers']))}")
+    if row["evidence"]:
+        print(
+            f"  {'evidence':12}"
+            + ", ".join(f"[{span['start']}:{span['end']}]" for span in row["evidence"])
+            + " of its parent"
+        )
+    if row["prompt"]:
+        print(f"  {'made by':12}{_short(row['model'])} with {_short(row['prompt'])}")
+    for reply in row["answers"]:
+        if "text" not in reply:
+            print(f"  {'reply':12}{reply['key'][:12]} is not in the store")
+            continue
+        print(f"  {'reply':12}{reply['key'][:12]} of {_short(reply['model'])} to {_short(reply['prompt'])}")
+        for message in json.loads(reply["messages"]):
+            print(f"    {_short(message['role']):10}{_short(message['content'])}")
+        if reply["reasoning"]:
+            print(f"    {'thinking':10}{_short(reply['reasoning'])}")
+        print(f"    {'answered':10}{_short(reply['text'])}")
+        if reply["fault"]:
+            print(f"    {'unusable':10}{_short(reply['fault'])}")
+    if not row["parent"]:
+        for name, value in (("page", row["url"]), ("fetched", row["fetched"]), ("in the lake", row["page"])):
+            print(f"  {name:12}{one_line(str(value))}")
+
+
+def _short(value: object) -> str:
+    text = one_line(str(value))
+    return text if len(text) <= _WIDE else f"{text[:_WIDE]}… ({len(text)} characters)"

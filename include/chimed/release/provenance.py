@@ -1,0 +1,198 @@
+"""How a release was made and how far to trust it: its build's inputs, ledger, verdicts, reviews and cost (paper §3.2).
+
+All of it from the build's reports and the store's reviews. It goes into the manifest, and the card is written from
+there, so a patch of the release can tell it again without the build.
+"""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from sqlalchemy import select
+
+import chimed
+from chimed.build import inputs
+from chimed.build.builds import read_build, read_dropped, read_stage
+from chimed.build.context import Work
+from chimed.build.ledger import ledger
+from chimed.intervals import wilson
+from chimed.llm import prompts
+from chimed.release import public_name
+from chimed.release.statistics import PERPLEXITY_EDGES, histogram
+from chimed.schema import words
+from chimed.sources import FILES
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.storage.store import REVIEWS, Store
+
+# the stage that asks with a prompt, where it does not have its name
+ASKED_BY = {"sensitive": "screen", "translate_again": "translate", "answer": "prefer", "judge": "prefer"}
+
+# what decides over a build's bytes besides its options
+_SETTINGS = ("perplexity_model", "llm_model", "llm_checkpoint", "judge_model", "judge_checkpoint", "contact")
+_COSTS = ("requests", "known", "refused", "prompt_tokens", "completion_tokens", "characters", "seconds", "gpu_seconds")
+
+
+def making(work: Work) -> dict:
+    """What a manifest tells besides checksums: inputs, settings, ledger, quality and cost of the build."""
+    made = read_build(work.lake, work.build)
+    entries = ledger(work.lake, work.build)
+    figures = {entry["stage"]: entry["figures"] for entry in entries}
+    costs = [cost for stage, shards in figures.items() for cost in _costs(stage, shards)]
+    return {
+        "build": work.build,
+        "number": made.get("number", 0),
+        "code": chimed.__version__,
+        "libraries": {"polars": pl.__version__, "pyarrow": pa.__version__},
+        "options": made["options"],
+        "settings": {name: _public(name, getattr(work.settings, name)) for name in _SETTINGS},
+        "crawls": inputs.crawls(made["shards"]),
+        "inputs": [_crawl(work.lake, crawl) for crawl in inputs.crawls(made["shards"])],
+        "prompts": _prompts({one["stage"] for one in costs if one.get("requests")}),
+        "models": _models(figures),
+        "ledger": [_counts(entry) for entry in entries],
+        "figures": {stage: _plain(shards) for stage, shards in figures.items()},
+        "perplexity": _perplexity(work, figures),
+        "screening": screening(work),
+        "judge": _judge(_plain(figures["prefer"])),
+        "exams": _by_exam(figures["decontaminate"]),
+        "cost": costs,
+    }
+
+
+def _public(name: str, value: str) -> str:
+    return public_name(value) if name.endswith(("_model", "_checkpoint")) else value
+
+
+def _crawl(lake: Lake, crawl: str) -> dict:
+    """A crawl and what fixes its bytes: the hash of its index, which holds every response's digest.
+
+    Of a corpus's files the crawl's own name is that hash; form, files, ingested and rights are told besides.
+    """
+    report = lakes.read_json(lake, f"raw/{crawl}/report.json")
+    index = f"raw/{crawl}/index.cdxj"
+    digest = hashlib.sha256(lakes.read_bytes(lake, index)).hexdigest() if lakes.exists(lake, index) else None
+    told = {"crawl": crawl, "pages": report.get("pages"), "replica": report.get("replica", False), "index": digest}
+    if report.get("form") != FILES:
+        return told
+    more = {"files": report["files"], "ingested": report["finished"], "rights": report.get("rights", {})}
+    return told | {"form": FILES, **more}
+
+
+def _prompts(asked: set[str]) -> list[str]:
+    """<name>@<hash> of the prompts of the stages that asked a model in this build."""
+    names = sorted(file.stem for file in Path(prompts.__file__).parent.glob("*.yaml"))
+    return [prompts.load(name).version for name in names if ASKED_BY.get(name, name) in asked]
+
+
+def _models(figures: dict[str, list[dict]]) -> dict[str, list[str]]:
+    """Who really answered (identity.py), for each kind of request of each stage: `<stage> <kind>` → identities."""
+    found: dict[str, set[str]] = {}
+    for stage, shards in figures.items():
+        for one in shards:
+            for kind, spent in one.items():
+                if _is_cost(spent) and spent.get("model"):
+                    found.setdefault(f"{stage} {kind}", set()).add(spent["model"])
+    return {kind: sorted(models) for kind, models in found.items()}
+
+
+# --- the reports ------------------------------------------------------------------------------------------------
+
+
+def _counts(entry: dict) -> dict:
+    told = ("stage", "read", "kept", "dropped", "failed", "derived", "derived_dropped", "skipped")
+    return {name: entry[name] for name in told}
+
+
+def _plain(shards: list[dict]) -> dict:
+    """A stage's plain figures: counts added up over its shards, other values where all shards say the same."""
+    merged: dict[str, Any] = {}
+    for name in dict.fromkeys(name for one in shards for name in one):
+        values = [one[name] for one in shards if name in one]
+        if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+            merged[name] = sum(values)
+        elif not isinstance(values[0], dict | list) and all(value == values[0] for value in values):
+            merged[name] = values[0]
+    return merged
+
+
+def _by_exam(shards: list[dict]) -> dict[str, int]:
+    """Characters that left because they held a question, by exam."""
+    total: Counter[str] = Counter()
+    for one in shards:
+        total.update(one.get("characters by exam", {}))
+    return dict(sorted(total.items()))
+
+
+def _costs(stage: str, shards: list[dict]) -> list[dict]:
+    """What each kind of request of a stage cost this build; what was known before cost nothing again."""
+    found = []
+    for kind in dict.fromkeys(name for one in shards for name, value in one.items() if _is_cost(value)):
+        spent = [one[kind] for one in shards if _is_cost(one.get(kind))]
+        total = {name: sum(one[name] for one in spent) for name in _COSTS if all(name in one for one in spent)}
+        per_million = None
+        if total.get("gpu_seconds") and total.get("characters"):
+            per_million = round(total["gpu_seconds"] / total["characters"] * 1e6, 1)
+        found.append({"stage": stage, "kind": kind, **total, "gpu_seconds_per_million": per_million})
+    return found
+
+
+def _is_cost(value: object) -> bool:
+    return isinstance(value, dict) and "prompt_tokens" in value
+
+
+# --- quality ----------------------------------------------------------------------------------------------------
+
+
+def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
+    """The distribution before the cut, where the cut was, and what scoring cost."""
+    scored = read_stage(work.lake, work.build, "perplexity")
+    shards = figures["perplexity"]
+    return {
+        "cut": _plain(figures["filter"]).get("perplexity cut at"),
+        **histogram(scored["perplexity"].drop_nulls(), PERPLEXITY_EDGES),
+        "characters": int(scored.select(words().str.len_chars().sum()).item() or 0),
+        "seconds": round(sum(one.get("seconds", 0.0) for one in shards), 3),
+        "device": next((one["device"] for one in shards if "device" in one), None),
+        **{name: sum(one.get(name, 0) for one in shards) for name in ("known", "scored")},
+    }
+
+
+def screening(work: Work) -> dict | None:
+    """How often reviewers agree with `screen`, of what it flagged and of what it let pass; None without reviews.
+
+    Keys flagged and passed, each: records reviewed, agreed, and the Wilson interval of the share; None where none.
+    A reviewer's verdict is the word the stage would have had to say, `flagged` or `passed`; the last one counts.
+    """
+    verdicts = _verdicts(work.store, "screen")
+    if not verdicts:
+        return None
+    dropped = read_dropped(work.lake, work.build, "screen").filter(pl.col("fate") == "dropped")
+    flagged, passed = set(dropped["id"]), set(read_stage(work.lake, work.build, "screen")["id"])
+    return {
+        kind: _share(sum(verdict == kind for verdict in said), len(said)) if said else None
+        for kind, ids in (("flagged", flagged), ("passed", passed))
+        for said in [[verdict for record, verdict in verdicts.items() if record in ids]]
+    }
+
+
+def _verdicts(store: Store, stage: str) -> dict[str, str]:
+    """The last verdict on every reviewed record of a stage."""
+    with store.engine.connect() as connection:
+        query = select(REVIEWS.c.record, REVIEWS.c.verdict).where(REVIEWS.c.stage == stage)
+        rows = connection.execute(query.order_by(REVIEWS.c.created)).all()
+    return {row.record: row.verdict for row in rows}
+
+
+def _judge(figures: dict) -> dict | None:
+    """How often the judge's verdict survived the swap of the two answers, with its interval; None where none was."""
+    judged, survived = figures.get("judged"), figures.get("verdict survived the swap")
+    return _share(survived, judged) if judged and survived is not None else None
+
+
+def _share(part: int, whole: int) -> dict:
+    low, high = wilson(part, whole)
+    return {"of": whole, "agreed": part, "low": low, "high": high}

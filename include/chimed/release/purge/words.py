@@ -1,0 +1,88 @@
+"""The words of what is purged, as short stretches by which they are known again in requests, lists and reports. Ours.
+
+A stretch that stands in other people's records too says nothing, so it is left out. All texts are compared by their
+letters and digits (`same_words.letters`): a page has tags between them, a request in the store escapes.
+"""
+
+import re
+
+import polars as pl
+
+from chimed.extraction.same_words import letters
+from chimed.release.places import tables_of_records
+from chimed.schema import RECORD, words
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.storage.takedowns import Takedowns
+from chimed.text import identifiers
+
+STRETCH, STEP = 16, 8  # letters: any copy of 23 in a row holds one of them whole
+SHORTEST = 10  # letters of a whole text that is shorter than a stretch
+IDENTIFIER = 6  # letters of a number or an address that is known again by itself
+MOST = 200_000  # stretches; a whole site has more, and goes by its names
+COLUMNS = ("title", "text", "question", "answer", "rejected")
+
+_REPLY = re.compile(r"\breply ([0-9a-f]{64})\b")
+_MARKUP = r"<[^<>]{0,2000}>|\\[nrtbf]|&(?:nbsp|amp|lt|gt|quot|#\d{1,5});"
+
+
+def rows_of(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
+    """The rows of a table of the lake that go, with the columns they have."""
+    table = lakes.read_table(lake, path)
+    return table.filter(gone.rows()) if {"url", "source", "page"} <= {*table.columns} else table.clear()
+
+
+def texts_of(rows: pl.DataFrame) -> set[str]:
+    """All that rows of any table say."""
+    said: set[str] = set()
+    for name in (*COLUMNS, "detail"):
+        if rows.schema.get(name) == pl.String:
+            said |= set(rows[name].drop_nulls())
+    for name in ("messages", "prompt", "chosen", "rejected"):  # of a release
+        if rows.schema.get(name) == pl.List:
+            said |= {one["content"] for several in rows[name].drop_nulls() for one in several}
+    return {text for text in said if text}
+
+
+def replies_of(rows: pl.DataFrame) -> set[str]:
+    """Keys of the replies that rows of a build name."""
+    keys: set[str] = set()
+    if "replies" in rows.columns:
+        keys |= set(rows["replies"].explode().drop_nulls())
+    if "detail" in rows.columns:
+        keys |= {key for detail in rows["detail"].drop_nulls() for key in _REPLY.findall(detail)}
+    return keys
+
+
+def stretches(lake: Lake, said: set[str], gone: Takedowns) -> list[str]:
+    """Stretches that stand in these texts and in no record that stays; none where there are too many to look for."""
+    texts = pl.Series(sorted(said), dtype=pl.String)
+    plain = texts.to_frame("text").select(letters(pl.col("text"))).to_series()
+    found = {piece for text in plain for piece in _cut(text)}
+    numbers = {text[one.start : one.end] for text in texts for one in identifiers.find(text)}
+    named = pl.Series(sorted(numbers), dtype=pl.String).to_frame("text").select(letters(pl.col("text"))).to_series()
+    found |= {one for one in named if len(one) >= IDENTIFIER}
+    if not found or len(found) > MOST:
+        return []
+    for path in tables_of_records(lake):
+        for batch in lakes.read_batches(lake, path, [*COLUMNS, "url", "source", "page"], RECORD):
+            others = batch.filter(~gone.rows())
+            both = others.select(letters(pl.concat_str(pl.col("title").fill_null(""), words().fill_null(""))))
+            found -= set(both.to_series().str.extract_many(sorted(found), overlapping=True).explode().drop_nulls())
+            if not found:
+                return []
+    return sorted(found)
+
+
+def _cut(text: str) -> set[str]:
+    if len(text) < STRETCH:
+        return {text} if len(text) >= SHORTEST else set()
+    return {text[start : start + STRETCH] for start in (*range(0, len(text) - STRETCH, STEP), len(text) - STRETCH)}
+
+
+def holding(texts: pl.Series, wanted: list[str]) -> pl.Series:
+    """Of each text (of a page, a request, a report), whether one of the stretches stands in it."""
+    if not wanted:
+        return pl.repeat(False, len(texts), eager=True)
+    plain = texts.fill_null("").str.replace_all(_MARKUP, "")
+    return plain.to_frame("text").select(letters(pl.col("text")).str.contains_any(wanted)).to_series()

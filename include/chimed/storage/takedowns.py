@@ -1,0 +1,70 @@
+"""What was taken down: pages, rows of corpora, and sources, which leave every build (the store's `takedowns`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from chimed.storage.store import PAGES, TAKEDOWNS, Store
+
+ROW = "corpus:"  # how the URL of a corpus's row begins
+
+if TYPE_CHECKING:  # a crawl asks for URLs only
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Takedowns:
+    """Canonical URLs of pages and of corpora's rows (`corpus:<name>/<hash>`), names of whole sources, and places of
+    rows in corpora's files (`raw/…#…`)."""
+
+    urls: frozenset[str]
+    sources: frozenset[str]
+    places: frozenset[str] = frozenset()
+
+    def holds(self, url: str, source: str) -> bool:
+        """Whether a page was taken down."""
+        return url in self.urls or source in self.sources
+
+    def rows(self) -> pl.Expr:
+        """Whether a row with `url`, `source` and `page` stands on what was taken down."""
+        import polars as pl
+
+        names = {"url": self.urls, "source": self.sources, "page": self.places}
+        return pl.any_horizontal(pl.col(column).is_in(sorted(gone)) for column, gone in names.items())
+
+
+def takedowns(store: Store) -> Takedowns:
+    """All takedowns of a store."""
+    with store.engine.connect() as connection:
+        return of(connection.execute(select(TAKEDOWNS.c.target)).scalars().all())
+
+
+def gone_for_good(store: Store) -> pl.Expr:
+    """Whether a row's page is gone from its site: it said so twice, ten days or more apart (`sources.states`)."""
+    import polars as pl
+
+    from chimed.storage.states import GONE, GONE_TWICE, day_of
+
+    named = PAGES.c
+    query = select(named.url, named.since, named.fetched).where(named.state == GONE, named.kind == "detail")
+    with store.engine.connect() as connection:
+        rows = connection.execute(query.where(named.since.is_not(None), named.fetched.is_not(None))).all()
+    urls = [url for url, since, asked in rows if (day_of(_utc(asked)) - since).days >= GONE_TWICE]
+    return pl.col("url").is_in(urls)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def of(targets: Iterable[str]) -> Takedowns:
+    """Takedowns of these URLs, names of sources, and places."""
+    names = frozenset(targets)
+    urls = frozenset(name for name in names if "://" in name or name.startswith(ROW))
+    places = frozenset(name for name in names if name.startswith("raw/"))
+    return Takedowns(urls, names - urls - places, places)

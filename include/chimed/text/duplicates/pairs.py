@@ -1,0 +1,141 @@
+"""Pairs of rows that look alike: how alike the two are, half by half, and what makes them variants. Used by `dedup`.
+
+What makes two texts variants is read letter by letter in Python, one pair after the other.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from chimed.concurrency import ahead
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
+from chimed.text.duplicates import minhash, variants
+from chimed.text.duplicates.shingles import jaccards, shingles_of_points
+from chimed.text.duplicates.variants import Difference
+
+SIMILAR = 0.8  # Jaccard similarity from which two texts are one (FineWeb, MinHash at 0.75 to 0.8)
+GAP = minhash.SHINGLE - 1  # NULs behind each half
+POINT = 4  # bytes
+_SHAPE = {"kind": pl.String, "half": pl.UInt8, "before": pl.String, "after": pl.String}
+
+Halves = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of two rows: whether one is a copy, or in which half they are variants and what makes them so."""
+
+    half: int
+    differs: Difference | None
+
+    @property
+    def kind(self) -> str:
+        """The kind of the difference; empty for a copy."""
+        return self.differs.kind if self.differs else ""
+
+
+@dataclass(frozen=True)
+class Letters:
+    """What is compared of some rows' halves (text, or question and answer), in files of code points (u32).
+
+    paths: of the files. file, start: in which of them each row begins, and where. lengths: the letters of each half
+    (two columns). named: a hash of what each row's title names, 0 for nothing.
+    """
+
+    lake: Lake
+    paths: list[str]
+    file: np.ndarray
+    start: np.ndarray
+    lengths: np.ndarray
+    named: np.ndarray
+
+    def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The halves of some rows as `shingles_of_points` takes them: their points, and their lengths."""
+        lengths = self.lengths[rows]
+        starts = self.start[rows].astype(np.int64) * POINT
+        ends = starts + (lengths.sum(axis=1).astype(np.int64) + 2 * GAP) * POINT
+        found: list[bytes] = [b""] * len(rows)
+        for file in np.unique(self.file[rows]).tolist():
+            places = np.flatnonzero(self.file[rows] == file)
+            several = _stretches(self.lake, self.paths[file], starts[places].tolist(), ends[places].tolist())
+            for place, data in zip(places.tolist(), several, strict=True):
+                found[place] = data
+        return np.frombuffer(b"".join(found), np.uint32), lengths.ravel().astype(np.int64)
+
+    def halves(self, rows: np.ndarray) -> list[Halves]:
+        """The halves of some rows, as text."""
+        points, lengths = self.read(rows)
+        text = points.tobytes().decode("utf-32-le")
+        ends = np.cumsum(lengths + GAP).tolist()
+        found = [text[end - GAP - length : end - GAP] for end, length in zip(ends, lengths.tolist(), strict=True)]
+        return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _stretches(lake: Lake, path: str, starts: list[int], ends: list[int]) -> list[bytes]:
+    """Bytes of a file from each start to its end."""
+    if not lakes.is_local(lake.fs):
+        return list(lake.fs.cat_ranges([lake.at(path)] * len(starts), starts, ends, on_error="raise"))
+    with open(lake.at(path), "rb") as file:
+        return [os.pread(file.fileno(), end - start, start) for start, end in zip(starts, ends, strict=True)]
+
+
+def similarities(letters: Letters, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """How alike the rows of each pair are: the smaller of the similarities of their halves."""
+    sizes = letters.lengths.sum(axis=1)
+    runs = minhash.runs(sizes[one] + sizes[two])
+    found = ahead(lambda run: _alike(letters, one[run.start : run.stop], two[run.start : run.stop]), runs)
+    return np.concatenate([np.empty(0), *found])
+
+
+def _alike(letters: Letters, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    places, back = np.unique(np.concatenate([one, two]), return_inverse=True)
+    points, lengths = letters.read(places)
+    both = back[: len(one)], back[len(one) :]
+    sides = (np.concatenate([2 * side, 2 * side + 1]) for side in both)
+    alike = jaccards(*shingles_of_points(points, lengths, minhash.SHINGLE), *sides)
+    return np.minimum(alike[: len(one)], alike[len(one) :])
+
+
+def verdicts(letters: Letters, one: np.ndarray, two: np.ndarray) -> Iterator[Verdict | None]:
+    """What each pair is, in order of the seconds; None for pairs that nobody will ask for.
+
+    Those are the pairs of a second behind the first one of which it is a copy, and pairs whose first is a copy itself.
+    """
+    sizes = letters.lengths.sum(axis=1)
+    copies: set[int] = set()
+    for run in minhash.runs(sizes[one] + sizes[two]):
+        ones, twos = one[run.start : run.stop], two[run.start : run.stop]
+        places = np.unique(np.concatenate([ones, twos]))
+        halves = dict(zip(places.tolist(), letters.halves(places), strict=True))
+        for first, second in zip(ones.tolist(), twos.tolist(), strict=True):
+            if second in copies or first in copies:
+                yield None
+                continue
+            verdict = _verdict(halves[first], halves[second], int(letters.named[first]), int(letters.named[second]))
+            if not verdict.differs:
+                copies.add(second)
+            yield verdict
+
+
+def _verdict(one: Halves, two: Halves, first_named: int, second_named: int) -> Verdict:
+    if first_named != second_named and first_named and second_named:
+        return Verdict(0, Difference("name", "", ""))
+    for half, (old, new) in enumerate(zip(one, two, strict=True)):
+        if found := variants.difference(old, new):
+            return Verdict(half, found)
+    return Verdict(0, None)
+
+
+def as_columns(found: list[Verdict | None]) -> pl.DataFrame:
+    """Verdicts as columns: kind (null: not looked at, empty: a copy), half, before, after."""
+    rows = [
+        (None, None, None, None)
+        if one is None
+        else (one.kind, one.half, one.differs and one.differs.one, one.differs and one.differs.two)
+        for one in found
+    ]
+    return pl.DataFrame(rows, schema=_SHAPE, orient="row")

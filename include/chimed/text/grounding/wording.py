@@ -1,0 +1,144 @@
+"""A modern Chinese text as the words that decide what it says. Used by `grounding` and `questions`.
+
+A quantity is one word, its number and unit together and in one spelling (3-9g, 三至九克 → #3~9克). So are the words
+that turn a sentence round: negations, prohibitions, permissions, toxicity, routes, quantifiers, comparisons. Small
+words that say nothing of their own (的, 可以, 主要, 该药) are left out, of both texts alike. What remains is letters.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from chimed.text.fidelity.doses import number
+from chimed.text.writing import plain
+
+# Boundaries before a word, from the weakest: in a list, between clauses, between sentences.
+ITEM, CLAUSE, SENTENCE = 1, 2, 3
+_ENDS = (
+    dict.fromkeys("。！？!?\n\r【】；;", SENTENCE)
+    | dict.fromkeys(",，:：", CLAUSE)
+    | dict.fromkeys("、/|()（）[]{}", ITEM)
+)
+_KNOWN: dict = yaml.load((Path(__file__).parent / "wording.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+SCOPE = frozenset(_KNOWN["scope"])  # what holds for everything behind it in its clause, or before it at a clause's end
+NEGATING = frozenset(["不", "没有", "未", "非"])
+HEADS = SCOPE | {"治", "宜", "用", "推荐", "首选"}  # a list stands behind one of these, or before it
+LEADS, ENDINGS, TEMPLATES, IMPLICIT = (
+    frozenset(_KNOWN[name]) for name in ("leads", "endings", "templates", "implicit")
+)
+
+_UNIT = {word: name for name, words in _KNOWN["units"].items() for word in words}
+_UNIT_PATTERN = "|".join(map(re.escape, sorted(_UNIT, key=len, reverse=True)))
+_FIGURE = r"\d{1,9}(?:\.\d{1,6})?"
+_NUMERAL = r"[零〇一二三四五六七八九十百千两半]{1,9}"
+_TO = r"[~\-–—―‐‑−至到]{1,2}"
+_QUANTITY = re.compile(
+    rf"(?P<daily>(?:每|一|1)[日天](?=[^\d一二两三四五六七八九。，；,;\n]{{0,4}}(?:{_FIGURE}|{_NUMERAL})[次剂丸片粒]))"
+    rf"|(?P<each>(?:每|一|1)[次](?=(?:{_FIGURE}|{_NUMERAL})\s?(?:{_UNIT_PATTERN})))"
+    rf"|(?P<one>{_FIGURE})(?:\s?(?P<unit1>{_UNIT_PATTERN})?\s?{_TO}\s?(?P<two>{_FIGURE}))?"
+    rf"(?:\s?(?P<unit>{_UNIT_PATTERN})(?![A-Za-z]))?"
+    rf"|(?P<han>{_NUMERAL})(?:(?:{_UNIT_PATTERN})?[至到~\-](?P<han2>{_NUMERAL}))?(?P<hanunit>{_UNIT_PATTERN})(?![A-Za-z])"
+    r"|(?P<word>[A-Za-zα-ωΑ-Ω][A-Za-zα-ωΑ-Ω.'-]*)"
+)
+
+
+@dataclass(frozen=True)
+class Words:
+    """value: each word in its one spelling. start, end: its place in the text. before: the boundary before it.
+
+    sentence, clause, item: which sentence, clause and item it is in, counted from the text's start.
+    """
+
+    value: tuple[str, ...]
+    start: tuple[int, ...]
+    end: tuple[int, ...]
+    before: tuple[int, ...]
+    sentence: tuple[int, ...]
+    clause: tuple[int, ...]
+    item: tuple[int, ...]
+
+
+@lru_cache
+def _by_first() -> dict[str, list[tuple[str, str | None]]]:
+    """First character → (word, its one spelling; None for a word that says nothing; "" for one that joins)."""
+    words: dict[str, str | None] = dict.fromkeys(_KNOWN["empty"]) | dict.fromkeys(_KNOWN["joined"], "")
+    words |= {way: name for name, ways in _KNOWN["turning"].items() for way in ways}
+    words |= {same: same for same in _KNOWN["as_they_are"]}
+    by_first: dict[str, list[tuple[str, str | None]]] = {}
+    for word in sorted(words, key=len, reverse=True):
+        by_first.setdefault(word[0], []).append((word, words[word]))
+    return by_first
+
+
+def words(text: str, free: tuple[str, ...] = ()) -> Words:
+    """The text's words. free: names that need not be said, such as the document's subject."""
+    rows = list(_rows(plain(text), tuple(map(plain, free))))
+    value, start, end, before = zip(*rows, strict=True) if rows else ((), (), (), ())
+    counted: list[tuple[int, int, int]] = []
+    sentence = clause = item = 0
+    for boundary in before:
+        sentence += boundary >= SENTENCE
+        clause += boundary >= CLAUSE
+        item += boundary >= ITEM
+        counted.append((sentence, clause, item))
+    sentences, clauses, items = zip(*counted, strict=True) if counted else ((), (), ())
+    return Words(value, start, end, before, sentences, clauses, items)
+
+
+def _rows(text: str, free: tuple[str, ...]) -> Iterator[tuple[str, int, int, int]]:
+    by_first = _by_first()
+    quantities = {match.start(): match for match in _QUANTITY.finditer(text)}
+    at, boundary = 0, SENTENCE
+    while at < len(text):
+        character = text[at]
+        if name := next((name for name in free if text.startswith(name, at) and not _longer(text, at)), None):
+            at += len(name)
+            continue
+        if match := quantities.get(at):
+            yield _quantity(match), at, match.end(), boundary
+            at, boundary = match.end(), 0
+            continue
+        for word, spelling in by_first.get(character, ()):
+            if text.startswith(word, at):
+                if spelling:
+                    yield spelling, at, at + len(word), boundary
+                    boundary = 0
+                elif spelling == "":
+                    boundary = max(boundary, ITEM)
+                at += len(word)
+                break
+        else:
+            if character.isalnum() or character in "+±≥≤<>=":
+                yield character, at, at + 1, boundary
+                boundary = 0
+            else:
+                boundary = max(boundary, _ENDS.get(character, 0))
+            at += 1
+
+
+_BEFORE_A_NAME = ("加味", "加减", "丹栀", "新加", "复方", "参苓", *"黑小大新野假伪")
+
+
+def _longer(text: str, at: int) -> bool:
+    """Whether a name is the end of another's: 加味逍遥散, 黑逍遥散 and 复方丹参片 are not what they are made from."""
+    return text[max(0, at - 2) : at].endswith(_BEFORE_A_NAME)
+
+
+def _quantity(match: re.Match) -> str:
+    if match["daily"]:
+        return "每天"
+    if match["each"]:
+        return "每次"
+    if match["word"]:
+        return match["word"].lower()
+    if match["han"]:
+        one, two, unit = number(match["han"]), match["han2"] and number(match["han2"]), match["hanunit"]
+    else:
+        one, two, unit = float(match["one"]), match["two"] and float(match["two"]), match["unit"]
+        if match["unit1"] and unit and _UNIT[match["unit1"]] != _UNIT[unit]:
+            unit = None
+    return f"#{one:g}{'' if two is None else f'~{two:g}'}{_UNIT.get(unit or '', '')}"
