@@ -15,7 +15,7 @@ from chimed.settings import PROJECT, Settings
 HERE = Path(__file__).parent
 TOP = """# Reference
 
-Written by `make reference` from `include/chimed/options.py` and `include/chimed/settings.py`; do not edit.
+Written by `make reference` from `include/chimed/build/options.py` and `include/chimed/settings.py`; do not edit.
 
 """
 OPTIONS = """## Build options

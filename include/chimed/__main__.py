@@ -2,7 +2,7 @@
 
 Progress goes to stderr, a command's result to stdout as one JSON line (or a table where a person asked for one).
 A user's mistake is one sentence and exit code 2; a stage that cannot keep its promises exits 1. The commands are in
-`chimed.cli_types`, `chimed.release.commands` and `chimed.train.commands`; here they become one program.
+the module `commands` of each room; here they become one program.
 """
 
 import gc
@@ -10,21 +10,21 @@ import sys
 
 import typer
 
-from chimed.crawl import commands
+from chimed.crawl import commands as crawl
 from chimed.errors import UserError, WorkStopped
 from chimed.explained import explained
-from chimed.operations import commands
-from chimed.pipeline import commands
+from chimed.operations import commands as operations
+from chimed.pipeline import commands as pipeline
 from chimed.printing import log_to_stderr, print_error, print_traceback, speak_utf8
 from chimed.release import commands as release
 from chimed.train import commands as train
 
 GROUPS = {  # what `--help` shows, in the order in which a newcomer meets them
-    "Crawl": commands.app,
-    "Data": commands.app,
+    "Crawl": crawl.app,
+    "Data": pipeline.app,
     "Release": release.app,
     "Train and evaluate": train.app,
-    "Operate": commands.app,
+    "Operate": operations.app,
 }
 
 app = typer.Typer(

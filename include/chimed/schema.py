@@ -7,12 +7,9 @@ and no doctor's name ever enters a record.
 import hashlib
 import hmac
 import unicodedata
-from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
-
-from chimed.sources.parsed import QA, CorpusQA, Document
 
 _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
 
@@ -108,33 +105,6 @@ def record_id(row: dict) -> str:
     """The id of a record of any kind: over its page's URL, its kind, language and words."""
     words = (row.get(name) for name in ("title", "text", "question", "answer", "rejected"))
     return content_id(row["url"], row["kind"], row["language"], *words)
-
-
-def from_page(
-    parsed: Document | QA, *, source: str, url: str, fetched: datetime, page: str, key: bytes | None = None
-) -> dict:
-    """A record row (`RECORD`) from what a parser returned and where it came from.
-
-    key: of the store (`store.secret`); with it the id is a keyed hash, as of the rows of corpora.
-    """
-    row = dict.fromkeys(RECORD.names)
-    row.update(
-        source=source,
-        domain=parsed.domain,
-        language=parsed.language if isinstance(parsed, Document | CorpusQA) else "zh",
-        url=url,
-        title=parsed.title,
-        published=parsed.published,
-        fetched=fetched,
-        page=page,
-    )
-    if isinstance(parsed, Document):
-        row.update(kind="document", text=parsed.text)
-    else:
-        row.update(kind="qa", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
-        row["department"] = " > ".join(parsed.department) or None
-    row["id"] = keyed(key, record_id(row)) if key else record_id(row)
-    return row
 
 
 def derived(parent: dict, **changes: object) -> dict:

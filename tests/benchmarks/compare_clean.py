@@ -6,9 +6,9 @@
     python tests/benchmarks/compare_clean.py raw . qa.csv                      what is read, and what clean makes of it
 
 A version is a git revision, `.` for the files as they are, or `raw` for texts that were not cleaned. Each reads the
-files with its own reader (`chimed.extraction.corpus_files`) and cleans them. Prints how many rows differ, left and came, how
-many characters, and what the newer version doubts; with `--kind`, only rows whose texts differ so: `lost` (a numeral
-or sign is missing), `torn` (an end without a full stop), `courtesy` (hello, wishes or thanks are left).
+files with its own reader (`chimed.extraction.corpus_files`) and cleans them. Prints how many rows differ, left and
+came, how many characters, and what the newer version doubts; with `--kind`, only rows whose texts differ so: `lost` (a
+numeral or sign is missing), `torn` (an end without a full stop), `courtesy` (hello, wishes or thanks are left).
 """
 
 import argparse
@@ -35,8 +35,13 @@ import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
 import polars as pl
-from chimed.records import from_page, table
-from chimed.sources import corpus
+try:
+    from chimed.extraction import corpus_files as corpus
+    from chimed.extraction.parsed_records import from_page
+    from chimed.schema import table
+except ImportError:  # a version before the modules had rooms
+    from chimed.records import from_page, table
+    from chimed.sources import corpus
 from chimed.sources.page import Miss
 from chimed.stages import clean
 cleaning, names = sys.argv[1] == "clean", sys.argv[2:]

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import synthetic
 from basic import ROOT, measured, show
-from chimed.reasons import AGAIN
 
 from chimed.extraction.crawl_records import read_parts
+from chimed.reasons import AGAIN
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import Lake, open_lake

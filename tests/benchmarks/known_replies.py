@@ -18,10 +18,10 @@ import polars as pl
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "chimed")]
 
-from chimed.build.context import Work  # noqa: E402
 from model_server import serving  # noqa: E402
 from samples import document, rows  # noqa: E402
 
+from chimed.build.context import Work  # noqa: E402
 from chimed.build.options import Options  # noqa: E402
 from chimed.llm import client  # noqa: E402
 from chimed.llm.asking import Question  # noqa: E402

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.llm import client
 from chimed.llm.protocol import Dialect, Reply, Request, Server, body
@@ -137,10 +137,10 @@ def main(many: int, at_once: int, rounds: int, latency: float) -> None:
     finally:
         server.kill()
     rate, cpu = {}, {}
-    for client in dict.fromkeys(one.client for one in found):
-        rate[client] = statistics.median(one.rate for one in found if one.client == client)
-        cpu[client] = statistics.median(one.cpu for one in found if one.client == client)
-        print(f"{client:14} {rate[client]:7.0f} requests/s {cpu[client]:7.2f} s CPU per 1,000")
+    for name in dict.fromkeys(one.client for one in found):
+        rate[name] = statistics.median(one.rate for one in found if one.client == name)
+        cpu[name] = statistics.median(one.cpu for one in found if one.client == name)
+        print(f"{name:14} {rate[name]:7.0f} requests/s {cpu[name]:7.2f} s CPU per 1,000")
     print(
         f"chimed / plain aiohttp: throughput {rate['chimed'] / rate['plain aiohttp']:.2f} (to be ≥ 0.9), "
         f"chimed with its store {cpu['chimed']:.2f} s CPU per 1,000 (to be ≤ 1.0)"

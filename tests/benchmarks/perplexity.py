@@ -25,9 +25,9 @@ from pathlib import Path
 import polars as pl
 import synthetic
 import torch
-from chimed.build.context import Work
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.schema import table
 from chimed.settings import Settings

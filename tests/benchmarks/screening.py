@@ -12,8 +12,8 @@ from itertools import compress
 from pathlib import Path
 
 import polars as pl
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.schema import RECORD, record_id, table
 from chimed.settings import settings

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from chimed.build.context import Work
 from model_server import Served, serving
 
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.settings import Settings
 from chimed.storage.lake import open_lake

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from types import ModuleType
 
 import polars as pl
-from chimed.build.context import Work
-
 from chimed.build.corpus import Parts, split
+
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
 from chimed.schema import record_id, table
 

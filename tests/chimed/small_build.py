@@ -5,13 +5,12 @@ import json
 import shutil
 from pathlib import Path
 
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
-
 from chimed.build.builds import new_build
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.crawl import finished
 from chimed.extraction import corpus_files
+from chimed.pipeline.runner import run_stage
 from chimed.settings import Settings
 from chimed.storage import lake as lakes
 from chimed.storage import warc

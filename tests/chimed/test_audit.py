@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chimed.pipeline.runner import run_stage
 from small_build import CRAWL, HERB, crawled
 
 from chimed.build.builds import new_build, read_stage
 from chimed.errors import UserError
 from chimed.extraction.crawl_records import extract_crawl
 from chimed.operations.audit import audit
+from chimed.pipeline.runner import run_stage
 from chimed.pipeline.trace import print_ledger
 from chimed.schema import RECORD
 from chimed.storage import lake as lakes

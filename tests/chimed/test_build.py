@@ -5,14 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
-from chimed.pipeline.runner import run_stage
+from chimed.build.corpus import Verdicts, left
 from samples import document, rows
 
 from chimed.build import builds, ledger, order
 from chimed.build.builds import new_build
-from chimed.build.corpus import Verdicts, left
 from chimed.build.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
 from chimed.errors import UserError
+from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD, derived, dropped_table, left_rows, table
 from chimed.stages import clean, dedup
 from chimed.storage import lake as lakes

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-from chimed.pipeline.runner import run_stage
 from small_build import crawled
 
 from chimed.build import ledger
@@ -15,6 +14,7 @@ from chimed.crawl.crawl import _name
 from chimed.errors import UserError
 from chimed.extraction.crawl_records import extract_crawl
 from chimed.pipeline.doubtful import doubtful
+from chimed.pipeline.runner import run_stage
 from chimed.release import find_release, releases
 from chimed.release.write import previous
 from chimed.storage import drafts, naming, warc

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
 
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.operations.audit import audit
+from chimed.pipeline.runner import run_stage
 from chimed.settings import Settings
 from chimed.storage import drafts
 from chimed.storage import lake as lakes

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.errors import UserError
 from chimed.intervals import wilson
 from chimed.release.review import judge, queues, standing, waiting

@@ -1,13 +1,13 @@
 """Shards on several cores: the tables are those of one process, and a mistake in a shard is told as there."""
 
 import pytest
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
 from samples import document, rows
 
+from chimed.build.context import Work
 from chimed.build.ledger import LedgerError
 from chimed.build.options import Options
 from chimed.pipeline import parallel
+from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD
 from chimed.settings import settings
 from chimed.storage import lake as lakes

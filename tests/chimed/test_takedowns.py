@@ -9,9 +9,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from chimed.build.context import Work
 from warcio.archiveiterator import ArchiveIterator
 
+from chimed.build.context import Work
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import Choices, address, read_file, survey
 from chimed.extraction.corpus_files.blanked import CannotBlank, blanked

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
 from samples import document, rows
 
 from chimed.build import order
+from chimed.build.context import Work
 from chimed.build.options import Options
+from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD
 from chimed.settings import PROJECT
 from chimed.storage import lake as lakes

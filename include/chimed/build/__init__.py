@@ -1,0 +1,1 @@
+"""A build: its options, its inputs, its stages in order, and the ledger that counts every row."""

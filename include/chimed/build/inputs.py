@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chimed.build.corpus import MOST_PARTS
 from chimed.build.options import Options
 from chimed.crawl.finished import report_of
 from chimed.sources import FILES
@@ -18,6 +17,7 @@ from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.storage.naming import CORPUS
 
+MOST_PARTS = 1_000  # a part is a task in Airflow, which maps a task over 1,024 at most ([core] max_map_length)
 PAGES_A_SHARD = 20_000
 BYTES_A_SHARD = 64 * 1024 * 1024  # of raw files: pages that are larger than usual are fewer
 

@@ -14,6 +14,7 @@ import chimed
 from chimed.build import order, reports
 from chimed.characters import short
 from chimed.errors import WorkStopped
+from chimed.reasons import NO_ALARM
 from chimed.schema import DROPPED_COLUMNS, RECORD_COLUMNS
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
@@ -25,14 +26,6 @@ REJECTED_SHARE = 0.95  # of what a stage derives; past it the gate speaks of the
 TRIED = 10  # so many derived rows make that share worth a word
 COMMONEST = 3  # reasons that an error names
 SHOWN = 300  # characters of an example in an error
-
-# why pages leave that nothing is wrong with: a shard may lose all of its own so
-AGAIN = "fetched again unchanged"
-TWICE = "same row twice in the corpus"
-OVER = "over max_records"
-TAKEN_DOWN = "taken down"
-GONE = "gone from its site"
-NO_ALARM = (AGAIN, TWICE, OVER, TAKEN_DOWN, GONE)
 
 # Rows of one fate. fate: read, kept, dropped, failed, derived; derived_dropped and derived_failed did not pass a gate.
 COUNTS = pl.Schema({"source": pl.String, "fate": pl.String, "reason": pl.String, "rows": pl.Int64})
@@ -175,7 +168,8 @@ def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None =
 
     Raises NothingLeft where more than a few rows were read and none is kept (of pages, `NO_ALARM` is no reason for it),
     and where a gate let through next to nothing of what was derived. left: rows that left (columns of `DROPPED`), for
-    an example. What failed of the rows to be derived is counted where models are asked (`chimed.llm.asking`): by answers.
+    an example. What failed of the rows to be derived is counted where models are asked (`chimed.llm.asking`): by
+    answers.
     """
     read, failed = rows_of(counts, "read"), rows_of(counts, "failed")
     if failed > max(FEW_FAILED, FAILED_SHARE * read):

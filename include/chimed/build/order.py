@@ -2,10 +2,10 @@
 
 One name for one thing: stage = module here = table in the lake = command = Airflow task.
 
-A stage module's docstring opens with its help text and names the paper's section. Its
-`run(records, work) -> Outcome` is a function on one table; `chimed.build.builds` reads and writes around it. A stage that has
-to know the whole corpus before it can judge a part has steps (`chimed.steps`): what they find is small, and each part
-is then judged on its own. This file is light on purpose: Airflow parses it.
+A stage module's docstring opens with its help text and names the paper's section. Its `run(records, work) -> Outcome`
+is a function on one table; `chimed.pipeline.runner` reads and writes around it. A stage that has to know the whole
+corpus before it can judge a part has steps (`chimed.build.steps`): what they find is small, and each part is then
+judged on its own. This file is light on purpose: Airflow parses it.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Finished crawls and ingested corpora: their reports, and whether their files are what they were then (paper §3.1).
 
-A crawl's report says of every WARC file how many detail pages it holds, its bytes and its hash (`chimed.storage.contents`). Of
-crawls of older versions the index says which responses there were, with their digests. What is read is compared with
-either, so that pages which are gone are an error and not fewer pages.
+A crawl's report says of every WARC file how many detail pages it holds, its bytes and its hash
+(`chimed.storage.contents`). Of crawls of older versions the index says which responses there were, with their digests.
+What is read is compared with either, so that pages which are gone are an error and not fewer pages.
 """
 
 import json

@@ -1,0 +1,1 @@
+"""Extraction: from raw pages and files of corpora to records (paper §3.1)."""

@@ -1,0 +1,1 @@
+"""Language models behind OpenAI-compatible servers: client, protocol, prompts, servers, costs (paper §3.2)."""

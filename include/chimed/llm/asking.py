@@ -47,6 +47,10 @@ MENDS = (
     ("unusable reply", "see the server's log; python -m chimed store forget-faults asks such requests again"),
 )
 
+# how a question that wants yes or no is sampled, and the two answers it may have
+YES_NO_SAMPLING = {"max_tokens": 4, "temperature": 0.0}
+YES_NO = {"choice": ["是", "否"]}
+
 T = TypeVar("T")
 Role = Literal["generator", "judge"]
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from chimed.llm import asking, prompts
-from chimed.llm.asking import Brings, Failed, Question, Said
-from chimed.stages.screen import SAMPLING, YES_NO
+from chimed.llm.asking import YES_NO, YES_NO_SAMPLING, Brings, Failed, Question, Said
 
 REFUSED_TOO = 0.05  # share of what the rules refused that is put to the judge, to be compared
 UNASKED = "no second opinion"
@@ -33,17 +32,17 @@ class Opinion:
 def supports(document: str, question: str, answer: str) -> Question:
     """Does the document support the answer?"""
     prompt = prompts.load("supports")
-    return asking.question(prompt, document, SAMPLING, YES_NO, text=document, question=question, answer=answer)
+    return asking.question(prompt, document, YES_NO_SAMPLING, YES_NO, text=document, question=question, answer=answer)
 
 
 def stands_alone(question: str) -> Question:
     """Is the question understood without the document?"""
-    return asking.question(prompts.load("stands_alone"), question, SAMPLING, YES_NO, question=question)
+    return asking.question(prompts.load("stands_alone"), question, YES_NO_SAMPLING, YES_NO, question=question)
 
 
 def faithful(source: str, modern: str) -> Question:
     """Does the modern text say what the passage says?"""
-    return asking.question(prompts.load("faithful"), source, SAMPLING, YES_NO, text=source, modern=modern)
+    return asking.question(prompts.load("faithful"), source, YES_NO_SAMPLING, YES_NO, text=source, modern=modern)
 
 
 def brings(name: str, about: float, more: int) -> Brings:

@@ -2,10 +2,10 @@
 
     python -m chimed audit <build|release|source/crawl>
 
-Every file is read whole and compared with what its report says (`chimed.storage.contents`); reports are compared with their
-seals, counts with rows, and what a stage says it read with what the stage before says it wrote, back to the crawled
-pages. Each bad file is named with what to do. What an older version wrote without hashes is compared as far as it goes
-and counted as not recorded.
+Every file is read whole and compared with what its report says (`chimed.storage.contents`); reports are compared with
+their seals, counts with rows, and what a stage says it read with what the stage before says it wrote, back to the
+crawled pages. Each bad file is named with what to do. What an older version wrote without hashes is compared as far as
+it goes and counted as not recorded.
 """
 
 import logging

@@ -1,0 +1,1 @@
+"""Running the stages of a build, and following a record through them."""

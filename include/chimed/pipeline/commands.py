@@ -106,10 +106,11 @@ def run(
     ] = None,
 ) -> None:
     """Run a stage of a build, or all. A finished stage is not run again; an interrupted one continues."""
-    from chimed import steps
     from chimed.build import order
     from chimed.build.builds import stages_of
     from chimed.build.context import open_work
+    from chimed.build.steps import corpus_of
+    from chimed.pipeline import steps
     from chimed.pipeline.parallel import run_shards
     from chimed.pipeline.runner import run_stage
 
@@ -119,7 +120,7 @@ def run(
     if step is not None:
         its_steps = {one.name: one for one in order.stage(stage).steps} if stage != "all" else {}
         choose(f"step of {stage}", step, list(its_steps))
-        report = steps.run_step(work, steps.corpus_of(work, stage), its_steps[step], shard or 0)
+        report = steps.run_step(work, corpus_of(work, stage), its_steps[step], shard or 0)
         print_report([report], f"build {work.build}: {stage} {step} {shard or 0} is done")
         return
     names = [one.name for one in stages_of(work.lake, work.build)] if stage == "all" else [stage]

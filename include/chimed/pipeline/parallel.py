@@ -4,32 +4,19 @@
 and asks for one at a time. Models are asked, and scored with, from one process: there the cores only wait.
 """
 
-import multiprocessing
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from chimed import steps
 from chimed.build import order, reports
 from chimed.build.builds import shards_of, stages_of
 from chimed.build.context import Work, open_work
-from chimed.errors import WorkStopped
+from chimed.build.steps import corpus_of, report_of
+from chimed.concurrency import MOST, cores, workers
+from chimed.pipeline import steps
 from chimed.pipeline.runner import run_stage
-from chimed.printing import log_to_stderr
-from chimed.processes import die_with_parent
 
-MOST = 8  # processes: each holds its shard in memory, some 400 MB of it
 LEAST = 2  # shards of a process: it takes as long to start as one takes; fewer are worked on by threads
-ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
-
-
-class WorkerDied(WorkStopped):
-    """A process that worked on a shard was killed."""
 
 
 def run_shards(work: Work, stage: str) -> list[dict]:
@@ -58,8 +45,8 @@ def _take_steps(work: Work, stage: order.Stage, several: Callable[[order.Step, I
     total = shards_of(work.lake, work.build, stage.name)
     if not stage.steps or all(reports.read(work.lake, work.build, stage.name, n) for n in range(total)):
         return
-    corpus = steps.corpus_of(work, stage.name)
-    if steps.report_of(work, corpus, stage.steps[-1].name, 0) is not None:
+    corpus = corpus_of(work, stage.name)
+    if report_of(work, corpus, stage.steps[-1].name, 0) is not None:
         return
     for step in stage.steps:
         if step.over == "all":  # here: it has the machine to itself
@@ -68,38 +55,8 @@ def _take_steps(work: Work, stage: order.Stage, several: Callable[[order.Step, I
             list(several(step, range(corpus.tasks(step))))
 
 
-@contextmanager
-def workers(stage: str, processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with this one, each with one thread for Polars: the cores are taken by processes.
-
-    Raises WorkerDied where one was killed.
-    """
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)  # read when a new process imports Polars
-    try:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin) as pool:
-            yield pool
-    except BrokenProcessPool:
-        raise WorkerDied(f"{stage}: a process was killed at work (out of memory?); run it again") from None
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _begin() -> None:
-    """What a new process does first: it ends with its parent, leaves Ctrl-C to it, and logs as it does."""
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    log_to_stderr()
-
-
 def _step_here(work: Work, stage: str, step: order.Step, number: int) -> dict:
-    return steps.run_step(work, steps.corpus_of(work, stage), step, number)
+    return steps.run_step(work, corpus_of(work, stage), step, number)
 
 
 def _step(build: str, stage: str, step: order.Step, number: int) -> dict:

@@ -25,7 +25,6 @@ from chimed.text.encoding.mojibake import garbled
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "from", "spm", "ref", "share", "bd_vid", "fr")
 # of a session, by the names that PHP, Java, ASP and forums give it; in a path after a semicolon too
 SESSIONS = ("phpsessid", "jsessionid", "aspsessionid", "sessionid", "session_id", "session", "sid", "cfid", "cftoken")
-PAGE_BYTES = 4 * 1024 * 1024  # the largest page measured on any of the sites has 68 KB
 
 _SESSION_IN_PATH = re.compile(r";(?:jsessionid|sid|phpsessid)=[\w.!-]*", re.I)
 _NOTICE_LENGTH = 80  # characters; a page that says it is gone says little else

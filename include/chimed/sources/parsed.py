@@ -1,4 +1,6 @@
-"""What a site's parser reads from a page: prose, or questions and answers; `records.from_page` makes records of it.
+"""What a site's parser reads from a page: prose, or questions and answers.
+
+`chimed.extraction.parsed_records` makes records of it.
 
 Light on purpose: a crawl reads pages and writes no table.
 """

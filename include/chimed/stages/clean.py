@@ -11,8 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import polars as pl
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
 from chimed.schema import left_rows
 from chimed.text import control_tokens, identifiers, noise

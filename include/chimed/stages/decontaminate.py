@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.ledger import LedgerError, Outcome
 from chimed.schema import RECORD_COLUMNS, derived, dropped_table, left_rows
 from chimed.text.exams.exam_questions import read_questions

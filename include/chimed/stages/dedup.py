@@ -13,11 +13,11 @@ is split by itself. No step holds the corpus.
 import json
 
 import polars as pl
-from chimed.build.context import Work
 
-from chimed.build.corpus import LEFT, split
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
-from chimed.steps import corpus_of, read_group
+from chimed.build.split import LEFT, split
+from chimed.build.steps import corpus_of, read_group
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:

@@ -11,10 +11,10 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from chimed.build.context import Work
 
+from chimed.build.context import Work
+from chimed.build.steps import Corpus, read_group, report_of, write_groups
 from chimed.stages.dedup_sign import bands_of, rows_of
-from chimed.steps import Corpus, read_group, report_of, write_groups
 from chimed.text.duplicates import minhash
 from chimed.text.duplicates.shingles import distinct
 

@@ -11,11 +11,11 @@ of each row in that order, a group for each part; none for a row that left, or i
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.ledger import LedgerError
+from chimed.build.steps import Corpus, read_whole, write_groups
 from chimed.stages.dedup_sign import LEAST, rows_of
-from chimed.steps import Corpus, read_whole, write_groups
 from chimed.storage import lake as lakes
 
 SAME_URL, SAME_TEXT = "same URL, older fetch", "same text"

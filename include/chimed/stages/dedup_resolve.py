@@ -17,12 +17,12 @@ from itertools import groupby, pairwise
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from chimed.build.context import Work
 
+from chimed.build.context import Work
+from chimed.build.steps import Corpus, read_group, read_whole, write_groups
 from chimed.stages.dedup_bucket import compared
 from chimed.stages.dedup_sign import rows_of
 from chimed.stages.dedup_verify import EDGES, edges_of, looked_at
-from chimed.steps import Corpus, read_group, read_whole, write_groups
 from chimed.storage import lake as lakes
 from chimed.text.duplicates import variants
 from chimed.text.duplicates.pairs import SIMILAR

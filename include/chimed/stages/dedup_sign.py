@@ -13,14 +13,14 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from chimed.build.context import Work
-from chimed.concurrency import ahead
 
 from chimed.build.builds import read_build, read_stage
+from chimed.build.context import Work
 from chimed.build.order import before
+from chimed.build.steps import Corpus, write_groups
+from chimed.concurrency import ahead
+from chimed.crawl.canonical import canonical, host_forms
 from chimed.sources import NAMES
-from chimed.stages.canonical import canonical, host_forms
-from chimed.steps import Corpus, write_groups
 from chimed.storage import lake as lakes
 from chimed.text.duplicates import facts, minhash
 from chimed.text.duplicates.around import trimmed

@@ -8,12 +8,12 @@ second row; behind the first one that is a copy they are not looked at any more.
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from chimed.build.context import Work
 
+from chimed.build.context import Work
+from chimed.build.steps import Corpus, read_group, write_groups
 from chimed.stages.dedup_bucket import pairs_of
 from chimed.stages.dedup_exact import ORDER
 from chimed.stages.dedup_sign import letters_of
-from chimed.steps import Corpus, read_group, write_groups
 from chimed.storage import lake as lakes
 from chimed.text.duplicates.pairs import SIMILAR, Letters, as_columns, similarities, verdicts
 from chimed.text.duplicates.shingles import distinct

@@ -5,8 +5,8 @@ A sample of the questions with a breadcrumb is put to the LLM as well, and the a
 """
 
 import polars as pl
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
 from chimed.llm import asking, prompts
 from chimed.llm.asking import Failed, Question, Round, Rounds, Said, Unusable, put

@@ -1,19 +1,19 @@
 """Read crawled pages into records: every page ends as records or as a named miss (paper §3.1).
 
-Reads the lake only: a crawl's records are made in `chimed.extraction.crawl_records`, once for all builds. Here a build takes its
-shard of them, without what was taken down or is gone from its site, and by its options.
+Reads the lake only: a crawl's records are made in `chimed.extraction.crawl_records`, once for all builds. Here a build
+takes its shard of them, without what was taken down or is gone from its site, and by its options.
 """
 
 import polars as pl
-from chimed.build.context import Work
-from chimed.reasons import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE
 
 from chimed.build.builds import read_build
+from chimed.build.context import Work
 from chimed.build.inputs import piece
 from chimed.build.ledger import Outcome
 from chimed.extraction import crawl_records
 from chimed.extraction.crawl_records import extract_crawl, pages_left, read_parts
 from chimed.extraction.same_words import taken_before
+from chimed.reasons import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE
 from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table
 from chimed.storage.takedowns import gone_for_good, takedowns
 

@@ -7,13 +7,13 @@ is cut by it, and tokens are counted by a rule: a Chinese character is one.
 """
 
 import polars as pl
-from chimed.build.context import Work
 
-from chimed.build.corpus import left, split
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
+from chimed.build.split import left, split
+from chimed.build.steps import corpus_of
 from chimed.schema import words
 from chimed.stages.filter_threshold import MIN_TOKENS, group_of, sortable, tokens
-from chimed.steps import corpus_of
 from chimed.storage import lake as lakes
 
 SHOWN = 10  # examples of what the cut took, in a part's report

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import polars as pl
-from chimed.build.context import Work
 
 from chimed.build import reports
+from chimed.build.context import Work
 from chimed.build.ledger import FEW_FAILED, NothingLeft
+from chimed.build.steps import Corpus
 from chimed.errors import WorkStopped
 from chimed.schema import RECORD, words
-from chimed.steps import Corpus
 from chimed.storage import lake as lakes
 
 MIN_TOKENS = 30  # §3.2

@@ -11,8 +11,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import polars as pl
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion

@@ -12,22 +12,19 @@ in the store under the hash of model, text and precision and never computed twic
 loaded and torch is not needed.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import polars as pl
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
 from chimed.schema import left_rows, words
 from chimed.storage import store as stores
 from chimed.storage.store import PERPLEXITIES
-from chimed.text.perplexity_model import Precision, Scorer, load, score_groups
+from chimed.text.perplexity_model import Precision, Scorer, load, score_groups, score_key
 
 WRITE_EVERY = 500  # scores written to the store at a time
 SAY_EVERY = 10.0  # seconds between two progress lines
@@ -172,30 +169,6 @@ class Scores:
             told["tokens/s"] = round(tokens / max(seconds, 1e-9))
             told["scored exactly"] = self.spent["exact"][0]
         return told
-
-
-def score_key(model: str, text: str, kind: Precision = "exact") -> str:
-    """What a score is kept under: hash of the model and the text, marked where it is not exact."""
-    mark = "" if kind == "exact" else "\x00fast"
-    return hashlib.sha256(f"{model_identity(model)}{mark}\x00{text}".encode()).hexdigest()
-
-
-@lru_cache
-def model_identity(model: str) -> str:
-    """What tells two models apart: a hub's name; of a folder the names and sizes of its files and its weights' head.
-
-    A folder that moves keeps its identity; one whose weights were trained anew does not.
-    """
-    folder = Path(model)
-    if not folder.is_dir():
-        return model
-    digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if file.suffix in (".json", ".txt", ".safetensors", ".bin"):
-            digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-            with file.open("rb") as content:
-                digest.update(content.read(1 << 22))
-    return f"{folder.name}:{digest.hexdigest()[:16]}"
 
 
 def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, dict]:

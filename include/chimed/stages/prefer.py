@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, replace
 
 import polars as pl
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts

@@ -5,10 +5,10 @@ release is whole. A release that drifts from the one before is held back (`chime
 """
 
 import polars as pl
-from chimed.build.context import Work
-from chimed.reasons import TAKEN_DOWN
 
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
+from chimed.reasons import TAKEN_DOWN
 from chimed.release.provenance import making
 from chimed.release.rows import tables_of
 from chimed.release.statistics import statistics

@@ -9,19 +9,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts
-from chimed.llm.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, put
+from chimed.llm.asking import YES_NO, YES_NO_SAMPLING, Brings, Failed, Question, Round, Rounds, Said, Unusable, put
 from chimed.schema import left_rows, words
 from chimed.storage import store as stores
 from chimed.storage.takedowns import takedowns
 from chimed.text import identifiers
 
-SAMPLING = {"max_tokens": 4, "temperature": 0.0}
-YES_NO = {"choice": ["是", "否"]}
 PROMPTS = {
     "screen": "toxic or personal, by the paper's prompt",
     "sensitive": "sensitive attribute or misleading claim",
@@ -85,7 +83,7 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
 
 def question(name: str, text: str) -> Question:
     """One of `PROMPTS` about a text."""
-    return asking.question(prompts.load(name), text, SAMPLING, YES_NO, text=text)
+    return asking.question(prompts.load(name), text, YES_NO_SAMPLING, YES_NO, text=text)
 
 
 def yes_no(text: str) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 import polars as pl
-from chimed.build.context import Work
 
+from chimed.build.context import Work
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion

@@ -10,17 +10,13 @@ file, not who did it: whoever can write to the lake can write its reports too.
 """
 
 import hashlib
-import io
 import json
 import os
 import stat
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from chimed.characters import short
 from chimed.errors import UserError
-
-if TYPE_CHECKING:
-    from chimed.storage.lake import Lake
 
 SEAL = "seal"
 PIECE = 1 << 20
@@ -121,64 +117,6 @@ def told_of(written: object, name: str) -> dict | None:
     if not isinstance(said, dict) or not isinstance(said.get("bytes"), int) or not isinstance(said.get("sha256"), str):
         return None
     return said
-
-
-def hash_of(lake: "Lake", path: str) -> str:
-    """The sha256 of a file of the lake. Raises what `lake.open_file` raises."""
-    from chimed.storage.lake import open_file
-
-    with open_file(lake, path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def told_file(lake: "Lake", path: str, rows: int | None = None) -> dict:
-    """What a report says of a file that is there already. Raises what `lake.open_file` raises."""
-    said = {"bytes": lake.fs.size(lake.at(path)), "sha256": hash_of(lake, path)}
-    return said if rows is None else {"rows": rows, **said}
-
-
-def fault_of(lake: "Lake", path: str, said: dict | None, whole: bool = True) -> str | None:
-    """What is wrong with a file by what its report says of it, as half a sentence; None where nothing is.
-
-    whole: look at its hash, too, and not at its size only.
-    """
-    from chimed.storage.lake import exists
-
-    try:
-        if not exists(lake, path):
-            return "is gone"
-        if said is None:
-            return None
-        if (size := lake.fs.size(lake.at(path))) != said["bytes"]:
-            return f"has {size} bytes, not the {said['bytes']} that were written"
-        if whole and (digest := hash_of(lake, path)) != said["sha256"]:
-            return f"has other bytes than were written (sha256 {digest[:12]}…, not {said['sha256'][:12]}…)"
-    except FileNotFoundError:
-        return "is a link to nothing"
-    except UserError as error:
-        return str(error).removeprefix(path).strip()
-    except OSError as error:
-        return f"cannot be read ({type(error).__name__}: {error.strerror})"
-    return None
-
-
-def check_file(lake: "Lake", path: str, said: dict | None, mend: str, whole: bool = True) -> None:
-    """Raises SpoiltFile where a file is not what its report says. mend: what to do then."""
-    if fault := fault_of(lake, path, said, whole):
-        raise SpoiltFile(f"{path} {fault}; {mend}")
-
-
-def read_checked(lake: "Lake", path: str, said: dict | None, mend: str) -> IO[bytes]:
-    """All of a file, once it is known to be what its report says. Raises SpoiltFile, and what `open_file` raises."""
-    from chimed.storage.lake import read_bytes
-
-    check_file(lake, path, said, mend, whole=False)
-    data = read_bytes(lake, path)
-    if said is not None and (digest := hashlib.sha256(data).hexdigest()) != said["sha256"]:
-        raise SpoiltFile(
-            f"{path} has other bytes than were written (sha256 {digest[:12]}…, not {said['sha256'][:12]}…); {mend}"
-        )
-    return io.BytesIO(data)
 
 
 # --- a part that is written anew ----------------------------------------------------------------------------------

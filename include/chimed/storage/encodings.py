@@ -19,6 +19,7 @@ else:
 
 ASKED_FOR = "gzip, deflate, br"
 PIECE = 1 << 16
+PAGE_BYTES = 4 * 1024 * 1024  # the largest page measured on any of the sites has 68 KB
 LAYERS = 4  # more encodings than this are a trap, not a server
 
 

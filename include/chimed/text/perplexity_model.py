@@ -3,9 +3,12 @@
 Needs torch and transformers, and imports them only where a model is loaded.
 """
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from chimed.errors import UserError
@@ -177,3 +180,30 @@ def _nll(batch: list[Window], scorer: Scorer) -> list[float]:
     rows = wanted.nonzero()[:, 0]
     sums = torch.zeros(len(batch), dtype=torch.float64, device=scorer.device).index_add(0, rows, losses)
     return sums.tolist()
+
+
+# --- what scores are kept under ---
+
+
+def score_key(model: str, text: str, kind: Precision = "exact") -> str:
+    """What a score is kept under: hash of the model and the text, marked where it is not exact."""
+    mark = "" if kind == "exact" else "\x00fast"
+    return hashlib.sha256(f"{model_identity(model)}{mark}\x00{text}".encode()).hexdigest()
+
+
+@lru_cache
+def model_identity(model: str) -> str:
+    """What tells two models apart: a hub's name; of a folder the names and sizes of its files and its weights' head.
+
+    A folder that moves keeps its identity; one whose weights were trained anew does not.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".json", ".txt", ".safetensors", ".bin"):
+            digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+            with file.open("rb") as content:
+                digest.update(content.read(1 << 22))
+    return f"{folder.name}:{digest.hexdigest()[:16]}"

@@ -4,10 +4,10 @@ import shutil
 
 import making_one
 import pytest
-from chimed.build.context import Work
 from making_one import FIRST, SECOND, Made
 from model_server import serving
 
+from chimed.build.context import Work
 from chimed.storage.lake import Lake
 
 

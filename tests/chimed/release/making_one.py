@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
 from model_server import Served
 
 from chimed.build import order
 from chimed.build.builds import new_build, read_stage
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.crawl.frontier import Plan, add
+from chimed.pipeline.runner import run_stage
 from chimed.schema import words
 from chimed.settings import Settings
 from chimed.sources import PAPER

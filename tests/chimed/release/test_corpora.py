@@ -7,10 +7,10 @@ from pathlib import Path
 
 import making_one
 import pytest
-from chimed.build.context import Work
 from model_server import serving
 
 from chimed.build.builds import read_dropped
+from chimed.build.context import Work
 from chimed.build.ledger import ledger
 from chimed.build.options import Options
 from chimed.errors import UserError

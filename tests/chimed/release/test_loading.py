@@ -6,9 +6,9 @@ import subprocess
 
 import making_one
 import pytest
-from chimed.build.context import Work
 from model_server import serving
 
+from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.release import read_manifest
 from chimed.release.rows import read_tables

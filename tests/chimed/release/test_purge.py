@@ -12,13 +12,12 @@ import making_one
 import polars as pl
 import pytest
 from alembic import command
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
 from model_server import serving
 from sqlalchemy import text, update
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed.build.builds import new_build, read_dropped, read_stage
+from chimed.build.context import Work
 from chimed.build.ledger import ledger
 from chimed.build.options import Options
 from chimed.crawl import finished
@@ -27,6 +26,7 @@ from chimed.errors import UserError
 from chimed.extraction.corpus_files import ingest
 from chimed.extraction.crawl_records import extract_crawl
 from chimed.operations.audit import audit
+from chimed.pipeline.runner import run_stage
 from chimed.release import find_release, releases
 from chimed.release.purge import journal, kept, purge, receipts
 from chimed.release.push import push

@@ -13,16 +13,16 @@ import fsspec
 import making_one
 import polars as pl
 import pytest
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
 from model_server import serving
 
 from chimed.build import inputs
 from chimed.build.builds import new_build
+from chimed.build.context import Work
 from chimed.build.ledger import ledger
 from chimed.build.options import Options
 from chimed.extraction.corpus_files import ingest
 from chimed.extraction.crawl_records import extract_crawl, read_parts
+from chimed.pipeline.runner import run_stage
 from chimed.release import read_manifest, releases
 from chimed.release.purge import purge
 from chimed.release.push import push

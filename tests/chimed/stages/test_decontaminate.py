@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from chimed.pipeline.runner import run_stage
 from opencc import OpenCC
 from samples import document, qa, rows
 
@@ -14,6 +13,7 @@ from chimed.build import order
 from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
 from chimed.pipeline import trace
+from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD
 from chimed.stages import decontaminate
 from chimed.storage import lake as lakes

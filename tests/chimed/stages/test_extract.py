@@ -4,17 +4,17 @@ import dataclasses
 from datetime import UTC, datetime
 
 import pytest
-from chimed.build.context import Work
-from chimed.pipeline.runner import run_stage
-from chimed.reasons import AGAIN, OVER, TAKEN_DOWN
 
 from chimed.build import inputs
 from chimed.build.builds import new_build, read_build, read_stage
+from chimed.build.context import Work
 from chimed.build.ledger import check_ledger
 from chimed.build.options import Options
 from chimed.errors import UserError
 from chimed.extraction import crawl_records
 from chimed.extraction.crawl_records import TooManyMisses, check_misses, extract_crawl, read_parts
+from chimed.pipeline.runner import run_stage
+from chimed.reasons import AGAIN, OVER, TAKEN_DOWN
 from chimed.settings import Settings
 from chimed.sources import ask39
 from chimed.stages.extract import OTHER, read_pages

@@ -128,7 +128,7 @@ def test_kinds_of_faults(source, modern, fault):
     ],
 )
 def test_doses_are_the_same_in_both_languages(text, found):
-    assert set(doses.doses(text)) == found
+    assert set(doses.find_doses(text)) == found
 
 
 def test_a_dose_belongs_to_its_herb():

@@ -115,7 +115,7 @@ def _be(machine: Path) -> None:
 
 
 def _fill(place: str, calls: int) -> None:
-    """From here on the disk is full at a function, such as `chimed.storage.lake.write_bytes`, after so many calls of it."""
+    """Fill the disk at a function, such as `chimed.storage.lake.write_bytes`, after so many calls of it."""
     import errno
     import importlib
     import sqlite3

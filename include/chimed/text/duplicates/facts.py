@@ -21,6 +21,8 @@ _DIGITS = {one: n for n, one in enumerate("〇一二三四五六七八九")} | {
 _TENS = {"十": 10, "廿": 20, "卅": 30, "百": 100, "千": 1000}
 _THOUSANDS = {"万": 10_000, "亿": 100_000_000}
 
+HERE = Path(__file__).parent
+
 
 class Fact(NamedTuple):
     """kind: of `KINDS`. value: equal where two facts are, however written. start, end: its letters in the text."""
@@ -108,7 +110,7 @@ def _value(number: str) -> str:
 
 
 def _read(name: str) -> dict[str, Any]:
-    return yaml.load((Path(__file__).parent / name).read_text(encoding="utf-8"), yaml.CSafeLoader)
+    return yaml.load((HERE / name).read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @cache
@@ -127,7 +129,7 @@ def _units() -> dict[str, str]:
 @cache
 def _names() -> tuple[frozenset[str], dict[str, tuple[int, ...]]]:
     """All listed names; and by their first two letters how long they may be, the longest first."""
-    terms, medicines = _read("terms.yaml"), _read("medicines.yaml")
+    terms, medicines = _read("../terms.yaml"), _read("medicines.yaml")
     found = {name for group in ("herbs", "formulas", "acupoints", "drugs") for name in terms[group]}
     found |= {name for group in medicines.values() for name in group}
     found |= {name for same in terms["same"] if not found.isdisjoint(same) for name in same}  # and no illness

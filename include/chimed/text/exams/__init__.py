@@ -1,0 +1,1 @@
+"""Exam questions in a text: the rules behind `decontaminate`."""

@@ -13,11 +13,11 @@ from functools import lru_cache
 
 from chimed.text import terms
 from chimed.text.fidelity import chatter, contraries, copies, coverage, negations, opposites, relations
-from chimed.text.fidelity.doses import COUNTED, DOSE, WEIGHED, doses, number, of_herbs, ordered, spelled, told
+from chimed.text.fidelity.doses import COUNTED, DOSE, WEIGHED, find_doses, number, of_herbs, ordered, spelled, told
 from chimed.text.terms import names, same
 from chimed.text.writing import plain
 
-__all__ = ["doses", "fault", "names", "number"]
+__all__ = ["fault", "find_doses", "names", "number"]
 
 RATIO = (0.75, 4.5)  # a modern text's length to its source's: classical Chinese is about half as long
 _NEAR = re.compile(r"[加去用与及配佐合减入，、。以或并同代]")

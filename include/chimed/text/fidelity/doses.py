@@ -74,7 +74,7 @@ def number(text: str) -> float:
     return total + digit
 
 
-def doses(text: str) -> Counter[Dose]:
+def find_doses(text: str) -> Counter[Dose]:
     """Numbers with their units: 三两, 3 两 → (3.0, 两); 一钱半 → (1.5, 钱); 三服, 三次 → (3.0, 次)."""
     return Counter(_value(match) for match in DOSE.finditer(text))
 

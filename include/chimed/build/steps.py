@@ -6,31 +6,27 @@ files lie in `steps/<build>/<stage>/<step>/` and hold letters of texts: when eve
 """
 
 import hashlib
-import importlib
 import io
 import logging
 import math
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chimed.build import order, reports
-from chimed.build.corpus import MOST_PARTS
+from chimed.build.builds import parts_of
+from chimed.build.context import Work
+from chimed.build.inputs import MOST_PARTS
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
-from chimed.storage.contents import sealed, told_of
+from chimed.storage.contents import told_of
 from chimed.storage.lake import Lake
-
-if TYPE_CHECKING:
-    from chimed.build.context import Work
 
 log = logging.getLogger("chimed")
 
@@ -72,7 +68,7 @@ class Corpus:
         return f"builds/{self.build}/{order.before(self.stage).name}/kept-{part:05d}.parquet"  # type: ignore[union-attr]
 
 
-def corpus_of(work: "Work", stage: str) -> Corpus:
+def corpus_of(work: Work, stage: str) -> Corpus:
     """What a stage's steps read. Raises UserError where the stage before is not done."""
     previous = order.before(stage)
     assert previous is not None
@@ -88,8 +84,6 @@ def corpus_of(work: "Work", stage: str) -> Corpus:
 @lru_cache(maxsize=8)
 def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> Corpus:
     """Read once as long as the reports of the stage before are those (`state`): there are hundreds."""
-    from chimed.build.builds import parts_of
-
     del state
     rows, hashes = [], []
     for part in range(parts_of(lake, build, previous)):
@@ -100,19 +94,7 @@ def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> 
     return Corpus(build, stage, tuple(rows), hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16])
 
 
-def take(work: "Work", stage: order.Stage) -> None:
-    """Sees that every step of a stage is done, one task after the other; where they are, that costs one look."""
-    if not stage.steps:
-        return
-    corpus = corpus_of(work, stage.name)
-    if report_of(work, corpus, stage.steps[-1].name, 0) is not None:
-        return
-    for step in stage.steps:
-        for number in range(corpus.tasks(step)):
-            run_step(work, corpus, step, number)
-
-
-def report_of(work: "Work", corpus: Corpus, step: str, number: int) -> dict | None:
+def report_of(work: Work, corpus: Corpus, step: str, number: int) -> dict | None:
     """The report of a step's task on this very corpus; None where it is not done."""
     try:
         report = lakes.read_json(work.lake, corpus.path(step, f"report-{number:05d}.json"))
@@ -122,41 +104,6 @@ def report_of(work: "Work", corpus: Corpus, step: str, number: int) -> dict | No
         log.warning("%s; that step is taken again", error)
         return None
     return report if report.get("corpus") == corpus.digest else None
-
-
-def run_step(work: "Work", corpus: Corpus, step: order.Step, number: int) -> dict:
-    """Does a task of a step, unless it is done; returns its report. The steps before it have to be done.
-
-    Raises UserError where there is no such task, and WorkStopped where another process took it over.
-    """
-    if not 0 <= number < corpus.tasks(step):
-        raise UserError(f"{step.name} of {corpus.stage} has tasks 0 to {corpus.tasks(step) - 1}, not {number}")
-    if (report := report_of(work, corpus, step.name, number)) is not None:
-        return report
-    from chimed.storage.lease import turn  # here, not above: SQLAlchemy takes long to load
-
-    name = f"{corpus.stage} {step.name} {number}"
-    with turn(work.store, work.lake.root, f"build {work.build} {name}", work.say) as still_ours:
-        if (report := report_of(work, corpus, step.name, number)) is not None:
-            return report
-        lakes.clear_drafts(work.lake, corpus.path(step.name, ""), lambda file: f"-{number:05d}." in file)
-        started = time.monotonic()
-        figures = importlib.import_module(f"chimed.stages.{corpus.stage}_{step.name}").run(work, corpus, number)
-        report = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}
-        report |= {"corpus": corpus.digest, "figures": figures, "seconds": round(time.monotonic() - started, 3)}
-        still_ours()
-        lakes.write_json(work.lake, corpus.path(step.name, f"report-{number:05d}.json"), sealed(report))
-    work.say(", ".join([name, *(f"{key} {value}" for key, value in figures.items() if isinstance(value, int))]))
-    return report
-
-
-def clear(work: "Work", stage: str) -> None:
-    """Takes the files of a stage's steps away. Safe to repeat, and for two processes at once."""
-    try:
-        if lakes.exists(work.lake, f"{FOLDER}/{work.build}/{stage}"):
-            lakes.remove_folder(work.lake, f"{FOLDER}/{work.build}/{stage}")
-    except FileNotFoundError:  # another process was faster
-        return
 
 
 # --- tables that steps hand on ---------------------------------------------------------------------------------

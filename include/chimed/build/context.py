@@ -1,0 +1,55 @@
+"""What a stage may use besides its table: the build, its options, the lake, the store and the settings."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from chimed.build.builds import read_build
+from chimed.build.options import Options
+from chimed.settings import Settings, settings
+from chimed.storage.lake import Lake, open_lake
+
+if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
+    from chimed.llm.asking import Planned
+    from chimed.storage.store import Store
+
+log = logging.getLogger("chimed")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage may use besides its table.
+
+    opened: the store, or what opens it for a stage that wants it. planned: where it is a list, models are not asked;
+    what would be asked is put down there (`chimed.pipeline.estimate`). part: the number of the part that a stage works
+    on.
+    """
+
+    build: str
+    options: Options
+    lake: Lake
+    opened: "Store | Callable[[], Store]"
+    settings: Settings
+    say: Callable[[str], None] = log.info
+    planned: "list[Planned] | None" = None
+    part: int = 0
+
+    @property
+    def store(self) -> "Store":
+        """The store. Raises UserError where it cannot be opened."""
+        return self.opened() if callable(self.opened) else self.opened
+
+
+def open_work(version: str) -> Work:
+    """A build of the lake that the settings name, with its store. Raises UserError that names the builds there are."""
+    lake = open_lake()
+    made = read_build(lake, version)
+    return Work(made["version"], Options(**made["options"]), lake, cache(_open_store), settings())
+
+
+def _open_store() -> "Store":
+    from chimed.storage.store import open_store
+
+    return open_store()

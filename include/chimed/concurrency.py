@@ -1,0 +1,69 @@
+"""Several things at once on one machine: threads that work ahead, and processes that end with this one."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from chimed.errors import WorkStopped
+from chimed.printing import log_to_stderr
+from chimed.processes import die_with_parent
+
+MOST = 8  # processes: each holds its shard in memory, some 400 MB of it
+AT_ONCE = 2  # batches: Polars, Arrow and NumPy leave Python at work, so two threads are worth nearly two cores
+ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+class WorkerDied(WorkStopped):
+    """A process that worked on a shard was killed."""
+
+
+def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+    """What a function makes of each item, in order; the next `AT_ONCE` are at work while one is used."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting: deque[Future[Found]] = deque()
+        for item in items:
+            if len(waiting) == AT_ONCE:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, item))
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@contextmanager
+def workers(stage: str, processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this one, each with one thread for Polars: the cores are taken by processes.
+
+    Raises WorkerDied where one was killed.
+    """
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)  # read when a new process imports Polars
+    try:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin) as pool:
+            yield pool
+    except BrokenProcessPool:
+        raise WorkerDied(f"{stage}: a process was killed at work (out of memory?); run it again") from None
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _begin() -> None:
+    """What a new process does first: it ends with its parent, leaves Ctrl-C to it, and logs as it does."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log_to_stderr()

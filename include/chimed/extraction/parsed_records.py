@@ -1,0 +1,33 @@
+"""What a parser returned, as a row of the records' table."""
+
+from datetime import datetime
+
+from chimed.schema import RECORD, keyed, record_id
+from chimed.sources.parsed import QA, CorpusQA, Document
+
+
+def from_page(
+    parsed: Document | QA, *, source: str, url: str, fetched: datetime, page: str, key: bytes | None = None
+) -> dict:
+    """A record row (`RECORD`) from what a parser returned and where it came from.
+
+    key: of the store (`store.secret`); with it the id is a keyed hash, as of the rows of corpora.
+    """
+    row = dict.fromkeys(RECORD.names)
+    row.update(
+        source=source,
+        domain=parsed.domain,
+        language=parsed.language if isinstance(parsed, Document | CorpusQA) else "zh",
+        url=url,
+        title=parsed.title,
+        published=parsed.published,
+        fetched=fetched,
+        page=page,
+    )
+    if isinstance(parsed, Document):
+        row.update(kind="document", text=parsed.text)
+    else:
+        row.update(kind="qa", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
+        row["department"] = " > ".join(parsed.department) or None
+    row["id"] = keyed(key, record_id(row)) if key else record_id(row)
+    return row

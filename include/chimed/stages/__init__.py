@@ -1,0 +1,1 @@
+"""The stages of a build, one module each; `chimed.build.order` tells their order."""
