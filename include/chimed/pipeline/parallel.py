@@ -17,6 +17,7 @@ from chimed.pipeline import steps
 from chimed.pipeline.runner import run_stage
 
 LEAST = 2  # shards of a process: it takes as long to start as one takes; fewer are worked on by threads
+LEAST_OF_STEPS = 8  # of a stage with steps, of which each process loads the lists anew
 
 
 def run_shards(work: Work, stage: str) -> list[dict]:
@@ -26,12 +27,12 @@ def run_shards(work: Work, stage: str) -> list[dict]:
     """
     total = shards_of(work.lake, work.build, stage)
     this = order.stage(stage, stages_of(work.lake, work.build))
-    processes = min(cores(), total // LEAST, MOST)
+    processes = min(cores(), total // (LEAST_OF_STEPS if this.steps else LEAST), MOST)
     if (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)
     if processes < 2:
+        _take_steps(work, this, lambda step, numbers: map(partial(_step_here, work, stage, step), numbers))
         with ThreadPoolExecutor(min(cores(), MOST)) as threads:
-            _take_steps(work, this, lambda step, numbers: threads.map(partial(_step_here, work, stage, step), numbers))
             found = threads.map(lambda shard: run_stage(work, stage, shard), range(total))
             return [report for reports in found for report in reports]
     with workers(stage, processes) as pool:

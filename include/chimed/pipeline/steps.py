@@ -51,8 +51,9 @@ def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict:
 
 def clear(work: Work, stage: str) -> None:
     """Takes the files of a stage's steps away. Safe to repeat, and for two processes at once."""
-    try:
-        if lakes.exists(work.lake, f"{FOLDER}/{work.build}/{stage}"):
-            lakes.remove_folder(work.lake, f"{FOLDER}/{work.build}/{stage}")
-    except FileNotFoundError:  # another process was faster
-        return
+    for folder in (f"{FOLDER}/{work.build}/{stage}", f"{FOLDER}/{work.build}"):
+        try:
+            if lakes.exists(work.lake, folder) and (folder.endswith(stage) or not lakes.names(work.lake, folder)):
+                lakes.remove_folder(work.lake, folder)
+        except FileNotFoundError:  # another process was faster
+            continue
