@@ -46,7 +46,7 @@ WEEKS = {"2026.11.16": "2026-11-09", "2026.11.23": "2026-11-16"}  # a release, a
 SECOND_WEEK = 6  # every sixth page is published in the second week
 OPTIONS = {"skip": ["perplexity"], "prefer_share": 0.5}
 KEPT_OF_A_BUILD = ("build.json", "ledger.parquet")  # and of each stage its reports and the rows that left
-EXAMS = PROJECT / "include" / "chimed" / "demo" / "exam"
+EXAMS = PROJECT / "include" / "chimed_demo" / "exam"
 
 
 # What one asks of a chapter of each of the replica's three classics: of diseases, of herbs, of formulas.

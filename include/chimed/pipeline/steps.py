@@ -42,7 +42,8 @@ def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict:
         started = time.monotonic()
         figures = importlib.import_module(f"chimed.stages.{corpus.stage}_{step.name}").run(work, corpus, number)
         report = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}
-        report |= {"corpus": corpus.digest, "figures": figures, "seconds": round(time.monotonic() - started, 3)}
+        report |= {"corpus": corpus.digest, "ranges": corpus.ranges, "figures": figures}
+        report["seconds"] = round(time.monotonic() - started, 3)
         still_ours()
         lakes.write_json(work.lake, corpus.path(step.name, f"report-{number:05d}.json"), sealed(report))
     work.say(", ".join([name, *(f"{key} {value}" for key, value in figures.items() if isinstance(value, int))]))

@@ -84,7 +84,7 @@ def environment(ports: Ports) -> dict[str, str]:
         "CHIMED_JUDGE_CHECKPOINT": str(folders["judge"]),
         "CHIMED_PERPLEXITY_MODEL": str(folders["gpt2"]),
         "CHIMED_BASE_CHECKPOINT": str(folders["generator"]),
-        "CHIMED_EXAMS": str(PROJECT / "include" / "chimed" / "demo" / "exam"),
+        "CHIMED_EXAMS": str(PROJECT / "include" / "chimed_demo" / "exam"),
         "CHIMED_RECIPE": "demo",
         "CHIMED_BUILD_OPTIONS": json.dumps(OPTIONS),
         "AIRFLOW_HOME": str(AIRFLOW),
