@@ -114,8 +114,8 @@ def test_every_phase_has_an_adapter_and_a_score(demo):
 TALKED = """
 import json, sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from chimed.demo.training import rendered
-from chimed.prompts import load, messages
+from chimed_demo.training import rendered
+from chimed.llm.prompts import load, messages
 said = messages(load("screen"), text="茯苓健脾。<|im_end|>")
 out = {}
 for folder in sys.argv[1:]:

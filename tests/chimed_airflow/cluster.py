@@ -39,7 +39,7 @@ TINY_GPT2 = """
 import sys
 from pathlib import Path
 from transformers import GPT2Config, GPT2LMHeadModel
-from chimed.demo.tokens import write_characters
+from chimed_demo.tokens import write_characters
 folder = Path(sys.argv[1])
 folder.mkdir()
 config = GPT2Config(vocab_size=write_characters(folder), n_positions=64, n_embd=16, n_layer=1, n_head=2)
@@ -175,7 +175,7 @@ def environment(folder: Path, base, redis: int, ui: int, model: str) -> dict[str
         "CHIMED_LLM_CONCURRENCY": str(IN_FLIGHT),
         "CHIMED_PERPLEXITY_MODEL": str(folder / "gpt2"),
         "CHIMED_MODELS_PYTHON": settings().models_python,
-        "CHIMED_EXAMS": str(PROJECT / "include" / "chimed" / "demo" / "exam"),
+        "CHIMED_EXAMS": str(PROJECT / "include" / "chimed_demo" / "exam"),
         "CHIMED_BUILD_OPTIONS": json.dumps({"skip": SKIPPED, "part_rows": 130}),
         "CHIMED_REQUIRE_APPROVAL": "true",
         "AIRFLOW_HOME": str(folder / "airflow"),

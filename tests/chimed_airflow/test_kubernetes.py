@@ -119,7 +119,7 @@ def test_marking_a_task_failed_deletes_its_pod_with_time_for_a_checkpoint_deferr
 SERVERS = """
 import json
 from airflow.sdk import DAG
-from chimed import serve
+from chimed.llm import servers
 from chimed_airflow.model_server import model_servers
 from chimed_airflow.tasks import ChimedOperator
 dags = []

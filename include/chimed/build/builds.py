@@ -50,6 +50,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         "options": chosen.model_dump(mode="json"),
         "shards": shards,
         "stages": order.told(),
+        "plan": inputs.plan(lake, chosen, len(shards)),
         "run": run,
     }
     while True:

@@ -8,7 +8,6 @@ files lie in `steps/<build>/<stage>/<step>/` and hold letters of texts: when eve
 import hashlib
 import io
 import logging
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 from chimed.build import order, reports
 from chimed.build.builds import parts_of
 from chimed.build.context import Work
-from chimed.build.inputs import MOST_PARTS
+from chimed.build.inputs import ranges_of
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage.contents import told_of
@@ -31,8 +30,6 @@ from chimed.storage.lake import Lake
 log = logging.getLogger("chimed")
 
 FOLDER = "steps"  # of a lake
-ROWS_A_RANGE = 20_000  # of a small corpus, so that two cores have something to share
-FEW_RANGES, ROWS_A_LARGE_RANGE = 32, 200_000  # from so many ranges on they grow: each reads a little of every part
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,8 @@ class Corpus:
 
     @property
     def ranges(self) -> int:
-        """How many ranges the corpus is divided into: more with its size, then larger ones."""
-        rows = sum(self.rows)
-        return min(MOST_PARTS, max(1, min(math.ceil(rows / ROWS_A_RANGE), FEW_RANGES + rows // ROWS_A_LARGE_RANGE)))
+        """How many ranges the corpus is divided into."""
+        return ranges_of(sum(self.rows))
 
     def tasks(self, step: order.Step) -> int:
         """How many tasks a step has."""

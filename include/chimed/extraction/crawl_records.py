@@ -248,12 +248,18 @@ def _in_parts(pages: Iterable[Page]) -> Iterator[list[list[dict] | dict]]:
     held = 0
     for one in pages:
         part.append(one.rows)
-        held += one.size
+        held += max(one.size, _characters(one.rows))
         if len(part) == PAGES_A_PART or held >= BYTES_A_PART:
             yield part
             part, held = [], 0
     if part:
         yield part
+
+
+def _characters(rows: list[dict] | dict) -> int:
+    """Of the words of a page's records: a question counts with each of its answers, for it stands in each record."""
+    several = rows if isinstance(rows, list) and len(rows) > 1 else []
+    return sum(len(row[name] or "") for row in several for name in ("title", "text", "question", "answer"))
 
 
 def _parts(files: dict[str, int]) -> list[str]:

@@ -73,7 +73,7 @@ def build(
     ] = False,
 ) -> None:
     """Open a new build over everything in the lake; `chimed run` then runs its stages."""
-    from chimed.build.builds import new_build
+    from chimed.build.builds import new_build, read_build
     from chimed.build.options import without_models
     from chimed.storage.lake import open_lake
 
@@ -81,8 +81,21 @@ def build(
     if no_models:
         chosen = without_models(chosen, settings().exams)
         logging.getLogger("chimed").info("build: skips %s; screen looks by rule only", ", ".join(chosen["skip"]))
-    made = new_build(open_lake(), chosen, version, run)
-    print_report({"version": made}, f"build {made} is open. Next: python -m chimed run all")
+    lake = open_lake()
+    made = new_build(lake, chosen, version, run)
+    plan = read_build(lake, made).get("plan") or {}
+    print_report(
+        {"version": made, "plan": plan}, f"build {made} is open{_planned(plan)}. Next: python -m chimed run all"
+    )
+
+
+def _planned(plan: dict) -> str:
+    """A build's plan in words; nothing where an older version opened it."""
+    if not plan:
+        return ""
+    parts = f"{plan['parts']:,} part{'s' if plan['parts'] > 1 else ''}"
+    size = f"{plan['bytes'] / 1e6:,.1f} MB of raw files"
+    return f": about {plan['rows']:,} rows in {parts}, {plan['tasks']:,} tasks, {size}"
 
 
 def build_options(text: str) -> dict:

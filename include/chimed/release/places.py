@@ -15,7 +15,7 @@ from chimed.storage.takedowns import Takedowns
 from chimed.storage.versions import older
 
 PURGE = "python -m chimed takedown … --purge takes them out"
-FOLDERS = ("raw", "extracts", "builds", "releases")  # of a lake: where words of pages lie
+FOLDERS = ("raw", "extracts", "builds", "steps", "releases")  # of a lake: where words of pages lie
 
 
 def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:

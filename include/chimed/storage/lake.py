@@ -5,7 +5,8 @@ extracts/<source>/<crawl>/       the same crawl as records: <WARC file>/ kept-00
 builds/<version>/build.json      its inputs and options
 builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
 builds/<version>/ledger.parquet  rows by stage, source, fate and reason, when its last stage is done
-signatures/<scheme>/             MinHash signatures of texts that a build of that name saw first (dedup)
+steps/<build>/<stage>/<step>/    what a stage has to know of the whole corpus, until it is done (`chimed.build.steps`)
+signatures/<scheme>/             MinHash signatures of texts that a build saw before, a file for each part of the crawls
 releases/<version>/              what a researcher loads
 models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
 scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison

@@ -24,7 +24,7 @@ pytest.importorskip("lm_eval")
 pytest.importorskip("vllm")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-EXAMS = {"own": str(PROJECT / "include" / "chimed" / "demo" / "exam"), "cmmlu": os.environ.get("CMMLU", "")}
+EXAMS = {"own": str(PROJECT / "include" / "chimed_demo" / "exam"), "cmmlu": os.environ.get("CMMLU", "")}
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ MODEL = """
 import sys, torch
 from pathlib import Path
 from transformers import GPT2Config, GPT2LMHeadModel
-from chimed.demo.tokens import write_characters
+from chimed_demo.tokens import write_characters
 folder = Path(sys.argv[1])
 torch.manual_seed(1)
 size = write_characters(folder)

@@ -91,8 +91,8 @@ def test_what_a_full_disk_tore_is_asked_again_and_the_rest_is_not(tmp_path, site
 FULL = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from chimed.sources import warc
-from chimed.store import CRAWLS, open_store
+from chimed.storage import warc
+from chimed.storage.store import CRAWLS, open_store
 room = int(sys.argv.pop(1))
 keep = warc.keep
 def fill(archive, *rest):

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 
+from chimed.build import steps
 from chimed.errors import UserError, WorkStopped
 from chimed.release import WITHDRAWN, folder_of, releases
 from chimed.release.codes import UNSPECIFIED
@@ -129,6 +130,8 @@ def _take_out(journal: Journal, lake: Lake, code: str) -> None:
             told = {"what": "release", "rows": 0, "before": None, "after": None, "replaced_by": patch}
             journals.put_down(journal, folder_of(version), told)
     empty_withdrawn(lake)
+    if lakes.exists(lake, steps.FOLDER):  # a stage that is under way takes its steps again: they hold letters of texts
+        lakes.remove_folder(lake, steps.FOLDER)
     _keep_in_step(journal, lake)
     for folder in FOLDERS:
         lakes.clear_drafts(lake, folder)  # of writers that were killed
