@@ -28,7 +28,7 @@ from chimed.text.duplicates.compared import digests, points_of
 from chimed.text.duplicates.pairs import GAP, POINT
 
 LEAST = 20  # letters: below, five-character shingles say nothing
-_ROWS_AT_A_TIME = 5_000  # of a part: their arrays stay small
+_ROWS_AT_A_TIME = 3000  # of a part: their arrays stay small
 _ORDER = {name: n for n, name in enumerate(NAMES)}
 _COLUMNS = ["id", "source", "url", "page", "fetched", "published", "adopted", "title", "text", "question", "answer"]
 
