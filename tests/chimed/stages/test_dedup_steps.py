@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from samples import document, judged, prepared, qa, rows
 
-from chimed.build import order, steps
+from chimed.build import inputs, order
 from chimed.build.builds import read_dropped, read_stage
 from chimed.build.steps import corpus_of
 from chimed.errors import UserError
@@ -24,7 +24,7 @@ LETTERS = "阴阳表里寒热虚实脏腑经络气血津液升降浮沉君臣佐
 @pytest.fixture(autouse=True)
 def many_ranges(monkeypatch):
     """So few rows are several ranges, as a large corpus is."""
-    monkeypatch.setattr(steps, "ROWS_A_RANGE", 40)
+    monkeypatch.setattr(inputs, "ROWS_A_RANGE", 40)
 
 
 def texts() -> pl.DataFrame:

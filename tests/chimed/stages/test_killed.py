@@ -104,7 +104,7 @@ def prepared(folder: Path, stage: str) -> None:
             lakes.write_json(lake, f"builds/{BUILD}/{before}/report-{n:05d}.json", counts)
             part = table.slice(n * ROWS, ROWS)
             lakes.write_table(lake, f"builds/{BUILD}/{before}/kept-{n:05d}.parquet", part, RECORD)
-    if stage in ("clean", "dedup"):
+    if stage not in ("extract", "perplexity"):
         lakes.write_json(lake, f"builds/{BUILD}/build.json", made | {"shards": shards * PARTS})
     if stage == "perplexity":
         (folder / "model").mkdir()
