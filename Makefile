@@ -2,7 +2,7 @@
 # make up      the same, and leave Airflow's UI running; make down stops it
 # make check   lint, types, unit tests: the inner loop, under a minute
 # make test    the whole suite, one run of the whole path included
-# make lock    the hashes of all pins of the images anew
+# make lock    the lock files anew, from the dependencies in pyproject.toml
 # make pictures, sample, reference, notebooks    what docs/ holds that is made by a script
 PYTHON ?= python3
 UV_VERSION = 0.13.9
@@ -14,9 +14,9 @@ export PYTHONPATH = include
 export PYTHONDONTWRITEBYTECODE =
 
 # torch's CPU build: from the folder pip is told to look in, else from PyTorch's own index
-INSTALL = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
-	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu; \
-	.venv/bin/uv pip install --quiet --no-deps --python
+TORCH = links="$$(.venv/bin/pip config get global.find-links 2>/dev/null)"; \
+	links="$${PIP_FIND_LINKS:-$$links}"; [ -n "$$links" ] && export UV_FIND_LINKS="$$links" || export UV_TORCH_BACKEND=cpu;
+INSTALL = $(TORCH) .venv/bin/uv pip install --quiet --no-deps --python
 
 .PHONY: help lock demo up down check pictures sample reference notebooks test test-demo test-units test-others test-models test-clusters install clean
 .DEFAULT_GOAL := help
@@ -37,6 +37,7 @@ check: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	$(AIRFLOW_PYTHON) .ci/copies.py
 	$(AIRFLOW_PYTHON) -m pytest -n 2 -m "not slow"
 
 # The demo and the cluster wait half the time, and what waits still costs: both go first, and the models' tests, one
@@ -73,12 +74,10 @@ install: .venv/uv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	touch $@
 
-.venv/ready: .venv/uv requirements.txt requirements-dev.txt
+.venv/ready: .venv/uv requirements.txt requirements-dev.txt pyproject.toml
 	@echo "installing Airflow's environment (.venv)"
 	@$(INSTALL) $(AIRFLOW_PYTHON) -r requirements.txt -r requirements-dev.txt
-	@printf '%s\n' '#!$(CURDIR)/.venv/bin/python' 'import os, sys' \
-		'os.environ["PYTHONPATH"] = "$(CURDIR)/include"' 'sys.path.insert(0, "$(CURDIR)/include")' \
-		'from chimed.__main__ import main' 'main()' > .venv/bin/chimed && chmod +x .venv/bin/chimed
+	@$(INSTALL) $(AIRFLOW_PYTHON) --no-build-isolation --editable .
 	@touch $@
 
 .venv-models/ready: .venv/uv requirements-models.txt
@@ -87,14 +86,9 @@ install: .venv/uv
 	@$(INSTALL) $(MODELS_PYTHON) -r requirements-models.txt
 	@touch $@
 
-# the images' files get the hashes of every pin anew; the versions stay
-LOCKED = requirements-production.txt requirements-gpu.txt
+# the lock files from pyproject.toml; versions stay, unless with UPGRADE=--upgrade
 lock: .venv/uv
-	for file in $(LOCKED); do \
-		sed -n 's/^\([^ #-][^ ;\\]*==[^ ;\\]*\).*/\1/p' $$file > .pins.txt && \
-		.venv/bin/uv pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 \
-			--python-platform x86_64-unknown-linux-gnu .pins.txt -o .locked.txt && mv .locked.txt $$file || exit 1; \
-	done; rm -f .pins.txt
+	@$(TORCH) $(AIRFLOW_PYTHON) .ci/lock.py $(UPGRADE)
 
 clean:
 	rm -rf .chimed .venv .venv-models .mypy_cache .ruff_cache

@@ -18,7 +18,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from chimed.build.order import STAGES, Stage, Step, before
 from chimed.settings import settings
 from chimed_airflow import approval, titles
-from chimed_airflow.assets import RECORDS, RELEASE
+from chimed_airflow.assets import RELEASE, records
 from chimed_airflow.model_server import model_servers
 from chimed_airflow.notice import FailureNotice
 from chimed_airflow.params import build_options, build_params
@@ -69,7 +69,8 @@ def stage_task(stage: Stage, shards: XComArg) -> BaseOperator | MappedOperator:
     operator, arguments = where(stage.needs)
     arguments |= {
         "task_id": stage.name,
-        "doc_md": stage_doc(stage.name),
+        "task_display_name": stage.title,
+        "doc_md": stage_doc(stage),
         "command": ["run", stage.name, "--build", BUILD],
         "pool": POOL[stage.needs],
         "execution_timeout": TIMEOUT[stage.needs],
@@ -87,7 +88,8 @@ def step_task(stage: Stage, step: Step, shards: XComArg, among: BaseOperator | N
     """
     arguments = {
         "task_id": f"{stage.name}_{step.name}",
-        "doc_md": step_doc(stage.name, step.name),
+        "task_display_name": f"{stage.title}: {step.name}",
+        "doc_md": step_doc(stage, step),
         "command": ["run", stage.name, "--build", BUILD, "--step", step.name],
         "execution_timeout": TIMEOUT["cpu"],
     }
@@ -105,7 +107,7 @@ with DAG(
     dag_display_name=titles.build(),
     description="Makes a versioned release of everything crawled so far, once all sites have their week",
     doc_md=__doc__,
-    schedule=PartitionedAssetTimetable(assets=reduce(and_, RECORDS.values())),
+    schedule=PartitionedAssetTimetable(assets=reduce(and_, records().values())),
     catchup=False,
     max_active_runs=1,
     tags=["chimed", "build"],

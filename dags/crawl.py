@@ -17,11 +17,11 @@ from datetime import timedelta
 from airflow.sdk import DAG, CronPartitionTimetable, PartitionedAtRuntime
 
 from chimed.settings import settings
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed_airflow import titles
-from chimed_airflow.assets import RECORDS
+from chimed_airflow.assets import records
 from chimed_airflow.notice import FailureNotice
-from chimed_airflow.params import POOLS, crawl_params, listed
+from chimed_airflow.params import crawl_params, listed, pools
 from chimed_airflow.summaries import crawl_line
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, CrawlOperator, numbers
 from chimed_airflow.weeks import KEY_FORMAT, ZONE, of_run
@@ -41,7 +41,7 @@ def schedule(hour: int) -> CronPartitionTimetable | PartitionedAtRuntime:
     return CronPartitionTimetable(f"0 {hour} * * 1", **days)
 
 
-for place, source in enumerate(SOURCES):
+for place, source in enumerate(source_names()):
     with DAG(
         dag_id=f"crawl_{source}",
         dag_display_name=titles.crawl(source),
@@ -52,7 +52,7 @@ for place, source in enumerate(SOURCES):
         max_active_runs=1,
         tags=["chimed", "crawl", source],
         # a site that pools.json does not name yet has no pool of its own: its task would wait for ever
-        default_args={**DEFAULTS, "pool": f"site_{source}" if f"site_{source}" in POOLS else "default_pool"},
+        default_args={**DEFAULTS, "pool": f"site_{source}" if f"site_{source}" in pools() else "default_pool"},
         params=crawl_params(source),
         user_defined_macros={"week": of_run, "listed": listed},
         on_failure_callback=FailureNotice(),
@@ -79,7 +79,7 @@ for place, source in enumerate(SOURCES):
             command=["extract", source, f"--crawl={CRAWL}", "{{ '--accept' if params.accept else '' }}"],
             returns=numbers,
             note=crawl_line,
-            outlets=[RECORDS[source]],
+            outlets=[records()[source]],
             asset_key=f"{{{{ {WEEK}.key }}}}",
             execution_timeout=timedelta(hours=2),
         )

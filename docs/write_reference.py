@@ -1,4 +1,6 @@
-"""Writes docs/reference.md from the code: every build option and every setting. `make reference` runs it."""
+"""Writes what the guides take from the code: every build option and setting (docs/reference.md), the table of stages
+(docs/stages.md, between two marks). `make reference` runs it.
+"""
 
 import json
 import re
@@ -10,9 +12,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from chimed.build.options import Options
+from chimed.build.order import CRAWL, STAGES
 from chimed.settings import PROJECT, Settings
 
 HERE = Path(__file__).parent
+BEGIN, END = "<!-- stages: written by make reference; edit include/chimed/build/order.py -->", "<!-- /stages -->"
 TOP = """# Reference
 
 Written by `make reference` from `include/chimed/build/options.py` and `include/chimed/settings.py`; do not edit.
@@ -80,5 +84,17 @@ def reference() -> str:
     return f"{TOP}{OPTIONS}{table(Options)}\n{SETTINGS}{table(Settings, 'CHIMED_')}"
 
 
+def stages(guide: str) -> str:
+    """A guide's text with the table of stages between its two marks."""
+    head, _, rest = guide.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not end:
+        raise ValueError(f"the guide lacks the marks {BEGIN} and {END}")
+    rows = "".join(f"| `{one.name}` | {cell(one.does)} | {cell(one.paper)} |\n" for one in (CRAWL, *STAGES))
+    return f"{head}{BEGIN}\n\n| stage | what it does | paper |\n|---|---|---|\n{rows}\n{END}{tail}"
+
+
 if __name__ == "__main__":
     (HERE / "reference.md").write_text(reference(), encoding="utf-8")
+    guide = HERE / "stages.md"
+    guide.write_text(stages(guide.read_text(encoding="utf-8")), encoding="utf-8")

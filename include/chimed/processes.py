@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 GRACE = 20.0  # seconds a process has to end by itself
 FORKING = threading.Lock()  # held during every fork, and by a thread at what a child made in its midst would wait for
 os.register_at_fork(before=FORKING.acquire, after_in_parent=FORKING.release, after_in_child=FORKING.release)
@@ -92,19 +94,20 @@ def tail(log: Path, lines: int) -> str:
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
 
-def born(pid: int) -> str | None:
-    """When a living process started; None for a dead one or a zombie. Two processes of one id differ in it."""
+def born(pid: int) -> float | None:
+    """Return when a living process started, in seconds after the machine did; None for a dead one or a zombie.
+
+    Two processes of one id differ in it, and a clock that is set while they run changes nothing.
+    """
     with contextlib.suppress(ChildProcessError):  # one that another process started is reaped by its parent
         os.waitpid(pid, os.WNOHANG)
-    if Path("/proc/self/stat").exists():
-        try:
-            state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-        except (FileNotFoundError, ProcessLookupError):
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        return None if state == "Z" else fields[18]
-    shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
-    state, _, moment = shown.stdout.strip().partition(" ")
-    return None if not moment or state.startswith("Z") else moment.strip()
+        return round(process.create_time() - psutil.boot_time(), 1)
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _signal(group: int, number: int) -> None:

@@ -15,7 +15,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chimed.errors import UserError
 
-PROJECT = Path(__file__).resolve().parents[2]
+_PACKAGES = Path(__file__).resolve().parents[1]
+# The folder that holds `.chimed/` unless a variable says otherwise: the checkout, or, of an installed package, the
+# folder where a command is run.
+PROJECT = _PACKAGES.parent if _PACKAGES.name == "include" else Path.cwd()
 
 
 class Settings(BaseSettings):
@@ -190,4 +193,4 @@ def settings() -> Settings:
         raise UserError(f"CHIMED_{name} has a value that it cannot have: {first['msg']}") from None
     except SettingsError as error:
         field = str(error).partition('field "')[2].partition('"')[0]
-        raise UserError(f"CHIMED_{field.upper()} is not JSON; see its meaning in include/chimed/settings.py") from None
+        raise UserError(f"CHIMED_{field.upper()} is not JSON; see its meaning in docs/reference.md") from None

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -31,6 +31,12 @@ class SiteLeftAlone(AirflowException):
     def __init__(self, why: str, wait: float, times: int) -> None:
         super().__init__(why)
         self.wait, self.times = wait, times
+
+
+def arguments(command: Sequence[str], shard: int | None = None) -> list[str]:
+    """Return a command's arguments without the empty ones, and with its shard."""
+    argv = [str(one) for one in command if str(one).strip()]
+    return argv if shard is None else [*argv, "--shard", str(shard)]
 
 
 def run(command: list[str], say: Callable[[str], None]) -> Any:

@@ -16,16 +16,11 @@ from airflow.sdk import Param
 from chimed.build import order
 from chimed.build.options import Options
 from chimed.settings import settings
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed_airflow import titles
 
 log = logging.getLogger(__name__)
 
-POOLS = frozenset(json.loads(Path(__file__).with_name("pools.json").read_text(encoding="utf-8")))
-CHOICES = {  # what a list may hold; the form offers it
-    "sources": SOURCES,
-    "skip": tuple(stage.name for stage in order.STAGES if stage.skippable),
-}
 
 # A build's form: every option's label, in the order of the form. What stands under "" is open, the rest is folded.
 BUILD_FORM = {
@@ -89,28 +84,37 @@ def build_params() -> dict[str, Param]:
     return {name: made[name] for name in ordered}
 
 
+@cache
+def pools() -> frozenset[str]:
+    """Return the names of the pools that an installation is to have."""
+    return frozenset(json.loads(Path(__file__).with_name("pools.json").read_text(encoding="utf-8")))
+
+
 def build_options(params: Mapping[str, Any]) -> dict[str, Any]:
     """What of a run's params are options of its build."""
     return {name: params[name] for name in Options.model_fields}
 
 
 def _param(name: str, schema: dict[str, Any]) -> Param:
-    default = settings().build_options.get(name, schema.pop("default", None))
+    usual = Options.model_fields[name].get_default(call_default_factory=True, validated_data={})
+    default = settings().build_options.get(name, usual) if name in Options.model_fields else schema.get("default")
     schema.pop("default", None)
+    # what a list may hold; the form offers it
+    choices = {"sources": [*source_names()], "skip": [stage.name for stage in order.STAGES if stage.skippable]}
     if "anyOf" in schema:  # an optional field: a number or nothing
         some, nothing = schema.pop("anyOf")
         schema |= some | {"type": [some["type"], nothing["type"]]}
-    if name in CHOICES:
-        schema["items"] = {"type": "string", "enum": list(CHOICES[name])}
-        schema["examples"] = list(CHOICES[name])
+    if name in choices:
+        schema["items"] = {"type": "string", "enum": choices[name]}
+        schema["examples"] = choices[name]
         schema["uniqueItems"] = True
         if name == "sources":
-            schema["values_display"] = {source: titles.site(source) for source in SOURCES}
+            schema["values_display"] = {source: titles.site(source) for source in source_names()}
     default = list(default) if isinstance(default, tuple) else default
     if default is None:
         said = "empty"
     elif isinstance(default, list):
-        said = "all" if name == "sources" and default == list(SOURCES) else ", ".join(default) or "none"
+        said = "all" if name == "sources" and default == list(source_names()) else ", ".join(default) or "none"
     else:
         said = {True: "on", False: "off"}.get(default, f"{default}") if isinstance(default, bool) else f"{default}"
     schema["description"] = f"{schema.get('description', '')} (default: {said}; in the configuration: {name})"

@@ -12,9 +12,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from kubernetes.client import models as k8s
 
 from chimed.settings import Settings, settings
+from chimed_airflow.commands import arguments
 from chimed_airflow.links import PagesLink
 from chimed_airflow.pod_failures import failure
-from chimed_airflow.tasks import arguments
 
 LABEL = "nvidia.com/gpu.product"
 STARTUP = 1800  # seconds for a big image to be pulled

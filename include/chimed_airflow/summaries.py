@@ -5,6 +5,7 @@ Reasons and names in it may hold words of crawled pages: they are escaped, cut, 
 
 from typing import Any
 
+from chimed import reasons
 from chimed.release.markdown import quoted
 
 CELL = 60  # characters of one cell or reason
@@ -27,15 +28,16 @@ def ledger_table(stages: list[dict[str, Any]]) -> str:
 
 
 def _stage(entry: dict[str, Any]) -> list[object]:
-    why = entry["dropped"] | entry["failed"] | {f"derived: {name}": n for name, n in entry["derived_dropped"].items()}
+    why = {reasons.words(code): n for code, n in (entry["dropped"] | entry["failed"]).items()}
+    why |= {f"derived: {reasons.words(code)}": n for code, n in entry["derived_dropped"].items()}
     # a reason may be cut, its number never: a cut number is a wrong one
     most = sorted(why, key=lambda reason: (-why[reason], reason))
     said = [f"{_cut(reason, CELL // 2)} {why[reason]}" for reason in most[:REASONS]]
     rest = sum(why[reason] for reason in most[REASONS:])
-    reasons = ", ".join([*said, *([f"{len(most) - REASONS} more reasons {rest}"] if rest else [])])
-    reasons = "skipped" if entry.get("skipped") else reasons
+    told = ", ".join([*said, *([f"{len(most) - REASONS} more reasons {rest}"] if rest else [])])
+    told = "skipped" if entry.get("skipped") else told
     left = [sum(entry[name].values()) for name in ("dropped", "failed")]
-    return [entry["stage"], entry["read"], entry["kept"], *left, entry["derived"], reasons]
+    return [entry["stage"], entry["read"], entry["kept"], *left, entry["derived"], told]
 
 
 def _cut(text: str, most: int) -> str:

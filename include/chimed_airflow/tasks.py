@@ -16,10 +16,11 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 import chimed
+from chimed.build.order import Stage, Step
 from chimed.errors import choose
 from chimed.settings import settings
 from chimed_airflow import notice
-from chimed_airflow.commands import SiteLeftAlone, end, follow, start
+from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
 from chimed_airflow.links import PagesLink
 from chimed_airflow.notice import WHY
 from chimed_airflow.weeks import BACKFILL, refused
@@ -227,12 +228,6 @@ def level_of(line: str) -> int:
     return logging.ERROR if line.startswith(("chimed: ", "WRONG ", "Traceback (most recent")) else logging.INFO
 
 
-def arguments(command: Sequence[str], shard: int | None = None) -> list[str]:
-    """A command's arguments without the empty ones, and with its shard."""
-    argv = [str(one) for one in command if str(one).strip()]
-    return argv if shard is None else [*argv, "--shard", str(shard)]
-
-
 def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
     """The operator and its arguments for work that needs `cpu`, `llm`, `gpu` or `train` (as many as its recipe says).
 
@@ -256,19 +251,19 @@ def gpus(recipe: str, phase: str) -> int:
     return recipes.load(choose("recipe", recipe, recipes.names()), phase)["gpus"]
 
 
-def stage_doc(name: str) -> str:
-    """A stage's docstring, read without importing it: some stages need torch or scrapy."""
+def stage_doc(stage: Stage) -> str:
+    """What Airflow shows of a stage's task, in Markdown: its title in both languages, what it does, where the paper
+    has it, and the command."""
     return (
-        ast.get_docstring(
-            ast.parse((Path(chimed.__file__).parent / "stages" / f"{name}.py").read_text(encoding="utf-8"))
-        )
-        or ""
+        f"**{stage.title}** · {stage.title_zh}\n\n{stage.does[0].upper()}{stage.does[1:]}.\n\n"
+        f"Paper: {stage.paper}. Command: `python -m chimed run {stage.name} --build <version>`."
     )
 
 
-def step_doc(stage: str, step: str) -> str:
-    """The docstring of a stage's step."""
-    return stage_doc(f"{stage}_{step}")
+def step_doc(stage: Stage, step: Step) -> str:
+    """What Airflow shows of a step's task: the step's docstring, read without importing the step."""
+    code = (Path(chimed.__file__).parent / "stages" / f"{stage.name}_{step.name}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(code)) or ""
 
 
 # --- what a task passes on --------------------------------------------------------------------------------------

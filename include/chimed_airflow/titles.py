@@ -6,10 +6,9 @@ from pathlib import Path
 import yaml
 
 import chimed
-from chimed.sources import NAMES
+from chimed.sources import names as source_names
 
 DATED = ("ask39", "ask120")  # sites whose pages have a day come first: their weeks are what a backfill is for
-ORDER = (*DATED, *(name for name in NAMES if name not in DATED))
 BUILD, TRAIN = "Build a release", "Train and evaluate"
 
 
@@ -31,19 +30,24 @@ def host(source: str) -> str:
 
 def crawl(source: str) -> str:
     """1 Crawl 39 Ask Doctors."""
-    return _numbered(ORDER.index(source) + 1, f"Crawl {site(source)}")
+    return _numbered(_order().index(source) + 1, f"Crawl {site(source)}")
 
 
 def build() -> str:
     """6 Build a release."""
-    return _numbered(len(ORDER) + 1, BUILD)
+    return _numbered(len(_order()) + 1, BUILD)
 
 
 def train() -> str:
     """7 Train and evaluate."""
-    return _numbered(len(ORDER) + 2, TRAIN)
+    return _numbered(len(_order()) + 2, TRAIN)
+
+
+@cache
+def _order() -> tuple[str, ...]:
+    return (*DATED, *(name for name in source_names() if name not in DATED))
 
 
 def _numbered(place: int, name: str) -> str:
     """The list is sorted as text: with ten and more DAGs the numbers have two digits."""
-    return f"{place:0{len(str(len(ORDER) + 2))}d} {name}"
+    return f"{place:0{len(str(len(_order()) + 2))}d} {name}"

@@ -22,9 +22,10 @@ from model_server import serving  # noqa: E402
 from samples import document, rows  # noqa: E402
 
 from chimed.build.context import Work  # noqa: E402
+from chimed.build.contract import ModelStage, Question  # noqa: E402
 from chimed.build.options import Options  # noqa: E402
 from chimed.llm import client  # noqa: E402
-from chimed.llm.asking import Question  # noqa: E402
+from chimed.llm.asking import ask_models  # noqa: E402
 from chimed.settings import Settings  # noqa: E402
 from chimed.stages import generate_qa, translate  # noqa: E402
 from chimed.storage import store as stores  # noqa: E402
@@ -67,9 +68,9 @@ def herbs(many: int) -> tuple[pl.DataFrame, Iterable[tuple[Question, str]]]:
     return table, ((generate_qa.question(text, "free"), PAIR.format(n=n)) for n, text in enumerate(texts))
 
 
-STAGES: dict[str, tuple[Callable, Callable]] = {
-    "translate": (translate.run, classics),
-    "generate_qa": (generate_qa.run, herbs),
+STAGES: dict[str, tuple[ModelStage, Callable]] = {
+    "translate": (translate.STAGE, classics),
+    "generate_qa": (generate_qa.STAGE, herbs),
 }
 
 
@@ -91,7 +92,7 @@ def main(sizes: list[int]) -> None:
     """Prints seconds a stage and size, and how the seconds of a document grew from the first size to the last."""
     with serving() as served:
         served.answer = lambda body: (400, {}, b"all of it is known")
-        for stage, (run, made) in STAGES.items():
+        for stage, (asking, made) in STAGES.items():
             each = []
             for many in sizes:
                 with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +100,7 @@ def main(sizes: list[int]) -> None:
                     table, replies = made(many)
                     fill(work, replies)
                     began = time.process_time()
-                    outcome = run(table, work)
+                    outcome = ask_models(stage, asking, table, work)
                     spent = time.process_time() - began
                     work.store.engine.dispose()
                 each.append(spent / many)

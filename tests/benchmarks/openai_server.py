@@ -11,13 +11,18 @@ import argparse
 import asyncio
 import hashlib
 import json
-import logging
 import math
 import random
 import re
+import sys
+import threading
 from collections import Counter
+from pathlib import Path
 
 from aiohttp import web
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import loopback
 
 # Share of the tries that meet each fault.
 FAULTS = {"429": 0.035, "500": 0.024, "hang": 0.003, "cut": 0.005, "bad JSON": 0.005, "truncated": 0.005, "half": 0.005}
@@ -95,30 +100,23 @@ async def _misbehave(kind: str, request: web.Request, good: bytes) -> web.Stream
     if kind == "half":  # well-formed HTTP around half a body
         return _json(good[: len(good) // 2])
     if kind == "truncated":  # fewer bytes than promised
-        response = web.StreamResponse(headers={"Content-Length": str(len(good))})
-        await response.prepare(request)
-        await response.write(good[:-20])
-    if request.transport:
-        request.transport.abort()
-    raise ConnectionResetError
+        await loopback.cut(request, web.StreamResponse(headers={"Content-Length": str(len(good))}), good[:-20])
+    raise loopback.hang_up(request)
 
 
 def _json(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json")
 
 
-async def serve(faults: bool, latency: float, spread: float) -> None:
-    """Serves on a free port of loopback until killed; the first line printed is the base URL."""
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it would log our own cut connections
+def serve(faults: bool, latency: float, spread: float) -> None:
+    """Serve on a free port of loopback until killed; the first line printed is the base URL."""
     state, app = Answering(faults, latency, spread), web.Application()
     app.router.add_post("/v1/chat/completions", state.chat)
     app.router.add_get("/v1/counts", state.counts)
     app.router.add_get("/v1/models", state.models)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", flush=True)
-    await asyncio.Event().wait()
+    with loopback.serving(app) as url:
+        print(f"{url}/v1", flush=True)
+        threading.Event().wait()
 
 
 if __name__ == "__main__":
@@ -127,4 +125,4 @@ if __name__ == "__main__":
     parser.add_argument("--latency", type=float, default=0.3, help="median seconds")
     parser.add_argument("--spread", type=float, default=0.5, help="sigma of the logarithm")
     chosen = parser.parse_args()
-    asyncio.run(serve(bool(chosen.faults), chosen.latency, chosen.spread))
+    serve(bool(chosen.faults), chosen.latency, chosen.spread)

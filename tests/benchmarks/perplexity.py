@@ -179,8 +179,8 @@ def main() -> None:
     cuts = [set(highest(frame.select("id", "perplexity"), 0.01)["id"]) for frame in (whole, outcome.kept)]
     print(f"{len(texts)} texts, {tokens} tokens; the cuts are the same: {cuts[0] == cuts[1]} ({len(cuts[0])} texts)")
     caught = sum(f"{place:016x}" in cuts[1] for place in spoiled) / len(spoiled) if spoiled else float("nan")
-    print(f"garbage in the cut: {caught:.3f}; exact above {outcome.figures['exact above']}, "
-          f"largest error {outcome.figures['largest error']:.4f} nats a token")  # fmt: skip
+    print(f"garbage in the cut: {caught:.3f}; exact above {outcome.figures['exact_above']}, "
+          f"largest error {outcome.figures['largest_error']:.4f} nats a token")  # fmt: skip
 
 
 if __name__ == "__main__":

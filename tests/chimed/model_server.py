@@ -1,7 +1,6 @@
 """An OpenAI-speaking server that answers as a test says, or misbehaves."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,7 +36,6 @@ def completion(text: str, finish: str = "stop") -> bytes:
 @contextmanager
 def serving() -> Iterator[Served]:
     """A chat-completions server on loopback that obeys the probe and answers as the test says."""
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it would log our own cut connections
     state, app = Served(), web.Application()
 
     async def chat(request: web.Request) -> web.StreamResponse:
@@ -51,12 +49,7 @@ def serving() -> Iterator[Served]:
             return web.Response(body=completion(said), content_type="application/json")
         status, headers, raw = said
         if "Cut" in headers:
-            response = web.StreamResponse(status=status)  # chunked
-            await response.prepare(request)
-            await response.write(raw)
-            assert request.transport
-            request.transport.abort()
-            raise ConnectionResetError
+            await loopback.cut(request, web.StreamResponse(status=status), raw)  # chunked
         return web.Response(status=status, headers=headers, body=raw)
 
     async def models(_request: web.Request) -> web.Response:

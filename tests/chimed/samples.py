@@ -10,6 +10,7 @@ from chimed.build import order
 from chimed.build.builds import read_dropped, read_stage
 from chimed.build.context import Work
 from chimed.build.ledger import Outcome
+from chimed.llm.asking import ask_models
 from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD, record_id, table
 from chimed.storage import lake as lakes
@@ -64,3 +65,8 @@ def judged(stage: ModuleType, table: pl.DataFrame, work: Work, parts: int = 1) -
     reports = run_stage(work, name)
     kept, dropped = read_stage(work.lake, work.build, name), read_dropped(work.lake, work.build, name)
     return Outcome(kept, dropped, figures=reports[0]["figures"])
+
+
+def model_outcome(stage: ModuleType, table: pl.DataFrame, work: Work) -> Outcome:
+    """What a stage that asks models makes of a table in memory."""
+    return ask_models(stage.__name__.rpartition(".")[2], stage.STAGE, table, work)

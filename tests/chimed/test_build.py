@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 from samples import document, rows
 
-from chimed.build import builds, ledger, order
+from chimed.build import builds, ledger, order, reports
 from chimed.build.builds import new_build
+from chimed.build.contract import ShardStage
+from chimed.build.corpus import left, split
 from chimed.build.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
-from chimed.build.split import left, split
 from chimed.errors import UserError
 from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD, derived, dropped_table, left_rows, table
@@ -125,7 +126,7 @@ def test_a_stage_runs_once_and_after_those_before_it(work):
 
 def test_a_stage_that_loses_rows_stops_the_build(work, monkeypatch):
     _finished(work, "extract", TEXTS)
-    monkeypatch.setattr(clean, "run", lambda records, work: Outcome(records.head(2)))
+    monkeypatch.setattr(clean, "STAGE", ShardStage(lambda records, work: Outcome(records.head(2))))
     with pytest.raises(LedgerError, match="clean: read 3 rows, kept 2"):
         run_stage(work, "clean")
     with pytest.raises(UserError, match="clean is not done"):
@@ -202,6 +203,19 @@ def test_a_build_of_an_earlier_version_goes_on_in_its_own_order(work):
     assert ledger.table(work.lake, work.build)["stage"].unique().to_list() == ["clean"]
     assert [stage.name for stage in builds.stages_of(work.lake, work.build)][:3] == ["extract", "dedup", "clean"]
     assert order.stage("decontaminate", builds.stages_of(work.lake, work.build)).scope == "corpus"
+
+
+def test_a_report_of_an_earlier_version_has_the_figures_by_todays_names(work):
+    older = {"rules and judge": {"both pass": 3}, "llm again": {"replies with control tokens": 1}, "texts compared": 9,
+             "doubtful": {"both pass": {"rows": 1}}}  # fmt: skip
+    path = f"builds/{work.build}/translate/report-00000.json"
+    lakes.write_json(work.lake, path, {"shard": 0, "figures": older})
+    assert reports.read(work.lake, work.build, "translate", 0)["figures"] == {
+        "rules_and_judge": {"both_pass": 3},
+        "llm_again": {"replies_with_control_tokens": 1},
+        "texts_compared": 9,
+        "doubtful": {"both pass": {"rows": 1}},
+    }
 
 
 def test_a_new_build_keeps_its_stages(work):

@@ -1,15 +1,13 @@
 """The wire: which server is held to an answer how, and what of its reply is believed."""
 
 import json
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 from model_server import completion
 
 from chimed.errors import UserError
 from chimed.llm import client
-from chimed.llm.protocol import DIALECTS, LONGEST_WAIT, Passing, Reply, Request, Server, body, parse, retry_after
+from chimed.llm.protocol import DIALECTS, Passing, Reply, Request, Server, body, parse
 
 YES_NO = Request("p@1", [{"role": "user", "content": "q"}], {"max_tokens": 4}, {"choice": ["是", "否"]})
 REFUSED = (400, {}, b'{"error": "unknown field"}')
@@ -89,10 +87,3 @@ def test_the_seed_and_the_sampling_are_the_same_in_every_dialect(dialect):
     said = body(YES_NO, "m", dialect)
     assert said["seed"] == 0
     assert ("chat_template_kwargs" in said) == dialect.template
-
-
-def test_retry_after_is_read_in_both_forms_and_bounded():
-    assert retry_after("2.5") == 2.5
-    assert 5 < retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=9), usegmt=True)) < 10
-    assert retry_after("86400") == LONGEST_WAIT
-    assert [retry_after(said) for said in (None, "", "soon", "-1", "nan")] == [0.0] * 5

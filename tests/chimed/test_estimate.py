@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from samples import document, qa, rows
+from samples import document, model_outcome, qa, rows
 
 from chimed.build import order
 from chimed.errors import UserError
@@ -48,7 +48,7 @@ def test_an_estimate_counts_what_the_store_does_not_know_and_asks_nothing(planne
     assert told["hours"] > 0
     assert served.bodies == []
     served.answer = lambda body: "否"
-    screen.run(table, work)
+    model_outcome(screen, table, work)
     again = {(one["stage"], one["prompt"].split("@")[0]): one["remain"] for one in estimate(work, 1000)["stages"]}
     assert again[("screen", "screen")] == again[("screen", "sensitive")] == 0
 

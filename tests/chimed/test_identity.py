@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from model_server import Served
-from samples import document, rows
+from samples import document, model_outcome, rows
 
 from chimed.errors import UserError
 from chimed.llm import client, identity
@@ -36,7 +36,7 @@ def checkpoint(folder: Path, weights: bytes, config: dict | None = None) -> Path
 def screened(work, served: Served) -> tuple[int, set[str]]:
     """How many requests a screening of three texts takes, and whose replies decided."""
     before = len(served.bodies)
-    outcome = screen.run(rows(*(document(f"{TEXT}{n}", url=f"http://a/{n}") for n in range(3))), work)
+    outcome = model_outcome(screen, rows(*(document(f"{TEXT}{n}", url=f"http://a/{n}") for n in range(3))), work)
     assert len(outcome.kept) == 3
     return len(served.bodies) - before, {outcome.figures[name]["model"] for name in ("screen", "sensitive")}
 

@@ -11,9 +11,9 @@ import postgres
 import pytest
 from poison import FAILING, RIGHT
 
+from chimed.build.contract import Answer, Failure, ModelStage, Question, Round
 from chimed.build.ledger import Outcome
 from chimed.llm import asking, client
-from chimed.llm.asking import Failed, Question, Round, Said, put
 from chimed.llm.protocol import Request
 from chimed.schema import table
 from chimed.storage import store as stores
@@ -44,15 +44,16 @@ def questions(kind: str) -> list[Question]:
     return [Question(Request("p@1", one, {"max_tokens": 8, "temperature": 0.0}), 1) for one in said]
 
 
-def answers(kind: str, work) -> list[Said[str] | Failed]:
+def answers(kind: str, work) -> list[Answer[str] | Failure]:
     """What a stage gets of its fifty questions."""
-    found: list[Said[str] | Failed] = []
+    found: list[Answer[str] | Failure] = []
 
-    def rounds():
-        found.extend((yield from put(Round("llm", "generator", questions(kind), str.strip))))
-        return Outcome(table([]))
+    def accept(state: None, answers) -> None:
+        found.extend(answers)
 
-    asking.outcome("test", rounds(), work)
+    round_ = Round("llm", "generator", lambda state, options: questions(kind), str.strip, accept)
+    stage = ModelStage(lambda records, options: None, (round_,), lambda state, options: Outcome(table([])))
+    asking.ask_models("test", stage, table([]), work)
     return found
 
 
@@ -68,10 +69,10 @@ def bad(kind: str, body: poison.Answer, served) -> None:
     served.answer = answer
 
 
-def check_right(kind: str, found: list[Said[str] | Failed], without: int) -> None:
+def check_right(kind: str, found: list[Answer[str] | Failure], without: int) -> None:
     for n, one in enumerate(found):
         if n != without:
-            assert isinstance(one, Said), (kind, one)
+            assert isinstance(one, Answer), (kind, one)
             assert one.value == f"{poison.GOOD}{n}", kind
 
 
@@ -83,7 +84,7 @@ def test_one_bad_reply_in_fifty_costs_itself_alone_and_is_never_paid_again(datab
         bad(kind, body, served)
         found = answers(kind, work)
         check_right(kind, found, BAD)
-        assert isinstance(found[BAD], Failed), (kind, found[BAD])
+        assert isinstance(found[BAD], Failure), (kind, found[BAD])
         assert word in f"{found[BAD].reason}: {found[BAD].detail}", (kind, found[BAD])
         written_everywhere(kind, found[BAD], work)
         asked = len(served.bodies)
@@ -93,7 +94,7 @@ def test_one_bad_reply_in_fifty_costs_itself_alone_and_is_never_paid_again(datab
         )  # a refusal is no reply, and costs nothing
 
 
-def written_everywhere(kind: str, failed: Failed, work) -> None:
+def written_everywhere(kind: str, failed: Failure, work) -> None:
     """A failure's words go through every format that holds rows, and what the store has is what was put in."""
     words = {"reason": failed.reason, "detail": failed.detail}
     assert json.loads(json.dumps(words).encode()) == words
@@ -120,7 +121,7 @@ def test_what_stands_around_a_right_answer_does_not_cost_it(database, databases,
         bad(kind, made(text), served)
         found = answers(kind, work)
         check_right(kind, found, BAD)
-        assert isinstance(found[BAD], Said), (kind, found[BAD])
+        assert isinstance(found[BAD], Answer), (kind, found[BAD])
         assert found[BAD].value == text, kind
         kept = stores.find(work.store, REPLIES, [found[BAD].key])[found[BAD].key]
         assert ("thinking" in kind and "no text" not in kind) == bool(kept["reasoning"]), kind

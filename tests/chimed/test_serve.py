@@ -1,12 +1,12 @@
 """vLLM's command lines, and what is said where a server is missing, strange or dead. No vLLM is started here."""
 
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import loopback
 import pytest
+from aiohttp import web
 
 from chimed.errors import UserError
 from chimed.llm import servers
@@ -36,21 +36,12 @@ def chosen(tmp_path: Path, monkeypatch) -> Iterator[None]:
 def stranger(chosen) -> Iterator[None]:
     """Somebody else's model server on the generator's port."""
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"data": [{"id": "another-model"}]}')
-
-        def log_message(self, *_: object) -> None:
-            pass
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "another-model"}]})
 
     port = int(settings().llm_url.split(":")[2].split("/")[0])
-    server = HTTPServer(("127.0.0.1", port), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield
-    server.shutdown()
-    server.server_close()
+    with loopback.serving(loopback.answering(answer), port):
+        yield
 
 
 def test_a_missing_server_names_the_setting_that_points_there(chosen) -> None:

@@ -9,7 +9,7 @@ from chimed.__main__ import GROUPS, app
 from chimed.crawl.weeks import WEEK, last_week
 from chimed.operations.status import status
 from chimed.settings import settings
-from chimed.sources import NAMES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import store as stores
 from chimed.storage.lake import open_lake
@@ -83,4 +83,4 @@ def test_every_command_that_prints_a_table_gives_json_too() -> None:
     for command in ("status", "check", "coverage", "ledger", "trace", "verify", "diff", "compare", "train"):
         assert "--json" in CliRunner().invoke(app, [command, "--help"]).output, command
     assert '"next"' in CliRunner().invoke(app, ["status", "--json"]).output
-    assert len(NAMES) == len(status()["sources"])
+    assert len(source_names()) == len(status()["sources"])

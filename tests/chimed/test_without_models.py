@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from samples import document, judged, qa, rows
+from samples import document, judged, model_outcome, qa, rows
 
 from chimed.build import order
 from chimed.build.options import OF_MODELS, Options, without_models
@@ -42,7 +42,7 @@ def test_short_texts_leave_by_characters_and_nothing_leaves_by_perplexity(work) 
 def test_rules_still_find_a_phone_number_and_no_model_is_asked(work) -> None:
     here = replace(work, options=Options(**without_models({}, None)))
     calls, quiet = document(f"{LONG}我的手机号是13900010234。"), document(LONG)
-    found = screen.run(rows(calls, quiet), here)
+    found = model_outcome(screen, rows(calls, quiet), here)
     assert found.kept["id"].to_list() == [quiet["id"]]
     assert found.dropped["reason"].to_list() == ["identifier: mobile number"]
 

@@ -12,11 +12,11 @@ import pytest
 
 from chimed.build import order
 from chimed.build.options import Options
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "scrapy", "twisted", "polars", "pandas", "pyarrow", "trl", "vllm", "kubernetes")
-CRAWLS = tuple(f"crawl_{source}" for source in SOURCES)
+CRAWLS = tuple(f"crawl_{source}" for source in source_names())
 
 pytestmark = pytest.mark.slow  # importing Airflow takes seconds
 
@@ -111,7 +111,7 @@ def test_every_pool_is_declared(dags) -> None:
     pools = json.loads((PROJECT / "include" / "chimed_airflow" / "pools.json").read_text())
     used = {task.pool for dag in dags.values() for task in dag.tasks}
     assert used - {"default_pool"} == set(pools)
-    for source in SOURCES:
+    for source in source_names():
         assert pools[f"site_{source}"]["slots"] == 1
 
 
@@ -141,7 +141,7 @@ def test_the_build_waits_for_what_the_crawls_give_and_training_for_what_the_buil
         condition = dags[name].timetable.asset_condition
         return {asset.name for asset in getattr(condition, "objects", [condition])}
 
-    assert wanted("build_dataset") == outlets(CRAWLS) == {f"records_{source}" for source in SOURCES}
+    assert wanted("build_dataset") == outlets(CRAWLS) == {f"records_{source}" for source in source_names()}
     assert wanted("train_models") == outlets(["build_dataset"]) == {"release"}
 
 

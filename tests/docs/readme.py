@@ -1,4 +1,4 @@
-"""README's blocks of code, by section."""
+"""The blocks of code of README and the guides, by section."""
 
 import re
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 ENGLISH, CHINESE = PROJECT / "README.md", PROJECT / "README.zh-CN.md"
+EXTEND = PROJECT / "docs" / "extend.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -22,11 +23,11 @@ class Section:
 
 
 def sections(path: Path) -> list[Section]:
-    """The sections of a README in order; the first is what stands before the first heading."""
+    """The sections of a guide in order; the first is what stands before the first heading."""
     parts = re.split(r"^## ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return [Section(part.split("\n", 1)[0], tuple(BLOCK.findall(part))) for part in parts]
 
 
-def section(word: str) -> Section:
-    """The section of the English README whose heading begins with a word."""
-    return next(one for one in sections(ENGLISH) if one.heading.startswith(word))
+def section(words: str, path: Path = ENGLISH) -> Section:
+    """The section of a guide, the English README if none is named, whose heading begins with some words."""
+    return next(one for one in sections(path) if one.heading.startswith(words))

@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 from readme import CHINESE, ENGLISH, PROJECT
 
+from chimed.build import order
+
 DOCS = PROJECT / "docs"
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
 SAMPLE = DOCS / "sample"
@@ -21,6 +23,12 @@ def test_the_reference_tells_every_option_and_setting_as_the_code_has_them() -> 
     written = runpy.run_path(str(DOCS / "write_reference.py"))["reference"]()
     assert written == (DOCS / "reference.md").read_text(encoding="utf-8"), "run: make reference"
     assert written.count("| `CHIMED_") > 40
+
+
+def test_the_guides_table_of_stages_is_the_codes() -> None:
+    guide = (DOCS / "stages.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(DOCS / "write_reference.py"))["stages"](guide) == guide, "run: make reference"
+    assert all(f"| `{stage.name}` | {stage.does} |" in guide for stage in order.STAGES)
 
 
 def test_the_diagrams_are_drawn_of_the_sample(tmp_path) -> None:

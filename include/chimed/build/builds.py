@@ -14,8 +14,9 @@ from chimed.build import inputs, order, reports
 from chimed.build.options import Options
 from chimed.errors import UserError, choose
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.checked import check_file, read_checked
 from chimed.storage.contents import sealed, told_of
 from chimed.storage.lake import Lake
@@ -44,7 +45,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
             "or read your own files (python -m chimed ingest <name> <files>)"
         )
     made = {
-        "number": 1 + max((number_in(lake, f"builds/{name}/build.json") for name in builds(lake)), default=0),
+        "number": 1 + max((number_in(lake, layout.build(name, layout.BUILD)) for name in builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": chimed.__version__,
         "options": chosen.model_dump(mode="json"),
@@ -54,11 +55,11 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         "run": run,
     }
     while True:
-        taken = lakes.names(lake, "builds")
+        taken = lakes.names(lake, layout.BUILDS)
         if version in taken:
             raise UserError(f"build {version} exists already; leave --version out to get the next free one")
         free = version or _next_version(taken)
-        if lakes.claim_json(lake, f"builds/{free}/build.json", sealed(made | {"version": free})):
+        if lakes.claim_json(lake, layout.build(free, layout.BUILD), sealed(made | {"version": free})):
             return free
 
 
@@ -70,7 +71,7 @@ def parse_options(options: dict) -> Options:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"bad build option: {wrong}; the options are: {', '.join(Options.model_fields)}") from None
     for source in parsed.sources:
-        choose("source", source, SOURCES)
+        choose("source", source, source_names())
     for name in parsed.skip:
         choose("stage to skip", name, [one.name for one in order.STAGES if one.skippable])
     return parsed
@@ -78,8 +79,8 @@ def parse_options(options: dict) -> Options:
 
 def builds(lake: Lake) -> list[str]:
     """Versions of all builds, oldest first: in the order in which they were opened, whatever the clock said."""
-    found = [name for name in lakes.names(lake, "builds") if lakes.exists(lake, f"builds/{name}/build.json")]
-    return sorted(found, key=lambda name: (number_in(lake, f"builds/{name}/build.json"), _version_key(name)))
+    found = [name for name in lakes.names(lake, layout.BUILDS) if lakes.exists(lake, layout.build(name, layout.BUILD))]
+    return sorted(found, key=lambda name: (number_in(lake, layout.build(name, layout.BUILD)), _version_key(name)))
 
 
 def read_build(lake: Lake, version: str) -> dict:
@@ -87,7 +88,7 @@ def read_build(lake: Lake, version: str) -> dict:
     build.json cannot be read."""
     if version == "latest":
         version = next((name for name in reversed(builds(lake)) if _read(lake, name)), version)
-    there = version in lakes.names(lake, "builds") and lakes.exists(lake, f"builds/{version}/build.json")
+    there = version in lakes.names(lake, layout.BUILDS) and lakes.exists(lake, layout.build(version, layout.BUILD))
     choose("build", version, [version] if there else builds(lake))
     if made := _read(lake, version):
         return made
@@ -99,7 +100,7 @@ def read_build(lake: Lake, version: str) -> dict:
 def _read(lake: Lake, name: str) -> dict | None:
     """A build's build.json; None where it cannot be used."""
     try:
-        made = lakes.read_json(lake, f"builds/{name}/build.json")
+        made = lakes.read_json(lake, layout.build(name, layout.BUILD))
     except (UserError, FileNotFoundError):
         return None
     kinds = {"version": str, "options": dict, "shards": list, "stages": list}
@@ -198,7 +199,7 @@ def read_stage(lake: Lake, version: str, stage: str, part: int | None = None) ->
 def _read_part(lake: Lake, version: str, this: order.Stage, part: int) -> pl.DataFrame:
     import pyarrow.parquet as pq
 
-    path = f"builds/{version}/{this.name}/kept-{part:05d}.parquet"
+    path = layout.build(version, this.name, layout.kept(part))
     told, mend = reports.kept_told(lake, version, this, part), reports.mend(version, this, part)
     with lakes.parquet_errors(path):
         return lakes.table_of(pq.ParquetFile(read_checked(lake, path, told, mend)), schema=RECORD)
@@ -206,7 +207,7 @@ def _read_part(lake: Lake, version: str, this: order.Stage, part: int) -> pl.Dat
 
 def read_dropped(lake: Lake, version: str, stage: str) -> pl.DataFrame:
     """A stage's dropped and failed rows, and derived rows that did not pass their gate (columns of `DROPPED`)."""
-    folder = f"builds/{version}/{stage}"
+    folder = layout.build(version, stage)
     told = {name: one for report in reports.read_all(lake, version, stage) for name, one in _written(report).items()}
     names = [name for name in lakes.names(lake, folder) if name.startswith("dropped-")]
     for name in names:

@@ -18,8 +18,9 @@ from chimed.crawl.finished import report_of
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources import FILES
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.naming import CORPUS
 
@@ -91,7 +92,7 @@ def finished(lake: Lake, options: Options) -> list[str]:
     return [
         f"{source}/{crawl}"
         for source in (*options.sources, *(_corpora(lake) if options.corpora else ()))
-        for crawl in lakes.names(lake, f"raw/{source}")
+        for crawl in lakes.names(lake, layout.raw(source))
         if report_of(lake, source, crawl) is not None
     ]
 
@@ -100,11 +101,11 @@ def size_of(lake: Lake, crawl: str) -> Size:
     """How much a finished crawl is: a page with many answers is many rows, once it has been extracted."""
     rows, parts = (report_of(lake, *crawl.split("/")) or {}).get("pages") or 0, None
     try:
-        extracted = lakes.read_json(lake, f"extracts/{crawl}/report.json")
+        extracted = lakes.read_json(lake, layout.extracts(crawl, layout.REPORT))
         rows, parts = max(rows, int(extracted["records"])), sum(map(int, extracted["parts"].values()))
     except (FileNotFoundError, UserError, KeyError, TypeError, ValueError, AttributeError):
         pass  # not extracted yet, or by an older version: its pages are counted
-    return Size(rows, lakes.size(lake, f"raw/{crawl}"), parts)
+    return Size(rows, lakes.size(lake, layout.raw(crawl)), parts)
 
 
 def packed(sizes: dict[str, Size], rows: int, limit: float) -> list[list[str]]:
@@ -149,10 +150,10 @@ def plan(lake: Lake, options: Options, parts: int) -> dict[str, int]:
 
 def _corpora(lake: Lake) -> list[str]:
     """Names of the corpora that `chimed ingest` brought into the lake."""
-    names = [name for name in lakes.names(lake, "raw") if name not in SOURCES]
+    names = [name for name in lakes.names(lake, layout.RAW) if name not in source_names()]
     return [name for name in names if CORPUS.match(name) and any(_is_corpus(lake, name))]
 
 
 def _is_corpus(lake: Lake, name: str) -> Iterator[bool]:
-    for crawl in lakes.names(lake, f"raw/{name}"):
+    for crawl in lakes.names(lake, layout.raw(name)):
         yield (report_of(lake, name, crawl) or {}).get("form") == FILES

@@ -5,7 +5,9 @@ The ledger closes or the stage fails: every row read is kept, dropped with a rea
 derived row names a parent among the kept.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -17,6 +19,7 @@ from chimed.errors import WorkStopped
 from chimed.reasons import NO_ALARM
 from chimed.schema import DROPPED_COLUMNS, RECORD_COLUMNS
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, not the rows
@@ -57,7 +60,7 @@ class Outcome:
     dropped: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DROPPED_COLUMNS))
     derived: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RECORD_COLUMNS))
     derived_dropped: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DROPPED_COLUMNS))
-    figures: dict = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def too_many(failed: int, of: int) -> bool:
@@ -181,7 +184,7 @@ def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None =
         raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")
     gone = rows_of(counts, "derived_dropped", "derived_failed")
     tried = rows_of(counts, "derived") + gone
-    if order.stage(stage).needs == "llm" and tried >= TRIED and gone > REJECTED_SHARE * tried:
+    if order.stage(stage).kind == "model" and tried >= TRIED and gone > REJECTED_SHARE * tried:
         why = _why(counts, left, "derived_dropped", "derived_failed")
         raise NothingLeft(
             f"{stage}: {gone} of {tried} generated rows were rejected, {why}; read some of the model's replies"
@@ -200,7 +203,7 @@ def _why(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
 # --- reports ----------------------------------------------------------------------------------------------------
 
 
-def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: dict) -> dict:
+def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: Mapping[str, Any]) -> dict:
     """A shard's report: its counts by reason, by source, and both (`counts`: rows of `COUNTS`), and its figures."""
 
     def by(column: str, *fates: str) -> dict[str, int]:
@@ -246,7 +249,7 @@ def ledger(lake: Lake, version: str) -> list[dict]:
     out of its files since; only where there are some).
     """
     entries: list[dict] = []
-    made = lakes.read_json(lake, f"builds/{version}/build.json")
+    made = lakes.read_json(lake, layout.build(version, layout.BUILD))
     parts = len(made["shards"])
     for this in order.of_build(made):
         name = this.name
@@ -269,7 +272,7 @@ def ledger(lake: Lake, version: str) -> list[dict]:
 
 def table(lake: Lake, version: str) -> pl.DataFrame:
     """A build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
-    its_own = order.of_build(lakes.read_json(lake, f"builds/{version}/build.json"))
+    its_own = order.of_build(lakes.read_json(lake, layout.build(version, layout.BUILD)))
     frames = [
         counts_of(one).select(
             pl.lit(this.name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 
 
 class Options(BaseModel):
@@ -12,7 +12,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sources: tuple[str, ...] = Field(SOURCES, description="sites whose records are used")
+    sources: tuple[str, ...] = Field(default_factory=source_names, description="sites whose records are used")
     corpora: bool = Field(True, description="also use your own ingested corpora")
     keep_gone: bool = Field(False, description="keep records of pages that their site has deleted (confirmed twice)")
     answers: Literal["every", "best"] = Field(

@@ -1,11 +1,11 @@
-"""The stages of a build, in order.
+"""The stages of a build, in order: what each is called, what it does, where the paper has it, and what it needs.
 
-One name for one thing: stage = module here = table in the lake = command = Airflow task.
+One name for one thing: stage = module here = table in the lake = command = Airflow task. All that people read of a
+stage comes from here: the table in the guide, the card's chapter on how a release was made, its flow figure, the pages'
+labels, and the titles and texts of Airflow's tasks.
 
-A stage module's docstring opens with its help text and names the paper's section. Its `run(records, work) -> Outcome`
-is a function on one table; `chimed.pipeline.runner` reads and writes around it. A stage that has to know the whole
-corpus before it can judge a part has steps (`chimed.build.steps`): what they find is small, and each part is then
-judged on its own. This file is light on purpose: Airflow parses it.
+What a stage does to rows is its module's `STAGE`, of one of the types in `chimed.build.contract`. This file is light on
+purpose: Airflow parses it, and imports no module of a stage for that.
 """
 
 from collections.abc import Sequence
@@ -26,43 +26,114 @@ class Step:
 
 @dataclass(frozen=True)
 class Stage:
-    """scope: shard (each part file on its own) or corpus (all of them). needs: what the machine must have.
+    """A stage, as people and Airflow know it.
 
-    steps: what has to be known of the whole corpus first, in order.
+    kind: of which type its `STAGE` is: of a shard, of the corpus, or of a model. needs: what the machine must have.
+    title, title_zh: a name for people. does: one sentence without its full stop. paper: the section, and what is not
+    the paper's. skippable: whether a build may leave it out. scope: shard (each part file on its own) or corpus (all of
+    them); of an older build it is what the build was opened with. steps: what has to be known of the whole corpus
+    first, in order (`chimed.build.steps`).
     """
 
     name: str
-    scope: Literal["shard", "corpus"]
-    needs: Literal["cpu", "gpu", "llm"]
+    kind: Literal["shard", "corpus", "model"]
+    needs: Literal["cpu", "gpu", "llm", "network"]
+    title: str
+    title_zh: str
+    does: str
+    paper: str
     skippable: bool = False
+    scope: Literal["shard", "corpus"] = "shard"
     steps: tuple[Step, ...] = ()
 
 
+# Not of a build: a crawl is a source's own, and its pages are what the first stage reads.
+CRAWL = Stage(
+    "crawl", "shard", "network", "Crawl a site", "爬取",
+    "crawls a site politely; keeps every response in WARC files and the list of known pages in the store", "§3.1",
+)  # fmt: skip
+
 STAGES = (
-    Stage("extract", "shard", "cpu"),
-    Stage("clean", "shard", "cpu"),
     Stage(
-        "dedup",
-        "shard",
-        "cpu",
+        "extract", "shard", "cpu", "Extract records", "解析",
+        "turns pages into records with the site's parser; a page gives records or is counted with the reason why not",
+        "§3.1",
+    ),
+    Stage(
+        "clean", "shard", "cpu", "Clean", "清洗",
+        "looks for identifiers and names first; then removes tags, styles, URLs, pictures, whole courtesies, "
+        "boilerplate, control tokens of chat models and damaged sentences; no number or sign is lost",
+        "§3.2; the safety net is ours",
+    ),
+    Stage(
+        "dedup", "shard", "cpu", "Deduplicate", "去重",
+        "drops what has the same URL, the same text or nearly the same text; of each group of duplicates the accepted "
+        "answer is kept, else the longest, else the oldest; texts that differ in a dose, sign, name, negation or side "
+        "are variants and are all kept",
+        "§3.2; all but the URL is ours",
         steps=(
-            Step("sign", "part"),
-            Step("exact", "all"),
-            Step("bucket", "range"),
-            Step("verify", "range"),
+            Step("sign", "part"), Step("exact", "all"), Step("bucket", "range"), Step("verify", "range"),
             Step("resolve", "all"),
         ),
     ),
-    Stage("perplexity", "shard", "gpu", skippable=True),
-    Stage("filter", "shard", "cpu", steps=(Step("threshold", "all"),)),
-    Stage("screen", "shard", "llm"),
-    Stage("department", "shard", "llm", skippable=True),
-    Stage("translate", "shard", "llm", skippable=True),
-    Stage("generate_qa", "shard", "llm", skippable=True),
-    Stage("prefer", "shard", "llm", skippable=True),
-    Stage("decontaminate", "shard", "cpu", skippable=True),
-    Stage("release", "corpus", "cpu"),
-)
+    Stage(
+        "perplexity", "shard", "gpu", "Score perplexity", "困惑度",
+        "scores question and answer, or text, with a Chinese GPT-2; in fp32 wherever the cut may fall",
+        "§3.2",
+        skippable=True,
+    ),
+    Stage(
+        "filter", "shard", "cpu", "Filter", "过滤",
+        "drops the top 1 % of perplexity, then texts shorter than 30 tokens",
+        "§3.2",
+        steps=(Step("threshold", "all"),),
+    ),
+    Stage(
+        "screen", "model", "llm", "Screen", "筛查",
+        "finds identifiers by rule with checksums, and full names; then the paper's prompt, then §3.2's sensitive "
+        "attributes",
+        "§3.2; the rules are ours",
+    ),
+    Stage(
+        "department", "model", "llm", "Assign departments", "科室",
+        "assigns one of twenty departments to every question",
+        "§3.2, Figure 1",
+        skippable=True,
+    ),
+    Stage(
+        "translate", "model", "llm", "Translate", "翻译",
+        "translates classical into modern Chinese passage by passage; a translation must pass a fidelity gate of rules "
+        "and a second opinion, and a rejected passage costs only that passage",
+        "§3.2; the gate is ours",
+        skippable=True,
+    ),
+    Stage(
+        "generate_qa", "model", "llm", "Generate QA", "生成问答",
+        "writes a question and answer for each document; the answer's evidence is located and stored, and the pair "
+        "must pass a grounding gate of rules and a second opinion",
+        "§3.2; the gate is ours",
+        skippable=True,
+    ),
+    Stage(
+        "prefer", "model", "llm", "Build preferences", "构建偏好数据",
+        "generates two answers, which another model compares in both orders",
+        "§3.2; the second order is ours",
+        skippable=True,
+    ),
+    Stage(
+        "decontaminate", "shard", "cpu", "Remove exam questions", "去除考题",
+        "removes exam questions, in either script and with small changes: from a long document the passage, else the "
+        "record",
+        "ours",
+        skippable=True,
+    ),
+    Stage(
+        "release", "corpus", "cpu", "Release", "发布",
+        "writes three subsets in TRL's columns, statistics, card and manifest",
+        "§3.3, Tables 1, 3, 4",
+        scope="corpus",
+    ),
+)  # fmt: skip
 NAMES = tuple(stage.name for stage in STAGES)
 
 # Builds that were opened before `build.json` told their stages: copies left before the texts were cleaned.

@@ -8,8 +8,10 @@ import logging
 import re
 
 from chimed.build import order
+from chimed.build.figures import named
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.checked import fault_of
 from chimed.storage.contents import told_of
 from chimed.storage.lake import Lake
@@ -22,7 +24,7 @@ _REPORT = re.compile(r"report-(\d{5})\.json\Z")
 
 def path_of(version: str, stage: str, shard: int) -> str:
     """Where a shard's report lies."""
-    return f"builds/{version}/{stage}/report-{shard:05d}.json"
+    return layout.build(version, stage, layout.report(shard))
 
 
 def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
@@ -37,14 +39,14 @@ def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
         return None
     numbers = all(isinstance(report.get(name, 0), int) for name in ("parts", "shard"))
     if numbers and isinstance(report.get("figures", {}), dict) and 0 <= report.get("parts", 0) <= MOST:
-        return report
+        return report | {"figures": named(report["figures"])} if "figures" in report else report
     log.warning("%s is not a stage's report; its shard counts as not finished and runs again", path)
     return None
 
 
 def read_all(lake: Lake, version: str, stage: str) -> list[dict]:
     """The reports of a stage's finished shards, in their order."""
-    found = map(_REPORT.match, lakes.names(lake, f"builds/{version}/{stage}"))
+    found = map(_REPORT.match, lakes.names(lake, layout.build(version, stage)))
     every = [read(lake, version, stage, int(one[1])) for one in found if one]
     return [report for report in every if report is not None]
 
@@ -52,7 +54,7 @@ def read_all(lake: Lake, version: str, stage: str) -> list[dict]:
 def lost_files(lake: Lake, version: str, stage: str) -> list[str]:
     """What is wrong, by its size, with a file that a stage's reports tell of: a sentence each. Nothing is read."""
     told = {name: one for report in read_all(lake, version, stage) for name, one in _written(report).items()}
-    paths = {f"builds/{version}/{stage}/{name}": told_of(told, name) for name in sorted(told)}
+    paths = {layout.build(version, stage, name): told_of(told, name) for name in sorted(told)}
     faults = {path: fault_of(lake, path, said, whole=False) for path, said in paths.items()}
     return [f"{path} {fault}" for path, fault in faults.items() if fault]
 
@@ -65,7 +67,7 @@ def _written(report: dict) -> dict:
 def kept_told(lake: Lake, version: str, stage: order.Stage, part: int) -> dict | None:
     """What is recorded of a part's kept rows (`chimed.storage.contents`); None where an older version wrote them."""
     report = read(lake, version, stage.name, 0 if stage.scope == "corpus" else part)
-    return told_of((report or {}).get("written"), f"kept-{part:05d}.parquet")
+    return told_of((report or {}).get("written"), layout.kept(part))
 
 
 def mend(version: str, stage: order.Stage, part: int) -> str:

@@ -24,12 +24,11 @@ from chimed.build.context import Work
 from chimed.build.inputs import ranges_of
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import told_of
 from chimed.storage.lake import Lake
 
 log = logging.getLogger("chimed")
-
-FOLDER = "steps"  # of a lake
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,18 @@ class Corpus:
 
     def path(self, step: str, name: str) -> str:
         """A file of a step, or its folder."""
-        return f"{FOLDER}/{self.build}/{self.stage}/{step}/{name}".rstrip("/")
+        return layout.steps(self.build, self.stage, step, name).rstrip("/")
 
     def before(self, part: int) -> str:
         """A part of the table."""
-        return f"builds/{self.build}/{order.before(self.stage).name}/kept-{part:05d}.parquet"  # type: ignore[union-attr]
+        return layout.build(self.build, order.before(self.stage).name, layout.kept(part))  # type: ignore[union-attr]
 
 
 def corpus_of(work: Work, stage: str) -> Corpus:
     """What a stage's steps read. Raises UserError where the stage before is not done."""
     previous = order.before(stage)
     assert previous is not None
-    found = work.lake.fs.find(work.lake.at(f"builds/{work.build}/{previous.name}"), detail=True)
+    found = work.lake.fs.find(work.lake.at(layout.build(work.build, previous.name)), detail=True)
     state = [
         (name, one["size"], *(str(one[key]) for key in lakes.VERSION_KEYS if key in one))
         for name, one in found.items()
@@ -83,10 +82,10 @@ def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> 
     del state
     rows, hashes = [], []
     for part in range(parts_of(lake, build, previous)):
-        name = f"kept-{part:05d}.parquet"
+        name = layout.kept(part)
         told = told_of((reports.read(lake, build, previous, part) or {}).get("written"), name) or {}
         # a part that was written anew may have fewer rows than its stage counted
-        rows.append(told["rows"] if "rows" in told else lakes.count_rows(lake, f"builds/{build}/{previous}/{name}"))
+        rows.append(told["rows"] if "rows" in told else lakes.count_rows(lake, layout.build(build, previous, name)))
         hashes.append(f"{rows[-1]} {told.get('sha256')}")
     return Corpus(build, stage, tuple(rows), hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16])
 
@@ -94,7 +93,7 @@ def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> 
 def report_of(work: Work, corpus: Corpus, step: str, number: int) -> dict | None:
     """The report of a step's task on this very corpus; None where it is not done."""
     try:
-        report = lakes.read_json(work.lake, corpus.path(step, f"report-{number:05d}.json"))
+        report = lakes.read_json(work.lake, corpus.path(step, layout.report(number)))
     except FileNotFoundError:
         return None
     except UserError as error:
@@ -140,7 +139,7 @@ def read_whole(lake: Lake, path: str, columns: list[str] | None = None) -> pl.Da
 @contextmanager
 def _opened(lake: Lake, path: str) -> Iterator[pq.ParquetFile]:
     _, build, stage, *_ = path.split("/")
-    mend = f"remove {FOLDER}/{build}/{stage} and run: python -m chimed run {stage} --build {build}"
+    mend = f"remove {layout.steps(build, stage)} and run: python -m chimed run {stage} --build {build}"
     try:
         with lakes.open_file(lake, path) as file:
             yield pq.ParquetFile(file)

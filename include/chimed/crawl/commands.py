@@ -9,11 +9,12 @@ import typer
 from chimed.cli_types import AsJson
 from chimed.errors import LEFT_ALONE, CrawlStopped, UserError, choose
 from chimed.printing import print_result
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import PAPER
+from chimed.sources import names as source_names
 
 app = typer.Typer()
 
-Source = Annotated[str, typer.Argument(help=f"one of {', '.join(SOURCES)}")]
+Source = Annotated[str, typer.Argument(help=f"a site: {', '.join(PAPER)}, or one of your own")]
 
 
 @app.command()
@@ -33,7 +34,7 @@ def crawl(
     ] = False,
 ) -> None:
     """Fetch one site's pages politely into WARC files; a finished crawl is not fetched again."""
-    choose("source", source, SOURCES)
+    choose("source", source, source_names())
     choose("mode", mode, ("refresh", "full"))
     from chimed.crawl.crawl import crawl_source  # here: the smallest environment has no crawler
 
@@ -81,7 +82,7 @@ def extract(
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
-    report = extract_crawl(lake, choose("source", source, SOURCES), crawl)
+    report = extract_crawl(lake, choose("source", source, source_names()), crawl)
     print_result(report)
     check_misses(report)
     if not accept:

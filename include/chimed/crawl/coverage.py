@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from chimed.crawl.frontier import due, most_again
 from chimed.settings import settings
-from chimed.sources import NAMES
+from chimed.sources import names as source_names
 from chimed.sources.page import Site, load
 from chimed.storage.states import BY_ROBOTS, FORBIDDEN, REFUSED, UNANSWERED, today
 from chimed.storage.store import CRAWLS, PAGES, Store
@@ -31,7 +31,7 @@ def coverage(store: Store) -> list[dict]:
     next weeks ask again, as many as a crawl does), left_over (those due that they do not come to), next_requests,
     next_hours (of the next refresh).
     """
-    return [_of(store, load(name)) for name in NAMES]
+    return [_of(store, load(name)) for name in source_names()]
 
 
 def _of(store: Store, site: Site) -> dict:

@@ -22,9 +22,7 @@ from chimed.crawl.spider import SiteSpider
 from chimed.errors import CrawlStopped, UserError, choose
 from chimed.settings import settings
 from chimed.sources.page import load
-from chimed.storage import lake as lakes
-from chimed.storage import states, warc
-from chimed.storage.contents import sealed
+from chimed.storage import layout, states, warc
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.lease import lease
 from chimed.storage.naming import check_name
@@ -63,7 +61,7 @@ def crawl_source(
     if since and until and since >= until:
         raise UserError(f"the interval from {since} to {until} is empty; --to is the day after its last")
     plan = Plan(site, _name(name, since, until), since, until, mode, max_pages, sections)
-    lake, folder = open_lake(), f"raw/{source}/{plan.crawl}"
+    lake, folder = open_lake(), layout.raw(source, plan.crawl)
     done = finished.report_of(lake, source, plan.crawl)
     store = open_store()
     if done and _is_over(done):
@@ -75,7 +73,7 @@ def crawl_source(
     if unattended:
         _leave_alone(store, source)
     run = Run(plan, store, warc.Archive(lake, folder, Path()), frontier.pace(site))
-    with lease(store, lake.at("raw"), source, partial(blocks.stop, run)):
+    with lease(store, lake.at(layout.RAW), source, partial(blocks.stop, run)):
         run.archive = warc.open_archive(lake, folder)  # brings in what a killed attempt left
         if done:
             log.info(
@@ -192,11 +190,10 @@ def _finish(lake: Lake, folder: str, run: Run, accept: bool) -> dict:
         "replica": bool(settings().replica),
         "code": chimed.__version__,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "written": finished.written_files(lake, folder),
     }
-    lakes.write_json(lake, f"{folder}/report.json", sealed(report))
+    report = finished.write_report(lake, folder, report)
     counts.note_done(run.store, plan, part=bool(plan.sections or left))
-    return lakes.read_json(lake, f"{folder}/report.json")
+    return report
 
 
 def _alarm(run: Run, tally: dict, accept: bool) -> str | None:

@@ -8,20 +8,22 @@ What is read is compared with either, so that pages which are gone are an error 
 import json
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chimed.errors import UserError
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.checked import check_file, told_file
-from chimed.storage.contents import SpoiltFile, told_of
+from chimed.storage.contents import SpoiltFile, sealed, told_of
 from chimed.storage.lake import Lake
 
 if TYPE_CHECKING:  # what only asks for reports does without what reads pages
     from chimed.storage.warc import Stored
 
-INDEX = "index.cdxj"
+INDEX = layout.INDEX
 
 log = logging.getLogger("chimed")
 
@@ -54,7 +56,7 @@ class Expected:
 
 def report_of(lake: Lake, source: str, crawl: str) -> dict | None:
     """The report of a finished crawl; None where it is not finished: a report that was cut short is as good as none."""
-    path = f"raw/{source}/{crawl}/report.json"
+    path = layout.raw(source, crawl, layout.REPORT)
     try:
         return lakes.read_json(lake, path)
     except FileNotFoundError:
@@ -62,6 +64,12 @@ def report_of(lake: Lake, source: str, crawl: str) -> dict | None:
     except UserError as error:
         log.warning("%s; %s/%s counts as not finished: crawl or ingest it again", error, source, crawl)
         return None
+
+
+def write_report(lake: Lake, folder: str, said: Mapping[str, object]) -> dict:
+    """Write the report that makes a crawl finished, with what its files are; return it. It is written last."""
+    lakes.write_json(lake, f"{folder}/{layout.REPORT}", sealed({**said, "written": written_files(lake, folder)}))
+    return lakes.read_json(lake, f"{folder}/{layout.REPORT}")
 
 
 def written_files(lake: Lake, folder: str) -> dict[str, dict]:

@@ -16,6 +16,7 @@ from chimed.crawl.plan import Plan
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources.page import Link, Site
+from chimed.storage import layout
 from chimed.storage.states import ANSWERED, FAILED, FORBIDDEN, GONE, REFUSED, UNANSWERED, UNTOLD, today
 from chimed.storage.store import CRAWLS, PAGES, TAKEDOWNS, WALKS, Store, find, upsert
 from chimed.storage.takedowns import takedowns
@@ -252,7 +253,7 @@ def requeue_lost(store: Store, plan: Plan, there: Callable[[str], bool]) -> int:
     there: whether a page's place is in the lake.
     """
     with store.engine.connect() as connection:
-        kept = P.page.like(f"raw/{plan.site.name}/{plan.crawl}/%")
+        kept = P.page.like(layout.raw(plan.site.name, plan.crawl, "%"))
         lost = [
             url for url, page in connection.execute(select(P.url, P.page).where(plan.mine(kept))) if not there(page)
         ]

@@ -9,7 +9,6 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +21,7 @@ from chimed.crawl.download import SCHEMES, Run, is_on_site
 from chimed.crawl.reading import Shown, read_detail, read_list
 from chimed.crawl.seen import Seen, write_down
 from chimed.crawl.visible import refuses
+from chimed.retry_after import retry_after
 from chimed.sources.page import Link, Miss
 from chimed.sources.text import decode
 from chimed.storage import warc
@@ -99,7 +99,7 @@ def heed(run: Run, answer: Answer) -> None:
     if wants_a_person(site, answer.target, answer.text):
         stop(run, f"{site.name} wants a person (captcha or login) at {answer.url}; its frontier keeps its place", DAY)
     elif _is_busy(answer):
-        seconds = _seconds(answer.headers.get("retry-after"))
+        seconds = retry_after(answer.headers.get("retry-after"))
         run.waits += 1
         if seconds is None or seconds > LONGEST_WAIT or run.waits > WAITS:
             asked = f"{answer.status}, {'no time said' if seconds is None else f'for {seconds:.0f} seconds'}"
@@ -165,18 +165,6 @@ def see(run: Run, row: dict, answer: Answer) -> Seen | Again:
 
 def _is_busy(answer: Answer) -> bool:
     return answer.status == 429 or (answer.status == 503 and "retry-after" in answer.headers)
-
-
-def _seconds(said: str | None) -> float | None:
-    """Retry-After in seconds: a number, or a date."""
-    if said is None:
-        return None
-    if said.strip().isdigit():
-        return float(said)
-    try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):  # neither: as if it said nothing
-        return None
 
 
 def follow(run: Run, row: dict, answer: Answer) -> Seen | Again:

@@ -26,6 +26,7 @@ from chimed.storage.encodings import PAGE_BYTES, Unreadable, unpacked
 from chimed.storage.states import ANSWERED, BY_ROBOTS, FORBIDDEN, MISSED, UNANSWERED
 
 log = logging.getLogger("chimed")
+ASKED_FOR_ONE = "answers robots.txt with a page that wants a person"
 
 HAD = (ANSWERED, UNANSWERED, MISSED)
 LONG_AGO = 150  # days: less than between the last times that a page is asked (states.STEPS, states.LAST)
@@ -140,22 +141,10 @@ class SiteSpider(Spider):
     # --- robots.txt --------------------------------------------------------------------------------------------
 
     async def read_robots(self, host: str) -> None:
-        """Asks for the rules of a host before anything else; see `robots.policy` for what an answer means."""
-        url = self.site.canonical(f"http://{host}/robots.txt")
-        asked_for_one = f"{host} answers robots.txt with a page that wants a person"
-        try:
-            for _ in range(REDIRECTS):
-                response = await self.crawler.engine.download_async(Request(url, meta={"robots": True}))
-                if response.status not in (301, 302, 303, 307, 308):
-                    break
-                url = urljoin(url, (response.headers.get("Location") or b"").decode("latin-1"))
-                if challenge.wants_a_person(self.site, url, ""):
-                    return blocks.stop(self.run, asked_for_one, DAY)
-        except Exception as error:  # whatever it was: rules that were not read are not known
-            log.warning("%s: robots.txt: %r", self.site.name, error)
-            self.run.robots = "unreadable"
-            why = f"robots.txt of {host} cannot be read ({type(error).__name__}), so its rules are not known"
-            return blocks.stop(self.run, why, HOUR)
+        """Ask for the rules of a host before anything else; see `robots.policy` for what an answer means."""
+        response = await self._robots_response(host)
+        if response is None:
+            return None
         try:
             packed = b",".join(response.headers.getlist("Content-Encoding")).decode("latin-1")
             text = robots.text_of(unpacked(response.body, packed, PAGE_BYTES))
@@ -168,7 +157,7 @@ class SiteSpider(Spider):
             wait = HOUR if response.status >= 500 else DAY
             return blocks.stop(self.run, f"{host}: {policy.refusal}", wait)
         if challenge.wants_a_person(self.site, "", text):
-            return blocks.stop(self.run, asked_for_one, DAY)
+            return blocks.stop(self.run, f"{host} {ASKED_FOR_ONE}", DAY)
         self.rules[host] = policy.rules
         if policy.visits:
             self.run.visits = policy.visits
@@ -177,6 +166,26 @@ class SiteSpider(Spider):
         if policy.delay > self.run.delay:
             self.set_delay(policy.delay)
         return None
+
+    async def _robots_response(self, host: str) -> Response | None:
+        """A host's answer to /robots.txt, behind its redirects; None where the crawl stops instead."""
+        url = self.site.canonical(f"http://{host}/robots.txt")
+        try:
+            for _ in range(REDIRECTS):
+                response = await self.crawler.engine.download_async(Request(url, meta={"robots": True}))
+                if response.status not in (301, 302, 303, 307, 308):
+                    break
+                url = urljoin(url, (response.headers.get("Location") or b"").decode("latin-1"))
+                if challenge.wants_a_person(self.site, url, ""):
+                    blocks.stop(self.run, f"{host} {ASKED_FOR_ONE}", DAY)
+                    return None
+        except Exception as error:  # whatever it was: rules that were not read are not known
+            log.warning("%s: robots.txt: %r", self.site.name, error)
+            self.run.robots = "unreadable"
+            why = f"robots.txt of {host} cannot be read ({type(error).__name__}), so its rules are not known"
+            blocks.stop(self.run, why, HOUR)
+            return None
+        return response
 
     def set_delay(self, seconds: float) -> None:
         """The pace of the one slot that all requests of the site share; AutoThrottle may only go slower."""

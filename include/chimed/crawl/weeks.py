@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
 
-from chimed.sources import NAMES
+from chimed.sources import names as source_names
 from chimed.sources.page import Site, load
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.states import day_of, today
 from chimed.storage.store import CRAWLS, PAGES, Store
@@ -40,7 +41,7 @@ def weeks(store: Store, lake: Lake) -> dict[str, list[dict]]:
     Keys of a stretch: since (a Monday), until (the Monday after the last), weeks (how many), why. From the first day
     that any page of the site is known to be of; the week that is not over is not counted.
     """
-    return {name: _of(store, lake, load(name)) for name in NAMES}
+    return {name: _of(store, lake, load(name)) for name in source_names()}
 
 
 def last_week() -> date:
@@ -51,7 +52,7 @@ def last_week() -> date:
 
 def who_has(store: Store, lake: Lake, monday: date) -> dict[str, str | None]:
     """By source why the week from this Monday on is not crawled wholly; None where it is."""
-    return {name: _why_not(monday, _taken(store, lake, load(name))) for name in NAMES}
+    return {name: _why_not(monday, _taken(store, lake, load(name))) for name in source_names()}
 
 
 def _of(store: Store, lake: Lake, site: Site) -> list[dict]:
@@ -85,7 +86,7 @@ def _taken(store: Store, lake: Lake, site: Site) -> list[Days]:
     found = []
     for row in rows:
         since, until, finished, part = row["since"], row["until"], row["finished"], row["part"]
-        path = f"raw/{site.name}/{row['crawl']}/report.json"
+        path = layout.raw(site.name, row["crawl"], layout.REPORT)
         if finished is None and row["stopped"] is None and lakes.exists(lake, path):  # an older version made it
             report = lakes.read_json(lake, path)
             since, until = (date.fromisoformat(report[one]) if report[one] else None for one in ("since", "until"))

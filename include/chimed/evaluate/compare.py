@@ -19,6 +19,7 @@ from chimed.evaluate.figure import accuracies
 from chimed.evaluate.table import Row, markdown, pairs, shares, table
 from chimed.release import find_release
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.run import PHASES
@@ -32,7 +33,7 @@ def compare_phases(recipe: str, release: str) -> str:
     choose("recipe", recipe, recipes.names())
     lake = lakes.open_lake()
     release = find_release(lake, release)
-    place = f"scores/{release}/{recipe}"
+    place = layout.scores(release, recipe)
     scored = [phase for phase in PHASES if lakes.exists(lake, f"{place}/{phase}.json")]
     again = f"run: python -m chimed evaluate {{}} --recipe {recipe} --release {release}"
     if not lakes.exists(lake, f"{place}/base.json"):
@@ -67,7 +68,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
     for model in models:
         of, recipe, phase = _parts(model)
         of = find_release(lake, of or release)
-        places[model] = f"scores/{of}/{recipe}/{phase}"
+        places[model] = layout.scores(of, recipe, phase)
         if not lakes.exists(lake, f"{places[model]}.json"):
             raise UserError(
                 f"{model} has not been scored; run: python -m chimed evaluate {phase} --recipe {recipe} --release {of}"
@@ -75,7 +76,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
     return _compare(
         lake,
         places,
-        f"scores/compared/{_named(lake, list(places), release)}",
+        layout.scores("compared", _named(lake, list(places), release)),
         " against ".join([*reversed(models[:2]), *models[2:]]),
     )
 
@@ -84,8 +85,8 @@ def read_compared(recipe: str, models: Sequence[str], release: str) -> dict:
     """What `compare_models`, or without models `compare_phases`, wrote last: rows, reference, models, protocol."""
     lake = lakes.open_lake()
     if not models:
-        return lakes.read_json(lake, f"scores/{find_release(lake, release)}/{recipe}/compare.json")
-    return lakes.read_json(lake, f"scores/compared/{_named(lake, models, release)}/compare.json")
+        return lakes.read_json(lake, layout.scores(find_release(lake, release), recipe, layout.COMPARISON))
+    return lakes.read_json(lake, layout.scores("compared", _named(lake, models, release), layout.COMPARISON))
 
 
 def _named(lake: Lake, models: Sequence[str], release: str) -> str:
@@ -162,4 +163,4 @@ def _write(lake: Lake, place: str, rows: list[Row], scores: dict, text: str, ref
     models = {model: {"model": score["model"], "checkpoint": score["checkpoint"]} for model, score in scores.items()}
     protocol = scores[reference]["protocol"]
     result = {"rows": [asdict(row) for row in rows], "reference": reference, "models": models, "protocol": protocol}
-    lakes.write_json(lake, f"{place}/compare.json", result)
+    lakes.write_json(lake, f"{place}/{layout.COMPARISON}", result)

@@ -27,6 +27,7 @@ from chimed.private import scratch
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
@@ -76,7 +77,7 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
     backend = choose("backend", backend or settings().evaluate_backend, BACKENDS)
     lake = lakes.open_lake()
     release = find_release(lake, release)
-    place = f"scores/{release}/{recipe}/{phase}"
+    place = layout.scores(release, recipe, phase)
     if phase == "base":
         checkpoint = base_of(recipe, settings().base_checkpoint)
         prepare("evaluate", offline=Path(checkpoint).is_dir() and bool(settings().exams))
@@ -106,7 +107,7 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
             if known["key"] == key:
                 log.info("%s of %s is scored already", phase, recipe)
                 return known
-        kept = f"scores/base/{key}"
+        kept = layout.scores("base", key)
         if phase == "base" and lakes.exists(lake, f"{kept}.json"):
             log.info("the base model was scored before, under the same protocol")
             score, samples = lakes.read_json(lake, f"{kept}.json"), lakes.read_table(lake, f"{kept}.samples.parquet")

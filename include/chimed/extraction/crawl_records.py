@@ -7,7 +7,6 @@ page too: those rows are listed in `again.parquet`. The crawl's report is writte
 """
 
 import hashlib
-import importlib
 import inspect
 import logging
 import random
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chimed import schema as record_schema
+from chimed import sources
 from chimed.crawl import finished, reading
 from chimed.errors import UserError, WorkStopped
 from chimed.extraction import corpus_files, raw_pages
@@ -29,7 +29,7 @@ from chimed.reasons import AGAIN, TWICE
 from chimed.schema import DROPPED, RECORD, dropped_table, keyed, table
 from chimed.settings import settings
 from chimed.sources import FILES, page, parsed, text
-from chimed.storage import encodings, warc, warc_records
+from chimed.storage import encodings, layout, warc, warc_records
 from chimed.storage import lake as lakes
 from chimed.storage.checked import read_checked
 from chimed.storage.contents import SpoiltFile, sealed, told_of
@@ -64,11 +64,11 @@ def extract_crawl(
     where none is given. Raises UserError where the crawl is not finished, SpoiltFile where its files are not what it
     left.
     """
-    folder, raw = f"extracts/{source}/{crawl}", f"raw/{source}/{crawl}"
+    folder, raw = layout.extracts(source, crawl), layout.raw(source, crawl)
     if (finished.report_of(lake, source, crawl) or {}).get(RETIRED):
         return _as_read_last(lake, source, crawl)
     names = raw_files(lake, source, crawl)
-    crawled = lakes.read_json(lake, f"{raw}/report.json")
+    crawled = lakes.read_json(lake, f"{raw}/{layout.REPORT}")
     finished.check_there(lake, crawled, raw)
     lakes.clear_drafts(lake, folder)
     key = secret(store or open_store()) if is_corpus(lake, source, crawl) else None
@@ -86,7 +86,7 @@ def extract_crawl(
     again = _superseded(lake, folder, parts)
     written = {f"{name}/{file}": said for name in names for file, said in made[name].get("written", {}).items()}
     if parts:  # a refresh that found nothing new leaves its report only
-        written["again.parquet"] = lakes.write_table(lake, f"{folder}/again.parquet", again, SUPERSEDED)
+        written[layout.SUPERSEDED] = lakes.write_table(lake, f"{folder}/{layout.SUPERSEDED}", again, SUPERSEDED)
     fates = {fate: sum((Counter(one[fate]) for one in made.values()), Counter()) for fate in ("dropped", "failed")}
     repeated = TWICE if is_corpus(lake, source, crawl) else AGAIN
     fates["dropped"] += Counter({repeated: _pages_gone(lake, folder, parts, again)})
@@ -108,7 +108,7 @@ def extract_crawl(
             "inputs": {f"{raw}/{name}": (told_of(crawled.get("written"), name) or {}).get("sha256") for name in names},
         }
     )
-    lakes.write_json(lake, f"{folder}/report.json", report)
+    lakes.write_json(lake, f"{folder}/{layout.REPORT}", report)
     return report
 
 
@@ -124,7 +124,7 @@ def _check_pages(lake: Lake, raw: str, crawled: dict, made: dict[str, dict]) -> 
 
 def _as_read_last(lake: Lake, source: str, crawl: str) -> dict:
     """The report of a crawl whose raw pages are there no more."""
-    path = f"extracts/{source}/{crawl}/report.json"
+    path = layout.extracts(source, crawl, layout.REPORT)
     if not lakes.exists(lake, path):
         raise UserError(f"the raw pages of crawl {crawl} of {source} are gone by their age, and so are its records")
     return lakes.read_json(lake, path)
@@ -133,9 +133,9 @@ def _as_read_last(lake: Lake, source: str, crawl: str) -> dict:
 def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -> str:
     """A hash over the code that makes records of a crawl's pages, and of a corpus's over the store's key."""
     if is_corpus(lake, source, crawl):
-        own = corpus_files.fingerprinted(lakes.read_json(lake, f"raw/{source}/{crawl}/report.json"))
+        own = corpus_files.fingerprinted(lakes.read_json(lake, layout.raw(source, crawl, layout.REPORT)))
     else:
-        own = inspect.getsource(importlib.import_module(f"chimed.sources.{source}"))
+        own = inspect.getsource(sources.module(source))
     reads = (page, parsed, reading, text, raised, mojibake, misread, surprise, encodings, warc, warc_records)
     parts = (*reads, record_schema, raw_pages, sys.modules[__name__])
     made_by = hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]
@@ -167,10 +167,10 @@ def _worst(left: dict[str, int]) -> str:
 
 def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Of an extracted crawl every so-manyth part: its records (`RECORD`), and its pages that gave none (`DROPPED`)."""
-    folder = f"extracts/{report['source']}/{report['crawl']}"
+    folder = layout.extracts(report["source"], report["crawl"])
     parts = _parts(report["parts"])
     for number in range(share[0], len(parts), share[1]):
-        again = _read(lake, folder, report, f"{folder}/again.parquet")
+        again = _read(lake, folder, report, f"{folder}/{layout.SUPERSEDED}")
         found = _read(lake, folder, report, _file(folder, parts[number], "kept"), RECORD)
         missed = _read(lake, folder, report, _file(folder, parts[number], "dropped"), DROPPED)
         standing = _standing(found, again, number)
@@ -206,7 +206,7 @@ def pages_left(before: pl.DataFrame, after: pl.DataFrame, reason: str) -> pl.Dat
 def _made(lake: Lake, folder: str, made_by: str) -> dict | None:
     """The report of what this code made there before; None where files of it are gone or cut since."""
     try:
-        report = lakes.read_json(lake, f"{folder}/report.json")
+        report = lakes.read_json(lake, f"{folder}/{layout.REPORT}")
     except (FileNotFoundError, UserError):  # a report that was cut short is as good as none
         return None
     if report.get("fingerprint") != made_by or not isinstance(report.get("parts"), dict | int):
@@ -238,7 +238,7 @@ def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) 
     report = sealed(
         {"made_of": folder.removeprefix("extracts/"), "fingerprint": made_by, **counts, **fates, "written": written}
     )
-    lakes.write_json(lake, f"{folder}/report.json", report)
+    lakes.write_json(lake, f"{folder}/{layout.REPORT}", report)
     return report
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from chimed.errors import WorkStopped
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.states import NO_ANSWER
 
@@ -76,15 +77,15 @@ def check_fields(lake: Lake, report: dict) -> None:
 def _before(lake: Lake, source: str, crawl: str) -> list[dict[str, float]]:
     """The fields of the crawls that were done last before this one, of those with enough records."""
     done = {}
-    for name in lakes.names(lake, f"extracts/{source}"):
-        paths = [f"{tree}/{source}/{name}/report.json" for tree in ("raw", "extracts")]
+    for name in lakes.names(lake, layout.extracts(source)):
+        paths = [tree(source, name, layout.REPORT) for tree in (layout.raw, layout.extracts)]
         if all(lakes.exists(lake, path) for path in paths):
             done[name] = lakes.read_json(lake, paths[0])["finished"]
     this = done.pop(crawl, None)
     earlier = sorted((name for name in done if this is None or done[name] < this), key=lambda name: done[name])
     found: list[dict[str, float]] = []
     for name in reversed(earlier):
-        shares = lakes.read_json(lake, f"extracts/{source}/{name}/report.json").get("fields") or {}
+        shares = lakes.read_json(lake, layout.extracts(source, name, layout.REPORT)).get("fields") or {}
         if shares.get("records", 0) >= ENOUGH:
             found.append(shares)
         if len(found) == BEFORE:

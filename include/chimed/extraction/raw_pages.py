@@ -16,7 +16,7 @@ from chimed.sources.page import Miss, Site, load
 from chimed.sources.parsed import Document
 from chimed.sources.text import decode
 from chimed.storage import lake as lakes
-from chimed.storage import warc
+from chimed.storage import layout, warc
 from chimed.storage.checked import check_file
 from chimed.storage.contents import told_of
 from chimed.storage.encodings import PAGE_BYTES
@@ -53,7 +53,7 @@ def raw_files(lake: Lake, source: str, crawl: str) -> list[str]:
     report = _report(lake, source, crawl)
     if report.get("form") == FILES or "written" in report:
         return finished.names_of(report)
-    return [path.rsplit("/", 1)[-1] for path in warc.files(lake, f"raw/{source}/{crawl}")]
+    return [path.rsplit("/", 1)[-1] for path in warc.files(lake, layout.raw(source, crawl))]
 
 
 def pages_of(lake: Lake, source: str, crawl: str, name: str, key: bytes | None = None) -> Iterator[Page]:
@@ -62,7 +62,7 @@ def pages_of(lake: Lake, source: str, crawl: str, name: str, key: bytes | None =
     key: of the store, which the addresses of a corpus's rows need.
     Raises SpoiltFile where the file, or a page of it, is not what was crawled or ingested, or pages are missing.
     """
-    raw = f"raw/{source}/{crawl}"
+    raw = layout.raw(source, crawl)
     report = _report(lake, source, crawl)
     if report.get("form") == FILES:
         assert key is not None
@@ -115,7 +115,7 @@ def read_page(site: Site, stored: Stored) -> list[dict] | dict:
     except TooLong as error:
         return left("dropped", str(error))
     except Exception as error:  # a page that the parser cannot take is that page's failure, named, and no crash
-        return left("failed", f"parser error: {type(error).__name__}", str(error)[:500])
+        return left("failed", "parser error", f"{type(error).__name__}: {str(error)[:500]}")
     if isinstance(read, Miss):
         return left("dropped", read.reason)
     rows = [from_page(one, source=site.name, url=url, fetched=stored.fetched, page=stored.page) for one in read]

@@ -1,26 +1,26 @@
-"""The one shape of a stage that asks models, and all that such stages share. Paper §3.2, advanced processing.
+"""What every stage that asks models shares: requests, replies, failures, and what they cost. Paper §3.2.
 
-A stage is a generator of rounds. It yields what is to be asked, gets what was made of each answer, asks again with what
-it learnt, if it must, and returns its `Outcome`:
+Such a stage is a `ModelStage` (`chimed.build.contract`): one or more rounds, each a set of requests to one model, over
+a state of its own. A round has three pure functions: `build_requests` makes requests of the state, `parse_reply` makes
+a value of a reply's text or raises `UnusableReply`, and `accept` returns the state with the answers in it. `prepare`
+makes the first state of the records, `finish` the stage's `Outcome` of the last one:
 
-    def rounds(records: pl.DataFrame, options: Options) -> Rounds:
-        texts = records["text"].to_list()
-        answers = yield from put(Round("llm", "generator", [question(text) for text in texts], read))
-        return accept(records, answers)
+    STAGE = ModelStage(prepare, (Round("llm", "generator", build_requests, parse_reply, accept),), finish)
 
-Its own parts are pure: `question` builds a request, `read` makes a value of a reply's text or raises `Unusable`,
-`accept` turns values and failures into rows. Everything else is here, once: who is asked, that no reply is paid for
-twice, what is a failure and how many are too many, what it cost, and, where a build is only planned, what it would.
+Everything else is here, once: which server is asked, that no reply is paid for twice, what counts as a failure and how
+many are too many, what the round cost, and, where a build is only planned, what it would cost.
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
 import polars as pl
 
+from chimed import reasons
 from chimed.build.context import Work
+from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Role, UnusableReply
 from chimed.build.ledger import COMMONEST, SHOWN, Outcome, TooManyFailed, too_many
 from chimed.characters import short
 from chimed.llm import client, prompts
@@ -29,136 +29,60 @@ from chimed.llm.protocol import Refused, Request, Server
 from chimed.llm.reply import Reply
 from chimed.text.control_tokens import without_control_tokens
 
+# Reasons (`chimed.reasons`) of failures that any stage may meet.
 NOT_ASKED = "not asked: only planned"
 REFUSED = "request refused"
+SILENT = ("empty reply", "thinking and no answer")
+UNUSABLE = "unusable reply"
 
-# What mends a failure, by how its reason begins.
-NO_KEY = ("HTTP 401", "HTTP 403", "HTTP 402")
-MENDS = (
-    (NO_KEY[0], "the server refuses access: check CHIMED_LLM_KEY and its permissions"),
-    (REFUSED, "the server says why; if a text is too long, raise --max-model-len"),
-    ("empty reply", "try the model by hand: a base model without a chat template answers nothing"),
-    ("thinking and no answer", "serve a model without thinking, or start its server with --reasoning-parser"),
-    (
-        "unparsed reply",
-        "the model ignores the allowed answers: serve it with structured outputs (see chimed check)",
-    ),
-    ("model's refusal", "the model refuses this work; serve another one"),
-    ("unusable reply", "see the server's log; python -m chimed store forget-faults asks such requests again"),
-)
+NO_KEY = ("HTTP 401", "HTTP 403", "HTTP 402")  # how the detail of a refused request begins
+ACCESS = "the server refuses access: check CHIMED_LLM_KEY and its permissions"
+LOG = "see the server's log"
+UNPARSED = "the model ignores the allowed answers: serve it with structured outputs (see chimed check)"
+# What mends a failure, by its reason.
+MENDS = {
+    REFUSED: "the server says why; if a text is too long, raise --max-model-len",
+    "empty reply": "try the model by hand: a base model without a chat template answers nothing",
+    "thinking and no answer": "serve a model without thinking, or start its server with --reasoning-parser",
+    "model's refusal": "the model refuses this work; serve another one",
+    UNUSABLE: "see the server's log; python -m chimed store forget-faults asks such requests again",
+}
 
-# how a question that wants yes or no is sampled, and the two answers it may have
+# How a question that wants yes or no is sampled, and the two answers it may have.
 YES_NO_SAMPLING = {"max_tokens": 4, "temperature": 0.0}
 YES_NO = {"choice": ["是", "否"]}
 
-T = TypeVar("T")
-Role = Literal["generator", "judge"]
-
-
-class Unusable(Exception):
-    """What a reader raises for a text that it can make nothing of: a few words, the same for all of one kind."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A request, and how many characters of a record's text it is about (for the cost)."""
-
-    request: Request
-    about: int
-
-
-@dataclass(frozen=True)
-class Brings:
-    """What an answer yet to be given will have asked, for estimates: a request of a prompt to a model.
-
-    about: so many times the text that the answer's own question is about, and `more` characters, are in the messages.
-    times: so many such requests for one answer. tokens: of a reply.
-    """
-
-    prompt: str
-    of: Role
-    tokens: int
-    about: float = 1.0
-    more: int = 0
-    times: float = 1.0
-
-
-@dataclass(frozen=True)
-class Round(Generic[T]):
-    """Questions that are put to one model together.
-
-    name: what the report's figures call it. read: the value of a reply's text; raises Unusable. among: of how many
-    the questions are the rest, where they are one: failures are a share of those.
-    """
-
-    name: str
-    of: Role
-    questions: list[Question]
-    read: Callable[[str], T]
-    brings: tuple[Brings, ...] = ()
-    among: int = 0
-
-
-@dataclass(frozen=True)
-class Said(Generic[T]):
-    """An answer that could be read. model: who gave it. whole: the model came to its end, and not to max_tokens."""
-
-    value: T
-    key: str
-    model: str
-    whole: bool
-
-
-@dataclass(frozen=True)
-class Failed:
-    """No answer, or none that could be read. reason: what the ledger counts by; detail: the reply's beginning.
-
-    key: of the reply, where there is one.
-    """
-
-    reason: str
-    detail: str
-    model: str
-    key: str | None = None
-
-
-Rounds = Generator[Round[Any], list[Any], Outcome]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A question that would be put; known: its reply is in the store."""
+    """A request that would be sent. known: its reply is in the store. brings: what its answer will have asked."""
 
     server: Server
     question: Question
     known: bool
-    brings: tuple[Brings, ...] = ()
+    brings: tuple[Expected, ...] = ()
 
 
 # --- what a stage is written with -------------------------------------------------------------------------------
 
 
-def put(asked: Round[T]) -> Generator[Round[Any], list[Any], list[Said[T] | Failed]]:
-    """Puts a round; its answers in the order of its questions. For `yield from` in a stage."""
-    answers: list[Said[T] | Failed] = yield asked
-    return answers
-
-
 def question(
     prompt: prompts.Prompt, about: str, sampling: dict, constraint: dict | None = None, sample: int = 0, **fields: str
 ) -> Question:
-    """A prompt with its fields filled, about a text; `sample` tells equal requests apart."""
+    """Fill a prompt's fields, about a text; `sample` tells equal requests apart."""
     request = Request(prompt.version, prompts.messages(prompt, **fields), sampling, constraint, sample)
     return Question(request, len(about))
 
 
-def keys(answers: Iterable[Said[Any] | Failed]) -> list[str]:
-    """The keys of the replies behind these answers."""
+def keys(answers: Iterable[Answer[Any] | Failure]) -> list[str]:
+    """Return the keys of the replies behind these answers."""
     return [answer.key for answer in answers if answer.key]
 
 
 def joined_replies(column: str) -> pl.Expr:
-    """A record's `replies` with those of `column` behind them."""
+    """Return a record's `replies` with those of `column` behind them."""
     empty = pl.lit([], dtype=pl.List(pl.String))
     return pl.concat_list(pl.col("replies").fill_null(empty), pl.col(column).fill_null(empty))
 
@@ -166,54 +90,73 @@ def joined_replies(column: str) -> pl.Expr:
 # --- what is done with it ---------------------------------------------------------------------------------------
 
 
-def outcome(stage: str, rounds: Rounds, work: Work) -> Outcome:
-    """Asks round after round; what the stage makes of the answers, with the cost of each round in its figures.
+def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: Work) -> Outcome:
+    """Run a stage's rounds on one part's records; the cost of each round is in the outcome's figures.
 
     Raises TooManyFailed where too many answers of a round are failures, and whatever `llm.ask` raises. Where the work
-    is only planned nothing is asked: what would be is in `work.planned`, and unknown answers are `NOT_ASKED`.
+    is only planned nothing is sent: what would be is in `work.planned`, and unknown answers are `NOT_ASKED`.
     """
-    figures: dict[str, dict] = {}
-    try:
-        asked = next(rounds)
-        while True:
-            answers, spent = _answers(stage, asked, work)
-            figures[asked.name] = spent
-            asked = rounds.send(answers)
-    except StopIteration as end:
-        made: Outcome = end.value
-    return replace(made, figures=made.figures | figures)
+    rounds = [one for one in stage.rounds if one.applies(work.options)]
+    later = tuple(one.expected(work.options) for one in rounds[1:] if one.expected)
+    state = stage.prepare(records, work.options)
+    costs: dict[str, dict] = {}
+    for number, one in enumerate(rounds):
+        questions = one.build_requests(state, work.options)
+        batch = _Batch(
+            name, one.name, one.server, questions, one.parse_reply, one.among(state), () if number else later
+        )
+        answers, costs[one.name] = _answers(batch, work)
+        state = one.accept(state, answers)
+    outcome = stage.finish(state, work.options)
+    if work.planned is None:
+        stage.publish(outcome, work)
+    return replace(outcome, figures={**outcome.figures, **costs})
 
 
-def _answers(stage: str, asked: Round[T], work: Work) -> tuple[list[Said[T] | Failed], dict]:
-    if not asked.questions:
+@dataclass(frozen=True)
+class _Batch(Generic[Value]):
+    """The requests of a round, as they are sent. brings: what each answer will have asked, where it is not there."""
+
+    stage: str
+    name: str
+    server: Role
+    questions: Sequence[Question]
+    parse_reply: Callable[[str], Value]
+    among: int = 0
+    brings: tuple[Expected, ...] = field(default=())
+
+
+def _answers(batch: _Batch[Value], work: Work) -> tuple[list[Answer[Value] | Failure], dict]:
+    """Return the answers to a round's requests, in their order, and what they cost."""
+    if not batch.questions:
         return [], cost([], [], work)
-    server = client.judge(work) if asked.of == "judge" else client.generator(work)
-    requests = [one.request for one in asked.questions]
-    replies = client.ask(requests, server, work) if work.planned is None else _plan(asked, server, work)
+    server = client.judge(work) if batch.server == "judge" else client.generator(work)
+    requests = [one.request for one in batch.questions]
+    replies = client.ask(requests, server, work) if work.planned is None else _plan(batch, server, work)
     heard = [_without_control_tokens(reply) for reply in replies]
-    answers = [_read(reply, asked.read, server.who) for reply in heard]
-    failures = [answer for answer in answers if isinstance(answer, Failed)]
-    if work.planned is None and too_many(len(failures), max(len(answers), asked.among)):
-        raise TooManyFailed(_complaint(stage, asked, server, failures))
-    spent = cost(replies, [one.about for one in asked.questions], work)
+    answers = [_parse(reply, batch.parse_reply, server.who) for reply in heard]
+    failures = [answer for answer in answers if isinstance(answer, Failure)]
+    if work.planned is None and too_many(len(failures), max(len(answers), batch.among)):
+        raise TooManyFailed(_complaint(batch, server, failures))
+    spent = cost(replies, [one.about for one in batch.questions], work)
     spent |= {"model": server.who, "failures": dict(Counter(one.reason for one in failures))}
     if held := sum(one is not reply for one, reply in zip(heard, replies, strict=True)):
-        spent["replies with control tokens"] = held
+        spent["replies_with_control_tokens"] = held
     return answers, spent
 
 
-def _plan(asked: Round, server: Server, work: Work) -> list[Reply | Refused]:
-    """What the store has of a round; the rest is put down as planned, once each."""
+def _plan(batch: _Batch[Any], server: Server, work: Work) -> list[Reply | Refused]:
+    """Return what the store has of a round; the rest is put down as planned, once each."""
     assert work.planned is not None
-    each = [client.request_key(one.request, server.who) for one in asked.questions]
-    known = client.kept([one.request for one in asked.questions], server, work)
-    different = dict(zip(each, asked.questions, strict=True))
-    work.planned.extend(Planned(server, one, key in known, asked.brings) for key, one in different.items())
+    each = [client.request_key(one.request, server.who) for one in batch.questions]
+    known = client.kept([one.request for one in batch.questions], server, work)
+    different = dict(zip(each, batch.questions, strict=True))
+    work.planned.extend(Planned(server, one, key in known, batch.brings) for key, one in different.items())
     return [known.get(key) or Refused(key, NOT_ASKED) for key in each]
 
 
 def _without_control_tokens(reply: Reply | Refused) -> Reply | Refused:
-    """The reply as a stage may read it: what a model writes goes into a release, and nothing cleans it after this.
+    """Return the reply as a stage may read it: what a model writes goes into a release, and nothing cleans it later.
 
     The store keeps it as it came, for it may have been stored by an older version or be looked at by a person.
     """
@@ -223,29 +166,28 @@ def _without_control_tokens(reply: Reply | Refused) -> Reply | Refused:
     return replace(reply, text=text, fault=None if text else "empty reply")
 
 
-def _read(reply: Reply | Refused, read: Callable[[str], T], model: str) -> Said[T] | Failed:
-    """What is made of a reply: the same kinds of failure in every stage."""
+def _parse(reply: Reply | Refused, parse_reply: Callable[[str], Value], model: str) -> Answer[Value] | Failure:
+    """Make an answer of a reply; the kinds of failure are the same in every stage."""
     if isinstance(reply, Refused):
-        return Failed(NOT_ASKED if reply.reason == NOT_ASKED else REFUSED, reply.reason[:SHOWN], model)
+        return Failure(NOT_ASKED if reply.reason == NOT_ASKED else REFUSED, reply.reason[:SHOWN], model)
     if reply.fault:
-        kind = reply.fault.split(":")[0]
-        reason = kind if kind in ("empty reply", "thinking and no answer") else f"unusable reply: {kind}"
+        reason = reply.fault if reply.fault in SILENT else UNUSABLE
         seen = reply.text or reply.reasoning or ""
-        return Failed(reason, short(f"{reply.fault} | {seen}", SHOWN), model, reply.key)
+        return Failure(reason, short(f"{reply.fault} | {seen}", SHOWN), model, reply.key)
     try:
-        return Said(read(reply.text), reply.key, model, reply.finish_reason == "stop")
-    except Unusable as error:
-        return Failed(str(error), short(reply.text, SHOWN), model, reply.key)
+        return Answer(parse_reply(reply.text), reply.key, model, reply.finish_reason == "stop")
+    except UnusableReply as error:
+        return Failure(str(error), short(reply.text, SHOWN), model, reply.key)
 
 
-def _complaint(stage: str, asked: Round, server: Server, failures: list[Failed]) -> str:
-    """What a person needs to know of a round that failed: how much, why, one example, and what may mend it."""
-    reasons = Counter(one.reason for one in failures).most_common(COMMONEST)
-    first = next(one for one in failures if one.reason == reasons[0][0])
-    told = ", ".join(f"{reason} ({rows})" for reason, rows in reasons)
-    told_of = reasons[0][0] if not first.detail.startswith(NO_KEY) else NO_KEY[0]
-    mend = next((what for begin, what in MENDS if told_of.startswith(begin)), "see the server's log")
+def _complaint(batch: _Batch[Any], server: Server, failures: list[Failure]) -> str:
+    """Say what a person needs to know of a round that failed: how much, why, one example, and what may mend it."""
+    commonest = Counter(one.reason for one in failures).most_common(COMMONEST)
+    first = next(one for one in failures if one.reason == commonest[0][0])
+    told = ", ".join(f"{reasons.words(reason)} ({rows})" for reason, rows in commonest)
+    unparsed = reasons.read(first.reason)[0].family == "unparsed reply"
+    mend = ACCESS if first.detail.startswith(NO_KEY) else UNPARSED if unparsed else MENDS.get(first.reason)
     return (
-        f"{stage}: {len(failures)} of {len(asked.questions)} answers of {server.who} at {server.url} are of no use "
-        f"({asked.name}): {told}; for example: {first.detail or 'nothing'}; {mend}"
+        f"{batch.stage}: {len(failures)} of {len(batch.questions)} answers of {server.who} at {server.url} are of "
+        f"no use ({batch.name}): {told}; for example: {first.detail or 'nothing'}; {mend or LOG}"
     )

@@ -7,15 +7,15 @@ tells nothing of the kind (a hosted API), or the folder is on its own machine on
 """
 
 import hashlib
-import http.client
 import json
 import os
 import re
 import time
-import urllib.error
-import urllib.request
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from chimed.characters import printable, storable
 from chimed.errors import UserError
@@ -44,20 +44,21 @@ def listed(url: str, key: str) -> list[dict[str, Any]]:
     """
     try:
         content = get(f"{url.rstrip('/')}/models", key)
-    except urllib.error.HTTPError as error:
-        if error.code in NOT_YET:
-            raise Unreachable(f"HTTP {error.code}") from None
-        if error.code in (404, 405, 501):
+    except httpx.HTTPStatusError as error:
+        status, reason = error.response.status_code, error.response.reason_phrase
+        if status in NOT_YET:
+            raise Unreachable(f"HTTP {status}") from None
+        if status in (404, 405, 501):
             return []
         raise UserError(
-            f"{url} answers {error.code} {error.reason}; is it a model server, and CHIMED_LLM_KEY right?"
+            f"{url} answers {status} {printable(reason[:100])}; is it a model server, and CHIMED_LLM_KEY right?"
         ) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(printable(f"{type(error).__name__}: {getattr(error, 'reason', error)}"[:200])) from None
-    except ValueError as error:
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError) as error:
         raise UserError(
             f"{url} is not the address of a model server ({error}); write it as http://<host>:<port>/v1"
         ) from None
+    except httpx.HTTPError as error:
+        raise Unreachable(printable(f"{type(error).__name__}: {error}"[:200])) from None
     try:
         models = json.loads(content)["data"]
         return [model for model in models if isinstance(model["id"], str)]
@@ -66,23 +67,29 @@ def listed(url: str, key: str) -> list[dict[str, Any]]:
 
 
 def get(url: str, key: str) -> bytes:
-    """The bytes of a page of a model server, which is never behind the proxy. Raises OSError and HTTPException."""
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+    """Return the first megabyte of a page of a model server, which is never behind the proxy.
+
+    A redirect is not followed: another server has other models, and no claim to the key. Raises httpx.HTTPError,
+    httpx.InvalidURL, and ValueError for a key that no header can hold.
+    """
+    headers = {"Authorization": f"Bearer {key}", "Accept-Encoding": "identity"}
     content, until = b"", time.monotonic() + TIMEOUT
-    with direct.open(request, timeout=TIMEOUT) as response:
-        while len(content) < MOST and (piece := response.read1(MOST - len(content))):
+    with _client().stream("GET", url, headers=headers, timeout=TIMEOUT) as response:
+        if response.status_code >= 300:
+            raise httpx.HTTPStatusError("", request=response.request, response=response)
+        for piece in response.iter_raw():
             content += piece
+            if len(content) >= MOST:
+                break
             if time.monotonic() > until:  # byte by byte it would take days
-                raise TimeoutError(f"no complete response within {TIMEOUT} s")
-    return content
+                raise httpx.ReadTimeout(f"no complete response within {TIMEOUT} s")
+    return content[:MOST]
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Goes nowhere: another server has other models, and no claim to the key."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
+@cache
+def _client() -> httpx.Client:
+    """Return a client of this process: reading the certificates takes longer than a request, and polls are many."""
+    return httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def identity(model: str, models: list[dict[str, Any]], named: str | None, setting: str, url: str) -> str:

@@ -7,14 +7,13 @@ is `Refused`, and everything else is a `Reply` (`reply` says what of it can be b
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import aiohttp
 
 from chimed.characters import short
 from chimed.llm.reply import Passing, Reply, faulty, malformed, parse
+from chimed.retry_after import retry_after
 
 BUSY = (408, 409, 425, 429)  # with 5xx, the statuses that may go away by themselves
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more patience is down for us
@@ -118,7 +117,7 @@ async def post(
             raise malformed(key, bytes(content), time.monotonic() - began, f"cut off by {why}") from None
         raise Passing(why) from None
     if status in BUSY or status >= 500:
-        after = retry_after(headers.get("Retry-After"))
+        after = min(retry_after(headers.get("Retry-After")) or 0.0, LONGEST_WAIT)
         raise Passing(f"HTTP {status}: {_said(content, 150)}", after, busy=status != 500)
     if 300 <= status < 400:
         there = short(headers.get("Location", "nowhere"), 200)
@@ -171,17 +170,3 @@ def schema(constraint: dict) -> dict:
 
 def _is_wrapped(request: Request, dialect: Dialect) -> bool:
     return dialect.constraint == "response_format" and "json" not in (request.constraint or {"json": None})
-
-
-def retry_after(value: str | None) -> float:
-    """Seconds that a Retry-After header asks for, as a number or a date; 0 where it says nothing readable."""
-    if not value:
-        return 0.0
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return 0.0
-    return min(max(0.0, seconds), LONGEST_WAIT)  # in this order not-a-number becomes 0

@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 from filelock import FileLock
 
 from chimed import processes
@@ -210,7 +210,7 @@ def _healthy(server: Server) -> bool:
     where = urlsplit(server.url)
     try:
         identity.get(f"{where.scheme}://{where.netloc}/health", settings().llm_key.get_secret_value())
-    except (OSError, HTTPException):
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
     return True
 

@@ -5,7 +5,7 @@ Not of the paper, which takes replies as they are. Used by the stages whose mode
 
 import re
 
-from chimed.llm.asking import Unusable
+from chimed.build.contract import UnusableReply
 
 BEGINNING = 60  # characters in which a model says that it will not
 _AI = r"(?:AI|人工智能|大?(?:型)?语言模型|(?:智能|虚拟|医疗|问答|聊天){1,3}(?:助手|助理|机器人))"
@@ -22,12 +22,12 @@ _REFUSES = re.compile(
 
 
 def refuses(text: str) -> bool:
-    """Whether a reply begins with a model that says what it is, or that it cannot or will not answer."""
+    """Say whether a reply begins with a model that says what it is, or that it cannot or will not answer."""
     return _REFUSES.search(text[:BEGINNING]) is not None
 
 
 def answered(text: str) -> str:
-    """The text of a reply that answers. Raises Unusable where the model refuses."""
+    """Return the text of a reply that answers. Raises UnusableReply where the model refuses."""
     if refuses(text):
-        raise Unusable("model's refusal")
+        raise UnusableReply("model's refusal")
     return text.strip()

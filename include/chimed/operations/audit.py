@@ -22,7 +22,7 @@ from chimed.release import folder_of, releases
 from chimed.release.verify import faults_in
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
-from chimed.storage import warc
+from chimed.storage import layout, warc
 from chimed.storage.checked import fault_of
 from chimed.storage.contents import as_json, is_sealed, told_of
 from chimed.storage.lake import Lake
@@ -74,20 +74,22 @@ def audit(lake: Lake, what: str) -> Audit:
         tree, rest = "", (builds(lake) or releases(lake) or [""])[-1]
     elif tree == "raw" or (rest and tree not in ("builds", "releases")):
         source, crawl = (rest if tree == "raw" else f"{tree}/{rest}").partition("/")[::2]
-        if not crawl or "/" in crawl or not lakes.names(lake, f"raw/{source}/{crawl}"):
+        if not crawl or "/" in crawl or not lakes.names(lake, layout.raw(source, crawl)):
             raise UserError(f"no crawl {what!r}; name one as <source>/<crawl>, as raw/ has them")
         _crawl(lake, found, source, crawl)
         return found
     elif not rest:
         tree, rest = "", what
-    its_build = tree in ("", "builds") and rest in lakes.names(lake, "builds")
-    its_release = tree in ("", "releases") and rest in lakes.names(lake, "releases")
+    its_build = tree in ("", "builds") and rest in lakes.names(lake, layout.BUILDS)
+    its_release = tree in ("", "releases") and rest in lakes.names(lake, layout.RELEASES)
     if not rest or not (its_build or its_release):
         known = ", ".join(dict.fromkeys([*builds(lake), *releases(lake)])) or "none yet"
         raise UserError(f"no build or release {what!r}; choose from: {known}; a crawl is named <source>/<crawl>")
     if its_build:
         _build(lake, found, rest)
-    if its_release and (not its_build or lakes.exists(lake, f"releases/{rest}/manifest.json") or _released(lake, rest)):
+    if its_release and (
+        not its_build or lakes.exists(lake, layout.release(rest, layout.MANIFEST)) or _released(lake, rest)
+    ):
         _release(lake, found, rest)
     return found
 
@@ -97,9 +99,9 @@ def audit(lake: Lake, what: str) -> Audit:
 
 def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
     """A crawl's files by its report, or by its index, and the records that were read from them."""
-    folder = f"raw/{source}/{crawl}"
+    folder = layout.raw(source, crawl)
     mend = finished.mend(folder)
-    report = _report(lake, found, f"{folder}/report.json", mend, source=source, crawl=crawl, made_of=None)
+    report = _report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of=None)
     if report is None:
         return
     written = report.get("written")
@@ -112,7 +114,7 @@ def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
                 found.fault(path, "is not in the crawl's report", "remove it")
     elif report.get("form") != FILES:
         _old_crawl(lake, found, report, folder)
-    if lakes.names(lake, f"extracts/{source}/{crawl}"):
+    if lakes.names(lake, layout.extracts(source, crawl)):
         _extracts(lake, found, source, crawl, report)
 
 
@@ -142,9 +144,9 @@ def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
 
 def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
     """The records that were read from a crawl: what is bad there is read again from the raw files at no cost."""
-    folder = f"extracts/{source}/{crawl}"
+    folder = layout.extracts(source, crawl)
     mend = f"remove {folder}; its pages are read again at no cost"
-    report = _report(lake, found, f"{folder}/report.json", mend, source=source, crawl=crawl, made_of="a crawl")
+    report = _report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of="a crawl")
     if report is None:
         return
     written = report.get("written")
@@ -152,11 +154,11 @@ def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) 
         _file(lake, found, f"{folder}/{name}", written, mend)
     for path, digest in report.get("inputs", {}).items():
         said = told_of(crawled.get("written"), path.rsplit("/", 1)[-1])
-        _link(found, path, digest, said, f"{folder}/report.json", mend)
+        _link(found, path, digest, said, f"{folder}/{layout.REPORT}", mend)
     parts = report.get("parts", {})
     for name in parts:
-        _report(lake, found, f"{folder}/{name}/report.json", mend, made_of=f"{source}/{crawl}/{name}")
-    reports = {"report.json", *(f"{name}/report.json" for name in parts)}
+        _report(lake, found, f"{folder}/{name}/{layout.REPORT}", mend, made_of=f"{source}/{crawl}/{name}")
+    reports = {layout.REPORT, *(f"{name}/{layout.REPORT}" for name in parts)}
     for name in lakes.files(lake, folder) if isinstance(written, dict) else ():
         if name not in (written or ()) and name not in reports:
             found.fault(f"{folder}/{name}", "is named by no report", "remove it")
@@ -167,9 +169,9 @@ def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) 
 
 def _build(lake: Lake, found: Audit, version: str) -> None:
     """A build's stages, each with what it read, and the crawls they begin with."""
-    folder = f"builds/{version}"
+    folder = layout.build(version)
     mend = f"restore it from a copy, or remove {folder}"
-    made = _report(lake, found, f"{folder}/build.json", mend, version=version, build=None)  # a manifest has both
+    made = _report(lake, found, f"{folder}/{layout.BUILD}", mend, version=version, build=None)  # a manifest has both
     if made is None:
         return
     try:
@@ -177,16 +179,20 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
         its_own, shards = order.of_build(made), made["shards"]
         crawls = inputs.crawls(shards)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
-        found.fault(f"{folder}/build.json", f"is not the one of a build ({error})", mend)
+        found.fault(f"{folder}/{layout.BUILD}", f"is not the one of a build ({error})", mend)
         return
     recorded: dict[str, dict | None] = {}
     for crawl in crawls:
         source, name = crawl.split("/")
         _crawl(lake, found, source, name)
         report = finished.report_of(lake, source, name) or {}
-        recorded |= {f"raw/{crawl}/{file}": told_of(report.get("written"), file) for file in report.get("written", {})}
+        recorded |= {
+            layout.raw(crawl, file): told_of(report.get("written"), file) for file in report.get("written", {})
+        }
     begun = [this.name for this in its_own if lakes.names(lake, f"{folder}/{this.name}")]
-    done = lakes.exists(lake, f"{folder}/ledger.parquet") or lakes.exists(lake, f"releases/{version}/manifest.json")
+    done = lakes.exists(lake, f"{folder}/{layout.LEDGER}") or lakes.exists(
+        lake, layout.release(version, layout.MANIFEST)
+    )
     last = its_own[-1].name if done else (begun or [""])[-1]
     parts = len(shards)
     for this in its_own:
@@ -207,12 +213,12 @@ def _stage(
     lake: Lake, found: Audit, version: str, this: order.Stage, shards: int, recorded: dict, is_over: bool
 ) -> int:
     """A stage's reports and parts; returns how many parts it wrote. is_over: later stages were run, so it was done."""
-    folder, parts, named, tells = f"builds/{version}/{this.name}", 0, set(), True
+    folder, parts, named, tells = layout.build(version, this.name), 0, set(), True
     for shard in range(shards):
-        path = f"{folder}/report-{shard:05d}.json"
+        path = f"{folder}/{layout.report(shard)}"
         mend = f"remove it and run: python -m chimed run {this.name} --build {version}"
         if not lakes.exists(lake, path):
-            half = lakes.exists(lake, f"{folder}/kept-{shard:05d}.parquet")
+            half = lakes.exists(lake, f"{folder}/{layout.kept(shard)}")
             if is_over or half:
                 what = "is gone" if is_over else "is not there: its shard was killed, or runs now"
                 found.fault(path, what, f"run: python -m chimed run {this.name} --build {version}")
@@ -245,7 +251,7 @@ def _parts_of(report: dict, shard: int) -> list[str]:
     """The files of a shard whose report, of an older version, does not name them."""
     parts = report.get("parts", 1)
     kept = [shard] if parts == 1 else range(parts)
-    return [f"dropped-{shard:05d}.parquet", *(f"kept-{n:05d}.parquet" for n in kept)]
+    return [layout.dropped(shard), *(layout.kept(n) for n in kept)]
 
 
 def _counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str) -> None:
@@ -267,7 +273,7 @@ def _counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str)
 
 def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
     """Whether the stages join, and the ledger's table is what the reports say."""
-    path = f"builds/{version}/ledger.parquet"
+    path = layout.build(version, layout.LEDGER)
     mend = "remove it; running the last stage again writes it anew"
     if found.faults:
         return  # it would say the same once more
@@ -281,7 +287,7 @@ def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
     except FileNotFoundError:
         found.fault(path, "is gone", "running the last stage again writes it anew")
     except LedgerError as error:
-        found.fault(f"builds/{version}", f"does not close: {error}", "open a new build")
+        found.fault(layout.build(version), f"does not close: {error}", "open a new build")
     except UserError as error:
         found.fault(path, str(error).removeprefix(path).split(";")[0].strip(), mend)
 
@@ -291,8 +297,8 @@ def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
 
 def _released(lake: Lake, version: str) -> bool:
     """Whether a build's last stage says that there is a release, and it was not withdrawn."""
-    done = lakes.exists(lake, f"builds/{version}/release/report-00000.json")
-    return done and not lakes.exists(lake, f"releases/{version}/withdrawn.json")
+    done = lakes.exists(lake, layout.build(version, "release", layout.report(0)))
+    return done and not lakes.exists(lake, layout.release(version, layout.WITHDRAWN))
 
 
 def _release(lake: Lake, found: Audit, version: str) -> None:

@@ -12,8 +12,9 @@ from chimed.crawl import weeks
 from chimed.errors import UserError
 from chimed.release import folder_of, is_whole, releases
 from chimed.settings import settings
-from chimed.sources import NAMES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import Store
 
@@ -27,15 +28,17 @@ def status() -> dict[str, Any]:
     """
     lake, store = open_lake(), _store()
     monday = weeks.last_week()
-    missing = weeks.who_has(store, lake, monday) if store else dict.fromkeys(NAMES, weeks.NEVER)
-    sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in NAMES]
+    missing = weeks.who_has(store, lake, monday) if store else dict.fromkeys(source_names(), weeks.NEVER)
+    sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in source_names()]
     known, whole = builds(lake), releases(lake)
     found: dict[str, Any] = {
         "lake": settings().data,
         "store": settings().store.rsplit("@", 1)[-1],
         "week": monday,
         "sources": sources,
-        "corpora": [name for name in lakes.names(lake, "raw") if name not in NAMES and _crawls(lake, name)],
+        "corpora": [
+            name for name in lakes.names(lake, layout.RAW) if name not in source_names() and _crawls(lake, name)
+        ],
         "build": _build(lake, known[-1]) if known else None,
         "releases": whole,
         "trained": _trained(lake, whole[-1]) if whole else [],
@@ -57,7 +60,9 @@ def _store() -> Store | None:
 
 def _crawls(lake: Lake, source: str) -> int:
     """How many crawls of a source are finished."""
-    return sum(lakes.exists(lake, f"raw/{source}/{name}/report.json") for name in lakes.names(lake, f"raw/{source}"))
+    return sum(
+        lakes.exists(lake, layout.raw(source, name, layout.REPORT)) for name in lakes.names(lake, layout.raw(source))
+    )
 
 
 def _build(lake: Lake, version: str) -> dict[str, Any]:
@@ -86,9 +91,9 @@ def _trained(lake: Lake, release: str) -> list[str]:
     """`<recipe>/<phase>` of everything trained on a release."""
     return [
         f"{recipe}/{phase}"
-        for recipe in lakes.names(lake, f"models/{release}")
-        for phase in lakes.names(lake, f"models/{release}/{recipe}")
-        if lakes.exists(lake, f"models/{release}/{recipe}/{phase}/report.json")
+        for recipe in lakes.names(lake, layout.models(release))
+        for phase in lakes.names(lake, layout.models(release, recipe))
+        if lakes.exists(lake, layout.models(release, recipe, phase, layout.REPORT))
     ]
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from chimed.build.builds import builds, read_build, stages_of
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 WORDS = ("title", "text", "question", "answer", "rejected")
@@ -60,11 +61,11 @@ def _files(lake: Lake, sought: Sought) -> list[str]:
     """The files of dropped rows to look through, the newest build first, the stages in their order."""
     versions = [read_build(lake, sought.build)["version"]] if sought.build else list(reversed(builds(lake)))
     return [
-        f"builds/{version}/{stage.name}/{name}"
+        layout.build(version, stage.name, name)
         for version in versions
         for stage in stages_of(lake, version)
         if sought.stage in ("", stage.name)
-        for name in lakes.names(lake, f"builds/{version}/{stage.name}")
+        for name in lakes.names(lake, layout.build(version, stage.name))
         if name.startswith("dropped-")
     ]
 

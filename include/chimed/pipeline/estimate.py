@@ -6,7 +6,6 @@ nothing. What hangs on replies that are not there is estimated where its round s
 an answer) or left out (second tries of a translation, preferences about questions yet to be generated).
 """
 
-import importlib
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
@@ -16,9 +15,10 @@ from sqlalchemy import func, select
 from chimed.build import order, reports
 from chimed.build.builds import builds, parts_of, read_stage, stages_of
 from chimed.build.context import Work
+from chimed.build.contract import Expected, ModelStage, implementation
 from chimed.errors import UserError
 from chimed.llm import client
-from chimed.llm.asking import NOT_ASKED, Brings, Planned
+from chimed.llm.asking import NOT_ASKED, Planned, ask_models
 from chimed.schema import RECORD
 from chimed.storage.store import REPLIES, Store
 
@@ -44,7 +44,7 @@ def estimate(work: Work, rate: float | None = None) -> dict:
     if speed is None and any(not one.known for _, one in planned):
         raise UserError("no LLM stage has been measured in any build yet; give --rate in tokens a second")
     groups: dict[tuple[str, str, str], list[Planned]] = defaultdict(list)
-    brought: dict[tuple[str, Brings], list[Planned]] = defaultdict(list)
+    brought: dict[tuple[str, Expected], list[Planned]] = defaultdict(list)
     for stage, one in planned:
         groups[stage, one.question.request.prompt, one.server.who].append(one)
         for brings in () if one.known else one.brings:
@@ -67,9 +67,11 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
             records = read_stage(work.lake, work.build, stage.name)
         elif records is None:
             parts_of(work.lake, work.build, stage.name)  # says which command to run
-        elif stage.needs == "llm" and stage.name not in work.options.skip:
+        elif stage.kind == "model" and stage.name not in work.options.skip:
             planning = replace(work, planned=[])
-            outcome = importlib.import_module(f"chimed.stages.{stage.name}").run(records, planning)
+            does = implementation(stage)
+            assert isinstance(does, ModelStage)
+            outcome = ask_models(stage.name, does, records, planning)
             found += [(stage.name, one) for one in planning.planned or []]
             unanswered = outcome.dropped.filter(pl.col("reason") == NOT_ASKED)
             records = pl.concat([frame.select(RECORD.names) for frame in (outcome.kept, outcome.derived, unanswered)])
@@ -95,10 +97,10 @@ def _entry(work: Work, stage: str, prompt: str, model: str, several: list[Planne
     )
 
 
-def _brought(work: Work, stage: str, brings: Brings, answers: list[Planned], speed: float | None) -> dict:
+def _brought(work: Work, stage: str, brings: Expected, answers: list[Planned], speed: float | None) -> dict:
     """What answers that are not there yet will have asked."""
     remain = round(len(answers) * brings.times)
-    model = (client.judge(work) if brings.of == "judge" else client.generator(work)).who
+    model = (client.judge(work) if brings.server == "judge" else client.generator(work)).who
     sizes = _sizes(work.store, brings.prompt, model)
     characters = brings.times * sum(one.question.about * brings.about + brings.more for one in answers)
     answer = brings.tokens if sizes.completion_tokens is None else sizes.completion_tokens
@@ -149,7 +151,7 @@ def measured_rate(work: Work) -> float | None:
     for version in reversed(builds(work.lake)):
         tokens, seconds = 0, 0.0
         for stage in order.STAGES:
-            for report in reports.read_all(work.lake, version, stage.name) if stage.needs == "llm" else []:
+            for report in reports.read_all(work.lake, version, stage.name) if stage.kind == "model" else []:
                 for spent in report.get("figures", {}).values():
                     if isinstance(spent, dict) and spent.get("wall_seconds"):
                         tokens += spent["prompt_tokens"] + spent["completion_tokens"]

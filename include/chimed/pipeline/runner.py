@@ -1,15 +1,15 @@
-"""Running a stage of a build: its tables are read and written here.
+"""Running a stage of a build: its tables are read and written here; a corpus that is judged as it streams by, in
+`chimed.build.corpus`.
 
 A stage's report is written last, so it also means done; a killed stage leaves no report and runs again. What has to be
 known of the whole corpus first is found in steps (`chimed.pipeline.steps`). What became of each row is counted and
 checked in `chimed.build.ledger`.
 """
 
-import importlib
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from types import ModuleType
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -17,11 +17,16 @@ import polars as pl
 from chimed.build import ledger, order, reports
 from chimed.build.builds import count_shards, note_on_order, parts_of, read_stage, shards_of, stages_of
 from chimed.build.context import Work
+from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, implementation
+from chimed.build.corpus import Parts, Verdicts, write_split
 from chimed.build.ledger import LEDGER, Outcome
+from chimed.concurrency import AT_ONCE
 from chimed.errors import UserError, choose
 from chimed.pipeline import steps
 from chimed.schema import DROPPED, RECORD
 from chimed.storage import lake as lakes
+from chimed.storage import layout
+from chimed.storage.checked import check_file
 from chimed.storage.contents import sealed
 
 
@@ -41,7 +46,7 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
         said = f"{stage} of build {work.build} has shards 0 to {total - 1}, not {shard}"
         raise UserError(said + note_on_order(work.build, its_own))
     reports = [_run_shard(work, its_own, stage, n) for n in (range(total) if shard is None else [shard])]
-    path = f"builds/{work.build}/ledger.parquet"
+    path = layout.build(work.build, layout.LEDGER)
     if stage == its_own[-1].name and not lakes.exists(work.lake, path):
         lakes.write_table(work.lake, path, ledger.table(work.lake, work.build), LEDGER)
     return reports
@@ -70,11 +75,41 @@ def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: i
         return _do_shard(work, its_own, name, shard, still_ours)
 
 
+@dataclass(frozen=True)
+class _Shard:
+    """A shard of a stage that is run: what it reads and where it writes. written: filled with what each file holds."""
+
+    work: Work
+    stage: order.Stage
+    previous: order.Stage | None
+    number: int
+    does: Implementation
+    written: dict[str, dict] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """The stage's folder in the lake."""
+        return layout.build(self.work.build, self.stage.name)
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the build's options let every row through."""
+        return self.stage.name in self.work.options.skip
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What became of a shard's rows (`ledger.COUNTS`), the files of its kept rows, and the stage's figures."""
+
+    counts: pl.DataFrame
+    kept: list[str]
+    figures: Mapping[str, Any]
+
+
 def _do_shard(
-    work: Work, its_own: tuple[order.Stage, ...], name: str, shard: int, still_ours: Callable[[], None]
+    work: Work, its_own: tuple[order.Stage, ...], name: str, number: int, still_ours: Callable[[], None]
 ) -> dict:
-    """Runs a shard that is not done and that no other process works on. still_ours: raises where one took it over."""
-    folder = f"builds/{work.build}/{name}"
+    """Run a shard that is not done and that no other process works on. still_ours: raises where one took it over."""
     this, previous = order.stage(name, its_own), order.before(name, its_own)
     if this.scope != order.stage(name).scope or (name == "dedup" and previous and previous.name == "extract"):
         raise UserError(
@@ -82,23 +117,22 @@ def _do_shard(
             "open a new build (stored model replies cost nothing again): python -m chimed build"
         )
     steps.take(work, this)
-    lakes.clear_drafts(work.lake, folder, lambda name: this.scope == "corpus" or f"-{shard:05d}." in name)
+    shard = _Shard(replace(work, part=number), this, previous, number, implementation(this))
+    lakes.clear_drafts(work.lake, shard.folder, lambda name: this.scope == "corpus" or f"-{number:05d}." in name)
     started = time.monotonic()
-    module = importlib.import_module(f"chimed.stages.{name}")  # here, not above: some stages need torch or scrapy
-    written: dict[str, dict] = {}
-    counts, kept, figures = _run(replace(work, part=shard), this, previous, module, folder, written)
-    ledger.check_written(work.lake, name, counts, kept, f"{folder}/dropped-{shard:05d}.parquet")
-    ledger.check_failures(name, counts)
-    report = ledger.report(name, work.build, shard, len(kept), counts, figures)
-    report |= {"written": written, "inputs": _inputs(work, this, previous, module, shard)}
+    done = _split_corpus(shard) if isinstance(shard.does, CorpusStage) else _run_part(shard)
+    ledger.check_written(work.lake, name, done.counts, done.kept, f"{shard.folder}/{layout.dropped(number)}")
+    ledger.check_failures(name, done.counts)
+    report = ledger.report(name, work.build, number, len(done.kept), done.counts, done.figures)
+    report |= {"written": shard.written, "inputs": _inputs(shard)}
     report["seconds"] = round(time.monotonic() - started, 3)
     report = sealed(report)
     still_ours()
-    lakes.write_json(work.lake, reports.path_of(work.build, name, shard), report)
+    lakes.write_json(work.lake, reports.path_of(work.build, name, number), report)
     if this.steps and not _missing(work, its_own, name):
         steps.clear(work, name)
     work.say(
-        f"{name} {shard}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
+        f"{name} {number}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
         f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}"
     )
     return report
@@ -106,48 +140,80 @@ def _do_shard(
 
 def _missing(work: Work, its_own: tuple[order.Stage, ...], stage: str) -> int:
     """How many parts of a stage have no report yet."""
-    names = lakes.names(work.lake, f"builds/{work.build}/{stage}")
+    names = lakes.names(work.lake, layout.build(work.build, stage))
     return count_shards(work.lake, work.build, its_own, stage) - sum(name.startswith("report-") for name in names)
 
 
-def _inputs(
-    work: Work, this: order.Stage, previous: order.Stage | None, module: ModuleType, shard: int
-) -> dict[str, str | None]:
-    """The files that a shard was made of, with the hashes they had; null where that is not recorded."""
-    if previous is None:
-        return module.raw_inputs(work, shard)
-    parts = range(parts_of(work.lake, work.build, previous.name)) if this.scope == "corpus" else [shard]
+def _inputs(shard: _Shard) -> dict[str, str | None]:
+    """Return the files that a shard was made of, with the hashes they had; null where that is not recorded."""
+    work, previous = shard.work, shard.previous
+    if isinstance(shard.does, PageStage):
+        return shard.does.raw_inputs(work, shard.number)
+    assert previous is not None
+    whole = shard.stage.scope == "corpus"
+    parts = range(parts_of(work.lake, work.build, previous.name)) if whole else [shard.number]
     told = {part: reports.kept_told(work.lake, work.build, previous, part) for part in parts}
-    folder = f"builds/{work.build}/{previous.name}"
-    return {f"{folder}/kept-{part:05d}.parquet": (said or {}).get("sha256") for part, said in told.items()}
+    folder = layout.build(work.build, previous.name)
+    return {f"{folder}/{layout.kept(part)}": (said or {}).get("sha256") for part, said in told.items()}
 
 
-def _run(
-    work: Work,
-    this: order.Stage,
-    previous: order.Stage | None,
-    module: ModuleType,
-    folder: str,
-    written: dict[str, dict],
-) -> tuple[pl.DataFrame, list[str], dict[str, Any]]:
-    """Runs a stage on a table in memory; returns counts, the kept rows' files, and figures.
+def _split_corpus(shard: _Shard) -> _Done:
+    """Run a stage that names the rows of the corpus that leave, and split the table as it streams by."""
+    work, previous = shard.work, shard.previous
+    assert isinstance(shard.does, CorpusStage)
+    assert previous is not None
+    numbers = range(parts_of(work.lake, work.build, previous.name))
+    before = layout.build(work.build, previous.name)
+    table = Parts(work.lake, tuple(f"{before}/{layout.kept(n)}" for n in numbers))
+    _check_parts(work, previous, numbers)
+    verdicts = Verdicts(figures={"skipped": True}) if shard.skipped else shard.does.select_dropped(table, work)
+    part_rows = work.options.part_rows
+    counts, count = write_split(work.lake, shard.folder, shard.stage.name, table, verdicts, part_rows, shard.written)
+    return _Done(counts, [f"{shard.folder}/{layout.kept(n)}" for n in range(count)], verdicts.figures)
 
-    written: gets what the report says of the files.
-    """
-    name, shard = this.name, work.part
-    if previous is None:
-        records, outcome = module.read_pages(work, shard)
-    else:
-        records = read_stage(work.lake, work.build, previous.name, None if this.scope == "corpus" else shard)
-        skipped = name in work.options.skip
-        outcome = Outcome(records, figures={"skipped": True}) if skipped else module.run(records, work)
+
+def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
+    """Raise SpoiltFile where a part is not what its stage wrote: a corpus stage reads it column by column."""
+
+    def check(part: int) -> None:
+        path = layout.build(work.build, stage.name, layout.kept(part))
+        told = reports.kept_told(work.lake, work.build, stage, part)
+        check_file(work.lake, path, told, reports.mend(work.build, stage, part))
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(check, numbers))
+
+
+def _run_part(shard: _Shard) -> _Done:
+    """Run a stage on a table in memory: one part, or crawled pages, or all that an older build's corpus stage reads."""
+    name, lake = shard.stage.name, shard.work.lake
+    records, outcome = _outcome(shard)
     ledger.check_ledger(name, records, outcome)
     counts = ledger.tally(records, outcome)
     ledger.check_failures(name, counts, pl.concat([outcome.dropped, outcome.derived_dropped], how="diagonal"))
-    kept = f"kept-{shard:05d}.parquet"
-    going_on = [outcome.derived] if previous is None else [outcome.kept, outcome.derived]  # of pages, their records
+    # pages are not records: of them only what they gave goes on
+    going_on = [outcome.derived] if isinstance(shard.does, PageStage) else [outcome.kept, outcome.derived]
     table = pl.concat([frame.select(RECORD.names) for frame in going_on])
     dropped = pl.concat([outcome.dropped.select(DROPPED.names), outcome.derived_dropped.select(DROPPED.names)])
-    for file, rows, schema in ((f"dropped-{shard:05d}.parquet", dropped, DROPPED), (kept, table, RECORD)):
-        written[file] = lakes.write_table(work.lake, f"{folder}/{file}", rows, schema)
-    return counts, [f"{folder}/{kept}"], outcome.figures
+    kept = layout.kept(shard.number)
+    for file, rows, schema in ((layout.dropped(shard.number), dropped, DROPPED), (kept, table, RECORD)):
+        shard.written[file] = lakes.write_table(lake, f"{shard.folder}/{file}", rows, schema)
+    return _Done(counts, [f"{shard.folder}/{kept}"], outcome.figures)
+
+
+def _outcome(shard: _Shard) -> tuple[pl.DataFrame, Outcome]:
+    """Return what a stage reads, and what it makes of it."""
+    work, does, previous = shard.work, shard.does, shard.previous
+    if isinstance(does, PageStage):
+        return does.read_pages(work, shard.number)
+    assert previous is not None
+    part = None if shard.stage.scope == "corpus" else shard.number
+    records = read_stage(work.lake, work.build, previous.name, part)
+    if shard.skipped:
+        return records, Outcome(records, figures={"skipped": True})
+    if isinstance(does, ModelStage):
+        from chimed.llm.asking import ask_models  # here: the models' environment runs stages too, and asks nobody
+
+        return records, ask_models(shard.stage.name, does, records, work)
+    assert isinstance(does, ShardStage)
+    return records, does.run(records, work)

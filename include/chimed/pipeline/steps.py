@@ -1,13 +1,14 @@
 """Taking the steps that a stage has before its parts (`chimed.build.steps`): each task once, by whichever worker."""
 
-import importlib
 import time
 
 from chimed.build import order
 from chimed.build.context import Work
-from chimed.build.steps import FOLDER, Corpus, corpus_of, report_of
+from chimed.build.contract import SteppedStage, implementation
+from chimed.build.steps import Corpus, corpus_of, report_of
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import sealed
 
 
@@ -40,19 +41,21 @@ def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict:
             return report
         lakes.clear_drafts(work.lake, corpus.path(step.name, ""), lambda file: f"-{number:05d}." in file)
         started = time.monotonic()
-        figures = importlib.import_module(f"chimed.stages.{corpus.stage}_{step.name}").run(work, corpus, number)
+        does = implementation(order.stage(corpus.stage))
+        assert isinstance(does, SteppedStage)
+        figures = does.steps[step.name](work, corpus, number)
         report = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}
         report |= {"corpus": corpus.digest, "ranges": corpus.ranges, "figures": figures}
         report["seconds"] = round(time.monotonic() - started, 3)
         still_ours()
-        lakes.write_json(work.lake, corpus.path(step.name, f"report-{number:05d}.json"), sealed(report))
+        lakes.write_json(work.lake, corpus.path(step.name, layout.report(number)), sealed(report))
     work.say(", ".join([name, *(f"{key} {value}" for key, value in figures.items() if isinstance(value, int))]))
     return report
 
 
 def clear(work: Work, stage: str) -> None:
     """Takes the files of a stage's steps away. Safe to repeat, and for two processes at once."""
-    for folder in (f"{FOLDER}/{work.build}/{stage}", f"{FOLDER}/{work.build}"):
+    for folder in (layout.steps(work.build, stage), layout.steps(work.build)):
         try:
             if lakes.exists(work.lake, folder) and (folder.endswith(stage) or not lakes.names(work.lake, folder)):
                 lakes.remove_folder(work.lake, folder)

@@ -19,6 +19,7 @@ from chimed.errors import UserError
 from chimed.pipeline.doubtful import doubts_about
 from chimed.printing import print_result
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import REPLIES, Store, find
 from chimed.text.passages import PASSAGE
@@ -161,7 +162,7 @@ def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
 
 
 def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
-    folder = f"builds/{version}/{stage}"
+    folder = layout.build(version, stage)
     found = []
     for name in lakes.names(lake, folder):
         if not name.endswith(".parquet"):
@@ -180,7 +181,7 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
 def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
     """The record as the last stage that has it left it, and in which file."""
     for stage in reversed(stages_of(lake, version)):
-        folder = f"builds/{version}/{stage.name}"
+        folder = layout.build(version, stage.name)
         for name in lakes.names(lake, folder):
             row = _here(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
             if row is not None:
@@ -228,20 +229,24 @@ def _print_record(row: dict) -> None:
     if row["prompt"]:
         print(f"  {'made by':12}{_short(row['model'])} with {_short(row['prompt'])}")
     for reply in row["answers"]:
-        if "text" not in reply:
-            print(f"  {'reply':12}{reply['key'][:12]} is not in the store")
-            continue
-        print(f"  {'reply':12}{reply['key'][:12]} of {_short(reply['model'])} to {_short(reply['prompt'])}")
-        for message in json.loads(reply["messages"]):
-            print(f"    {_short(message['role']):10}{_short(message['content'])}")
-        if reply["reasoning"]:
-            print(f"    {'thinking':10}{_short(reply['reasoning'])}")
-        print(f"    {'answered':10}{_short(reply['text'])}")
-        if reply["fault"]:
-            print(f"    {'unusable':10}{_short(reply['fault'])}")
+        _print_reply(reply)
     if not row["parent"]:
         for name, value in (("page", row["url"]), ("fetched", row["fetched"]), ("in the lake", row["page"])):
             print(f"  {name:12}{one_line(str(value))}")
+
+
+def _print_reply(reply: dict) -> None:
+    if "text" not in reply:
+        print(f"  {'reply':12}{reply['key'][:12]} is not in the store")
+        return
+    print(f"  {'reply':12}{reply['key'][:12]} of {_short(reply['model'])} to {_short(reply['prompt'])}")
+    for message in json.loads(reply["messages"]):
+        print(f"    {_short(message['role']):10}{_short(message['content'])}")
+    if reply["reasoning"]:
+        print(f"    {'thinking':10}{_short(reply['reasoning'])}")
+    print(f"    {'answered':10}{_short(reply['text'])}")
+    if reply["fault"]:
+        print(f"    {'unusable':10}{_short(reply['fault'])}")
 
 
 def _short(value: object) -> str:

@@ -16,36 +16,37 @@ patched is withdrawn: of it only `withdrawn.json` stays. Light on purpose: train
 from chimed.errors import UserError, choose
 from chimed.release.codes import words_of
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.naming import check_name
 from chimed.storage.numbered import number_in
 
 SUBSETS = ("pretrain", "sft", "preference")
 SPLITS = ("train", "validation")
-WITHDRAWN = "withdrawn.json"
+WITHDRAWN = layout.WITHDRAWN
 TABLES = tuple(f"{subset}/{split}" for subset in SUBSETS for split in SPLITS)
 
 
 def folder_of(version: str) -> str:
     """Where a release lies in the lake. Raises UserError for what is no version."""
-    return f"releases/{check_name('release', version)}"
+    return layout.release(check_name("release", version))
 
 
 def releases(lake: Lake) -> list[str]:
     """Versions of all whole releases, oldest first: in the order of their builds, each with its patches behind it."""
-    found = [name for name in lakes.names(lake, "releases") if is_whole(lake, name)]
+    found = [name for name in lakes.names(lake, layout.RELEASES) if is_whole(lake, name)]
     return sorted(found, key=lambda name: place_of(lake, name))
 
 
 def place_of(lake: Lake, version: str) -> tuple[int, list[int]]:
     """What releases are sorted by; of one that is not written yet by its build."""
-    paths = (f"{folder_of(version)}/manifest.json", f"builds/{version}/build.json")
+    paths = (f"{folder_of(version)}/{layout.MANIFEST}", layout.build(version, layout.BUILD))
     return next(filter(None, (number_in(lake, path) for path in paths)), 0), version_key(version)
 
 
 def is_whole(lake: Lake, version: str) -> bool:
     """Whether a release is there for readers."""
-    return lakes.exists(lake, f"{folder_of(version)}/manifest.json")
+    return lakes.exists(lake, f"{folder_of(version)}/{layout.MANIFEST}")
 
 
 def version_key(version: str) -> list[int]:
@@ -77,7 +78,7 @@ def find_release(lake: Lake, release: str) -> str:
 
 def read_manifest(lake: Lake, version: str) -> dict:
     """A whole release's manifest. Raises UserError that names the releases there are."""
-    return lakes.read_json(lake, f"{folder_of(find_release(lake, version))}/manifest.json")
+    return lakes.read_json(lake, f"{folder_of(find_release(lake, version))}/{layout.MANIFEST}")
 
 
 def public_name(model: str) -> str:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from chimed.release import TABLES, folder_of
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 # what a model learns from, by subset: a text, or lists of messages
@@ -105,7 +106,7 @@ def row(lake: Lake, version: str, id: str) -> dict | None:
 
 def _filled(lake: Lake, version: str) -> list[str]:
     """The tables that have a file: those with rows."""
-    rows = lakes.read_json(lake, f"{folder_of(version)}/statistics.json")["splits"]
+    rows = lakes.read_json(lake, f"{folder_of(version)}/{layout.STATISTICS}")["splits"]
     return [name for name in TABLES if rows[name]]
 
 

@@ -12,30 +12,18 @@ import jinja2
 import polars as pl
 import yaml
 
+from chimed import reasons
+from chimed.build import order
 from chimed.build.options import Options
 from chimed.release import SPLITS, SUBSETS, public_name
 from chimed.release.codes import words_of
 from chimed.release.markdown import quoted
-from chimed.release.statistics import PAPER_NAMES
+from chimed.release.table4 import PAPER_NAMES, table4
 from chimed.sources import FILES
 
 HERE = Path(__file__).parent
 RIGHTS = ("title", "license", "homepage")  # what may have been said of a corpus when it was ingested
 LONGEST = 300  # characters of an example's field that are shown
-# what each stage does, in a few words (paper §3.2)
-METHOD = {
-    "extract": "turns pages and rows into records; whatever gives none is counted with the reason",
-    "clean": "removes tags, styles, URLs, non-text characters, greetings and boilerplate",
-    "dedup": "keeps one record per URL (paper), text and near-duplicate (ours); other doses or names are no copies",
-    "perplexity": "scores question and answer, or text, with a Chinese GPT-2",
-    "filter": "drops the highest perplexities and texts shorter than 30 tokens",
-    "screen": "drops identifiers found by rule (ours), texts flagged by the paper's prompt, sensitive attributes",
-    "department": "assigns one of a fixed list to every question: the page's own, or a model's",
-    "translate": "translates classical into modern Chinese; rules and a second model check the meaning (ours)",
-    "generate_qa": "writes a question and answer for a document; rules and a second model check the evidence (ours)",
-    "prefer": "generates two answers and lets another model compare them; the verdict must survive their swap (ours)",
-    "decontaminate": "removes records, or passages of long documents, that contain an exam question (ours)",
-}
 
 
 def render_card(
@@ -53,6 +41,7 @@ def render_card(
     )
     environment.filters |= {"share": _share, "million": _million, "quoted": partial(quoted, most=LONGEST)}
     environment.filters["told"] = words_of
+    environment.filters["reason"] = reasons.words
     return environment.get_template("card.md.j2").render(
         version=version,
         numbers=numbers,
@@ -62,7 +51,7 @@ def render_card(
         checksum=checksum,
         loadable=_loadable(numbers),
         missing=[name for name, rows in numbers["splits"].items() if not rows],
-        table4=_table4(numbers),
+        table4=table4(numbers),
         size=size_category(numbers["instances"]),
         holds=_holds(tables),
         sources=sources_in(numbers, made),
@@ -122,12 +111,13 @@ def _source(one: dict) -> str:
 
 
 def _stages(made: dict) -> dict[str, dict]:
-    """Each stage of the ledger: does (in a few words), skipped."""
+    """Each stage of the ledger: does (one sentence), skipped."""
+    does = {stage.name: stage.does for stage in order.STAGES}
     skipped = {name for name, figures in made["figures"].items() if figures.get("skipped") is True}
     return {
         entry["stage"]: {
             "skipped": entry.get("skipped") or entry["stage"] in skipped,
-            "does": METHOD.get(entry["stage"], ""),
+            "does": does.get(entry["stage"], ""),  # a stage of another version has none here
         }
         for entry in made["ledger"]
     }
@@ -163,17 +153,6 @@ def _loadable(numbers: dict) -> dict[str, list[str]]:
     """The card's configurations: each subset with rows, and the splits of it that have some."""
     splits = {subset: [split for split in SPLITS if numbers["splits"][f"{subset}/{split}"]] for subset in SUBSETS}
     return {subset: filled for subset, filled in splits.items() if filled}
-
-
-def _table4(numbers: dict) -> dict[tuple[str, str], dict]:
-    """Rows and characters by subset (or `total`) and the paper's names of the domains."""
-    table = {(subset, name): {"rows": 0, "characters": 0} for subset in SUBSETS for name in PAPER_NAMES.values()}
-    table |= {(row["subset"], PAPER_NAMES[row["domain"]]): row for row in numbers["table 4"]}
-    for name in PAPER_NAMES.values():
-        table["total", name] = {
-            what: sum(table[subset, name][what] for subset in SUBSETS) for what in ("rows", "characters")
-        }
-    return table
 
 
 def size_category(rows: int) -> str:

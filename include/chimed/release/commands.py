@@ -12,6 +12,7 @@ from chimed.cli_types import AsJson
 from chimed.errors import UserError
 from chimed.printing import print_report, print_result
 from chimed.release.codes import CODES, UNSPECIFIED
+from chimed.storage import layout
 
 app = typer.Typer()
 
@@ -34,7 +35,7 @@ def verify(
         print("\n".join(faults))
         print(f"{lake.at(folder)}: {len(faults)} faults", file=sys.stderr)
         raise SystemExit(1)
-    manifest = lakes.read_json(lake, f"{folder}/manifest.json")
+    manifest = lakes.read_json(lake, f"{folder}/{layout.MANIFEST}")
     print(
         f"release {manifest['version']}: {len(manifest['files'])} files are unchanged; "
         f"checksum {manifest['checksum']} (the rows), seal {manifest.get('seal', 'not recorded')} (everything)"

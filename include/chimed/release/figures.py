@@ -18,6 +18,7 @@ from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from chimed.release.flow import draw_flow
+from chimed.release.table4 import TOTAL, table4
 
 SOURCES = {
     "zydcd": "中医大辞典",
@@ -149,5 +150,5 @@ def _histogram(axes: Axes, counted: dict, colour: str, label: str) -> None:
 
 
 def _subset_rows(numbers: dict) -> list[tuple[str, int, str]]:
-    rows = {subset: sum(row["rows"] for row in numbers["table 4"] if row["subset"] == subset) for subset in SUBSETS}
-    return [(SUBSETS[subset], rows[subset], COLOURS[subset]) for subset in SUBSETS]
+    sizes = table4(numbers)
+    return [(SUBSETS[subset], sizes[subset][TOTAL]["rows"], COLOURS[subset]) for subset in SUBSETS]

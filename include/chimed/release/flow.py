@@ -5,11 +5,8 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 
-STAGES = {
-    "extract": "解析", "clean": "清洗", "dedup": "去重", "perplexity": "困惑度", "filter": "过滤", "screen": "筛查",
-    "department": "科室", "translate": "翻译", "generate_qa": "问答生成", "prefer": "偏好生成",
-    "decontaminate": "去污染",
-}  # fmt: skip
+from chimed.build import order
+
 _GOING, _GONE, _MADE = "#9db8d2", "#d9a3a0", "#a9cdb0"
 _NODE = 0.12  # half a node's width, where stages are one apart
 
@@ -30,7 +27,8 @@ def draw_flow(axes: Axes, ledger: list[dict], subsets: list[tuple[str, int, str]
         _node(axes, len(ledger), floor, rows, colour)
         axes.annotate(f" {name} {rows:,}", (len(ledger) + _NODE, floor + rows / 2), va="center", size=9)
         floor += rows
-    names = [STAGES.get(entry["stage"], entry["stage"]) for entry in ledger]
+    titles = {stage.name: stage.title_zh for stage in order.STAGES}
+    names = [titles.get(entry["stage"], entry["stage"]) for entry in ledger]
     axes.set_xticks(range(len(ledger) + 1), [*names, "子集"])
     axes.set_xlim(-0.4, len(ledger) + 1.1)
     axes.set_ylim(0, 1.1 * tallest)

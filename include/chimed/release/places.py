@@ -9,24 +9,53 @@ from sqlalchemy import select
 from chimed.release import WITHDRAWN, folder_of, is_whole, releases
 from chimed.release.rows import read_tables
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import PUSHES, Store
 from chimed.storage.takedowns import Takedowns
 from chimed.storage.versions import older
 
 PURGE = "python -m chimed takedown … --purge takes them out"
+OF_RELEASES = "--releases, or --purge, withdraws it for a patch without them"
 FOLDERS = ("raw", "extracts", "builds", "steps", "releases")  # of a lake: where words of pages lie
 
 
 def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
-    """One entry a place: what (raw, extract, build, release, copy, model, older versions), where, rows (None where that
-    cannot be counted from here), do (what to do about it)."""
-    found: list[dict] = []
+    """Return one entry for each place that holds rows of what was taken down.
 
-    def add(what: str, where: str, rows: int | None, do: str) -> None:
-        if rows is None or rows:
-            found.append({"what": what, "where": where, "rows": rows, "do": do})
+    Keys: what (raw, extract, build, release, copy, model, older versions), where, rows (None where that cannot be
+    counted from here), do (what to do about it).
+    """
+    held = {version: _in_release(lake, version, gone) for version in releases(lake)}
+    withdrawn = [
+        one for one in lakes.names(lake, layout.RELEASES) if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")
+    ]
+    patches = {one: lakes.read_json(lake, f"{folder_of(one)}/{WITHDRAWN}").get("replaced_by") for one in withdrawn}
+    versions = sum(len(older(lake, f"{folder}/")) for folder in FOLDERS)
+    found = [
+        *_crawls(lake, gone),
+        *(
+            _place("build", layout.build(one), _in_build(lake, one, gone), PURGE)
+            for one in lakes.names(lake, layout.BUILDS)
+        ),
+        *(_place("release", folder_of(version), rows, OF_RELEASES) for version, rows in held.items()),
+        *_copies(store, held, patches),
+        *(
+            _place("model", layout.models(one), None, "trained on it: train again on the patch, then delete the folder")
+            for one in lakes.names(lake, layout.MODELS)
+            if one in patches or held.get(one)
+        ),
+        _place("older versions", lake.at(""), versions, "the bucket keeps what was replaced; --purge deletes it"),
+    ]
+    return [one for one in found if one["rows"] is None or one["rows"]]
 
+
+def _place(what: str, where: str, rows: int | None, do: str) -> dict:
+    return {"what": what, "where": where, "rows": rows, "do": do}
+
+
+def _crawls(lake: Lake, gone: Takedowns) -> list[dict]:
+    """Raw pages and extracted records, by crawl."""
     by_crawl: dict[str, int] = {}
     pages: dict[str, set[str]] = {}
     for path in tables_of_records(lake):
@@ -34,33 +63,35 @@ def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
         crawl = "/".join(path.split("/")[1:3])
         by_crawl[crawl] = by_crawl.get(crawl, 0) + len(table)
         pages.setdefault(crawl, set()).update(page for page in table["page"] if _is_there(lake, page))
-    for crawl, rows in by_crawl.items():
-        add("raw", f"raw/{crawl}", len(pages[crawl]), PURGE)
-        add("extract", f"extracts/{crawl}", rows, PURGE)
-    for version in lakes.names(lake, "builds"):
-        add("build", f"builds/{version}", _in_build(lake, version, gone), PURGE)
-    held = {version: _in_release(lake, version, gone) for version in releases(lake)}
-    for version, rows in held.items():
-        add("release", folder_of(version), rows, "--releases, or --purge, withdraws it for a patch without them")
-    withdrawn = [one for one in lakes.names(lake, "releases") if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")]
-    patches = {one: lakes.read_json(lake, f"{folder_of(one)}/{WITHDRAWN}").get("replaced_by") for one in withdrawn}
-    for row in _pushes(store):
-        if row["version"] in patches or held.get(row["version"], 0):
-            do = _at_a_copy(row["address"], row["version"], patches.get(row["version"]))
-            add("copy", _copy(row["address"], row["version"]), held.get(row["version"]), do)
-    for release in lakes.names(lake, "models"):
-        if release in patches or held.get(release):
-            add("model", f"models/{release}", None, "trained on it: train again on the patch, then delete the folder")
-    versions = sum(len(older(lake, f"{folder}/")) for folder in FOLDERS)
-    add("older versions", lake.at(""), versions, "the bucket keeps what was replaced; --purge deletes it")
-    return found
+    both = (
+        (
+            _place("raw", layout.raw(crawl), len(pages[crawl]), PURGE),
+            _place("extract", layout.extracts(crawl), rows, PURGE),
+        )
+        for crawl, rows in by_crawl.items()
+    )
+    return [one for pair in both for one in pair]
+
+
+def _copies(store: Store, held: dict[str, int], patches: dict[str, str | None]) -> list[dict]:
+    """Copies that were pushed of releases which hold rows, or of withdrawn ones."""
+    return [
+        _place(
+            "copy",
+            _copy(row["address"], row["version"]),
+            held.get(row["version"]),
+            _at_a_copy(row["address"], row["version"], patches.get(row["version"])),
+        )
+        for row in _pushes(store)
+        if row["version"] in patches or held.get(row["version"], 0)
+    ]
 
 
 def tables_of_records(lake: Lake) -> list[str]:
     """The tables of all records as crawls and corpora had them."""
     return [
-        f"extracts/{name}"
-        for name in lakes.files(lake, "extracts")
+        layout.extracts(name)
+        for name in lakes.files(lake, layout.EXTRACTS)
         if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}")
     ]
 
@@ -84,8 +115,8 @@ def _is_there(lake: Lake, page: str) -> bool:
 
 def _in_build(lake: Lake, version: str, gone: Takedowns) -> int:
     """Rows of a build's tables, the same row counted in each."""
-    tables = [name for name in lakes.files(lake, f"builds/{version}") if re.search(r"-\d+\.parquet$", name)]
-    return sum(len(named(lake, f"builds/{version}/{name}", gone)) for name in tables)
+    tables = [name for name in lakes.files(lake, layout.build(version)) if re.search(r"-\d+\.parquet$", name)]
+    return sum(len(named(lake, layout.build(version, name), gone)) for name in tables)
 
 
 def _in_release(lake: Lake, version: str, gone: Takedowns) -> int:

@@ -25,6 +25,7 @@ from chimed.release.statistics import PERPLEXITY_EDGES, histogram
 from chimed.schema import words
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import REVIEWS, Store
 
@@ -72,8 +73,8 @@ def _crawl(lake: Lake, crawl: str) -> dict:
 
     Of a corpus's files the crawl's own name is that hash; form, files, ingested and rights are told besides.
     """
-    report = lakes.read_json(lake, f"raw/{crawl}/report.json")
-    index = f"raw/{crawl}/index.cdxj"
+    report = lakes.read_json(lake, layout.raw(crawl, layout.REPORT))
+    index = layout.raw(crawl, layout.INDEX)
     digest = hashlib.sha256(lakes.read_bytes(lake, index)).hexdigest() if lakes.exists(lake, index) else None
     told = {"crawl": crawl, "pages": report.get("pages"), "replica": report.get("replica", False), "index": digest}
     if report.get("form") != FILES:
@@ -123,7 +124,7 @@ def _by_exam(shards: list[dict]) -> dict[str, int]:
     """Characters that left because they held a question, by exam."""
     total: Counter[str] = Counter()
     for one in shards:
-        total.update(one.get("characters by exam", {}))
+        total.update(one.get("characters_by_exam", {}))
     return dict(sorted(total.items()))
 
 
@@ -152,7 +153,7 @@ def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
     scored = read_stage(work.lake, work.build, "perplexity")
     shards = figures["perplexity"]
     return {
-        "cut": _plain(figures["filter"]).get("perplexity cut at"),
+        "cut": _plain(figures["filter"]).get("perplexity_cut_at"),
         **histogram(scored["perplexity"].drop_nulls(), PERPLEXITY_EDGES),
         "characters": int(scored.select(words().str.len_chars().sum()).item() or 0),
         "seconds": round(sum(one.get("seconds", 0.0) for one in shards), 3),
@@ -189,7 +190,7 @@ def _verdicts(store: Store, stage: str) -> dict[str, str]:
 
 def _judge(figures: dict) -> dict | None:
     """How often the judge's verdict survived the swap of the two answers, with its interval; None where none was."""
-    judged, survived = figures.get("judged"), figures.get("verdict survived the swap")
+    judged, survived = figures.get("judged"), figures.get("verdict_survived_swap")
     return _share(survived, judged) if judged and survived is not None else None
 
 

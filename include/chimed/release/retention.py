@@ -25,9 +25,9 @@ from chimed.release.purge import tables
 from chimed.release.purge.journal import Journal
 from chimed.schema import DROPPED
 from chimed.settings import Settings
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
-from chimed.storage import warc
+from chimed.storage import layout, warc
 from chimed.storage.contents import SEAL, sealed
 from chimed.storage.lake import Lake
 from chimed.storage.store import REVIEW_QUEUE, Store
@@ -86,7 +86,7 @@ def _blank(journal: Journal | None, lake: Lake, version: str, which: pl.Expr) ->
 
     The drops go last: they say which rows of the tables before are meant.
     """
-    names = [f"builds/{version}/{name}" for name in lakes.files(lake, f"builds/{version}")]
+    names = [layout.build(version, name) for name in lakes.files(lake, layout.build(version))]
     drops = [name for name in names if "/dropped-" in name]
     ids: set[str] = set()
     count = 0
@@ -118,12 +118,12 @@ def _reviews(store: Store, days: int, now: datetime, dry_run: bool) -> int:
 def _raw(journal: Journal | None, lake: Lake, store: Store, days: int, now: datetime) -> list[str]:
     """Takes the WARC files of finished crawls of that age away, once their records are read; returns the crawls."""
     gone: Counter[str] = Counter()
-    for source in SOURCES if days else ():
-        for crawl in lakes.names(lake, f"raw/{source}"):
-            folder = f"raw/{source}/{crawl}"
-            if not lakes.exists(lake, f"{folder}/report.json"):
+    for source in source_names() if days else ():
+        for crawl in lakes.names(lake, layout.raw(source)):
+            folder = layout.raw(source, crawl)
+            if not lakes.exists(lake, f"{folder}/{layout.REPORT}"):
                 continue
-            report = lakes.read_json(lake, f"{folder}/report.json")
+            report = lakes.read_json(lake, f"{folder}/{layout.REPORT}")
             finished = _aware(datetime.fromisoformat(report["finished"])) if report.get("finished") else now
             files = warc.files(lake, folder)
             if not files or now - finished < timedelta(days=days):
@@ -136,7 +136,7 @@ def _raw(journal: Journal | None, lake: Lake, store: Store, days: int, now: date
                 retired = report | {RETIRED: now.isoformat(timespec="seconds")}
                 if "written" in report:  # what is not there is not looked for; the index stays
                     retired["written"] = {name: told for name, told in report["written"].items() if name == INDEX}
-                lakes.write_json(lake, f"{folder}/report.json", sealed(retired) if SEAL in report else retired)
+                lakes.write_json(lake, f"{folder}/{layout.REPORT}", sealed(retired) if SEAL in report else retired)
             for path in files:
                 journals.take_away(journal, lake, path, "WARC file")
             log.info("%s/%s: %d raw files are over %d days old and were removed", source, crawl, len(files), days)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from chimed.release import SUBSETS, TABLES, folder_of
 from chimed.schema import RECORD, content_id
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
@@ -127,7 +128,7 @@ def tables_in(lake: Lake, folder: str) -> dict[str, pl.DataFrame]:
 
     A table without rows has no file; the statistics say which. Raises FileNotFoundError.
     """
-    rows = lakes.read_json(lake, f"{folder}/statistics.json")["splits"]
+    rows = lakes.read_json(lake, f"{folder}/{layout.STATISTICS}")["splits"]
     tables = {}
     for name in TABLES:
         columns = pl.DataFrame(COLUMNS[name.split("/")[0]].empty_table()).schema

@@ -4,7 +4,6 @@ import polars as pl
 
 from chimed.release import SUBSETS
 
-PAPER_NAMES = {"tcm": "Trad", "general": "Gen"}  # the columns of Table 4
 # a histogram's bins: lengths and perplexities spread over powers of ten
 LENGTH_EDGES = [1, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 5_000, 10_000, 100_000]
 PERPLEXITY_EDGES = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1_000, 3_000, 10_000, 100_000]

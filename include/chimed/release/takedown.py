@@ -27,8 +27,8 @@ from chimed.release.rows import read_tables
 from chimed.release.target import Target, find_target, pages_of, see_that_it_is_read
 from chimed.release.write import write_release
 from chimed.schema import RECORD
-from chimed.sources import NAMES as SOURCES
-from chimed.storage import audit_log
+from chimed.sources import names as source_names
+from chimed.storage import audit_log, layout
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.storage.lease import turn
@@ -125,7 +125,7 @@ def _known(lake: Lake, store: Store, target: Target, unseen: bool) -> tuple[int,
     with store.engine.connect() as connection:
         kinds = connection.execute(select(PAGES.c.kind).where(_is(target))).scalars().all()
         before = connection.execute(select(TAKEDOWNS.c.target).where(TAKEDOWNS.c.target == target.name)).first()
-    if target.of_corpus or (target.is_source and target.name not in SOURCES):
+    if target.of_corpus or (target.is_source and target.name not in source_names()):
         found = pages_of(lake, target)
         return len(found), [target.name, *(sorted(found) if target.of_corpus else ())]
     if not target.is_source and "list" in kinds:
@@ -186,7 +186,9 @@ def _ids(lake: Lake, gone: Takedowns) -> set[str]:
 
 def build_tables(lake: Lake) -> list[str]:
     """Every stage's tables of every build, kept and dropped rows."""
-    return [f"builds/{name}" for name in lakes.files(lake, "builds") if name.endswith(".parquet") and "-" in name]
+    return [
+        layout.build(name) for name in lakes.files(lake, layout.BUILDS) if name.endswith(".parquet") and "-" in name
+    ]
 
 
 # --- releases ----------------------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ def _tell_no_reason(lake: Lake, version: str) -> None:
         return
     made = {name: value for name, value in manifest.items() if name not in ("version", "checksum", "accepted", "files")}
     tables = read_tables(lake, version)
-    lakes.remove(lake, f"{folder_of(version)}/manifest.json")  # a whole release would be left as it is
+    lakes.remove(lake, f"{folder_of(version)}/{layout.MANIFEST}")  # a whole release would be left as it is
     write_release(lake, version, tables, made | {"takedown": UNSPECIFIED}, before=None)
 
 
@@ -231,13 +233,13 @@ def _withdraw(lake: Lake, version: str, code: str, replaced_by: str) -> None:
     said = {"version": version, "code": code, "replaced_by": replaced_by, "withdrawn": now}
     checksum = read_manifest(lake, version).get("checksum")
     lakes.write_json(lake, f"{folder}/{WITHDRAWN}", said | {"checksum": checksum})
-    lakes.remove(lake, f"{folder}/manifest.json")
+    lakes.remove(lake, f"{folder}/{layout.MANIFEST}")
 
 
 def empty_withdrawn(lake: Lake) -> None:
     """Takes the files of withdrawn releases away, also of one whose withdrawal was interrupted; a note of an older
     version loses its reason, which is private today."""
-    for version in lakes.names(lake, "releases"):
+    for version in lakes.names(lake, layout.RELEASES):
         folder = folder_of(version)
         left = lakes.files(lake, folder)
         if WITHDRAWN not in left or is_whole(lake, version):

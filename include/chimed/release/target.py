@@ -1,6 +1,5 @@
 """What a takedown's words point at: a source, a page by its URL, place or record, or a row of a corpus. Ours."""
 
-import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from chimed.extraction.crawl_records import extract_crawl
 from chimed.extraction.raw_pages import is_corpus
 from chimed.release import releases
 from chimed.release.rows import read_tables
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import module as source_module
+from chimed.sources import names as source_names
 from chimed.sources.page import Miss
 from chimed.storage import lake as lakes
-from chimed.storage import warc
+from chimed.storage import layout, warc
 from chimed.storage.lake import Lake
 from chimed.storage.store import Store, secret
 from chimed.storage.takedowns import ROW
@@ -44,7 +44,7 @@ def find_target(lake: Lake, store: Store, said: str) -> Target:
     """What is meant by a URL, a place (`raw/…#…`), a record's id, or a name. Raises UserError where it is nothing."""
     said = said.strip()
     name = said.removeprefix(ROW)
-    if name in (*SOURCES, *lakes.names(lake, "raw")):
+    if name in (*source_names(), *lakes.names(lake, layout.RAW)):
         return Target(name, is_source=True)
     if said.startswith(ROW):
         return _row(lake, store, said)
@@ -61,14 +61,14 @@ def canonical(lake: Lake, url: str) -> str:
         host = (urlsplit(url).hostname or "").lower() if "://" in url else ""
     except ValueError:  # brackets that hold no address
         host = ""
-    for source in SOURCES if host else ():
-        site = importlib.import_module(f"chimed.sources.{source}").SITE
+    for source in source_names() if host else ():
+        site = source_module(source).SITE
         if host in site.hosts or f"www.{host}" in site.hosts:
             return site.canonical(url)
-    corpora = [name for name in lakes.names(lake, "raw") if name not in SOURCES]
+    corpora = [name for name in lakes.names(lake, layout.RAW) if name not in source_names()]
     raise UserError(
-        f"{url[:200]!r} is not a page of a known site ({', '.join(SOURCES)}), a row of a corpus as corpus:name/…, "
-        "a place raw/…#…, a record's id of 16 hex digits, a source or a corpus "
+        f"{url[:200]!r} is not a page of a known site ({', '.join(source_names())}), a row of a corpus as "
+        "corpus:name/…, a place raw/…#…, a record's id of 16 hex digits, a source or a corpus "
         f"({', '.join(corpora) or 'there is no corpus yet'})"
     )
 
@@ -88,7 +88,7 @@ def pages_of(lake: Lake, target: Target) -> set[str]:
 
 def _row(lake: Lake, store: Store, said: str) -> Target:
     name = said.removeprefix(ROW).split("/")[0]
-    if name not in lakes.names(lake, "raw"):
+    if name not in lakes.names(lake, layout.RAW):
         raise UserError(f"unknown corpus {name!r}, so no row {said[:200]}; choose from: {_corpora(lake)}")
     _extracted(lake, store, name)
     target = Target(said)
@@ -118,7 +118,7 @@ def _url_at(lake: Lake, store: Store, said: str) -> str:
     if not found or not lakes.exists(lake, path):
         raise UserError(f"looked for {said[:300]} and found no such file; a release's column page has such places")
     source, crawl, name, number = found.groups()
-    if lakes.exists(lake, f"raw/{source}/{crawl}/report.json") and is_corpus(lake, source, crawl):
+    if lakes.exists(lake, layout.raw(source, crawl, layout.REPORT)) and is_corpus(lake, source, crawl):
         return _corpus_row(lake, store, source, crawl, name, int(number))
     for stored in warc.responses(lake, path):
         if stored.page == said:
@@ -128,9 +128,9 @@ def _url_at(lake: Lake, store: Store, said: str) -> str:
 
 def _corpus_row(lake: Lake, store: Store, source: str, crawl: str, name: str, number: int) -> str:
     key = secret(store)
-    report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
+    report = lakes.read_json(lake, layout.raw(source, crawl, layout.REPORT))
     place = 0
-    with lake.fs.open(lake.at(f"raw/{source}/{crawl}/{name}"), "rb") as file:
+    with lake.fs.open(lake.at(layout.raw(source, crawl, name)), "rb") as file:
         known = corpus_files.kept_survey(report, name)
         for place, read in corpus_files.read_file(name, file, corpus_files.kept_choices(report), known):
             if place == number and isinstance(read, Miss):
@@ -142,8 +142,8 @@ def _corpus_row(lake: Lake, store: Store, source: str, crawl: str, name: str, nu
 
 def _url_of(lake: Lake, store: Store, record: str) -> str:
     """The URL of the page that a record, or what it was made from, stands on."""
-    for source in lakes.names(lake, "raw"):
-        if source not in SOURCES:
+    for source in lakes.names(lake, layout.RAW):
+        if source not in source_names():
             _extracted(lake, store, source)
     for frame in _tables(lake, ["id", "url", "page"]):
         found = frame.filter(id=record)
@@ -163,34 +163,34 @@ def _tables(lake: Lake, columns: list[str]) -> Iterator[pl.DataFrame]:
     for version in reversed(releases(lake)):
         yield from (table.select(columns) for table in read_tables(lake, version).values())
     for version in reversed(builds(lake)):
-        for name in lakes.files(lake, f"builds/{version}"):
+        for name in lakes.files(lake, layout.build(version)):
             if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}"):
-                yield lakes.read_table(lake, f"builds/{version}/{name}", columns)
+                yield lakes.read_table(lake, layout.build(version, name), columns)
 
 
 def _kept(lake: Lake, source: str | None) -> list[str]:
     """The tables of records that were read, of one source or of all."""
-    folder = f"extracts/{source}" if source else "extracts"
+    folder = layout.extracts(source) if source else layout.EXTRACTS
     return [f"{folder}/{name}" for name in lakes.files(lake, folder) if re.search(r"/kept-\d+\.parquet$", f"/{name}")]
 
 
 def see_that_it_is_read(lake: Lake, store: Store, url: str) -> None:
     """Reads the finished crawls of a page's site that nobody has read yet: else its words are not known."""
     host = urlsplit(url).hostname or ""
-    for source in SOURCES:
-        site = importlib.import_module(f"chimed.sources.{source}").SITE
-        for crawl in lakes.names(lake, f"raw/{source}") if host in (*site.hosts, *site.twins) else ():
-            read = lakes.exists(lake, f"extracts/{source}/{crawl}/report.json")
-            if not read and lakes.exists(lake, f"raw/{source}/{crawl}/report.json"):
+    for source in source_names():
+        site = source_module(source).SITE
+        for crawl in lakes.names(lake, layout.raw(source)) if host in (*site.hosts, *site.twins) else ():
+            read = lakes.exists(lake, layout.extracts(source, crawl, layout.REPORT))
+            if not read and lakes.exists(lake, layout.raw(source, crawl, layout.REPORT)):
                 extract_crawl(lake, source, crawl, store=store)
 
 
 def _extracted(lake: Lake, store: Store, source: str) -> None:
     """Sees to it that a corpus's rows are read by this code."""
-    for crawl in lakes.names(lake, f"raw/{source}"):
-        if lakes.exists(lake, f"raw/{source}/{crawl}/report.json") and is_corpus(lake, source, crawl):
+    for crawl in lakes.names(lake, layout.raw(source)):
+        if lakes.exists(lake, layout.raw(source, crawl, layout.REPORT)) and is_corpus(lake, source, crawl):
             extract_crawl(lake, source, crawl, store=store)
 
 
 def _corpora(lake: Lake) -> str:
-    return ", ".join(name for name in lakes.names(lake, "raw") if name not in SOURCES) or "none yet"
+    return ", ".join(name for name in lakes.names(lake, layout.RAW) if name not in source_names()) or "none yet"

@@ -23,6 +23,7 @@ from chimed.release.rows import COLUMNS, dataset_info, jsonl, jsonl_name, tables
 from chimed.release.statistics import statistics
 from chimed.release.write import ACCEPTED, checksum_of, data_files
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import SEAL, is_sealed, told_of
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.naming import is_way
@@ -46,7 +47,7 @@ def find_folder(release: str) -> tuple[Lake, str]:
     known = releases(lake)
     if release == "latest" and known:
         return lake, folder_of(known[-1])
-    if release not in lakes.names(lake, "releases"):
+    if release not in lakes.names(lake, layout.RELEASES):
         choose("release", release, known)
     return lake, folder_of(release)
 
@@ -64,7 +65,7 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
     if strange := [f"{name}: {what}, and no plain file" for name, what in sorted(there.items()) if what]:
         return strange
     try:
-        manifest = lakes.read_json(lake, f"{folder}/manifest.json")
+        manifest = lakes.read_json(lake, f"{folder}/{layout.MANIFEST}")
     except UserError as error:
         return [f"manifest.json: unreadable ({error})"]
     files = manifest.get("files")
@@ -86,6 +87,11 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
         return ["manifest.json: its seal is not that of what it says"]
     if (said := _sealed_by_build(lake, folder)) and said != manifest.get(SEAL):
         return [f"manifest.json: not the one that its build wrote (seal {said[:12]}…)"]
+    return _broken_promises(lake, folder, manifest)
+
+
+def _broken_promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
+    """What of the tables is not as the manifest and the statistics say, a sentence each."""
     try:
         return _promises(lake, folder, manifest)
     except (
@@ -142,7 +148,7 @@ def _promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
     files = manifest["files"]
     if "statistics.json" not in files:
         return ["statistics.json: not in the manifest's list"]
-    numbers = lakes.read_json(lake, f"{folder}/statistics.json")
+    numbers = lakes.read_json(lake, f"{folder}/{layout.STATISTICS}")
     if unlisted := [name for name in data_files(numbers) if name not in files]:
         return [f"{name}: not in the manifest's list" for name in unlisted]
     if checksum_of(files, numbers) != manifest.get("checksum"):
@@ -205,7 +211,7 @@ def _same_rows(lake: Lake, path: str, made: bytes) -> bool:
 
 def seal_of(lake: Lake, folder: str) -> str | None:
     """The one hash over a release's whole manifest, which names every file; None where it was written without."""
-    return lakes.read_json(lake, f"{folder}/manifest.json").get(SEAL)
+    return lakes.read_json(lake, f"{folder}/{layout.MANIFEST}").get(SEAL)
 
 
 def _same_columns(have: pa.Schema, want: pa.Schema) -> bool:

@@ -19,6 +19,7 @@ from chimed.release.figures import figures
 from chimed.release.rows import dataset_info, jsonl, jsonl_name, parquet, read_tables, with_rows
 from chimed.release.statistics import statistics
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import as_json, sealed
 from chimed.storage.lake import Lake
 
@@ -39,7 +40,7 @@ def write_release(lake: Lake, version: str, tables: dict[str, pl.DataFrame], mad
         digests = {f"{name}.parquet": _digest(parquet(tables[name], _subset(name))) for name in with_rows(tables)}
         if digests == {name: said["sha256"] for name, said in manifest["files"].items() if name.endswith(".parquet")}:
             return manifest
-        lakes.remove(lake, f"{folder_of(version)}/manifest.json")  # the same build, but a page was taken down
+        lakes.remove(lake, f"{folder_of(version)}/{layout.MANIFEST}")  # the same build, but a page was taken down
     _clear(lake, version)
     files: dict[str, dict] = {}
     put = partial(_put, lake, version, files)
@@ -59,7 +60,7 @@ def write_release(lake: Lake, version: str, tables: dict[str, pl.DataFrame], mad
     put("README.md", render_card(version, tables, numbers, made, changes, accepted, checksum).encode())
     manifest = sealed(made | {"version": version, "checksum": checksum, "accepted": accepted, "files": files})
     _check_there(lake, version, files)
-    lakes.write_json(lake, f"{folder_of(version)}/manifest.json", manifest)
+    lakes.write_json(lake, f"{folder_of(version)}/{layout.MANIFEST}", manifest)
     return manifest
 
 

@@ -4,26 +4,32 @@ A file with a `SITE` is a source; its name is the file's. `CHIMED_SOURCES` names
 is light on purpose: Airflow parses it, and it imports none of them.
 """
 
+import importlib
 import re
-from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
-from chimed.errors import UserError
 from chimed.settings import settings
 
 FILES = "files"  # what a raw report's `form` says where its pages are files of a corpus and not WARC
 PAPER = ("zydcd", "zhongyoo", "cnkang", "ask39", "ask120")
-# a wrong setting is told by whoever reads one next, as a sentence: what is imported here stands before all commands
-with suppress(UserError):
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all sources: the paper's sites in its order, then the others by name.
+
+    Raises UserError where a setting is wrong.
+    """
     if settings().sources:
         __path__.append(str(Path(settings().sources or "").resolve()))
-
-
-def _names() -> tuple[str, ...]:
-    """The paper's sites in its order, then the others by name."""
     files = [file for folder in __path__ for file in sorted(Path(folder).glob("*.py"))]
     found = [file.stem for file in files if re.search(r"^SITE\b", file.read_text(encoding="utf-8"), re.M)]
     return (*PAPER, *sorted(set(found) - set(PAPER)))
 
 
-NAMES = _names()
+def module(source: str) -> ModuleType:
+    """Import a source's file, of the paper or of the folder that the settings name."""
+    names()  # makes that folder known
+    return importlib.import_module(f"chimed.sources.{source}")

@@ -143,6 +143,5 @@ SITE = Site(
     read=read,
     published=published,
     newest_first=True,
-    delay=2.0,
     most_lists=200,
 )

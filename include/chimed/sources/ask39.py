@@ -138,7 +138,6 @@ SITE = Site(
     read=read,
     published=published,
     newest_first=True,
-    delay=2.0,
     most_lists=1_000,
     challenge=("image.39.net/verify", "滑动拼图验证", "AJ-Captcha", "slideVerify"),
 )

@@ -134,6 +134,5 @@ SITE = Site(
     canonical=canonical,
     links=links,
     read=read,
-    delay=2.0,
     most_lists=50_000,  # 884 diseases, each with lists of its own
 )

@@ -4,7 +4,6 @@ Pure functions; no network. A site's file exposes one `SITE`, and everything kno
 """
 
 import contextlib
-import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from w3lib.url import canonicalize_url, url_query_cleaner
 
 from chimed.errors import UserError
 from chimed.settings import settings
+from chimed.sources import module
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import lines_of
 from chimed.text.encoding.mojibake import garbled
@@ -62,7 +62,7 @@ class Site:
     requests. most_lists: pages of one list, beyond which it is a trap. recheck: days of age at which an answered page
     is asked for again first. challenge: marks of a page that wants a person (captcha, login), in its HTML or in the
     address of a redirect: the crawl stops there. twins: other hosts that show the same pages under the same paths, such
-    as a mobile site; never crawled, but known for the same.
+    as a mobile site; never crawled, but known for the same. configure: the site as settings of its own make it.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Site:
     recheck: int = 28
     challenge: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
+    configure: Callable[["Site"], "Site"] | None = None
 
 
 def load(source: str) -> Site:
@@ -87,7 +88,8 @@ def load(source: str) -> Site:
 
     Raises UserError for a list that is not on the site.
     """
-    site: Site = importlib.import_module(f"chimed.sources.{source}").SITE
+    site: Site = module(source).SITE
+    site = site.configure(site) if site.configure else site
     said = settings().lists.get(source)
     if not said:
         return site

@@ -134,6 +134,5 @@ SITE = Site(
     links=links,
     read=read,
     encoding="gb18030",
-    delay=2.0,
     most_lists=MOST_LISTS,
 )

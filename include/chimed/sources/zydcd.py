@@ -7,6 +7,8 @@ that links entries or further lists serves as a list. Classical books are read a
 """
 
 import re
+from dataclasses import dataclass, replace
+from functools import cache
 from urllib.parse import urlsplit
 
 from parsel import Selector
@@ -28,20 +30,7 @@ DEFAULTS: dict = {
     "chapter": r"/guji/[\w-]+/[\w-]+(?:/|\.html?)",
     "case": r"/yian/(?!list|page)[\w-]{0,80}\d[\w-]{0,80}(?:/|\.html?)",
 }
-if set(settings().zydcd) - set(DEFAULTS):
-    raise UserError(f"CHIMED_ZYDCD has {', '.join(settings().zydcd)}; choose from: {', '.join(DEFAULTS)}")
-LISTS = DEFAULTS | settings().zydcd
-for _name in ("chapter", "case"):
-    try:
-        re.compile(LISTS[_name])
-    except (re.error, TypeError) as error:
-        raise UserError(f"CHIMED_ZYDCD: {_name} is not a regular expression: {error}") from None
-
 _ENTRY = re.compile(r"/zhongyi/zy\d{5}[A-Za-z]{2}/")
-_PAGE = re.compile(
-    rf"http://{re.escape(HOST)}(?:/zhongyi/zy\d{{5}}[A-Za-z]{{2}}/?|{LISTS['chapter']}|{LISTS['case']})$"
-)
-_CHAPTER, _CASE = re.compile(LISTS["chapter"]), re.compile(LISTS["case"])
 _LIST = re.compile(r"/(?:zhongyi|guji|yian)/(?:[\w-]+/?|(?:list|page)[\w-]*\.html?)?")
 _HOME = re.compile(r"^\s*中医大辞典")
 _CLASSIC = re.compile(
@@ -49,9 +38,41 @@ _CLASSIC = re.compile(
 )  # the kind of a page stands before the colon of its title
 
 
+@dataclass(frozen=True)
+class Forms:
+    """Where lists begin, and the forms of addresses: of any page with records, of a chapter's and a case's path."""
+
+    sections: dict[str, tuple[str, ...]]
+    page: re.Pattern[str]
+    chapter: re.Pattern[str]
+    case: re.Pattern[str]
+
+
+@cache
+def forms() -> Forms:
+    """Return the forms that the settings name, else the usual ones. Raises UserError where `CHIMED_ZYDCD` is wrong."""
+    if unknown := set(settings().zydcd) - set(DEFAULTS):
+        raise UserError(f"CHIMED_ZYDCD has {', '.join(sorted(unknown))}; choose from: {', '.join(DEFAULTS)}")
+    said = DEFAULTS | settings().zydcd
+    compiled = {}
+    for name in ("chapter", "case"):
+        try:
+            compiled[name] = re.compile(said[name])
+        except (re.error, TypeError) as error:
+            raise UserError(f"CHIMED_ZYDCD: {name} is not a regular expression: {error}") from None
+    entry = r"/zhongyi/zy\d{5}[A-Za-z]{2}/?"
+    page = re.compile(rf"http://{re.escape(HOST)}(?:{entry}|{said['chapter']}|{said['case']})$")
+    return Forms({name: tuple(urls) for name, urls in said["sections"].items()}, page, **compiled)
+
+
+def configure(site: Site) -> Site:
+    """Return the site with the lists that the settings name."""
+    return replace(site, sections=forms().sections)
+
+
 def canonical(url: str) -> str:
     """The site has plain http only; an entry's address ends with a slash."""
-    url = without_query(one_form(url, "http", HOST), _PAGE)
+    url = without_query(one_form(url, "http", HOST), forms().page)
     return f"{url}/" if re.search(r"/zhongyi/zy\d{5}[A-Za-z]{2}$", url) else url
 
 
@@ -63,7 +84,7 @@ def links(url: str, page: Selector) -> list[Link]:
         parts = urlsplit(target)
         if parts.hostname != HOST:
             continue
-        if any(form.fullmatch(parts.path) for form in (_ENTRY, _CHAPTER, _CASE)):
+        if any(form.fullmatch(parts.path) for form in (_ENTRY, forms().chapter, forms().case)):
             found.append(Link(target, "detail"))
         elif (_LIST.fullmatch(parts.path) and not parts.query) or target in further:
             found.append(Link(target, "list"))
@@ -80,7 +101,7 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     lines = lines_of(regions)
     if not lines:
         return Miss("picture only" if page.css("div.info_txt img") else "no text")
-    classic = _CHAPTER.fullmatch(urlsplit(canonical(url)).path) or _CLASSIC.search(head)
+    classic = forms().chapter.fullmatch(urlsplit(canonical(url)).path) or _CLASSIC.search(head)
     return [Document(title, "\n".join(lines), "tcm", "lzh" if classic else "zh")]
 
 
@@ -88,10 +109,10 @@ SITE = Site(
     name="zydcd",
     domain="tcm",
     hosts=(HOST,),
-    sections={name: tuple(urls) for name, urls in LISTS["sections"].items()},
+    sections={name: tuple(urls) for name, urls in DEFAULTS["sections"].items()},
+    configure=configure,
     canonical=canonical,
     links=links,
     read=read,
-    delay=2.0,
     most_lists=10_000,  # 78,680 entries are known
 )

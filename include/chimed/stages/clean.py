@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from chimed.build.context import Work
+from chimed.build.contract import ShardStage
+from chimed.build.figures import CleanFigures
 from chimed.build.ledger import Outcome
 from chimed.schema import left_rows
 from chimed.text import control_tokens, identifiers, noise
@@ -76,17 +78,15 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         frame.select(pl.sum_horizontal(pl.col(WORDS).str.len_chars().sum())).item() for frame in (records, clean)
     )
     doubtful = done.doubtful | ({DAMAGED: damage} if damage[0] else {})
-    return Outcome(
-        kept=clean.filter(~pl.col("id").is_in(list(why))),
-        dropped=left_rows(records, why),
-        figures={
-            "characters before": before or 0,
-            "characters after": after or 0,
-            "rules": done.changed | ({IN_A_LABEL: labelled} if labelled else {}),
-            "doubtful": {name: _shown(found, records["id"]) for name, found in sorted(doubtful.items())},
-            "identifiers": identified,
-        },
-    )
+    figures: CleanFigures = {
+        "characters_before": before or 0,
+        "characters_after": after or 0,
+        "rules": done.changed | ({IN_A_LABEL: labelled} if labelled else {}),
+        "doubtful": {name: _shown(found, records["id"]) for name, found in sorted(doubtful.items())},
+        "identifiers": identified,
+    }
+    kept = clean.filter(~pl.col("id").is_in(list(why)))
+    return Outcome(kept, dropped=left_rows(records, why), figures=figures)
 
 
 def _labels(departments: pl.Series) -> tuple[pl.Series, int]:
@@ -306,3 +306,6 @@ def _unlike(start: pl.Series, column: pl.Series, touched: list[pl.Series]) -> pl
 
 def _places(column: pl.Series, pattern: str) -> pl.Series:
     return column.str.contains(pattern).fill_null(False).arg_true()
+
+
+STAGE = ShardStage(run)

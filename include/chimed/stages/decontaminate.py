@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 
 from chimed.build.context import Work
+from chimed.build.contract import ShardStage
+from chimed.build.figures import DecontaminateFigures
 from chimed.build.ledger import LedgerError, Outcome
 from chimed.schema import RECORD_COLUMNS, derived, dropped_table, left_rows
 from chimed.text.exams.exam_questions import read_questions
@@ -179,7 +181,7 @@ def _characters(rows: pl.DataFrame) -> int:
 
 def figures(
     search: Search, matches: list[Match], records: pl.DataFrame, dropped: pl.DataFrame, passages: pl.DataFrame
-) -> dict:
+) -> DecontaminateFigures:
     """Questions looked for, what left by exam in characters, and for people to look at: what left with the shortest
     match, and what stayed with the longest."""
     left = pl.concat([dropped, passages])
@@ -191,8 +193,8 @@ def figures(
     return {
         "exams": dict(Counter(question.exam for question in search.questions)),
         "passages": len(passages),
-        "characters left": _characters(left),
-        "characters by exam": dict(by_exam.iter_rows()),
+        "characters_left": _characters(left),
+        "characters_by_exam": dict(by_exam.iter_rows()),
         "doubtful": {
             "an exam question, the shortest first": _shown(held, records),
             "not an exam question, the most alike first": _shown(spared, records),
@@ -218,3 +220,6 @@ def _shown(matches: list[Match], records: pl.DataFrame) -> dict:
         for match in matches[:SHOWN]
     ]
     return {"rows": len({match.row for match in matches}), "samples": samples}
+
+
+STAGE = ShardStage(run)

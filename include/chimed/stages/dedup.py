@@ -15,9 +15,11 @@ import json
 import polars as pl
 
 from chimed.build.context import Work
+from chimed.build.contract import SteppedStage
+from chimed.build.corpus import LEFT, split
 from chimed.build.ledger import Outcome
-from chimed.build.split import LEFT, split
 from chimed.build.steps import corpus_of, read_group
+from chimed.stages import dedup_bucket, dedup_exact, dedup_resolve, dedup_sign, dedup_verify
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
@@ -29,3 +31,15 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     left = read_group(work.lake, corpus.path("resolve", "left.parquet"), work.part)
     figures = read_group(work.lake, corpus.path("resolve", "figures.parquet"), work.part)
     return split(records, left.with_columns(fate=pl.lit("dropped")).select(LEFT.names()), json.loads(figures.item()))
+
+
+STAGE = SteppedStage(
+    run,
+    steps={
+        "sign": dedup_sign.run,
+        "exact": dedup_exact.run,
+        "bucket": dedup_bucket.run,
+        "verify": dedup_verify.run,
+        "resolve": dedup_resolve.run,
+    },
+)

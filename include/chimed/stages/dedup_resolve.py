@@ -237,8 +237,8 @@ def _figures(work: Work, corpus: Corpus, spared: list[Spared], rows: np.ndarray)
     about = {row: (id_, document) for id_, document, row in named.select("id", "document", "row").iter_rows()}
     return [
         {
-            "texts compared": compared_here,
-            "pairs spared as variants": count.total(),
+            "texts_compared": compared_here,
+            "pairs_spared": count.total(),
             "doubtful": {
                 f"variants, another {kind}": {
                     "rows": count[kind],

@@ -20,7 +20,7 @@ from chimed.build.order import before
 from chimed.build.steps import Corpus, write_groups
 from chimed.concurrency import ahead
 from chimed.crawl.canonical import canonical, host_forms
-from chimed.sources import NAMES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.text.duplicates import facts, minhash
 from chimed.text.duplicates.around import trimmed
@@ -29,7 +29,6 @@ from chimed.text.duplicates.pairs import GAP, POINT
 
 LEAST = 20  # letters: below, five-character shingles say nothing
 _ROWS_AT_A_TIME = 3000  # of a part: their arrays stay small
-_ORDER = {name: n for n, name in enumerate(NAMES)}
 _COLUMNS = ["id", "source", "url", "page", "fetched", "published", "adopted", "title", "text", "question", "answer"]
 
 ROWS = pa.schema(
@@ -134,7 +133,7 @@ def _signed(batch: pl.DataFrame, known: minhash.Known) -> tuple[pl.DataFrame, by
         pl.col("fetched").cast(pl.Int64),
         pl.col("published").cast(pl.Int32),
         pl.col("adopted").fill_null(False),
-        pl.col("source").replace_strict(_ORDER, default=len(_ORDER), return_dtype=pl.UInt8).alias("rank"),
+        pl.col("source").replace_strict(_places(), default=len(_places()), return_dtype=pl.UInt8).alias("rank"),
         pl.Series("text", texts),
         pl.Series("length", whole.astype(np.uint32)),
         pl.Series("tells", digests(found.points, ends)),
@@ -172,4 +171,10 @@ def _listed() -> list[str]:
 
 @cache
 def _hosts() -> dict[str, str]:
-    return host_forms(NAMES)
+    return host_forms(source_names())
+
+
+@cache
+def _places() -> dict[str, int]:
+    """The place of each source in the paper's order."""
+    return {name: n for n, name in enumerate(source_names())}

@@ -4,12 +4,16 @@ The page's own breadcrumb decides where it names a department we know; an LLM, h
 A sample of the questions with a breadcrumb is put to the LLM as well, and the agreement is in the report.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.contract import Answer, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.build.figures import DepartmentFigures
 from chimed.build.ledger import Outcome
+from chimed.build.options import Options
 from chimed.llm import asking, prompts
-from chimed.llm.asking import Failed, Question, Round, Rounds, Said, Unusable, put
 from chimed.schema import left_rows
 
 # The 39 site's departments, merged; prompts/department.yaml says the same list to the model.
@@ -46,57 +50,77 @@ def from_breadcrumb(path: str | None) -> str | None:
     return next((_NAMED[step] for step in reversed((path or "").split(" > ")) if step in _NAMED), None)
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Fills `department` of the questions; documents pass through. An answer off the list fails its row."""
-    return asking.outcome("department", rounds(records), work)
+@dataclass(frozen=True)
+class Labelling:
+    """The records, and what is known of each question's department.
+
+    named: by the breadcrumb (None: it names none). asked: ids that are asked about. answers: of those, in their order.
+    """
+
+    records: pl.DataFrame
+    named: dict[str, str | None]
+    asked: tuple[str, ...]
+    answers: Sequence[Answer[str] | Failure] = ()
 
 
-def rounds(records: pl.DataFrame) -> Rounds:
-    """One round: the questions whose breadcrumb names no department, and a sample of those where it does."""
+def prepare(records: pl.DataFrame, options: Options) -> Labelling:
+    """Choose whom to ask about: questions whose breadcrumb names no department, and a sample of those where it does."""
     questions = records.filter(pl.col("kind") == "qa")
     named = {id: from_breadcrumb(path) for id, path in questions.select("id", "department").iter_rows()}
-    asked = [id for id, name in named.items() if name is None or int(id, 16) % SAMPLE == 0]
+    asked = tuple(id for id, name in named.items() if name is None or int(id, 16) % SAMPLE == 0)
+    return Labelling(records, named, asked)
+
+
+def build_requests(state: Labelling, options: Options) -> list[Question]:
+    """Ask of each question: which of the list suits it?"""
     words = pl.concat_str("title", "question", separator="\n", ignore_nulls=True)
-    texts = dict(questions.select("id", words).iter_rows())
-    answers = yield from put(Round("llm", "generator", [question(texts[id]) for id in asked], read))
-    return accept(records, named, dict(zip(asked, answers, strict=True)))
+    texts = dict(state.records.filter(pl.col("kind") == "qa").select("id", words).iter_rows())
+    return [question(texts[id]) for id in state.asked]
 
 
 def question(text: str) -> Question:
-    """Which of the list suits this question?"""
+    """Ask which of the list suits this question."""
     return asking.question(prompts.load("department"), text, SAMPLING, {"choice": list(DEPARTMENTS)}, text=text)
 
 
-def read(text: str) -> str:
-    """The department that a reply names. Raises Unusable."""
+def parse_reply(text: str) -> str:
+    """Return the department that a reply names. Raises UnusableReply."""
     name = text.strip().strip("。.“”\"'*")
     if name not in DEPARTMENTS:
-        raise Unusable("unparsed reply: not a department")
+        raise UnusableReply("not a department")
     return name
 
 
-def accept(records: pl.DataFrame, named: dict[str, str | None], said: dict[str, Said[str] | Failed]) -> Outcome:
-    """Every question with its department: the breadcrumb's, else the model's, else it fails."""
+def accept(state: Labelling, answers: Sequence[Answer[str] | Failure]) -> Labelling:
+    """Take the answers in."""
+    return replace(state, answers=answers)
+
+
+def finish(state: Labelling, options: Options) -> Outcome:
+    """Give every question its department: the breadcrumb's, else the model's, else it fails; documents pass through."""
+    said = dict(zip(state.asked, state.answers, strict=True))
     chosen: dict[str, tuple[str, list[str]]] = {}
     failed: dict[str, tuple[str, str]] = {}
-    for id, name in named.items():
+    for id, name in state.named.items():
         answer = said.get(id)
         if name is not None:
             chosen[id] = (name, [])
-        elif isinstance(answer, Said):
+        elif isinstance(answer, Answer):
             chosen[id] = (answer.value, [answer.key])
-        elif isinstance(answer, Failed):
+        elif isinstance(answer, Failure):
             failed[id] = (answer.reason, answer.detail)
-    both = [(named[id], answer.value) for id, answer in said.items() if named[id] and isinstance(answer, Said)]
+    both = [(state.named[id], one.value) for id, one in said.items() if state.named[id] and isinstance(one, Answer)]
+    by_breadcrumb = sum(name is not None for name in state.named.values())
+    figures: DepartmentFigures = {
+        "by_breadcrumb": by_breadcrumb,
+        "by_llm": len(chosen) - by_breadcrumb,
+        "asked_though_known": len(both),
+        "llm_agreed": sum(a == b for a, b in both),
+    }
     return Outcome(
-        kept=_labelled(records, chosen, failed),
-        dropped=left_rows(records, failed, "failed"),
-        figures={
-            "by breadcrumb": sum(name is not None for name in named.values()),
-            "by llm": len(chosen) - sum(name is not None for name in named.values()),
-            "asked though known": len(both),
-            "of these the llm agreed": sum(a == b for a, b in both),
-        },
+        kept=_labelled(state.records, chosen, failed),
+        dropped=left_rows(state.records, failed, "failed"),
+        figures=figures,
     )
 
 
@@ -111,3 +135,6 @@ def _labelled(records: pl.DataFrame, chosen: dict, failed: dict) -> pl.DataFrame
         department=pl.coalesce("chosen", pl.when(pl.col("kind") != "qa").then("department")),
         replies=asking.joined_replies("keys"),
     ).select(records.columns)
+
+
+STAGE = ModelStage(prepare, (Round("llm", "generator", build_requests, parse_reply, accept),), finish)

@@ -8,6 +8,7 @@ import polars as pl
 
 from chimed.build.builds import read_build
 from chimed.build.context import Work
+from chimed.build.contract import PageStage
 from chimed.build.inputs import piece
 from chimed.build.ledger import Outcome
 from chimed.extraction import crawl_records
@@ -96,3 +97,6 @@ def _cut(
     within = pl.int_range(pl.len()).over("source") < allowed
     ordered = found.sort("page", "id").with_columns(within=within)
     return ordered.filter("within").drop("within"), ordered.filter(~pl.col("within")).drop("within")
+
+
+STAGE = PageStage(read_pages, raw_inputs)

@@ -9,10 +9,13 @@ is cut by it, and tokens are counted by a rule: a Chinese character is one.
 import polars as pl
 
 from chimed.build.context import Work
+from chimed.build.contract import SteppedStage
+from chimed.build.corpus import left, split
+from chimed.build.figures import FilterFigures
 from chimed.build.ledger import Outcome
-from chimed.build.split import left, split
 from chimed.build.steps import corpus_of
 from chimed.schema import words
+from chimed.stages import filter_threshold
 from chimed.stages.filter_threshold import MIN_TOKENS, group_of, sortable, tokens
 from chimed.storage import lake as lakes
 
@@ -49,9 +52,9 @@ def cut(records: pl.DataFrame, found: dict, within: str, scored: bool = True) ->
             left(short["row"], SHORT, short.select(pl.format("{} tokens", "tokens")).to_series()),
         ]
     )
-    figures = {
-        "perplexity cut at": found["at"],
-        "median perplexity": found["median"],
+    figures: FilterFigures = {
+        "perplexity_cut_at": found["at"],
+        "median_perplexity": found["median"],
         "cuts": {group: {key: one[key] for key in ("rows", "cut", "at")} for group, one in found["cuts"].items()},
         "taken": _taken(records, strange, short),
         "highest": _examples(strange),
@@ -73,3 +76,6 @@ def _examples(strange: pl.DataFrame) -> list[dict]:
     text = words().str.slice(0, SHOWN_CHARACTERS).alias("text")
     shown = strange.head(SHOWN).select("id", "source", "language", pl.col("perplexity").round(1), "tokens", text)
     return shown.to_dicts()
+
+
+STAGE = SteppedStage(run, steps={"threshold": filter_threshold.run})

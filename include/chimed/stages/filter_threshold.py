@@ -108,7 +108,7 @@ def _tied(batches: Iterable[pl.DataFrame], within: str, at: dict[str, float]) ->
 def check_exact(work: Work, found: dict) -> None:
     """Raises RoughCut where a cut fell among scores that are not exact; `perplexity` says above what they all are."""
     scored = reports.read_all(work.lake, work.build, "perplexity")
-    exact = [report["figures"].get("exact above", {}) for report in scored]
+    exact = [report["figures"].get("exact_above", {}) for report in scored]
     for group, cut in found["cuts"].items():
         lowest = max((above.get(group, 0.0) for above in exact), default=0.0)
         if cut["at"] is not None and cut["at"] < lowest:

@@ -7,16 +7,17 @@ document, for models too small to copy.
 """
 
 import re
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.contract import Answer, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.build.figures import Agreement, GenerateFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion
-from chimed.llm.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, keys, put
+from chimed.llm.asking import keys
 from chimed.llm.shape import answered
 from chimed.schema import derived, dropped_table, table
 from chimed.stages.screen import yes_no
@@ -73,21 +74,78 @@ class Grounded:
     detail: str | None = None
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps every row; derives a qa record from each chunk of each modern document that passes the gate."""
-    return asking.outcome("generate_qa", rounds(records, work.options), work)
+@dataclass(frozen=True)
+class Generation:
+    """The documents of a part, their chunks, and what became of each chunk.
+
+    first: what the judge said of the answers, in the order of `_to_judge`. alone: what it said of the questions whose
+    answer it took (`_supported`).
+    """
+
+    records: pl.DataFrame
+    documents: int
+    chunks: list[Chunk]
+    results: list[Result] = field(default_factory=list)
+    first: Sequence[Answer[bool] | Failure] | None = None
+    alone: Sequence[Answer[bool] | Failure] = ()
 
 
-def rounds(records: pl.DataFrame, options: Options) -> Rounds:
-    """Every chunk of every modern document; then, unless the option is off, the judge on the pairs that rules pass."""
+def prepare(records: pl.DataFrame, options: Options) -> Generation:
+    """Split every modern document into chunks that are worth a question."""
     documents = records.filter((pl.col("kind") == "document") & (pl.col("language") == "zh")).to_dicts()
     chunks = [Chunk(row, start, text) for row in documents for start, text in split(row["text"]) if len(text) >= LEAST]
-    asked = [question(chunk.text, options.qa_answer) for chunk in chunks]
-    answers = yield from put(Round("llm", "generator", asked, read, brings() if options.second_opinion else ()))
-    results = [accept(chunk, answer) for chunk, answer in zip(chunks, answers, strict=True)]
-    agreed: dict = {}
-    if options.second_opinion:
-        results, agreed = yield from _judged(results)
+    return Generation(records, len(documents), chunks)
+
+
+def build_requests(state: Generation, options: Options) -> list[Question]:
+    """Ask for a question and an answer about every chunk."""
+    return [question(chunk.text, options.qa_answer) for chunk in state.chunks]
+
+
+def accept_pairs(state: Generation, answers: Sequence[Answer[Pair] | Failure]) -> Generation:
+    """Put the pairs through the rules."""
+    results = [accept(chunk, answer) for chunk, answer in zip(state.chunks, answers, strict=True)]
+    return replace(state, results=results)
+
+
+def support_requests(state: Generation, options: Options) -> list[Question]:
+    """Ask the judge whether the document supports the answer: of all that pass, and of a sample of the refused."""
+    passed, refused = _to_judge(state)
+    asked = [*(state.results[n] for n in passed), *refused]
+    return [second_opinion.supports(one.chunk.text, one.record["question"], one.record["answer"]) for one in asked]
+
+
+def accept_support(state: Generation, answers: Sequence[Answer[bool] | Failure]) -> Generation:
+    """Take the judge's word on the answers in; `finish` decides by both of its words."""
+    return replace(state, first=answers)
+
+
+def alone_requests(state: Generation, options: Options) -> list[Question]:
+    """Ask the judge whether the question stands alone, of those pairs only whose answer it took."""
+    return [second_opinion.stands_alone(state.results[n].record["question"]) for n in _supported(state)]
+
+
+def accept_alone(state: Generation, answers: Sequence[Answer[bool] | Failure]) -> Generation:
+    """Take the judge's word on the questions in."""
+    return replace(state, alone=answers)
+
+
+def _to_judge(state: Generation) -> tuple[list[int], list[Result]]:
+    """Return the results that pass, each pair once, by number, and a sample of those that the rules refused."""
+    passed = list({one.record["id"]: n for n, one in enumerate(state.results) if one.fate is None}.values())
+    refused = [one for one in state.results if one.fate == "dropped" and one.record["answer"]]
+    return passed, second_opinion.sampled(refused, [one.record["answer"] for one in refused])
+
+
+def _supported(state: Generation) -> list[int]:
+    passed, _ = _to_judge(state)
+    both = zip(passed, state.first or (), strict=False)
+    return [n for n, answer in both if isinstance(answer, Answer) and answer.value]
+
+
+def finish(state: Generation, options: Options) -> Outcome:
+    """Keep every row; derive a qa record from each chunk of each modern document that passes the gate."""
+    results, agreed = _judged(state)
     made: dict[str, dict] = {}
     lost: list[dict] = []
     for result in results:
@@ -96,74 +154,49 @@ def rounds(records: pl.DataFrame, options: Options) -> Rounds:
         else:
             why = {"fate": result.fate or "dropped", "reason": result.reason or "same pair twice"}
             lost.append(result.record | why | {"detail": result.detail})
-    figures = {"documents": len(documents), "chunks": len(chunks), **agreed}
+    figures: GenerateFigures = {"documents": state.documents, "chunks": len(state.chunks)}
+    if agreed is not None:
+        figures["rules_and_judge"] = agreed
     return Outcome(
-        kept=records, derived=table(list(made.values())), derived_dropped=dropped_table(lost), figures=figures
+        kept=state.records, derived=table(list(made.values())), derived_dropped=dropped_table(lost), figures=figures
     )
 
 
-def brings() -> tuple[Brings, ...]:
-    """What a pair will have asked of the judge."""
-    return second_opinion.brings("supports", 1.0, PAIR), second_opinion.brings("stands_alone", 0.0, PAIR // 4)
-
-
-def _judged(results: list[Result]) -> Generator[Round, list, tuple[list[Result], dict]]:
-    """The results after the judge's word: does the document support the answer, does the question stand alone.
-
-    The second is asked of those only for which it says 是 to the first.
-    """
-    passed = list({one.record["id"]: n for n, one in enumerate(results) if one.fate is None}.values())
-    refused = [one for one in results if one.fate == "dropped" and one.record["answer"]]
-    refused = second_opinion.sampled(refused, [one.record["answer"] for one in refused])
-    asked = [*(results[n] for n in passed), *refused]
-    answers = yield from put(
-        Round(
-            "second opinion",
-            "judge",
-            [second_opinion.supports(one.chunk.text, one.record["question"], one.record["answer"]) for one in asked],
-            yes_no,
-        )
-    )
-    supported = [n for n, answer in zip(passed, answers, strict=False) if isinstance(answer, Said) and answer.value]
-    alone = yield from put(
-        Round(
-            "second opinion on questions",
-            "judge",
-            [second_opinion.stands_alone(results[n].record["question"]) for n in supported],
-            yes_no,
-        )
-    )
-    words = {n: [answer] for n, answer in zip(passed, answers, strict=False)}
-    for n, answer in zip(supported, alone, strict=True):
+def _judged(state: Generation) -> tuple[list[Result], Agreement | None]:
+    """Return the results after the judge's words, where it was asked, and how far it agrees with the rules."""
+    if state.first is None:
+        return state.results, None
+    passed, _ = _to_judge(state)
+    words = {n: [answer] for n, answer in zip(passed, state.first, strict=False)}
+    for n, answer in zip(_supported(state), state.alone, strict=True):
         words[n].append(answer)
-    after = list(results)
+    after = list(state.results)
     for n, several in words.items():
-        said = second_opinion.opinion(
-            several, ["the document does not support the answer", "the question does not stand alone"]
-        )
-        record = results[n].record | {"replies": [*results[n].record["replies"], *said.keys]}
-        after[n] = Result(results[n].chunk, record, said.fate, said.reason or None, said.detail or None)
-    return after, {"rules and judge": second_opinion.agreement(answers[: len(passed)], answers[len(passed) :])}
+        said = second_opinion.opinion(several, NO)
+        record = after[n].record | {"replies": [*after[n].record["replies"], *said.keys]}
+        after[n] = Result(after[n].chunk, record, said.fate, said.reason or None, said.detail or None)
+    agreement = second_opinion.agreement(state.first[: len(passed)], state.first[len(passed) :])
+    return after, agreement
 
 
 def question(chunk: str, answer: str) -> Question:
-    """Table 2's prompt about a chunk; `answer`: the option `qa_answer`."""
+    """Fill Table 2's prompt with a chunk. answer: the option `qa_answer`."""
     return asking.question(prompts.load("generate_qa"), chunk, SAMPLING, constraint(chunk, answer), text=chunk)
 
 
-def read(text: str) -> Pair:
-    """The pair that a reply in Table 2's format says. Raises Unusable."""
+def parse_reply(text: str) -> Pair:
+    """Read the pair that a reply in Table 2's format says. Raises UnusableReply."""
     match = PARSE.fullmatch(answered(text))
     asked, said = (match["question"].strip(), match["answer"].strip()) if match else ("", "")
     if not (asked and said):
-        raise Unusable("unparsed reply: not 问题：…答案：…")
+        raise UnusableReply("not 问题：…答案：…")
     return Pair(asked.strip("[] \n"), said.strip("[] \n"))
 
 
-def accept(chunk: Chunk, answer: Said[Pair] | Failed) -> Result:
-    """What becomes of an answer by the rules."""
-    pair = answer.value if isinstance(answer, Said) else None
-    whole = isinstance(answer, Said) and answer.whole
+def accept(chunk: Chunk, answer: Answer[Pair] | Failure) -> Result:
+    """Put an answer through the rules."""
+    pair = answer.value if isinstance(answer, Answer) else None
+    whole = isinstance(answer, Answer) and answer.whole
     result = ground(chunk.text, pair, whole, chunk.row["title"] or "") if pair else Grounded()
     record = derived(
         chunk.row,
@@ -176,14 +209,14 @@ def accept(chunk: Chunk, answer: Said[Pair] | Failed) -> Result:
         model=answer.model,
         replies=keys([answer]),
     )
-    if isinstance(answer, Failed):
+    if isinstance(answer, Failure):
         return Result(chunk, record, "failed", answer.reason, answer.detail)
     return Result(chunk, record, result.reason and "dropped", result.reason, result.detail)
 
 
 def ground(chunk: str, pair: Pair, whole: bool = True, title: str = "") -> Grounded:
-    """The rules of the grounding gate: a whole reply, a question that stands alone and does not give its answer away,
-    an answer found in the chunk. title: the document's."""
+    """Apply the rules of the grounding gate: a whole reply, a question that stands alone and does not give its answer
+    away, an answer found in the chunk. title: the document's."""
     found = grounding.align(pair.answer, chunk, pair.question, title)
     if not whole:
         return Grounded(found.evidence, "cut off", "length")
@@ -204,7 +237,7 @@ def ground(chunk: str, pair: Pair, whole: bool = True, title: str = "") -> Groun
 
 
 def split(text: str) -> list[tuple[int, str]]:
-    """Chunks of at most `CHUNK` characters with their offsets, broken between paragraphs, else after a sentence."""
+    """Split into chunks of at most `CHUNK` characters with their offsets, between paragraphs, else after a sentence."""
     chunks: list[tuple[int, str]] = []
     start = end = 0
     for paragraph in re.findall(r"[^\n]*\n|[^\n]+$", text):
@@ -217,7 +250,7 @@ def split(text: str) -> list[tuple[int, str]]:
 
 
 def constraint(chunk: str, answer: str) -> dict:
-    """What the server may say: the paper's format, its answer free or one of the document's own spans."""
+    """Return what the server may say: the paper's format, its answer free or one of the document's own spans."""
     if answer == "free":
         return {"regex": FORMAT}
     spans = [span.strip() for line in chunk.split("\n") for span in sentences(line)]
@@ -228,5 +261,32 @@ def constraint(chunk: str, answer: str) -> dict:
 
 
 def _literal(span: str) -> str:
-    """A span as a regular expression of itself; only what every dialect reads as special is escaped."""
+    """Write a span as a regular expression of itself; only what every dialect reads as special is escaped."""
     return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", span)
+
+
+STAGE = ModelStage(
+    prepare,
+    (
+        Round("llm", "generator", build_requests, parse_reply, accept_pairs),
+        Round(
+            "second_opinion",
+            "judge",
+            support_requests,
+            yes_no,
+            accept_support,
+            applies=lambda options: options.second_opinion,
+            expected=lambda options: second_opinion.expected("supports", 1.0, PAIR),
+        ),
+        Round(
+            "second_opinion_on_questions",
+            "judge",
+            alone_requests,
+            yes_no,
+            accept_alone,
+            applies=lambda options: options.second_opinion,
+            expected=lambda options: second_opinion.expected("stands_alone", 0.0, PAIR // 4),
+        ),
+    ),
+    finish,
+)

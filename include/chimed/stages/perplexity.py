@@ -15,11 +15,13 @@ loaded and torch is not needed.
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
 from chimed.build.context import Work
+from chimed.build.contract import ShardStage
+from chimed.build.figures import PerplexityFigures
 from chimed.build.ledger import Outcome
 from chimed.schema import left_rows, words
 from chimed.storage import store as stores
@@ -46,7 +48,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         scores.compute("exact", range(len(texts)))
     else:
         scores.compute("fast", range(len(texts)))
-        figures["exact above"], figures["largest error"] = above_the_cut(records, scores, work)
+        figures["exact_above"], figures["largest_error"] = above_the_cut(records, scores, work)
     found = scores.best()
     scored = records.with_columns(
         pl.Series("tokens", [one["tokens"] for one in found], pl.Int32),
@@ -59,7 +61,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     return Outcome(
         kept=kept.select(records.columns),
         dropped=left_rows(records, dict.fromkeys(empty, ("no token to score", "")), "failed"),
-        figures=figures,
+        figures=cast(PerplexityFigures, figures),
     )
 
 
@@ -98,10 +100,10 @@ def _figures(scored: pl.DataFrame) -> dict:
     """Unknown-token share by source, and what the perplexities look like."""
     shares = scored.group_by("source").agg(pl.col("unknown").sum() / pl.col("tokens").sum()).sort("source")
     return {
-        "unknown share": {source: round(share, 5) for source, share in shares.iter_rows()},
+        "unknown_share": {source: round(share, 5) for source, share in shares.iter_rows()},
         "tokens": int(scored["tokens"].sum()),
         "median": scored["perplexity"].median(),
-        "99th percentile": scored["perplexity"].quantile(0.99, "linear"),
+        "percentile_99": scored["perplexity"].quantile(0.99, "linear"),
     }
 
 
@@ -166,8 +168,8 @@ class Scores:
         if self.scorers:
             told["device"] = next(iter(self.scorers.values())).device
             tokens, seconds = (sum(column) for column in list(zip(*self.spent.values(), strict=True))[1:])
-            told["tokens/s"] = round(tokens / max(seconds, 1e-9))
-            told["scored exactly"] = self.spent["exact"][0]
+            told["tokens_per_second"] = round(tokens / max(seconds, 1e-9))
+            told["scored_exactly"] = self.spent["exact"][0]
         return told
 
 
@@ -193,3 +195,6 @@ def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, 
             work.say(f"perplexity: {scored} of {len(wanted)} texts scored, about {left / 60:.0f} min left")
     stores.upsert(work.store, PERPLEXITIES, unwritten)
     return found | {row["key"]: row for row in unwritten}
+
+
+STAGE = ShardStage(run)

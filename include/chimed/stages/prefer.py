@@ -5,15 +5,17 @@ orders and a pair stays only where the verdict survives the swap (arXiv 2305.179
 """
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.build.figures import PreferFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts
-from chimed.llm.asking import Brings, Failed, Question, Round, Rounds, Said, Unusable, keys, put
+from chimed.llm.asking import keys
 from chimed.llm.shape import answered
 from chimed.schema import derived, dropped_table, table
 from chimed.text import identifiers
@@ -37,61 +39,95 @@ class Judged:
     """
 
     row: dict
-    answers: tuple[Said[str] | Failed, Said[str] | Failed]
+    answers: tuple[Answer[str] | Failure, Answer[str] | Failure]
     fate: str | None = None
     reason: str = ""
     detail: str = ""
-    verdicts: tuple[Said[str] | Failed, ...] = ()
+    verdicts: tuple[Answer[str] | Failure, ...] = ()
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps every row; derives a preference from each chosen question whose verdict survives the swap."""
-    return asking.outcome("prefer", rounds(records, work.options), work)
+@dataclass(frozen=True)
+class Preferences:
+    """The questions that were chosen, their pairs of answers, and the places of those pairs that were judged."""
+
+    records: pl.DataFrame
+    rows: list[dict]
+    orders: int  # how often the judge is asked about a pair
+    pairs: list[Judged] = field(default_factory=list)
+    fit: list[int] = field(default_factory=list)
 
 
-def rounds(records: pl.DataFrame, options: Options) -> Rounds:
-    """Two rounds: two answers to each question by the generator; the judge's verdict on each pair, in each order."""
+def prepare(records: pl.DataFrame, options: Options) -> Preferences:
+    """Choose the questions."""
     rows = asked(records, options.prefer_share).to_dicts()
-    each = 2 if options.judge_order == "both" else 1
-    brings = Brings(prompts.load("judge").version, "judge", tokens=2, more=len(prompts.load("judge").user) + 200,
-                    times=each / 2)  # fmt: skip
-    samples = [question(row["question"], sample) for row in rows for sample in (0, 1)]
-    answers = yield from put(Round("writer", "generator", samples, answered, (brings,)))
-    pairs = [Judged(row, both, *(unfit(*both) or ())) for row, both in zip(rows, _in(answers, 2), strict=True)]
+    return Preferences(records, rows, _orders(options))
 
-    fit = [n for n, pair in enumerate(pairs) if pair.fate is None]
-    questions = [verdict(pairs[n], swapped) for n in fit for swapped in (False, True)[:each]]
-    verdicts = yield from put(Round("judge", "judge", questions, read_verdict))
-    for n, said in zip(fit, _in(verdicts, each), strict=True):
+
+def _orders(options: Options) -> int:
+    return 2 if options.judge_order == "both" else 1
+
+
+def build_requests(state: Preferences, options: Options) -> list[Question]:
+    """Ask the generator for two answers to each question."""
+    return [question(row["question"], sample) for row in state.rows for sample in (0, 1)]
+
+
+def accept_answers(state: Preferences, answers: Sequence[Answer[str] | Failure]) -> Preferences:
+    """Make pairs of the answers; those that cannot be one are not judged."""
+    both = zip(state.rows, _in(answers, 2), strict=True)
+    pairs = [Judged(row, pair, *(unfit(*pair) or ())) for row, pair in both]
+    return replace(state, pairs=pairs, fit=[n for n, pair in enumerate(pairs) if pair.fate is None])
+
+
+def judge_requests(state: Preferences, options: Options) -> list[Question]:
+    """Ask the judge about each pair, in each order."""
+    return [verdict(state.pairs[n], swapped) for n in state.fit for swapped in (False, True)[: state.orders]]
+
+
+def accept_verdicts(state: Preferences, answers: Sequence[Answer[str] | Failure]) -> Preferences:
+    """Keep the pairs whose verdict survives the swap."""
+    pairs = list(state.pairs)
+    for n, said in zip(state.fit, _in(answers, state.orders), strict=True):
         pairs[n] = accept(replace(pairs[n], verdicts=said))
+    return replace(state, pairs=pairs)
 
-    made = [_record(pair) for pair in pairs if pair.fate is None]
+
+def _expected_verdicts(options: Options) -> Expected:
+    prompt = prompts.load("judge")
+    return Expected(prompt.version, "judge", tokens=2, more=len(prompt.user) + 200, times=_orders(options) / 2)
+
+
+def finish(state: Preferences, options: Options) -> Outcome:
+    """Keep every row; derive a preference from each chosen question whose verdict survives the swap."""
+    made = [_record(pair) for pair in state.pairs if pair.fate is None]
     lost = [
-        _record(pair) | {"fate": pair.fate, "reason": pair.reason, "detail": pair.detail} for pair in pairs if pair.fate
+        _record(pair) | {"fate": pair.fate, "reason": pair.reason, "detail": pair.detail}
+        for pair in state.pairs
+        if pair.fate
     ]
-    figures = _figures(made, [pair for pair in pairs if pair.verdicts], len(rows))
-    return Outcome(kept=records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures)
+    figures = _figures(made, [pair for pair in state.pairs if pair.verdicts], len(state.rows))
+    return Outcome(kept=state.records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures)
 
 
-def _in(answers: list, each: int) -> list[tuple]:
+def _in(answers: Sequence, each: int) -> list[tuple]:
     return [tuple(answers[n : n + each]) for n in range(0, len(answers), each)]
 
 
 def asked(records: pl.DataFrame, share: float) -> pl.DataFrame:
-    """The questions that get two answers: each question once, `share` of them, chosen by their ids' own hash."""
+    """Choose the questions that get two answers: each question once, `share` of them, chosen by their ids' own hash."""
     questions = records.filter(pl.col("kind") == "qa").sort("id").unique("question", keep="first", maintain_order=True)
     return questions.filter(pl.col("id").str.slice(0, 8).str.to_integer(base=16) < share * 2**32)
 
 
 def question(text: str, sample: int) -> Question:
-    """Table 2's prompt for one of the two answers."""
+    """Fill Table 2's prompt for one of the two answers."""
     return asking.question(prompts.load("answer"), text, ANSWER, sample=sample, question=text)
 
 
-def unfit(one: Said[str] | Failed, two: Said[str] | Failed) -> tuple[str, str, str] | None:
-    """Why two answers cannot be a pair (fate, reason, detail), or None."""
+def unfit(one: Answer[str] | Failure, two: Answer[str] | Failure) -> tuple[str, str, str] | None:
+    """Say why two answers cannot be a pair (fate, reason, detail); None where they can."""
     for answer in (one, two):
-        if isinstance(answer, Failed):
+        if isinstance(answer, Failure):
             return "failed", answer.reason, answer.detail
         text = answer.value
         if not answer.whole or len(text) > LONGEST:
@@ -106,7 +142,7 @@ def unfit(one: Said[str] | Failed, two: Said[str] | Failed) -> tuple[str, str, s
 
 
 def verdict(pair: Judged, swapped: bool) -> Question:
-    """Table 2's prompt for the judge about a pair, in one order or the other."""
+    """Fill Table 2's prompt for the judge with a pair, in one order or the other."""
     one, two = pair.answers[::-1] if swapped else pair.answers
     return asking.question(
         prompts.load("judge"),
@@ -120,29 +156,29 @@ def verdict(pair: Judged, swapped: bool) -> Question:
 
 
 def read_verdict(text: str) -> str:
-    """A or B, of a reply that names one of them and says nothing else. Raises Unusable."""
+    """Read A or B, of a reply that names one of them and says nothing else. Raises UnusableReply."""
     found = _VERDICT.fullmatch(_MARKS.sub("", text.translate(_WIDTH)).upper())
     if not found:
-        raise Unusable("unparsed reply: neither A nor B")
+        raise UnusableReply("neither A nor B")
     return found["letter"]
 
 
 def accept(pair: Judged) -> Judged:
-    """The pair with its verdicts: it stays where they agree on an answer, or where there is but one of them.
+    """Decide on a pair by its verdicts: it stays where they agree on an answer, or where there is but one of them.
 
     Where B won, the answers change places, so that the first is always the chosen one.
     """
     for said in pair.verdicts:
-        if isinstance(said, Failed):
-            return replace(pair, fate="failed", reason=f"no verdict: {said.reason}", detail=said.detail)
+        if isinstance(said, Failure):
+            return replace(pair, fate="failed", reason="no verdict", detail=f"{said.reason}: {said.detail}")
     straight, *swapped = [_text(said) for said in pair.verdicts]
     if straight in swapped:  # the same place twice is not the same answer
         return replace(pair, fate="dropped", reason="verdict did not survive the swap", detail=straight)
     return replace(pair, answers=pair.answers[::-1]) if straight == "B" else pair
 
 
-def _text(answer: Said[str] | Failed) -> str:
-    return answer.value if isinstance(answer, Said) else ""
+def _text(answer: Answer[str] | Failure) -> str:
+    return answer.value if isinstance(answer, Answer) else ""
 
 
 def _record(pair: Judged) -> dict:
@@ -159,14 +195,14 @@ def _record(pair: Judged) -> dict:
 
 
 def _models(pair: Judged) -> str:
-    """Who wrote the two answers, and who judged them."""
+    """Say who wrote the two answers, and who judged them."""
     chosen, rejected = (answer.model for answer in pair.answers)
     written = f"{chosen} (both answers)" if chosen == rejected else f"{chosen} (chosen); {rejected} (rejected)"
     return "; ".join([written, *{f"{said.model} (judge)" for said in pair.verdicts}])
 
 
-def _figures(made: list[dict], judged: list[Judged], questions: int) -> dict:
-    """What the judge was like. A tie: the same place preferred in both orders. Shares of 0.5 are no bias."""
+def _figures(made: list[dict], judged: list[Judged], questions: int) -> PreferFigures:
+    """Measure the judge. A tie: the same place preferred in both orders. Shares of 0.5 are no bias."""
     said = [[_text(one) for one in pair.verdicts] for pair in judged]
     places = [place for several in said for place in several if place]
     ties = sum(len(several) == 2 and several[0] == several[1] != "" for several in said)
@@ -174,13 +210,23 @@ def _figures(made: list[dict], judged: list[Judged], questions: int) -> dict:
     return {
         "questions": questions,
         "judged": len(judged),
-        "verdict survived the swap": len(made),
+        "verdict_survived_swap": len(made),
         "consistency": _share(len(made), len(judged)),
-        "tie share": _share(ties, len(judged)),
-        "first place preferred": _share(places.count("A"), len(places)),
-        "longer preferred": _share(sum(len(row["answer"]) > len(row["rejected"]) for row in unlike), len(unlike)),
+        "tie_share": _share(ties, len(judged)),
+        "first_place_preferred": _share(places.count("A"), len(places)),
+        "longer_preferred": _share(sum(len(row["answer"]) > len(row["rejected"]) for row in unlike), len(unlike)),
     }
 
 
 def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
+
+
+STAGE = ModelStage(
+    prepare,
+    (
+        Round("writer", "generator", build_requests, answered, accept_answers),
+        Round("judge", "judge", judge_requests, read_verdict, accept_verdicts, expected=_expected_verdicts),
+    ),
+    finish,
+)

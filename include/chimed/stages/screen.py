@@ -5,16 +5,18 @@ number. Rules cost nothing, so what they flag is not put to a model. With the op
 replaced and the record goes on. A sample of what was flagged and of what passed is put up for people to look at.
 """
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import polars as pl
 
 from chimed.build.context import Work
+from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
+from chimed.build.figures import ScreenFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts
-from chimed.llm.asking import YES_NO, YES_NO_SAMPLING, Brings, Failed, Question, Round, Rounds, Said, Unusable, put
 from chimed.schema import left_rows, words
 from chimed.storage import store as stores
 from chimed.storage.takedowns import takedowns
@@ -29,39 +31,55 @@ REVIEWED = 200  # records of a build put up for review, of the flagged and of th
 SHOWN = 2_000  # characters of a record that a reviewer sees
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps what neither rules nor the two prompts flag; what a model does not answer with 是 or 否 fails."""
-    found = asking.outcome("screen", rounds(records, work.options), work)
-    if work.planned is None:
-        _put_up_for_review(found, work)
-    return found
+@dataclass(frozen=True)
+class Screening:
+    """What is not flagged yet (`rest`), and what is. flagged, failed: id → reason, detail; redacted: kind → rows."""
+
+    records: pl.DataFrame
+    rest: pl.DataFrame
+    flagged: dict[str, tuple[str, str]]
+    by_rule: int
+    redacted: dict[str, int]
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def rounds(records: pl.DataFrame, options: Options) -> Rounds:
-    """Two rounds: the paper's prompt to all that no rule flags, then §3.2's attributes to all that it passes.
-
-    No round where the option `screen_model` is off: then only the rules look.
-    """
+def prepare(records: pl.DataFrame, options: Options) -> Screening:
+    """Let the rules look first: they cost nothing, and what they flag is not put to a model."""
     redacted: dict[str, int] = {}
     if options.redact:  # cleaning did so already; what only stands in the words as they are now is left
         records, redacted = identifiers.looked_for(records, redact=True)
-    by_rule = rule_flags(records)
-    rest = records.filter(~pl.col("id").is_in(list(by_rule)))
-    flagged: dict[str, tuple[str, str]] = dict(by_rule)
-    failed: dict[str, tuple[str, str]] = {}
-    for name, reason in PROMPTS.items() if options.screen_model else ():
-        pieces = _pieces(rest)
-        questions = [question(name, text) for _, text in pieces]
-        second = prompts.load("sensitive")
-        brings = (Brings(second.version, "generator", tokens=1, more=len(second.user)),) if name == "screen" else ()
-        answers = yield from put(Round(name, "generator", questions, yes_no, brings))
-        yes, broken = accept([id for id, _ in pieces], answers, reason)
-        flagged, failed = flagged | yes, failed | broken
-        rest = rest.filter(~pl.col("id").is_in([*yes, *broken]))
+    flagged = rule_flags(records)
+    rest = records.filter(~pl.col("id").is_in(list(flagged)))
+    return Screening(records, rest, dict(flagged), len(flagged), redacted)
+
+
+def _round(name: str, expected: Callable[[Options], Expected] | None = None) -> Round[Screening, bool]:
+    """Make the round of one of `PROMPTS`; the second asks about what the first lets pass."""
+
+    def build_requests(state: Screening, options: Options) -> list[Question]:
+        return [question(name, text) for _, text in _pieces(state.rest)]
+
+    def accept(state: Screening, answers: Sequence[Answer[bool] | Failure]) -> Screening:
+        ids = [id for id, _ in _pieces(state.rest)]
+        yes, broken = sort_answers(ids, answers, PROMPTS[name])
+        rest = state.rest.filter(~pl.col("id").is_in([*yes, *broken]))
+        return replace(state, rest=rest, flagged=state.flagged | yes, failed=state.failed | broken)
+
+    return Round(name, "generator", build_requests, yes_no, accept, lambda options: options.screen_model, expected)
+
+
+def _second_round(options: Options) -> Expected:
+    second = prompts.load("sensitive")
+    return Expected(second.version, "generator", tokens=1, more=len(second.user))
+
+
+def finish(state: Screening, options: Options) -> Outcome:
+    """Keep what neither the rules nor the two prompts flag; what a model answers with neither 是 nor 否 fails."""
+    figures: ScreenFigures = {"by_rule": state.by_rule, "redacted": state.redacted}
     return Outcome(
-        kept=rest,
-        dropped=pl.concat([left_rows(records, flagged), left_rows(records, failed, "failed")]),
-        figures={"by rule": len(by_rule), "redacted": redacted},
+        kept=state.rest,
+        dropped=pl.concat([left_rows(state.records, state.flagged), left_rows(state.records, state.failed, "failed")]),
+        figures=figures,
     )
 
 
@@ -83,23 +101,23 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
 
 def question(name: str, text: str) -> Question:
     """One of `PROMPTS` about a text."""
-    return asking.question(prompts.load(name), text, YES_NO_SAMPLING, YES_NO, text=text)
+    return asking.question(prompts.load(name), text, asking.YES_NO_SAMPLING, asking.YES_NO, text=text)
 
 
 def yes_no(text: str) -> bool:
-    """是 or 否 at the beginning of a reply. Raises Unusable where it says neither."""
+    """Read 是 or 否 at the beginning of a reply. Raises UnusableReply where it says neither."""
     said = text.strip().lstrip("“‘\"'*")
     if not said.startswith(("是", "否")):
-        raise Unusable("unparsed reply: neither 是 nor 否")
+        raise UnusableReply("neither 是 nor 否")
     return said.startswith("是")
 
 
-def accept(ids: list[str], answers: list[Said[bool] | Failed], reason: str) -> tuple[dict, dict]:
-    """Which records a round flags and which fail (id → reason, detail): one 是 about a piece flags the record."""
+def sort_answers(ids: list[str], answers: Sequence[Answer[bool] | Failure], reason: str) -> tuple[dict, dict]:
+    """Return the records that a round flags and those that fail (id → reason, detail); one 是 flags a whole record."""
     flagged: dict[str, tuple[str, str]] = {}
     failed: dict[str, tuple[str, str]] = {}
     for id, answer in zip(ids, answers, strict=True):
-        if isinstance(answer, Failed):
+        if isinstance(answer, Failure):
             failed[id] = (answer.reason, answer.detail)
         elif answer.value:
             flagged[id] = (reason, f"reply {answer.key}")
@@ -119,7 +137,7 @@ def with_title() -> pl.Expr:
     return pl.concat_str([pl.col("title"), words().alias("words")], separator="\n", ignore_nulls=True)
 
 
-def _put_up_for_review(found: Outcome, work: Work) -> None:
+def put_up_for_review(found: Outcome, work: Work) -> None:
     """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
     gone = takedowns(work.store).rows()  # since extract
     found = replace(found, kept=found.kept.filter(~gone), dropped=found.dropped.filter(~gone))
@@ -151,3 +169,6 @@ def _shown(text: str) -> str:
     found = identifiers.find(text)
     start = max(0, found[0].start - SHOWN // 2) if found else 0
     return text[start : start + SHOWN]
+
+
+STAGE = ModelStage(prepare, (_round("screen"), _round("sensitive", _second_round)), finish, put_up_for_review)

@@ -7,17 +7,18 @@ passage: what stands before and behind it are records of their own, each with it
 sentence of a record stands beside a gap.
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.contract import Answer, Failure, ModelStage, Question, Round
+from chimed.build.figures import Agreement, TranslateFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion
-from chimed.llm.asking import Failed, Question, Round, Rounds, Said, keys, put
+from chimed.llm.asking import keys
 from chimed.llm.shape import answered
 from chimed.schema import derived, dropped_table, table
 from chimed.stages.screen import yes_no
@@ -58,74 +59,117 @@ class Verdict:
     detail: str = ""
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps every row; derives a modern record from each stretch of a classical document that passes the gate."""
-    return asking.outcome("translate", rounds(records, work.options), work)
+@dataclass(frozen=True)
+class Translation:
+    """The classical documents of a part, their passages, and what became of each passage.
+
+    again: numbers of the passages that are tried once more. agreement: how far rules and judge agree; None: not asked.
+    """
+
+    records: pl.DataFrame
+    classics: list[dict]
+    passages: list[Passage]
+    verdicts: list[Verdict] = field(default_factory=list)
+    again: list[int] = field(default_factory=list)
+    agreement: Agreement | None = None
 
 
-def rounds(records: pl.DataFrame, options: Options) -> Rounds:
-    """Every passage; those that the rules refuse, with what is wrong named; the judge on those that they pass."""
+def prepare(records: pl.DataFrame, options: Options) -> Translation:
+    """Split every classical document into passages."""
     classics = records.filter((pl.col("kind") == "document") & (pl.col("language") == "lzh")).to_dicts()
     passages = [Passage(n, *place) for n, row in enumerate(classics) for place in split(row["text"])]
-    brings = (second_opinion.brings("faithful", MODERN, 0),) if options.second_opinion else ()
-    first = yield from put(Round("llm", "generator", [question(one) for one in passages], answered, brings))
-    verdicts = [accept(one, answer) for one, answer in zip(passages, first, strict=True)]
+    return Translation(records, classics, passages)
 
+
+def first_requests(state: Translation, options: Options) -> list[Question]:
+    """Ask for a translation of every passage."""
+    return [question(one) for one in state.passages]
+
+
+def accept_first(state: Translation, answers: Sequence[Answer[str] | Failure]) -> Translation:
+    """Put the translations through the rules; those that they refuse are tried once more."""
+    verdicts = [accept(one, answer) for one, answer in zip(state.passages, answers, strict=True)]
     again = [n for n, one in enumerate(verdicts) if one.fate and one.keys]  # refused requests would be refused again
-    questions = [question_again(verdicts[n]) for n in again]
-    second = yield from put(Round("llm again", "generator", questions, answered, among=len(passages)))
-    for n, answer in zip(again, second, strict=True):
-        verdicts[n] = accept(passages[n], answer, verdicts[n])
-
-    agreed: dict = {}
-    if options.second_opinion:
-        verdicts, agreed = yield from _judged(verdicts)
-    made, lost = assembled(classics, verdicts)
-    figures = {"passages": len(passages), "tried again": len(again), "passages refused": len(lost), **agreed}
-    return Outcome(kept=records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures)
+    return replace(state, verdicts=verdicts, again=again)
 
 
-def _judged(verdicts: list[Verdict]) -> Generator[Round, list, tuple[list[Verdict], dict]]:
-    """The verdicts after the judge's word on those that stand, and how far it agrees with the rules."""
-    passed = [n for n, one in enumerate(verdicts) if one.fate is None]
-    refused = [one for one in verdicts if one.fate == "dropped" and one.text]
-    refused = second_opinion.sampled(refused, [one.text for one in refused])
-    asked = [*(verdicts[n] for n in passed), *refused]
-    questions = [second_opinion.faithful(one.passage.text, one.text) for one in asked]
-    answers = yield from put(Round("second opinion", "judge", questions, yes_no))
-    after = list(verdicts)
+def second_requests(state: Translation, options: Options) -> list[Question]:
+    """Ask again for what the rules refused, with the fault named."""
+    return [question_again(state.verdicts[n]) for n in state.again]
+
+
+def accept_second(state: Translation, answers: Sequence[Answer[str] | Failure]) -> Translation:
+    """Put the second tries through the rules."""
+    verdicts = list(state.verdicts)
+    for n, answer in zip(state.again, answers, strict=True):
+        verdicts[n] = accept(state.passages[n], answer, verdicts[n])
+    return replace(state, verdicts=verdicts)
+
+
+def judge_requests(state: Translation, options: Options) -> list[Question]:
+    """Ask the judge whether a translation says what its passage says: of all that pass, and a sample of the refused."""
+    asked = [*(state.verdicts[n] for n in _passed(state)), *_refused(state)]
+    return [second_opinion.faithful(one.passage.text, one.text) for one in asked]
+
+
+def accept_opinions(state: Translation, answers: Sequence[Answer[bool] | Failure]) -> Translation:
+    """Drop what the judge says 否 to; what it says of the refused is counted only."""
+    passed, verdicts = _passed(state), list(state.verdicts)
     for n, answer in zip(passed, answers, strict=False):
         said = second_opinion.opinion([answer], ["not what the passage says"])
-        after[n] = replace(
+        verdicts[n] = replace(
             verdicts[n], keys=verdicts[n].keys + said.keys, fate=said.fate, reason=said.reason, detail=said.detail
         )
-    return after, {"rules and judge": second_opinion.agreement(answers[: len(passed)], answers[len(passed) :])}
+    agreement = second_opinion.agreement(answers[: len(passed)], answers[len(passed) :])
+    return replace(state, verdicts=verdicts, agreement=agreement)
+
+
+def _passed(state: Translation) -> list[int]:
+    return [n for n, one in enumerate(state.verdicts) if one.fate is None]
+
+
+def _refused(state: Translation) -> list[Verdict]:
+    refused = [one for one in state.verdicts if one.fate == "dropped" and one.text]
+    return second_opinion.sampled(refused, [one.text for one in refused])
+
+
+def finish(state: Translation, options: Options) -> Outcome:
+    """Keep every row; derive a modern record from each stretch of a classical document that passes the gate."""
+    made, lost = assembled(state.classics, state.verdicts)
+    figures: TranslateFigures = {
+        "passages": len(state.passages),
+        "tried_again": len(state.again),
+        "passages_refused": len(lost),
+    }
+    if state.agreement is not None:
+        figures["rules_and_judge"] = state.agreement
+    return Outcome(kept=state.records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures)
 
 
 def question(passage: Passage) -> Question:
-    """The paper's prompt about a passage."""
+    """Fill the paper's prompt with a passage."""
     return asking.question(prompts.load("translate"), passage.text, SAMPLING, text=passage.text)
 
 
 def question_again(verdict: Verdict) -> Question:
-    """The same, and what was wrong with the first translation."""
+    """Ask the same, and say what was wrong with the first translation."""
     text, fault = verdict.passage.text, verdict.detail if verdict.fate == "dropped" else "没有译文"
     return asking.question(prompts.load("translate_again"), text, AGAIN, sample=1, text=text, fault=fault)
 
 
-def accept(passage: Passage, answer: Said[str] | Failed, before: Verdict | None = None) -> Verdict:
-    """What becomes of a passage: a failure stays one, a translation goes through the gate; `before`: its first try."""
+def accept(passage: Passage, answer: Answer[str] | Failure, before: Verdict | None = None) -> Verdict:
+    """Put a passage's translation through the gate; a failure stays one. before: the passage after its first try."""
     prompt = prompts.load("translate_again" if before else "translate").version
-    said = answer.value.strip() if isinstance(answer, Said) else ""
+    said = answer.value.strip() if isinstance(answer, Answer) else ""
     mine = Verdict(passage, said, prompt, answer.model, ((before.keys if before else ()) + tuple(keys([answer]))))
-    if isinstance(answer, Failed):
+    if isinstance(answer, Failure):
         return replace(mine, fate="failed", reason=answer.reason, detail=answer.detail)
     fault = fidelity.fault(passage.text, said) if answer.whole else "译文不完整"
     return replace(mine, fate="dropped", reason=fault.split("：")[0], detail=fault) if fault else mine
 
 
 def assembled(classics: list[dict], verdicts: list[Verdict]) -> tuple[list[dict], list[dict]]:
-    """The modern records and the passages that have none, of documents whose passages come in their order.
+    """Join passages, which come in their documents' order, to modern records; the passages that have none come second.
 
     Passages that follow each other are one record, paragraphs as in the source, with the place in the source as its
     evidence. A stretch beside a gap that is too short to be read alone is lost with it.
@@ -151,7 +195,7 @@ def assembled(classics: list[dict], verdicts: list[Verdict]) -> tuple[list[dict]
 
 
 def _record(row: dict, several: list[Verdict]) -> dict:
-    """Passages of a document that follow each other, as one modern record."""
+    """Make one modern record of passages that follow each other in a document."""
     text, end = "", several[0].passage.start
     for one in several:
         text += "\n" if text and "\n" in row["text"][end : one.passage.start] else ""
@@ -169,7 +213,7 @@ def _record(row: dict, several: list[Verdict]) -> dict:
 
 
 def split(text: str) -> list[tuple[int, int, str]]:
-    """Passages of at most about `PASSAGE` characters: start, end and words.
+    """Split a text into passages of at most about `PASSAGE` characters: start, end and words.
 
     They break between paragraphs, and inside of those that are longer after a sentence's end. Nothing is lost but
     space between them.
@@ -196,7 +240,26 @@ def split(text: str) -> list[tuple[int, int, str]]:
 
 
 def sentences(paragraph: str) -> list[str]:
-    """Sentences with their closing marks; nothing is lost: joined they are the paragraph."""
+    """Split into sentences with their closing marks; nothing is lost: joined they are the paragraph."""
     ends = [n + 1 for n, character in enumerate(paragraph) if character in ENDS]
     bounds = [0, *ends, len(paragraph)]
     return [paragraph[a:b] for a, b in pairwise(bounds) if a < b]
+
+
+STAGE = ModelStage(
+    prepare,
+    (
+        Round("llm", "generator", first_requests, answered, accept_first),
+        Round("llm_again", "generator", second_requests, answered, accept_second, among=lambda of: len(of.passages)),
+        Round(
+            "second_opinion",
+            "judge",
+            judge_requests,
+            yes_no,
+            accept_opinions,
+            applies=lambda options: options.second_opinion,
+            expected=lambda options: second_opinion.expected("faithful", MODERN, 0),
+        ),
+    ),
+    finish,
+)

@@ -1,15 +1,6 @@
 """The lake: immutable files under one root, a folder or s3://. The only place that knows how they are written.
 
-raw/<source>/<crawl>/            *.warc.gz, index.cdxj, report.json (written last)
-extracts/<source>/<crawl>/       the same crawl as records: <WARC file>/ kept-00000.parquet, dropped-00000.parquet
-builds/<version>/build.json      its inputs and options
-builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
-builds/<version>/ledger.parquet  rows by stage, source, fate and reason, when its last stage is done
-steps/<build>/<stage>/<step>/    what a stage has to know of the whole corpus, until it is done (`chimed.build.steps`)
-signatures/<scheme>/             MinHash signatures of texts that a build saw before, a file for each part of the crawls
-releases/<version>/              what a researcher loads
-models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
-scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
+Where what lies is in `chimed.storage.layout`.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from warcio.warcwriter import WARCWriter
 
 from chimed.private import private_folder
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.encodings import PAGE_BYTES, Unreadable, unpacked
 from chimed.storage.lake import Lake
 from chimed.storage.warc_records import members, records
@@ -277,7 +278,7 @@ def index(lake: Lake, folder: str, known: dict[str, list[str]] | None = None) ->
         name = path.rsplit("/", 1)[-1]
         lines += known[name] if known and name in known else _index_of(lake, path)
     if lines:
-        lakes.write_bytes(lake, f"{folder}/index.cdxj", "".join(sorted(lines)).encode())
+        lakes.write_bytes(lake, f"{folder}/{layout.INDEX}", "".join(sorted(lines)).encode())
     return sum(f'"{KIND}": "detail"' in line for line in lines)
 
 

@@ -26,6 +26,7 @@ from chimed.llm.torch_environment import prepare
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.train import recipe as recipes
 from chimed.train import stopping
 from chimed.train.run import PHASES, Run, base_of, open_run
@@ -125,7 +126,7 @@ def _launch(run: Run, processes: int, gpus: int) -> dict:
         code = subprocess.run(command, stdout=sys.stderr, check=False, env=os.environ | told).returncode
         if refused := stopping.refusal(told):
             raise UserError(refused)
-    report = f"{run.place}/report.json"
+    report = f"{run.place}/{layout.REPORT}"
     if code == 0 and lakes.exists(run.lake, report):
         return lakes.read_json(run.lake, report)
     if stopping.asked():

@@ -7,7 +7,7 @@ document sees another in its row. The loss counts every token.
 from trl import SFTConfig, SFTTrainer
 
 from chimed.train.arguments import arguments
-from chimed.train.loop import finish, read_rows, tokenizer
+from chimed.train.loop import finish, read_rows, tokenizer, trainer_of
 from chimed.train.run import Run
 
 
@@ -17,12 +17,5 @@ def train(run: Run) -> dict:
     tokens = tokenizer(run)
     rows = read_rows(run, tokens, args)
     # A chat model's end is the end of a turn; a document's is the end of text (the recipe's `eos_token`).
-    trainer = SFTTrainer(
-        model=run.start,
-        args=args,
-        processing_class=tokens,
-        train_dataset=rows.train,
-        eval_dataset=rows.validation,
-        peft_config=lora,
-    )
+    trainer = trainer_of(SFTTrainer, run, args, tokens, rows, lora)
     return finish(run, trainer, rows)

@@ -11,7 +11,7 @@ from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
 from chimed.train.arguments import arguments
-from chimed.train.loop import finish, read_rows, tokenizer
+from chimed.train.loop import finish, read_rows, tokenizer, trainer_of
 from chimed.train.run import Run
 from chimed.train.tokens import check_losses, processes
 
@@ -22,14 +22,7 @@ def train(run: Run) -> dict:
     tokens = tokenizer(run)
     rows = read_rows(run, tokens, args)
     args.dataset_num_proc = processes(run, len(rows.train))
-    trainer = DPOTrainer(
-        model=run.start,
-        args=args,
-        processing_class=tokens,
-        train_dataset=rows.train,
-        eval_dataset=rows.validation,
-        peft_config=lora,
-    )
+    trainer = trainer_of(DPOTrainer, run, args, tokens, rows, lora)
     for split, kept in (("train", trainer.train_dataset), ("validation", trainer.eval_dataset)):
         if kept is not None:
             rows.counts[split] |= count(kept, rows.counts[split]["read"], args)

@@ -9,11 +9,13 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback
+from peft import LoraConfig
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback, Trainer
 from transformers.trainer_callback import TrainerCallback
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.train import checkpoint, results, stopping
 from chimed.train.checkpoint import fingerprint, last_checkpoint
 from chimed.train.merge import merge
@@ -57,6 +59,20 @@ def whole_batches(rows: datasets.Dataset, batch: int) -> datasets.Dataset:
 def tokenizer(run: Run) -> PreTrainedTokenizerBase:
     """The tokenizer the run starts with."""
     return AutoTokenizer.from_pretrained(run.start, revision=run.revision or "main")
+
+
+def trainer_of(
+    kind: type[Trainer], run: Run, args: Any, tokens: PreTrainedTokenizerBase, rows: Rows, lora: LoraConfig
+) -> Trainer:
+    """Return a phase's trainer (one of TRL's): LoRA on the model that the run starts from, over the run's rows."""
+    return kind(
+        model=run.start,
+        args=args,
+        processing_class=tokens,
+        train_dataset=rows.train,
+        eval_dataset=rows.validation,
+        peft_config=lora,
+    )
 
 
 class Lines(TrainerCallback):
@@ -167,5 +183,5 @@ def _leave_behind(run: Run, report: dict, history: list[dict]) -> dict:
             lakes.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
     for part in ("metrics.jsonl", "loss.png"):
         lakes.write_bytes(run.lake, f"{run.place}/{part}", (run.folder / part).read_bytes())
-    lakes.write_json(run.lake, f"{run.place}/report.json", report)
+    lakes.write_json(run.lake, f"{run.place}/{layout.REPORT}", report)
     return report

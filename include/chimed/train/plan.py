@@ -13,8 +13,10 @@ from typing import Any
 
 from chimed.errors import UserError, choose
 from chimed.release import find_release, releases
+from chimed.release.table4 import TOTAL, table4
 from chimed.settings import settings
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.run import PHASES, SUBSET, base_of
@@ -88,11 +90,11 @@ def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> 
 
 def release_counts(lake: Lake, release: str) -> dict[str, tuple[int, float]]:
     """(rows, characters) that each phase trains on; characters as the release counted them, a prompt once."""
-    known = lakes.read_json(lake, f"releases/{release}/statistics.json")
+    known = lakes.read_json(lake, layout.release(release, layout.STATISTICS))
     counts = {}
     for phase, subset in SUBSET.items():
         train, held = (known["splits"].get(f"{subset}/{split}", 0) for split in ("train", "validation"))
-        characters = sum(row["characters"] for row in known["table 4"] if row["subset"] == subset)
+        characters = table4(known)[subset][TOTAL]["characters"]
         counts[phase] = (train, characters * train / max(1, train + held))
     return counts
 

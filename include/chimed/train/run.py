@@ -10,6 +10,7 @@ from pathlib import Path
 from chimed.errors import UserError
 from chimed.private import private_folder
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
@@ -66,7 +67,7 @@ class Run:
 
 def place_of(release: str, recipe: str, phase: str) -> str:
     """Where a phase's model lies in the lake."""
-    return f"models/{release}/{recipe}/{phase}"
+    return layout.models(release, recipe, phase)
 
 
 def base_of(recipe: str, base_checkpoint: str | None) -> str:
@@ -85,7 +86,7 @@ def base_of(recipe: str, base_checkpoint: str | None) -> str:
 def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint: str | None) -> Run:
     """A run, new, killed or finished. Raises UserError where the phase before is not done or settings have changed."""
     place, fields = place_of(release, recipe, phase), recipes.load(recipe, phase)
-    done = lakes.read_json(lake, f"{place}/report.json") if lakes.exists(lake, f"{place}/report.json") else None
+    done = lakes.read_json(lake, f"{place}/{layout.REPORT}") if lakes.exists(lake, f"{place}/{layout.REPORT}") else None
     if phase == PHASES[0]:
         start = base_of(recipe, base_checkpoint)
         model = base = _base_model(lake, place, start, fields)
@@ -98,7 +99,7 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
     revision = None if Path(start).is_dir() or "@" not in model else model.rsplit("@", 1)[1]
     rows = {}
     for split in ("train", "validation"):
-        file = f"releases/{release}/{SUBSET[phase]}/{split}.parquet"
+        file = layout.release(release, SUBSET[phase], f"{split}.parquet")
         if done is None and lakes.exists(lake, file):
             path = lakes.local_path(lake, file)
             if split == "train" or lakes.count_rows(lake, file):  # a small release may hold no row back
@@ -158,7 +159,7 @@ def _clear_of_others(folder: Path, begun: str) -> None:
 
 def trained(lake: Lake, release: str, recipe: str, phase: str) -> dict:
     """The report of a finished phase. Raises UserError where it is not finished."""
-    path = f"{place_of(release, recipe, phase)}/report.json"
+    path = f"{place_of(release, recipe, phase)}/{layout.REPORT}"
     if not lakes.exists(lake, path):
         raise UserError(
             f"{phase} of {recipe} has not been trained on release {release}; "

@@ -7,7 +7,7 @@ answer at once, as it is asked to at inference with thinking off.
 from trl import SFTConfig, SFTTrainer
 
 from chimed.train.arguments import arguments
-from chimed.train.loop import finish, read_rows, tokenizer
+from chimed.train.loop import finish, read_rows, tokenizer, trainer_of
 from chimed.train.run import Run
 
 
@@ -20,12 +20,5 @@ def train(run: Run) -> dict:
     args.completion_only_loss, args.assistant_only_loss = None, False
     if not args.packing and not args.shuffle_dataset:
         args.dataset_kwargs = {"skip_prepare_dataset": True}
-    trainer = SFTTrainer(
-        model=run.start,
-        args=args,
-        processing_class=tokens,
-        train_dataset=rows.train,
-        eval_dataset=rows.validation,
-        peft_config=lora,
-    )
+    trainer = trainer_of(SFTTrainer, run, args, tokens, rows, lora)
     return finish(run, trainer, rows)

@@ -18,7 +18,7 @@ import typer
 from chimed import processes
 from chimed.errors import UserError
 from chimed.settings import PROJECT, settings
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed_airflow.local import home, summary
 from chimed_airflow.local.rest import Api
 from chimed_airflow.local.watch import POLL, TaskFailed, Watch
@@ -26,7 +26,6 @@ from chimed_airflow.weeks import week
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-DAGS = (*(f"crawl_{source}" for source in SOURCES), "build_dataset", "train_models")
 COMPONENTS = {
     "api": ("api-server", "--apps", "core", "--host", home.HOST, "--port"),
     "execution": ("api-server", "--apps", "execution", "--host", home.HOST, "--port"),
@@ -39,6 +38,10 @@ READY = 240  # seconds for Airflow to be healthy and its DAGs to be read
 CASCADE = 120  # seconds for an asset to start the next DAG
 Making = Callable[[Callable[[], object]], None]  # waits for the tiny models, and does something meanwhile
 POOLS = PROJECT / "include" / "chimed_airflow" / "pools.json"
+
+
+def _dags() -> tuple[str, ...]:
+    return (*(f"crawl_{source}" for source in source_names()), "build_dataset", "train_models")
 
 
 @dataclass
@@ -137,8 +140,8 @@ def _bring_up(start: Start) -> tuple[Api, Making]:
     _wait(start, "Airflow", api.healthy)
     for name, pool in json.loads(POOLS.read_text(encoding="utf-8")).items():
         api.post("/pools", {"name": name, **pool})
-    _wait(start, "the DAGs", lambda: all(api.get(f"/dags/{dag}") for dag in DAGS))
-    for dag in DAGS:
+    _wait(start, "the DAGs", lambda: all(api.get(f"/dags/{dag}") for dag in _dags()))
+    for dag in _dags():
         api.patch(f"/dags/{dag}", {"is_paused": False})
     start.say(f"Airflow is up: http://{home.HOST}:{start.ports.ui}")
     return api, making
@@ -191,10 +194,10 @@ def _stop() -> list[str]:
 
 def _run_all(start: Start, watch: Watch, making: Making) -> tuple[str, str]:
     """Crawls, waits for build and training, which the assets start; returns the release and its recipe."""
-    crawls = [f"crawl_{source}" for source in SOURCES]
-    before = {dag: watch.runs(dag) for dag in DAGS}
+    crawls = [f"crawl_{source}" for source in source_names()]
+    before = {dag: watch.runs(dag) for dag in _dags()}
     key = _next_key([run["partition_key"] for dag in crawls for run in before[dag] if run["partition_key"]])
-    known = {run["dag_run_id"] for dag in DAGS for run in before[dag]}
+    known = {run["dag_run_id"] for dag in _dags() for run in before[dag]}
     mode = "refresh" if before["train_models"] else "full"
     start.say(f"crawling the five sites for the week of {key} ({mode})")
     runs: dict[str, str] = {}

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from chimed.release.table4 import TOTAL, table4
 from chimed.settings import PROJECT
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 
 
 def show(
@@ -15,7 +16,7 @@ def show(
     """Prints the summary of a release and of the recipe trained on it."""
     lake = Path(environment["CHIMED_DATA"])
     print("\n── pages crawled ──")
-    for source in SOURCES:
+    for source in source_names():
         paths = sorted((lake / "raw" / source).glob("*/report.json"))
         reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         print(f"  {source:<10} {sum(report['pages'] for report in reports):>5} in {len(reports)} crawls")
@@ -44,10 +45,10 @@ def show(
 def _table(statistics: dict) -> str:
     """Rows of each subset, by source, and the characters of each subset."""
     rows = {(one["subset"], one["source"]): one["rows"] for one in statistics["sources"]}
-    lines = [f"  {'':<10}" + "".join(f"{source:>10}" for source in SOURCES) + f"{'all':>10}{'characters':>12}"]
+    lines = [f"  {'':<10}" + "".join(f"{source:>10}" for source in source_names()) + f"{'all':>10}{'characters':>12}"]
     for subset in sorted({subset for subset, _ in rows}):
-        counts = [rows.get((subset, source), 0) for source in SOURCES]
-        characters = sum(one["characters"] for one in statistics["table 4"] if one["subset"] == subset)
+        counts = [rows.get((subset, source), 0) for source in source_names()]
+        characters = table4(statistics)[subset][TOTAL]["characters"]
         lines.append(
             f"  {subset:<10}" + "".join(f"{count:>10}" for count in [*counts, sum(counts)]) + f"{characters:>12}"
         )

@@ -4,10 +4,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 
-DAGS = (*(f"crawl_{source}" for source in SOURCES), "build_dataset", "train_models")
 NOTE = 400  # characters of a run's note that are shown
+
+
+def dags() -> tuple[str, ...]:
+    """Return the ids of chimed's DAGs."""
+    return (*(f"crawl_{source}" for source in source_names()), "build_dataset", "train_models")
 
 
 def now(user: Any) -> dict[str, Any]:
@@ -16,7 +20,7 @@ def now(user: Any) -> dict[str, Any]:
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        mine = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session) & set(DAGS)
+        mine = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session) & set(dags())
         return {
             "running": _running(session, mine),
             "failed": _failed(session, mine),
@@ -63,7 +67,7 @@ def _failed(session: Any, mine: set[str]) -> list[dict]:
     from sqlalchemy import select
 
     found = []
-    for dag in DAGS:
+    for dag in dags():
         if dag not in mine:
             continue
         over = select(DagRun).where(DagRun.dag_id == dag, DagRun.state.in_(["success", "failed"]))

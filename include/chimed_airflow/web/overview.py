@@ -192,6 +192,7 @@ def _build(lake: Any, version: str) -> dict:
     from chimed.errors import UserError
     from chimed.pipeline.doubtful import doubtful
     from chimed.release import SUBSETS, folder_of, is_whole, read_manifest
+    from chimed.release.table4 import TOTAL, table4
     from chimed.storage.lake import read_json
 
     made = read_build(lake, version)
@@ -200,8 +201,8 @@ def _build(lake: Any, version: str) -> dict:
     try:
         if released:
             entries = read_manifest(lake, version)["ledger"]
-            for row in read_json(lake, f"{folder_of(version)}/statistics.json")["table 4"]:
-                rows[row["subset"]] += row["rows"]
+            sizes = table4(read_json(lake, f"{folder_of(version)}/statistics.json"))
+            rows = {subset: sizes[subset][TOTAL]["rows"] for subset in SUBSETS}
         else:
             entries = ledger(lake, version)
         shown, doubts = flow(entries, rows), doubtful(lake, version)

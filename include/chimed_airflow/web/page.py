@@ -15,6 +15,9 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.requests import Request
 
+from chimed import reasons
+from chimed.build.order import CRAWL, STAGES
+
 HERE = Path(__file__).parent
 # nothing but our own files, no script but ours, framed by Airflow alone
 HEADERS = {
@@ -50,21 +53,24 @@ def labels() -> dict[str, str | list[str]]:
 
 
 def label(language: str, name: object) -> str:
-    """A label in a language; what has none is shown as it is.
-
-    A reason may end in a detail or in another reason (`parser error: ValueError`): both parts are looked up.
-    """
+    """A label in a language; what has none is shown as it is."""
     text = str(name)
-    head, colon, tail = text.partition(": ")
-    if colon and text not in labels() and head in labels():
-        return f"{_said(language, head)}{'：' if language == 'zh' else colon}{_said(language, tail)}"
-    return _said(language, text)
-
-
-def _said(language: str, text: str) -> str:
     said = labels().get(text, [text] * 2)
     english, chinese = (text, said) if isinstance(said, str) else said
     return chinese if language == "zh" else english
+
+
+def why(language: str, written: object) -> str:
+    """What a reader sees of a reason as a table, a report or the store has it."""
+    return reasons.words(str(written), language)
+
+
+def stage_title(language: str, name: object) -> str:
+    """Return a stage's title in a language; the name of a stage of another version as it is."""
+    known = next((stage for stage in (CRAWL, *STAGES) if stage.name == name), None)
+    if known is None:
+        return str(name)
+    return known.title_zh if language == "zh" else known.title
 
 
 @lru_cache
@@ -98,6 +104,8 @@ def page(request: Request, template: str, here: str, status: int = 200, **values
 
     shown = {
         "t": partial(label, language),
+        "stage_title": partial(stage_title, language),
+        "why": partial(why, language),
         "language": language,
         "languages": LANGUAGES,
         "chosen_language": request.cookies.get(COOKIE) in LANGUAGES,

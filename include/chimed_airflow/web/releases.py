@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from markupsafe import Markup
 from starlette.requests import Request
 
+from chimed.storage import layout
 from chimed_airflow.web.counted import recent
 from chimed_airflow.web.limits import Place, Searching, Short, Words
 from chimed_airflow.web.opened import open_store
@@ -40,7 +41,7 @@ def newest(request: Request) -> Any:
 def statistics(version: str, request: Request) -> HTMLResponse:
     """What a release holds: Table 4, sources, departments, figures."""
     from chimed.release import SUBSETS
-    from chimed.release.statistics import PAPER_NAMES
+    from chimed.release.table4 import PAPER_NAMES, table4
 
     _, version, shared = _release(version)
     numbers = shared["numbers"]
@@ -49,7 +50,7 @@ def statistics(version: str, request: Request) -> HTMLResponse:
         "release.html.j2",
         **shared,
         tab="statistics",
-        table4=_table4(numbers),
+        table4=table4(numbers),
         sources=sorted(numbers["sources"], key=lambda row: SUBSETS.index(row["subset"])),
         splits=sorted(numbers["splits"].items(), key=lambda row: SUBSETS.index(row[0].split("/")[0])),
         paper_names=PAPER_NAMES,
@@ -160,7 +161,7 @@ def changes(version: str, request: Request, against: Short = "", subset: Short =
         subsets=SUBSETS,
         some=some,
         counting=rows is None or some is None,
-        sizes=_sizes(read_json(lake, f"{folder_of(against)}/statistics.json"), shared["numbers"]),
+        sizes=_sizes(read_json(lake, f"{folder_of(against)}/{layout.STATISTICS}"), shared["numbers"]),
         said=said if said["before"] == against else None,
     )
 
@@ -210,7 +211,10 @@ def _release(version: str) -> tuple[Any, str, dict]:
     version = find_release(lake, version)
     folder = folder_of(version)
     try:
-        manifest, numbers = read_json(lake, f"{folder}/manifest.json"), read_json(lake, f"{folder}/statistics.json")
+        manifest, numbers = (
+            read_json(lake, f"{folder}/{layout.MANIFEST}"),
+            read_json(lake, f"{folder}/{layout.STATISTICS}"),
+        )
     except FileNotFoundError:
         raise UserError(
             f"release {version} is not whole; python -m chimed verify {version} says what is missing"
@@ -238,25 +242,6 @@ def _own_files(lake: Any, folder: str, manifest: dict) -> dict[str, dict]:
         if name in there and is_way(name) and told_of(named, name)
         if not is_local(lake.fs) or within(lake, f"{folder}/{name}")  # there are no links elsewhere
     }
-
-
-def _table4(numbers: dict) -> list[dict]:
-    """The paper's Table 4 as rows: subset (or total), and rows and characters by domain and in all."""
-    from chimed.release import SUBSETS
-    from chimed.release.statistics import PAPER_NAMES
-
-    none = {"rows": 0, "characters": 0}
-    counted = {(row["subset"], row["domain"]): row for row in numbers["table 4"]}
-    lines = []
-    for subset in (*SUBSETS, "total"):
-        among = SUBSETS if subset == "total" else (subset,)
-        cells = {
-            domain: {what: sum(counted.get((one, domain), none)[what] for one in among) for what in none}
-            for domain in PAPER_NAMES
-        }
-        whole = {what: sum(cell[what] for cell in cells.values()) for what in none}
-        lines.append({"subset": subset, "cells": cells, "whole": whole})
-    return lines
 
 
 def _sizes(old: dict, new: dict) -> list[dict]:

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
+from chimed.storage import layout
 from chimed_airflow.web.charts import LEFT, lines
 from chimed_airflow.web.page import page
 
@@ -66,7 +67,7 @@ def _over(lake: Any, known: list[tuple[str, str]], recipe: str) -> dict | None:
     shares: dict[str, dict[str, float]] = {}
     versions = []
     for release, of in reversed(known):
-        path = f"scores/{release}/{recipe}/compare.json"
+        path = layout.scores(release, recipe, layout.COMPARISON)
         if of != recipe or not exists(lake, path):
             continue
         versions.append(release)
@@ -83,7 +84,7 @@ def _compared(lake: Any, release: str, recipe: str) -> dict | None:
     from chimed.intervals import wilson
     from chimed.storage.lake import exists, read_json
 
-    path = f"scores/{release}/{recipe}/compare.json"
+    path = layout.scores(release, recipe, layout.COMPARISON)
     if not exists(lake, path):
         return None
     compared = read_json(lake, path)
@@ -104,7 +105,7 @@ def _phase(lake: Any, release: str, recipe: str, phase: str) -> dict | None:
     """A phase's loss curves, and its report once it is finished."""
     from chimed.storage.lake import exists, read_bytes, read_json
 
-    place = f"models/{release}/{recipe}/{phase}"
+    place = layout.models(release, recipe, phase)
     if not exists(lake, f"{place}/metrics.jsonl"):
         return None
     steps = [json.loads(line) for line in read_bytes(lake, f"{place}/metrics.jsonl").splitlines() if line.strip()]
@@ -112,5 +113,5 @@ def _phase(lake: Any, release: str, recipe: str, phase: str) -> dict | None:
         name: [(step["step"], step[key]) for step in steps if isinstance(step.get(key), int | float)]
         for name, key in (("training loss", "loss"), ("validation loss", "eval_loss"))
     }
-    report = read_json(lake, f"{place}/report.json") if exists(lake, f"{place}/report.json") else None
+    report = read_json(lake, f"{place}/{layout.REPORT}") if exists(lake, f"{place}/{layout.REPORT}") else None
     return {"phase": phase, "chart": lines(series), "report": report}

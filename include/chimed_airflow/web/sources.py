@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
+from chimed.storage import layout
 from chimed_airflow.web.charts import bars
 from chimed_airflow.web.counted import age, recent
 from chimed_airflow.web.opened import open_store
@@ -22,14 +23,14 @@ router = APIRouter()
 def sources(request: Request) -> HTMLResponse:
     """All sites."""
     from chimed.crawl.frontier import pace
-    from chimed.sources import NAMES
+    from chimed.sources import names as source_names
     from chimed.sources.page import load
     from chimed.storage.lake import open_lake
 
     store, lake = open_store(), open_lake()
     known = recent("sources", str(store.engine.url), lambda: _known(store, lake))
     entries = []
-    for name in NAMES:
+    for name in source_names():
         site = load(name)
         entries.append(
             {
@@ -51,9 +52,9 @@ def sources(request: Request) -> HTMLResponse:
 def crawl(source: str, request: Request) -> HTMLResponse:
     """The trigger form of a site's DAG."""
     from chimed.errors import choose
-    from chimed.sources import NAMES
+    from chimed.sources import names as source_names
 
-    return page(request, "crawl.html.j2", here="sources", source=choose("source", source, NAMES))
+    return page(request, "crawl.html.j2", here="sources", source=choose("source", source, source_names()))
 
 
 @router.get("/sources/{source}/page")
@@ -61,10 +62,10 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
     """A page's text beside what the parser makes of it."""
     from chimed.crawl.misses import view
     from chimed.errors import UserError, choose
-    from chimed.sources import NAMES
+    from chimed.sources import names as source_names
     from chimed.storage.lake import open_lake
 
-    shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, NAMES), "url": url}
+    shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, source_names()), "url": url}
     try:
         found = view(open_lake(), open_store(), url)
     except UserError as trouble:
@@ -121,7 +122,7 @@ def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
         rows = [dict(row) for row in connection.execute(wanted).mappings()]
     found = []
     for row in rows:
-        raw, extract = (f"{top}/{source}/{row['crawl']}/report.json" for top in ("raw", "extracts"))
+        raw, extract = (f"{top}/{source}/{row['crawl']}/{layout.REPORT}" for top in ("raw", "extracts"))
         report = read_json(lake, raw) if exists(lake, raw) else {}
         made = read_json(lake, extract) if exists(lake, extract) else None
         hours = row["seconds"] / 3600
@@ -178,5 +179,5 @@ def _last_crawl(lake: Any, source: str) -> dict | None:
     from chimed.crawl.finished import report_of
     from chimed.storage.lake import names
 
-    found = [report_of(lake, source, crawl) for crawl in names(lake, f"raw/{source}")[-5:]]
+    found = [report_of(lake, source, crawl) for crawl in names(lake, layout.raw(source))[-5:]]
     return max((report for report in found if report), key=lambda report: str(report.get("finished", "")), default=None)

@@ -2,15 +2,14 @@
 
 import io
 import json
-import logging
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-import fsspec
 import making_one
+import object_store
 import polars as pl
 import pytest
 from model_server import serving
@@ -41,20 +40,8 @@ WITHOUT = ["department", "translate", "generate_qa", "prefer", "decontaminate"]
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """An empty bucket's URL at a server on loopback that speaks S3."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
-        for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
-            patch.setenv(f"AWS_{name}", value)
-        fsspec.get_filesystem_class("s3").clear_instance_cache()  # of another module's server, at another address
-        boto3.client("s3").create_bucket(Bucket="chimed")
-        yield "s3://chimed"
-    server.stop()
+    with object_store.buckets("chimed") as (url,):
+        yield url
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import dataclasses
 
 import pytest
-from samples import document, qa, rows
+from samples import document, model_outcome, qa, rows
 
+from chimed.build.contract import Answer
 from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
 from chimed.llm import client
-from chimed.llm.asking import Said
 from chimed.stages import department, generate_qa, prefer, screen, translate
 from chimed.storage.store import REVIEW_QUEUE
 from chimed.text import fidelity, identifiers
@@ -54,7 +54,7 @@ def test_screen_asks_only_what_rules_pass_and_keeps_reasons_apart(asked, served)
         document(f"{TEXT}{end}", url=f"http://a/{end}") for end in ("电话13800138000", "你这蠢货", "怪", "好")
     )
     table = rows(private, toxic, odd, fine)
-    outcome = screen.run(table, asked)
+    outcome = model_outcome(screen, table, asked)
     check_ledger("screen", table, outcome)
     assert outcome.kept["id"].to_list() == [fine["id"]]
     assert dict(outcome.dropped.select("id", "fate").iter_rows()) == {
@@ -70,7 +70,7 @@ def test_screen_asks_only_what_rules_pass_and_keeps_reasons_apart(asked, served)
 def test_redact_takes_the_identifier_out_and_keeps_the_record(asked, served):
     asked = dataclasses.replace(asked, options=asked.options.model_copy(update={"redact": True}))
     private = qa("我是13800138000，头晕怎么办？", "加微信 wx_doctor88 再说。", title="头晕，电话010-62345678")
-    outcome = screen.run(rows(private, qa("头晕怎么办？", "测血压。")), asked)
+    outcome = model_outcome(screen, rows(private, qa("头晕怎么办？", "测血压。")), asked)
     kept = {row["id"]: row for row in outcome.kept.to_dicts()}[private["id"]]
     assert (kept["title"], kept["question"], kept["answer"]) == (
         "头晕，电话【已隐去】",
@@ -86,7 +86,7 @@ def test_screen_puts_flagged_and_passed_rows_up_for_review(asked, served, monkey
     served.answer = lambda body: "否"
     table = rows(*(document(f"{TEXT}{n}", url=f"http://a/{n}") for n in range(9)), document(f"{TEXT}电话13800138000"))
     for _ in range(2):  # a second run changes nothing
-        outcome = screen.run(table, asked)
+        outcome = model_outcome(screen, table, asked)
         with asked.store.engine.connect() as connection:
             queued = connection.execute(REVIEW_QUEUE.select().order_by("kind", "record")).mappings().all()
         assert [row["kind"] for row in queued] == ["flagged", "passed", "passed", "passed"]
@@ -102,7 +102,7 @@ def test_department_is_the_breadcrumbs_where_it_has_one(asked, served):
         qa("看东西模糊？", "查视力。", department=None),
         document(TEXT),
     )
-    outcome = department.run(table, asked)
+    outcome = model_outcome(department, table, asked)
     check_ledger("department", table, outcome)
     assert dict(outcome.kept.select("question", "department").iter_rows()) == {
         "头晕怎么办？": "心血管科",
@@ -149,7 +149,7 @@ def test_translate_tries_again_with_the_fault_named_then_drops(asked, served):
     good = document(CLASSIC, language="lzh", source="zydcd")
     bad = document("黄芪四两，桂枝二两，久服不饥。" * 2, language="lzh", source="zydcd", url="http://a/2")
     table = rows(good, bad, document(TEXT))
-    outcome = translate.run(table, asked)
+    outcome = model_outcome(translate, table, asked)
     check_ledger("translate", table, outcome)
     (row,) = outcome.derived.to_dicts()
     assert (row["text"], row["language"], row["parent"]) == (MODERN, "zh", good["id"])
@@ -169,7 +169,7 @@ def test_translate_tries_again_with_the_fault_named_then_drops(asked, served):
     ],
 )
 def test_the_grounding_gate(text, reason):
-    result = generate_qa.ground(TEXT, generate_qa.read(text))
+    result = generate_qa.ground(TEXT, generate_qa.parse_reply(text))
     assert result.reason == reason
     if reason is None:
         assert "".join(TEXT[a:b] for a, b in result.evidence).replace("，", "").startswith("利水渗湿健脾宁心")
@@ -178,7 +178,7 @@ def test_the_grounding_gate(text, reason):
 def test_a_pair_keeps_its_evidence_in_the_parents_text(asked, served):
     served.answer = lambda body: "问题：茯苓归哪些经？答案：归心、肺、脾、肾经。"
     row = document(TEXT)
-    outcome = generate_qa.run(rows(row, document(TEXT, language="lzh", url="http://a/2")), asked)
+    outcome = model_outcome(generate_qa, rows(row, document(TEXT, language="lzh", url="http://a/2")), asked)
     (pair,) = outcome.derived.to_dicts()
     (span,) = pair["evidence"]
     assert TEXT[span["start"] : span["end"]] == pair["answer"] == "归心、肺、脾、肾经。"
@@ -204,7 +204,7 @@ def test_chunks_lose_nothing_and_stay_small():
     ],
 )
 def test_answers_that_cannot_be_a_pair(text, finish, reason):
-    found = prefer.unfit(Said("请到医院就诊，听医生的。", "k", "m", True), Said(text, "k", "m", finish == "stop"))
+    found = prefer.unfit(Answer("请到医院就诊，听医生的。", "k", "m", True), Answer(text, "k", "m", finish == "stop"))
     assert (found and found[1]) == reason
 
 
@@ -219,7 +219,7 @@ def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
     served.answer = answer
     asked = dataclasses.replace(asked, options=asked.options.model_copy(update={"prefer_share": 1.0}))
     table = rows(qa("咳嗽一个月怎么办？", "查胸片。"), qa("失眠怎么办？", "少喝茶。"), qa("失眠怎么办？", "睡前泡脚。"))
-    outcome = prefer.run(table, asked)
+    outcome = model_outcome(prefer, table, asked)
     check_ledger("prefer", table, outcome)
     (row,) = outcome.derived.to_dicts()
     assert (row["question"], row["answer"], row["rejected"]) == (
@@ -230,9 +230,9 @@ def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
     assert len(row["replies"]) == 4
     assert outcome.derived_dropped["reason"].to_list() == ["verdict did not survive the swap"]
     told = outcome.figures
-    assert (told["consistency"], told["tie share"], told["first place preferred"]) == (0.5, 0.5, 0.75)
+    assert (told["consistency"], told["tie_share"], told["first_place_preferred"]) == (0.5, 0.5, 0.75)
     once = dataclasses.replace(asked, options=asked.options.model_copy(update={"judge_order": "once"}))
-    assert len(prefer.run(table, once).derived) == 2  # the paper's way: the first place wins
+    assert len(model_outcome(prefer, table, once).derived) == 2  # the paper's way: the first place wins
 
 
 def test_the_judge_must_not_be_the_generator(asked, served):

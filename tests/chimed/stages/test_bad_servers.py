@@ -24,7 +24,7 @@ BAD = {
     "empty": ("", "empty reply", "chat template"),
     "thinks": ("<think>想一想", "thinking and no answer", "--reasoning-parser"),
     "will not": ("作为AI语言模型，我无法回答这个问题。", "model's refusal|unparsed reply", "serve"),
-    "malformed": ((200, {}, b'{"choices": null}'), "unusable reply: malformed body", "forget-faults"),
+    "malformed": ((200, {}, b'{"choices": null}'), "unusable reply", "forget-faults"),
 }
 LLM = [stage.name for stage in order.STAGES if stage.needs == "llm"]
 

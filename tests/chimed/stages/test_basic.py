@@ -150,7 +150,7 @@ def test_filter_tells_what_each_cut_took_and_shows_the_highest(work):
 
 
 def test_filter_stops_where_its_cut_fell_among_rough_scores(work):
-    report = {"figures": {"exact above": {"corpus": 198.5}}}
+    report = {"figures": {"exact_above": {"corpus": 198.5}}}
     lakes.write_json(work.lake, f"builds/{work.build}/perplexity/report-00000.json", report)
     with pytest.raises(filter_threshold.RoughCut, match="cut of corpus is at 198"):
         judged(filter, scored([float(n) for n in range(200)]), work)

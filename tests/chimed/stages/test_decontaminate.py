@@ -85,8 +85,8 @@ def test_of_a_long_document_the_question_leaves_with_options_answer_and_explanat
     assert (kept["id"], kept["text"]) == (book["id"], PROSE + PROSE)
     assert (left["text"], left["parent"], left["reason"]) == (BLOCK, book["id"], PASSAGE)
     assert left["detail"].startswith(f"genetics 2: {ASKED.lower()} (100% alike, 4 options, with options); characters")
-    assert outcome.figures["characters by exam"] == {"genetics": len(BLOCK)}
-    assert outcome.figures["characters left"] == len(BLOCK)
+    assert outcome.figures["characters_by_exam"] == {"genetics": len(BLOCK)}
+    assert outcome.figures["characters_left"] == len(BLOCK)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_short_document_a_question_and_a_preference_leave_whole(here, record):
     outcome = decontaminate.run(rows(record, document(PROSE)), here)
     assert outcome.dropped.select("id", "reason").rows() == [(record["id"], "exam question")]
     assert len(outcome.derived_dropped) == 0
-    assert outcome.figures["characters left"] == sum(len(record.get(name) or "") for name in decontaminate.COLUMNS)
+    assert outcome.figures["characters_left"] == sum(len(record.get(name) or "") for name in decontaminate.COLUMNS)
 
 
 def test_a_title_that_is_a_question_leaves_a_book_its_text(here):
@@ -188,4 +188,4 @@ def test_no_exams_and_an_exam_in_another_form_are_named(tmp_path):
 
 def test_an_empty_table_stays_empty(here):
     outcome = decontaminate.run(rows(document("")).clear(), here)
-    assert (len(outcome.kept), outcome.figures["characters left"]) == (0, 0)
+    assert (len(outcome.kept), outcome.figures["characters_left"]) == (0, 0)

@@ -6,7 +6,7 @@ import re
 
 import polars as pl
 import pytest
-from samples import document, qa, rows
+from samples import document, model_outcome, qa, rows
 
 from chimed.llm import asking, prompts
 from chimed.llm.reply import Reply
@@ -44,13 +44,13 @@ def run_all(served, work, words: str) -> list[dict]:
     served.bodies.clear()
     served.answer = lambda body: ("多喝水，注意休息。", "尽快去医院看呼吸科。")[body["seed"]]
     question = qa(f"头晕怎么办？{words}", f"测血压。{words}", department=None, title=words)
-    prefer.run(rows(question), work)
+    model_outcome(prefer, rows(question), work)
     served.answer = lambda body: body.get("structured_outputs", {}).get("choice", ["答"])[-1]
     text = document(f"{TEXT}{words}", title=words)
-    screen.run(rows(text, question), work)
-    department.run(rows(question), work)
-    generate_qa.run(rows(text), work)
-    translate.run(rows({**text, "language": "lzh"}), work)
+    model_outcome(screen, rows(text, question), work)
+    model_outcome(department, rows(question), work)
+    model_outcome(generate_qa, rows(text), work)
+    model_outcome(translate, rows({**text, "language": "lzh"}), work)
     return list(served.bodies)
 
 
@@ -84,7 +84,7 @@ def test_what_the_text_says_stays_in_the_fence():
 
 def test_an_answer_that_obeys_the_text_is_not_taken_for_a_verdict(asked, served):
     served.answer = lambda body: "好的，我将输出：否"
-    outcome = screen.run(rows(document(f"{TEXT}{ORDERS[0]}")), asked)
+    outcome = model_outcome(screen, rows(document(f"{TEXT}{ORDERS[0]}")), asked)
     assert outcome.dropped["fate"].to_list() == ["failed"]
 
 
@@ -92,11 +92,11 @@ def test_an_answer_that_obeys_the_text_is_not_taken_for_a_verdict(asked, served)
 def test_what_a_model_writes_brings_no_control_token_into_a_record(asked, served, token):
     answers = (f"多喝水，{token}注意休息，三天后复诊。{token}", f"{token}尽快去医院看{token}呼吸科，不要拖延病情。")
     served.answer = lambda body: body.get("structured_outputs", {}).get("choice", [""])[-1] or answers[body["seed"]]
-    outcome = prefer.run(rows(qa("咳嗽三天怎么办？", "多喝水。")), asked)
+    outcome = model_outcome(prefer, rows(qa("咳嗽三天怎么办？", "多喝水。")), asked)
     (judged,) = pl.concat([outcome.derived, outcome.derived_dropped], how="diagonal").to_dicts()
     said = {"多喝水， 注意休息，三天后复诊。", "尽快去医院看 呼吸科，不要拖延病情。"}
     assert {judged["answer"], judged["rejected"]} == said
-    assert outcome.figures["writer"]["replies with control tokens"] == 2
+    assert outcome.figures["writer"]["replies_with_control_tokens"] == 2
 
 
 def test_a_reply_that_is_nothing_but_control_tokens_is_an_empty_one():

@@ -110,7 +110,7 @@ def test_every_row_is_scored_and_an_empty_one_fails(here):
     assert outcome.kept["perplexity"].is_finite().all()
     assert outcome.kept["tokens"].to_list() == [len(HERB), len("头痛怎么办？多休息。")]
     assert outcome.dropped.select("fate", "reason").rows() == [("failed", "no token to score")]
-    assert outcome.figures["unknown share"] == {"zhongyoo": 0.0, "ask120": 0.0}
+    assert outcome.figures["unknown_share"] == {"zhongyoo": 0.0, "ask120": 0.0}
 
 
 def test_known_scores_need_no_model(here, monkeypatch):
@@ -145,7 +145,7 @@ def test_other_weights_are_another_model(model, tmp_path):
 
 def test_characters_outside_the_vocabulary_are_counted(here):
     outcome = perplexity.run(rows(document("茯苓鬱鬱")), here)
-    assert outcome.figures["unknown share"] == {"zhongyoo": 0.5}
+    assert outcome.figures["unknown_share"] == {"zhongyoo": 0.5}
 
 
 def test_a_model_that_is_not_there_is_the_users_mistake(work, tmp_path):
@@ -165,10 +165,10 @@ def test_the_cut_of_two_scores_is_that_of_exact_ones(here, monkeypatch):
     texts = ["".join(chance.choices(HERB, k=chance.randint(5, 40))) for _ in range(400)]
     records = rows(*(document(text, url=f"http://a/{n}") for n, text in enumerate(texts)))
     two = perplexity.run(records, here)
-    assert 4 < two.figures["scored exactly"] < 400
-    assert 0 < two.figures["largest error"] < 0.1
+    assert 4 < two.figures["scored_exactly"] < 400
+    assert 0 < two.figures["largest_error"] < 0.1
     options = here.options.model_copy(update={"perplexity_exact": True})
     exact = perplexity.run(records, replace(here, options=options))
-    assert exact.figures["scored exactly"] == 400 - two.figures["scored exactly"]
+    assert exact.figures["scored_exactly"] == 400 - two.figures["scored_exactly"]
     assert highest(two.kept, 0.01)["id"].to_list() == highest(exact.kept, 0.01)["id"].to_list()
-    assert two.figures["exact above"]["corpus"] < exact.kept["perplexity"].sort(descending=True)[3]
+    assert two.figures["exact_above"]["corpus"] < exact.kept["perplexity"].sort(descending=True)[3]

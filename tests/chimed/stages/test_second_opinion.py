@@ -3,11 +3,11 @@
 import dataclasses
 
 import pytest
-from samples import document, rows
+from samples import document, model_outcome, rows
 
+from chimed.build.contract import Answer, Failure
 from chimed.build.ledger import TooManyFailed, check_ledger
 from chimed.llm import second_opinion
-from chimed.llm.asking import Failed, Said
 from chimed.pipeline import estimate
 from chimed.stages import generate_qa, translate
 
@@ -42,32 +42,32 @@ def judging(made: str, verdict: str):
     ("verdict", "reason", "asked"),
     [
         ("是", None, 3),
-        ("否", "second opinion: the document does not support the answer", 2),
-        ("unclear", "second opinion: the question does not stand alone", 3),
+        ("否", "the document does not support the answer", 2),
+        ("unclear", "the question does not stand alone", 3),
     ],
 )
 def test_the_judge_decides_on_what_the_rules_pass(both, served, verdict, reason, asked):
     served.answer = judging("问题：茯苓归哪些经？答案：归心、肺、脾、肾经。", verdict)
     table = rows(document(TEXT))
-    outcome = generate_qa.run(table, both)
+    outcome = model_outcome(generate_qa, table, both)
     check_ledger("generate_qa", table, outcome)
     told = (outcome.derived if reason is None else outcome.derived_dropped).to_dicts()
     assert [row.get("reason") for row in told] == [reason]
     assert len(told[0]["replies"]) == asked
-    assert outcome.figures["rules and judge"]["both pass"] == (verdict != "否")
-    assert outcome.figures["second opinion"]["requests"] == 1
+    assert outcome.figures["rules_and_judge"]["both_pass"] == (verdict != "否")
+    assert outcome.figures["second_opinion"]["requests"] == 1
 
 
 @pytest.mark.parametrize(("verdict", "kept"), [("是", 1), ("否", 0)])
 def test_a_translation_the_judge_refuses_is_dropped(both, served, verdict, kept):
     served.answer = judging(MODERN, verdict)
     table = rows(document(CLASSIC, language="lzh", source="zydcd"))
-    outcome = translate.run(table, both)
+    outcome = model_outcome(translate, table, both)
     check_ledger("translate", table, outcome)
     assert len(outcome.derived) == kept
     (row,) = (outcome.derived if kept else outcome.derived_dropped).to_dicts()
     assert len(row["replies"]) == 2
-    assert kept or row["reason"] == "second opinion: not what the passage says"
+    assert kept or row["reason"] == "not what the passage says"
 
 
 def test_a_judge_that_says_neither_makes_the_stage_red(both, served):
@@ -76,15 +76,15 @@ def test_a_judge_that_says_neither_makes_the_stage_red(both, served):
         *(document(f"{CLASSIC}{'水' * n}", language="lzh", source="zydcd", url=f"http://a/{n}") for n in range(30))
     )
     with pytest.raises(TooManyFailed, match="neither 是 nor 否"):
-        translate.run(table, both)
+        model_outcome(translate, table, both)
 
 
 def test_without_the_option_nobody_is_asked(both, served):
     served.answer = judging("问题：茯苓归哪些经？答案：归心、肺、脾、肾经。", "否")
     alone = dataclasses.replace(both, options=both.options.model_copy(update={"second_opinion": False}))
-    outcome = generate_qa.run(rows(document(TEXT)), alone)
+    outcome = model_outcome(generate_qa, rows(document(TEXT)), alone)
     assert len(outcome.derived) == 1
-    assert "second opinion" not in outcome.figures
+    assert "second_opinion" not in outcome.figures
 
 
 def test_what_the_rules_refuse_is_sampled_and_compared():
@@ -92,24 +92,24 @@ def test_what_the_rules_refuse_is_sampled_and_compared():
     chosen = second_opinion.sampled(texts, texts)
     assert 60 <= len(chosen) <= 140
     assert chosen == second_opinion.sampled(texts, texts)
-    yes, no = (Said(value, "k", "m", True) for value in (True, False))
-    failed = Failed("unparsed reply", "", "m")
+    yes, no = (Answer(value, "k", "m", True) for value in (True, False))
+    failed = Failure("unparsed reply", "", "m")
     assert second_opinion.agreement([yes, yes, no, failed], [no, no, yes]) == {
-        "both pass": 2,
-        "only the rules pass": 1,
-        "only the judge passes": 1,
-        "both refuse": 2,
+        "both_pass": 2,
+        "only_rules_pass": 1,
+        "only_judge_passes": 1,
+        "both_refuse": 2,
     }
 
 
 def test_an_estimate_counts_the_second_opinions(both, served):
     served.answer = judging(MODERN, "是")
     planning = dataclasses.replace(both, planned=[])
-    translate.run(rows(document(CLASSIC, language="lzh", source="zydcd")), planning)
+    model_outcome(translate, rows(document(CLASSIC, language="lzh", source="zydcd")), planning)
     (one,) = planning.planned
     assert [brings.prompt.split("@")[0] for brings in one.brings] == ["faithful"]
     entry = estimate._brought(both, "translate", one.brings[0], [one], 1_000.0)
     assert (entry["requests"], entry["completion_tokens"]) == (1, 1)
     planning = dataclasses.replace(both, planned=[])
-    generate_qa.run(rows(document(TEXT)), planning)
+    model_outcome(generate_qa, rows(document(TEXT)), planning)
     assert [brings.prompt.split("@")[0] for brings in planning.planned[0].brings] == ["supports", "stands_alone"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chimed.llm.asking import Unusable
+from chimed.build.contract import UnusableReply
 from chimed.llm.shape import answered, refuses
 from chimed.stages import prefer
 from chimed.stages.screen import yes_no
@@ -20,7 +20,7 @@ def test_a_verdict_is_a_letter_that_nothing_argues_with(case):
     if case["is"]:
         assert prefer.read_verdict(case["verdict"]) == case["is"]
     else:
-        with pytest.raises(Unusable, match="neither A nor B"):
+        with pytest.raises(UnusableReply, match="neither A nor B"):
             prefer.read_verdict(case["verdict"])
 
 
@@ -28,7 +28,7 @@ def test_a_verdict_is_a_letter_that_nothing_argues_with(case):
 def test_a_models_refusal_is_no_answer(case):
     assert refuses(case["refusal"]) == case["is"]
     if case["is"]:
-        with pytest.raises(Unusable, match="model's refusal"):
+        with pytest.raises(UnusableReply, match="model's refusal"):
             answered(case["refusal"])
 
 

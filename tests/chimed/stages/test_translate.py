@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from samples import document, rows
+from samples import document, model_outcome, rows
 
 from chimed.build.ledger import check_ledger
 from chimed.stages import translate
@@ -50,7 +50,7 @@ def translated(asked, served, bad: dict[int, object], text: str = CHAPTER):
 
     served.answer = answer
     table = rows(document(text, language="lzh", source="zydcd"), *filler())
-    outcome = translate.run(table, asked)
+    outcome = model_outcome(translate, table, asked)
     check_ledger("translate", table, outcome)
     return table.row(0, named=True), outcome
 
@@ -126,7 +126,7 @@ def test_an_empty_reply_is_asked_for_once_more(asked, served):
         return "" if "第2" in said(body) else modern(said(body))
 
     served.answer = answer
-    outcome = translate.run(rows(document(CHAPTER, language="lzh"), *filler()), asked)
+    outcome = model_outcome(translate, rows(document(CHAPTER, language="lzh"), *filler()), asked)
     assert len(outcome.derived_dropped) == 0
-    assert outcome.figures["tried again"] == 1
+    assert outcome.figures["tried_again"] == 1
     assert outcome.figures["llm"]["failures"] == {"empty reply": 1}

@@ -3,21 +3,23 @@
 The processes are forked from one that has imported Scrapy, which takes longer than most of these crawls.
 """
 
+import asyncio
 import contextlib
 import json
 import multiprocessing
 import os
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+import loopback
+from aiohttp import web
 
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
@@ -51,33 +53,23 @@ def served() -> Iterator[Site]:
     """A site's server on loopback."""
     serving = Site()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def found(path: str, headers: dict[str, str]) -> Answer:
+        time.sleep(serving.slow)
+        other = serving.instead(path, headers) if serving.instead else None
+        page = serving.pages.get(path, (404, HTML, "none"))
+        return other or (page(headers) if callable(page) else page)
 
-        def do_GET(self) -> None:
-            serving.asked.append((self.path, time.monotonic(), dict(self.headers)))
-            time.sleep(serving.slow)
-            found = serving.pages.get(self.path, (404, HTML, "none"))
-            other = serving.instead(self.path, dict(self.headers)) if serving.instead else None
-            status, headers, body = other or (found(dict(self.headers)) if callable(found) else found)
-            raw = body.encode() if isinstance(body, str) else body
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            with contextlib.suppress(ConnectionError):  # the crawler was killed
-                self.wfile.write(raw)
+    async def answer(request: web.Request) -> web.Response:
+        path, headers = request.raw_path, dict(request.headers)
+        serving.asked.append((path, time.monotonic(), headers))
+        try:
+            status, said, body = await asyncio.to_thread(found, path, headers)
+        except ConnectionError:  # the site hangs up
+            raise loopback.hang_up(request) from None
+        return web.Response(status=status, headers=said, body=body.encode() if isinstance(body, str) else body)
 
-        def log_message(self, *args) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    serving.url = f"http://127.0.0.1:{server.server_port}"
-    yield serving
-    server.shutdown()
-    server.server_close()
+    with loopback.serving(loopback.answering(answer)) as serving.url:
+        yield serving
 
 
 def questions(site: Site, count: int, a_page: int = 4, topic: int = 44) -> None:

@@ -1,12 +1,11 @@
 """Training on a lake in S3: what this machine keeps is never taken for what the lake holds. No torch needed."""
 
 import json
-import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
+import object_store
 import pytest
 import tiny
 
@@ -23,20 +22,8 @@ FILES = ("adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "schedule
 @pytest.fixture(scope="module")
 def buckets() -> Iterator[list[str]]:
     """URLs of two empty buckets at a server on loopback that speaks S3."""
-    boto3 = pytest.importorskip("boto3")
-    moto = pytest.importorskip("moto.server")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
-        for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
-            patch.setenv(f"AWS_{name}", value)
-        fsspec.get_filesystem_class("s3").clear_instance_cache()  # of another module's server, at another address
-        for name in ("one", "two"):
-            boto3.client("s3").create_bucket(Bucket=name)
-        yield ["s3://one", "s3://two"]
-    server.stop()
+    with object_store.buckets("one", "two") as urls:
+        yield urls
 
 
 @pytest.fixture

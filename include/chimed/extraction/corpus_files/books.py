@@ -11,7 +11,7 @@ A file is first looked over (`shape_of`), line by line, then read (`chapters`), 
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -91,54 +91,83 @@ def shape_of(name: str, text: TextIO) -> Shape:
     return Shape(form, usual, wrapped and usual < 200)  # type: ignore[arg-type]
 
 
-def chapters(name: str, text: TextIO, shape: Shape, notes: Counter) -> Iterator[Document | Miss]:
-    """One document a chapter; headings without a text give none and are counted in `notes`."""
-    book = _NUMBER.sub("", Path(name).stem) or Path(name).stem
-    match shape.headings:
-        case "classic":
-            marked = _classic(lines(text))
-        case "markdown":
-            marked = _markdown(lines(text))
-        case _:
-            marked = _headed(lines(text), shape.headings)
-    path: dict[int, str] = {0: book}
-    body: list[str] = []
-    held, pieces, over = 0, 0, False
+@dataclass
+class _Chapter:
+    """The chapter that is being read. path: titles by level. held: characters of its lines. over: it is too long.
 
-    def chapter(piece: int = 0) -> Document | Miss | None:
-        if over:
+    pieces: how many pieces of it were given already, where the text has no headings.
+    """
+
+    shape: Shape
+    path: dict[int, str]
+    body: list[str] = field(default_factory=list)
+    held: int = 0
+    pieces: int = 0
+    over: bool = False
+
+    def document(self) -> Document | Miss | None:
+        """Return what was read as a document, the last piece where there were others; None where it has no text."""
+        return self._document(self.pieces + 1 if self.pieces else 0)
+
+    def _document(self, piece: int) -> Document | Miss | None:
+        if self.over:
             return Miss(TOO_LONG)
-        joined = _joined(body, shape.usual) if shape.wrapped else "\n".join(filter(None, map(tidy, body)))
-        title = "·".join(dict.fromkeys(filter(None, (path[level] for level in sorted(path)))))
-        return Document(f"{title}（{piece}）" if piece else title, joined, "") if joined else None
+        usual = self.shape.usual
+        text = _joined(self.body, usual) if self.shape.wrapped else "\n".join(filter(None, map(tidy, self.body)))
+        title = "·".join(dict.fromkeys(filter(None, (self.path[level] for level in sorted(self.path)))))
+        return Document(f"{title}（{piece}）" if piece else title, text, "") if text else None
 
-    for one in marked:
-        if isinstance(one, Head):
-            if one.level == 0:
-                path[0] = one.title if not held else path[0]
-                continue
-            found = chapter(pieces + 1 if pieces else 0)
-            if found:
-                yield found
-            elif len(path) > 1 and one.level <= max(path):  # a part's heading has its chapters under it
-                notes[EMPTY] += 1
-            path = {level: title for level, title in path.items() if level < one.level} | {one.level: one.title}
-            body, held, pieces, over = [], 0, 0, False
-        elif isinstance(one, TooLong) or held + len(one) > CELL:
-            over, body = True, []
+    def begin(self, head: Head) -> None:
+        """Begin the next chapter under a heading."""
+        above = {level: title for level, title in self.path.items() if level < head.level}
+        self.path = above | {head.level: head.title}
+        self.body, self.held, self.pieces, self.over = [], 0, 0, False
+
+    def add(self, line: str) -> Document | Miss | None:
+        """Take a line in; return the piece before it, where a text without headings has grown long enough."""
+        piece = None
+        if self.shape.headings == "none" and self.held >= PIECE and (not line or self.body[-1].endswith(_ENDS)):
+            self.pieces += 1
+            piece = self._document(self.pieces)
+            self.body, self.held = [], 0
+        self.body.append(line)
+        self.held += len(line)
+        return piece
+
+
+def chapters(name: str, text: TextIO, shape: Shape, notes: Counter[str]) -> Iterator[Document | Miss]:
+    """Yield one document a chapter; headings without a text give none and are counted in `notes`."""
+    chapter = _Chapter(shape, {0: _NUMBER.sub("", Path(name).stem) or Path(name).stem})
+    for one in _marked(text, shape):
+        found = None
+        if isinstance(one, Head) and one.level == 0:
+            chapter.path[0] = chapter.path[0] if chapter.held else one.title
+        elif isinstance(one, Head):
+            found = chapter.document()
+            if not found and len(chapter.path) > 1 and one.level <= max(chapter.path):
+                notes[EMPTY] += 1  # a part's heading, which has its chapters under it, is not counted
+            chapter.begin(one)
+        elif isinstance(one, TooLong) or chapter.held + len(one) > CELL:
+            chapter.over, chapter.body = True, []
         else:
             if "\0" in one:
                 notes[NULS] += one.count("\0")
-                one = one.replace("\0", "")
-            if shape.headings == "none" and held >= PIECE and (not one or body[-1].endswith(_ENDS)):
-                pieces += 1
-                if found := chapter(pieces):
-                    yield found
-                body, held = [], 0
-            body.append(one)
-            held += len(one)
-    if found := chapter(pieces + 1 if pieces else 0):
+            found = chapter.add(one.replace("\0", ""))
+        if found:
+            yield found
+    if found := chapter.document():
         yield found
+
+
+def _marked(text: TextIO, shape: Shape) -> Iterator[Head | str | TooLong]:
+    """The lines of a book, its headings told apart by its form."""
+    match shape.headings:
+        case "classic":
+            return _classic(lines(text))
+        case "markdown":
+            return _markdown(lines(text))
+        case _:
+            return _headed(lines(text), shape.headings)
 
 
 # --- where chapters begin ----------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from chimed.errors import UserError
 from chimed.extraction.corpus_files.columns import shown
 from chimed.extraction.corpus_files.reading import ENDINGS, Choices, NothingInIt, Survey, ending, survey
 from chimed.schema import content_id, keyed
-from chimed.sources import FILES, NAMES
+from chimed.sources import FILES
+from chimed.sources import names as source_names
 from chimed.sources.parsed import CorpusQA, Document
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake
 from chimed.storage.naming import CORPUS
@@ -51,7 +53,7 @@ def ingest(
     The same files again change nothing but what is said of them: choices as given now, rights where some are given.
     Raises UserError for a name that cannot be taken, and for files that are not there or of no form known here.
     """
-    if not CORPUS.match(name) or name in NAMES:
+    if not CORPUS.match(name) or name in source_names():
         raise UserError(
             f"{name!r} cannot name a corpus; use 2 to 32 small letters, digits and _, a letter first, "
             "and no site's name"
@@ -64,8 +66,8 @@ def ingest(
             own = hashlib.file_digest(body, "sha256")
         digest.update(file_name.encode() + b"\0" + own.digest())
         digests[file_name] = own.hexdigest()
-    folder = f"raw/{name}/{digest.hexdigest()[:12]}"
-    path = f"{folder}/report.json"
+    folder = layout.raw(name, digest.hexdigest()[:12])
+    path = f"{folder}/{layout.REPORT}"
     before = finished.report_of(lake, name, folder.rsplit("/", 1)[-1]) or {}
     told = {"choices": asdict(choices), "rights": said or before.get("rights", {}), "code": chimed.__version__}
     if before and all(before.get(key) == value for key, value in told.items()):

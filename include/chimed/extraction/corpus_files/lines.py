@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TextIO
 
 CELL = 16 * 1024 * 1024  # characters of a line, a row, a chapter; what is longer is a named miss
@@ -41,7 +42,7 @@ def parsed(value: str) -> object:
 
 
 def values(text: TextIO, held: str = "") -> Iterator[str]:
-    """The objects of a JSON array, or those that follow each other, each as its own piece of text.
+    """Yield the objects of a JSON array, or those that follow each other, each as its own piece of text.
 
     held: what was read of the text already.
 
@@ -49,60 +50,86 @@ def values(text: TextIO, held: str = "") -> Iterator[str]:
     what looks like the next one, and reading goes on from there. Whatever else stands between two objects is a piece
     too: nothing is passed over.
     """
-    place, start, depth, quoted, escaped, restarts = 0, None, 0, False, False, 0
+    restarts = 0
     while True:
-        piece = text.read(_PIECE) if place >= len(held) else ""
-        if place >= len(held) and start is None:
-            held, place = "", 0
+        found = _SOMETHING.search(held)
+        if found is None:
+            if not (held := text.read(_PIECE)):
+                return
+            continue
+        start = found.start()
+        if held[start] != "{":
+            value, held = _bare_value(text, held[start:])
+            yield value
+            continue
+        held, end = _closed(text, held, start)
+        if end is not None:
+            yield held[start:end]
+            held = held[end:]
+            continue
+        restarts += 1
+        cut = _NEXT_VALUE.search(held, start + 1)
+        if cut is None or restarts > _RESTARTS:
+            yield from _torn(held[start:])
+            held = ""
+        else:
+            yield held[start : cut.start()].rstrip(", \r\n\t")
+            held = held[cut.end() :]
+
+
+def _bare_value(text: TextIO, held: str) -> tuple[str, str]:
+    """A value without braces, which ends at the next comma or line, and what was read behind it."""
+    while (end := _BARE_END.search(held)) is None and len(held) <= CELL:
+        if not (piece := text.read(_PIECE)):
+            break
         held += piece
-        if start is not None and (len(held) - start > CELL or place >= len(held)):  # it does not close
-            restarts += 1
-            cut = _NEXT_VALUE.search(held, start + 1)
-            if cut is None or restarts > _RESTARTS:
-                yield from _torn(held[start:])
-                held = ""
-            else:
-                yield held[start : cut.start()].rstrip(", \r\n\t")
-                held = held[cut.end() :]
-            place, start, depth, quoted, escaped = 0, None, 0, False, False
-            continue
-        if place >= len(held):
-            return
-        if start is None:  # between objects
-            found = _SOMETHING.search(held, place)
-            if found is None:
-                place = len(held)
+    stop = end.start() if end else len(held)
+    return held[:stop], held[stop:]
+
+
+def _closed(text: TextIO, held: str, start: int) -> tuple[str, int | None]:
+    """What is read once the object that begins at `start` is, and its end; None where its braces do not close."""
+    braces = _Braces(start)
+    end = braces.end(held)
+    while end is None and len(held) - start <= CELL and (piece := text.read(_PIECE)):
+        held += piece
+        end = braces.end(held) if len(held) - start <= CELL else None
+    return held, end
+
+
+@dataclass
+class _Braces:
+    """How far the braces of an object were followed; braces within its strings do not count."""
+
+    place: int
+    depth: int = 0
+    quoted: bool = False
+    escaped: bool = False
+
+    def end(self, held: str) -> int | None:
+        """Go on to where the outermost brace closes and return the place behind it; None where `held` ends before."""
+        while self.place < len(held):
+            if self.escaped:
+                self.place, self.escaped = self.place + 1, False
                 continue
-            start = place = found.start()
-            if held[start] != "{":  # a bare value ends at the next comma or line
-                while (end := _BARE_END.search(held, start)) is None and len(held) - start <= CELL:
-                    if not (piece := text.read(_PIECE)):
-                        break
-                    held += piece
-                stop = end.start() if end else len(held)
-                yield held[start:stop]
-                held, place, start = held[stop:], 0, None
-                continue
-        if escaped:
-            place, escaped = place + 1, False
-            continue
-        sign = _STRUCTURE.search(held, place)
-        if sign is None:
-            place = len(held)
-            continue
-        place = sign.end()
-        match sign.group():
-            case "\\" if quoted:
-                escaped = True
+            sign = _STRUCTURE.search(held, self.place)
+            self.place = sign.end() if sign else len(held)
+            if sign and self._closes(sign.group()):
+                return self.place
+        return None
+
+    def _closes(self, sign: str) -> bool:
+        match sign:
+            case "\\" if self.quoted:
+                self.escaped = True
             case '"':
-                quoted = not quoted
-            case "{" if not quoted:
-                depth += 1
-            case "}" if not quoted:
-                depth -= 1
-                if depth == 0:
-                    yield held[start:place]
-                    held, place, start = held[place:], 0, None
+                self.quoted = not self.quoted
+            case "{" if not self.quoted:
+                self.depth += 1
+            case "}" if not self.quoted:
+                self.depth -= 1
+                return self.depth == 0
+        return False
 
 
 def _torn(piece: str) -> Iterator[str]:

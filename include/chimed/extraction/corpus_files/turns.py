@@ -42,24 +42,16 @@ class Exchange:
 
 
 def exchanges(messages: object, notes: Counter) -> list[Exchange] | Miss:
-    """The exchanges of a list of messages; what is no question and no answer is counted in `notes`."""
+    """Return the exchanges of a list of messages; what is no question and no answer is counted in `notes`."""
     if not isinstance(messages, list) or not messages:
         return Miss("no messages")
     if all(isinstance(one, str) for one in messages):
         messages = _in_turn(messages)
     elif all(map(_is_pair, messages)):
         messages = _in_turn([said for pair in messages for said in pair])
-    turns: list[tuple[bool, str]] = []
-    for message in messages:
-        turn = _turn(message, notes)
-        if isinstance(turn, Miss):
-            return turn
-        if turn is None:
-            continue
-        if turns and turns[-1][0] == turn[0]:  # who speaks twice goes on
-            turns[-1] = (turn[0], f"{turns[-1][1]}\n{turn[1]}")
-        else:
-            turns.append(turn)
+    turns = _turns(messages, notes)
+    if isinstance(turns, Miss):
+        return turns
     if turns and not turns[0][0]:
         notes["answers before any question, left out"] += 1
         turns = turns[1:]
@@ -71,6 +63,22 @@ def exchanges(messages: object, notes: Counter) -> list[Exchange] | Miss:
     if not pairs:
         return Miss("no question")
     return [Exchange(*pair, tuple(pairs[:n])) for n, pair in enumerate(pairs)]
+
+
+def _turns(messages: list, notes: Counter) -> list[tuple[bool, str]] | Miss:
+    """Whether a question, and its words; who speaks twice goes on."""
+    turns: list[tuple[bool, str]] = []
+    for message in messages:
+        turn = _turn(message, notes)
+        if isinstance(turn, Miss):
+            return turn
+        if turn is None:
+            continue
+        if turns and turns[-1][0] == turn[0]:
+            turns[-1] = (turn[0], f"{turns[-1][1]}\n{turn[1]}")
+        else:
+            turns.append(turn)
+    return turns
 
 
 def _is_pair(value: object) -> bool:

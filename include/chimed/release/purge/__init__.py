@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 
-from chimed.build import steps
 from chimed.errors import UserError, WorkStopped
 from chimed.release import WITHDRAWN, folder_of, releases
 from chimed.release.codes import UNSPECIFIED
@@ -25,8 +24,9 @@ from chimed.release.purge import kept, raw, tables, words
 from chimed.release.purge.journal import Journal
 from chimed.release.takedown import build_tables, empty_withdrawn, note, rewrite_release
 from chimed.schema import words as own_words
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.lease import lease
 from chimed.storage.store import Store
@@ -59,8 +59,10 @@ def purge(
         log.info("purge %s of %s was begun before and goes on", journal.id, journal.target)
         _keep_in_step(journal, lake)
     with ExitStack() as held:
-        for source in sorted({path.split("/")[1] for path in raw.crawl_files(lake, journal.gone)} & set(SOURCES)):
-            held.enter_context(lease(store, lake.at("raw"), source, partial(_lost, source)))
+        for source in sorted(
+            {path.split("/")[1] for path in raw.crawl_files(lake, journal.gone)} & set(source_names())
+        ):
+            held.enter_context(lease(store, lake.at(layout.RAW), source, partial(_lost, source)))
         if not journal.searched:
             _find_by_words(journal, lake)
         _take_out(journal, lake, code)
@@ -120,7 +122,7 @@ def _take_out(journal: Journal, lake: Lake, code: str) -> None:
     which = gone.rows()
     for what, paths in (("extract", tables_of_records(lake)), ("build", build_tables(lake))):
         _count(journal, f"rows of {what}s", sum(tables.blank(journal, lake, path, which, what) for path in paths))
-    for version in lakes.names(lake, "releases"):
+    for version in lakes.names(lake, layout.RELEASES):
         if is_held_back(lake, version) and _held_back_holds(lake, version, journal):
             for name in lakes.files(lake, folder_of(version)):
                 journals.take_away(journal, lake, f"{folder_of(version)}/{name}", "release held back")
@@ -130,8 +132,8 @@ def _take_out(journal: Journal, lake: Lake, code: str) -> None:
             told = {"what": "release", "rows": 0, "before": None, "after": None, "replaced_by": patch}
             journals.put_down(journal, folder_of(version), told)
     empty_withdrawn(lake)
-    if lakes.exists(lake, steps.FOLDER):  # a stage that is under way takes its steps again: they hold letters of texts
-        lakes.remove_folder(lake, steps.FOLDER)
+    if lakes.exists(lake, layout.STEPS):  # a stage that is under way takes its steps again: they hold letters of texts
+        lakes.remove_folder(lake, layout.STEPS)
     _keep_in_step(journal, lake)
     for folder in FOLDERS:
         lakes.clear_drafts(lake, folder)  # of writers that were killed
@@ -153,9 +155,9 @@ def _held_back_holds(lake: Lake, version: str, journal: Journal) -> bool:
 
 
 def _tables_of_releases(lake: Lake) -> list[str]:
-    names = [name for name in lakes.files(lake, "releases") if name.endswith(".parquet")]
-    broken = {version for version in lakes.names(lake, "releases") if is_held_back(lake, version)}
-    return [f"releases/{name}" for name in names if name.split("/")[0] not in broken]
+    names = [name for name in lakes.files(lake, layout.RELEASES) if name.endswith(".parquet")]
+    broken = {version for version in lakes.names(lake, layout.RELEASES) if is_held_back(lake, version)}
+    return [layout.release(name) for name in names if name.split("/")[0] not in broken]
 
 
 def _count(journal: Journal, what: str, count: int) -> None:
@@ -182,7 +184,7 @@ def _receipt(journal: Journal, lake: Lake, code: str, by: str) -> dict:
     finished = datetime.now(UTC)
     withdrawn = {
         version: lakes.read_json(lake, f"{folder_of(version)}/{WITHDRAWN}").get("replaced_by")
-        for version in lakes.names(lake, "releases")
+        for version in lakes.names(lake, layout.RELEASES)
         if lakes.exists(lake, f"{folder_of(version)}/{WITHDRAWN}")
     }
     files = [{"path": path, **told} for path, told in journals.files(journal).items()]

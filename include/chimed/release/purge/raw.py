@@ -12,8 +12,9 @@ import uuid
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -26,11 +27,11 @@ from chimed.release.purge import journal as journals
 from chimed.release.purge.journal import Journal
 from chimed.release.purge.tables import written_anew
 from chimed.release.purge.words import holding
-from chimed.sources import NAMES as SOURCES
+from chimed.sources import names as source_names
 from chimed.sources.page import Site, load, on_page
 from chimed.sources.text import decode
 from chimed.storage import lake as lakes
-from chimed.storage import warc
+from chimed.storage import layout, warc
 from chimed.storage.checked import hash_of
 from chimed.storage.contents import SEAL, sealed
 from chimed.storage.encodings import PAGE_BYTES, Unreadable, unpacked
@@ -62,11 +63,13 @@ class Cut:
 
 def crawl_files(lake: Lake, gone: Takedowns) -> list[str]:
     """The raw WARC files in which pages that go may stand, those that a killed crawl left open among them."""
-    sources = {source for source in SOURCES if source in gone.sources or any(_of(source, url) for url in gone.urls)}
+    sources = {
+        source for source in source_names() if source in gone.sources or any(_of(source, url) for url in gone.urls)
+    }
     return [
-        f"raw/{source}/{name}"
+        layout.raw(source, name)
         for source in sorted(sources)
-        for name in lakes.files(lake, f"raw/{source}")
+        for name in lakes.files(lake, layout.raw(source))
         if name.endswith((".warc.gz", ".warc.gz.open"))
     ]
 
@@ -115,7 +118,7 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
                 if name in written and name in now and now[name]["sha256"] != written[name]["sha256"]:
                     written |= {name: written_anew(written[name], now[name])}
         report |= {"pages": pages} if "pages" in report else {}
-        lakes.write_json(lake, f"{folder}/report.json", sealed(report) if SEAL in report else report)
+        lakes.write_json(lake, f"{folder}/{layout.REPORT}", sealed(report) if SEAL in report else report)
 
 
 def _index(journal: Journal, lake: Lake, folder: str) -> int:
@@ -129,54 +132,82 @@ def _index(journal: Journal, lake: Lake, folder: str) -> int:
     return pages
 
 
-def cuts(file, size: int, site: Site, gone: Takedowns, wanted: list[str]) -> list[Cut]:
-    """What goes of a WARC file: by address, by what lists show, by the words of pages."""
-    found: list[Cut] = []
-    ids: set[bytes] = set()  # of responses that go: their requests go too
-    asked: list[tuple[Member, bytes, str]] = []  # requests, with the response they belong to
-    waiting: list[tuple[Cut, bytes, str]] = []  # pages whose words are to be looked through
+def cuts(file: BinaryIO, size: int, site: Site, gone: Takedowns, wanted: list[str]) -> list[Cut]:
+    """Return what goes of a WARC file: by address, by what lists show, by the words of pages."""
+    search = _Search(site, gone, wanted)
     place = 0
-
-    def look_through() -> None:
-        texts = pl.Series([text for *_, text in waiting], dtype=pl.String)
-        for (cut, id, _), holds in zip(waiting, holding(texts, wanted), strict=True):
-            if holds:
-                found.append(cut)
-                ids.add(id)
-        waiting.clear()
-
     for member in members(file):
         if member.offset > place:
-            found += _torn(file, place, member.offset, gone, wanted)
+            search.found += _torn(file, place, member.offset, gone, wanted)
         place = member.offset + member.length
+        search.look_at(member)
+    if size > place:
+        search.found += _torn(file, place, size, gone, wanted)
+    search.look_through()
+    return sorted([*search.found, *search.requests()], key=lambda cut: cut.start)
+
+
+@dataclass
+class _Search:
+    """What was found in a WARC file so far.
+
+    ids: of responses that go, for their requests go too. asked: requests, with the response they belong to and their
+    URL. waiting: pages whose words are to be looked through, with their ids and texts.
+    """
+
+    site: Site
+    gone: Takedowns
+    wanted: list[str]
+    found: list[Cut] = field(default_factory=list)
+    ids: set[bytes] = field(default_factory=set)
+    asked: list[tuple[Member, bytes, str]] = field(default_factory=list)
+    waiting: list[tuple[Cut, bytes, str]] = field(default_factory=list)
+
+    def look_at(self, member: Member) -> None:
+        """Look at a record: a request waits for its response, a page for the others' words."""
         head = dict(_NAME.findall(member.plain.partition(b"\r\n\r\n")[0]))
         url = head.get(b"WARC-Target-URI", b"").decode(errors="replace")
-        kind = head.get(b"WARC-Type", b"").decode(errors="replace")
-        if kind == "request":
-            asked.append((member, head.get(b"WARC-Concurrent-To", b""), url))
-        elif kind in ("response", "revisit"):
-            cut = Cut(member.offset, place, "page", url)
-            refers = head.get(b"WARC-Refers-To-Target-URI", b"").decode(errors="replace")
-            if any(gone.holds(site.canonical(one), site.name) for one in (url, refers) if one):
-                found.append(cut)
-                ids.add(head.get(b"WARC-Record-ID", b""))
-                continue
-            text = _text(member, site)
-            why = "list" if head.get(warc.KIND.encode()) == b"list" else "words"
-            if why == "list" and _shows(text, site, url, gone):
-                found.append(Cut(member.offset, place, why, url))
-                ids.add(head.get(b"WARC-Record-ID", b""))
-            elif wanted:
-                waiting.append((Cut(member.offset, place, why, url), head.get(b"WARC-Record-ID", b""), text))
-                if len(waiting) == AT_A_TIME:
-                    look_through()
-    if size > place:
-        found += _torn(file, place, size, gone, wanted)
-    look_through()
-    for member, id, url in asked:
-        if id in ids or gone.holds(site.canonical(url), site.name):
-            found.append(Cut(member.offset, member.offset + member.length, "request", url))
-    return sorted(found, key=lambda cut: cut.start)
+        match head.get(b"WARC-Type"):
+            case b"request":
+                self.asked.append((member, head.get(b"WARC-Concurrent-To", b""), url))
+            case b"response" | b"revisit":
+                self._look_at_page(member, head, url)
+
+    def _look_at_page(self, member: Member, head: dict[bytes, bytes], url: str) -> None:
+        start, end, id = member.offset, member.offset + member.length, head.get(b"WARC-Record-ID", b"")
+        refers = head.get(b"WARC-Refers-To-Target-URI", b"").decode(errors="replace")
+        if any(self._goes(one) for one in (url, refers) if one):
+            return self._take(Cut(start, end, "page", url), id)
+        text = _text(member, self.site)
+        why = "list" if head.get(warc.KIND.encode()) == b"list" else "words"
+        if why == "list" and _shows(text, self.site, url, self.gone):
+            self._take(Cut(start, end, why, url), id)
+        elif self.wanted:
+            self.waiting.append((Cut(start, end, why, url), id, text))
+            if len(self.waiting) == AT_A_TIME:
+                self.look_through()
+        return None
+
+    def look_through(self) -> None:
+        """Look for the words in the pages that wait: at once, for a column costs little more than a page."""
+        texts = pl.Series([text for *_, text in self.waiting], dtype=pl.String)
+        for (cut, id, _), holds in zip(self.waiting, holding(texts, self.wanted), strict=True):
+            if holds:
+                self._take(cut, id)
+        self.waiting.clear()
+
+    def requests(self) -> Iterator[Cut]:
+        """Yield the requests that go, by their own address or with their response."""
+        for member, id, url in self.asked:
+            if id in self.ids or self._goes(url):
+                yield Cut(member.offset, member.offset + member.length, "request", url)
+
+    def _goes(self, url: str) -> bool:
+        return self.gone.holds(self.site.canonical(url), self.site.name)
+
+    def _take(self, cut: Cut, id: bytes) -> None:
+        self.found.append(cut)
+        self.ids.add(id)
 
 
 def _text(member: Member, site: Site) -> str:
@@ -271,10 +302,10 @@ def purge_corpora(journal: Journal, lake: Lake) -> int:
     Raises CannotBlank for a book of which one chapter is to go.
     """
     gone, count = journal.gone, 0
-    for name in sorted(gone.sources - set(SOURCES)):
-        for file in lakes.files(lake, f"raw/{name}"):
+    for name in sorted(gone.sources - set(source_names())):
+        for file in lakes.files(lake, layout.raw(name)):
             if not file.endswith("report.json"):  # so that the same files are known when somebody brings them again
-                journals.take_away(journal, lake, f"raw/{name}/{file}", "corpus's file")
+                journals.take_away(journal, lake, layout.raw(name, file), "corpus's file")
                 count += 1
     by_file: dict[str, set[int]] = {}
     for place in gone.places:
@@ -286,7 +317,7 @@ def purge_corpora(journal: Journal, lake: Lake) -> int:
         _, source, crawl, name = path.split("/", 3)
         if not is_corpus(lake, source, crawl):
             continue
-        report = lakes.read_json(lake, f"raw/{source}/{crawl}/report.json")
+        report = lakes.read_json(lake, layout.raw(source, crawl, layout.REPORT))
         body = lakes.read_bytes(lake, path)
         known = corpus_files.kept_survey(report, name) or corpus_files.survey(
             name, io.BytesIO(body), corpus_files.kept_choices(report)

@@ -17,6 +17,7 @@ from chimed.release.purge import journal as journals
 from chimed.release.purge.journal import Journal
 from chimed.release.purge.words import COLUMNS, holding
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.contents import SEAL, as_json, sealed, told_of
 from chimed.storage.lake import BATCH_ROWS, Lake
 
@@ -88,10 +89,10 @@ def written_anew(before: dict, now: dict) -> dict:
 def clean_reports(journal: Journal, lake: Lake, wanted: list[str]) -> int:
     """Takes samples of the rows that go, and strings with their words, out of all builds' reports; returns how many."""
     ids, count = frozenset(journal.ids), 0
-    for name in lakes.files(lake, "builds"):
+    for name in lakes.files(lake, layout.BUILDS):
         if not name.rsplit("/", 1)[-1].startswith("report-"):
             continue
-        path = f"builds/{name}"
+        path = layout.build(name)
         said = lakes.read_json(lake, path)
         texts = pl.Series(sorted(set(_strings(said))), dtype=pl.String)
         goes = set(texts.filter(holding(texts, wanted)))

@@ -17,6 +17,7 @@ import rensa
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.text.duplicates.shingles import distinct, shingles_of_points, without_others
 
@@ -137,7 +138,7 @@ def known(lake: Lake, name: str) -> Known:
 
     What cannot be read is only lost time: its texts are signed again.
     """
-    path = f"signatures/{SCHEME}/{name}.parquet"
+    path = layout.signatures(SCHEME, f"{name}.parquet")
     nothing = Known(np.empty(0, np.uint64), np.empty((0, BANDS), np.uint64))
     try:
         table = lakes.read_table(lake, path)
@@ -169,5 +170,5 @@ def keep(lake: Lake, name: str, before: Known, texts: np.ndarray, keys: np.ndarr
         texts = np.concatenate([texts, before.texts[older]])
         keys = np.concatenate([keys, before.keys[older]])
     table = pl.DataFrame({"text": texts, **dict(zip(_NAMES, keys.T, strict=True))})
-    lakes.write_table(lake, f"signatures/{SCHEME}/{name}.parquet", table, _SCHEMA)
+    lakes.write_table(lake, layout.signatures(SCHEME, f"{name}.parquet"), table, _SCHEMA)
     return int((~found).sum())

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import yaml
 
-_KNOWN: dict = yaml.load((Path(__file__).parent / "contraries.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 _PULSE = re.compile(r"脉(?:象|搏|息)?(?:也|又|都|皆|则|见|显得?|表现为|呈)?([^，。；：、脉]{1,8})")
 _QUALITIES = "浮沉迟数滑涩洪细弦紧濡芤弱"
-_QUALITY_FROM: dict[str, str] = _KNOWN["pulses"]  # a quality that a modern text names → what the source may call it
+
+
+@lru_cache
+def _known() -> dict:
+    return yaml.load((Path(__file__).parent / "contraries.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def turned(pairs: tuple[tuple[str, str], ...]) -> str | None:
@@ -32,7 +35,7 @@ def _contraries() -> list[tuple[str, re.Pattern, re.Pattern, re.Pattern, re.Patt
     """What; the word of the source, what keeps it; its contrary in the modern text, what the source may say of that."""
     return [
         (what, *(re.compile(one[part]) for part in ("old", "kept", "new", "reason")))
-        for what, several in _KNOWN["contraries"].items()
+        for what, several in _known()["contraries"].items()
         for one in several
     ]
 
@@ -43,6 +46,6 @@ def pulses(source: str, modern: str) -> str | None:
         return None
     for match in _PULSE.finditer(modern):
         for quality in match[1]:
-            if quality in _QUALITIES and not set(source) & {quality, *_QUALITY_FROM.get(quality, "")}:
+            if quality in _QUALITIES and not set(source) & {quality, *_known()["pulses"].get(quality, "")}:
                 return f"脉象不符：多出{quality}"
     return None

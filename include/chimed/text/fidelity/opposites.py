@@ -11,8 +11,6 @@ from pathlib import Path
 
 import yaml
 
-_KNOWN: dict = yaml.load((Path(__file__).parent / "opposites.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
-_ORGANS, _POISON = _KNOWN["sets"]["organs"], _KNOWN["sets"]["poison"]
 _EACH = ("脏腑", "左右")  # every mention counts; of the others a run counts once
 _BOTH = (
     "左右",
@@ -27,6 +25,11 @@ _GIVEN_OUTSIDE = r"[敷傅涂搽擦抹贴薄封掺糁熨洗浴熏渍摩罨吹塞
 _GIVEN_INSIDE = r"[服饮咽吃]|(?<![忌勿禁得不可])食|[吞煎啖嚼呷含噙饵餐]|[温冷水酒汤米]下|送下|灌|内服|和下|之下|顿"
 _OUTSIDE_NOW = r"外敷|外用|涂(?:抹|擦|在|于)|敷(?!衍)|擦(?:在|于|洗)|贴(?:在|于)|外洗|熏洗"
 _INSIDE_NOW = r"口服|内服|(?<![克衣舒信佩制征])服(?![从装帖])|服下|喝下|吃下|吞服|送服|饮用|煎服"
+
+
+@lru_cache
+def _known() -> dict:
+    return yaml.load((Path(__file__).parent / "opposites.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def changed(source: str, modern: str, names: re.Pattern) -> str | None:
@@ -48,7 +51,7 @@ def changed(source: str, modern: str, names: re.Pattern) -> str | None:
             return f"{what}漏译：{'、'.join(sorted(set(said) - set(heard)))}"
     if wrong := _nature(old, new):
         return wrong
-    for what, brought, reason in _KNOWN["brought_in"]:
+    for what, brought, reason in _known()["brought_in"]:
         if re.search(brought, new) and not re.search(reason, old):
             return f"多出{what}"
     return None
@@ -57,7 +60,7 @@ def changed(source: str, modern: str, names: re.Pattern) -> str | None:
 @lru_cache
 def _patterns() -> list[tuple[str, re.Pattern, re.Pattern]]:
     made = []
-    for what, several in _KNOWN["ordered"].items():
+    for what, several in _known()["ordered"].items():
         if several:
             both = [re.compile("|".join(f"(?P<{name}>{ways[n]})" for name, ways in several.items())) for n in (0, 1)]
             made.append((what, both[0], both[1]))
@@ -79,8 +82,8 @@ def _within(short: list[str], long: list[str]) -> bool:
 
 
 def _poison(old: str, new: str) -> str | None:
-    said = {kind for kind, (pattern, _) in _POISON.items() if re.search(pattern, old)}
-    heard = {kind for kind, (_, pattern) in _POISON.items() if re.search(pattern, new)}
+    said = {kind for kind, (pattern, _) in _known()["sets"]["poison"].items() if re.search(pattern, old)}
+    heard = {kind for kind, (_, pattern) in _known()["sets"]["poison"].items() if re.search(pattern, new)}
     for kind in said:
         if kind not in heard:
             return f"毒性不符：{kind}"
@@ -132,7 +135,7 @@ _LOOSE = ("多少", "增减", "颜色", "早晚")  # a clause may say one of the
 
 
 def _things(old: str, new: str) -> str | None:
-    for thing, (said, heard) in _KNOWN["sets"]["things"].items():
+    for thing, (said, heard) in _known()["sets"]["things"].items():
         if re.search(said, old) and not re.search(heard, new):
             return f"漏译{thing}"
     return None
@@ -152,10 +155,10 @@ def _ways(old: str, new: str) -> str | None:
 
 
 def _organs(old: str, new: str) -> str | None:
-    said = {kind for kind, (pattern, _) in _ORGANS.items() if re.search(pattern, old)}
-    heard = {kind for kind, (_, pattern) in _ORGANS.items() if re.search(pattern, new)}
+    said = {kind for kind, (pattern, _) in _known()["sets"]["organs"].items() if re.search(pattern, old)}
+    heard = {kind for kind, (_, pattern) in _known()["sets"]["organs"].items() if re.search(pattern, new)}
     if lost := said - heard:
         return f"脏腑不符：漏译{'、'.join(sorted(lost))}"
-    if come := {kind for kind in heard - said if not set(_KNOWN["organs_meant"][kind]) & set(old)}:
+    if come := {kind for kind in heard - said if not set(_known()["organs_meant"][kind]) & set(old)}:
         return f"脏腑不符：多出{'、'.join(sorted(come))}"
     return None

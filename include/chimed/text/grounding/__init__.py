@@ -19,14 +19,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chimed.text.grounding import joining, questions
-from chimed.text.grounding.wording import SCOPE, Words, words
+from chimed.text.grounding.wording import Words, prohibiting, words
 
 MOST_PLACES = 60  # places of one word that are looked at: a hostile document may be one word throughout
 _REPLY = re.compile(
     r"\A\s*(?:(?P<no>不(?:能|可以|可|行|是|会|宜|应该?|需要?|必|建议|对)?的?|没有|否|并非如此)"
     r"|(?P<yes>可以|能|可|是|会|有|需要|应该|宜|对|行|属于)的?)\s*[，,。；;：:]"
 )
-_REFUSED = SCOPE - {"可能", "部分", "少数", "偶", "罕"} | {"不", "没有", "未", "非", "无毒"}
 _OF_THE_TEXT = re.compile(
     r"(?:根据|按照|依据|从|据)?(?:上文|上述|以上|本文|文中|该文|文本|文档|文章|原文|材料|资料)(?:内容|所述|可知|提到|中|里|，)?"
 )
@@ -114,7 +113,8 @@ def _reply(answer: str, question: str) -> tuple[bool | None, str]:
 
 
 def _refuses(text: Words, pieces: list[tuple[int, int]]) -> bool:
-    return any(value in _REFUSED for first, last in pieces for value in text.value[first : last + 1])
+    refused = prohibiting() | {"不", "没有", "未", "非", "无毒"}
+    return any(value in refused for first, last in pieces for value in text.value[first : last + 1])
 
 
 def _places(text: Words, inside: list[tuple[int, int]] | None) -> dict[str, list[int]]:

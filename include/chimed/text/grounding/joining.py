@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from chimed.text import terms
 from chimed.text.grounding.stretches import SUBJECT, State, may_join
-from chimed.text.grounding.wording import ENDINGS, HEADS, IMPLICIT, LEADS, NEGATING, SCOPE, TEMPLATES, Words
+from chimed.text.grounding.wording import (
+    NEGATING,
+    Words,
+    endings,
+    heads,
+    implicit,
+    leads,
+    prohibiting,
+    scope,
+    templates,
+)
 from chimed.text.writing import plain
 
 SHORT = 6  # words: a shorter piece must end where the document ends a phrase
@@ -21,7 +31,6 @@ _CONDITION = re.compile(
 )
 _SMALL = frozenset("的了是在有和与及或时者后前出现发生患者病人伴有合并")
 _NAMES = ("herbs", "formulas", "drugs", "acupoints")
-PROHIBITING = SCOPE - {"可能", "部分", "少数", "偶", "罕"}
 
 
 @dataclass(frozen=True)
@@ -50,30 +59,40 @@ class Search:
         found = self._found(spoken, low, high, ())
         if found.fault is None:
             return found
+        return (
+            self._without_first_words(spoken, low, high, asked) or self._without_last_words(spoken, low, high) or found
+        )
+
+    def _without_first_words(self, spoken: Words, low: int, high: int, asked: Words) -> Found | None:
+        """The clause without first words that are the question's or a template's; None where that is not found."""
         told = self._restated(spoken, low, high, asked)
         for start in range(low + told, low, -1):
             if start == high:
                 if spoken.clause[high - 1] != spoken.clause[-1] or low > 0:
                     return Found([])  # a clause that only leads in: 九香虫的功效如下：
                 continue
-            if all(value in HEADS for value in spoken.value[start:high]):
+            if all(value in heads() for value in spoken.value[start:high]):
                 continue  # 孕妇可用: what is left tells nothing
             shorter = self._found(spoken, start, high, spoken.value[low:start])
             if shorter.fault is None:
                 return shorter
-        for end in range(high - 1, low + 1, -1):  # 孕妇禁用银翘散: what is forbidden is the question's
+        return None
+
+    def _without_last_words(self, spoken: Words, low: int, high: int) -> Found | None:
+        """The clause without last words that are the question's, 孕妇禁用银翘散; None where that is not found."""
+        for end in range(high - 1, low + 1, -1):
             run = spoken.value[end:high]
             if not self._asked_of(run):
                 break
-            if spoken.value[end - 1] in HEADS and end - low > 1:
+            if spoken.value[end - 1] in heads() and end - low > 1:
                 shorter = self._found(spoken, low, end, run)
                 if shorter.fault is None:
                     return shorter
-        return found
+        return None
 
     def _asked_of(self, run: tuple[str, ...]) -> bool:
         """Whether the question, and the document, have these words in a row, and they are a name and no more."""
-        if any(value in SCOPE | NEGATING | HEADS or value[0] == "#" for value in run):
+        if any(value in scope() | NEGATING | heads() or value[0] == "#" for value in run):
             return False
         said = "".join(run)
         return said in "".join(self.asked_words) and said in plain(self.document)
@@ -84,9 +103,9 @@ class Search:
         most = 0
         for n in range(low + 1, high + 1):
             run = spoken.value[low:n]
-            if any(value in SCOPE | NEGATING or (value[0] == "#" and not self._year(value)) for value in run):
+            if any(value in scope() | NEGATING or (value[0] == "#" and not self._year(value)) for value in run):
                 break
-            if all(value in TEMPLATES for value in run) or "\x00".join(("", *run, "")) in together:
+            if all(value in templates() for value in run) or "\x00".join(("", *run, "")) in together:
                 most = n - low
         return most
 
@@ -143,47 +162,59 @@ class Search:
             ended = last
             if first and not text.before[first] and text.end[first - 1] == text.start[first]:
                 lead = text.value[first - 1]
-                known = set(lead) <= letters and lead not in SCOPE | NEGATING
-                if not (known or lead in HEADS or lead in LEADS or text.value[first][0] == "#"):
+                known = set(lead) <= letters and lead not in scope() | NEGATING
+                if not (known or lead in heads() or lead in leads() or text.value[first][0] == "#"):
                     return f"torn from {lead}"
-                if lead in LEADS and told and lead not in told:
+                if lead in leads() and told and lead not in told:
                     return f"said of {lead}"
             after = last + 1
             if last - first < SHORT and after < len(text.value) and not text.before[after]:
                 follows = text.value[after]
                 if text.end[last] == text.start[after] and not (
-                    follows in HEADS or follows in letters or follows in ENDINGS or text.value[last] in HEADS
+                    follows in heads() or follows in letters or follows in endings() or text.value[last] in heads()
                 ):
                     return f"torn from {follows}"
         return None
 
     def _left_out(self, pieces: list[tuple[int, int]], spoken: Words) -> str | None:
         """What holds for the pieces in the document and is neither in them nor in the question."""
-        text, taken = self.text, {n for first, last in pieces for n in range(first, last + 1)}
+        taken = {n for first, last in pieces for n in range(first, last + 1)}
         for first, last in pieces:
-            for n in range(first - 1, -1, -1):
-                if text.clause[n] != text.clause[first]:
-                    break
-                value = text.value[n]
-                if n in taken or value in self.asked:
-                    continue
-                if value in SCOPE or (value in NEGATING and text.item[n] == text.item[first]):
-                    return f"left out {value}"
-            if any(text.value[n] in HEADS for n in range(first, last + 1)):
-                headed = True
-            else:
-                headed = any(text.value[n] in HEADS for n in taken if text.clause[n] == text.clause[first])
-            for n in range(last + 1, len(text.value)):
-                value = text.value[n]
-                if n in taken or value in self.asked:
-                    continue
-                if text.clause[n] != text.clause[last]:
-                    follows = text.sentence[n] == text.sentence[last] and text.clause[n] == text.clause[last] + 1
-                    if follows and value in PROHIBITING and not headed and value not in spoken.value and _ends(text, n):
-                        return f"left out {value}"
-                    break
-                if (value in SCOPE and not headed) or (value in NEGATING and n == last + 1 and text.before[n] == 0):
-                    return f"left out {value}"
+            value = self._left_out_before(first, taken) or self._left_out_behind(first, last, taken, spoken)
+            if value:
+                return f"left out {value}"
+        return None
+
+    def _left_out_before(self, first: int, taken: set[int]) -> str | None:
+        """A scope or a negation before a piece, in its clause."""
+        text = self.text
+        for n in range(first - 1, -1, -1):
+            if text.clause[n] != text.clause[first]:
+                break
+            value = text.value[n]
+            if n in taken or value in self.asked:
+                continue
+            if value in scope() or (value in NEGATING and text.item[n] == text.item[first]):
+                return value
+        return None
+
+    def _left_out_behind(self, first: int, last: int, taken: set[int], spoken: Words) -> str | None:
+        """A scope or a negation behind a piece, in its clause or as the whole of the next."""
+        text = self.text
+        headed = any(text.value[n] in heads() for n in range(first, last + 1)) or any(
+            text.value[n] in heads() for n in taken if text.clause[n] == text.clause[first]
+        )
+        for n in range(last + 1, len(text.value)):
+            value = text.value[n]
+            if n in taken or value in self.asked:
+                continue
+            if text.clause[n] != text.clause[last]:
+                follows = text.sentence[n] == text.sentence[last] and text.clause[n] == text.clause[last] + 1
+                if follows and value in prohibiting() and not headed and value not in spoken.value and _ends(text, n):
+                    return value
+                break
+            if (value in scope() and not headed) or (value in NEGATING and n == last + 1 and text.before[n] == 0):
+                return value
         return None
 
     def _unconditional(self, pieces: list[tuple[int, int]], spoken: Words, told: tuple[str, ...]) -> str | None:
@@ -210,8 +241,8 @@ class Search:
         mid = text.before[first] == 0 and bool(lead)
         if mid and text.value[first][0] == "#" and not any(set(value) & (letters - _OFTEN) for value in lead[-4:]):
             return f"said of {''.join(lead[-4:])}"
-        strange = [value for value in lead if not set(value) <= letters and value not in HEADS]
-        own = [value for value in told if value not in TEMPLATES and value[0] != "#"]
+        strange = [value for value in lead if not set(value) <= letters and value not in heads()]
+        own = [value for value in told if value not in templates() and value[0] != "#"]
         if mid and own and strange:
             return f"said of {''.join(lead)}"
         opening = first
@@ -238,7 +269,7 @@ class Search:
             labelled = self.document[: text.start[n]].rstrip()[-1:] in (*":：】",) if text.start[n] else False
             if not labelled and (match := terms.pattern(*_NAMES).match(plain(start))):
                 return match[0]
-            if n == 0 or not (text.value[n] in IMPLICIT or text.value[n][0] == "#"):
+            if n == 0 or not (text.value[n] in implicit() or text.value[n][0] == "#"):
                 return None
             n -= 1
             while n and text.sentence[n - 1] == text.sentence[n]:

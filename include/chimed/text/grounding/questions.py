@@ -110,6 +110,11 @@ def fault(question: str, document: str, title: str = "") -> str | None:
         return f"speaks of a text: {found[0]}"
     if not _ASKING.search(said):
         return "asks nothing"
+    return _names_amiss(said, document, title)
+
+
+def _names_amiss(said: str, document: str, title: str) -> str | None:
+    """What is wrong with the names of a question: it has none, or others than the document; or None."""
     bare = said
     for name in subjects(document, title):
         bare = bare.replace(name, "○")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chimed.text.grounding.wording import CLAUSE, HEADS, ITEM, SENTENCE, Words
+from chimed.text.grounding.wording import CLAUSE, ITEM, SENTENCE, Words, heads
 
 SUBJECT = 8  # words of a sentence's subject that may be said again before a later clause of it
 
@@ -24,12 +24,12 @@ def may_join(text: Words, state: State, last: int, place: int, boundary: int, li
         between = text.value[last + 1 : place]
         if text.item[place] == text.item[last]:
             return False
-        headless = not any(value in HEADS for value in between)
-        if headless and text.before[place] >= ITEM and (boundary >= ITEM or text.value[last] in HEADS):
+        headless = not any(value in heads() for value in between)
+        if headless and text.before[place] >= ITEM and (boundary >= ITEM or text.value[last] in heads()):
             return True  # a list that leaves items out
         if (
             headless
-            and text.value[place] in HEADS
+            and text.value[place] in heads()
             and text.before[last + 1] >= ITEM
             and text.clause[place] == text.clause[last]
         ):
@@ -40,10 +40,10 @@ def may_join(text: Words, state: State, last: int, place: int, boundary: int, li
             and last - state.first < SUBJECT
             and not state.before
         ):
-            return not any(value[0] == "#" or value in HEADS for value in text.value[state.first : last + 1])
+            return not any(value[0] == "#" or value in heads() for value in text.value[state.first : last + 1])
     if boundary < ITEM:
         return False
-    starts = text.before[place] >= ITEM or text.value[place - 1] in HEADS
+    starts = text.before[place] >= ITEM or text.value[place - 1] in heads()
     near = text.sentence[place] == text.sentence[last]
     return starts and (listed or near) and _head(text, last) == _head(text, place)
 
@@ -53,6 +53,6 @@ def _head(text: Words, place: int) -> str | None:
     for n in range(place, -1, -1):
         if text.sentence[n] != text.sentence[place]:
             return None
-        if text.value[n] in HEADS:
+        if text.value[n] in heads():
             return text.value[n]
     return None

@@ -8,7 +8,7 @@ words that say nothing of their own (的, 可以, 主要, 该药) are left out, 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
@@ -23,27 +23,76 @@ _ENDS = (
     | dict.fromkeys(",，:：", CLAUSE)
     | dict.fromkeys("、/|()（）[]{}", ITEM)
 )
-_KNOWN: dict = yaml.load((Path(__file__).parent / "wording.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
-SCOPE = frozenset(_KNOWN["scope"])  # what holds for everything behind it in its clause, or before it at a clause's end
 NEGATING = frozenset(["不", "没有", "未", "非"])
-HEADS = SCOPE | {"治", "宜", "用", "推荐", "首选"}  # a list stands behind one of these, or before it
-LEADS, ENDINGS, TEMPLATES, IMPLICIT = (
-    frozenset(_KNOWN[name]) for name in ("leads", "endings", "templates", "implicit")
-)
-
-_UNIT = {word: name for name, words in _KNOWN["units"].items() for word in words}
-_UNIT_PATTERN = "|".join(map(re.escape, sorted(_UNIT, key=len, reverse=True)))
 _FIGURE = r"\d{1,9}(?:\.\d{1,6})?"
 _NUMERAL = r"[零〇一二三四五六七八九十百千两半]{1,9}"
 _TO = r"[~\-–—―‐‑−至到]{1,2}"
-_QUANTITY = re.compile(
-    rf"(?P<daily>(?:每|一|1)[日天](?=[^\d一二两三四五六七八九。，；,;\n]{{0,4}}(?:{_FIGURE}|{_NUMERAL})[次剂丸片粒]))"
-    rf"|(?P<each>(?:每|一|1)[次](?=(?:{_FIGURE}|{_NUMERAL})\s?(?:{_UNIT_PATTERN})))"
-    rf"|(?P<one>{_FIGURE})(?:\s?(?P<unit1>{_UNIT_PATTERN})?\s?{_TO}\s?(?P<two>{_FIGURE}))?"
-    rf"(?:\s?(?P<unit>{_UNIT_PATTERN})(?![A-Za-z]))?"
-    rf"|(?P<han>{_NUMERAL})(?:(?:{_UNIT_PATTERN})?[至到~\-](?P<han2>{_NUMERAL}))?(?P<hanunit>{_UNIT_PATTERN})(?![A-Za-z])"
-    r"|(?P<word>[A-Za-zα-ωΑ-Ω][A-Za-zα-ωΑ-Ω.'-]*)"
-)
+
+
+@cache
+def _known() -> dict:
+    return yaml.load((Path(__file__).parent / "wording.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+
+
+@cache
+def scope() -> frozenset[str]:
+    """Return what holds for everything behind it in its clause, or before it at a clause's end."""
+    return frozenset(_known()["scope"])
+
+
+@cache
+def heads() -> frozenset[str]:
+    """Return the words behind one of which a list stands, or before it."""
+    return scope() | {"治", "宜", "用", "推荐", "首选"}
+
+
+@cache
+def prohibiting() -> frozenset[str]:
+    """Return the words of `scope` that say no."""
+    return scope() - {"可能", "部分", "少数", "偶", "罕"}
+
+
+@cache
+def leads() -> frozenset[str]:
+    """Return the words that may lead a list."""
+    return frozenset(_known()["leads"])
+
+
+@cache
+def endings() -> frozenset[str]:
+    """Return the words that may end a list."""
+    return frozenset(_known()["endings"])
+
+
+@cache
+def templates() -> frozenset[str]:
+    """Return the words that frame an answer and say nothing."""
+    return frozenset(_known()["templates"])
+
+
+@cache
+def implicit() -> frozenset[str]:
+    """Return the words that may be left unsaid."""
+    return frozenset(_known()["implicit"])
+
+
+@cache
+def _units() -> dict[str, str]:
+    """Return each unit's one spelling, by every way to write it."""
+    return {word: name for name, words in _known()["units"].items() for word in words}
+
+
+@cache
+def _quantities() -> re.Pattern[str]:
+    unit = "|".join(map(re.escape, sorted(_units(), key=len, reverse=True)))
+    return re.compile(
+        rf"(?P<daily>(?:每|一|1)[日天](?=[^\d一二两三四五六七八九。，；,;\n]{{0,4}}(?:{_FIGURE}|{_NUMERAL})[次剂丸片粒]))"
+        rf"|(?P<each>(?:每|一|1)[次](?=(?:{_FIGURE}|{_NUMERAL})\s?(?:{unit})))"
+        rf"|(?P<one>{_FIGURE})(?:\s?(?P<unit1>{unit})?\s?{_TO}\s?(?P<two>{_FIGURE}))?"
+        rf"(?:\s?(?P<unit>{unit})(?![A-Za-z]))?"
+        rf"|(?P<han>{_NUMERAL})(?:(?:{unit})?[至到~\-](?P<han2>{_NUMERAL}))?(?P<hanunit>{unit})(?![A-Za-z])"
+        r"|(?P<word>[A-Za-zα-ωΑ-Ω][A-Za-zα-ωΑ-Ω.'-]*)"
+    )
 
 
 @dataclass(frozen=True)
@@ -65,9 +114,9 @@ class Words:
 @lru_cache
 def _by_first() -> dict[str, list[tuple[str, str | None]]]:
     """First character → (word, its one spelling; None for a word that says nothing; "" for one that joins)."""
-    words: dict[str, str | None] = dict.fromkeys(_KNOWN["empty"]) | dict.fromkeys(_KNOWN["joined"], "")
-    words |= {way: name for name, ways in _KNOWN["turning"].items() for way in ways}
-    words |= {same: same for same in _KNOWN["as_they_are"]}
+    words: dict[str, str | None] = dict.fromkeys(_known()["empty"]) | dict.fromkeys(_known()["joined"], "")
+    words |= {way: name for name, ways in _known()["turning"].items() for way in ways}
+    words |= {same: same for same in _known()["as_they_are"]}
     by_first: dict[str, list[tuple[str, str | None]]] = {}
     for word in sorted(words, key=len, reverse=True):
         by_first.setdefault(word[0], []).append((word, words[word]))
@@ -91,7 +140,7 @@ def words(text: str, free: tuple[str, ...] = ()) -> Words:
 
 def _rows(text: str, free: tuple[str, ...]) -> Iterator[tuple[str, int, int, int]]:
     by_first = _by_first()
-    quantities = {match.start(): match for match in _QUANTITY.finditer(text)}
+    quantities = {match.start(): match for match in _quantities().finditer(text)}
     at, boundary = 0, SENTENCE
     while at < len(text):
         character = text[at]
@@ -139,6 +188,6 @@ def _quantity(match: re.Match) -> str:
         one, two, unit = number(match["han"]), match["han2"] and number(match["han2"]), match["hanunit"]
     else:
         one, two, unit = float(match["one"]), match["two"] and float(match["two"]), match["unit"]
-        if match["unit1"] and unit and _UNIT[match["unit1"]] != _UNIT[unit]:
+        if match["unit1"] and unit and _units()[match["unit1"]] != _units()[unit]:
             unit = None
-    return f"#{one:g}{'' if two is None else f'~{two:g}'}{_UNIT.get(unit or '', '')}"
+    return f"#{one:g}{'' if two is None else f'~{two:g}'}{_units().get(unit or '', '')}"

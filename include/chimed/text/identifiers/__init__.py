@@ -48,12 +48,22 @@ class Identifier:
 class Family:
     """Rules with common triggers: of these Rust regular expressions one matches every text they find something in.
 
-    sooner: of a trigger that is slow to look for, what is looked for first.
+    given: the triggers; or listed: what makes them of a list of words, with what is looked for first where one is slow.
     """
 
-    triggers: tuple[str, ...]
+    given: tuple[str, ...]
     rules: Callable[[str], Iterator[tuple[str, numbers.Spans]]]
-    sooner: Mapping[str, str] | None = None
+    listed: Callable[[], Mapping[str, str]] | None = None
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """The regular expressions."""
+        return (*self.given, *self.sooner)
+
+    @property
+    def sooner(self) -> Mapping[str, str]:
+        """Of a trigger that is slow to look for, what is looked for first (or nothing)."""
+        return self.listed() if self.listed else {}
 
 
 Found = tuple[str, int, list[Identifier]]  # field, row and what is there
@@ -126,7 +136,7 @@ FAMILIES = {
         ),
         addresses.rules,
     ),
-    "names": Family(tuple(names.triggers()), _names, names.triggers()),
+    "names": Family((), _names, names.triggers),
 }
 
 
@@ -235,7 +245,7 @@ def _in_table(records: pl.DataFrame) -> Iterator[Found]:
 def _picked(words: pl.Series, family: str) -> pl.Series:
     """Which texts the family's trigger picks."""
     this = FAMILIES[family]
-    return reduce(or_, (_triggered(words, trigger, (this.sooner or {}).get(trigger)) for trigger in this.triggers))
+    return reduce(or_, (_triggered(words, trigger, this.sooner.get(trigger)) for trigger in this.triggers))
 
 
 def _triggered(words: pl.Series, trigger: str, sooner: str | None) -> pl.Series:

@@ -231,6 +231,7 @@ def _is_spared(text: str, start: int, end: int) -> bool:
     return bool(word and (word.end() >= end or word.end() - start >= 3 or text[word.end()] in "好和一上下中大同在"))
 
 
+@cache
 def triggers() -> dict[str, str]:
     """Rust regular expressions of which one matches every text with a name, while few others do; and of those that are
     slow to look for, what is looked for first (a Rust regular expression, or nothing).

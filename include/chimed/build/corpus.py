@@ -1,0 +1,146 @@
+"""A corpus stage whose corpus need not fit in memory: it is judged row by number, then split as it streams by.
+
+A stage that only takes rows out has `judge(parts, work) -> Verdicts`. It reads the columns it needs, a batch at a time
+and as often as it likes, and names the rows that leave; reading, splitting, counting and writing are done here. What
+is held at once is a batch, the rows waiting for their part file, and some bytes a row.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from chimed.build import ledger
+from chimed.build.ledger import LedgerError, Outcome
+from chimed.concurrency import AT_ONCE
+from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD
+from chimed.storage import lake as lakes
+from chimed.storage import layout
+from chimed.storage.lake import Lake
+
+MOST_PARTS = 256  # a part is a task in Airflow, which maps a task over 1,024 at most
+WAITING_ROWS = 40_000  # kept rows held back until their part files get some thousand of them at once
+
+LEFT = pl.Schema({"row": pl.UInt32, "fate": pl.String, "reason": pl.String, "detail": pl.String})
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A table in part files of a lake, or a frame in memory."""
+
+    lake: Lake | None = None
+    paths: tuple[str, ...] = ()
+    frame: pl.DataFrame | None = None
+
+    def read(self, columns: list[str]) -> Iterator[pl.DataFrame]:
+        """Batches of the columns and `row`, the row's number in the whole table."""
+        done = 0
+        for batch in self._batches(columns):
+            yield batch.with_columns(row=pl.int_range(done, done + len(batch), dtype=pl.UInt32))
+            done += len(batch)
+
+    def _batches(self, columns: list[str]) -> Iterator[pl.DataFrame]:
+        if self.frame is not None:
+            yield self.frame.select(columns)
+        for path in self.paths:
+            assert self.lake is not None
+            yield from lakes.read_batches(self.lake, path, columns, RECORD)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """left: the rows that leave, each once (`LEFT`). figures: numbers for the report."""
+
+    left: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEFT))
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def left(rows: pl.Series, reason: str, detail: pl.Series | None = None) -> pl.DataFrame:
+    """Rows that are dropped for one reason (`LEFT`)."""
+    frame = rows.cast(pl.UInt32).alias("row").to_frame()
+    detail = pl.Series([None] * len(rows), dtype=pl.String) if detail is None else detail
+    return frame.with_columns(fate=pl.lit("dropped"), reason=pl.lit(reason), detail=detail).select(LEFT.names())
+
+
+def split(records: pl.DataFrame, gone: pl.DataFrame, figures: Mapping[str, Any]) -> Outcome:
+    """A part without the rows that leave (`LEFT`). Raises LedgerError where a verdict is on no row, or two on one."""
+    if gone["row"].n_unique() != len(gone) or (gone["row"] >= len(records)).any():
+        raise LedgerError(f"{len(gone)} rows leave, some of them twice or none of the {len(records)} rows read")
+    numbered = records.with_row_index("row")
+    dropped = numbered.join(gone, on="row", how="inner", maintain_order="left")
+    kept = numbered.join(gone, on="row", how="anti", maintain_order="left")
+    return Outcome(kept.drop("row"), dropped.select(DROPPED_COLUMNS.names()), figures=figures)
+
+
+def write_split(
+    lake: Lake,
+    folder: str,
+    stage: str,
+    parts: Parts,
+    verdicts: Verdicts,
+    part_rows: int,
+    told: dict[str, dict] | None = None,
+) -> tuple[pl.DataFrame, int]:
+    """Writes kept rows in as many parts as their number asks for, and the dropped ones; returns counts and parts.
+
+    Rows of one page share a part: a question's answers meet in `prefer`. Rows keep their order. told: gets each file's
+    rows, bytes and hash (`chimed.storage.contents`). Raises LedgerError where a verdict is on no row, or two are on
+    one, or an id is kept twice.
+    """
+    places, count = _places(stage, parts, verdicts.left, part_rows)
+    counts = []
+    waiting: list[pl.DataFrame] = []
+    writing: deque[Future[None]] = deque()
+    with ExitStack() as files, ThreadPoolExecutor(AT_ONCE) as pool:
+        kept_files = [
+            files.enter_context(lakes.table_writer(lake, f"{folder}/{layout.kept(n)}", RECORD, told))
+            for n in range(count)
+        ]
+        drop = files.enter_context(lakes.table_writer(lake, f"{folder}/dropped-00000.parquet", DROPPED, told))
+
+        def write_waiting() -> None:  # while the next are read, but never two lots of a file at once
+            written()
+            by_part = pl.concat(waiting).partition_by("part", as_dict=True)
+            writing.extend(pool.submit(kept_files[part[0]], rows) for part, rows in by_part.items())
+            waiting.clear()
+
+        def written() -> None:
+            while writing:
+                writing.popleft().result()
+
+        for batch in parts.read(RECORD.names):
+            going = batch.join(verdicts.left, on="row", how="inner", maintain_order="left")
+            staying = batch.with_columns(places.gather(batch["row"])).filter(pl.col("part").is_not_null())
+            counts += [ledger.counted(batch, "read"), ledger.counted(staying, "kept"), ledger.counted(going)]
+            if len(going):
+                drop(going)
+            if len(staying):
+                waiting.append(staying)
+            if sum(map(len, waiting)) > WAITING_ROWS:
+                write_waiting()
+        if waiting:
+            write_waiting()
+        written()
+    return ledger.added(counts), count
+
+
+def _places(stage: str, parts: Parts, left: pl.DataFrame, part_rows: int) -> tuple[pl.Series, int]:
+    """The part of every row, null where it leaves (`part`), and how many parts. Pages take the parts in turn."""
+    keys = [batch.select(pl.col("id", "url").hash(seed=0)) for batch in parts.read(["id", "url"])]
+    rows = pl.concat(keys) if keys else pl.DataFrame(schema={"id": pl.UInt64, "url": pl.UInt64})
+    if left["row"].n_unique() != len(left) or (left["row"] >= len(rows)).any():
+        raise LedgerError(f"{stage}: {len(left)} verdicts, some twice on a row or on none of the {len(rows)} rows read")
+    ledger.check_reasons(stage, left)
+    stays = pl.Series("stays", [True]).new_from_index(0, len(rows)).scatter(left["row"], False)
+    kept = rows.filter(stays)
+    if kept["id"].n_unique() != len(kept):
+        raise LedgerError(f"{stage}: {len(kept) - kept['id'].n_unique()} ids are kept twice")
+    count = min(max(1, math.ceil(len(kept) / part_rows)), MOST_PARTS)
+    turns = (kept["url"].rank("dense").cast(pl.UInt32) - 1) % count if len(kept) else kept["url"].cast(pl.UInt32)
+    part = pl.Series("part", [None], pl.UInt32).new_from_index(0, len(rows))
+    return part.scatter(stays.arg_true(), turns), count

@@ -1,0 +1,174 @@
+"""The figures in a stage's report, by name: what each stage measured besides its ledger. Ours.
+
+Names are the same in every report. Versions before 2026.12 wrote sentences; `named` reads theirs. A stage whose build
+skips it has one figure, `skipped`. Numbers of different shards are added up or compared by their readers
+(`chimed.release.provenance`).
+"""
+
+from typing import Any, NotRequired, TypedDict
+
+# What older versions called a figure, and what it is called now.
+FORMERLY = {
+    "characters before": "characters_before",
+    "characters after": "characters_after",
+    "texts compared": "texts_compared",
+    "signatures computed": "signatures_computed",
+    "signatures known": "signatures_known",
+    "pairs spared as variants": "pairs_spared",
+    "exact above": "exact_above",
+    "largest error": "largest_error",
+    "unknown share": "unknown_share",
+    "99th percentile": "percentile_99",
+    "tokens/s": "tokens_per_second",
+    "scored exactly": "scored_exactly",
+    "perplexity cut at": "perplexity_cut_at",
+    "median perplexity": "median_perplexity",
+    "by rule": "by_rule",
+    "by breadcrumb": "by_breadcrumb",
+    "by llm": "by_llm",
+    "asked though known": "asked_though_known",
+    "of these the llm agreed": "llm_agreed",
+    "tried again": "tried_again",
+    "passages refused": "passages_refused",
+    "rules and judge": "rules_and_judge",
+    "both pass": "both_pass",
+    "only the rules pass": "only_rules_pass",
+    "only the judge passes": "only_judge_passes",
+    "both refuse": "both_refuse",
+    "llm again": "llm_again",
+    "second opinion": "second_opinion",
+    "second opinion on questions": "second_opinion_on_questions",
+    "replies with control tokens": "replies_with_control_tokens",
+    "verdict survived the swap": "verdict_survived_swap",
+    "tie share": "tie_share",
+    "first place preferred": "first_place_preferred",
+    "longer preferred": "longer_preferred",
+    "characters left": "characters_left",
+    "characters by exam": "characters_by_exam",
+}
+DATA = ("rules", "doubtful", "failures", "redacted", "identifiers", "exams", "cuts", "taken")  # their keys are data
+
+
+def named(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return a report's figures by the names they have now, whatever version wrote them."""
+    return {
+        FORMERLY.get(name, name): named(value) if isinstance(value, dict) and name not in DATA else value
+        for name, value in figures.items()
+    }
+
+
+# --- what each stage measures -----------------------------------------------------------------------------------
+
+
+class CleanFigures(TypedDict):
+    """rules: rule → records that it changed. doubtful: see `chimed.pipeline.doubtful`. identifiers: kind → how many."""
+
+    characters_before: int
+    characters_after: int
+    rules: dict[str, int]
+    doubtful: dict[str, dict[str, Any]]
+    identifiers: dict[str, int]
+
+
+class DedupFigures(TypedDict):
+    """Of one part. pairs_spared: alike, but variants."""
+
+    texts_compared: int
+    pairs_spared: int
+    doubtful: dict[str, dict[str, Any]]
+
+
+class PerplexityFigures(TypedDict):
+    """Of one shard. known: texts whose exact score was in the store. exact_above: group → perplexity above which all
+    scores are exact; largest_error: of a fast score, in nats a token. unknown_share: source → share of tokens outside
+    the model's vocabulary. median, percentile_99: of the perplexities.
+    """
+
+    known: int
+    scored: int
+    seconds: float
+    tokens: int
+    median: float | None
+    percentile_99: float | None
+    unknown_share: dict[str, float]
+    exact_above: NotRequired[dict[str, float]]
+    largest_error: NotRequired[float]
+    device: NotRequired[str]
+    tokens_per_second: NotRequired[int]
+    scored_exactly: NotRequired[int]
+
+
+class FilterFigures(TypedDict):
+    """Of the corpus: perplexity_cut_at, median_perplexity, and cuts: group → rows, how many left, the lowest perplexity
+    that did. Of one part: taken: source → rows, and rows by reason; highest: rows with the highest perplexity.
+    """
+
+    perplexity_cut_at: float | None
+    median_perplexity: float | None
+    cuts: dict[str, dict[str, Any]]
+    taken: dict[str, dict[str, int]]
+    highest: list[dict[str, Any]]
+
+
+class ScreenFigures(TypedDict):
+    """by_rule: records that a rule flagged. redacted: kind → how many."""
+
+    by_rule: int
+    redacted: dict[str, int]
+
+
+class DepartmentFigures(TypedDict):
+    """Questions labelled by breadcrumb and by model; of those asked though they have a breadcrumb, how many agreed."""
+
+    by_breadcrumb: int
+    by_llm: int
+    asked_though_known: int
+    llm_agreed: int
+
+
+class Agreement(TypedDict):
+    """How often the judge says what the rules said."""
+
+    both_pass: int
+    only_rules_pass: int
+    only_judge_passes: int
+    both_refuse: int
+
+
+class TranslateFigures(TypedDict):
+    """Passages asked about, asked twice, and lost in the end."""
+
+    passages: int
+    tried_again: int
+    passages_refused: int
+    rules_and_judge: NotRequired[Agreement]
+
+
+class GenerateFigures(TypedDict):
+    """Documents, and the chunks of them that were asked about."""
+
+    documents: int
+    chunks: int
+    rules_and_judge: NotRequired[Agreement]
+
+
+class PreferFigures(TypedDict):
+    """What the judge was like; shares are null where there is nothing to divide by."""
+
+    questions: int
+    judged: int
+    verdict_survived_swap: int
+    consistency: float | None
+    tie_share: float | None
+    first_place_preferred: float | None
+    longer_preferred: float | None
+
+
+class DecontaminateFigures(TypedDict):
+    """exams: exam → questions looked for. passages: that left documents. characters_left: of all that left, by exam."""
+
+    exams: dict[str, int]
+    passages: int
+    characters_left: int
+    characters_by_exam: dict[str, int]
+    doubtful: dict[str, dict[str, Any]]

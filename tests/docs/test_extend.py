@@ -1,0 +1,125 @@
+"""The guide `extend`, followed to the letter: what it writes down is done, and what it promises comes true."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from readme import EXTEND, PROJECT, section
+from samples import document, rows
+from websites import HTML, served
+
+from chimed.build.context import Work
+from chimed.build.options import Options
+from chimed.evaluate.exams import local_exams
+from chimed.llm import prompts
+from chimed.settings import Settings
+from chimed.stages import decontaminate
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
+
+# --- a site ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sources(tmp_path) -> str:
+    """A folder with the guide's site, and with a module that is no site."""
+    folder = tmp_path / "sites"
+    folder.mkdir()
+    (folder / "example.py").write_text(section("Add a site", EXTEND).code("python"), encoding="utf-8")
+    (folder / "notes.py").write_text("WORDS = 'not a source'", encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.slow
+def test_a_site_is_crawled_extracted_and_built_from(tmp_path, sources) -> None:
+    with served() as site:
+        entries = '<li><a href="/1.html">一</a></li><li><a href="/2.html">二</a></li>'
+        site.pages["/www.example-tcm.cn/list"] = (200, HTML, entries)
+        site.pages["/www.example-tcm.cn/1.html"] = (200, HTML, '<h1>茯苓</h1><div class="text">味甘。</div>')
+        site.pages["/www.example-tcm.cn/2.html"] = (200, HTML, "<h1>空</h1>")
+        # by the command line as it is: a process that knew five sites when it began cannot learn of a sixth
+        environment = os.environ | {
+            "PYTHONPATH": "include",
+            "CHIMED_SOURCES": sources,
+            "CHIMED_REPLICA": site.url,
+            "CHIMED_DATA": str(tmp_path / "lake"),
+            "CHIMED_STORE": f"sqlite:///{tmp_path}/store.db",
+        }
+
+        def chimed(*words: str) -> dict:
+            line = [sys.executable, "-m", "chimed", *words]
+            done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True, cwd=PROJECT)
+            return json.loads(done.stdout)
+
+        assert chimed("crawl", "example", "--crawl", "c1")["misses"] == {"no text": 1}
+        assert chimed("extract", "example", "--crawl", "c1")["records"] == 1
+        chimed("build")
+        (report,) = chimed("run", "extract")
+        assert report["sources"]["derived"] == {"example": 1}
+
+
+@pytest.mark.slow  # Airflow reads the DAGs
+def test_a_site_gets_a_dag_and_an_asset(sources) -> None:
+    asks = (
+        "import json, sys; from airflow.dag_processing.dagbag import DagBag; bag = DagBag(dag_folder='dags'); "
+        "dag = bag.dags['crawl_example']; outlets = [o.name for t in dag.tasks for o in t.outlets]; "
+        "enum = bag.dags['build_dataset'].params.get_param('sources').schema['items']['enum']; "
+        "pools = sorted({t.pool for t in dag.tasks}); "
+        "print(json.dumps([bag.import_errors, dag.timetable.expression, outlets, enum, pools]))"
+    )
+    environment = os.environ | {"PYTHONPATH": "include", "CHIMED_SOURCES": sources}
+    done = subprocess.run([sys.executable, "-c", asks], env=environment, capture_output=True, text=True, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+    errors, expression, outlets, enum, pools = json.loads(done.stdout.splitlines()[-1])
+    assert (errors, expression, outlets) == ({}, "0 6 * * 1", ["records_example"])
+    assert pools == ["default_pool"]
+    assert enum[-1] == "example"
+
+
+# --- a prompt ----------------------------------------------------------------------------------------------------
+
+
+def test_a_prompt_says_what_the_guide_shows(tmp_path, monkeypatch) -> None:
+    guide = section("Add a prompt", EXTEND)
+    (tmp_path / "summarise.yaml").write_text(guide.code("yaml"), encoding="utf-8")
+    monkeypatch.setattr(prompts, "__file__", str(tmp_path / "__init__.py"))
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(guide.code("python"), {})
+    assert said.getvalue() == guide.code("text")
+
+
+# --- an exam -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exams(tmp_path) -> Path:
+    """A folder with the guide's exam."""
+    (tmp_path / "exams" / "test").mkdir(parents=True)
+    file = tmp_path / "exams" / "test" / "herbal_formulas.csv"
+    file.write_text(section("Add an exam", EXTEND).code("csv"), encoding="utf-8")
+    return tmp_path / "exams"
+
+
+def test_an_exams_question_leaves_every_build(exams, tmp_path) -> None:
+    question = exams.joinpath("test", "herbal_formulas.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[1]
+    settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db", exams=str(exams))
+    work = Work("1", Options(), open_lake(settings.data), open_store(settings.store), settings, print)
+    before, behind = "青岚散益气固表，是临床常用的方子。\n" * 12, "服药期间饮食宜清淡。\n" * 12
+    asked = document(f"{before}{question}？\nA. 白术\nB. 防风\nC. 黄芪\nD. 甘草\n答案：C\n{behind}")
+    other = document(before + behind, url="http://a/other")
+    outcome = decontaminate.run(rows(asked, other), work)
+    texts = [row["text"] for row in [*outcome.kept.to_dicts(), *outcome.derived.to_dicts()]]
+    assert len(texts) == 2
+    assert not any(question in text for text in texts)
+    assert all(behind.strip() in text for text in texts)
+
+
+def test_an_exam_becomes_a_task_of_its_subject(exams, tmp_path) -> None:
+    (tmp_path / "tasks").mkdir()
+    assert local_exams(exams, tmp_path / "tasks").tasks == ("exam_herbal_formulas",)
