@@ -65,6 +65,14 @@ def test_any_number_of_parts_and_any_order_leave_the_same_rows(work):
     assert not lakes.exists(work.lake, f"steps/{work.build}")  # it held letters of the texts
 
 
+def test_a_lake_that_is_no_folder_leaves_the_same_rows(work):
+    """Letters are read there by ranges of bytes, as from a bucket."""
+    judged(dedup, texts(), work, 2)
+    away = dataclasses.replace(work, lake=lakes.open_lake("memory://steps"))
+    judged(dedup, texts(), away, 2)
+    assert left_by(away, "dedup") == left_by(work, "dedup")
+
+
 def test_a_row_that_left_is_told_with_a_row_that_stays(work):
     kept, dropped = judged(dedup, texts(), work, 5).kept, read_dropped(work.lake, work.build, "dedup")
     assert set(dropped["detail"].str.slice(0, 16)) <= set(kept["id"])
