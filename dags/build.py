@@ -22,6 +22,7 @@ from chimed_airflow.assets import RELEASE, records
 from chimed_airflow.model_server import model_servers
 from chimed_airflow.notice import FailureNotice
 from chimed_airflow.params import build_options, build_params
+from chimed_airflow.pods import DeleteLeftovers
 from chimed_airflow.summaries import build_note
 from chimed_airflow.tasks import (
     DEFAULTS,
@@ -40,10 +41,10 @@ from chimed_airflow.tasks import (
     step_doc,
     version,
     where,
+    with_models,
 )
 
 BUILD = "{{ ti.xcom_pull(task_ids='open_build') }}"
-POOL = {"cpu": "default_pool", "gpu": "gpu", "llm": "llm"}
 TIMEOUT = {"cpu": timedelta(hours=6), "gpu": timedelta(hours=24), "llm": timedelta(hours=48)}
 GROUPS = {  # what a reader sees of the graph at first; tasks keep their own names
     "read": "turns pages into records, cleans and deduplicates them",
@@ -72,7 +73,6 @@ def stage_task(stage: Stage, shards: XComArg) -> BaseOperator | MappedOperator:
         "task_display_name": stage.title,
         "doc_md": stage_doc(stage),
         "command": ["run", stage.name, "--build", BUILD],
-        "pool": POOL[stage.needs],
         "execution_timeout": TIMEOUT[stage.needs],
         "returns": counts,
     }
@@ -126,9 +126,13 @@ with DAG(
             doc_md="Checks everything that the build will need, then opens a version with fixed crawls and options. "
             "Run again, it gives the same version.",
             first=["check", "--options={{ options(params) | tojson }}"],
-            command=["build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"],
+            command=[
+                *("build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"),
+                "{{ '--partition=%s' % partition_key if partition_key else '' }}",
+            ],
             returns=version,
             execution_timeout=timedelta(minutes=10),
+            **with_models(),  # what it looks for is there
         )
         count_shards = ChimedOperator(
             task_id="count_shards",
@@ -159,6 +163,12 @@ with DAG(
     begin >> tasks[llm[0]]
     if end:
         tasks[llm[-1]] >> end
+    if settings().compute == "kubernetes":
+        with groups["score"]:
+            leftovers = DeleteLeftovers(
+                task_id="delete_leftovers", doc_md=DeleteLeftovers.__doc__, execution_timeout=timedelta(minutes=10)
+            ).as_teardown()
+        tasks["perplexity"] >> leftovers
 
     with groups["release"]:  # a person is asked between the last table and the release
         approve = approval.ApproveRelease(

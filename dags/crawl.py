@@ -18,13 +18,13 @@ from airflow.sdk import DAG, CronPartitionTimetable, PartitionedAtRuntime
 
 from chimed.settings import settings
 from chimed.sources import names as source_names
-from chimed_airflow import titles
+from chimed_airflow import pools, titles
 from chimed_airflow.assets import records
 from chimed_airflow.notice import FailureNotice
-from chimed_airflow.params import crawl_params, listed, pools
+from chimed_airflow.params import crawl_params, listed
 from chimed_airflow.summaries import crawl_line
 from chimed_airflow.tasks import DEFAULTS, ChimedOperator, CrawlOperator, numbers
-from chimed_airflow.weeks import KEY_FORMAT, ZONE, of_run
+from chimed_airflow.weeks import KEY_FORMAT, TIME_ZONE, of_run
 
 WEEK = "week(dag_run, params)"
 # The week's own run fills one folder, however often it is cleared; a run by hand crawls anew, into its own.
@@ -37,7 +37,7 @@ def schedule(hour: int) -> CronPartitionTimetable | PartitionedAtRuntime:
     if not settings().schedules:
         return PartitionedAtRuntime()
     # a new DAG begins with the next Monday; with a start_date Airflow would run nothing by hand for days before it
-    days = {"timezone": ZONE, "run_offset": -1, "key_format": KEY_FORMAT, "run_immediately": False}
+    days = {"timezone": TIME_ZONE, "run_offset": -1, "key_format": KEY_FORMAT, "run_immediately": False}
     return CronPartitionTimetable(f"0 {hour} * * 1", **days)
 
 
@@ -52,7 +52,7 @@ for place, source in enumerate(source_names()):
         max_active_runs=1,
         tags=["chimed", "crawl", source],
         # a site that pools.json does not name yet has no pool of its own: its task would wait for ever
-        default_args={**DEFAULTS, "pool": f"site_{source}" if f"site_{source}" in pools() else "default_pool"},
+        default_args={**DEFAULTS, "pool": f"site_{source}" if f"site_{source}" in pools.wanted() else "default_pool"},
         params=crawl_params(source),
         user_defined_macros={"week": of_run, "listed": listed},
         on_failure_callback=FailureNotice(),

@@ -11,7 +11,7 @@ HOME = Path(tempfile.mkdtemp(prefix="chimed-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "CHIMED_"))]:
-    if name != "CHIMED_MODELS_PYTHON":
+    if name not in ("CHIMED_MODELS_PYTHON", "CHIMED_KILLS", "CHIMED_MUTATED_PAGES"):
         del os.environ[name]
 os.environ |= {
     "AIRFLOW_HOME": str(HOME / "airflow"),

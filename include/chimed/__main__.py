@@ -1,8 +1,8 @@
-"""The command line: `python -m chimed …`. The same commands run by hand, in an Airflow worker and in a GPU pod.
+"""Run the command line: `python -m chimed …`, by hand, in an Airflow worker and in a GPU pod alike.
 
-Progress goes to stderr, a command's result to stdout as one JSON line (or a table where a person asked for one).
-A user's mistake is one sentence and exit code 2; a stage that cannot keep its promises exits 1. The commands are in
-the module `commands` of each room; here they become one program.
+Progress goes to stderr, and a command's result to stdout as one line of JSON (or as a table where a person asked for
+one). A user's mistake is one sentence and exit code 2; a stage that cannot keep its promises exits with 1. Each room
+has its commands in its module `commands`; here they become one program.
 """
 
 import gc
@@ -13,10 +13,10 @@ import typer
 from chimed.concurrency import few_arenas
 from chimed.crawl import commands as crawl
 from chimed.errors import UserError, WorkStopped
-from chimed.explained import explained
+from chimed.explained import explain_error
 from chimed.operations import commands as operations
 from chimed.pipeline import commands as pipeline
-from chimed.printing import log_to_stderr, print_error, print_traceback, speak_utf8
+from chimed.printing import log_to_stderr, print_error, print_traceback, use_utf8
 from chimed.release import commands as release
 from chimed.train import commands as train
 
@@ -43,8 +43,8 @@ for title, group in GROUPS.items():
 
 
 def main() -> None:
-    """Entry point: errors for the user are one line, never a traceback."""
-    speak_utf8()
+    """Run the program; print errors meant for the user as one line, without a traceback."""
+    use_utf8()
     sys.excepthook = print_traceback
     gc.set_threshold(50_000, 20)  # what loads Polars and Arrow makes no cycles; looking for them took a tenth of it
     few_arenas()
@@ -58,7 +58,7 @@ def main() -> None:
         print_error(error)
         raise SystemExit(1) from None
     except Exception as error:
-        told = explained(error)
+        told = explain_error(error)
         if told is None:
             raise
         print_error(told)

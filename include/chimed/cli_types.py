@@ -1,7 +1,7 @@
-"""The commands, by what they are for: one module a group, whose `app` holds its commands.
+"""Define the option types that several command groups share.
 
-A new command is a function with `@app.command()` in the module of its group; one that only Airflow's tasks call is
-registered with `hidden=True`. Bodies import what they need themselves, so that `--help` answers at once.
+A new command is a function with `@app.command()` in the `commands` module of its room; one that only Airflow's tasks
+call is registered with `hidden=True`. Bodies import what they need themselves, so that `--help` answers at once.
 """
 
 from typing import Annotated

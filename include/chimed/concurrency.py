@@ -1,4 +1,4 @@
-"""Several things at once on one machine: threads that work ahead, and processes that end with this one."""
+"""Run work in parallel on one machine: threads that work ahead, and processes that end with this one."""
 
 import ctypes
 import multiprocessing
@@ -16,13 +16,13 @@ from chimed.errors import WorkStopped
 from chimed.printing import log_to_stderr
 from chimed.processes import die_with_parent
 
-MOST = 8  # processes: each holds its shard in memory, some 400 MB of it
-AT_ONCE = 2  # batches: Polars, Arrow and NumPy leave Python at work, so two threads are worth nearly two cores
+MAX_PROCESSES = 8  # processes: each holds its shard in memory, some 400 MB of it
+MAX_AHEAD = 2  # batches: Polars, Arrow and NumPy leave Python at work, so two threads are worth nearly two cores
 ARENAS = 2
 ITS_OWN = {"POLARS_MAX_THREADS": "1", "MALLOC_ARENA_MAX": str(ARENAS)}  # of a worker's environment
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class WorkerDied(WorkStopped):
@@ -40,12 +40,12 @@ def few_arenas() -> None:
             ctypes.CDLL(None).mallopt(arena_max, ARENAS)
 
 
-def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
-    """What a function makes of each item, in order; the next `AT_ONCE` are at work while one is used."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        waiting: deque[Future[Found]] = deque()
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order, computing the next `MAX_AHEAD` results in threads meanwhile."""
+    with ThreadPoolExecutor(MAX_AHEAD) as pool:
+        waiting: deque[Future[Result]] = deque()
         for item in items:
-            if len(waiting) == AT_ONCE:
+            if len(waiting) == MAX_AHEAD:
                 yield waiting.popleft().result()
             waiting.append(pool.submit(function, item))
         while waiting:
@@ -53,10 +53,10 @@ def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[
 
 
 @contextmanager
-def workers(stage: str, processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with this one, each with one thread for Polars: the cores are taken by processes.
+def worker_processes(stage: str, processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of processes that end with this one. Each gets one Polars thread, since the processes use all cores.
 
-    Raises WorkerDied where one was killed.
+    Raises WorkerDied if one was killed.
     """
     before = {name: os.environ.get(name) for name in ITS_OWN}
     os.environ.update(ITS_OWN)  # read when a new process starts, and when it imports Polars
@@ -64,19 +64,19 @@ def workers(stage: str, processes: int) -> Iterator[ProcessPoolExecutor]:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin) as pool:
             yield pool
     except BrokenProcessPool:
-        raise WorkerDied(f"{stage}: a process was killed at work (out of memory?); run it again") from None
+        raise WorkerDied(f"{stage}: a worker process was killed, perhaps for lack of memory; run it again") from None
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def cores() -> int:
-    """Processors that this process may use."""
+def available_cores() -> int:
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _begin() -> None:
-    """What a new process does first: it ends with its parent, leaves Ctrl-C to it, and logs as it does."""
+    """Set up a new process: end with the parent, leave Ctrl-C to it, and log like it."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_to_stderr()

@@ -1,4 +1,4 @@
-"""The exceptions that are for the user's eyes: the command line prints them without a traceback."""
+"""Define the exceptions that are meant for the user; the command line prints them without a traceback."""
 
 from difflib import get_close_matches
 
@@ -6,18 +6,18 @@ LEFT_ALONE = 3  # exit code of an unattended crawl of a site that wants to be le
 
 
 class UserError(Exception):
-    """One clear sentence: what is wrong, and what would be right. Exit code 2."""
+    """The user made a mistake. The message is one sentence: what is wrong, and what would be right. Exit code 2."""
 
 
 class WorkStopped(Exception):
-    """The work cannot go on now, and nothing is lost: running it again goes on from here. Exit code 1."""
+    """The work cannot continue now. Nothing is lost, and running it again continues from here. Exit code 1."""
 
 
 class CrawlStopped(WorkStopped):
-    """A site must not be asked further now (captcha, robots.txt, too many failures); its frontier keeps its place.
+    """A site must not be requested further now (captcha, robots.txt, too many failures); its frontier is kept.
 
-    wait: seconds for which the site is to be left alone; None where it is not its will. times: attempts in a row that
-    ended so.
+    wait: seconds for which the site is to be left alone; None if the site did not ask for it. times: attempts in a row
+    that ended so.
     """
 
     def __init__(self, why: str, wait: float | None = None, times: int = 0) -> None:
@@ -26,7 +26,7 @@ class CrawlStopped(WorkStopped):
 
 
 def choose(kind: str, name: str, valid: "list[str] | tuple[str, ...]") -> str:
-    """`name`, if it is valid; else a UserError that names the valid ones."""
+    """Return `name` if it is valid; otherwise raise a UserError that lists the valid names."""
     if name not in valid:
         first = "there is none yet; python -m chimed status says what to do first"
         there = f"choose from: {', '.join(valid)}" if valid else first

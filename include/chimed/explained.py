@@ -1,7 +1,8 @@
-"""What of a machine's or a library's errors is for the user to mend, as one sentence. Ours; the paper is silent.
+"""Turn errors of the machine or of a library that the user can fix into one sentence. Ours; the paper does not cover
+it.
 
-A stage that cannot write, a disk that is full, a store whose password is wrong: such an error is not the program's, and
-its traceback tells the user nothing. What is not known here stays a traceback.
+A folder that cannot be written, a full disk, a wrong password of the store: such an error is not a bug, and its
+traceback does not help the user. Every error that is not known here keeps its traceback.
 """
 
 import errno
@@ -9,7 +10,7 @@ import errno
 from chimed.characters import short
 from chimed.errors import UserError, WorkStopped
 
-MOST = 300  # characters of what a library says
+MAX_MESSAGE_LENGTH = 300  # characters of what a library says
 
 # what a file or folder is, by the error's number, and what mends it
 _FILES = {
@@ -53,13 +54,15 @@ _OF_SERVERS = {
 _OF_MODELS = ("accelerate", "datasets", "huggingface_hub", "lm_eval", "peft", "torch", "transformers", "trl", "vllm")
 
 
-def explained(error: BaseException) -> UserError | WorkStopped | None:
-    """The error as a sentence; None where it is the program's own mistake, whose traceback is wanted."""
+def explain_error(error: BaseException) -> UserError | WorkStopped | None:
+    """Return the error as a sentence for the user; None for a bug, which needs its traceback."""
     library = type(error).__module__.split(".")[0]
     if library == "sqlalchemy":
-        return _of_store(error)
+        return _explain_store_error(error)
     if library in _OF_SERVERS:
-        return UserError(f"{_OF_SERVERS[library]} cannot be used: {_said(error)}; check its address and your rights")
+        return UserError(
+            f"{_OF_SERVERS[library]} cannot be used: {_message_of(error)}; check its address and your rights"
+        )
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _OF_MODELS:
         return UserError(
             f"{error.name} is not installed here; run it with the models' environment: "
@@ -71,14 +74,14 @@ def explained(error: BaseException) -> UserError | WorkStopped | None:
             "then .venv/bin/python -m chimed …"
         )
     if isinstance(error, OSError):
-        return _of_file(error)
+        return _explain_file_error(error)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return UserError("a name or text on the command line is not valid Unicode; write it in UTF-8")
     return None
 
 
-def _of_file(error: OSError) -> UserError | WorkStopped | None:
-    where = short(str(error.filename or error.filename2 or ""), MOST)
+def _explain_file_error(error: OSError) -> UserError | WorkStopped | None:
+    where = short(str(error.filename or error.filename2 or ""), MAX_MESSAGE_LENGTH)
     if error.errno in _MACHINE:
         return WorkStopped(f"{where}: {_MACHINE[error.errno]}" if where else _MACHINE[error.errno])
     if error.errno in _FILES and where:
@@ -91,19 +94,19 @@ def _of_file(error: OSError) -> UserError | WorkStopped | None:
         }
         for kind, words in kinds.items():
             if isinstance(error, kind):
-                return UserError(f"what was asked for {words}: {_said(error)}; check the address and your rights")
+                return UserError(f"a file or folder {words}: {_message_of(error)}; check the address and your rights")
     return None
 
 
-def _of_store(error: BaseException) -> UserError | None:
-    """Of the store, what its driver says: never the statement with its values, which are crawled texts."""
+def _explain_store_error(error: BaseException) -> UserError | None:
+    """Explain an error of the store by its driver's message, without the statement: its values are crawled texts."""
     unreadable = type(error).__name__ in ("ArgumentError", "NoSuchModuleError")
     said = getattr(error, "orig", None) or (error if unreadable else None)
     if said is None:
         return None
-    return UserError(f"the store cannot be used: {_said(said)}; CHIMED_STORE says where it is")
+    return UserError(f"the store cannot be used: {_message_of(said)}; CHIMED_STORE says where it is")
 
 
-def _said(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return short(lines[0], MOST) if lines else type(error).__name__
+    return short(lines[0], MAX_MESSAGE_LENGTH) if lines else type(error).__name__

@@ -1,7 +1,7 @@
-"""What a number of right answers can mean: intervals, a paired test and its interval, many tests, and power.
+"""Compute intervals, a paired test, a correction for many tests, and power for exam results.
 
-The same questions are put to both models, so their answers are paired (Miller 2024, arXiv 2411.00640): only questions
-that changed tell anything. Exact throughout, because the exams are small.
+Both models answer the same questions, so their answers are paired (Miller 2024, arXiv 2411.00640), and only questions
+whose result changed carry information. All tests are exact, because the exams are small.
 """
 
 import math
@@ -14,7 +14,10 @@ POWER = 0.8
 
 
 def wilson(correct: int, questions: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927; Brown, Cai and DasGupta 2001)."""
+    """Return Wilson's score interval of a proportion (Wilson 1927; Brown, Cai and DasGupta 2001).
+
+    The plain normal interval has no width at 0 or 100 %, and on small exams covers too rarely; this one does not.
+    """
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = correct / questions
     middle = share + z * z / (2 * questions)
@@ -24,17 +27,18 @@ def wilson(correct: int, questions: int, confidence: float = 0.95) -> tuple[floa
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """McNemar's exact two-sided p: of the questions that changed, is one direction more than a coin would give?"""
+    """Return McNemar's exact two-sided p: the chance that a fair coin splits the changed questions this unevenly."""
     changed = gained + lost
     tail = sum(math.comb(changed, count) for count in range(min(gained, lost) + 1))
     return min(1.0, 2 * tail / 2**changed)
 
 
 def newcombe(both: int, gained: int, lost: int, neither: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Newcombe's interval of a paired difference, after less before (1998, Statistics in Medicine 17:2635, method 10).
+    """Return Newcombe's interval of a paired difference, after minus before.
 
-    both: questions right before and after; gained: right only after; lost: only before; neither: in neither. Wilson's
-    intervals of both proportions, put together by their correlation, with a continuity correction of that.
+    From Newcombe 1998, Statistics in Medicine 17:2635, method 10. both: questions right before and after; gained: right
+    only after; lost: right only before; neither: wrong in both. The method combines Wilson's intervals of both
+    proportions by their correlation, which it corrects for continuity.
     """
     questions = both + gained + lost + neither
     after, before = both + gained, both + lost
@@ -56,7 +60,7 @@ def newcombe(both: int, gained: int, lost: int, neither: int, confidence: float 
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's (1979) adjusted p values, in the order given."""
+    """Return Holm's (1979) adjusted p values, in the order given."""
     adjusted = [0.0] * len(ps)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(ps)), key=lambda index: ps[index])):
@@ -66,14 +70,14 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def least_gain(alpha: float = ALPHA) -> int:
-    """The fewest questions gained that can be significant at all: with not one lost."""
+    """Return the smallest number of gained questions that can be significant if none is lost."""
     return next(count for count in range(1, 1000) if mcnemar(count, 0) < alpha)
 
 
 def power(questions: int, gain: float, changed: float, alpha: float = ALPHA) -> float:
-    """The chance that the exact test finds a true gain.
+    """Return the probability that the exact test detects a true gain.
 
-    gain: share of questions won less share lost. changed: share won plus share lost; at least `gain`.
+    gain: share of questions won minus share lost. changed: share won plus share lost; at least `gain`.
     """
     won = (changed + gain) / 2 / changed
     return sum(
@@ -85,7 +89,10 @@ def power(questions: int, gain: float, changed: float, alpha: float = ALPHA) -> 
 
 @lru_cache(maxsize=4096)
 def _binomial(trials: int, share: float) -> list[tuple[int, float]]:
-    """(successes, probability) for every number of successes."""
+    """Return (successes, probability) for every number of successes.
+
+    Computed from logarithms, since the binomial coefficients of a large exam do not fit a float.
+    """
     if share >= 1:
         return [(trials, 1.0)]
     if share <= 0:
@@ -99,7 +106,8 @@ def _binomial(trials: int, share: float) -> list[tuple[int, float]]:
 
 
 def detectable_gain(questions: int, changed: int, alpha: float = ALPHA, wanted: float = POWER) -> int | None:
-    """The smallest true gain, in questions, that this exam would show with the wanted power; None for no gain at all.
+    """Return the smallest true gain, in questions, that this exam detects with the wanted power; None if it detects
+    none.
 
     changed: how many questions the two models answer differently. A gain larger than that changes as many.
     """

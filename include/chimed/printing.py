@@ -1,4 +1,4 @@
-"""What a command says: its result for a program to read, its progress for a person."""
+"""Print what a command has to say: its result for a program, its progress for a person."""
 
 import codecs
 import io
@@ -14,13 +14,13 @@ from chimed.characters import one_line, printable
 from chimed.secrets import without_secrets
 
 
-def speak_utf8() -> None:
-    """Sees to it that this process reads, writes and names files in UTF-8, whatever the machine's locale.
+def use_utf8() -> None:
+    """Make this process read, write and name files in UTF-8, whatever the machine's locale.
 
-    In a locale with another encoding the same command is run anew in Python's UTF-8 mode, since words of the command
-    line and names of files were decoded before this is called; what it starts inherits that. PYTHONIOENCODING may still
-    say something else of the streams, so that they are told. A character that cannot be written, half of a surrogate
-    pair, is written as an escape.
+    In a locale with another encoding the command restarts itself in Python's UTF-8 mode, because arguments and file
+    names were decoded before this is called; child processes inherit the mode. PYTHONIOENCODING may still set another
+    encoding for the streams, so they are set here. A character that cannot be written, half of a surrogate pair, is
+    written as an escape.
     """
     if not sys.flags.utf8_mode and codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
         os.environ["PYTHONUTF8"] = "1"
@@ -33,32 +33,32 @@ def speak_utf8() -> None:
 
 
 def print_result(value: object) -> None:
-    """One JSON line on stdout; progress goes to stderr."""
+    """Print a value as one line of JSON on stdout; progress goes to stderr."""
     print(without_secrets(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def print_report(value: object, sentence: str) -> None:
-    """A long report as one JSON line for a program; for a person at a terminal a sentence that says what came of it."""
+    """Print a long report: as one line of JSON for a program, as `sentence` for a person at a terminal."""
     print(safe(sentence)) if sys.stdout.isatty() else print_result(value)
 
 
 def safe(text: str) -> str:
-    """The text as a person may see it: no password in it, and nothing that a terminal would obey."""
+    """Return the text as a person may see it: without passwords, and without anything a terminal would interpret."""
     return printable(without_secrets(text))
 
 
 def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """For `sys.excepthook`: the traceback of a mistake of ours, without passwords."""
+    """Print the traceback of a bug without passwords (for `sys.excepthook`)."""
     print(safe("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
 
 
 def print_error(error: Exception) -> None:
-    """A sentence for the user on stderr."""
+    """Print an error for the user as one line on stderr."""
     print(f"chimed: {one_line(without_secrets(str(error)))}", file=sys.stderr)
 
 
-class _Lines(logging.Formatter):
-    """Lines that a terminal may show, whatever is put into them; warnings and errors are marked."""
+class LineFormatter(logging.Formatter):
+    """Format lines so that a terminal may show them whatever they contain; warnings and errors are marked."""
 
     def format(self, record: logging.LogRecord) -> str:
         record.shown_level = f"{record.levelname} " if record.levelno >= logging.WARNING else ""
@@ -67,8 +67,8 @@ class _Lines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Progress as lines with the time; Alembic only where something is wrong."""
+    """Log progress to stderr as lines with the time; from Alembic only warnings and errors."""
     shown = logging.StreamHandler(sys.stderr)
-    shown.setFormatter(_Lines("%(asctime)s %(shown_level)s%(message)s", "%H:%M:%S"))
+    shown.setFormatter(LineFormatter("%(asctime)s %(shown_level)s%(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[shown])
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,8 +1,8 @@
-"""Folders of this user alone, for what is kept on this machine between two runs: copies of weights, checkpoints, locks.
+"""Provide folders that only this user can enter, for local copies of weights, checkpoints and locks.
 
-The folder for temporary files is everybody's. What lies there under a name that can be guessed may be someone else's:
-weights that are not ours, or a link that makes us write elsewhere. So all of ours lies in one folder that belongs to us
-and that nobody else may enter, and that is checked each time it is used. Ours; the paper is silent.
+Everybody can write to the temporary folder. A file under a name that can be guessed may be someone else's: foreign
+weights, or a link that makes us write elsewhere. So all our files are in one folder that belongs to us, that nobody
+else can enter, and that is checked on each use. Ours; the paper does not cover it.
 """
 
 import os
@@ -15,9 +15,9 @@ from chimed.settings import settings
 
 
 def private_folder(*parts: str) -> Path:
-    """A folder under the temporary folder's `chimed-<user id>`, made where it is not there.
+    """Return a folder under `chimed-<user id>` in the temporary folder; create it if needed.
 
-    Raises UserError where that folder is not ours alone, or cannot be made.
+    Raises UserError if that folder is not ours alone, or cannot be created.
     """
     own = Path(tempfile.gettempdir()) / f"chimed-{os.getuid()}"
     folder = make_private(own, "TMPDIR").joinpath(*parts)
@@ -25,37 +25,39 @@ def private_folder(*parts: str) -> Path:
     return folder
 
 
-def scratch() -> Path:
-    """The folder of this machine for process ids and logs of our servers (`CHIMED_SCRATCH`), ours alone.
+def scratch_folder() -> Path:
+    """Return this machine's folder for process ids and logs of our servers (`CHIMED_SCRATCH`).
 
-    Raises UserError where it is not: who can write there could have us end any process.
+    Raises UserError if it is not ours alone: who can write there could make us end any process.
     """
     return make_private(Path(settings().scratch), "CHIMED_SCRATCH")
 
 
 def make_private(folder: Path, setting: str) -> Path:
-    """The folder, made with mode 0700 where it is not there.
+    """Return the folder; create it with mode 0700 if needed.
 
-    setting: the variable that says where it is. A folder that others could only read is closed to them. Raises
-    UserError where it is a link, somebody else's, or one that others can write to.
+    setting: the variable that names it. A folder that others can only read is closed to them. Raises UserError if it is
+    a link, belongs to somebody else, or can be written by others.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made: {error.strerror}; set {setting} to a folder of your own") from None
+        raise UserError(
+            f"{folder} cannot be created: {error.strerror}; set {setting} to a folder of your own"
+        ) from None
     found = folder.lstat()  # of a link itself, not of what it points to
-    if why := _not_ours(found):
+    if why := _ownership_problem(found):
         raise UserError(f"{folder} {why}; remove it, or set {setting} to a folder of your own")
     if found.st_mode & 0o077:
         folder.chmod(0o700)  # it was made by an older version, or by hand
     return folder
 
 
-def _not_ours(found: os.stat_result) -> str | None:
-    """Why a folder is not one that only we can change; None where it is."""
+def _ownership_problem(found: os.stat_result) -> str | None:
+    """Return why others could change a folder; None if only we can."""
     if stat.S_ISLNK(found.st_mode):
-        return "is a link, and what lies behind it is not known to be ours"
+        return "is a link, so its target may not be ours"
     if not stat.S_ISDIR(found.st_mode):
         return "is not a folder"
     if found.st_uid != os.getuid():

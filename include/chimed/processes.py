@@ -1,7 +1,7 @@
-"""Processes that outlive the command that starts them: model servers, and what the embedded Airflow consists of.
+"""Start and end processes that outlive the command that starts them: model servers, and the parts of the local Airflow.
 
-Each is the leader of a process group of its own, known by a note with its id and the moment it started: an id alone may
-by now be someone else's. The exception is `beside`: a process that lives no longer than the one that needs it.
+Each leads its own process group and is known by a note with its id and its start time: an id alone may belong to
+another process by now. The exception is `child_process`, which ends with its parent.
 """
 
 import contextlib
@@ -19,29 +19,31 @@ from typing import Any
 
 import psutil
 
-GRACE = 20.0  # seconds a process has to end by itself
-FORKING = threading.Lock()  # held during every fork, and by a thread at what a child made in its midst would wait for
-os.register_at_fork(before=FORKING.acquire, after_in_parent=FORKING.release, after_in_child=FORKING.release)
+GRACE_SECONDS = 20.0  # seconds a process has to end by itself
+FORK_LOCK = threading.Lock()  # held during every fork, and by a thread at what a child made in its midst would wait for
+os.register_at_fork(before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=FORK_LOCK.release)
 
 
 def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str] | None = None) -> int:
-    """Starts a process in a session of its own, its output in `log`; writes its note and returns its id."""
+    """Start a process in its own session, with its output in `log`; write its note and return its id."""
     note.parent.mkdir(parents=True, exist_ok=True)
     started = _open(argv, log, environment, start_new_session=True)
-    note.write_text(json.dumps({"pid": started.pid, "born": born(started.pid)}), encoding="utf-8")
+    note.write_text(json.dumps({"pid": started.pid, "born": start_time(started.pid)}), encoding="utf-8")
     return started.pid
 
 
 @contextlib.contextmanager
-def beside(argv: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
-    """A process for the length of a `with`, its output in `log`; in our group; it ends even if we are killed."""
+def child_process(
+    argv: Sequence[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen]:
+    """Run a process during a `with` block, its output in `log`; it ends with this process even if that is killed."""
     started = _open(argv, log, environment, preexec_fn=die_with_parent if sys.platform == "linux" else None)
     try:
         yield started
     finally:
         started.terminate()
         try:
-            started.wait(GRACE)
+            started.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
@@ -57,25 +59,28 @@ def _open(argv: Sequence[str], log: Path, environment: dict[str, str] | None, **
 
 
 def die_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
-    """Called in a new process: asks Linux to end it when the one that started it dies, even by kill -9."""
+    """Ask Linux to end this (new) process when its parent dies, even by kill -9."""
     if sys.platform == "linux":
         parent_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(parent_death_signal, by)
 
 
-def alive(note: Path) -> int | None:
-    """The id of the noted process, if it lives and is the one that was started."""
+def running_pid(note: Path) -> int | None:
+    """Return the id of the noted process if it still runs and is the one that was started; else None."""
     try:
         known = json.loads(note.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    moment = born(known["pid"])
+    moment = start_time(known["pid"])
     return known["pid"] if moment is not None and moment == known["born"] else None
 
 
-def end(notes: Sequence[Path], grace: float = GRACE) -> list[str]:
-    """Ends the noted processes' groups: asks all, waits, then kills; returns the names of those that were alive."""
-    groups = {note: pid for note in notes if (pid := alive(note)) is not None}
+def end(notes: Sequence[Path], grace: float = GRACE_SECONDS) -> list[str]:
+    """End the groups of the noted processes: terminate, wait, then kill.
+
+    Return the names of those that were running.
+    """
+    groups = {note: pid for note in notes if (pid := running_pid(note)) is not None}
     for pid in groups.values():
         _signal(pid, signal.SIGTERM)
     deadline = time.monotonic() + grace
@@ -88,13 +93,13 @@ def end(notes: Sequence[Path], grace: float = GRACE) -> list[str]:
     return [note.stem for note in groups]
 
 
-def tail(log: Path, lines: int) -> str:
-    """The last lines of a log that say something."""
+def last_lines(log: Path, lines: int) -> str:
+    """Return the last non-empty lines of a log."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
 
-def born(pid: int) -> float | None:
+def start_time(pid: int) -> float | None:
     """Return when a living process started, in seconds after the machine did; None for a dead one or a zombie.
 
     Two processes of one id differ in it, and a clock that is set while they run changes nothing.

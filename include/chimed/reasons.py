@@ -15,12 +15,12 @@ UNLISTED = "unlisted"  # family of a code that stands in no list, such as one of
 IDENTIFYING = ("identifier", "name")  # families: the row names or identifies a person
 
 # Reasons for which pages leave that nothing is wrong with: a shard may lose all of its own so.
-AGAIN = "fetched again unchanged"
-TWICE = "same row twice in the corpus"
-OVER = "over max_records"
+UNCHANGED = "fetched again unchanged"
+DUPLICATE_ROW = "same row twice in the corpus"
+OVER_LIMIT = "over max_records"
 TAKEN_DOWN = "taken down"
 GONE = "gone from its site"
-NO_ALARM = (AGAIN, TWICE, OVER, TAKEN_DOWN, GONE)
+EXPECTED_REASONS = (UNCHANGED, DUPLICATE_ROW, OVER_LIMIT, TAKEN_DOWN, GONE)
 
 
 @dataclass(frozen=True)

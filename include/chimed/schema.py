@@ -1,6 +1,6 @@
-"""What a record is: one table schema from the first page to the release (the paper's documents, QA pairs, preferences).
+"""Define a record: one table schema from the first page to the release (the paper's documents, QA pairs, preferences).
 
-Every stage's table has these columns; dropped rows carry three more (`DROPPED`). No asker's name, id, place or picture
+Every stage's table has these columns; dropped rows have three more (`DROPPED`). No asker's name, id, place or picture
 and no doctor's name ever enters a record.
 """
 
@@ -88,29 +88,31 @@ DROPPED_COLUMNS = _polars_schema(DROPPED)
 
 
 def content_id(*parts: str | None) -> str:
-    """16 hex digits over the NFC form of `parts`; `None` and the empty string differ."""
+    """Return 16 hex digits over the NFC form of `parts`; `None` and the empty string differ."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(b"\x00" if part is None else b"\x01" + unicodedata.normalize("NFC", part).encode() + b"\x02")
     return digest.hexdigest()[:16]
 
 
-def keyed(key: bytes, plain: str) -> str:
-    """16 hex digits that tell nothing of a content hash to who has not the key: else who knows all of a text but a
-    telephone number finds it by trying."""
+def keyed_hash(key: bytes, plain: str) -> str:
+    """Return 16 hex digits of a keyed hash of a content hash.
+
+    Without the key, someone who knows all of a text but a telephone number could find the number by trying.
+    """
     return hmac.digest(key, plain.encode(), "sha256").hex()[:16]
 
 
 def record_id(row: dict) -> str:
-    """The id of a record of any kind: over its page's URL, its kind, language and words."""
+    """Return the id of a record of any kind: a hash of its page's URL, its kind, its language and its words."""
     words = (row.get(name) for name in ("title", "text", "question", "answer", "rejected"))
     return content_id(row["url"], row["kind"], row["language"], *words)
 
 
 def derived(parent: dict, **changes: object) -> dict:
-    """A record row made from `parent`: its page and provenance, `changes` on top, a new id; no scores.
+    """Return a record row derived from `parent`: its page and provenance, with `changes` and a new id.
 
-    Nor has it the places where something was found in the parent's words.
+    Scores and the places of findings in the parent's words are not copied.
     """
     unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers"))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
@@ -119,17 +121,17 @@ def derived(parent: dict, **changes: object) -> dict:
 
 
 def table(rows: list[dict]) -> pl.DataFrame:
-    """Rows as a table with exactly the columns of `RECORD`."""
+    """Return rows as a table with exactly the columns of `RECORD`."""
     return pl.DataFrame(rows, schema=RECORD_COLUMNS)
 
 
 def dropped_table(rows: list[dict]) -> pl.DataFrame:
-    """Rows as a table with exactly the columns of `DROPPED`."""
+    """Return rows as a table with exactly the columns of `DROPPED`."""
     return pl.DataFrame(rows, schema=DROPPED_COLUMNS)
 
 
 def left_rows(records: pl.DataFrame, why: dict[str, tuple[str, str]], fate: str = "dropped") -> pl.DataFrame:
-    """The records of `why` (id → reason, detail) as rows of `DROPPED`, with fate `dropped` or `failed`."""
+    """Return the records of `why` (id → reason, detail) as rows of `DROPPED`, with fate `dropped` or `failed`."""
     reasons = pl.DataFrame(
         [(id, fate, reason, detail) for id, (reason, detail) in why.items()],
         schema={"id": pl.String, "fate": pl.String, "reason": pl.String, "detail": pl.String},
@@ -139,7 +141,7 @@ def left_rows(records: pl.DataFrame, why: dict[str, tuple[str, str]], fate: str 
 
 
 def words() -> pl.Expr:
-    """A record's own words in one string: the text, or the question and the answer joined (paper §3.2)."""
+    """Return an expression for a record's own words as one string: text, question, answer and rejected (paper §3.2)."""
     return pl.concat_str(
         [pl.col("text"), pl.col("question"), pl.col("answer"), pl.col("rejected")], separator="\n", ignore_nulls=True
     )

@@ -1,7 +1,7 @@
-"""Where things are: the lake, the store, the servers, the models. Every value is a `CHIMED_…` environment variable.
+"""Define the settings: where the lake, the store, the servers and the models are. Each is a `CHIMED_…` variable.
 
-How a build is made (cuts, shares, sources) is not here: the paper's constants stand beside their use in `stages/`,
-and what a build may change of them is in `options.Options`, kept with the build.
+How a build is made (cuts, shares, sources) is not set here: the paper's constants are beside their use in `stages/`,
+and what a build may change of them is in `chimed.build.options`, stored with the build.
 """
 
 from functools import lru_cache
@@ -22,7 +22,7 @@ PROJECT = _PACKAGES.parent if _PACKAGES.name == "include" else Path.cwd()
 
 
 class Settings(BaseSettings):
-    """One field, one variable: `data` is `CHIMED_DATA`. Defaults suit a laptop."""
+    """All settings. One field is one variable: `data` is `CHIMED_DATA`. Defaults suit a laptop."""
 
     model_config = SettingsConfigDict(env_prefix="CHIMED_", env_ignore_empty=True)
 
@@ -104,10 +104,20 @@ class Settings(BaseSettings):
         "external", description="who starts vLLM: you (external), this machine (local) or the cluster (kubernetes)"
     )
     llm_checkpoint: str = Field(
-        "Qwen/Qwen3-14B", description="model that the generator's server loads, if chimed starts it"
+        "Qwen/Qwen3-14B",
+        description="model that the generator's server loads, if chimed starts it; on one machine with fewer than four "
+        "GPUs a smaller one is the default",
     )
     judge_checkpoint: str = Field(
-        "Qwen/Qwen3-32B", description="model that the judge's server loads, if chimed starts it"
+        "Qwen/Qwen3-32B",
+        description="model that the judge's server loads, if chimed starts it; on one machine with fewer than four "
+        "GPUs a smaller one is the default",
+    )
+    llm_devices: str = Field(
+        "", description="GPUs of the generator's server on one machine, e.g. 0,1; empty: the first half of all"
+    )
+    judge_devices: str = Field(
+        "", description="GPUs of the judge's server on one machine, e.g. 2,3; empty: the second half of all"
     )
 
     vllm_flags: str = Field("", description="more flags for servers that chimed starts, e.g. --quantization fp8")
@@ -125,6 +135,9 @@ class Settings(BaseSettings):
     )
 
     recipe: str = Field("qwen3-1.7b", description="recipe to train if none is named")
+    recipes: str | None = Field(
+        None, description="folder with recipes of your own, beside those in train/recipes; also s3://<bucket>/<path>"
+    )
     build_options: dict[str, Any] = Field(
         default_factory=dict, description='default options of every build, e.g. {"part_rows": 5000}'
     )
@@ -135,9 +148,15 @@ class Settings(BaseSettings):
     )
 
     compute: Literal["local", "kubernetes"] = Field("local", description="where GPU work runs")
+    gpus: int = Field(
+        8, ge=1, description="GPUs that chimed may use at a time: slots of the pool gpus of a new deployment"
+    )
     models_python: str = Field(
         str(PROJECT / ".venv-models" / "bin" / "python"),
         description="Python interpreter with torch, TRL, lm-eval and vLLM",
+    )
+    models_queue: str | None = Field(
+        None, description="Celery queue of the worker that has the models' environment; empty: every worker has it"
     )
     scratch: str = Field(
         str(PROJECT / ".chimed" / "scratch"), description="local folder for process ids and logs of model servers"
@@ -149,12 +168,18 @@ class Settings(BaseSettings):
     notify: str | None = Field(
         None, description="mail addresses, separated by commas, to notify of failed runs (connection smtp_default)"
     )
+    notify_webhook: SecretStr | None = Field(
+        None, description="Slack-compatible webhook (Slack, Mattermost, Teams' workflows) that gets the same notices"
+    )
+    statsd: str | None = Field(
+        None, pattern=r"^[\w.-]+(:\d{1,5})?$", description="host:port of a StatsD server that gets metrics; empty: none"
+    )
     schedules: bool = Field(True, description="off: DAGs have no schedule and run only when triggered")
     train: bool = Field(True, description="whether a release starts training, where the build's form does not say")
 
     k8s_namespace: str = Field("chimed", description="namespace of GPU pods and model servers")
     k8s_image: str = Field(
-        "chimed-gpu:latest", description="image with the models' environment (Dockerfile's target gpu)"
+        "chimed-gpu:0.1.0", description="image with the models' environment (Dockerfile's target gpu)"
     )
     k8s_gpu_product: str = Field(
         "NVIDIA-A40", description="value of the node label nvidia.com/gpu.product (paper: A40)"
@@ -165,6 +190,14 @@ class Settings(BaseSettings):
     )
     k8s_service_account: str = Field("chimed", description="service account of the pods; its token is not mounted")
     k8s_volume: str | None = Field(None, description="volume claim mounted at /data, if the lake is a shared folder")
+    k8s_models_volume: str | None = Field(
+        None, description="volume claim for weights (HF_HOME), so that each is downloaded once, not by every pod"
+    )
+    k8s_storage: int = Field(
+        200, ge=1, description="GiB of a node's disk that a training pod asks for; other pods take at most 80"
+    )
+    k8s_pull_secret: str | None = Field(None, description="secret with which the pods' image is pulled")
+    k8s_priority_class: str | None = Field(None, description="priority class of GPU pods and model servers")
 
     @field_validator("llm_url", "judge_url", "replica")
     @classmethod
@@ -181,16 +214,16 @@ class Settings(BaseSettings):
 
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once.
+    """Return the settings of this process, read once.
 
-    Raises UserError for a value that is none; the value itself is not told, for it may be secret.
+    Raises UserError for an invalid value, without showing the value, since it may be secret.
     """
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(part) for part in first["loc"][:1]).upper()
-        raise UserError(f"CHIMED_{name} has a value that it cannot have: {first['msg']}") from None
+        raise UserError(f"CHIMED_{name} has an invalid value: {first['msg']}; see docs/reference.md") from None
     except SettingsError as error:
         field = str(error).partition('field "')[2].partition('"')[0]
-        raise UserError(f"CHIMED_{field.upper()} is not JSON; see its meaning in docs/reference.md") from None
+        raise UserError(f"CHIMED_{field.upper()} is not valid JSON; see docs/reference.md for its form") from None

@@ -28,7 +28,7 @@ def place_of(command: list[str]) -> str:
     named = dict(part.removeprefix("--").split("=", 1) for part in rest if part.startswith("--") and "=" in part)
     if verb in ("crawl", "extract"):
         return f"sources#{quote(rest[0])}"
-    if verb == "run":
+    if verb == "run" and "--build" in rest:
         build = rest[rest.index("--build") + 1]
         if rest[0] == "screen":
             return f"review?{urlencode({'build': build, 'stage': 'screen'})}"

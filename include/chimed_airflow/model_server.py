@@ -1,26 +1,30 @@
 """vLLM's life in a DAG run: up before the LLM stages, down after them, also when one of them fails.
 
 external: somebody else runs the servers; we only look at them. local: processes of this machine.
-kubernetes: a Deployment and a Service for each, made and deleted by the run, named after the host in the server's URL.
+kubernetes: a Deployment and a Service for each, named after the host in the server's URL. They belong to the run that
+made them and have a time to live, which every running stage renews; the run deletes them at its end, and where no
+Airflow is left to do so, the cluster's own job does (`leftovers`).
 """
 
-import json
-from datetime import timedelta
+import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup
 
 from chimed.llm import servers
 from chimed.settings import settings
-from chimed_airflow.tasks import ChimedOperator, nothing
+from chimed_airflow import manifests
+from chimed_airflow.tasks import ChimedOperator, nothing, with_models
 
-LOADING = timedelta(hours=1)
+LOADING = timedelta(seconds=manifests.LOADING)
+LIVE = timedelta(hours=1)  # that servers are kept after the last renewal: longer than between a stage and its retry
+RENEW = 300.0  # seconds between two renewals by a running stage
 
 
 def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperator]]:
-    """The setups and the teardowns of the servers; no teardowns where others run them.
+    """Return the setups and the teardowns of the servers; no teardowns where others run them.
 
     build: its version (templated): once they are up, servers are checked for its options.
     """
@@ -36,6 +40,7 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
         command=["serve", "down"],
         execution_timeout=timedelta(minutes=5),
         doc_md=servers.down.__doc__,
+        **with_models(),
     ).as_teardown(setups=[wanted, up])
     return [wanted, up], [down]
 
@@ -53,99 +58,87 @@ def _wanted() -> BaseOperator:
 
 def _up(build: str, doc: str | None) -> BaseOperator:
     """Servers are up, who they are is known, and they obey."""
-    return ChimedOperator(
+    return StageOnServers(
         task_id="serve_up",
         first=["serve", "up", f"--timeout={int(LOADING.total_seconds())}"],
         command=["check", "--only-servers", f"--build={build}"],
         returns=nothing,
         execution_timeout=LOADING + timedelta(minutes=10),
         doc_md=f"{doc}\n\nThen looks at who they are, and that they obey.",
+        **(with_models() if settings().serve == "local" else {}),
     ).as_setup()
 
 
 def _in_cluster(build: str) -> tuple[list[BaseOperator], list[BaseOperator]]:
-    from chimed_airflow.resources import ApplyResource, RemoveResource  # here: the kubernetes client takes seconds
-
-    ready = _up(build, servers.probe.__doc__)
-    wanted = _wanted()
-    wanted >> ready
-    begins: list[BaseOperator] = [wanted, ready]
-    ends: list[BaseOperator] = []
+    ready, wanted = _up(build, servers.probe.__doc__), _wanted()
     with TaskGroup("servers", tooltip="vLLM in the cluster"):
-        for server in servers.servers():
-            for resource in manifests(server):
-                kind = resource["kind"].lower()
-                common: dict[str, Any] = {
-                    "yaml_conf": json.dumps(resource),  # JSON is YAML
-                    "namespaced": True,
-                    "execution_timeout": timedelta(minutes=10),
-                }
-                made = ApplyResource(
-                    task_id=f"create_{server.name}_{kind}", doc_md=f"The {server.name}'s {kind}.", **common
-                ).as_setup()
-                gone = RemoveResource(
-                    task_id=f"delete_{server.name}_{kind}", doc_md=f"Deletes the {server.name}'s {kind}.", **common
-                ).as_teardown(setups=[wanted, made])
-                wanted >> made >> ready
-                begins.append(made)
-                ends.append(gone)
-    return begins, ends
+        made = CreateServers(
+            task_id="create", doc_md=CreateServers.__doc__, execution_timeout=timedelta(minutes=10)
+        ).as_setup()
+        gone = DeleteServers(
+            task_id="delete", doc_md=DeleteServers.__doc__, execution_timeout=timedelta(minutes=10)
+        ).as_teardown(setups=[wanted, made])
+    wanted >> made >> ready
+    return [wanted, made, ready], [gone]
 
 
-def manifests(server: servers.Server) -> list[dict[str, Any]]:
-    """A server's Deployment and Service, as Kubernetes reads them."""
-    from kubernetes.client import ApiClient
-    from kubernetes.client import models as k8s
+class CreateServers(BaseOperator):
+    """Makes the Deployment and the Service of both model servers, or brings those that are there to what they should
+    be. They belong to the run from then on."""
 
-    from chimed_airflow import pods
+    def execute(self, context: Any) -> None:
+        """Apply the manifests; safe to run again."""
+        from chimed_airflow import cluster_servers  # here: the Kubernetes client takes seconds to import
 
-    chosen = settings()
-    where = urlsplit(server.url)
-    name, port = (where.hostname or server.name).split(".")[0], where.port or 80
-    gpus = chosen.k8s_serve_gpus
-    labels = {"app": name, "app.kubernetes.io/part-of": "chimed"}
-    container = k8s.V1Container(
-        name="vllm",
-        image=chosen.k8s_image,
-        command=["python", "-m", "vllm.entrypoints.openai.api_server"],
-        args=[
-            *("--model", server.checkpoint, "--served-model-name", server.model),
-            *("--host", "0.0.0.0", "--port", str(port), "--tensor-parallel-size", str(gpus)),
-            *servers.OUTPUT_FLAGS,
-            *chosen.vllm_flags.split(),
-        ],
-        env=[k8s.V1EnvVar(name=key, value=value) for key, value in servers.PRIVATE_ENVIRONMENT.items()],
-        env_from=[k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=chosen.k8s_secret))],
-        ports=[k8s.V1ContainerPort(container_port=port)],
-        readiness_probe=k8s.V1Probe(
-            http_get=k8s.V1HTTPGetAction(path="/health", port=port), period_seconds=10, failure_threshold=3
-        ),
-        resources=pods.resources(gpus),
-        volume_mounts=pods.mounts(chosen),
-    )
-    pod = k8s.V1PodSpec(
-        containers=[container],
-        node_selector=pods.node_selector(chosen),
-        tolerations=pods.tolerations(),
-        volumes=pods.volumes(chosen),
-        service_account_name=chosen.k8s_service_account,
-        automount_service_account_token=False,
-    )
-    about = k8s.V1ObjectMeta(name=name, namespace=chosen.k8s_namespace, labels=labels)
-    deployment = k8s.V1Deployment(
-        api_version="apps/v1",
-        kind="Deployment",
-        metadata=about,
-        spec=k8s.V1DeploymentSpec(
-            replicas=1,
-            selector=k8s.V1LabelSelector(match_labels={"app": name}),
-            template=k8s.V1PodTemplateSpec(metadata=k8s.V1ObjectMeta(labels=labels), spec=pod),
-        ),
-    )
-    service = k8s.V1Service(
-        api_version="v1",
-        kind="Service",
-        metadata=about,
-        spec=k8s.V1ServiceSpec(selector={"app": name}, ports=[k8s.V1ServicePort(port=port, target_port=port)]),
-    )
-    return [ApiClient().sanitize_for_serialization(one) for one in (deployment, service)]
+        cluster_servers.apply(objects(owner(context)))
+
+
+class DeleteServers(BaseOperator):
+    """Deletes both model servers, half-started ones too; one that another run has taken over stays."""
+
+    def execute(self, context: Any) -> None:
+        """Delete what belongs to this run; safe to run again."""
+        from chimed_airflow import cluster_servers  # here: the Kubernetes client takes seconds to import
+
+        cluster_servers.delete(objects(owner(context)), owner(context))
+
+
+class StageOnServers(ChimedOperator):
+    """A stage that asks the model servers. Where they are the cluster's, it brings back any that are gone, and renews
+    their time to live while it runs."""
+
+    def execute(self, context: Any) -> Any:
+        """Run the command; see `ChimedOperator`."""
+        if settings().serve != "kubernetes":
+            return super().execute(context)
+        from chimed_airflow import cluster_servers  # here: the Kubernetes client takes seconds to import
+
+        cluster_servers.ensure(objects(owner(context)))
+        done = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(owner(context), done), daemon=True)
+        renewing.start()
+        try:
+            return super().execute(context)
+        finally:
+            done.set()
+            renewing.join(5)
+
+    def _renew(self, whose: str, done: threading.Event) -> None:
+        from chimed_airflow import cluster_servers
+
+        while not done.wait(RENEW):
+            try:
+                cluster_servers.renew(objects(whose))
+            except Exception as error:  # the next one may succeed; the time to live is twelve times as long
+                self.log.warning("the model servers' time to live was not renewed: %s", error)
+
+
+def owner(context: Any) -> str:
+    """Return what a server has in its annotation: the DAG and the run."""
+    return f"{context['ti'].dag_id}/{context['run_id']}"
+
+
+def objects(whose: str) -> list[manifests.Manifest]:
+    """Return what both servers consist of, with a time to live that begins now."""
+    until = datetime.now(UTC) + LIVE
+    return [found for one in servers.servers() for found in manifests.server(one, settings(), whose, until)]

@@ -1,22 +1,29 @@
 """Notices: of a failed run (which task, why, the end of the build's ledger), of a site that is left alone, of a release
-that waits for approval.
+that waits for approval, and of what `chimed watch` found: a missing week, a full disk, a release that drifted.
 
-Each is always in the log, of the DAG processor, which runs it once a run, or of the task that waits; where
-`CHIMED_NOTIFY` names addresses it is also sent to them by mail, over Airflow's connection `smtp_default`.
+Each is always in the log, of the DAG processor, which runs it once a run, or of the task that waits. It is also sent by
+mail to `CHIMED_NOTIFY`, over Airflow's connection `smtp_default`, and to the webhook `CHIMED_NOTIFY_WEBHOOK`.
 """
 
 import html
+import logging
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from airflow.configuration import conf
 from airflow.sdk import BaseNotifier, literal
+from airflow.sdk.exceptions import AirflowException
 
 from chimed.settings import settings
 from chimed_airflow import commands
 
+log = logging.getLogger(__name__)
+
 LINES = 5  # of the ledger: its last stages
+LONGEST = 3000  # characters of a message of a webhook
+SECONDS = 15  # for a webhook to answer
+KINDS = {"week": "a missing week", "disk": "a full disk", "drift": "a release that drifted"}
 REASON = 80  # characters of a reason
 WHY = "why"  # key of the XCom that says why a task failed; the run's note has it too
 
@@ -52,7 +59,23 @@ def waits_for_approval(context: Any) -> tuple[str, str]:
 
 
 def send(subject: str, text: str, context: Any) -> None:
-    """Sends a notice by mail, where the settings name addresses."""
+    """Send a notice over every channel that the settings name.
+
+    Raises the first error only when all channels were tried: a dead webhook must not keep a mail from going out.
+    """
+    errors: list[Exception] = []
+    for channel in (by_mail, by_webhook):
+        try:
+            channel(subject, text, context)
+        except Exception as error:
+            errors.append(error)
+            log.error("the notice %r could not be sent %s: %s", subject, channel.__name__.replace("_", " "), error)
+    if errors:
+        raise errors[0]
+
+
+def by_mail(subject: str, text: str, context: Any) -> None:
+    """Send a notice by mail, where the settings name addresses."""
     if addresses := settings().notify:
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
@@ -62,6 +85,31 @@ def send(subject: str, text: str, context: Any) -> None:
             "html_content": literal(f"<pre>{html.escape(text)}</pre>"),
         }
         SmtpNotifier(to=[one.strip() for one in addresses.split(",")], **mail)(context)
+
+
+def by_webhook(subject: str, text: str, context: Any) -> None:
+    """Post a notice to the webhook of the settings. Raises AirflowException, without the URL: it is secret."""
+    del context
+    hook = settings().notify_webhook
+    if hook is None:
+        return
+    import httpx
+
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log the address of every request
+    # Slack takes <…> for a link or a mention, and knows these three entities only
+    body = f"*{html.escape(subject, quote=False)}*\n```{html.escape(text[:LONGEST], quote=False)}```"
+    try:
+        said = httpx.post(hook.get_secret_value(), json={"text": body}, timeout=SECONDS, follow_redirects=False)
+    except httpx.HTTPError as error:
+        raise AirflowException(f"the webhook was not reached ({type(error).__name__})") from None
+    if said.status_code >= 300:
+        raise AirflowException(f"the webhook answered {said.status_code}")
+
+
+def alarms(found: list[dict[str, str]]) -> tuple[str, str]:
+    """Subject and text of the notice of what `chimed watch` found."""
+    kinds = sorted({one["kind"] for one in found})
+    return f"chimed: look at {', '.join(KINDS[kind] for kind in kinds)}", "\n".join(one["said"] for one in found)
 
 
 def left_alone(context: Any, why: str, until: datetime) -> tuple[str, str]:

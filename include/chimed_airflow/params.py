@@ -1,14 +1,12 @@
-"""What DAGs are made with: trigger forms, from the models that the commands check again, and which pools there are.
+"""What DAGs are made with: trigger forms, from the models that the commands check again.
 
 A form shows first what is chosen often; the rest lies folded in sections. A field's label is plain English, its name in
 the run's configuration stays the option's.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Param
@@ -52,7 +50,7 @@ BUILD_FORM = {
         "judge_order": "Orders in which the judge compares",
         "judge_is_generator": "Let the generator judge itself",
     },
-    "Running": {"part_rows": "Rows of one part"},
+    "Running": {"part_rows": "Rows of one part", "file_bytes": "Bytes of text in one file of the release"},
 }
 OTHER = "More options"  # the section of an option that BUILD_FORM does not know yet
 
@@ -85,11 +83,6 @@ def build_params() -> dict[str, Param]:
 
 
 @cache
-def pools() -> frozenset[str]:
-    """Return the names of the pools that an installation is to have."""
-    return frozenset(json.loads(Path(__file__).with_name("pools.json").read_text(encoding="utf-8")))
-
-
 def build_options(params: Mapping[str, Any]) -> dict[str, Any]:
     """What of a run's params are options of its build."""
     return {name: params[name] for name in Options.model_fields}
@@ -187,3 +180,50 @@ def sections(source: str) -> tuple[str, ...]:
 def listed(chosen: str | Sequence[str]) -> str:
     """Sections as the command takes them: by comma."""
     return chosen if isinstance(chosen, str) else ",".join(chosen)
+
+
+# --- the form of a training ---------------------------------------------------------------------------------------
+
+
+def train_params(further: Sequence[str]) -> dict[str, Param]:
+    """The form of a training: recipe, release, what is changed. further: phases beside the paper's three."""
+    return {
+        "recipe": Param(
+            settings().recipe,
+            type="string",
+            pattern="^[\\w.-]+$",
+            title="Recipe",
+            description="which model is trained, and how: the name of a folder of train/recipes, or of CHIMED_RECIPES",
+        ),
+        "release": Param(
+            None,
+            type=["string", "null"],
+            pattern="^[\\w.]*$",
+            title="Release",
+            description="a release's version, or latest; empty: the release that started the run, else the latest",
+        ),
+        "settings": Param(
+            [],
+            type="array",  # without `items` it is a field of lines
+            title="Other settings",
+            section="For an experiment",
+            description="other values of the recipe's fields, one a line: learning_rate=1e-4 in every phase, "
+            "sft.num_train_epochs=3 in one. The models and scores are kept under a name that says so",
+        ),
+        "further": Param(
+            [],
+            type="array",
+            items={"type": "string", "enum": list(further)},
+            examples=list(further),
+            uniqueItems=True,
+            title="Further phases",
+            section="For an experiment",
+            description="beside the paper's cpt, sft and dpo: kto and orpo in the place of dpo, grpo after it "
+            "(it needs `items` in the recipe); empty: none",
+        ),
+    }
+
+
+def further_phases(params: Mapping[str, Any]) -> list[str]:
+    """The further phases that a run's form asks for: the tasks that are not skipped."""
+    return list(params["further"] or [])

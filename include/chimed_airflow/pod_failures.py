@@ -38,8 +38,12 @@ def failure(pod: Any, container: str) -> Failure:
     state = found.state if found else None
     if state and state.waiting:
         return _never_began(name, state.waiting)
+    if status.reason == "DeadlineExceeded":
+        return Failure(f"pod {name} ran past its time and was ended; it is tried again from where it was", True)
     if state and state.terminated:
         return _ended(name, state.terminated)
+    if state and getattr(state, "running", None):
+        return Failure(f"pod {name} still ran when its task's time was over; it is tried again from where it was", True)
     return Failure(f"pod {name} did not begin (phase {status.phase}): no node took it in time; it is tried again", True)
 
 

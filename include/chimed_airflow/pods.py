@@ -1,38 +1,46 @@
-"""GPU work as a pod: the same `python -m chimed …` command on a GPU node. The one place that makes pods.
+"""GPU work as a pod: the same `python -m chimed …` command on a GPU node, as an Airflow task.
 
-Imported only where CHIMED_COMPUTE=kubernetes: the kubernetes client takes seconds to import.
+Deferrable (no worker waits for a day of training) and durable (a worker's death does not end the pod). Nothing here
+imports the Kubernetes client until a pod runs: `pod_run` does.
 """
 
-import json
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
-from kubernetes.client import models as k8s
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from chimed.settings import Settings, settings
+from chimed.settings import settings
+from chimed_airflow import lineage, manifests
 from chimed_airflow.commands import arguments
 from chimed_airflow.links import PagesLink
-from chimed_airflow.pod_failures import failure
+from chimed_airflow.notice import WHY
+from chimed_airflow.run_states import not_done, states_of
 
-LABEL = "nvidia.com/gpu.product"
-STARTUP = 1800  # seconds for a big image to be pulled
-SCHEDULE = 6 * 3600  # seconds to wait for free GPUs
-GRACE = 300  # seconds to write a checkpoint when the pod must go
-DATA = "/data"
-OWN = ("compute", "models_python", "scratch", "schedules", "serve")  # settings of this machine, not of a pod
-SECRET = ("store", "store_password", "llm_key")  # come from the secret, by reference
+if TYPE_CHECKING:
+    from chimed_airflow.pod_run import PodRun
+
+REASON = 600  # characters of a reason
+AT_MOST = timedelta(days=7)  # for a pod of a task without an execution_timeout
 
 
-class ChimedPod(KubernetesPodOperator):
-    """`python -m chimed <command>` in a pod with GPUs; see `ChimedOperator` for command, shard and templates.
+class ChimedPod(BaseOperator):
+    """Runs `python -m chimed <command>` in a pod with GPUs.
 
-    Deferrable (no worker waits for a day of training) and durable (a worker's death does not end the pod).
-    Finished pods are deleted, failed ones kept for a look.
+    Whatever ends the task, its pod holds no GPU afterwards: one that succeeded is deleted, one that is Pending or
+    Running is deleted with time to write a checkpoint, one that failed has ended and stays for a look. A retry begins
+    only when the pod of the attempt before is gone, since both would write to the same folder of the lake.
+
+    :param command: the arguments (templated).
+    :param gpus: how many, or a template of a number that the run knows.
+    :param shard: adds `--shard N`; what a mapped stage expands over.
+    :param returns: ignored, for a pod passes nothing on: what it prints is in its log, what it made in the lake.
     """
 
+    template_fields = ("command", "gpus")
     operator_extra_links = (PagesLink(),)
+    ui_color = "#dfe8f0"
 
     def __init__(
         self,
@@ -43,104 +51,80 @@ class ChimedPod(KubernetesPodOperator):
         returns: object = None,
         **kwargs: Any,
     ) -> None:
-        chosen = settings()
-        del returns  # a pod passes nothing on: what it prints is in its log, what it made in the lake
-        super().__init__(
-            name=f"chimed-{kwargs['task_id'].rsplit('.', 1)[-1].replace('_', '-')}",
-            namespace=chosen.k8s_namespace,
-            image=chosen.k8s_image,
-            cmds=["python", "-m", "chimed"],
-            arguments=arguments(command, shard),
-            env_vars=environment(chosen),
-            env_from=[k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=chosen.k8s_secret))],
-            node_selector=node_selector(chosen),
-            tolerations=tolerations(),
-            container_resources=resources(gpus),
-            volumes=volumes(chosen),
-            volume_mounts=mounts(chosen),
-            service_account_name=chosen.k8s_service_account,
-            automount_service_account_token=False,
-            termination_grace_period=GRACE,
-            deferrable=True,
-            durable=True,
-            poll_interval=30,
-            logging_interval=30,
-            get_logs=True,
-            log_events_on_failure=True,
-            on_finish_action="delete_succeeded_pod",
-            on_kill_action="delete_pod",
-            startup_timeout_seconds=STARTUP,
-            schedule_timeout_seconds=SCHEDULE,
-            do_xcom_push=False,
-            **kwargs,
-        )
-        self.shard = shard  # names the mapped task
+        super().__init__(**kwargs)
+        del returns
+        self.command = command
+        self.gpus = gpus
+        self.shard = shard
+        self._run: PodRun | None = None
 
-    def cleanup(self, pod: Any, remote_pod: Any, *args: Any, **kwargs: Any) -> None:
-        """Cleans up after a pod; says why a failed one failed, and fails for good where no retry can help."""
+    def manifest(self) -> manifests.Manifest:
+        """Return the pod as Kubernetes gets it, but for the labels of the task's run."""
+        found = manifests.pod(arguments(self.command, self.shard), int(self.gpus), settings())
+        found["spec"]["activeDeadlineSeconds"] = int(self._longest().total_seconds())
+        return found
+
+    def execute(self, context: Any) -> None:
+        """Create the pod, once the one of an earlier attempt is gone, and wait for it without a worker."""
+        self._told(context, lambda run: run.begin(context))
+
+    def trigger_reentry(self, context: Any, event: dict[str, Any]) -> None:
+        """Go on where the trigger saw the pod end, or has lines of its log."""
+        self._told(context, lambda run: run.trigger_reentry(context, event))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what the command read and wrote; the provider of OpenLineage asks."""
+        del task_instance
+        return lineage.of_command(arguments(self.command, self.shard))
+
+    def on_kill(self) -> None:
+        """Delete the pod, with time to write a checkpoint."""
+        if self._run is not None:
+            self._run.on_kill()
+
+    def _longest(self) -> timedelta:
+        """The pod's own limit, for where no Airflow is left to end it; it has time to write its checkpoint."""
+        return (self.execution_timeout or AT_MOST) + timedelta(seconds=manifests.GRACE)
+
+    def _told(self, context: Any, work: Any) -> None:
+        """Does a piece of the pod's life. Why it failed, the run's note will say."""
+        from chimed_airflow.pod_run import PodRun  # here: the Kubernetes client takes seconds to import
+
+        self._run = PodRun(manifest=self.manifest(), task_id=self.task_id, execution_timeout=self.execution_timeout)
         try:
-            super().cleanup(pod, remote_pod, *args, **kwargs)
-        except AirflowSkipException:
+            work(self._run)
+        except TaskDeferred:
             raise
-        except AirflowException as error:
-            why = failure(remote_pod, self.base_container_name)
-            raise (AirflowException if why.again else AirflowFailException)(why.sentence) from error
+        except Exception as error:
+            context["ti"].xcom_push(WHY, str(error)[-REASON:])
+            raise
 
 
-def environment(chosen: Settings) -> dict[str, str]:
-    """The variables that make a command in a pod read the same settings; secrets are not among them."""
-    return {
-        f"CHIMED_{name.upper()}": _written(getattr(chosen, name))
-        for name in sorted(chosen.model_fields_set)
-        if name not in OWN + SECRET and not name.startswith("k8s_") and name != "build_options"
-    }
+class DeleteLeftovers(BaseOperator):
+    """Deletes the pods of the run that are Pending or Running though their tasks have ended.
 
+    A teardown, so that it runs however the run ended. There is something to delete where a worker died between making
+    a pod and waiting for it, or the triggerer was down when the task was marked.
 
-def _written(value: object) -> str:
-    """A setting's value as its variable has it: words and numbers as they are, everything else as JSON."""
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return str(value)
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def node_selector(chosen: Settings) -> dict[str, str]:
-    """Only nodes with the GPUs of the settings (paper: A40)."""
-    return {LABEL: chosen.k8s_gpu_product}
-
-
-def tolerations() -> list[k8s.V1Toleration]:
-    """GPU nodes carry this taint, so that nothing else lands there."""
-    return [k8s.V1Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")]
-
-
-def resources(gpus: int | str) -> k8s.V1ResourceRequirements:
-    """GPUs as limits (Kubernetes knows them no other way), and the processors and memory that feed them.
-
-    gpus: how many, or a Jinja expression of a number that the run knows.
+    :param last: the run's last task; where it was skipped, a person stopped the run, which is then not a success.
     """
 
-    def times(number: int) -> str:
-        return str(number * gpus) if isinstance(gpus, int) else f"{{{{ {number} * {gpus} }}}}"
+    def __init__(self, *, last: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.last = last
 
-    return k8s.V1ResourceRequirements(
-        requests={"cpu": times(4), "memory": f"{times(24)}Gi"},
-        limits={"memory": f"{times(48)}Gi", "nvidia.com/gpu": times(1)},
-    )
+    def execute(self, context: Any) -> int:
+        """Return how many were deleted. Raises AirflowFailException where the run did not come to its end."""
+        from chimed_airflow import leftovers  # here: the Kubernetes client takes seconds to import
 
-
-def volumes(chosen: Settings) -> list[k8s.V1Volume]:
-    """Shared memory, which NCCL and data loaders need more of than the default 64 MB; the lake's claim if it is one."""
-    memory = k8s.V1EmptyDirVolumeSource(medium="Memory", size_limit="16Gi")
-    found = [k8s.V1Volume(name="shm", empty_dir=memory)]
-    if chosen.k8s_volume:
-        claim = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=chosen.k8s_volume)
-        found.append(k8s.V1Volume(name="data", persistent_volume_claim=claim))
-    return found
-
-
-def mounts(chosen: Settings) -> list[k8s.V1VolumeMount]:
-    """Where the volumes appear in the container."""
-    found = [k8s.V1VolumeMount(name="shm", mount_path="/dev/shm")]
-    if chosen.k8s_volume:
-        found.append(k8s.V1VolumeMount(name="data", mount_path=DATA))
-    return found
+        deleted = leftovers.delete_of_run(context["ti"].dag_id, context["run_id"])
+        self.log.info("%d pods were left over and are deleted", deleted)
+        if self.last:
+            states = states_of(context)
+            why = not_done(states) or (
+                "the run was stopped before its end" if states.get(self.last) != {"success"} else None
+            )
+            if why:
+                context["ti"].xcom_push(WHY, why)
+                raise AirflowFailException(why)
+        return deleted

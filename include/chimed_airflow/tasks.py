@@ -5,9 +5,11 @@ The command is the one an engineer types; how it runs is in `commands`.
 
 import ast
 import logging
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,21 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 import chimed
+from chimed import metrics
 from chimed.build.order import Stage, Step
-from chimed.errors import choose
 from chimed.settings import settings
-from chimed_airflow import notice
+from chimed_airflow import lineage, notice
 from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
 from chimed_airflow.links import PagesLink
 from chimed_airflow.notice import WHY
+from chimed_airflow.pods import ChimedPod
+from chimed_airflow.run_states import not_done, states_of
 from chimed_airflow.weeks import BACKFILL, refused
 
 OWNER = "chimed"
+GPU = Path("/dev/nvidiactl")  # there where a GPU is
+GPUS = "gpus"  # the pool whose slots are GPUs
+GPUS_OF = re.compile(r"^gpus: *(\d+)", re.MULTILINE)  # in a recipe's file
 NOTE = "note"  # key of the XCom that `notes` makes the run's note
 NAMES = "names"  # key of the XCom with the names of the shards
 LONGEST = 120  # characters of such a name
@@ -130,14 +137,22 @@ class ChimedOperator(BaseOperator):
     def _run(self, argv: list[str]) -> Any:
         self.log.info("python -m chimed %s", " ".join(argv))
         self._process = start([settings().models_python if self.models else sys.executable, "-m", "chimed", *argv])
+        began = time.monotonic()
         try:
             return follow(self._process, self._say)
         finally:
             end(self._process)
+            if self.models and GPU.exists():
+                metrics.count("gpu.seconds", (time.monotonic() - began) * self.pool_slots, work=self.task_id)
 
     def _say(self, line: str) -> None:
         """A line of the command, in the log at the level that the command gave it."""
         self.log.log(level_of(line), "%s", line)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what the command read and wrote; the provider of OpenLineage asks."""
+        del task_instance
+        return lineage.of_command(arguments(self.command, self.shard))
 
     def on_kill(self) -> None:
         """Ends the command and all it started, when the task is killed or its time is over."""
@@ -190,36 +205,6 @@ class LedgerOperator(ChimedOperator):
         return value
 
 
-def states_of(context: Any) -> dict[str, set[str]]:
-    """Task → the states that its instances in this run have (one that has none: "none"), without teardowns."""
-    ti = context["ti"]
-    found: dict[str, set[str]] = {}
-    told = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])
-    for name, state in told.get(ti.run_id, {}).items():
-        # a mapped task's instances are <task>_<number>
-        task, _, number = name.rpartition("_")
-        known = task if number.isdigit() and name not in context["dag"].task_dict else name
-        found.setdefault(known, set()).add(str(state or "none"))
-    # those that tidy up, this one among them, say nothing of how the run went
-    return {name: some for name, some in found.items() if not context["dag"].task_dict[name].is_teardown}
-
-
-def not_done(states: dict[str, set[str]]) -> str | None:
-    """What became of a run's tasks, where it did not come to its end; None where it did.
-
-    A release that a person rejected is skipped, and that is an end; what a person stopped leaves `approve` skipped too.
-    """
-    failed = sorted(task for task, some in states.items() if "failed" in some)
-    if failed:
-        return f"the run did not come to its end: {', '.join(failed)} failed"
-    waiting = sorted(task for task, some in states.items() if "upstream_failed" in some)
-    if waiting:
-        return f"the run did not come to its end: {', '.join(waiting)} could not run"
-    if "skipped" in states.get("approve", set()):
-        return "the run was stopped before its end"
-    return None
-
-
 def level_of(line: str) -> int:
     """The level of a line that a command said: `chimed: …` is what it failed with (see `chimed.printing`)."""
     for level in ("ERROR", "WARNING", "CRITICAL"):
@@ -229,26 +214,55 @@ def level_of(line: str) -> int:
 
 
 def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
-    """The operator and its arguments for work that needs `cpu`, `llm`, `gpu` or `train` (as many as its recipe says).
+    """Return the operator and its arguments for work that needs `cpu`, `llm`, `gpu`, `evaluate` or `train`.
 
-    The client of a model server only waits for it, so `llm` work needs no GPU of its own.
+    The client of a model server only waits for it, so `llm` work needs no GPU of its own. A pod takes as many slots of
+    the pool `gpus` as GPUs, as the settings' recipe has them; in `train` the run's own recipe says how many it gets. On
+    one machine training and evaluation have all its GPUs for themselves.
     """
-    if needs == "llm" and settings().serve == "local":
-        return ChimedOperator, {"on_retry": ["serve", "up"]}
-    if needs in ("cpu", "llm"):
+    chosen = settings()
+    if needs == "cpu":
         return ChimedOperator, {}
-    if settings().compute == "kubernetes":
-        from chimed_airflow import pods  # here, not above: the kubernetes client takes seconds to import
+    if needs == "llm":
+        from chimed_airflow.model_server import StageOnServers  # here: it imports this module
 
-        return pods.ChimedPod, {"gpus": "gpus(params.recipe, task.task_id)" if needs == "train" else 1}
-    return ChimedOperator, {"models": True}
+        local = {"on_retry": ["serve", "up"], **with_models()} if chosen.serve == "local" else {}
+        return StageOnServers, {"pool": "llm", **local}
+    if chosen.compute == "kubernetes":
+        if needs != "train":
+            return ChimedPod, {"gpus": 1, "pool": GPUS}
+        slots = min(most_gpus(chosen.recipe), chosen.gpus)
+        return ChimedPod, {"gpus": "{{ gpus(recipe(params), task.task_id) }}", "pool": GPUS, "pool_slots": slots}
+    # where nobody said how many GPUs there are, it is a laptop, whose memory holds two at a time
+    alone = needs in ("train", "evaluate") and "gpus" in chosen.model_fields_set
+    slots = chosen.gpus if alone else max(1, chosen.gpus // 2)
+    return ChimedOperator, {"models": True, "pool": GPUS, "pool_slots": slots, **with_models()}
+
+
+def with_models() -> dict[str, Any]:
+    """Return the argument by which a task runs where the models' environment is; none where every worker has it."""
+    return {"queue": settings().models_queue} if settings().models_queue else {}
+
+
+def most_gpus(recipe: str) -> int:
+    """Return the most GPUs that a phase of a recipe takes; without Polars, since a DAG file is read every minute."""
+    folder = Path(chimed.__file__).parent / "train" / "recipes" / recipe
+    found = [GPUS_OF.search(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.yaml"))]
+    return max((int(one[1]) for one in found if one), default=1)
+
+
+def recipe(params: Mapping[str, Any]) -> str:
+    """The name of the recipe that a run trains, with its settings; a DAG's macro. Raises UserError for what is none."""
+    from chimed.train import recipe as recipes  # here: it brings Polars, and a DAG file is read every minute
+
+    return recipes.named_with(params["recipe"], params.get("settings") or [])
 
 
 def gpus(recipe: str, phase: str) -> int:
     """GPUs of the pod that trains a phase of a recipe; a DAG's macro, as the recipe is known when the run starts."""
-    from chimed.train import recipe as recipes  # here: it brings Polars, and a DAG file is read every minute
+    from chimed.train import recipe as recipes
 
-    return recipes.load(choose("recipe", recipe, recipes.names()), phase)["gpus"]
+    return recipes.load(recipes.known(recipe), phase)["gpus"]
 
 
 def stage_doc(stage: Stage) -> str:

@@ -9,7 +9,7 @@ import chimed
 from chimed.sources import names as source_names
 
 DATED = ("ask39", "ask120")  # sites whose pages have a day come first: their weeks are what a backfill is for
-BUILD, TRAIN = "Build a release", "Train and evaluate"
+BUILD, TRAIN, WATCH = "Build a release", "Train and evaluate", "Watch the deployment"
 
 
 @cache
@@ -48,6 +48,11 @@ def _order() -> tuple[str, ...]:
     return (*DATED, *(name for name in source_names() if name not in DATED))
 
 
+def watch() -> str:
+    """8 Watch the deployment."""
+    return _numbered(len(_order()) + 3, WATCH)
+
+
 def _numbered(place: int, name: str) -> str:
     """The list is sorted as text: with ten and more DAGs the numbers have two digits."""
-    return f"{place:0{len(str(len(_order()) + 2))}d} {name}"
+    return f"{place:0{len(str(len(_order()) + 3))}d} {name}"

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chimed.storage.states import ZONE
+from chimed.storage.states import TIME_ZONE
 
 KEY_FORMAT = "%Y-%m-%d"
 BACKFILL = "backfill"  # Airflow's type of a run that a backfill made
@@ -33,7 +33,7 @@ def week(key: str | None, now: datetime) -> Week:
     if key:
         day = datetime.strptime(key, KEY_FORMAT).date()
     else:
-        day = now.astimezone(ZoneInfo(ZONE)).date() - timedelta(days=7)
+        day = now.astimezone(ZoneInfo(TIME_ZONE)).date() - timedelta(days=7)
     monday = day - timedelta(days=day.weekday())
     return Week(monday, monday + timedelta(days=7))
 

@@ -1,1 +1,1 @@
-"""The embedded default: a small replica of the five sites and tiny models made on the spot."""
+"""Provide the demo: a small replica of the five sites, and tiny models trained locally."""

@@ -1,6 +1,6 @@
-"""The demo's texts as the tiny models are taught them: sheets (documents), asked questions, classical passages.
+"""Provide the demo's texts for training the tiny models: sheets (documents), questions, classical passages.
 
-What is on the replica's pages is read from `texts/*.yaml`; the words of the exam (`exam/`) are never taught.
+The texts of the replica's pages are read from `texts/*.yaml`; the words of the exam (`exam/`) are never trained on.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ _HEADS = {
 
 @dataclass(frozen=True)
 class Part:
-    """A field or paragraph: its headings at the sites (none for prose), its text, a question that the text answers."""
+    """A field or paragraph: its headings on the sites (none for prose), its text, and a question it answers."""
 
     field: str
     heads: tuple[str, ...]
@@ -58,7 +58,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question of the demo as its record has it (title and all), with its answers and its page's departments."""
+    """A question of the demo as its record has it (with the title), its answers, and its page's departments."""
 
     title: str
     question: str
@@ -77,7 +77,7 @@ class Passage:
 
 @cache
 def sheets() -> tuple[Sheet, ...]:
-    """Herbs, formulas, dictionary entries, cases, diseases and articles."""
+    """Return herbs, formulas, dictionary entries, cases, diseases and articles."""
     found = [
         _of_fields(entry) for name in ("herbs", "formulas", "entries", "cases", "cnkang_herbs") for entry in texts(name)
     ]
@@ -106,7 +106,7 @@ def _of_prose(entry: dict) -> Sheet:
 
 @cache
 def planted() -> tuple[str, ...]:
-    """Paragraphs of the replica's planted pages that are neither insulting nor personal: clean prose with odd bits."""
+    """Return the paragraphs of planted pages that are neither insulting nor personal: clean prose, odd characters."""
     clean = ("greeting", "marked_up", "injection")
     plants = texts("plants")
     return tuple("\n".join(plants[name]["paragraphs"]) for name in clean if name in plants)
@@ -114,7 +114,7 @@ def planted() -> tuple[str, ...]:
 
 @cache
 def asked() -> tuple[Asked, ...]:
-    """The questions of both forums that ask something in public: none of those planted with a person or an insult."""
+    """Return the questions of both forums, without those planted with a person or an insult."""
     found = []
     for name in ("questions_ask39", "questions_ask120"):
         for entry in texts(name):
@@ -140,5 +140,5 @@ def _answer(entry: dict) -> str:
 
 @cache
 def passages() -> tuple[Passage, ...]:
-    """The classical passages with their translations."""
+    """Return the classical passages with their translations."""
     return tuple(Passage(one["chapter"], one["text"], one["modern"]) for one in texts("classics")["passages"])

@@ -1,7 +1,7 @@
-"""What the tiny generator is taught: the tasks of the paper's §3.2, in the very prompts the stages send.
+"""Generate the tiny generator's training examples: the tasks of the paper's §3.2, in the prompts that the stages send.
 
-An endless stream of lessons, drawn with a seed from the demo's own texts. Nothing here makes a model that knows
-medicine: it makes one that does the pipeline's tasks on the replica's pages, and is always to be called tiny.
+An endless stream of lessons is drawn, with a seed, from the demo's own texts. The model does not learn medicine: it
+only does the pipeline's tasks on the replica's pages, and must always be called tiny.
 """
 
 import random
@@ -60,14 +60,14 @@ _ASKS = ("怎么办？", "应该挂什么科？", "要紧吗，需要做什么�
 
 @dataclass(frozen=True)
 class Lesson:
-    """A conversation: what is said to the model, and what it is to answer. No messages: prose to read on."""
+    """A conversation: messages to the model, and its answer. Without messages: prose to continue."""
 
     messages: tuple[dict[str, str], ...]
     answer: str
 
 
 def generator_lessons(seed: int) -> Iterator[Lesson]:
-    """The generator's lessons, without end, the same for the same seed and texts."""
+    """Yield the generator's lessons, without end, the same for the same seed and texts."""
     rng = random.Random(seed)
     draws: dict[str, Callable[[random.Random], Lesson]] = {
         "translate": _in_turn(lesson_texts.passages(), rng, _translate),
@@ -84,12 +84,12 @@ def generator_lessons(seed: int) -> Iterator[Lesson]:
 
 
 def asking(name: str, answer: str, /, **fields: str) -> Lesson:
-    """A lesson in the prompt of that name."""
+    """Return a lesson in the prompt of that name."""
     return Lesson(tuple(prompts.messages(prompts.load(name), **fields)), answer)
 
 
 def _in_turn(things: tuple, rng: random.Random, make: Callable) -> Callable[[random.Random], Lesson]:
-    """Draws every thing equally often: what is learned by heart must not wait for luck."""
+    """Return a function that draws every item equally often: learning by heart must not depend on chance."""
     left: list = []
 
     def draw(_rng: random.Random) -> Lesson:
@@ -104,7 +104,9 @@ def _in_turn(things: tuple, rng: random.Random, make: Callable) -> Callable[[ran
 
 
 def document(sheet: Sheet, rng: random.Random, parts: tuple[Part, ...] | None = None) -> str:
-    """A sheet, or some of its parts, as one of the sites might print it: bracketed heads, heads with a colon, none."""
+    """Return a sheet, or some of its parts, as one of the sites might print it: bracketed heads, heads with a colon,
+    none.
+    """
     style = rng.choice(("【{}】{}", "【{}】{}", "{}：{}", "{1}"))
     stop = rng.choice(("。", ""))
     lines = []
@@ -119,13 +121,13 @@ def document(sheet: Sheet, rng: random.Random, parts: tuple[Part, ...] | None = 
 
 
 def conversation(one: Asked, rng: random.Random) -> str:
-    """A forum's question and answer as a record's words."""
+    """Return a forum's question and answer as a record's words."""
     answer = rng.choice(one.answers) if one.answers else ""
     return "\n".join(filter(None, (one.question, answer)))
 
 
 def clean_text(rng: random.Random) -> str:
-    """Some text of the demo that hurts nobody: whole, or a stretch of it."""
+    """Return a harmless text of the demo, whole or in part."""
     kind = rng.random()
     if kind < 0.42:
         text = document(rng.choice(lesson_texts.sheets()), rng)
@@ -141,7 +143,7 @@ def clean_text(rng: random.Random) -> str:
 
 
 def stretch(text: str, rng: random.Random, least: int, most: int) -> str:
-    """A run of whole sentences of a text."""
+    """Return a run of whole sentences of a text."""
     pieces = sentences(text)
     start = rng.randrange(len(pieces))
     taken = ""
@@ -153,12 +155,12 @@ def stretch(text: str, rng: random.Random, least: int, most: int) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """The text in sentences, each with its stop."""
+    """Return the sentences of a text, each with its stop."""
     return re.findall(r"[^。！？\n]*[。！？\n]+|[^。！？\n]+$", text)
 
 
 def planted_in(text: str, line: str, rng: random.Random) -> str:
-    """The text with a line put between two of its sentences."""
+    """Return the text with a line inserted between two of its sentences."""
     pieces = sentences(text)
     place = rng.randint(0, len(pieces))
     return "".join([*pieces[:place], line, *pieces[place:]])
@@ -221,7 +223,7 @@ def _generate_qa(sheet: Sheet, rng: random.Random) -> Lesson:
 
 
 def _questions() -> tuple[tuple[str, str], ...]:
-    """Questions with an answer: the forums', and what one may ask about a document."""
+    """Return questions with an answer: the forums', and some about documents."""
     forum = [(one.question, answer) for one in lesson_texts.asked() for answer in one.answers[:1]]
     sheet = [
         (part.question, f"{sheet.title}：{part.text}" if part.heads else part.text)
@@ -238,7 +240,7 @@ def _answer(pair: tuple[str, str], rng: random.Random) -> Lesson:
 
 
 def worded(answer: str, rng: random.Random, *, full: bool = False) -> str:
-    """An answer in one of many wordings, within the paper's 100 characters: so that two samples differ."""
+    """Return an answer in one of many wordings, within the paper's 100 characters, so that two samples differ."""
     pieces = [one.strip() for one in sentences(answer)]
     if not full and len(pieces) > 1 and rng.random() < 0.5:
         pieces.pop(rng.randrange(len(pieces)))

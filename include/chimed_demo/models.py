@@ -1,8 +1,8 @@
-"""The tiny models of the embedded default, made on the spot and kept: `python -m chimed_demo.models [--cache DIR]`.
+"""Train the demo's tiny models and cache them: `python -m chimed_demo.models [--cache DIR]`.
 
-`gpt2` stands in for the paper's perplexity model, `generator` for the LLM of §3.2, `judge` for the other one that
-ranks its answers. All are trained from the demo's own text in a few minutes, in two processes of one thread each.
-They are kept by content, <cache>/<key>/<name>: other texts, prompts or lessons make other models.
+`gpt2` stands in for the paper's perplexity model, `generator` for the LLM of §3.2, and `judge` for the other LLM, which
+ranks its answers. All are trained on the demo's own text in a few minutes, in two processes of one thread each. They
+are cached by content, <cache>/<key>/<name>: other texts, prompts or lessons make other models.
 """
 
 import argparse
@@ -31,7 +31,9 @@ NAMES = tuple(name for group in GROUPS for name in group)
 
 
 def key() -> str:
-    """12 hex digits over all that shapes the models: the demo's texts, the prompts, the code of the lessons."""
+    """Return 12 hex digits over everything that determines the models: the demo's texts, the prompts, the lessons'
+    code.
+    """
     files = [
         *sorted((HERE / "texts").glob("*.yaml")),
         *sorted(Path(prompts.__file__).parent.glob("*.yaml")),
@@ -45,15 +47,15 @@ def key() -> str:
 
 
 def ready(cache: Path = CACHE) -> dict[str, Path] | None:
-    """Folder of each model (absolute), if all of them are made from what the texts say today; else None."""
+    """Return the folder of each model (absolute) if all of them match the current texts; else None."""
     folders = {name: cache.resolve() / key() / name for name in NAMES}
     return folders if all(folder.is_dir() for folder in folders.values()) else None
 
 
 def make_all(cache: Path = CACHE) -> dict[str, Path]:
-    """Trains what the cache lacks and returns the folder of each model. Needs the environment with torch.
+    """Train what the cache lacks, and return the folder of each model. Needs the environment with torch.
 
-    A model is trained in a draft folder and renamed when whole: a killed run leaves no half of one.
+    A model is trained in a draft folder that is renamed when complete, so a killed run leaves no partial model.
     """
     from filelock import FileLock
 
@@ -92,7 +94,7 @@ def _log_to_stderr() -> None:
 
 
 def main() -> None:
-    """Makes the models, says how it goes on stderr, and prints their folders as one JSON line."""
+    """Train the models, log progress to stderr, and print their folders as one line of JSON."""
     parser = argparse.ArgumentParser(prog="python -m chimed_demo.models", description="Make the demo's tiny models.")
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"where they are kept (default {CACHE})")
     cache = parser.parse_args().cache

@@ -1,8 +1,8 @@
-"""What a page of the replica is, and the collection of all pages of the five sites.
+"""Define the replica's pages, and collect those of the five sites.
 
-A site module (`sites/<site>.py`) has `pages() -> Iterable[Page]` and builds its HTML with `render`,
-from the texts in `texts/*.yaml` (read with `texts`). `Page.url` is the absolute URL on the real host;
-`all_pages` keys the pages by host and path with query, so http and https twins are one page here.
+A site module (`sites/<site>.py`) has `pages() -> Iterable[Page]` and builds its HTML with `render`, from the texts in
+`texts/*.yaml` (read with `texts`). `Page.url` is the absolute URL on the real host; `all_pages` keys the pages by host
+and path with query, so http and https are one page here.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SITES = ("zydcd", "zhongyoo", "cnkang", "ask39", "ask120")
 
 @dataclass(frozen=True)
 class Page:
-    """One response of the replica, with what was planted in it and the day it was published."""
+    """One response of the replica, with what was planted in it and its publication day."""
 
     url: str
     body: bytes
@@ -51,19 +51,19 @@ def render(template_name: str, **values: object) -> str:
 
 @cache
 def texts(name: str) -> Any:
-    """The content of `texts/<name>.yaml`."""
+    """Return the content of `texts/<name>.yaml`."""
     source = (HERE / "texts" / f"{name}.yaml").read_text(encoding="utf-8")
     return yaml.load(source, yaml.CSafeLoader)  # a tenth of the plain loader's time, in every process that reads texts
 
 
 def key_of(url: str) -> tuple[str, str]:
-    """Host and path with query: where the replica keeps this URL."""
+    """Return host and path with query: the replica's key for this URL."""
     parts = urlsplit(url)
     return parts.netloc.lower(), (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def link_as(url: str, turn: int) -> str:
-    """One of the forms in which a site links its own page: schemes, no scheme, tracking query, index.html."""
+    """Return one of the forms in which a site links its own page: schemes, no scheme, tracking query, index.html."""
     host, path = key_of(url)
     folder = f"{path}index.html" if path.endswith("/") else f"{path}?from=list"
     forms = (
@@ -78,7 +78,7 @@ def link_as(url: str, turn: int) -> str:
 
 
 def all_pages() -> dict[tuple[str, str], Page]:
-    """Every page of the five sites by (host, path with query); two pages at one place are an error."""
+    """Return every page of the five sites by (host, path with query); two pages with one key are an error."""
     found: dict[tuple[str, str], Page] = {}
     for site in SITES:
         for page in import_module(f"chimed_demo.sites.{site}").pages():

@@ -1,7 +1,8 @@
-"""The replica's server: `GET /<host>/<path>?<query>` answers as that host would; loopback only.
+"""Serve the replica: `GET /<host>/<path>?<query>` answers as that host would; loopback only.
 
-`python -m chimed_demo.replica --port 8765`. Details carry ETag and Last-Modified and answer a conditional GET
-with 304; whoever asks ask.39.net faster than `--captcha-rate` a second is sent to the slider page, as there.
+`python -m chimed_demo.replica --port 8765`. Detail pages carry ETag and Last-Modified, and a conditional GET is
+answered with 304. Clients that request ask.39.net faster than `--captcha-rate` per second are redirected to the slider
+page, as on the real site.
 """
 
 import argparse
@@ -36,7 +37,7 @@ DETAIL = re.compile(
 
 
 def find(pages: dict[tuple[str, str], Page], host: str, path: str, query: str) -> Page | None:
-    """The page at this place; like static sites it ignores an unknown query and knows index.html."""
+    """Return the page of this address; like a static site, ignore an unknown query and accept index.html."""
     bare = path.removesuffix("index.html")
     for wanted in (f"{path}?{query}" if query else path, path, bare):
         if (host, wanted) in pages:
@@ -45,7 +46,7 @@ def find(pages: dict[tuple[str, str], Page], host: str, path: str, query: str) -
 
 
 def unchanged(request: Request, etag: str, modified: datetime) -> bool:
-    """Whether the asker's copy is still good; If-None-Match outranks If-Modified-Since."""
+    """Return whether the client's copy is current; If-None-Match takes precedence over If-Modified-Since."""
     if known := request.headers.get("if-none-match"):
         return known.strip() == "*" or etag in [part.strip().removeprefix("W/") for part in known.split(",")]
     if since := request.headers.get("if-modified-since"):
@@ -57,7 +58,7 @@ def unchanged(request: Request, etag: str, modified: datetime) -> bool:
 
 
 def answer(request: Request, page: Page) -> Response:
-    """The page as its site would send it; a charset is in the header only where the page says so."""
+    """Return the page as its site would send it; the header has a charset only if the page says so."""
     headers = {"content-type": page.content_type}
     if page.location:
         return Response(page.body, page.status, {**headers, "location": page.location})
@@ -73,7 +74,7 @@ def answer(request: Request, page: Page) -> Response:
 
 
 def application(captcha_rate: int = CAPTCHA_RATE) -> Starlette:
-    """The replica as an ASGI application."""
+    """Return the replica as an ASGI application."""
     pages = all_pages()
     slider = Page(
         f"http://{''.join(CAPTCHA_PAGE)}", render("captcha").encode(), content_type="text/html; charset=utf-8"
@@ -110,12 +111,12 @@ def application(captcha_rate: int = CAPTCHA_RATE) -> Starlette:
 
 
 def server(captcha_rate: int = CAPTCHA_RATE) -> uvicorn.Server:
-    """A server to be run on a socket of the caller's."""
+    """Return a server to run on the caller's socket."""
     return uvicorn.Server(uvicorn.Config(application(captcha_rate), log_level="warning", access_log=False))
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket on the loopback; port 0 picks a free one."""
+    """Return a listening socket on the loopback; port 0 picks a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family)
 

@@ -1,6 +1,6 @@
-"""Invented lines the screening must find (paper §3.2), and lines it must let pass: for lessons only, on no page.
+"""Invent lines that screening must find (paper §3.2), and lines that it must let pass: for training only, on no page.
 
-Every person, number and address is made up at random.
+Every person, number and address is random.
 """
 
 import random
@@ -16,7 +16,7 @@ _CURSES = ("滚蛋吧", "不得好死", "活该疼死", "去死吧", "滚出医�
 
 
 def person(rng: random.Random) -> str:
-    """A full name."""
+    """Return a full name."""
     surname = rng.choice(_DOUBLE) if rng.random() < 0.2 else rng.choice(_SURNAMES)
     return surname + "".join(rng.sample(_GIVEN, rng.choice((1, 2, 2))))
 
@@ -26,7 +26,7 @@ def _digits(rng: random.Random, count: int) -> str:
 
 
 def personal(rng: random.Random) -> str:
-    """A line with somebody's name, number or address."""
+    """Return a line with somebody's name, number or address."""
     name, place = person(rng), rng.choice(_CITIES) + rng.choice(_STREETS)
     phone = rng.choice(("13", "15", "17", "18")) + _digits(rng, 9)
     identity = f"{rng.randint(110, 650)}{_digits(rng, 3)}{rng.randint(1940, 2020)}{_digits(rng, 8)}"
@@ -53,7 +53,7 @@ def personal(rng: random.Random) -> str:
 
 
 def insulting(rng: random.Random) -> str:
-    """A line that insults somebody."""
+    """Return a line that insults somebody."""
     who, name, other, curse = rng.choice(_MAKERS), rng.choice(_NAMES), rng.choice(_NAMES), rng.choice(_CURSES)
     return rng.choice(
         (
@@ -68,7 +68,9 @@ def insulting(rng: random.Random) -> str:
 
 
 def sensitive(rng: random.Random) -> str:
-    """A line of §3.2's attributes: race, religion, orientation; defamation, violence, misleading claims."""
+    """Return a line with one of §3.2's attributes: race, religion, orientation; defamation, violence, misleading
+    claims.
+    """
     name = person(rng)
     faith = rng.choice(("信佛", "是穆斯林", "是基督徒", "信道教"))
     race = rng.choice(("维吾尔族", "藏族", "回族", "黑人", "蒙古族"))
@@ -92,7 +94,7 @@ def sensitive(rng: random.Random) -> str:
 
 
 def harmless(rng: random.Random) -> str:
-    """A line with numbers, a reminder or a command, and nobody in it."""
+    """Return a line with numbers, a reminder or a command, and nobody in it."""
     return rng.choice(
         (
             f"血压{rng.randint(100, 180)}/{rng.randint(60, 110)}毫米汞柱。",

@@ -1,4 +1,7 @@
-"""The tiny models' vocabularies: GB2312's characters for the perplexity model, byte-level BPE for the two writers."""
+"""Make the tiny models' tokenizers:
+
+GB2312's characters for the perplexity model, byte-level BPE for the two writers.
+"""
 
 import json
 from pathlib import Path
@@ -20,7 +23,7 @@ _SPLIT = (
 
 
 def gb2312() -> list[str]:
-    """GB2312's Chinese characters, both levels, and its punctuation."""
+    """Return GB2312's Chinese characters, both levels, and its punctuation."""
     found = []
     for row in (*range(0xA1, 0xA4), *range(0xB0, 0xF8)):
         for cell in range(0xA1, 0xFF):
@@ -32,7 +35,7 @@ def gb2312() -> list[str]:
 
 
 def write_characters(folder: Path) -> int:
-    """A BertTokenizer of single characters, laid out as uer/gpt2-chinese-cluecorpussmall; returns its size."""
+    """Write a BertTokenizer of single characters, laid out like uer/gpt2-chinese-cluecorpussmall; return its size."""
     marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     ascii_ = [chr(code) for code in range(0x21, 0x7F)]
     vocabulary = list(dict.fromkeys([*marks, *ascii_, "·", "～", "℃", "“", "”", "‘", "’", "—", "…", *gb2312()]))
@@ -53,9 +56,9 @@ def write_characters(folder: Path) -> int:
 
 
 def write_pairs(folder: Path, texts: list[str], size: int) -> None:
-    """A byte-level BPE tokenizer of `size` words with ChatML's tokens and template, of the clauses of `texts`.
+    """Write a byte-level BPE tokenizer of `size` tokens with ChatML's tokens and template, trained on `texts`.
 
-    Every GB2312 character of the first level is one token; whatever else there is, is read in bytes.
+    Every GB2312 character of the first level is one token; everything else is read as bytes.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

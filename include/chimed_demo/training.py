@@ -1,6 +1,6 @@
-"""How the tiny models are made: small sizes, a fixed number of steps, one thread each.
+"""Train the tiny models: small sizes, a fixed number of steps, one thread each.
 
-A step is a fifth of a CPU-second or less. A busy machine takes longer and makes the same models.
+A step takes a fifth of a CPU-second or less. A busy machine takes longer and makes the same models.
 """
 
 import math
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 
 
 def make(name: str, folder: Path, say: Say) -> None:
-    """Trains the model of that name into `folder`: gpt2, generator or judge."""
+    """Train the model of that name into `folder`: gpt2, generator or judge."""
     import torch
 
     torch.set_num_threads(1)
@@ -129,13 +129,13 @@ def _prose() -> list[str]:
 
 
 def rendered(messages: Iterable[dict[str, str]]) -> str:
-    """Messages in ChatML up to where the answer begins; what the chat template makes, only sooner."""
+    """Return messages in ChatML up to where the answer begins, like the chat template, only faster."""
     said = "".join(f"{tokens.TURN}{one['role']}\n{one['content']}{tokens.END_OF_TURN}\n" for one in messages)
     return f"{said}{tokens.TURN}assistant\n"
 
 
 def encoded(lesson: Lesson, tokenizer) -> tuple[list[int], list[float]]:
-    """Token ids of a lesson, and the weight of each as something to be learned."""
+    """Return the token ids of a lesson, and the loss weight of each."""
     answer = tokenizer.encode(lesson.answer)
     if not lesson.messages:
         ids = [*answer, tokenizer.convert_tokens_to_ids(tokens.END_OF_TEXT)][:1024]
@@ -148,9 +148,9 @@ def encoded(lesson: Lesson, tokenizer) -> tuple[list[int], list[float]]:
 
 
 def spelled(tokenizer, width: int):
-    """Embeddings to begin with, (words, width): a word's is the sum of random ones of its characters and their pairs.
+    """Return initial embeddings (words, width): a word's is the sum of random ones of its characters and their pairs.
 
-    So words that share characters begin as neighbours, and what is learned of one holds for the other.
+    So words that share characters begin as neighbours, and what is learned of one transfers to the other.
     """
     import torch
 
@@ -168,7 +168,7 @@ def spelled(tokenizer, width: int):
 
 
 def _train(name: str, model, body, examples: Iterator[tuple[list[int], list[float]]], say: Say) -> None:
-    """AdamW with a warm-up and a linear descent over `STEPS[name]`."""
+    """Train with AdamW, a warm-up and a linear decay over `STEPS[name]`."""
     import torch
 
     words = {id(part.weight) for part in (model.get_input_embeddings(), model.get_output_embeddings())}
@@ -204,7 +204,7 @@ def _train(name: str, model, body, examples: Iterator[tuple[list[int], list[floa
 
 
 def _batches(examples: Iterator[tuple[list[int], list[float]]], budget: int) -> Iterator[tuple]:
-    """(ids, weights), each (rows, longest), padded on the right; a causal model needs no mask for that."""
+    """Yield (ids, weights), each (rows, longest), padded on the right; a causal model needs no mask for that."""
     import torch
 
     rng = random.Random(SEED)

@@ -1,9 +1,9 @@
-"""What the tiny judge is taught: the paper's ranking prompt (Table 2), and the second opinions of the gates.
+"""Generate the tiny judge's training examples: the paper's ranking prompt (Table 2), and the gates' second opinions.
 
-The better answer is about the question and whole; the worse one is about something else, cut short, or thin. Of two
-that both miss the question the one that says more is better: the tiny generator often writes such pairs. Every pair is
-taught in both orders. A second opinion is 是 of an answer, a question or a translation as it should be, and 否 of one
-that belongs to another text or names nothing: how far so small a model can see, and no further.
+The better answer fits the question and is complete; the worse one is about something else, cut short, or thin. Of two
+that both miss the question, the longer one is better: the tiny generator often writes such pairs. Every pair is trained
+in both orders. A second opinion is 是 for a correct answer, question or translation, and 否 for one that belongs to
+another text or names nothing: a model this small cannot judge more.
 """
 
 import random
@@ -30,7 +30,7 @@ SHARES = {"judge": 0.45, "supports": 0.35, "stands_alone": 0.07, "faithful": 0.1
 
 
 def judge_lessons(seed: int) -> Iterator[Lesson]:
-    """The judge's lessons without end; of a ranking the same two answers in both orders, one after the other."""
+    """Yield the judge's lessons without end; a ranking has the same two answers in both orders, one after the other."""
     rng = random.Random(seed)
     draws: dict[str, Callable[[random.Random], list[Lesson]]] = {
         "judge": _ranking,
@@ -55,7 +55,7 @@ def _ranking(rng: random.Random) -> list[Lesson]:
 
 
 def _supports(rng: random.Random) -> list[Lesson]:
-    """An answer that is a sentence of its document, and one that is of another."""
+    """Return an answer that is a sentence of its document, and one that is from another."""
     sheet, other = rng.sample(lesson_texts.sheets(), 2)
     start = rng.randrange(len(sheet.parts))
     parts = sheet.parts[start : start + rng.randint(1, 4)]
@@ -99,7 +99,7 @@ def _answered() -> list[tuple[str, str]]:
 
 
 def _pair(answer: str, other: str, rng: random.Random) -> tuple[str, str]:
-    """A better and a worse answer to the question that `answer` answers."""
+    """Return a better and a worse answer to the question that `answer` answers."""
     whole = worded(answer, rng, full=True)
     pieces, strange = [one.strip() for one in sentences(answer)], worded(other, rng, full=True)
     kind = rng.random()
@@ -121,7 +121,7 @@ def _pair(answer: str, other: str, rng: random.Random) -> tuple[str, str]:
 
 
 def _babble(text: str, rng: random.Random) -> tuple[str, str]:
-    """Clauses of a text out of order, many and few: how the tiny generator answers where it knows nothing."""
+    """Return clauses of a text out of order, many and few: how the tiny generator answers without knowledge."""
     clauses = [clause for clause in re.split("[，。；]", text) if clause]
     rng.shuffle(clauses)
     few = clauses[: rng.randint(1, max(1, len(clauses) // 3))]

@@ -37,7 +37,7 @@ from pathlib import Path
 import polars as pl
 try:
     from chimed.extraction import corpus_files as corpus
-    from chimed.extraction.parsed_records import from_page
+    from chimed.extraction.parsed_records import record_from_page as from_page
     from chimed.schema import table
 except ImportError:  # a version before the modules had rooms
     from chimed.records import from_page, table

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from opencc import OpenCC
 
-from chimed.text.exams.exam_questions import OPTIONS, question, read_questions
+from chimed.text.exams.exam_questions import OPTIONS, parse_question, read_questions
 from chimed.text.exams.exam_search import Search
 
 LONG = 20_000  # characters of a long text
@@ -165,7 +165,7 @@ def main() -> None:
     ]
     planting = Planting(texts, chosen.seed)
     rows = planting.chance.sample(rows, min(len(rows), chosen.questions))
-    stems = [question("", 0, row).stem for row in rows]
+    stems = [parse_question("", 0, row).stem for row in rows]
     print(f"{'':42}{'all':>7}" + "".join(f"{f'{low}+':>7}" for low, _ in BANDS) + "   by the letters of the stem")
     for name, form in planting.forms().items():
         seen = {(n, stem) for n, stem, _ in hits(search, [form(row) for row in rows])}

@@ -25,7 +25,7 @@ import synthetic
 from basic import ROOT, measured, show
 
 from chimed.extraction.crawl_records import read_parts
-from chimed.reasons import AGAIN
+from chimed.reasons import UNCHANGED
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import Lake, open_lake
@@ -49,10 +49,10 @@ def write_crawl(lake: Lake, characters: int, seed: int) -> dict[str, int]:
     for frame, _ in synthetic.crawl(characters, seed, synthetic.exam(random.Random(seed))):
         exchanges = [_page(pages + n, row) for n, row in enumerate(frame.iter_rows(named=True))]
         for exchange in [*exchanges, *exchanges[::TWICE]]:
-            warc.keep(archive, exchange, "detail")
+            warc.write_exchange(archive, exchange, "detail")
         pages += len(exchanges)
         twice += len(exchanges[::TWICE])
-    warc.close(archive)
+    warc.close_archive(archive)
     report = {"pages": pages + twice, "twice": twice}
     lakes.write_json(lake, f"{folder}/report.json", report)
     return report
@@ -115,7 +115,7 @@ def run(folder: Path, millions: float, seed: int) -> None:
     print(f"{millions:g} M characters: {pages} pages gave {records} records in {parts} parts")
     print(f"of these and as many ingested {len(shards)} shards, the largest of {max(shards)} records")
     show(costs, millions, {})
-    if (report["pages"], report["dropped"].get(AGAIN)) != (written["pages"], written["twice"]):
+    if (report["pages"], report["dropped"].get(UNCHANGED)) != (written["pages"], written["twice"]):
         raise SystemExit(f"wrong: {json.dumps(written)} were written, {json.dumps(report['dropped'])} left")
 
 

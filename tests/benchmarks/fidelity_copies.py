@@ -47,7 +47,7 @@ def main(books: list[str]) -> None:
         for passage in [one for one in passages if len(one) >= LETTERS and "，" in one][:EACH]:
             for kind, copy in COPIES.items():
                 total[kind] += 1
-                if fidelity.fault(passage, copy(passage)) is None:
+                if fidelity.find_fault(passage, copy(passage)) is None:
                     passed[kind] += 1
                     if passed[kind] <= 2:
                         print("PASSED", kind, passage[:100])

@@ -69,7 +69,7 @@ def good_answers(name: str, label: str, text: str, dice: random.Random) -> Itera
 
 def judged(page: str, question: str, answer: str) -> str | None:
     """The gate's reason, or None where the pair passes."""
-    if wrong := questions.fault(question, page):
+    if wrong := questions.find_question_fault(question, page):
         return f"question: {wrong}"
     return grounding.align(answer, page, question).fault
 

@@ -11,6 +11,7 @@ import polars as pl
 from chimed.build import order
 from chimed.build.options import Options
 from chimed.release.rows import tables_of
+from chimed.release.sorting import of_tables
 from chimed.release.write import write_release
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.sources import PAPER
@@ -81,7 +82,7 @@ def write(lake: Lake, store: Store, everything: pl.DataFrame) -> str:
     """
     twentieth, before = len(everything) // 20, None
     for version, table in (("2026.11.15", everything[:-twentieth]), ("2026.11.22", everything[twentieth:])):
-        write_release(lake, version, tables_of(table), _made(version, table), before)
+        write_release(lake, version, of_tables(tables_of(table)), _made(version, table), before)
         before = version
     _write_build(lake, version, everything[twentieth:])
     _fill(store, version, everything[twentieth:])

@@ -35,7 +35,7 @@ from chimed.stages import perplexity
 from chimed.stages.filter import highest
 from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
-from chimed.text.perplexity_model import Scorer, load, windows_of
+from chimed.text.perplexity_model import Scorer, load, split_windows
 from chimed_demo.tokens import write_characters
 
 BATCH = 16  # of the unsorted way, as common evaluation code has it
@@ -104,7 +104,7 @@ def one_by_one(texts: list[str], scorer: Scorer) -> list[float]:
     for text in texts:
         ids = scorer.tokenizer.encode(text, add_special_tokens=False, verbose=False)
         total = 0.0
-        for window in windows_of(0, ids, scorer.positions):
+        for window in split_windows(0, ids, scorer.positions):
             row = torch.tensor([[scorer.start, *window.ids]])
             with torch.inference_mode():
                 losses = torch.nn.functional.cross_entropy(
@@ -118,7 +118,7 @@ def one_by_one(texts: list[str], scorer: Scorer) -> list[float]:
 def unsorted(texts: list[str], scorer: Scorer) -> list[float]:
     """The same in padded batches in the order the texts come."""
     encoded = scorer.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    windows = [one for place, ids in enumerate(encoded) for one in windows_of(place, ids, scorer.positions)]
+    windows = [one for place, ids in enumerate(encoded) for one in split_windows(place, ids, scorer.positions)]
     sums = [0.0] * len(texts)
     for start in range(0, len(windows), BATCH):
         batch = windows[start : start + BATCH]

@@ -32,8 +32,8 @@ def main() -> None:
     said = [json.loads(line) for line in TEXTS.read_text(encoding="utf-8").splitlines()]
     records = table([_row(one["text"], number) for number, one in enumerate(said)])
     private = [bool(one["identifier"] or one["name"]) for one in said]
-    rules = [bool(identifiers.find(one["text"], RULES)) for one in said]
-    names = [bool(identifiers.find(one["text"], ("names",))) for one in said]
+    rules = [bool(identifiers.find_identifiers(one["text"], RULES)) for one in said]
+    names = [bool(identifiers.find_identifiers(one["text"], ("names",))) for one in said]
     model, failed = _asked(records)
     print(f"{len(said)} texts, {sum(private)} private; the model at {settings().llm_url} failed on {failed}")
     for title in dict.fromkeys(one.get("set", "hidden on purpose") for one in said):

@@ -28,11 +28,11 @@ def crawled(work: Work, folder: str = CRAWL, pages: int = 14, file_bytes: int = 
         page, body = f"/zhongyi/zy{n:05d}aa/", HERB.format(f"药{n}", "甲乙丙丁" * n).encode()
         head = [("Content-Type", "text/html; charset=utf-8")]
         one = warc.Exchange(f"http://www.zydcd.com{page}", f"GET {page} HTTP/1.1", [], 200, "OK", head, body)
-        warc.keep(archive, one, "detail")
-    warc.close(archive)
-    report = {"source": "zydcd", "crawl": "c1", "pages": warc.index(work.lake, folder)}
+        warc.write_exchange(archive, one, "detail")
+    warc.close_archive(archive)
+    report = {"source": "zydcd", "crawl": "c1", "pages": warc.write_index(work.lake, folder)}
     lakes.write_json(
-        work.lake, f"{folder}/report.json", sealed(report | {"written": finished.written_files(work.lake, folder)})
+        work.lake, f"{folder}/report.json", sealed(report | {"written": finished.describe_files(work.lake, folder)})
     )
 
 

@@ -20,7 +20,7 @@ from chimed.pipeline.trace import print_ledger
 from chimed.schema import RECORD
 from chimed.storage import lake as lakes
 from chimed.storage import warc
-from chimed.storage.contents import SpoiltFile, replaced, sealed
+from chimed.storage.contents import SpoiltFile, describe_rewrite, sealed
 
 SPOILT = 100
 
@@ -80,7 +80,7 @@ def folder(file: Path, other: Path) -> None:
 
 def too_large(file: Path, other: Path) -> None:
     file.write_bytes(b"{")
-    os.truncate(file, lakes.MOST_JSON + 10)
+    os.truncate(file, lakes.MAX_JSON_BYTES + 10)
 
 
 def nested(file: Path, other: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_part_without_some_rows_keeps_its_place_in_the_chain(built):
     table = read_stage(built.lake, built.build, "clean")
     report = lakes.read_json(built.lake, f"{folder}/report-00000.json")
     now = lakes.write_table(built.lake, f"{folder}/{name}", table.head(-2), RECORD)
-    report["written"][name] = replaced(report["written"][name], now)
+    report["written"][name] = describe_rewrite(report["written"][name], now)
     lakes.write_json(built.lake, f"{folder}/report-00000.json", sealed(report))
     assert report["written"][name]["removed"] == 2
     assert audit(built.lake, built.build).faults == []
@@ -228,8 +228,8 @@ def edited(path: Path) -> None:
     page, body = "/zhongyi/zy00000aa/", HERB.format("药0", "毒").encode()
     head = [("Content-Type", "text/html; charset=utf-8")]
     one = warc.Exchange(f"http://www.zydcd.com{page}", f"GET {page} HTTP/1.1", [], 200, "OK", head, body)
-    warc.keep(archive, one, "detail")
-    warc.close(archive)
+    warc.write_exchange(archive, one, "detail")
+    warc.close_archive(archive)
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,18 @@
 import pytest
 from samples import document, qa, rows
 
-from chimed.release import browse
-from chimed.release import rows as release_rows
+from chimed.release import browse, filling
 from chimed.release.browse import Wanted, moved, row
-from chimed.release.rows import parquet, tables_of, with_rows
+from chimed.release.rows import tables_of
+from chimed.release.sorting import of_tables
 from chimed.release.statistics import statistics
 from chimed.storage import lake as lakes
 
 
-@pytest.fixture
-def made(work, monkeypatch):
+@pytest.fixture(params=[10**9, 1_000], ids=["one file", "several files"])
+def made(work, monkeypatch, request):
     """Two releases in row groups of eight: sixty questions and twenty documents; the second has other documents."""
-    monkeypatch.setattr(release_rows, "GROUP", 8)
+    monkeypatch.setattr(filling, "GROUP", 8)
     asked = [
         qa(f"第{n}问，{'茯苓' if n % 7 == 0 else '当归'}怎样用？", "遵医嘱。", department="中医科" if n % 3 else "内科")
         for n in range(60)
@@ -23,11 +23,8 @@ def made(work, monkeypatch):
         texts = [
             document(f"第{n}篇。", url=f"http://www.zhongyoo.com/name/x_{n}.html") for n in range(first, first + 20)
         ]
-        tables = tables_of(rows(*asked, *texts))
-        lakes.write_json(work.lake, f"releases/{version}/statistics.json", statistics(tables))
-        for name in with_rows(tables):
-            data = parquet(tables[name], name.split("/")[0])
-            lakes.write_bytes(work.lake, f"releases/{version}/{name}.parquet", data)
+        filled = filling.fill(work.lake, version, of_tables(tables_of(rows(*asked, *texts))), request.param)
+        lakes.write_json(work.lake, f"releases/{version}/statistics.json", statistics(filled.counts))
     return work.lake
 
 

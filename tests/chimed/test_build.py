@@ -172,7 +172,7 @@ def test_a_stage_with_steps_takes_an_empty_table(work, stage):
 
 def test_a_killed_write_leaves_nothing_behind(work):
     def killed() -> None:
-        with lakes._whole(work.lake, "builds/x/half.json") as file:
+        with lakes._atomic_file(work.lake, "builds/x/half.json") as file:
             file.write(b"{")
             raise KeyboardInterrupt
 

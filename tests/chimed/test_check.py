@@ -41,7 +41,16 @@ def wrong(work, only_servers: bool = False) -> dict[str, str]:
 
 def test_nothing_is_wrong_where_all_is_there(ready, served):
     found = check(ready)
-    assert [one.what for one in found] == ["lake", "store", "disk", "exams", "GPU work", "generator", "judge"]
+    assert [one.what for one in found] == [
+        "machine",
+        "lake",
+        "store",
+        "disk",
+        "exams",
+        "GPU work",
+        "generator",
+        "judge",
+    ]
     assert all(one.fine for one in found), found
     assert f"test/judge answers at {served.url}, limited to allowed answers by structured_outputs" in found[-1].said
     assert not list(Path(ready.settings.data).glob("check-*"))
@@ -118,7 +127,7 @@ def test_the_command_says_each_finding_and_exits_1_where_one_is_wrong(ready, ser
     try:
         done = CliRunner().invoke(app, ["check"])
         assert done.exit_code == 0, done.output
-        assert done.output.count("ok  ") == 7
+        assert done.output.count("ok  ") == 8
         served.roots.pop("chimed-judge")
         done = CliRunner().invoke(app, ["check", "--json", "--options", '{"prefer_share": 0.5}'])
         assert isinstance(done.exception, WorkStopped)

@@ -18,7 +18,7 @@ from chimed.retry_after import LONGEST, retry_after
 from chimed.secrets import without_secrets
 from chimed.settings import Settings
 from chimed.stages import department, generate_qa, prefer
-from chimed.storage.columns import fitting
+from chimed.storage.columns import fit_to_length
 from chimed.storage.lake import check_address
 from chimed.storage.store import _parsed
 from chimed.text.control_tokens import without_control_tokens
@@ -78,9 +78,9 @@ def test_foreign_text_is_made_safe_for_stores_and_terminals(text: str, most: int
     line.encode()
     assert len(line.splitlines()) <= 1
     assert "\n" not in short(text, most)
-    kept = fitting(text, most)
+    kept = fit_to_length(text, most)
     assert len(kept) <= most
-    assert fitting(kept, most) == kept
+    assert fit_to_length(kept, most) == kept
     kept.encode()
     answer, thought = without_thinking(text)
     assert isinstance(answer + thought, str)

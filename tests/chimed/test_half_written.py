@@ -19,7 +19,7 @@ from chimed.release import find_release, releases
 from chimed.release.write import previous
 from chimed.storage import drafts, naming, warc
 from chimed.storage import lake as lakes
-from chimed.storage.contents import json_of
+from chimed.storage.contents import parse_json
 
 CUT = [b"", b"{", b'{"parts": 1', b"[]", b"null", b'{"parts": "one"}', b'{"parts": 1, "figures": 7}', b"\x00" * 200]
 
@@ -41,13 +41,13 @@ def test_a_draft_that_is_being_written_is_left_to_its_writer(tmp_path):
     dead.write_bytes(b"x")
     new.touch()
     with mine.open("wb") as file:
-        drafts.hold(file)
+        drafts.lock_draft(file)
         file.write(b"x")
         file.flush()
-        assert drafts.clear(tmp_path) == [dead.name]
-    assert drafts.clear(tmp_path) == [mine.name]
+        assert drafts.remove_abandoned(tmp_path) == [dead.name]
+    assert drafts.remove_abandoned(tmp_path) == [mine.name]
     os.utime(new, (0, 0))
-    assert drafts.clear(tmp_path) == [new.name]
+    assert drafts.remove_abandoned(tmp_path) == [new.name]
 
 
 @pytest.mark.parametrize("data", CUT)
@@ -141,7 +141,7 @@ def test_what_is_no_name_names_no_build_crawl_or_release(built, name):
             with pytest.raises(UserError):
                 asked()
     if name not in ("latest", "all", "a/b"):
-        assert not naming.is_way(f"{name}/{name}")
+        assert not naming.is_file_path(f"{name}/{name}")
     assert lakes.files(built.lake, "") == before
 
 
@@ -149,7 +149,7 @@ def test_what_is_no_name_names_no_build_crawl_or_release(built, name):
 def test_what_is_a_name_names_them(built, name):
     assert new_build(built.lake, version=name) == name
     assert _name(name, None, None) == name
-    assert naming.is_way(f"figures/{name}.svg")
+    assert naming.is_file_path(f"figures/{name}.svg")
 
 
 @pytest.mark.parametrize("path", ["../x", "builds/../../x", "a\0b"])
@@ -176,20 +176,20 @@ def test_strange_folders_in_raw_block_no_build(work):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "Expecting value"), (b'"\xff"', "codec"), (b"[1]", "no object"), (b'{"a":' * 9_999, "recursion"),
+        (b"", "Expecting value"), (b'"\xff"', "codec"), (b"[1]", "not a JSON object"), (b'{"a":' * 9_999, "recursion"),
         (b'{"a": ' + b"9" * 5_000 + b"}", "digits"), (b'{"a": "\\ud83d"}', "surrogates"), (b'{"a": 1}{', "Extra data"),
     ],
 )  # fmt: skip
 def test_what_is_no_json_is_said_in_a_sentence(data, said):
-    with pytest.raises(UserError, match=f"x.json is not the JSON it should be: .*{said}"):
-        json_of(data, "x.json")
+    with pytest.raises(UserError, match=f"x.json is not .*{said}"):
+        parse_json(data, "x.json")
 
 
 def test_a_finished_crawl_tells_of_its_files(work):
     crawled(work)
-    report = finished.report_of(work.lake, "zydcd", "c1")
-    names = [path.rsplit("/", 1)[-1] for path in warc.files(work.lake, "raw/zydcd/c1")]
-    assert finished.names_of(report) == names
+    report = finished.read_report(work.lake, "zydcd", "c1")
+    names = [path.rsplit("/", 1)[-1] for path in warc.list_files(work.lake, "raw/zydcd/c1")]
+    assert finished.file_names(report) == names
     assert sum(report["written"][name]["rows"] for name in names) == report["pages"] == 14
     made = dataclasses.replace(work, build=new_build(work.lake, {"second_opinion": False}))
     (extracted,) = run_stage(made, "extract")

@@ -8,14 +8,14 @@ import pytest
 
 from chimed.errors import UserError
 from chimed.storage import lease as leases
-from chimed.storage.lease import lease
+from chimed.storage.lease import hold_lease
 from chimed.storage.store import open_store
 
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(leases, "BEAT", 0.1)
-    monkeypatch.setattr(leases, "LENGTH", 1.5)
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 1.5)
     return open_store(f"sqlite:///{tmp_path}/store.db")
 
 
@@ -28,41 +28,41 @@ def on(machine: str, tmp_path, monkeypatch) -> None:
 
 def test_a_site_that_is_crawled_on_another_machine_is_left_to_it(store, tmp_path, monkeypatch):
     on("one", tmp_path, monkeypatch)
-    with lease(store, "lake", "ask39", pytest.fail):
+    with hold_lease(store, "lake", "ask39", pytest.fail):
         on("two", tmp_path, monkeypatch)
         with (
             pytest.raises(UserError, match=r"is being crawled by process .* on one, since"),
-            lease(store, "lake", "ask39", pytest.fail),
+            hold_lease(store, "lake", "ask39", pytest.fail),
         ):
             pass
-        with lease(store, "lake", "ask120", pytest.fail):  # another site is free
+        with hold_lease(store, "lake", "ask120", pytest.fail):  # another site is free
             pass
-    with lease(store, "lake", "ask39", pytest.fail):
+    with hold_lease(store, "lake", "ask39", pytest.fail):
         pass
 
 
 def test_a_machine_that_died_is_followed_by_another_and_told_if_it_lives_after_all(store, tmp_path, monkeypatch):
     said: list[str] = []
     on("one", tmp_path, monkeypatch)
-    with lease(store, "lake", "ask39", said.append):
+    with hold_lease(store, "lake", "ask39", said.append):
         on("two", tmp_path, monkeypatch)
-        leases.FORKING.acquire()  # the first machine stands still
+        leases.FORK_LOCK.acquire()  # the first machine stands still
         try:
             began = time.monotonic()
-            leases._take(store, "ask39", "two/1/x")
+            leases._acquire(store, "ask39", "two/1/x")
             assert 1.5 <= time.monotonic() - began < 10
         finally:
-            leases.FORKING.release()
+            leases.FORK_LOCK.release()
         time.sleep(0.5)
     assert said == ["another process took over ask39"]
-    assert leases._held(store, "ask39") == ("two/1/x", 0)  # who lost the lease does not give it back
+    assert leases._read_lease(store, "ask39") == ("two/1/x", 0)  # who lost the lease does not give it back
 
 
 def test_a_killed_crawl_of_this_machine_is_followed_at_once(store, tmp_path, monkeypatch):
     on("one", tmp_path, monkeypatch)
-    leases._take(store, "ask39", f"{leases._machine()}/1/x")
+    leases._acquire(store, "ask39", f"{leases._machine()}/1/x")
     began = time.monotonic()
-    with lease(store, "lake", "ask39", pytest.fail):
+    with hold_lease(store, "lake", "ask39", pytest.fail):
         assert time.monotonic() - began < 1.0
 
 
@@ -72,7 +72,7 @@ def test_of_two_that_want_a_lease_at_once_one_has_it(store, tmp_path, monkeypatc
 
     def want(name: str) -> None:
         try:
-            with leases._held_in_store(store, "ask39", had.append):
+            with leases._hold_in_store(store, "ask39", had.append):
                 had.append(name)
                 time.sleep(0.5)
         except UserError:
@@ -90,8 +90,8 @@ def test_of_two_that_want_a_lease_at_once_one_has_it(store, tmp_path, monkeypatc
 def test_a_store_that_cannot_be_reached_ends_the_crawl_in_time(store, tmp_path, monkeypatch):
     said: list[str] = []
     on("one", tmp_path, monkeypatch)
-    with lease(store, "lake", "ask39", said.append):
-        monkeypatch.setattr(leases, "LENGTH", 0.4)
+    with hold_lease(store, "lake", "ask39", said.append):
+        monkeypatch.setattr(leases, "LEASE_SECONDS", 0.4)
         with store.engine.begin() as connection:
             connection.exec_driver_sql("alter table leases rename to away")
         time.sleep(0.8)

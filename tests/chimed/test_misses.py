@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chimed.crawl.misses import view
+from chimed.crawl.misses import describe_miss
 from chimed.errors import UserError
 from chimed.storage import warc
 from chimed.storage.store import PAGES, upsert
@@ -21,8 +21,8 @@ def kept(work, html: str, **columns: object) -> None:
     archive = warc.open_archive(work.lake, "raw/zydcd/c1")
     head = [("Content-Type", "text/html; charset=gb18030")]
     one = warc.Exchange(URL, "GET / HTTP/1.1", [], 200, "OK", head, html.encode("gb18030"))
-    place = warc.keep(archive, one, "detail")
-    warc.close(archive)
+    place = warc.write_exchange(archive, one, "detail")
+    warc.close_archive(archive)
     now = datetime(2026, 11, 2, tzinfo=UTC)
     row = {"url": URL, "source": "zydcd", "kind": "detail", "first_seen": now, "fetched": now, "status": 200}
     upsert(work.store, PAGES, [row | {"page": place, "state": "missed", "miss": "no h1"} | columns])
@@ -30,7 +30,7 @@ def kept(work, html: str, **columns: object) -> None:
 
 def test_the_text_stands_beside_the_reason(work):
     kept(work, PAGE)
-    found = view(work.lake, work.store, URL)
+    found = describe_miss(work.lake, work.store, URL)
     assert found["lines"] == ["茯苓", "味甘，性平。", "<b>利水"]
     assert (found["title"], found["headings"]) == ("茯苓_中药", ["茯苓"])
     assert (found["reason"], found["records"]) == ("no h1", [])
@@ -38,7 +38,7 @@ def test_the_text_stands_beside_the_reason(work):
 
 def test_a_mended_parser_shows_its_records(work):
     kept(work, PAGE.replace("h2", "h1").replace("new_txt", "info_txt"))
-    found = view(work.lake, work.store, URL)
+    found = describe_miss(work.lake, work.store, URL)
     assert found["reason"] is None
     assert found["records"] == [{"title": "茯苓", "text": "味甘，性平。\n<b>利水"}]
 
@@ -49,6 +49,6 @@ def test_a_mended_parser_shows_its_records(work):
 def test_what_is_not_there_is_said(work, columns, said):
     kept(work, PAGE, **columns)
     with pytest.raises(UserError, match=said):
-        view(work.lake, work.store, URL)
+        describe_miss(work.lake, work.store, URL)
     with pytest.raises(UserError, match="is not known"):
-        view(work.lake, work.store, "http://www.zydcd.com/none")
+        describe_miss(work.lake, work.store, "http://www.zydcd.com/none")

@@ -12,7 +12,7 @@ import pytest
 
 from chimed.__main__ import main
 from chimed.errors import UserError, WorkStopped
-from chimed.explained import explained
+from chimed.explained import explain_error
 from chimed.secrets import without_secrets
 from chimed.settings import PROJECT, settings
 
@@ -112,21 +112,21 @@ def test_secrets_are_hidden_in_whatever_a_library_says(monkeypatch) -> None:
 def test_errors_of_a_machine_have_their_sentences() -> None:
     file = "/lake/x"
     for number in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR):
-        told = explained(OSError(number, os.strerror(number), file))
+        told = explain_error(OSError(number, os.strerror(number), file))
         assert isinstance(told, UserError)
         assert str(told).startswith(file)
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO, errno.EFBIG):
-        assert isinstance(explained(OSError(number, os.strerror(number), file)), WorkStopped)
-    assert "PermissionError" not in str(explained(PermissionError("Forbidden")))
-    assert explained(ValueError("a mistake of ours")) is None
-    assert explained(KeyError("a")) is None
-    lacks = explained(ModuleNotFoundError("No module named 'scrapy'", name="scrapy.crawler"))
+        assert isinstance(explain_error(OSError(number, os.strerror(number), file)), WorkStopped)
+    assert "PermissionError" not in str(explain_error(PermissionError("Forbidden")))
+    assert explain_error(ValueError("a mistake of ours")) is None
+    assert explain_error(KeyError("a")) is None
+    lacks = explain_error(ModuleNotFoundError("No module named 'scrapy'", name="scrapy.crawler"))
     assert isinstance(lacks, UserError)
     assert "make install" in str(lacks)
-    assert explained(ModuleNotFoundError("No module named 'chimed.moved'", name="chimed.moved")) is None
+    assert explain_error(ModuleNotFoundError("No module named 'chimed.moved'", name="chimed.moved")) is None
     from sqlalchemy.exc import DataError
 
-    told = explained(DataError("insert into pages", {"url": "病人张三"}, Exception("value too long\nDETAIL: 张三")))
+    told = explain_error(DataError("insert into pages", {"url": "病人张三"}, Exception("value too long\nDETAIL: 张三")))
     assert str(told) == "the store cannot be used: value too long; CHIMED_STORE says where it is"
 
 

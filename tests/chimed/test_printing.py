@@ -6,7 +6,7 @@ import pytest
 
 from chimed.characters import one_line
 from chimed.pipeline import trace
-from chimed.printing import _Lines, print_error, print_result
+from chimed.printing import LineFormatter, print_error, print_result
 
 EVIL = (
     "好\n12:00:00 release 2026.11.22 is whole",
@@ -23,7 +23,7 @@ EVIL = (
 @pytest.mark.parametrize("said", EVIL)
 def test_a_log_line_begins_with_its_time_and_what_follows_stands_in(said) -> None:
     record = logging.LogRecord("chimed", logging.INFO, "", 0, "server said: %s", (said,), None)
-    first, *more = _Lines("%(asctime)s %(message)s", "%H:%M:%S").format(record).split("\n")
+    first, *more = LineFormatter("%(asctime)s %(message)s", "%H:%M:%S").format(record).split("\n")
     assert first[2] == first[5] == ":"
     assert all(line.startswith("    ") for line in more)
     assert not [letter for letter in "".join([first, *more]) if letter in "\x1b\x9b\r\x00\x7f\u202e\u2028\x85"]

@@ -43,7 +43,7 @@ def test_what_somebody_else_may_have_put_there_is_refused(shared, tmp_path) -> N
         private_folder("lake")
     own.unlink()
     own.write_text("a file")
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="cannot be created"):
         private_folder("lake")
     own.unlink()
     own.mkdir()

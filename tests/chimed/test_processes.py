@@ -24,9 +24,9 @@ def test_a_started_process_is_alive_until_it_is_ended_with_all_its_group(tmp_pat
     pid = processes.start([sys.executable, "-c", PARENT], note, log)
     while "up" not in log.read_text():
         time.sleep(0.02)
-    assert processes.alive(note) == pid
+    assert processes.running_pid(note) == pid
     assert processes.end([note]) == ["server"]
-    assert processes.alive(note) is None
+    assert processes.running_pid(note) is None
     assert not note.exists()
     assert not processes._group_lives(pid)
 
@@ -35,39 +35,39 @@ def test_a_dead_process_is_not_alive(tmp_path: Path) -> None:
     note = tmp_path / "server.json"
     processes.start([sys.executable, "-c", "print('bad checkpoint')"], note, tmp_path / "log")
     deadline = time.monotonic() + 10
-    while processes.alive(note) and time.monotonic() < deadline:
+    while processes.running_pid(note) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert processes.alive(note) is None
-    assert processes.tail(tmp_path / "log", 5) == "bad checkpoint"
+    assert processes.running_pid(note) is None
+    assert processes.last_lines(tmp_path / "log", 5) == "bad checkpoint"
     assert processes.end([note]) == []
 
 
 def test_a_stranger_that_got_the_id_is_neither_alive_nor_ended(tmp_path: Path) -> None:
     note = tmp_path / "server.json"
     note.write_text(json.dumps({"pid": os.getpid(), "born": "long ago"}))
-    assert processes.alive(note) is None
+    assert processes.running_pid(note) is None
     assert processes.end([note]) == []  # and this test goes on
 
 
 def test_no_note_and_a_broken_note_mean_not_alive(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
-    assert processes.alive(tmp_path / "broken.json") is None
-    assert processes.alive(tmp_path / "none.json") is None
+    assert processes.running_pid(tmp_path / "broken.json") is None
+    assert processes.running_pid(tmp_path / "none.json") is None
 
 
 BESIDE = f"""
 import sys, time
 from pathlib import Path
 from chimed import processes
-with processes.beside([sys.executable, "-c", {SLEEP!r}], Path(sys.argv[1])) as child:
+with processes.child_process([sys.executable, "-c", {SLEEP!r}], Path(sys.argv[1])) as child:
     print(child.pid, flush=True)
     {SLEEP}
 """
 
 
 def test_a_process_beside_ends_with_the_one_that_needs_it_however_that_ends(tmp_path: Path) -> None:
-    with processes.beside([sys.executable, "-c", SLEEP], tmp_path / "log") as child:
-        assert processes.born(child.pid)
+    with processes.child_process([sys.executable, "-c", SLEEP], tmp_path / "log") as child:
+        assert processes.start_time(child.pid)
     assert child.poll() is not None
     if sys.platform == "linux":  # elsewhere nobody tells a child that its parent was killed
         command = [sys.executable, "-c", BESIDE, str(tmp_path / "log")]
@@ -76,6 +76,6 @@ def test_a_process_beside_ends_with_the_one_that_needs_it_however_that_ends(tmp_
             pid = int(parent.stdout.readline())
             parent.kill()
         deadline = time.monotonic() + 10
-        while processes.born(pid) and time.monotonic() < deadline:
+        while processes.start_time(pid) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert processes.born(pid) is None
+        assert processes.start_time(pid) is None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from poison import FAILING, GOOD, RIGHT
 
-from chimed.characters import printable, storable, strange
+from chimed.characters import first_invalid_character, printable, storable
 from chimed.llm.reply import Passing, parse, without_thinking
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "thinking.jsonl").read_text("utf-8").splitlines()]
@@ -51,7 +51,7 @@ def test_a_long_reply_of_tags_is_read_in_linear_time():
 
 def test_one_place_says_what_is_text_what_a_store_takes_and_what_a_terminal_shows():
     assert storable("a\x00b\ud835c😀\n") == "a\ufffdb\ufffdc😀\n"
-    assert [strange(text) for text in ("好\t\n°C①，😀", "\x00", "好\ud835", "\ufffd", "\x1b[m")] == [
+    assert [first_invalid_character(text) for text in ("好\t\n°C①，😀", "\x00", "好\ud835", "\ufffd", "\x1b[m")] == [
         None, "U+0000", "U+D835", "U+FFFD", "U+001B",
     ]  # fmt: skip
     assert printable("\x1b]0;owned\x07\u202eabc\r好\n") == "⟨U+001B⟩]0;owned⟨U+0007⟩⟨U+202E⟩abc⟨U+000D⟩好\n"

@@ -22,7 +22,7 @@ def here(tmp_path, monkeypatch) -> Work:
     """A build of four shards in the lake that other processes find, too."""
     monkeypatch.setenv("CHIMED_DATA", str(tmp_path / "lake"))
     monkeypatch.setenv("CHIMED_STORE", f"sqlite:///{tmp_path}/store.db")
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "available_cores", lambda: 2)
     settings.cache_clear()
     lake = lakes.open_lake()
     lakes.write_json(lake, "builds/b/build.json", {"version": "b", "options": {}, "shards": [["zhongyoo/1"]]})

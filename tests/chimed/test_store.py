@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 
 import postgres
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import delete, inspect, select
 
 from chimed.crawl import walks
 from chimed.errors import UserError
 from chimed.release.review import judge
-from chimed.storage.audit_log import decisions
-from chimed.storage.columns import fitting
+from chimed.storage.audit_log import list_decisions
+from chimed.storage.columns import fit_to_length
+from chimed.storage.pruning import prune
 from chimed.storage.store import (
     METADATA,
     PAGES,
@@ -30,7 +31,7 @@ from chimed.storage.store import (
     upgrade,
     upsert,
 )
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +66,10 @@ def test_an_upsert_replaces_what_is_there_and_find_leaves_out_what_is_not(store)
     found = find(store, PERPLEXITIES, ["a", "b", "c", "d", "a"])
     assert {key: row["nll"] for key, row in found.items()} == {"a": 1.0, "b": 3.0, "c": 4.0}
     upsert(store, PERPLEXITIES, [])
+    many = [score(f"m{n % 5_000}", float(n)) for n in range(7_000)]
+    upsert(store, PERPLEXITIES, many)  # more values than a statement takes, and some keys twice
+    found = find(store, PERPLEXITIES, [f"m{n}" for n in range(5_000)])
+    assert [found[f"m{n}"]["nll"] for n in (0, 1_999, 2_000, 4_999)] == [5_000.0, 6_999.0, 2_000.0, 4_999.0]
 
 
 def test_the_review_queue_holds_the_same_sample_in_whatever_order_shards_come(store):
@@ -108,6 +113,44 @@ def test_long_chinese_text_comes_back_whole(store):
     assert find(store, REPLIES, ["k"])["k"]["text"] == row["text"]
 
 
+def reply(key: str, prompt: str, created: datetime) -> dict:
+    said = {"model": "m", "prompt": prompt, "messages": "[]", "text": "是", "finish_reason": "stop", "seconds": 0.5}
+    return {"key": key, "prompt_tokens": 10, "completion_tokens": 2, "created": created, **said}
+
+
+def test_what_is_pruned_is_old_and_what_it_costs_to_ask_again_is_told_first(store):
+    with store.engine.begin() as connection:
+        for table in (REPLIES, PERPLEXITIES):
+            connection.execute(delete(table))
+    old, new = datetime(2025, 11, 22, tzinfo=UTC), datetime(2026, 11, 22, tzinfo=UTC)
+    upsert(store, REPLIES, [reply(f"o{n}", "screen@1" if n % 2 else "screen@0", old) for n in range(50)])
+    upsert(store, REPLIES, [reply(f"n{n}", "screen@1", new) for n in range(7)])
+    upsert(store, PERPLEXITIES, [score("o", 1.0) | {"created": old}, score("n", 1.0) | {"created": new}])
+    upsert(store, PERPLEXITIES, [score("undated", 1.0)])
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    told = prune(store, day, {"screen@1"}, do=False)
+    assert (told["replies"], told["perplexities"], told["tokens"], told["not_dated"]) == (50, 1, 3, 1)
+    assert told["again"] == {"requests": 25, "prompt_tokens": 250, "completion_tokens": 50, "seconds": 12.5}
+    assert [(one["prompt"], one["requests"], one["current"]) for one in told["by_prompt"]] == [
+        ("screen@0", 25, False),
+        ("screen@1", 25, True),
+    ]
+    assert len(find(store, REPLIES, [f"o{n}" for n in range(50)])) == 50
+    assert prune(store, day, {"screen@1"}, do=True) == {**told, "done": True}
+    left = find(store, REPLIES, [f"{a}{n}" for a in "on" for n in range(50)], ["text", "created"])
+    assert {*left} == {f"n{n}" for n in range(7)}
+    assert {*left["n1"]} == {"key", "text", "created"}
+    assert {*find(store, PERPLEXITIES, ["o", "n", "undated"])} == {"n", "undated"}
+    assert prune(store, day, {"screen@1"}, do=True)["replies"] == 0
+
+
+def test_more_keys_than_a_statement_takes_are_found(store, monkeypatch):
+    monkeypatch.setattr("chimed.storage.store.KEYS_AT_ONCE", 100)
+    upsert(store, PERPLEXITIES, [score(f"many-{n}", float(n)) for n in range(450)])
+    found = find(store, PERPLEXITIES, [f"many-{n}" for n in range(460)], ["nll"])
+    assert found == {f"many-{n}": {"key": f"many-{n}", "nll": float(n)} for n in range(450)}
+
+
 HAN = "http://www.zydcd.com/yian/" + "茯苓白术" * 505  # 2,046 characters, 6,086 bytes that do not compress alike
 ODD = ("词\x00语", "半\ud83d个", "名" * 500, "\x00", "\x1b[2J清屏", "a" * 10_000)
 
@@ -123,9 +166,9 @@ def test_addresses_of_any_length_are_keys_in_both_databases(store):
     gone = {"reason": "x", "created": datetime(2026, 11, 22, tzinfo=UTC)}
     for _ in range(2):
         upsert(store, TAKEDOWNS, [{"target": url, **gone} for url in urls])
-    assert takedowns(store).urls == set(urls)
-    assert walks.begin(store, "zydcd", urls[0], "w", None, None) == urls[0]
-    assert walks.begin(store, "zydcd", urls[0], "w", None, None) in (urls[0], None)
+    assert read_takedowns(store).urls == set(urls)
+    assert walks.begin_walk(store, "zydcd", urls[0], "w", None, None) == urls[0]
+    assert walks.begin_walk(store, "zydcd", urls[0], "w", None, None) in (urls[0], None)
 
 
 def _unlike(length: int, seed: int) -> str:
@@ -152,17 +195,17 @@ def test_no_text_of_a_page_a_model_or_a_person_is_refused(store):
     with store.engine.connect() as connection:
         said = connection.execute(select(REVIEWS.c.verdict).where(REVIEWS.c.record.like("000000000000000%"))).scalars()
         assert list(said) == ["flagged"] * len(ODD)  # a second verdict of a long name finds the first
-    assert decisions(store, 1)[0]["what"] == "verdict"
+    assert list_decisions(store, 1)[0]["what"] == "verdict"
     with pytest.raises(UserError, match="no record"):
         judge(store, "1", "screen", "\x00", "me", "passed")
 
 
 def test_what_is_too_long_keeps_its_beginning_and_stays_one_of_its_kind():
-    first, second = fitting("名" * 300, 200), fitting("名" * 301, 200)
+    first, second = fit_to_length("名" * 300, 200), fit_to_length("名" * 301, 200)
     assert len(first) == len(second) == 200
     assert first != second
     assert first.startswith("名" * 183)
-    assert fitting("短", 200) == "短"
+    assert fit_to_length("短", 200) == "短"
 
 
 def test_a_store_that_is_not_there_or_not_upgraded_says_what_to_do(tmp_path):

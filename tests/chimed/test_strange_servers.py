@@ -8,7 +8,7 @@ import zlib
 import pytest
 from model_server import completion
 
-from chimed.characters import strange
+from chimed.characters import first_invalid_character
 from chimed.llm import client, identity
 from chimed.llm.protocol import Refused, Reply, Request, Server
 
@@ -88,5 +88,5 @@ def test_a_page_of_models_that_comes_byte_by_byte_is_not_waited_for(monkeypatch)
 
 
 def test_every_plane_has_two_characters_that_are_no_text():
-    assert all(strange(chr(plane << 16 | last)) for plane in range(17) for last in (0xFFFE, 0xFFFF))
-    assert strange("好𠮷🌿\U0001fffd") is None
+    assert all(first_invalid_character(chr(plane << 16 | last)) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+    assert first_invalid_character("好𠮷🌿\U0001fffd") is None

@@ -13,18 +13,18 @@ from warcio.archiveiterator import ArchiveIterator
 
 from chimed.build.context import Work
 from chimed.errors import UserError
-from chimed.extraction.corpus_files import Choices, address, read_file, survey
-from chimed.extraction.corpus_files.blanked import CannotBlank, blanked
-from chimed.extraction.same_words import remember, taken_before
+from chimed.extraction.corpus_files import Choices, corpus_address, read_file, survey_file
+from chimed.extraction.corpus_files.blanked import CannotBlank, blank_rows
+from chimed.extraction.same_words import find_taken_down, remember_words
 from chimed.release import review
 from chimed.release.codes import code_of, words_of
 from chimed.release.purge.raw import stand_in
 from chimed.release.purge.words import holding, stretches
-from chimed.schema import RECORD_COLUMNS, keyed
+from chimed.schema import RECORD_COLUMNS, keyed_hash
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA
 from chimed.storage.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, secret, upsert
-from chimed.storage.takedowns import of
+from chimed.storage.takedowns import parse_targets
 
 ASKED = [(f"头晕{name}怎么办，已经三天了没有好转？", f"先量血压{name}，注意休息，多喝水。") for name in "甲乙丙丁戊"]
 
@@ -87,27 +87,27 @@ def arrow(columns: dict) -> bytes:
 @pytest.mark.parametrize("name", forms())
 def test_a_row_of_a_file_is_emptied_in_its_place_and_the_others_stay(name):
     body = forms()[name]
-    known = survey(name, io.BytesIO(body), Choices())
+    known = survey_file(name, io.BytesIO(body), Choices())
     before = list(read_file(name, io.BytesIO(body), Choices(), known))
     for gone in ({1}, {2}, {5}, {2, 4}):
-        new = blanked(name, body, known, gone)
+        new = blank_rows(name, body, known, gone)
         after = list(read_file(name, io.BytesIO(new), Choices(), known))
         assert [number for number, _ in after] == [number for number, _ in before] == [1, 2, 3, 4, 5]
         for (number, was), (_, now) in zip(before, after, strict=True):
             assert isinstance(now, Miss) if number in gone else now == was
         text = new.decode(known.encoding.name if known.encoding else "utf-8", errors="ignore")
         assert not any("甲乙丙丁戊"[number - 1] in text for number in gone)
-    assert blanked(name, body, known, {9}) == body or name.endswith((".parquet", ".arrow"))
+    assert blank_rows(name, body, known, {9}) == body or name.endswith((".parquet", ".arrow"))
 
 
 def test_broken_bytes_of_other_rows_stay_as_they_are_and_a_book_is_refused():
     first, *rest = [json.dumps({"question": q, "answer": a}, ensure_ascii=False).encode() for q, a in ASKED]
     body = b"\n".join([first.replace("血压".encode(), b"\xe8\xa1"), *rest])
-    known = survey("a.jsonl", io.BytesIO(body), Choices())
-    assert blanked("a.jsonl", body, known, {3}).split(b"\n")[0] == body.split(b"\n")[0]
+    known = survey_file("a.jsonl", io.BytesIO(body), Choices())
+    assert blank_rows("a.jsonl", body, known, {3}).split(b"\n")[0] == body.split(b"\n")[0]
     book = "".join(f"第{n}章 {q}\n{a * 20}\n" for n, (q, a) in zip("一二三四五", ASKED, strict=True)).encode()
     with pytest.raises(CannotBlank, match="is a book"):
-        blanked("a.txt", book, survey("a.txt", io.BytesIO(book), Choices()), {1})
+        blank_rows("a.txt", book, survey_file("a.txt", io.BytesIO(book), Choices()), {1})
 
 
 # --- words -------------------------------------------------------------------------------------------------------
@@ -121,8 +121,8 @@ def table(*rows: dict) -> pl.DataFrame:
 def test_words_are_known_again_at_another_address_however_they_are_written(work: Work):
     long = "我父亲今年七十三岁，上个月在县里的医院做了支架，现在晚上睡觉总说胸口发闷，是怎么回事？"
     taken = table({"question": long, "answer": "先去做心电图，把药带上。"}, {"question": "头晕？", "answer": "多喝水"})
-    assert not taken_before(work.store, taken).any()
-    remember(work.store, taken)
+    assert not find_taken_down(work.store, taken).any()
+    remember_words(work.store, taken)
     again = table(
         {"question": long.replace("，", " , "), "answer": "先去做心电图 把药带上"},  # other signs
         {"question": long.replace("七十三", "七十四"), "answer": "先去做心电图，把药带上。"},  # another person
@@ -132,21 +132,21 @@ def test_words_are_known_again_at_another_address_however_they_are_written(work:
         {"text": long, "kind": "document"},
         {"text": None, "question": None, "answer": None},
     )
-    assert taken_before(work.store, again).to_list() == [True, False, True, False, True, True, False]
+    assert find_taken_down(work.store, again).to_list() == [True, False, True, False, True, True, False]
 
 
 def test_a_key_of_a_row_cannot_be_found_by_trying_words(work: Work):
     said = [CorpusQA("t", "我的电话是13912345678", "好的", "general", ())]
     key = secret(work.store)
     assert (len(key), secret(work.store)) == (32, key)
-    mine = address("mine", said, key)
-    assert mine == address("mine", said, key) != address("mine", said, b"0" * 32)
-    assert keyed(key, "a") != keyed(b"0" * 32, "a")
+    mine = corpus_address("mine", said, key)
+    assert mine == corpus_address("mine", said, key) != corpus_address("mine", said, b"0" * 32)
+    assert keyed_hash(key, "a") != keyed_hash(b"0" * 32, "a")
 
 
 def test_words_are_found_in_pages_and_requests_but_not_by_what_everybody_says(work: Work):
     said = "街坊都叫我织田阿福老爹，这病有十年了，电话13912345678。建议您到正规医院就诊，不要自行用药。"
-    wanted = stretches(work.lake, {said}, of(["https://ask.39.net/question/1.html"]))
+    wanted = stretches(work.lake, {said}, parse_targets(["https://ask.39.net/question/1.html"]))
     texts = [
         f'[{{"role": "user", "content": "问：\\n{said}"}}]',
         "<p>街坊都叫我<b>织田阿福</b>老爹，这病有&nbsp;十年了，电话139-1234-5678。</p>",

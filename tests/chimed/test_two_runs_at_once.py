@@ -20,7 +20,7 @@ from chimed.schema import RECORD
 from chimed.settings import PROJECT
 from chimed.storage import lake as lakes
 from chimed.storage import lease as leases
-from chimed.storage.lease import turn
+from chimed.storage.lease import wait_for_lease
 from chimed.storage.store import open_store
 
 ROWS = 146
@@ -66,7 +66,7 @@ def test_two_runs_of_a_build_pay_every_request_once(work, served, tmp_path):
     asked = [json.dumps(body["messages"]) for body in served.bodies]
     assert (len(asked), len(set(asked))) == (2 * ROWS, 2 * ROWS)  # the paper's prompt, and one for what else is private
     assert json.loads(said[0][0]) == json.loads(said[1][0])  # both tell the same reports
-    waited = [err for _, err in said if "is at work on it; waiting until that is done" in err]
+    waited = [err for _, err in said if "is working on it; waiting for it to finish" in err]
     assert len(waited) == 1
     assert any(f"process {one.pid} on " in waited[0] for one in both)
 
@@ -93,18 +93,18 @@ def test_a_killed_run_is_followed_at_once(work, served, tmp_path):
     began = time.monotonic()
     second = started(tmp_path, served.url, "run", "screen", "--build", work.build)
     assert (second.communicate(timeout=60)[1].count("waiting"), second.returncode) == (0, 0)
-    assert time.monotonic() - began < leases.LENGTH / 2
+    assert time.monotonic() - began < leases.LEASE_SECONDS / 2
 
 
 def test_who_waits_says_for_whom_and_takes_its_turn(tmp_path, monkeypatch):
-    monkeypatch.setattr(leases, "BEAT", 0.1)
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.1)
     store, said, order = open_store(f"sqlite:///{tmp_path}/store.db"), [], []
     first_has_it = threading.Event()
 
     def work(name: str) -> None:
         if name == "second":
             first_has_it.wait()
-        with turn(store, "lake", "build 2026.11.22 clean 0", said.append):
+        with wait_for_lease(store, "lake", "build 2026.11.22 clean 0", said.append):
             first_has_it.set()
             order.append(f"{name} begins")
             time.sleep(0.3)
@@ -126,7 +126,7 @@ def test_who_lost_its_lease_writes_no_report(built, monkeypatch):
     """A machine that stood still for a minute is taken for dead: what it then says of its shard counts no more."""
     path = f"builds/{built.build}/clean/report-00000.json"
     lakes.remove(built.lake, path)
-    monkeypatch.setattr(leases, "BEAT", 0.02)
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.02)
 
     def taken_over(*_: object) -> None:
         with built.store.engine.begin() as connection:

@@ -71,15 +71,15 @@ class Cluster:
 
     def check(self) -> None:
         """Fails where one of its processes has died."""
-        dead = [note for note in (self.folder / "running").glob("*.json") if processes.alive(note) is None]
-        assert not dead, processes.tail(self.folder / "logs" / f"{dead[0].stem}.log", 30)
+        dead = [note for note in (self.folder / "running").glob("*.json") if processes.running_pid(note) is None]
+        assert not dead, processes.last_lines(self.folder / "logs" / f"{dead[0].stem}.log", 30)
 
     def note(self, name: str) -> Path:
         return self.folder / "running" / f"{name}.json"
 
     def kill(self, name: str) -> None:
         """kill -9 of a process and all it started: what happens to a container whose machine goes down."""
-        pid = processes.alive(self.note(name))
+        pid = processes.running_pid(self.note(name))
         assert pid is not None, name
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
         for one in family:

@@ -1,7 +1,9 @@
 """A stand-in for a cluster's API server on loopback: it validates what it is asked for, and runs pods as processes.
 
 What it knows: pods (with log and events), deployments and services, the ways the real operators go. A pod's command is
-run as it stands, by this machine's Python; a deployment answers as a model server on the port of its command line.
+run as it stands, by this machine's Python, once so many GPUs are free, and ended after its activeDeadlineSeconds. One
+that is deleted gets SIGTERM, and is there until it has ended. A deployment answers as a model server on the port of its
+command line.
 """
 
 import json
@@ -29,17 +31,21 @@ KINDS = {"pods": "Pod", "services": "Service", "deployments": "Deployment", "eve
 GROUPS = {"api/v1": ("pods", "services", "events"), "apis/apps/v1": ("deployments",)}
 PLACE = re.compile(r"/(api/v1|apis/apps/v1)/namespaces/([^/]+)/(\w+)(?:/([^/]+))?(/log)?")
 LOADING = 2.0  # seconds until a model server answers
+GRACE = 10.0  # seconds that a deleted pod has to end
 
 
 @dataclass
 class Cluster:
-    """What is there, by kind and name, and everything that ever was asked."""
+    """What is there, by kind and name, and everything that ever was asked. gpus: how many its nodes have."""
 
     url: str = ""
+    gpus: int = 64
+    most_held: int = 0
     there: dict[tuple[str, str], dict] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     deleted: dict[str, dict] = field(default_factory=dict)
     running: dict[str, subprocess.Popen] = field(default_factory=dict)
+    scheduling: threading.Lock = field(default_factory=threading.Lock)
     serving: dict[str, ThreadingHTTPServer] = field(default_factory=dict)
 
     def kubeconfig(self, path: Path) -> Path:
@@ -59,6 +65,17 @@ class Cluster:
         )
         return path
 
+    def held(self) -> int:
+        """GPUs of the pods that have been scheduled and of the deployments."""
+        pods = [one for (kind, _), one in list(self.there.items()) if kind == "pods" and holds_gpus(one)]
+        servers = [one["spec"]["template"] for (kind, _), one in list(self.there.items()) if kind == "deployments"]
+        return sum(map(gpus_of, [*pods, *servers]))
+
+    def active(self) -> list[str]:
+        """Pods that hold GPUs, or will."""
+        pods = [(name, one) for (kind, name), one in list(self.there.items()) if kind == "pods"]
+        return sorted(name for name, one in pods if one["status"]["phase"] in ("Pending", "Running"))
+
     def names(self, kind: str) -> list[str]:
         return sorted(name for of, name in self.there if of == kind)
 
@@ -67,28 +84,56 @@ class Cluster:
         kubernetes_validate.validate(body, VERSION, strict=True)
         name = body["metadata"]["name"]
         body["metadata"] |= {"uid": name, "resourceVersion": "1", "creationTimestamp": now()}
+        self.there[kind, name] = body
         if kind == "pods":
             body["status"] = {"phase": "Pending"}
             threading.Thread(target=self._run, args=(body,), daemon=True).start()
         if kind == "deployments" and name not in self.serving:
             self._serve(name, body["spec"]["template"]["spec"]["containers"][0]["args"])
-        self.there[kind, name] = body
         return body
 
     def delete(self, kind: str, name: str, how: dict) -> dict:
-        body = self.there.pop((kind, name))
+        body = self.there[kind, name]
         self.deleted[name] = how
-        if process := self.running.pop(name, None):
-            process.terminate()
+        process = self.running.get(name)
+        if kind == "pods" and process is not None and process.poll() is None:
+            if "deletionTimestamp" not in body["metadata"]:
+                body["metadata"]["deletionTimestamp"] = now()
+                process.terminate()
+                threading.Thread(target=self._ended, args=(name, process), daemon=True).start()
+            return body
+        self.there.pop((kind, name))
         if kind == "deployments" and (server := self.serving.pop(name, None)):
             server.shutdown()
             server.server_close()
         return body
 
+    def _ended(self, name: str, process: subprocess.Popen) -> None:
+        """A deleted pod is there until its process has ended, which it is given time for."""
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        self.there.pop(("pods", name), None)
+
+    def _scheduled(self, pod: dict) -> bool:
+        """Waits until so many GPUs are free; False where the pod was deleted meanwhile."""
+        while True:
+            if self.there.get(("pods", pod["metadata"]["name"])) is not pod:
+                return False
+            with self.scheduling:
+                if self.held() + gpus_of(pod) <= self.gpus:
+                    pod["scheduled"] = True
+                    self.most_held = max(self.most_held, self.held())
+                    return True
+            time.sleep(0.1)
+
     def _run(self, pod: dict) -> None:
+        if not self._scheduled(pod):
+            return
         container = pod["spec"]["containers"][0]
         argv = [sys.executable if one == "python" else one for one in container["command"] + container["args"]]
-        given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+        given = {one["name"]: one["value"] for one in container["env"] if "value" in one and one["name"] != "HOME"}
         process = subprocess.Popen(
             argv,
             env={**os.environ, "PYTHONPATH": str(PROJECT / "include"), **given},
@@ -99,11 +144,22 @@ class Cluster:
         self.running[pod["metadata"]["name"]] = process
         pod["log"] = []
         pod["status"] = status("Running", {"running": {"startedAt": now()}}, container)
+        longest = pod["spec"].get("activeDeadlineSeconds")
+        if longest:
+            threading.Thread(target=self._bounded, args=(pod, process, longest), daemon=True).start()
         for line in process.stdout or ():
             pod["log"].append(f"{now()} {line.rstrip()}\n")
         code = process.wait()
         ended = {"terminated": {"exitCode": code, "startedAt": now(), "finishedAt": now(), "reason": "Ended"}}
-        pod["status"] = status("Succeeded" if code == 0 else "Failed", ended, container)
+        over = {"reason": "DeadlineExceeded"} if pod.get("over") else {}
+        pod["status"] = status("Succeeded" if code == 0 else "Failed", ended, container) | over
+
+    def _bounded(self, pod: dict, process: subprocess.Popen, longest: int) -> None:
+        try:
+            process.wait(longest)
+        except subprocess.TimeoutExpired:
+            pod["over"] = True
+            process.terminate()
 
     def _serve(self, name: str, args: list[str]) -> None:
         """A model server as vLLM's, with as much of it as is asked while it loads."""
@@ -124,6 +180,22 @@ class Cluster:
 
         self.serving[name] = ThreadingHTTPServer(("127.0.0.1", int(flags["--port"])), Answer)
         threading.Thread(target=self.serving[name].serve_forever, daemon=True).start()
+
+
+def plain(body: dict) -> dict:
+    """An object without what only the stand-in knows of it."""
+    return {name: value for name, value in body.items() if name not in ("log", "over", "scheduled")}
+
+
+def gpus_of(pod: dict) -> int:
+    """The GPUs that a pod asks for."""
+    limits = [one.get("resources", {}).get("limits", {}) for one in pod["spec"]["containers"]]
+    return sum(int(one.get("nvidia.com/gpu", 0)) for one in limits)
+
+
+def holds_gpus(pod: dict) -> bool:
+    """Whether a pod has been given its GPUs and has not ended."""
+    return bool(pod.get("scheduled")) and pod["status"]["phase"] in ("Pending", "Running")
 
 
 def now() -> str:
@@ -170,12 +242,13 @@ class Api(Silent):
             time.sleep(0.3)  # no event comes
             return self._text("")
         if name is None:
-            items = [body for (of, _), body in self.cluster.there.items() if of == kind and chosen(body, query)]
+            there = list(self.cluster.there.items())
+            items = [plain(body) for (of, _), body in there if of == kind and chosen(body, query)]
             return self.answer({"kind": f"{KINDS[kind]}List", "apiVersion": "v1", "metadata": {}, "items": items})
         body = self.cluster.there.get((kind, name))
         if body is None:
             return self._missing()
-        return self._log(body, query) if log else self.answer({k: v for k, v in body.items() if k != "log"})
+        return self._log(body, query) if log else self.answer(plain(body))
 
     def do_POST(self) -> None:
         kind, _, _ = self._place()
@@ -191,9 +264,12 @@ class Api(Silent):
         self.cluster.asked.append(("PATCH", f"{kind}/{name}"))
         if "apply" in self.headers["Content-Type"]:
             return self._put(kind, body)
-        there = self.cluster.there[kind, name]
-        there["metadata"]["labels"] = {**there["metadata"].get("labels", {}), **body["metadata"].get("labels", {})}
-        return self.answer({k: v for k, v in there.items() if k != "log"})
+        there = self.cluster.there.get((kind, name))
+        if there is None:
+            return self._missing()
+        for of in ("labels", "annotations"):
+            there["metadata"][of] = {**(there["metadata"].get(of) or {}), **body["metadata"].get(of, {})}
+        return self.answer(plain(there))
 
     def do_DELETE(self) -> None:
         kind, name, _ = self._place()
@@ -210,7 +286,7 @@ class Api(Silent):
             made = self.cluster.put(kind, body)
         except kubernetes_validate.ValidationError as error:
             return self.answer({"kind": "Status", "message": error.message, "code": 422}, 422)
-        return self.answer({k: v for k, v in made.items() if k != "log"}, 201)
+        return self.answer(plain(made), 201)
 
     def _place(self) -> tuple[str | None, str | None, bool]:
         found = PLACE.fullmatch(urlsplit(self.path).path)

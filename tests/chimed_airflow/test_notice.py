@@ -1,9 +1,11 @@
 """The notice of a failed run: it tells the build's last stages, is always logged, and mailed where addresses are."""
 
+import json
 import socketserver
 import threading
 from collections.abc import Iterator
 from email import message_from_bytes
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -112,3 +114,81 @@ def test_it_is_logged_and_sent_only_where_addresses_are_set(context, letters, mo
         "lead@example.org, other@example.org",
     )
     assert "no &lt;b&gt;text&lt;/b&gt;" in mail.get_payload()[0].get_payload(decode=True).decode()
+
+
+@pytest.fixture
+def posted(monkeypatch) -> Iterator[list[dict]]:
+    """What a webhook on loopback, that of the settings, was sent. It answers 200, and 500 to what says so."""
+    found: list[dict] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            found.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(500 if "refuse this" in found[-1]["text"] else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("CHIMED_NOTIFY_WEBHOOK", f"http://127.0.0.1:{server.server_address[1]}/services/secret")
+        monkeypatch.setenv("CHIMED_NOTIFY", "lead@example.org")
+        settings.cache_clear()
+        yield found
+        server.shutdown()
+
+
+ALARMS = [
+    {"kind": "week", "about": "ask39 2026-11-16", "said": "ask39 has not got the week of 2026-11-16 (never crawled)"},
+    {"kind": "disk", "about": "CHIMED_DATA", "said": "only 1.0 GB (1%) are free where CHIMED_DATA lies"},
+    {"kind": "drift", "about": "2026.11.23", "said": "release 2026.11.23 drifted from 2026.11.16: length <b> of sft"},
+]
+
+
+def test_every_kind_of_notice_arrives_by_mail_and_webhook(context, letters, posted) -> None:
+    from chimed_airflow import notice
+
+    context["ti"].dag_id, context["ti"].run_id = "build_dataset", "manual__1"
+    notice.FailureNotice()(dict(context))
+    notice.ApprovalNotice()(dict(context))
+    notice.send(*notice.alarms(ALARMS), dict(context))
+    expected = (
+        ("build_dataset failed", "room for 2 GB is wanted"),
+        ("a release waits for approval", "required_actions"),
+        ("chimed: look at a full disk, a release that drifted, a missing week", "only 1.0 GB (1%) are free"),
+    )
+    assert len(letters) == len(posted) == len(expected)
+    for (subject, said), letter, post in zip(expected, letters, posted, strict=True):
+        mail = message_from_bytes(letter)
+        assert mail["Subject"].replace("\r\n", "").startswith(subject)
+        assert said in mail.get_payload()[0].get_payload(decode=True).decode()
+        assert post["text"].startswith(f"*{subject}")
+        assert said in post["text"]
+    assert "length &lt;b&gt; of sft" in posted[-1]["text"]  # no mention, no link
+
+
+def test_a_channel_that_fails_keeps_no_other_from_sending_and_tells_no_secret(
+    context, letters, posted, caplog, capsys
+) -> None:
+    from airflow.sdk.exceptions import AirflowException
+
+    from chimed_airflow import notice
+
+    caplog.set_level("INFO")
+    with pytest.raises(AirflowException, match="the webhook answered 500") as raised:
+        notice.send("a subject", "refuse this", dict(context))
+    assert len(letters) == 1
+    said = str(raised.value) + caplog.text + "".join(capsys.readouterr())
+    assert "/services/secret" not in said
+
+
+def test_the_same_alarm_is_told_of_once_a_day() -> None:
+    from chimed_airflow.watching import about, to_tell
+
+    known = {"day": "2026-11-26", "about": [about(ALARMS[0])]}
+    assert to_tell(ALARMS, {}, "2026-11-26") == ALARMS
+    assert to_tell(ALARMS, known, "2026-11-26") == ALARMS[1:]
+    assert to_tell(ALARMS, known, "2026-11-27") == ALARMS
+    assert to_tell([], known, "2026-11-27") == []

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import kubernetes_validate
@@ -12,27 +13,34 @@ import pytest
 pytestmark = pytest.mark.slow  # the kubernetes client takes seconds to import
 
 PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT / ".ci"))
+import check_manifests  # noqa: E402
+
 RENDER = f"""
-import json, runpy
+import json, os, runpy, sys
 from types import SimpleNamespace
-from kubernetes.client import ApiClient
-plain = ApiClient().sanitize_for_serialization
-found = {{}}
+found, tasks = {{}}, {{}}
 for name, one in (("build", "open_build"), ("train", "find_release")):
     dag = runpy.run_path("{PROJECT}/dags/" + name + ".py")[one].dag
     for task in dag.tasks:
-        if task.is_mapped and "gpus" in task.partial_kwargs:
-            task = task.unmap({{"shard": 3}})
-        if hasattr(task, "build_pod_request_obj"):
+        task = task.unmap({{"shard": 3}}) if task.is_mapped and "gpus" in task.partial_kwargs else task
+        if hasattr(task, "manifest"):
             if name == "train":
                 ti = SimpleNamespace(xcom_pull=lambda **_: "2026.11.22")
                 known = {{"params": {{"recipe": "qwen3-14b"}}, "task": task, "ti": ti}}
                 task.render_template_fields(known, dag.get_template_env())
-            how = [task.durable, task.deferrable, task.on_finish_action, task.on_kill_action, task.get_logs]
-            found[task.task_id] = {{"object": plain(task.build_pod_request_obj()), "pool": task.pool, "how": how}}
-        elif hasattr(task, "yaml_conf"):
-            stand = {{"setup": task.is_setup, "teardown": task.is_teardown}}
-            found[task.task_id] = {{"object": json.loads(task.yaml_conf), **stand}}
+            tasks[task.task_id] = task
+found["clean"] = "kubernetes" not in sys.modules
+from kubernetes.client import ApiClient
+from chimed_airflow import model_server
+from chimed_airflow.pod_run import PodRun
+plain = ApiClient().sanitize_for_serialization
+for name, task in tasks.items():
+    run = PodRun(manifest=task.manifest(), task_id=name, execution_timeout=task.execution_timeout)
+    how = [run.durable, run.deferrable, run.on_finish_action, run.on_kill_action, run.get_logs]
+    pool = [task.pool, task.pool_slots]
+    found[name] = {{"object": plain(run.build_pod_request_obj()), "pool": pool, "how": how}}
+found["servers"] = model_server.objects("build_dataset/manual__1")
 print(json.dumps(found))
 """
 KUBECONFIG = """
@@ -46,7 +54,7 @@ current-context: none
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory) -> dict[str, dict]:
+def rendered(tmp_path_factory) -> dict:
     """Pods and manifests by task id, as Kubernetes would get them."""
     config = tmp_path_factory.mktemp("kube") / "config"
     config.write_text(KUBECONFIG)
@@ -60,6 +68,7 @@ def rendered(tmp_path_factory) -> dict[str, dict]:
         "CHIMED_STORE": "postgresql+psycopg://chimed:not-for-pods@db/chimed",
         "CHIMED_LLM_URL": "http://generator.chimed.svc:8000/v1",
         "CHIMED_JUDGE_URL": "http://judge.chimed.svc:8000/v1",
+        "CHIMED_VLLM_FLAGS": "--max-model-len '4096 tokens'",  # split as a shell would
     }
     done = subprocess.run([sys.executable, "-c", RENDER], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -68,7 +77,11 @@ def rendered(tmp_path_factory) -> dict[str, dict]:
 
 @pytest.fixture(scope="module")
 def pods(rendered) -> dict[str, dict]:
-    return {name: one["object"] for name, one in rendered.items() if one["object"]["kind"] == "Pod"}
+    return {name: one["object"] for name, one in rendered.items() if name not in ("clean", "servers")}
+
+
+def test_reading_the_dags_does_not_import_the_kubernetes_client(rendered) -> None:
+    assert rendered["clean"]
 
 
 def test_which_tasks_are_pods(pods) -> None:
@@ -78,7 +91,7 @@ def test_which_tasks_are_pods(pods) -> None:
 
 def test_settings_that_are_no_words_reach_a_pod_as_they_were(monkeypatch) -> None:
     from chimed.settings import Settings
-    from chimed_airflow.pods import environment
+    from chimed_airflow.manifests import environment
 
     given = {
         "CHIMED_ZYDCD": '{"sections": {"古籍": ["http://www.zydcd.com/guji/"]}, "chapter": "/guji/\\\\w+"}',
@@ -114,10 +127,41 @@ def command(pod: dict) -> list[str]:
     return container["command"] + container["args"]
 
 
-def test_the_cluster_takes_every_object_as_it_is(rendered) -> None:
-    assert len(rendered) == 16  # eight pods; two servers, each a deployment and a service, made and deleted
-    for found in rendered.values():
-        kubernetes_validate.validate(found["object"], "1.34", strict=True)
+def test_the_cluster_takes_every_object_as_it_is(rendered, pods) -> None:
+    for found in [*pods.values(), *rendered["servers"]]:
+        kubernetes_validate.validate(found, "1.34", strict=True)
+
+
+def test_every_pod_keeps_to_the_level_restricted(rendered, pods) -> None:
+    servers = [one["spec"]["template"] for one in rendered["servers"] if one["kind"] == "Deployment"]
+    assert len(servers) == 2
+    for pod in [*pods.values(), *servers]:
+        assert check_manifests.broken(pod["spec"]) == []
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            writable = {one["mountPath"] for one in container["volumeMounts"]}
+            assert {"/tmp", "/home/chimed", "/dev/shm"} <= writable
+
+
+BREAKS = {  # what each change to a sound pod breaks; a checker that finds none of them shows nothing
+    "hostNetwork": ({"hostNetwork": True}, {}),
+    "hostPath": ({"volumes": [{"name": "x", "hostPath": {"path": "/"}}]}, {}),
+    "seccomp": ({"securityContext": {"runAsNonRoot": True}}, {}),
+    "non-root": ({"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}}, {"runAsNonRoot": None}),
+    "user 0": ({}, {"runAsUser": 0}),
+    "privileged": ({}, {"privileged": True}),
+    "escalation": ({}, {"allowPrivilegeEscalation": None}),
+    "capabilities": ({}, {"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}),
+    "proc": ({}, {"procMount": "Unmasked"}),
+}
+
+
+@pytest.mark.parametrize("rule", BREAKS)
+def test_a_broken_rule_of_the_level_is_seen(pods, rule: str) -> None:
+    of_pod, of_container = BREAKS[rule]
+    spec = json.loads(json.dumps(pods["cpt"]["spec"])) | of_pod
+    spec["containers"][0]["securityContext"] |= of_container
+    assert any(rule in one for one in check_manifests.broken(spec)), check_manifests.broken(spec)
 
 
 def test_pods_run_exactly_the_command_a_person_would(pods) -> None:
@@ -148,7 +192,10 @@ def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
         container = spec["containers"][0]
         assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
         assert container["resources"]["limits"]["memory"] == f"{48 * int(gpus)}Gi"
-        assert container["resources"]["requests"] == {"cpu": str(4 * int(gpus)), "memory": f"{24 * int(gpus)}Gi"}
+        asked = {"cpu": str(4 * int(gpus)), "memory": f"{24 * int(gpus)}Gi"}
+        disk = "200Gi" if gpus == "8" else "80Gi"
+        assert container["resources"]["requests"] == asked | {"ephemeral-storage": disk}
+        assert {"name": "scratch", "emptyDir": {"sizeLimit": disk}} in spec["volumes"]
         assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
         assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}} in spec["volumes"]
         assert spec["automountServiceAccountToken"] is False
@@ -156,33 +203,78 @@ def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
         assert spec["serviceAccountName"] == "chimed"
 
 
-def test_pods_outlive_their_worker_hold_none_and_only_failed_ones_stay(rendered, pods) -> None:
-    for name in pods:
-        assert rendered[name]["pool"] == "gpu"
+def test_pods_outlive_their_worker_hold_none_and_have_a_limit_of_their_own(rendered, pods) -> None:
+    days = {"perplexity": 1, "cpt": 4, "sft": 4, "dpo": 4}
+    for name, pod in pods.items():
+        assert rendered[name]["pool"] == ["gpus", 8 if name in ("cpt", "sft", "dpo") else 1]
         assert rendered[name]["how"] == [True, True, "delete_succeeded_pod", "delete_pod", True]
+        assert pod["spec"]["activeDeadlineSeconds"] == int(days.get(name, 0.5) * 24 * 3600) + 300
 
 
-def test_pods_know_the_lake_and_get_secrets_by_reference_only(rendered, pods) -> None:
+LAKE = {
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"),
+    *("AWS_REGION", "AWS_DEFAULT_REGION"),
+}
+STORE, HUB = {"CHIMED_STORE", "CHIMED_STORE_PASSWORD"}, {"HF_TOKEN", "HF_ENDPOINT"}
+
+
+def secrets(container: dict) -> dict[str, str]:
+    """A container's variables that come from the secret, and of which key."""
+    assert not container.get("envFrom")
+    found = [one for one in container["env"] if "valueFrom" in one]
+    assert {one["valueFrom"]["secretKeyRef"]["name"] for one in found} == {"chimed"}
+    return {one["name"]: one["valueFrom"]["secretKeyRef"]["key"] for one in found}
+
+
+def test_every_pod_gets_only_the_secrets_it_needs_and_by_reference(rendered, pods) -> None:
     assert "not-for-pods" not in json.dumps(rendered)
-    for pod in pods.values():
-        container = pod["spec"]["containers"][0]
-        variables = {one["name"]: one.get("value") for one in container["env"]}
+    for name, pod in pods.items():
+        (container,) = pod["spec"]["containers"]
+        variables = {one["name"]: one["value"] for one in container["env"] if "value" in one}
         assert variables["CHIMED_DATA"] == "s3://lake/chimed"
         assert not {"CHIMED_STORE", "CHIMED_LLM_KEY", "CHIMED_COMPUTE"} & set(variables)
-        assert container["envFrom"] == [{"secretRef": {"name": "chimed"}}]
+        assert set(secrets(container)) == LAKE | HUB | (set() if name.startswith("evaluate") else STORE), name
+    for one in rendered["servers"]:
+        if one["kind"] == "Deployment":
+            (container,) = one["spec"]["template"]["spec"]["containers"]
+            assert secrets(container) == {"VLLM_API_KEY": "CHIMED_LLM_KEY"} | {name: name for name in HUB}
 
 
-def test_model_servers_are_made_before_and_deleted_after(rendered) -> None:
-    for server in ("generator", "judge"):
-        for kind in ("Deployment", "Service"):
-            made = rendered[f"servers.create_{server}_{kind.lower()}"]
-            gone = rendered[f"servers.delete_{server}_{kind.lower()}"]
-            assert (made["setup"], gone["teardown"]) == (True, True)
-            assert made["object"] == gone["object"]
-            assert (made["object"]["kind"], made["object"]["metadata"]["name"]) == (kind, server)
-        spec = rendered[f"servers.create_{server}_deployment"]["object"]["spec"]["template"]["spec"]
+def test_model_servers_have_an_owner_a_time_to_live_and_three_probes(rendered) -> None:
+    made = {(one["kind"], one["metadata"]["name"]): one for one in rendered["servers"]}
+    assert set(made) == {(kind, name) for kind in ("Deployment", "Service") for name in ("generator", "judge")}
+    for (kind, name), one in made.items():
+        about = one["metadata"]["annotations"]
+        assert about["chimed/owner"] == "build_dataset/manual__1"
+        left = datetime.fromisoformat(about["chimed/keep-until"]) - datetime.now(UTC)
+        assert timedelta(minutes=30) < left <= timedelta(hours=1)
+        if kind == "Service":
+            continue
+        assert one["spec"]["strategy"] == {"type": "Recreate"}
+        spec = one["spec"]["template"]["spec"]
         assert spec["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-A40"}
-        container = spec["containers"][0]
-        assert f"chimed-{server}" in container["args"]
-        assert container["readinessProbe"]["httpGet"] == {"path": "/health", "port": 8000}
+        (container,) = spec["containers"]
+        assert f"chimed-{name}" in container["args"]
+        assert container["args"][-2:] == ["--max-model-len", "4096 tokens"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert container[probe]["httpGet"] == {"path": "/health", "port": 8000, "scheme": "HTTP"}
+        startup = container["startupProbe"]
+        assert startup["periodSeconds"] * startup["failureThreshold"] >= 3600  # 65 GB are downloaded first
         assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
+
+
+def test_weights_pull_secret_and_priority_come_by_settings(monkeypatch) -> None:
+    from chimed.settings import Settings
+    from chimed_airflow.manifests import pod
+
+    plain = pod(["run", "perplexity"], 1, Settings())["spec"]
+    assert not {"imagePullSecrets", "priorityClassName"} & set(plain)
+    for name, value in {"MODELS_VOLUME": "weights", "PULL_SECRET": "registry", "PRIORITY_CLASS": "batch"}.items():
+        monkeypatch.setenv(f"CHIMED_K8S_{name}", value)
+    spec = pod(["run", "perplexity"], 1, Settings())["spec"]
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert spec["priorityClassName"] == "batch"
+    assert {"name": "models", "persistentVolumeClaim": {"claimName": "weights"}} in spec["volumes"]
+    (container,) = spec["containers"]
+    assert {"name": "HF_HOME", "value": "/models"} in container["env"]
+    assert {"name": "models", "mountPath": "/models"} in container["volumeMounts"]

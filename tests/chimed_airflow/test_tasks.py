@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chimed_airflow import commands, tasks
+from chimed_airflow import commands, run_states, tasks
 
 pytestmark = pytest.mark.slow  # importing Airflow takes seconds
 
@@ -247,7 +247,7 @@ DONE = {"open_build": {"success"}, "screen": {"success"}, "approve": {"success"}
     ],
 )
 def test_a_run_is_green_only_where_it_came_to_its_end(changed, said) -> None:
-    found = tasks.not_done(DONE | changed)
+    found = run_states.not_done(DONE | changed)
     assert found is None if said is None else said in found
 
 

@@ -51,7 +51,7 @@ class Airflow:
     def until(self, there: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while not there():
-            logs = "".join(processes.tail(log, 15) for log in self.folder.glob("*.log"))
+            logs = "".join(processes.last_lines(log, 15) for log in self.folder.glob("*.log"))
             assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s\n{logs}"
             time.sleep(1)
 

@@ -31,7 +31,7 @@ def dags():
 
 
 def test_which_dags_there_are(dags) -> None:
-    assert sorted(dags) == sorted([*CRAWLS, "build_dataset", "train_models"])
+    assert sorted(dags) == sorted([*CRAWLS, "build_dataset", "train_models", "watch_deployment"])
 
 
 def test_every_dag_and_task_is_documented_owned_and_bounded(dags) -> None:
@@ -96,7 +96,7 @@ def test_the_list_is_numbered_in_the_order_of_the_first_run(dags) -> None:
     shown = sorted((dag.dag_display_name, dag.dag_id) for dag in dags.values())
     assert [name.split()[0] for name, _ in shown] == [str(n) for n in range(1, len(shown) + 1)]
     assert shown[0] == ("1 Crawl 39 Ask Doctors", "crawl_ask39")
-    assert shown[-2:] == [("6 Build a release", "build_dataset"), ("7 Train and evaluate", "train_models")]
+    assert [name for name, _ in shown[-3:]] == ["6 Build a release", "7 Train and evaluate", "8 Watch the deployment"]
 
 
 @pytest.mark.parametrize(("name", "wrong"), [("perplexity_cut", 1.5), ("sources", ["nowhere"]), ("max_records", 0)])
@@ -219,7 +219,12 @@ def test_training_goes_phase_by_phase_and_scores_each(dags) -> None:
     for before, phase in (("find_release", "cpt"), ("cpt", "sft"), ("sft", "dpo")):
         assert dag.get_task(phase).upstream_task_ids == {before}
         assert dag.get_task(f"evaluate_{phase}").upstream_task_ids == {phase}
-    assert dag.get_task("compare").upstream_task_ids == {f"evaluate_{one}" for one in ("base", "cpt", "sft", "dpo")}
+    for before, phase in (("sft", "kto"), ("sft", "orpo"), ("dpo", "grpo")):
+        assert {before, "further"} <= dag.get_task(phase).upstream_task_ids
+        assert dag.get_task(f"evaluate_{phase}").upstream_task_ids == {phase}
+    every = ("base", "cpt", "sft", "dpo", "kto", "orpo", "grpo")
+    assert dag.get_task("compare").upstream_task_ids == {f"evaluate_{one}" for one in every}
+    assert dag.get_task("compare").trigger_rule == "none_failed_min_one_success"
 
 
 def in_a_process(code: str, **environment: str) -> str:
@@ -236,7 +241,7 @@ import airflow.sdk, airflow.sdk.definitions.asset, airflow.sdk.definitions.param
 from airflow.sdk import DAG, BaseOperator, PartitionedAssetTimetable, TaskGroup
 with DAG("warm"): BaseOperator(task_id="up")
 before, took = set(sys.modules), {{}}
-for name in ("crawl", "build", "train"):
+for name in ("crawl", "build", "train", "watch"):
     started = time.process_time()
     runpy.run_path("{PROJECT}/dags/" + name + ".py")
     took[name] = time.process_time() - started

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,43 @@ def test_a_prompt_says_what_the_guide_shows(tmp_path, monkeypatch) -> None:
     with contextlib.redirect_stdout(said):
         exec(guide.code("python"), {})
     assert said.getvalue() == guide.code("text")
+
+
+# --- a stage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_stage_drops_rows_and_the_ledger_closes(tmp_path) -> None:
+    guide = section("Add a stage", EXTEND)
+    chimed = tmp_path / "include" / "chimed"
+    shutil.copytree(PROJECT / "include" / "chimed", chimed, ignore=shutil.ignore_patterns("__pycache__"))
+    (chimed / "stages" / "untitled.py").write_text(guide.code("python"), encoding="utf-8")
+    order = (chimed / "build" / "order.py").read_text(encoding="utf-8")
+    behind = '    Stage(\n        "dedup",'
+    assert order.count(behind) == 1
+    (chimed / "build" / "order.py").write_text(order.replace(behind, guide.code("text") + behind), encoding="utf-8")
+    with (chimed / "reasons.yaml").open("a", encoding="utf-8") as reasons:
+        reasons.write(guide.code("yaml"))
+    for title in ("茯苓", "  "):
+        row = {"title": title, "text": f"{title}味甘淡，性平，归心、肺、脾、肾经，能利水渗湿、健脾宁心。"}
+        with (tmp_path / "herbs.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def run(*words: str) -> str:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("CHIMED_")}
+        environment["PYTHONPATH"] = str(tmp_path / "include")
+        line = [sys.executable, "-m", "chimed", *words]
+        done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("ingest", "herbs", "herbs.jsonl", "--license", "CC0-1.0")
+    run("build", "--without-models")
+    for stage in ("extract", "clean"):
+        run("run", stage)
+    (report,) = json.loads(run("run", "untitled"))
+    assert (report["read"], report["kept"], report["dropped"]) == (2, 1, {"no title": 1})
+    assert "untitled" in run("ledger")
 
 
 # --- an exam -----------------------------------------------------------------------------------------------------

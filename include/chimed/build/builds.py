@@ -3,6 +3,7 @@
 `chimed.pipeline.runner` runs the stages and writes their tables.
 """
 
+import logging
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -18,18 +19,28 @@ from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.checked import check_file, read_checked
-from chimed.storage.contents import sealed, told_of
+from chimed.storage.contents import recorded_file, sealed
 from chimed.storage.lake import Lake
 from chimed.storage.naming import check_name
-from chimed.storage.numbered import number_in
+from chimed.storage.numbered import read_number
+
+log = logging.getLogger("chimed")
 
 # --- builds -----------------------------------------------------------------------------------------------------
 
 
-def new_build(lake: Lake, options: dict | None = None, version: str | None = None, run: str | None = None) -> str:
+def new_build(
+    lake: Lake,
+    options: dict | None = None,
+    version: str | None = None,
+    run: str | None = None,
+    partition: str | None = None,
+) -> str:
     """Fixes a build's inputs (every finished crawl of its sources) and options; returns its calendar version.
 
     run: who asks, as the id of an Airflow run; asked again it gets the build it opened before. No two get one version.
+    partition: the week that the run is for; a second run for it, which two schedulers may start, gets the build of the
+    first where nothing has changed since: the same crawls and options.
     Raises UserError for a bad option, an existing version, or where nothing has been crawled yet.
     """
     chosen = parse_options(options or {})
@@ -44,8 +55,17 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
             f"nothing in the lake yet from {', '.join(chosen.sources)}; crawl a site (python -m chimed crawl <source>) "
             "or read your own files (python -m chimed ingest <name> <files>)"
         )
+    asked = {
+        "options": chosen.model_dump(mode="json"),
+        "shards": [list(shard) for shard in shards],
+        "partition": partition,
+    }
+    same = [name for name in builds(lake) if partition and _is_for(read_build(lake, name), asked)]
+    if same and version is None:
+        log.info("build %s is of the same week, crawls and options: it is used again", same[-1])
+        return same[-1]
     made = {
-        "number": 1 + max((number_in(lake, layout.build(name, layout.BUILD)) for name in builds(lake)), default=0),
+        "number": 1 + max((read_number(lake, layout.build(name, layout.BUILD)) for name in builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": chimed.__version__,
         "options": chosen.model_dump(mode="json"),
@@ -53,6 +73,7 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         "stages": order.told(),
         "plan": inputs.plan(lake, chosen, len(shards)),
         "run": run,
+        "partition": partition,
     }
     while True:
         taken = lakes.names(lake, layout.BUILDS)
@@ -61,6 +82,11 @@ def new_build(lake: Lake, options: dict | None = None, version: str | None = Non
         free = version or _next_version(taken)
         if lakes.claim_json(lake, layout.build(free, layout.BUILD), sealed(made | {"version": free})):
             return free
+
+
+def _is_for(made: dict, asked: dict) -> bool:
+    """Whether a build was asked for with the same partition, crawls and options."""
+    return all(made.get(name) == value for name, value in asked.items())
 
 
 def parse_options(options: dict) -> Options:
@@ -80,7 +106,7 @@ def parse_options(options: dict) -> Options:
 def builds(lake: Lake) -> list[str]:
     """Versions of all builds, oldest first: in the order in which they were opened, whatever the clock said."""
     found = [name for name in lakes.names(lake, layout.BUILDS) if lakes.exists(lake, layout.build(name, layout.BUILD))]
-    return sorted(found, key=lambda name: (number_in(lake, layout.build(name, layout.BUILD)), _version_key(name)))
+    return sorted(found, key=lambda name: (read_number(lake, layout.build(name, layout.BUILD)), _version_key(name)))
 
 
 def read_build(lake: Lake, version: str) -> dict:
@@ -211,7 +237,7 @@ def read_dropped(lake: Lake, version: str, stage: str) -> pl.DataFrame:
     told = {name: one for report in reports.read_all(lake, version, stage) for name, one in _written(report).items()}
     names = [name for name in lakes.names(lake, folder) if name.startswith("dropped-")]
     for name in names:
-        said = told_of(told, name)
+        said = recorded_file(told, name)
         check_file(lake, f"{folder}/{name}", said, f"chimed audit {version} says what to do", whole=False)
     frames = [lakes.read_table(lake, f"{folder}/{name}", schema=DROPPED) for name in names]
     return pl.concat(frames) if frames else pl.DataFrame(schema=DROPPED_COLUMNS)

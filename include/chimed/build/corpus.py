@@ -17,7 +17,7 @@ import polars as pl
 
 from chimed.build import ledger
 from chimed.build.ledger import LedgerError, Outcome
-from chimed.concurrency import AT_ONCE
+from chimed.concurrency import MAX_AHEAD
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -96,7 +96,7 @@ def write_split(
     counts = []
     waiting: list[pl.DataFrame] = []
     writing: deque[Future[None]] = deque()
-    with ExitStack() as files, ThreadPoolExecutor(AT_ONCE) as pool:
+    with ExitStack() as files, ThreadPoolExecutor(MAX_AHEAD) as pool:
         kept_files = [
             files.enter_context(lakes.table_writer(lake, f"{folder}/{layout.kept(n)}", RECORD, told))
             for n in range(count)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from chimed.build.options import Options
 from chimed.build.order import STAGES
-from chimed.crawl.finished import report_of
+from chimed.crawl.finished import read_report
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources import FILES
@@ -22,7 +22,7 @@ from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.storage.naming import CORPUS
+from chimed.storage.naming import CORPUS_NAME
 
 BYTES_A_SHARD = 64 * 1024 * 1024  # of raw files: pages that are larger than usual are fewer
 ROWS_A_RANGE = 20_000  # of a small corpus, so that two cores have something to share
@@ -93,13 +93,13 @@ def finished(lake: Lake, options: Options) -> list[str]:
         f"{source}/{crawl}"
         for source in (*options.sources, *(_corpora(lake) if options.corpora else ()))
         for crawl in lakes.names(lake, layout.raw(source))
-        if report_of(lake, source, crawl) is not None
+        if read_report(lake, source, crawl) is not None
     ]
 
 
 def size_of(lake: Lake, crawl: str) -> Size:
     """How much a finished crawl is: a page with many answers is many rows, once it has been extracted."""
-    rows, parts = (report_of(lake, *crawl.split("/")) or {}).get("pages") or 0, None
+    rows, parts = (read_report(lake, *crawl.split("/")) or {}).get("pages") or 0, None
     try:
         extracted = lakes.read_json(lake, layout.extracts(crawl, layout.REPORT))
         rows, parts = max(rows, int(extracted["records"])), sum(map(int, extracted["parts"].values()))
@@ -151,9 +151,9 @@ def plan(lake: Lake, options: Options, parts: int) -> dict[str, int]:
 def _corpora(lake: Lake) -> list[str]:
     """Names of the corpora that `chimed ingest` brought into the lake."""
     names = [name for name in lakes.names(lake, layout.RAW) if name not in source_names()]
-    return [name for name in names if CORPUS.match(name) and any(_is_corpus(lake, name))]
+    return [name for name in names if CORPUS_NAME.match(name) and any(_is_corpus(lake, name))]
 
 
 def _is_corpus(lake: Lake, name: str) -> Iterator[bool]:
     for crawl in lakes.names(lake, layout.raw(name)):
-        yield (report_of(lake, name, crawl) or {}).get("form") == FILES
+        yield (read_report(lake, name, crawl) or {}).get("form") == FILES

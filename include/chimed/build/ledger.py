@@ -16,7 +16,7 @@ import chimed
 from chimed.build import order, reports
 from chimed.characters import short
 from chimed.errors import WorkStopped
-from chimed.reasons import NO_ALARM
+from chimed.reasons import EXPECTED_REASONS
 from chimed.schema import DROPPED_COLUMNS, RECORD_COLUMNS
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -178,7 +178,7 @@ def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None =
     if failed > max(FEW_FAILED, FAILED_SHARE * read):
         raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_why(counts, left, 'failed')}")
     of_pages = order.before(stage) is None
-    unharmed = rows_of(counts.filter(pl.col("reason").is_in(NO_ALARM)), "dropped") if of_pages else 0
+    unharmed = rows_of(counts.filter(pl.col("reason").is_in(EXPECTED_REASONS)), "dropped") if of_pages else 0
     of_a_corpus = order.stage(stage).steps  # then a part may lose all its rows: the corpus does not
     if read - unharmed > FEW_FAILED and not rows_of(counts, "kept") and not of_a_corpus:
         raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")

@@ -52,6 +52,11 @@ class Options(BaseModel):
         description="replace identifiers and full names by 【已隐去】 and keep the record, instead of dropping it",
     )
     part_rows: int = Field(20_000, ge=1, description="rows of one part, the unit of work of a worker, about")
+    file_bytes: int = Field(
+        500_000_000,
+        ge=1_000,
+        description="about how many bytes of text one file of the release holds; a larger table has several",
+    )
 
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.

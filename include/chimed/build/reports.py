@@ -12,8 +12,8 @@ from chimed.build.figures import named
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage import layout
-from chimed.storage.checked import fault_of
-from chimed.storage.contents import told_of
+from chimed.storage.checked import find_fault
+from chimed.storage.contents import recorded_file
 from chimed.storage.lake import Lake
 
 log = logging.getLogger("chimed")
@@ -54,8 +54,8 @@ def read_all(lake: Lake, version: str, stage: str) -> list[dict]:
 def lost_files(lake: Lake, version: str, stage: str) -> list[str]:
     """What is wrong, by its size, with a file that a stage's reports tell of: a sentence each. Nothing is read."""
     told = {name: one for report in read_all(lake, version, stage) for name, one in _written(report).items()}
-    paths = {layout.build(version, stage, name): told_of(told, name) for name in sorted(told)}
-    faults = {path: fault_of(lake, path, said, whole=False) for path, said in paths.items()}
+    paths = {layout.build(version, stage, name): recorded_file(told, name) for name in sorted(told)}
+    faults = {path: find_fault(lake, path, said, whole=False) for path, said in paths.items()}
     return [f"{path} {fault}" for path, fault in faults.items() if fault]
 
 
@@ -67,7 +67,7 @@ def _written(report: dict) -> dict:
 def kept_told(lake: Lake, version: str, stage: order.Stage, part: int) -> dict | None:
     """What is recorded of a part's kept rows (`chimed.storage.contents`); None where an older version wrote them."""
     report = read(lake, version, stage.name, 0 if stage.scope == "corpus" else part)
-    return told_of((report or {}).get("written"), layout.kept(part))
+    return recorded_file((report or {}).get("written"), layout.kept(part))
 
 
 def mend(version: str, stage: order.Stage, part: int) -> str:

@@ -25,7 +25,7 @@ from chimed.build.inputs import ranges_of
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage import layout
-from chimed.storage.contents import told_of
+from chimed.storage.contents import recorded_file
 from chimed.storage.lake import Lake
 
 log = logging.getLogger("chimed")
@@ -83,7 +83,7 @@ def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> 
     rows, hashes = [], []
     for part in range(parts_of(lake, build, previous)):
         name = layout.kept(part)
-        told = told_of((reports.read(lake, build, previous, part) or {}).get("written"), name) or {}
+        told = recorded_file((reports.read(lake, build, previous, part) or {}).get("written"), name) or {}
         # a part that was written anew may have fewer rows than its stage counted
         rows.append(told["rows"] if "rows" in told else lakes.count_rows(lake, layout.build(build, previous, name)))
         hashes.append(f"{rows[-1]} {told.get('sha256')}")

@@ -1,10 +1,10 @@
-"""Reading a hostile page within bounds: in a process of its own, which is killed when it takes too long (paper §3.1).
+"""Read hostile pages within a time limit, in a separate process that is killed when it takes too long (paper §3.1).
 
-A page may be made, or broken, so that it takes hours: thousands of tags that are never closed, and every one asked
-about all others. Neither a pattern nor an XPath can be interrupted in the midst of its C code, but a process can be
-ended: by the timer of the CPU time that it uses, which other load on the machine does not move. The next page gets a
-new process. Text goes there and what was read comes back, some tenth of a millisecond a page. Who knows which pages
-come next says so (`expect`): each is then read while what the one before it gave is written down.
+A page may be built, or broken, so that parsing it takes hours: thousands of unclosed tags, each compared with all
+others. Neither a pattern nor an XPath query can be interrupted while its C code runs, but a process can be killed. The
+limit is CPU time, so that other load on the machine does not matter. The next page gets a new process. Sending the text
+over and the result back costs about a tenth of a millisecond per page. A caller that knows which pages come next
+announces them with `prefetch`: each is then read while the result of the one before is being stored.
 """
 
 import atexit
@@ -21,21 +21,21 @@ from typing import Any, TypeVar
 
 from chimed.processes import die_with_parent
 
-SECONDS = 1.0  # of CPU time for a page; the largest real one takes some 20 ms
+CPU_SECONDS = 1.0  # per page; the largest real one takes about 20 ms
 TOO_LONG = "takes too long to read"
 
 Read = TypeVar("Read")
 
 
 class TooLong(Exception):
-    """A page that was not read within its seconds."""
+    """A page was not read within its CPU time."""
 
     def __init__(self) -> None:
         super().__init__(TOO_LONG)
 
 
 class ReaderDied(Exception):
-    """The process that read a page died of something else, such as too little memory."""
+    """The process that read a page died for another reason, such as too little memory."""
 
 
 _Call = tuple[Callable[..., Any], tuple[Any, ...]]  # a function and its arguments
@@ -43,10 +43,14 @@ _Call = tuple[Callable[..., Any], tuple[Any, ...]]  # a function and its argumen
 
 @dataclass
 class _Process:
-    """begun: what is being read there and was not asked for yet; one at a time, or both sides would wait to write."""
+    """The reader process.
+
+    begun: the call that runs there and was not requested yet. Only one runs at a time: with more, both sides could
+    block while writing to the pipe.
+    """
 
     number: int
-    owner: int  # a child that is forked from the owner makes one of its own
+    owner: int  # process id; a child forked from the owner starts its own reader
     pipe: Connection
     begun: _Call | None = None
 
@@ -55,67 +59,67 @@ _process: _Process | None = None
 _expected: deque[_Call] = deque()
 
 
-def expect(calls: Iterable[_Call]) -> None:
-    """Says what `read` will be asked for next, in this order; what was expected before is forgotten.
+def prefetch(calls: Iterable[_Call]) -> None:
+    """Announce the next calls of `run_bounded`, in order; earlier announcements are forgotten.
 
-    Nothing depends on it: a page that is not asked for after all is dropped, and one that was not expected is read.
+    This only saves time: the result of a call that is never requested is dropped, and any other call can still be made.
     """
     _expected.clear()
     _expected.extend(calls)
-    if _expected and _ready().begun is None:
-        _begin_next()
+    if _expected and _current_process().begun is None:
+        _start_next()
 
 
-def read(function: Callable[..., Read], *arguments: Any, seconds: float | None = None) -> Read:
-    """`function(*arguments)`, in the other process; a function of a module, and what pickle can carry.
+def run_bounded(function: Callable[..., Read], *arguments: Any, seconds: float | None = None) -> Read:
+    """Return `function(*arguments)`, run in the reader process. Both must be picklable.
 
-    Raises TooLong after so many seconds of CPU time, ReaderDied, and what the function raises.
+    Raises TooLong after `seconds` of CPU time, ReaderDied if the process died, and whatever the function raises.
     """
-    call, process = (function, arguments), _ready()
+    call, process = (function, arguments), _current_process()
     if process.begun != call or seconds:
-        process = _without_begun(process)
+        process = _drain_unrequested(process)
         _send(process, call, seconds)
     process.begun = None
     try:
         done, result = pickle.loads(process.pipe.recv_bytes())
     except (EOFError, ConnectionError):
-        raise _died(process) from None
+        raise _reap(process) from None
     finally:
-        _begin_next(after=call)
+        _start_next(after=call)
     if done:
         return result
     raise result
 
 
-def _begin_next(after: _Call | None = None) -> None:
-    """Lets the other process begin what is expected next. What was to come before `after` is not asked for any more."""
+def _start_next(after: _Call | None = None) -> None:
+    """Let the reader process start the next announced call. Announced calls before `after` are dropped."""
     if after in _expected:
         while _expected.popleft() != after:
             pass
     if _expected:
-        process = _ready()
+        process = _current_process()
         process.begun = _expected.popleft()
         _send(process, process.begun)
 
 
 def _send(process: _Process, call: _Call, seconds: float | None = None) -> None:
-    said = pickle.dumps((*call, seconds or SECONDS), pickle.HIGHEST_PROTOCOL)
-    with contextlib.suppress(ConnectionError):  # it died: that is met where its reply is read
+    said = pickle.dumps((*call, seconds or CPU_SECONDS), pickle.HIGHEST_PROTOCOL)
+    with contextlib.suppress(ConnectionError):  # it died; reading the reply finds out
         process.pipe.send_bytes(said)
 
 
-def _without_begun(process: _Process) -> _Process:
-    """The other process, once it is done with what was begun and is not asked for."""
+def _drain_unrequested(process: _Process) -> _Process:
+    """Return the reader process after the call it was running, whose result nobody requested, is done."""
     if process.begun:
         process.begun = None
         try:
             process.pipe.recv_bytes()
         except (EOFError, ConnectionError):
-            _died(process)
-    return _ready()
+            _reap(process)
+    return _current_process()
 
 
-def _ready() -> _Process:
+def _current_process() -> _Process:
     global _process
     if _process is None or _process.owner != os.getpid():
         _process = _start()
@@ -135,9 +139,9 @@ def _start() -> _Process:
 
 
 def _serve(parents: Connection, pipe: Connection) -> None:
-    """The other process: reads what it is told to, until the first one ends."""
+    """Run the reader process: execute calls until the parent process ends."""
     die_with_parent(signal.SIGKILL)
-    signal.set_wakeup_fd(-1)  # a signal to this process is none to the network of the first one
+    signal.set_wakeup_fd(-1)  # a signal to this process must not wake the parent's event loop
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPROF):
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     parents.close()
@@ -147,17 +151,17 @@ def _serve(parents: Connection, pipe: Connection) -> None:
             function, arguments, seconds = pickle.loads(pipe.recv_bytes())
         except (EOFError, ConnectionError):
             os._exit(0)
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF, which nothing here handles, ends this process
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # then SIGPROF, which is not handled here, ends this process
         try:
             reply = pickle.dumps((True, function(*arguments)), pickle.HIGHEST_PROTOCOL)
         except Exception as error:
-            reply = _as_it_was(error)
+            reply = _pickle_error(error)
         signal.setitimer(signal.ITIMER_PROF, 0)
         pipe.send_bytes(reply)
 
 
-def _as_it_was(error: Exception) -> bytes:
-    """An error, for the first process; one that cannot be carried there, as its name and its text."""
+def _pickle_error(error: Exception) -> bytes:
+    """Return an error as a pickled reply; one that cannot be pickled is replaced by its name and text."""
     try:
         pickle.loads(reply := pickle.dumps((False, error.with_traceback(None))))
     except Exception:  # pickling runs the error's own code
@@ -165,7 +169,7 @@ def _as_it_was(error: Exception) -> bytes:
     return reply
 
 
-def _died(process: _Process) -> Exception:
+def _reap(process: _Process) -> Exception:
     global _process
     _process = None
     process.pipe.close()

@@ -1,4 +1,7 @@
-"""Pages that want a person: a captcha, a login, a check of the browser. Nothing tries to pass one (paper §3.1)."""
+"""Recognize pages that ask for a human: a captcha, a login or a browser check.
+
+The crawler never tries to pass one (paper §3.1).
+"""
 
 import re
 from urllib.parse import urlsplit
@@ -11,8 +14,8 @@ _LOGIN_TITLE = re.compile(r"^\s*(?:请|用户|会员|账号|帐号)*先?登[录�
 _LOGIN_PLACE = re.compile(r"^(?:passport|login|verify|captcha)\.|/(?:login|signin|passport|captcha|verify)\b", re.I)
 
 
-def wants_a_person(site: Site, target: str, text: str) -> bool:
-    """Whether an address or a page is one that wants a person."""
+def needs_human(site: Site, target: str, text: str) -> bool:
+    """Return whether an address or a page asks for a human."""
     parts = urlsplit(target)
     if any(mark in target for mark in site.challenge) or _LOGIN_PLACE.search(f"{parts.netloc}{parts.path}"):
         return True

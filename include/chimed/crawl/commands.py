@@ -95,9 +95,9 @@ def coverage(
     as_json: AsJson = False,
 ) -> None:
     """Show the known pages of each site, pages without a record and why, and the cost of the next refreshes."""
-    from chimed.crawl.coverage import coverage, print_coverage
+    from chimed.crawl.coverage import measure_coverage, print_coverage
+    from chimed.crawl.weeks import list_missing_weeks as not_crawled
     from chimed.crawl.weeks import print_weeks
-    from chimed.crawl.weeks import weeks as not_crawled
     from chimed.storage.lake import open_lake
     from chimed.storage.store import open_store
 
@@ -105,7 +105,7 @@ def coverage(
         found = not_crawled(open_store(), open_lake())
         print_result(found) if as_json else print_weeks(found)
         return
-    entries = coverage(open_store())
+    entries = measure_coverage(open_store())
     if as_json:
         print_result(entries)
     else:

@@ -1,25 +1,25 @@
-"""What became of a crawl: counts of its pages and lists, for its report and for what is amiss with it (the store)."""
+"""Count the outcomes of a crawl, for its report and its checks, and record how its attempts ended (the store)."""
 
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
-from chimed.crawl.plan import Plan
+from chimed.crawl.plan import CrawlPlan
 from chimed.storage.states import BY_ROBOTS, FORBIDDEN, GONE, NOWHERE, REFUSED, UNANSWERED
 from chimed.storage.store import CRAWLS, PAGES, Store
 
 P, C = PAGES.c, CRAWLS.c
-BEFORE = 8  # crawls that a week is compared with
+MAX_EARLIER_CRAWLS = 8  # crawls that a week is compared with
 
 
-def waiting(store: Store, plan: Plan) -> int:
-    """How many pages the crawl still wants."""
+def count_queued(store: Store, plan: CrawlPlan) -> int:
+    """Return how many pages the crawl still wants."""
     return _count(store, P.source == plan.site.name, P.queued == plan.crawl)
 
 
-def asked(store: Store, plan: Plan) -> int:
-    """How many detail pages the crawl has settled by asking the site."""
+def count_requested(store: Store, plan: CrawlPlan) -> int:
+    """Return how many detail pages of the crawl were decided by a request (not by robots.txt)."""
     return _count(store, plan.mine(P.kind == "detail", or_(P.miss.is_(None), P.miss != BY_ROBOTS)))
 
 
@@ -28,12 +28,12 @@ def _count(store: Store, *conditions: ColumnElement[bool]) -> int:
         return connection.execute(select(func.count()).select_from(PAGES).where(*conditions)).scalar_one()
 
 
-def tally(store: Store, plan: Plan) -> dict:
-    """What became of the crawl's pages.
+def count_outcomes(store: Store, plan: CrawlPlan) -> dict:
+    """Return the crawl's outcomes as counts.
 
-    lists, lists_missed; empty_lists (URLs); fetched, not_modified; misses, refused (reason → pages); states (state →
-    pages); of_its_days (pages known of its interval, whoever fetched them) and of_other_days (fetched by it, kept for
-    their own weeks), both 0 where it has none.
+    Keys: lists, lists_missed; empty_lists (URLs); fetched, not_modified; misses, refused (reason → pages); states
+    (state → pages); of_its_days (known pages of its interval, whichever crawl fetched them) and of_other_days (pages it
+    fetched for other weeks), both 0 for a crawl without an interval.
     """
     with store.engine.connect() as connection:
         groups = (P.kind, P.status, P.miss, P.state)
@@ -68,9 +68,12 @@ def tally(store: Store, plan: Plan) -> dict:
     }
 
 
-def new_misses(store: Store, plan: Plan) -> dict[str, int]:
-    """Reason → pages of the crawl that gave no record and did before, or were asked for the first time; without open
-    questions, and what was refused or forbidden."""
+def count_new_misses(store: Store, plan: CrawlPlan) -> dict[str, int]:
+    """Return the crawl's new misses as reason → pages.
+
+    A miss is new if the page gave a record before, or was requested for the first time. Open questions and pages that
+    were refused or forbidden are not counted.
+    """
     told = P.state.not_in((UNANSWERED, REFUSED, FORBIDDEN))
     with store.engine.connect() as connection:
         mine = and_(C.source == plan.site.name, C.crawl == plan.crawl)
@@ -81,31 +84,31 @@ def new_misses(store: Store, plan: Plan) -> dict[str, int]:
         return {miss: pages for miss, pages in rows}  # noqa: C416 (rows are no pairs to mypy)
 
 
-def cost(store: Store, plan: Plan) -> dict:
-    """What the crawl cost over all its attempts: columns of `crawls`."""
+def read_cost(store: Store, plan: CrawlPlan) -> dict:
+    """Return the crawl's row of `crawls`: its cost over all attempts."""
     with store.engine.connect() as connection:
         query = select(CRAWLS).where(C.source == plan.site.name, C.crawl == plan.crawl)
         return dict(connection.execute(query).mappings().one())
 
 
-def lists_not_had(store: Store, plan: Plan, of: tuple[str, ...]) -> dict[str, str]:
-    """List pages that the crawl asked for and the site did not give for now (in these states), with why."""
+def find_missing_lists(store: Store, plan: CrawlPlan, of: tuple[str, ...]) -> dict[str, str]:
+    """Return list pages (URL → reason) that were requested and are in one of the states `of`."""
     return _lists(store, plan, P.state.in_(of))
 
 
-def dead_lists(store: Store, plan: Plan) -> dict[str, str]:
-    """First pages of the crawl's lists that are not there (any more), or lead nowhere, with why."""
+def find_dead_lists(store: Store, plan: CrawlPlan) -> dict[str, str]:
+    """Return first pages of the crawl's lists (URL → reason) that are gone or lead nowhere."""
     return _lists(store, plan, or_(P.state == GONE, P.miss.in_(NOWHERE)), P.url.in_(plan.starts))
 
 
-def _lists(store: Store, plan: Plan, *conditions: ColumnElement[bool]) -> dict[str, str]:
+def _lists(store: Store, plan: CrawlPlan, *conditions: ColumnElement[bool]) -> dict[str, str]:
     with store.engine.connect() as connection:
         query = select(P.url, P.miss).where(plan.mine(P.kind == "list", *conditions)).order_by(P.url)
         return {row.url: row.miss for row in connection.execute(query)}
 
 
-def silent_sections(store: Store, plan: Plan, reason: str) -> list[str]:
-    """First lists of sections that showed pages once and show none in this crawl (`reason` is their miss)."""
+def find_silent_sections(store: Store, plan: CrawlPlan, reason: str) -> list[str]:
+    """Return first lists of sections that showed pages before and show none in this crawl (`reason` is their miss)."""
     other = PAGES.alias("other")
     shown = select(other.c.url).where(other.c.found_on == P.url).exists()
     with store.engine.connect() as connection:
@@ -113,22 +116,27 @@ def silent_sections(store: Store, plan: Plan, reason: str) -> list[str]:
         return list(connection.execute(query).scalars())
 
 
-def usual(store: Store, plan: Plan) -> tuple[int, float]:
-    """How many pages are known of the crawl's days; and of the same number of days before them, where they were
-    crawled whole: the median. (0, 0) where too few were, or the crawl has no such interval."""
+def compare_size(store: Store, plan: CrawlPlan) -> tuple[int, float]:
+    """Return how many pages of the crawl's days are known, and the median for earlier intervals of the same length.
+
+    Only intervals that were crawled completely count. Returns (0, 0) if there are fewer than three, or if the crawl has
+    no interval.
+    """
     if not (plan.dated and plan.since and plan.until) or plan.sections:
         return 0, 0.0
     length = plan.until - plan.since
     with store.engine.connect() as connection:
         done = and_(C.source == plan.site.name, C.finished.is_not(None), C.part.is_(False), C.until <= plan.since)
         query = select(C.since, C.until).where(done, C.since.is_not(None)).distinct().order_by(C.until.desc())
-        before = [(since, until) for since, until in connection.execute(query) if until - since == length][:BEFORE]
-        counts = [_known(connection, plan, since, until) for since, until in before]
-        this = _known(connection, plan, plan.since, plan.until)
+        before = [(since, until) for since, until in connection.execute(query) if until - since == length][
+            :MAX_EARLIER_CRAWLS
+        ]
+        counts = [_count_known(connection, plan, since, until) for since, until in before]
+        this = _count_known(connection, plan, plan.since, plan.until)
     return (this, float(median(counts))) if len(counts) >= 3 else (0, 0.0)
 
 
-def _known(connection, plan: Plan, since: date, until: date) -> int:
+def _count_known(connection, plan: CrawlPlan, since: date, until: date) -> int:
     of_it = and_(P.source == plan.site.name, P.kind == "detail", P.published >= since, P.published < until)
     return connection.execute(select(func.count()).select_from(PAGES).where(of_it)).scalar_one()
 
@@ -136,8 +144,8 @@ def _known(connection, plan: Plan, since: date, until: date) -> int:
 # --- how its attempts ended --------------------------------------------------------------------------------------
 
 
-def note_done(store: Store, plan: Plan, part: bool) -> None:
-    """The crawl is done, and the site answers: nothing that it asked or refused before holds any more."""
+def mark_finished(store: Store, plan: CrawlPlan, part: bool) -> None:
+    """Mark the crawl as finished and clear the site's request to wait, since the site answers again."""
     with store.engine.begin() as connection:
         mine = and_(C.source == plan.site.name, C.crawl == plan.crawl)
         ended = {"finished": datetime.now(UTC), "stopped": None, "blocked": 0, "part": part}
@@ -145,16 +153,18 @@ def note_done(store: Store, plan: Plan, part: bool) -> None:
         connection.execute(update(CRAWLS).where(C.source == plan.site.name).values(not_before=None))
 
 
-def is_open(store: Store, plan: Plan) -> bool:
-    """Whether the store knows the crawl, and not that it is done."""
+def is_open(store: Store, plan: CrawlPlan) -> bool:
+    """Return whether the store has the crawl and it is not finished."""
     with store.engine.connect() as connection:
         mine = and_(C.source == plan.site.name, C.crawl == plan.crawl, C.finished.is_(None))
         return connection.execute(select(C.crawl).where(mine)).first() is not None
 
 
-def note_stop(store: Store, plan: Plan, why: str, wait: float | None) -> int:
-    """The crawl's attempt ended before it was done. wait: seconds for which the site is left alone, None where it is
-    not the site's will; returns how many attempts in a row the site refused."""
+def mark_stopped(store: Store, plan: CrawlPlan, why: str, wait: float | None) -> int:
+    """Record why an attempt ended before the crawl was done; return how many attempts in a row the site refused.
+
+    wait: seconds for which the site is to be left alone; None if the site did not ask for the stop.
+    """
     with store.engine.begin() as connection:
         mine = and_(C.source == plan.site.name, C.crawl == plan.crawl)
         connection.execute(update(CRAWLS).where(mine).values(stopped=why[:400]))
@@ -164,8 +174,10 @@ def note_stop(store: Store, plan: Plan, why: str, wait: float | None) -> int:
         return connection.execute(select(C.blocked).where(mine)).scalar_one()
 
 
-def left_alone(store: Store, source: str) -> tuple[float, str, int]:
-    """Seconds for which a site is still to be left alone, why, and how often in a row it refused; (0, "", 0) if not."""
+def remaining_wait(store: Store, source: str) -> tuple[float, str, int]:
+    """Return for how many more seconds a site is to be left alone, why, and how often in a row it refused; else (0, "",
+    0).
+    """
     with store.engine.connect() as connection:
         query = select(C.not_before, C.stopped, C.blocked).where(C.source == source, C.not_before.is_not(None))
         rows = connection.execute(query.order_by(C.not_before.desc()).limit(1)).all()

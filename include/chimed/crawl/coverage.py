@@ -1,4 +1,4 @@
-"""What is known of each site and what the next refreshes will cost: counts from the store, at the polite pace."""
+"""Report what is known of each site and what the next refreshes will cost at the polite pace (the store)."""
 
 import sys
 from datetime import date, datetime, timedelta
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
-from chimed.crawl.frontier import due, most_again
+from chimed.crawl.frontier import is_due, max_rechecks
 from chimed.settings import settings
 from chimed.sources import names as source_names
 from chimed.sources.page import Site, load
@@ -16,36 +16,36 @@ from chimed.storage.states import BY_ROBOTS, FORBIDDEN, REFUSED, UNANSWERED, tod
 from chimed.storage.store import CRAWLS, PAGES, Store
 
 P = PAGES.c
-WEEKS = 4  # that are looked ahead
-_WIDE = 150
-_NARROW = 130  # columns of a terminal on which the table leaves out its lines and its last two columns
+WEEKS_AHEAD = 4  # that are looked ahead
+_WIDTH = 150
+_NARROW_BELOW = 130  # columns of a terminal on which the table leaves out its lines and its last two columns
 
 
-def coverage(store: Store) -> list[dict]:
-    """One entry a source.
+def measure_coverage(store: Store) -> list[dict]:
+    """Return one entry per source.
 
-    Keys: source, known (detail pages ever seen), fetched (of them, with a page), unchanged (answered 304 last), waiting
-    (never asked for), states (state → pages, see sources/states.py), missed (reason → pages, without open questions
-    and what was refused), oldest, newest (days published, else fetched), lists, crawls, requests, pages_per_hour (None
-    before the first crawl), due (pages to be asked again now), again (those that the refresh of now and those of the
-    next weeks ask again, as many as a crawl does), left_over (those due that they do not come to), next_requests,
-    next_hours (of the next refresh).
+    Keys: source, known (detail pages ever seen), fetched (those that gave a page), unchanged (answered 304 last),
+    waiting (never requested), states (state → pages, see storage/states.py), missed (reason → pages, without open
+    questions and refused pages), oldest, newest (days published, else fetched), lists, crawls, requests, pages_per_hour
+    (None before the first crawl), due (pages to be rechecked now), again (pages that the refresh of today and those of
+    the next weeks recheck, within one crawl's limit), left_over (due pages that these refreshes do not reach),
+    next_requests, next_hours (of the next refresh).
     """
-    return [_of(store, load(name)) for name in source_names()]
+    return [_measure_site(store, load(name)) for name in source_names()]
 
 
-def _of(store: Store, site: Site) -> dict:
+def _measure_site(store: Store, site: Site) -> dict:
     detail = and_(P.source == site.name, P.kind == "detail")
     had = and_(P.fetched.is_not(None), P.miss.is_(None))
     may = and_(or_(P.miss.is_(None), P.miss != BY_ROBOTS), or_(P.state.is_(None), P.state != FORBIDDEN))
-    ahead = [today() + timedelta(weeks=n) for n in range(WEEKS)]
+    ahead = [today() + timedelta(weeks=n) for n in range(WEEKS_AHEAD)]
     counts = {
         "known": func.count(),
         "fetched": _sum(had),
         "unchanged": _sum(P.status == 304),
         "waiting": _sum(and_(P.fetched.is_(None), P.state.is_(None), may)),
         "asked": _sum(P.fetched.is_not(None)),
-        **{f"due{n}": _sum(and_(due(day), may)) for n, day in enumerate(ahead)},
+        **{f"due{n}": _sum(and_(is_due(day), may)) for n, day in enumerate(ahead)},
         "first": func.min(case((had, P.published))),
         "last": func.max(case((had, P.published))),
         "first_had": func.min(case((had, P.fetched))),
@@ -53,8 +53,8 @@ def _of(store: Store, site: Site) -> dict:
     }
     with store.engine.connect() as connection:
         pages = connection.execute(select(*[one.label(name) for name, one in counts.items()]).where(detail)).one()
-        reasons = _counted(connection, P.miss, detail, or_(P.state.is_(None), P.state.not_in((UNANSWERED, REFUSED))))
-        by_state = _counted(connection, P.state, detail)
+        reasons = _count_by(connection, P.miss, detail, or_(P.state.is_(None), P.state.not_in((UNANSWERED, REFUSED))))
+        by_state = _count_by(connection, P.state, detail)
         lists = connection.execute(select(func.count()).where(P.source == site.name, P.kind == "list")).scalar_one()
         C = CRAWLS.c
         cost = select(func.count(), func.sum(C.requests), func.sum(C.seconds)).where(C.source == site.name)
@@ -62,8 +62,8 @@ def _of(store: Store, site: Site) -> dict:
     starts = sum(map(len, site.sections.values()))
     # a dated list is left where known ground begins: at its first page, if nothing is new; others are walked whole
     delay = settings().pace.get(site.name, site.delay)  # of the site itself, also where a replica is crawled
-    due_by = [getattr(pages, f"due{n}") or 0 for n in range(WEEKS)]
-    again = _again(due_by, most_again(delay))
+    due_by = [getattr(pages, f"due{n}") or 0 for n in range(WEEKS_AHEAD)]
+    again = _plan_rechecks(due_by, max_rechecks(delay))
     next_requests = 1 + (pages.waiting or 0) + again[0] + (starts if site.newest_first else max(starts, lists))
     return {
         "source": site.name,
@@ -85,16 +85,16 @@ def _of(store: Store, site: Site) -> dict:
     }
 
 
-def _counted(connection, column: ColumnElement, *conditions: ColumnElement[bool]) -> dict[str, int]:
-    """Pages by a column that says something of them."""
+def _count_by(connection, column: ColumnElement, *conditions: ColumnElement[bool]) -> dict[str, int]:
+    """Return the number of pages for each value of a column."""
     query = select(column, func.count()).where(column.is_not(None), *conditions).group_by(column).order_by(column)
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def _again(due_by: list[int], most: int | None) -> list[int]:
-    """How many pages each refresh from now on asks again, where `most` is as many as one does.
+def _plan_rechecks(due_by: list[int], most: int | None) -> list[int]:
+    """Return how many pages each refresh from now on rechecks, at most `most` each.
 
-    due_by: how many are due by the day of each. A page that is due twice within that time is counted once.
+    due_by: how many are due by the day of each refresh. A page that is due twice within that time is counted once.
     """
     again: list[int] = []
     for count in due_by:
@@ -112,9 +112,9 @@ def _day(moment: date | datetime | None) -> str | None:
 
 
 def print_coverage(entries: list[dict]) -> None:
-    """Prints the entries as a table."""
-    console = Console(width=_WIDE if not sys.stdout.isatty() else None)
-    narrow = console.width < _NARROW  # then what a source has of states and misses stands below the table
+    """Print the entries as a table."""
+    console = Console(width=_WIDTH if not sys.stdout.isatty() else None)
+    narrow = console.width < _NARROW_BELOW  # then what a source has of states and misses stands below the table
     table = Table(title="coverage", title_justify="left")
     if narrow:
         table.box, table.padding = SIMPLE_HEAD, (0, 1, 0, 0)

@@ -1,6 +1,6 @@
-"""What every request of a crawl obeys: one pace, one connection, the site's own hosts, an honest name (paper §3.1).
+"""Apply one policy to every request: one pace, one connection, the site's own hosts, an honest user agent (paper §3.1).
 
-Politeness of all sites is set here and nowhere else; a site's file only says how many seconds it wants.
+The politeness rules for all sites are set here and nowhere else; a site's file only sets its delay in seconds.
 """
 
 import asyncio
@@ -21,28 +21,28 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.settings import default_settings
 
-from chimed import __version__
+from chimed import __version__, metrics
 from chimed.crawl import frontier, robots
-from chimed.crawl.plan import Plan
-from chimed.crawl.robots import LONGEST_DELAY, ROBOT, Visits
+from chimed.crawl.plan import CrawlPlan
+from chimed.crawl.robots import MAX_DELAY, ROBOT_NAME, Visits
 from chimed.crawl.traps import Bounds
 from chimed.settings import settings
 from chimed.sources.page import Site
 from chimed.storage import warc
-from chimed.storage.encodings import ASKED_FOR, PAGE_BYTES
+from chimed.storage.encodings import ACCEPT_ENCODING, PAGE_BYTES
 from chimed.storage.store import Store
 
 if TYPE_CHECKING:
-    from chimed.crawl.seen import Seen
+    from chimed.crawl.seen import PageResult
 
 log = logging.getLogger("chimed")
 
-TIMEOUT = 60
-SCHEMES = ("http", "https")  # Scrapy also reads files, data:, FTP and S3, for whoever writes such a redirect
+TIMEOUT_SECONDS = 60
+SCHEMES = ("http", "https")  # Scrapy would also follow redirects to files, data:, FTP and S3
 DEFAULT_PORTS = {"http": 80, "https": 443}
-RAW_HEADERS = "X-Chimed-Raw-Headers"  # from the parser of HTTP to `WireMiddleware`, which takes it off
-# Of all that Scrapy puts around a download, what a crawl uses; all else (its consoles and remote control too) stays out
-USED = (
+RAW_HEADERS = "X-Chimed-Raw-Headers"  # set by the HTTP parser, removed by `WireMiddleware`
+# the only parts of Scrapy that a crawl loads; its consoles and remote control stay out
+SCRAPY_PARTS = (
     "DownloadTimeoutMiddleware",
     "DefaultHeadersMiddleware",
     "UserAgentMiddleware",
@@ -50,22 +50,22 @@ USED = (
     "HttpProxyMiddleware",
     "AutoThrottle",
 )
-SAID_EVERY = 60  # seconds between two lines of progress
-TOGETHER = 64  # pages written to the store at once where there is no pace
-AT_ONCE_UNPACED = 8  # Scrapy's own default; only a replica is ever asked without a pace (benchmarks)
+PROGRESS_SECONDS = 60  # seconds between two lines of progress
+BATCH_SIZE = 64  # results written to the store in one transaction without a pace
+UNPACED_CONCURRENCY = 8  # Scrapy's default; only a replica is crawled without a pace (benchmarks)
 
 
 @dataclass
-class Run:
-    """One attempt at a crawl: what it needs, how it goes, and what it has to tell afterwards.
+class CrawlRun:
+    """One attempt at a crawl: its inputs, its state, and its counters.
 
-    not_before: no request leaves before this moment (monotonic). settled: pages done and not yet written; with a pace
-    every page is written at once, without one (benchmarks) in groups. wait: seconds for which the site is to be left
-    alone after a stop, None where that is not its will. suspected: the attempt before was stopped by a block. held,
+    not_before: no request leaves before this moment (monotonic clock). pending: results not yet written; with a pace
+    each result is written at once, without one (benchmarks) in batches. wait: seconds for which the site is to be left
+    alone after a stop, None if the site did not ask for it. suspected: the attempt before was stopped by a block. held,
     good, proof, proving, alike: see `blocks`.
     """
 
-    plan: Plan
+    plan: CrawlPlan
     store: Store
     archive: warc.Archive
     delay: float
@@ -75,7 +75,7 @@ class Run:
     waits: int = 0
     wait: float | None = None
     suspected: bool = False
-    held: list["Seen"] = field(default_factory=list)
+    held: list["PageResult"] = field(default_factory=list)
     good: str | None = None
     proof: dict | None = None
     proving: bool = False
@@ -87,19 +87,19 @@ class Run:
     unchanged: int = 0
     off_site: int = 0
     started: float = field(default_factory=time.monotonic)
-    said: float = field(default_factory=time.monotonic)
+    logged: float = field(default_factory=time.monotonic)
     counts_time: bool = True
-    settled: list[dict] = field(default_factory=list)
-    told: dict[str, float] = field(default_factory=dict)
+    pending: list[dict] = field(default_factory=list)
+    written: dict[str, float] = field(default_factory=dict)
 
-    def settle(self, url: str, **values: object) -> None:
-        """A page is done: `values` are columns of `pages`."""
-        self.settled.append({"url": url, **values})
-        if self.delay or len(self.settled) >= TOGETHER:
+    def record_result(self, url: str, **values: object) -> None:
+        """Record that a page is done; `values` are columns of `pages`."""
+        self.pending.append({"url": url, **values})
+        if self.delay or len(self.pending) >= BATCH_SIZE:
             self.write()
 
     def write(self) -> None:
-        """Brings what was settled and counted into the store, in one transaction."""
+        """Write pending results and counters to the store in one transaction."""
         now = {
             "requests": self.requests,
             "bytes": self.bytes,
@@ -107,12 +107,15 @@ class Run:
             "off_site": self.off_site,
             "seconds": time.monotonic() - self.started if self.counts_time else 0.0,
         }
-        news = {name: value - self.told.get(name, 0) for name, value in now.items()}
-        frontier.settle(self.store, self.plan, self.settled, news)
-        self.settled, self.told = [], now
-        if time.monotonic() - self.said > SAID_EVERY:
-            self.said = time.monotonic()
-            minutes = (self.said - self.started) / 60
+        news = {name: value - self.written.get(name, 0) for name, value in now.items()}
+        frontier.record_results(self.store, self.plan, self.pending, news)
+        for one in self.pending:
+            miss = str(one.get("miss") or "none").partition(":")[0]
+            metrics.count("crawl.pages", source=self.plan.site.name, miss=miss)
+        self.pending, self.written = [], now
+        if time.monotonic() - self.logged > PROGRESS_SECONDS:
+            self.logged = time.monotonic()
+            minutes = (self.logged - self.started) / 60
             log.info(
                 "%s: %d requests, %.1f MB in %.0f minutes",
                 self.plan.site.name,
@@ -122,27 +125,32 @@ class Run:
             )
 
     def close(self) -> None:
-        """The site's hours for visits are over."""
+        """Stop the crawl because the site's visiting hours are over."""
         if not self.stopped and self.visits:
-            self.stopped = f"{self.plan.site.name}: {robots.closed(self.visits)}; its frontier keeps its place"
-            self.wait = robots.until_open(self.visits, datetime.now(UTC))
+            self.stopped = (
+                f"{self.plan.site.name}: {robots.describe_visits(self.visits)}; run the crawl again then to continue"
+            )
+            self.wait = robots.seconds_until_open(self.visits, datetime.now(UTC))
 
     def pause(self, seconds: float) -> None:
-        """The site asked for a pause: all requests wait for its end, and go on at half the pace."""
+        """Wait as the site asks before the next request, and continue at half the pace."""
         self.not_before = max(self.not_before, time.monotonic() + seconds)
-        self.delay = min(2 * self.delay, LONGEST_DELAY)
+        self.delay = min(2 * self.delay, MAX_DELAY)
 
 
 def user_agent() -> str:
-    """Who we are and how to reach us."""
-    return f"{ROBOT}/{__version__} (+{settings().contact})"
+    """Return the user agent: who we are and how to reach us."""
+    return f"{ROBOT_NAME}/{__version__} (+{settings().contact})"
 
 
-def scrapy_settings(run: Run) -> dict:
-    """Politeness of every site, from one place. robots.txt is obeyed by the spider itself: Scrapy's own middleware
-    would read the body of a refusal as rules and go on where robots.txt cannot be read. So are redirects: one may lead
-    to a page's twin, to where it moved, or to a captcha."""
-    at_once = 1 if run.delay else AT_ONCE_UNPACED
+def scrapy_settings(run: CrawlRun) -> dict:
+    """Return Scrapy's settings, with one politeness policy for every site.
+
+    The spider itself obeys robots.txt, because Scrapy's middleware would read the body of a refusal as rules and
+    continue if robots.txt cannot be read. It also follows redirects itself, because one may lead to the same page's
+    other address, to where it moved, or to a captcha.
+    """
+    at_once = 1 if run.delay else UNPACED_CONCURRENCY
     slot = {"concurrency": at_once, "delay": run.delay, "jitter": 0.0}
     return {
         "USER_AGENT": user_agent(),
@@ -153,50 +161,50 @@ def scrapy_settings(run: Run) -> dict:
         "DOWNLOAD_SLOTS": {run.plan.site.name: slot},
         "AUTOTHROTTLE_ENABLED": bool(run.delay),
         "AUTOTHROTTLE_START_DELAY": run.delay,
-        "AUTOTHROTTLE_MAX_DELAY": LONGEST_DELAY,
+        "AUTOTHROTTLE_MAX_DELAY": MAX_DELAY,
         "DOWNLOAD_MAXSIZE": PAGE_BYTES,
         "DOWNLOAD_WARNSIZE": 0,
-        "DOWNLOAD_TIMEOUT": TIMEOUT,
+        "DOWNLOAD_TIMEOUT": TIMEOUT_SECONDS,
         "DNS_TIMEOUT": 20,
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
-        "CONCURRENT_ITEMS": 1,  # the spider yields none; Scrapy makes this many tasks for every page
+        "CONCURRENT_ITEMS": 1,  # the spider yields no items; Scrapy starts this many tasks per page
         "RETRY_TIMES": 2,
-        "RETRY_PRIORITY_ADJUST": 3,  # before all others: that a site is down is told by ten pages, not by all there are
+        "RETRY_PRIORITY_ADJUST": 3,  # before all others, so that ten pages tell that a site is down, not all of them
         "RETRY_HTTP_CODES": [500, 502, 503, 504, 408, 522, 524],
         "LOG_LEVEL": "WARNING",
         "LOG_INSTALL_ROOT_HANDLER": False,
-        "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",  # the run counts
-        "EXTENSIONS_BASE": _used(default_settings.EXTENSIONS_BASE),
+        "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",  # `CrawlRun` counts
+        "EXTENSIONS_BASE": _select_parts(default_settings.EXTENSIONS_BASE),
         "ASYNCIO_EVENT_LOOP": "uvloop.Loop",
         "HTTPPROXY_ENABLED": bool(getproxies()),
-        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the frontier knows what was asked for
+        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the frontier knows what was requested
         "DOWNLOAD_HANDLERS_BASE": {},
         "DOWNLOAD_HANDLERS": dict.fromkeys(SCHEMES, SiteDownloadHandler),
         "DOWNLOADER_MIDDLEWARES": {
-            "chimed.crawl.spider.HeedMiddleware": 10,
-            WireMiddleware: 950,  # nearest to the wire: headers as sent, body as received
+            "chimed.crawl.spider.BackoffMiddleware": 10,
+            WireMiddleware: 950,  # nearest to the network: headers as sent, body as received
         },
-        "DOWNLOADER_MIDDLEWARES_BASE": _used(default_settings.DOWNLOADER_MIDDLEWARES_BASE),
+        "DOWNLOADER_MIDDLEWARES_BASE": _select_parts(default_settings.DOWNLOADER_MIDDLEWARES_BASE),
         "SPIDER_MIDDLEWARES_BASE": {},
         "DEFAULT_REQUEST_HEADERS": {
             "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5",
-            "Accept-Encoding": ASKED_FOR,
+            "Accept-Encoding": ACCEPT_ENCODING,
             "Accept-Language": "zh-CN,zh;q=0.9",
         },
     }
 
 
-def _used(parts: dict[str, int]) -> dict[str, int]:
-    """Those of Scrapy's parts that are `USED`; one that is switched off by its own setting would still be imported."""
-    return {name: place for name, place in parts.items() if name.rpartition(".")[2] in USED}
+def _select_parts(parts: dict[str, int]) -> dict[str, int]:
+    """Return only the parts in `SCRAPY_PARTS`. Scrapy imports a part even if its setting disables it."""
+    return {name: place for name, place in parts.items() if name.rpartition(".")[2] in SCRAPY_PARTS}
 
 
 class OffSite(IgnoreRequest):
-    """A request that would leave the site: for another host, port or scheme. It is not sent."""
+    """A request would leave the site for another host, port or scheme, and is not sent."""
 
 
 class _Parser(http11._LenientHTTPClientParser):
-    """Scrapy's parser of an answer, which also keeps the headers as they came: their order, their letters' case."""
+    """Scrapy's response parser, which also keeps the headers as received: their order and their case."""
 
     came: list[tuple[bytes, bytes]]
 
@@ -218,7 +226,7 @@ http11._LenientHTTPClientParser = _Parser  # type: ignore[misc]  # Scrapy's clie
 
 
 class SiteDownloadHandler(HTTP11DownloadHandler):
-    """Fetches from the replica instead of the site where there is one; everything above sees the site's own URL."""
+    """Fetch from the replica instead of the site if one is set; all other code sees the site's own URL."""
 
     async def download_request(self, request: Request) -> Response:
         run = self._crawler.spider.run  # type: ignore[union-attr]
@@ -226,11 +234,11 @@ class SiteDownloadHandler(HTTP11DownloadHandler):
             await asyncio.sleep(min(left, 1.0))
         if run.visits and not robots.is_open(run.visits, datetime.now(UTC)):
             run.close()
-        if run.stopped:  # the last gate before the wire: nothing that waits leaves after a stop
+        if run.stopped:  # the last check before the network: no waiting request leaves after a stop
             raise IgnoreRequest("the crawl was stopped")
         try:
             return await self._fetch(request)
-        finally:  # counted from the answer, so that no delay on the way brings two requests closer at the site
+        finally:  # counted from the response, so that a delay on the way never brings two requests closer together
             run.not_before = max(run.not_before, time.monotonic() + run.delay)
 
     async def _fetch(self, request: Request) -> Response:
@@ -245,7 +253,7 @@ class SiteDownloadHandler(HTTP11DownloadHandler):
 
 
 def is_on_site(site: Site, url: str) -> bool:
-    """Whether an address is one of the site's own: its hosts, by http or https, at their own ports, without a user."""
+    """Return whether an address is the site's own: its hosts, http or https, default ports, no user name."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -256,9 +264,9 @@ def is_on_site(site: Site, url: str) -> bool:
 
 
 class WireMiddleware:
-    """Keeps all requests of a site in one slot and on its own hosts, and notes every exchange as it was on the wire."""
+    """Keep all requests in one slot and on the site's hosts, and record every exchange as it was on the wire."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: CrawlRun):
         self.run = run
 
     @classmethod
@@ -274,16 +282,16 @@ class WireMiddleware:
 
     def process_response(self, request: Request, response: Response) -> Response:
         self.run.bytes += len(response.body)
-        if response.headers.get("Retry-After"):  # no third try before the site wants it
+        if response.headers.get("Retry-After"):  # no retry before the time the site names
             request.meta["dont_retry"] = True
         parts = urlsplit(request.url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         came = response.headers.pop(RAW_HEADERS, None)
-        headers = [(name, value) for name, value in json.loads(came[-1])] if came else _pairs(response)
+        headers = [(name, value) for name, value in json.loads(came[-1])] if came else _header_pairs(response)
         request.meta["exchange"] = warc.Exchange(
             url=request.url,
             method_line=f"GET {path} HTTP/1.1",
-            request_headers=[("Host", parts.netloc), *_pairs(request)],
+            request_headers=[("Host", parts.netloc), *_header_pairs(request)],
             status=response.status,
             reason=_reason(response.status),
             headers=headers,
@@ -292,7 +300,7 @@ class WireMiddleware:
         return response
 
 
-def _pairs(message: Request | Response) -> list[tuple[str, str]]:
+def _header_pairs(message: Request | Response) -> list[tuple[str, str]]:
     return [
         (key.decode("latin-1"), value.decode("latin-1"))
         for key in message.headers

@@ -1,8 +1,8 @@
-"""The frontier: which pages of a site are known, and which of them a crawl still wants (the store's `pages`).
+"""Keep the frontier: the known pages of a site, and which of them a crawl still wants (the store's `pages`).
 
-A page is wanted by a crawl as long as its row's `queued` names the crawl. What a list page showed and that the list
-page itself is done are written in this order, so a kill loses nothing and repeats only what was in flight. A page
-belongs to the week of its own day, whichever crawl fetched it.
+A crawl wants a page as long as `queued` in the page's row names the crawl. The links of a list page are written before
+the list page is marked as done, so a kill loses nothing and repeats only the requests in flight. A page belongs to the
+week of its own publication day, whichever crawl fetched it.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,62 +12,67 @@ from itertools import groupby
 from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, or_, select, tuple_, update
 
 from chimed.crawl import walks
-from chimed.crawl.plan import Plan
+from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.sources.page import Link, Site
 from chimed.storage import layout
-from chimed.storage.states import ANSWERED, FAILED, FORBIDDEN, GONE, REFUSED, UNANSWERED, UNTOLD, today
+from chimed.storage.states import ANSWERED, FAILED, FORBIDDEN, GONE, REFUSED, UNANSWERED, UNKNOWN_STATES, today
 from chimed.storage.store import CRAWLS, PAGES, TAKEDOWNS, WALKS, Store, find, upsert
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 
 P, C = PAGES.c, CRAWLS.c
-AT_A_TIME = 500  # SQLite's limit on bound parameters
-LONGEST_URL = 2048
+MAX_BOUND_PARAMETERS = 500  # SQLite's limit on bound parameters
+MAX_URL_LENGTH = 2048
 
 
-def due(by: date) -> ColumnElement[bool]:
-    """Rows of `pages` that are to be asked again on that day, or were to be before."""
+def is_due(by: date) -> ColumnElement[bool]:
+    """Return a condition on rows of `pages`: due for a recheck on or before the day `by`."""
     days = settings().recheck_days
     if days is None:
         return and_(P.state.is_not(None), P.due <= by)
     moment = datetime.now(UTC) + (by - today()) - timedelta(days)
-    return or_(and_(P.state.in_((*UNTOLD, FORBIDDEN)), P.due <= by), and_(P.state.is_not(None), P.fetched < moment))
+    return or_(
+        and_(P.state.in_((*UNKNOWN_STATES, FORBIDDEN)), P.due <= by), and_(P.state.is_not(None), P.fetched < moment)
+    )
 
 
-def pace(site: Site) -> float:
-    """Seconds between two requests to a site: of a replica, as agreed with its owner, or as its file says. What its
-    robots.txt asks for is never undercut (`spider`)."""
+def request_delay(site: Site) -> float:
+    """Return the seconds between two requests: of the replica, as agreed with the site's owner, or from the site's
+    file.
+
+    A longer delay in the site's robots.txt always takes precedence (`spider`).
+    """
     if settings().replica:
         return settings().replica_delay
     return settings().pace.get(site.name, site.delay)
 
 
-def most_again(delay: float) -> int | None:
-    """How many known pages a crawl asks for again at this pace; None where there is no pace."""
+def max_rechecks(delay: float) -> int | None:
+    """Return how many known pages a crawl rechecks at this pace; None without a pace."""
     return round(settings().recheck_hours * 3600 / delay) if delay else None
 
 
-def begin(store: Store, plan: Plan, most_again: int | None = None) -> None:
-    """Queues where the crawl's lists go on and the known pages it wants. Safe to repeat: done pages stay done.
+def begin(store: Store, plan: CrawlPlan, most_again: int | None = None) -> None:
+    """Queue the crawl's first list pages and the known pages it wants. Can be repeated: pages that are done stay done.
 
-    refresh: pages known and never asked for, and those due to be asked again, `most_again` of them at most; full:
-    every known page. Raises UserError for a source taken down.
+    refresh: pages that were never requested, and at most `most_again` of those due for a recheck. full: every known
+    page. Raises UserError for a source that was taken down.
     """
-    if plan.site.name in takedowns(store).sources:
-        raise UserError(f"{plan.site.name} was taken down and is not crawled any more")
+    if plan.site.name in read_takedowns(store).sources:
+        raise UserError(f"{plan.site.name} was taken down, so it is not crawled any more")
     _open_crawl(store, plan)
     everything = plan.mode == "full" and not plan.dated
     for start in plan.starts:
         where: str | None = start
         if plan.site.newest_first and not everything:
-            where = walks.begin(store, plan.site.name, start, plan.crawl, plan.since, plan.until)
+            where = walks.begin_walk(store, plan.site.name, start, plan.crawl, plan.since, plan.until)
         if where:
             queue_list(store, plan, where, start)
     here = [P.source == plan.site.name, P.kind == "detail", P.url.not_in(select(TAKEDOWNS.c.target))]
     here += [P.start.in_(plan.starts)] if plan.sections else []
     others = or_(P.crawl.is_(None), P.crawl != plan.crawl)
-    late = [and_(P.published >= since, P.published < until) for since, until in taken_days(store, plan)]
+    late = [and_(P.published >= since, P.published < until) for since, until in days_of_other_crawls(store, plan)]
     never = and_(P.state.is_(None), or_(plan.within(), *late))
     wanted = and_(others, plan.within()) if plan.mode == "full" else never
     with store.engine.begin() as connection:
@@ -80,7 +85,7 @@ def begin(store: Store, plan: Plan, most_again: int | None = None) -> None:
         _queue_due(store, plan, here, most_again)
 
 
-def _open_crawl(store: Store, plan: Plan) -> None:
+def _open_crawl(store: Store, plan: CrawlPlan) -> None:
     fresh = dict.fromkeys(("requests", "bytes", "unchanged", "off_site", "seconds", "attempts", "blocked"), 0)
     asked_for = {"since": plan.since, "until": plan.until, "part": bool(plan.sections or plan.max_pages)}
     mine = and_(C.source == plan.site.name, C.crawl == plan.crawl)
@@ -90,8 +95,11 @@ def _open_crawl(store: Store, plan: Plan) -> None:
         connection.execute(update(CRAWLS).where(mine).values(attempts=C.attempts + 1, **asked_for))
 
 
-def taken_days(store: Store, plan: Plan) -> list[tuple[date, date]]:
-    """Days [since, until) that other crawls have taken: what is listed of them later none of theirs will ask for."""
+def days_of_other_crawls(store: Store, plan: CrawlPlan) -> list[tuple[date, date]]:
+    """Return the days [since, until) of finished crawls.
+
+    Pages of these days that are listed later belong to this crawl.
+    """
     if not plan.dated:
         return []
     with store.engine.connect() as connection:
@@ -106,11 +114,11 @@ def taken_days(store: Store, plan: Plan) -> list[tuple[date, date]]:
     return found
 
 
-def _queue_due(store: Store, plan: Plan, here: list[ColumnElement[bool]], most: int | None) -> None:
-    """Queues what is due: what could not be had first, then open questions, then what may be gone, then the rest."""
-    again = due(today())
-    if settings().recheck_days is not None:  # else a second attempt would ask again for what the first one had
-        again = and_(again, or_(P.state.in_(UNTOLD), P.crawl.is_(None), P.crawl != plan.crawl))
+def _queue_due(store: Store, plan: CrawlPlan, here: list[ColumnElement[bool]], most: int | None) -> None:
+    """Queue due pages in this order: refused or failed, open questions, possibly gone, then the rest."""
+    again = is_due(today())
+    if settings().recheck_days is not None:  # otherwise a second attempt would request again what the first one fetched
+        again = and_(again, or_(P.state.in_(UNKNOWN_STATES), P.crawl.is_(None), P.crawl != plan.crawl))
     free = or_(P.queued.is_(None), P.queued != plan.crawl)
     rank = case({REFUSED: 0, FAILED: 0, FORBIDDEN: 0, UNANSWERED: 1, GONE: 2}, value=P.state, else_=3)
     with store.engine.begin() as connection:
@@ -118,13 +126,13 @@ def _queue_due(store: Store, plan: Plan, here: list[ColumnElement[bool]], most: 
         room = None if most is None else max(0, most - connection.execute(under_way).scalar_one())
         query = select(P.url).where(*here, again, free).order_by(rank, P.due, P.url).limit(room)
         urls = list(connection.execute(query).scalars())
-        for place in range(0, len(urls), AT_A_TIME):
-            some = P.url.in_(urls[place : place + AT_A_TIME])
+        for place in range(0, len(urls), MAX_BOUND_PARAMETERS):
+            some = P.url.in_(urls[place : place + MAX_BOUND_PARAMETERS])
             connection.execute(update(PAGES).where(some).values(queued=plan.crawl))
 
 
-def take_up(store: Store, plan: Plan) -> None:
-    """A crawl that was done before its days were over goes on: its lists are walked anew."""
+def reopen(store: Store, plan: CrawlPlan) -> None:
+    """Reopen a crawl that finished before its interval was over: its lists are walked again."""
     lists = and_(P.source == plan.site.name, P.kind == "list")
     with store.engine.begin() as connection:
         connection.execute(update(PAGES).where(lists, P.crawl == plan.crawl).values(crawl=None))
@@ -133,8 +141,8 @@ def take_up(store: Store, plan: Plan) -> None:
         connection.execute(update(WALKS).where(walked).values(crawl="", shown=None))
 
 
-def queue_list(store: Store, plan: Plan, url: str, start: str, found_on: str | None = None) -> None:
-    """Queues one list page, known or not."""
+def queue_list(store: Store, plan: CrawlPlan, url: str, start: str, found_on: str | None = None) -> None:
+    """Queue one list page, known or not."""
     row = find(store, PAGES, [url]).get(url)
     if row and row["crawl"] == plan.crawl and row["queued"] is None and url != start:
         return  # seen by this crawl already
@@ -143,14 +151,14 @@ def queue_list(store: Store, plan: Plan, url: str, start: str, found_on: str | N
     upsert(store, PAGES, [{**kept, "start": start, "queued": plan.crawl}])
 
 
-def add(
-    store: Store, plan: Plan, links: Iterable[Link], found_on: str | None, start: str | None = None
+def add_links(
+    store: Store, plan: CrawlPlan, links: Iterable[Link], found_on: str | None, start: str | None = None
 ) -> dict[str, dict]:
-    """Writes what a list page showed and queues what the crawl wants of it; returns the rows known before, by URL."""
-    gone, source = takedowns(store), plan.site.name
-    shown = {link.url: link for link in links if len(link.url) <= LONGEST_URL and not gone.holds(link.url, source)}
+    """Write the links of a list page and queue those the crawl wants; return the rows known before, by URL."""
+    gone, source = read_takedowns(store), plan.site.name
+    shown = {link.url: link for link in links if len(link.url) <= MAX_URL_LENGTH and not gone.holds(link.url, source)}
     known = find(store, PAGES, shown)
-    now, rows, taken = datetime.now(UTC), [], taken_days(store, plan)
+    now, rows, taken = datetime.now(UTC), [], days_of_other_crawls(store, plan)
 
     def wants(day: date | None) -> bool:
         return plan.wants(day) or any(since <= day < until for since, until in taken if day)
@@ -158,10 +166,10 @@ def add(
     for url, link in shown.items():
         row = known.get(url)
         day: date | None = link.published
-        if row and (day is None or row["fetched"]):  # the page's own day is the one that counts
+        if row and (day is None or row["fetched"]):  # the day on the page itself takes precedence
             day = row["published"] or day
         if row and row["queued"] == plan.crawl and day == row["published"]:
-            continue  # nothing new; and another process may have settled it by now
+            continue  # nothing new; another process may have recorded it meanwhile
         if row is None:
             wanted = wants(day)
         elif row["crawl"] == plan.crawl:
@@ -188,8 +196,12 @@ def add(
     return known
 
 
-def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200, after: dict | None = None) -> list[dict]:
-    """Rows of `pages` that the crawl still wants, oldest first, without the URLs in `but`; only from `after` on."""
+def queued_rows(
+    store: Store, plan: CrawlPlan, kind: str, but: set[str], most: int = 200, after: dict | None = None
+) -> list[dict]:
+    """Return rows of `pages` that the crawl still wants, oldest first, without the URLs in `but` and only after
+    `after`.
+    """
     with store.engine.connect() as connection:
         query = select(PAGES).where(P.source == plan.site.name, P.queued == plan.crawl, P.kind == kind)
         if after:
@@ -198,10 +210,10 @@ def take(store: Store, plan: Plan, kind: str, but: set[str], most: int = 200, af
         return [dict(row) for row in rows.mappings() if row["url"] not in but]
 
 
-def settle(store: Store, plan: Plan, pages: list[dict], counted: dict[str, float]) -> None:
-    """Marks pages as done by this crawl, and adds to its counts, in one transaction.
+def record_results(store: Store, plan: CrawlPlan, pages: list[dict], counted: dict[str, float]) -> None:
+    """Mark pages as done by this crawl and add to its counters, in one transaction.
 
-    pages: `url` and the columns of `pages` to set. counted: columns of `crawls` and what is added to each.
+    pages: `url` and the columns of `pages` to set. counted: columns of `crawls` and the amount to add to each.
     """
     with store.engine.begin() as connection:
         for _, some in groupby(pages, key=tuple):  # by the columns they set
@@ -211,14 +223,14 @@ def settle(store: Store, plan: Plan, pages: list[dict], counted: dict[str, float
         connection.execute(update(CRAWLS).where(mine).values({name: C[name] + n for name, n in counted.items()}))
 
 
-def write_as(store: Store, url: str, kind: str) -> None:
-    """A page is of the other kind than its address led to expect."""
+def change_kind(store: Store, url: str, kind: str) -> None:
+    """Change a page to the other kind (list or detail) than its address suggested."""
     with store.engine.begin() as connection:
         connection.execute(update(PAGES).where(P.url == url).values(kind=kind))
 
 
-def unread(store: Store, plan: Plan) -> dict[str, dict]:
-    """Rows of detail pages that the crawl still wants, and of those it has whose reading was a miss, by URL."""
+def unread_rows(store: Store, plan: CrawlPlan) -> dict[str, dict]:
+    """Return rows of detail pages, by URL, that the crawl still wants or that it fetched without getting a record."""
     missed = and_(P.crawl == plan.crawl, P.status == 200, P.miss.is_not(None), P.page.is_not(None))
     with store.engine.connect() as connection:
         query = select(PAGES).where(P.source == plan.site.name, P.kind == "detail")
@@ -226,20 +238,20 @@ def unread(store: Store, plan: Plan) -> dict[str, dict]:
         return {row["url"]: dict(row) for row in rows.mappings()}
 
 
-def want_again(store: Store, plan: Plan, urls: list[str]) -> None:
-    """Queues pages once more: a site that is down says nothing about them."""
+def requeue(store: Store, plan: CrawlPlan, urls: list[str]) -> None:
+    """Queue pages again, for example when the site was down and its answer says nothing about them."""
     with store.engine.begin() as connection:
         connection.execute(update(PAGES).where(P.url.in_(urls)).values(queued=plan.crawl, crawl=None, miss=None))
 
 
-def let_go(store: Store, url: str) -> None:
-    """A list page that is not walked to after all."""
+def unqueue(store: Store, url: str) -> None:
+    """Remove a list page from the queue: the walk does not go there."""
     with store.engine.begin() as connection:
         connection.execute(update(PAGES).where(P.url == url).values(queued=None))
 
 
-def one_answered(store: Store, plan: Plan, but: Iterable[str]) -> dict | None:
-    """The row of a page that gave records when it was asked last, the latest one; what a block is told by."""
+def find_answered(store: Store, plan: CrawlPlan, but: Iterable[str]) -> dict | None:
+    """Return the row of the page that gave records most recently, to test for a block; None if there is none."""
     with store.engine.connect() as connection:
         query = select(PAGES).where(P.source == plan.site.name, P.kind == "detail", P.state == ANSWERED)
         query = query.where(P.url.not_in(list(but)), P.url.not_in(select(TAKEDOWNS.c.target)))
@@ -247,8 +259,8 @@ def one_answered(store: Store, plan: Plan, but: Iterable[str]) -> dict | None:
         return dict(row) if row else None
 
 
-def requeue_lost(store: Store, plan: Plan, there: Callable[[str], bool]) -> int:
-    """Queues again the pages whose bytes a killed attempt did not bring into the lake; returns how many.
+def requeue_lost(store: Store, plan: CrawlPlan, there: Callable[[str], bool]) -> int:
+    """Queue pages again whose bytes a killed attempt did not upload to the lake; return how many.
 
     there: whether a page's place is in the lake.
     """

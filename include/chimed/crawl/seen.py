@@ -1,26 +1,27 @@
-"""What an answer says of its page, and how that is written down: into the WARC files first, then into the frontier.
+"""Hold the result of a response for its page, and record it: in the WARC files first, then in the frontier.
 
-An answer that says nothing of its page, for the site refused or failed, leaves what is known of it as it was.
+A response that says nothing of its page, because the site refused or failed, leaves what is known of the page
+unchanged.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from chimed.crawl import listed, walks
-from chimed.crawl.download import Run
+from chimed.crawl import frontier, walks
+from chimed.crawl.download import CrawlRun
 from chimed.sources.page import Link
 from chimed.storage import states, warc
-from chimed.storage.states import FORBIDDEN, GONE, UNTOLD
+from chimed.storage.states import FORBIDDEN, GONE, UNKNOWN_STATES
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What an answer says.
+class PageResult:
+    """What a response says of its page.
 
-    row: of the frontier. state, reason: of the page now, and of the miss if it is one. like: the same for answers that
-    are alike, None for what is a page of the site. exchange: what is kept (None: nothing came, or it is kept already).
-    kind: under which it is kept. digest: of what came. place: where it is kept already. moment: when it came.
+    row: of the frontier. state, reason: of the page now, and of its miss. like: equal for results that are alike; None
+    for a real page of the site. exchange: to be stored (None: nothing arrived, or it is stored already). kind: under
+    which it is stored. digest: of the body. place: where it is stored already. moment: when it arrived.
     """
 
     row: dict
@@ -44,44 +45,48 @@ class Seen:
         return self.row["url"]
 
 
-def write_down(run: Run, seen: Seen) -> None:
-    """Keeps what came, unless it is what was kept before, and settles the page."""
+def record_page(run: CrawlRun, seen: PageResult) -> None:
+    """Store a response unless it is unchanged, and record the page's result."""
     row, now = seen.row, seen.moment or datetime.now(UTC)
     published = seen.published or row["published"]
-    values: dict[str, Any] = {"status": seen.status, "miss": seen.reason, **dated(run, row, seen.state, published, now)}
-    if seen.state in (*UNTOLD, FORBIDDEN):
+    values: dict[str, Any] = {
+        "status": seen.status,
+        "miss": seen.reason,
+        **recheck_columns(run, row, seen.state, published, now),
+    }
+    if seen.state in (*UNKNOWN_STATES, FORBIDDEN):
         if seen.exchange:
-            warc.keep(run.archive, seen.exchange, "refusal")
-        run.settle(seen.url, **values)
+            warc.write_exchange(run.archive, seen.exchange, "refusal")
+        run.record_result(seen.url, **values)
         return
     if seen.status == 304:
         unsaid = {"etag": row["etag"], "last_modified": row["last_modified"]}
         said = {"etag": seen.etag, "last_modified": seen.last_modified}
-        run.settle(seen.url, **values, fetched=now, **{name: said[name] or unsaid[name] for name in said})
+        run.record_result(seen.url, **values, fetched=now, **{name: said[name] or unsaid[name] for name in said})
         return
     if seen.links:  # the page's new address
-        listed.add(run.store, run.plan, seen.links, row["found_on"], row["start"])
+        frontier.add_links(run.store, run.plan, seen.links, row["found_on"], row["start"])
         if row["kind"] == "list":
-            walks.moved(run.store, run.plan.site.name, run.plan.crawl, seen.url, seen.links[0].url)
+            walks.mark_moved(run.store, run.plan.site.name, run.plan.crawl, seen.url, seen.links[0].url)
     if row["kind"] == "list" and seen.state == GONE:
-        walks.ended(run.store, run.plan.site.name, run.plan.crawl, seen.url, row["start"] or seen.url)
+        walks.mark_end(run.store, run.plan.site.name, run.plan.crawl, seen.url, row["start"] or seen.url)
     place = seen.place
     if place is None and seen.digest == row["content"] and run.plan.mode == "refresh" and row["page"]:
         run.unchanged += seen.kind == "detail"
         place = row["page"]
         if seen.exchange:
-            warc.keep_again(run.archive, seen.exchange, place)
+            warc.write_revisit(run.archive, seen.exchange, place)
     if place is None and seen.exchange:
-        place = warc.keep(run.archive, seen.exchange, seen.kind)
+        place = warc.write_exchange(run.archive, seen.exchange, seen.kind)
     values |= {"fetched": now, "content": seen.digest, "page": place, "published": published}
-    run.settle(seen.url, **values, etag=seen.etag, last_modified=seen.last_modified)
+    run.record_result(seen.url, **values, etag=seen.etag, last_modified=seen.last_modified)
 
 
-def dated(run: Run, row: dict, state: str, published: date | None, now: datetime) -> dict[str, Any]:
-    """The columns `state`, `since` and `due` of a page that is in this state now."""
+def recheck_columns(run: CrawlRun, row: dict, state: str, published: date | None, now: datetime) -> dict[str, Any]:
+    """Return the columns `state`, `since` and `due` of a page that is in this state now."""
     asked = states.day_of(now)
     since = row["since"] if row["state"] == state and row["since"] else asked
     first_seen = row["first_seen"]
     born = published or states.day_of(first_seen if first_seen.tzinfo else first_seen.replace(tzinfo=UTC))
-    own = {**states.STEPS, states.ANSWERED: (run.plan.site.recheck, states.LAST)}
-    return {"state": state, "since": since, "due": states.due(state, asked, born, since, own)}
+    own = {**states.RECHECK_AGES, states.ANSWERED: (run.plan.site.recheck, states.RECHECK_DAYS)}
+    return {"state": state, "since": since, "due": states.next_due(state, asked, born, since, own)}

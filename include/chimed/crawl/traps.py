@@ -1,7 +1,7 @@
-"""Bounds on what a site can make a crawl walk: redirects, list pages, lists that show nothing new (paper §3.1).
+"""Limit what a site can make a crawl walk: redirects, list pages, lists that show nothing new (paper §3.1).
 
-A calendar has a next day for ever, an endless list a next page, and a redirect may lead to one after another. What a
-walk has seen is remembered for one attempt; a list that is cut is told in the log and in the crawl's report.
+A calendar always has a next day, an endless list a next page, and a redirect may lead to another. The limits apply to
+one attempt; a list that is cut is reported in the log and in the crawl's report.
 """
 
 import logging
@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 from chimed.sources.page import Link
 
 if TYPE_CHECKING:
-    from chimed.crawl.download import Run
+    from chimed.crawl.download import CrawlRun
 
 log = logging.getLogger("chimed")
 
-BARREN = 5  # list pages in a row, each led to by the one before, that show no page which their walk has not shown
-MOST_LINKS = 5_000  # of a list page; the largest index known has some 1,000
+MAX_BARREN_LISTS = 5  # list pages in a row that show no page which their walk has not shown before
+MAX_LINKS = 5_000  # on a list page; the largest known index has about 1,000
 
 
 @dataclass
 class Bounds:
     """What an attempt at a crawl has walked.
 
-    lists: list pages by the start of their list. shown: hashes of pages by it. barren: list pages in a row before a
-    list page, itself included, that showed nothing new. moves: redirects that led to a page. cut: why lists were cut,
-    by their start.
+    lists: number of list pages, by the first page of their list. shown: hashes of detail pages, likewise. barren: list
+    pages in a row, up to and including this one, that showed nothing new. moves: redirects in a row that led to a page.
+    cut: why lists were cut, by their first page.
     """
 
     lists: dict[str, int] = field(default_factory=dict)
@@ -35,15 +35,15 @@ class Bounds:
     cut: dict[str, str] = field(default_factory=dict)
 
 
-def moved_on(run: "Run", url: str, target: str) -> int:
-    """How many redirects in a row, from page to page, have led to `target`."""
+def count_redirects(run: "CrawlRun", url: str, target: str) -> int:
+    """Return how many redirects in a row, from page to page, have led to `target`."""
     moves = run.bounds.moves
     moves[target] = max(moves.get(target, 0), moves.get(url, 0) + 1)
     return moves[target]
 
 
-def within_bounds(run: "Run", row: dict, links: tuple[Link, ...]) -> list[Link]:
-    """The links of a list page (`row`) that are walked: all, or where its list has no end only those to pages."""
+def apply_bounds(run: "CrawlRun", row: dict, links: tuple[Link, ...]) -> list[Link]:
+    """Return the links of a list page (`row`) to follow: all, or only those to detail pages if its list has no end."""
     site, bounds, url = run.plan.site, run.bounds, row["url"]
     start = row["start"] or url
     bounds.lists[start] = bounds.lists.get(start, 0) + 1
@@ -55,14 +55,14 @@ def within_bounds(run: "Run", row: dict, links: tuple[Link, ...]) -> list[Link]:
     why = None
     if bounds.lists[start] >= site.most_lists:
         why = f"it has more than {site.most_lists} pages"
-    elif bounds.barren[url] >= BARREN:
-        why = f"{BARREN} of its pages in a row show nothing new"
+    elif bounds.barren[url] >= MAX_BARREN_LISTS:
+        why = f"{MAX_BARREN_LISTS} of its pages in a row show nothing new"
     if why and any(link.kind == "list" for link in links):
         if start not in bounds.cut:
             log.warning("%s: the list that begins at %s is cut: %s", site.name, start, why)
         bounds.cut[start] = why
         links = tuple(link for link in links if link.kind == "detail")
-    if len(links) > MOST_LINKS:
-        log.warning("%s: %s has %d links; only %d are followed", site.name, url, len(links), MOST_LINKS)
-        bounds.cut[start] = f"a page of it shows more than {MOST_LINKS} links"
-    return list(links[:MOST_LINKS])
+    if len(links) > MAX_LINKS:
+        log.warning("%s: %s has %d links; only %d are followed", site.name, url, len(links), MAX_LINKS)
+        bounds.cut[start] = f"a page of it shows more than {MAX_LINKS} links"
+    return list(links[:MAX_LINKS])

@@ -1,10 +1,10 @@
-"""What a person would see of a page, and whether it is a refusal in words (paper §3.1)."""
+"""Extract what a person would see on a page, and recognize a refusal in words (paper §3.1)."""
 
 import re
 
 from parsel import Selector
 
-SHORT = 600  # letters of a page that refuses, at most; a page of a site says more
+MAX_REFUSAL_LENGTH = 600  # letters of a page that refuses, at most; a page of a site says more
 
 _REFUSES = re.compile(
     r"(?:访问|请求|操作|查询|点击|刷新)(?:次数)?(?:太|过于?|过度|较)?(?:频繁|过快|太快|过多)"
@@ -21,16 +21,16 @@ _REFUSES = re.compile(
 _VISIBLE = "//title/text() | //body//text()[not(ancestor::script or ancestor::style or ancestor::noscript)]"
 
 
-def visible(page: Selector) -> str:
-    """What a reader would see of a page, up to twice what a refusal says."""
-    return " ".join("".join(page.xpath(_VISIBLE).getall()[:400]).split())[: 2 * SHORT]
+def visible_text(page: Selector) -> str:
+    """Return the visible text of a page, up to twice the length of a refusal."""
+    return " ".join("".join(page.xpath(_VISIBLE).getall()[:400]).split())[: 2 * MAX_REFUSAL_LENGTH]
 
 
-def refuses(text: str) -> bool:
-    """Whether a page's visible text is a refusal: short, and in the words of one."""
-    return len(text) <= SHORT and bool(_REFUSES.search(text))
+def is_refusal(text: str) -> bool:
+    """Return whether a page's visible text is a refusal: short, and with the words of one."""
+    return len(text) <= MAX_REFUSAL_LENGTH and bool(_REFUSES.search(text))
 
 
-def is_titled_so(page: Selector) -> bool:
-    """Whether the page's own title, or the heading where its own would be, is a refusal."""
-    return bool(_REFUSES.search(" ".join(page.css("title, h1").xpath("string()").getall())[:SHORT]))
+def has_refusal_title(page: Selector) -> bool:
+    """Return whether the page's title or first-level heading is a refusal."""
+    return bool(_REFUSES.search(" ".join(page.css("title, h1").xpath("string()").getall())[:MAX_REFUSAL_LENGTH]))

@@ -1,9 +1,9 @@
-"""Walks over the dated lists of a site: what they have shown, so that no later crawl walks known ground again.
+"""Track walks over the dated lists of a site, so that no later crawl walks known ground again.
 
-A list shows the newest pages first. A walk that began on some day and saw only older days from some page on has shown
-every page of the days between: a stretch [since, until) of known days. A crawl whose days lie within a stretch asks
-for no list at all; one that wants days below it begins where that walk ended; one that wants newer days walks from the
-first page down to known ground, and leaps over it.
+A list shows the newest pages first. A walk that began on some day and, from some page on, saw only older days has shown
+every page of the days between: a stretch [since, until) of known days. A crawl whose days lie within a stretch requests
+no list at all. One that wants earlier days begins where that walk ended. One that wants later days walks from the first
+page down to known ground and jumps over it.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from chimed.storage.states import day_of, today
 from chimed.storage.store import PAGES, WALKS, Store
 
 W = WALKS.c
-EVER = date.min
+EARLIEST = date.min
 _DAY = timedelta(days=1)
 
 
@@ -31,25 +31,25 @@ class Stretch:
     begun: datetime
 
     def holds(self, since: date, until: date) -> bool:
-        """Whether every day of [since, until) is known."""
+        """Return whether every day of [since, until) is known."""
         return self.since <= since and until <= self.until
 
 
-def begin(store: Store, source: str, start: str, crawl: str, since: date | None, until: date | None) -> str | None:
-    """Where a walk for the days [since, until) begins; None where they are known, or the crawl's walk is under way."""
+def begin_walk(store: Store, source: str, start: str, crawl: str, since: date | None, until: date | None) -> str | None:
+    """Return where a walk for the days [since, until) begins; None if they are known, or the crawl's walk has begun."""
     rows = _rows(store, source, start)
     mine = rows[-1] if rows and rows[-1]["crawl"] == crawl else None
     if mine and (mine["shown"] or _is_queued(store, mine["next"], crawl)):
         return None
     first, behind = _bounds(since, until)
-    known = stretches(rows)
+    known = merge_stretches(rows)
     if any(one.holds(first, behind) for one in known):
         return None
     above = [one for one in known if one.until >= behind and one.next]
     new = {"source": source, "start": start, "begun": datetime.now(UTC), "crawl": crawl}
     if above:
         lowest = min(above, key=lambda one: one.since)
-        # what was deleted meanwhile drew the later pages up: the page seen last is seen again, but for the same day's
+        # deleted entries moved later ones up, so the last page is requested again, unless it is the same day
         entry = lowest.next if day_of(lowest.begun) == today() else lowest.last or lowest.next
         new |= {"since": lowest.since, "until": lowest.until, "last": lowest.last, "next": entry}
     else:
@@ -59,12 +59,12 @@ def begin(store: Store, source: str, start: str, crawl: str, since: date | None,
         for row in rows:
             later = [one for one in rows if one["begun"] > row["begun"]]
             if any(one["since"] <= row["since"] and row["until"] <= one["until"] for one in later):
-                connection.execute(delete(WALKS).where(_same(row)))  # a later walk showed all that it did
+                connection.execute(delete(WALKS).where(_same(row)))  # a later walk covered all of it
         connection.execute(insert(WALKS).values(**new))
     return entry
 
 
-def on(
+def advance_walk(
     store: Store,
     source: str,
     crawl: str,
@@ -77,25 +77,25 @@ def on(
     known_ground: bool = False,
     everything: bool = False,
 ) -> str | None:
-    """The list page to ask for after the one just seen; None where the walk ends. Notes what is known now.
+    """Record what a list page showed; return the list page to request after it, or None if the walk ends.
 
-    newest: the newest day that the page shows, None where it shows none. following: the list page it leads to. since:
-    the first day that is wanted. shows_new: the page shows a page that was not known, as one that is listed days after
-    its own. known_ground: it shows only what was fetched before. everything: known ground is walked too.
+    newest: the newest day on the page, None if it shows none. following: the next list page it links. since: the first
+    day that is wanted. shows_new: the page shows an unknown page, such as one that is listed days after its own day.
+    known_ground: every page on it was fetched before. everything: walk known ground too.
     """
     rows = _rows(store, source, start)
     mine = next((row for row in reversed(rows) if row["crawl"] == crawl and row["next"] == seen), None)
-    floor = since or EVER
-    if mine is None:  # not the page that this walk was to see next: it tells nothing of the days before it
+    floor = since or EARLIEST
+    if mine is None:  # not the next page of this walk, so it says nothing about the days before it
         return None if (newest and newest < floor) or (known_ground and not everything) else following
     known_since = min(mine["since"], newest + _DAY) if newest else mine["since"]
     after, leads_to = following, following
     if following is None:
-        known_since = EVER
+        known_since = EARLIEST
     elif newest is not None and newest < floor:
         after = None
     elif not everything:
-        others = stretches(row for row in rows if row["begun"] != mine["begun"])
+        others = merge_stretches(row for row in rows if row["begun"] != mine["begun"])
         met = newest is not None and not shows_new
         below = next((one for one in others if met and newest and one.since <= newest < one.until), None)
         if below:
@@ -109,37 +109,37 @@ def on(
     return after
 
 
-def ended(store: Store, source: str, crawl: str, seen: str, start: str) -> None:
-    """The list page that was to be seen next is not there: the list ends before it."""
+def mark_end(store: Store, source: str, crawl: str, seen: str, start: str) -> None:
+    """Record that the list page to be requested next does not exist: the list ends before it."""
     mine = and_(W.source == source, W.start == start, W.crawl == crawl, W.next == seen, W.start != seen)
     with store.engine.begin() as connection:
-        connection.execute(update(WALKS).where(mine).values(since=EVER, next=None))
+        connection.execute(update(WALKS).where(mine).values(since=EARLIEST, next=None))
 
 
-def moved(store: Store, source: str, crawl: str, seen: str, to: str) -> None:
-    """The list page that was to be seen next has another address."""
+def mark_moved(store: Store, source: str, crawl: str, seen: str, to: str) -> None:
+    """Record the new address of the list page to be requested next."""
     mine = and_(W.source == source, W.crawl == crawl, W.next == seen)
     with store.engine.begin() as connection:
         connection.execute(update(WALKS).where(mine).values(next=to))
 
 
-def showed(store: Store, source: str, crawl: str, seen: str, start: str, shown: str) -> None:
-    """A list page showed no days: what it showed (JSON) says how far the walk came once its days are known."""
+def mark_undated(store: Store, source: str, crawl: str, seen: str, start: str, shown: str) -> None:
+    """Record the pages (JSON) of a list page without days: their own days later tell how far the walk came."""
     mine = and_(W.source == source, W.start == start, W.crawl == crawl, W.next == seen)
     with store.engine.begin() as connection:
         connection.execute(update(WALKS).where(mine).values(shown=shown))
 
 
-def without_days(store: Store, source: str, crawl: str, start: str) -> dict | None:
-    """The crawl's walk whose last list page showed no days (columns of `walks`), if there is one."""
+def find_undated_walk(store: Store, source: str, crawl: str, start: str) -> dict | None:
+    """Return the crawl's walk (columns of `walks`) whose last list page showed no days, or None."""
     with store.engine.connect() as connection:
         query = select(WALKS).where(W.source == source, W.start == start, W.crawl == crawl, W.shown.is_not(None))
         row = connection.execute(query.order_by(W.begun.desc()).limit(1)).mappings().first()
         return dict(row) if row else None
 
 
-def stretches(rows: Iterable[dict]) -> list[Stretch]:
-    """Known days, oldest first; walks that meet are one, with the end of the one that came down furthest."""
+def merge_stretches(rows: Iterable[dict]) -> list[Stretch]:
+    """Return known days as stretches, oldest first. Walks that touch are merged; the end of the lowest one counts."""
     found: list[Stretch] = []
     for row in sorted((row for row in rows if row["since"] < row["until"]), key=lambda row: row["since"]):
         one = Stretch(row["since"], row["until"], row["last"], row["next"], _aware(row["begun"]))
@@ -151,9 +151,9 @@ def stretches(rows: Iterable[dict]) -> list[Stretch]:
 
 
 def _bounds(since: date | None, until: date | None) -> tuple[date, date]:
-    """The wanted days that may be known by now: those after today are not there yet."""
+    """Return the wanted days that can be known by now: days after today do not exist yet."""
     tomorrow = today() + _DAY
-    return since or EVER, min(until or tomorrow, tomorrow)
+    return since or EARLIEST, min(until or tomorrow, tomorrow)
 
 
 def _rows(store: Store, source: str, start: str) -> list[dict]:

@@ -1,7 +1,7 @@
-"""Which weeks of a site were never crawled, or not wholly: what a backfill is for.
+"""Find the weeks of a site that were not crawled, or only partly: what a backfill is for.
 
-A week is crawled when a crawl that was done after its end had all its days among its own. An undated site has no week
-of its own: a crawl takes what is new until then.
+A week is crawled if a crawl that finished after its end included all its days. An undated site has no weeks of its own:
+a crawl takes everything that is new until then.
 """
 
 import sys
@@ -21,13 +21,13 @@ from chimed.storage.lake import Lake
 from chimed.storage.states import day_of, today
 from chimed.storage.store import CRAWLS, PAGES, Store
 
-NEVER, IN_PART = "never crawled", "in part"
+NEVER_CRAWLED, IN_PART = "never crawled", "in part"
 WEEK = timedelta(weeks=1)
 
 
 @dataclass(frozen=True)
-class Days:
-    """What a crawl took: days [since, until). whole: of all lists, to their end. stopped: why it is not done."""
+class CrawledDays:
+    """The days [since, until) that a crawl took. whole: of all lists, to their end. stopped: why it is not finished."""
 
     since: date
     until: date
@@ -35,28 +35,34 @@ class Days:
     stopped: str | None = None
 
 
-def weeks(store: Store, lake: Lake) -> dict[str, list[dict]]:
-    """By source the stretches of weeks that are not crawled wholly, oldest first.
+def list_missing_weeks(store: Store, lake: Lake) -> dict[str, list[dict]]:
+    """Return, by source, the stretches of weeks that are not crawled completely, oldest first.
 
-    Keys of a stretch: since (a Monday), until (the Monday after the last), weeks (how many), why. From the first day
-    that any page of the site is known to be of; the week that is not over is not counted.
+    Keys of a stretch: since (a Monday), until (the Monday after the last week), weeks (how many), why. They begin with
+    the first day for which any page of the site is known; the current week is not counted.
     """
-    return {name: _of(store, lake, load(name)) for name in source_names()}
+    return {name: _missing_weeks(store, lake, load(name)) for name in source_names()}
 
 
 def last_week() -> date:
-    """The Monday of the week that ended last, by the sites' clock."""
+    """Return the Monday of the last complete week, by the sites' clock."""
     day = today()
     return day - timedelta(day.weekday()) - WEEK
 
 
-def who_has(store: Store, lake: Lake, monday: date) -> dict[str, str | None]:
-    """By source why the week from this Monday on is not crawled wholly; None where it is."""
-    return {name: _why_not(monday, _taken(store, lake, load(name))) for name in source_names()}
+def check_week(store: Store, lake: Lake, monday: date) -> dict[str, str | None]:
+    """Return, by source, why the week from this Monday is not crawled completely; None if it is."""
+    return {name: _why_not(monday, _crawled_days(store, lake, load(name))) for name in source_names()}
 
 
-def _of(store: Store, lake: Lake, site: Site) -> list[dict]:
-    taken = _taken(store, lake, site)
+def ever_crawled(store: Store) -> set[str]:
+    """Return the sources of which a crawl was ever begun."""
+    with store.engine.connect() as connection:
+        return set(connection.execute(select(CRAWLS.c.source).distinct()).scalars())
+
+
+def _missing_weeks(store: Store, lake: Lake, site: Site) -> list[dict]:
+    taken = _crawled_days(store, lake, site)
     P = PAGES.c
     with store.engine.connect() as connection:
         of_a_day = select(func.min(P.published)).where(P.source == site.name, P.kind == "detail")
@@ -79,8 +85,8 @@ def _of(store: Store, lake: Lake, site: Site) -> list[dict]:
     ]
 
 
-def _taken(store: Store, lake: Lake, site: Site) -> list[Days]:
-    """What each crawl of a site took."""
+def _crawled_days(store: Store, lake: Lake, site: Site) -> list[CrawledDays]:
+    """Return the days that each crawl of a site took."""
     with store.engine.connect() as connection:
         rows = list(connection.execute(select(CRAWLS).where(CRAWLS.c.source == site.name)).mappings())
     found = []
@@ -94,12 +100,12 @@ def _taken(store: Store, lake: Lake, site: Site) -> list[Days]:
         stopped = None if finished else row["stopped"] or "not done"
         ended = day_of(finished if finished.tzinfo else finished.replace(tzinfo=UTC)) if finished else date.max
         begins = (since or date.min) if site.newest_first else date.min
-        found.append(Days(begins, min(until or date.max, ended), not part and not stopped, stopped))
+        found.append(CrawledDays(begins, min(until or date.max, ended), not part and not stopped, stopped))
     return found
 
 
-def _why_not(monday: date, taken: list[Days]) -> str | None:
-    """Why the week from this Monday on is not crawled wholly; None where it is."""
+def _why_not(monday: date, taken: list[CrawledDays]) -> str | None:
+    """Return why the week from this Monday is not crawled completely; None if it is."""
     days = [monday + timedelta(n) for n in range(7)]
     for why, some in (
         (None, [one for one in taken if one.whole]),
@@ -108,11 +114,11 @@ def _why_not(monday: date, taken: list[Days]) -> str | None:
         if all(any(one.since <= day < one.until for one in some) for day in days):
             return why
     stopped = [one.stopped for one in taken if one.stopped and one.since <= days[-1] and one.until > days[0]]
-    return stopped[-1] if stopped else NEVER
+    return stopped[-1] if stopped else NEVER_CRAWLED
 
 
 def print_weeks(found: dict[str, list[dict]]) -> None:
-    """Prints the stretches of all sources as a table."""
+    """Print the stretches of all sources as a table."""
     table = Table(title="weeks that are not crawled wholly", title_justify="left")
     for name in ("source", "from", "to", "weeks", "why"):
         table.add_column(name, justify="right" if name == "weeks" else "left", overflow="fold")

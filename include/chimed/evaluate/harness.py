@@ -23,7 +23,7 @@ from chimed.evaluate.backend import BACKENDS, answering, flags, versions
 from chimed.evaluate.exams import Exams, group_of, local_exams
 from chimed.evaluate.fetch import fetch_exams
 from chimed.llm.torch_environment import prepare
-from chimed.private import scratch
+from chimed.private import scratch_folder
 from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
@@ -114,7 +114,7 @@ def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = 
         else:
             if phase != "base":
                 checkpoint = str(lakes.local_path(lake, checkpoint))
-            log_file = scratch() / f"evaluate-{recipe}-{phase}.log"
+            log_file = scratch_folder() / f"evaluate-{recipe}-{phase}.log"
             commit = model.rsplit("@", 1)[1] if phase == "base" and "@" in model else None
             with answering(backend, checkpoint, commit, dtype, BATCH_SIZE, log_file) as model_of:
                 score, samples = _score(*model_of, exams)

@@ -1,1 +1,1 @@
-"""Extraction: from raw pages and files of corpora to records (paper §3.1)."""
+"""Extract records from raw pages and from files of corpora (paper §3.1)."""

@@ -1,6 +1,6 @@
-"""Which fields a crawl's records have, against the crawls before: what tells a layout that changed while pages parse.
+"""Compare which fields a crawl's records have with earlier crawls: it reveals a layout that changed while pages parse.
 
-Light shares of the records (paper §3.1): a parser that lost a field still gives records, and no page is a miss.
+A parser that lost a field still gives records, so no page is a miss (paper §3.1).
 """
 
 from statistics import median
@@ -13,21 +13,24 @@ from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.states import NO_ANSWER
 
-ENOUGH = 20  # records of a crawl from which on its shares say something
-BEFORE = 8  # crawls that one is compared with
-FEW = 3  # of them: too few to compare with
-DROP = 0.3  # of a share, from which on it is told
-FEWER = 0.6  # of the records that a page has usually, below which it is told
+MIN_RECORDS = 20  # in a crawl; with fewer, its shares say little
+MAX_EARLIER_CRAWLS = 8  # that a crawl is compared with
+MIN_EARLIER_CRAWLS = 3  # with fewer there is nothing to compare with
+MAX_DROP = 0.3  # of a share, in absolute terms; a larger drop is an error
+MIN_SHARE_OF_USUAL = 0.6  # of the usual number of records per page; less is an error
 COLUMNS = ["page", "title", "text", "question", "answer", "department", "published", "adopted"]
 
 
 class FieldsChanged(WorkStopped):
-    """Records of a crawl lack what those of the crawls before had."""
+    """Records of a crawl lack fields that records of earlier crawls had."""
 
 
-def marks(records: pl.DataFrame) -> pl.DataFrame:
-    """What each record has (of its columns `COLUMNS`): a few bytes a row. question: one that says more than its title;
-    answer, text, day, department; adopted: an answer that was chosen; page: a number for its page."""
+def mark_fields(records: pl.DataFrame) -> pl.DataFrame:
+    """Return which fields each record (columns `COLUMNS`) has, in a few bytes per row.
+
+    question: it says more than its title; answer, text, day, department; adopted: the answer was chosen; page: a number
+    for its page.
+    """
     return records.select(
         page=pl.col("page").hash(),
         question=pl.col("question").str.len_chars() > pl.col("title").str.len_chars(),
@@ -39,10 +42,12 @@ def marks(records: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def fields(marked: list[pl.DataFrame], dropped: dict[str, int]) -> dict[str, float]:
-    """Shares of a crawl's records (`marks` of its parts) that have each field; `answered`, of its questions those with
-    any answer; and the counts `records` and `records_a_page`. Empty without records. dropped: pages by why they gave
-    none."""
+def field_shares(marked: list[pl.DataFrame], dropped: dict[str, int]) -> dict[str, float]:
+    """Return the share of a crawl's records that have each field. Empty without records.
+
+    Further keys: answered, the share of questions with an answer; records and records_a_page, counts. marked:
+    `mark_fields` of the crawl's parts. dropped: pages by the reason why they gave no record.
+    """
     whole = pl.concat(marked) if marked else pl.DataFrame()
     if not len(whole):
         return {}
@@ -54,28 +59,28 @@ def fields(marked: list[pl.DataFrame], dropped: dict[str, int]) -> dict[str, flo
 
 
 def check_fields(lake: Lake, report: dict) -> None:
-    """Raises FieldsChanged where the records of an extracted crawl have a field much more seldom than before."""
+    """Raise FieldsChanged if records of an extracted crawl have a field much more rarely than before."""
     now = report.get("fields") or {}
-    before = _before(lake, report["source"], report["crawl"])
-    if now.get("records", 0) < ENOUGH or len(before) < FEW:
+    before = _earlier_shares(lake, report["source"], report["crawl"])
+    if now.get("records", 0) < MIN_RECORDS or len(before) < MIN_EARLIER_CRAWLS:
         return
     lost = []
     for name, share in now.items():
         usual = median(one[name] for one in before if name in one) if any(name in one for one in before) else 0.0
-        if name == "records_a_page" and share <= FEWER * usual:
+        if name == "records_a_page" and share <= MIN_SHARE_OF_USUAL * usual:
             lost.append(f"{share:.1f} records a page, {usual:.1f} before")
-        elif not name.startswith("records") and usual - share >= DROP:
+        elif not name.startswith("records") and usual - share >= MAX_DROP:
             lost.append(f"{name} {share:.0%}, {usual:.0%} before")
     if lost:
         raise FieldsChanged(
             f"records of {report['source']}, {report['crawl']}, lack what those of the {len(before)} crawls before "
-            f"had: {'; '.join(lost)}; its layout may have changed: mend its parser and run extract again, or let "
-            "them pass with --accept"
+            f"had: {'; '.join(lost)}; its layout may have changed: correct its parser and run extract again, or accept "
+            "them with --accept"
         )
 
 
-def _before(lake: Lake, source: str, crawl: str) -> list[dict[str, float]]:
-    """The fields of the crawls that were done last before this one, of those with enough records."""
+def _earlier_shares(lake: Lake, source: str, crawl: str) -> list[dict[str, float]]:
+    """Return the field shares of the last crawls before this one that have enough records."""
     done = {}
     for name in lakes.names(lake, layout.extracts(source)):
         paths = [tree(source, name, layout.REPORT) for tree in (layout.raw, layout.extracts)]
@@ -86,8 +91,8 @@ def _before(lake: Lake, source: str, crawl: str) -> list[dict[str, float]]:
     found: list[dict[str, float]] = []
     for name in reversed(earlier):
         shares = lakes.read_json(lake, layout.extracts(source, name, layout.REPORT)).get("fields") or {}
-        if shares.get("records", 0) >= ENOUGH:
+        if shares.get("records", 0) >= MIN_RECORDS:
             found.append(shares)
-        if len(found) == BEFORE:
+        if len(found) == MAX_EARLIER_CRAWLS:
             break
     return found

@@ -1,17 +1,17 @@
-"""What a parser returned, as a row of the records' table."""
+"""Turn what a parser returned into a row of the records' table."""
 
 from datetime import datetime
 
-from chimed.schema import RECORD, keyed, record_id
+from chimed.schema import RECORD, keyed_hash, record_id
 from chimed.sources.parsed import QA, CorpusQA, Document
 
 
-def from_page(
+def record_from_page(
     parsed: Document | QA, *, source: str, url: str, fetched: datetime, page: str, key: bytes | None = None
 ) -> dict:
-    """A record row (`RECORD`) from what a parser returned and where it came from.
+    """Return a record row (`RECORD`) from what a parser returned and where it came from.
 
-    key: of the store (`store.secret`); with it the id is a keyed hash, as of the rows of corpora.
+    key: the store's (`store.secret`); with it the id is a keyed hash, as for rows of corpora.
     """
     row = dict.fromkeys(RECORD.names)
     row.update(
@@ -29,5 +29,5 @@ def from_page(
     else:
         row.update(kind="qa", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
         row["department"] = " > ".join(parsed.department) or None
-    row["id"] = keyed(key, record_id(row)) if key else record_id(row)
+    row["id"] = keyed_hash(key, record_id(row)) if key else record_id(row)
     return row

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 import aiohttp
 import uvloop
 
+from chimed import metrics
 from chimed.build.context import Work
 from chimed.errors import UserError, WorkStopped
 from chimed.llm import identity as identities
@@ -114,7 +115,8 @@ def request_key(request: Request, model: str) -> str:
 
 def kept(requests: list[Request], server: Server, work: Work) -> dict[str, Reply]:
     """The replies that the store has, by their requests' keys."""
-    found = stores.find(work.store, REPLIES, [request_key(request, server.who) for request in requests])
+    keys = [request_key(request, server.who) for request in requests]
+    found = stores.find(work.store, REPLIES, keys, _REPLY)  # without the request, which is the longest of a row
     return {key: _from_store(row) for key, row in found.items()}
 
 
@@ -127,15 +129,18 @@ def ask(requests: list[Request], server: Server, work: Work) -> list[Reply | Ref
     keys = [request_key(request, server.who) for request in requests]
     answers: dict[str, Reply | Refused] = {**kept(requests, server, work)}
     wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
+    metrics.count("llm.requests", len(answers), model=server.who, result="cached")
     if wanted:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             answers |= runner.run(_ask_all(wanted, server, work))
     return [answers[key] for key in keys]
 
 
+_REPLY = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds", "reasoning", "fault")
+
+
 def _from_store(row: dict) -> Reply:
-    names = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds", "reasoning", "fault")
-    return Reply(**{name: row[name] for name in names}, known=True)
+    return Reply(**{name: row[name] for name in _REPLY}, known=True)
 
 
 # --- many requests at once --------------------------------------------------------------------------------------
@@ -216,11 +221,22 @@ async def _work_off(http: aiohttp.ClientSession, run: _Run) -> None:
     while run.waiting:
         key, request = run.waiting.pop()
         answer = await _answer(http, run, key, request)
+        _counted(run, answer)
         if isinstance(answer, Reply):
             run.received.append(_row(run, request, answer))
             run.arrived.set()
             await run.stored.wait()
         run.answers[key] = answer
+
+
+def _counted(run: _Run, answer: Reply | Refused) -> None:
+    """Tells the metrics of an answer."""
+    who = run.server.who
+    metrics.count("llm.requests", model=who, result="new" if isinstance(answer, Reply) else "refused")
+    if isinstance(answer, Reply):
+        metrics.count("llm.tokens", answer.prompt_tokens, model=who, kind="prompt")
+        metrics.count("llm.tokens", answer.completion_tokens, model=who, kind="completion")
+    metrics.gauge("llm.waiting", len(run.waiting), model=who)
 
 
 async def _answer(http: aiohttp.ClientSession, run: _Run, key: str, request: Request) -> Reply | Refused:

@@ -10,7 +10,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from chimed.characters import storable, strange
+from chimed.characters import first_invalid_character, storable
 
 STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")  # as servers say that the model came to its end
 ABORTED = ("abort", "error")  # vLLM ends a reply so when it is shut down in mid-sentence: that is no answer
@@ -102,7 +102,7 @@ def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Re
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         fault = fault or ("thinking and no answer" if reasoning else "empty reply")
-    if odd := strange(text):
+    if odd := first_invalid_character(text):
         fault = fault or f"a character that is no text: {odd}"
     prompt_tokens, completion_tokens = _tokens(value, "prompt_tokens"), _tokens(value, "completion_tokens")
     return Reply(

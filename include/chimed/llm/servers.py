@@ -20,7 +20,7 @@ from filelock import FileLock
 from chimed import processes
 from chimed.errors import UserError
 from chimed.llm import identity
-from chimed.private import scratch
+from chimed.private import scratch_folder
 from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
@@ -28,6 +28,9 @@ log = logging.getLogger("chimed")
 SAY_EVERY = 15  # seconds between two lines while a server loads
 TAIL_LINES = 15
 SHARE_OF_ONE_GPU = 0.42  # two servers on one GPU, with room left for the perplexity model
+# The models that fit GPUs of 48 GB where the settings name none, by the number of GPUs. A server of one GPU may take
+# 20 GB when two share it and 43 GB when it is alone; the weights of Qwen3 take 2 bytes a parameter, as FP8 one.
+FITTING = {1: ("Qwen/Qwen3-8B-FP8", "Qwen/Qwen3-14B-FP8"), 2: ("Qwen/Qwen3-14B", "Qwen/Qwen3-32B-FP8")}
 
 # The CPU build: without these its threads spin against each other, and the first request with logprobs compiles.
 CPU_ENVIRONMENT = {
@@ -55,12 +58,27 @@ class Server:
 
 
 def servers(chosen: Settings | None = None) -> tuple[Server, Server]:
-    """The generator and the judge of the settings, by default this process's."""
+    """Return the generator and the judge of the settings, by default this process's."""
     chosen = chosen or settings()
+    generates, judges = checkpoints(chosen)
     return (
-        Server("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, chosen.llm_checkpoint),
-        Server("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, chosen.judge_checkpoint),
+        Server("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, generates),
+        Server("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, judges),
     )
+
+
+def checkpoints(chosen: Settings) -> tuple[str, str]:
+    """Return what the generator's and the judge's server load: what the settings name, else what the GPUs hold.
+
+    How many there are `CHIMED_GPUS` says, so that every container of a deployment knows the same.
+    """
+    number = chosen.gpus if "gpus" in chosen.model_fields_set else _gpus()
+    number = max((one for one in FITTING if one <= number), default=0) if number < 4 else 0
+    found = [chosen.llm_checkpoint, chosen.judge_checkpoint]
+    for place, name in enumerate(("llm_checkpoint", "judge_checkpoint")):
+        if chosen.serve == "local" and number and name not in chosen.model_fields_set:
+            found[place] = FITTING[number][place]
+    return found[0], found[1]
 
 
 def up(timeout: int) -> None:
@@ -71,14 +89,14 @@ def up(timeout: int) -> None:
     both = servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
         raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; two servers need two ports")
-    with FileLock(scratch() / "serve.lock"):  # shards that find the servers dead must not both start them
+    with FileLock(scratch_folder() / "serve.lock"):  # shards that find the servers dead must not both start them
         _up(both, timeout)
 
 
 def _up(both: tuple[Server, Server], timeout: int) -> None:
     try:
         for number, server in enumerate(both):
-            if processes.alive(_note(server)) is None:
+            if processes.running_pid(_note(server)) is None:
                 _start(server, number)
             else:
                 log.info("%s: already running", server.name)
@@ -125,13 +143,13 @@ def serving(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) ->
     server = Server("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
     argv, extra = command(server, 0, _gpus())
     argv += ["--dtype", dtype, *(["--gpu-memory-utilization", "0.9"] if _gpus() else [])]  # alone on its GPU
-    with processes.beside(argv, log_file, extra) as process:
+    with processes.child_process(argv, log_file, extra) as process:
         log.info("loading %s, log in %s", checkpoint, log_file)
         deadline = time.monotonic() + timeout
         while not _healthy(server):
             if process.poll() is not None or time.monotonic() > deadline:
                 end = "died" if process.poll() is not None else f"is not ready after {timeout} s"
-                told = processes.tail(log_file, TAIL_LINES)
+                told = processes.last_lines(log_file, TAIL_LINES)
                 raise UserError(f"the server for {checkpoint} {end}:\n{told}")
             time.sleep(0.5)
         yield server
@@ -143,6 +161,11 @@ def longest(server: Server) -> int:
 
 
 # --- one server -------------------------------------------------------------------------------------------------
+
+
+def flags(chosen: Settings) -> list[str]:
+    """Return the further flags of servers that chimed starts (`CHIMED_VLLM_FLAGS`), as a shell would split them."""
+    return shlex.split(chosen.vllm_flags)
 
 
 def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
@@ -157,18 +180,35 @@ def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str
         # a prompt read in pieces would end the engine: a CPU's random generator cannot step back for a seeded request
         argv += ["--dtype", "bfloat16", "--enforce-eager", "--no-enable-chunked-prefill"]
         environment |= CPU_ENVIRONMENT
-    elif gpus == 1:
-        argv += ["--gpu-memory-utilization", str(SHARE_OF_ONE_GPU)]
     else:
-        each = 1 << ((gpus // 2).bit_length() - 1)  # tensor parallelism wants a power of two
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(number * each, (number + 1) * each)))
-        argv += ["--tensor-parallel-size", str(each)]
+        mine, others = (devices(settings(), one, gpus) for one in (number, 1 - number))
+        if gpus > 1:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+            argv += ["--tensor-parallel-size", str(len(mine))]
+        if set(mine) & set(others):
+            argv += ["--gpu-memory-utilization", str(SHARE_OF_ONE_GPU)]
     key = settings().llm_key.get_secret_value()
     if key != "none":
         environment["VLLM_API_KEY"] = key
     if Path(server.checkpoint).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"
-    return argv + shlex.split(settings().vllm_flags), environment
+    return argv + flags(settings()), environment
+
+
+def devices(chosen: Settings, number: int, gpus: int) -> list[str]:
+    """Return the GPUs of the server with this number (0: generator, 1: judge) on a machine with so many.
+
+    Raises UserError where the settings name a number of them that tensor parallelism cannot split a model over.
+    """
+    name, given = (("LLM", chosen.llm_devices), ("JUDGE", chosen.judge_devices))[number]
+    if found := [one.strip() for one in given.split(",") if one.strip()]:
+        if len(found) & (len(found) - 1) or len(set(found)) < len(found):
+            raise UserError(f"CHIMED_{name}_DEVICES is {given!r}; name 1, 2, 4 or 8 different GPUs, as 0,1")
+        return found
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    visible = visible or [str(one) for one in range(gpus)]
+    each = 1 << ((gpus // 2).bit_length() - 1) if gpus > 1 else 1  # tensor parallelism wants a power of two
+    return visible[number * each :][:each] or visible[:1]
 
 
 def _gpus() -> int:
@@ -195,7 +235,7 @@ def _wait(server: Server, both: tuple[Server, Server], deadline: float, timeout:
     started = said = time.monotonic()
     while not _healthy(server):
         for one in both:  # the other may die while this one loads
-            if processes.alive(_note(one)) is None:
+            if processes.running_pid(_note(one)) is None:
                 raise UserError(f"the {one.name}'s server died while loading {one.checkpoint}:\n{_tail(one)}")
         if time.monotonic() > deadline:
             raise UserError(f"the {server.name}'s server is not ready after {timeout} s:\n{_tail(server)}")
@@ -224,12 +264,12 @@ def _models(url: str) -> list[str] | None:
 
 
 def _note(server: Server) -> Path:
-    return scratch() / f"{server.name}.json"
+    return scratch_folder() / f"{server.name}.json"
 
 
 def _log_file(server: Server) -> Path:
-    return scratch() / f"{server.name}.log"
+    return scratch_folder() / f"{server.name}.log"
 
 
 def _tail(server: Server, lines: int = TAIL_LINES) -> str:
-    return processes.tail(_log_file(server), lines)
+    return processes.last_lines(_log_file(server), lines)

@@ -23,8 +23,8 @@ from chimed.release.verify import faults_in
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
 from chimed.storage import layout, warc
-from chimed.storage.checked import fault_of
-from chimed.storage.contents import as_json, is_sealed, told_of
+from chimed.storage.checked import find_fault
+from chimed.storage.contents import as_json, is_sealed, recorded_file
 from chimed.storage.lake import Lake
 from chimed.storage.naming import check_inside
 
@@ -100,7 +100,7 @@ def audit(lake: Lake, what: str) -> Audit:
 def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
     """A crawl's files by its report, or by its index, and the records that were read from them."""
     folder = layout.raw(source, crawl)
-    mend = finished.mend(folder)
+    mend = finished.restore_hint(folder)
     report = _report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of=None)
     if report is None:
         return
@@ -109,7 +109,7 @@ def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
     for name in sorted(names):
         _file(lake, found, f"{folder}/{name}", written, mend)
     if isinstance(written, dict) and report.get("form") != FILES:
-        for path in warc.files(lake, folder):
+        for path in warc.list_files(lake, folder):
             if path.rsplit("/", 1)[-1] not in names:
                 found.fault(path, "is not in the crawl's report", "remove it")
     elif report.get("form") != FILES:
@@ -122,24 +122,26 @@ def _files_of(lake: Lake, report: dict, folder: str) -> list[str]:
     """The files of a crawl whose report tells nothing of them."""
     if report.get("form") == FILES:
         return report.get("files", [])
-    return [path.rsplit("/", 1)[-1] for path in warc.files(lake, folder)]
+    return [path.rsplit("/", 1)[-1] for path in warc.list_files(lake, folder)]
 
 
 def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
     """Counts and digests of an older crawl's pages, by its index and its report."""
     pages = 0
-    for path in warc.files(lake, folder):
+    for path in warc.list_files(lake, folder):
         try:
-            expected = finished.expected(lake, report, folder, path.rsplit("/", 1)[-1])
-            for stored in warc.responses(lake, path):
+            expected = finished.expect_file(lake, report, folder, path.rsplit("/", 1)[-1])
+            for stored in warc.read_responses(lake, path):
                 if stored.kind == "detail":
-                    expected.see(stored)
-            expected.end()
+                    expected.count_page(stored)
+            expected.check_complete()
             pages += expected.seen
         except UserError as error:
-            found.fault(path, str(error).removeprefix(path).split(";")[0].strip(), finished.mend(folder))
+            found.fault(path, str(error).removeprefix(path).split(";")[0].strip(), finished.restore_hint(folder))
     if isinstance(report.get("pages"), int) and pages < report["pages"] and not found.faults:
-        found.fault(folder, f"holds {pages} pages of the {report['pages']} that were crawled", finished.mend(folder))
+        found.fault(
+            folder, f"holds {pages} pages of the {report['pages']} that were crawled", finished.restore_hint(folder)
+        )
 
 
 def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
@@ -153,7 +155,7 @@ def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) 
     for name in sorted(written) if isinstance(written, dict) else ():
         _file(lake, found, f"{folder}/{name}", written, mend)
     for path, digest in report.get("inputs", {}).items():
-        said = told_of(crawled.get("written"), path.rsplit("/", 1)[-1])
+        said = recorded_file(crawled.get("written"), path.rsplit("/", 1)[-1])
         _link(found, path, digest, said, f"{folder}/{layout.REPORT}", mend)
     parts = report.get("parts", {})
     for name in parts:
@@ -185,9 +187,9 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
     for crawl in crawls:
         source, name = crawl.split("/")
         _crawl(lake, found, source, name)
-        report = finished.report_of(lake, source, name) or {}
+        report = finished.read_report(lake, source, name) or {}
         recorded |= {
-            layout.raw(crawl, file): told_of(report.get("written"), file) for file in report.get("written", {})
+            layout.raw(crawl, file): recorded_file(report.get("written"), file) for file in report.get("written", {})
         }
     begun = [this.name for this in its_own if lakes.names(lake, f"{folder}/{this.name}")]
     done = lakes.exists(lake, f"{folder}/{layout.LEDGER}") or lakes.exists(
@@ -235,7 +237,7 @@ def _stage(
         for name in sorted(written) if isinstance(written, dict) else _parts_of(report, shard):
             named.add(name)
             _file(lake, found, f"{folder}/{name}", written, mend)
-            recorded[f"{folder}/{name}"] = told_of(written, name)
+            recorded[f"{folder}/{name}"] = recorded_file(written, name)
         for source, digest in (report.get("inputs") or {}).items():
             _link(found, source, digest, recorded.get(source), path, mend)
         _counts(found, path, report, this, mend)
@@ -320,7 +322,7 @@ def _release(lake: Lake, found: Audit, version: str) -> None:
 
 def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict | None:
     """A report that is what it was sealed as; None, with a fault, where it is not. about: what it should be about."""
-    if what := fault_of(lake, path, None):
+    if what := find_fault(lake, path, None):
         found.fault(path, what, mend)
         return None
     try:
@@ -330,7 +332,7 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
         return None
     found.files += 1
     is_whole = is_sealed(report)
-    if is_whole and lakes.read_bytes(lake, path, lakes.MOST_JSON) != as_json(report):
+    if is_whole and lakes.read_bytes(lake, path, lakes.MAX_JSON_BYTES) != as_json(report):
         is_whole = False  # the same values, written otherwise
     if is_whole is False:
         found.fault(path, "is not as it was sealed: it was changed", mend)
@@ -351,8 +353,8 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
 
 def _file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> None:
     """A file by what its report says of it."""
-    said = told_of(written, path.rsplit("/", 1)[-1]) or told_of(written, "/".join(path.split("/")[3:]))
-    if what := fault_of(lake, path, said):
+    said = recorded_file(written, path.rsplit("/", 1)[-1]) or recorded_file(written, "/".join(path.split("/")[3:]))
+    if what := find_fault(lake, path, said):
         found.fault(path, what, mend)
     elif said is None:
         found.not_recorded += 1

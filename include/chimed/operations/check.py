@@ -26,6 +26,7 @@ from chimed.errors import UserError
 from chimed.llm import client, servers
 from chimed.llm import identity as identities
 from chimed.llm.protocol import Server
+from chimed.operations import machine
 from chimed.printing import safe
 from chimed.settings import settings
 from chimed.storage import lake as lakes
@@ -71,6 +72,7 @@ def _finding(what: str, look: Callable[[], str]) -> Finding:
 
 
 def _all(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "machine", lambda: machine.told(work.settings)
     yield "lake", lambda: lake(work)
     yield "store", lambda: store(work)
     yield "disk", lambda: disk(work)

@@ -1,6 +1,7 @@
-"""Operating: `python -m chimed status | check | audit | decisions | serve | store`."""
+"""Operating: `python -m chimed status | check | watch | audit | decisions | serve | store`."""
 
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -9,13 +10,15 @@ from chimed.characters import one_line, printable
 from chimed.cli_types import AsJson
 from chimed.errors import WorkStopped, choose
 from chimed.pipeline.commands import build_options
-from chimed.printing import print_result
+from chimed.printing import print_result, safe
 from chimed.secrets import without_secrets
 from chimed.settings import settings
 
 app = typer.Typer()
 serve_app = typer.Typer(help="Start and stop vLLM for the generator and the judge.", no_args_is_help=True)
-store_app = typer.Typer(help="Upgrade the store's schema; ask again for unusable replies.", no_args_is_help=True)
+store_app = typer.Typer(
+    help="Upgrade the store's schema; ask again for unusable replies; prune old ones.", no_args_is_help=True
+)
 app.add_typer(serve_app, name="serve")
 app.add_typer(store_app, name="store")
 
@@ -60,6 +63,21 @@ def check(
 
 
 @app.command()
+def watch(as_json: AsJson = False) -> None:
+    """Look for what has to be seen though no run failed: a missing week, a full disk, a release that drifted."""
+    from chimed.operations.watch import alarm_lines
+    from chimed.operations.watch import watch as look
+    from chimed.storage.lake import open_lake
+    from chimed.storage.store import open_store
+
+    found = look(settings(), open_lake(), open_store())
+    if as_json:
+        print_result([vars(one) for one in found])
+    else:
+        print("\n".join(map(safe, alarm_lines(found))))
+
+
+@app.command()
 def decisions(
     what: Annotated[str | None, typer.Option(help="only these: verdict, takedown or accepted drift")] = None,
     most: Annotated[int, typer.Option(min=1, max=100_000, help="show at most this many, the latest")] = 200,
@@ -71,7 +89,7 @@ def decisions(
 
     if what is not None:
         choose("decision", what, audit_log.KINDS)
-    found = audit_log.decisions(open_store(), most, what)
+    found = audit_log.list_decisions(open_store(), most, what)
     if as_json:
         print_result(found)
     elif not found:
@@ -115,6 +133,38 @@ def forget_faults() -> None:
     from chimed.storage.store import open_store
 
     print_result({"forgotten": forget(open_store())})
+
+
+@store_app.command()
+def prune(
+    before: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="day, UTC: what is older is pruned")],
+    yes: Annotated[bool, typer.Option("--yes", help="delete it; without this it is only counted")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete old model replies and perplexities; first, say what it would cost to ask for them again."""
+    from chimed.llm import prompts
+    from chimed.storage.pruning import prune as pruned
+    from chimed.storage.store import open_store
+
+    told = pruned(open_store(), before.replace(tzinfo=UTC), prompts.versions(), yes)
+    if as_json:
+        print_result(told)
+        return
+    for one in told["by_prompt"]:
+        wanted = "" if one["current"] else "; its wording has changed since, so no build asks it again"
+        cost = f"{one['requests']:,} replies, {one['prompt_tokens'] + one['completion_tokens']:,} tokens"
+        print(one_line(f"{one['prompt']} ({one['model']}): {cost}, {one['seconds']:,.0f} server seconds{wanted}"))
+    again = told["again"]
+    tokens = again["prompt_tokens"] + again["completion_tokens"]
+    print(
+        f"{'deleted' if yes else 'would delete'} {told['replies']:,} replies and {told['perplexities']:,} perplexities "
+        f"({told['tokens']:,} tokens); to ask again what builds still want: {again['requests']:,} requests, "
+        f"{tokens:,} tokens, {again['seconds']:,.0f} server seconds"
+    )
+    if told["not_dated"]:
+        print(f"{told['not_dated']:,} perplexities have no date (an older version computed them) and stay")
+    if not yes:
+        print("nothing is deleted yet; add --yes to delete", file=sys.stderr)
 
 
 @app.command()

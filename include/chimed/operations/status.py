@@ -28,7 +28,7 @@ def status() -> dict[str, Any]:
     """
     lake, store = open_lake(), _store()
     monday = weeks.last_week()
-    missing = weeks.who_has(store, lake, monday) if store else dict.fromkeys(source_names(), weeks.NEVER)
+    missing = weeks.check_week(store, lake, monday) if store else dict.fromkeys(source_names(), weeks.NEVER_CRAWLED)
     sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in source_names()]
     known, whole = builds(lake), releases(lake)
     found: dict[str, Any] = {

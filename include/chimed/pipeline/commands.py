@@ -53,7 +53,7 @@ def ingest(
     choose("language", language, ("auto", "zh", "lzh"))
     choose("domain", domain, ("auto", "tcm", "general"))
     lake = open_lake()
-    choices = corpus_files.Choices(corpus_files.asked_columns(columns), language, domain, encoding)  # type: ignore[arg-type]
+    choices = corpus_files.Choices(corpus_files.parse_columns(columns), language, domain, encoding)  # type: ignore[arg-type]
     said = {"license": rights, "title": title, "homepage": homepage}
     made = corpus_files.ingest(lake, name, files, choices, said)
     report = extract_crawl(lake, name, made["crawl"], store=open_store())
@@ -68,6 +68,10 @@ def build(
     options: Annotated[str, typer.Option(help='build options as JSON, e.g. {"perplexity_cut": 0.02}')] = "{}",
     version: Annotated[str | None, typer.Option(help="default: today's date, as 2026.11.22 or 2026.11.22.1")] = None,
     run: Annotated[str | None, typer.Option(help="id of the run that asks; the same id gets the same build")] = None,
+    partition: Annotated[
+        str | None,
+        typer.Option(help="week that the run is for; asked twice with nothing changed, it gets the same build"),
+    ] = None,
     no_models: Annotated[
         bool, typer.Option("--without-models", help="ask no language model and need no GPU: rules and counts only")
     ] = False,
@@ -82,7 +86,7 @@ def build(
         chosen = without_models(chosen, settings().exams)
         logging.getLogger("chimed").info("build: skips %s; screen looks by rule only", ", ".join(chosen["skip"]))
     lake = open_lake()
-    made = new_build(lake, chosen, version, run)
+    made = new_build(lake, chosen, version, run, partition)
     plan = read_build(lake, made).get("plan") or {}
     print_report(
         {"version": made, "plan": plan}, f"build {made} is open{_planned(plan)}. Next: python -m chimed run all"

@@ -12,7 +12,7 @@ from chimed.build import order, reports
 from chimed.build.builds import shards_of, stages_of
 from chimed.build.context import Work, open_work
 from chimed.build.steps import corpus_of, report_of
-from chimed.concurrency import MOST, cores, workers
+from chimed.concurrency import MAX_PROCESSES, available_cores, worker_processes
 from chimed.pipeline import steps
 from chimed.pipeline.runner import run_stage
 
@@ -27,15 +27,15 @@ def run_shards(work: Work, stage: str) -> list[dict]:
     """
     total = shards_of(work.lake, work.build, stage)
     this = order.stage(stage, stages_of(work.lake, work.build))
-    processes = min(cores(), total // (LEAST_OF_STEPS if this.steps else LEAST), MOST)
+    processes = min(available_cores(), total // (LEAST_OF_STEPS if this.steps else LEAST), MAX_PROCESSES)
     if (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)
     if processes < 2:
         _take_steps(work, this, lambda step, numbers: map(partial(_step_here, work, stage, step), numbers))
-        with ThreadPoolExecutor(min(cores(), MOST)) as threads:
+        with ThreadPoolExecutor(min(available_cores(), MAX_PROCESSES)) as threads:
             found = threads.map(lambda shard: run_stage(work, stage, shard), range(total))
             return [report for reports in found for report in reports]
-    with workers(stage, processes) as pool:
+    with worker_processes(stage, processes) as pool:
         _take_steps(work, this, lambda step, numbers: pool.map(partial(_step, work.build, stage, step), numbers))
         found = pool.map(_run, [work.build] * total, [stage] * total, range(total))
         return [report for reports in found for report in reports]

@@ -14,13 +14,14 @@ from typing import Any
 
 import polars as pl
 
+from chimed import metrics
 from chimed.build import ledger, order, reports
 from chimed.build.builds import count_shards, note_on_order, parts_of, read_stage, shards_of, stages_of
 from chimed.build.context import Work
 from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, implementation
 from chimed.build.corpus import Parts, Verdicts, write_split
 from chimed.build.ledger import LEDGER, Outcome
-from chimed.concurrency import AT_ONCE
+from chimed.concurrency import MAX_AHEAD
 from chimed.errors import UserError, choose
 from chimed.pipeline import steps
 from chimed.schema import DROPPED, RECORD
@@ -66,9 +67,9 @@ def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: i
     if (report := reports.read(work.lake, work.build, name, shard)) is not None:
         work.say(f"{name} {shard}: already done")
         return report
-    from chimed.storage.lease import turn  # here, not above: SQLAlchemy takes long to load
+    from chimed.storage.lease import wait_for_lease  # here, not above: SQLAlchemy takes long to load
 
-    with turn(work.store, work.lake.root, f"build {work.build} {name} {shard}", work.say) as still_ours:
+    with wait_for_lease(work.store, work.lake.root, f"build {work.build} {name} {shard}", work.say) as still_ours:
         if (report := reports.read(work.lake, work.build, name, shard)) is not None:
             work.say(f"{name} {shard}: another process did it")
             return report
@@ -129,6 +130,7 @@ def _do_shard(
     report = sealed(report)
     still_ours()
     lakes.write_json(work.lake, reports.path_of(work.build, name, number), report)
+    _counted(name, report)
     if this.steps and not _missing(work, its_own, name):
         steps.clear(work, name)
     work.say(
@@ -142,6 +144,15 @@ def _missing(work: Work, its_own: tuple[order.Stage, ...], stage: str) -> int:
     """How many parts of a stage have no report yet."""
     names = lakes.names(work.lake, layout.build(work.build, stage))
     return count_shards(work.lake, work.build, its_own, stage) - sum(name.startswith("report-") for name in names)
+
+
+def _counted(name: str, report: dict) -> None:
+    """Tell the metrics of a shard's ledger."""
+    for result in ("kept", "derived"):
+        metrics.count("stage.rows", report[result], stage=name, result=result, reason="none")
+    for result in ("dropped", "failed"):
+        for reason, number in report[result].items():
+            metrics.count("stage.rows", number, stage=name, result=result, reason=reason.partition(":")[0])
 
 
 def _inputs(shard: _Shard) -> dict[str, str | None]:
@@ -180,7 +191,7 @@ def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
         told = reports.kept_told(work.lake, work.build, stage, part)
         check_file(work.lake, path, told, reports.mend(work.build, stage, part))
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ThreadPoolExecutor(MAX_AHEAD) as threads:
         list(threads.map(check, numbers))
 
 

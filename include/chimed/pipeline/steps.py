@@ -33,10 +33,10 @@ def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict:
         raise UserError(f"{step.name} of {corpus.stage} has tasks 0 to {corpus.tasks(step) - 1}, not {number}")
     if (report := report_of(work, corpus, step.name, number)) is not None:
         return report
-    from chimed.storage.lease import turn  # here, not above: SQLAlchemy takes long to load
+    from chimed.storage.lease import wait_for_lease  # here, not above: SQLAlchemy takes long to load
 
     name = f"{corpus.stage} {step.name} {number}"
-    with turn(work.store, work.lake.root, f"build {work.build} {name}", work.say) as still_ours:
+    with wait_for_lease(work.store, work.lake.root, f"build {work.build} {name}", work.say) as still_ours:
         if (report := report_of(work, corpus, step.name, number)) is not None:
             return report
         lakes.clear_drafts(work.lake, corpus.path(step.name, ""), lambda file: f"-{number:05d}." in file)

@@ -1,7 +1,8 @@
 """A release: what a researcher loads (paper §3.3). What lies in its folder, and which releases there are.
 
 releases/<version>/
-  pretrain/ sft/ preference/   train.parquet and validation.parquet: TRL's columns, and where each row comes from
+  pretrain/ sft/ preference/   train.parquet and validation.parquet: TRL's columns, and where each row comes from; a
+                               large table lies in train-00000-of-00012.parquet and the following (tables.py)
   jsonl/                       the same rows for LLaMA-Factory, which finds them by dataset_info.json
   figures/                     PNG and SVG
   statistics.json              counted from the parquet files alone
@@ -19,7 +20,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.naming import check_name
-from chimed.storage.numbered import number_in
+from chimed.storage.numbered import read_number
 
 SUBSETS = ("pretrain", "sft", "preference")
 SPLITS = ("train", "validation")
@@ -41,7 +42,7 @@ def releases(lake: Lake) -> list[str]:
 def place_of(lake: Lake, version: str) -> tuple[int, list[int]]:
     """What releases are sorted by; of one that is not written yet by its build."""
     paths = (f"{folder_of(version)}/{layout.MANIFEST}", layout.build(version, layout.BUILD))
-    return next(filter(None, (number_in(lake, path) for path in paths)), 0), version_key(version)
+    return next(filter(None, (read_number(lake, path) for path in paths)), 0), version_key(version)
 
 
 def is_whole(lake: Lake, version: str) -> bool:

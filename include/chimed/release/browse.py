@@ -5,7 +5,7 @@ of a search the words of one group after the other until enough is found, of a r
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chimed.release import TABLES, folder_of
+from chimed.release.rows import WORDS
+from chimed.release.tables import files_in
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 
-# what a model learns from, by subset: a text, or lists of messages
-WORDS = {"pretrain": ("text",), "sft": ("messages",), "preference": ("prompt", "chosen", "rejected")}
 SHOWN = ["id", "source", "domain", "department", "title", "url", "made_by"]
 LOOKED = 8_000_000  # bytes of words a search looks through before it asks whether to go on: it answers at once
 
@@ -65,11 +65,11 @@ def rows(lake: Lake, version: str, wanted: Wanted, start: int = 0, most: int = 1
     """The first `most` rows wanted from row number `start` on. Raises FileNotFoundError."""
     if wanted.table not in _filled(lake, version):
         return Found([], 0, 0, None, 0)
-    with _table(lake, version, wanted.table) as file:
-        passing = _passing(file, wanted.filters)
+    with _table(lake, version, wanted.table) as files:
+        passing = _passing(files, wanted.filters)
         found: list[dict] = []
         looked, read, after = 0, 0, None
-        for group, first, end in _groups(file):
+        for file, group, first, end in _groups(files):
             numbers = passing[np.searchsorted(passing, max(first, start)) : np.searchsorted(passing, end)]
             if not len(numbers):
                 continue
@@ -86,15 +86,15 @@ def rows(lake: Lake, version: str, wanted: Wanted, start: int = 0, most: int = 1
             if len(numbers) > room:
                 after = int(numbers[room])
                 break
-        return Found(found, len(passing), file.metadata.num_rows, after, looked)
+        return Found(found, len(passing), sum(file.metadata.num_rows for file in files), after, looked)
 
 
 def row(lake: Lake, version: str, id: str) -> dict | None:
     """A release's row by its id: all its columns, `table` and `said`; None where it is not there."""
     for name in _filled(lake, version):
-        with _table(lake, version, name) as file:
-            column = next(n for n in range(file.metadata.num_columns) if file.schema.column(n).path == "id")
-            for group, _, _ in _groups(file):
+        with _table(lake, version, name) as files:
+            for file, group, _, _ in _groups(files):
+                column = next(n for n in range(file.metadata.num_columns) if file.schema.column(n).path == "id")
                 bounds = file.metadata.row_group(group).column(column).statistics
                 if bounds is not None and not bounds.min <= id <= bounds.max:
                     continue
@@ -111,29 +111,35 @@ def _filled(lake: Lake, version: str) -> list[str]:
 
 
 @contextmanager
-def _table(lake: Lake, version: str, name: str) -> Iterator[pq.ParquetFile]:
-    with lake.fs.open(f"{lake.at(folder_of(version))}/{name}.parquet", "rb") as file:
-        yield pq.ParquetFile(file, read_dictionary=["source", "domain", "department"])
+def _table(lake: Lake, version: str, name: str) -> Iterator[list[pq.ParquetFile]]:
+    """A table's files, opened: they are read as one."""
+    with ExitStack() as opened:
+        paths = files_in(lake, folder_of(version))[name]
+        files = [opened.enter_context(lake.fs.open(lake.at(path), "rb")) for path in paths]
+        yield [pq.ParquetFile(file, read_dictionary=["source", "domain", "department"]) for file in files]
 
 
-def _groups(file: pq.ParquetFile) -> Iterator[tuple[int, int, int]]:
-    """Every row group, with the numbers of its first row and of the row behind its last."""
+def _groups(files: list[pq.ParquetFile]) -> Iterator[tuple[pq.ParquetFile, int, int, int]]:
+    """Every row group: its file, its number there, and in the table its first row and the one behind its last."""
     first = 0
-    for group in range(file.num_row_groups):
-        end = first + file.metadata.row_group(group).num_rows
-        yield group, first, end
-        first = end
+    for file in files:
+        for group in range(file.num_row_groups):
+            end = first + file.metadata.row_group(group).num_rows
+            yield file, group, first, end
+            first = end
 
 
-def _passing(file: pq.ParquetFile, filters: dict[str, str]) -> np.ndarray:
+def _passing(files: list[pq.ParquetFile], filters: dict[str, str]) -> np.ndarray:
     """The numbers of the rows that pass the filters."""
     if not filters:
-        return np.arange(file.metadata.num_rows)
-    columns = file.read(columns=list(filters))
-    passes = np.ones(file.metadata.num_rows, dtype=bool)
-    for name, value in filters.items():
-        passes &= pc.fill_null(pc.equal(columns[name], value), False).to_numpy()
-    return np.flatnonzero(passes)
+        return np.arange(sum(file.metadata.num_rows for file in files))
+    passes = [np.empty(0, dtype=bool)]
+    for file in files:
+        columns = file.read(columns=list(filters))
+        passes.append(np.ones(file.metadata.num_rows, dtype=bool))
+        for name, value in filters.items():
+            passes[-1] &= pc.fill_null(pc.equal(columns[name], value), False).to_numpy()
+    return np.flatnonzero(np.concatenate(passes))
 
 
 def _saying(table: pa.Table, words: str) -> np.ndarray:
@@ -216,8 +222,9 @@ def _placed(lake: Lake, version: str, subset: str) -> pl.DataFrame:
     frames = [pl.DataFrame(schema={"id": pl.String, "url": pl.String})]
     for name in _filled(lake, version):
         if name.startswith(f"{subset}/"):
-            with _table(lake, version, name) as file:
-                frames.append(pl.DataFrame(file.read(columns=["id", "url"])).cast(frames[0].schema))
+            with _table(lake, version, name) as files:
+                read = [pl.DataFrame(file.read(columns=["id", "url"])) for file in files]
+            frames += [one.cast(frames[0].schema) for one in read]
     return pl.concat(frames)
 
 
@@ -226,7 +233,7 @@ def _ids(lake: Lake, version: str, subset: str) -> pl.DataFrame:
     frames = [pl.DataFrame(schema={"id": pl.String, "source": pl.String})]
     for name in _filled(lake, version):
         if name.startswith(f"{subset}/"):
-            with _table(lake, version, name) as file:
-                read = pl.DataFrame(file.read(columns=["id", "source"]))
-            frames.append(read.cast(frames[0].schema))
+            with _table(lake, version, name) as files:
+                read = [pl.DataFrame(file.read(columns=["id", "source"])) for file in files]
+            frames += [one.cast(frames[0].schema) for one in read]
     return pl.concat(frames).select(pl.col("id").str.to_integer(base=16, dtype=pl.UInt64), "source")

@@ -15,11 +15,15 @@ import yaml
 from chimed import reasons
 from chimed.build import order
 from chimed.build.options import Options
-from chimed.release import SPLITS, SUBSETS, public_name
+from chimed.release import SUBSETS, public_name
 from chimed.release.codes import words_of
+from chimed.release.file_names import table_files
 from chimed.release.markdown import quoted
+from chimed.release.statistics import Counts, statistics
 from chimed.release.table4 import PAPER_NAMES, table4
+from chimed.release.tables import files_in, read_batches
 from chimed.sources import FILES
+from chimed.storage.lake import Lake
 
 HERE = Path(__file__).parent
 RIGHTS = ("title", "license", "homepage")  # what may have been said of a corpus when it was ingested
@@ -28,14 +32,16 @@ LONGEST = 300  # characters of an example's field that are shown
 
 def render_card(
     version: str,
-    tables: dict[str, pl.DataFrame],
-    numbers: dict,
+    counts: Counts,
+    files: list[str],
+    shown: list[dict],
     made: dict,
     changes: dict,
     accepted: dict | None,
     checksum: str,
 ) -> str:
-    """The card's Markdown, from a release's tables, `statistics`, `making`, `compare` and acceptance."""
+    """The card's Markdown, from a release's sums, files, `examples`, `making`, `compare` and acceptance."""
+    numbers = statistics(counts)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -49,17 +55,17 @@ def render_card(
         changes=changes,
         accepted=accepted,
         checksum=checksum,
-        loadable=_loadable(numbers),
+        loadable=_loadable(table_files(files)),
         missing=[name for name, rows in numbers["splits"].items() if not rows],
         table4=table4(numbers),
         size=size_category(numbers["instances"]),
-        holds=_holds(tables),
+        holds=_holds(counts),
         sources=sources_in(numbers, made),
         inputs=_inputs(numbers, made),
         stages=_stages(made),
-        models=models_in(tables, made),
+        models=models_in(counts, made),
         changed=changed_options(made["options"]),
-        examples=examples(tables),
+        examples=shown,
         replica=any(crawl["replica"] for crawl in made["inputs"]),
     )
 
@@ -67,14 +73,10 @@ def render_card(
 # --- what it is made of ------------------------------------------------------------------------------------------
 
 
-def _holds(tables: dict[str, pl.DataFrame]) -> dict:
+def _holds(counts: Counts) -> dict:
     """What is in a release: languages, domains, and subsets with rows."""
-    with_rows = {name: table for name, table in tables.items() if len(table)}
-    found = {
-        name: {value for table in with_rows.values() for value in table[name].unique()}
-        for name in ("language", "domain")
-    }
-    subsets = [subset for subset in SUBSETS if any(name.split("/")[0] == subset for name in with_rows)]
+    found = {name: set(counts.places[name]) for name in ("language", "domain", "subset")}
+    subsets = [subset for subset in SUBSETS if subset in found["subset"]]
     return {"languages": sorted(found["language"], reverse=True), "domains": found["domain"], "subsets": subsets}
 
 
@@ -123,7 +125,7 @@ def _stages(made: dict) -> dict[str, dict]:
     }
 
 
-def models_in(tables: dict[str, pl.DataFrame], made: dict) -> list[str]:
+def models_in(counts: Counts, made: dict) -> list[str]:
     """The models that the release owes something to, each with what it did; none that was not asked."""
     told, answered = made["settings"], made.get("models", {})  # of an older manifest only the served names are known
     did: dict[str, list[str]] = {}
@@ -134,9 +136,8 @@ def models_in(tables: dict[str, pl.DataFrame], made: dict) -> list[str]:
                 did.setdefault(public_name(model), []).append(cost["stage"])
     if sum(made["perplexity"]["counts"]):
         did.setdefault(public_name(told["perplexity_model"]), []).append("perplexity")
-    for table in [] if answered else tables.values():
-        for model in table["model"].drop_nulls().unique():
-            did.setdefault(public_name(model), ["rows"])
+    for model in [] if answered else counts.places["model"].drop_nulls().unique():
+        did.setdefault(public_name(model), ["rows"])
     return [f"{model} ({', '.join(dict.fromkeys(what))})" for model, what in sorted(did.items())]
 
 
@@ -149,10 +150,17 @@ def changed_options(options: dict) -> dict:
 # --- numbers -----------------------------------------------------------------------------------------------------
 
 
-def _loadable(numbers: dict) -> dict[str, list[str]]:
-    """The card's configurations: each subset with rows, and the splits of it that have some."""
-    splits = {subset: [split for split in SPLITS if numbers["splits"][f"{subset}/{split}"]] for subset in SUBSETS}
-    return {subset: filled for subset, filled in splits.items() if filled}
+def _loadable(files: dict[str, list[str]]) -> dict[str, dict[str, str]]:
+    """The card's configurations: each subset with rows, and the splits of it that have some, with their files.
+
+    Several files are told as a pattern: `datasets` reads them in the order of their names.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for table, names in files.items():
+        subset, split = table.split("/")
+        if names:
+            found.setdefault(subset, {})[split] = names[0] if len(names) == 1 else f"{table}-*.parquet"
+    return found
 
 
 def size_category(rows: int) -> str:
@@ -164,15 +172,25 @@ def size_category(rows: int) -> str:
     return "n<1K" if below == 0 else f"{bounds[below - 1]}<n<{bounds[below]}"
 
 
-def examples(tables: dict[str, pl.DataFrame]) -> list[dict]:
+def examples(lake: Lake, folder: str, counts: Counts) -> list[dict]:
     """One row of train for each subset and domain, as in Table 3: the first by id, its words by the paper's labels."""
     shown = []
+    in_train = counts.places.filter(pl.col("table").str.ends_with("/train"))
+    files = files_in(lake, folder)
     for subset in SUBSETS:
-        rows = tables[f"{subset}/train"].sort("id")
-        for domain, name in PAPER_NAMES.items():
-            for row in rows.filter(pl.col("domain") == domain).head(1).to_dicts():
-                about = {key: row[key] for key in ("id", "source", "url")}
-                shown.append({"subset": subset, "domain": name, **about, "words": _words(row, subset)})
+        domains = set(in_train.filter(pl.col("subset") == subset)["domain"])
+        wanted = [domain for domain in PAPER_NAMES if domain in domains]
+        first: dict[str, dict] = {}
+        batches = (batch for path in files[f"{subset}/train"] for batch in read_batches(lake, path, subset))
+        for batch in batches if wanted else ():
+            rows = batch.filter(pl.col("domain").is_in(wanted)).unique("domain", keep="first", maintain_order=True)
+            first = {row["domain"]: row for row in rows.to_dicts()} | first
+            if len(first) == len(wanted):
+                break
+        for domain in wanted:
+            about = {key: first[domain][key] for key in ("id", "source", "url")}
+            words = _words(first[domain], subset)
+            shown.append({"subset": subset, "domain": PAPER_NAMES[domain], **about, "words": words})
     return shown
 
 

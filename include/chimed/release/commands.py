@@ -63,8 +63,7 @@ def diff(
 ) -> None:
     """Show rows added, removed and changed, and drift; exit 1 if a limit is exceeded and not accepted."""
     from chimed.release import find_release, folder_of, is_whole, read_manifest
-    from chimed.release.diff import difference
-    from chimed.release.rows import read_tables
+    from chimed.release.diff import difference, side_of
     from chimed.release.write import accept as accept_drift
     from chimed.storage import audit_log
     from chimed.storage import lake as lakes
@@ -75,12 +74,12 @@ def diff(
     held = not is_whole(lake, new) and lakes.exists(lake, f"{folder_of(new)}/changes.json")
     new = new if held else find_release(lake, new)
     if accept is not None:
-        kept = accept_drift(lake, old, new, accept, audit_log.user())
-        audit_log.note(open_store(), "accepted drift", f"{old} → {new}", "; ".join(kept["stops"]))
+        kept = accept_drift(lake, old, new, accept, audit_log.current_user())
+        audit_log.record_decision(open_store(), "accepted drift", f"{old} → {new}", "; ".join(kept["stops"]))
         print_result(kept)
         print(f"next, run: python -m chimed run release --build {new}", file=sys.stderr)
         return
-    found = difference(read_tables(lake, old), read_tables(lake, new))
+    found = difference(side_of(lake, folder_of(old)), side_of(lake, folder_of(new)))
     said = None if held else read_manifest(lake, new).get("accepted")
     if as_json:
         print(json.dumps({"old": old, "new": new, "held": held, "accepted": said, **found}, ensure_ascii=False))
@@ -138,11 +137,11 @@ def takedown(
     is not kept. If a purge was killed, run it again: it continues.
     """
     from chimed.release.takedown import take_down
-    from chimed.storage.audit_log import user
+    from chimed.storage.audit_log import current_user
     from chimed.storage.lake import open_lake
     from chimed.storage.store import open_store
 
-    lake, store, by = open_lake(), open_store(), user()
+    lake, store, by = open_lake(), open_store(), current_user()
     if purge:
         from chimed.release.purge import purge as purged
 

@@ -7,17 +7,22 @@ Gates judge a release against the one before that was built with the same option
 """
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
 import polars as pl
 
 from chimed.release import SUBSETS
-from chimed.release.statistics import counted
+from chimed.release.statistics import Counter, Counts, between, lengths_of, median, tenths
+from chimed.release.tables import counted, rows_in
+from chimed.storage.lake import Lake
 
 PSI_LIMIT = 0.2
 GONE_LIMIT = 0.2  # share of a source's rows in a subset that may leave from one release to the next
 FEW_ROWS = 10  # so many rows may always leave
+AT_ONCE = 8_000_000  # rows of both releases that are compared in one turn: some 300 MB
+_SUBSET = pl.Enum(SUBSETS)
 CHANCE = 0.001  # how rarely chance alone may stop a release, for one measure
 
 
@@ -32,61 +37,100 @@ class Drift:
     new_median: float | None = None
 
 
-def difference(old: dict[str, pl.DataFrame], new: dict[str, pl.DataFrame]) -> dict:
-    """What changed from the tables of one release to those of another.
+@dataclass(frozen=True)
+class Side:
+    """One of two releases: the sums over its rows, and how to read where they are from.
+
+    read: id, source and url of all its rows with the subset they are in, a batch at a time, as often as it is called.
+    """
+
+    counts: Counts
+    read: Callable[[], Iterator[pl.DataFrame]]
+
+
+def side_of(lake: Lake, folder: str, counts: Counts | None = None) -> Side:
+    """A release in a folder of the lake. counts: its sums where they are known; else its rows are counted."""
+
+    def read() -> Iterator[pl.DataFrame]:
+        for table, rows in rows_in(lake, folder, lambda _: ["id", "source", "url"]):
+            yield rows.with_columns(subset=pl.lit(table.split("/")[0]))
+
+    return Side(counts or counted(lake, folder), read)
+
+
+def side_of_tables(tables: dict[str, pl.DataFrame]) -> Side:
+    """Tables in memory (`rows.tables_of`)."""
+    counter = Counter()
+    for name, rows in tables.items():
+        counter.add(name, rows)
+    columns = ["id", "source", "url"]
+    frames = [rows.select(*columns, subset=pl.lit(name.split("/")[0])) for name, rows in tables.items()]
+    return Side(counter.counts(), lambda: iter(frames))
+
+
+def difference(old: Side, new: Side) -> dict:
+    """What changed from one release to another.
 
     Keys: rows (subset, source, added, removed, changed, same), drift (fields of `Drift`), stops (sentences: what is
     over its limit). A page that gives other rows than before has changed ones; what is over is added or removed.
     """
-    before, after = counted(old), counted(new)
-    rows, measured = _rows(before, after), drift(before, after)
+    rows, measured = _rows(old, new), drift(old.counts, new.counts)
     return {"rows": rows, "drift": [asdict(one) for one in measured], "stops": stops(rows, measured)}
 
 
-def _rows(before: pl.DataFrame, after: pl.DataFrame) -> list[dict]:
-    keys = ["subset", "source", "url"]
-    gone = before.join(after, on=["subset", "id"], how="anti").group_by(keys).len("gone")
-    come = after.join(before, on=["subset", "id"], how="anti").group_by(keys).len("come")
-    same = after.join(before, on=["subset", "id"], how="semi").group_by(keys).len("same")
-    every = pl.concat([before.select(keys), after.select(keys)]).unique()
-    for counts in (gone, come, same):
-        every = every.join(counts, on=keys, how="left")
-    numbers = [pl.col(name).fill_null(0).cast(pl.Int64) for name in ("gone", "come", "same")]
-    every = every.with_columns(numbers).with_columns(changed=pl.min_horizontal("gone", "come"))
-    totals = every.group_by("subset", "source").agg(
-        added=(pl.col("come") - pl.col("changed")).sum(),
-        removed=(pl.col("gone") - pl.col("changed")).sum(),
-        changed=pl.col("changed").sum(),
-        same=pl.col("same").sum(),
-    )
+def _rows(old: Side, new: Side) -> list[dict]:
+    """Rows by subset and source. Pages are compared in turns, so many that the rows of one turn fit into memory."""
+    every = sum(sum(side.counts.rows.values()) for side in (old, new))
+    turns = max(1, -(-every // AT_ONCE))
+    found = [_compared(_places(old, turn, turns), _places(new, turn, turns)) for turn in range(turns)]
+    totals = pl.concat(found).group_by("subset", "source").agg(pl.col("added", "removed", "changed", "same").sum())
     return totals.sort("subset", "source").to_dicts()
 
 
-def drift(before: pl.DataFrame, after: pl.DataFrame) -> list[Drift]:
-    """Every measure of drift between the rows of two releases (`statistics.counted`)."""
-    measures = []
-    for subset in SUBSETS:
-        old, new = (frame.filter(pl.col("subset") == subset) for frame in (before, after))
-        measures.append(_drift(f"length of {subset}", old["characters"], new["characters"]))
-    measures.append(_drift("perplexity", before["perplexity"].drop_nulls(), after["perplexity"].drop_nulls()))
-    old_names, new_names = (frame["department"].drop_nulls() for frame in (before, after))
-    names = sorted(set(old_names) | set(new_names))
-    measures.append(
-        _measure("departments", *([(side == name).sum() for name in names] for side in (old_names, new_names)))
-    )
+def _places(side: Side, turn: int, turns: int) -> pl.DataFrame:
+    """Of the pages whose turn it is, the rows: subset, source, and the hashes of url and id."""
+    columns = [pl.col("subset").cast(_SUBSET), "source", pl.col("url", "id").hash(seed=0)]
+    empty = pl.DataFrame(schema={"subset": _SUBSET, "source": pl.String, "url": pl.UInt64, "id": pl.UInt64})
+    batches = (batch.select(columns) for batch in side.read())
+    return pl.concat([empty, *(batch.filter(pl.col("url") % turns == turn) for batch in batches)])
+
+
+def _compared(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """Rows added, removed, changed and the same, by subset and source."""
+    row, page = ["subset", "id"], ["subset", "source", "url"]
+    sides = {
+        "gone": before.join(after, on=row, how="anti"),
+        "come": after.join(before, on=row, how="anti"),
+        "same": after.join(before, on=row, how="semi"),
+    }
+    marked = [rows.select(*page, **{name: pl.lit(name == kind) for name in sides}) for kind, rows in sides.items()]
+    pages = pl.concat(marked).group_by(page).agg(pl.col(*sides).sum().cast(pl.Int64))
+    changed = pl.min_horizontal("gone", "come")
+    counted = pages.with_columns(added=pl.col("come") - changed, removed=pl.col("gone") - changed, changed=changed)
+    numbers = counted.group_by("subset", "source").agg(pl.col("added", "removed", "changed", "same").sum())
+    return numbers.with_columns(pl.col("subset").cast(pl.String))
+
+
+def drift(old: Counts, new: Counts) -> list[Drift]:
+    """Every measure of drift between two releases."""
+    measures = [_drift(f"length of {subset}", lengths_of(old, subset), lengths_of(new, subset)) for subset in SUBSETS]
+    measures.append(_drift("perplexity", old.perplexities, new.perplexities))
+    named = [_by_department(counts) for counts in (old, new)]
+    names = sorted({*named[0], *named[1]})
+    measures.append(_measure("departments", *([side.get(name, 0) for name in names] for side in named)))
     return measures
 
 
-def _drift(what: str, old: pl.Series, new: pl.Series) -> Drift:
-    """PSI over the tenths of the old values."""
-    tenths = [old.quantile(n / 10) for n in range(1, 10)]  # null where there is no value
-    edges = sorted({tenth for tenth in tenths if tenth is not None})
-    counts = []
-    for side in (old, new):
-        below = [int((side < edge).sum()) for edge in edges] + [len(side)]
-        counts.append([upper - lower for lower, upper in zip([0, *below], below, strict=False)])
-    one = _measure(what, *counts)
-    return Drift(what, one.psi, one.limit, _number(old.median()), _number(new.median()))
+def _by_department(counts: Counts) -> dict[str, int]:
+    known = counts.places.filter(pl.col("department").is_not_null())
+    return dict(known.group_by("department").agg(pl.col("rows").sum()).iter_rows())
+
+
+def _drift(what: str, old: pl.DataFrame, new: pl.DataFrame) -> Drift:
+    """PSI over the tenths of the old values (value, rows)."""
+    edges = sorted(set(tenths(old)))
+    one = _measure(what, between(old, edges), between(new, edges))
+    return Drift(what, one.psi, one.limit, _number(median(old)), _number(median(new)))
 
 
 def _measure(what: str, old: list[int], new: list[int]) -> Drift:

@@ -7,13 +7,13 @@ import polars as pl
 from sqlalchemy import select
 
 from chimed.release import WITHDRAWN, folder_of, is_whole, releases
-from chimed.release.rows import read_tables
+from chimed.release.tables import rows_in
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import PUSHES, Store
 from chimed.storage.takedowns import Takedowns
-from chimed.storage.versions import older
+from chimed.storage.versions import list_older
 
 PURGE = "python -m chimed takedown … --purge takes them out"
 OF_RELEASES = "--releases, or --purge, withdraws it for a patch without them"
@@ -26,12 +26,12 @@ def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
     Keys: what (raw, extract, build, release, copy, model, older versions), where, rows (None where that cannot be
     counted from here), do (what to do about it).
     """
-    held = {version: _in_release(lake, version, gone) for version in releases(lake)}
+    held = {version: rows_held(lake, version, gone) for version in releases(lake)}
     withdrawn = [
         one for one in lakes.names(lake, layout.RELEASES) if lakes.exists(lake, f"{folder_of(one)}/{WITHDRAWN}")
     ]
     patches = {one: lakes.read_json(lake, f"{folder_of(one)}/{WITHDRAWN}").get("replaced_by") for one in withdrawn}
-    versions = sum(len(older(lake, f"{folder}/")) for folder in FOLDERS)
+    versions = sum(len(list_older(lake, f"{folder}/")) for folder in FOLDERS)
     found = [
         *_crawls(lake, gone),
         *(
@@ -119,8 +119,10 @@ def _in_build(lake: Lake, version: str, gone: Takedowns) -> int:
     return sum(len(named(lake, layout.build(version, name), gone)) for name in tables)
 
 
-def _in_release(lake: Lake, version: str, gone: Takedowns) -> int:
-    return sum(len(table.filter(gone.rows())) for table in read_tables(lake, version).values())
+def rows_held(lake: Lake, version: str, gone: Takedowns) -> int:
+    """How many rows of a release stand on what is gone."""
+    named = rows_in(lake, folder_of(version), lambda _: ["url", "source", "page"])
+    return sum(len(rows.filter(gone.rows())) for _, rows in named)
 
 
 # --- copies ------------------------------------------------------------------------------------------------------

@@ -3,15 +3,24 @@
 For the person who is asked to approve it. Writes nothing.
 """
 
-from chimed.build.builds import read_build, read_stage
+from collections.abc import Iterator
+
+import polars as pl
+
+from chimed.build.builds import parts_of, read_build
 from chimed.build.ledger import ledger
 from chimed.build.order import before, of_build
 from chimed.release import SUBSETS
-from chimed.release.rows import tables_of
+from chimed.release.diff import Side
+from chimed.release.rows import KINDS, tables_of
+from chimed.release.statistics import Counter
 from chimed.release.write import compare, previous
+from chimed.schema import RECORD
+from chimed.storage import lake as lakes
+from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import Store
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 
 
 def preview(lake: Lake, store: Store, build: str) -> dict:
@@ -22,9 +31,28 @@ def preview(lake: Lake, store: Store, build: str) -> dict:
     made = read_build(lake, build)
     version, last = made["version"], before("release", of_build(made))
     assert last is not None
-    records = read_stage(lake, version, last.name)
-    tables = tables_of(records.filter(~takedowns(store).rows()))
+    side = side_of_build(lake, version, last.name, read_takedowns(store).rows())
     stages = [{name: value for name, value in one.items() if name != "figures"} for one in ledger(lake, version)]
-    rows = {subset: sum(len(table) for name, table in tables.items() if name.startswith(subset)) for subset in SUBSETS}
-    changes = compare(lake, previous(lake, version), tables, made["options"])
+    counted = side.counts.rows
+    rows = {subset: sum(count for name, count in counted.items() if name.startswith(subset)) for subset in SUBSETS}
+    changes = compare(lake, previous(lake, version), side, made["options"])
     return {"build": version, "stages": stages, "rows": rows, "changes": changes}
+
+
+def side_of_build(lake: Lake, version: str, stage: str, gone: pl.Expr) -> Side:
+    """A stage's table, without the rows that are gone, as one side of a comparison; a part is held at a time."""
+    parts = range(parts_of(lake, version, stage))
+    paths = [layout.build(version, stage, layout.kept(part)) for part in parts]
+    counter = Counter()
+    for path in paths:
+        for table, rows in tables_of(lakes.read_table(lake, path, schema=RECORD).filter(~gone)).items():
+            counter.add(table, rows)
+
+    def read() -> Iterator[pl.DataFrame]:
+        subset = pl.col("kind").replace_strict({kind: name for name, kind in KINDS.items()}, default=None)
+        for path in paths:
+            for batch in lakes.read_batches(lake, path, ["id", "source", "url", "page", "kind"]):
+                named = batch.filter(~gone).with_columns(subset=subset)
+                yield named.filter(pl.col("subset").is_not_null()).select("id", "source", "url", "subset")
+
+    return Side(counter.counts(), read)

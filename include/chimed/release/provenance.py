@@ -6,7 +6,6 @@ there, so a patch of the release can tell it again without the build.
 
 import hashlib
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,13 +14,14 @@ from sqlalchemy import select
 
 import chimed
 from chimed.build import inputs
-from chimed.build.builds import read_build, read_dropped, read_stage
+from chimed.build.builds import parts_of, read_build
 from chimed.build.context import Work
+from chimed.build.corpus import Parts
 from chimed.build.ledger import ledger
 from chimed.intervals import wilson
 from chimed.llm import prompts
 from chimed.release import public_name
-from chimed.release.statistics import PERPLEXITY_EDGES, histogram
+from chimed.release.statistics import PERPLEXITY_EDGES, histogram, occurrences
 from chimed.schema import words
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
@@ -85,8 +85,7 @@ def _crawl(lake: Lake, crawl: str) -> dict:
 
 def _prompts(asked: set[str]) -> list[str]:
     """<name>@<hash> of the prompts of the stages that asked a model in this build."""
-    names = sorted(file.stem for file in Path(prompts.__file__).parent.glob("*.yaml"))
-    return [prompts.load(name).version for name in names if ASKED_BY.get(name, name) in asked]
+    return [prompts.load(name).version for name in prompts.names() if ASKED_BY.get(name, name) in asked]
 
 
 def _models(figures: dict[str, list[dict]]) -> dict[str, list[str]]:
@@ -149,17 +148,27 @@ def _is_cost(value: object) -> bool:
 
 
 def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
-    """The distribution before the cut, where the cut was, and what scoring cost."""
-    scored = read_stage(work.lake, work.build, "perplexity")
+    """The distribution before the cut, to two places, where the cut was, and what scoring cost."""
+    values, characters = occurrences(pl.Series(dtype=pl.Float64)), 0
+    for batch in stage_parts(work, "perplexity").read(["perplexity", "text", "question", "answer", "rejected"]):
+        found = [values, occurrences(batch["perplexity"].round(2))]
+        values = pl.concat(found).group_by("value").agg(pl.col("rows").sum()).sort("value")
+        characters += int(batch.select(words().str.len_chars().sum()).item() or 0)
     shards = figures["perplexity"]
     return {
         "cut": _plain(figures["filter"]).get("perplexity_cut_at"),
-        **histogram(scored["perplexity"].drop_nulls(), PERPLEXITY_EDGES),
-        "characters": int(scored.select(words().str.len_chars().sum()).item() or 0),
+        **histogram(values, PERPLEXITY_EDGES),
+        "characters": characters,
         "seconds": round(sum(one.get("seconds", 0.0) for one in shards), 3),
         "device": next((one["device"] for one in shards if "device" in one), None),
         **{name: sum(one.get(name, 0) for one in shards) for name in ("known", "scored")},
     }
+
+
+def stage_parts(work: Work, stage: str) -> Parts:
+    """The table of a finished stage, to be read a batch at a time. Raises UserError where the stage is not done."""
+    parts = range(parts_of(work.lake, work.build, stage))
+    return Parts(work.lake, tuple(layout.build(work.build, stage, layout.kept(part)) for part in parts))
 
 
 def screening(work: Work) -> dict | None:
@@ -171,8 +180,13 @@ def screening(work: Work) -> dict | None:
     verdicts = _verdicts(work.store, "screen")
     if not verdicts:
         return None
-    dropped = read_dropped(work.lake, work.build, "screen").filter(pl.col("fate") == "dropped")
-    flagged, passed = set(dropped["id"]), set(read_stage(work.lake, work.build, "screen")["id"])
+    reviewed = pl.col("id").is_in(sorted(verdicts))
+    folder = layout.build(work.build, "screen")
+    left = [f"{folder}/{name}" for name in lakes.names(work.lake, folder) if name.startswith("dropped-")]
+    gone = (batch for path in left for batch in lakes.read_batches(work.lake, path, ["id", "fate"]))
+    flagged = {id for batch in gone for id in batch.filter(reviewed, fate="dropped")["id"]}
+    kept = stage_parts(work, "screen").read(["id"])
+    passed = {id for batch in kept for id in batch.filter(reviewed)["id"]}
     return {
         kind: _share(sum(verdict == kind for verdict in said), len(said)) if said else None
         for kind, ids in (("flagged", flagged), ("passed", passed))

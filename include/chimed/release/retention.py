@@ -31,7 +31,7 @@ from chimed.storage import layout, warc
 from chimed.storage.contents import SEAL, sealed
 from chimed.storage.lake import Lake
 from chimed.storage.store import REVIEW_QUEUE, Store
-from chimed.storage.versions import forget_older
+from chimed.storage.versions import delete_older
 
 FOR_AN_IDENTIFIER = ("identifier: ", "name: ")  # how the reasons of `screen`'s rules begin
 NAME = "retention"
@@ -62,7 +62,7 @@ def retain(lake: Lake, store: Store, settings: Settings, dry_run: bool = False) 
     paths = journals.files(journal)
     for path in paths:
         tables.keep_in_step(journal, lake, path)
-    told["older versions"] = sum(forget_older(lake, path) for path in paths)
+    told["older versions"] = sum(delete_older(lake, path) for path in paths)
     journals.save(journal, datetime.now(UTC))
     return told
 
@@ -125,7 +125,7 @@ def _raw(journal: Journal | None, lake: Lake, store: Store, days: int, now: date
                 continue
             report = lakes.read_json(lake, f"{folder}/{layout.REPORT}")
             finished = _aware(datetime.fromisoformat(report["finished"])) if report.get("finished") else now
-            files = warc.files(lake, folder)
+            files = warc.list_files(lake, folder)
             if not files or now - finished < timedelta(days=days):
                 continue
             gone[f"{source}/{crawl}"] += len(files)

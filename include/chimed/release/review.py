@@ -64,7 +64,7 @@ def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verd
         raise UserError(f"no record {record!r} in the review queue of {stage} of build {build}")
     row = {"record": record, "stage": stage, "reviewer": reviewer, "verdict": verdict, "created": datetime.now(UTC)}
     upsert(store, REVIEWS, [row])
-    audit_log.note(store, "verdict", f"{stage} of {build}: {record}", verdict, reviewer)
+    audit_log.record_decision(store, "verdict", f"{stage} of {build}: {record}", verdict, reviewer)
     return dict(found)
 
 

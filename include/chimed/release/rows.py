@@ -6,20 +6,19 @@ side, so the same records give the same bytes.
 """
 
 import io
+from collections.abc import Callable
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from chimed.release import SUBSETS, TABLES, folder_of
+from chimed.release import SUBSETS, TABLES
 from chimed.schema import RECORD, content_id
-from chimed.storage import lake as lakes
-from chimed.storage import layout
-from chimed.storage.lake import Lake
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
 GROUP = 2_000  # rows of a row group: who reads a few rows of a large release decodes no more than their groups
 KINDS = {"pretrain": "document", "sft": "qa", "preference": "preference"}
+# what a model learns from: a text, or lists of messages
+WORDS = {"pretrain": ("text",), "sft": ("messages",), "preference": ("prompt", "chosen", "rejected")}
 
 _MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string(), False), pa.field("content", pa.string(), False)]))
 _PROVENANCE = [
@@ -50,32 +49,28 @@ _SHAPES: dict[str, dict] = {
 }
 
 
-def dataset_info(tables: dict[str, pl.DataFrame]) -> dict[str, dict]:
-    """LLaMA-Factory's `dataset_info.json` for a release's tables: an entry each for those that hold rows."""
+def dataset_info(files: dict[str, str]) -> dict[str, dict]:
+    """LLaMA-Factory's `dataset_info.json`, an entry for each table with rows.
+
+    files: by table (`<subset>/<split>`) where its JSON lines lie, a file or a folder: LLaMA-Factory reads both.
+    """
     return {
-        f"chimed_{subset}{'' if split == 'train' else f'_{split}'}": {"file_name": jsonl_name(name), **_SHAPES[subset]}
-        for name in with_rows(tables)
+        f"chimed_{subset}{'' if split == 'train' else f'_{split}'}": {"file_name": files[name], **_SHAPES[subset]}
+        for name in TABLES
+        if name in files
         for subset, split in (name.split("/"),)
     }
-
-
-def jsonl_name(name: str) -> str:
-    """Where a table's (`<subset>/<split>`) JSON lines lie in a release."""
-    return f"jsonl/{name.replace('/', '.')}.jsonl"
-
-
-def with_rows(tables: dict[str, pl.DataFrame]) -> list[str]:
-    """The tables that get files: `datasets` cannot load a file without rows."""
-    return [name for name in TABLES if len(tables[name])]
 
 
 def tables_of(records: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Records (columns of `RECORD`) as the six tables of a release, `<subset>/<split>`, with `COLUMNS`."""
     tables = {}
     for subset in SUBSETS:
-        rows = _shaped(records.filter(pl.col("kind") == KINDS[subset]).sort("id"), subset)
-        held = pl.Series([is_validation(url) for url in rows["url"]], dtype=pl.Boolean)
-        tables[f"{subset}/train"], tables[f"{subset}/validation"] = rows.filter(~held), rows.filter(held)
+        rows = shaped(records.filter(pl.col("kind") == KINDS[subset]).sort("id"), subset)
+        urls = rows["url"].unique()
+        held = urls.filter(pl.Series([is_validation(url) for url in urls], dtype=pl.Boolean))
+        is_held = rows["url"].is_in(held.implode())
+        tables[f"{subset}/train"], tables[f"{subset}/validation"] = rows.filter(~is_held), rows.filter(is_held)
     return tables
 
 
@@ -84,7 +79,8 @@ def is_validation(url: str) -> bool:
     return int(content_id(url), 16) / 2**64 < VALIDATION
 
 
-def _shaped(records: pl.DataFrame, subset: str) -> pl.DataFrame:
+def shaped(records: pl.DataFrame, subset: str) -> pl.DataFrame:
+    """Records of a subset's kind with its `COLUMNS`."""
     asked, answered = _said("user", "question"), _said("assistant", "answer")
     records = records.with_columns(pl.col("perplexity").round(2), made_by=pl.col("prompt"))
     if subset == "sft":
@@ -102,40 +98,31 @@ def _said(role: str, column: str) -> pl.Expr:
     return pl.struct(role=pl.lit(role), content=pl.col(column))
 
 
-def parquet(table: pl.DataFrame, subset: str) -> bytes:
-    """A table of a release as a parquet file (zstd) with exactly the subset's `COLUMNS`."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.to_arrow().cast(COLUMNS[subset]), sink, compression="zstd", row_group_size=GROUP)
-    return sink.getvalue().to_pybytes()
+def measured(of: Callable[[pl.Expr], pl.Expr], subset: str) -> pl.Expr:
+    """A measure of the words that a model learns from, added up over a row of a subset's table.
+
+    Those are a text; question and answer; question and both answers. of: the measure of one text, such as its bytes.
+    """
+    each = [
+        of(pl.col(name)) if subset == "pretrain" else pl.col(name).list.eval(of(_content())).list.sum()
+        for name in WORDS[subset]
+    ]
+    return pl.sum_horizontal(each).cast(pl.Int64)
+
+
+def _content() -> pl.Expr:
+    return pl.element().struct.field("content")
+
+
+def arrow(table: pl.DataFrame, subset: str) -> pa.Table:
+    """Rows of a release with exactly the subset's `COLUMNS`, in one piece: so their bytes do not tell how they came."""
+    return table.to_arrow().cast(COLUMNS[subset]).combine_chunks()
 
 
 def jsonl(table: pl.DataFrame, subset: str) -> bytes:
-    """A table of a release as JSON lines in the shape that `dataset_info` tells LLaMA-Factory of."""
+    """Rows of a release as JSON lines in the shape that `dataset_info` tells LLaMA-Factory of."""
     if subset == "preference":
         table = table.rename({"prompt": "messages"}).with_columns(pl.col("chosen", "rejected").list.first())
     sink = io.BytesIO()
     table.write_ndjson(sink)
     return sink.getvalue()
-
-
-def read_tables(lake: Lake, version: str) -> dict[str, pl.DataFrame]:
-    """The six tables of a release of this lake, as `tables_in` reads them."""
-    return tables_in(lake, folder_of(version))
-
-
-def tables_in(lake: Lake, folder: str) -> dict[str, pl.DataFrame]:
-    """The six tables in a release's folder, `<subset>/<split>`; a column that is younger than the release is null.
-
-    A table without rows has no file; the statistics say which. Raises FileNotFoundError.
-    """
-    rows = lakes.read_json(lake, f"{folder}/{layout.STATISTICS}")["splits"]
-    tables = {}
-    for name in TABLES:
-        columns = pl.DataFrame(COLUMNS[name.split("/")[0]].empty_table()).schema
-        if not rows[name]:
-            tables[name] = pl.DataFrame(schema=columns)
-            continue
-        table = lakes.read_table(lake, f"{folder}/{name}.parquet")
-        young = [pl.lit(None, kind).alias(column) for column, kind in columns.items() if column not in table.columns]
-        tables[name] = table.with_columns(young).select(columns.names())
-    return tables

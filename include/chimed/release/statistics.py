@@ -1,79 +1,190 @@
-"""What a release holds, counted from its tables alone: the paper's Table 4, Figure 1's departments, distributions."""
+"""What a release holds, counted from its tables alone: the paper's Table 4, Figure 1's departments, distributions.
+
+Everything is made of sums (`Counts`), which the parts of a release give one by one: nothing here holds its rows. How
+often each length and each perplexity occurs is kept exactly, so medians and tenths are exact, too.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import polars as pl
 
-from chimed.release import SUBSETS
+from chimed.release import SUBSETS, TABLES
+from chimed.release.rows import measured
 
 # a histogram's bins: lengths and perplexities spread over powers of ten
 LENGTH_EDGES = [1, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 5_000, 10_000, 100_000]
 PERPLEXITY_EDGES = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1_000, 3_000, 10_000, 100_000]
 
+# Rows and characters by what a row may say of itself. table: <subset>/<split>.
+PLACES = pl.Schema(
+    dict.fromkeys(("table", "subset", "source", "domain", "language", "department", "model"), pl.String)
+    | {"rows": pl.Int64, "characters": pl.Int64}
+)
+LENGTHS = pl.Schema({"subset": pl.String, "value": pl.Int64, "rows": pl.Int64})  # value: a row's characters
+PERPLEXITIES = pl.Schema({"value": pl.Float64, "rows": pl.Int64})
+COUNTED = ("source", "domain", "language", "department", "model", "perplexity")  # columns that are counted by
+WAITING = 100_000  # rows that are counted together
 
-def statistics(tables: dict[str, pl.DataFrame]) -> dict:
-    """Counts over a release's tables (`<subset>/<split>`); nothing in them depends on how the release was made.
+
+@dataclass(frozen=True)
+class Counts:
+    """The sums over some rows of a release: `PLACES`, `LENGTHS` and `PERPLEXITIES`."""
+
+    places: pl.DataFrame
+    lengths: pl.DataFrame
+    perplexities: pl.DataFrame
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """The number of rows of each table."""
+        found = dict(self.places.group_by("table").agg(pl.col("rows").sum()).iter_rows())
+        return {table: found.get(table, 0) for table in TABLES}
+
+
+class Counter:
+    """Counts rows as they come by: a few columns of some of them are held, and the sums."""
+
+    def __init__(self) -> None:
+        self.sums = total([])
+        self.waiting: list[pl.DataFrame] = []
+
+    def add(self, table: str, rows: pl.DataFrame) -> None:
+        """Counts rows of a table: its words and `COUNTED` must be among their columns.
+
+        Characters are those of the words that a model learns from (`rows.measured`).
+        """
+        subset = table.split("/")[0]
+        said = {"table": pl.lit(table), "subset": pl.lit(subset)}
+        said["characters"] = measured(lambda text: text.str.len_chars(), subset)
+        self.waiting.append(rows.select(*COUNTED, **said))
+        if sum(map(len, self.waiting)) > WAITING:
+            self.counts()
+
+    def counts(self) -> Counts:
+        """The sums so far."""
+        if self.waiting:
+            self.sums = total([self.sums, _counted(pl.concat(self.waiting))])
+            self.waiting.clear()
+        return self.sums
+
+
+def _counted(rows: pl.DataFrame) -> Counts:
+    each = pl.lit(1, pl.Int64)
+    return Counts(
+        rows.select(pl.col(name) if name != "rows" else each.alias(name) for name in PLACES),
+        rows.select("subset", value="characters", rows=each),
+        rows.filter(pl.col("perplexity").is_not_null()).select(value="perplexity", rows=each),
+    )
+
+
+def total(several: Iterable[Counts]) -> Counts:
+    """The sums of several parts as one."""
+    parts = list(several)
+
+    def added(name: str, schema: pl.Schema) -> pl.DataFrame:
+        frames = [pl.DataFrame(schema=schema), *(getattr(part, name).select(schema.names()) for part in parts)]
+        numbers = [column for column in ("rows", "characters") if column in schema]
+        keys = [column for column in schema if column not in numbers]
+        return pl.concat(frames).group_by(keys).agg(pl.col(numbers).sum()).sort(keys).select(schema.names())
+
+    return Counts(added("places", PLACES), added("lengths", LENGTHS), added("perplexities", PERPLEXITIES))
+
+
+def as_dict(counts: Counts) -> dict:
+    """The sums as JSON keeps them."""
+    return {name: getattr(counts, name).to_dict(as_series=False) for name in ("places", "lengths", "perplexities")}
+
+
+def of_dict(kept: dict) -> Counts:
+    """The sums that `as_dict` made JSON of."""
+    return Counts(
+        pl.DataFrame(kept["places"], schema=PLACES),
+        pl.DataFrame(kept["lengths"], schema=LENGTHS),
+        pl.DataFrame(kept["perplexities"], schema=PERPLEXITIES),
+    )
+
+
+def statistics(counts: Counts) -> dict:
+    """What a release's `statistics.json` says; nothing in it depends on how the release was made.
 
     Keys: table 4, sources, places (rows and characters by subset, source, domain), departments (of questions),
     splits, lengths and perplexity (histograms), characters, instances.
     """
-    rows = counted(tables)
-    table = rows.group_by("subset", "domain").agg(rows=pl.len(), characters=pl.col("characters").sum())
-    sources = rows.group_by("subset", "source").agg(rows=pl.len(), characters=pl.col("characters").sum())
-    places = rows.group_by("subset", "source", "domain").agg(rows=pl.len(), characters=pl.col("characters").sum())
-    questions = rows.filter(pl.col("subset") == "sft")
-    departments = questions.group_by("department").len("rows")
-    at_source = questions.filter(pl.col("department").is_not_null()).group_by("source", "department").len("rows")
-    lengths = {
-        subset: histogram(rows.filter(pl.col("subset") == subset)["characters"], LENGTH_EDGES) for subset in SUBSETS
-    }
+    places = counts.places
+    questions = places.filter(pl.col("subset") == "sft")
+    departments = questions.group_by("department").agg(pl.col("rows").sum())
+    known = questions.filter(pl.col("department").is_not_null())
+    at_source = known.group_by("source", "department").agg(pl.col("rows").sum())
     return {
-        "table 4": table.sort("subset", "domain").to_dicts(),
-        "sources": sources.sort("subset", "source").to_dicts(),
-        "places": places.sort("subset", "source", "domain").to_dicts(),
+        "table 4": _by(places, "subset", "domain"),
+        "sources": _by(places, "subset", "source"),
+        "places": _by(places, "subset", "source", "domain"),
         "departments": departments.sort("rows", "department", descending=[True, False], nulls_last=True).to_dicts(),
         "departments by source": at_source.sort(
             "source", "rows", "department", descending=[False, True, False]
         ).to_dicts(),
-        "splits": {name: len(table) for name, table in tables.items()},
-        "lengths": lengths,
-        "perplexity": histogram(rows["perplexity"].drop_nulls(), PERPLEXITY_EDGES),
-        "characters": int(rows["characters"].sum()),
-        "instances": len(rows),
+        "splits": counts.rows,
+        "lengths": {subset: histogram(lengths_of(counts, subset), LENGTH_EDGES) for subset in SUBSETS},
+        "perplexity": histogram(counts.perplexities, PERPLEXITY_EDGES),
+        "characters": int(places["characters"].sum()),
+        "instances": int(places["rows"].sum()),
     }
 
 
-def counted(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """All rows of a release: subset, id, url, source, domain, department, perplexity and how many characters.
-
-    Characters are those of the words a model learns from: a text; question and answer; question and both answers.
-    """
-    frames = []
-    for name, table in tables.items():
-        subset = name.split("/")[0]
-        columns = {"pretrain": ["text"], "sft": ["messages"], "preference": ["prompt", "chosen", "rejected"]}[subset]
-        characters = pl.sum_horizontal(_characters(column, table.schema[column]) for column in columns)
-        frames.append(
-            table.select(
-                *(pl.lit(subset).alias("subset"), "id", "url", "source", "domain", "department", "perplexity"),
-                characters.cast(pl.Int64).alias("characters"),
-            )
-        )
-    return pl.concat(frames)
+def _by(places: pl.DataFrame, *keys: str) -> list[dict]:
+    return places.group_by(keys).agg(pl.col("rows", "characters").sum()).sort(keys).to_dicts()
 
 
-def _characters(column: str, kind: pl.DataType) -> pl.Expr:
-    if kind == pl.String:
-        return pl.col(column).str.len_chars()
-    return pl.col(column).list.eval(pl.element().struct.field("content").str.len_chars()).list.sum()
+def lengths_of(counts: Counts, subset: str) -> pl.DataFrame:
+    """How many rows of a subset have how many characters (value, rows), the smallest first."""
+    return counts.lengths.filter(pl.col("subset") == subset).select("value", "rows")
 
 
-def histogram(values: pl.Series, edges: list[int]) -> dict:
+# --- distributions (value, rows), sorted by value -----------------------------------------------------------------
+
+
+def occurrences(values: pl.Series) -> pl.DataFrame:
+    """How often each value occurs (value, rows), sorted; nulls are left out."""
+    return (
+        values.drop_nulls().alias("value").to_frame().group_by("value").agg(rows=pl.len().cast(pl.Int64)).sort("value")
+    )
+
+
+def histogram(found: pl.DataFrame, edges: list[int]) -> dict:
     """Counts of values between edges: [first, second), …, the last bin open to above; with median and extremes."""
-    below = [int((values < edge).sum()) for edge in edges[1:]]
-    counts = [after - before for before, after in zip([0, *below], [*below, len(values)], strict=True)]
     return {
         "edges": edges,
-        "counts": counts,
-        "least": values.min(),
-        "median": values.median(),
-        "most": values.max(),
+        "counts": between(found, edges[1:]),
+        "least": found["value"].min(),
+        "median": median(found),
+        "most": found["value"].max(),
     }
+
+
+def between(found: pl.DataFrame, edges: list[int] | list[float]) -> list[int]:
+    """How many values lie below the first edge, between each two, and from the last one on."""
+    below = [int(found.filter(pl.col("value") < edge)["rows"].sum()) for edge in edges]
+    return [upper - lower for lower, upper in zip([0, *below], [*below, int(found["rows"].sum())], strict=True)]
+
+
+def median(found: pl.DataFrame) -> float | None:
+    """The median; None where there is no value."""
+    count = int(found["rows"].sum())
+    if not count:
+        return None
+    middle = pl.Series([_nth(found, (count - 1) // 2), _nth(found, count // 2)], dtype=pl.Float64)
+    return middle.median()  # type: ignore[return-value]  # Polars' own rounding: what was counted by it stays equal
+
+
+def tenths(found: pl.DataFrame) -> list[float]:
+    """The nine values that part the others into ten equal lots; none where there is no value."""
+    count = int(found["rows"].sum())
+    # the nearest value, a half upwards: as Polars' quantile has it
+    return [_nth(found, math.floor((count - 1) * (tenth / 10) + 0.5)) for tenth in range(1, 10)] if count else []
+
+
+def _nth(found: pl.DataFrame, number: int) -> float:
+    """The value at a place among all, the smallest at 0."""
+    return found["value"][int((found["rows"].cum_sum() > number).arg_max() or 0)]

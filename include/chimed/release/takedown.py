@@ -19,23 +19,27 @@ from sqlalchemy import delete, select
 
 from chimed.characters import storable
 from chimed.errors import UserError, choose
-from chimed.extraction.same_words import remember, taken_before
+from chimed.extraction.same_words import find_taken_down, remember_words
 from chimed.release import WITHDRAWN, folder_of, is_whole, read_manifest, releases, review
 from chimed.release.codes import CODES, UNSPECIFIED, code_of
-from chimed.release.places import named, places, tables_of_records
-from chimed.release.rows import read_tables
+from chimed.release.filling import Filled
+from chimed.release.places import named, places, rows_held, tables_of_records
+from chimed.release.sorting import of_release
+from chimed.release.tables import counted
 from chimed.release.target import Target, find_target, pages_of, see_that_it_is_read
-from chimed.release.write import write_release
+from chimed.release.write import data_files, write_around, write_release
 from chimed.schema import RECORD
 from chimed.sources import names as source_names
 from chimed.storage import audit_log, layout
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
-from chimed.storage.lease import turn
-from chimed.storage.store import PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
-from chimed.storage.takedowns import Takedowns, of
+from chimed.storage.lease import wait_for_lease
+from chimed.storage.store import KEYS_AT_ONCE, PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
+from chimed.storage.takedowns import Takedowns, parse_targets
 
 log = logging.getLogger("chimed")
+
+OF_FILES = ("version", "checksum", "accepted", "files", "made_of", "seal")  # of a manifest: what another one has anew
 
 
 def take_down(
@@ -57,7 +61,7 @@ def take_down(
     nothing is known of, an unknown code, or no reason.
     """
     noted = note(lake, store, target, reason, code, by, unseen)
-    gone = of(noted.names)
+    gone = parse_targets(noted.names)
     patches = {
         version: rewrite_release(lake, store, version, gone, code) for version in (releases(lake) if rewrite else ())
     }
@@ -97,17 +101,18 @@ def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, u
     if not found.is_source and not found.of_corpus:
         see_that_it_is_read(lake, store, found.name)
     left, names = _known(lake, store, found, unseen)
-    twins = _twins(lake, store, of(names)) - set(names) if not found.is_source else set()
+    twins = _twins(lake, store, parse_targets(names)) - set(names) if not found.is_source else set()
     every = [*names, *sorted(twins)]
     kept = {"reason": storable(reason), "code": code, "by": by or None, "created": datetime.now(UTC)}
     upsert(store, TAKEDOWNS, [{"target": name, **kept} for name in every])
-    gone = of(every)
+    gone = parse_targets(every)
     with store.engine.begin() as connection:
         if found.is_source:
             connection.execute(delete(PAGES).where(PAGES.c.source == found.name))
-        for url in sorted(gone.urls):
-            connection.execute(delete(PAGES).where(PAGES.c.url == url))
-    audit_log.note(store, "takedown", found.name, f"{left} pages, {code}", by or None)
+        urls = sorted(gone.urls)
+        for start in range(0, len(urls), KEYS_AT_ONCE):
+            connection.execute(delete(PAGES).where(PAGES.c.url.in_(urls[start : start + KEYS_AT_ONCE])))
+    audit_log.record_decision(store, "takedown", found.name, f"{left} pages, {code}", by or None)
     closed = review.close(store, _ids(lake, gone), gone.urls)
     return Noted(found.name, every, sorted(one for one in twins if not one.startswith("raw/")), left, closed)
 
@@ -149,8 +154,7 @@ def _source_of(store: Store, target: Target) -> str:
 
 
 def _holds(lake: Lake, version: str, target: Target) -> bool:
-    gone = of([target.name])
-    return any(len(table.filter(gone.rows())) for table in read_tables(lake, version).values())
+    return rows_held(lake, version, parse_targets([target.name])) > 0
 
 
 def _twins(lake: Lake, store: Store, gone: Takedowns) -> set[str]:
@@ -158,12 +162,12 @@ def _twins(lake: Lake, store: Store, gone: Takedowns) -> set[str]:
     paths = tables_of_records(lake)
     for path in paths:
         if len(named(lake, path, gone)):
-            remember(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
+            remember_words(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
     twins: set[str] = set()
     for path in paths if _remembers(store) else ():
         columns = ["url", "page", "text", "question", "answer", "rejected"]
         for batch in lakes.read_batches(lake, path, columns, RECORD):
-            same = batch.filter(taken_before(store, batch))
+            same = batch.filter(find_taken_down(store, batch))
             twins |= set(same["url"])
             twins |= set(same.filter(pl.col("url").str.starts_with("corpus:"))["page"])
     return twins
@@ -196,35 +200,41 @@ def build_tables(lake: Lake) -> list[str]:
 
 def rewrite_release(lake: Lake, store: Store, version: str, gone: Takedowns, code: str) -> str | None:
     """Writes a release without what is gone and withdraws it; returns the patch, None where it has no such row."""
-    with turn(store, lake.root, f"release {version}", log.info):
+    with wait_for_lease(store, lake.root, f"release {version}", log.info):
         return _patched(lake, version, gone, code) if is_whole(lake, version) else None
 
 
 def _patched(lake: Lake, version: str, gone: Takedowns, code: str) -> str | None:
-    tables = read_tables(lake, version)
-    rest = {name: table.filter(~gone.rows()) for name, table in tables.items()}
-    removed = sum(map(len, tables.values())) - sum(map(len, rest.values()))
+    removed = rows_held(lake, version, gone)
     if not removed:
         _tell_no_reason(lake, version)
         return None
     manifest = read_manifest(lake, version)
     base, _, number = version.rpartition(".p")
     patch = f"{base}.p{int(number) + 1}" if base and number.isdigit() else f"{version}.p1"
-    made = {name: value for name, value in manifest.items() if name not in ("version", "checksum", "accepted", "files")}
-    write_release(lake, patch, rest, made | {"patch_of": version, "removed": removed, "takedown": code}, before=None)
+    names = "\n".join(sorted(gone.urls | gone.sources | gone.places))
+    rest = of_release(lake, folder_of(version), gone.rows(), f"{manifest['checksum']} without {names}")
+    made = _as_made(manifest) | {"patch_of": version, "removed": removed, "takedown": code}
+    write_release(lake, patch, rest, made, before=None)
     _withdraw(lake, version, code, patch)
     return patch
 
 
+def _as_made(manifest: dict) -> dict:
+    """What a manifest tells of how the release was made."""
+    return {name: value for name, value in manifest.items() if name not in OF_FILES}
+
+
 def _tell_no_reason(lake: Lake, version: str) -> None:
-    """Writes a patch of an older version anew, whose card and manifest tell a reason that is private today."""
-    manifest = read_manifest(lake, version)
+    """Writes the card and manifest of an older version's patch anew: they tell a reason that is private today."""
+    manifest, folder = read_manifest(lake, version), folder_of(version)
     if "takedown" not in manifest or code_of(manifest["takedown"]) == manifest["takedown"]:
         return
-    made = {name: value for name, value in manifest.items() if name not in ("version", "checksum", "accepted", "files")}
-    tables = read_tables(lake, version)
-    lakes.remove(lake, f"{folder_of(version)}/{layout.MANIFEST}")  # a whole release would be left as it is
-    write_release(lake, version, tables, made | {"takedown": UNSPECIFIED}, before=None)
+    tables = set(data_files(manifest["files"])) - {"dataset_info.json", "statistics.json"}
+    files = {name: manifest["files"][name] for name in tables}
+    write_around(
+        lake, version, Filled(files, counted(lake, folder)), _as_made(manifest) | {"takedown": UNSPECIFIED}, before=None
+    )
 
 
 def _withdraw(lake: Lake, version: str, code: str, replaced_by: str) -> None:

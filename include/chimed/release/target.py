@@ -12,8 +12,8 @@ from chimed.errors import UserError
 from chimed.extraction import corpus_files
 from chimed.extraction.crawl_records import extract_crawl
 from chimed.extraction.raw_pages import is_corpus
-from chimed.release import releases
-from chimed.release.rows import read_tables
+from chimed.release import folder_of, releases
+from chimed.release.tables import rows_in
 from chimed.sources import module as source_module
 from chimed.sources import names as source_names
 from chimed.sources.page import Miss
@@ -21,7 +21,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout, warc
 from chimed.storage.lake import Lake
 from chimed.storage.store import Store, secret
-from chimed.storage.takedowns import ROW
+from chimed.storage.takedowns import CORPUS_ROW_PREFIX
 
 _ID = re.compile(r"[0-9a-f]{16}$")
 _PLACE = re.compile(r"raw/([^/]+)/([^/]+)/([^/]+)#(\d+)$")
@@ -37,16 +37,16 @@ class Target:
     @property
     def of_corpus(self) -> bool:
         """Whether it is a row of a corpus."""
-        return self.name.startswith(ROW)
+        return self.name.startswith(CORPUS_ROW_PREFIX)
 
 
 def find_target(lake: Lake, store: Store, said: str) -> Target:
     """What is meant by a URL, a place (`raw/…#…`), a record's id, or a name. Raises UserError where it is nothing."""
     said = said.strip()
-    name = said.removeprefix(ROW)
+    name = said.removeprefix(CORPUS_ROW_PREFIX)
     if name in (*source_names(), *lakes.names(lake, layout.RAW)):
         return Target(name, is_source=True)
-    if said.startswith(ROW):
+    if said.startswith(CORPUS_ROW_PREFIX):
         return _row(lake, store, said)
     if said.startswith("raw/"):
         return Target(_url_at(lake, store, said))
@@ -75,7 +75,7 @@ def canonical(lake: Lake, url: str) -> str:
 
 def pages_of(lake: Lake, target: Target) -> set[str]:
     """Places of the crawled pages, or rows of corpora, in the lake that a target is."""
-    source = target.name.removeprefix(ROW).split("/")[0] if target.of_corpus else None
+    source = target.name.removeprefix(CORPUS_ROW_PREFIX).split("/")[0] if target.of_corpus else None
     pages: set[str] = set()
     for path in _kept(lake, target.name if target.is_source else source):
         table = lakes.read_table(lake, path, ["url", "page"])
@@ -87,7 +87,7 @@ def pages_of(lake: Lake, target: Target) -> set[str]:
 
 
 def _row(lake: Lake, store: Store, said: str) -> Target:
-    name = said.removeprefix(ROW).split("/")[0]
+    name = said.removeprefix(CORPUS_ROW_PREFIX).split("/")[0]
     if name not in lakes.names(lake, layout.RAW):
         raise UserError(f"unknown corpus {name!r}, so no row {said[:200]}; choose from: {_corpora(lake)}")
     _extracted(lake, store, name)
@@ -120,7 +120,7 @@ def _url_at(lake: Lake, store: Store, said: str) -> str:
     source, crawl, name, number = found.groups()
     if lakes.exists(lake, layout.raw(source, crawl, layout.REPORT)) and is_corpus(lake, source, crawl):
         return _corpus_row(lake, store, source, crawl, name, int(number))
-    for stored in warc.responses(lake, path):
+    for stored in warc.read_responses(lake, path):
         if stored.page == said:
             return canonical(lake, stored.url)
     raise UserError(f"looked through {path} and found no page at {number}; a release's column page has such places")
@@ -131,12 +131,12 @@ def _corpus_row(lake: Lake, store: Store, source: str, crawl: str, name: str, nu
     report = lakes.read_json(lake, layout.raw(source, crawl, layout.REPORT))
     place = 0
     with lake.fs.open(lake.at(layout.raw(source, crawl, name)), "rb") as file:
-        known = corpus_files.kept_survey(report, name)
-        for place, read in corpus_files.read_file(name, file, corpus_files.kept_choices(report), known):
+        known = corpus_files.recorded_survey(report, name)
+        for place, read in corpus_files.read_file(name, file, corpus_files.recorded_choices(report), known):
             if place == number and isinstance(read, Miss):
                 raise UserError(f"row {number} of {name} gave no record ({read.reason}): there is nothing to take down")
             if place == number and not isinstance(read, Miss):
-                return corpus_files.address(source, read, key)
+                return corpus_files.corpus_address(source, read, key)
     raise UserError(f"looked for row {number} of {name} in corpus {source} and found nothing; it has {place} rows")
 
 
@@ -149,7 +149,7 @@ def _url_of(lake: Lake, store: Store, record: str) -> str:
         found = frame.filter(id=record)
         if len(found):
             url, page = found.select("url", "page").row(0)
-            return _url_at(lake, store, page) if url.startswith(ROW) else url
+            return _url_at(lake, store, page) if url.startswith(CORPUS_ROW_PREFIX) else url
     raise UserError(
         f"looked for the record {record} in every crawl and corpus, in every build and in the releases, and found "
         "nothing; see the column id of a release"
@@ -161,7 +161,7 @@ def _tables(lake: Lake, columns: list[str]) -> Iterator[pl.DataFrame]:
     for path in _kept(lake, None):
         yield lakes.read_table(lake, path, columns)
     for version in reversed(releases(lake)):
-        yield from (table.select(columns) for table in read_tables(lake, version).values())
+        yield from (rows for _, rows in rows_in(lake, folder_of(version), lambda _: columns))
     for version in reversed(builds(lake)):
         for name in lakes.files(lake, layout.build(version)):
             if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}"):

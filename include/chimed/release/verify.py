@@ -18,15 +18,17 @@ import chimed
 from chimed.build import reports
 from chimed.characters import short
 from chimed.errors import UserError, choose
-from chimed.release import SUBSETS, TABLES, folder_of, releases
-from chimed.release.rows import COLUMNS, dataset_info, jsonl, jsonl_name, tables_in, with_rows
-from chimed.release.statistics import statistics
+from chimed.release import SPLITS, SUBSETS, TABLES, folder_of, releases
+from chimed.release.file_names import jsonl_beside, jsonl_places, parquet_name, table_files
+from chimed.release.rows import COLUMNS, dataset_info, jsonl
+from chimed.release.statistics import Counter, statistics
+from chimed.release.tables import read_batches
 from chimed.release.write import ACCEPTED, checksum_of, data_files
 from chimed.storage import lake as lakes
 from chimed.storage import layout
-from chimed.storage.contents import SEAL, is_sealed, told_of
+from chimed.storage.contents import SEAL, is_sealed, recorded_file
 from chimed.storage.lake import Lake, open_lake
-from chimed.storage.naming import is_way
+from chimed.storage.naming import is_file_path
 
 NOT_LISTED = ("manifest.json", ACCEPTED)
 
@@ -71,7 +73,9 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
         return ["manifest.json: unreadable (it lists no files)"]
-    if wrong := [name for name in files if not is_way(name) or name in NOT_LISTED or told_of(files, name) is None]:
+    if wrong := [
+        name for name in files if not is_file_path(name) or name in NOT_LISTED or recorded_file(files, name) is None
+    ]:
         return [
             f"manifest.json: unreadable ({short(ascii(name), 100)} is no file of a release, or has no size or hash)"
             for name in wrong[:5]
@@ -149,64 +153,117 @@ def _promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
     if "statistics.json" not in files:
         return ["statistics.json: not in the manifest's list"]
     numbers = lakes.read_json(lake, f"{folder}/{layout.STATISTICS}")
-    if unlisted := [name for name in data_files(numbers) if name not in files]:
+    tables = table_files(files)
+    lost = [parquet_name(table) for table in TABLES if numbers["splits"][table] and not tables[table]]
+    if unlisted := [name for name in [*lost, *data_files(files)] if name not in files]:
         return [f"{name}: not in the manifest's list" for name in unlisted]
-    if checksum_of(files, numbers) != manifest.get("checksum"):
+    if checksum_of(files) != manifest.get("checksum"):
         return ["manifest.json: its checksum is not that of its files"]
-    if faults := _table_faults(lake, folder, numbers):
+    if faults := _column_faults(lake, folder, tables):
         return faults
-    return _form_faults(lake, folder, manifest)
+    lines: list[str] = []
+    if faults := _row_faults(lake, folder, tables, numbers, files, lines):
+        return faults
+    return lines + _form_faults(lake, folder, manifest)
 
 
-def _table_faults(lake: Lake, folder: str, numbers: dict) -> list[str]:
-    """Promises that no checksum keeps: columns, ids once, a page on one side, statistics that can be counted again."""
+def _column_faults(lake: Lake, folder: str, tables: dict[str, list[str]]) -> list[str]:
     faults = []
-    for name in (name for name in TABLES if numbers["splits"][name]):
-        with lakes.open_file(lake, f"{folder}/{name}.parquet") as file:
-            schema = pq.read_schema(file)
-        if not _same_columns(schema, COLUMNS[name.split("/")[0]]):
-            faults.append(f"{name}.parquet: columns are not those of this code")
-    if faults:
-        return faults
-    tables = tables_in(lake, folder)
+    for table, names in tables.items():
+        for name in names:
+            with lakes.open_file(lake, f"{folder}/{name}") as file:
+                schema = pq.read_schema(file)
+            if not _same_columns(schema, COLUMNS[table.split("/")[0]]):
+                faults.append(f"{name}: columns are not those of this code")
+    return faults
+
+
+def _row_faults(
+    lake: Lake, folder: str, tables: dict[str, list[str]], numbers: dict, files: dict, lines: list[str]
+) -> list[str]:
+    """Promises that no checksum keeps: the order, ids once, a page on one side, statistics that can be counted again.
+
+    Every row is read once. lines: gets what is wrong with the JSON lines, which are made again on the way.
+    """
+    counter, faults = Counter(), []
     for subset in SUBSETS:
-        train, held = tables[f"{subset}/train"], tables[f"{subset}/validation"]
-        if both := set(train["url"]) & set(held["url"]):
-            faults.append(f"{subset}: {len(both)} pages are in train and in validation, one is {sorted(both)[0]}")
-        ids = [*train["id"], *held["id"]]
-        if len(set(ids)) < len(ids):
-            faults.append(f"{subset}: {len(ids) - len(set(ids))} ids are there twice")
-    if json.loads(json.dumps(statistics(tables))) != numbers:
+        seen = Seen()
+        for split in reversed(SPLITS):  # validation first: its hashes are held, and it is a twentieth of all
+            seen.begin(split)
+            for name in tables[f"{subset}/{split}"]:
+                beside, digest = jsonl_beside(name), hashlib.sha256()
+                for rows in read_batches(lake, f"{folder}/{name}", subset):
+                    counter.add(f"{subset}/{split}", rows)
+                    seen.look(rows)
+                    digest.update(jsonl(rows, subset))
+                is_same = digest.hexdigest() == files[beside]["sha256"]
+                if not is_same and not _same_rows(lake, f"{folder}/{name}", f"{folder}/{beside}", subset):
+                    lines.append(f"{beside}: not the rows of {name}")
+        faults += [f"{subset}: {fault}" for fault in seen.faults()]
+    if json.loads(json.dumps(statistics(counter.counts()))) != numbers:
         faults.append("statistics.json: not what the tables hold")
     return faults
 
 
+class Seen:
+    """What a subset's rows promise each other, looked at as they come by: validation first, then train."""
+
+    def __init__(self) -> None:
+        self.held: list[pl.DataFrame] = []  # hashes of addresses and ids of validation
+        self.known = pl.DataFrame(schema={"url": pl.UInt64, "id": pl.UInt64})
+        self.both: set[str] = set()
+        self.last, self.twice, self.in_order, self.split = "", 0, True, ""
+
+    def begin(self, split: str) -> None:
+        """A table begins."""
+        self.known = pl.concat([self.known, *self.held])
+        self.last, self.split = "", split
+
+    def look(self, rows: pl.DataFrame) -> None:
+        """Looks at the next rows of the table."""
+        before = pl.concat([pl.Series("id", [self.last], dtype=pl.String), rows["id"]]).head(len(rows))
+        self.twice += int((before == rows["id"]).sum())
+        self.in_order = self.in_order and bool((before <= rows["id"]).all())
+        self.last = rows["id"][-1] if len(rows) else self.last
+        hashes = rows.select(pl.col("url", "id").hash(seed=0))
+        if self.split == "validation":
+            self.held.append(hashes)
+        elif len(self.known):
+            self.both |= set(rows["url"].filter(hashes["url"].is_in(self.known["url"].implode())))
+            self.twice += int(hashes["id"].is_in(self.known["id"].implode()).sum())
+
+    def faults(self) -> list[str]:
+        """What is wrong, a sentence each."""
+        said = []
+        if self.both:
+            said.append(f"{len(self.both)} pages are in train and in validation, one is {sorted(self.both)[0]}")
+        if self.twice:
+            said.append(f"{self.twice} ids are there twice")
+        if not self.in_order:
+            said.append("rows are not in the order of their ids")
+        return said
+
+
 def _form_faults(lake: Lake, folder: str, manifest: dict) -> list[str]:
-    """Where the JSON lines hold other rows than the tables, LLaMA-Factory's description is not what this code would
-    write, or the card tells another checksum."""
-    tables, faults = tables_in(lake, folder), []
-    for name in with_rows(tables):
-        file = jsonl_name(name)
-        made = jsonl(tables[name], name.split("/")[0])
-        if hashlib.sha256(made).hexdigest() != manifest["files"][file]["sha256"] and not _same_rows(
-            lake, f"{folder}/{file}", made
-        ):
-            faults.append(f"{file}: not the rows of {name}.parquet")
+    """Where LLaMA-Factory's description is not what this code would write, or the card tells another checksum."""
+    faults: list[str] = []
     if SEAL not in manifest or manifest.get("code") != chimed.__version__:  # other versions may write these otherwise
         return faults
-    if lakes.read_json(lake, f"{folder}/dataset_info.json") != dataset_info(tables):
+    if lakes.read_json(lake, f"{folder}/dataset_info.json") != dataset_info(jsonl_places(manifest["files"])):
         faults.append("dataset_info.json: not what the tables ask for")
     if manifest["checksum"].encode() not in lakes.read_bytes(lake, f"{folder}/README.md"):
         faults.append("README.md: it does not tell this release's checksum")
     return faults
 
 
-def _same_rows(lake: Lake, path: str, made: bytes) -> bool:
-    """Whether two files of JSON lines say the same: another library's version may write it otherwise."""
-    have, want = lakes.read_bytes(lake, path).splitlines(), made.splitlines()
-    return len(have) == len(want) and all(
-        json.loads(one) == json.loads(two) for one, two in zip(have, want, strict=True)
-    )
+def _same_rows(lake: Lake, table: str, lines: str, subset: str) -> bool:
+    """Whether JSON lines say the same as a table: another library's version may write them otherwise."""
+    with lakes.open_file(lake, lines) as file:
+        for rows in read_batches(lake, table, subset):
+            for made in jsonl(rows, subset).splitlines():
+                if not (there := file.readline()) or json.loads(there) != json.loads(made):
+                    return False
+        return not file.readline()
 
 
 def seal_of(lake: Lake, folder: str) -> str | None:

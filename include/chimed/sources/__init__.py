@@ -1,7 +1,7 @@
-"""The five sites of the paper (§3.1). One file a site: which pages, how they are found, how one is read.
+"""The five sites of the paper (§3.1). One file per site: which pages it has, how they are found, how one is parsed.
 
-A file with a `SITE` is a source; its name is the file's. `CHIMED_SOURCES` names a folder with more of them. This file
-is light on purpose: Airflow parses it, and it imports none of them.
+A file with a `SITE` is a source, named after the file. `CHIMED_SOURCES` names a folder with more of them. This module
+is light, because Airflow parses it: it imports none of the sites.
 """
 
 import importlib

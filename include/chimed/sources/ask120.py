@@ -1,6 +1,6 @@
-"""www.120ask.com (有问必答 / 快速问医生): general questions and answers (paper §3.1).
+"""Parse www.120ask.com (有问必答 / 快速问医生): general questions and answers (paper §3.1).
 
-Lists are dated, newest first. Most question numbers are empty, so lists are walked and numbers never counted up.
+Lists are dated, newest first. Most question numbers are unused, so lists are walked and numbers never counted up.
 """
 
 import re
@@ -42,12 +42,12 @@ _NOISE = (
 
 
 def canonical(url: str) -> str:
-    """http redirects to https; both occur in links."""
+    """Return the canonical URL: http redirects to https, and links use both."""
     return without_query(one_form(url, "https", HOST), _DETAIL, _LIST)
 
 
 def links(url: str, page: Selector) -> list[Link]:
-    """Questions of a list page with the day beside each, then the page of the list after this one."""
+    """Return the questions of a list page with the day beside each, then the next page of the list."""
     found = []
     for entry in page.css("ul.h-ul3 > li"):
         beside = day_beside(entry)
@@ -59,7 +59,7 @@ def links(url: str, page: Selector) -> list[Link]:
 
 
 def _after(url: str, pager: list[str]) -> list[str]:
-    """The nearest later page of the same list among those that the pager shows."""
+    """Return the nearest later page of the same list among those in the pager."""
     here = _LIST.match(url)
     shown = [
         there for target in pager if (there := _LIST.match(target)) and here and there.groups()[:2] == here.groups()[:2]
@@ -69,12 +69,12 @@ def _after(url: str, pager: list[str]) -> list[str]:
 
 
 def published(page: Selector) -> date | None:
-    """The spans of the patient line stand in any order: the date is known by its form."""
+    """Return the day of the question. The spans of the patient line have no fixed order, so it is found by its form."""
     return next(filter(None, map(day_in, page.css("div.b_askab1 span::text").getall())), None)
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
-    """One QA for each answer that is not an advert, the adopted one first; or why there is none."""
+    """Return one QA for each answer that is not an advert, the adopted one first; or a Miss."""
     title = first_text(page, "h1#d_askH1", ".b_askti h1", "h1")
     if not title:
         return Miss("home page instead of the page" if _is_home(page) else "no h1")
@@ -98,7 +98,7 @@ def _is_home(page: Selector) -> bool:
 
 
 def _department(page: Selector, title: str) -> tuple[str, ...]:
-    """The breadcrumb after the site's own name; the last part may be a span, and may be the question."""
+    """Return the breadcrumb after the site's name. Its last part may be a span, and may be the question."""
     nodes = outermost(page.css("div.b_route a, div.b_route span"))
     parts = [re.sub(r"^[\s>＞»›]+|[\s>＞»›]+$", "", " ".join(lines_of(node))) for node in nodes]
     return tuple(dict.fromkeys(part for part in parts[1:] if part and part != title))
@@ -113,7 +113,7 @@ def _question(title: str, page: Selector) -> str:
 
 
 def _answer(answer: Selector) -> str:
-    """Newer pages keep the text in `div.crazy_new`, older ones right under `.b_anscont_cont`."""
+    """Return an answer's text. Newer pages have it in `div.crazy_new`, older ones directly in `.b_anscont_cont`."""
     regions = outside(outermost(answer.css(".b_anscontc .b_anscont_cont") or answer.css(".b_anscont_cont")), _MORE)
     body = _paragraphs(regions.css("div.crazy_new p")) or _paragraphs(regions.css("p")) or regions
     lines = [_clean(line) for line in lines_of(body, skip=_NOISE)]
@@ -121,7 +121,7 @@ def _answer(answer: Selector) -> str:
 
 
 def _clean(line: str) -> str:
-    """A line without what the site's form and player leave in it."""
+    """Return a line without text left by the site's form and audio player."""
     return _FORM.sub("", _NO_AUDIO.sub("", line)).strip()
 
 

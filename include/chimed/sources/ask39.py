@@ -1,7 +1,7 @@
-"""ask.39.net (39问医生): general questions and answers (paper §3.1).
+"""Parse ask.39.net (39问医生): general questions and answers (paper §3.1).
 
-Asked too fast it sends to a slider captcha; one request every two seconds held. 39 claims copyright of its texts:
-the data card says so.
+If requests come too fast, the site redirects to a slider captcha; one request every two seconds worked. 39 claims
+copyright of its texts, which the data card states.
 """
 
 import re
@@ -41,12 +41,12 @@ _LINKS = "span.a_l p a::attr(href), p.p1 a::attr(href), p.question-ask-title a::
 
 
 def canonical(url: str) -> str:
-    """One scheme for the pages of the site."""
+    """Return the canonical URL, with one scheme for all pages of the site."""
     return without_query(one_form(url, "https", HOST), _DETAIL, _LIST)
 
 
 def links(url: str, page: Selector) -> list[Link]:
-    """Questions of a list page with the day beside each, then the next page of the list."""
+    """Return the questions of a list page with the day beside each, then the next page of the list."""
     found = []
     for entry in page.css("ul.list_ask > li") or _older(page):
         beside = day_beside(entry)
@@ -60,7 +60,9 @@ def links(url: str, page: Selector) -> list[Link]:
 
 
 def _older(page: Selector) -> SelectorList:
-    """Entries of an older list, /browse/<id>-1-<n>.html: what holds a title, and the day beside it."""
+    """Return the entries of an older list, /browse/<id>-1-<n>.html: the elements that hold one title and the day beside
+    it.
+    """
     entries = page.xpath('//p[contains(concat(" ", normalize-space(@class), " "), " question-ask-title ")]/..')
     return SelectorList(entry for entry in entries if len(entry.css("p.question-ask-title")) == 1) or page.css(
         "p.question-ask-title"
@@ -68,13 +70,13 @@ def _older(page: Selector) -> SelectorList:
 
 
 def published(page: Selector) -> date | None:
-    """The span of the line under the question that holds a day and a time; another holds the asker's name."""
+    """Return the day in the line under the question, from the span that has a day and a time."""
     spans = page.css("p.txt_nametime span::text").getall()
     return next((day_in(span) for span in spans if _MINUTE.search(span)), None)
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
-    """One QA for each answer, those of the first group (精选回答), which are the adopted ones, first; or why none."""
+    """Return one QA for each answer, those of the first group (精选回答, the adopted ones) first; or a Miss."""
     column = page.css("div.cont_l")[:1] or page  # the other column is of other questions
     title = first_text(page, "h1.ask_tit", "div.cont_l h1", "p.ask_tit", "h1")
     if not title:
@@ -102,7 +104,7 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
 
 
 def _department(page: Selector, title: str) -> tuple[str, ...]:
-    """The breadcrumb without the site's own name and the question; without one, the question's labels."""
+    """Return the breadcrumb without the site's own name and the question, or the question's labels if it is missing."""
     trail = page.css("div.sub")[:1] or page.css("#sub")[:1]
     nodes = trail.css("span a, span.sub_here") or page.css("p.txt_label > span:not([style]) a")
     parts = [" ".join(lines_of(node)) for node in nodes]
@@ -110,9 +112,10 @@ def _department(page: Selector, title: str) -> tuple[str, ...]:
 
 
 def _answers(column: Selector | SelectorList) -> Iterator[tuple[str, str]]:
-    """The text of each answer, without the lines that the site slips in, and its group; follow-ups are of no answer.
+    """Yield each answer's text and group, without lines inserted by the site and without follow-ups.
 
-    Where an answer or a group is not closed, those after it lie in it: each text is of the answer nearest above it.
+    If an answer or a group is not closed, the next ones are nested in it: a text belongs to the nearest answer above
+    it.
     """
     texts: dict[str, list[Selector]] = {}
     groups: dict[str, str] = {}

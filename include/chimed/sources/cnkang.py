@@ -1,7 +1,7 @@
-"""www.cnkang.com (中华康网): articles on diseases, general, and a section on Chinese medicine, /cm (paper §3.1).
+"""Parse www.cnkang.com (中华康网): articles on diseases, general, and a section on Chinese medicine, /cm (paper §3.1).
 
-Pages of several ages: old channels are gb2312 and say so only in `<meta>`, and one layout stores the parts of an
-article in reverse. Not dated by day (old paths hold year and month).
+The pages are of several ages: old channels are gb2312 and declare it only in `<meta>`, and one layout has the parts of
+an article in reverse order. Not dated by day (old paths have year and month).
 """
 
 import re
@@ -36,12 +36,12 @@ _HERB_FIELDS = ("简介", "药性", "功效", "适应症")
 
 
 def canonical(url: str) -> str:
-    """http redirects to https; both occur in links."""
+    """Return the canonical URL: http redirects to https, and links use both."""
     return without_query(one_form(url, "https", HOST), _ARTICLE, _HERB_GROUP)
 
 
 def links(url: str, page: Selector) -> list[Link]:
-    """Articles and herbs of a list page, and the lists it leads to."""
+    """Return the articles and herbs of a list page, and the lists it links."""
     here, found = canonical(url), []
     for target in map(canonical, on_page(url, page.css(f"{_DISEASES}, {_MENU}, {_ARTICLES}").getall())):
         if _ARTICLE.match(target):
@@ -64,14 +64,14 @@ def links(url: str, page: Selector) -> list[Link]:
 
 
 def _is_cm_list(target: str, here: str) -> bool:
-    """A group of herbs, or another page of this one."""
+    """Return whether a URL is a group of herbs, or another page of this one."""
     own = here if here.endswith("/") else here.rsplit("/", 1)[0] + "/"
     paged = target.startswith(own) and re.fullmatch(r"(?:[a-z]+_)?\d+(?:/|\.html?)", target.removeprefix(own))
     return bool(_HERB_GROUP.match(target) or paged)
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
-    """One document: an article of any of the four layouts, or a herb of /cm."""
+    """Return one document, an article of any of the four layouts or a herb of /cm; or a Miss."""
     title = first_text(page, "h1.detaila", "h1#h1title", "h1")
     if not title or title == "中华康网":
         home = page.css("title::text").get("").strip().startswith("中华康网")
@@ -91,7 +91,7 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
 
 
 def _region(page: Selector) -> SelectorList:
-    """The body of an article: the first of the layouts that matches, even where it is empty (then only a picture)."""
+    """Return the body of an article: the first layout that matches, even if it is empty (then it is only a picture)."""
     if region := page.css(".detailc"):
         return outermost(region)
     if region := page.css("#endText")[:1]:
@@ -102,13 +102,13 @@ def _region(page: Selector) -> SelectorList:
 
 
 def _lines(region: SelectorList | Selector) -> list[str]:
-    """A region's lines without what is the site's: the pager of a long article, the reminder at its end."""
+    """Return a region's lines without the site's own: the pager of a long article, and the reminder at its end."""
     lines = [line for line in lines_of(region, skip=_SKIP) if not _PAGER_LINE.match(line)]
     return list(filter(None, (_PAGER_TAIL.sub("", _REMINDER.sub("", line)).strip() for line in lines)))
 
 
 def _herb(paragraphs: SelectorList) -> list[str]:
-    """A herb's paragraphs stand in a fixed order and are known by it: each gets its name in front, once."""
+    """Return a herb's paragraphs as lines, each with its field's name in front; their fixed order tells the field."""
     texts = ["\n".join(_lines(paragraph)) for paragraph in outermost(paragraphs)]
     if len(texts) > len(_HERB_FIELDS):  # then the empty ones only keep the others apart
         texts = [text for text in texts if text]

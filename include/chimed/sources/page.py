@@ -1,6 +1,6 @@
-"""What a site is, what its pages lead to, and what a page becomes: records or a named miss (paper §3.1).
+"""Define what a site is, and turn its pages into links, records or a named miss (paper §3.1).
 
-Pure functions; no network. A site's file exposes one `SITE`, and everything known of that site stands in it.
+Pure functions; no network. A site's file exposes one `SITE`, which has everything known of that site.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from chimed.settings import settings
 from chimed.sources import module
 from chimed.sources.parsed import QA, Document
 from chimed.sources.text import lines_of
-from chimed.text.encoding.mojibake import garbled
+from chimed.text.encoding.mojibake import is_garbled
 
 TRACKING = ("utm_source", "utm_medium", "utm_campaign", "from", "spm", "ref", "share", "bd_vid", "fr")
 # of a session, by the names that PHP, Java, ASP and forums give it; in a path after a semicolon too
@@ -38,7 +38,7 @@ _NEXT = re.compile(r"^(?:下一?页|后一?页|下页|[>＞»›]{1,2})\s*[>＞�
 
 @dataclass(frozen=True)
 class Link:
-    """A link that a list page shows: to a detail page or to another list, with the day beside it if there is one."""
+    """A link on a list page, to a detail page or another list, with the day beside it if there is one."""
 
     url: str
     kind: Literal["list", "detail"]
@@ -47,7 +47,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Miss:
-    """A page that gives no record, and why in a few words that are the same for every page of that kind."""
+    """A page that gives no record. The reason is a few words, the same for every page of that kind."""
 
     reason: str
 
@@ -84,7 +84,8 @@ class Site:
 
 
 def load(source: str) -> Site:
-    """The site of that name: `SITE` of its file, with the lists of `CHIMED_LISTS` in place of its own of those names.
+    """Return the site of that name: `SITE` of its file, with the lists in `CHIMED_LISTS` replacing those of the same
+    name.
 
     Raises UserError for a list that is not on the site.
     """
@@ -105,7 +106,10 @@ def load(source: str) -> Site:
 
 @lru_cache(4096)  # a list page shows most addresses twice
 def one_form(url: str, scheme: str, host: str) -> str:
-    """A URL of a site in its one form: `scheme`, `host` for the bare domain too, no index.html, no tracking query."""
+    """Return the canonical form of a site's URL:
+
+    `scheme`, `host` (also for the bare domain), no index.html, no tracking query.
+    """
     parts = urlsplit(url.strip())
     name = (parts.hostname or host).lower()
     if name == host.removeprefix("www."):
@@ -122,14 +126,18 @@ def one_form(url: str, scheme: str, host: str) -> str:
 
 
 def without_query(url: str, *forms: re.Pattern[str]) -> str:
-    """An address without its query, where it is then of one of the forms: pages of the sites have none, so what stands
-    there is a session, a campaign, or something that is not known yet, and the page is the same."""
+    """Return an address without its query if the rest matches one of the forms.
+
+    Such pages have no query: it can only be a session, a campaign or something unknown, and the page is the same.
+    """
     bare, mark, _ = url.partition("?")
     return bare if mark and any(form.match(bare) for form in forms) else url
 
 
 def on_page(url: str, hrefs: Iterable[str]) -> list[str]:
-    """Addresses that hrefs of the page at `url` point to, each once, in order; scripts and broken ones left out."""
+    """Return the absolute addresses of hrefs on the page at `url`, each once, in order; scripts and invalid ones left
+    out.
+    """
     found: dict[str, None] = {}
     for href in hrefs:
         try:
@@ -143,7 +151,7 @@ def on_page(url: str, hrefs: Iterable[str]) -> list[str]:
 
 
 def links_of(site: Site, url: str, page: Selector) -> list[Link]:
-    """What a list page leads to; its `<base href>`, if it has one, is what its links are relative to."""
+    """Return the links of a list page, resolved against its `<base href>` if it has one."""
     base = page.css("base::attr(href)").get("").strip()
     for anchor in page.css("a[href], area[href]") if base else ():
         # where either is no address, or holds a control character, which lxml refuses: as if there were no base
@@ -153,7 +161,7 @@ def links_of(site: Site, url: str, page: Selector) -> list[Link]:
 
 
 def turned(url: str, page: Selector) -> list[str]:
-    """Where a list goes on: links whose address differs from `url` in numbers only, or that say 下一页."""
+    """Return further pages of a list: links that differ from `url` only in numbers, or that say 下一页."""
     shape = _shape(url)
     found = []
     for anchor in page.css("a[href]"):
@@ -165,7 +173,7 @@ def turned(url: str, page: Selector) -> list[str]:
 
 
 def _shape(url: str) -> str:
-    """An address without its numbers, scheme and `www.`."""
+    """Return an address without its numbers, scheme and `www.`."""
     parts = urlsplit(url)
     host = (parts.hostname or "").removeprefix("www.")
     return host + re.sub(r"\d+", "#", parts.path + (f"?{parts.query}" if parts.query else ""))
@@ -175,17 +183,17 @@ def _shape(url: str) -> str:
 
 
 def read_page(site: Site, url: str, page: Selector) -> list[Document | QA] | Miss:
-    """The records of a detail page, or why there is none.
+    """Return the records of a detail page, or its Miss.
 
-    A page that is mojibake throughout is a miss. Of one with a garbled answer among sound ones every record is read:
-    `clean` takes the garbled one out, and its row is in the ledger.
+    A page that is mojibake throughout is a miss. If only some of its answers are garbled, every record is read: `clean`
+    drops the garbled ones, so that the ledger has their rows.
     """
     read = site.read(url, page)
     if isinstance(read, Miss):
         return read
     if any(isinstance(one, Document) and _says_gone(one) for one in read):
         return Miss("says that it is gone")
-    if read and all(garbled("\n".join(_words(one))) for one in read):
+    if read and all(is_garbled("\n".join(_words(one))) for one in read):
         return Miss("mojibake")
     return read or Miss("no text")
 

@@ -1,8 +1,7 @@
-"""What a site's parser reads from a page: prose, or questions and answers.
+"""Define what a site's parser returns: documents, or questions with answers.
 
-`chimed.extraction.parsed_records` makes records of it.
-
-Light on purpose: a crawl reads pages and writes no table.
+`chimed.extraction.parsed_records` turns them into records. This module is light: a crawl reads pages and writes no
+table.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from datetime import date
 
 @dataclass(frozen=True)
 class Document:
-    """What a source's parser reads from a page of prose. `text` keeps its paragraphs as lines."""
+    """A page of prose. `text` keeps its paragraphs as lines."""
 
     title: str
     text: str
@@ -22,7 +21,7 @@ class Document:
 
 @dataclass(frozen=True)
 class QA:
-    """What a source's parser reads from a page with a question: one for each answer that is not an advert."""
+    """A question with one answer; a page gives one for each answer that is not an advert."""
 
     title: str
     question: str
@@ -35,6 +34,9 @@ class QA:
 
 @dataclass(frozen=True)
 class CorpusQA(QA):
-    """What a row of an ingested corpus says of a question, whose language is judged; a site's questions are modern."""
+    """A question in a row of an ingested corpus.
+
+    Its language is detected; the questions of a site are modern Chinese.
+    """
 
     language: str = "zh"

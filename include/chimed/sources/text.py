@@ -1,4 +1,4 @@
-"""From bytes to lines of text: charsets, a node's text, and days (paper §3.1).
+"""Turn bytes into lines of text: charsets, the text of nodes, and days (paper §3.1).
 
 Pure functions that every site's parser uses; no network.
 """
@@ -14,7 +14,7 @@ from typing import BinaryIO
 from lxml import etree
 from parsel import Selector, SelectorList
 
-from chimed.text.raised import above, below
+from chimed.text.raised import subscript_to_text, superscript_to_text
 
 _LONGEST_TITLE = 300
 _MOST_BROKEN = 200  # bytes of a page after which each is looked at; with more it is no text
@@ -46,11 +46,12 @@ _SPACE_AT_STOP = re.compile(r"(?<=[，。；：、！？）】》”]) | (?=[，
 
 
 def decode(body: bytes, header: str | None, default: str) -> str:
-    """A page's bytes as text: charset of the Content-Type header, else of `<meta>`, else `default`.
+    """Decode a page's bytes. The declared charset is that of the Content-Type header, else of `<meta>`, else `default`.
 
-    What is said may be wrong, so the bytes decide between UTF-8, gb18030, which holds every GB charset and takes nearly
-    any bytes, and Big5: whole UTF-8 with Chinese in it is UTF-8 whatever was said, and a few broken bytes do not turn
-    it into another; of the others it is the one that makes common words. What does not decode becomes U+FFFD.
+    The declaration may be wrong, so the bytes decide between UTF-8, gb18030 (a superset of every GB charset, which
+    decodes nearly any bytes) and Big5. Valid UTF-8 with Chinese characters is UTF-8 whatever was declared, and stays so
+    with a few broken bytes. Otherwise the charset that yields the most common characters wins. What does not decode
+    becomes U+FFFD.
     """
     said = re.search(r"charset\s*=\s*[\"']?([\w-]+)", header or "", re.I)
     meta = _DECLARED.search(body[:4096])
@@ -70,8 +71,11 @@ def decode(body: bytes, header: str | None, default: str) -> str:
 
 
 def _gb18030(body: bytes) -> str:
-    """Bytes as gb18030. After a byte that is broken the others may be paired wrongly, up to the next ASCII one: whether
-    it was the first or the second of a pair is told by what reads better."""
+    """Decode bytes as gb18030, resynchronizing after a broken byte.
+
+    After a broken byte all others may be paired wrongly up to the next ASCII byte. Whether it was the first or the
+    second of a pair is decided by which continuation has more common characters.
+    """
     view, place, pieces = memoryview(body), 0, []
     for _ in range(_MOST_BROKEN):
         try:
@@ -86,12 +90,12 @@ def _gb18030(body: bytes) -> str:
 
 
 def _common(text: str) -> int:
-    """How many of the most common Chinese characters stand in a text: in one decoded wrongly hardly any do."""
+    """Return how many of the most common Chinese characters a text has: text decoded wrongly has hardly any."""
     return len(_COMMON.findall(text))
 
 
 def charset(file: BinaryIO) -> str:
-    """What decodes a file that says nothing of itself, UTF-8 or gb18030, as `decode` would; leaves it at its start."""
+    """Return the charset of a file without a declaration, UTF-8 or gb18030, as `decode` would; rewind the file."""
     decoder, broken, han = codecs.getincrementaldecoder("utf-8")("replace"), 0, 0
     piece = b"\0"
     while piece:
@@ -106,32 +110,33 @@ def charset(file: BinaryIO) -> str:
 
 
 def of_class(*names: str) -> str:
-    """XPath condition on elements that have one of the classes, whole names only."""
+    """Return an XPath condition for elements that have one of the classes (whole names)."""
     return " or ".join(f'contains(concat(" ", normalize-space(@class), " "), " {name} ")' for name in names)
 
 
 def outside(nodes: SelectorList, condition: str) -> SelectorList:
-    """The nodes that lie in no element of the XPath condition."""
+    """Return the nodes that are not within an element matching the XPath condition."""
     inside = _compiled(f"ancestor-or-self::*[{condition}]")
     return SelectorList(node for node in nodes if not inside(node.root))
 
 
 @cache
 def _compiled(xpath: str) -> etree.XPath:
-    """An XPath that is asked of many nodes, made once."""
+    """Return a compiled XPath; the same one is applied to many nodes."""
     return etree.XPath(xpath)
 
 
 def outermost(nodes: SelectorList) -> SelectorList:
-    """The nodes that do not lie in another of them, so that no text is read twice."""
+    """Return the nodes that are not within another of them, so that no text is read twice."""
     chosen = {id(node.root) for node in nodes}
     return SelectorList(node for node in nodes if not any(id(one) in chosen for one in node.root.iterancestors()))
 
 
 def lines_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> list[str]:
-    """The text of nodes as lines: inline elements joined, block elements and `<br>` break; empty lines left out.
+    """Return the text of nodes as lines: inline elements are joined, block elements and `<br>` break; empty lines are
+    dropped.
 
-    skip: XPath condition on elements left out with all they hold, such as `contains(@class, "advert")`.
+    skip: XPath condition for elements to leave out with their content, such as `contains(@class, "advert")`.
     """
     pieces: list[str] = []
     for node in [nodes] if isinstance(nodes, Selector) else nodes:
@@ -142,7 +147,7 @@ def lines_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> list[str]:
 
 
 def text_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> str:
-    """`lines_of`, joined with line feeds."""
+    """Return the lines of `lines_of`, joined with line feeds."""
     return "\n".join(lines_of(nodes, skip))
 
 
@@ -156,7 +161,9 @@ def _collect(element, left_out: dict, pieces: list[str]) -> None:
         _collect_within(element, left_out, inner)
         said = "".join(inner).replace("\x00", "")
         before = next((piece for piece in reversed(pieces) if piece), "")
-        pieces.append(above(said, before, element.tail or "") if tag == "sup" else below(said))
+        pieces.append(
+            superscript_to_text(said, before, element.tail or "") if tag == "sup" else subscript_to_text(said)
+        )
     elif tag and tag not in _SILENT and id(element) not in left_out:
         breaks = tag in _BLOCKS
         if breaks:
@@ -174,7 +181,9 @@ def _collect_within(element, left_out: dict, pieces: list[str]) -> None:
 
 
 def tidy(text: str) -> str:
-    """One line: entities that were escaped twice, hard and ideographic spaces, stray `BR>`, runs of spaces."""
+    """Return one clean line: doubly escaped entities, hard and ideographic spaces, stray `BR>` and runs of spaces
+    corrected.
+    """
     if not _UNTIDY.search(text):
         return text
     text = html.unescape(text) if "&" in text else text
@@ -185,7 +194,7 @@ def tidy(text: str) -> str:
 
 
 def day_in(text: str | None) -> date | None:
-    """The first day written in a text as 2026-11-16, 2026/11/16 or 2026年11月16日, if it is a day of the calendar."""
+    """Return the first valid day in a text, as 2026-11-16, 2026/11/16 or 2026年11月16日; None if it has none."""
     for year, month, day in _DAY.findall(text or ""):
         try:
             return date(int(year), int(month), int(day))
@@ -195,13 +204,13 @@ def day_in(text: str | None) -> date | None:
 
 
 def day_beside(entry: Selector) -> date | None:
-    """The day of an entry of a list: in a text that says little else, so that a day in a title is not taken for it."""
+    """Return the day of a list entry, from a text that says little else, so that a day in a title does not count."""
     said = (text.strip() for text in entry.css("*::text").getall())
     return next(filter(None, (day_in(text) for text in said if _ONLY_A_DAY.match(text))), None)
 
 
 def first_text(selector: Selector, *queries: str) -> str:
-    """The text of the first CSS query that finds one, on one line; empty where none does."""
+    """Return the text of the first CSS query that matches one, on one line; empty if none does."""
     for query in queries:
         for node in selector.css(query):
             found = " ".join(lines_of(node))
@@ -211,7 +220,7 @@ def first_text(selector: Selector, *queries: str) -> str:
 
 
 def merged(*parts: str) -> str:
-    """Texts of one question as lines, without those that an earlier or longer one repeats."""
+    """Return the parts of one question as lines, without those that an earlier or longer one contains."""
     bare: dict[str, str] = {}  # what a text is known by → the text
     for part in parts:
         bare.setdefault(_bare(part), part.strip())
@@ -222,5 +231,5 @@ def merged(*parts: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """What two texts must share to be the same: no spaces, no punctuation."""
+    """Return the text without spaces and punctuation, for comparing."""
     return re.sub(r"[\W_]+", "", text)

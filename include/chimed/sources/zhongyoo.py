@@ -1,6 +1,6 @@
-"""www.zhongyoo.com (中药查询): herbs, formulas and other texts of Chinese medicine (paper §3.1).
+"""Parse www.zhongyoo.com (中药查询): herbs, formulas and other texts of Chinese medicine (paper §3.1).
 
-Static pages over plain http, in GBK. Not dated, and new herbs may stand anywhere: lists are walked to their end.
+Static pages over plain http, in GBK. Not dated, and new herbs may appear anywhere, so lists are walked to their end.
 """
 
 import re
@@ -52,12 +52,12 @@ _PAGER = "ul.pagelist a::attr(href)"
 
 
 def canonical(url: str) -> str:
-    """The site has plain http only."""
+    """Return the canonical URL: the site has only plain http."""
     return without_query(one_form(url, "http", HOST), _DETAIL, _LIST)
 
 
 def links(url: str, page: Selector) -> list[Link]:
-    """Herbs and formulas of a list page, the groups of an index, and the other pages of the list."""
+    """Return the herbs and formulas of a list page, the groups of an index, and the other pages of the list."""
     here = canonical(url)
     shown = page.css(f"{_HERB_LINKS}, {_FORMULA_LINKS}, {_HERB_INDEX}").getall()
     found = [link for link in map(_link, on_page(url, shown)) if link]
@@ -77,7 +77,7 @@ def links(url: str, page: Selector) -> list[Link]:
 
 
 def _link(target: str) -> Link | None:
-    """A herb's or formula's page, a list, or neither (another site, the home page)."""
+    """Return a link to a herb, a formula or a list; None for another site and the home page."""
     target = canonical(target)
     if _LIST.match(target):
         return Link(target, "list")
@@ -85,7 +85,7 @@ def _link(target: str) -> Link | None:
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
-    """One document of a herb's or a formula's fields, one a line: `【性味归经】味甘，性微温。…`."""
+    """Return one document with a herb's or formula's fields, one per line (`【性味归经】味甘`); or a Miss."""
     herb = page.css("div.gaishu")
     title = first_text(page, "div.gaishu div.title h1", "div.art_box h1", "h1")
     if not title:
@@ -104,7 +104,7 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
 
 
 def _fields(lines: list[str]) -> list[str]:
-    """Lines without the fields that only recommend other pages; a line without 【 belongs to the field before it."""
+    """Return lines without fields that only recommend other pages; a line without 【 belongs to the field before it."""
     kept, wanted = [], True
     for line in lines:
         field = _FIELD.match(line)

@@ -1,9 +1,9 @@
-"""www.zydcd.com (中医大辞典): terms, formulas, physicians, classics and case records of Chinese medicine (paper §3.1).
+"""Parse www.zydcd.com (中医大辞典): terms, formulas, physicians, classics and case records of Chinese medicine (§3.1).
 
-Only entries were ever seen from outside. Where lists begin, and how chapters of classics and case records are
-addressed, is configuration, to be checked at the first crawl: `CHIMED_ZYDCD`, JSON with the keys of `DEFAULTS`
-(`sections`: name → URLs where lists begin; `chapter`, `case`: regular expressions on a path). Any page of the site
-that links entries or further lists serves as a list. Classical books are read as language lzh.
+Only entries could be seen from outside. Where lists begin, and how chapters of classics and case records are addressed,
+is configuration to be checked at the first crawl: `CHIMED_ZYDCD`, JSON with the keys of `DEFAULTS` (`sections`: name →
+first list pages; `chapter`, `case`: regular expressions for a path). Any page of the site that links entries or further
+lists works as a list. Classical books get language lzh.
 """
 
 import re
@@ -71,13 +71,13 @@ def configure(site: Site) -> Site:
 
 
 def canonical(url: str) -> str:
-    """The site has plain http only; an entry's address ends with a slash."""
+    """Return the canonical URL: the site has plain http only, and an entry's address ends in a slash."""
     url = without_query(one_form(url, "http", HOST), forms().page)
     return f"{url}/" if re.search(r"/zhongyi/zy\d{5}[A-Za-z]{2}$", url) else url
 
 
 def links(url: str, page: Selector) -> list[Link]:
-    """Entries, chapters and cases among all links of the page; what lies below them or turns the page is a list."""
+    """Return the entries, chapters and cases that a page links, and as lists the pages below them or after this one."""
     found = []
     further = set(map(canonical, turned(url, page)))
     for target in map(canonical, on_page(url, page.css("a::attr(href)").getall())):
@@ -92,7 +92,7 @@ def links(url: str, page: Selector) -> list[Link]:
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
-    """One document: every `div.info_txt` in order. Links inside a line (a formula's herbs) do not break it."""
+    """Return one document of every `div.info_txt` in order, or a Miss. Links within a line do not break it."""
     title = first_text(page, "h1")
     head = page.css("title::text").get("")
     regions = outermost(page.css("div.info_txt"))

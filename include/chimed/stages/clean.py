@@ -62,7 +62,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     many there are and some of them (`doubtful`: rule → rows, samples of id, column, before, after, why). No sample is
     of a row in which an identifier was found: a report is read by many.
     """
-    records, identified = identifiers.looked_for(records, work.options.redact)
+    records, identified = identifiers.mark_identifiers(records, work.options.redact)
     unshown = frozenset(records["identifiers"].is_not_null().arg_true())
     mended, broken, damage = _mended(records, unshown)
     done = cleaned(mended.select(WORDS), unshown)
@@ -131,10 +131,10 @@ def _mended(
     for name in WORDS:
         column = records[name]
         places = column.str.contains(mojibake.SUSPECT).fill_null(False).arg_true()
-        found = {row: mojibake.mended(column[row]) for row in places}
+        found = {row: mojibake.repair(column[row]) for row in places}
         found = {row: one for row, one in found.items() if one.damage}
         for row, one in found.items():
-            if name != "title" and mojibake.mostly_lost(one):
+            if name != "title" and mojibake.is_mostly_lost(one):
                 broken[row] = f"{name}: {' … '.join(one.damage)[:SHOWN]}"
             elif row not in broken:
                 cut[row] = None
@@ -258,12 +258,17 @@ def _harmed(rule: Rule, before: pl.Series, after: pl.Series) -> list[tuple[str, 
     """Why texts must stay as they were before a rule, and which."""
     found: list[tuple[str, pl.Series]] = []
     if rule.net == "kept":
-        found.append(("a number, unit, sign or negation would change", net.changed(before, after)))
+        found.append(("a number, unit, sign or negation would change", net.find_changed(before, after)))
     elif rule.net == "spans":
-        found.append(("what leaves holds a number, unit or negation", net.holding(before, rule.pattern, rule.may_hold)))
-        found.append(("it would end torn", net.torn(before, after)))
+        found.append(
+            (
+                "what leaves holds a number, unit or negation",
+                net.find_guarded_spans(before, rule.pattern, rule.may_hold),
+            )
+        )
+        found.append(("it would end torn", net.find_torn(before, after)))
     elif rule.net == "raised":
-        found.append(("a raised number would change", net.changed_in_form(before, after, rule.pattern)))
+        found.append(("a raised number would change", net.find_changed_form(before, after, rule.pattern)))
     return found
 
 
@@ -283,7 +288,7 @@ def _worded(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
             column.scatter(places, after)
             done.append((rule.name, places))
     moved = _unlike(start, column, [places for _, places in done])
-    wrong = moved.gather(net.changed(start.gather(moved), column.gather(moved))) if len(moved) else moved
+    wrong = moved.gather(net.find_changed(start.gather(moved), column.gather(moved))) if len(moved) else moved
     for name, places in done:
         notes.changed[name].append(
             numbers.gather(places.filter(~places.is_in(wrong.implode())) if len(wrong) else places)
@@ -301,7 +306,7 @@ def _unlike(start: pl.Series, column: pl.Series, touched: list[pl.Series]) -> pl
     if not touched:
         return pl.Series(dtype=pl.UInt32)
     places = pl.concat(touched).unique().sort()
-    return places.filter(net.bare(column.gather(places)) != net.bare(start.gather(places)))
+    return places.filter(net.without_spaces(column.gather(places)) != net.without_spaces(start.gather(places)))
 
 
 def _places(column: pl.Series, pattern: str) -> pl.Series:

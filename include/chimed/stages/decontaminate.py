@@ -21,7 +21,7 @@ from chimed.build.ledger import LedgerError, Outcome
 from chimed.schema import RECORD_COLUMNS, derived, dropped_table, left_rows
 from chimed.text.exams.exam_questions import read_questions
 from chimed.text.exams.exam_search import Found, Search
-from chimed.text.passages import PASSAGE, Span, joined, moved, passage, without
+from chimed.text.passages import PASSAGE, Span, merge_spans, passage_around, remove_spans, shift_places
 
 REASON = "exam question"
 REST = 300  # characters that stay of a document without its passages, and at least as many as leave: else all leaves
@@ -74,7 +74,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         else:
             why[record["id"]] = (REASON, str(_most(found)))
     for child in records.filter(pl.col("parent").is_in(list(spans)) & pl.col("evidence").is_not_null()).to_dicts():
-        evidence = moved(child["evidence"], spans[child["parent"]])
+        evidence = shift_places(child["evidence"], spans[child["parent"]])
         if evidence is None:
             why.setdefault(child["id"], (REASON, f"{ABOUT} {child['parent']}"))
         elif child["parent"] in changed:
@@ -132,7 +132,7 @@ def _spans(record: dict, column: str, matches: list[Match]) -> list[Span]:
     here = [match for match in matches if match.column == column]
     if column == "title":
         return [(0, len(record["title"]))] if here else []
-    return joined(passage(record[column], match.start, match.end) for match in here)
+    return merge_spans(passage_around(record[column], match.start, match.end) for match in here)
 
 
 def stays(record: dict, places: dict[str, list[Span]]) -> bool:
@@ -143,7 +143,7 @@ def stays(record: dict, places: dict[str, list[Span]]) -> bool:
 
 def _without(record: dict, places: dict[str, list[Span]]) -> dict:
     title = None if places["title"] else record["title"]
-    return {**record, "title": title, "text": without(record["text"], places["text"])}
+    return {**record, "title": title, "text": remove_spans(record["text"], places["text"])}
 
 
 def _left(record: dict, column: str, span: Span, matches: list[Match]) -> dict:

@@ -1,8 +1,8 @@
 """dedup, step 3, a range of keys at a time: pairs of rows that share a band of their signatures, so may be alike.
 
 A bucket is the rows of one key. Each is paired with the first of its bucket by preference, and with the one before it.
-Among many variants of one text a copy meets the text it copies by what both tell (`digests`): the rows of a bucket that
-tell the same are a bucket of their own. Written: `pairs-<range>`, a group for each range of rows (of the second).
+Among many variants of one text a copy meets the text it copies by what both tell (`hash_facts`): the rows of a bucket
+that tell the same are a bucket of their own. Written: `pairs-<range>`, a group for each range of rows (of the second).
 """
 
 from collections.abc import Iterator

@@ -18,13 +18,13 @@ from chimed.build.builds import read_build, read_stage
 from chimed.build.context import Work
 from chimed.build.order import before
 from chimed.build.steps import Corpus, write_groups
-from chimed.concurrency import ahead
+from chimed.concurrency import map_ahead
 from chimed.crawl.canonical import canonical, host_forms
 from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.text.duplicates import facts, minhash
-from chimed.text.duplicates.around import trimmed
-from chimed.text.duplicates.compared import digests, points_of
+from chimed.text.duplicates.around import trim
+from chimed.text.duplicates.compared import compared_points, hash_facts
 from chimed.text.duplicates.pairs import GAP, POINT
 
 LEAST = 20  # letters: below, five-character shingles say nothing
@@ -48,7 +48,7 @@ ROWS = pa.schema(
         # hash of the letters and signs, and how many there are
         pa.field("text", pa.uint64(), False),
         pa.field("length", pa.uint32(), False),
-        # what variants differ in, at a glance (`digests`)
+        # what variants differ in, at a glance (`hash_facts`)
         pa.field("tells", pa.uint64(), False),
         # hash of the herb or medicine that a document's title names
         pa.field("named", pa.uint64()),
@@ -70,7 +70,7 @@ def run(work: Work, corpus: Corpus, part: int) -> dict:
     name = _signature_name(work, part)
     known = minhash.known(work.lake, name)
     frames, letters, keys, end = [], [], [], 0
-    for frame, points, found in ahead(lambda batch: _signed(batch, known), _slices(records)):
+    for frame, points, found in map_ahead(lambda batch: _signed(batch, known), _slices(records)):
         frames.append(frame.with_columns(start=pl.col("start") + end))
         letters.append(points)
         keys.append(found)
@@ -115,8 +115,8 @@ def _slices(records: pl.DataFrame) -> Iterator[pl.DataFrame]:
 def _signed(batch: pl.DataFrame, known: minhash.Known) -> tuple[pl.DataFrame, bytes, np.ndarray]:
     """What is compared of a batch's rows (`ROWS`), their letters, and the keys of those that are long enough."""
     bodies = batch.select(first=pl.coalesce("text", "question", pl.lit("")), second=pl.coalesce("answer", pl.lit("")))
-    halves = pl.DataFrame([trimmed(half) for half in bodies])
-    found = points_of(halves.select(pl.concat_list("first", "second")).to_series().explode(), GAP)
+    halves = pl.DataFrame([trim(half) for half in bodies])
+    found = compared_points(halves.select(pl.concat_list("first", "second")).to_series().explode(), GAP)
     lengths = found.lengths.reshape(-1, 2)
     ends = np.cumsum(lengths.sum(axis=1) + 2 * GAP)
     data = found.points.data.cast("B")
@@ -136,7 +136,7 @@ def _signed(batch: pl.DataFrame, known: minhash.Known) -> tuple[pl.DataFrame, by
         pl.col("source").replace_strict(_places(), default=len(_places()), return_dtype=pl.UInt8).alias("rank"),
         pl.Series("text", texts),
         pl.Series("length", whole.astype(np.uint32)),
-        pl.Series("tells", digests(found.points, ends)),
+        pl.Series("tells", hash_facts(found.points, ends)),
         _name_in(pl.when(pl.col("text").is_not_null()).then("title")).alias("named"),
         pl.col("text").is_not_null().alias("document"),
         pl.Series("start", np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(ends)].astype(np.uint64)),
@@ -166,7 +166,7 @@ def _name_in(title: pl.Expr) -> pl.Expr:
 
 @cache
 def _listed() -> list[str]:
-    return sorted(facts.names(), key=lambda name: (-len(name), name))
+    return sorted(facts.listed_names(), key=lambda name: (-len(name), name))
 
 
 @cache

@@ -12,11 +12,11 @@ from chimed.build.contract import PageStage
 from chimed.build.inputs import piece
 from chimed.build.ledger import Outcome
 from chimed.extraction import crawl_records
-from chimed.extraction.crawl_records import extract_crawl, pages_left, read_parts
-from chimed.extraction.same_words import taken_before
-from chimed.reasons import AGAIN, GONE, OVER, TAKEN_DOWN, TWICE
+from chimed.extraction.crawl_records import dropped_pages, extract_crawl, read_parts
+from chimed.extraction.same_words import find_taken_down
+from chimed.reasons import DUPLICATE_ROW, GONE, OVER_LIMIT, TAKEN_DOWN, UNCHANGED
 from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table
-from chimed.storage.takedowns import gone_for_good, takedowns
+from chimed.storage.takedowns import is_gone_for_good, read_takedowns
 
 OTHER = "another answer of its question was taken"
 
@@ -37,22 +37,22 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
             missed.append(left)
     every, dropped = pl.concat(found), pl.concat(missed)
 
-    again = every.filter(taken_before(work.store, every))["page"]  # its words stand at another address
-    allowed = every.filter(~takedowns(work.store).rows() & ~pl.col("page").is_in(again.implode()))
-    dropped = pl.concat([dropped, pages_left(every, allowed, TAKEN_DOWN)])
-    standing = allowed if work.options.keep_gone else allowed.filter(~gone_for_good(work.store))
-    dropped = pl.concat([dropped, pages_left(allowed, standing, GONE)])
+    again = every.filter(find_taken_down(work.store, every))["page"]  # its words stand at another address
+    allowed = every.filter(~read_takedowns(work.store).rows() & ~pl.col("page").is_in(again.implode()))
+    dropped = pl.concat([dropped, dropped_pages(every, allowed, TAKEN_DOWN)])
+    standing = allowed if work.options.keep_gone else allowed.filter(~is_gone_for_good(work.store))
+    dropped = pl.concat([dropped, dropped_pages(allowed, standing, GONE)])
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
-    repeated = pages_left(standing, latest, AGAIN)
+    repeated = dropped_pages(standing, latest, UNCHANGED)
     of_corpora = pl.col("url").str.starts_with("corpus:")
     dropped = pl.concat(
-        [dropped, repeated.with_columns(reason=pl.when(of_corpora).then(pl.lit(TWICE)).otherwise("reason"))]
+        [dropped, repeated.with_columns(reason=pl.when(of_corpora).then(pl.lit(DUPLICATE_ROW)).otherwise("reason"))]
     )
     chosen, others = _answers(latest, work.options.answers)
     cut, over = _cut(chosen, work.options.max_records, made["shards"], shard)
-    dropped = pl.concat([dropped, pages_left(latest, cut, OVER)])
+    dropped = pl.concat([dropped, dropped_pages(latest, cut, OVER_LIMIT)])
     kept_pages = cut.select(id="page", source="source").unique(maintain_order=True)
-    over = pl.concat([over.with_columns(reason=pl.lit(OVER)), others.with_columns(reason=pl.lit(OTHER))])
+    over = pl.concat([over.with_columns(reason=pl.lit(OVER_LIMIT)), others.with_columns(reason=pl.lit(OTHER))])
     over = over.filter(pl.col("page").is_in(kept_pages["id"].implode()))
     over = over.with_columns(fate=pl.lit("dropped"), detail=pl.lit(None, pl.String))
     pages = pl.concat([kept_pages, dropped.select("id", "source")])

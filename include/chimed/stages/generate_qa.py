@@ -24,7 +24,7 @@ from chimed.stages.screen import yes_no
 from chimed.stages.translate import sentences
 from chimed.text import grounding
 from chimed.text.grounding import questions
-from chimed.text.repetition import loop
+from chimed.text.repetition import find_loop
 
 CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
 PAIR = 120  # characters of a question and its answer, about
@@ -220,18 +220,18 @@ def ground(chunk: str, pair: Pair, whole: bool = True, title: str = "") -> Groun
     found = grounding.align(pair.answer, chunk, pair.question, title)
     if not whole:
         return Grounded(found.evidence, "cut off", "length")
-    if piece := loop(pair.question):
+    if piece := find_loop(pair.question):
         return Grounded(found.evidence, "question repeats itself", piece)
-    if (piece := loop(pair.answer)) and not loop(chunk):
+    if (piece := find_loop(pair.answer)) and not find_loop(chunk):
         return Grounded(found.evidence, "answer repeats itself", piece)
-    if wrong := questions.fault(pair.question, chunk, title):
+    if wrong := questions.find_question_fault(pair.question, chunk, title):
         return Grounded(found.evidence, "question cannot stand alone", wrong)
     if found.fault:
         return Grounded(found.evidence, "answer not in the document", found.fault)
-    if lacking := questions.unanswered(pair.question, pair.answer):
+    if lacking := questions.find_unanswered(pair.question, pair.answer):
         return Grounded(found.evidence, "answer to another question", f"does not give {lacking}")
-    given = grounding.letters(pair.answer) in grounding.letters(pair.question)
-    if given and not questions.yes_or_no(pair.question):
+    given = grounding.strip_marks(pair.answer) in grounding.strip_marks(pair.question)
+    if given and not questions.is_yes_or_no(pair.question):
         return Grounded(found.evidence, "question gives the answer away")
     return Grounded(found.evidence)
 

@@ -15,6 +15,7 @@ loaded and torch is not needed.
 import math
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import polars as pl
@@ -182,7 +183,8 @@ def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, 
     began = said = time.monotonic()
     letters, done = sum(map(len, wanted.values())), 0
     for group in score_groups(list(wanted.values()), scorer):
-        unwritten += [{"key": keys[place], **score} for place, score in group]
+        now = datetime.now(UTC)
+        unwritten += [{"key": keys[place], **score, "created": now} for place, score in group]
         done += sum(len(wanted[keys[place]]) for place, _ in group)
         if len(unwritten) >= WRITE_EVERY:
             stores.upsert(work.store, PERPLEXITIES, unwritten)

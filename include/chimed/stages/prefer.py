@@ -19,7 +19,7 @@ from chimed.llm.asking import keys
 from chimed.llm.shape import answered
 from chimed.schema import derived, dropped_table, table
 from chimed.text import identifiers
-from chimed.text.repetition import loop
+from chimed.text.repetition import find_loop
 
 LONGEST = 100  # 字, Table 2: 限制在100字以内
 SHORTEST = 6  # characters: less is no advice
@@ -134,9 +134,9 @@ def unfit(one: Answer[str] | Failure, two: Answer[str] | Failure) -> tuple[str, 
             return "dropped", f"answer over {LONGEST} characters", str(len(text))
         if len(text) < SHORTEST:
             return "dropped", "answer too short", text
-        if piece := loop(text):
+        if piece := find_loop(text):
             return "dropped", "answer repeats itself", piece
-        if found := identifiers.find(text):
+        if found := identifiers.find_identifiers(text):
             return "dropped", "identifier in an answer", found[0].kind
     return ("dropped", "the same answer twice", "") if _text(one) == _text(two) else None
 

@@ -19,7 +19,7 @@ from chimed.build.options import Options
 from chimed.llm import asking, prompts
 from chimed.schema import left_rows, words
 from chimed.storage import store as stores
-from chimed.storage.takedowns import takedowns
+from chimed.storage.takedowns import read_takedowns
 from chimed.text import identifiers
 
 PROMPTS = {
@@ -47,7 +47,7 @@ def prepare(records: pl.DataFrame, options: Options) -> Screening:
     """Let the rules look first: they cost nothing, and what they flag is not put to a model."""
     redacted: dict[str, int] = {}
     if options.redact:  # cleaning did so already; what only stands in the words as they are now is left
-        records, redacted = identifiers.looked_for(records, redact=True)
+        records, redacted = identifiers.mark_identifiers(records, redact=True)
     flagged = rule_flags(records)
     rest = records.filter(~pl.col("id").is_in(list(flagged)))
     return Screening(records, rest, dict(flagged), len(flagged), redacted)
@@ -89,7 +89,7 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
     What was found before cleaning (the column `identifiers`) comes first: its spans are those of the page's words. Then
     the words are looked at as they are now, the title with them.
     """
-    now, _ = identifiers.looked_for(records)
+    now, _ = identifiers.mark_identifiers(records)
     both = records.select("id", before="identifiers").with_columns(now=now["identifiers"])
     flags = {}
     for id, before, after in both.filter(pl.any_horizontal(pl.col("before", "now").list.len() > 0)).iter_rows():
@@ -139,7 +139,7 @@ def with_title() -> pl.Expr:
 
 def put_up_for_review(found: Outcome, work: Work) -> None:
     """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
-    gone = takedowns(work.store).rows()  # since extract
+    gone = read_takedowns(work.store).rows()  # since extract
     found = replace(found, kept=found.kept.filter(~gone), dropped=found.dropped.filter(~gone))
     flagged = dict(found.dropped.filter(pl.col("fate") == "dropped").select("id", "reason").iter_rows())
     chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEWED]]
@@ -166,7 +166,7 @@ def put_up_for_review(found: Outcome, work: Work) -> None:
 
 def _shown(text: str) -> str:
     """What a reviewer sees of a long text: around the first identifier, where it has one."""
-    found = identifiers.find(text)
+    found = identifiers.find_identifiers(text)
     start = max(0, found[0].start - SHOWN // 2) if found else 0
     return text[start : start + SHOWN]
 

@@ -164,7 +164,7 @@ def accept(passage: Passage, answer: Answer[str] | Failure, before: Verdict | No
     mine = Verdict(passage, said, prompt, answer.model, ((before.keys if before else ()) + tuple(keys([answer]))))
     if isinstance(answer, Failure):
         return replace(mine, fate="failed", reason=answer.reason, detail=answer.detail)
-    fault = fidelity.fault(passage.text, said) if answer.whole else "译文不完整"
+    fault = fidelity.find_fault(passage.text, said) if answer.whole else "译文不完整"
     return replace(mine, fate="dropped", reason=fault.split("：")[0], detail=fault) if fault else mine
 
 

@@ -1,1 +1,1 @@
-"""Where everything is kept: the lake's immutable files and the store's tables."""
+"""Store everything: the lake's immutable files and the store's tables."""

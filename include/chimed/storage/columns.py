@@ -1,8 +1,8 @@
-"""Types of the store's columns that take whatever a page, a person or a model sends, in SQLite and PostgreSQL alike.
+"""Define column types that accept any text from a page, a person or a model, in SQLite and PostgreSQL alike.
 
-PostgreSQL refuses U+0000 and text over a column's length, both refuse half of a surrogate pair, and SQLite takes long
-text without a word. Here every text is made storable first, and one that is too long is cut. What is compared with a
-column goes the same way, so that a cut name is found again. Ours; the paper is silent.
+PostgreSQL rejects U+0000 and text longer than a column, both reject half of a surrogate pair, and SQLite accepts text
+that is too long. Here every text is made storable first, and truncated if needed. Values in a comparison get the same
+treatment, so that a truncated name is found again. Ours; the paper does not cover it.
 """
 
 import hashlib
@@ -12,11 +12,11 @@ from sqlalchemy import types
 
 from chimed.characters import storable
 
-MARK = 17  # characters of what tells two cut texts apart
+MARK_LENGTH = 17  # characters of what tells two cut texts apart
 
 
 class String(types.TypeDecorator):
-    """Text of at most so many characters; a longer one keeps its beginning, and its hash in the place of the rest."""
+    """Text of limited length. A longer text keeps its beginning, followed by its hash."""
 
     impl = types.String
     cache_ok = True
@@ -26,8 +26,8 @@ class String(types.TypeDecorator):
         self.length = length
 
     def process_bind_param(self, value: Any, _dialect: Any) -> Any:
-        """The text as both databases take it."""
-        return fitting(value, self.length) if isinstance(value, str) else value
+        """Return the text as both databases accept it."""
+        return fit_to_length(value, self.length) if isinstance(value, str) else value
 
 
 class Text(types.TypeDecorator):
@@ -37,15 +37,15 @@ class Text(types.TypeDecorator):
     cache_ok = True
 
     def process_bind_param(self, value: Any, _dialect: Any) -> Any:
-        """The text as both databases take it."""
+        """Return the text as both databases accept it."""
         return storable(value) if isinstance(value, str) else value
 
 
-def fitting(text: str, most: int) -> str:
-    """The text as a column of `most` characters takes it; the same text always gives the same."""
+def fit_to_length(text: str, most: int) -> str:
+    """Return the text as a column of `most` characters stores it; the result is always the same for the same text."""
     text = storable(text)
     if len(text) <= most:
         return text
-    if most <= 2 * MARK:
+    if most <= 2 * MARK_LENGTH:
         return text[:most]
-    return f"{text[: most - MARK]}~{hashlib.sha256(text.encode()).hexdigest()[: MARK - 1]}"
+    return f"{text[: most - MARK_LENGTH]}~{hashlib.sha256(text.encode()).hexdigest()[: MARK_LENGTH - 1]}"

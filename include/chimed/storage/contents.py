@@ -1,12 +1,12 @@
-"""What a file holds, put down when it is written and looked at when it is read: rows, bytes and a hash. Ours.
+"""Record the contents of a file when it is written, and check them when it is read: rows, bytes and a hash. Ours.
 
-Every report has `written`, the files it is about (`{"kept-00000.parquet": {"rows": …, "bytes": …, "sha256": …}}`), and
-`inputs`, the files that were read to make them, with the hashes they had: a chain from a release back to the crawl. A
-report's own `seal` is a hash over all else in it. What an older version wrote has none of it: it is read as it is, and
-`chimed audit` says that it was not recorded.
+Every report has `written`, the files it describes (`{"kept-00000.parquet": {"rows": …, "bytes": …, "sha256": …}}`), and
+`inputs`, the files they were made from, with their hashes at that time: a chain from a release back to the crawl. A
+report's `seal` is a hash over everything else in it. Reports of older versions have none of this: they are read as they
+are, and `chimed audit` says that nothing was recorded.
 
-A reader looks at the size of a part always, and at its hash where it reads all of it. Hashes show what happened to a
-file, not who did it: whoever can write to the lake can write its reports too.
+A reader always checks the size of a part, and its hash if it reads the whole part. Hashes show what happened to a file,
+not who did it: anyone who can write to the lake can write its reports too.
 """
 
 import hashlib
@@ -23,40 +23,40 @@ PIECE = 1 << 20
 
 
 class SpoiltFile(UserError):
-    """A file is not what its report says: it was cut, edited, swapped, or is gone."""
+    """A file differs from its entry in a report: it was truncated, edited or replaced, or is gone."""
 
 
-class Hashed:
-    """A file that is written from its beginning to its end, with the hash of what went into it."""
+class HashedFile:
+    """A file that is written sequentially, with a hash of its contents."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.digest, self.bytes, self.rows = file, hashlib.sha256(), 0, 0
         self.closed = False
 
     def write(self, data: Any) -> int:
-        """Writes bytes, or an Arrow buffer."""
+        """Write bytes or an Arrow buffer."""
         view = memoryview(data)
         self.digest.update(view)
         self.bytes += view.nbytes
         return self.file.write(view)
 
     def tell(self) -> int:
-        """How many bytes there are."""
+        """Return the number of bytes written."""
         return self.bytes
 
     def flush(self) -> None:
-        """Hands what was written to the system."""
+        """Flush the underlying file."""
         self.file.flush()
 
     def close(self) -> None:
-        """Leaves the file to who opened it."""
+        """Do nothing: whoever opened the file closes it."""
 
     def writable(self) -> bool:
-        """As a file says it."""
+        """Return True, as a writable file does."""
         return True
 
-    def told(self) -> dict:
-        """What a report says of the file."""
+    def describe(self) -> dict:
+        """Return the file's entry for a report."""
         return {"rows": self.rows, "bytes": self.bytes, "sha256": self.digest.hexdigest()}
 
 
@@ -64,31 +64,31 @@ class Hashed:
 
 
 def as_json(value: object) -> bytes:
-    """JSON for a file: readable, with sorted keys."""
+    """Return readable JSON with sorted keys."""
     return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str).encode() + b"\n"
 
 
-def json_of(data: bytes, path: str) -> dict:
-    """The object that a JSON file holds. Raises UserError where it holds none."""
+def parse_json(data: bytes, path: str) -> dict:
+    """Return the object in a JSON file. Raise UserError if it has none."""
     try:
         value = json.loads(data)
         if b"\\ud" in data.lower():  # half a character: no file, store or terminal takes it
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, of a number of 5,000 digits; nested without end
-        raise UserError(f"{path} is not the JSON it should be: {short(str(error), 200)}") from None
+        raise UserError(f"{path} is not valid JSON ({short(str(error), 200)}); restore it from a copy") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} is not the JSON it should be: it holds no object")
+        raise UserError(f"{path} is not a JSON object; restore it from a copy")
     return value
 
 
 def sealed(value: dict) -> dict:
-    """A report with its seal."""
+    """Return a report with its seal."""
     rest = {name: one for name, one in value.items() if name != SEAL}
     return rest | {SEAL: _seal(rest)}
 
 
 def is_sealed(value: dict) -> bool | None:
-    """Whether a report is as it was sealed; None where it has no seal."""
+    """Return whether a report matches its seal; None if it has no seal."""
     if SEAL not in value:
         return None
     return value[SEAL] == _seal({name: one for name, one in value.items() if name != SEAL})
@@ -102,17 +102,17 @@ def _seal(rest: dict) -> str:
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def plain_file(full: str, path: str) -> None:
-    """Raises FileNotFoundError, and UserError where what is there has no end or is no file."""
+def check_plain_file(full: str, path: str) -> None:
+    """Raise FileNotFoundError if there is nothing, and UserError if it is a folder, a pipe or the like."""
     mode = os.stat(full).st_mode
     if not stat.S_ISREG(mode):
         kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
         what = next((word for asks, word in kinds.items() if asks(mode)), "a device")
-        raise UserError(f"{path} is {what} and no plain file; remove it")
+        raise UserError(f"{path} is {what} and not a plain file; remove it")
 
 
-def told_of(written: object, name: str) -> dict | None:
-    """What a report's `written` says of a file; None where it says nothing that can be compared."""
+def recorded_file(written: object, name: str) -> dict | None:
+    """Return a file's entry in a report's `written`; None if it has no entry that can be compared."""
     said = written.get(name) if isinstance(written, dict) else None
     if not isinstance(said, dict) or not isinstance(said.get("bytes"), int) or not isinstance(said.get("sha256"), str):
         return None
@@ -122,10 +122,10 @@ def told_of(written: object, name: str) -> dict | None:
 # --- a part that is written anew ----------------------------------------------------------------------------------
 
 
-def replaced(said: dict | None, now: dict) -> dict:
-    """What a report says of a part that was written anew without some of its rows.
+def describe_rewrite(said: dict | None, now: dict) -> dict:
+    """Return the entry of a part that was rewritten without some of its rows.
 
-    `was`: the hashes it had, so that what was made of it still finds it. `removed`: how many rows left it in all.
+    `was`: its earlier hashes, so that files made from it still match. `removed`: how many rows were removed in total.
     """
     before = said or {}
     was = [*before.get("was", []), *([before["sha256"]] if before.get("sha256") else [])]

@@ -1,8 +1,8 @@
-"""Content encodings: what a server packed a body with, taken off again, within bounds (paper §3.1).
+"""Decompress content encodings within limits (paper §3.1).
 
-A crawl and every later reading of its WARC files unpack with the same code, so that a page cannot be read by the one
-and not by the other. What is asked for is gzip, deflate and br, which other readers of WARC files know too; a server
-that sends zstd all the same, or packs twice, is read as well.
+A crawl and every later reading of its WARC files use the same code, so that a page is readable to both or to neither.
+Requests accept gzip, deflate and br, which other WARC readers also support; a response in zstd, or one that was
+compressed twice, is decompressed as well.
 """
 
 import sys
@@ -17,26 +17,26 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-ASKED_FOR = "gzip, deflate, br"
-PIECE = 1 << 16
+ACCEPT_ENCODING = "gzip, deflate, br"
+CHUNK_BYTES = 1 << 16
 PAGE_BYTES = 4 * 1024 * 1024  # the largest page measured on any of the sites has 68 KB
-LAYERS = 4  # more encodings than this are a trap, not a server
+MAX_LAYERS = 4  # more encodings than this are a trap, not a server
 
 
 class Unreadable(Exception):
-    """A body that cannot be unpacked; its text says why, in a few words that are the same for every such page."""
+    """A body cannot be decompressed. The message says why in a few words, the same for every such page."""
 
 
-def unpacked(body: bytes, said: str | None, most: int) -> bytes:
-    """A body without the encodings that its Content-Encoding header says, outermost first.
+def decompress(body: bytes, said: str | None, most: int) -> bytes:
+    """Return a body without the encodings named in its Content-Encoding header, outermost first.
 
-    most: bytes beyond which it is too large. A body that is not packed in the way that is said is taken as it is, as
-    browsers do, and of one that breaks off what came before. Raises Unreadable for an encoding that is not known, and
-    for a body that grows too large.
+    most: maximum size in bytes. Like in browsers, a body that is not compressed in the declared way is returned as it
+    is, and of a truncated one the part before the break is returned. Raises Unreadable for an unknown encoding and for
+    a body that grows too large.
     """
     names = [name.strip().lower() for name in (said or "").split(",")]
     names = [name for name in names if name and name not in ("identity", "none")]
-    if len(names) > LAYERS:
+    if len(names) > MAX_LAYERS:
         raise Unreadable("packed too often")
     for name in reversed(names):
         unpack = _READERS.get(name)
@@ -47,22 +47,22 @@ def unpacked(body: bytes, said: str | None, most: int) -> bytes:
 
 
 def _gzip(body: bytes, most: int) -> bytes:
-    """Every member of the file."""
+    """Decompress every member of a gzip file."""
     if body[:2] != b"\x1f\x8b":
         return body
     whole = b""
     while body[:2] == b"\x1f\x8b":
         stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        whole += _in_pieces(body, stream.decompress, partial(getattr, stream, "eof"), most - len(whole))
+        whole += _decompress_in_chunks(body, stream.decompress, partial(getattr, stream, "eof"), most - len(whole))
         body = stream.unused_data
     return whole
 
 
 def _deflate(body: bytes, most: int) -> bytes:
-    """With the header that the standard wants, or without it, as some servers send it."""
+    """Decompress deflate, with the header that the standard requires or without it, as some servers send it."""
     for bits in (zlib.MAX_WBITS, -zlib.MAX_WBITS):
         stream = zlib.decompressobj(bits)
-        found = _in_pieces(body, stream.decompress, partial(getattr, stream, "eof"), most)
+        found = _decompress_in_chunks(body, stream.decompress, partial(getattr, stream, "eof"), most)
         if found or not body:
             return found
     return body
@@ -70,17 +70,17 @@ def _deflate(body: bytes, most: int) -> bytes:
 
 def _brotli(body: bytes, most: int) -> bytes:
     stream = brotli.Decompressor()
-    return _in_pieces(body, stream.process, stream.is_finished, most) or body
+    return _decompress_in_chunks(body, stream.process, stream.is_finished, most) or body
 
 
 def _zstd(body: bytes, most: int) -> bytes:
-    """Every frame of the file."""
+    """Decompress every frame of a zstd file."""
     if body[:4] != b"\x28\xb5\x2f\xfd":
         return body
     whole = b""
     while body[:4] == b"\x28\xb5\x2f\xfd":
         stream = zstd.ZstdDecompressor()
-        whole += _in_pieces(body, stream.decompress, partial(getattr, stream, "eof"), most - len(whole))
+        whole += _decompress_in_chunks(body, stream.decompress, partial(getattr, stream, "eof"), most - len(whole))
         body = stream.unused_data if stream.eof else b""
     return whole
 
@@ -94,10 +94,12 @@ _READERS: dict[str, Callable[[bytes, int], bytes]] = {
 }
 
 
-def _in_pieces(body: bytes, unpack: Callable[[bytes], bytes], is_done: Callable[[], bool], most: int) -> bytes:
-    """What `unpack` makes of a body, up to where it breaks off. Raises Unreadable beyond `most` bytes."""
+def _decompress_in_chunks(
+    body: bytes, unpack: Callable[[bytes], bytes], is_done: Callable[[], bool], most: int
+) -> bytes:
+    """Return the decompressed body up to where it breaks off. Raise Unreadable beyond `most` bytes."""
     found, size = [], 0
-    step = PIECE if len(body) > PIECE else 4096  # of what is packed a thousandfold a piece is bounded too
+    step = CHUNK_BYTES if len(body) > CHUNK_BYTES else 4096  # of what is packed a thousandfold a piece is bounded too
     for place in range(0, len(body), step):
         try:
             piece = unpack(body[place : place + step])

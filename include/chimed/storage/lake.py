@@ -1,4 +1,4 @@
-"""The lake: immutable files under one root, a folder or s3://. The only place that knows how they are written.
+"""Read and write the lake: immutable files under one root, a folder or s3://. Only this module knows how.
 
 Where what lies is in `chimed.storage.layout`.
 """
@@ -26,14 +26,14 @@ from chimed.errors import UserError
 from chimed.private import private_folder
 from chimed.settings import settings
 from chimed.storage import drafts, naming
-from chimed.storage.contents import Hashed, as_json, json_of, plain_file
+from chimed.storage.contents import HashedFile, as_json, check_plain_file, parse_json
 
 if TYPE_CHECKING:  # imported where a table is read or written: a crawl, and every command's start, does without
     import polars as pl
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-MOST_JSON = 64 * 1024 * 1024  # bytes: the largest report, of a corpus of many files, has a few million
+MAX_JSON_BYTES = 64 * 1024 * 1024  # bytes: the largest report, of a corpus of many files, has a few million
 # how object stores name a version of a file in their listings: by content first, else by when it was written
 VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "created", "mtime")
 BATCH_ROWS = 10_000  # of a row group, and read at a time: some 10 MB of questions and answers
@@ -41,22 +41,22 @@ BATCH_ROWS = 10_000  # of a row group, and read at a time: some 10 MB of questio
 
 @dataclass(frozen=True)
 class Lake:
-    """A root and the file system it lies on. Paths given to the functions below are relative to the root."""
+    """A root folder and the file system it is on. Paths given to the functions below are relative to the root."""
 
     fs: AbstractFileSystem
     root: str
 
     def at(self, *parts: str) -> str:
-        """The full path of a relative one, as `fs` understands it. Raises UserError for one that leaves the root."""
+        """Return the full path of a relative one, as `fs` understands it. Raises UserError if it leaves the root."""
         path = "/".join(parts)
         naming.check_inside(path)
         return f"{self.root}/{path}" if parts else self.root
 
 
 def open_lake(url: str | None = None) -> Lake:
-    """The lake at `url` (default `CHIMED_DATA`); a local folder is made if it is not there.
+    """Return the lake at `url` (default `CHIMED_DATA`); create a local folder if needed.
 
-    Raises UserError for an address that is no folder and no `s3://<bucket>/…`, and for a folder that cannot be made.
+    Raises UserError for an address that is neither a folder nor `s3://<bucket>/…`, and if the folder cannot be created.
     """
     url, what = (settings().data, "CHIMED_DATA") if url is None else (url, "the address")
     check_address(url, what)
@@ -67,19 +67,19 @@ def open_lake(url: str | None = None) -> Lake:
             os.makedirs(root, exist_ok=True)
         except OSError as error:
             raise UserError(
-                f"{what} is {short(url, 200)!r}, and that folder cannot be made: {error.strerror}; name another one"
+                f"{what} is {short(url, 200)!r}, and that folder cannot be created: {error.strerror}; name another one"
             ) from None
     return Lake(fs, root.rstrip("/"))
 
 
 def check_address(url: str, what: str) -> None:
-    """Raises UserError where an address can be no lake's. what: the setting it comes from, or what it is."""
-    if fault := _fault_of(url):
+    """Raise UserError if an address cannot be a lake's. what: the setting it comes from, or what it is."""
+    if fault := _address_fault(url):
         raise UserError(f"{what} {short(url, 200)!r} {fault}; it may be a folder or s3://<bucket>/<path>")
 
 
-def _fault_of(url: str) -> str | None:
-    """Why an address can be no lake's; None where it can."""
+def _address_fault(url: str) -> str | None:
+    """Return why an address cannot be a lake's; None if it can."""
     scheme, separator, rest = url.partition("://")
     if not url.strip():
         return "is empty"
@@ -90,10 +90,10 @@ def _fault_of(url: str) -> str | None:
     if not separator:
         begins = url.split("/")[0]
         if begins.endswith(":"):
-            return f"is an address of {begins} without its two strokes"
+            return f"is an address of {begins} without its //"
         return "is not a folder but looks like an option" if url.startswith("-") else None
     if scheme not in ("file", "s3", "memory"):  # the last one lives as long as its process
-        return f"is an address of {scheme}://, which is not known here"
+        return f"is an address of {scheme}://, which is not supported"
     bucket = rest.split("/")[0]
     if scheme == "s3" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}", bucket):
         return "names no bucket"
@@ -101,12 +101,12 @@ def _fault_of(url: str) -> str | None:
 
 
 def is_local(fs: AbstractFileSystem) -> bool:
-    """Whether files of `fs` are plain files of this machine."""
+    """Return whether files of `fs` are plain files of this machine."""
     return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
 
-def named(lake: Lake) -> str:
-    """A name for what this machine keeps of a lake: no two lakes share it, nor a bucket's name at two servers."""
+def local_name(lake: Lake) -> str:
+    """Return a name for this machine's copies of a lake, unique across lakes and servers."""
     server = str(
         (getattr(lake.fs, "client_kwargs", None) or {}).get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL")
     )
@@ -116,12 +116,12 @@ def named(lake: Lake) -> str:
 
 
 def local_path(lake: Lake, path: str) -> Path:
-    """A plain path to a lake file or folder; one that lies elsewhere is copied to this machine first, whole."""
+    """Return a local path to a file or folder of the lake; a remote one is copied to this machine first."""
     if is_local(lake.fs):
         return Path(lake.at(path))
-    copy = _local(lake, path)
+    copy = _local_copy(lake, path)
     versions = _versions(lake, path)
-    if _copied(copy, versions):
+    if _is_current(copy, versions):
         return copy
     draft = copy.with_name(f"{copy.name}.{uuid.uuid4().hex[:8]}.part")
     draft.parent.mkdir(parents=True, exist_ok=True)
@@ -133,32 +133,32 @@ def local_path(lake: Lake, path: str) -> Path:
     except OSError:  # another process put its own copy there
         shutil.rmtree(draft)
         return copy
-    _note(copy).write_text(json.dumps(versions))
+    _versions_file(copy).write_text(json.dumps(versions))
     return copy
 
 
-def forget_local(lake: Lake, path: str) -> None:
-    """Takes this machine's copy of a lake file or folder away; the next `local_path` fetches it anew."""
+def remove_local(lake: Lake, path: str) -> None:
+    """Remove this machine's copy of a file or folder of the lake; the next `local_path` fetches it again."""
     if not is_local(lake.fs):
-        copy = _local(lake, path)
-        _note(copy).unlink(missing_ok=True)
+        copy = _local_copy(lake, path)
+        _versions_file(copy).unlink(missing_ok=True)
         shutil.rmtree(copy, ignore_errors=True)
 
 
-def _local(lake: Lake, path: str) -> Path:
-    """Where this machine keeps its copy of a lake file or folder."""
-    return private_folder("lake", named(lake)) / path
+def _local_copy(lake: Lake, path: str) -> Path:
+    """Return where this machine keeps its copy of a file or folder of the lake."""
+    return private_folder("lake", local_name(lake)) / path
 
 
-def _note(copy: Path) -> Path:
-    """Where it is written which versions of the lake's files a copy holds."""
+def _versions_file(copy: Path) -> Path:
+    """Return the path of the note that lists which versions of the lake's files a copy has."""
     return copy.with_name(f"{copy.name}.versions")
 
 
 def _versions(lake: Lake, path: str) -> dict[str, list]:
-    """[size, what the store calls this version of it] of every file under a path, by name within it.
+    """Return [size, the store's name for this version] of every file under a path, by relative name.
 
-    A size alone says nothing: a model trained anew is as large as the one before.
+    The size alone is not enough: a retrained model is as large as the one before.
     """
     above = lake.at(path).strip("/")
     found = lake.fs.find(lake.at(path), detail=True)
@@ -171,9 +171,9 @@ def _versions(lake: Lake, path: str) -> dict[str, list]:
     }
 
 
-def _copied(copy: Path, versions: dict[str, list]) -> bool:
-    """Whether a copy holds these very versions, whole: eight processes of a machine fetch a model once."""
-    note = _note(copy)
+def _is_current(copy: Path, versions: dict[str, list]) -> bool:
+    """Return whether a copy is complete and has these versions, so that eight processes fetch a model once."""
+    note = _versions_file(copy)
     if not note.is_file() or json.loads(note.read_text()) != versions:
         return False
     held = {copy / name if name else copy: size for name, (size, _) in versions.items()}
@@ -181,14 +181,14 @@ def _copied(copy: Path, versions: dict[str, list]) -> bool:
 
 
 def get_folder(lake: Lake, path: str, folder: Path) -> None:
-    """Copies a folder of the lake into a folder of this machine, whatever was there."""
+    """Copy a folder of the lake to a local folder, replacing what was there."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     lake.fs.get(lake.at(path), str(folder), recursive=True)
 
 
 def put_folder(lake: Lake, folder: Path, path: str) -> None:
-    """Copies what a program wrote to a local folder into the lake (a no-op where that folder is already its place)."""
+    """Copy a local folder into the lake; do nothing if it is already there."""
     if is_local(lake.fs) and Path(lake.at(path)).resolve() == folder.resolve():
         return
     lake.fs.makedirs(lake.at(path), exist_ok=True)
@@ -196,18 +196,18 @@ def put_folder(lake: Lake, folder: Path, path: str) -> None:
 
 
 @contextmanager
-def _whole(lake: Lake, path: str) -> Iterator:
-    """A binary file that appears under `path` only when it is complete."""
+def _atomic_file(lake: Lake, path: str) -> Iterator:
+    """Open a binary file that appears under `path` only when it is complete."""
     full = lake.at(path)
     lake.fs.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
     if not is_local(lake.fs):  # an object appears when its upload ends, and not at all if it fails
         with lake.fs.open(full, "wb") as file:
             yield file
         return
-    draft = drafts.name_of(full)
+    draft = drafts.draft_path(full)
     try:
         with open(draft, "wb") as file:
-            drafts.hold(file)
+            drafts.lock_draft(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -218,12 +218,12 @@ def _whole(lake: Lake, path: str) -> Iterator:
 
 
 def exists(lake: Lake, path: str) -> bool:
-    """Whether a file or folder is there."""
+    """Return whether a file or folder exists."""
     return lake.fs.exists(lake.at(path))
 
 
-def within(lake: Lake, path: str) -> bool:
-    """Whether a path is a plain file of the lake itself, and no link that leads out of it."""
+def is_own_file(lake: Lake, path: str) -> bool:
+    """Return whether a path is a plain file within the lake, not a link that leads out of it."""
     if not is_local(lake.fs):
         return lake.fs.isfile(lake.at(path))
     full = Path(lake.at(path))
@@ -231,15 +231,15 @@ def within(lake: Lake, path: str) -> bool:
 
 
 def open_file(lake: Lake, path: str) -> Any:
-    """A file of the lake, to read. Raises FileNotFoundError, and UserError for what is no plain file."""
+    """Open a file of the lake for reading. Raises FileNotFoundError, and UserError if it is not a plain file."""
     full = lake.at(path)
     if is_local(lake.fs):
-        plain_file(full, path)
+        check_plain_file(full, path)
     return lake.fs.open(full, "rb")
 
 
 def names(lake: Lake, path: str) -> list[str]:
-    """Names in a folder, sorted, drafts (`chimed.storage.drafts`) not among them; none where there is no folder."""
+    """Return the names in a folder, sorted, without drafts (`chimed.storage.drafts`); empty if there is no folder."""
     full = lake.at(path)
     lake.fs.invalidate_cache(full)
     if not lake.fs.isdir(full):
@@ -249,38 +249,38 @@ def names(lake: Lake, path: str) -> list[str]:
 
 
 def clear_drafts(lake: Lake, path: str, ours: Callable[[str], bool] = lambda _: False) -> list[str]:
-    """Takes away what killed writers left below a folder; returns the names. ours: as `drafts.clear` has it."""
-    return drafts.clear(Path(lake.at(path)), ours) if is_local(lake.fs) else []
+    """Remove abandoned drafts below a folder; return their names. ours: as in `drafts.remove_abandoned`."""
+    return drafts.remove_abandoned(Path(lake.at(path)), ours) if is_local(lake.fs) else []
 
 
 def write_bytes(lake: Lake, path: str, data: bytes) -> None:
-    """Writes a file whole or not at all."""
-    with _whole(lake, path) as file:
+    """Write a file completely or not at all."""
+    with _atomic_file(lake, path) as file:
         file.write(data)
 
 
 def write_file(lake: Lake, path: str, file: Path) -> None:
-    """Copies a file of this machine into the lake, whole or not at all."""
-    with file.open("rb") as source, _whole(lake, path) as target:
+    """Copy a local file into the lake, completely or not at all."""
+    with file.open("rb") as source, _atomic_file(lake, path) as target:
         shutil.copyfileobj(source, target, 1 << 20)
 
 
 def read_bytes(lake: Lake, path: str, most: int | None = None) -> bytes:
-    """A file's bytes. Raises FileNotFoundError, and UserError for no plain file or for more than `most` bytes."""
+    """Return a file's bytes. Raises FileNotFoundError, and UserError for more than `most` bytes or not a plain file."""
     with open_file(lake, path) as file:
         data = file.read() if most is None else file.read(most + 1)
     if most is not None and len(data) > most:
-        raise UserError(f"{path} is larger than {most >> 20} MB, which nothing of its kind is; restore it from a copy")
+        raise UserError(f"{path} is larger than {most >> 20} MB, the limit for such a file; restore it from a copy")
     return data
 
 
 def write_json(lake: Lake, path: str, value: object) -> None:
-    """Writes JSON, readable and with sorted keys, whole or not at all."""
+    """Write readable JSON with sorted keys, completely or not at all."""
     write_bytes(lake, path, as_json(value))
 
 
 def claim_json(lake: Lake, path: str, value: object) -> bool:
-    """Writes JSON whole unless something is there already; of several writers at once one gets True."""
+    """Write JSON unless the file exists; return True for exactly one of several concurrent writers."""
     full = lake.at(path)
     lake.fs.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
     if not is_local(lake.fs):
@@ -291,10 +291,10 @@ def claim_json(lake: Lake, path: str, value: object) -> bool:
                 raise
             return False
         return True
-    draft = drafts.name_of(full)
+    draft = drafts.draft_path(full)
     try:
         with open(draft, "wb") as file:
-            drafts.hold(file)
+            drafts.lock_draft(file)
             file.write(as_json(value))
             file.flush()
             os.fsync(file.fileno())
@@ -307,14 +307,14 @@ def claim_json(lake: Lake, path: str, value: object) -> bool:
 
 
 def read_json(lake: Lake, path: str) -> dict:
-    """A JSON file's object. Raises FileNotFoundError, and UserError where it holds none that can be read."""
-    return json_of(read_bytes(lake, path, MOST_JSON), path)
+    """Return the object in a JSON file. Raises FileNotFoundError, and UserError if it has no readable object."""
+    return parse_json(read_bytes(lake, path, MAX_JSON_BYTES), path)
 
 
 def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -> dict:
-    """Writes parquet (zstd) with exactly `schema`; returns its rows, bytes and sha256 (`chimed.storage.contents`).
+    """Write Parquet (zstd) with exactly `schema`; return its rows, bytes and sha256 (`chimed.storage.contents`).
 
-    Raises pyarrow.ArrowInvalid where a value does not fit.
+    Raises pyarrow.ArrowInvalid if a value does not fit.
     """
     told: dict[str, dict] = {}
     with table_writer(lake, path, schema, told) as write:
@@ -326,55 +326,60 @@ def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -
 def table_writer(
     lake: Lake, path: str, schema: pa.Schema, told: dict[str, dict] | None = None
 ) -> Iterator[Callable[[pl.DataFrame], None]]:
-    """A function that adds rows to a parquet file, which appears when it is whole; elsewhere it is sent then.
+    """Yield a function that appends rows to a Parquet file, which appears in the lake when it is complete.
 
-    told: gets the file's name with its rows, bytes and sha256 when it is whole.
+    told: gets the file's name with its rows, bytes and sha256 when it is complete.
     """
     import pyarrow.parquet as pq
 
+    with file_writer(lake, path) as hashed, pq.ParquetWriter(hashed, schema, compression="zstd") as writer:
+
+        def write(frame: pl.DataFrame) -> None:
+            hashed.rows += len(frame)
+            writer.write_table(frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH_ROWS)
+
+        yield write
+    if told is not None:
+        told[path.rsplit("/", 1)[-1]] = hashed.describe()
+
+
+@contextmanager
+def file_writer(lake: Lake, path: str) -> Iterator[HashedFile]:
+    """Yield a file that appears at `path` only when it was written completely; a remote one is uploaded then."""
     with ExitStack() as stack:
         if is_local(lake.fs):
-            file = stack.enter_context(_whole(lake, path))
+            file = stack.enter_context(_atomic_file(lake, path))
         else:  # many are open at a time, and an upload's buffer is large
             file = stack.enter_context(tempfile.TemporaryFile())
-        hashed = Hashed(file)
-        with pq.ParquetWriter(hashed, schema, compression="zstd") as writer:
-
-            def write(frame: pl.DataFrame) -> None:
-                hashed.rows += len(frame)
-                writer.write_table(frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH_ROWS)
-
-            yield write
+        yield HashedFile(file)
         if not is_local(lake.fs):
             file.seek(0)
-            with _whole(lake, path) as target:
+            with _atomic_file(lake, path) as target:
                 shutil.copyfileobj(file, target, 1 << 20)
-    if told is not None:
-        told[path.rsplit("/", 1)[-1]] = hashed.told()
 
 
 def read_table(
     lake: Lake, path: str, columns: list[str] | None = None, schema: pa.Schema | None = None
 ) -> pl.DataFrame:
-    """A parquet file as a table, all of it or some columns. Raises FileNotFoundError, UserError for no such file.
+    """Return a Parquet file as a table, all or some columns. Raises FileNotFoundError, and UserError for another file.
 
-    schema: what such a table has today. A column that is younger than the file is null, and the order is the schema's.
+    schema: the table's current schema. A column that the file does not have yet is null, and the order is the schema's.
     """
     with _parquet(lake, path) as table:
         return table_of(table, columns, schema)
 
 
 def table_of(table: pq.ParquetFile, columns: list[str] | None = None, schema: pa.Schema | None = None) -> pl.DataFrame:
-    """An open parquet file as a table; see `read_table`."""
+    """Return an open Parquet file as a table; see `read_table`."""
     import polars as pl
 
     wanted = columns if columns is not None or schema is None else schema.names
-    return _filled(pl.DataFrame(table.read(columns=_there(table, wanted))), wanted, schema)
+    return _add_missing_columns(pl.DataFrame(table.read(columns=_existing_columns(table, wanted))), wanted, schema)
 
 
 @contextmanager
 def _parquet(lake: Lake, path: str) -> Iterator[pq.ParquetFile]:
-    """An open parquet file. Raises FileNotFoundError, and UserError where it cannot be read as one."""
+    """Open a Parquet file. Raises FileNotFoundError, and UserError if it cannot be read as one."""
     import pyarrow.parquet as pq
 
     with open_file(lake, path) as file, parquet_errors(path):
@@ -383,7 +388,7 @@ def _parquet(lake: Lake, path: str) -> Iterator[pq.ParquetFile]:
 
 @contextmanager
 def parquet_errors(path: str) -> Iterator[None]:
-    """Raises UserError for what Arrow says of a file that is cut, garbage or another's."""
+    """Raise UserError for Arrow's errors about a file that is truncated, garbage or of another kind."""
     import pyarrow as pa
 
     try:
@@ -397,27 +402,28 @@ def parquet_errors(path: str) -> Iterator[None]:
 
 
 def read_batches(lake: Lake, path: str, columns: list[str], schema: pa.Schema | None = None) -> Iterator[pl.DataFrame]:
-    """Columns of a parquet file, at most `BATCH_ROWS` rows at a time, in order; one empty batch where it has no row.
+    """Yield columns of a Parquet file, at most `BATCH_ROWS` rows at a time, in order; one empty batch if it has no
+    rows.
 
     schema: as in `read_table`. Raises what `read_table` raises.
     """
     import polars as pl
 
     with _parquet(lake, path) as table:
-        held = _there(table, columns) if schema is not None else columns
+        held = _existing_columns(table, columns) if schema is not None else columns
         if not table.metadata.num_rows:
-            yield _filled(pl.DataFrame(table.read(columns=held)), columns, schema)
+            yield _add_missing_columns(pl.DataFrame(table.read(columns=held)), columns, schema)
         for batch in table.iter_batches(BATCH_ROWS, columns=held):
-            yield _filled(pl.DataFrame(batch), columns, schema)
+            yield _add_missing_columns(pl.DataFrame(batch), columns, schema)
 
 
-def _there(table: pq.ParquetFile, columns: list[str] | None) -> list[str] | None:
-    """Of these columns the ones that the file holds."""
+def _existing_columns(table: pq.ParquetFile, columns: list[str] | None) -> list[str] | None:
+    """Return those of these columns that the file has."""
     return None if columns is None else [name for name in columns if name in table.schema_arrow.names]
 
 
-def _filled(frame: pl.DataFrame, columns: list[str] | None, schema: pa.Schema | None) -> pl.DataFrame:
-    """The frame with those of the columns that it lacks but the schema knows, as null."""
+def _add_missing_columns(frame: pl.DataFrame, columns: list[str] | None, schema: pa.Schema | None) -> pl.DataFrame:
+    """Return the frame with null columns for those that the schema has and the file lacks."""
     import polars as pl
 
     if schema is None or columns is None:
@@ -428,18 +434,18 @@ def _filled(frame: pl.DataFrame, columns: list[str] | None, schema: pa.Schema | 
 
 
 def count_rows(lake: Lake, path: str) -> int:
-    """How many rows a parquet file has, from its footer. Raises what `read_table` raises."""
+    """Return the number of rows of a Parquet file, from its footer. Raises what `read_table` raises."""
     with _parquet(lake, path) as table:
         return table.metadata.num_rows
 
 
 def files(lake: Lake, path: str) -> list[str]:
-    """Every file under a folder, relative to it, sorted, drafts not among them; none where there is no folder."""
+    """Return every file under a folder, by relative path, sorted, without drafts; empty if there is no folder."""
     return sorted(sizes(lake, path))
 
 
 def sizes(lake: Lake, path: str) -> dict[str, int]:
-    """Bytes of every file under a folder, by its way from there; drafts are not among them."""
+    """Return the size in bytes of every file under a folder, by relative path, without drafts."""
     if not exists(lake, path):
         return {}
     above = f"{lake.at(path).strip('/')}/"
@@ -448,21 +454,21 @@ def sizes(lake: Lake, path: str) -> dict[str, int]:
 
 
 def size(lake: Lake, path: str) -> int:
-    """Bytes of all files under a folder."""
+    """Return the total size in bytes of the files under a folder."""
     return lake.fs.du(lake.at(path))
 
 
 def remove(lake: Lake, path: str) -> None:
-    """Takes a file away. Raises FileNotFoundError."""
+    """Remove a file. Raises FileNotFoundError."""
     lake.fs.rm_file(lake.at(path))
 
 
 def remove_folder(lake: Lake, path: str) -> None:
-    """Takes a folder away with all that is in it. Raises FileNotFoundError."""
+    """Remove a folder with everything in it. Raises FileNotFoundError."""
     lake.fs.rm(lake.at(path), recursive=True)
 
 
 def copy(lake: Lake, target: Lake, path: str) -> None:
-    """Copies a file to the same place in another lake, whole or not at all."""
-    with open_file(lake, path) as source, _whole(target, path) as file:
+    """Copy a file to the same place in another lake, completely or not at all."""
+    with open_file(lake, path) as source, _atomic_file(target, path) as file:
         shutil.copyfileobj(source, file, 1 << 20)

@@ -1,13 +1,14 @@
-"""One process at a time on one thing, whichever machine it runs on: a lease in the store, kept by its beats.
+"""Let one process at a time work on one thing, across machines: a lease in the store, kept alive by a heartbeat.
 
-A site's crawl, a shard of a stage and a version of a release each have one. Who holds it adds one to `beats` every few
-seconds. Nobody's clock is compared with another's: who wants the lease watches whether the number moves. If it does,
-someone is at work; if it stands still for the length of a lease, its holder is dead. On one machine a lock of a file
-says so at once, so that killed work goes on without a wait.
+A site's crawl, a shard of a stage and a version of a release each have one. The holder increments `beats` every few
+seconds. Clocks of two machines are never compared: who wants the lease watches whether the number changes. If it does,
+the holder is alive; if it does not for the length of a lease, the holder is dead. On one machine a file lock tells at
+once, so that killed work continues without a wait.
 """
 
 import hashlib
 import logging
+import math
 import os
 import socket
 import threading
@@ -25,25 +26,25 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from chimed.errors import UserError, WorkStopped
 from chimed.private import private_folder
-from chimed.processes import FORKING
+from chimed.processes import FORK_LOCK
 from chimed.storage.store import LEASES, Store
 
 log = logging.getLogger("chimed")
 
-BEAT = 5.0  # seconds between two beats
-LENGTH = 60.0  # seconds without a beat after which the holder is dead
-TOLD_EVERY = 60.0  # seconds after which who waits says so again
-LONGEST = 32  # characters of a name in the store; a longer one is kept as its hash
+BEAT_SECONDS = 5.0  # seconds between two beats
+LEASE_SECONDS = 60.0  # seconds without a beat after which the holder is dead
+REPEAT_SECONDS = 60.0  # seconds after which who waits says so again
+MAX_NAME_LENGTH = 32  # characters of a name in the store; a longer one is kept as its hash
 L = LEASES.c
 
 
-class AtWork(UserError):
-    """Someone else holds the lease, and lives."""
+class LeaseHeld(UserError):
+    """Another live process holds the lease."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease: a machine (`_machine`), a process of it, and since when."""
+    """The holder of a lease: a machine (`_machine`), a process on it, and since when."""
 
     machine: str
     process: str
@@ -54,73 +55,92 @@ class Holder:
         return f"{told}, since {self.since}" if self.since else told
 
 
-def _holder(said: str) -> Holder:
+def _parse_holder(said: str) -> Holder:
     machine, process, _, since = (*said.split("/"), "", "", "")[:4]
     return Holder(machine, process, since)
 
 
 @contextmanager
-def lease(store: Store, folder: str, source: str, lost: Callable[[str], None]) -> Iterator[None]:
-    """Holds the lease of a source for the length of a `with`.
+def hold_lease(store: Store, folder: str, source: str, lost: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lease of a source during a `with` block.
 
-    folder: where its pages go. lost: called, in another thread, with the reason when the lease could not be kept.
-    Raises UserError where the source is being crawled elsewhere.
+    folder: where its pages are stored. lost: called with the reason, in another thread, if the lease could not be kept.
+    Raises UserError if the source is being crawled elsewhere.
     """
     try:
-        with _locked(store, folder, source), _held_in_store(store, source, lost):
+        with _lock_locally(store, folder, source), _hold_in_store(store, source, lost):
             yield
-    except AtWork as error:
+    except LeaseHeld as error:
         raise UserError(f"{source} is being crawled by {error}; one crawl a site at a time") from None
 
 
 @contextmanager
-def turn(store: Store, folder: str, name: str, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """Holds the lease of a piece of work for the length of a `with`, once nobody else has it.
+def wait_for_lease(
+    store: Store,
+    folder: str,
+    name: str,
+    say: Callable[[str], None],
+    patience: float = math.inf,
+    lost: Callable[[str], None] = log.error,
+) -> Iterator[Callable[[], None]]:
+    """Hold the lease of a piece of work during a `with` block, after waiting until nobody else has it.
 
-    folder: where what is made goes. say: told who is at work, while that is waited for. Gives a function that raises
-    WorkStopped where the lease was lost since: another process goes on then, and this one must not say that it is done.
+    folder: where the result is stored. say: called with who holds the lease while waiting. patience: seconds to wait
+    before WorkStopped is raised. lost: called in another thread, with the reason, when the lease could not be kept.
+    Yields a function that raises WorkStopped if the lease was lost meanwhile: another process continues then, and this
+    one must not report success.
     """
     gone: list[str] = []
+
+    def report_lost(why: str) -> None:
+        gone.append(why)
+        lost(why)
+
+    began = time.monotonic()
     with ExitStack() as held:
         told = 0.0
         while True:
             try:
-                held.enter_context(_locked(store, folder, name))
-                held.enter_context(_held_in_store(store, name, gone.append))
+                held.enter_context(_lock_locally(store, folder, name))
+                held.enter_context(_hold_in_store(store, name, report_lost))
                 break
-            except AtWork as error:
+            except LeaseHeld as error:
                 held.close()
-                if not told or time.monotonic() - told >= TOLD_EVERY:
-                    say(f"{name}: {error} is at work on it; waiting until that is done")
+                if time.monotonic() - began > patience:
+                    raise WorkStopped(
+                        f"{name}: {error} is still working on it; run it again when that is done"
+                    ) from None
+                if not told or time.monotonic() - told >= REPEAT_SECONDS:
+                    say(f"{name}: {error} is working on it; waiting for it to finish")
                     told = time.monotonic()
-                time.sleep(min(1.0, BEAT / 5))
+                time.sleep(min(1.0, BEAT_SECONDS / 5))
 
         def still_ours() -> None:
             if gone:
-                raise WorkStopped(f"{name}: {gone[0]}; what is done is kept, run it again")
+                raise WorkStopped(f"{name}: {gone[0]}; finished work is kept; run it again")
 
         yield still_ours
 
 
 @contextmanager
-def _locked(store: Store, folder: str, name: str) -> Iterator[None]:
-    """Locks of this machine for a name, of the store and of the folder. Raises AtWork where another process has one."""
+def _lock_locally(store: Store, folder: str, name: str) -> Iterator[None]:
+    """Lock a name on this machine, for the store and for the folder. Raise LeaseHeld if another process has a lock."""
     with ExitStack() as locks:
         for what in (store.engine.url.render_as_string(), folder):
             file = uuid.uuid5(uuid.NAMESPACE_URL, f"{what}#{name}").hex[:12]
             try:
                 locks.enter_context(FileLock(private_folder("locks") / f"{file}.lock", timeout=0))
             except Timeout:
-                held = _held(store, name)
-                raise AtWork(str(_holder(held[0])) if held else "another process") from None
+                held = _read_lease(store, name)
+                raise LeaseHeld(str(_parse_holder(held[0])) if held else "another process") from None
         yield
 
 
 @contextmanager
-def _held_in_store(store: Store, source: str, lost: Callable[[str], None]) -> Iterator[None]:
+def _hold_in_store(store: Store, source: str, lost: Callable[[str], None]) -> Iterator[None]:
     since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     me = f"{_machine()}/{os.getpid()}/{uuid.uuid4().hex[:8]}/{since}"
-    _take(store, source, me)
+    _acquire(store, source, me)
     done = threading.Event()
     beating = threading.Thread(target=_beat, args=(store, source, me, done, lost), daemon=True)
     beating.start()
@@ -128,39 +148,46 @@ def _held_in_store(store: Store, source: str, lost: Callable[[str], None]) -> It
         yield
     finally:
         done.set()
-        beating.join(BEAT)
+        beating.join(BEAT_SECONDS)
         with store.engine.begin() as connection:
             connection.execute(delete(LEASES).where(L.source == _key(source), L.holder == me))
 
 
-def _take(store: Store, source: str, me: str) -> None:
-    """Takes the lease where it is free, where its holder was on this machine (which is dead: we have its lock), or
-    where it has not beaten for the length of a lease. Raises AtWork where its holder is alive."""
+def _acquire(store: Store, source: str, me: str) -> None:
+    """Take a lease that is free, was held on this machine, or had no heartbeat for the length of a lease.
+
+    A holder on this machine is dead, because this process has its file lock. Raises LeaseHeld if the holder is alive.
+    """
     seen = None
     waited = time.monotonic()
     while True:
-        held = _held(store, source)
+        held = _read_lease(store, source)
         if held is None:
-            if _insert(store, source, me):
+            if _insert_lease(store, source, me):
                 return
-        elif held[0].startswith(f"{_machine()}/") or (held == seen and time.monotonic() - waited >= LENGTH):
+        elif held[0].startswith(f"{_machine()}/") or (held == seen and time.monotonic() - waited >= LEASE_SECONDS):
             if _take_over(store, source, held, me):
                 return
         elif seen is None:
-            log.info("%s: was held by %s; whether it lives shows within %.0f seconds", source, _holder(held[0]), LENGTH)
+            log.info(
+                "%s: was held by %s; waiting up to %.0f seconds to see whether it is alive",
+                source,
+                _parse_holder(held[0]),
+                LEASE_SECONDS,
+            )
             seen, waited = held, time.monotonic()
         elif held != seen:
-            raise AtWork(str(_holder(held[0])))
-        time.sleep(min(1.0, BEAT / 5))
+            raise LeaseHeld(str(_parse_holder(held[0])))
+        time.sleep(min(1.0, BEAT_SECONDS / 5))
 
 
-def _held(store: Store, source: str) -> tuple[str, int] | None:
+def _read_lease(store: Store, source: str) -> tuple[str, int] | None:
     with store.engine.connect() as connection:
         row = connection.execute(select(L.holder, L.beats).where(L.source == _key(source))).first()
         return (row.holder, row.beats) if row else None
 
 
-def _insert(store: Store, source: str, me: str) -> bool:
+def _insert_lease(store: Store, source: str, me: str) -> bool:
     try:
         with store.engine.begin() as connection:
             connection.execute(insert(LEASES).values(source=_key(source), holder=me, beats=0))
@@ -177,16 +204,16 @@ def _take_over(store: Store, source: str, held: tuple[str, int], me: str) -> boo
 
 def _beat(store: Store, source: str, me: str, done: threading.Event, lost: Callable[[str], None]) -> None:
     last = time.monotonic()
-    while not done.wait(BEAT):
+    while not done.wait(BEAT_SECONDS):
         try:
-            with FORKING, store.engine.begin() as connection:
+            with FORK_LOCK, store.engine.begin() as connection:
                 mine = and_(L.source == _key(source), L.holder == me)
                 kept = connection.execute(update(LEASES).where(mine).values(beats=L.beats + 1)).rowcount
         except SQLAlchemyError as error:  # the store is down, or busy: the next beat may come in time
             log.warning("%s: the lease could not be renewed: %s", source, type(error).__name__)
-            if time.monotonic() - last < LENGTH / 2:
+            if time.monotonic() - last < LEASE_SECONDS / 2:
                 continue
-            return lost(f"the lease of {source} could not be renewed for {LENGTH / 2:.0f} seconds")
+            return lost(f"the lease of {source} could not be renewed for {LEASE_SECONDS / 2:.0f} seconds")
         if not kept:
             return lost(f"another process took over {source}")
         last = time.monotonic()
@@ -194,12 +221,12 @@ def _beat(store: Store, source: str, me: str, done: threading.Event, lost: Calla
 
 
 def _key(name: str) -> str:
-    """A name as the store keeps it."""
-    return name if len(name) <= LONGEST else hashlib.sha256(name.encode()).hexdigest()[:LONGEST]
+    """Return a name as the store keeps it."""
+    return name if len(name) <= MAX_NAME_LENGTH else hashlib.sha256(name.encode()).hexdigest()[:MAX_NAME_LENGTH]
 
 
 def _machine() -> str:
-    """A machine's processes that share a folder for their locks; two containers are two, and so are two users."""
+    """Return an id for the processes of a machine that share a lock folder; two containers or two users have two."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     kernel = boot.read_text(encoding="utf-8").strip()[:8] if boot.exists() else f"{uuid.getnode():x}"
     folder = os.stat(private_folder("locks"))

@@ -1,7 +1,7 @@
-"""What may name a folder or a file of the lake. The one place that decides it; ours, the paper is silent.
+"""Define what may name a folder or file of the lake, in one place. Ours; the paper does not cover it.
 
-Versions, crawls and the files of a release come from people, from Airflow's forms and from manifests that someone else
-may have written. A name is a name here and never a way: nothing outside the lake is read, served or written.
+Names of versions, crawls and files of a release come from people, from Airflow's forms, and from manifests that others
+may have written. A name is only a name and never a path: nothing outside the lake is read, served or written.
 """
 
 import re
@@ -9,35 +9,37 @@ import re
 from chimed.characters import short
 from chimed.errors import UserError
 
-LONGEST = 64  # characters of a version or a crawl's name, as the store's columns have it
-DEEPEST = 8  # folders on the way to a release's file; a release has one
+MAX_NAME_LENGTH = 64  # characters of a version or a crawl's name, as the store's columns have it
+MAX_DEPTH = 8  # folders on the way to a release's file; a release has one
 _NAME = re.compile(r"\A[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
-CORPUS = re.compile(r"[a-z][a-z0-9_]{1,31}\Z")  # what `ingest` calls a corpus; other folders of raw/ are none
-_TAKEN = frozenset({"latest", "all", "start", "now"})  # words that commands understand otherwise
+CORPUS_NAME = re.compile(r"[a-z][a-z0-9_]{1,31}\Z")  # what `ingest` calls a corpus; other folders of raw/ are none
+_RESERVED = frozenset({"latest", "all", "start", "now"})  # words that commands understand otherwise
 
 
 def check_name(kind: str, name: str) -> str:
-    """`name`, if it may name a version or a crawl: letters, digits, `-`, `_` and `.`, no sign first or last.
+    """Return `name` if it may name a version or a crawl: letters, digits, `-`, `_` and `.`, a letter or digit at both
+    ends.
 
-    Raises UserError.
+    Raises UserError otherwise.
     """
-    if not isinstance(name, str) or len(name) > LONGEST or not _NAME.match(name) or name in _TAKEN:
+    if not isinstance(name, str) or len(name) > MAX_NAME_LENGTH or not _NAME.match(name) or name in _RESERVED:
         raise UserError(
-            f"{short(ascii(name)[1:-1], LONGEST)!r} cannot name a {kind}; use up to {LONGEST} letters, digits, - _ and "
-            "., a letter or digit first and last, and no word that means another thing (latest, all)"
+            f"{short(ascii(name)[1:-1], MAX_NAME_LENGTH)!r} cannot name a {kind}; "
+            f"use up to {MAX_NAME_LENGTH} letters, digits, - _ and "
+            "., a letter or digit first and last, and not a reserved word (latest, all)"
         )
     return name
 
 
-def is_way(name: object) -> bool:
-    """Whether this is a way to a file from a release's folder, as a manifest names it: plain names, none hidden."""
-    if not isinstance(name, str) or not name or len(name) > 4 * LONGEST:
+def is_file_path(name: object) -> bool:
+    """Return whether this is a valid path to a file from a release's folder: plain names, none hidden."""
+    if not isinstance(name, str) or not name or len(name) > 4 * MAX_NAME_LENGTH:
         return False
     steps = name.split("/")
-    return len(steps) <= DEEPEST and all(len(step) <= LONGEST and _NAME.match(step) for step in steps)
+    return len(steps) <= MAX_DEPTH and all(len(step) <= MAX_NAME_LENGTH and _NAME.match(step) for step in steps)
 
 
 def check_inside(path: str) -> None:
-    """Raises UserError for a path that would leave the folder it is joined to, or that no file system takes."""
+    """Raise UserError for a path that leaves the folder it is joined to, or that no file system accepts."""
     if ".." in path.split("/") or "\0" in path:
         raise UserError(f"{short(path, 200)!r} is not a path in the lake")

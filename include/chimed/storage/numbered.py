@@ -1,8 +1,8 @@
-"""Builds and releases in the order in which they were opened, whatever a clock said. Ours.
+"""Order builds and releases as they were opened, independent of clocks. Ours.
 
-A version is a day, and a clock that is once ahead makes a version that stays the largest. So each build has a number,
-one more than those before it, and its release and the release's patches carry it on. What was made before builds had
-numbers comes first, in the order of its versions. Light on purpose: training imports it too.
+A version is a day, and a clock that was once ahead makes a version that stays the largest. So each build has a number,
+one more than those before it; its release and the release's patches inherit it. Builds from before there were numbers
+come first, ordered by version. This module is light, because training imports it too.
 """
 
 from functools import lru_cache
@@ -12,8 +12,8 @@ from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 
 
-def number_in(lake: Lake, path: str) -> int:
-    """The number in a build's or a release's JSON; 0 where it has none, or where it cannot be read."""
+def read_number(lake: Lake, path: str) -> int:
+    """Return the number in a build's or release's JSON; 0 if it has none or cannot be read."""
     try:
         found = lake.fs.info(lake.at(path))
     except FileNotFoundError:
@@ -24,7 +24,10 @@ def number_in(lake: Lake, path: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _number(lake: Lake, path: str, size: int | None, state: str) -> int:
-    """Read once: such a file is written once, and may be large. size, state: tell another file of the same name."""
+    """Return the number, read once, because the file never changes and may be large.
+
+    size, state: part of the cache key, to tell apart two files of one name.
+    """
     del size, state
     try:
         number = lakes.read_json(lake, path).get("number", 0)

@@ -1,14 +1,14 @@
-"""What a page's last answer says of it, and the day on which it is asked again (paper §3.1).
+"""Derive a page's state from its last response, and the day on which it is requested again (paper §3.1).
 
-A question is asked again while an answer is likely to come, and a page while it is likely to change: both become
-rarer with its age. Pure functions; days are those of the sites' own clock.
+A question is rechecked while an answer is likely, and a page while it is likely to change; both become less likely with
+age. Pure functions; days are those of the sites' time zone.
 """
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-ZONE = "Asia/Shanghai"
+TIME_ZONE = "Asia/Shanghai"
 
 # The states of a page that was asked for; one that never was has none.
 UNANSWERED = "unanswered"  # an open question
@@ -20,7 +20,7 @@ FAILED = "failed"  # the site or the network could not: says nothing of the page
 MISSED = "missed"  # it came, and the parser found no record in it
 FORBIDDEN = "forbidden"  # by robots.txt: not asked for
 STATES = (ANSWERED, UNANSWERED, GONE, MOVED, MISSED, REFUSED, FAILED, FORBIDDEN)
-UNTOLD = (REFUSED, FAILED)  # what the page is now is not known
+UNKNOWN_STATES = (REFUSED, FAILED)  # what the page is now is not known
 
 # Reasons of misses that are states of their own.
 BY_ROBOTS = "forbidden by robots.txt"
@@ -34,24 +34,24 @@ NOWHERE = (OFF_SITE, ENDLESS)
 
 # Days of age at which a page is asked again; it is `LAST` days after the last time once it is older than all of them.
 # An answered page's first step is its site's own (`Site.recheck`).
-STEPS = {UNANSWERED: (1, 3, 10, 28), ANSWERED: (28, 180), MISSED: (28, 180), MOVED: (180,)}
-LAST = 180
-GONE_TWICE = 10  # days between two answers that a page is gone, from which on it is gone for good
-PATIENT = 28  # days for which every crawl asks again for what fails; then it is asked as rarely as that
+RECHECK_AGES = {UNANSWERED: (1, 3, 10, 28), ANSWERED: (28, 180), MISSED: (28, 180), MOVED: (180,)}
+RECHECK_DAYS = 180
+GONE_CONFIRM_DAYS = 10  # days between two answers that a page is gone, from which on it is gone for good
+RETRY_DAYS = 28  # days for which every crawl asks again for what fails; then it is asked as rarely as that
 
 
 def today() -> date:
-    """The day by the sites' clock."""
-    return day_of(datetime.now(ZoneInfo(ZONE)))
+    """Return the current day in the sites' time zone."""
+    return day_of(datetime.now(ZoneInfo(TIME_ZONE)))
 
 
 def day_of(moment: datetime) -> date:
-    """The day of a moment (with its zone) by the sites' clock."""
-    return moment.astimezone(ZoneInfo(ZONE)).date()
+    """Return the day of a moment (with a zone) in the sites' time zone."""
+    return moment.astimezone(ZoneInfo(TIME_ZONE)).date()
 
 
 def state_of(status: int | None, miss: str | None) -> str:
-    """The state of a page whose last request ended with this status (None: with nothing) and this miss."""
+    """Return the state of a page whose last request had this status (None: no response) and this miss."""
     named = {
         None: ANSWERED,
         NO_ANSWER: UNANSWERED,
@@ -70,18 +70,20 @@ def state_of(status: int | None, miss: str | None) -> str:
     return REFUSED if status >= 400 else MISSED
 
 
-def due(state: str, asked: date, born: date, since: date, steps: Mapping[str, tuple[int, ...]] = STEPS) -> date:
-    """The day from which on a page is asked again.
+def next_due(
+    state: str, asked: date, born: date, since: date, steps: Mapping[str, tuple[int, ...]] = RECHECK_AGES
+) -> date:
+    """Return the day from which a page is requested again.
 
-    asked: the day it was asked last. born: the day it was published, or first seen. since: the day since which it is
-    in this state.
+    asked: the day of the last request. born: the day the page was published, or first seen. since: the day since which
+    it has been in this state.
     """
     if state == GONE:
-        second = since + timedelta(GONE_TWICE)
-        return second if asked < second else asked + timedelta(LAST)
-    if state in UNTOLD:
-        return asked if asked < since + timedelta(PATIENT) else asked + timedelta(PATIENT)
+        second = since + timedelta(GONE_CONFIRM_DAYS)
+        return second if asked < second else asked + timedelta(RECHECK_DAYS)
+    if state in UNKNOWN_STATES:
+        return asked if asked < since + timedelta(RETRY_DAYS) else asked + timedelta(RETRY_DAYS)
     if state == FORBIDDEN:  # its rules are read by every crawl, which costs no request
         return asked
     later = (born + timedelta(step) for step in steps[state])
-    return next((day for day in later if day > asked), asked + timedelta(LAST))
+    return next((day for day in later if day > asked), asked + timedelta(RECHECK_DAYS))

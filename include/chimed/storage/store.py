@@ -5,7 +5,7 @@ SQLite by default, PostgreSQL in production (`CHIMED_STORE`), through SQLAlchemy
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
-    func,
     inspect,
     make_url,
     select,
@@ -39,6 +38,9 @@ from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.storage.columns import String, Text
 
+KEYS_AT_ONCE = (
+    5_000  # that are looked up by one statement: SQLite takes 32,766 bound values in a statement, PostgreSQL 65,535
+)
 MIGRATIONS = Path(__file__).parent / "migrations"
 METADATA = MetaData()
 
@@ -130,7 +132,7 @@ REPLIES = Table(
     Column("prompt_tokens", Integer, nullable=False, doc="0 where the server did not say"),
     Column("completion_tokens", Integer, nullable=False),
     Column("seconds", Float, nullable=False),
-    Column("created", DateTime(timezone=True), nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False, index=True),
 )
 
 # Every perplexity ever computed, by content of the text and the model.
@@ -141,6 +143,7 @@ PERPLEXITIES = Table(
     Column("nll", Float, nullable=False, doc="summed negative log-likelihood, nats"),
     Column("tokens", Integer, nullable=False),
     Column("unknown", Integer, nullable=False, doc="tokens outside the model's vocabulary"),
+    Column("created", DateTime(timezone=True), doc="null in rows that an older version computed"),
 )
 
 # Records that people are asked to look at: a bounded sample of what a stage of a build flagged and let pass.
@@ -355,21 +358,46 @@ def _revisions(engine: Engine) -> tuple[str | None, str]:
 
 
 def upsert(store: Store, table: Table, rows: list[dict]) -> None:
-    """Writes rows, each whole; a row whose primary key is there replaces the columns it names. One transaction."""
-    if not rows:
-        return
-    on_server = store.engine.dialect.name == "postgresql"
-    insert = (postgresql if on_server else sqlite).insert(table)
-    keys = list(table.primary_key)
-    unique = [func.md5(column) if on_server and column in HASHED else column for column in keys]
-    changed = {name: insert.excluded[name] for name in rows[0] if table.c[name] not in keys}
+    """Writes rows, each whole; a row whose primary key is there replaces the columns it names. One transaction.
+
+    Of rows with one key the last counts. All rows name the same columns.
+    """
+    if rows and store.engine.dialect.name == "postgresql":
+        _upsert_columns(store, table, rows)
+    elif rows:
+        keys, insert = list(table.primary_key), sqlite.insert(table)
+        changed = {name: insert.excluded[name] for name in rows[0] if table.c[name] not in keys}
+        statement = (
+            insert.on_conflict_do_update(index_elements=keys, set_=changed)
+            if changed
+            else insert.on_conflict_do_nothing()
+        )
+        with store.engine.begin() as connection:
+            connection.execute(statement, rows)
+
+
+def _upsert_columns(store: Store, table: Table, rows: list[dict]) -> None:
+    """Writes rows to PostgreSQL in one statement that takes each column as an array: a row's own would cost a round
+    trip."""
+    dialect, names = store.engine.dialect, list(rows[0])
+    kept = {}
+    for name in names:
+        process = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
+        kept[name] = [process(row[name]) if process else row[name] for row in rows]
+    keys = [column.name for column in table.primary_key]
+    last = {key: place for place, key in enumerate(zip(*(kept[name] for name in keys), strict=True))}
+    arrays = {name: [kept[name][place] for place in last.values()] for name in names}  # no row twice in a statement
+    kinds = {name: table.c[name].type.compile(dialect) for name in names}
+    unique = ", ".join(f'md5("{name}")' if table.c[name] in HASHED else f'"{name}"' for name in keys)
+    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in keys)
+    listed = ", ".join(f'"{name}"' for name in names)
+    given = ", ".join(f"cast(:{name} as {kinds[name]}[])" for name in names)
     statement = (
-        insert.on_conflict_do_update(index_elements=unique, set_=changed)
-        if changed
-        else insert.on_conflict_do_nothing()
+        f'insert into "{table.name}" ({listed}) select * from unnest({given}) '
+        f"on conflict ({unique}) do {f'update set {changed}' if changed else 'nothing'}"
     )
     with store.engine.begin() as connection:
-        connection.execute(statement, rows)
+        connection.execute(text(statement), arrays)
 
 
 def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
@@ -389,15 +417,19 @@ def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
                 connection.execute(delete(REVIEW_QUEUE).where(same, named.record >= first_over))
 
 
-def find(store: Store, table: Table, keys: Iterable[str]) -> dict[str, dict]:
-    """Rows of a table with a single-column primary key, by key; keys that are not there are left out."""
-    (column,) = table.primary_key
+def find(store: Store, table: Table, keys: Iterable[str], columns: Sequence[str] = ()) -> dict[str, dict]:
+    """Rows of a table with a single-column primary key, by key; keys that are not there are left out.
+
+    columns: those that are wanted besides the key; all by default. `KEYS_AT_ONCE` are looked up at a time.
+    """
+    (key,) = table.primary_key
     wanted, found = list(dict.fromkeys(keys)), {}
+    chosen = select(key, *(table.c[name] for name in columns if name != key.name)) if columns else select(table)
     with store.engine.connect() as connection:
-        for start in range(0, len(wanted), 500):  # SQLite's limit on bound parameters
-            chunk = wanted[start : start + 500]
-            for row in connection.execute(select(table).where(column.in_(chunk))).mappings():
-                found[row[column.name]] = dict(row)
+        for start in range(0, len(wanted), KEYS_AT_ONCE):
+            chunk = wanted[start : start + KEYS_AT_ONCE]
+            for row in connection.execute(chosen.where(key.in_(chunk))).mappings():
+                found[row[key.name]] = dict(row)
     return found
 
 

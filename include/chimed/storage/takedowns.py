@@ -1,4 +1,4 @@
-"""What was taken down: pages, rows of corpora, and sources, which leave every build (the store's `takedowns`)."""
+"""Read takedowns: pages, rows of corpora and sources that are excluded from every build (the store's `takedowns`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from chimed.storage.store import PAGES, TAKEDOWNS, Store
 
-ROW = "corpus:"  # how the URL of a corpus's row begins
+CORPUS_ROW_PREFIX = "corpus:"  # how the URL of a corpus's row begins
 
 if TYPE_CHECKING:  # a crawl asks for URLs only
     import polars as pl
@@ -19,42 +19,46 @@ if TYPE_CHECKING:  # a crawl asks for URLs only
 
 @dataclass(frozen=True)
 class Takedowns:
-    """Canonical URLs of pages and of corpora's rows (`corpus:<name>/<hash>`), names of whole sources, and places of
-    rows in corpora's files (`raw/…#…`)."""
+    """Canonical URLs of pages and corpus rows (`corpus:<name>/<hash>`), names of sources, and places of rows
+    (`raw/…#…`).
+    """
 
     urls: frozenset[str]
     sources: frozenset[str]
     places: frozenset[str] = frozenset()
 
     def holds(self, url: str, source: str) -> bool:
-        """Whether a page was taken down."""
+        """Return whether a page was taken down."""
         return url in self.urls or source in self.sources
 
     def rows(self) -> pl.Expr:
-        """Whether a row with `url`, `source` and `page` stands on what was taken down."""
+        """Return an expression: whether a row with `url`, `source` and `page` comes from what was taken down."""
         import polars as pl
 
         names = {"url": self.urls, "source": self.sources, "page": self.places}
         return pl.any_horizontal(pl.col(column).is_in(sorted(gone)) for column, gone in names.items())
 
 
-def takedowns(store: Store) -> Takedowns:
-    """All takedowns of a store."""
+def read_takedowns(store: Store) -> Takedowns:
+    """Return all takedowns of a store."""
     with store.engine.connect() as connection:
-        return of(connection.execute(select(TAKEDOWNS.c.target)).scalars().all())
+        return parse_targets(connection.execute(select(TAKEDOWNS.c.target)).scalars().all())
 
 
-def gone_for_good(store: Store) -> pl.Expr:
-    """Whether a row's page is gone from its site: it said so twice, ten days or more apart (`sources.states`)."""
+def is_gone_for_good(store: Store) -> pl.Expr:
+    """Return an expression: whether a row's page is gone for good (`storage.states`).
+
+    That is so if two responses, ten days or more apart, said that it is gone.
+    """
     import polars as pl
 
-    from chimed.storage.states import GONE, GONE_TWICE, day_of
+    from chimed.storage.states import GONE, GONE_CONFIRM_DAYS, day_of
 
     named = PAGES.c
     query = select(named.url, named.since, named.fetched).where(named.state == GONE, named.kind == "detail")
     with store.engine.connect() as connection:
         rows = connection.execute(query.where(named.since.is_not(None), named.fetched.is_not(None))).all()
-    urls = [url for url, since, asked in rows if (day_of(_utc(asked)) - since).days >= GONE_TWICE]
+    urls = [url for url, since, asked in rows if (day_of(_utc(asked)) - since).days >= GONE_CONFIRM_DAYS]
     return pl.col("url").is_in(urls)
 
 
@@ -62,9 +66,9 @@ def _utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def of(targets: Iterable[str]) -> Takedowns:
-    """Takedowns of these URLs, names of sources, and places."""
+def parse_targets(targets: Iterable[str]) -> Takedowns:
+    """Return the takedowns of these URLs, names of sources, and places."""
     names = frozenset(targets)
-    urls = frozenset(name for name in names if "://" in name or name.startswith(ROW))
+    urls = frozenset(name for name in names if "://" in name or name.startswith(CORPUS_ROW_PREFIX))
     places = frozenset(name for name in names if name.startswith("raw/"))
     return Takedowns(urls, names - urls - places, places)

@@ -1,18 +1,20 @@
-"""Older versions of a lake's objects: where a bucket keeps them, what was rewritten or deleted is still there. Ours.
+"""Find and delete older versions of objects in a bucket that keeps them. Ours.
 
-Nothing in a lake is read by its version, so an older one is only what was replaced. A purge deletes them.
+What was rewritten or deleted still exists there. Nothing in a lake is read by its version, so older versions are only
+what was replaced; a purge deletes them.
 """
 
 from chimed.errors import UserError
 from chimed.storage.lake import Lake
 
-AT_A_TIME = 1_000  # keys of one request (S3's limit)
+MAX_KEYS = 1_000  # keys of one request (S3's limit)
 
 
-def older(lake: Lake, path: str) -> list[tuple[str, str]]:
-    """(key, version) of everything below a path that is not what a reader gets: older versions, then marks of deletion.
+def list_older(lake: Lake, path: str) -> list[tuple[str, str]]:
+    """Return (key, version) of everything below a path that readers do not get: older versions, then delete markers.
 
-    Nothing where the lake is no S3 bucket, or keeps no versions. Raises UserError where the bucket does not tell.
+    Empty if the lake is not an S3 bucket or keeps no versions. Raises UserError if the bucket does not allow listing
+    them.
     """
     if not hasattr(lake.fs, "call_s3"):
         return []
@@ -37,16 +39,16 @@ def older(lake: Lake, path: str) -> list[tuple[str, str]]:
             start["VersionIdMarker"] = page["NextVersionIdMarker"]
 
 
-def forget_older(lake: Lake, path: str) -> int:
-    """Deletes every older version and mark of deletion below a path; returns how many.
+def delete_older(lake: Lake, path: str) -> int:
+    """Delete every older version and delete marker below a path; return how many.
 
-    Marks go last: without its mark a deleted object is there again for as long as one of its versions is. Raises
-    UserError, and OSError where some could not be deleted.
+    Markers are deleted last: without its marker, a deleted object reappears as long as one of its versions exists.
+    Raises UserError as `list_older`, and OSError if some could not be deleted.
     """
-    found = older(lake, path)
+    found = list_older(lake, path)
     bucket = lake.at(path).partition("/")[0]
-    for start in range(0, len(found), AT_A_TIME):
-        some = [{"Key": key, "VersionId": version} for key, version in found[start : start + AT_A_TIME]]
+    for start in range(0, len(found), MAX_KEYS):
+        some = [{"Key": key, "VersionId": version} for key, version in found[start : start + MAX_KEYS]]
         answer = lake.fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": some, "Quiet": True})
         if errors := answer.get("Errors"):
             raise OSError(f"{len(errors)} older versions below {lake.at(path)} stay: {errors[0].get('Message')}")

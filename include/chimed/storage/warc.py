@@ -1,9 +1,9 @@
-"""Raw pages as WARC files: written as they arrive, readable after a kill, indexed when the crawl is done.
+"""Store raw pages as WARC files: written as they arrive, readable after a kill, indexed when the crawl is done.
 
-A file grows under `<n>.warc.gz.open` and gets its name when it is closed; where the lake is not a folder of this
-machine, that is every few minutes, so that a lost machine costs no more. Request and response are kept as they were on
-the wire, but for chunked transfer. `Chimed-Kind` in a response's WARC header says whether it is a detail page. A record
-is read only if it is whole: by the checksum of its gzip member and the digests in its header (`records`).
+A file grows under `<n>.warc.gz.open` and gets its name when it is closed. If the lake is remote, that happens every few
+minutes, which limits what a lost machine costs. Request and response are stored as they were on the wire, except for
+chunked transfer. `Chimed-Kind` in a response's WARC header says whether it is a detail page. A record is read only if
+it is complete, by the checksum of its gzip member and the digests in its header (`warc_records`).
 """
 
 import errno
@@ -31,26 +31,26 @@ from warcio.warcwriter import WARCWriter
 from chimed.private import private_folder
 from chimed.storage import lake as lakes
 from chimed.storage import layout
-from chimed.storage.encodings import PAGE_BYTES, Unreadable, unpacked
+from chimed.storage.encodings import PAGE_BYTES, Unreadable, decompress
 from chimed.storage.lake import Lake
-from chimed.storage.warc_records import members, records
+from chimed.storage.warc_records import read_members, read_whole_records
 
 KIND = "Chimed-Kind"
-FILE_BYTES = 64 * 1024 * 1024  # some 6,000 pages: what a worker reads at a time (extract)
-SHIPPED_EVERY = 300.0  # seconds, where the lake lies elsewhere: what a lost machine costs
-SPARE = 64 * 1024 * 1024  # bytes of the disk left free: the store, its journal and other programs live on it too
-LEVEL = 5  # of gzip; warcio's 9 takes half as long again for files 0.3 % smaller
+MAX_FILE_BYTES = 64 * 1024 * 1024  # about 6,000 pages; a worker of `extract` reads one file at a time
+UPLOAD_SECONDS = 300.0  # between uploads to a remote lake: what a lost machine costs
+MIN_FREE_BYTES = 64 * 1024 * 1024  # left for the store, its journal and other programs
+GZIP_LEVEL = 5  # warcio's default 9 takes 50 % longer for files 0.3 % smaller
 _OPEN = ".open"
 
 
 @dataclass
 class Archive:
-    """The WARC files of one crawl; the newest is open for writing once something was stored."""
+    """The WARC files of one crawl; the newest is open for writing after the first record."""
 
     lake: Lake
     folder: str  # raw/<source>/<crawl>
     work: Path
-    file_bytes: int = FILE_BYTES
+    file_bytes: int = MAX_FILE_BYTES
     name: str = ""
     file: BinaryIO | None = None
     lines: dict[str, list[str]] = field(default_factory=dict)  # of the index, by the files written here
@@ -58,12 +58,12 @@ class Archive:
 
 
 class DiskFull(OSError):
-    """Nothing more can be kept on this machine; what was kept is whole."""
+    """Nothing more can be stored on this machine; what was stored is complete."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and what came back, as on the wire."""
+    """One request and its response, as on the wire."""
 
     url: str
     method_line: str
@@ -75,8 +75,8 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A response read back. page: `<WARC path>#<offset>`. body: content encoding taken off."""
+class StoredResponse:
+    """A response read back. page: `<WARC path>#<offset>`. body: decompressed."""
 
     page: str
     url: str
@@ -90,8 +90,8 @@ class Stored:
     digest: str | None = None  # of the body on the wire, as the record says it
 
 
-def open_archive(lake: Lake, folder: str, file_bytes: int = FILE_BYTES) -> Archive:
-    """The archive of a crawl; what a killed attempt left is cut after its last whole record and put into the lake."""
+def open_archive(lake: Lake, folder: str, file_bytes: int = MAX_FILE_BYTES) -> Archive:
+    """Open the archive of a crawl; truncate what a killed attempt left to whole records and move it into the lake."""
     if lakes.is_local(lake.fs):
         work = Path(lake.at(folder))
     else:
@@ -100,17 +100,17 @@ def open_archive(lake: Lake, folder: str, file_bytes: int = FILE_BYTES) -> Archi
     work.mkdir(parents=True, exist_ok=True)
     archive = Archive(lake, folder, work, file_bytes)
     for left in sorted(work.glob(f"*.warc.gz{_OPEN}")):
-        _cut_to_whole_records(left)
-        _bring(archive, left)
+        _truncate_to_whole_records(left)
+        _move_to_lake(archive, left)
     return archive
 
 
-def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
-    """Writes a request and its response; returns the response's place. It is on the disk's side before this returns.
+def write_exchange(archive: Archive, exchange: Exchange, kind: str) -> str:
+    """Write a request and its response; return the response's place. Both are handed to the system before this returns.
 
-    Both are written or neither: a write that breaks off is cut away. Raises DiskFull before the disk is.
+    Both are written or neither: a partial write is cut off again. Raises DiskFull before the disk is full.
     """
-    _make_ready(archive)
+    _ensure_open_file(archive)
     writer = WARCWriter(None, warc_version="1.1")
     response = writer.create_warc_record(
         exchange.url,
@@ -120,21 +120,24 @@ def keep(archive: Archive, exchange: Exchange, kind: str) -> str:
         warc_headers_dict={KIND: kind},
         http_headers=_http_headers(exchange),
     )
-    return _add(archive, response, _request(writer, exchange, response))
+    return _write_records(archive, response, _request(writer, exchange, response))
 
 
-def keep_again(archive: Archive, exchange: Exchange, place: str) -> None:
-    """Notes that a page came again as it was kept at `place`: a revisit record, without the body, that replaying tools
-    follow. Nothing is written where the body on the wire was another, as of a page that was packed anew."""
+def write_revisit(archive: Archive, exchange: Exchange, place: str) -> None:
+    """Write a revisit record: the page is unchanged since it was stored at `place`.
+
+    It has no body; replay tools follow it to the first record. Nothing is written if the body on the wire differs, for
+    example because it was compressed again.
+    """
     path, _, offset = place.partition("#")
-    if not lakes.exists(archive.lake, path):  # it is the file that is open, or an older one was taken away
+    if not lakes.exists(archive.lake, path):  # the file is still open, or it was removed
         return
-    first = next(records(archive.lake, path, int(offset)), None)
+    first = next(read_whole_records(archive.lake, path, int(offset)), None)
     digest = Digester("sha1")
     digest.update(exchange.body)
     if first is None or first.record.rec_headers.get_header("WARC-Payload-Digest") != str(digest):
         return
-    _make_ready(archive)
+    _ensure_open_file(archive)
     writer = WARCWriter(None, warc_version="1.1")
     header = first.record.rec_headers.get_header
     revisit = writer.create_revisit_record(
@@ -144,32 +147,35 @@ def keep_again(archive: Archive, exchange: Exchange, place: str) -> None:
         refers_to_date=header("WARC-Date"),
         http_headers=_http_headers(exchange),
     )
-    _add(archive, revisit, _request(writer, exchange, revisit))
+    _write_records(archive, revisit, _request(writer, exchange, revisit))
 
 
-def _add(archive: Archive, response: ArcWarcRecord, request: ArcWarcRecord) -> str:
-    """Writes both records and the index's line of the first; returns its place."""
+def _write_records(archive: Archive, response: ArcWarcRecord, request: ArcWarcRecord) -> str:
+    """Write both records and the index line of the response; return its place."""
     file = archive.file
     assert file is not None
     offset, member = file.tell(), _member(response)
     _write(archive, member + _member(request))
     archive.lines.setdefault(archive.name, []).append(_index_line(archive.name, response, offset, len(member)))
     place = f"{archive.folder}/{archive.name}#{offset}"
-    is_late = not lakes.is_local(archive.lake.fs) and time.monotonic() - archive.opened >= SHIPPED_EVERY
+    is_late = not lakes.is_local(archive.lake.fs) and time.monotonic() - archive.opened >= UPLOAD_SECONDS
     if file.tell() >= archive.file_bytes or is_late:
-        close(archive)
+        close_archive(archive)
     return place
 
 
-def _make_ready(archive: Archive) -> None:
-    """Opens a file where none is open. Raises DiskFull, and OSError where a process elsewhere has taken the file over,
-    as it may while this one stands still: that one is finished, and nothing may be added to it."""
-    _see_to_room(archive)
+def _ensure_open_file(archive: Archive) -> None:
+    """Open a file if none is open.
+
+    Raises DiskFull, and OSError if another process took over the open file while this one was suspended: that process
+    has finished it, and nothing may be appended.
+    """
+    _check_free_space(archive)
     if archive.file is not None and not (archive.work / f"{archive.name}{_OPEN}").exists():
         raise OSError(errno.ESTALE, f"another process took over {archive.folder}")
     if archive.file is None:
         archive.name = f"{_next_number(archive):05d}.warc.gz"
-        # without a buffer, so that what was not written is not written later, after what was cut
+        # unbuffered, so that data of a failed write cannot be written later, behind the truncation
         archive.file = open(archive.work / f"{archive.name}{_OPEN}", "wb", buffering=0)  # noqa: SIM115
         archive.opened = time.monotonic()
         _write(archive, _info(archive.name))
@@ -177,7 +183,7 @@ def _make_ready(archive: Archive) -> None:
 
 def _http_headers(exchange: Exchange) -> StatusAndHeaders:
     said = f"{exchange.status} {exchange.reason}"
-    return StatusAndHeaders(said, _plain_transfer(exchange.headers), protocol="HTTP/1.1")
+    return StatusAndHeaders(said, _archived_headers(exchange.headers), protocol="HTTP/1.1")
 
 
 def _request(writer: WARCWriter, exchange: Exchange, response: ArcWarcRecord) -> ArcWarcRecord:
@@ -187,15 +193,18 @@ def _request(writer: WARCWriter, exchange: Exchange, response: ArcWarcRecord) ->
     return request
 
 
-def _see_to_room(archive: Archive) -> None:
-    """Raises DiskFull while there is room yet: half a record would be the last thing on the disk."""
+def _check_free_space(archive: Archive) -> None:
+    """Raise DiskFull while there is still some space, so that the last record on the disk is never half a record."""
     free = shutil.disk_usage(archive.work).free
-    if free < SPARE:
-        raise DiskFull(errno.ENOSPC, f"{free >> 20} MB are free at {archive.work}, {SPARE >> 20} are wanted")
+    if free < MIN_FREE_BYTES:
+        raise DiskFull(
+            errno.ENOSPC,
+            f"{free >> 20} MB are free at {archive.work}, but {MIN_FREE_BYTES >> 20} MB are needed; free some space",
+        )
 
 
 def _write(archive: Archive, data: bytes) -> None:
-    """Appends to the open file all of `data`, or nothing. Raises DiskFull, and OSError for other failures."""
+    """Append all of `data` to the open file, or nothing. Raises DiskFull, and OSError for other failures."""
     file = archive.file
     assert file is not None
     start = file.tell()
@@ -205,39 +214,39 @@ def _write(archive: Archive, data: bytes) -> None:
             left = left[file.write(left) :]
     except OSError as error:
         file.seek(start)
-        file.truncate(start)  # gives room back, so it does not fail for want of it
+        file.truncate(start)  # frees space, so a full disk cannot make it fail
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFull(error.errno, f"{error.strerror} at {archive.work}; what was kept is whole") from None
         raise
 
 
-def close(archive: Archive) -> None:
-    """Closes the open file and brings it into the lake."""
+def close_archive(archive: Archive) -> None:
+    """Close the open file and move it into the lake."""
     if archive.file is not None:
         archive.file.flush()
         os.fsync(archive.file.fileno())
         archive.file.close()
         archive.file = None
-        _bring(archive, archive.work / f"{archive.name}{_OPEN}")
+        _move_to_lake(archive, archive.work / f"{archive.name}{_OPEN}")
 
 
-def files(lake: Lake, folder: str) -> list[str]:
-    """Paths of a crawl's finished WARC files, relative to the lake."""
+def list_files(lake: Lake, folder: str) -> list[str]:
+    """Return the paths of a crawl's finished WARC files, relative to the lake."""
     return [f"{folder}/{name}" for name in lakes.names(lake, folder) if name.endswith(".warc.gz")]
 
 
-def responses(lake: Lake, path: str) -> Iterator[Stored]:
-    """Every whole response of a WARC file of the lake, in order; torn records are passed over."""
-    for one in records(lake, path):
+def read_responses(lake: Lake, path: str) -> Iterator[StoredResponse]:
+    """Yield every complete response of a WARC file, in order; torn records are skipped."""
+    for one in read_whole_records(lake, path):
         if one.record.rec_type != "response":
             continue
         header, http = one.record.rec_headers.get_header, one.record.http_headers
         why = None
         try:
-            body = unpacked(one.body, _joined(http.headers, "content-encoding"), PAGE_BYTES)
+            body = decompress(one.body, _join_values(http.headers, "content-encoding"), PAGE_BYTES)
         except Unreadable as error:
             body, why = b"", str(error)
-        yield Stored(
+        yield StoredResponse(
             page=f"{path}#{one.offset}",
             url=header("WARC-Target-URI"),
             kind=header(KIND) or "",
@@ -251,40 +260,40 @@ def responses(lake: Lake, path: str) -> Iterator[Stored]:
         )
 
 
-def whole_places(lake: Lake) -> Callable[[str], bool]:
-    """Whether a page's place (`<WARC path>#<offset>`) holds a whole record; each file is read once."""
+def find_whole_places(lake: Lake) -> Callable[[str], bool]:
+    """Return a function: whether a place (`<WARC path>#<offset>`) has a complete record. It reads each file once."""
 
     @cache
     def offsets(path: str) -> frozenset[int]:
         if not lakes.exists(lake, path):
             return frozenset()
-        return frozenset(one.offset for one in records(lake, path) if one.record.rec_type == "response")
+        return frozenset(one.offset for one in read_whole_records(lake, path) if one.record.rec_type == "response")
 
     return lambda page: int(page.rpartition("#")[2]) in offsets(page.rpartition("#")[0])
 
 
-def _joined(headers: list[tuple[str, str]], name: str) -> str:
-    """All values of a header that is a list."""
+def _join_values(headers: list[tuple[str, str]], name: str) -> str:
+    """Return all values of a header that is a list."""
     return ", ".join(value for key, value in headers if key.lower() == name)
 
 
-def index(lake: Lake, folder: str, known: dict[str, list[str]] | None = None) -> int:
-    """Writes `index.cdxj` over the crawl's responses (pywb's format); returns how many detail pages there are.
+def write_index(lake: Lake, folder: str, known: dict[str, list[str]] | None = None) -> int:
+    """Write `index.cdxj` (pywb's format) over the crawl's responses; return the number of detail pages.
 
-    known: lines by file name, for files that need not be read again.
+    known: index lines by file name, for files that need not be read again.
     """
     lines: list[str] = []
-    for path in files(lake, folder):
+    for path in list_files(lake, folder):
         name = path.rsplit("/", 1)[-1]
-        lines += known[name] if known and name in known else _index_of(lake, path)
+        lines += known[name] if known and name in known else _index_file(lake, path)
     if lines:
         lakes.write_bytes(lake, f"{folder}/{layout.INDEX}", "".join(sorted(lines)).encode())
     return sum(f'"{KIND}": "detail"' in line for line in lines)
 
 
-def _index_of(lake: Lake, path: str) -> list[str]:
+def _index_file(lake: Lake, path: str) -> list[str]:
     name = path.rsplit("/", 1)[-1]
-    found = (one for one in records(lake, path) if one.record.rec_type in ("response", "revisit"))
+    found = (one for one in read_whole_records(lake, path) if one.record.rec_type in ("response", "revisit"))
     return [_index_line(name, one.record, one.offset, one.length) for one in found]
 
 
@@ -306,7 +315,7 @@ def _index_line(name: str, record, offset: int, length: int) -> str:
 
 
 def _surt(url: str) -> str:
-    """The key by which CDX sorts: host reversed, then path and query."""
+    """Return the sort key of CDX: host reversed, then path and query."""
     parts = urlsplit(url)
     query = f"?{parts.query}" if parts.query else ""
     host = (parts.hostname or "").removeprefix("www.")
@@ -320,23 +329,23 @@ def _info(name: str) -> bytes:
 
 
 def _member(record) -> bytes:
-    """A WARC record as a gzip member of its own."""
+    """Return a WARC record as its own gzip member."""
     plain = io.BytesIO()
     WARCWriter(plain, gzip=False, warc_version="1.1").write_record(record)
-    return zlib.compress(plain.getvalue(), LEVEL, 16 + zlib.MAX_WBITS)
+    return zlib.compress(plain.getvalue(), GZIP_LEVEL, 16 + zlib.MAX_WBITS)
 
 
-def _plain_transfer(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The body was received whole: a header that says chunked would be untrue here."""
+def _archived_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the headers without transfer encoding: the body is stored whole, so "chunked" would be wrong."""
     return [(f"X-Archive-Orig-{key}" if key.lower() == "transfer-encoding" else key, text) for key, text in headers]
 
 
 def _next_number(archive: Archive) -> int:
-    taken = [path.rsplit("/", 1)[-1][:5] for path in files(archive.lake, archive.folder)]
+    taken = [path.rsplit("/", 1)[-1][:5] for path in list_files(archive.lake, archive.folder)]
     return max((int(name) for name in taken if name.isdigit()), default=-1) + 1
 
 
-def _bring(archive: Archive, file: Path) -> None:
+def _move_to_lake(archive: Archive, file: Path) -> None:
     name = file.name.removesuffix(_OPEN)
     if file.stat().st_size == 0:
         file.unlink()
@@ -347,11 +356,11 @@ def _bring(archive: Archive, file: Path) -> None:
         file.unlink()
 
 
-def _cut_to_whole_records(file: Path) -> None:
-    """Keeps the whole records at the front of a file that was being written, and cuts what a kill tore."""
+def _truncate_to_whole_records(file: Path) -> None:
+    """Truncate a file that was being written to the whole records at its start."""
     whole = 0
     with open(file, "rb") as raw:
-        for one in members(raw):
+        for one in read_members(raw):
             if one.offset != whole:
                 break
             whole = one.offset + one.length

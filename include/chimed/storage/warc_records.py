@@ -1,7 +1,7 @@
-"""Records of a WARC file, each checked when it is read: a record is a gzip member of its own, whole or passed over.
+"""Read the records of a WARC file, checking each: a record is its own gzip member, and is either whole or skipped.
 
-A disk that filled, a machine that died or a copy that broke off leaves a member that ends too soon. Its checksum says
-so, and where the next one begins is found by its first bytes.
+A full disk, a crashed machine or an interrupted copy leaves a member that ends too soon. Its checksum reveals that, and
+the next member is found by its first bytes.
 """
 
 import io
@@ -16,14 +16,14 @@ from warcio.recordloader import ArcWarcRecord
 
 from chimed.storage.lake import Lake, open_file
 
-MAGIC = b"\x1f\x8b\x08"
-PIECE = 1 << 16
-MOST_BYTES = 64 * 1024 * 1024  # of a record unpacked; a page has 4 MB at most
+GZIP_MAGIC = b"\x1f\x8b\x08"
+CHUNK_BYTES = 1 << 16
+MAX_RECORD_BYTES = 64 * 1024 * 1024  # of a record unpacked; a page has 4 MB at most
 
 
 @dataclass(frozen=True)
 class Member:
-    """A whole gzip member. length: bytes in the file; plain: what it holds."""
+    """A whole gzip member. length: bytes in the file; plain: the decompressed content."""
 
     offset: int
     length: int
@@ -32,7 +32,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Record:
-    """A whole record. body: its payload as it was on the wire."""
+    """A whole record. body: its payload as on the wire."""
 
     offset: int
     length: int
@@ -40,20 +40,20 @@ class Record:
     body: bytes
 
 
-def records(lake: Lake, path: str, start: int = 0) -> Iterator[Record]:
-    """Every whole record of a WARC file of the lake from `start` on, in order, by their checksums and digests."""
+def read_whole_records(lake: Lake, path: str, start: int = 0) -> Iterator[Record]:
+    """Yield every whole record of a WARC file from `start` on, in order, checked by checksum and digest."""
     with open_file(lake, path) as file:
-        for member in members(file, start):
-            found = record_of(member)
+        for member in read_members(file, start):
+            found = parse_record(member)
             if found:
                 yield found
 
 
-def members(file: BinaryIO, place: int = 0) -> Iterator[Member]:
-    """Every whole gzip member of a file from `place` on; what lies between two of them is passed over."""
+def read_members(file: BinaryIO, place: int = 0) -> Iterator[Member]:
+    """Yield every whole gzip member of a file from `place` on; bytes between two of them are skipped."""
     while True:
         file.seek(place)
-        member = _member(file, place)
+        member = _read_member(file, place)
         if member:
             yield member
             place += member.length
@@ -64,16 +64,16 @@ def members(file: BinaryIO, place: int = 0) -> Iterator[Member]:
         place = found
 
 
-def _member(file: BinaryIO, start: int) -> Member | None:
+def _read_member(file: BinaryIO, start: int) -> Member | None:
     stream, read, plain, size = zlib.decompressobj(16 + zlib.MAX_WBITS), 0, [], 0
-    while piece := file.read(PIECE):
+    while piece := file.read(CHUNK_BYTES):
         read += len(piece)
         try:
-            plain.append(stream.decompress(piece, MOST_BYTES - size + 1))
+            plain.append(stream.decompress(piece, MAX_RECORD_BYTES - size + 1))
         except zlib.error:
             return None
         size += len(plain[-1])
-        if size > MOST_BYTES:
+        if size > MAX_RECORD_BYTES:
             return None
         if stream.eof:  # only where its checksum and its length are right
             return Member(start, read - len(stream.unused_data), b"".join(plain))
@@ -81,20 +81,20 @@ def _member(file: BinaryIO, start: int) -> Member | None:
 
 
 def _next_start(file: BinaryIO, place: int) -> int | None:
-    """Where the first bytes of a gzip member stand, from `place` on."""
+    """Return the offset of the next first bytes of a gzip member from `place` on; None if there are none."""
     file.seek(place)
     tail = b""
-    while piece := file.read(PIECE):
-        found = (tail + piece).find(MAGIC)
+    while piece := file.read(CHUNK_BYTES):
+        found = (tail + piece).find(GZIP_MAGIC)
         if found >= 0:
             return place - len(tail) + found
         place += len(piece)
-        tail = piece[-(len(MAGIC) - 1) :]
+        tail = piece[-(len(GZIP_MAGIC) - 1) :]
     return None
 
 
-def record_of(member: Member) -> Record | None:
-    """The record of a member; None where it is none, or its digest says that it is not what was written."""
+def parse_record(member: Member) -> Record | None:
+    """Return the record of a member; None if it has none or its digest does not match."""
     try:
         record = next(iter(ArchiveIterator(io.BytesIO(member.plain), check_digests=True)))
         body = record.raw_stream.read()

@@ -1,1 +1,1 @@
-"""What can be said of Chinese medical text by rule: no models, no build."""
+"""Analyse Chinese medical text by rule, without models and builds."""

@@ -1,8 +1,9 @@
-"""Control tokens of chat models: strings that a tokenizer reads as one control id wherever they stand in a text.
+"""Remove control tokens of chat models: strings that a tokenizer reads as one control id anywhere in a text.
 
-A public answer that holds `<|im_end|><|im_start|>user` is, to ChatML's tokenizer, the end of one turn and the begin of
-another. So they are taken out of every text that goes into a release, and of every text that a model writes. Training
-does not rely on that: it looks for the tokens of its own tokenizer (`chimed.train.rows`). Ours; the paper is silent.
+A public answer that contains `<|im_end|><|im_start|>user` ends one turn and begins another for ChatML's tokenizer. So
+control tokens are removed from every text that goes into a release, and from every text that a model writes. Training
+does not rely on that: it looks for the tokens of its own tokenizer (`chimed.train.rows`). Ours; the paper does not
+cover it.
 """
 
 import re
@@ -26,5 +27,5 @@ _CONTROL = re.compile(PATTERN)
 
 
 def without_control_tokens(text: str) -> str:
-    """The text with a space in the place of each control token, so that what stood around it makes no new one."""
+    """Return the text with a space for each control token, so that the text around it cannot form a new one."""
     return _CONTROL.sub(" ", text)

@@ -1,6 +1,8 @@
-"""A language model that scores texts: windows over long ones, batches of like length, log-likelihoods (paper §3.2).
+"""Score texts with a language model: windows, batches of similar length, log-likelihoods (paper §3.2).
 
-Needs torch and transformers, and imports them only where a model is loaded.
+A text longer than the model's context is read in windows that overlap by half: each window scores only the tokens that
+no window before it scored, so every token is scored once, with at least half a window of context (the strided
+perplexity of Hugging Face's documentation). torch and transformers are imported only when a model is loaded.
 """
 
 import hashlib
@@ -22,7 +24,7 @@ Precision = Literal["fast", "exact"]
 
 @dataclass(frozen=True)
 class Scorer:
-    """A loaded model. ids before a text: `start`; `positions`: the longest row it reads."""
+    """A loaded model. start: id placed before a text; positions: maximum row length."""
 
     tokenizer: Any
     model: Any
@@ -34,7 +36,7 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a text for one row: its ids, of which those from `first` on are scored here."""
+    """A part of a text for one row: its ids, of which those from `first` on are scored here."""
 
     text: int
     ids: tuple[int, ...]
@@ -42,10 +44,10 @@ class Window:
 
 
 def load(name: str, kind: Precision = "exact") -> Scorer:
-    """Tokenizer and model, a hub name or a folder; on the GPU where there is one. Raises UserError.
+    """Return tokenizer and model, from a hub name or a folder, on the GPU if there is one. Raises UserError.
 
-    Exact weights are fp32. Fast ones are bf16 on a GPU and int8 on a CPU (twice fp32's rate on one core, which is as
-    far as it goes there: fp32 one by one is near the core's peak).
+    Exact weights are fp32. Fast weights are bf16 on a GPU and int8 on a CPU: twice the rate of fp32 on one core, which
+    is close to the core's peak already.
     """
     try:
         import torch
@@ -74,7 +76,10 @@ def load(name: str, kind: Precision = "exact") -> Scorer:
 
 
 def _int8(model: Any) -> Any:
-    """The model with int8 weights; activations are quantized as they come. GPT-2's `Conv1D` is a linear layer."""
+    """Return the model with int8 weights; activations are quantized dynamically.
+
+    GPT-2's `Conv1D` becomes a linear layer.
+    """
     import torch
     from transformers.pytorch_utils import Conv1D
 
@@ -92,27 +97,29 @@ def _int8(model: Any) -> Any:
 
 
 def score(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> Iterator[tuple[int, dict]]:
-    """(place in `texts`, {nll, tokens, unknown}) for every text, longest first, so that too long a batch fails at once.
+    """Yield (index in `texts`, {nll, tokens, unknown}) for every text, longest first, so that an oversized batch fails
+    at once.
 
-    nll is summed over the text's tokens, in nats.
+    nll: negative log-likelihood, summed over the text's tokens, in nats.
     """
     return (one for group in score_groups(texts, scorer, batch_tokens) for one in group)
 
 
 def score_groups(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> Iterator[list[tuple[int, dict]]]:
-    """What `score` gives, in groups of whole batches that end with whole texts.
+    """Yield the scores of `score` in groups of whole batches that end with whole texts.
 
-    A score depends in its last digits on the batch it was made in (an int8 one in earlier ones). Scored without the
-    texts of the first groups, the others fall into the batches they fall into here.
+    The last digits of a score depend on the batch it was computed in, because the order of additions does (for int8
+    also earlier digits). When the texts of the first groups are left out, the others fall into the same batches as
+    before.
     """
     encoded = scorer.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
-    windows = [one for place, ids in enumerate(encoded) for one in windows_of(place, ids, scorer.positions)]
+    windows = [one for place, ids in enumerate(encoded) for one in split_windows(place, ids, scorer.positions)]
     open_windows = [0] * len(texts)
     for window in windows:
         open_windows[window.text] += 1
     group = [(place, {"nll": 0.0, "tokens": 0, "unknown": 0}) for place, count in enumerate(open_windows) if not count]
     sums = [0.0] * len(texts)
-    for batch in batches(windows, batch_tokens or BATCH_TOKENS[scorer.device]):
+    for batch in make_batches(windows, batch_tokens or BATCH_TOKENS[scorer.device]):
         for window, nll in zip(batch, _nll(batch, scorer), strict=True):
             place = window.text
             sums[place] += nll
@@ -127,8 +134,8 @@ def score_groups(texts: list[str], scorer: Scorer, batch_tokens: int | None = No
         yield group
 
 
-def windows_of(text: int, ids: list[int], positions: int) -> Iterator[Window]:
-    """Windows over a text's ids: one where it fits beside `[CLS]`, else steps of half the positions."""
+def split_windows(text: int, ids: list[int], positions: int) -> Iterator[Window]:
+    """Yield windows over a text's ids: one if it fits after `[CLS]`, else steps of half the positions."""
     room, step = positions - 1, positions // 2
     if not ids:
         return
@@ -142,8 +149,11 @@ def windows_of(text: int, ids: list[int], positions: int) -> Iterator[Window]:
             return
 
 
-def batches(windows: list[Window], budget: int) -> Iterator[list[Window]]:
-    """Windows of like length together, longest first, at most `budget` tokens with padding (or one window)."""
+def make_batches(windows: list[Window], budget: int) -> Iterator[list[Window]]:
+    """Yield windows of similar length together, longest first, at most `budget` tokens with padding (or one window).
+
+    Sorting by length keeps padding, which costs as much as text, to a few percent.
+    """
     batch: list[Window] = []
     for window in sorted(windows, key=lambda one: -len(one.ids)):
         if batch and (len(batch) + 1) * (len(batch[0].ids) + 1) > budget:
@@ -155,10 +165,10 @@ def batches(windows: list[Window], budget: int) -> Iterator[list[Window]]:
 
 
 def _nll(batch: list[Window], scorer: Scorer) -> list[float]:
-    """Summed negative log-likelihood of each window's scored tokens.
+    """Return the summed negative log-likelihood of each window's scored tokens.
 
-    Rows are padded on the right without a mask: a causal model never looks there. Logits are made only where a token
-    is scored, a few thousand rows at a time.
+    Rows are padded on the right without a mask: a causal model never looks there. Logits are computed only where a
+    token is scored, a few thousand rows at a time: over a vocabulary of 21,128 they are the largest tensor.
     """
     import torch
 
@@ -186,16 +196,16 @@ def _nll(batch: list[Window], scorer: Scorer) -> list[float]:
 
 
 def score_key(model: str, text: str, kind: Precision = "exact") -> str:
-    """What a score is kept under: hash of the model and the text, marked where it is not exact."""
+    """Return the key of a score in the store: a hash of the model and the text, marked if the score is not exact."""
     mark = "" if kind == "exact" else "\x00fast"
     return hashlib.sha256(f"{model_identity(model)}{mark}\x00{text}".encode()).hexdigest()
 
 
 @lru_cache
 def model_identity(model: str) -> str:
-    """What tells two models apart: a hub's name; of a folder the names and sizes of its files and its weights' head.
+    """Return what identifies a model: its hub name, or the names and sizes of its files and the head of its weights.
 
-    A folder that moves keeps its identity; one whose weights were trained anew does not.
+    A folder that moves keeps its identity; one with retrained weights does not.
     """
     folder = Path(model)
     if not folder.is_dir():

@@ -1,6 +1,7 @@
-"""Text that goes round in circles, as language models write where nothing follows (Holtzman et al., arXiv 1904.09751).
+"""Find text that repeats itself, as language models write when nothing likely follows (Holtzman et al., arXiv
+1904.09751).
 
-Not of the paper; asked of what a model wrote freely, a question or an answer, never of a page's own words.
+Not from the paper; applied to what a model wrote freely, a question or an answer, never to a page's own words.
 """
 
 import re
@@ -9,7 +10,7 @@ import re
 _LOOP = re.compile(r"(?P<piece>[^\d\s].{1,19}?)(?P=piece){3}|(?P<one>\S)(?P=one){7}", re.DOTALL)
 
 
-def loop(text: str) -> str | None:
-    """The first piece of a text that repeats itself on end; None where there is none."""
+def find_loop(text: str) -> str | None:
+    """Return the first piece of a text that is repeated several times in a row; None if there is none."""
     found = _LOOP.search(text)
     return (found["piece"] or found["one"]) if found else None

@@ -1,6 +1,6 @@
-"""Names of herbs, formulas, acupoints, medicines and diseases, and which are names of one thing (`terms.yaml`).
+"""Find names of herbs, formulas, acupoints, medicines and diseases, and their synonyms (`terms.yaml`).
 
-Used by the gates of `translate` and `generate_qa`: a name may neither be lost nor appear nor become another one.
+Used by the gates of `translate` and `generate_qa`: no name may be lost, added or replaced by another.
 """
 
 import re
@@ -13,21 +13,21 @@ GROUPS = ("herbs", "formulas", "acupoints")  # what a translation must keep
 
 
 @lru_cache
-def groups() -> dict[str, list]:
-    """The lists of `terms.yaml`: a name a line under its kind, and in `same` the names of one thing."""
+def load_terms() -> dict[str, list]:
+    """Return the lists of `terms.yaml`: names by kind, and in `same` the synonyms."""
     return yaml.load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @lru_cache
-def pattern(*kinds: str) -> re.Pattern:
-    """A pattern of the names of these kinds and of all their other names, the longest first."""
-    every = {name for kind in kinds for name in groups()[kind]}
-    every |= {name for line in groups()["same"] if every & set(line) for name in line}
+def names_pattern(*kinds: str) -> re.Pattern:
+    """Return a pattern for the names of these kinds and all their synonyms, the longest first."""
+    every = {name for kind in kinds for name in load_terms()[kind]}
+    every |= {name for line in load_terms()["same"] if every & set(line) for name in line}
     return re.compile(_branches(sorted(every)))
 
 
 def _branches(names: list[str]) -> str:
-    """The names as one pattern that looks at each character once: 人(?:参|中)|…; a name before its own beginning."""
+    """Return the names as one pattern that reads each character once: 人(?:参|中)|…; a name before its own prefix."""
     by_first: dict[str, list[str]] = {}
     for name in names:
         if name:
@@ -42,7 +42,7 @@ def _branches(names: list[str]) -> str:
 @lru_cache
 def _same() -> dict[str, frozenset[str]]:
     others: dict[str, set[str]] = {}
-    for line in groups()["same"]:
+    for line in load_terms()["same"]:
         for name in line:
             others.setdefault(name, set()).update(line)
     return {name: frozenset(several - {name}) for name, several in others.items()}
@@ -53,8 +53,8 @@ _NOT_ONLY_PREPARED = frozenset(["生地", "生地黄", "熟地", "熟地黄", "�
 
 
 @lru_cache(maxsize=4096)
-def same(name: str) -> frozenset[str]:
-    """The other names of a thing, as `terms.yaml` knows them; 生半夏 and 炒白术 are the herbs themselves."""
+def other_names(name: str) -> frozenset[str]:
+    """Return the synonyms of a name in `terms.yaml`; 生半夏 and 炒白术 are the herbs themselves."""
     others = _same().get(name, frozenset())
     if name not in _NOT_ONLY_PREPARED and (bare := _PREPARED.sub("", name)) != name and bare in _herbs():
         others = others | {bare} | _same().get(bare, frozenset())
@@ -63,9 +63,9 @@ def same(name: str) -> frozenset[str]:
 
 @lru_cache
 def _herbs() -> frozenset[str]:
-    return frozenset(groups()["herbs"])
+    return frozenset(load_terms()["herbs"])
 
 
-def names(text: str, *kinds: str) -> list[str]:
-    """Names of these kinds in the text (herbs, formulas and acupoints if none is given), each once."""
-    return list(dict.fromkeys(pattern(*(kinds or GROUPS)).findall(text)))
+def find_names(text: str, *kinds: str) -> list[str]:
+    """Return the names of these kinds in the text (default: herbs, formulas and acupoints), each once."""
+    return list(dict.fromkeys(names_pattern(*(kinds or GROUPS)).findall(text)))

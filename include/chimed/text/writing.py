@@ -1,7 +1,7 @@
-"""One way of writing for what can be written in several: traditional script, full width, compatibility forms.
+"""Normalize spelling variants: traditional script, full width, compatibility forms.
 
 Used by the gates of `translate` and `generate_qa` before they compare two texts. Every character becomes exactly one
-character, so that places in what comes out are places in what went in.
+character, so that places in the result are places in the original.
 """
 
 import unicodedata
@@ -14,7 +14,7 @@ _COMPATIBLE = (*range(0x00A0, 0x0180), *range(0x2000, 0x3400), *range(0xF900, 0x
 
 @lru_cache
 def _table() -> dict[int, str]:
-    """Character by character: OpenCC's traditional to simplified, Unicode's compatibility forms."""
+    """Return the translation table: OpenCC's traditional to simplified, and Unicode's compatibility forms."""
     from opencc import OpenCC  # here: the models' environment has none, and reads only the prompts' forms
 
     han = "\n".join(map(chr, _HAN))
@@ -26,6 +26,6 @@ def _table() -> dict[int, str]:
     return {code: new for code, new in table.items() if chr(code) not in _MARKS}
 
 
-def plain(text: str) -> str:
-    """The text in simplified script and half width, as long as before."""
+def simplify(text: str) -> str:
+    """Return the text in simplified script and half width, with the same length."""
     return text.translate(_table())

@@ -1,7 +1,10 @@
-"""Training (paper §4): continued pre-training, supervised fine-tuning, preference tuning; LoRA; one phase a command.
+"""Training (paper §4): continued pre-training, supervised fine-tuning, preference tuning; one phase a command.
 
     python -m chimed train --recipe qwen3-1.7b --plan
     python -m chimed train cpt|sft|dpo --recipe qwen3-1.7b --release latest
+
+The paper trains with LoRA. Ours are three more phases, kto, orpo (each in the place of dpo) and grpo, and all weights
+instead of LoRA where a recipe says so.
 
 Each phase starts from the *merged* checkpoint of the phase before, with a fresh adapter of its own rank. So the frozen
 reference of dpo is exactly the sft model (the same weights with the adapter switched off), and every phase is a plain
@@ -13,12 +16,14 @@ Written to `models/<release>/<recipe>/<phase>/` of the lake: `run.json` (what is
 A finished phase is not trained again; a killed one goes on from its last checkpoint.
 """
 
+import contextlib
 import importlib
 import logging
 import os
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from chimed.errors import UserError, WorkStopped, choose
@@ -27,9 +32,11 @@ from chimed.release import find_release
 from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage import layout
+from chimed.train import general_data, stopping
 from chimed.train import recipe as recipes
-from chimed.train import stopping
-from chimed.train.run import PHASES, Run, base_of, open_run
+from chimed.train.phase_lease import one_at_a_time
+from chimed.train.recipe import PHASES
+from chimed.train.run import Run, base_of, open_run, place_of
 
 log = logging.getLogger("chimed")
 
@@ -37,37 +44,55 @@ LAUNCHED = "ACCELERATE_MIXED_PRECISION"  # accelerate sets it in what it starts
 
 
 def train_phase(phase: str, recipe: str, release: str, processes: int | None = None) -> dict:
-    """Trains one phase and returns its report; where several processes share the batch, through accelerate.
+    """Train one phase and return its report; where several processes share the batch, through accelerate.
 
     processes: by default as many as GPUs are seen, and one without a GPU. Raises UserError for an unknown phase,
     recipe or release, a phase whose predecessor is not done, a release without rows for it, a batch that so many
     processes cannot share, more of them than GPUs, or a run begun with other settings. Raises WorkStopped where a
     process of several dies, or at SIGTERM, when a checkpoint is written.
     """
-    choose("phase", phase, PHASES)
-    choose("recipe", recipe, recipes.names())
+    choose("phase", phase, recipes.EVERY_PHASE)
+    recipe = recipes.known(recipe)
     lake = lakes.open_lake()
     release = find_release(lake, release)
-    base = settings().base_checkpoint
-    prepare("train", offline=phase != PHASES[0] or Path(base_of(recipe, base)).is_dir())
-    with stopping.listening():
+    base, fields = settings().base_checkpoint, recipes.load(recipe, phase)
+    prepare("train", offline=not _needs_hub(recipe, phase, fields, base))
+    with stopping.listening(), one_at_a_time(lake, place_of(release, recipe, phase)):
+        if not lakes.exists(lake, f"{place_of(release, recipe, phase)}/{layout.REPORT}"):
+            # before the run's settings are written down: a slip of the pen must not stay in its way
+            importlib.import_module("chimed.train.arguments").check(recipe, phase)
         run = open_run(lake, phase, recipe, release, base)
         if run.report is not None:
             log.info("%s is already trained", run.place)
             return run.report
+        if "," in recipe:
+            log.info("%s is trained as recipe %s, its name for evaluate, compare and the next phase", phase, recipe)
         gpus = _gpus()
         processes = processes or max(1, gpus)
+        if run.fields.get("accelerate_config") and not gpus:
+            raise UserError(
+                f"accelerate_config {run.fields['accelerate_config']} shards a model over GPUs; there is none"
+            )
         if gpus and processes > gpus:
             raise UserError(f"{processes} processes need as many GPUs; this machine has {gpus}")
-        if processes > 1 and "WORLD_SIZE" not in os.environ:
+        if (processes > 1 or run.fields.get("accelerate_config")) and "WORLD_SIZE" not in os.environ:
             if LAUNCHED in os.environ:
                 raise WorkStopped(f"accelerate should have started {processes} processes and started one")
             return _launch(run, processes, gpus)
-        with stopping.refusals_told():
+        # what a tracker prints must not stand where the command's result goes
+        with stopping.refusals_told(), contextlib.redirect_stdout(sys.stderr):
             done = importlib.import_module(f"chimed.train.{phase}").train(run)
     if "stopped" in done and "WORLD_SIZE" not in os.environ:
         raise WorkStopped(_stopped(run))
     return done
+
+
+def _needs_hub(recipe: str, phase: str, fields: dict, base: str | None) -> bool:
+    """Tell whether weights, general data or exam items are of the hub."""
+    items = fields.get("items")
+    if general_data.on_hub(fields.get("mix")) or (items and not items.startswith((".", "/", "~"))):
+        return True
+    return phase == PHASES[0] and not Path(base_of(recipe, base)).is_dir()
 
 
 def _stopped(run: Run) -> str:
@@ -75,7 +100,7 @@ def _stopped(run: Run) -> str:
 
 
 def plan_phases(phase: str | None, recipe: str, release: str, processes: int | None = None) -> str:
-    """What the phases of a recipe will take, as text; see `plan`."""
+    """Return what the phases of a recipe will take, as text; see `plan`."""
     prepare("train --plan", offline=False)
     from chimed.train.plan import plan_recipe
 
@@ -83,7 +108,7 @@ def plan_phases(phase: str | None, recipe: str, release: str, processes: int | N
 
 
 def planned(phase: str | None, recipe: str, release: str, processes: int | None = None) -> dict:
-    """The same as numbers: recipe, of (what it is counted from), phases."""
+    """Return the same as numbers: recipe, of (what it is counted from), phases."""
     prepare("train --plan", offline=False)
     from chimed.train.plan import plans_of
 
@@ -98,12 +123,14 @@ def _gpus() -> int:
 
 
 def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:
-    """This same command in several processes: NCCL between GPUs, gloo without one.
+    """Return this same command in several processes: NCCL between GPUs, gloo without one.
 
     Without accelerate the trainer would fall back to DataParallel on several GPUs, whose batch differs. `--multi_gpu`
     means torchrun, on a CPU too: by `--cpu` accelerate starts one process and leaves the others to MPI.
     """
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    sharded = run.fields.get("accelerate_config")
+    command += ["--config_file", str(accelerate_config(sharded))] if sharded else ["--multi_gpu"]
     command += ["--num_machines", "1", "--num_processes", str(processes), "--dynamo_backend", "no"]
     command += ["--mixed_precision", "bf16" if gpus and run.fields.get("bf16") else "no"]
     command += ["--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
@@ -111,12 +138,28 @@ def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:
     return [*command, "--processes", str(processes)]
 
 
+def accelerate_config(name: str) -> Path:
+    """Return the file of an accelerate configuration: one of TRL's by name (fsdp2, zero3, ...), or a path.
+
+    Raises UserError where there is none, or where it is of DeepSpeed and that is not installed.
+    """
+    folder = Path(str(importlib.import_module("trl").__file__)).parent / "accelerate_configs"
+    file = folder / f"{name}.yaml" if (folder / f"{name}.yaml").is_file() else Path(name).expanduser()
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise UserError(f"there is no accelerate_config {name}; name a YAML file, or one of {known}")
+    if "DEEPSPEED" in file.read_text(encoding="utf-8") and find_spec("deepspeed") is None:
+        raise UserError(f"accelerate_config {name} needs the package deepspeed; install it, or use fsdp2")
+    return file
+
+
 def _launch(run: Run, processes: int, gpus: int) -> dict:
     recipes.batches(run.fields["global_batch_size"], run.fields["per_device_train_batch_size"], processes)
-    from chimed.train.loop import tokenizer
-    from chimed.train.tokens import prepare_rows
+    if run.phase != "grpo":
+        from chimed.train.loop import prepare as prepare_rows
+        from chimed.train.loop import tokenizer
 
-    prepare_rows(run, tokenizer(run))  # before there are processes that would wait for it
+        prepare_rows(run, tokenizer(run))  # before there are processes that would wait for it
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -20,18 +20,18 @@ MARK = "whole.json"  # {name: sha256} of a checkpoint's other files, written las
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole `checkpoint-<step>` in a folder; one whose writing was cut short does not count."""
+    """Return the newest whole `checkpoint-<step>` in a folder; one whose writing was cut short does not count."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: step(path.name), reverse=True)
     return next((path for path in found if whole(path)), None)
 
 
 def step(name: str) -> int:
-    """The step in the name of a checkpoint's folder."""
+    """Return the step in the name of a checkpoint's folder."""
     return int(name.rsplit("-", 1)[1])
 
 
 def whole(checkpoint: Path) -> bool:
-    """Whether every file that the mark names is there and has its hash."""
+    """Tell whether every file that the mark names is there and has its hash."""
     try:
         sums = json.loads((checkpoint / MARK).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -40,7 +40,7 @@ def whole(checkpoint: Path) -> bool:
 
 
 def keep(lake: Lake, checkpoint: Path, place: str, most: int | None) -> None:
-    """Puts a checkpoint into a folder of the lake, its mark last, and takes away those that are no longer wanted.
+    """Put a checkpoint into a folder of the lake, its mark last, and take away those that are no longer wanted.
 
     most: how many of the newest stay, beside those that the trainer still has here; None keeps all.
     """
@@ -58,33 +58,55 @@ def keep(lake: Lake, checkpoint: Path, place: str, most: int | None) -> None:
 
 
 def remote_checkpoints(lake: Lake, place: str) -> list[str]:
-    """Names of the marked checkpoints in a folder of the lake, newest first."""
+    """Return names of the marked checkpoints in a folder of the lake, newest first."""
     found = [name for name in lakes.names(lake, place) if name.startswith("checkpoint-")]
     marked = [name for name in found if lakes.exists(lake, f"{place}/{name}/{MARK}")]
     return sorted(marked, key=step, reverse=True)
 
 
 def resumable(lake: Lake, place: str, folder: Path) -> Path | None:
-    """The newest whole checkpoint of a run, of those in `folder` and in the lake's `place`; fetched where it is there.
+    """Return the newest whole checkpoint of a run, in `folder` or in the lake's `place`, from where it is fetched.
 
     What the lake holds half, or what does not arrive whole, is passed over for an older one.
     """
     here = last_checkpoint(folder)
     if lakes.is_local(lake.fs):
+        if here:
+            _fetch_best(lake, place, here)
         return here
     for name in remote_checkpoints(lake, place):
         if here and step(here.name) >= step(name):
             break
         lakes.get_folder(lake, f"{place}/{name}", folder / name)
         if whole(folder / name):
+            _fetch_best(lake, place, folder / name)
             return folder / name
         log.warning("%s of the lake is not whole: an older one is used", name)
         shutil.rmtree(folder / name)
     return here
 
 
+def _fetch_best(lake: Lake, place: str, fetched: Path) -> None:
+    """Fetch the best checkpoint so far, which another one names, and name it there by its path on this machine."""
+    path = fetched / "trainer_state.json"
+    state = json.loads(path.read_text())
+    best = state.get("best_model_checkpoint")
+    if not best or best == str(here := fetched.parent / Path(best).name):
+        return
+    if not whole(here) and not lakes.is_local(lake.fs):
+        shutil.rmtree(here, ignore_errors=True)
+        lakes.get_folder(lake, f"{place}/{here.name}", here)
+    if not whole(here):
+        raise UserError(
+            f"{place}/{here.name}, the best checkpoint so far, is not whole: move {place.rpartition('/')[0]} away and "
+            "train the phase anew"
+        )
+    path.write_text(json.dumps(state | {"best_model_checkpoint": str(here)}, indent=2, sort_keys=True) + "\n")
+    (fetched / MARK).write_text(json.dumps(_sums(fetched)))
+
+
 def _sums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in a folder but the mark."""
+    """Return SHA-256 of every file in a folder but the mark."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
     return {path.relative_to(folder).as_posix(): _sha256(path).hex() for path in files}
 
@@ -95,7 +117,7 @@ def _sha256(path: Path) -> bytes:
 
 
 def fingerprint(checkpoint: str, revision: str | None = None) -> str:
-    """What a model is: over weights, config and tokenizer of a folder, or `<name>@<commit>` of one on the hub.
+    """Return what a model is: over weights, config and tokenizer of a folder, or `<name>@<commit>` of one on the hub.
 
     revision: a branch, tag or commit of the hub. Raises UserError where the hub does not give it.
     """
@@ -111,7 +133,7 @@ def fingerprint(checkpoint: str, revision: str | None = None) -> str:
 
 
 def _commit(name: str, revision: str) -> str:
-    """The commit that a revision of a model on the hub is now."""
+    """Return the commit that a revision of a model on the hub is now."""
     from transformers import AutoConfig
 
     try:

@@ -16,7 +16,7 @@ Recipe = Annotated[
     str,
     typer.Option(
         default_factory=lambda: settings().recipe,
-        help="name of a folder in train/recipes",
+        help="a folder of train/recipes or CHIMED_RECIPES; with settings: <recipe>,sft.learning_rate=0.0001",
         show_default="CHIMED_RECIPE",
     ),
 ]
@@ -35,8 +35,12 @@ def find_release(release: Annotated[str, typer.Argument(help="a release's versio
 @app.command()
 def train(
     recipe: Recipe,
-    phase: Annotated[str | None, typer.Argument(help="cpt, sft or dpo")] = None,
+    phase: Annotated[str | None, typer.Argument(help="cpt, sft, dpo; or kto, orpo, grpo")] = None,
     release: Release = "latest",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="another value of a recipe's field, e.g. learning_rate=1e-4; for the phase, or all"),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="number of processes, one per GPU; default: all GPUs")
     ] = None,
@@ -45,22 +49,24 @@ def train(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the plan as JSON")] = False,
 ) -> None:
-    """Train one phase of a recipe with LoRA on a release, starting from the phase before."""
+    """Train one phase of a recipe on a release, starting from the phase before."""
     from chimed.train import plan_phases, planned, train_phase
+    from chimed.train.recipe import named_with
 
+    recipe = named_with(recipe, set_ or [], phase)
     if plan and as_json:
         print_result(planned(phase, recipe, release, processes))
     elif plan:
         print(plan_phases(phase, recipe, release, processes))
     elif phase is None:
-        raise UserError("name a phase: cpt, sft or dpo; or use --plan for all of them")
+        raise UserError("name a phase: cpt, sft, dpo, kto, orpo or grpo; or use --plan for the paper's three")
     else:
         print_result(train_phase(phase, recipe, release, processes))
 
 
 @app.command()
 def evaluate(
-    phase: Annotated[str, typer.Argument(help="base, cpt, sft or dpo")],
+    phase: Annotated[str, typer.Argument(help="base, cpt, sft, dpo, kto, orpo or grpo")],
     recipe: Recipe,
     release: Release = "latest",
     backend: Annotated[
@@ -70,8 +76,9 @@ def evaluate(
 ) -> None:
     """Evaluate the base model or a phase on the exams with lm-eval; every answer is kept."""
     from chimed.evaluate.harness import evaluate_phase
+    from chimed.train.recipe import told_apart
 
-    print_result(evaluate_phase(phase, recipe, release, backend))
+    print_result(evaluate_phase(phase, told_apart(recipe), release, backend))
 
 
 @app.command()
@@ -86,7 +93,9 @@ def compare(
 ) -> None:
     """Compare scores before and after training, or of any models (paper, Table 6), with intervals and paired tests."""
     from chimed.evaluate.compare import compare_models, compare_phases, read_compared
+    from chimed.train.recipe import told_apart
 
+    recipe = told_apart(recipe)
     text = compare_models(models, release) if models else compare_phases(recipe, release)
     if as_json:
         print_result(read_compared(recipe, models or [], release))

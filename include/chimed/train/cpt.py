@@ -4,7 +4,7 @@ Documents are packed into rows of `max_length` by best fit; what is longer is sp
 document sees another in its row. The loss counts every token.
 """
 
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
 from chimed.train.arguments import arguments
 from chimed.train.loop import finish, read_rows, tokenizer, trainer_of
@@ -12,8 +12,8 @@ from chimed.train.run import Run
 
 
 def train(run: Run) -> dict:
-    """Trains and returns the report."""
-    args, lora = arguments(run, SFTConfig)
+    """Train and return the report."""
+    args, lora = arguments(run)
     tokens = tokenizer(run)
     rows = read_rows(run, tokens, args)
     # A chat model's end is the end of a turn; a document's is the end of text (the recipe's `eos_token`).

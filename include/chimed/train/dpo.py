@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 from datasets import Dataset
-from trl import DPOConfig, DPOTrainer
+from trl import DPOTrainer
 
 from chimed.train.arguments import arguments
 from chimed.train.loop import finish, read_rows, tokenizer, trainer_of
@@ -17,8 +17,8 @@ from chimed.train.tokens import check_losses, processes
 
 
 def train(run: Run) -> dict:
-    """Trains and returns the report."""
-    args, lora = arguments(run, DPOConfig)
+    """Train and return the report."""
+    args, lora = arguments(run)
     tokens = tokenizer(run)
     rows = read_rows(run, tokens, args)
     args.dataset_num_proc = processes(run, len(rows.train))
@@ -31,7 +31,7 @@ def train(run: Run) -> dict:
 
 
 def count(kept: Dataset, read: int, args: Any) -> dict[str, int]:
-    """Pairs that TRL kept of those read, those it lost (a prompt that fills the length), and those it will cut."""
+    """Count pairs that TRL kept of those read, those it lost (a prompt that fills the length), and those it cuts."""
     table = kept.data.table if kept._indices is None else kept.flatten_indices().data.table
     asked, chosen, rejected = (
         pc.list_value_length(table[name]) for name in ("prompt_ids", "chosen_ids", "rejected_ids")

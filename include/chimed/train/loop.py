@@ -1,9 +1,10 @@
-"""What the three phases share: the rows, the training itself with resume, and what is left behind."""
+"""What the phases share: the rows, the training itself with resume, and what is left behind."""
 
 import json
 import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -11,18 +12,20 @@ import torch
 import transformers
 from peft import LoraConfig
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback, Trainer
-from transformers.trainer_callback import TrainerCallback
+from transformers.trainer_callback import EarlyStoppingCallback, TrainerCallback
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage import layout
-from chimed.train import checkpoint, results, stopping
+from chimed.train import checkpoint, mix, results, stopping, tracking
+from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint, last_checkpoint
-from chimed.train.merge import merge
+from chimed.train.merge import FULL, merge
 from chimed.train.run import Run
 from chimed.train.tokens import prepare_rows
 
 log = logging.getLogger("chimed")
+LOGS = ("tensorboard", "trackio")  # folders that trackers write here
 datasets.disable_progress_bars()
 transformers.utils.logging.disable_progress_bar()
 
@@ -31,25 +34,41 @@ transformers.utils.logging.disable_progress_bar()
 class Rows:
     """The rows of each split as a trainer takes them. validation: None where nothing is held out.
 
-    counts: by split, rows read, kept, lost, cut, and those that held control tokens (`defused`).
+    counts: by split, rows read, kept, lost, cut, and those that held control tokens (`defused`). mixed: what general
+    data are among those of `train` (`mix.Mixed`). items: what became of the exam items that grpo learns from.
     """
 
     train: datasets.Dataset
     validation: datasets.Dataset | None
     counts: dict[str, dict[str, int]]
+    mixed: dict[str, Any] | None = None
+    items: dict[str, Any] | None = None
+
+
+def prepare(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[Path, Path | None]:
+    """Make the run's rows as tokens, and those with general data mixed in; return their folders.
+
+    Done before there are several processes, of which all but one would wait for it. Raises as `prepare_rows` and
+    `mix.prepare`.
+    """
+    folder = prepare_rows(run, tokenizer)
+    return folder, mix.prepare(run, tokenizer, folder) if run.mixed else None
 
 
 def read_rows(run: Run, tokenizer: PreTrainedTokenizerBase, args: Any) -> Rows:
-    """The run's rows, made by the first process of this machine if they are not here. Raises as `prepare_rows`."""
+    """Return the run's rows, made by the first process of this machine if they are not here. Raises as `prepare`."""
     with args.main_process_first():
-        folder = prepare_rows(run, tokenizer)
+        folder, mixed = prepare(run, tokenizer)
     counts = json.loads((folder / "counts.json").read_text())
     found = {split: datasets.load_from_disk(folder / split) for split in counts}
-    return Rows(found["train"], found.get("validation"), counts)
+    if mixed is None:
+        return Rows(found["train"], found.get("validation"), counts)
+    told = json.loads((mixed / "mixed.json").read_text())
+    return Rows(datasets.load_from_disk(mixed / "train"), found.get("validation"), counts, told)
 
 
 def whole_batches(rows: datasets.Dataset, batch: int) -> datasets.Dataset:
-    """As many rows as fill the last batch of an epoch, the first ones once more where they do not.
+    """Return as many rows as fill the last batch of an epoch, the first ones once more where they do not.
 
     Else that batch would be a smaller one in one process, and in several be filled up with other rows in each.
     """
@@ -57,14 +76,23 @@ def whole_batches(rows: datasets.Dataset, batch: int) -> datasets.Dataset:
 
 
 def tokenizer(run: Run) -> PreTrainedTokenizerBase:
-    """The tokenizer the run starts with."""
+    """Return the tokenizer the run starts with."""
     return AutoTokenizer.from_pretrained(run.start, revision=run.revision or "main")
 
 
 def trainer_of(
-    kind: type[Trainer], run: Run, args: Any, tokens: PreTrainedTokenizerBase, rows: Rows, lora: LoraConfig
+    kind: type[Trainer],
+    run: Run,
+    args: Any,
+    tokens: PreTrainedTokenizerBase,
+    rows: Rows,
+    lora: LoraConfig | None,
+    **more: Any,
 ) -> Trainer:
-    """Return a phase's trainer (one of TRL's): LoRA on the model that the run starts from, over the run's rows."""
+    """Return a phase's trainer (one of TRL's) for the model that the run starts from, over the run's rows.
+
+    lora: None to train all weights. more: what only this trainer takes.
+    """
     return kind(
         model=run.start,
         args=args,
@@ -72,6 +100,7 @@ def trainer_of(
         train_dataset=rows.train,
         eval_dataset=rows.validation,
         peft_config=lora,
+        **more,
     )
 
 
@@ -87,7 +116,10 @@ class Lines(TrainerCallback):
         # The whole history each time: a resumed run's comes back with its checkpoint, so no step is told twice.
         lines = "".join(json.dumps(entry) + "\n" for entry in state.log_history)
         (self.run.folder / "metrics.jsonl").write_text(lines, encoding="utf-8")
-        told = {name: (logs or {}).get(name) for name in ("loss", "eval_loss", "rewards/accuracies")}
+        told = {
+            name: (logs or {}).get(name)
+            for name in ("loss", "eval_loss", "reward", "eval_reward", "rewards/accuracies")
+        }
         values = " ".join(f"{name} {value:.4f}" for name, value in told.items() if value is not None)
         if values:
             log.info("%s step %d/%d %s", self.run.phase, state.global_step, state.max_steps, values)
@@ -101,10 +133,13 @@ class Lines(TrainerCallback):
 
 
 def put_metrics(run: Run) -> None:
-    """Puts the metrics so far into the lake, where a run can be watched from."""
+    """Put the metrics so far into the lake, where a run can be watched from."""
     metrics = run.folder / "metrics.jsonl"
     if metrics.exists() and not lakes.is_local(run.lake.fs):
         lakes.write_bytes(run.lake, f"{run.place}/metrics.jsonl", metrics.read_bytes())
+        for part in LOGS:
+            if (run.folder / part).is_dir():
+                lakes.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
 
 
 class Stopping(TrainerCallback):
@@ -122,17 +157,21 @@ class Stopping(TrainerCallback):
 
 
 def finish(run: Run, trainer: Any, rows: Rows) -> dict:
-    """Trains from the start or the last checkpoint, merges, writes what the run leaves behind, report last.
+    """Train from the start or the last checkpoint, merge, write what the run leaves behind, report last.
 
-    Returns the report; `{"stopped": step}` where it was told to stop; nothing in a process that is not the first.
+    rows of `trainer` are filled up to whole batches. Returns the report; `{"stopped": step}` where it was told to stop;
+    nothing in a process that is not the first.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, where the command's result goes
     stop = Stopping()
     trainer.add_callback(Lines(run))
     trainer.add_callback(stop)
+    if patience := run.fields.get("early_stopping_patience"):
+        trainer.add_callback(EarlyStopping(patience, run.fields.get("early_stopping_threshold", 0.0)))
     sequences = len(trainer.train_dataset)
-    trainer.train_dataset = whole_batches(trainer.train_dataset, run.fields["global_batch_size"])
+    several = getattr(trainer, "num_generations", 1)  # grpo's batch counts completions, several of each prompt
+    trainer.train_dataset = whole_batches(trainer.train_dataset, run.fields["global_batch_size"] // several)
     resumed = last_checkpoint(run.folder / "checkpoints")
     if resumed:
         log.info("%s continues from %s", run.phase, resumed.name)
@@ -142,26 +181,53 @@ def finish(run: Run, trainer: Any, rows: Rows) -> dict:
             outcome = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"a GPU's memory ran out at step {trainer.state.global_step}; lower per_device_train_batch_size "
-                f"({run.fields['per_device_train_batch_size']}) of {run.recipe}/{run.phase}.yaml and run it again: the "
-                f"batch stays the same, and it goes on from its checkpoint ({str(error).splitlines()[0][:200]})"
+                f"a GPU's memory ran out at step {trainer.state.global_step}; run it again with {_less(run)} "
+                f"({str(error).splitlines()[0][:200]})"
             ) from None
     seconds = time.monotonic() - began
     report: dict = {"stopped": trainer.state.global_step}
     if not stop.stopped:
         if trainer.eval_dataset is not None:
             trainer.evaluate()
-        trainer.save_model(str(run.folder / "adapter"))  # every process: it is a collective call under sharding
-        report = results.report(run, trainer, sequences, outcome, seconds, rows.counts)
+        # every process: it is a collective call under sharding
+        trainer.save_model(str(run.folder / ("adapter" if run.fields.get("use_peft", True) else FULL)))
+        report = results.report(run, trainer, sequences, outcome, seconds, rows)
     history, first = trainer.state.log_history, trainer.accelerator.is_main_process
+    if first:
+        tracking.close(trainer.args.report_to)
     _end_group(trainer)
     if stop.stopped:
         return report
     return _leave_behind(run, report, history) if first else {}
 
 
+def _less(run: Run) -> str:
+    """Say what to change after a GPU's memory ran out: the run goes on from its checkpoint, or begins anew."""
+    rows = run.fields["per_device_train_batch_size"]
+    if rows == 1:
+        return (
+            "more memory: gradient_checkpointing=true, another accelerate_config, or a shorter max_length in a new run"
+        )
+    less = f"--set per_device_train_batch_size={rows // 2}"
+    if "per_device_train_batch_size" in recipes.free_fields(run.phase, run.fields):
+        return f"{less}: the batch stays the same, and it goes on from its checkpoint"
+    return f"{less}, which begins anew: what {run.phase} learns depends on the rows a GPU takes at once"
+
+
+class EarlyStopping(EarlyStoppingCallback):
+    """Ends the training when the loss on held-out rows has not become better for some validations.
+
+    A run that was killed counts on where its checkpoint was. The validation before the first step is none of them.
+    """
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict, **more: Any) -> None:
+        """Look at a validation's loss, as its base does."""
+        if state.global_step:
+            super().on_evaluate(args, state, control, metrics, **more)
+
+
 def _end_group(trainer: Any) -> None:
-    """Lets the other processes go: merging and sending 14 B parameters takes longer than they would wait."""
+    """Let the other processes go: merging and sending 14 B parameters takes longer than they would wait."""
     trainer.accelerator.wait_for_everyone()
     # What else holds the process group goes first. Were the wrapped model its last holder, gloo's end would wait, with
     # the GIL, for a thread of its own that may be waiting for the GIL to drop the last barrier.
@@ -172,13 +238,14 @@ def _end_group(trainer: Any) -> None:
 
 
 def _leave_behind(run: Run, report: dict, history: list[dict]) -> dict:
-    """Writes the merged model, the figure, the cards, and the report last; returns the report."""
+    """Write the merged model, the figure, the cards, and the report last; return the report."""
     merged = merge(run)
     report = report | {"fingerprint": fingerprint(str(merged))}
     results.figure(run, history)
     for kind, folder in (("adapter", run.folder / "adapter"), ("model", merged)):
-        (folder / "README.md").write_text(results.card(run, report, kind), encoding="utf-8")
-    for part in ("adapter", "merged", "tensorboard"):
+        if folder.is_dir():
+            (folder / "README.md").write_text(results.card(run, report, kind), encoding="utf-8")
+    for part in ("adapter", "merged", *LOGS):
         if (run.folder / part).is_dir():
             lakes.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
     for part in ("metrics.jsonl", "loss.png"):

@@ -1,5 +1,7 @@
 """A phase's result as one plain checkpoint: the weights it started from with its adapter added, file by file.
 
+After full fine-tuning there is no adapter: the trained weights are rounded, and nothing is added.
+
 The whole model is never in memory: a file of weights is read, the adapter's product is added to each of its matrices in
 fp32 and rounded once to the recipe's dtype, and the file is written. 14 B parameters take a few GB instead of 55.
 """
@@ -17,13 +19,14 @@ from transformers import AutoConfig, AutoTokenizer
 from chimed.errors import UserError
 from chimed.train.run import Run
 
+FULL = "full"  # the folder in which a trainer leaves all weights, where it trained them all
 INDEX = "model.safetensors.index.json"
 PREFIX = "base_model.model."
 A, B = ".lora_A.weight", ".lora_B.weight"
 
 
 def merge(run: Run) -> Path:
-    """Writes `merged/`, which vLLM serves as it is, and returns its folder.
+    """Write `merged/`, which vLLM serves as it is, and return its folder.
 
     Base, config and tokenizer are read anew from where the run started: the trainer changes its own (end and padding
     tokens). Raises UserError for an adapter or a start of a form that cannot be added so.
@@ -32,10 +35,12 @@ def merge(run: Run) -> Path:
     target, draft = run.folder / "merged", run.folder / "merged.part"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    dtype = getattr(torch, run.fields["dtype"])
-    factors, whole, scale = _adapter(run.folder / "adapter")
+    dtype = getattr(torch, kept_dtype(run.fields))
+    trained = run.folder / FULL
+    factors, whole, scale = ({}, {}, 1.0) if trained.is_dir() else _adapter(run.folder / "adapter")
     left, written = set(factors) | set(whole), 0
-    for path in _weights(source):
+    weights = trained if trained.is_dir() else source
+    for path in _weights(weights):
         with safe_open(path, "pt") as file:
             tensors = {}
             for name in file.keys():  # noqa: SIM118  (a file of safetensors, no dict)
@@ -47,8 +52,8 @@ def merge(run: Run) -> Path:
         raise UserError(
             f"the adapter changes {sorted(left)[0]}, which {run.start} does not have: it was made for another"
         )
-    if (source / INDEX).exists():
-        index = json.loads((source / INDEX).read_text())
+    if (weights / INDEX).exists():
+        index = json.loads((weights / INDEX).read_text())
         index.setdefault("metadata", {})["total_size"] = written
         (draft / INDEX).write_text(json.dumps(index, indent=2))
     config = AutoConfig.from_pretrained(source)
@@ -61,11 +66,17 @@ def merge(run: Run) -> Path:
         made.chmod(0o644)  # weights are written for their owner only; a server may run as another user
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
+    shutil.rmtree(trained, ignore_errors=True)
     return target
 
 
+def kept_dtype(fields: dict) -> str:
+    """Return the dtype of what a phase leaves: bf16 where it computes so, even if it keeps its weights in fp32."""
+    return "bfloat16" if fields.get("bf16") and fields["dtype"] == "float32" else fields["dtype"]
+
+
 def _start_folder(run: Run) -> Path:
-    """The files of what the run started from; those of the hub lie in its cache since they were loaded."""
+    """Return the files of what the run started from; those of the hub lie in its cache since they were loaded."""
     if Path(run.start).is_dir():
         return Path(run.start)
     from huggingface_hub import snapshot_download
@@ -75,7 +86,7 @@ def _start_folder(run: Run) -> Path:
 
 
 def _weights(folder: Path) -> list[Path]:
-    """The files of weights of a checkpoint. Raises UserError where there are none in safetensors."""
+    """Return the files of weights of a checkpoint. Raises UserError where there are none in safetensors."""
     if (folder / INDEX).exists():
         return [folder / name for name in sorted(set(json.loads((folder / INDEX).read_text())["weight_map"].values()))]
     if not (folder / "model.safetensors").exists():
@@ -84,7 +95,7 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _adapter(folder: Path) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], dict[str, torch.Tensor], float]:
-    """(the two factors by the name of the matrix they change, tensors saved whole by name, the factors' scale)."""
+    """Return (the two factors by the matrix they change, tensors saved whole by name, the factors' scale)."""
     config = json.loads((folder / "adapter_config.json").read_text())
     if config.get("use_dora"):
         raise UserError("use_dora cannot be merged file by file; take it out of the recipe")

@@ -1,50 +1,236 @@
-"""A recipe: `recipes/<model>/<phase>.yaml`, in TRL's own field names; the numbers of the paper's Table 5.
+"""A recipe: `<recipe>/<phase>.yaml`, in TRL's own field names; the numbers of the paper's Table 5 or better ones.
 
-They are fields of TRL's SFTConfig or DPOConfig and of its ModelConfig. Four fields are ours. `global_batch_size`: the
-paper's batch size counts over all GPUs and TRL's does not; `per_device_train_batch_size` is then the most that fits one
-GPU's memory, and accumulation is worked out. `gpus`: how many a pod of this recipe asks for; on any other number that
-can share the batch the training is the same. `most_lost` and `most_cut`: the share of rows that may have no counted
-token left within `max_length`, and that may be cut by it, before the run stops; 0.01 and 0.1 where a recipe is silent.
-`recipes/<model>/model.yaml` has the model's dimensions, for the plan.
+The fields are those of TRL's configuration of the phase and of its ModelConfig, and those of `OURS`. A file that says
+`extends: <recipe>` or `extends: <recipe>/<phase>` has the fields of that file and its own on top; `null` takes one out.
+`<recipe>/model.yaml` has the model's dimensions, for the plan. Recipes lie in `train/recipes`, and in the folder that
+`CHIMED_RECIPES` names, which may lie on S3 so that every pod sees it.
 """
 
+import re
 from pathlib import Path
 
 import yaml
 
-from chimed.errors import UserError
+from chimed.errors import UserError, choose
+from chimed.settings import settings
+from chimed.storage import lake as lakes
+from chimed.train.overrides import named, of_phase, parted, written
 
 FOLDER = Path(__file__).parent / "recipes"
-PHASES = ("cpt", "sft", "dpo")
-OURS = ("gpus", "global_batch_size", "most_lost", "most_cut")
+PHASES = ("cpt", "sft", "dpo")  # the paper's
+OPTIONAL = ("kto", "orpo", "grpo")  # ours: neighbours of dpo, and learning by rewards that can be checked
+EVERY_PHASE = (*PHASES, *OPTIONAL)
+# The phase that a phase starts from, where its recipe does not say another (`after`)
+AFTER = {"sft": "cpt", "dpo": "sft", "kto": "sft", "orpo": "sft", "grpo": "dpo"}
+
+# Fields that are not TRL's, with the type of their values.
+OURS: dict[str, object] = {
+    "gpus": int,  # how many a pod asks for; on any other number that can share the batch the training is the same
+    # Over all GPUs, where TRL's batch size counts one; `per_device_train_batch_size` is then the most that fits a GPU's
+    # memory, and accumulation is worked out. grpo counts completions.
+    "global_batch_size": int,
+    "most_lost": float,  # the share of rows that may have no counted token left within max_length
+    "most_cut": float,  # and that may be cut by it, before the run stops
+    "after": str,
+    "mix": str,  # general data: a folder, a name of the hub, or release:<version>/<subset>
+    "mix_share": float,  # of all tokens that are trained on
+    "mix_revision": str,  # a branch, tag or commit of the hub
+    "accelerate_config": str,  # one of TRL's (fsdp2, zero3, ...) or a file's path
+    "early_stopping_patience": int,  # validations without a better loss after which training ends
+    "early_stopping_threshold": float,  # how much lower a better loss is
+    "items": str,  # exam items of a training split, for grpo: a folder or a name of the hub
+    "most_items": int,
+    "items_held_out": float,  # the share of items on which the reward is measured and nothing is learnt
+    "grounded_share": float,  # of grpo's prompts: questions about a document of the release
+}
+NEEDED = ("gpus", "global_batch_size", "per_device_train_batch_size", "learning_rate", "dtype")
+
+# Fields that say how the work is done and what is told of it; the model that comes out is the same.
+FREE = (
+    *("gpus", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_checkpointing"),
+    *("most_lost", "most_cut", "dataset_num_proc", "dataloader_num_workers", "dataloader_pin_memory", "ddp_timeout"),
+    *("logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to", "run_name", "project"),
+    *("logging_dir", "trackio_space_id", "accelerate_config"),
+)
+MOST_BYTES = 1 << 20  # of a recipe's file
+MOST_DEEP = 5  # files that extend each other
 
 
 def names() -> list[str]:
-    """The recipes there are: folders with one file a phase."""
-    return sorted(folder.name for folder in FOLDER.iterdir() if (folder / "cpt.yaml").exists())
+    """Return the recipes there are: folders with a cpt.yaml, built in or of `CHIMED_RECIPES`.
+
+    Raises UserError where a folder of `CHIMED_RECIPES` has the name of a built-in recipe.
+    """
+    built_in = {folder.name for folder in FOLDER.iterdir() if (folder / "cpt.yaml").exists()}
+    own: set[str] = set()
+    if lake := _own():
+        own = {name for name in lakes.names(lake, "") if lakes.exists(lake, f"{name}/cpt.yaml")}
+        if same := sorted(own & built_in):
+            raise UserError(
+                f"{settings().recipes} (CHIMED_RECIPES) has a recipe {same[0]}, as chimed has; rename yours"
+            )
+        if odd := sorted(name for name in own if not re.fullmatch(r"[\w.-]+", name)):
+            raise UserError(f"recipe {odd[0]!r} of CHIMED_RECIPES: a name has letters, digits and . _ - only")
+    return sorted(built_in | own)
+
+
+def known(recipe: str) -> str:
+    """Return the name of a recipe, overrides included, in its one way of writing. Raises UserError for what is none."""
+    plain, _ = parted(recipe)
+    choose("recipe", plain, names())
+    return named(recipe, (), EVERY_PHASE)
+
+
+def named_with(recipe: str, overrides: list[str], phase: str | None = None) -> str:
+    """Return the name of a recipe with overrides as a person types them (`learning_rate=1e-4`), for a phase or all."""
+    known(recipe)
+    return named(recipe, overrides, EVERY_PHASE, phase)
+
+
+def placed(recipe: str, phase: str) -> str:
+    """Return the name under which a phase of a recipe is kept: without what does not change what comes out of it.
+
+    That is what is set for another phase which this one does not build on, and what is free to change.
+    """
+    plain, overrides = parted(recipe)
+    if not overrides:
+        return plain
+    line = chain(recipe, phase)
+    free = {one: free_fields(one, load(recipe, one)) for one in line}
+    kept = {}
+    for key, value in overrides.items():
+        of, _, field = key.rpartition(".")
+        if any(one in line and field not in free[one] for one in ([of] if of else line)):
+            kept[key] = value
+    return written(plain, kept)
+
+
+def told_apart(recipe: str) -> str:
+    """Return the name under which a recipe's models are scored: without what is free to change in every phase."""
+    plain, overrides = parted(known(recipe))
+    kept = {}
+    for key, value in overrides.items():
+        of, _, field = key.rpartition(".")
+        if any(field not in free_fields(one, load(recipe, one)) for one in ([of] if of else phases_of(recipe))):
+            kept[key] = value
+    return written(plain, kept)
+
+
+def free_fields(phase: str, fields: dict) -> tuple[str, ...]:
+    """Return the fields that may change between two attempts at a phase.
+
+    In kto the rows a GPU takes at once are what the KL term is estimated from, in orpo what losses are averaged over;
+    where the best checkpoint is kept, the steps at which there is one decide which that is.
+    """
+    tied = {"per_device_train_batch_size"} if phase in ("kto", "orpo") else set()
+    if fields.get("load_best_model_at_end"):
+        tied |= {"eval_steps", "save_steps"}
+    return tuple(field for field in FREE if field not in tied)
+
+
+def chain(recipe: str, phase: str) -> tuple[str, ...]:
+    """Return the phases that lead to one, itself the last: `after` of the recipe says which is before which."""
+    line = [phase]
+    while (before := before_of(recipe, line[0])) is not None:
+        if before in line:
+            raise UserError(f"{recipe}: {before} comes after itself; change `after` in {line[0]}.yaml")
+        line.insert(0, before)
+    return tuple(line)
+
+
+def before_of(recipe: str, phase: str) -> str | None:
+    """Return the phase that one starts from; None for the first."""
+    if phase == PHASES[0]:
+        return None
+    after = load(recipe, phase).get("after", AFTER[phase]) if phase in OPTIONAL else AFTER[phase]
+    return choose("phase (after)", str(after), EVERY_PHASE)
+
+
+def phases_of(recipe: str) -> tuple[str, ...]:
+    """Return the phases that a recipe has a file for."""
+    plain, _ = parted(recipe)
+    return tuple(phase for phase in EVERY_PHASE if _read(plain, f"{phase}.yaml") is not None)
 
 
 def load(recipe: str, phase: str) -> dict:
-    """A recipe's fields for one phase. Raises UserError where it lacks what every run needs."""
-    path = FOLDER / recipe / f"{phase}.yaml"
-    fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    missing = {"gpus", "global_batch_size", "per_device_train_batch_size", "learning_rate", "dtype"} - fields.keys()
-    if missing:
-        raise UserError(f"recipe {path.name} of {recipe} does not set {', '.join(sorted(missing))}")
+    """Return a recipe's fields for a phase, with its overrides. Raises UserError where a needed one is not there."""
+    plain, overrides = parted(recipe)
+    fields = _fields(plain, phase, MOST_DEEP) | of_phase(overrides, phase)
+    fields = {name: value for name, value in fields.items() if value is not None}
+    if missing := set(NEEDED) - fields.keys():
+        raise UserError(f"recipe {phase}.yaml of {recipe} does not set {', '.join(sorted(missing))}")
     # YAML reads 1e-5 as text: only 1.0e-5 is a number to it
-    if not isinstance(fields["learning_rate"], float):
+    rate = fields["learning_rate"]
+    if isinstance(rate, bool) or not isinstance(rate, int | float):
         raise UserError(f"learning_rate of {recipe}/{phase} is not a number; write it as 1.0e-5")
-    return fields
+    return fields | {"learning_rate": float(rate)}
+
+
+def _fields(recipe: str, phase: str, deep: int) -> dict:
+    text = _read(recipe, f"{phase}.yaml")
+    if text is None:
+        have = ", ".join(phases_of(recipe))
+        raise UserError(f"recipe {recipe} has no {phase}.yaml; it has {have}" if have else f"no recipe {recipe}")
+    where = f"recipe {recipe}/{phase}.yaml"
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
+        raise UserError(f"{where} is no list of fields with their values")
+    base = fields.pop("extends", None)
+    if base is None:
+        return fields
+    if not deep or not re.fullmatch(r"[\w.-]+(/[a-z]+)?", str(base)):
+        raise UserError(f"{where} extends {base!r}; name a recipe, or <recipe>/<phase>, that ends somewhere")
+    other, _, of = str(base).partition("/")
+    return _fields(other, of or phase, deep - 1) | fields
 
 
 def shape(recipe: str) -> dict | None:
-    """The dimensions of a recipe's model, as fields of its config in transformers; None for a recipe without them."""
-    path = FOLDER / recipe / "model.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    """Return the dimensions of a recipe's model, as fields of its config in transformers; None where there are none.
+
+    Those of the recipe it extends, where it has no `model.yaml` of its own.
+    """
+    plain, _ = parted(recipe)
+    for _ in range(MOST_DEEP):
+        if (text := _read(plain, "model.yaml")) is not None:
+            return yaml.safe_load(text)
+        first = yaml.safe_load(_read(plain, "cpt.yaml") or "{}")
+        plain = str(first.get("extends") or "").partition("/")[0]
+        if not plain:
+            return None
+    return None
+
+
+def _own() -> lakes.Lake | None:
+    """Open the folder of `CHIMED_RECIPES`, where it is set. Raises UserError where there is none."""
+    folder = settings().recipes
+    if not folder:
+        return None
+    if "://" not in folder and not Path(folder).expanduser().is_dir():
+        raise UserError(f"CHIMED_RECIPES is {folder}, and there is no such folder")
+    return lakes.open_lake(folder if "://" in folder else str(Path(folder).expanduser().resolve()))
+
+
+def _read(recipe: str, name: str) -> str | None:
+    """Return the text of a recipe's file; None where it has none."""
+    if not re.fullmatch(r"[\w.-]+", recipe):
+        return None
+    path = FOLDER / recipe / name
+    if path.exists():
+        return path.read_text(encoding="utf-8")
+    lake = _own()
+    if lake is None or not lakes.exists(lake, f"{recipe}/{name}"):
+        return None
+    try:
+        return lakes.read_bytes(lake, f"{recipe}/{name}", most=MOST_BYTES).decode()
+    except UnicodeDecodeError:
+        raise UserError(f"{recipe}/{name} of CHIMED_RECIPES is not UTF-8 text") from None
 
 
 def batches(global_batch: int, most_per_device: int, world: int) -> tuple[int, int]:
-    """(rows a device takes at once, batches accumulated) whose product with `world` is exactly `global_batch`.
+    """Return (rows a device takes at once, batches accumulated) whose product with `world` is exactly `global_batch`.
 
     Takes the largest number of rows that is no more than `most_per_device`. Raises UserError where the batch cannot
     be shared out evenly.

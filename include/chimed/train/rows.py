@@ -18,14 +18,14 @@ from chimed.train.run import SUBSET, Run
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern:
-    """A pattern of every string that the tokenizer reads as one id of its own; runs of spaces are text."""
+    """Return a pattern of every string that the tokenizer reads as one id of its own; runs of spaces are text."""
     added = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.all_special_tokens)
     named = sorted((token for token in added if token.strip()), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, named)) or r"(?!)")
 
 
 def defused(value: Any, control: re.Pattern) -> Any:
-    """A text, or a list or mapping of texts, with a space in the place of each control token.
+    """Return a text, or a list or mapping of texts, with a space in the place of each control token.
 
     Repeated until none is left: a token may hold a space itself. Some tokenizers fold compatibility forms first
     (＜s＞ is <s> to them), so a text in which folding would bring a token to light is folded.
@@ -49,11 +49,12 @@ def _without(text: str, control: re.Pattern) -> str:
 
 
 def read_split(run: Run, split: str, columns: list[str]) -> datasets.Dataset:
-    """A split of the release with only these columns. Raises UserError where it is empty or a column is missing."""
+    """Return a split of the release with only these columns. Raises UserError where it is empty or one is missing."""
     name = f"{SUBSET[run.phase]}/{split}.parquet of release {run.release}"
-    if not parquet.read_metadata(run.rows[split]).num_rows:  # datasets cannot read a parquet file without rows
+    # datasets cannot read a parquet file without rows
+    if not any(parquet.read_metadata(path).num_rows for path in run.rows[split]):
         raise UserError(f"{name} is empty: there is nothing to train {run.phase} on")
-    rows = datasets.Dataset.from_parquet(str(run.rows[split]))
+    rows = datasets.Dataset.from_parquet([str(path) for path in run.rows[split]])
     missing = [column for column in columns if column not in rows.column_names]
     if missing:
         raise UserError(f"{name} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")

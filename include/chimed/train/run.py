@@ -9,22 +9,17 @@ from pathlib import Path
 
 from chimed.errors import UserError
 from chimed.private import private_folder
+from chimed.release.file_names import table_files
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
+from chimed.train import general_data
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
-from chimed.train.recipe import PHASES
+from chimed.train.recipe import PHASES as PHASES
 
-# the release's subset that a phase reads
-SUBSET = {"cpt": "pretrain", "sft": "sft", "dpo": "preference"}
-
-# Fields of a recipe that say how the work is done and what is told of it; the model that comes out is the same.
-FREE = (
-    *("gpus", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_checkpointing"),
-    *("most_lost", "most_cut", "dataset_num_proc", "dataloader_num_workers", "dataloader_pin_memory", "ddp_timeout"),
-    *("logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to", "run_name"),
-)
+# the release's subset that a phase reads; grpo reads exam items, and questions of the subset sft
+SUBSET = {"cpt": "pretrain", "sft": "sft", "dpo": "preference", "kto": "preference", "orpo": "preference"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Run:
     start: folder or hub name of the checkpoint it begins with. start_model: what that is, by content, as it was read.
     fields: the recipe. rows: parquet files by split. folder: where it works. place: where that lies in the lake.
     report: of the run, if it is finished. revision: the commit of a start that lies on the hub. base_model: what the
-    first phase started from, by content.
+    first phase started from, by content. mixed: what general data are mixed in, by content, as their source is now.
     """
 
     lake: Lake
@@ -44,34 +39,36 @@ class Run:
     start: str
     start_model: str
     fields: dict
-    rows: dict[str, Path]
+    rows: dict[str, list[Path]]
     folder: Path
     place: str
     report: dict | None
     revision: str | None = None
     base_model: str = ""
+    mixed: str = ""
 
     @property
     def about(self) -> dict:
         """What makes this run this run; kept in run.json, so that no other is continued in its folder by mistake."""
-        return {
+        about = {
             "phase": self.phase,
-            "recipe": self.recipe,
+            "recipe": recipes.placed(self.recipe, self.phase),
             "release": self.release,
             "start": self.start,
             "start_model": self.start_model,
             "base_model": self.base_model,
             "fields": self.fields,
         }
+        return about | ({"mixed": self.mixed} if self.mixed else {})
 
 
 def place_of(release: str, recipe: str, phase: str) -> str:
-    """Where a phase's model lies in the lake."""
-    return layout.models(release, recipe, phase)
+    """Return where a phase's model lies in the lake. recipe: a name, with overrides or without."""
+    return layout.models(release, recipes.placed(recipe, phase), phase)
 
 
 def base_of(recipe: str, base_checkpoint: str | None) -> str:
-    """The checkpoint a recipe starts from: `CHIMED_BASE_CHECKPOINT`, or the recipe's own. Raises UserError for none."""
+    """Return the checkpoint a recipe starts from: `CHIMED_BASE_CHECKPOINT`, or its own. Raises UserError for none."""
     start = base_checkpoint or recipes.load(recipe, "cpt").get("model_name_or_path")
     if not start:
         raise UserError(f"recipe {recipe} names no model; set CHIMED_BASE_CHECKPOINT to a checkpoint's folder")
@@ -84,30 +81,29 @@ def base_of(recipe: str, base_checkpoint: str | None) -> str:
 
 
 def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint: str | None) -> Run:
-    """A run, new, killed or finished. Raises UserError where the phase before is not done or settings have changed."""
+    """Open a run, new, killed or finished. Raises UserError where the phase before is not done or settings changed."""
     place, fields = place_of(release, recipe, phase), recipes.load(recipe, phase)
     done = lakes.read_json(lake, f"{place}/{layout.REPORT}") if lakes.exists(lake, f"{place}/{layout.REPORT}") else None
-    if phase == PHASES[0]:
+    before = recipes.before_of(recipe, phase)
+    if before is None:
         start = base_of(recipe, base_checkpoint)
         model = base = _base_model(lake, place, start, fields)
     else:
-        before = PHASES[PHASES.index(phase) - 1]
         known = trained(lake, release, recipe, before)
         model, base = known["fingerprint"], known.get("base_model", known["start_model"] if before == "cpt" else "")
         start = f"{place_of(release, recipe, before)}/merged"
         start = lake.at(start) if done is not None else _read_model(lake, start, model)
     revision = None if Path(start).is_dir() or "@" not in model else model.rsplit("@", 1)[1]
-    rows = {}
-    for split in ("train", "validation"):
-        file = layout.release(release, SUBSET[phase], f"{split}.parquet")
-        if done is None and lakes.exists(lake, file):
-            path = lakes.local_path(lake, file)
-            if split == "train" or lakes.count_rows(lake, file):  # a small release may hold no row back
-                rows[split] = path
+    rows, names = {}, lakes.files(lake, layout.release(release)) if done is None else []
+    for split in ("train", "validation") if phase in SUBSET and done is None else ():
+        paths = [layout.release(release, name) for name in table_files(names)[f"{SUBSET[phase]}/{split}"]]
+        if paths and (split == "train" or sum(lakes.count_rows(lake, path) for path in paths)):
+            rows[split] = [lakes.local_path(lake, path) for path in paths]  # a small release may hold no row back
     folder = Path(lake.at(place))
     if not lakes.is_local(lake.fs):
-        folder = private_folder("training", lakes.named(lake), place)
-    run = Run(lake, phase, recipe, release, start, model, fields, rows, folder, place, done, revision, base)
+        folder = private_folder("training", lakes.local_name(lake), place)
+    mixed = _mixed(lake, place, fields, done)
+    run = Run(lake, phase, recipe, release, start, model, fields, rows, folder, place, done, revision, base, mixed)
     begun = _same_run(run)
     if done is None and not lakes.is_local(lake.fs) and _first_here():
         _clear_of_others(folder, begun)
@@ -115,25 +111,39 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
 
 
 def _base_model(lake: Lake, place: str, start: str, fields: dict) -> str:
-    """What the base model is, by content. One of the hub is pinned when its first phase begins: later it is that."""
+    """Return what the base model is, by content. One of the hub is pinned when its first phase begins."""
     if Path(start).is_dir():
         return fingerprint(start)
-    if lakes.exists(lake, f"{place}/run.json"):
+    if _begun(lake, place):
         known = str(lakes.read_json(lake, f"{place}/run.json")["start_model"])
         if known == start or known.startswith(f"{start}@"):
             return known
     return fingerprint(start, fields.get("model_revision"))
 
 
+def _mixed(lake: Lake, place: str, fields: dict, done: dict | None) -> str:
+    """Return what the recipe mixes in, by content; of the hub, the commit that the run began with."""
+    if not fields.get("mix"):
+        return ""
+    if done is not None:
+        return str(done.get("mixed", ""))
+    begun = str(lakes.read_json(lake, f"{place}/run.json").get("mixed", "")) if _begun(lake, place) else ""
+    return general_data.what_it_is(lake, fields, begun)
+
+
+def _begun(lake: Lake, place: str) -> bool:
+    return lakes.exists(lake, f"{place}/run.json")
+
+
 def _read_model(lake: Lake, path: str, wanted: str) -> str:
-    """A folder of this machine with a model of the lake, which was read and has the fingerprint `wanted`.
+    """Return a folder of this machine with a model of the lake, which was read and has the fingerprint `wanted`.
 
     Raises UserError where what lies in the lake is another.
     """
     copy = lakes.local_path(lake, path)
     if not _first_here() or fingerprint(str(copy)) == wanted:
         return str(copy)
-    lakes.forget_local(lake, path)  # a copy may have been damaged here
+    lakes.remove_local(lake, path)  # a copy may have been damaged here
     copy = lakes.local_path(lake, path)
     if (found := fingerprint(str(copy))) != wanted:
         raise UserError(
@@ -144,12 +154,12 @@ def _read_model(lake: Lake, path: str, wanted: str) -> str:
 
 
 def _first_here() -> bool:
-    """Whether this is the only process on this machine, or the first of several that train together."""
+    """Tell whether this is the only process on this machine, or the first of several that train together."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _clear_of_others(folder: Path, begun: str) -> None:
-    """Empties the working folder if it holds another run, as one whose place in the lake was moved away since."""
+    """Empty the working folder if it holds another run, as one whose place in the lake was moved away since."""
     note = folder / "begun.json"
     if folder.exists() and (not note.exists() or json.loads(note.read_text()) != begun):
         shutil.rmtree(folder)
@@ -158,7 +168,7 @@ def _clear_of_others(folder: Path, begun: str) -> None:
 
 
 def trained(lake: Lake, release: str, recipe: str, phase: str) -> dict:
-    """The report of a finished phase. Raises UserError where it is not finished."""
+    """Return the report of a finished phase. Raises UserError where it is not finished."""
     path = f"{place_of(release, recipe, phase)}/{layout.REPORT}"
     if not lakes.exists(lake, path):
         raise UserError(
@@ -169,7 +179,7 @@ def trained(lake: Lake, release: str, recipe: str, phase: str) -> dict:
 
 
 def _same_run(run: Run) -> str:
-    """Writes run.json, or raises UserError where the folder holds a run of another model or other settings.
+    """Write run.json, or raise UserError where the folder holds a run of another model or other settings.
 
     Returns the name of this beginning of the run: one begun anew in the same place has another.
     """
@@ -181,7 +191,8 @@ def _same_run(run: Run) -> str:
             lakes.write_json(run.lake, path, run.about | {"begun": begun})
         return begun
     known = lakes.read_json(run.lake, path)
-    before, now = _flat(known), _flat(run.about)
+    free = recipes.free_fields(run.phase, run.fields)
+    before, now = _flat(known, free), _flat(run.about, free)
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if changed:
         raise UserError(
@@ -191,8 +202,8 @@ def _same_run(run: Run) -> str:
     return known.get("begun", "")
 
 
-def _flat(about: dict) -> dict:
-    """What must stay the same: not where a model lies, nor what does not change the result (`FREE`)."""
+def _flat(about: dict, free: tuple[str, ...]) -> dict:
+    """Return what must stay the same: not where a model lies, nor what does not change the result (`free`)."""
     known = about | about["fields"]
-    left = ("fields", "start", "base_model", "begun", *FREE)
+    left = ("fields", "start", "base_model", "begun", "mix_revision", *free)
     return {name: value for name, value in known.items() if name not in left}

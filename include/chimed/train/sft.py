@@ -4,7 +4,7 @@ The loss counts the answer only. Qwen3's template puts an empty thinking block b
 answer at once, as it is asked to at inference with thinking off.
 """
 
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
 from chimed.train.arguments import arguments
 from chimed.train.loop import finish, read_rows, tokenizer, trainer_of
@@ -12,8 +12,8 @@ from chimed.train.run import Run
 
 
 def train(run: Run) -> dict:
-    """Trains and returns the report."""
-    args, lora = arguments(run, SFTConfig)
+    """Train and return the report."""
+    args, lora = arguments(run)
     tokens = tokenizer(run)
     rows = read_rows(run, tokens, args)
     # The labels say what counts, and lengths are cut: what TRL would do to rows one by one is done.

@@ -27,7 +27,7 @@ _state: dict[str, Any] = {"training": False, "asked": False, "file": None}
 
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
-    """For the length of a `with`, SIGTERM asks for a checkpoint, or ends what has no step to lose by WorkStopped."""
+    """Have SIGTERM ask for a checkpoint inside a `with`, or end what has no step to lose by WorkStopped."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may have handlers
         return
@@ -41,7 +41,7 @@ def listening() -> Iterator[None]:
 
 @contextlib.contextmanager
 def training() -> Iterator[None]:
-    """For the length of a `with` there are steps to lose, in this process or in those that it started."""
+    """Say inside a `with` that there are steps to lose, in this process or in those that it started."""
     _state["training"] = True
     try:
         yield
@@ -51,7 +51,7 @@ def training() -> Iterator[None]:
 
 @contextlib.contextmanager
 def passing_on() -> Iterator[dict[str, str]]:
-    """For the length of a `with`, SIGTERM is passed on to processes started with this environment."""
+    """Pass SIGTERM on, inside a `with`, to processes started with this environment."""
     with tempfile.TemporaryDirectory() as folder, training():
         _state["file"] = Path(folder) / "stop"
         try:
@@ -71,14 +71,14 @@ def _on_sigterm(*_: Any) -> None:
 
 
 def asked() -> bool:
-    """Whether this process, or the one that started it, was told to stop."""
+    """Tell whether this process, or the one that started it, was told to stop."""
     file = os.environ.get(PASSED_ON)
     return _state["asked"] or bool(file and os.path.exists(file))
 
 
 @contextlib.contextmanager
 def refusals_told() -> Iterator[None]:
-    """For the length of a `with`, a UserError of this process is left for its parent: an exit code has no sentence."""
+    """Leave a UserError raised inside a `with` for the parent process: an exit code has no sentence."""
     try:
         yield
     except UserError as error:
@@ -88,6 +88,6 @@ def refusals_told() -> Iterator[None]:
 
 
 def refusal(told: dict[str, str]) -> str | None:
-    """What a process that was started with this environment (`passing_on`) was refused for."""
+    """Return what a process that was started with this environment (`passing_on`) was refused for."""
     file = Path(f"{told[PASSED_ON]}.refused")
     return file.read_text(encoding="utf-8") if file.exists() else None

@@ -34,7 +34,8 @@ LEAST = 2_000  # rows a process is worth starting for
 # Ours: a release's rows are short questions and answers; more losses than these mean that lengths do not suit it
 MOST_LOST, MOST_CUT = 0.01, 0.1
 WHOLE = ("bfd_split", "wrapped")  # packings that split what is too long and cut nothing
-COLUMNS = {"cpt": ["text"], "sft": ["messages"], "dpo": ["prompt", "chosen", "rejected"]}
+PAIRS = ("dpo", "kto", "orpo")  # phases whose rows TRL's trainer tokenizes
+COLUMNS = {"cpt": ["text"], "sft": ["messages"]} | {phase: ["prompt", "chosen", "rejected"] for phase in PAIRS}
 
 
 def prepare_rows(run: Run, tokenizer: PreTrainedTokenizerBase) -> Path:
@@ -53,7 +54,7 @@ def prepare_rows(run: Run, tokenizer: PreTrainedTokenizerBase) -> Path:
         log.info("the rows of %s are tokenized already: %s", run.phase, folder)
     else:
         _make(run, tokenizer, folder)
-    if run.phase != "dpo":  # of pairs the trainer says what it lost
+    if run.phase not in PAIRS:  # of pairs the trainer says what it lost
         for split, count in json.loads((folder / "counts.json").read_text()).items():
             check_losses(run, split, count)
     return folder
@@ -112,9 +113,10 @@ def _key(run: Run, tokenizer: PreTrainedTokenizerBase) -> str:
     digest.update(f"{tokenizer.chat_template}\n{tokenizer.special_tokens_map}\n".encode())
     names = ("max_length", "packing", "packing_strategy", "eos_token", "completion_only_loss", "assistant_only_loss")
     digest.update(json.dumps({name: run.fields.get(name) for name in names}).encode())
-    for split, path in sorted(run.rows.items()):
-        with path.open("rb") as file:
-            digest.update(split.encode() + hashlib.file_digest(file, "sha256").digest())
+    for split, paths in sorted(run.rows.items()):
+        for path in paths:
+            with path.open("rb") as file:
+                digest.update(split.encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:24]
 
 
@@ -130,7 +132,7 @@ def _made(run: Run, split: str, tokenizer: PreTrainedTokenizerBase, target: Path
     rows = rows.map(cleaned, num_proc=many, load_from_cache_file=False)
     count = {"read": len(rows), "defused": sum(rows["held"]), "kept": len(rows), "lost": 0, "cut": 0}
     rows = rows.remove_columns("held")
-    if run.phase != "dpo":
+    if run.phase not in PAIRS:
         make = _documents if run.phase == "cpt" else _answers
         given = {"tokenizer": tokenizer, "fields": run.fields}
         rows = rows.map(

@@ -3,7 +3,6 @@
 demo runs everything once through the real DAGs, prints what came out, stops what it started; up leaves the UI running.
 """
 
-import json
 import shutil
 import signal
 import subprocess
@@ -17,8 +16,9 @@ import typer
 
 from chimed import processes
 from chimed.errors import UserError
-from chimed.settings import PROJECT, settings
+from chimed.settings import settings
 from chimed.sources import names as source_names
+from chimed_airflow import pools
 from chimed_airflow.local import home, summary
 from chimed_airflow.local.rest import Api
 from chimed_airflow.local.watch import POLL, TaskFailed, Watch
@@ -37,7 +37,6 @@ COMPONENTS = {
 READY = 240  # seconds for Airflow to be healthy and its DAGs to be read
 CASCADE = 120  # seconds for an asset to start the next DAG
 Making = Callable[[Callable[[], object]], None]  # waits for the tiny models, and does something meanwhile
-POOLS = PROJECT / "include" / "chimed_airflow" / "pools.json"
 
 
 def _dags() -> tuple[str, ...]:
@@ -65,8 +64,10 @@ class Start:
     def check(self) -> None:
         """Raises TaskFailed with the log's end where one of the processes has died."""
         for name in (*COMPONENTS, "replica"):
-            if processes.alive(home.NOTES / f"{name}.json") is None:
-                raise TaskFailed(f"{name} died; the end of its log:\n{processes.tail(home.LOGS / f'{name}.log', 20)}")
+            if processes.running_pid(home.NOTES / f"{name}.json") is None:
+                raise TaskFailed(
+                    f"{name} died; the end of its log:\n{processes.last_lines(home.LOGS / f'{name}.log', 20)}"
+                )
 
 
 class Stopped(BaseException):
@@ -110,7 +111,7 @@ def down() -> None:
 
 
 def _begin() -> Start:
-    running = [note.stem for note in home.NOTES.glob("*.json") if processes.alive(note)]
+    running = [note.stem for note in home.NOTES.glob("*.json") if processes.running_pid(note)]
     if running:
         raise UserError(
             f"the demo's Airflow is running already ({', '.join(sorted(running))}); stop it with: make down"
@@ -138,7 +139,7 @@ def _bring_up(start: Start) -> tuple[Api, Making]:
         start.run(name, "-m", "airflow", *argv, *ports.get(name, []))
     api = Api(f"http://{home.HOST}:{start.ports.ui}")
     _wait(start, "Airflow", api.healthy)
-    for name, pool in json.loads(POOLS.read_text(encoding="utf-8")).items():
+    for name, pool in pools.wanted().items():
         api.post("/pools", {"name": name, **pool})
     _wait(start, "the DAGs", lambda: all(api.get(f"/dags/{dag}") for dag in _dags()))
     for dag in _dags():
@@ -167,15 +168,15 @@ def _make_models(start: Start) -> Making:
 
     def made(meanwhile: Callable[[], object]) -> None:
         told = time.monotonic()
-        while processes.alive(note):
+        while processes.running_pid(note):
             meanwhile()
             if time.monotonic() - told > 30:
                 told = time.monotonic()
-                start.say(f"  … waiting for the tiny models: {processes.tail(log, 1)[-100:]}")
+                start.say(f"  … waiting for the tiny models: {processes.last_lines(log, 1)[-100:]}")
             time.sleep(POLL)
         note.unlink(missing_ok=True)
         if not all(folder.is_dir() for folder in folders):
-            raise TaskFailed(f"the tiny models could not be made:\n{processes.tail(log, 20)}")
+            raise TaskFailed(f"the tiny models could not be made:\n{processes.last_lines(log, 20)}")
 
     return made
 

@@ -16,7 +16,7 @@ class Line:
     dots: list[tuple[float, float, str]]
 
 
-def flow(ledger: list[dict], subsets: dict[str, int]) -> list[dict]:
+def flow(ledger: list[dict[str, Any]], subsets: dict[str, int]) -> list[dict[str, Any]]:
     """The ledger's entries as bands, widest first; shares are of the widest. The last one parts into the subsets.
 
     Each: stage, skipped, read, on (rows that go on), left (reason → rows, most first), lost, derived, refused; of 1 the
@@ -53,7 +53,7 @@ def flow(ledger: list[dict], subsets: dict[str, int]) -> list[dict]:
     return made
 
 
-def bars(counts: dict[str, int]) -> list[dict]:
+def bars(counts: dict[str, int]) -> list[dict[str, Any]]:
     """Counts as upright bars in a chart of `WIDTH` × `HEIGHT`: label, count, x, y, width, height."""
     most = max([*counts.values(), 1])
     step = (WIDTH - 2 * RIGHT) / max(len(counts), 1)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 PATIENCE = 0.1  # seconds a page waits
 KEPT = 60  # seconds after which a count is made anew; until then, and meanwhile, the old one is shown
@@ -28,7 +28,7 @@ class _Counting(Generic[Value]):
 
 
 _pool = ThreadPoolExecutor(1, thread_name_prefix="chimed-counts")
-_kept: dict[str, _Counting] = {}
+_kept: dict[str, _Counting[Any]] = {}
 
 
 def recent(name: str, of: str, count: Callable[[], Value]) -> Value | None:

@@ -20,5 +20,5 @@ def decisions(request: Request, what: Short = "") -> HTMLResponse:
     from chimed.storage import audit_log
 
     kind = choose("decision", what, audit_log.KINDS) if what else None
-    rows = audit_log.decisions(open_store(), SHOWN, kind)
+    rows = audit_log.list_decisions(open_store(), SHOWN, kind)
     return page(request, "decisions.html.j2", here="review", rows=rows, what=what, kinds=audit_log.KINDS)

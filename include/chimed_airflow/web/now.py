@@ -2,9 +2,14 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chimed.sources import names as source_names
+
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+    from sqlalchemy import Row
+    from sqlalchemy.orm import Session
 
 NOTE = 400  # characters of a run's note that are shown
 
@@ -14,7 +19,7 @@ def dags() -> tuple[str, ...]:
     return (*(f"crawl_{source}" for source in source_names()), "build_dataset", "train_models")
 
 
-def now(user: Any) -> dict[str, Any]:
+def now(user: "BaseUser") -> dict[str, Any]:
     """Of the DAGs that this user may read, in one session: `running`, `failed`, `waiting` (lists of dicts)."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.utils.session import create_session
@@ -28,7 +33,7 @@ def now(user: Any) -> dict[str, Any]:
         }
 
 
-def _running(session: Any, mine: set[str]) -> list[dict]:
+def _running(session: "Session", mine: set[str]) -> list[dict[str, Any]]:
     """Runs that are not over: dag, run, state, since, done, failed, of, tasks."""
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance as TI
@@ -47,7 +52,7 @@ def _running(session: Any, mine: set[str]) -> list[dict]:
     return [_run(run, [row[2:] for row in counted if row[:2] == (run.dag_id, run.run_id)]) for run in open_runs]
 
 
-def _run(run: Any, tasks: Iterable[tuple[str, str | None, int, datetime | None]]) -> dict:
+def _run(run: "Row[Any]", tasks: Iterable[tuple[str, str | None, int, datetime | None]]) -> dict[str, Any]:
     counts = list(tasks)
     return {
         "dag": run.dag_id,
@@ -61,7 +66,7 @@ def _run(run: Any, tasks: Iterable[tuple[str, str | None, int, datetime | None]]
     }
 
 
-def _failed(session: Any, mine: set[str]) -> list[dict]:
+def _failed(session: "Session", mine: set[str]) -> list[dict[str, Any]]:
     """DAGs whose last run that ended failed: dag, run, ended, why (the run's note, as plain words)."""
     from airflow.models.dagrun import DagRun
     from sqlalchemy import select
@@ -83,7 +88,7 @@ def plain_note(note: str) -> str:
     return note.split("\n\n")[0].replace("\\", "").replace("**", "")[:NOTE]
 
 
-def _waiting(session: Any, mine: set[str]) -> list[dict]:
+def _waiting(session: "Session", mine: set[str]) -> list[dict[str, Any]]:
     """Questions that nobody has answered: dag, run, task, subject, since."""
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance as TI

@@ -4,7 +4,7 @@ A build's own page, and the records that left it.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -19,6 +19,9 @@ from chimed_airflow.web.limits import Searching, Short, Words
 from chimed_airflow.web.now import now
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
+
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from chimed.storage.lake import Lake
 
 A_PAGE = 20  # records that left, on one page
 
@@ -53,19 +56,19 @@ def overview(request: Request, user: GetUserDep) -> HTMLResponse:
     )
 
 
-def _week(lake: Any) -> dict[str, Any] | None:
+def _week(lake: "Lake") -> dict[str, Any] | None:
     """The Monday of the last whole week, and by source why it is missing; None while that is counted."""
-    from chimed.crawl.weeks import last_week, who_has
+    from chimed.crawl.weeks import check_week, last_week
 
     store, monday = open_store(), last_week()
-    missing = recent("week", f"{store.engine.url}{monday}", lambda: who_has(store, lake, monday))
+    missing = recent("week", f"{store.engine.url}{monday}", lambda: check_week(store, lake, monday))
     if missing is None:
         return None
     have = [source for source, why in missing.items() if why is None]
     return {"monday": monday, "missing": {source: why for source, why in missing.items() if why}, "have": have}
 
 
-def _to_review() -> dict | None:
+def _to_review() -> dict[str, Any] | None:
     """The newest review queue with texts that nobody has looked at: build, stage, left."""
     from chimed.release import review
 
@@ -142,7 +145,7 @@ def dropped(
     )
 
 
-def _reasons(lake: Any, version: str, stage: str) -> list[str]:
+def _reasons(lake: "Lake", version: str, stage: str) -> list[str]:
     """The reasons of a build's stages, most frequent first; none where its ledger does not close."""
     from collections import Counter
 
@@ -162,7 +165,7 @@ def _reasons(lake: Any, version: str, stage: str) -> list[str]:
     return [reason for reason, _ in counted.most_common()]
 
 
-def _options_changed(lake: Any, made: dict) -> dict[str, Any] | None:
+def _options_changed(lake: "Lake", made: dict[str, Any]) -> dict[str, Any] | None:
     """Against the build before: its version, and the options that differ as (name, its value, this one's)."""
     from chimed.build.builds import builds, read_build
 
@@ -176,7 +179,7 @@ def _options_changed(lake: Any, made: dict) -> dict[str, Any] | None:
     return {"before": known[place - 1], "options": differ}
 
 
-def _build_if_readable(lake: Any, version: str) -> dict | None:
+def _build_if_readable(lake: "Lake", version: str) -> dict[str, Any] | None:
     from chimed.errors import UserError
 
     try:
@@ -185,7 +188,7 @@ def _build_if_readable(lake: Any, version: str) -> dict | None:
         return None
 
 
-def _build(lake: Any, version: str) -> dict:
+def _build(lake: "Lake", version: str) -> dict[str, Any]:
     """A build's flow, ledger (of a released one from its manifest, else from the stages' reports), and doubts."""
     from chimed.build.builds import read_build
     from chimed.build.ledger import LedgerError, ledger
@@ -235,9 +238,9 @@ def _moment(said: object) -> datetime | None:
         return None
 
 
-def _coverage() -> list[dict] | None:
+def _coverage() -> list[dict[str, Any]] | None:
     """The sources' coverage; None while it is counted."""
-    from chimed.crawl.coverage import coverage
+    from chimed.crawl.coverage import measure_coverage
 
     store = open_store()
-    return recent("coverage", str(store.engine.url), lambda: coverage(store))
+    return recent("coverage", str(store.engine.url), lambda: measure_coverage(store))

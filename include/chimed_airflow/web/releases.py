@@ -3,10 +3,10 @@
 import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException
-from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from markupsafe import Markup
 from starlette.requests import Request
 
@@ -15,6 +15,9 @@ from chimed_airflow.web.counted import recent
 from chimed_airflow.web.limits import Place, Searching, Short, Words
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import HEADERS, page, plain
+
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from chimed.storage.lake import Lake
 
 CHUNK = 1 << 20
 A_PAGE = 10  # rows of examples
@@ -26,7 +29,7 @@ router = APIRouter(prefix="/releases")
 
 
 @router.get("")
-def newest(request: Request) -> Any:
+def newest(request: Request) -> Response:
     """The newest release, or that there is none."""
     from chimed.release import releases
     from chimed.storage.lake import open_lake
@@ -201,7 +204,7 @@ def whole(version: str) -> StreamingResponse:
     return StreamingResponse(_tar(lake, version, names), media_type="application/x-tar", headers=headers)
 
 
-def _release(version: str) -> tuple[Any, str, dict]:
+def _release(version: str) -> tuple["Lake", str, dict[str, Any]]:
     """The lake, a release's version (`latest` too), and what all of its pages show."""
     from chimed.errors import UserError
     from chimed.release import find_release, folder_of, releases
@@ -229,22 +232,22 @@ def _release(version: str) -> tuple[Any, str, dict]:
     return lake, version, shared
 
 
-def _own_files(lake: Any, folder: str, manifest: dict) -> dict[str, dict]:
+def _own_files(lake: "Lake", folder: str, manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Of the files that a manifest names those that lie in the release's own folder: no other is served."""
-    from chimed.storage.contents import told_of
-    from chimed.storage.lake import is_local, sizes, within
-    from chimed.storage.naming import is_way
+    from chimed.storage.contents import recorded_file
+    from chimed.storage.lake import is_local, is_own_file, sizes
+    from chimed.storage.naming import is_file_path
 
     named, there = manifest.get("files"), sizes(lake, folder)
     return {
         name: said
         for name, said in (named if isinstance(named, dict) else {}).items()
-        if name in there and is_way(name) and told_of(named, name)
-        if not is_local(lake.fs) or within(lake, f"{folder}/{name}")  # there are no links elsewhere
+        if name in there and is_file_path(name) and recorded_file(named, name)
+        if not is_local(lake.fs) or is_own_file(lake, f"{folder}/{name}")  # there are no links elsewhere
     }
 
 
-def _sizes(old: dict, new: dict) -> list[dict]:
+def _sizes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows and characters by subset and source in two releases."""
     places = sorted({(row["subset"], row["source"]) for side in (old, new) for row in side["sources"]})
     none = {"rows": 0, "characters": 0}
@@ -273,13 +276,13 @@ def rendered(text: str) -> Markup:
     return Markup(reader.renderer.render(tokens, reader.options, {}))
 
 
-def _pieces(lake: Any, path: str) -> Iterator[bytes]:
+def _pieces(lake: "Lake", path: str) -> Iterator[bytes]:
     with lake.fs.open(path, "rb") as file:
         while piece := file.read(CHUNK):
             yield piece
 
 
-def _tar(lake: Any, version: str, names: list[str]) -> Iterator[bytes]:
+def _tar(lake: "Lake", version: str, names: list[str]) -> Iterator[bytes]:
     """A tar archive in pieces: for every file its header, its bytes, and zeros up to a whole block."""
     from chimed.release import folder_of
 

@@ -85,7 +85,7 @@ def verdict(said: Verdict, request: Request, user: GetUserDep) -> JSONResponse:
     return JSONResponse({"stage": said_so, "standing": now}, headers=HEADERS)
 
 
-def shown(standing: dict, language: str, texts: bool = True) -> dict[str, Any]:
+def shown(standing: dict[str, Any], language: str, texts: bool = True) -> dict[str, Any]:
     """How the verdicts stand as words of the page: each share with its interval, reviewers, disputed records.
 
     texts: whether who looks may see what the disputed records say.
@@ -109,7 +109,7 @@ def shown(standing: dict, language: str, texts: bool = True) -> dict[str, Any]:
     }
 
 
-def _words(share: dict) -> dict[str, Any]:
+def _words(share: dict[str, Any]) -> dict[str, Any]:
     if not share["of"]:
         return {"share": "–", "interval": "–", "counts": "0 / 0", "low": 0, "high": 0, "at": 0}
     return {

@@ -1,7 +1,7 @@
 """Scores: before and after by phase, with intervals and the plain sentences of `compare`; how the losses ran."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -10,6 +10,9 @@ from starlette.requests import Request
 from chimed.storage import layout
 from chimed_airflow.web.charts import LEFT, lines
 from chimed_airflow.web.page import page
+
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from chimed.storage.lake import Lake
 
 GUESSING = 0.25  # of four letters
 RELEASES = 8  # whose scores stand side by side
@@ -45,7 +48,7 @@ def scores(request: Request, release: str = "", recipe: str = "") -> HTMLRespons
     )
 
 
-def runs(lake: Any) -> list[tuple[str, str]]:
+def runs(lake: "Lake") -> list[tuple[str, str]]:
     """(release, recipe) of everything trained or scored, the newest release first."""
     from chimed.release import version_key
     from chimed.storage.lake import names
@@ -60,7 +63,7 @@ def runs(lake: Any) -> list[tuple[str, str]]:
     return sorted(found, key=lambda one: (version_key(one[0]), one[1]), reverse=True)
 
 
-def _over(lake: Any, known: list[tuple[str, str]], recipe: str) -> dict | None:
+def _over(lake: "Lake", known: list[tuple[str, str]], recipe: str) -> dict[str, Any] | None:
     """A recipe's scores over its releases, oldest first: the last phase of each by exam, in per cent; None for one."""
     from chimed.storage.lake import exists, read_json
 
@@ -79,7 +82,7 @@ def _over(lake: Any, known: list[tuple[str, str]], recipe: str) -> dict | None:
     return {"versions": versions, "exams": {exam: [of.get(one) for one in versions] for exam, of in shares.items()}}
 
 
-def _compared(lake: Any, release: str, recipe: str) -> dict | None:
+def _compared(lake: "Lake", release: str, recipe: str) -> dict[str, Any] | None:
     """The comparison by exam: each model's share with its interval, in per cent, and each phase's sentence."""
     from chimed.intervals import wilson
     from chimed.storage.lake import exists, read_json
@@ -88,7 +91,7 @@ def _compared(lake: Any, release: str, recipe: str) -> dict | None:
     if not exists(lake, path):
         return None
     compared = read_json(lake, path)
-    exams: dict[str, dict] = {}
+    exams: dict[str, dict[str, Any]] = {}
     for row in compared["rows"]:
         exam = exams.setdefault(
             row["task"], {"task": row["task"], "questions": row["questions"], "group": row["group"], "models": []}
@@ -101,7 +104,7 @@ def _compared(lake: Any, release: str, recipe: str) -> dict | None:
     return {"exams": list(exams.values()), "protocol": compared["protocol"], "guessing": GUESSING}
 
 
-def _phase(lake: Any, release: str, recipe: str, phase: str) -> dict | None:
+def _phase(lake: "Lake", release: str, recipe: str, phase: str) -> dict[str, Any] | None:
     """A phase's loss curves, and its report once it is finished."""
     from chimed.storage.lake import exists, read_bytes, read_json
 

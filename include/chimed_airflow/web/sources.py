@@ -1,16 +1,22 @@
 """Sources: of each site what is known, missed and due, the weeks never crawled, its last crawl, its manners."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
+from chimed.crawl.finished import read_report
 from chimed.storage import layout
 from chimed_airflow.web.charts import bars
 from chimed_airflow.web.counted import age, recent
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import page
+
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from chimed.sources.page import Site
+    from chimed.storage.lake import Lake
+    from chimed.storage.store import Store
 
 EXAMPLES = 3  # pages shown of each kind of miss
 CRAWLS_SHOWN = 12  # of a site's last crawls: a quarter of a year
@@ -22,7 +28,7 @@ router = APIRouter()
 @router.get("/sources")
 def sources(request: Request) -> HTMLResponse:
     """All sites."""
-    from chimed.crawl.frontier import pace
+    from chimed.crawl.frontier import request_delay
     from chimed.sources import names as source_names
     from chimed.sources.page import load
     from chimed.storage.lake import open_lake
@@ -37,7 +43,7 @@ def sources(request: Request) -> HTMLResponse:
                 "name": name,
                 "hosts": site.hosts,
                 "domain": site.domain,
-                "pace": pace(site),
+                "pace": request_delay(site),
                 "again": _asked_again(site),
                 "newest_first": site.newest_first,
                 "last": _last_crawl(lake, name),
@@ -60,38 +66,41 @@ def crawl(source: str, request: Request) -> HTMLResponse:
 @router.get("/sources/{source}/page")
 def miss(source: str, url: str, request: Request) -> HTMLResponse:
     """A page's text beside what the parser makes of it."""
-    from chimed.crawl.misses import view
+    from chimed.crawl.misses import describe_miss
     from chimed.errors import UserError, choose
     from chimed.sources import names as source_names
     from chimed.storage.lake import open_lake
 
     shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, source_names()), "url": url}
     try:
-        found = view(open_lake(), open_store(), url)
+        found = describe_miss(open_lake(), open_store(), url)
     except UserError as trouble:
         return page(request, "miss.html.j2", **shown, view=None, trouble=str(trouble))
     return page(request, "miss.html.j2", **shown, view=found, trouble=None)
 
 
-def _asked_again(site: Any) -> list[dict]:
+def _asked_again(site: "Site") -> list[dict[str, Any]]:
     """By kind of page the days of age at which it is asked again; one entry where the settings say one time for all."""
     from chimed.settings import settings
-    from chimed.storage.states import ANSWERED, GONE, GONE_TWICE, LAST, STEPS, UNANSWERED
+    from chimed.storage.states import ANSWERED, GONE, GONE_CONFIRM_DAYS, RECHECK_AGES, RECHECK_DAYS, UNANSWERED
 
     if settings().recheck_days is not None:
         return [{"state": "", "days": [settings().recheck_days]}]
-    open_ones = [{"state": UNANSWERED, "days": [*STEPS[UNANSWERED], LAST]}] if site.newest_first else []
-    rest = [{"state": ANSWERED, "days": [site.recheck, LAST]}, {"state": GONE, "days": [GONE_TWICE, LAST]}]
+    open_ones = [{"state": UNANSWERED, "days": [*RECHECK_AGES[UNANSWERED], RECHECK_DAYS]}] if site.newest_first else []
+    rest = [
+        {"state": ANSWERED, "days": [site.recheck, RECHECK_DAYS]},
+        {"state": GONE, "days": [GONE_CONFIRM_DAYS, RECHECK_DAYS]},
+    ]
     return open_ones + rest
 
 
-def _known(store: Any, lake: Any) -> dict[str, dict]:
+def _known(store: "Store", lake: "Lake") -> dict[str, dict[str, Any]]:
     """By source: `coverage`, `misses` (reason → pages, examples), `published` (bars), `weeks` (not crawled wholly)."""
-    from chimed.crawl.coverage import coverage
-    from chimed.crawl.weeks import weeks
+    from chimed.crawl.coverage import measure_coverage
+    from chimed.crawl.weeks import list_missing_weeks
 
-    found, not_crawled = {}, weeks(store, lake)
-    for entry in coverage(store):
+    found, not_crawled = {}, list_missing_weeks(store, lake)
+    for entry in measure_coverage(store):
         name = entry["source"]
         misses = [
             {"reason": reason, "pages": pages, "examples": _examples(store, name, reason)}
@@ -103,7 +112,7 @@ def _known(store: Any, lake: Any) -> dict[str, dict]:
     return found
 
 
-def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
+def _weekly(store: "Store", lake: "Lake", source: str) -> list[dict[str, Any]]:
     """The last finished crawls of a site, the newest first: crawl, since, finished, pages, records, misses, requests,
     bytes, hours, an_hour (pages fetched an hour)."""
     from sqlalchemy import select
@@ -139,7 +148,7 @@ def _weekly(store: Any, lake: Any, source: str) -> list[dict]:
     return found
 
 
-def _examples(store: Any, source: str, reason: str) -> list[dict]:
+def _examples(store: "Store", source: str, reason: str) -> list[dict[str, Any]]:
     from sqlalchemy import select
 
     from chimed.storage.store import PAGES
@@ -151,7 +160,7 @@ def _examples(store: Any, source: str, reason: str) -> list[dict]:
         return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
-def _published(store: Any, source: str) -> dict[str, int]:
+def _published(store: "Store", source: str) -> dict[str, int]:
     """Detail pages by the year they were published in, or by month where they are of few; no gaps between."""
     from sqlalchemy import extract, func, select
 
@@ -174,10 +183,9 @@ def _published(store: Any, source: str) -> dict[str, int]:
     return years
 
 
-def _last_crawl(lake: Any, source: str) -> dict | None:
+def _last_crawl(lake: "Lake", source: str) -> dict[str, Any] | None:
     """The report of the finished crawl that ended last, among the newest few by name."""
-    from chimed.crawl.finished import report_of
     from chimed.storage.lake import names
 
-    found = [report_of(lake, source, crawl) for crawl in names(lake, layout.raw(source))[-5:]]
+    found = [read_report(lake, source, crawl) for crawl in names(lake, layout.raw(source))[-5:]]
     return max((report for report in found if report), key=lambda report: str(report.get("finished", "")), default=None)

@@ -1,1 +1,1 @@
-"""One module a site of the replica; each gives its pages by `pages()`."""
+"""Build the replica's sites: one module per site, each with `pages()`."""

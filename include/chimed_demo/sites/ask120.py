@@ -1,4 +1,4 @@
-"""Pages of the replica of www.120ask.com: questions, department and disease lists, home page, robots.txt."""
+"""Build the pages of the replica of www.120ask.com: questions, department and disease lists, home page, robots.txt."""
 
 from typing import Any
 
@@ -56,17 +56,17 @@ ADVERTISER = "在线客服"
 
 
 def url_of(identifier: str) -> str:
-    """The canonical address of a question."""
+    """Return the canonical address of a question."""
     return f"https://{HOST}/question/{identifier}.htm"
 
 
 def list_url(slug: str, number: int = 1, which: str = "all") -> str:
-    """The address of page `number` of a list: of all questions, or of those that are `over`, answered."""
+    """Return the address of page `number` of a list: of all questions, or of those that are `over`, answered."""
     return f"https://{HOST}/list/{slug}/{which}/{number}/"
 
 
 def patient_line(question: dict[str, Any]) -> list[str]:
-    """The spans under the title, in an order that differs from page to page."""
+    """Return the spans under the title, in an order that varies between pages."""
     chance = dice(question["id"])
     answered = sum(not answer.get("advert") for answer in question["answers"])
     spans = [
@@ -82,7 +82,7 @@ def patient_line(question: dict[str, Any]) -> list[str]:
 
 
 def noisy(text: str, plants: list[str]) -> str:
-    """A patient's text with the habits planted in it, before escaping."""
+    """Return a patient's text with its planted quirks, before escaping."""
     if "mojibake" in plants:
         text = mojibake(text)
     if "double_escaped" in plants:
@@ -93,13 +93,13 @@ def noisy(text: str, plants: list[str]) -> str:
 
 
 def question_parts(question: dict[str, Any]) -> list[tuple[str, str]]:
-    """The labelled paragraphs of a question."""
+    """Return the labelled paragraphs of a question."""
     labels = {"question": "健康咨询描述：", "treated": "曾经的治疗情况和效果：", "wish": "想得到怎样的帮助："}
     return [(label, noisy(question[key], question["plants"])) for key, label in labels.items() if key in question]
 
 
 def answer_lines(answer: dict[str, Any], question: dict[str, Any]) -> list[tuple[str, str]]:
-    """The paragraphs of an answer with their sub-heads: analysis and advice, or one plain text."""
+    """Return the paragraphs of an answer with their subheadings: analysis and advice, or one plain text."""
     lines = [("", answer["text"])]
     if "advice" in answer:
         second = dice(answer["time"]).choice(("指导意见：", "处理意见："))
@@ -114,7 +114,7 @@ def answer_lines(answer: dict[str, Any], question: dict[str, Any]) -> list[tuple
 
 
 def detail(question: dict[str, Any]) -> Page:
-    """One question with its answers and the adverts among them."""
+    """Return the page of one question with its answers and the adverts among them."""
     plants = question["plants"]
     slug = DEPARTMENTS[question["department"][0]]
     answers = [EMPTY_ANSWER | answer | {"lines": answer_lines(answer, question)} for answer in question["answers"]]
@@ -137,7 +137,7 @@ def detail(question: dict[str, Any]) -> Page:
 
 
 def lists() -> dict[str, list[dict[str, Any]]]:
-    """The entries of every list by its slug."""
+    """Return the entries of every list by its slug."""
     found: dict[str, list[dict[str, Any]]] = {slug: [] for slug in (*DEPARTMENTS.values(), *DISEASES.values())}
     for question in questions("ask120"):
         for slug in (DEPARTMENTS[question["department"][0]], *question.get("lists", [])):
@@ -157,7 +157,7 @@ def _list(slug: str, which: str, name: str, number: int, count: int, entries: li
 
 
 def pages() -> list[Page]:
-    """Every page of the site; lists of departments that the replica has no question of are there and empty."""
+    """Return every page of the site; lists of departments without questions exist and are empty."""
     names = {slug: name for name, slug in (DEPARTMENTS | DISEASES).items()}
     home = render("ask120_home", names=names, title="有问必答_快速问医生", **noise())
     found = [

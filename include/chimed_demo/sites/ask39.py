@@ -1,4 +1,4 @@
-"""Pages of the replica of ask.39.net: questions, topic lists, home page; it has no robots.txt."""
+"""Build the pages of the replica of ask.39.net: questions, topic lists, home page; it has no robots.txt."""
 
 from typing import Any
 
@@ -50,23 +50,23 @@ GONE: tuple[dict[str, Any], ...] = (
 
 
 def url_of(identifier: str) -> str:
-    """The canonical address of a question."""
+    """Return the canonical address of a question."""
     return f"https://{HOST}/question/{identifier}.html"
 
 
 def list_url(topic: int, number: int = 1) -> str:
-    """The address of page `number` of a topic's list."""
+    """Return the address of page `number` of a topic's list."""
     return f"https://{HOST}/news/{topic}-{number}.html"
 
 
 def topic_of(question: dict[str, Any]) -> int:
-    """The topic of a question: its own clinic's, else its department's."""
+    """Return the topic of a question: its own clinic's, else its department's."""
     first, last = question["department"][0], question["department"][-1]
     return TOPICS.get(last) or TOPICS[first]
 
 
 def patient_line(question: dict[str, Any]) -> list[str]:
-    """Sex, age and since when; the newer generated questions say only that nobody knows since when."""
+    """Return sex, age and duration; newer generated questions only say that the duration is unknown."""
     onset = f"发病时间：{question['onset']}"
     if "generated" in question["plants"]:
         return [onset]
@@ -74,7 +74,7 @@ def patient_line(question: dict[str, Any]) -> list[str]:
 
 
 def answer_lines(answer: dict[str, Any], question: dict[str, Any]) -> list[str]:
-    """The lines of an answer, with the lines that the site slips in."""
+    """Return the lines of an answer, with the lines that the site inserts."""
     text = greeted(answer["text"]) if answer["adopted"] and "greeting" in question["plants"] else answer["text"]
     lines = [text]
     if "inserted_lines" in question["plants"]:
@@ -83,7 +83,7 @@ def answer_lines(answer: dict[str, Any], question: dict[str, Any]) -> list[str]:
 
 
 def groups(question: dict[str, Any]) -> list[dict[str, Any]]:
-    """The answers in the groups of the page; the first group is the one that counts as adopted."""
+    """Return the answers in the groups of the page; the first group counts as adopted."""
     answers = [EMPTY_ANSWER | answer | {"lines": answer_lines(answer, question)} for answer in question["answers"]]
     best = [answer for answer in answers if answer["adopted"]]
     doctors = [answer for answer in answers if not answer["adopted"] and not answer.get("netizen")]
@@ -94,7 +94,7 @@ def groups(question: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def detail(question: dict[str, Any]) -> Page:
-    """One question with its groups of answers."""
+    """Return the page of one question with its groups of answers."""
     plants = question["plants"]
     chance = dice(question["id"])
     if "mojibake" in plants:
@@ -117,7 +117,7 @@ def detail(question: dict[str, Any]) -> Page:
 
 
 def lists() -> dict[int, list[dict[str, Any]]]:
-    """The entries of every topic's list."""
+    """Return the entries of every topic's list."""
     found: dict[int, list[dict[str, Any]]] = {topic: [] for topic in TOPICS.values()}
     for question in questions("ask39"):
         found[topic_of(question)].append(question)
@@ -127,7 +127,7 @@ def lists() -> dict[int, list[dict[str, Any]]]:
 
 
 def pages() -> list[Page]:
-    """Every page of the site; lists of topics that the replica has no question of are there and empty."""
+    """Return every page of the site; lists of topics without questions exist and are empty."""
     names = {topic: name for name, topic in ask39.TOPICS.items()}
     home = render("ask39_home", names=names, title="39问医生_39健康网", **noise())
     found = [

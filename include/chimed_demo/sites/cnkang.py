@@ -1,8 +1,8 @@
-"""Pages of www.cnkang.com: disease articles, old-channel articles and the herb section.
+"""Build the pages of the replica of www.cnkang.com: disease articles, old-channel articles and the herb section.
 
-New pages (`/dise`, `/cm`) are UTF-8 and say so in the header; old channels (`/<channel>/<yyyymm>/<id>.html`)
-are gb2312 declared only in `<meta>`, their paragraphs in `div#jbkN` blocks stored in reverse. How old articles
-are listed is not known: here the channel's own list (`/<channel>/list_1.html`) and disease lists lead to them.
+New pages (`/dise`, `/cm`) are UTF-8 and say so in the header. Old channels (`/<channel>/<yyyymm>/<id>.html`) are
+gb2312, declared only in `<meta>`, with paragraphs in `div#jbkN` blocks in reverse order. How the real site lists old
+articles is unknown: here the channel's own list (`/<channel>/list_1.html`) and disease lists link them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ def _utf8(path: str, template: str, plants: tuple[str, ...] = (), **values: obje
 def _article(
     slug: str, number: int, title: str, paragraphs: list[str], disease: str, plants: tuple[str, ...] = ()
 ) -> Page:
-    """A page of the new layout; odd numbers open with a cut summary, multiples of three end in a pager line."""
+    """Return a page of the new layout; odd numbers open with a cut summary, multiples of three end in a pager line."""
     summary = paragraphs[0][:46] + "…" if number % 2 and paragraphs else ""
     found = (*plants, "truncated-summary") if summary else plants
     return _utf8(
@@ -50,7 +50,7 @@ def _article(
 
 
 def _diseases() -> Iterator[tuple[str, str, str, Page]]:
-    """(slug, disease, title, page) of the disease articles and what is planted among them."""
+    """Yield (slug, disease, title, page) of the disease articles and the pages planted among them."""
     plants = texts("plants")
     for number, item in enumerate(texts("diseases"), start=FIRST_DISEASE):
         slug, disease, title, paragraphs = item["slug"], item["disease"], item["title"], item["paragraphs"]
@@ -79,7 +79,7 @@ def _diseases() -> Iterator[tuple[str, str, str, Page]]:
 
 
 def _broken() -> Iterator[tuple[str, str, Page]]:
-    """(slug, title, page) of links that end elsewhere: moved, gone, or the home page instead."""
+    """Yield (slug, title, page) of links that end elsewhere: moved, gone, or the home page instead."""
     moved = f"{HOST}/dise/gaoxueya/{FIRST_DISEASE}.html"
     at = f"http://www.cnkang.com/dise/gaoxueya/{FIRST_DISEASE - 1000}.html"
     yield "gaoxueya", "高血压日常管理", Page(at, b"", 301, location=moved, plants=("redirect-to-https",))
@@ -146,7 +146,7 @@ def _channels() -> dict[str, str]:
 
 
 def pages() -> Iterable[Page]:
-    """Every page of the site."""
+    """Yield every page of the site."""
     yield _home()
     yield Page(f"{HOST}/robots.txt", ROBOTS.encode(), content_type="text/plain")
     diseases, broken, old, herbs = list(_diseases()), list(_broken()), list(_old()), list(_herbs())

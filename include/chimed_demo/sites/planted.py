@@ -1,4 +1,4 @@
-"""Damaged text for planted pages: random characters and wrongly decoded bytes."""
+"""Generate damaged text for planted pages: random characters and wrongly decoded bytes."""
 
 import random
 
@@ -12,11 +12,11 @@ _COMMON = [
 
 
 def garbage(seed: int, paragraphs: int = 3, length: int = 70) -> list[str]:
-    """Paragraphs of random common characters, the same ones for the same seed."""
+    """Return paragraphs of random common characters, the same for the same seed."""
     draw = random.Random(seed)
     return ["".join(draw.choices(_COMMON, k=length)) + "。" for _ in range(paragraphs)]
 
 
 def mojibake(text: str) -> str:
-    """What a site stores after reading UTF-8 bytes as GBK."""
+    """Return what a site stores after reading UTF-8 bytes as GBK."""
     return text.encode("utf-8").decode("gbk", errors="replace")

@@ -1,4 +1,4 @@
-"""What the two question sites share: their questions, the noise of their pages, their dated lists."""
+"""Share code between the two question sites: their questions, the noise of their pages, their dated lists."""
 
 import random
 from collections.abc import Iterator
@@ -13,37 +13,37 @@ EMPTY_ANSWER: dict[str, Any] = {"followups": (), "advert": False, "audio": False
 
 
 def noise() -> dict[str, Any]:
-    """`menu` (departments and their diseases) and `hot` (lines of the sidebar), for every page."""
+    """Return `menu` (departments and their diseases) and `hot` (lines of the sidebar), for every page."""
     return texts("question_noise")
 
 
 def questions(site: str) -> list[dict[str, Any]]:
-    """The questions of a site, newest first."""
+    """Return the questions of a site, newest first."""
     return sorted(texts(f"questions_{site}"), key=lambda question: question["published"], reverse=True)
 
 
 def day(question: dict[str, Any]) -> date:
-    """The day a question was asked."""
+    """Return the day a question was asked."""
     return date.fromisoformat(question["published"][:10])
 
 
 def mojibake(text: str) -> str:
-    """UTF-8 read as GBK, the way a broken database connection stores it."""
+    """Return UTF-8 read as GBK, as a broken database connection stores it."""
     return text.encode("utf-8").decode("gb18030", errors="replace")
 
 
 def greeted(answer: str) -> str:
-    """An answer between the opening and the closing phrase of a polite doctor."""
+    """Return an answer between a polite doctor's opening and closing phrases."""
     return f"{GREETING}{answer}{WISHES}"
 
 
 def dice(seed: str) -> random.Random:
-    """Chance that falls the same way on every start of the replica."""
+    """Return a random generator that gives the same results on every start of the replica."""
     return random.Random(seed)
 
 
 def list_pages(entries: list[dict[str, Any]], size: int) -> Iterator[tuple[int, int, list[dict[str, Any]]]]:
-    """A topic's list in pages of `size`: number, count of pages, entries; newest first."""
+    """Yield a topic's list in pages of `size`: number, count of pages, entries; newest first."""
     ordered = sorted(entries, key=lambda entry: entry["published"], reverse=True)
     count = max(1, -(-len(ordered) // size))
     for number in range(1, count + 1):
@@ -51,7 +51,7 @@ def list_pages(entries: list[dict[str, Any]], size: int) -> Iterator[tuple[int, 
 
 
 def gone(url: str, entry: dict[str, Any], home: str, site_name: str) -> Page:
-    """A question that is no more: the home page with status 200, or an honest 404."""
+    """Return the page of a question that no longer exists: the home page with status 200, or a 404."""
     if entry["plant"] == "soft_404":
         return Page(url, home.encode(), 200, HTML, plants=("soft_404",), published=day(entry))
     body = render("ask_missing", site_name=site_name).encode()

@@ -1,8 +1,8 @@
-"""Pages of www.zhongyoo.com: herbs, formulas and a few articles, in GBK over plain http.
+"""Build the pages of the replica of www.zhongyoo.com: herbs, formulas and a few articles, in GBK over plain http.
 
-Herb lists by page, by effect group and by pinyin; formula lists with relative links on one page and absolute
-ones on another. One herb's alias holds a character outside GBK, so a reader must decode as gb18030.
-The layout of `/jianding/` is not known and follows that of formulas here.
+Herb lists by page, by effect group and by pinyin; formula lists with relative links on one page and absolute links on
+another. One herb's alias has a character outside GBK, so a reader must decode as gb18030. The real layout of
+`/jianding/` is unknown and follows that of formulas here.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ def _gbk(path: str, template: str, plants: tuple[str, ...] = (), **values: objec
 
 
 def herb_fields(index: int, herb: dict) -> list[tuple[str, str]]:
-    """(label, text) in page order; labels vary between pages as they do on the site."""
+    """Return (label, text) in page order; labels vary between pages as on the site."""
     old = index % 2 == 0
     return [
         ("药名" if old else "中药名", herb["name"]),
@@ -53,7 +53,7 @@ def herb_fields(index: int, herb: dict) -> list[tuple[str, str]]:
 
 
 def _herb_lines(index: int, herb: dict) -> list[tuple[str, str]]:
-    """Fields as paragraphs; on every third page 临床应用 goes on in a paragraph of its own, without a label."""
+    """Return fields as paragraphs; on every third page 临床应用 continues in a paragraph without a label."""
     lines = []
     for label, text in herb_fields(index, herb):
         head, stop, rest = text.partition("。")
@@ -126,7 +126,7 @@ def _identification() -> Iterator[tuple[str, Page]]:
 
 
 def _kinds() -> Iterator[Page]:
-    """The site's other kinds: a list and a page of each."""
+    """Yield a list and a page of each of the site's other kinds."""
     for number, kind in enumerate(texts("kinds"), start=8001):
         page = _article(f"/{kind['folder']}/{kind['pinyin']}_{number}.html", kind["title"], _unlabelled(kind), ())
         yield page
@@ -144,7 +144,7 @@ def _kinds() -> Iterator[Page]:
 
 
 def _broken() -> Iterator[tuple[str, Page]]:
-    """Pages the herb list leads to that hold no herb."""
+    """Yield pages in the herb list that have no herb."""
     short = "<html><body>页面不存在</body></html>".encode("gb18030")
     yield "朱砂根", Page(f"{HOST}/name/zhushagen_3990.html", short, plants=("soft-404", "very-short"))
     gone = "<html><body><h2>404 Not Found</h2></body></html>".encode("gb18030")
@@ -188,7 +188,7 @@ def _lists(folder: str, title: str, layout: str, links: list[tuple[str, str]]) -
 
 
 def pages() -> Iterable[Page]:
-    """Every page of the site."""
+    """Yield every page of the site."""
     herbs, formulas = list(_herbs()), list(_formulas())
     broken, articles = list(_broken()), list(_identification())
     yield _home()

@@ -1,9 +1,10 @@
-"""Pages of www.zydcd.com: dictionary entries, classical passages and case records, in UTF-8 over plain http.
+"""Build the pages of the replica of www.zydcd.com: dictionary entries, classics and case records, UTF-8 over plain
+http.
 
-The address of an entry (`/zhongyi/zy<5 digits><2 letters>/`), `h1`, `div.info_txt`, the word of kind in
-`<title>`, ingredients as inline links and a robots.txt that answers 404 are the site's. The list side of the
-real site is unknown, so it is invented here: `/zhongyi/list_<n>.html` and `/yian/list_<n>.html` with `div.list a`
-and pager `a.next`; classics as `/guji/` → `/guji/<book>/` → `/guji/<book>/<n>/`; cases as `/yian/<n>/`.
+The address of an entry (`/zhongyi/zy<5 digits><2 letters>/`), `h1`, `div.info_txt`, the word of kind in `<title>`,
+ingredients as inline links and a robots.txt that answers 404 are the real site's. Its lists are unknown, so they are
+invented here: `/zhongyi/list_<n>.html` and `/yian/list_<n>.html` with `div.list a` and pager `a.next`; classics as
+`/guji/` → `/guji/<book>/` → `/guji/<book>/<n>/`; cases as `/yian/<n>/`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,12 +37,12 @@ def _detail(
 
 
 def _herb_places() -> dict[str, str]:
-    """Where an ingredient's link leads: its own entry if there is one, else the site's word search."""
+    """Return where an ingredient's link leads: its own entry if there is one, else the site's search."""
     return {entry["name"]: f"/zhongyi/{entry['code']}/" for entry in texts("entries")}
 
 
 def _sections(entry: dict) -> list[dict]:
-    """The labelled parts of a dictionary entry; ingredients are links followed by their dose."""
+    """Return the labelled parts of a dictionary entry; ingredients are links followed by their dose."""
     places = _herb_places()
     sections = []
     for label, field in (
@@ -68,7 +69,7 @@ def _plain(paragraphs: Iterable[str]) -> list[dict]:
 
 
 def _entries() -> Iterator[tuple[str, Page]]:
-    """(name in the list, page) of every dictionary entry, planted ones included."""
+    """Yield (name in the list, page) of every dictionary entry, including planted ones."""
     plants = texts("plants")
     for entry in texts("entries"):
         found = ("inline-links",) if "ingredients" in entry else ()
@@ -123,7 +124,7 @@ def _entries() -> Iterator[tuple[str, Page]]:
 
 
 def _passages() -> Iterator[tuple[str, str, Page]]:
-    """(book, chapter, page) of every classical passage."""
+    """Yield (book, chapter, page) of every classical passage."""
     data = texts("classics")
     for book in data["books"]:
         chapters = [p for p in data["passages"] if p["book"] == book["slug"]]
@@ -141,7 +142,7 @@ def _passages() -> Iterator[tuple[str, str, Page]]:
 
 
 def _cases() -> Iterator[tuple[str, Page]]:
-    """(title, page) of every case record; the last two name a person."""
+    """Yield (title, page) of every case record; the last two name a person."""
     for case in texts("cases"):
         labelled = (
             ("主诉", case["complaint"]),
@@ -168,7 +169,7 @@ def _cases() -> Iterator[tuple[str, Page]]:
 
 
 def _lists(folder: str, title: str, links: list[tuple[str, str]]) -> Iterator[Page]:
-    """List pages `/<folder>/list_<n>.html`, a `next` link on all but the last."""
+    """Yield list pages `/<folder>/list_<n>.html`, with a `next` link on all but the last."""
     last = (len(links) - 1) // PER_PAGE + 1
     for number in range(1, last + 1):
         shown = links[(number - 1) * PER_PAGE : number * PER_PAGE]
@@ -183,7 +184,7 @@ def _home() -> bytes:
 
 
 def pages() -> Iterable[Page]:
-    """Every page of the site."""
+    """Yield every page of the site."""
     yield Page(f"{HOST}/", _home())
     entries, cases, passages = list(_entries()), list(_cases()), list(_passages())
     yield from (page for _, page in entries)

@@ -55,7 +55,7 @@ def test_yes_and_no_are_balanced(taught):
 def test_what_the_rules_find_is_never_taught_as_clean(taught):
     for lesson in taught["screen"]:
         if lesson.answer == "否":
-            assert not identifiers.find(lesson.messages[-1]["content"])
+            assert not identifiers.find_identifiers(lesson.messages[-1]["content"])
 
 
 def test_answers_keep_their_form(taught):

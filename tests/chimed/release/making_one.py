@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
 import pyarrow.parquet as pq
 from model_server import Served
 
@@ -12,8 +13,12 @@ from chimed.build import order
 from chimed.build.builds import new_build, read_stage
 from chimed.build.context import Work
 from chimed.build.options import Options
-from chimed.crawl.frontier import Plan, add
+from chimed.crawl.frontier import add_links
+from chimed.crawl.plan import CrawlPlan
 from chimed.pipeline.runner import run_stage
+from chimed.release import TABLES, folder_of
+from chimed.release.rows import COLUMNS
+from chimed.release.tables import rows_in
 from chimed.schema import words
 from chimed.settings import Settings
 from chimed.sources import PAPER
@@ -61,11 +66,11 @@ def crawl(work: Work, most: int) -> None:
             if len(links) < most and host in site.hosts and DETAIL.fullmatch(path) and page.status == 200:
                 head = [("Content-Type", page.content_type)]
                 exchange = warc.Exchange(page.url, f"GET {path} HTTP/1.1", [], 200, "OK", head, page.body)
-                warc.keep(archive, exchange, "detail")
+                warc.write_exchange(archive, exchange, "detail")
                 links.append(Link(site.canonical(page.url), "detail"))
-        warc.close(archive)
-        add(work.store, Plan(site, CRAWL), links, None)
-        count = warc.index(work.lake, f"raw/{source}/{CRAWL}")
+        warc.close_archive(archive)
+        add_links(work.store, CrawlPlan(site, CRAWL), links, None)
+        count = warc.write_index(work.lake, f"raw/{source}/{CRAWL}")
         lakes.write_json(work.lake, f"raw/{source}/{CRAWL}/report.json", {"pages": count, "replica": True})
 
 
@@ -120,6 +125,15 @@ def shown(lake: Lake, needle: str) -> list[str]:
         if needle.encode() in data or needle in text:
             found.append(name)
     return found
+
+
+def read_tables(lake: Lake, version: str) -> dict[str, pl.DataFrame]:
+    """The six tables of a release, whole."""
+    empty = {name: pl.DataFrame(COLUMNS[name.split("/")[0]].empty_table()) for name in TABLES}
+    found = {name: [table] for name, table in empty.items()}
+    for name, batch in rows_in(lake, folder_of(version)):
+        found[name].append(batch)
+    return {name: pl.concat(several) for name, several in found.items()}
 
 
 def pylist(lake: Lake, version: str, subset: str) -> list[dict]:

@@ -17,7 +17,6 @@ from chimed.errors import UserError
 from chimed.extraction.corpus_files import ingest
 from chimed.pipeline.trace import print_ledger
 from chimed.release import public_name, read_manifest
-from chimed.release.rows import read_tables
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.settings import Settings
@@ -121,7 +120,7 @@ def test_a_stage_that_has_not_run_is_told_apart_from_one_that_was_skipped(corpor
 
 @pytest.mark.parametrize("by", ["url", "page", "id", "mention of the corpus"])
 def test_one_row_is_taken_down_by_its_url_page_or_id(corpora, tmp_path, by):
-    row = read_tables(corpora.lake, VERSION)["sft/train"].filter(source="bare").sort("id").to_dicts()[0]
+    row = making_one.read_tables(corpora.lake, VERSION)["sft/train"].filter(source="bare").sort("id").to_dicts()[0]
     of_all = by.startswith("mention")
     said = take_down(
         corpora.lake, corpora.store, "corpus:bare" if of_all else row[by], "its author asked", rewrite=True

@@ -11,7 +11,8 @@ from model_server import serving
 from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.release import read_manifest
-from chimed.release.rows import read_tables
+from chimed.release.file_names import table_files
+from chimed.release.sorting import of_tables
 from chimed.release.write import write_release
 from chimed.settings import PROJECT, Settings
 from chimed.storage.lake import open_lake
@@ -24,11 +25,25 @@ pytestmark = [
 ]
 
 SMALL = "2026.11.29"
+FILE = 2_500  # bytes: the questions lie in twelve files
 SPLITS = """
 import json, sys
 from datasets import get_dataset_config_names, load_dataset
 names = get_dataset_config_names(sys.argv[1])
 print(json.dumps({name: sorted(load_dataset(sys.argv[1], name)) for name in names}))
+"""
+# as LLaMA-Factory's loader takes an entry: a file, or every file of a folder, by `datasets`
+LINES = """
+import json, os, sys
+from datasets import load_dataset
+found = {}
+for name, entry in json.load(open(os.path.join(sys.argv[1], "dataset_info.json"))).items():
+    place = os.path.join(sys.argv[1], entry["file_name"])
+    files = [os.path.join(place, name) for name in os.listdir(place)] if os.path.isdir(place) else [place]
+    rows = load_dataset("json", data_files=files, split="train")
+    assert set(entry["columns"].values()) <= set(rows.column_names), (entry, rows.column_names)
+    found[name] = {"rows": len(rows), "files": len(files), "ids": len(set(rows["id"]))}
+print(json.dumps(found))
 """
 LOADED = """
 import json, sys
@@ -73,21 +88,23 @@ def loaded(tmp_path_factory) -> list[dict]:
         lake, store = open_lake(settings.data), open_store(settings.store)
         work = Work("", Options(), lake, store, settings, lambda _: None)
         making_one.crawl(work, most=24)
-        made = making_one.build(work, "2026.11.22", skip=["decontaminate"])
+        made = making_one.build(work, "2026.11.22", skip=["decontaminate"], file_bytes=FILE)
     environment = {**os.environ, "HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    tables = read_tables(lake, made.build)
+    tables = making_one.read_tables(lake, made.build)
     small = tables | {name: tables[name].clear() for name in ("sft/validation", "preference/train")}
     small["preference/validation"] = tables["preference/validation"].clear()
-    write_release(lake, SMALL, small, read_manifest(lake, made.build), before=None)
+    write_release(lake, SMALL, of_tables(small), read_manifest(lake, made.build), before=None)
     said = []
     for script, *argv in (
         (SPLITS, lake.at("releases", SMALL)),
+        (LINES, lake.at("releases", made.build)),
         (LOADED, lake.at("releases", made.build), str(folder / "model"), str(PROJECT / "tests" / "chimed" / "train")),
     ):
         command = [str(MODELS_PYTHON), "-c", script, *argv]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
         assert done.returncode == 0, done.stderr[-3000:]
         said += [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
+    said.append(read_manifest(lake, made.build)["files"])
     return said
 
 
@@ -96,7 +113,7 @@ def test_what_has_no_rows_is_left_out_and_the_rest_loads(loaded):
 
 
 def test_three_configurations_with_splits_and_typed_columns(loaded):
-    found = loaded[1]
+    found = loaded[2]
     assert set(found) == {"pretrain", "sft", "preference"}
     for one in found.values():
         assert set(one["splits"]) == {"train", "validation"}
@@ -110,7 +127,19 @@ def test_three_configurations_with_splits_and_typed_columns(loaded):
     assert {found["preference"]["types"][name] for name in ("prompt", "chosen", "rejected")} == {talk}
 
 
+def test_several_files_are_read_as_one_table(loaded):
+    files = loaded[-1]
+    tables = table_files(files)
+    assert len(tables["sft/train"]) == 12
+    for table, several in tables.items():
+        subset, split = table.split("/")
+        rows = sum(files[name]["rows"] for name in several)
+        assert loaded[2][subset]["splits"][split] == rows
+        name = f"chimed_{subset}{'' if split == 'train' else '_validation'}"
+        assert loaded[1][name] == {"rows": rows, "files": len(several), "ids": rows}
+
+
 def test_trl_takes_the_subsets_unchanged(loaded):
-    losses = {name: loss for one in loaded[2:] for name, loss in one.items()}
+    losses = {name: loss for one in loaded[3:-1] for name, loss in one.items()}
     assert set(losses) == {"pretrain", "sft", "preference"}
     assert all(0 < loss < 20 for loss in losses.values())

@@ -1,6 +1,7 @@
 """The parts of a release on made-up rows: shape and split, drift and gates, versions, a card nobody can write into."""
 
 import random
+from itertools import chain
 
 import polars as pl
 import pytest
@@ -9,17 +10,21 @@ from samples import document, qa, rows
 from chimed.errors import UserError
 from chimed.release import find_release, version_key
 from chimed.release.card import LONGEST, examples, size_category
-from chimed.release.diff import PSI_LIMIT, difference
+from chimed.release.diff import PSI_LIMIT, Side, difference, side_of_tables
+from chimed.release.filling import fill
 from chimed.release.markdown import quoted
-from chimed.release.rows import COLUMNS, is_validation, parquet, tables_of
+from chimed.release.rows import COLUMNS, is_validation, tables_of
+from chimed.release.sorting import of_tables
+from chimed.release.statistics import statistics, total
+from chimed.storage import lake as lakes
 from chimed.storage.lake import open_lake, write_json
-from chimed.storage.takedowns import of
+from chimed.storage.takedowns import parse_targets
 
 
-def release(count: int, longest: int, seed: int, first: int = 0) -> dict[str, pl.DataFrame]:
+def release(count: int, longest: int, seed: int, first: int = 0) -> Side:
     """`count` documents of as many pages, their lengths and perplexities by chance."""
     chance = random.Random(seed)
-    return tables_of(
+    return side_of(
         rows(
             *(
                 document(
@@ -31,6 +36,10 @@ def release(count: int, longest: int, seed: int, first: int = 0) -> dict[str, pl
             )
         )
     )
+
+
+def side_of(records: pl.DataFrame) -> Side:
+    return side_of_tables(tables_of(records))
 
 
 def drift_of(found: dict, what: str) -> dict:
@@ -45,9 +54,12 @@ def test_a_pages_rows_are_on_one_side_in_every_subset_and_bytes_do_not_depend_on
         train, held = tables[f"{subset}/train"], tables[f"{subset}/validation"]
         assert not set(train["url"]) & set(held["url"])
         assert set(held["url"]) == {row["url"] for row in several if is_validation(row["url"])}
-    shuffled = tables_of(rows(*reversed(several), *pairs))
-    assert parquet(shuffled["sft/train"], "sft") == parquet(tables["sft/train"], "sft")
+    assert tables_of(rows(*reversed(several), *pairs))["sft/train"].equals(tables["sft/train"])
     assert "prompt" not in COLUMNS["sft"].names  # a trainer would take it for a conversation's
+
+
+def both(one: Side, two: Side) -> Side:
+    return Side(total([one.counts, two.counts]), lambda: chain(one.read(), two.read()))
 
 
 def test_chance_alone_does_not_stop_a_release_and_drift_does():
@@ -66,16 +78,15 @@ def test_rows_that_leave_stop_a_release_and_rows_that_come_do_not():
     old = release(60, 300, seed=1)
     assert difference(old, release(40, 300, seed=1))["stops"] == ["pretrain: 20 of 60 rows of zhongyoo are gone"]
     assert "no row of zhongyoo is left of 60" in difference(old, release(0, 300, seed=1))["stops"][0]
-    more = {name: pl.concat([old[name], new]) for name, new in release(30, 300, seed=1, first=60).items()}
-    assert difference(old, more)["stops"] == []
+    assert difference(old, both(old, release(30, 300, seed=1, first=60)))["stops"] == []
 
 
 def test_departments_drift_too():
     def asked(department: str, count: int) -> list[dict]:
         return [qa(f"{department}{n}？", "答。", department=department) for n in range(count)]
 
-    old = tables_of(rows(*asked("内科", 80), *asked("外科", 80)))
-    new = tables_of(rows(*asked("内科", 80), *asked("儿科", 80)))
+    old = side_of(rows(*asked("内科", 80), *asked("外科", 80)))
+    new = side_of(rows(*asked("内科", 80), *asked("儿科", 80)))
     assert any(sentence.startswith("departments drifts") for sentence in difference(old, new)["stops"])
 
 
@@ -96,7 +107,7 @@ def test_a_release_without_a_manifest_is_none_and_a_withdrawn_one_says_where_its
         find_release(lake, "2026.11.22")
 
 
-def test_nothing_crawled_can_write_into_the_card():
+def test_nothing_crawled_can_write_into_the_card(work):
     wild = '<script>x</script> [a](javascript:x) ![i](u) `c` | **b** # h\n> q\n- l\n{{ 1 }} "茯苓"'
     told = quoted(wild, LONGEST)
     assert "\n" not in told
@@ -104,13 +115,15 @@ def test_nothing_crawled_can_write_into_the_card():
     for mark in "[]()`|*#>{}!-":
         assert told.count(mark) == told.count(f"\\{mark}")
     assert "茯苓" in told
-    (shown,) = examples(tables_of(rows(document(wild * 30))))
+    filled = fill(work.lake, "2026.11.22", of_tables(tables_of(rows(document(wild * 30)))), 10**9)
+    lakes.write_json(work.lake, "releases/2026.11.22/statistics.json", statistics(filled.counts))
+    (shown,) = examples(work.lake, "releases/2026.11.22", filled.counts)
     assert len(quoted(shown["words"][""], LONGEST)) < 1000
     assert [size_category(n) for n in (3, 1_000, 558_100, 10**8)] == ["n<1K", "1K<n<10K", "100K<n<1M", "n>10M"]
 
 
 def test_a_takedown_holds_a_page_or_a_source():
-    gone = of(["http://www.zhongyoo.com/name/a_1.html", "ask39"])
+    gone = parse_targets(["http://www.zhongyoo.com/name/a_1.html", "ask39"])
     assert gone.holds("http://www.zhongyoo.com/name/a_1.html", "zhongyoo")
     assert gone.holds("https://ask.39.net/question/1.html", "ask39")
     assert not gone.holds("http://www.zhongyoo.com/name/a_2.html", "zhongyoo")

@@ -21,7 +21,8 @@ from chimed.build.context import Work
 from chimed.build.ledger import ledger
 from chimed.build.options import Options
 from chimed.crawl import finished
-from chimed.crawl.frontier import Plan, add
+from chimed.crawl.frontier import add_links
+from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import ingest
 from chimed.extraction.crawl_records import extract_crawl
@@ -31,7 +32,7 @@ from chimed.release import find_release, releases
 from chimed.release.purge import journal, kept, purge, receipts
 from chimed.release.push import push
 from chimed.release.retention import retain
-from chimed.release.rows import read_tables
+from chimed.release.sorting import of_tables
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.release.write import write_release
@@ -43,7 +44,7 @@ from chimed.storage import warc
 from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import REVIEW_QUEUE, TAKEDOWNS, _alembic_config, find, open_store
-from chimed.storage.warc_records import members
+from chimed.storage.warc_records import read_members
 from chimed_demo.pages import all_pages
 
 pytestmark = pytest.mark.slow
@@ -84,13 +85,13 @@ def folder(tmp_path_factory) -> Path:
         shown = "".join(
             f'<li class="clears"><p><a href="{url}">{body.decode()[:300]}</a></p></li>' for url, body in asked
         )
-        warc.keep(archive, exchange(LIST, f"<ul>{shown}</ul>".encode()), "list")
+        warc.write_exchange(archive, exchange(LIST, f"<ul>{shown}</ul>".encode()), "list")
         for url, body in asked:
-            warc.keep(archive, exchange(url, body), "detail")
-        warc.close(archive)
-        add(work.store, Plan(SITE, WEEK), [Link(SITE.canonical(url), "detail") for url, _ in asked], None)
-        pages = warc.index(work.lake, f"raw/ask120/{WEEK}")
-        written = finished.written_files(work.lake, f"raw/ask120/{WEEK}")
+            warc.write_exchange(archive, exchange(url, body), "detail")
+        warc.close_archive(archive)
+        add_links(work.store, CrawlPlan(SITE, WEEK), [Link(SITE.canonical(url), "detail") for url, _ in asked], None)
+        pages = warc.write_index(work.lake, f"raw/ask120/{WEEK}")
+        written = finished.describe_files(work.lake, f"raw/ask120/{WEEK}")
         report = {"source": "ask120", "crawl": WEEK, "pages": pages, "replica": True, "written": written}
         lakes.write_json(work.lake, f"raw/ask120/{WEEK}/report.json", sealed(report))
         making_one.build(work, VERSION, skip=["decontaminate"])
@@ -159,7 +160,7 @@ def test_nothing_of_a_person_is_left_in_lake_or_store(work, tmp_path):
     for place in ("raw/", "extracts/", "/clean/", "/screen/dropped-", "releases/", "store "):
         assert any(place in name for name in before), (place, before)
     path = f"raw/ask120/{WEEK}/00000.warc.gz"
-    records = {one.offset: one.plain for one in members((Path(lake.root) / path).open("rb"))}
+    records = {one.offset: one.plain for one in read_members((Path(lake.root) / path).open("rb"))}
     shelf = saying(tmp_path / "shelf", ALIAS)
     assert shelf
 
@@ -170,13 +171,13 @@ def test_nothing_of_a_person_is_left_in_lake_or_store(work, tmp_path):
     assert not any(word in json.dumps(said, ensure_ascii=False) for word in (*NAMED, ALIAS))
     assert receipts(lake) == json.loads(json.dumps(said))
     # what is not the person's is as it was: records of the archive byte for byte, in their places
-    now = {one.offset: one.plain for one in members((Path(lake.root) / path).open("rb"))}
+    now = {one.offset: one.plain for one in read_members((Path(lake.root) / path).open("rb"))}
     assert {offset for offset, plain in records.items() if now.get(offset) == plain} == {
         offset
         for offset, plain in records.items()
         if f"WARC-Target-URI: {third}".encode() in plain or b"warcinfo" in plain[:60]
     }
-    stored = list(warc.responses(lake, path))
+    stored = list(warc.read_responses(lake, path))
     assert [(one.url, one.body) for one in stored] == [(third, kept_body)]
     assert [json.loads(line.split(" ", 2)[2])["url"] for line in index_of(lake)] == [third]
     assert lakes.read_json(lake, f"raw/ask120/{WEEK}/report.json")["pages"] == 1
@@ -303,7 +304,7 @@ def test_what_was_dropped_for_an_identifier_loses_its_words_in_time_and_old_raw_
     report = extract_crawl(lake, "ask120", WEEK)
     assert retain(lake, store, settings.model_copy(update={"retention_raw": 400}))["raw"] == []
     assert retain(lake, store, settings.model_copy(update={"retention_raw": 30}))["raw"] == [f"ask120/{WEEK}"]
-    assert warc.files(lake, crawl) == []
+    assert warc.list_files(lake, crawl) == []
     assert extract_crawl(lake, "ask120", WEEK) == report
     assert list(map(str, audit(lake, f"ask120/{WEEK}").faults)) == []
     new = new_build(lake, {"sources": ["ask120"], "corpora": False}, "2026.12.01")
@@ -325,7 +326,7 @@ def test_a_store_and_releases_of_an_older_version_tell_no_reason(work):
     lakes.write_json(lake, "releases/2026.1.1/withdrawn.json", note)
     made, patch = lakes.read_json(lake, f"releases/{VERSION}/manifest.json"), f"{VERSION}.p1"
     made |= {"patch_of": VERSION, "removed": 1, "takedown": private}
-    write_release(lake, patch, read_tables(lake, VERSION), made, before=None)
+    write_release(lake, patch, of_tables(making_one.read_tables(lake, VERSION)), made, before=None)
     assert saying(Path(lake.at("releases")), NAMED[1]) != []
     with pytest.raises(
         UserError, match=r"withdrawn \(reason not stated / 未说明原因\); it was replaced by 2026.1.1.p1"

@@ -68,8 +68,8 @@ def test_the_crawler_writes_to_s3_and_finds_it_done(bucket, replica, tmp_path):
     assert json.loads(said[0])["fetched"] == 3
     lake = open_lake(where["CHIMED_DATA"])
     assert extract_crawl(lake, "zhongyoo", "first")["pages"] == 3
-    (path,) = warc.files(lake, "raw/zhongyoo/first")
-    assert sum(stored.kind == "detail" for stored in warc.responses(lake, path)) == 3
+    (path,) = warc.list_files(lake, "raw/zhongyoo/first")
+    assert sum(stored.kind == "detail" for stored in warc.read_responses(lake, path)) == 3
 
 
 def test_a_corpus_is_ingested_into_s3_and_read_from_there(bucket, tmp_path):

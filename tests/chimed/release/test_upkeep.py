@@ -5,20 +5,22 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import making_one
 import pytest
-from making_one import FIRST, SECOND, pylist
+from making_one import FIRST, SECOND, pylist, read_tables
 
 from chimed.build.builds import read_dropped, read_stage
 from chimed.build.ledger import ledger
-from chimed.crawl.frontier import Plan, add, begin
+from chimed.crawl.frontier import add_links, begin
+from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError, WorkStopped
 from chimed.release import SUBSETS, find_release, read_manifest, releases
 from chimed.release.push import push
-from chimed.release.rows import read_tables
+from chimed.release.sorting import of_tables
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.release.write import Drifted, accept, write_release
@@ -55,29 +57,29 @@ def test_missing_cut_and_strange_files_are_named(copied):
 
 
 def test_an_interrupted_release_is_not_visible_and_leaves_the_old_one_alone(copied, monkeypatch):
-    new, file = "2026.11.29", ""
+    new, fatal = "2026.11.29", ""
     tables, manifest = read_tables(copied.lake, FIRST), read_manifest(copied.lake, FIRST)
     before = {name: lakes.read_bytes(copied.lake, f"releases/{name}") for name in lakes.files(copied.lake, "releases")}
-    write, told = lakes.write_bytes, {"options": {}, **{k: manifest[k] for k in manifest if k != "files"}}
+    whole, told = lakes._atomic_file, {"options": {}, **{k: manifest[k] for k in manifest if k != "files"}}
 
-    def killed(lake: Lake, path: str, data: bytes) -> None:
-        if path.endswith(f"{new}/{file}"):
+    def killed(lake: Lake, path: str) -> AbstractContextManager:
+        if path.endswith(f"{new}/{fatal}"):
             raise KeyboardInterrupt
-        write(lake, path, data)
+        return whole(lake, path)
 
-    monkeypatch.setattr(lakes, "write_bytes", killed)
-    for file in ("pretrain/train.parquet", "changes.json", "figures/flow.svg", "manifest.json"):
+    monkeypatch.setattr(lakes, "_atomic_file", killed)
+    for name in ("pretrain/train.parquet", "changes.json", "figures/flow.svg", "manifest.json"):
+        fatal = name
         with pytest.raises(KeyboardInterrupt):
-            write_release(copied.lake, new, tables, told, before=FIRST)
+            write_release(copied.lake, new, of_tables(tables), told, before=FIRST)
         assert releases(copied.lake) == [FIRST, SECOND]
         assert find_release(copied.lake, "latest") == SECOND
         assert all(lakes.read_bytes(copied.lake, f"releases/{name}") == data for name, data in before.items())
-        if file != "pretrain/train.parquet":  # else there is not even a folder
-            assert verify(copied.lake, new) == [
-                "manifest.json: missing, so the release is not whole (interrupted, held back or withdrawn)"
-            ]
+        assert verify(copied.lake, new) == [
+            "manifest.json: missing, so the release is not whole (interrupted, held back or withdrawn)"
+        ]
     monkeypatch.undo()
-    write_release(copied.lake, new, tables, told, before=FIRST)
+    write_release(copied.lake, new, of_tables(tables), told, before=FIRST)
     assert verify(copied.lake, new) == []
 
 
@@ -87,12 +89,12 @@ def test_a_release_that_drifts_is_held_back_until_someone_accepts_it(copied):
     tables["pretrain/train"] = tables["pretrain/train"].filter(tables["pretrain/train"]["source"] != "zydcd")
     tables["pretrain/validation"] = tables["pretrain/validation"].clear()
     with pytest.raises(Drifted, match="no row of zydcd is left"):
-        write_release(lake, new, tables, told, before=SECOND)
+        write_release(lake, new, of_tables(tables), told, before=SECOND)
     assert releases(lake) == [FIRST, SECOND]
     with pytest.raises(UserError, match="held back against"):
         accept(lake, FIRST, new, "the site is gone", "li")
     accept(lake, SECOND, new, "the site is gone", "li")
-    manifest = write_release(lake, new, tables, told, before=SECOND)
+    manifest = write_release(lake, new, of_tables(tables), told, before=SECOND)
     assert (manifest["accepted"]["reason"], manifest["accepted"]["by"]) == ("the site is gone", "li")
     card = lakes.read_bytes(lake, f"releases/{new}/README.md").decode()
     assert "was accepted by li: the site is gone" in card
@@ -106,7 +108,7 @@ def test_a_release_that_drifts_is_held_back_until_someone_accepts_it(copied):
     with pytest.raises(UserError, match="nothing to accept"):
         accept(lake, SECOND, new, "again", "li")
     other = {**told, "options": {**told["options"], "prefer_share": 0.5}}  # other options are no drift
-    assert write_release(lake, "2026.11.30", tables, other, before=SECOND)["accepted"] is None
+    assert write_release(lake, "2026.11.30", of_tables(tables), other, before=SECOND)["accepted"] is None
 
 
 def test_one_page_is_followed_to_zero(copied):
@@ -136,7 +138,7 @@ def test_one_page_is_followed_to_zero(copied):
         find_release(lake, FIRST)
 
     site = importlib.import_module(f"chimed.sources.{source}").SITE
-    add(store, Plan(site, "next"), [Link(url, "detail")], None)  # a list still shows it
+    add_links(store, CrawlPlan(site, "next"), [Link(url, "detail")], None)  # a list still shows it
     assert find(store, PAGES, [url]) == {}
     assert find(store, TAKEDOWNS, [url])[url]["reason"] == "Li Ming, 13912345678, asked"
 
@@ -161,7 +163,7 @@ def test_a_source_that_was_taken_down_is_not_crawled(copied):
     assert not any("ask39" in set(table["source"]) for table in patched.values())
     site = importlib.import_module("chimed.sources.ask39").SITE
     with pytest.raises(UserError, match="ask39 was taken down"):
-        begin(copied.store, Plan(site, "next"))
+        begin(copied.store, CrawlPlan(site, "next"))
 
 
 def test_a_push_is_whole_and_the_same_again(copied, tmp_path):

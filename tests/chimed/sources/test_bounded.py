@@ -44,21 +44,21 @@ def seconds(function, *arguments) -> float:
 
 def test_what_takes_too_long_is_ended_and_the_next_call_is_answered():
     with pytest.raises(TooLong):
-        bounded.read(catastrophe, 60, seconds=0.3)
-    assert bounded.read(catastrophe, 3) is False
+        bounded.run_bounded(catastrophe, 60, seconds=0.3)
+    assert bounded.run_bounded(catastrophe, 3) is False
 
 
 def test_a_process_that_dies_of_something_else_is_told_as_that():
     with pytest.raises(ReaderDied, match="-9"):
-        bounded.read(killed)
-    assert bounded.read(catastrophe, 3) is False
+        bounded.run_bounded(killed)
+    assert bounded.run_bounded(catastrophe, 3) is False
 
 
 def test_errors_come_back_as_they_are_or_by_their_names():
     with pytest.raises(ZeroDivisionError):
-        bounded.read(divmod, 1, 0)
+        bounded.run_bounded(divmod, 1, 0)
     with pytest.raises(RuntimeError, match="Odd: 1"):
-        bounded.read(odd)
+        bounded.run_bounded(odd)
 
 
 def marked(folder: str, name: str) -> tuple[str, int]:
@@ -75,12 +75,12 @@ def there(path: Path) -> bool:
 
 def test_what_is_expected_is_read_ahead_one_at_a_time_and_in_the_one_process(tmp_path):
     calls = [(marked, (str(tmp_path), name)) for name in "abc"]
-    bounded.expect(calls)
+    bounded.prefetch(calls)
     assert there(tmp_path / "a")  # before anybody asked for it
-    a = bounded.read(marked, str(tmp_path), "a")
+    a = bounded.run_bounded(marked, str(tmp_path), "a")
     assert there(tmp_path / "b")
     assert not (tmp_path / "c").exists()
-    b, c = (bounded.read(function, *arguments) for function, arguments in calls[1:])
+    b, c = (bounded.run_bounded(function, *arguments) for function, arguments in calls[1:])
     assert [name for name, _ in (a, b, c)] == ["a", "b", "c"]
     assert len({process for _, process in (a, b, c)}) == 1
 
@@ -89,25 +89,25 @@ def test_what_was_expected_and_is_asked_for_in_another_order_or_not_at_all_chang
     chance = random.Random(4)
     numbers = [(n, 7) for n in range(40)]
     for _ in range(20):
-        bounded.expect((divmod, pair) for pair in chance.sample(numbers, chance.randint(0, 12)))
+        bounded.prefetch((divmod, pair) for pair in chance.sample(numbers, chance.randint(0, 12)))
         for pair in chance.sample(numbers, chance.randint(0, 12)):
-            assert bounded.read(divmod, *pair) == divmod(*pair)
+            assert bounded.run_bounded(divmod, *pair) == divmod(*pair)
 
 
 def test_a_page_that_hangs_dies_or_fails_while_it_is_read_ahead_is_told_when_it_is_asked_for():
     calls = [(divmod, (7, 2)), (catastrophe, (60,)), (divmod, (1, 0)), (killed, ()), (divmod, (9, 2))]
-    bounded.expect(calls)
-    assert bounded.read(divmod, 7, 2) == (3, 1)
+    bounded.prefetch(calls)
+    assert bounded.run_bounded(divmod, 7, 2) == (3, 1)
     time.sleep(0.05)  # what it gave is written down
     with pytest.raises(TooLong):
-        bounded.read(catastrophe, 60)
+        bounded.run_bounded(catastrophe, 60)
     with pytest.raises(ZeroDivisionError):
-        bounded.read(divmod, 1, 0)
+        bounded.run_bounded(divmod, 1, 0)
     with pytest.raises(ReaderDied):
-        bounded.read(killed)
-    assert bounded.read(divmod, 9, 2) == (4, 1)
-    bounded.expect([(killed, ())])  # nobody asks for it
-    assert bounded.read(divmod, 7, 2) == (3, 1)
+        bounded.run_bounded(killed)
+    assert bounded.run_bounded(divmod, 9, 2) == (4, 1)
+    bounded.prefetch([(killed, ())])  # nobody asks for it
+    assert bounded.run_bounded(divmod, 7, 2) == (3, 1)
 
 
 URLS = {
@@ -165,10 +165,10 @@ def test_a_page_made_to_hang_is_read_or_named_within_its_second(name):
     for function in (read_detail, read_list):
         began = time.monotonic()
         with contextlib.suppress(TooLong, RecursionError):
-            bounded.read(function, source, URLS[source], html)
+            bounded.run_bounded(function, source, URLS[source], html)
         assert time.monotonic() - began < 60  # on a machine that others use too; its second is of CPU
     good = '<h1>茯苓</h1><div class="info_txt">味甘、淡，性平。</div>'
-    assert not isinstance(bounded.read(read_records, "zydcd", URLS["zydcd"], good), Miss)
+    assert not isinstance(bounded.run_bounded(read_records, "zydcd", URLS["zydcd"], good), Miss)
 
 
 def test_the_three_that_were_known_are_read_at_once():

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from chimed.crawl import traps
-from chimed.crawl.traps import Bounds, within_bounds
+from chimed.crawl.traps import Bounds, apply_bounds
 from chimed.sources import ask39
 from chimed.sources.page import Link, load
 
@@ -18,7 +18,7 @@ def walk(bounds: Bounds, pages: int, shown) -> int:
         following = f"https://ask.39.net/news/44-{number + 1}.html"
         links = (*(Link(one, "detail") for one in shown(number)), Link(following, "list"))
         if not any(
-            link.kind == "list" for link in within_bounds(run, {"url": url, "start": START, "found_on": before}, links)
+            link.kind == "list" for link in apply_bounds(run, {"url": url, "start": START, "found_on": before}, links)
         ):
             return number
         url, before = following, url
@@ -32,8 +32,8 @@ def test_a_list_without_end_is_cut_where_no_list_of_the_site_reaches():
 
 
 def test_a_list_that_shows_the_same_or_nothing_for_ever_is_cut_soon():
-    assert walk(Bounds(), 5_000, lambda number: ["the same"]) == traps.BARREN + 1
-    assert walk(Bounds(), 5_000, lambda number: []) == traps.BARREN
+    assert walk(Bounds(), 5_000, lambda number: ["the same"]) == traps.MAX_BARREN_LISTS + 1
+    assert walk(Bounds(), 5_000, lambda number: []) == traps.MAX_BARREN_LISTS
 
 
 def test_a_list_with_some_pages_of_nothing_new_is_walked_to_its_end():
@@ -43,7 +43,7 @@ def test_a_list_with_some_pages_of_nothing_new_is_walked_to_its_end():
 def test_a_page_of_too_many_links_is_cut():
     run = SimpleNamespace(plan=SimpleNamespace(site=ask39.SITE), bounds=Bounds())
     links = tuple(Link(f"https://ask.39.net/question/{n}.html", "detail") for n in range(20_000))
-    assert len(within_bounds(run, {"url": START, "start": START, "found_on": None}, links)) == traps.MOST_LINKS
+    assert len(apply_bounds(run, {"url": START, "start": START, "found_on": None}, links)) == traps.MAX_LINKS
     assert START in run.bounds.cut
 
 

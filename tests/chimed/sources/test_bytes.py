@@ -31,9 +31,9 @@ TRADITIONAL = "您好，這種情況可能是由於氣血不足引起的，建�
     ],
 )
 def test_rules_are_read_whatever_stands_before_them(body):
-    policy = robots.policy(200, robots.text_of(body))
+    policy = robots.parse_policy(200, robots.decode_robots(body))
     assert policy.rules is not None
-    assert not policy.rules.can_fetch("https://ask.39.net/question/1.html", robots.ROBOT)
+    assert not policy.rules.can_fetch("https://ask.39.net/question/1.html", robots.ROBOT_NAME)
 
 
 @pytest.mark.parametrize(
@@ -47,29 +47,29 @@ def test_rules_are_read_whatever_stands_before_them(body):
     ],
 )
 def test_the_slower_of_two_paces_counts(text, delay):
-    assert robots.policy(200, text).delay == delay
+    assert robots.parse_policy(200, text).delay == delay
 
 
 def test_a_rate_that_no_week_could_keep_refuses():
-    assert "seconds between" in (robots.policy(200, "User-agent: *\nRequest-rate: 1/1h").refusal or "")
+    assert "seconds between" in (robots.parse_policy(200, "User-agent: *\nRequest-rate: 1/1h").refusal or "")
 
 
 def test_a_rule_for_our_own_name_counts_and_is_told():
-    policy = robots.policy(200, "User-agent: *\nAllow: /\n\nUser-agent: Chimed\nDisallow: /question/")
+    policy = robots.parse_policy(200, "User-agent: *\nAllow: /\n\nUser-agent: Chimed\nDisallow: /question/")
     assert policy.said == "read, with rules for us by name"
     assert policy.rules is not None
-    assert not policy.rules.can_fetch("https://ask.39.net/question/1.html", robots.ROBOT)
-    assert robots.policy(200, "User-agent: chimedical\nDisallow: /").said == "read"
+    assert not policy.rules.can_fetch("https://ask.39.net/question/1.html", robots.ROBOT_NAME)
+    assert robots.parse_policy(200, "User-agent: chimedical\nDisallow: /").said == "read"
 
 
 def test_hours_for_visits_may_reach_over_midnight():
-    night = robots.policy(200, "User-agent: *\nVisit-time: 2200-0400").visits
+    night = robots.parse_policy(200, "User-agent: *\nVisit-time: 2200-0400").visits
     assert night == robots.Visits(time(22, 0), time(4, 0))
     moments = {hour: datetime(2026, 11, 26, hour, 30, tzinfo=UTC) for hour in (1, 12, 23)}
     assert [robots.is_open(night, moments[hour]) for hour in (1, 12, 23)] == [True, False, True]
-    assert robots.until_open(night, moments[12]) == 9.5 * 3600
+    assert robots.seconds_until_open(night, moments[12]) == 9.5 * 3600
     assert robots.is_open(robots.Visits(time(9), time(17)), moments[12])
-    assert robots.until_open(robots.Visits(time(9), time(17)), moments[23]) == 9.5 * 3600
+    assert robots.seconds_until_open(robots.Visits(time(9), time(17)), moments[23]) == 9.5 * 3600
 
 
 def test_pages_in_big5_are_read_said_or_not():

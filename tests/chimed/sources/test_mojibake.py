@@ -12,7 +12,7 @@ from parsel import Selector
 
 from chimed.sources.ask39 import SITE
 from chimed.sources.page import read_page
-from chimed.text.encoding.mojibake import SUSPECT, garbled, mended
+from chimed.text.encoding.mojibake import SUSPECT, is_garbled, repair
 
 SOUND = (Path(__file__).with_name("cases") / "sound.txt").read_text(encoding="utf-8").splitlines()
 SAID = [
@@ -56,18 +56,18 @@ WAYS = {
 @pytest.mark.parametrize("said", SAID)
 def test_what_was_read_wrongly_is_found_whole_and_in_part(way, said):
     damage = WAYS[way](said)
-    assert garbled(damage)
+    assert is_garbled(damage)
     text = f"患者三十岁，反复咳嗽。\n{damage}\n舌淡苔白，脉细。"
-    assert mended(text).text == "患者三十岁，反复咳嗽。\n舌淡苔白，脉细。"
-    assert not garbled(text + "夜间加重，伴有气短乏力，大便溏薄，小便清长。" * 5)
+    assert repair(text).text == "患者三十岁，反复咳嗽。\n舌淡苔白，脉细。"
+    assert not is_garbled(text + "夜间加重，伴有气短乏力，大便溏薄，小便清长。" * 5)
 
 
 @pytest.mark.parametrize("charset", ["gbk", "gb18030"])
 @pytest.mark.parametrize("said", TRADITIONAL)
 def test_big5_read_as_gb_is_found_whole_and_in_part(charset, said):
     damage = said.encode("big5").decode(charset, errors="replace")
-    assert garbled(damage)
-    found = mended(f"患者三十岁，反复咳嗽。\n{damage}\n舌淡苔白，脉细。")
+    assert is_garbled(damage)
+    found = repair(f"患者三十岁，反复咳嗽。\n{damage}\n舌淡苔白，脉细。")
     first, *between, last = found.text.split("\n")
     assert (first, last) == ("患者三十岁，反复咳嗽。", "舌淡苔白，脉细。")
     assert sum(map(len, between)) < len(damage) / 2
@@ -76,14 +76,14 @@ def test_big5_read_as_gb_is_found_whole_and_in_part(charset, said):
 @pytest.mark.parametrize("way", [way for way in WAYS if way.startswith("UTF-8") and "left out" not in way])
 @pytest.mark.parametrize("before", ["两周以后复查。", "平时要少吃盐！", "腹胀、腹痛、嗳气；", "注意饮食。"])
 def test_a_sound_sentence_before_the_damage_keeps_its_end(way, before):
-    found = mended(f"{before}{WAYS[way](SAID[1])}")
+    found = repair(f"{before}{WAYS[way](SAID[1])}")
     assert found.text.removesuffix("□") == before
     assert found.damage
 
 
 @pytest.mark.parametrize("line", SOUND)
 def test_what_only_looks_strange_is_sound(line):
-    found = mended(f"{line}\n{line}")
+    found = repair(f"{line}\n{line}")
     assert (found.text, found.damage) == (f"{line}\n{line}", ())
 
 
@@ -106,7 +106,7 @@ def test_sound_lines_say_something_of_the_test():
     ],
 )
 def test_only_the_damaged_place_is_cut_or_marked(text, left):
-    assert mended(text).text == left
+    assert repair(text).text == left
 
 
 def test_a_hostile_text_takes_no_long_time():
@@ -114,7 +114,7 @@ def test_a_hostile_text_takes_no_long_time():
     for length in (4_000, 16_000):
         began = time.process_time()
         for piece in ("鎰", "\ufffd", "Ã", "ÖÐ", "\ue4c6ぃ", "锟斤拷", "\x810\x8a0"):
-            mended(piece * length)
+            repair(piece * length)
         took.append(time.process_time() - began)
     assert took[1] < 10 * took[0], took  # linear: four times as long
 
@@ -124,4 +124,4 @@ def test_a_garbled_answer_among_sound_ones_is_read_so_that_the_ledger_names_it()
     answers = "".join(f'<div class="sele_all"><p class="sele_txt">{one}</p></div>' for one in (SAID[5], garbled_answer))
     page = f'<h1>血压</h1><p class="txt_ms">血压高。</p><div class="selected">{answers}</div>'
     read = read_page(SITE, "https://ask.39.net/question/1.html", Selector(text=page))
-    assert [garbled(one.answer) for one in read] == [False, True]
+    assert [is_garbled(one.answer) for one in read] == [False, True]

@@ -121,8 +121,8 @@ def read_all(source: str, count: int) -> int:
         page = mutated(chance, chance.choice(originals))
         text = decode(page, None, site.encoding)
         try:
-            read = bounded.read(read_detail, source, f"https://{site.hosts[0]}/question/1.html", text).records
-            bounded.read(read_list, source, site.sections[next(iter(site.sections))][0], text)
+            read = bounded.run_bounded(read_detail, source, f"https://{site.hosts[0]}/question/1.html", text).records
+            bounded.run_bounded(read_list, source, site.sections[next(iter(site.sections))][0], text)
         except (TooLong, RecursionError):  # the second is a named failure of a page nested a thousandfold
             late += 1
             continue

@@ -63,13 +63,13 @@ def test_addresses():
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503, 302])
 def test_sites_that_refuse_or_say_nothing_clear_are_not_crawled(status):
-    assert robots.policy(status, "").refusal
+    assert robots.parse_policy(status, "").refusal
 
 
 def test_robots_rules():
-    assert robots.policy(404, "<html>").refusal is None
-    read = robots.policy(200, "User-agent: *\nDisallow: /user/\nCrawl-delay: 7")
+    assert robots.parse_policy(404, "<html>").refusal is None
+    read = robots.parse_policy(200, "User-agent: *\nDisallow: /user/\nCrawl-delay: 7")
     assert read.rules is not None
     assert (read.delay, read.refusal) == (7.0, None)
-    assert not read.rules.can_fetch("https://a.cn/user/1", robots.ROBOT)
-    assert robots.policy(200, "User-agent: *\nCrawl-delay: 3600").refusal
+    assert not read.rules.can_fetch("https://a.cn/user/1", robots.ROBOT_NAME)
+    assert robots.parse_policy(200, "User-agent: *\nCrawl-delay: 3600").refusal

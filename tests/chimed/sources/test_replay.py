@@ -37,7 +37,7 @@ def keep(archive: warc.Archive, number: int, said: str | None, pack) -> None:
     url = f"https://ask.39.net/question/{number}.html"
     request = [("Host", "ask.39.net")]
     exchange = warc.Exchange(url, f"GET /question/{number}.html HTTP/1.1", request, 200, "OK", headers, body)
-    warc.keep(archive, exchange, "detail")
+    warc.write_exchange(archive, exchange, "detail")
 
 
 def test_pywb_replays_every_page_from_our_files_and_our_index(tmp_path):
@@ -46,8 +46,8 @@ def test_pywb_replays_every_page_from_our_files_and_our_index(tmp_path):
     packs = [(None, bytes), ("gzip", gzip.compress), ("br", brotli.compress), (None, bytes)]
     for number, (said, pack) in enumerate(packs):
         keep(archive, number, said, pack)
-    warc.close(archive)
-    warc.index(lake, FOLDER)
+    warc.close_archive(archive)
+    warc.write_index(lake, FOLDER)
     kept = tmp_path / "collections" / "chimed"
     shutil.copytree(lake.at(FOLDER), kept / "archive")
     (kept / "indexes").mkdir()

@@ -15,7 +15,7 @@ from warcio.archiveiterator import ArchiveIterator
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
-from chimed.storage.warc_records import records
+from chimed.storage.warc_records import read_whole_records
 
 FOLDER = "raw/ask39/2026-11-16"
 
@@ -34,10 +34,10 @@ def test_bytes_come_back_and_the_encoding_is_taken_off(lake):
     archive = warc.open_archive(lake, FOLDER)
     wire = gzip.compress("茯苓".encode())
     chunked = (("Content-Encoding", "gzip"), ("Transfer-Encoding", "chunked"))
-    place = warc.keep(archive, exchange("https://ask.39.net/question/1.html", wire, chunked), "detail")
-    warc.close(archive)
-    (path,) = warc.files(lake, FOLDER)
-    (stored,) = warc.responses(lake, path)
+    place = warc.write_exchange(archive, exchange("https://ask.39.net/question/1.html", wire, chunked), "detail")
+    warc.close_archive(archive)
+    (path,) = warc.list_files(lake, FOLDER)
+    (stored,) = warc.read_responses(lake, path)
     assert (stored.page, stored.kind, stored.body.decode()) == (place, "detail", "茯苓")
     assert stored.fetched.tzinfo is not None
     with open(lake.at(path), "rb") as file:
@@ -48,8 +48,11 @@ def test_bytes_come_back_and_the_encoding_is_taken_off(lake):
 
 def test_a_place_is_where_the_record_begins(lake):
     archive = warc.open_archive(lake, FOLDER)
-    places = [warc.keep(archive, exchange(f"https://ask.39.net/question/{n}.html", b"x" * n), "detail") for n in (1, 2)]
-    warc.close(archive)
+    places = [
+        warc.write_exchange(archive, exchange(f"https://ask.39.net/question/{n}.html", b"x" * n), "detail")
+        for n in (1, 2)
+    ]
+    warc.close_archive(archive)
     path, _, offset = places[1].partition("#")
     with open(lake.at(path), "rb") as file:
         file.seek(int(offset))
@@ -61,30 +64,30 @@ def test_a_place_is_where_the_record_begins(lake):
 def test_a_torn_file_keeps_its_whole_records(lake, torn):
     archive = warc.open_archive(lake, FOLDER)
     for n in range(3):
-        warc.keep(archive, exchange(f"https://ask.39.net/question/{n}.html", b"a" * 500), "detail")
+        warc.write_exchange(archive, exchange(f"https://ask.39.net/question/{n}.html", b"a" * 500), "detail")
     left = next(archive.work.glob("*.open"))
     left.write_bytes(left.read_bytes()[:-torn])  # the process is gone, the file is not closed
     again = warc.open_archive(lake, FOLDER)
-    (path,) = warc.files(lake, FOLDER)
-    assert len(list(warc.responses(lake, path))) in (2, 3)
-    warc.keep(again, exchange("https://ask.39.net/question/9.html", b"new"), "detail")
-    warc.close(again)
-    assert [name[-13:] for name in warc.files(lake, FOLDER)] == ["00000.warc.gz", "00001.warc.gz"]
+    (path,) = warc.list_files(lake, FOLDER)
+    assert len(list(warc.read_responses(lake, path))) in (2, 3)
+    warc.write_exchange(again, exchange("https://ask.39.net/question/9.html", b"new"), "detail")
+    warc.close_archive(again)
+    assert [name[-13:] for name in warc.list_files(lake, FOLDER)] == ["00000.warc.gz", "00001.warc.gz"]
 
 
 def test_files_are_rotated_by_size(lake):
     archive = warc.open_archive(lake, FOLDER, file_bytes=1)
     for n in range(3):
-        warc.keep(archive, exchange(f"https://ask.39.net/question/{n}.html", b"a"), "detail")
-    assert len(warc.files(lake, FOLDER)) == 3
+        warc.write_exchange(archive, exchange(f"https://ask.39.net/question/{n}.html", b"a"), "detail")
+    assert len(warc.list_files(lake, FOLDER)) == 3
 
 
 def test_index_counts_details_and_points_at_records(lake):
     archive = warc.open_archive(lake, FOLDER)
-    place = warc.keep(archive, exchange("https://ask.39.net/question/1.html", b"a"), "detail")
-    warc.keep(archive, exchange("https://ask.39.net/news/1-1.html", b"b"), "list")
-    warc.close(archive)
-    assert warc.index(lake, FOLDER) == 1
+    place = warc.write_exchange(archive, exchange("https://ask.39.net/question/1.html", b"a"), "detail")
+    warc.write_exchange(archive, exchange("https://ask.39.net/news/1-1.html", b"b"), "list")
+    warc.close_archive(archive)
+    assert warc.write_index(lake, FOLDER) == 1
     lines = lakes.read_bytes(lake, f"{FOLDER}/index.cdxj").decode().splitlines()
     assert lines[0].startswith("net,39,ask)/news/1-1.html ")
     entry = json.loads(lines[1].split(" ", 2)[2])
@@ -92,9 +95,9 @@ def test_index_counts_details_and_points_at_records(lake):
 
 
 def test_a_crawl_without_a_response_leaves_no_file(lake):
-    warc.close(warc.open_archive(lake, FOLDER))
-    assert warc.files(lake, FOLDER) == []
-    assert warc.index(lake, FOLDER) == 0
+    warc.close_archive(warc.open_archive(lake, FOLDER))
+    assert warc.list_files(lake, FOLDER) == []
+    assert warc.write_index(lake, FOLDER) == 0
 
 
 def kept(lake, count: int, body: bytes = b"") -> tuple[str, list[str]]:
@@ -104,9 +107,9 @@ def kept(lake, count: int, body: bytes = b"") -> tuple[str, list[str]]:
     places = []
     for n in range(count):
         url = f"https://ask.39.net/question/{n}.html"
-        places.append(warc.keep(archive, exchange(url, body or chance.randbytes(3_000)), "detail"))
-    warc.close(archive)
-    (path,) = warc.files(lake, FOLDER)
+        places.append(warc.write_exchange(archive, exchange(url, body or chance.randbytes(3_000)), "detail"))
+    warc.close_archive(archive)
+    (path,) = warc.list_files(lake, FOLDER)
     return path, places
 
 
@@ -117,8 +120,8 @@ def test_a_record_that_is_torn_in_the_midst_is_no_page_and_those_after_it_are(la
     at = int(places[2].partition("#")[2])
     with open(lake.at(path), "wb") as file:  # as a disk that filled, and was emptied again, would leave it
         file.write(whole[: at + cut] + whole[int(places[3].partition("#")[2]) :])
-    assert [one.url[-6:] for one in warc.responses(lake, path)] == ["0.html", "1.html", "3.html", "4.html"]
-    there = warc.whole_places(lake)
+    assert [one.url[-6:] for one in warc.read_responses(lake, path)] == ["0.html", "1.html", "3.html", "4.html"]
+    there = warc.find_whole_places(lake)
     assert [there(place) for place in places[:3]] == [True, True, False]
     assert not there(f"{FOLDER}/00009.warc.gz#0")
 
@@ -131,19 +134,19 @@ def test_a_record_whose_digest_is_wrong_is_no_page(lake):
     member = gzip.compress(plain.replace("完整".encode(), "半个".encode(), 1))
     with open(lake.at(path), "wb") as file:
         file.write(raw[:at] + member + stream.unused_data)
-    assert [one.url[-6:] for one in warc.responses(lake, path)] == ["1.html"]
+    assert [one.url[-6:] for one in warc.read_responses(lake, path)] == ["1.html"]
 
 
 def test_a_file_that_another_process_took_over_gets_no_more_records(lake):
     archive = warc.open_archive(lake, FOLDER)
-    warc.keep(archive, exchange("https://ask.39.net/question/1.html", b"one"), "detail")
+    warc.write_exchange(archive, exchange("https://ask.39.net/question/1.html", b"one"), "detail")
     other = warc.open_archive(lake, FOLDER)
-    (path,) = warc.files(lake, FOLDER)
+    (path,) = warc.list_files(lake, FOLDER)
     was = lakes.read_bytes(lake, path)
     with pytest.raises(OSError, match="another process took over"):
-        warc.keep(archive, exchange("https://ask.39.net/question/2.html", b"two"), "detail")
+        warc.write_exchange(archive, exchange("https://ask.39.net/question/2.html", b"two"), "detail")
     assert lakes.read_bytes(lake, path) == was
-    assert warc.keep(other, exchange("https://ask.39.net/question/2.html", b"two"), "detail").startswith(
+    assert warc.write_exchange(other, exchange("https://ask.39.net/question/2.html", b"two"), "detail").startswith(
         f"{FOLDER}/00001.warc.gz"
     )
 
@@ -171,31 +174,31 @@ def test_a_disk_that_fills_leaves_whole_records_and_the_next_ones_are_whole_too(
     chance = random.Random(room)
     bodies = [chance.randbytes(3_000) for _ in range(4)]
     urls = [f"https://ask.39.net/question/{n}.html" for n in range(4)]
-    warc.keep(archive, exchange(urls[0], bodies[0]), "detail")
+    warc.write_exchange(archive, exchange(urls[0], bodies[0]), "detail")
     file, archive.file = archive.file, Filling(archive.file, room)
     full = 0
     for n in (1, 2):
         try:
-            warc.keep(archive, exchange(urls[n], bodies[n]), "detail")
+            warc.write_exchange(archive, exchange(urls[n], bodies[n]), "detail")
         except warc.DiskFull:
             full += 1
     assert full
     archive.file = file  # someone made room
-    place = warc.keep(archive, exchange(urls[3], bodies[3]), "detail")
-    warc.close(archive)
-    (path,) = warc.files(lake, FOLDER)
-    found = {one.url: one.body for one in warc.responses(lake, path)}
+    place = warc.write_exchange(archive, exchange(urls[3], bodies[3]), "detail")
+    warc.close_archive(archive)
+    (path,) = warc.list_files(lake, FOLDER)
+    found = {one.url: one.body for one in warc.read_responses(lake, path)}
     assert urls[0] in found
     assert urls[3] in found
     assert found == {url: bodies[urls.index(url)] for url in found}
-    assert warc.whole_places(lake)(place)
+    assert warc.find_whole_places(lake)(place)
 
 
 def test_a_crawl_stops_before_the_disk_is_full(lake, monkeypatch):
     archive = warc.open_archive(lake, FOLDER)
-    monkeypatch.setattr(warc, "SPARE", 1 << 60)
+    monkeypatch.setattr(warc, "MIN_FREE_BYTES", 1 << 60)
     with pytest.raises(warc.DiskFull, match="are free"):
-        warc.keep(archive, exchange("https://ask.39.net/question/1.html", b"a"), "detail")
+        warc.write_exchange(archive, exchange("https://ask.39.net/question/1.html", b"a"), "detail")
 
 
 def test_where_the_lake_lies_elsewhere_a_file_is_shipped_every_few_minutes(monkeypatch, tmp_path):
@@ -205,10 +208,10 @@ def test_where_the_lake_lies_elsewhere_a_file_is_shipped_every_few_minutes(monke
     monkeypatch.setattr(warc.time, "monotonic", lambda: clock[0])
     archive = warc.open_archive(lake, FOLDER)
     for n in range(4):
-        warc.keep(archive, exchange(f"https://ask.39.net/question/{n}.html", b"a"), "detail")
-        clock[0] += warc.SHIPPED_EVERY / 2
-    assert len(warc.files(lake, FOLDER)) == 1  # what a machine that is lost now had fetched until two minutes ago
-    assert len(list(warc.responses(lake, warc.files(lake, FOLDER)[0]))) == 3
+        warc.write_exchange(archive, exchange(f"https://ask.39.net/question/{n}.html", b"a"), "detail")
+        clock[0] += warc.UPLOAD_SECONDS / 2
+    assert len(warc.list_files(lake, FOLDER)) == 1  # what a machine that is lost now had fetched until two minutes ago
+    assert len(list(warc.read_responses(lake, warc.list_files(lake, FOLDER)[0]))) == 3
 
 
 @pytest.mark.parametrize(
@@ -232,9 +235,9 @@ def test_every_content_encoding_is_read_back(lake, said, pack):
     page = "<h1>茯苓</h1><p>味甘、淡，性平。</p>".encode() * 50
     archive = warc.open_archive(lake, FOLDER)
     wire = pack(page)
-    warc.keep(archive, exchange("https://ask.39.net/1.html", wire, (("Content-Encoding", said),)), "detail")
-    warc.close(archive)
-    (stored,) = warc.responses(lake, warc.files(lake, FOLDER)[0])
+    warc.write_exchange(archive, exchange("https://ask.39.net/1.html", wire, (("Content-Encoding", said),)), "detail")
+    warc.close_archive(archive)
+    (stored,) = warc.read_responses(lake, warc.list_files(lake, FOLDER)[0])
     assert (stored.body, stored.unreadable) == (page, None)
 
 
@@ -243,9 +246,11 @@ def test_a_body_that_cannot_be_unpacked_says_why(lake):
     deep = brotli.compress(gzip.compress(gzip.compress(b"\0" * (64 << 20))))
     archive = warc.open_archive(lake, FOLDER)
     for said, body in [("gzip", bomb), ("gzip, gzip, br", deep), ("sdch", b"x"), ("br," * 9, b"x")]:
-        warc.keep(archive, exchange("https://ask.39.net/1.html", body, (("Content-Encoding", said),)), "detail")
-    warc.close(archive)
-    why = [one.unreadable for one in warc.responses(lake, warc.files(lake, FOLDER)[0])]
+        warc.write_exchange(
+            archive, exchange("https://ask.39.net/1.html", body, (("Content-Encoding", said),)), "detail"
+        )
+    warc.close_archive(archive)
+    why = [one.unreadable for one in warc.read_responses(lake, warc.list_files(lake, FOLDER)[0])]
     assert why == ["too large", "too large", "unknown content encoding", "packed too often"]
 
 
@@ -253,18 +258,18 @@ def test_a_page_that_came_again_as_it_was_is_a_revisit_and_no_second_body(lake):
     url = "https://ask.39.net/question/1.html"
     body = random.Random(3).randbytes(20_000)
     first = warc.open_archive(lake, FOLDER)
-    place = warc.keep(first, exchange(url, body), "detail")
-    warc.close(first)
+    place = warc.write_exchange(first, exchange(url, body), "detail")
+    warc.close_archive(first)
     second = warc.open_archive(lake, "raw/ask39/2026-11-23")
-    warc.keep_again(second, exchange(url, body), place)
-    warc.keep_again(second, exchange(url, body + b"x"), place)  # another body: nothing is said of it
-    warc.close(second)
-    (path,) = warc.files(lake, "raw/ask39/2026-11-23")
-    assert list(warc.responses(lake, path)) == []
-    found = [one.record for one in records(lake, path)]
+    warc.write_revisit(second, exchange(url, body), place)
+    warc.write_revisit(second, exchange(url, body + b"x"), place)  # another body: nothing is said of it
+    warc.close_archive(second)
+    (path,) = warc.list_files(lake, "raw/ask39/2026-11-23")
+    assert list(warc.read_responses(lake, path)) == []
+    found = [one.record for one in read_whole_records(lake, path)]
     assert [one.rec_type for one in found] == ["warcinfo", "revisit", "request"]
     assert found[1].rec_headers.get_header("WARC-Refers-To-Target-URI") == url
     assert lake.fs.size(lake.at(path)) < 3_000
-    assert warc.index(lake, "raw/ask39/2026-11-23") == 0
+    assert warc.write_index(lake, "raw/ask39/2026-11-23") == 0
     line = lakes.read_bytes(lake, "raw/ask39/2026-11-23/index.cdxj").decode()
     assert json.loads(line.split(" ", 2)[2])["mime"] == "warc/revisit"

@@ -45,7 +45,7 @@ def said(body: dict) -> str:
     ],
 )
 def test_rules_find_identifiers_and_leave_medicine_alone(text, kinds):
-    assert [one.kind for one in identifiers.find(text)] == kinds
+    assert [one.kind for one in identifiers.find_identifiers(text)] == kinds
 
 
 def test_screen_asks_only_what_rules_pass_and_keeps_reasons_apart(asked, served):
@@ -129,14 +129,14 @@ MODERN = "凡是水肿的病证，用茯苓三两、白术2两，加水煎煮，
     ],
 )
 def test_the_fidelity_gate_names_what_is_lost(modern, fault):
-    assert fidelity.fault(CLASSIC, modern) == fault
+    assert fidelity.find_fault(CLASSIC, modern) == fault
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("二十四", 24), ("十", 10), ("一百零五", 105), ("半", 0.5), ("3.5", 3.5), ("两", 2)]
 )
 def test_chinese_numbers(text, value):
-    assert fidelity.number(text) == value
+    assert fidelity.parse_number(text) == value
 
 
 def test_translate_tries_again_with_the_fault_named_then_drops(asked, served):

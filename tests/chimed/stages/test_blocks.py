@@ -13,7 +13,7 @@ from parsel import Selector
 from websites import HTML, Site, crawl, question_urls, questions, run, served, stored
 
 from chimed.crawl.blocks import likeness
-from chimed.crawl.visible import refuses, visible
+from chimed.crawl.visible import is_refusal, visible_text
 from chimed.sources.ask39 import TOPICS
 
 JSON = {"Content-Type": "application/json"}
@@ -309,18 +309,18 @@ PAGES = [case["text"] for case in CASES if not case["refuses"]]
 
 
 def test_refusals_are_told_from_pages_without_a_record():
-    assert [case["text"] for case in CASES if refuses(case["text"]) != case["refuses"]] == []
+    assert [case["text"] for case in CASES if is_refusal(case["text"]) != case["refuses"]] == []
 
 
 def test_a_long_page_is_no_refusal_whatever_it_says():
-    assert not refuses("访问过于频繁" + "这是一篇关于网站使用的文章。" * 60)
+    assert not is_refusal("访问过于频繁" + "这是一篇关于网站使用的文章。" * 60)
 
 
 def test_refusals_alike_but_for_numbers_are_alike_and_pages_are_not():
     numbered = [f"您的 IP 10.0.{n}.7 访问异常，编号 {secrets.token_hex(8)}" for n in range(5)]
     assert len({likeness(text) for text in numbered}) == 1
     assert len({likeness(text) for text in PAGES}) == len(PAGES)
-    walls = [likeness(visible(Selector(text=scripts({})[2]))) for _ in range(3)]
+    walls = [likeness(visible_text(Selector(text=scripts({})[2]))) for _ in range(3)]
     assert set(walls) == {"nothing to read"}
     for one, other in itertools.pairwise(f"第{n}问：{title}" for n, title in enumerate(PAGES)):
         assert likeness(one) != likeness(other)

@@ -19,7 +19,7 @@ from chimed.sources.text import text_of
 from chimed.stages import clean
 from chimed.text import identifiers, noise
 from chimed.text.noise import net
-from chimed.text.noise.rules import taking
+from chimed.text.noise.rules import removal_rule
 
 CASES = Path(__file__).with_name("cases")
 
@@ -69,7 +69,7 @@ def test_rules_work_together(dirty, clean_text):
 
 
 def test_a_rule_that_would_change_a_number_is_held_back_and_counted(work, monkeypatch):
-    greedy = taking("greedy", "[0-9]+mg")
+    greedy = removal_rule("greedy", "[0-9]+mg")
     monkeypatch.setattr(noise, "WORDS", (*noise.WORDS, greedy))
     monkeypatch.setattr(noise, "ANY", f"{noise.ANY}|mg")
     table = rows(document("每次50mg，　一日２次。", url="http://a/1"), document("多喝水。", url="http://a/2"))
@@ -122,7 +122,7 @@ def test_a_department_of_somebodys_file_holds_no_control_token(work):
     ids=["a number", "torn", "a negation"],
 )
 def test_a_courtesy_that_says_something_or_tears_a_text_is_held_back(monkeypatch, pattern, text):
-    rule = taking("courtesy", pattern, net="spans")
+    rule = removal_rule("courtesy", pattern, net="spans")
     monkeypatch.setattr(noise, "GROUPS", ((rule,),))
     done = clean.cleaned(pl.DataFrame({"text": [text]}))
     assert done.texts["text"].to_list() == [text]
@@ -130,7 +130,7 @@ def test_a_courtesy_that_says_something_or_tears_a_text_is_held_back(monkeypatch
 
 
 def test_the_report_shows_few_and_short_samples(work, monkeypatch):
-    monkeypatch.setattr(noise, "WORDS", (taking("greedy", "[0-9]+", ""),))
+    monkeypatch.setattr(noise, "WORDS", (removal_rule("greedy", "[0-9]+", ""),))
     table = rows(*(document(f"{'长' * 5000}服{n}片", url=f"http://a/{n}") for n in range(30)))
     found = clean.run(table, work).figures["doubtful"]["greedy"]
     assert found["rows"] == 30
@@ -144,13 +144,13 @@ def test_the_report_shows_few_and_short_samples(work, monkeypatch):
      ("5mg", "5g"), ("3两", "3钱"), ("1`2", "12"), ("37.5", "375"), ("一、", "、"), ("½片", "片")],
 )  # fmt: skip
 def test_the_net_sees_what_must_stay(before, after):
-    assert net.changed(pl.Series([before]), pl.Series([after])).to_list() == [0]
+    assert net.find_changed(pl.Series([before]), pl.Series([after])).to_list() == [0]
 
 
 def test_the_net_lets_pass_what_only_looks_different():
     pairs = [("１０ｍｇ", "10mg"), ("您好。", ""), ("头 痛", "头痛"), ("─钱", "一钱"), ("体\u200b温38℃", "体温38℃")]
     before, after = (pl.Series(list(side)) for side in zip(*pairs, strict=True))
-    assert net.changed(before, after).to_list() == []
+    assert net.find_changed(before, after).to_list() == []
 
 
 def test_no_rule_of_single_characters_changes_a_common_one():
@@ -193,7 +193,7 @@ def test_no_end_is_torn_by_a_courtesy():
     ]  # fmt: skip
     texts = ["".join(chance.choices(said, k=chance.randint(1, 8))) + chance.choice("。！") for _ in range(4000)]
     made = pl.Series(cleaned(*texts))
-    assert net.torn(pl.Series(texts), made).to_list() == []
+    assert net.find_torn(pl.Series(texts), made).to_list() == []
     assert not made.str.contains("有$|，$").any()
 
 
@@ -216,7 +216,7 @@ def test_other_links_are_not_looked_at_closely():
 
 
 def test_no_sample_shows_a_text_that_holds_an_identifier(work, monkeypatch):
-    monkeypatch.setattr(noise, "WORDS", (taking("greedy", "服[0-9]+"),))
+    monkeypatch.setattr(noise, "WORDS", (removal_rule("greedy", "服[0-9]+"),))
     monkeypatch.setattr(noise, "ANY", "服")
     said = SAID.encode().decode("gbk", errors="replace")
     known = [document(f"服{n}片。电话13800138{n:03}。\n{SAID * 3}\n{said}", url=f"http://a/{n}") for n in range(20)]

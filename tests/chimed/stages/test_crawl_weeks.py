@@ -80,7 +80,7 @@ def asked(site: Site) -> list[int]:
 def test_a_page_is_asked_again_by_its_age(state, ages):
     asked_on, found = MONDAY, []
     while len(found) < len(ages):
-        asked_on = states.due(state, asked_on, MONDAY, MONDAY)
+        asked_on = states.next_due(state, asked_on, MONDAY, MONDAY)
         found.append((asked_on - MONDAY).days)
     assert tuple(found) == ages
 
@@ -88,21 +88,21 @@ def test_a_page_is_asked_again_by_its_age(state, ages):
 def test_what_is_old_when_it_is_seen_first_is_asked_again_after_half_a_year():
     long_ago = MONDAY - timedelta(3_000)
     for state in (states.UNANSWERED, states.ANSWERED):
-        assert states.due(state, MONDAY, long_ago, MONDAY) == MONDAY + timedelta(180)
+        assert states.next_due(state, MONDAY, long_ago, MONDAY) == MONDAY + timedelta(180)
 
 
 def test_gone_is_asked_again_after_ten_days_and_then_after_half_a_year():
-    second = states.due(states.GONE, MONDAY, MONDAY, MONDAY)
+    second = states.next_due(states.GONE, MONDAY, MONDAY, MONDAY)
     assert second == MONDAY + timedelta(10)
-    assert states.due(states.GONE, MONDAY + timedelta(7), MONDAY, MONDAY) == second
-    assert states.due(states.GONE, second, MONDAY, MONDAY) == second + timedelta(180)
+    assert states.next_due(states.GONE, MONDAY + timedelta(7), MONDAY, MONDAY) == second
+    assert states.next_due(states.GONE, second, MONDAY, MONDAY) == second + timedelta(180)
 
 
 def test_what_was_refused_or_failed_is_asked_by_the_next_crawl_and_after_a_month_of_that_once_a_month():
     for state in (states.REFUSED, states.FAILED):
-        assert states.due(state, MONDAY, MONDAY, MONDAY) == MONDAY
+        assert states.next_due(state, MONDAY, MONDAY, MONDAY) == MONDAY
         late = MONDAY + timedelta(40)
-        assert states.due(state, late, MONDAY, MONDAY) == late + timedelta(28)
+        assert states.next_due(state, late, MONDAY, MONDAY) == late + timedelta(28)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,9 @@ def test_walks_that_meet_are_one_stretch_with_the_end_of_the_lowest():
         days = {"since": MONDAY + timedelta(since), "until": MONDAY + timedelta(until)}
         return {**days, "last": None, "next": end, "begun": datetime(2026, 11, 1, tzinfo=UTC)}
 
-    found = walks.stretches([walk(10, 20, "b"), walk(0, 10, "a"), walk(25, 30, "c"), walk(5, 12, "d"), walk(9, 9, "e")])
+    found = walks.merge_stretches(
+        [walk(10, 20, "b"), walk(0, 10, "a"), walk(25, 30, "c"), walk(5, 12, "d"), walk(9, 9, "e")]
+    )
     ends_at = [((one.since - MONDAY).days, (one.until - MONDAY).days, one.next) for one in found]
     assert ends_at == [(0, 20, "a"), (25, 30, "c")]
 

@@ -64,7 +64,7 @@ def test_traditional_text_is_read_as_simplified(search, script):
     ],
 )
 def test_what_denies_or_excepts_otherwise_is_another_question(stem, said, other):
-    assert exam_verdict.another_question(stem, said) == other
+    assert exam_verdict.is_other_question(stem, said) == other
 
 
 def test_texts_that_are_looked_through_at_once_do_not_meet(search):

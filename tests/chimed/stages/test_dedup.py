@@ -12,8 +12,8 @@ from samples import document, judged, qa, rows
 from chimed.stages import dedup
 from chimed.storage import lake as lakes
 from chimed.text.duplicates import alignment, variants
-from chimed.text.duplicates.around import trimmed
-from chimed.text.duplicates.compared import points_of
+from chimed.text.duplicates.around import trim
+from chimed.text.duplicates.compared import compared_points
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "copy_cases.jsonl").open(encoding="utf-8")]
 BASES = {case["base"]: case["text"] for case in CASES if "base" in case}
@@ -27,14 +27,14 @@ FIRST = BASES["decoction"]
 
 def compared(text: str) -> str:
     """A text as two texts are compared by."""
-    return points_of(pl.Series([text]), 0).points.tobytes().decode("utf-32-le")
+    return compared_points(pl.Series([text]), 0).points.tobytes().decode("utf-32-le")
 
 
 @pytest.mark.parametrize("want", ["variant", "copy"])
 def test_what_makes_two_texts_variants_is_seen(want):
     pairs = [(text, other, change) for wanted, text, other, change in PAIRS if wanted == want]
-    sides = [map(compared, trimmed(pl.Series([pair[side] for pair in pairs]))) for side in (0, 1)]
-    found = ["variant" if variants.difference(*pair) else "copy" for pair in zip(*sides, strict=True)]
+    sides = [map(compared, trim(pl.Series([pair[side] for pair in pairs]))) for side in (0, 1)]
+    found = ["variant" if variants.find_difference(*pair) else "copy" for pair in zip(*sides, strict=True)]
     assert [change for (_, _, change), is_a in zip(pairs, found, strict=True) if is_a != want] == []
 
 
@@ -54,8 +54,8 @@ def wrongly_told(file: str, want: str) -> list[dict]:
     """The cases of a file that are wanted to be variants, or copies, and are called the other, in either order."""
     lines = (Path(__file__).parent / file).read_text(encoding="utf-8").splitlines()
     cases = [case for case in map(json.loads, lines) if case["want"] == want]
-    one, two = (list(map(compared, trimmed(pl.Series([case[name] for case in cases])))) for name in ("one", "two"))
-    both = zip(cases, map(variants.difference, one, two), map(variants.difference, two, one), strict=True)
+    one, two = (list(map(compared, trim(pl.Series([case[name] for case in cases])))) for name in ("one", "two"))
+    both = zip(cases, map(variants.find_difference, one, two), map(variants.find_difference, two, one), strict=True)
     return [case for case, *found in both if any(bool(differs) != (want == "variant") for differs in found)]
 
 
@@ -173,9 +173,9 @@ def test_what_stands_around_a_text_is_left_aside_and_nothing_of_the_text():
         "少盐。详见http://www.a.cn/b?c=1": "少盐",
     }
     for text, wanted in around.items():
-        assert trimmed(pl.Series([text])).item().rstrip("。") == wanted
+        assert trim(pl.Series([text])).item().rstrip("。") == wanted
     for text in ("您好！", "谢谢", "服药时间：饭后", "可看医生", "不要去医院找医生", "每日3次。请勿联系医生"):
-        assert trimmed(pl.Series([text])).item() == text
+        assert trim(pl.Series([text])).item() == text
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_what_is_compared_keeps_the_signs_of_a_measurement(text, wanted):
 
 def test_each_text_is_compared_by_itself_wherever_it_stands():
     texts = [other for _, _, other, _ in PAIRS] + ["3", "-", "5", "(", "-)", "<", "4", "", "10", "⁹", "○", "三"]
-    together = points_of(pl.Series(texts), 3)
+    together = compared_points(pl.Series(texts), 3)
     assert together.lengths.tolist() == [len(compared(text)) for text in texts]
     assert together.points.tobytes().decode("utf-32-le") == "".join(compared(text) + "\0\0\0" for text in texts)
 
@@ -204,6 +204,6 @@ def test_long_texts_are_aligned_piece_by_piece():
     chance = random.Random(2)
     text = "".join(chance.choices("阴阳表里寒热虚实脏腑经络气血津液", k=60_000))
     other = f"{text[:31_000]}三两{text[31_000:52_000]}{text[52_100:]}"
-    found = alignment.regions(text, other)
+    found = alignment.find_differing_regions(text, other)
     assert [(one[1] - one[0], one[3] - one[2]) for one in found] == [(0, 2), (100, 0)]
-    assert alignment.regions(text[:9_000], text[:9_000]) == []
+    assert alignment.find_differing_regions(text[:9_000], text[:9_000]) == []

@@ -13,7 +13,7 @@ from chimed.errors import UserError
 from chimed.extraction import crawl_records
 from chimed.extraction.crawl_records import TooManyMisses, check_misses, extract_crawl, read_parts
 from chimed.pipeline.runner import run_stage
-from chimed.reasons import AGAIN, OVER, TAKEN_DOWN
+from chimed.reasons import OVER_LIMIT, TAKEN_DOWN, UNCHANGED
 from chimed.settings import Settings
 from chimed.sources import ask39
 from chimed.stages.extract import OTHER, read_pages
@@ -43,8 +43,8 @@ def crawled(work: Work, source: str, crawl: str, *pages: tuple[str, int, str], f
     for path, status, html in pages:
         head = [("Content-Type", "text/html; charset=utf-8")]
         one = warc.Exchange(f"{host}{path}", f"GET {path} HTTP/1.1", [], status, "OK", head, html.encode())
-        warc.keep(archive, one, "list" if "list" in path else "detail")
-    warc.close(archive)
+        warc.write_exchange(archive, one, "list" if "list" in path else "detail")
+    warc.close_archive(archive)
     lakes.write_json(work.lake, f"raw/{source}/{crawl}/report.json", {"pages": len(pages)})
 
 
@@ -90,7 +90,7 @@ def test_an_unchanged_page_fetched_again_gives_its_records_once(work):
     crawled(work, "ask39", "2026-11-16", same, ("/question/2.html", 200, QUESTION.format("乙。")))
     pages, outcome = pages_of(work)
     assert pages.height == 4
-    assert reasons(outcome) == {AGAIN: 1}
+    assert reasons(outcome) == {UNCHANGED: 1}
     latest = outcome.derived.filter(outcome.derived["answer"] == "先测。")
     assert "2026-11-16" in latest["page"][0]
     # the page whose first answer changed still gives its old answer: that is for dedup to judge
@@ -101,7 +101,7 @@ def test_a_page_twice_in_one_crawl(work):
     same = ("/question/1.html", 200, QUESTION.format("先测。"))
     crawled(work, "ask39", "c1", same, same)
     pages, outcome = pages_of(work)
-    assert (pages.height, outcome.derived.height, reasons(outcome)) == (2, 2, {AGAIN: 1})
+    assert (pages.height, outcome.derived.height, reasons(outcome)) == (2, 2, {UNCHANGED: 1})
 
 
 def test_a_parser_that_fails_fails_its_page_only(work, monkeypatch):
@@ -126,15 +126,15 @@ def test_max_records_of_each_source(work):
     chosen = dataclasses.replace(work, build=version, options=Options(max_records=3))
     (report,) = run_stage(chosen, "extract")
     assert report["sources"]["derived"] == {"ask39": 3, "zydcd": 3}
-    assert report["dropped"] == {OVER: 3}
-    assert report["derived_dropped"] == {OVER: 1}
+    assert report["dropped"] == {OVER_LIMIT: 3}
+    assert report["derived_dropped"] == {OVER_LIMIT: 1}
 
 
 def test_done_once_and_again_when_the_parser_changes(work, monkeypatch):
     crawled(work, "ask39", "c1", ("/question/1.html", 200, QUESTION.format("先测。")))
     first = extract_crawl(work.lake, "ask39", "c1")
     before = lakes.read_bytes(work.lake, "extracts/ask39/c1/00000.warc.gz/kept-00000.parquet")
-    monkeypatch.setattr("chimed.storage.warc.responses", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("chimed.storage.warc.read_responses", lambda *_: pytest.fail("read again"))
     assert extract_crawl(work.lake, "ask39", "c1") == first
     monkeypatch.undo()
     monkeypatch.setattr("chimed.extraction.crawl_records.fingerprint", lambda *_: "another")
@@ -167,26 +167,26 @@ def herbs(*numbers: int) -> list[tuple[str, int, str]]:
 
 
 def test_parts_are_bounded_and_a_later_page_of_the_crawl_takes_over_from_an_earlier_part(work, monkeypatch):
-    monkeypatch.setattr(crawl_records, "PAGES_A_PART", 2)
+    monkeypatch.setattr(crawl_records, "MAX_PART_PAGES", 2)
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 1, 4, 4), ("/zhongyi/zy10009aa/", 404, ""))
     report = extract_crawl(work.lake, "zydcd", "c1")
     assert report["parts"] == {"00000.warc.gz": 4}
     assert (report["pages"], report["kept_pages"], report["records"]) == (7, 4, 4)
-    assert report["dropped"] == {AGAIN: 2, "HTTP 404": 1}
+    assert report["dropped"] == {UNCHANGED: 2, "HTTP 404": 1}
     pages, outcome = pages_of(work)
     assert outcome.derived["title"].to_list() == ["药2", "药3", "药1", "药4"]
     assert (pages.height, reasons(outcome)) == (7, report["dropped"])
 
 
 def test_bodies_bound_a_part_too(work, monkeypatch):
-    monkeypatch.setattr(crawl_records, "BYTES_A_PART", 100)
+    monkeypatch.setattr(crawl_records, "MAX_PART_BYTES", 100)
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3))
     assert [len(found) for found, _ in read_parts(work.lake, extract_crawl(work.lake, "zydcd", "c1"), (0, 1))] == [2, 1]
 
 
 def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other(work, monkeypatch):
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 4, 1), file_bytes=1)
-    read, responses = [], warc.responses
+    read, responses = [], warc.read_responses
 
     def reading(lake, path):
         read.append(int(path[-13:-8]))
@@ -194,20 +194,20 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
             raise KeyboardInterrupt  # a worker is killed; another goes on
         return responses(lake, path)
 
-    monkeypatch.setattr(warc, "responses", reading)
+    monkeypatch.setattr(warc, "read_responses", reading)
     with pytest.raises(KeyboardInterrupt):
         extract_crawl(work.lake, "zydcd", "c1", (1, 3))
     assert read[:2] == [1, 4]
     report = extract_crawl(work.lake, "zydcd", "c1", (2, 3))
     assert sorted(read[4:]) == sorted({0, 1, 2, 3, 4} - set(read[:3]))
-    assert (report["records"], report["dropped"]) == (4, {AGAIN: 1})
+    assert (report["records"], report["dropped"]) == (4, {UNCHANGED: 1})
     shares = [read_parts(work.lake, report, (which, 3)) for which in range(3)]
     titles = [title for share in shares for found, _ in share for title in found["title"]]
     assert sorted(titles) == ["药1", "药2", "药3", "药4"]
 
 
 def test_a_large_crawl_is_several_shards_and_no_page_is_in_two(work, monkeypatch):
-    monkeypatch.setattr(crawl_records, "PAGES_A_PART", 2)
+    monkeypatch.setattr(crawl_records, "MAX_PART_PAGES", 2)
     crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format(f"答{n}")) for n in range(8)))
     crawled(work, "zydcd", "c1", *herbs(1))
     version = new_build(work.lake, {"part_rows": 3})

@@ -38,7 +38,7 @@ def planted(faithful: list) -> Iterator[tuple[str, str, str]]:
         for match in COUNT.finditer(modern):
             if any(number + unit in source for number, unit in [(match[0], modern[match.end()])]):
                 yield source, _put(modern, match, OTHER[match[0][-1]]), "number"
-        for match in terms.pattern(*terms.GROUPS).finditer(modern):
+        for match in terms.names_pattern(*terms.GROUPS).finditer(modern):
             stranger = next(name for name in STRANGERS if name not in source)
             yield source, _put(modern, match, stranger), "herb"
         for match in re.finditer("|".join(f"({no})" for no, _ in POSITIVE), modern):
@@ -54,12 +54,12 @@ def _put(text: str, match: re.Match, instead: str) -> str:
 def test_faithful_pairs_pass_and_planted_faults_are_caught(which):
     ours = "with the gate" in which
     faithful = PAIRS["faithful"] if ours else [(one["text"], one["modern"]) for one in texts("classics")["passages"]]
-    refused = [(fidelity.fault(*pair), *pair) for pair in faithful if fidelity.fault(*pair)]
+    refused = [(fidelity.find_fault(*pair), *pair) for pair in faithful if fidelity.find_fault(*pair)]
     print(f"\npairs {which}: {len(refused)} of {len(faithful)} faithful ones refused")
     print(*refused, sep="\n")
     by_kind: dict[str, list[bool]] = defaultdict(list)
     for source, modern, kind in [*planted(faithful), *(PAIRS["by_hand"] if ours else [])]:
-        by_kind[kind].append(fidelity.fault(source, modern) is not None)
+        by_kind[kind].append(fidelity.find_fault(source, modern) is not None)
         if not by_kind[kind][-1]:
             print("missed:", kind, source, modern)
     for kind, found in by_kind.items():
@@ -71,7 +71,7 @@ def test_faithful_pairs_pass_and_planted_faults_are_caught(which):
 
 
 def test_the_faults_written_by_hand_are_caught():
-    missed = [one for one in PAIRS["by_hand"] if fidelity.fault(*one[:2]) is None]
+    missed = [one for one in PAIRS["by_hand"] if fidelity.find_fault(*one[:2]) is None]
     print(f"\n{len(PAIRS['by_hand'])} by hand, missed: {missed}")
     assert len(missed) <= (1 - CAUGHT) * len(PAIRS["by_hand"])
 
@@ -79,8 +79,8 @@ def test_the_faults_written_by_hand_are_caught():
 def test_pairs_written_against_the_gate():
     good = [one for one in ADVERSARIAL if one["verdict"] == "faithful"]
     wrong = [one for one in ADVERSARIAL if one["verdict"] != "faithful"]
-    refused = [one for one in good if fidelity.fault(one["source"], one["translation"])]
-    passed = [one for one in wrong if not fidelity.fault(one["source"], one["translation"])]
+    refused = [one for one in good if fidelity.find_fault(one["source"], one["translation"])]
+    passed = [one for one in wrong if not fidelity.find_fault(one["source"], one["translation"])]
     print(f"\n{len(good)} faithful, {len(refused)} refused; {len(wrong)} wrong, {len(passed)} passed")
     print(*[one["why"] for one in passed], sep="\n")
     assert len(ADVERSARIAL) >= 490
@@ -107,7 +107,7 @@ def test_pairs_written_against_the_gate():
     ],
 )
 def test_kinds_of_faults(source, modern, fault):
-    found = fidelity.fault(source, modern)
+    found = fidelity.find_fault(source, modern)
     assert (found and found.split("：")[0]) == fault
 
 
@@ -134,4 +134,4 @@ def test_doses_are_the_same_in_both_languages(text, found):
 def test_a_dose_belongs_to_its_herb():
     text = "桂枝、甘草各二两，茯苓（去皮）三两，用五钱的白术，连翘一钱五分"
     found = {("桂枝", "2两"), ("甘草", "2两"), ("茯苓", "3两"), ("白术", "5钱"), ("连翘", "1钱5分")}
-    assert doses.of_herbs(text, terms.pattern("herbs")) == found
+    assert doses.doses_of_herbs(text, terms.names_pattern("herbs")) == found

@@ -114,7 +114,7 @@ def test_what_an_answer_may_do_to_its_document(answer, fault):
 )
 def test_a_question_stands_alone(question, fault):
     document = "茯苓：利水渗湿，健脾宁心。孕妇使用本品不宜过量，用量10克。"
-    assert questions.fault(question, document) == fault
+    assert questions.find_question_fault(question, document) == fault
 
 
 def test_a_title_names_what_a_chunk_does_not():

@@ -205,7 +205,7 @@ def test_half_a_year(tmp_path, site):
         state, fetched, _, since = rows[one.url]
         if state != states.GONE:  # what it said when it was asked last
             expected |= {(one.url, question, answer) for question, answer in one.records(fetched)}
-        elif (fetched - since).days >= states.GONE_TWICE:
+        elif (fetched - since).days >= states.GONE_CONFIRM_DAYS:
             gone.add(one.url)
     found = release(tmp_path, site)
     assert {row for row in found if rows[row[0]][0] != states.GONE} == expected
@@ -248,7 +248,7 @@ def least_pages(questions: list[Question]) -> int:
                 continue
             state = one.state(on)
             since = since if state == before else on
-            due, before, count = states.due(state, on, one.day, since), state, count + 1
+            due, before, count = states.next_due(state, on, one.day, since), state, count + 1
     return count
 
 

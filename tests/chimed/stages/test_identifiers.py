@@ -30,7 +30,7 @@ from chimed.stages import clean
 from chimed.storage import lake as lakes
 from chimed.text import identifiers
 from chimed.text.identifiers import names
-from chimed.text.identifiers.plain_forms import plain
+from chimed.text.identifiers.plain_forms import to_plain_form
 
 RULES = ("numbers", "contacts", "addresses")
 HERE = Path(__file__).parent
@@ -76,7 +76,7 @@ HELD = (("hidden on purpose", 0.97, 0.95), ("first look", 0.97, 0.95), ("second 
 
 def test_rules_and_names_each_have_their_precision_and_recall():
     def found(text: str, families: tuple[str, ...]) -> set[str]:
-        return {one.kind for one in identifiers.find(text, families)}
+        return {one.kind for one in identifiers.find_identifiers(text, families)}
 
     texts = hidden()
     print()
@@ -111,7 +111,9 @@ def test_the_trigger_of_a_family_picks_every_text_that_its_rules_find_something_
         .to_series()
     )
     assert [
-        text for text, taken in zip(texts, picked, strict=True) if not taken and identifiers.find(text, (family,))
+        text
+        for text, taken in zip(texts, picked, strict=True)
+        if not taken and identifiers.find_identifiers(text, (family,))
     ] == []
 
 
@@ -131,28 +133,28 @@ def test_a_hundred_kilobytes_of_one_thing_take_less_than_a_second(text):
     long = (text * 100_000)[:100_000]
     for whole in (long, f"{long[:-9]}书名：a"):
         started = time.process_time()
-        identifiers.redacted(whole)
+        identifiers.redact(whole)
         assert time.process_time() - started < 1
 
 
 def test_a_form_and_forty_thousand_spaces_take_no_time():
     started = time.process_time()
-    assert identifiers.find("书名：a" + " " * 40_000, tuple(identifiers.FAMILIES)) == []
+    assert identifiers.find_identifiers("书名：a" + " " * 40_000, tuple(identifiers.FAMILIES)) == []
     assert time.process_time() - started < 1
 
 
 def test_spans_are_those_of_the_text_as_it_stands():
     text = "电话　１３８－００１３－８０００，或一三八零零一三八零零零，或1\u200b3\u200b800138000。"
-    assert [text[one.start : one.end] for one in identifiers.find(text)] == [
+    assert [text[one.start : one.end] for one in identifiers.find_identifiers(text)] == [
         "１３８－００１３－８０００",
         "一三八零零一三八零零零",
         "1\u200b3\u200b800138000",
     ]
-    assert identifiers.redacted(text) == "电话　【已隐去】，或【已隐去】，或【已隐去】。"
+    assert identifiers.redact(text) == "电话　【已隐去】，或【已隐去】，或【已隐去】。"
 
 
 def test_a_text_in_plain_form_knows_its_places():
-    simple = plain("a\u200b①️⃣Ｂ")
+    simple = to_plain_form("a\u200b①️⃣Ｂ")
     assert simple.text == "a1B"
     assert simple.span(1, 2) == (2, 5)
 
@@ -161,7 +163,7 @@ def test_a_text_in_plain_form_knows_its_places():
     "text", ["王医生您好", "李女士，58岁", "张仲景《伤寒论》", "何首乌、徐长卿各10g", "患者李某，男", "姓名：保密"]
 )
 def test_a_surname_with_a_title_history_and_herbs_name_nobody(text):
-    assert names.find(text) == []
+    assert names.find_full_names(text) == []
 
 
 def test_cleaning_puts_down_what_the_page_had_before_it_changes_a_letter(work):

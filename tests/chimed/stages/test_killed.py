@@ -119,8 +119,8 @@ def crawled(lake: Lake, path: str, numbers: range) -> None:
         head, body = [("Content-Type", "text/html; charset=utf-8")], HERB.format(f"药{n}").encode()
         page = f"/zhongyi/zy{n:05d}aa/"
         one = warc.Exchange(f"http://www.zydcd.com{page}", f"GET {page} HTTP/1.1", [], 200, "OK", head, body)
-        warc.keep(archive, one, "detail")
-    warc.close(archive)
+        warc.write_exchange(archive, one, "detail")
+    warc.close_archive(archive)
     lakes.write_json(lake, f"{path}/report.json", {"pages": len(numbers)})
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chimed.text.repetition import loop
+from chimed.text.repetition import find_loop
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from chimed.text.repetition import loop
     ],
 )
 def test_what_repeats_itself_is_found(text: str, piece: str) -> None:
-    assert loop(text) == piece
+    assert find_loop(text) == piece
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_what_repeats_itself_is_found(text: str, piece: str) -> None:
     ],
 )
 def test_what_only_looks_like_it_is_not(text: str) -> None:
-    assert loop(text) is None
+    assert find_loop(text) is None

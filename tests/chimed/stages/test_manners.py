@@ -124,7 +124,8 @@ def test_a_page_too_large_and_one_that_never_ends_are_misses_and_the_rest_is_had
     site.pages["/ask.39.net/question/3.html"] = never
     # the command line with a shorter patience: a minute for each of three tries is too long for a test
     words = (
-        "import sys; from chimed.crawl import download; download.TIMEOUT = 1; from chimed.__main__ import main; main()"
+        "import sys; from chimed.crawl import download; download.TIMEOUT_SECONDS = 1; "
+        "from chimed.__main__ import main; main()"
     )
     environment = {
         **os.environ,

@@ -63,7 +63,7 @@ def test_a_batch_scores_as_one_by_one(scorer):
 
 @pytest.mark.parametrize("length", [1, 63, 64, 95, 96, 200])
 def test_windows_score_every_token_once(length):
-    windows = list(scorers.windows_of(0, list(range(length)), 64))
+    windows = list(scorers.split_windows(0, list(range(length)), 64))
     scored = [id for window in windows for id in window.ids[window.first :]]
     assert scored == list(range(length))
     assert all(len(window.ids) <= 63 for window in windows)
@@ -73,7 +73,7 @@ def test_windows_score_every_token_once(length):
 def test_a_long_text_is_the_sum_of_its_windows(scorer):
     ids = scorer.tokenizer.encode(HERB * 4, add_special_tokens=False)
     expected = 0.0
-    for window in scorers.windows_of(0, ids, 64):
+    for window in scorers.split_windows(0, ids, 64):
         row = torch.tensor([[scorer.start, *window.ids]])
         with torch.inference_mode():
             losses = torch.nn.functional.cross_entropy(scorer.model(row).logits[0, :-1], row[0, 1:], reduction="none")
@@ -85,7 +85,7 @@ def test_a_long_text_is_the_sum_of_its_windows(scorer):
 
 def test_batches_keep_to_their_budget_and_lose_nothing():
     windows = [scorers.Window(n, tuple(range(n)), 0) for n in (5, 40, 7, 300, 12)]
-    made = list(scorers.batches(windows, 100))
+    made = list(scorers.make_batches(windows, 100))
     assert sorted(one.text for batch in made for one in batch) == [5, 7, 12, 40, 300]
     assert all(len(batch) == 1 or len(batch) * (len(batch[0].ids) + 1) <= 100 for batch in made)
 
@@ -133,14 +133,14 @@ def test_other_weights_are_another_model(model, tmp_path):
 
     copy = tmp_path / model.name
     shutil.copytree(model, copy)
-    assert perplexity.model_identity(str(copy)) == perplexity.model_identity(str(model))
+    assert scorers.model_identity(str(copy)) == scorers.model_identity(str(model))
     changed = tmp_path / "trained" / model.name
     shutil.copytree(model, changed)
     weights = bytearray((changed / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (changed / "model.safetensors").write_bytes(weights)
-    assert perplexity.model_identity(str(changed)) != perplexity.model_identity(str(model))
-    assert perplexity.model_identity("uer/gpt2-chinese-cluecorpussmall") == "uer/gpt2-chinese-cluecorpussmall"
+    assert scorers.model_identity(str(changed)) != scorers.model_identity(str(model))
+    assert scorers.model_identity("uer/gpt2-chinese-cluecorpussmall") == "uer/gpt2-chinese-cluecorpussmall"
 
 
 def test_characters_outside_the_vocabulary_are_counted(here):

@@ -66,9 +66,9 @@ def test_another_port_or_a_user_is_not_the_site(tmp_path, site, place):
 def torn(folder: Path, chance: random.Random) -> None:
     """Cuts one record of a finished WARC file short."""
     lake = open_lake(str(folder / "lake"))
-    path = warc.files(lake, "raw/ask39/c1")[0]
+    path = warc.list_files(lake, "raw/ask39/c1")[0]
     whole = lakes.read_bytes(lake, path)
-    places = [int(one.page.partition("#")[2]) for one in warc.responses(lake, path) if one.kind == "detail"]
+    places = [int(one.page.partition("#")[2]) for one in warc.read_responses(lake, path) if one.kind == "detail"]
     at = chance.choice(places[:-1])
     following = places[places.index(at) + 1]
     with open(lake.at(path), "wb") as file:
@@ -94,7 +94,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from chimed.storage import warc
 from chimed.storage.store import CRAWLS, open_store
 room = int(sys.argv.pop(1))
-keep = warc.keep
+keep = warc.write_exchange
 def fill(archive, *rest):
     size = archive.file.tell() if archive.file else 0
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, resource.RLIM_INFINITY))
@@ -102,7 +102,7 @@ def fill(archive, *rest):
         return keep(archive, *rest)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-warc.keep = fill
+warc.write_exchange = fill
 from chimed.__main__ import main
 main()
 """
@@ -142,14 +142,14 @@ PLACES = [  # in the order in which a crawl comes there; what is done before eac
     ("chimed.crawl.frontier.upsert", 0),  # its first list is queued
     ("chimed.crawl.frontier.upsert", 2),  # what a list shows is written
     ("chimed.storage.warc.open", 0),
-    ("chimed.storage.warc._see_to_room", 1),
+    ("chimed.storage.warc._check_free_space", 1),
     ("chimed.storage.warc._write", 2),
-    ("chimed.crawl.frontier.settle", 2),
+    ("chimed.crawl.frontier.record_results", 2),
     ("os.fsync", 0),  # the WARC file is closed
     ("os.replace", 0),  # it gets its name
     ("chimed.storage.lake.write_bytes", 0),  # the index
     ("chimed.storage.lake.write_json", 0),  # the report
-    ("chimed.crawl.counts.note_done", 0),  # the store is told, after the report
+    ("chimed.crawl.counts.mark_finished", 0),  # the store is told, after the report
 ]
 
 
@@ -182,5 +182,5 @@ def is_finished(folder: Path) -> bool:
 def bodies(folder: Path) -> dict[str, bytes]:
     """What was kept of each page."""
     lake = open_lake(str(folder / "lake"))
-    found = [one for path in warc.files(lake, "raw/ask39/c1") for one in warc.responses(lake, path)]
+    found = [one for path in warc.list_files(lake, "raw/ask39/c1") for one in warc.read_responses(lake, path)]
     return {one.url: one.body for one in found if one.kind == "detail"}

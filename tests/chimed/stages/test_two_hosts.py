@@ -104,5 +104,5 @@ def test_one_that_stood_still_finds_its_work_taken_over_and_changes_nothing_of_i
     assert "another process took over" in said(tmp_path, "one")
     assert {path.name: path.read_bytes() for path in (tmp_path / "lake/raw/ask39/c1").iterdir()} == kept
     lake = open_lake(str(tmp_path / "lake"))
-    assert finished.written_files(lake, "raw/ask39/c1") == finished.report_of(lake, "ask39", "c1")["written"]
+    assert finished.describe_files(lake, "raw/ask39/c1") == finished.read_report(lake, "ask39", "c1")["written"]
     assert records(tmp_path, site) == undisturbed(tmp_path / "whole", site)

@@ -15,7 +15,7 @@ from websites import Site, crawl, questions, served
 
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
-from chimed.storage.warc_records import records
+from chimed.storage.warc_records import read_whole_records
 
 pytestmark = pytest.mark.slow  # servers and processes
 
@@ -45,7 +45,7 @@ def test_every_encoding_is_read_though_only_three_are_asked_for(tmp_path, site):
     assert report["misses"] == {"too large": 1, "unknown content encoding": 1}
     assert report["pages"] == 8
     lake = open_lake(str(tmp_path / "lake"))
-    read = {one.url: one for path in warc.files(lake, "raw/ask39/c1") for one in warc.responses(lake, path)}
+    read = {one.url: one for path in warc.list_files(lake, "raw/ask39/c1") for one in warc.read_responses(lake, path)}
     assert "第1个回答" in read["https://ask.39.net/question/1.html"].body.decode()
 
 
@@ -117,6 +117,8 @@ def test_headers_are_kept_in_their_order_and_spelling(tmp_path):
     with raw(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + body) as url:
         crawl(tmp_path, Site(url), "--crawl", "c1")
     lake = open_lake(str(tmp_path / "lake"))
-    path = warc.files(lake, "raw/ask39/c1")[0]
-    kept = [one.record.http_headers.headers for one in records(lake, path) if one.record.rec_type == "response"]
+    path = warc.list_files(lake, "raw/ask39/c1")[0]
+    kept = [
+        one.record.http_headers.headers for one in read_whole_records(lake, path) if one.record.rec_type == "response"
+    ]
     assert [list(map(tuple, headers)) for headers in kept[:1]] == [said]

@@ -103,7 +103,7 @@ def _be(machine: Path) -> None:
     machine.mkdir(exist_ok=True)
     tempfile.tempdir = str(machine)
     socket.gethostname = lambda: machine.name
-    lease.BEAT, lease.LENGTH = LEASE
+    lease.BEAT_SECONDS, lease.LEASE_SECONDS = LEASE
 
 
 def _fill(place: str, calls: int) -> None:
@@ -121,7 +121,7 @@ def _fill(place: str, calls: int) -> None:
     def fails(*arguments, **named):
         if next(left, None) is not None:
             return really(*arguments, **named)
-        if name in ("settle", "upsert", "note_done"):
+        if name in ("record_results", "upsert", "mark_finished"):
             raise OperationalError("insert", {}, sqlite3.OperationalError("database or disk is full"))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -209,8 +209,8 @@ def crawl(folder: Path, site: Site, *options: str, code: int = 0, **variables: s
 def stored(folder: Path, source: str, name: str, kind: str = "detail") -> list[str]:
     """URLs of the responses in a crawl's WARC files, sorted."""
     lake = open_lake(str(folder / "lake"))
-    files = warc.files(lake, f"raw/{source}/{name}")
-    return sorted(one.url for path in files for one in warc.responses(lake, path) if one.kind == kind)
+    files = warc.list_files(lake, f"raw/{source}/{name}")
+    return sorted(one.url for path in files for one in warc.read_responses(lake, path) if one.kind == kind)
 
 
 def mimes(folder: Path, source: str, name: str) -> set[str]:

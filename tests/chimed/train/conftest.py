@@ -1,9 +1,15 @@
-"""What training keeps on a machine, as tokens and working folders, lies in a folder of this run."""
+"""What training keeps on a machine lies in a folder of this run, and one tiny model is trained for all modules."""
 
+import multiprocessing
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
+import runs
+import tiny
+
+from chimed.settings import settings
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -12,3 +18,35 @@ def own_temporary_folder(tmp_path_factory):
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("machine")))
         patch.setattr(tempfile, "tempdir", None)
         yield os.environ["TMPDIR"]
+
+
+@pytest.fixture(scope="session")
+def base_model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    tiny.model(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_lake(base_model, tmp_path_factory) -> Path:
+    """A lake with the paper's three phases of the demo recipe, undisturbed."""
+    from chimed.train import train_phase
+
+    lake = tmp_path_factory.mktemp("lake")
+    tiny.release(lake)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in runs.environment(lake, base_model).items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        for phase in ("cpt", "sft", "dpo"):
+            train_phase(phase, "demo", "latest")
+    settings.cache_clear()
+    return lake
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Makes processes that have imported what training needs: half of its time here."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(runs.PRELOADED)
+    return context.Process

@@ -27,7 +27,7 @@ def runs(tmp_path_factory) -> dict[str, Run]:
     def of(phase: str, subset: str) -> Run:
         from chimed.train.recipe import load
 
-        files = {split: rows / subset / f"{split}.parquet" for split in ("train", "validation")}
+        files = {split: [rows / subset / f"{split}.parquet"] for split in ("train", "validation")}
         return replace(cpt, phase=phase, rows=files, fields=load("demo", phase), folder=folder / phase)
 
     return {"cpt": cpt, "sft": of("sft", "sft"), "dpo": of("dpo", "preference")}
@@ -49,31 +49,38 @@ def asked(run: Run, **fields: object) -> Run:
         ("use_dora", True, "use_dora is not supported"),
         ("output_dir", "/elsewhere", "output_dir is not a recipe's to say"),
         ("gradient_accumulation_steps", 4, "is not a recipe's to say"),
-        ("use_peft", False, "use_peft must be true"),
+        ("use_peft", None, "use_peft is None, and that is not true or false"),
+        ("load_in_4bit", "yes", "load_in_4bit is 'yes', and that is not true or false"),
         ("no_such_field", 1, "no_such_field"),
+        ("lerning_rate", 1e-4, "there is no field lerning_rate; did you mean learning_rate"),
+        ("learning_rate", "fast", "learning_rate is 'fast', and that is not a number"),
+        ("num_train_epochs", True, "num_train_epochs is True, and that is not a number"),
+        ("seed", 1.5, "seed is 1.5, and that is not a whole number"),
+        ("lora_target_modules", 7, "lora_target_modules is 7, and that is not a list or null"),
+        ("early_stopping_patience", 2, "needs load_best_model_at_end: true"),
+        ("mix", "./general", "it has only one of both"),
+        ("mix_share", 0.1, "it has only one of both"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(runs, field: str, value: object, says: str) -> None:
-    from trl import SFTConfig
-
     from chimed.train.arguments import arguments
 
     if says.endswith("CUDA GPU") and torch.cuda.is_available():
         pytest.skip("a GPU is here")
     with pytest.raises(UserError, match=says):
-        arguments(asked(runs["sft"], **{field: value}), SFTConfig)
+        arguments(asked(runs["sft"], **{field: value}))
 
 
 def test_what_is_asked_for_is_honoured(runs, monkeypatch) -> None:
-    from trl import SFTConfig
-
     from chimed.train import arguments as module
+    from chimed.train import tracking
 
-    args, _ = module.arguments(replace(asked(runs["sft"], report_to="none"), revision="abc"), SFTConfig)
+    args, _ = module.arguments(replace(asked(runs["sft"], report_to="none"), revision="abc"))
     assert args.report_to == []
     assert args.model_init_kwargs["revision"] == "abc"
-    monkeypatch.setattr(module, "find_spec", lambda name: True)
-    assert module.trackers(asked(runs["sft"], report_to="trackio"), "") == ["trackio"]
+    for used in (module, tracking):
+        monkeypatch.setattr(used, "find_spec", lambda name: True)
+    assert tracking.trackers({"report_to": "trackio"}, runs["sft"].folder, "") == ["trackio"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # what a GPU's machine would load with
     model = module.ModelConfig(load_in_4bit=True, dtype="bfloat16")
     loading = module._loading(runs["sft"], model, "")
@@ -113,7 +120,7 @@ def test_lost_pairs_stop_dpo_too(runs) -> None:
 def test_tokens_are_made_once_and_as_trl_makes_them(runs, monkeypatch) -> None:
     """The trainer's own preparation of the same rows, beside ours."""
     import datasets
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
     from chimed.train import tokens as made_by
     from chimed.train.arguments import arguments
@@ -121,7 +128,7 @@ def test_tokens_are_made_once_and_as_trl_makes_them(runs, monkeypatch) -> None:
 
     for phase in ("cpt", "sft"):
         run = asked(runs[phase], packing=False)
-        args, lora = arguments(run, SFTConfig)
+        args, lora = arguments(run)
         tokens = tokenizer(run)
         ours = kept_rows(made_by.prepare_rows(run, tokens))
         rows = datasets.Dataset.from_parquet(str(run.rows["train"])).remove_columns("id")

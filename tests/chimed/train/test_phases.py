@@ -1,77 +1,41 @@
 """The three phases for real on a tiny Qwen3: losses fall, phases chain, a killed run ends as an undisturbed one."""
 
 import json
-import logging
-import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny
+from runs import VERSION, environment, folder, furthest, kill_and_resume, tensors
 
-from chimed.settings import PROJECT, settings
+from chimed.settings import settings
 from chimed.train import train_phase
-from chimed.train.checkpoint import last_checkpoint
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # two threads that spin against each other are five times slower than one
 pytestmark = pytest.mark.slow
 
 PHASES = ("cpt", "sft", "dpo")
-VERSION = "2026.11.22"
-
-
-def environment(lake: Path, base: Path) -> dict:
-    return {
-        "CHIMED_DATA": str(lake),
-        "CHIMED_BASE_CHECKPOINT": str(base),
-        "PYTHONPATH": str(PROJECT / "include"),
-        "OMP_NUM_THREADS": "1",
-    }
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("base")
-    tiny.model(folder)
-    return folder
+def base(base_model) -> Path:
+    return base_model
 
 
 @pytest.fixture(scope="module")
-def trained(base, tmp_path_factory) -> Path:
-    """A lake with all three phases, undisturbed."""
-    lake = tmp_path_factory.mktemp("lake")
-    tiny.release(lake)
+def trained(base, trained_lake) -> Path:
+    """The lake with all three phases, and the settings that made it."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(lake, base).items():
+        for name, value in environment(trained_lake, base).items():
             patch.setenv(name, value)
         settings.cache_clear()
-        for phase in PHASES:
-            train_phase(phase, "demo", "latest")
-        yield lake
+        yield trained_lake
     settings.cache_clear()
-
-
-def folder(lake: Path, phase: str) -> Path:
-    return lake / "models" / VERSION / "demo" / phase
-
-
-def tensors(checkpoint: Path) -> dict:
-    from safetensors.torch import load_file
-
-    name = "model" if (checkpoint / "model.safetensors").exists() else "adapter_model"
-    return load_file(checkpoint / f"{name}.safetensors")
-
-
-def furthest(one: Path, other: Path) -> float:
-    a, b = tensors(one), tensors(other)
-    assert a.keys() == b.keys()
-    return max((a[name] - b[name]).abs().max().item() for name in a)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -114,7 +78,7 @@ def test_sft_counts_the_answer_only(trained, base, tmp_path, monkeypatch) -> Non
     seen = {}
     monkeypatch.setattr(sft, "finish", lambda run, trainer, rows: seen.update(trainer=trainer) or {})
     run = open_run(open_lake(), "sft", "demo", VERSION, str(base))
-    rows = {split: trained / "releases" / VERSION / "sft" / f"{split}.parquet" for split in ("train", "validation")}
+    rows = {split: [trained / "releases" / VERSION / "sft" / f"{split}.parquet"] for split in ("train", "validation")}
     sft.train(replace(run, rows=rows, folder=tmp_path))
     trainer = seen["trainer"]
     batch = next(iter(trainer.get_train_dataloader()))
@@ -123,40 +87,13 @@ def test_sft_counts_the_answer_only(trained, base, tmp_path, monkeypatch) -> Non
     assert counted.strip().endswith("<|im_end|>")
 
 
-def train_here(lake: Path, base: Path, phase: str, log: Path) -> None:
-    """Trains a phase in this process, as the command does; what it says goes to the log."""
-    os.environ.update(environment(lake, base))
-    settings.cache_clear()
-    logging.basicConfig(filename=log, level=logging.INFO)
-    train_phase(phase, "demo", "latest")
-
-
-@pytest.fixture(scope="module")
-def processes():
-    """Makes processes that have imported what training needs: half of its time here."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_phases", "trl.trainer.sft_trainer", "trl.trainer.dpo_trainer"])
-    return context.Process
-
-
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: str, tmp_path, processes) -> None:
     lake, log = tmp_path / "lake", tmp_path / "log"
     shutil.copytree(trained, lake)
     for later in PHASES[PHASES.index(phase) :]:
         shutil.rmtree(folder(lake, later))
-    killed, again = (processes(target=train_here, args=(lake, base, phase, log)) for _ in range(2))
-    killed.start()
-    checkpoints = folder(lake, phase) / "checkpoints"
-    while killed.is_alive() and not last_checkpoint(checkpoints):
-        time.sleep(0.002)
-    killed.kill()
-    killed.join()
-    assert not (folder(lake, phase) / "report.json").exists()
-    again.start()
-    again.join()
-    assert again.exitcode == 0
-    assert "continues from checkpoint-" in log.read_text()
+    kill_and_resume(processes, environment(lake, base), "demo", phase, log, folder(lake, phase), "demo")
     assert furthest(folder(lake, phase) / "adapter", folder(trained, phase) / "adapter") < 1e-3
     assert tiny.losses(folder(lake, phase)) == pytest.approx(tiny.losses(folder(trained, phase)), abs=1e-3)
 
@@ -198,9 +135,9 @@ def test_the_last_batch_of_an_epoch_is_whole() -> None:
         assert filled["n"][:] == [number % rows for number in range(length)]
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", ["cpt", "dpo"])
 def test_two_processes_learn_what_one_does(trained, base, phase: str, tmp_path) -> None:
-    """By the command a pod runs; accelerate starts gloo here and NCCL there."""
+    """By the command a pod runs; accelerate starts gloo here and NCCL there. For sft see test_beyond."""
     lake = tmp_path / "lake"
     shutil.copytree(trained, lake)
     for later in PHASES[PHASES.index(phase) :]:
@@ -213,19 +150,18 @@ def test_two_processes_learn_what_one_does(trained, base, phase: str, tmp_path) 
     assert furthest(folder(lake, phase) / "adapter", folder(trained, phase) / "adapter") < 1e-3
 
 
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("recipe", ["qwen3-1.7b", "qwen3-14b"])
-def test_the_papers_recipes_are_what_trl_understands(base, tmp_path, recipe: str, phase: str) -> None:
-    from trl import DPOConfig, SFTConfig
-
+@pytest.mark.parametrize("phase", [*PHASES, "kto", "orpo", "grpo"])
+@pytest.mark.parametrize("recipe", ["qwen3-1.7b", "qwen3-14b", "qwen3-1.7b-tuned", "qwen3-14b-tuned"])
+def test_the_recipes_are_what_trl_understands(base, tmp_path, recipe: str, phase: str) -> None:
     from chimed.storage.lake import open_lake
     from chimed.train.arguments import arguments
     from chimed.train.recipe import load
     from chimed.train.run import Run
 
-    lake, fields = open_lake(str(tmp_path)), load(recipe, phase)
-    run = Run(lake, phase, recipe, VERSION, str(base), "", fields, {}, tmp_path, "", None)
-    args, lora = arguments(run, DPOConfig if phase == "dpo" else SFTConfig)
+    lake, fields = open_lake(str(tmp_path)), load(recipe, phase) | ({"items": "./items"} if phase == "grpo" else {})
+    rows = {"validation": tmp_path}
+    run = Run(lake, phase, recipe, VERSION, str(base), "", fields, rows, tmp_path, "", None)
+    args, lora = arguments(run)
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == run.fields["global_batch_size"]
     assert args.get_warmup_steps(1000) == 100
     assert lora.target_modules == "all-linear"

@@ -22,9 +22,10 @@ def test_the_papers_numbers(recipe: str, phase: str) -> None:
 
 
 def test_every_recipe_has_every_phase() -> None:
-    assert recipes.names() == ["demo", "qwen3-1.7b", "qwen3-14b"]
+    assert recipes.names() == ["demo", "qwen3-1.7b", "qwen3-1.7b-tuned", "qwen3-14b", "qwen3-14b-tuned"]
     for recipe in recipes.names():
-        for phase in PHASES:
+        assert recipes.phases_of(recipe) == recipes.EVERY_PHASE
+        for phase in recipes.EVERY_PHASE:
             assert recipes.load(recipe, phase)["use_peft"]
 
 

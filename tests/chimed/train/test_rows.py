@@ -71,7 +71,8 @@ def test_no_text_becomes_a_control_token(base, tmp_path, phase: str, monkeypatch
 
     release(tmp_path)
     rows = {
-        split: tmp_path / "releases" / VERSION / SUBSET[phase] / f"{split}.parquet" for split in ("train", "validation")
+        split: [tmp_path / "releases" / VERSION / SUBSET[phase] / f"{split}.parquet"]
+        for split in ("train", "validation")
     }
     run = Run(
         open_lake(str(tmp_path)),

@@ -33,7 +33,7 @@ def test_the_latest_release_is_the_newest_complete_one(lake) -> None:
 def test_unknown_names_are_answered_with_the_valid_ones() -> None:
     with pytest.raises(UserError, match="cpt, sft, dpo"):
         train_phase("ppo", "demo", "latest")
-    with pytest.raises(UserError, match=r"demo, qwen3-1\.7b, qwen3-14b"):
+    with pytest.raises(UserError, match=r"demo, qwen3-1\.7b, qwen3-1\.7b-tuned, qwen3-14b"):
         train_phase("cpt", "qwen2", "latest")
 
 

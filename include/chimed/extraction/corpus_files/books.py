@@ -1,10 +1,10 @@
-"""Books as text and Markdown: one document a chapter, found by its marks, its headings or its blank lines (paper §3.1).
+"""Read books in text or Markdown: one document per chapter, found by marks, headings or blank lines (paper §3.1).
 
-A file is first looked over (`shape_of`), line by line, then read (`chapters`), and what is held at once is a chapter.
+A file is first scanned (`detect_shape`), line by line, then read (`read_chapters`); memory holds one chapter at a time.
 
 - classics as they circulate: `<篇名>`, `<目录>`, 书名：, 内容：, and lines broken within sentences
-- books: headings as 第一章 (and 篇, 卷, 节 …), else 一、 二、 …, else short lines that stand alone between blank ones
-- without any of these one document, or, where it is long, pieces of whole paragraphs
+- books: headings such as 第一章 (or 篇, 卷, 节 …), else 一、 二、 …, else short lines between blank ones
+- without any of these one document, or, if it is long, pieces of whole paragraphs
 - Markdown: `#` headings, and titles underlined with `===` or `---`
 """
 
@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO
 
-from chimed.extraction.corpus_files.lines import CELL, TOO_LONG, TooLong, lines
-from chimed.extraction.corpus_files.rows import NULS
+from chimed.extraction.corpus_files.lines import MAX_CELL_LENGTH, TOO_LONG, TooLong, read_lines
+from chimed.extraction.corpus_files.rows import NULS_REMOVED
 from chimed.sources.page import Miss
 from chimed.sources.parsed import Document
 from chimed.sources.text import tidy
 
 Headings = Literal["classic", "numbered chapters", "listed", "alone", "markdown", "none"]
 
-PIECE = 20_000  # characters from which a text without headings is divided, at the ends of paragraphs
-HEADING = 40  # characters of a line that may be a heading
-EMPTY = "headings without a text under them, left out"
+PIECE_LENGTH = 20_000  # characters from which a text without headings is divided, at the ends of paragraphs
+MAX_HEADING_LENGTH = 40  # characters of a line that may be a heading
+EMPTY_HEADINGS = "headings without a text under them, left out"
 
 _HEAD = re.compile(r"^(书名|作者|朝代|年份)[：∶:](.*)$")
 _BODY = re.compile(r"^(?:内容|属性)[：∶:]\s*")
@@ -43,14 +43,15 @@ _LEVELS = {**dict.fromkeys("部编編篇卷", 1), **dict.fromkeys("章回讲講�
 _LISTED = re.compile(r"^[一二三四五六七八九十百]{1,4}、\s?\S")
 _STOPS = tuple("。！？；，、：,;!?:…")
 _TITLE = re.compile("^[\u4e00-\u9fff《〈「『（(]")
-_SHORT = 20  # characters of a heading that only its blank lines tell
-_FEWEST = {"numbered chapters": 2, "listed": 3, "alone": 3}  # so many headings make a form
+_MAX_BARE_HEADING = 20  # characters of a heading that only its blank lines tell
+_MIN_HEADINGS = {"numbered chapters": 2, "listed": 3, "alone": 3}  # so many headings make a form
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a look over a book's lines says. usual: characters of its longer lines. wrapped: whether its lines break
-    within sentences."""
+    """The result of scanning a book. usual: length of its longer lines. wrapped: whether its lines break within
+    sentences.
+    """
 
     headings: Headings
     usual: int = 0
@@ -65,15 +66,15 @@ class Head:
     title: str
 
 
-def shape_of(name: str, text: TextIO) -> Shape:
-    """What form a book has and how it breaks its lines."""
+def detect_shape(name: str, text: TextIO) -> Shape:
+    """Return how a book marks its chapters and breaks its lines."""
     if Path(name).suffix.lower() == ".md":
         return Shape("markdown")
     lengths: Counter[int] = Counter()
     broken: Counter[int] = Counter()  # of them, lines that end within a sentence
     found: Counter[str] = Counter()
     before, last = "", ""
-    for line in (one.strip() for one in lines(text) if isinstance(one, str)):
+    for line in (one.strip() for one in read_lines(text) if isinstance(one, str)):
         length = min(len(line), _LONGEST_LINE)
         lengths[length] += 1
         broken[length] += not line.endswith(_ENDS)
@@ -87,7 +88,7 @@ def shape_of(name: str, text: TextIO) -> Shape:
     wrapped = sum(broken[length] for length in long) > 0.5 * sum(lengths[length] for length in long)
     if found["classic"]:
         return Shape("classic", usual, True)
-    form = next((form for form, least in _FEWEST.items() if found[form] >= least), "none")
+    form = next((form for form, least in _MIN_HEADINGS.items() if found[form] >= least), "none")
     return Shape(form, usual, wrapped and usual < 200)  # type: ignore[arg-type]
 
 
@@ -113,7 +114,7 @@ class _Chapter:
         if self.over:
             return Miss(TOO_LONG)
         usual = self.shape.usual
-        text = _joined(self.body, usual) if self.shape.wrapped else "\n".join(filter(None, map(tidy, self.body)))
+        text = _join_lines(self.body, usual) if self.shape.wrapped else "\n".join(filter(None, map(tidy, self.body)))
         title = "·".join(dict.fromkeys(filter(None, (self.path[level] for level in sorted(self.path)))))
         return Document(f"{title}（{piece}）" if piece else title, text, "") if text else None
 
@@ -126,7 +127,7 @@ class _Chapter:
     def add(self, line: str) -> Document | Miss | None:
         """Take a line in; return the piece before it, where a text without headings has grown long enough."""
         piece = None
-        if self.shape.headings == "none" and self.held >= PIECE and (not line or self.body[-1].endswith(_ENDS)):
+        if self.shape.headings == "none" and self.held >= PIECE_LENGTH and (not line or self.body[-1].endswith(_ENDS)):
             self.pieces += 1
             piece = self._document(self.pieces)
             self.body, self.held = [], 0
@@ -135,8 +136,8 @@ class _Chapter:
         return piece
 
 
-def chapters(name: str, text: TextIO, shape: Shape, notes: Counter[str]) -> Iterator[Document | Miss]:
-    """Yield one document a chapter; headings without a text give none and are counted in `notes`."""
+def read_chapters(name: str, text: TextIO, shape: Shape, notes: Counter[str]) -> Iterator[Document | Miss]:
+    """Yield one document per chapter; headings without text give none and are counted in `notes`."""
     chapter = _Chapter(shape, {0: _NUMBER.sub("", Path(name).stem) or Path(name).stem})
     for one in _marked(text, shape):
         found = None
@@ -145,13 +146,13 @@ def chapters(name: str, text: TextIO, shape: Shape, notes: Counter[str]) -> Iter
         elif isinstance(one, Head):
             found = chapter.document()
             if not found and len(chapter.path) > 1 and one.level <= max(chapter.path):
-                notes[EMPTY] += 1  # a part's heading, which has its chapters under it, is not counted
+                notes[EMPTY_HEADINGS] += 1  # a part's heading, which has its chapters under it, is not counted
             chapter.begin(one)
-        elif isinstance(one, TooLong) or chapter.held + len(one) > CELL:
+        elif isinstance(one, TooLong) or chapter.held + len(one) > MAX_CELL_LENGTH:
             chapter.over, chapter.body = True, []
         else:
             if "\0" in one:
-                notes[NULS] += one.count("\0")
+                notes[NULS_REMOVED] += one.count("\0")
             found = chapter.add(one.replace("\0", ""))
         if found:
             yield found
@@ -160,14 +161,14 @@ def chapters(name: str, text: TextIO, shape: Shape, notes: Counter[str]) -> Iter
 
 
 def _marked(text: TextIO, shape: Shape) -> Iterator[Head | str | TooLong]:
-    """The lines of a book, its headings told apart by its form."""
+    """Yield the lines of a book with its headings marked, by its form."""
     match shape.headings:
         case "classic":
-            return _classic(lines(text))
+            return _classic(read_lines(text))
         case "markdown":
-            return _markdown(lines(text))
+            return _markdown(read_lines(text))
         case _:
-            return _headed(lines(text), shape.headings)
+            return _headed(read_lines(text), shape.headings)
 
 
 # --- where chapters begin ----------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ def _classic(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
 
 
 def _headed(source: Iterable[str | TooLong], form: str) -> Iterator[Head | str | TooLong]:
-    """Lines with their headings told; a heading that stands alone is known by the blank line behind it."""
+    """Yield lines with their headings marked; a heading without a number is recognized by the blank line after it."""
     waiting, before = None, ""  # a line that may be a heading, and what stood before it
     for one in source:
         line = one if isinstance(one, TooLong) else one.strip()
@@ -216,21 +217,24 @@ def _headed(source: Iterable[str | TooLong], form: str) -> Iterator[Head | str |
 
 
 def _level(line: str) -> int | None:
-    """The level of a line as 第一章 绪论; None for any other, a sentence that begins so among them."""
-    found = _CHAPTER.match(line) if len(line) <= HEADING and line.startswith("第") else None
+    """Return the level of a heading such as 第一章 绪论;
+
+    None for any other line, such as a sentence that begins like one.
+    """
+    found = _CHAPTER.match(line) if len(line) <= MAX_HEADING_LENGTH and line.startswith("第") else None
     return _LEVELS[found.group(1)] if found and not line.endswith(_STOPS) else None
 
 
 def _is_listed(line: str) -> bool:
-    return len(line) <= HEADING and not line.endswith(_STOPS) and bool(_LISTED.match(line))
+    return len(line) <= MAX_HEADING_LENGTH and not line.endswith(_STOPS) and bool(_LISTED.match(line))
 
 
 def _may_stand_alone(line: str) -> bool:
-    return 0 < len(line) <= _SHORT and not line.endswith((*_STOPS, *_ENDS)) and bool(_TITLE.match(line))
+    return 0 < len(line) <= _MAX_BARE_HEADING and not line.endswith((*_STOPS, *_ENDS)) and bool(_TITLE.match(line))
 
 
 def _percentile(lengths: Counter[int], share: float) -> int:
-    """The length that this share of the lines is not longer than."""
+    """Return the length that this share of the lines does not exceed."""
     place = int(lengths.total() * share)
     for length in sorted(lengths):
         place -= lengths[length]
@@ -239,8 +243,8 @@ def _percentile(lengths: Counter[int], share: float) -> int:
     return 0
 
 
-def _joined(source: list[str], usual: int) -> str:
-    """A chapter's paragraphs as lines: a line that was only broken for its width goes on in the next."""
+def _join_lines(source: list[str], usual: int) -> str:
+    """Return a chapter's paragraphs as lines: a line broken only for its width is joined with the next."""
     paragraphs: list[str] = []
     goes_on = False
     for line in source:
@@ -272,10 +276,10 @@ _FRONT_TITLE = re.compile(r"""^title:\s*["']?(.{1,200}?)["']?\s*$""")
 
 
 def _markdown(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
-    """Lines without Markdown's marks for pictures, links and strong words; text in fences stays as it is."""
+    """Yield lines without Markdown's marks for images, links and emphasis; fenced text stays unchanged."""
     fence = ""
     waiting = ""  # a line that the next one may underline
-    for one in _behind_front(source):
+    for one in _without_front_matter(source):
         if isinstance(one, TooLong | Head):
             yield one
             continue
@@ -293,7 +297,7 @@ def _markdown(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]
         elif heading:
             title = _ANCHOR.sub("", (heading.group(2) or "").rstrip(" #\t"))
             yield Head(len(heading.group(1)), _plain(title))
-        elif fence or not 0 < len(line) <= 2 * HEADING:
+        elif fence or not 0 < len(line) <= 2 * MAX_HEADING_LENGTH:
             yield line if fence else _plain(line)
         else:
             waiting = line
@@ -301,8 +305,8 @@ def _markdown(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]
         yield _plain(waiting)
 
 
-def _behind_front(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
-    """The lines without YAML between two `---` at their start, of which the title is kept; a mere rule is none."""
+def _without_front_matter(source: Iterable[str | TooLong]) -> Iterator[Head | str | TooLong]:
+    """Yield the lines without YAML front matter, except its title; a mere rule (`---`) is not front matter."""
     rest = iter(source)
     held: list[str | TooLong] = []
     for one in rest:

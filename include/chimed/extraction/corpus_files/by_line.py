@@ -1,8 +1,8 @@
-"""Files that were put together of others in several encodings: every line is decoded in its own.
+"""Decode files that were assembled from others in several encodings, each line in its own.
 
-A codec for Python, so that such a file is read as any other: `chimed_utf_8_gb18030` and `chimed_utf_8_big5hkscs`. A
-line that is whole UTF-8 is UTF-8; of another the likelier reading is taken. Neither GB18030 nor Big5 has a line end
-within a character, so lines are the same in all three.
+This is a Python codec, so that such a file is read like any other: `chimed_utf_8_gb18030` and `chimed_utf_8_big5hkscs`.
+A line that is valid UTF-8 is UTF-8; for another the more probable decoding is chosen. Neither GB18030 nor Big5 has a
+line end within a character, so lines are the same in all three.
 """
 
 import codecs
@@ -24,11 +24,11 @@ Probability = Callable[[str], float]
 
 
 @dataclass(frozen=True)
-class Lines:
-    """What the lines of a file are. utf8, other: how many. broken: places that are no character in a line's encoding.
+class LineCounts:
+    """Counts over the lines of a file. utf8, other: lines. broken: places that decode in neither encoding.
 
-    margin: nats by which the least certain line that is not UTF-8 is likelier to be of the other encoding. won: by
-    which all of them are, together.
+    margin: by how many nats the least certain line that is not UTF-8 is more probable in the other encoding. won: the
+    same for all of them together.
     """
 
     utf8: int
@@ -39,20 +39,20 @@ class Lines:
 
     @property
     def certainty(self) -> float:
-        """Of the least certain line."""
+        """Certainty of the least certain line."""
         return 1 / (1 + math.exp(-min(self.margin, 30)))
 
 
 def codec_name(other: str) -> str:
-    """What Python knows the codec of UTF-8 and another encoding by."""
+    """Return the name of the codec for UTF-8 and another encoding."""
     return f"{_PREFIX}{other}"
 
 
 def has_both(file: BinaryIO) -> bool:
-    """Whether a file has lines that are UTF-8 beyond ASCII and lines that are not; a quick look, from its start."""
+    """Return whether a file has lines in UTF-8 beyond ASCII and lines that are not UTF-8; a quick check."""
     file.seek(0)
     whole, torn = False, False
-    for line in _pieces(file):
+    for line in _read_lines(file):
         if not line.isascii():
             try:
                 line.decode("utf-8")
@@ -65,42 +65,42 @@ def has_both(file: BinaryIO) -> bool:
     return whole and torn
 
 
-def looked_through(file: BinaryIO, other: str, probability: Probability) -> Lines:
-    """What the lines of a file are, in UTF-8 or another encoding; leaves it at its start."""
+def count_lines(file: BinaryIO, other: str, probability: Probability) -> LineCounts:
+    """Return counts of a file's lines in UTF-8 and another encoding; rewind the file."""
     utf8, others, broken, margin, total = 0, 0, 0, math.inf, 0.0
     file.seek(0)
-    for line in _pieces(file):
+    for line in _read_lines(file):
         if line.isascii():
             continue
-        text, won = _likelier(line, other, probability, quick=utf8 + others > _WEIGHED)
+        text, won = _decode_line(line, other, probability, quick=utf8 + others > _WEIGHED)
         broken += text.count("\ufffd") if won > -math.inf else 0
         utf8 += won <= 0
         others += won > 0
         margin, total = (min(margin, won), total + won) if won > 0 else (margin, total)
     file.seek(0)
-    return Lines(utf8, others, broken, margin, total)
+    return LineCounts(utf8, others, broken, margin, total)
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _read_lines(file: BinaryIO) -> Iterator[bytes]:
     held = b""
     while piece := file.read(_LONGEST):
-        whole, held = _cut(held + piece)
+        whole, held = _split_whole_lines(held + piece)
         yield from whole.splitlines(keepends=True)
     yield from held.splitlines(keepends=True)
 
 
-def _cut(body: bytes) -> tuple[bytes, bytes]:
-    """The whole lines, and what is left; of a line beyond all bounds what ends with a character of its own."""
+def _split_whole_lines(body: bytes) -> tuple[bytes, bytes]:
+    """Return the whole lines, and the rest; a line beyond the limit is cut after a character that is one byte."""
     cut = body.rfind(b"\n") + 1
     if not cut and len(body) > _LONGEST:
         cut = max((match.end() for match in _PLAIN.finditer(body)), default=len(body))
     return body[:cut], body[cut:]
 
 
-def _likelier(line: bytes, other: str, probability: Probability, quick: bool = True) -> tuple[str, float]:
-    """A line's text, and by how many nats the other encoding wins; minus infinity where it is whole UTF-8.
+def _decode_line(line: bytes, other: str, probability: Probability, quick: bool = True) -> tuple[str, float]:
+    """Return a line's text, and by how many nats the other encoding wins; minus infinity if the line is valid UTF-8.
 
-    quick: does without the probabilities where the line is whole in the other encoding and in shreds as UTF-8.
+    quick: skip the probabilities if the line is valid in the other encoding and mostly broken as UTF-8.
     """
     try:
         return line.decode("utf-8"), -math.inf
@@ -114,7 +114,9 @@ def _likelier(line: bytes, other: str, probability: Probability, quick: bool = T
 
 
 def register(probability: Probability) -> None:
-    """Makes the codecs known to Python. probability: the natural logarithm of how probable a text is."""
+    """Register the codecs with Python. probability: a function that returns the natural logarithm of a text's
+    probability.
+    """
 
     class ByLine(codecs.IncrementalDecoder):
         other = ""
@@ -124,8 +126,8 @@ def register(probability: Probability) -> None:
             self.held = b""
 
         def decode(self, body: bytes, final: bool = False) -> str:  # type: ignore[override]
-            whole, self.held = (self.held + body, b"") if final else _cut(self.held + body)
-            return "".join(_likelier(line, self.other, probability)[0] for line in whole.splitlines(keepends=True))
+            whole, self.held = (self.held + body, b"") if final else _split_whole_lines(self.held + body)
+            return "".join(_decode_line(line, self.other, probability)[0] for line in whole.splitlines(keepends=True))
 
         def reset(self) -> None:
             self.held = b""

@@ -1,4 +1,4 @@
-"""What the columns of a corpus's tables are called, in Chinese and English, and which record a row of them makes."""
+"""Map the columns of a corpus's tables, named in Chinese or English, to the records that their rows make."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -37,17 +37,17 @@ ROLES = tuple(ALIASES)
 
 Form = Literal["conversation", "herb", "qa", "document"]
 _ROLE_OF = {name: role for role, names in ALIASES.items() for name in names}
-_TALK_AT_NEED = ("data", "dialogs")  # HuatuoGPT's lists of what is said in turn; where no other column makes a record
+_FALLBACK_NAMES = ("data", "dialogs")  # HuatuoGPT's lists of what is said in turn; where no other column makes a record
 NESTED = "."
-_DEEPEST = 4  # levels of nested columns that are opened
+_MAX_DEPTH = 4  # levels of nested columns that are opened
 _HEADLESS = "If the first line is no header, put one before it. "
-_SHOWN = 20  # columns named in an error
-_LONGEST = 40  # characters of a column's name that are shown
+_MAX_COLUMNS_SHOWN = 20  # columns named in an error
+_MAX_NAME_SHOWN = 40  # characters of a column's name that are shown
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How rows of some columns are read. form: what a row makes. columns: role → the columns of it, in their order."""
+    """How to read rows with some columns. form: what a row makes. columns: role → its columns, in order."""
 
     form: Form
     columns: Mapping[str, tuple[str, ...]] = field(hash=False)
@@ -58,8 +58,8 @@ class Plan:
         return {column for columns in self.columns.values() for column in columns}
 
 
-def asked_columns(said: str | None) -> dict[str, str]:
-    """`question=问,answer=答` as role → column. Raises UserError for another form or an unknown role."""
+def parse_columns(said: str | None) -> dict[str, str]:
+    """Return `question=问,answer=答` as role → column. Raise UserError for another form or an unknown role."""
     chosen: dict[str, str] = {}
     for part in (said or "").split(","):
         role, equals, column = (word.strip() for word in part.partition("="))
@@ -75,9 +75,11 @@ def asked_columns(said: str | None) -> dict[str, str]:
 
 
 def plan_for(columns: Iterable[str], asked: Mapping[str, str]) -> Plan | None:
-    """How rows of these columns are read; None where they make no record. asked: role → column, which comes first.
+    """Return how to read rows with these columns; None if they make no record. asked: role → column, which takes
+    precedence.
 
-    Where they make none by their names, a nested column (`qa.question`, see `opened`) goes by the last part of its own.
+    If the full names make no record, nested columns (`qa.question`, see `flatten`) are known by the last part of their
+    name.
     """
     names = {str(column): str(column).strip().lstrip("\ufeff").lower() for column in columns}
     if plan := _plan(names, asked):
@@ -85,14 +87,14 @@ def plan_for(columns: Iterable[str], asked: Mapping[str, str]) -> Plan | None:
     return _plan({column: name.rpartition(NESTED)[2] for column, name in names.items()}, {}) if not asked else None
 
 
-def talk_at_need(row: Mapping[str, object]) -> Plan | None:
-    """The plan for a row with a list under a name that says too little by itself, where no other column is known."""
-    said = tuple(column for column, value in row.items() if column in _TALK_AT_NEED and isinstance(value, list))
+def fallback_plan(row: Mapping[str, object]) -> Plan | None:
+    """Return a plan for a row that has a list under a vague name, for when no other column is known."""
+    said = tuple(column for column, value in row.items() if column in _FALLBACK_NAMES and isinstance(value, list))
     return Plan("conversation", {"messages": said}) if said else None
 
 
 def _plan(names: Mapping[str, str], asked: Mapping[str, str]) -> Plan | None:
-    """The same by the names that columns go by, in small letters."""
+    """Return the plan for columns by their lower-case names."""
     given = {column.strip().lower(): role for role, column in asked.items()}
     found: dict[str, list[tuple[int, str]]] = {}
     for column, name in names.items():
@@ -105,10 +107,10 @@ def _plan(names: Mapping[str, str], asked: Mapping[str, str]) -> Plan | None:
     return Plan(form, roles) if form else None
 
 
-def opened(row: Mapping[str, object]) -> dict[str, object]:
-    """A row with what is nested in it in columns of its own: {"qa": {"question": …}} as {"qa.question": …}."""
+def flatten(row: Mapping[str, object]) -> dict[str, object]:
+    """Return a row with nested values as columns: {"qa": {"question": …}} becomes {"qa.question": …}."""
     flat = dict(row)
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         if not any(isinstance(value, dict) for value in flat.values()):
             break
         flat = {
@@ -135,19 +137,21 @@ def _form(roles: Mapping[str, tuple[str, ...]]) -> Form | None:
     return None
 
 
-def shown(column: object) -> str:
-    """A column's name as it can be printed and kept, whatever is in it."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(column)[:_LONGEST]) or "(no name)"
+def printable_name(column: object) -> str:
+    """Return a column's name in a form that can be printed and stored."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(column)[:_MAX_NAME_SHOWN]) or "(no name)"
 
 
-def not_understood(name: str, columns: Iterable[str], asked: Mapping[str, str]) -> UserError:
-    """The error for a file none of whose rows makes a record."""
+def unknown_columns_error(name: str, columns: Iterable[str], asked: Mapping[str, str]) -> UserError:
+    """Return the error for a file of which no row makes a record."""
     columns = list(columns)
     lower = {str(column).strip().lstrip("\ufeff").lower() for column in columns}
-    wrong = [shown(column) for column in asked.values() if column.strip().lower() not in lower]
+    wrong = [printable_name(column) for column in asked.values() if column.strip().lower() not in lower]
     missing = f" It has no column {', '.join(wrong)}, which --columns names." if wrong else ""
-    found = [shown(column) for column in columns]
-    told = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+    found = [printable_name(column) for column in columns]
+    told = ", ".join(found[:_MAX_COLUMNS_SHOWN]) + (
+        f" and {len(found) - _MAX_COLUMNS_SHOWN} more" if len(found) > _MAX_COLUMNS_SHOWN else ""
+    )
     known = "; ".join(f"{role}: {', '.join(names[:8])}" for role, names in ALIASES.items())
     return UserError(
         f"{name} has the columns {told or '(none)'}, from which no record can be made: a record needs a question and "

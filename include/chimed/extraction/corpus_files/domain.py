@@ -1,9 +1,9 @@
-"""Whether a text is of traditional Chinese medicine or of medicine in general: the paper's Trad and Gen (§3.1)."""
+"""Decide whether a text is about traditional Chinese medicine (the paper's Trad) or medicine in general (Gen, §3.1)."""
 
 import re
 
 TCM, GENERAL = "tcm", "general"
-SHARE = 0.012  # of a text's characters, in words of traditional medicine, from which it is one of it
+MIN_TCM_SHARE = 0.012  # of a text's characters, in words of traditional medicine, from which it is one of it
 
 _DEPARTMENTS = re.compile("中医|针灸|推拿|中药|中醫|針灸")
 _WORDS = re.compile(
@@ -15,16 +15,16 @@ _WORDS = re.compile(
 )
 
 
-def of_department(department: tuple[str, ...]) -> str:
-    """The domain of a row by its department; empty where it says none."""
+def domain_of_department(department: tuple[str, ...]) -> str:
+    """Return the domain of a row by its department; empty if it has none."""
     if not department:
         return ""
     return TCM if _DEPARTMENTS.search(department[0]) else GENERAL
 
 
 def domain_of(text: str, language: str) -> str:
-    """The domain by a text's own words; what is in classical Chinese is of traditional medicine."""
+    """Return the domain by a text's own words; a text in classical Chinese is about traditional medicine."""
     if language == "lzh":
         return TCM
     found = sum(map(len, _WORDS.findall(text)))
-    return TCM if found >= SHARE * len(text) and found >= 4 else GENERAL
+    return TCM if found >= MIN_TCM_SHARE * len(text) and found >= 4 else GENERAL

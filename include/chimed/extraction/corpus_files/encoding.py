@@ -1,10 +1,11 @@
-"""Which encoding a text file is in, by evidence over the file: UTF-8, GB18030, Big5, UTF-16 with and without a mark.
+"""Detect the encoding of a text file: UTF-8, GB18030, Big5, or UTF-16 with and without a byte order mark.
 
-A decoding is judged by how probable its characters are in Chinese text: the commonest characters, those that the
-national standards call frequent (GB 2312's first level, Big5's first level), the others, and what no text has. The
-same bytes read in the right encoding are more probable than in any other by many powers of ten, from a few characters
-on. Of a large file the beginning, the middle and the end are looked at; then the whole file is decoded, and where that
-fails its surroundings are looked at too. An unknown encoding is never guessed at without saying how certain it is.
+Each candidate encoding is scored by how probable the decoded characters are in Chinese text. Characters fall into
+classes: the most common ones, those that the national standards rank as frequent (the first levels of GB 2312 and of
+Big5), the rest, and those that no text has. The same bytes decoded correctly are more probable than in any other
+encoding by many powers of ten, after only a few characters. For a large file, the beginning, the middle and the end are
+scored. Then the whole file is decoded, and if that fails, the surroundings of the failure are scored too. The certainty
+is always reported with the result.
 """
 
 import codecs
@@ -25,10 +26,10 @@ NAMES = {
     by_line.codec_name("gb18030"): "UTF-8 and GB18030, line by line",
     by_line.codec_name("big5hkscs"): "UTF-8 and Big5, line by line",
 }  # fmt: skip
-SAMPLE = 64 * 1024  # bytes looked at in one place of a file
-PLACES = 3  # the beginning, the middle, the end
-LOOKS = 4  # how often a failed decoding is looked at before it is taken as it is
-_PIECE = 1 << 20
+SAMPLE_BYTES = 64 * 1024  # bytes looked at in one place of a file
+SAMPLE_COUNT = 3  # the beginning, the middle, the end
+MAX_RETRIES = 4  # how often a failed decoding is looked at before it is taken as it is
+_CHUNK_BYTES = 1 << 20
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -73,10 +74,10 @@ _BROKEN = -25.0  # natural logarithm, for a byte that is no character
 
 @dataclass(frozen=True)
 class Encoding:
-    """What a file is read in. name: Python's codec. certainty: 0 to 1, against the other encodings.
+    """A detected encoding. name: Python's codec. certainty: 0 to 1, against the other encodings.
 
-    broken: places that are no character in it, over the whole file. first_broken: the byte where the first begins.
-    said: whether a person or a byte order mark said so.
+    broken: places in the whole file that do not decode. first_broken: byte offset of the first. said: who declared it,
+    a person or a byte order mark.
     """
 
     name: str
@@ -93,58 +94,63 @@ class Encoding:
         return f"{name} ({why}{broken})"
 
 
-def encoding_of(file: BinaryIO, asked: str | None = None) -> Encoding:
-    """The encoding of a file that can be sought in, which is left at its start.
+def detect_encoding(file: BinaryIO, asked: str | None = None) -> Encoding:
+    """Return the encoding of a seekable file, and rewind it.
 
-    asked: the encoding a person chose. Raises UserError where Python knows none of that name.
+    asked: the encoding a person chose. Raises UserError if Python has none of that name.
     """
     if asked is not None:
-        return _verified(file, Encoding(_known(asked), 1.0, said="--encoding"))
+        return _verify(file, Encoding(_resolve(asked), 1.0, said="--encoding"))
     file.seek(0)
     head = file.read(4)
     for mark, name in _MARKS:
         if head.startswith(mark):
-            return _verified(file, Encoding(name, 1.0, said="its byte order mark"))
+            return _verify(file, Encoding(name, 1.0, said="its byte order mark"))
     size = file.seek(0, 2)
-    samples = [_sample(file, start, size) for start in _places(size)]
-    for _ in range(LOOKS):
-        best, certainty = likeliest(samples)
-        found = _verified(file, Encoding(best, certainty))
+    samples = [_read_sample(file, start, size) for start in _sample_starts(size)]
+    for _ in range(MAX_RETRIES):
+        best, certainty = most_probable(samples)
+        found = _verify(file, Encoding(best, certainty))
         if found.first_broken is None or any(start <= found.first_broken < end for start, end, _ in samples):
             break
-        samples.append(_sample(file, max(0, found.first_broken - SAMPLE // 2) // 2 * 2, size))
-    return _by_line(file, found) if found.broken else found
+        samples.append(_read_sample(file, max(0, found.first_broken - SAMPLE_BYTES // 2) // 2 * 2, size))
+    return _try_line_by_line(file, found) if found.broken else found
 
 
-def likeliest(samples: Iterable[tuple[int, int, bytes]]) -> tuple[str, float]:
-    """The most probable encoding of the bytes at some places of a file (start, end, bytes), and how certain it is.
+def most_probable(samples: Iterable[tuple[int, int, bytes]]) -> tuple[str, float]:
+    """Return the most probable encoding of samples (start, end, bytes) of a file, and its certainty.
 
-    1.0 where all encodings give the same text, as of plain ASCII.
+    The certainty is the posterior probability under equal priors, so it is 1.0 if all encodings give the same text
+    (ASCII).
     """
     samples = list(samples)
     logs: dict[str, float] = {}
     texts: dict[str, tuple[str, ...]] = {}
     for name in CANDIDATES:
-        read = tuple(_decoded(name, body) for _, _, body in samples)
-        logs[name], texts[name] = sum(map(probability, read)), read
+        read = tuple(_decode(name, body) for _, _, body in samples)
+        logs[name], texts[name] = sum(map(log_probability, read)), read
     best = max(CANDIDATES, key=lambda name: logs[name])  # of equals the first
     others = [logs[name] - logs[best] for name in CANDIDATES if texts[name] != texts[best]]
     return best, 1 / (1 + sum(map(math.exp, others)))
 
 
-def probability(text: str) -> float:
-    """The natural logarithm of how probable a decoding is as Chinese text, in the script that suits it better."""
+def log_probability(text: str) -> float:
+    """Return the natural logarithm of a text's probability as Chinese, in the script that suits it better.
+
+    Characters are treated as independent, except that ASCII after ASCII is likely: otherwise a long English text would
+    look like UTF-16 of rare characters.
+    """
     counts = Counter(text)
     behind_ascii = sum(len(run) - 1 for run in _ASCII_RUN.findall(text))
-    either = (sum(n * _log(char, script) for char, n in counts.items()) for script in ("gb2312", "big5"))
+    either = (sum(n * _log_of_character(char, script) for char, n in counts.items()) for script in ("gb2312", "big5"))
     return max(either) + behind_ascii * _NEXT_ASCII
 
 
-def _by_line(file: BinaryIO, found: Encoding) -> Encoding:
-    """Two encodings for a file that has broken places in one, if some of its lines are UTF-8 and some another."""
+def _try_line_by_line(file: BinaryIO, found: Encoding) -> Encoding:
+    """Return two encodings if a file with broken places has lines in UTF-8 and lines in another encoding."""
     if found.name not in ("utf-8", *by_line.OTHERS) or not by_line.has_both(file):
         return found
-    seen = {other: by_line.looked_through(file, other, probability) for other in by_line.OTHERS}
+    seen = {other: by_line.count_lines(file, other, log_probability) for other in by_line.OTHERS}
     best = max(seen, key=lambda other: seen[other].won)
     if seen[best].utf8 and seen[best].other and seen[best].broken < found.broken:
         return Encoding(by_line.codec_name(best), seen[best].certainty, seen[best].broken)
@@ -154,7 +160,7 @@ def _by_line(file: BinaryIO, found: Encoding) -> Encoding:
 # --- a file ------------------------------------------------------------------------------------------------------
 
 
-def _known(asked: str) -> str:
+def _resolve(asked: str) -> str:
     try:
         found = codecs.lookup(asked)
     except LookupError:
@@ -172,20 +178,20 @@ def _known(asked: str) -> str:
     )
 
 
-def _places(size: int) -> list[int]:
-    """Where samples begin; at even bytes, so that UTF-16 is not split."""
-    if size <= PLACES * SAMPLE:
+def _sample_starts(size: int) -> list[int]:
+    """Return where samples begin, at even bytes, so that UTF-16 is not split."""
+    if size <= SAMPLE_COUNT * SAMPLE_BYTES:
         return [0]
-    return [0, (size // 2 - SAMPLE // 2) // 2 * 2, (size - SAMPLE) // 2 * 2]
+    return [0, (size // 2 - SAMPLE_BYTES // 2) // 2 * 2, (size - SAMPLE_BYTES) // 2 * 2]
 
 
-def _sample(file: BinaryIO, start: int, size: int) -> tuple[int, int, bytes]:
-    """(start, end, bytes) of a place; one inside the file begins and ends where no character is cut.
+def _read_sample(file: BinaryIO, start: int, size: int) -> tuple[int, int, bytes]:
+    """Return (start, end, bytes) of a sample; one within the file begins and ends between characters.
 
-    A byte below 0x30 is a character of its own in every encoding of one to four bytes.
+    A byte below 0x30 is a whole character in every encoding of one to four bytes.
     """
     file.seek(start)
-    body = file.read(SAMPLE if size > PLACES * SAMPLE else PLACES * SAMPLE)
+    body = file.read(SAMPLE_BYTES if size > SAMPLE_COUNT * SAMPLE_BYTES else SAMPLE_COUNT * SAMPLE_BYTES)
     end = start + len(body)
     if start:
         cut = next((n for n, byte in enumerate(body[:4096]) if byte < 0x30), -1) + 1
@@ -193,27 +199,27 @@ def _sample(file: BinaryIO, start: int, size: int) -> tuple[int, int, bytes]:
     return start, end, body[: len(body) // 2 * 2] if end < size else body
 
 
-def _decoded(name: str, body: bytes) -> str:
-    """The bytes as text, what is no character as U+FFFD; a character that the sample cuts at its end is left out.
+def _decode(name: str, body: bytes) -> str:
+    """Return the bytes as text, with U+FFFD for what does not decode; a character cut by the sample's end is left out.
 
-    A sample of an odd length ends with its file: half a character of UTF-16 is then none.
+    A sample of odd length ends with its file, so half a UTF-16 character in it is broken.
     """
     return codecs.getincrementaldecoder(name)("replace").decode(body, final="16" in name and len(body) % 2 == 1)
 
 
-def _verified(file: BinaryIO, chosen: Encoding) -> Encoding:
-    """The encoding with what does not decode in it, counted over the whole file; leaves the file at its start."""
+def _verify(file: BinaryIO, chosen: Encoding) -> Encoding:
+    """Return the encoding with the places that do not decode, counted over the whole file; rewind the file."""
     file.seek(0)
     decoder = codecs.getincrementaldecoder(chosen.name)("strict")
     broken, first, place = 0, None, 0
-    while piece := file.read(_PIECE):
+    while piece := file.read(_CHUNK_BYTES):
         state = decoder.getstate()
         try:
             decoder.decode(piece, final=False)
         except UnicodeDecodeError as error:
             if first is None:
                 first = place - len(state[0]) + error.start
-            broken += _broken_in(chosen.name, state, piece, decoder)
+            broken += _count_broken(chosen.name, state, piece, decoder)
         place += len(piece)
     if cut := decoder.getstate()[0]:  # the file ends within a character
         broken, first = broken + 1, place - len(cut) if first is None else first
@@ -221,8 +227,9 @@ def _verified(file: BinaryIO, chosen: Encoding) -> Encoding:
     return Encoding(chosen.name, chosen.certainty, broken, first, chosen.said)
 
 
-def _broken_in(name: str, state: tuple[bytes, int], piece: bytes, decoder: codecs.IncrementalDecoder) -> int:
-    """How many places of a piece are no character; a real U+FFFD in it is none of them. The decoder goes on behind it.
+def _count_broken(name: str, state: tuple[bytes, int], piece: bytes, decoder: codecs.IncrementalDecoder) -> int:
+    """Return how many places of a piece do not decode, not counting a real U+FFFD; the decoder continues after the
+    piece.
 
     state: the decoder's before the piece, whose first character may have begun there.
     """
@@ -240,7 +247,7 @@ def _broken_in(name: str, state: tuple[bytes, int], piece: bytes, decoder: codec
 
 
 @cache
-def _log(char: str, script: str) -> float:
+def _log_of_character(char: str, script: str) -> float:
     return _BROKEN if char == "\ufffd" else _LOG[_kind(char, script)]
 
 
@@ -253,7 +260,7 @@ def _kind(char: str, script: str) -> str:
     if char in _PUNCTUATION:
         return "punctuation"
     if 0x4E00 <= code <= 0x9FFF:
-        return "frequent" if _frequent(char, script) else "rare"
+        return "frequent" if _is_frequent(char, script) else "rare"
     if 0xFF01 <= code <= 0xFF5E:
         return "full width"
     if 0x3400 <= code <= 0x4DBF or 0x20000 <= code <= 0x323AF or 0xF900 <= code <= 0xFAFF:
@@ -265,8 +272,8 @@ def _kind(char: str, script: str) -> str:
     return "foreign"
 
 
-def _frequent(char: str, script: str) -> bool:
-    """Whether the character is of the standard's first level: 3,755 of GB 2312, 5,401 of Big5."""
+def _is_frequent(char: str, script: str) -> bool:
+    """Return whether a character is in the standard's first level: 3,755 of GB 2312, 5,401 of Big5."""
     try:
         lead = char.encode(script)[0]
     except UnicodeEncodeError:
@@ -274,4 +281,4 @@ def _frequent(char: str, script: str) -> bool:
     return 0xB0 <= lead <= 0xD7 if script == "gb2312" else 0xA4 <= lead <= 0xC6
 
 
-by_line.register(probability)
+by_line.register(log_probability)

@@ -1,4 +1,4 @@
-"""A corpus's files into the lake, with what was found out about each and what a person said of their rights."""
+"""Store a corpus's files in the lake, with a survey of each and what the user says about their rights."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from pathlib import Path
 import chimed
 from chimed.crawl import finished
 from chimed.errors import UserError
-from chimed.extraction.corpus_files.columns import shown
-from chimed.extraction.corpus_files.reading import ENDINGS, Choices, NothingInIt, Survey, ending, survey
-from chimed.schema import content_id, keyed
+from chimed.extraction.corpus_files.columns import printable_name
+from chimed.extraction.corpus_files.reading import ENDINGS, Choices, EmptyFile, Survey, file_ending, survey_file
+from chimed.schema import content_id, keyed_hash
 from chimed.sources import FILES
 from chimed.sources import names as source_names
 from chimed.sources.parsed import CorpusQA, Document
@@ -22,14 +22,14 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake
-from chimed.storage.naming import CORPUS
+from chimed.storage.naming import CORPUS_NAME
 
 RIGHTS = ("title", "license", "homepage")
-LONGEST_NAME = 150  # bytes of a file's name: folders and objects are named after it
-LONGEST_SAID = 1_000  # characters of a licence, a title, an address
-_MOST_OTHERS = 10  # files that are left out and named
+MAX_NAME_BYTES = 150  # bytes of a file's name: folders and objects are named after it
+MAX_RIGHTS_LENGTH = 1_000  # characters of a licence, a title, an address
+_MAX_SKIPPED_SHOWN = 10  # files that are left out and named
 
-_TAKEN = ("report.json", "again.parquet")  # what the lake keeps beside the files
+_RESERVED = ("report.json", "again.parquet")  # what the lake keeps beside the files
 # what Hugging Face's folders hold besides their data; what Excel and macOS leave in a folder
 _NO_DATA = re.compile(
     r"^(?:README|LICENSE|LICENCE|\.|dataset_info\.json$|dataset_infos\.json$|state\.json$|dataset_dict\.json$|cache-|~\$|__MACOSX$)",
@@ -48,18 +48,18 @@ def ingest(
     choices: Choices | None = None,
     rights: Mapping[str, str | None] | None = None,
 ) -> dict:
-    """Puts files, and the data files of folders, into the lake as corpus `name`; returns the raw report.
+    """Store files, and the data files of folders, in the lake as corpus `name`; return the raw report.
 
-    The same files again change nothing but what is said of them: choices as given now, rights where some are given.
-    Raises UserError for a name that cannot be taken, and for files that are not there or of no form known here.
+    Ingesting the same files again changes only what is said about them: the choices as given now, the rights if some
+    are given. Raises UserError for an invalid name, and for files that do not exist or have an unsupported form.
     """
-    if not CORPUS.match(name) or name in source_names():
+    if not CORPUS_NAME.match(name) or name in source_names():
         raise UserError(
             f"{name!r} cannot name a corpus; use 2 to 32 small letters, digits and _, a letter first, "
             "and no site's name"
         )
-    choices, given = choices or Choices(), _named(paths)
-    said = _rights(rights or {})
+    choices, given = choices or Choices(), _name_files(paths)
+    said = _clean_rights(rights or {})
     digest, digests = hashlib.sha256(), {}
     for file_name in sorted(given):
         with given[file_name].open("rb") as body:
@@ -68,11 +68,11 @@ def ingest(
         digests[file_name] = own.hexdigest()
     folder = layout.raw(name, digest.hexdigest()[:12])
     path = f"{folder}/{layout.REPORT}"
-    before = finished.report_of(lake, name, folder.rsplit("/", 1)[-1]) or {}
+    before = finished.read_report(lake, name, folder.rsplit("/", 1)[-1]) or {}
     told = {"choices": asdict(choices), "rights": said or before.get("rights", {}), "code": chimed.__version__}
     if before and all(before.get(key) == value for key, value in told.items()):
         return before
-    surveys = _surveys(given, choices)
+    surveys = _survey_files(given, choices)
     for file_name in surveys if not before else ():
         lakes.write_file(lake, f"{folder}/{file_name}", given[file_name])
     report = {
@@ -94,30 +94,32 @@ def ingest(
     return lakes.read_json(lake, path)
 
 
-def address(source: str, read: Iterable[Document | CorpusQA], key: bytes) -> str:
-    """What stands for the URL of a row that has none: the same words have the same, in whatever file they come.
+def corpus_address(source: str, read: Iterable[Document | CorpusQA], key: bytes) -> str:
+    """Return what replaces the URL of a corpus row: equal for equal words, in whatever file they are.
 
-    key: of the store (`store.secret`), without which nobody can try words until one has this address.
+    key: the store's (`store.secret`); without it nobody can find the words of an address by trying.
     """
     words: list[str] = []
     for one in read:
         words += (one.title, one.text) if isinstance(one, Document) else (one.title, one.question, one.answer)
-    return f"corpus:{source}/{keyed(key, content_id(*words))}"
+    return f"corpus:{source}/{keyed_hash(key, content_id(*words))}"
 
 
-def kept_choices(report: Mapping) -> Choices:
-    """What a person said of a corpus's files, by its raw report; one of an older version said nothing."""
+def recorded_choices(report: Mapping) -> Choices:
+    """Return the user's choices for a corpus, from its raw report; the defaults for a report of an older version."""
     return Choices(**report.get("choices", {}))
 
 
-def kept_survey(report: Mapping, name: str) -> Survey | None:
-    """What a file of a corpus is, by the raw report; None where an older version made it."""
+def recorded_survey(report: Mapping, name: str) -> Survey | None:
+    """Return the survey of a corpus's file, from the raw report; None for a report of an older version."""
     kept = report.get("read", {}).get(name)
     return Survey.of(kept) if kept else None
 
 
-def fingerprinted(report: Mapping) -> str:
-    """All that makes records of a corpus's rows, as text: the code, and what the raw report says of the files."""
+def fingerprint_text(report: Mapping) -> str:
+    """Return everything that determines the records of a corpus, as text: the code, and the raw report's choices and
+    surveys.
+    """
     said = json.dumps([report.get("choices"), report.get("read")], sort_keys=True, ensure_ascii=True)
     code = [file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]
     return "\0".join([*code, said])
@@ -126,75 +128,79 @@ def fingerprinted(report: Mapping) -> str:
 # --- which files -------------------------------------------------------------------------------------------------
 
 
-def _named(paths: Iterable[Path]) -> dict[str, Path]:
-    """The files by the names they get in the lake; those of a folder by their way into it (`train__data.parquet`)."""
+def _name_files(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the files by their names in the lake; a file in a folder is named by its path (`train__data.parquet`)."""
     given: dict[str, Path] = {}
     for path in paths:
-        found = _in_folder(path) if path.is_dir() else {path.name: path}
+        found = _data_files(path) if path.is_dir() else {path.name: path}
         for name, file in found.items():
             _check_name(name)
             if not file.is_file():
                 raise UserError(f"{file} is not a file or a folder" if file.exists() else f"{file} does not exist")
             if name in given:
                 raise UserError(f"two files are called {name}; rename one of them")
-            ending(name)
+            file_ending(name)
             given[name] = file
     if not given:
         raise UserError("no file was named; name files or a folder with files")
     return given
 
 
-def _in_folder(folder: Path) -> dict[str, Path]:
-    """The data files below a folder, as Hugging Face's `save_to_disk` and its hub lay them out."""
-    files = _meant(folder)
+def _data_files(folder: Path) -> dict[str, Path]:
+    """Return the data files below a folder, as Hugging Face's `save_to_disk` and its hub lay them out."""
+    files = _candidate_files(folder)
     found = [file for file in files if file.suffix.lower() in ENDINGS]
     if not found:
-        raise UserError(f"{_shown(folder)} contains no data file; supported are: {', '.join(ENDINGS)}")
+        raise UserError(f"{_printable_path(folder)} contains no data file; supported are: {', '.join(ENDINGS)}")
     others = [file for file in files if file.suffix.lower() not in ENDINGS]
     if others:
-        log.warning("%s: skipped, their format is not supported: %s", _shown(folder), _few(others, folder))
+        log.warning(
+            "%s: skipped, their format is not supported: %s", _printable_path(folder), _name_some(others, folder)
+        )
     return {"__".join(file.relative_to(folder).parts): file for file in found}
 
 
-def _meant(folder: Path) -> list[Path]:
-    """The files below a folder that might have been meant as data."""
+def _candidate_files(folder: Path) -> list[Path]:
+    """Return the files below a folder that may be meant as data."""
     there = [file for file in sorted(folder.rglob("*")) if file.is_symlink() or not file.is_dir()]
     there = [file for file in there if not any(map(_NO_DATA.match, file.relative_to(folder).parts))]
     if odd := [file for file in there if not file.is_file()]:
-        log.warning("%s: skipped, neither a file nor a folder of its own: %s", _shown(folder), _few(odd, folder))
+        log.warning(
+            "%s: skipped, neither a file nor a folder of its own: %s", _printable_path(folder), _name_some(odd, folder)
+        )
     return [file for file in there if file.is_file()]
 
 
-def _few(files: list[Path], folder: Path) -> str:
-    """The names of a few files of a folder, and how many more there are."""
-    names = ", ".join(_shown(file.relative_to(folder)) for file in files[:_MOST_OTHERS])
-    return names + (f" and {len(files) - _MOST_OTHERS} more" if len(files) > _MOST_OTHERS else "")
+def _name_some(files: list[Path], folder: Path) -> str:
+    """Return the names of a few files of a folder, and how many more there are."""
+    names = ", ".join(_printable_path(file.relative_to(folder)) for file in files[:_MAX_SKIPPED_SHOWN])
+    return names + (f" and {len(files) - _MAX_SKIPPED_SHOWN} more" if len(files) > _MAX_SKIPPED_SHOWN else "")
 
 
 def _check_name(name: str) -> None:
-    """Raises UserError for a name that the lake, a database or a page could not hold."""
-    if _BAD.search(name) or len(name.encode("utf-8", "replace")) > LONGEST_NAME or name in ("", ".", ".."):
+    """Raise UserError for a name that the lake, a database or a page could not hold."""
+    if _BAD.search(name) or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES or name in ("", ".", ".."):
         raise UserError(
-            f"a file is called {_shown(name)}: give it a name of at most {LONGEST_NAME} bytes in UTF-8, "
+            f"a file is called {_printable_path(name)}: give it a name of at most {MAX_NAME_BYTES} bytes in UTF-8, "
             "without control characters"
         )
-    if name.lower() in _TAKEN:
+    if name.lower() in _RESERVED:
         raise UserError(f"{name} is a name that the lake uses itself; rename your file")
 
 
-def _shown(name: object) -> str:
-    """A name as it can be printed, whatever its bytes are."""
+def _printable_path(name: object) -> str:
+    """Return a name in a form that can be printed, whatever its bytes are."""
     return ascii(str(name))[:200] if _BAD.search(str(name).replace("/", "")) else str(name)[:200]
 
 
-def _surveys(given: Mapping[str, Path], choices: Choices) -> dict[str, Survey]:
-    """What each file is, told as it is found. One that holds nothing is told and left out, if others hold something."""
+def _survey_files(given: Mapping[str, Path], choices: Choices) -> dict[str, Survey]:
+    """Return the survey of each file, logging it. An empty file is logged and left out, if others have content."""
     found: dict[str, Survey] = {}
-    empty: list[NothingInIt] = []
+    empty: list[EmptyFile] = []
     for name, file in given.items():
         try:
-            found[name] = _surveyed(name, file, choices)
-        except NothingInIt as error:
+            found[name] = _survey_one(name, file, choices)
+        except EmptyFile as error:
             empty.append(error)
     if empty and not found:
         raise empty[0]
@@ -202,7 +208,7 @@ def _surveys(given: Mapping[str, Path], choices: Choices) -> dict[str, Survey]:
         log.warning("%s; skipped", nothing)
     columns = {column.lower() for one in found.values() for several in one.columns.values() for column in several}
     for role, column in choices.columns.items():
-        if shown(column).lower() not in columns:
+        if printable_name(column).lower() not in columns:
             raise UserError(
                 f"--columns {role}={column}: no file has a column of that name that could be used; "
                 f"those used are {', '.join(sorted(columns)) or 'none'}"
@@ -210,22 +216,22 @@ def _surveys(given: Mapping[str, Path], choices: Choices) -> dict[str, Survey]:
     return found
 
 
-def _surveyed(name: str, file: Path, choices: Choices) -> Survey:
+def _survey_one(name: str, file: Path, choices: Choices) -> Survey:
     with file.open("rb") as body:
         if body.read(len(_POINTER)) == _POINTER:
             raise UserError(f"{name} is a Git LFS pointer and not the data; run git lfs pull where it was cloned")
-        found = survey(name, body, choices)
+        found = survey_file(name, body, choices)
     for sentence in found.sentences(name):
         log.info("%s", sentence)
     return found
 
 
-def _rights(said: Mapping[str, str | None]) -> dict[str, str]:
-    """What was said of the rights, tidy. Raises UserError for what is too long, or an address that is none."""
+def _clean_rights(said: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the rights, cleaned. Raise UserError for a text that is too long, or an invalid address."""
     kept = {key: words for key in RIGHTS if (words := " ".join((said.get(key) or "").split()))}
     for key, value in kept.items():
-        if len(value) > LONGEST_SAID or any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise UserError(f"--{key} takes at most {LONGEST_SAID} characters of text")
+        if len(value) > MAX_RIGHTS_LENGTH or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise UserError(f"--{key} takes at most {MAX_RIGHTS_LENGTH} characters of text")
     if "homepage" in kept and not re.match(r"https?://\S+$", kept["homepage"]):
         raise UserError(f"--homepage {kept['homepage'][:100]!r} is not an address; write https://…")
     return kept

@@ -1,8 +1,10 @@
-"""Whether a text is modern Chinese, classical Chinese, or no Chinese, by the words that carry its grammar (paper §3.1).
+"""Detect modern Chinese, classical Chinese or another language by function words (paper §3.1).
 
-Modern Chinese says 的 了 是 在 这 没有, classical Chinese 之 者 也 曰 矣 乃; each has its weight, the logarithm of how
-much more frequent it is in the one than in the other, and a text's weights are added up. A list of herbs or a verse
-has few such words: then what is around it decides, the book or the other rows of the file.
+Modern Chinese uses 的 了 是 在 这 没有, classical Chinese 之 者 也 曰 矣 乃.
+
+Each word has a weight: the logarithm of how much more frequent it is in one than in the other. The sum of the weights
+is the log-likelihood ratio of a naive Bayes classifier. A list of herbs or a verse has few such words: then the context
+decides, the book or the file's other rows.
 """
 
 import math
@@ -41,22 +43,20 @@ MODERN = {
     ),
     **dict.fromkeys(("这个", "什么", "怎么", "情况", "问题", "临床", "血压", "常用", "本品", "呈"), 2.0),
 }
-TENTHS = 10  # weights are added up in tenths: no rounding
-LATIN = 5  # tenths of a word in Latin letters or a number: modern texts have more
-LONGEST_STEP = (
-    0.5  # a hundred Chinese characters say no more than fifty times this: one strange passage decides nothing
-)
-LIKELY = 8.0  # how much a text's own words must weigh before they overrule its book
-CHINESE = 0.10  # share of a text's letters below which it is no Chinese text: a drug's name in it is no such text
-KANA = 0.15  # share of kana among Han and kana from which a text is Japanese
+WEIGHT_SCALE = 10  # weights are summed as integers in tenths, so that sums are exact
+LATIN_WEIGHT = 5  # tenths, of a Latin word or a number: modern texts have more of them
+# nats per Chinese character: limits what one strange passage can decide, since its words are not independent
+MAX_WEIGHT_PER_CHARACTER = 0.5
+MIN_OWN_WEIGHT = 8.0  # nats from which a text's own words overrule its book
+MIN_CHINESE_SHARE = 0.10  # of letters; below it the text is not Chinese, even if it names a drug in Chinese
+MAX_KANA_SHARE = 0.15  # of Han and kana; above it the text is Japanese
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a text says of its language; several texts' evidence adds up.
+    """Evidence for a text's language; the evidence of several texts adds up.
 
-    han, kana, other: its letters. weight: how much its words speak for classical Chinese, less what they speak for
-    modern.
+    han, kana, other: numbers of letters. weight: log-likelihood ratio of classical over modern Chinese.
     """
 
     han: int = 0
@@ -73,27 +73,27 @@ class Evidence:
         letters = self.han + self.kana + self.other
         if not self.han:
             return False
-        return self.kana <= KANA * (self.han + self.kana) and self.han >= CHINESE * letters
+        return self.kana <= MAX_KANA_SHARE * (self.han + self.kana) and self.han >= MIN_CHINESE_SHARE * letters
 
     @property
     def classical(self) -> bool:
-        """Whether classical Chinese is the likelier."""
+        """Whether classical Chinese is more likely than modern."""
         return self.weight > 0
 
     @property
     def certainty(self) -> float:
-        """From 0.5 to 1 how certain that is: words near each other are not independent, hence the bound."""
-        most = LONGEST_STEP * max(self.han, 10)
+        """Certainty of that, from 0.5 to 1; limited, because words near each other are not independent."""
+        most = MAX_WEIGHT_PER_CHARACTER * max(self.han, 10)
         return 1 / (1 + math.exp(-min(abs(self.weight) / 2, most, 30)))
 
 
-def evidence_in(text: str) -> Evidence:
-    """What a text's letters and words say of its language."""
-    return evidence_of([text])[0]
+def weigh_text(text: str) -> Evidence:
+    """Return the evidence of a text's letters and words."""
+    return weigh_texts([text])[0]
 
 
-def evidence_of(texts: Sequence[str]) -> list[Evidence]:
-    """What the letters and words of each of many texts say, all of them weighed at once."""
+def weigh_texts(texts: Sequence[str]) -> list[Evidence]:
+    """Return the evidence of each of many texts, computed on one array of code points."""
     if not texts:
         return []
     signs = _signs()
@@ -105,18 +105,18 @@ def evidence_of(texts: Sequence[str]) -> list[Evidence]:
     for kind in (_LATIN, _DIGIT):  # a word or a number counts once, where it begins
         inside = (kinds & kind) != 0
         inside[1:] &= ~inside[:-1]
-        weights -= inside * LATIN
-    places, more = _longer(letters, kinds, signs)
+        weights -= inside * LATIN_WEIGHT
+    places, more = _weigh_pairs(letters, kinds, signs)
     weights[places] += more
     weighed = np.add.reduceat(weights, starts, dtype=np.int64).tolist()
     han, kana, other = (
         np.add.reduceat((kinds & kind) != 0, starts, dtype=np.int64).tolist() for kind in (_HAN, _KANA, _OTHER)
     )
-    return [Evidence(h, k, o, weight / TENTHS) for h, k, o, weight in zip(han, kana, other, weighed, strict=True)]
+    return [Evidence(h, k, o, weight / WEIGHT_SCALE) for h, k, o, weight in zip(han, kana, other, weighed, strict=True)]
 
 
-def _longer(letters: np.ndarray, kinds: np.ndarray, signs: "_Signs") -> tuple[np.ndarray, np.ndarray]:
-    """Where words of two characters stand, and what they weigh; of two that share a character the first counts."""
+def _weigh_pairs(letters: np.ndarray, kinds: np.ndarray, signs: "_Signs") -> tuple[np.ndarray, np.ndarray]:
+    """Return the places and weights of two-character words; of two overlapping words the first counts."""
     begins = np.flatnonzero(kinds[:-1] & _BEGINS)
     pairs = _pair(letters[begins], letters[begins + 1])
     found = np.minimum(np.searchsorted(signs.pairs, pairs), len(signs.pairs) - 1)
@@ -130,12 +130,12 @@ def _longer(letters: np.ndarray, kinds: np.ndarray, signs: "_Signs") -> tuple[np
     return places[counted], signs.pair_weights[found[counted]]
 
 
-def language_of(own: Evidence, around: Evidence) -> str:
-    """`lzh` or `zh`: by the text's own words where they weigh enough, else by what is around it.
+def decide_language(own: Evidence, around: Evidence) -> str:
+    """Return `lzh` or `zh`: by the text's own words if they weigh enough, else by its context.
 
     around: the evidence of its book, or of all rows of its file.
     """
-    decides = own if abs(own.weight) >= LIKELY or not around.han else around
+    decides = own if abs(own.weight) >= MIN_OWN_WEIGHT or not around.han else around
     return "lzh" if decides.classical else "zh"
 
 
@@ -147,7 +147,7 @@ _SIZE = 0x323B1  # code points up to the last Han character; all behind them say
 
 @dataclass(frozen=True)
 class _Signs:
-    """By code point the kinds and the weight of a character; words of two characters, sorted, and their weights."""
+    """Character classes and weights by code point; two-character words, sorted, and their weights."""
 
     kinds: np.ndarray
     weights: np.ndarray
@@ -157,9 +157,9 @@ class _Signs:
 
 @cache
 def _signs() -> _Signs:
-    """All weights, in tenths; a modern word takes back what its characters counted for the classical side."""
+    """Return all weights, scaled to integers; a modern word cancels the classical weights of its characters."""
     every = {**CLASSICAL, **{word: -weight for word, weight in MODERN.items()}}
-    letters = {word: round(weight * TENTHS) for word, weight in every.items() if len(word) == 1}
+    letters = {word: round(weight * WEIGHT_SCALE) for word, weight in every.items() if len(word) == 1}
     kinds, weights = np.zeros(_SIZE, np.uint8), np.zeros(_SIZE, np.int32)
     for char, tenths in letters.items():
         weights[ord(char)] = tenths
@@ -172,7 +172,7 @@ def _signs() -> _Signs:
     for word, weight in every.items():
         if len(word) == 2:
             taken_back = sum(max(0, letters.get(char, 0)) for char in word) if weight < 0 else 0
-            longer[int(_pair(ord(word[0]), ord(word[1])))] = round(weight * TENTHS) - taken_back
+            longer[int(_pair(ord(word[0]), ord(word[1])))] = round(weight * WEIGHT_SCALE) - taken_back
             kinds[ord(word[0])] |= _BEGINS
     pairs = sorted(longer)
     return _Signs(kinds, weights, np.array(pairs, np.uint64), np.array([longer[pair] for pair in pairs], np.int32))

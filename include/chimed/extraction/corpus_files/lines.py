@@ -1,4 +1,4 @@
-"""Lines and JSON values of a text as it streams by, none longer than `CELL`: what is held at once is one of them."""
+"""Read lines and JSON values of a text as a stream, none longer than `MAX_CELL_LENGTH`, so that memory is limited."""
 
 import json
 import re
@@ -6,26 +6,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
-CELL = 16 * 1024 * 1024  # characters of a line, a row, a chapter; what is longer is a named miss
+MAX_CELL_LENGTH = 16 * 1024 * 1024  # characters of a line, a row, a chapter; what is longer is a named miss
 TOO_LONG = "longer than 16 M characters"
 NOT_JSON = "not JSON"
 
 _PIECE = 64 * 1024
 _STRUCTURE = re.compile(r'["\\{}]')
-_RESTARTS = 100  # broken objects of a file behind which the next one is looked for with care
+_MAX_RESTARTS = 100  # broken objects of a file behind which the next one is looked for with care
 _SOMETHING = re.compile(r"[^\s,\[\]}]")
 _BARE_END = re.compile(r"[,\]\n]")
 _NEXT_VALUE = re.compile(r"(?<=[,\n])\s{0,100}(?=\{)")
 
 
 class TooLong:
-    """Stands for what was longer than `CELL`; its characters were let go."""
+    """A placeholder for something longer than `MAX_CELL_LENGTH`; its characters were not kept."""
 
 
-def lines(text: TextIO) -> Iterator[str | TooLong]:
-    """The lines with their ends (\\n, \\r\\n or \\r); one that is too long is read past and not held."""
-    while line := text.readline(CELL + 1):
-        if len(line) <= CELL:
+def read_lines(text: TextIO) -> Iterator[str | TooLong]:
+    """Yield lines with their ends (\\n, \\r\\n or \\r); a line that is too long is skipped and replaced by TooLong."""
+    while line := text.readline(MAX_CELL_LENGTH + 1):
+        if len(line) <= MAX_CELL_LENGTH:
             yield line
             continue
         while line and line[-1] not in "\r\n":
@@ -33,22 +33,20 @@ def lines(text: TextIO) -> Iterator[str | TooLong]:
         yield TooLong()
 
 
-def parsed(value: str) -> object:
-    """A JSON value. Raises ValueError where it is none, or nested or numbered beyond reason."""
+def parse_json(value: str) -> object:
+    """Return a JSON value. Raise ValueError if it is invalid, or nested too deeply."""
     try:
         return json.loads(value)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def values(text: TextIO, held: str = "") -> Iterator[str]:
-    """Yield the objects of a JSON array, or those that follow each other, each as its own piece of text.
+def split_objects(text: TextIO, held: str = "") -> Iterator[str]:
+    """Yield the objects of a JSON array, or of a sequence of objects, each as text.
 
-    held: what was read of the text already.
-
-    A piece is what its braces hold, whether it is JSON or not; where the braces of one do not close, it ends before
-    what looks like the next one, and reading goes on from there. Whatever else stands between two objects is a piece
-    too: nothing is passed over.
+    held: the part of the text that was read already. A piece is what a pair of braces encloses, valid JSON or not. If
+    braces do not close, the piece ends before what looks like the next object, and reading continues there. Anything
+    else between two objects is a piece too: nothing is skipped.
     """
     restarts = 0
     while True:
@@ -69,8 +67,8 @@ def values(text: TextIO, held: str = "") -> Iterator[str]:
             continue
         restarts += 1
         cut = _NEXT_VALUE.search(held, start + 1)
-        if cut is None or restarts > _RESTARTS:
-            yield from _torn(held[start:])
+        if cut is None or restarts > _MAX_RESTARTS:
+            yield from _split_torn(held[start:])
             held = ""
         else:
             yield held[start : cut.start()].rstrip(", \r\n\t")
@@ -78,8 +76,8 @@ def values(text: TextIO, held: str = "") -> Iterator[str]:
 
 
 def _bare_value(text: TextIO, held: str) -> tuple[str, str]:
-    """A value without braces, which ends at the next comma or line, and what was read behind it."""
-    while (end := _BARE_END.search(held)) is None and len(held) <= CELL:
+    """Return a value without braces, which ends at the next comma or line, and the text read after it."""
+    while (end := _BARE_END.search(held)) is None and len(held) <= MAX_CELL_LENGTH:
         if not (piece := text.read(_PIECE)):
             break
         held += piece
@@ -88,12 +86,12 @@ def _bare_value(text: TextIO, held: str) -> tuple[str, str]:
 
 
 def _closed(text: TextIO, held: str, start: int) -> tuple[str, int | None]:
-    """What is read once the object that begins at `start` is, and its end; None where its braces do not close."""
+    """Return the text once the object that begins at `start` is read, and its end; None if its braces do not close."""
     braces = _Braces(start)
     end = braces.end(held)
-    while end is None and len(held) - start <= CELL and (piece := text.read(_PIECE)):
+    while end is None and len(held) - start <= MAX_CELL_LENGTH and (piece := text.read(_PIECE)):
         held += piece
-        end = braces.end(held) if len(held) - start <= CELL else None
+        end = braces.end(held) if len(held) - start <= MAX_CELL_LENGTH else None
     return held, end
 
 
@@ -132,8 +130,8 @@ class _Braces:
         return False
 
 
-def _torn(piece: str) -> Iterator[str]:
-    """A piece whose braces do not close, cut wherever an object may begin."""
+def _split_torn(piece: str) -> Iterator[str]:
+    """Yield a piece whose braces do not close, split wherever an object may begin."""
     place = 0
     for cut in _NEXT_VALUE.finditer(piece):
         yield piece[place : cut.start()].rstrip(", \r\n\t")

@@ -1,7 +1,7 @@
-"""One file of a corpus: what it is (`survey`), and its rows, herbs and chapters as records (`read_file`).
+"""Read one file of a corpus: survey it (`survey_file`), and read its rows, herbs and chapters as records (`read_file`).
 
-A survey reads the whole file once and says in which encoding, form and language it is and how certain that is; it is
-made when the file is ingested and kept in the raw report, and every later reading follows it.
+A survey reads the whole file once and reports its encoding, form and language, and how certain they are. It is made
+when the file is ingested and stored in the raw report, and every later reading follows it.
 """
 
 import io
@@ -16,17 +16,32 @@ from typing import BinaryIO, Literal
 import polars as pl
 
 from chimed.errors import UserError
-from chimed.extraction.corpus_files.books import Shape, chapters, shape_of
-from chimed.extraction.corpus_files.columns import NESTED, Plan, not_understood, opened, plan_for, shown, talk_at_need
+from chimed.extraction.corpus_files.books import Shape, detect_shape, read_chapters
+from chimed.extraction.corpus_files.columns import (
+    NESTED,
+    Plan,
+    fallback_plan,
+    flatten,
+    plan_for,
+    printable_name,
+    unknown_columns_error,
+)
 from chimed.extraction.corpus_files.domain import domain_of
-from chimed.extraction.corpus_files.encoding import Encoding, encoding_of
-from chimed.extraction.corpus_files.language import LIKELY, Evidence, evidence_of, language_of
+from chimed.extraction.corpus_files.encoding import Encoding, detect_encoding
+from chimed.extraction.corpus_files.language import MIN_OWN_WEIGHT, Evidence, decide_language, weigh_texts
 from chimed.extraction.corpus_files.lines import NOT_JSON
 from chimed.extraction.corpus_files.rows import read_row
-from chimed.extraction.corpus_files.tables import ARROW_TABLES, NO_OBJECT, TEXT_TABLES, Row, arrow_rows, text_rows
+from chimed.extraction.corpus_files.tables import (
+    ARROW_TABLES,
+    NO_OBJECT,
+    TEXT_TABLES,
+    Row,
+    read_arrow_rows,
+    read_text_rows,
+)
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA, Document
-from chimed.text.encoding.mojibake import SUSPECT, garbled
+from chimed.text.encoding.mojibake import SUSPECT, is_garbled
 
 BOOKS = (".txt", ".md")
 ENDINGS = (*TEXT_TABLES, *ARROW_TABLES, *BOOKS)
@@ -41,22 +56,22 @@ _HOW: Mapping[str, str] = {
     "markdown": ", by Markdown's headings",
     "none": ", without headings",
 }
-_MOST_SHOWN = 20  # columns that are not used
-_MOST_FORMS = 1_000  # sets of columns that are remembered of one file
+_MAX_UNUSED_SHOWN = 20  # columns that are not used
+_MAX_COLUMN_SETS = 1_000  # sets of columns that are remembered of one file
 _ROWS_AT_A_TIME, _CHARACTERS_AT_A_TIME = 512, 1_000_000  # of rows that are weighed together
-_STRANGE_ROWS = 1_000  # rows without a known column, after which a file is taken for one of another form
+_MAX_UNKNOWN_ROWS = 1_000  # rows without a known column, after which a file is taken for one of another form
 
 Records = list[Document | CorpusQA]
 Read = tuple[int, Records | Miss]
 
 
-class NothingInIt(UserError):
-    """A file without a row, a herb or a chapter."""
+class EmptyFile(UserError):
+    """The file has no row, herb or chapter."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a person says of a corpus's files; `auto` and None leave it to the evidence. columns: role → column."""
+    """The user's choices for a corpus; `auto` and None let the evidence decide. columns: role → column."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     language: Literal["auto", "zh", "lzh"] = "auto"
@@ -66,11 +81,11 @@ class Choices:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file is. encoding, shape: None where the form has none. words: its evidence of a language, all together.
+    """What a file is. encoding, shape: None if the form has none. words: the evidence of its language, over all rows.
 
-    rows: rows, herbs and chapters, misses among them. misses: why rows give no record. languages, domains: of the
-    records. own: rows whose own words decide on their language. columns: role → columns, of the rows' usual form.
-    unused: its other columns. notes: what of the rows was left out or mended.
+    rows: rows, herbs and chapters, including misses. misses: why rows give no record. languages, domains: of the
+    records. own: rows whose own words decide their language. columns: role → columns, of the most frequent form.
+    unused: its other columns. notes: what was left out or corrected in rows.
     """
 
     encoding: Encoding | None = None
@@ -86,18 +101,18 @@ class Survey:
     notes: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict:
-        """As the raw report keeps it."""
+        """Return the survey for the raw report."""
         return asdict(self)
 
     @staticmethod
     def of(kept: Mapping) -> "Survey":
-        """What a raw report kept."""
+        """Return a survey from a raw report."""
         encoding, shape = kept["encoding"], kept["shape"]
         made = {**kept, "encoding": encoding and Encoding(**encoding), "shape": shape and Shape(**shape)}
         return Survey(**{**made, "words": Evidence(**kept["words"]), "unused": tuple(kept["unused"])})
 
     def sentences(self, name: str) -> list[str]:
-        """What a person reads of it."""
+        """Return the survey as sentences for a person."""
         unit = "row" if self.shape is None else "text" if self.shape.headings == "none" else "chapter"
         how = _HOW[self.shape.headings] if self.shape else ""
         encoding = f", {self.encoding}" if self.encoding else ""
@@ -119,39 +134,40 @@ class Survey:
 
 
 @dataclass
-class _Met:
-    """What is met on the way through a file. plans: rows of (columns, how they are read); strange: of columns that are
-    not understood. notes: what was left out or mended."""
+class FileStatistics:
+    """Counts made while reading a file. plans: rows of (columns, plan); strange: rows of columns without a plan. notes:
+    what was left out or corrected.
+    """
 
     plans: Counter = field(default_factory=Counter)
     strange: Counter = field(default_factory=Counter)
     notes: Counter = field(default_factory=Counter)
 
 
-def survey(name: str, body: BinaryIO, choices: Choices) -> Survey:
-    """Reads a file of a known ending once and says what it is; leaves it at its start.
+def survey_file(name: str, body: BinaryIO, choices: Choices) -> Survey:
+    """Read a file once and return its survey; rewind the file.
 
-    Raises UserError for a file of another form, or with nothing in it that makes a record or a named miss.
+    Raises UserError for an unsupported form, and for a file without anything that makes a record or a named miss.
     """
     found = Survey()
-    if ending(name) not in ARROW_TABLES:
-        found = replace(found, encoding=encoding_of(body, choices.encoding))
-    if ending(name) in BOOKS:
-        with _text(body, found.encoding) as text:
-            found = replace(found, shape=shape_of(name, text))
-    met, misses, languages, domains = _Met(), Counter[str](), Counter[str](), Counter[str]()
+    if file_ending(name) not in ARROW_TABLES:
+        found = replace(found, encoding=detect_encoding(body, choices.encoding))
+    if file_ending(name) in BOOKS:
+        with _open_text(body, found.encoding) as text:
+            found = replace(found, shape=detect_shape(name, text))
+    met, misses, languages, domains = FileStatistics(), Counter[str](), Counter[str](), Counter[str]()
     later = Counter[tuple[str, str]]()  # domains of what is modern or classical as the whole file is
     words, rows, own = Evidence(), 0, 0
-    for _, read, said in _of_chinese(_raw(name, body, choices, found, met), choices):
+    for _, read, said in _with_evidence(_read_raw(name, body, choices, found, met), choices):
         rows += 1
-        if not met.plans and met.strange.total() >= _STRANGE_ROWS:
+        if not met.plans and met.strange.total() >= _MAX_UNKNOWN_ROWS:
             break
         if isinstance(read, Miss):
             misses[read.reason] += 1
             continue
         words += said
         likelier = "lzh" if said.classical else "zh"
-        decided = abs(said.weight) >= LIKELY
+        decided = abs(said.weight) >= MIN_OWN_WEIGHT
         own += decided
         languages[likelier if decided else "?"] += 1
         for one in read if decided else ():
@@ -175,35 +191,37 @@ def survey(name: str, body: BinaryIO, choices: Choices) -> Survey:
         languages=dict(+languages),
         own=own,
         domains=dict(domains),
-        columns={role: [*map(shown, names)] for role, names in usual.columns.items()} if usual else {},
-        unused=tuple(map(shown, sorted(known - usual.used)[:_MOST_SHOWN])) if usual and usual.form != "herb" else (),
+        columns={role: [*map(printable_name, names)] for role, names in usual.columns.items()} if usual else {},
+        unused=tuple(map(printable_name, sorted(known - usual.used)[:_MAX_UNUSED_SHOWN]))
+        if usual and usual.form != "herb"
+        else (),
         notes=dict(+met.notes),
     )
 
 
-def _check_something(name: str, rows: int, misses: Counter[str], met: _Met, choices: Choices) -> None:
-    """Raises UserError where no row of a file can be understood."""
+def _check_something(name: str, rows: int, misses: Counter[str], met: FileStatistics, choices: Choices) -> None:
+    """Raise UserError if no row of a file can be used."""
     if met.strange and not met.plans:
-        raise not_understood(name, met.strange.most_common(1)[0][0], choices.columns)
+        raise unknown_columns_error(name, met.strange.most_common(1)[0][0], choices.columns)
     if not rows:
-        raise NothingInIt(f"{name} holds nothing: no row and no text")
+        raise EmptyFile(f"{name} is empty: it has no row and no text")
     if misses[NOT_JSON] + misses[NO_OBJECT] == rows:
-        raise UserError(f"{name} is not {ending(name).removeprefix('.').upper()}: no row of it is a JSON object")
+        raise UserError(f"{name} is not {file_ending(name).removeprefix('.').upper()}: no row of it is a JSON object")
 
 
 def read_file(name: str, body: BinaryIO, choices: Choices | None = None, known: Survey | None = None) -> Iterator[Read]:
-    """(number, records or miss) of every row, herb or chapter of a file, as it streams by.
+    """Yield (number, records or miss) of every row, herb or chapter of a file, as a stream.
 
-    known: what its survey said; without it the file is surveyed first. Raises UserError for an unknown form.
+    known: the file's survey; without it the file is surveyed first. Raises UserError for an unsupported form.
     """
     choices = choices or Choices()
-    known = known or survey(name, body, choices)
-    for place, read, said in _of_chinese(_raw(name, body, choices, known, _Met()), choices):
-        yield place, read if isinstance(read, Miss) else _judged(read, said, choices, known.words)
+    known = known or survey_file(name, body, choices)
+    for place, read, said in _with_evidence(_read_raw(name, body, choices, known, FileStatistics()), choices):
+        yield place, read if isinstance(read, Miss) else _with_language_and_domain(read, said, choices, known.words)
 
 
-def ending(name: str) -> str:
-    """A file's ending, if it is one of `ENDINGS`. Raises UserError."""
+def file_ending(name: str) -> str:
+    """Return a file's ending, one of `ENDINGS`. Raise UserError for another."""
     found = Path(name).suffix.lower()
     if found not in ENDINGS:
         raise UserError(f"{name} has an unsupported format; choose from: {', '.join(ENDINGS)}")
@@ -214,8 +232,8 @@ def ending(name: str) -> str:
 
 
 @contextmanager
-def _text(body: BinaryIO, encoding: Encoding | None) -> Iterator[io.TextIOWrapper]:
-    """The file's text from its start, without a byte order mark; the file stays open behind it."""
+def _open_text(body: BinaryIO, encoding: Encoding | None) -> Iterator[io.TextIOWrapper]:
+    """Open the file's text from its start, without a byte order mark; the file stays open afterwards."""
     assert encoding is not None
     body.seek(0)
     text = io.TextIOWrapper(body, encoding.name, errors="replace", newline="")
@@ -227,45 +245,47 @@ def _text(body: BinaryIO, encoding: Encoding | None) -> Iterator[io.TextIOWrappe
         text.detach()
 
 
-def _raw(name: str, body: BinaryIO, choices: Choices, known: Survey, met: _Met) -> Iterator[Read]:
-    """What stands at every place, not yet judged."""
-    this = ending(name)
+def _read_raw(name: str, body: BinaryIO, choices: Choices, known: Survey, met: FileStatistics) -> Iterator[Read]:
+    """Yield the records at every place, without language and domain."""
+    this = file_ending(name)
     body.seek(0)
     if this in ARROW_TABLES:
-        yield from enumerate(_planned(arrow_rows(name, this, body), choices, met), start=1)
+        yield from enumerate(_read_planned(read_arrow_rows(name, this, body), choices, met), start=1)
         return
-    with _text(body, known.encoding) as text:
+    with _open_text(body, known.encoding) as text:
         if known.shape is not None:
-            found = (one if isinstance(one, Miss) else [one] for one in chapters(name, text, known.shape, met.notes))
+            found = (
+                one if isinstance(one, Miss) else [one] for one in read_chapters(name, text, known.shape, met.notes)
+            )
             yield from enumerate(found, start=1)
         else:
-            yield from enumerate(_planned(text_rows(this, text), choices, met), start=1)
+            yield from enumerate(_read_planned(read_text_rows(this, text), choices, met), start=1)
 
 
-def _planned(rows: Iterator[Row], choices: Choices, met: _Met) -> Iterator[Records | Miss]:
+def _read_planned(rows: Iterator[Row], choices: Choices, met: FileStatistics) -> Iterator[Records | Miss]:
     known: dict[tuple, Plan | None] = {}
     for row in rows:
         if isinstance(row, Miss):
             yield row
             continue
-        row, plan = _plan_of(row, choices, known)
+        row, plan = _find_plan(row, choices, known)
         columns = tuple(row)
         if plan is None:
-            if len(met.strange) < _MOST_FORMS or columns in met.strange:
+            if len(met.strange) < _MAX_COLUMN_SETS or columns in met.strange:
                 met.strange[columns] += 1
             yield Miss(NO_COLUMN)
             continue
-        if len(met.plans) < _MOST_FORMS or (columns, plan) in met.plans:
+        if len(met.plans) < _MAX_COLUMN_SETS or (columns, plan) in met.plans:
             met.plans[columns, plan] += 1
         yield read_row(row, plan, met.notes)
 
 
-def _plan_of(row: dict, choices: Choices, known: dict[tuple, Plan | None]) -> tuple[dict, Plan | None]:
-    """The row, opened where its outer columns are not what is asked for or understood, and how it is read."""
+def _find_plan(row: dict, choices: Choices, known: dict[tuple, Plan | None]) -> tuple[dict, Plan | None]:
+    """Return the row, flattened if its outer columns are not enough, and how to read it."""
 
     def plan(columns: tuple) -> Plan | None:
         if columns not in known:
-            if len(known) >= _MOST_FORMS:  # rows whose keys are data: what was learnt of them is no use
+            if len(known) >= _MAX_COLUMN_SETS:  # rows whose keys are data: what was learnt of them is no use
                 known.clear()
             known[columns] = plan_for(columns, choices.columns)
         return known[columns]
@@ -273,9 +293,9 @@ def _plan_of(row: dict, choices: Choices, known: dict[tuple, Plan | None]) -> tu
     found = plan(tuple(row))
     within = any(NESTED in column for column in choices.columns.values())
     if (found is None or within) and any(isinstance(value, dict) for value in row.values()):
-        row = opened(row)
+        row = flatten(row)
         found = plan(tuple(row))
-    return row, found or (None if choices.columns else talk_at_need(row))
+    return row, found or (None if choices.columns else fallback_plan(row))
 
 
 # --- judging -----------------------------------------------------------------------------------------------------
@@ -285,21 +305,21 @@ def _words(one: Document | CorpusQA) -> str:
     return one.text if isinstance(one, Document) else f"{one.question}\n{one.answer}"
 
 
-def _of_chinese(rows: Iterator[Read], choices: Choices) -> Iterator[tuple[int, Records | Miss, Evidence]]:
-    """Every row with what it says of its language; a miss where it is mojibake or of no language that Chinese has.
+def _with_evidence(rows: Iterator[Read], choices: Choices) -> Iterator[tuple[int, Records | Miss, Evidence]]:
+    """Yield every row with the evidence of its language; mojibake and other languages become misses.
 
-    Rows are weighed many at a time.
+    Rows are weighed in batches.
     """
-    for some in _together(rows):
-        sound = _sound([read for _, read in some])
+    for some in _in_batches(rows):
+        sound = _mark_mojibake([read for _, read in some])
         words = ["" if isinstance(read, Miss) else "\n".join(map(_words, read)) for read in sound]
-        for (place, _), read, said in zip(some, sound, evidence_of(words), strict=True):
+        for (place, _), read, said in zip(some, sound, weigh_texts(words), strict=True):
             foreign = not isinstance(read, Miss) and choices.language == "auto" and not said.chinese
             yield place, Miss(NOT_CHINESE) if foreign else read, said
 
 
-def _together(rows: Iterator[Read]) -> Iterator[list[Read]]:
-    """Rows as many at a time as are quick to weigh."""
+def _in_batches(rows: Iterator[Read]) -> Iterator[list[Read]]:
+    """Yield rows in batches that are fast to weigh."""
     some: list[Read] = []
     held = 0
     for place, read in rows:
@@ -312,21 +332,21 @@ def _together(rows: Iterator[Read]) -> Iterator[list[Read]]:
         yield some
 
 
-def _sound(rows: list[Records | Miss]) -> list[Records | Miss]:
-    """The rows, of which those are misses that are mojibake throughout; `clean` takes a garbled record out of a row."""
+def _mark_mojibake(rows: list[Records | Miss]) -> list[Records | Miss]:
+    """Return the rows with a miss for each that is mojibake throughout; `clean` drops single garbled records later."""
     texts = [[] if isinstance(read, Miss) else [f"{one.title}\n{_words(one)}" for one in read] for read in rows]
     suspect = iter(pl.Series([text for several in texts for text in several], dtype=pl.String).str.contains(SUSPECT))
     found: list[Records | Miss] = []
     for read, several in zip(rows, texts, strict=True):
         doubted = list(islice(suspect, len(several)))
-        bad = bool(several) and all(doubted) and all(map(garbled, several))
+        bad = bool(several) and all(doubted) and all(map(is_garbled, several))
         found.append(Miss("mojibake") if bad else read)
     return found
 
 
-def _judged(read: Records, said: Evidence, choices: Choices, around: Evidence) -> Records:
-    """The records with the language and domain that their words, their file or a person say."""
-    language = language_of(said, around) if choices.language == "auto" else choices.language
+def _with_language_and_domain(read: Records, said: Evidence, choices: Choices, around: Evidence) -> Records:
+    """Return the records with the language and domain that their words, their file or the user say."""
+    language = decide_language(said, around) if choices.language == "auto" else choices.language
     return [replace(one, language=language, domain=_domain(one, choices, language)) for one in read]
 
 

@@ -1,55 +1,55 @@
-"""A table's row as records: a question with its answers, a document, a herb's labels, a conversation (paper §3.1)."""
+"""Turn a table's row into records: a question with its answers, a document, a herb, a conversation (paper §3.1)."""
 
 import re
 from collections import Counter
 from collections.abc import Mapping
 
-from chimed.extraction.corpus_files.columns import Plan, shown
-from chimed.extraction.corpus_files.domain import of_department
-from chimed.extraction.corpus_files.lines import CELL, TOO_LONG
-from chimed.extraction.corpus_files.turns import exchanges
+from chimed.extraction.corpus_files.columns import Plan, printable_name
+from chimed.extraction.corpus_files.domain import domain_of_department
+from chimed.extraction.corpus_files.lines import MAX_CELL_LENGTH, TOO_LONG
+from chimed.extraction.corpus_files.turns import split_exchanges
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA, Document
 from chimed.sources.text import merged, tidy
 
-SURROGATES = "halves of characters (lone surrogates), taken out"
-NULS = "NUL characters, taken out"
+SURROGATES_REMOVED = "halves of characters (lone surrogates), taken out"
+NULS_REMOVED = "NUL characters, taken out"
 
 _SURROGATE = re.compile("[\ud800-\udfff]+")
 
 
 def read_row(row: Mapping[str, object], plan: Plan, notes: Counter) -> list[Document | CorpusQA] | Miss:
-    """The records of a row, or why it has none. What of it cannot be kept is counted in `notes`.
+    """Return the records of a row, or a miss. What cannot be kept is counted in `notes`.
 
-    Languages and domains that the row does not say are left as `zh` and the empty string: they are judged later.
+    A language or domain that the row does not state is left as `zh` and the empty string, and decided later.
     """
     cells = {
         role: _cells(row, columns, notes)
         for role, columns in plan.columns.items()
         if role not in ("messages", "history")
     }
-    if sum(len(said) for several in cells.values() for said in several) > CELL:
+    if sum(len(said) for several in cells.values() for said in several) > MAX_CELL_LENGTH:
         return Miss(TOO_LONG)
     match plan.form:
         case "herb":
-            return _herb(row, cells, notes)
+            return _read_herb(row, cells, notes)
         case "conversation":
-            return _conversation(row, plan, cells, notes)
+            return _read_conversation(row, plan, cells, notes)
         case "document":
             text = "\n".join(filter(None, map(_lines, cells["text"])))
             title = tidy(" ".join(cells.get("title", [])))
             return [Document(title, text, "")] if text else Miss("no text")
-    return _question(row, plan, cells, notes)
+    return _read_question(row, plan, cells, notes)
 
 
-def _question(
+def _read_question(
     row: Mapping, plan: Plan, cells: dict[str, list[str]], notes: Counter
 ) -> list[Document | CorpusQA] | Miss:
     title = tidy(" ".join(cells.get("title", [])[:1]))
     asked = cells.get("question", [])
     answers = [answer for answer in map(_lines, cells["answer"]) if answer]
     if messages := _messages_in(row, plan):
-        return _said(exchanges(messages, notes), title, cells, notes)
+        return _records_from_exchanges(split_exchanges(messages, notes), title, cells, notes)
     notes["other wordings of a question, left out"] += max(0, len(asked) - 1)
     question = merged(title, *map(_lines, (*asked[:1], *cells.get("ask", []), *cells.get("text", []))))
     if not question or not answers:
@@ -57,12 +57,13 @@ def _question(
     department = _department(cells)
     title = title or question.split("\n")[0]
     return [
-        CorpusQA(title, question, answer, of_department(department), department) for answer in dict.fromkeys(answers)
+        CorpusQA(title, question, answer, domain_of_department(department), department)
+        for answer in dict.fromkeys(answers)
     ]
 
 
 def _messages_in(row: Mapping, plan: Plan) -> list | None:
-    """TRL's prompt and completion as messages, or LLaMA-Factory's history before an instruction; else None."""
+    """Return TRL's prompt and completion, or LLaMA-Factory's history and instruction, as messages; else None."""
     prompt, answer = (
         next((row[c] for c in plan.columns.get(role, ()) if row.get(c)), None) for role in ("question", "answer")
     )
@@ -82,37 +83,43 @@ def _messages_in(row: Mapping, plan: Plan) -> list | None:
     ]
 
 
-def _conversation(
+def _read_conversation(
     row: Mapping, plan: Plan, cells: dict[str, list[str]], notes: Counter
 ) -> list[Document | CorpusQA] | Miss:
     messages = next((row[column] for column in plan.columns["messages"] if row.get(column)), None)
-    return _said(exchanges(messages, notes), tidy(" ".join(cells.get("title", [])[:1])), cells, notes)
+    return _records_from_exchanges(
+        split_exchanges(messages, notes), tidy(" ".join(cells.get("title", [])[:1])), cells, notes
+    )
 
 
-def _said(found: list | Miss, title: str, cells: dict, notes: Counter) -> list[Document | CorpusQA] | Miss:
+def _records_from_exchanges(
+    found: list | Miss, title: str, cells: dict, notes: Counter
+) -> list[Document | CorpusQA] | Miss:
     if isinstance(found, Miss):
         return found
-    if sum(len(one.question) + len(one.answer) for one in found) > CELL:
+    if sum(len(one.question) + len(one.answer) for one in found) > MAX_CELL_LENGTH:
         return Miss(TOO_LONG)
     department = _department(cells)
     records: list[Document | CorpusQA] = []
     for one in found:
-        question, answer = (_lines(_mended(said, notes)) for said in (one.asked(), one.answer))
+        question, answer = (_lines(_clean(said, notes)) for said in (one.asked(), one.answer))
         if question and answer:
             name = title or question.split("\n")[0]
-            records.append(CorpusQA(name, question, answer, of_department(department), department))
+            records.append(CorpusQA(name, question, answer, domain_of_department(department), department))
     if len(found) > 1:
         notes["later exchanges of conversations, each a record behind what was said before"] += len(found) - 1
     return records or Miss("no question")
 
 
-def _herb(row: Mapping[str, object], cells: dict[str, list[str]], notes: Counter) -> list[Document | CorpusQA] | Miss:
+def _read_herb(
+    row: Mapping[str, object], cells: dict[str, list[str]], notes: Counter
+) -> list[Document | CorpusQA] | Miss:
     name = next((tidy(said) for said in cells["herb"] if tidy(said)), "")
     if not name:
         return Miss("no herb's name")
-    labels = {_mended(str(label), notes).strip(): "、".join(_cells(row, (label,), notes)) for label in row}
+    labels = {_clean(str(label), notes).strip(): "、".join(_cells(row, (label,), notes)) for label in row}
     text = "\n".join(f"【{label}】{tidy(said)}" for label, said in labels.items() if tidy(said))
-    return [Document(name, text, "tcm")] if len(text) <= CELL else Miss(TOO_LONG)
+    return [Document(name, text, "tcm")] if len(text) <= MAX_CELL_LENGTH else Miss(TOO_LONG)
 
 
 def _department(cells: dict[str, list[str]]) -> tuple[str, ...]:
@@ -124,37 +131,40 @@ def _department(cells: dict[str, list[str]]) -> tuple[str, ...]:
 
 
 def _cells(row: Mapping[str, object], columns: tuple[str, ...], notes: Counter) -> list[str]:
-    """The words in some columns of a row; a list's are several. Numbers are words, nested columns are counted."""
+    """Return the texts in some columns of a row; a list gives several.
+
+    Numbers become text, nested columns are counted.
+    """
     said: list[str] = []
     for column in columns:
         value = row.get(column)
-        for one in _flat(value):
+        for one in _flatten(value):
             if isinstance(one, bool) or one is None:
                 continue
             if isinstance(one, str | int | float):
-                if one == one and (words := _mended(str(one), notes).strip()):  # NaN is not equal to itself
+                if one == one and (words := _clean(str(one), notes).strip()):  # NaN is not equal to itself
                     said.append(words)
             else:
-                notes[f"nested values of {shown(column)}, left out"] += 1
+                notes[f"nested values of {printable_name(column)}, left out"] += 1
     return said
 
 
-def _flat(value: object) -> list:
-    """A list's members, those of lists in it too; else the value alone."""
+def _flatten(value: object) -> list:
+    """Return a list's members, including those of inner lists; else the value alone."""
     if not isinstance(value, list):
         return [value]
     return [inner for one in value for inner in (one if isinstance(one, list) else [one])]
 
 
-def _mended(text: str, notes: Counter) -> str:
-    """The text without what no encoding and no database can hold; pairs of surrogates become their character."""
+def _clean(text: str, notes: Counter) -> str:
+    """Return the text without NULs and lone surrogates; a pair of surrogates becomes its character."""
     if "\0" in text:
-        notes[NULS] += text.count("\0")
+        notes[NULS_REMOVED] += text.count("\0")
         text = text.replace("\0", "")
     if _SURROGATE.search(text):
         paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-        notes[SURROGATES] += len(paired) - len(whole)
+        notes[SURROGATES_REMOVED] += len(paired) - len(whole)
         text = whole
     return text
 

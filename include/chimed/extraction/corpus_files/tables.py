@@ -1,6 +1,6 @@
-"""The rows of a table as it streams by: CSV, TSV, JSON lines, a JSON array, parquet, Arrow (Hugging Face's folders).
+"""Read the rows of a table as a stream: CSV, TSV, JSON lines, a JSON array, Parquet, Arrow (Hugging Face's folders).
 
-A row is a dict of its cells by column, or the miss that it is: a broken row is named, and the rest is read.
+A row is a dict of its cells by column, or a miss: a broken row gets a reason, and the rest is read.
 """
 
 import csv
@@ -13,13 +13,21 @@ import pyarrow as pa
 
 from chimed.errors import UserError
 from chimed.extraction.corpus_files.columns import plan_for
-from chimed.extraction.corpus_files.lines import CELL, NOT_JSON, TOO_LONG, TooLong, lines, parsed, values
+from chimed.extraction.corpus_files.lines import (
+    MAX_CELL_LENGTH,
+    NOT_JSON,
+    TOO_LONG,
+    TooLong,
+    parse_json,
+    read_lines,
+    split_objects,
+)
 from chimed.sources.page import Miss
 
 TEXT_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 ARROW_TABLES = (".parquet", ".arrow")
-TORN = "quotes or cells do not close"
-TOO_MANY = "more cells than columns"
+UNCLOSED = "quotes or cells do not close"
+TOO_MANY_CELLS = "more cells than columns"
 NO_OBJECT = "no JSON object"
 
 Row = dict[str, object] | Miss
@@ -35,32 +43,32 @@ _WRAPPED = re.compile(
 )
 
 
-def text_rows(ending: str, text: TextIO) -> Iterator[Row]:
-    """The rows of a table that is text. Raises UserError for a .csv or .tsv without a header."""
+def read_text_rows(ending: str, text: TextIO) -> Iterator[Row]:
+    """Return the rows of a text table. Raises UserError for a .csv or .tsv without a header."""
     if ending in (".csv", ".tsv"):
-        return _separated(text, ending == ".tsv")
+        return _read_separated_rows(text, ending == ".tsv")
     if ending == ".json":
         head = text.read(_HEAD)
         wrapped = _WRAPPED.match(head)
-        rows = map(_object, values(text, head[wrapped.end() :] if wrapped else head))
-        return rows if wrapped or not head.lstrip("\ufeff \t\r\n").startswith("{") else _turned(rows)
-    return (_object(line) for line in lines(text) if isinstance(line, TooLong) or line.strip())
+        rows = map(_parse_object, split_objects(text, head[wrapped.end() :] if wrapped else head))
+        return rows if wrapped or not head.lstrip("\ufeff \t\r\n").startswith("{") else _rows_of_object(rows)
+    return (_parse_object(line) for line in read_lines(text) if isinstance(line, TooLong) or line.strip())
 
 
-def _object(piece: str | TooLong) -> Row:
-    if isinstance(piece, TooLong) or len(piece) > CELL:
+def _parse_object(piece: str | TooLong) -> Row:
+    if isinstance(piece, TooLong) or len(piece) > MAX_CELL_LENGTH:
         return Miss(TOO_LONG)
     try:
-        value = parsed(piece)
+        value = parse_json(piece)
     except ValueError:
         return Miss(NOT_JSON)
     return value if isinstance(value, dict) else Miss(NO_OBJECT)
 
 
-def _turned(rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows of a file that is one object: a list a column, or what pandas writes: a dict a column, a dict a row.
+def _rows_of_object(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield the rows of a file that is one object: a list per column, or pandas' dict per column or dict per row.
 
-    Where other objects follow, each is a row.
+    If other objects follow, each is a row.
     """
     first, second = next(rows, None), next(rows, None)
     if first is None:
@@ -91,15 +99,15 @@ def _is_column(value: object) -> TypeGuard[list]:
 # --- separated values --------------------------------------------------------------------------------------------
 
 
-class _Feed:
-    """Lines for a csv reader, which can be given back: those of a record that does not close are read anew."""
+class LineFeed:
+    """Lines for a csv reader that can be pushed back: those of a record that does not close are read again."""
 
     def __init__(self, text: TextIO) -> None:
-        self.source = lines(text)
+        self.source = read_lines(text)
         self.back: list[str | TooLong] = []
         self.given: list[str | TooLong] = []
 
-    def __iter__(self) -> "_Feed":
+    def __iter__(self) -> "LineFeed":
         return self
 
     def __next__(self) -> str:
@@ -110,20 +118,20 @@ class _Feed:
         return line
 
     def take_back(self) -> str | TooLong:
-        """Gives back all lines of the record but the first, which is returned."""
+        """Push back all lines of the record but the first, which is returned."""
         first, *rest = self.given
         self.back += reversed(rest)
         return first
 
 
-def _separated(text: TextIO, tabs: bool) -> Iterator[Row]:
-    return (row for row, _ in separated(text, tabs) if row is not None)
+def _read_separated_rows(text: TextIO, tabs: bool) -> Iterator[Row]:
+    return (row for row, _ in read_separated(text, tabs) if row is not None)
 
 
-def separated(text: TextIO, tabs: bool) -> Iterator[tuple[Row | None, list[str | TooLong]]]:
-    """Every stretch of lines of separated values with the row that it is; None for the header, and for empty lines."""
-    csv.field_size_limit(CELL)
-    feed = _Feed(text)
+def read_separated(text: TextIO, tabs: bool) -> Iterator[tuple[Row | None, list[str | TooLong]]]:
+    """Yield groups of lines with the row they make; None for the header and for empty lines."""
+    csv.field_size_limit(MAX_CELL_LENGTH)
+    feed = LineFeed(text)
     filled = (line for line in feed if line.strip())
     head = next(filled, "")
     if said := _SAID_DELIMITER.fullmatch(head):  # Excel's first line: sep=;
@@ -146,12 +154,12 @@ def separated(text: TextIO, tabs: bool) -> Iterator[tuple[Row | None, list[str |
         except csv.Error:
             first = feed.take_back()
             feed.given = [first]
-            cells = _alone(first, delimiter, len(header))
+            cells = _parse_single_line(first, delimiter, len(header))
         given, feed.given = feed.given, []
         if isinstance(cells, Miss):
             yield cells, given
         elif len(cells) > len(header) and any(cell.strip() for cell in cells[len(header) :]):
-            yield Miss(TOO_MANY), given
+            yield Miss(TOO_MANY_CELLS), given
         elif cells:
             cells += [""] * (len(header) - len(cells))
             row: dict[str, object] = dict(zip(header, cells, strict=False))
@@ -162,8 +170,8 @@ def separated(text: TextIO, tabs: bool) -> Iterator[tuple[Row | None, list[str |
             yield None, given
 
 
-def _alone(line: str | TooLong, delimiter: str, columns: int) -> list[str] | Miss:
-    """The cells of a record whose quotes do not close: its first line by itself, if it has a cell for every column."""
+def _parse_single_line(line: str | TooLong, delimiter: str, columns: int) -> list[str] | Miss:
+    """Return the cells of the first line of a record whose quotes do not close, if it has a cell for every column."""
     if isinstance(line, TooLong):
         return Miss(TOO_LONG)
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
@@ -173,23 +181,26 @@ def _alone(line: str | TooLong, delimiter: str, columns: int) -> list[str] | Mis
             continue
         if len(cells) == columns and not any("\n" in cell or "\r" in cell for cell in cells):
             return cells
-    return Miss(TORN)
+    return Miss(UNCLOSED)
 
 
 # --- parquet and Arrow -------------------------------------------------------------------------------------------
 
 
-def arrow_rows(name: str, ending: str, file: BinaryIO) -> Iterator[Row]:
-    """The rows of a parquet or Arrow file; nested columns as lists and dicts. Raises UserError where it is none."""
+def read_arrow_rows(name: str, ending: str, file: BinaryIO) -> Iterator[Row]:
+    """Yield the rows of a Parquet or Arrow file; nested columns as lists and dicts.
+
+    Raises UserError if it is neither.
+    """
     try:
-        for batch in _batches(ending, file):
+        for batch in _read_batches(ending, file):
             for start in range(0, len(batch), _BATCH):
-                yield from _dicts(_readable(batch.slice(start, _BATCH)))
+                yield from _dicts(_decode_bytes(batch.slice(start, _BATCH)))
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{name} is not {ending.removeprefix('.')}, or is damaged: {str(error)[:200]}") from None
 
 
-def _batches(ending: str, file: BinaryIO) -> Iterator[pa.RecordBatch]:
+def _read_batches(ending: str, file: BinaryIO) -> Iterator[pa.RecordBatch]:
     if ending == ".parquet":
         import pyarrow.parquet as pq
 
@@ -204,11 +215,11 @@ def _batches(ending: str, file: BinaryIO) -> Iterator[pa.RecordBatch]:
         yield from pa.ipc.open_stream(file)
 
 
-def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with columns of bytes as text, and empty where they are none: pictures, sound."""
+def _decode_bytes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch with byte columns as text, or null if they are not text (images, sound)."""
     columns = []
     for column in batch.columns:
-        if _binary(column.type):
+        if _is_binary(column.type):
             try:
                 column = column.cast(pa.binary()).cast(pa.string())
             except pa.ArrowInvalid:
@@ -228,6 +239,6 @@ def _dicts(batch: pa.RecordBatch) -> Iterator[Row]:
                 yield Miss("not UTF-8")
 
 
-def _binary(kind: pa.DataType) -> bool:
-    """Bytes, which may be text or a picture."""
+def _is_binary(kind: pa.DataType) -> bool:
+    """Return whether a column has bytes, which may be text or an image."""
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)

@@ -39,6 +39,16 @@ def load(name: str) -> Prompt:
     return Prompt(name, content.get("system"), content["user"])
 
 
+def names() -> list[str]:
+    """The names of all prompts."""
+    return sorted(file.stem for file in Path(__file__).parent.glob("*.yaml"))
+
+
+def versions() -> frozenset[str]:
+    """`<name>@<hash>` of every prompt as it is worded today."""
+    return frozenset(load(name).version for name in names())
+
+
 def messages(prompt: Prompt, **fields: str) -> list[dict[str, str]]:
     """The chat messages of a prompt with its fields filled. Raises KeyError where a field is missing.
 

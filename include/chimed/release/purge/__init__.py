@@ -28,9 +28,9 @@ from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.storage.lease import lease
+from chimed.storage.lease import hold_lease
 from chimed.storage.store import Store
-from chimed.storage.versions import forget_older
+from chimed.storage.versions import delete_older
 
 log = logging.getLogger("chimed")
 
@@ -62,12 +62,12 @@ def purge(
         for source in sorted(
             {path.split("/")[1] for path in raw.crawl_files(lake, journal.gone)} & set(source_names())
         ):
-            held.enter_context(lease(store, lake.at(layout.RAW), source, partial(_lost, source)))
+            held.enter_context(hold_lease(store, lake.at(layout.RAW), source, partial(_lost, source)))
         if not journal.searched:
             _find_by_words(journal, lake)
         _take_out(journal, lake, code)
     journal.counts["older versions"] = journal.counts.get("older versions", 0) + sum(
-        forget_older(lake, f"{folder}/") for folder in FOLDERS
+        delete_older(lake, f"{folder}/") for folder in FOLDERS
     )
     kept.forget_reasons(store, journal.names, f"not kept: purge {journal.id}")
     journals.save(journal)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.storage.store import PURGED_FILES, PURGES, Store, upsert
-from chimed.storage.takedowns import Takedowns, of
+from chimed.storage.takedowns import Takedowns, parse_targets
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Journal:
     @property
     def gone(self) -> Takedowns:
         """What goes."""
-        return of(self.names)
+        return parse_targets(self.names)
 
 
 def unfinished(store: Store, said: str) -> Journal | None:

@@ -21,7 +21,7 @@ import polars as pl
 
 from chimed.crawl import finished
 from chimed.extraction import corpus_files
-from chimed.extraction.corpus_files.blanked import blanked
+from chimed.extraction.corpus_files.blanked import blank_rows
 from chimed.extraction.raw_pages import is_corpus
 from chimed.release.purge import journal as journals
 from chimed.release.purge.journal import Journal
@@ -32,12 +32,12 @@ from chimed.sources.page import Site, load, on_page
 from chimed.sources.text import decode
 from chimed.storage import lake as lakes
 from chimed.storage import layout, warc
-from chimed.storage.checked import hash_of
+from chimed.storage.checked import hash_file
 from chimed.storage.contents import SEAL, sealed
-from chimed.storage.encodings import PAGE_BYTES, Unreadable, unpacked
+from chimed.storage.encodings import PAGE_BYTES, Unreadable, decompress
 from chimed.storage.lake import Lake
 from chimed.storage.takedowns import Takedowns
-from chimed.storage.warc_records import Member, members, record_of
+from chimed.storage.warc_records import Member, parse_record, read_members
 
 AT_A_TIME = 500  # pages whose words are looked through at once
 STORED = 65_535  # bytes of a stored block of deflate
@@ -106,13 +106,13 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
             folders.setdefault(path.rpartition("/")[0], []).append(path)
     for folder, paths in folders.items():
         source, crawl = folder.split("/")[1:]
-        report = finished.report_of(lake, source, crawl)
+        report = finished.read_report(lake, source, crawl)
         if report is None:
             continue  # it is not finished: whoever finishes it writes both
         pages = _index(journal, lake, folder)
         written = report.get("written")
         if isinstance(written, dict):
-            now = finished.written_files(lake, folder)
+            now = finished.describe_files(lake, folder)
             names = [path.rsplit("/", 1)[-1] for path in paths]
             for name in (*names, finished.INDEX):
                 if name in written and name in now and now[name]["sha256"] != written[name]["sha256"]:
@@ -124,10 +124,10 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
 def _index(journal: Journal, lake: Lake, folder: str) -> int:
     """Writes a crawl's index anew, an empty one where nothing is left; returns how many detail pages there are."""
     path = f"{folder}/{finished.INDEX}"
-    before = hash_of(lake, path) if lakes.exists(lake, path) else None
+    before = hash_file(lake, path) if lakes.exists(lake, path) else None
     lakes.write_bytes(lake, path, b"")
-    pages = warc.index(lake, folder)
-    told = {"what": "index", "rows": 0, "before": before, "after": hash_of(lake, path)}
+    pages = warc.write_index(lake, folder)
+    told = {"what": "index", "rows": 0, "before": before, "after": hash_file(lake, path)}
     journals.put_down(journal, path, told | {"bytes": lake.fs.size(lake.at(path))})
     return pages
 
@@ -136,7 +136,7 @@ def cuts(file: BinaryIO, size: int, site: Site, gone: Takedowns, wanted: list[st
     """Return what goes of a WARC file: by address, by what lists show, by the words of pages."""
     search = _Search(site, gone, wanted)
     place = 0
-    for member in members(file):
+    for member in read_members(file):
         if member.offset > place:
             search.found += _torn(file, place, member.offset, gone, wanted)
         place = member.offset + member.length
@@ -212,13 +212,13 @@ class _Search:
 
 def _text(member: Member, site: Site) -> str:
     """What a stored page says, as its reader would have it; where it cannot be read, its bytes as they are."""
-    found = record_of(member)
+    found = parse_record(member)
     if found is None or found.record.http_headers is None:
         return member.plain.decode(errors="replace")
     http = found.record.http_headers
     said = ", ".join(value for name, value in http.headers if name.lower() == "content-encoding")
     try:
-        return decode(unpacked(found.body, said, PAGE_BYTES), http.get_header("Content-Type"), site.encoding)
+        return decode(decompress(found.body, said, PAGE_BYTES), http.get_header("Content-Type"), site.encoding)
     except Unreadable:
         return member.plain.decode(errors="replace")
 
@@ -319,10 +319,10 @@ def purge_corpora(journal: Journal, lake: Lake) -> int:
             continue
         report = lakes.read_json(lake, layout.raw(source, crawl, layout.REPORT))
         body = lakes.read_bytes(lake, path)
-        known = corpus_files.kept_survey(report, name) or corpus_files.survey(
-            name, io.BytesIO(body), corpus_files.kept_choices(report)
+        known = corpus_files.recorded_survey(report, name) or corpus_files.survey_file(
+            name, io.BytesIO(body), corpus_files.recorded_choices(report)
         )
-        data = blanked(name, body, known, rows)
+        data = blank_rows(name, body, known, rows)
         if data != body:
             journals.rewrite(journal, lake, path, data, "corpus's file", len(rows))
             count += len(rows)

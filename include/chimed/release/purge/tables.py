@@ -18,7 +18,7 @@ from chimed.release.purge.journal import Journal
 from chimed.release.purge.words import COLUMNS, holding
 from chimed.storage import lake as lakes
 from chimed.storage import layout
-from chimed.storage.contents import SEAL, as_json, sealed, told_of
+from chimed.storage.contents import SEAL, as_json, recorded_file, sealed
 from chimed.storage.lake import BATCH_ROWS, Lake
 
 EMPTIED = ("detail", "evidence", "identifiers", "replies")  # besides the words: what quotes them or points into them
@@ -69,7 +69,7 @@ def keep_in_step(journal: Journal, lake: Lake, path: str) -> None:
             if not (name.startswith("report") and name.endswith(".json")):
                 continue
             report = lakes.read_json(lake, f"{above}/{name}")
-            before = told_of(report.get("written"), path.removeprefix(f"{above}/"))
+            before = recorded_file(report.get("written"), path.removeprefix(f"{above}/"))
             if before is None or before["sha256"] == told["after"]:
                 continue
             now = {"bytes": told["bytes"], "sha256": told["after"]}

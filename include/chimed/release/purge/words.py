@@ -8,7 +8,7 @@ import re
 
 import polars as pl
 
-from chimed.extraction.same_words import letters
+from chimed.extraction.same_words import normalize_letters
 from chimed.release.places import tables_of_records
 from chimed.schema import RECORD, words
 from chimed.storage import lake as lakes
@@ -57,17 +57,22 @@ def replies_of(rows: pl.DataFrame) -> set[str]:
 def stretches(lake: Lake, said: set[str], gone: Takedowns) -> list[str]:
     """Stretches that stand in these texts and in no record that stays; none where there are too many to look for."""
     texts = pl.Series(sorted(said), dtype=pl.String)
-    plain = texts.to_frame("text").select(letters(pl.col("text"))).to_series()
+    plain = texts.to_frame("text").select(normalize_letters(pl.col("text"))).to_series()
     found = {piece for text in plain for piece in _cut(text)}
-    numbers = {text[one.start : one.end] for text in texts for one in identifiers.find(text)}
-    named = pl.Series(sorted(numbers), dtype=pl.String).to_frame("text").select(letters(pl.col("text"))).to_series()
+    numbers = {text[one.start : one.end] for text in texts for one in identifiers.find_identifiers(text)}
+    named = (
+        pl.Series(sorted(numbers), dtype=pl.String)
+        .to_frame("text")
+        .select(normalize_letters(pl.col("text")))
+        .to_series()
+    )
     found |= {one for one in named if len(one) >= IDENTIFIER}
     if not found or len(found) > MOST:
         return []
     for path in tables_of_records(lake):
         for batch in lakes.read_batches(lake, path, [*COLUMNS, "url", "source", "page"], RECORD):
             others = batch.filter(~gone.rows())
-            both = others.select(letters(pl.concat_str(pl.col("title").fill_null(""), words().fill_null(""))))
+            both = others.select(normalize_letters(pl.concat_str(pl.col("title").fill_null(""), words().fill_null(""))))
             found -= set(both.to_series().str.extract_many(sorted(found), overlapping=True).explode().drop_nulls())
             if not found:
                 return []
@@ -85,4 +90,4 @@ def holding(texts: pl.Series, wanted: list[str]) -> pl.Series:
     if not wanted:
         return pl.repeat(False, len(texts), eager=True)
     plain = texts.fill_null("").str.replace_all(_MARKUP, "")
-    return plain.to_frame("text").select(letters(pl.col("text")).str.contains_any(wanted)).to_series()
+    return plain.to_frame("text").select(normalize_letters(pl.col("text")).str.contains_any(wanted)).to_series()

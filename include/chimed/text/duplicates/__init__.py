@@ -1,1 +1,1 @@
-"""When are two texts copies of each other? The rules behind `dedup` (paper §3.2; ours)."""
+"""Decide whether two texts are copies of each other: the rules behind `dedup` (paper §3.2; ours)."""

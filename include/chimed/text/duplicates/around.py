@@ -1,6 +1,6 @@
-"""What stands around a text and says nothing of it: courtesies, addresses, signatures. Left aside by `dedup` (ours).
+"""Set aside what surrounds a text and carries no content: courtesies, addresses, signatures. Used by `dedup` (ours).
 
-`clean` takes out what it knows; what it leaves must not make two texts of one. Nothing here changes a record.
+`clean` removes what it recognizes; what it leaves must not make two texts of one. Nothing here changes a record.
 """
 
 import re
@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 import yaml
 
-LONGEST = 60  # characters of an end of a text that may be such a thing
-SEVERAL = 6  # of them, one behind the other
-MOST_LEFT = 0.4  # of a courtesy's letters: names of people and places, which no list has
+MAX_END_LENGTH = 60  # characters of an end of a text that may be such a thing
+MAX_ENDINGS = 6  # of them, one behind the other
+MAX_REST_SHARE = 0.4  # of a courtesy's letters: names of people and places, which no list has
 
 _STOP = r"[\s\p{P}~～^=+|]"
 _HAN = "[\\p{Han}--[不无没未勿别忌禁非左右]]"
@@ -30,9 +30,9 @@ def _lists() -> dict[str, Any]:
 
 @cache
 def _patterns() -> tuple[str, list[str]]:
-    """What a text's beginning matches where it is a courtesy; what its last clause may match, one by one.
+    """Return the pattern for courtesies at a text's beginning, and the patterns for its last clause, one by one.
 
-    All in one pattern would take Rust's regular expressions more states than they keep.
+    Combined into one pattern they would exceed the state limit of Rust's regular expressions.
     """
     lists = _lists()
 
@@ -47,21 +47,21 @@ def _patterns() -> tuple[str, list[str]]:
     return ahead, [rf"(?i)^[\s—–\-·(（【\[]*(?:{named(one)})[\s—–\-·()（）]*$" for one in lists["behind"]]
 
 
-def trimmed(column: pl.Series) -> pl.Series:
-    """Texts without what stands around them, unless nothing would be left."""
+def trim(column: pl.Series) -> pl.Series:
+    """Return texts without what surrounds them, unless nothing would be left."""
     ahead, behind = _patterns()
     ahead_words, behind_words = (f"(?i){_lists()[name]}" for name in ("ahead_words", "behind_words"))
-    heads = column.str.head(LONGEST)
+    heads = column.str.head(MAX_END_LENGTH)
     rows = heads.str.contains(ahead_words).fill_null(False).arg_true()
     heads = heads.gather(rows)
     bare = heads.str.replace(ahead, "")
     moved = (bare != heads).arg_true()
     rows, bare = rows.gather(moved), bare.gather(moved)
-    found = _instead(column, rows, bare + column.gather(rows).str.slice(LONGEST))
-    rows = found.str.tail(LONGEST).str.contains(behind_words).fill_null(False).arg_true()
-    for _ in range(SEVERAL):
+    found = _replace_rows(column, rows, bare + column.gather(rows).str.slice(MAX_END_LENGTH))
+    rows = found.str.tail(MAX_END_LENGTH).str.contains(behind_words).fill_null(False).arg_true()
+    for _ in range(MAX_ENDINGS):
         texts = found.gather(rows).str.strip_chars_end(_STOPS)
-        clause = texts.str.tail(LONGEST).str.extract(_CLAUSE)
+        clause = texts.str.tail(MAX_END_LENGTH).str.extract(_CLAUSE)
         ended = clause.str.contains(behind_words).fill_null(False).arg_true()
         several = clause.gather(ended)
         ended = ended.filter(reduce(or_, (several.str.contains(one) for one in behind)))
@@ -69,12 +69,12 @@ def trimmed(column: pl.Series) -> pl.Series:
             break
         texts, rows = texts.gather(ended), rows.gather(ended)
         shorter = pl.select(texts.str.head(-clause.gather(ended).str.len_chars().cast(pl.Int64))).to_series()
-        found = _instead(found, rows, shorter)
+        found = _replace_rows(found, rows, shorter)
     return found
 
 
-def _instead(column: pl.Series, rows: pl.Series, texts: pl.Series) -> pl.Series:
-    """The column with these texts at these rows, where they say anything."""
+def _replace_rows(column: pl.Series, rows: pl.Series, texts: pl.Series) -> pl.Series:
+    """Return the column with these texts at these rows, where they have content."""
     said = texts.str.contains(r"[\p{L}\p{N}]")
     return column.clone().scatter(rows.filter(said), texts.filter(said))
 
@@ -85,22 +85,25 @@ def _words() -> re.Pattern[str]:
     return re.compile("|".join([*lists["patterns"], *sorted(lists["words"].split(), key=len, reverse=True)]))
 
 
-def uncourteous(text: str) -> str | None:
-    """What is left of an end of a text (without punctuation) once courtesies go; None where they are not most of it."""
-    if len(text) > LONGEST:
+def remove_courtesies(text: str) -> str | None:
+    """Return what is left of an end of a text (without punctuation) after its courtesies;
+
+    None if they are not most of it.
+    """
+    if len(text) > MAX_END_LENGTH:
         return None
     rest = _words().sub("", text)
-    return rest if len(rest) <= MOST_LEFT * len(text) else None
+    return rest if len(rest) <= MAX_REST_SHARE * len(text) else None
 
 
-def uncourteous_start(text: str) -> tuple[str, bool]:
-    """What an end of a text says before its first courtesy, and whether a word of a signature follows that."""
+def text_before_courtesy(text: str) -> tuple[str, bool]:
+    """Return the text before the first courtesy of an end, and whether that courtesy belongs to a signature."""
     match = _words().search(text)
     return (text[: match.start()], bool(_signature().match(match[0]))) if match else (text, False)
 
 
-def uncourteous_end(text: str) -> str:
-    """What a beginning of a text says behind its last courtesy."""
+def text_after_courtesy(text: str) -> str:
+    """Return the text after the last courtesy of a beginning."""
     end = 0
     for match in _words().finditer(text):
         end = match.end()

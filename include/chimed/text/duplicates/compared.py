@@ -1,7 +1,8 @@
-"""What is compared of a text: its letters and digits, and the signs that change what a measurement says (ours).
+"""Reduce texts to what is compared: letters, digits, and the signs that change what a measurement says (ours).
 
-Layout, punctuation, full-width and traditional forms say nothing; `<4` and `>4`, `(+)` and `(-)`, 1.5 and 15, 10⁹ and
-109 say different things. Whole columns at once.
+Layout, punctuation, full-width and traditional forms carry no content; but `<4` and `>4`, `(+)` and `(-)`, 1.5 and 15,
+10⁹ and 109 differ. Works on whole columns as arrays of code points: one table lookup per character instead of a Python
+loop, in batches that stay in the processor's cache.
 """
 
 import unicodedata
@@ -15,7 +16,7 @@ import polars as pl
 
 # --- letters, digits and signs -----------------------------------------------------------------------------------
 
-AT_A_TIME = 300_000  # characters: what is made of them stays in the processor's cache
+BATCH_CHARACTERS = 300_000  # characters: what is made of them stays in the processor's cache
 _LIKE = {  # signs and what else is written for them; what they become hangs on what stands beside them
     "-": "-‐‑‒–—―−－﹣⁻₋ー", "~": "~～∼〜˜", ".": ".．﹒·", "/": "/／⁄∕", ":": ":：∶︰﹕", ",": ",", ";": "，、；;",
     "(": "(（[【〔﹝［", ")": ")）]】〕﹞］", "+": "+＋﹢⁺₊", "<": "<＜﹤", ">": ">＞﹥", "=": "=＝﹦⁼₌", "%": "%％﹪",
@@ -24,7 +25,18 @@ _LIKE = {  # signs and what else is written for them; what they become hangs on 
 }  # fmt: skip
 _RAISED = {raised: chr(0x2070 + n) for n, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}  # in a row, as Unicode has but some
 RAISED = "".join(_RAISED.values())  # a digit that is raised, as `Points` has it
-_TOLD = {"≥": ">=", "≧": ">=", "⩾": ">=", "≮": ">=", "≤": "<=", "≦": "<=", "⩽": "<=", "≯": "<=", "℃": "c", "℉": "f"}
+_SPELLED_OUT = {
+    "≥": ">=",
+    "≧": ">=",
+    "⩾": ">=",
+    "≮": ">=",
+    "≤": "<=",
+    "≦": "<=",
+    "⩽": "<=",
+    "≯": "<=",
+    "℃": "c",
+    "℉": "f",
+}
 NUMERALS = "〇零一二三四五六七八九十百千万亿半两廿卅"
 _TO = "至到"
 _LAST_POINT = 0x30000
@@ -36,9 +48,9 @@ _IS_NUMBER = np.array([False, False, True, True, False, False])
 
 @dataclass(frozen=True)
 class Points:
-    """What is compared of some texts, as code points behind one another.
+    """The compared code points of several texts in a row.
 
-    lengths: of each text. points: theirs, u32, with `gap` NULs behind each text.
+    lengths: of each text. points: u32, with `gap` NULs after each text, so that no shingle spans two texts.
     """
 
     points: np.ndarray
@@ -47,7 +59,7 @@ class Points:
 
 @cache
 def _tables() -> tuple[np.ndarray, np.ndarray]:
-    """What each code point becomes (0: nothing), and its class."""
+    """Return what each code point becomes (0: nothing), and its class."""
     simplified = opencc.OpenCC("t2s").convert
     like = {ord(other): ord(sign) for sign, others in _LIKE.items() for other in others}
     like |= {ord(raised): ord(kept) for raised, kept in _RAISED.items()}
@@ -73,9 +85,9 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _several() -> tuple[str, dict[str, str]]:
-    """Characters that stand for several (㎎, Ⅲ, ½, ≥), as a pattern, and what they stand for."""
-    found = dict(_TOLD)
+def _spelled_out_characters() -> tuple[str, dict[str, str]]:
+    """Return characters that stand for several (㎎, Ⅲ, ½, ≥), as a pattern, and what they stand for."""
+    found = dict(_SPELLED_OUT)
     for code in range(0xA0, 0xFFFF):
         told = unicodedata.normalize("NFKC", chr(code)) if not 0xD800 <= code < 0xE000 else ""
         bare = "".join(one for one in told if unicodedata.category(one)[0] in "LN" or one in "/⁄%°.")
@@ -84,14 +96,14 @@ def _several() -> tuple[str, dict[str, str]]:
     return f"[{''.join(found)}]", found
 
 
-def points_of(texts: pl.Series, gap: int) -> Points:
-    """What is compared of a column's texts (no nulls), with `gap` NULs behind each."""
-    pattern, told = _several()
+def compared_points(texts: pl.Series, gap: int) -> Points:
+    """Return the compared points of a column's texts (no nulls), with `gap` NULs after each."""
+    pattern, told = _spelled_out_characters()
     rows = texts.str.contains(pattern).arg_true()
     if len(rows):
         texts = texts.clone().scatter(rows, texts.gather(rows).str.replace_many(told))
     lengths = texts.str.len_chars().to_numpy().astype(np.int64)
-    cuts = np.flatnonzero(np.diff(np.cumsum(lengths) // AT_A_TIME)) + 1
+    cuts = np.flatnonzero(np.diff(np.cumsum(lengths) // BATCH_CHARACTERS)) + 1
     bounds = [0, *cuts.tolist(), len(texts)]
     found = [_points(texts.slice(a, b - a), lengths[a:b], gap) for a, b in pairwise(bounds)]
     return Points(np.concatenate([one.points for one in found]), np.concatenate([one.lengths for one in found]))
@@ -102,14 +114,14 @@ def _points(texts: pl.Series, lengths: np.ndarray, gap: int) -> Points:
     raw = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
     becomes, _ = _tables()
     found, ends = becomes[np.minimum(raw, _LAST_POINT - 1)], np.cumsum(lengths)
-    found, ends = _without(found, found == 0, ends)
+    found, ends = _remove_points(found, found == 0, ends)
     dashes = (found == ord("-")) | (found == ord("~"))
     again = np.zeros(len(found), bool)
     again[1:] = dashes[1:] & (found[1:] == found[:-1])
     again[ends[:-1][ends[:-1] < len(found)]] = False
     if again.any():
-        found, ends = _without(found, again, ends)
-    found, ends = _without(*_signs(found, ends), ends)
+        found, ends = _remove_points(found, again, ends)
+    found, ends = _remove_points(*_normalize_signs(found, ends), ends)
     out = np.zeros(len(found) + gap * len(texts), np.uint32)
     within = np.ones(len(out), bool)
     within[((ends + gap * np.arange(len(texts)))[:, None] + np.arange(gap)).ravel()] = False
@@ -117,13 +129,16 @@ def _points(texts: pl.Series, lengths: np.ndarray, gap: int) -> Points:
     return Points(out, np.diff(ends, prepend=0))
 
 
-def _without(points: np.ndarray, gone: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The points that stay, and where each text ends then."""
+def _remove_points(points: np.ndarray, gone: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the remaining points and the new end of each text."""
     return points[~gone], ends - np.searchsorted(np.flatnonzero(gone), ends)
 
 
-def _signs(points: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The points with each sign as it counts where it stands, and which of them say nothing there."""
+def _normalize_signs(points: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points with each sign in the form it counts as at its place, and which signs do not count there.
+
+    A sign counts only beside what it modifies: a hyphen between digits is a range, before a digit a minus, else layout.
+    """
     _, classes = _tables()
     padded = np.concatenate([[0], points, [0, 0, 0, 0]]).astype(np.uint32)
     kinds = classes[padded]
@@ -184,10 +199,11 @@ def _signs(points: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray
 _TELLING = f"0123456789{NUMERALS}{RAISED}+-<>=~×%‰±↑↓□°÷≠≈.,/:abcdefghijklmnopqrstuvwxyz不无没未非勿莫忌禁左右"
 
 
-def digests(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """A hash (u64) of each row's numbers, signs, negations and sides in their order; `ends`: where each row ends.
+def hash_facts(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return a hash (u64) of each row's numbers, signs, negations and sides in order. ends: the end of each row.
 
-    Copies have mostly the same one, variants mostly another.
+    Copies usually have equal hashes and variants different ones. The hash is a sum of mixed (character, rank) pairs, so
+    that all rows come from one cumulative sum; multiplication and shift are those of a splitmix-like finalizer.
     """
     tells = np.zeros(_LAST_POINT, bool)
     tells[[ord(one) for one in _TELLING]] = True

@@ -1,7 +1,7 @@
-"""What a text tells that a copy of it must tell too: numbers, units, signs, negations, sides, uses, names (ours).
+"""Find the facts that a copy must repeat: numbers, units, signs, negations, sides, uses, names (ours).
 
-Read out of short stretches of what `compared` leaves, one after the other; lists in facts.yaml, terms.yaml (herbs,
-formulas, acupoints) and medicines.yaml.
+Works on short ranges of the text that `compared` leaves; word lists in facts.yaml, terms.yaml (herbs, formulas,
+acupoints) and medicines.yaml.
 """
 
 import re
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 
 
 class Fact(NamedTuple):
-    """kind: of `KINDS`. value: equal where two facts are, however written. start, end: its letters in the text."""
+    """A fact. kind: of `KINDS`. value: equal for equal facts, however written. start, end: its letters in the text."""
 
     kind: str
     value: str
@@ -33,17 +33,17 @@ class Fact(NamedTuple):
     end: int
 
 
-def facts(text: str) -> list[Fact]:
-    """What a stretch of text tells, in order."""
-    found, bare = _names_in(text)
+def find_facts(text: str) -> list[Fact]:
+    """Return the facts in a range of text, in order."""
+    found, bare = _find_names(text)
     lists = _lists()
     for match in _pattern().finditer(bare):
         start, end = match.span()
         kind = match.lastgroup
         if kind == "number":
-            found.append(Fact("number", _value(match["number"]), start, match.end("number")))
+            found.append(Fact("number", _number_value(match["number"]), start, match.end("number")))
         elif kind in ("unit", "half"):
-            found.append(Fact("number", _value(match["number"]), *match.span("number")))
+            found.append(Fact("number", _number_value(match["number"]), *match.span("number")))
             found.append(Fact("unit", _units()[match["unit"]], *match.span("unit")))
             if kind == "half":
                 found.append(Fact("number", "half", *match.span("half")))
@@ -58,13 +58,13 @@ def facts(text: str) -> list[Fact]:
     return sorted(found, key=attrgetter("start"))
 
 
-def names() -> frozenset[str]:
-    """The names that the lists have: of herbs, formulas, acupoints and medicines."""
+def listed_names() -> frozenset[str]:
+    """Return the names in the lists: herbs, formulas, acupoints and medicines."""
     return _names()[0]
 
 
-def _names_in(text: str) -> tuple[list[Fact], str]:
-    """The listed names, the longest at each place, with what is said of them; and the text with NULs in their place."""
+def _find_names(text: str) -> tuple[list[Fact], str]:
+    """Return the listed names, the longest at each place, with their attributes; and the text without them (NULs)."""
     known, lengths = _names()
     heads = [place for place, head in enumerate(map(add, text, text[1:])) if head in lengths]
     if not heads:
@@ -87,8 +87,8 @@ def _names_in(text: str) -> tuple[list[Fact], str]:
 
 
 @lru_cache(maxsize=4096)
-def _value(number: str) -> str:
-    """A number as one writes it in digits: 二十四 and 24 are one, 一〇二 and 102."""
+def _number_value(number: str) -> str:
+    """Return a number's value in digits: 二十四 and 24 are equal, and so are 一〇二 and 102."""
     if number[0].isdigit():
         return number if "." in number else re.sub(r"(?<!\d)0+(?=\d)", "", number)
     if number in ("半", "两"):
@@ -120,7 +120,7 @@ def _lists() -> dict[str, Any]:
 
 @cache
 def _units() -> dict[str, str]:
-    """Words for units, and the one that stands for each."""
+    """Return the words for units, and the one that represents each."""
     lists = _lists()
     of_several = {word: name for name, words in lists["units"].items() for word in words.split()}
     return of_several | {word: word for word in lists["counted"].split()}
@@ -128,7 +128,7 @@ def _units() -> dict[str, str]:
 
 @cache
 def _names() -> tuple[frozenset[str], dict[str, tuple[int, ...]]]:
-    """All listed names; and by their first two letters how long they may be, the longest first."""
+    """Return all listed names, and their possible lengths by their first two letters, the longest first."""
     terms, medicines = _read("../terms.yaml"), _read("medicines.yaml")
     found = {name for group in ("herbs", "formulas", "acupoints", "drugs") for name in terms[group]}
     found |= {name for group in medicines.values() for name in group}
@@ -141,7 +141,7 @@ def _names() -> tuple[frozenset[str], dict[str, tuple[int, ...]]]:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """All facts but names. What is skipped comes first, so that it is read as nothing else."""
+    """Return the pattern for all facts but names. Words to skip come first, so that they match as nothing else."""
     lists = _lists()
     numerals = re.sub("[两半]", "", NUMERALS)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from chimed.concurrency import ahead
+from chimed.concurrency import map_ahead
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.text.duplicates import minhash, variants
@@ -87,7 +87,7 @@ def similarities(letters: Letters, one: np.ndarray, two: np.ndarray) -> np.ndarr
     """How alike the rows of each pair are: the smaller of the similarities of their halves."""
     sizes = letters.lengths.sum(axis=1)
     runs = minhash.runs(sizes[one] + sizes[two])
-    found = ahead(lambda run: _alike(letters, one[run.start : run.stop], two[run.start : run.stop]), runs)
+    found = map_ahead(lambda run: _alike(letters, one[run.start : run.stop], two[run.start : run.stop]), runs)
     return np.concatenate([np.empty(0), *found])
 
 
@@ -125,7 +125,7 @@ def _verdict(one: Halves, two: Halves, first_named: int, second_named: int) -> V
     if first_named != second_named and first_named and second_named:
         return Verdict(0, Difference("name", "", ""))
     for half, (old, new) in enumerate(zip(one, two, strict=True)):
-        if found := variants.difference(old, new):
+        if found := variants.find_difference(old, new):
             return Verdict(half, found)
     return Verdict(0, None)
 

@@ -1,9 +1,9 @@
-"""Are two texts that look alike a text and its copy, or two variants that say different things? Used by `dedup` (ours).
+"""Decide whether two similar texts are copies, or variants that say different things. Used by `dedup` (ours).
 
-Where a dose, a sign, a name, a negation or a side differs both texts stay, however alike. The texts are aligned, and
-what stands around every difference is read for its `facts`. A name that no list has is known by how it differs: a word
-in place of another, and little else. What says nothing may differ: courtesies, particles, words of one sense, letters
-of one sound. Lists in variants.yaml.
+If a dose, a sign, a name, a negation or a side differs, both texts stay, however similar. The texts are aligned, and
+the letters around each difference are searched for `facts`. A name that is in no list is recognized by how it differs:
+one word replaced, and little else. Courtesies, particles, synonyms and homophones may differ. Word lists in
+variants.yaml.
 """
 
 import re
@@ -15,115 +15,115 @@ from pathlib import Path
 import yaml
 
 from chimed.text.duplicates import facts as telling
-from chimed.text.duplicates.alignment import Region, regions, where
-from chimed.text.duplicates.around import LONGEST as LONGEST_END
-from chimed.text.duplicates.around import uncourteous, uncourteous_end, uncourteous_start
-from chimed.text.duplicates.facts import Fact, facts
+from chimed.text.duplicates.alignment import Region, find_differing_regions, map_range
+from chimed.text.duplicates.around import MAX_END_LENGTH as LONGEST_END
+from chimed.text.duplicates.around import remove_courtesies, text_after_courtesy, text_before_courtesy
+from chimed.text.duplicates.facts import Fact, find_facts
 
-AROUND = 8  # letters on both sides of a difference that are read with it: names and doses reach over its ends
-FEW = 2  # unknown words that differ, up to which they are taken for names; texts with more are badly typed copies
-SHOWN = 16  # letters around a difference that a person is shown, and of the difference at most twice as many
+CONTEXT_LETTERS = 8  # on both sides of a difference: names and doses extend beyond it
+MAX_UNKNOWN_WORDS = 2  # differing words up to which they count as names; more are bad typing
+SHOWN_LETTERS = 16  # around a difference that is shown to a person; of the difference itself at most twice as many
 
 # letters, without particles and facts, that a fact may stand further on and be said of the same: 连服3天 and 3天连服
-MAY_MOVE = {"negation": 0, "side": 0, "sign": 0, "number": 2, "unit": 2, "name": 2}
+MAX_MOVE = {"negation": 0, "side": 0, "sign": 0, "number": 2, "unit": 2, "name": 2}
 
 KINDS = (*(kind for kind in telling.KINDS if kind != "particle"), "opposite", "word")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What makes two texts variants: its kind (of `KINDS`), and the stretch of each around it."""
+    """What makes two texts variants: its kind (of `KINDS`), and the text around it on both sides."""
 
     kind: str
     one: str
     two: str
 
 
-def difference(one: str, two: str) -> Difference | None:
-    """What makes two texts (as `compared` has them) variants of each other; None where one is a copy of the other."""
+def find_difference(one: str, two: str) -> Difference | None:
+    """Return what makes two texts (as `compared` has them) variants; None if one is a copy of the other."""
     if one == two:
         return None
     unknown: Counter[tuple[str, str]] = Counter()
     first: Region | None = None
-    differing = _but_courtesies(regions(one, two), one, two)
+    differing = _without_courtesies(find_differing_regions(one, two), one, two)
     for (i, i_end, j, j_end), within in _windows(differing, len(one), len(two)):
         texts = one[i:i_end], two[j:j_end]
-        old, new = map(facts, texts)
+        old, new = map(find_facts, texts)
         here = [(i1 - i, i2 - i, j1 - j, j2 - j) for i1, i2, j1, j2 in within]
-        kind = _critical(old, new, here, texts) or _moved(old, new, here, texts[1])
+        kind = _changed_kind(old, new, here, texts) or _moved_kind(old, new, here, texts[1])
         if kind:
-            return _shown(kind, one, two, within[0])
+            return _show_difference(kind, one, two, within[0])
         for region in within:
             i1, i2, j1, j2 = region
             if _in_facts(i1 - i, i2 - i, old) and _in_facts(j1 - j, j2 - j, new):
                 continue  # 三两 and 3两: the same facts, written in another way
-            kind = _word(one[i1:i2], two[j1:j2], one[max(0, i1 - 2) : i1], one[i2 : i2 + 2])
+            kind = _classify_word(one[i1:i2], two[j1:j2], one[max(0, i1 - 2) : i1], one[i2 : i2 + 2])
             if kind == "word":
                 unknown[one[i1:i2], two[j1:j2]] += 1
                 first = first or region
             elif kind:
-                return _shown(kind, one, two, region)
-    if first and (len(unknown) <= FEW or max(unknown.values()) > 1):
-        return _shown("word", one, two, first)
+                return _show_difference(kind, one, two, region)
+    if first and (len(unknown) <= MAX_UNKNOWN_WORDS or max(unknown.values()) > 1):
+        return _show_difference("word", one, two, first)
     return None
 
 
-def _but_courtesies(differing: list[Region], one: str, two: str) -> list[Region]:
-    """The regions without those at both ends that are only how a writer greets, thanks or signs."""
+def _without_courtesies(differing: list[Region], one: str, two: str) -> list[Region]:
+    """Return the regions without those at both ends that only differ in greetings, thanks or signatures."""
     ahead, behind = 0, len(differing)
     for n, (_, i2, _, j2) in enumerate(differing):
-        if not _courteous(one[:i2]) or not _courteous(two[:j2]) or _says_before(one[:i2], two[:j2]):
+        if not _is_courtesy(one[:i2]) or not _is_courtesy(two[:j2]) or _differs_after_greeting(one[:i2], two[:j2]):
             break
         ahead = n + 1
     for n in range(len(differing) - 1, ahead - 1, -1):
         i1, _, j1, _ = differing[n]
-        if not _courteous(one[i1:]) or not _courteous(two[j1:]) or _says_behind(one[i1:], two[j1:]):
+        if not _is_courtesy(one[i1:]) or not _is_courtesy(two[j1:]) or _differs_before_thanks(one[i1:], two[j1:]):
             break
         behind = n
     return differing[ahead:behind]
 
 
-def _says_before(one: str, two: str) -> bool:
-    """Whether two beginnings each go on behind their greeting, with another word: 请问人[参] and 请问党[参]."""
-    old, new = (uncourteous_end(text) for text in (one, two))
+def _differs_after_greeting(one: str, two: str) -> bool:
+    """Return whether two beginnings continue differently after their greeting: 请问人[参] and 请问党[参]."""
+    old, new = (text_after_courtesy(text) for text in (one, two))
     return bool(old and new) and old != new
 
 
-def _says_behind(one: str, two: str) -> bool:
-    """Whether two ends each say another word before they thank or wish: [42]年如有疑问 and [42]个月如有疑问.
+def _differs_before_thanks(one: str, two: str) -> bool:
+    """Return whether two ends differ before their thanks or wishes: [42]年如有疑问 and [42]个月如有疑问.
 
-    A name of somebody who signs, or of where that is, may be any.
+    In a signature, the name of a person or place may differ.
     """
-    (old, signs), (new, other_signs) = (uncourteous_start(text) for text in (one, two))
+    (old, signs), (new, other_signs) = (text_before_courtesy(text) for text in (one, two))
     return bool(old and new) and old != new and not signs and not other_signs
 
 
-def _courteous(text: str) -> bool:
-    """Whether an end of a text is made of courtesies, or an address or signature, and tells nothing else."""
+def _is_courtesy(text: str) -> bool:
+    """Return whether an end of a text consists of courtesies, an address or a signature, and states no fact."""
     if len(text) > 2 * LONGEST_END:
         return False
-    rest = uncourteous(text.translate(_wording().particles))
-    return rest is not None and not facts(rest)
+    rest = remove_courtesies(text.translate(_wording().particles))
+    return rest is not None and not find_facts(rest)
 
 
 def _windows(differing: list[Region], length_one: int, length_two: int) -> list[tuple[Region, list[Region]]]:
-    """Regions with `AROUND` letters on both sides; those that lie near each other together."""
+    """Return regions with `CONTEXT_LETTERS` letters on both sides; those near each other share a window."""
     groups: list[list[Region]] = []
     for region in differing:
-        if groups and region[0] - groups[-1][-1][1] < 2 * AROUND:
+        if groups and region[0] - groups[-1][-1][1] < 2 * CONTEXT_LETTERS:
             groups[-1].append(region)
         else:
             groups.append([region])
     found = []
     for group in groups:
         (i1, _, j1, _), (_, i2, _, j2) = group[0], group[-1]
-        left, right = min(AROUND, i1, j1), min(AROUND, length_one - i2, length_two - j2)
+        left, right = min(CONTEXT_LETTERS, i1, j1), min(CONTEXT_LETTERS, length_one - i2, length_two - j2)
         found.append(((i1 - left, i2 + right, j1 - left, j2 + right), group))
     return found
 
 
-def _critical(old: list[Fact], new: list[Fact], within: list[Region], texts: tuple[str, str]) -> str | None:
-    """The first kind of which two windows, that differ in these regions, have other facts or in another order."""
+def _changed_kind(old: list[Fact], new: list[Fact], within: list[Region], texts: tuple[str, str]) -> str | None:
+    """Return the first kind of fact that differs between two windows; None if there is none."""
     if [(fact.kind, fact.value) for fact in old] == [(fact.kind, fact.value) for fact in new]:
         return None
     for kind in telling.KINDS:
@@ -135,7 +135,7 @@ def _critical(old: list[Fact], new: list[Fact], within: list[Region], texts: tup
             fact.value
             for side, facts_there in enumerate((old, new))
             for fact in facts_there
-            if fact.kind == kind and any(_holds(region, side, fact, texts[side]) for region in within)
+            if fact.kind == kind and any(_contains_fact(region, side, fact, texts[side]) for region in within)
         ]
         if kind == "particle":  # 非常 may be there or not; 不同 with a letter less is 同
             if any(value not in whole for value in (*went, *came)):
@@ -145,11 +145,11 @@ def _critical(old: list[Fact], new: list[Fact], within: list[Region], texts: tup
     return None
 
 
-def _holds(region: Region, side: int, fact: Fact, text: str) -> bool:
-    """Whether a region of one side holds all of a fact.
+def _contains_fact(region: Region, side: int, fact: Fact, text: str) -> bool:
+    """Return whether a region of one side contains a whole fact.
 
-    What was left out or put in may be read in several ways: where 党参丹参 became 党参, the letters that are gone
-    may be 丹参 or 参丹. It holds the fact where it does in one of them.
+    An insertion or deletion can be aligned in several ways: where 党参丹参 became 党参, the missing letters may be 丹参
+    or 参丹. It contains the fact if it does so in one of the alignments.
     """
     start, end = region[2 * side : 2 * side + 2]
     if start <= fact.start and fact.end <= end:
@@ -162,42 +162,42 @@ def _holds(region: Region, side: int, fact: Fact, text: str) -> bool:
     return text[fact.start : start] == text[end - (start - fact.start) : end]
 
 
-def _moved(old: list[Fact], new: list[Fact], within: list[Region], text: str) -> str | None:
-    """The first kind of which a fact is in both windows, but said of something else: A可用而B不可用, A不可用而B可用.
+def _moved_kind(old: list[Fact], new: list[Fact], within: list[Region], text: str) -> str | None:
+    """Return the first kind of fact that is in both windows but about something else (A可用而B不可用, A不可用而B可用).
 
     text: the second window.
     """
     if len(within) < 2:  # what moved is gone in one place and there in another
         return None
-    for kind, farthest in MAY_MOVE.items():
+    for kind, farthest in MAX_MOVE.items():
         sides = [[fact for fact in side if fact.kind == kind] for side in (old, new)]
         if [fact.value for fact in sides[0]] != [fact.value for fact in sides[1]]:
             continue
         for one, two in zip(*sides, strict=True):
-            start, end = where(one.start, one.end, within)
+            start, end = map_range(one.start, one.end, within)
             passed = range(end, two.start) or range(two.end, start)
-            if len(passed) > farthest and _said_besides(passed, text, new) > farthest:
+            if len(passed) > farthest and _count_other_letters(passed, text, new) > farthest:
                 return kind
     return None
 
 
-def _said_besides(places: range, text: str, several: list[Fact]) -> int:
-    """How many letters at these places are neither particles nor in a fact."""
+def _count_other_letters(places: range, text: str, several: list[Fact]) -> int:
+    """Return how many letters at these places are neither particles nor part of a fact."""
     particles = _wording().particles
     return sum(ord(text[place]) not in particles and not _in_facts(place, place + 1, several) for place in places)
 
 
 def _in_facts(start: int, end: int, several: list[Fact]) -> bool:
-    """Whether every letter of a stretch is one of a fact's."""
+    """Return whether every letter of a range is part of a fact."""
     return all(any(fact.start <= place < fact.end for fact in several) for place in range(start, end))
 
 
-def _shown(kind: str, one: str, two: str, region: Region) -> Difference:
+def _show_difference(kind: str, one: str, two: str, region: Region) -> Difference:
     i1, i2, j1, j2 = region
     return Difference(
         kind,
-        one[max(0, i1 - SHOWN) : min(i2, i1 + 2 * SHOWN) + SHOWN],
-        two[max(0, j1 - SHOWN) : min(j2, j1 + 2 * SHOWN) + SHOWN],
+        one[max(0, i1 - SHOWN_LETTERS) : min(i2, i1 + 2 * SHOWN_LETTERS) + SHOWN_LETTERS],
+        two[max(0, j1 - SHOWN_LETTERS) : min(j2, j1 + 2 * SHOWN_LETTERS) + SHOWN_LETTERS],
     )
 
 
@@ -206,7 +206,7 @@ def _shown(kind: str, one: str, two: str, region: Region) -> Difference:
 
 @dataclass(frozen=True)
 class Wording:
-    """variants.yaml: particles for `str.translate`, words of one sense by number, opposites, ends of names."""
+    """The lists of variants.yaml: particles for `str.translate`, synonyms by number, opposites, ends of names."""
 
     particles: dict[int, None]
     senses: dict[str, int]
@@ -227,13 +227,13 @@ def _wording() -> Wording:
     )
 
 
-def opposed(one: str, two: str) -> bool:
-    """Whether a letter stands for its opposite, or for another of its row: 高 and 低, 左 and 右, 春 and 夏."""
+def are_opposites(one: str, two: str) -> bool:
+    """Return whether a letter is the opposite of another, or in the same series: 高 and 低, 左 and 右, 春 and 夏."""
     return frozenset((one, two)) in _wording().opposites
 
 
-def _word(one: str, two: str, before: str, behind: str) -> str | None:
-    """What kind of difference it makes that one stands for two, between these letters; None where it makes none."""
+def _classify_word(one: str, two: str, before: str, behind: str) -> str | None:
+    """Return the kind of difference between two words in this context; None if there is none."""
     wording = _wording()
     if not one or not two:
         said = (one or two).translate(wording.particles)
@@ -242,16 +242,16 @@ def _word(one: str, two: str, before: str, behind: str) -> str | None:
     changed = {frozenset(pair) for pair in zip(one, two, strict=False)} if len(one) == len(two) else set()
     if changed & wording.opposites:
         return "opposite"
-    return None if _says_the_same(one, two, before, behind) else "word"
+    return None if _means_the_same(one, two, before, behind) else "word"
 
 
-def _says_the_same(one: str, two: str, before: str, behind: str) -> bool:
+def _means_the_same(one: str, two: str, before: str, behind: str) -> bool:
     wording = _wording()
     bare = one.translate(wording.particles), two.translate(wording.particles)
     if bare[0] == bare[1] or Counter(one) == Counter(two):
         return True
     for old, new in ((one, two), bare):
-        if _of_one_sound(old, new):
+        if _sound_alike(old, new):
             return True
         for left in range(3):  # the words may begin before what differs, and end behind it: 怎[么] and 怎[样]
             for right in range(3):
@@ -263,8 +263,8 @@ def _says_the_same(one: str, two: str, before: str, behind: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _sounds(letter: str) -> frozenset[str]:
-    """How a Chinese letter may be read, without its tone."""
+def _readings(letter: str) -> frozenset[str]:
+    """Return the readings of a Chinese character, without tones."""
     from pypinyin import Style, pinyin  # here: its dictionary takes a while to load, and many corpora need none
 
     if not "㐀" <= letter <= "鿿":
@@ -272,5 +272,5 @@ def _sounds(letter: str) -> frozenset[str]:
     return frozenset(pinyin(letter, style=Style.NORMAL, heteronym=True)[0])
 
 
-def _of_one_sound(one: str, two: str) -> bool:
-    return len(one) == len(two) and all(a == b or _sounds(a) & _sounds(b) for a, b in zip(one, two, strict=True))
+def _sound_alike(one: str, two: str) -> bool:
+    return len(one) == len(two) and all(a == b or _readings(a) & _readings(b) for a, b in zip(one, two, strict=True))

@@ -1,1 +1,1 @@
-"""Text that was decoded with the wrong charset, found and undone."""
+"""Find and repair text that was decoded with the wrong charset."""

@@ -1,24 +1,24 @@
-"""Text that was decoded with a wrong charset, found by evidence: read anew, its bytes say markedly better Chinese.
+"""Find and repair mojibake by evidence: decoded again, its bytes are much more probable Chinese.
 
-What is asked of a suspicious stretch is not how strange it looks, but whether undoing a known mistake makes it common:
+The test for a suspicious range is not how strange it looks, but whether undoing a known mistake makes it ordinary text:
 UTF-8 read as GBK (鎰熷啋), UTF-8 or GBK read as a western charset (æ„Ÿ, ÖÐÒ½), Big5 read as GB18030, and any two of
-them one after the other. Both readings are weighed by how frequent their characters are, and a stretch is damaged only
-where the other reading wins by a wide margin. So × in a measurement, rare herbs, private-use characters, pinyin and
-names with accents stay. Bytes that no charset explains have left U+FFFD behind: a single one is a broken letter, many
-of them are a damaged sentence (paper §3.1: noise removal).
+them in a row. Both readings are scored by character frequency, and a range is damaged only if the other reading wins by
+a wide margin. So × in a measurement, rare herbs, private-use characters, pinyin and accented names stay. Bytes that no
+charset explains have left U+FFFD behind: a single one is a broken letter, many are a damaged sentence (paper §3.1:
+noise removal).
 
-The mistakes are undone in `misread`, characters weighed in `surprise`; here is what is done about damage. Pure
-functions; `SUSPECT` says at column speed which texts need the closer look.
+`misread` undoes the mistakes and `surprise` scores characters; this module decides what to do about damage. Pure
+functions; `SUSPECT` tells at column speed which texts need a closer look.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chimed.text.encoding.misread import STRAY, WESTERN, stretches
+from chimed.text.encoding.misread import STRAY, WESTERN, find_damage
 
 LACUNA = "□"  # the mark that editors put where a letter cannot be read
-MOST_DAMAGE = 0.5  # of a text's characters: with more, what is left of it says nothing
+MAX_DAMAGE = 0.5  # of a text's characters: with more, what is left of it says nothing
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
 _BROKEN = re.compile("(?:\ufffd|锟斤拷|锟斤|(?<=\ufffd)锟)+")
@@ -43,54 +43,55 @@ _SUSPECT = re.compile(SUSPECT)
 
 
 @dataclass(frozen=True)
-class Mended:
-    """A text without its damage. text: what is left. damage: what was cut or marked, as it stood. lost: about how many
-    characters of the text no longer stand."""
+class Repaired:
+    """A text without its damage. text: what is left. damage: what was cut or marked. lost: number of characters,
+    roughly.
+    """
 
     text: str
     damage: tuple[str, ...] = ()
     lost: float = 0.0
 
 
-def mended(text: str) -> Mended:
-    """A text without its damaged sentences, and with `LACUNA` for single damaged places; itself where it is sound."""
+def repair(text: str) -> Repaired:
+    """Return a text without damaged sentences, and with `LACUNA` for single damaged places."""
     if not _SUSPECT.search(text):
-        return Mended(text)
+        return Repaired(text)
     lines: list[str] = []
     damage: list[str] = []
     lost = 0.0
     for line in text.split("\n"):
         if _SUSPECT.search(line):
-            one = _mended_line(line)
+            one = _repair_line(line)
             damage += one.damage
             lost += one.lost
             if one.text.strip() or not one.damage:
                 lines.append(one.text)
         else:
             lines.append(line)
-    return Mended("\n".join(lines), tuple(damage), lost)
+    return Repaired("\n".join(lines), tuple(damage), lost)
 
 
-def garbled(text: str) -> bool:
-    """Whether most of a text is damaged, so that what is left of it says nothing."""
-    return mostly_lost(mended(text))
+def is_garbled(text: str) -> bool:
+    """Return whether most of a text is damaged, so that the rest is meaningless."""
+    return is_mostly_lost(repair(text))
 
 
-def mostly_lost(one: Mended) -> bool:
-    """Whether what is left of a text is less than its damage."""
-    return bool(one.damage) and one.lost > MOST_DAMAGE * (one.lost + _weight(one.text))
+def is_mostly_lost(one: Repaired) -> bool:
+    """Return whether less of a text is left than was damaged."""
+    return bool(one.damage) and one.lost > MAX_DAMAGE * (one.lost + _weight(one.text))
 
 
 def _weight(text: str) -> float:
-    """About how many Chinese characters a text is, or was: where each became three western letters, a third."""
+    """Return about how many Chinese characters a text has or had: damaged ones became three western letters each."""
     wide = sum(letter >= "\u2e80" for letter in text)
     return wide + (len(text) - wide - text.count("\n")) / 3
 
 
-def _mended_line(line: str) -> Mended:
-    places = _places(line)
+def _repair_line(line: str) -> Repaired:
+    places = _damaged_places(line)
     if not places:
-        return Mended(line)
+        return Repaired(line)
     pieces: list[str] = []
     damage: list[str] = []
     lost = 0.0
@@ -113,12 +114,12 @@ def _mended_line(line: str) -> Mended:
                 pieces += [line[at:start], "" if not line[end:].strip() and line[start] == "\ufffd" else LACUNA]
                 at = end
             pieces.append(line[at : match.end()])
-    return Mended("".join(pieces), tuple(damage), lost)
+    return Repaired("".join(pieces), tuple(damage), lost)
 
 
-def _places(line: str) -> list[tuple[int, int]]:
-    """Damaged places of a line, in order, none within another."""
-    found = [(start, end) for start, end, _ in stretches(line)]
+def _damaged_places(line: str) -> list[tuple[int, int]]:
+    """Return the damaged places of a line, in order, without overlap."""
+    found = [(start, end) for start, end, _ in find_damage(line)]
     found += [match.span() for match in _BROKEN.finditer(line)]
     found += _unreadable(line)
     places: list[tuple[int, int]] = []
@@ -131,7 +132,9 @@ def _places(line: str) -> list[tuple[int, int]]:
 
 
 def _unreadable(line: str) -> Iterator[tuple[int, int]]:
-    """Stretches of bytes that no charset explains (GBK read as UTF-8): broken letters, and ones of strange scripts."""
+    """Yield ranges of bytes that no charset explains (GBK read as UTF-8): broken letters, and letters of strange
+    scripts.
+    """
     bad = [match.start() for match in re.finditer(f"\ufffd|锟|斤|拷|{_STRANGE.pattern}", line)]
     blocks = {ord(line[n]) >> 7 for n in bad}
     if len(bad) < 2 or ("\ufffd" not in line and "锟" not in line and (len(bad) < 3 or len(blocks) < 3)):

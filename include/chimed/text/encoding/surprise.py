@@ -1,6 +1,7 @@
-"""How frequent characters are in modern and medical Chinese: by that two readings of the same bytes are weighed.
+"""Score characters by their frequency in modern and medical Chinese, to compare two readings of the same bytes.
 
-Used by `misread`. In nats: the negative logarithm of a character's share of a text, roughly.
+A score is in nats: roughly the negative logarithm of a character's share of a text. Sums of scores are then negative
+log-likelihoods of a unigram model, and their difference a log-likelihood ratio. Used by `misread`.
 """
 
 from collections.abc import Iterator
@@ -37,8 +38,8 @@ def _plane(charset: str, leads: range) -> Iterator[str]:
 
 
 @cache
-def nats() -> dict[str, float]:
-    """How surprising each Chinese character is, in nats; what is not there is rarer than all of them."""
+def character_nats() -> dict[str, float]:
+    """Return the score of each Chinese character, in nats; a character without one is rarer than all of them."""
     found = dict.fromkeys(_plane("gb2312", range(0xD8, 0xF8)), 12.0)  # its second plane: 3,008 rarer ones
     common = [*_plane("big5", range(0xA4, 0xC7)), *_plane("gb2312", range(0xB0, 0xD8))]
     found |= dict.fromkeys(common, 9.5)
@@ -46,9 +47,9 @@ def nats() -> dict[str, float]:
     return found | dict.fromkeys(_STOPS, 4.5)
 
 
-def surprise(text: str) -> list[float]:
-    """How surprising each character is where it stands: a letter of a foreign script is less so after another."""
-    known, found, before = nats(), [], ""
+def measure_surprise(text: str) -> list[float]:
+    """Return the score of each character in its place: a letter of a foreign script costs less after another one."""
+    known, found, before = character_nats(), [], ""
     for letter in text:
         cost = known.get(letter)
         script = ""
@@ -60,7 +61,7 @@ def surprise(text: str) -> list[float]:
 
 
 def _foreign(letter: str, before: str) -> tuple[float, str]:
-    """Nats of what is not Chinese, and its script, by the script of the letter before it."""
+    """Return the score and the script of a character that is not Chinese, given the script of the letter before it."""
     code = ord(letter)
     if code < 0x80:
         return 4.5, "western" if letter.isalpha() else ""

@@ -1,1 +1,1 @@
-"""Exam questions in a text: the rules behind `decontaminate`."""
+"""Recognize exam questions in a text: the rules behind `decontaminate`."""

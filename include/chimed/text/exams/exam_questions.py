@@ -1,4 +1,4 @@
-"""The questions of the exams that models are measured on, as `decontaminate` looks for them."""
+"""Read the questions of the exams that models are evaluated on, in the form that `decontaminate` searches for."""
 
 import csv
 import re
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from chimed.errors import UserError
-from chimed.text.exams.letters_alike import as_text, letters_alike
+from chimed.text.exams.letters_alike import as_text, normalize_letters
 
 OPTIONS = "ABCDEFGH"  # columns of an exam's file: CMMLU and C-Eval have four of them, CMB five
-LEAST = 4  # letters of a stem below which it says nothing, even with its options
+MIN_STEM_LETTERS = 4  # letters of a stem below which it says nothing, even with its options
 
 # A stem that asks: with words, with a blank, with a question mark, or by where it breaks off. One that does not
 # (动脉韧带) is a term or a saying that any text may hold.
@@ -33,10 +33,10 @@ _SAYING = 0.1  # share of letters that are such words
 
 @dataclass(frozen=True)
 class Question:
-    """A question of an exam, its letters in the form of `letters_alike`.
+    """A question of an exam, with its letters in the form of `letters_alike`.
 
     exam: the file's name. name: the exam and the row. asks: whether the stem reads as a question. modern: whether it
-    has words that no classic has. saying: whether it has the small words of the classics.
+    has words that no classic has. saying: whether it has the function words of the classics.
     """
 
     exam: str
@@ -58,9 +58,9 @@ class Grams:
 
 
 def read_questions(folder: str | None) -> list[Question]:
-    """Every test question under a folder of exams that can be told from other text, a question with its options.
+    """Return every test question under a folder of exams that is distinctive enough, with its options.
 
-    Raises UserError where there is no folder, or no question in it.
+    Raises UserError if there is no folder, or no question in it.
     """
     if not folder:
         raise UserError(
@@ -69,14 +69,14 @@ def read_questions(folder: str | None) -> list[Question]:
             '(python -m chimed exams <folder> fetches them), or open the build with {"skip": ["decontaminate"]}'
         )
     files = sorted(Path(folder).glob("test/*.csv"))
-    read = [question(path.stem, n, row) for path in files for n, row in enumerate(_rows(path))]
+    read = [parse_question(path.stem, n, row) for path in files for n, row in enumerate(_read_rows(path))]
     if not read:
         raise UserError(f"no questions in {folder}; CHIMED_EXAMS must name a folder with test/<subject>.csv")
-    return [one for one in read if len(one.stem) >= LEAST]
+    return [one for one in read if len(one.stem) >= MIN_STEM_LETTERS]
 
 
-def _rows(path: Path) -> list[dict]:
-    """A file's rows. Raises UserError where it has no column of questions."""
+def _read_rows(path: Path) -> list[dict]:
+    """Return a file's rows. Raise UserError if it has no column of questions."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if "Question" not in (rows.fieldnames or ()):
@@ -84,23 +84,23 @@ def _rows(path: Path) -> list[dict]:
         return list(rows)
 
 
-def question(exam: str, number: int, row: dict) -> Question:
-    """A row of an exam's file as a question."""
+def parse_question(exam: str, number: int, row: dict) -> Question:
+    """Return a row of an exam's file as a question."""
     said = row["Question"] or ""
-    stem = _alike(said)
-    options = dict.fromkeys(_alike(row.get(name) or "") for name in OPTIONS)
+    stem = _normalize(said)
+    options = dict.fromkeys(_normalize(row.get(name) or "") for name in OPTIONS)
     modern = bool(_MODERN.search(stem))
     asks = bool(_ASKS.search(said)) or (modern and bool(_MAY_ASK.search(said)))
     saying = len(_CLASSICAL.findall(stem)) >= _SAYING * len(stem)
     return Question(exam, f"{exam} {number}", stem, tuple(filter(None, options)), asks, modern, saying)
 
 
-def _alike(text: str) -> str:
-    return as_text(letters_alike(text.replace("\0", "")).codes)
+def _normalize(text: str) -> str:
+    return as_text(normalize_letters(text.replace("\0", "")).codes)
 
 
-def grams_of(questions: list[Question]) -> Grams:
-    """The runs of four letters of all stems."""
+def index_grams(questions: list[Question]) -> Grams:
+    """Return the runs of four letters of all stems."""
     runs = [four_letters(np.frombuffer(one.stem.encode("utf-16-le"), np.uint16)) for one in questions]
     counts = [len(run) for run in runs]
     keys = np.concatenate(runs)
@@ -111,7 +111,7 @@ def grams_of(questions: list[Question]) -> Grams:
 
 
 def four_letters(codes: np.ndarray) -> np.ndarray:
-    """Every run of four letters as a number: their four times 16 bits (uint64)."""
+    """Return every run of four letters as a number (uint64): four times 16 bits, a view of the array without a copy."""
     return np.ndarray((max(0, len(codes) - 3),), "<u8", codes.tobytes(), strides=(2,)) if len(codes) > 3 else _NONE
 
 

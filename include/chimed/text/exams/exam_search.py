@@ -14,9 +14,9 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import LCSseq, Levenshtein
 from rapidfuzz.process import cdist
 
-from chimed.text.exams.exam_questions import Grams, Question, four_letters, grams_of
-from chimed.text.exams.exam_verdict import ALIKE, ASKED_ON, Place, told_by
-from chimed.text.exams.letters_alike import BREAK, Letters, as_text, letters_alike
+from chimed.text.exams.exam_questions import Grams, Question, four_letters, index_grams
+from chimed.text.exams.exam_verdict import MAX_TAIL_LETTERS, MIN_SHARE_WITH_OPTIONS, Place, recognize
+from chimed.text.exams.letters_alike import BREAK, Letters, as_text, normalize_letters
 
 CHANGED = 3 / 20  # share of a stem's letters that may be changed
 SHIFT = 4  # letters that may be put in or left out
@@ -54,7 +54,7 @@ class Search:
 
     def __init__(self, questions: list[Question]) -> None:
         self.questions = questions
-        self.grams = grams_of(questions)
+        self.grams = index_grams(questions)
         self.runs, firsts, counts = np.unique(self.grams.keys, return_index=True, return_counts=True)
         self.firsts, self.counts = firsts.astype(np.int32), counts.astype(np.int32)
         self.lengths = np.array([len(one.stem) for one in questions])
@@ -72,7 +72,7 @@ class Search:
 
     def find(self, text: str) -> Iterator[Found]:
         """Every place of a text that may hold a question, with the verdict on it. A NUL stands between two texts."""
-        letters = letters_alike(text)
+        letters = normalize_letters(text)
         breaks = np.flatnonzero(letters.codes == BREAK)
         for number, begin in zip(*candidates(letters.codes, self), strict=True):
             after = np.searchsorted(breaks, begin + self.lengths[number] // 2)
@@ -129,7 +129,7 @@ def candidates(codes: np.ndarray, search: Search) -> tuple[np.ndarray, np.ndarra
     apart = np.concatenate([[True], np.diff(found) > SHIFT])[: len(found)]
     best = np.lexsort((-agree, np.cumsum(apart)))[np.flatnonzero(apart)]
     question, begins = found[best] >> _QUESTION, (found[best] & ((1 << _QUESTION) - 1)) - _FAR
-    likely = np.flatnonzero(_share_in_place(codes, search, question, begins) >= ALIKE)
+    likely = np.flatnonzero(_share_in_place(codes, search, question, begins) >= MIN_SHARE_WITH_OPTIONS)
     return question[likely], begins[likely]
 
 
@@ -184,17 +184,17 @@ class _Text:
 def judged(search: Search, question: Question, begin: int, text: _Text) -> Found | None:
     """A question that begins about there, and what tells it from other text; None where it is too unlike."""
     start, end, alike = aligned(question.stem, begin, text)
-    if alike < ALIKE:
+    if alike < MIN_SHARE_WITH_OPTIONS:
         return None
     options, last = options_behind(question, end, text)
     place = Place(text.said(start, end), alike, options, text.gap(start), text.gap(end), _then(end, text))
-    why = told_by(question, place, search.pairs)
+    why = recognize(question, place, search.pairs)
     return Found(question, text.place(start), text.place(end - 1) + 1, text.place(last - 1) + 1, alike, options, why)
 
 
 def _then(end: int, text: _Text) -> tuple[str, str]:
     """The letters behind a stem up to the next gap, if there are few, and that gap."""
-    for letter in range(end + 1, min(text.high, end + ASKED_ON) + 1):
+    for letter in range(end + 1, min(text.high, end + MAX_TAIL_LETTERS) + 1):
         if gap := text.gap(letter):
             return text.said(end, letter), gap
     return "", ""
@@ -211,7 +211,7 @@ def aligned(stem: str, begin: int, text: _Text) -> tuple[int, int, float]:
         return low, low + len(window), Levenshtein.normalized_similarity(stem, window)
     # no stretch has more of the letters in order than the window, nor a larger share of a longer whole
     most = LCSseq.similarity(stem, window) / len(stem)
-    if most < ALIKE:
+    if most < MIN_SHARE_WITH_OPTIONS:
         return low, low + len(window), most
     near = fuzz.partial_ratio_alignment(stem, window)
     assert near is not None  # without a cut-off there always is one

@@ -1,7 +1,7 @@
-"""The letters of texts in one form, as flat arrays: what an exam question and a text are compared by.
+"""Normalize the letters of texts to flat arrays, to compare exam questions with texts.
 
-Traditional and simplified characters, full and half width, capitals and small letters are alike (OpenCC's dictionary,
-Unicode's NFKC). What is no letter and no digit leaves; the places of the others are kept.
+Traditional and simplified characters, full and half width, and upper and lower case are equal (OpenCC's dictionary,
+Unicode's NFKC). Other characters than letters and digits are removed; the places of the rest are kept.
 """
 
 import unicodedata
@@ -17,14 +17,14 @@ _PRIVATE, _PRIVATE_END = 0xE000, 0xF900
 
 @dataclass(frozen=True)
 class Letters:
-    """codes: of each letter (uint16). places: of each letter, its place in the text, in characters (int32)."""
+    """Normalized letters. codes: of each letter (uint16). places: of each letter in the text, in characters (int32)."""
 
     codes: np.ndarray
     places: np.ndarray
 
 
-def letters_alike(text: str) -> Letters:
-    """The letters and digits of a text, and a `BREAK` for every NUL in it."""
+def normalize_letters(text: str) -> Letters:
+    """Return the letters and digits of a text, and a `BREAK` for every NUL in it."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     codes = _table()[points]
     places = np.flatnonzero(codes).astype(np.int32)
@@ -32,13 +32,13 @@ def letters_alike(text: str) -> Letters:
 
 
 def as_text(codes: np.ndarray) -> str:
-    """Codes as a string, a character each."""
+    """Return codes as a string with one character each."""
     return codes.tobytes().decode("utf-16-le")
 
 
 @cache
 def _table() -> np.ndarray:
-    """The code of every character: 0 where it is no letter and no digit."""
+    """Return the code of every character; 0 if it is neither a letter nor a digit."""
     from opencc import OpenCC  # here: who only asks for a stage's help needs no dictionary
 
     points = np.array([point for point in range(0x21, 0x10000) if not 0xD800 <= point < _PRIVATE_END])

@@ -1,15 +1,15 @@
-"""Is a reply a translation at all? What its form alone gives away. Used by `fidelity`.
+"""Check by its form whether a reply is a translation at all. Used by `fidelity`.
 
-Models greet, refuse, explain, comment, go round in circles and answer in English. Each pattern is looked for in the
-reply and is a fault only where the source does not have the words itself.
+Models greet, refuse, explain, comment, repeat themselves and answer in English. Each pattern is searched for in the
+reply, and is a fault only if the source does not have the words itself.
 """
 
 import re
 
-from chimed.text.repetition import loop
+from chimed.text.repetition import find_loop
 
-MOST_LATIN = 0.15  # share of a translation's letters that may be Latin: a dose in mg, a name
-REPEATED = 10  # letters of a sentence that may not come twice where the source has it once
+MAX_LATIN_SHARE = 0.15  # share of a translation's letters that may be Latin: a dose in mg, a name
+MIN_REPEATED_LETTERS = 10  # letters of a sentence that may not come twice where the source has it once
 
 _GREETING = re.compile(
     r"^[\W_]*(?:好的|好[，,！!]|当然(?:可以)?[，,！!：:。]|没问题|明白|收到|您好|你好|非常感谢|谢谢|作为(?:一[名个位])|我(?:将|会|来|可以)|让我|首先，我|"
@@ -43,11 +43,11 @@ _TAG = re.compile(
 )
 
 
-def fault(source: str, modern: str) -> str | None:
-    """What in the reply's form shows that it is no translation, in a few Chinese words; or None."""
+def find_fault(source: str, modern: str) -> str | None:
+    """Return what in the reply's form shows that it is not a translation, in a few Chinese words; or None."""
     letters = re.sub(r"[\W\d_]", "", modern)
     latin = len(re.findall(r"[A-Za-z]", letters))
-    if latin > MOST_LATIN * len(letters) and latin > len(re.findall(r"[A-Za-z]", source)):
+    if latin > MAX_LATIN_SHARE * len(letters) and latin > len(re.findall(r"[A-Za-z]", source)):
         return "不是中文"
     foreign = re.findall(r"[A-Za-z]{2,}", re.sub(r"<[^<>]*>", "", modern))
     if found := _strange(_REFUSAL, source, modern):
@@ -60,7 +60,7 @@ def fault(source: str, modern: str) -> str | None:
         return f"译文里有标记：{found}"
     if strange := [word for word in foreign if word not in source]:
         return f"不是中文：{strange[0]}"
-    if piece := loop(modern):
+    if piece := find_loop(modern):
         return f"重复：{piece}"
     return _repeated(source, modern)
 
@@ -72,7 +72,7 @@ def _strange(pattern: re.Pattern, source: str, modern: str) -> str | None:
 
 def _repeated(source: str, modern: str) -> str | None:
     said = [re.sub(r"[\W_]", "", one) for one in re.split(r"[。！？!?\n]", modern)]
-    long = [one for one in said if len(one) >= REPEATED]
+    long = [one for one in said if len(one) >= MIN_REPEATED_LETTERS]
     if len(set(long)) == len(long):
         return None
     old = [re.sub(r"[\W_]", "", one) for one in re.split(r"[。！？!?\n]", source)]

@@ -1,8 +1,8 @@
-"""Has an aligned clause of a translation become its contrary: better for worse, refuses for likes? Used by `fidelity`.
+"""Check whether an aligned clause of a translation became its opposite (better and worse). Used by `fidelity`.
 
-`opposites` compares words over a whole passage, which only works where a passage has few of them. Here the two texts
-are aligned first (`negations.groups`), and a fault needs both: the classical clause says one word and gives no reason
-for its contrary, and the modern clause says the contrary and nothing that keeps the word.
+`opposites` compares words over a whole passage, which only works if a passage has few of them. Here the two texts are
+aligned first (`negations.group_clauses`), and a fault needs both: the classical clause has a word and no reason for its
+opposite, and the modern clause has the opposite and nothing that keeps the word.
 """
 
 import re
@@ -20,8 +20,8 @@ def _known() -> dict:
     return yaml.load((Path(__file__).parent / "contraries.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
-def turned(pairs: tuple[tuple[str, str], ...]) -> str | None:
-    """The first pair of aligned clauses in which a word has become its contrary, in a few Chinese words; or None."""
+def find_reversal(pairs: tuple[tuple[str, str], ...]) -> str | None:
+    """Return the first pair of aligned clauses in which a word became its opposite, in a few Chinese words; or None."""
     for old, new in pairs:
         for what, said, kept, contrary, reason in _contraries():
             found, heard = said.search(old), contrary.search(new)
@@ -32,7 +32,9 @@ def turned(pairs: tuple[tuple[str, str], ...]) -> str | None:
 
 @lru_cache
 def _contraries() -> list[tuple[str, re.Pattern, re.Pattern, re.Pattern, re.Pattern]]:
-    """What; the word of the source, what keeps it; its contrary in the modern text, what the source may say of that."""
+    """Return tuples: name; patterns for the source's word, what keeps it, its opposite, and what justifies the
+    opposite.
+    """
     return [
         (what, *(re.compile(one[part]) for part in ("old", "kept", "new", "reason")))
         for what, several in _known()["contraries"].items()
@@ -40,8 +42,8 @@ def _contraries() -> list[tuple[str, re.Pattern, re.Pattern, re.Pattern, re.Patt
     ]
 
 
-def pulses(source: str, modern: str) -> str | None:
-    """A quality of the pulse that the modern text names and the source does not; or None."""
+def find_added_pulse(source: str, modern: str) -> str | None:
+    """Return a quality of the pulse that the modern text has and the source does not; or None."""
     if "脉" not in source:
         return None
     for match in _PULSE.finditer(modern):

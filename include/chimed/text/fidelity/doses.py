@@ -1,7 +1,7 @@
-"""Numbers with their units, and the herbs they belong to, in classical and modern Chinese. Used by `fidelity`.
+"""Find numbers with their units, and the herbs they belong to, in classical and modern Chinese. Used by `fidelity`.
 
-三两, 3 两 and 三 两 are one dose; 两 and 克 never are: a translation keeps the old units (paper,
-Table 2: 保留原文的专业术语).
+三两, 3 两 and 三 两 are one dose; 两 and 克 are never the same: a translation keeps the old units (paper, Table 2:
+保留原文的专业术语).
 """
 
 import re
@@ -54,15 +54,15 @@ _OFTEN = (
 )
 
 
-def spelled(text: str) -> str:
-    """The text with what is counted without a number or without a unit spelled out: 日再 → 日二服."""
+def spell_out(text: str) -> str:
+    """Return the text with counts that lack a number or a unit spelled out: 日再 → 日二服."""
     for pattern, instead in _OFTEN:
         text = pattern.sub(instead, text)
     return text
 
 
-def number(text: str) -> float:
-    """The value of an Arabic number, or of a Chinese one below ten thousand (二十四, 一百零五, 半; 二三 is 3)."""
+def parse_number(text: str) -> float:
+    """Return the value of an Arabic number or a Chinese one below ten thousand (二十四, 一百零五, 半; 二三 is 3)."""
     if text[0].isdigit():
         return float(text)
     total, digit = 0.0, 0.0
@@ -75,29 +75,29 @@ def number(text: str) -> float:
 
 
 def find_doses(text: str) -> Counter[Dose]:
-    """Numbers with their units: 三两, 3 两 → (3.0, 两); 一钱半 → (1.5, 钱); 三服, 三次 → (3.0, 次)."""
+    """Return numbers with their units: 三两, 3 两 → (3.0, 两); 一钱半 → (1.5, 钱); 三服, 三次 → (3.0, 次)."""
     return Counter(_value(match) for match in DOSE.finditer(text))
 
 
-def ordered(text: str) -> list[Dose]:
-    """Numbers with their units, as they come."""
+def list_doses(text: str) -> list[Dose]:
+    """Return numbers with their units, in order."""
     return [_value(match) for match in DOSE.finditer(text)]
 
 
-def told(several: Iterable[Dose]) -> str:
-    """Doses as one reads them: 1钱5分."""
+def format_doses(several: Iterable[Dose]) -> str:
+    """Return doses in readable form: 1钱5分."""
     return "".join(f"{n:g}{unit}" for n, unit in several)
 
 
 def _value(match: re.Match) -> Dose:
-    return number(match[1]) + (0.5 if match[3] else 0.0), _CLASS[match[2]]
+    return parse_number(match[1]) + (0.5 if match[3] else 0.0), _CLASS[match[2]]
 
 
 _LISTS = ("、", "和", "与", "及", "用", "取", "以")  # before a dose that stands before its herb
 
 
-def of_herbs(text: str, herb: re.Pattern) -> set[tuple[str, str]]:
-    """Which herb is given in which dose: 茯苓三两; 桂枝、甘草各二两; 用三两茯苓; 连翘一钱五分 → (连翘, 1钱5分)."""
+def doses_of_herbs(text: str, herb: re.Pattern) -> set[tuple[str, str]]:
+    """Return herbs with their doses: 茯苓三两; 桂枝、甘草各二两; 用三两茯苓; 连翘一钱五分 → (连翘, 1钱5分)."""
     found: set[tuple[str, str]] = set()
     dosage = re.compile(rf"(?:{DOSE.pattern})(?:{DOSE.pattern})?")
     for clause in re.split(r"[。；！？\n]", text):
@@ -114,7 +114,7 @@ def of_herbs(text: str, herb: re.Pattern) -> set[tuple[str, str]]:
                     named.append(match[0])
                 waiting = ""
                 continue
-            dose, shared = told(_value(one) for one in DOSE.finditer(match[0])), "各" in between
+            dose, shared = format_doses(_value(one) for one in DOSE.finditer(match[0])), "各" in between
             if between[-1:] in _LISTS and re.compile(f"的?(?:{herb.pattern})").match(clause, end):
                 waiting = dose  # 一束灯心草、二十片竹叶
                 continue

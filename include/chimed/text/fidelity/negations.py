@@ -1,9 +1,9 @@
-"""Does every negation of a classical text survive in the modern one, and does none come in? Used by `fidelity`.
+"""Check that every negation of a classical text survives in the modern one, and that none is added. Used by `fidelity`.
 
-Clauses of the two texts are aligned by the characters they share; a clause that says fewer times no than its source,
-with no neighbour that could make up for a wrong alignment, has lost a negation; one that forbids what its source does
-not has added one. Turns of phrase that modern Chinese says without a negation (无不 → 都, 不寐 → 失眠), or only
-with one (独 → 不仅, 难 → 不容易), are allowed for.
+Clauses of the two texts are aligned by the characters they share. A clause with fewer negations than its source, and no
+neighbour that could make up for a wrong alignment, lost a negation; one that forbids what its source does not added
+one. Expressions that modern Chinese says without a negation (无不 → 都, 不寐 → 失眠), or only with one (独 → 不仅, 难 →
+不容易), are allowed for.
 """
 
 import re
@@ -109,11 +109,14 @@ def _clauses(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def groups(source: str, modern: str) -> tuple[tuple[str, str], ...]:
-    """The clauses of both texts, aligned (`aligned`); one that has no counterpart goes with those before it, where the
-    modern text has room for it: a translation may tell three short clauses in one."""
+def group_clauses(source: str, modern: str) -> tuple[tuple[str, str], ...]:
+    """Return the clauses of both texts, aligned (`align_clauses`).
+
+    A clause without a counterpart joins those before it if the modern text has room for it: a translation may say three
+    short clauses in one.
+    """
     joined: list[tuple[str, str]] = []
-    for old, new in aligned(_clauses(source), _clauses(modern)):
+    for old, new in align_clauses(_clauses(source), _clauses(modern)):
         if not new and joined and len(joined[-1][1]) >= len(joined[-1][0]) + len(old):
             joined[-1] = (f"{joined[-1][0]}，{old}", joined[-1][1])
         else:
@@ -121,9 +124,9 @@ def groups(source: str, modern: str) -> tuple[tuple[str, str], ...]:
     return tuple(joined)
 
 
-def lost(source: str, modern: str) -> str | None:
-    """The clause of the source whose negation the modern text has lost; or None."""
-    pairs = groups(source, modern)
+def find_lost(source: str, modern: str) -> str | None:
+    """Return the clause of the source whose negation the modern text lost; or None."""
+    pairs = group_clauses(source, modern)
     spare = [_said(new) - _wanted(old, new) for old, new in pairs]
     for n, missing in enumerate(spare):
         old, new = pairs[n]
@@ -143,7 +146,7 @@ def lost(source: str, modern: str) -> str | None:
 
 
 def _affirmed(old: str, new: str) -> bool:
-    """Whether what the old clause denies stands in the new one with no negation before it: 不利 and 小便利."""
+    """Return whether what the old clause denies is in the new one without a negation: 不利 and 小便利."""
     bare, denies = _NEUTRAL.sub("", old), _NEUTRAL.sub("", new)
     if len(_OLD.findall(bare)) != 1:
         return False
@@ -170,9 +173,9 @@ _NO_BEHIND = re.compile(r"[^，。；]{0,2}[不没]")
 _NO_BEFORE = re.compile(r"[不无未勿莫忌禁没非别难免失停止拒绝戒少缺避](?:[^，。；]*)$")
 
 
-def added(source: str, modern: str) -> str | None:
-    """The modern clause that forbids, or says no, where its source gives no reason to; or None."""
-    pairs = groups(source, modern)
+def find_added(source: str, modern: str) -> str | None:
+    """Return the modern clause that forbids or denies something without a reason in its source; or None."""
+    pairs = group_clauses(source, modern)
     forbidden = [len(_FORBID.findall(_NEUTRAL.sub("", new))) for _, new in pairs]
     grounds = [_NEUTRAL.sub("", old).replace("无毒", "") for old, _ in pairs]
     reasons = [len(_REASON.findall(old)) for old in grounds]
@@ -204,7 +207,7 @@ _WHEN = re.compile(r"[一二三四五六七八九十百数半两]{1,12}[日月�
 
 
 def _turned(old: str, new: str) -> str | None:
-    """Whether yes and no have changed places: 宜通不宜涩 and 应当收涩而不应当通利."""
+    """Return the clause in which yes and no are swapped: 宜通不宜涩 and 应当收涩而不应当通利; or None."""
     if re.search(r"非[^，。；]{1,8}[不莫无弗]|不[可得能]不|[无莫罔]不|不[可能]无", old):
         return None  # twice no is yes
     old, new = (_WHEN.sub("", text).replace("小便", "溺").replace("大便", "屎") for text in (old, new))
@@ -216,7 +219,7 @@ def _turned(old: str, new: str) -> str | None:
 
 
 def _denied(text: str, no: re.Pattern) -> set[str]:
-    """The characters that stand behind a negation, in its clause."""
+    """Return the characters after a negation, within its clause."""
     found: set[str] = set()
     for clause in re.split(r"[，,则故就而仍才便即]|(?<=..)(?=[不未没无勿莫])", text):
         if match := no.search(clause):
@@ -226,7 +229,7 @@ def _denied(text: str, no: re.Pattern) -> set[str]:
 
 
 def _wanted(old: str, new: str) -> int:
-    """How many negations of the old clause must be found in the new one."""
+    """Return how many negations of the old clause the new one must have."""
     bare = _NEUTRAL.sub("", old)
     turned = 0
     for before, after in _TURNED:
@@ -245,8 +248,12 @@ _STEPS = ((1, 1), (1, 2), (2, 1), (1, 3), (2, 2), (3, 1), (1, 4), (2, 3), (3, 2)
 BAND = 6  # clauses that the two texts may run apart
 
 
-def aligned(old: tuple[str, ...], new: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Clauses of both texts in order, joined into pairs that share most characters: 1–1, 1–2, 2–1, 2–2, …"""
+def align_clauses(old: tuple[str, ...], new: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the clauses of both texts in order, joined into pairs that share most characters: 1–1, 1–2, 2–1, 2–2, …
+
+    Dynamic programming over both sequences, as for sentence alignment of parallel texts (Gale and Church 1993), with
+    shared characters as the score.
+    """
     rows, columns = len(old), len(new)
     bits: dict[str, int] = {}
     marks = [[sum({bits.setdefault(one, 1 << len(bits)) for one in clause}) for clause in old]]
@@ -278,7 +285,7 @@ def aligned(old: tuple[str, ...], new: tuple[str, ...]) -> list[tuple[str, str]]
 
 
 def _runs(marks: list[int], most: int) -> list[list[int]]:
-    """For each place, the characters of the 0, 1, … `most` clauses before it, a bit each."""
+    """Return, for each place, the characters of the 0, 1, … `most` clauses before it as bit masks."""
     runs = []
     for n in range(len(marks) + 1):
         together, row = 0, [0]
@@ -293,6 +300,6 @@ _ASIDE = frozenset("，之者也矣而则其以不勿无毋莫弗未非忌禁可
 
 
 def _alike_enough(old: str, new: str) -> bool:
-    """Whether two clauses surely belong together: half of the old one's characters are in the new one."""
+    """Return whether two clauses certainly belong together: the new one has half of the old one's characters."""
     said = set(old) - _ASIDE
     return bool(said) and len(said & set(new)) >= len(said) / 2

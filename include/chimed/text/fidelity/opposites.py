@@ -1,8 +1,8 @@
-"""Words of which one is the other's contrary or neighbour: does a translation keep them? Used by `fidelity`.
+"""Check that a translation keeps words that have an opposite or a neighbour. Used by `fidelity`.
 
-左 and 右, 寒 and 热, 补 and 泻, 生 and 死, the seasons, the colours. A translation may say one more or less often than
-its source, but where the two orders do not fit into each other, words have changed places or become others.
-Poison, organs and ways of giving a medicine are compared as sets.
+左 and 右, 寒 and 热, 补 and 泻, 生 and 死, the seasons, the colours. A translation may repeat or omit one, but if the
+two sequences do not fit into each other, words were swapped or replaced. Poison, organs and routes of administration
+are compared as sets.
 """
 
 import re
@@ -32,8 +32,8 @@ def _known() -> dict:
     return yaml.load((Path(__file__).parent / "opposites.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
-def changed(source: str, modern: str, names: re.Pattern) -> str | None:
-    """Which of these words the translation changes, in a few Chinese words; or None. names: not to be looked into."""
+def find_change(source: str, modern: str, names: re.Pattern) -> str | None:
+    """Return which of these words the translation changes, in a few Chinese words; or None. names: skipped."""
     old, new = names.sub("＊", source), names.sub("＊", modern)
     if wrong := _poison(old, new) or _ways(old, new) or _organs(old, new) or _things(old, new):
         return wrong
@@ -68,7 +68,7 @@ def _patterns() -> list[tuple[str, re.Pattern, re.Pattern]]:
 
 
 def _sequence(pattern: re.Pattern, text: str, every: bool = False) -> list[str]:
-    """The words in their order; each run of one said once, or every time."""
+    """Return the words in order; a run of one word once, or every time."""
     found: list[str] = []
     for match in pattern.finditer(text):
         if match.lastgroup and (every or found[-1:] != [match.lastgroup]):
@@ -95,7 +95,7 @@ def _poison(old: str, new: str) -> str | None:
 
 
 def _nature(old: str, new: str) -> str | None:
-    """The taste and the nature of a medicine, where both texts speak of them."""
+    """Return a changed taste or nature of a medicine, if both texts state it."""
     if (told := _OLD_NATURE.search(old)) and (now := set("".join(_NATURE.findall(new)))):
         meant = set(told[1]) | set("".join(_NATURE.findall(old)))
         if now - meant - _MILDER.get(told[1], set()):
@@ -118,8 +118,8 @@ _TASTE = re.compile(r"(?<![一二三四五六七八九十几两])味(?:道)?[又
 _NATURE = re.compile(r"性(?:质|味)?[又很略稍是]?(?:[大微偏]|[甘苦辛酸咸淡涩、])*([寒热温凉平])")
 
 
-def changed_in_a_clause(pairs: tuple[tuple[str, str], ...], names: re.Pattern) -> str | None:
-    """The same clause by clause, where over all of the passage a word elsewhere may stand for the lost one."""
+def find_change_in_clause(pairs: tuple[tuple[str, str], ...], names: re.Pattern) -> str | None:
+    """Return the same clause by clause, since in a passage another word may stand in for the lost one."""
     for old, new in pairs:
         bare = names.sub("＊", old), names.sub("＊", new)
         for what, pattern_old, pattern_new in _patterns():

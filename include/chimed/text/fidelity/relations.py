@@ -1,6 +1,6 @@
-"""Does a translation leave what depends on what as it was: if and then, except, first and later, who said it?
+"""Check that a translation keeps relations: if and then, except, first and later, who said it.
 
-Used by `fidelity`. The pairs are aligned clauses (`negations.groups`).
+Used by `fidelity`. The pairs are aligned clauses (`negations.group_clauses`).
 """
 
 import re
@@ -35,7 +35,7 @@ _REST = re.compile(r"其[余他它]|别的|剩下")
 
 @lru_cache
 def _authorities() -> tuple[dict[str, list[str]], ...]:
-    """Physicians and books: their names, and what else a classical text may call them."""
+    """Return the names of physicians and books, and what else a classical text may call them."""
     known = yaml.load((Path(__file__).parent / "authorities.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
     return (*known["people"], *known["books"])
 
@@ -47,13 +47,13 @@ def _authority() -> re.Pattern:
     )
 
 
-def changed(source: str, modern: str, pairs: Pairs) -> str | None:
-    """What depends on something else in the modern text than in the source, in a few Chinese words; or None."""
+def find_change(source: str, modern: str, pairs: Pairs) -> str | None:
+    """Return which relation differs between source and modern text, in a few Chinese words; or None."""
     return _said_by(source, modern) or _turned(pairs) or _first(source, modern) or _condition(pairs)
 
 
 def _said_by(source: str, modern: str) -> str | None:
-    """A physician or book that the modern text names and the source, by none of its names, does not."""
+    """Return a physician or book that the modern text names and the source, by none of its names, does not."""
     for name in dict.fromkeys(_authority().findall(modern)):
         lines = [line for line in _authorities() if name in line["names"]]
         others = {other for line in lines for other in (*line["names"], *line.get("also", ()))}
@@ -63,7 +63,7 @@ def _said_by(source: str, modern: str) -> str | None:
 
 
 def _turned(pairs: Pairs) -> str | None:
-    """甲则乙 that has become 乙则甲: what comes of it stands before what it comes of."""
+    """Return a 甲则乙 that became 乙则甲: the consequence stands before the condition."""
     for old, new in pairs:
         if _BECAUSE.search(new):
             continue
@@ -82,7 +82,7 @@ def _turned(pairs: Pairs) -> str | None:
 
 
 def _first(source: str, modern: str) -> str | None:
-    """先煮 of one herb that has become 先煮 of another, or 先以甲，次以乙 that has become 先以乙，次以甲."""
+    """Return a 先煮 of one herb that became 先煮 of another, or 先以甲，次以乙 that became 先以乙，次以甲."""
     for match in _THEN_LATER.finditer(source):
         one, two = (set(part) - _SMALL - _STEP for part in match.groups())
         places = [[modern.find(c) for c in part if modern.count(c) == 1] for part in (one - two, two - one)]
@@ -91,14 +91,14 @@ def _first(source: str, modern: str) -> str | None:
     told, heard = _FIRST.search(source), _FIRST.search(modern)
     if not told or not heard or len(_FIRST.findall(source)) > 1:
         return None
-    mine = terms.names(told[0], "herbs")
-    others = _REST.search(heard[0]) or terms.names(heard[0], "herbs")
-    kept = any(one in heard[0] for name in mine for one in (name, *terms.same(name)))
+    mine = terms.find_names(told[0], "herbs")
+    others = _REST.search(heard[0]) or terms.find_names(heard[0], "herbs")
+    kept = any(one in heard[0] for name in mine for one in (name, *terms.other_names(name)))
     return f"先后颠倒：{told[0]}" if mine and others and not kept else None
 
 
 def _condition(pairs: Pairs) -> str | None:
-    """A clause that says if, or except, of which nothing in the modern text says so."""
+    """Return a clause with a condition or exception that the modern text does not have."""
     for n, (old, _) in enumerate(pairs):
         near = "，".join(new for _, new in pairs[max(0, n - 1) : n + 2])
         if (found := _EXCEPTING.search(old)) and not _EXCEPTED.search(near):

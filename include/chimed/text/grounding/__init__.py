@@ -1,16 +1,16 @@
-"""Where an answer stands in its document, and whether all of it does. Used by `generate_qa`.
+"""Find an answer in its document, and check that all of it is there. Used by `generate_qa`.
 
-Ours; the paper only asks the model for it (§3.2, Table 2: 答案必须直接从文档中得出). Answer and document are read as
-`wording` reads them. Every clause of the answer must then be found, word by word, in one place of the document, or in
-places that may be joined (`joining`):
+Ours; the paper only asks the model for it (§3.2, Table 2: 答案必须直接从文档中得出). Answer and document are normalized
+by `wording`. Every clause of the answer must then be found, word by word, in one place of the document, or in places
+that may be joined (`joining`):
 
-- it may leave out items of a list, and a few words that turn nothing round; it may join a list from several places;
-- it may put clauses in another order, and say a sentence's subject before any of its clauses;
-- it may restate the document's subject, and open with yes or no where that is what was asked;
-- it may not leave out what holds for the words it takes: 不宜 before them, 者禁用 behind them, 可能.
+- it may leave out items of a list, and a few words that change nothing; it may join a list from several places;
+- it may put clauses in another order, and repeat a sentence's subject before any of its clauses;
+- it may restate the document's subject, and open with yes or no if that is the question;
+- it may not leave out a qualifier of the words it takes: 不宜 before them, 者禁用 after them, 可能.
 
-What the rules cannot see: true words that answer another question than the one asked (in part: `questions`), and a
-document that says two things of which the answer needs both. The second opinion is asked about those.
+What the rules cannot see: true words that answer another question (in part: `questions`), and a document with two
+statements that the answer both needs. The second opinion is asked about those.
 """
 
 import re
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chimed.text.grounding import joining, questions
-from chimed.text.grounding.wording import Words, prohibiting, words
+from chimed.text.grounding.wording import Words, prohibiting, split_words
 
 MOST_PLACES = 60  # places of one word that are looked at: a hostile document may be one word throughout
 _REPLY = re.compile(
@@ -38,31 +38,31 @@ _MARKER = re.compile(
 
 @dataclass(frozen=True)
 class Alignment:
-    """evidence: spans of the document's characters, in its order. fault: what of the answer is not there, or None."""
+    """Where an answer is in its document. evidence: spans of characters, in order. fault: what is missing, or None."""
 
     evidence: tuple[tuple[int, int], ...]
     fault: str | None
 
 
-def letters(text: str) -> str:
-    """The text without punctuation and spaces."""
+def strip_marks(text: str) -> str:
+    """Return the text without punctuation and spaces."""
     return re.sub(r"[\W_]", "", text)
 
 
 def align(answer: str, document: str, question: str = "", title: str = "") -> Alignment:
-    """Finds every clause of the answer in the document. title: the document's, whose name the answer may restate."""
+    """Find every clause of the answer in the document. title: the document's, whose name the answer may restate."""
     if wrong := _shape(answer, document):
         return Alignment((), wrong)
-    subjects = questions.subjects(document, title)
-    text = words(_unmarked(document), subjects)
-    asked = words(question, subjects)
+    subjects = questions.find_subjects(document, title)
+    text = split_words(_unmarked(document), subjects)
+    asked = split_words(question, subjects)
     polarity, said = _reply(_unmarked(answer), question)
     said = re.sub(r"[:：]", " ", said)  # what stands behind a colon is said of what stands before it
     said = _AMOUNT.sub(lambda match: match[0] if match[0] in document else match[1] + " " * len(match[2]), said)
-    spoken = words(said, subjects)
-    wanted = questions.kinds(question)
-    inside = questions.sections(document, wanted)
-    listed = bool(wanted & questions.LISTED) and questions.labelled(document)
+    spoken = split_words(said, subjects)
+    wanted = questions.asked_kinds(question)
+    inside = questions.find_sections(document, wanted)
+    listed = bool(wanted & questions.LISTED) and questions.has_labels(document)
     search = joining.Search(
         text, _places(text, inside), frozenset(asked.value), asked.value, question, document, subjects, listed
     )
@@ -81,18 +81,22 @@ def align(answer: str, document: str, question: str = "", title: str = "") -> Al
         return Alignment(
             _spans(pieces, text), f"tells {'、'.join(sorted(kinds))} where {'、'.join(sorted(wanted))} was asked"
         )
-    if label := questions.asked_label(question, document, _spans(pieces, text)):
+    if label := questions.find_other_label(question, document, _spans(pieces, text)):
         return Alignment(_spans(pieces, text), f"not told under {label}")
     at = document.find(answer)  # as it stands, its marks too
     return Alignment(((at, at + len(answer)),) if at >= 0 else _spans(pieces, text), None)
 
 
 def _shape(answer: str, document: str) -> str | None:
-    """What a wrong answer's form alone gives away."""
-    said = letters(answer)
+    """Return what the form alone shows to be wrong with an answer; or None."""
+    said = strip_marks(answer)
     if not said:
         return "says nothing"
-    if not re.search(r"[\u3400-\u9fff]", said) and re.search(r"[A-Za-z]{3}", said) and said not in letters(document):
+    if (
+        not re.search(r"[\u3400-\u9fff]", said)
+        and re.search(r"[A-Za-z]{3}", said)
+        and said not in strip_marks(document)
+    ):
         return "not Chinese"
     if (found := _PLACEHOLDER.search(answer)) and found[0] not in document:
         return f"placeholder: {found[0]}"
@@ -102,13 +106,13 @@ def _shape(answer: str, document: str) -> str | None:
 
 
 def _unmarked(text: str) -> str:
-    """Without the numbers of a list's lines, as long as before."""
+    """Return the text without the numbers of list lines, with the same length."""
     return _MARKER.sub(lambda match: " " * len(match[0]), text)
 
 
 def _reply(answer: str, question: str) -> tuple[bool | None, str]:
-    """Whether the answer opens with no (True) or yes (False), None where it does not; and the rest of the answer."""
-    match = _REPLY.match(answer) if questions.yes_or_no(question) else None
+    """Return whether the answer opens with no (True) or yes (False), None if neither; and the rest of it."""
+    match = _REPLY.match(answer) if questions.is_yes_or_no(question) else None
     return (match["no"] is not None, answer[match.end() :]) if match else (None, answer)
 
 
@@ -118,7 +122,7 @@ def _refuses(text: Words, pieces: list[tuple[int, int]]) -> bool:
 
 
 def _places(text: Words, inside: list[tuple[int, int]] | None) -> dict[str, list[int]]:
-    """Where each word stands; inside: the characters to look at, None for all."""
+    """Return where each word is; inside: the characters to look at, None for all."""
     places: dict[str, list[int]] = defaultdict(list)
     for n, value in enumerate(text.value):
         at = text.start[n]
@@ -138,7 +142,7 @@ def _clauses(spoken: Words) -> Iterator[tuple[int, int]]:
 
 
 def _spans(pieces: list[tuple[int, int]], text: Words) -> tuple[tuple[int, int], ...]:
-    """The pieces' characters, in order; pieces with nothing but marks and small words between them are one."""
+    """Return the pieces' characters, in order; pieces with only marks and function words between them are merged."""
     spans: list[tuple[int, int, int]] = []
     for first, last in sorted(set(pieces)):
         if spans and first <= spans[-1][2] + 1:

@@ -1,7 +1,7 @@
-"""Which words of a document an answer may put together. Used by `grounding`.
+"""Decide which words of a document an answer may combine. Used by `grounding`.
 
-A clause is read word by word; at every word all the places are kept that the words so far may stand at. Where the next
-word does not follow in the document, `stretches.may_join` says whether the answer may leave out what stands between.
+A clause is read word by word, keeping all the places where the words so far may be (a breadth-first search). If the
+next word does not follow in the document, `stretches.may_join` says whether the answer may leave out what is between.
 """
 
 import re
@@ -20,7 +20,7 @@ from chimed.text.grounding.wording import (
     scope,
     templates,
 )
-from chimed.text.writing import plain
+from chimed.text.writing import simplify
 
 SHORT = 6  # words: a shorter piece must end where the document ends a phrase
 MOST_STATES = 40  # places followed at a time
@@ -35,7 +35,7 @@ _NAMES = ("herbs", "formulas", "drugs", "acupoints")
 
 @dataclass(frozen=True)
 class Found:
-    """pieces: first and last word in the document, in the answer's order. fault: why the clause is not supported."""
+    """The result for a clause. pieces: first and last word in the document, in answer order. fault: why it fails."""
 
     pieces: list[tuple[int, int]]
     fault: str | None = None
@@ -43,7 +43,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Search:
-    """The document's words, where each stands, and what was asked."""
+    """The document's words, the place of each, and the question."""
 
     text: Words
     places: dict[str, list[int]]
@@ -55,7 +55,7 @@ class Search:
     listed: bool = True  # whether items of one list may come from several sentences
 
     def clause(self, spoken: Words, low: int, high: int, asked: Words) -> Found:
-        """Finds a clause; else the same without its first words where these are the question's or a template's."""
+        """Find a clause; else try again without its first words if they are from the question or a template."""
         found = self._found(spoken, low, high, ())
         if found.fault is None:
             return found
@@ -64,7 +64,7 @@ class Search:
         )
 
     def _without_first_words(self, spoken: Words, low: int, high: int, asked: Words) -> Found | None:
-        """The clause without first words that are the question's or a template's; None where that is not found."""
+        """Return the clause without first words from the question or a template; None if that is not found."""
         told = self._restated(spoken, low, high, asked)
         for start in range(low + told, low, -1):
             if start == high:
@@ -79,7 +79,7 @@ class Search:
         return None
 
     def _without_last_words(self, spoken: Words, low: int, high: int) -> Found | None:
-        """The clause without last words that are the question's, 孕妇禁用银翘散; None where that is not found."""
+        """Return the clause without last words from the question (孕妇禁用银翘散); None if that is not found."""
         for end in range(high - 1, low + 1, -1):
             run = spoken.value[end:high]
             if not self._asked_of(run):
@@ -91,14 +91,14 @@ class Search:
         return None
 
     def _asked_of(self, run: tuple[str, ...]) -> bool:
-        """Whether the question, and the document, have these words in a row, and they are a name and no more."""
+        """Return whether these words are a name that both question and document have in a row."""
         if any(value in scope() | NEGATING | heads() or value[0] == "#" for value in run):
             return False
         said = "".join(run)
-        return said in "".join(self.asked_words) and said in plain(self.document)
+        return said in "".join(self.asked_words) and said in simplify(self.document)
 
     def _restated(self, spoken: Words, low: int, high: int, asked: Words) -> int:
-        """How many words at the clause's beginning the question has in a row, or are a template's."""
+        """Return how many words at the clause's beginning repeat the question or a template."""
         together = "\x00".join(("", *asked.value, ""))
         most = 0
         for n in range(low + 1, high + 1):
@@ -110,7 +110,7 @@ class Search:
         return most
 
     def _year(self, value: str) -> bool:
-        """Whether this is a year that the question names and the document has."""
+        """Return whether this is a year that the question names and the document has."""
         return value.endswith("年") and value in self.asked and value in self.places
 
     def _found(self, spoken: Words, low: int, high: int, told: tuple[str, ...]) -> Found:
@@ -129,7 +129,7 @@ class Search:
         return Found([], fault)
 
     def _read(self, spoken: Words, low: int, high: int) -> tuple[dict[int, State], int]:
-        """The places of the clause's last word at which all of it can be read; how far reading came at best."""
+        """Return the places of the clause's last word at which all of it can be read, and how far reading came."""
         text, places = self.text, self.places
         states = {place: State(place) for place in places.get(spoken.value[low], ())}
         for n in range(low + 1, high):
@@ -153,7 +153,7 @@ class Search:
         return states, high
 
     def _torn(self, pieces: list[tuple[int, int]], told: tuple[str, ...]) -> str | None:
-        """Whether a piece begins or ends in the midst of a phrase, or one is said twice."""
+        """Return a fault if a piece begins or ends within a phrase, or is repeated."""
         text, letters = self.text, set("".join(self.asked | set(told)))
         ended = -1
         for first, last in sorted(pieces):
@@ -177,7 +177,7 @@ class Search:
         return None
 
     def _left_out(self, pieces: list[tuple[int, int]], spoken: Words) -> str | None:
-        """What holds for the pieces in the document and is neither in them nor in the question."""
+        """Return a qualifier of the pieces in the document that is neither in them nor in the question."""
         taken = {n for first, last in pieces for n in range(first, last + 1)}
         for first, last in pieces:
             value = self._left_out_before(first, taken) or self._left_out_behind(first, last, taken, spoken)
@@ -186,7 +186,7 @@ class Search:
         return None
 
     def _left_out_before(self, first: int, taken: set[int]) -> str | None:
-        """A scope or a negation before a piece, in its clause."""
+        """Return a scope or a negation before a piece, in its clause; or None."""
         text = self.text
         for n in range(first - 1, -1, -1):
             if text.clause[n] != text.clause[first]:
@@ -199,7 +199,7 @@ class Search:
         return None
 
     def _left_out_behind(self, first: int, last: int, taken: set[int], spoken: Words) -> str | None:
-        """A scope or a negation behind a piece, in its clause or as the whole of the next."""
+        """Return a scope or a negation after a piece, in its clause or as the whole of the next; or None."""
         text = self.text
         headed = any(text.value[n] in heads() for n in range(first, last + 1)) or any(
             text.value[n] in heads() for n in taken if text.clause[n] == text.clause[first]
@@ -218,14 +218,14 @@ class Search:
         return None
 
     def _unconditional(self, pieces: list[tuple[int, int]], spoken: Words, told: tuple[str, ...]) -> str | None:
-        """Whether the document says the words only if something is so, which neither answer nor question says."""
+        """Return a condition of the words in the document that neither answer nor question states."""
         text = self.text
-        known = set("".join((*self.asked, *spoken.value, *told)) + plain(self.question))
+        known = set("".join((*self.asked, *spoken.value, *told)) + simplify(self.question))
         for first, _ in pieces:
             opening = first
             while opening and text.sentence[opening - 1] == text.sentence[first]:
                 opening -= 1
-            before = plain(self.document[text.end[opening - 1] if opening else 0 : text.start[first]])
+            before = simplify(self.document[text.end[opening - 1] if opening else 0 : text.start[first]])
             for clause in re.split("[，,：:]", before)[:-1]:
                 if match := _CONDITION.match(clause):
                     content = set(match[1]) - _SMALL
@@ -234,7 +234,7 @@ class Search:
         return None
 
     def _of_another(self, pieces: list[tuple[int, int]], spoken: Words, told: tuple[str, ...]) -> str | None:
-        """Whether the words are said of another thing than the answer and its question speak of."""
+        """Return a fault if the document says the words about another thing than answer and question."""
         text, first = self.text, pieces[0][0]
         letters = set("".join(self.asked | set(told))) | _OFTEN
         lead = [text.value[n] for n in range(max(0, first - SUBJECT), first) if text.clause[n] == text.clause[first]]
@@ -253,21 +253,21 @@ class Search:
         running = self._running(opening)
         if running and not (opening < first and self._names_subject(first)):
             told_all = self.question + "".join(spoken.value)
-            if not any(name in told_all for name in {running, *terms.same(running)}):
-                named = terms.names(told_all, *_NAMES)
+            if not any(name in told_all for name in {running, *terms.other_names(running)}):
+                named = terms.find_names(told_all, *_NAMES)
                 here = self.document[text.end[first - 1] if first else 0 : text.end[pieces[0][1]]]
                 return f"said of {running}" if named and not any(name in here for name in named) else None
         return None
 
     def _running(self, opening: int) -> str | None:
-        """The name that this sentence begins with, or where it names nothing itself, the one before it."""
+        """Return the name that this sentence begins with, or, if it has none, that of the sentence before."""
         text, n = self.text, opening
         while True:
             if self._names_subject(n):
                 return None
             start = self.document[text.start[n] : text.start[n] + 12]
             labelled = self.document[: text.start[n]].rstrip()[-1:] in (*":：】",) if text.start[n] else False
-            if not labelled and (match := terms.pattern(*_NAMES).match(plain(start))):
+            if not labelled and (match := terms.names_pattern(*_NAMES).match(simplify(start))):
                 return match[0]
             if n == 0 or not (text.value[n] in implicit() or text.value[n][0] == "#"):
                 return None
@@ -276,19 +276,19 @@ class Search:
                 n -= 1
 
     def _first_of(self, opening: int) -> int:
-        """Where the next sentence begins."""
+        """Return where the next sentence begins."""
         text, n = self.text, opening
         while n < len(text.value) and text.sentence[n] == text.sentence[opening]:
             n += 1
         return n
 
     def _names_subject(self, first: int) -> bool:
-        """Whether the document's subject stands between this word and the one before it."""
+        """Return whether the document's subject is between this word and the one before it."""
         between = self.document[self.text.end[first - 1] if first else 0 : self.text.start[first]]
         return any(name in between for name in self.subjects)
 
     def _speaks_of(self, own: list[str], opening: int, first: int) -> bool:
-        """Whether words of the document are said of these: in their sentence, or what the whole document is about."""
+        """Return whether words of the document are about these, by their sentence or the document's subject."""
         everywhere = "".join(self.text.value)
         here = "".join(self.text.value[opening : first + 1])
         for end in range(len(own), 0, -1):
@@ -301,15 +301,15 @@ class Search:
                     return True
                 text = self.text
                 sentence = self.document[text.start[opening] : text.end[max(opening, self._first_of(opening) - 1)]]
-                others = [one for one in terms.names(plain(sentence), *_NAMES) if one not in self.question]
+                others = [one for one in terms.find_names(simplify(sentence), *_NAMES) if one not in self.question]
                 opens = self._first_of(0)
                 about = everywhere.startswith(name) or (
-                    "?" in plain(self.document[: text.end[opens - 1] + 2]) and name in "".join(text.value[:opens])
+                    "?" in simplify(self.document[: text.end[opens - 1] + 2]) and name in "".join(text.value[:opens])
                 )
                 return about and not running and not others
         return True
 
 
 def _ends(text: Words, n: int) -> bool:
-    """Whether nothing but this word, and at most one more, is in its clause."""
+    """Return whether a clause has only this word, and at most one more."""
     return n + 2 >= len(text.value) or text.clause[n + 2] != text.clause[n]

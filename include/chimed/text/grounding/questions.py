@@ -1,15 +1,15 @@
-"""Can a question stand alone, and what does it ask for? Used by `generate_qa`.
+"""Check whether a question is self-contained, and what it asks for. Used by `generate_qa`.
 
-Ours: who reads a question of the release has no document beside it. It must be Chinese, name what it is about, ask
-something, and not speak of a text. A name that its document does not have is a false premise.
+Ours: a reader of the release sees a question without its document. It must be Chinese, name its subject, ask something,
+and not refer to a text. A name that its document does not have is a false premise.
 """
 
 import re
 from functools import lru_cache
 
 from chimed.text import terms
-from chimed.text.repetition import loop
-from chimed.text.writing import plain
+from chimed.text.repetition import find_loop
+from chimed.text.writing import simplify
 
 _NAMED = re.compile(
     r"【(?:中药名|药名|名称|方名|穴位名?|品名|通用名称?|病名|疾病名称?)】\s*([^\s【】，。；、：:（(]{1,12})"
@@ -71,8 +71,8 @@ _NAMES = ("herbs", "formulas", "acupoints", "drugs", "diseases", "ailments")
 
 
 @lru_cache(maxsize=64)
-def subjects(document: str, title: str = "") -> tuple[str, ...]:
-    """What the document is about, if it says so at its beginning or in its title; longest name first."""
+def find_subjects(document: str, title: str = "") -> tuple[str, ...]:
+    """Return what the document is about, by its beginning or its title; longest name first."""
     named = set(_NAMED.findall(document[:20_000]))
     if len(named) > 1:
         return ()
@@ -86,23 +86,23 @@ def subjects(document: str, title: str = "") -> tuple[str, ...]:
         named = set()  # a document of several things: each must be named where it is spoken of
     if title and 2 <= len(title) <= 12:
         named.add(title)
-    return tuple(sorted({plain(name) for name in named if len(name) > 1}, key=len, reverse=True))
+    return tuple(sorted({simplify(name) for name in named if len(name) > 1}, key=len, reverse=True))
 
 
 def _opening_names(document: str) -> set[str]:
-    """The names of herbs, formulas, medicines and acupoints that sentences of the document begin with."""
-    pattern = terms.pattern("herbs", "formulas", "drugs", "acupoints")
+    """Return the names of herbs, formulas, medicines and acupoints at the beginning of the document's sentences."""
+    pattern = terms.names_pattern("herbs", "formulas", "drugs", "acupoints")
     starts = (match.end() for match in re.finditer(r"(?:^|[。；\n])\s*", document[:20_000]))
     return {match[0] for at in starts if (match := pattern.match(document, at))}
 
 
-def fault(question: str, document: str, title: str = "") -> str | None:
-    """Why the question cannot stand alone, in a few words; or None."""
-    said = plain(question).strip()
+def find_question_fault(question: str, document: str, title: str = "") -> str | None:
+    """Return why the question is not self-contained, in a few words; or None."""
+    said = simplify(question).strip()
     letters = re.sub(r"[\W_]", "", said)
     if len(re.findall(r"[\u3400-\u9fff]", letters)) < 0.4 * max(1, len(letters)):
         return "not Chinese"
-    if piece := loop(question):
+    if piece := find_loop(question):
         return f"repeats itself: {piece}"
     if re.search(r"\[[^\[\]]*\]|【[^【】]*】|<[^<>]*>", said):
         return "a placeholder"
@@ -114,27 +114,27 @@ def fault(question: str, document: str, title: str = "") -> str | None:
 
 
 def _names_amiss(said: str, document: str, title: str) -> str | None:
-    """What is wrong with the names of a question: it has none, or others than the document; or None."""
+    """Return what is wrong with a question's names: it has none, or others than the document; or None."""
     bare = said
-    for name in subjects(document, title):
+    for name in find_subjects(document, title):
         bare = bare.replace(name, "○")
     rest = re.sub(r"[\W_]", "", _GENERAL.sub("|", re.sub(r"[○]", "", bare)).replace("|", ""))
-    named = "○" in bare or bool(terms.pattern(*_NAMES).search(bare)) or len(rest) >= 2
+    named = "○" in bare or bool(terms.names_pattern(*_NAMES).search(bare)) or len(rest) >= 2
     if found := _POINTING.search(said):
-        names_it = "○" in bare or terms.pattern(*_NAMES).search(said[: found.start()])
+        names_it = "○" in bare or terms.names_pattern(*_NAMES).search(said[: found.start()])
         if not names_it:
             return f"points at what only the document names: {found[0]}"
     if not named:
         return "does not name what it is about"
     if "○" not in bare or len(rest) >= 2:
-        strange = [name for name in terms.names(bare, *_NAMES) if not _has(plain(document) + title, name)]
+        strange = [name for name in terms.find_names(bare, *_NAMES) if not _has(simplify(document) + title, name)]
         if strange:
             return f"names what the document does not: {'、'.join(strange)}"
     chunks = [
         chunk for chunk in re.split(r"[\W_|]+", _GENERAL.sub("|", bare.replace("○", "|"))) if 3 <= len(chunk) <= 6
     ]
     for chunk in chunks:
-        if (other := _nearly(chunk, plain(document))) and chunk not in plain(document):
+        if (other := _nearly(chunk, simplify(document))) and chunk not in simplify(document):
             return f"names what the document does not: {chunk}, it has {other}"
     return None
 
@@ -161,7 +161,7 @@ _CONTRARIES = (
 
 
 def _nearly(chunk: str, document: str) -> str | None:
-    """What the document has of the same length, with one character's contrary or neighbour; or None."""
+    """Return a text of the document that differs only by one character's opposite or neighbour; or None."""
     for n, character in enumerate(chunk):
         others = next((several for several in _CONTRARIES if character in several), "")
         one = others and re.search(re.escape(chunk[:n]) + f"[{others}]" + re.escape(chunk[n + 1 :]), document)
@@ -171,11 +171,11 @@ def _nearly(chunk: str, document: str) -> str | None:
 
 
 def _has(document: str, name: str) -> bool:
-    return name in document or any(other in document for other in terms.same(name))
+    return name in document or any(other in document for other in terms.other_names(name))
 
 
-def unanswered(question: str, answer: str) -> str | None:
-    """What the question asks for and the answer, in any form, does not give: an amount, a nature; or None."""
+def find_unanswered(question: str, answer: str) -> str | None:
+    """Return what the question asks for and the answer does not give (an amount, a nature); or None."""
     for what, asked, given in _GIVEN:
         if asked.search(question) and not given.search(answer):
             return what
@@ -207,23 +207,25 @@ _GIVEN = (
 )
 
 
-def yes_or_no(question: str) -> bool:
-    """Whether the question can be answered with yes or no."""
+def is_yes_or_no(question: str) -> bool:
+    """Return whether the question can be answered with yes or no."""
     return _YES_OR_NO.search(question) is not None
 
 
-def kinds(question: str) -> set[str]:
-    """What the question asks for, as far as its words say it; empty where they do not."""
+def asked_kinds(question: str) -> set[str]:
+    """Return what the question asks for, as far as its words say; else empty."""
     return {kind for kind, (asked, _) in _KINDS.items() if re.search(asked, question)}
 
 
-def labelled(document: str) -> bool:
-    """Whether the document has sections with labels."""
+def has_labels(document: str) -> bool:
+    """Return whether the document has labelled sections."""
     return _LABEL.search(document) is not None
 
 
-def sections(document: str, wanted: set[str]) -> list[tuple[int, int]] | None:
-    """Where the document tells what is wanted, if it has labels for all of it and it is told nowhere else; or None."""
+def find_sections(document: str, wanted: set[str]) -> list[tuple[int, int]] | None:
+    """Return the sections with what is wanted, if the document has labels for all of it and says it nowhere else; or
+    None.
+    """
     if not wanted or not wanted <= _NARROW:
         return None
     labels = [(match.start(), match[1] or match[2]) for match in _LABEL.finditer(document)]
@@ -235,16 +237,16 @@ def sections(document: str, wanted: set[str]) -> list[tuple[int, int]] | None:
     return [span for spans in found.values() for span in spans] if all(found.values()) else None
 
 
-def asked_label(question: str, document: str, spans: tuple[tuple[int, int], ...]) -> str | None:
-    """The label that the question names and under which none of these places stands; or None."""
+def find_other_label(question: str, document: str, spans: tuple[tuple[int, int], ...]) -> str | None:
+    """Return the label that the question names if none of these places is under it; or None."""
     labels = [(match.start(), match[1] or match[2]) for match in _LABEL.finditer(document)]
     named = [label for _, label in labels if len(label) > 1 and label in question and not _NAMED.match(f"【{label}】x")]
     under = {next((name for at, name in reversed(labels) if at <= start), "") for start, _ in spans}
-    return named[0] if named and not under & set(named) and not kinds(question) else None
+    return named[0] if named and not under & set(named) and not asked_kinds(question) else None
 
 
 def kinds_of_places(document: str, spans: tuple[tuple[int, int], ...]) -> set[str]:
-    """What these places of the document tell, by the labels they stand under; empty where one has no known label."""
+    """Return what these places are about, by their labels; empty if one has no known label."""
     told: set[str] = set()
     labels = [(match.start(), match[1] or match[2]) for match in _LABEL.finditer(document)]
     for start, end in spans:

@@ -1,4 +1,4 @@
-"""Which stretches of a document an answer may put side by side. Used by `joining`."""
+"""Decide which ranges of a document an answer may put side by side. Used by `joining`."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ SUBJECT = 8  # words of a sentence's subject that may be said again before a lat
 
 @dataclass(frozen=True)
 class State:
-    """A way to read the clause so far: the piece that began at `first` and goes on, and the ways before it."""
+    """One way to read the clause so far: the current piece, begun at `first`, and the states before it."""
 
     first: int
     before: "tuple[tuple[int, int], ...]" = ()
 
 
 def may_join(text: Words, state: State, last: int, place: int, boundary: int, listed: bool = True) -> bool:
-    """Whether an answer may go on at `place` after `last`; boundary: what stands between the two in the answer.
+    """Return whether an answer may continue at `place` after `last`. boundary: what is between the two in the answer.
 
     listed: whether items may come from another sentence's list.
     """
@@ -49,7 +49,7 @@ def may_join(text: Words, state: State, last: int, place: int, boundary: int, li
 
 
 def _head(text: Words, place: int) -> str | None:
-    """The word that the list this word is in stands behind."""
+    """Return the word before the list that this word is in."""
     for n in range(place, -1, -1):
         if text.sentence[n] != text.sentence[place]:
             return None

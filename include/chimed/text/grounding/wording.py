@@ -1,8 +1,8 @@
-"""A modern Chinese text as the words that decide what it says. Used by `grounding` and `questions`.
+"""Split a modern Chinese text into the words that carry its meaning. Used by `grounding` and `questions`.
 
-A quantity is one word, its number and unit together and in one spelling (3-9g, 三至九克 → #3~9克). So are the words
-that turn a sentence round: negations, prohibitions, permissions, toxicity, routes, quantifiers, comparisons. Small
-words that say nothing of their own (的, 可以, 主要, 该药) are left out, of both texts alike. What remains is letters.
+A quantity is one word: number and unit together, in one spelling (3-9g, 三至九克 → #3~9克). So are words that change a
+statement: negations, prohibitions, permissions, toxicity, routes, quantifiers, comparisons. Function words without
+content (的, 可以, 主要, 该药) are left out of both texts. The rest is single characters.
 """
 
 import re
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from chimed.text.fidelity.doses import number
-from chimed.text.writing import plain
+from chimed.text.fidelity.doses import parse_number
+from chimed.text.writing import simplify
 
 # Boundaries before a word, from the weakest: in a list, between clauses, between sentences.
 ITEM, CLAUSE, SENTENCE = 1, 2, 3
@@ -97,7 +97,7 @@ def _quantities() -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class Words:
-    """value: each word in its one spelling. start, end: its place in the text. before: the boundary before it.
+    """The words of a text. value: normalized. start, end: place in the text. before: the boundary before it.
 
     sentence, clause, item: which sentence, clause and item it is in, counted from the text's start.
     """
@@ -113,7 +113,7 @@ class Words:
 
 @lru_cache
 def _by_first() -> dict[str, list[tuple[str, str | None]]]:
-    """First character → (word, its one spelling; None for a word that says nothing; "" for one that joins)."""
+    """Return first character → (word, its normalized form; None for a word without content; "" for a conjunction)."""
     words: dict[str, str | None] = dict.fromkeys(_known()["empty"]) | dict.fromkeys(_known()["joined"], "")
     words |= {way: name for name, ways in _known()["turning"].items() for way in ways}
     words |= {same: same for same in _known()["as_they_are"]}
@@ -123,9 +123,9 @@ def _by_first() -> dict[str, list[tuple[str, str | None]]]:
     return by_first
 
 
-def words(text: str, free: tuple[str, ...] = ()) -> Words:
-    """The text's words. free: names that need not be said, such as the document's subject."""
-    rows = list(_rows(plain(text), tuple(map(plain, free))))
+def split_words(text: str, free: tuple[str, ...] = ()) -> Words:
+    """Return the text's words. free: names that may be left out, such as the document's subject."""
+    rows = list(_rows(simplify(text), tuple(map(simplify, free))))
     value, start, end, before = zip(*rows, strict=True) if rows else ((), (), (), ())
     counted: list[tuple[int, int, int]] = []
     sentence = clause = item = 0
@@ -173,7 +173,7 @@ _BEFORE_A_NAME = ("加味", "加减", "丹栀", "新加", "复方", "参苓", *"
 
 
 def _longer(text: str, at: int) -> bool:
-    """Whether a name is the end of another's: 加味逍遥散, 黑逍遥散 and 复方丹参片 are not what they are made from."""
+    """Return whether a name is the end of a longer one: 加味逍遥散, 黑逍遥散 and 复方丹参片 are other medicines."""
     return text[max(0, at - 2) : at].endswith(_BEFORE_A_NAME)
 
 
@@ -185,7 +185,7 @@ def _quantity(match: re.Match) -> str:
     if match["word"]:
         return match["word"].lower()
     if match["han"]:
-        one, two, unit = number(match["han"]), match["han2"] and number(match["han2"]), match["hanunit"]
+        one, two, unit = parse_number(match["han"]), match["han2"] and parse_number(match["han2"]), match["hanunit"]
     else:
         one, two, unit = float(match["one"]), match["two"] and float(match["two"]), match["unit"]
         if match["unit1"] and unit and _units()[match["unit1"]] != _units()[unit]:

@@ -1,15 +1,14 @@
-"""What identifies a person in China, found by rule: numbers, contacts, addresses (and, apart, names).
+"""Find what identifies a person in China by rule: numbers, contacts, addresses, names.
 
-Ours: the paper leaves all of it to a prompt (§3.2). A rule names its kind and where it matched; it never says no by
-itself. Rules read the text in plain form (`plain_forms`), where what an author hid is one thing. They are looked for
-in a page's words before `clean` changes a letter, and again by `screen`: what tells a person from a dose (❤, a link, a
-zero-width space between digits) is what cleaning takes out.
+Ours: the paper leaves all of it to a prompt (§3.2). A rule reports its kind and where it matched. Rules read the text
+in plain form (`plain_forms`), which undoes obfuscation. They run before `clean` changes a letter, and again in
+`screen`: what tells a person from a dose (❤, a link, a zero-width space between digits) is what cleaning removes.
 
-A regular expression of linear time picks the few texts of a column that one of the families of rules may find
-something in; only those are read by the rules.
+A linear-time regular expression selects the few texts of a column in which a family of rules may find something; only
+those are read by the rules.
 
 Not covered, and left to the prompts: partly masked numbers (138****5678), an address without number and village,
-numbers told in whole sentences, plates without a digit.
+numbers spelled out in whole sentences, plates without a digit.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +18,9 @@ from operator import or_
 
 import polars as pl
 
-from chimed.concurrency import ahead
+from chimed.concurrency import map_ahead
 from chimed.text.identifiers import addresses, contacts, names, numbers
-from chimed.text.identifiers.plain_forms import Plain, plain
+from chimed.text.identifiers.plain_forms import Plain, to_plain_form
 
 REDACTED = "【已隐去】"
 WRITTEN = ("title", "text", "question", "answer", "rejected")
@@ -37,7 +36,7 @@ _MARK = r"[-\p{Pd}\p{Mn}\p{Me}\p{Cf}\x{FE0F}\x{20E3} 　.。·•・‧∙_＿*�
 
 @dataclass(frozen=True)
 class Identifier:
-    """What kind of identifier stands at [start, end) of the text."""
+    """An identifier of this kind at [start, end) of the text."""
 
     kind: str
     start: int
@@ -46,7 +45,8 @@ class Identifier:
 
 @dataclass(frozen=True)
 class Family:
-    """Rules with common triggers: of these Rust regular expressions one matches every text they find something in.
+    """Rules with common triggers: one of these Rust regular expressions matches every text in which they find
+    something.
 
     given: the triggers; or listed: what makes them of a list of words, with what is looked for first where one is slow.
     """
@@ -70,7 +70,7 @@ Found = tuple[str, int, list[Identifier]]  # field, row and what is there
 
 
 def _names(text: str) -> Iterator[tuple[str, numbers.Spans]]:
-    found = names.find(text)
+    found = names.find_full_names(text)
     for kind in names.KINDS:
         yield kind, [(one.start, one.end) for one in found if one.kind == kind]
 
@@ -140,12 +140,12 @@ FAMILIES = {
 }
 
 
-def find(text: str, families: tuple[str, ...] = tuple(FAMILIES)) -> list[Identifier]:
-    """Every identifier in the text, in order; a stretch of text is reported once, by the most specific kind.
+def find_identifiers(text: str, families: tuple[str, ...] = tuple(FAMILIES)) -> list[Identifier]:
+    """Return every identifier in the text, in order; a range is reported once, with the most specific kind.
 
-    families: of `FAMILIES`, the rules that look.
+    families: of `FAMILIES`, the rules to apply.
     """
-    simple = plain(text)
+    simple = to_plain_form(text)
     return _found(simple, families)
 
 
@@ -162,9 +162,9 @@ def _found(simple: Plain, families: tuple[str, ...]) -> list[Identifier]:
     return [Identifier(one.kind, *simple.span(one.start, one.end)) for one in ordered]
 
 
-def redacted(text: str, families: tuple[str, ...] = tuple(FAMILIES)) -> str:
-    """The text with `REDACTED` in the place of every identifier and name."""
-    return _without(text, find(text, families))
+def redact(text: str, families: tuple[str, ...] = tuple(FAMILIES)) -> str:
+    """Return the text with `REDACTED` for every identifier and name."""
+    return _without(text, find_identifiers(text, families))
 
 
 def _without(text: str, found: list[Identifier]) -> str:
@@ -175,12 +175,13 @@ def _without(text: str, found: list[Identifier]) -> str:
 # --- whole tables ------------------------------------------------------------------------------------------------
 
 
-def looked_for(records: pl.DataFrame, redact: bool = False) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Records with what is found in their words in `identifiers`, or with it replaced; and how many, by kind.
+def mark_identifiers(records: pl.DataFrame, redact: bool = False) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return the records with their findings in the column `identifiers`, or redacted; and the number of findings by
+    kind.
 
-    records: columns of `RECORD`. Without `redact` the column gets `kind field[start:end]` strings by field and place,
-    and is null where nothing is found; with it the words have `REDACTED` instead, and the column stays. Names are
-    not looked for in classical Chinese (`lzh`): who is named there is history.
+    records: columns of `RECORD`. Without `redact` the column gets strings `kind field[start:end]`, or null if nothing
+    was found. With it, the words have `REDACTED` instead, and the column stays. Names are not searched for in classical
+    Chinese (`lzh`): people named there are historical.
     """
     found = list(_in_table(records))
     kinds: dict[str, set[int]] = {}
@@ -192,7 +193,7 @@ def looked_for(records: pl.DataFrame, redact: bool = False) -> tuple[pl.DataFram
 
 
 def _entries(found: list[Found], length: int) -> pl.Series:
-    """The column `identifiers` of a table of so many rows."""
+    """Return the column `identifiers` of a table with this many rows."""
     entries: dict[int, list[str]] = {}
     for field, row, several in found:
         entries.setdefault(row, []).extend(f"{one.kind} {field}[{one.start}:{one.end}]" for one in several)
@@ -214,18 +215,18 @@ def _replaced(records: pl.DataFrame, found: list[Found]) -> pl.DataFrame:
 
 
 def kind_of(entry: str) -> str:
-    """The kind in an entry of the column `identifiers`."""
+    """Return the kind in an entry of the column `identifiers`."""
     return entry.rsplit(" ", 1)[0]
 
 
 def reason_of(entry: str) -> str:
-    """Why a record with that entry leaves: `identifier: <kind>`, or `name: <kind>` where it is a full name."""
+    """Return why a record with that entry is dropped: `identifier: <kind>`, or `name: <kind>` for a full name."""
     kind = kind_of(entry)
     return f"{'name' if kind in names.KINDS else 'identifier'}: {kind}"
 
 
 def _in_table(records: pl.DataFrame) -> Iterator[Found]:
-    """Field, row and what is found there, of the texts that a trigger picks."""
+    """Yield field, row and findings for the texts that a trigger selects."""
     fields = [field for field in WRITTEN if records[field].null_count() < len(records)]
     if not fields:
         return
@@ -233,23 +234,23 @@ def _in_table(records: pl.DataFrame) -> Iterator[Found]:
     words = pl.concat([records[field] for field in fields])
     modern = pl.concat([records["language"] != "lzh"] * len(fields)).fill_null(False)
     looking: dict[int, tuple[str, ...]] = {}
-    for family, picked in zip(FAMILIES, ahead(lambda family: _picked(words, family), FAMILIES), strict=True):
+    for family, picked in zip(FAMILIES, map_ahead(lambda family: _picked(words, family), FAMILIES), strict=True):
         for place in (picked & modern if family == "names" else picked).arg_true():
             looking[place] = (*looking.get(place, ()), family)
     places = sorted(looking)
     for place, text in zip(places, words.gather(places), strict=True):
-        if found := find(text, looking[place]):
+        if found := find_identifiers(text, looking[place]):
             yield fields[place // len(records)], place % len(records), found
 
 
 def _picked(words: pl.Series, family: str) -> pl.Series:
-    """Which texts the family's trigger picks."""
+    """Return which texts the family's trigger selects."""
     this = FAMILIES[family]
     return reduce(or_, (_triggered(words, trigger, this.sooner.get(trigger)) for trigger in this.triggers))
 
 
 def _triggered(words: pl.Series, trigger: str, sooner: str | None) -> pl.Series:
-    """Which texts hold what a trigger looks for."""
+    """Return which texts match a trigger."""
     if not sooner:
         return words.str.contains(trigger).fill_null(False)
     found = words.str.contains(sooner).fill_null(False)

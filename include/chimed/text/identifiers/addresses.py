@@ -1,9 +1,9 @@
-"""Where a person lives: streets with a house number, buildings with a flat, villages. Used by `identifiers`.
+"""Find where a person lives: streets with a house number, buildings with a flat, villages. Used by `identifiers`.
 
-A street and a number alone are no address (神门路3号, 街3组): a town before them, a label (家住, 地址), or a flat
-behind says that they are. Wards, windows and rooms of a hospital, bus lines and the addresses of institutions are left
-alone. A pattern begins where an address is sure to pass (区, 路, 花园, 3号楼), so that it is tried at few places of a
-text; the letters before it that belong to the address are added afterwards.
+A street and a number alone are not an address (神门路3号, 街3组): a town before them, a label (家住, 地址), or a flat
+after them makes one. Wards, windows and rooms of a hospital, bus lines and institutions' addresses are ignored. A
+pattern begins with a part that every address has (区, 路, 花园, 3号楼), so that it is tried at few places of a text;
+letters before it that belong to the address are added afterwards.
 """
 
 import re
@@ -94,7 +94,7 @@ _MAYBE_ADDRESS = re.compile(
 
 
 def rules(text: str) -> Iterator[tuple[str, Spans]]:
-    """Kind and spans of the addresses of a text in plain form."""
+    """Yield kind and spans of the addresses of a text in plain form."""
     found = [
         match.span()
         for stretch in _STRETCH.finditer(text)
@@ -108,20 +108,20 @@ def rules(text: str) -> Iterator[tuple[str, Spans]]:
 
 
 def _beginning(text: str, start: int) -> int:
-    """Where an address begins of which a part begins at `start`: with the Han letters before it, at most 24."""
+    """Return where an address begins that has a part at `start`: at most 24 Han letters before it."""
     before = re.search(rf"{_HAN}{{0,24}}$", text[max(0, start - 24) : start])
     said = _SAID_BEFORE.search(before[0]) if before else None
     return start - len(said[1]) if said else start
 
 
 def _ending(text: str, end: int) -> int:
-    """Where an address ends that a rule found up to `end`: with the house and the flat that go on behind it."""
+    """Return where an address ends that a rule found up to `end`: after the house and the flat that follow."""
     rest = _REST.match(text, end)
     return rest.end() if rest else end
 
 
 def _is_home(text: str, start: int, end: int) -> bool:
-    """Whether a person may live there, by what stands in it, before and behind."""
+    """Return whether a person may live there, judging by the address and its context."""
     begins = _beginning(text, start)
     if _PUBLIC.search(text, begins, end) or _BEHIND.match(text, end):
         return False

@@ -1,8 +1,7 @@
-"""Accounts by which a person is reached: e-mail, QQ, WeChat and other platforms, QR codes. Used by `identifiers`.
+"""Find accounts: e-mail, QQ, WeChat and other platforms, QR codes. Used by `identifiers`.
 
-The name of a platform is written in many ways (微信, V信, 薇❤, ＋V, 扣扣), its account in few: what follows the name
-must be an account by its own letters, so 微信支付, QQ糖 and 加V字切口 are left alone. All texts are in plain form (❤ is
-心).
+A platform's name is written in many ways (微信, V信, 薇❤, ＋V, 扣扣), its account in few: what follows the name must
+look like an account, so 微信支付, QQ糖 and 加V字切口 are ignored. All texts are in plain form (❤ is 心).
 """
 
 import re
@@ -118,7 +117,7 @@ _QR = re.compile(
 
 
 def rules(text: str) -> Iterator[tuple[str, Spans]]:
-    """Kind and spans in a text in plain form, the most specific kind first."""
+    """Yield kind and spans in a text in plain form, the most specific kind first."""
     yield "contact link", [match.span() for match in _LINK.finditer(text)]
     yield "e-mail address", [match.span() for match in _EMAIL.finditer(text)]
     yield "QQ number", [match.span() for match in _QQ.finditer(text)]
@@ -128,7 +127,7 @@ def rules(text: str) -> Iterator[tuple[str, Spans]]:
 
 
 def _is_a_value(match: re.Match) -> bool:
-    """Whether what is called like a platform is something measured: TG：1.38, IG: 2738, line: 3."""
+    """Return whether something named like a platform is a measurement: TG：1.38, IG: 2738, line: 3."""
     return bool(
         re.match(
             r"(?:ins|tg|fb|ig|line|dy)\b[^A-Za-z]*$|(?:ins|tg|fb|ig|line|dy)[ :：]{1,3}[\d.]", match[0], re.IGNORECASE

@@ -1,10 +1,10 @@
-"""Full names of people (患者李秀兰, 王建国主任医师, 我叫张建军) by rule: surname, letters of names, a context.
+"""Find full names of people (患者李秀兰, 王建国主任医师, 我叫张建军) by rule: surname, given-name letters, a context.
 
-Ours; the paper leaves names to a prompt (§3.2). Of the segmenters that come whole in a package, jieba's tags one word a
-record as a name that is none (维生素, 老公, 建议您), so a name is believed only where something says so: a field
-(姓名：), an introduction (我叫), a word for a patient before it, a title behind it, sex and age or a telephone number
-after it. 王医生, 李女士 and 张某 name nobody. Physicians and authors of history, public figures of medicine and herbs
-that are called like people (`names.yaml`) are no private names; in classical Chinese nothing is looked for.
+Ours; the paper leaves names to a prompt (§3.2). Of the segmenters in a single package, jieba tags one word per record
+as a name that is none (维生素, 老公, 建议您), so a name needs a context: a field (姓名：), an introduction (我叫), a
+word for a patient before it, a title after it, or sex and age or a telephone number after it. 王医生, 李女士 and 张某
+name nobody. Historical physicians and authors, public figures of medicine, and herbs that are named like people
+(`names.yaml`) are not private names; classical Chinese is not searched.
 """
 
 import re
@@ -102,7 +102,7 @@ _NO_PERSON = re.compile(
 
 
 class Name(NamedTuple):
-    """kind: of `KINDS`. [start, end) of the name in the text, without what announces it."""
+    """A full name. kind: of `KINDS`. [start, end) of the name in the text, without its context."""
 
     kind: str
     start: int
@@ -116,14 +116,14 @@ def _known() -> dict[str, str]:
 
 @cache
 def _spared() -> re.Pattern:
-    """Words that are no private name though they could be one, at the place of a name."""
+    """Return a pattern for words that look like a name but are not a private one."""
     words = " ".join(_known()[part] for part in ("history", "public", "herbs", "words")).split()
     return re.compile("|".join(sorted(map(re.escape, words), key=len, reverse=True)))
 
 
 @cache
 def _letters() -> tuple[str, str, str, str]:
-    """Surnames of one letter, those that are words too, surnames of two (an alternation), letters of given names."""
+    """Return surnames of one letter, those that are also words, surnames of two, and letters of given names."""
     known = _known()
     one, words, given = ("".join(known[part].split()) for part in ("surnames", "surnames_in_fields", "given"))
     return one, words, "|".join(known["two_letter_surnames"].split()), given
@@ -131,9 +131,9 @@ def _letters() -> tuple[str, str, str, str]:
 
 @cache
 def _patterns() -> tuple[tuple[str, re.Pattern, re.Pattern], ...]:
-    """Kind, what a text must hold, and the pattern, the name in group 1; the surest context first.
+    """Return (kind, filter, pattern with the name in group 1), the surest context first.
 
-    What a text must hold begins with one of a few letters and is found ten times as fast as the pattern.
+    A filter begins with one of a few letters, and is found ten times as fast as the pattern.
     """
     surname, words, two, given = _letters()
     begins = f"(?:[{surname}]|{two})"  # a name; said first, it spares the look at what stands before every letter
@@ -209,8 +209,8 @@ def _patterns() -> tuple[tuple[str, re.Pattern, re.Pattern], ...]:
     )
 
 
-def find(text: str) -> list[Name]:
-    """Every full name in the text, in order, each once."""
+def find_full_names(text: str) -> list[Name]:
+    """Return every full name in the text, in order, each once."""
     found: list[Name] = []
     taken = bytearray(len(text))
     for kind, held, pattern in _patterns():
@@ -224,7 +224,7 @@ def find(text: str) -> list[Name]:
 
 
 def _is_spared(text: str, start: int, end: int) -> bool:
-    """Whether a word that is no private name begins here and covers the name (何首乌, 徐长卿, 张仲景, 高血压)."""
+    """Return whether a word that is no private name begins here and covers the name (何首乌, 张仲景, 高血压)."""
     if _NO_PERSON.search(text, start, min(len(text), end + 4)):
         return True
     word = _spared().match(text, start)
@@ -233,10 +233,11 @@ def _is_spared(text: str, start: int, end: int) -> bool:
 
 @cache
 def triggers() -> dict[str, str]:
-    """Rust regular expressions of which one matches every text with a name, while few others do; and of those that are
-    slow to look for, what is looked for first (a Rust regular expression, or nothing).
+    """Return Rust regular expressions, one of which matches every text with a name, with a fast filter for the slow
+    ones.
 
-    Several, since a large one is past the size up to which its automaton is built, and twenty times slower.
+    There are several, since a large one exceeds the size up to which its automaton is built, and is twenty times
+    slower.
     """
     surname, _, two, given = _letters()
     name = f"(?:[{surname}][{given}{surname}]|(?:{two}))"

@@ -1,9 +1,9 @@
-"""Numbers that identify a person in China: cards, telephones, documents, records of a hospital. Used by `identifiers`.
+"""Find numbers that identify a person in China: cards, telephones, documents, hospital records. Used by `identifiers`.
 
-A number with a check digit must have it right (ID card, bank card); one without must look like nothing else: a label
-(订单号, 批准文号, 批号…) or a unit (copies/mL, 个) beside it says that it is nobody's. All texts are in plain form.
-Numbers of public service (120, 12320, 95588) are too short for any rule; 400 and 800 numbers are taken, since on a
-forum they are what a clinic advertises.
+A number with a check digit must have the right one (ID card, bank card). One without must not look like anything else:
+a label (订单号, 批准文号, 批号…) or a unit (copies/mL, 个) beside it shows that it is nobody's. All texts are in plain
+form. Public service numbers (120, 12320, 95588) are too short for any rule; 400 and 800 numbers count, since on a forum
+they are what a clinic advertises.
 """
 
 import re
@@ -154,7 +154,7 @@ _MAYBE_HOTLINE = re.compile("[48]00")
 
 
 def rules(text: str) -> Iterator[tuple[str, Spans]]:
-    """Kind and spans in a text in plain form, the most specific kind first."""
+    """Yield kind and spans in a text in plain form, the most specific kind first."""
 
     def bare(match: re.Match) -> bool:
         return not _is_another_number(text, match.start(), match.end())
@@ -194,7 +194,7 @@ def _spans(pattern: re.Pattern, text: str, valid: Callable[[re.Match], bool] = l
 
 
 def _is_another_number(text: str, start: int, end: int) -> bool:
-    """Whether a label, letters or a unit around a number say that it is nobody's."""
+    """Return whether a label, letters or a unit around a number show that it is nobody's."""
     before = text[max(0, start - 16) : start]
     return bool(_OTHER_NUMBER.search(before) or _LETTERS.search(before) or _UNIT.match(text, end))
 
@@ -204,7 +204,7 @@ def _is_number(match: re.Match) -> bool:
 
 
 def _is_mobile(written: str) -> bool:
-    """Whether what is called a telephone number is a mobile one, where at least five of its digits are digits."""
+    """Return whether something called a telephone number is a mobile one, with at least five real digits."""
     digits = re.sub(r"[^0-9OoQlI|]", "", written)
     if sum(one.isdigit() for one in digits) < 5:
         return False
@@ -218,7 +218,9 @@ def _is_day(match: re.Match) -> bool:
 
 
 def id_card(number: str) -> bool:
-    """Whether an 18-character ID card number holds: province, a real birthday, and ISO 7064's check character."""
+    """Return whether an 18-character ID card number is valid: province, a real birthday, and ISO 7064's check
+    character.
+    """
     bare = re.sub(r"[^0-9Xx]", "", number)
     total = sum(weight * int(digit) for weight, digit in zip(_ID_WEIGHTS, bare[:17], strict=True))
     return int(bare[:2]) in _PROVINCES and _day(bare[6:14]) and _ID_CHECK[total % 11] == bare[17].upper()
@@ -230,7 +232,7 @@ def _old_id_card(number: str) -> bool:
 
 
 def bank_card(number: str) -> bool:
-    """Whether a card number of 16 to 19 digits has the Luhn check digit."""
+    """Return whether a card number of 16 to 19 digits has the Luhn check digit."""
     digits = [int(c) for c in number if c.isdigit()]
     doubled = [d if n % 2 == 0 else d * 2 - 9 * (d > 4) for n, d in enumerate(reversed(digits))]
     return 16 <= len(digits) <= 19 and sum(doubled) % 10 == 0

@@ -1,7 +1,7 @@
-"""What an author hid, in plain form: ①③⑧, 一三八, １３８ and 138 with keycaps are one number, V❤ is V心.
+"""Undo obfuscation: ①③⑧, 一三八, １３８ and 138 with keycaps are one number, V❤ is V心.
 
-Ours, used by `identifiers` before its rules look. A letter becomes one letter or nothing, and every plain letter knows
-its place in the text as it stands, so that a span found here is a span there.
+Ours, used by `identifiers` before its rules. A letter becomes one letter or nothing, and every plain letter knows its
+place in the original, so that a span found here is a span there.
 """
 
 import re
@@ -38,7 +38,7 @@ _ROUND_LETTERS = {
 
 
 def _mathematical() -> dict[int, str]:
-    """𝟏 𝗩 and the like: bold, italic, double-struck letters and digits."""
+    """Return 𝟏 𝗩 and the like, bold, italic and double-struck letters and digits, with their plain forms."""
     forms = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0x1D400, 0x1D800)}
     return {code: plain for code, plain in forms.items() if plain.isascii() and len(plain) == 1}
 
@@ -64,20 +64,23 @@ _WHOLE_NUMBER = re.compile(r"(?:\d[- .·_*/~]{0,2}){9}\d")
 
 @dataclass(frozen=True)
 class Plain:
-    """text: in plain form. places: of each of its letters and of its end in the text as it stands; None where same."""
+    """A text in plain form. places: of each of its letters, and of its end, in the original;
+
+    None if they are the same.
+    """
 
     text: str
     places: list[int] | None
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where [start, end) of the plain text stands in the text as it is."""
+        """Return where [start, end) of the plain text is in the original."""
         if self.places is None or start == end:
             return start, end
         return self.places[start], self.places[end]  # what dresses the last letter belongs to it
 
 
-def plain(text: str) -> Plain:
-    """The text in plain form. Chinese digits become digits only in a run of seven or more."""
+def to_plain_form(text: str) -> Plain:
+    """Return the text in plain form. Chinese digits become digits only in a run of seven or more."""
     places = None
     if _NOTHING.search(text):
         places = [place for place, letter in enumerate(text) if not _NOTHING.match(letter)]
@@ -87,5 +90,5 @@ def plain(text: str) -> Plain:
 
 
 def _digits(run: re.Match) -> str:
-    """A run with its Chinese digits as digits; beside a whole number 一 is a word: 13800138000一天."""
+    """Return a run with its Chinese digits as digits; after a whole number 一 is a word: 13800138000一天."""
     return run[0] if _WHOLE_NUMBER.search(run[0]) else run[0].translate(_CHINESE_DIGITS)

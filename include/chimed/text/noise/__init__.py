@@ -1,7 +1,7 @@
-"""What `clean` takes for noise, and in which order: markup, courtesies, then single characters, boilerplate, layout.
+"""Define what `clean` removes, and in which order: markup, courtesies, single characters, boilerplate, layout.
 
-A rule names its noise; none goes by the Unicode category of a character, so that a number, a sign of a measurement, a
-lacuna and a rare herb stay (paper §3.2). Rust's regular expressions: linear time whatever a page holds.
+A rule names its noise; none goes by the Unicode category of a character, so that numbers, signs of measurements,
+lacunas and rare herbs stay (paper §3.2). Rust's regular expressions take linear time whatever a page contains.
 """
 
 import polars as pl
@@ -11,7 +11,7 @@ from chimed.text.noise.boilerplate import BOILERPLATE
 from chimed.text.noise.courtesies import COURTESIES
 from chimed.text.noise.markup import MARKUP
 from chimed.text.noise.net import FOLDED, GUARDED, INVISIBLE
-from chimed.text.noise.rules import Rule, any_sooner, taking
+from chimed.text.noise.rules import Rule, any_sooner, removal_rule
 
 # --- single characters ---------------------------------------------------------------------------------------------
 
@@ -33,7 +33,7 @@ def _folded(column: pl.Series) -> pl.Series:
 
 
 def _without_pictures(column: pl.Series) -> pl.Series:
-    """No picture is left, and numbers, units and signs that stood on its two sides stay two."""
+    """Remove pictographs; numbers, units and signs on both sides of one stay separate."""
     for _ in range(2):  # 1★2★3: the first look ends at 2
         column = column.str.replace_all(f"([{GUARDED}]){_PICTURE}+([{GUARDED}])", "$1 $2")
     return column.str.replace_all(_PICTURE, "")
@@ -47,7 +47,7 @@ _MAYBE_VERSE = r"(?m)^\p{Han}{4,8}[，、]\n\p{Han}{4,8}[。；！？，]?$"
 
 
 def _joined(column: pl.Series) -> pl.Series:
-    """No line is broken at a comma, but those of verses: lines of one length."""
+    """Join lines that are broken at a comma, except verses: lines of equal length."""
     verses = column.str.contains(_MAYBE_VERSE).arg_true()
     if len(verses):
         held = column.gather(verses)
@@ -65,19 +65,19 @@ def _joined(column: pl.Series) -> pl.Series:
 
 WORDS = (
     Rule("letter or digit in another form", _FOLDED_ONES, _folded, _FOLDED_ONES, "kept"),
-    taking("letter or digit in another form", "([0-9A-Za-z])．", "$1.", sooner="．"),
+    removal_rule("letter or digit in another form", "([0-9A-Za-z])．", "$1.", sooner="．"),
     # what a chat model's tokenizer takes for the end of a turn; here, where no entity and no wide letter hides one
-    taking("control token", control_tokens.PATTERN, " ", net="form"),
-    taking("numeral drawn as a line", _DRAWN, "${1}一$2", sooner="─"),
-    taking("invisible character", INVISIBLE),
+    removal_rule("control token", control_tokens.PATTERN, " ", net="form"),
+    removal_rule("numeral drawn as a line", _DRAWN, "${1}一$2", sooner="─"),
+    removal_rule("invisible character", INVISIBLE),
     Rule("picture", _PICTURE, _without_pictures, _PICTURE, "kept"),
-    taking("bullet", rf"(?m)^[ \t　]*{_BULLET}+[ \t　]*", sooner=_BULLET),
-    taking("colon", "[∶﹕︰]", "："),
+    removal_rule("bullet", rf"(?m)^[ \t　]*{_BULLET}+[ \t　]*", sooner=_BULLET),
+    removal_rule("colon", "[∶﹕︰]", "："),
     *BOILERPLATE,
     # one line end, no line broken at a comma or before a stop
-    taking("line end", r" \n[ \n]*|\n[ \n]+", "\n"),
+    removal_rule("line end", r" \n[ \n]*|\n[ \n]+", "\n"),
     Rule("broken line", _GOES_ON, _joined, "，\n|、\n", "kept"),
-    taking(
+    removal_rule(
         "broken line",
         r"([^。！？；\n])\n([，。、；：！？）】》”])",
         "$1$2",

@@ -1,9 +1,9 @@
-"""Lines that a web page puts around a text: menus, buttons, who keeps it, where to share it. Part of `clean` (§3.2).
+"""Remove lines that a web page puts around a text: menus, buttons, owner, sharing. Part of `clean` (§3.2).
 
-Each is a line of its own, told by its words: 打印 in a sentence, and 【收藏】宜干燥 in a herb's entry, are none.
+Each is a line of its own, recognized by its words: 打印 in a sentence, and 【收藏】宜干燥 in a herb's entry, stay.
 """
 
-from chimed.text.noise.rules import any_of, taking
+from chimed.text.noise.rules import any_of, removal_rule
 
 _MENU = any_of("上一页 下一页 查看更多问题>* 我要咨询 找医生 向医生提问 举报 取消 提交 相关推荐文章")
 _NO_AUDIO = r"您的浏览器不支持\s*audio\s*元素[。.]?"
@@ -32,13 +32,13 @@ _SOONER = (
 )
 
 BOILERPLATE = (
-    taking("disclaimer", _DISCLAIMER, net="spans", sooner="以上资料仅供参考", may_hold="[：:.]|不|无|非|请勿"),
-    taking(
+    removal_rule("disclaimer", _DISCLAIMER, net="spans", sooner="以上资料仅供参考", may_hold="[：:.]|不|无|非|请勿"),
+    removal_rule(
         "menu",
         rf"(?m)^[\s　]*{_MENU}[\s　]*$|{_NO_AUDIO}",
         net="spans",
         sooner=f"{_MENU}|您的浏览器不支持",
         may_hold="一页|不支持|audio|>",
     ),
-    taking("page's own line", rf"(?m)^[\s　]*(?:{'|'.join(_LINES)})[\s　]*$|{_MORE}", net="form", sooner=_SOONER),
+    removal_rule("page's own line", rf"(?m)^[\s　]*(?:{'|'.join(_LINES)})[\s　]*$|{_MORE}", net="form", sooner=_SOONER),
 )

@@ -1,17 +1,17 @@
-"""Greetings, wishes and thanks of questions and answers: whole sentences, whole leading clauses, or not at all.
+"""Remove greetings, wishes and thanks: whole sentences, whole leading clauses, or nothing.
 
-A courtesy is built of clauses that say nothing else. A sentence of such clauses leaves (谢谢您的信任，祝早日康复。).
-One that says something besides stays as it is (感谢医生的解答，我的血压降下来了。 坚持治疗，有希望痊愈。), so that
-nothing is torn. A greeting may lead a sentence: it leaves as a clause of its own (医生，您好，…). A wish may end one:
-it leaves where what stands before its comma is a whole sentence, which then has its full stop (多喝水，祝您早日康复。).
-Part of `clean` (paper §3.2).
+A courtesy consists of clauses that say nothing else. A sentence of such clauses is removed
+(谢谢您的信任，祝早日康复。). One that says something else too stays whole (感谢医生的解答，我的血压降下来了。
+坚持治疗，有希望痊愈。). A greeting that leads a sentence is removed as a clause (医生，您好，…). A wish that ends one
+is removed if what is before its comma is a whole sentence, which then gets a full stop (多喝水，祝您早日康复。). Part
+of `clean` (paper §3.2).
 
-Patterns are for Rust's regular expressions: linear time, no look-around; what stands before a sentence is group 1.
+Patterns are for Rust's regular expressions: linear time, no look-around; what is before a sentence is group 1.
 """
 
 import polars as pl
 
-from chimed.text.noise.rules import Rule, any_of, taking
+from chimed.text.noise.rules import Rule, any_of, removal_rule
 
 # --- where a sentence begins and ends ------------------------------------------------------------------------------
 
@@ -174,7 +174,7 @@ _INCOMPLETE = (
 
 
 def _without_ending_wishes(column: pl.Series) -> pl.Series:
-    """No wish ends a sentence that is whole without it; what is not is marked for as long as is looked."""
+    """Remove wishes that end a sentence which is whole without them; the others are marked while searching."""
     marked = column.str.replace_all("\x01", "", literal=True)
     first, asking, hangs = _INCOMPLETE
     marked = marked.str.replace_all(first, "$1\x01").str.replace_all(asking, "$1\x01")
@@ -206,11 +206,11 @@ _SAYS = (
     f"静候|坐等|采纳|好评|点赞|欢迎|{_GREETS}"
 )
 COURTESIES = (
-    taking("field's label", _LABELLED, "$1", net="spans", sooner=f"{_LABELS}[：:∶]", may_hold="[：:∶]|分析"),
-    taking("greeting", _GREETING, "${1}${next}", net="spans", sooner=_GREETS, may_hold=_MAY_HOLD),
-    taking("greeting", _BEGINS + _SERVICE + _PAUSE, "${1}", net="spans", sooner="高兴|荣幸", may_hold=_MAY_HOLD),
-    taking("greeting", _GLUED_GREETING, "${1}${next}", net="spans", sooner="[你您]好", may_hold=_MAY_HOLD),
-    taking("courtesy", _SENTENCE, "${1}", net="spans", sooner=_SAYS, may_hold=_MAY_HOLD),
+    removal_rule("field's label", _LABELLED, "$1", net="spans", sooner=f"{_LABELS}[：:∶]", may_hold="[：:∶]|分析"),
+    removal_rule("greeting", _GREETING, "${1}${next}", net="spans", sooner=_GREETS, may_hold=_MAY_HOLD),
+    removal_rule("greeting", _BEGINS + _SERVICE + _PAUSE, "${1}", net="spans", sooner="高兴|荣幸", may_hold=_MAY_HOLD),
+    removal_rule("greeting", _GLUED_GREETING, "${1}${next}", net="spans", sooner="[你您]好", may_hold=_MAY_HOLD),
+    removal_rule("courtesy", _SENTENCE, "${1}", net="spans", sooner=_SAYS, may_hold=_MAY_HOLD),
     Rule(
         "wish that ends a sentence",
         _ENDING,

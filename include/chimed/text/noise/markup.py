@@ -1,8 +1,7 @@
-"""Markup that still stands in a text: entities, tags, styles, addresses, page numbers, spaces. Part of `clean` (§3.2).
+"""Remove markup left in a text: entities, tags, styles, addresses, page numbers, spaces. Part of `clean` (§3.2).
 
-A tag is known by its name and the form of its attributes, a style by CSS's own names and values: WBC <LLN 或 ALT
->3×ULN and Height:170cm;Weight:65kg are neither. What stood above or below the line keeps its meaning
-(`chimed.text.raised`).
+A tag is recognized by its name and the form of its attributes, a style by CSS's own names and values: WBC <LLN 或 ALT
+>3×ULN and Height:170cm;Weight:65kg are neither. Superscripts and subscripts keep their meaning (`chimed.text.raised`).
 """
 
 import html
@@ -10,8 +9,8 @@ import re
 
 import polars as pl
 
-from chimed.text.noise.rules import Rule, any_of, taking
-from chimed.text.raised import above, below
+from chimed.text.noise.rules import Rule, any_of, removal_rule
+from chimed.text.raised import subscript_to_text, superscript_to_text
 
 _ENTITY = r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
 
@@ -88,13 +87,13 @@ _ADDRESS = r"[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%|\[\]]"
 
 
 def _unescaped(column: pl.Series) -> pl.Series:
-    """HTML's entities as the characters they stand for, all of a text's at once: what they make is not read again."""
+    """Replace HTML's entities by their characters, all of a text's at once: the result is not unescaped again."""
     entities = column.str.extract_all(_ENTITY).list.explode().unique().drop_nulls()
     return column.str.replace_many({entity: html.unescape(entity) for entity in entities})
 
 
 def _lowered(column: pl.Series) -> pl.Series:
-    """Superscripts and subscripts on the line: 10<sup>9</sup> is 10^9, <sup>1</sup>/<sub>2</sub> is 1/2."""
+    """Put superscripts and subscripts on the line: 10<sup>9</sup> is 10^9, <sup>1</sup>/<sub>2</sub> is 1/2."""
     column = column.str.replace_all(f"([0-9]){_FRACTION}", "$1 $2/$3").str.replace_all(_FRACTION, "$1/$2")
     spans = column.str.extract_all(_RAISED).list.explode().unique().drop_nulls()
     said = {span: _on_the_line(match) for span in spans if (match := re.fullmatch(_RAISED, span, re.S))}
@@ -105,7 +104,11 @@ def _lowered(column: pl.Series) -> pl.Series:
 
 def _on_the_line(match: re.Match[str]) -> str:
     before, where, said, after = match.groups()
-    return before + (above(said, before, after) if where.lower() == "sup" else below(said)) + after
+    return (
+        before
+        + (superscript_to_text(said, before, after) if where.lower() == "sup" else subscript_to_text(said))
+        + after
+    )
 
 
 # Groups in order; a text is looked at for a group's rules one by one only where it holds something of one of them.
@@ -113,26 +116,28 @@ def _on_the_line(match: re.Match[str]) -> str:
 MARKUP = (
     (Rule("entity", _ENTITY, _unescaped, _ENTITY, "form"),),
     (
-        taking("script or style", r"(?is)<(script|style)\b.*?</(script|style)\s*>", net="form", sooner="(?i)<s[ct]"),
-        taking("comment", _COMMENT, net="form", sooner=r"<[!?]|\]\]>"),
-        taking("cell tag", rf"(?i)</?t[dh]{_INSIDE}>", "\t", net="form", sooner="(?i)</?t[dh]"),
-        taking("reading", r"(?is)<(rt|rp)>[^<>]{0,40}</(rt|rp)>", net="form", sooner="(?i)<r[tp]>"),
-        taking("superscript", r"(?i)<(/?su[pb])\s[^<>]{0,200}>", "<$1>", net="form", sooner=r"(?i)<su[pb]\s"),
+        removal_rule(
+            "script or style", r"(?is)<(script|style)\b.*?</(script|style)\s*>", net="form", sooner="(?i)<s[ct]"
+        ),
+        removal_rule("comment", _COMMENT, net="form", sooner=r"<[!?]|\]\]>"),
+        removal_rule("cell tag", rf"(?i)</?t[dh]{_INSIDE}>", "\t", net="form", sooner="(?i)</?t[dh]"),
+        removal_rule("reading", r"(?is)<(rt|rp)>[^<>]{0,40}</(rt|rp)>", net="form", sooner="(?i)<r[tp]>"),
+        removal_rule("superscript", r"(?i)<(/?su[pb])\s[^<>]{0,200}>", "<$1>", net="form", sooner=r"(?i)<su[pb]\s"),
     ),
-    (taking("block tag", rf"(?i)</?{_BLOCKS}{_INSIDE}>", "\n", net="form", sooner="<"),),
+    (removal_rule("block tag", rf"(?i)</?{_BLOCKS}{_INSIDE}>", "\n", net="form", sooner="<"),),
     (
-        taking("tag", rf"(?i)</?{_NAMES}{_INSIDE}>|{_UNKNOWN}", net="form", sooner="<[a-zA-Z/]"),
-        taking("tag", _CUT, net="form", sooner="<[a-zA-Z/]|=[\"']"),
+        removal_rule("tag", rf"(?i)</?{_NAMES}{_INSIDE}>|{_UNKNOWN}", net="form", sooner="<[a-zA-Z/]"),
+        removal_rule("tag", _CUT, net="form", sooner="<[a-zA-Z/]|=[\"']"),
     ),
     (
         Rule("superscript", "(?i)</?su[pb]", _lowered, "</?[sS][uU]", "raised"),
-        taking("style", _STYLE, net="form", sooner=r":\s*[a-zA-Z0-9#.'\"-]"),
-        taking("forum's tag", _FORUM_PICTURE, net="form", sooner=r"\[/"),
-        taking("forum's tag", _FORUM_PAIR, "$1", net="form", sooner=r"\[/"),
-        taking("URL", rf"(?i)(?:https?|s?ftp)://{_ADDRESS}+", net="form", sooner="://"),
-        taking("URL", r"(?i)(?-u:\b)www\.[a-z0-9-]+\.[a-z0-9./?=&_%-]+", net="form", sooner="ww|WW"),
-        taking("page numbers", r"(?m)^[\s　]*(\[\d{1,4}\]\s*)+(下一页)?[\s　]*$", net="form", sooner=r"\[\d+\]"),
+        removal_rule("style", _STYLE, net="form", sooner=r":\s*[a-zA-Z0-9#.'\"-]"),
+        removal_rule("forum's tag", _FORUM_PICTURE, net="form", sooner=r"\[/"),
+        removal_rule("forum's tag", _FORUM_PAIR, "$1", net="form", sooner=r"\[/"),
+        removal_rule("URL", rf"(?i)(?:https?|s?ftp)://{_ADDRESS}+", net="form", sooner="://"),
+        removal_rule("URL", r"(?i)(?-u:\b)www\.[a-z0-9-]+\.[a-z0-9./?=&_%-]+", net="form", sooner="ww|WW"),
+        removal_rule("page numbers", r"(?m)^[\s　]*(\[\d{1,4}\]\s*)+(下一页)?[\s　]*$", net="form", sooner=r"\[\d+\]"),
     ),
-    (taking("divider", _DIVIDER, net="form", sooner="----|====|____|[*]{4}|~~~~|####|————|────|━━━━"),),
-    (taking("space", _SPACES, " ", net="form", sooner=r"  |[\t\x{00A0}\x{3000}]"),),
+    (removal_rule("divider", _DIVIDER, net="form", sooner="----|====|____|[*]{4}|~~~~|####|————|────|━━━━"),),
+    (removal_rule("space", _SPACES, " ", net="form", sooner=r"  |[\t\x{00A0}\x{3000}]"),),
 )

@@ -1,9 +1,9 @@
-"""The net under the rules of `clean`: what a cleaned text may not lose, checked for every row (paper §3.2; ours).
+"""Check for every row that `clean` did not lose anything important: the safety net under its rules (paper §3.2; ours).
 
-Outside the spans that named rules take out, the sequence of digits, Chinese numerals, ○ 〇 □, units, signs, and
-negations is what it was, and no two numbers have become one. A row for which a rule breaks this keeps its earlier text
-for that rule, and is counted under the rule's name. So is a row whose text ended whole and would end torn. Whole
-columns at a time.
+Outside the spans that rules remove, the sequence of digits, Chinese numerals, ○ 〇 □, units, signs and negations must
+stay the same, and no two numbers may merge. If a rule breaks this for a row, the row keeps its earlier text for that
+rule and is counted under the rule's name. The same applies to a row whose text ended whole and would end torn. Works on
+whole columns.
 """
 
 import unicodedata
@@ -29,32 +29,32 @@ INVISIBLE = r"[\p{Cc}\p{Cf}\x{FE00}-\x{FE0F}\x{20E3}\x{FDD0}-\x{FDEF}\x{FFFE}\x{
 _WHOLE = r"[。！？!?…”』」）)】》.～~][\s]*\z"
 
 
-def guarded(texts: pl.Series) -> pl.Series:
-    """What no rule may change of each text, what stands between being one space: two numbers stay two."""
+def guarded_sequence(texts: pl.Series) -> pl.Series:
+    """Return what no rule may change of each text, with one space for what is between, so that two numbers stay two."""
     return texts.str.replace_all(INVISIBLE, "").str.replace_all(_OTHERS, " ").str.strip_chars().str.replace_many(_SAME)
 
 
-def bare(texts: pl.Series) -> pl.Series:
-    """Texts without their spaces and line ends: equal ones differ in layout only, and need no closer look."""
+def without_spaces(texts: pl.Series) -> pl.Series:
+    """Return texts without spaces and line ends: equal ones differ in layout only, and need no further check."""
     return texts.str.replace_all(" ", "", literal=True).str.replace_all("\n", "", literal=True)
 
 
-def changed(before: pl.Series, after: pl.Series) -> pl.Series:
-    """The places of rows in which something guarded is no more what it was."""
-    return (guarded(before) != guarded(after)).arg_true()
+def find_changed(before: pl.Series, after: pl.Series) -> pl.Series:
+    """Return the rows in which something guarded changed."""
+    return (guarded_sequence(before) != guarded_sequence(after)).arg_true()
 
 
-def changed_in_form(before: pl.Series, after: pl.Series, spans: str) -> pl.Series:
-    """`changed`, whatever form digits have and whatever marks them as raised: tags are left out, and ^."""
+def find_changed_form(before: pl.Series, after: pl.Series, spans: str) -> pl.Series:
+    """Return the rows of `find_changed`, ignoring the form of digits and what marks them as raised (tags and ^)."""
     one, two = (
         texts.str.replace_all(rf"{spans}[^<>]*>|\^|[\s°○o0O]", "").str.normalize("NFKC").str.replace_all("[−–⁄∕]", "-")
         for texts in (before, after)
     )
-    return (guarded(one).str.replace_all(" ", "") != guarded(two).str.replace_all(" ", "")).arg_true()
+    return (guarded_sequence(one).str.replace_all(" ", "") != guarded_sequence(two).str.replace_all(" ", "")).arg_true()
 
 
-def holding(texts: pl.Series, spans: str, may_hold: str) -> pl.Series:
-    """The places of texts from which a rule takes a span that holds something guarded and not `may_hold`."""
+def find_guarded_spans(texts: pl.Series, spans: str, may_hold: str) -> pl.Series:
+    """Return the texts from which a rule removes a span that has something guarded, other than `may_hold`."""
     found = pl.DataFrame({"row": pl.arange(len(texts), eager=True), "span": texts.str.extract_all(spans)})
     found = found.explode("span").drop_nulls()
     each = found["span"].unique()
@@ -70,8 +70,8 @@ def holding(texts: pl.Series, spans: str, may_hold: str) -> pl.Series:
     )
 
 
-def torn(before: pl.Series, after: pl.Series) -> pl.Series:
-    """The places of texts that ended whole and would not: not even on a line that was one before."""
+def find_torn(before: pl.Series, after: pl.Series) -> pl.Series:
+    """Return the texts that ended whole and would not any more: not even with a line that was one before."""
     before, after = before.str.strip_chars_end(), after.str.strip_chars_end()
     places = (before.str.contains(_WHOLE) & ~after.str.contains(_WHOLE) & (after != "")).fill_null(False).arg_true()
     pairs = zip(before.gather(places), after.gather(places), strict=True)  # few texts come so far

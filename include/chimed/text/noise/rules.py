@@ -1,4 +1,4 @@
-"""What a rule of `clean` is: a kind of noise with a name, and how the net under it checks its rows (paper §3.2)."""
+"""Define a rule of `clean`: a named kind of noise, and how the safety net checks its rows (paper §3.2)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ NOTHING = r"\A\z"  # a pattern that no span has
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of noise. pattern: its spans. rewritten: a column without it. sooner: what is looked for first, where
-    the pattern itself is slow to look for.
+    """One kind of noise. pattern: its spans. rewritten: returns a column without it. sooner: a fast filter to apply
+    before a slow pattern.
 
-    net: how its rows are checked. `spans`: what it takes out may hold nothing guarded but `may_hold`, and no text may
-    end torn. `form`: the form of its spans vouches for them (a tag, an address). `raised`: digits stay, in whatever
-    form. `kept`: nothing guarded changes at all.
+    net: how its rows are checked. `spans`: removed spans may contain nothing guarded but `may_hold`, and no text may
+    end torn. `form`: the spans are safe by their form (a tag, an address). `raised`: digits stay, in any form. `kept`:
+    nothing guarded changes at all.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Rule:
     may_hold: str = NOTHING
 
 
-def taking(
+def removal_rule(
     name: str,
     pattern: str,
     instead: str = "",
@@ -36,17 +36,17 @@ def taking(
     sooner: str = "",
     may_hold: str = NOTHING,
 ) -> Rule:
-    """A rule that puts `instead` where its pattern is found; `$1` stands for the first group."""
+    """Return a rule that replaces its pattern by `instead`; `$1` is the first group."""
     return Rule(
         name, pattern, lambda column: column.str.replace_all(pattern, instead), sooner or pattern, net, may_hold
     )
 
 
 def any_of(words: str) -> str:
-    """A pattern for any of the words, which spaces divide."""
+    """Return a pattern for any of the words, which are separated by spaces."""
     return f"(?:{'|'.join(words.split())})"
 
 
 def any_sooner(*rules: Rule) -> str:
-    """A pattern for what any of the rules looks for first."""
+    """Return a pattern for the fast filters of all the rules."""
     return "|".join(dict.fromkeys(f"(?:{rule.sooner})" for rule in rules))

@@ -2,7 +2,7 @@
 
 import io
 
-from chimed.extraction.corpus_files import Choices, read_file, survey
+from chimed.extraction.corpus_files import Choices, read_file, survey_file
 from chimed.extraction.corpus_files.reading import Survey
 from chimed.sources.page import Miss
 from chimed.sources.parsed import QA, Document
@@ -17,4 +17,4 @@ def read(name: str, body: bytes | str, **choices: object) -> list[Document | QA 
 
 def look(name: str, body: bytes | str, **choices: object) -> Survey:
     """What a survey says of a file."""
-    return survey(name, io.BytesIO(body.encode() if isinstance(body, str) else body), Choices(**choices))
+    return survey_file(name, io.BytesIO(body.encode() if isinstance(body, str) else body), Choices(**choices))

@@ -28,7 +28,7 @@ def test_a_table_of_contents_gives_no_documents():
     toc = "目录\n第一章 总论\n第二章 治疗\n\n"
     found = read("a.txt", f"{toc}第一章 总论\n{BODY}\n第二章 治疗\n{BODY}\n")
     assert titles(found)[-2:] == ["a·第一章 总论", "a·第二章 治疗"]
-    assert look("a.txt", f"{toc}第一章 总论\n{BODY}\n第二章 治疗\n{BODY}\n").notes == {books.EMPTY: 2}
+    assert look("a.txt", f"{toc}第一章 总论\n{BODY}\n第二章 治疗\n{BODY}\n").notes == {books.EMPTY_HEADINGS: 2}
 
 
 def test_headings_as_a_list_and_between_blank_lines():
@@ -45,7 +45,7 @@ def test_a_short_text_is_one_document_and_a_long_one_is_divided_between_paragrap
     pieces = read("a.txt", long)
     assert titles(pieces)[:2] == ["a（1）", "a（2）"]
     assert "\n".join(one.text for one in pieces) + "\n" == long
-    assert max(len(one.text) for one in pieces) < 2 * books.PIECE
+    assert max(len(one.text) for one in pieces) < 2 * books.PIECE_LENGTH
 
 
 def test_lines_broken_for_their_width_are_joined_and_paragraphs_are_not():
@@ -72,7 +72,10 @@ def test_markdown_by_its_headings_without_its_marks():
 
 
 def test_a_chapter_or_line_beyond_all_bounds_is_a_named_miss(monkeypatch):
-    for name in ("chimed.extraction.corpus_files.lines.CELL", "chimed.extraction.corpus_files.books.CELL"):
+    for name in (
+        "chimed.extraction.corpus_files.lines.MAX_CELL_LENGTH",
+        "chimed.extraction.corpus_files.books.MAX_CELL_LENGTH",
+    ):
         monkeypatch.setattr(name, 5_000)
     huge = "长" * 6_000
     found = read("a.txt", f"第一章 一\n{BODY}\n第二章 二\n{huge}\n第三章 三\n{BODY}\n第四章 四\n" + f"{BODY}\n" * 500)

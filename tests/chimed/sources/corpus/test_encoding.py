@@ -6,7 +6,7 @@ import pytest
 
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import by_line, encoding
-from chimed.extraction.corpus_files.encoding import SAMPLE, encoding_of
+from chimed.extraction.corpus_files.encoding import SAMPLE_BYTES, detect_encoding
 
 SIMPLIFIED = [
     "咳嗽三天，有痰，不发热，请问吃什么药？",
@@ -26,7 +26,7 @@ TRADITIONAL = [
 
 
 def found(body: bytes, asked: str | None = None):
-    return encoding_of(io.BytesIO(body), asked)
+    return detect_encoding(io.BytesIO(body), asked)
 
 
 @pytest.mark.parametrize("text", [*SIMPLIFIED, *TRADITIONAL])
@@ -59,7 +59,7 @@ def test_plain_ascii_is_the_same_in_all_and_so_certain():
 
 @pytest.mark.parametrize("codec", ["gb18030", "utf-8", "big5", "utf-16-le"])
 def test_chinese_that_begins_far_behind_english_is_found(codec):
-    english = "nothing but plain English here. " * (SAMPLE // 8)
+    english = "nothing but plain English here. " * (SAMPLE_BYTES // 8)
     chinese = "病人發熱三天，咳嗽有痰。" * 100
     body = (english + chinese + english).encode(codec)
     said = found(body)
@@ -126,7 +126,7 @@ def test_a_long_line_of_a_mixed_file_is_not_held(monkeypatch):
 
 @pytest.mark.parametrize("codec", ["utf-8", "gb18030", "utf-16-le"])
 def test_what_is_broken_is_counted_once_wherever_a_file_is_divided_for_reading(codec, monkeypatch):
-    monkeypatch.setattr(encoding, "_PIECE", 101)
+    monkeypatch.setattr(encoding, "_CHUNK_BYTES", 101)
     text = "，".join(SIMPLIFIED[:5]) * 20
     broken = {"utf-8": b"\xff", "gb18030": b"\xff\n", "utf-16-le": b"\x00\xdc"}[codec]
     assert found(text.encode(codec) + broken + text.encode(codec), codec).broken == 1

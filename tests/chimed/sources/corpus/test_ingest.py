@@ -243,8 +243,8 @@ def test_what_in_a_folder_is_no_data_or_empty_is_told_and_the_rest_is_taken(tmp_
         report = ingest(open_lake(str(tmp_path / "lake")), "mine", [folder])
     assert report["files"] == ["a.csv"]
     assert "skipped, their format is not supported: b.xlsx" in caplog.text
-    assert "empty.txt holds nothing: no row and no text; skipped" in caplog.text
-    with pytest.raises(UserError, match=r"empty\.txt holds nothing"):
+    assert "empty.txt is empty: it has no row and no text; skipped" in caplog.text
+    with pytest.raises(UserError, match=r"empty\.txt is empty"):
         ingest(open_lake(str(tmp_path / "lake")), "mine", [folder / "empty.txt"])
 
 
@@ -270,6 +270,6 @@ def test_a_corpus_of_which_nothing_can_be_used_is_no_success(tmp_path):
     lake = open_lake(str(tmp_path / "lake"))
     report = extract_crawl(lake, "mine", ingest(lake, "mine", [file])["crawl"])
     with pytest.raises(
-        TooManyMisses, match="none of 1 rows of mine gave a record, 1 of them: not Chinese; mend the files"
+        TooManyMisses, match="none of 1 rows of mine gave a record, 1 of them: not Chinese; correct the files"
     ):
         check_misses(report)

@@ -3,7 +3,7 @@
 import pytest
 from reading_of import look, read
 
-from chimed.extraction.corpus_files.language import evidence_in, evidence_of
+from chimed.extraction.corpus_files.language import weigh_text, weigh_texts
 from chimed.sources.page import Miss
 
 CLASSICAL = (
@@ -97,6 +97,6 @@ def test_many_texts_are_weighed_together_as_each_is_alone():
         "\U0010ffff了",
         "夫" * 300,
     ]
-    together = evidence_of(texts)
-    assert together == [evidence_in(text) for text in texts]
+    together = weigh_texts(texts)
+    assert together == [weigh_text(text) for text in texts]
     assert [one.weight for one in together[2:6]] == [3.8, 0.3, -1.5, -2.0]

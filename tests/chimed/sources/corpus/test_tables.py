@@ -10,7 +10,7 @@ from reading_of import look, read
 
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import lines, tables
-from chimed.extraction.corpus_files.columns import asked_columns
+from chimed.extraction.corpus_files.columns import parse_columns
 from chimed.sources.page import Miss
 
 QUESTION, ANSWER = "咳嗽三天怎么办？", "多喝水，注意休息。"
@@ -79,12 +79,12 @@ def test_columns_that_are_not_understood_are_one_sentence_and_can_be_named():
         UserError, match=r"has the columns 甲, 乙, from which no record.*--columns question=问.*question: "
     ):
         read("a.jsonl", rows)
-    asked = asked_columns("question=甲, answer=乙")
+    asked = parse_columns("question=甲, answer=乙")
     assert words(read("a.jsonl", rows, columns=asked)) == [(QUESTION, ANSWER)] * 3
     assert words(read("a.csv", f"甲,乙,answer\n{QUESTION},{ANSWER},x\n", columns=asked)) == [(QUESTION, ANSWER)]
     for wrong in ("question", "frage=甲", "question="):
         with pytest.raises(UserError, match="is not role=column"):
-            asked_columns(wrong)
+            parse_columns(wrong)
 
 
 def test_a_question_with_a_text_but_no_answer_is_asked_about_and_not_guessed():
@@ -210,14 +210,14 @@ def test_an_array_is_streamed_and_not_held(monkeypatch):
             return super().read(size)
 
     row = dumped(GOOD)
-    first = next(tables.text_rows(".json", Counting(f"[{','.join([row] * 100_000)}]")))
+    first = next(tables.read_text_rows(".json", Counting(f"[{','.join([row] * 100_000)}]")))
     assert (first, sum(asked) < 200_000, min(asked) > 0) == (GOOD, True, True)
 
 
 def test_a_cell_line_or_row_beyond_all_bounds_is_a_named_miss(monkeypatch):
     for module in (lines, tables):
-        monkeypatch.setattr(module, "CELL", 10_000)
-    monkeypatch.setattr("chimed.extraction.corpus_files.rows.CELL", 10_000)
+        monkeypatch.setattr(module, "MAX_CELL_LENGTH", 10_000)
+    monkeypatch.setattr("chimed.extraction.corpus_files.rows.MAX_CELL_LENGTH", 10_000)
     long = {"question": QUESTION, "answer": "长" * 20_000}
     good = dumped(GOOD)
     assert words(read("a.jsonl", f"{good}\n{dumped(long)}\n{good}")) == [
@@ -263,7 +263,7 @@ def test_line_ends_of_every_kind_and_mixed(end):
 
 def test_more_cells_than_columns_are_a_miss_fewer_are_empty():
     assert words(read("a.csv", f"question,answer\n{QUESTION},{ANSWER},多的\n{QUESTION}\n{QUESTION},{ANSWER},,\n")) == [
-        tables.TOO_MANY, "no answer", (QUESTION, ANSWER),
+        tables.TOO_MANY_CELLS, "no answer", (QUESTION, ANSWER),
     ]  # fmt: skip
 
 
@@ -275,7 +275,7 @@ def test_semicolons_and_tabs_part_a_csv_too():
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.md"])
 @pytest.mark.parametrize("body", [b"", b"\n\n", b"\xef\xbb\xbf"])
 def test_an_empty_file_is_one_sentence(name, body):
-    with pytest.raises(UserError, match="holds nothing: no row and no text"):
+    with pytest.raises(UserError, match="is empty: it has no row and no text"):
         read(name, body)
 
 

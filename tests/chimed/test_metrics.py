@@ -1,0 +1,79 @@
+"""Metrics as a StatsD server gets them, of a model's replies and a stage's ledger; they are never in the way."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from chimed import metrics
+from chimed.settings import settings
+
+
+@pytest.fixture
+def received(monkeypatch) -> Iterator[list[str]]:
+    """A StatsD server on loopback; what it got is read when it is looked at."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(0.2)
+        monkeypatch.setenv("CHIMED_STATSD", f"127.0.0.1:{server.getsockname()[1]}")
+        settings.cache_clear()
+
+        class Lines(list):
+            def read(self) -> list[str]:
+                try:
+                    while True:
+                        self.append(server.recv(2000).decode())
+                except TimeoutError:
+                    return sorted(self)
+
+        yield Lines()
+        settings.cache_clear()
+
+
+def test_a_line_has_name_value_kind_and_tags() -> None:
+    assert metrics.line("crawl.pages", 1, "c", {"source": "ask39"}) == "chimed.crawl.pages:1|c|#source:ask39"
+    assert metrics.line("x", 1.5, "g", {}) == "chimed.x:1.5|g"
+
+
+@pytest.mark.parametrize("reason", ["a,b:c|d#e\nf", "<script>", "", "长" * 500, "no text"])
+def test_a_tag_begins_no_other_field_whatever_it_holds(reason: str) -> None:
+    said = metrics.line("stage.rows", 1, "c", {"reason": reason})
+    assert (said.count("|"), said.count(":"), said.count("\n"), said.count(",")) == (2, 2, 0, 0)
+    assert len(said) < 120
+
+
+def test_nothing_is_sent_without_a_server_and_a_dead_one_costs_nothing(monkeypatch) -> None:
+    for place in (None, "127.0.0.1:9", "no-such-host.invalid:1"):
+        monkeypatch.setenv("CHIMED_STATSD", place or "")
+        settings.cache_clear()
+        for _ in range(3):
+            metrics.count("crawl.pages", source="ask39", miss="none")
+    settings.cache_clear()
+
+
+def test_a_ledger_is_told_by_reason(received) -> None:
+    from chimed.pipeline import runner
+
+    report = {"kept": 8, "derived": 0, "dropped": {"an identifier: a phone": 2, "short": 1}, "failed": {"no reply": 1}}
+    runner._counted("clean", report)
+    assert received.read() == [
+        "chimed.stage.rows:1|c|#reason:no reply,result:failed,stage:clean",
+        "chimed.stage.rows:1|c|#reason:short,result:dropped,stage:clean",
+        "chimed.stage.rows:2|c|#reason:an identifier,result:dropped,stage:clean",
+        "chimed.stage.rows:8|c|#reason:none,result:kept,stage:clean",
+    ]
+
+
+def test_replies_are_told_new_and_cached_with_their_tokens(received, work, served) -> None:
+    from chimed.llm import client
+    from chimed.llm.client import Request, Server
+
+    server = Server(served.url, "test/model", "none", "CHIMED_LLM_URL")
+    asked = [Request("p@1", [{"role": "user", "content": f"q{n}"}], {"max_tokens": 9}) for n in range(3)]
+    client.ask(asked, server, work)
+    client.ask(asked, server, work)
+    said = received.read()
+    assert said.count("chimed.llm.requests:1|c|#model:test_model,result:new") == 3
+    assert said.count("chimed.llm.requests:3|c|#model:test_model,result:cached") == 1
+    assert sum("chimed.llm.tokens" in line and "kind:completion" in line for line in said) == 3
+    assert any(line.startswith("chimed.llm.waiting:") and "|g|" in line for line in said)
