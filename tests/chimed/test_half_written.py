@@ -176,7 +176,7 @@ def test_strange_folders_in_raw_block_no_build(work):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "Expecting value"), (b'"\xff"', "codec"), (b"[1]", "not a JSON object"), (b'{"a":' * 9_999, "recursion"),
+        (b"", "Expecting value"), (b'"\xff"', "codec"), (b"[1]", "a JSON object"), (b'{"a":' * 9_999, "recursion"),
         (b'{"a": ' + b"9" * 5_000 + b"}", "digits"), (b'{"a": "\\ud83d"}', "surrogates"), (b'{"a": 1}{', "Extra data"),
     ],
 )  # fmt: skip
