@@ -43,7 +43,7 @@ LOCKS = (
     Lock("requirements.txt", ("airflow",)),
     Lock("requirements-basic.txt", (), base="requirements.txt"),
     Lock("requirements-dev.txt", ("airflow", "dev"), base="requirements.txt", rest=True),
-    Lock("requirements-models.txt", ("models", "cpu", "test")),
+    Lock("requirements-models.txt", ("models", "cpu", "test", "test-models")),
     Lock("requirements-production.txt", ("airflow", "production"), image=True, base="requirements.txt"),
     Lock("requirements-gpu.txt", ("models", "gpu"), image=True),
 )

@@ -1,5 +1,5 @@
 """Writes what the guides take from the code: every build option and setting (docs/reference.md), the table of stages
-(docs/stages.md, between two marks). `make reference` runs it.
+(docs/stages.md) and that of the paper's scores (docs/evaluation.md), both between two marks. `make reference` runs it.
 """
 
 import json
@@ -13,10 +13,15 @@ from pydantic_core import PydanticUndefined
 
 from chimed.build.options import Options
 from chimed.build.order import CRAWL, STAGES
+from chimed.evaluate.paper import told
 from chimed.settings import PROJECT, Settings
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- stages: written by make reference; edit include/chimed/build/order.py -->", "<!-- /stages -->"
+PAPER, PAPER_END = (
+    "<!-- Table 6: written by make reference; edit include/chimed/evaluate/paper.py -->",
+    "<!-- /Table 6 -->",
+)
 TOP = """# Reference
 
 Written by `make reference` from `include/chimed/build/options.py` and `include/chimed/settings.py`; do not edit.
@@ -86,15 +91,26 @@ def reference() -> str:
 
 def stages(guide: str) -> str:
     """A guide's text with the table of stages between its two marks."""
-    head, _, rest = guide.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not end:
-        raise ValueError(f"the guide lacks the marks {BEGIN} and {END}")
     rows = "".join(f"| `{one.name}` | {cell(one.does)} | {cell(one.paper)} |\n" for one in (CRAWL, *STAGES))
-    return f"{head}{BEGIN}\n\n| stage | what it does | paper |\n|---|---|---|\n{rows}\n{END}{tail}"
+    return between(guide, BEGIN, END, f"| stage | what it does | paper |\n|---|---|---|\n{rows}")
+
+
+def evaluation(guide: str) -> str:
+    """A guide's text with the table of the paper's scores between its two marks."""
+    return between(guide, PAPER, PAPER_END, f"{told()}\n")
+
+
+def between(guide: str, begin: str, end: str, text: str) -> str:
+    """A guide's text with another text between two marks. Raises ValueError where the guide lacks them."""
+    head, _, rest = guide.partition(begin)
+    _, found, tail = rest.partition(end)
+    if not found:
+        raise ValueError(f"the guide lacks the marks {begin} and {end}")
+    return f"{head}{begin}\n\n{text}\n{end}{tail}"
 
 
 if __name__ == "__main__":
     (HERE / "reference.md").write_text(reference(), encoding="utf-8")
-    guide = HERE / "stages.md"
-    guide.write_text(stages(guide.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, written in (("stages", stages), ("evaluation", evaluation)):
+        guide = HERE / f"{name}.md"
+        guide.write_text(written(guide.read_text(encoding="utf-8")), encoding="utf-8")

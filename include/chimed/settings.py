@@ -133,6 +133,12 @@ class Settings(BaseSettings):
     evaluate_backend: Literal["hf", "vllm"] = Field(
         "hf", description="how models are evaluated: transformers (hf) or a vLLM server started for it"
     )
+    evaluate_shots: int = Field(0, ge=0, le=5, description="examples before each exam question; part of the protocol")
+    evaluate_template: Literal["none", "chat"] = Field(
+        "none",
+        description="how exam questions are put: as plain text (none) or by the model's chat template; part of the "
+        "protocol",
+    )
 
     recipe: str = Field("qwen3-1.7b", description="recipe to train if none is named")
     recipes: str | None = Field(

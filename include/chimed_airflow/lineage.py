@@ -13,7 +13,7 @@ from chimed.sources import names as source_names
 from chimed.storage import layout
 
 Names = tuple[list[str], list[str]]  # folders of the lake that are read, and that are written
-PHASES = ("cpt", "sft", "dpo")
+STARTS = {"sft": "cpt", "dpo": "sft", "kto": "sft", "orpo": "sft", "grpo": "dpo"}  # which phase each starts from
 
 
 def folders(argv: list[str]) -> Names:
@@ -32,7 +32,7 @@ def folders(argv: list[str]) -> Names:
         release, place = layout.release(options["release"]), layout.models(options["release"], options["recipe"])
         if verb == "evaluate":
             return ([f"{place}/{first}"] if first != "base" else []), [f"{place}/{first}/evaluation"]
-        start = [f"{place}/{PHASES[PHASES.index(first) - 1]}"] if first in PHASES[1:] else []
+        start = [f"{place}/{STARTS[first]}"] if first in STARTS else []
         return [release, *start], [f"{place}/{first}"]
     return [], []
 

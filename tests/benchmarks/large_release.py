@@ -120,7 +120,7 @@ def _made(version: str, table: pl.DataFrame) -> dict:
 
 
 def _write_build(lake: Lake, version: str, table: pl.DataFrame) -> None:
-    """The last stage's table in parts as `chimed.build.builds` writes them, and every stage's reports."""
+    """Return the last stage's table in parts as `chimed.build.builds` writes them, and every stage's reports."""
     folder = f"builds/{version}"
     made = {"version": version, "made": FETCHED.isoformat(), "code": "0.1.0", "options": {}, "shards": [["a"]]}
     made["stages"] = order.told()
@@ -176,7 +176,7 @@ def _fill(store: Store, build: str, table: pl.DataFrame) -> None:
 
 
 def main(folder: Path, rows: int) -> None:
-    """Writes the state below a folder, unless it is there."""
+    """Write the state below a folder, unless it is there."""
     from chimed.storage.store import open_store
 
     lake = lakes.open_lake(str(folder / "lake"))

@@ -65,7 +65,7 @@ class Measured:
 
 
 def measure(crawl: Path, folder: Path, short: bool = False) -> list[Measured]:
-    """Runs the stages on a crawl, each in a process of its own. short: in rows of `SHORT` letters, behind `clean`."""
+    """Run the stages on a crawl, each in a process of its own. short: in rows of `SHORT` letters, behind `clean`."""
     lake, environment = basic.prepared(crawl, folder)
     if short:
         shutil.rmtree(lake.at(f"builds/{basic.BUILD}/{order.NAMES[0]}"))
@@ -94,7 +94,7 @@ def measure(crawl: Path, folder: Path, short: bool = False) -> list[Measured]:
 
 
 def cut(crawl: Path, folder: Path) -> list[Path]:
-    """A crawl's words as questions and answers of `SHORT` letters, in as many files."""
+    """Return a crawl's words as questions and answers of `SHORT` letters, in as many files."""
     (folder / "cut").mkdir(exist_ok=True)
     found = []
     for path in sorted(crawl.glob("records-*.parquet")):
@@ -132,7 +132,7 @@ class Line:
     each: float
 
     def at(self, rows: float) -> float:
-        """The measure at so many rows."""
+        """Return the measure at so many rows."""
         return self.fixed + self.each * rows
 
 
@@ -172,6 +172,7 @@ def check(found: list[Measured]) -> list[dict]:
         {"stage": one.stage, "measure": name, "measured": getattr(one, name), "predicted": line.at(one.rows)}
         for one in last
         for name, line in model[one.stage].items()
+        if name != "memory"
     ]
 
 
@@ -228,7 +229,7 @@ def gpu_hours(rows: float, characters: float) -> dict[str, float]:
 
 
 def asked(found: list[Measured], short: list[Measured], rates: dict, gpus: int) -> list[dict]:
-    """What each of `CORPORA` takes, by stage and in all."""
+    """Return what each of `CORPORA` takes, by stage and in all."""
     sizes = [one for one in found if one.stage == STAGES[0]]
     each = sum(one.characters for one in sizes) / sum(one.rows for one in sizes)
     several = []
@@ -270,7 +271,7 @@ def _stage(stage: str, found: list[Measured], short: list[Measured], rows: float
 
 
 def tell(checked: list[dict], several: list[dict], rates: dict) -> None:
-    """Prints both tables."""
+    """Print both tables."""
     print(f"\n{'the largest corpus':16}{'measure':>12}{'measured':>12}{'predicted':>12}")
     for one in checked:
         off = abs(one["predicted"] / one["measured"] - 1)

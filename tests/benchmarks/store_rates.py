@@ -35,12 +35,12 @@ SIGNS = "".join(chr(0x4E00 + n) for n in random.Random(1).choices(range(3_500), 
 
 
 def key(number: int) -> str:
-    """A key as a request has one: a hash."""
+    """Return a key as a request has one: a hash."""
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
 def reply(number: int) -> dict:
-    """A reply to a request of 900 characters; every tenth is old."""
+    """Return a reply to a request of 900 characters; every tenth is old."""
     start = number * 37 % (len(SIGNS) - 900)
     message = json.dumps([{"role": "user", "content": SIGNS[start : start + 900]}], ensure_ascii=False)
     return {
@@ -51,7 +51,7 @@ def reply(number: int) -> dict:
 
 
 def perplexity(number: int) -> dict:
-    """A score; every tenth is old."""
+    """Return a score; every tenth is old."""
     created = OLD if number % 10 == 0 else NEW
     return {"key": key(number), "nll": 1.5 * number, "tokens": 120, "unknown": 1, "created": created}
 
@@ -86,7 +86,7 @@ def size(store: Store, table: Table, file: Path | None) -> int:
 
 
 def rates(store: Store, replies: int, scores: int, file: Path | None) -> Iterator[tuple[str, float]]:
-    """What is measured, each with its number."""
+    """Return what is measured, each with its number."""
     wanted = ("text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds", "reasoning", "fault")
     for table, made, many, columns in ((REPLIES, reply, replies, wanted), (PERPLEXITIES, perplexity, scores, ())):
         name, before, few = table.name, size(store, table, file), min(many // 20, 20_000)
@@ -100,7 +100,7 @@ def rates(store: Store, replies: int, scores: int, file: Path | None) -> Iterato
 
 
 def main() -> None:
-    """Prints the rates of both databases."""
+    """Print the rates of both databases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replies", type=int, default=200_000)
     parser.add_argument("--perplexities", type=int, default=1_000_000)
@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def measured(url: str, replies: int, scores: int, file: Path | None) -> dict[str, float]:
-    """The rates of one store, printed as they come."""
+    """Return the rates of one store, printed as they come."""
     upgrade(url)
     store, said = open_store(url), {}
     for what, number in rates(store, replies, scores, file):

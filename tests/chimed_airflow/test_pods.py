@@ -13,6 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow  # the kubernetes client takes seconds to import
 
 PROJECT = Path(__file__).resolve().parents[2]
+PHASES = ("cpt", "sft", "dpo", "kto", "orpo", "grpo")
 sys.path.insert(0, str(PROJECT / ".ci"))
 import check_manifests  # noqa: E402
 
@@ -85,8 +86,8 @@ def test_reading_the_dags_does_not_import_the_kubernetes_client(rendered) -> Non
 
 
 def test_which_tasks_are_pods(pods) -> None:
-    scored = {f"evaluate_{phase}" for phase in ("base", "cpt", "sft", "dpo")}
-    assert set(pods) == {"perplexity", "cpt", "sft", "dpo"} | scored
+    scored = {f"evaluate_{phase}" for phase in ("base", *PHASES)}
+    assert set(pods) == {"perplexity", *PHASES} | scored
 
 
 def test_settings_that_are_no_words_reach_a_pod_as_they_were(monkeypatch) -> None:
@@ -167,8 +168,8 @@ def test_a_broken_rule_of_the_level_is_seen(pods, rule: str) -> None:
 def test_pods_run_exactly_the_command_a_person_would(pods) -> None:
     chimed = ["python", "-m", "chimed"]
     wanted = {"perplexity": [*chimed, "run", "perplexity", "--build", BUILD, "--shard", "3"]}
-    wanted |= {phase: [*chimed, "train", phase, *ON] for phase in ("cpt", "sft", "dpo")}
-    wanted |= {f"evaluate_{phase}": [*chimed, "evaluate", phase, *ON] for phase in ("base", "cpt", "sft", "dpo")}
+    wanted |= {phase: [*chimed, "train", phase, *ON] for phase in PHASES}
+    wanted |= {f"evaluate_{phase}": [*chimed, "evaluate", phase, *ON] for phase in ("base", *PHASES)}
     assert {name: command(pod) for name, pod in pods.items()} == wanted
 
 
@@ -186,7 +187,7 @@ def test_every_command_of_a_pod_exists_with_its_flags(pods) -> None:
 
 def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
     for name, pod in pods.items():
-        spec, gpus = pod["spec"], "8" if name in ("cpt", "sft", "dpo") else "1"
+        spec, gpus = pod["spec"], "8" if name in PHASES else "1"
         assert spec["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-A40"}
         assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in spec["tolerations"]
         container = spec["containers"][0]
@@ -204,9 +205,9 @@ def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
 
 
 def test_pods_outlive_their_worker_hold_none_and_have_a_limit_of_their_own(rendered, pods) -> None:
-    days = {"perplexity": 1, "cpt": 4, "sft": 4, "dpo": 4}
+    days = {"perplexity": 1} | dict.fromkeys(PHASES, 4)
     for name, pod in pods.items():
-        assert rendered[name]["pool"] == ["gpus", 8 if name in ("cpt", "sft", "dpo") else 1]
+        assert rendered[name]["pool"] == ["gpus", 8 if name in PHASES else 1]
         assert rendered[name]["how"] == [True, True, "delete_succeeded_pod", "delete_pod", True]
         assert pod["spec"]["activeDeadlineSeconds"] == int(days.get(name, 0.5) * 24 * 3600) + 300
 

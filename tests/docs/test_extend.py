@@ -16,7 +16,7 @@ from websites import HTML, served
 
 from chimed.build.context import Work
 from chimed.build.options import Options
-from chimed.evaluate.exams import local_exams
+from chimed.evaluate.tasks import local_exams
 from chimed.llm import prompts
 from chimed.settings import Settings
 from chimed.stages import decontaminate

@@ -25,6 +25,13 @@ def test_the_reference_tells_every_option_and_setting_as_the_code_has_them() -> 
     assert written.count("| `CHIMED_") > 40
 
 
+def test_the_table_of_the_papers_scores_is_what_its_counts_give() -> None:
+    page = (DOCS / "evaluation.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(DOCS / "write_reference.py"))["evaluation"](page) == page, "run: make reference"
+    assert page.count("| Qwen3-14B |") == 4
+    assert "The 14B model's columns of CMMLU are swapped in the paper" in page
+
+
 def test_the_guides_table_of_stages_is_the_codes() -> None:
     guide = (DOCS / "stages.md").read_text(encoding="utf-8")
     assert runpy.run_path(str(DOCS / "write_reference.py"))["stages"](guide) == guide, "run: make reference"

@@ -14,27 +14,31 @@ from dataclasses import asdict
 import polars as pl
 
 from chimed.errors import UserError, choose
+from chimed.evaluate.answers import fair_score, tied
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.figure import accuracies
+from chimed.evaluate.protocol import differences
+from chimed.evaluate.seeds import Spread, others, spreads
+from chimed.evaluate.seeds import markdown as of_seeds
 from chimed.evaluate.table import Row, markdown, pairs, shares, table
 from chimed.release import find_release
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
-from chimed.train.run import PHASES
+from chimed.train.recipe import EVERY_PHASE
 
 
 def compare_phases(recipe: str, release: str) -> str:
-    """The table of a recipe's base and every scored phase, as Markdown.
+    """Return the table of a recipe's base and every scored phase, as Markdown.
 
     Raises UserError where base or every phase is missing, or the scores come from different exams or protocols.
     """
-    choose("recipe", recipe, recipes.names())
+    recipe = recipes.known(recipe)
     lake = lakes.open_lake()
     release = find_release(lake, release)
     place = layout.scores(release, recipe)
-    scored = [phase for phase in PHASES if lakes.exists(lake, f"{place}/{phase}.json")]
+    scored = [phase for phase in EVERY_PHASE if lakes.exists(lake, f"{place}/{phase}.json")]
     again = f"run: python -m chimed evaluate {{}} --recipe {recipe} --release {release}"
     if not lakes.exists(lake, f"{place}/base.json"):
         raise UserError(f"the base model of {recipe} has not been scored; {again.format('base')}")
@@ -42,11 +46,23 @@ def compare_phases(recipe: str, release: str) -> str:
         raise UserError(f"no phase of {recipe} is scored on release {release}; {again.format('dpo')}")
     places = {model: f"{place}/{model}" for model in ("base", *scored)}
     _one_base(lake, places, again.format("base"))
-    return _compare(lake, places, place, f"{recipe}, release {release}")
+    return _compare(lake, places, place, f"{recipe}, release {release}", _seeds(lake, release, recipe, scored))
+
+
+def _seeds(lake: Lake, release: str, recipe: str, phases: Sequence[str]) -> list[Spread]:
+    """Return the spread over seeds of each phase that was trained and scored with more than one."""
+    base = lakes.read_json(lake, f"{layout.scores(release, recipe)}/base.json")
+    found: list[Spread] = []
+    for phase in phases:
+        score = lakes.read_json(lake, f"{layout.scores(release, recipe, phase)}.json")
+        by_seed = others(lake, release, recipe, phase, score)
+        if len(by_seed) > 1 and base["tasks"].keys() == score["tasks"].keys():
+            found += spreads(phase, base, by_seed)
+    return found
 
 
 def _one_base(lake: Lake, places: dict[str, str], again: str) -> None:
-    """Raises UserError where a phase was not trained from the base model that was scored."""
+    """Raise UserError where a phase was not trained from the base model that was scored."""
     bases = {model: lakes.read_json(lake, f"{place}.json").get("base_model") for model, place in places.items()}
     for model, base in bases.items():
         if base and bases["base"] and base != bases["base"]:
@@ -56,7 +72,7 @@ def _one_base(lake: Lake, places: dict[str, str], again: str) -> None:
 
 
 def compare_models(models: Sequence[str], release: str) -> str:
-    """The table of models named `<recipe>/<phase>` or `<release>/<recipe>/<phase>`, all against the first, as Markdown.
+    """Compare models named `<recipe>/<phase>` or `<release>/<recipe>/<phase>` with the first of them, as Markdown.
 
     release: of those that name none. Raises UserError for fewer than two, a name without scores, or scores from
     different exams or protocols.
@@ -82,7 +98,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
 
 
 def read_compared(recipe: str, models: Sequence[str], release: str) -> dict:
-    """What `compare_models`, or without models `compare_phases`, wrote last: rows, reference, models, protocol."""
+    """Return what `compare_models`, or without models `compare_phases`, wrote last, as its compare.json has it."""
     lake = lakes.open_lake()
     if not models:
         return lakes.read_json(lake, layout.scores(find_release(lake, release), recipe, layout.COMPARISON))
@@ -90,30 +106,28 @@ def read_compared(recipe: str, models: Sequence[str], release: str) -> dict:
 
 
 def _named(lake: Lake, models: Sequence[str], release: str) -> str:
-    """What a comparison of these models is called in the lake."""
+    """Return what a comparison of these models is called in the lake."""
     places = [(find_release(lake, of or release), recipe, phase) for of, recipe, phase in map(_parts, models)]
     return "+".join("-".join(place) for place in places)
 
 
 def _parts(model: str) -> tuple[str | None, str, str]:
-    """(release or none, recipe, phase) of a model's name."""
+    """Return (release or none, recipe, phase) of a model's name."""
     release, recipe, phase = ([None] * 3 + list(model.split("/")))[-3:]
     if not recipe or not phase or model.count("/") > 2:
         raise UserError(
             f"{model!r} is not a model that was scored; write <recipe>/<phase> or <release>/<recipe>/<phase>"
         )
-    return release, choose("recipe", recipe, recipes.names()), choose("phase", phase, ("base", *PHASES))
+    return release, recipes.told_apart(recipe), choose("phase", phase, ("base", *EVERY_PHASE))
 
 
-def _compare(lake: Lake, places: dict[str, str], target: str, title: str) -> str:
-    """The table of models whose scores lie at these places, the first of them the reference; written to `target`."""
+def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds: Sequence[Spread] = ()) -> str:
+    """Write the table of models whose scores lie at these places to `target`; the first of them is the reference."""
     reference, *others = places
     scores = {model: lakes.read_json(lake, f"{place}.json") for model, place in places.items()}
     protocol = scores[reference]["protocol"]
     for model in others:
-        found = scores[model]["protocol"]
-        differ = sorted(name for name in found.keys() | protocol.keys() if found.get(name) != protocol.get(name))
-        if differ:
+        if differ := differences(protocol, scores[model]["protocol"]):
             raise UserError(
                 f"{reference} and {model} were scored with other {', '.join(differ)}; evaluate both again here"
             )
@@ -122,38 +136,34 @@ def _compare(lake: Lake, places: dict[str, str], target: str, title: str) -> str
     rows = table(
         [pair for model in others for pair in pairs(reference, model, samples[reference], samples[model], groups)]
     )
-    text = "\n".join([markdown(rows, title, reference), *_ties(scores, samples)])
-    _write(lake, target, rows, scores, text, reference)
+    lines = [markdown(rows, title, reference), *of_seeds(list(seeds)), *_ties(samples)]
+    text = "\n".join(lines)
+    _write(lake, target, rows, scores, text, reference, seeds)
     return text
 
 
-def _ties(scores: dict[str, dict], samples: dict[str, pl.DataFrame]) -> list[str]:
-    """A line for each model some of whose answers the order of the letters decided, with the chance they are."""
+def _ties(samples: dict[str, pl.DataFrame]) -> list[str]:
+    """Return a line for each model some of whose answers the order of the letters decided, exam by exam."""
     lines = []
-    for model, score in scores.items():
-        count = sum(task.get("tied", 0) for task in score["tasks"].values())
-        if count and "scores" in samples[model].columns:
-            right, fair = samples[model]["correct"].sum(), fair_score(samples[model])
+    for model, answers in samples.items():
+        if "scores" not in answers.columns:
+            continue
+        told = []
+        for task in in_order(answers["task"].unique()):
+            of = answers.filter(pl.col("task") == task)
+            if count := tied(of["scores"]):
+                told.append(f"{task} {count} (lm-eval {of['correct'].sum()} right, as chance {fair_score(of):.2f})")
+        if told:
             lines.append(
-                f"{model}: {count} answers are ties between letters, of which lm-eval takes the first. "
-                f"They say nothing: scored as the chance they are, {fair:.1f} answers are right where lm-eval counts "
-                f"{right}.\n"
+                f"{model}: some answers are ties between letters, of which lm-eval takes the first. They say nothing; "
+                f"scored as the chance they are, an exam has as many right answers as in brackets: {'; '.join(told)}.\n"
             )
-        elif count:
-            lines.append(f"{model}: {count} answers are ties between letters, of which lm-eval takes the first.\n")
     return lines
 
 
-def fair_score(samples: pl.DataFrame) -> float:
-    """Right answers, where one of n equally likely letters is right counted as 1/n. samples: `harness.SAMPLES`."""
-    right = 0.0
-    for answer, scores in samples.select("answer", "scores").iter_rows():
-        best = [letter for letter, score in zip("ABCDEFGH", scores, strict=False) if score == max(scores)]
-        right += (answer in best) / len(best)
-    return right
-
-
-def _write(lake: Lake, place: str, rows: list[Row], scores: dict, text: str, reference: str) -> None:
+def _write(
+    lake: Lake, place: str, rows: list[Row], scores: dict, text: str, reference: str, seeds: Sequence[Spread]
+) -> None:
     points = {
         model: {task: (right / questions, interval) for task, (right, questions, interval) in tasks.items()}
         for model, tasks in shares(rows, reference).items()
@@ -163,4 +173,6 @@ def _write(lake: Lake, place: str, rows: list[Row], scores: dict, text: str, ref
     models = {model: {"model": score["model"], "checkpoint": score["checkpoint"]} for model, score in scores.items()}
     protocol = scores[reference]["protocol"]
     result = {"rows": [asdict(row) for row in rows], "reference": reference, "models": models, "protocol": protocol}
+    if seeds:
+        result["seeds"] = [asdict(one) for one in seeds]
     lakes.write_json(lake, f"{place}/{layout.COMPARISON}", result)

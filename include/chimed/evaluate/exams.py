@@ -1,23 +1,18 @@
-"""Which exams are sat: the paper's three (§4.1), other medical subjects, and a few of no medicine to see forgetting.
+"""Which exams models sit: the paper's three (§4.1), other medical subjects, and a few without medicine (forgetting).
 
-From local files (`CHIMED_EXAMS`, or as `fetch` has them from the hub): every `test/<subject>.csv` in CMMLU's columns
-(`,Question,A,B,C,D,Answer`) becomes the official task of that subject, with lm-eval's name and description.
+An exam is a file `test/<subject>.csv` in CMMLU's columns (`,Question,A,B,C,D,Answer`), with examples in
+`dev/<subject>.csv`. There may be more options (E to H), several right letters (ABD), and a column `Instruction` with
+the line that stands before its question. `fetch` gets the known ones from the hub.
 """
 
 import csv
-import hashlib
-import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-
-import yaml
 
 from chimed.errors import UserError
 
-TEMPLATE = Path(__file__).parent / "exam.yaml"
+LETTERS = "ABCDEFGH"
 COLUMNS = ("Question", "A", "B", "C", "D", "Answer")
 
 # Table 6: CMMLU genetics and college medicine, C-Eval physician
@@ -32,6 +27,18 @@ MEDICAL = (
     "ceval-valid_basic_medicine",
     "ceval-valid_clinical_medicine",
 )
+# The exams of the professions: CMB-Exam by its six types (arXiv 2308.08833), CMExam (arXiv 2306.03030), MedQA's
+# questions from mainland China (arXiv 2009.13081)
+PROFESSIONAL = (
+    "cmb_physician",
+    "cmb_nurse",
+    "cmb_technician",
+    "cmb_pharmacist",
+    "cmb_undergraduate",
+    "cmb_postgraduate",
+    "cmexam",
+    "medqa_zh",
+)
 GENERAL = (
     "cmmlu_chinese_literature",
     "cmmlu_college_law",
@@ -41,86 +48,69 @@ GENERAL = (
 
 
 @dataclass(frozen=True)
-class Exams:
-    """The tasks of one evaluation. folder: of their files. content: what they are, hashed."""
+class Exam:
+    """A split of an exam. letters: of its options; several: whether a question may have more than one right letter.
 
-    tasks: tuple[str, ...]
-    folder: Path
-    content: str
+    rows: dicts with Question, Answer, Instruction (empty where there is none) and one key for each letter.
+    """
+
+    rows: list[dict[str, str]]
+    letters: str
+    several: bool
 
 
 def group_of(task: str) -> str:
-    """paper, medical, general (forgetting) or other."""
-    groups = {"paper": PAPER, "medical": MEDICAL, "general": GENERAL}
+    """Return the group of a task: paper, medical, professional, general (forgetting) or other."""
+    groups = {"paper": PAPER, "medical": MEDICAL, "professional": PROFESSIONAL, "general": GENERAL}
     return next((name for name, tasks in groups.items() if task in tasks), "other")
 
 
 def in_order(tasks: Iterable[str]) -> tuple[str, ...]:
-    """Task names, the paper's first, then medical, general and other ones."""
-    order = PAPER + MEDICAL + GENERAL
+    """Return task names, the paper's first, then medical, professional, general and other ones."""
+    order = PAPER + MEDICAL + PROFESSIONAL + GENERAL
     return tuple(sorted(tasks, key=lambda task: (order.index(task) if task in order else len(order), task)))
 
 
-def local_exams(source: Path, work: Path) -> Exams:
-    """Writes a task file and its questions into `work` for each `source/test/<subject>.csv`.
+def read_exam(path: Path) -> Exam:
+    """Return an exam's file; every value is text: an option "NA" or "1.50" stays what it is.
 
-    Raises UserError where there is none, or a file is not in CMMLU's columns.
+    Whether an exam has questions with several right letters is a fact of the whole file, so that the form of a single
+    question gives nothing away. Raises UserError for missing columns, for an answer that is not among the letters, and
+    for a file without questions.
     """
-    files = sorted((source / "test").glob("*.csv"))
-    if not files:
-        raise UserError(f"no exams in {source} (CHIMED_EXAMS); it needs test/<subject>.csv, and dev/ for examples")
-    shutil.copy(TEMPLATE, work)
-    digest = hashlib.sha256(TEMPLATE.read_bytes())
-    named = []
-    for path in files:
-        task, description = official(path.stem)
-        data = {"test": path, "dev": source / "dev" / path.name}
-        for split, file in list(data.items()):
-            if not file.exists():
-                del data[split]
-                continue
-            rows = read_exam(file)
-            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            data[split] = work / f"{task}.{split}.jsonl"
-            data[split].write_text(lines, encoding="utf-8")
-            digest.update(f"{task} {split} {description}\n{lines}".encode())
-        config = {
-            "include": TEMPLATE.name,
-            "task": task,
-            "description": description,
-            "dataset_kwargs": {
-                "data_files": {split: str(file) for split, file in data.items()},
-                "cache_dir": str(work / "cache"),
-            },
-        }
-        if "dev" in data:
-            config |= {"fewshot_split": "dev", "fewshot_config": {"sampler": "first_n"}}
-        (work / f"{task}.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
-        named.append(task)
-    return Exams(in_order(named), work, digest.hexdigest()[:16])
-
-
-def official(subject: str) -> tuple[str, str]:
-    """lm-eval's task name for a subject and the line it puts before a question; our own for one it does not have."""
-    spec = find_spec("lm_eval")
-    if spec and spec.origin:
-        tasks = Path(spec.origin).parent / "tasks"
-        for path in (tasks / "cmmlu" / f"cmmlu_{subject}.yaml", tasks / "ceval" / f"ceval-valid_{subject}.yaml"):
-            if path.exists():
-                config = yaml.safe_load(path.read_text(encoding="utf-8"))
-                return config["task"], config["description"]
-    return f"exam_{subject}", "以下是单项选择题，请直接给出正确答案的选项。\n\n"
-
-
-def read_exam(path: Path) -> list[dict]:
-    """A CMMLU file's rows with the keys of `COLUMNS`, all of them text: an option "NA" or "1.50" stays what it is."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for number, row in enumerate(rows, 1):
+        reader = csv.DictReader(file)
+        found, named = list(reader), reader.fieldnames or ()
+    letters = "ABCD" + "".join(letter for letter in LETTERS[4:] if letter in named)
+    rows = []
+    for number, row in enumerate(found, 1):
         if any(row.get(name) is None for name in COLUMNS):
             raise UserError(f"{path}, row {number}: not in CMMLU's columns ,{','.join(COLUMNS)}")
-        if row["Answer"].strip() not in ("A", "B", "C", "D"):
-            raise UserError(f"{path}, row {number}: the answer is {row['Answer']!r}, not one of A, B, C, D")
+        answer = "".join(sorted(set(row["Answer"].strip())))
+        offered = [letter for letter in letters if letter in "ABCD" or row[letter]]
+        if not answer or not set(answer) <= set(offered):
+            raise UserError(f"{path}, row {number}: the answer is {row['Answer']!r}, not one of {', '.join(offered)}")
+        options = {letter: row[letter] or "" for letter in letters}
+        rows.append({"Question": row["Question"], **options, "Answer": answer} | _instruction(row))
     if not rows:
         raise UserError(f"{path} has no questions")
-    return [{name: row[name].strip() if name == "Answer" else row[name] for name in COLUMNS} for row in rows]
+    return Exam(rows, letters, any(len(row["Answer"]) > 1 for row in rows))
+
+
+def _instruction(row: dict) -> dict[str, str]:
+    said = (row.get("Instruction") or "").strip()
+    return {"Instruction": said} if said else {}
+
+
+def write_exam(rows: list[dict], path: Path) -> int:
+    """Write rows as `read_exam` reads them, and returns how many; a letter that no row has gets no column."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    more = [letter for letter in LETTERS[4:] if any(row.get(letter) for row in rows)]
+    first = ["Instruction"] if any(row.get("Instruction") for row in rows) else []
+    names = [*first, *COLUMNS[:-1], *more, COLUMNS[-1]]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("", *names))
+        for number, row in enumerate(rows):
+            writer.writerow((number, *(row.get(name, "") for name in names)))
+    return len(rows)

@@ -1,23 +1,29 @@
-"""Fetch the exams the models are measured on into a folder: for `decontaminate`, and for evaluation without the hub.
+"""Fetch the exams that models are measured on into a folder: for `decontaminate`, and for evaluation without the hub.
 
 CMMLU (arXiv 2306.09212) and C-Eval's validation split (arXiv 2305.08322), in CMMLU's columns: the same subjects as
-lm-eval's, those of no medicine too. Both lie on the hub as an archive of CSV files beside a script that today's
-`datasets` refuses to run; the archives are read here, and nothing of them is run.
+lm-eval's, those without medicine too. Both lie on the hub as an archive of CSV files beside a script that today's
+`datasets` refuses to run; the archives are read here, and nothing of them is run. On request also the exams of the
+professions (`professional`): CMB-Exam, CMExam and MedQA-zh.
 
 From the Hugging Face hub, or from a mirror of it that the variable HF_ENDPOINT names (`https://hf-mirror.com`), or from
-a folder with the two repositories as `git clone` leaves them: `<folder>/haonan-li/cmmlu/*.zip` and
-`<folder>/ceval/ceval-exam/*.zip`.
+a folder with the repositories as `git clone` leaves them: `<folder>/haonan-li/cmmlu/*.zip`,
+`<folder>/ceval/ceval-exam/*.zip`, `<folder>/FreedomIntelligence/CMB/…`.
 """
 
 import csv
 import io
 import json
+import logging
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from chimed.characters import short
-from chimed.errors import UserError
-from chimed.evaluate.exams import COLUMNS, GENERAL, MEDICAL, PAPER
+from chimed.errors import UserError, choose
+from chimed.evaluate import professional
+from chimed.evaluate.exams import COLUMNS, GENERAL, MEDICAL, PAPER, write_exam
+
+log = logging.getLogger("chimed")
 
 # where an exam lies, what its tasks are called, and how a subject's file of a split is called in its archive
 EXAMS = {
@@ -27,12 +33,14 @@ EXAMS = {
 MOST_BYTES = 20_000_000  # of one subject's file: a thousand times what they are
 
 
-def fetch_exams(folder: Path, mirror: Path | None = None) -> dict[str, int]:
-    """Writes `{dev,test}/<subject>.csv` and `sources.json`; returns the test questions of each subject.
+def fetch_exams(folder: Path, mirror: Path | None = None, more: Sequence[str] = ()) -> dict[str, int]:
+    """Write `{dev,test}/<subject>.csv` and `sources.json`; returns the test questions of each subject.
 
-    mirror: a folder with both repositories, in place of the hub. sources.json: the commit of each repository. Raises
-    UserError where the hub does not answer, or an archive is not what it was.
+    mirror: a folder with the repositories, in place of the hub. more: of `professional.REPOSITORIES`. sources.json: the
+    commit of each repository. Raises UserError where the hub does not answer, or an exam's form is not what it was.
     """
+    for name in more:
+        choose("exam", name, list(professional.REPOSITORIES))
     counts, sources = {}, {}
     for repository, (prefix, names) in EXAMS.items():
         held, sources[repository] = _repository(repository, mirror)
@@ -40,14 +48,24 @@ def fetch_exams(folder: Path, mirror: Path | None = None) -> dict[str, int]:
             if task.startswith(prefix):
                 subject = task.removeprefix(prefix)
                 rows = {split: _rows(held, name.format(subject)) for split, name in names.items()}
-                counts[subject] = _write(rows["test"], folder / "test" / f"{subject}.csv")
-                _write(rows["dev"], folder / "dev" / f"{subject}.csv")
+                counts[subject] = write_exam(rows["test"], folder / "test" / f"{subject}.csv")
+                write_exam(rows["dev"], folder / "dev" / f"{subject}.csv")
+    for name in more:
+        repository, patterns = professional.REPOSITORIES[name]
+        held, sources[repository] = _repository(repository, mirror, patterns)
+        found, left = professional.read(name, held)
+        if left:
+            log.warning("%s: %d questions without an answer among their options are left out", repository, left)
+        for subject, splits in found.items():
+            counts[subject] = write_exam(splits["test"], folder / "test" / f"{subject}.csv")
+            if splits["dev"]:
+                write_exam(splits["dev"], folder / "dev" / f"{subject}.csv")
     (folder / "sources.json").write_text(json.dumps(sources, indent=1) + "\n")
     return counts
 
 
-def _repository(repository: str, mirror: Path | None) -> tuple[Path, str]:
-    """The folder with a repository's archive, and which version of it that is."""
+def _repository(repository: str, mirror: Path | None, patterns: Iterable[str] = ("*.zip", "*.csv")) -> tuple[Path, str]:
+    """Return the folder with a repository's files, and which version of it that is."""
     if mirror is not None:
         if not (mirror / repository).is_dir():
             raise UserError(f"no {repository} in {mirror}: a mirror has the hub's repositories as its folders")
@@ -55,7 +73,7 @@ def _repository(repository: str, mirror: Path | None) -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
 
     try:
-        held = snapshot_download(repository, repo_type="dataset", allow_patterns=["*.zip", "*.csv"])
+        held = snapshot_download(repository, repo_type="dataset", allow_patterns=list(patterns))
     except Exception as error:  # of many kinds: names, certificates, proxies, the hub's own
         raise UserError(
             f"{repository} cannot be had from the Hugging Face hub ({type(error).__name__}: "
@@ -65,7 +83,7 @@ def _repository(repository: str, mirror: Path | None) -> tuple[Path, str]:
 
 
 def _rows(folder: Path, name: str) -> list[dict]:
-    """A subject's rows in CMMLU's columns, from a file of the repository or of an archive in it."""
+    """Return a subject's rows in CMMLU's columns, from a file of the repository or of an archive in it."""
     found = _file(folder, name)
     if found is None:
         raise UserError(f"{folder} has no {name}, neither as a file nor in an archive; the exam's form has changed")
@@ -90,13 +108,3 @@ def _file(folder: Path, name: str) -> bytes | None:
                         raise UserError(f"{name} in {path} has {held.file_size:,} bytes; an exam's file has few")
                     return archive.read(held)
     return None
-
-
-def _write(rows: list[dict], path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("", *COLUMNS))
-        for number, row in enumerate(rows):
-            writer.writerow((number, *(row[name] for name in COLUMNS)))
-    return len(rows)

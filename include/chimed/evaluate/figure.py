@@ -4,7 +4,7 @@ import io
 
 
 def accuracies(points: dict[str, dict[str, tuple[float, tuple[float, float]]]]) -> bytes:
-    """PNG of (share right, its interval) by model and exam; the dotted line is guessing among four."""
+    """Draw a PNG of (share right, its interval) by model and exam; the dotted line is guessing among four."""
     import matplotlib
 
     matplotlib.use("Agg")

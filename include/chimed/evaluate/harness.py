@@ -1,6 +1,6 @@
-"""Scores by lm-eval (paper §4.1, Table 6): the base model and every phase, under one fixed and recorded protocol.
+"""Scores by lm-eval (paper §4.1, Table 6): the base model and every phase, under one stated and recorded protocol.
 
-    python -m chimed evaluate base|cpt|sft|dpo --recipe qwen3-1.7b --release latest --backend hf|vllm
+    python -m chimed evaluate base|cpt|sft|dpo --recipe qwen3-1.7b --release latest --backend hf|vllm --shots 5
 
 Written to `scores/<release>/<recipe>/`: `<phase>.samples.parquet`, one row a question, and `<phase>.json`, written
 last: it means done. A base model's scores are also kept by content under `scores/base/`, where the next release finds
@@ -12,16 +12,20 @@ import json
 import logging
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 
 from chimed.errors import choose
+from chimed.evaluate.answers import SAMPLES, answered, fair_score, tied
 from chimed.evaluate.backend import BACKENDS, answering, flags, versions
-from chimed.evaluate.exams import Exams, group_of, local_exams
+from chimed.evaluate.exams import group_of
 from chimed.evaluate.fetch import fetch_exams
+from chimed.evaluate.protocol import BATCH_SIZE, SEED, protocol_of
+from chimed.evaluate.seeds import training
+from chimed.evaluate.tasks import Exams, local_exams
 from chimed.llm.torch_environment import prepare
 from chimed.private import scratch_folder
 from chimed.release import find_release
@@ -29,107 +33,123 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
+from chimed.train import gpus
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint
-from chimed.train.run import PHASES, base_of, place_of, trained
+from chimed.train.recipe import EVERY_PHASE, PHASES
+from chimed.train.run import base_of, place_of, trained
 
 log = logging.getLogger("chimed")
 
-MODELS = ("base", *PHASES)
-
-# One way to ask, for every model that is to be compared. The paper says only "the same template", and follows
-# lm-eval's defaults as far as one can tell; with Qwen3 the template alone moves scores by tens of points.
-BATCH_SIZE = 16
-PROTOCOL = {
-    "chat_template": None,
-    "shots": 0,
-    "thinking": "off: the four letters are scored by log-likelihood, nothing is generated",
-    "metric": "acc",
-    "batch_size": BATCH_SIZE,
-    "seed": 1234,
-}
-
-SAMPLES = pa.schema(
-    [
-        pa.field("task", pa.string(), False),
-        # the question's number in its file, and lm-eval's hash of it: what two models' answers are paired by
-        pa.field("number", pa.int32(), False),
-        pa.field("hash", pa.string(), False),
-        pa.field("question", pa.string(), False),
-        # the right letter; the one of highest log-likelihood, of equal ones the first, as lm-eval has it; do they agree
-        pa.field("answer", pa.string(), False),
-        pa.field("chosen", pa.string(), False),
-        pa.field("correct", pa.bool_(), False),
-        # log-likelihoods of A, B, C, D
-        pa.field("scores", pa.list_(pa.float64()), False),
-    ]
-)
+MODELS = ("base", *EVERY_PHASE)
 
 
-def evaluate_phase(phase: str, recipe: str, release: str, backend: str | None = None) -> dict:
-    """Scores one model and returns its score file. A model scored under this protocol is not scored again.
+def evaluate_phase(
+    phase: str,
+    recipe: str,
+    release: str,
+    backend: str | None = None,
+    shots: int | None = None,
+    template: str | None = None,
+) -> dict:
+    """Score one model and returns its score file. A model scored under this protocol is not scored again.
 
-    backend: one of `backend.BACKENDS`, default `CHIMED_EVALUATE_BACKEND`. Raises UserError for an unknown name, a phase
-    that is not trained, or exams that cannot be read.
+    backend: one of `backend.BACKENDS`, default `CHIMED_EVALUATE_BACKEND`. shots: examples before each question, default
+    `CHIMED_EVALUATE_SHOTS`. template: one of `protocol.TEMPLATES`, default `CHIMED_EVALUATE_TEMPLATE`. Raises UserError
+    for an unknown name, a phase that is not trained, exams that cannot be read or have fewer examples than shots.
     """
     choose("phase", phase, MODELS)
-    choose("recipe", recipe, recipes.names())
+    recipe = recipes.known(recipe)
     backend = choose("backend", backend or settings().evaluate_backend, BACKENDS)
     lake = lakes.open_lake()
-    release = find_release(lake, release)
-    place = layout.scores(release, recipe, phase)
-    if phase == "base":
-        checkpoint = base_of(recipe, settings().base_checkpoint)
-        prepare("evaluate", offline=Path(checkpoint).is_dir() and bool(settings().exams))
-        model = base = _base_model(lake, place_of(release, recipe, PHASES[0]), recipe, checkpoint)
-    else:
-        report = trained(lake, release, recipe, phase)
-        model, base = report["fingerprint"], report.get("base_model", "")
-        checkpoint = f"{place_of(release, recipe, phase)}/merged"
-        prepare("evaluate", offline=bool(settings().exams))
+    model = _model(lake, phase, recipe, find_release(lake, release))
     with tempfile.TemporaryDirectory() as work:
         source = Path(settings().exams or f"{work}/hub").expanduser()
         if not settings().exams:
             fetch_exams(source)
         exams = local_exams(source, Path(work))
-        dtype = _dtype(recipe)
-        protocol: dict = PROTOCOL | {
-            "exams": exams.content,
-            "backend": backend,
-            "dtype": dtype,
-            "versions": versions(backend),
-        }
+        protocol = protocol_of(exams, backend, shots, template)
+        protocol |= {"dtype": _dtype(recipe), "versions": versions(backend)}
         if flags(backend):
             protocol["vllm_flags"] = flags(backend)
-        key = _key(model, protocol)
-        if lakes.exists(lake, f"{place}.json"):
-            known = lakes.read_json(lake, f"{place}.json")
+        key = _key(model.identity, protocol)
+        if lakes.exists(lake, f"{model.place}.json"):
+            known = lakes.read_json(lake, f"{model.place}.json")
             if known["key"] == key:
                 log.info("%s of %s is scored already", phase, recipe)
                 return known
-        kept = layout.scores("base", key)
-        if phase == "base" and lakes.exists(lake, f"{kept}.json"):
-            log.info("the base model was scored before, under the same protocol")
-            score, samples = lakes.read_json(lake, f"{kept}.json"), lakes.read_table(lake, f"{kept}.samples.parquet")
-        else:
-            if phase != "base":
-                checkpoint = str(lakes.local_path(lake, checkpoint))
-            log_file = scratch_folder() / f"evaluate-{recipe}-{phase}.log"
-            commit = model.rsplit("@", 1)[1] if phase == "base" and "@" in model else None
-            with answering(backend, checkpoint, commit, dtype, BATCH_SIZE, log_file) as model_of:
-                score, samples = _score(*model_of, exams)
-            score |= {"key": key, "model": model, "checkpoint": checkpoint, "protocol": protocol}
-            if (source / "sources.json").exists():  # the commits that the exams were fetched at
-                score["exam_sources"] = json.loads((source / "sources.json").read_text())
-            if phase == "base":
-                _write(lake, kept, score, samples)
-    score |= {"phase": phase, "recipe": recipe, "release": release, "base_model": base}
-    _write(lake, place, score, samples)
+        score, samples = _scored(lake, model, key, protocol, exams, source)
+    score |= {"phase": phase, "recipe": recipe, "release": model.release, "base_model": model.base}
+    if phase != "base":
+        line = recipes.chain(recipe, phase)
+        score["training"] = training([trained(lake, model.release, recipe, one) for one in line])
+    _write(lake, model.place, score, samples)
     return score
 
 
+@dataclass(frozen=True)
+class Model:
+    """A model to be scored. checkpoint: a folder, a name of the hub, or a place in the lake.
+
+    identity: what it is, by content. base: what it was trained from, by content.
+    """
+
+    phase: str
+    recipe: str
+    release: str
+    checkpoint: str
+    identity: str
+    base: str
+
+    @property
+    def place(self) -> str:
+        """Where its score lies in the lake."""
+        return layout.scores(self.release, self.recipe, self.phase)
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a base model that lies on the hub."""
+        return self.identity.rsplit("@", 1)[1] if self.phase == "base" and "@" in self.identity else None
+
+
+def _model(lake: Lake, phase: str, recipe: str, release: str) -> Model:
+    """Find the base model of a recipe or a trained phase; also tell the hub's libraries whether they may ask it."""
+    local = bool(settings().exams)
+    if phase == "base":
+        checkpoint = base_of(recipe, settings().base_checkpoint)
+        prepare("evaluate", offline=local and Path(checkpoint).is_dir())
+        identity = _base_model(lake, place_of(release, recipe, PHASES[0]), recipe, checkpoint)
+        return Model(phase, recipe, release, checkpoint, identity, identity)
+    report = trained(lake, release, recipe, phase)
+    prepare("evaluate", offline=local)
+    checkpoint = f"{place_of(release, recipe, phase)}/merged"
+    return Model(phase, recipe, release, checkpoint, report["fingerprint"], report.get("base_model", ""))
+
+
+def _scored(
+    lake: Lake, model: Model, key: str, protocol: dict, exams: Exams, source: Path
+) -> tuple[dict, pl.DataFrame]:
+    """Return a model's score and samples; of a base model those that were made before, for whatever release."""
+    kept = layout.scores("base", key)
+    if model.phase == "base" and lakes.exists(lake, f"{kept}.json"):
+        log.info("the base model was scored before, under the same protocol")
+        return lakes.read_json(lake, f"{kept}.json"), lakes.read_table(lake, f"{kept}.samples.parquet")
+    checkpoint = model.checkpoint if model.phase == "base" else str(lakes.local_path(lake, model.checkpoint))
+    log_file = scratch_folder() / f"evaluate-{model.recipe}-{model.phase}.log"
+    chat = protocol["chat_template"] is not None
+    asking = answering(protocol["backend"], checkpoint, model.commit, protocol["dtype"], BATCH_SIZE, log_file, chat)
+    with gpus.held(f"evaluate {model.phase} of {model.recipe}", 1), asking as model_of:
+        score, samples = _score(*model_of, exams, protocol)
+    score |= {"key": key, "model": model.identity, "checkpoint": checkpoint, "protocol": protocol}
+    if (source / "sources.json").exists():  # the commits that the exams were fetched at
+        score["exam_sources"] = json.loads((source / "sources.json").read_text())
+    if model.phase == "base":
+        _write(lake, kept, score, samples)
+    return score, samples
+
+
 def _base_model(lake: Lake, begun: str, recipe: str, checkpoint: str) -> str:
-    """What the base model is, by content; one of the hub is the commit that training began with, if it has begun."""
+    """Return the base model's identity; one of the hub is the commit that training began with, if it has begun."""
     if lakes.exists(lake, f"{begun}/run.json"):
         known = str(lakes.read_json(lake, f"{begun}/run.json")["start_model"])
         if known.startswith(f"{checkpoint}@"):
@@ -143,7 +163,7 @@ def _write(lake: Lake, place: str, score: dict, samples: pl.DataFrame) -> None:
 
 
 def _dtype(recipe: str) -> str:
-    """The recipe's on a GPU; without one everything is fp32, and such scores are not compared with the others."""
+    """Return the recipe's dtype; without a GPU it is fp32, and such scores are not compared with the others."""
     import torch
 
     return recipes.load(recipe, PHASES[0])["dtype"] if torch.cuda.is_available() else "float32"
@@ -153,8 +173,8 @@ def _key(model: str, protocol: dict) -> str:
     return hashlib.sha256(json.dumps([model, protocol], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFrame]:
-    """lm-eval's result as a score (counts a task) and its samples (`SAMPLES`)."""
+def _score(model: str, model_args: dict, exams: Exams, protocol: dict) -> tuple[dict, pl.DataFrame]:
+    """Return lm-eval's result as a score (counts by task) and its samples (`answers.SAMPLES`)."""
     import datasets
     import torch
     from lm_eval import simple_evaluate
@@ -169,16 +189,17 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
         model_args=model_args,
         tasks=list(exams.tasks),
         task_manager=TaskManager(include_path=str(exams.folder), include_defaults=False),
-        num_fewshot=PROTOCOL["shots"],
-        apply_chat_template=False,
+        num_fewshot=protocol["shots"],
+        apply_chat_template=protocol["chat_template"] is not None,
+        fewshot_as_multiturn=protocol["chat_template"] is not None,
         device="cuda" if gpu else "cpu",
         bootstrap_iters=0,  # lm-eval's unpaired error bars are not used: compare pairs the answers
-        random_seed=PROTOCOL["seed"],
-        numpy_random_seed=PROTOCOL["seed"],
-        torch_random_seed=PROTOCOL["seed"],
+        random_seed=SEED,
+        numpy_random_seed=SEED,
+        torch_random_seed=SEED,
         log_samples=True,
     )
-    rows = [_row(task, sample) for task in exams.tasks for sample in found["samples"][task]]
+    rows = [answered(task, sample) for task in exams.tasks for sample in found["samples"][task]]
     samples = pl.DataFrame(rows).sort("task", "number", maintain_order=True)
     counts: dict[str, dict] = {
         task: {
@@ -186,7 +207,9 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
             "questions": part.height,
             "group": group_of(task),
             "acc": float(found["results"][task]["acc,none"]),
-            "tied": ties(part["scores"]),
+            "tied": tied(part["scores"]),
+            "fair": fair_score(part),
+            "unread": int((part["chosen"] == "").sum()),
         }
         for task, part in ((task, samples.filter(pl.col("task") == task)) for task in exams.tasks)
     }
@@ -194,6 +217,8 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
         log.info("%s: %d of %d", task, count["correct"], count["questions"])
         if count["tied"]:
             log.warning("%s: %d answers are ties between letters, where lm-eval takes the first", task, count["tied"])
+        if count["unread"]:
+            log.warning("%s: %d replies name no letter; they count as wrong", task, count["unread"])
         if abs(count["correct"] / count["questions"] - count["acc"]) > 1e-6:
             raise RuntimeError(f"the samples of {task} give a different accuracy than lm-eval: {count}")
     return {
@@ -202,24 +227,3 @@ def _score(model: str, model_args: dict, exams: Exams) -> tuple[dict, pl.DataFra
         "seconds": round(time.monotonic() - began, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }, samples
-
-
-def ties(scores: pl.Series) -> int:
-    """How many questions have no single most likely letter: there the model does not choose, the order does."""
-    return int((scores.list.eval(pl.element() == pl.element().max()).list.sum() > 1).sum())
-
-
-def _row(task: str, sample: dict) -> dict:
-    scores = [float(answer[0]) for answer in sample["filtered_resps"]]
-    doc = sample["doc"]
-    right, chosen = int(sample["target"]), scores.index(max(scores))
-    return {
-        "task": task,
-        "number": sample["doc_id"],
-        "hash": sample["doc_hash"],
-        "question": doc.get("Question") or doc["question"],
-        "answer": "ABCD"[right],
-        "chosen": "ABCD"[chosen],
-        "correct": right == chosen,
-        "scores": scores,
-    }

@@ -40,7 +40,7 @@ def releases(lake: Lake) -> list[str]:
 
 
 def place_of(lake: Lake, version: str) -> tuple[int, list[int]]:
-    """What releases are sorted by; of one that is not written yet by its build."""
+    """Return what releases are sorted by; of one that is not written yet by its build."""
     paths = (f"{folder_of(version)}/{layout.MANIFEST}", layout.build(version, layout.BUILD))
     return next(filter(None, (read_number(lake, path) for path in paths)), 0), version_key(version)
 
@@ -60,7 +60,7 @@ def version_key(version: str) -> list[int]:
 
 
 def find_release(lake: Lake, release: str) -> str:
-    """A whole release's version; `latest` is the newest.
+    """Return a whole release's version; `latest` is the newest.
 
     Raises UserError that names the releases there are, or says why one was withdrawn.
     """
@@ -78,12 +78,12 @@ def find_release(lake: Lake, release: str) -> str:
 
 
 def read_manifest(lake: Lake, version: str) -> dict:
-    """A whole release's manifest. Raises UserError that names the releases there are."""
+    """Return a whole release's manifest. Raises UserError that names the releases there are."""
     return lakes.read_json(lake, f"{folder_of(find_release(lake, version))}/{layout.MANIFEST}")
 
 
 def public_name(model: str) -> str:
-    """A model's name as a release may tell it: a hub's name whole, of a folder of this machine its last part."""
+    """Return a model's name as a release may tell it: a hub's name whole, of a folder of this machine its last part."""
     parts = [part for part in model.replace("\\", "/").split("/") if part]
     is_path = model.startswith(("/", ".", "~", "\\")) or "://" in model or ":" in model[:2] or len(parts) > 2
     return parts[-1] if is_path and parts else model

@@ -62,7 +62,7 @@ class Found:
 
 
 def rows(lake: Lake, version: str, wanted: Wanted, start: int = 0, most: int = 10) -> Found:
-    """The first `most` rows wanted from row number `start` on. Raises FileNotFoundError."""
+    """Return the first `most` rows wanted from row number `start` on. Raises FileNotFoundError."""
     if wanted.table not in _filled(lake, version):
         return Found([], 0, 0, None, 0)
     with _table(lake, version, wanted.table) as files:
@@ -90,7 +90,7 @@ def rows(lake: Lake, version: str, wanted: Wanted, start: int = 0, most: int = 1
 
 
 def row(lake: Lake, version: str, id: str) -> dict | None:
-    """A release's row by its id: all its columns, `table` and `said`; None where it is not there."""
+    """Return a release's row by its id: all its columns, `table` and `said`; None where it is not there."""
     for name in _filled(lake, version):
         with _table(lake, version, name) as files:
             for file, group, _, _ in _groups(files):
@@ -105,14 +105,14 @@ def row(lake: Lake, version: str, id: str) -> dict | None:
 
 
 def _filled(lake: Lake, version: str) -> list[str]:
-    """The tables that have a file: those with rows."""
+    """Return the tables that have a file: those with rows."""
     rows = lakes.read_json(lake, f"{folder_of(version)}/{layout.STATISTICS}")["splits"]
     return [name for name in TABLES if rows[name]]
 
 
 @contextmanager
 def _table(lake: Lake, version: str, name: str) -> Iterator[list[pq.ParquetFile]]:
-    """A table's files, opened: they are read as one."""
+    """Return a table's files, opened: they are read as one."""
     with ExitStack() as opened:
         paths = files_in(lake, folder_of(version))[name]
         files = [opened.enter_context(lake.fs.open(lake.at(path), "rb")) for path in paths]
@@ -130,7 +130,7 @@ def _groups(files: list[pq.ParquetFile]) -> Iterator[tuple[pq.ParquetFile, int, 
 
 
 def _passing(files: list[pq.ParquetFile], filters: dict[str, str]) -> np.ndarray:
-    """The numbers of the rows that pass the filters."""
+    """Return the numbers of the rows that pass the filters."""
     if not filters:
         return np.arange(sum(file.metadata.num_rows for file in files))
     passes = [np.empty(0, dtype=bool)]
@@ -167,7 +167,7 @@ def _read(file: pq.ParquetFile, subset: str, group: int, places: np.ndarray, col
 
 
 def _said(one: dict, subset: str) -> list[tuple[str, str]]:
-    """A row's words with what they are: text, or question, answer, rejected."""
+    """Return a row's words with what they are: text, or question, answer, rejected."""
     if subset == "pretrain":
         return [("text", one["text"])]
     if subset == "sft":
@@ -197,7 +197,7 @@ def moved(lake: Lake, old: str, new: str) -> list[dict]:
 
 
 def changed(lake: Lake, old: str, new: str, subset: str, most: int = 5) -> dict[str, list[dict]]:
-    """Some rows themselves: `added`, `removed`, and `edited`, where a row of the same page took another's place.
+    """Return some rows themselves: `added`, `removed`, and `edited`, where a row of the same page took another's place.
 
     Each is a dict of `old` and `new`, rows as `row` gives them, or None. Only ids and addresses are read of the rest.
     """

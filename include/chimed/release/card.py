@@ -40,7 +40,7 @@ def render_card(
     accepted: dict | None,
     checksum: str,
 ) -> str:
-    """The card's Markdown, from a release's sums, files, `examples`, `making`, `compare` and acceptance."""
+    """Return the card's Markdown, from a release's sums, files, `examples`, `making`, `compare` and acceptance."""
     numbers = statistics(counts)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -74,14 +74,14 @@ def render_card(
 
 
 def _holds(counts: Counts) -> dict:
-    """What is in a release: languages, domains, and subsets with rows."""
+    """Return what is in a release: languages, domains, and subsets with rows."""
     found = {name: set(counts.places[name]) for name in ("language", "domain", "subset")}
     subsets = [subset for subset in SUBSETS if subset in found["subset"]]
     return {"languages": sorted(found["language"], reverse=True), "domains": found["domain"], "subsets": subsets}
 
 
 def sources_in(numbers: dict, made: dict) -> list[dict]:
-    """The sites and corpora that the release has rows of, by name.
+    """Return the sites and corpora that the release has rows of, by name.
 
     Keys: name, ingested (whether it is a corpus), known (what `sources.yaml` says of a site, or None), rights (what was
     said of a corpus when it was ingested, each time that something else was).
@@ -126,7 +126,7 @@ def _stages(made: dict) -> dict[str, dict]:
 
 
 def models_in(counts: Counts, made: dict) -> list[str]:
-    """The models that the release owes something to, each with what it did; none that was not asked."""
+    """Return the models that the release owes something to, each with what it did; none that was not asked."""
     told, answered = made["settings"], made.get("models", {})  # of an older manifest only the served names are known
     did: dict[str, list[str]] = {}
     for cost in made["cost"]:
@@ -142,7 +142,7 @@ def models_in(counts: Counts, made: dict) -> list[str]:
 
 
 def changed_options(options: dict) -> dict:
-    """The build's options that are not the paper's."""
+    """Return the build's options that are not the paper's."""
     usual = Options().model_dump(mode="json")
     return {name: value for name, value in sorted(options.items()) if name not in usual or usual[name] != value}
 
@@ -151,7 +151,7 @@ def changed_options(options: dict) -> dict:
 
 
 def _loadable(files: dict[str, list[str]]) -> dict[str, dict[str, str]]:
-    """The card's configurations: each subset with rows, and the splits of it that have some, with their files.
+    """Return the card's configurations: each subset with rows, and the splits of it that have some, with their files.
 
     Several files are told as a pattern: `datasets` reads them in the order of their names.
     """
@@ -164,7 +164,7 @@ def _loadable(files: dict[str, list[str]]) -> dict[str, dict[str, str]]:
 
 
 def size_category(rows: int) -> str:
-    """The hub's word for a number of rows."""
+    """Return the hub's word for a number of rows."""
     bounds = ["1K", "10K", "100K", "1M", "10M"]
     below = next((n for n, bound in enumerate((1e3, 1e4, 1e5, 1e6, 1e7)) if rows < bound), None)
     if below is None:

@@ -17,5 +17,5 @@ def code_of(said: object) -> str:
 
 
 def words_of(said: object) -> str:
-    """What a card, a page or an error says of it, in both languages."""
+    """Return what a card, a page or an error says of it, in both languages."""
     return " / ".join(CODES[code_of(said)])

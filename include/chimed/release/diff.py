@@ -49,7 +49,7 @@ class Side:
 
 
 def side_of(lake: Lake, folder: str, counts: Counts | None = None) -> Side:
-    """A release in a folder of the lake. counts: its sums where they are known; else its rows are counted."""
+    """Return a release in a folder of the lake. counts: its sums where they are known; else its rows are counted."""
 
     def read() -> Iterator[pl.DataFrame]:
         for table, rows in rows_in(lake, folder, lambda _: ["id", "source", "url"]):
@@ -69,7 +69,7 @@ def side_of_tables(tables: dict[str, pl.DataFrame]) -> Side:
 
 
 def difference(old: Side, new: Side) -> dict:
-    """What changed from one release to another.
+    """Return what changed from one release to another.
 
     Keys: rows (subset, source, added, removed, changed, same), drift (fields of `Drift`), stops (sentences: what is
     over its limit). A page that gives other rows than before has changed ones; what is over is added or removed.
@@ -145,7 +145,7 @@ def _measure(what: str, old: list[int], new: list[int]) -> Drift:
 
 
 def _chi_square(degrees: int) -> float:
-    """The value that chi-square exceeds with probability `CHANCE` (Wilson and Hilferty 1931)."""
+    """Return the value that chi-square exceeds with probability `CHANCE` (Wilson and Hilferty 1931)."""
     spread = 2 / (9 * degrees)
     return degrees * (1 - spread + NormalDist().inv_cdf(1 - CHANCE) * math.sqrt(spread)) ** 3
 
@@ -155,7 +155,7 @@ def _number(value: object) -> float | None:
 
 
 def stops(rows: list[dict], measured: list[Drift]) -> list[str]:
-    """What is over its limit, a sentence each; none: the release may go out."""
+    """Return what is over its limit, a sentence each; none: the release may go out."""
     said = []
     for row in rows:
         had = row["removed"] + row["changed"] + row["same"]

@@ -53,7 +53,7 @@ def font() -> str:
 
 
 def figures(numbers: dict, made: dict) -> dict[str, bytes]:
-    """The figures' files by name (`departments.png`, …), from `statistics` and `making`."""
+    """Return the figures' files by name (`departments.png`, …), from `statistics` and `making`."""
     draw: dict[str, tuple[tuple[float, float], Callable[[Axes], None]]] = {
         "departments": ((8, 6), lambda axes: _departments(axes, numbers)),
         "characters": ((8, 4.5), lambda axes: _characters(axes, numbers)),

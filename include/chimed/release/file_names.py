@@ -16,25 +16,25 @@ _FILE = re.compile(rf"({'|'.join(SUBSETS)})/({'|'.join(SPLITS)})(?:-(\d{{5}})-of
 
 
 def parquet_name(table: str, number: int = 0, of: int = 1) -> str:
-    """The name of a table's file, by the file's number and how many there are."""
+    """Return the name of a table's file, by the file's number and how many there are."""
     return f"{table}.parquet" if of == 1 else f"{table}-{number:05d}-of-{of:05d}.parquet"
 
 
 def jsonl_name(table: str, number: int = 0, of: int = 1) -> str:
-    """The name of the JSON lines with the rows of the parquet file of the same number."""
+    """Return the name of the JSON lines with the rows of the parquet file of the same number."""
     whole = f"jsonl/{table.replace('/', '.')}"
     return f"{whole}.jsonl" if of == 1 else f"{whole}/{number:05d}-of-{of:05d}.jsonl"
 
 
 def jsonl_beside(parquet: str) -> str:
-    """The name of the JSON lines that hold the rows of a parquet file."""
+    """Return the name of the JSON lines that hold the rows of a parquet file."""
     found = _FILE.fullmatch(parquet)
     assert found is not None
     return jsonl_name(f"{found[1]}/{found[2]}", int(found[3] or 0), int(found[4] or 1))
 
 
 def table_files(names: Iterable[str]) -> dict[str, list[str]]:
-    """The parquet files of every table, in order, among the names in a release's folder; an empty list: no rows.
+    """Return the parquet files of every table, in order, among the names in a release's folder; an empty list: no rows.
 
     Raises UserError where one of several is missing, or where files of two writings lie side by side.
     """

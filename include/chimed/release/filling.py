@@ -38,7 +38,7 @@ class Filled:
 
 
 def fill(lake: Lake, version: str, rows: Rows, file_bytes: int) -> Filled:
-    """Writes what is not there yet of a release's table files. file_bytes: about how many, of words, a file holds."""
+    """Write what is not there yet of a release's table files. file_bytes: about how many, of words, a file holds."""
     folder, prepared = f"{folder_of(version)}/{UNFINISHED}", False
     if not is_of(lake, version, rows, file_bytes):
         lakes.write_json(lake, f"{folder}/plan.json", {"made_of": rows.key, "file_bytes": file_bytes})
@@ -77,7 +77,7 @@ def _note(version: str, table: str, number: int) -> str:
 
 
 def _notes(lake: Lake, version: str, table: str, count: int) -> list[dict]:
-    """The notes on the files that are whole, from the first on without a gap."""
+    """Return the notes on the files that are whole, from the first on without a gap."""
     there = lakes.sizes(lake, folder_of(version))
     found: list[dict] = []
     for path in (_note(version, table, number) for number in range(count)):
@@ -89,7 +89,7 @@ def _notes(lake: Lake, version: str, table: str, count: int) -> list[dict]:
 
 
 def _fill_table(lake: Lake, version: str, rows: Rows, table: str, size: Size, done: list[dict], of: int) -> list[dict]:
-    """Writes the files of a table behind those that are done; returns their notes."""
+    """Write the files of a table behind those that are done; returns their notes."""
     after = done[-1]["last"] if done else None
     notes = []
     placed = _placed(rows.read(table, after), sum(note["rows"] for note in done), size.rows, of)
@@ -113,7 +113,7 @@ def _placed(batches: Iterator[pl.DataFrame], before: int, rows: int, of: int) ->
 
 
 def _groups(pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same rows, `GROUP` at a time: the bytes of a file do not tell in what pieces its rows came."""
+    """Return the same rows, `GROUP` at a time: the bytes of a file do not tell in what pieces its rows came."""
     held: list[pl.DataFrame] = []
     for piece in pieces:
         held.append(piece)
@@ -129,7 +129,7 @@ def _groups(pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 def _write_file(
     lake: Lake, version: str, table: str, place: tuple[int, int], groups: Iterator[pl.DataFrame]
 ) -> dict[str, Any]:
-    """Writes one file and its JSON lines side by side; returns its note. place: its number, and of how many.
+    """Write one file and its JSON lines side by side; returns its note. place: its number, and of how many.
 
     Of the note: files (rows, bytes, sha256), rows, last (the largest id), counts (`statistics.as_dict`).
     """

@@ -42,7 +42,7 @@ def _node(axes: Axes, x: float, floor: float, height: float, colour: str) -> Non
 
 
 def _passing(axes: Axes, n: int, entry: dict, arriving: int, of_pages: bool) -> None:
-    """The band from a stage to the next: what it kept, and above it what it derived. Pages turn into records."""
+    """Return the band from a stage to the next: what it kept, and above it what it derived. Pages turn into records."""
     _leaving(axes, n, entry, arriving if of_pages else entry["kept"])
     if of_pages:
         _band(axes, n, (0, entry["kept"]), (0, arriving), _GOING)
@@ -63,7 +63,7 @@ def _band(axes: Axes, n: int, start: tuple[float, float], end: tuple[float, floa
 
 
 def _leaving(axes: Axes, n: int, entry: dict, on: int) -> None:
-    """What a stage dropped or could not judge thins out above the band that goes `on`, with its number."""
+    """Return what a stage dropped or could not judge thins out above the band that goes `on`, with its number."""
     left = sum(entry["dropped"].values()) + sum(entry["failed"].values())
     if left:
         _band(axes, n, (entry["kept"], entry["read"]), (on, on), _GONE)

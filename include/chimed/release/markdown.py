@@ -8,7 +8,7 @@ _MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~>$-]|:(?=//)|(?<=www)\.)")
 
 
 def quoted(text: object, most: int) -> str:
-    """A text on one line as it stands, cut to `most` characters."""
+    """Return a text on one line as it stands, cut to `most` characters."""
     line = " ".join(str(text).split())
     line = line if len(line) <= most else f"{line[: most - 1]}…"
     return _MARKS.sub(r"\\\1", html.escape(line, quote=False))

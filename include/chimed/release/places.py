@@ -74,7 +74,7 @@ def _crawls(lake: Lake, gone: Takedowns) -> list[dict]:
 
 
 def _copies(store: Store, held: dict[str, int], patches: dict[str, str | None]) -> list[dict]:
-    """Copies that were pushed of releases which hold rows, or of withdrawn ones."""
+    """Copy that were pushed of releases which hold rows, or of withdrawn ones."""
     return [
         _place(
             "copy",
@@ -88,7 +88,7 @@ def _copies(store: Store, held: dict[str, int], patches: dict[str, str | None]) 
 
 
 def tables_of_records(lake: Lake) -> list[str]:
-    """The tables of all records as crawls and corpora had them."""
+    """Return the tables of all records as crawls and corpora had them."""
     return [
         layout.extracts(name)
         for name in lakes.files(lake, layout.EXTRACTS)
@@ -97,7 +97,7 @@ def tables_of_records(lake: Lake) -> list[str]:
 
 
 def named(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
-    """The rows of a table (url, source, page) that stand on what is gone; no row without words counts."""
+    """Return the rows of a table (url, source, page) that stand on what is gone; no row without words counts."""
     columns = ["url", "source", "page", "title", "text", "question", "answer", "rejected"]
     frames = [batch.filter(gone.rows() & has_words()) for batch in lakes.read_batches(lake, path, columns)]
     return pl.concat(frames).select("url", "source", "page")
@@ -139,7 +139,7 @@ def _copy(address: str, version: str) -> str:
 
 
 def _at_a_copy(address: str, version: str, patch: str | None) -> str:
-    """What to do about a pushed copy, for whoever may."""
+    """Return what to do about a pushed copy, for whoever may."""
     again = f"then python -m chimed push {patch or '<the patch>'} {address}"
     if address.startswith("hf://"):
         name = address.removeprefix("hf://").strip("/")

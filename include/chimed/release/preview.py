@@ -40,7 +40,7 @@ def preview(lake: Lake, store: Store, build: str) -> dict:
 
 
 def side_of_build(lake: Lake, version: str, stage: str, gone: pl.Expr) -> Side:
-    """A stage's table, without the rows that are gone, as one side of a comparison; a part is held at a time."""
+    """Return a stage's table, without the rows that are gone, as one side of a comparison; a part is held at a time."""
     parts = range(parts_of(lake, version, stage))
     paths = [layout.build(version, stage, layout.kept(part)) for part in parts]
     counter = Counter()

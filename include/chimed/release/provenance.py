@@ -38,7 +38,7 @@ _COSTS = ("requests", "known", "refused", "prompt_tokens", "completion_tokens", 
 
 
 def making(work: Work) -> dict:
-    """What a manifest tells besides checksums: inputs, settings, ledger, quality and cost of the build."""
+    """Return what a manifest tells besides checksums: inputs, settings, ledger, quality and cost of the build."""
     made = read_build(work.lake, work.build)
     entries = ledger(work.lake, work.build)
     figures = {entry["stage"]: entry["figures"] for entry in entries}
@@ -69,7 +69,7 @@ def _public(name: str, value: str) -> str:
 
 
 def _crawl(lake: Lake, crawl: str) -> dict:
-    """A crawl and what fixes its bytes: the hash of its index, which holds every response's digest.
+    """Return a crawl and what fixes its bytes: the hash of its index, which holds every response's digest.
 
     Of a corpus's files the crawl's own name is that hash; form, files, ingested and rights are told besides.
     """
@@ -108,7 +108,7 @@ def _counts(entry: dict) -> dict:
 
 
 def _plain(shards: list[dict]) -> dict:
-    """A stage's plain figures: counts added up over its shards, other values where all shards say the same."""
+    """Return a stage's plain figures: counts added up over its shards, other values where all shards say the same."""
     merged: dict[str, Any] = {}
     for name in dict.fromkeys(name for one in shards for name in one):
         values = [one[name] for one in shards if name in one]
@@ -128,7 +128,7 @@ def _by_exam(shards: list[dict]) -> dict[str, int]:
 
 
 def _costs(stage: str, shards: list[dict]) -> list[dict]:
-    """What each kind of request of a stage cost this build; what was known before cost nothing again."""
+    """Return what each kind of request of a stage cost this build; what was known before cost nothing again."""
     found = []
     for kind in dict.fromkeys(name for one in shards for name, value in one.items() if _is_cost(value)):
         spent = [one[kind] for one in shards if _is_cost(one.get(kind))]
@@ -148,7 +148,7 @@ def _is_cost(value: object) -> bool:
 
 
 def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
-    """The distribution before the cut, to two places, where the cut was, and what scoring cost."""
+    """Return the distribution before the cut, to two places, where the cut was, and what scoring cost."""
     values, characters = occurrences(pl.Series(dtype=pl.Float64)), 0
     for batch in stage_parts(work, "perplexity").read(["perplexity", "text", "question", "answer", "rejected"]):
         found = [values, occurrences(batch["perplexity"].round(2))]
@@ -195,7 +195,7 @@ def screening(work: Work) -> dict | None:
 
 
 def _verdicts(store: Store, stage: str) -> dict[str, str]:
-    """The last verdict on every reviewed record of a stage."""
+    """Return the last verdict on every reviewed record of a stage."""
     with store.engine.connect() as connection:
         query = select(REVIEWS.c.record, REVIEWS.c.verdict).where(REVIEWS.c.stage == stage)
         rows = connection.execute(query.order_by(REVIEWS.c.created)).all()

@@ -20,7 +20,7 @@ HUB = "hf://"
 
 
 def push(lake: Lake, version: str, to: str, store: Store | None = None) -> dict:
-    """Copies a whole release to `<to>/releases/<version>/`, or to the hub's `hf://<owner>/<name>`.
+    """Copy a whole release to `<to>/releases/<version>/`, or to the hub's `hf://<owner>/<name>`.
 
     store: where the copy is written down, so that a takedown can name it. Returns where it lies now, its files and its
     checksum; a copy that is there already is left as it is. Raises WorkStopped where the release or its copy is not

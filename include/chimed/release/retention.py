@@ -82,7 +82,7 @@ def _reasons(settings: Settings, age: timedelta) -> pl.Expr | None:
 
 
 def _blank(journal: Journal | None, lake: Lake, version: str, which: pl.Expr) -> int:
-    """Takes the words of a build's dropped rows out of all its tables; returns how many rows had some.
+    """Take the words of a build's dropped rows out of all its tables; returns how many rows had some.
 
     The drops go last: they say which rows of the tables before are meant.
     """
@@ -105,7 +105,7 @@ def _blank(journal: Journal | None, lake: Lake, version: str, which: pl.Expr) ->
 
 
 def _reviews(store: Store, days: int, now: datetime, dry_run: bool) -> int:
-    """Takes texts that were flagged for an identifier so long ago out of the review queue; returns how many."""
+    """Take texts that were flagged for an identifier so long ago out of the review queue; returns how many."""
     if not days or dry_run:
         return 0
     named = REVIEW_QUEUE.c
@@ -116,7 +116,7 @@ def _reviews(store: Store, days: int, now: datetime, dry_run: bool) -> int:
 
 
 def _raw(journal: Journal | None, lake: Lake, store: Store, days: int, now: datetime) -> list[str]:
-    """Takes the WARC files of finished crawls of that age away, once their records are read; returns the crawls."""
+    """Take the WARC files of finished crawls of that age away, once their records are read; returns the crawls."""
     gone: Counter[str] = Counter()
     for source in source_names() if days else ():
         for crawl in lakes.names(lake, layout.raw(source)):

@@ -22,7 +22,7 @@ OPEN = or_(Q.url.is_(None), Q.url.not_in(select(TAKEDOWNS.c.target)))
 
 
 def queues(store: Store) -> list[dict]:
-    """What there is to review, newest first: build, stage, records."""
+    """Return what there is to review, newest first: build, stage, records."""
     found = select(Q.build, Q.stage, func.count().label("records")).group_by(Q.build, Q.stage)
     with store.engine.connect() as connection:
         rows = connection.execute(found.order_by(func.max(Q.sampled).desc(), Q.stage)).mappings().all()
@@ -52,7 +52,7 @@ def judged_by(store: Store, build: str, stage: str, reviewer: str) -> int:
 
 
 def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verdict: str) -> dict:
-    """Writes down who says what of a record, and when; a second verdict of the same reviewer replaces the first.
+    """Write down who says what of a record, and when; a second verdict of the same reviewer replaces the first.
 
     Returns what the stage said: kind and reason. Raises UserError for a verdict or a record that is none.
     """
@@ -69,7 +69,7 @@ def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verd
 
 
 def close(store: Store, records: Iterable[str], urls: Iterable[str]) -> int:
-    """Takes records out of all queues, by their ids and by their URLs; returns how many. Verdicts on them stay: they
+    """Take records out of all queues, by their ids and by their URLs; returns how many. Verdicts on them stay: they
     hold no word, and say how far the stage can be trusted."""
     closed = 0
     with store.engine.begin() as connection:
@@ -82,7 +82,7 @@ def close(store: Store, records: Iterable[str], urls: Iterable[str]) -> int:
 
 
 def standing(store: Store, build: str, stage: str) -> dict:
-    """What the verdicts on a build's sample say so far.
+    """Return what the verdicts on a build's sample say so far.
 
     Keys: precision (of the flagged, the share that reviewers would flag) and missed (the same of the passed), each with
     part, of, low, high (Wilson, 95 %; None where none was looked at) and sampled; reviewers (name, verdicts,

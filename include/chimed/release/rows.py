@@ -63,7 +63,7 @@ def dataset_info(files: dict[str, str]) -> dict[str, dict]:
 
 
 def tables_of(records: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Records (columns of `RECORD`) as the six tables of a release, `<subset>/<split>`, with `COLUMNS`."""
+    """Return records (columns of `RECORD`) as the six tables of a release, `<subset>/<split>`, with `COLUMNS`."""
     tables = {}
     for subset in SUBSETS:
         rows = shaped(records.filter(pl.col("kind") == KINDS[subset]).sort("id"), subset)
@@ -80,7 +80,7 @@ def is_validation(url: str) -> bool:
 
 
 def shaped(records: pl.DataFrame, subset: str) -> pl.DataFrame:
-    """Records of a subset's kind with its `COLUMNS`."""
+    """Return records of a subset's kind with its `COLUMNS`."""
     asked, answered = _said("user", "question"), _said("assistant", "answer")
     records = records.with_columns(pl.col("perplexity").round(2), made_by=pl.col("prompt"))
     if subset == "sft":
@@ -99,7 +99,7 @@ def _said(role: str, column: str) -> pl.Expr:
 
 
 def measured(of: Callable[[pl.Expr], pl.Expr], subset: str) -> pl.Expr:
-    """A measure of the words that a model learns from, added up over a row of a subset's table.
+    """Return a measure of the words that a model learns from, added up over a row of a subset's table.
 
     Those are a text; question and answer; question and both answers. of: the measure of one text, such as its bytes.
     """

@@ -19,7 +19,8 @@ from chimed.schema import RECORD
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 
-LOT = 48 << 20  # bytes of rows that are sorted at once, as their parquet files tell them before compression
+LOT = 64 << 20  # bytes of rows that are sorted at once, as their parquet files tell them before compression
+ROW = 400  # bytes that a row takes in memory besides: of its two dozen columns, whatever is in them
 MOST_LOTS = 400  # a corpus with more gets larger lots: each run is an open file while all are merged
 MERGING = 128 << 20  # bytes of the runs' row groups that are held while they are merged
 LARGEST_GROUP = 2 << 20  # bytes of one row group of a run
@@ -52,7 +53,7 @@ class Rows:
 
 
 def of_tables(tables: dict[str, pl.DataFrame]) -> Rows:
-    """The rows of six tables in memory (`rows.tables_of`)."""
+    """Return the rows of six tables in memory (`rows.tables_of`)."""
 
     def read(table: str, after: str | None) -> Iterator[pl.DataFrame]:
         yield tables[table] if after is None else tables[table].filter(pl.col("id") > after)
@@ -61,7 +62,7 @@ def of_tables(tables: dict[str, pl.DataFrame]) -> Rows:
 
 
 def of_release(lake: Lake, folder: str, without: pl.Expr, key: str) -> Rows:
-    """The rows of a release's folder but for some. key: of the release and of what is left out."""
+    """Return the rows of a release's folder but for some. key: of the release and of what is left out."""
     files = files_in(lake, folder)
 
     def read(table: str, after: str | None) -> Iterator[pl.DataFrame]:
@@ -81,7 +82,7 @@ def _size(rows: pl.DataFrame, table: str) -> Size:
 
 
 def size_of_rows(table: str) -> pl.Expr:
-    """The bytes of each row's words."""
+    """Return the bytes of each row's words."""
     return measured(lambda text: text.str.len_bytes(), table.split("/")[0])
 
 
@@ -104,7 +105,7 @@ class _Sorted:
 
 
 def of_build(lake: Lake, paths: tuple[str, ...], gone: pl.Expr, key: str | None) -> Rows:
-    """The rows of a build's part files but for what is gone.
+    """Return the rows of a build's part files but for what is gone.
 
     key: of the files' bytes and of the rows that are gone. Part files are read whole, several at a time where they are
     small: what is held is a lot.
@@ -134,7 +135,7 @@ def of_build(lake: Lake, paths: tuple[str, ...], gone: pl.Expr, key: str | None)
 
 
 def plan_lots(lake: Lake, paths: tuple[str, ...]) -> list[list[str]]:
-    """The part files that are sorted at once: at most `LOT` bytes, but for a part that is larger by itself."""
+    """Return the part files that are sorted at once: at most `LOT` bytes, but for a part that is larger by itself."""
     sizes = [_plain_bytes(lake, path) for path in paths]
     most = max(LOT, -(-sum(sizes) // MOST_LOTS))
     lots: list[list[str]] = []
@@ -149,10 +150,11 @@ def plan_lots(lake: Lake, paths: tuple[str, ...]) -> list[list[str]]:
 
 
 def _plain_bytes(lake: Lake, path: str) -> int:
-    """A parquet file's bytes before compression, by its footer."""
+    """About how many bytes a parquet file's rows take in memory, by its footer."""
     with lakes.open_file(lake, path) as file, lakes.parquet_errors(path):
         about = pq.ParquetFile(file).metadata
-        return sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
+        groups = range(about.num_row_groups)
+        return about.num_rows * ROW + sum(about.row_group(group).total_byte_size for group in groups)
 
 
 def _read_lot(lake: Lake, lot: list[str], gone: pl.Expr) -> pl.DataFrame:
@@ -165,7 +167,7 @@ def _run(run: str, table: str) -> str:
 
 
 def _sort_lot(lake: Lake, lot: list[str], gone: pl.Expr, run: str, runs: int) -> dict[str, Size]:
-    """Writes a lot's tables, each sorted, and then how large they are; a lot that was sorted before is left alone."""
+    """Write a lot's tables, each sorted, and then how large they are; a lot that was sorted before is left alone."""
     if lakes.exists(lake, f"{run}.json"):
         return {table: Size(*said) for table, said in lakes.read_json(lake, f"{run}.json").items()}
     tables = tables_of(_read_lot(lake, lot, gone))
@@ -202,5 +204,5 @@ def merged(streams: list[Iterator[pl.DataFrame]]) -> Iterator[pl.DataFrame]:
 
 
 def _next(stream: Iterator[pl.DataFrame]) -> pl.DataFrame | None:
-    """A stream's next batch with rows; None at its end."""
+    """Return a stream's next batch with rows; None at its end."""
     return next((batch for batch in stream if len(batch)), None)

@@ -51,7 +51,7 @@ class Counter:
         self.waiting: list[pl.DataFrame] = []
 
     def add(self, table: str, rows: pl.DataFrame) -> None:
-        """Counts rows of a table: its words and `COUNTED` must be among their columns.
+        """Count rows of a table: its words and `COUNTED` must be among their columns.
 
         Characters are those of the words that a model learns from (`rows.measured`).
         """
@@ -63,7 +63,7 @@ class Counter:
             self.counts()
 
     def counts(self) -> Counts:
-        """The sums so far."""
+        """Return the sums so far."""
         if self.waiting:
             self.sums = total([self.sums, _counted(pl.concat(self.waiting))])
             self.waiting.clear()
@@ -80,7 +80,7 @@ def _counted(rows: pl.DataFrame) -> Counts:
 
 
 def total(several: Iterable[Counts]) -> Counts:
-    """The sums of several parts as one."""
+    """Return the sums of several parts as one."""
     parts = list(several)
 
     def added(name: str, schema: pl.Schema) -> pl.DataFrame:
@@ -93,12 +93,12 @@ def total(several: Iterable[Counts]) -> Counts:
 
 
 def as_dict(counts: Counts) -> dict:
-    """The sums as JSON keeps them."""
+    """Return the sums as JSON keeps them."""
     return {name: getattr(counts, name).to_dict(as_series=False) for name in ("places", "lengths", "perplexities")}
 
 
 def of_dict(kept: dict) -> Counts:
-    """The sums that `as_dict` made JSON of."""
+    """Return the sums that `as_dict` made JSON of."""
     return Counts(
         pl.DataFrame(kept["places"], schema=PLACES),
         pl.DataFrame(kept["lengths"], schema=LENGTHS),
@@ -107,7 +107,7 @@ def of_dict(kept: dict) -> Counts:
 
 
 def statistics(counts: Counts) -> dict:
-    """What a release's `statistics.json` says; nothing in it depends on how the release was made.
+    """Return what a release's `statistics.json` says; nothing in it depends on how the release was made.
 
     Keys: table 4, sources, places (rows and characters by subset, source, domain), departments (of questions),
     splits, lengths and perplexity (histograms), characters, instances.
@@ -153,7 +153,7 @@ def occurrences(values: pl.Series) -> pl.DataFrame:
 
 
 def histogram(found: pl.DataFrame, edges: list[int]) -> dict:
-    """Counts of values between edges: [first, second), …, the last bin open to above; with median and extremes."""
+    """Count of values between edges: [first, second), …, the last bin open to above; with median and extremes."""
     return {
         "edges": edges,
         "counts": between(found, edges[1:]),
@@ -170,7 +170,7 @@ def between(found: pl.DataFrame, edges: list[int] | list[float]) -> list[int]:
 
 
 def median(found: pl.DataFrame) -> float | None:
-    """The median; None where there is no value."""
+    """Return the median; None where there is no value."""
     count = int(found["rows"].sum())
     if not count:
         return None
@@ -179,12 +179,12 @@ def median(found: pl.DataFrame) -> float | None:
 
 
 def tenths(found: pl.DataFrame) -> list[float]:
-    """The nine values that part the others into ten equal lots; none where there is no value."""
+    """Return the nine values that part the others into ten equal lots; none where there is no value."""
     count = int(found["rows"].sum())
     # the nearest value, a half upwards: as Polars' quantile has it
     return [_nth(found, math.floor((count - 1) * (tenth / 10) + 0.5)) for tenth in range(1, 10)] if count else []
 
 
 def _nth(found: pl.DataFrame, number: int) -> float:
-    """The value at a place among all, the smallest at 0."""
+    """Return the value at a place among all, the smallest at 0."""
     return found["value"][int((found["rows"].cum_sum() > number).arg_max() or 0)]

@@ -15,7 +15,7 @@ from chimed.storage.lake import Lake
 
 
 def files_in(lake: Lake, folder: str) -> dict[str, list[str]]:
-    """The paths of every table's parquet files in a release's folder, in order.
+    """Return the paths of every table's parquet files in a release's folder, in order.
 
     Raises FileNotFoundError where a table has rows by the release's statistics and no file.
     """
@@ -30,7 +30,7 @@ def files_in(lake: Lake, folder: str) -> dict[str, list[str]]:
 def read_batches(
     lake: Lake, path: str, subset: str, columns: list[str] | None = None, after: str | None = None
 ) -> Iterator[pl.DataFrame]:
-    """The rows of one file of a subset's table in order, a row group at a time; a column that it lacks is null.
+    """Return the rows of one file of a subset's table in order, a row group at a time; a column that it lacks is null.
 
     columns: all by default. after: only rows with a larger id.
     """
@@ -48,7 +48,7 @@ def read_batches(
 
 
 def _last_id(table: pq.ParquetFile, group: int) -> str:
-    """The largest id of a row group, by its statistics; behind all others where it has none."""
+    """Return the largest id of a row group, by its statistics; behind all others where it has none."""
     column = next(n for n in range(table.metadata.num_columns) if table.schema.column(n).path == "id")
     bounds = table.metadata.row_group(group).column(column).statistics
     return bounds.max if bounds is not None and bounds.has_min_max else "\U0010ffff"
@@ -69,7 +69,7 @@ def rows_in(
 
 
 def counted(lake: Lake, folder: str) -> Counts:
-    """The sums over the rows of a release's folder."""
+    """Return the sums over the rows of a release's folder."""
     counter = Counter()
     for table, rows in rows_in(lake, folder, lambda subset: [*WORDS[subset], *COUNTED]):
         counter.add(table, rows)

@@ -52,7 +52,7 @@ def take_down(
     code: str = UNSPECIFIED,
     by: str = "",
 ) -> dict:
-    """Takes out a page, a row of a corpus (by URL, by its place in the lake, by a record's id) or a source.
+    """Take out a page, a row of a corpus (by URL, by its place in the lake, by a record's id) or a source.
 
     reason: private. code: of `codes.CODES`. unseen: take down a site's page that was never met too, so that it will not
     be crawled. by: who does it. Returns target (as it is recorded), code, pages (that left the frontier; of a corpus
@@ -90,7 +90,7 @@ class Noted:
 
 
 def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, unseen: bool) -> Noted:
-    """Writes a takedown to the store: nothing of it is crawled, built or handed to a reviewer from now on.
+    """Write a takedown to the store: nothing of it is crawled, built or handed to a reviewer from now on.
 
     Raises UserError as `take_down` does.
     """
@@ -199,7 +199,7 @@ def build_tables(lake: Lake) -> list[str]:
 
 
 def rewrite_release(lake: Lake, store: Store, version: str, gone: Takedowns, code: str) -> str | None:
-    """Writes a release without what is gone and withdraws it; returns the patch, None where it has no such row."""
+    """Write a release without what is gone and withdraw it; return the patch, None where it has no such row."""
     with wait_for_lease(store, lake.root, f"release {version}", log.info):
         return _patched(lake, version, gone, code) if is_whole(lake, version) else None
 
@@ -221,12 +221,12 @@ def _patched(lake: Lake, version: str, gone: Takedowns, code: str) -> str | None
 
 
 def _as_made(manifest: dict) -> dict:
-    """What a manifest tells of how the release was made."""
+    """Return what a manifest tells of how the release was made."""
     return {name: value for name, value in manifest.items() if name not in OF_FILES}
 
 
 def _tell_no_reason(lake: Lake, version: str) -> None:
-    """Writes the card and manifest of an older version's patch anew: they tell a reason that is private today."""
+    """Write the card and manifest of an older version's patch anew: they tell a reason that is private today."""
     manifest, folder = read_manifest(lake, version), folder_of(version)
     if "takedown" not in manifest or code_of(manifest["takedown"]) == manifest["takedown"]:
         return
@@ -238,7 +238,7 @@ def _tell_no_reason(lake: Lake, version: str) -> None:
 
 
 def _withdraw(lake: Lake, version: str, code: str, replaced_by: str) -> None:
-    """Makes a release invisible; what stays in its place says why, in a code, and where its patch is."""
+    """Make a release invisible; what stays in its place says why, in a code, and where its patch is."""
     folder, now = folder_of(version), datetime.now(UTC).isoformat(timespec="seconds")
     said = {"version": version, "code": code, "replaced_by": replaced_by, "withdrawn": now}
     checksum = read_manifest(lake, version).get("checksum")
@@ -247,7 +247,7 @@ def _withdraw(lake: Lake, version: str, code: str, replaced_by: str) -> None:
 
 
 def empty_withdrawn(lake: Lake) -> None:
-    """Takes the files of withdrawn releases away, also of one whose withdrawal was interrupted; a note of an older
+    """Take the files of withdrawn releases away, also of one whose withdrawal was interrupted; a note of an older
     version loses its reason, which is private today."""
     for version in lakes.names(lake, layout.RELEASES):
         folder = folder_of(version)

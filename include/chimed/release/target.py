@@ -56,7 +56,7 @@ def find_target(lake: Lake, store: Store, said: str) -> Target:
 
 
 def canonical(lake: Lake, url: str) -> str:
-    """The one form of a page's URL, as records and the frontier have it. Raises UserError for no site's URL."""
+    """Return the one form of a page's URL, as records and the frontier have it. Raises UserError for no site's URL."""
     try:
         host = (urlsplit(url).hostname or "").lower() if "://" in url else ""
     except ValueError:  # brackets that hold no address
@@ -104,7 +104,7 @@ def _row(lake: Lake, store: Store, said: str) -> Target:
 
 
 def _place_of(lake: Lake, url: str) -> str | None:
-    """The place of a row that a release or a build has under this address."""
+    """Return the place of a row that a release or a build has under this address."""
     for frame in _tables(lake, ["url", "page"]):
         if len(found := frame.filter(url=url)):
             return found["page"][0]
@@ -112,7 +112,7 @@ def _place_of(lake: Lake, url: str) -> str | None:
 
 
 def _url_at(lake: Lake, store: Store, said: str) -> str:
-    """The URL of what stands at a place of a raw file."""
+    """Return the URL of what stands at a place of a raw file."""
     found = _PLACE.match(said)
     path = said.rpartition("#")[0]
     if not found or not lakes.exists(lake, path):
@@ -141,7 +141,7 @@ def _corpus_row(lake: Lake, store: Store, source: str, crawl: str, name: str, nu
 
 
 def _url_of(lake: Lake, store: Store, record: str) -> str:
-    """The URL of the page that a record, or what it was made from, stands on."""
+    """Return the URL of the page that a record, or what it was made from, stands on."""
     for source in lakes.names(lake, layout.RAW):
         if source not in source_names():
             _extracted(lake, store, source)
@@ -169,13 +169,13 @@ def _tables(lake: Lake, columns: list[str]) -> Iterator[pl.DataFrame]:
 
 
 def _kept(lake: Lake, source: str | None) -> list[str]:
-    """The tables of records that were read, of one source or of all."""
+    """Return the tables of records that were read, of one source or of all."""
     folder = layout.extracts(source) if source else layout.EXTRACTS
     return [f"{folder}/{name}" for name in lakes.files(lake, folder) if re.search(r"/kept-\d+\.parquet$", f"/{name}")]
 
 
 def see_that_it_is_read(lake: Lake, store: Store, url: str) -> None:
-    """Reads the finished crawls of a page's site that nobody has read yet: else its words are not known."""
+    """Read the finished crawls of a page's site that nobody has read yet: else its words are not known."""
     host = urlsplit(url).hostname or ""
     for source in source_names():
         site = source_module(source).SITE

@@ -55,7 +55,7 @@ def find_folder(release: str) -> tuple[Lake, str]:
 
 
 def verify(lake: Lake, version: str) -> list[str]:
-    """What is wrong with a release of this lake; see `faults_in`."""
+    """Return what is wrong with a release of this lake; see `faults_in`."""
     return faults_in(lake, folder_of(version))
 
 
@@ -95,7 +95,7 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
 
 
 def _broken_promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
-    """What of the tables is not as the manifest and the statistics say, a sentence each."""
+    """Return what of the tables is not as the manifest and the statistics say, a sentence each."""
     try:
         return _promises(lake, folder, manifest)
     except (
@@ -116,7 +116,7 @@ def _broken_promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
 
 
 def _sealed_by_build(lake: Lake, folder: str) -> str | None:
-    """The seal of the manifest that a build of this lake wrote there, as the report of its last stage has it."""
+    """Return the seal of the manifest that a build of this lake wrote there, as the report of its last stage has it."""
     if folder.split("/")[0] != "releases":  # a copy elsewhere
         return None
     report = reports.read(lake, folder.split("/")[-1], "release", 0) or {}
@@ -148,7 +148,7 @@ def _file_faults(lake: Lake, path: str, name: str, said: dict) -> list[str]:
 
 
 def _promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
-    """What the files promise each other: the checksum, the statistics, the same rows in every form, the card."""
+    """Return what the files promise each other: the checksum, the statistics, the same rows in every form, the card."""
     files = manifest["files"]
     if "statistics.json" not in files:
         return ["statistics.json: not in the manifest's list"]
@@ -215,12 +215,12 @@ class Seen:
         self.last, self.twice, self.in_order, self.split = "", 0, True, ""
 
     def begin(self, split: str) -> None:
-        """A table begins."""
+        """Begin a table."""
         self.known = pl.concat([self.known, *self.held])
         self.last, self.split = "", split
 
     def look(self, rows: pl.DataFrame) -> None:
-        """Looks at the next rows of the table."""
+        """Look at the next rows of the table."""
         before = pl.concat([pl.Series("id", [self.last], dtype=pl.String), rows["id"]]).head(len(rows))
         self.twice += int((before == rows["id"]).sum())
         self.in_order = self.in_order and bool((before <= rows["id"]).all())
@@ -233,7 +233,7 @@ class Seen:
             self.twice += int(hashes["id"].is_in(self.known["id"].implode()).sum())
 
     def faults(self) -> list[str]:
-        """What is wrong, a sentence each."""
+        """Return what is wrong, a sentence each."""
         said = []
         if self.both:
             said.append(f"{len(self.both)} pages are in train and in validation, one is {sorted(self.both)[0]}")

@@ -40,7 +40,7 @@ class Drifted(WorkStopped):
 
 
 def write_release(lake: Lake, version: str, rows: Rows, made: dict, before: str | None) -> dict:
-    """Writes `releases/<version>/` from its rows and `made` (`making`); returns its manifest.
+    """Write `releases/<version>/` from its rows and `made` (`making`); returns its manifest.
 
     before: the release to compare with. A whole release that holds the same rows is left as it is. Raises Drifted.
     """
@@ -57,7 +57,7 @@ def write_release(lake: Lake, version: str, rows: Rows, made: dict, before: str 
 
 
 def write_around(lake: Lake, version: str, tables: Filled, made: dict, before: str | None) -> dict:
-    """Writes all that a release has besides its tables, its manifest last; returns that. Raises Drifted."""
+    """Write all that a release has besides its tables, its manifest last; returns that. Raises Drifted."""
     folder, counts = folder_of(version), tables.counts
     files, numbers = dict(tables.files), statistics(counts)
     put = partial(_put, lake, version, files)
@@ -121,7 +121,7 @@ def checksum_of(files: dict[str, dict]) -> str:
 
 
 def compare(lake: Lake, before: str | None, after: Side, options: dict) -> dict:
-    """What `changes.json` says: `difference` to the release before, and whether the gates judge it.
+    """Return what `changes.json` says: `difference` to the release before, and whether the gates judge it.
 
     before: null for the first release. judged: whether both were built with the same options; else stops is empty.
     """
@@ -137,7 +137,7 @@ def _of_rows(options: dict) -> dict:
 
 
 def previous(lake: Lake, version: str) -> str | None:
-    """The whole release before a version; None for the first."""
+    """Return the whole release before a version; None for the first."""
     here = place_of(lake, version)
     earlier = [name for name in releases(lake) if place_of(lake, name) < here]
     return earlier[-1] if earlier else None
@@ -177,7 +177,7 @@ def accept(lake: Lake, before: str, version: str, reason: str, by: str) -> dict:
 
 
 def _check_there(lake: Lake, version: str, files: dict[str, dict]) -> None:
-    """Raises WorkStopped where a file is not there any more: no manifest names what a reader would not find."""
+    """Raise WorkStopped where a file is not there any more: no manifest names what a reader would not find."""
     there = lakes.sizes(lake, folder_of(version))
     if lost := [name for name, said in files.items() if there.get(name) != said["bytes"]]:
         raise WorkStopped(
@@ -187,7 +187,7 @@ def _check_there(lake: Lake, version: str, files: dict[str, dict]) -> None:
 
 
 def _clear(lake: Lake, version: str, keep_tables: bool) -> None:
-    """Takes away what a killed or held writer left, but for an acceptance, and for tables that are of the same rows."""
+    """Take away what a killed or held writer left, but for an acceptance, and for tables that are of the same rows."""
     folder = folder_of(version)
     lakes.clear_drafts(lake, folder, lambda _: True)  # who calls has the version's lease
     of_tables = {*SUBSETS, "jsonl", UNFINISHED} if keep_tables else set()
@@ -197,7 +197,7 @@ def _clear(lake: Lake, version: str, keep_tables: bool) -> None:
 
 
 def _remove_unfinished(lake: Lake, version: str) -> None:
-    """Takes away what the writing of a whole release would have gone on from."""
+    """Take away what the writing of a whole release would have gone on from."""
     folder = f"{folder_of(version)}/{UNFINISHED}"
     if lakes.exists(lake, folder):
         lakes.remove_folder(lake, folder)

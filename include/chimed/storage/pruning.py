@@ -19,7 +19,7 @@ AT_ONCE = 20_000  # rows of one transaction: who writes to an SQLite store meanw
 
 
 def prune(store: Store, before: datetime, current: Collection[str], do: bool) -> dict:
-    """What was stored before a moment: counted, and taken out where `do` says so.
+    """Return what was stored before a moment: counted, and taken out where `do` says so.
 
     current: the prompts (`<name>@<hash>`) that this code asks with. Returns replies, by_prompt (for each prompt and
     model requests, prompt_tokens, completion_tokens, seconds as the server took, current), again (the same sums over
@@ -72,7 +72,7 @@ def _perplexities(store: Store, before: datetime) -> tuple[int, int, int]:
 
 
 def _take_out(store: Store, table: Table, before: datetime) -> None:
-    """Deletes a table's old rows, some at a time; killed in between, it is finished by running it again."""
+    """Delete a table's old rows, some at a time; killed in between, it is finished by running it again."""
     (key,) = table.primary_key
     old = select(key).where(table.c.created < before).limit(AT_ONCE)
     while True:

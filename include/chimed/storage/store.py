@@ -256,7 +256,7 @@ class Store:
 
 
 def open_store(url: str | None = None) -> Store:
-    """The store at `url` (default `CHIMED_STORE`).
+    """Return the store at `url` (default `CHIMED_STORE`).
 
     Raises UserError where no server answers or its schema is not this code's.
     """
@@ -309,7 +309,7 @@ def _engine(url: str) -> Engine:
 
 
 def _parsed(url: str) -> URL:
-    """A store's address. Raises UserError for one that is none."""
+    """Return a store's address. Raises UserError for one that is none."""
     try:
         found, password = make_url(url), settings().store_password
         return found.set(password=password.get_secret_value()) if password and found.username else found
@@ -358,7 +358,7 @@ def _revisions(engine: Engine) -> tuple[str | None, str]:
 
 
 def upsert(store: Store, table: Table, rows: list[dict]) -> None:
-    """Writes rows, each whole; a row whose primary key is there replaces the columns it names. One transaction.
+    """Write rows, each whole; a row whose primary key is there replaces the columns it names. One transaction.
 
     Of rows with one key the last counts. All rows name the same columns.
     """
@@ -377,7 +377,7 @@ def upsert(store: Store, table: Table, rows: list[dict]) -> None:
 
 
 def _upsert_columns(store: Store, table: Table, rows: list[dict]) -> None:
-    """Writes rows to PostgreSQL in one statement that takes each column as an array: a row's own would cost a round
+    """Write rows to PostgreSQL in one statement that takes each column as an array: a row's own would cost a round
     trip."""
     dialect, names = store.engine.dialect, list(rows[0])
     kept = {}
@@ -401,7 +401,7 @@ def _upsert_columns(store: Store, table: Table, rows: list[dict]) -> None:
 
 
 def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
-    """Adds rows of `REVIEW_QUEUE` and keeps, of each stage, build and kind, the `most` with the smallest record ids.
+    """Add rows of `REVIEW_QUEUE` and keeps, of each stage, build and kind, the `most` with the smallest record ids.
 
     Ids are hashes, so this is a random sample, and the same one in whatever order the shards of a build come.
     """
@@ -434,13 +434,13 @@ def find(store: Store, table: Table, keys: Iterable[str], columns: Sequence[str]
 
 
 def forget_faults(store: Store) -> int:
-    """Takes out every reply that is of no use to anyone (`fault`), so that it is asked for again; returns how many."""
+    """Take out every reply that is of no use to anyone (`fault`), so that it is asked for again; returns how many."""
     with store.engine.begin() as connection:
         return connection.execute(delete(REPLIES).where(REPLIES.c.fault.is_not(None))).rowcount
 
 
 def secret(store: Store) -> bytes:
-    """The key of this store's hashes, 32 bytes; made by whoever asks first."""
+    """Return the key of this store's hashes, 32 bytes; made by whoever asks first."""
     for _ in range(2):
         with store.engine.connect() as connection:
             value = connection.scalar(select(SECRETS.c.value).where(SECRETS.c.name == "hashes"))

@@ -23,6 +23,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.train import general_data, stopping
 from chimed.train import recipe as recipes
+from chimed.train.gpus import held
 from chimed.train.phase_lease import one_at_a_time
 from chimed.train.recipe import PHASES
 from chimed.train.run import Run, base_of, open_run, place_of
@@ -79,8 +81,13 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
             if LAUNCHED in os.environ:
                 raise WorkStopped(f"accelerate should have started {processes} processes and started one")
             return _launch(run, processes, gpus)
-        # what a tracker prints must not stand where the command's result goes
-        with stopping.refusals_told(), contextlib.redirect_stdout(sys.stderr):
+        if "WORLD_SIZE" not in os.environ:
+            _prepare_rows(run)
+        with (
+            stopping.refusals_told(),
+            held(f"train {phase} of {recipe}", processes),
+            contextlib.redirect_stdout(sys.stderr),  # what a tracker prints must not stand where the result goes
+        ):
             done = importlib.import_module(f"chimed.train.{phase}").train(run)
     if "stopped" in done and "WORLD_SIZE" not in os.environ:
         raise WorkStopped(_stopped(run))
@@ -99,9 +106,15 @@ def _stopped(run: Run) -> str:
     return f"{run.phase} was told to stop (SIGTERM) and left a checkpoint; the same command continues from it"
 
 
-def plan_phases(phase: str | None, recipe: str, release: str, processes: int | None = None) -> str:
-    """Return what the phases of a recipe will take, as text; see `plan`."""
+def plan_phases(
+    phase: str | None, recipe: str, release: str, processes: int | None = None, measured: bool = False
+) -> str:
+    """Return what the phases of a recipe will take, as text; see `plan`. measured: with a few steps of each here."""
     prepare("train --plan", offline=False)
+    if measured:
+        from chimed.train.plan_measure import measure_recipe
+
+        return measure_recipe(recipe, phase, release, processes)
     from chimed.train.plan import plan_recipe
 
     return plan_recipe(recipe, phase, release, processes)
@@ -113,7 +126,7 @@ def planned(phase: str | None, recipe: str, release: str, processes: int | None 
     from chimed.train.plan import plans_of
 
     of, plans = plans_of(recipe, phase, release, processes)
-    return {"recipe": recipe, "of": of, "phases": [vars(one) for one in plans]}
+    return {"recipe": recipe, "of": of, "phases": [asdict(one) for one in plans]}
 
 
 def _gpus() -> int:
@@ -153,19 +166,25 @@ def accelerate_config(name: str) -> Path:
     return file
 
 
+def _prepare_rows(run: Run) -> None:
+    """Tokenize the run's rows, before there are processes that would wait for it, or a GPU that others wait for."""
+    if run.phase == "grpo":  # it has prompts, made when it begins
+        return
+    from chimed.train.loop import prepare as prepare_rows
+    from chimed.train.loop import tokenizer
+
+    prepare_rows(run, tokenizer(run))
+
+
 def _launch(run: Run, processes: int, gpus: int) -> dict:
     recipes.batches(run.fields["global_batch_size"], run.fields["per_device_train_batch_size"], processes)
-    if run.phase != "grpo":
-        from chimed.train.loop import prepare as prepare_rows
-        from chimed.train.loop import tokenizer
-
-        prepare_rows(run, tokenizer(run))  # before there are processes that would wait for it
+    _prepare_rows(run)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = launch_command(run, processes, gpus, port)
     log.info("training %s in %d processes: %s", run.phase, processes, " ".join(command[1:]))
-    with stopping.passing_on() as told:
+    with held(f"train {run.phase} of {run.recipe}", processes), stopping.passing_on() as told:
         code = subprocess.run(command, stdout=sys.stderr, check=False, env=os.environ | told).returncode
         if refused := stopping.refusal(told):
             raise UserError(refused)

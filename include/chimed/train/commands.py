@@ -47,6 +47,9 @@ def train(
     plan: Annotated[
         bool, typer.Option("--plan", help="only print parameters, memory per GPU, steps and hours of all phases")
     ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="with --plan: also take a few steps of each phase here, random weights")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the plan as JSON")] = False,
 ) -> None:
     """Train one phase of a recipe on a release, starting from the phase before."""
@@ -57,7 +60,7 @@ def train(
     if plan and as_json:
         print_result(planned(phase, recipe, release, processes))
     elif plan:
-        print(plan_phases(phase, recipe, release, processes))
+        print(plan_phases(phase, recipe, release, processes, measure))
     elif phase is None:
         raise UserError("name a phase: cpt, sft, dpo, kto, orpo or grpo; or use --plan for the paper's three")
     else:
@@ -73,12 +76,19 @@ def evaluate(
         str | None,
         typer.Option(help="hf (transformers) or vllm (its own server); default CHIMED_EVALUATE_BACKEND"),
     ] = None,
+    shots: Annotated[
+        int | None, typer.Option(min=0, max=5, help="examples before each question; default CHIMED_EVALUATE_SHOTS")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="none or chat (the model's own template); default CHIMED_EVALUATE_TEMPLATE"),
+    ] = None,
 ) -> None:
     """Evaluate the base model or a phase on the exams with lm-eval; every answer is kept."""
     from chimed.evaluate.harness import evaluate_phase
     from chimed.train.recipe import told_apart
 
-    print_result(evaluate_phase(phase, told_apart(recipe), release, backend))
+    print_result(evaluate_phase(phase, told_apart(recipe), release, backend, shots, template))
 
 
 @app.command()
@@ -90,11 +100,18 @@ def compare(
     ] = None,
     release: Release = "latest",
     as_json: AsJson = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="only print the paper's own Table 6 and what its counts allow to say")
+    ] = False,
 ) -> None:
     """Compare scores before and after training, or of any models (paper, Table 6), with intervals and paired tests."""
     from chimed.evaluate.compare import compare_models, compare_phases, read_compared
+    from chimed.evaluate.paper import told
     from chimed.train.recipe import told_apart
 
+    if paper:
+        print(told())
+        return
     recipe = told_apart(recipe)
     text = compare_models(models, release) if models else compare_phases(recipe, release)
     if as_json:
@@ -109,8 +126,11 @@ def exams(
     mirror: Annotated[
         str | None, typer.Option(help="folder with haonan-li/cmmlu and ceval/ceval-exam, instead of the hub")
     ] = None,
+    more: Annotated[
+        list[str] | None, typer.Option("--with", help="also one of these: cmb, cmexam, medqa; may be repeated")
+    ] = None,
 ) -> None:
     """Download CMMLU and C-Eval from the hub (or its mirror, HF_ENDPOINT), for decontaminate and for evaluation."""
     from chimed.evaluate.fetch import fetch_exams
 
-    print_result(fetch_exams(Path(folder).expanduser(), Path(mirror).expanduser() if mirror else None))
+    print_result(fetch_exams(Path(folder).expanduser(), Path(mirror).expanduser() if mirror else None, more or ()))

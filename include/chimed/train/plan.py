@@ -1,61 +1,50 @@
-"""What training a recipe will take, before anything is loaded: parameters, memory a GPU, steps, hours (paper §4.1).
+"""What training a recipe will take, before anything is loaded: parameters, memory of a GPU, steps, hours (paper §4.1).
 
     python -m chimed train --recipe qwen3-14b --plan
+    python -m chimed train --recipe qwen3-14b --plan --measure
 
 The model is built on `meta` tensors, which have shapes and no memory. Everything printed is an estimate by the
-formulas of `memory` and `flops_per_token`; nothing of it was measured on an A40.
+formulas of `plan_memory` and `plan_speed`, of which nothing was measured on an A40; `--measure` takes a few steps of
+each phase on this machine's GPU (or CPU), with random weights, and puts them beside the estimate (`plan_measure`).
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from chimed.errors import UserError, choose
 from chimed.release import find_release, releases
-from chimed.release.table4 import TOTAL, table4
 from chimed.settings import settings
 from chimed.storage import lake as lakes
-from chimed.storage import layout
-from chimed.storage.lake import Lake
+from chimed.train import plan_tokens
 from chimed.train import recipe as recipes
-from chimed.train.run import PHASES, SUBSET, base_of
-
-# NVIDIA's A40 datasheet: 48 GB, bf16 on tensor cores without sparsity
-GPU, GPU_GB, GPU_FLOPS = "A40", 48, 149.7e12
-# Assumed: the share of that peak which training reaches, recomputation counted as work. 0.3 to 0.5 is usual for dense
-# models on GPUs of its kind (PaLM, arXiv 2204.02311, Table 3, gives 0.21 to 0.46 for four systems).
-UTILISATION = 0.35
-# Assumed: CUDA context, NCCL's and cuBLAS's buffers, what the allocator cannot use, in GB
-RESERVE_GB = 2.0
-
-# Rows and characters of the paper's Table 4, both domains, where there is no release to count
-TABLE_4 = {"cpt": (164_800, 57.8e6), "sft": (351_600, 138.3e6), "dpo": (41_700, 8.3e6)}
-# Measured with Qwen3's tokenizer on texts of the five sites: 1.06 on classics, 1.29 on herbs, 1.58 on answers of
-# doctors. Documents are the first two kinds, questions and answers the third.
-CHARACTERS_A_TOKEN = {"cpt": 1.2, "sft": 1.58, "dpo": 1.58}
-HELD_OUT = 0.05  # share of rows held out for validation, where there is no release to count
-# What the template puts around a row: the end of a text; two turns of ChatML and the empty thinking block, twice in dpo
-AROUND = {"cpt": 1, "sft": 14, "dpo": 28}
-# TRL's fused head makes logits tile by tile: positions and vocabulary entries of one (trl/kernels/chunked_logprob.py)
-TILE = (4096, 32768)
+from chimed.train.plan_memory import SEQUENCES, longest_of, memory, on_meta, storage
+from chimed.train.plan_speed import A40, REFERENCES, Device, forward_flops, generation, passes, seen, validations
+from chimed.train.plan_tokens import Counts
+from chimed.train.recipe import EVERY_PHASE, PHASES
+from chimed.train.run import base_of
 
 
 @dataclass(frozen=True)
 class Plan:
     """One phase. parameters include the trainable ones. memory: GB of a GPU by what takes it. hours: on all GPUs.
 
-    checking: hours of the validations, not in `hours`. disk: GB that checkpoints, adapter and merged weights take.
-    host: GB of the machine's memory while all GPUs' processes load the weights. checkpointed: by gradients recomputed.
+    counts: what it trains on. checking: hours of the validations, not in `hours`. disk: GB that checkpoints, adapter
+    and merged weights take. host: GB of the machine's memory while all GPUs' processes load the weights. checkpointed:
+    whether gradients are recomputed; without_checkpointing: (GB of a GPU, hours) if they were not, where that fits.
+    flash: whether FlashAttention is counted on; with_flash: (GB of a GPU, hours) if it were installed.
     """
 
     phase: str
+    device: Device
     gpus: int
     parameters: int
     trainable: int
     batch: tuple[int, int, int]
     memory: dict[str, float]
-    tokens: int
+    counts: Counts
     epochs: float
     steps: int
     hours: float
@@ -63,44 +52,55 @@ class Plan:
     disk: float
     host: float
     checkpointed: bool
-    without_checkpointing: float | None
+    flash: bool
+    without_checkpointing: tuple[float, float] | None
+    with_flash: tuple[float, float] | None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of an epoch."""
+        return round(self.counts.tokens)
 
 
 def plan_recipe(recipe: str, phase: str | None, release: str, gpus: int | None) -> str:
-    """The plan of a recipe's phases as text; see `plans_of`."""
+    """Return the plan of a recipe's phases as text; see `plans_of`."""
     of, plans = plans_of(recipe, phase, release, gpus)
     return told(recipe, of, plans)
 
 
 def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> tuple[str, list[Plan]]:
-    """What the plans of a recipe's phases are counted from, and they. gpus: how many A40s, default the recipe's own.
+    """Return what the plans are counted from, and the plans. gpus: how many A40s, default the recipe's own.
 
     Raises UserError for an unknown name, a batch that so many GPUs cannot share, or a phase that does not fit one.
     """
-    choose("recipe", recipe, recipes.names())
-    phases = PHASES if phase is None else (choose("phase", phase, PHASES),)
+    recipe = recipes.known(recipe)
+    phases = PHASES if phase is None else (choose("phase", phase, EVERY_PHASE),)
     lake = lakes.open_lake()
-    counts, of = TABLE_4, "the paper's Table 4, for want of a release"
-    if release != "latest" or releases(lake):
-        release = find_release(lake, release)
-        counts, of = release_counts(lake, release), f"release {release}"
+    fields = {one: recipes.load(recipe, one) for one in phases}
     shape = model_shape(recipe)
-    return of, [plan_phase(one, recipes.load(recipe, one), shape, counts[one], gpus) for one in phases]
+    if release == "latest" and not releases(lake):
+        counts = {one: plan_tokens.of_paper(one, fields[one]) for one in phases}
+        of = "the paper's Table 4, for want of a release"
+    else:
+        release = find_release(lake, release)
+        tokenizer = local_tokenizer(recipe)
+        counts = {one: plan_tokens.of_release(lake, release, one, fields[one], tokenizer) for one in phases}
+        of = f"release {release}"
+    return of, [plan_phase(one, fields[one], shape, counts[one], gpus) for one in phases]
 
 
-def release_counts(lake: Lake, release: str) -> dict[str, tuple[int, float]]:
-    """(rows, characters) that each phase trains on; characters as the release counted them, a prompt once."""
-    known = lakes.read_json(lake, layout.release(release, layout.STATISTICS))
-    counts = {}
-    for phase, subset in SUBSET.items():
-        train, held = (known["splits"].get(f"{subset}/{split}", 0) for split in ("train", "validation"))
-        characters = table4(known)[subset][TOTAL]["characters"]
-        counts[phase] = (train, characters * train / max(1, train + held))
-    return counts
+def local_tokenizer(recipe: str) -> Any | None:
+    """Return the tokenizer of a recipe's model if it is on this machine, in a folder or the hub's cache; else None."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(base_of(recipe, settings().base_checkpoint), local_files_only=True)
+    except (OSError, ValueError, UserError):  # not there, or no model named: the plan counts by kind, and says so
+        return None
 
 
 def model_shape(recipe: str) -> Any:
-    """The config of a recipe's model: of `CHIMED_BASE_CHECKPOINT` if that is set, else the recipe's model.yaml."""
+    """Return the config of a recipe's model: of `CHIMED_BASE_CHECKPOINT`, if set, else the recipe's model.yaml."""
     from transformers import AutoConfig
 
     base = settings().base_checkpoint
@@ -110,168 +110,136 @@ def model_shape(recipe: str) -> Any:
     return AutoConfig.for_model(**fields)
 
 
-def plan_phase(phase: str, fields: dict, shape: Any, count: tuple[int, float], gpus: int | None) -> Plan:
-    """The plan of one phase, of a model of this shape, for a number of rows and characters."""
-    gpus = gpus or fields["gpus"]
-    per_device, accumulated = recipes.batches(fields["global_batch_size"], fields["per_device_train_batch_size"], gpus)
-    parameters, trainable = on_meta(fields, shape)
-    need = memory(phase, fields, shape, parameters, trainable, per_device, gpus)
-    if sum(need.values()) > GPU_GB:
+def plan_phase(
+    phase: str,
+    fields: dict,
+    shape: Any,
+    counts: Counts,
+    gpus: int | None,
+    device: Device = A40,
+    flash: bool | None = None,
+) -> Plan:
+    """Plan one phase, of a model of this shape. flash: default, whether FlashAttention is installed here."""
+    sizes = on_meta(fields, shape)
+    made = _planned(phase, fields, shape, sizes, counts, gpus or fields["gpus"], device, _flash(flash))
+    need = sum(made.memory.values())
+    if need > device.gb:
         raise UserError(
-            f"{phase} needs about {sum(need.values()):.0f} GB of a GPU and an {GPU} has {GPU_GB}; "
-            f"lower per_device_train_batch_size ({per_device}), max_length or lora_r in the recipe"
+            f"{phase} needs about {need:.0f} GB of a GPU and an {device.name} has {device.gb:g}; "
+            f"lower per_device_train_batch_size ({made.batch[1]}), max_length or lora_r in the recipe"
         )
-    rows, characters = count
-    tokens = characters / CHARACTERS_A_TOKEN[phase] + rows * AROUND[phase]
-    sequences = math.ceil(tokens / fields["max_length"]) if fields.get("packing") else rows
+    if made.checkpointed:
+        keeping = fields | {"gradient_checkpointing": False}
+        off = _planned(phase, keeping, shape, sizes, counts, made.gpus, device, made.flash)
+        if sum(off.memory.values()) <= device.gb:
+            made = replace(made, without_checkpointing=(sum(off.memory.values()), off.hours))
+    if not made.flash:
+        on = _planned(phase, fields, shape, sizes, counts, made.gpus, device, True)
+        made = replace(made, with_flash=(sum(on.memory.values()), on.hours))
+    return made
+
+
+def _flash(asked: bool | None) -> bool:
+    return find_spec("flash_attn") is not None if asked is None else asked
+
+
+def _planned(
+    phase: str,
+    fields: dict,
+    shape: Any,
+    sizes: tuple[int, int],
+    counts: Counts,
+    gpus: int,
+    device: Device,
+    flash: bool,
+) -> Plan:
+    per_device, accumulated = recipes.batches(fields["global_batch_size"], fields["per_device_train_batch_size"], gpus)
+    parameters, trainable = sizes
+    longest = longest_of(fields)
+    if counts.longest is not None:  # of a pair, both texts
+        longest = min(longest, ceil(counts.longest / SEQUENCES.get(phase, 1)))
+    need = memory(phase, fields | {"max_length": longest}, shape, parameters, trainable, per_device, gpus, flash)
     epochs = float(fields.get("num_train_epochs", 1))
-    steps = math.ceil(sequences / fields["global_batch_size"]) * epochs
+    per_epoch = ceil(counts.sequences / fields["global_batch_size"])
+    steps = per_epoch * epochs
     if fields.get("max_steps", 0) > 0 and steps:
         epochs, steps = epochs * fields["max_steps"] / steps, fields["max_steps"]
-    length, again = tokens / max(1, sequences), bool(fields["gradient_checkpointing"])
-    speed = gpus * GPU_FLOPS * UTILISATION * 3600
-    hours = tokens * epochs * flops_per_token(phase, shape, parameters, length, again) / speed
-    checks = validations(fields, steps) * tokens * HELD_OUT
-    checking = checks * forward_flops(shape, parameters, length) * (2 if phase == "dpo" else 1) / speed
-    batch = (gpus, per_device, accumulated)
-    kept = memory(phase, fields | {"gradient_checkpointing": False}, shape, parameters, trainable, per_device, gpus)
-    without = sum(kept.values())
+    filled = per_epoch * fields["global_batch_size"] / counts.sequences if counts.sequences else 1.0
+    row = counts.tokens / max(1, counts.sequences)
+    once = forward_flops(shape, parameters, seen(fields, flash, per_device, row, min(row, counts.text)))
+    speed = gpus * device.flops * device.reached * 3600
+    worked = counts.tokens * filled * (1 + counts.padding) * epochs
+    checked = validations(fields, steps) * counts.held * row * (1 + counts.padding)
+    writing = generation(phase, fields, parameters, steps, accumulated, device)
     disk, host = storage(fields, parameters, trainable, gpus)
     return Plan(
-        phase, gpus, parameters, trainable, batch, need, round(tokens), epochs, round(steps), hours, checking, disk,
-        host, again, without if again and without <= GPU_GB else None,
-    )  # fmt: skip
-
-
-def validations(fields: dict, steps: float) -> float:
-    """How often the rows held out are looked at: before, after, and by the recipe's `eval_steps`."""
-    every = float(fields.get("eval_steps") or 0) if fields.get("eval_strategy") == "steps" else 0.0
-    between = (1 / every if every < 1 else steps / every) if every else 0.0
-    return 2 + between
-
-
-def storage(fields: dict, parameters: int, trainable: int, gpus: int) -> tuple[float, float]:
-    """(GB of disk, GB of the machine's memory) of one phase.
-
-    Disk: each checkpoint has the adapter and Adam's two moments in fp32, one more while the newest is written; the
-    adapter; the merged weights, twice while they are written anew. Memory: safetensors are mapped, so the processes of
-    a machine share the file's pages; each adds what a Python with torch takes, assumed 4 GB.
-    """
-    width = 4 if fields["dtype"] == "float32" else 2
-    checkpoints = (fields.get("save_total_limit") or 10) + 1
-    disk = 12 * trainable * checkpoints + 4 * trainable + 2 * width * (parameters - trainable)
-    return disk / 1e9, (width * (parameters - trainable)) / 1e9 + 4 * gpus
-
-
-def on_meta(fields: dict, shape: Any) -> tuple[int, int]:
-    """(all parameters, trainable ones) of the model with the recipe's adapter; no weight is made."""
-    import torch
-    from peft import get_peft_model
-    from transformers import AutoModelForCausalLM, HfArgumentParser
-    from trl import ModelConfig, get_peft_config
-
-    (chosen,) = HfArgumentParser(ModelConfig).parse_dict(fields, allow_extra_keys=True)
-    with torch.device("meta"):
-        model = get_peft_model(AutoModelForCausalLM.from_config(shape), get_peft_config(chosen))
-    trainable = sum(one.numel() for one in model.parameters() if one.requires_grad)
-    return sum(one.numel() for one in model.parameters()), trainable
-
-
-def memory(
-    phase: str, fields: dict, shape: Any, parameters: int, trainable: int, per_device: int, gpus: int
-) -> dict[str, float]:
-    """GB (10⁹ bytes) of one GPU, by what takes them.
-
-    - weights: of the frozen model, in the recipe's dtype.
-    - adapter: PEFT keeps it in fp32; weight, gradient and Adam's two moments are 16 bytes a parameter (ZeRO,
-      arXiv 1910.02054 §3.1, without its half-precision copies), and DDP's buckets hold the gradients once more.
-    - kept: with gradient checkpointing, the input of every layer (arXiv 1604.06174).
-    - layer: what autograd keeps of the one layer being recomputed (`layer_bytes`), and as much for its gradients.
-    - logits: TRL's fused head makes one tile of them, its rows' gradients in fp32 beside it.
-    - reserve: assumed, see above.
-    """
-    width = 4 if fields["dtype"] == "float32" else 2
-    tokens = per_device * fields["max_length"] * (2 if phase == "dpo" else 1)
-    rows, columns = min(TILE[0], tokens), min(TILE[1], shape.vocab_size)
-    layer = tokens * layer_bytes(shape, fields["lora_r"], fields["lora_dropout"]) * width / 2
-    kept = shape.num_hidden_layers * tokens * shape.hidden_size * width
-    if not fields["gradient_checkpointing"]:
-        kept = shape.num_hidden_layers * layer
-    found = {
-        "weights": (parameters - trainable) * width,
-        "adapter": trainable * (16 + (4 if gpus > 1 else 0)),
-        "kept": kept,
-        "layer": 2 * layer,
-        "logits": width * (rows * columns + tokens * shape.hidden_size) + 4 * tokens * shape.hidden_size,
-        "reserve": RESERVE_GB * 1e9,
-    }
-    return {name: size / 1e9 for name, size in found.items()}
-
-
-def layer_bytes(shape: Any, rank: int, dropout: float) -> int:
-    """Bytes a token that autograd keeps of one Qwen3 layer in bf16, attention by FlashAttention or sdpa.
-
-    Counted as in arXiv 2205.05198 §4.1, for grouped queries, a gated MLP and adapters on all seven linear layers:
-    frozen weights need no input kept, an adapter keeps its own. The tests count the same from autograd itself.
-    """
-    queries, keys = (heads * shape.head_dim for heads in (shape.num_attention_heads, shape.num_key_value_heads))
-    hidden, inner = shape.hidden_size, shape.intermediate_size
-    kept = 18 * hidden + 10 * queries + 8 * keys + 8 * inner + 14 * rank
-    masks = 4 * (5 * hidden + queries + inner) if dropout else 0
-    return kept + masks
-
-
-def forward_flops(shape: Any, parameters: int, length: float) -> float:
-    """Floating-point operations of a forward pass for one token in a text of `length` (arXiv 2001.08361 §2.1).
-
-    2 a parameter that multiplies, and attention over half the text before it.
-    """
-    lookup = 0 if shape.tie_word_embeddings else shape.vocab_size * shape.hidden_size  # tied, it is the head too
-    queries = shape.num_attention_heads * shape.head_dim
-    return 2 * (parameters - lookup) + 4 * shape.num_hidden_layers * queries * length / 2
-
-
-def flops_per_token(phase: str, shape: Any, parameters: int, length: float, again: bool = True) -> float:
-    """Floating-point operations to train on one token in a text of `length` tokens.
-
-    A forward pass, and as much for the gradient of the activations; frozen weights have none. again: with gradient
-    checkpointing the forward pass runs twice. dpo adds the reference's forward pass.
-    """
-    passes = 2 + again + (phase == "dpo")
-    return forward_flops(shape, parameters, length) * passes
+        phase=phase,
+        device=device,
+        gpus=gpus,
+        parameters=parameters,
+        trainable=trainable,
+        batch=(gpus, per_device, accumulated),
+        memory=need,
+        counts=counts,
+        epochs=epochs,
+        steps=round(steps),
+        hours=worked * once * passes(phase, fields) / speed + writing,
+        checking=checked * once * (1 + REFERENCES.get(phase, 0.0)) / speed,
+        disk=disk,
+        host=host,
+        checkpointed=bool(fields["gradient_checkpointing"]),
+        flash=flash,
+        without_checkpointing=None,
+        with_flash=None,
+    )
 
 
 def told(recipe: str, of: str, plans: list[Plan]) -> str:
-    """Plans for a person's eyes."""
-    lines = [f"{recipe} on {plans[0].gpus} {GPU}, for {of}:"]
+    """Return plans for a person's eyes."""
+    device = plans[0].device
+    lines = [f"{recipe} on {plans[0].gpus} {device.name}, for {of}:"]
     for plan in plans:
         gpus, rows, accumulated = plan.batch
-        need = " + ".join(f"{name} {size:.1f}" for name, size in plan.memory.items())
+        need = " + ".join(f"{name} {size:.1f}" for name, size in plan.memory.items() if size >= 0.05)
         lines += [
             "",
             f"{plan.phase}  {plan.parameters:,} parameters, {plan.trainable:,} trainable "
             f"({100 * plan.trainable / plan.parameters:.2f} %)",
             f"     batch   {gpus * rows * accumulated} = {gpus} GPUs × {rows} at once × {accumulated} accumulated",
-            f"     memory  {need} = {sum(plan.memory.values()):.1f} of {GPU_GB} GB a GPU",
-            f"     time    {plan.tokens / 1e6:,.2f} M tokens, {plan.epochs:g} times: "
-            f"{plan.steps:,} steps, {plan.hours:,.1f} h, and {plan.checking:,.1f} h of validation",
-            f"     machine {plan.disk:,.0f} GB of disk, {plan.host:,.0f} GB of memory; gradient checkpointing is "
-            f"{'on' if plan.checkpointed else 'off'}",
+            f"     memory  {need} = {sum(plan.memory.values()):.1f} of {device.gb:g} GB a GPU",
+            f"     time    {plan.tokens / 1e6:,.2f} M tokens ({_counted(plan.counts)}), {plan.epochs:.3g} times: "
+            f"{plan.steps:,} steps, {hours(plan.hours)}, and {hours(plan.checking)} of validation",
+            f"     machine {plan.disk:,.0f} GB of disk, {plan.host:,.0f} GB of memory",
         ]
-        if plan.checkpointed and (without := plan.without_checkpointing) is not None:
+        if plan.without_checkpointing is not None:
+            need_off, hours_off = plan.without_checkpointing
             lines.append(
-                f"             off it would fit, too ({without:.0f} GB a GPU), and save a quarter of the time or more"
+                f"     faster  gradient_checkpointing: false fits, too ({need_off:.0f} GB a GPU), and takes "
+                f"{hours(hours_off)}"
+            )
+        elif plan.checkpointed:
+            lines.append("     note    without gradient checkpointing it would not fit")
+        if plan.with_flash is not None:
+            lines.append(
+                f"     note    FlashAttention is not installed: with it {plan.with_flash[0]:.1f} GB a GPU and "
+                f"{hours(plan.with_flash[1])}"
             )
     lines += [
         "",
-        f"All phases: {sum(plan.hours + plan.checking for plan in plans):,.1f} h. Estimates, not measured: "
-        f"{GPU_FLOPS / 1e12:g} TFLOPS a GPU of which {UTILISATION:.0%} are reached, {told_density()} "
-        "characters a token, padding, saving and merging not counted; without FlashAttention packed rows take a mask "
-        "of max_length² more, and longer. The formulas and their sources: chimed/train/plan.py.",
+        f"All phases: {hours(sum(plan.hours + plan.checking for plan in plans))}. Estimates, not measured: "
+        f"{device.flops / 1e12:g} TFLOPS a GPU of which {device.reached:.0%} are reached; loading, saving and merging "
+        "are not counted. The formulas and their sources: chimed/train/plan_memory.py and plan_speed.py; --measure "
+        "takes a few steps on this machine.",
     ]
     return "\n".join(lines)
 
 
-def told_density() -> str:
-    """The characters a token of each phase, for the plan's last line."""
-    return ", ".join(f"{phase} {many:g}" for phase, many in CHARACTERS_A_TOKEN.items())
+def _counted(counts: Counts) -> str:
+    return f"{counts.density:.2f} characters each: {counts.how}" if counts.characters else counts.how
+
+
+def hours(many: float) -> str:
+    """Return a time in the unit that suits it."""
+    if many >= 1:
+        return f"{many:,.1f} h"
+    return f"{60 * many:.1f} min" if many >= 1 / 60 else f"{3600 * many:.1f} s"

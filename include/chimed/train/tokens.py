@@ -2,22 +2,27 @@
 
 334,000 questions and answers take one core half an hour, in which seven GPUs would wait for the eighth. So the tokens
 are made first and kept on this machine, by the hash of what they depend on: the rows, the tokenizer, the template, the
-lengths. (Preference pairs are tokenized by TRL's trainer, which takes none that are; also by every core.)
+lengths. (Preference pairs are tokenized by TRL's trainer, which takes none that are; also by every core.) What no run
+has used for a month is removed: a cache must not keep texts for longer than they are needed.
 
 Every row is counted: what a length cuts, and what it leaves nothing of. A run that would train on much less than it
 was given stops.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import shutil
+import sys
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from chimed.errors import UserError
@@ -30,6 +35,7 @@ log = logging.getLogger("chimed")
 FORM = 1  # of what is kept; another number makes all of it anew
 IGNORED = -100  # a label that the loss does not count
 BATCH = 500  # rows tokenized at once
+KEPT_DAYS = 30  # days after its last use that a folder of tokens stays
 LEAST = 2_000  # rows a process is worth starting for
 # Ours: a release's rows are short questions and answers; more losses than these mean that lengths do not suit it
 MOST_LOST, MOST_CUT = 0.01, 0.1
@@ -50,7 +56,9 @@ def prepare_rows(run: Run, tokenizer: PreTrainedTokenizerBase) -> Path:
             f"release {run.release} has no rows in {SUBSET[run.phase]}/train.parquet to train {run.phase} on"
         )
     folder = private_folder("tokens") / _key(run, tokenizer)
+    _forget_unused(folder.parent)
     if (folder / "counts.json").exists():
+        os.utime(folder)
         log.info("the rows of %s are tokenized already: %s", run.phase, folder)
     else:
         _make(run, tokenizer, folder)
@@ -72,6 +80,15 @@ def _make(run: Run, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _forget_unused(home: Path) -> None:
+    """Removes tokens that no run has used for `KEPT_DAYS`, and drafts that a killed one left."""
+    oldest = time.time() - KEPT_DAYS * 24 * 3600
+    for folder in home.iterdir():
+        with contextlib.suppress(OSError):  # another process may have removed it first
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder)
 
 
 def check_losses(run: Run, split: str, count: dict[str, int]) -> None:
@@ -145,6 +162,36 @@ def _made(run: Run, split: str, tokenizer: PreTrainedTokenizerBase, target: Path
         count["kept"] = len(rows)
     rows.save_to_disk(target)
     return count
+
+
+def tokenized(phase: str, rows: Dataset, fields: dict, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens of each row that training would keep, in order; of a pair, those of both texts. For the plan.
+
+    rows: the columns of `COLUMNS`. fields: a recipe's.
+    """
+    control = control_tokens(tokenizer)
+    lengths: list[int] = []
+    for first in range(0, len(rows), BATCH):
+        batch = defused(rows[first : first + BATCH], control)
+        if phase in PAIRS:
+            lengths += _pairs(batch, tokenizer, fields)
+            continue
+        made = (_documents if phase == "cpt" else _answers)(batch, tokenizer, fields)
+        lengths += [len(ids) for ids, lost in zip(made["input_ids"], made["lost"], strict=True) if not lost]
+    return lengths
+
+
+def _pairs(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) -> list[int]:
+    """Tokens of both texts of each pair, without those whose prompt fills the length, as TRL leaves them out."""
+    most = fields.get("max_length") or sys.maxsize
+    asked = [[*prompt] for prompt in batch["prompt"]]
+    prompts = tokenizer(_rendered(tokenizer, asked, add_generation_prompt=True), add_special_tokens=False)["input_ids"]
+    found = [0] * len(asked)
+    for name in ("chosen", "rejected"):
+        whole = [prompt + answer for prompt, answer in zip(asked, batch[name], strict=True)]
+        texts = tokenizer(_rendered(tokenizer, whole), add_special_tokens=False)["input_ids"]
+        found = [many + min(len(ids), most) for many, ids in zip(found, texts, strict=True)]
+    return [many for many, prompt in zip(found, prompts, strict=True) if len(prompt) < most]
 
 
 def _documents(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) -> dict[str, list]:

@@ -8,18 +8,9 @@ import pytest
 import yaml
 
 from chimed.errors import UserError
-from chimed.evaluate.exams import (
-    GENERAL,
-    MEDICAL,
-    PAPER,
-    TEMPLATE,
-    group_of,
-    in_order,
-    local_exams,
-    official,
-    read_exam,
-)
+from chimed.evaluate.exams import GENERAL, MEDICAL, PAPER, group_of, in_order, read_exam
 from chimed.evaluate.fetch import fetch_exams
+from chimed.evaluate.tasks import FOLDER, FOUR, local_exams, official
 
 HEADER = ",Question,A,B,C,D,Answer\n"
 
@@ -33,7 +24,9 @@ def write(folder: Path, subject: str, rows: str, split: str = "test") -> Path:
 
 def test_an_option_stays_what_it_is(tmp_path) -> None:
     path = write(tmp_path, "genetics", '0,"甲，""乙""？",NA,1.50,,"1,000",B\n')
-    assert read_exam(path) == [{"Question": '甲，"乙"？', "A": "NA", "B": "1.50", "C": "", "D": "1,000", "Answer": "B"}]
+    assert read_exam(path).rows == [
+        {"Question": '甲，"乙"？', "A": "NA", "B": "1.50", "C": "", "D": "1,000", "Answer": "B"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -72,16 +65,19 @@ def test_local_tasks_carry_official_names(tmp_path) -> None:
     assert genetics["description"] == "以下是关于遗传学的单项选择题，请直接给出正确答案的选项。\n\n"
     assert genetics["fewshot_split"] == "dev"
     assert "fewshot_split" not in yaml.safe_load((work / "cmmlu_anatomy.yaml").read_text(encoding="utf-8"))
+    assert exams.examples == 0
     write(source, "genetics", "0,另,a,b,c,d,A\n")
     other = tmp_path / "other"
     other.mkdir()
-    assert local_exams(source, other).content != exams.content
+    changed = local_exams(source, other)
+    assert changed.content != exams.content
+    assert [task for task in exams.tasks if changed.revisions[task] != exams.revisions[task]] == ["cmmlu_genetics"]
 
 
 def test_the_template_asks_as_lm_eval_does() -> None:
     lm_eval = pytest.importorskip("lm_eval")
     tasks = Path(lm_eval.__file__).parent / "tasks"
-    ours = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
+    ours = yaml.safe_load((FOLDER / FOUR).read_text(encoding="utf-8"))
     theirs = yaml.safe_load((tasks / "cmmlu" / "_default_template_yaml").read_text(encoding="utf-8"))
     ceval = yaml.safe_load((tasks / "ceval" / "_default_ceval_yaml").read_text(encoding="utf-8"))
     for name in ("output_type", "doc_to_text", "doc_to_choice", "doc_to_target", "metric_list"):
@@ -127,8 +123,8 @@ def test_the_archives_of_the_hub_become_the_official_tasks(tmp_path, monkeypatch
     exams = local_exams(tmp_path / "exams", tmp_path / "work")
     assert exams.tasks == (*PAPER, *MEDICAL, *GENERAL)
     assert counts["physician"] == counts["world_history"] == 1
-    assert read_exam(tmp_path / "exams" / "test" / "physician.csv")[0]["A"] == "NA"
-    assert read_exam(tmp_path / "exams" / "dev" / "physician.csv")[0]["Answer"] == "A"
+    assert read_exam(tmp_path / "exams" / "test" / "physician.csv").rows[0]["A"] == "NA"
+    assert read_exam(tmp_path / "exams" / "dev" / "physician.csv").rows[0]["Answer"] == "A"
 
 
 def test_a_mirror_of_the_hub_is_a_folder(tmp_path) -> None:

@@ -8,9 +8,13 @@ import pytest
 
 from chimed.errors import UserError
 from chimed.evaluate import harness
+from chimed.evaluate.answers import tied
 from chimed.evaluate.backend import flags
+from chimed.evaluate.compare import compare_phases
+from chimed.evaluate.protocol import CHAT, differences
 from chimed.settings import settings
 from chimed.storage import lake as lakes
+from chimed.train import train_phase
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 import tiny
@@ -22,7 +26,7 @@ def test_unknown_names_are_answered_with_the_valid_ones() -> None:
 
 
 def test_letters_of_one_likelihood_are_ties() -> None:
-    assert harness.ties(pl.Series([[-1.0, -2.0, -3.0, -4.0], [-2.0, -1.0, -1.0, -3.0], [-5.0] * 4])) == 2
+    assert tied(pl.Series([[-1.0, -2.0, -3.0, -4.0], [-2.0, -1.0, -1.0, -3.0], [-5.0] * 4])) == 2
 
 
 def test_a_servers_flags_are_in_the_protocol(monkeypatch) -> None:
@@ -78,3 +82,86 @@ def test_a_base_is_scored_once(lake, tmp_path, monkeypatch) -> None:
     tiny.exam(tmp_path / "exams", {"genetics": 13})  # another exam is another score
     with pytest.raises(AssertionError, match="scored twice"):
         harness.evaluate_phase("base", "demo", "2026.11.22")
+
+
+@pytest.mark.slow
+def test_the_protocol_is_a_setting_and_part_of_the_key(lake, tmp_path, monkeypatch) -> None:
+    exam = tmp_path / "exams" / "{}" / "several.csv"
+    for split in ("dev", "test"):
+        Path(str(exam).format(split)).write_text(
+            ",Question,A,B,C,D,E,Answer\n"
+            + "".join(f"{n},第{n}问,甲,乙,丙,丁,戊,{'AB' if n else 'E'}\n" for n in range(3)),
+            encoding="utf-8",
+        )
+    plain = harness.evaluate_phase("base", "demo", "latest")
+    assert plain["protocol"]["chat_template"] is None
+    assert set(plain["protocol"]["exam_revisions"]) == set(plain["tasks"])
+    assert plain["protocol"]["several"].startswith("where an exam has several right letters, answers are generated")
+    several = lakes.read_table(lake, "scores/2026.11.15/demo/base.samples.parquet").filter(task="exam_several")
+    assert several["answer"].to_list() == ["E", "AB", "AB"]
+    assert several["scores"].list.len().to_list() == [0, 0, 0]
+    assert plain["tasks"]["exam_several"]["fair"] == plain["tasks"]["exam_several"]["correct"]
+    monkeypatch.setenv("CHIMED_EVALUATE_SHOTS", "2")
+    settings.cache_clear()
+    chat = harness.evaluate_phase("base", "demo", "latest", template="chat")
+    assert (chat["protocol"]["shots"], chat["protocol"]["chat_template"]) == (2, CHAT)
+    assert chat["key"] != plain["key"]
+    # the same exams, asked in another way: nothing compares them unseen
+    assert differences(plain["protocol"], chat["protocol"]) == ["chat_template", "shots"]
+    with pytest.raises(UserError, match="5 shots need as many examples for each exam, and one has 3 in dev/"):
+        harness.evaluate_phase("base", "demo", "latest", shots=5)
+    with pytest.raises(UserError, match="none, chat"):
+        harness.evaluate_phase("base", "demo", "latest", template="qwen")
+
+
+@pytest.mark.slow
+def test_a_phase_is_scored_beside_its_base_and_knows_its_seed(lake, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CHIMED_SCRATCH", str(tmp_path / "scratch"))
+    settings.cache_clear()
+    train_phase("cpt", "demo", "latest")
+    base, cpt = (harness.evaluate_phase(phase, "demo", "latest") for phase in ("base", "cpt"))
+    assert cpt["base_model"] == base["model"] != cpt["model"]
+    assert cpt["training"]["seed"] == "42"
+    text = compare_phases("demo", "latest")
+    assert "| the paper's exams, pooled | cpt |" in text
+    assert "## Seeds" not in text
+    # another seed of the same recipe, as another name of it is scored
+    place = "scores/2026.11.15/demo,seed=43"
+    other = cpt | {"training": cpt["training"] | {"seed": "43"}, "recipe": "demo,seed=43"}
+    lakes.write_json(lake, f"{place}/cpt.json", other)
+    assert "| cpt | base | seed 42 | seed 43 | mean | standard deviation |" in compare_phases("demo", "latest")
+
+
+def test_a_servers_tokenizer_is_told_that_thinking_is_off(tmp_path) -> None:
+    pytest.importorskip("torch")
+    from transformers import AutoTokenizer
+
+    from chimed.evaluate import backend
+
+    tiny.model(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    thinking = "{%- if enable_thinking is not defined or enable_thinking %}<think>{%- endif %}"
+    tokenizer.chat_template = tiny.CHAT + thinking
+    tokenizer.save_pretrained(tmp_path / "model")
+    asked = [{"role": "user", "content": "问"}]
+    assert tokenizer.apply_chat_template(asked, tokenize=False).endswith("<think>")
+    changed = AutoTokenizer.from_pretrained(
+        backend._without_thinking(str(tmp_path / "model"), str(tmp_path / "beside"))
+    )
+    assert changed.apply_chat_template(asked, tokenize=False).endswith("问<|im_end|>")
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path / "none")
+    with (
+        pytest.raises(UserError, match="has no chat template; evaluate it with --template none"),
+        backend.answering("hf", str(tmp_path / "none"), None, "float32", 1, tmp_path / "log", chat=True),
+    ):
+        pass
+
+
+def test_protocols_of_earlier_versions_are_understood() -> None:
+    older = {"shots": 0, "exams": "aa"}
+    newer = older | {"exam_revisions": {"cmexam": "1", "medqa_zh": "2"}}
+    assert differences(older, newer) == []
+    assert differences(older, newer | {"exams": "bb"}) == ["exams"]
+    other = {"shots": 0, "exams": "bb", "exam_revisions": {"cmexam": "1", "medqa_zh": "3"}}
+    assert differences(newer, other) == ["exams (medqa_zh)"]

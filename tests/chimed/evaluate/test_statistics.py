@@ -98,6 +98,26 @@ def test_against_scipy() -> None:
     assert power(questions, gain, changed) == pytest.approx(slow, abs=1e-7)
 
 
+def test_against_statsmodels() -> None:
+    """Wilson, McNemar, Holm as statsmodels has them, over a grid; the reference is theirs, not ours again."""
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    multiple = pytest.importorskip("statsmodels.stats.multitest")
+    for questions in (7, 49, 176, 273, 498):
+        for correct in {0, 1, questions // 3, questions - 1, questions}:
+            theirs = proportion.proportion_confint(correct, questions, method="wilson")
+            assert wilson(correct, questions) == pytest.approx(theirs, abs=1e-12)
+            theirs = proportion.proportion_confint(correct, questions, alpha=0.1, method="wilson")
+            assert wilson(correct, questions, 0.9) == pytest.approx(theirs, abs=1e-12)
+    for gained in range(0, 30, 3):
+        for lost in range(0, 20, 2):
+            theirs = tables.mcnemar([[40, lost], [gained, 30]], exact=True).pvalue
+            assert mcnemar(gained, lost) == pytest.approx(theirs, abs=1e-12)
+    ps = [0.0004, 0.31, 0.013, 0.04, 0.013, 0.9, 0.0499]
+    for many in range(1, len(ps) + 1):
+        assert holm(ps[:many]) == pytest.approx(multiple.multipletests(ps[:many], method="holm")[1].tolist())
+
+
 def test_six_questions_are_the_least_that_can_be_significant() -> None:
     assert least_gain() == 6
 

@@ -34,7 +34,7 @@ FIGURES = {"perplexity": {"known": 0}, "filter": {"perplexity_cut_at": 88.0}}
 @pytest.fixture(autouse=True)
 def small_lots(monkeypatch):
     """Lots, groups and turns so small that a few hundred rows are many."""
-    monkeypatch.setattr(sort, "LOT", 40_000)
+    monkeypatch.setattr(sort, "LOT", 120_000)
     monkeypatch.setattr(sort, "LARGEST_GROUP", 4_000)
     monkeypatch.setattr("chimed.release.diff.AT_ONCE", 500)
     monkeypatch.setattr("os.fsync", lambda _: None)

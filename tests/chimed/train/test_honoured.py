@@ -131,7 +131,7 @@ def test_tokens_are_made_once_and_as_trl_makes_them(runs, monkeypatch) -> None:
         args, lora = arguments(run)
         tokens = tokenizer(run)
         ours = kept_rows(made_by.prepare_rows(run, tokens))
-        rows = datasets.Dataset.from_parquet(str(run.rows["train"])).remove_columns("id")
+        rows = datasets.Dataset.from_parquet([str(path) for path in run.rows["train"]]).remove_columns("id")
         if phase == "sft":
             rows = rows.map(
                 lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]},
@@ -148,7 +148,7 @@ def counted(run: Run, tokens, asked: bool = False) -> list[int]:
     """Tokens of each row, or of its question alone."""
     import datasets
 
-    rows = datasets.Dataset.from_parquet(str(run.rows["train"]))
+    rows = datasets.Dataset.from_parquet([str(path) for path in run.rows["train"]])
     parts = [messages[:-1] if asked else messages for messages in rows["messages"]]
     return [
         len(tokens.apply_chat_template(part, return_dict=True, add_generation_prompt=asked)["input_ids"])

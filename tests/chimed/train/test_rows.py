@@ -1,6 +1,8 @@
 """Hostile rows through the real trainers of all phases: no text is ever read as a control token."""
 
+import os
 import random
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -144,3 +146,14 @@ def test_control_tokens_of_any_tokenizer_are_taken_out_of_any_text(base) -> None
         ids = tokenizer(defused(text, control), add_special_tokens=False)["input_ids"]
         assert not set(ids) & set(tokenizer.added_tokens_decoder), text
     assert defused("血压<140/90，[注] 3<5", control) == "血压<140/90，[注] 3<5"
+
+
+def test_tokens_that_no_run_uses_are_removed(tmp_path) -> None:
+    from chimed.train.tokens import KEPT_DAYS, _forget_unused
+
+    for name, days in (("used", KEPT_DAYS - 1), ("unused", KEPT_DAYS + 1), ("unused.1234.part", KEPT_DAYS + 1)):
+        (tmp_path / name / "train").mkdir(parents=True)
+        (tmp_path / name / "train" / "data.arrow").write_bytes(b"x")
+        os.utime(tmp_path / name, (time.time() - days * 86_400,) * 2)
+    _forget_unused(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["used"]

@@ -45,7 +45,7 @@ ELSEWHERE = (
 def purge(
     lake: Lake, store: Store, said: str, reason: str, unseen: bool = False, code: str = UNSPECIFIED, by: str = ""
 ) -> dict:
-    """Takes a target down and its words out of everything; returns the receipt, which lies in `purges/` too.
+    """Take a target down and its words out of everything; returns the receipt, which lies in `purges/` too.
 
     said, reason, code, unseen, by: as `take_down` has them; the reason is not kept. A purge of the same target that was
     killed goes on. Raises UserError as `take_down` does, where the site is being crawled, or where the store is busy.
@@ -114,7 +114,7 @@ def _find_by_words(journal: Journal, lake: Lake) -> None:
 
 
 def _take_out(journal: Journal, lake: Lake, code: str) -> None:
-    """The words themselves, wherever rows name what they are of."""
+    """Return the words themselves, wherever rows name what they are of."""
     gone = journal.gone
     for path in raw.crawl_files(lake, gone):  # what a killed crawl brought in since
         raw.purge_crawl(journal, lake, path, [])
@@ -170,7 +170,7 @@ def _count(journal: Journal, what: str, count: int) -> None:
 
 
 def _receipt(journal: Journal, lake: Lake, code: str, by: str) -> dict:
-    """What was rewritten, with hashes before and after, and what is left to others. It holds no word that went.
+    """Return what was rewritten, with hashes before and after, and what is left to others. It holds no word that went.
 
     Raises WorkStopped where words are left in lake or store all the same: of a stage that ran meanwhile.
     """

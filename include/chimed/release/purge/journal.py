@@ -39,7 +39,7 @@ class Journal:
 
 
 def unfinished(store: Store, said: str) -> Journal | None:
-    """The purge of a target that was begun and not finished."""
+    """Return the purge of a target that was begun and not finished."""
     with store.engine.connect() as connection:
         query = select(PURGES).where(PURGES.c.finished.is_(None)).order_by(PURGES.c.begun)
         rows = connection.execute(query).mappings().all()
@@ -51,21 +51,21 @@ def unfinished(store: Store, said: str) -> Journal | None:
 
 
 def begin(store: Store, said: str, target: str, names: list[str]) -> Journal:
-    """A new purge."""
+    """Return a new purge."""
     journal = Journal(store, uuid.uuid4().hex[:16], target, datetime.now(UTC), said.strip(), names, [], False, {})
     save(journal)
     return journal
 
 
 def save(journal: Journal, finished: datetime | None = None) -> None:
-    """Puts down how far a purge is."""
+    """Put down how far a purge is."""
     state = {name: getattr(journal, name) for name in ("said", "names", "ids", "searched", "counts")}
     row = {"id": journal.id, "target": journal.target, "begun": journal.begun, "finished": finished}
     upsert(journal.store, PURGES, [row | {"state": json.dumps(state, ensure_ascii=False)}])
 
 
 def put_down(journal: Journal, path: str, told: dict) -> None:
-    """What the receipt says of a file, before it is rewritten; a second time it adds to what was said."""
+    """Return what the receipt says of a file, before it is rewritten; a second time it adds to what was said."""
     before = files(journal).get(path)
     if before:
         told = told | {"before": before["before"], "rows": max(before["rows"], told["rows"])}
@@ -74,7 +74,7 @@ def put_down(journal: Journal, path: str, told: dict) -> None:
 
 
 def files(journal: Journal) -> dict[str, dict]:
-    """What was put down of each file."""
+    """Return what was put down of each file."""
     named = PURGED_FILES.c
     with journal.store.engine.connect() as connection:
         query = select(named.path, named.told).where(named.purge == journal.id).order_by(named.path)
@@ -82,7 +82,7 @@ def files(journal: Journal) -> dict[str, dict]:
 
 
 def rewrite(journal: Journal, lake: Lake, path: str, data: bytes, what: str, rows: int) -> None:
-    """Puts other bytes in the place of a file's, whole or not at all, once they are put down."""
+    """Put other bytes in the place of a file's, whole or not at all, once they are put down."""
     before = hashlib.sha256(lakes.read_bytes(lake, path)).hexdigest()
     after = hashlib.sha256(data).hexdigest()
     put_down(journal, path, {"what": what, "rows": rows, "before": before, "after": after, "bytes": len(data)})
@@ -90,7 +90,7 @@ def rewrite(journal: Journal, lake: Lake, path: str, data: bytes, what: str, row
 
 
 def take_away(journal: Journal, lake: Lake, path: str, what: str, rows: int = 0) -> None:
-    """Takes a file away, once that is put down."""
+    """Take a file away, once that is put down."""
     before = hashlib.sha256(lakes.read_bytes(lake, path)).hexdigest()
     put_down(journal, path, {"what": what, "rows": rows, "before": before, "after": None, "bytes": 0})
     lakes.remove(lake, path)

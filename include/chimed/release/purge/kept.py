@@ -19,7 +19,7 @@ READ = 2_000  # rows whose words are looked through at a time
 
 
 def forget_replies(store: Store, keys: Iterable[str], wanted: list[str]) -> int:
-    """Deletes replies by their keys, and those whose request or answer holds one of the stretches; returns how many."""
+    """Delete replies by their keys, and those whose request or answer holds one of the stretches; returns how many."""
     found = set(keys)
     columns = [REPLIES.c.messages, REPLIES.c.text, REPLIES.c.reasoning]
     for key, said in _all(store, REPLIES, REPLIES.c.key, columns) if wanted else ():
@@ -28,14 +28,14 @@ def forget_replies(store: Store, keys: Iterable[str], wanted: list[str]) -> int:
 
 
 def forget_scores(store: Store, texts: Iterable[str]) -> int:
-    """Deletes the perplexities of these texts by the model of the settings; returns how many."""
+    """Delete the perplexities of these texts by the model of the settings; returns how many."""
     model = settings().perplexity_model
     keys = {score_key(model, text, kind) for text in texts for kind in ("exact", "fast")}
     return _delete(store, PERPLEXITIES, PERPLEXITIES.c.key, keys)
 
 
 def forget_reviews(store: Store, ids: Iterable[str], urls: Iterable[str], wanted: list[str]) -> dict[str, int]:
-    """Takes records out of the review queues, by id, URL and words, and deletes the verdicts on them."""
+    """Take records out of the review queues, by id, URL and words, and deletes the verdicts on them."""
     records = set(ids)
     for record, said in _all(store, REVIEW_QUEUE, REVIEW_QUEUE.c.record, [REVIEW_QUEUE.c.text]) if wanted else ():
         records |= set(record.filter(holding(said, wanted)))
@@ -54,7 +54,7 @@ def ask_again(store: Store, urls: Iterable[str]) -> None:
 
 
 def forget_reasons(store: Store, names: Iterable[str], said: str) -> int:
-    """Puts other words in the place of what was said of who asked for a takedown, and why; returns how many."""
+    """Put other words in the place of what was said of who asked for a takedown, and why; returns how many."""
     every, changed = sorted(set(names)), 0
     with store.engine.begin() as connection:
         for start in range(0, len(every), AT_A_TIME):
@@ -64,7 +64,7 @@ def forget_reasons(store: Store, names: Iterable[str], said: str) -> int:
 
 
 def vacuum(store: Store) -> None:
-    """Writes the store's file anew, so that nothing stands in its free pages. Raises UserError where it is in use."""
+    """Write the store's file anew, so that nothing stands in its free pages. Raises UserError where it is in use."""
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         try:
             if store.engine.dialect.name == "sqlite":

@@ -62,7 +62,7 @@ class Cut:
 
 
 def crawl_files(lake: Lake, gone: Takedowns) -> list[str]:
-    """The raw WARC files in which pages that go may stand, those that a killed crawl left open among them."""
+    """Return the raw WARC files in which pages that go may stand, those that a killed crawl left open among them."""
     sources = {
         source for source in source_names() if source in gone.sources or any(_of(source, url) for url in gone.urls)
     }
@@ -98,7 +98,7 @@ def purge_crawl(journal: Journal, lake: Lake, path: str, wanted: list[str]) -> t
 
 
 def keep_in_step(journal: Journal, lake: Lake) -> None:
-    """Writes the index of every crawl of which a file was rewritten anew, and has its report say so. Safe to repeat."""
+    """Write the index of every crawl of which a file was rewritten anew, and has its report say so. Safe to repeat."""
     told = journals.files(journal)
     folders: dict[str, list[str]] = {}
     for path, one in told.items():
@@ -122,7 +122,7 @@ def keep_in_step(journal: Journal, lake: Lake) -> None:
 
 
 def _index(journal: Journal, lake: Lake, folder: str) -> int:
-    """Writes a crawl's index anew, an empty one where nothing is left; returns how many detail pages there are."""
+    """Write a crawl's index anew, an empty one where nothing is left; returns how many detail pages there are."""
     path = f"{folder}/{finished.INDEX}"
     before = hash_file(lake, path) if lakes.exists(lake, path) else None
     lakes.write_bytes(lake, path, b"")
@@ -211,7 +211,7 @@ class _Search:
 
 
 def _text(member: Member, site: Site) -> str:
-    """What a stored page says, as its reader would have it; where it cannot be read, its bytes as they are."""
+    """Return what a stored page says, as its reader would have it; where it cannot be read, its bytes as they are."""
     found = parse_record(member)
     if found is None or found.record.http_headers is None:
         return member.plain.decode(errors="replace")

@@ -25,7 +25,7 @@ EMPTIED = ("detail", "evidence", "identifiers", "replies")  # besides the words:
 
 
 def blank(journal: Journal, lake: Lake, path: str, which: pl.Expr, what: str) -> int:
-    """Takes the words out of the rows of a table that `which` picks; returns how many had some."""
+    """Take the words out of the rows of a table that `which` picks; returns how many had some."""
     with lakes.open_file(lake, path) as file, lakes.parquet_errors(path):
         table = pq.ParquetFile(file)
         schema = table.schema_arrow
@@ -50,7 +50,7 @@ def _says_something(frame: pl.DataFrame) -> pl.Expr:
 def rewrite_part(
     journal: Journal, lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema, what: str, rows: int
 ) -> None:
-    """Writes a table of the lake anew, and what the reports beside it say of its rows, bytes and hash."""
+    """Write a table of the lake anew, and what the reports beside it say of its rows, bytes and hash."""
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         writer.write_table(frame.select(schema.names).to_arrow().cast(schema), row_group_size=BATCH_ROWS)
@@ -79,7 +79,7 @@ def keep_in_step(journal: Journal, lake: Lake, path: str) -> None:
 
 
 def written_anew(before: dict, now: dict) -> dict:
-    """What a report says of a file that was written anew with as many rows: the hashes it had stay known."""
+    """Return what a report says of a file that was written anew with as many rows: the hashes it had stay known."""
     return {**before, **now, "was": [*before.get("was", []), before["sha256"]]}
 
 
@@ -87,7 +87,7 @@ def written_anew(before: dict, now: dict) -> dict:
 
 
 def clean_reports(journal: Journal, lake: Lake, wanted: list[str]) -> int:
-    """Takes samples of the rows that go, and strings with their words, out of all builds' reports; returns how many."""
+    """Take samples of the rows that go, and strings with their words, out of all builds' reports; returns how many."""
     ids, count = frozenset(journal.ids), 0
     for name in lakes.files(lake, layout.BUILDS):
         if not name.rsplit("/", 1)[-1].startswith("report-"):

@@ -27,7 +27,7 @@ _MARKUP = r"<[^<>]{0,2000}>|\\[nrtbf]|&(?:nbsp|amp|lt|gt|quot|#\d{1,5});"
 
 
 def rows_of(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
-    """The rows of a table of the lake that go, with the columns they have."""
+    """Return the rows of a table of the lake that go, with the columns they have."""
     table = lakes.read_table(lake, path)
     return table.filter(gone.rows()) if {"url", "source", "page"} <= {*table.columns} else table.clear()
 

@@ -1,0 +1,88 @@
+"""One training or evaluation at a time on a GPU, whoever starts it."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from chimed.settings import PROJECT, settings
+from chimed.train import gpus
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch) -> Path:
+    """A machine with two GPUs, as far as this process can see."""
+    monkeypatch.setenv("CHIMED_SCRATCH", str(tmp_path))
+    monkeypatch.setattr(gpus, "visible", lambda: ["0", "1"])
+    monkeypatch.setattr(gpus, "LOOK_EVERY", 0.01)
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+def test_the_second_waits_and_says_for_what(two, caplog) -> None:
+    order = []
+
+    def second() -> None:
+        with gpus.held("evaluate base", 1):
+            order.append("second")
+
+    with gpus.held("train cpt of qwen3-14b", 2):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        time.sleep(0.2)
+        order.append("first")
+    waiting.join(10)
+    assert order == ["first", "second"]
+    assert f"waiting for GPU 0: train cpt of qwen3-14b (process {os.getpid()})" in caplog.text
+
+
+def test_two_jobs_on_two_gpus_do_not_wait(two, monkeypatch) -> None:
+    done = threading.Event()
+
+    def other() -> None:
+        with gpus.held("evaluate", 1):
+            done.set()
+
+    with gpus.held("train", 1):
+        monkeypatch.setattr(gpus, "visible", lambda: ["1"])  # CUDA_VISIBLE_DEVICES=1 for the other
+        threading.Thread(target=other).start()
+        assert done.wait(10)
+
+
+def test_nothing_is_held_without_a_gpu_or_in_a_process_that_another_one_started(two, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with gpus.held("train", 2), gpus.held("train", 2):
+        pass
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setattr(gpus, "visible", list)
+    with gpus.held("train", 1), gpus.held("train", 1):
+        pass
+    assert list(two.iterdir()) == []
+
+
+def test_a_killed_job_holds_nothing(two) -> None:
+    code = (
+        "import time; from chimed.train import gpus; gpus.visible = lambda: ['0']\n"
+        "with gpus.held('train', 1): print('held', flush=True); time.sleep(60)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PROJECT / "include")}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == b"held\n"
+        job.kill()
+    with gpus.held("evaluate", 1):
+        pass
+
+
+def test_gpus_have_the_names_that_cuda_is_told(monkeypatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, 3")
+    assert gpus.visible() == ["5", "3"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert gpus.visible() == ["0", "1"]
