@@ -15,7 +15,7 @@ from operator import and_
 from airflow.sdk import DAG, BaseOperator, PartitionedAssetTimetable, TaskGroup, XComArg
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from chimed.build.order import STAGES, Stage, Step, before
+from chimed.build.order import STAGES, Stage, Step, previous_stage
 from chimed.settings import settings
 from chimed_airflow import approval, titles
 from chimed_airflow.assets import RELEASE, records
@@ -159,7 +159,7 @@ with DAG(
     with groups["models"]:
         begin, end = model_servers(BUILD)
     # Here the servers load while the first stages work; in a cluster they would hold GPUs that nobody uses yet.
-    (open_build if settings().serve == "local" else tasks[before(llm[0]).name]) >> begin
+    (open_build if settings().serve == "local" else tasks[previous_stage(llm[0]).name]) >> begin
     begin >> tasks[llm[0]]
     if end:
         tasks[llm[-1]] >> end
@@ -194,4 +194,4 @@ with DAG(
             returns=numbers,
             execution_timeout=timedelta(hours=6),
         )
-    tasks[before("release").name] >> approve >> tasks["release"] >> [retention, ledger]
+    tasks[previous_stage("release").name] >> approve >> tasks["release"] >> [retention, ledger]

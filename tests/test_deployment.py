@@ -319,10 +319,10 @@ def test_default_models_fit_the_gpus_of_one_machine(monkeypatch, gpus: int, mode
     for name, value in {"SERVE": "local", "GPUS": str(gpus), "VLLM_FLAGS": "--max-model-len 8192"}.items():
         monkeypatch.setenv(f"CHIMED_{name}", value)
     settings.cache_clear()
-    both = servers.servers()
+    both = servers.configured_servers()
     assert tuple(one.checkpoint for one in both) == models
     for number, one in enumerate(both):
-        argv, environment = servers.command(one, number, gpus)
+        argv, environment = servers.server_command(one, number, gpus)
         assert environment.get("CUDA_VISIBLE_DEVICES") == (sizes[number] if sizes else None)
         split = int(argv[argv.index("--tensor-parallel-size") + 1]) if sizes else 1
         share = servers.SHARE_OF_ONE_GPU if "--gpu-memory-utilization" in argv else 0.9
@@ -425,7 +425,7 @@ def test_model_servers_are_reached_by_workers_only_and_gpu_work_by_nobody() -> N
     objects = yaml.safe_load_all((DEPLOY / "cluster.yaml").read_text(encoding="utf-8"))
     policies = {one["metadata"]["name"]: one["spec"] for one in objects if one["kind"] == "NetworkPolicy"}
     chosen, until = Settings(llm_url="http://a.chimed.svc:8000/v1"), datetime.now(UTC)
-    deployment, _service = manifests.server(servers.servers(chosen)[0], chosen, "run", until)
+    deployment, _service = manifests.server(servers.configured_servers(chosen)[0], chosen, "run", until)
     made = {
         "chimed-model-servers": deployment["spec"]["template"]["metadata"]["labels"],
         "chimed-gpu-work": manifests.pod(["train", "cpt"], 8, chosen)["metadata"]["labels"],

@@ -25,7 +25,7 @@ def folders(argv: list[str]) -> Names:
     if verb == "extract":
         return [layout.raw(first)], [layout.extracts(first)]
     if verb == "run" and "--build" in argv:
-        build, before = argv[argv.index("--build") + 1], order.before(first)
+        build, before = argv[argv.index("--build") + 1], order.previous_stage(first)
         read = [layout.build(build, before.name)] if before else [layout.extracts(source) for source in source_names()]
         return read, [layout.release(build) if first == "release" else layout.build(build, first)]
     if verb in ("train", "evaluate") and {"release", "recipe"} <= options.keys():

@@ -74,7 +74,7 @@ def pod(command: Sequence[str], gpus: int, chosen: Settings) -> Manifest:
     }
 
 
-def server(one: servers.Server, chosen: Settings, owner: str, keep_until: datetime) -> list[Manifest]:
+def server(one: servers.ServerConfig, chosen: Settings, owner: str, keep_until: datetime) -> list[Manifest]:
     """Return a model server's Deployment and Service, named after the host in its URL.
 
     owner: the run that needs it. keep_until: when anybody may delete it, unless a running stage has renewed it.

@@ -30,7 +30,7 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
     """
     if settings().serve == "kubernetes":
         return _in_cluster(build)
-    up = _up(build, servers.up.__doc__ if settings().serve == "local" else servers.probe.__doc__)
+    up = _up(build, servers.start_servers.__doc__ if settings().serve == "local" else servers.wait_for_servers.__doc__)
     if settings().serve == "external":
         return [up], []
     wanted = _wanted()
@@ -39,7 +39,7 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
         task_id="serve_down",
         command=["serve", "down"],
         execution_timeout=timedelta(minutes=5),
-        doc_md=servers.down.__doc__,
+        doc_md=servers.stop_servers.__doc__,
         **with_models(),
     ).as_teardown(setups=[wanted, up])
     return [wanted, up], [down]
@@ -70,7 +70,7 @@ def _up(build: str, doc: str | None) -> BaseOperator:
 
 
 def _in_cluster(build: str) -> tuple[list[BaseOperator], list[BaseOperator]]:
-    ready, wanted = _up(build, servers.probe.__doc__), _wanted()
+    ready, wanted = _up(build, servers.wait_for_servers.__doc__), _wanted()
     with TaskGroup("servers", tooltip="vLLM in the cluster"):
         made = CreateServers(
             task_id="create", doc_md=CreateServers.__doc__, execution_timeout=timedelta(minutes=10)
@@ -141,4 +141,4 @@ def owner(context: Any) -> str:
 def objects(whose: str) -> list[manifests.Manifest]:
     """Return what both servers consist of, with a time to live that begins now."""
     until = datetime.now(UTC) + LIVE
-    return [found for one in servers.servers() for found in manifests.server(one, settings(), whose, until)]
+    return [found for one in servers.configured_servers() for found in manifests.server(one, settings(), whose, until)]

@@ -85,7 +85,7 @@ def generator_lessons(seed: int) -> Iterator[Lesson]:
 
 def asking(name: str, answer: str, /, **fields: str) -> Lesson:
     """Return a lesson in the prompt of that name."""
-    return Lesson(tuple(prompts.messages(prompts.load(name), **fields)), answer)
+    return Lesson(tuple(prompts.build_messages(prompts.load(name), **fields)), answer)
 
 
 def _in_turn(things: tuple, rng: random.Random, make: Callable) -> Callable[[random.Random], Lesson]:

@@ -70,17 +70,17 @@ def measured(name: str, command: list[str], environment: dict[str, str]) -> Cost
 def pretend(lake: Lake, stage: str, paths: list[Path]) -> None:
     """As if `stage` had run and kept what these files hold."""
     folder = f"builds/{BUILD}/{stage}"
-    of_pages = order.before(stage) is None
+    of_pages = order.previous_stage(stage) is None
     for n, path in enumerate(paths):
         target = Path(lake.at(f"{folder}/kept-{n:05d}.parquet"))
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             os.link(path, target)
         lakes.write_table(lake, f"{folder}/dropped-{n:05d}.parquet", dropped_table([]), DROPPED)
-        rows = ledger.counted(lakes.read_table(lake, f"{folder}/kept-{n:05d}.parquet", ["source"]), "derived")
+        rows = ledger.count_rows(lakes.read_table(lake, f"{folder}/kept-{n:05d}.parquet", ["source"]), "derived")
         fates = ["derived"] if of_pages else ["read", "kept"]
-        counts = ledger.added([rows.with_columns(fate=pl.lit(fate)) for fate in fates])
-        report = ledger.report(stage, BUILD, n, 1, counts, {}) | {"seconds": 0.0}
+        counts = ledger.sum_counts([rows.with_columns(fate=pl.lit(fate)) for fate in fates])
+        report = ledger.make_report(stage, BUILD, n, 1, counts, {}) | {"seconds": 0.0}
         lakes.write_json(lake, f"{folder}/report-{n:05d}.json", report)
 
 
@@ -98,7 +98,7 @@ def prepared(crawl: Path, folder: Path) -> tuple[Lake, dict[str, str]]:
     records = sorted(crawl.glob("records-*.parquet"))
     options = Options(perplexity_cut=0).model_dump(mode="json")
     shards = [[f"ask120/{n}"] for n in range(len(records))]
-    made = {"version": BUILD, "code": "", "options": options, "shards": shards, "stages": order.told()}
+    made = {"version": BUILD, "code": "", "options": options, "shards": shards, "stages": order.stages_for_build_json()}
     lakes.write_json(lake, f"builds/{BUILD}/build.json", made)
     pretend(lake, order.NAMES[0], records)
     subprocess.run([sys.executable, "-m", "chimed", "store", "upgrade"], env={**os.environ, **environment}, check=True)

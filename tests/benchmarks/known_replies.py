@@ -54,7 +54,7 @@ def classics(many: int) -> tuple[pl.DataFrame, Iterable[tuple[Question, str]]]:
     texts = [CLASSIC.format(n=n) for n in range(many)]
     table = rows(*(document(text, language="lzh", url=f"http://a/{n}") for n, text in enumerate(texts)))
     replies = (
-        (translate.question(translate.Passage(n, *place)), MODERN.format(n=n))
+        (translate.ask_for_translation(translate.Passage(n, *place)), MODERN.format(n=n))
         for n, text in enumerate(texts)
         for place in translate.split(text)
     )
@@ -65,7 +65,7 @@ def herbs(many: int) -> tuple[pl.DataFrame, Iterable[tuple[Question, str]]]:
     """Modern documents, and each one's question with its reply."""
     texts = [HERB.format(n=n) * 4 for n in range(many)]
     table = rows(*(document(text, url=f"http://a/{n}") for n, text in enumerate(texts)))
-    return table, ((generate_qa.question(text, "free"), PAIR.format(n=n)) for n, text in enumerate(texts))
+    return table, ((generate_qa.ask_for_pair(text, "free"), PAIR.format(n=n)) for n, text in enumerate(texts))
 
 
 STAGES: dict[str, tuple[ModelStage, Callable]] = {
@@ -76,7 +76,7 @@ STAGES: dict[str, tuple[ModelStage, Callable]] = {
 
 def fill(work: Work, replies: Iterable[tuple[Question, str]]) -> None:
     """Puts the replies into the store."""
-    who = client.generator(work).who
+    who = client.generator_server(work).who
     known = [
         {
             "key": client.request_key(question.request, who), "model": who, "prompt": question.request.prompt,

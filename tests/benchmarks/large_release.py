@@ -123,7 +123,7 @@ def _write_build(lake: Lake, version: str, table: pl.DataFrame) -> None:
     """Return the last stage's table in parts as `chimed.build.builds` writes them, and every stage's reports."""
     folder = f"builds/{version}"
     made = {"version": version, "made": FETCHED.isoformat(), "code": "0.1.0", "options": {}, "shards": [["a"]]}
-    made["stages"] = order.told()
+    made["stages"] = order.stages_for_build_json()
     lakes.write_json(lake, f"{folder}/build.json", made)
     parts = -(-len(table) // PART)
     placed = table.with_columns(part=pl.col("url").rank("dense") % parts)

@@ -24,7 +24,7 @@ import aiohttp
 from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.llm import client
-from chimed.llm.protocol import Dialect, Reply, Request, Server, body
+from chimed.llm.protocol import Dialect, Reply, Request, Server, request_body
 from chimed.settings import Settings
 from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
@@ -84,7 +84,9 @@ async def plain(url: str, asked: list[Request], at_once: int) -> None:
     async def work(http: aiohttp.ClientSession) -> None:
         while waiting:
             request = waiting.pop()
-            async with http.post(f"{url}/chat/completions", json=body(request, "m", Dialect("none"))) as response:
+            async with http.post(
+                f"{url}/chat/completions", json=request_body(request, "m", Dialect("none"))
+            ) as response:
                 said.append(json.loads(await response.read())["choices"][0]["message"]["content"])
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as http:

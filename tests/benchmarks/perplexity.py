@@ -162,7 +162,7 @@ def main() -> None:
         records = table([fixed | {"id": f"{n:016x}", "text": text} for n, text in enumerate(texts)])
         plain_model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()  # as it comes
         scorer = replace(load(folder), model=plain_model)
-        perplexity.FEW = min(perplexity.FEW, len(texts) // 5)
+        perplexity.FEW_TEXTS = min(perplexity.FEW_TEXTS, len(texts) // 5)
         one_by_one(texts[:3], scorer)  # what is done once
         plain_seconds, plain = timed(lambda: one_by_one(texts, scorer))
         padded_seconds, _ = timed(lambda: unsorted(texts[: chosen.sample], scorer))

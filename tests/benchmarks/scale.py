@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 import synthetic
 
 from chimed.build import order
-from chimed.build.corpus import MOST_PARTS
+from chimed.build.corpus import MAX_PARTS
 from chimed.build.options import Options
 from chimed.schema import RECORD, words
 from chimed.storage import lake as lakes
@@ -78,7 +78,7 @@ def measure(crawl: Path, folder: Path, short: bool = False) -> list[Measured]:
     for stage in STAGES[1:] if short else STAGES:
         if stage == "filter":
             basic.pretend_scores(lake, folder)
-        before = order.before(stage)
+        before = order.previous_stage(stage)
         assert before is not None
         if stage == "decontaminate":
             for between in order.NAMES[order.NAMES.index("filter") + 1 : order.NAMES.index(stage)]:
@@ -258,7 +258,7 @@ def _stage(stage: str, found: list[Measured], short: list[Measured], rows: float
     largest corpus measured, and the growth by every row more."""
     lines = model_of(found)[stage]
     mapped = order.stage(stage).scope == "shard"
-    tasks = min(math.ceil(rows / Options().part_rows), MOST_PARTS) if mapped else 1
+    tasks = min(math.ceil(rows / Options().part_rows), MAX_PARTS) if mapped else 1
     largest = max((one for one in found if one.stage == stage), key=lambda one: one.rows)
     memory = (
         lines["memory"].at(rows / tasks) if mapped else largest.memory + growth(short, stage) * (rows - largest.rows)

@@ -43,11 +43,11 @@ def prepared(stage: str, table: pl.DataFrame, work: Work, parts: int = 1) -> Non
     for folder in (f"builds/{work.build}/{stage}", f"steps/{work.build}"):
         if lakes.exists(work.lake, folder):
             lakes.remove_folder(work.lake, folder)
-    made = {"version": work.build, "options": {}, "stages": order.told()}
+    made = {"version": work.build, "options": {}, "stages": order.stages_for_build_json()}
     made["shards"] = [[f"zhongyoo/{n}"] for n in range(parts)]
     lakes.write_json(work.lake, f"builds/{work.build}/build.json", made)
     size = -(-len(table) // parts)
-    before = order.before(stage)
+    before = order.previous_stage(stage)
     assert before is not None
     for n in range(parts):
         path = f"builds/{work.build}/{before.name}/report-{n:05d}.json"

@@ -14,7 +14,7 @@ from small_build import CRAWL, HERB, crawled
 from chimed.build.builds import new_build, read_stage
 from chimed.errors import UserError
 from chimed.extraction.crawl_records import extract_crawl
-from chimed.operations.audit import audit
+from chimed.operations.audit import run_audit
 from chimed.pipeline.runner import run_stage
 from chimed.pipeline.trace import print_ledger
 from chimed.schema import RECORD
@@ -99,7 +99,7 @@ WAYS = (
 
 def test_a_hundred_spoilt_files_of_a_hundred_are_found_and_named(built, tmp_path):
     root, whole = Path(built.lake.root), tmp_path / "whole"
-    assert audit(built.lake, built.build).faults == []
+    assert run_audit(built.lake, built.build).faults == []
     shutil.copytree(root, whole)
     files = [name for name in lakes.files(built.lake, "") if not name.startswith("signatures/")]
     chance, found, ways = random.Random(19), 0, set[Callable]()
@@ -111,19 +111,19 @@ def test_a_hundred_spoilt_files_of_a_hundred_are_found_and_named(built, tmp_path
         )
         way(root / name, whole / other)
         ways.add(way)
-        faults = audit(built.lake, built.build).faults
+        faults = run_audit(built.lake, built.build).faults
         assert any(name == one.path and one.mend for one in faults), (name, way.__name__, faults)
         found += 1
         shutil.rmtree(root / name) if (root / name).is_dir() else (root / name).unlink(missing_ok=True)
         shutil.copy(whole / name, root / name)
     assert (found, len(ways)) == (SPOILT, len(WAYS))
-    assert audit(built.lake, built.build).faults == []
+    assert run_audit(built.lake, built.build).faults == []
 
 
 def test_a_file_that_nobody_wrote_is_named(built):
     for name in (f"{CRAWL}/00099.warc.gz", f"builds/{built.build}/clean/dropped-00007.parquet"):
         lakes.write_bytes(built.lake, name, b"x")
-        assert [one.path for one in audit(built.lake, built.build).faults] == [name]
+        assert [one.path for one in run_audit(built.lake, built.build).faults] == [name]
         lakes.remove(built.lake, name)
 
 
@@ -132,13 +132,13 @@ def test_a_report_of_another_build_with_its_right_seal_is_another_report(built):
     run_stage(dataclasses.replace(built, build=other), "extract")
     one, two = (f"builds/{version}/extract/report-00000.json" for version in (built.build, other))
     lakes.write_bytes(built.lake, one, lakes.read_bytes(built.lake, two))
-    assert one in [fault.path for fault in audit(built.lake, built.build).faults]
+    assert one in [fault.path for fault in run_audit(built.lake, built.build).faults]
 
 
 def test_what_was_read_from_a_crawl_is_no_report_of_the_crawl(built):
     """Both have a right seal, and the same source and crawl."""
     lakes.write_bytes(built.lake, f"{CRAWL}/report.json", lakes.read_bytes(built.lake, "extracts/zydcd/c1/report.json"))
-    assert f"{CRAWL}/report.json" in [fault.path for fault in audit(built.lake, built.build).faults]
+    assert f"{CRAWL}/report.json" in [fault.path for fault in run_audit(built.lake, built.build).faults]
 
 
 def test_rows_that_are_swapped_with_a_right_hash_break_the_chain(built):
@@ -150,7 +150,7 @@ def test_rows_that_are_swapped_with_a_right_hash_break_the_chain(built):
         built.lake, f"{folder}/kept-00000.parquet", table.reverse(), RECORD
     )
     lakes.write_json(built.lake, f"{folder}/report-00000.json", sealed(report))
-    (fault,) = audit(built.lake, built.build).faults
+    (fault,) = run_audit(built.lake, built.build).faults
     assert (fault.path, "says that it read another" in fault.what) == (
         f"builds/{built.build}/dedup/report-00000.json",
         True,
@@ -165,7 +165,7 @@ def test_a_part_without_some_rows_keeps_its_place_in_the_chain(built):
     report["written"][name] = describe_rewrite(report["written"][name], now)
     lakes.write_json(built.lake, f"{folder}/report-00000.json", sealed(report))
     assert report["written"][name]["removed"] == 2
-    assert audit(built.lake, built.build).faults == []
+    assert run_audit(built.lake, built.build).faults == []
 
 
 def test_what_an_older_version_wrote_is_said_to_be_not_recorded(built):
@@ -174,11 +174,11 @@ def test_what_an_older_version_wrote_is_said_to_be_not_recorded(built):
         lakes.write_json(
             built.lake, name, {key: made[key] for key in made if key not in ("seal", "written", "inputs", "number")}
         )
-    found = audit(built.lake, built.build)
+    found = run_audit(built.lake, built.build)
     assert (found.faults, found.not_recorded > 10) == ([], True)
     assert len(read_stage(built.lake, built.build, "clean")) > 10
     os.truncate(Path(built.lake.at(CRAWL, "00001.warc.gz")), 1_000)  # its index tells what there was
-    assert [one.path for one in audit(built.lake, built.build).faults] == [f"{CRAWL}/00001.warc.gz"]
+    assert [one.path for one in run_audit(built.lake, built.build).faults] == [f"{CRAWL}/00001.warc.gz"]
 
 
 @pytest.mark.parametrize("way", [gone, cut, pipe, longer])
@@ -202,19 +202,19 @@ def test_a_report_without_its_seal_or_without_anything_is_not_taken_for_an_older
         made = lakes.read_json(built.lake, name)
         for spoilt in ({key: made[key] for key in made if key != "seal"}, {}, {"splits": {"train": 5}}):
             lakes.write_json(built.lake, name, spoilt)
-            assert name in [one.path for one in audit(built.lake, built.build).faults], (name, list(spoilt))
+            assert name in [one.path for one in run_audit(built.lake, built.build).faults], (name, list(spoilt))
         lakes.write_bytes(built.lake, name, as_it_was)
-    assert audit(built.lake, built.build).faults == []
+    assert run_audit(built.lake, built.build).faults == []
 
 
 def test_what_is_not_there_is_said_with_what_there_is(built):
     with pytest.raises(UserError, match=rf"no build or release '1999.1.1'; choose from: {built.build}"):
-        audit(built.lake, "1999.1.1")
+        run_audit(built.lake, "1999.1.1")
     with pytest.raises(UserError, match="no crawl 'zydcd/c9'"):
-        audit(built.lake, "zydcd/c9")
+        run_audit(built.lake, "zydcd/c9")
     with pytest.raises(UserError, match="not a path in the lake"):
-        audit(built.lake, "builds/../../x")
-    assert audit(built.lake, "zydcd/c1").faults == audit(built.lake, "latest").faults == []
+        run_audit(built.lake, "builds/../../x")
+    assert run_audit(built.lake, "zydcd/c1").faults == run_audit(built.lake, "latest").faults == []
 
 
 # --- readers look, too ---------------------------------------------------------------------------------------------

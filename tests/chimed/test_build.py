@@ -10,7 +10,15 @@ from chimed.build import builds, ledger, order, reports
 from chimed.build.builds import new_build
 from chimed.build.contract import ShardStage
 from chimed.build.corpus import left, split
-from chimed.build.ledger import LedgerError, NothingLeft, Outcome, TooManyFailed, check_failures, check_ledger, tally
+from chimed.build.ledger import (
+    LedgerError,
+    NothingLeft,
+    Outcome,
+    TooManyFailed,
+    check_failures,
+    check_ledger,
+    count_outcome,
+)
 from chimed.errors import UserError
 from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD, derived, dropped_table, left_rows, table
@@ -41,12 +49,12 @@ def test_a_derived_row_needs_a_kept_parent():
 def test_too_many_failures_stop_the_stage_and_a_few_do_not():
     many = pl.concat([TEXTS.with_columns(id=pl.col("id") + str(n)) for n in range(3)])
     failed = left_rows(many, dict.fromkeys(many["id"], ("unparsed reply", "")), "failed")
-    check_failures("screen", tally(many, Outcome(many.tail(4), failed.head(5))))
+    check_failures("screen", count_outcome(many, Outcome(many.tail(4), failed.head(5))))
     with pytest.raises(TooManyFailed, match="9 of 9 rows failed"):
-        check_failures("screen", tally(many, Outcome(many.clear(), failed)))
+        check_failures("screen", count_outcome(many, Outcome(many.clear(), failed)))
     flagged = left_rows(many, dict.fromkeys(many["id"], ("toxic", "")))
     with pytest.raises(NothingLeft, match="all 9 rows were dropped, 9 of them: toxic"):
-        check_failures("screen", tally(many, Outcome(many.clear(), flagged)))
+        check_failures("screen", count_outcome(many, Outcome(many.clear(), flagged)))
 
 
 def test_versions_are_calendar_days_and_inputs_are_fixed(work):
@@ -88,7 +96,12 @@ def test_a_bad_option_names_the_good_ones(options, said):
 
 def _open(work, **told: object) -> None:
     """A build of one shard."""
-    made = {"version": work.build, "shards": [["zhongyoo/1"]], "stages": order.told(), "options": {}} | told
+    made = {
+        "version": work.build,
+        "shards": [["zhongyoo/1"]],
+        "stages": order.stages_for_build_json(),
+        "options": {},
+    } | told
     lakes.write_json(work.lake, f"builds/{work.build}/build.json", made)
 
 
@@ -154,7 +167,7 @@ def test_what_was_written_is_counted_anew(work, monkeypatch):
 def test_the_ledger_is_a_table_too(work):
     _finished(work, "extract", TEXTS)
     run_stage(work, "clean")
-    told = ledger.table(work.lake, work.build)
+    told = ledger.ledger_table(work.lake, work.build)
     assert told.filter(stage="clean").select("source", "fate", "reason", "rows").rows() == [
         ("zhongyoo", "kept", None, 3),
         ("zhongyoo", "read", None, 3),
@@ -198,9 +211,9 @@ def test_a_build_of_an_earlier_version_goes_on_in_its_own_order(work):
     with pytest.raises(UserError, match="the build has an earlier version's order of stages; python -m chimed run all"):
         run_stage(work, "clean", 3)
     run_stage(work, "clean")
-    assert builds.shards_of(work.lake, work.build, "perplexity") == 1
-    assert [entry["stage"] for entry in ledger.ledger(work.lake, work.build)] == ["extract", "dedup", "clean"]
-    assert ledger.table(work.lake, work.build)["stage"].unique().to_list() == ["clean"]
+    assert builds.count_shards(work.lake, work.build, "perplexity") == 1
+    assert [entry["stage"] for entry in ledger.read_ledger(work.lake, work.build)] == ["extract", "dedup", "clean"]
+    assert ledger.ledger_table(work.lake, work.build)["stage"].unique().to_list() == ["clean"]
     assert [stage.name for stage in builds.stages_of(work.lake, work.build)][:3] == ["extract", "dedup", "clean"]
     assert order.stage("decontaminate", builds.stages_of(work.lake, work.build)).scope == "corpus"
 
@@ -221,4 +234,4 @@ def test_a_report_of_an_earlier_version_has_the_figures_by_todays_names(work):
 def test_a_new_build_keeps_its_stages(work):
     _open(work)
     told = lakes.read_json(work.lake, f"builds/{work.build}/build.json")
-    assert order.of_build(told) == order.STAGES
+    assert order.stages_of_build(told) == order.STAGES

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from chimed.__main__ import app
 from chimed.errors import UserError, WorkStopped
-from chimed.operations.check import Finding, check
+from chimed.operations.check import Finding, run_checks
 from chimed.settings import settings
 
 EXAM = ",Question,A,B,C,D,Answer\n0,下列哪一项不是这道考题的答案,甲,乙,丙,丁,A\n"
@@ -36,11 +36,11 @@ def changed(work, **changes: object):
 
 def wrong(work, only_servers: bool = False) -> dict[str, str]:
     """What is wrong, by what was looked at."""
-    return {one.what: one.said for one in check(work, only_servers) if not one.fine}
+    return {one.what: one.said for one in run_checks(work, only_servers) if not one.fine}
 
 
 def test_nothing_is_wrong_where_all_is_there(ready, served):
-    found = check(ready)
+    found = run_checks(ready)
     assert [one.what for one in found] == [
         "machine",
         "lake",
@@ -83,7 +83,7 @@ def test_exams_disk_lake_and_store(ready, monkeypatch, tmp_path):
     assert "CHIMED_EXAMS" in wrong(changed(ready, exams=None))["exams"]
     skipped = dataclasses.replace(ready, options=ready.options.model_copy(update={"skip": ("decontaminate",)}))
     assert wrong(changed(skipped, exams=None)) == {}
-    monkeypatch.setattr("chimed.operations.check.FREE", 10**18)
+    monkeypatch.setattr("chimed.operations.check.MIN_FREE_BYTES", 10**18)
     assert "free some space or name another folder" in wrong(ready)["disk"]
     (tmp_path / "lake").mkdir(exist_ok=True)
     monkeypatch.setattr(

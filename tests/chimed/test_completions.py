@@ -7,7 +7,7 @@ from model_server import completion
 
 from chimed.errors import UserError
 from chimed.llm import client
-from chimed.llm.protocol import DIALECTS, Passing, Reply, Request, Server, body, parse
+from chimed.llm.protocol import DIALECTS, Reply, Request, Server, TransientError, parse_completion, request_body
 
 YES_NO = Request("p@1", [{"role": "user", "content": "q"}], {"max_tokens": 4}, {"choice": ["是", "否"]})
 REFUSED = (400, {}, b'{"error": "unknown field"}')
@@ -72,18 +72,18 @@ def test_a_server_that_refuses_everything_is_a_users_mistake(served, work):
     ],
 )
 def test_a_body_that_is_not_whole_is_tried_again(content):
-    with pytest.raises(Passing):
-        parse("k", content, 0.1)
+    with pytest.raises(TransientError):
+        parse_completion("k", content, 0.1)
 
 
 def test_a_schema_that_was_not_obeyed_leaves_the_text_as_it_came():
-    assert parse("k", completion('{"answer": "是"'), 0.1, wrapped=True).text == '{"answer": "是"'
-    assert parse("k", completion('["是"]'), 0.1, wrapped=True).text == '["是"]'
-    assert isinstance(parse("k", completion("是"), 0.1, wrapped=True), Reply)
+    assert parse_completion("k", completion('{"answer": "是"'), 0.1, wrapped=True).text == '{"answer": "是"'
+    assert parse_completion("k", completion('["是"]'), 0.1, wrapped=True).text == '["是"]'
+    assert isinstance(parse_completion("k", completion("是"), 0.1, wrapped=True), Reply)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_seed_and_the_sampling_are_the_same_in_every_dialect(dialect):
-    said = body(YES_NO, "m", dialect)
+    said = request_body(YES_NO, "m", dialect)
     assert said["seed"] == 0
     assert ("chat_template_kwargs" in said) == dialect.template

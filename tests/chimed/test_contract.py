@@ -6,16 +6,16 @@ import sys
 import pytest
 
 from chimed.build import order
-from chimed.build.contract import CorpusStage, ModelStage, PageStage, ShardStage, SteppedStage, implementation
+from chimed.build.contract import CorpusStage, ModelStage, PageStage, ShardStage, SteppedStage, load_stage
 
 TYPES = {"shard": (PageStage, ShardStage), "corpus": CorpusStage, "model": ModelStage}
 
 
 @pytest.mark.parametrize("stage", order.STAGES, ids=order.NAMES)
 def test_a_stage_is_of_the_type_its_definition_names(stage):
-    does = implementation(stage)
+    does = load_stage(stage)
     assert isinstance(does, TYPES[stage.kind])
-    assert isinstance(does, PageStage) == (order.before(stage.name) is None)
+    assert isinstance(does, PageStage) == (order.previous_stage(stage.name) is None)
     assert (stage.scope == "corpus") == (stage.kind == "corpus")
     assert (stage.needs == "llm") == (stage.kind == "model")
     assert [step.name for step in stage.steps] == (list(does.steps) if isinstance(does, SteppedStage) else [])

@@ -4,7 +4,7 @@ import pytest
 from samples import document, rows
 
 from chimed.build import order
-from chimed.pipeline.doubtful import LONGEST, SAMPLES, doubtful, doubts_about
+from chimed.pipeline.doubtful import SAMPLE_CHARACTERS, SAMPLES, find_doubts, list_doubtful
 from chimed.pipeline.trace import print_fate
 from chimed.schema import DROPPED, RECORD, dropped_table
 from chimed.storage import lake as lakes
@@ -14,7 +14,7 @@ from chimed.storage import lake as lakes
 def doubted(work):
     """A build whose clean doubted a row in each of three shards, and whose dedup spared one."""
     folder = f"builds/{work.build}"
-    made = {"version": work.build, "shards": [["a/1"]] * 3, "stages": order.told(), "options": {}}
+    made = {"version": work.build, "shards": [["a/1"]] * 3, "stages": order.stages_for_build_json(), "options": {}}
     lakes.write_json(work.lake, f"{folder}/build.json", made)
     for shard in range(3):
         row = document("黄芪补气。", url=f"http://a/{shard}", id=f"{shard}" * 16)
@@ -36,17 +36,17 @@ def doubted(work):
 
 
 def test_doubts_are_added_up_over_shards_and_bounded(doubted):
-    superscript, spared = doubtful(doubted.lake, doubted.build)
+    superscript, spared = list_doubtful(doubted.lake, doubted.build)
     assert (superscript["stage"], superscript["rule"], superscript["rows"]) == ("clean", "superscript", 123)
     assert len(superscript["samples"]) == SAMPLES
-    assert max(len(said) for sample in superscript["samples"] for said in sample.values()) == LONGEST + 1
+    assert max(len(said) for sample in superscript["samples"] for said in sample.values()) == SAMPLE_CHARACTERS + 1
     assert (spared["stage"], spared["rows"]) == ("dedup", 1)
 
 
 def test_a_records_doubts_are_those_that_show_it_or_name_it(doubted):
-    assert {one["stage"] for one in doubts_about(doubted.lake, doubted.build, "1" * 16)} == {"clean", "dedup"}
-    assert {one["stage"] for one in doubts_about(doubted.lake, doubted.build, "2" * 16)} == {"clean", "dedup"}
-    assert [one["stage"] for one in doubts_about(doubted.lake, doubted.build, "0" * 16)] == ["clean"] * 7
+    assert {one["stage"] for one in find_doubts(doubted.lake, doubted.build, "1" * 16)} == {"clean", "dedup"}
+    assert {one["stage"] for one in find_doubts(doubted.lake, doubted.build, "2" * 16)} == {"clean", "dedup"}
+    assert [one["stage"] for one in find_doubts(doubted.lake, doubted.build, "0" * 16)] == ["clean"] * 7
 
 
 def test_the_ledger_of_a_record_tells_what_was_doubted(doubted, capsys):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chimed.errors import UserError
-from chimed.pipeline.dropped import Sought, dropped
+from chimed.pipeline.dropped import Search, find_dropped
 from chimed.schema import DROPPED, dropped_table
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake, open_lake
@@ -34,10 +34,10 @@ def lake(tmp_path) -> Lake:
     return made
 
 
-def every(lake: Lake, sought: Sought, most: int) -> list[dict]:
+def every(lake: Lake, sought: Search, most: int) -> list[dict]:
     found, start = [], ""
     while True:
-        left = dropped(lake, sought, start, most)
+        left = find_dropped(lake, sought, start, most)
         assert len(left.rows) <= most
         found += left.rows
         if left.after is None:
@@ -49,14 +49,14 @@ def every(lake: Lake, sought: Sought, most: int) -> list[dict]:
 @pytest.mark.parametrize(
     ("sought", "count"),
     [
-        (Sought("2026.11.22"), 21),
-        (Sought("2026.11.22", "filter"), 20),
-        (Sought("2026.11.22", "filter", "too short"), 10),
-        (Sought("2026.11.22", "filter", "", "党参"), 2),
-        (Sought("2026.11.22", "filter", "perplexity", "党参"), 0),
-        (Sought("", "filter", "too short"), 20),
-        (Sought("", "", "same text"), 1),
-        (Sought("2026.11.22", "", "never heard of"), 0),
+        (Search("2026.11.22"), 21),
+        (Search("2026.11.22", "filter"), 20),
+        (Search("2026.11.22", "filter", "too short"), 10),
+        (Search("2026.11.22", "filter", "", "党参"), 2),
+        (Search("2026.11.22", "filter", "perplexity", "党参"), 0),
+        (Search("", "filter", "too short"), 20),
+        (Search("", "", "same text"), 1),
+        (Search("2026.11.22", "", "never heard of"), 0),
     ],
 )
 def test_each_is_found_once_whatever_the_pages_length(lake, sought, count, most) -> None:
@@ -67,11 +67,11 @@ def test_each_is_found_once_whatever_the_pages_length(lake, sought, count, most)
 
 
 def test_the_newest_build_comes_first_and_a_wrong_place_begins_anew(lake) -> None:
-    first = dropped(lake, Sought(), most=1).rows[0]
+    first = find_dropped(lake, Search(), most=1).rows[0]
     assert (first["build"], first["stage"], first["said"][0]) == ("2026.11.22", "dedup", ("title", "第77"))
-    assert dropped(lake, Sought(), "../../etc/passwd#5", 1).rows[0] == first
+    assert find_dropped(lake, Search(), "../../etc/passwd#5", 1).rows[0] == first
 
 
 def test_an_unknown_build_is_the_users_mistake(lake) -> None:
     with pytest.raises(UserError, match=r"2026\.11\.22"):
-        dropped(lake, Sought("1999.1.1"))
+        find_dropped(lake, Search("1999.1.1"))

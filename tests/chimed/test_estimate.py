@@ -7,7 +7,7 @@ from samples import document, model_outcome, qa, rows
 
 from chimed.build import order
 from chimed.errors import UserError
-from chimed.pipeline.estimate import estimate
+from chimed.pipeline.estimate import estimate_build
 from chimed.schema import DROPPED, RECORD, dropped_table
 from chimed.stages import screen
 from chimed.storage import lake as lakes
@@ -27,7 +27,7 @@ def planned(work, served):
     )
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
     work = dataclasses.replace(work, settings=where, options=work.options.model_copy(update={"prefer_share": 1.0}))
-    made = {"version": "2026.11.22", "shards": [[]], "options": {}, "stages": order.told()}
+    made = {"version": "2026.11.22", "shards": [[]], "options": {}, "stages": order.stages_for_build_json()}
     lakes.write_json(work.lake, "builds/2026.11.22/build.json", made)
     for stage in ("extract", "clean", "dedup", "perplexity", "filter"):
         lakes.write_json(work.lake, f"builds/2026.11.22/{stage}/report-00000.json", {"parts": 1, "figures": {}})
@@ -38,7 +38,7 @@ def planned(work, served):
 
 def test_an_estimate_counts_what_the_store_does_not_know_and_asks_nothing(planned, served):
     work, table = planned
-    told = estimate(work, rate=1000)
+    told = estimate_build(work, rate=1000)
     asked = {(one["stage"], one["prompt"].split("@")[0]): one["remain"] for one in told["stages"]}
     assert asked[("screen", "screen")] == 4  # the rule's is not asked
     assert asked[("department", "department")] >= 1
@@ -49,21 +49,21 @@ def test_an_estimate_counts_what_the_store_does_not_know_and_asks_nothing(planne
     assert served.bodies == []
     served.answer = lambda body: "否"
     model_outcome(screen, table, work)
-    again = {(one["stage"], one["prompt"].split("@")[0]): one["remain"] for one in estimate(work, 1000)["stages"]}
+    again = {(one["stage"], one["prompt"].split("@")[0]): one["remain"] for one in estimate_build(work, 1000)["stages"]}
     assert again[("screen", "screen")] == again[("screen", "sensitive")] == 0
 
 
 def test_without_a_rate_it_needs_one_measured(planned):
     work, _ = planned
     with pytest.raises(UserError, match="--rate"):
-        estimate(work)
+        estimate_build(work)
     spent = {"prompt_tokens": 900, "completion_tokens": 100, "wall_seconds": 2.0}
     lakes.write_json(work.lake, "builds/2026.11.15/build.json", {"version": "2026.11.15"})
     lakes.write_json(work.lake, "builds/2026.11.15/screen/report-00000.json", {"figures": {"screen": spent}})
-    assert estimate(work)["tokens_per_second"] == 500
+    assert estimate_build(work)["tokens_per_second"] == 500
 
 
 def test_a_build_that_has_nothing_yet_says_what_to_run(work):
     lakes.write_json(work.lake, "builds/2026.11.22/build.json", {"version": "2026.11.22", "shards": [["a/b"]]})
     with pytest.raises(UserError, match="run extract"):
-        estimate(work, rate=1)
+        estimate_build(work, rate=1)

@@ -12,8 +12,8 @@ from chimed.build.builds import parse_options
 from chimed.build.contract import UnusableReply
 from chimed.characters import one_line, short, storable
 from chimed.errors import UserError
-from chimed.llm.prompts import load, messages
-from chimed.llm.reply import Passing, parse, without_thinking
+from chimed.llm.prompts import build_messages, load
+from chimed.llm.reply import TransientError, parse_completion, split_thinking
 from chimed.retry_after import LONGEST, retry_after
 from chimed.secrets import without_secrets
 from chimed.settings import Settings
@@ -52,8 +52,8 @@ def _said(value: object) -> bytes:
 @given(st.binary(max_size=400) | COMPLETION.map(_said) | VALUES.map(_said), st.booleans())
 def test_a_body_becomes_a_reply_that_every_store_takes(content: bytes, wrapped: bool) -> None:
     try:
-        reply = parse("k", content, 0.1, wrapped)
-    except Passing as passing:
+        reply = parse_completion("k", content, 0.1, wrapped)
+    except TransientError as passing:
         reply = passing.reply
     if reply:
         for text in (reply.text, reply.reasoning or "", reply.fault or ""):
@@ -66,8 +66,8 @@ def test_a_body_becomes_a_reply_that_every_store_takes(content: bytes, wrapped: 
 @pytest.mark.parametrize("depth", [100, 10_000, 1_000_000])
 @pytest.mark.parametrize("begin", ["[", '{"a":', '{"choices":[', "[{"])
 def test_deep_json_is_no_completion(begin: str, depth: int) -> None:
-    with pytest.raises(Passing, match="malformed body"):
-        parse("k", begin.encode() * depth, 0.1)
+    with pytest.raises(TransientError, match="malformed body"):
+        parse_completion("k", begin.encode() * depth, 0.1)
 
 
 @FUZZ
@@ -82,7 +82,7 @@ def test_foreign_text_is_made_safe_for_stores_and_terminals(text: str, most: int
     assert len(kept) <= most
     assert fit_to_length(kept, most) == kept
     kept.encode()
-    answer, thought = without_thinking(text)
+    answer, thought = split_thinking(text)
     assert isinstance(answer + thought, str)
     without_control_tokens(text)
     without_secrets(text)
@@ -92,7 +92,7 @@ def test_foreign_text_is_made_safe_for_stores_and_terminals(text: str, most: int
 @FUZZ
 @given(ANY, ANY)
 def test_values_of_prompts_are_never_templates(text: str, other: str) -> None:
-    said = messages(load("screen"), text=f"{{{{ {text} }}}}{{text}}<输入文本>{other}")
+    said = build_messages(load("screen"), text=f"{{{{ {text} }}}}{{text}}<输入文本>{other}")
     assert said[-1]["content"].count("<输入文本>") <= (text + other).count("<输入文本>") + 1  # filled once, not again
 
 

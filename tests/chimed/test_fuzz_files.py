@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from small_build import CRAWL
 
 from chimed.build import ledger
-from chimed.build.builds import parts_of, read_build, read_dropped, read_stage
+from chimed.build.builds import count_parts, read_build, read_dropped, read_stage
 from chimed.errors import UserError, WorkStopped
 from chimed.extraction import corpus_files
 from chimed.extraction.crawl_records import check_misses, extract_crawl
-from chimed.operations.audit import audit
-from chimed.pipeline.doubtful import doubtful
+from chimed.operations.audit import run_audit
+from chimed.pipeline.doubtful import list_doubtful
 from chimed.release.verify import verify
 from chimed.storage import lake as lakes
 from chimed.storage.contents import as_json, sealed
@@ -84,19 +84,19 @@ def test_reports_of_stages(once, stage, changes, data, seal, raw):
     try:
         lakes.write_bytes(once.lake, path, data if raw else as_json(mangled(json.loads(kept[path]), changes, seal)))
         with a_sentence_or_success():
-            parts_of(once.lake, once.build, stage)
+            count_parts(once.lake, once.build, stage)
         with a_sentence_or_success():
-            ledger.ledger(once.lake, once.build)
+            ledger.read_ledger(once.lake, once.build)
         with a_sentence_or_success():
-            ledger.table(once.lake, once.build)
+            ledger.ledger_table(once.lake, once.build)
         with a_sentence_or_success():
-            doubtful(once.lake, once.build)
+            list_doubtful(once.lake, once.build)
         with a_sentence_or_success():
             read_stage(once.lake, once.build, stage)
         with a_sentence_or_success():
             read_dropped(once.lake, once.build, stage)
         with a_sentence_or_success():
-            found = audit(once.lake, once.build).faults
+            found = run_audit(once.lake, once.build).faults
             assert found or lakes.read_bytes(once.lake, path) == kept[path] or (seal and not raw)  # a right seal
     finally:
         for name, before in kept.items():
@@ -113,7 +113,7 @@ def test_build_json(once, changes, data, raw):
         with a_sentence_or_success():
             read_build(once.lake, "latest")
         with a_sentence_or_success():
-            audit(once.lake, once.build)
+            run_audit(once.lake, once.build)
     finally:
         lakes.write_bytes(once.lake, path, before)
 
@@ -176,7 +176,7 @@ def test_warc_files(once, at, piece, cut, file, recorded):
         with a_sentence_or_success():
             extract_crawl(lake, "zydcd", "c1")
         with a_sentence_or_success():
-            audit(lake, "zydcd/c1")
+            run_audit(lake, "zydcd/c1")
 
 
 LINES = {

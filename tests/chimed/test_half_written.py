@@ -8,12 +8,12 @@ import pytest
 from small_build import crawled
 
 from chimed.build import ledger
-from chimed.build.builds import builds, new_build, parts_of, read_build, read_dropped
+from chimed.build.builds import count_parts, list_builds, new_build, read_build, read_dropped
 from chimed.crawl import finished
 from chimed.crawl.crawl import _name
 from chimed.errors import UserError
 from chimed.extraction.crawl_records import extract_crawl
-from chimed.pipeline.doubtful import doubtful
+from chimed.pipeline.doubtful import list_doubtful
 from chimed.pipeline.runner import run_stage
 from chimed.release import find_release, releases
 from chimed.release.write import previous
@@ -28,7 +28,7 @@ def test_drafts_of_a_killed_writer_are_no_parts_and_the_next_run_takes_them_away
     folder = Path(built.lake.at("builds", built.build, "clean"))
     for name in ("dropped-00000.parquet", "kept-00000.parquet", "report-00000.json"):
         (folder / f"{name}.1a2b3c4d.part").write_bytes((folder / name).read_bytes())
-    before = ledger.ledger(built.lake, built.build)
+    before = ledger.read_ledger(built.lake, built.build)
     assert len(read_dropped(built.lake, built.build, "clean")) == sum(before[1]["dropped"].values())
     assert not [name for name in lakes.files(built.lake, "builds") if name.endswith(".part")]
     (folder / "report-00000.json").unlink()
@@ -55,13 +55,13 @@ def test_a_stage_whose_report_was_cut_short_is_not_finished_and_runs_again(built
     path = f"builds/{built.build}/clean/report-00000.json"
     whole = lakes.read_json(built.lake, path)
     lakes.write_bytes(built.lake, path, data)
-    assert [entry["stage"] for entry in ledger.ledger(built.lake, built.build)] == ["extract"]
-    assert doubtful(built.lake, built.build) == doubtful(built.lake, built.build)
+    assert [entry["stage"] for entry in ledger.read_ledger(built.lake, built.build)] == ["extract"]
+    assert list_doubtful(built.lake, built.build) == list_doubtful(built.lake, built.build)
     with pytest.raises(UserError, match=r"clean is not done.*python -m chimed run clean"):
-        parts_of(built.lake, built.build, "clean")
+        count_parts(built.lake, built.build, "clean")
     (report,) = run_stage(built, "clean")
     assert report["written"] == whole["written"]
-    assert parts_of(built.lake, built.build, "dedup") == 1
+    assert count_parts(built.lake, built.build, "dedup") == 1
 
 
 @pytest.mark.parametrize("data", CUT)
@@ -95,14 +95,14 @@ def test_a_build_whose_build_json_was_cut_short_is_not_the_latest(built):
     assert read_build(built.lake, "latest")["version"] == built.build
     with pytest.raises(UserError, match=rf"builds/{newest}/build.json does not describe this build"):
         read_build(built.lake, newest)
-    assert newest in builds(built.lake)
+    assert newest in list_builds(built.lake)
 
 
 def test_latest_is_what_was_opened_last_though_the_clock_was_once_ahead(built):
     ahead = new_build(built.lake, version="2031.01.05")
     assert read_build(built.lake, "latest")["version"] == ahead
     today = new_build(built.lake)
-    assert builds(built.lake) == [built.build, ahead, today]
+    assert list_builds(built.lake) == [built.build, ahead, today]
     assert read_build(built.lake, "latest")["version"] == today
     for version in (ahead, today, f"{ahead}.p1"):
         number = lakes.read_json(built.lake, f"builds/{version.removesuffix('.p1')}/build.json")["number"]
@@ -117,7 +117,7 @@ def test_builds_of_an_older_version_keep_their_order_and_come_first(built):
     for version in ("2025.12.31", "2026.1.2", "2026.1.2.1"):
         made = {"version": version, "options": {}, "shards": []}
         lakes.write_json(built.lake, f"builds/{version}/build.json", made)
-    assert builds(built.lake) == ["2025.12.31", "2026.1.2", "2026.1.2.1", built.build]
+    assert list_builds(built.lake) == ["2025.12.31", "2026.1.2", "2026.1.2.1", built.build]
 
 
 # --- names ---------------------------------------------------------------------------------------------------------

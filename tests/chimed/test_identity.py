@@ -55,10 +55,10 @@ def test_a_model_changed_under_its_alias_is_asked_anew_and_changed_back_it_is_no
 def test_of_a_folder_the_content_counts_and_not_the_path(asked, served, tmp_path):
     folder = checkpoint(tmp_path / "merged", b"\x01" * 500)
     served.roots["chimed-generator"] = str(folder)
-    first = client.generator(asked).identity
+    first = client.generator_server(asked).identity
     assert screened(asked, served) == (6, {first})
     checkpoint(folder, b"\x02" * 500)  # trained on: the same file names, sizes and headers
-    assert client.generator(asked).identity != first
+    assert client.generator_server(asked).identity != first
     assert screened(asked, served)[0] == 6
     checkpoint(folder, b"\x01" * 500)
     assert screened(asked, served) == (0, {first})
@@ -68,14 +68,14 @@ def test_of_a_folder_the_content_counts_and_not_the_path(asked, served, tmp_path
 
 
 def test_a_large_file_is_known_by_samples_and_a_letter_of_its_description(tmp_path, monkeypatch):
-    monkeypatch.setattr(identity, "WHOLE_FILE", 1000)
+    monkeypatch.setattr(identity, "FULL_HASH_BYTES", 1000)
     weights = bytearray(3_000_000)
-    one = identity.hash_of(checkpoint(tmp_path / "a", bytes(weights)))
+    one = identity.hash_checkpoint(checkpoint(tmp_path / "a", bytes(weights)))
     weights[::500] = b"\x01" * len(weights[::500])
-    assert identity.hash_of(checkpoint(tmp_path / "b", bytes(weights))) != one
-    assert identity.hash_of(checkpoint(tmp_path / "c", bytes(3_000_000))) == one
-    assert identity.hash_of(checkpoint(tmp_path / "c", bytes(3_000_000), {"model_type": "qwen2"})) != one
-    assert identity.hash_of(tmp_path) is None
+    assert identity.hash_checkpoint(checkpoint(tmp_path / "b", bytes(weights))) != one
+    assert identity.hash_checkpoint(checkpoint(tmp_path / "c", bytes(3_000_000))) == one
+    assert identity.hash_checkpoint(checkpoint(tmp_path / "c", bytes(3_000_000), {"model_type": "qwen2"})) != one
+    assert identity.hash_checkpoint(tmp_path) is None
 
 
 MINE = "chimed-generator"
@@ -108,19 +108,19 @@ MINE = "chimed-generator"
 def test_what_a_server_says_of_itself_or_a_setting_or_nothing_goes_on(models, named, who):
     if who.startswith(("CHIMED", "serves")):
         with pytest.raises(UserError, match=who):
-            identity.identity(MINE, models, named, "CHIMED_LLM_IDENTITY", "http://a/v1")
+            identity.identify_model(MINE, models, named, "CHIMED_LLM_IDENTITY", "http://a/v1")
     else:
-        assert identity.identity(MINE, models, named, "CHIMED_LLM_IDENTITY", "http://a/v1") == who
+        assert identity.identify_model(MINE, models, named, "CHIMED_LLM_IDENTITY", "http://a/v1") == who
 
 
 def test_an_identity_fits_its_column_and_obeys_no_terminal():
-    said = identity.identity(MINE, [{"id": MINE, "root": "\x1b[2J\x00\ud835/" + "x" * 9_999}], None, "S", "u")
+    said = identity.identify_model(MINE, [{"id": MINE, "root": "\x1b[2J\x00\ud835/" + "x" * 9_999}], None, "S", "u")
     assert len(said) <= 180
     assert not set(said) & {"\x1b", "\x00", "\ud835"}
 
 
 def test_replies_kept_under_a_served_name_stay_readable_and_are_nobody_elses(asked, served):
-    request = screen.question("screen", f"{TEXT}0").request
+    request = screen.ask_yes_no("screen", f"{TEXT}0").request
     old = {
         "key": client.request_key(request, "chimed-generator"), "model": "chimed-generator", "prompt": request.prompt,
         "messages": "[]", "text": "是", "finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1,
@@ -133,7 +133,7 @@ def test_replies_kept_under_a_served_name_stay_readable_and_are_nobody_elses(ask
 
 def test_a_server_that_comes_back_with_another_model_ends_the_work(asked, served, monkeypatch):
     monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(client, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(client, "IDENTITY_EVERY", 0.0)
 
     def answer(body):
         if len(served.bodies) == 2:

@@ -4,7 +4,7 @@ import pytest
 
 from chimed.build import inputs
 from chimed.build.builds import new_build, read_build
-from chimed.build.inputs import Size, crawls, packed, piece, ranges_of
+from chimed.build.inputs import Size, list_crawls, packed, parse_piece, ranges_of
 from chimed.build.options import Options
 from chimed.build.order import STAGES
 from chimed.settings import settings
@@ -14,7 +14,7 @@ ROWS = 1_000
 
 
 def size_of(shard: list[str], sizes: dict[str, Size]) -> float:
-    return sum(sizes[f"{one.source}/{one.crawl}"].rows / ROWS / one.share[1] for one in map(piece, shard))
+    return sum(sizes[f"{one.source}/{one.crawl}"].rows / ROWS / one.share[1] for one in map(parse_piece, shard))
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_no_shard_is_larger_than_the_limit_and_every_share_is_in_one(rows):
     sizes = {crawl: Size(number, 0) for crawl, number in rows.items()}
     shards = packed(sizes, ROWS, 1.0)
     assert all(size_of(shard, sizes) <= 1.0001 for shard in shards)
-    assert crawls(shards) == sorted(sizes)
-    pieces = [piece(entry) for shard in shards for entry in shard]
+    assert list_crawls(shards) == sorted(sizes)
+    pieces = [parse_piece(entry) for shard in shards for entry in shard]
     for crawl in sizes:
         shares = [one.share for one in pieces if f"{one.source}/{one.crawl}" == crawl]
         assert shares == [(which, len(shares)) for which in range(len(shares))]
@@ -49,19 +49,19 @@ def test_a_crawl_of_few_parts_is_not_divided_into_empty_shards():
 
 def test_a_page_with_many_answers_counts_as_many_rows_once_it_was_extracted(work):
     lakes.write_json(work.lake, "raw/ask39/1/report.json", {"pages": 30})
-    assert inputs.shards(work.lake, Options(part_rows=50)) == [["ask39/1"]]
+    assert inputs.divide_into_shards(work.lake, Options(part_rows=50)) == [["ask39/1"]]
     lakes.write_json(work.lake, "extracts/ask39/1/report.json", {"records": 400, "parts": {"a": 3, "b": 4}})
-    assert len(inputs.shards(work.lake, Options(part_rows=50))) == 7
+    assert len(inputs.divide_into_shards(work.lake, Options(part_rows=50))) == 7
     lakes.write_json(work.lake, "extracts/ask39/1/report.json", {"records": "many"})
-    assert inputs.shards(work.lake, Options(part_rows=50)) == [["ask39/1"]]
+    assert inputs.divide_into_shards(work.lake, Options(part_rows=50)) == [["ask39/1"]]
 
 
 def test_there_are_never_more_shards_than_tasks_may_be(work):
     for week in range(4):
         lakes.write_json(work.lake, f"raw/ask39/{week}/report.json", {"pages": 5_000 * week})
-    shards = inputs.shards(work.lake, Options(part_rows=10))
+    shards = inputs.divide_into_shards(work.lake, Options(part_rows=10))
     assert settings().max_parts / 2 < len(shards) <= settings().max_parts
-    assert crawls(shards) == [f"ask39/{week}" for week in range(4)]
+    assert list_crawls(shards) == [f"ask39/{week}" for week in range(4)]
 
 
 def test_ranges_grow_in_number_and_then_in_size():

@@ -8,7 +8,7 @@ from model_server import completion
 from chimed.errors import UserError
 from chimed.llm import client
 from chimed.llm.client import Refused, Reply, Request, Server
-from chimed.llm.cost import cost
+from chimed.llm.cost import measure_cost
 
 SAMPLING = {"max_tokens": 8, "temperature": 0.0}
 
@@ -49,7 +49,7 @@ def test_nothing_is_paid_twice(served, work):
     again = client.ask(requests(25), server(served), work)
     assert len(served.bodies) == 25
     assert [reply.known for reply in again] == [True] * 20 + [False] * 5
-    assert cost(again, [2] * 25, work)["known"] == 20
+    assert measure_cost(again, [2] * 25, work)["known"] == 20
 
 
 def test_equal_requests_are_asked_once_and_samples_apart(served, work):
@@ -114,7 +114,7 @@ def test_cost_counts_what_was_paid_and_the_time_something_was_in_flight(work):
     paid = [Reply("a", "t", "stop", 10, 2, 4.0, ended=14.0), Reply("b", "t", "stop", 10, 2, 4.0, ended=16.0, tries=2)]
     answers = [*paid, Reply("c", "t", "stop", 9, 9, 9.0, known=True), Refused("d", "no")]
     work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_gpus": 2}))
-    assert cost(answers, [100, 300, 500, 700], work) == {
+    assert measure_cost(answers, [100, 300, 500, 700], work) == {
         "requests": 4,
         "known": 1,
         "refused": 1,

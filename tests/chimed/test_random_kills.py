@@ -16,7 +16,7 @@ import pytest
 
 from chimed.build.context import Work
 from chimed.build.options import Options
-from chimed.operations.audit import audit
+from chimed.operations.audit import run_audit
 from chimed.pipeline.runner import run_stage
 from chimed.settings import Settings
 from chimed.storage import drafts
@@ -106,7 +106,7 @@ def test_random_kills_leave_the_same_bytes(once, tmp_path):
         assert last.exitcode == 0
         assert contents(folder / "lake") == want
         work = dataclasses.replace(once, lake=lakes.open_lake(str(folder / "lake")))
-        assert audit(work.lake, work.build).faults == []
+        assert run_audit(work.lake, work.build).faults == []
         rounds += 1
     assert kills == KILLS
     assert rounds

@@ -7,7 +7,7 @@ import pytest
 from poison import FAILING, GOOD, RIGHT
 
 from chimed.characters import first_invalid_character, printable, storable
-from chimed.llm.reply import Passing, parse, without_thinking
+from chimed.llm.reply import TransientError, parse_completion, split_thinking
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "thinking.jsonl").read_text("utf-8").splitlines()]
 
@@ -18,8 +18,8 @@ def test_a_bad_body_is_a_reply_with_its_fault_or_one_to_try_again(kind):
     if word == "more than":
         return  # the wire stops reading it
     try:
-        reply = parse("k", body, 0.1)
-    except Passing as error:
+        reply = parse_completion("k", body, 0.1)
+    except TransientError as error:
         reply = error.reply
     assert word in (reply.fault or ("thinking" if not reply.text else "")), reply
     for text in (reply.text, reply.reasoning or "", reply.fault or "", reply.finish_reason):
@@ -30,7 +30,7 @@ def test_a_bad_body_is_a_reply_with_its_fault_or_one_to_try_again(kind):
 
 @pytest.mark.parametrize("kind", RIGHT)
 def test_a_right_answer_is_found_whatever_stands_around_it(kind):
-    reply = parse("k", RIGHT[kind](GOOD), 0.1)
+    reply = parse_completion("k", RIGHT[kind](GOOD), 0.1)
     assert (reply.text.strip(), reply.fault, reply.finish_reason) == (GOOD, None, "stop")
     assert "想" not in reply.text
     assert (reply.reasoning or "") == storable(reply.reasoning or "")
@@ -38,15 +38,15 @@ def test_a_right_answer_is_found_whatever_stands_around_it(kind):
 
 @pytest.mark.parametrize("case", CASES, ids=[case["said"][:30] for case in CASES])
 def test_thinking_is_taken_off_whole(case):
-    text, thought = without_thinking(case["said"])
+    text, thought = split_thinking(case["said"])
     assert text.strip() == case["answer"]
     assert bool(thought) == case["thinks"]
 
 
 def test_a_long_reply_of_tags_is_read_in_linear_time():
     said = "<think>" * 200_000 + "好"
-    assert without_thinking(said) == ("", "好")
-    assert without_thinking("so " * 400_000)[0].startswith("so so")
+    assert split_thinking(said) == ("", "好")
+    assert split_thinking("so " * 400_000)[0].startswith("so so")
 
 
 def test_one_place_says_what_is_text_what_a_store_takes_and_what_a_terminal_shows():

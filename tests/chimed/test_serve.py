@@ -46,29 +46,29 @@ def stranger(chosen) -> Iterator[None]:
 
 def test_a_missing_server_names_the_setting_that_points_there(chosen) -> None:
     with pytest.raises(UserError, match=r"no model server answers at .*CHIMED_LLM_URL"):
-        servers.probe(0)
+        servers.wait_for_servers(0)
 
 
 def test_a_server_with_another_model_is_said(stranger) -> None:
     with pytest.raises(UserError, match="serves another-model, not chimed-generator"):
-        servers.probe(0)
+        servers.wait_for_servers(0)
 
 
 def test_a_stranger_on_the_port_never_passes_for_ours(stranger) -> None:
     with pytest.raises(UserError, match=r"another server already runs at .*CHIMED_LLM_URL to a free port"):
-        servers.up(5)
+        servers.start_servers(5)
 
 
 def test_a_server_that_dies_tells_the_end_of_its_log(chosen) -> None:
     with pytest.raises(UserError, match=r"(?s)server died while loading .*no such checkpoint"):
-        servers.up(20)
+        servers.start_servers(20)
 
 
 def test_one_port_for_both_is_refused(chosen, monkeypatch) -> None:
     monkeypatch.setenv("CHIMED_JUDGE_URL", settings().llm_url)
     settings.cache_clear()
     with pytest.raises(UserError, match="two servers need two"):
-        servers.up(5)
+        servers.start_servers(5)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_one_port_for_both_is_refused(chosen, monkeypatch) -> None:
     [(0, "--enforce-eager", None), (1, "--gpu-memory-utilization", None), (8, "--tensor-parallel-size", "4,5,6,7")],
 )
 def test_the_judges_command_line_fits_the_machine(chosen, gpus: int, flag: str, devices: str | None) -> None:
-    argv, environment = servers.command(servers.servers()[1], 1, gpus)
+    argv, environment = servers.server_command(servers.configured_servers()[1], 1, gpus)
     assert flag in argv
     assert environment.get("CUDA_VISIBLE_DEVICES") == devices
     assert ("OMP_NUM_THREADS" in environment) == (gpus == 0)
@@ -85,4 +85,4 @@ def test_the_judges_command_line_fits_the_machine(chosen, gpus: int, flag: str, 
 
 
 def test_down_where_nothing_is_up_is_no_error(chosen) -> None:
-    servers.down()
+    servers.stop_servers()

@@ -40,7 +40,7 @@ def tables(work: Work) -> list[bytes]:
 
 @pytest.mark.parametrize("shards_of_a_process", [2, 4], ids=["processes", "threads"])
 def test_several_at_once_write_what_one_writes(here, monkeypatch, shards_of_a_process):
-    monkeypatch.setattr(parallel, "LEAST", shards_of_a_process)
+    monkeypatch.setattr(parallel, "SHARDS_PER_PROCESS", shards_of_a_process)
     reports = parallel.run_shards(here, "clean")
     assert [(report["shard"], report["kept"]) for report in reports] == [(n, 20) for n in range(PARTS)]
     several = tables(here)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from chimed.__main__ import GROUPS, app
 from chimed.crawl.weeks import WEEK, last_week
-from chimed.operations.status import status
+from chimed.operations.status import read_status
 from chimed.settings import settings
 from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
@@ -35,7 +35,7 @@ def crawled(source: str, since: date) -> None:
 
 
 def steps() -> list[str | None]:
-    return [one["do"] for one in status()["next"]]
+    return [one["do"] for one in read_status()["next"]]
 
 
 def test_an_empty_lake_says_what_to_run_first_and_stays_empty(tmp_path) -> None:
@@ -50,7 +50,7 @@ def test_what_comes_next_follows_from_what_is_there() -> None:
     crawled("ask39", last_week())
     assert steps() == ["python -m chimed check", "python -m chimed build && python -m chimed run all"]
     crawled("zydcd", last_week() - WEEK)
-    found = status()
+    found = read_status()
     assert {one["source"]: one["week"] for one in found["sources"] if one["crawls"]} == {
         "ask39": None,
         "zydcd": "never crawled",
@@ -59,7 +59,7 @@ def test_what_comes_next_follows_from_what_is_there() -> None:
     lakes.write_json(open_lake(), "builds/2026.11.22/build.json", {"version": "2026.11.22", "made": "2026-11-22",
                      "shards": [["ask39/1"]], "options": {}})  # fmt: skip
     assert "python -m chimed run all --build 2026.11.22" in steps()
-    assert status()["build"]["next"] == "extract"
+    assert read_status()["build"]["next"] == "extract"
 
 
 def test_help_shows_the_groups_and_hides_what_only_airflow_calls() -> None:
@@ -83,4 +83,4 @@ def test_every_command_that_prints_a_table_gives_json_too() -> None:
     for command in ("status", "check", "coverage", "ledger", "trace", "verify", "diff", "compare", "train"):
         assert "--json" in CliRunner().invoke(app, [command, "--help"]).output, command
     assert '"next"' in CliRunner().invoke(app, ["status", "--json"]).output
-    assert len(source_names()) == len(status()["sources"])
+    assert len(source_names()) == len(read_status()["sources"])

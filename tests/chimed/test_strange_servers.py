@@ -78,7 +78,7 @@ def test_a_page_of_models_that_comes_byte_by_byte_is_not_waited_for(monkeypatch)
     async def listed() -> None:
         async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            await asyncio.to_thread(identity.listed, f"http://127.0.0.1:{port}/v1", "key")
+            await asyncio.to_thread(identity.list_models, f"http://127.0.0.1:{port}/v1", "key")
 
     monkeypatch.setattr(identity, "TIMEOUT", 1)
     began = time.monotonic()

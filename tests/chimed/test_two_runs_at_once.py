@@ -29,7 +29,12 @@ ROWS = 146
 def prepared(work: Work, stage: str, number: int = ROWS) -> None:
     """A build in which all before `stage` is done, in two parts."""
     options = Options(second_opinion=False).model_dump(mode="json")
-    made = {"version": work.build, "options": options, "shards": [["zydcd/c1"], ["zydcd/c2"]], "stages": order.told()}
+    made = {
+        "version": work.build,
+        "options": options,
+        "shards": [["zydcd/c1"], ["zydcd/c2"]],
+        "stages": order.stages_for_build_json(),
+    }
     lakes.write_json(work.lake, f"builds/{work.build}/build.json", made)
     table = rows(
         *(document(f"第{n}味药，味甘，性平，归心、肺经，" + "药" * 30, url=f"http://a/{n}") for n in range(number))

@@ -9,7 +9,7 @@ from chimed.build import builds, inputs
 def crawls(monkeypatch) -> list[list[str]]:
     """What the lake has, as shards of crawls."""
     found = [["ask39/2026-11-16"], ["zydcd/2026-11-16"]]
-    monkeypatch.setattr(inputs, "shards", lambda *_: [list(shard) for shard in found])
+    monkeypatch.setattr(inputs, "divide_into_shards", lambda *_: [list(shard) for shard in found])
     return found
 
 
@@ -17,7 +17,7 @@ def test_a_second_run_of_a_week_opens_the_same_build(work, crawls) -> None:
     first = builds.new_build(work.lake, {}, run="asset_triggered__1", partition="2026-11-16")
     second = builds.new_build(work.lake, {}, run="asset_triggered__2", partition="2026-11-16")
     assert first == second
-    assert builds.builds(work.lake) == [first]
+    assert builds.list_builds(work.lake) == [first]
 
 
 def test_what_changed_makes_another_build(work, crawls) -> None:

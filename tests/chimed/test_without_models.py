@@ -5,7 +5,7 @@ from dataclasses import replace
 from samples import document, judged, model_outcome, qa, rows
 
 from chimed.build import order
-from chimed.build.options import OF_MODELS, Options, without_models
+from chimed.build.options import MODEL_STAGES, Options, without_models
 from chimed.operations import check
 from chimed.stages import filter as filters
 from chimed.stages import screen
@@ -21,8 +21,8 @@ def test_options_skip_the_stages_of_models_and_keep_what_was_chosen() -> None:
     assert not options.screen_model
     assert "decontaminate" not in without_models({}, "exams")["skip"]
     needs = {one.name for one in order.STAGES if one.needs != "cpu"}
-    assert needs == {*OF_MODELS, "screen"}
-    assert all(order.stage(name).skippable for name in OF_MODELS)
+    assert needs == {*MODEL_STAGES, "screen"}
+    assert all(order.stage(name).skippable for name in MODEL_STAGES)
 
 
 def test_short_texts_leave_by_characters_and_nothing_leaves_by_perplexity(work) -> None:
@@ -49,4 +49,4 @@ def test_rules_still_find_a_phone_number_and_no_model_is_asked(work) -> None:
 
 def test_the_check_asks_for_no_server_and_no_gpu(work) -> None:
     here = replace(work, options=Options(**without_models({}, None)))
-    assert [one.what for one in check.check(here)] == ["lake", "store", "disk"]
+    assert [one.what for one in check.run_checks(here)] == ["lake", "store", "disk"]

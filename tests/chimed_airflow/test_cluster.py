@@ -11,7 +11,7 @@ from cluster import IN_FLIGHT, WORKERS, Cluster
 
 from chimed.build import order
 from chimed.build.builds import read_build
-from chimed.build.ledger import ledger
+from chimed.build.ledger import read_ledger
 from chimed.release import read_manifest
 from chimed.sources import PAPER
 from chimed.storage import store as stores
@@ -130,7 +130,7 @@ def test_a_killed_worker_and_a_killed_scheduler_cost_nothing_but_what_was_in_fli
     again = {task["map_index"] for task in screened if task["try_number"] > 1}
     assert again == {task["map_index"] for task in told.killed}
     lake = open_lake(running.environment["CHIMED_DATA"])
-    entries = ledger(lake, told.version)  # raises where it does not close
+    entries = read_ledger(lake, told.version)  # raises where it does not close
     assert [entry["stage"] for entry in entries] == list(order.NAMES)
     assert read_manifest(lake, told.version)["version"] == told.version
     twice = {body: count - 1 for body, count in running.model.answered.items() if count > 1}

@@ -150,7 +150,7 @@ def test_the_stages_are_tasks_in_their_order(dags) -> None:
     for stage in order.STAGES:
         task = dag.get_task(stage.name)
         assert task.is_mapped == (stage.scope == "shard"), stage.name
-        if previous := order.before(stage.name):
+        if previous := order.previous_stage(stage.name):
             assert previous.name in task.upstream_task_ids, stage.name
     assert dag.get_task("serve_up").is_setup
 
@@ -185,7 +185,7 @@ def test_the_steps_of_a_stage_are_tasks_between_it_and_the_stage_before(dags) ->
     dag = dags["build_dataset"]
     for stage in order.STAGES:
         names = [f"{stage.name}_{step.name}" for step in stage.steps]
-        chain = [order.before(stage.name).name, *names, stage.name] if names else []
+        chain = [order.previous_stage(stage.name).name, *names, stage.name] if names else []
         for upstream, name in pairwise(chain):
             assert upstream in dag.get_task(name).upstream_task_ids
         for step, name in zip(stage.steps, names, strict=True):
@@ -199,7 +199,7 @@ def test_a_person_is_asked_between_the_last_table_and_the_release(dags) -> None:
     dag = dags["build_dataset"]
     approve = dag.get_task("approve")
     assert isinstance(approve, ApprovalOperator)
-    assert approve.upstream_task_ids == {order.before("release").name}
+    assert approve.upstream_task_ids == {order.previous_stage("release").name}
     assert approve.downstream_task_ids == {"release"}
     assert approve.response_timeout.days >= 1
     assert approve.notifiers

@@ -46,10 +46,10 @@ def new_build(
     chosen = parse_options(options or {})
     if version is not None:
         check_name("build", version)
-    opened = [name for name in builds(lake) if run and read_build(lake, name).get("run") == run]
+    opened = [name for name in list_builds(lake) if run and read_build(lake, name).get("run") == run]
     if opened:
         return opened[-1]
-    shards = inputs.shards(lake, chosen)
+    shards = inputs.divide_into_shards(lake, chosen)
     if not shards:
         raise UserError(
             f"nothing in the lake yet from {', '.join(chosen.sources)}; crawl a site (python -m chimed crawl <source>) "
@@ -60,17 +60,18 @@ def new_build(
         "shards": [list(shard) for shard in shards],
         "partition": partition,
     }
-    same = [name for name in builds(lake) if partition and _is_for(read_build(lake, name), asked)]
+    same = [name for name in list_builds(lake) if partition and _is_for(read_build(lake, name), asked)]
     if same and version is None:
         log.info("build %s is of the same week, crawls and options: it is used again", same[-1])
         return same[-1]
     made = {
-        "number": 1 + max((read_number(lake, layout.build(name, layout.BUILD)) for name in builds(lake)), default=0),
+        "number": 1
+        + max((read_number(lake, layout.build(name, layout.BUILD)) for name in list_builds(lake)), default=0),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": chimed.__version__,
         "options": chosen.model_dump(mode="json"),
         "shards": shards,
-        "stages": order.told(),
+        "stages": order.stages_for_build_json(),
         "plan": inputs.plan(lake, chosen, len(shards)),
         "run": run,
         "partition": partition,
@@ -103,7 +104,7 @@ def parse_options(options: dict) -> Options:
     return parsed
 
 
-def builds(lake: Lake) -> list[str]:
+def list_builds(lake: Lake) -> list[str]:
     """Versions of all builds, oldest first: in the order in which they were opened, whatever the clock said."""
     found = [name for name in lakes.names(lake, layout.BUILDS) if lakes.exists(lake, layout.build(name, layout.BUILD))]
     return sorted(found, key=lambda name: (read_number(lake, layout.build(name, layout.BUILD)), _version_key(name)))
@@ -113,9 +114,9 @@ def read_build(lake: Lake, version: str) -> dict:
     """A build's build.json; `latest` is the newest. Raises UserError that names the builds there are, or for one whose
     build.json cannot be read."""
     if version == "latest":
-        version = next((name for name in reversed(builds(lake)) if _read(lake, name)), version)
+        version = next((name for name in reversed(list_builds(lake)) if _read(lake, name)), version)
     there = version in lakes.names(lake, layout.BUILDS) and lakes.exists(lake, layout.build(version, layout.BUILD))
-    choose("build", version, [version] if there else builds(lake))
+    choose("build", version, [version] if there else list_builds(lake))
     if made := _read(lake, version):
         return made
     raise UserError(
@@ -149,38 +150,38 @@ def _next_version(taken: list[str]) -> str:
 
 def stages_of(lake: Lake, version: str) -> tuple[order.Stage, ...]:
     """A build's stages, in the order and with the scopes it was opened with."""
-    return order.of_build(read_build(lake, version))
+    return order.stages_of_build(read_build(lake, version))
 
 
-def shards_of(lake: Lake, version: str, stage: str) -> int:
+def count_shards(lake: Lake, version: str, stage: str) -> int:
     """How many parts a stage works on: 1 for a corpus stage, else the parts of the table it reads.
 
     Raises UserError where the stage before is not done.
     """
     its_own = stages_of(lake, version)
     choose("stage", stage, [one.name for one in its_own])
-    if previous := order.before(stage, its_own):
-        parts_of(lake, version, previous.name)
-    return count_shards(lake, version, its_own, stage)
+    if previous := order.previous_stage(stage, its_own):
+        count_parts(lake, version, previous.name)
+    return expected_shards(lake, version, its_own, stage)
 
 
-def parts_of(lake: Lake, version: str, stage: str) -> int:
+def count_parts(lake: Lake, version: str, stage: str) -> int:
     """How many parts a finished stage wrote. Raises UserError where it is not done."""
     its_own = stages_of(lake, version)
     if order.stage(stage, its_own).scope == "corpus":
         return _parts(lake, version, its_own, stage)
-    expected = count_shards(lake, version, its_own, stage)
+    expected = expected_shards(lake, version, its_own, stage)
     missing = [n for n in range(expected) if reports.read(lake, version, stage, n) is None]
     if missing:
         _not_done(version, its_own, stage, f", {len(missing)} of {expected} parts are missing")
     return expected
 
 
-def count_shards(lake: Lake, version: str, its_own: tuple[order.Stage, ...], stage: str) -> int:
+def expected_shards(lake: Lake, version: str, its_own: tuple[order.Stage, ...], stage: str) -> int:
     """As `shards_of`, whether the parts are there or not."""
     if order.stage(stage, its_own).scope == "corpus":
         return 1
-    while previous := order.before(stage, its_own):
+    while previous := order.previous_stage(stage, its_own):
         if previous.scope == "corpus":
             return _parts(lake, version, its_own, previous.name)
         stage = previous.name
@@ -198,11 +199,11 @@ def _parts(lake: Lake, version: str, its_own: tuple[order.Stage, ...], stage: st
 def _not_done(version: str, its_own: tuple[order.Stage, ...], stage: str, missing: str = "") -> NoReturn:
     raise UserError(
         f"build {version}: {stage} is not done{missing}; run: python -m chimed run {stage} --build {version}"
-        f"{note_on_order(version, its_own)}"
+        f"{explain_older_order(version, its_own)}"
     )
 
 
-def note_on_order(version: str, its_own: tuple[order.Stage, ...]) -> str:
+def explain_older_order(version: str, its_own: tuple[order.Stage, ...]) -> str:
     """What else to say of a build of an earlier version, whose stages Airflow's tasks do not follow any more."""
     if [one.name for one in its_own] == list(order.NAMES):
         return ""
@@ -216,7 +217,7 @@ def read_stage(lake: Lake, version: str, stage: str, part: int | None = None) ->
 
     Raises SpoiltFile where a part is not what the stage wrote.
     """
-    parts = range(parts_of(lake, version, stage)) if part is None else [part]
+    parts = range(count_parts(lake, version, stage)) if part is None else [part]
     this = order.stage(stage, stages_of(lake, version))
     frames = [_read_part(lake, version, this, n) for n in parts]
     return pl.concat(frames) if frames else pl.DataFrame(schema=RECORD_COLUMNS)
@@ -226,7 +227,7 @@ def _read_part(lake: Lake, version: str, this: order.Stage, part: int) -> pl.Dat
     import pyarrow.parquet as pq
 
     path = layout.build(version, this.name, layout.kept(part))
-    told, mend = reports.kept_told(lake, version, this, part), reports.mend(version, this, part)
+    told, mend = reports.recorded_contents(lake, version, this, part), reports.repair_hint(version, this, part)
     with lakes.parquet_errors(path):
         return lakes.table_of(pq.ParquetFile(read_checked(lake, path, told, mend)), schema=RECORD)
 

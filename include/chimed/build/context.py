@@ -12,7 +12,6 @@ from chimed.settings import Settings, settings
 from chimed.storage.lake import Lake, open_lake
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
-    from chimed.llm.asking import Planned
     from chimed.storage.store import Store
 
 log = logging.getLogger("chimed")

@@ -170,6 +170,6 @@ class ModelStage(Generic[State]):
 Implementation = PageStage | ShardStage | CorpusStage | ModelStage[Any]
 
 
-def implementation(stage: Stage) -> Implementation:
+def load_stage(stage: Stage) -> Implementation:
     """Import what a stage does. It is imported when it runs, and not before: some stages need torch or scrapy."""
     return importlib.import_module(f"chimed.stages.{stage.name}").STAGE

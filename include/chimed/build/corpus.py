@@ -23,7 +23,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 
-MOST_PARTS = 256  # a part is a task in Airflow, which maps a task over 1,024 at most
+MAX_PARTS = 256  # a part is a task in Airflow, which maps a task over 1,024 at most
 WAITING_ROWS = 40_000  # kept rows held back until their part files get some thousand of them at once
 
 LEFT = pl.Schema({"row": pl.UInt32, "fate": pl.String, "reason": pl.String, "detail": pl.String})
@@ -92,7 +92,7 @@ def write_split(
     rows, bytes and hash (`chimed.storage.contents`). Raises LedgerError where a verdict is on no row, or two are on
     one, or an id is kept twice.
     """
-    places, count = _places(stage, parts, verdicts.left, part_rows)
+    places, count = _assign_parts(stage, parts, verdicts.left, part_rows)
     counts = []
     waiting: list[pl.DataFrame] = []
     writing: deque[Future[None]] = deque()
@@ -116,7 +116,7 @@ def write_split(
         for batch in parts.read(RECORD.names):
             going = batch.join(verdicts.left, on="row", how="inner", maintain_order="left")
             staying = batch.with_columns(places.gather(batch["row"])).filter(pl.col("part").is_not_null())
-            counts += [ledger.counted(batch, "read"), ledger.counted(staying, "kept"), ledger.counted(going)]
+            counts += [ledger.count_rows(batch, "read"), ledger.count_rows(staying, "kept"), ledger.count_rows(going)]
             if len(going):
                 drop(going)
             if len(staying):
@@ -126,10 +126,10 @@ def write_split(
         if waiting:
             write_waiting()
         written()
-    return ledger.added(counts), count
+    return ledger.sum_counts(counts), count
 
 
-def _places(stage: str, parts: Parts, left: pl.DataFrame, part_rows: int) -> tuple[pl.Series, int]:
+def _assign_parts(stage: str, parts: Parts, left: pl.DataFrame, part_rows: int) -> tuple[pl.Series, int]:
     """The part of every row, null where it leaves (`part`), and how many parts. Pages take the parts in turn."""
     keys = [batch.select(pl.col("id", "url").hash(seed=0)) for batch in parts.read(["id", "url"])]
     rows = pl.concat(keys) if keys else pl.DataFrame(schema={"id": pl.UInt64, "url": pl.UInt64})
@@ -140,7 +140,7 @@ def _places(stage: str, parts: Parts, left: pl.DataFrame, part_rows: int) -> tup
     kept = rows.filter(stays)
     if kept["id"].n_unique() != len(kept):
         raise LedgerError(f"{stage}: {len(kept) - kept['id'].n_unique()} ids are kept twice")
-    count = min(max(1, math.ceil(len(kept) / part_rows)), MOST_PARTS)
+    count = min(max(1, math.ceil(len(kept) / part_rows)), MAX_PARTS)
     turns = (kept["url"].rank("dense").cast(pl.UInt32) - 1) % count if len(kept) else kept["url"].cast(pl.UInt32)
     part = pl.Series("part", [None], pl.UInt32).new_from_index(0, len(rows))
     return part.scatter(stays.arg_true(), turns), count

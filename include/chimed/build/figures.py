@@ -8,7 +8,7 @@ skips it has one figure, `skipped`. Numbers of different shards are added up or 
 from typing import Any, NotRequired, TypedDict
 
 # What older versions called a figure, and what it is called now.
-FORMERLY = {
+OLD_NAMES = {
     "characters before": "characters_before",
     "characters after": "characters_after",
     "texts compared": "texts_compared",
@@ -49,10 +49,10 @@ FORMERLY = {
 DATA = ("rules", "doubtful", "failures", "redacted", "identifiers", "exams", "cuts", "taken")  # their keys are data
 
 
-def named(figures: dict[str, Any]) -> dict[str, Any]:
+def rename_old_figures(figures: dict[str, Any]) -> dict[str, Any]:
     """Return a report's figures by the names they have now, whatever version wrote them."""
     return {
-        FORMERLY.get(name, name): named(value) if isinstance(value, dict) and name not in DATA else value
+        OLD_NAMES.get(name, name): rename_old_figures(value) if isinstance(value, dict) and name not in DATA else value
         for name, value in figures.items()
     }
 

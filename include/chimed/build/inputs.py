@@ -24,7 +24,7 @@ from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.naming import CORPUS_NAME
 
-BYTES_A_SHARD = 64 * 1024 * 1024  # of raw files: pages that are larger than usual are fewer
+BYTES_PER_SHARD = 64 * 1024 * 1024  # of raw files: pages that are larger than usual are fewer
 ROWS_A_RANGE = 20_000  # of a small corpus, so that two cores have something to share
 FEW_RANGES, ROWS_A_LARGE_RANGE = 32, 200_000  # from so many ranges on they grow: each reads a little of every part
 
@@ -38,7 +38,7 @@ class Piece:
     share: tuple[int, int] = (0, 1)
 
 
-def piece(entry: str) -> Piece:
+def parse_piece(entry: str) -> Piece:
     """A piece by its name in a build's shards."""
     source, crawl, *rest = entry.split("/")
     if not rest:
@@ -49,7 +49,7 @@ def piece(entry: str) -> Piece:
 
 def shard_name(shard: list[str]) -> str:
     """What a person calls a shard: its crawls by source, or which part of a large one it is."""
-    pieces = [piece(entry) for entry in shard]
+    pieces = [parse_piece(entry) for entry in shard]
     if len(pieces) == 1:
         one = pieces[0]
         part = f", part {one.share[0] + 1} of {one.share[1]}" if one.share[1] > 1 else ""
@@ -58,9 +58,9 @@ def shard_name(shard: list[str]) -> str:
     return ", ".join(f"{source}: {count} crawl{'s' if count > 1 else ''}" for source, count in counted.items())
 
 
-def crawls(shards: list[list[str]]) -> list[str]:
+def list_crawls(shards: list[list[str]]) -> list[str]:
     """`<source>/<crawl>` of every crawl that a build reads, sorted."""
-    pieces = [piece(entry) for shard in shards for entry in shard]
+    pieces = [parse_piece(entry) for shard in shards for entry in shard]
     return sorted({f"{one.source}/{one.crawl}" for one in pieces})
 
 
@@ -73,12 +73,12 @@ class Size:
     bytes: int
     parts: int | None = None
 
-    def shards(self, rows: int) -> float:
+    def divide_into_shards(self, rows: int) -> float:
         """How many shards of so many rows a crawl would fill."""
-        return max(self.rows / rows, self.bytes / BYTES_A_SHARD)
+        return max(self.rows / rows, self.bytes / BYTES_PER_SHARD)
 
 
-def shards(lake: Lake, options: Options) -> list[list[str]]:
+def divide_into_shards(lake: Lake, options: Options) -> list[list[str]]:
     """The shards of a new build, each a list of pieces; none where nothing has been crawled yet."""
     sizes = {crawl: size_of(lake, crawl) for crawl in finished(lake, options)}
     limit = 1.0

@@ -26,9 +26,9 @@ FAILED_SHARE = 0.05  # of a shard's rows; past it the stage itself is at fault, 
 FEW_FAILED = 5  # so many failures say nothing about a small shard
 ALL_FAILED = 3  # unless nothing else is there
 REJECTED_SHARE = 0.95  # of what a stage derives; past it the gate speaks of the model, not of the rows
-TRIED = 10  # so many derived rows make that share worth a word
-COMMONEST = 3  # reasons that an error names
-SHOWN = 300  # characters of an example in an error
+ENOUGH_DERIVED = 10  # so many derived rows make that share worth a word
+MAX_REASONS = 3  # reasons that an error names
+EXAMPLE_CHARACTERS = 300  # characters of an example in an error
 
 # Rows of one fate. fate: read, kept, dropped, failed, derived; derived_dropped and derived_failed did not pass a gate.
 COUNTS = pl.Schema({"source": pl.String, "fate": pl.String, "reason": pl.String, "rows": pl.Int64})
@@ -83,37 +83,37 @@ class NothingLeft(WorkStopped):
 # --- counting ---------------------------------------------------------------------------------------------------
 
 
-def counted(frame: pl.DataFrame, fate: str | None = None, prefix: str = "") -> pl.DataFrame:
+def count_rows(frame: pl.DataFrame, fate: str | None = None, prefix: str = "") -> pl.DataFrame:
     """Rows of a frame by source (`COUNTS`): all of one fate, or each of its own fate and for its own reason."""
     said = frame.select(
         "source",
         fate=pl.lit(fate) if fate else prefix + pl.col("fate"),
         reason=pl.lit(None, pl.String) if fate else pl.col("reason"),
     )
-    return added([said.with_columns(rows=pl.lit(1, pl.Int64))])
+    return sum_counts([said.with_columns(rows=pl.lit(1, pl.Int64))])
 
 
-def added(counts: list[pl.DataFrame]) -> pl.DataFrame:
+def sum_counts(counts: list[pl.DataFrame]) -> pl.DataFrame:
     """Counts (`COUNTS`) of several tables as one, sorted."""
     whole = pl.concat([pl.DataFrame(schema=COUNTS), *(one.select(COUNTS.names()) for one in counts)])
     groups = ["source", "fate", "reason"]
     return whole.group_by(groups).agg(pl.col("rows").sum()).sort(groups, nulls_last=True)
 
 
-def tally(records: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
+def count_outcome(records: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
     """What was read and what became of it (`COUNTS`)."""
-    return added(
+    return sum_counts(
         [
-            counted(records, "read"),
-            counted(outcome.kept, "kept"),
-            counted(outcome.dropped),
-            counted(outcome.derived, "derived"),
-            counted(outcome.derived_dropped, prefix="derived_"),
+            count_rows(records, "read"),
+            count_rows(outcome.kept, "kept"),
+            count_rows(outcome.dropped),
+            count_rows(outcome.derived, "derived"),
+            count_rows(outcome.derived_dropped, prefix="derived_"),
         ]
     )
 
 
-def rows_of(counts: pl.DataFrame, *fates: str) -> int:
+def total_rows(counts: pl.DataFrame, *fates: str) -> int:
     """How many rows had one of these fates."""
     return int(counts.filter(pl.col("fate").is_in(fates))["rows"].sum())
 
@@ -126,7 +126,7 @@ def check_ledger(stage: str, records: pl.DataFrame, outcome: Outcome) -> None:
 
     What extract derives are records, and their parents the pages they stand on.
     """
-    link = "page" if order.before(stage) is None else "parent"
+    link = "page" if order.previous_stage(stage) is None else "parent"
     read, kept, left = records["id"], outcome.kept["id"], outcome.dropped["id"]
     if len(read) != len(kept) + len(left):
         raise LedgerError(f"{stage}: read {len(read)} rows, kept {len(kept)} and dropped or failed {len(left)}")
@@ -154,16 +154,16 @@ def check_reasons(stage: str, left: pl.DataFrame) -> None:
 
 def check_written(lake: Lake, stage: str, counts: pl.DataFrame, kept: list[str], dropped: str) -> None:
     """Raises LedgerError unless the files hold the rows that were counted: what the lake has, not what was meant."""
-    of_pages = order.before(stage) is None
-    passed_on = rows_of(counts, "derived") if of_pages else rows_of(counts, "kept", "derived")
-    left = rows_of(counts, "dropped", "failed", "derived_dropped", "derived_failed")
+    of_pages = order.previous_stage(stage) is None
+    passed_on = total_rows(counts, "derived") if of_pages else total_rows(counts, "kept", "derived")
+    left = total_rows(counts, "dropped", "failed", "derived_dropped", "derived_failed")
     have = sum(lakes.count_rows(lake, path) for path in kept), lakes.count_rows(lake, dropped)
     if have != (passed_on, left):
         raise LedgerError(
             f"{stage}: {passed_on} rows are kept and {left} dropped, but {have[0]} and {have[1]} were written"
         )
-    if rows_of(counts, "read") != rows_of(counts, "kept", "dropped", "failed"):
-        raise LedgerError(f"{stage}: read {rows_of(counts, 'read')} rows, accounted for {passed_on + left}")
+    if total_rows(counts, "read") != total_rows(counts, "kept", "dropped", "failed"):
+        raise LedgerError(f"{stage}: read {total_rows(counts, 'read')} rows, accounted for {passed_on + left}")
 
 
 def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None = None) -> None:
@@ -174,36 +174,40 @@ def check_failures(stage: str, counts: pl.DataFrame, left: pl.DataFrame | None =
     an example. What failed of the rows to be derived is counted where models are asked (`chimed.llm.asking`): by
     answers.
     """
-    read, failed = rows_of(counts, "read"), rows_of(counts, "failed")
+    read, failed = total_rows(counts, "read"), total_rows(counts, "failed")
     if failed > max(FEW_FAILED, FAILED_SHARE * read):
-        raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_why(counts, left, 'failed')}")
-    of_pages = order.before(stage) is None
-    unharmed = rows_of(counts.filter(pl.col("reason").is_in(EXPECTED_REASONS)), "dropped") if of_pages else 0
+        raise TooManyFailed(f"{stage}: {failed} of {read} rows failed, {_common_reasons(counts, left, 'failed')}")
+    of_pages = order.previous_stage(stage) is None
+    unharmed = total_rows(counts.filter(pl.col("reason").is_in(EXPECTED_REASONS)), "dropped") if of_pages else 0
     of_a_corpus = order.stage(stage).steps  # then a part may lose all its rows: the corpus does not
-    if read - unharmed > FEW_FAILED and not rows_of(counts, "kept") and not of_a_corpus:
-        raise NothingLeft(f"{stage}: all {read} rows were dropped, {_why(counts, left, 'dropped', 'failed')}")
-    gone = rows_of(counts, "derived_dropped", "derived_failed")
-    tried = rows_of(counts, "derived") + gone
-    if order.stage(stage).kind == "model" and tried >= TRIED and gone > REJECTED_SHARE * tried:
-        why = _why(counts, left, "derived_dropped", "derived_failed")
+    if read - unharmed > FEW_FAILED and not total_rows(counts, "kept") and not of_a_corpus:
+        raise NothingLeft(
+            f"{stage}: all {read} rows were dropped, {_common_reasons(counts, left, 'dropped', 'failed')}"
+        )
+    gone = total_rows(counts, "derived_dropped", "derived_failed")
+    tried = total_rows(counts, "derived") + gone
+    if order.stage(stage).kind == "model" and tried >= ENOUGH_DERIVED and gone > REJECTED_SHARE * tried:
+        why = _common_reasons(counts, left, "derived_dropped", "derived_failed")
         raise NothingLeft(
             f"{stage}: {gone} of {tried} generated rows were rejected, {why}; read some of the model's replies"
         )
 
 
-def _why(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
+def _common_reasons(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str) -> str:
     """The commonest reasons of these fates, and one row of the first."""
     reasons = counts.filter(pl.col("fate").is_in(fates)).group_by("reason").agg(pl.col("rows").sum())
-    common = reasons.sort("rows", "reason", descending=[True, False]).head(COMMONEST).rows()
+    common = reasons.sort("rows", "reason", descending=[True, False]).head(MAX_REASONS).rows()
     told = ", ".join(f"{rows} of them: {reason}" for reason, rows in common)
     same = [] if left is None else left.filter(pl.col("reason") == common[0][0])["detail"].drop_nulls().to_list()
-    return f"{told}; for example: {short(same[0], SHOWN)}" if same and same[0] else told
+    return f"{told}; for example: {short(same[0], EXAMPLE_CHARACTERS)}" if same and same[0] else told
 
 
 # --- reports ----------------------------------------------------------------------------------------------------
 
 
-def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: Mapping[str, Any]) -> dict:
+def make_report(
+    stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: Mapping[str, Any]
+) -> dict:
     """A shard's report: its counts by reason, by source, and both (`counts`: rows of `COUNTS`), and its figures."""
 
     def by(column: str, *fates: str) -> dict[str, int]:
@@ -216,11 +220,11 @@ def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame,
         "shard": shard,
         "parts": parts,
         "code": chimed.__version__,
-        "read": rows_of(counts, "read"),
-        "kept": rows_of(counts, "kept"),
+        "read": total_rows(counts, "read"),
+        "kept": total_rows(counts, "kept"),
         "dropped": by("reason", "dropped"),
         "failed": by("reason", "failed"),
-        "derived": rows_of(counts, "derived"),
+        "derived": total_rows(counts, "derived"),
         "derived_dropped": by("reason", "derived_dropped", "derived_failed"),
         "sources": {
             "read": by("source", "read"),
@@ -233,7 +237,7 @@ def report(stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame,
     }
 
 
-def counts_of(report: dict) -> pl.DataFrame:
+def read_counts(report: dict) -> pl.DataFrame:
     """The counts (`COUNTS`) that a shard's report has. Raises LedgerError where they are none."""
     try:
         return pl.DataFrame(report["counts"], schema=COUNTS, orient="row")
@@ -241,7 +245,7 @@ def counts_of(report: dict) -> pl.DataFrame:
         raise LedgerError(f"{report.get('stage')}: the counts of a report are none; chimed audit names it") from None
 
 
-def ledger(lake: Lake, version: str) -> list[dict]:
+def read_ledger(lake: Lake, version: str) -> list[dict]:
     """One entry a finished stage, its shards' reports added up; raises LedgerError where two stages do not join.
 
     Keys: stage, read, kept, dropped and failed (reason → rows), derived, derived_dropped, sources, seconds,
@@ -251,12 +255,12 @@ def ledger(lake: Lake, version: str) -> list[dict]:
     entries: list[dict] = []
     made = lakes.read_json(lake, layout.build(version, layout.BUILD))
     parts = len(made["shards"])
-    for this in order.of_build(made):
+    for this in order.stages_of_build(made):
         name = this.name
         finished = reports.read_all(lake, version, name)
         if not finished:
             break
-        entry = _added(name, finished)
+        entry = _sum_reports(name, finished)
         previous = entries[-1] if entries else None
         done = len(finished) == (1 if this.scope == "corpus" else parts)
         if previous and done:
@@ -270,11 +274,11 @@ def ledger(lake: Lake, version: str) -> list[dict]:
     return entries
 
 
-def table(lake: Lake, version: str) -> pl.DataFrame:
+def ledger_table(lake: Lake, version: str) -> pl.DataFrame:
     """A build's ledger as a table (`LEDGER`): rows of each stage, shard, source, fate and reason."""
-    its_own = order.of_build(lakes.read_json(lake, layout.build(version, layout.BUILD)))
+    its_own = order.stages_of_build(lakes.read_json(lake, layout.build(version, layout.BUILD)))
     frames = [
-        counts_of(one).select(
+        read_counts(one).select(
             pl.lit(this.name).alias("stage"), pl.lit(one["shard"], pl.Int32).alias("shard"), *COUNTS.names()
         )
         for this in its_own
@@ -283,7 +287,7 @@ def table(lake: Lake, version: str) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=pl.Schema(LEDGER))
 
 
-def _added(stage: str, reports: list[dict]) -> dict:
+def _sum_reports(stage: str, reports: list[dict]) -> dict:
     """The reports of a stage's shards as one entry. Raises LedgerError where one is not what a stage writes."""
     try:
         return _sum(reports)

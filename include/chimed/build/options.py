@@ -60,7 +60,7 @@ class Options(BaseModel):
 
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.
-OF_MODELS = ("perplexity", "department", "translate", "generate_qa", "prefer")
+MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer")
 
 
 def without_models(options: dict[str, Any], exams: str | None) -> dict[str, Any]:
@@ -68,5 +68,5 @@ def without_models(options: dict[str, Any], exams: str | None) -> dict[str, Any]
 
     exams: the folder of exams to decontaminate against; without one `decontaminate` is skipped, too.
     """
-    skip = [*options.get("skip", ()), *OF_MODELS, *(() if exams else ("decontaminate",))]
+    skip = [*options.get("skip", ()), *MODEL_STAGES, *(() if exams else ("decontaminate",))]
     return {**options, "skip": list(dict.fromkeys(skip)), "screen_model": False}

@@ -149,19 +149,19 @@ def stage(name: str, among: Sequence[Stage] = STAGES) -> Stage:
     return {one.name: one for one in among}[name]
 
 
-def before(name: str, among: Sequence[Stage] = STAGES) -> Stage | None:
+def previous_stage(name: str, among: Sequence[Stage] = STAGES) -> Stage | None:
     """The stage whose table `name` reads; None for the first."""
     names = [one.name for one in among]
     place = names.index(name)
     return among[place - 1] if place else None
 
 
-def told() -> list[list[str]]:
+def stages_for_build_json() -> list[list[str]]:
     """The stages as a new build's `build.json` keeps them: name and scope of each, in order."""
     return [[one.name, one.scope] for one in STAGES]
 
 
-def of_build(made: dict[str, Any]) -> tuple[Stage, ...]:
+def stages_of_build(made: dict[str, Any]) -> tuple[Stage, ...]:
     """The stages of a build in the order and with the scopes it was opened with (`made`: its build.json)."""
     kept = made.get("stages") or list(_UNTOLD.items())
     return tuple(replace(stage(name), scope=scope) for name, scope in kept)

@@ -8,7 +8,7 @@ import logging
 import re
 
 from chimed.build import order
-from chimed.build.figures import named
+from chimed.build.figures import rename_old_figures
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -18,18 +18,18 @@ from chimed.storage.lake import Lake
 
 log = logging.getLogger("chimed")
 
-MOST = 100_000  # parts of a stage: no build has a hundredth of them
+MAX_PARTS = 100_000  # parts of a stage: no build has a hundredth of them
 _REPORT = re.compile(r"report-(\d{5})\.json\Z")
 
 
-def path_of(version: str, stage: str, shard: int) -> str:
+def report_path(version: str, stage: str, shard: int) -> str:
     """Where a shard's report lies."""
     return layout.build(version, stage, layout.report(shard))
 
 
 def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
     """A shard's report; None where the shard is not finished."""
-    path = path_of(version, stage, shard)
+    path = report_path(version, stage, shard)
     try:
         report = lakes.read_json(lake, path)
     except FileNotFoundError:
@@ -38,8 +38,8 @@ def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
         log.warning("%s; its shard counts as not finished and runs again", error)
         return None
     numbers = all(isinstance(report.get(name, 0), int) for name in ("parts", "shard"))
-    if numbers and isinstance(report.get("figures", {}), dict) and 0 <= report.get("parts", 0) <= MOST:
-        return report | {"figures": named(report["figures"])} if "figures" in report else report
+    if numbers and isinstance(report.get("figures", {}), dict) and 0 <= report.get("parts", 0) <= MAX_PARTS:
+        return report | {"figures": rename_old_figures(report["figures"])} if "figures" in report else report
     log.warning("%s is not a stage's report; its shard counts as not finished and runs again", path)
     return None
 
@@ -64,13 +64,13 @@ def _written(report: dict) -> dict:
     return written if isinstance(written, dict) else {}
 
 
-def kept_told(lake: Lake, version: str, stage: order.Stage, part: int) -> dict | None:
+def recorded_contents(lake: Lake, version: str, stage: order.Stage, part: int) -> dict | None:
     """What is recorded of a part's kept rows (`chimed.storage.contents`); None where an older version wrote them."""
     report = read(lake, version, stage.name, 0 if stage.scope == "corpus" else part)
     return recorded_file((report or {}).get("written"), layout.kept(part))
 
 
-def mend(version: str, stage: order.Stage, part: int) -> str:
+def repair_hint(version: str, stage: order.Stage, part: int) -> str:
     """What to do where a part of a stage is not what was written."""
-    report = path_of(version, stage.name, 0 if stage.scope == "corpus" else part)
+    report = report_path(version, stage.name, 0 if stage.scope == "corpus" else part)
     return f"restore it from a copy, or remove {report} and run: python -m chimed run {stage.name} --build {version}"

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chimed.build import order, reports
-from chimed.build.builds import parts_of
+from chimed.build.builds import count_parts
 from chimed.build.context import Work
 from chimed.build.inputs import ranges_of
 from chimed.errors import UserError
@@ -60,12 +60,12 @@ class Corpus:
 
     def before(self, part: int) -> str:
         """A part of the table."""
-        return layout.build(self.build, order.before(self.stage).name, layout.kept(part))  # type: ignore[union-attr]
+        return layout.build(self.build, order.previous_stage(self.stage).name, layout.kept(part))  # type: ignore[union-attr]
 
 
 def corpus_of(work: Work, stage: str) -> Corpus:
     """What a stage's steps read. Raises UserError where the stage before is not done."""
-    previous = order.before(stage)
+    previous = order.previous_stage(stage)
     assert previous is not None
     found = work.lake.fs.find(work.lake.at(layout.build(work.build, previous.name)), detail=True)
     state = [
@@ -81,7 +81,7 @@ def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> 
     """Read once as long as the reports of the stage before are those (`state`): there are hundreds."""
     del state
     rows, hashes = [], []
-    for part in range(parts_of(lake, build, previous)):
+    for part in range(count_parts(lake, build, previous)):
         name = layout.kept(part)
         told = recorded_file((reports.read(lake, build, previous, part) or {}).get("written"), name) or {}
         # a part that was written anew may have fewer rows than its stage counted

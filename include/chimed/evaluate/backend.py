@@ -45,7 +45,7 @@ def answering(
 
         checkpoint = snapshot_download(checkpoint, revision=revision)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
-    with servers.serving(checkpoint, dtype, log) as server, tempfile.TemporaryDirectory() as beside:
+    with servers.serve_checkpoint(checkpoint, dtype, log) as server, tempfile.TemporaryDirectory() as beside:
         yield (
             "local-completions",
             {
@@ -55,7 +55,7 @@ def answering(
                 "tokenizer_backend": "huggingface",
                 "header": {"Authorization": f"Bearer {settings().llm_key.get_secret_value()}"},
                 "num_concurrent": CONCURRENT,
-                "max_length": servers.longest(server),
+                "max_length": servers.max_model_length(server),
                 "timeout": int(settings().llm_timeout),
             },
         )

@@ -5,7 +5,7 @@ from chimed.llm.protocol import Refused
 from chimed.llm.reply import Reply
 
 
-def cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> dict:
+def measure_cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> dict:
     """What the answers cost, for a stage's report; `characters`: of the text that each of them is about.
 
     Keys: requests, of which known (in the store before) and refused; retried (asked more than once); usage_not_told
@@ -30,7 +30,7 @@ def cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> d
         "completion_tokens": sum(reply.completion_tokens for reply in bought),
         "characters": about,
         "seconds": round(sum(reply.seconds for reply in bought), 3),
-        "wall_seconds": round(busy([(reply.ended - reply.seconds, reply.ended) for reply in bought]), 3),
+        "wall_seconds": round(covered_seconds([(reply.ended - reply.seconds, reply.ended) for reply in bought]), 3),
     }
     untold = sum(not reply.prompt_tokens for reply in bought)
     if untold:
@@ -43,7 +43,7 @@ def cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> d
     return figures
 
 
-def busy(spans: list[tuple[float, float]]) -> float:
+def covered_seconds(spans: list[tuple[float, float]]) -> float:
     """How long at least one of the spans (start, end) lasted."""
     total, until = 0.0, 0.0
     for start, end in sorted(spans):

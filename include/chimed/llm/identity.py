@@ -20,11 +20,11 @@ import httpx
 from chimed.characters import printable, storable
 from chimed.errors import UserError
 
-MOST = 1_000_000  # bytes of /v1/models that are read
-LONGEST = 180  # characters of an identity
+MAX_RESPONSE_BYTES = 1_000_000  # bytes of /v1/models that are read
+IDENTITY_CHARACTERS = 180  # characters of an identity
 TIMEOUT = 10  # seconds
-NOT_YET = (502, 503, 504)  # a gateway's answers while the server behind it still loads (RFC 9110, 15.6)
-WHOLE_FILE = 32 * 1024 * 1024  # bytes of a weights' file that are hashed whole; of a larger one, samples
+NOT_READY_STATUSES = (502, 503, 504)  # a gateway's answers while the server behind it still loads (RFC 9110, 15.6)
+FULL_HASH_BYTES = 32 * 1024 * 1024  # bytes of a weights' file that are hashed whole; of a larger one, samples
 SAMPLES, SAMPLE = 256, 4096  # so many stretches of so many bytes, evenly over a large file
 # what decides over a model's replies in a checkpoint's folder, besides its weights
 _DESCRIBED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
@@ -37,7 +37,7 @@ class Unreachable(Exception):
     """Nothing answers at an address, or only that it is not ready yet."""
 
 
-def listed(url: str, key: str) -> list[dict[str, Any]]:
+def list_models(url: str, key: str) -> list[dict[str, Any]]:
     """What a server says of its models (`GET <url>/models`); [] where it has no such page.
 
     Raises Unreachable, and UserError where what answers is no model server, or refuses the key.
@@ -46,7 +46,7 @@ def listed(url: str, key: str) -> list[dict[str, Any]]:
         content = get(f"{url.rstrip('/')}/models", key)
     except httpx.HTTPStatusError as error:
         status, reason = error.response.status_code, error.response.reason_phrase
-        if status in NOT_YET:
+        if status in NOT_READY_STATUSES:
             raise Unreachable(f"HTTP {status}") from None
         if status in (404, 405, 501):
             return []
@@ -79,11 +79,11 @@ def get(url: str, key: str) -> bytes:
             raise httpx.HTTPStatusError("", request=response.request, response=response)
         for piece in response.iter_raw():
             content += piece
-            if len(content) >= MOST:
+            if len(content) >= MAX_RESPONSE_BYTES:
                 break
             if time.monotonic() > until:  # byte by byte it would take days
                 raise httpx.ReadTimeout(f"no complete response within {TIMEOUT} s")
-    return content[:MOST]
+    return content[:MAX_RESPONSE_BYTES]
 
 
 @cache
@@ -92,7 +92,7 @@ def _client() -> httpx.Client:
     return httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
-def identity(model: str, models: list[dict[str, Any]], named: str | None, setting: str, url: str) -> str:
+def identify_model(model: str, models: list[dict[str, Any]], named: str | None, setting: str, url: str) -> str:
     """The identity of what is served as `model` by a server that lists `models`.
 
     named: what `setting` says it is; it is put behind what the server says, so that a change there is seen all the
@@ -102,7 +102,7 @@ def identity(model: str, models: list[dict[str, Any]], named: str | None, settin
     if models and mine is None:
         served = printable(", ".join(one["id"] for one in models)[:300])
         raise UserError(f"{url} serves {served}, not {model}; CHIMED_LLM_MODEL or CHIMED_JUDGE_MODEL names it")
-    told = _told(mine or {}, models)
+    told = _read_identity(mine or {}, models)
     if told is None and not named:
         root = (mine or {}).get("root")
         why = f"its root {printable(str(root)[:200])} is not a folder on this machine" if root else "it has no root"
@@ -111,21 +111,21 @@ def identity(model: str, models: list[dict[str, Any]], named: str | None, settin
             f"model's; set {setting} to the model's name and version"
         )
     said = told or str((mine or {}).get("root") or model)
-    return bounded(f"{said}@{named}" if named else said)
+    return shorten_identity(f"{said}@{named}" if named else said)
 
 
-def of_checkpoint(checkpoint: str, named: str | None) -> str:
+def identify_checkpoint(checkpoint: str, named: str | None) -> str:
     """What a server that loads this checkpoint would say of itself, while it is not up."""
-    told = _told({"id": "", "root": checkpoint}, []) or checkpoint
-    return bounded(f"{told}@{named}" if named else told)
+    told = _read_identity({"id": "", "root": checkpoint}, []) or checkpoint
+    return shorten_identity(f"{told}@{named}" if named else told)
 
 
-def _told(model: dict[str, Any], models: list[dict[str, Any]]) -> str | None:
+def _read_identity(model: dict[str, Any], models: list[dict[str, Any]]) -> str | None:
     """What a model's entry in /v1/models says of it; None where it says no more than its name."""
     root, revision, parent = (model.get(name) for name in ("root", "revision", "parent"))
     if not isinstance(root, str) or not root.strip():
         return None
-    if Path(root).expanduser().is_dir() and (folder := hash_of(Path(root).expanduser())):
+    if Path(root).expanduser().is_dir() and (folder := hash_checkpoint(Path(root).expanduser())):
         told = f"{Path(root).name}@{folder}"
     elif root.startswith(("/", "~", ".")) or (root == model["id"] and not _HUB.fullmatch(root)):
         return None  # a folder that is not here, or the name once more
@@ -134,22 +134,22 @@ def _told(model: dict[str, Any], models: list[dict[str, Any]]) -> str | None:
     told += f"@{revision}" if isinstance(revision, str) and revision else ""
     if isinstance(parent, str) and parent and parent not in (root, model["id"]):  # an adapter's base
         base = next((one for one in models if one["id"] == parent and not one.get("parent")), {"id": ""})
-        told += f"+{_told(base, []) or parent}"
+        told += f"+{_read_identity(base, []) or parent}"
     return told
 
 
-def bounded(text: str) -> str:
+def shorten_identity(text: str) -> str:
     """An identity that fits its column: a long one keeps its beginning, and the hash of all of it."""
     text = printable(storable(" ".join(text.split())))
-    if len(text) <= LONGEST:
+    if len(text) <= IDENTITY_CHARACTERS:
         return text
-    return f"{text[: LONGEST - 17]}#{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{text[: IDENTITY_CHARACTERS - 17]}#{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 # --- a checkpoint's folder --------------------------------------------------------------------------------------
 
 
-def hash_of(folder: Path) -> str | None:
+def hash_checkpoint(folder: Path) -> str | None:
     """16 hex digits over a checkpoint's folder: its description, and its weights; None where it holds none.
 
     The same files elsewhere have the same hash. Of large weights' files the header, the size and evenly spread samples
@@ -164,7 +164,7 @@ def hash_of(folder: Path) -> str | None:
         size = file.stat().st_size
         digest.update(f"{file.name}\0{size}\0".encode())
         with file.open("rb") as opened:
-            if size <= WHOLE_FILE:
+            if size <= FULL_HASH_BYTES:
                 digest.update(opened.read())
                 continue
             for n in range(SAMPLES):

@@ -12,13 +12,13 @@ from typing import Literal
 import aiohttp
 
 from chimed.characters import short
-from chimed.llm.reply import Passing, Reply, faulty, malformed, parse
+from chimed.llm.reply import Reply, TransientError, make_faulty_reply, malformed_body, parse_completion
 from chimed.retry_after import retry_after
 
-BUSY = (408, 409, 425, 429)  # with 5xx, the statuses that may go away by themselves
-LONGEST_WAIT = 120.0  # seconds; a server that asks for more patience is down for us
-WRAPPED_TOKENS = 24  # what {"answer": "…"} costs around an answer
-MOST_BYTES = 4 * 1024 * 1024  # of a body: the longest answer with its thinking is a hundredth of it
+BUSY_STATUSES = (408, 409, 425, 429)  # with 5xx, the statuses that may go away by themselves
+MAX_RETRY_AFTER = 120.0  # seconds; a server that asks for more patience is down for us
+WRAPPER_TOKENS = 24  # what {"answer": "…"} costs around an answer
+MAX_BODY_BYTES = 4 * 1024 * 1024  # of a body: the longest answer with its thinking is a hundredth of it
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ PROBE = Request(
 )
 
 
-def obeyed(dialect: Dialect, answer: Reply | Refused) -> bool:
+def follows_dialect(dialect: Dialect, answer: Reply | Refused) -> bool:
     """Whether the answer to `PROBE` shows that the server speaks this dialect."""
     if dialect.constraint == "none":
         return isinstance(answer, Reply)
@@ -104,41 +104,41 @@ async def post(
     try:
         # not where it redirects to: another server has other models, and no claim to the key
         async with http.post(
-            f"{server.url}/chat/completions", json=body(request, server.model, dialect), allow_redirects=False
+            f"{server.url}/chat/completions", json=request_body(request, server.model, dialect), allow_redirects=False
         ) as response:
             status, headers = response.status, response.headers
             async for piece in response.content.iter_any():
                 content.extend(piece)
-                if len(content) > MOST_BYTES:
+                if len(content) > MAX_BODY_BYTES:
                     break  # the connection is closed, whatever would follow
     except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-        why = short(f"{type(error).__name__}: {error}", 200) if str(error) else _late(http.timeout.total)
+        why = short(f"{type(error).__name__}: {error}", 200) if str(error) else _describe_timeout(http.timeout.total)
         if status == 200:
-            raise malformed(key, bytes(content), time.monotonic() - began, f"cut off by {why}") from None
-        raise Passing(why) from None
-    if status in BUSY or status >= 500:
-        after = min(retry_after(headers.get("Retry-After")) or 0.0, LONGEST_WAIT)
-        raise Passing(f"HTTP {status}: {_said(content, 150)}", after, busy=status != 500)
+            raise malformed_body(key, bytes(content), time.monotonic() - began, f"cut off by {why}") from None
+        raise TransientError(why) from None
+    if status in BUSY_STATUSES or status >= 500:
+        after = min(retry_after(headers.get("Retry-After")) or 0.0, MAX_RETRY_AFTER)
+        raise TransientError(f"HTTP {status}: {_excerpt(content, 150)}", after, busy=status != 500)
     if 300 <= status < 400:
         there = short(headers.get("Location", "nowhere"), 200)
         return Refused(key, f"HTTP {status}: it redirects to {there}; {server.setting} must name where the model is")
     if status != 200:
-        return Refused(key, f"HTTP {status}: {_said(content, 300)}")
+        return Refused(key, f"HTTP {status}: {_excerpt(content, 300)}")
     seconds = round(time.monotonic() - began, 4)
-    if len(content) > MOST_BYTES:
-        return faulty(key, bytes(content), seconds, f"a body of more than {MOST_BYTES} bytes")
-    return parse(key, bytes(content), seconds, wrapped=_is_wrapped(request, dialect))
+    if len(content) > MAX_BODY_BYTES:
+        return make_faulty_reply(key, bytes(content), seconds, f"a body of more than {MAX_BODY_BYTES} bytes")
+    return parse_completion(key, bytes(content), seconds, wrapped=_is_wrapped(request, dialect))
 
 
-def _late(seconds: float | None) -> str:
+def _describe_timeout(seconds: float | None) -> str:
     return f"no whole answer within {seconds or 0:g} s (CHIMED_LLM_TIMEOUT)"
 
 
-def _said(content: bytearray, most: int) -> str:
+def _excerpt(content: bytearray, most: int) -> str:
     return short(content[: 4 * most].decode(errors="replace"), most)
 
 
-def body(request: Request, model: str, dialect: Dialect) -> dict:
+def request_body(request: Request, model: str, dialect: Dialect) -> dict:
     """The JSON of a request. The seed is the sample's number, so that a sample is the same in every run."""
     said: dict = {"model": model, "messages": request.messages, **request.sampling, "seed": request.sample}
     if dialect.template:
@@ -149,14 +149,14 @@ def body(request: Request, model: str, dialect: Dialect) -> dict:
     elif request.constraint and dialect.constraint == "response_format":
         said["response_format"] = {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "strict": True, "schema": schema(request.constraint)},
+            "json_schema": {"name": "answer", "strict": True, "schema": json_schema(request.constraint)},
         }
         if _is_wrapped(request, dialect) and "max_tokens" in said:
-            said["max_tokens"] += WRAPPED_TOKENS
+            said["max_tokens"] += WRAPPER_TOKENS
     return said
 
 
-def schema(constraint: dict) -> dict:
+def json_schema(constraint: dict) -> dict:
     """A constraint as JSON schema; a choice or a regex becomes the one field of an object, as OpenAI demands."""
     if "json" in constraint:
         return constraint["json"]

@@ -12,11 +12,17 @@ from dataclasses import dataclass
 
 from chimed.characters import first_invalid_character, storable
 
-STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")  # as servers say that the model came to its end
-ABORTED = ("abort", "error")  # vLLM ends a reply so when it is shut down in mid-sentence: that is no answer
-MOST_TOKENS = 10_000_000  # of one reply or prompt; a larger count is a mistake of the server
-BEGINNING = 200  # characters of a reply that tell whether it thinks aloud
-KEPT = 2_000  # characters of a body that is no completion, kept for a look
+STOP_REASONS = (
+    "stop",
+    "eos",
+    "eos_token",
+    "stop_sequence",
+    "end_turn",
+)  # as servers say that the model came to its end
+ABORT_REASONS = ("abort", "error")  # vLLM ends a reply so when it is shut down in mid-sentence: that is no answer
+MAX_TOKENS = 10_000_000  # of one reply or prompt; a larger count is a mistake of the server
+THINKING_PREFIX = 200  # characters of a reply that tell whether it thinks aloud
+MAX_FAULTY_CHARACTERS = 2_000  # characters of a body that is no completion, kept for a look
 
 # Thinking in tags, as the families write it: Qwen and DeepSeek, Seed, Kimi, Mistral.
 _OPEN = r"<(?:seed:)?think(?:ing)?>|<thought>|<reasoning>|◁think▷|\[THINK\]"
@@ -62,7 +68,7 @@ class Reply:
     fault: str | None = None
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """Something that may go right when tried again.
 
     after: the server's Retry-After in seconds. reply: what is kept of an answer that came and is no good, should it
@@ -76,7 +82,7 @@ class Passing(Exception):
         self.busy = busy
 
 
-def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Reply:
+def parse_completion(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Reply:
     """A completion's body as a Reply. Raises Passing where it is not whole or no completion at all.
 
     wrapped: the answer is the one field of a JSON object; where it is not, the text stays as it came.
@@ -88,17 +94,19 @@ def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Re
         said = message.get("content")
         thought = message.get("reasoning") or message.get("reasoning_content")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise malformed(key, content, seconds, f"{type(error).__name__}: {error}") from None
-    if finish in ABORTED:
-        raise Passing(f"reply ended by {finish!r}", reply=faulty(key, content, seconds, f"reply ended by {finish}"))
-    finish = "stop" if finish in STOPPED else finish
+        raise malformed_body(key, content, seconds, f"{type(error).__name__}: {error}") from None
+    if finish in ABORT_REASONS:
+        raise TransientError(
+            f"reply ended by {finish!r}", reply=make_faulty_reply(key, content, seconds, f"reply ended by {finish}")
+        )
+    finish = "stop" if finish in STOP_REASONS else finish
     fault = None if finish in ("stop", "length") else f"reply ended by {finish!r}"
     if said is not None and not isinstance(said, str):
         fault = fault or f"the content is no text but a {type(said).__name__}"
-        said = json.dumps(said, ensure_ascii=False)[:KEPT]
-    text, aloud = without_thinking(said or "")
+        said = json.dumps(said, ensure_ascii=False)[:MAX_FAULTY_CHARACTERS]
+    text, aloud = split_thinking(said or "")
     reasoning = "\n".join(part for part in (thought, aloud) if isinstance(part, str) and part.strip()) or None
-    text = _unwrapped(text) if wrapped else text
+    text = _unwrap(text) if wrapped else text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         fault = fault or ("thinking and no answer" if reasoning else "empty reply")
@@ -118,18 +126,20 @@ def parse(key: str, content: bytes, seconds: float, wrapped: bool = False) -> Re
     )
 
 
-def faulty(key: str, content: bytes, seconds: float, fault: str) -> Reply:
+def make_faulty_reply(key: str, content: bytes, seconds: float, fault: str) -> Reply:
     """A Reply of a body that nothing can be made of; its beginning is the text, for a look."""
-    text = storable(content[: 4 * KEPT].decode("utf-8", errors="replace"))[:KEPT]
+    text = storable(content[: 4 * MAX_FAULTY_CHARACTERS].decode("utf-8", errors="replace"))[:MAX_FAULTY_CHARACTERS]
     return Reply(key, text, "other", 0, 0, seconds, ended=time.time(), fault=storable(fault[:200]))
 
 
-def malformed(key: str, content: bytes, seconds: float, why: str) -> Passing:
+def malformed_body(key: str, content: bytes, seconds: float, why: str) -> TransientError:
     """A body that is no completion: half of one, most often."""
-    return Passing(f"malformed body: {why[:150]}", reply=faulty(key, content, seconds, f"malformed body: {why}"))
+    return TransientError(
+        f"malformed body: {why[:150]}", reply=make_faulty_reply(key, content, seconds, f"malformed body: {why}")
+    )
 
 
-def without_thinking(said: str) -> tuple[str, str]:
+def split_thinking(said: str) -> tuple[str, str]:
     """The answer and the thinking of what a model said.
 
     Everything before a closing tag is thinking, with or without the opening one, and everything behind an opening tag
@@ -151,19 +161,19 @@ def without_thinking(said: str) -> tuple[str, str]:
     text, thought = "".join(answer), "\n".join(piece.strip() for piece in thoughts if piece.strip())
     if start:
         text = text.strip()
-    return ("", f"{thought}\n{text}".strip()) if _ALOUD.match(text[:BEGINNING]) else (text, thought)
+    return ("", f"{thought}\n{text}".strip()) if _ALOUD.match(text[:THINKING_PREFIX]) else (text, thought)
 
 
 def _tokens(value: dict, name: str) -> int:
     """A count of the usage; 0 where the server does not give one that can be."""
     usage = value.get("usage")
     count = usage.get(name) if isinstance(usage, dict) else None
-    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= MOST_TOKENS:
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= MAX_TOKENS:
         return 0  # not-a-number is no less than anything
     return int(count)
 
 
-def _unwrapped(text: str) -> str:
+def _unwrap(text: str) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

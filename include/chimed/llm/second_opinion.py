@@ -15,8 +15,8 @@ from chimed.build.figures import Agreement
 from chimed.llm import asking, prompts
 from chimed.llm.asking import YES_NO, YES_NO_SAMPLING
 
-REFUSED_TOO = 0.05  # share of what the rules refused that is put to the judge, to be compared
-UNASKED = "no second opinion"
+REJECTED_SAMPLE = 0.05  # share of what the rules refused that is put to the judge, to be compared
+NO_OPINION = "no second opinion"
 
 T = TypeVar("T")
 
@@ -34,20 +34,22 @@ class Opinion:
 def supports(document: str, question: str, answer: str) -> Question:
     """Ask whether the document supports the answer."""
     prompt = prompts.load("supports")
-    return asking.question(prompt, document, YES_NO_SAMPLING, YES_NO, text=document, question=question, answer=answer)
+    return asking.make_question(
+        prompt, document, YES_NO_SAMPLING, YES_NO, text=document, question=question, answer=answer
+    )
 
 
 def stands_alone(question: str) -> Question:
     """Ask whether the question is understood without the document."""
-    return asking.question(prompts.load("stands_alone"), question, YES_NO_SAMPLING, YES_NO, question=question)
+    return asking.make_question(prompts.load("stands_alone"), question, YES_NO_SAMPLING, YES_NO, question=question)
 
 
 def faithful(source: str, modern: str) -> Question:
     """Ask whether the modern text says what the passage says."""
-    return asking.question(prompts.load("faithful"), source, YES_NO_SAMPLING, YES_NO, text=source, modern=modern)
+    return asking.make_question(prompts.load("faithful"), source, YES_NO_SAMPLING, YES_NO, text=source, modern=modern)
 
 
-def expected(name: str, about: float, more: int) -> Expected:
+def expected_requests(name: str, about: float, more: int) -> Expected:
     """Estimate what an answer of the generator will have asked of the judge.
 
     about: so many times the answer's text, and `more` characters, stand in the messages besides the prompt.
@@ -56,30 +58,30 @@ def expected(name: str, about: float, more: int) -> Expected:
     return Expected(prompt.version, "judge", tokens=1, about=about, more=len(prompt.system or "") + more)
 
 
-def opinion(answers: Iterable[Answer[bool] | Failure], reasons: Iterable[str]) -> Opinion:
+def decide_fate(answers: Iterable[Answer[bool] | Failure], reasons: Iterable[str]) -> Opinion:
     """Decide on a row by the judge's words: the first that is no 是 decides. reasons: of each one's 否."""
     keys: list[str] = []
     for answer, reason in zip(answers, reasons, strict=False):
-        keys += asking.keys([answer])
+        keys += asking.reply_keys([answer])
         if isinstance(answer, Failure) and answer.reason == asking.NOT_ASKED:
             continue  # where a build is only planned, no row is lost
         if isinstance(answer, Failure):
-            return Opinion("failed", UNASKED, f"{answer.reason}: {answer.detail}", tuple(keys))
+            return Opinion("failed", NO_OPINION, f"{answer.reason}: {answer.detail}", tuple(keys))
         if not answer.value:
             return Opinion("dropped", reason, f"reply {answer.key}", tuple(keys))
     return Opinion(None, "", "", tuple(keys))
 
 
-def sampled(refused: Sequence[T], words: Sequence[str]) -> list[T]:
+def sample_rejected(refused: Sequence[T], words: Sequence[str]) -> list[T]:
     """Choose those of what the rules refused that are put to the judge too, by the hash of their words."""
     return [
         one
         for one, said in zip(refused, words, strict=True)
-        if int(hashlib.sha256(said.encode()).hexdigest()[:8], 16) < REFUSED_TOO * 2**32
+        if int(hashlib.sha256(said.encode()).hexdigest()[:8], 16) < REJECTED_SAMPLE * 2**32
     ]
 
 
-def agreement(passed: Iterable[Answer[bool] | Failure], refused: Iterable[Answer[bool] | Failure]) -> Agreement:
+def count_agreement(passed: Iterable[Answer[bool] | Failure], refused: Iterable[Answer[bool] | Failure]) -> Agreement:
     """Count how often the judge says what the rules said: 是 of what they pass, 否 of what they refuse."""
     of_passed, of_refused = ([one.value for one in several if isinstance(one, Answer)] for several in (passed, refused))
     return {

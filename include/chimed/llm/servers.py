@@ -25,7 +25,7 @@ from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
 
-SAY_EVERY = 15  # seconds between two lines while a server loads
+PROGRESS_EVERY = 15  # seconds between two lines while a server loads
 TAIL_LINES = 15
 SHARE_OF_ONE_GPU = 0.42  # two servers on one GPU, with room left for the perplexity model
 # The models that fit GPUs of 48 GB where the settings name none, by the number of GPUs. A server of one GPU may take
@@ -47,7 +47,7 @@ PRIVATE_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerConfig:
     """A model server: what it is called, where it answers, what it loads."""
 
     name: str
@@ -57,13 +57,13 @@ class Server:
     checkpoint: str
 
 
-def servers(chosen: Settings | None = None) -> tuple[Server, Server]:
+def configured_servers(chosen: Settings | None = None) -> tuple[ServerConfig, ServerConfig]:
     """Return the generator and the judge of the settings, by default this process's."""
     chosen = chosen or settings()
     generates, judges = checkpoints(chosen)
     return (
-        Server("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, generates),
-        Server("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, judges),
+        ServerConfig("generator", "CHIMED_LLM_URL", chosen.llm_url, chosen.llm_model, generates),
+        ServerConfig("judge", "CHIMED_JUDGE_URL", chosen.judge_url, chosen.judge_model, judges),
     )
 
 
@@ -81,22 +81,22 @@ def checkpoints(chosen: Settings) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def up(timeout: int) -> None:
+def start_servers(timeout: int) -> None:
     """Starts what is not up yet and waits until both answer; on failure nothing is left running.
 
     Raises UserError where a port is a stranger's, a server dies (with the end of its log), or the time is over.
     """
-    both = servers()
+    both = configured_servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
         raise UserError(f"{both[0].variable} and {both[1].variable} use the same port; two servers need two ports")
     with FileLock(scratch_folder() / "serve.lock"):  # shards that find the servers dead must not both start them
         _up(both, timeout)
 
 
-def _up(both: tuple[Server, Server], timeout: int) -> None:
+def _up(both: tuple[ServerConfig, ServerConfig], timeout: int) -> None:
     try:
         for number, server in enumerate(both):
-            if processes.running_pid(_note(server)) is None:
+            if processes.running_pid(_state_file(server)) is None:
                 _start(server, number)
             else:
                 log.info("%s: already running", server.name)
@@ -104,25 +104,25 @@ def _up(both: tuple[Server, Server], timeout: int) -> None:
         for server in both:
             _wait(server, both, deadline, timeout)
     except BaseException:
-        down()
+        stop_servers()
         raise
 
 
-def down() -> None:
+def stop_servers() -> None:
     """Ends both servers, half-started ones too; says so where there is nothing to end."""
-    ended = processes.end([_note(server) for server in servers()])
-    for server in servers():
+    ended = processes.end([_state_file(server) for server in configured_servers()])
+    for server in configured_servers():
         log.info("%s: %s", server.name, "ended" if server.name in ended else "was not up")
 
 
-def probe(timeout: int) -> None:
+def wait_for_servers(timeout: int) -> None:
     """Waits until both servers, whoever runs them, answer and serve the models of the settings.
 
     Raises UserError that says which setting points where.
     """
     deadline = time.monotonic() + timeout
-    for server in servers():
-        while (models := _models(server.url)) is None:
+    for server in configured_servers():
+        while (models := _served_models(server.url)) is None:
             if time.monotonic() > deadline:
                 raise UserError(f"no model server answers at {server.url} ({server.variable}), asked for {timeout} s")
             time.sleep(2)
@@ -132,7 +132,7 @@ def probe(timeout: int) -> None:
 
 
 @contextmanager
-def serving(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) -> Iterator[Server]:
+def serve_checkpoint(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) -> Iterator[ServerConfig]:
     """A server of its own for a checkpoint, on a free port of this machine, for the length of a `with`.
 
     Raises UserError where it dies, with the end of its log, or is not ready in time.
@@ -140,8 +140,8 @@ def serving(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) ->
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = Server("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
-    argv, extra = command(server, 0, _gpus())
+    server = ServerConfig("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
+    argv, extra = server_command(server, 0, _gpus())
     argv += ["--dtype", dtype, *(["--gpu-memory-utilization", "0.9"] if _gpus() else [])]  # alone on its GPU
     with processes.child_process(argv, log_file, extra) as process:
         log.info("loading %s, log in %s", checkpoint, log_file)
@@ -155,9 +155,9 @@ def serving(checkpoint: str, dtype: str, log_file: Path, timeout: int = 1800) ->
         yield server
 
 
-def longest(server: Server) -> int:
+def max_model_length(server: ServerConfig) -> int:
     """The longest text in tokens that a vLLM server takes, answer included."""
-    return identity.listed(server.url, settings().llm_key.get_secret_value())[0]["max_model_len"]
+    return identity.list_models(server.url, settings().llm_key.get_secret_value())[0]["max_model_len"]
 
 
 # --- one server -------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def flags(chosen: Settings) -> list[str]:
     return shlex.split(chosen.vllm_flags)
 
 
-def command(server: Server, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
+def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
     """The command line and the extra environment of a server; `number` is its place among those sharing the GPUs."""
     where = urlsplit(server.url)
     argv = [settings().models_python, "-m", "vllm.entrypoints.openai.api_server"]
@@ -218,35 +218,35 @@ def _gpus() -> int:
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _start(server: Server, number: int) -> None:
+def _start(server: ServerConfig, number: int) -> None:
     python = settings().models_python
     if not Path(python).exists():
         raise UserError(f"no interpreter at {python} (CHIMED_MODELS_PYTHON); vLLM is in the models' environment")
-    if _models(server.url) is not None:
+    if _served_models(server.url) is not None:
         raise UserError(
             f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"
         )
-    argv, extra = command(server, number, _gpus())
-    processes.start(argv, _note(server), _log_file(server), extra)
+    argv, extra = server_command(server, number, _gpus())
+    processes.start(argv, _state_file(server), _log_file(server), extra)
     log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
 
 
-def _wait(server: Server, both: tuple[Server, Server], deadline: float, timeout: int) -> None:
+def _wait(server: ServerConfig, both: tuple[ServerConfig, ServerConfig], deadline: float, timeout: int) -> None:
     started = said = time.monotonic()
     while not _healthy(server):
         for one in both:  # the other may die while this one loads
-            if processes.running_pid(_note(one)) is None:
+            if processes.running_pid(_state_file(one)) is None:
                 raise UserError(f"the {one.name}'s server died while loading {one.checkpoint}:\n{_tail(one)}")
         if time.monotonic() > deadline:
             raise UserError(f"the {server.name}'s server is not ready after {timeout} s:\n{_tail(server)}")
-        if time.monotonic() - said > SAY_EVERY:
+        if time.monotonic() - said > PROGRESS_EVERY:
             said = time.monotonic()
             log.info("%s: still loading, %d s: %s", server.name, said - started, _tail(server, 1)[:160])
         time.sleep(0.5)
     log.info("%s: ready at %s", server.name, server.url)
 
 
-def _healthy(server: Server) -> bool:
+def _healthy(server: ServerConfig) -> bool:
     where = urlsplit(server.url)
     try:
         identity.get(f"{where.scheme}://{where.netloc}/health", settings().llm_key.get_secret_value())
@@ -255,21 +255,21 @@ def _healthy(server: Server) -> bool:
     return True
 
 
-def _models(url: str) -> list[str] | None:
+def _served_models(url: str) -> list[str] | None:
     """Names of the models served at a URL; None where nothing answers, or only that it is not ready yet."""
     try:
-        return [model["id"] for model in identity.listed(url, settings().llm_key.get_secret_value())]
+        return [model["id"] for model in identity.list_models(url, settings().llm_key.get_secret_value())]
     except identity.Unreachable:
         return None
 
 
-def _note(server: Server) -> Path:
+def _state_file(server: ServerConfig) -> Path:
     return scratch_folder() / f"{server.name}.json"
 
 
-def _log_file(server: Server) -> Path:
+def _log_file(server: ServerConfig) -> Path:
     return scratch_folder() / f"{server.name}.log"
 
 
-def _tail(server: Server, lines: int = TAIL_LINES) -> str:
+def _tail(server: ServerConfig, lines: int = TAIL_LINES) -> str:
     return processes.last_lines(_log_file(server), lines)

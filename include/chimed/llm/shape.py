@@ -7,7 +7,7 @@ import re
 
 from chimed.build.contract import UnusableReply
 
-BEGINNING = 60  # characters in which a model says that it will not
+REFUSAL_PREFIX = 60  # characters in which a model says that it will not
 _AI = r"(?:AI|人工智能|大?(?:型)?语言模型|(?:智能|虚拟|医疗|问答|聊天){1,3}(?:助手|助理|机器人))"
 _REFUSES = re.compile(
     rf"作为(?:一[个名款位]|您的|你的)?[^，。,\n]{{0,8}}?{_AI}|我(?:只)?是(?:一[个名款位])?[^，。,\n]{{0,8}}?{_AI}"
@@ -21,13 +21,13 @@ _REFUSES = re.compile(
 )
 
 
-def refuses(text: str) -> bool:
+def is_refusal(text: str) -> bool:
     """Say whether a reply begins with a model that says what it is, or that it cannot or will not answer."""
-    return _REFUSES.search(text[:BEGINNING]) is not None
+    return _REFUSES.search(text[:REFUSAL_PREFIX]) is not None
 
 
-def answered(text: str) -> str:
+def read_answer(text: str) -> str:
     """Return the text of a reply that answers. Raises UnusableReply where the model refuses."""
-    if refuses(text):
+    if is_refusal(text):
         raise UnusableReply("model's refusal")
     return text.strip()

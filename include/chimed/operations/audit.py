@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass, field
 
 from chimed.build import inputs, ledger, order
-from chimed.build.builds import builds, read_build
-from chimed.build.ledger import LEDGER, LedgerError, rows_of
+from chimed.build.builds import list_builds, read_build
+from chimed.build.ledger import LEDGER, LedgerError, total_rows
 from chimed.characters import short
 from chimed.crawl import finished
 from chimed.errors import UserError
@@ -30,9 +30,9 @@ from chimed.storage.naming import check_inside
 
 log = logging.getLogger("chimed")
 
-REPORT = re.compile(r"report-(\d{5})\.json\Z")
-ALWAYS_SEALED = ("written", "inputs", "number")  # what a report or build.json has only of versions that seal it
-ITS_OWN = ("read", "pages", "files", "fingerprint", "shards")  # of which the report of any version has one
+REPORT_NAME = re.compile(r"report-(\d{5})\.json\Z")
+KEYS_OF_SEALED = ("written", "inputs", "number")  # what a report or build.json has only of versions that seal it
+KEYS_OF_REPORTS = ("read", "pages", "files", "fingerprint", "shards")  # of which the report of any version has one
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Audit:
             self.faults.append(Fault(path, what, mend))
 
 
-def audit(lake: Lake, what: str) -> Audit:
+def run_audit(lake: Lake, what: str) -> Audit:
     """Checks a build with its crawls, a release, or a crawl (`<source>/<crawl>`); of a version, build and release both.
 
     Raises UserError where there is nothing of that name.
@@ -71,51 +71,51 @@ def audit(lake: Lake, what: str) -> Audit:
     tree, _, rest = what.strip("/").partition("/")
     check_inside(what)
     if what == "latest":
-        tree, rest = "", (builds(lake) or releases(lake) or [""])[-1]
+        tree, rest = "", (list_builds(lake) or releases(lake) or [""])[-1]
     elif tree == "raw" or (rest and tree not in ("builds", "releases")):
         source, crawl = (rest if tree == "raw" else f"{tree}/{rest}").partition("/")[::2]
         if not crawl or "/" in crawl or not lakes.names(lake, layout.raw(source, crawl)):
             raise UserError(f"no crawl {what!r}; name one as <source>/<crawl>, as raw/ has them")
-        _crawl(lake, found, source, crawl)
+        _check_crawl(lake, found, source, crawl)
         return found
     elif not rest:
         tree, rest = "", what
     its_build = tree in ("", "builds") and rest in lakes.names(lake, layout.BUILDS)
     its_release = tree in ("", "releases") and rest in lakes.names(lake, layout.RELEASES)
     if not rest or not (its_build or its_release):
-        known = ", ".join(dict.fromkeys([*builds(lake), *releases(lake)])) or "none yet"
+        known = ", ".join(dict.fromkeys([*list_builds(lake), *releases(lake)])) or "none yet"
         raise UserError(f"no build or release {what!r}; choose from: {known}; a crawl is named <source>/<crawl>")
     if its_build:
-        _build(lake, found, rest)
+        _check_build(lake, found, rest)
     if its_release and (
-        not its_build or lakes.exists(lake, layout.release(rest, layout.MANIFEST)) or _released(lake, rest)
+        not its_build or lakes.exists(lake, layout.release(rest, layout.MANIFEST)) or _was_released(lake, rest)
     ):
-        _release(lake, found, rest)
+        _check_release(lake, found, rest)
     return found
 
 
 # --- crawls -------------------------------------------------------------------------------------------------------
 
 
-def _crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
+def _check_crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
     """A crawl's files by its report, or by its index, and the records that were read from them."""
     folder = layout.raw(source, crawl)
     mend = finished.restore_hint(folder)
-    report = _report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of=None)
+    report = _check_report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of=None)
     if report is None:
         return
     written = report.get("written")
     names = set(written) if isinstance(written, dict) else set(_files_of(lake, report, folder))
     for name in sorted(names):
-        _file(lake, found, f"{folder}/{name}", written, mend)
+        _check_file(lake, found, f"{folder}/{name}", written, mend)
     if isinstance(written, dict) and report.get("form") != FILES:
         for path in warc.list_files(lake, folder):
             if path.rsplit("/", 1)[-1] not in names:
                 found.fault(path, "is not in the crawl's report", "remove it")
     elif report.get("form") != FILES:
-        _old_crawl(lake, found, report, folder)
+        _check_old_crawl(lake, found, report, folder)
     if lakes.names(lake, layout.extracts(source, crawl)):
-        _extracts(lake, found, source, crawl, report)
+        _check_extracts(lake, found, source, crawl, report)
 
 
 def _files_of(lake: Lake, report: dict, folder: str) -> list[str]:
@@ -125,7 +125,7 @@ def _files_of(lake: Lake, report: dict, folder: str) -> list[str]:
     return [path.rsplit("/", 1)[-1] for path in warc.list_files(lake, folder)]
 
 
-def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
+def _check_old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
     """Counts and digests of an older crawl's pages, by its index and its report."""
     pages = 0
     for path in warc.list_files(lake, folder):
@@ -144,22 +144,24 @@ def _old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
         )
 
 
-def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
+def _check_extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
     """The records that were read from a crawl: what is bad there is read again from the raw files at no cost."""
     folder = layout.extracts(source, crawl)
     mend = f"remove {folder}; its pages are read again at no cost"
-    report = _report(lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of="a crawl")
+    report = _check_report(
+        lake, found, f"{folder}/{layout.REPORT}", mend, source=source, crawl=crawl, made_of="a crawl"
+    )
     if report is None:
         return
     written = report.get("written")
     for name in sorted(written) if isinstance(written, dict) else ():
-        _file(lake, found, f"{folder}/{name}", written, mend)
+        _check_file(lake, found, f"{folder}/{name}", written, mend)
     for path, digest in report.get("inputs", {}).items():
         said = recorded_file(crawled.get("written"), path.rsplit("/", 1)[-1])
-        _link(found, path, digest, said, f"{folder}/{layout.REPORT}", mend)
+        _check_link(found, path, digest, said, f"{folder}/{layout.REPORT}", mend)
     parts = report.get("parts", {})
     for name in parts:
-        _report(lake, found, f"{folder}/{name}/{layout.REPORT}", mend, made_of=f"{source}/{crawl}/{name}")
+        _check_report(lake, found, f"{folder}/{name}/{layout.REPORT}", mend, made_of=f"{source}/{crawl}/{name}")
     reports = {layout.REPORT, *(f"{name}/{layout.REPORT}" for name in parts)}
     for name in lakes.files(lake, folder) if isinstance(written, dict) else ():
         if name not in (written or ()) and name not in reports:
@@ -169,24 +171,26 @@ def _extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) 
 # --- builds -------------------------------------------------------------------------------------------------------
 
 
-def _build(lake: Lake, found: Audit, version: str) -> None:
+def _check_build(lake: Lake, found: Audit, version: str) -> None:
     """A build's stages, each with what it read, and the crawls they begin with."""
     folder = layout.build(version)
     mend = f"restore it from a copy, or remove {folder}"
-    made = _report(lake, found, f"{folder}/{layout.BUILD}", mend, version=version, build=None)  # a manifest has both
+    made = _check_report(
+        lake, found, f"{folder}/{layout.BUILD}", mend, version=version, build=None
+    )  # a manifest has both
     if made is None:
         return
     try:
         made = read_build(lake, version)
-        its_own, shards = order.of_build(made), made["shards"]
-        crawls = inputs.crawls(shards)
+        its_own, shards = order.stages_of_build(made), made["shards"]
+        crawls = inputs.list_crawls(shards)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         found.fault(f"{folder}/{layout.BUILD}", f"is not the one of a build ({error})", mend)
         return
     recorded: dict[str, dict | None] = {}
     for crawl in crawls:
         source, name = crawl.split("/")
-        _crawl(lake, found, source, name)
+        _check_crawl(lake, found, source, name)
         report = finished.read_report(lake, source, name) or {}
         recorded |= {
             layout.raw(crawl, file): recorded_file(report.get("written"), file) for file in report.get("written", {})
@@ -198,20 +202,20 @@ def _build(lake: Lake, found: Audit, version: str) -> None:
     last = its_own[-1].name if done else (begun or [""])[-1]
     parts = len(shards)
     for this in its_own:
-        if not done and this.name not in begun and last not in _after(its_own, this.name):
+        if not done and this.name not in begun and last not in _stages_after(its_own, this.name):
             break  # it was not run yet, nor any after it
-        parts = _stage(
+        parts = _check_stage(
             lake, found, version, this, 1 if this.scope == "corpus" else parts, recorded, done or this.name != last
         )
-    _ledger(lake, found, version, done)
+    _check_ledger(lake, found, version, done)
 
 
-def _after(its_own: tuple[order.Stage, ...], name: str) -> list[str]:
+def _stages_after(its_own: tuple[order.Stage, ...], name: str) -> list[str]:
     names = [one.name for one in its_own]
     return names[names.index(name) + 1 :]
 
 
-def _stage(
+def _check_stage(
     lake: Lake, found: Audit, version: str, this: order.Stage, shards: int, recorded: dict, is_over: bool
 ) -> int:
     """A stage's reports and parts; returns how many parts it wrote. is_over: later stages were run, so it was done."""
@@ -226,7 +230,7 @@ def _stage(
                 found.fault(path, what, f"run: python -m chimed run {this.name} --build {version}")
             tells = False
             continue
-        report = _report(lake, found, path, mend, stage=this.name, build=version, shard=shard)
+        report = _check_report(lake, found, path, mend, stage=this.name, build=version, shard=shard)
         if report is None:
             tells = False
             continue
@@ -236,13 +240,13 @@ def _stage(
         mend = f"restore it from a copy, or {mend.replace('it', path, 1)}"
         for name in sorted(written) if isinstance(written, dict) else _parts_of(report, shard):
             named.add(name)
-            _file(lake, found, f"{folder}/{name}", written, mend)
+            _check_file(lake, found, f"{folder}/{name}", written, mend)
             recorded[f"{folder}/{name}"] = recorded_file(written, name)
         for source, digest in (report.get("inputs") or {}).items():
-            _link(found, source, digest, recorded.get(source), path, mend)
-        _counts(found, path, report, this, mend)
+            _check_link(found, source, digest, recorded.get(source), path, mend)
+        _check_counts(found, path, report, this, mend)
     for name in lakes.files(lake, folder) if tells else ():
-        if name not in named and not REPORT.match(name):
+        if name not in named and not REPORT_NAME.match(name):
             found.fault(f"{folder}/{name}", "is named by no report", "remove it")
     if this.scope == "shard":
         return shards
@@ -256,35 +260,35 @@ def _parts_of(report: dict, shard: int) -> list[str]:
     return [layout.dropped(shard), *(layout.kept(n) for n in kept)]
 
 
-def _counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str) -> None:
+def _check_counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str) -> None:
     """Whether the rows of a shard's files are those it counted."""
     written = report.get("written")
     if not isinstance(written, dict) or "counts" not in report:
         return
     try:
-        counts = ledger.counts_of(report)
+        counts = ledger.read_counts(report)
         going_on = ("derived",) if this.name == order.NAMES[0] else ("kept", "derived")
         sides = {"kept-": going_on, "dropped-": ("dropped", "failed", "derived_dropped", "derived_failed")}
         for begins, fates in sides.items():
             there = sum(one["rows"] + one.get("removed", 0) for name, one in written.items() if name.startswith(begins))
-            if there != rows_of(counts, *fates):
-                found.fault(path, f"counts {rows_of(counts, *fates)} rows, and its {begins}files hold {there}", mend)
+            if there != total_rows(counts, *fates):
+                found.fault(path, f"counts {total_rows(counts, *fates)} rows, and its {begins}files hold {there}", mend)
     except (KeyError, TypeError, ValueError, AttributeError, LedgerError):
         found.fault(path, "is not the report of a stage", mend)
 
 
-def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
+def _check_ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
     """Whether the stages join, and the ledger's table is what the reports say."""
     path = layout.build(version, layout.LEDGER)
     mend = "remove it; running the last stage again writes it anew"
     if found.faults:
         return  # it would say the same once more
     try:
-        ledger.ledger(lake, version)
+        ledger.read_ledger(lake, version)
         if is_done or lakes.exists(lake, path):
             table = lakes.read_table(lake, path)
             found.files += 1
-            if not table.equals(ledger.table(lake, version).select(LEDGER.names)):
+            if not table.equals(ledger.ledger_table(lake, version).select(LEDGER.names)):
                 found.fault(path, "is not what the stages' reports say", mend)
     except FileNotFoundError:
         found.fault(path, "is gone", "running the last stage again writes it anew")
@@ -297,13 +301,13 @@ def _ledger(lake: Lake, found: Audit, version: str, is_done: bool) -> None:
 # --- releases -----------------------------------------------------------------------------------------------------
 
 
-def _released(lake: Lake, version: str) -> bool:
+def _was_released(lake: Lake, version: str) -> bool:
     """Whether a build's last stage says that there is a release, and it was not withdrawn."""
     done = lakes.exists(lake, layout.build(version, "release", layout.report(0)))
     return done and not lakes.exists(lake, layout.release(version, layout.WITHDRAWN))
 
 
-def _release(lake: Lake, found: Audit, version: str) -> None:
+def _check_release(lake: Lake, found: Audit, version: str) -> None:
     folder = folder_of(version)
     mend = (
         f"restore it from a copy, or take {folder}/manifest.json and builds/{version}/release/report-00000.json "
@@ -320,7 +324,7 @@ def _release(lake: Lake, found: Audit, version: str) -> None:
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict | None:
+def _check_report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict | None:
     """A report that is what it was sealed as; None, with a fault, where it is not. about: what it should be about."""
     if what := find_fault(lake, path, None):
         found.fault(path, what, mend)
@@ -337,10 +341,10 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
     if is_whole is False:
         found.fault(path, "is not as it was sealed: it was changed", mend)
         return None
-    if is_whole is None and (lost := [key for key in ALWAYS_SEALED if key in report]):
+    if is_whole is None and (lost := [key for key in KEYS_OF_SEALED if key in report]):
         found.fault(path, f"has lost its seal, which what tells of `{lost[0]}` always has: it was changed", mend)
         return None
-    if is_whole is None and not any(key in report for key in ITS_OWN):
+    if is_whole is None and not any(key in report for key in KEYS_OF_REPORTS):
         found.fault(path, "is no report: it tells of no rows, pages or files", mend)
         return None
     for key, is_here in about.items():
@@ -351,7 +355,7 @@ def _report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> 
     return report
 
 
-def _file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> None:
+def _check_file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> None:
     """A file by what its report says of it."""
     said = recorded_file(written, path.rsplit("/", 1)[-1]) or recorded_file(written, "/".join(path.split("/")[3:]))
     if what := find_fault(lake, path, said):
@@ -367,7 +371,7 @@ def _file(lake: Lake, found: Audit, path: str, written: object, mend: str) -> No
     found.bytes += (said or {}).get("bytes", 0)
 
 
-def _link(found: Audit, path: str, digest: str | None, said: dict | None, reader: str, mend: str) -> None:
+def _check_link(found: Audit, path: str, digest: str | None, said: dict | None, reader: str, mend: str) -> None:
     """Whether what was read is what was written: a link of the chain. `was`: a part was written anew since."""
     if digest is None or said is None:
         found.not_recorded += 1

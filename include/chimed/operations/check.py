@@ -32,8 +32,8 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage.store import TAKEDOWNS, open_store
 
-FREE = 2 * 1024**3  # bytes that must be free where tables, logs and temporary files go
-SECONDS = 60  # for what another interpreter is asked
+MIN_FREE_BYTES = 2 * 1024**3  # bytes that must be free where tables, logs and temporary files go
+PROBE_TIMEOUT = 60  # for what another interpreter is asked
 SECOND_OPINION = ("translate", "generate_qa")  # the stages that ask the judge too, where the option says so
 
 
@@ -46,16 +46,16 @@ class Finding:
     said: str
 
 
-def surroundings(options: dict, build: str | None = None) -> Work:
+def build_context(options: dict, build: str | None = None) -> Work:
     """What a build with these options, or one that is open, would run in. Raises UserError for bad options."""
     if build:
         return open_work(build)
     return Work("", parse_options(options), lakes.open_lake(), cache(open_store), settings())
 
 
-def check(work: Work, only_servers: bool = False) -> list[Finding]:
+def run_checks(work: Work, only_servers: bool = False) -> list[Finding]:
     """Looks at everything that the build's options need, or only at the model servers, which are up by now."""
-    return [_finding(what, look) for what, look in (_servers(work) if only_servers else _all(work))]
+    return [_finding(what, look) for what, look in (_server_checks(work) if only_servers else _all_checks(work))]
 
 
 def print_findings(findings: list[Finding]) -> None:
@@ -71,37 +71,37 @@ def _finding(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, False, str(error))
 
 
-def _all(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+def _all_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "machine", lambda: machine.told(work.settings)
-    yield "lake", lambda: lake(work)
-    yield "store", lambda: store(work)
-    yield "disk", lambda: disk(work)
+    yield "lake", lambda: check_lake(work)
+    yield "store", lambda: check_store(work)
+    yield "disk", lambda: check_disk(work)
     if "decontaminate" not in work.options.skip:
-        yield "exams", lambda: exams(work)
+        yield "exams", lambda: check_exams(work)
     if "perplexity" not in work.options.skip:
-        yield "GPU work", lambda: gpu_work(work)
-    if not _asks(work):
+        yield "GPU work", lambda: check_gpu_work(work)
+    if not _asks_models(work):
         return
     if work.settings.serve == "external":
-        yield from _servers(work)
+        yield from _server_checks(work)
     else:
-        yield "model servers", lambda: servers_to_be(work)
+        yield "model servers", lambda: check_future_servers(work)
 
 
-def _servers(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+def _server_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
     where = work.settings
-    yield "generator", lambda: answering(where.llm_url, "CHIMED_LLM_URL", client.generator, work)
-    if _judges(work):
-        yield "judge", lambda: answering(where.judge_url, "CHIMED_JUDGE_URL", client.judge, work)
+    yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", client.generator_server, work)
+    if _asks_judge(work):
+        yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", client.judge_server, work)
 
 
-def _asks(work: Work) -> bool:
+def _asks_models(work: Work) -> bool:
     """Whether a stage of the build asks a model."""
     asking = [one.name for one in STAGES if one.needs == "llm" and one.name not in work.options.skip]
     return any(name != "screen" or work.options.screen_model for name in asking)
 
 
-def _judges(work: Work) -> bool:
+def _asks_judge(work: Work) -> bool:
     judged = ("prefer", *(SECOND_OPINION if work.options.second_opinion else ()))
     return any(stage not in work.options.skip for stage in judged)
 
@@ -109,7 +109,7 @@ def _judges(work: Work) -> bool:
 # --- places -----------------------------------------------------------------------------------------------------
 
 
-def lake(work: Work) -> str:
+def check_lake(work: Work) -> str:
     """The lake can be written. Raises UserError."""
     path = f"check-{uuid.uuid4().hex[:8]}"
     try:
@@ -123,7 +123,7 @@ def lake(work: Work) -> str:
     return f"{work.settings.data} can be written"
 
 
-def store(work: Work) -> str:
+def check_store(work: Work) -> str:
     """The store answers, has this code's schema and can be written. Raises UserError."""
     row = {"target": f"check:{uuid.uuid4().hex}", "reason": "check", "created": datetime.now(UTC)}
     engine = work.store.engine
@@ -139,7 +139,7 @@ def store(work: Work) -> str:
     return f"{engine.url.render_as_string()} can be written, its schema is this code's"
 
 
-def disk(work: Work) -> str:
+def check_disk(work: Work) -> str:
     """There is room where files are written on this machine. Raises UserError."""
     folders = {"CHIMED_SCRATCH": Path(work.settings.scratch)}
     if "://" not in work.settings.data:
@@ -148,16 +148,16 @@ def disk(work: Work) -> str:
     for setting, folder in folders.items():
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         free = shutil.disk_usage(there).free
-        if free < FREE:
+        if free < MIN_FREE_BYTES:
             raise UserError(
-                f"only {free / 1e9:.1f} GB are free at {folder} ({setting}), a build needs {FREE / 1e9:.1f} and more; "
+                f"only {free / 1e9:.1f} GB are free at {folder} ({setting}), a build needs {MIN_FREE_BYTES / 1e9:.1f} and more; "
                 "free some space or name another folder"
             )
         said.append(f"{free / 1e9:.0f} GB free at {folder}")
     return "; ".join(said)
 
 
-def exams(work: Work) -> str:
+def check_exams(work: Work) -> str:
     """The exams to decontaminate against are there. Raises UserError."""
     from chimed.text.exams.exam_questions import read_questions
 
@@ -167,12 +167,12 @@ def exams(work: Work) -> str:
 # --- GPU work ---------------------------------------------------------------------------------------------------
 
 
-def gpu_work(work: Work) -> str:
+def check_gpu_work(work: Work) -> str:
     """What runs perplexity and training is there, and can reach lake and store. Raises UserError with all that is not.
 
     In a cluster the command runs in a pod, which sees neither this machine's folders nor its SQLite file.
     """
-    wrong = _in_pods(work) if work.settings.compute == "kubernetes" else _here(work)
+    wrong = _faults_in_pods(work) if work.settings.compute == "kubernetes" else _faults_here(work)
     if wrong:
         raise UserError("; ".join(wrong))
     where = work.settings
@@ -180,7 +180,7 @@ def gpu_work(work: Work) -> str:
     return pods if where.compute == "kubernetes" else f"{where.models_python} runs it on this machine"
 
 
-def _in_pods(work: Work) -> list[str]:
+def _faults_in_pods(work: Work) -> list[str]:
     where, wrong = work.settings, []
     if "://" not in where.data and not (where.k8s_volume and Path(where.data).is_relative_to("/data")):
         wrong.append(
@@ -199,7 +199,7 @@ def _in_pods(work: Work) -> list[str]:
     return wrong
 
 
-def _here(work: Work) -> list[str]:
+def _faults_here(work: Work) -> list[str]:
     where, wrong = work.settings, []
     if not Path(where.models_python).exists():
         wrong.append(
@@ -217,16 +217,16 @@ def _here(work: Work) -> list[str]:
 # --- model servers ----------------------------------------------------------------------------------------------
 
 
-def answering(url: str, setting: str, named: Callable[[Work, int], Server], work: Work) -> str:
+def check_server(url: str, setting: str, named: Callable[[Work, int], Server], work: Work) -> str:
     """A server answers, says who it is, is not the other one, and is held by a constraint. Raises UserError."""
     try:
-        identities.listed(url, work.settings.llm_key.get_secret_value())
+        identities.list_models(url, work.settings.llm_key.get_secret_value())
     except identities.Unreachable as error:
         raise UserError(
             f"no model server answers at {url} ({error}); start it, or {setting} must say where it is"
         ) from None
     server = named(work, 1)
-    dialect = client.dialect(server, work)
+    dialect = client.probe_dialect(server, work)
     if dialect.constraint == "none" and not work.settings.llm_unconstrained:
         raise UserError(
             f"{server.url} ignores structured_outputs, so an answer could be any sentence; serve the model "
@@ -236,10 +236,10 @@ def answering(url: str, setting: str, named: Callable[[Work, int], Server], work
     return f"{server.who} answers at {server.url}, limited to allowed answers by {dialect.constraint}"
 
 
-def servers_to_be(work: Work) -> str:
+def check_future_servers(work: Work) -> str:
     """What a run needs to start the servers itself, and that they will not be one model. Raises UserError."""
     where = work.settings
-    generator, judge = servers.servers(where)
+    generator, judge = servers.configured_servers(where)
     wrong = []
     if where.serve == "local":
         if not Path(where.models_python).exists():
@@ -250,15 +250,15 @@ def servers_to_be(work: Work) -> str:
             wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one port; two servers need two")
         for server, setting in ((generator, "CHIMED_LLM_CHECKPOINT"), (judge, "CHIMED_JUDGE_CHECKPOINT")):
             path = Path(server.checkpoint)
-            if server.checkpoint.startswith(("/", ".")) and identities.hash_of(path) is None:
+            if server.checkpoint.startswith(("/", ".")) and identities.hash_checkpoint(path) is None:
                 wrong.append(
                     f"no model in {server.checkpoint}: {setting} must be a folder with weights, or a hub's name"
                 )
     elif urlsplit(generator.url).hostname == urlsplit(judge.url).hostname:
         wrong.append("CHIMED_LLM_URL and CHIMED_JUDGE_URL name one host; two services of the cluster need two")
-    identity = identities.of_checkpoint(generator.checkpoint, where.llm_identity)
-    same = identity == identities.of_checkpoint(judge.checkpoint, where.judge_identity)
-    if same and _judges(work) and not work.options.judge_is_generator:
+    identity = identities.identify_checkpoint(generator.checkpoint, where.llm_identity)
+    same = identity == identities.identify_checkpoint(judge.checkpoint, where.judge_identity)
+    if same and _asks_judge(work) and not work.options.judge_is_generator:
         wrong.append(
             f"the judge is the generator: both load {identity}; CHIMED_JUDGE_CHECKPOINT must name another model (or "
             "the build's option judge_is_generator allows it)"
@@ -271,6 +271,6 @@ def servers_to_be(work: Work) -> str:
 def _has_vllm(python: str) -> bool:
     code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
     try:
-        return subprocess.run([python, "-c", code], capture_output=True, timeout=SECONDS).returncode == 0
+        return subprocess.run([python, "-c", code], capture_output=True, timeout=PROBE_TIMEOUT).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False

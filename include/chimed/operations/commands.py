@@ -27,7 +27,7 @@ app.add_typer(store_app, name="store")
 def status(as_json: AsJson = False) -> None:
     """Show what is there, what is under way, and what to do next."""
     from chimed.operations.status import print_status
-    from chimed.operations.status import status as found
+    from chimed.operations.status import read_status as found
 
     now = found()
     if as_json:
@@ -46,10 +46,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check everything a build will need before it begins; if something is wrong, say how to fix it and exit 1."""
-    from chimed.operations.check import check as look
-    from chimed.operations.check import print_findings, surroundings
+    from chimed.operations.check import build_context, print_findings
+    from chimed.operations.check import run_checks as look
 
-    findings = look(surroundings(build_options(options), build), only_servers)
+    findings = look(build_context(build_options(options), build), only_servers)
     if as_json:
         print_result([vars(one) for one in findings])
     else:
@@ -105,9 +105,9 @@ def up(timeout: Annotated[int, typer.Option(help="seconds until both must answer
     from chimed.llm import servers
 
     if settings().serve == "local":
-        servers.up(timeout)
+        servers.start_servers(timeout)
     else:
-        servers.probe(timeout if settings().serve == "kubernetes" else 30)
+        servers.wait_for_servers(timeout if settings().serve == "kubernetes" else 30)
 
 
 @serve_app.command()
@@ -115,7 +115,7 @@ def down() -> None:
     """Stop the servers that up started on this machine, also half-started ones."""
     from chimed.llm import servers
 
-    servers.down()
+    servers.stop_servers()
 
 
 @store_app.command()
@@ -173,7 +173,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Compare every file with its recorded checksum, back to the crawls; list each damaged one and exit 1."""
-    from chimed.operations.audit import audit as audited
+    from chimed.operations.audit import run_audit as audited
     from chimed.storage.lake import open_lake
 
     found = audited(open_lake(), what)

@@ -6,7 +6,7 @@ Only reports and a few counts are read, so that it answers at once, whatever the
 from pathlib import Path
 from typing import Any
 
-from chimed.build.builds import builds, parts_of, read_build, stages_of
+from chimed.build.builds import count_parts, list_builds, read_build, stages_of
 from chimed.characters import printable
 from chimed.crawl import weeks
 from chimed.errors import UserError
@@ -21,34 +21,34 @@ from chimed.storage.store import Store
 COMMAND = "python -m chimed"
 
 
-def status() -> dict[str, Any]:
+def read_status() -> dict[str, Any]:
     """Keys: lake, store, week (the Monday of the last whole week), sources (name, crawls, week: why it is missing or
     None), corpora, build (version, done, next, released, held; None where there is none), releases, trained, review
     (texts waiting), running (sources being crawled), next (sentences, each with `do`, a command or None).
     """
-    lake, store = open_lake(), _store()
+    lake, store = open_lake(), _open_existing_store()
     monday = weeks.last_week()
     missing = weeks.check_week(store, lake, monday) if store else dict.fromkeys(source_names(), weeks.NEVER_CRAWLED)
-    sources = [{"source": name, "crawls": _crawls(lake, name), "week": missing[name]} for name in source_names()]
-    known, whole = builds(lake), releases(lake)
+    sources = [{"source": name, "crawls": _count_crawls(lake, name), "week": missing[name]} for name in source_names()]
+    known, whole = list_builds(lake), releases(lake)
     found: dict[str, Any] = {
         "lake": settings().data,
         "store": settings().store.rsplit("@", 1)[-1],
         "week": monday,
         "sources": sources,
         "corpora": [
-            name for name in lakes.names(lake, layout.RAW) if name not in source_names() and _crawls(lake, name)
+            name for name in lakes.names(lake, layout.RAW) if name not in source_names() and _count_crawls(lake, name)
         ],
-        "build": _build(lake, known[-1]) if known else None,
+        "build": _build_state(lake, known[-1]) if known else None,
         "releases": whole,
-        "trained": _trained(lake, whole[-1]) if whole else [],
-        "review": _review(store) if store else 0,
-        "running": _running(store) if store else [],
+        "trained": _list_trained(lake, whole[-1]) if whole else [],
+        "review": _count_unreviewed(store) if store else 0,
+        "running": _list_running(store) if store else [],
     }
-    return found | {"next": _next(found)}
+    return found | {"next": _next_steps(found)}
 
 
-def _store() -> Store | None:
+def _open_existing_store() -> Store | None:
     """The store; None where it is a file that is not there yet, so that a look makes none."""
     path = settings().store.removeprefix("sqlite:///")
     if settings().store.startswith("sqlite:///") and not Path(path).exists():
@@ -58,20 +58,20 @@ def _store() -> Store | None:
     return open_store()
 
 
-def _crawls(lake: Lake, source: str) -> int:
+def _count_crawls(lake: Lake, source: str) -> int:
     """How many crawls of a source are finished."""
     return sum(
         lakes.exists(lake, layout.raw(source, name, layout.REPORT)) for name in lakes.names(lake, layout.raw(source))
     )
 
 
-def _build(lake: Lake, version: str) -> dict[str, Any]:
+def _build_state(lake: Lake, version: str) -> dict[str, Any]:
     """How far a build is."""
     names = [one.name for one in stages_of(lake, version)]
     done = []
     for name in names:
         try:
-            parts_of(lake, version, name)
+            count_parts(lake, version, name)
         except UserError:
             break
         done.append(name)
@@ -87,7 +87,7 @@ def _build(lake: Lake, version: str) -> dict[str, Any]:
     }
 
 
-def _trained(lake: Lake, release: str) -> list[str]:
+def _list_trained(lake: Lake, release: str) -> list[str]:
     """`<recipe>/<phase>` of everything trained on a release."""
     return [
         f"{recipe}/{phase}"
@@ -97,7 +97,7 @@ def _trained(lake: Lake, release: str) -> list[str]:
     ]
 
 
-def _review(store: Store) -> int:
+def _count_unreviewed(store: Store) -> int:
     """Texts of the newest review queue that nobody has looked at."""
     from chimed.release.review import queues, standing
 
@@ -108,7 +108,7 @@ def _review(store: Store) -> int:
     return sum(found[kind]["sampled"] - found[kind]["of"] for kind in ("precision", "missed"))
 
 
-def _running(store: Store) -> list[str]:
+def _list_running(store: Store) -> list[str]:
     """Sources that somebody holds the lease of: they are being crawled, or whoever did has died within the minute."""
     from sqlalchemy import select
 
@@ -118,7 +118,7 @@ def _running(store: Store) -> list[str]:
         return sorted(connection.execute(select(LEASES.c.source)).scalars())
 
 
-def _next(found: dict[str, Any]) -> list[dict[str, str | None]]:
+def _next_steps(found: dict[str, Any]) -> list[dict[str, str | None]]:
     """What to do next, the most useful first."""
     monday, until = found["week"], found["week"] + weeks.WEEK
     crawled = sum(one["crawls"] for one in found["sources"])

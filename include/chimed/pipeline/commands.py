@@ -154,7 +154,7 @@ def estimate(
 ) -> None:
     """Estimate what a build still has to ask the models: requests, tokens and hours. Asks nothing."""
     from chimed.build.context import open_work
-    from chimed.pipeline.estimate import estimate as estimated
+    from chimed.pipeline.estimate import estimate_build as estimated
 
     found = estimated(open_work(build), rate)
     tokens = found["prompt_tokens"] + found["completion_tokens"]
@@ -172,13 +172,13 @@ def shards(
     names: Annotated[bool, typer.Option("--names", help="the name of each, as a list")] = False,
 ) -> None:
     """Print how many shards a stage of a build has."""
-    from chimed.build.builds import read_build, shards_of
+    from chimed.build.builds import count_shards, read_build
     from chimed.build.inputs import shard_name
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
     made = read_build(lake, build)
-    number = shards_of(lake, made["version"], stage)
+    number = count_shards(lake, made["version"], stage)
     if not names:
         print_result(number)
     elif number == len(made["shards"]):

@@ -11,17 +11,17 @@ from chimed.build.builds import stages_of
 from chimed.storage.lake import Lake
 
 SAMPLES = 10  # of a rule that are shown, of however many shards
-LONGEST = 120  # characters of each thing a sample says
+SAMPLE_CHARACTERS = 120  # characters of each thing a sample says
 
 
-def doubtful(lake: Lake, version: str) -> list[dict[str, Any]]:
+def list_doubtful(lake: Lake, version: str) -> list[dict[str, Any]]:
     """One entry a stage and rule, in the build's order: stage, rule, rows, samples (at most `SAMPLES`)."""
     return [
         {**entry, "samples": [_cut(sample) for sample in entry["samples"][:SAMPLES]]} for entry in _all(lake, version)
     ]
 
 
-def doubts_about(lake: Lake, version: str, record: str) -> list[dict[str, Any]]:
+def find_doubts(lake: Lake, version: str, record: str) -> list[dict[str, Any]]:
     """The samples that show a record or name it as the other of a pair: stage, rule, and what the sample says."""
     return [
         {"stage": entry["stage"], "rule": entry["rule"], **_cut(sample)}
@@ -59,4 +59,6 @@ def _is_sound(told: object) -> bool:
 
 def _cut(sample: dict[str, Any]) -> dict[str, str]:
     said = {name: str(sample.get(name) or "") for name in ("id", "column", "before", "after", "why")}
-    return {name: text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for name, text in said.items()}
+    return {
+        name: text if len(text) <= SAMPLE_CHARACTERS else f"{text[:SAMPLE_CHARACTERS]}…" for name, text in said.items()
+    }

@@ -10,19 +10,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from chimed.build.builds import builds, read_build, stages_of
+from chimed.build.builds import list_builds, read_build, stages_of
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 WORDS = ("title", "text", "question", "answer", "rejected")
-SHOWN = ("id", "source", "domain", "kind", "url", "fate", "reason", "detail", *WORDS)
-LOOKED = 16_000_000  # bytes of words that one search looks through before it asks whether to go on
-MOST_FILES = 400  # files that one search opens
+COLUMNS = ("id", "source", "domain", "kind", "url", "fate", "reason", "detail", *WORDS)
+MAX_BYTES = 16_000_000  # bytes of words that one search looks through before it asks whether to go on
+MAX_FILES = 400  # files that one search opens
 
 
 @dataclass(frozen=True)
-class Sought:
+class Search:
     """Which records: of a build (empty: of all), a stage, with a reason, with words in them; empty: any."""
 
     build: str = ""
@@ -32,34 +32,34 @@ class Sought:
 
 
 @dataclass(frozen=True)
-class Left:
+class FoundRows:
     """rows: dicts of `SHOWN`, `build`, `stage` and `said` (what, text). after: where to go on from, None at the end."""
 
     rows: list[dict]
     after: str | None
 
 
-def dropped(lake: Lake, sought: Sought, start: str = "", most: int = 20) -> Left:
+def find_dropped(lake: Lake, sought: Search, start: str = "", most: int = 20) -> FoundRows:
     """The first `most` records that left, on from `start` (an `after`). Raises UserError for an unknown build."""
-    files = _files(lake, sought)
+    files = _files_to_search(lake, sought)
     at, _, number = start.partition("#")
     first = files.index(at) if at in files else 0
     skip = int(number) if at in files and number.isdigit() else 0
     found: list[dict] = []
     read = 0
     for opened, path in enumerate(files[first:]):
-        if opened >= MOST_FILES or read >= LOOKED:
-            return Left(found, f"{path}#0")
-        rows, after, size = _rows(lake, path, sought, skip, most - len(found))
+        if opened >= MAX_FILES or read >= MAX_BYTES:
+            return FoundRows(found, f"{path}#0")
+        rows, after, size = _search_file(lake, path, sought, skip, most - len(found))
         found, read, skip = [*found, *rows], read + size, 0
         if after is not None:
-            return Left(found, f"{path}#{after}")
-    return Left(found, None)
+            return FoundRows(found, f"{path}#{after}")
+    return FoundRows(found, None)
 
 
-def _files(lake: Lake, sought: Sought) -> list[str]:
+def _files_to_search(lake: Lake, sought: Search) -> list[str]:
     """The files of dropped rows to look through, the newest build first, the stages in their order."""
-    versions = [read_build(lake, sought.build)["version"]] if sought.build else list(reversed(builds(lake)))
+    versions = [read_build(lake, sought.build)["version"]] if sought.build else list(reversed(list_builds(lake)))
     return [
         layout.build(version, stage.name, name)
         for version in versions
@@ -70,7 +70,7 @@ def _files(lake: Lake, sought: Sought) -> list[str]:
     ]
 
 
-def _rows(lake: Lake, path: str, sought: Sought, skip: int, most: int) -> tuple[list[dict], int | None, int]:
+def _search_file(lake: Lake, path: str, sought: Search, skip: int, most: int) -> tuple[list[dict], int | None, int]:
     """Rows of one file from number `skip` on; where to go on from (None: nothing is left); bytes looked through."""
     found: list[dict] = []
     looked, first = 0, 0
@@ -79,16 +79,16 @@ def _rows(lake: Lake, path: str, sought: Sought, skip: int, most: int) -> tuple[
         for group in range(file.num_row_groups):
             end = first + file.metadata.row_group(group).num_rows
             if end > skip and _may_hold(file, group, sought.reason):
-                names = [name for name in SHOWN if name in file.schema_arrow.names]
+                names = [name for name in COLUMNS if name in file.schema_arrow.names]
                 table = file.read_row_group(group, columns=names)
                 looked += table.nbytes
-                wanted = _wanted(table, sought)
+                wanted = _matching_rows(table, sought)
                 for place in wanted:
                     if first + place < skip:
                         continue
                     if len(found) == most:
                         return found, first + place, looked
-                    found.append(_said(table.slice(place, 1).to_pylist()[0], path))
+                    found.append(_with_texts(table.slice(place, 1).to_pylist()[0], path))
             first = end
     return found, None, looked
 
@@ -101,7 +101,7 @@ def _may_hold(file: pq.ParquetFile, group: int, reason: str) -> bool:
     return bool(pc.any(pc.equal(reasons, reason)).as_py())
 
 
-def _wanted(table: pa.Table, sought: Sought) -> list[int]:
+def _matching_rows(table: pa.Table, sought: Search) -> list[int]:
     """The numbers of the rows with the reason and the words."""
     wanted = pc.equal(table["reason"], sought.reason) if sought.reason else pa.array([True] * table.num_rows)
     if sought.words:
@@ -113,7 +113,7 @@ def _wanted(table: pa.Table, sought: Sought) -> list[int]:
     return pc.indices_nonzero(wanted).to_pylist()
 
 
-def _said(row: dict, path: str) -> dict:
+def _with_texts(row: dict, path: str) -> dict:
     _, build, stage, _ = path.split("/")
     said = [(name, row[name]) for name in WORDS if row.get(name)]
     return {**row, "build": build, "stage": stage, "said": said}

@@ -13,16 +13,16 @@ import polars as pl
 from sqlalchemy import func, select
 
 from chimed.build import order, reports
-from chimed.build.builds import builds, parts_of, read_stage, stages_of
+from chimed.build.builds import count_parts, list_builds, read_stage, stages_of
 from chimed.build.context import Work
-from chimed.build.contract import Expected, ModelStage, implementation
+from chimed.build.contract import Expected, ModelStage, load_stage
 from chimed.errors import UserError
 from chimed.llm import client
-from chimed.llm.asking import NOT_ASKED, Planned, ask_models
+from chimed.llm.asking import NOT_ASKED, PlannedRequest, ask_models
 from chimed.schema import RECORD
 from chimed.storage.store import REPLIES, Store
 
-TOKENS_A_CHARACTER = 0.7  # Qwen3 on Chinese text, where the store has no replies to tell better
+TOKENS_PER_CHARACTER = 0.7  # Qwen3 on Chinese text, where the store has no replies to tell better
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,26 @@ class Sizes:
     completion_tokens: float | None
 
 
-def estimate(work: Work, rate: float | None = None) -> dict:
+def estimate_build(work: Work, rate: float | None = None) -> dict:
     """What remains of a build's LLM stages: `stages`, one entry for each stage and prompt, and their sum.
 
     rate: tokens a second, prompt and completion together; by default as the reports measured it. Raises UserError
     where extract is not done, or where nothing was measured and no rate is given.
     """
-    planned = _planned(work)
-    speed = rate or measured_rate(work)
+    planned = _plan_requests(work)
+    speed = rate or measure_rate(work)
     if speed is None and any(not one.known for _, one in planned):
         raise UserError("no LLM stage has been measured in any build yet; give --rate in tokens a second")
-    groups: dict[tuple[str, str, str], list[Planned]] = defaultdict(list)
-    brought: dict[tuple[str, Expected], list[Planned]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[PlannedRequest]] = defaultdict(list)
+    brought: dict[tuple[str, Expected], list[PlannedRequest]] = defaultdict(list)
     for stage, one in planned:
         groups[stage, one.question.request.prompt, one.server.who].append(one)
         for brings in () if one.known else one.brings:
             brought[stage, brings].append(one)
     entries = [_entry(work, *key, several, speed) for key, several in groups.items()]
-    entries += [_brought(work, stage, brings, several, speed) for (stage, brings), several in brought.items()]
+    entries += [
+        _entry_for_expected(work, stage, brings, several, speed) for (stage, brings), several in brought.items()
+    ]
     sums = {
         name: round(sum(one[name] for one in entries), 6)
         for name in ("requests", "remain", "prompt_tokens", "completion_tokens", "hours")
@@ -58,18 +60,18 @@ def estimate(work: Work, rate: float | None = None) -> dict:
     return {"build": work.build, "tokens_per_second": speed and round(speed, 1), **sums, "stages": entries}
 
 
-def _planned(work: Work) -> list[tuple[str, Planned]]:
+def _plan_requests(work: Work) -> list[tuple[str, PlannedRequest]]:
     """Every request that the stages not yet done would make, with its stage."""
-    found: list[tuple[str, Planned]] = []
+    found: list[tuple[str, PlannedRequest]] = []
     records = None
     for stage in stages_of(work.lake, work.build):
         if _is_done(work, stage.name):
             records = read_stage(work.lake, work.build, stage.name)
         elif records is None:
-            parts_of(work.lake, work.build, stage.name)  # says which command to run
+            count_parts(work.lake, work.build, stage.name)  # says which command to run
         elif stage.kind == "model" and stage.name not in work.options.skip:
             planning = replace(work, planned=[])
-            does = implementation(stage)
+            does = load_stage(stage)
             assert isinstance(does, ModelStage)
             outcome = ask_models(stage.name, does, records, planning)
             found += [(stage.name, one) for one in planning.planned or []]
@@ -80,36 +82,38 @@ def _planned(work: Work) -> list[tuple[str, Planned]]:
 
 def _is_done(work: Work, stage: str) -> bool:
     try:
-        parts_of(work.lake, work.build, stage)
+        count_parts(work.lake, work.build, stage)
     except UserError:
         return False
     return True
 
 
-def _entry(work: Work, stage: str, prompt: str, model: str, several: list[Planned], speed: float | None) -> dict:
+def _entry(work: Work, stage: str, prompt: str, model: str, several: list[PlannedRequest], speed: float | None) -> dict:
     remain = [one for one in several if not one.known]
-    sizes = _sizes(work.store, prompt, model)
+    sizes = _measure_sizes(work.store, prompt, model)
     characters = sum(len(message["content"]) for one in remain for message in one.question.request.messages)
     most = remain[0].question.request.sampling.get("max_tokens", 256) if remain else 0
     answer = most if sizes.completion_tokens is None else sizes.completion_tokens
-    return _told(
+    return _make_entry(
         work, stage, prompt, model, len(several), len(remain), characters * sizes.tokens_a_character, answer, speed
     )
 
 
-def _brought(work: Work, stage: str, brings: Expected, answers: list[Planned], speed: float | None) -> dict:
+def _entry_for_expected(
+    work: Work, stage: str, brings: Expected, answers: list[PlannedRequest], speed: float | None
+) -> dict:
     """What answers that are not there yet will have asked."""
     remain = round(len(answers) * brings.times)
-    model = (client.judge(work) if brings.server == "judge" else client.generator(work)).who
-    sizes = _sizes(work.store, brings.prompt, model)
+    model = (client.judge_server(work) if brings.server == "judge" else client.generator_server(work)).who
+    sizes = _measure_sizes(work.store, brings.prompt, model)
     characters = brings.times * sum(one.question.about * brings.about + brings.more for one in answers)
     answer = brings.tokens if sizes.completion_tokens is None else sizes.completion_tokens
-    return _told(
+    return _make_entry(
         work, stage, brings.prompt, model, remain, remain, characters * sizes.tokens_a_character, answer, speed
     )
 
 
-def _told(
+def _make_entry(
     work: Work,
     stage: str,
     prompt: str,
@@ -133,7 +137,7 @@ def _told(
     }
 
 
-def _sizes(store: Store, prompt: str, model: str) -> Sizes:
+def _measure_sizes(store: Store, prompt: str, model: str) -> Sizes:
     """As the store's replies to this prompt were; as Qwen3 usually is where it has none."""
     column = REPLIES.c
     wanted = select(
@@ -142,13 +146,13 @@ def _sizes(store: Store, prompt: str, model: str) -> Sizes:
     with store.engine.connect() as connection:
         tokens, characters, answer = connection.execute(wanted).one()
     if not characters:
-        return Sizes(TOKENS_A_CHARACTER, None)
+        return Sizes(TOKENS_PER_CHARACTER, None)
     return Sizes(float(tokens) / float(characters), float(answer))
 
 
-def measured_rate(work: Work) -> float | None:
+def measure_rate(work: Work) -> float | None:
     """Tokens a second while asking, over the reports of the newest build that asked; None where none did."""
-    for version in reversed(builds(work.lake)):
+    for version in reversed(list_builds(work.lake)):
         tokens, seconds = 0, 0.0
         for stage in order.STAGES:
             for report in reports.read_all(work.lake, version, stage.name) if stage.kind == "model" else []:

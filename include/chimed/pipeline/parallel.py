@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from chimed.build import order, reports
-from chimed.build.builds import shards_of, stages_of
+from chimed.build.builds import count_shards, stages_of
 from chimed.build.context import Work, open_work
 from chimed.build.steps import corpus_of, report_of
 from chimed.concurrency import MAX_PROCESSES, available_cores, worker_processes
 from chimed.pipeline import steps
 from chimed.pipeline.runner import run_stage
 
-LEAST = 2  # shards of a process: it takes as long to start as one takes; fewer are worked on by threads
+SHARDS_PER_PROCESS = 2  # shards of a process: it takes as long to start as one takes; fewer are worked on by threads
 LEAST_OF_STEPS = 8  # of a stage with steps, of which each process loads the lists anew
 
 
@@ -25,9 +25,9 @@ def run_shards(work: Work, stage: str) -> list[dict]:
 
     Raises what `run_stage` raises, and WorkerDied; shards that are done by then stay done.
     """
-    total = shards_of(work.lake, work.build, stage)
+    total = count_shards(work.lake, work.build, stage)
     this = order.stage(stage, stages_of(work.lake, work.build))
-    processes = min(available_cores(), total // (LEAST_OF_STEPS if this.steps else LEAST), MAX_PROCESSES)
+    processes = min(available_cores(), total // (LEAST_OF_STEPS if this.steps else SHARDS_PER_PROCESS), MAX_PROCESSES)
     if (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)
     if processes < 2:
@@ -43,7 +43,7 @@ def run_shards(work: Work, stage: str) -> list[dict]:
 
 def _take_steps(work: Work, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict]]) -> None:
     """Takes the steps of a stage that has parts left to do. several: does tasks of a step side by side."""
-    total = shards_of(work.lake, work.build, stage.name)
+    total = count_shards(work.lake, work.build, stage.name)
     if not stage.steps or all(reports.read(work.lake, work.build, stage.name, n) for n in range(total)):
         return
     corpus = corpus_of(work, stage.name)

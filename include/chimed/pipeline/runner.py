@@ -16,9 +16,9 @@ import polars as pl
 
 from chimed import metrics
 from chimed.build import ledger, order, reports
-from chimed.build.builds import count_shards, note_on_order, parts_of, read_stage, shards_of, stages_of
+from chimed.build.builds import count_parts, count_shards, expected_shards, explain_older_order, read_stage, stages_of
 from chimed.build.context import Work
-from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, implementation
+from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, load_stage
 from chimed.build.corpus import Parts, Verdicts, write_split
 from chimed.build.ledger import LEDGER, Outcome
 from chimed.concurrency import MAX_AHEAD
@@ -39,27 +39,27 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
     """
     its_own = stages_of(work.lake, work.build)
     if shard is None:
-        total = shards_of(work.lake, work.build, stage)
+        total = count_shards(work.lake, work.build, stage)
     else:
         choose("stage", stage, [one.name for one in its_own])
         total = _check_ready(work, its_own, stage, shard)
     if shard is not None and not 0 <= shard < total:
         said = f"{stage} of build {work.build} has shards 0 to {total - 1}, not {shard}"
-        raise UserError(said + note_on_order(work.build, its_own))
+        raise UserError(said + explain_older_order(work.build, its_own))
     reports = [_run_shard(work, its_own, stage, n) for n in (range(total) if shard is None else [shard])]
     path = layout.build(work.build, layout.LEDGER)
     if stage == its_own[-1].name and not lakes.exists(work.lake, path):
-        lakes.write_table(work.lake, path, ledger.table(work.lake, work.build), LEDGER)
+        lakes.write_table(work.lake, path, ledger.ledger_table(work.lake, work.build), LEDGER)
     return reports
 
 
 def _check_ready(work: Work, its_own: tuple[order.Stage, ...], stage: str, shard: int) -> int:
     """How many shards a stage has. Raises UserError where what this one reads is not there: one of hundreds looks at
     its own part of the stage before, not at all of them."""
-    total, previous = count_shards(work.lake, work.build, its_own, stage), order.before(stage, its_own)
+    total, previous = expected_shards(work.lake, work.build, its_own, stage), order.previous_stage(stage, its_own)
     its_part = previous and previous.scope == order.stage(stage, its_own).scope == "shard" and shard < total
     if previous and not (its_part and reports.read(work.lake, work.build, previous.name, shard)):
-        parts_of(work.lake, work.build, previous.name)
+        count_parts(work.lake, work.build, previous.name)
     return total
 
 
@@ -99,7 +99,7 @@ class _Shard:
 
 
 @dataclass(frozen=True)
-class _Done:
+class _Result:
     """What became of a shard's rows (`ledger.COUNTS`), the files of its kept rows, and the stage's figures."""
 
     counts: pl.DataFrame
@@ -111,25 +111,25 @@ def _do_shard(
     work: Work, its_own: tuple[order.Stage, ...], name: str, number: int, still_ours: Callable[[], None]
 ) -> dict:
     """Run a shard that is not done and that no other process works on. still_ours: raises where one took it over."""
-    this, previous = order.stage(name, its_own), order.before(name, its_own)
+    this, previous = order.stage(name, its_own), order.previous_stage(name, its_own)
     if this.scope != order.stage(name).scope or (name == "dedup" and previous and previous.name == "extract"):
         raise UserError(
             f"build {work.build} was opened by an earlier version, whose {name} worked in another way; "
             "open a new build (stored model replies cost nothing again): python -m chimed build"
         )
     steps.take(work, this)
-    shard = _Shard(replace(work, part=number), this, previous, number, implementation(this))
+    shard = _Shard(replace(work, part=number), this, previous, number, load_stage(this))
     lakes.clear_drafts(work.lake, shard.folder, lambda name: this.scope == "corpus" or f"-{number:05d}." in name)
     started = time.monotonic()
     done = _split_corpus(shard) if isinstance(shard.does, CorpusStage) else _run_part(shard)
     ledger.check_written(work.lake, name, done.counts, done.kept, f"{shard.folder}/{layout.dropped(number)}")
     ledger.check_failures(name, done.counts)
-    report = ledger.report(name, work.build, number, len(done.kept), done.counts, done.figures)
+    report = ledger.make_report(name, work.build, number, len(done.kept), done.counts, done.figures)
     report |= {"written": shard.written, "inputs": _inputs(shard)}
     report["seconds"] = round(time.monotonic() - started, 3)
     report = sealed(report)
     still_ours()
-    lakes.write_json(work.lake, reports.path_of(work.build, name, number), report)
+    lakes.write_json(work.lake, reports.report_path(work.build, name, number), report)
     _counted(name, report)
     if this.steps and not _missing(work, its_own, name):
         steps.clear(work, name)
@@ -143,7 +143,7 @@ def _do_shard(
 def _missing(work: Work, its_own: tuple[order.Stage, ...], stage: str) -> int:
     """How many parts of a stage have no report yet."""
     names = lakes.names(work.lake, layout.build(work.build, stage))
-    return count_shards(work.lake, work.build, its_own, stage) - sum(name.startswith("report-") for name in names)
+    return expected_shards(work.lake, work.build, its_own, stage) - sum(name.startswith("report-") for name in names)
 
 
 def _counted(name: str, report: dict) -> None:
@@ -162,25 +162,25 @@ def _inputs(shard: _Shard) -> dict[str, str | None]:
         return shard.does.raw_inputs(work, shard.number)
     assert previous is not None
     whole = shard.stage.scope == "corpus"
-    parts = range(parts_of(work.lake, work.build, previous.name)) if whole else [shard.number]
-    told = {part: reports.kept_told(work.lake, work.build, previous, part) for part in parts}
+    parts = range(count_parts(work.lake, work.build, previous.name)) if whole else [shard.number]
+    told = {part: reports.recorded_contents(work.lake, work.build, previous, part) for part in parts}
     folder = layout.build(work.build, previous.name)
     return {f"{folder}/{layout.kept(part)}": (said or {}).get("sha256") for part, said in told.items()}
 
 
-def _split_corpus(shard: _Shard) -> _Done:
+def _split_corpus(shard: _Shard) -> _Result:
     """Run a stage that names the rows of the corpus that leave, and split the table as it streams by."""
     work, previous = shard.work, shard.previous
     assert isinstance(shard.does, CorpusStage)
     assert previous is not None
-    numbers = range(parts_of(work.lake, work.build, previous.name))
+    numbers = range(count_parts(work.lake, work.build, previous.name))
     before = layout.build(work.build, previous.name)
     table = Parts(work.lake, tuple(f"{before}/{layout.kept(n)}" for n in numbers))
     _check_parts(work, previous, numbers)
     verdicts = Verdicts(figures={"skipped": True}) if shard.skipped else shard.does.select_dropped(table, work)
     part_rows = work.options.part_rows
     counts, count = write_split(work.lake, shard.folder, shard.stage.name, table, verdicts, part_rows, shard.written)
-    return _Done(counts, [f"{shard.folder}/{layout.kept(n)}" for n in range(count)], verdicts.figures)
+    return _Result(counts, [f"{shard.folder}/{layout.kept(n)}" for n in range(count)], verdicts.figures)
 
 
 def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
@@ -188,19 +188,19 @@ def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
 
     def check(part: int) -> None:
         path = layout.build(work.build, stage.name, layout.kept(part))
-        told = reports.kept_told(work.lake, work.build, stage, part)
-        check_file(work.lake, path, told, reports.mend(work.build, stage, part))
+        told = reports.recorded_contents(work.lake, work.build, stage, part)
+        check_file(work.lake, path, told, reports.repair_hint(work.build, stage, part))
 
     with ThreadPoolExecutor(MAX_AHEAD) as threads:
         list(threads.map(check, numbers))
 
 
-def _run_part(shard: _Shard) -> _Done:
+def _run_part(shard: _Shard) -> _Result:
     """Run a stage on a table in memory: one part, or crawled pages, or all that an older build's corpus stage reads."""
     name, lake = shard.stage.name, shard.work.lake
-    records, outcome = _outcome(shard)
+    records, outcome = _run_in_memory(shard)
     ledger.check_ledger(name, records, outcome)
-    counts = ledger.tally(records, outcome)
+    counts = ledger.count_outcome(records, outcome)
     ledger.check_failures(name, counts, pl.concat([outcome.dropped, outcome.derived_dropped], how="diagonal"))
     # pages are not records: of them only what they gave goes on
     going_on = [outcome.derived] if isinstance(shard.does, PageStage) else [outcome.kept, outcome.derived]
@@ -209,10 +209,10 @@ def _run_part(shard: _Shard) -> _Done:
     kept = layout.kept(shard.number)
     for file, rows, schema in ((layout.dropped(shard.number), dropped, DROPPED), (kept, table, RECORD)):
         shard.written[file] = lakes.write_table(lake, f"{shard.folder}/{file}", rows, schema)
-    return _Done(counts, [f"{shard.folder}/{kept}"], outcome.figures)
+    return _Result(counts, [f"{shard.folder}/{kept}"], outcome.figures)
 
 
-def _outcome(shard: _Shard) -> tuple[pl.DataFrame, Outcome]:
+def _run_in_memory(shard: _Shard) -> tuple[pl.DataFrame, Outcome]:
     """Return what a stage reads, and what it makes of it."""
     work, does, previous = shard.work, shard.does, shard.previous
     if isinstance(does, PageStage):

@@ -4,7 +4,7 @@ import time
 
 from chimed.build import order
 from chimed.build.context import Work
-from chimed.build.contract import SteppedStage, implementation
+from chimed.build.contract import SteppedStage, load_stage
 from chimed.build.steps import Corpus, corpus_of, report_of
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
@@ -41,7 +41,7 @@ def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict:
             return report
         lakes.clear_drafts(work.lake, corpus.path(step.name, ""), lambda file: f"-{number:05d}." in file)
         started = time.monotonic()
-        does = implementation(order.stage(corpus.stage))
+        does = load_stage(order.stage(corpus.stage))
         assert isinstance(does, SteppedStage)
         figures = does.steps[step.name](work, corpus, number)
         report = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}

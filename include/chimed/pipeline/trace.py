@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from chimed.build import order, reports
-from chimed.build.builds import builds, read_build, stages_of
-from chimed.build.ledger import LedgerError, ledger
+from chimed.build.builds import list_builds, read_build, stages_of
+from chimed.build.ledger import LedgerError, read_ledger
 from chimed.characters import one_line
 from chimed.errors import UserError
-from chimed.pipeline.doubtful import doubts_about
+from chimed.pipeline.doubtful import find_doubts
 from chimed.printing import print_result
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -35,14 +35,14 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
     where a file with its rows is gone or has another size."""
     version = read_build(lake, build)["version"]
     try:
-        entries = ledger(lake, version)
+        entries = read_ledger(lake, version)
     except LedgerError as error:
         print(f"the ledger of build {version} does not close: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     lost = [fault for entry in entries for fault in reports.lost_files(lake, version, entry["stage"])]
     if as_json:
         print(json.dumps({"build": version, "stages": entries}, ensure_ascii=False))
-        _stop_where(lost, version)
+        _exit_if_lost(lost, version)
         return
     console = Console(width=_WIDE if not sys.stdout.isatty() else None)
     narrow = console.width < _NARROW
@@ -72,11 +72,11 @@ def print_ledger(lake: Lake, build: str, as_json: bool = False) -> None:
             table.add_row(name, *[""] * (len(heads) - 1), "not run")
     console.print(table)
     last = entries[-1]["stage"] if entries else "none"
-    _stop_where(lost, version)
+    _exit_if_lost(lost, version)
     print(f"every row is accounted for; last stage done: {last}")
 
 
-def _stop_where(lost: list[str], version: str) -> None:
+def _exit_if_lost(lost: list[str], version: str) -> None:
     """Exits 1 where files of a build are gone or have another size: the rows that were counted are not there."""
     if lost:
         said = f"{'; '.join(lost[:_MOST_LOST])}{' …' if len(lost) > _MOST_LOST else ''}"
@@ -91,21 +91,21 @@ def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> No
     """
     made = read_build(lake, build)
     version, lines = made["version"], []
-    doubts = doubts_about(lake, version, record)
+    doubts = find_doubts(lake, version, record)
     if as_json:
         found = [
             {"stage": stage.name, "fate": fate, "row": row}
-            for stage in order.of_build(made)
-            for row, fate in _rows(lake, version, stage.name, record)
+            for stage in order.stages_of_build(made)
+            for row, fate in _rows_of_stage(lake, version, stage.name, record)
         ]
         if found:
             print_result({"build": version, "record": record, "stages": found, "doubts": doubts})
             return
-    for stage in order.of_build(made):
-        for row, fate in _rows(lake, version, stage.name, record):
+    for stage in order.stages_of_build(made):
+        for row, fate in _rows_of_stage(lake, version, stage.name, record):
             lines.append(one_line(f"{stage.name:14} {fate}"))
             del row
-        lines += [_doubt(one) for one in doubts if one["stage"] == stage.name]
+        lines += [_format_doubt(one) for one in doubts if one["stage"] == stage.name]
     if not lines:
         raise UserError(
             f"no record {record!r} in build {version}; ids are 16 hex digits, see the id column of a release"
@@ -113,7 +113,7 @@ def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> No
     print("\n".join(lines))
 
 
-def _doubt(one: dict) -> str:
+def _format_doubt(one: dict) -> str:
     said = one_line(f"{one['stage']:14} kept, but doubtful: {one['rule']}; {one['why']}")
     return (
         said + f"\n{'':14} {one_line(one['column'])}: {_short(one['before'])} → {_short(one['after'])}"
@@ -127,8 +127,8 @@ def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool
 
     Raises UserError where neither the build nor (for `latest`) an earlier one knows it.
     """
-    versions = list(reversed(builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
-    version, way = next(((v, way) for v in versions if (way := way_of(lake, store, v, record))), (None, []))
+    versions = list(reversed(list_builds(lake))) if build == "latest" else [read_build(lake, build)["version"]]
+    version, way = next(((v, way) for v in versions if (way := trace_record(lake, store, v, record))), (None, []))
     if version is None:
         raise UserError(f"no record {record!r} in {', '.join(versions) or 'any build'}; see the id column of a release")
     if as_json:
@@ -139,7 +139,7 @@ def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool
         _print_record(step)
 
 
-def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
+def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
     """A record and its ancestors up to the one that stands on a page, as their last stages left them; [] if unknown.
 
     Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of
@@ -150,8 +150,8 @@ def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
     place: str | None = None
     while wanted:
         # rows of one page share a part (`build`): a parent is where its child was found, unless it left earlier
-        row = _here(lake, place, wanted) if place else None
-        row, place = (row, place) if row is not None else _find(lake, version, wanted)
+        row = _find_in_file(lake, place, wanted) if place else None
+        row, place = (row, place) if row is not None else _find_last(lake, version, wanted)
         if row is None:
             break
         replies = find(store, REPLIES, row["replies"] or [])
@@ -161,7 +161,7 @@ def way_of(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
     return way
 
 
-def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
+def _rows_of_stage(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
     folder = layout.build(version, stage)
     found = []
     for name in lakes.names(lake, folder):
@@ -178,20 +178,20 @@ def _rows(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict,
     return found
 
 
-def _find(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
+def _find_last(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
     """The record as the last stage that has it left it, and in which file."""
     for stage in reversed(stages_of(lake, version)):
         folder = layout.build(version, stage.name)
         for name in lakes.names(lake, folder):
-            row = _here(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
+            row = _find_in_file(lake, f"{folder}/{name}", record) if name.endswith(".parquet") else None
             if row is not None:
                 return row, f"{folder}/{name}"
     return None, None
 
 
-def _here(lake: Lake, path: str, record: str) -> dict | None:
+def _find_in_file(lake: Lake, path: str, record: str) -> dict | None:
     """The record with `stage` and `fate`, if this file of a stage has it."""
-    row = _row(lake, path, record)
+    row = _read_row(lake, path, record)
     if row is None:
         return None
     stage, name = path.split("/")[-2:]
@@ -199,7 +199,7 @@ def _here(lake: Lake, path: str, record: str) -> dict | None:
     return row | {"stage": stage, "fate": f"{stage}: {left if name.startswith('dropped-') else 'kept'}"}
 
 
-def _row(lake: Lake, path: str, record: str) -> dict | None:
+def _read_row(lake: Lake, path: str, record: str) -> dict | None:
     """A table's row by its id: only the ids of a part are read, and of the part that has it a few hundred rows."""
     with lake.fs.open(lake.at(path), "rb") as opened:
         file = pq.ParquetFile(opened)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from chimed.build.builds import parts_of, read_build
-from chimed.build.ledger import ledger
-from chimed.build.order import before, of_build
+from chimed.build.builds import count_parts, read_build
+from chimed.build.ledger import read_ledger
+from chimed.build.order import previous_stage, stages_of_build
 from chimed.release import SUBSETS
 from chimed.release.diff import Side
 from chimed.release.rows import KINDS, tables_of
@@ -29,10 +29,10 @@ def preview(lake: Lake, store: Store, build: str) -> dict:
     Raises UserError for an unknown build, or where a stage before the release is not done.
     """
     made = read_build(lake, build)
-    version, last = made["version"], before("release", of_build(made))
+    version, last = made["version"], previous_stage("release", stages_of_build(made))
     assert last is not None
     side = side_of_build(lake, version, last.name, read_takedowns(store).rows())
-    stages = [{name: value for name, value in one.items() if name != "figures"} for one in ledger(lake, version)]
+    stages = [{name: value for name, value in one.items() if name != "figures"} for one in read_ledger(lake, version)]
     counted = side.counts.rows
     rows = {subset: sum(count for name, count in counted.items() if name.startswith(subset)) for subset in SUBSETS}
     changes = compare(lake, previous(lake, version), side, made["options"])
@@ -41,7 +41,7 @@ def preview(lake: Lake, store: Store, build: str) -> dict:
 
 def side_of_build(lake: Lake, version: str, stage: str, gone: pl.Expr) -> Side:
     """Return a stage's table, without the rows that are gone, as one side of a comparison; a part is held at a time."""
-    parts = range(parts_of(lake, version, stage))
+    parts = range(count_parts(lake, version, stage))
     paths = [layout.build(version, stage, layout.kept(part)) for part in parts]
     counter = Counter()
     for path in paths:

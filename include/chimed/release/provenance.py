@@ -14,10 +14,10 @@ from sqlalchemy import select
 
 import chimed
 from chimed.build import inputs
-from chimed.build.builds import parts_of, read_build
+from chimed.build.builds import count_parts, read_build
 from chimed.build.context import Work
 from chimed.build.corpus import Parts
-from chimed.build.ledger import ledger
+from chimed.build.ledger import read_ledger
 from chimed.intervals import wilson
 from chimed.llm import prompts
 from chimed.release import public_name
@@ -40,7 +40,7 @@ _COSTS = ("requests", "known", "refused", "prompt_tokens", "completion_tokens", 
 def making(work: Work) -> dict:
     """Return what a manifest tells besides checksums: inputs, settings, ledger, quality and cost of the build."""
     made = read_build(work.lake, work.build)
-    entries = ledger(work.lake, work.build)
+    entries = read_ledger(work.lake, work.build)
     figures = {entry["stage"]: entry["figures"] for entry in entries}
     costs = [cost for stage, shards in figures.items() for cost in _costs(stage, shards)]
     return {
@@ -50,8 +50,8 @@ def making(work: Work) -> dict:
         "libraries": {"polars": pl.__version__, "pyarrow": pa.__version__},
         "options": made["options"],
         "settings": {name: _public(name, getattr(work.settings, name)) for name in _SETTINGS},
-        "crawls": inputs.crawls(made["shards"]),
-        "inputs": [_crawl(work.lake, crawl) for crawl in inputs.crawls(made["shards"])],
+        "crawls": inputs.list_crawls(made["shards"]),
+        "inputs": [_crawl(work.lake, crawl) for crawl in inputs.list_crawls(made["shards"])],
         "prompts": _prompts({one["stage"] for one in costs if one.get("requests")}),
         "models": _models(figures),
         "ledger": [_counts(entry) for entry in entries],
@@ -167,7 +167,7 @@ def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
 
 def stage_parts(work: Work, stage: str) -> Parts:
     """The table of a finished stage, to be read a batch at a time. Raises UserError where the stage is not done."""
-    parts = range(parts_of(work.lake, work.build, stage))
+    parts = range(count_parts(work.lake, work.build, stage))
     return Parts(work.lake, tuple(layout.build(work.build, stage, layout.kept(part)) for part in parts))
 
 

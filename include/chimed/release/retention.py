@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 from sqlalchemy import delete, or_
 
-from chimed.build.builds import builds, read_build
+from chimed.build.builds import list_builds, read_build
 from chimed.crawl.finished import INDEX
 from chimed.extraction.crawl_records import RETIRED, extract_crawl
 from chimed.release.places import has_words
@@ -47,7 +47,7 @@ def retain(lake: Lake, store: Store, settings: Settings, dry_run: bool = False) 
     now = datetime.now(UTC)
     journal = None if dry_run else journals.unfinished(store, NAME) or journals.begin(store, NAME, NAME, [])
     rows: dict[str, int] = {}
-    for version in builds(lake):
+    for version in list_builds(lake):
         made = datetime.fromisoformat(read_build(lake, version)["made"])
         which = _reasons(settings, now - _aware(made))
         if which is not None and (count := _blank(journal, lake, version, which)):

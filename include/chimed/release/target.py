@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from chimed.build.builds import builds
+from chimed.build.builds import list_builds
 from chimed.errors import UserError
 from chimed.extraction import corpus_files
 from chimed.extraction.crawl_records import extract_crawl
@@ -162,7 +162,7 @@ def _tables(lake: Lake, columns: list[str]) -> Iterator[pl.DataFrame]:
         yield lakes.read_table(lake, path, columns)
     for version in reversed(releases(lake)):
         yield from (rows for _, rows in rows_in(lake, folder_of(version), lambda _: columns))
-    for version in reversed(builds(lake)):
+    for version in reversed(list_builds(lake)):
         for name in lakes.files(lake, layout.build(version)):
             if re.search(r"/(?:kept|dropped)-\d+\.parquet$", f"/{name}"):
                 yield lakes.read_table(lake, layout.build(version, name), columns)

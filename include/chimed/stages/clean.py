@@ -22,12 +22,12 @@ from chimed.text.encoding import mojibake
 from chimed.text.noise import net
 from chimed.text.noise.rules import Rule, any_sooner
 
-AGAIN = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
+MAX_ROUNDS = 20  # rounds after which a text made to change for ever is left as it is; no real one needs four
 SAMPLES = 10  # of each rule's doubtful rows that the report shows
-SHOWN = 200  # characters of a text in the report
+SAMPLE_CHARACTERS = 200  # characters of a text in the report
 WORDS = ("title", "text", "question", "answer")
 DAMAGED = "damaged text"
-IN_A_LABEL = "control token in a department"
+CONTROL_TOKEN = "control token in a department"
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     """
     records, identified = identifiers.mark_identifiers(records, work.options.redact)
     unshown = frozenset(records["identifiers"].is_not_null().arg_true())
-    mended, broken, damage = _mended(records, unshown)
-    done = cleaned(mended.select(WORDS), unshown)
+    mended, broken, damage = _remove_mojibake(records, unshown)
+    done = clean_texts(mended.select(WORDS), unshown)
     labels, labelled = _labels(mended["department"])
     clean = mended.with_columns(*done.texts, labels)
     body = pl.coalesce("text", "question")
@@ -81,8 +81,8 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     figures: CleanFigures = {
         "characters_before": before or 0,
         "characters_after": after or 0,
-        "rules": done.changed | ({IN_A_LABEL: labelled} if labelled else {}),
-        "doubtful": {name: _shown(found, records["id"]) for name, found in sorted(doubtful.items())},
+        "rules": done.changed | ({CONTROL_TOKEN: labelled} if labelled else {}),
+        "doubtful": {name: _report_doubts(found, records["id"]) for name, found in sorted(doubtful.items())},
         "identifiers": identified,
     }
     kept = clean.filter(~pl.col("id").is_in(list(why)))
@@ -98,26 +98,27 @@ def _labels(departments: pl.Series) -> tuple[pl.Series, int]:
     return departments.clone().scatter(places, left.replace("", None)), len(places)
 
 
-def _shown(found: tuple[int, list[Doubt]], ids: pl.Series) -> dict:
+def _report_doubts(found: tuple[int, list[Doubt]], ids: pl.Series) -> dict:
     """Doubtful rows of a rule as the report has them."""
     rows, doubts = found
     samples = [
-        {"id": ids[one.row], "column": one.column, **_around(one.before, one.after), "why": one.why} for one in doubts
+        {"id": ids[one.row], "column": one.column, **_first_difference(one.before, one.after), "why": one.why}
+        for one in doubts
     ]
     return {"rows": rows, "samples": samples}
 
 
-def _around(before: str, after: str) -> dict[str, str]:
+def _first_difference(before: str, after: str) -> dict[str, str]:
     """Both texts from a little before the first place where they differ."""
     same = next((n for n, (one, two) in enumerate(zip(before, after, strict=False)) if one != two), 0)
-    start = max(0, same - SHOWN // 4)
-    return {"before": before[start : start + SHOWN], "after": after[start : start + SHOWN]}
+    start = max(0, same - SAMPLE_CHARACTERS // 4)
+    return {"before": before[start : start + SAMPLE_CHARACTERS], "after": after[start : start + SAMPLE_CHARACTERS]}
 
 
 # --- mojibake ------------------------------------------------------------------------------------------------------
 
 
-def _mended(
+def _remove_mojibake(
     records: pl.DataFrame, unshown: frozenset[int]
 ) -> tuple[pl.DataFrame, dict[int, str], tuple[int, list[Doubt]]]:
     """The records without damaged sentences; rows that are damaged for the most part, and the damage; what was cut.
@@ -135,7 +136,7 @@ def _mended(
         found = {row: one for row, one in found.items() if one.damage}
         for row, one in found.items():
             if name != "title" and mojibake.is_mostly_lost(one):
-                broken[row] = f"{name}: {' … '.join(one.damage)[:SHOWN]}"
+                broken[row] = f"{name}: {' … '.join(one.damage)[:SAMPLE_CHARACTERS]}"
             elif row not in broken:
                 cut[row] = None
                 doubts.append(Doubt(row, name, column[row], one.text, "damaged: decoded with a wrong charset"))
@@ -177,14 +178,14 @@ class _Notes:
         return rule in self.doubts and all(len(several) == SAMPLES for several in self.doubts[rule])
 
 
-def cleaned(texts: pl.DataFrame, unshown: frozenset[int] = frozenset()) -> Cleaned:
+def clean_texts(texts: pl.DataFrame, unshown: frozenset[int] = frozenset()) -> Cleaned:
     """Columns of text without everything the rules name, and what became of the rows.
 
     All columns are cleaned as one: a rule's pattern takes as long to compile as to look for it in a short column.
     unshown: rows of which there is no sample.
     """
     notes = _Notes(texts.columns, len(texts), unshown)
-    clean = _cleaned(pl.concat(texts.iter_columns()), notes) if texts.height else pl.Series(dtype=pl.String)
+    clean = _clean_column(pl.concat(texts.iter_columns()), notes) if texts.height else pl.Series(dtype=pl.String)
     columns = [clean.slice(n * len(texts), len(texts)).alias(name) for n, name in enumerate(texts.columns)]
     changed, held = (
         {name: rows for name, places in sorted(of.items()) if (rows := (pl.concat(places) % len(texts)).n_unique())}
@@ -196,11 +197,11 @@ def cleaned(texts: pl.DataFrame, unshown: frozenset[int] = frozenset()) -> Clean
     )
 
 
-def _cleaned(column: pl.Series, notes: _Notes) -> pl.Series:
+def _clean_column(column: pl.Series, notes: _Notes) -> pl.Series:
     """Texts cleaned until nothing is left to do."""
     numbers, texts = pl.arange(len(column), dtype=pl.UInt32, eager=True), column
-    for _ in range(AGAIN):
-        once = _once(texts, numbers, notes)
+    for _ in range(MAX_ROUNDS):
+        once = _apply_all(texts, numbers, notes)
         moved = (once != texts).fill_null(False).arg_true()
         numbers, texts = numbers.gather(moved), once.gather(moved)
         column = column.scatter(numbers, texts)
@@ -211,7 +212,7 @@ def _cleaned(column: pl.Series, notes: _Notes) -> pl.Series:
     return column
 
 
-def _once(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
+def _apply_all(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
     """Every rule once. numbers: of the texts."""
     column = column.clone()  # it is written into
     for group in noise.GROUPS:
@@ -221,7 +222,7 @@ def _once(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
             for rule in group:
                 _apply(rule, texts, of, notes, _places(texts, rule.sooner))
             column.scatter(places, texts)
-    return _worded(column, numbers, notes).str.strip_chars()
+    return _apply_word_rules(column, numbers, notes).str.strip_chars()
 
 
 def _apply(rule: Rule, column: pl.Series, numbers: pl.Series, notes: _Notes, places: pl.Series) -> None:
@@ -272,7 +273,7 @@ def _harmed(rule: Rule, before: pl.Series, after: pl.Series) -> list[tuple[str, 
     return found
 
 
-def _worded(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
+def _apply_word_rules(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
     """The rules that change nothing guarded: all of them, one look at the whole, and rule by rule where it fails."""
     start = column.clone()
     uncommon: pl.Series | None = None
@@ -287,7 +288,7 @@ def _worded(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
             places, _, after = _rewritten(rule, column, places)
             column.scatter(places, after)
             done.append((rule.name, places))
-    moved = _unlike(start, column, [places for _, places in done])
+    moved = _changed_places(start, column, [places for _, places in done])
     wrong = moved.gather(net.find_changed(start.gather(moved), column.gather(moved))) if len(moved) else moved
     for name, places in done:
         notes.changed[name].append(
@@ -301,7 +302,7 @@ def _worded(column: pl.Series, numbers: pl.Series, notes: _Notes) -> pl.Series:
     return column
 
 
-def _unlike(start: pl.Series, column: pl.Series, touched: list[pl.Series]) -> pl.Series:
+def _changed_places(start: pl.Series, column: pl.Series, touched: list[pl.Series]) -> pl.Series:
     """Of the places that were touched those where two columns differ in more than layout."""
     if not touched:
         return pl.Series(dtype=pl.UInt32)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from chimed.build.builds import read_build, read_stage
 from chimed.build.context import Work
-from chimed.build.order import before
+from chimed.build.order import previous_stage
 from chimed.build.steps import Corpus, write_groups
 from chimed.concurrency import map_ahead
 from chimed.crawl.canonical import canonical, host_forms
@@ -64,7 +64,7 @@ BANDS = pa.schema([pa.field("key", pa.uint64(), False), pa.field("row", pa.uint3
 
 def run(work: Work, corpus: Corpus, part: int) -> dict:
     """Signs a part. Raises SpoiltFile where the part is not what the stage before wrote."""
-    previous = before(corpus.stage)
+    previous = previous_stage(corpus.stage)
     assert previous is not None
     records = read_stage(work.lake, work.build, previous.name, part).select(_COLUMNS)
     name = _signature_name(work, part)

@@ -41,7 +41,7 @@ DEPARTMENTS = {
 }
 _NAMED = {alias: name for name, aliases in DEPARTMENTS.items() for alias in aliases}
 
-SAMPLE = 10  # one question in so many that has a breadcrumb is put to the LLM too
+SAMPLE_EVERY = 10  # one question in so many that has a breadcrumb is put to the LLM too
 SAMPLING = {"max_tokens": 12, "temperature": 0.0}
 
 
@@ -67,7 +67,7 @@ def prepare(records: pl.DataFrame, options: Options) -> Labelling:
     """Choose whom to ask about: questions whose breadcrumb names no department, and a sample of those where it does."""
     questions = records.filter(pl.col("kind") == "qa")
     named = {id: from_breadcrumb(path) for id, path in questions.select("id", "department").iter_rows()}
-    asked = tuple(id for id, name in named.items() if name is None or int(id, 16) % SAMPLE == 0)
+    asked = tuple(id for id, name in named.items() if name is None or int(id, 16) % SAMPLE_EVERY == 0)
     return Labelling(records, named, asked)
 
 
@@ -75,12 +75,12 @@ def build_requests(state: Labelling, options: Options) -> list[Question]:
     """Ask of each question: which of the list suits it?"""
     words = pl.concat_str("title", "question", separator="\n", ignore_nulls=True)
     texts = dict(state.records.filter(pl.col("kind") == "qa").select("id", words).iter_rows())
-    return [question(texts[id]) for id in state.asked]
+    return [choose_department(texts[id]) for id in state.asked]
 
 
-def question(text: str) -> Question:
+def choose_department(text: str) -> Question:
     """Ask which of the list suits this question."""
-    return asking.question(prompts.load("department"), text, SAMPLING, {"choice": list(DEPARTMENTS)}, text=text)
+    return asking.make_question(prompts.load("department"), text, SAMPLING, {"choice": list(DEPARTMENTS)}, text=text)
 
 
 def parse_reply(text: str) -> str:
@@ -133,7 +133,7 @@ def _labelled(records: pl.DataFrame, chosen: dict, failed: dict) -> pl.DataFrame
     joined = records.filter(~pl.col("id").is_in(list(failed))).join(labels, on="id", how="left", maintain_order="left")
     return joined.with_columns(
         department=pl.coalesce("chosen", pl.when(pl.col("kind") != "qa").then("department")),
-        replies=asking.joined_replies("keys"),
+        replies=asking.join_replies("keys"),
     ).select(records.columns)
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from chimed.build.builds import read_build
 from chimed.build.context import Work
 from chimed.build.contract import PageStage
-from chimed.build.inputs import piece
+from chimed.build.inputs import parse_piece
 from chimed.build.ledger import Outcome
 from chimed.extraction import crawl_records
 from chimed.extraction.crawl_records import dropped_pages, extract_crawl, read_parts
@@ -18,7 +18,7 @@ from chimed.reasons import DUPLICATE_ROW, GONE, OVER_LIMIT, TAKEN_DOWN, UNCHANGE
 from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table
 from chimed.storage.takedowns import is_gone_for_good, read_takedowns
 
-OTHER = "another answer of its question was taken"
+OTHER_ANSWER = "another answer of its question was taken"
 
 
 def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
@@ -29,7 +29,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     """
     made = read_build(work.lake, work.build)
     found, missed = [pl.DataFrame(schema=RECORD_COLUMNS)], [dropped_table([])]
-    for one in map(piece, made["shards"][shard]):
+    for one in map(parse_piece, made["shards"][shard]):
         report = extract_crawl(work.lake, one.source, one.crawl, one.share, work.store)
         work.say(f"extract {one.source}/{one.crawl}: {report['pages']} pages, {report['records']} records")
         for kept, left in read_parts(work.lake, report, one.share):
@@ -52,7 +52,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     cut, over = _cut(chosen, work.options.max_records, made["shards"], shard)
     dropped = pl.concat([dropped, dropped_pages(latest, cut, OVER_LIMIT)])
     kept_pages = cut.select(id="page", source="source").unique(maintain_order=True)
-    over = pl.concat([over.with_columns(reason=pl.lit(OVER_LIMIT)), others.with_columns(reason=pl.lit(OTHER))])
+    over = pl.concat([over.with_columns(reason=pl.lit(OVER_LIMIT)), others.with_columns(reason=pl.lit(OTHER_ANSWER))])
     over = over.filter(pl.col("page").is_in(kept_pages["id"].implode()))
     over = over.with_columns(fate=pl.lit("dropped"), detail=pl.lit(None, pl.String))
     pages = pl.concat([kept_pages, dropped.select("id", "source")])
@@ -62,7 +62,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
 
 def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
     """The crawled files that a shard was read from, with their hashes (`chimed.storage.contents`), once it was read."""
-    pieces = map(piece, read_build(work.lake, work.build)["shards"][shard])
+    pieces = map(parse_piece, read_build(work.lake, work.build)["shards"][shard])
     return {
         path: digest
         for one in pieces

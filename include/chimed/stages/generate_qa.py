@@ -17,24 +17,24 @@ from chimed.build.figures import Agreement, GenerateFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion
-from chimed.llm.asking import keys
-from chimed.llm.shape import answered
+from chimed.llm.asking import reply_keys
+from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
-from chimed.stages.screen import yes_no
+from chimed.stages.screen import read_yes_no
 from chimed.stages.translate import sentences
 from chimed.text import grounding
 from chimed.text.grounding import questions
 from chimed.text.repetition import find_loop
 
-CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
-PAIR = 120  # characters of a question and its answer, about
-LEAST = 40  # characters a document must have for a question to be worth asking
-NO = ("the document does not support the answer", "the question does not stand alone")
+MAX_CHUNK = 1_500  # characters of a document in one request; about a chapter's section, well inside the model's window
+PAIR_CHARACTERS = 120  # characters of a question and its answer, about
+MIN_CHUNK = 40  # characters a document must have for a question to be worth asking
+REJECTIONS = ("the document does not support the answer", "the question does not stand alone")
 SAMPLING = {"max_tokens": 512, "temperature": 0.0}
 FORMAT = r"问题：[^\n]{4,200}\n?答案：[^\n]{2,1500}"  # Table 2's output format
-PARSE = re.compile(r"\A\s*问题[：:](?P<question>.+?)答案[：:](?P<answer>.+)", re.DOTALL)
-SPAN = (6, 120)  # characters of a span the server may choose as an answer
-MOST_SPANS = 40  # spans offered in one request, so that the constraint stays small
+REPLY_FORMAT = re.compile(r"\A\s*问题[：:](?P<question>.+?)答案[：:](?P<answer>.+)", re.DOTALL)
+SPAN_CHARACTERS = (6, 120)  # characters of a span the server may choose as an answer
+MAX_SPANS = 40  # spans offered in one request, so that the constraint stays small
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,15 @@ class Generation:
 def prepare(records: pl.DataFrame, options: Options) -> Generation:
     """Split every modern document into chunks that are worth a question."""
     documents = records.filter((pl.col("kind") == "document") & (pl.col("language") == "zh")).to_dicts()
-    chunks = [Chunk(row, start, text) for row in documents for start, text in split(row["text"]) if len(text) >= LEAST]
+    chunks = [
+        Chunk(row, start, text) for row in documents for start, text in split(row["text"]) if len(text) >= MIN_CHUNK
+    ]
     return Generation(records, len(documents), chunks)
 
 
 def build_requests(state: Generation, options: Options) -> list[Question]:
     """Ask for a question and an answer about every chunk."""
-    return [question(chunk.text, options.qa_answer) for chunk in state.chunks]
+    return [ask_for_pair(chunk.text, options.qa_answer) for chunk in state.chunks]
 
 
 def accept_pairs(state: Generation, answers: Sequence[Answer[Pair] | Failure]) -> Generation:
@@ -134,7 +136,7 @@ def _to_judge(state: Generation) -> tuple[list[int], list[Result]]:
     """Return the results that pass, each pair once, by number, and a sample of those that the rules refused."""
     passed = list({one.record["id"]: n for n, one in enumerate(state.results) if one.fate is None}.values())
     refused = [one for one in state.results if one.fate == "dropped" and one.record["answer"]]
-    return passed, second_opinion.sampled(refused, [one.record["answer"] for one in refused])
+    return passed, second_opinion.sample_rejected(refused, [one.record["answer"] for one in refused])
 
 
 def _supported(state: Generation) -> list[int]:
@@ -172,21 +174,21 @@ def _judged(state: Generation) -> tuple[list[Result], Agreement | None]:
         words[n].append(answer)
     after = list(state.results)
     for n, several in words.items():
-        said = second_opinion.opinion(several, NO)
+        said = second_opinion.decide_fate(several, REJECTIONS)
         record = after[n].record | {"replies": [*after[n].record["replies"], *said.keys]}
         after[n] = Result(after[n].chunk, record, said.fate, said.reason or None, said.detail or None)
-    agreement = second_opinion.agreement(state.first[: len(passed)], state.first[len(passed) :])
+    agreement = second_opinion.count_agreement(state.first[: len(passed)], state.first[len(passed) :])
     return after, agreement
 
 
-def question(chunk: str, answer: str) -> Question:
+def ask_for_pair(chunk: str, answer: str) -> Question:
     """Fill Table 2's prompt with a chunk. answer: the option `qa_answer`."""
-    return asking.question(prompts.load("generate_qa"), chunk, SAMPLING, constraint(chunk, answer), text=chunk)
+    return asking.make_question(prompts.load("generate_qa"), chunk, SAMPLING, constraint(chunk, answer), text=chunk)
 
 
 def parse_reply(text: str) -> Pair:
     """Read the pair that a reply in Table 2's format says. Raises UnusableReply."""
-    match = PARSE.fullmatch(answered(text))
+    match = REPLY_FORMAT.fullmatch(read_answer(text))
     asked, said = (match["question"].strip(), match["answer"].strip()) if match else ("", "")
     if not (asked and said):
         raise UnusableReply("not 问题：…答案：…")
@@ -207,7 +209,7 @@ def accept(chunk: Chunk, answer: Answer[Pair] | Failure) -> Result:
         evidence=[{"start": chunk.start + a, "end": chunk.start + b} for a, b in result.evidence],
         prompt=prompts.load("generate_qa").version,
         model=answer.model,
-        replies=keys([answer]),
+        replies=reply_keys([answer]),
     )
     if isinstance(answer, Failure):
         return Result(chunk, record, "failed", answer.reason, answer.detail)
@@ -241,8 +243,8 @@ def split(text: str) -> list[tuple[int, str]]:
     chunks: list[tuple[int, str]] = []
     start = end = 0
     for paragraph in re.findall(r"[^\n]*\n|[^\n]+$", text):
-        for piece in sentences(paragraph) if len(paragraph) > CHUNK else [paragraph]:
-            if end > start and end + len(piece) - start > CHUNK:
+        for piece in sentences(paragraph) if len(paragraph) > MAX_CHUNK else [paragraph]:
+            if end > start and end + len(piece) - start > MAX_CHUNK:
                 chunks.append((start, text[start:end]))
                 start = end
             end += len(piece)
@@ -254,7 +256,9 @@ def constraint(chunk: str, answer: str) -> dict:
     if answer == "free":
         return {"regex": FORMAT}
     spans = [span.strip() for line in chunk.split("\n") for span in sentences(line)]
-    offered = [span for span in dict.fromkeys(spans) if SPAN[0] <= len(span) <= SPAN[1]][:MOST_SPANS]
+    offered = [span for span in dict.fromkeys(spans) if SPAN_CHARACTERS[0] <= len(span) <= SPAN_CHARACTERS[1]][
+        :MAX_SPANS
+    ]
     if not offered:
         return {"regex": FORMAT}
     return {"regex": r"问题：[\u4e00-\u9fff，、]{4,30}？答案：(" + "|".join(map(_literal, offered)) + ")"}
@@ -273,19 +277,19 @@ STAGE = ModelStage(
             "second_opinion",
             "judge",
             support_requests,
-            yes_no,
+            read_yes_no,
             accept_support,
             applies=lambda options: options.second_opinion,
-            expected=lambda options: second_opinion.expected("supports", 1.0, PAIR),
+            expected=lambda options: second_opinion.expected_requests("supports", 1.0, PAIR_CHARACTERS),
         ),
         Round(
             "second_opinion_on_questions",
             "judge",
             alone_requests,
-            yes_no,
+            read_yes_no,
             accept_alone,
             applies=lambda options: options.second_opinion,
-            expected=lambda options: second_opinion.expected("stands_alone", 0.0, PAIR // 4),
+            expected=lambda options: second_opinion.expected_requests("stands_alone", 0.0, PAIR_CHARACTERS // 4),
         ),
     ),
     finish,

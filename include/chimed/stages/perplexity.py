@@ -30,10 +30,10 @@ from chimed.storage.store import PERPLEXITIES
 from chimed.text.perplexity_model import Precision, Scorer, load, score_groups, score_key
 
 WRITE_EVERY = 500  # scores written to the store at a time
-SAY_EVERY = 10.0  # seconds between two progress lines
-FEW = 1_000  # texts of a table that are scored in fp32 at once: two models would cost more than they save
-WIDER = 2.0  # times the share that is cut: a shard's own highest are not quite the corpus's
-SAFETY = 3.0  # times the largest error of a fast score seen, for the errors not seen
+PROGRESS_EVERY = 10.0  # seconds between two progress lines
+FEW_TEXTS = 1_000  # texts of a table that are scored in fp32 at once: two models would cost more than they save
+CUT_MARGIN = 2.0  # times the share that is cut: a shard's own highest are not quite the corpus's
+ERROR_MARGIN = 3.0  # times the largest error of a fast score seen, for the errors not seen
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
@@ -45,11 +45,11 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     texts = records.select(words().fill_null("")).to_series().to_list()
     scores = Scores(work, texts)
     figures: dict[str, Any] = {"known": len(texts) - scores.unknown_texts("exact")}
-    if work.options.perplexity_exact or len(texts) <= FEW:  # not by what is known: run again, it chooses alike
+    if work.options.perplexity_exact or len(texts) <= FEW_TEXTS:  # not by what is known: run again, it chooses alike
         scores.compute("exact", range(len(texts)))
     else:
         scores.compute("fast", range(len(texts)))
-        figures["exact_above"], figures["largest_error"] = above_the_cut(records, scores, work)
+        figures["exact_above"], figures["largest_error"] = score_above_cut(records, scores, work)
     found = scores.best()
     scored = records.with_columns(
         pl.Series("tokens", [one["tokens"] for one in found], pl.Int32),
@@ -66,7 +66,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     )
 
 
-def above_the_cut(records: pl.DataFrame, scores: "Scores", work: Work) -> tuple[dict[str, float], float]:
+def score_above_cut(records: pl.DataFrame, scores: "Scores", work: Work) -> tuple[dict[str, float], float]:
     """Scores exactly all that may stand above the cut; returns the perplexity above which all is exact, by group.
 
     Of each group that `filter` cuts on its own, all above a cut `WIDER` times as deep, and below it all that the error
@@ -77,14 +77,14 @@ def above_the_cut(records: pl.DataFrame, scores: "Scores", work: Work) -> tuple[
     frame = records.with_columns(group=group).with_row_index("row")
     lowest, largest = {}, 0.0
     for name, rows in sorted(frame.group_by("group").agg("row").rows()):
-        wanted = min(len(rows), math.ceil(len(rows) * work.options.perplexity_cut * WIDER) + 1)
+        wanted = min(len(rows), math.ceil(len(rows) * work.options.perplexity_cut * CUT_MARGIN) + 1)
         while True:
             means = scores.means(rows)
             ordered = sorted(means.values(), reverse=True)
             cut = ordered[min(wanted, len(ordered)) - 1] if ordered else 0.0
             largest = max([largest, *(abs(fast - exact) for fast, exact in scores.both(rows))])
             doubtful = [
-                row for row, mean in means.items() if mean >= cut - SAFETY * largest and not scores.is_exact(row)
+                row for row, mean in means.items() if mean >= cut - ERROR_MARGIN * largest and not scores.is_exact(row)
             ]
             if not doubtful:
                 break
@@ -190,7 +190,7 @@ def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, 
             stores.upsert(work.store, PERPLEXITIES, unwritten)
             found |= {row["key"]: row for row in unwritten}
             unwritten = []
-        if time.monotonic() - said > SAY_EVERY:
+        if time.monotonic() - said > PROGRESS_EVERY:
             said = time.monotonic()
             left = (said - began) / max(done, 1) * (letters - done)
             scored = len(found) + len(unwritten)

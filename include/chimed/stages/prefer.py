@@ -15,16 +15,20 @@ from chimed.build.figures import PreferFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts
-from chimed.llm.asking import keys
-from chimed.llm.shape import answered
+from chimed.llm.asking import reply_keys
+from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
 from chimed.text import identifiers
 from chimed.text.repetition import find_loop
 
-LONGEST = 100  # 字, Table 2: 限制在100字以内
-SHORTEST = 6  # characters: less is no advice
-ANSWER = {"max_tokens": 200, "temperature": 0.9, "top_p": 0.95}  # two samples must differ; the paper gives no sampling
-VERDICT = {"max_tokens": 4, "temperature": 0.0}
+MAX_ANSWER = 100  # 字, Table 2: 限制在100字以内
+MIN_ANSWER = 6  # characters: less is no advice
+ANSWER_SAMPLING = {
+    "max_tokens": 200,
+    "temperature": 0.9,
+    "top_p": 0.95,
+}  # two samples must differ; the paper gives no sampling
+VERDICT_SAMPLING = {"max_tokens": 4, "temperature": 0.0}
 # A verdict names a letter and does not argue: A, **A**, 回答A, 答案是 A。, Ａ; never 我认为A和B各有优劣.
 _VERDICT = re.compile(r"(?:答案|选择|输出|结果|结论|ANSWER|VERDICT)?(?:是|为|IS)?(?:回答|答案|选项)?(?P<letter>[AB])")
 _MARKS = re.compile(r"[\s*_`#.,:!()\[\]\"'。，：！“”‘’「」『』【】（）]+")
@@ -32,7 +36,7 @@ _WIDTH = str.maketrans("ＡＢａｂ", "ABab")
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPair:
     """A question with its two answers and the verdicts on them, straight and, where asked, swapped.
 
     fate, reason, detail: why it makes no pair; fate is None while nothing speaks against it.
@@ -53,13 +57,13 @@ class Preferences:
     records: pl.DataFrame
     rows: list[dict]
     orders: int  # how often the judge is asked about a pair
-    pairs: list[Judged] = field(default_factory=list)
+    pairs: list[JudgedPair] = field(default_factory=list)
     fit: list[int] = field(default_factory=list)
 
 
 def prepare(records: pl.DataFrame, options: Options) -> Preferences:
     """Choose the questions."""
-    rows = asked(records, options.prefer_share).to_dicts()
+    rows = select_questions(records, options.prefer_share).to_dicts()
     return Preferences(records, rows, _orders(options))
 
 
@@ -69,26 +73,26 @@ def _orders(options: Options) -> int:
 
 def build_requests(state: Preferences, options: Options) -> list[Question]:
     """Ask the generator for two answers to each question."""
-    return [question(row["question"], sample) for row in state.rows for sample in (0, 1)]
+    return [ask_for_answer(row["question"], sample) for row in state.rows for sample in (0, 1)]
 
 
 def accept_answers(state: Preferences, answers: Sequence[Answer[str] | Failure]) -> Preferences:
     """Make pairs of the answers; those that cannot be one are not judged."""
-    both = zip(state.rows, _in(answers, 2), strict=True)
-    pairs = [Judged(row, pair, *(unfit(*pair) or ())) for row, pair in both]
+    both = zip(state.rows, _grouped(answers, 2), strict=True)
+    pairs = [JudgedPair(row, pair, *(find_pair_fault(*pair) or ())) for row, pair in both]
     return replace(state, pairs=pairs, fit=[n for n, pair in enumerate(pairs) if pair.fate is None])
 
 
 def judge_requests(state: Preferences, options: Options) -> list[Question]:
     """Ask the judge about each pair, in each order."""
-    return [verdict(state.pairs[n], swapped) for n in state.fit for swapped in (False, True)[: state.orders]]
+    return [compare_answers(state.pairs[n], swapped) for n in state.fit for swapped in (False, True)[: state.orders]]
 
 
 def accept_verdicts(state: Preferences, answers: Sequence[Answer[str] | Failure]) -> Preferences:
     """Keep the pairs whose verdict survives the swap."""
     pairs = list(state.pairs)
-    for n, said in zip(state.fit, _in(answers, state.orders), strict=True):
-        pairs[n] = accept(replace(pairs[n], verdicts=said))
+    for n, said in zip(state.fit, _grouped(answers, state.orders), strict=True):
+        pairs[n] = decide_pair(replace(pairs[n], verdicts=said))
     return replace(state, pairs=pairs)
 
 
@@ -109,30 +113,30 @@ def finish(state: Preferences, options: Options) -> Outcome:
     return Outcome(kept=state.records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures)
 
 
-def _in(answers: Sequence, each: int) -> list[tuple]:
+def _grouped(answers: Sequence, each: int) -> list[tuple]:
     return [tuple(answers[n : n + each]) for n in range(0, len(answers), each)]
 
 
-def asked(records: pl.DataFrame, share: float) -> pl.DataFrame:
+def select_questions(records: pl.DataFrame, share: float) -> pl.DataFrame:
     """Choose the questions that get two answers: each question once, `share` of them, chosen by their ids' own hash."""
     questions = records.filter(pl.col("kind") == "qa").sort("id").unique("question", keep="first", maintain_order=True)
     return questions.filter(pl.col("id").str.slice(0, 8).str.to_integer(base=16) < share * 2**32)
 
 
-def question(text: str, sample: int) -> Question:
+def ask_for_answer(text: str, sample: int) -> Question:
     """Fill Table 2's prompt for one of the two answers."""
-    return asking.question(prompts.load("answer"), text, ANSWER, sample=sample, question=text)
+    return asking.make_question(prompts.load("answer"), text, ANSWER_SAMPLING, sample=sample, question=text)
 
 
-def unfit(one: Answer[str] | Failure, two: Answer[str] | Failure) -> tuple[str, str, str] | None:
+def find_pair_fault(one: Answer[str] | Failure, two: Answer[str] | Failure) -> tuple[str, str, str] | None:
     """Say why two answers cannot be a pair (fate, reason, detail); None where they can."""
     for answer in (one, two):
         if isinstance(answer, Failure):
             return "failed", answer.reason, answer.detail
         text = answer.value
-        if not answer.whole or len(text) > LONGEST:
-            return "dropped", f"answer over {LONGEST} characters", str(len(text))
-        if len(text) < SHORTEST:
+        if not answer.whole or len(text) > MAX_ANSWER:
+            return "dropped", f"answer over {MAX_ANSWER} characters", str(len(text))
+        if len(text) < MIN_ANSWER:
             return "dropped", "answer too short", text
         if piece := find_loop(text):
             return "dropped", "answer repeats itself", piece
@@ -141,13 +145,13 @@ def unfit(one: Answer[str] | Failure, two: Answer[str] | Failure) -> tuple[str, 
     return ("dropped", "the same answer twice", "") if _text(one) == _text(two) else None
 
 
-def verdict(pair: Judged, swapped: bool) -> Question:
+def compare_answers(pair: JudgedPair, swapped: bool) -> Question:
     """Fill Table 2's prompt for the judge with a pair, in one order or the other."""
     one, two = pair.answers[::-1] if swapped else pair.answers
-    return asking.question(
+    return asking.make_question(
         prompts.load("judge"),
         pair.row["question"],
-        VERDICT,
+        VERDICT_SAMPLING,
         {"choice": ["A", "B"]},
         question=pair.row["question"],
         answer1=_text(one),
@@ -163,7 +167,7 @@ def read_verdict(text: str) -> str:
     return found["letter"]
 
 
-def accept(pair: Judged) -> Judged:
+def decide_pair(pair: JudgedPair) -> JudgedPair:
     """Decide on a pair by its verdicts: it stays where they agree on an answer, or where there is but one of them.
 
     Where B won, the answers change places, so that the first is always the chosen one.
@@ -181,7 +185,7 @@ def _text(answer: Answer[str] | Failure) -> str:
     return answer.value if isinstance(answer, Answer) else ""
 
 
-def _record(pair: Judged) -> dict:
+def _record(pair: JudgedPair) -> dict:
     chosen, rejected = pair.answers
     return derived(
         pair.row,
@@ -190,18 +194,18 @@ def _record(pair: Judged) -> dict:
         rejected=_text(rejected),
         prompt=prompts.load("answer").version,
         model=_models(pair),
-        replies=keys([*pair.answers, *pair.verdicts]),
+        replies=reply_keys([*pair.answers, *pair.verdicts]),
     )
 
 
-def _models(pair: Judged) -> str:
+def _models(pair: JudgedPair) -> str:
     """Say who wrote the two answers, and who judged them."""
     chosen, rejected = (answer.model for answer in pair.answers)
     written = f"{chosen} (both answers)" if chosen == rejected else f"{chosen} (chosen); {rejected} (rejected)"
     return "; ".join([written, *{f"{said.model} (judge)" for said in pair.verdicts}])
 
 
-def _figures(made: list[dict], judged: list[Judged], questions: int) -> PreferFigures:
+def _figures(made: list[dict], judged: list[JudgedPair], questions: int) -> PreferFigures:
     """Measure the judge. A tie: the same place preferred in both orders. Shares of 0.5 are no bias."""
     said = [[_text(one) for one in pair.verdicts] for pair in judged]
     places = [place for several in said for place in several if place]
@@ -225,7 +229,7 @@ def _share(part: int, whole: int) -> float | None:
 STAGE = ModelStage(
     prepare,
     (
-        Round("writer", "generator", build_requests, answered, accept_answers),
+        Round("writer", "generator", build_requests, read_answer, accept_answers),
         Round("judge", "judge", judge_requests, read_verdict, accept_verdicts, expected=_expected_verdicts),
     ),
     finish,

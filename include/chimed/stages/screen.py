@@ -26,9 +26,11 @@ PROMPTS = {
     "screen": "toxic or personal, by the paper's prompt",
     "sensitive": "sensitive attribute or misleading claim",
 }
-MOST = 6_000  # characters of one text that are put to the model; longer ones go in pieces, and one 是 flags the record
-REVIEWED = 200  # records of a build put up for review, of the flagged and of the passed ones each
-SHOWN = 2_000  # characters of a record that a reviewer sees
+MAX_PIECE = (
+    6_000  # characters of one text that are put to the model; longer ones go in pieces, and one 是 flags the record
+)
+REVIEW_SAMPLE = 200  # records of a build put up for review, of the flagged and of the passed ones each
+REVIEW_CHARACTERS = 2_000  # characters of a record that a reviewer sees
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ def prepare(records: pl.DataFrame, options: Options) -> Screening:
     return Screening(records, rest, dict(flagged), len(flagged), redacted)
 
 
-def _round(name: str, expected: Callable[[Options], Expected] | None = None) -> Round[Screening, bool]:
+def _make_round(name: str, expected: Callable[[Options], Expected] | None = None) -> Round[Screening, bool]:
     """Make the round of one of `PROMPTS`; the second asks about what the first lets pass."""
 
     def build_requests(state: Screening, options: Options) -> list[Question]:
-        return [question(name, text) for _, text in _pieces(state.rest)]
+        return [ask_yes_no(name, text) for _, text in _pieces(state.rest)]
 
     def accept(state: Screening, answers: Sequence[Answer[bool] | Failure]) -> Screening:
         ids = [id for id, _ in _pieces(state.rest)]
@@ -65,7 +67,7 @@ def _round(name: str, expected: Callable[[Options], Expected] | None = None) -> 
         rest = state.rest.filter(~pl.col("id").is_in([*yes, *broken]))
         return replace(state, rest=rest, flagged=state.flagged | yes, failed=state.failed | broken)
 
-    return Round(name, "generator", build_requests, yes_no, accept, lambda options: options.screen_model, expected)
+    return Round(name, "generator", build_requests, read_yes_no, accept, lambda options: options.screen_model, expected)
 
 
 def _second_round(options: Options) -> Expected:
@@ -99,12 +101,12 @@ def rule_flags(records: pl.DataFrame) -> dict[str, tuple[str, str]]:
     return flags
 
 
-def question(name: str, text: str) -> Question:
+def ask_yes_no(name: str, text: str) -> Question:
     """One of `PROMPTS` about a text."""
-    return asking.question(prompts.load(name), text, asking.YES_NO_SAMPLING, asking.YES_NO, text=text)
+    return asking.make_question(prompts.load(name), text, asking.YES_NO_SAMPLING, asking.YES_NO, text=text)
 
 
-def yes_no(text: str) -> bool:
+def read_yes_no(text: str) -> bool:
     """Read 是 or 否 at the beginning of a reply. Raises UnusableReply where it says neither."""
     said = text.strip().lstrip("“‘\"'*")
     if not said.startswith(("是", "否")):
@@ -126,9 +128,9 @@ def sort_answers(ids: list[str], answers: Sequence[Answer[bool] | Failure], reas
 
 def _pieces(records: pl.DataFrame) -> list[tuple[str, str]]:
     return [
-        (id, text[start : start + MOST])
+        (id, text[start : start + MAX_PIECE])
         for id, text in records.select("id", with_title()).iter_rows()
-        for start in range(0, max(len(text), 1), MOST)
+        for start in range(0, max(len(text), 1), MAX_PIECE)
     ]
 
 
@@ -137,13 +139,13 @@ def with_title() -> pl.Expr:
     return pl.concat_str([pl.col("title"), words().alias("words")], separator="\n", ignore_nulls=True)
 
 
-def put_up_for_review(found: Outcome, work: Work) -> None:
+def queue_for_review(found: Outcome, work: Work) -> None:
     """The records with the smallest ids, which are hashes: the same ones whenever the build is run again."""
     gone = read_takedowns(work.store).rows()  # since extract
     found = replace(found, kept=found.kept.filter(~gone), dropped=found.dropped.filter(~gone))
     flagged = dict(found.dropped.filter(pl.col("fate") == "dropped").select("id", "reason").iter_rows())
-    chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEWED]]
-    chosen += [(id, "passed", "") for id in sorted(found.kept["id"])[:REVIEWED]]
+    chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEW_SAMPLE]]
+    chosen += [(id, "passed", "") for id in sorted(found.kept["id"])[:REVIEW_SAMPLE]]
     ids = [id for id, *_ in chosen]
     both = pl.concat([frame.select("id", "url", text=with_title()) for frame in (found.kept, found.dropped)])
     texts = {id: (url, text) for id, url, text in both.filter(pl.col("id").is_in(ids)).iter_rows()}
@@ -155,20 +157,20 @@ def put_up_for_review(found: Outcome, work: Work) -> None:
             "build": work.build,
             "kind": kind,
             "reason": reason,
-            "text": _shown(texts[id][1]),
+            "text": _excerpt(texts[id][1]),
             "sampled": now,
             "url": texts[id][0],
         }
         for id, kind, reason in chosen
     ]
-    stores.queue_for_review(work.store, rows, REVIEWED)
+    stores.queue_for_review(work.store, rows, REVIEW_SAMPLE)
 
 
-def _shown(text: str) -> str:
+def _excerpt(text: str) -> str:
     """What a reviewer sees of a long text: around the first identifier, where it has one."""
     found = identifiers.find_identifiers(text)
-    start = max(0, found[0].start - SHOWN // 2) if found else 0
-    return text[start : start + SHOWN]
+    start = max(0, found[0].start - REVIEW_CHARACTERS // 2) if found else 0
+    return text[start : start + REVIEW_CHARACTERS]
 
 
-STAGE = ModelStage(prepare, (_round("screen"), _round("sensitive", _second_round)), finish, put_up_for_review)
+STAGE = ModelStage(prepare, (_make_round("screen"), _make_round("sensitive", _second_round)), finish, queue_for_review)

@@ -18,18 +18,18 @@ from chimed.build.figures import Agreement, TranslateFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion
-from chimed.llm.asking import keys
-from chimed.llm.shape import answered
+from chimed.llm.asking import reply_keys
+from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
-from chimed.stages.screen import yes_no
+from chimed.stages.screen import read_yes_no
 from chimed.text import fidelity
 
-MODERN = 2.8  # characters of a passage and its translation, to one of the passage
-PASSAGE = 300  # characters of classical Chinese in one request: a paragraph or two
-LEAST = 30  # characters that a stretch beside a gap must have to be worth reading alone
+LENGTH_WITH_TRANSLATION = 2.8  # characters of a passage and its translation, to one of the passage
+MAX_PASSAGE = 300  # characters of classical Chinese in one request: a paragraph or two
+MIN_STRETCH = 30  # characters that a stretch beside a gap must have to be worth reading alone
 SAMPLING = {"max_tokens": 1024, "temperature": 0.0}
-AGAIN = {**SAMPLING, "temperature": 0.7}  # greedy decoding would make the same mistake again
-ENDS = "。！？；"
+RETRY_SAMPLING = {**SAMPLING, "temperature": 0.7}  # greedy decoding would make the same mistake again
+SENTENCE_ENDS = "。！？；"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PassageResult:
     """What became of a passage. text: its translation, which prompt and model made in the replies of `keys`.
 
     fate, reason, detail: why it has none; fate is None where it has.
@@ -69,7 +69,7 @@ class Translation:
     records: pl.DataFrame
     classics: list[dict]
     passages: list[Passage]
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[PassageResult] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
     agreement: Agreement | None = None
 
@@ -83,26 +83,26 @@ def prepare(records: pl.DataFrame, options: Options) -> Translation:
 
 def first_requests(state: Translation, options: Options) -> list[Question]:
     """Ask for a translation of every passage."""
-    return [question(one) for one in state.passages]
+    return [ask_for_translation(one) for one in state.passages]
 
 
 def accept_first(state: Translation, answers: Sequence[Answer[str] | Failure]) -> Translation:
     """Put the translations through the rules; those that they refuse are tried once more."""
-    verdicts = [accept(one, answer) for one, answer in zip(state.passages, answers, strict=True)]
+    verdicts = [check_translation(one, answer) for one, answer in zip(state.passages, answers, strict=True)]
     again = [n for n, one in enumerate(verdicts) if one.fate and one.keys]  # refused requests would be refused again
     return replace(state, verdicts=verdicts, again=again)
 
 
 def second_requests(state: Translation, options: Options) -> list[Question]:
     """Ask again for what the rules refused, with the fault named."""
-    return [question_again(state.verdicts[n]) for n in state.again]
+    return [ask_again(state.verdicts[n]) for n in state.again]
 
 
 def accept_second(state: Translation, answers: Sequence[Answer[str] | Failure]) -> Translation:
     """Put the second tries through the rules."""
     verdicts = list(state.verdicts)
     for n, answer in zip(state.again, answers, strict=True):
-        verdicts[n] = accept(state.passages[n], answer, verdicts[n])
+        verdicts[n] = check_translation(state.passages[n], answer, verdicts[n])
     return replace(state, verdicts=verdicts)
 
 
@@ -116,11 +116,11 @@ def accept_opinions(state: Translation, answers: Sequence[Answer[bool] | Failure
     """Drop what the judge says 否 to; what it says of the refused is counted only."""
     passed, verdicts = _passed(state), list(state.verdicts)
     for n, answer in zip(passed, answers, strict=False):
-        said = second_opinion.opinion([answer], ["not what the passage says"])
+        said = second_opinion.decide_fate([answer], ["not what the passage says"])
         verdicts[n] = replace(
             verdicts[n], keys=verdicts[n].keys + said.keys, fate=said.fate, reason=said.reason, detail=said.detail
         )
-    agreement = second_opinion.agreement(answers[: len(passed)], answers[len(passed) :])
+    agreement = second_opinion.count_agreement(answers[: len(passed)], answers[len(passed) :])
     return replace(state, verdicts=verdicts, agreement=agreement)
 
 
@@ -128,14 +128,14 @@ def _passed(state: Translation) -> list[int]:
     return [n for n, one in enumerate(state.verdicts) if one.fate is None]
 
 
-def _refused(state: Translation) -> list[Verdict]:
+def _refused(state: Translation) -> list[PassageResult]:
     refused = [one for one in state.verdicts if one.fate == "dropped" and one.text]
-    return second_opinion.sampled(refused, [one.text for one in refused])
+    return second_opinion.sample_rejected(refused, [one.text for one in refused])
 
 
 def finish(state: Translation, options: Options) -> Outcome:
     """Keep every row; derive a modern record from each stretch of a classical document that passes the gate."""
-    made, lost = assembled(state.classics, state.verdicts)
+    made, lost = assemble_records(state.classics, state.verdicts)
     figures: TranslateFigures = {
         "passages": len(state.passages),
         "tried_again": len(state.again),
@@ -146,29 +146,33 @@ def finish(state: Translation, options: Options) -> Outcome:
     return Outcome(kept=state.records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures)
 
 
-def question(passage: Passage) -> Question:
+def ask_for_translation(passage: Passage) -> Question:
     """Fill the paper's prompt with a passage."""
-    return asking.question(prompts.load("translate"), passage.text, SAMPLING, text=passage.text)
+    return asking.make_question(prompts.load("translate"), passage.text, SAMPLING, text=passage.text)
 
 
-def question_again(verdict: Verdict) -> Question:
+def ask_again(verdict: PassageResult) -> Question:
     """Ask the same, and say what was wrong with the first translation."""
     text, fault = verdict.passage.text, verdict.detail if verdict.fate == "dropped" else "没有译文"
-    return asking.question(prompts.load("translate_again"), text, AGAIN, sample=1, text=text, fault=fault)
+    return asking.make_question(prompts.load("translate_again"), text, RETRY_SAMPLING, sample=1, text=text, fault=fault)
 
 
-def accept(passage: Passage, answer: Answer[str] | Failure, before: Verdict | None = None) -> Verdict:
+def check_translation(
+    passage: Passage, answer: Answer[str] | Failure, before: PassageResult | None = None
+) -> PassageResult:
     """Put a passage's translation through the gate; a failure stays one. before: the passage after its first try."""
     prompt = prompts.load("translate_again" if before else "translate").version
     said = answer.value.strip() if isinstance(answer, Answer) else ""
-    mine = Verdict(passage, said, prompt, answer.model, ((before.keys if before else ()) + tuple(keys([answer]))))
+    mine = PassageResult(
+        passage, said, prompt, answer.model, ((before.keys if before else ()) + tuple(reply_keys([answer])))
+    )
     if isinstance(answer, Failure):
         return replace(mine, fate="failed", reason=answer.reason, detail=answer.detail)
     fault = fidelity.find_fault(passage.text, said) if answer.whole else "译文不完整"
     return replace(mine, fate="dropped", reason=fault.split("：")[0], detail=fault) if fault else mine
 
 
-def assembled(classics: list[dict], verdicts: list[Verdict]) -> tuple[list[dict], list[dict]]:
+def assemble_records(classics: list[dict], verdicts: list[PassageResult]) -> tuple[list[dict], list[dict]]:
     """Join passages, which come in their documents' order, to modern records; the passages that have none come second.
 
     Passages that follow each other are one record, paragraphs as in the source, with the place in the source as its
@@ -185,7 +189,7 @@ def assembled(classics: list[dict], verdicts: list[Verdict]) -> tuple[list[dict]
                          for one in several]  # fmt: skip
                 continue
             modern = _record(row, several)
-            alone = len(stretches) == 1 or len(modern["text"]) >= LEAST
+            alone = len(stretches) == 1 or len(modern["text"]) >= MIN_STRETCH
             if alone and modern["id"] not in made:
                 made[modern["id"]] = modern
             else:
@@ -194,7 +198,7 @@ def assembled(classics: list[dict], verdicts: list[Verdict]) -> tuple[list[dict]
     return list(made.values()), lost
 
 
-def _record(row: dict, several: list[Verdict]) -> dict:
+def _record(row: dict, several: list[PassageResult]) -> dict:
     """Make one modern record of passages that follow each other in a document."""
     text, end = "", several[0].passage.start
     for one in several:
@@ -226,12 +230,12 @@ def split(text: str) -> list[tuple[int, int, str]]:
         start += len(line) + 1
         if left >= end:
             continue
-        if passages and end - passages[-1][0] <= PASSAGE:
+        if passages and end - passages[-1][0] <= MAX_PASSAGE:
             passages[-1] = (passages[-1][0], end)
             continue
         at = left
         for n, sentence in enumerate(sentences(text[left:end])):
-            if n and at + len(sentence) - passages[-1][0] <= PASSAGE:
+            if n and at + len(sentence) - passages[-1][0] <= MAX_PASSAGE:
                 passages[-1] = (passages[-1][0], at + len(sentence))
             else:
                 passages.append((at, at + len(sentence)))
@@ -241,7 +245,7 @@ def split(text: str) -> list[tuple[int, int, str]]:
 
 def sentences(paragraph: str) -> list[str]:
     """Split into sentences with their closing marks; nothing is lost: joined they are the paragraph."""
-    ends = [n + 1 for n, character in enumerate(paragraph) if character in ENDS]
+    ends = [n + 1 for n, character in enumerate(paragraph) if character in SENTENCE_ENDS]
     bounds = [0, *ends, len(paragraph)]
     return [paragraph[a:b] for a, b in pairwise(bounds) if a < b]
 
@@ -249,16 +253,16 @@ def sentences(paragraph: str) -> list[str]:
 STAGE = ModelStage(
     prepare,
     (
-        Round("llm", "generator", first_requests, answered, accept_first),
-        Round("llm_again", "generator", second_requests, answered, accept_second, among=lambda of: len(of.passages)),
+        Round("llm", "generator", first_requests, read_answer, accept_first),
+        Round("llm_again", "generator", second_requests, read_answer, accept_second, among=lambda of: len(of.passages)),
         Round(
             "second_opinion",
             "judge",
             judge_requests,
-            yes_no,
+            read_yes_no,
             accept_opinions,
             applies=lambda options: options.second_opinion,
-            expected=lambda options: second_opinion.expected("faithful", MODERN, 0),
+            expected=lambda options: second_opinion.expected_requests("faithful", LENGTH_WITH_TRANSLATION, 0),
         ),
     ),
     finish,

@@ -31,12 +31,12 @@ router = APIRouter()
 @router.get("/")
 def overview(request: Request, user: GetUserDep) -> HTMLResponse:
     """The last build, what runs, what a refresh costs, and all builds."""
-    from chimed.build.builds import builds  # here, not above: the scheduler loads plugins too, and needs no polars
+    from chimed.build.builds import list_builds  # here, not above: the scheduler loads plugins too, and needs no polars
     from chimed.release import releases
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
-    known, released = builds(lake), releases(lake)
+    known, released = list_builds(lake), releases(lake)
     coverage, weekly = _coverage(), _week(lake)
     last = next((shown for version in reversed(known) if (shown := _build_if_readable(lake, version))), None)
     return page(
@@ -94,7 +94,7 @@ def build(version: str, request: Request) -> HTMLResponse:
 @router.get("/of")
 def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse:
     """The page of a run or a task of Airflow: its source, build, review queue, release or scores."""
-    from chimed.build.builds import builds, read_build
+    from chimed.build.builds import list_builds, read_build
     from chimed.release import is_whole
     from chimed.storage.lake import open_lake
 
@@ -106,7 +106,7 @@ def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse
         place = "scores"
     elif dag == "build_dataset":
         lake = open_lake()
-        made = next((one for one in reversed(builds(lake)) if read_build(lake, one).get("run") == run), None)
+        made = next((one for one in reversed(list_builds(lake)) if read_build(lake, one).get("run") == run), None)
         if made:
             place = f"builds/{made}"
             if task == "screen":
@@ -121,17 +121,17 @@ def dropped(
     request: Request, build: Short = "", stage: Short = "", reason: Short = "", words: Words = "", start: Words = ""
 ) -> HTMLResponse:
     """The records that left: of one build or of all, by stage, reason and words."""
-    from chimed.build.builds import builds
+    from chimed.build.builds import list_builds
     from chimed.errors import choose
-    from chimed.pipeline.dropped import Sought
-    from chimed.pipeline.dropped import dropped as found
+    from chimed.pipeline.dropped import Search
+    from chimed.pipeline.dropped import find_dropped as found
     from chimed.storage.lake import open_lake
 
     lake = open_lake()
-    known = list(reversed(builds(lake)))
+    known = list(reversed(list_builds(lake)))
     if build:
         choose("build", build, known)
-    sought = Sought(build, stage, reason, words.strip()[:100])
+    sought = Search(build, stage, reason, words.strip()[:100])
     left = found(lake, sought, start[:300], A_PAGE)
     return page(
         request,
@@ -149,12 +149,12 @@ def _reasons(lake: "Lake", version: str, stage: str) -> list[str]:
     """The reasons of a build's stages, most frequent first; none where its ledger does not close."""
     from collections import Counter
 
-    from chimed.build.ledger import LedgerError, ledger
+    from chimed.build.ledger import LedgerError, read_ledger
 
     if not version:
         return []
     try:
-        entries = ledger(lake, version)
+        entries = read_ledger(lake, version)
     except LedgerError:
         return []
     counted: Counter[str] = Counter()
@@ -167,9 +167,9 @@ def _reasons(lake: "Lake", version: str, stage: str) -> list[str]:
 
 def _options_changed(lake: "Lake", made: dict[str, Any]) -> dict[str, Any] | None:
     """Against the build before: its version, and the options that differ as (name, its value, this one's)."""
-    from chimed.build.builds import builds, read_build
+    from chimed.build.builds import list_builds, read_build
 
-    known = builds(lake)
+    known = list_builds(lake)
     place = known.index(made["version"])
     if not place:
         return None
@@ -191,9 +191,9 @@ def _build_if_readable(lake: "Lake", version: str) -> dict[str, Any] | None:
 def _build(lake: "Lake", version: str) -> dict[str, Any]:
     """A build's flow, ledger (of a released one from its manifest, else from the stages' reports), and doubts."""
     from chimed.build.builds import read_build
-    from chimed.build.ledger import LedgerError, ledger
+    from chimed.build.ledger import LedgerError, read_ledger
     from chimed.errors import UserError
-    from chimed.pipeline.doubtful import doubtful
+    from chimed.pipeline.doubtful import list_doubtful
     from chimed.release import SUBSETS, folder_of, is_whole, read_manifest
     from chimed.release.table4 import TOTAL, table4
     from chimed.storage.lake import read_json
@@ -207,8 +207,8 @@ def _build(lake: "Lake", version: str) -> dict[str, Any]:
             sizes = table4(read_json(lake, f"{folder_of(version)}/statistics.json"))
             rows = {subset: sizes[subset][TOTAL]["rows"] for subset in SUBSETS}
         else:
-            entries = ledger(lake, version)
-        shown, doubts = flow(entries, rows), doubtful(lake, version)
+            entries = read_ledger(lake, version)
+        shown, doubts = flow(entries, rows), list_doubtful(lake, version)
     except (LedgerError, UserError) as error:
         entries, broken = [], str(error)
         shown = flow([], rows)

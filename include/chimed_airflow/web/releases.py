@@ -114,8 +114,8 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
     """A row's way back to its page, with the prompts and replies that made it."""
     import json
 
-    from chimed.build.builds import builds
-    from chimed.pipeline.trace import way_of
+    from chimed.build.builds import list_builds
+    from chimed.pipeline.trace import trace_record
     from chimed.release.browse import row
 
     lake, version, shared = _release(version)
@@ -123,7 +123,7 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
     if found is None:
         raise HTTPException(404, f"no record {record} in release {version}")
     build = shared["manifest"]["build"]
-    way = way_of(lake, open_store(), build, record) if build in builds(lake) else []
+    way = trace_record(lake, open_store(), build, record) if build in list_builds(lake) else []
     for step in way:
         for answer in step["answers"]:
             if "messages" in answer:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from chimed.llm.prompts import load, messages
+from chimed.llm.prompts import build_messages, load
 from chimed.stages.department import DEPARTMENTS
 from chimed.stages.generate_qa import FORMAT
 from chimed.text import identifiers
@@ -68,7 +68,7 @@ def test_answers_keep_their_form(taught):
 
 def test_every_passage_is_taught(taught):
     asked = {lesson.messages[-1]["content"] for lesson in taught["translate"]}
-    assert asked >= {messages(load("translate"), text=one.text)[-1]["content"] for one in lesson_texts.passages()}
+    assert asked >= {build_messages(load("translate"), text=one.text)[-1]["content"] for one in lesson_texts.passages()}
 
 
 def test_the_exam_is_not_taught():

@@ -11,7 +11,7 @@ from model_server import serving
 
 from chimed.build.builds import read_dropped
 from chimed.build.context import Work
-from chimed.build.ledger import ledger
+from chimed.build.ledger import read_ledger
 from chimed.build.options import Options
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import ingest
@@ -103,7 +103,7 @@ def test_the_card_tells_of_what_is_in_it_and_of_nothing_else(corpora, folder, ca
     options = json.loads(re.search(r"Options: `(.*)`", said)[1])
     assert options == {"perplexity_cut": 0.0, "prefer_share": 1.0, "skip": list(SKIPPED)}
     assert str(folder) not in json.dumps(read_manifest(corpora.lake, VERSION))
-    assert [entry["stage"] for entry in ledger(corpora.lake, VERSION) if entry["skipped"]] == list(SKIPPED)
+    assert [entry["stage"] for entry in read_ledger(corpora.lake, VERSION) if entry["skipped"]] == list(SKIPPED)
     print_ledger(corpora.lake, VERSION)
     told = capsys.readouterr().out
     assert (told.count("skipped"), told.count("not run")) == (len(SKIPPED), 0)

@@ -64,7 +64,7 @@ def built(work: Work, version: str, table: pl.DataFrame, parts: int, **options: 
     """A build whose last stage but one wrote these rows in so many parts."""
     chosen = Options(second_opinion=False, file_bytes=FILE, **options)
     made = {"version": version, "number": int(version[-2:]), "options": chosen.model_dump(mode="json")}
-    made |= {"shards": [["zhongyoo/1"]] * parts, "stages": order.told()}
+    made |= {"shards": [["zhongyoo/1"]] * parts, "stages": order.stages_for_build_json()}
     lakes.write_json(work.lake, "raw/zhongyoo/1/report.json", {"pages": len(table)})
     lakes.write_json(work.lake, f"builds/{version}/build.json", made)
     for stage in order.STAGES[:-1]:
@@ -75,9 +75,9 @@ def built(work: Work, version: str, table: pl.DataFrame, parts: int, **options: 
             lakes.write_table(work.lake, f"{folder}/kept-{n:05d}.parquet", part, RECORD)
             lakes.write_table(work.lake, f"{folder}/dropped-{n:05d}.parquet", dropped_table([]), DROPPED)
             told, many = (table, parts) if stage.scope == "corpus" else (part, 1)
-            counts = ledger.added([ledger.counted(told, fate) for fate in fates])
+            counts = ledger.sum_counts([ledger.count_rows(told, fate) for fate in fates])
             figures = FIGURES.get(stage.name, {})
-            report = ledger.report(stage.name, version, n, many, counts, figures) | {"seconds": 0.0}
+            report = ledger.make_report(stage.name, version, n, many, counts, figures) | {"seconds": 0.0}
             if n == 0 or stage.scope == "shard":
                 lakes.write_json(work.lake, f"{folder}/report-{n:05d}.json", report)
     return replace(work, build=version, options=chosen)

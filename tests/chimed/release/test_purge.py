@@ -18,7 +18,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from chimed.build.builds import new_build, read_dropped, read_stage
 from chimed.build.context import Work
-from chimed.build.ledger import ledger
+from chimed.build.ledger import read_ledger
 from chimed.build.options import Options
 from chimed.crawl import finished
 from chimed.crawl.frontier import add_links
@@ -26,7 +26,7 @@ from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import ingest
 from chimed.extraction.crawl_records import extract_crawl
-from chimed.operations.audit import audit
+from chimed.operations.audit import run_audit
 from chimed.pipeline.runner import run_stage
 from chimed.release import find_release, releases
 from chimed.release.purge import journal, kept, purge, receipts
@@ -186,8 +186,10 @@ def test_nothing_of_a_person_is_left_in_lake_or_store(work, tmp_path):
     # the release was withdrawn for a patch, which is sound; the ledger closes; the copy elsewhere is named
     assert releases(lake) == [f"{VERSION}.p1"]
     assert verify(lake, f"{VERSION}.p1") == []
-    assert ledger(lake, VERSION)[-1]["stage"] == "release"
-    assert list(map(str, audit(lake, f"builds/{VERSION}").faults)) == []  # reports, hashes and the chain between them
+    assert read_ledger(lake, VERSION)[-1]["stage"] == "release"
+    assert (
+        list(map(str, run_audit(lake, f"builds/{VERSION}").faults)) == []
+    )  # reports, hashes and the chain between them
     (copy,) = [one for one in said[1]["left to you"] if one["what"] == "copy"]
     assert copy["where"].endswith(f"shelf/releases/{VERSION}")
     assert f"push {VERSION}.p1" in copy["do"]
@@ -243,8 +245,8 @@ def test_a_purge_that_was_killed_at_any_write_is_finished_by_running_it_again(wo
     assert saying(Path(work.lake.root), ALIAS) == []
     assert not any(ALIAS.encode() in file.read_bytes() for file in Path(work.lake.root).parent.glob("store.db*"))
     assert verify(work.lake, releases(work.lake)[-1]) == []
-    assert ledger(work.lake, VERSION)[-1]["stage"] == "release"
-    assert list(map(str, audit(work.lake, f"builds/{VERSION}").faults)) == []
+    assert read_ledger(work.lake, VERSION)[-1]["stage"] == "release"
+    assert list(map(str, run_audit(work.lake, f"builds/{VERSION}").faults)) == []
     files = {one["path"]: one for one in receipt["files"]}
     for path, told in files.items():
         if told["after"] and told["what"] != "release":
@@ -286,7 +288,7 @@ def test_what_was_dropped_for_an_identifier_loses_its_words_in_time_and_old_raw_
     lakes.write_json(lake, path, lakes.read_json(lake, path) | {"made": "2026-01-01T00:00:00+00:00"})
     with store.engine.begin() as connection:
         connection.execute(update(REVIEW_QUEUE).values(sampled=datetime(2026, 1, 1, tzinfo=UTC)))
-    before, entries = {name: len(saying(build, name)) for name in (*NAMED, ALIAS)}, ledger(lake, VERSION)
+    before, entries = {name: len(saying(build, name)) for name in (*NAMED, ALIAS)}, read_ledger(lake, VERSION)
     counted = retain(lake, store, settings, dry_run=True)
     assert {name: len(saying(build, name)) for name in before} == before
     told = retain(lake, store, settings)
@@ -295,7 +297,7 @@ def test_what_was_dropped_for_an_identifier_loses_its_words_in_time_and_old_raw_
     assert told["reviews"] >= 1
     assert saying(build, *NAMED) == []  # in its drops, and in every table before
     assert len(saying(build, ALIAS)) == before[ALIAS]
-    assert ledger(lake, VERSION) == entries
+    assert read_ledger(lake, VERSION) == entries
     assert retain(lake, store, settings)["rows"] == {}
     # raw pages, once somebody wants them to go: their records stay, and builds go on with them
     crawl = f"raw/ask120/{WEEK}"
@@ -306,7 +308,7 @@ def test_what_was_dropped_for_an_identifier_loses_its_words_in_time_and_old_raw_
     assert retain(lake, store, settings.model_copy(update={"retention_raw": 30}))["raw"] == [f"ask120/{WEEK}"]
     assert warc.list_files(lake, crawl) == []
     assert extract_crawl(lake, "ask120", WEEK) == report
-    assert list(map(str, audit(lake, f"ask120/{WEEK}").faults)) == []
+    assert list(map(str, run_audit(lake, f"ask120/{WEEK}").faults)) == []
     new = new_build(lake, {"sources": ["ask120"], "corpora": False}, "2026.12.01")
     run_stage(replace(work, build=new), "extract")
     assert ALIAS in str(read_stage(lake, new, "extract")["question"].to_list())

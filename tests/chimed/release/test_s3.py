@@ -17,7 +17,7 @@ from model_server import serving
 from chimed.build import inputs
 from chimed.build.builds import new_build
 from chimed.build.context import Work
-from chimed.build.ledger import ledger
+from chimed.build.ledger import read_ledger
 from chimed.build.options import Options
 from chimed.extraction.corpus_files import ingest
 from chimed.extraction.crawl_records import extract_crawl, read_parts
@@ -78,7 +78,7 @@ def test_a_corpus_is_ingested_into_s3_and_read_from_there(bucket, tmp_path):
     report = extract_crawl(lake, "mine", ingest(lake, "mine", [tmp_path / "qa.csv"])["crawl"])
     ((found, _),) = read_parts(lake, report, (0, 1))
     assert found["answer"].to_list() == ["先测三天。", "多饮水。"]
-    assert inputs.shards(lake, Options()) == [[f"mine/{report['crawl']}"]]
+    assert inputs.divide_into_shards(lake, Options()) == [[f"mine/{report['crawl']}"]]
 
 
 def test_of_two_that_claim_a_place_in_s3_one_gets_it(bucket):
@@ -97,7 +97,7 @@ def test_the_cheap_part_of_a_build_runs_on_s3(bucket, tmp_path):
         work = Work("", Options(), lake, store, settings, lambda _: None)
         making_one.crawl(work, most=4)
         made = making_one.build(work, "2026.11.22", skip=WITHOUT)
-    assert ledger(lake, made.build)[-1]["stage"] == "release"
+    assert read_ledger(lake, made.build)[-1]["stage"] == "release"
     assert releases(lake) == ["2026.11.22"]
     assert verify(lake, "2026.11.22") == []
     lakes.write_bytes(lake, "releases/2026.11.22/dataset_info.json", b"{}")

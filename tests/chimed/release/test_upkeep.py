@@ -14,7 +14,7 @@ import pytest
 from making_one import FIRST, SECOND, pylist, read_tables
 
 from chimed.build.builds import read_dropped, read_stage
-from chimed.build.ledger import ledger
+from chimed.build.ledger import read_ledger
 from chimed.crawl.frontier import add_links, begin
 from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError, WorkStopped
@@ -144,7 +144,7 @@ def test_one_page_is_followed_to_zero(copied):
 
     again = making_one.build(replace(copied, build=""), "2026.11.29")
     assert read_dropped(lake, again.build, "extract").filter(url=url)["reason"].to_list() == ["taken down"]
-    for entry in ledger(lake, again.build):
+    for entry in read_ledger(lake, again.build):
         rows = read_stage(lake, again.build, entry["stage"])
         assert not len(rows.filter(url=url)), entry["stage"]
     assert not [name for one in (url, *ids) for name in making_one.shown(lake, one)]

@@ -82,7 +82,7 @@ def test_redact_takes_the_identifier_out_and_keeps_the_record(asked, served):
 
 
 def test_screen_puts_flagged_and_passed_rows_up_for_review(asked, served, monkeypatch):
-    monkeypatch.setattr(screen, "REVIEWED", 3)
+    monkeypatch.setattr(screen, "REVIEW_SAMPLE", 3)
     served.answer = lambda body: "否"
     table = rows(*(document(f"{TEXT}{n}", url=f"http://a/{n}") for n in range(9)), document(f"{TEXT}电话13800138000"))
     for _ in range(2):  # a second run changes nothing
@@ -189,7 +189,7 @@ def test_chunks_lose_nothing_and_stay_small():
     text = "\n".join("句子很长。" * 100 for _ in range(9))
     chunks = generate_qa.split(text)
     assert "".join(chunk for _, chunk in chunks) == text
-    assert all(len(chunk) <= generate_qa.CHUNK and text.startswith(chunk, start) for start, chunk in chunks)
+    assert all(len(chunk) <= generate_qa.MAX_CHUNK and text.startswith(chunk, start) for start, chunk in chunks)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,9 @@ def test_chunks_lose_nothing_and_stay_small():
     ],
 )
 def test_answers_that_cannot_be_a_pair(text, finish, reason):
-    found = prefer.unfit(Answer("请到医院就诊，听医生的。", "k", "m", True), Answer(text, "k", "m", finish == "stop"))
+    found = prefer.find_pair_fault(
+        Answer("请到医院就诊，听医生的。", "k", "m", True), Answer(text, "k", "m", finish == "stop")
+    )
     assert (found and found[1]) == reason
 
 
@@ -238,6 +240,6 @@ def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
 def test_the_judge_must_not_be_the_generator(asked, served):
     served.roots["chimed-judge"] = served.roots["chimed-generator"]  # another name for the same checkpoint
     with pytest.raises(UserError, match=r"both are test/generator; CHIMED_JUDGE_URL"):
-        client.judge(asked)
+        client.judge_server(asked)
     told = asked.options.model_copy(update={"judge_is_generator": True})
-    assert client.judge(dataclasses.replace(asked, options=told)).identity == "test/generator"
+    assert client.judge_server(dataclasses.replace(asked, options=told)).identity == "test/generator"

@@ -29,7 +29,7 @@ def cases(name: str) -> list[dict]:
 
 
 def cleaned(*texts: str) -> list[str]:
-    return clean.cleaned(pl.DataFrame({"text": list(texts)})).texts["text"].to_list()
+    return clean.clean_texts(pl.DataFrame({"text": list(texts)})).texts["text"].to_list()
 
 
 def test_every_case_is_cleaned_as_wanted(work):
@@ -124,7 +124,7 @@ def test_a_department_of_somebodys_file_holds_no_control_token(work):
 def test_a_courtesy_that_says_something_or_tears_a_text_is_held_back(monkeypatch, pattern, text):
     rule = removal_rule("courtesy", pattern, net="spans")
     monkeypatch.setattr(noise, "GROUPS", ((rule,),))
-    done = clean.cleaned(pl.DataFrame({"text": [text]}))
+    done = clean.clean_texts(pl.DataFrame({"text": [text]}))
     assert done.texts["text"].to_list() == [text]
     assert done.doubtful["courtesy"][0] == 1
 
@@ -135,7 +135,7 @@ def test_the_report_shows_few_and_short_samples(work, monkeypatch):
     found = clean.run(table, work).figures["doubtful"]["greedy"]
     assert found["rows"] == 30
     assert len(found["samples"]) == clean.SAMPLES
-    assert all(len(one["before"]) <= clean.SHOWN for one in found["samples"])
+    assert all(len(one["before"]) <= clean.SAMPLE_CHARACTERS for one in found["samples"])
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_cleaning_twice_is_cleaning_once():
               "谢谢医生", "★", "10g", "3～9克", "茯苓", "br", "/", "&#60;", "<!--", "-->", "Ａ", "<sup>", "</sup>", "9",
               "医生", "─", "钱", "\ufffd", "○", "不"]  # fmt: skip
     texts = pl.DataFrame({"text": ["".join(chance.choices(pieces, k=chance.randint(1, 25))) for _ in range(3000)]})
-    once = clean.cleaned(texts)
-    twice = clean.cleaned(once.texts)
+    once = clean.clean_texts(texts)
+    twice = clean.clean_texts(once.texts)
     assert twice.texts.equals(once.texts)
     assert twice.changed == {}
     assert {"tag", "URL", "greeting", "entity", "invisible character"} <= set(once.changed)

@@ -158,7 +158,7 @@ def test_a_build_accounts_for_passages_and_a_person_finds_them(here, capsys):
     assert f"decontaminate  dropped: {PASSAGE} (genetics 2: " in told
     dropped = lakes.read_table(here.lake, f"builds/{here.build}/decontaminate/dropped-00000.parquet")
     passage = dropped.filter(pl.col("parent") == books[3]["id"])
-    way = trace.way_of(here.lake, here.store, here.build, passage["id"].item())
+    way = trace.trace_record(here.lake, here.store, here.build, passage["id"].item())
     assert [step["id"] for step in way] == [passage["id"].item(), books[3]["id"]]
     assert (way[0]["text"], way[1]["text"]) == (BLOCK, PROSE + PROSE + "3")
 

@@ -16,7 +16,7 @@ from chimed.pipeline.runner import run_stage
 from chimed.reasons import OVER_LIMIT, TAKEN_DOWN, UNCHANGED
 from chimed.settings import Settings
 from chimed.sources import ask39
-from chimed.stages.extract import OTHER, read_pages
+from chimed.stages.extract import OTHER_ANSWER, read_pages
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
@@ -153,7 +153,7 @@ def test_which_answers_become_pairs_is_a_rule_with_a_name(work):
     assert every.derived.select("answer", "adopted").rows() == [("先测。", True), ("请就医。", True)]
     _, best = pages_of(work, answers="best")
     assert best.derived["answer"].to_list() == ["先测。"]
-    assert best.derived_dropped["reason"].to_list() == [OTHER]
+    assert best.derived_dropped["reason"].to_list() == [OTHER_ANSWER]
 
 
 def test_misses_beyond_the_stated_share_fail(work):

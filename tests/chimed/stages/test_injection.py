@@ -74,11 +74,11 @@ def test_orders_in_crawled_text_change_neither_the_allowed_answers_nor_the_messa
 def test_what_the_text_says_stays_in_the_fence():
     prompt = prompts.load("screen")
     for order in ORDERS:
-        content = prompts.messages(prompt, text=order)[-1]["content"]
+        content = prompts.build_messages(prompt, text=order)[-1]["content"]
         assert content.startswith("<文本>\n")
         assert content.endswith("\n</文本>")
         inside = content.removeprefix("<文本>\n").removesuffix("\n</文本>").strip()
-        assert inside == prompts.defused(order).strip()
+        assert inside == prompts.escape_control_tokens(order).strip()
         assert re.sub(r"[<>〈〉]", "", inside) == re.sub(r"[<>〈〉]", "", order)  # nothing lost but the brackets
 
 

@@ -89,7 +89,7 @@ def prepared(folder: Path, stage: str) -> None:
     lake = open_lake(str(folder / "lake"))
     shards = [["zydcd/c0", "zydcd/c1", "zydcd/c2"]]
     options = Options(part_rows=ROWS).model_dump(mode="json")
-    made = {"version": BUILD, "options": options, "shards": shards, "stages": order.told()}
+    made = {"version": BUILD, "options": options, "shards": shards, "stages": order.stages_for_build_json()}
     lakes.write_json(lake, f"builds/{BUILD}/build.json", made)
     (folder / "exams" / "test").mkdir(parents=True)
     asked = "\n".join(f"{n},{question(n)},甲,乙,丙,丁,A" for n in range(7))

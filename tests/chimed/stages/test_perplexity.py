@@ -160,7 +160,7 @@ def test_perplexity_is_exp_of_the_mean(here, scorer):
 
 
 def test_the_cut_of_two_scores_is_that_of_exact_ones(here, monkeypatch):
-    monkeypatch.setattr(perplexity, "FEW", 20)
+    monkeypatch.setattr(perplexity, "FEW_TEXTS", 20)
     chance = random.Random(5)
     texts = ["".join(chance.choices(HERB, k=chance.randint(5, 40))) for _ in range(400)]
     records = rows(*(document(text, url=f"http://a/{n}") for n, text in enumerate(texts)))

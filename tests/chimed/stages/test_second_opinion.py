@@ -89,12 +89,12 @@ def test_without_the_option_nobody_is_asked(both, served):
 
 def test_what_the_rules_refuse_is_sampled_and_compared():
     texts = [f"答案{n}" for n in range(2_000)]
-    chosen = second_opinion.sampled(texts, texts)
+    chosen = second_opinion.sample_rejected(texts, texts)
     assert 60 <= len(chosen) <= 140
-    assert chosen == second_opinion.sampled(texts, texts)
+    assert chosen == second_opinion.sample_rejected(texts, texts)
     yes, no = (Answer(value, "k", "m", True) for value in (True, False))
     failed = Failure("unparsed reply", "", "m")
-    assert second_opinion.agreement([yes, yes, no, failed], [no, no, yes]) == {
+    assert second_opinion.count_agreement([yes, yes, no, failed], [no, no, yes]) == {
         "both_pass": 2,
         "only_rules_pass": 1,
         "only_judge_passes": 1,
@@ -108,7 +108,7 @@ def test_an_estimate_counts_the_second_opinions(both, served):
     model_outcome(translate, rows(document(CLASSIC, language="lzh", source="zydcd")), planning)
     (one,) = planning.planned
     assert [brings.prompt.split("@")[0] for brings in one.brings] == ["faithful"]
-    entry = estimate._brought(both, "translate", one.brings[0], [one], 1_000.0)
+    entry = estimate._entry_for_expected(both, "translate", one.brings[0], [one], 1_000.0)
     assert (entry["requests"], entry["completion_tokens"]) == (1, 1)
     planning = dataclasses.replace(both, planned=[])
     model_outcome(generate_qa, rows(document(TEXT)), planning)

@@ -66,7 +66,7 @@ def test_passages_lose_nothing_and_know_their_place():
     passages = translate.split(text)
     assert all(text[a:b] == words for a, b, words in passages)
     assert "".join(words for *_, words in passages).replace("\n", "") == "".join(text.split())
-    assert all(len(words) <= translate.PASSAGE for *_, words in passages if "长" not in words)
+    assert all(len(words) <= translate.MAX_PASSAGE for *_, words in passages if "长" not in words)
     assert [a for a, *_ in passages] == sorted(a for a, *_ in passages)
 
 
@@ -105,7 +105,7 @@ def test_a_refused_passage_costs_that_passage(asked, served, bad, kept, reason):
 
 
 def test_a_sliver_beside_a_gap_is_lost_with_it(asked, served, monkeypatch):
-    monkeypatch.setattr(translate, "LEAST", 5_000)
+    monkeypatch.setattr(translate, "MIN_STRETCH", 5_000)
     parent, outcome = translated(asked, served, {2: ""})
     assert parent["id"] not in outcome.derived["parent"].to_list()
     assert sorted(outcome.derived_dropped["reason"]) == ["empty reply", *["too short to stand beside a gap"] * 2]

@@ -49,19 +49,19 @@ def versions() -> frozenset[str]:
     return frozenset(load(name).version for name in names())
 
 
-def messages(prompt: Prompt, **fields: str) -> list[dict[str, str]]:
+def build_messages(prompt: Prompt, **fields: str) -> list[dict[str, str]]:
     """The chat messages of a prompt with its fields filled. Raises KeyError where a field is missing.
 
     The paper's `<输入文本>` is the field `text`.
     """
 
     def value(match: re.Match) -> str:
-        return defused(fields["text" if match[1] == "输入文本" else match[1]])
+        return escape_control_tokens(fields["text" if match[1] == "输入文本" else match[1]])
 
     said = [{"role": "system", "content": prompt.system}] if prompt.system else []
     return [*said, {"role": "user", "content": _FIELD.sub(value, prompt.user)}]
 
 
-def defused(text: str) -> str:
+def escape_control_tokens(text: str) -> str:
     """Text in which nothing reads as a control token or closes our fence: their angle brackets become 〈 and 〉."""
     return _CONTROL.sub(lambda match: f"〈{match[1] or match[2]}〉", text)
