@@ -15,7 +15,7 @@ from operator import and_
 from airflow.sdk import DAG, BaseOperator, PartitionedAssetTimetable, TaskGroup, XComArg
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from chimed.build.order import STAGES, Stage, previous_stage
+from chimed.build.order import STAGES, Stage, Step, previous_stage
 from chimed.settings import settings
 from chimed_airflow import approval, titles
 from chimed_airflow.assets import RELEASE, records
@@ -29,13 +29,16 @@ from chimed_airflow.tasks import (
     ChimedOperator,
     LedgerOperator,
     counts,
+    figures,
     nothing,
     numbers,
     part_name,
-    parts,
+    range_name,
+    ranges,
     shard_names,
     shard_numbers,
     stage_doc,
+    step_doc,
     version,
     where,
     with_models,
@@ -62,11 +65,8 @@ def group_of(stage: Stage) -> str:
     return "score" if place >= names.index("perplexity") else "read"
 
 
-def stage_task(stage: Stage, shards: XComArg, among: str) -> BaseOperator | MappedOperator:
-    """A stage's task: one for a corpus stage, whose XCom is its parts; one a shard for the others.
-
-    among: the task whose result the shards are.
-    """
+def stage_task(stage: Stage, shards: XComArg) -> BaseOperator | MappedOperator:
+    """A stage's task: one a part, or the release."""
     operator, arguments = where(stage.needs)
     arguments |= {
         "task_id": stage.name,
@@ -74,13 +74,32 @@ def stage_task(stage: Stage, shards: XComArg, among: str) -> BaseOperator | Mapp
         "doc_md": stage_doc(stage),
         "command": ["run", stage.name, "--build", BUILD],
         "execution_timeout": TIMEOUT[stage.needs],
-        "returns": parts if stage.scope == "corpus" and stage.name != "release" else counts,
+        "returns": counts,
     }
     if stage.name == "release":
         return operator(**arguments, outlets=[RELEASE], asset_key=BUILD, announce="{{ params.train }}")
-    if stage.scope == "corpus":
-        return operator(**arguments)
-    return operator.partial(**arguments, map_index_template=part_name(among)).expand(shard=shards)
+    return operator.partial(**arguments, map_index_template=part_name("count_shards")).expand(shard=shards)
+
+
+def step_task(stage: Stage, step: Step, shards: XComArg, among: BaseOperator | None) -> BaseOperator | MappedOperator:
+    """The task of a step: one a part, one a range, or one for all, whose result is the ranges.
+
+    among: the step that told the ranges.
+    """
+    arguments = {
+        "task_id": f"{stage.name}_{step.name}",
+        "task_display_name": f"{stage.title}: {step.name}",
+        "doc_md": step_doc(stage, step),
+        "command": ["run", stage.name, "--build", BUILD, "--step", step.name],
+        "execution_timeout": TIMEOUT["cpu"],
+    }
+    if step.over == "part":
+        names = part_name("count_shards")
+        return ChimedOperator.partial(**arguments, returns=figures, map_index_template=names).expand(shard=shards)
+    if step.over == "range" and among is not None:
+        names = range_name(among.task_id)
+        return ChimedOperator.partial(**arguments, returns=figures, map_index_template=names).expand(shard=among.output)
+    return ChimedOperator(**arguments, returns=ranges)
 
 
 with DAG(
@@ -124,14 +143,17 @@ with DAG(
             execution_timeout=timedelta(minutes=10),
         )
     open_build >> count_shards
-    tasks, previous, shards, among = {}, count_shards, count_shards.output, "count_shards"
+    tasks, previous, shards = {}, count_shards, count_shards.output
     for stage in STAGES:
         with groups[group_of(stage)]:
-            tasks[stage.name] = task = stage_task(stage, shards, among)
-        previous >> task
+            last, told = previous, None
+            for step in stage.steps:
+                taken = step_task(stage, step, shards, told)
+                last >> taken
+                last, told = taken, taken if step.over == "all" else told
+            tasks[stage.name] = task = stage_task(stage, shards)
+        [previous, last] >> task
         previous = task
-        if stage.scope == "corpus":
-            shards, among = task.output, stage.name
 
     llm = [stage.name for stage in STAGES if stage.needs == "llm"]
     with groups["models"]:

@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from chimed.concurrency import few_arenas
 from chimed.crawl import commands as crawl
 from chimed.errors import UserError, WorkStopped
 from chimed.explained import explain_error
@@ -46,6 +47,7 @@ def main() -> None:
     use_utf8()
     sys.excepthook = print_traceback
     gc.set_threshold(50_000, 20)  # what loads Polars and Arrow makes no cycles; looking for them took a tenth of it
+    few_arenas()
     log_to_stderr()
     try:
         app()

@@ -147,6 +147,11 @@ class Settings(BaseSettings):
     build_options: dict[str, Any] = Field(
         default_factory=dict, description='default options of every build, e.g. {"part_rows": 5000}'
     )
+    max_parts: int = Field(
+        1_000,
+        ge=1,
+        description="parts of a build at most, each a task of every stage: not above Airflow's [core] max_map_length",
+    )
 
     compute: Literal["local", "kubernetes"] = Field("local", description="where GPU work runs")
     gpus: int = Field(

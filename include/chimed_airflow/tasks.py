@@ -3,6 +3,7 @@
 The command is the one an engineer types; how it runs is in `commands`.
 """
 
+import ast
 import logging
 import re
 import subprocess
@@ -18,7 +19,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleExcept
 
 import chimed
 from chimed import metrics
-from chimed.build.order import Stage
+from chimed.build.order import Stage, Step
 from chimed.settings import settings
 from chimed_airflow import lineage, notice
 from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
@@ -34,6 +35,9 @@ GPUS = "gpus"  # the pool whose slots are GPUs
 GPUS_OF = re.compile(r"^gpus: *(\d+)", re.MULTILINE)  # in a recipe's file
 NOTE = "note"  # key of the XCom that `notes` makes the run's note
 NAMES = "names"  # key of the XCom with the names of the shards
+LONGEST = 120  # characters of such a name
+DONE = "done"  # in a task's context when it is done: what came of it
+_WHEN_DONE = f"{{% if {DONE} is defined %}}: {{{{ {DONE} }}}}{{% endif %}}"
 REASON = 600  # characters of a reason
 WAITS = 7  # times in a row that a task waits for a site that refuses; then it fails, and a person has to look
 DEFAULTS = {
@@ -109,6 +113,8 @@ class ChimedOperator(BaseOperator):
             self._run(arguments(self.first))
         result = self._run(arguments(self.command, self.shard))
         value = self.returns(result) if self.returns else result
+        if said := outcome(value):
+            context[DONE] = said
         if self.tells:
             context["ti"].xcom_push(NAMES, self.tells(result))
         if self.note:
@@ -268,12 +274,18 @@ def stage_doc(stage: Stage) -> str:
     )
 
 
+def step_doc(stage: Stage, step: Step) -> str:
+    """What Airflow shows of a step's task: the step's docstring, read without importing the step."""
+    code = (Path(chimed.__file__).parent / "stages" / f"{stage.name}_{step.name}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(code)) or ""
+
+
 # --- what a task passes on --------------------------------------------------------------------------------------
 
 
-def parts(reports: list[dict]) -> list[int]:
-    """The shards that the stages after a corpus stage map over: the parts it wrote."""
-    return list(range(reports[-1]["parts"]))
+def ranges(reports: list[dict]) -> list[int]:
+    """The ranges that the steps after a step map over."""
+    return list(range(reports[-1]["ranges"]))
 
 
 def nothing(result: object) -> None:
@@ -291,18 +303,27 @@ def shard_numbers(names: list[str]) -> list[int]:
 
 
 def shard_names(names: list[str]) -> list[str]:
-    """The names themselves, each short enough for a list of tasks."""
-    return [name if len(name) <= 120 else f"{name[:119]}…" for name in names]
+    """The names themselves, each with its number, and short enough for a list of tasks."""
+    told = (f"{n} of {len(names)}: {name}" for n, name in enumerate(names, 1))
+    return [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in told]
 
 
 def part_name(among: str) -> str:
-    """A template of a mapped task's name: what its shard holds (`shard_names`), else which part it is.
+    """A template of a mapped task's name: what its part holds (`shard_names`), and what came of it when it is done."""
+    return f"{{{{ ti.xcom_pull(task_ids='{among}', key='{NAMES}')[task.shard] }}}}{_WHEN_DONE}"
 
-    among: the task whose result is mapped over.
-    """
-    if among == "count_shards":
-        return f"{{{{ ti.xcom_pull(task_ids='{among}', key='{NAMES}')[task.shard] }}}}"
-    return f"part {{{{ task.shard + 1 }}}} of {{{{ ti.xcom_pull(task_ids='{among}') | length }}}}"
+
+def range_name(among: str) -> str:
+    """As `part_name`, of a step's task that works on a range. among: the task whose result is mapped over."""
+    return f"range {{{{ task.shard + 1 }}}} of {{{{ ti.xcom_pull(task_ids='{among}') | length }}}}{_WHEN_DONE}"
+
+
+def outcome(value: Any) -> str:
+    """What a task's name says of what came of it: its counts, in words."""
+    if not isinstance(value, dict):
+        return ""
+    wanted = ("kept", "dropped", "derived") if "kept" in value else value
+    return ", ".join(f"{name} {value[name]:,}" for name in wanted if isinstance(value[name], int) and value[name])
 
 
 def counts(reports: list[dict]) -> dict[str, int]:
@@ -313,6 +334,11 @@ def counts(reports: list[dict]) -> dict[str, int]:
         "derived": sum(report["derived"] for report in reports),
         "dropped": sum(sum((report["dropped"] | report["failed"]).values()) for report in reports),
     }
+
+
+def figures(reports: list[dict]) -> dict[str, int]:
+    """The counts in which a step's task told what it did."""
+    return {name: value for name, value in reports[-1]["figures"].items() if isinstance(value, int)}
 
 
 def numbers(result: dict) -> dict[str, Any]:

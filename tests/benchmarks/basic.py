@@ -13,8 +13,8 @@ Measured on two cores with much other work on them, in CPU seconds, which that m
 takes 2.7 times ours (27.2 and 9.9), 2.0 times by the clock; in that time ours looks for identifiers and names (a third
 of clean) and tells variants from copies (a third of dedup) too. Datatrove finds 0.997 of the copies, and drops 932 of
 1,088 variants and 5 % of the texts that are no copies; ours finds 0.9995 and drops none. Of 20 M, in CPU seconds and
-MiB: clean 8.6 and 393, dedup 6.8 and 612, filter 1.4 and 493, decontaminate 3.2 and 444. Of 221 M on two idle cores, in
-seconds by the clock: clean 41.1, dedup 48.3 (1,670 MiB), filter 7.8, decontaminate 19.5 (a fifth less CPU since).
+MiB: clean 8.6 and 393, dedup 6.8 and 440, filter 1.4 and 310, decontaminate 3.2 and 444. Of 221 M on two idle cores, in
+seconds by the clock: clean 41.1, dedup 48.3 (then in one task), filter 7.8, decontaminate 19.5 (a fifth less since).
 """
 
 import argparse

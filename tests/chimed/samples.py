@@ -1,4 +1,4 @@
-"""Rows as a test needs them, and what a corpus stage makes of a few."""
+"""Rows as a test needs them, and what a stage that has to know the whole corpus makes of a few."""
 
 import zlib
 from datetime import UTC, datetime
@@ -6,11 +6,14 @@ from types import ModuleType
 
 import polars as pl
 
+from chimed.build import order
+from chimed.build.builds import read_dropped, read_stage
 from chimed.build.context import Work
-from chimed.build.corpus import Parts, split
 from chimed.build.ledger import Outcome
 from chimed.llm.asking import ask_models
-from chimed.schema import record_id, table
+from chimed.pipeline.runner import run_stage
+from chimed.schema import RECORD, record_id, table
+from chimed.storage import lake as lakes
 
 
 def document(text: str | None, **changes: object) -> dict:
@@ -35,9 +38,33 @@ def rows(*several: dict) -> pl.DataFrame:
     return table(list(several))
 
 
-def judged(stage: ModuleType, table: pl.DataFrame, work: Work) -> Outcome:
-    """What a corpus stage makes of a table in memory."""
-    return split(table, stage.select_dropped(Parts(frame=table), work))
+def prepared(stage: str, table: pl.DataFrame, work: Work, parts: int = 1) -> None:
+    """A build in which the stage before `stage` is done and has left this table, in so many parts."""
+    for folder in (f"builds/{work.build}/{stage}", f"steps/{work.build}"):
+        if lakes.exists(work.lake, folder):
+            lakes.remove_folder(work.lake, folder)
+    made = {"version": work.build, "options": {}, "stages": order.stages_for_build_json()}
+    made["shards"] = [[f"zhongyoo/{n}"] for n in range(parts)]
+    lakes.write_json(work.lake, f"builds/{work.build}/build.json", made)
+    size = -(-len(table) // parts)
+    before = order.previous_stage(stage)
+    assert before is not None
+    for n in range(parts):
+        path = f"builds/{work.build}/{before.name}/report-{n:05d}.json"
+        report = lakes.read_json(work.lake, path) if lakes.exists(work.lake, path) else {"figures": {}}
+        part = table.slice(n * size, size)
+        told = lakes.write_table(work.lake, path.replace("report", "kept").replace("json", "parquet"), part, RECORD)
+        report |= {"parts": 1, "kept": len(part), "written": {f"kept-{n:05d}.parquet": told}}
+        lakes.write_json(work.lake, path, report)
+
+
+def judged(stage: ModuleType, table: pl.DataFrame, work: Work, parts: int = 1) -> Outcome:
+    """What a stage that has to know the whole corpus makes of a table; its figures are those of the first part."""
+    name = stage.__name__.rpartition(".")[2]
+    prepared(name, table, work, parts)
+    reports = run_stage(work, name)
+    kept, dropped = read_stage(work.lake, work.build, name), read_dropped(work.lake, work.build, name)
+    return Outcome(kept, dropped, figures=reports[0]["figures"])
 
 
 def model_outcome(stage: ModuleType, table: pl.DataFrame, work: Work) -> Outcome:

@@ -1,6 +1,5 @@
 """Builds and their ledger: every row accounted for, a finished stage a no-op, mistakes named."""
 
-import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
@@ -9,8 +8,8 @@ from samples import document, rows
 
 from chimed.build import builds, ledger, order, reports
 from chimed.build.builds import new_build
-from chimed.build.contract import CorpusStage, ShardStage
-from chimed.build.corpus import Verdicts, left
+from chimed.build.contract import ShardStage
+from chimed.build.corpus import left, split
 from chimed.build.ledger import (
     LedgerError,
     NothingLeft,
@@ -26,7 +25,7 @@ from chimed.pipeline.commands import build_options
 from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD, derived, dropped_table, left_rows, table
 from chimed.settings import settings
-from chimed.stages import clean, dedup
+from chimed.stages import clean
 from chimed.storage import lake as lakes
 
 TEXTS = rows(document("甲" * 40), document("乙" * 40), document("丙" * 40))
@@ -141,18 +140,6 @@ def test_a_stage_runs_once_and_after_those_before_it(work):
         run_stage(work, "clean", 7)
 
 
-def test_a_corpus_stage_writes_as_many_parts_as_its_rows_need_and_keeps_a_page_together(work):
-    pages = TEXTS.with_columns(url=pl.Series(["http://a/1", "http://a/2", "http://a/1"]))
-    _finished(work, "perplexity", pages.with_columns(tokens=pl.lit(40, pl.Int32), perplexity=pl.lit(5.0)))
-    _finished(work, "dedup", TEXTS)
-    work = dataclasses.replace(work, options=work.options.model_copy(update={"part_rows": 2}))
-    (report,) = run_stage(work, "filter")
-    assert report["parts"] == builds.count_parts(work.lake, work.build, "filter") == 2
-    parts = [builds.read_stage(work.lake, work.build, "filter", n) for n in range(2)]
-    assert sorted(len(part) for part in parts) == [1, 2]
-    assert not set(parts[0]["url"]) & set(parts[1]["url"])
-
-
 def test_a_stage_that_loses_rows_stops_the_build(work, monkeypatch):
     _finished(work, "extract", TEXTS)
     monkeypatch.setattr(clean, "STAGE", ShardStage(lambda records, work: Outcome(records.head(2))))
@@ -163,17 +150,11 @@ def test_a_stage_that_loses_rows_stops_the_build(work, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"), [([0, 0], "some twice"), ([3], "none of the 3 rows"), ([1, 2, 2**31], "none of the 3 rows")]
+    ("rows", "said"), [([0, 0], "some of them twice"), ([3], "none of the 3 rows"), ([1, 2, 2**31], "none of the 3")]
 )
-def test_verdicts_on_no_row_or_twice_on_one_stop_the_build(work, monkeypatch, rows, said):
-    _finished(work, "extract", TEXTS)
-    _finished(work, "clean", TEXTS)
-    verdicts = Verdicts(left(pl.Series(rows), "same text"))
-    monkeypatch.setattr(dedup, "STAGE", CorpusStage(lambda parts, work: verdicts))
+def test_verdicts_on_no_row_or_twice_on_one_stop_the_build(rows, said):
     with pytest.raises(LedgerError, match=said):
-        run_stage(work, "dedup")
-    with pytest.raises(UserError, match="dedup is not done"):
-        run_stage(work, "perplexity")
+        split(TEXTS, left(pl.Series(rows), "same text"), {})
 
 
 def test_what_was_written_is_counted_anew(work, monkeypatch):
@@ -184,28 +165,6 @@ def test_what_was_written_is_counted_anew(work, monkeypatch):
     )
     with pytest.raises(LedgerError, match="clean: 3 rows are kept and 0 dropped, but 2 and 0 were written"):
         run_stage(work, "clean")
-
-
-def test_a_killed_stage_run_again_gives_the_same_bytes(work, monkeypatch):
-    texts = [document(f"{'甲乙丙丁戊己庚辛壬癸'[n % 10] * 30}{n % 90}", url=f"http://a/{n}") for n in range(200)]
-    _finished(work, "extract", rows(*texts))
-    _finished(work, "clean", rows(*texts))
-    work = dataclasses.replace(work, options=work.options.model_copy(update={"part_rows": 30}))
-
-    def killed(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(lakes, "write_json", killed)  # at the last line: tables are written, the report is not
-        with pytest.raises(KeyboardInterrupt):
-            run_stage(work, "dedup")
-    tables = _contents(work, "dedup")
-    (report,) = run_stage(work, "dedup")
-    done = _contents(work, "dedup")
-    assert report["parts"] == len(tables) - 1 > 1
-    assert {name: done[name] for name in tables} == tables
-    assert run_stage(work, "dedup")[0]["seconds"] == report["seconds"]
-    assert _contents(work, "dedup") == done
 
 
 def test_the_ledger_is_a_table_too(work):
@@ -219,7 +178,7 @@ def test_the_ledger_is_a_table_too(work):
 
 
 @pytest.mark.parametrize("stage", ["dedup", "filter"])
-def test_a_corpus_stage_takes_an_empty_table(work, stage):
+def test_a_stage_with_steps_takes_an_empty_table(work, stage):
     for before in order.NAMES[: order.NAMES.index(stage)]:
         _finished(work, before, TEXTS.clear())
     (report,) = run_stage(work, stage)

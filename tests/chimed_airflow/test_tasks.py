@@ -122,8 +122,21 @@ def test_what_passes_between_tasks_is_small() -> None:
         "figures": {"x": "y" * 9999},
     }
     assert tasks.counts([report, report]) == {"read": 18, "kept": 10, "derived": 4, "dropped": 8}
-    assert tasks.parts([{"parts": 3}]) == [0, 1, 2]
+    assert tasks.ranges([{"ranges": 3, "figures": {"rows": 9}}]) == [0, 1, 2]
+    assert tasks.figures([{"figures": {"pairs": 7, "shown": ["y" * 9999]}}]) == {"pairs": 7}
+    assert max(map(len, tasks.shard_names(["长" * 999] * 3))) == tasks.LONGEST
     assert tasks.numbers({"source": "zydcd", "pages": 4, "robots": {"/": True}}) == {"source": "zydcd", "pages": 4}
+
+
+def test_a_task_that_is_done_says_what_came_of_it_in_its_name(monkeypatch) -> None:
+    report = {"read": 20_000, "kept": 18_234, "derived": 0, "dropped": {"same text": 1_766}, "failed": {}}
+    operator = tasks.ChimedOperator(task_id="dedup", command=["run", "dedup"], returns=tasks.counts)
+    monkeypatch.setattr(operator, "_run", lambda argv: [report])
+    context = {"ti": SimpleNamespace(try_number=1)}
+    tasks.ChimedOperator.execute.__wrapped__(operator, context)
+    assert context[tasks.DONE] == "kept 18,234, dropped 1,766"
+    assert tasks.shard_names(["zydcd, crawl 2026-11-16"]) == ["1 of 1: zydcd, crawl 2026-11-16"]
+    assert tasks.outcome(["a", "list"]) == ""
 
 
 @pytest.mark.parametrize(("attempt", "ran"), [(1, [["run", "screen"]]), (2, [["serve", "up"], ["run", "screen"]])])

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -162,11 +164,33 @@ def test_the_graph_has_four_groups_in_the_order_of_the_stages(dags) -> None:
     assert all("." not in task.task_id for task in dag.tasks)
 
 
-def test_mapped_tasks_are_named_by_what_they_hold(dags) -> None:
+def test_mapped_tasks_are_named_by_what_they_hold_and_say_what_came_of_it(dags) -> None:
+    from jinja2 import Environment, StrictUndefined
+
+    class Instance:
+        def xcom_pull(self, task_ids: str, key: str = "return_value") -> list:
+            return ["1 of 2: ask39, crawl 2026-11-16", "2 of 2: zydcd, crawl 2026-11-16"] if key == "names" else [0, 1]
+
     for task in dags["build_dataset"].tasks:
-        if task.is_mapped:
-            template = task.partial_kwargs["map_index_template"]
-            assert ("key='names'" in template) == (task.task_id in ("extract", "clean")), task.task_id
+        if not task.is_mapped:
+            continue
+        template = Environment(undefined=StrictUndefined).from_string(task.partial_kwargs["map_index_template"])
+        known = {"ti": Instance(), "task": SimpleNamespace(shard=1)}
+        name = "range 2 of 2" if task.task_id in ("dedup_bucket", "dedup_verify") else "2 of 2: zydcd, crawl 2026-11-16"
+        assert template.render(known) == name, task.task_id
+        assert template.render(known, done="kept 3, dropped 1") == f"{name}: kept 3, dropped 1"
+
+
+def test_the_steps_of_a_stage_are_tasks_between_it_and_the_stage_before(dags) -> None:
+    dag = dags["build_dataset"]
+    for stage in order.STAGES:
+        names = [f"{stage.name}_{step.name}" for step in stage.steps]
+        chain = [order.previous_stage(stage.name).name, *names, stage.name] if names else []
+        for upstream, name in pairwise(chain):
+            assert upstream in dag.get_task(name).upstream_task_ids
+        for step, name in zip(stage.steps, names, strict=True):
+            assert dag.get_task(name).is_mapped == (step.over != "all")
+            assert dag.get_task(name).doc_md
 
 
 def test_a_person_is_asked_between_the_last_table_and_the_release(dags) -> None:

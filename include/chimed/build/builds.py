@@ -5,6 +5,7 @@
 
 import logging
 from datetime import UTC, datetime
+from typing import NoReturn
 
 import polars as pl
 from pydantic import ValidationError
@@ -74,6 +75,7 @@ def new_build(
         "options": chosen.model_dump(mode="json"),
         "shards": shards,
         "stages": order.stages_for_build_json(),
+        "plan": inputs.plan(lake, chosen, len(shards)),
         "run": run,
         "partition": partition,
     }
@@ -166,35 +168,49 @@ def count_shards(lake: Lake, version: str, stage: str) -> int:
 
     Raises UserError if an earlier stage is not finished.
     """
-    made = read_build(lake, version)
-    its_own = order.stages_of_build(made)
+    its_own = stages_of(lake, version)
     choose("stage", stage, [one.name for one in its_own])
-    previous = order.previous_stage(stage, its_own)
-    if previous is None:
-        return len(made["shards"])
-    parts = count_parts(lake, version, previous.name)
-    return 1 if order.stage(stage, its_own).scope == "corpus" else parts
+    if previous := order.previous_stage(stage, its_own):
+        count_parts(lake, version, previous.name)
+    return expected_shards(lake, version, its_own, stage)
 
 
 def count_parts(lake: Lake, version: str, stage: str) -> int:
     """Return how many part files a finished stage wrote. Raises UserError if the stage is not finished."""
     its_own = stages_of(lake, version)
     if order.stage(stage, its_own).scope == "corpus":
-        report = reports.read(lake, version, stage, 0)
-        if report is None or "parts" not in report:
-            raise UserError(
-                f"build {version}: {stage} is not done; run: python -m chimed run {stage} --build {version}"
-                f"{explain_older_order(version, its_own)}"
-            )
-        return report["parts"]
-    expected = count_shards(lake, version, stage)
+        return _parts(lake, version, its_own, stage)
+    expected = expected_shards(lake, version, its_own, stage)
     missing = [n for n in range(expected) if reports.read(lake, version, stage, n) is None]
     if missing:
-        raise UserError(
-            f"build {version}: {stage} is not done, {len(missing)} of {expected} parts are missing; "
-            f"run: python -m chimed run {stage} --build {version}{explain_older_order(version, its_own)}"
-        )
+        _not_done(version, its_own, stage, f", {len(missing)} of {expected} parts are missing")
     return expected
+
+
+def expected_shards(lake: Lake, version: str, its_own: tuple[order.Stage, ...], stage: str) -> int:
+    """As `shards_of`, whether the parts are there or not."""
+    if order.stage(stage, its_own).scope == "corpus":
+        return 1
+    while previous := order.previous_stage(stage, its_own):
+        if previous.scope == "corpus":
+            return _parts(lake, version, its_own, previous.name)
+        stage = previous.name
+    return len(read_build(lake, version)["shards"])
+
+
+def _parts(lake: Lake, version: str, its_own: tuple[order.Stage, ...], stage: str) -> int:
+    """How many parts a corpus stage wrote. Raises UserError where it is not done."""
+    report = reports.read(lake, version, stage, 0)
+    if report is None or "parts" not in report:
+        _not_done(version, its_own, stage)
+    return report["parts"]
+
+
+def _not_done(version: str, its_own: tuple[order.Stage, ...], stage: str, missing: str = "") -> NoReturn:
+    raise UserError(
+        f"build {version}: {stage} is not done{missing}; run: python -m chimed run {stage} --build {version}"
+        f"{explain_older_order(version, its_own)}"
+    )
 
 
 def explain_older_order(version: str, its_own: tuple[order.Stage, ...]) -> str:

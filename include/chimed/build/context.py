@@ -24,7 +24,7 @@ class Work:
 
     opened: the store, or a function that opens it for a stage that needs it. planned: None in a normal run. In an
     estimate it is a list: no model is asked, and each request that would be sent is appended to it
-    (`chimed.pipeline.estimate`).
+    (`chimed.pipeline.estimate`). part: the number of the part that a stage works on.
     """
 
     build: str
@@ -34,6 +34,7 @@ class Work:
     settings: Settings
     say: Callable[[str], None] = log.info
     planned: "list[PlannedRequest] | None" = None
+    part: int = 0
 
     @property
     def store(self) -> "Store":

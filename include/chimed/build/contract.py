@@ -2,7 +2,8 @@
 
 A stage's module ends with one object, `STAGE`, of one of these types:
 
-- `ShardStage` works on one part of the corpus. `run` turns the part's records into an `Outcome`.
+- `ShardStage` works on one part of the corpus. `run` turns the part's records into an `Outcome`. A `SteppedStage` first
+  has to know the whole corpus: its `steps` find that out, each in tasks of its own.
 - `CorpusStage` works on the whole corpus. `select_dropped` names the rows to drop from a table of any size.
 - `ModelStage` asks language models about one part. Its rounds are pure functions: `build_requests` makes requests,
   `parse_reply` reads a reply's text, and `accept` adds the answers to the state.
@@ -17,7 +18,7 @@ needs is in `chimed.build.order`, which Airflow parses and which imports none of
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -30,6 +31,7 @@ from chimed.build.order import Stage
 
 if TYPE_CHECKING:
     from chimed.build.context import Work
+    from chimed.build.steps import Corpus
     from chimed.llm.protocol import Request
 
 Value = TypeVar("Value")
@@ -42,6 +44,17 @@ class ShardStage:
     """A stage that works on one part. run: turns the part's records (columns of `RECORD`) into an outcome."""
 
     run: Callable[[pl.DataFrame, Work], Outcome]
+
+
+@dataclass(frozen=True)
+class SteppedStage(ShardStage):
+    """A stage of a shard that has to know the whole corpus first.
+
+    steps: what is done before any part, by the names that `chimed.build.order` has; of each the tasks are numbered, and
+    what a task returns are its figures (`chimed.build.steps`).
+    """
+
+    steps: Mapping[str, Callable[[Work, Corpus, int], dict]]
 
 
 @dataclass(frozen=True)

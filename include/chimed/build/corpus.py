@@ -67,12 +67,14 @@ def left(rows: pl.Series, reason: str, detail: pl.Series | None = None) -> pl.Da
     return frame.with_columns(fate=pl.lit("dropped"), reason=pl.lit(reason), detail=detail).select(LEFT.names())
 
 
-def split(records: pl.DataFrame, verdicts: Verdicts) -> Outcome:
-    """Split a table in memory by the verdicts."""
+def split(records: pl.DataFrame, gone: pl.DataFrame, figures: Mapping[str, Any]) -> Outcome:
+    """A part without the rows that leave (`LEFT`). Raises LedgerError where a verdict is on no row, or two on one."""
+    if gone["row"].n_unique() != len(gone) or (gone["row"] >= len(records)).any():
+        raise LedgerError(f"{len(gone)} rows leave, some of them twice or none of the {len(records)} rows read")
     numbered = records.with_row_index("row")
-    dropped = numbered.join(verdicts.left, on="row", how="inner", maintain_order="left")
-    kept = numbered.join(verdicts.left, on="row", how="anti", maintain_order="left")
-    return Outcome(kept.drop("row"), dropped.select(DROPPED_COLUMNS.names()), figures=verdicts.figures)
+    dropped = numbered.join(gone, on="row", how="inner", maintain_order="left")
+    kept = numbered.join(gone, on="row", how="anti", maintain_order="left")
+    return Outcome(kept.drop("row"), dropped.select(DROPPED_COLUMNS.names()), figures=figures)
 
 
 def write_split(

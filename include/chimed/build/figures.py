@@ -70,11 +70,9 @@ class CleanFigures(TypedDict):
 
 
 class DedupFigures(TypedDict):
-    """signatures: computed in this build, or known from one before. pairs_spared: alike, but variants."""
+    """Of one part. pairs_spared: alike, but variants."""
 
     texts_compared: int
-    signatures_computed: int
-    signatures_known: int
     pairs_spared: int
     doubtful: dict[str, dict[str, Any]]
 
@@ -100,9 +98,8 @@ class PerplexityFigures(TypedDict):
 
 
 class FilterFigures(TypedDict):
-    """cuts: group → rows, how many left, the lowest perplexity that did. taken: source → rows, and rows by reason.
-
-    highest: the rows with the highest perplexity, for a look.
+    """Of the corpus: perplexity_cut_at, median_perplexity, and cuts: group → rows, how many left, the lowest perplexity
+    that did. Of one part: taken: source → rows, and rows by reason; highest: rows with the highest perplexity.
     """
 
     perplexity_cut_at: float | None

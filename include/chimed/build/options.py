@@ -52,7 +52,7 @@ class Options(BaseModel):
         False,
         description="replace identifiers and full names by 【已隐去】 and keep the record, instead of dropping it",
     )
-    part_rows: int = Field(20_000, ge=1, description="rows in one part file, the unit of work of a worker")
+    part_rows: int = Field(20_000, ge=1, description="rows of one part, the unit of work of a worker, about")
     file_bytes: int = Field(
         500_000_000,
         ge=1_000,

@@ -14,13 +14,25 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
+class Step:
+    """A step that a stage takes before its parts, in the module `<stage>_<name>`.
+
+    over: one task for each part of the table before it, one for each range of the corpus's keys, or one for all of it.
+    """
+
+    name: str
+    over: Literal["part", "range", "all"]
+
+
+@dataclass(frozen=True)
 class Stage:
     """A stage, as people and Airflow know it.
 
     kind: of which type its `STAGE` is: of a shard, of the corpus, or of a model. needs: what the machine must have.
     title, title_zh: a name for people. does: one sentence without its full stop. paper: the section, and what is not
     the paper's. skippable: whether a build may leave it out. scope: shard (each part file on its own) or corpus (all of
-    them); of an older build it is what the build was opened with.
+    them); of an older build it is what the build was opened with. steps: what has to be known of the whole corpus
+    first, in order (`chimed.build.steps`).
     """
 
     name: str
@@ -32,6 +44,7 @@ class Stage:
     paper: str
     skippable: bool = False
     scope: Literal["shard", "corpus"] = "shard"
+    steps: tuple[Step, ...] = ()
 
 
 # Not of a build: a crawl is a source's own, and its pages are what the first stage reads.
@@ -53,12 +66,15 @@ STAGES = (
         "§3.2; the safety net is ours",
     ),
     Stage(
-        "dedup", "corpus", "cpu", "Deduplicate", "去重",
+        "dedup", "shard", "cpu", "Deduplicate", "去重",
         "drops what has the same URL, the same text or nearly the same text; of each group of duplicates the accepted "
         "answer is kept, else the longest, else the oldest; texts that differ in a dose, sign, name, negation or side "
         "are variants and are all kept",
         "§3.2; all but the URL is ours",
-        scope="corpus",
+        steps=(
+            Step("sign", "part"), Step("exact", "all"), Step("bucket", "range"), Step("verify", "range"),
+            Step("resolve", "all"),
+        ),
     ),
     Stage(
         "perplexity", "shard", "gpu", "Score perplexity", "困惑度",
@@ -67,10 +83,10 @@ STAGES = (
         skippable=True,
     ),
     Stage(
-        "filter", "corpus", "cpu", "Filter", "过滤",
+        "filter", "shard", "cpu", "Filter", "过滤",
         "drops the top 1 % of perplexity, then texts shorter than 30 tokens",
         "§3.2",
-        scope="corpus",
+        steps=(Step("threshold", "all"),),
     ),
     Stage(
         "screen", "model", "llm", "Screen", "筛查",

@@ -255,12 +255,18 @@ def _split_into_parts(pages: Iterable[Page]) -> Iterator[list[list[dict] | dict]
     held = 0
     for one in pages:
         part.append(one.rows)
-        held += one.size
+        held += max(one.size, _characters(one.rows))
         if len(part) == MAX_PART_PAGES or held >= MAX_PART_BYTES:
             yield part
             part, held = [], 0
     if part:
         yield part
+
+
+def _characters(rows: list[dict] | dict) -> int:
+    """Of the words of a page's records: a question counts with each of its answers, for it stands in each record."""
+    several = rows if isinstance(rows, list) and len(rows) > 1 else []
+    return sum(len(row[name] or "") for row in several for name in ("title", "text", "question", "answer"))
 
 
 def _part_names(files: dict[str, int]) -> list[str]:

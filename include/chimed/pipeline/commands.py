@@ -77,7 +77,7 @@ def build(
     ] = False,
 ) -> None:
     """Open a new build over everything in the lake; `chimed run` then runs its stages."""
-    from chimed.build.builds import new_build
+    from chimed.build.builds import new_build, read_build
     from chimed.build.options import without_models
     from chimed.storage.lake import open_lake
 
@@ -85,8 +85,21 @@ def build(
     if no_models:
         chosen = without_models(chosen, settings().exams)
         logging.getLogger("chimed").info("build: skips %s; screen looks by rule only", ", ".join(chosen["skip"]))
-    made = new_build(open_lake(), chosen, version, run, partition)
-    print_report({"version": made}, f"build {made} is open. Next: python -m chimed run all")
+    lake = open_lake()
+    made = new_build(lake, chosen, version, run, partition)
+    plan = read_build(lake, made).get("plan") or {}
+    print_report(
+        {"version": made, "plan": plan}, f"build {made} is open{_planned(plan)}. Next: python -m chimed run all"
+    )
+
+
+def _planned(plan: dict) -> str:
+    """A build's plan in words; nothing where an older version opened it."""
+    if not plan:
+        return ""
+    parts = f"{plan['parts']:,} part{'s' if plan['parts'] > 1 else ''}"
+    size = f"{plan['bytes'] / 1e6:,.1f} MB of raw files"
+    return f": about {plan['rows']:,} rows in {parts}, {plan['tasks']:,} tasks, {size}"
 
 
 def build_options(text: str) -> dict:
@@ -108,17 +121,28 @@ def run(
     stage: Annotated[str, typer.Argument(help="a stage's name, or all")],
     build: Build = "latest",
     shard: Annotated[int | None, typer.Option(help="only this shard; default: all")] = None,
+    step: Annotated[
+        str | None, typer.Option(help="only this step of a stage that has some, as a scheduler maps them (--shard)")
+    ] = None,
 ) -> None:
     """Run a stage of a build, or all. A finished stage is not run again; an interrupted one continues."""
     from chimed.build import order
     from chimed.build.builds import stages_of
     from chimed.build.context import open_work
+    from chimed.build.steps import corpus_of
+    from chimed.pipeline import steps
     from chimed.pipeline.parallel import run_shards
     from chimed.pipeline.runner import run_stage
 
     if stage != "all":
         choose("stage", stage, order.NAMES)
     work = open_work(build)
+    if step is not None:
+        its_steps = {one.name: one for one in order.stage(stage).steps} if stage != "all" else {}
+        choose(f"step of {stage}", step, list(its_steps))
+        report = steps.run_step(work, corpus_of(work, stage), its_steps[step], shard or 0)
+        print_report([report], f"build {work.build}: {stage} {step} {shard or 0} is done")
+        return
     names = [one.name for one in stages_of(work.lake, work.build)] if stage == "all" else [stage]
     ran = (run_shards(work, name) if shard is None else run_stage(work, name, shard) for name in names)
     reports = [report for several in ran for report in several]

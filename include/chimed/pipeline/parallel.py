@@ -4,15 +4,20 @@
 and runs one at a time. Stages that ask models or score with one run in a single process, because their cores only wait.
 """
 
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from chimed.build import order
+from chimed.build import order, reports
 from chimed.build.builds import count_shards, stages_of
 from chimed.build.context import Work, open_work
+from chimed.build.steps import corpus_of, report_of
 from chimed.concurrency import MAX_PROCESSES, available_cores, worker_processes
+from chimed.pipeline import steps
 from chimed.pipeline.runner import run_stage
 
 SHARDS_PER_PROCESS = 2  # starting a process takes as long as a shard, so fewer shards run in threads
+SHARDS_PER_PROCESS_OF_STEPS = 8  # each process of a stage with steps loads the word lists anew
 
 
 def run_shards(work: Work, stage: str) -> list[dict]:
@@ -22,16 +27,43 @@ def run_shards(work: Work, stage: str) -> list[dict]:
     """
     total = count_shards(work.lake, work.build, stage)
     this = order.stage(stage, stages_of(work.lake, work.build))
-    processes = min(available_cores(), total // SHARDS_PER_PROCESS, MAX_PROCESSES)
+    processes = min(
+        available_cores(), total // (SHARDS_PER_PROCESS_OF_STEPS if this.steps else SHARDS_PER_PROCESS), MAX_PROCESSES
+    )
     if (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)
     if processes < 2:
+        _take_steps(work, this, lambda step, numbers: map(partial(_step_here, work, stage, step), numbers))
         with ThreadPoolExecutor(min(available_cores(), MAX_PROCESSES)) as threads:
             found = threads.map(lambda shard: run_stage(work, stage, shard), range(total))
             return [report for reports in found for report in reports]
     with worker_processes(stage, processes) as pool:
+        _take_steps(work, this, lambda step, numbers: pool.map(partial(_step, work.build, stage, step), numbers))
         found = pool.map(_run, [work.build] * total, [stage] * total, range(total))
         return [report for reports in found for report in reports]
+
+
+def _take_steps(work: Work, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict]]) -> None:
+    """Takes the steps of a stage that has parts left to do. several: does tasks of a step side by side."""
+    total = count_shards(work.lake, work.build, stage.name)
+    if not stage.steps or all(reports.read(work.lake, work.build, stage.name, n) for n in range(total)):
+        return
+    corpus = corpus_of(work, stage.name)
+    if report_of(work, corpus, stage.steps[-1].name, 0) is not None:
+        return
+    for step in stage.steps:
+        if step.over == "all":  # here: it has the machine to itself
+            steps.run_step(work, corpus, step, 0)
+        else:
+            list(several(step, range(corpus.tasks(step))))
+
+
+def _step_here(work: Work, stage: str, step: order.Step, number: int) -> dict:
+    return steps.run_step(work, corpus_of(work, stage), step, number)
+
+
+def _step(build: str, stage: str, step: order.Step, number: int) -> dict:
+    return _step_here(open_work(build), stage, step, number)
 
 
 def _run(build: str, stage: str, shard: int) -> list[dict]:

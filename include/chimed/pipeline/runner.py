@@ -1,27 +1,28 @@
 """Run a stage of a build: read its table, run it, check the ledger, and write its tables and report.
 
-A corpus too large for memory is split in `chimed.build.corpus`. A stage's report is written last, so it also marks the
-stage done; a killed stage leaves no report and runs again. `chimed.build.ledger` counts and checks what became of each
-row.
+A corpus that is streamed is split in `chimed.build.corpus`, and what must be known of the whole corpus first is found
+in steps (`chimed.pipeline.steps`). A stage's report is written last, so it also marks the stage done; a killed stage
+leaves no report and runs again. `chimed.build.ledger` counts and checks what became of each row.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from chimed import metrics
 from chimed.build import ledger, order, reports
-from chimed.build.builds import count_parts, count_shards, explain_older_order, read_stage, stages_of
+from chimed.build.builds import count_parts, count_shards, expected_shards, explain_older_order, read_stage, stages_of
 from chimed.build.context import Work
 from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, load_stage
 from chimed.build.corpus import Parts, Verdicts, write_split
 from chimed.build.ledger import LEDGER, Outcome
 from chimed.concurrency import MAX_AHEAD
-from chimed.errors import UserError
+from chimed.errors import UserError, choose
+from chimed.pipeline import steps
 from chimed.schema import DROPPED, RECORD
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -35,8 +36,12 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
     After the last stage the ledger is written as a table. Raises UserError for an unknown stage, shard or build, or if
     an earlier stage is not done, and LedgerError if a row is unaccounted for.
     """
-    total = count_shards(work.lake, work.build, stage)
     its_own = stages_of(work.lake, work.build)
+    if shard is None:
+        total = count_shards(work.lake, work.build, stage)
+    else:
+        choose("stage", stage, [one.name for one in its_own])
+        total = _check_ready(work, its_own, stage, shard)
     if shard is not None and not 0 <= shard < total:
         said = f"{stage} of build {work.build} has shards 0 to {total - 1}, not {shard}"
         raise UserError(said + explain_older_order(work.build, its_own))
@@ -45,6 +50,16 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
     if stage == its_own[-1].name and not lakes.exists(work.lake, path):
         lakes.write_table(work.lake, path, ledger.ledger_table(work.lake, work.build), LEDGER)
     return reports
+
+
+def _check_ready(work: Work, its_own: tuple[order.Stage, ...], stage: str, shard: int) -> int:
+    """How many shards a stage has. Raises UserError where what this one reads is not there: one of hundreds looks at
+    its own part of the stage before, not at all of them."""
+    total, previous = expected_shards(work.lake, work.build, its_own, stage), order.previous_stage(stage, its_own)
+    its_part = previous and previous.scope == order.stage(stage, its_own).scope == "shard" and shard < total
+    if previous and not (its_part and reports.read(work.lake, work.build, previous.name, shard)):
+        count_parts(work.lake, work.build, previous.name)
+    return total
 
 
 def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: int) -> dict:
@@ -96,12 +111,13 @@ def _do_shard(
 ) -> dict:
     """Run a shard that no other process works on. still_ours: raises if another process has taken it over."""
     this, previous = order.stage(name, its_own), order.previous_stage(name, its_own)
-    if name == "dedup" and previous and previous.name == "extract":
+    if this.scope != order.stage(name).scope or (name == "dedup" and previous and previous.name == "extract"):
         raise UserError(
-            f"build {work.build} was opened by an earlier version, which deduplicated before cleaning; "
+            f"build {work.build} was opened by an earlier version, whose {name} worked in another way; "
             "open a new build (stored model replies cost nothing again): python -m chimed build"
         )
-    shard = _Shard(work, this, previous, number, load_stage(this))
+    steps.take(work, this)
+    shard = _Shard(replace(work, part=number), this, previous, number, load_stage(this))
     lakes.clear_drafts(work.lake, shard.folder, lambda name: this.scope == "corpus" or f"-{number:05d}." in name)
     started = time.monotonic()
     done = _split_corpus(shard) if isinstance(shard.does, CorpusStage) else _run_part(shard)
@@ -114,11 +130,19 @@ def _do_shard(
     still_ours()
     lakes.write_json(work.lake, reports.report_path(work.build, name, number), report)
     _counted(name, report)
+    if this.steps and not _missing(work, its_own, name):
+        steps.clear(work, name)
     work.say(
         f"{name} {number}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
         f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}"
     )
     return report
+
+
+def _missing(work: Work, its_own: tuple[order.Stage, ...], stage: str) -> int:
+    """How many parts of a stage have no report yet."""
+    names = lakes.names(work.lake, layout.build(work.build, stage))
+    return expected_shards(work.lake, work.build, its_own, stage) - sum(name.startswith("report-") for name in names)
 
 
 def _counted(name: str, report: dict) -> None:

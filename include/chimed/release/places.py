@@ -17,7 +17,7 @@ from chimed.storage.versions import list_older
 
 PURGE = "python -m chimed takedown … --purge takes them out"
 OF_RELEASES = "--releases, or --purge, withdraws it for a patch without them"
-FOLDERS = ("raw", "extracts", "builds", "releases")  # of a lake: where words of pages lie
+FOLDERS = ("raw", "extracts", "builds", "steps", "releases")  # of a lake: where words of pages lie
 
 
 def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:

@@ -5,13 +5,14 @@ extracts/<source>/<crawl>/       the same crawl as records: <WARC file>/ kept-00
 builds/<version>/build.json      its inputs and options
 builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
 builds/<version>/ledger.parquet  rows by stage, source, fate and reason, when its last stage is done
-signatures/<scheme>/             MinHash signatures of texts that a build of that name saw first (dedup)
+steps/<build>/<stage>/<step>/    what a stage has to know of the whole corpus, until it is done (`chimed.build.steps`)
+signatures/<scheme>/             MinHash signatures of texts, a file for each part of the crawls (dedup)
 releases/<version>/              what a researcher loads
 models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
 scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
 """
 
-RAW, EXTRACTS, BUILDS, SIGNATURES = "raw", "extracts", "builds", "signatures"
+RAW, EXTRACTS, BUILDS, STEPS, SIGNATURES = "raw", "extracts", "builds", "steps", "signatures"
 RELEASES, MODELS, SCORES = "releases", "models", "scores"
 
 REPORT = "report.json"  # of a crawl, an extract or a trained phase; written last
@@ -38,6 +39,11 @@ def extracts(*names: str) -> str:
 def build(*names: str) -> str:
     """Return the path of a build, of a stage of it, or of a file there."""
     return "/".join((BUILDS, *names))
+
+
+def steps(*names: str) -> str:
+    """Return the path of a build's steps, of those of a stage, of a step of it, or of a file there."""
+    return "/".join((STEPS, *names))
 
 
 def signatures(*names: str) -> str:

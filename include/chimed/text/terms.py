@@ -15,7 +15,7 @@ GROUPS = ("herbs", "formulas", "acupoints")  # what a translation must keep
 @lru_cache
 def load_terms() -> dict[str, list]:
     """Return the lists of `terms.yaml`: names by kind, and in `same` the synonyms."""
-    return yaml.safe_load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"))
+    return yaml.load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @lru_cache

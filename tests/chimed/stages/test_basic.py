@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from samples import document, judged, qa, rows
 
-from chimed.build.corpus import Parts
 from chimed.build.ledger import check_ledger
-from chimed.stages import dedup, filter
+from chimed.crawl import canonical
+from chimed.stages import dedup, filter, filter_threshold
 from chimed.storage import lake as lakes
 from chimed.text.duplicates.shingles import letters
 
@@ -70,29 +70,36 @@ def test_of_what_is_alike_the_adopted_then_the_longest_then_the_oldest_stays(wor
      "http://www.zhongyoo.com/name/a_1.html?utm_source=x#top", "http://m.zhongyoo.com/name/a_1.html?from=wx"],
 )  # fmt: skip
 def test_one_page_has_one_address_however_it_is_written(other):
-    hosts = dedup.host_forms(["zhongyoo"]) | {"m.zhongyoo.com": "www.zhongyoo.com"}
+    hosts = canonical.host_forms(["zhongyoo"]) | {"m.zhongyoo.com": "www.zhongyoo.com"}
     urls = pl.DataFrame({"url": ["http://www.zhongyoo.com/name/a_1.html", other]})
-    assert urls.select(dedup.canonical(pl.col("url"), hosts)).to_series().n_unique() == 1
+    assert urls.select(canonical.canonical(pl.col("url"), hosts)).to_series().n_unique() == 1
 
 
 def test_addresses_of_different_pages_differ():
     urls = ["http://a.cn/x?id=1", "http://a.cn/x?id=2", "http://a.cn/X?id=1", "http://b.cn/x?id=1", "http://a.cn/x",
             "http://a.cn/x?b=1&a=2", "corpus:mine/1", "corpus:mine/2"]  # fmt: skip
     forms = (
-        pl.DataFrame({"url": [*urls, "http://a.cn/x?a=2&b=1"]}).select(dedup.canonical(pl.col("url"), {})).to_series()
+        pl.DataFrame({"url": [*urls, "http://a.cn/x?a=2&b=1"]})
+        .select(canonical.canonical(pl.col("url"), {}))
+        .to_series()
     )
     assert forms.n_unique() == len(urls)
 
 
-def test_signatures_are_computed_once_for_all_builds(work):
+def test_signatures_are_computed_once_for_all_builds(work, capsys):
     table = rows(*(document(LONG[n:] + LONG[:n], url=f"http://a/{n}") for n in (0, 7, 23)))
-    first = dedup.select_dropped(Parts(frame=table), work)
     later = dataclasses.replace(work, build="2026.11.29")
-    again = dedup.select_dropped(Parts(frame=table), later)
-    assert (first.figures["signatures_computed"], again.figures["signatures_computed"]) == (3, 0)
-    assert again.left.equals(first.left)
     more = pl.concat([table, rows(document("黄芪" + LONG[::-1], url="http://b/1"))])
-    assert dedup.select_dropped(Parts(frame=more), later).figures["signatures_computed"] == 1
+    said = []
+    for one, build in ((table, work), (table, later), (more, later)):
+        said.append(judged(dedup, one, build).kept)
+    assert said[1].equals(said[0])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("dedup sign")]
+    assert [line.split(", ", 2)[2] for line in lines] == [
+        "signatures computed 3, signatures known 0",
+        "signatures computed 0, signatures known 3",
+        "signatures computed 1, signatures known 3",
+    ]
 
 
 def test_another_answer_to_a_long_question_is_no_copy(work):
@@ -145,7 +152,7 @@ def test_filter_tells_what_each_cut_took_and_shows_the_highest(work):
 def test_filter_stops_where_its_cut_fell_among_rough_scores(work):
     report = {"figures": {"exact_above": {"corpus": 198.5}}}
     lakes.write_json(work.lake, f"builds/{work.build}/perplexity/report-00000.json", report)
-    with pytest.raises(filter.RoughCut, match="cut of corpus is at 198"):
+    with pytest.raises(filter_threshold.RoughCut, match="cut of corpus is at 198"):
         judged(filter, scored([float(n) for n in range(200)]), work)
 
 

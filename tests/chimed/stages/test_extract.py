@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chimed.build import inputs
 from chimed.build.builds import new_build, read_build, read_stage
 from chimed.build.context import Work
 from chimed.build.ledger import check_ledger
@@ -208,11 +207,10 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
 
 
 def test_a_large_crawl_is_several_shards_and_no_page_is_in_two(work, monkeypatch):
-    monkeypatch.setattr(inputs, "PAGES_PER_SHARD", 3)
     monkeypatch.setattr(crawl_records, "MAX_PART_PAGES", 2)
     crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format(f"答{n}")) for n in range(8)))
     crawled(work, "zydcd", "c1", *herbs(1))
-    version = new_build(work.lake)
+    version = new_build(work.lake, {"part_rows": 3})
     made = read_build(work.lake, version)["shards"]
     assert made == [["zydcd/c1"], ["ask39/c1/0-of-3"], ["ask39/c1/1-of-3"], ["ask39/c1/2-of-3"]]
     reports = run_stage(dataclasses.replace(work, build=version), "extract")

@@ -23,7 +23,6 @@ import pytest
 import yaml
 from samples import document, qa, rows
 
-from chimed.build.corpus import Parts
 from chimed.pipeline import trace
 from chimed.release.rows import COLUMNS
 from chimed.schema import RECORD, derived
@@ -206,7 +205,7 @@ def test_a_table_of_before_the_column_is_read_with_null(work):
     lakes.write_bytes(lake, path, b"")
     pq.write_table(young.drop("identifiers").to_arrow(), lake.at(path))
     whole = lakes.read_table(lake, path, schema=RECORD)
-    (batch,) = Parts(lake, (path,)).read(["id", "identifiers"])
+    (batch,) = lakes.read_batches(lake, path, ["id", "identifiers"], RECORD)
     assert whole.columns == RECORD.names
     assert whole.schema == young.schema
     assert whole["identifiers"].to_list() == batch["identifiers"].to_list() == [None]

@@ -52,11 +52,11 @@ def some_scored(folder: Path) -> bool:
         return store.execute("select count(*) from perplexities").fetchone()[0] > 0
 
 
-# when a stage is at work: one crawl of several is read, signatures are there and no verdict, a shard of several is
+# when a stage is at work: one crawl of several is read, pairs are found and not compared yet, a shard of several is
 # done, some texts are scored, tables are being written
 AT_WORK = {
     "extract": left_behind("lake/extracts/*/*/report.json"),
-    "dedup": left_behind("lake/signatures/*/*.parquet"),
+    "dedup": left_behind(f"lake/steps/{BUILD}/dedup/bucket/report-*.json"),
     "clean": left_behind(f"lake/builds/{BUILD}/clean/report-*.json"),
     "perplexity": some_scored,
     "filter": left_behind(f"lake/builds/{BUILD}/filter/*.part"),
@@ -104,7 +104,7 @@ def prepared(folder: Path, stage: str) -> None:
             lakes.write_json(lake, f"builds/{BUILD}/{before}/report-{n:05d}.json", counts)
             part = table.slice(n * ROWS, ROWS)
             lakes.write_table(lake, f"builds/{BUILD}/{before}/kept-{n:05d}.parquet", part, RECORD)
-    if stage in ("clean", "dedup"):
+    if stage not in ("extract", "perplexity"):
         lakes.write_json(lake, f"builds/{BUILD}/build.json", made | {"shards": shards * PARTS})
     if stage == "perplexity":
         (folder / "model").mkdir()

@@ -133,6 +133,8 @@ def _take_out(journal: Journal, lake: Lake, code: str) -> None:
             told = {"what": "release", "rows": 0, "before": None, "after": None, "replaced_by": patch}
             journals.put_down(journal, folder_of(version), told)
     empty_withdrawn(lake)
+    if lakes.exists(lake, layout.STEPS):  # a stage that is under way takes its steps again: they hold letters of texts
+        lakes.remove_folder(lake, layout.STEPS)
     _keep_in_step(journal, lake)
     for folder in FOLDERS:
         lakes.clear_drafts(lake, folder)  # left by killed writers

@@ -25,7 +25,7 @@ _CLAUSE = r"((?:\p{Han}{0,6}[:：]?(?:https?://|www\.)[!-~]+)|[^。！!？?，,�
 
 @cache
 def _lists() -> dict[str, Any]:
-    return yaml.safe_load((Path(__file__).parent / "around.yaml").read_text(encoding="utf-8"))
+    return yaml.load((Path(__file__).parent / "around.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @cache

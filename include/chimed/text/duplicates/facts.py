@@ -110,7 +110,7 @@ def _number_value(number: str) -> str:
 
 
 def _read(name: str) -> dict[str, Any]:
-    return yaml.safe_load((HERE / name).read_text(encoding="utf-8"))
+    return yaml.load((HERE / name).read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @cache

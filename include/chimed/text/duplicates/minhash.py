@@ -1,11 +1,13 @@
-"""MinHash signatures of texts, kept in the lake, and the pairs of texts that share a band of them.
+"""MinHash signatures of texts, kept in the lake from build to build, and the pairs of texts that share a band of them.
 
 MinHash with locality-sensitive hashing (Lee et al., arXiv 2107.06499). A text's signature is computed when a build
-first sees the text, and read from `signatures/<scheme>/` ever after: one file a build, a column a band.
+first sees the text. `signatures/<scheme>/` has a file for each part of the crawls, a column a band: whoever signs the
+part again reads that file alone.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -13,24 +15,42 @@ import polars as pl
 import pyarrow as pa
 import rensa
 
-from chimed.concurrency import map_ahead
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.text.duplicates.shingles import distinct, shingles_of_points
+from chimed.text.duplicates.shingles import distinct, shingles_of_points, without_others
 
 SHINGLE = 5  # characters; Chinese has no spaces to shingle words by
 BANDS, ROWS = 21, 6  # finds a pair of similarity 0.8 with 1 - (1 - 0.8^6)^21 = 0.998, one of 0.3 with 0.015
 SEED = 42
-SCHEME = f"shingle{SHINGLE}-{BANDS}x{ROWS}-rensa{rensa.RMinHash.ALGORITHM_VERSION}-3"  # 3: of what `compared` leaves
+SCHEME = f"shingle{SHINGLE}-{BANDS}x{ROWS}-rensa{rensa.RMinHash.ALGORITHM_VERSION}-4"  # 4: a file for each part
 AT_A_TIME = 500_000  # letters: what is made of them is used again and again, not asked of the system anew
+WORTH_IT = 1.2  # times as many texts as are wanted, up to which all between them are signed
+UNUSED = 2  # times as many signatures as a part has texts; beyond that those that it has no more are forgotten
 
 log = logging.getLogger("chimed")
 
 _NAMES = [f"band{n:02d}" for n in range(BANDS)]
 _SCHEMA = pa.schema([pa.field("text", pa.uint64(), False), *(pa.field(name, pa.uint64(), False) for name in _NAMES)])
-_STEP = np.uint64(0x9E3779B97F4A7C15)
+_STEP, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_HALF = np.uint64(32)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Signatures that were computed before. texts: hashes, sorted. keys: of each, one for each band (columns), u64."""
+
+    texts: np.ndarray
+    keys: np.ndarray
+
+    def places(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of some texts are known, and where those are."""
+        if not len(self.texts):
+            return np.zeros(len(texts), bool), np.empty(0, np.int64)
+        places = np.minimum(np.searchsorted(self.texts, texts), len(self.texts) - 1)
+        found = self.texts[places] == texts
+        return found, places[found]
 
 
 def band_keys(points: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -49,31 +69,34 @@ def band_keys(points: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return keys
 
 
-def sign(
-    lake: Lake,
-    build: str,
-    texts: np.ndarray,
-    lengths: np.ndarray,
-    read: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
-) -> tuple[int, Callable[[int], np.ndarray]]:
-    """Sees that every text has a signature; returns how many were new, and a function that reads one band of all.
+def keys_of(
+    points: np.ndarray, lengths: np.ndarray, ends: np.ndarray, texts: np.ndarray, rows: np.ndarray, known: Known
+) -> np.ndarray:
+    """The band keys of some rows, known ones as they are.
 
-    texts: a hash of each, u64, none twice. lengths: their letters and signs. read: the halves of those at some places.
-    The signatures are there whole when this returns; killed before, it has written none.
+    points: of all rows, their halves with gaps behind each. lengths: of both halves of each row. ends: where each row
+    ends. texts: a hash of each row's text. rows: the places of those that are asked for.
     """
-    folder = layout.signatures(SCHEME)
-    files, known = _known(lake, folder)
-    new = np.flatnonzero(~np.isin(texts, known))
-    if len(new):
-        several = [new[run.start : run.stop] for run in runs(lengths[new])]
-        files.append(_free(lake, folder, build))
-        with lakes.table_writer(lake, f"{folder}/{files[-1]}", _SCHEMA) as write:
-            for places, keys in zip(several, map_ahead(lambda places: band_keys(*read(places)), several), strict=True):
-                write(pl.DataFrame({"text": texts[places], **dict(zip(_NAMES, keys.T, strict=True))}))
-        known = np.concatenate([known, _column(lake, folder, files[-1:], "text")])
-    order = np.argsort(known, kind="stable")
-    places = order[np.searchsorted(known, texts, sorter=order)]
-    return len(new), lambda band: _column(lake, folder, files, _NAMES[band])[places]
+    keys = np.empty((len(rows), BANDS), np.uint64)
+    found, places = known.places(texts[rows])
+    keys[found] = known.keys[places]
+    new = np.flatnonzero(~found)
+    starts = ends - np.diff(ends, prepend=0)
+    for run in runs(lengths[rows[new]].sum(axis=1)):
+        wanted = new[run.start : run.stop]
+        first, last = rows[wanted[0]], rows[wanted[-1]]
+        if last - first < WORTH_IT * len(wanted):  # a few others between them cost less than to leave them out
+            all_between = band_keys(points[starts[first] : ends[last]], lengths[first : last + 1].ravel())
+            keys[wanted] = all_between[rows[wanted] - first]
+        else:
+            within = without_others(starts[rows[wanted]], ends[rows[wanted]])
+            keys[wanted] = band_keys(points[within], lengths[rows[wanted]].ravel())
+    return keys
+
+
+def range_of(keys: np.ndarray, ranges: int) -> np.ndarray:
+    """The range of each key, u16: equal keys have one range, and every range has about as many."""
+    return (((keys * _MIX) >> _HALF) * np.uint64(ranges) >> _HALF).astype(np.uint16)
 
 
 def runs(lengths: np.ndarray) -> Iterator[range]:
@@ -88,54 +111,64 @@ def runs(lengths: np.ndarray) -> Iterator[range]:
         yield range(start, len(lengths))
 
 
-def alike(band: np.ndarray) -> np.ndarray:
-    """Pairs (u64, the smaller place above) that share a key: each with the first of its key, and with the one before.
+def alike(keys: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Pairs (u64, the smaller rank above) that share a key: each with the first of its key, and with the one before.
 
-    So their number stays that of the texts however many share a key.
+    So their number stays that of the texts however many share a key. keys, ranks (u64): of each entry; an entry that is
+    there twice counts once.
     """
-    order = np.argsort(band, kind="stable").astype(np.uint64)
-    same = np.flatnonzero(band[order[1:]] == band[order[:-1]]) + 1
-    starts = np.ones(len(order), bool)
+    order = np.lexsort((ranks, keys))
+    keys, ranks = keys[order], ranks[order]
+    same = keys[1:] == keys[:-1]
+    once = np.concatenate([[True], ~(same & (ranks[1:] == ranks[:-1]))])[: len(keys)]
+    keys, ranks = keys[once], ranks[once]
+    same = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+    starts = np.ones(len(keys), bool)
     starts[same] = False
-    first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
-    half = np.uint64(32)
-    found = [(order[before] << half) | order[same] for before in (first[same], same - 1)]
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(keys)), 0))
+    found = [(ranks[before] << _HALF) | ranks[same] for before in (first[same], same - 1)]
     return distinct(np.concatenate(found))
 
 
-def _known(lake: Lake, folder: str) -> tuple[list[str], np.ndarray]:
-    """The signature files that can be read, and the texts that they hold the signatures of, in the files' order.
+# --- signatures that are kept ----------------------------------------------------------------------------------
 
-    What is in another one is only lost time: its texts are signed again.
+
+def known(lake: Lake, name: str) -> Known:
+    """The signatures that were kept under a name; none where there are none, or where they cannot be read.
+
+    What cannot be read is only lost time: its texts are signed again.
     """
-    files, texts = [], [np.empty(0, np.uint64)]
-    for file in (name for name in lakes.names(lake, folder) if name.endswith(".parquet")):
-        try:
-            texts.append(_column(lake, folder, [file], "text"))
-        except UserError as error:
-            log.warning("%s", error)
-        else:
-            files.append(file)
-    return files, np.concatenate(texts)
+    path = layout.signatures(SCHEME, f"{name}.parquet")
+    nothing = Known(np.empty(0, np.uint64), np.empty((0, BANDS), np.uint64))
+    try:
+        table = lakes.read_table(lake, path)
+    except FileNotFoundError:
+        return nothing
+    except UserError as error:
+        log.warning("%s; what it holds is computed again", str(error).split("; ")[0])
+        return nothing
+    if table.schema != pl.Schema(_SCHEMA):
+        log.warning("%s holds no signatures; they are computed again", path)
+        return nothing
+    table = table.sort("text")
+    return Known(table["text"].to_numpy(), table.select(_NAMES).to_numpy())
 
 
-def _column(lake: Lake, folder: str, files: list[str], name: str) -> np.ndarray:
-    """A column of signature files, in their order. Raises UserError where one cannot be read."""
-    columns = []
-    for file in files:
-        path = f"{folder}/{file}"
-        try:
-            table = lakes.read_table(lake, path, [name])
-        except UserError as error:
-            what = str(error).split("; ")[0]
-            raise UserError(f"{what}; take it away: what it holds is computed again") from None
-        if table.schema != {name: pl.UInt64}:
-            raise UserError(f"{path} holds no signatures; take it away: what it holds is computed again")
-        columns.append(table[name].to_numpy())
-    return np.concatenate([np.empty(0, np.uint64), *columns])
+def keep(lake: Lake, name: str, before: Known, texts: np.ndarray, keys: np.ndarray) -> int:
+    """Keeps the signatures of texts, with those known before, under a name; returns how many are new.
 
-
-def _free(lake: Lake, folder: str, build: str) -> str:
-    """A file name for a build's new signatures; a build that was killed after it had written some has several."""
-    taken = lakes.names(lake, folder)
-    return next(name for n in range(10_000) if (name := f"{build}-{n}.parquet") not in taken)
+    The file is there whole or as it was. Where it would hold many that the part has no more, they are forgotten.
+    """
+    texts, first = np.unique(texts, return_index=True)
+    keys = keys[first]
+    found, places = before.places(texts)
+    if found.all():
+        return 0
+    older = np.ones(len(before.texts), bool)
+    older[places] = False
+    if older.sum() + len(texts) <= UNUSED * len(texts):
+        texts = np.concatenate([texts, before.texts[older]])
+        keys = np.concatenate([keys, before.keys[older]])
+    table = pl.DataFrame({"text": texts, **dict(zip(_NAMES, keys.T, strict=True))})
+    lakes.write_table(lake, layout.signatures(SCHEME, f"{name}.parquet"), table, _SCHEMA)
+    return int((~found).sum())

@@ -1,180 +1,141 @@
-"""Compare pairs of similar rows: how similar their halves are, and what makes them variants. Used by `dedup`.
+"""Pairs of rows that look alike: how alike the two are, half by half, and what makes them variants. Used by `dedup`.
 
-Variants are recognized letter by letter in Python, one pair at a time. With many pairs this is done ahead in several
-processes, for the pairs that are likely to be needed.
+What makes two texts variants is read letter by letter in Python, one pair after the other.
 """
 
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import IO
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
-from chimed.concurrency import MAX_PROCESSES, available_cores, worker_processes
+from chimed.concurrency import map_ahead
+from chimed.storage import lake as lakes
+from chimed.storage.lake import Lake
 from chimed.text.duplicates import minhash, variants
 from chimed.text.duplicates.shingles import jaccards, shingles_of_points
 from chimed.text.duplicates.variants import Difference
 
-MIN_PAIRS_FOR_PROCESSES = 20_000  # pairs, from which on processes are worth their start
-PAIRS_PER_TASK = 1_000  # pairs that a process is given at once
-MIN_SIMILARITY = 0.8  # Jaccard similarity from which two texts are one (FineWeb, MinHash at 0.75 to 0.8)
+SIMILAR = 0.8  # Jaccard similarity from which two texts are one (FineWeb, MinHash at 0.75 to 0.8)
 GAP = minhash.SHINGLE - 1  # NULs behind each half
-
+POINT = 4  # bytes
+_SHAPE = {"kind": pl.String, "half": pl.UInt8, "before": pl.String, "after": pl.String}
 
 Halves = tuple[str, str]
-Differs = tuple[int, Difference]  # the half in which two rows are variants, and what makes them so
-Group = tuple[int, list[tuple[int, float]]]  # a row, and the rows before it that look alike to it, with how much
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of two rows: whether one is a copy, or in which half they are variants and what makes them so."""
+
+    half: int
+    differs: Difference | None
+
+    @property
+    def kind(self) -> str:
+        """The kind of the difference; empty for a copy."""
+        return self.differs.kind if self.differs else ""
 
 
 @dataclass(frozen=True)
 class Letters:
-    """The compared letters of every row's two halves (text, or question and answer), in a file of code points (u32).
+    """What is compared of some rows' halves (text, or question and answer), in files of code points (u32).
 
-    ends: where each row begins, and the end of the last. lengths: letters of each half (two columns).
+    paths: of the files. file, start: in which of them each row begins, and where. lengths: the letters of each half
+    (two columns). named: a hash of what each row's title names, 0 for nothing.
     """
 
-    file: IO[bytes]
-    ends: np.ndarray
+    lake: Lake
+    paths: list[str]
+    file: np.ndarray
+    start: np.ndarray
     lengths: np.ndarray
+    named: np.ndarray
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the points and lengths of the halves of some rows, as `shingles_of_points` takes them."""
-        file, starts = self.file.fileno(), self.ends[rows] * 4
-        sizes = self.ends[rows + 1] * 4 - starts
-        found = [os.pread(file, size, start) for size, start in zip(sizes.tolist(), starts.tolist(), strict=True)]
-        return np.frombuffer(b"".join(found), np.uint32), self.lengths[rows].ravel()
+        """The halves of some rows as `shingles_of_points` takes them: their points, and their lengths."""
+        lengths = self.lengths[rows]
+        starts = self.start[rows].astype(np.int64) * POINT
+        ends = starts + (lengths.sum(axis=1).astype(np.int64) + 2 * GAP) * POINT
+        found: list[bytes] = [b""] * len(rows)
+        for file in np.unique(self.file[rows]).tolist():
+            places = np.flatnonzero(self.file[rows] == file)
+            several = _stretches(self.lake, self.paths[file], starts[places].tolist(), ends[places].tolist())
+            for place, data in zip(places.tolist(), several, strict=True):
+                found[place] = data
+        return np.frombuffer(b"".join(found), np.uint32), lengths.ravel().astype(np.int64)
 
-    def halves(self, row: int) -> Halves:
-        """Return the halves of a row as text."""
-        start, end = int(self.ends[row]) * 4, int(self.ends[row + 1]) * 4
-        text = os.pread(self.file.fileno(), end - start, start).decode("utf-32-le")
-        first, second = self.lengths[row].tolist()
-        return text[:first], text[first + GAP : first + GAP + second]
+    def halves(self, rows: np.ndarray) -> list[Halves]:
+        """The halves of some rows, as text."""
+        points, lengths = self.read(rows)
+        text = points.tobytes().decode("utf-32-le")
+        ends = np.cumsum(lengths + GAP).tolist()
+        found = [text[end - GAP - length : end - GAP] for end, length in zip(ends, lengths.tolist(), strict=True)]
+        return list(zip(found[::2], found[1::2], strict=True))
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two similar rows, by their places among the compared rows: their similarity, and the half in which they are
-    variants.
+def _stretches(lake: Lake, path: str, starts: list[int], ends: list[int]) -> list[bytes]:
+    """Bytes of a file from each start to its end."""
+    if not lakes.is_local(lake.fs):
+        return list(lake.fs.cat_ranges([lake.at(path)] * len(starts), starts, ends, on_error="raise"))
+    with open(lake.at(path), "rb") as file:
+        return [os.pread(file.fileno(), end - start, start) for start, end in zip(starts, ends, strict=True)]
+
+
+def similarities(letters: Letters, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """How alike the rows of each pair are: the smaller of the similarities of their halves."""
+    sizes = letters.lengths.sum(axis=1)
+    runs = minhash.runs(sizes[one] + sizes[two])
+    found = map_ahead(lambda run: _alike(letters, one[run.start : run.stop], two[run.start : run.stop]), runs)
+    return np.concatenate([np.empty(0), *found])
+
+
+def _alike(letters: Letters, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    places, back = np.unique(np.concatenate([one, two]), return_inverse=True)
+    points, lengths = letters.read(places)
+    both = back[: len(one)], back[len(one) :]
+    sides = (np.concatenate([2 * side, 2 * side + 1]) for side in both)
+    alike = jaccards(*shingles_of_points(points, lengths, minhash.SHINGLE), *sides)
+    return np.minimum(alike[: len(one)], alike[len(one) :])
+
+
+def verdicts(letters: Letters, one: np.ndarray, two: np.ndarray) -> Iterator[Verdict | None]:
+    """What each pair is, in order of the seconds; None for pairs that nobody will ask for.
+
+    Those are the pairs of a second behind the first one of which it is a copy, and pairs whose first is a copy itself.
     """
-
-    one: int
-    two: int
-    alike: float
-    half: int
-    differs: Difference
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Compare rows by their places. numbers: of the rows; named: a hash of the names in their titles, 0 for none.
-
-    known: what makes pairs variants that were computed ahead, until it is requested.
-    """
-
-    texts: Letters
-    numbers: np.ndarray
-    named: np.ndarray
-    known: dict[tuple[int, int], Differs | None] = field(default_factory=dict)
-
-    def alike(self, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-        """Return the similarity of each pair of rows: the smaller of the Jaccard similarities of their two halves."""
-        places, back = np.unique(np.concatenate([one, two]), return_inverse=True)
-        points, lengths = self.texts.read(self.numbers[places])
-        both = back[: len(one)], back[len(one) :]
-        sides = (np.concatenate([2 * side, 2 * side + 1]) for side in both)
-        alike = jaccards(*shingles_of_points(points, lengths, minhash.SHINGLE), *sides)
-        return np.minimum(alike[: len(one)], alike[len(one) :])
-
-    def alike_each(self, one: int, two: int) -> float:
-        """Return the similarity of two rows, as `alike` does; for a single pair this is ten times as fast."""
-        points, lengths = self.texts.read(self.numbers[[one, two]])
-        hashes, bounds = shingles_of_points(points, lengths, minhash.SHINGLE)
-        whole = (hashes >> np.uint64(32)).tolist()
-        sets = [set(whole[start:end]) for start, end in pairwise(bounds.tolist())]
-        pairs = ((sets[half], sets[half + 2]) for half in (0, 1))
-        return min(len(old & new) / len(old | new) if old or new else 1.0 for old, new in pairs)
-
-    def difference(self, one: int, two: int) -> Differs | None:
-        """Return the half in which two rows are variants, and why; None if they are copies."""
-        if (one, two) in self.known:
-            return self.known.pop((one, two))
-        if self.named[one] != self.named[two] and self.named[one] and self.named[two]:
-            return 0, Difference("name", "", "")
-        return _find_difference(self._halves(one), self._halves(two))
-
-    def _halves(self, place: int) -> Halves:
-        return self.texts.halves(int(self.numbers[place]))
-
-    def ahead(self, groups: Iterable[Group], count: int, copies: Mapping[int, tuple[int, float]]) -> Iterator[Group]:
-        """Yield the groups in order; with many pairs, other processes compute their differences ahead.
-
-        count: maximum number of pairs. copies: place → what it is a copy of, as far as decided.
-        """
-        processes = min(available_cores(), MAX_PROCESSES)
-        if count < MIN_PAIRS_FOR_PROCESSES or processes < 2:
-            yield from groups
-            return
-        with worker_processes("dedup", processes) as pool:
-            waiting: deque[tuple[list[Group], list[list[int]], Future[list[list[Differs | None]]]]] = deque()
-            for run in _group_into_tasks(groups):
-                firsts = [
-                    list(dict.fromkeys(copies[one][0] if one in copies else one for one, _ in of)) for _, of in run
-                ]
-                asked = [
-                    (self._halves(two), list(map(self._halves, several)))
-                    for (two, _), several in zip(run, firsts, strict=True)
-                ]
-                waiting.append((run, firsts, pool.submit(find_differences, asked)))
-                if len(waiting) > 2 * processes:
-                    yield from self._answered(*waiting.popleft())
-            while waiting:
-                yield from self._answered(*waiting.popleft())
-
-    def _answered(
-        self, run: list[Group], firsts: list[list[int]], future: Future[list[list[Differs | None]]]
-    ) -> Iterator[Group]:
-        self.known.clear()
-        for (two, _), several, found in zip(run, firsts, future.result(), strict=True):
-            for one, differs in zip(several, found, strict=False):  # behind the first copy nothing is asked
-                if self.named[one] == self.named[two] or not self.named[one] or not self.named[two]:
-                    self.known[one, two] = differs
-        yield from run
+    sizes = letters.lengths.sum(axis=1)
+    copies: set[int] = set()
+    for run in minhash.runs(sizes[one] + sizes[two]):
+        ones, twos = one[run.start : run.stop], two[run.start : run.stop]
+        places = np.unique(np.concatenate([ones, twos]))
+        halves = dict(zip(places.tolist(), letters.halves(places), strict=True))
+        for first, second in zip(ones.tolist(), twos.tolist(), strict=True):
+            if second in copies or first in copies:
+                yield None
+                continue
+            verdict = _verdict(halves[first], halves[second], int(letters.named[first]), int(letters.named[second]))
+            if not verdict.differs:
+                copies.add(second)
+            yield verdict
 
 
-def find_differences(asked: list[tuple[Halves, list[Halves]]]) -> list[list[Differs | None]]:
-    """Return how each row differs from the rows before it, one by one, up to the first one it is a copy of."""
-    found = []
-    for two, several in asked:
-        differs: list[Differs | None] = []
-        for one in several:
-            differs.append(_find_difference(one, two))
-            if not differs[-1]:
-                break
-        found.append(differs)
-    return found
-
-
-def _find_difference(one: Halves, two: Halves) -> Differs | None:
+def _verdict(one: Halves, two: Halves, first_named: int, second_named: int) -> Verdict:
+    if first_named != second_named and first_named and second_named:
+        return Verdict(0, Difference("name", "", ""))
     for half, (old, new) in enumerate(zip(one, two, strict=True)):
         if found := variants.find_difference(old, new):
-            return half, found
-    return None
+            return Verdict(half, found)
+    return Verdict(0, None)
 
 
-def _group_into_tasks(groups: Iterable[Group]) -> Iterator[list[Group]]:
-    """Yield lists of groups with about `PAIRS_PER_TASK` pairs."""
-    run: list[Group] = []
-    pairs = 0
-    for group in groups:
-        run.append(group)
-        pairs += len(group[1])
-        if pairs >= PAIRS_PER_TASK:
-            yield run
-            run, pairs = [], 0
-    if run:
-        yield run
+def as_columns(found: list[Verdict | None]) -> pl.DataFrame:
+    """Verdicts as columns: kind (null: not looked at, empty: a copy), half, before, after."""
+    rows = [
+        (None, None, None, None)
+        if one is None
+        else (one.kind, one.half, one.differs and one.differs.one, one.differs and one.differs.two)
+        for one in found
+    ]
+    return pl.DataFrame(rows, schema=_SHAPE, orient="row")

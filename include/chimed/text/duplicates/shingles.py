@@ -89,3 +89,8 @@ def _ragged(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """starts[0], starts[0] + 1, … `counts[0]` of them, then starts[1], …"""
     ends = np.cumsum(counts)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
+
+
+def without_others(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The places from starts[0] up to ends[0], then from starts[1] up to ends[1], …"""
+    return _ragged(starts, ends - starts)

@@ -217,7 +217,7 @@ class Wording:
 
 @cache
 def _wording() -> Wording:
-    lists = yaml.safe_load((Path(__file__).parent / "variants.yaml").read_text(encoding="utf-8"))
+    lists = yaml.load((Path(__file__).parent / "variants.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
     return Wording(
         dict.fromkeys(map(ord, lists["particles"])),
         {word: n for n, words in enumerate(lists["one_sense"]) for word in words.split()},

@@ -17,7 +17,7 @@ _QUALITIES = "浮沉迟数滑涩洪细弦紧濡芤弱"
 
 @lru_cache
 def _known() -> dict:
-    return yaml.safe_load((Path(__file__).parent / "contraries.yaml").read_text(encoding="utf-8"))
+    return yaml.load((Path(__file__).parent / "contraries.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def find_reversal(pairs: tuple[tuple[str, str], ...]) -> str | None:

@@ -29,7 +29,7 @@ _INSIDE_NOW = r"口服|内服|(?<![克衣舒信佩制征])服(?![从装帖])|服
 
 @lru_cache
 def _known() -> dict:
-    return yaml.safe_load((Path(__file__).parent / "opposites.yaml").read_text(encoding="utf-8"))
+    return yaml.load((Path(__file__).parent / "opposites.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def find_change(source: str, modern: str, names: re.Pattern) -> str | None:

@@ -31,7 +31,7 @@ _TO = r"[~\-–—―‐‑−至到]{1,2}"
 
 @cache
 def _known() -> dict:
-    return yaml.safe_load((Path(__file__).parent / "wording.yaml").read_text(encoding="utf-8"))
+    return yaml.load((Path(__file__).parent / "wording.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @cache

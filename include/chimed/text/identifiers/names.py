@@ -111,7 +111,7 @@ class Name(NamedTuple):
 
 @cache
 def _known() -> dict[str, str]:
-    return yaml.safe_load((Path(__file__).parent / "names.yaml").read_text(encoding="utf-8"))
+    return yaml.load((Path(__file__).parent / "names.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @cache

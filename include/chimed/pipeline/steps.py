@@ -1,0 +1,63 @@
+"""Taking the steps that a stage has before its parts (`chimed.build.steps`): each task once, by whichever worker."""
+
+import time
+
+from chimed.build import order
+from chimed.build.context import Work
+from chimed.build.contract import SteppedStage, load_stage
+from chimed.build.steps import Corpus, corpus_of, report_of
+from chimed.errors import UserError
+from chimed.storage import lake as lakes
+from chimed.storage import layout
+from chimed.storage.contents import sealed
+
+
+def take(work: Work, stage: order.Stage) -> None:
+    """Sees that every step of a stage is done, one task after the other; where they are, that costs one look."""
+    if not stage.steps:
+        return
+    corpus = corpus_of(work, stage.name)
+    if report_of(work, corpus, stage.steps[-1].name, 0) is not None:
+        return
+    for step in stage.steps:
+        for number in range(corpus.tasks(step)):
+            run_step(work, corpus, step, number)
+
+
+def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict:
+    """Does a task of a step, unless it is done; returns its report. The steps before it have to be done.
+
+    Raises UserError where there is no such task, and WorkStopped where another process took it over.
+    """
+    if not 0 <= number < corpus.tasks(step):
+        raise UserError(f"{step.name} of {corpus.stage} has tasks 0 to {corpus.tasks(step) - 1}, not {number}")
+    if (report := report_of(work, corpus, step.name, number)) is not None:
+        return report
+    from chimed.storage.lease import wait_for_lease  # here, not above: SQLAlchemy takes long to load
+
+    name = f"{corpus.stage} {step.name} {number}"
+    with wait_for_lease(work.store, work.lake.root, f"build {work.build} {name}", work.say) as still_ours:
+        if (report := report_of(work, corpus, step.name, number)) is not None:
+            return report
+        lakes.clear_drafts(work.lake, corpus.path(step.name, ""), lambda file: f"-{number:05d}." in file)
+        started = time.monotonic()
+        does = load_stage(order.stage(corpus.stage))
+        assert isinstance(does, SteppedStage)
+        figures = does.steps[step.name](work, corpus, number)
+        report = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}
+        report |= {"corpus": corpus.digest, "ranges": corpus.ranges, "figures": figures}
+        report["seconds"] = round(time.monotonic() - started, 3)
+        still_ours()
+        lakes.write_json(work.lake, corpus.path(step.name, layout.report(number)), sealed(report))
+    work.say(", ".join([name, *(f"{key} {value}" for key, value in figures.items() if isinstance(value, int))]))
+    return report
+
+
+def clear(work: Work, stage: str) -> None:
+    """Takes the files of a stage's steps away. Safe to repeat, and for two processes at once."""
+    for folder in (layout.steps(work.build, stage), layout.steps(work.build)):
+        try:
+            if lakes.exists(work.lake, folder) and (folder.endswith(stage) or not lakes.names(work.lake, folder)):
+                lakes.remove_folder(work.lake, folder)
+        except FileNotFoundError:  # another process was faster
+            continue

@@ -1,0 +1,75 @@
+"""dedup, step 3, a range of keys at a time: pairs of rows that share a band of their signatures, so may be alike.
+
+A bucket is the rows of one key. Each is paired with the first of its bucket by preference, and with the one before it.
+Among many variants of one text a copy meets the text it copies by what both tell (`hash_facts`): the rows of a bucket
+that tell the same are a bucket of their own. Written: `pairs-<range>`, a group for each range of rows (of the second).
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from chimed.build.context import Work
+from chimed.build.steps import Corpus, read_group, report_of, write_groups
+from chimed.stages.dedup_sign import bands_of, rows_of
+from chimed.text.duplicates import minhash
+from chimed.text.duplicates.shingles import distinct
+
+PAIRS = pa.schema([pa.field("pair", pa.uint64(), False)])  # two ranks, the smaller above
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def run(work: Work, corpus: Corpus, number: int) -> dict:
+    """Pairs of one range of keys."""
+    frames = [_entries(work, corpus, part, number) for part in range(len(corpus.rows))]
+    keys, ranks, tells = (np.concatenate(columns) for columns in zip(*frames, strict=True))
+    entries = len(keys)
+    shared = _in_company(keys)
+    keys, ranks, tells = keys[shared], ranks[shared].astype(np.uint64), tells[shared]
+    found = [minhash.alike(keys, ranks), minhash.alike(keys ^ (tells * _ODD), ranks)]
+    pairs = distinct(np.concatenate(found))
+    write_groups(work.lake, pairs_of(corpus, number), _by_second(pairs, compared(work, corpus), corpus.ranges), PAIRS)
+    return {"entries": entries, "pairs": len(pairs)}
+
+
+def pairs_of(corpus: Corpus, number: int) -> str:
+    """Where the pairs of a range of keys are."""
+    return corpus.path("bucket", f"pairs-{number:05d}.parquet")
+
+
+def compared(work: Work, corpus: Corpus) -> int:
+    """How many rows are compared: ranks are below."""
+    return (report_of(work, corpus, "exact", 0) or {})["figures"]["compared"]
+
+
+def _entries(work: Work, corpus: Corpus, part: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keys of a part's rows in a range, with the ranks of the rows and what they tell; without those that left."""
+    found = read_group(work.lake, bands_of(corpus, part), number)
+    rows = found["row"].to_numpy()
+    ranks = read_group(work.lake, corpus.path("exact", "ranks.parquet"), part)["rank"]
+    tells = read_group(work.lake, rows_of(corpus, part), 0, ["tells"])["tells"].to_numpy()
+    there = ranks.is_not_null().to_numpy()[rows]
+    rows = rows[there]
+    return found["key"].to_numpy()[there], ranks.fill_null(0).to_numpy()[rows], tells[rows]
+
+
+def _in_company(keys: np.ndarray) -> np.ndarray:
+    """Places of the keys that are there more than once; most are alone, and are not looked at again."""
+    order = np.argsort(keys)
+    same = keys[order[1:]] == keys[order[:-1]]
+    shared = np.zeros(len(keys), bool)
+    shared[order[1:][same]] = shared[order[:-1][same]] = True
+    return np.flatnonzero(shared)
+
+
+def _by_second(pairs: np.ndarray, ranks: int, ranges: int) -> Iterator[pl.DataFrame]:
+    """Pairs as frames (`PAIRS`), one for each range of ranks of the second."""
+    second = pairs & np.uint64(2**32 - 1)
+    within = (second * np.uint64(ranges) // np.uint64(max(1, ranks))).astype(np.uint16)
+    order = np.argsort(within, kind="stable")
+    bounds = np.searchsorted(within[order], np.arange(ranges + 1)).tolist()
+    for start, end in pairwise(bounds):
+        yield pl.DataFrame({"pair": pairs[order[start:end]]}, schema=pl.Schema(PAIRS))

@@ -1,0 +1,97 @@
+"""dedup, step 2, once: what is there twice as it stands, and in which order of preference the rest is compared.
+
+The same URL (paper §3.2): the newest fetch of a page stays. The same text, where the titles name no two herbs or
+medicines: of what is alike the adopted answer stays, then the longest, then the oldest, then the first by source and
+id, in whatever order and parts the rows come. Held at once: some hundred bytes a row.
+
+Written: `copies` (rows that leave), `order` (the rest by preference, and where its letters lie) and `ranks` (the place
+of each row in that order, a group for each part; none for a row that left, or is too short to be compared).
+"""
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from chimed.build.context import Work
+from chimed.build.ledger import LedgerError
+from chimed.build.steps import Corpus, read_whole, write_groups
+from chimed.stages.dedup_sign import LEAST, rows_of
+from chimed.storage import lake as lakes
+
+SAME_URL, SAME_TEXT = "same URL, older fetch", "same text"
+_COLUMNS = ["number", "url", "page", "fetched", "published", "adopted", "rank", "text", "length", "named"]
+_LETTERS = ["start", "first", "second"]
+
+# row, of: numbers in the whole table, of a row that leaves and of the one that it copies
+COPIES = pa.schema(
+    [pa.field("row", pa.uint32(), False), pa.field("of", pa.uint32(), False), pa.field("reason", pa.string(), False)]
+)
+ORDER = pa.schema(
+    [
+        pa.field("row", pa.uint32(), False),
+        pa.field("start", pa.uint64(), False),
+        pa.field("first", pa.uint32(), False),
+        pa.field("second", pa.uint32(), False),
+        # hash of what a document's title names; 0: nothing
+        pa.field("named", pa.uint64(), False),
+    ]
+)
+RANKS = pa.schema([pa.field("rank", pa.uint32())])
+
+
+def run(work: Work, corpus: Corpus, _: int) -> dict:
+    """Raises LedgerError where two rows of one id would stay."""
+    rows = _rows(work, corpus, _COLUMNS).with_row_index("row")
+    copies = same_url(rows)
+    rest = by_preference(rows.join(copies, on="row", how="anti"))
+    del rows
+    copies = pl.concat([copies, same_text(rest)])
+    rest = rest.join(copies, on="row", how="anti", maintain_order="left")
+    if rest["number"].n_unique() != len(rest):
+        raise LedgerError(f"dedup: {len(rest) - rest['number'].n_unique()} ids are kept twice")
+    rest = rest.filter(pl.col("length") >= LEAST).select("row", pl.col("named").fill_null(0))
+    write_groups(work.lake, corpus.path("exact", "copies.parquet"), [copies], COPIES)
+    ranks = np.full(sum(corpus.rows), len(rest), np.uint32)
+    ranks[rest["row"].to_numpy()] = np.arange(len(rest), dtype=np.uint32)
+    shown = pl.Series("rank", ranks).to_frame().select(pl.when(pl.col("rank") < len(rest)).then("rank"))
+    parts = zip(corpus.starts, corpus.rows, strict=False)
+    write_groups(work.lake, corpus.path("exact", "ranks.parquet"), (shown.slice(*part) for part in parts), RANKS)
+    letters = _rows(work, corpus, _LETTERS)[rest["row"]]
+    with lakes.table_writer(work.lake, corpus.path("exact", "order.parquet"), ORDER) as write:
+        write(pl.concat([rest, letters], how="horizontal"))
+    same = copies.filter(pl.col("reason") == SAME_URL)
+    return {SAME_URL: len(same), SAME_TEXT: len(copies) - len(same), "rows": sum(corpus.rows), "compared": len(rest)}
+
+
+def _rows(work: Work, corpus: Corpus, columns: list[str]) -> pl.DataFrame:
+    return pl.concat(
+        [read_whole(work.lake, rows_of(corpus, part), columns) for part in range(len(corpus.rows))], rechunk=True
+    )
+
+
+def by_preference(rows: pl.DataFrame) -> pl.DataFrame:
+    """Which of two equals stays: an adopted answer, the longest, the oldest; by source in the paper's order, by id."""
+    return rows.sort(
+        "adopted", "length", "published", "fetched", "rank", "number",
+        descending=[True, True, False, False, False, False], nulls_last=True,
+    )  # fmt: skip
+
+
+def same_url(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a page that was fetched again later, changed or not: row, of (a row that stays), reason."""
+    newest = rows.sort("fetched", "page", "number", descending=[True, False, False]).unique(
+        "url", keep="first", maintain_order=True
+    )
+    joined = rows.join(newest.select("url", newest="page", of="row"), on="url", maintain_order="left")
+    older = joined.filter(pl.col("page") != pl.col("newest"))
+    return older.select("row", "of", reason=pl.lit(SAME_URL))
+
+
+def same_text(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose letters and signs are those of a row before them, and whose title names no other herb or medicine.
+
+    Columns: row, of, reason.
+    """
+    marked = rows.with_columns(of=pl.col("row").first().over("text", "named"))
+    copies = marked.filter((pl.col("row") != pl.col("of")) & (pl.col("length") > 0))
+    return copies.select("row", "of", reason=pl.lit(SAME_TEXT))

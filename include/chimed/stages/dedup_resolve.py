@@ -1,0 +1,263 @@
+"""dedup, step 5, once: which row of those that look alike stays, in the order of preference.
+
+Row by row: one that looks like a row before it, which stays, and is no variant of it, is a copy and leaves. Where the
+row before it left as a copy itself, the row is compared with the one that stays instead: with many at a time, once
+it is known which (`_rounds`). Held at once: some ten bytes a row, and the pairs that look alike.
+
+Written: `left` (row of the part, reason, detail: the id of the row that stays, and how alike they are) and `figures`,
+each with a group for each part.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from chimed.build.context import Work
+from chimed.build.steps import Corpus, read_group, read_whole, write_groups
+from chimed.stages.dedup_bucket import compared
+from chimed.stages.dedup_sign import rows_of
+from chimed.stages.dedup_verify import EDGES, edges_of, looked_at
+from chimed.storage import lake as lakes
+from chimed.text.duplicates import variants
+from chimed.text.duplicates.pairs import SIMILAR
+
+NEAR = "nearly the same text"
+SAMPLES = 5  # variants of a kind that a part's report shows
+
+LEFT = pa.schema(
+    [pa.field("row", pa.uint32(), False), pa.field("reason", pa.string(), False), pa.field("detail", pa.string())]
+)
+FIGURES = pa.schema([pa.field("figures", pa.string(), False)])  # JSON, one row
+
+
+@dataclass(frozen=True)
+class Spared:
+    """Two rows that look alike and both stay, by their ranks, and what tells them apart."""
+
+    one: int
+    two: int
+    alike: float
+    kind: str
+    half: int
+    before: str
+    after: str
+
+
+def run(work: Work, corpus: Corpus, _: int) -> dict:
+    """Says of every row that leaves which row it copies."""
+    edges = pl.concat([read_whole(work.lake, edges_of(corpus, n)) for n in range(corpus.ranges)], rechunk=True)
+    count = compared(work, corpus)
+    copies, spared, asked = settled(work, corpus, edges, count)
+    order = pl.concat(list(lakes.read_batches(work.lake, corpus.path("exact", "order.parquet"), ["row"])))["row"]
+    rows = order.to_numpy()
+    near = pl.DataFrame(
+        {
+            "row": rows[[two for two, *_ in copies]],
+            "of": rows[[one for _, one, _ in copies]],
+            "reason": pl.Series([NEAR] * len(copies), dtype=pl.String),
+            "alike": pl.Series([alike for *_, alike in copies], dtype=pl.Float64),
+        }
+    )
+    exact = read_group(work.lake, corpus.path("exact", "copies.parquet"), 0)
+    exact = exact.with_columns(alike=pl.lit(None, pl.Float64))
+    left = _named(work, corpus, _of_what_stays(pl.concat([exact, near]), sum(corpus.rows)))
+    write_groups(work.lake, corpus.path("resolve", "left.parquet"), _by_part(left, corpus), LEFT)
+    figures = _figures(work, corpus, spared, rows)
+    write_groups(
+        work.lake,
+        corpus.path("resolve", "figures.parquet"),
+        (pl.DataFrame({"figures": [json.dumps(one, ensure_ascii=False)]}) for one in figures),
+        FIGURES,
+    )
+    return {"near copies": len(copies), "variants": len(spared), "compared anew": asked, "rows that leave": len(left)}
+
+
+# --- who stays --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """A row before another one that looks alike, and what was found of the two (`EDGES`)."""
+
+    one: int
+    alike: float
+    kind: str | None
+    half: int | None
+    before: str | None
+    after: str | None
+    met: bool
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A pair that has to be compared before anything can be said."""
+
+    one: int
+    two: int
+
+
+_Group = tuple[int, list[_Edge]]
+
+
+def settled(
+    work: Work, corpus: Corpus, edges: pl.DataFrame, count: int
+) -> tuple[list[tuple[int, int, float]], list[Spared], int]:
+    """The copies (rank, rank of the one that stays, how alike), the variants, and how many pairs were compared anew.
+
+    Each round says of every row what can be said, in order; a row waits for a comparison, and for the rows before it
+    that wait. What is wanted is compared at once, and the next round goes on.
+    """
+    stays = np.arange(count, dtype=np.uint32)  # of each rank the one that stays for it
+    waits = np.zeros(count, bool)
+    known: dict[tuple[int, int], _Edge] = {}
+    copies: list[tuple[int, int, float]] = []
+    spared: list[Spared] = []
+    waiting, asked = _groups(edges), 0
+    while waiting:
+        wanted, later = [], []
+        for two, several in waiting:
+            said = _judged(two, several, stays, waits, known)
+            waits[two] = said is None or isinstance(said, _Wanted)
+            if isinstance(said, _Edge):
+                copies.append((two, said.one, said.alike))
+                stays[two] = said.one
+            elif isinstance(said, list):
+                spared += said
+            else:
+                later.append((two, several))
+                wanted += [said] if said else []
+        waiting = later
+        asked += len(wanted)
+        known |= _compared(work, corpus, wanted)
+    return sorted(copies), sorted(spared, key=lambda one: one.two), asked
+
+
+def _judged(
+    two: int, several: list[_Edge], stays: np.ndarray, waits: np.ndarray, known: dict[tuple[int, int], _Edge]
+) -> "_Edge | list[Spared] | _Wanted | None":
+    """What a row copies; or, where it stays, its variants; or the pair to be compared first; None where it waits."""
+    direct = {edge.one: edge for edge in several}
+    seen: set[int] = set()
+    found: list[Spared] = []
+    for edge in several:
+        if not edge.met:
+            continue
+        if waits[edge.one]:
+            return None
+        first = int(stays[edge.one])
+        if first in seen:
+            continue
+        seen.add(first)
+        told = known.get((first, two)) or direct.get(first)
+        if told is None or (told.kind is None and told.alike >= SIMILAR):
+            return _Wanted(first, two)
+        if told.alike < SIMILAR:
+            continue
+        if told.kind == "":
+            return told
+        said = told.kind or "", told.half or 0, told.before or "", told.after or ""
+        found.append(Spared(first, two, told.alike, *said))
+    return found
+
+
+def _groups(edges: pl.DataFrame) -> list[_Group]:
+    """The rows that look like rows before them, in order, each with those: the likest first."""
+    several = ((two, _Edge(*rest)) for two, *rest in edges.select(EDGES.names).iter_rows())
+    return [(two, [edge for _, edge in group]) for two, group in groupby(several, key=lambda pair: pair[0])]
+
+
+def _compared(work: Work, corpus: Corpus, wanted: list[_Wanted]) -> dict[tuple[int, int], _Edge]:
+    """Compares pairs of which no second is there twice."""
+    if not wanted:
+        return {}
+    one, two = (np.array([getattr(pair, name) for pair in wanted], np.uint32) for name in ("one", "two"))
+    looked = looked_at(work, corpus, one, two, unlike=True).with_columns(met=False).select(EDGES.names)
+    return {(rest[0], second): _Edge(*rest) for second, *rest in looked.iter_rows()}
+
+
+# --- what is written of it --------------------------------------------------------------------------------------
+
+
+def _of_what_stays(copies: pl.DataFrame, count: int) -> pl.DataFrame:
+    """The copies; where the row one copies left too, as a copy of what that one copies."""
+    of = np.arange(count, dtype=np.uint32)
+    of[copies["row"].to_numpy()] = copies["of"].to_numpy()
+    while (further := of[of]).tobytes() != of.tobytes():
+        of = further
+    return copies.with_columns(of=of[copies["row"].to_numpy()])
+
+
+def _named(work: Work, corpus: Corpus, copies: pl.DataFrame) -> pl.DataFrame:
+    """Copies as row, reason, detail: the id of the row that stays, and how alike the two are."""
+    named = copies.join(_ids(work, corpus, copies["of"]), left_on="of", right_on="row", how="left")
+    alike = pl.format(" {}", pl.col("alike").round(2)).fill_null("")
+    return named.select("row", "reason", detail=pl.concat_str("id", alike)).sort("row")
+
+
+def _ids(work: Work, corpus: Corpus, rows: pl.Series, *more: str) -> pl.DataFrame:
+    """Of rows of the whole table: row, id, and more columns of `ROWS`."""
+    wanted = rows.unique().sort().to_numpy()
+    bounds = np.searchsorted(wanted, corpus.starts)
+    found = []
+    for part, (start, end) in enumerate(pairwise(bounds.tolist())):
+        if end > start:
+            numbers = wanted[start:end]
+            table = read_whole(work.lake, rows_of(corpus, part), ["id", *more])
+            found.append(table[numbers - corpus.starts[part]].with_columns(row=pl.Series(numbers, dtype=pl.UInt32)))
+    nothing = {"id": pl.String, **dict.fromkeys(more, pl.Boolean), "row": pl.UInt32}
+    return pl.concat([pl.DataFrame(schema=nothing), *found])
+
+
+def _by_part(left: pl.DataFrame, corpus: Corpus) -> Iterator[pl.DataFrame]:
+    bounds = np.searchsorted(left["row"].to_numpy(), corpus.starts)
+    for part, (start, end) in enumerate(pairwise(bounds.tolist())):
+        yield left.slice(start, end - start).with_columns(pl.col("row") - corpus.starts[part])
+
+
+def _figures(work: Work, corpus: Corpus, spared: list[Spared], rows: np.ndarray) -> list[dict]:
+    """What the report of each part says: texts compared, and pairs spared as variants, by kind and with samples."""
+    part_of = np.searchsorted(np.array(corpus.starts[1:]), rows, side="right")
+    texts = np.bincount(part_of, minlength=len(corpus.rows)).tolist()
+    counts: list[Counter[str]] = [Counter() for _ in corpus.rows]
+    shown: list[dict[str, list[Spared]]] = [{} for _ in corpus.rows]
+    for pair in spared:
+        part = int(part_of[pair.two])
+        counts[part][pair.kind] += 1
+        several = shown[part].setdefault(pair.kind, [])
+        if len(several) < SAMPLES:
+            several.append(pair)
+    places = [rank for of in shown for several in of.values() for pair in several for rank in (pair.one, pair.two)]
+    named = _ids(work, corpus, pl.Series("row", rows[places], dtype=pl.UInt32), "document")
+    about = {row: (id_, document) for id_, document, row in named.select("id", "document", "row").iter_rows()}
+    return [
+        {
+            "texts_compared": compared_here,
+            "pairs_spared": count.total(),
+            "doubtful": {
+                f"variants, another {kind}": {
+                    "rows": count[kind],
+                    "samples": [_sample(pair, about[rows[pair.one]], about[rows[pair.two]]) for pair in of[kind]],
+                }
+                for kind in variants.KINDS
+                if count[kind]
+            },
+        }
+        for compared_here, count, of in zip(texts, counts, shown, strict=True)
+    ]
+
+
+def _sample(pair: Spared, one: tuple[str, bool], two: tuple[str, bool]) -> dict[str, str]:
+    """What stays of both, side by side; one, two: the id of each, and whether it is a document."""
+    return {
+        "id": two[0],
+        "column": ("text" if two[1] else "question", "answer")[pair.half],
+        "before": pair.before,
+        "after": pair.after,
+        "why": f"alike {pair.alike:.2f} to {one[0]}, but another {pair.kind}: both stay",
+    }

@@ -1,0 +1,104 @@
+"""dedup, step 4, a range of rows at a time: which of the pairs are alike, and which of those are variants.
+
+The true Jaccard similarity of the pairs decides, not that of their signatures. Two texts that differ in a dose, a sign,
+a name, a negation or a side are variants (`variants`). Written: `edges-<range>`, the pairs that are alike, by their
+second row; behind the first one that is a copy they are not looked at any more.
+"""
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from chimed.build.context import Work
+from chimed.build.steps import Corpus, read_group, write_groups
+from chimed.stages.dedup_bucket import pairs_of
+from chimed.stages.dedup_exact import ORDER
+from chimed.stages.dedup_sign import letters_of
+from chimed.storage import lake as lakes
+from chimed.text.duplicates.pairs import SIMILAR, Letters, as_columns, similarities, verdicts
+from chimed.text.duplicates.shingles import distinct
+
+EDGES = pa.schema(
+    [
+        # ranks: of the row, and of one before it that looks alike
+        pa.field("two", pa.uint32(), False),
+        pa.field("one", pa.uint32(), False),
+        pa.field("alike", pa.float64(), False),
+        # what makes them variants; empty: nothing, it is a copy; null: not looked at
+        pa.field("kind", pa.string()),
+        # in which half, and the stretch of each around the difference
+        pa.field("half", pa.uint8()),
+        pa.field("before", pa.string()),
+        pa.field("after", pa.string()),
+        # whether they share a band, or are compared because a row between them is a copy
+        pa.field("met", pa.bool_(), False),
+    ]
+)
+
+
+def run(work: Work, corpus: Corpus, number: int) -> dict:
+    """Compares the pairs whose second row is in a range."""
+    frames = [read_group(work.lake, pairs_of(corpus, n), number)["pair"].to_numpy() for n in range(corpus.ranges)]
+    pairs = distinct(np.concatenate(frames))
+    one, two = (pairs >> np.uint64(32)).astype(np.uint32), pairs.astype(np.uint32)
+    order = np.lexsort((one, two))
+    edges = looked_at(work, corpus, one[order], two[order]).with_columns(met=True)
+    wanted = _instead_of_copies(edges)
+    more = looked_at(work, corpus, wanted["one"].to_numpy(), wanted["two"].to_numpy(), unlike=True)
+    more = more.with_columns(met=False)
+    write_groups(work.lake, edges_of(corpus, number), [pl.concat([edges, more])], EDGES)
+    return {"pairs": len(pairs) + len(wanted), "alike": len(edges), "copies": int((edges["kind"] == "").sum())}
+
+
+def _instead_of_copies(edges: pl.DataFrame) -> pl.DataFrame:
+    """Pairs that will be asked for: of a row with what a row before it copies, where those two have not met.
+
+    Columns: one, two, sorted by two. What a row copies may turn out to be another one, in another range.
+    """
+    stays = dict(edges.filter(pl.col("kind") == "").select("two", "one").iter_rows())
+    for two, one in stays.items():  # in order: what stands before is settled, as far as this range goes
+        stays[two] = stays.get(one, one)
+    copied = edges.filter(pl.col("one").is_in(list(stays)))
+    wanted = copied.select("two", pl.col("one").replace(stays)).unique()
+    return wanted.join(edges, on=["two", "one"], how="anti").sort("two", "one")
+
+
+def edges_of(corpus: Corpus, number: int) -> str:
+    """Where the pairs of a range of rows are that look alike."""
+    return corpus.path("verify", f"edges-{number:05d}.parquet")
+
+
+def looked_at(work: Work, corpus: Corpus, one: np.ndarray, two: np.ndarray, unlike: bool = False) -> pl.DataFrame:
+    """The pairs of ranks (sorted by the second) that look alike, the likest of a second first (`EDGES`).
+
+    unlike: behind them those, too, that turn out not to look alike.
+    """
+    ranks, back = np.unique(np.concatenate([one, two]), return_inverse=True)
+    letters = letters_at(work, corpus, ranks)
+    first, second = back[: len(one)], back[len(one) :]
+    alike = similarities(letters, first, second)
+    order = np.lexsort((one, -alike, two))
+    wanted = order[alike[order] >= SIMILAR]
+    found = as_columns(list(verdicts(letters, first[wanted], second[wanted])))
+    others = order[alike[order] < SIMILAR] if unlike else order[:0]
+    found = pl.concat([found, as_columns([None] * len(others))])
+    places = np.concatenate([wanted, others])
+    return pl.DataFrame({"two": two[places], "one": one[places], "alike": alike[places]}).hstack(found)
+
+
+def letters_at(work: Work, corpus: Corpus, ranks: np.ndarray) -> Letters:
+    """Where the letters of rows are, by their ranks (sorted, none twice)."""
+    found, done = [], 0
+    for batch in lakes.read_batches(work.lake, corpus.path("exact", "order.parquet"), ORDER.names):
+        bounds = np.searchsorted(ranks, [done, done + len(batch)])
+        found.append(batch[ranks[bounds[0] : bounds[1]].astype(np.int64) - done])
+        done += len(batch)
+    table = pl.concat(found)
+    return Letters(
+        work.lake,
+        [letters_of(corpus, part) for part in range(len(corpus.rows))],
+        np.searchsorted(np.array(corpus.starts[1:]), table["row"].to_numpy(), side="right"),
+        table["start"].to_numpy(),
+        table.select("first", "second").to_numpy(),
+        table["named"].to_numpy(),
+    )
