@@ -32,7 +32,8 @@ from chimed.build.options import Options
 from chimed.schema import table
 from chimed.settings import Settings
 from chimed.stages import perplexity
-from chimed.stages.filter import highest
+from chimed.stages.filter import cut
+from chimed.stages.filter_threshold import thresholds
 from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
 from chimed.text.perplexity_model import Scorer, load, split_windows
@@ -176,7 +177,10 @@ def main() -> None:
         print(f"{name:20}{rate:10.0f} tokens/CPU s {rate / rates['one by one, fp32']:6.2f}")
     print(f"the stage is {rates['the stage'] / rates['unsorted batches']:.2f} × the unsorted batches")
     whole = records.with_columns(perplexity=pl.Series(plain).exp())
-    cuts = [set(highest(frame.select("id", "perplexity"), 0.01)["id"]) for frame in (whole, outcome.kept)]
+    cuts = [
+        set(cut(frame, thresholds(lambda frame=frame: [frame], 0.01, "corpus"), "corpus").dropped["id"])
+        for frame in (whole, outcome.kept)
+    ]
     print(f"{len(texts)} texts, {tokens} tokens; the cuts are the same: {cuts[0] == cuts[1]} ({len(cuts[0])} texts)")
     caught = sum(f"{place:016x}" in cuts[1] for place in spoiled) / len(spoiled) if spoiled else float("nan")
     print(f"garbage in the cut: {caught:.3f}; exact above {outcome.figures['exact_above']}, "

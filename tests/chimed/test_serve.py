@@ -67,7 +67,7 @@ def test_a_server_that_dies_tells_the_end_of_its_log(chosen) -> None:
 def test_one_port_for_both_is_refused(chosen, monkeypatch) -> None:
     monkeypatch.setenv("CHIMED_JUDGE_URL", settings().llm_url)
     settings.cache_clear()
-    with pytest.raises(UserError, match="two servers need two"):
+    with pytest.raises(UserError, match="use the same port; give each server its own"):
         servers.start_servers(5)
 
 

@@ -35,7 +35,7 @@ def bomb() -> bytes:
 
 STRANGE = {
     "redirects to another server": ((307, {"Location": "http://127.0.0.1:1/v1"}, b""), Refused, "redirects to"),
-    "redirects to itself": ((308, {"Location": "/v1/chat/completions"}, b""), Refused, "CHIMED_LLM_URL must name"),
+    "redirects to itself": ((308, {"Location": "/v1/chat/completions"}, b""), Refused, "set CHIMED_LLM_URL to"),
     "gzip bomb": ((200, {"Content-Encoding": "gzip"}, bomb()), Reply, "a body of more than"),
     "gzip that is none": ((200, {"Content-Encoding": "gzip"}, completion("否")), Reply, "Can not decode"),
     "500 for this request alone": ((500, {}, b"CUDA error"), Refused, "CUDA error"),

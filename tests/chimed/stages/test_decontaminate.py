@@ -145,7 +145,7 @@ def test_every_question_of_a_book_leaves_and_what_is_left_is_the_rest(here, sear
 
 def test_a_build_accounts_for_passages_and_a_person_finds_them(here, capsys):
     books = [document(PROSE + BLOCK + PROSE + str(n), url=f"http://a/{n}") for n in range(30)]
-    made = {"version": here.build, "options": {}, "shards": [[]]}
+    made = {"version": here.build, "options": {}, "shards": [[]], "stages": order.stages_for_build_json()}
     lakes.write_json(here.lake, f"builds/{here.build}/build.json", made)
     for stage in order.NAMES[: order.NAMES.index("decontaminate")]:
         lakes.write_json(here.lake, f"builds/{here.build}/{stage}/report-00000.json", {"parts": 1})

@@ -12,7 +12,8 @@ from samples import document, qa, rows
 from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
 from chimed.stages import perplexity
-from chimed.stages.filter import highest
+from chimed.stages.filter import cut
+from chimed.stages.filter_threshold import thresholds
 from chimed.text import perplexity_model as scorers
 
 torch = pytest.importorskip("torch")
@@ -170,5 +171,9 @@ def test_the_cut_of_two_scores_is_that_of_exact_ones(here, monkeypatch):
     options = here.options.model_copy(update={"perplexity_exact": True})
     exact = perplexity.run(records, replace(here, options=options))
     assert exact.figures["scored_exactly"] == 400 - two.figures["scored_exactly"]
-    assert highest(two.kept, 0.01)["id"].to_list() == highest(exact.kept, 0.01)["id"].to_list()
+    dropped = [
+        cut(kept, thresholds(lambda kept=kept: [kept], 0.01, "corpus"), "corpus").dropped
+        for kept in (two.kept, exact.kept)
+    ]
+    assert dropped[0]["id"].to_list() == dropped[1]["id"].to_list()
     assert two.figures["exact_above"]["corpus"] < exact.kept["perplexity"].sort(descending=True)[3]
