@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import browser
 import httpx
 import pytest
-from browser import css, until
 
 from chimed.storage.store import REVIEWS, open_store
 from chimed_demo import models
+from support import browser
+from support.browser import css, until
 
 PROJECT = Path(__file__).parents[1]
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
@@ -60,7 +60,7 @@ def chimed(environment: dict[str, str], *argv: str) -> str:
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=True).stdout
 
 
-def test_the_release_loads_and_holds_every_source_and_both_domains(demo):
+def test_the_release_loads_completely(demo):
     state, _, environment = demo
     (release,) = (state / "lake" / "releases").iterdir()
     command = [str(MODELS_PYTHON), "-c", LOADED, str(release)]
@@ -128,7 +128,7 @@ print(json.dumps(out))
 """
 
 
-def test_the_tiny_models_are_small_may_be_read_by_all_and_talk_chatml(demo):
+def test_tiny_models_are_small_and_talk_chatml(demo):
     _, _, environment = demo
     made = models.ready()
     assert made
@@ -180,7 +180,7 @@ def pages(demo, tmp_path_factory) -> Iterator[tuple[Callable, str]]:
         yield page, release.name
 
 
-def test_every_page_of_the_demo_is_shown_whole_on_every_screen_and_asks_nobody_else(pages) -> None:
+def test_every_demo_page_fits_every_screen(pages) -> None:
     page, version = pages
     release = f"releases/{version}"
     record = css(page(f"{release}/examples?table=preference/train"), ".rows a.mono")[0].text
@@ -207,7 +207,7 @@ def test_rows_of_the_demo_are_filtered(pages) -> None:
     assert css(driver, ".rows .answer")
 
 
-def test_a_row_of_the_demo_is_traced_to_its_page_with_prompts_and_replies(pages) -> None:
+def test_a_row_is_traced_to_its_page(pages) -> None:
     page, version = pages
     driver = page(f"releases/{version}/examples?table=preference/train")
     css(driver, ".rows a.mono")[0].click()
@@ -222,7 +222,7 @@ def test_a_row_of_the_demo_is_traced_to_its_page_with_prompts_and_replies(pages)
     assert {one.text for one in css(driver, "details[open] .replied dd")} >= {"A", "B"}
 
 
-def test_ten_verdicts_by_keyboard_without_loading_the_page_again(pages, demo) -> None:
+def test_ten_verdicts_by_keyboard(pages, demo) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
     driver = pages[0]("review")

@@ -35,7 +35,7 @@ FIELDS = {f"CHIMED_{name.upper()}" for name in Settings.model_fields}
 AIRFLOWS = {name for name in SERVICES if name.startswith("airflow-")}
 
 
-def test_airflows_services_get_exactly_the_settings_that_the_code_reads() -> None:
+def test_services_get_exactly_the_codes_settings() -> None:
     for name in AIRFLOWS:
         given = {key for key in SERVICES[name]["environment"] if key.startswith("CHIMED_")}
         assert given == FIELDS - NOT_OF_A_DEPLOYMENT, name
@@ -59,7 +59,7 @@ def test_the_example_as_it_is_gives_valid_settings(monkeypatch) -> None:
     assert chosen.k8s_serve_gpus == Settings.model_fields["k8s_serve_gpus"].default
 
 
-def test_every_variable_the_compose_file_asks_for_is_in_the_example() -> None:
+def test_the_example_has_every_compose_variable() -> None:
     files = [(PROJECT / name).read_text(encoding="utf-8") for name in COMPOSE_FILES]
     asked = set(re.findall(r"(?<!\$)\$\{(\w+)", "".join(files)))
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
@@ -137,7 +137,7 @@ def test_every_image_port_volume_and_health_check() -> None:
         assert asked in " ".join(SERVICES[name]["healthcheck"]["test"]), name
 
 
-def test_services_come_in_order_and_stay_and_what_is_extra_is_a_profile() -> None:
+def test_services_start_in_order() -> None:
     extra = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
     assert extra == {name: ["monitoring"] for name in ("prometheus", "statsd", "grafana")}
     for name, service in SERVICES.items():
@@ -159,7 +159,7 @@ SECRETS = {  # each password, and the services that are given it
 }
 
 
-def test_every_service_has_the_passwords_it_needs_and_no_address_is_pasted_together() -> None:
+def test_every_service_has_only_its_passwords() -> None:
     for secret, expected in SECRETS.items():
         given = {name for name, one in SERVICES.items() if f"${{{secret}" in str(one.get("environment"))}
         assert given == expected, secret
@@ -192,11 +192,11 @@ def test_addresses_hold_any_password(word: str) -> None:
 
 @pytest.mark.slow
 def test_roles_may_do_no_more_than_they_need() -> None:
-    import postgres
     import psycopg
 
     from chimed.storage.store import open_store, upgrade
     from chimed_airflow import roles
+    from support import postgres
 
     words = {"airflow": "a/b@c", "chimed": "d:e?f"}
     with postgres.running() as server:
@@ -219,7 +219,7 @@ def test_roles_may_do_no_more_than_they_need() -> None:
         assert open_store(url.render_as_string(hide_password=False))
 
 
-def test_no_task_outlives_the_time_after_which_its_message_is_given_to_another_worker() -> None:
+def test_no_task_outlives_the_visibility_timeout() -> None:
     from datetime import timedelta
 
     environment = SERVICES["airflow-worker"]["environment"]
@@ -267,7 +267,7 @@ def merged(*files: str) -> dict:
     return found
 
 
-def test_a_gpu_file_gives_the_models_worker_gpus_and_changes_nothing_else(tmp_path) -> None:
+def test_the_gpu_file_only_adds_gpus(tmp_path) -> None:
     both = merged(*COMPOSE_FILES)
     file = tmp_path / "merged.yaml"
     file.write_text(yaml.safe_dump(both), encoding="utf-8")
@@ -282,7 +282,7 @@ def test_a_gpu_file_gives_the_models_worker_gpus_and_changes_nothing_else(tmp_pa
     assert both["services"] == {name: one for name, one in SERVICES.items() if name != "airflow-worker-models"}
 
 
-def test_work_with_models_goes_to_the_worker_that_has_them(monkeypatch) -> None:
+def test_model_work_goes_to_its_worker(monkeypatch) -> None:
     from chimed.settings import settings
     from chimed_airflow import tasks
 
@@ -359,7 +359,7 @@ def test_compose_itself_takes_the_file(program: list[str], tmp_path) -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def test_lineage_and_metrics_are_off_unless_their_one_setting_is_made() -> None:
+def test_lineage_and_metrics_are_off_by_default() -> None:
     environment = SERVICES["airflow-worker"]["environment"]
     assert environment["AIRFLOW__OPENLINEAGE__TRANSPORT"] == "${OPENLINEAGE_TRANSPORT:-}"
     assert environment["AIRFLOW__METRICS__OTEL_ON"] == "${METRICS_ON:-false}"
@@ -368,7 +368,7 @@ def test_lineage_and_metrics_are_off_unless_their_one_setting_is_made() -> None:
 DEPLOY = PROJECT / "include" / "chimed_airflow" / "deploy"
 
 
-def test_the_charts_values_name_settings_that_exist_and_hold_no_secret() -> None:
+def test_chart_values_name_real_settings() -> None:
     values = yaml.safe_load((DEPLOY / "values.yaml").read_text(encoding="utf-8"))
     given = {one["name"]: one["value"] for one in values["env"]}
     assert set(given) <= FIELDS
@@ -400,7 +400,7 @@ def test_what_is_wrong_with_rendered_yaml_is_said() -> None:
     assert any(line.startswith("Service z: ") and "prots" in line for line in said)
 
 
-def test_a_cluster_takes_what_it_needs_besides_the_chart() -> None:
+def test_a_cluster_takes_the_objects_besides_the_chart() -> None:
     text = (DEPLOY / "cluster.yaml").read_text(encoding="utf-8")
     assert check_manifests.wrong(text) == []
     objects = list(yaml.safe_load_all(text))
@@ -418,7 +418,7 @@ def test_a_cluster_takes_what_it_needs_besides_the_chart() -> None:
     assert "chimed_airflow.leftovers" in job["containers"][0]["command"]
 
 
-def test_model_servers_are_reached_by_workers_only_and_gpu_work_by_nobody() -> None:
+def test_only_workers_reach_model_servers() -> None:
     from chimed.llm import servers
     from chimed_airflow import manifests
 
@@ -500,7 +500,7 @@ def test_images_take_only_files_whose_hash_is_known(name: str) -> None:
     assert image.count("pip install") == image.count("pip install --no-cache-dir --no-deps --require-hashes -r") == 3
 
 
-def test_a_bill_of_materials_names_every_package_with_its_licence(tmp_path) -> None:
+def test_the_bill_of_materials_names_every_licence(tmp_path) -> None:
     import json
 
     argv = [sys.executable, str(PROJECT / ".ci" / "bill_of_materials.py"), "--name", "here", "--to", str(tmp_path)]
@@ -534,7 +534,7 @@ def test_actions_are_pinned_and_updates_come_weekly() -> None:
     assert {"pip_requirements", "dockerfile", "docker-compose", "github-actions"} <= set(renovate["enabledManagers"])
 
 
-def test_every_figure_of_dashboard_and_alerts_is_one_that_is_sent() -> None:
+def test_dashboards_use_only_sent_metrics() -> None:
     import json
 
     from chimed import metrics
@@ -556,7 +556,7 @@ def test_every_figure_of_dashboard_and_alerts_is_one_that_is_sent() -> None:
     assert [name for name, _ in rows if not re.search(rf'(?:count|gauge)\(\s*"{re.escape(name)}"', sent)] == []
 
 
-def test_logs_go_to_the_bucket_in_compose_and_cluster() -> None:
+def test_logs_go_to_the_bucket() -> None:
     environment = SERVICES["airflow-worker"]["environment"]
     assert environment["AIRFLOW__LOGGING__REMOTE_LOGGING"] == "true"
     logging = yaml.safe_load((DEPLOY / "values.yaml").read_text(encoding="utf-8"))["config"]["logging"]

@@ -1,7 +1,7 @@
 """Takes README's screenshots from a finished demo, light and dark: `make pictures` runs it after `make demo`.
 
 Airflow's API server is started on the demo's state, a headless Chromium opens ChiMed's pages, and each picture is
-written beside this file as WebP. The browser is driven as the tests of the pages drive it (`tests/browser.py`).
+written beside this file as WebP. The browser is driven as the tests of the pages drive it (`tests/support/browser.py`).
 """
 
 import base64
@@ -15,10 +15,9 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 sys.path.insert(0, str(PROJECT / "tests"))
 
-import browser  # noqa: E402
-
 from chimed.release import releases  # noqa: E402
 from chimed_airflow.local import home  # noqa: E402
+from support import browser  # noqa: E402
 
 WIDTH, SHARP, QUALITY = 1280, 1.5, 70  # pixels of the page, of the picture for each of them, of WebP's scale
 # a picture, the page, its language, how high

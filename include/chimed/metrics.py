@@ -16,6 +16,7 @@ with tags as DogStatsD writes them. It is sent and forgotten: a server that is d
 import re
 import socket
 from functools import cache
+from typing import Any
 
 from chimed.settings import settings
 
@@ -58,7 +59,7 @@ def _send(name: str, value: float, kind: str, tags: dict[str, str]) -> None:
 
 
 @cache
-def _address(host: str, port: int) -> tuple[int, tuple]:
+def _address(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
     """The family and the address of a server, looked up once."""
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     return family, address

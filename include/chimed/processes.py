@@ -35,7 +35,7 @@ def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str
 @contextlib.contextmanager
 def child_process(
     argv: Sequence[str], log: Path, environment: dict[str, str] | None = None
-) -> Iterator[subprocess.Popen]:
+) -> Iterator[subprocess.Popen[str]]:
     """Run a process during a `with` block, its output in `log`; it ends with this process even if that is killed."""
     started = _open(argv, log, environment, preexec_fn=die_with_parent if sys.platform == "linux" else None)
     try:
@@ -49,7 +49,7 @@ def child_process(
             started.wait()
 
 
-def _open(argv: Sequence[str], log: Path, environment: dict[str, str] | None, **how: Any) -> subprocess.Popen:
+def _open(argv: Sequence[str], log: Path, environment: dict[str, str] | None, **how: Any) -> subprocess.Popen[str]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as sink:
         variables = {**os.environ, **(environment or {})}

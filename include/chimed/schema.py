@@ -7,6 +7,7 @@ and no doctor's name ever enters a record.
 import hashlib
 import hmac
 import unicodedata
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -103,13 +104,13 @@ def keyed_hash(key: bytes, plain: str) -> str:
     return hmac.digest(key, plain.encode(), "sha256").hex()[:16]
 
 
-def record_id(row: dict) -> str:
+def record_id(row: dict[str, Any]) -> str:
     """Return the id of a record of any kind: a hash of its page's URL, its kind, its language and its words."""
     words = (row.get(name) for name in ("title", "text", "question", "answer", "rejected"))
     return content_id(row["url"], row["kind"], row["language"], *words)
 
 
-def derived(parent: dict, **changes: object) -> dict:
+def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
     """Return a record row derived from `parent`: its page and provenance, with `changes` and a new id.
 
     Scores and the places of findings in the parent's words are not copied.
@@ -120,12 +121,12 @@ def derived(parent: dict, **changes: object) -> dict:
     return row
 
 
-def table(rows: list[dict]) -> pl.DataFrame:
+def table(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Return rows as a table with exactly the columns of `RECORD`."""
     return pl.DataFrame(rows, schema=RECORD_COLUMNS)
 
 
-def dropped_table(rows: list[dict]) -> pl.DataFrame:
+def dropped_table(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Return rows as a table with exactly the columns of `DROPPED`."""
     return pl.DataFrame(rows, schema=DROPPED_COLUMNS)
 

@@ -48,7 +48,7 @@ def run(command: list[str], say: Callable[[str], None]) -> Any:
         end(process)
 
 
-def start(argv: list[str]) -> subprocess.Popen:
+def start(argv: list[str]) -> subprocess.Popen[str]:
     """Starts a command in a session of its own, with `include/` importable."""
     paths = [str(PROJECT / "include"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
@@ -67,7 +67,7 @@ def start(argv: list[str]) -> subprocess.Popen:
     )
 
 
-def follow(process: subprocess.Popen, say: Callable[[str], None]) -> Any:
+def follow(process: subprocess.Popen[str], say: Callable[[str], None]) -> Any:
     """Passes the command's lines to `say` until it ends; its last line on stdout, if that is JSON, is its result.
 
     Raises AirflowFailException where the user is wrong (exit code 2), SiteLeftAlone where a site is to be asked later
@@ -107,7 +107,7 @@ def _result(lines: list[str]) -> tuple[Any, list[str]]:
         return None, lines
 
 
-def end(process: subprocess.Popen) -> None:
+def end(process: subprocess.Popen[str]) -> None:
     """Ends the process group of a command: asks first, then kills."""
     deadline = time.monotonic() + GRACE
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -94,7 +94,7 @@ class ChimedOperator(BaseOperator):
         self.announce = announce
         self.note = note
         self.tells = tells
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Any) -> Any:
         """Runs the command, and tells those who wait for its outlets. Why it failed, the run's note will say."""
@@ -283,7 +283,7 @@ def step_doc(stage: Stage, step: Step) -> str:
 # --- what a task passes on --------------------------------------------------------------------------------------
 
 
-def ranges(reports: list[dict]) -> list[int]:
+def ranges(reports: list[dict[str, Any]]) -> list[int]:
     """The ranges that the steps after a step map over."""
     return list(range(reports[-1]["ranges"]))
 
@@ -292,7 +292,7 @@ def nothing(result: object) -> None:
     """For a result too large to pass on, that nobody needs."""
 
 
-def version(opened: dict) -> str:
+def version(opened: dict[str, Any]) -> str:
     """The version of the build that was opened."""
     return opened["version"]
 
@@ -326,7 +326,7 @@ def outcome(value: Any) -> str:
     return ", ".join(f"{name} {value[name]:,}" for name in wanted if isinstance(value[name], int) and value[name])
 
 
-def counts(reports: list[dict]) -> dict[str, int]:
+def counts(reports: list[dict[str, Any]]) -> dict[str, int]:
     """A stage's ledger in four numbers: small enough for XCom, whatever the build's size."""
     return {
         "read": sum(report["read"] for report in reports),
@@ -336,11 +336,11 @@ def counts(reports: list[dict]) -> dict[str, int]:
     }
 
 
-def figures(reports: list[dict]) -> dict[str, int]:
+def figures(reports: list[dict[str, Any]]) -> dict[str, int]:
     """The counts in which a step's task told what it did."""
     return {name: value for name, value in reports[-1]["figures"].items() if isinstance(value, int)}
 
 
-def numbers(result: dict) -> dict[str, Any]:
+def numbers(result: dict[str, Any]) -> dict[str, Any]:
     """The plain values of a result: names and counts, no tables."""
     return {key: value for key, value in result.items() if isinstance(value, str | int | float | bool)}

@@ -5,6 +5,7 @@ The texts of the replica's pages are read from `texts/*.yaml`; the words of the 
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from chimed_demo.pages import texts
 
@@ -84,7 +85,7 @@ def sheets() -> tuple[Sheet, ...]:
     return (*found, *(_of_prose(entry) for name in ("diseases", "articles") for entry in texts(name)))
 
 
-def _of_fields(entry: dict) -> Sheet:
+def _of_fields(entry: dict[str, Any]) -> Sheet:
     title = entry.get("name") or entry["title"]
     parts = []
     for field, (heads, question) in _HEADS.items():
@@ -97,7 +98,7 @@ def _of_fields(entry: dict) -> Sheet:
     return Sheet(title, tuple(parts))
 
 
-def _of_prose(entry: dict) -> Sheet:
+def _of_prose(entry: dict[str, Any]) -> Sheet:
     title = entry["title"]
     asks = any(word in title for word in ("怎", "吗", "如何", "为什么", "什么", "哪"))
     question = f"{title}？" if asks else f"关于{title}，应当注意什么？"
@@ -132,7 +133,7 @@ def asked() -> tuple[Asked, ...]:
     return tuple(found)
 
 
-def _answer(entry: dict) -> str:
+def _answer(entry: dict[str, Any]) -> str:
     if entry.get("advert") or entry.get("audio"):
         return ""
     return "\n".join(filter(None, (entry["text"], entry.get("advice"))))

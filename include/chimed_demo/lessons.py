@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from chimed.llm import prompts
 from chimed.stages.department import DEPARTMENTS, from_breadcrumb
@@ -88,9 +89,11 @@ def asking(name: str, answer: str, /, **fields: str) -> Lesson:
     return Lesson(tuple(prompts.build_messages(prompts.load(name), **fields)), answer)
 
 
-def _in_turn(things: tuple, rng: random.Random, make: Callable) -> Callable[[random.Random], Lesson]:
+def _in_turn(
+    things: tuple[Any, ...], rng: random.Random, make: Callable[..., Any]
+) -> Callable[[random.Random], Lesson]:
     """Return a function that draws every item equally often: learning by heart must not depend on chance."""
-    left: list = []
+    left: list[Any] = []
 
     def draw(_rng: random.Random) -> Lesson:
         if not left:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 from chimed.llm import prompts
 from chimed_demo import lesson_texts, lessons, tokens, verdicts
@@ -203,14 +204,14 @@ def _train(name: str, model, body, examples: Iterator[tuple[list[int], list[floa
     say(f"{name}: done, {size:.1f} M parameters, {seen} tokens, {spent:.0f} CPU-seconds, loss {mean:.2f}")
 
 
-def _batches(examples: Iterator[tuple[list[int], list[float]]], budget: int) -> Iterator[tuple]:
+def _batches(examples: Iterator[tuple[list[int], list[float]]], budget: int) -> Iterator[tuple[Any, ...]]:
     """Yield (ids, weights), each (rows, longest), padded on the right; a causal model needs no mask for that."""
     import torch
 
     rng = random.Random(SEED)
     while True:
         pool = sorted((next(examples) for _ in range(POOL)), key=lambda example: len(example[0]))
-        groups: list[list] = [[]]
+        groups: list[list[Any]] = [[]]
         for example in pool:
             if groups[-1] and (len(groups[-1]) + 1) * len(example[0]) > budget:
                 groups.append([])

@@ -15,11 +15,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from mutations import wrong_answers
-
 from chimed.stages import generate_qa
 from chimed.text import grounding
 from chimed.text.grounding import questions
+from support.mutations import wrong_answers
 
 ASKED = {
     "别名": "{}有哪些别名？",

@@ -16,21 +16,20 @@ from pathlib import Path
 
 import polars as pl
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "chimed")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from model_server import serving  # noqa: E402
-from samples import document, rows  # noqa: E402
-
-from chimed.build.context import Work  # noqa: E402
-from chimed.build.contract import ModelStage, Question  # noqa: E402
-from chimed.build.options import Options  # noqa: E402
-from chimed.llm import client  # noqa: E402
-from chimed.llm.asking import ask_models  # noqa: E402
-from chimed.settings import Settings  # noqa: E402
-from chimed.stages import generate_qa, translate  # noqa: E402
-from chimed.storage import store as stores  # noqa: E402
-from chimed.storage.lake import open_lake  # noqa: E402
-from chimed.storage.store import REPLIES  # noqa: E402
+from chimed.build.context import Work
+from chimed.build.contract import ModelStage, Question
+from chimed.build.options import Options
+from chimed.llm import client
+from chimed.llm.asking import ask_models
+from chimed.settings import Settings
+from chimed.stages import generate_qa, translate
+from chimed.storage import store as stores
+from chimed.storage.lake import open_lake
+from chimed.storage.store import REPLIES
+from support.model_server import serving
+from support.samples import document, rows
 
 # No negation, dose or herb: the gate's alignment of those costs far more than all that is measured here.
 CLASSIC = "凡第{n}证，其病在表者，可以汗解；其病在里者，当以下解。医者审之。昼夜循环，周而复始，此之谓常道也。"

@@ -22,7 +22,7 @@ from pathlib import Path
 from aiohttp import web
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-import loopback
+from support import loopback
 
 # Share of the tries that meet each fault.
 FAULTS = {"429": 0.035, "500": 0.024, "hang": 0.003, "cut": 0.005, "bad JSON": 0.005, "truncated": 0.005, "half": 0.005}

@@ -25,10 +25,9 @@ from sqlalchemy import Table, text
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import postgres
-
 from chimed.storage.pruning import prune
 from chimed.storage.store import PERPLEXITIES, REPLIES, Store, find, open_store, upgrade, upsert
+from support import postgres
 
 OLD, NEW = datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
 SIGNS = "".join(chr(0x4E00 + n) for n in random.Random(1).choices(range(3_500), k=200_000))

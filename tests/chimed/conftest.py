@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from model_server import Served, serving
 
 from chimed.build.context import Work
 from chimed.build.options import Options
 from chimed.settings import Settings
 from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
+from support.model_server import Served, serving
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def work(tmp_path) -> Work:
 @pytest.fixture(scope="session")
 def once(tmp_path_factory) -> Work:
     """A small build of a crawl and a corpus, made once."""
-    import small_build  # here: it needs what reads pages, which the models' environment does not have
+    from support import small_build  # here: it needs what reads pages, which the models' environment does not have
 
     return small_build.make(tmp_path_factory.mktemp("built"))
 
@@ -31,7 +31,7 @@ def once(tmp_path_factory) -> Work:
 @pytest.fixture
 def built(once, tmp_path) -> Work:
     """A copy of it for a test that changes it."""
-    import small_build
+    from support import small_build
 
     return small_build.copy(once, tmp_path)
 

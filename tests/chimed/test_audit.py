@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_build import CRAWL, HERB, crawled
 
 from chimed.build.builds import new_build, read_stage
 from chimed.errors import UserError
@@ -21,6 +20,7 @@ from chimed.schema import RECORD
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.contents import SpoiltFile, describe_rewrite, sealed
+from support.small_build import CRAWL, HERB, crawled
 
 SPOILT = 100
 
@@ -97,7 +97,7 @@ WAYS = (
 )  # fmt: skip
 
 
-def test_a_hundred_spoilt_files_of_a_hundred_are_found_and_named(built, tmp_path):
+def test_all_of_a_hundred_spoilt_files_are_named(built, tmp_path):
     root, whole = Path(built.lake.root), tmp_path / "whole"
     assert run_audit(built.lake, built.build).faults == []
     shutil.copytree(root, whole)
@@ -127,7 +127,7 @@ def test_a_file_that_nobody_wrote_is_named(built):
         lakes.remove(built.lake, name)
 
 
-def test_a_report_of_another_build_with_its_right_seal_is_another_report(built):
+def test_another_builds_sealed_report_is_refused(built):
     other = new_build(built.lake, {"second_opinion": False})
     run_stage(dataclasses.replace(built, build=other), "extract")
     one, two = (f"builds/{version}/extract/report-00000.json" for version in (built.build, other))
@@ -135,13 +135,13 @@ def test_a_report_of_another_build_with_its_right_seal_is_another_report(built):
     assert one in [fault.path for fault in run_audit(built.lake, built.build).faults]
 
 
-def test_what_was_read_from_a_crawl_is_no_report_of_the_crawl(built):
+def test_an_extracts_report_is_no_crawls(built):
     """Both have a right seal, and the same source and crawl."""
     lakes.write_bytes(built.lake, f"{CRAWL}/report.json", lakes.read_bytes(built.lake, "extracts/zydcd/c1/report.json"))
     assert f"{CRAWL}/report.json" in [fault.path for fault in run_audit(built.lake, built.build).faults]
 
 
-def test_rows_that_are_swapped_with_a_right_hash_break_the_chain(built):
+def test_swapped_rows_break_the_chain(built):
     """Who rewrites a part and its report is found by what the next stage says that it read."""
     folder = f"builds/{built.build}/clean"
     table = read_stage(built.lake, built.build, "clean")
@@ -157,7 +157,7 @@ def test_rows_that_are_swapped_with_a_right_hash_break_the_chain(built):
     )
 
 
-def test_a_part_without_some_rows_keeps_its_place_in_the_chain(built):
+def test_a_reduced_part_keeps_its_chain(built):
     folder, name = f"builds/{built.build}/clean", "kept-00000.parquet"
     table = read_stage(built.lake, built.build, "clean")
     report = lakes.read_json(built.lake, f"{folder}/report-00000.json")
@@ -168,7 +168,7 @@ def test_a_part_without_some_rows_keeps_its_place_in_the_chain(built):
     assert run_audit(built.lake, built.build).faults == []
 
 
-def test_what_an_older_version_wrote_is_said_to_be_not_recorded(built):
+def test_unrecorded_facts_of_older_versions_are_said(built):
     for name in [name for name in lakes.files(built.lake, "") if name.endswith(".json")]:
         made = lakes.read_json(built.lake, name)
         lakes.write_json(
@@ -183,7 +183,7 @@ def test_what_an_older_version_wrote_is_said_to_be_not_recorded(built):
 
 @pytest.mark.parametrize("way", [gone, cut, pipe, longer])
 @pytest.mark.parametrize("file", ["kept", "dropped"])
-def test_the_ledger_does_not_vouch_for_rows_that_are_not_there(built, capsys, way, file):
+def test_the_ledger_counts_only_existing_rows(built, capsys, way, file):
     print_ledger(built.lake, built.build)
     assert "every row is accounted for" in capsys.readouterr().out
     path = f"builds/{built.build}/clean/{file}-00000.parquet"
@@ -196,7 +196,7 @@ def test_the_ledger_does_not_vouch_for_rows_that_are_not_there(built, capsys, wa
         assert "every row is accounted for" not in said.out
 
 
-def test_a_report_without_its_seal_or_without_anything_is_not_taken_for_an_older_versions(built):
+def test_an_unsealed_report_is_no_older_one(built):
     for name in [name for name in lakes.files(built.lake, "") if name.endswith(".json")]:
         as_it_was = lakes.read_bytes(built.lake, name)
         made = lakes.read_json(built.lake, name)
@@ -207,7 +207,7 @@ def test_a_report_without_its_seal_or_without_anything_is_not_taken_for_an_older
     assert run_audit(built.lake, built.build).faults == []
 
 
-def test_what_is_not_there_is_said_with_what_there_is(built):
+def test_missing_things_are_named_with_choices(built):
     with pytest.raises(UserError, match=rf"no build or release '1999.1.1'; choose from: {built.build}"):
         run_audit(built.lake, "1999.1.1")
     with pytest.raises(UserError, match="no crawl 'zydcd/c9'"):
@@ -236,7 +236,7 @@ def edited(path: Path) -> None:
     ("way", "recorded"),
     [*itertools.product([gone, cut, zeroed, garbage, pipe, endless, "edited"], [True, False]), (flipped, True)],
 )
-def test_extract_reads_what_was_crawled_or_says_what_is_wrong(work, way, recorded):
+def test_extract_reads_or_says_why_not(work, way, recorded):
     crawled(work)
     if not recorded:  # as an older version left it
         lakes.write_json(work.lake, f"{CRAWL}/report.json", {"pages": 14})
@@ -248,7 +248,7 @@ def test_extract_reads_what_was_crawled_or_says_what_is_wrong(work, way, recorde
 
 @pytest.mark.parametrize("way", [gone, cut, zeroed, flipped, swapped, garbage, pipe, endless])
 @pytest.mark.parametrize("stage", ["clean", "dedup"])
-def test_a_stage_does_not_read_what_the_one_before_did_not_write(built, way, stage):
+def test_a_stage_reads_only_what_was_written(built, way, stage):
     before = {"clean": "extract", "dedup": "clean"}[stage]
     file = Path(built.lake.at(f"builds/{built.build}/{before}/kept-00000.parquet"))
     Path(built.lake.at(f"builds/{built.build}/{stage}/report-00000.json")).unlink()

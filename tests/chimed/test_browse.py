@@ -1,7 +1,6 @@
 """Rows of a release: filters, words, where to go on, one by its id, and no more read than is shown."""
 
 import pytest
-from samples import document, qa, rows
 
 from chimed.release import browse, filling
 from chimed.release.browse import Wanted, moved, row
@@ -9,6 +8,7 @@ from chimed.release.rows import tables_of
 from chimed.release.sorting import of_tables
 from chimed.release.statistics import statistics
 from chimed.storage import lake as lakes
+from support.samples import document, qa, rows
 
 
 @pytest.fixture(params=[10**9, 1_000], ids=["one file", "several files"])
@@ -41,14 +41,14 @@ def all_of(lake, wanted: Wanted, most: int = 5) -> list[dict]:
         start = here.after
 
 
-def test_pages_of_rows_show_each_row_once_and_in_order(made):
+def test_pages_show_each_row_once(made):
     train = len(browse.rows(made, "2026.11.22", Wanted("sft/train"), 0, 100).rows)
     ids = [one["id"] for one in all_of(made, Wanted("sft/train"))]
     assert ids == sorted(set(ids))
     assert len(ids) == train > 40
 
 
-def test_filters_and_words_and_the_count_of_what_passes(made):
+def test_filters_and_words_count_matches(made):
     everything = all_of(made, Wanted("sft/train"))
     inner = all_of(made, Wanted("sft/train", department="内科"))
     assert {one["id"] for one in inner} == {one["id"] for one in everything if one["department"] == "内科"}
@@ -60,14 +60,14 @@ def test_filters_and_words_and_the_count_of_what_passes(made):
     assert all_of(made, Wanted("sft/train", source="nobody")) == []
 
 
-def test_a_long_search_stops_and_says_where_to_go_on(made, monkeypatch):
+def test_a_long_search_says_where_to_continue(made, monkeypatch):
     monkeypatch.setattr(browse, "LOOKED", 1)  # one group of rows
     first = browse.rows(made, "2026.11.22", Wanted("sft/train", words="没有这句"))
     assert (first.rows, first.looked, first.after) == ([], 8, 8)
     assert all_of(made, Wanted("sft/train", words="没有这句")) == []
 
 
-def test_a_row_by_its_id_and_what_it_says(made):
+def test_a_row_is_found_by_id(made):
     wanted = all_of(made, Wanted("pretrain/train"))[-1]
     found = row(made, "2026.11.22", wanted["id"])
     assert found is not None

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
-from samples import document, rows
 
 from chimed.build import builds, ledger, order, reports
 from chimed.build.builds import new_build
@@ -27,11 +26,12 @@ from chimed.schema import RECORD, derived, dropped_table, left_rows, table
 from chimed.settings import settings
 from chimed.stages import clean
 from chimed.storage import lake as lakes
+from support.samples import document, rows
 
 TEXTS = rows(document("甲" * 40), document("乙" * 40), document("丙" * 40))
 
 
-def test_a_lost_row_a_doubled_row_and_a_strange_row_all_fail_the_stage():
+def test_lost_doubled_or_strange_rows_fail_the_stage():
     check_ledger("clean", TEXTS, Outcome(TEXTS))
     with pytest.raises(LedgerError, match="read 3 rows, kept 2"):
         check_ledger("clean", TEXTS, Outcome(TEXTS.head(2)))
@@ -49,7 +49,7 @@ def test_a_derived_row_needs_a_kept_parent():
         check_ledger("generate_qa", TEXTS, Outcome(TEXTS.tail(2), dropped, table([child])))
 
 
-def test_too_many_failures_stop_the_stage_and_a_few_do_not():
+def test_too_many_failures_stop_the_stage():
     many = pl.concat([TEXTS.with_columns(id=pl.col("id") + str(n)) for n in range(3)])
     failed = left_rows(many, dict.fromkeys(many["id"], ("unparsed reply", "")), "failed")
     check_failures("screen", count_outcome(many, Outcome(many.tail(4), failed.head(5))))
@@ -73,7 +73,7 @@ def test_versions_are_calendar_days_and_inputs_are_fixed(work):
         new_build(work.lake, version=first)
 
 
-def test_a_run_that_asks_again_gets_its_build_and_two_runs_never_one(work):
+def test_each_run_gets_its_own_build(work):
     lakes.write_json(work.lake, "raw/ask39/2026-11-16/report.json", {"pages": 3})
     asked = [f"manual__{n % 8}" for n in range(16)]
     with ThreadPoolExecutor(8) as several:
@@ -127,7 +127,7 @@ def _contents(work, stage: str) -> dict[str, bytes]:
     return {name: lakes.read_bytes(work.lake, f"{folder}/{name}") for name in lakes.names(work.lake, folder)}
 
 
-def test_a_stage_runs_once_and_after_those_before_it(work):
+def test_a_stage_runs_once_in_order(work):
     _open(work)
     with pytest.raises(UserError, match="dedup is not done"):
         run_stage(work, "perplexity")
@@ -152,7 +152,7 @@ def test_a_stage_that_loses_rows_stops_the_build(work, monkeypatch):
 @pytest.mark.parametrize(
     ("rows", "said"), [([0, 0], "some of them twice"), ([3], "none of the 3 rows"), ([1, 2, 2**31], "none of the 3")]
 )
-def test_verdicts_on_no_row_or_twice_on_one_stop_the_build(rows, said):
+def test_misplaced_verdicts_stop_the_build(rows, said):
     with pytest.raises(LedgerError, match=said):
         split(TEXTS, left(pl.Series(rows), "same text"), {})
 
@@ -202,7 +202,7 @@ def test_dropped_rows_keep_their_words():
     assert dropped_table([row])["text"].to_list() == ["甲" * 40]
 
 
-def test_a_build_of_an_earlier_version_goes_on_in_its_own_order(work):
+def test_an_older_build_keeps_its_order(work):
     _open(work)
     made = lakes.read_json(work.lake, f"builds/{work.build}/build.json")
     made.pop("stages")  # as builds were opened when copies left before texts were cleaned
@@ -221,7 +221,7 @@ def test_a_build_of_an_earlier_version_goes_on_in_its_own_order(work):
     assert order.stage("decontaminate", builds.stages_of(work.lake, work.build)).scope == "corpus"
 
 
-def test_a_report_of_an_earlier_version_has_the_figures_by_todays_names(work):
+def test_older_reports_have_todays_figure_names(work):
     older = {"rules and judge": {"both pass": 3}, "llm again": {"replies with control tokens": 1}, "texts compared": 9,
              "doubtful": {"both pass": {"rows": 1}}}  # fmt: skip
     path = f"builds/{work.build}/translate/report-00000.json"

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
-from model_server import completion
 from typer.testing import CliRunner
 
 from chimed.__main__ import app
 from chimed.errors import UserError, WorkStopped
 from chimed.operations.check import Finding, run_checks
 from chimed.settings import settings
+from support.model_server import completion
 
 EXAM = ",Question,A,B,C,D,Answer\n0,下列哪一项不是这道考题的答案,甲,乙,丙,丁,A\n"
 
@@ -100,7 +100,7 @@ def test_exams_disk_lake_and_store(ready, monkeypatch, tmp_path):
     assert "store upgrade" in wrong(dataclasses.replace(ready, opened=behind))["store"]
 
 
-def test_gpu_work_in_a_cluster_reaches_what_it_needs(ready):
+def test_gpu_pods_reach_lake_and_store(ready):
     cluster = {"compute": "kubernetes", "perplexity_model": "/models/gpt2"}
     found = wrong(changed(ready, **cluster))["GPU work"]
     for setting in ("CHIMED_DATA", "CHIMED_STORE", "CHIMED_PERPLEXITY_MODEL", "CHIMED_EXAMS", "CHIMED_K8S_VOLUME"):
@@ -112,7 +112,7 @@ def test_gpu_work_in_a_cluster_reaches_what_it_needs(ready):
     assert "no model in ./none" in wrong(changed(ready, perplexity_model="./none"))["GPU work"]
 
 
-def test_servers_that_the_run_starts_are_looked_at_as_far_as_can_be(ready):
+def test_servers_to_start_are_checked(ready):
     cluster = {"serve": "kubernetes", "llm_url": "http://one:8000/v1", "judge_url": "http://two:8000/v1"}
     there = changed(ready, **cluster, llm_checkpoint="Qwen/Qwen3-14B", judge_checkpoint="Qwen/Qwen3-32B")
     assert wrong(there) == {}
@@ -123,7 +123,7 @@ def test_servers_that_the_run_starts_are_looked_at_as_far_as_can_be(ready):
     assert "no model in /nowhere/model" in local
 
 
-def test_the_command_says_each_finding_and_exits_1_where_one_is_wrong(ready, served, tmp_path, monkeypatch):
+def test_check_exits_1_for_any_fault(ready, served, tmp_path, monkeypatch):
     for name in ("data", "store", "exams", "llm_url", "judge_url", "models_python", "scratch"):
         monkeypatch.setenv(f"CHIMED_{name.upper()}", str(getattr(ready.settings, name)))
     settings.cache_clear()

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from model_server import completion
 
 from chimed.errors import UserError
 from chimed.llm import client
 from chimed.llm.protocol import DIALECTS, Reply, Request, Server, TransientError, parse_completion, request_body
+from support.model_server import completion
 
 YES_NO = Request("p@1", [{"role": "user", "content": "q"}], {"max_tokens": 4}, {"choice": ["是", "否"]})
 REFUSED = (400, {}, b'{"error": "unknown field"}')
@@ -18,14 +18,14 @@ def ask(served, work):
     return answer
 
 
-def test_a_server_with_structured_outputs_is_held_by_them(served, work):
+def test_structured_outputs_hold_a_server(served, work):
     served.answer = lambda said: "是"
     assert ask(served, work).text == "是"
     assert served.bodies[-1]["structured_outputs"] == {"choice": ["是", "否"]}
     assert "response_format" not in served.bodies[-1]
 
 
-def test_a_server_that_ignores_them_is_held_by_a_schema(served, work):
+def test_an_ignoring_server_is_held_by_schema(served, work):
     """llama.cpp and SGLang, say: a choice comes back as the one field of an object."""
     served.probed = False
 
@@ -43,7 +43,7 @@ def test_a_server_that_ignores_them_is_held_by_a_schema(served, work):
     assert len(served.bodies) == before + 1  # probed once
 
 
-def test_a_server_that_knows_neither_and_no_unknown_fields_is_asked_plainly(served, work):
+def test_a_strict_server_is_asked_plainly(served, work):
     served.probed = False
     unknown = {"structured_outputs", "response_format", "chat_template_kwargs"}
     served.answer = lambda said: REFUSED if unknown & said.keys() else "是的"
@@ -51,7 +51,7 @@ def test_a_server_that_knows_neither_and_no_unknown_fields_is_asked_plainly(serv
     assert set(served.bodies[-1]) == {"model", "messages", "max_tokens", "seed"}
 
 
-def test_a_server_that_refuses_everything_is_a_users_mistake(served, work):
+def test_a_refusing_server_is_the_users_mistake(served, work):
     served.probed = False
     served.answer = lambda said: REFUSED
     with pytest.raises(UserError, match="rejects every request"):
@@ -71,19 +71,19 @@ def test_a_server_that_refuses_everything_is_a_users_mistake(served, work):
         b"[" * 100_000,
     ],
 )
-def test_a_body_that_is_not_whole_is_tried_again(content):
+def test_an_incomplete_body_is_tried_again(content):
     with pytest.raises(TransientError):
         parse_completion("k", content, 0.1)
 
 
-def test_a_schema_that_was_not_obeyed_leaves_the_text_as_it_came():
+def test_a_disobeyed_schema_keeps_the_text():
     assert parse_completion("k", completion('{"answer": "是"'), 0.1, wrapped=True).text == '{"answer": "是"'
     assert parse_completion("k", completion('["是"]'), 0.1, wrapped=True).text == '["是"]'
     assert isinstance(parse_completion("k", completion("是"), 0.1, wrapped=True), Reply)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_the_seed_and_the_sampling_are_the_same_in_every_dialect(dialect):
+def test_sampling_is_equal_in_every_dialect(dialect):
     said = request_body(YES_NO, "m", dialect)
     assert said["seed"] == 0
     assert ("chat_template_kwargs" in said) == dialect.template

@@ -12,7 +12,7 @@ TYPES = {"shard": (PageStage, ShardStage), "corpus": CorpusStage, "model": Model
 
 
 @pytest.mark.parametrize("stage", order.STAGES, ids=order.NAMES)
-def test_a_stage_is_of_the_type_its_definition_names(stage):
+def test_stages_have_the_type_they_name(stage):
     does = load_stage(stage)
     assert isinstance(does, TYPES[stage.kind])
     assert isinstance(does, PageStage) == (order.previous_stage(stage.name) is None)

@@ -82,7 +82,7 @@ MEDICINE = (
 
 
 @pytest.mark.parametrize("token", TOKENS)
-def test_a_control_token_leaves_and_what_is_around_it_stays(token: str) -> None:
+def test_only_the_control_token_leaves(token: str) -> None:
     assert without_control_tokens(f"茯苓{token}三钱") == "茯苓 三钱"
 
 
@@ -97,7 +97,7 @@ def test_what_is_left_makes_no_new_token() -> None:
         assert without_control_tokens(once) == once
 
 
-def test_columns_of_text_are_searched_by_the_same_pattern() -> None:
+def test_text_columns_share_one_pattern() -> None:
     texts = [f"甲{token}乙" for token in TOKENS] + list(MEDICINE)
     replaced = pl.Series(texts).str.replace_all(PATTERN, " ").to_list()
     assert replaced == [without_control_tokens(text) for text in texts]

@@ -1,13 +1,13 @@
 """What stages doubted: added up over shards, bounded, and told of one record."""
 
 import pytest
-from samples import document, rows
 
 from chimed.build import order
 from chimed.pipeline.doubtful import SAMPLE_CHARACTERS, SAMPLES, find_doubts, list_doubtful
 from chimed.pipeline.trace import print_fate
 from chimed.schema import DROPPED, RECORD, dropped_table
 from chimed.storage import lake as lakes
+from support.samples import document, rows
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def test_doubts_are_added_up_over_shards_and_bounded(doubted):
     assert (spared["stage"], spared["rows"]) == ("dedup", 1)
 
 
-def test_a_records_doubts_are_those_that_show_it_or_name_it(doubted):
+def test_a_records_doubts_show_or_name_it(doubted):
     assert {one["stage"] for one in find_doubts(doubted.lake, doubted.build, "1" * 16)} == {"clean", "dedup"}
     assert {one["stage"] for one in find_doubts(doubted.lake, doubted.build, "2" * 16)} == {"clean", "dedup"}
     assert [one["stage"] for one in find_doubts(doubted.lake, doubted.build, "0" * 16)] == ["clean"] * 7
 
 
-def test_the_ledger_of_a_record_tells_what_was_doubted(doubted, capsys):
+def test_a_records_ledger_tells_doubts(doubted, capsys):
     print_fate(doubted.lake, doubted.build, "1" * 16)
     told = capsys.readouterr().out
     assert "clean          kept\n" in told

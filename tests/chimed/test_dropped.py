@@ -66,7 +66,7 @@ def test_each_is_found_once_whatever_the_pages_length(lake, sought, count, most)
     assert all(one["reason"] == sought.reason for one in found if sought.reason)
 
 
-def test_the_newest_build_comes_first_and_a_wrong_place_begins_anew(lake) -> None:
+def test_the_newest_build_comes_first(lake) -> None:
     first = find_dropped(lake, Search(), most=1).rows[0]
     assert (first["build"], first["stage"], first["said"][0]) == ("2026.11.22", "dedup", ("title", "第77"))
     assert find_dropped(lake, Search(), "../../etc/passwd#5", 1).rows[0] == first

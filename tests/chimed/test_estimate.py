@@ -3,7 +3,6 @@
 import dataclasses
 
 import pytest
-from samples import document, model_outcome, qa, rows
 
 from chimed.build import order
 from chimed.errors import UserError
@@ -11,6 +10,7 @@ from chimed.pipeline.estimate import estimate_build
 from chimed.schema import DROPPED, RECORD, dropped_table
 from chimed.stages import screen
 from chimed.storage import lake as lakes
+from support.samples import document, model_outcome, qa, rows
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 
@@ -36,7 +36,7 @@ def planned(work, served):
     return work, table
 
 
-def test_an_estimate_counts_what_the_store_does_not_know_and_asks_nothing(planned, served):
+def test_an_estimate_asks_nothing(planned, served):
     work, table = planned
     told = estimate_build(work, rate=1000)
     asked = {(one["stage"], one["prompt"].split("@")[0]): one["remain"] for one in told["stages"]}
@@ -63,7 +63,7 @@ def test_without_a_rate_it_needs_one_measured(planned):
     assert estimate_build(work)["tokens_per_second"] == 500
 
 
-def test_a_build_that_has_nothing_yet_says_what_to_run(work):
+def test_an_empty_build_says_what_to_run(work):
     lakes.write_json(work.lake, "builds/2026.11.22/build.json", {"version": "2026.11.22", "shards": [["a/b"]]})
     with pytest.raises(UserError, match="run extract"):
         estimate_build(work, rate=1)

@@ -50,7 +50,7 @@ def _said(value: object) -> bytes:
 
 @FUZZ
 @given(st.binary(max_size=400) | COMPLETION.map(_said) | VALUES.map(_said), st.booleans())
-def test_a_body_becomes_a_reply_that_every_store_takes(content: bytes, wrapped: bool) -> None:
+def test_a_body_becomes_a_storable_reply(content: bytes, wrapped: bool) -> None:
     try:
         reply = parse_completion("k", content, 0.1, wrapped)
     except TransientError as passing:
@@ -72,7 +72,7 @@ def test_deep_json_is_no_completion(begin: str, depth: int) -> None:
 
 @FUZZ
 @given(ANY, st.integers(1, 300))
-def test_foreign_text_is_made_safe_for_stores_and_terminals(text: str, most: int) -> None:
+def test_foreign_text_is_made_safe(text: str, most: int) -> None:
     line = one_line(text)
     assert not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 for letter in line if letter != "\t")
     line.encode()

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from small_build import CRAWL
 
 from chimed.build import ledger
 from chimed.build.builds import count_parts, read_build, read_dropped, read_stage
@@ -23,6 +22,7 @@ from chimed.pipeline.doubtful import list_doubtful
 from chimed.release.verify import verify
 from chimed.storage import lake as lakes
 from chimed.storage.contents import as_json, sealed
+from support.small_build import CRAWL
 
 pytestmark = pytest.mark.slow  # some hundred files
 

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-from small_build import crawled
 
 from chimed.build import ledger
 from chimed.build.builds import count_parts, list_builds, new_build, read_build, read_dropped
@@ -20,11 +19,12 @@ from chimed.release.write import previous
 from chimed.storage import drafts, naming, warc
 from chimed.storage import lake as lakes
 from chimed.storage.contents import parse_json
+from support.small_build import crawled
 
 CUT = [b"", b"{", b'{"parts": 1', b"[]", b"null", b'{"parts": "one"}', b'{"parts": 1, "figures": 7}', b"\x00" * 200]
 
 
-def test_drafts_of_a_killed_writer_are_no_parts_and_the_next_run_takes_them_away(built):
+def test_a_killed_writers_drafts_are_removed(built):
     folder = Path(built.lake.at("builds", built.build, "clean"))
     for name in ("dropped-00000.parquet", "kept-00000.parquet", "report-00000.json"):
         (folder / f"{name}.1a2b3c4d.part").write_bytes((folder / name).read_bytes())
@@ -36,7 +36,7 @@ def test_drafts_of_a_killed_writer_are_no_parts_and_the_next_run_takes_them_away
     assert not list(folder.glob("*.part"))
 
 
-def test_a_draft_that_is_being_written_is_left_to_its_writer(tmp_path):
+def test_a_draft_in_progress_is_left_alone(tmp_path):
     mine, dead, new = (tmp_path / f"kept-0000{n}.parquet.1a2b3c4d.part" for n in range(3))
     dead.write_bytes(b"x")
     new.touch()
@@ -51,7 +51,7 @@ def test_a_draft_that_is_being_written_is_left_to_its_writer(tmp_path):
 
 
 @pytest.mark.parametrize("data", CUT)
-def test_a_stage_whose_report_was_cut_short_is_not_finished_and_runs_again(built, data):
+def test_a_truncated_report_runs_the_stage_again(built, data):
     path = f"builds/{built.build}/clean/report-00000.json"
     whole = lakes.read_json(built.lake, path)
     lakes.write_bytes(built.lake, path, data)
@@ -65,7 +65,7 @@ def test_a_stage_whose_report_was_cut_short_is_not_finished_and_runs_again(built
 
 
 @pytest.mark.parametrize("data", CUT)
-def test_reports_of_extracts_and_crawls_that_were_cut_short(work, data):
+def test_truncated_reports_count_as_missing(work, data):
     crawled(work)
     first = extract_crawl(work.lake, "zydcd", "c1")
     for name in ("report.json", "00001.warc.gz/report.json"):
@@ -79,7 +79,7 @@ def test_reports_of_extracts_and_crawls_that_were_cut_short(work, data):
             new_build(work.lake, {"sources": ["zydcd"]})
 
 
-def test_parts_of_an_extract_that_are_gone_or_cut_are_made_again(work):
+def test_spoilt_extract_parts_are_remade(work):
     crawled(work)
     first = extract_crawl(work.lake, "zydcd", "c1")
     part = Path(work.lake.at("extracts/zydcd/c1/00001.warc.gz/kept-00000.parquet"))
@@ -88,7 +88,7 @@ def test_parts_of_an_extract_that_are_gone_or_cut_are_made_again(work):
         assert extract_crawl(work.lake, "zydcd", "c1") == first
 
 
-def test_a_build_whose_build_json_was_cut_short_is_not_the_latest(built):
+def test_a_truncated_build_is_never_the_latest(built):
     newest = new_build(built.lake, {"second_opinion": False})
     assert read_build(built.lake, "latest")["version"] == newest
     lakes.write_bytes(built.lake, f"builds/{newest}/build.json", b'{"version": ')
@@ -98,7 +98,7 @@ def test_a_build_whose_build_json_was_cut_short_is_not_the_latest(built):
     assert newest in list_builds(built.lake)
 
 
-def test_latest_is_what_was_opened_last_though_the_clock_was_once_ahead(built):
+def test_latest_ignores_the_clock(built):
     ahead = new_build(built.lake, version="2031.01.05")
     assert read_build(built.lake, "latest")["version"] == ahead
     today = new_build(built.lake)
@@ -113,7 +113,7 @@ def test_latest_is_what_was_opened_last_though_the_clock_was_once_ahead(built):
     assert previous(built.lake, new_build(built.lake)) == today
 
 
-def test_builds_of_an_older_version_keep_their_order_and_come_first(built):
+def test_older_builds_keep_their_order(built):
     for version in ("2025.12.31", "2026.1.2", "2026.1.2.1"):
         made = {"version": version, "options": {}, "shards": []}
         lakes.write_json(built.lake, f"builds/{version}/build.json", made)
@@ -129,7 +129,7 @@ NO_NAMES = [
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
-def test_what_is_no_name_names_no_build_crawl_or_release(built, name):
+def test_invalid_names_are_refused(built, name):
     before = lakes.files(built.lake, "")
     with pytest.raises(UserError, match="cannot name a build"):
         new_build(built.lake, version=name)
@@ -180,7 +180,7 @@ def test_strange_folders_in_raw_block_no_build(work):
         (b'{"a": ' + b"9" * 5_000 + b"}", "digits"), (b'{"a": "\\ud83d"}', "surrogates"), (b'{"a": 1}{', "Extra data"),
     ],
 )  # fmt: skip
-def test_what_is_no_json_is_said_in_a_sentence(data, said):
+def test_invalid_json_is_one_sentence(data, said):
     with pytest.raises(UserError, match=f"x.json is not .*{said}"):
         parse_json(data, "x.json")
 

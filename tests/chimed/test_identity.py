@@ -6,14 +6,14 @@ import struct
 from pathlib import Path
 
 import pytest
-from model_server import Served
-from samples import document, model_outcome, rows
 
 from chimed.errors import UserError
 from chimed.llm import client, identity
 from chimed.stages import screen
 from chimed.storage import store as stores
 from chimed.storage.store import REPLIES
+from support.model_server import Served
+from support.samples import document, model_outcome, rows
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。"
 
@@ -41,7 +41,7 @@ def screened(work, served: Served) -> tuple[int, set[str]]:
     return len(served.bodies) - before, {outcome.figures[name]["model"] for name in ("screen", "sensitive")}
 
 
-def test_a_model_changed_under_its_alias_is_asked_anew_and_changed_back_it_is_not(asked, served):
+def test_a_changed_model_is_asked_anew(asked, served):
     assert screened(asked, served) == (6, {"test/generator"})
     served.roots["chimed-generator"] = "test/another"
     assert screened(asked, served) == (6, {"test/another"})
@@ -52,7 +52,7 @@ def test_a_model_changed_under_its_alias_is_asked_anew_and_changed_back_it_is_no
     assert screened(dataclasses.replace(asked, settings=where), served) == (0, {"test/generator"})
 
 
-def test_of_a_folder_the_content_counts_and_not_the_path(asked, served, tmp_path):
+def test_a_folders_content_is_its_identity(asked, served, tmp_path):
     folder = checkpoint(tmp_path / "merged", b"\x01" * 500)
     served.roots["chimed-generator"] = str(folder)
     first = client.generator_server(asked).identity
@@ -67,7 +67,7 @@ def test_of_a_folder_the_content_counts_and_not_the_path(asked, served, tmp_path
     assert screened(asked, served) == (0, {first})
 
 
-def test_a_large_file_is_known_by_samples_and_a_letter_of_its_description(tmp_path, monkeypatch):
+def test_a_large_checkpoint_is_hashed_by_samples(tmp_path, monkeypatch):
     monkeypatch.setattr(identity, "FULL_HASH_BYTES", 1000)
     weights = bytearray(3_000_000)
     one = identity.hash_checkpoint(checkpoint(tmp_path / "a", bytes(weights)))
@@ -105,7 +105,7 @@ MINE = "chimed-generator"
         ),
     ],
 )
-def test_what_a_server_says_of_itself_or_a_setting_or_nothing_goes_on(models, named, who):
+def test_identity_comes_from_server_or_setting(models, named, who):
     if who.startswith(("CHIMED", "serves")):
         with pytest.raises(UserError, match=who):
             identity.identify_model(MINE, models, named, "CHIMED_LLM_IDENTITY", "http://a/v1")
@@ -113,13 +113,13 @@ def test_what_a_server_says_of_itself_or_a_setting_or_nothing_goes_on(models, na
         assert identity.identify_model(MINE, models, named, "CHIMED_LLM_IDENTITY", "http://a/v1") == who
 
 
-def test_an_identity_fits_its_column_and_obeys_no_terminal():
+def test_an_identity_is_short_and_harmless():
     said = identity.identify_model(MINE, [{"id": MINE, "root": "\x1b[2J\x00\ud835/" + "x" * 9_999}], None, "S", "u")
     assert len(said) <= 180
     assert not set(said) & {"\x1b", "\x00", "\ud835"}
 
 
-def test_replies_kept_under_a_served_name_stay_readable_and_are_nobody_elses(asked, served):
+def test_older_replies_stay_readable(asked, served):
     request = screen.ask_yes_no("screen", f"{TEXT}0").request
     old = {
         "key": client.request_key(request, "chimed-generator"), "model": "chimed-generator", "prompt": request.prompt,
@@ -131,7 +131,7 @@ def test_replies_kept_under_a_served_name_stay_readable_and_are_nobody_elses(ask
     assert stores.find(asked.store, REPLIES, [old["key"]])[old["key"]]["text"] == "是"
 
 
-def test_a_server_that_comes_back_with_another_model_ends_the_work(asked, served, monkeypatch):
+def test_a_server_with_another_model_ends_work(asked, served, monkeypatch):
     monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(client, "IDENTITY_EVERY", 0.0)
 

@@ -26,7 +26,7 @@ def size_of(shard: list[str], sizes: dict[str, Size]) -> float:
         {f"a/{week}": 10 * (week % 30) for week in range(500)},
     ],
 )
-def test_no_shard_is_larger_than_the_limit_and_every_share_is_in_one(rows):
+def test_shards_are_bounded_and_complete(rows):
     sizes = {crawl: Size(number, 0) for crawl, number in rows.items()}
     shards = packed(sizes, ROWS, 1.0)
     assert all(size_of(shard, sizes) <= 1.0001 for shard in shards)
@@ -37,17 +37,17 @@ def test_no_shard_is_larger_than_the_limit_and_every_share_is_in_one(rows):
         assert shares == [(which, len(shares)) for which in range(len(shares))]
 
 
-def test_small_crawls_share_a_shard_and_a_large_one_has_several():
+def test_small_crawls_share_a_shard():
     sizes = {"a/1": Size(200, 0), "a/2": Size(200, 0), "b/1": Size(1_500, 0)}
     assert packed(sizes, ROWS, 1.0) == [["a/1", "a/2"], ["b/1/0-of-2"], ["b/1/1-of-2"]]
 
 
-def test_a_crawl_of_few_parts_is_not_divided_into_empty_shards():
+def test_few_parts_make_no_empty_shards():
     assert packed({"a/1": Size(9_000, 0, parts=2)}, ROWS, 1.0) == [["a/1/0-of-2"], ["a/1/1-of-2"]]
     assert packed({"a/1": Size(9_000, 0, parts=0)}, ROWS, 1.0) == [["a/1"]]
 
 
-def test_a_page_with_many_answers_counts_as_many_rows_once_it_was_extracted(work):
+def test_many_answers_count_as_many_rows(work):
     lakes.write_json(work.lake, "raw/ask39/1/report.json", {"pages": 30})
     assert inputs.divide_into_shards(work.lake, Options(part_rows=50)) == [["ask39/1"]]
     lakes.write_json(work.lake, "extracts/ask39/1/report.json", {"records": 400, "parts": {"a": 3, "b": 4}})
@@ -56,7 +56,7 @@ def test_a_page_with_many_answers_counts_as_many_rows_once_it_was_extracted(work
     assert inputs.divide_into_shards(work.lake, Options(part_rows=50)) == [["ask39/1"]]
 
 
-def test_there_are_never_more_shards_than_tasks_may_be(work):
+def test_shards_never_exceed_mapped_tasks(work):
     for week in range(4):
         lakes.write_json(work.lake, f"raw/ask39/{week}/report.json", {"pages": 5_000 * week})
     shards = inputs.divide_into_shards(work.lake, Options(part_rows=10))

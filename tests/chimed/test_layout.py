@@ -13,7 +13,7 @@ WRITTEN = re.compile(
 ADDRESSES = {"links.py", "overview.py"}  # of the pages, not of the lake
 
 
-def test_no_module_but_one_writes_a_path_of_the_lake() -> None:
+def test_only_one_module_writes_paths() -> None:
     files = [path for room in ("chimed", "chimed_airflow") for path in (PROJECT / "include" / room).rglob("*.py")]
     found = {
         f"{path.name}: {line}"

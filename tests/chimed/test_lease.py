@@ -26,7 +26,7 @@ def on(machine: str, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(leases.socket, "gethostname", lambda: machine)
 
 
-def test_a_site_that_is_crawled_on_another_machine_is_left_to_it(store, tmp_path, monkeypatch):
+def test_another_machines_crawl_is_left_alone(store, tmp_path, monkeypatch):
     on("one", tmp_path, monkeypatch)
     with hold_lease(store, "lake", "ask39", pytest.fail):
         on("two", tmp_path, monkeypatch)
@@ -41,7 +41,7 @@ def test_a_site_that_is_crawled_on_another_machine_is_left_to_it(store, tmp_path
         pass
 
 
-def test_a_machine_that_died_is_followed_by_another_and_told_if_it_lives_after_all(store, tmp_path, monkeypatch):
+def test_a_dead_machine_is_followed_by_another(store, tmp_path, monkeypatch):
     said: list[str] = []
     on("one", tmp_path, monkeypatch)
     with hold_lease(store, "lake", "ask39", said.append):
@@ -58,7 +58,7 @@ def test_a_machine_that_died_is_followed_by_another_and_told_if_it_lives_after_a
     assert leases._read_lease(store, "ask39") == ("two/1/x", 0)  # who lost the lease does not give it back
 
 
-def test_a_killed_crawl_of_this_machine_is_followed_at_once(store, tmp_path, monkeypatch):
+def test_a_killed_local_crawl_is_followed_at_once(store, tmp_path, monkeypatch):
     on("one", tmp_path, monkeypatch)
     leases._acquire(store, "ask39", f"{leases._machine()}/1/x")
     began = time.monotonic()
@@ -66,7 +66,7 @@ def test_a_killed_crawl_of_this_machine_is_followed_at_once(store, tmp_path, mon
         assert time.monotonic() - began < 1.0
 
 
-def test_of_two_that_want_a_lease_at_once_one_has_it(store, tmp_path, monkeypatch):
+def test_one_of_two_gets_the_lease(store, tmp_path, monkeypatch):
     on("one", tmp_path, monkeypatch)
     had: list[str] = []
 
@@ -87,7 +87,7 @@ def test_of_two_that_want_a_lease_at_once_one_has_it(store, tmp_path, monkeypatc
     assert len(had) == 1
 
 
-def test_a_store_that_cannot_be_reached_ends_the_crawl_in_time(store, tmp_path, monkeypatch):
+def test_an_unreachable_store_ends_the_crawl(store, tmp_path, monkeypatch):
     said: list[str] = []
     on("one", tmp_path, monkeypatch)
     with hold_lease(store, "lake", "ask39", said.append):

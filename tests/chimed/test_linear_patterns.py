@@ -30,7 +30,7 @@ CATEGORIES = {kinds.CATEGORY_DIGIT: "1", kinds.CATEGORY_SPACE: " ", kinds.CATEGO
 
 
 @pytest.mark.slow
-def test_the_attacks_find_what_is_known_to_be_slow() -> None:
+def test_attacks_find_known_slow_patterns() -> None:
     for slow in (r"书名[：:]\s*(.+?)\s*$", r"<[^>]*>", r"(a+)+b", r"\d+[余多]?\s*克", r"\s*(?:甲|乙)", r"(?:\w+ )*："):
         assert _superlinear(re.compile(slow)), slow
     for linear in (r"<[^<>]{0,200}>", r"[一二三]{1,12}日", r"\A\s*答案[：:]", r"茯苓|甘草", r"\s{1,9}$"):

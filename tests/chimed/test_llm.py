@@ -3,12 +3,12 @@
 import dataclasses
 
 import pytest
-from model_server import completion
 
 from chimed.errors import UserError
 from chimed.llm import client
 from chimed.llm.client import Refused, Reply, Request, Server
 from chimed.llm.cost import measure_cost
+from support.model_server import completion
 
 SAMPLING = {"max_tokens": 8, "temperature": 0.0}
 
@@ -27,7 +27,7 @@ def server(served) -> Server:
     return Server(served.url, "m", "none", "CHIMED_LLM_URL")
 
 
-def test_every_reply_reaches_its_own_request_whatever_the_server_does(served, work):
+def test_every_reply_reaches_its_own_request(served, work):
     seen: dict[str, int] = {}
 
     def answer(body):
@@ -59,7 +59,7 @@ def test_equal_requests_are_asked_once_and_samples_apart(served, work):
     assert len(served.bodies) == 2
 
 
-def test_a_server_that_stays_down_stops_the_work_and_keeps_what_was_paid(served, work):
+def test_a_down_server_keeps_paid_replies(served, work):
     served.answer = lambda body: "ok" if len(served.bodies) <= 5 else (500, {}, b"")
     work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_concurrency": 1}))
     with pytest.raises(client.ServerDown, match="5 of 10 answers are stored"):
@@ -68,7 +68,7 @@ def test_a_server_that_stays_down_stops_the_work_and_keeps_what_was_paid(served,
     assert sum(reply.known for reply in client.ask(requests(10), server(served), work)) == 5
 
 
-def test_what_the_server_will_never_answer_is_refused_and_the_rest_goes_on(served, work):
+def test_unanswerable_requests_are_refused_alone(served, work):
     bad = (400, {}, b'{"message": "too long"}')
     served.answer = lambda body: bad if body["messages"][0]["content"] == "q1" else "ok"
     replies = client.ask(requests(3), server(served), work)
@@ -77,12 +77,12 @@ def test_what_the_server_will_never_answer_is_refused_and_the_rest_goes_on(serve
     assert [type(reply) for reply in replies] == [Reply, Refused, Reply]
 
 
-def test_no_server_is_a_users_mistake_that_names_the_setting(work):
+def test_no_server_names_the_setting(work):
     with pytest.raises(UserError, match=r"127.0.0.1:9/v1 .*CHIMED_LLM_URL"):
         client.ask(requests(1), Server("http://127.0.0.1:9/v1", "m", "none", "CHIMED_LLM_URL"), work)
 
 
-def test_a_constraint_goes_to_the_server_and_thinking_is_off(served, work):
+def test_constraints_are_sent_and_thinking_is_off(served, work):
     served.answer = lambda body: (200, {}, completion("是"))
     request = dataclasses.replace(requests(1)[0], constraint={"choice": ["是", "否"]})
     client.ask([request], server(served), work)
@@ -90,7 +90,7 @@ def test_a_constraint_goes_to_the_server_and_thinking_is_off(served, work):
     assert served.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
 
 
-def test_a_server_that_only_fails_is_given_up_before_every_request_has_had_its_tries(served, work, monkeypatch):
+def test_a_failing_server_is_given_up_early(served, work, monkeypatch):
     monkeypatch.setattr(client, "PATIENCE", 0.0)
     monkeypatch.setattr(client, "TRIES", 50)
     served.answer = lambda body: (503, {}, b"")
@@ -99,7 +99,7 @@ def test_a_server_that_only_fails_is_given_up_before_every_request_has_had_its_t
     assert len(served.bodies) < 200
 
 
-def test_a_store_that_cannot_be_written_stops_the_paying(served, work, monkeypatch):
+def test_an_unwritable_store_stops_the_paying(served, work, monkeypatch):
     def full(*_):
         raise OSError("disk full")
 
@@ -110,7 +110,7 @@ def test_a_store_that_cannot_be_written_stops_the_paying(served, work, monkeypat
     assert len(served.bodies) <= 2 * work.settings.llm_concurrency
 
 
-def test_cost_counts_what_was_paid_and_the_time_something_was_in_flight(work):
+def test_cost_counts_payment_and_time_in_flight(work):
     paid = [Reply("a", "t", "stop", 10, 2, 4.0, ended=14.0), Reply("b", "t", "stop", 10, 2, 4.0, ended=16.0, tries=2)]
     answers = [*paid, Reply("c", "t", "stop", 9, 9, 9.0, known=True), Refused("d", "no")]
     work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_gpus": 2}))

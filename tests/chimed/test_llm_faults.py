@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from samples import qa, rows
 
 from chimed.build.options import Options
 from chimed.build.order import NAMES
@@ -21,6 +20,7 @@ from chimed.llm.protocol import Reply, Request, Server
 from chimed.schema import DROPPED, RECORD, dropped_table
 from chimed.storage import lake as lakes
 from chimed.storage.lake import open_lake
+from support.samples import qa, rows
 
 PROJECT = Path(__file__).resolve().parents[2]
 MANY, AT_ONCE = 2_000, 256
@@ -51,7 +51,7 @@ def counts(url: str) -> dict:
         return json.load(response)
 
 
-def test_2000_requests_and_every_fault_lose_double_and_swap_nothing(start, work, monkeypatch):
+def test_2000_faulty_requests_lose_and_swap_nothing(start, work, monkeypatch):
     monkeypatch.setattr(client, "FIRST_WAIT", 0.1)
     url = start("--faults", "1", "--latency", "0.2")
     where = work.settings.model_copy(update={"llm_concurrency": AT_ONCE, "llm_timeout": 15.0})
@@ -119,7 +119,7 @@ def result(environment: dict[str, str]) -> bytes:
     return (Path(environment["CHIMED_DATA"]) / "builds/2026.11.22/department/kept-00000.parquet").read_bytes()
 
 
-def test_kill_9_in_mid_run_pays_again_only_for_what_was_in_flight(start, tmp_path):
+def test_kill_9_repays_only_requests_in_flight(start, tmp_path):
     assert NAMES.index("department") == NAMES.index("screen") + 1
     url, calm = start("--latency", "0.2"), start("--latency", "0.05")
     environment = prepared(tmp_path / "killed", url)

@@ -36,13 +36,13 @@ def test_a_line_has_name_value_kind_and_tags() -> None:
 
 
 @pytest.mark.parametrize("reason", ["a,b:c|d#e\nf", "<script>", "", "长" * 500, "no text"])
-def test_a_tag_begins_no_other_field_whatever_it_holds(reason: str) -> None:
+def test_a_tag_begins_no_field(reason: str) -> None:
     said = metrics.line("stage.rows", 1, "c", {"reason": reason})
     assert (said.count("|"), said.count(":"), said.count("\n"), said.count(",")) == (2, 2, 0, 0)
     assert len(said) < 120
 
 
-def test_nothing_is_sent_without_a_server_and_a_dead_one_costs_nothing(monkeypatch) -> None:
+def test_a_dead_metrics_server_costs_nothing(monkeypatch) -> None:
     for place in (None, "127.0.0.1:9", "no-such-host.invalid:1"):
         monkeypatch.setenv("CHIMED_STATSD", place or "")
         settings.cache_clear()
@@ -64,7 +64,7 @@ def test_a_ledger_is_told_by_reason(received) -> None:
     ]
 
 
-def test_replies_are_told_new_and_cached_with_their_tokens(received, work, served) -> None:
+def test_new_and_cached_replies_are_told(received, work, served) -> None:
     from chimed.llm import client
     from chimed.llm.client import Request, Server
 

@@ -163,7 +163,7 @@ def test_every_locale_takes_and_gives_chinese(locale, place) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_a_sentence_and_leaves_no_half_file(place) -> None:
+def test_a_full_disk_leaves_no_half_file(place) -> None:
     def small() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 

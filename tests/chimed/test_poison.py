@@ -5,11 +5,8 @@ import io
 import json
 from collections.abc import Iterator
 
-import poison
 import polars as pl
-import postgres
 import pytest
-from poison import FAILING, RIGHT
 
 from chimed.build.contract import Answer, Failure, ModelStage, Question, Round
 from chimed.build.ledger import Outcome
@@ -18,6 +15,8 @@ from chimed.llm.protocol import Request
 from chimed.schema import table
 from chimed.storage import store as stores
 from chimed.storage.store import REPLIES
+from support import poison, postgres
+from support.poison import FAILING, RIGHT
 
 ROWS, BAD = 50, 17
 
@@ -77,7 +76,7 @@ def check_right(kind: str, found: list[Answer[str] | Failure], without: int) -> 
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_one_bad_reply_in_fifty_costs_itself_alone_and_is_never_paid_again(database, databases, served, work):
+def test_one_bad_reply_costs_only_itself(database, databases, served, work):
     settings = work.settings.model_copy(update={"llm_url": served.url})
     work = dataclasses.replace(work, opened=stores.open_store(databases[database]), settings=settings)
     for kind, (body, word) in FAILING.items():
@@ -113,7 +112,7 @@ def parquet(frame: pl.DataFrame) -> bytes:
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_what_stands_around_a_right_answer_does_not_cost_it(database, databases, served, work):
+def test_surroundings_do_not_cost_the_answer(database, databases, served, work):
     settings = work.settings.model_copy(update={"llm_url": served.url})
     work = dataclasses.replace(work, opened=stores.open_store(databases[database]), settings=settings)
     for kind, made in RIGHT.items():

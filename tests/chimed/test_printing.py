@@ -21,7 +21,7 @@ EVIL = (
 
 
 @pytest.mark.parametrize("said", EVIL)
-def test_a_log_line_begins_with_its_time_and_what_follows_stands_in(said) -> None:
+def test_log_lines_begin_with_their_time(said) -> None:
     record = logging.LogRecord("chimed", logging.INFO, "", 0, "server said: %s", (said,), None)
     first, *more = LineFormatter("%(asctime)s %(message)s", "%H:%M:%S").format(record).split("\n")
     assert first[2] == first[5] == ":"
@@ -30,7 +30,7 @@ def test_a_log_line_begins_with_its_time_and_what_follows_stands_in(said) -> Non
 
 
 @pytest.mark.parametrize("said", EVIL)
-def test_an_error_and_a_result_are_one_line_each(said, capsys) -> None:
+def test_errors_and_results_are_one_line(said, capsys) -> None:
     print_error(ValueError(f"HTTP 401: {said}"))
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1

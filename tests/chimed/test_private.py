@@ -22,7 +22,7 @@ def shared(tmp_path, monkeypatch):
     return folder
 
 
-def test_a_private_folder_is_made_for_its_owner_alone_and_found_again(shared) -> None:
+def test_a_private_folder_is_its_owners_alone(shared) -> None:
     before = os.umask(0)
     try:
         folder = private_folder("lake", "models")
@@ -34,7 +34,7 @@ def test_a_private_folder_is_made_for_its_owner_alone_and_found_again(shared) ->
     assert folder.is_relative_to(own)
 
 
-def test_what_somebody_else_may_have_put_there_is_refused(shared, tmp_path) -> None:
+def test_strangers_files_are_refused(shared, tmp_path) -> None:
     own = shared / f"chimed-{os.getuid()}"
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
@@ -65,7 +65,7 @@ def test_another_users_folder_is_refused(shared) -> None:
         private_folder("lake")
 
 
-def test_weights_that_were_laid_under_the_old_guessable_name_are_not_taken(shared, monkeypatch) -> None:
+def test_planted_weights_are_not_taken(shared, monkeypatch) -> None:
     lake = lakes.open_lake("memory://weights")
     lakes.write_bytes(lake, "models/merged/model.safetensors", b"ours")
     for name in ("chimed-lake", "chimed-lake/memory-weights"):
@@ -77,7 +77,7 @@ def test_weights_that_were_laid_under_the_old_guessable_name_are_not_taken(share
     assert copy.is_relative_to(shared / f"chimed-{os.getuid()}")
 
 
-def test_the_setting_is_named_that_says_where_a_folder_is(tmp_path) -> None:
+def test_the_folders_setting_is_named(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="set CHIMED_SCRATCH"):
         make_private(tmp_path / "file" / "scratch", "CHIMED_SCRATCH")

@@ -19,7 +19,7 @@ print("up", flush=True)
 """
 
 
-def test_a_started_process_is_alive_until_it_is_ended_with_all_its_group(tmp_path: Path) -> None:
+def test_a_process_ends_with_its_group(tmp_path: Path) -> None:
     note, log = tmp_path / "server.json", tmp_path / "server.log"
     pid = processes.start([sys.executable, "-c", PARENT], note, log)
     while "up" not in log.read_text():
@@ -42,14 +42,14 @@ def test_a_dead_process_is_not_alive(tmp_path: Path) -> None:
     assert processes.end([note]) == []
 
 
-def test_a_stranger_that_got_the_id_is_neither_alive_nor_ended(tmp_path: Path) -> None:
+def test_a_reused_process_id_is_left_alone(tmp_path: Path) -> None:
     note = tmp_path / "server.json"
     note.write_text(json.dumps({"pid": os.getpid(), "born": "long ago"}))
     assert processes.running_pid(note) is None
     assert processes.end([note]) == []  # and this test goes on
 
 
-def test_no_note_and_a_broken_note_mean_not_alive(tmp_path: Path) -> None:
+def test_a_missing_or_broken_note_is_dead(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     assert processes.running_pid(tmp_path / "broken.json") is None
     assert processes.running_pid(tmp_path / "none.json") is None
@@ -65,7 +65,7 @@ with processes.child_process([sys.executable, "-c", {SLEEP!r}], Path(sys.argv[1]
 """
 
 
-def test_a_process_beside_ends_with_the_one_that_needs_it_however_that_ends(tmp_path: Path) -> None:
+def test_a_process_beside_ends_with_its_parent(tmp_path: Path) -> None:
     with processes.child_process([sys.executable, "-c", SLEEP], tmp_path / "log") as child:
         assert processes.start_time(child.pid)
     assert child.poll() is not None

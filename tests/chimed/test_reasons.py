@@ -23,7 +23,7 @@ from chimed import reasons
         ("a site's own reason: with a colon", "a site's own reason: with a colon", "", None),
     ],
 )  # fmt: skip
-def test_a_reason_is_read_as_this_version_or_an_older_one_wrote_it(written, code, detail, chinese):
+def test_reasons_of_older_versions_are_read(written, code, detail, chinese):
     reason, more = reasons.read(written)
     assert (reason.code, more) == (code, detail)
     assert reasons.words(written, "zh") == (chinese or written)

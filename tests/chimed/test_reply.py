@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from poison import FAILING, GOOD, RIGHT
 
 from chimed.characters import first_invalid_character, printable, storable
 from chimed.llm.reply import TransientError, parse_completion, split_thinking
+from support.poison import FAILING, GOOD, RIGHT
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "thinking.jsonl").read_text("utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("kind", [kind for kind, (body, _) in FAILING.items() if isinstance(body, bytes)])
-def test_a_bad_body_is_a_reply_with_its_fault_or_one_to_try_again(kind):
+def test_a_bad_body_is_faulty_or_retried(kind):
     body, word = FAILING[kind]
     if word == "more than":
         return  # the wire stops reading it
@@ -29,7 +29,7 @@ def test_a_bad_body_is_a_reply_with_its_fault_or_one_to_try_again(kind):
 
 
 @pytest.mark.parametrize("kind", RIGHT)
-def test_a_right_answer_is_found_whatever_stands_around_it(kind):
+def test_a_right_answer_is_found(kind):
     reply = parse_completion("k", RIGHT[kind](GOOD), 0.1)
     assert (reply.text.strip(), reply.fault, reply.finish_reason) == (GOOD, None, "stop")
     assert "想" not in reply.text
@@ -43,13 +43,13 @@ def test_thinking_is_taken_off_whole(case):
     assert bool(thought) == case["thinks"]
 
 
-def test_a_long_reply_of_tags_is_read_in_linear_time():
+def test_a_reply_of_tags_takes_linear_time():
     said = "<think>" * 200_000 + "好"
     assert split_thinking(said) == ("", "好")
     assert split_thinking("so " * 400_000)[0].startswith("so so")
 
 
-def test_one_place_says_what_is_text_what_a_store_takes_and_what_a_terminal_shows():
+def test_one_place_defines_storable_and_printable():
     assert storable("a\x00b\ud835c😀\n") == "a\ufffdb\ufffdc😀\n"
     assert [first_invalid_character(text) for text in ("好\t\n°C①，😀", "\x00", "好\ud835", "\ufffd", "\x1b[m")] == [
         None, "U+0000", "U+D835", "U+FFFD", "U+001B",

@@ -33,7 +33,7 @@ def say(work: Work, verdicts: dict[int, str], reviewer: str = "li") -> None:
         judge(work.store, BUILD, "screen", f"{n:016x}", reviewer, verdict)
 
 
-def test_a_reviewer_gets_what_he_has_not_judged_and_is_not_told_what_the_stage_said(queue):
+def test_a_reviewer_judges_blind_and_once(queue):
     say(queue, {0: "flagged", 1: "passed"})
     records = waiting(queue.store, BUILD, "screen", "li", 3, [f"{2:016x}"])
     assert [one["record"] for one in records] == [f"{n:016x}" for n in (3, 4, 5)]
@@ -55,7 +55,7 @@ def test_precision_and_misses_grow_with_their_intervals(queue):
     assert standing(queue.store, BUILD, "screen")["precision"]["part"] == 3
 
 
-def test_two_reviewers_who_differ_are_shown_and_the_last_one_counts(queue):
+def test_the_last_of_two_reviewers_counts(queue):
     say(queue, {0: "flagged", 1: "passed", 2: "flagged"})
     say(queue, {0: "passed", 1: "passed"}, "wang")
     now = standing(queue.store, BUILD, "screen")
@@ -66,7 +66,7 @@ def test_two_reviewers_who_differ_are_shown_and_the_last_one_counts(queue):
     assert (now["precision"]["part"], now["precision"]["of"]) == (1, 2)
 
 
-def test_what_is_no_verdict_or_no_record_of_the_queue_is_refused(queue):
+def test_invalid_verdicts_are_refused(queue):
     with pytest.raises(UserError, match="choose from: flagged, passed"):
         say(queue, {0: "maybe"})
     with pytest.raises(UserError, match="no record"):

@@ -4,13 +4,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import loopback
 import pytest
 from aiohttp import web
 
 from chimed.errors import UserError
 from chimed.llm import servers
 from chimed.settings import settings
+from support import loopback
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def stranger(chosen) -> Iterator[None]:
         yield
 
 
-def test_a_missing_server_names_the_setting_that_points_there(chosen) -> None:
+def test_a_missing_server_names_its_setting(chosen) -> None:
     with pytest.raises(UserError, match=r"no model server answers at .*CHIMED_LLM_URL"):
         servers.wait_for_servers(0)
 
@@ -54,12 +54,12 @@ def test_a_server_with_another_model_is_said(stranger) -> None:
         servers.wait_for_servers(0)
 
 
-def test_a_stranger_on_the_port_never_passes_for_ours(stranger) -> None:
+def test_a_strangers_server_is_never_ours(stranger) -> None:
     with pytest.raises(UserError, match=r"another server already runs at .*CHIMED_LLM_URL to a free port"):
         servers.start_servers(5)
 
 
-def test_a_server_that_dies_tells_the_end_of_its_log(chosen) -> None:
+def test_a_dying_server_tells_its_log(chosen) -> None:
     with pytest.raises(UserError, match=r"(?s)server died while loading .*no such checkpoint"):
         servers.start_servers(20)
 

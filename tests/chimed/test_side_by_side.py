@@ -1,7 +1,6 @@
 """Shards on several cores: the tables are those of one process, and a mistake in a shard is told as there."""
 
 import pytest
-from samples import document, rows
 
 from chimed.build.context import Work
 from chimed.build.ledger import LedgerError
@@ -12,6 +11,7 @@ from chimed.schema import RECORD
 from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage.store import open_store
+from support.samples import document, rows
 
 pytestmark = pytest.mark.slow  # processes
 PARTS = 4
@@ -50,7 +50,7 @@ def test_several_at_once_write_what_one_writes(here, monkeypatch, shards_of_a_pr
     assert tables(here) == several
 
 
-def test_a_shard_that_cannot_go_on_stops_the_stage(here):
+def test_a_stuck_shard_stops_the_stage(here):
     twice = lakes.read_table(here.lake, "builds/b/dedup/kept-00001.parquet")
     lakes.write_table(here.lake, "builds/b/dedup/kept-00001.parquet", twice.vstack(twice.head(1)), RECORD)
     with pytest.raises(LedgerError, match="1 ids are kept twice"):

@@ -38,7 +38,7 @@ def steps() -> list[str | None]:
     return [one["do"] for one in read_status()["next"]]
 
 
-def test_an_empty_lake_says_what_to_run_first_and_stays_empty(tmp_path) -> None:
+def test_an_empty_lake_says_what_to_run(tmp_path) -> None:
     said = CliRunner().invoke(app, ["status"])
     assert said.exit_code == 0
     assert "make demo" in said.output
@@ -62,7 +62,7 @@ def test_what_comes_next_follows_from_what_is_there() -> None:
     assert read_status()["build"]["next"] == "extract"
 
 
-def test_help_shows_the_groups_and_hides_what_only_airflow_calls() -> None:
+def test_help_shows_groups_for_people() -> None:
     said = CliRunner().invoke(app, ["--help"]).output
     for title in GROUPS:
         assert title in said
@@ -73,13 +73,13 @@ def test_help_shows_the_groups_and_hides_what_only_airflow_calls() -> None:
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("statsu", "status"), ("crwal", "crawl"), ("legder", "ledger")])
-def test_a_slip_of_the_fingers_is_told_what_was_meant(typed, meant) -> None:
+def test_a_typing_slip_is_corrected(typed, meant) -> None:
     said = CliRunner().invoke(app, [typed])
     assert said.exit_code == 2
     assert f"Did you mean '{meant}'" in said.output
 
 
-def test_every_command_that_prints_a_table_gives_json_too() -> None:
+def test_every_table_command_gives_json() -> None:
     for command in ("status", "check", "coverage", "ledger", "trace", "verify", "diff", "compare", "train"):
         assert "--json" in CliRunner().invoke(app, [command, "--help"]).output, command
     assert '"next"' in CliRunner().invoke(app, ["status", "--json"]).output

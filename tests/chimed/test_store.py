@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import postgres
 import pytest
 from sqlalchemy import delete, inspect, select
 
@@ -32,6 +31,7 @@ from chimed.storage.store import (
     upsert,
 )
 from chimed.storage.takedowns import read_takedowns
+from support import postgres
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +51,7 @@ def score(key: str, nll: float) -> dict:
     return {"key": key, "nll": nll, "tokens": 3, "unknown": 0}
 
 
-def test_the_migrations_make_exactly_the_schema_of_the_code(store):
+def test_migrations_make_the_codes_schema(store):
     have, want = _revisions(store.engine)
     assert have == want  # Alembic's head, and the last file's name
     made = inspect(store.engine)
@@ -60,7 +60,7 @@ def test_the_migrations_make_exactly_the_schema_of_the_code(store):
         assert {column["name"] for column in made.get_columns(name)} == {*table.columns.keys()}
 
 
-def test_an_upsert_replaces_what_is_there_and_find_leaves_out_what_is_not(store):
+def test_upserts_replace_and_find_skips_missing(store):
     upsert(store, PERPLEXITIES, [score("a", 1.0), score("b", 2.0)])
     upsert(store, PERPLEXITIES, [score("b", 3.0), score("c", 4.0)])
     found = find(store, PERPLEXITIES, ["a", "b", "c", "d", "a"])
@@ -72,7 +72,7 @@ def test_an_upsert_replaces_what_is_there_and_find_leaves_out_what_is_not(store)
     assert [found[f"m{n}"]["nll"] for n in (0, 1_999, 2_000, 4_999)] == [5_000.0, 6_999.0, 2_000.0, 4_999.0]
 
 
-def test_the_review_queue_holds_the_same_sample_in_whatever_order_shards_come(store):
+def test_the_review_sample_ignores_shard_order(store):
     def queued(kind: str, *records: str) -> list[dict]:
         same = {
             "stage": "screen",
@@ -118,7 +118,7 @@ def reply(key: str, prompt: str, created: datetime) -> dict:
     return {"key": key, "prompt_tokens": 10, "completion_tokens": 2, "created": created, **said}
 
 
-def test_what_is_pruned_is_old_and_what_it_costs_to_ask_again_is_told_first(store):
+def test_pruning_tells_its_cost_first(store):
     with store.engine.begin() as connection:
         for table in (REPLIES, PERPLEXITIES):
             connection.execute(delete(table))
@@ -155,7 +155,7 @@ HAN = "http://www.zydcd.com/yian/" + "茯苓白术" * 505  # 2,046 characters, 6
 ODD = ("词\x00语", "半\ud83d个", "名" * 500, "\x00", "\x1b[2J清屏", "a" * 10_000)
 
 
-def test_addresses_of_any_length_are_keys_in_both_databases(store):
+def test_addresses_of_any_length_are_keys(store):
     row = {"source": "zydcd", "kind": "detail", "first_seen": datetime(2026, 11, 22, tzinfo=UTC)}
     urls = [f"{HAN}{end}" for end in "甲乙"] + [_unlike(900, seed) for seed in range(3)]
     for status in (None, 200):
@@ -176,7 +176,7 @@ def _unlike(length: int, seed: int) -> str:
     return f"http://www.zydcd.com/{''.join(letters)}"
 
 
-def test_no_text_of_a_page_a_model_or_a_person_is_refused(store):
+def test_the_store_refuses_no_text(store):
     moment = datetime(2026, 11, 22, tzinfo=UTC)
     for number, odd in enumerate(ODD):
         page = dict.fromkeys(("etag", "last_modified", "miss", "page", "found_on", "start"), odd)
@@ -200,7 +200,7 @@ def test_no_text_of_a_page_a_model_or_a_person_is_refused(store):
         judge(store, "1", "screen", "\x00", "me", "passed")
 
 
-def test_what_is_too_long_keeps_its_beginning_and_stays_one_of_its_kind():
+def test_long_names_stay_distinct():
     first, second = fit_to_length("名" * 300, 200), fit_to_length("名" * 301, 200)
     assert len(first) == len(second) == 200
     assert first != second
@@ -208,7 +208,7 @@ def test_what_is_too_long_keeps_its_beginning_and_stays_one_of_its_kind():
     assert fit_to_length("短", 200) == "短"
 
 
-def test_a_store_that_is_not_there_or_not_upgraded_says_what_to_do(tmp_path):
+def test_a_missing_store_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match="CHIMED_STORE says where"):
         open_store("postgresql://127.0.0.1:9/none")
     with pytest.raises(UserError, match="may be sqlite"):

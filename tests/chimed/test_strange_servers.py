@@ -6,11 +6,11 @@ import time
 import zlib
 
 import pytest
-from model_server import completion
 
 from chimed.characters import first_invalid_character
 from chimed.llm import client, identity
 from chimed.llm.protocol import Refused, Reply, Request, Server
+from support.model_server import completion
 
 REQUESTS = [Request("p@1", [{"role": "user", "content": f"第{n}题"}], {"max_tokens": 8}) for n in range(20)]
 BAD = "第7题"
@@ -46,7 +46,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-def test_one_strange_answer_costs_itself_alone_the_second_time_too(served, work, kind):
+def test_one_strange_answer_costs_only_itself(served, work, kind):
     answer, outcome, told = STRANGE[kind]
     served.answer = lambda body: answer if BAD in body["messages"][-1]["content"] else "否"
     for _ in range(2):  # the second time it is the only one that is asked
@@ -60,14 +60,14 @@ def test_one_strange_answer_costs_itself_alone_the_second_time_too(served, work,
     assert sum(BAD not in body["messages"][-1]["content"] for body in served.bodies) == 19
 
 
-def test_a_server_that_says_it_is_busy_is_not_taken_for_well(served, work, monkeypatch):
+def test_a_busy_server_is_not_well(served, work, monkeypatch):
     monkeypatch.setattr(client, "TRIES", 3)
     served.answer = lambda body: (429, {}, b'{"error": "60 requests a minute"}')
     with pytest.raises(client.ServerDown, match=r"60 requests a minute.*0 of 20 answers are stored"):
         asked(work, served)
 
 
-def test_a_page_of_models_that_comes_byte_by_byte_is_not_waited_for(monkeypatch):
+def test_a_dripping_model_list_is_not_waited_for(monkeypatch):
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
@@ -87,6 +87,6 @@ def test_a_page_of_models_that_comes_byte_by_byte_is_not_waited_for(monkeypatch)
     assert time.monotonic() - began < 5
 
 
-def test_every_plane_has_two_characters_that_are_no_text():
+def test_noncharacters_of_every_plane_are_strange():
     assert all(first_invalid_character(chr(plane << 16 | last)) for plane in range(17) for last in (0xFFFE, 0xFFFF))
     assert first_invalid_character("好𠮷🌿\U0001fffd") is None

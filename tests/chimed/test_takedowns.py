@@ -29,7 +29,7 @@ from chimed.storage.takedowns import parse_targets
 ASKED = [(f"头晕{name}怎么办，已经三天了没有好转？", f"先量血压{name}，注意休息，多喝水。") for name in "甲乙丙丁戊"]
 
 
-def test_what_stands_in_for_a_record_is_as_long_and_is_read_by_other_tools():
+def test_a_records_stand_in_is_readable():
     for length in (*range(22, 900), *range(65_500, 65_700), 131_098, 200_001):
         made = stand_in(length)
         assert len(made) == length
@@ -85,7 +85,7 @@ def arrow(columns: dict) -> bytes:
 
 
 @pytest.mark.parametrize("name", forms())
-def test_a_row_of_a_file_is_emptied_in_its_place_and_the_others_stay(name):
+def test_a_files_row_is_emptied_in_place(name):
     body = forms()[name]
     known = survey_file(name, io.BytesIO(body), Choices())
     before = list(read_file(name, io.BytesIO(body), Choices(), known))
@@ -100,7 +100,7 @@ def test_a_row_of_a_file_is_emptied_in_its_place_and_the_others_stay(name):
     assert blank_rows(name, body, known, {9}) == body or name.endswith((".parquet", ".arrow"))
 
 
-def test_broken_bytes_of_other_rows_stay_as_they_are_and_a_book_is_refused():
+def test_other_rows_broken_bytes_stay():
     first, *rest = [json.dumps({"question": q, "answer": a}, ensure_ascii=False).encode() for q, a in ASKED]
     body = b"\n".join([first.replace("血压".encode(), b"\xe8\xa1"), *rest])
     known = survey_file("a.jsonl", io.BytesIO(body), Choices())
@@ -118,7 +118,7 @@ def table(*rows: dict) -> pl.DataFrame:
     return pl.DataFrame([empty | row for row in rows], schema=RECORD_COLUMNS)
 
 
-def test_words_are_known_again_at_another_address_however_they_are_written(work: Work):
+def test_known_words_are_recognised_elsewhere(work: Work):
     long = "我父亲今年七十三岁，上个月在县里的医院做了支架，现在晚上睡觉总说胸口发闷，是怎么回事？"
     taken = table({"question": long, "answer": "先去做心电图，把药带上。"}, {"question": "头晕？", "answer": "多喝水"})
     assert not find_taken_down(work.store, taken).any()
@@ -135,7 +135,7 @@ def test_words_are_known_again_at_another_address_however_they_are_written(work:
     assert find_taken_down(work.store, again).to_list() == [True, False, True, False, True, True, False]
 
 
-def test_a_key_of_a_row_cannot_be_found_by_trying_words(work: Work):
+def test_a_rows_key_cannot_be_guessed(work: Work):
     said = [CorpusQA("t", "我的电话是13912345678", "好的", "general", ())]
     key = secret(work.store)
     assert (len(key), secret(work.store)) == (32, key)
@@ -144,7 +144,7 @@ def test_a_key_of_a_row_cannot_be_found_by_trying_words(work: Work):
     assert keyed_hash(key, "a") != keyed_hash(b"0" * 32, "a")
 
 
-def test_words_are_found_in_pages_and_requests_but_not_by_what_everybody_says(work: Work):
+def test_only_distinctive_words_are_found(work: Work):
     said = "街坊都叫我织田阿福老爹，这病有十年了，电话13912345678。建议您到正规医院就诊，不要自行用药。"
     wanted = stretches(work.lake, {said}, parse_targets(["https://ask.39.net/question/1.html"]))
     texts = [
@@ -160,7 +160,7 @@ def test_words_are_found_in_pages_and_requests_but_not_by_what_everybody_says(wo
 # --- reviews and codes -------------------------------------------------------------------------------------------
 
 
-def test_what_was_taken_down_is_handed_to_no_reviewer(work: Work):
+def test_reviewers_get_no_taken_down_text(work: Work):
     row = {"stage": "screen", "build": "1", "kind": "flagged", "reason": "", "text": "文", "sampled": datetime.now(UTC)}
     urls = {"a" * 16: "http://a/1", "b" * 16: "http://a/2", "c" * 16: None, "d" * 16: None}
     upsert(work.store, REVIEW_QUEUE, [{**row, "record": id, "url": url} for id, url in urls.items()])
@@ -179,7 +179,7 @@ def test_what_was_taken_down_is_handed_to_no_reviewer(work: Work):
         assert len(connection.execute(REVIEWS.select()).all()) == 2  # verdicts hold no word
 
 
-def test_a_code_is_told_and_a_reason_of_an_older_version_is_not():
+def test_codes_are_told_and_older_reasons_read():
     assert words_of("privacy") == "privacy request / 隐私请求"
     assert (code_of("Li Ming, 13912345678"), code_of(None)) == ("unspecified", "unspecified")
     assert "Li" not in words_of("Li Ming")

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from samples import document, rows
 
 from chimed.build import order
 from chimed.build.context import Work
@@ -22,6 +21,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import lease as leases
 from chimed.storage.lease import wait_for_lease
 from chimed.storage.store import open_store
+from support.samples import document, rows
 
 ROWS = 146
 
@@ -57,7 +57,7 @@ def started(folder: Path, server: str, *argv: str) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-def test_two_runs_of_a_build_pay_every_request_once(work, served, tmp_path):
+def test_two_runs_pay_every_request_once(work, served, tmp_path):
     prepared(work, "screen")
 
     def answer(body: dict) -> str:
@@ -101,7 +101,7 @@ def test_a_killed_run_is_followed_at_once(work, served, tmp_path):
     assert time.monotonic() - began < leases.LEASE_SECONDS / 2
 
 
-def test_who_waits_says_for_whom_and_takes_its_turn(tmp_path, monkeypatch):
+def test_waiting_processes_say_for_whom(tmp_path, monkeypatch):
     monkeypatch.setattr(leases, "BEAT_SECONDS", 0.1)
     store, said, order = open_store(f"sqlite:///{tmp_path}/store.db"), [], []
     first_has_it = threading.Event()

@@ -13,7 +13,7 @@ def crawls(monkeypatch) -> list[list[str]]:
     return found
 
 
-def test_a_second_run_of_a_week_opens_the_same_build(work, crawls) -> None:
+def test_a_weeks_second_run_reuses_the_build(work, crawls) -> None:
     first = builds.new_build(work.lake, {}, run="asset_triggered__1", partition="2026-11-16")
     second = builds.new_build(work.lake, {}, run="asset_triggered__2", partition="2026-11-16")
     assert first == second

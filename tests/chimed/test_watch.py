@@ -38,7 +38,7 @@ def found(work) -> dict[str, str]:
     return {f"{one.kind} {one.about}": one.said for one in watching.watch(work.settings, work.lake, work.store)}
 
 
-def test_a_site_that_lacks_its_week_is_told_of_from_tuesday_on(work, today) -> None:
+def test_a_missing_week_is_told_from_tuesday(work, today) -> None:
     monday = date(2026, 11, 23)
     crawled(work, "ask39", monday, monday + timedelta(7))
     crawled(work, "ask120", monday, monday + timedelta(7), stopped="a captcha")
@@ -51,7 +51,7 @@ def test_a_site_that_lacks_its_week_is_told_of_from_tuesday_on(work, today) -> N
     assert "a captcha" in alarms["week ask120 2026-11-23"]
 
 
-def test_a_disk_is_told_of_once_when_it_is_nearly_full(work, today, monkeypatch) -> None:
+def test_a_nearly_full_disk_is_told_once(work, today, monkeypatch) -> None:
     today(date(2026, 11, 30))
     for free, told in ((300, 0), (30, 0), (15, 1)):
         usage = Usage(400 * 10**9, (400 - free) * 10**9, free * 10**9)
@@ -72,7 +72,7 @@ def test_a_release_over_its_limits_is_told_of(work, today, stops: list, told: in
     assert all("length of sft" in said and name == "drift 2026.11.23" for name, said in alarms.items())
 
 
-def test_the_command_prints_json_for_a_program_and_lines_for_a_person(work, today, monkeypatch) -> None:
+def test_the_command_prints_json_or_lines(work, today, monkeypatch) -> None:
     from typer.testing import CliRunner
 
     from chimed.operations import commands

@@ -2,18 +2,17 @@
 
 from dataclasses import replace
 
-from samples import document, judged, model_outcome, qa, rows
-
 from chimed.build import order
 from chimed.build.options import MODEL_STAGES, Options, without_models
 from chimed.operations import check
 from chimed.stages import filter as filters
 from chimed.stages import screen
+from support.samples import document, judged, model_outcome, qa, rows
 
 LONG = "感冒后咳嗽，可以多喝温水，注意休息；如果发热超过三天或者气促胸痛，请及时到医院就诊。"
 
 
-def test_options_skip_the_stages_of_models_and_keep_what_was_chosen() -> None:
+def test_without_models_keeps_chosen_options() -> None:
     made = without_models({"skip": ["prefer"], "max_records": 9}, None)
     options = Options(**made)
     assert options.max_records == 9
@@ -25,7 +24,7 @@ def test_options_skip_the_stages_of_models_and_keep_what_was_chosen() -> None:
     assert all(order.stage(name).skippable for name in MODEL_STAGES)
 
 
-def test_short_texts_leave_by_characters_and_nothing_leaves_by_perplexity(work) -> None:
+def test_without_scores_only_short_texts_leave(work) -> None:
     here = replace(work, options=Options(**without_models({"perplexity_cut": 0.5}, None)))
     short = [document("龙涎香，性味不详。"), document("甘草" * 14 + "。"), document("COVID19 " * 20)]
     whole = [
@@ -39,7 +38,7 @@ def test_short_texts_leave_by_characters_and_nothing_leaves_by_perplexity(work) 
     assert found.dropped.filter(id=short[0]["id"])["detail"].to_list() == ["9 tokens"]
 
 
-def test_rules_still_find_a_phone_number_and_no_model_is_asked(work) -> None:
+def test_rules_find_phones_without_models(work) -> None:
     here = replace(work, options=Options(**without_models({}, None)))
     calls, quiet = document(f"{LONG}我的手机号是13900010234。"), document(LONG)
     found = model_outcome(screen, rows(calls, quiet), here)
@@ -47,6 +46,6 @@ def test_rules_still_find_a_phone_number_and_no_model_is_asked(work) -> None:
     assert found.dropped["reason"].to_list() == ["identifier: mobile number"]
 
 
-def test_the_check_asks_for_no_server_and_no_gpu(work) -> None:
+def test_check_needs_no_server_or_gpu(work) -> None:
     here = replace(work, options=Options(**without_models({}, None)))
     assert [one.what for one in check.run_checks(here)] == ["machine", "lake", "store", "disk"]

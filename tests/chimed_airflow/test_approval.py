@@ -40,13 +40,13 @@ def execute(operator) -> object:
     return type(operator).execute.__wrapped__(operator, {})
 
 
-def test_nobody_is_asked_where_the_run_does_not_want_it(asked) -> None:
+def test_approval_can_be_switched_off(asked) -> None:
     seen, operator = asked
     assert execute(operator("False")) is None
     assert (seen.ran, seen.asked) == ([], [])
 
 
-def test_the_question_shows_the_ledger_the_rows_and_the_changes(asked) -> None:
+def test_approval_shows_ledger_rows_and_changes(asked) -> None:
     seen, operator = asked
     execute(operator("True"))
     assert seen.ran == [["preview", "--build", "2026.11.22"]]

@@ -4,10 +4,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import cluster
 import psycopg
 import pytest
-from cluster import IN_FLIGHT, WORKERS, Cluster
 
 from chimed.build import order
 from chimed.build.builds import read_build
@@ -16,6 +14,8 @@ from chimed.release import read_manifest
 from chimed.sources import PAPER
 from chimed.storage import store as stores
 from chimed.storage.lake import open_lake
+from support import cluster
+from support.cluster import IN_FLIGHT, WORKERS, Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -48,7 +48,7 @@ def rows(running: Cluster, query: str) -> list[tuple]:
         return base.execute(query).fetchall()
 
 
-def test_a_backfill_adds_runs_of_its_dag_alone_and_no_build_waits_for_it(running) -> None:
+def test_a_backfill_adds_only_its_own_runs(running) -> None:
     for dag in ("crawl_zydcd", "build_dataset"):
         running.api.patch(f"/dags/{dag}", {"is_paused": False})
     dates = ["--from-date", BACKFILLED[0], "--to-date", "2026-10-18"]
@@ -123,7 +123,7 @@ def approved(told: Told) -> None:
     ]
 
 
-def test_a_killed_worker_and_a_killed_scheduler_cost_nothing_but_what_was_in_flight(told) -> None:
+def test_kills_cost_only_what_was_in_flight(told) -> None:
     running = told.cluster
     assert told.killed
     screened = [task for task in running.tasks("build_dataset", told.run) if task["task_id"] == "screen"]
@@ -143,7 +143,7 @@ def test_both_workers_had_shards_of_the_stages(told) -> None:
     assert shared == set(WORKERS)
 
 
-def test_one_build_follows_and_takes_the_backfilled_weeks_too(told) -> None:
+def test_one_build_follows_a_backfill(told) -> None:
     assert len(told.cluster.runs("build_dataset")) == 1
     shards = read_build(open_lake(told.cluster.environment["CHIMED_DATA"]), told.version)["shards"]
     crawls = {crawl for shard in shards for crawl in shard}
@@ -151,7 +151,7 @@ def test_one_build_follows_and_takes_the_backfilled_weeks_too(told) -> None:
     assert {crawl.split("/")[0] for crawl in crawls} == set(PAPER)
 
 
-def test_a_person_was_asked_with_the_ledger_and_the_run_is_noted(told) -> None:
+def test_approval_shows_the_ledger_and_notes_the_run(told) -> None:
     assert told.version in told.question["subject"]
     assert "| decontaminate |" in told.question["body"]
     assert "This would be the first release" in told.question["body"]
@@ -168,7 +168,7 @@ def test_screened_records_wait_in_the_review_queue(told) -> None:
     assert "passed" in {row.kind for row in queued}
 
 
-def test_events_carry_counts_and_nothing_large_goes_by_xcom(told) -> None:
+def test_events_carry_only_counts(told) -> None:
     events = told.cluster.api.get("/assets/events", limit=100)["asset_events"]
     extra = {event["name"]: event["extra"] for event in events}
     assert extra["release"]["kept"] > 0
@@ -179,7 +179,7 @@ def test_events_carry_counts_and_nothing_large_goes_by_xcom(told) -> None:
     assert sizes[0][0] < MOST_XCOM
 
 
-def test_clearing_and_running_everything_again_changes_nothing_in_the_lake(told) -> None:
+def test_running_again_changes_nothing(told) -> None:
     running, before = told.cluster, told.cluster.digests()
     paid = running.model.answered.total()
     for dag in ("crawl_zydcd", "build_dataset"):

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import kubernetes_server
 import pytest
-from kubernetes_server import Cluster
+
+from support import kubernetes_server
+from support.kubernetes_server import Cluster
 
 pytestmark = pytest.mark.slow  # the kubernetes client takes seconds to import
 
@@ -74,9 +75,7 @@ if __name__ == "__main__":
 """
 
 
-def test_pods_are_made_and_followed_what_ended_well_is_deleted_and_what_failed_is_kept_for_a_look(
-    cluster, tmp_path, database
-) -> None:
+def test_only_failed_pods_are_kept(cluster, tmp_path, database) -> None:
     said = run(cluster, tmp_path, PODS, database)
     states = json.loads(said[said.index('{"states"') :].splitlines()[0])["states"]
     assert states == {"perplexity": "success", "screen": "failed"}
@@ -107,7 +106,7 @@ def play(cluster: Cluster, tmp_path: Path, ends: int, seed: int = 1) -> dict:
 
 
 @pytest.mark.timeout(1300)
-def test_no_pod_holds_a_gpu_after_kills_marks_and_time_outs(cluster, tmp_path) -> None:
+def test_no_ended_task_holds_a_gpu(cluster, tmp_path) -> None:
     """Every way to end once; `CHIMED_KILLS=50` for more, at random."""
     cluster.gpus = 8
     ends = int(os.environ.get("CHIMED_KILLS", "9"))
@@ -143,7 +142,7 @@ if __name__ == "__main__":
 """
 
 
-def test_model_servers_are_awaited_and_taken_down_also_when_a_stage_fails(cluster, tmp_path, database) -> None:
+def test_model_servers_are_always_taken_down(cluster, tmp_path, database) -> None:
     urls = [f"http://{host}:{port}/v1" for host, port in zip(("localhost", "127.0.0.1"), free_ports(), strict=True)]
     there = {"CHIMED_SERVE": "kubernetes", "CHIMED_LLM_URL": urls[0], "CHIMED_JUDGE_URL": urls[1]}
     said = run(cluster, tmp_path, SERVERS, database, **there)
@@ -186,7 +185,7 @@ print(json.dumps(told))
 """
 
 
-def test_servers_live_while_they_are_renewed_and_belong_to_one_run(cluster, tmp_path) -> None:
+def test_servers_live_while_renewed(cluster, tmp_path) -> None:
     urls = [f"http://{host}:{port}/v1" for host, port in zip(("one.chimed", "two.chimed"), free_ports(), strict=True)]
     connection = {"AIRFLOW_CONN_KUBERNETES_DEFAULT": "kubernetes://"}
     said = run(cluster, tmp_path, LIFE, CHIMED_LLM_URL=urls[0], CHIMED_JUDGE_URL=urls[1], **connection)

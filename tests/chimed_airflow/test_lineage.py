@@ -29,7 +29,7 @@ def test_a_command_reads_and_writes(command, read, written) -> None:
     assert folders(command) == (read, written)
 
 
-def test_the_first_stage_reads_every_sites_records_and_a_lake_gives_the_names(monkeypatch) -> None:
+def test_the_first_stage_reads_every_site(monkeypatch) -> None:
     from chimed.settings import settings
     from chimed.sources import names
     from chimed_airflow.tasks import ChimedOperator

@@ -36,7 +36,7 @@ def test_nothing_of_the_callers_own_setup_leaks_in(environment) -> None:
     assert environment["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
 
 
-def test_every_variable_is_a_setting_and_the_options_are_valid(environment) -> None:
+def test_every_variable_is_a_valid_setting(environment) -> None:
     from chimed.build.builds import parse_options
 
     fields = {f"CHIMED_{name.upper()}" for name in Settings.model_fields}
@@ -44,7 +44,7 @@ def test_every_variable_is_a_setting_and_the_options_are_valid(environment) -> N
     parse_options(json.loads(environment["CHIMED_BUILD_OPTIONS"]))
 
 
-def test_secrets_are_made_once_and_for_the_owner_only(environment, tmp_path) -> None:
+def test_secrets_are_made_once(environment, tmp_path) -> None:
     assert home.environment(PORTS)["AIRFLOW__API_AUTH__JWT_SECRET"] == environment["AIRFLOW__API_AUTH__JWT_SECRET"]
     assert (tmp_path / ".jwt-secret").stat().st_mode & 0o077 == 0
 
@@ -54,14 +54,14 @@ def test_free_ports_are_five_different_ones() -> None:
     assert len({ports.ui, ports.execution, ports.replica, ports.generator, ports.judge}) == 5
 
 
-def test_each_demo_takes_a_monday_that_no_demo_had() -> None:
+def test_each_demo_takes_a_new_monday() -> None:
     first = date.fromisoformat(_next_key([]))
     assert first.weekday() == 0
     assert first < date.today()
     assert _next_key([first.isoformat()]) == (first + timedelta(days=7)).isoformat()
 
 
-def test_a_log_line_is_shown_as_people_read_it() -> None:
+def test_log_lines_are_shown_readably() -> None:
     said = {
         "logger": "airflow.task.operators.chimed_airflow.tasks.ChimedOperator",
         "event": "clean 0: read 9",

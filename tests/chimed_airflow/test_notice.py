@@ -71,7 +71,7 @@ def letters(monkeypatch) -> Iterator[list[bytes]]:
         server.shutdown()
 
 
-def test_a_notice_tells_the_task_the_reason_and_the_ledger(context) -> None:
+def test_a_notice_tells_task_reason_and_ledger(context) -> None:
     from chimed_airflow.notice import notice
 
     subject, text = notice(context)
@@ -84,7 +84,7 @@ def test_a_notice_tells_the_task_the_reason_and_the_ledger(context) -> None:
     ]
 
 
-def test_a_run_without_a_build_and_a_ledger_that_cannot_be_read_still_give_a_notice(context) -> None:
+def test_a_notice_needs_no_readable_ledger(context) -> None:
     from chimed_airflow.notice import ledger_lines, notice
 
     crawl = SimpleNamespace(dag_id="crawl_ask39", task_dict={"crawl": None})
@@ -93,7 +93,7 @@ def test_a_run_without_a_build_and_a_ledger_that_cannot_be_read_still_give_a_not
     assert line.startswith("no ledger: unknown build '2020.01.01'")
 
 
-def test_it_is_logged_and_sent_only_where_addresses_are_set(context, letters, monkeypatch) -> None:
+def test_notices_need_addresses(context, letters, monkeypatch) -> None:
     from chimed_airflow.notice import FailureNotice
 
     said: list[str] = []
@@ -147,7 +147,7 @@ ALARMS = [
 ]
 
 
-def test_every_kind_of_notice_arrives_by_mail_and_webhook(context, letters, posted) -> None:
+def test_every_notice_arrives_by_both_channels(context, letters, posted) -> None:
     from chimed_airflow import notice
 
     context["ti"].dag_id, context["ti"].run_id = "build_dataset", "manual__1"
@@ -169,9 +169,7 @@ def test_every_kind_of_notice_arrives_by_mail_and_webhook(context, letters, post
     assert "length &lt;b&gt; of sft" in posted[-1]["text"]  # no mention, no link
 
 
-def test_a_channel_that_fails_keeps_no_other_from_sending_and_tells_no_secret(
-    context, letters, posted, caplog, capsys
-) -> None:
+def test_one_failing_channel_stops_no_other(context, letters, posted, caplog, capsys) -> None:
     from airflow.sdk.exceptions import AirflowException
 
     from chimed_airflow import notice
@@ -184,7 +182,7 @@ def test_a_channel_that_fails_keeps_no_other_from_sending_and_tells_no_secret(
     assert "/services/secret" not in said
 
 
-def test_the_same_alarm_is_told_of_once_a_day() -> None:
+def test_an_alarm_is_told_daily() -> None:
     from chimed_airflow.watching import about, to_tell
 
     known = {"day": "2026-11-26", "about": [about(ALARMS[0])]}

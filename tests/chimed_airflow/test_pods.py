@@ -81,7 +81,7 @@ def pods(rendered) -> dict[str, dict]:
     return {name: one["object"] for name, one in rendered.items() if name not in ("clean", "servers")}
 
 
-def test_reading_the_dags_does_not_import_the_kubernetes_client(rendered) -> None:
+def test_dags_do_not_import_kubernetes(rendered) -> None:
     assert rendered["clean"]
 
 
@@ -90,7 +90,7 @@ def test_which_tasks_are_pods(pods) -> None:
     assert set(pods) == {"perplexity", *PHASES} | scored
 
 
-def test_settings_that_are_no_words_reach_a_pod_as_they_were(monkeypatch) -> None:
+def test_pods_get_typed_settings(monkeypatch) -> None:
     from chimed.settings import Settings
     from chimed_airflow.manifests import environment
 
@@ -174,7 +174,7 @@ def test_pods_run_exactly_the_command_a_person_would(pods) -> None:
     assert {name: command(pod) for name, pod in pods.items()} == wanted
 
 
-def test_every_command_of_a_pod_exists_with_its_flags(pods) -> None:
+def test_every_pod_command_exists(pods) -> None:
     used = {(argv[3], flag.split("=")[0]) for argv in map(command, pods.values()) for flag in argv if flag[:2] == "--"}
     assert {name for name, _ in used} == {"run", "train", "evaluate"}
     told = {}
@@ -186,7 +186,7 @@ def test_every_command_of_a_pod_exists_with_its_flags(pods) -> None:
         assert flag in told[name], name
 
 
-def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
+def test_pods_go_to_gpu_nodes(pods) -> None:
     for name, pod in pods.items():
         spec, gpus = pod["spec"], "8" if name in PHASES else "1"
         assert spec["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-A40"}
@@ -205,7 +205,7 @@ def test_pods_go_to_gpu_nodes_with_limits_and_shared_memory(pods) -> None:
         assert spec["serviceAccountName"] == "chimed"
 
 
-def test_pods_outlive_their_worker_hold_none_and_have_a_limit_of_their_own(rendered, pods) -> None:
+def test_pods_outlive_their_worker_within_limits(rendered, pods) -> None:
     days = {"perplexity": 1} | dict.fromkeys(PHASES, 4)
     for name, pod in pods.items():
         assert rendered[name]["pool"] == ["gpus", 8 if name in PHASES else 1]
@@ -228,7 +228,7 @@ def secrets(container: dict) -> dict[str, str]:
     return {one["name"]: one["valueFrom"]["secretKeyRef"]["key"] for one in found}
 
 
-def test_every_pod_gets_only_the_secrets_it_needs_and_by_reference(rendered, pods) -> None:
+def test_every_pod_gets_only_its_secrets(rendered, pods) -> None:
     assert "not-for-pods" not in json.dumps(rendered)
     for name, pod in pods.items():
         (container,) = pod["spec"]["containers"]
@@ -242,7 +242,7 @@ def test_every_pod_gets_only_the_secrets_it_needs_and_by_reference(rendered, pod
             assert secrets(container) == {"VLLM_API_KEY": "CHIMED_LLM_KEY"} | {name: name for name in HUB}
 
 
-def test_model_servers_have_an_owner_a_time_to_live_and_three_probes(rendered) -> None:
+def test_model_servers_have_owner_and_probes(rendered) -> None:
     made = {(one["kind"], one["metadata"]["name"]): one for one in rendered["servers"]}
     assert set(made) == {(kind, name) for kind in ("Deployment", "Service") for name in ("generator", "judge")}
     for (kind, name), one in made.items():

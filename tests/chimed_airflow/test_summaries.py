@@ -17,7 +17,7 @@ def cells(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
 
 
-def test_a_ledger_has_a_row_a_stage_and_its_reasons_are_only_words() -> None:
+def test_a_ledger_note_has_a_row_each_stage() -> None:
     (row,) = cells(summaries.ledger_table([STAGE]))
     assert row[:6] == ["clean", "9", "5", "4", "0", "2"]
     assert row[6].startswith("derived: no evidence 4, short 3, ")
@@ -26,14 +26,14 @@ def test_a_ledger_has_a_row_a_stage_and_its_reasons_are_only_words() -> None:
         assert mark not in summaries.ledger_table([STAGE])
 
 
-def test_a_number_is_never_cut_and_what_is_not_shown_is_counted() -> None:
+def test_numbers_are_never_cut_in_notes() -> None:
     many = {f"identifier: a kind with a long name, {n}": 123_456 + n for n in range(9)}
     (row,) = cells(summaries.ledger_table([STAGE | {"dropped": many, "derived_dropped": {}}]))
     assert [part.rsplit(" ", 1)[1] for part in row[6].split(", ")] == ["123464", "123463", "123462", "740751"]
     assert "6 more reasons 740751" in row[6]
 
 
-def test_changes_tell_rows_drift_and_what_is_over_its_limit() -> None:
+def test_changes_tell_rows_and_drift() -> None:
     said = summaries.changes_table(CHANGES)
     assert "| sft | ask39 | 3 | 0 | 1 | 40 |" in said
     assert "| perplexity | – | 0.2 | – | 4.5 |" in said

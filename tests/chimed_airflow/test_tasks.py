@@ -25,7 +25,7 @@ def run(code: str) -> tuple[object, list[str]]:
         commands.end(process)
 
 
-def test_lines_go_to_the_log_and_the_last_printed_line_is_the_result() -> None:
+def test_the_last_line_is_the_result() -> None:
     result, said = run("import sys; print('one', file=sys.stderr); print('a table'); print('{\"rows\": 3}')")
     assert result == {"rows": 3}
     assert said == ["one", "a table"]
@@ -35,14 +35,14 @@ def test_a_command_without_a_result_returns_none() -> None:
     assert run("print('all is well')") == (None, ["all is well"])
 
 
-def test_a_mistake_of_the_user_is_not_tried_again() -> None:
+def test_a_users_mistake_is_not_retried() -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
     with pytest.raises(AirflowFailException, match=r"^unknown source 'x'$"):
         run("import sys; print('chimed: unknown source \\'x\\'', file=sys.stderr); sys.exit(2)")
 
 
-def test_a_failure_tells_the_last_lines_and_may_be_tried_again() -> None:
+def test_a_failure_tells_its_last_lines() -> None:
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
     with pytest.raises(AirflowException, match=r"(?s)exit code 1.*the ledger does not close") as caught:
@@ -72,7 +72,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def test_killing_a_task_ends_all_it_started_even_what_ignores_it(tmp_path: Path) -> None:
+def test_killing_a_task_ends_its_children(tmp_path: Path) -> None:
     from airflow.sdk.exceptions import AirflowException
 
     note = tmp_path / "pid"
@@ -91,7 +91,7 @@ def test_killing_a_task_ends_all_it_started_even_what_ignores_it(tmp_path: Path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
-def test_a_command_dies_with_the_worker_that_ran_it(tmp_path: Path) -> None:
+def test_a_command_dies_with_its_worker(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     worker = os.fork()
     if worker == 0:
@@ -108,7 +108,7 @@ def test_a_command_dies_with_the_worker_that_ran_it(tmp_path: Path) -> None:
     assert not lives(int(note.read_text()))
 
 
-def test_empty_arguments_are_left_out_and_the_shard_is_added() -> None:
+def test_empty_arguments_are_left_out() -> None:
     assert tasks.arguments(["run", "", " ", "clean"], 0) == ["run", "clean", "--shard", "0"]
 
 
@@ -128,7 +128,7 @@ def test_what_passes_between_tasks_is_small() -> None:
     assert tasks.numbers({"source": "zydcd", "pages": 4, "robots": {"/": True}}) == {"source": "zydcd", "pages": 4}
 
 
-def test_a_task_that_is_done_says_what_came_of_it_in_its_name(monkeypatch) -> None:
+def test_a_done_tasks_name_tells_its_result(monkeypatch) -> None:
     report = {"read": 20_000, "kept": 18_234, "derived": 0, "dropped": {"same text": 1_766}, "failed": {}}
     operator = tasks.ChimedOperator(task_id="dedup", command=["run", "dedup"], returns=tasks.counts)
     monkeypatch.setattr(operator, "_run", lambda argv: [report])
@@ -140,7 +140,7 @@ def test_a_task_that_is_done_says_what_came_of_it_in_its_name(monkeypatch) -> No
 
 
 @pytest.mark.parametrize(("attempt", "ran"), [(1, [["run", "screen"]]), (2, [["serve", "up"], ["run", "screen"]])])
-def test_a_retry_first_brings_up_what_may_have_died(attempt: int, ran: list[list[str]], monkeypatch) -> None:
+def test_a_retry_first_restarts_the_servers(attempt: int, ran: list[list[str]], monkeypatch) -> None:
     operator = tasks.ChimedOperator(task_id="screen", command=["run", "screen"], on_retry=["serve", "up"])
     seen: list[list[str]] = []
     monkeypatch.setattr(operator, "_run", seen.append)
@@ -151,7 +151,7 @@ def test_a_retry_first_brings_up_what_may_have_died(attempt: int, ran: list[list
 @pytest.mark.parametrize(
     ("kind", "keys"), [("manual", {"2026-11-16"}), ("scheduled", {"2026-11-16"}), ("backfill", set())]
 )
-def test_a_run_announces_its_counts_and_a_backfill_announces_nothing(kind: str, keys: set[str], monkeypatch) -> None:
+def test_only_runs_announce_counts(kind: str, keys: set[str], monkeypatch) -> None:
     from airflow.sdk import Asset
     from airflow.sdk.execution_time.context import OutletEventAccessors
 
@@ -195,7 +195,7 @@ def crawling(monkeypatch, times: int) -> tuple[tasks.CrawlOperator, dict, list[t
     return operator, context, mails, notes
 
 
-def test_a_site_that_wants_to_be_left_alone_is_asked_again_when_it_said_and_a_person_is_told(monkeypatch) -> None:
+def test_a_blocked_site_is_retried_and_told(monkeypatch) -> None:
     from airflow.sdk.exceptions import AirflowRescheduleException
 
     operator, context, mails, notes = crawling(monkeypatch, times=1)
@@ -209,7 +209,7 @@ def test_a_site_that_wants_to_be_left_alone_is_asked_again_when_it_said_and_a_pe
     assert notes == {"note": text}
 
 
-def test_a_notice_that_cannot_be_sent_changes_nothing_of_it(monkeypatch) -> None:
+def test_an_unsent_notice_changes_nothing(monkeypatch) -> None:
     from airflow.sdk.exceptions import AirflowRescheduleException
 
     operator, context, _, _ = crawling(monkeypatch, times=2)
@@ -222,7 +222,7 @@ def test_a_notice_that_cannot_be_sent_changes_nothing_of_it(monkeypatch) -> None
         tasks.CrawlOperator.execute.__wrapped__(operator, context)
 
 
-def test_a_site_that_refuses_for_a_week_fails_the_task_for_good(monkeypatch) -> None:
+def test_a_week_of_refusals_fails_for_good(monkeypatch) -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
     operator, context, mails, _ = crawling(monkeypatch, times=tasks.WAITS + 1)
@@ -246,7 +246,7 @@ DONE = {"open_build": {"success"}, "screen": {"success"}, "approve": {"success"}
         ({"screen": {"skipped"}, "approve": {"skipped"}, "release": {"skipped"}}, "stopped before its end"),
     ],
 )
-def test_a_run_is_green_only_where_it_came_to_its_end(changed, said) -> None:
+def test_only_a_finished_run_is_green(changed, said) -> None:
     found = run_states.not_done(DONE | changed)
     assert found is None if said is None else said in found
 
@@ -262,13 +262,13 @@ def test_a_run_is_green_only_where_it_came_to_its_end(changed, said) -> None:
         ("ERRORS are rare", "INFO"),
     ],
 )
-def test_what_a_command_says_has_its_level_in_the_log(line, level) -> None:
+def test_command_output_keeps_its_level(line, level) -> None:
     import logging
 
     assert logging.getLevelName(tasks.level_of(line)) == level
 
 
-def test_why_a_task_failed_is_left_for_the_runs_note(monkeypatch) -> None:
+def test_a_failures_reason_becomes_the_note(monkeypatch) -> None:
     noted: dict[str, str] = {}
     operator = tasks.ChimedOperator(task_id="screen", command=["run", "screen"])
     monkeypatch.setattr(operator, "_run", lambda argv: run("import sys; sys.exit('no room on the disk')"))

@@ -20,7 +20,7 @@ def test_a_day_within_a_week_means_that_week() -> None:
     assert week("2026-11-20", NOW) == week("2026-11-16", NOW)
 
 
-def test_without_a_key_it_is_the_week_that_ended_last_in_shanghai() -> None:
+def test_the_default_week_is_shanghais_last() -> None:
     assert week(None, NOW).key == "2026-11-16"
     assert week(None, datetime(2026, 11, 22, 12, tzinfo=UTC)).key == "2026-11-09"  # still Sunday there
 
@@ -47,7 +47,7 @@ def run(kind: str = "manual", key: str | None = None, logical: datetime | None =
         (run("manual", "2026-10-12", None), {"week": "2026-10-14"}, "2026-10-12"),
     ],
 )
-def test_a_run_owns_the_week_of_its_key_or_its_form(asked, params, monday) -> None:
+def test_a_run_owns_its_keys_week(asked, params, monday) -> None:
     assert of_run(asked, params).key == monday
     assert refused(asked, params) is None
 
@@ -61,11 +61,11 @@ def test_a_run_owns_the_week_of_its_key_or_its_form(asked, params, monday) -> No
         (run(), {"week": "soon"}, "is not a day"),
     ],
 )
-def test_a_run_that_says_two_weeks_or_none_is_refused(asked, params, said) -> None:
+def test_a_run_needs_exactly_one_week(asked, params, said) -> None:
     assert re.search(said, refused(asked, params))
 
 
-def test_a_backfill_does_not_fetch_everything_once_for_each_week() -> None:
+def test_a_backfill_fetches_shared_pages_once() -> None:
     assert "mode=refresh" in str(refused(run("backfill", "2026-10-05"), {"mode": "full"}))
     assert refused(run("backfill", "2026-10-05"), {"mode": "refresh"}) is None
     assert refused(run(), {"mode": "full"}) is None

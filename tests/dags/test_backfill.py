@@ -17,9 +17,8 @@ from chimed import processes
 from chimed_airflow.local import home
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path.append(str(PROJECT / "tests" / "chimed" / "stages"))
 
-from websites import FIRST, Site, question_urls, questions, served, stored  # noqa: E402
+from support.websites import FIRST, Site, question_urls, questions, served, stored  # noqa: E402
 
 PATIENCE = 420  # seconds for all that Airflow has to do, on a machine that has other work
 WEEKS = ("2026-10-05", "2026-10-12", "2026-10-19")
@@ -116,7 +115,7 @@ def test_three_weeks_of_one_site_and_again_nothing(tmp_path, site, airflow):
     assert site.count("/question/") == asked  # its own week's run may ask for lists meanwhile
 
 
-def test_a_site_that_blocks_us_is_left_alone_visibly_and_asked_again_by_itself(tmp_path, site, airflow):
+def test_a_blocking_site_is_left_alone_visibly(tmp_path, site, airflow):
     questions(site, 40)
     kept = dict(site.pages)
     busy = (429, {"Retry-After": "86400"}, "")

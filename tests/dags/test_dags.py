@@ -34,7 +34,7 @@ def test_which_dags_there_are(dags) -> None:
     assert sorted(dags) == sorted([*CRAWLS, "build_dataset", "train_models", "watch_deployment"])
 
 
-def test_every_dag_and_task_is_documented_owned_and_bounded(dags) -> None:
+def test_every_task_is_documented_and_bounded(dags) -> None:
     from chimed_airflow.notice import FailureNotice
 
     for dag in dags.values():
@@ -52,7 +52,7 @@ def test_every_dag_and_task_is_documented_owned_and_bounded(dags) -> None:
             assert task.execution_timeout, task.task_id
 
 
-def test_every_param_has_a_description_and_a_valid_default(dags) -> None:
+def test_every_param_has_a_valid_default(dags) -> None:
     for dag in dags.values():
         dag.params.validate()
         for name, param in dag.params.items():
@@ -68,7 +68,7 @@ def test_the_build_form_is_the_options(dags) -> None:
     assert form["items"]["enum"] == [stage.name for stage in order.STAGES if stage.skippable]
 
 
-def test_the_forms_show_first_what_is_chosen_often_in_plain_words(dags) -> None:
+def test_forms_show_frequent_choices_first(dags) -> None:
     for dag in dags.values():
         fields = {name: dag.params.get_param(name).schema for name in dag.params}
         for name, schema in fields.items():
@@ -80,7 +80,7 @@ def test_the_forms_show_first_what_is_chosen_often_in_plain_words(dags) -> None:
     assert not {schema.get("section") for schema in fields.values()} & {"More options"}
 
 
-def test_a_crawl_is_held_to_sections_of_its_own_site(dags) -> None:
+def test_a_crawl_takes_only_known_sections(dags) -> None:
     from airflow.sdk.exceptions import ParamValidationError
 
     sections = dags["crawl_ask39"].params.get_param("sections")
@@ -92,7 +92,7 @@ def test_a_crawl_is_held_to_sections_of_its_own_site(dags) -> None:
     assert dags["crawl_zydcd"].params.get_param("sections").schema["examples"] != sections.schema["examples"]
 
 
-def test_the_list_is_numbered_in_the_order_of_the_first_run(dags) -> None:
+def test_the_list_keeps_the_first_order(dags) -> None:
     shown = sorted((dag.dag_display_name, dag.dag_id) for dag in dags.values())
     assert [name.split()[0] for name, _ in shown] == [str(n) for n in range(1, len(shown) + 1)]
     assert shown[0] == ("1 Crawl 39 Ask Doctors", "crawl_ask39")
@@ -124,7 +124,7 @@ def test_crawls_share_one_key_a_week(dags) -> None:
         assert str(timetable.timezone) == "Asia/Shanghai"
 
 
-def test_a_scheduled_run_owns_the_week_that_has_ended() -> None:
+def test_a_scheduled_run_owns_last_week() -> None:
     from airflow.timetables.trigger import CronPartitionTimetable
     from pendulum import datetime
 
@@ -133,7 +133,7 @@ def test_a_scheduled_run_owns_the_week_that_has_ended() -> None:
     assert timetable._get_partition_info(run_date=monday)[1] == "2026-11-16"
 
 
-def test_the_build_waits_for_what_the_crawls_give_and_training_for_what_the_build_gives(dags) -> None:
+def test_assets_order_crawl_build_and_training(dags) -> None:
     def outlets(names) -> set[str]:
         return {outlet.name for name in names for task in dags[name].tasks for outlet in task.outlets}
 
@@ -155,7 +155,7 @@ def test_the_stages_are_tasks_in_their_order(dags) -> None:
     assert dag.get_task("serve_up").is_setup
 
 
-def test_the_graph_has_four_groups_in_the_order_of_the_stages(dags) -> None:
+def test_the_graph_has_four_groups(dags) -> None:
     dag = dags["build_dataset"]
     groups = [group.group_display_name for group in dag.task_group.topological_sort()]
     assert groups == ["read", "score", "models", "release"]
@@ -164,7 +164,7 @@ def test_the_graph_has_four_groups_in_the_order_of_the_stages(dags) -> None:
     assert all("." not in task.task_id for task in dag.tasks)
 
 
-def test_mapped_tasks_are_named_by_what_they_hold_and_say_what_came_of_it(dags) -> None:
+def test_mapped_tasks_tell_contents_and_result(dags) -> None:
     from jinja2 import Environment, StrictUndefined
 
     class Instance:
@@ -181,7 +181,7 @@ def test_mapped_tasks_are_named_by_what_they_hold_and_say_what_came_of_it(dags) 
         assert template.render(known, done="kept 3, dropped 1") == f"{name}: kept 3, dropped 1"
 
 
-def test_the_steps_of_a_stage_are_tasks_between_it_and_the_stage_before(dags) -> None:
+def test_steps_of_a_stage_are_tasks(dags) -> None:
     dag = dags["build_dataset"]
     for stage in order.STAGES:
         names = [f"{stage.name}_{step.name}" for step in stage.steps]
@@ -193,7 +193,7 @@ def test_the_steps_of_a_stage_are_tasks_between_it_and_the_stage_before(dags) ->
             assert dag.get_task(name).doc_md
 
 
-def test_a_person_is_asked_between_the_last_table_and_the_release(dags) -> None:
+def test_approval_comes_right_before_the_release(dags) -> None:
     from airflow.providers.standard.operators.hitl import ApprovalOperator
 
     dag = dags["build_dataset"]
@@ -205,7 +205,7 @@ def test_a_person_is_asked_between_the_last_table_and_the_release(dags) -> None:
     assert approve.notifiers
 
 
-def test_a_build_ends_as_its_ledger_does_which_always_runs(dags) -> None:
+def test_a_build_ends_as_its_ledger_does(dags) -> None:
     ledger = dags["build_dataset"].get_task("ledger")
     assert ledger.is_teardown
     assert ledger.on_failure_fail_dagrun
@@ -249,7 +249,7 @@ print(json.dumps([took, [name for name in {HEAVY!r} if name in set(sys.modules) 
 """
 
 
-def test_dag_files_are_read_fast_and_import_nothing_heavy() -> None:
+def test_dag_files_import_nothing_heavy() -> None:
     took, heavy = json.loads(in_a_process(LOAD))
     assert heavy == []
     assert max(took.values()) < 2, took
@@ -260,7 +260,7 @@ def test_nothing_starts_by_itself_where_schedules_are_off() -> None:
     assert in_a_process(code, CHIMED_SCHEDULES="off").split()[-1] == "False"
 
 
-def test_a_new_installation_begins_with_the_next_monday_and_runs_any_week_by_hand(dags) -> None:
+def test_a_new_installation_begins_next_monday(dags) -> None:
     from airflow.serialization.serialized_objects import DagSerialization
     from airflow.timetables.base import TimeRestriction
     from pendulum import now

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from readme import PROJECT
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
+
+from support.readme import PROJECT
 
 EXAMPLE = PROJECT / "docs" / "examples" / "build_release.py"
 HERBS = {

@@ -10,9 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from readme import EXTEND, PROJECT, section
-from samples import document, rows
-from websites import HTML, served
 
 from chimed.build.context import Work
 from chimed.build.options import Options
@@ -22,6 +19,9 @@ from chimed.settings import Settings
 from chimed.stages import decontaminate
 from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
+from support.readme import EXTEND, PROJECT, section
+from support.samples import document, rows
+from support.websites import HTML, served
 
 # --- a site ------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from readme import CHINESE, ENGLISH, PROJECT, section, sections
+
+from support.readme import CHINESE, ENGLISH, PROJECT, section, sections
 
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
 LINK = re.compile(r"(?:\]\(|srcset=\"|src=\")([^)\"#]+)(?:#([^)\"]+))?[)\"]")
@@ -36,7 +37,7 @@ def bare(code: str) -> str:
     return re.sub(r" *(?<!\S)#.*", "", code)
 
 
-def test_the_chinese_readme_has_the_same_sections_commands_and_links() -> None:
+def test_the_chinese_readme_matches() -> None:
     english, chinese = sections(ENGLISH), sections(CHINESE)
     assert len(english) == len(chinese) > 8
     for one, other in zip(english, chinese, strict=True):
@@ -77,7 +78,7 @@ def test_look_loads_the_sample_as_it_is_printed(tmp_path) -> None:
     assert run.stdout == look.code("text")
 
 
-def test_run_is_the_command_that_the_demos_test_runs() -> None:
+def test_run_is_the_tested_command() -> None:
     assert section("Run").code("bash") == "make demo\n"
     recipe = re.search(r"^demo: install\n\t(.*)$", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert recipe
@@ -86,7 +87,7 @@ def test_run_is_the_command_that_the_demos_test_runs() -> None:
 
 
 @pytest.mark.slow
-def test_own_makes_a_release_with_the_basic_packages_alone(tmp_path) -> None:
+def test_own_needs_the_basic_packages_only(tmp_path) -> None:
     lines = section("Own").code("bash").splitlines()
     assert lines[1].endswith("pip install --no-deps -r requirements-basic.txt .")
     (tmp_path / "refused").mkdir()
@@ -116,7 +117,7 @@ def test_own_makes_a_release_with_the_basic_packages_alone(tmp_path) -> None:
     assert not (release / "figures" / "perplexity.png").exists()
 
 
-def test_the_basic_packages_are_pinned_as_airflows_environment_has_them() -> None:
+def test_basic_pins_are_airflows_pins() -> None:
     basic, whole = (
         set((PROJECT / name).read_text(encoding="utf-8").splitlines())
         for name in ("requirements-basic.txt", "requirements.txt")

@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import browser
 import httpx
 import pytest
 
+from support import browser
+
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path += [str(Path(__file__).parent), str(PROJECT / "tests" / "benchmarks")]
+sys.path.append(str(PROJECT / "tests" / "benchmarks"))
 
 
 @pytest.fixture(scope="session")
 def state(tmp_path_factory) -> Path:
     """A folder with lake and store; tests only add to it."""
-    import state
+    from support import state
 
     folder = tmp_path_factory.mktemp("pages")
     state.write(folder)

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from browser import DARK, assert_whole, css, open_page, until
 from selenium.webdriver.common.action_chains import ActionChains
-from state import BEFORE, HOSTILE, HOSTILE_ID, HOSTILE_URL, VERSION
+
+from support.browser import DARK, assert_whole, css, open_page, until
+from support.state import BEFORE, HOSTILE, HOSTILE_ID, HOSTILE_URL, VERSION
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +32,7 @@ ATTACKED = {  # every page that shows crawled text or what was said of it, and w
 }
 
 
-def test_whatever_attacks_a_page_is_shown_on_it_as_text(airflow, signed_in) -> None:
+def test_attacks_are_shown_as_text(airflow, signed_in) -> None:
     driver = signed_in(390)
     for place, where in ATTACKED.items():
         open_page(driver, f"{airflow.url}/chimed/{place}")
@@ -56,7 +57,7 @@ def test_what_a_verdict_brings_back_is_text_too(airflow, signed_in) -> None:
     assert css(driver, OBEYED) == []
 
 
-def test_in_airflows_frame_a_crawl_is_started_and_its_link_leads_out_of_it(airflow, signed_in) -> None:
+def test_a_crawl_starts_from_airflows_frame(airflow, signed_in) -> None:
     driver = signed_in()
     driver.get(f"{airflow.url}/plugin/chimed/chimed/sources")
     driver.switch_to.frame(until(lambda: css(driver, "iframe[src*=chimed]"))[0])
@@ -73,7 +74,7 @@ def test_in_airflows_frame_a_crawl_is_started_and_its_link_leads_out_of_it(airfl
     until(lambda: "/dags/crawl_ask39/runs/" in driver.current_url)
 
 
-def test_the_frame_wears_airflows_colours_and_speaks_its_language(airflow, signed_in) -> None:
+def test_the_frame_follows_airflows_theme(airflow, signed_in) -> None:
     driver = signed_in()
     driver.get(f"{airflow.url}/chimed/static/style.css")
     driver.execute_script("localStorage.setItem('theme', 'dark'); localStorage.setItem('i18nextLng', 'zh-CN')")
@@ -94,7 +95,7 @@ def test_a_viewer_has_no_keys(airflow, signed_in) -> None:
     assert css(driver, ".note")
 
 
-def test_three_weeks_of_one_site_are_backfilled_by_clicks(airflow, signed_in) -> None:
+def test_three_weeks_are_backfilled_by_clicks(airflow, signed_in) -> None:
     """That a backfill's runs then fetch their weeks, and nothing twice, is shown in tests/dags/test_backfill.py."""
     from selenium.webdriver.common.keys import Keys
 

@@ -79,7 +79,7 @@ def test_the_plugin_registers_the_pages() -> None:
         ("dag=//elsewhere.example&run=r", "/"),
     ],
 )
-def test_the_tab_of_a_run_or_a_task_is_its_page(pages, state, asked, place) -> None:
+def test_a_runs_tab_is_its_page(pages, state, asked, place) -> None:
     from chimed.storage import lake as lakes
 
     lake = lakes.open_lake(str(state / "lake"))
@@ -99,7 +99,7 @@ def test_no_route_answers_without_a_session(airflow) -> None:
         assert forged.status_code in (401, 403), path
 
 
-def test_reading_needs_the_right_to_read_dags_and_a_verdict_the_right_to_edit_them(pages) -> None:
+def test_reading_and_judging_need_dag_rights(pages) -> None:
     for method, path in routes():
         assert pages(role=None).request(method, path).status_code == 403, path
     viewer = pages(role="VIEWER")
@@ -137,7 +137,7 @@ def test_verdicts_are_taken_from_the_pages_themselves_only(pages, state) -> None
     assert row.created is not None
 
 
-def test_every_answer_has_the_strict_headers_and_fits_airflows_frame(pages) -> None:
+def test_every_answer_has_strict_headers(pages) -> None:
     client = pages()
     for path in (
         *PAGES,
@@ -182,7 +182,7 @@ def test_a_verdict_stands_among_the_decisions(pages) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_every_page_is_whole_in_both_languages_and_allows_nothing_foreign(pages, language) -> None:
+def test_every_page_is_whole_in_both_languages(pages, language) -> None:
     client = pages()
     client.cookies.set("chimed_language", language)
     for path in PAGES:
@@ -239,7 +239,7 @@ def test_a_release_is_downloaded_whole_and_by_file(pages, state) -> None:
         assert pages().get(f"/releases/2026.11.22/files/{place}").status_code == 404
 
 
-def test_what_does_not_exist_is_404_and_names_what_there_is(pages) -> None:
+def test_404_names_what_exists(pages) -> None:
     for path in ("/builds/1999.1.1", "/releases/1999.1.1", "/releases/2026.11.22/changes?against=1999.1.1"):
         answer = pages().get(path)
         assert answer.status_code == 404
@@ -250,7 +250,7 @@ def test_what_does_not_exist_is_404_and_names_what_there_is(pages) -> None:
     assert pages().get("/static/../page.py").status_code == 404
 
 
-def test_a_browser_gets_an_error_in_the_frame_with_a_way_back(pages) -> None:
+def test_a_browsers_error_has_a_way_back(pages) -> None:
     seen = {"accept": "text/html,application/xhtml+xml"}
     for path, status in (("/builds/1999.1.1", 404), ("/releases/2026.11.22/records/0000000000000000", 404)):
         answer = pages().get(path, headers=seen)
@@ -264,7 +264,7 @@ def test_a_browser_gets_an_error_in_the_frame_with_a_way_back(pages) -> None:
     assert "<script>alert" not in hostile.text
 
 
-def test_the_pages_speak_airflows_language_unless_another_was_chosen_here(pages) -> None:
+def test_the_pages_speak_airflows_language(pages) -> None:
     client = pages()
     client.cookies.set("chimed_follows", "zh")
     assert "总览" in client.get("/").text
@@ -274,14 +274,14 @@ def test_the_pages_speak_airflows_language_unless_another_was_chosen_here(pages)
     assert "data-chosen" in answer
 
 
-def test_every_reason_leads_to_the_records_that_left_by_it(pages, state) -> None:
+def test_every_reason_leads_to_its_records(pages, state) -> None:
     client = pages()
     links = Selector(client.get("/builds/2026.11.22").text).css("table td a[href*=dropped]::attr(href)").getall()
     assert links
     assert all("stage=" in link and "reason=" in link for link in links)
 
 
-def test_the_overview_says_what_the_sites_have_and_how_old_its_counts_are(pages) -> None:
+def test_the_overview_says_how_old_counts_are(pages) -> None:
     client = pages()
     for _ in range(30):
         said = client.get("/").text
@@ -296,7 +296,7 @@ def test_the_overview_says_what_the_sites_have_and_how_old_its_counts_are(pages)
     assert re.search(r"<b>\d / 5</b> 个站点已有 \d{4}-\d\d-\d\d 这一周的数据", said)
 
 
-def test_what_failed_and_what_waits_for_a_person_is_found(pages) -> None:
+def test_failures_and_waiting_tasks_are_found(pages) -> None:
     from datetime import UTC, datetime, timedelta
 
     from airflow.models.dagrun import DagRun
@@ -322,7 +322,7 @@ def test_what_failed_and_what_waits_for_a_person_is_found(pages) -> None:
     assert [(one["dag"], one["why"]) for one in found] == [("crawl_zydcd", "Failed in crawl: no room")]
 
 
-def test_pages_of_an_empty_lake_say_what_comes_first(pages, tmp_path, monkeypatch) -> None:
+def test_an_empty_lakes_pages_say_what_first(pages, tmp_path, monkeypatch) -> None:
     from chimed.settings import settings
 
     monkeypatch.setenv("CHIMED_DATA", str(tmp_path / "lake"))
@@ -340,7 +340,7 @@ def test_pages_of_an_empty_lake_say_what_comes_first(pages, tmp_path, monkeypatc
         assert said in answer.text
 
 
-def test_the_pages_import_nothing_heavy_before_they_are_asked() -> None:
+def test_the_pages_import_nothing_heavy() -> None:
     heavy = {"polars", "pyarrow", "matplotlib", "pandas", "numpy", "markdown_it"}
     for file in WEB.glob("*.py"):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -356,7 +356,7 @@ REASONS = re.compile(
 )
 
 
-def test_every_reason_that_a_row_leaves_for_is_said_in_the_readers_language() -> None:
+def test_every_reason_has_both_languages() -> None:
     from chimed import reasons
 
     code = [path.read_text(encoding="utf-8") for path in (PROJECT / "include" / "chimed").rglob("*.py")]
@@ -365,7 +365,7 @@ def test_every_reason_that_a_row_leaves_for_is_said_in_the_readers_language() ->
     assert sorted(codes - reasons.known().keys() - {"gone"}) == []  # a page's state, and no reason
 
 
-def test_spoilt_files_end_no_page_and_nothing_outside_a_release_is_served(pages, state, tmp_path, monkeypatch) -> None:
+def test_spoilt_files_end_no_page(pages, state, tmp_path, monkeypatch) -> None:
     import shutil
 
     from chimed.settings import settings

@@ -5,7 +5,7 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import polars as pl
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ log = logging.getLogger("chimed")
 
 def new_build(
     lake: Lake,
-    options: dict | None = None,
+    options: dict[str, Any] | None = None,
     version: str | None = None,
     run: str | None = None,
     partition: str | None = None,
@@ -88,12 +88,12 @@ def new_build(
             return free
 
 
-def _is_for(made: dict, asked: dict) -> bool:
+def _is_for(made: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Return whether a build was asked for with the same partition, crawls and options."""
     return all(made.get(name) == value for name, value in asked.items())
 
 
-def parse_options(options: dict) -> Options:
+def parse_options(options: dict[str, Any]) -> Options:
     """Validate build options. Raises UserError that lists every mistake and the valid choices."""
     try:
         parsed = Options(**options)
@@ -116,7 +116,7 @@ def list_builds(lake: Lake) -> list[str]:
     return sorted(found, key=lambda name: (read_number(lake, layout.build(name, layout.BUILD)), _version_key(name)))
 
 
-def read_build(lake: Lake, version: str) -> dict:
+def read_build(lake: Lake, version: str) -> dict[str, Any]:
     """Return a build's build.json; `latest` is the newest build.
 
     Raises UserError if there is no such build (the message lists those that exist), or if its build.json is damaged.
@@ -132,7 +132,7 @@ def read_build(lake: Lake, version: str) -> dict:
     )
 
 
-def _read(lake: Lake, name: str) -> dict | None:
+def _read(lake: Lake, name: str) -> dict[str, Any] | None:
     """Return a build's build.json, or None if it is missing or damaged."""
     try:
         made = lakes.read_json(lake, layout.build(name, layout.BUILD))
@@ -254,6 +254,6 @@ def read_dropped(lake: Lake, version: str, stage: str) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=DROPPED_COLUMNS)
 
 
-def _written(report: dict) -> dict:
+def _written(report: dict[str, Any]) -> dict[str, Any]:
     written = report.get("written")
     return written if isinstance(written, dict) else {}

@@ -54,7 +54,7 @@ class SteppedStage(ShardStage):
     what a task returns are its figures (`chimed.build.steps`).
     """
 
-    steps: Mapping[str, Callable[[Work, Corpus, int], dict]]
+    steps: Mapping[str, Callable[[Work, Corpus, int], dict[str, Any]]]
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def write_split(
     parts: Parts,
     verdicts: Verdicts,
     part_rows: int,
-    told: dict[str, dict] | None = None,
+    told: dict[str, dict[str, Any]] | None = None,
 ) -> tuple[pl.DataFrame, int]:
     """Write kept rows in part files of about `part_rows` rows, and the dropped ones; return the counts and parts.
 

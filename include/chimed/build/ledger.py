@@ -210,7 +210,7 @@ def _common_reasons(counts: pl.DataFrame, left: pl.DataFrame | None, *fates: str
 
 def make_report(
     stage: str, build: str, shard: int, parts: int, counts: pl.DataFrame, figures: Mapping[str, Any]
-) -> dict:
+) -> dict[str, Any]:
     """Make a shard's report: its counts (by reason, by source, and in full as rows of `COUNTS`), and its figures."""
 
     def by(column: str, *fates: str) -> dict[str, int]:
@@ -240,7 +240,7 @@ def make_report(
     }
 
 
-def read_counts(report: dict) -> pl.DataFrame:
+def read_counts(report: dict[str, Any]) -> pl.DataFrame:
     """Return the counts (`COUNTS`) in a shard's report. Raises LedgerError if the report has none."""
     try:
         return pl.DataFrame(report["counts"], schema=COUNTS, orient="row")
@@ -250,14 +250,14 @@ def read_counts(report: dict) -> pl.DataFrame:
         ) from None
 
 
-def read_ledger(lake: Lake, version: str) -> list[dict]:
+def read_ledger(lake: Lake, version: str) -> list[dict[str, Any]]:
     """Return a build's ledger, one entry for each finished stage, with its shards' reports summed.
 
     Keys: stage, read, kept, dropped and failed (reason → rows), derived, derived_dropped, sources, seconds, figures (a
     list), skipped (whether the build's options skip the stage), removed (rows that a purge has taken out of its files
     since; only if there are any). Raises LedgerError if a stage did not read what the one before it passed on.
     """
-    entries: list[dict] = []
+    entries: list[dict[str, Any]] = []
     made = lakes.read_json(lake, layout.build(version, layout.BUILD))
     parts = len(made["shards"])
     for this in order.stages_of_build(made):
@@ -292,7 +292,7 @@ def ledger_table(lake: Lake, version: str) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=pl.Schema(LEDGER))
 
 
-def _sum_reports(stage: str, reports: list[dict]) -> dict:
+def _sum_reports(stage: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
     """Sum the reports of a stage's shards into one entry. Raises LedgerError if one is not a stage's report."""
     try:
         return _sum(reports)
@@ -300,8 +300,8 @@ def _sum_reports(stage: str, reports: list[dict]) -> dict:
         raise LedgerError(f"{stage}: one of its reports is damaged; find it with: chimed audit") from None
 
 
-def _sum(reports: list[dict]) -> dict:
-    total: dict = {"stage": reports[0]["stage"], "figures": [report["figures"] for report in reports]}
+def _sum(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    total: dict[str, Any] = {"stage": reports[0]["stage"], "figures": [report["figures"] for report in reports]}
     for key in ("read", "kept", "derived", "seconds"):
         total[key] = round(sum(report[key] for report in reports), 3)
     if removed := sum(one.get("removed", 0) for report in reports for one in report.get("written", {}).values()):

@@ -6,6 +6,7 @@ same bytes.
 
 import logging
 import re
+from typing import Any
 
 from chimed.build import order
 from chimed.build.figures import rename_old_figures
@@ -27,7 +28,7 @@ def report_path(version: str, stage: str, shard: int) -> str:
     return layout.build(version, stage, layout.report(shard))
 
 
-def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
+def read(lake: Lake, version: str, stage: str, shard: int) -> dict[str, Any] | None:
     """Read a shard's report; None if the shard is not finished."""
     path = report_path(version, stage, shard)
     try:
@@ -44,7 +45,7 @@ def read(lake: Lake, version: str, stage: str, shard: int) -> dict | None:
     return None
 
 
-def read_all(lake: Lake, version: str, stage: str) -> list[dict]:
+def read_all(lake: Lake, version: str, stage: str) -> list[dict[str, Any]]:
     """Read the reports of a stage's finished shards, in order."""
     found = map(_REPORT.match, lakes.names(lake, layout.build(version, stage)))
     every = [read(lake, version, stage, int(one[1])) for one in found if one]
@@ -59,12 +60,12 @@ def lost_files(lake: Lake, version: str, stage: str) -> list[str]:
     return [f"{path} {fault}" for path, fault in faults.items() if fault]
 
 
-def _written(report: dict) -> dict:
+def _written(report: dict[str, Any]) -> dict[str, Any]:
     written = report.get("written")
     return written if isinstance(written, dict) else {}
 
 
-def recorded_contents(lake: Lake, version: str, stage: order.Stage, part: int) -> dict | None:
+def recorded_contents(lake: Lake, version: str, stage: order.Stage, part: int) -> dict[str, Any] | None:
     """Return the record of a part's kept rows (`chimed.storage.contents`); None if an older version wrote them."""
     report = read(lake, version, stage.name, 0 if stage.scope == "corpus" else part)
     return recorded_file((report or {}).get("written"), layout.kept(part))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -77,7 +78,7 @@ def corpus_of(work: Work, stage: str) -> Corpus:
 
 
 @lru_cache(maxsize=8)
-def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> Corpus:
+def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple[Any, ...]) -> Corpus:
     """Read once as long as the reports of the stage before are those (`state`): there are hundreds."""
     del state
     rows, hashes = [], []
@@ -90,7 +91,7 @@ def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple) -> 
     return Corpus(build, stage, tuple(rows), hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16])
 
 
-def report_of(work: Work, corpus: Corpus, step: str, number: int) -> dict | None:
+def report_of(work: Work, corpus: Corpus, step: str, number: int) -> dict[str, Any] | None:
     """The report of a step's task on this very corpus; None where it is not done."""
     try:
         report = lakes.read_json(work.lake, corpus.path(step, layout.report(number)))

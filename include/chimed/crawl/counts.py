@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
@@ -28,7 +29,7 @@ def _count(store: Store, *conditions: ColumnElement[bool]) -> int:
         return connection.execute(select(func.count()).select_from(PAGES).where(*conditions)).scalar_one()
 
 
-def count_outcomes(store: Store, plan: CrawlPlan) -> dict:
+def count_outcomes(store: Store, plan: CrawlPlan) -> dict[str, Any]:
     """Return the crawl's outcomes as counts.
 
     Keys: lists, lists_missed; empty_lists (URLs); fetched, not_modified; misses, refused (reason → pages); states
@@ -84,7 +85,7 @@ def count_new_misses(store: Store, plan: CrawlPlan) -> dict[str, int]:
         return {miss: pages for miss, pages in rows}  # noqa: C416 (rows are no pairs to mypy)
 
 
-def read_cost(store: Store, plan: CrawlPlan) -> dict:
+def read_cost(store: Store, plan: CrawlPlan) -> dict[str, Any]:
     """Return the crawl's row of `crawls`: its cost over all attempts."""
     with store.engine.connect() as connection:
         query = select(CRAWLS).where(C.source == plan.site.name, C.crawl == plan.crawl)

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,7 +22,7 @@ _WIDTH = 150
 _NARROW_BELOW = 130  # columns of a terminal on which the table leaves out its lines and its last two columns
 
 
-def measure_coverage(store: Store) -> list[dict]:
+def measure_coverage(store: Store) -> list[dict[str, Any]]:
     """Return one entry per source.
 
     Keys: source, known (detail pages ever seen), fetched (those that gave a page), unchanged (answered 304 last),
@@ -34,7 +35,7 @@ def measure_coverage(store: Store) -> list[dict]:
     return [_measure_site(store, load(name)) for name in source_names()]
 
 
-def _measure_site(store: Store, site: Site) -> dict:
+def _measure_site(store: Store, site: Site) -> dict[str, Any]:
     detail = and_(P.source == site.name, P.kind == "detail")
     had = and_(P.fetched.is_not(None), P.miss.is_(None))
     may = and_(or_(P.miss.is_(None), P.miss != BY_ROBOTS), or_(P.state.is_(None), P.state != FORBIDDEN))
@@ -85,7 +86,7 @@ def _measure_site(store: Store, site: Site) -> dict:
     }
 
 
-def _count_by(connection, column: ColumnElement, *conditions: ColumnElement[bool]) -> dict[str, int]:
+def _count_by(connection, column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> dict[str, int]:
     """Return the number of pages for each value of a column."""
     query = select(column, func.count()).where(column.is_not(None), *conditions).group_by(column).order_by(column)
     return {row[0]: row[1] for row in connection.execute(query)}
@@ -111,7 +112,7 @@ def _day(moment: date | datetime | None) -> str | None:
     return moment.strftime("%Y-%m-%d") if moment else None
 
 
-def print_coverage(entries: list[dict]) -> None:
+def print_coverage(entries: list[dict[str, Any]]) -> None:
     """Print the entries as a table."""
     console = Console(width=_WIDTH if not sys.stdout.isatty() else None)
     narrow = console.width < _NARROW_BELOW  # then what a source has of states and misses stands below the table

@@ -9,6 +9,7 @@ import logging
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from scrapy.crawler import CrawlerProcess
 from sqlalchemy.exc import SQLAlchemyError
@@ -46,7 +47,7 @@ def crawl_source(
     name: str | None = None,
     accept: bool = False,
     unattended: bool = False,
-) -> dict:
+) -> dict[str, Any]:
     """Crawl a site and return the crawl's report. Works once per process, because Scrapy's reactor cannot be restarted.
 
     since, until: the interval [since, until); dated sites give the pages published in it. mode: refresh (new and
@@ -102,7 +103,7 @@ def _describe(plan: CrawlPlan, delay: float) -> str:
     return f"crawl {plan.crawl} of {plan.site.name} begins: {days}, {sections}{most}, from {where}, {pace}"
 
 
-def _is_over(report: dict) -> bool:
+def _is_over(report: dict[str, Any]) -> bool:
     """Return whether a finished crawl was finished after the end of its interval; True for one without an interval."""
     if not (report["since"] or report["until"]):
         return True
@@ -156,7 +157,7 @@ def _is_worth_logging(line: logging.LogRecord) -> bool:
     return not line.name.startswith("scrapy") or line.levelno >= logging.WARNING
 
 
-def _finish(lake: Lake, folder: str, run: CrawlRun, accept: bool) -> dict:
+def _finish(lake: Lake, folder: str, run: CrawlRun, accept: bool) -> dict[str, Any]:
     """Write the report and return it. Raise CrawlStopped if the crawl is not done or its result cannot be trusted."""
     plan, left = run.plan, counts.count_queued(run.store, run.plan)
     if run.stopped:
@@ -196,7 +197,7 @@ def _finish(lake: Lake, folder: str, run: CrawlRun, accept: bool) -> dict:
     return report
 
 
-def _find_problem(run: CrawlRun, tally: dict, accept: bool) -> str | None:
+def _find_problem(run: CrawlRun, tally: dict[str, Any], accept: bool) -> str | None:
     """Return why the result cannot be trusted, or None; the same crawl requests or reads the affected pages again."""
     site, plan, store = run.plan.site, run.plan, run.store
     if why := _find_list_problem(run, tally):
@@ -227,7 +228,7 @@ def _find_problem(run: CrawlRun, tally: dict, accept: bool) -> str | None:
     return None
 
 
-def _find_list_problem(run: CrawlRun, tally: dict) -> str | None:
+def _find_list_problem(run: CrawlRun, tally: dict[str, Any]) -> str | None:
     """Return what is wrong with the crawl's lists, or None; the affected lists are requested again."""
     store, plan, site = run.store, run.plan, run.plan.site
     silent = counts.find_silent_sections(store, plan, responses.NO_LINK)

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -77,7 +77,7 @@ class CrawlRun:
     suspected: bool = False
     held: list["PageResult"] = field(default_factory=list)
     good: str | None = None
-    proof: dict | None = None
+    proof: dict[str, Any] | None = None
     proving: bool = False
     alike: int = 0
     requests: int = 0
@@ -89,7 +89,7 @@ class CrawlRun:
     started: float = field(default_factory=time.monotonic)
     logged: float = field(default_factory=time.monotonic)
     counts_time: bool = True
-    pending: list[dict] = field(default_factory=list)
+    pending: list[dict[str, Any]] = field(default_factory=list)
     written: dict[str, float] = field(default_factory=dict)
 
     def record_result(self, url: str, **values: object) -> None:
@@ -143,7 +143,7 @@ def user_agent() -> str:
     return f"{ROBOT_NAME}/{__version__} (+{settings().contact})"
 
 
-def scrapy_settings(run: CrawlRun) -> dict:
+def scrapy_settings(run: CrawlRun) -> dict[str, Any]:
     """Return Scrapy's settings, with one politeness policy for every site.
 
     The spider itself obeys robots.txt, because Scrapy's middleware would read the body of a refusal as rules and

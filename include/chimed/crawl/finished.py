@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chimed.errors import UserError
 from chimed.sources import FILES
@@ -54,7 +54,7 @@ class ExpectedFile:
             raise SpoiltFile(f"{self.path} has {self.seen} of the {self.pages} pages that were crawled; {self.restore}")
 
 
-def read_report(lake: Lake, source: str, crawl: str) -> dict | None:
+def read_report(lake: Lake, source: str, crawl: str) -> dict[str, Any] | None:
     """Return the report of a finished crawl; None if the crawl is not finished or its report was cut short."""
     path = layout.raw(source, crawl, layout.REPORT)
     try:
@@ -66,13 +66,13 @@ def read_report(lake: Lake, source: str, crawl: str) -> dict | None:
         return None
 
 
-def write_report(lake: Lake, folder: str, said: Mapping[str, object]) -> dict:
+def write_report(lake: Lake, folder: str, said: Mapping[str, object]) -> dict[str, Any]:
     """Write the report that makes a crawl finished, with what its files are; return it. It is written last."""
     lakes.write_json(lake, f"{folder}/{layout.REPORT}", sealed({**said, "written": describe_files(lake, folder)}))
     return lakes.read_json(lake, f"{folder}/{layout.REPORT}")
 
 
-def describe_files(lake: Lake, folder: str) -> dict[str, dict]:
+def describe_files(lake: Lake, folder: str) -> dict[str, dict[str, Any]]:
     """Return pages (`rows`), bytes and sha256 of a crawl's WARC files and index, for its report."""
     names = [name for name in lakes.names(lake, folder) if name.endswith(".warc.gz")]
     pages = Counter(entry["filename"] for entry in _read_index(lake, folder) if _is_detail(entry))
@@ -82,7 +82,7 @@ def describe_files(lake: Lake, folder: str) -> dict[str, dict]:
     return told
 
 
-def expect_file(lake: Lake, report: dict, folder: str, name: str) -> ExpectedFile:
+def expect_file(lake: Lake, report: dict[str, Any], folder: str, name: str) -> ExpectedFile:
     """Return what a WARC file should contain, by its crawl's report or index. Raise SpoiltFile if its bytes changed.
 
     The whole file is read once for its hash, if that was recorded.
@@ -99,7 +99,7 @@ def expect_file(lake: Lake, report: dict, folder: str, name: str) -> ExpectedFil
     return ExpectedFile(path, how, sum(map(_is_detail, mine)), digests)
 
 
-def check_files_exist(lake: Lake, report: dict, folder: str) -> None:
+def check_files_exist(lake: Lake, report: dict[str, Any], folder: str) -> None:
     """Raise SpoiltFile if a file of a finished crawl or corpus is gone or has another size. Nothing is read."""
     for name in file_names(report):
         check_file(
@@ -107,7 +107,7 @@ def check_files_exist(lake: Lake, report: dict, folder: str) -> None:
         )
 
 
-def file_names(report: dict) -> list[str]:
+def file_names(report: dict[str, Any]) -> list[str]:
     """Return the files that a report names, without the index; empty for a report of an older version."""
     if report.get("form") == FILES:
         return report["files"]
@@ -124,13 +124,13 @@ def restore_hint(folder: str) -> str:
     )
 
 
-def _is_detail(entry: dict) -> bool:
+def _is_detail(entry: dict[str, Any]) -> bool:
     from chimed.storage.warc import KIND
 
     return entry.get(KIND) == "detail"
 
 
-def _read_index(lake: Lake, folder: str, name: str | None = None) -> list[dict]:
+def _read_index(lake: Lake, folder: str, name: str | None = None) -> list[dict[str, Any]]:
     """Return the entries of a crawl's index, of one file or of all. Raise SpoiltFile if it cannot be read."""
     path = f"{folder}/{INDEX}"
     if not lakes.exists(lake, path):

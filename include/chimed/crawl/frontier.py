@@ -8,6 +8,7 @@ week of its own publication day, whichever crawl fetched it.
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, or_, select, tuple_, update
 
@@ -153,7 +154,7 @@ def queue_list(store: Store, plan: CrawlPlan, url: str, start: str, found_on: st
 
 def add_links(
     store: Store, plan: CrawlPlan, links: Iterable[Link], found_on: str | None, start: str | None = None
-) -> dict[str, dict]:
+) -> dict[str, dict[str, Any]]:
     """Write the links of a list page and queue those the crawl wants; return the rows known before, by URL."""
     gone, source = read_takedowns(store), plan.site.name
     shown = {link.url: link for link in links if len(link.url) <= MAX_URL_LENGTH and not gone.holds(link.url, source)}
@@ -197,8 +198,8 @@ def add_links(
 
 
 def queued_rows(
-    store: Store, plan: CrawlPlan, kind: str, but: set[str], most: int = 200, after: dict | None = None
-) -> list[dict]:
+    store: Store, plan: CrawlPlan, kind: str, but: set[str], most: int = 200, after: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """Return rows of `pages` that the crawl still wants, oldest first, without the URLs in `but` and only after
     `after`.
     """
@@ -210,7 +211,7 @@ def queued_rows(
         return [dict(row) for row in rows.mappings() if row["url"] not in but]
 
 
-def record_results(store: Store, plan: CrawlPlan, pages: list[dict], counted: dict[str, float]) -> None:
+def record_results(store: Store, plan: CrawlPlan, pages: list[dict[str, Any]], counted: dict[str, float]) -> None:
     """Mark pages as done by this crawl and add to its counters, in one transaction.
 
     pages: `url` and the columns of `pages` to set. counted: columns of `crawls` and the amount to add to each.
@@ -229,7 +230,7 @@ def change_kind(store: Store, url: str, kind: str) -> None:
         connection.execute(update(PAGES).where(P.url == url).values(kind=kind))
 
 
-def unread_rows(store: Store, plan: CrawlPlan) -> dict[str, dict]:
+def unread_rows(store: Store, plan: CrawlPlan) -> dict[str, dict[str, Any]]:
     """Return rows of detail pages, by URL, that the crawl still wants or that it fetched without getting a record."""
     missed = and_(P.crawl == plan.crawl, P.status == 200, P.miss.is_not(None), P.page.is_not(None))
     with store.engine.connect() as connection:
@@ -250,7 +251,7 @@ def unqueue(store: Store, url: str) -> None:
         connection.execute(update(PAGES).where(P.url == url).values(queued=None))
 
 
-def find_answered(store: Store, plan: CrawlPlan, but: Iterable[str]) -> dict | None:
+def find_answered(store: Store, plan: CrawlPlan, but: Iterable[str]) -> dict[str, Any] | None:
     """Return the row of the page that gave records most recently, to test for a block; None if there is none."""
     with store.engine.connect() as connection:
         query = select(PAGES).where(P.source == plan.site.name, P.kind == "detail", P.state == ANSWERED)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from typing import Any
 
 from chimed.crawl import walks
 from chimed.crawl.frontier import add_links, queue_list, unqueue
@@ -10,7 +11,7 @@ from chimed.sources.page import Link
 from chimed.storage.store import PAGES, Store, find
 
 
-def follow_list(store: Store, plan: CrawlPlan, row: dict, links: list[Link]) -> None:
+def follow_list(store: Store, plan: CrawlPlan, row: dict[str, Any], links: list[Link]) -> None:
     """Write the pages that a list page (`row`) shows, and queue further lists only if the walk continues."""
     start = row["start"] or row["url"]
     details = [link for link in links if link.kind == "detail"]
@@ -54,7 +55,7 @@ def _advance_walk(
     return walks.advance_walk(store, source, plan.crawl, seen, start, newest, following, since, new, ground, everything)
 
 
-def is_worth_reading(store: Store, plan: CrawlPlan, row: dict) -> bool:
+def is_worth_reading(store: Store, plan: CrawlPlan, row: dict[str, Any]) -> bool:
     """Return whether a queued list page is still worth requesting.
 
     The list page before it showed no days. Its pages were fetched meanwhile and have their days: if all are too early

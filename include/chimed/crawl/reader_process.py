@@ -14,6 +14,7 @@ import signal
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from chimed.crawl import blocks, bounded, responses
 from chimed.crawl.download import CrawlRun
@@ -33,8 +34,8 @@ class Reader:
     """The reader process. held: responses not sent yet; sent: batches that may not be done yet."""
 
     process: ProcessPoolExecutor
-    held: list[tuple[dict, SiteResponse]] = field(default_factory=list)
-    sent: deque[Future] = field(default_factory=deque)
+    held: list[tuple[dict[str, Any], SiteResponse]] = field(default_factory=list)
+    sent: deque[Future[Any]] = field(default_factory=deque)
 
 
 def start(run: CrawlRun) -> Reader:
@@ -45,7 +46,7 @@ def start(run: CrawlRun) -> Reader:
     return reader
 
 
-async def handle_response(reader: Reader, run: CrawlRun, row: dict, answer: SiteResponse) -> Retry | None:
+async def handle_response(reader: Reader, run: CrawlRun, row: dict[str, Any], answer: SiteResponse) -> Retry | None:
     """Handle a response in the reader process.
 
     A page that arrived needs no further request, so the caller does not wait for it. Nor does it wait for a list, whose
@@ -88,7 +89,7 @@ def close(reader: Reader, run: CrawlRun) -> None:
         reader.process.shutdown()
 
 
-def _send(reader: Reader, run: CrawlRun) -> Future:
+def _send(reader: Reader, run: CrawlRun) -> Future[Any]:
     """Send the held responses. Raise what went wrong with an earlier batch."""
     while len(reader.sent) >= MAX_WAITING_BATCHES or (reader.sent and reader.sent[0].done()):
         _, stopped = reader.sent.popleft().result()
@@ -107,7 +108,9 @@ def _initialize(run: CrawlRun) -> None:
     run.store.engine.dispose(close=False)  # the connections of the process that forked are its own
 
 
-def _handle_batch(several: list[tuple[dict, SiteResponse]], stopped: str | None) -> tuple[Retry | None, str | None]:
+def _handle_batch(
+    several: list[tuple[dict[str, Any], SiteResponse]], stopped: str | None
+) -> tuple[Retry | None, str | None]:
     """Handle responses in order; return the retry that the last one needs, and why to stop, if there is cause."""
     _run.stopped = _run.stopped or stopped
     again = None

@@ -9,6 +9,7 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -114,7 +115,7 @@ def apply_backoff(run: CrawlRun, answer: SiteResponse) -> None:
             run.pause(seconds)
 
 
-def handle_response(run: CrawlRun, row: dict, answer: SiteResponse, proof: bool = False) -> Retry | None:
+def handle_response(run: CrawlRun, row: dict[str, Any], answer: SiteResponse, proof: bool = False) -> Retry | None:
     """Handle a response whatever happens: a parser's error is a miss, and an error of the store stops the crawl."""
     try:
         return _handle_response(run, row, answer, proof)
@@ -128,7 +129,7 @@ def handle_response(run: CrawlRun, row: dict, answer: SiteResponse, proof: bool 
     return None
 
 
-def _handle_response(run: CrawlRun, row: dict, answer: SiteResponse, proof: bool = False) -> Retry | None:
+def _handle_response(run: CrawlRun, row: dict[str, Any], answer: SiteResponse, proof: bool = False) -> Retry | None:
     """Record what a response says of its page; return a Retry if the page must be requested again.
 
     proof: the page was requested to tell a block from pages that are gone.
@@ -147,7 +148,7 @@ def _handle_response(run: CrawlRun, row: dict, answer: SiteResponse, proof: bool
     return None
 
 
-def interpret_response(run: CrawlRun, row: dict, answer: SiteResponse) -> PageResult | Retry:
+def interpret_response(run: CrawlRun, row: dict[str, Any], answer: SiteResponse) -> PageResult | Retry:
     """Return what a response says of its page. The links of a list are queued here."""
     if answer.status == 304:
         seen = PageResult(row, row["state"] or ANSWERED, row["miss"], status=304)
@@ -171,7 +172,7 @@ def _is_busy(answer: SiteResponse) -> bool:
     return answer.status == 429 or (answer.status == 503 and "retry-after" in answer.headers)
 
 
-def follow_redirect(run: CrawlRun, row: dict, answer: SiteResponse) -> PageResult | Retry:
+def follow_redirect(run: CrawlRun, row: dict[str, Any], answer: SiteResponse) -> PageResult | Retry:
     """Return a Retry for a redirect to the same page; for another page of the site, a result that queues it."""
     site, target, hops = run.plan.site, answer.target, answer.hops + 1
     other = site.canonical(target)
@@ -197,14 +198,14 @@ def follow_redirect(run: CrawlRun, row: dict, answer: SiteResponse) -> PageResul
     return PageResult(row, state, reason, like, answer.status, answer.exchange, "redirect", digest, links=links)
 
 
-def queue_links(run: CrawlRun, row: dict, text: str) -> tuple[bool, PageContent]:
+def queue_links(run: CrawlRun, row: dict[str, Any], text: str) -> tuple[bool, PageContent]:
     """Queue the links of a list page; return whether there are any, and the page's content."""
     shown = bounded.run_bounded(read_list, run.plan.site.name, row["url"], text)
     listed.follow_list(run.store, run.plan, row, traps.apply_bounds(run, row, shown.links))
     return bool(shown.links), shown
 
 
-def interpret_list(run: CrawlRun, row: dict, answer: SiteResponse) -> PageResult | Retry:
+def interpret_list(run: CrawlRun, row: dict[str, Any], answer: SiteResponse) -> PageResult | Retry:
     """Return the result for a list page; one that turns out to be a detail page is read as one."""
     url = row["url"]
     digest = hashlib.sha256(answer.body).hexdigest()
@@ -226,7 +227,7 @@ def interpret_list(run: CrawlRun, row: dict, answer: SiteResponse) -> PageResult
     return replace(seen, state=MISSED, reason=NO_LINK, like=f"{NO_LINK}: {blocks.likeness(text)}")
 
 
-def interpret_detail(run: CrawlRun, row: dict, answer: SiteResponse) -> PageResult:
+def interpret_detail(run: CrawlRun, row: dict[str, Any], answer: SiteResponse) -> PageResult:
     """Return the result for a detail page: answered, an open question, refused, or a miss with its reason."""
     try:
         shown = bounded.run_bounded(read_detail, run.plan.site.name, row["url"], answer.text)
@@ -260,7 +261,7 @@ def _with_validators(seen: PageResult, answer: SiteResponse) -> PageResult:
     )
 
 
-def record_failure(run: CrawlRun, row: dict, reason: str, proof: bool = False) -> None:
+def record_failure(run: CrawlRun, row: dict[str, Any], reason: str, proof: bool = False) -> None:
     """Record that a page could not be fetched; the next crawl requests it again."""
     (blocks.record_proof if proof else blocks.record_result)(run, PageResult(row, FAILED, reason, FAILED))
 

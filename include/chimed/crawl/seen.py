@@ -24,7 +24,7 @@ class PageResult:
     which it is stored. digest: of the body. place: where it is stored already. moment: when it arrived.
     """
 
-    row: dict
+    row: dict[str, Any]
     state: str
     reason: str | None = None
     like: str | None = None
@@ -82,7 +82,9 @@ def record_page(run: CrawlRun, seen: PageResult) -> None:
     run.record_result(seen.url, **values, etag=seen.etag, last_modified=seen.last_modified)
 
 
-def recheck_columns(run: CrawlRun, row: dict, state: str, published: date | None, now: datetime) -> dict[str, Any]:
+def recheck_columns(
+    run: CrawlRun, row: dict[str, Any], state: str, published: date | None, now: datetime
+) -> dict[str, Any]:
     """Return the columns `state`, `since` and `due` of a page that is in this state now."""
     asked = states.day_of(now)
     since = row["since"] if row["state"] == state and row["since"] else asked

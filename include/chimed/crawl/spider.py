@@ -7,6 +7,7 @@ state. It stops at once if the site asks for a human (captcha, login), refuses r
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from protego import Protego
@@ -45,7 +46,7 @@ class SiteSpider(Spider):
         self.run, self.plan, self.site, self.store = run, run.plan, run.plan.site, run.store
         self.rules: dict[str, Protego | None] = {}
         self.asked: set[str] = set()
-        self.last: dict | None = None  # the last detail page requested; rows before it need no second look
+        self.last: dict[str, Any] | None = None  # the last detail page requested; rows before it need no second look
         self.room = self.plan.max_pages and self.plan.max_pages - counts.count_requested(self.store, self.plan)
 
     @classmethod
@@ -105,7 +106,7 @@ class SiteSpider(Spider):
             if requests:
                 return requests
 
-    def request(self, row: dict) -> Request | None:
+    def request(self, row: dict[str, Any]) -> Request | None:
         """Return the request for a row of the frontier, or None; conditional if the page is known and not due for a
         full fetch.
         """
@@ -124,7 +125,7 @@ class SiteSpider(Spider):
                 headers = {name: value for name, value in conditions.items() if value}
         return self.ask(url, {"row": row, "hops": 0}, headers)
 
-    def is_old(self, row: dict) -> bool:
+    def is_old(self, row: dict[str, Any]) -> bool:
         """Return whether a page is requested unconditionally: it failed last time, or its last fetch is long ago.
 
         A server that always answers 304 can therefore hide a change only for so long.
@@ -132,7 +133,7 @@ class SiteSpider(Spider):
         asked = row["fetched"] if row["fetched"].tzinfo else row["fetched"].replace(tzinfo=UTC)
         return row["state"] not in READ_STATES or (datetime.now(UTC) - asked).days >= MIN_DAYS_UNCONDITIONAL
 
-    def ask(self, url: str, meta: dict, headers: dict) -> Request:
+    def ask(self, url: str, meta: dict[str, Any], headers: dict[str, Any]) -> Request:
         # details first, in the order shown; without a pace a list is requested early, so that there is always work
         order = 0 if meta["row"]["kind"] == "detail" else 1 if self.reader else -1
         order = 2 if meta.get("proof") or meta.get("again") else order

@@ -6,7 +6,7 @@ one attempt; a list that is cut is reported in the log and in the crawl's report
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chimed.sources.page import Link
 
@@ -42,7 +42,7 @@ def count_redirects(run: "CrawlRun", url: str, target: str) -> int:
     return moves[target]
 
 
-def apply_bounds(run: "CrawlRun", row: dict, links: tuple[Link, ...]) -> list[Link]:
+def apply_bounds(run: "CrawlRun", row: dict[str, Any], links: tuple[Link, ...]) -> list[Link]:
     """Return the links of a list page (`row`) to follow: all, or only those to detail pages if its list has no end."""
     site, bounds, url = run.plan.site, run.bounds, row["url"]
     start = row["start"] or url

@@ -9,6 +9,7 @@ page down to known ground and jumps over it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import and_, delete, insert, select, update
 
@@ -130,7 +131,7 @@ def mark_undated(store: Store, source: str, crawl: str, seen: str, start: str, s
         connection.execute(update(WALKS).where(mine).values(shown=shown))
 
 
-def find_undated_walk(store: Store, source: str, crawl: str, start: str) -> dict | None:
+def find_undated_walk(store: Store, source: str, crawl: str, start: str) -> dict[str, Any] | None:
     """Return the crawl's walk (columns of `walks`) whose last list page showed no days, or None."""
     with store.engine.connect() as connection:
         query = select(WALKS).where(W.source == source, W.start == start, W.crawl == crawl, W.shown.is_not(None))
@@ -138,7 +139,7 @@ def find_undated_walk(store: Store, source: str, crawl: str, start: str) -> dict
         return dict(row) if row else None
 
 
-def merge_stretches(rows: Iterable[dict]) -> list[Stretch]:
+def merge_stretches(rows: Iterable[dict[str, Any]]) -> list[Stretch]:
     """Return known days as stretches, oldest first. Walks that touch are merged; the end of the lowest one counts."""
     found: list[Stretch] = []
     for row in sorted((row for row in rows if row["since"] < row["until"]), key=lambda row: row["since"]):
@@ -156,13 +157,13 @@ def _bounds(since: date | None, until: date | None) -> tuple[date, date]:
     return since or EARLIEST, min(until or tomorrow, tomorrow)
 
 
-def _rows(store: Store, source: str, start: str) -> list[dict]:
+def _rows(store: Store, source: str, start: str) -> list[dict[str, Any]]:
     with store.engine.connect() as connection:
         query = select(WALKS).where(W.source == source, W.start == start).order_by(W.begun)
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _same(row: dict):
+def _same(row: dict[str, Any]):
     return and_(W.source == row["source"], W.start == row["start"], W.begun == row["begun"])
 
 

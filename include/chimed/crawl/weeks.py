@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +36,7 @@ class CrawledDays:
     stopped: str | None = None
 
 
-def list_missing_weeks(store: Store, lake: Lake) -> dict[str, list[dict]]:
+def list_missing_weeks(store: Store, lake: Lake) -> dict[str, list[dict[str, Any]]]:
     """Return, by source, the stretches of weeks that are not crawled completely, oldest first.
 
     Keys of a stretch: since (a Monday), until (the Monday after the last week), weeks (how many), why. They begin with
@@ -61,7 +62,7 @@ def ever_crawled(store: Store) -> set[str]:
         return set(connection.execute(select(CRAWLS.c.source).distinct()).scalars())
 
 
-def _missing_weeks(store: Store, lake: Lake, site: Site) -> list[dict]:
+def _missing_weeks(store: Store, lake: Lake, site: Site) -> list[dict[str, Any]]:
     taken = _crawled_days(store, lake, site)
     P = PAGES.c
     with store.engine.connect() as connection:
@@ -117,7 +118,7 @@ def _why_not(monday: date, taken: list[CrawledDays]) -> str | None:
     return stopped[-1] if stopped else NEVER_CRAWLED
 
 
-def print_weeks(found: dict[str, list[dict]]) -> None:
+def print_weeks(found: dict[str, list[dict[str, Any]]]) -> None:
     """Print the stretches of all sources as a table."""
     table = Table(title="weeks that are not crawled wholly", title_justify="left")
     for name in ("source", "from", "to", "weeks", "why"):

@@ -1,5 +1,7 @@
 """One model's answers, a row a question: what it chose, what is right, and how likely it found each letter."""
 
+from typing import Any
+
 import polars as pl
 import pyarrow as pa
 
@@ -24,7 +26,7 @@ SAMPLES = pa.schema(
 )
 
 
-def answered(task: str, sample: dict) -> dict:
+def answered(task: str, sample: dict[str, Any]) -> dict[str, Any]:
     """Return a row of `SAMPLES` of one of lm-eval's samples."""
     doc = sample["doc"]
     letters = doc.get("letters") or list("ABCD")

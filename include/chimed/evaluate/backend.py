@@ -25,7 +25,7 @@ CONCURRENT = 32  # questions asked at once of a server
 @contextmanager
 def answering(
     backend: str, checkpoint: str, revision: str | None, dtype: str, batch_size: int, log: Path, chat: bool = False
-) -> Iterator[tuple[str, dict]]:
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield lm-eval's name of a model and its arguments, while it can be asked. log: of the server, if there is one.
 
     revision: the commit of a checkpoint that lies on the hub. chat: whether questions are put by the model's chat
@@ -35,7 +35,7 @@ def answering(
     if chat:
         _template(checkpoint, revision)
     if backend == "hf":
-        more: dict = {"revision": revision} if revision else {}
+        more: dict[str, Any] = {"revision": revision} if revision else {}
         if chat:
             more["enable_thinking"] = False
         yield "hf", {"pretrained": checkpoint, "dtype": dtype, "batch_size": batch_size, **more}

@@ -10,6 +10,7 @@ models to `scores/compared/<their names>/`.
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import polars as pl
 
@@ -99,7 +100,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
     )
 
 
-def read_compared(recipe: str, models: Sequence[str], release: str) -> dict:
+def read_compared(recipe: str, models: Sequence[str], release: str) -> dict[str, Any]:
     """Return what `compare_models`, or without models `compare_phases`, wrote last, as its compare.json has it."""
     lake = lakes.open_lake()
     if not models:
@@ -168,7 +169,7 @@ def _write(
     lake: Lake,
     place: str,
     rows: list[Row],
-    scores: dict,
+    scores: dict[str, Any],
     text: str,
     reference: str,
     seeds: Sequence[Spread],

@@ -9,6 +9,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chimed.errors import UserError
 
@@ -97,12 +98,12 @@ def read_exam(path: Path) -> Exam:
     return Exam(rows, letters, any(len(row["Answer"]) > 1 for row in rows))
 
 
-def _instruction(row: dict) -> dict[str, str]:
+def _instruction(row: dict[str, Any]) -> dict[str, str]:
     said = (row.get("Instruction") or "").strip()
     return {"Instruction": said} if said else {}
 
 
-def write_exam(rows: list[dict], path: Path) -> int:
+def write_exam(rows: list[dict[str, Any]], path: Path) -> int:
     """Write rows as `read_exam` reads them, and returns how many; a letter that no row has gets no column."""
     path.parent.mkdir(parents=True, exist_ok=True)
     more = [letter for letter in LETTERS[4:] if any(row.get(letter) for row in rows)]

@@ -17,6 +17,7 @@ import logging
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from chimed.characters import short
 from chimed.errors import UserError, choose
@@ -82,13 +83,13 @@ def _repository(repository: str, mirror: Path | None, patterns: Iterable[str] = 
     return Path(held), Path(held).name  # the hub's cache calls a snapshot by its commit
 
 
-def _rows(folder: Path, name: str) -> list[dict]:
+def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
     """Return a subject's rows in CMMLU's columns, from a file of the repository or of an archive in it."""
     found = _file(folder, name)
     if found is None:
         raise UserError(f"{folder} has no {name}, neither as a file nor in an archive; the exam's form has changed")
     titles = {name.lower(): name for name in COLUMNS}
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     for row in csv.DictReader(io.StringIO(found.decode("utf-8-sig"), newline="")):
         named = {titles[str(key).lower()]: value for key, value in row.items() if str(key).lower() in titles}
         if missing := [column for column in COLUMNS if named.get(column) is None]:

@@ -6,6 +6,7 @@ several shares stand beside each other: `chimed compare qwen3-1.7b/base qwen3-1.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chimed.evaluate.table import Row
 
@@ -25,7 +26,7 @@ class Trade:
     forgotten: float | None
 
 
-def general_share(reports: list[dict]) -> float:
+def general_share(reports: list[dict[str, Any]]) -> float:
     """Return the general share of all tokens that a model was trained on, an epoch of each phase. reports: of those."""
     general = sum((report.get("mix") or {}).get("tokens", 0) for report in reports)
     seen = sum(report["tokens"] / max(1.0, report["epochs"] or 1.0) for report in reports)

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -52,7 +53,7 @@ def evaluate_phase(
     backend: str | None = None,
     shots: int | None = None,
     template: str | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Score one model and returns its score file. A model scored under this protocol is not scored again.
 
     backend: one of `backend.BACKENDS`, default `CHIMED_EVALUATE_BACKEND`. shots: examples before each question, default
@@ -129,8 +130,8 @@ def _model(lake: Lake, phase: str, recipe: str, release: str) -> Model:
 
 
 def _scored(
-    lake: Lake, model: Model, key: str, protocol: dict, exams: Exams, source: Path
-) -> tuple[dict, pl.DataFrame]:
+    lake: Lake, model: Model, key: str, protocol: dict[str, Any], exams: Exams, source: Path
+) -> tuple[dict[str, Any], pl.DataFrame]:
     """Return a model's score and samples; of a base model those that were made before, for whatever release."""
     kept = layout.scores("base", key)
     if model.phase == "base" and lakes.exists(lake, f"{kept}.json"):
@@ -159,7 +160,7 @@ def _base_model(lake: Lake, begun: str, recipe: str, checkpoint: str) -> str:
     return fingerprint(checkpoint, recipes.load(recipe, PHASES[0]).get("model_revision"))
 
 
-def _write(lake: Lake, place: str, score: dict, samples: pl.DataFrame) -> None:
+def _write(lake: Lake, place: str, score: dict[str, Any], samples: pl.DataFrame) -> None:
     lakes.write_table(lake, f"{place}.samples.parquet", samples, SAMPLES)
     lakes.write_json(lake, f"{place}.json", score)
 
@@ -171,11 +172,13 @@ def _dtype(recipe: str) -> str:
     return recipes.load(recipe, PHASES[0])["dtype"] if torch.cuda.is_available() else "float32"
 
 
-def _key(model: str, protocol: dict) -> str:
+def _key(model: str, protocol: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([model, protocol], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _score(model: str, model_args: dict, exams: Exams, protocol: dict) -> tuple[dict, pl.DataFrame]:
+def _score(
+    model: str, model_args: dict[str, Any], exams: Exams, protocol: dict[str, Any]
+) -> tuple[dict[str, Any], pl.DataFrame]:
     """Return lm-eval's result as a score (counts by task) and its samples (`answers.SAMPLES`)."""
     import datasets
     import torch
@@ -203,7 +206,7 @@ def _score(model: str, model_args: dict, exams: Exams, protocol: dict) -> tuple[
     )
     rows = [answered(task, sample) for task in exams.tasks for sample in found["samples"][task]]
     samples = pl.DataFrame(rows).sort("task", "number", maintain_order=True)
-    counts: dict[str, dict] = {
+    counts: dict[str, dict[str, Any]] = {
         task: {
             "correct": int(part["correct"].sum()),
             "questions": part.height,

@@ -44,7 +44,7 @@ REPOSITORIES = {
     "medqa": ("bigbio/med_qa", ("data_clean.zip", "*Mainland/*.jsonl")),
 }
 # by subject, its rows of the test and of the examples
-Splits = dict[str, dict[str, list[dict]]]
+Splits = dict[str, dict[str, list[dict[str, Any]]]]
 
 
 def read(exam: str, folder: Path) -> tuple[Splits, int]:
@@ -123,7 +123,7 @@ def _with_examples(found: Splits) -> Splits:
 # --- a question ---------------------------------------------------------------------------------------------------
 
 
-def _row(question: Any, options: list[tuple[str, str]], answer: Any) -> dict | None:
+def _row(question: Any, options: list[tuple[str, str]], answer: Any) -> dict[str, Any] | None:
     """Make a row of an exam; None for what cannot be scored: no text, too few options, an answer that is no option."""
     said = {letter: text.strip() for letter, text in options if letter in LETTERS and text.strip()}
     right = sorted(set(answer) - set(" ,，、")) if isinstance(answer, str) else []
@@ -157,7 +157,7 @@ def _pairs(options: Any) -> list[tuple[str, str]]:
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def _json(text: bytes) -> list[dict]:
+def _json(text: bytes) -> list[dict[str, Any]]:
     """Return rows of a JSON list, or of JSON lines. Raises UserError for anything else."""
     said = text.decode("utf-8-sig")
     try:
@@ -173,7 +173,7 @@ def _lines(text: str) -> Iterable[str]:
     return (line for line in text.split("\n") if line.strip())
 
 
-def _csv(text: bytes) -> list[dict]:
+def _csv(text: bytes) -> list[dict[str, Any]]:
     return list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
 
 

@@ -4,6 +4,8 @@ The paper says only "the same template" (§4.1) and follows lm-eval's defaults a
 template alone moves scores by tens of points. Without a setting there is no template and no example.
 """
 
+from typing import Any
+
 from chimed.errors import UserError, choose
 from chimed.evaluate.tasks import Exams
 from chimed.settings import settings
@@ -20,7 +22,7 @@ CHAT = "the model's own, thinking off, one turn for each example"
 IMPLIED = ("exam_revisions",)
 
 
-def protocol_of(exams: Exams, backend: str, shots: int | None, template: str | None) -> dict:
+def protocol_of(exams: Exams, backend: str, shots: int | None, template: str | None) -> dict[str, Any]:
     """Return the protocol of an evaluation, without the versions and the dtype of the machine.
 
     shots, template: None takes the setting. Raises UserError for an unknown template, or more shots than an exam has
@@ -47,7 +49,7 @@ def protocol_of(exams: Exams, backend: str, shots: int | None, template: str | N
     return protocol | ({"several": WRITTEN} if exams.several else {})
 
 
-def differences(one: dict, other: dict) -> list[str]:
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Name the parts in which two protocols differ; of different exams, name which.
 
     A protocol of an earlier version has no revisions of single exams: its exams are the same if they are as a whole.
@@ -58,7 +60,7 @@ def differences(one: dict, other: dict) -> list[str]:
     return [name for name in differ if name not in IMPLIED]
 
 
-def _exams(one: dict, other: dict) -> list[str]:
+def _exams(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     mine, theirs = (protocol.get("exam_revisions") or {} for protocol in (one, other))
     if not mine or not theirs:
         return []

@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from statistics import mean, stdev
+from typing import Any
 
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.protocol import differences
@@ -34,7 +35,7 @@ class Spread:
     deviation: float
 
 
-def training(reports: list[dict]) -> dict[str, str]:
+def training(reports: list[dict[str, Any]]) -> dict[str, str]:
     """Return what a score keeps of how its model was trained. reports: of the phases up to it, in order.
 
     seed: of each phase where they differ, else the one of all. settings: a hash of everything else that makes the model
@@ -56,12 +57,12 @@ def training(reports: list[dict]) -> dict[str, str]:
     }
 
 
-def _fixed(phase: str, fields: dict) -> dict:
+def _fixed(phase: str, fields: dict[str, Any]) -> dict[str, Any]:
     free = (*SEEDS, *free_fields(phase, fields))
     return {name: value for name, value in fields.items() if name not in free}
 
 
-def others(lake: Lake, release: str, recipe: str, phase: str, score: dict) -> dict[str, dict]:
+def others(lake: Lake, release: str, recipe: str, phase: str, score: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Score of the same phase of the same recipe with another seed, by seed; `score` itself among them.
 
     Only those under the same protocol. A score of an earlier version does not know its training, and is alone.
@@ -81,7 +82,7 @@ def others(lake: Lake, release: str, recipe: str, phase: str, score: dict) -> di
     return found
 
 
-def spreads(phase: str, base: dict, by_seed: dict[str, dict]) -> list[Spread]:
+def spreads(phase: str, base: dict[str, Any], by_seed: dict[str, dict[str, Any]]) -> list[Spread]:
     """Return the spread of every exam, and of the paper's exams pooled where there are several."""
     seeds = sorted(by_seed, key=lambda seed: (len(seed), seed))
     tasks: dict[str, list[str]] = {task: [task] for task in in_order(base["tasks"])}

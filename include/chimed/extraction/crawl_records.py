@@ -13,6 +13,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -56,7 +57,7 @@ class TooManyMisses(WorkStopped):
 
 def extract_crawl(
     lake: Lake, source: str, crawl: str, share: tuple[int, int] = (0, 1), store: Store | None = None
-) -> dict:
+) -> dict[str, Any]:
     """Extract one crawl and return its report: pages, records, misses by reason, parts by raw file.
 
     Does nothing if the same code did it before. share: (which, of how many) raw files are read first, so that
@@ -113,7 +114,7 @@ def extract_crawl(
     return report
 
 
-def _check_pages(lake: Lake, raw: str, crawled: dict, made: dict[str, dict]) -> None:
+def _check_pages(lake: Lake, raw: str, crawled: dict[str, Any], made: dict[str, dict[str, Any]]) -> None:
     """Raise SpoiltFile if an older crawl, whose report lists no files, has fewer pages than its report says."""
     said, read = crawled.get("pages"), sum(one["pages"] for one in made.values())
     if "written" in crawled or crawled.get("form") == FILES or not isinstance(said, int) or read >= said:
@@ -123,7 +124,7 @@ def _check_pages(lake: Lake, raw: str, crawled: dict, made: dict[str, dict]) -> 
         raise SpoiltFile(f"{raw} has {there} whole pages of the {said} that were crawled; {finished.restore_hint(raw)}")
 
 
-def _read_last_report(lake: Lake, source: str, crawl: str) -> dict:
+def _read_last_report(lake: Lake, source: str, crawl: str) -> dict[str, Any]:
     """Return the report of a crawl whose raw pages have been removed."""
     path = layout.extracts(source, crawl, layout.REPORT)
     if not lakes.exists(lake, path):
@@ -146,7 +147,7 @@ def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -
     return keyed_hash(key, made_by) if key else made_by
 
 
-def check_misses(report: dict) -> None:
+def check_misses(report: dict[str, Any]) -> None:
     """Raise TooManyMisses if the report of `extract_crawl` has more misses than `settings.miss_share` allows."""
     told = (UNCHANGED, DUPLICATE_ROW, NO_ANSWER)  # an open question is no miss
     left = {reason: pages for reason, pages in (report["dropped"] | report["failed"]).items() if reason not in told}
@@ -172,7 +173,9 @@ def _describe_worst(left: dict[str, int]) -> str:
     return f"{left[worst]} of them: {worst}"
 
 
-def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+def read_parts(
+    lake: Lake, report: dict[str, Any], share: tuple[int, int]
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Yield every n-th part of an extracted crawl: its records (`RECORD`), and its pages without one (`DROPPED`)."""
     folder = layout.extracts(report["source"], report["crawl"])
     parts = _part_names(report["parts"])
@@ -184,7 +187,9 @@ def read_parts(lake: Lake, report: dict, share: tuple[int, int]) -> Iterator[tup
         yield standing, pl.concat([missed, dropped_pages(found, standing, report["repeated"])])
 
 
-def _read_part(lake: Lake, folder: str, report: dict, path: str, schema: pa.Schema | None = None) -> pl.DataFrame:
+def _read_part(
+    lake: Lake, folder: str, report: dict[str, Any], path: str, schema: pa.Schema | None = None
+) -> pl.DataFrame:
     """Return a table of an extracted crawl. Raise SpoiltFile if it is not what was written."""
     told = recorded_file(report.get("written"), path.removeprefix(f"{folder}/"))
     mend = f"remove {path.rsplit('/', 1)[0]}; its pages are then read again without a crawl"
@@ -192,7 +197,7 @@ def _read_part(lake: Lake, folder: str, report: dict, path: str, schema: pa.Sche
         return lakes.table_of(pq.ParquetFile(read_checked(lake, path, told, mend)), schema=schema)
 
 
-def raw_inputs(lake: Lake, report: dict, share: tuple[int, int]) -> dict[str, str | None]:
+def raw_inputs(lake: Lake, report: dict[str, Any], share: tuple[int, int]) -> dict[str, str | None]:
     """Return the raw files in a share of an extracted crawl, with their recorded hashes (or None)."""
     read = {part.rsplit("/", 1)[0] for part in _part_names(report["parts"])[share[0] :: share[1]]}
     return {path: digest for path, digest in report.get("inputs", {}).items() if path.rsplit("/", 1)[-1] in read}
@@ -210,7 +215,7 @@ def dropped_pages(before: pl.DataFrame, after: pl.DataFrame, reason: str) -> pl.
 # --- raw files ---------------------------------------------------------------------------------------------------
 
 
-def _read_current_report(lake: Lake, folder: str, made_by: str) -> dict | None:
+def _read_current_report(lake: Lake, folder: str, made_by: str) -> dict[str, Any] | None:
     """Return the report of what this code wrote there before; None if its files are gone or truncated."""
     try:
         report = lakes.read_json(lake, f"{folder}/{layout.REPORT}")
@@ -225,7 +230,7 @@ def _read_current_report(lake: Lake, folder: str, made_by: str) -> dict | None:
     return None if lost else report
 
 
-def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) -> dict:
+def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) -> dict[str, Any]:
     """Write the pages of one raw file in parts and return its report. Does nothing if the same code did it before."""
     if (report := _read_current_report(lake, folder, made_by)) is not None:
         return report
@@ -249,9 +254,9 @@ def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) 
     return report
 
 
-def _split_into_parts(pages: Iterable[Page]) -> Iterator[list[list[dict] | dict]]:
+def _split_into_parts(pages: Iterable[Page]) -> Iterator[list[list[dict[str, Any]] | dict[str, Any]]]:
     """Yield the rows of pages, one list per part."""
-    part: list[list[dict] | dict] = []
+    part: list[list[dict[str, Any]] | dict[str, Any]] = []
     held = 0
     for one in pages:
         part.append(one.rows)
@@ -263,7 +268,7 @@ def _split_into_parts(pages: Iterable[Page]) -> Iterator[list[list[dict] | dict]
         yield part
 
 
-def _characters(rows: list[dict] | dict) -> int:
+def _characters(rows: list[dict[str, Any]] | dict[str, Any]) -> int:
     """Of the words of a page's records: a question counts with each of its answers, for it stands in each record."""
     several = rows if isinstance(rows, list) and len(rows) > 1 else []
     return sum(len(row[name] or "") for row in several for name in ("title", "text", "question", "answer"))

@@ -4,6 +4,7 @@ A parser that lost a field still gives records, so no page is a miss (paper §3.
 """
 
 from statistics import median
+from typing import Any
 
 import polars as pl
 
@@ -58,7 +59,7 @@ def field_shares(marked: list[pl.DataFrame], dropped: dict[str, int]) -> dict[st
     return found | {"records": len(whole), "records_a_page": round(len(whole) / pages, 3)}
 
 
-def check_fields(lake: Lake, report: dict) -> None:
+def check_fields(lake: Lake, report: dict[str, Any]) -> None:
     """Raise FieldsChanged if records of an extracted crawl have a field much more rarely than before."""
     now = report.get("fields") or {}
     before = _earlier_shares(lake, report["source"], report["crawl"])

@@ -1,6 +1,7 @@
 """Turn what a parser returned into a row of the records' table."""
 
 from datetime import datetime
+from typing import Any
 
 from chimed.schema import RECORD, keyed_hash, record_id
 from chimed.sources.parsed import QA, CorpusQA, Document
@@ -8,7 +9,7 @@ from chimed.sources.parsed import QA, CorpusQA, Document
 
 def record_from_page(
     parsed: Document | QA, *, source: str, url: str, fetched: datetime, page: str, key: bytes | None = None
-) -> dict:
+) -> dict[str, Any]:
     """Return a record row (`RECORD`) from what a parser returned and where it came from.
 
     key: the store's (`store.secret`); with it the id is a keyed hash, as for rows of corpora.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from chimed.crawl import bounded, finished
 from chimed.crawl.bounded import TooLong
@@ -32,7 +33,7 @@ class Page:
     """
 
     size: int
-    rows: list[dict] | dict
+    rows: list[dict[str, Any]] | dict[str, Any]
 
 
 def is_corpus(lake: Lake, source: str, crawl: str) -> bool:
@@ -40,7 +41,7 @@ def is_corpus(lake: Lake, source: str, crawl: str) -> bool:
     return _read_finished_report(lake, source, crawl).get("form") == FILES
 
 
-def _read_finished_report(lake: Lake, source: str, crawl: str) -> dict:
+def _read_finished_report(lake: Lake, source: str, crawl: str) -> dict[str, Any]:
     """Return the report of a finished crawl. Raise UserError if it is not finished."""
     report = finished.read_report(lake, source, crawl)
     if report is None:
@@ -78,7 +79,7 @@ def read_pages(lake: Lake, source: str, crawl: str, name: str, key: bytes | None
     expected.check_complete()
 
 
-def _read_corpus_pages(lake: Lake, report: dict, path: str, key: bytes) -> Iterator[Page]:
+def _read_corpus_pages(lake: Lake, report: dict[str, Any], path: str, key: bytes) -> Iterator[Page]:
     source, fetched = report["source"], datetime.fromisoformat(report["finished"])
     name = path.rsplit("/", 1)[-1]
     with lakes.open_file(lake, path) as file:
@@ -96,11 +97,11 @@ def _read_corpus_pages(lake: Lake, report: dict, path: str, key: bytes) -> Itera
             yield Page(sum(sizes), list({row["id"]: row for row in rows}.values()))
 
 
-def read_page(site: Site, stored: StoredResponse) -> list[dict] | dict:
+def read_page(site: Site, stored: StoredResponse) -> list[dict[str, Any]] | dict[str, Any]:
     """Return a stored page as record rows (columns of `RECORD`), or as the row of its miss (columns of `DROPPED`)."""
     url = site.canonical(stored.url)
 
-    def left(fate: str, reason: str, detail: str | None = None) -> dict:
+    def left(fate: str, reason: str, detail: str | None = None) -> dict[str, Any]:
         return _missed_row(site.name, site.domain, url, stored.fetched, stored.page, fate, reason, detail)
 
     if stored.status != 200:
@@ -124,7 +125,7 @@ def read_page(site: Site, stored: StoredResponse) -> list[dict] | dict:
 
 def _missed_row(
     source: str, domain: str, url: str, fetched: datetime, page: str, fate: str, reason: str, detail: str | None = None
-) -> dict:
+) -> dict[str, Any]:
     row = dict.fromkeys(DROPPED.names)
     row.update(id=page, source=source, domain=domain, kind="page", language="zh", url=url, fetched=fetched, page=page)
     return row | {"fate": fate, "reason": reason, "detail": detail}

@@ -69,7 +69,12 @@ class PlannedRequest:
 
 
 def make_question(
-    prompt: prompts.Prompt, about: str, sampling: dict, constraint: dict | None = None, sample: int = 0, **fields: str
+    prompt: prompts.Prompt,
+    about: str,
+    sampling: dict[str, Any],
+    constraint: dict[str, Any] | None = None,
+    sample: int = 0,
+    **fields: str,
 ) -> Question:
     """Make a request from a prompt and its fields. about: the text it is about. sample: tells equal requests apart."""
     request = Request(prompt.version, prompts.build_messages(prompt, **fields), sampling, constraint, sample)
@@ -99,7 +104,7 @@ def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: W
     rounds = [one for one in stage.rounds if one.applies(work.options)]
     later = tuple(one.expected(work.options) for one in rounds[1:] if one.expected)
     state = stage.prepare(records, work.options)
-    costs: dict[str, dict] = {}
+    costs: dict[str, dict[str, Any]] = {}
     for number, one in enumerate(rounds):
         questions = one.build_requests(state, work.options)
         batch = _Batch(
@@ -126,7 +131,7 @@ class _Batch(Generic[Value]):
     brings: tuple[Expected, ...] = field(default=())
 
 
-def _ask_round(batch: _Batch[Value], work: Work) -> tuple[list[Answer[Value] | Failure], dict]:
+def _ask_round(batch: _Batch[Value], work: Work) -> tuple[list[Answer[Value] | Failure], dict[str, Any]]:
     """Return the answers to a round's requests, in their order, and their cost."""
     if not batch.questions:
         return [], measure_cost([], [], work)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 import uvloop
@@ -156,7 +157,7 @@ def ask(requests: list[Request], server: Server, work: Work) -> list[Reply | Ref
 _REPLY = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds", "reasoning", "fault")
 
 
-def _from_store(row: dict) -> Reply:
+def _from_store(row: dict[str, Any]) -> Reply:
     return Reply(**{name: row[name] for name in _REPLY}, known=True)
 
 
@@ -173,7 +174,7 @@ class _AskState:
     waiting: list[tuple[str, Request]]
     total: int
     answers: dict[str, Reply | Refused] = field(default_factory=dict)
-    received: list[dict] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     stored: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)
@@ -363,7 +364,7 @@ async def _write_batches(run: _AskState) -> None:
         await asyncio.sleep(WRITE_EVERY)
 
 
-def _write(work: Work, replies: list[dict]) -> None:
+def _write(work: Work, replies: list[dict[str, Any]]) -> None:
     """Write a batch of replies. If that fails, write each alone, so that one bad reply loses no other."""
     try:
         stores.upsert(work.store, REPLIES, replies)
@@ -396,7 +397,7 @@ def _count_stored(run: _AskState) -> str:
     return f"{kept} of {run.total} answers are stored; run the same command again to continue"
 
 
-def _row(run: _AskState, request: Request, reply: Reply) -> dict:
+def _row(run: _AskState, request: Request, reply: Reply) -> dict[str, Any]:
     return {
         "key": reply.key,
         "model": run.server.who,

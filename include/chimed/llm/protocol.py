@@ -7,7 +7,7 @@ and everything else returns a `Reply` (`chimed.llm.reply` decides whether it is 
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp
 
@@ -51,8 +51,8 @@ class Request:
 
     prompt: str
     messages: list[dict[str, str]]
-    sampling: dict
-    constraint: dict | None = None
+    sampling: dict[str, Any]
+    constraint: dict[str, Any] | None = None
     sample: int = 0
 
 
@@ -138,9 +138,9 @@ def _excerpt(content: bytearray, most: int) -> str:
     return short(content[: 4 * most].decode(errors="replace"), most)
 
 
-def request_body(request: Request, model: str, dialect: Dialect) -> dict:
+def request_body(request: Request, model: str, dialect: Dialect) -> dict[str, Any]:
     """Return the JSON body of a request. The seed is the sample's number, so a sample is the same in every run."""
-    said: dict = {"model": model, "messages": request.messages, **request.sampling, "seed": request.sample}
+    said: dict[str, Any] = {"model": model, "messages": request.messages, **request.sampling, "seed": request.sample}
     if dialect.template:
         # Qwen3 would think aloud first, but constrained replies must be the answer. Other templates ignore this.
         said["chat_template_kwargs"] = {"enable_thinking": False}
@@ -156,14 +156,14 @@ def request_body(request: Request, model: str, dialect: Dialect) -> dict:
     return said
 
 
-def json_schema(constraint: dict) -> dict:
+def json_schema(constraint: dict[str, Any]) -> dict[str, Any]:
     """Return a constraint as JSON schema.
 
     A choice or a regex is wrapped in an object with one field, as OpenAI requires.
     """
     if "json" in constraint:
         return constraint["json"]
-    answer: dict = {"type": "string"}
+    answer: dict[str, Any] = {"type": "string"}
     if "choice" in constraint:
         answer["enum"] = constraint["choice"]
     else:

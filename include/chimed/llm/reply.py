@@ -9,6 +9,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from chimed.characters import first_invalid_character, storable
 
@@ -164,7 +165,7 @@ def split_thinking(said: str) -> tuple[str, str]:
     return ("", f"{thought}\n{text}".strip()) if _ALOUD.match(text[:THINKING_PREFIX]) else (text, thought)
 
 
-def _tokens(value: dict, name: str) -> int:
+def _tokens(value: dict[str, Any], name: str) -> int:
     """Return a token count of the usage; 0 if the server reports none that is plausible."""
     usage = value.get("usage")
     count = usage.get(name) if isinstance(usage, dict) else None

@@ -11,6 +11,7 @@ and counted as not recorded.
 import logging
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from chimed.build import inputs, ledger, order
 from chimed.build.builds import list_builds, read_build
@@ -120,14 +121,14 @@ def _check_crawl(lake: Lake, found: Audit, source: str, crawl: str) -> None:
         _check_extracts(lake, found, source, crawl, report)
 
 
-def _files_of(lake: Lake, report: dict, folder: str) -> list[str]:
+def _files_of(lake: Lake, report: dict[str, Any], folder: str) -> list[str]:
     """Return the files of a crawl whose report does not list them."""
     if report.get("form") == FILES:
         return report.get("files", [])
     return [path.rsplit("/", 1)[-1] for path in warc.list_files(lake, folder)]
 
 
-def _check_old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> None:
+def _check_old_crawl(lake: Lake, found: Audit, report: dict[str, Any], folder: str) -> None:
     """Check the number and digests of an older crawl's pages against its index and report."""
     pages = 0
     for path in warc.list_files(lake, folder):
@@ -146,7 +147,7 @@ def _check_old_crawl(lake: Lake, found: Audit, report: dict, folder: str) -> Non
         )
 
 
-def _check_extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict) -> None:
+def _check_extracts(lake: Lake, found: Audit, source: str, crawl: str, crawled: dict[str, Any]) -> None:
     """Check the records extracted from a crawl. Bad ones can be extracted again from the raw files at no cost."""
     folder = layout.extracts(source, crawl)
     mend = f"remove {folder}; its pages are read again at no cost"
@@ -189,7 +190,7 @@ def _check_build(lake: Lake, found: Audit, version: str) -> None:
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         found.fault(f"{folder}/{layout.BUILD}", f"is not the one of a build ({error})", mend)
         return
-    recorded: dict[str, dict | None] = {}
+    recorded: dict[str, dict[str, Any] | None] = {}
     for crawl in crawls:
         source, name = crawl.split("/")
         _check_crawl(lake, found, source, name)
@@ -218,7 +219,7 @@ def _stages_after(its_own: tuple[order.Stage, ...], name: str) -> list[str]:
 
 
 def _check_stage(
-    lake: Lake, found: Audit, version: str, this: order.Stage, shards: int, recorded: dict, is_over: bool
+    lake: Lake, found: Audit, version: str, this: order.Stage, shards: int, recorded: dict[str, Any], is_over: bool
 ) -> int:
     """Check a stage's reports and parts; return how many parts it wrote. is_over: a later stage ran, so this one was
     done.
@@ -257,14 +258,14 @@ def _check_stage(
     return parts if tells else sum(name.startswith("kept-") for name in lakes.names(lake, folder))
 
 
-def _parts_of(report: dict, shard: int) -> list[str]:
+def _parts_of(report: dict[str, Any], shard: int) -> list[str]:
     """Return the files of a shard whose report, of an older version, does not list them."""
     parts = report.get("parts", 1)
     kept = [shard] if parts == 1 else range(parts)
     return [layout.dropped(shard), *(layout.kept(n) for n in kept)]
 
 
-def _check_counts(found: Audit, path: str, report: dict, this: order.Stage, mend: str) -> None:
+def _check_counts(found: Audit, path: str, report: dict[str, Any], this: order.Stage, mend: str) -> None:
     """Check that the rows of a shard's files are those it counted."""
     written = report.get("written")
     if not isinstance(written, dict) or "counts" not in report:
@@ -328,7 +329,7 @@ def _check_release(lake: Lake, found: Audit, version: str) -> None:
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def _check_report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict | None:
+def _check_report(lake: Lake, found: Audit, path: str, mend: str, **about: object) -> dict[str, Any] | None:
     """Return a report if it matches its seal, else record a fault and return None. about: values that it must have."""
     if what := find_fault(lake, path, None):
         found.fault(path, what, mend)
@@ -375,7 +376,9 @@ def _check_file(lake: Lake, found: Audit, path: str, written: object, mend: str)
     found.bytes += (said or {}).get("bytes", 0)
 
 
-def _check_link(found: Audit, path: str, digest: str | None, said: dict | None, reader: str, mend: str) -> None:
+def _check_link(
+    found: Audit, path: str, digest: str | None, said: dict[str, Any] | None, reader: str, mend: str
+) -> None:
     """Check that a stage read the file that the stage before wrote. `was`: hashes the file had before a purge."""
     if digest is None or said is None:
         found.not_recorded += 1

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import insert
@@ -49,7 +50,7 @@ class Finding:
     said: str
 
 
-def build_context(options: dict, build: str | None = None) -> Work:
+def build_context(options: dict[str, Any], build: str | None = None) -> Work:
     """Return the context of a build with these options, or of an open build. Raises UserError for bad options."""
     if build:
         return open_work(build)

@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -93,7 +93,7 @@ def build(
     )
 
 
-def _planned(plan: dict) -> str:
+def _planned(plan: dict[str, Any]) -> str:
     """A build's plan in words; nothing where an older version opened it."""
     if not plan:
         return ""
@@ -102,7 +102,7 @@ def _planned(plan: dict) -> str:
     return f": about {plan['rows']:,} rows in {parts}, {plan['tasks']:,} tasks, {size}"
 
 
-def build_options(text: str) -> dict:
+def build_options(text: str) -> dict[str, Any]:
     """Parse a build's options and add those of the settings. Raises UserError if the text is not a JSON object."""
     from chimed.build.options import current_names
 

@@ -5,6 +5,7 @@ enough rows are found or a limit is reached.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,7 +38,7 @@ class FoundRows:
     end.
     """
 
-    rows: list[dict]
+    rows: list[dict[str, Any]]
     after: str | None
 
 
@@ -50,7 +51,7 @@ def find_dropped(lake: Lake, sought: Search, start: str = "", most: int = 20) ->
     at, _, number = start.partition("#")
     first = files.index(at) if at in files else 0
     skip = int(number) if at in files and number.isdigit() else 0
-    found: list[dict] = []
+    found: list[dict[str, Any]] = []
     read = 0
     for opened, path in enumerate(files[first:]):
         if opened >= MAX_FILES or read >= MAX_BYTES:
@@ -75,9 +76,11 @@ def _files_to_search(lake: Lake, sought: Search) -> list[str]:
     ]
 
 
-def _search_file(lake: Lake, path: str, sought: Search, skip: int, most: int) -> tuple[list[dict], int | None, int]:
+def _search_file(
+    lake: Lake, path: str, sought: Search, skip: int, most: int
+) -> tuple[list[dict[str, Any]], int | None, int]:
     """Search one file from row `skip` on; return rows, where to go on (None: end of file), and bytes read."""
-    found: list[dict] = []
+    found: list[dict[str, Any]] = []
     looked, first = 0, 0
     with lake.fs.open(lake.at(path), "rb") as opened:
         file = pq.ParquetFile(opened)
@@ -118,7 +121,7 @@ def _matching_rows(table: pa.Table, sought: Search) -> list[int]:
     return pc.indices_nonzero(wanted).to_pylist()
 
 
-def _with_texts(row: dict, path: str) -> dict:
+def _with_texts(row: dict[str, Any], path: str) -> dict[str, Any]:
     _, build, stage, _ = path.split("/")
     said = [(name, row[name]) for name in WORDS if row.get(name)]
     return {**row, "build": build, "stage": stage, "said": said}

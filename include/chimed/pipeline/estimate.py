@@ -8,6 +8,7 @@ that depend on missing replies are estimated if their round declares them (a ver
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 from sqlalchemy import func, select
@@ -33,7 +34,7 @@ class Sizes:
     completion_tokens: float | None
 
 
-def estimate_build(work: Work, rate: float | None = None) -> dict:
+def estimate_build(work: Work, rate: float | None = None) -> dict[str, Any]:
     """Estimate the requests, tokens and hours that a build's model stages still need, by stage and prompt and in sum.
 
     rate: tokens a second, prompt and completion together; by default the rate measured in earlier reports. Raises
@@ -88,7 +89,9 @@ def _is_done(work: Work, stage: str) -> bool:
     return True
 
 
-def _entry(work: Work, stage: str, prompt: str, model: str, several: list[PlannedRequest], speed: float | None) -> dict:
+def _entry(
+    work: Work, stage: str, prompt: str, model: str, several: list[PlannedRequest], speed: float | None
+) -> dict[str, Any]:
     remain = [one for one in several if not one.known]
     sizes = _measure_sizes(work.store, prompt, model)
     characters = sum(len(message["content"]) for one in remain for message in one.question.request.messages)
@@ -101,7 +104,7 @@ def _entry(work: Work, stage: str, prompt: str, model: str, several: list[Planne
 
 def _entry_for_expected(
     work: Work, stage: str, brings: Expected, answers: list[PlannedRequest], speed: float | None
-) -> dict:
+) -> dict[str, Any]:
     """Estimate the requests that follow from answers that do not exist yet."""
     remain = round(len(answers) * brings.times)
     model = (client.judge_server(work) if brings.server == "judge" else client.generator_server(work)).who
@@ -123,7 +126,7 @@ def _make_entry(
     prompt_tokens: float,
     answer: float,
     speed: float | None,
-) -> dict:
+) -> dict[str, Any]:
     tokens = prompt_tokens + remain * answer
     return {
         "stage": stage,

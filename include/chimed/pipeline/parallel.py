@@ -7,6 +7,7 @@ and runs one at a time. Stages that ask models or score with one run in a single
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 from chimed.build import order, reports
 from chimed.build.builds import count_shards, stages_of
@@ -20,7 +21,7 @@ SHARDS_PER_PROCESS = 2  # starting a process takes as long as a shard, so fewer 
 SHARDS_PER_PROCESS_OF_STEPS = 8  # each process of a stage with steps loads the word lists anew
 
 
-def run_shards(work: Work, stage: str) -> list[dict]:
+def run_shards(work: Work, stage: str) -> list[dict[str, Any]]:
     """Run all shards of a stage on the available cores; return their reports, as `run_stage` does.
 
     Raises what `run_stage` raises, and WorkerDied. Shards that are finished by then stay finished.
@@ -43,7 +44,9 @@ def run_shards(work: Work, stage: str) -> list[dict]:
         return [report for reports in found for report in reports]
 
 
-def _take_steps(work: Work, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict]]) -> None:
+def _take_steps(
+    work: Work, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict[str, Any]]]
+) -> None:
     """Takes the steps of a stage that has parts left to do. several: does tasks of a step side by side."""
     total = count_shards(work.lake, work.build, stage.name)
     if not stage.steps or all(reports.read(work.lake, work.build, stage.name, n) for n in range(total)):
@@ -58,13 +61,13 @@ def _take_steps(work: Work, stage: order.Stage, several: Callable[[order.Step, I
             list(several(step, range(corpus.tasks(step))))
 
 
-def _step_here(work: Work, stage: str, step: order.Step, number: int) -> dict:
+def _step_here(work: Work, stage: str, step: order.Step, number: int) -> dict[str, Any]:
     return steps.run_step(work, corpus_of(work, stage), step, number)
 
 
-def _step(build: str, stage: str, step: order.Step, number: int) -> dict:
+def _step(build: str, stage: str, step: order.Step, number: int) -> dict[str, Any]:
     return _step_here(open_work(build), stage, step, number)
 
 
-def _run(build: str, stage: str, shard: int) -> list[dict]:
+def _run(build: str, stage: str, shard: int) -> list[dict[str, Any]]:
     return run_stage(open_work(build), stage, shard)

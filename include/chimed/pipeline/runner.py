@@ -30,7 +30,7 @@ from chimed.storage.checked import check_file
 from chimed.storage.contents import sealed
 
 
-def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict]:
+def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict[str, Any]]:
     """Run all shards of a stage of a build, or one; return their reports. A finished shard is not run again.
 
     After the last stage the ledger is written as a table. Raises UserError for an unknown stage, shard or build, or if
@@ -62,7 +62,7 @@ def _check_ready(work: Work, its_own: tuple[order.Stage, ...], stage: str, shard
     return total
 
 
-def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: int) -> dict:
+def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: int) -> dict[str, Any]:
     if (report := reports.read(work.lake, work.build, name, shard)) is not None:
         work.say(f"{name} {shard}: already done")
         return report
@@ -84,7 +84,7 @@ class _Shard:
     previous: order.Stage | None
     number: int
     does: Implementation
-    written: dict[str, dict] = field(default_factory=dict)
+    written: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -108,7 +108,7 @@ class _Result:
 
 def _do_shard(
     work: Work, its_own: tuple[order.Stage, ...], name: str, number: int, still_ours: Callable[[], None]
-) -> dict:
+) -> dict[str, Any]:
     """Run a shard that no other process works on. still_ours: raises if another process has taken it over."""
     this, previous = order.stage(name, its_own), order.previous_stage(name, its_own)
     if this.scope != order.stage(name).scope or (name == "dedup" and previous and previous.name == "extract"):
@@ -145,7 +145,7 @@ def _missing(work: Work, its_own: tuple[order.Stage, ...], stage: str) -> int:
     return expected_shards(work.lake, work.build, its_own, stage) - sum(name.startswith("report-") for name in names)
 
 
-def _counted(name: str, report: dict) -> None:
+def _counted(name: str, report: dict[str, Any]) -> None:
     """Send the metrics of a shard's ledger."""
     for result in ("kept", "derived"):
         metrics.count("stage.rows", report[result], stage=name, result=result, reason="none")

@@ -1,6 +1,7 @@
 """Taking the steps that a stage has before its parts (`chimed.build.steps`): each task once, by whichever worker."""
 
 import time
+from typing import Any
 
 from chimed.build import order
 from chimed.build.context import Work
@@ -24,7 +25,7 @@ def take(work: Work, stage: order.Stage) -> None:
             run_step(work, corpus, step, number)
 
 
-def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict:
+def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict[str, Any]:
     """Does a task of a step, unless it is done; returns its report. The steps before it have to be done.
 
     Raises UserError where there is no such task, and WorkStopped where another process took it over.

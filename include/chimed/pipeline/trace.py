@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import polars as pl
 import pyarrow.compute as pc
@@ -116,7 +117,7 @@ def print_fate(lake: Lake, build: str, record: str, as_json: bool = False) -> No
     print("\n".join(lines))
 
 
-def _format_doubt(one: dict) -> str:
+def _format_doubt(one: dict[str, Any]) -> str:
     said = one_line(f"{one['stage']:14} kept, but doubtful: {one['rule']}; {one['why']}")
     return (
         said + f"\n{'':14} {one_line(one['column'])}: {_short(one['before'])} → {_short(one['after'])}"
@@ -142,13 +143,13 @@ def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool
         _print_record(step)
 
 
-def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[dict]:
+def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[dict[str, Any]]:
     """Return a record and its ancestors up to the one read from a page, in their last state; [] if it is unknown.
 
     Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of a
     reply that is not in the store.
     """
-    way: list[dict] = []
+    way: list[dict[str, Any]] = []
     wanted: str | None = record
     place: str | None = None
     while wanted:
@@ -164,7 +165,7 @@ def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[di
     return way
 
 
-def _rows_of_stage(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict, str]]:
+def _rows_of_stage(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict[str, Any], str]]:
     folder = layout.build(version, stage)
     found = []
     for name in lakes.names(lake, folder):
@@ -181,7 +182,7 @@ def _rows_of_stage(lake: Lake, version: str, stage: str, record: str) -> list[tu
     return found
 
 
-def _find_last(lake: Lake, version: str, record: str) -> tuple[dict | None, str | None]:
+def _find_last(lake: Lake, version: str, record: str) -> tuple[dict[str, Any] | None, str | None]:
     """Return the record as the last stage that has it left it, and the path of the file."""
     for stage in reversed(stages_of(lake, version)):
         folder = layout.build(version, stage.name)
@@ -192,7 +193,7 @@ def _find_last(lake: Lake, version: str, record: str) -> tuple[dict | None, str 
     return None, None
 
 
-def _find_in_file(lake: Lake, path: str, record: str) -> dict | None:
+def _find_in_file(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
     """Return the record with `stage` and `fate` if this file of a stage has it, else None."""
     row = _read_row(lake, path, record)
     if row is None:
@@ -202,7 +203,7 @@ def _find_in_file(lake: Lake, path: str, record: str) -> dict | None:
     return row | {"stage": stage, "fate": f"{stage}: {left if name.startswith('dropped-') else 'kept'}"}
 
 
-def _read_row(lake: Lake, path: str, record: str) -> dict | None:
+def _read_row(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
     """Read a table's row by its id. Only the ids of a part are read, then a few hundred rows around the match."""
     with lake.fs.open(lake.at(path), "rb") as opened:
         file = pq.ParquetFile(opened)
@@ -215,7 +216,7 @@ def _read_row(lake: Lake, path: str, record: str) -> dict | None:
     return None
 
 
-def _print_record(row: dict) -> None:
+def _print_record(row: dict[str, Any]) -> None:
     told = (f"{row['kind']} {row['id']}", row["source"], row["domain"], row["language"], row["fate"])
     print(f"\n{one_line('  '.join(str(one) for one in told))}")
     for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
@@ -238,7 +239,7 @@ def _print_record(row: dict) -> None:
             print(f"  {name:12}{one_line(str(value))}")
 
 
-def _print_reply(reply: dict) -> None:
+def _print_reply(reply: dict[str, Any]) -> None:
     if "text" not in reply:
         print(f"  {'reply':12}{reply['key'][:12]} is not in the store")
         return

@@ -14,6 +14,8 @@ A whole release is never changed. What must leave it leaves in a patch, `<versio
 patched is withdrawn: of it only `withdrawn.json` stays. Light on purpose: training imports it too.
 """
 
+from typing import Any
+
 from chimed.errors import UserError, choose
 from chimed.release.codes import words_of
 from chimed.storage import lake as lakes
@@ -77,7 +79,7 @@ def find_release(lake: Lake, release: str) -> str:
     return choose("release", release, known)
 
 
-def read_manifest(lake: Lake, version: str) -> dict:
+def read_manifest(lake: Lake, version: str) -> dict[str, Any]:
     """Return a whole release's manifest. Raises UserError that names the releases there are."""
     return lakes.read_json(lake, f"{folder_of(find_release(lake, version))}/{layout.MANIFEST}")
 

@@ -7,6 +7,7 @@ of a search the words of one group after the other until enough is found, of a r
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -54,7 +55,7 @@ class Found:
     after: the row number to go on from, None at the end. looked: rows whose words were looked through.
     """
 
-    rows: list[dict]
+    rows: list[dict[str, Any]]
     passing: int
     of: int
     after: int | None
@@ -67,7 +68,7 @@ def rows(lake: Lake, version: str, wanted: Wanted, start: int = 0, most: int = 1
         return Found([], 0, 0, None, 0)
     with _table(lake, version, wanted.table) as files:
         passing = _passing(files, wanted.filters)
-        found: list[dict] = []
+        found: list[dict[str, Any]] = []
         looked, read, after = 0, 0, None
         for file, group, first, end in _groups(files):
             numbers = passing[np.searchsorted(passing, max(first, start)) : np.searchsorted(passing, end)]
@@ -89,7 +90,7 @@ def rows(lake: Lake, version: str, wanted: Wanted, start: int = 0, most: int = 1
         return Found(found, len(passing), sum(file.metadata.num_rows for file in files), after, looked)
 
 
-def row(lake: Lake, version: str, id: str) -> dict | None:
+def row(lake: Lake, version: str, id: str) -> dict[str, Any] | None:
     """Return a release's row by its id: all its columns, `table` and `said`; None where it is not there."""
     for name in _filled(lake, version):
         with _table(lake, version, name) as files:
@@ -155,7 +156,9 @@ def _saying(table: pa.Table, words: str) -> np.ndarray:
     return says
 
 
-def _read(file: pq.ParquetFile, subset: str, group: int, places: np.ndarray, columns: list[str] | None) -> list[dict]:
+def _read(
+    file: pq.ParquetFile, subset: str, group: int, places: np.ndarray, columns: list[str] | None
+) -> list[dict[str, Any]]:
     """Rows of a group by their places in it: the columns (None: all) and `said`."""
     if not len(places):
         return []
@@ -166,7 +169,7 @@ def _read(file: pq.ParquetFile, subset: str, group: int, places: np.ndarray, col
     return [{**one, "said": _said(one, subset)} for one in found]
 
 
-def _said(one: dict, subset: str) -> list[tuple[str, str]]:
+def _said(one: dict[str, Any], subset: str) -> list[tuple[str, str]]:
     """Return a row's words with what they are: text, or question, answer, rejected."""
     if subset == "pretrain":
         return [("text", one["text"])]
@@ -177,7 +180,7 @@ def _said(one: dict, subset: str) -> list[tuple[str, str]]:
     return [(what, one[name][0]["content"]) for what, name in said]
 
 
-def moved(lake: Lake, old: str, new: str) -> list[dict]:
+def moved(lake: Lake, old: str, new: str) -> list[dict[str, Any]]:
     """Rows by subset and source that are in both releases, only in the new or only in the old: same, added, removed.
 
     Only ids and sources are read. A row whose words changed has another id: it counts as removed and added.
@@ -196,7 +199,7 @@ def moved(lake: Lake, old: str, new: str) -> list[dict]:
     return [{**row, "same": row["rows"] - row["added"] - row["removed"]} for row in counted]
 
 
-def changed(lake: Lake, old: str, new: str, subset: str, most: int = 5) -> dict[str, list[dict]]:
+def changed(lake: Lake, old: str, new: str, subset: str, most: int = 5) -> dict[str, list[dict[str, Any]]]:
     """Return some rows themselves: `added`, `removed`, and `edited`, where a row of the same page took another's place.
 
     Each is a dict of `old` and `new`, rows as `row` gives them, or None. Only ids and addresses are read of the rest.

@@ -7,6 +7,7 @@ machine that made it. Crawled words are quoted so that no Markdown and no HTML c
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import polars as pl
@@ -34,10 +35,10 @@ def render_card(
     version: str,
     counts: Counts,
     files: list[str],
-    shown: list[dict],
-    made: dict,
-    changes: dict,
-    accepted: dict | None,
+    shown: list[dict[str, Any]],
+    made: dict[str, Any],
+    changes: dict[str, Any],
+    accepted: dict[str, Any] | None,
     checksum: str,
 ) -> str:
     """Return the card's Markdown, from a release's sums, files, `examples`, `making`, `compare` and acceptance."""
@@ -73,14 +74,14 @@ def render_card(
 # --- what it is made of ------------------------------------------------------------------------------------------
 
 
-def _holds(counts: Counts) -> dict:
+def _holds(counts: Counts) -> dict[str, Any]:
     """Return what is in a release: languages, domains, and subsets with rows."""
     found = {name: set(counts.places[name]) for name in ("language", "domain", "subset")}
     subsets = [subset for subset in SUBSETS if subset in found["subset"]]
     return {"languages": sorted(found["language"], reverse=True), "domains": found["domain"], "subsets": subsets}
 
 
-def sources_in(numbers: dict, made: dict) -> list[dict]:
+def sources_in(numbers: dict[str, Any], made: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the sites and corpora that the release has rows of, by name.
 
     Keys: name, ingested (whether it is a corpus), known (what `sources.yaml` says of a site, or None), rights (what was
@@ -97,7 +98,7 @@ def sources_in(numbers: dict, made: dict) -> list[dict]:
     return found
 
 
-def _inputs(numbers: dict, made: dict) -> dict[str, list[dict]]:
+def _inputs(numbers: dict[str, Any], made: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The crawls and the ingested files of the sources that the release has rows of; `others` have none in it."""
     names = {row["source"] for row in numbers["sources"]}
     here = [one for one in made["inputs"] if _source(one) in names]
@@ -108,11 +109,11 @@ def _inputs(numbers: dict, made: dict) -> dict[str, list[dict]]:
     }
 
 
-def _source(one: dict) -> str:
+def _source(one: dict[str, Any]) -> str:
     return one["crawl"].split("/")[0]
 
 
-def _stages(made: dict) -> dict[str, dict]:
+def _stages(made: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Each stage of the ledger: does (one sentence), skipped."""
     does = {stage.name: stage.does for stage in order.STAGES}
     skipped = {name for name, figures in made["figures"].items() if figures.get("skipped") is True}
@@ -125,7 +126,7 @@ def _stages(made: dict) -> dict[str, dict]:
     }
 
 
-def models_in(counts: Counts, made: dict) -> list[str]:
+def models_in(counts: Counts, made: dict[str, Any]) -> list[str]:
     """Return the models that the release owes something to, each with what it did; none that was not asked."""
     told, answered = made["settings"], made.get("models", {})  # of an older manifest only the served names are known
     did: dict[str, list[str]] = {}
@@ -141,7 +142,7 @@ def models_in(counts: Counts, made: dict) -> list[str]:
     return [f"{model} ({', '.join(dict.fromkeys(what))})" for model, what in sorted(did.items())]
 
 
-def changed_options(options: dict) -> dict:
+def changed_options(options: dict[str, Any]) -> dict[str, Any]:
     """Return the build's options that are not the paper's."""
     usual = Options().model_dump(mode="json")
     return {name: value for name, value in sorted(options.items()) if name not in usual or usual[name] != value}
@@ -172,7 +173,7 @@ def size_category(rows: int) -> str:
     return "n<1K" if below == 0 else f"{bounds[below - 1]}<n<{bounds[below]}"
 
 
-def examples(lake: Lake, folder: str, counts: Counts) -> list[dict]:
+def examples(lake: Lake, folder: str, counts: Counts) -> list[dict[str, Any]]:
     """One row of train for each subset and domain, as in Table 3: the first by id, its words by the paper's labels."""
     shown = []
     in_train = counts.places.filter(pl.col("table").str.ends_with("/train"))
@@ -180,7 +181,7 @@ def examples(lake: Lake, folder: str, counts: Counts) -> list[dict]:
     for subset in SUBSETS:
         domains = set(in_train.filter(pl.col("subset") == subset)["domain"])
         wanted = [domain for domain in PAPER_NAMES if domain in domains]
-        first: dict[str, dict] = {}
+        first: dict[str, dict[str, Any]] = {}
         batches = (batch for path in files[f"{subset}/train"] for batch in read_batches(lake, path, subset))
         for batch in batches if wanted else ():
             rows = batch.filter(pl.col("domain").is_in(wanted)).unique("domain", keep="first", maintain_order=True)
@@ -194,7 +195,7 @@ def examples(lake: Lake, folder: str, counts: Counts) -> list[dict]:
     return shown
 
 
-def _words(row: dict, subset: str) -> dict[str, str]:
+def _words(row: dict[str, Any], subset: str) -> dict[str, str]:
     if subset == "pretrain":
         return {"": row["text"]}
     if subset == "sft":

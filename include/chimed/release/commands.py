@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -89,7 +89,7 @@ def diff(
         raise SystemExit(1)
 
 
-def _print_diff(old: str, new: str, found: dict) -> None:
+def _print_diff(old: str, new: str, found: dict[str, Any]) -> None:
     rows = Table(title=f"{old} → {new}", title_justify="left")
     for name in ("subset", "source"):
         rows.add_column(name)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
+from typing import Any
 
 import polars as pl
 
@@ -68,7 +69,7 @@ def side_of_tables(tables: dict[str, pl.DataFrame]) -> Side:
     return Side(counter.counts(), lambda: iter(frames))
 
 
-def difference(old: Side, new: Side) -> dict:
+def difference(old: Side, new: Side) -> dict[str, Any]:
     """Return what changed from one release to another.
 
     Keys: rows (subset, source, added, removed, changed, same), drift (fields of `Drift`), stops (sentences: what is
@@ -78,7 +79,7 @@ def difference(old: Side, new: Side) -> dict:
     return {"rows": rows, "drift": [asdict(one) for one in measured], "stops": stops(rows, measured)}
 
 
-def _rows(old: Side, new: Side) -> list[dict]:
+def _rows(old: Side, new: Side) -> list[dict[str, Any]]:
     """Rows by subset and source. Pages are compared in turns, so many that the rows of one turn fit into memory."""
     every = sum(sum(side.counts.rows.values()) for side in (old, new))
     turns = max(1, -(-every // AT_ONCE))
@@ -154,7 +155,7 @@ def _number(value: object) -> float | None:
     return round(float(value), 3) if isinstance(value, int | float) else None
 
 
-def stops(rows: list[dict], measured: list[Drift]) -> list[str]:
+def stops(rows: list[dict[str, Any]], measured: list[Drift]) -> list[str]:
     """Return what is over its limit, a sentence each; none: the release may go out."""
     said = []
     for row in rows:

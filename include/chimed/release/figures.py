@@ -38,7 +38,7 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-_METADATA: dict[str, dict] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+_METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
 def font() -> str:
@@ -52,7 +52,7 @@ def font() -> str:
     return FontProperties(fname=path).get_name()
 
 
-def figures(numbers: dict, made: dict) -> dict[str, bytes]:
+def figures(numbers: dict[str, Any], made: dict[str, Any]) -> dict[str, bytes]:
     """Return the figures' files by name (`departments.png`, …), from `statistics` and `making`."""
     draw: dict[str, tuple[tuple[float, float], Callable[[Axes], None]]] = {
         "departments": ((8, 6), lambda axes: _departments(axes, numbers)),
@@ -77,7 +77,7 @@ def figures(numbers: dict, made: dict) -> dict[str, bytes]:
     return files
 
 
-def _departments(axes: Axes, numbers: dict) -> None:
+def _departments(axes: Axes, numbers: dict[str, Any]) -> None:
     every = [row for row in numbers["departments by source"] if row["department"]]
     rows = [row for row in every if row["source"] == FIGURE_1]
     shown = sorted(rows, key=lambda row: (row["rows"], row["department"]))[-MOST_DEPARTMENTS:]
@@ -92,7 +92,7 @@ def _departments(axes: Axes, numbers: dict) -> None:
     axes.set_title(f"{SOURCES[FIGURE_1]}问答的科室分布（共 {total:,} 对）")
 
 
-def _characters(axes: Axes, numbers: dict) -> None:
+def _characters(axes: Axes, numbers: dict[str, Any]) -> None:
     places = sorted({(row["source"], row["domain"]) for row in numbers["places"]}, key=_place)
     labels = [f"{SOURCES.get(source, source)} · {DOMAINS[domain]}" for source, domain in places]
     base = [0] * len(places)
@@ -116,7 +116,7 @@ def _place(place: tuple[str, str]) -> tuple[int, str]:
     return (-names.index(place[0]) if place[0] in names else 1, place[1])
 
 
-def _lengths(axes: Axes, numbers: dict) -> None:
+def _lengths(axes: Axes, numbers: dict[str, Any]) -> None:
     for subset, colour in COLOURS.items():
         counted = numbers["lengths"][subset]
         median = "" if counted["median"] is None else f"（中位数 {counted['median']:g}）"
@@ -127,7 +127,7 @@ def _lengths(axes: Axes, numbers: dict) -> None:
     axes.legend(frameon=False)
 
 
-def _perplexity(axes: Axes, scored: dict) -> None:
+def _perplexity(axes: Axes, scored: dict[str, Any]) -> None:
     _histogram(axes, scored, COLOURS["pretrain"], "过滤前的全部记录")
     if scored["cut"] is not None:
         axes.axvline(scored["cut"], color="#b03a3a", linestyle="--", label=f"剔除线：困惑度 ≥ {scored['cut']:.1f}")
@@ -137,7 +137,7 @@ def _perplexity(axes: Axes, scored: dict) -> None:
     axes.legend(frameon=False)
 
 
-def _histogram(axes: Axes, counted: dict, colour: str, label: str) -> None:
+def _histogram(axes: Axes, counted: dict[str, Any], colour: str, label: str) -> None:
     edges = [*counted["edges"], counted["edges"][-1] * 10]
     last = max((n for n, count in enumerate(counted["counts"]) if count), default=0)
     axes.stairs(
@@ -149,6 +149,6 @@ def _histogram(axes: Axes, counted: dict, colour: str, label: str) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _subset_rows(numbers: dict) -> list[tuple[str, int, str]]:
+def _subset_rows(numbers: dict[str, Any]) -> list[tuple[str, int, str]]:
     sizes = table4(numbers)
     return [(SUBSETS[subset], sizes[subset][TOTAL]["rows"], COLOURS[subset]) for subset in SUBSETS]

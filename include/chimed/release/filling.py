@@ -33,7 +33,7 @@ UNFINISHED = (
 class Filled:
     """A release's table files as its manifest tells of them (rows, bytes, sha256), and the sums over their rows."""
 
-    files: dict[str, dict]
+    files: dict[str, dict[str, Any]]
     counts: Counts
 
 
@@ -46,7 +46,7 @@ def fill(lake: Lake, version: str, rows: Rows, file_bytes: int) -> Filled:
         told, prepared = {table: [size.rows, size.bytes] for table, size in rows.prepare(folder).items()}, True
         lakes.write_json(lake, f"{folder}/sizes.json", told)
     sizes = {table: Size(*said) for table, said in lakes.read_json(lake, f"{folder}/sizes.json").items()}
-    notes: list[dict] = []
+    notes: list[dict[str, Any]] = []
     for table in (name for name in TABLES if sizes[name].rows):
         count = min(sizes[table].rows, max(1, -(-sizes[table].bytes // file_bytes)))
         done = _notes(lake, version, table, count)
@@ -76,10 +76,10 @@ def _note(version: str, table: str, number: int) -> str:
     return f"{folder_of(version)}/{UNFINISHED}/{table.replace('/', '.')}-{number:05d}.json"
 
 
-def _notes(lake: Lake, version: str, table: str, count: int) -> list[dict]:
+def _notes(lake: Lake, version: str, table: str, count: int) -> list[dict[str, Any]]:
     """Return the notes on the files that are whole, from the first on without a gap."""
     there = lakes.sizes(lake, folder_of(version))
-    found: list[dict] = []
+    found: list[dict[str, Any]] = []
     for path in (_note(version, table, number) for number in range(count)):
         note = lakes.read_json(lake, path) if lakes.exists(lake, path) else None
         if note is None or any(there.get(name) != said["bytes"] for name, said in note["files"].items()):
@@ -88,7 +88,9 @@ def _notes(lake: Lake, version: str, table: str, count: int) -> list[dict]:
     return found
 
 
-def _fill_table(lake: Lake, version: str, rows: Rows, table: str, size: Size, done: list[dict], of: int) -> list[dict]:
+def _fill_table(
+    lake: Lake, version: str, rows: Rows, table: str, size: Size, done: list[dict[str, Any]], of: int
+) -> list[dict[str, Any]]:
     """Write the files of a table behind those that are done; returns their notes."""
     after = done[-1]["last"] if done else None
     notes = []

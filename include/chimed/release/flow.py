@@ -1,6 +1,7 @@
 """The ledger drawn as a flow: from pages through every stage to the three subsets; what left, what was derived."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ _GOING, _GONE, _MADE = "#9db8d2", "#d9a3a0", "#a9cdb0"
 _NODE = 0.12  # half a node's width, where stages are one apart
 
 
-def draw_flow(axes: Axes, ledger: list[dict], subsets: list[tuple[str, int, str]]) -> None:
+def draw_flow(axes: Axes, ledger: list[dict[str, Any]], subsets: list[tuple[str, int, str]]) -> None:
     """Draws the entries of a ledger (`making`), then the subsets: name, rows, colour. Heights are rows."""
     tallest = max([entry["read"] for entry in ledger] + [sum(rows for _, rows, _ in subsets)] + [1])
     for n, entry in enumerate(ledger):
@@ -41,7 +42,7 @@ def _node(axes: Axes, x: float, floor: float, height: float, colour: str) -> Non
     axes.fill_between([x - _NODE, x + _NODE], floor, floor + height, color=colour, linewidth=0)
 
 
-def _passing(axes: Axes, n: int, entry: dict, arriving: int, of_pages: bool) -> None:
+def _passing(axes: Axes, n: int, entry: dict[str, Any], arriving: int, of_pages: bool) -> None:
     """Return the band from a stage to the next: what it kept, and above it what it derived. Pages turn into records."""
     _leaving(axes, n, entry, arriving if of_pages else entry["kept"])
     if of_pages:
@@ -62,7 +63,7 @@ def _band(axes: Axes, n: int, start: tuple[float, float], end: tuple[float, floa
     axes.fill_between(x, low, high, color=colour, alpha=0.7, linewidth=0)
 
 
-def _leaving(axes: Axes, n: int, entry: dict, on: int) -> None:
+def _leaving(axes: Axes, n: int, entry: dict[str, Any], on: int) -> None:
     """Return what a stage dropped or could not judge thins out above the band that goes `on`, with its number."""
     left = sum(entry["dropped"].values()) + sum(entry["failed"].values())
     if left:

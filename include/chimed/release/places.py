@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from sqlalchemy import select
@@ -20,7 +21,7 @@ OF_RELEASES = "--releases, or --purge, withdraws it for a patch without them"
 FOLDERS = ("raw", "extracts", "builds", "steps", "releases")  # of a lake: where words of pages lie
 
 
-def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
+def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict[str, Any]]:
     """Return one entry for each place that holds rows of what was taken down.
 
     Keys: what (raw, extract, build, release, copy, model, older versions), where, rows (None where that cannot be
@@ -50,11 +51,11 @@ def places(lake: Lake, store: Store, gone: Takedowns) -> list[dict]:
     return [one for one in found if one["rows"] is None or one["rows"]]
 
 
-def _place(what: str, where: str, rows: int | None, do: str) -> dict:
+def _place(what: str, where: str, rows: int | None, do: str) -> dict[str, Any]:
     return {"what": what, "where": where, "rows": rows, "do": do}
 
 
-def _crawls(lake: Lake, gone: Takedowns) -> list[dict]:
+def _crawls(lake: Lake, gone: Takedowns) -> list[dict[str, Any]]:
     """Raw pages and extracted records, by crawl."""
     by_crawl: dict[str, int] = {}
     pages: dict[str, set[str]] = {}
@@ -73,7 +74,7 @@ def _crawls(lake: Lake, gone: Takedowns) -> list[dict]:
     return [one for pair in both for one in pair]
 
 
-def _copies(store: Store, held: dict[str, int], patches: dict[str, str | None]) -> list[dict]:
+def _copies(store: Store, held: dict[str, int], patches: dict[str, str | None]) -> list[dict[str, Any]]:
     """Copy that were pushed of releases which hold rows, or of withdrawn ones."""
     return [
         _place(
@@ -128,7 +129,7 @@ def rows_held(lake: Lake, version: str, gone: Takedowns) -> int:
 # --- copies ------------------------------------------------------------------------------------------------------
 
 
-def _pushes(store: Store) -> list[dict]:
+def _pushes(store: Store) -> list[dict[str, Any]]:
     with store.engine.connect() as connection:
         rows = connection.execute(select(PUSHES).order_by(PUSHES.c.version, PUSHES.c.address)).mappings()
         return [dict(row) for row in rows]

@@ -4,6 +4,7 @@ For the person who is asked to approve it. Writes nothing.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import polars as pl
 
@@ -23,7 +24,7 @@ from chimed.storage.store import Store
 from chimed.storage.takedowns import read_takedowns
 
 
-def preview(lake: Lake, store: Store, build: str) -> dict:
+def preview(lake: Lake, store: Store, build: str) -> dict[str, Any]:
     """Keys: build, stages (`ledger.read_ledger`, without figures), rows (by subset), changes (`write.compare`).
 
     Raises UserError for an unknown build, or where a stage before the release is not done.

@@ -37,7 +37,7 @@ _SETTINGS = ("perplexity_model", "llm_model", "llm_checkpoint", "judge_model", "
 _COSTS = ("requests", "known", "refused", "prompt_tokens", "completion_tokens", "characters", "seconds", "gpu_seconds")
 
 
-def making(work: Work) -> dict:
+def making(work: Work) -> dict[str, Any]:
     """Return what a manifest tells besides checksums: inputs, settings, ledger, quality and cost of the build."""
     made = read_build(work.lake, work.build)
     entries = read_ledger(work.lake, work.build)
@@ -68,7 +68,7 @@ def _public(name: str, value: str) -> str:
     return public_name(value) if name.endswith(("_model", "_checkpoint")) else value
 
 
-def _crawl(lake: Lake, crawl: str) -> dict:
+def _crawl(lake: Lake, crawl: str) -> dict[str, Any]:
     """Return a crawl and what fixes its bytes: the hash of its index, which holds every response's digest.
 
     Of a corpus's files the crawl's own name is that hash; form, files, ingested and rights are told besides.
@@ -88,7 +88,7 @@ def _prompts(asked: set[str]) -> list[str]:
     return [prompts.load(name).version for name in prompts.names() if ASKED_BY.get(name, name) in asked]
 
 
-def _models(figures: dict[str, list[dict]]) -> dict[str, list[str]]:
+def _models(figures: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
     """Who really answered (identity.py), for each kind of request of each stage: `<stage> <kind>` → identities."""
     found: dict[str, set[str]] = {}
     for stage, shards in figures.items():
@@ -102,12 +102,12 @@ def _models(figures: dict[str, list[dict]]) -> dict[str, list[str]]:
 # --- the reports ------------------------------------------------------------------------------------------------
 
 
-def _counts(entry: dict) -> dict:
+def _counts(entry: dict[str, Any]) -> dict[str, Any]:
     told = ("stage", "read", "kept", "dropped", "failed", "derived", "derived_dropped", "skipped")
     return {name: entry[name] for name in told}
 
 
-def _plain(shards: list[dict]) -> dict:
+def _plain(shards: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a stage's plain figures: counts added up over its shards, other values where all shards say the same."""
     merged: dict[str, Any] = {}
     for name in dict.fromkeys(name for one in shards for name in one):
@@ -119,7 +119,7 @@ def _plain(shards: list[dict]) -> dict:
     return merged
 
 
-def _by_exam(shards: list[dict]) -> dict[str, int]:
+def _by_exam(shards: list[dict[str, Any]]) -> dict[str, int]:
     """Characters that left because they held a question, by exam."""
     total: Counter[str] = Counter()
     for one in shards:
@@ -127,7 +127,7 @@ def _by_exam(shards: list[dict]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _costs(stage: str, shards: list[dict]) -> list[dict]:
+def _costs(stage: str, shards: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what each kind of request of a stage cost this build; what was known before cost nothing again."""
     found = []
     for kind in dict.fromkeys(name for one in shards for name, value in one.items() if _is_cost(value)):
@@ -147,7 +147,7 @@ def _is_cost(value: object) -> bool:
 # --- quality ----------------------------------------------------------------------------------------------------
 
 
-def _perplexity(work: Work, figures: dict[str, list[dict]]) -> dict:
+def _perplexity(work: Work, figures: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Return the distribution before the cut, to two places, where the cut was, and what scoring cost."""
     values, characters = occurrences(pl.Series(dtype=pl.Float64)), 0
     for batch in stage_parts(work, "perplexity").read(["perplexity", "text", "question", "answer", "rejected"]):
@@ -171,7 +171,7 @@ def stage_parts(work: Work, stage: str) -> Parts:
     return Parts(work.lake, tuple(layout.build(work.build, stage, layout.kept(part)) for part in parts))
 
 
-def screening(work: Work) -> dict | None:
+def screening(work: Work) -> dict[str, Any] | None:
     """How often reviewers agree with `screen`, of what it flagged and of what it let pass; None without reviews.
 
     Keys flagged and passed, each: records reviewed, agreed, and the Wilson interval of the share; None where none.
@@ -202,12 +202,12 @@ def _verdicts(store: Store, stage: str) -> dict[str, str]:
     return {row.record: row.verdict for row in rows}
 
 
-def _judge(figures: dict) -> dict | None:
+def _judge(figures: dict[str, Any]) -> dict[str, Any] | None:
     """How often the judge's verdict survived the swap of the two answers, with its interval; None where none was."""
     judged, survived = figures.get("judged"), figures.get("verdict_survived_swap")
     return _share(survived, judged) if judged and survived is not None else None
 
 
-def _share(part: int, whole: int) -> dict:
+def _share(part: int, whole: int) -> dict[str, Any]:
     low, high = wilson(part, whole)
     return {"of": whole, "agreed": part, "low": low, "high": high}

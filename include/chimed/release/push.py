@@ -8,6 +8,7 @@ is not for a program to decide.
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from chimed.errors import UserError, WorkStopped
 from chimed.release import folder_of, is_whole, read_manifest
@@ -19,7 +20,7 @@ from chimed.storage.store import PUSHES, Store, upsert
 HUB = "hf://"
 
 
-def push(lake: Lake, version: str, to: str, store: Store | None = None) -> dict:
+def push(lake: Lake, version: str, to: str, store: Store | None = None) -> dict[str, Any]:
     """Copy a whole release to `<to>/releases/<version>/`, or to the hub's `hf://<owner>/<name>`.
 
     store: where the copy is written down, so that a takedown can name it. Returns where it lies now, its files and its

@@ -12,6 +12,7 @@ not change them any more.
 import logging
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 from sqlalchemy import delete, or_
@@ -39,7 +40,7 @@ NAME = "retention"
 log = logging.getLogger("chimed")
 
 
-def retain(lake: Lake, store: Store, settings: Settings, dry_run: bool = False) -> dict:
+def retain(lake: Lake, store: Store, settings: Settings, dry_run: bool = False) -> dict[str, Any]:
     """Applies the settings; returns counts: rows (by build), reviews, raw (crawls whose pages went), older versions.
 
     dry_run: only counts. Killed, it is run again. Raises UserError where a table or a report cannot be read.

@@ -6,6 +6,7 @@ without seeing which it is, whether it should have been flagged. Several people 
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import and_, delete, func, or_, select
 
@@ -21,7 +22,7 @@ Q, R = REVIEW_QUEUE.c, REVIEWS.c
 OPEN = or_(Q.url.is_(None), Q.url.not_in(select(TAKEDOWNS.c.target)))
 
 
-def queues(store: Store) -> list[dict]:
+def queues(store: Store) -> list[dict[str, Any]]:
     """Return what there is to review, newest first: build, stage, records."""
     found = select(Q.build, Q.stage, func.count().label("records")).group_by(Q.build, Q.stage)
     with store.engine.connect() as connection:
@@ -29,7 +30,9 @@ def queues(store: Store) -> list[dict]:
     return [dict(row) for row in rows]
 
 
-def waiting(store: Store, build: str, stage: str, reviewer: str, most: int, beyond: Iterable[str] = ()) -> list[dict]:
+def waiting(
+    store: Store, build: str, stage: str, reviewer: str, most: int, beyond: Iterable[str] = ()
+) -> list[dict[str, Any]]:
     """The next records that this reviewer has not judged: record, text. By id, which is a hash: flagged and passed mix.
 
     beyond: records that he has before him already.
@@ -51,7 +54,7 @@ def judged_by(store: Store, build: str, stage: str, reviewer: str) -> int:
         return connection.execute(counted).scalar_one()
 
 
-def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verdict: str) -> dict:
+def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verdict: str) -> dict[str, Any]:
     """Write down who says what of a record, and when; a second verdict of the same reviewer replaces the first.
 
     Returns what the stage said: kind and reason. Raises UserError for a verdict or a record that is none.
@@ -81,7 +84,7 @@ def close(store: Store, records: Iterable[str], urls: Iterable[str]) -> int:
     return closed
 
 
-def standing(store: Store, build: str, stage: str) -> dict:
+def standing(store: Store, build: str, stage: str) -> dict[str, Any]:
     """Return what the verdicts on a build's sample say so far.
 
     Keys: precision (of the flagged, the share that reviewers would flag) and missed (the same of the passed), each with
@@ -96,7 +99,7 @@ def standing(store: Store, build: str, stage: str) -> dict:
         said = select(Q.record, Q.kind, R.reviewer, R.verdict, R.created).join(REVIEWS, same)
         said = said.where(Q.build == build, Q.stage == stage).order_by(R.created)
         rows = [dict(row) for row in connection.execute(said).mappings()]
-        by_record: dict[str, list[dict]] = {}
+        by_record: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
             by_record.setdefault(row["record"], []).append(row)
         split = [id for id, several in by_record.items() if len({one["verdict"] for one in several}) > 1]
@@ -122,16 +125,16 @@ def standing(store: Store, build: str, stage: str) -> dict:
     }
 
 
-def _flagged(said: list[dict], sampled: int) -> dict:
+def _flagged(said: list[dict[str, Any]], sampled: int) -> dict[str, Any]:
     return {**_share(sum(one["verdict"] == "flagged" for one in said), len(said)), "sampled": sampled}
 
 
-def _share(part: int, of: int) -> dict:
+def _share(part: int, of: int) -> dict[str, Any]:
     low, high = wilson(part, of) if of else (None, None)
     return {"part": part, "of": of, "low": low, "high": high}
 
 
-def _reviewers(rows: list[dict]) -> list[dict]:
+def _reviewers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     names = dict.fromkeys(row["reviewer"] for row in rows)
     by_name = {name: [row for row in rows if row["reviewer"] == name] for name in names}
     return [{"name": name, "verdicts": len(own), "last": own[-1]["created"]} for name, own in by_name.items()]

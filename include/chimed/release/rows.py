@@ -7,6 +7,7 @@ side, so the same records give the same bytes.
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -38,7 +39,7 @@ COLUMNS = {
 # LLaMA-Factory's description of the JSONL files (its data/README.md): an answer of a pair is one message, not a list
 _TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
 _TALK = {"formatting": "sharegpt", "tags": {**_TAGS, "system_tag": "system"}}
-_SHAPES: dict[str, dict] = {
+_SHAPES: dict[str, dict[str, Any]] = {
     "pretrain": {"columns": {"prompt": "text"}},
     "sft": {**_TALK, "columns": {"messages": "messages"}},
     "preference": {
@@ -49,7 +50,7 @@ _SHAPES: dict[str, dict] = {
 }
 
 
-def dataset_info(files: dict[str, str]) -> dict[str, dict]:
+def dataset_info(files: dict[str, str]) -> dict[str, dict[str, Any]]:
     """LLaMA-Factory's `dataset_info.json`, an entry for each table with rows.
 
     files: by table (`<subset>/<split>`) where its JSON lines lie, a file or a folder: LLaMA-Factory reads both.

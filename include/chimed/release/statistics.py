@@ -7,6 +7,7 @@ often each length and each perplexity occurs is kept exactly, so medians and ten
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -92,12 +93,12 @@ def total(several: Iterable[Counts]) -> Counts:
     return Counts(added("places", PLACES), added("lengths", LENGTHS), added("perplexities", PERPLEXITIES))
 
 
-def as_dict(counts: Counts) -> dict:
+def as_dict(counts: Counts) -> dict[str, Any]:
     """Return the sums as JSON keeps them."""
     return {name: getattr(counts, name).to_dict(as_series=False) for name in ("places", "lengths", "perplexities")}
 
 
-def of_dict(kept: dict) -> Counts:
+def of_dict(kept: dict[str, Any]) -> Counts:
     """Return the sums that `as_dict` made JSON of."""
     return Counts(
         pl.DataFrame(kept["places"], schema=PLACES),
@@ -106,7 +107,7 @@ def of_dict(kept: dict) -> Counts:
     )
 
 
-def statistics(counts: Counts) -> dict:
+def statistics(counts: Counts) -> dict[str, Any]:
     """Return what a release's `statistics.json` says; nothing in it depends on how the release was made.
 
     Keys: table 4, sources, places (rows and characters by subset, source, domain), departments (of questions),
@@ -133,7 +134,7 @@ def statistics(counts: Counts) -> dict:
     }
 
 
-def _by(places: pl.DataFrame, *keys: str) -> list[dict]:
+def _by(places: pl.DataFrame, *keys: str) -> list[dict[str, Any]]:
     return places.group_by(keys).agg(pl.col("rows", "characters").sum()).sort(keys).to_dicts()
 
 
@@ -152,7 +153,7 @@ def occurrences(values: pl.Series) -> pl.DataFrame:
     )
 
 
-def histogram(found: pl.DataFrame, edges: list[int]) -> dict:
+def histogram(found: pl.DataFrame, edges: list[int]) -> dict[str, Any]:
     """Count of values between edges: [first, second), …, the last bin open to above; with median and extremes."""
     return {
         "edges": edges,

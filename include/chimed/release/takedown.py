@@ -13,6 +13,7 @@ it is rewritten as a patch without it, and withdrawn. Where its words still lie 
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 from sqlalchemy import delete, select
@@ -51,7 +52,7 @@ def take_down(
     unseen: bool = False,
     code: str = UNSPECIFIED,
     by: str = "",
-) -> dict:
+) -> dict[str, Any]:
     """Take out a page, a row of a corpus (by URL, by its place in the lake, by a record's id) or a source.
 
     reason: private. code: of `codes.CODES`. unseen: take down a site's page that was never met too, so that it will not
@@ -220,7 +221,7 @@ def _patched(lake: Lake, version: str, gone: Takedowns, code: str) -> str | None
     return patch
 
 
-def _as_made(manifest: dict) -> dict:
+def _as_made(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return what a manifest tells of how the release was made."""
     return {name: value for name, value in manifest.items() if name not in OF_FILES}
 

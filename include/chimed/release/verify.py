@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import polars as pl
@@ -94,7 +95,7 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
     return _broken_promises(lake, folder, manifest)
 
 
-def _broken_promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
+def _broken_promises(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]:
     """Return what of the tables is not as the manifest and the statistics say, a sentence each."""
     try:
         return _promises(lake, folder, manifest)
@@ -138,7 +139,7 @@ def _entries(lake: Lake, folder: str) -> dict[str, str]:
     return found
 
 
-def _file_faults(lake: Lake, path: str, name: str, said: dict) -> list[str]:
+def _file_faults(lake: Lake, path: str, name: str, said: dict[str, Any]) -> list[str]:
     size = lake.fs.size(lake.at(path))
     if size != said["bytes"]:
         return [f"{name}: {size} bytes, not {said['bytes']}"]
@@ -147,7 +148,7 @@ def _file_faults(lake: Lake, path: str, name: str, said: dict) -> list[str]:
     return [] if digest == said["sha256"] else [f"{name}: sha256 {digest[:12]}…, not {said['sha256'][:12]}…"]
 
 
-def _promises(lake: Lake, folder: str, manifest: dict) -> list[str]:
+def _promises(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]:
     """Return what the files promise each other: the checksum, the statistics, the same rows in every form, the card."""
     files = manifest["files"]
     if "statistics.json" not in files:
@@ -179,7 +180,12 @@ def _column_faults(lake: Lake, folder: str, tables: dict[str, list[str]]) -> lis
 
 
 def _row_faults(
-    lake: Lake, folder: str, tables: dict[str, list[str]], numbers: dict, files: dict, lines: list[str]
+    lake: Lake,
+    folder: str,
+    tables: dict[str, list[str]],
+    numbers: dict[str, Any],
+    files: dict[str, Any],
+    lines: list[str],
 ) -> list[str]:
     """Promises that no checksum keeps: the order, ids once, a page on one side, statistics that can be counted again.
 
@@ -244,7 +250,7 @@ class Seen:
         return said
 
 
-def _form_faults(lake: Lake, folder: str, manifest: dict) -> list[str]:
+def _form_faults(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]:
     """Where LLaMA-Factory's description is not what this code would write, or the card tells another checksum."""
     faults: list[str] = []
     if SEAL not in manifest or manifest.get("code") != chimed.__version__:  # other versions may write these otherwise

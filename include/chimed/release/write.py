@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import polars as pl
 
@@ -39,7 +40,7 @@ class Drifted(WorkStopped):
     """A release is over a limit of `diff` against the one before and is held back until someone accepts it."""
 
 
-def write_release(lake: Lake, version: str, rows: Rows, made: dict, before: str | None) -> dict:
+def write_release(lake: Lake, version: str, rows: Rows, made: dict[str, Any], before: str | None) -> dict[str, Any]:
     """Write `releases/<version>/` from its rows and `made` (`making`); returns its manifest.
 
     before: the release to compare with. A whole release that holds the same rows is left as it is. Raises Drifted.
@@ -56,7 +57,7 @@ def write_release(lake: Lake, version: str, rows: Rows, made: dict, before: str 
     return manifest
 
 
-def write_around(lake: Lake, version: str, tables: Filled, made: dict, before: str | None) -> dict:
+def write_around(lake: Lake, version: str, tables: Filled, made: dict[str, Any], before: str | None) -> dict[str, Any]:
     """Write all that a release has besides its tables, its manifest last; returns that. Raises Drifted."""
     folder, counts = folder_of(version), tables.counts
     files, numbers = dict(tables.files), statistics(counts)
@@ -115,12 +116,12 @@ def data_files(files: Iterable[str]) -> list[str]:
     return ["dataset_info.json", "statistics.json", *tables, *map(jsonl_beside, tables)]
 
 
-def checksum_of(files: dict[str, dict]) -> str:
+def checksum_of(files: dict[str, dict[str, Any]]) -> str:
     """One hash over the checksums of a manifest's `data_files`: equal where two releases hold the same rows."""
     return _digest("".join(f"{files[name]['sha256']}  {name}\n" for name in sorted(data_files(files))).encode())
 
 
-def compare(lake: Lake, before: str | None, after: Side, options: dict) -> dict:
+def compare(lake: Lake, before: str | None, after: Side, options: dict[str, Any]) -> dict[str, Any]:
     """Return what `changes.json` says: `difference` to the release before, and whether the gates judge it.
 
     before: null for the first release. judged: whether both were built with the same options; else stops is empty.
@@ -132,7 +133,7 @@ def compare(lake: Lake, before: str | None, after: Side, options: dict) -> dict:
     return {"before": before, "judged": judged, **found, "stops": found["stops"] if judged else []}
 
 
-def _of_rows(options: dict) -> dict:
+def _of_rows(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in current_names(options).items() if name not in OF_FILES}
 
 
@@ -143,7 +144,7 @@ def previous(lake: Lake, version: str) -> str | None:
     return earlier[-1] if earlier else None
 
 
-def _judged(lake: Lake, version: str, changes: dict, checksum: str) -> dict | None:
+def _judged(lake: Lake, version: str, changes: dict[str, Any], checksum: str) -> dict[str, Any] | None:
     """Who accepted the drift of these very rows, and why; None where nothing drifts. Raises Drifted."""
     if not changes["stops"]:
         return None
@@ -157,7 +158,7 @@ def _judged(lake: Lake, version: str, changes: dict, checksum: str) -> dict | No
     )
 
 
-def accept(lake: Lake, before: str, version: str, reason: str, by: str) -> dict:
+def accept(lake: Lake, before: str, version: str, reason: str, by: str) -> dict[str, Any]:
     """Lets a held release's drift pass, for these very rows; `release`, run again, then writes its manifest.
 
     Returns what is kept of it. Raises UserError where nothing is held back, or not against `before`.
@@ -176,7 +177,7 @@ def accept(lake: Lake, before: str, version: str, reason: str, by: str) -> dict:
     return said
 
 
-def _check_there(lake: Lake, version: str, files: dict[str, dict]) -> None:
+def _check_there(lake: Lake, version: str, files: dict[str, dict[str, Any]]) -> None:
     """Raise WorkStopped where a file is not there any more: no manifest names what a reader would not find."""
     there = lakes.sizes(lake, folder_of(version))
     if lost := [name for name, said in files.items() if there.get(name) != said["bytes"]]:
@@ -203,7 +204,7 @@ def _remove_unfinished(lake: Lake, version: str) -> None:
         lakes.remove_folder(lake, folder)
 
 
-def _put(lake: Lake, version: str, files: dict[str, dict], name: str, data: bytes, **more: int) -> None:
+def _put(lake: Lake, version: str, files: dict[str, dict[str, Any]], name: str, data: bytes, **more: int) -> None:
     lakes.write_bytes(lake, f"{folder_of(version)}/{name}", data)
     files[name] = {"bytes": len(data), "sha256": _digest(data), **more}
 

@@ -125,7 +125,7 @@ def _clean(line: str) -> str:
     return _FORM.sub("", _NO_AUDIO.sub("", line)).strip()
 
 
-def _paragraphs(nodes: SelectorList) -> SelectorList:
+def _paragraphs(nodes: SelectorList[Selector]) -> SelectorList[Selector]:
     return outside(nodes, _NOISE)
 
 

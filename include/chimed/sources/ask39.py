@@ -59,7 +59,7 @@ def links(url: str, page: Selector) -> list[Link]:
     return found + [Link(target, "list") for target in following if _LIST.match(target) and target != here]
 
 
-def _older(page: Selector) -> SelectorList:
+def _older(page: Selector) -> SelectorList[Selector]:
     """Return the entries of an older list, /browse/<id>-1-<n>.html: the elements that hold one title and the day beside
     it.
     """
@@ -111,7 +111,7 @@ def _department(page: Selector, title: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part and part != title and part not in _NOT_A_DEPARTMENT))
 
 
-def _answers(column: Selector | SelectorList) -> Iterator[tuple[str, str]]:
+def _answers(column: Selector | SelectorList[Selector]) -> Iterator[tuple[str, str]]:
     """Yield each answer's text and group, without lines inserted by the site and without follow-ups.
 
     If an answer or a group is not closed, the next ones are nested in it: a text belongs to the nearest answer above

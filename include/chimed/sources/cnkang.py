@@ -90,7 +90,7 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     return [Document(title, "\n".join(lines), "tcm" if tcm else "general")]
 
 
-def _region(page: Selector) -> SelectorList:
+def _region(page: Selector) -> SelectorList[Selector]:
     """Return the body of an article: the first layout that matches, even if it is empty (then it is only a picture)."""
     if region := page.css(".detailc"):
         return outermost(region)
@@ -101,13 +101,13 @@ def _region(page: Selector) -> SelectorList:
     return page.css("td.style3")[:1] or page.css(".conmain")[:1]
 
 
-def _lines(region: SelectorList | Selector) -> list[str]:
+def _lines(region: SelectorList[Selector] | Selector) -> list[str]:
     """Return a region's lines without the site's own: the pager of a long article, and the reminder at its end."""
     lines = [line for line in lines_of(region, skip=_SKIP) if not _PAGER_LINE.match(line)]
     return list(filter(None, (_PAGER_TAIL.sub("", _REMINDER.sub("", line)).strip() for line in lines)))
 
 
-def _herb(paragraphs: SelectorList) -> list[str]:
+def _herb(paragraphs: SelectorList[Selector]) -> list[str]:
     """Return a herb's paragraphs as lines, each with its field's name in front; their fixed order tells the field."""
     texts = ["\n".join(_lines(paragraph)) for paragraph in outermost(paragraphs)]
     if len(texts) > len(_HERB_FIELDS):  # then the empty ones only keep the others apart

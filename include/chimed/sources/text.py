@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from datetime import date
 from functools import cache
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lxml import etree
 from parsel import Selector, SelectorList
@@ -114,7 +114,7 @@ def of_class(*names: str) -> str:
     return " or ".join(f'contains(concat(" ", normalize-space(@class), " "), " {name} ")' for name in names)
 
 
-def outside(nodes: SelectorList, condition: str) -> SelectorList:
+def outside(nodes: SelectorList[Selector], condition: str) -> SelectorList[Selector]:
     """Return the nodes that are not within an element matching the XPath condition."""
     inside = _compiled(f"ancestor-or-self::*[{condition}]")
     return SelectorList(node for node in nodes if not inside(node.root))
@@ -126,7 +126,7 @@ def _compiled(xpath: str) -> etree.XPath:
     return etree.XPath(xpath)
 
 
-def outermost(nodes: SelectorList) -> SelectorList:
+def outermost(nodes: SelectorList[Selector]) -> SelectorList[Selector]:
     """Return the nodes that are not within another of them, so that no text is read twice."""
     chosen = {id(node.root) for node in nodes}
     return SelectorList(node for node in nodes if not any(id(one) in chosen for one in node.root.iterancestors()))
@@ -151,7 +151,7 @@ def text_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> str:
     return "\n".join(lines_of(nodes, skip))
 
 
-def _collect(element, left_out: dict, pieces: list[str]) -> None:
+def _collect(element, left_out: dict[int, Any], pieces: list[str]) -> None:
     if isinstance(element, str):
         pieces.append(element)
         return
@@ -173,7 +173,7 @@ def _collect(element, left_out: dict, pieces: list[str]) -> None:
             pieces.append("\x00")
 
 
-def _collect_within(element, left_out: dict, pieces: list[str]) -> None:
+def _collect_within(element, left_out: dict[int, Any], pieces: list[str]) -> None:
     pieces.append(element.text or "")
     for child in element:
         _collect(child, left_out, pieces)

@@ -9,6 +9,7 @@ lists works as a list. Classical books get language lzh.
 import re
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 from urllib.parse import urlsplit
 
 from parsel import Selector
@@ -20,7 +21,7 @@ from chimed.sources.parsed import QA, Document
 from chimed.sources.text import first_text, lines_of, outermost
 
 HOST = "www.zydcd.com"
-DEFAULTS: dict = {
+DEFAULTS: dict[str, Any] = {
     "sections": {
         "home": [f"http://{HOST}/"],  # whatever its menu leads to below the folders of the other three
         "entries": [f"http://{HOST}/zhongyi/list_1.html"],

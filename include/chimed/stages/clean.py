@@ -9,6 +9,7 @@ if nothing is left, or if it is mostly mojibake.
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -102,7 +103,7 @@ def _labels(departments: pl.Series) -> tuple[pl.Series, int]:
     return departments.clone().scatter(places, left.replace("", None)), len(places)
 
 
-def _report_doubts(found: tuple[int, list[Doubt]], ids: pl.Series) -> dict:
+def _report_doubts(found: tuple[int, list[Doubt]], ids: pl.Series) -> dict[str, Any]:
     """Return a rule's doubtful rows as the report shows them."""
     rows, doubts = found
     samples = [

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -61,9 +62,9 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
         if match.found.why:
             held[match.row].append(match)
     why: dict[str, tuple[str, str]] = {}
-    changed: dict[str, dict] = {}
+    changed: dict[str, dict[str, Any]] = {}
     spans: dict[str, list[Span]] = {}
-    passages: list[dict] = []
+    passages: list[dict[str, Any]] = []
     for row, found in sorted(held.items()):
         record = records.row(row, named=True)
         places = {column: _spans(record, column, found) for column in ("title", "text")}
@@ -112,7 +113,7 @@ def matches_in(records: pl.DataFrame, search: Search) -> Iterator[Match]:
             yield Match(row, column, start - offset, end - offset, texts[row][start:end], found)
 
 
-def _column(record: dict, place: int) -> tuple[str, int]:
+def _column(record: dict[str, Any], place: int) -> tuple[str, int]:
     """The column in which a place of the joined columns is, and where it begins there."""
     offset, name = 0, ""
     for name in (name for name in COLUMNS if record[name] is not None):
@@ -125,7 +126,7 @@ def _column(record: dict, place: int) -> tuple[str, int]:
 # --- leaving ----------------------------------------------------------------------------------------------------
 
 
-def _spans(record: dict, column: str, matches: list[Match]) -> list[Span]:
+def _spans(record: dict[str, Any], column: str, matches: list[Match]) -> list[Span]:
     """Of a document, what leaves of a column: passages of its text, the whole title. Nothing of another record."""
     if record["kind"] != "document":
         return []
@@ -135,18 +136,18 @@ def _spans(record: dict, column: str, matches: list[Match]) -> list[Span]:
     return merge_spans(passage_around(record[column], match.start, match.end) for match in here)
 
 
-def stays(record: dict, places: dict[str, list[Span]]) -> bool:
+def stays(record: dict[str, Any], places: dict[str, list[Span]]) -> bool:
     """Whether enough is left of a document, and of nothing else, to keep it."""
     leaves = sum(end - start for start, end in places["text"])
     return record["kind"] == "document" and len(record["text"]) - leaves >= max(REST, leaves)
 
 
-def _without(record: dict, places: dict[str, list[Span]]) -> dict:
+def _without(record: dict[str, Any], places: dict[str, list[Span]]) -> dict[str, Any]:
     title = None if places["title"] else record["title"]
     return {**record, "title": title, "text": remove_spans(record["text"], places["text"])}
 
 
-def _left(record: dict, column: str, span: Span, matches: list[Match]) -> dict:
+def _left(record: dict[str, Any], column: str, span: Span, matches: list[Match]) -> dict[str, Any]:
     """A passage as a record that left: its words, and which question was seen where in the document."""
     start, end = span
     inside = [match for match in matches if match.column == column and start <= match.start < end]
@@ -161,7 +162,7 @@ def _most(matches: list[Match]) -> Match:
     return max(matches, key=_says)
 
 
-def _changed(records: pl.DataFrame, changed: list[dict], gone: list[str]) -> pl.DataFrame:
+def _changed(records: pl.DataFrame, changed: list[dict[str, Any]], gone: list[str]) -> pl.DataFrame:
     """The records in their order, some changed, without those that are gone."""
     numbered = records.with_row_index("row").filter(~pl.col("id").is_in(gone))
     if not changed:
@@ -202,12 +203,12 @@ def figures(
     }
 
 
-def _says(match: Match) -> tuple:
+def _says(match: Match) -> tuple[Any, ...]:
     found = match.found
     return found.alike * len(found.question.stem), found.options, match.row, match.start
 
 
-def _shown(matches: list[Match], records: pl.DataFrame) -> dict:
+def _shown(matches: list[Match], records: pl.DataFrame) -> dict[str, Any]:
     """How many, and examples: a record's words before and after, and why."""
     samples = [
         {

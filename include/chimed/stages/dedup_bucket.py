@@ -7,6 +7,7 @@ that tell the same are a bucket of their own. Written: `pairs-<range>`, a group 
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,7 +23,7 @@ PAIRS = pa.schema([pa.field("pair", pa.uint64(), False)])  # two ranks, the smal
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def run(work: Work, corpus: Corpus, number: int) -> dict:
+def run(work: Work, corpus: Corpus, number: int) -> dict[str, Any]:
     """Pairs of one range of keys."""
     frames = [_entries(work, corpus, part, number) for part in range(len(corpus.rows))]
     keys, ranks, tells = (np.concatenate(columns) for columns in zip(*frames, strict=True))

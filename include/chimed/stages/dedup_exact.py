@@ -8,6 +8,8 @@ Written: `copies` (rows that leave), `order` (the rest by preference, and where 
 of each row in that order, a group for each part; none for a row that left, or is too short to be compared).
 """
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -39,7 +41,7 @@ ORDER = pa.schema(
 RANKS = pa.schema([pa.field("rank", pa.uint32())])
 
 
-def run(work: Work, corpus: Corpus, _: int) -> dict:
+def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
     """Raises LedgerError where two rows of one id would stay."""
     rows = _rows(work, corpus, _COLUMNS).with_row_index("row")
     copies = same_url(rows)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -49,7 +50,7 @@ class Spared:
     after: str
 
 
-def run(work: Work, corpus: Corpus, _: int) -> dict:
+def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
     """Says of every row that leaves which row it copies."""
     edges = pl.concat([read_whole(work.lake, edges_of(corpus, n)) for n in range(corpus.ranges)], rechunk=True)
     count = compared(work, corpus)
@@ -220,7 +221,7 @@ def _by_part(left: pl.DataFrame, corpus: Corpus) -> Iterator[pl.DataFrame]:
         yield left.slice(start, end - start).with_columns(pl.col("row") - corpus.starts[part])
 
 
-def _figures(work: Work, corpus: Corpus, spared: list[Spared], rows: np.ndarray) -> list[dict]:
+def _figures(work: Work, corpus: Corpus, spared: list[Spared], rows: np.ndarray) -> list[dict[str, Any]]:
     """What the report of each part says: texts compared, and pairs spared as variants, by kind and with samples."""
     part_of = np.searchsorted(np.array(corpus.starts[1:]), rows, side="right")
     texts = np.bincount(part_of, minlength=len(corpus.rows)).tolist()

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -62,7 +63,7 @@ ROWS = pa.schema(
 BANDS = pa.schema([pa.field("key", pa.uint64(), False), pa.field("row", pa.uint32(), False)])
 
 
-def run(work: Work, corpus: Corpus, part: int) -> dict:
+def run(work: Work, corpus: Corpus, part: int) -> dict[str, Any]:
     """Signs a part. Raises SpoiltFile where the part is not what the stage before wrote."""
     previous = previous_stage(corpus.stage)
     assert previous is not None

@@ -5,6 +5,8 @@ a name, a negation or a side are variants (`variants`). Written: `edges-<range>`
 second row; behind the first one that is a copy they are not looked at any more.
 """
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -36,7 +38,7 @@ EDGES = pa.schema(
 )
 
 
-def run(work: Work, corpus: Corpus, number: int) -> dict:
+def run(work: Work, corpus: Corpus, number: int) -> dict[str, Any]:
     """Compares the pairs whose second row is in a range."""
     frames = [read_group(work.lake, pairs_of(corpus, n), number)["pair"].to_numpy() for n in range(corpus.ranges)]
     pairs = distinct(np.concatenate(frames))

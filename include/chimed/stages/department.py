@@ -6,6 +6,7 @@ questions with a breadcrumb is sent to the model too, and the report has their a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 
@@ -128,7 +129,7 @@ def finish(state: Labelling, options: Options) -> Outcome:
     )
 
 
-def _labelled(records: pl.DataFrame, chosen: dict, failed: dict) -> pl.DataFrame:
+def _labelled(records: pl.DataFrame, chosen: dict[str, Any], failed: dict[str, Any]) -> pl.DataFrame:
     labels = pl.DataFrame(
         [(id, name, keys) for id, (name, keys) in chosen.items()],
         schema={"id": pl.String, "chosen": pl.String, "keys": pl.List(pl.String)},

@@ -6,6 +6,8 @@ falls, a step finds out (`filter_threshold`); then each part is cut by itself. W
 is cut by it, and tokens are counted by a rule: a Chinese character is one.
 """
 
+from typing import Any
+
 import polars as pl
 
 from chimed.build.context import Work
@@ -33,7 +35,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     return cut(records, found, work.options.perplexity_within, scored="perplexity" not in work.options.skip)
 
 
-def cut(records: pl.DataFrame, found: dict, within: str, scored: bool = True) -> Outcome:
+def cut(records: pl.DataFrame, found: dict[str, Any], within: str, scored: bool = True) -> Outcome:
     """A part without what is cut. found: of `filter_threshold.thresholds`."""
     records = records.with_columns(tokens=tokens(scored))
     at = {group: one["at"] for group, one in found["cuts"].items()}
@@ -71,7 +73,7 @@ def _taken(records: pl.DataFrame, strange: pl.DataFrame, short: pl.DataFrame) ->
     return {source: {name: rows.get(source, 0) for name, rows in counted.items()} for source in sorted(counted["read"])}
 
 
-def _examples(strange: pl.DataFrame) -> list[dict]:
+def _examples(strange: pl.DataFrame) -> list[dict[str, Any]]:
     """The highest that left, with the beginning of their words."""
     text = words().str.slice(0, SHOWN_CHARACTERS).alias("text")
     shown = strange.head(SHOWN).select("id", "source", "language", pl.col("perplexity").round(1), "tokens", text)

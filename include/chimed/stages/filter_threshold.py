@@ -6,6 +6,7 @@ What is held at once is a number a row. Written: `threshold.json`.
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,7 +30,7 @@ class RoughCut(WorkStopped):
     """A cut fell where a fast score may have misplaced a record."""
 
 
-def run(work: Work, corpus: Corpus, _: int) -> dict:
+def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
     """Finds the cut of each group. Raises RoughCut where one fell among scores that are not exact."""
     share = work.options.perplexity_cut if "perplexity" not in work.options.skip else 0.0
     found = thresholds(lambda: _scores(work, corpus), share, work.options.perplexity_within)
@@ -60,7 +61,7 @@ def _scores(work: Work, corpus: Corpus) -> Iterator[pl.DataFrame]:
         yield from lakes.read_batches(work.lake, corpus.before(part), COLUMNS, RECORD)
 
 
-def thresholds(read: Callable[[], Iterable[pl.DataFrame]], share: float, within: str) -> dict:
+def thresholds(read: Callable[[], Iterable[pl.DataFrame]], share: float, within: str) -> dict[str, Any]:
     """The cut of each group, which takes the `share` of its rows with the highest perplexity (rounded to whole rows).
 
     read: gives the table in batches (`COLUMNS`), the same each time. Keys: median, at (the lowest perplexity that is
@@ -83,7 +84,7 @@ def thresholds(read: Callable[[], Iterable[pl.DataFrame]], share: float, within:
     return {"median": float(np.median(told)) if len(told) else None, "at": min(lowest, default=None), "cuts": cuts}
 
 
-def _cut(perplexities: np.ndarray, share: float) -> dict:
+def _cut(perplexities: np.ndarray, share: float) -> dict[str, Any]:
     """Where a group's cut falls, and how many of the rows that are just there it takes (`ties`)."""
     rows = math.floor(len(perplexities) * share + 0.5)
     if not rows:
@@ -105,7 +106,7 @@ def _tied(batches: Iterable[pl.DataFrame], within: str, at: dict[str, float]) ->
     return found
 
 
-def check_exact(work: Work, found: dict) -> None:
+def check_exact(work: Work, found: dict[str, Any]) -> None:
     """Raises RoughCut where a cut fell among scores that are not exact; `perplexity` says above what they all are."""
     scored = reports.read_all(work.lake, work.build, "perplexity")
     exact = [report["figures"].get("exact_above", {}) for report in scored]

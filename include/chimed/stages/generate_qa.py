@@ -9,6 +9,7 @@ document, for models too small to copy one.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import polars as pl
 
@@ -41,7 +42,7 @@ MAX_SPANS = 40  # spans offered in one request, so that the constraint stays sma
 class Chunk:
     """A stretch of a document: its row, where it starts, its text."""
 
-    row: dict
+    row: dict[str, Any]
     start: int
     text: str
 
@@ -59,7 +60,7 @@ class Result:
     """The record made from a chunk's pair. fate, reason, detail: why it is rejected; fate is None if it is accepted."""
 
     chunk: Chunk
-    record: dict
+    record: dict[str, Any]
     fate: str | None = None
     reason: str | None = None
     detail: str | None = None
@@ -148,8 +149,8 @@ def _supported(state: Generation) -> list[int]:
 def finish(state: Generation, options: Options) -> Outcome:
     """Keep every row; derive a qa record from each chunk whose pair passes the gate."""
     results, agreed = _judged(state)
-    made: dict[str, dict] = {}
-    lost: list[dict] = []
+    made: dict[str, dict[str, Any]] = {}
+    lost: list[dict[str, Any]] = []
     for result in results:
         if result.fate is None and result.record["id"] not in made:
             made[result.record["id"]] = result.record
@@ -254,7 +255,7 @@ def split(text: str) -> list[tuple[int, str]]:
     return [*chunks, (start, text[start:end])] if end > start else chunks
 
 
-def constraint(chunk: str, answer: str) -> dict:
+def constraint(chunk: str, answer: str) -> dict[str, Any]:
     """Return the constraint on the reply: the paper's format, with a free answer or one of the document's spans."""
     if answer == "free":
         return {"regex": FORMAT}

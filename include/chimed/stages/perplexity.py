@@ -97,11 +97,11 @@ def score_above_cut(records: pl.DataFrame, scores: "Scores", work: Work) -> tupl
     return lowest, largest
 
 
-def _perplexity(score: dict) -> float | None:
+def _perplexity(score: dict[str, Any]) -> float | None:
     return math.exp(score["nll"] / score["tokens"]) if score["tokens"] else None
 
 
-def _figures(scored: pl.DataFrame) -> dict:
+def _figures(scored: pl.DataFrame) -> dict[str, Any]:
     """Return the unknown-token share by source, and the distribution of perplexities."""
     shares = scored.group_by("source").agg(pl.col("unknown").sum() / pl.col("tokens").sum()).sort("source")
     return {
@@ -150,7 +150,7 @@ class Scores:
         """Return whether a text's exact score is known."""
         return self.keys["exact"][row] in self.known["exact"]
 
-    def best(self) -> list[dict]:
+    def best(self) -> list[dict[str, Any]]:
         """Return each text's exact score if there is one, else the fast one."""
         both = zip(self.keys["exact"], self.keys["fast"], strict=True)
         return [self.known["exact"].get(exact) or self.known["fast"][fast] for exact, fast in both]
@@ -178,14 +178,14 @@ class Scores:
         return told
 
 
-def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, dict]:
+def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, dict[str, Any]]:
     """Score texts and store the scores as they come.
 
     A killed run loses only the last few; running it again gives the same scores.
     """
     keys = list(wanted)
-    found: dict[str, dict] = {}
-    unwritten: list[dict] = []
+    found: dict[str, dict[str, Any]] = {}
+    unwritten: list[dict[str, Any]] = []
     began = said = time.monotonic()
     letters, done = sum(map(len, wanted.values())), 0
     for group in score_groups(list(wanted.values()), scorer):

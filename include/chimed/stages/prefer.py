@@ -8,6 +8,7 @@ method.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import polars as pl
 
@@ -43,7 +44,7 @@ class JudgedPair:
     fate, reason, detail: why it makes no pair; fate is None if nothing speaks against it.
     """
 
-    row: dict
+    row: dict[str, Any]
     answers: tuple[Answer[str] | Failure, Answer[str] | Failure]
     fate: str | None = None
     reason: str = ""
@@ -56,7 +57,7 @@ class Preferences:
     """The chosen questions, their pairs of answers, and the numbers of the pairs that the judge compares."""
 
     records: pl.DataFrame
-    rows: list[dict]
+    rows: list[dict[str, Any]]
     orders: int  # requests to the judge for each pair
     pairs: list[JudgedPair] = field(default_factory=list)
     fit: list[int] = field(default_factory=list)
@@ -114,7 +115,7 @@ def finish(state: Preferences, options: Options) -> Outcome:
     return Outcome(kept=state.records, derived=table(made), derived_dropped=dropped_table(lost), figures=figures)
 
 
-def _grouped(answers: Sequence, each: int) -> list[tuple]:
+def _grouped(answers: Sequence[Any], each: int) -> list[tuple[Any, ...]]:
     return [tuple(answers[n : n + each]) for n in range(0, len(answers), each)]
 
 
@@ -186,7 +187,7 @@ def _text(answer: Answer[str] | Failure) -> str:
     return answer.value if isinstance(answer, Answer) else ""
 
 
-def _record(pair: JudgedPair) -> dict:
+def _record(pair: JudgedPair) -> dict[str, Any]:
     chosen, rejected = pair.answers
     return derived(
         pair.row,
@@ -206,7 +207,7 @@ def _models(pair: JudgedPair) -> str:
     return "; ".join([written, *{f"{said.model} (judge)" for said in pair.verdicts}])
 
 
-def _figures(made: list[dict], judged: list[JudgedPair], questions: int) -> PreferFigures:
+def _figures(made: list[dict[str, Any]], judged: list[JudgedPair], questions: int) -> PreferFigures:
     """Measure the judge's consistency and biases; 0.5 means no bias. A tie: the same place preferred in both orders."""
     said = [[_text(one) for one in pair.verdicts] for pair in judged]
     places = [place for several in said for place in several if place]

@@ -8,6 +8,7 @@ replaced and the record is kept. A sample of flagged and of passed records is qu
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 
@@ -114,7 +115,9 @@ def read_yes_no(text: str) -> bool:
     return said.startswith("是")
 
 
-def sort_answers(ids: list[str], answers: Sequence[Answer[bool] | Failure], reason: str) -> tuple[dict, dict]:
+def sort_answers(
+    ids: list[str], answers: Sequence[Answer[bool] | Failure], reason: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the records that a round flags and those that fail (id → reason, detail). One 是 flags a record."""
     flagged: dict[str, tuple[str, str]] = {}
     failed: dict[str, tuple[str, str]] = {}

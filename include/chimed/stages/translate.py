@@ -10,6 +10,7 @@ reads across a gap.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
+from typing import Any
 
 import polars as pl
 
@@ -67,7 +68,7 @@ class Translation:
     """
 
     records: pl.DataFrame
-    classics: list[dict]
+    classics: list[dict[str, Any]]
     passages: list[Passage]
     verdicts: list[PassageResult] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
@@ -172,14 +173,16 @@ def check_translation(
     return replace(mine, fate="dropped", reason=fault.split("：")[0], detail=fault) if fault else mine
 
 
-def assemble_records(classics: list[dict], verdicts: list[PassageResult]) -> tuple[list[dict], list[dict]]:
+def assemble_records(
+    classics: list[dict[str, Any]], verdicts: list[PassageResult]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Join adjacent translated passages into modern records; return the records, and the passages without one.
 
     A record keeps the source's paragraphs, and its evidence is its place in the source. A stretch beside a gap that is
     too short to be read alone is lost with the gap.
     """
-    made: dict[str, dict] = {}
-    lost: list[dict] = []
+    made: dict[str, dict[str, Any]] = {}
+    lost: list[dict[str, Any]] = []
     for parent, own in groupby(verdicts, key=lambda one: one.passage.parent):
         row = classics[parent]
         stretches = [list(several) for _, several in groupby(own, key=lambda one: one.fate is None)]
@@ -198,7 +201,7 @@ def assemble_records(classics: list[dict], verdicts: list[PassageResult]) -> tup
     return list(made.values()), lost
 
 
-def _record(row: dict, several: list[PassageResult]) -> dict:
+def _record(row: dict[str, Any], several: list[PassageResult]) -> dict[str, Any]:
     """Make a modern record from adjacent passages of a document."""
     text, end = "", several[0].passage.start
     for one in several:

@@ -6,6 +6,7 @@ information, such as the reason for a takedown, is not recorded.
 
 import getpass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import insert, select
 
@@ -21,7 +22,7 @@ def record_decision(store: Store, what: str, about: str, said: str, who: str | N
         connection.execute(insert(DECISIONS), row)
 
 
-def list_decisions(store: Store, most: int = 200, what: str | None = None) -> list[dict]:
+def list_decisions(store: Store, most: int = 200, what: str | None = None) -> list[dict[str, Any]]:
     """Return the latest decisions, newest first: at, who, what, about, said."""
     named = DECISIONS.c
     query = select(named.at, named.who, named.what, named.about, named.said).order_by(named.id.desc()).limit(most)

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from typing import IO
+from typing import IO, Any
 
 from chimed.errors import UserError
 from chimed.storage.contents import SpoiltFile
@@ -15,13 +15,13 @@ def hash_file(lake: Lake, path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def describe_file(lake: Lake, path: str, rows: int | None = None) -> dict:
+def describe_file(lake: Lake, path: str, rows: int | None = None) -> dict[str, Any]:
     """Return the entry of a report for an existing file. Raises what `lake.open_file` raises."""
     said = {"bytes": lake.fs.size(lake.at(path)), "sha256": hash_file(lake, path)}
     return said if rows is None else {"rows": rows, **said}
 
 
-def find_fault(lake: Lake, path: str, said: dict | None, whole: bool = True) -> str | None:
+def find_fault(lake: Lake, path: str, said: dict[str, Any] | None, whole: bool = True) -> str | None:
     """Return how a file differs from its entry in a report, as half a sentence; None if it does not.
 
     whole: compare the hash too, not only the size.
@@ -44,13 +44,13 @@ def find_fault(lake: Lake, path: str, said: dict | None, whole: bool = True) -> 
     return None
 
 
-def check_file(lake: Lake, path: str, said: dict | None, mend: str, whole: bool = True) -> None:
+def check_file(lake: Lake, path: str, said: dict[str, Any] | None, mend: str, whole: bool = True) -> None:
     """Raise SpoiltFile if a file differs from its entry in a report. mend: what to do then."""
     if fault := find_fault(lake, path, said, whole):
         raise SpoiltFile(f"{path} {fault}; {mend}")
 
 
-def read_checked(lake: Lake, path: str, said: dict | None, mend: str) -> IO[bytes]:
+def read_checked(lake: Lake, path: str, said: dict[str, Any] | None, mend: str) -> IO[bytes]:
     """Return the whole content of a file as a stream, after comparing it with its entry in a report.
 
     Raises SpoiltFile if it differs, and what `open_file` raises.

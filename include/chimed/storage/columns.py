@@ -15,7 +15,7 @@ from chimed.characters import storable
 MARK_LENGTH = 17  # characters of what tells two cut texts apart
 
 
-class String(types.TypeDecorator):
+class String(types.TypeDecorator[Any]):
     """Text of limited length. A longer text keeps its beginning, followed by its hash."""
 
     impl = types.String
@@ -30,7 +30,7 @@ class String(types.TypeDecorator):
         return fit_to_length(value, self.length) if isinstance(value, str) else value
 
 
-class Text(types.TypeDecorator):
+class Text(types.TypeDecorator[Any]):
     """Text of any length."""
 
     impl = types.Text

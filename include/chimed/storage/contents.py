@@ -55,7 +55,7 @@ class HashedFile:
         """Return True, as a writable file does."""
         return True
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """Return the file's entry for a report."""
         return {"rows": self.rows, "bytes": self.bytes, "sha256": self.digest.hexdigest()}
 
@@ -68,7 +68,7 @@ def as_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str).encode() + b"\n"
 
 
-def parse_json(data: bytes, path: str) -> dict:
+def parse_json(data: bytes, path: str) -> dict[str, Any]:
     """Return the object in a JSON file. Raise UserError if it has none."""
     try:
         value = json.loads(data)
@@ -81,20 +81,20 @@ def parse_json(data: bytes, path: str) -> dict:
     return value
 
 
-def sealed(value: dict) -> dict:
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
     """Return a report with its seal."""
     rest = {name: one for name, one in value.items() if name != SEAL}
     return rest | {SEAL: _seal(rest)}
 
 
-def is_sealed(value: dict) -> bool | None:
+def is_sealed(value: dict[str, Any]) -> bool | None:
     """Return whether a report matches its seal; None if it has no seal."""
     if SEAL not in value:
         return None
     return value[SEAL] == _seal({name: one for name, one in value.items() if name != SEAL})
 
 
-def _seal(rest: dict) -> str:
+def _seal(rest: dict[str, Any]) -> str:
     plain = json.loads(as_json(rest))  # a moment or a tuple is, once it was written, a text or a list
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -111,7 +111,7 @@ def check_plain_file(full: str, path: str) -> None:
         raise UserError(f"{path} is {what} and not a plain file; remove it")
 
 
-def recorded_file(written: object, name: str) -> dict | None:
+def recorded_file(written: object, name: str) -> dict[str, Any] | None:
     """Return a file's entry in a report's `written`; None if it has no entry that can be compared."""
     said = written.get(name) if isinstance(written, dict) else None
     if not isinstance(said, dict) or not isinstance(said.get("bytes"), int) or not isinstance(said.get("sha256"), str):
@@ -122,7 +122,7 @@ def recorded_file(written: object, name: str) -> dict | None:
 # --- a part that is written anew ----------------------------------------------------------------------------------
 
 
-def describe_rewrite(said: dict | None, now: dict) -> dict:
+def describe_rewrite(said: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
     """Return the entry of a part that was rewritten without some of its rows.
 
     `was`: its earlier hashes, so that files made from it still match. `removed`: how many rows were removed in total.

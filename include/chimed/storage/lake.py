@@ -155,7 +155,7 @@ def _versions_file(copy: Path) -> Path:
     return copy.with_name(f"{copy.name}.versions")
 
 
-def _versions(lake: Lake, path: str) -> dict[str, list]:
+def _versions(lake: Lake, path: str) -> dict[str, list[Any]]:
     """Return [size, the store's name for this version] of every file under a path, by relative name.
 
     The size alone is not enough: a retrained model is as large as the one before.
@@ -171,7 +171,7 @@ def _versions(lake: Lake, path: str) -> dict[str, list]:
     }
 
 
-def _is_current(copy: Path, versions: dict[str, list]) -> bool:
+def _is_current(copy: Path, versions: dict[str, list[Any]]) -> bool:
     """Return whether a copy is complete and has these versions, so that eight processes fetch a model once."""
     note = _versions_file(copy)
     if not note.is_file() or json.loads(note.read_text()) != versions:
@@ -196,7 +196,7 @@ def put_folder(lake: Lake, folder: Path, path: str) -> None:
 
 
 @contextmanager
-def _atomic_file(lake: Lake, path: str) -> Iterator:
+def _atomic_file(lake: Lake, path: str) -> Iterator[Any]:
     """Open a binary file that appears under `path` only when it is complete."""
     full = lake.at(path)
     lake.fs.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
@@ -306,17 +306,17 @@ def claim_json(lake: Lake, path: str, value: object) -> bool:
     return True
 
 
-def read_json(lake: Lake, path: str) -> dict:
+def read_json(lake: Lake, path: str) -> dict[str, Any]:
     """Return the object in a JSON file. Raises FileNotFoundError, and UserError if it has no readable object."""
     return parse_json(read_bytes(lake, path, MAX_JSON_BYTES), path)
 
 
-def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -> dict:
+def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -> dict[str, Any]:
     """Write Parquet (zstd) with exactly `schema`; return its rows, bytes and sha256 (`chimed.storage.contents`).
 
     Raises pyarrow.ArrowInvalid if a value does not fit.
     """
-    told: dict[str, dict] = {}
+    told: dict[str, dict[str, Any]] = {}
     with table_writer(lake, path, schema, told) as write:
         write(frame)
     return told[path.rsplit("/", 1)[-1]]
@@ -324,7 +324,7 @@ def write_table(lake: Lake, path: str, frame: pl.DataFrame, schema: pa.Schema) -
 
 @contextmanager
 def table_writer(
-    lake: Lake, path: str, schema: pa.Schema, told: dict[str, dict] | None = None
+    lake: Lake, path: str, schema: pa.Schema, told: dict[str, dict[str, Any]] | None = None
 ) -> Iterator[Callable[[pl.DataFrame], None]]:
     """Yield a function that appends rows to a Parquet file, which appears in the lake when it is complete.
 

@@ -10,6 +10,7 @@ wanted by no build any more. A row's trace then names the keys of such replies w
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Table, delete, func, select
 
@@ -18,7 +19,7 @@ from chimed.storage.store import PERPLEXITIES, REPLIES, Store
 AT_ONCE = 20_000  # rows of one transaction: who writes to an SQLite store meanwhile waits no longer than for these
 
 
-def prune(store: Store, before: datetime, current: Collection[str], do: bool) -> dict:
+def prune(store: Store, before: datetime, current: Collection[str], do: bool) -> dict[str, Any]:
     """Return what was stored before a moment: counted, and taken out where `do` says so.
 
     current: the prompts (`<name>@<hash>`) that this code asks with. Returns replies, by_prompt (for each prompt and
@@ -47,7 +48,7 @@ def prune(store: Store, before: datetime, current: Collection[str], do: bool) ->
     }
 
 
-def _by_prompt(store: Store, before: datetime) -> list[dict]:
+def _by_prompt(store: Store, before: datetime) -> list[dict[str, Any]]:
     named = REPLIES.c
     sums = [func.sum(column).label(column.name) for column in (named.prompt_tokens, named.completion_tokens)]
     seconds = func.sum(named.seconds).label("seconds")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     URL,
@@ -357,7 +358,7 @@ def _revisions(engine: Engine) -> tuple[str | None, str]:
     return have, max(file.name.split("_")[0] for file in MIGRATIONS.glob("versions/*.py"))
 
 
-def upsert(store: Store, table: Table, rows: list[dict]) -> None:
+def upsert(store: Store, table: Table, rows: list[dict[str, Any]]) -> None:
     """Write rows, each whole; a row whose primary key is there replaces the columns it names. One transaction.
 
     Of rows with one key the last counts. All rows name the same columns.
@@ -376,7 +377,7 @@ def upsert(store: Store, table: Table, rows: list[dict]) -> None:
             connection.execute(statement, rows)
 
 
-def _upsert_columns(store: Store, table: Table, rows: list[dict]) -> None:
+def _upsert_columns(store: Store, table: Table, rows: list[dict[str, Any]]) -> None:
     """Write rows to PostgreSQL in one statement that takes each column as an array: a row's own would cost a round
     trip."""
     dialect, names = store.engine.dialect, list(rows[0])
@@ -400,7 +401,7 @@ def _upsert_columns(store: Store, table: Table, rows: list[dict]) -> None:
         connection.execute(text(statement), arrays)
 
 
-def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
+def queue_for_review(store: Store, rows: list[dict[str, Any]], most: int) -> None:
     """Add rows of `REVIEW_QUEUE` and keeps, of each stage, build and kind, the `most` with the smallest record ids.
 
     Ids are hashes, so this is a random sample, and the same one in whatever order the shards of a build come.
@@ -417,7 +418,7 @@ def queue_for_review(store: Store, rows: list[dict], most: int) -> None:
                 connection.execute(delete(REVIEW_QUEUE).where(same, named.record >= first_over))
 
 
-def find(store: Store, table: Table, keys: Iterable[str], columns: Sequence[str] = ()) -> dict[str, dict]:
+def find(store: Store, table: Table, keys: Iterable[str], columns: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """Rows of a table with a single-column primary key, by key; keys that are not there are left out.
 
     columns: those that are wanted besides the key; all by default. `KEYS_AT_ONCE` are looked up at a time.

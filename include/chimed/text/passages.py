@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 PASSAGE = "passage with an exam question"  # why it left, in the ledger
 
@@ -55,7 +56,7 @@ def remove_spans(text: str, spans: list[Span]) -> str:
     return "".join(text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True))
 
 
-def shift_places(places: list[dict], spans: list[Span]) -> list[dict] | None:
+def shift_places(places: list[dict[str, Any]], spans: list[Span]) -> list[dict[str, Any]] | None:
     """Return places in a text (`evidence`) as they are without these spans; None if a span overlaps one of them."""
     found = []
     for place in places:

@@ -96,7 +96,7 @@ def _int8(model: Any) -> Any:
         return torch.ao.quantization.quantize_dynamic(model.eval(), {torch.nn.Linear}, dtype=torch.qint8)
 
 
-def score(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> Iterator[tuple[int, dict]]:
+def score(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (index in `texts`, {nll, tokens, unknown}) for every text, longest first, so that an oversized batch fails
     at once.
 
@@ -105,7 +105,9 @@ def score(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> 
     return (one for group in score_groups(texts, scorer, batch_tokens) for one in group)
 
 
-def score_groups(texts: list[str], scorer: Scorer, batch_tokens: int | None = None) -> Iterator[list[tuple[int, dict]]]:
+def score_groups(
+    texts: list[str], scorer: Scorer, batch_tokens: int | None = None
+) -> Iterator[list[tuple[int, dict[str, Any]]]]:
     """Yield the scores of `score` in groups of whole batches that end with whole texts.
 
     The last digits of a score depend on the batch it was computed in, because the order of additions does (for int8

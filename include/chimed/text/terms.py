@@ -6,6 +6,7 @@ Used by the gates of `translate` and `generate_qa`: no name may be lost, added o
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,13 +14,13 @@ GROUPS = ("herbs", "formulas", "acupoints")  # what a translation must keep
 
 
 @lru_cache
-def load_terms() -> dict[str, list]:
+def load_terms() -> dict[str, list[Any]]:
     """Return the lists of `terms.yaml`: names by kind, and in `same` the synonyms."""
     return yaml.load((Path(__file__).parent / "terms.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @lru_cache
-def names_pattern(*kinds: str) -> re.Pattern:
+def names_pattern(*kinds: str) -> re.Pattern[str]:
     """Return a pattern for the names of these kinds and all their synonyms, the longest first."""
     every = {name for kind in kinds for name in load_terms()[kind]}
     every |= {name for line in load_terms()["same"] if every & set(line) for name in line}

@@ -26,6 +26,7 @@ import sys
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from chimed.errors import UserError, WorkStopped, choose
 from chimed.llm.torch_environment import prepare
@@ -45,7 +46,7 @@ log = logging.getLogger("chimed")
 LAUNCHED = "ACCELERATE_MIXED_PRECISION"  # accelerate sets it in what it starts
 
 
-def train_phase(phase: str, recipe: str, release: str, processes: int | None = None) -> dict:
+def train_phase(phase: str, recipe: str, release: str, processes: int | None = None) -> dict[str, Any]:
     """Train one phase and return its report; where several processes share the batch, through accelerate.
 
     processes: by default as many as GPUs are seen, and one without a GPU. Raises UserError for an unknown phase,
@@ -94,7 +95,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
     return done
 
 
-def _needs_hub(recipe: str, phase: str, fields: dict, base: str | None) -> bool:
+def _needs_hub(recipe: str, phase: str, fields: dict[str, Any], base: str | None) -> bool:
     """Tell whether weights, general data or exam items are of the hub."""
     items = fields.get("items")
     if general_data.on_hub(fields.get("mix")) or (items and not items.startswith((".", "/", "~"))):
@@ -120,7 +121,7 @@ def plan_phases(
     return plan_recipe(recipe, phase, release, processes)
 
 
-def planned(phase: str | None, recipe: str, release: str, processes: int | None = None) -> dict:
+def planned(phase: str | None, recipe: str, release: str, processes: int | None = None) -> dict[str, Any]:
     """Return the same as numbers: recipe, of (what it is counted from), phases."""
     prepare("train --plan", offline=False)
     from chimed.train.plan import plans_of
@@ -176,7 +177,7 @@ def _prepare_rows(run: Run) -> None:
     prepare_rows(run, tokenizer(run))
 
 
-def _launch(run: Run, processes: int, gpus: int) -> dict:
+def _launch(run: Run, processes: int, gpus: int) -> dict[str, Any]:
     recipes.batches(run.fields["global_batch_size"], run.fields["per_device_train_batch_size"], processes)
     _prepare_rows(run)
     with socket.socket() as free:

@@ -49,7 +49,7 @@ def check(recipe: str, phase: str) -> None:
     check_recipe(recipes.load(recipe, phase), phase, f"recipe {recipe}/{phase}.yaml")
 
 
-def check_recipe(fields: dict, phase: str, where: str) -> None:
+def check_recipe(fields: dict[str, Any], phase: str, where: str) -> None:
     """Return the same for a recipe's fields that were read already. where: what an error calls them."""
     for name in THE_RUNS:
         if name in fields:
@@ -118,11 +118,11 @@ def arguments(run: Run) -> tuple[Any, LoraConfig | None]:
     return args, get_peft_config(model)
 
 
-def _bits(fields: dict) -> str | None:
+def _bits(fields: dict[str, Any]) -> str | None:
     return next((bits for bits in ("load_in_4bit", "load_in_8bit") if fields.get(bits)), None)
 
 
-def _check_quantization(fields: dict, where: str) -> None:
+def _check_quantization(fields: dict[str, Any], where: str) -> None:
     if not (bits := _bits(fields)):
         return
     if not torch.cuda.is_available():

@@ -4,6 +4,8 @@ Documents are packed into rows of `max_length` by best fit; what is longer is sp
 document sees another in its row. The loss counts every token.
 """
 
+from typing import Any
+
 from trl import SFTTrainer
 
 from chimed.train.arguments import arguments
@@ -11,7 +13,7 @@ from chimed.train.loop import finish, read_rows, tokenizer, trainer_of
 from chimed.train.run import Run
 
 
-def train(run: Run) -> dict:
+def train(run: Run) -> dict[str, Any]:
     """Train and return the report."""
     args, lora = arguments(run)
     tokens = tokenizer(run)

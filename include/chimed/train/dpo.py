@@ -16,7 +16,7 @@ from chimed.train.run import Run
 from chimed.train.tokens import check_losses, processes
 
 
-def train(run: Run) -> dict:
+def train(run: Run) -> dict[str, Any]:
     """Train and return the report."""
     args, lora = arguments(run)
     tokens = tokenizer(run)

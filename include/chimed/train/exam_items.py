@@ -64,7 +64,7 @@ class Items:
     faulty: int
 
 
-def check_items(fields: dict, where: str) -> None:
+def check_items(fields: dict[str, Any], where: str) -> None:
     """Raise UserError where grpo's prompts do not add up: no items, an impossible share, a batch that cuts a group."""
     source, share = fields.get("items"), float(fields.get("grounded_share", 0.0))
     if not source and not share:

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -15,7 +16,7 @@ ENDINGS = (".parquet", ".jsonl")
 PHASES = ("cpt", "sft")  # pairs of answers and exam items have no general counterpart
 
 
-def check(phase: str, fields: dict, where: str) -> None:
+def check(phase: str, fields: dict[str, Any], where: str) -> None:
     """Raise UserError where a recipe's mix cannot be: another phase's, no share, or a share without a source."""
     source, share = fields.get("mix"), fields.get("mix_share")
     if source is None and share is None:
@@ -33,7 +34,7 @@ def on_hub(source: str | None) -> bool:
     return bool(source) and not str(source).startswith((RELEASE, ".", "/", "~")) and "://" not in str(source)
 
 
-def what_it_is(lake: Lake, fields: dict, begun: str) -> str:
+def what_it_is(lake: Lake, fields: dict[str, Any], begun: str) -> str:
     """Return the source by content: `<name>@<commit>` of the hub, else `<source>@<hash of its files>`.
 
     begun: what it was when the run began; a source of the hub stays that. Raises UserError where it cannot be read.

@@ -30,7 +30,7 @@ GROUNDED = "请根据下面的文档回答问题，只说文档里有的内容�
 COLUMNS = ("prompt", "answer", "document", "question", "title")
 
 
-def train(run: Run) -> dict:
+def train(run: Run) -> dict[str, Any]:
     """Train and return the report. Raises UserError where there is nothing to learn from."""
     args, lora = arguments(run)
     tokens = tokenizer(run)
@@ -83,12 +83,12 @@ def row(prompt: str, **known: str) -> dict[str, Any]:
     return {"prompt": [{"role": "user", "content": prompt}]} | empty | known
 
 
-def held_out(rows: list[dict], share: float) -> list[bool]:
+def held_out(rows: list[dict[str, Any]], share: float) -> list[bool]:
     """Return which rows are held out, by what they ask: the same row is on the same side in any data set."""
     return [int(hashlib.sha256(str(one["prompt"]).encode()).hexdigest()[:8], 16) < share * 2**32 for one in rows]
 
 
-def documents(run: Run) -> list[dict]:
+def documents(run: Run) -> list[dict[str, Any]]:
     """Return questions of the release that were made from a document of it, with that document.
 
     Raises UserError where the release has none.

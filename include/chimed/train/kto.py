@@ -6,6 +6,7 @@ in the order of the data set, so rows are shuffled here by the recipe's seed and
 """
 
 from dataclasses import replace
+from typing import Any
 
 from datasets import Dataset
 from trl import KTOTrainer
@@ -17,7 +18,7 @@ from chimed.train.run import Run
 from chimed.train.tokens import check_losses, processes
 
 
-def train(run: Run) -> dict:
+def train(run: Run) -> dict[str, Any]:
     """Train and return the report. Raises UserError where a GPU would take one row at once."""
     args, lora = arguments(run)
     if args.per_device_train_batch_size < 2:
@@ -50,7 +51,7 @@ def train(run: Run) -> dict:
 def single_answers(pairs: Dataset) -> Dataset:
     """Return two rows for each pair, one behind the other: its good answer and its bad one."""
 
-    def parted(batch: dict) -> dict[str, list]:
+    def parted(batch: dict[str, Any]) -> dict[str, list[Any]]:
         both = list(zip(batch["chosen"], batch["rejected"], strict=True))
         return {
             "prompt": [prompt for prompt in batch["prompt"] for _ in range(2)],

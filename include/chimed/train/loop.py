@@ -110,7 +110,7 @@ class Lines(TrainerCallback):
     def __init__(self, run: Run) -> None:
         self.run = run
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         if not state.is_world_process_zero:
             return
         # The whole history each time: a resumed run's comes back with its checkpoint, so no step is told twice.
@@ -156,7 +156,7 @@ class Stopping(TrainerCallback):
             control.should_evaluate = False  # there may be no time for it
 
 
-def finish(run: Run, trainer: Any, rows: Rows) -> dict:
+def finish(run: Run, trainer: Any, rows: Rows) -> dict[str, Any]:
     """Train from the start or the last checkpoint, merge, write what the run leaves behind, report last.
 
     rows of `trainer` are filled up to whole batches. Returns the report; `{"stopped": step}` where it was told to stop;
@@ -185,7 +185,7 @@ def finish(run: Run, trainer: Any, rows: Rows) -> dict:
                 f"({str(error).splitlines()[0][:200]})"
             ) from None
     seconds = time.monotonic() - began
-    report: dict = {"stopped": trainer.state.global_step}
+    report: dict[str, Any] = {"stopped": trainer.state.global_step}
     if not stop.stopped:
         if trainer.eval_dataset is not None:
             trainer.evaluate()
@@ -220,7 +220,7 @@ class EarlyStopping(EarlyStoppingCallback):
     A run that was killed counts on where its checkpoint was. The validation before the first step is none of them.
     """
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict, **more: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, Any], **more: Any) -> None:
         """Look at a validation's loss, as its base does."""
         if state.global_step:
             super().on_evaluate(args, state, control, metrics, **more)
@@ -237,7 +237,7 @@ def _end_group(trainer: Any) -> None:
     trainer.model = trainer.model_wrapped = None  # the merge needs its memory
 
 
-def _leave_behind(run: Run, report: dict, history: list[dict]) -> dict:
+def _leave_behind(run: Run, report: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
     """Write the merged model, the figure, the cards, and the report last; return the report."""
     merged = merge(run)
     report = report | {"fingerprint": fingerprint(str(merged))}

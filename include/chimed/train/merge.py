@@ -10,6 +10,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -70,7 +71,7 @@ def merge(run: Run) -> Path:
     return target
 
 
-def kept_dtype(fields: dict) -> str:
+def kept_dtype(fields: dict[str, Any]) -> str:
     """Return the dtype of what a phase leaves: bf16 where it computes so, even if it keeps its weights in fp32."""
     return "bfloat16" if fields.get("bf16") and fields["dtype"] == "float32" else fields["dtype"]
 
@@ -116,7 +117,9 @@ def _adapter(folder: Path) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]]
     return factors, whole, config["lora_alpha"] / rank
 
 
-def _added(tensor: torch.Tensor, name: str, factors: dict, whole: dict, scale: float) -> torch.Tensor:
+def _added(
+    tensor: torch.Tensor, name: str, factors: dict[str, Any], whole: dict[str, Any], scale: float
+) -> torch.Tensor:
     if name in whole:
         return whole[name]
     if name not in factors:

@@ -6,6 +6,7 @@ among the experimental ones; it takes a batch's mean over the rows a GPU takes a
 
 import os
 from dataclasses import replace
+from typing import Any
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # the pinned version is the one that the tests run
 
@@ -20,7 +21,7 @@ from chimed.train.run import Run
 from chimed.train.tokens import check_losses, processes
 
 
-def train(run: Run) -> dict:
+def train(run: Run) -> dict[str, Any]:
     """Train and return the report."""
     args, lora = arguments(run)
     # its trainer would spread one model over all GPUs of this process
@@ -45,7 +46,7 @@ def rendered(pairs: Dataset, tokens: PreTrainedTokenizerBase, args) -> Dataset:
     An answer ends with the end of its turn: what the template writes behind that would be followed by a second end.
     """
 
-    def text(row: dict) -> dict[str, str]:
+    def text(row: dict[str, Any]) -> dict[str, str]:
         prompt = tokens.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
         both = {
             name: tokens.apply_chat_template(row["prompt"] + row[name], tokenize=False)

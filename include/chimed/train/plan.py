@@ -112,7 +112,7 @@ def model_shape(recipe: str) -> Any:
 
 def plan_phase(
     phase: str,
-    fields: dict,
+    fields: dict[str, Any],
     shape: Any,
     counts: Counts,
     gpus: int | None,
@@ -145,7 +145,7 @@ def _flash(asked: bool | None) -> bool:
 
 def _planned(
     phase: str,
-    fields: dict,
+    fields: dict[str, Any],
     shape: Any,
     sizes: tuple[int, int],
     counts: Counts,

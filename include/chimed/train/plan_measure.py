@@ -79,7 +79,7 @@ def expected(plan: Plan, found: Measured) -> float:
     return sum(size for name, size in plan.memory.items() if found.device != "cpu" or name != "reserve")
 
 
-def measure(plan: Plan, fields: dict, shape: Any) -> Measured:
+def measure(plan: Plan, fields: dict[str, Any], shape: Any) -> Measured:
     """Take `STEPS` steps of one phase as one process has them, with rows as long as the plan counted.
 
     Raises UserError where the memory is not enough, or for a phase whose texts are not there beforehand.
@@ -129,7 +129,7 @@ def clock() -> Any:
     return Clock()
 
 
-def _rows(plan: Plan, fields: dict, shape: Any) -> tuple[Any, float, float]:
+def _rows(plan: Plan, fields: dict[str, Any], shape: Any) -> tuple[Any, float, float]:
     """Return random rows of all steps in order; and of a timed step, its tokens without padding and with it.
 
     The last step, of which the memory is told, has rows as long as they may be.
@@ -159,7 +159,7 @@ def _rows(plan: Plan, fields: dict, shape: Any) -> tuple[Any, float, float]:
     return datasets.Dataset.from_dict(made), float(timed.sum() / TIMED), float(padded / TIMED)
 
 
-def _documents(plan: Plan, fields: dict, shape: Any) -> tuple[Any, float, float]:
+def _documents(plan: Plan, fields: dict[str, Any], shape: Any) -> tuple[Any, float, float]:
     """Make random documents that, packed, are the rows of all steps; a packed row is full, so it has no padding."""
     import datasets
     import numpy as np
@@ -189,7 +189,7 @@ def _tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>", pad_token="<pad>")
 
 
-def _trainer(plan: Plan, fields: dict, shape: Any, rows: Any, folder: str, cuda: bool) -> Any:
+def _trainer(plan: Plan, fields: dict[str, Any], shape: Any, rows: Any, folder: str, cuda: bool) -> Any:
     """Return TRL's trainer with the recipe's fields, as one process of the run has it."""
     import torch
     from transformers import AutoModelForCausalLM, HfArgumentParser, PrinterCallback

@@ -18,7 +18,7 @@ PROMPT_AND_MORE = 512  # tokens of grpo's longest prompt, assumed
 ADAM = 16  # bytes a trained fp32 parameter: weight, gradient and two moments (ZeRO, arXiv 1910.02054 §3.1)
 
 
-def on_meta(fields: dict, shape: Any) -> tuple[int, int]:
+def on_meta(fields: dict[str, Any], shape: Any) -> tuple[int, int]:
     """Return (all parameters, trainable ones) of the model with the recipe's adapter, if any; no weight is made."""
     import torch
     from peft import get_peft_model
@@ -35,7 +35,14 @@ def on_meta(fields: dict, shape: Any) -> tuple[int, int]:
 
 
 def memory(
-    phase: str, fields: dict, shape: Any, parameters: int, trainable: int, per_device: int, gpus: int, flash: bool
+    phase: str,
+    fields: dict[str, Any],
+    shape: Any,
+    parameters: int,
+    trainable: int,
+    per_device: int,
+    gpus: int,
+    flash: bool,
 ) -> dict[str, float]:
     """Return GB (10⁹ bytes) of one GPU, by what takes them. flash: whether FlashAttention is there.
 
@@ -73,22 +80,22 @@ def memory(
     return {name: size / 1e9 for name, size in found.items()}
 
 
-def longest_of(fields: dict) -> int:
+def longest_of(fields: dict[str, Any]) -> int:
     """Return tokens of the longest row; grpo, which has no such limit, has a prompt and an answer."""
     return int(fields.get("max_length") or PROMPT_AND_MORE + (fields.get("max_completion_length") or 256))
 
 
-def bytes_of(fields: dict) -> int:
+def bytes_of(fields: dict[str, Any]) -> int:
     """Return bytes of a number in the recipe's dtype."""
     return 4 if fields["dtype"] == "float32" else 2
 
 
-def sharded(fields: dict) -> bool:
+def sharded(fields: dict[str, Any]) -> bool:
     """Return whether the recipe's accelerate configuration shares weights and optimizer out among the GPUs."""
     return str(fields.get("accelerate_config") or "").startswith(("fsdp", "zero3"))
 
 
-def frozen_bytes(fields: dict, shape: Any, frozen: int) -> float:
+def frozen_bytes(fields: dict[str, Any], shape: Any, frozen: int) -> float:
     """Return bytes of the weights that are not trained; quantized are the linear layers, not embeddings and head."""
     width = bytes_of(fields)
     bits = NF4_BITS if fields.get("load_in_4bit") else 8 if fields.get("load_in_8bit") else None
@@ -111,7 +118,7 @@ def layer_bytes(shape: Any, rank: int, dropout: float) -> int:
     return kept + masks
 
 
-def storage(fields: dict, parameters: int, trainable: int, gpus: int) -> tuple[float, float]:
+def storage(fields: dict[str, Any], parameters: int, trainable: int, gpus: int) -> tuple[float, float]:
     """Return (GB of disk, GB of the machine's memory) of one phase.
 
     Disk: each checkpoint has what is trained and Adam's two moments in fp32, one more while the newest is written; the

@@ -31,7 +31,7 @@ A40 = Device("A40", 48, 149.7e12, bandwidth=696e9)
 WRITING = 0.3
 
 
-def seen(fields: dict, flash: bool, batch: int, row: float, text: float) -> float:
+def seen(fields: dict[str, Any], flash: bool, batch: int, row: float, text: float) -> float:
     """Return how many tokens attention looks at for each token.
 
     batch: rows at once. row, text: tokens of a row and of a text in it. With FlashAttention, half of the text: the part
@@ -53,7 +53,7 @@ def forward_flops(shape: Any, parameters: int, looked_at: float) -> float:
     return 2 * (parameters - lookup) + 4 * shape.num_hidden_layers * queries * looked_at
 
 
-def passes(phase: str, fields: dict) -> float:
+def passes(phase: str, fields: dict[str, Any]) -> float:
     """Return forward passes that the work on a token is worth.
 
     The forward pass, and as much for the gradient of the activations; frozen weights have none of their own, trained
@@ -63,7 +63,9 @@ def passes(phase: str, fields: dict) -> float:
     return own + REFERENCES.get(phase, 0.0)
 
 
-def generation(phase: str, fields: dict, parameters: int, steps: float, accumulated: int, device: Device) -> float:
+def generation(
+    phase: str, fields: dict[str, Any], parameters: int, steps: float, accumulated: int, device: Device
+) -> float:
     """Return hours that grpo takes to write its answers: each token of a batch reads all weights once."""
     if phase != "grpo" or device.bandwidth is None:
         return 0.0
@@ -72,7 +74,7 @@ def generation(phase: str, fields: dict, parameters: int, steps: float, accumula
     return tokens * width * parameters / (device.bandwidth * WRITING) / 3600
 
 
-def validations(fields: dict, steps: float) -> float:
+def validations(fields: dict[str, Any], steps: float) -> float:
     """Return how often the rows held out are looked at: before, after, and by the recipe's `eval_steps`."""
     every = float(fields.get("eval_steps") or 0) if fields.get("eval_strategy") == "steps" else 0.0
     between = (1 / every if every < 1 else steps / every) if every else 0.0

@@ -74,7 +74,7 @@ class Counts:
         return self.characters / self.tokens if self.tokens else 0.0
 
 
-def of_paper(phase: str, fields: dict) -> Counts:
+def of_paper(phase: str, fields: dict[str, Any]) -> Counts:
     """Return what a phase has in the paper's Table 4."""
     if phase == "grpo":
         return of_items(fields)
@@ -82,7 +82,7 @@ def of_paper(phase: str, fields: dict) -> Counts:
     return _mixed(_single(found, phase), fields)
 
 
-def of_items(fields: dict) -> Counts:
+def of_items(fields: dict[str, Any]) -> Counts:
     """Return what grpo has: several answers to each exam item, as many as the recipe takes at most."""
     items, each = fields.get("most_items") or ITEMS, fields.get("num_generations") or 8
     rows = items * each
@@ -96,7 +96,7 @@ def _single(found: Counts, phase: str) -> Counts:
     return replace(found, sequences=2 * found.sequences, held=2 * found.held) if phase == "kto" else found
 
 
-def _mixed(found: Counts, fields: dict) -> Counts:
+def _mixed(found: Counts, fields: dict[str, Any]) -> Counts:
     """Return the counts with the general data that the recipe mixes in, which are as long as the release's own."""
     if not (share := fields.get("mix_share")):
         return found
@@ -110,7 +110,9 @@ def _mixed(found: Counts, fields: dict) -> Counts:
     )
 
 
-def by_kind(phase: str, kinds: dict[float, tuple[int, float]], fields: dict, held: float | None = None) -> Counts:
+def by_kind(
+    phase: str, kinds: dict[float, tuple[int, float]], fields: dict[str, Any], held: float | None = None
+) -> Counts:
     """Return counts from (rows, characters) by characters a token. held: rows of the validation split."""
     rows = sum(count for count, _ in kinds.values())
     characters = sum(many for _, many in kinds.values())
@@ -120,11 +122,11 @@ def by_kind(phase: str, kinds: dict[float, tuple[int, float]], fields: dict, hel
     return Counts(rows, characters, tokens, sequences, sequences * share, "characters by kind of text")
 
 
-def _sequences(rows: int, tokens: float, fields: dict) -> int:
+def _sequences(rows: int, tokens: float, fields: dict[str, Any]) -> int:
     return math.ceil(tokens / fields["max_length"]) if fields.get("packing") else rows
 
 
-def kinds_of(known: dict, subset: str) -> dict[float, tuple[int, float]]:
+def kinds_of(known: dict[str, Any], subset: str) -> dict[float, tuple[int, float]]:
     """Return (rows, characters) of a subset by characters a token, of both splits. known: its statistics.json."""
     found: dict[float, tuple[int, float]] = {}
     places = known.get("places") or [{"source": "", **row} for row in known["table 4"]]
@@ -137,14 +139,14 @@ def kinds_of(known: dict, subset: str) -> dict[float, tuple[int, float]]:
     return found
 
 
-def of_release(lake: Lake, release: str, phase: str, fields: dict, tokenizer: Any | None) -> Counts:
+def of_release(lake: Lake, release: str, phase: str, fields: dict[str, Any], tokenizer: Any | None) -> Counts:
     """Return what a phase has in a release. tokenizer: of the model, None where it is not on this machine."""
     if phase == "grpo":
         return of_items(fields)
     return _mixed(_single(_of_subset(lake, release, phase, fields, tokenizer), phase), fields)
 
 
-def _of_subset(lake: Lake, release: str, phase: str, fields: dict, tokenizer: Any | None) -> Counts:
+def _of_subset(lake: Lake, release: str, phase: str, fields: dict[str, Any], tokenizer: Any | None) -> Counts:
     subset = SUBSET[phase]
     known = lakes.read_json(lake, layout.release(release, layout.STATISTICS))
     train, held = (known["splits"].get(f"{subset}/{split}", 0) for split in ("train", "validation"))
@@ -160,7 +162,7 @@ def _of_subset(lake: Lake, release: str, phase: str, fields: dict, tokenizer: An
     return _tokenized(phase, paths, fields, tokenizer, sum(many for _, many in kinds.values()))
 
 
-def _tokenized(phase: str, paths: dict[str, Path], fields: dict, tokenizer: Any, characters: float) -> Counts:
+def _tokenized(phase: str, paths: dict[str, Path], fields: dict[str, Any], tokenizer: Any, characters: float) -> Counts:
     """Return counts of the rows themselves; of a sample of them, spread over the file, where there are many."""
     import datasets
 
@@ -196,7 +198,7 @@ def _padding(lengths: list[int], batch: int) -> float:
     return float(whole.max(1).sum() * batch / whole.sum() - 1) if whole.size else 0.0
 
 
-def packed(lengths: list[int], fields: dict) -> int:
+def packed(lengths: list[int], fields: dict[str, Any]) -> int:
     """Return how many sequences rows of these lengths become, by the very packing that the trainer uses."""
     import datasets
     from trl import pack_dataset

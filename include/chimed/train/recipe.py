@@ -8,6 +8,7 @@ The fields are those of TRL's configuration of the phase and of its ModelConfig,
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -116,7 +117,7 @@ def told_apart(recipe: str) -> str:
     return written(plain, kept)
 
 
-def free_fields(phase: str, fields: dict) -> tuple[str, ...]:
+def free_fields(phase: str, fields: dict[str, Any]) -> tuple[str, ...]:
     """Return the fields that may change between two attempts at a phase.
 
     In kto the rows a GPU takes at once are what the KL term is estimated from, in orpo what losses are averaged over;
@@ -152,7 +153,7 @@ def phases_of(recipe: str) -> tuple[str, ...]:
     return tuple(phase for phase in EVERY_PHASE if _read(plain, f"{phase}.yaml") is not None)
 
 
-def load(recipe: str, phase: str) -> dict:
+def load(recipe: str, phase: str) -> dict[str, Any]:
     """Return a recipe's fields for a phase, with its overrides. Raises UserError where a needed one is not there."""
     plain, overrides = parted(recipe)
     fields = _fields(plain, phase, MOST_DEEP) | of_phase(overrides, phase)
@@ -166,7 +167,7 @@ def load(recipe: str, phase: str) -> dict:
     return fields | {"learning_rate": float(rate)}
 
 
-def _fields(recipe: str, phase: str, deep: int) -> dict:
+def _fields(recipe: str, phase: str, deep: int) -> dict[str, Any]:
     text = _read(recipe, f"{phase}.yaml")
     if text is None:
         have = ", ".join(phases_of(recipe))
@@ -187,7 +188,7 @@ def _fields(recipe: str, phase: str, deep: int) -> dict:
     return _fields(other, of or phase, deep - 1) | fields
 
 
-def shape(recipe: str) -> dict | None:
+def shape(recipe: str) -> dict[str, Any] | None:
     """Return the dimensions of a recipe's model, as fields of its config in transformers; None where there are none.
 
     Those of the recipe it extends, where it has no `model.yaml` of its own.

@@ -20,7 +20,7 @@ USE = {
 }
 
 
-def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float, rows: Any) -> dict:
+def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float, rows: Any) -> dict[str, Any]:
     """Return the numbers of a finished run; losses are None where nothing was logged or held out.
 
     sequences: what an epoch holds, fewer than rows where packed. rows: a `loop.Rows`.
@@ -65,13 +65,13 @@ def report(run: Run, trainer: Any, sequences: int, outcome: Any, seconds: float,
     }
 
 
-def told(checked: list[dict], name: str) -> dict[str, float] | None:
+def told(checked: list[dict[str, Any]], name: str) -> dict[str, float] | None:
     """Return a figure of the validations before and after training; None where there is none."""
     found = [entry[name] for entry in checked if entry.get(name) is not None and math.isfinite(entry[name])]
     return {"before": found[0], "after": found[-1]} if found else None
 
 
-def rewards(checked: list[dict]) -> dict[str, dict[str, float] | None] | None:
+def rewards(checked: list[dict[str, Any]]) -> dict[str, dict[str, float] | None] | None:
     """Return the reward on held-out items before and after, in all and by what it is for; None but for grpo."""
     names = {name for entry in checked for name in entry if name.startswith("eval_rewards/") and name.endswith("/mean")}
     if not told(checked, "eval_reward"):
@@ -88,7 +88,7 @@ def best(trainer: Any) -> dict[str, Any] | None:
     return {"step": state.best_global_step, args.metric_for_best_model: state.best_metric}
 
 
-def figure(run: Run, history: list[dict]) -> None:
+def figure(run: Run, history: list[dict[str, Any]]) -> None:
     """Write the loss curve: training loss by step, validation loss as points."""
     import matplotlib
 
@@ -108,7 +108,7 @@ def figure(run: Run, history: list[dict]) -> None:
     plt.close(drawn)
 
 
-def card(run: Run, known: dict, kind: str) -> str:
+def card(run: Run, known: dict[str, Any], kind: str) -> str:
     """Return the card of the `adapter` or of the merged `model`; known: the run's report."""
     before = recipes.before_of(run.recipe, run.phase)
     recipe = known["recipe"]
@@ -145,7 +145,7 @@ def card(run: Run, known: dict, kind: str) -> str:
     )  # fmt: skip
 
 
-def _told_mix(mix: dict | None) -> list[str]:
+def _told_mix(mix: dict[str, Any] | None) -> list[str]:
     """Return what a card says of the general data mixed in."""
     if not mix:
         return []
@@ -157,7 +157,7 @@ def _told_mix(mix: dict | None) -> list[str]:
     return [said]
 
 
-def _told_items(items: dict | None) -> list[str]:
+def _told_items(items: dict[str, Any] | None) -> list[str]:
     """Return what a card says of the items whose rewards it learnt from."""
     if not items:
         return []
@@ -168,7 +168,7 @@ def _told_items(items: dict | None) -> list[str]:
     ]
 
 
-def _told_rows(known: dict) -> str:
+def _told_rows(known: dict[str, Any]) -> str:
     """Return how many rows were trained on, and what became of the others."""
     read, count = known["rows"]["train"], known.get("counts", {}).get("train")
     if not count or not (count.get("lost") or count.get("cut")):

@@ -21,7 +21,7 @@ _SOMEWHERE = re.compile(
 MOST = 4_000  # characters of a reply that are looked at
 
 
-def right_letter(completions: list, answer: list[str | None], **_: Any) -> list[float | None]:
+def right_letter(completions: list[Any], answer: list[str | None], **_: Any) -> list[float | None]:
     """Return 1 for the item's right letters and no other, wherever in the reply they stand."""
     return [
         None if not right else float(letters(text) == right)
@@ -29,7 +29,7 @@ def right_letter(completions: list, answer: list[str | None], **_: Any) -> list[
     ]
 
 
-def in_form(completions: list, answer: list[str | None], **_: Any) -> list[float | None]:
+def in_form(completions: list[Any], answer: list[str | None], **_: Any) -> list[float | None]:
     """Return 1 for a reply to an item that is letters and nothing else, as it was asked for."""
     return [
         None if not right else float(bool(_LETTERS.match(text)))
@@ -38,7 +38,7 @@ def in_form(completions: list, answer: list[str | None], **_: Any) -> list[float
 
 
 def grounded(
-    completions: list, document: list[str | None], question: list[str | None], title: list[str | None], **_: Any
+    completions: list[Any], document: list[str | None], question: list[str | None], title: list[str | None], **_: Any
 ) -> list[float | None]:
     """Return 1 for an answer of which every clause stands in the document, as `generate_qa` checks it."""
     return [

@@ -17,14 +17,14 @@ from chimed.errors import UserError
 from chimed.train.run import SUBSET, Run
 
 
-def control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern:
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
     """Return a pattern of every string that the tokenizer reads as one id of its own; runs of spaces are text."""
     added = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.all_special_tokens)
     named = sorted((token for token in added if token.strip()), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, named)) or r"(?!)")
 
 
-def defused(value: Any, control: re.Pattern) -> Any:
+def defused(value: Any, control: re.Pattern[str]) -> Any:
     """Return a text, or a list or mapping of texts, with a space in the place of each control token.
 
     Repeated until none is left: a token may hold a space itself. Some tokenizers fold compatibility forms first
@@ -42,7 +42,7 @@ def defused(value: Any, control: re.Pattern) -> Any:
     return value
 
 
-def _without(text: str, control: re.Pattern) -> str:
+def _without(text: str, control: re.Pattern[str]) -> str:
     while control.search(text):
         text = control.sub(" ", text)
     return text

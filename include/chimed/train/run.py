@@ -6,6 +6,7 @@ import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chimed.errors import UserError
 from chimed.private import private_folder
@@ -38,17 +39,17 @@ class Run:
     release: str
     start: str
     start_model: str
-    fields: dict
+    fields: dict[str, Any]
     rows: dict[str, list[Path]]
     folder: Path
     place: str
-    report: dict | None
+    report: dict[str, Any] | None
     revision: str | None = None
     base_model: str = ""
     mixed: str = ""
 
     @property
-    def about(self) -> dict:
+    def about(self) -> dict[str, Any]:
         """What makes this run this run; kept in run.json, so that no other is continued in its folder by mistake."""
         about = {
             "phase": self.phase,
@@ -110,7 +111,7 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
     return run
 
 
-def _base_model(lake: Lake, place: str, start: str, fields: dict) -> str:
+def _base_model(lake: Lake, place: str, start: str, fields: dict[str, Any]) -> str:
     """Return what the base model is, by content. One of the hub is pinned when its first phase begins."""
     if Path(start).is_dir():
         return fingerprint(start)
@@ -121,7 +122,7 @@ def _base_model(lake: Lake, place: str, start: str, fields: dict) -> str:
     return fingerprint(start, fields.get("model_revision"))
 
 
-def _mixed(lake: Lake, place: str, fields: dict, done: dict | None) -> str:
+def _mixed(lake: Lake, place: str, fields: dict[str, Any], done: dict[str, Any] | None) -> str:
     """Return what the recipe mixes in, by content; of the hub, the commit that the run began with."""
     if not fields.get("mix"):
         return ""
@@ -167,7 +168,7 @@ def _clear_of_others(folder: Path, begun: str) -> None:
     note.write_text(json.dumps(begun))
 
 
-def trained(lake: Lake, release: str, recipe: str, phase: str) -> dict:
+def trained(lake: Lake, release: str, recipe: str, phase: str) -> dict[str, Any]:
     """Return the report of a finished phase. Raises UserError where it is not finished."""
     path = f"{place_of(release, recipe, phase)}/{layout.REPORT}"
     if not lakes.exists(lake, path):
@@ -202,7 +203,7 @@ def _same_run(run: Run) -> str:
     return known.get("begun", "")
 
 
-def _flat(about: dict, free: tuple[str, ...]) -> dict:
+def _flat(about: dict[str, Any], free: tuple[str, ...]) -> dict[str, Any]:
     """Return what must stay the same: not where a model lies, nor what does not change the result (`free`)."""
     known = about | about["fields"]
     left = ("fields", "start", "base_model", "begun", "mix_revision", *free)

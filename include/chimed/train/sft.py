@@ -4,6 +4,8 @@ The loss counts the answer only. Qwen3's template puts an empty thinking block b
 answer at once, as it is asked to at inference with thinking off.
 """
 
+from typing import Any
+
 from trl import SFTTrainer
 
 from chimed.train.arguments import arguments
@@ -11,7 +13,7 @@ from chimed.train.loop import finish, read_rows, tokenizer, trainer_of
 from chimed.train.run import Run
 
 
-def train(run: Run) -> dict:
+def train(run: Run) -> dict[str, Any]:
     """Train and return the report."""
     args, lora = arguments(run)
     tokens = tokenizer(run)

@@ -20,6 +20,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -142,7 +143,7 @@ def _made(run: Run, split: str, tokenizer: PreTrainedTokenizerBase, target: Path
     rows = read_split(run, split, COLUMNS[run.phase])
     many, control = processes(run, len(rows)), control_tokens(tokenizer)
 
-    def cleaned(row: dict) -> dict:
+    def cleaned(row: dict[str, Any]) -> dict[str, Any]:
         clean = defused(dict(row), control)
         return {**clean, "held": clean != row}
 
@@ -164,7 +165,7 @@ def _made(run: Run, split: str, tokenizer: PreTrainedTokenizerBase, target: Path
     return count
 
 
-def tokenized(phase: str, rows: Dataset, fields: dict, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def tokenized(phase: str, rows: Dataset, fields: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Tokens of each row that training would keep, in order; of a pair, those of both texts. For the plan.
 
     rows: the columns of `COLUMNS`. fields: a recipe's.
@@ -181,7 +182,7 @@ def tokenized(phase: str, rows: Dataset, fields: dict, tokenizer: PreTrainedToke
     return lengths
 
 
-def _pairs(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) -> list[int]:
+def _pairs(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]) -> list[int]:
     """Tokens of both texts of each pair, without those whose prompt fills the length, as TRL leaves them out."""
     most = fields.get("max_length") or sys.maxsize
     asked = [[*prompt] for prompt in batch["prompt"]]
@@ -194,7 +195,9 @@ def _pairs(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) -> lis
     return [many for many, prompt in zip(found, prompts, strict=True) if len(prompt) < most]
 
 
-def _documents(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) -> dict[str, list]:
+def _documents(
+    batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]
+) -> dict[str, list[Any]]:
     """Documents as tokens, each with its end; every token counts."""
     end = fields.get("eos_token") or tokenizer.eos_token
     texts = [text if text.endswith(end) else text + end for text in batch["text"]]
@@ -202,7 +205,7 @@ def _documents(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) ->
     return _within(found, [0] * len(found), fields)
 
 
-def _answers(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) -> dict[str, list]:
+def _answers(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]) -> dict[str, list[Any]]:
     """Conversations as tokens; what counts is the last answer, or every one (`assistant_only_loss`)."""
     if fields.get("assistant_only_loss"):
         return _every_answer(batch["messages"], tokenizer, fields)
@@ -215,7 +218,7 @@ def _answers(batch: dict, tokenizer: PreTrainedTokenizerBase, fields: dict) -> d
     return _within(whole, [_shared(one, other) for one, other in zip(before, whole, strict=True)], fields)
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, conversations: list, **how: bool) -> list[str]:
+def _rendered(tokenizer: PreTrainedTokenizerBase, conversations: list[Any], **how: bool) -> list[str]:
     return [tokenizer.apply_chat_template(messages, tokenize=False, **how) for messages in conversations]
 
 
@@ -226,13 +229,13 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     return int(differ[0]) if len(differ) else length
 
 
-def _within(found: list[list[int]], counted_from: list[int], fields: dict) -> dict[str, list]:
+def _within(found: list[list[int]], counted_from: list[int], fields: dict[str, Any]) -> dict[str, list[Any]]:
     """Tokens and labels, cut at the recipe's length unless packing splits them instead."""
     labels = [[IGNORED] * start + ids[start:] for ids, start in zip(found, counted_from, strict=True)]
     return _cut(found, labels, fields)
 
 
-def _cut(found: list[list[int]], labels: list[list[int]], fields: dict) -> dict[str, list]:
+def _cut(found: list[list[int]], labels: list[list[int]], fields: dict[str, Any]) -> dict[str, list[Any]]:
     most = fields.get("max_length")
     if most is None or (fields.get("packing") and fields.get("packing_strategy") in WHOLE):
         cut = [False] * len(found)
@@ -245,7 +248,9 @@ def _cut(found: list[list[int]], labels: list[list[int]], fields: dict) -> dict[
     return {"input_ids": found, "labels": labels, "cut": cut, "lost": lost}
 
 
-def _every_answer(conversations: list, tokenizer: PreTrainedTokenizerBase, fields: dict) -> dict[str, list]:
+def _every_answer(
+    conversations: list[Any], tokenizer: PreTrainedTokenizerBase, fields: dict[str, Any]
+) -> dict[str, list[Any]]:
     """Tokens and labels by the template's own marks of what the assistant says; TRL knows those of the usual models."""
     from trl.chat_template_utils import get_training_chat_template
 

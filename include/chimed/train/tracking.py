@@ -5,6 +5,7 @@ import netrc
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from chimed.errors import UserError
 
@@ -13,7 +14,7 @@ TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"
 WANDB = "api.wandb.ai"
 
 
-def trackers(fields: dict, folder: Path, where: str) -> list[str]:
+def trackers(fields: dict[str, Any], folder: Path, where: str) -> list[str]:
     """Return the trackers of a run in `folder`; TensorBoard, where it is installed, if the recipe names none.
 
     TensorBoard and Trackio write into the run's folder, and into the lake at each checkpoint. Raises UserError for one

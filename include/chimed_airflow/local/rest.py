@@ -29,11 +29,11 @@ class Api:
         """The answer to a GET; None where there is no such thing."""
         return self._ask("GET", path, params=query)
 
-    def post(self, path: str, body: dict) -> Any:
+    def post(self, path: str, body: dict[str, Any]) -> Any:
         """The answer to a POST; None where it is there already."""
         return self._ask("POST", path, json=body)
 
-    def patch(self, path: str, body: dict) -> Any:
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
         """The answer to a PATCH; None where there is no such thing."""
         return self._ask("PATCH", path, json=body)
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from chimed.release.table4 import TOTAL, table4
 from chimed.settings import PROJECT
@@ -42,7 +43,7 @@ def show(
     print("  Airflow  make up, then open the address it prints")
 
 
-def _table(statistics: dict) -> str:
+def _table(statistics: dict[str, Any]) -> str:
     """Rows of each subset, by source, and the characters of each subset."""
     rows = {(one["subset"], one["source"]): one["rows"] for one in statistics["sources"]}
     lines = [f"  {'':<10}" + "".join(f"{source:>10}" for source in source_names()) + f"{'all':>10}{'characters':>12}"]

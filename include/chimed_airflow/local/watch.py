@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from chimed_airflow.local.home import AIRFLOW
 from chimed_airflow.local.rest import Api
@@ -27,10 +28,10 @@ class Watch:
     api: Api
     say: Callable[[str], None]
     seconds: dict[tuple[str, str], float] = field(default_factory=dict)
-    _told: dict[tuple, str] = field(default_factory=dict)
+    _told: dict[tuple[Any, ...], str] = field(default_factory=dict)
     _news: float = field(default_factory=time.monotonic)
 
-    def runs(self, dag: str, key: str | None = None) -> list[dict]:
+    def runs(self, dag: str, key: str | None = None) -> list[dict[str, Any]]:
         """A DAG's runs, newest first, all or those of one partition key."""
         found = self.api.get(f"/dags/{dag}/dagRuns", limit=100, order_by="-run_after") or {"dag_runs": []}
         return [run for run in found["dag_runs"] if key is None or run["partition_key"] == key]
@@ -68,7 +69,7 @@ class Watch:
             time.sleep(POLL)
         raise TaskFailed(f"{dag} was not started for {key} within {patience:.0f} s")
 
-    def _tell(self, dag: str, run: str, task: dict) -> None:
+    def _tell(self, dag: str, run: str, task: dict[str, Any]) -> None:
         place = (dag, run, task["task_id"], task["map_index"], task["try_number"])
         state = task["state"] or ""
         if self._told.get(place) == state:
@@ -87,22 +88,22 @@ class Watch:
         self._news = time.monotonic()
         self.say(text)
 
-    def _why(self, dag: str, run: str, tasks: list[dict]) -> str:
+    def _why(self, dag: str, run: str, tasks: list[dict[str, Any]]) -> str:
         failed = [task for task in tasks if task["state"] == "failed"]
         told = [f"{dag} failed in {_name(task)}:\n{log_tail(dag, run, task)}" for task in failed[:2]]
         return "\n".join(told) or f"{dag} run {run} failed, though no task did; see the scheduler's log"
 
 
-def _name(task: dict) -> str:
+def _name(task: dict[str, Any]) -> str:
     return task["task_id"] + (f" {task['map_index']}" if task["map_index"] >= 0 else "")
 
 
-def _since(task: dict) -> float:
+def _since(task: dict[str, Any]) -> float:
     started = datetime.fromisoformat(task["start_date"])
     return (datetime.now(started.tzinfo) - started).total_seconds()
 
 
-def log_tail(dag: str, run: str, task: dict) -> str:
+def log_tail(dag: str, run: str, task: dict[str, Any]) -> str:
     """The last lines of a task's log, as people read them."""
     folder = AIRFLOW / "logs" / f"dag_id={dag}" / f"run_id={run}" / f"task_id={task['task_id']}"
     if task["map_index"] >= 0:

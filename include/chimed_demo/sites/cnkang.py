@@ -7,6 +7,7 @@ articles is unknown: here the channel's own list (`/<channel>/list_1.html`) and 
 
 from collections.abc import Iterable, Iterator
 from datetime import date
+from typing import Any
 
 from chimed_demo.pages import Page, link_as, render, texts
 from chimed_demo.sites.planted import garbage, mojibake
@@ -93,7 +94,7 @@ def _broken() -> Iterator[tuple[str, str, Page]]:
     yield "ganmao", "感冒偏方", home
 
 
-def _old() -> Iterator[tuple[dict, Page]]:
+def _old() -> Iterator[tuple[dict[str, Any], Page]]:
     for index, item in enumerate(texts("articles")):
         year, month = int(item["month"][:4]), int(item["month"][4:])
         layout = LAYOUTS[index]
@@ -112,7 +113,7 @@ def _old() -> Iterator[tuple[dict, Page]]:
         yield item, Page(url, body.encode("gb2312"), plants=plants, published=date(year, month, 1))
 
 
-def _herbs() -> Iterator[tuple[dict, Page]]:
+def _herbs() -> Iterator[tuple[dict[str, Any], Page]]:
     for herb in texts("cnkang_herbs"):
         yield (
             herb,

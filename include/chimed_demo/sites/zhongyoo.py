@@ -6,6 +6,7 @@ another. One herb's alias has a character outside GBK, so a reader must decode a
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from chimed_demo.pages import Page, link_as, render, texts
 from chimed_demo.sites.planted import garbage
@@ -34,7 +35,7 @@ def _gbk(path: str, template: str, plants: tuple[str, ...] = (), **values: objec
     return Page(f"{HOST}{path}", render(template, **values).encode("gb18030"), plants=plants)
 
 
-def herb_fields(index: int, herb: dict) -> list[tuple[str, str]]:
+def herb_fields(index: int, herb: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (label, text) in page order; labels vary between pages as on the site."""
     old = index % 2 == 0
     return [
@@ -52,7 +53,7 @@ def herb_fields(index: int, herb: dict) -> list[tuple[str, str]]:
     ]
 
 
-def _herb_lines(index: int, herb: dict) -> list[tuple[str, str]]:
+def _herb_lines(index: int, herb: dict[str, Any]) -> list[tuple[str, str]]:
     """Return fields as paragraphs; on every third page 临床应用 continues in a paragraph without a label."""
     lines = []
     for label, text in herb_fields(index, herb):
@@ -64,7 +65,7 @@ def _herb_lines(index: int, herb: dict) -> list[tuple[str, str]]:
     return lines
 
 
-def _herbs() -> Iterator[tuple[dict, Page]]:
+def _herbs() -> Iterator[tuple[dict[str, Any], Page]]:
     for index, herb in enumerate(texts("herbs")):
         page = _gbk(
             f"/name/{herb['pinyin']}_{FIRST_HERB + index}.html",
@@ -77,7 +78,7 @@ def _herbs() -> Iterator[tuple[dict, Page]]:
         yield herb, page
 
 
-def _formula_lines(index: int, formula: dict) -> list[tuple[str, str]]:
+def _formula_lines(index: int, formula: dict[str, Any]) -> list[tuple[str, str]]:
     old = index % 2 == 0
     ingredients = "、".join(f"{herb}{dose}" for herb, dose in formula["ingredients"])
     name = f"{formula['name']}，出自《{formula['origin']}》。" if old else formula["name"]
@@ -114,7 +115,7 @@ def _formulas() -> Iterator[tuple[str, Page]]:
     yield "秘方一则", _article(f"/fangji/mifang_{FIRST_FORMULA + 101}.html", "秘方一则", lines, ("garbage",))
 
 
-def _unlabelled(plant: dict) -> list[tuple[str, str]]:
+def _unlabelled(plant: dict[str, Any]) -> list[tuple[str, str]]:
     return [("", text) for text in plant["paragraphs"]]
 
 

@@ -8,6 +8,7 @@ invented here: `/zhongyi/list_<n>.html` and `/yian/list_<n>.html` with `div.list
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from chimed_demo.pages import Page, link_as, render, texts
 from chimed_demo.sites import zhongyoo
@@ -28,7 +29,7 @@ def _detail(
     path: str,
     name: str,
     kind: str,
-    sections: list[dict],
+    sections: list[dict[str, Any]],
     plants: tuple[str, ...] = (),
     tail: str = "的功效与作用",
 ) -> Page:
@@ -41,7 +42,7 @@ def _herb_places() -> dict[str, str]:
     return {entry["name"]: f"/zhongyi/{entry['code']}/" for entry in texts("entries")}
 
 
-def _sections(entry: dict) -> list[dict]:
+def _sections(entry: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the labelled parts of a dictionary entry; ingredients are links followed by their dose."""
     places = _herb_places()
     sections = []
@@ -64,7 +65,7 @@ def _sections(entry: dict) -> list[dict]:
     return sections
 
 
-def _plain(paragraphs: Iterable[str]) -> list[dict]:
+def _plain(paragraphs: Iterable[str]) -> list[dict[str, Any]]:
     return [{"label": "", "links": [], "lines": list(paragraphs)}]
 
 

@@ -52,7 +52,7 @@ def test_yes_and_no_are_balanced(taught):
         assert 0.3 < said.count("是") / len(said) < 0.7
 
 
-def test_what_the_rules_find_is_never_taught_as_clean(taught):
+def test_flagged_text_is_never_taught_as_clean(taught):
     for lesson in taught["screen"]:
         if lesson.answer == "否":
             assert not identifiers.find_identifiers(lesson.messages[-1]["content"])
@@ -108,7 +108,7 @@ def test_two_wordings_of_an_answer_differ():
     assert len({lessons.worded(answer, rng) for _ in range(20)}) > 3
 
 
-def test_the_key_changes_with_the_texts_and_the_prompts(tmp_path, monkeypatch):
+def test_the_key_follows_texts_and_prompts(tmp_path, monkeypatch):
     texts = tmp_path / "texts"
     texts.mkdir()
     for name in models.CODE:

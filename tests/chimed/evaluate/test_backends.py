@@ -15,9 +15,7 @@ import pytest
 from chimed.evaluate.harness import evaluate_phase
 from chimed.settings import PROJECT, settings
 from chimed.train import train_phase
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
-import tiny
+from support import tiny
 
 pytest.importorskip("torch")
 pytest.importorskip("lm_eval")

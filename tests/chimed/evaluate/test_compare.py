@@ -15,7 +15,7 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 
 
-def test_the_papers_table_at_its_best_shows_no_difference() -> None:
+def test_the_papers_table_shows_no_difference() -> None:
     first, second, *rows = table(paper.paired())
     # pooled, 1.7 B gains ten of 498 and loses none at its best: that alone would be more than chance
     assert (first.task, first.questions, first.gained, first.p) == (POOLED, 498, 10, pytest.approx(2 / 2**10))
@@ -37,7 +37,7 @@ def test_the_papers_table_at_its_best_shows_no_difference() -> None:
     assert "| Qwen3-14B | 135/176 76.70 % (69.9 to 82.3) | 243/273 89.01 % (" in large
 
 
-def test_the_papers_percentages_are_these_counts_and_two_columns_are_swapped() -> None:
+def test_the_papers_percentages_are_these_counts() -> None:
     for cell in paper.TABLE_6:
         right = [round(share * paper.QUESTIONS[cell.exam] / 100) for share in (cell.before, cell.after)]
         assert tuple(right) == cell.right
@@ -72,7 +72,7 @@ def test_sentences() -> None:
     assert table([Paired("m", "a", "paper", 99, 50, 40, 0, 10)])[0].sentence.endswith("evidence of a loss")
 
 
-def test_families_do_not_pay_for_each_other_and_forgetting_has_a_margin() -> None:
+def test_families_are_corrected_separately() -> None:
     pairs = [Paired("m", f"p{n}", "paper", 99, 50, 56, 6, 0) for n in range(2)]
     pairs += [Paired("m", f"g{n}", "general", 200, 100, 100, 3, 3) for n in range(10)]
     rows = {row.task: row for row in table(pairs)}

@@ -107,7 +107,7 @@ def hub(folder: Path) -> Path:
     return folder
 
 
-def test_the_archives_of_the_hub_become_the_official_tasks(tmp_path, monkeypatch) -> None:
+def test_hub_archives_become_official_tasks(tmp_path, monkeypatch) -> None:
     pytest.importorskip("lm_eval")
     asked = []
 

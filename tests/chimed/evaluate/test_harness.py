@@ -1,6 +1,5 @@
 """lm-eval for real on a tiny Qwen3 and small local exams: counts, samples, and a base that is scored only once."""
 
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -15,9 +14,7 @@ from chimed.evaluate.protocol import CHAT, differences
 from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.train import train_phase
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
-import tiny
+from support import tiny
 
 
 def test_unknown_names_are_answered_with_the_valid_ones() -> None:
@@ -85,7 +82,7 @@ def test_a_base_is_scored_once(lake, tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_the_protocol_is_a_setting_and_part_of_the_key(lake, tmp_path, monkeypatch) -> None:
+def test_the_protocol_is_in_the_key(lake, tmp_path, monkeypatch) -> None:
     exam = tmp_path / "exams" / "{}" / "several.csv"
     for split in ("dev", "test"):
         Path(str(exam).format(split)).write_text(
@@ -115,7 +112,7 @@ def test_the_protocol_is_a_setting_and_part_of_the_key(lake, tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_a_phase_is_scored_beside_its_base_and_knows_its_seed(lake, tmp_path, monkeypatch) -> None:
+def test_a_phase_is_scored_beside_its_base(lake, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("CHIMED_SCRATCH", str(tmp_path / "scratch"))
     settings.cache_clear()
     train_phase("cpt", "demo", "latest")
@@ -132,7 +129,7 @@ def test_a_phase_is_scored_beside_its_base_and_knows_its_seed(lake, tmp_path, mo
     assert "| cpt | base | seed 42 | seed 43 | mean | standard deviation |" in compare_phases("demo", "latest")
 
 
-def test_a_servers_tokenizer_is_told_that_thinking_is_off(tmp_path) -> None:
+def test_a_servers_tokenizer_thinks_not(tmp_path) -> None:
     pytest.importorskip("torch")
     from transformers import AutoTokenizer
 

@@ -84,7 +84,7 @@ def medqa(folder: Path) -> Path:
     return folder
 
 
-def test_cmb_is_six_exams_with_its_own_line_before_each_question(tmp_path, caplog) -> None:
+def test_cmb_is_six_exams(tmp_path, caplog) -> None:
     found, left = professional.read("cmb", cmb(tmp_path) / "FreedomIntelligence" / "CMB")
     assert left == 1
     assert {subject: len(splits["test"]) for subject, splits in found.items()} == {
@@ -215,14 +215,14 @@ def test_letters_of_a_reply(reply: str, single: bool, letters: str) -> None:
     assert written(reply, "ABCDE", single) == letters
 
 
-def test_an_answer_is_right_with_all_its_letters_and_no_other() -> None:
+def test_an_answer_needs_exactly_its_letters() -> None:
     doc = {"letters": list("ABCDE"), "Answer": "ABD", "Instruction": ""}
     assert [score(doc, [reply])["acc"] for reply in ("ABD", "AB", "ABDE", "")] == [1.0, 0.0, 0.0, 0.0]
     single = doc | {"Answer": "B", "Instruction": "以下是一道单项选择题"}
     assert score(single, ["B。A 是错的"])["acc"] == 1.0
 
 
-def test_a_file_with_one_question_of_several_letters_is_answered_in_writing(tmp_path) -> None:
+def test_multiple_answers_are_given_in_writing(tmp_path) -> None:
     path = tmp_path / "own.csv"
     path.write_text(",Question,A,B,C,D,E,Answer\n0,问,甲,乙,丙,丁,戊,E\n1,问,甲,乙,丙,丁,,CA\n", encoding="utf-8")
     exam = read_exam(path)

@@ -45,7 +45,7 @@ def test_the_interval_of_a_paired_difference_is_newcombes() -> None:
         assert newcombe(both, gained, lost, neither) == pytest.approx((low, high), abs=1e-12)
 
 
-def test_the_interval_of_a_paired_difference_keeps_its_level() -> None:
+def test_paired_intervals_keep_their_level() -> None:
     """Exactly, over every outcome: the true difference lies within it about 95 times in a hundred."""
     n, shares = 40, (0.5, 0.2, 0.1, 0.2)  # both, gained, lost, neither
     inside = 0.0
@@ -118,11 +118,11 @@ def test_against_statsmodels() -> None:
         assert holm(ps[:many]) == pytest.approx(multiple.multipletests(ps[:many], method="holm")[1].tolist())
 
 
-def test_six_questions_are_the_least_that_can_be_significant() -> None:
+def test_significance_needs_six_questions() -> None:
     assert least_gain() == 6
 
 
-def test_power_grows_with_the_gain_and_keeps_the_level() -> None:
+def test_power_grows_with_the_gain() -> None:
     assert power(176, 0.0, 0.2) < 0.05
     powers = [power(176, gain, 0.2) for gain in (0.02, 0.05, 0.1, 0.15)]
     assert powers == sorted(powers)
@@ -130,7 +130,7 @@ def test_power_grows_with_the_gain_and_keeps_the_level() -> None:
 
 
 @pytest.mark.parametrize(("questions", "changed"), [(49, 5), (176, 5), (273, 3), (176, 40)])
-def test_the_gain_that_could_be_shown_is_the_smallest(questions: int, changed: int) -> None:
+def test_the_detectable_gain_is_the_smallest(questions: int, changed: int) -> None:
     gain = detectable_gain(questions, changed)
     assert gain is not None
     assert power(questions, gain / questions, max(gain, changed) / questions) >= 0.8

@@ -2,13 +2,13 @@
 
 import shutil
 
-import making_one
 import pytest
-from making_one import FIRST, SECOND, Made
-from model_server import serving
 
 from chimed.build.context import Work
 from chimed.storage.lake import Lake
+from support import making_one
+from support.making_one import FIRST, SECOND, Made
+from support.model_server import serving
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-import making_one
 import pytest
-from model_server import serving
 
 from chimed.build.builds import read_dropped
 from chimed.build.context import Work
@@ -23,6 +21,8 @@ from chimed.settings import Settings
 from chimed.storage import lake as lakes
 from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
+from support import making_one
+from support.model_server import serving
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def card(work: Work) -> str:
     return lakes.read_bytes(work.lake, f"releases/{VERSION}/README.md").decode()
 
 
-def test_the_card_tells_of_what_is_in_it_and_of_nothing_else(corpora, folder, capsys):
+def test_the_card_tells_only_its_contents(corpora, folder, capsys):
     said = card(corpora)
     assert verify(corpora.lake, VERSION) == []
     assert "- **问答集** (`named`, a corpus that was ingested, from https" in said
@@ -109,7 +109,7 @@ def test_the_card_tells_of_what_is_in_it_and_of_nothing_else(corpora, folder, ca
     assert (told.count("skipped"), told.count("not run")) == (len(SKIPPED), 0)
 
 
-def test_a_stage_that_has_not_run_is_told_apart_from_one_that_was_skipped(corpora, capsys):
+def test_skipped_and_unrun_stages_differ(corpora, capsys):
     for name in ("prefer", "decontaminate", "release"):
         for file in lakes.files(corpora.lake, f"builds/{VERSION}/{name}"):
             lakes.remove(corpora.lake, f"builds/{VERSION}/{name}/{file}")
@@ -119,7 +119,7 @@ def test_a_stage_that_has_not_run_is_told_apart_from_one_that_was_skipped(corpor
 
 
 @pytest.mark.parametrize("by", ["url", "page", "id", "mention of the corpus"])
-def test_one_row_is_taken_down_by_its_url_page_or_id(corpora, tmp_path, by):
+def test_a_row_is_taken_down_by_id(corpora, tmp_path, by):
     row = making_one.read_tables(corpora.lake, VERSION)["sft/train"].filter(source="bare").sort("id").to_dicts()[0]
     of_all = by.startswith("mention")
     said = take_down(
@@ -154,13 +154,13 @@ def test_one_row_is_taken_down_by_its_url_page_or_id(corpora, tmp_path, by):
         ("nonsense", "is not a page of a known site"),
     ],
 )
-def test_what_is_nowhere_is_one_sentence_that_says_where_it_was_looked_for(corpora, target, said):
+def test_missing_targets_are_one_sentence(corpora, target, said):
     (crawl,) = lakes.names(corpora.lake, "raw/bare")
     with pytest.raises(UserError, match=re.escape(said)):
         take_down(corpora.lake, corpora.store, target.format(crawl=crawl), "asked", rewrite=False)
 
 
-def test_a_page_that_was_never_met_is_taken_down_on_purpose_only(corpora):
+def test_unknown_pages_are_taken_down_on_purpose(corpora):
     url = "http://ask.39.net/question/1.html"
     assert take_down(corpora.lake, corpora.store, url, "asked", rewrite=False, unseen=True)["pages"] == 0
 

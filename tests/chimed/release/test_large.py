@@ -9,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from samples import document, qa, rows
 
 from chimed.build import ledger, order
 from chimed.build.context import Work
@@ -24,6 +23,7 @@ from chimed.release.verify import verify
 from chimed.schema import DROPPED, RECORD, dropped_table
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
+from support.samples import document, qa, rows
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ def released(work: Work, version: str = "") -> dict[str, bytes]:
     return {name: lakes.read_bytes(work.lake, f"{folder}/{name}") for name in names if name != "changes.json"}
 
 
-def test_the_same_rows_give_the_same_bytes_in_whatever_parts_and_order_they_come(work):
+def test_equal_rows_give_equal_bytes(work):
     table = corpus()
     run_stage(whole := built(work, "2026.11.01", table, 1), "release")
     run_stage(parts := built(work, "2026.11.02", table.sample(fraction=1, shuffle=True, seed=1), 17), "release")
@@ -107,7 +107,7 @@ def test_the_same_rows_give_the_same_bytes_in_whatever_parts_and_order_they_come
     assert max(sizes) < 2 * min(sizes)
 
 
-def test_its_rows_are_read_as_one_table_in_order_and_the_json_lines_are_the_same_rows(work):
+def test_files_of_a_subset_are_one_table(work):
     table = corpus()
     run_stage(made := built(work, "2026.11.01", table, 5), "release")
     folder = Path(work.lake.at("releases", made.build))
@@ -142,7 +142,7 @@ def killed_at(number: int, monkeypatch: pytest.MonkeyPatch, below: str) -> Itera
         yield written
 
 
-def test_killed_at_any_file_it_is_finished_by_running_it_again_and_nothing_whole_is_written_twice(work, monkeypatch):
+def test_a_killed_write_is_finished_by_rerunning(work, monkeypatch):
     table = corpus()
     run_stage(calm := built(work, "2026.11.01", table, 4), "release")
     wanted = released(calm)
@@ -184,7 +184,7 @@ def test_a_patch_and_its_difference(work):
     assert sum(row["removed"] for row in found["rows"]) == len(table.tail(5).filter(pl.col("source") != "zhongyoo"))
 
 
-def test_a_file_of_several_that_is_missing_or_of_another_writing_is_told(work):
+def test_a_missing_or_foreign_file_is_told(work):
     run_stage(made := built(work, "2026.11.01", corpus(), 2), "release")
     folder = Path(work.lake.at("releases", made.build))
     files = sorted(folder.glob("sft/train-*"))

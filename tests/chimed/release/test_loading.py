@@ -4,9 +4,7 @@ import json
 import os
 import subprocess
 
-import making_one
 import pytest
-from model_server import serving
 
 from chimed.build.context import Work
 from chimed.build.options import Options
@@ -17,6 +15,8 @@ from chimed.release.write import write_release
 from chimed.settings import PROJECT, Settings
 from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
+from support import making_one
+from support.model_server import serving
 
 MODELS_PYTHON = PROJECT / ".venv-models" / "bin" / "python"
 pytestmark = [
@@ -61,7 +61,7 @@ from huggingface_hub import DatasetCard
 from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 sys.path.insert(0, tests)
-import tiny
+from support import tiny
 torch.set_num_threads(1)
 tiny.model(pathlib.Path(model))
 assert DatasetCard.load(release + "/README.md").data.language == ["zh"]  # nothing in it is classical
@@ -98,7 +98,7 @@ def loaded(tmp_path_factory) -> list[dict]:
     for script, *argv in (
         (SPLITS, lake.at("releases", SMALL)),
         (LINES, lake.at("releases", made.build)),
-        (LOADED, lake.at("releases", made.build), str(folder / "model"), str(PROJECT / "tests" / "chimed" / "train")),
+        (LOADED, lake.at("releases", made.build), str(folder / "model"), str(PROJECT / "tests")),
     ):
         command = [str(MODELS_PYTHON), "-c", script, *argv]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
@@ -108,7 +108,7 @@ def loaded(tmp_path_factory) -> list[dict]:
     return said
 
 
-def test_what_has_no_rows_is_left_out_and_the_rest_loads(loaded):
+def test_empty_subsets_are_left_out(loaded):
     assert loaded[0] == {"pretrain": ["train", "validation"], "sft": ["train"]}
 
 

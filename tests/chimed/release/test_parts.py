@@ -5,7 +5,6 @@ from itertools import chain
 
 import polars as pl
 import pytest
-from samples import document, qa, rows
 
 from chimed.errors import UserError
 from chimed.release import find_release, version_key
@@ -19,6 +18,7 @@ from chimed.release.statistics import statistics, total
 from chimed.storage import lake as lakes
 from chimed.storage.lake import open_lake, write_json
 from chimed.storage.takedowns import parse_targets
+from support.samples import document, qa, rows
 
 
 def release(count: int, longest: int, seed: int, first: int = 0) -> Side:
@@ -46,7 +46,7 @@ def drift_of(found: dict, what: str) -> dict:
     return next(one for one in found["drift"] if one["what"] == what)
 
 
-def test_a_pages_rows_are_on_one_side_in_every_subset_and_bytes_do_not_depend_on_the_order():
+def test_a_pages_rows_share_one_split():
     several = [qa(f"问{n}？", "答。", url=f"https://ask.39.net/question/{n // 3}.html") for n in range(90)]
     pairs = [{**row, "kind": "preference", "rejected": "不。", "id": f"p{n:015}"} for n, row in enumerate(several)]
     tables = tables_of(rows(*several, *pairs))
@@ -62,7 +62,7 @@ def both(one: Side, two: Side) -> Side:
     return Side(total([one.counts, two.counts]), lambda: chain(one.read(), two.read()))
 
 
-def test_chance_alone_does_not_stop_a_release_and_drift_does():
+def test_drift_and_not_chance_stops_releases():
     old = release(120, 300, seed=1)
     same = difference(old, release(120, 300, seed=2))
     assert same["stops"] == []
@@ -74,7 +74,7 @@ def test_chance_alone_does_not_stop_a_release_and_drift_does():
     assert [sentence.split(" drifts")[0] for sentence in longer["stops"]] == ["length of pretrain"]
 
 
-def test_rows_that_leave_stop_a_release_and_rows_that_come_do_not():
+def test_only_lost_rows_stop_a_release():
     old = release(60, 300, seed=1)
     assert difference(old, release(40, 300, seed=1))["stops"] == ["pretrain: 20 of 60 rows of zhongyoo are gone"]
     assert "no row of zhongyoo is left of 60" in difference(old, release(0, 300, seed=1))["stops"][0]
@@ -95,7 +95,7 @@ def test_versions_sort_with_their_patches():
     assert sorted(random.Random(1).sample(ordered, len(ordered)), key=version_key) == ordered
 
 
-def test_a_release_without_a_manifest_is_none_and_a_withdrawn_one_says_where_its_patch_is(tmp_path):
+def test_a_withdrawn_release_names_its_patch(tmp_path):
     lake = open_lake(str(tmp_path))
     write_json(lake, "releases/2026.11.22/statistics.json", {})
     with pytest.raises(UserError, match="none yet"):

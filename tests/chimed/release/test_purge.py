@@ -8,11 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import making_one
 import polars as pl
 import pytest
 from alembic import command
-from model_server import serving
 from sqlalchemy import text, update
 from warcio.archiveiterator import ArchiveIterator
 
@@ -46,6 +44,8 @@ from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import REVIEW_QUEUE, TAKEDOWNS, _alembic_config, find, open_store
 from chimed.storage.warc_records import read_members
 from chimed_demo.pages import all_pages
+from support import making_one
+from support.model_server import serving
 
 pytestmark = pytest.mark.slow
 
@@ -153,7 +153,7 @@ def saying_in_store(work: Work) -> list[str]:
     return [f.name for f in folder.glob("store.db*") if any(word in f.read_bytes() for word in wanted)]
 
 
-def test_nothing_of_a_person_is_left_in_lake_or_store(work, tmp_path):
+def test_a_purge_leaves_nothing_of_a_person(work, tmp_path):
     lake, store = work.lake, work.store
     (first, _), (second, _), (third, kept_body) = questions()
     before = of_person(work)
@@ -208,7 +208,7 @@ class Killed(BaseException):
     """What kill -9 is to a process, as far as the lake and the store can tell."""
 
 
-def test_a_purge_that_was_killed_at_any_write_is_finished_by_running_it_again(work, monkeypatch):
+def test_a_killed_purge_is_finished_by_rerunning(work, monkeypatch):
     """Killed before and after each kind of write, ever later; each run goes on where the one before was."""
     url = questions()[1][0]
     left = [0]
@@ -252,7 +252,7 @@ def test_a_purge_that_was_killed_at_any_write_is_finished_by_running_it_again(wo
     assert {"WARC file", "extract", "build", "index"} <= {one["what"] for one in files.values()}
 
 
-def test_a_row_of_a_corpus_is_purged_and_its_neighbours_stay(work, tmp_path):
+def test_purging_a_row_keeps_its_neighbours(work, tmp_path):
     asked = [
         ("咳嗽三天有白痰，没有发热，需要吃消炎药吗？", "多喝水休息一周，痰变黄或者发热再去医院查血。"),
         (f"我是{ALIAS}，电话{NAMED[1]}，失眠多梦怎么办？", "睡前两小时不看屏幕，下午以后不喝咖啡和浓茶。"),
@@ -278,7 +278,7 @@ def test_a_row_of_a_corpus_is_purged_and_its_neighbours_stay(work, tmp_path):
     assert dropped["reason"].to_list() == ["taken down"]
 
 
-def test_what_was_dropped_for_an_identifier_loses_its_words_in_time_and_old_raw_pages_go(work):
+def test_retention_removes_words_and_raw_pages(work):
     lake, store, settings = work.lake, work.store, work.settings
     build = Path(lake.at("builds", VERSION))
     assert retain(lake, store, settings)["rows"] == {}  # it is of today
@@ -312,7 +312,7 @@ def test_what_was_dropped_for_an_identifier_loses_its_words_in_time_and_old_raw_
     assert ALIAS in str(read_stage(lake, new, "extract")["question"].to_list())
 
 
-def test_a_store_and_releases_of_an_older_version_tell_no_reason(work):
+def test_older_takedowns_tell_no_reason(work):
     lake, store, private = work.lake, work.store, f"{NAMED[0]} asked, {NAMED[1]}"
     with store.engine.begin() as connection:
         config = _alembic_config()

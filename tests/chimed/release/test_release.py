@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from making_one import FIRST, SECOND, pylist
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed.build.builds import read_dropped, read_stage
@@ -20,11 +19,12 @@ from chimed.release.provenance import screening
 from chimed.release.verify import verify
 from chimed.storage import lake as lakes
 from chimed.storage.store import REVIEWS, upsert
+from support.making_one import FIRST, SECOND, pylist
 
 pytestmark = pytest.mark.slow
 
 
-def test_built_twice_from_the_same_inputs_the_checksums_are_equal(lake):
+def test_equal_inputs_give_equal_checksums(lake):
     one, two = read_manifest(lake, FIRST), read_manifest(lake, SECOND)
     assert one["checksum"] == two["checksum"]
     differ = {name for name in one["files"] if one["files"][name] != two["files"][name]}
@@ -35,7 +35,7 @@ def test_built_twice_from_the_same_inputs_the_checksums_are_equal(lake):
     assert not any(row["added"] + row["removed"] + row["changed"] for row in changes["rows"])
 
 
-def test_a_preview_says_what_the_release_then_holds_and_writes_nothing(made, lake):
+def test_a_preview_writes_nothing(made, lake):
     work = made.work()
     there = lakes.files(lake, "")
     found = preview(lake, work.store, SECOND)
@@ -50,7 +50,7 @@ def test_a_preview_says_what_the_release_then_holds_and_writes_nothing(made, lak
     assert lakes.files(lake, "") == there
 
 
-def test_table_4_is_what_a_recount_of_the_parquet_files_gives(lake):
+def test_table_4_equals_a_recount(lake):
     rows, characters = Counter(), Counter()
     for subset in SUBSETS:
         for row in pylist(lake, FIRST, subset):
@@ -71,7 +71,7 @@ def test_table_4_is_what_a_recount_of_the_parquet_files_gives(lake):
     assert f"| {characters.total() / 1e6:.2f}M |" in card
 
 
-def test_every_sft_and_preference_row_traces_to_a_page_in_a_warc_file(lake):
+def test_every_derived_row_traces_to_a_page(lake):
     known = {id: parent for stage in ("extract", "decontaminate")
              for id, parent in read_stage(lake, FIRST, stage).select("id", "parent").iter_rows()}  # fmt: skip
     checked = 0
@@ -108,7 +108,7 @@ def test_the_jsonl_files_are_what_llama_factory_reads(lake):
             assert all(set(row[side]) == {"role", "content"} for row in rows for side in ("chosen", "rejected"))
 
 
-def test_every_sign_of_the_figures_has_a_glyph_and_the_same_numbers_draw_the_same_bytes(lake):
+def test_figures_have_every_glyph_and_equal_bytes(lake):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Glyph")
         drawn = figures(lakes.read_json(lake, f"releases/{FIRST}/statistics.json"), read_manifest(lake, FIRST))

@@ -8,11 +8,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-import making_one
-import object_store
 import polars as pl
 import pytest
-from model_server import serving
 
 from chimed.build import inputs
 from chimed.build.builds import new_build
@@ -32,6 +29,8 @@ from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
+from support import making_one, object_store
+from support.model_server import serving
 
 pytestmark = pytest.mark.slow
 WITHOUT = ["department", "translate", "generate_qa", "prefer", "decontaminate"]
@@ -57,7 +56,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PROJECT / "include"), **more}
 
 
-def test_the_crawler_writes_to_s3_and_finds_it_done(bucket, replica, tmp_path):
+def test_the_crawler_writes_to_s3(bucket, replica, tmp_path):
     where = environment(
         CHIMED_DATA=f"{bucket}/crawled", CHIMED_STORE=f"sqlite:///{tmp_path}/store.db",
         CHIMED_REPLICA=replica, CHIMED_REPLICA_DELAY="0.02",
@@ -72,7 +71,7 @@ def test_the_crawler_writes_to_s3_and_finds_it_done(bucket, replica, tmp_path):
     assert sum(stored.kind == "detail" for stored in warc.read_responses(lake, path)) == 3
 
 
-def test_a_corpus_is_ingested_into_s3_and_read_from_there(bucket, tmp_path):
+def test_a_corpus_is_ingested_into_s3(bucket, tmp_path):
     (tmp_path / "qa.csv").write_bytes("ask,answer\n头晕,先测三天。\n咳嗽,多饮水。\n".encode("gb18030"))
     lake = open_lake(f"{bucket}/corpora")
     report = extract_crawl(lake, "mine", ingest(lake, "mine", [tmp_path / "qa.csv"])["crawl"])
@@ -81,13 +80,13 @@ def test_a_corpus_is_ingested_into_s3_and_read_from_there(bucket, tmp_path):
     assert inputs.divide_into_shards(lake, Options()) == [[f"mine/{report['crawl']}"]]
 
 
-def test_of_two_that_claim_a_place_in_s3_one_gets_it(bucket):
+def test_one_of_two_claims_succeeds_in_s3(bucket):
     lake = open_lake(f"{bucket}/claimed")
     assert [lakes.claim_json(lake, "builds/1/build.json", {"by": n}) for n in range(2)] == [True, False]
     assert lakes.read_json(lake, "builds/1/build.json") == {"by": 0}
 
 
-def test_the_cheap_part_of_a_build_runs_on_s3(bucket, tmp_path):
+def test_a_build_runs_on_s3(bucket, tmp_path):
     with serving() as served:
         served.answer = making_one.answer
         settings = Settings(
@@ -106,7 +105,7 @@ def test_the_cheap_part_of_a_build_runs_on_s3(bucket, tmp_path):
     assert releases(lake) == []
 
 
-def test_a_purge_leaves_nothing_in_a_bucket_that_keeps_versions(bucket, tmp_path):
+def test_a_purge_removes_older_versions(bucket, tmp_path):
     """Read back through boto3, every version of every object: the page's words are in none."""
     import boto3
 
@@ -152,7 +151,7 @@ def test_a_purge_leaves_nothing_in_a_bucket_that_keeps_versions(bucket, tmp_path
     )
 
 
-def test_a_release_is_pushed_to_s3_and_a_page_leaves_it_there(bucket, tmp_path):
+def test_a_page_leaves_a_pushed_release(bucket, tmp_path):
     settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db")
     with serving() as served:
         served.answer = making_one.answer

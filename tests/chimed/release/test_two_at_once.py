@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from making_one import FIRST
 
 from chimed.errors import UserError
 from chimed.release.verify import verify
 from chimed.settings import PROJECT
 from chimed.storage import lake as lakes
+from support.making_one import FIRST
 
 pytestmark = pytest.mark.slow
 

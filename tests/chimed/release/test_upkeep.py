@@ -9,9 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-import making_one
 import pytest
-from making_one import FIRST, SECOND, pylist, read_tables
 
 from chimed.build.builds import read_dropped, read_stage
 from chimed.build.ledger import read_ledger
@@ -29,12 +27,14 @@ from chimed.sources.page import Link
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import PAGES, TAKEDOWNS, find
+from support import making_one
+from support.making_one import FIRST, SECOND, pylist, read_tables
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", ["sft/train.parquet", "jsonl/preference.train.jsonl", "figures/flow.svg", "README.md"])
-def test_a_flipped_byte_is_found_and_its_file_named(copied, name):
+def test_a_flipped_byte_names_its_file(copied, name):
     path = Path(copied.lake.at("releases", FIRST, name))
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -56,7 +56,7 @@ def test_missing_cut_and_strange_files_are_named(copied):
     assert verify(copied.lake, FIRST)[0].startswith("manifest.json: unreadable")
 
 
-def test_an_interrupted_release_is_not_visible_and_leaves_the_old_one_alone(copied, monkeypatch):
+def test_an_interrupted_release_is_invisible(copied, monkeypatch):
     new, fatal = "2026.11.29", ""
     tables, manifest = read_tables(copied.lake, FIRST), read_manifest(copied.lake, FIRST)
     before = {name: lakes.read_bytes(copied.lake, f"releases/{name}") for name in lakes.files(copied.lake, "releases")}
@@ -83,7 +83,7 @@ def test_an_interrupted_release_is_not_visible_and_leaves_the_old_one_alone(copi
     assert verify(copied.lake, new) == []
 
 
-def test_a_release_that_drifts_is_held_back_until_someone_accepts_it(copied):
+def test_a_drifting_release_waits_for_acceptance(copied):
     new, lake = "2026.11.29", copied.lake
     tables, told = read_tables(lake, FIRST), read_manifest(lake, FIRST)
     tables["pretrain/train"] = tables["pretrain/train"].filter(tables["pretrain/train"]["source"] != "zydcd")
@@ -156,7 +156,7 @@ def test_one_page_is_followed_to_zero(copied):
         take_down(lake, store, "https://example.com/1", "not ours", rewrite=False)
 
 
-def test_a_source_that_was_taken_down_is_not_crawled(copied):
+def test_a_taken_down_source_is_not_crawled(copied):
     said = take_down(copied.lake, copied.store, "ask39", "the site asked", rewrite=True)
     assert said["pages"] == 14
     patched = read_tables(copied.lake, said["releases"][SECOND])
@@ -178,7 +178,7 @@ def test_a_push_is_whole_and_the_same_again(copied, tmp_path):
     assert releases(open_lake(str(tmp_path / "elsewhere"))) == []
 
 
-def test_a_push_to_what_is_no_place_writes_nothing(copied, tmp_path, monkeypatch):
+def test_a_push_to_nowhere_writes_nothing(copied, tmp_path, monkeypatch):
     here = tmp_path / "here"
     here.mkdir()
     (here / "file").write_text("")
@@ -199,7 +199,7 @@ def test_a_push_to_what_is_no_place_writes_nothing(copied, tmp_path, monkeypatch
     assert [path.name for path in here.iterdir()] == ["file"]
 
 
-def test_the_command_line_says_what_is_wrong_in_a_sentence(made, tmp_path):
+def test_mistakes_are_one_sentence(made, tmp_path):
     environment = {"PATH": "", "PYTHONPATH": str(PROJECT / "include"), "CHIMED_DATA": str(made.folder / "lake")}
     environment["CHIMED_STORE"] = f"sqlite:///{made.folder}/store.db"
 

@@ -5,10 +5,10 @@ from itertools import permutations
 
 import pytest
 from parsel import Selector
-from reading import links, read
 
 from chimed.sources.ask120 import SITE
 from chimed.sources.page import Miss
+from support.reading import links, read
 
 URL = "http://www.120ask.com/question/107311263.htm"
 LINE = (
@@ -103,7 +103,7 @@ def test_misses(html, reason):
     assert read(SITE, URL, html) == Miss(reason)
 
 
-def test_list_shows_questions_with_their_days_and_the_next_page():
+def test_a_list_shows_dated_questions():
     html = (
         '<ul class="clears h-ul3"><li><div class="fl h-left-p"><a class="q-quetag" href="/list/erke/all/1/">[儿科]</a>'
         '<a class="q-quename" href="//www.120ask.com/question/1073.htm?from=list">咳嗽</a></div>'
@@ -153,7 +153,7 @@ def test_noise_within_an_answer_and_follow_ups_leave():
     assert (one.answer, one.adopted) == ("餐后服用。", True)
 
 
-def test_labels_in_one_paragraph_and_the_question_in_the_breadcrumb():
+def test_labels_of_one_paragraph():
     asked = "吃药后腹泻。<br/><span>曾经的治疗情况和效果：</span>停药三天。<span>想得到怎样的帮助：</span>能换药吗"
     html = page(answer("可以。"), asked=asked).replace(
         "<span>糖尿病</span>", "<span>糖尿病</span><span>二甲双胍腹泻</span>"
@@ -163,7 +163,7 @@ def test_labels_in_one_paragraph_and_the_question_in_the_breadcrumb():
     assert one.department == ("内科", "糖尿病")
 
 
-def test_list_without_days_and_with_a_day_in_a_title():
+def test_a_list_without_days():
     html = (
         '<ul class="clears h-ul3"><li><div class="fl h-left-p"><a class="q-quename" href="/question/1.htm">'
         "2019-03-05体检血压高怎么办</a></div></li></ul>"

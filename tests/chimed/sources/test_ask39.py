@@ -5,10 +5,10 @@
 from datetime import date
 
 import pytest
-from reading import links, read
 
 from chimed.sources.ask39 import SITE
 from chimed.sources.page import Miss
+from support.reading import links, read
 
 URL = "https://ask.39.net/question/78218259.html"
 ANSWER = (
@@ -97,14 +97,14 @@ def test_older_follow_ups_buttons_and_the_other_column():
     assert [(one.answer, one.adopted) for one in found] == [("先吸氧。", True), ("再查。", False)]
 
 
-def test_labels_are_the_department_where_there_is_no_breadcrumb():
+def test_labels_replace_a_missing_breadcrumb():
     labels = '<p class="txt_label"><span style="display:none"><a>隐藏</a></span><span><a>中医科</a></span></p>'
     html = page(group("医生回答(1)", "好。") + labels).replace('class="sub"', 'class="x"')
     (one,) = read(SITE, URL, html)
     assert (one.department, one.domain) == (("中医科",), "tcm")
 
 
-def test_a_title_in_a_paragraph_stands_before_the_head_of_the_site():
+def test_a_paragraphs_title_wins():
     html = "<h1>39问医生</h1>" + page(group("医生回答(1)", "好。"), '<p class="ask_tit">吸氧要多久</p>')
     (one,) = read(SITE, URL, html)
     assert one.title == "吸氧要多久"

@@ -42,19 +42,19 @@ def seconds(function, *arguments) -> float:
     return time.process_time() - began
 
 
-def test_what_takes_too_long_is_ended_and_the_next_call_is_answered():
+def test_an_overlong_call_is_ended():
     with pytest.raises(TooLong):
         bounded.run_bounded(catastrophe, 60, seconds=0.3)
     assert bounded.run_bounded(catastrophe, 3) is False
 
 
-def test_a_process_that_dies_of_something_else_is_told_as_that():
+def test_another_death_of_a_process_is_told():
     with pytest.raises(ReaderDied, match="-9"):
         bounded.run_bounded(killed)
     assert bounded.run_bounded(catastrophe, 3) is False
 
 
-def test_errors_come_back_as_they_are_or_by_their_names():
+def test_errors_come_back_by_name():
     with pytest.raises(ZeroDivisionError):
         bounded.run_bounded(divmod, 1, 0)
     with pytest.raises(RuntimeError, match="Odd: 1"):
@@ -73,7 +73,7 @@ def there(path: Path) -> bool:
     return path.exists()
 
 
-def test_what_is_expected_is_read_ahead_one_at_a_time_and_in_the_one_process(tmp_path):
+def test_expected_pages_are_read_ahead(tmp_path):
     calls = [(marked, (str(tmp_path), name)) for name in "abc"]
     bounded.prefetch(calls)
     assert there(tmp_path / "a")  # before anybody asked for it
@@ -85,7 +85,7 @@ def test_what_is_expected_is_read_ahead_one_at_a_time_and_in_the_one_process(tmp
     assert len({process for _, process in (a, b, c)}) == 1
 
 
-def test_what_was_expected_and_is_asked_for_in_another_order_or_not_at_all_changes_no_answer():
+def test_reading_order_changes_no_answer():
     chance = random.Random(4)
     numbers = [(n, 7) for n in range(40)]
     for _ in range(20):
@@ -94,7 +94,7 @@ def test_what_was_expected_and_is_asked_for_in_another_order_or_not_at_all_chang
             assert bounded.run_bounded(divmod, *pair) == divmod(*pair)
 
 
-def test_a_page_that_hangs_dies_or_fails_while_it_is_read_ahead_is_told_when_it_is_asked_for():
+def test_trouble_while_reading_ahead_is_told_in_turn():
     calls = [(divmod, (7, 2)), (catastrophe, (60,)), (divmod, (1, 0)), (killed, ()), (divmod, (9, 2))]
     bounded.prefetch(calls)
     assert bounded.run_bounded(divmod, 7, 2) == (3, 1)
@@ -160,7 +160,7 @@ MADE = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_page_made_to_hang_is_read_or_named_within_its_second(name):
+def test_a_hanging_page_is_named_within_a_second(name):
     source, html = MADE[name]
     for function in (read_detail, read_list):
         began = time.monotonic()
@@ -171,7 +171,7 @@ def test_a_page_made_to_hang_is_read_or_named_within_its_second(name):
     assert not isinstance(bounded.run_bounded(read_records, "zydcd", URLS["zydcd"], good), Miss)
 
 
-def test_the_three_that_were_known_are_read_at_once():
+def test_three_known_slow_texts_are_fast():
     assert seconds(tidy, "BR>" + "\n" * 100_000 + "x") < 0.3
     assert seconds(tidy, "\n" * 100_000 + "<" + "\n" * 100_000 + "BR" + "\n" * 100_000) < 0.3
     assert seconds(merged, *(f"第{n}句话，各不相同" for n in range(20_000))) < 1

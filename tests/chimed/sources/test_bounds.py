@@ -25,18 +25,18 @@ def walk(bounds: Bounds, pages: int, shown) -> int:
     return pages
 
 
-def test_a_list_without_end_is_cut_where_no_list_of_the_site_reaches():
+def test_an_endless_list_is_cut_at_its_bound():
     bounds = Bounds()
     assert walk(bounds, 5_000, lambda number: [f"new {number}"]) == ask39.SITE.most_lists == 1_000
     assert bounds.cut == {START: "it has more than 1000 pages"}
 
 
-def test_a_list_that_shows_the_same_or_nothing_for_ever_is_cut_soon():
+def test_an_endless_repeating_list_is_cut_soon():
     assert walk(Bounds(), 5_000, lambda number: ["the same"]) == traps.MAX_BARREN_LISTS + 1
     assert walk(Bounds(), 5_000, lambda number: []) == traps.MAX_BARREN_LISTS
 
 
-def test_a_list_with_some_pages_of_nothing_new_is_walked_to_its_end():
+def test_a_list_with_old_pages_is_finished():
     assert walk(Bounds(), 200, lambda number: [f"new {number // 4}"]) == 200
 
 
@@ -47,6 +47,6 @@ def test_a_page_of_too_many_links_is_cut():
     assert START in run.bounds.cut
 
 
-def test_every_site_says_how_many_pages_its_lists_have_at_most():
+def test_every_site_bounds_its_lists():
     known = {"zydcd": 10_000, "zhongyoo": 500, "cnkang": 50_000, "ask39": 1_000, "ask120": 200}
     assert {name: load(name).most_lists for name in known} == known

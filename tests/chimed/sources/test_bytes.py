@@ -54,7 +54,7 @@ def test_a_rate_that_no_week_could_keep_refuses():
     assert "seconds between" in (robots.parse_policy(200, "User-agent: *\nRequest-rate: 1/1h").refusal or "")
 
 
-def test_a_rule_for_our_own_name_counts_and_is_told():
+def test_a_rule_for_our_name_counts():
     policy = robots.parse_policy(200, "User-agent: *\nAllow: /\n\nUser-agent: Chimed\nDisallow: /question/")
     assert policy.said == "read, with rules for us by name"
     assert policy.rules is not None
@@ -82,7 +82,7 @@ def test_pages_in_big5_are_read_said_or_not():
 
 
 @pytest.mark.parametrize("text", [ANSWER, TRADITIONAL])
-def test_pages_in_gbk_and_utf_8_are_not_taken_for_big5(text):
+def test_gbk_and_utf8_are_not_big5(text):
     for charset in ("gb18030", "utf-8"):
         assert decode(text.encode(charset), None, "gb18030") == text
         assert decode(text.encode(charset), "text/html; charset=big5", "utf-8") == text
@@ -120,13 +120,13 @@ def test_one_broken_byte_drops_no_page(charset, place):
         ("zydcd", "http://www.zydcd.com/zhongyi/list.html?page=2", "http://www.zydcd.com/zhongyi/list.html?page=2"),
     ],
 )
-def test_sessions_and_unknown_queries_do_not_hide_a_page(source, shown, wanted):
+def test_session_queries_do_not_hide_pages(source, shown, wanted):
     site = load(source)
     assert site.canonical(shown) == wanted
     assert site.canonical(wanted) == wanted
 
 
-def test_a_query_that_says_which_page_it_is_stays():
+def test_a_meaningful_query_stays():
     assert one_form("https://a.b/list?page=2&JSESSIONID=x&utm_source=y", "https", "a.b") == "https://a.b/list?page=2"
 
 
@@ -140,7 +140,7 @@ def test_a_query_that_says_which_page_it_is_stays():
         ("", "/question/1.html"),
     ],
 )
-def test_links_are_relative_to_the_base_that_a_page_names(base, href):
+def test_links_are_relative_to_the_base(base, href):
     html = f'<head>{base}</head><ul class="list_ask"><li><p class="p1"><a href="{href}">问</a></p></li></ul>'
     shown = links_of(load("ask39"), "https://ask.39.net/news/44-1.html", Selector(text=html))
     assert [link.url for link in shown] == ["https://ask.39.net/question/1.html"]
@@ -208,7 +208,7 @@ FORM = """<h1 id="d_askH1">头痛怎么办</h1><div id="d_msCon"><p class="crazy
 <div class="b_anscont_cont"><div class="crazy_new"><p>多休息。微信扫一扫，随时问医生</p></div></div></div></div></div>"""  # noqa: E501
 
 
-def test_what_the_form_of_120ask_leaves_is_no_text_of_the_question():
+def test_form_residue_is_no_question_text():
     read = read_page(load("ask120"), "https://www.120ask.com/question/1.htm", Selector(text=FORM))
     assert not isinstance(read, Miss)
     assert (read[0].question, read[0].answer) == ("头痛怎么办\n头痛三天。\n要做什么检查？", "多休息。")

@@ -4,11 +4,11 @@
 
 import pytest
 from parsel import Selector
-from reading import links, read
 
 from chimed.sources.cnkang import SITE
 from chimed.sources.page import Miss
 from chimed.sources.text import decode
+from support.reading import links, read
 
 URL = "http://www.cnkang.com/yycs/200911/880101.html"
 HEAD = '<title>高血压_中华康网</title><h1 id="h1title">高血压的护理</h1>'
@@ -72,12 +72,12 @@ def test_misses(html, reason):
     assert read(SITE, URL, html) == Miss(reason)
 
 
-def test_a_line_of_many_digits_is_read_at_once():
+def test_many_digits_are_read_at_once():
     (one,) = read(SITE, URL, f'{HEAD}<div class="conmain"><p>{"1" * 5000}年</p></div>')
     assert len(one.text) == 5001
 
 
-def test_links_of_an_index_a_disease_and_a_group():
+def test_links_of_index_disease_and_group():
     index = '<div class="w920 right"><div><div><ul><li><a href="//www.cnkang.com/dise/ganmao/?from=x">感冒</a></li></ul></div></div></div>'
     assert links(SITE, "https://www.cnkang.com/dise/keshi/list_1.html", index) == [
         ("list", "https://www.cnkang.com/dise/ganmao/", None)
@@ -107,7 +107,7 @@ def test_pager_and_reminder_within_the_last_paragraph():
     assert one.text == "少盐。\n多动。"
 
 
-def test_lists_go_on_by_number_and_by_their_word():
+def test_lists_continue_by_number_or_word():
     html = '<div class="w680 left"><dl><dt><a href="10021.html">一</a></dt></dl></div><a href="wenzhang_2.html">2</a><a href="wz/2.html">下一页</a>'
     assert links(SITE, "https://www.cnkang.com/dise/ganmao/wenzhang_1.html", html) == [
         ("detail", "https://www.cnkang.com/dise/ganmao/10021.html", None),
@@ -116,7 +116,7 @@ def test_lists_go_on_by_number_and_by_their_word():
     ]
 
 
-def test_herbs_by_whatever_address_the_list_has_and_groups_by_the_menu():
+def test_herbs_are_found_by_any_address():
     html = '<div class="menu"><a href="/cm/zcy/bxy/">补虚药</a></div><div class="catalog04"><dl><dd><a href="/cm/10231/">黄连</a></dd></dl></div>'
     found = links(SITE, "https://www.cnkang.com/cm/zcy/jry/", html)
     assert sorted(found) == [

@@ -54,7 +54,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("said", SAID)
-def test_what_was_read_wrongly_is_found_whole_and_in_part(way, said):
+def test_misread_text_is_found(way, said):
     damage = WAYS[way](said)
     assert is_garbled(damage)
     text = f"患者三十岁，反复咳嗽。\n{damage}\n舌淡苔白，脉细。"
@@ -64,7 +64,7 @@ def test_what_was_read_wrongly_is_found_whole_and_in_part(way, said):
 
 @pytest.mark.parametrize("charset", ["gbk", "gb18030"])
 @pytest.mark.parametrize("said", TRADITIONAL)
-def test_big5_read_as_gb_is_found_whole_and_in_part(charset, said):
+def test_big5_read_as_gb_is_found(charset, said):
     damage = said.encode("big5").decode(charset, errors="replace")
     assert is_garbled(damage)
     found = repair(f"患者三十岁，反复咳嗽。\n{damage}\n舌淡苔白，脉细。")
@@ -75,7 +75,7 @@ def test_big5_read_as_gb_is_found_whole_and_in_part(charset, said):
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way.startswith("UTF-8") and "left out" not in way])
 @pytest.mark.parametrize("before", ["两周以后复查。", "平时要少吃盐！", "腹胀、腹痛、嗳气；", "注意饮食。"])
-def test_a_sound_sentence_before_the_damage_keeps_its_end(way, before):
+def test_a_sound_sentence_keeps_its_end(way, before):
     found = repair(f"{before}{WAYS[way](SAID[1])}")
     assert found.text.removesuffix("□") == before
     assert found.damage
@@ -119,7 +119,7 @@ def test_a_hostile_text_takes_no_long_time():
     assert took[1] < 10 * took[0], took  # linear: four times as long
 
 
-def test_a_garbled_answer_among_sound_ones_is_read_so_that_the_ledger_names_it():
+def test_a_garbled_answer_is_named_by_the_ledger():
     garbled_answer = SAID[1].encode().decode("latin-1")
     answers = "".join(f'<div class="sele_all"><p class="sele_txt">{one}</p></div>' for one in (SAID[5], garbled_answer))
     page = f'<h1>血压</h1><p class="txt_ms">血压高。</p><div class="selected">{answers}</div>'

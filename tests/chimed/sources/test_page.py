@@ -49,7 +49,7 @@ def test_day_in(text, day):
     assert (day_in(text) and str(day_in(text))) == day
 
 
-def test_merged_keeps_the_longer_of_two_that_say_the_same():
+def test_merged_keeps_the_longer_text():
     assert merged("头痛", "头痛，三天。", "", "头痛三天", "怎么办") == "头痛，三天。\n怎么办"
 
 
@@ -62,7 +62,7 @@ def test_addresses():
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503, 302])
-def test_sites_that_refuse_or_say_nothing_clear_are_not_crawled(status):
+def test_refusing_sites_are_not_crawled(status):
     assert robots.parse_policy(status, "").refusal
 
 

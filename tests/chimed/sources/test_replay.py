@@ -40,7 +40,7 @@ def keep(archive: warc.Archive, number: int, said: str | None, pack) -> None:
     warc.write_exchange(archive, exchange, "detail")
 
 
-def test_pywb_replays_every_page_from_our_files_and_our_index(tmp_path):
+def test_pywb_replays_every_page(tmp_path):
     lake = open_lake(str(tmp_path / "lake"))
     archive = warc.open_archive(lake, FOLDER, file_bytes=1_500)
     packs = [(None, bytes), ("gzip", gzip.compress), ("br", brotli.compress), (None, bytes)]

@@ -10,7 +10,7 @@ from chimed.sources.zydcd import SITE
 SAID = "感冒三天，头痛发热，该吃什么药？"
 
 
-def test_a_few_broken_bytes_do_not_change_the_charset():
+def test_few_broken_bytes_keep_the_charset():
     page = (SAID * 20).encode()
     assert decode(page[:60] + b"\xff" + page[60:], None, "utf-8").count("感冒") >= 19
     page = (SAID * 20).encode("gbk")
@@ -22,7 +22,7 @@ def entry(title: str, text: str):
     return read_page(SITE, "http://www.zydcd.com/zhongyi/zy10001aa/", Selector(text=html))
 
 
-def test_a_page_of_mojibake_or_that_says_it_is_gone_is_a_miss():
+def test_mojibake_and_deleted_pages_are_misses():
     assert entry("茯苓", SAID.encode().decode("gbk", errors="replace")) == Miss("mojibake")
     assert entry("提示", "对不起，您访问的页面不存在或已被删除") == Miss("says that it is gone")
     assert isinstance(entry("茯苓", "利水渗湿。")[0], Document)

@@ -30,7 +30,7 @@ def lake(tmp_path):
     return open_lake(str(tmp_path / "lake"))
 
 
-def test_bytes_come_back_and_the_encoding_is_taken_off(lake):
+def test_stored_bytes_come_back_decoded(lake):
     archive = warc.open_archive(lake, FOLDER)
     wire = gzip.compress("茯苓".encode())
     chunked = (("Content-Encoding", "gzip"), ("Transfer-Encoding", "chunked"))
@@ -114,7 +114,7 @@ def kept(lake, count: int, body: bytes = b"") -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize("cut", [3, 40, 900, 2_500])
-def test_a_record_that_is_torn_in_the_midst_is_no_page_and_those_after_it_are(lake, cut):
+def test_a_torn_record_costs_only_itself(lake, cut):
     path, places = kept(lake, 5)
     whole = lakes.read_bytes(lake, path)
     at = int(places[2].partition("#")[2])
@@ -126,7 +126,7 @@ def test_a_record_that_is_torn_in_the_midst_is_no_page_and_those_after_it_are(la
     assert not there(f"{FOLDER}/00009.warc.gz#0")
 
 
-def test_a_record_whose_digest_is_wrong_is_no_page(lake):
+def test_a_wrong_digest_is_no_page(lake):
     path, places = kept(lake, 2, "一个完整的回答。".encode() * 9)
     raw = lakes.read_bytes(lake, path)
     at, stream = int(places[0].partition("#")[2]), zlib.decompressobj(31)
@@ -137,7 +137,7 @@ def test_a_record_whose_digest_is_wrong_is_no_page(lake):
     assert [one.url[-6:] for one in warc.read_responses(lake, path)] == ["1.html"]
 
 
-def test_a_file_that_another_process_took_over_gets_no_more_records(lake):
+def test_a_taken_over_file_gets_no_records(lake):
     archive = warc.open_archive(lake, FOLDER)
     warc.write_exchange(archive, exchange("https://ask.39.net/question/1.html", b"one"), "detail")
     other = warc.open_archive(lake, FOLDER)
@@ -169,7 +169,7 @@ class Filling:
 
 
 @pytest.mark.parametrize("room", [0, 1, 9, 350, 699, 700, 701, 2_000, 3_000, 3_900])
-def test_a_disk_that_fills_leaves_whole_records_and_the_next_ones_are_whole_too(lake, room):
+def test_a_full_disk_leaves_whole_records(lake, room):
     archive = warc.open_archive(lake, FOLDER)
     chance = random.Random(room)
     bodies = [chance.randbytes(3_000) for _ in range(4)]
@@ -201,7 +201,7 @@ def test_a_crawl_stops_before_the_disk_is_full(lake, monkeypatch):
         warc.write_exchange(archive, exchange("https://ask.39.net/question/1.html", b"a"), "detail")
 
 
-def test_where_the_lake_lies_elsewhere_a_file_is_shipped_every_few_minutes(monkeypatch, tmp_path):
+def test_remote_files_are_shipped_regularly(monkeypatch, tmp_path):
     lake = open_lake("memory://shipped")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     clock = [1_000.0]
@@ -254,7 +254,7 @@ def test_a_body_that_cannot_be_unpacked_says_why(lake):
     assert why == ["too large", "too large", "unknown content encoding", "packed too often"]
 
 
-def test_a_page_that_came_again_as_it_was_is_a_revisit_and_no_second_body(lake):
+def test_an_unchanged_page_is_stored_as_revisit(lake):
     url = "https://ask.39.net/question/1.html"
     body = random.Random(3).randbytes(20_000)
     first = warc.open_archive(lake, FOLDER)

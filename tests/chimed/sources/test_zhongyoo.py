@@ -3,11 +3,11 @@
 # ruff: noqa: E501 (a line of HTML is a line)
 
 import pytest
-from reading import links, read
 
 from chimed.sources.page import Miss
 from chimed.sources.text import decode
 from chimed.sources.zhongyoo import SITE
+from support.reading import links, read
 
 HERB = "http://www.zhongyoo.com/name/huangqi_3001.html"
 FORMULA = "http://www.zhongyoo.com/fangji/guizhitang_5005.html"
@@ -17,7 +17,7 @@ def herb(fields: str) -> str:
     return f'<title>黄芪_中药查询</title><div class="gaishu"><div class="title"><h1>黄芪</h1></div><div class="text">{fields}</div></div>'
 
 
-def test_fields_go_on_without_a_label_and_recommendations_leave():
+def test_unlabelled_fields_continue():
     fields = (
         "<p>　　<strong>【药名】</strong>黄芪</p><p>　　<strong>【临床应用】</strong>补气。</p><p>　　也可固表。</p>"
         "<p><strong>【相关推荐文章】</strong><a>补益中药</a></p><p>更多</p><p>【使用禁忌】<a>实证</a>忌服。</p>"

@@ -3,10 +3,10 @@
 # ruff: noqa: E501 (a line of HTML is a line)
 
 import pytest
-from reading import links, read
 
 from chimed.sources.page import Miss
 from chimed.sources.zydcd import SITE
+from support.reading import links, read
 
 ENTRY = "http://www.zydcd.com/zhongyi/zy10231yp/"
 

@@ -3,7 +3,6 @@
 import dataclasses
 
 import pytest
-from samples import document, model_outcome, qa, rows
 
 from chimed.build.contract import Answer
 from chimed.build.ledger import check_ledger
@@ -12,6 +11,7 @@ from chimed.llm import client
 from chimed.stages import department, generate_qa, prefer, screen, translate
 from chimed.storage.store import REVIEW_QUEUE
 from chimed.text import fidelity, identifiers
+from support.samples import document, model_outcome, qa, rows
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 
@@ -48,7 +48,7 @@ def test_rules_find_identifiers_and_leave_medicine_alone(text, kinds):
     assert [one.kind for one in identifiers.find_identifiers(text)] == kinds
 
 
-def test_screen_asks_only_what_rules_pass_and_keeps_reasons_apart(asked, served):
+def test_screen_asks_only_what_rules_pass(asked, served):
     served.answer = lambda body: "是" if "蠢货" in said(body) else "也许" if "怪" in said(body) else "否"
     private, toxic, odd, fine = (
         document(f"{TEXT}{end}", url=f"http://a/{end}") for end in ("电话13800138000", "你这蠢货", "怪", "好")
@@ -67,7 +67,7 @@ def test_screen_asks_only_what_rules_pass_and_keeps_reasons_apart(asked, served)
     assert not any("13800138000" in said(body) for body in served.bodies)
 
 
-def test_redact_takes_the_identifier_out_and_keeps_the_record(asked, served):
+def test_redact_keeps_the_record(asked, served):
     asked = dataclasses.replace(asked, options=asked.options.model_copy(update={"redact": True}))
     private = qa("我是13800138000，头晕怎么办？", "加微信 wx_doctor88 再说。", title="头晕，电话010-62345678")
     outcome = model_outcome(screen, rows(private, qa("头晕怎么办？", "测血压。")), asked)
@@ -81,7 +81,7 @@ def test_redact_takes_the_identifier_out_and_keeps_the_record(asked, served):
     assert not any("13800138000" in said(body) for body in served.bodies)
 
 
-def test_screen_puts_flagged_and_passed_rows_up_for_review(asked, served, monkeypatch):
+def test_screen_queues_rows_for_review(asked, served, monkeypatch):
     monkeypatch.setattr(screen, "REVIEW_SAMPLE", 3)
     served.answer = lambda body: "否"
     table = rows(*(document(f"{TEXT}{n}", url=f"http://a/{n}") for n in range(9)), document(f"{TEXT}电话13800138000"))
@@ -139,7 +139,7 @@ def test_chinese_numbers(text, value):
     assert fidelity.parse_number(text) == value
 
 
-def test_translate_tries_again_with_the_fault_named_then_drops(asked, served):
+def test_translate_retries_once_then_drops(asked, served):
     def answer(body):
         if "水肿" not in said(body):
             return CLASSIC
@@ -175,7 +175,7 @@ def test_the_grounding_gate(text, reason):
         assert "".join(TEXT[a:b] for a, b in result.evidence).replace("，", "").startswith("利水渗湿健脾宁心")
 
 
-def test_a_pair_keeps_its_evidence_in_the_parents_text(asked, served):
+def test_a_pair_keeps_its_evidence(asked, served):
     served.answer = lambda body: "问题：茯苓归哪些经？答案：归心、肺、脾、肾经。"
     row = document(TEXT)
     outcome = model_outcome(generate_qa, rows(row, document(TEXT, language="lzh", url="http://a/2")), asked)

@@ -4,7 +4,6 @@ import dataclasses
 import re
 
 import pytest
-from samples import document, qa, rows
 
 from chimed.build import order
 from chimed.build.ledger import NothingLeft, TooManyFailed
@@ -12,6 +11,7 @@ from chimed.errors import WorkStopped
 from chimed.pipeline.runner import run_stage
 from chimed.schema import DROPPED, RECORD, dropped_table
 from chimed.storage import lake as lakes
+from support.samples import document, qa, rows
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 CLASSIC = "凡水肿之证，用茯苓三两，白术二两，水煎，日再服，勿食咸物。第{}方。"
@@ -59,7 +59,7 @@ def ended(work, stage: str) -> WorkStopped:
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("stage", LLM)
-def test_a_server_that_is_of_no_use_is_never_green(built, served, stage, bad):
+def test_a_useless_server_is_never_green(built, served, stage, bad):
     answer, reason, mend = BAD[bad]
     served.answer = lambda body: answer
     error = ended(built, stage)

@@ -7,13 +7,13 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
-from samples import document, judged, qa, rows
 
 from chimed.build.ledger import check_ledger
 from chimed.crawl import canonical
 from chimed.stages import dedup, filter, filter_threshold
 from chimed.storage import lake as lakes
 from chimed.text.duplicates.shingles import letters
+from support.samples import document, judged, qa, rows
 
 LONG = (
     "茯苓为多孔菌科真菌的干燥菌核，多寄生于松树根部，秋季采挖，除去泥沙后反复发汗晾干，切片入药。"
@@ -25,7 +25,7 @@ def reasons(outcome) -> dict[str, str]:
     return dict(outcome.dropped.select("id", "reason").iter_rows())
 
 
-def test_dedup_keeps_one_of_each_and_names_what_a_copy_copies(work):
+def test_dedup_keeps_one_and_names_it(work):
     first = document(LONG, url="http://a/1", published=date(2026, 9, 1))
     copy = document(f" {LONG}\n", url="http://a/2", source="zydcd", published=date(2026, 10, 1))
     near = document(LONG.replace("反复", "反覆"), url="http://a/3")
@@ -42,7 +42,7 @@ def test_dedup_keeps_one_of_each_and_names_what_a_copy_copies(work):
     assert sorted(reasons(outcome).values()) == ["nearly the same text", "same text"]
 
 
-def test_dedup_takes_the_newest_fetch_of_a_page_changed_or_not(work):
+def test_dedup_takes_the_newest_fetch(work):
     old = document(LONG, fetched=datetime(2026, 11, 9, tzinfo=UTC), page="raw/a#0")
     changed = document("改写之后的正文，" + LONG[::-1], fetched=datetime(2026, 11, 16, tzinfo=UTC), page="raw/b#0")
     unchanged = document("黄芪", url="http://x", page="raw/a#9")
@@ -53,7 +53,7 @@ def test_dedup_takes_the_newest_fetch_of_a_page_changed_or_not(work):
     assert set(outcome.kept["page"]) == {"raw/b#0", "raw/b#9"}
 
 
-def test_of_what_is_alike_the_adopted_then_the_longest_then_the_oldest_stays(work):
+def test_adopted_longest_then_oldest_stays(work):
     old, new = (qa("感冒发热怎么办？", LONG, url=f"http://a/{day}", published=date(2026, day, 1)) for day in (5, 9))
     adopted = qa("感冒发热怎么办？", LONG, url="http://b/1", published=date(2026, 10, 1), adopted=True)
     longer = qa("感冒发热怎么办？", LONG + "另外，要注意休息。", url="http://b/2", published=date(2026, 11, 1))
@@ -69,7 +69,7 @@ def test_of_what_is_alike_the_adopted_then_the_longest_then_the_oldest_stays(wor
     ["https://www.zhongyoo.com/name/a_1.html", "http://zhongyoo.com/name/a_1.html/", "HTTP://WWW.Zhongyoo.com:80/name//a_1.html",
      "http://www.zhongyoo.com/name/a_1.html?utm_source=x#top", "http://m.zhongyoo.com/name/a_1.html?from=wx"],
 )  # fmt: skip
-def test_one_page_has_one_address_however_it_is_written(other):
+def test_one_page_has_one_address(other):
     hosts = canonical.host_forms(["zhongyoo"]) | {"m.zhongyoo.com": "www.zhongyoo.com"}
     urls = pl.DataFrame({"url": ["http://www.zhongyoo.com/name/a_1.html", other]})
     assert urls.select(canonical.canonical(pl.col("url"), hosts)).to_series().n_unique() == 1
@@ -102,13 +102,13 @@ def test_signatures_are_computed_once_for_all_builds(work, capsys):
     ]
 
 
-def test_another_answer_to_a_long_question_is_no_copy(work):
+def test_another_answer_is_no_copy(work):
     question = "孩子反复咳嗽两周，夜里加重，没有发烧，吃了止咳糖浆不见好，请问需要拍片检查吗？" * 2
     table = rows(qa(question, "建议先到儿科听诊。"), qa(question, "可以试试雾化治疗。"))
     assert len(judged(dedup, table, work).kept) == 2
 
 
-def test_letters_are_those_of_the_folded_text_however_it_is_written():
+def test_letters_are_folded():
     texts = ["茯苓，10ｇ＜ＡＢ", "℃ is °C", "cafe\u0301。\u0301", "㎎~①½", "𠀀豈，İß", "ﾊﾟ<p>b&nbsp;", ""]
     folded = [re.sub(r"<p>|&nbsp;", "", text) for text in texts]
     folded = [unicodedata.normalize("NFKC", text).lower() for text in folded]
@@ -121,7 +121,7 @@ def scored(perplexities: list[float], tokens: int = 40, **changes: object) -> pl
     return table.with_columns(perplexity=pl.Series(perplexities), tokens=pl.lit(tokens, pl.Int32))
 
 
-def test_filter_cuts_the_highest_share_then_the_short_ones(work):
+def test_filter_cuts_perplexity_then_length(work):
     table = scored([float(n) for n in range(200)])
     table = table.with_columns(tokens=pl.when(pl.col("perplexity") == 7).then(29).otherwise("tokens").cast(pl.Int32))
     outcome = judged(filter, table, work)
@@ -140,7 +140,7 @@ def test_filter_within_source_spares_the_classics(work):
     assert sorted(within) == ["lzh", "zh"]
 
 
-def test_filter_tells_what_each_cut_took_and_shows_the_highest(work):
+def test_filter_tells_what_each_cut_took(work):
     table = scored([float(n) for n in range(200)])
     figures = judged(filter, table, work).figures
     assert figures["taken"] == {"zhongyoo": {"read": 200, "perplexity": 2, "too short": 0}}
@@ -149,14 +149,14 @@ def test_filter_tells_what_each_cut_took_and_shows_the_highest(work):
     assert figures["highest"][0]["text"] == f"{LONG}199"[:80]
 
 
-def test_filter_stops_where_its_cut_fell_among_rough_scores(work):
+def test_filter_refuses_a_rough_cut(work):
     report = {"figures": {"exact_above": {"corpus": 198.5}}}
     lakes.write_json(work.lake, f"builds/{work.build}/perplexity/report-00000.json", report)
     with pytest.raises(filter_threshold.RoughCut, match="cut of corpus is at 198"):
         judged(filter, scored([float(n) for n in range(200)]), work)
 
 
-def test_ties_at_the_cut_fall_alike_in_any_order(work):
+def test_ties_at_the_cut_ignore_order(work):
     table = scored([5.0] * 100)
     one = judged(filter, table, work).dropped["id"].to_list()
     two = judged(filter, table.sample(fraction=1, shuffle=True, seed=7), work).dropped["id"].to_list()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from parsel import Selector
-from websites import HTML, Site, crawl, question_urls, questions, run, served, stored
 
 from chimed.crawl.blocks import likeness
 from chimed.crawl.visible import is_refusal, visible_text
 from chimed.sources.ask39 import TOPICS
+from support.websites import HTML, Site, crawl, question_urls, questions, run, served, stored
 
 JSON = {"Content-Type": "application/json"}
 COUNT = 40
@@ -84,7 +84,7 @@ def pages_asked(site: Site) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("had", [0, 6])
-def test_a_block_stops_the_site_early_and_what_was_refused_is_asked_by_the_next_run(tmp_path, site, form, had):
+def test_a_block_stops_early_and_is_retried_later(tmp_path, site, form, had):
     questions(site, COUNT)
     kept = dict(site.pages)
     blocked(site, form, range(had, COUNT))
@@ -104,7 +104,7 @@ def test_a_block_stops_the_site_early_and_what_was_refused_is_asked_by_the_next_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-def test_a_block_of_all_the_site_in_the_midst_of_a_crawl_loses_nothing(tmp_path, site, form):
+def test_a_block_in_midcrawl_loses_nothing(tmp_path, site, form):
     questions(site, COUNT)
 
     def instead(path: str, headers: dict):
@@ -126,7 +126,7 @@ def test_a_block_of_all_the_site_in_the_midst_of_a_crawl_loses_nothing(tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["words", "405", "redirect home", "404 for everything", "a wall of scripts"])
-def test_a_block_of_pages_that_are_asked_again_takes_nothing_from_them(tmp_path, site, form):
+def test_a_block_takes_nothing_from_known_pages(tmp_path, site, form):
     questions(site, 15)
     kept = dict(site.pages)
     crawl(tmp_path, site, "--crawl", "c1")
@@ -140,7 +140,7 @@ def test_a_block_of_pages_that_are_asked_again_takes_nothing_from_them(tmp_path,
 
 
 @pytest.mark.slow
-def test_many_pages_that_are_gone_are_no_block_where_another_page_is_still_given(tmp_path, site):
+def test_many_gone_pages_are_no_block(tmp_path, site):
     questions(site, 40)
     crawl(tmp_path, site, "--crawl", "c1")
     for n in range(3, 30):
@@ -154,7 +154,7 @@ def test_many_pages_that_are_gone_are_no_block_where_another_page_is_still_given
 
 
 @pytest.mark.slow
-def test_one_refusal_is_no_miss_and_the_page_is_asked_by_the_next_crawl(tmp_path, site):
+def test_one_refusal_is_retried_later(tmp_path, site):
     questions(site, 8)
     kept = site.pages["/ask.39.net/question/3.html"]
     blocked(site, "words", range(3, 4))
@@ -168,7 +168,7 @@ def test_one_refusal_is_no_miss_and_the_page_is_asked_by_the_next_crawl(tmp_path
 
 
 @pytest.mark.slow
-def test_a_small_week_in_which_every_page_is_refused_is_a_block(tmp_path, site):
+def test_a_week_of_refusals_is_a_block(tmp_path, site):
     questions(site, 2)
     blocked(site, "405", range(2))
     assert "every page was refused" in crawl(tmp_path, site, code=1)["said"]
@@ -187,9 +187,7 @@ def test_a_small_week_in_which_every_page_is_refused_is_a_block(tmp_path, site):
         ("captcha", {}, 86_400),
     ],
 )
-def test_unattended_it_says_how_long_the_site_is_left_alone_and_asks_nothing_until_then(
-    tmp_path, site, form, header, wait
-):
+def test_an_unattended_crawl_waits_out_a_block(tmp_path, site, form, header, wait):
     questions(site, 30)
     answer = FORMS.get(form, (429, HTML, ""))
     if form == "captcha":
@@ -210,7 +208,7 @@ def test_unattended_it_says_how_long_the_site_is_left_alone_and_asks_nothing_unt
 
 
 @pytest.mark.slow
-def test_a_person_may_ask_at_once_and_what_then_works_ends_the_wait(tmp_path, site):
+def test_a_manual_crawl_may_end_the_wait(tmp_path, site):
     questions(site, 30)
     kept = dict(site.pages)
     blocked(site, "words", range(30))
@@ -233,7 +231,7 @@ DEAD = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", DEAD)
-def test_a_dead_list_fails_the_crawl_and_is_asked_again(tmp_path, site, form):
+def test_a_dead_list_fails_and_is_retried(tmp_path, site, form):
     questions(site, 6)
     site.pages |= {path.replace("44", "237"): page for path, page in site.pages.items() if "/news/" in path}
     kept = dict(site.pages)
@@ -246,13 +244,13 @@ def test_a_dead_list_fails_the_crawl_and_is_asked_again(tmp_path, site, form):
 
 
 @pytest.mark.slow
-def test_thirty_dead_lists_of_thirty_three_are_no_success(tmp_path, site):
+def test_thirty_dead_lists_are_no_success(tmp_path, site):
     questions(site, 6)
     assert "32 of 33 lists" in crawl(tmp_path, site, "ask39", "--crawl", "c1", code=1, dead_lists="0")["said"]
 
 
 @pytest.mark.slow
-def test_an_unusually_small_week_is_told_and_may_be_accepted(tmp_path, site):
+def test_a_small_week_may_be_accepted(tmp_path, site):
     days = [date(2026, 10, 5) + timedelta(n) for n in range(28)]
     numbers = [day for place, day in enumerate(days) for _ in range(4 if place < 21 else place % 7 // 3)]
     for n, day in enumerate(numbers):
@@ -284,7 +282,7 @@ def test_an_unusually_small_week_is_told_and_may_be_accepted(tmp_path, site):
         (r'<div class="sele_all"><p class="sele_txt">又.*?</div>', "records a page"),
     ],
 )
-def test_a_layout_that_changes_while_its_pages_parse_is_told_by_the_fields_that_are_lost(tmp_path, site, lost, said):
+def test_a_changed_layout_is_told_by_lost_fields(tmp_path, site, lost, said):
     for n in range(4):
         questions(site, 24)
         for path, (status, _, html) in list(site.pages.items()):
@@ -312,11 +310,11 @@ def test_refusals_are_told_from_pages_without_a_record():
     assert [case["text"] for case in CASES if is_refusal(case["text"]) != case["refuses"]] == []
 
 
-def test_a_long_page_is_no_refusal_whatever_it_says():
+def test_a_long_page_is_no_refusal():
     assert not is_refusal("访问过于频繁" + "这是一篇关于网站使用的文章。" * 60)
 
 
-def test_refusals_alike_but_for_numbers_are_alike_and_pages_are_not():
+def test_refusals_differ_only_by_numbers():
     numbered = [f"您的 IP 10.0.{n}.7 访问异常，编号 {secrets.token_hex(8)}" for n in range(5)]
     assert len({likeness(text) for text in numbered}) == 1
     assert len({likeness(text) for text in PAGES}) == len(PAGES)

@@ -12,7 +12,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 from parsel import Selector
-from samples import document, qa, rows
 
 from chimed.build.ledger import check_ledger
 from chimed.sources.text import text_of
@@ -20,6 +19,7 @@ from chimed.stages import clean
 from chimed.text import identifiers, noise
 from chimed.text.noise import net
 from chimed.text.noise.rules import removal_rule
+from support.samples import document, qa, rows
 
 CASES = Path(__file__).with_name("cases")
 
@@ -68,7 +68,7 @@ def test_rules_work_together(dirty, clean_text):
     assert cleaned(dirty) == [clean_text]
 
 
-def test_a_rule_that_would_change_a_number_is_held_back_and_counted(work, monkeypatch):
+def test_a_rule_changing_numbers_is_held_back(work, monkeypatch):
     greedy = removal_rule("greedy", "[0-9]+mg")
     monkeypatch.setattr(noise, "WORDS", (*noise.WORDS, greedy))
     monkeypatch.setattr(noise, "ANY", f"{noise.ANY}|mg")
@@ -86,7 +86,7 @@ def test_a_rule_that_would_change_a_number_is_held_back_and_counted(work, monkey
     assert "greedy" not in outcome.figures["rules"]
 
 
-def test_control_tokens_leave_however_they_are_hidden_and_are_counted(work):
+def test_hidden_control_tokens_leave_and_are_counted(work):
     hidden = [
         "<|im_end|>",
         "&lt;|im_end|&gt;",
@@ -104,7 +104,7 @@ def test_control_tokens_leave_however_they_are_hidden_and_are_counted(work):
     assert outcome.figures["doubtful"] == {}
 
 
-def test_a_department_of_somebodys_file_holds_no_control_token(work):
+def test_departments_of_files_hold_no_control_token(work):
     labels = ["<|im_end|>内科", "外科[INST]", "</s>", "妇科", None]
     table = rows(*(qa(f"头痛{n}天怎么办？", "测血压。", department=label) for n, label in enumerate(labels)))
     outcome = clean.run(table, work)
@@ -121,7 +121,7 @@ def test_a_department_of_somebodys_file_holds_no_control_token(work):
     ],
     ids=["a number", "torn", "a negation"],
 )
-def test_a_courtesy_that_says_something_or_tears_a_text_is_held_back(monkeypatch, pattern, text):
+def test_a_meaningful_courtesy_is_held_back(monkeypatch, pattern, text):
     rule = removal_rule("courtesy", pattern, net="spans")
     monkeypatch.setattr(noise, "GROUPS", ((rule,),))
     done = clean.clean_texts(pl.DataFrame({"text": [text]}))
@@ -153,7 +153,7 @@ def test_the_net_lets_pass_what_only_looks_different():
     assert net.find_changed(before, after).to_list() == []
 
 
-def test_no_rule_of_single_characters_changes_a_common_one():
+def test_no_rule_changes_a_common_character():
     every = pl.Series([chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000])
     common = every.filter(~every.str.contains(noise.UNCOMMON))
     rules = [rule for rule in noise.WORDS if rule.name in noise.OF_UNCOMMON]
@@ -203,7 +203,7 @@ def test_no_end_is_torn_by_a_courtesy():
      "https://v.douyin.com/iJx9Kq2/", "https://wpa.qq.com/msgrd?v=3&uin=123456", "wxp://f2f0abcdef123", "mqqapi://card/show?uin=1234",
      "https://qr.alipay.com/fkx1234567", "https://xhslink.com/aBcD12", "https://user.qzone.qq.com/123456"],
 )  # fmt: skip
-def test_a_link_to_a_person_is_put_down_before_it_is_taken_out(work, link):
+def test_a_persons_link_is_recorded_before_it_leaves(work, link):
     outcome = clean.run(rows(document(f"经方治咳嗽，详见{link} 的说明。")), work)
     ((entry,),) = outcome.kept["identifiers"].to_list()
     assert entry.startswith("contact link text[")
@@ -215,7 +215,7 @@ def test_other_links_are_not_looked_at_closely():
     assert not any(pl.Series([text]).str.contains(trigger).any() for trigger in triggers)
 
 
-def test_no_sample_shows_a_text_that_holds_an_identifier(work, monkeypatch):
+def test_no_sample_shows_an_identifier(work, monkeypatch):
     monkeypatch.setattr(noise, "WORDS", (removal_rule("greedy", "服[0-9]+"),))
     monkeypatch.setattr(noise, "ANY", "服")
     said = SAID.encode().decode("gbk", errors="replace")
@@ -234,7 +234,7 @@ def test_no_sample_shows_a_text_that_holds_an_identifier(work, monkeypatch):
 SAID = "感冒三天，头痛发热，建议多休息多喝水，必要时到医院检查血常规。"
 
 
-def test_mojibake_and_what_has_nothing_left_are_dropped_with_a_reason(work):
+def test_mojibake_and_empty_texts_are_dropped(work):
     garbled = document(SAID.encode().decode("latin-1"), url="http://a/1")
     answer = qa("感冒怎么办？", SAID.encode().decode("gb18030", errors="replace"))
     empty = qa("感冒怎么办？", "您好！", url="http://a/3")
@@ -251,7 +251,7 @@ def test_mojibake_and_what_has_nothing_left_are_dropped_with_a_reason(work):
     assert details[answer["id"]].startswith("answer: ")
 
 
-def test_of_a_long_text_the_damaged_line_leaves_and_is_shown(work):
+def test_only_the_damaged_line_leaves(work):
     damaged = SAID.encode().decode("gbk", errors="replace")
     book = document("\n".join([SAID] * 20 + [damaged] + [SAID] * 20), url="http://a/1")
     outcome = clean.run(rows(book), work)
@@ -261,7 +261,7 @@ def test_of_a_long_text_the_damaged_line_leaves_and_is_shown(work):
     assert damaged[:20] in found["samples"][0]["before"]
 
 
-def test_a_broken_byte_is_marked_and_costs_nothing_else(work):
+def test_a_broken_byte_costs_only_itself(work):
     outcome = clean.run(rows(document(f"{SAID}党参\ufffd钱，水煎服。")), work)
     assert outcome.kept["text"].to_list() == [f"{SAID}党参□钱，水煎服。"]
 

@@ -11,10 +11,10 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
-from websites import FIRST, HTML, PACE, Site, crawl, mimes, question_urls, questions, run, served, start, stored
 
 from chimed.sources import PAPER
 from chimed.storage.lake import open_lake
+from support.websites import FIRST, HTML, PACE, Site, crawl, mimes, question_urls, questions, run, served, start, stored
 
 pytestmark = pytest.mark.slow  # servers, and processes that are killed
 
@@ -27,7 +27,7 @@ def site() -> Iterator[Site]:
         yield serving
 
 
-def test_all_pages_once_a_finished_crawl_not_again_and_a_refresh_asks_for_lists_only(tmp_path, site):
+def test_a_refresh_asks_for_lists_only(tmp_path, site):
     questions(site, 10)
     report = crawl(tmp_path, site, "--crawl", "c1")
     assert (report["pages"], report["fetched"], report["lists"], report["misses"]) == (10, 10, 3, {})
@@ -56,7 +56,7 @@ def test_all_pages_once_a_finished_crawl_not_again_and_a_refresh_asks_for_lists_
     assert entry["next_requests"] == 1 + 33
 
 
-def test_killed_three_times_it_misses_nothing_and_asks_again_only_for_what_was_in_flight(tmp_path, site):
+def test_three_kills_repeat_only_requests_in_flight(tmp_path, site):
     questions(site, 40)
     site.slow = 0.02
     kills = []
@@ -79,7 +79,7 @@ def test_killed_three_times_it_misses_nothing_and_asks_again_only_for_what_was_i
     assert sorted(set(stored(tmp_path, "ask39", "c1"))) == question_urls(*range(40))
 
 
-def test_killed_twenty_times_in_two_weeks_no_record_differs_from_an_undisturbed_run(tmp_path, site):
+def test_twenty_kills_change_no_record(tmp_path, site):
     chance, found = random.Random(9), {}
     for folder, kills in ((tmp_path / "whole", 0), (tmp_path / "broken", 10)):
         folder.mkdir()
@@ -127,7 +127,7 @@ def _states(folder) -> list[tuple]:
         return [tuple(row) for row in rows]
 
 
-def test_without_a_pace_it_is_the_same_crawl_and_a_kill_leaves_nothing_behind(tmp_path, site):
+def test_a_crawl_without_pace_is_equal(tmp_path, site):
     questions(site, 240, a_page=10)
     site.pages["/ask.39.net/question/3.html"] = GONE
     site.pages["/ask.39.net/question/4.html"] = (404, HTML, "")
@@ -150,7 +150,7 @@ def test_without_a_pace_it_is_the_same_crawl_and_a_kill_leaves_nothing_behind(tm
     assert max(site.count("/question/").values()) <= 2
 
 
-def test_a_kill_between_keeping_and_saying_so_costs_no_second_request(tmp_path, site):
+def test_a_kill_after_keeping_costs_no_request(tmp_path, site):
     questions(site, 10)
     crawl(tmp_path, site, "--crawl", "c1")
     os.remove(tmp_path / "lake/raw/ask39/c1/report.json")
@@ -171,7 +171,7 @@ def _sql(folder, statement: str) -> None:
         connection.execute(text(statement))
 
 
-def test_pages_due_for_a_re_check_are_asked_for_conditionally(tmp_path, site):
+def test_rechecks_are_conditional_requests(tmp_path, site):
     site.pages["/www.zydcd.com/"] = (
         200,
         HTML,
@@ -191,7 +191,7 @@ def test_pages_due_for_a_re_check_are_asked_for_conditionally(tmp_path, site):
     assert stored(tmp_path, "zydcd", "c3") == ["http://www.zydcd.com/zhongyi/zy10002aa/"]
 
 
-def test_where_the_lists_of_zydcd_begin_and_how_its_books_are_addressed_is_configuration(tmp_path, site):
+def test_zydcds_lists_and_books_are_configuration(tmp_path, site):
     page = (200, HTML, '<h1>篇</h1><div class="info_txt">咳者，肺气上逆也。</div>')
     site.pages["/www.zydcd.com/shu/index_1.html"] = (
         200,
@@ -205,7 +205,7 @@ def test_where_the_lists_of_zydcd_begin_and_how_its_books_are_addressed_is_confi
     assert run(tmp_path, site.url, "extract", "zydcd", "--crawl", "c1", zydcd=where)["records"] == 2
 
 
-def test_an_interval_gives_exactly_its_days_and_walks_no_further(tmp_path, site):
+def test_an_interval_gives_exactly_its_days(tmp_path, site):
     questions(site, 40)
     # a question without a day belongs to no week; it is kept by the crawl that saw it
     list_page = site.pages["/ask.39.net/news/44-3.html"]
@@ -232,7 +232,7 @@ def test_an_interval_gives_exactly_its_days_and_walks_no_further(tmp_path, site)
     assert os.listdir(tmp_path / "lake/raw") == ["ask39"]
 
 
-def test_an_interval_where_only_the_pages_themselves_are_dated(tmp_path, site):
+def test_an_interval_of_undated_lists(tmp_path, site):
     questions(site, 24)
     for path, found in site.pages.items():
         if "/news/" in path:
@@ -248,7 +248,7 @@ def test_an_interval_where_only_the_pages_themselves_are_dated(tmp_path, site):
     assert set(site.count("/news/")) == {"/ask.39.net/news/44-3.html"}
 
 
-def test_redirects_stay_on_the_site_and_another_form_of_a_page_is_followed(tmp_path, site):
+def test_redirects_stay_on_the_site(tmp_path, site):
     questions(site, 14, a_page=14)
     kept = site.pages["/ask.39.net/question/5.html"]
     moved = {0: "http://169.254.169.254/latest", 1: "https://other.example/x", 2: "/", 3: "/question/4.html?from=x"}
@@ -276,7 +276,7 @@ def test_max_pages_and_the_rest_next_time(tmp_path, site):
 
 
 @pytest.mark.parametrize("pace", [PACE, "0"])
-def test_lists_that_show_nothing_any_more_are_an_alarm_until_they_do(tmp_path, site, pace):
+def test_empty_lists_raise_an_alarm(tmp_path, site, pace):
     questions(site, 3)
     kept = dict(site.pages)
     site.pages["/ask.39.net/news/44-1.html"] = (200, HTML, "<div class='new_layout'></div>")
@@ -289,7 +289,7 @@ def test_lists_that_show_nothing_any_more_are_an_alarm_until_they_do(tmp_path, s
     assert "44-1.html shows no page any more" in crawl(tmp_path, site, *both, code=1, replica_delay=pace)["said"]
 
 
-def test_a_crawl_of_misses_fails_and_goes_on_when_the_site_or_the_parser_is_mended(tmp_path, site):
+def test_a_crawl_of_misses_fails_until_mended(tmp_path, site):
     questions(site, 12)
     kept = dict(site.pages)
     site.pages |= {f"/ask.39.net/question/{n}.html": GONE for n in range(10)}
@@ -335,7 +335,7 @@ def replica() -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("source", PAPER)
-def test_the_replica_is_crawled_completely_and_a_refresh_finds_nothing_new(tmp_path, replica, source):
+def test_the_replica_is_crawled_completely(tmp_path, replica, source):
     from chimed.extraction.crawl_records import extract_crawl
     from chimed.sources.page import load
     from chimed_demo.pages import all_pages, key_of

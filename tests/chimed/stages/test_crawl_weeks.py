@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from websites import HTML, Site, crawl, question_urls, questions, run, served, stored
 
 from chimed.crawl import walks
 from chimed.storage import states
 from chimed.storage.store import open_store
+from support.websites import HTML, Site, crawl, question_urls, questions, run, served, stored
 
 MONDAY = date(2026, 10, 5)
 
@@ -85,20 +85,20 @@ def test_a_page_is_asked_again_by_its_age(state, ages):
     assert tuple(found) == ages
 
 
-def test_what_is_old_when_it_is_seen_first_is_asked_again_after_half_a_year():
+def test_old_pages_are_asked_after_half_a_year():
     long_ago = MONDAY - timedelta(3_000)
     for state in (states.UNANSWERED, states.ANSWERED):
         assert states.next_due(state, MONDAY, long_ago, MONDAY) == MONDAY + timedelta(180)
 
 
-def test_gone_is_asked_again_after_ten_days_and_then_after_half_a_year():
+def test_gone_pages_are_asked_twice_again():
     second = states.next_due(states.GONE, MONDAY, MONDAY, MONDAY)
     assert second == MONDAY + timedelta(10)
     assert states.next_due(states.GONE, MONDAY + timedelta(7), MONDAY, MONDAY) == second
     assert states.next_due(states.GONE, second, MONDAY, MONDAY) == second + timedelta(180)
 
 
-def test_what_was_refused_or_failed_is_asked_by_the_next_crawl_and_after_a_month_of_that_once_a_month():
+def test_failed_pages_are_asked_ever_less():
     for state in (states.REFUSED, states.FAILED):
         assert states.next_due(state, MONDAY, MONDAY, MONDAY) == MONDAY
         late = MONDAY + timedelta(40)
@@ -120,7 +120,7 @@ def test_states_mean_what_they_say(status, miss, state):
 
 
 @pytest.mark.slow
-def test_an_open_question_is_asked_until_it_is_answered_and_then_seldom_and_conditionally(tmp_path, site):
+def test_an_open_question_is_asked_until_answered(tmp_path, site):
     wednesday = MONDAY + timedelta(2)
     listed(site, (1, wednesday), (2, wednesday))
     put(site, 1, question(1, wednesday), '"open"')
@@ -148,7 +148,7 @@ def test_an_open_question_is_asked_until_it_is_answered_and_then_seldom_and_cond
 
 
 @pytest.mark.slow
-def test_a_page_that_failed_once_is_asked_by_the_next_crawl_whatever_its_week(tmp_path, site):
+def test_a_failed_page_is_asked_next_time(tmp_path, site):
     days = [MONDAY + timedelta(n) for n in range(4)]
     listed(site, *enumerate(days))
     for n, day in enumerate(days):
@@ -162,7 +162,7 @@ def test_a_page_that_failed_once_is_asked_by_the_next_crawl_whatever_its_week(tm
 
 
 @pytest.mark.slow
-def test_due_pages_are_no_more_than_the_pace_allows_the_open_ones_first_and_the_forecast_says_so(tmp_path, site):
+def test_due_pages_keep_to_the_pace(tmp_path, site):
     days = [MONDAY + timedelta(n // 2) for n in range(8)]
     listed(site, *enumerate(days))
     for n, day in enumerate(days):
@@ -184,7 +184,7 @@ def test_due_pages_are_no_more_than_the_pace_allows_the_open_ones_first_and_the_
 
 
 @pytest.mark.slow
-def test_a_page_of_sunday_that_a_list_says_is_of_monday_is_kept_and_belongs_to_its_own_week(tmp_path, site):
+def test_a_misdated_page_belongs_to_its_own_week(tmp_path, site):
     monday, sunday = MONDAY + timedelta(7), MONDAY + timedelta(6)
     listed(site, (1, monday))
     put(site, 1, question(1, sunday, "答。"))
@@ -197,7 +197,7 @@ def test_a_page_of_sunday_that_a_list_says_is_of_monday_is_kept_and_belongs_to_i
 
 
 @pytest.mark.slow
-def test_a_page_that_is_listed_days_after_its_own_day_is_fetched_by_the_crawl_that_sees_it(tmp_path, site):
+def test_a_late_listed_page_is_fetched(tmp_path, site):
     days = [MONDAY + timedelta(n) for n in range(14)]
     listed(site, *[(n, days[n]) for n in (6, 5, 3)])
     for n, day in enumerate(days):
@@ -210,7 +210,7 @@ def test_a_page_that_is_listed_days_after_its_own_day_is_fetched_by_the_crawl_th
 
 
 @pytest.mark.slow
-def test_a_week_that_was_not_over_is_taken_up_again_and_one_that_was_is_not(tmp_path, site):
+def test_only_an_unfinished_week_is_resumed(tmp_path, site):
     wednesday, friday = MONDAY + timedelta(2), MONDAY + timedelta(4)
     listed(site, (1, wednesday))
     put(site, 1, question(1, wednesday, "答。"))
@@ -230,7 +230,7 @@ def test_a_week_that_was_not_over_is_taken_up_again_and_one_that_was_is_not(tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("shows_days", [True, False])
 @pytest.mark.parametrize("order", ["oldest first", "newest first"])
-def test_weeks_that_are_asked_for_at_once_are_one_walk_over_the_lists(tmp_path, site, shows_days, order):
+def test_several_weeks_are_one_walk(tmp_path, site, shows_days, order):
     count, weeks = 55, 8  # down from 2026-10-31, a Saturday, to a Monday
     questions(site, count, a_page=4)
     if not shows_days:
@@ -250,7 +250,7 @@ def test_weeks_that_are_asked_for_at_once_are_one_walk_over_the_lists(tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_later_week_walks_down_to_known_ground_and_a_gap_is_walked_when_it_is_asked_for(tmp_path, site):
+def test_a_week_walks_to_known_pages_only(tmp_path, site):
     questions(site, 63, a_page=3)  # nine weeks, down from 2026-10-31
     known = date(2026, 9, 7)
     crawl(tmp_path, site, "--from", f"{known}", "--to", "2026-09-14", at="2026-11-23T01:00+08:00")
@@ -276,7 +276,7 @@ GONE_FORMS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["404", "410", "home"])
-def test_a_page_gone_twice_ten_days_apart_leaves_the_next_build_with_that_reason(tmp_path, site, form):
+def test_a_page_gone_twice_leaves_the_build(tmp_path, site, form):
     days = [MONDAY + timedelta(n) for n in range(3)]
     listed(site, *enumerate(days))
     for n, day in enumerate(days):
@@ -326,7 +326,7 @@ def test_the_weeks_that_were_never_crawled_are_listed(tmp_path, site):
 # --- walks -------------------------------------------------------------------------------------------------------
 
 
-def test_walks_that_meet_are_one_stretch_with_the_end_of_the_lowest():
+def test_walks_that_meet_become_one():
     def walk(since: int, until: int, end: str | None) -> dict:
         days = {"since": MONDAY + timedelta(since), "until": MONDAY + timedelta(until)}
         return {**days, "last": None, "next": end, "begun": datetime(2026, 11, 1, tzinfo=UTC)}

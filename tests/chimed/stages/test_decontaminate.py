@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 from opencc import OpenCC
-from samples import document, qa, rows
 
 from chimed.build import order
 from chimed.build.ledger import check_ledger
@@ -20,6 +19,7 @@ from chimed.storage import lake as lakes
 from chimed.text.exams import exam_questions, exam_verdict
 from chimed.text.exams.exam_search import Search
 from chimed.text.passages import PASSAGE
+from support.samples import document, qa, rows
 
 HERE = Path(__file__).parent
 EXAMS = HERE / "exams"
@@ -41,7 +41,7 @@ def search() -> Search:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{n} {case['why']}" for n, case in enumerate(CASES)])
-def test_a_text_holds_the_question_that_people_see_in_it(search, case):
+def test_visible_questions_are_found(search, case):
     found = {one.question.name for one in search.find(case["text"]) if one.why}
     assert found == ({case["question"]} if case["question"] else set())
 
@@ -67,7 +67,7 @@ def test_what_denies_or_excepts_otherwise_is_another_question(stem, said, other)
     assert exam_verdict.is_other_question(stem, said) == other
 
 
-def test_texts_that_are_looked_through_at_once_do_not_meet(search):
+def test_texts_searched_together_stay_apart(search):
     halves = [BLOCK[:10], BLOCK[10:30]]
     assert not [one for one in search.find("\0".join(halves)) if one.why]
     text = "\0".join(case["text"] for case in CASES)
@@ -77,7 +77,7 @@ def test_texts_that_are_looked_through_at_once_do_not_meet(search):
     assert found == {(n, case["question"]) for n, case in enumerate(CASES) if case["question"]}
 
 
-def test_of_a_long_document_the_question_leaves_with_options_answer_and_explanation(here):
+def test_a_question_leaves_with_options_and_answer(here):
     book = document(PROSE + BLOCK + PROSE)
     outcome = decontaminate.run(rows(book), here)
     check_ledger("decontaminate", rows(book), outcome)
@@ -100,21 +100,21 @@ def test_of_a_long_document_the_question_leaves_with_options_answer_and_explanat
     ],
     ids=["short document", "shorter still", "question", "answer", "rejected answer"],
 )
-def test_a_short_document_a_question_and_a_preference_leave_whole(here, record):
+def test_short_records_leave_whole(here, record):
     outcome = decontaminate.run(rows(record, document(PROSE)), here)
     assert outcome.dropped.select("id", "reason").rows() == [(record["id"], "exam question")]
     assert len(outcome.derived_dropped) == 0
     assert outcome.figures["characters_left"] == sum(len(record.get(name) or "") for name in decontaminate.COLUMNS)
 
 
-def test_a_title_that_is_a_question_leaves_a_book_its_text(here):
+def test_a_question_title_leaves_the_text(here):
     book = document(PROSE, title=f"{ASKED}？")
     outcome = decontaminate.run(rows(book), here)
     assert outcome.kept.select("id", "title", "text").rows() == [(book["id"], None, PROSE)]
     assert outcome.derived_dropped["text"].to_list() == [f"{ASKED}？"]
 
 
-def test_evidence_stays_at_its_words_and_leaves_with_them(here):
+def test_evidence_moves_with_its_words(here):
     book = document(PROSE + BLOCK + PROSE)
     text = book["text"]
 
@@ -133,7 +133,7 @@ def test_evidence_stays_at_its_words_and_leaves_with_them(here):
     assert outcome.kept["id"].to_list() == [before["id"], behind["id"], book["id"]]
 
 
-def test_every_question_of_a_book_leaves_and_what_is_left_is_the_rest(here, search):
+def test_every_question_of_a_book_leaves(here, search):
     asked = [case["text"] for case in CASES if case["question"]]
     book = document("".join(PROSE + text + "\n" for text in asked) + PROSE)
     outcome = decontaminate.run(rows(book), here)
@@ -143,7 +143,7 @@ def test_every_question_of_a_book_leaves_and_what_is_left_is_the_rest(here, sear
     assert outcome.kept["text"].item().count("茯苓和白术") == 20 * (len(asked) + 1)
 
 
-def test_a_build_accounts_for_passages_and_a_person_finds_them(here, capsys):
+def test_a_build_accounts_for_every_passage(here, capsys):
     books = [document(PROSE + BLOCK + PROSE + str(n), url=f"http://a/{n}") for n in range(30)]
     made = {"version": here.build, "options": {}, "shards": [[]], "stages": order.stages_for_build_json()}
     lakes.write_json(here.lake, f"builds/{here.build}/build.json", made)
@@ -175,7 +175,7 @@ def test_the_report_shows_what_is_doubtful(here):
     assert outcome.figures["exams"] == {"chinese_medicine": 12, "genetics": 4, "internal_medicine": 7}
 
 
-def test_no_exams_and_an_exam_in_another_form_are_named(tmp_path):
+def test_missing_and_malformed_exams_are_named(tmp_path):
     with pytest.raises(UserError, match="CHIMED_EXAMS"):
         exam_questions.read_questions(None)
     with pytest.raises(UserError, match="no questions in"):

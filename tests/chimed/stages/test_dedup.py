@@ -7,13 +7,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from samples import document, judged, qa, rows
 
 from chimed.stages import dedup
 from chimed.storage import lake as lakes
 from chimed.text.duplicates import alignment, variants
 from chimed.text.duplicates.around import trim
 from chimed.text.duplicates.compared import compared_points
+from support.samples import document, judged, qa, rows
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "copy_cases.jsonl").open(encoding="utf-8")]
 BASES = {case["base"]: case["text"] for case in CASES if "base" in case}
@@ -40,7 +40,7 @@ def test_what_makes_two_texts_variants_is_seen(want):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("want", ["variant", "copy"])
-def test_of_two_texts_one_leaves_where_it_is_a_copy_and_none_where_they_are_variants(work, want):
+def test_copies_leave_and_variants_stay(work, want):
     wrong = []
     for wanted, text, other, change in PAIRS[::4]:
         if wanted == want:
@@ -60,16 +60,16 @@ def wrongly_told(file: str, want: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("want", ["variant", "copy"])
-def test_what_stands_right_before_a_courtesy_or_behind_a_greeting_is_compared(want):
+def test_text_beside_courtesies_is_compared(want):
     assert wrongly_told("copy_ends.jsonl", want) == []
 
 
 @pytest.mark.parametrize("want", ["variant", "copy"])
-def test_what_is_denied_of_another_clause_or_named_beside_a_name_like_it_is_seen(want):
+def test_moved_negations_and_similar_names_are_seen(want):
     assert wrongly_told("copy_moved.jsonl", want) == []
 
 
-def test_a_family_of_variants_stays_whole_and_loses_its_copies(work):
+def test_variants_stay_and_their_copies_leave(work):
     table = [document(text, url=f"http://base/{name}") for name, text in BASES.items()]
     variants = [other for want, _, other, _ in PAIRS if want == "variant"]
     table += [document(other, url=f"http://variant/{n}") for n, other in enumerate(variants)]
@@ -96,7 +96,7 @@ def test_any_order_of_rows_keeps_the_same_ids(work):
 
 
 @pytest.mark.parametrize("what", ["cut", "empty", "garbage", "pipe", "gone", "other"])
-def test_spoilt_signatures_are_computed_again_and_stop_no_build(work, caplog, capsys, what):
+def test_spoilt_signatures_are_computed_again(work, caplog, capsys, what):
     chance = random.Random(7)
     table = rows(*(document("".join(chance.choices(FIRST, k=80)), url=f"http://a/{n}") for n in range(40)))
     sound = judged(dedup, table, work)
@@ -118,7 +118,7 @@ def test_spoilt_signatures_are_computed_again_and_stop_no_build(work, caplog, ca
     assert [line.split(", ")[2] for line in lines] == [f"signatures computed {n}" for n in (40, 40, 0)]
 
 
-def test_signs_that_change_a_measurement_tell_short_texts_apart(work):
+def test_measurement_signs_tell_texts_apart(work):
     texts = [
         "HBsAg(+)",
         "HBsAg(-)",
@@ -141,14 +141,14 @@ def test_signs_that_change_a_measurement_tell_short_texts_apart(work):
     )
 
 
-def test_documents_of_two_herbs_are_no_copies_though_their_text_is_one(work):
+def test_two_herbs_with_equal_text_stay(work):
     short = "味甘，性平，归脾、胃、肺经，煎服，用量见各家本草，脾胃虚弱者宜少用，久服宜配理气之品。"
     titles = ["党参", "党参的功效与作用", "黄芪", None]
     table = rows(*(document(short, title=title, url=f"http://a/{n}") for n, title in enumerate(titles)))
     assert len(judged(dedup, table, work).kept) == 3  # the text without a title names no herb at all
 
 
-def test_titles_that_name_two_illnesses_do_not_tell_one_text_apart(work):
+def test_titles_alone_tell_no_text_apart(work):
     table = rows(*(document(FIRST, title=title, url=f"http://a/{title}") for title in ("高血压", "冠心病", "中风")))
     assert len(judged(dedup, table, work).kept) == 1
 
@@ -164,7 +164,7 @@ def test_the_report_shows_what_was_spared_and_why(work):
     assert (set(table["id"]) - {sample["id"]}).pop() in sample["why"]
 
 
-def test_what_stands_around_a_text_is_left_aside_and_nothing_of_the_text():
+def test_only_surroundings_are_left_aside():
     around = {
         "您好，建议多休息。祝您早日康复！": "建议多休息",
         "大夫你好啊！我头痛三天。谢谢大夫，麻烦您了！": "我头痛三天",
@@ -189,11 +189,11 @@ def test_what_stands_around_a_text_is_left_aside_and_nothing_of_the_text():
         ("Ⅲ型", "iii型"),
     ],
 )  # fmt: skip
-def test_what_is_compared_keeps_the_signs_of_a_measurement(text, wanted):
+def test_compared_text_keeps_measurement_signs(text, wanted):
     assert compared(text) == wanted
 
 
-def test_each_text_is_compared_by_itself_wherever_it_stands():
+def test_each_text_is_compared_by_itself():
     texts = [other for _, _, other, _ in PAIRS] + ["3", "-", "5", "(", "-)", "<", "4", "", "10", "⁹", "○", "三"]
     together = compared_points(pl.Series(texts), 3)
     assert together.lengths.tolist() == [len(compared(text)) for text in texts]

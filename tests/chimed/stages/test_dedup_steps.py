@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from samples import document, judged, prepared, qa, rows
 
 from chimed.build import inputs, order
 from chimed.build.builds import read_dropped, read_stage
@@ -17,6 +16,7 @@ from chimed.pipeline.steps import run_step
 from chimed.schema import RECORD
 from chimed.stages import dedup, filter
 from chimed.storage import lake as lakes
+from support.samples import document, judged, prepared, qa, rows
 
 LETTERS = "阴阳表里寒热虚实脏腑经络气血津液升降浮沉君臣佐使望闻问切汗吐下和温清消补"
 
@@ -52,7 +52,7 @@ def left_by(work, stage: str) -> tuple[list, list]:
     return tuple(table.sort("id").rows() for table in tables)
 
 
-def test_any_number_of_parts_and_any_order_leave_the_same_rows(work):
+def test_parts_and_order_change_no_row(work):
     table, chance = texts(), random.Random(3)
     found = []
     for parts in (1, 3, 12):
@@ -73,7 +73,7 @@ def test_a_lake_that_is_no_folder_leaves_the_same_rows(work):
     assert left_by(away, "dedup") == left_by(work, "dedup")
 
 
-def test_a_row_that_left_is_told_with_a_row_that_stays(work):
+def test_lost_rows_are_shown_with_kept_ones(work):
     kept, dropped = judged(dedup, texts(), work, 5).kept, read_dropped(work.lake, work.build, "dedup")
     assert set(dropped["detail"].str.slice(0, 16)) <= set(kept["id"])
 
@@ -85,7 +85,7 @@ def test_rows_of_a_page_share_a_part(work):
     assert sum(map(len, questions)) == len(set().union(*questions))
 
 
-def test_the_cut_of_the_filter_is_the_same_in_any_number_of_parts(work):
+def test_the_filters_cut_ignores_parts(work):
     chance = random.Random(2)
     table = texts().with_columns(tokens=pl.lit(40, pl.Int32))
     table = table.with_columns(perplexity=pl.Series([float(chance.randrange(5, 15)) for _ in range(len(table))]))
@@ -98,7 +98,7 @@ def test_the_cut_of_the_filter_is_the_same_in_any_number_of_parts(work):
     assert len(found[0][1]) == round(0.15 * len(table))
 
 
-def test_a_part_may_lose_all_its_rows_and_the_corpus_may_not(work):
+def test_a_part_may_lose_all_rows(work):
     monday, later = datetime(2026, 11, 16, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)
     old = [document(f"{LETTERS}{n}克", url=f"http://a/{n}", page=f"raw/a#{n}", fetched=monday) for n in range(12)]
     new = [document(f"{LETTERS}{n}片", url=f"http://a/{n}", page=f"raw/b#{n}", fetched=later) for n in range(12)]
@@ -135,7 +135,7 @@ def killed_at(monkeypatch, write: int) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_write_leaves_the_same_bytes_and_nothing_is_done_twice(work, monkeypatch):
+def test_a_kill_leaves_the_same_bytes(work, monkeypatch):
     table = texts().head(90)
     said: list[str] = []
     work = dataclasses.replace(work, say=said.append)
@@ -166,7 +166,7 @@ def test_a_kill_at_any_write_leaves_the_same_bytes_and_nothing_is_done_twice(wor
         assert sorted(finished) == done, writes[number]  # each task said once that it was done
 
 
-def test_steps_begin_anew_where_a_part_is_another_one_now(work):
+def test_changed_parts_restart_their_steps(work):
     table = texts()
     prepared("dedup", table, work, 2)
     corpus = corpus_of(work, "dedup")
@@ -191,7 +191,7 @@ def judged_again(work, table: pl.DataFrame) -> tuple[list, list]:
     return beside
 
 
-def test_a_file_of_a_step_that_is_spoilt_is_named_with_what_to_do(work):
+def test_a_spoilt_step_file_is_named(work):
     prepared("dedup", texts(), work)
     corpus = corpus_of(work, "dedup")
     run_step(work, corpus, order.stage("dedup").steps[0], 0)

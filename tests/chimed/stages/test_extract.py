@@ -60,7 +60,7 @@ def reasons(outcome) -> dict[str, int]:
     return dict(outcome.dropped.group_by("reason").len().iter_rows())
 
 
-def test_every_page_ends_as_records_or_a_named_miss(work):
+def test_every_page_gives_records_or_miss(work):
     crawled(
         work, "zydcd", "c1",
         ("/zhongyi/list_1.html", 200, "list"),
@@ -81,7 +81,7 @@ def test_every_page_ends_as_records_or_a_named_miss(work):
     assert row["page"] in pages["id"]
 
 
-def test_an_unchanged_page_fetched_again_gives_its_records_once(work):
+def test_an_unchanged_page_gives_records_once(work):
     same, changed = (
         ("/question/1.html", 200, QUESTION.format("先测。")),
         ("/question/2.html", 200, QUESTION.format("甲。")),
@@ -147,7 +147,7 @@ def test_an_unfinished_crawl_is_said(work):
         extract_crawl(work.lake, "ask39", "c1")
 
 
-def test_which_answers_become_pairs_is_a_rule_with_a_name(work):
+def test_the_pairing_rule_has_a_name(work):
     crawled(work, "ask39", "c1", ("/question/1.html", 200, QUESTION.format("先测。")))
     _, every = pages_of(work)
     assert every.derived.select("answer", "adopted").rows() == [("先测。", True), ("请就医。", True)]
@@ -166,7 +166,7 @@ def herbs(*numbers: int) -> list[tuple[str, int, str]]:
     return [(f"/zhongyi/zy{n:05d}aa/", 200, HERB.format(f"药{n}")) for n in numbers]
 
 
-def test_parts_are_bounded_and_a_later_page_of_the_crawl_takes_over_from_an_earlier_part(work, monkeypatch):
+def test_parts_are_bounded_and_later_pages_win(work, monkeypatch):
     monkeypatch.setattr(crawl_records, "MAX_PART_PAGES", 2)
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 1, 4, 4), ("/zhongyi/zy10009aa/", 404, ""))
     report = extract_crawl(work.lake, "zydcd", "c1")
@@ -184,7 +184,7 @@ def test_bodies_bound_a_part_too(work, monkeypatch):
     assert [len(found) for found, _ in read_parts(work.lake, extract_crawl(work.lake, "zydcd", "c1"), (0, 1))] == [2, 1]
 
 
-def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other(work, monkeypatch):
+def test_workers_read_each_file_once(work, monkeypatch):
     crawled(work, "zydcd", "c1", *herbs(1, 2, 3, 4, 1), file_bytes=1)
     read, responses = [], warc.read_responses
 
@@ -206,7 +206,7 @@ def test_workers_divide_a_crawl_and_a_file_that_one_has_read_is_read_by_no_other
     assert sorted(titles) == ["药1", "药2", "药3", "药4"]
 
 
-def test_a_large_crawl_is_several_shards_and_no_page_is_in_two(work, monkeypatch):
+def test_a_large_crawl_has_disjoint_shards(work, monkeypatch):
     monkeypatch.setattr(crawl_records, "MAX_PART_PAGES", 2)
     crawled(work, "ask39", "c1", *((f"/question/{n}.html", 200, QUESTION.format(f"答{n}")) for n in range(8)))
     crawled(work, "zydcd", "c1", *herbs(1))
@@ -219,7 +219,7 @@ def test_a_large_crawl_is_several_shards_and_no_page_is_in_two(work, monkeypatch
     assert (records.height, records["id"].n_unique(), records["page"].n_unique()) == (17, 17, 9)
 
 
-def test_a_shard_of_a_site_that_was_taken_down_is_no_alarm(work):
+def test_a_taken_down_shard_is_no_alarm(work):
     crawled(work, "zydcd", "c1", *herbs(*range(9)))
     upsert(work.store, TAKEDOWNS, [{"target": "zydcd", "reason": "asked", "created": datetime.now(UTC)}])
     version = new_build(work.lake)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from mutations import CHANGES, wrong_answers
 
 from chimed.stages import generate_qa
 from chimed.text import grounding
 from chimed.text.grounding import questions
+from support.mutations import CHANGES, wrong_answers
 
 HERE = Path(__file__).parent
 DOCUMENTS = yaml.safe_load((HERE / "grounding_pairs.yaml").read_text(encoding="utf-8"))

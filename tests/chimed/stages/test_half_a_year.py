@@ -13,11 +13,11 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 from sqlalchemy import text
-from websites import HTML, Site, run, served
 
 from chimed.sources import ask39
 from chimed.storage import states
 from chimed.storage.store import open_store
+from support.websites import HTML, Site, run, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # some sixty processes
 

@@ -21,7 +21,6 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from samples import document, qa, rows
 
 from chimed.pipeline import trace
 from chimed.release.rows import COLUMNS
@@ -31,6 +30,7 @@ from chimed.storage import lake as lakes
 from chimed.text import identifiers
 from chimed.text.identifiers import names
 from chimed.text.identifiers.plain_forms import to_plain_form
+from support.samples import document, qa, rows
 
 RULES = ("numbers", "contacts", "addresses")
 HERE = Path(__file__).parent
@@ -74,7 +74,7 @@ def measured(title: str, said: list[tuple[str, set[str], set[str]]]) -> tuple[fl
 HELD = (("hidden on purpose", 0.97, 0.95), ("first look", 0.97, 0.95), ("second look", 0.85, 0.55))
 
 
-def test_rules_and_names_each_have_their_precision_and_recall():
+def test_rules_and_names_precision_and_recall():
     def found(text: str, families: tuple[str, ...]) -> set[str]:
         return {one.kind for one in identifiers.find_identifiers(text, families)}
 
@@ -98,7 +98,7 @@ def test_rules_and_names_each_have_their_precision_and_recall():
 
 
 @pytest.mark.parametrize("family", identifiers.FAMILIES)
-def test_the_trigger_of_a_family_picks_every_text_that_its_rules_find_something_in(family):
+def test_triggers_pick_every_matching_text(family):
     texts = [text for text, _ in by_kind()] + [one["text"] for one in hidden()]
     picked = (
         pl.DataFrame(
@@ -129,7 +129,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_hundred_kilobytes_of_one_thing_take_less_than_a_second(text):
+def test_100_kb_of_one_thing_take_a_second(text):
     long = (text * 100_000)[:100_000]
     for whole in (long, f"{long[:-9]}书名：a"):
         started = time.process_time()
@@ -137,13 +137,13 @@ def test_a_hundred_kilobytes_of_one_thing_take_less_than_a_second(text):
         assert time.process_time() - started < 1
 
 
-def test_a_form_and_forty_thousand_spaces_take_no_time():
+def test_forty_thousand_spaces_take_no_time():
     started = time.process_time()
     assert identifiers.find_identifiers("书名：a" + " " * 40_000, tuple(identifiers.FAMILIES)) == []
     assert time.process_time() - started < 1
 
 
-def test_spans_are_those_of_the_text_as_it_stands():
+def test_spans_are_the_original_texts():
     text = "电话　１３８－００１３－８０００，或一三八零零一三八零零零，或1\u200b3\u200b800138000。"
     assert [text[one.start : one.end] for one in identifiers.find_identifiers(text)] == [
         "１３８－００１３－８０００",
@@ -162,11 +162,11 @@ def test_a_text_in_plain_form_knows_its_places():
 @pytest.mark.parametrize(
     "text", ["王医生您好", "李女士，58岁", "张仲景《伤寒论》", "何首乌、徐长卿各10g", "患者李某，男", "姓名：保密"]
 )
-def test_a_surname_with_a_title_history_and_herbs_name_nobody(text):
+def test_titles_history_and_herbs_name_nobody(text):
     assert names.find_full_names(text) == []
 
 
-def test_cleaning_puts_down_what_the_page_had_before_it_changes_a_letter(work):
+def test_cleaning_records_identifiers_before_any_change(work):
     shown, hidden_one = (
         document("每次0.25g，一日3次，连服7天，饭后服用。"),
         qa("治好了，加V❤：tangyou88", "患者李秀兰因胸闷入院。"),
@@ -185,7 +185,7 @@ def test_cleaning_puts_down_what_the_page_had_before_it_changes_a_letter(work):
     )
 
 
-def test_cleaning_with_redact_takes_it_out_of_the_words_as_the_page_had_them(work):
+def test_cleaning_redacts_the_pages_own_words(work):
     work = dataclasses.replace(work, options=work.options.model_copy(update={"redact": True}))
     outcome = clean.run(rows(qa("治好了，加V❤：tangyou88", "患者李秀兰因胸闷入院。", title="电话①③⑧00138000")), work)
     (row,) = outcome.kept.to_dicts()
@@ -198,7 +198,7 @@ def test_cleaning_with_redact_takes_it_out_of_the_words_as_the_page_had_them(wor
     assert outcome.figures["identifiers"] == {"WeChat id": 1, "mobile number": 1, "patient's name": 1}
 
 
-def test_a_table_of_before_the_column_is_read_with_null(work):
+def test_older_tables_read_with_null(work):
     lake = work.lake
     young = rows(document("茯苓健脾。"))
     path = "builds/1/clean/kept-00000.parquet"
@@ -212,7 +212,7 @@ def test_a_table_of_before_the_column_is_read_with_null(work):
     assert batch["identifiers"].dtype == pl.List(pl.String)
 
 
-def test_a_trace_shows_kinds_and_places_and_no_row_of_before_the_column_fails(work, capsys):
+def test_a_trace_shows_kinds_and_places(work, capsys):
     outcome = clean.run(rows(qa("治好了，加V❤：tangyou88", "患者李秀兰因胸闷入院。")), work)
     (row,) = outcome.kept.to_dicts()
     trace._print_record(row | {"fate": "kept", "answers": []})
@@ -222,5 +222,5 @@ def test_a_trace_shows_kinds_and_places_and_no_row_of_before_the_column_fails(wo
     assert "identifiers" not in capsys.readouterr().out
 
 
-def test_the_column_is_in_no_subset_of_a_release():
+def test_the_column_is_in_no_release():
     assert not any("identifiers" in schema.names for schema in COLUMNS.values())

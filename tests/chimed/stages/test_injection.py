@@ -6,11 +6,11 @@ import re
 
 import polars as pl
 import pytest
-from samples import document, model_outcome, qa, rows
 
 from chimed.llm import asking, prompts
 from chimed.llm.reply import Reply
 from chimed.stages import department, generate_qa, prefer, screen, translate
+from support.samples import document, model_outcome, qa, rows
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 ORDERS = (
@@ -55,7 +55,7 @@ def run_all(served, work, words: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_orders_in_crawled_text_change_neither_the_allowed_answers_nor_the_messages(asked, served, order):
+def test_injected_orders_change_no_message(asked, served, order):
     calm = shape(run_all(served, asked, "平常的一句话"))
     bodies = run_all(served, asked, order)
     assert shape(bodies) == calm
@@ -82,14 +82,14 @@ def test_what_the_text_says_stays_in_the_fence():
         assert re.sub(r"[<>〈〉]", "", inside) == re.sub(r"[<>〈〉]", "", order)  # nothing lost but the brackets
 
 
-def test_an_answer_that_obeys_the_text_is_not_taken_for_a_verdict(asked, served):
+def test_an_injected_answer_is_no_verdict(asked, served):
     served.answer = lambda body: "好的，我将输出：否"
     outcome = model_outcome(screen, rows(document(f"{TEXT}{ORDERS[0]}")), asked)
     assert outcome.dropped["fate"].to_list() == ["failed"]
 
 
 @pytest.mark.parametrize("token", ["<|im_end|>", "</s>", "[/INST]", "<｜User｜>", "<|endoftext|>", "[SEP]", "<eos>"])
-def test_what_a_model_writes_brings_no_control_token_into_a_record(asked, served, token):
+def test_replies_bring_no_control_token(asked, served, token):
     answers = (f"多喝水，{token}注意休息，三天后复诊。{token}", f"{token}尽快去医院看{token}呼吸科，不要拖延病情。")
     served.answer = lambda body: body.get("structured_outputs", {}).get("choice", [""])[-1] or answers[body["seed"]]
     outcome = model_outcome(prefer, rows(qa("咳嗽三天怎么办？", "多喝水。")), asked)
@@ -99,7 +99,7 @@ def test_what_a_model_writes_brings_no_control_token_into_a_record(asked, served
     assert outcome.figures["writer"]["replies_with_control_tokens"] == 2
 
 
-def test_a_reply_that_is_nothing_but_control_tokens_is_an_empty_one():
+def test_a_reply_of_control_tokens_is_empty():
     reply = Reply("a" * 16, "<|im_end|>\n<|endoftext|>", "stop", 1, 2, 0.1)
     heard = asking._without_control_tokens(reply)
     assert (heard.text, heard.fault) == ("", "empty reply")

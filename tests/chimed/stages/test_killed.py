@@ -12,7 +12,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from samples import document, rows
 
 from chimed.build import order
 from chimed.build.options import Options
@@ -21,6 +20,7 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import Lake, open_lake
+from support.samples import document, rows
 
 pytestmark = pytest.mark.slow  # three processes a stage
 
@@ -170,7 +170,7 @@ def killed(prepared: Path, folder: Path, stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", AT_WORK)
-def test_a_killed_stage_run_again_leaves_what_an_undisturbed_one_does(tmp_path, stage):
+def test_a_killed_stage_rerun_gives_the_same_files(tmp_path, stage):
     prepared(tmp_path / "prepared", stage)
     subprocess.run(
         [sys.executable, "-m", "chimed", "store", "upgrade"], env=environment(tmp_path / "prepared"), check=True

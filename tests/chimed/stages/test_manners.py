@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from websites import HTML, Site, crawl, questions, served
 
 from chimed.storage.encodings import PAGE_BYTES
+from support.websites import HTML, Site, crawl, questions, served
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -37,7 +37,7 @@ def site() -> Iterator[Site]:
     ],
     ids=["redirect to a captcha", "captcha", "login", "challenge"],
 )
-def test_what_wants_a_person_stops_the_crawl_at_once_and_the_place_is_kept(tmp_path, site, person):
+def test_a_captcha_stops_the_crawl_at_once(tmp_path, site, person):
     questions(site, 12)
     kept = site.pages["/ask.39.net/question/2.html"]
     site.pages["/ask.39.net/question/2.html"] = person
@@ -60,7 +60,7 @@ def test_robots_that_refuse_or_cannot_be_read(tmp_path, site, status):
     assert {path for path, _, _ in site.asked} == {"/ask.39.net/robots.txt"}
 
 
-def test_disallowed_pages_are_never_asked_for_and_crawl_delay_is_kept_to_the_last_millisecond(tmp_path, site):
+def test_robots_rules_and_delay_are_kept(tmp_path, site):
     questions(site, 4)
     site.pages["/ask.39.net/robots.txt"] = (200, {}, "User-agent: *\nDisallow: /question/3.html\nCrawl-delay: 0.3")
     report = crawl(tmp_path, site)
@@ -76,7 +76,7 @@ def later(seconds: float) -> str:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_pause_that_the_site_asks_for_is_kept_and_then_the_crawl_is_slower(tmp_path, site, status):
+def test_a_requested_pause_is_kept(tmp_path, site, status):
     questions(site, 5)
     kept, said = site.pages["/ask.39.net/question/1.html"], iter(["1", later(2)])
 
@@ -95,14 +95,14 @@ def test_a_pause_that_the_site_asks_for_is_kept_and_then_the_crawl_is_slower(tmp
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "86400"}, {"Retry-After": "soon"}])
-def test_a_pause_without_end_or_too_long_stops_the_crawl(tmp_path, site, headers):
+def test_an_overlong_pause_stops_the_crawl(tmp_path, site, headers):
     questions(site, 5)
     site.pages["/ask.39.net/question/1.html"] = (429, headers, "")
     assert "slow down" in crawl(tmp_path, site, code=1)["said"]
     assert sum(site.count("/question/").values()) <= 3
 
 
-def test_a_site_that_is_down_is_left_alone_and_its_pages_are_not_lost(tmp_path, site):
+def test_a_down_site_loses_no_page(tmp_path, site):
     questions(site, 20)
     kept = dict(site.pages)
     for n in range(20):
@@ -113,7 +113,7 @@ def test_a_site_that_is_down_is_left_alone_and_its_pages_are_not_lost(tmp_path, 
     assert crawl(tmp_path, site, "--crawl", "c1")["fetched"] == 20
 
 
-def test_a_page_too_large_and_one_that_never_ends_are_misses_and_the_rest_is_had(tmp_path, site):
+def test_oversized_and_endless_pages_are_misses(tmp_path, site):
     questions(site, 5)
     site.pages["/ask.39.net/question/1.html"] = (200, HTML, "大" * PAGE_BYTES)
 
@@ -144,7 +144,7 @@ def test_a_page_too_large_and_one_that_never_ends_are_misses_and_the_rest_is_had
     assert report["bytes"] < PAGE_BYTES
 
 
-def test_robots_that_never_come_are_rules_that_are_not_known(tmp_path, site):
+def test_missing_robots_are_unknown_rules(tmp_path, site):
     questions(site, 4)
 
     def cut(headers: dict):
@@ -155,7 +155,7 @@ def test_robots_that_never_come_are_rules_that_are_not_known(tmp_path, site):
     assert {path for path, _, _ in site.asked} == {"/ask.39.net/robots.txt"}
 
 
-def test_robots_that_lead_off_the_site_are_not_followed(tmp_path, site):
+def test_robots_elsewhere_are_not_followed(tmp_path, site):
     questions(site, 4)
     site.pages["/ask.39.net/robots.txt"] = (302, {"Location": "http://127.0.0.1:9/robots.txt"}, "")
     assert "cannot be read" in crawl(tmp_path, site, code=1)["said"]

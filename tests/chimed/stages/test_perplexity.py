@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from samples import document, qa, rows
 
 from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
@@ -15,6 +14,7 @@ from chimed.stages import perplexity
 from chimed.stages.filter import cut
 from chimed.stages.filter_threshold import thresholds
 from chimed.text import perplexity_model as scorers
+from support.samples import document, qa, rows
 
 torch = pytest.importorskip("torch")
 
@@ -71,7 +71,7 @@ def test_windows_score_every_token_once(length):
     assert all(window.first >= 31 for window in windows[1:])
 
 
-def test_a_long_text_is_the_sum_of_its_windows(scorer):
+def test_a_text_is_the_sum_of_windows(scorer):
     ids = scorer.tokenizer.encode(HERB * 4, add_special_tokens=False)
     expected = 0.0
     for window in scorers.split_windows(0, ids, 64):
@@ -91,7 +91,7 @@ def test_batches_keep_to_their_budget_and_lose_nothing():
     assert all(len(batch) == 1 or len(batch) * (len(batch[0].ids) + 1) <= 100 for batch in made)
 
 
-def test_what_a_killed_run_left_over_gets_the_scores_it_would_have_got(model):
+def test_a_killed_scoring_resumes_with_equal_scores(model):
     fast = scorers.load(str(model), "fast")
     chance = random.Random(4)
     texts = ["".join(chance.choices(HERB, k=chance.randint(1, 200))) for _ in range(60)]
@@ -104,7 +104,7 @@ def test_what_a_killed_run_left_over_gets_the_scores_it_would_have_got(model):
         assert {left[place]: score for place, score in again} == {place: whole[place] for place in left}
 
 
-def test_every_row_is_scored_and_an_empty_one_fails(here):
+def test_every_row_is_scored_or_fails(here):
     records = rows(document(HERB), qa("头痛怎么办？", "多休息。"), document("", url="http://x/1"))
     outcome = perplexity.run(records, here)
     check_ledger("perplexity", records, outcome)
@@ -149,7 +149,7 @@ def test_characters_outside_the_vocabulary_are_counted(here):
     assert outcome.figures["unknown_share"] == {"zhongyoo": 0.5}
 
 
-def test_a_model_that_is_not_there_is_the_users_mistake(work, tmp_path):
+def test_a_missing_model_is_the_users_mistake(work, tmp_path):
     lost = replace(work, settings=work.settings.model_copy(update={"perplexity_model": str(tmp_path / "none")}))
     with pytest.raises(UserError, match="CHIMED_PERPLEXITY_MODEL"):
         perplexity.run(rows(document(HERB)), lost)
@@ -160,7 +160,7 @@ def test_perplexity_is_exp_of_the_mean(here, scorer):
     assert row[0] == pytest.approx(math.exp(one_by_one(HERB, scorer)), rel=1e-5)
 
 
-def test_the_cut_of_two_scores_is_that_of_exact_ones(here, monkeypatch):
+def test_rough_scores_give_the_exact_cut(here, monkeypatch):
     monkeypatch.setattr(perplexity, "FEW_TEXTS", 20)
     chance = random.Random(5)
     texts = ["".join(chance.choices(HERB, k=chance.randint(5, 40))) for _ in range(400)]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from websites import HTML, PACE, Site, crawl, question_urls, questions, served, start, stored
 
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
 from chimed.storage.store import CRAWLS, open_store
+from support.websites import HTML, PACE, Site, crawl, question_urls, questions, served, start, stored
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -39,7 +39,7 @@ def site() -> Iterator[Site]:
         "data:text/html,<h1>x</h1>",
     ],
 )
-def test_a_redirect_to_what_is_no_web_page_is_a_miss_and_opens_nothing(tmp_path, site, place):
+def test_a_redirect_elsewhere_opens_nothing(tmp_path, site, place):
     questions(site, 4)
     site.pages["/ask.39.net/question/1.html"] = (302, {"Location": place}, "")
     report = crawl(tmp_path, site, "--crawl", "c1")
@@ -48,7 +48,7 @@ def test_a_redirect_to_what_is_no_web_page_is_a_miss_and_opens_nothing(tmp_path,
 
 
 @pytest.mark.parametrize("place", ["file://ask.39.net/etc/passwd", "data:,Allow:/", "https://ask.39.net:22/robots.txt"])
-def test_robots_that_lead_to_what_is_no_web_page_are_not_known(tmp_path, site, place):
+def test_robots_at_no_page_are_unknown(tmp_path, site, place):
     questions(site, 4)
     site.pages["/ask.39.net/robots.txt"] = (302, {"Location": place}, "")
     assert "cannot be read" in crawl(tmp_path, site, code=1)["said"]
@@ -56,7 +56,7 @@ def test_robots_that_lead_to_what_is_no_web_page_are_not_known(tmp_path, site, p
 
 
 @pytest.mark.parametrize("place", ["https://ask.39.net:22/question/1.html", "https://me@ask.39.net/question/1.html"])
-def test_another_port_or_a_user_is_not_the_site(tmp_path, site, place):
+def test_another_port_is_not_the_site(tmp_path, site, place):
     questions(site, 4)
     site.pages["/ask.39.net/question/1.html"] = (302, {"Location": place}, "")
     assert crawl(tmp_path, site)["misses"] == {"not on the site": 1}
@@ -75,7 +75,7 @@ def torn(folder: Path, chance: random.Random) -> None:
         file.write(whole[: at + chance.randrange(1, 300)] + whole[following:])
 
 
-def test_what_a_full_disk_tore_is_asked_again_and_the_rest_is_not(tmp_path, site):
+def test_only_torn_pages_are_asked_again(tmp_path, site):
     questions(site, 8)
     kept = site.pages["/ask.39.net/question/7.html"]
     site.pages["/ask.39.net/question/7.html"] = (200, HTML, "<title>安全验证</title>")
@@ -108,7 +108,7 @@ main()
 """
 
 
-def test_a_disk_that_fills_ten_times_leaves_the_records_of_an_undisturbed_crawl(tmp_path, site):
+def test_ten_full_disks_change_no_record(tmp_path, site):
     questions(site, 10)
     chance = random.Random(7)
     for n in range(10):  # of every size, and none that shrinks
@@ -154,7 +154,7 @@ PLACES = [  # in the order in which a crawl comes there; what is done before eac
 
 
 @pytest.mark.parametrize("pace", [PACE, "0"])
-def test_a_disk_that_fills_at_every_place_of_a_crawl_is_told_and_costs_no_record(tmp_path, site, pace):
+def test_a_full_disk_anywhere_costs_no_record(tmp_path, site, pace):
     questions(site, 10)
     (tmp_path / "whole").mkdir()
     whole = crawl(tmp_path / "whole", site, "--crawl", "c1", replica_delay=pace)

@@ -3,13 +3,13 @@
 import dataclasses
 
 import pytest
-from samples import document, model_outcome, rows
 
 from chimed.build.contract import Answer, Failure
 from chimed.build.ledger import TooManyFailed, check_ledger
 from chimed.llm import second_opinion
 from chimed.pipeline import estimate
 from chimed.stages import generate_qa, translate
+from support.samples import document, model_outcome, rows
 
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。用于水肿尿少，痰饮眩悸，脾虚食少，便溏泄泻。"
 CLASSIC = "凡水肿之证，用茯苓三两，白术二两，水煎，日再服，勿食咸物。"
@@ -70,7 +70,7 @@ def test_a_translation_the_judge_refuses_is_dropped(both, served, verdict, kept)
     assert kept or row["reason"] == "not what the passage says"
 
 
-def test_a_judge_that_says_neither_makes_the_stage_red(both, served):
+def test_an_undecided_judge_fails_the_stage(both, served):
     served.answer = judging(MODERN, "我认为可以")
     table = rows(
         *(document(f"{CLASSIC}{'水' * n}", language="lzh", source="zydcd", url=f"http://a/{n}") for n in range(30))

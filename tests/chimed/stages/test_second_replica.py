@@ -5,13 +5,13 @@ import re
 import polars as pl
 import pytest
 from parsel import Selector
-from second_replica import NEVER, PAGES, TRUTH, Truth
-from websites import crawl, run, served
 
 from chimed.sources import PAPER
 from chimed.sources.page import Miss, load, read_page
 from chimed.sources.parsed import QA
 from chimed.sources.text import decode
+from support.second_replica import NEVER, PAGES, TRUTH, Truth
+from support.websites import crawl, run, served
 
 _LABELS = re.compile("健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助|病情分析|指导意见|处理意见|补充说明")
 CASES = [(source, url) for source in PAPER for url in TRUTH[source]]
@@ -54,7 +54,7 @@ def test_every_page_gives_what_it_says(source, url):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", PAPER)
-def test_it_is_crawled_completely_each_page_once_and_every_record_is_right(tmp_path, source):
+def test_it_is_crawled_and_read_completely(tmp_path, source):
     with served() as site:
         site.pages.update(PAGES)
         assert crawl(tmp_path, site, source, "--crawl", "c1", miss_share="1")["pages"] == len(TRUTH[source])

@@ -16,7 +16,7 @@ REFUSALS = [case for case in CASES if "refusal" in case]
 
 
 @pytest.mark.parametrize("case", VERDICTS, ids=[case["verdict"] for case in VERDICTS])
-def test_a_verdict_is_a_letter_that_nothing_argues_with(case):
+def test_a_verdict_is_an_undisputed_letter(case):
     if case["is"]:
         assert prefer.read_verdict(case["verdict"]) == case["is"]
     else:

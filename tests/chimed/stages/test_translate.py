@@ -3,10 +3,10 @@
 import dataclasses
 
 import pytest
-from samples import document, model_outcome, rows
 
 from chimed.build.ledger import check_ledger
 from chimed.stages import translate
+from support.samples import document, model_outcome, rows
 
 SENTENCES = "论气血之行，昼夜循环，周而复始，与天地相应，四时相合，此之谓常道也。" * 7
 
@@ -70,7 +70,7 @@ def test_passages_lose_nothing_and_know_their_place():
     assert [a for a, *_ in passages] == sorted(a for a, *_ in passages)
 
 
-def test_a_whole_chapter_is_one_record_with_its_paragraphs(asked, served):
+def test_a_chapter_is_one_record(asked, served):
     parent, outcome = translated(asked, served, {})
     (row,) = outcome.derived.filter(outcome.derived["parent"] == parent["id"]).to_dicts()
     assert row["text"].split("\n") == [modern(f"第{n}") for n in range(5)]
@@ -104,14 +104,14 @@ def test_a_refused_passage_costs_that_passage(asked, served, bad, kept, reason):
     assert refused == {paragraph(n) for n in bad}
 
 
-def test_a_sliver_beside_a_gap_is_lost_with_it(asked, served, monkeypatch):
+def test_a_sliver_leaves_with_its_gap(asked, served, monkeypatch):
     monkeypatch.setattr(translate, "MIN_STRETCH", 5_000)
     parent, outcome = translated(asked, served, {2: ""})
     assert parent["id"] not in outcome.derived["parent"].to_list()
     assert sorted(outcome.derived_dropped["reason"]) == ["empty reply", *["too short to stand beside a gap"] * 2]
 
 
-def test_equal_passages_of_a_chapter_are_no_two_records(asked, served):
+def test_equal_passages_are_one_record(asked, served):
     same = paragraph(1)
     parent, outcome = translated(asked, served, {2: ""}, "\n".join([same, paragraph(2), same]))
     assert outcome.derived["parent"].to_list().count(parent["id"]) == 1

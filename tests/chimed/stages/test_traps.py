@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from websites import HTML, Site, crawl, questions, served, stored
 
 from chimed.crawl import traps
+from support.websites import HTML, Site, crawl, questions, served, stored
 
 pytestmark = pytest.mark.slow  # servers and processes
 
@@ -47,7 +47,7 @@ def test_redirects_from_page_to_page_end(tmp_path, site):
     assert report["misses"]["redirected without end"] == 1
 
 
-def test_a_next_page_without_end_that_shows_the_same_pages(tmp_path, site):
+def test_an_endless_next_page_is_cut(tmp_path, site):
     def make(path: str):
         found = re.fullmatch(r"/ask\.39\.net/news/44-(\d+)\.html", path)
         return list_page(int(found[1]), ["1", "2"]) if found else None
@@ -62,7 +62,7 @@ def test_a_next_page_without_end_that_shows_the_same_pages(tmp_path, site):
 
 
 @pytest.mark.parametrize("delay", ["0.01", "0"])  # without a pace another process reads, and has a reader of its own
-def test_a_page_that_hangs_is_a_miss_in_the_crawl_and_its_neighbours_are_had(tmp_path, site, delay):
+def test_a_hanging_page_costs_only_itself(tmp_path, site, delay):
     questions(site, 4)
     html = "<h1>问</h1>" + "<div class=selected><div class=sele_all><p class=sele_txt>答。</p>" * 5_000
     site.pages["/ask.39.net/question/1.html"] = (200, HTML, html)

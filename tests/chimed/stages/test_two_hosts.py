@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from websites import Site, crawl, questions, run, served, start
 
 from chimed.crawl import finished
 from chimed.storage.lake import open_lake
+from support.websites import Site, crawl, questions, run, served, start
 
 pytestmark = pytest.mark.slow  # servers, and processes that are killed
 
@@ -64,7 +64,7 @@ def undisturbed(folder: Path, site: Site) -> list[dict]:
 
 
 @pytest.mark.parametrize(("pace", "number"), PACES)
-def test_the_second_is_told_who_is_at_work_and_goes_on_where_a_killed_one_was(tmp_path, site, pace, number):
+def test_the_second_follows_a_killed_one(tmp_path, site, pace, number):
     answer = answers_no_more(site, number)
     one = start(tmp_path, site.url, *WORDS, machine="one", replica_delay=pace)
     until(lambda: len(site.asked) >= number)
@@ -88,7 +88,7 @@ def test_the_second_is_told_who_is_at_work_and_goes_on_where_a_killed_one_was(tm
 
 
 @pytest.mark.parametrize(("pace", "number"), PACES)
-def test_one_that_stood_still_finds_its_work_taken_over_and_changes_nothing_of_it(tmp_path, site, pace, number):
+def test_a_stalled_process_changes_nothing(tmp_path, site, pace, number):
     answer = answers_no_more(site, number)
     one = start(tmp_path, site.url, *WORDS, machine="one", replica_delay=pace)
     until(lambda: len(site.asked) >= number)

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 import brotli
 import pytest
 from backports import zstd
-from websites import Site, crawl, questions, served
 
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
 from chimed.storage.warc_records import read_whole_records
+from support.websites import Site, crawl, questions, served
 
 pytestmark = pytest.mark.slow  # servers and processes
 
@@ -32,7 +32,7 @@ def packed(site: Site, number: int, said: str, pack) -> None:
     site.pages[path] = (status, {**headers, "Content-Encoding": said}, pack(html.encode()))
 
 
-def test_every_encoding_is_read_though_only_three_are_asked_for(tmp_path, site):
+def test_every_content_encoding_is_read(tmp_path, site):
     questions(site, 8)
     packed(site, 1, "zstd", zstd.compress)
     packed(site, 2, "gzip, br", lambda body: brotli.compress(gzip.compress(body)))
@@ -57,7 +57,7 @@ def test_robots_with_a_mark_before_them_are_rules(tmp_path, site):
     assert not site.count("question/2.html")
 
 
-def test_a_redirect_to_a_disallowed_address_is_not_followed(tmp_path, site):
+def test_a_disallowed_redirect_is_not_followed(tmp_path, site):
     questions(site, 4)
     rules = "User-agent: *\nDisallow: /*?\n\nUser-agent: chimed\nDisallow: /*?\nRequest-rate: 1/1"
     site.pages["/ask.39.net/robots.txt"] = (200, {}, rules)

@@ -6,10 +6,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import runs
-import tiny
 
 from chimed.settings import settings
+from support import runs, tiny
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tiny
-from runs import VERSION, environment, folder, furthest, kill_and_resume
 
 from chimed.settings import settings
 from chimed.train import train_phase
+from support import tiny
+from support.runs import VERSION, environment, folder, furthest, kill_and_resume
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -145,7 +145,7 @@ def test_it_learns_and_says_so(recipe: str, undisturbed) -> None:
 
 
 @pytest.mark.parametrize("recipe", PHASE)
-def test_a_killed_run_ends_where_an_undisturbed_one_does(recipe: str, undisturbed, tmp_path, processes) -> None:
+def test_a_killed_run_ends_like_an_undisturbed(recipe: str, undisturbed, tmp_path, processes) -> None:
     phase, done = PHASE[recipe], undisturbed(recipe)
     lake = shutil.copytree(done.before, tmp_path / "lake")
     # after a GPU's memory ran out: fewer rows at once, where that changes nothing

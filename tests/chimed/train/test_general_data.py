@@ -5,11 +5,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import tiny
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.train.general_data import check, on_hub, read_source, what_it_is
+from support import tiny
 
 TURNS = [{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}]
 
@@ -52,7 +52,7 @@ def test_an_input_stands_behind_its_instruction(lake, tmp_path) -> None:
     assert read_source(lake, source, "", "sft").collect().item(0, 0)[0]["content"] == "译\n茯苓"
 
 
-def test_texts_of_a_folder_of_s3_and_of_another_release(lake, tmp_path) -> None:
+def test_texts_of_folder_s3_and_release(lake, tmp_path) -> None:
     source = write(tmp_path / "general", {"text": "一"}, {"text": "二"})
     assert read_source(lake, source, "", "cpt").collect()["text"].to_list() == ["一", "二"]
     far = lakes.open_lake("memory://general-data")

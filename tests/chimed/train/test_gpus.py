@@ -54,7 +54,7 @@ def test_two_jobs_on_two_gpus_do_not_wait(two, monkeypatch) -> None:
         assert done.wait(10)
 
 
-def test_nothing_is_held_without_a_gpu_or_in_a_process_that_another_one_started(two, monkeypatch) -> None:
+def test_only_gpu_parents_hold_a_lease(two, monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with gpus.held("train", 2), gpus.held("train", 2):
         pass

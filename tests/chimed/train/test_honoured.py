@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.train.run import Run, open_run
+from support import tiny
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def test_what_is_asked_for_is_honoured(runs, monkeypatch) -> None:
     assert loading["device_map"] == {"": 0}
 
 
-def test_rows_lost_and_cut_are_counted_and_too_many_stop(runs) -> None:
+def test_too_many_lost_rows_stop(runs) -> None:
     from chimed.train.loop import tokenizer
     from chimed.train.tokens import prepare_rows
 
@@ -117,7 +117,7 @@ def test_lost_pairs_stop_dpo_too(runs) -> None:
         dpo.train(asked(runs["dpo"], max_length=14, most_lost=0.01))
 
 
-def test_tokens_are_made_once_and_as_trl_makes_them(runs, monkeypatch) -> None:
+def test_tokens_are_trls_and_made_once(runs, monkeypatch) -> None:
     """The trainer's own preparation of the same rows, beside ours."""
     import datasets
     from trl import SFTTrainer

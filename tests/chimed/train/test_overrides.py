@@ -58,7 +58,7 @@ def test_what_is_wrong_with_a_recipe_is_said(own, text: str, says: str) -> None:
         recipes.load("mine", "cpt")
 
 
-def test_a_recipe_of_ones_own_has_a_name_of_its_own(own, monkeypatch) -> None:
+def test_an_own_recipe_has_its_own_name(own, monkeypatch) -> None:
     write(own, "demo", cpt="extends: qwen3-14b\n")
     with pytest.raises(UserError, match="has a recipe demo, as chimed has; rename yours"):
         recipes.names()
@@ -155,7 +155,7 @@ def test_what_is_before_which_phase() -> None:
 
 
 @pytest.mark.parametrize("recipe", ["qwen3-1.7b-tuned", "qwen3-14b-tuned"])
-def test_a_tuned_preset_is_the_papers_but_for_what_it_says(recipe: str) -> None:
+def test_tuned_presets_tell_their_differences(recipe: str) -> None:
     for phase in recipes.EVERY_PHASE:
         tuned, paper = recipes.load(recipe, phase), recipes.load(recipe.removesuffix("-tuned"), phase)
         differ = {name for name in tuned.keys() | paper.keys() if tuned.get(name) != paper.get(name)}

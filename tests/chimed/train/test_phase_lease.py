@@ -30,7 +30,7 @@ def hold(lake, begun, end) -> None:
         end.wait(30)
 
 
-def test_a_second_process_waits_and_then_says_who_trains(lake) -> None:
+def test_a_second_process_says_who_trains(lake) -> None:
     context = multiprocessing.get_context("fork")
     begun, end = context.Event(), context.Event()
     first = context.Process(target=hold, args=(lake, begun, end))
@@ -58,7 +58,7 @@ def test_processes_of_one_training_share_its_lease(lake, monkeypatch) -> None:
             pass
 
 
-def test_a_lost_lease_asks_for_a_checkpoint_as_sigterm_does() -> None:
+def test_a_lost_lease_asks_for_a_checkpoint() -> None:
     told: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     try:
@@ -68,7 +68,7 @@ def test_a_lost_lease_asks_for_a_checkpoint_as_sigterm_does() -> None:
     assert told == [signal.SIGTERM]
 
 
-def test_without_a_store_it_trains_and_says_that_nothing_keeps_others_away(lake, monkeypatch, caplog) -> None:
+def test_training_without_a_store_says_so(lake, monkeypatch, caplog) -> None:
     from chimed.settings import settings
 
     monkeypatch.setenv("CHIMED_STORE", "mysql://nowhere/x")

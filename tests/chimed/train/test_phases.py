@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny
-from runs import VERSION, environment, folder, furthest, kill_and_resume, tensors
 
 from chimed.settings import settings
 from chimed.train import train_phase
+from support import tiny
+from support.runs import VERSION, environment, folder, furthest, kill_and_resume, tensors
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # two threads that spin against each other are five times slower than one
@@ -48,7 +48,7 @@ def test_held_out_loss_falls(trained, phase: str) -> None:
         assert (folder(trained, phase) / name).stat().st_size > 0
 
 
-def test_each_phase_starts_from_the_merged_weights_of_the_last(trained, base) -> None:
+def test_each_phase_starts_from_the_last(trained, base) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -62,7 +62,7 @@ def test_each_phase_starts_from_the_merged_weights_of_the_last(trained, base) ->
     assert furthest(base, starts[1]) > 1e-4  # and it did move
 
 
-def test_the_tokenizer_and_end_of_turn_survive_the_phases(trained, base) -> None:
+def test_the_tokenizer_survives_the_phases(trained, base) -> None:
     from transformers import AutoConfig, AutoTokenizer
 
     end = folder(trained, "dpo") / "merged"
@@ -88,7 +88,7 @@ def test_sft_counts_the_answer_only(trained, base, tmp_path, monkeypatch) -> Non
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: str, tmp_path, processes) -> None:
+def test_a_killed_run_ends_like_an_undisturbed(trained, base, phase: str, tmp_path, processes) -> None:
     lake, log = tmp_path / "lake", tmp_path / "log"
     shutil.copytree(trained, lake)
     for later in PHASES[PHASES.index(phase) :]:
@@ -98,7 +98,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(trained, base, phase: s
     assert tiny.losses(folder(lake, phase)) == pytest.approx(tiny.losses(folder(trained, phase)), abs=1e-3)
 
 
-def test_a_run_goes_on_from_a_checkpoint_in_a_remote_lake(trained, tmp_path, monkeypatch, caplog) -> None:
+def test_a_run_resumes_from_a_remote_checkpoint(trained, tmp_path, monkeypatch, caplog) -> None:
     """Another machine, whose disk knows nothing; the newest upload was cut short, the one before is whole."""
     from chimed.storage import lake as lakes
 

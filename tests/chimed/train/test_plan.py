@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import tiny
 
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.train import recipe as recipes
+from support import tiny
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -189,7 +189,7 @@ def test_quantized_full_and_sharded() -> None:
     assert shared.memory["weights"] == 0
 
 
-def test_the_plan_beside_a_measured_run_of_the_demos_recipe(lake, tmp_path, monkeypatch) -> None:
+def test_the_plan_matches_a_measured_run(lake, tmp_path, monkeypatch) -> None:
     """Steps and sequences exactly, memory and time within a quarter. What is measured is this process's own time."""
     import transformers
 
@@ -260,7 +260,7 @@ def test_what_does_not_fit_is_refused(lake) -> None:
         plan.plan_recipe("qwen3-1.7b", "dpo", "latest", 3)
 
 
-def test_a_release_is_counted_and_without_one_the_paper(lake) -> None:
+def test_counts_come_from_release_or_paper(lake) -> None:
     said = plan.plan_recipe("qwen3-1.7b", "sft", "latest", None)
     assert "for the paper's Table 4" in said
     assert "32 = 8 GPUs × 4 at once × 1 accumulated" in said

@@ -44,7 +44,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(batch: int, world: int) -> Non
         recipes.batches(batch, 4, world)
 
 
-def test_a_rate_that_yaml_reads_as_text_is_refused(tmp_path, monkeypatch) -> None:
+def test_a_textual_learning_rate_is_refused(tmp_path, monkeypatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "cpt.yaml").write_text(
         "gpus: 1\nlearning_rate: 1e-5\nglobal_batch_size: 8\nper_device_train_batch_size: 1\ndtype: float32\n"

@@ -63,7 +63,7 @@ def test_items_are_read_in_every_form(row: dict, answer: str, options: int) -> N
         {"question": "问？", "option": {"A": "一", "C": "三"}, "answer": "A"},
     ],
 )  # fmt: skip
-def test_a_row_without_question_options_or_answer_is_no_item(row: object) -> None:
+def test_an_incomplete_row_is_no_item(row: object) -> None:
     assert item_of(row) is None
 
 
@@ -128,7 +128,7 @@ def test_what_a_reply_answers(reply: str, found: str | None, form: int) -> None:
     assert right_letter(turn, answer=[""]) == in_form(turn, answer=[""]) == [None]
 
 
-def test_an_answer_is_grounded_where_all_of_it_stands_in_the_document() -> None:
+def test_a_grounded_answer_stands_in_the_document() -> None:
     document = "茯苓味甘、淡，性平，归心、肺、脾、肾经。功效为利水渗湿，健脾，宁心。用量为10～15g。"
     replies = ["利水渗湿，健脾，宁心。", "功效为补血活血。", "", "利水渗湿，可治癌症。", "用量为50g。"]
     rows = {"document": [document] * 5, "question": ["茯苓的功效是什么？"] * 5, "title": ["茯苓"] * 5}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tiny
+
+from support import tiny
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -117,7 +118,7 @@ def test_no_text_becomes_a_control_token(base, tmp_path, phase: str, monkeypatch
         assert not control_tokens(tokenizer).search(str(seen["rows"].train.to_list()))
 
 
-def test_control_tokens_of_any_tokenizer_are_taken_out_of_any_text(base) -> None:
+def test_any_tokenizers_control_tokens_are_removed(base) -> None:
     from transformers import AutoTokenizer
 
     from chimed.train.rows import control_tokens, defused

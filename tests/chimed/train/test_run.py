@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import tiny
 
 from chimed.errors import UserError
 from chimed.release import find_release
@@ -11,6 +10,7 @@ from chimed.storage import lake as lakes
 from chimed.train import checkpoint, launch_command, train_phase
 from chimed.train import recipe as recipes
 from chimed.train.run import open_run, place_of
+from support import tiny
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_missing_base_is_said(lake) -> None:
         open_run(lake, "cpt", "demo", "2026.11.22", lake.at("nowhere"))
 
 
-def test_what_does_not_change_the_result_may_change_on_resume(lake, monkeypatch) -> None:
+def test_harmless_arguments_may_change_on_resume(lake, monkeypatch) -> None:
     """After an out-of-memory error: fewer rows at once, the same global batch."""
     base, fields = lake.at("model"), recipes.load("demo", "cpt")
     open_run(lake, "cpt", "demo", "2026.11.22", base)
@@ -94,7 +94,7 @@ def test_what_does_not_change_the_result_may_change_on_resume(lake, monkeypatch)
             open_run(lake, "cpt", "demo", "2026.11.22", base)
 
 
-def test_a_base_of_the_hub_is_the_commit_it_was_when_the_run_began(lake, monkeypatch) -> None:
+def test_a_hub_base_keeps_its_commit(lake, monkeypatch) -> None:
     commits = iter(["aaa", "bbb", "ccc"])
     monkeypatch.setattr(checkpoint, "_commit", lambda name, revision: f"{revision}-{next(commits)}")
     for _ in range(2):
@@ -106,7 +106,7 @@ def test_a_base_of_the_hub_is_the_commit_it_was_when_the_run_began(lake, monkeyp
     assert open_run(lake, "cpt", "demo", "2026.11.9", "org/model").revision == "v2-bbb"
 
 
-def test_a_run_begun_before_commits_were_kept_goes_on(lake) -> None:
+def test_an_older_run_without_commit_goes_on(lake) -> None:
     place = place_of("2026.11.22", "demo", "cpt")
     fields = recipes.load("demo", "cpt")
     old = {"phase": "cpt", "recipe": "demo", "release": "2026.11.22", "start": "o/m", "start_model": "o/m"}

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny
 
 from chimed.settings import PROJECT
 from chimed.train.checkpoint import last_checkpoint
+from support import tiny
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow

@@ -5,14 +5,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import object_store
 import pytest
-import tiny
 
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.train import checkpoint
 from chimed.train.run import open_run, place_of
+from support import object_store, tiny
 
 pytestmark = pytest.mark.slow
 RELEASE = "2026.11.22"
@@ -51,7 +50,7 @@ def saved(folder: Path, step: int) -> Path:
 
 
 @pytest.mark.parametrize("cut", [*FILES, checkpoint.MARK])
-def test_an_upload_cut_at_any_file_does_not_count(buckets, tmp_path, monkeypatch, cut: str) -> None:
+def test_a_cut_upload_does_not_count(buckets, tmp_path, monkeypatch, cut: str) -> None:
     lake, place = lakes.open_lake(f"{buckets[0]}/cut-{cut}"), "models/m/checkpoints"
     checkpoint.keep(lake, saved(tmp_path, 5), place, 2)
     put, write = type(lake.fs)._put_file, lakes.write_json
@@ -81,7 +80,7 @@ def test_an_upload_cut_at_any_file_does_not_count(buckets, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("damaged", FILES)
-def test_a_checkpoint_with_a_damaged_file_is_passed_over(buckets, tmp_path, damaged: str) -> None:
+def test_a_damaged_checkpoint_is_passed_over(buckets, tmp_path, damaged: str) -> None:
     lake, place = lakes.open_lake(f"{buckets[0]}/damaged-{damaged}"), "models/m/checkpoints"
     for step in (5, 10):
         checkpoint.keep(lake, saved(tmp_path, step), place, 2)
@@ -102,7 +101,7 @@ def test_old_checkpoints_leave_the_lake(buckets, tmp_path) -> None:
     assert lakes.names(lake, place) == ["checkpoint-15", "checkpoint-20"]
 
 
-def test_a_run_begun_anew_finds_nothing_of_the_one_before(buckets, tmp_path, base) -> None:
+def test_a_new_run_finds_nothing_old(buckets, tmp_path, base) -> None:
     """The folder was moved away in the bucket; this machine still has its checkpoints."""
     lake = lake_at(f"{buckets[0]}/anew", tmp_path)
     run = open_run(lake, "cpt", "demo", RELEASE, base)
@@ -127,7 +126,7 @@ def test_two_buckets_share_nothing(buckets, tmp_path, base) -> None:
     assert lakes.local_path(two, "models/merged/model.safetensors").read_bytes() == b"other"
 
 
-def test_weights_of_the_same_size_are_fetched_anew_and_a_phase_records_what_it_read(buckets, tmp_path, base) -> None:
+def test_equal_sized_weights_are_fetched_anew(buckets, tmp_path, base) -> None:
     lake = lake_at(f"{buckets[0]}/weights", tmp_path)
     before = place_of(RELEASE, "demo", "cpt")
 

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -55,7 +56,7 @@ def local_exams(source: Path, work: Path) -> Exams:
         form = _form(exam, dev)
         task, description = official(path.stem, form)
         data, told = _questions(task, description, form, {"test": exam, "dev": dev}, work)
-        config: dict = {
+        config: dict[str, Any] = {
             "include": form,
             "task": task,
             "description": description,
@@ -97,7 +98,7 @@ def _questions(
     return data, told
 
 
-def _offered(row: dict[str, str], letters: str) -> dict:
+def _offered(row: dict[str, str], letters: str) -> dict[str, Any]:
     """Return a row with the letters that it has options for, as a list beside their options."""
     has = [letter for letter in letters if row[letter] or letter in "ABCD"]
     while len(has) > 2 and not row[has[-1]] and has[-1] not in row["Answer"]:  # some questions have three options

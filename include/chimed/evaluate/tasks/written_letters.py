@@ -7,6 +7,7 @@ differences: a letter within a Latin word (ATP, Ca) is none, and the order of th
 
 import re
 import unicodedata
+from typing import Any
 
 _BEHIND = re.compile(r"(?:答案|正确选项)(?:应该是|应该为|是|为|:)")
 _LETTER = re.compile(r"(?<![A-Za-z])[A-H]+(?![A-Za-z])")
@@ -25,11 +26,11 @@ def written(reply: str, letters: str, single: bool = False) -> str:
     return "".join(sorted(set(named[:1] if single else named)))
 
 
-def score(doc: dict, results: list[str]) -> dict[str, float]:
+def score(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Score an answer, as lm-eval's `process_results`: 1 where the reply names exactly the right letters."""
     return {"acc": float(written(results[0], doc["letters"], single(doc)) == doc["Answer"])}
 
 
-def single(doc: dict) -> bool:
+def single(doc: dict[str, Any]) -> bool:
     """Return whether the question itself says that one letter is right, as CMB's instructions do."""
     return "单项选择题" in (doc.get("Instruction") or "")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import chimed
 from chimed.crawl import finished
@@ -47,7 +48,7 @@ def ingest(
     paths: Iterable[Path],
     choices: Choices | None = None,
     rights: Mapping[str, str | None] | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Store files, and the data files of folders, in the lake as corpus `name`; return the raw report.
 
     Ingesting the same files again changes only what is said about them: the choices as given now, the rights if some
@@ -105,18 +106,18 @@ def corpus_address(source: str, read: Iterable[Document | CorpusQA], key: bytes)
     return f"corpus:{source}/{keyed_hash(key, content_id(*words))}"
 
 
-def recorded_choices(report: Mapping) -> Choices:
+def recorded_choices(report: Mapping[str, Any]) -> Choices:
     """Return the user's choices for a corpus, from its raw report; the defaults for a report of an older version."""
     return Choices(**report.get("choices", {}))
 
 
-def recorded_survey(report: Mapping, name: str) -> Survey | None:
+def recorded_survey(report: Mapping[str, Any], name: str) -> Survey | None:
     """Return the survey of a corpus's file, from the raw report; None for a report of an older version."""
     kept = report.get("read", {}).get(name)
     return Survey.of(kept) if kept else None
 
 
-def fingerprint_text(report: Mapping) -> str:
+def fingerprint_text(report: Mapping[str, Any]) -> str:
     """Return everything that determines the records of a corpus, as text: the code, and the raw report's choices and
     surveys.
     """

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import polars as pl
 
@@ -100,12 +100,12 @@ class Survey:
     unused: tuple[str, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """Return the survey for the raw report."""
         return asdict(self)
 
     @staticmethod
-    def of(kept: Mapping) -> "Survey":
+    def of(kept: Mapping[str, Any]) -> "Survey":
         """Return a survey from a raw report."""
         encoding, shape = kept["encoding"], kept["shape"]
         made = {**kept, "encoding": encoding and Encoding(**encoding), "shape": shape and Shape(**shape)}
@@ -139,9 +139,9 @@ class FileStatistics:
     what was left out or corrected.
     """
 
-    plans: Counter = field(default_factory=Counter)
-    strange: Counter = field(default_factory=Counter)
-    notes: Counter = field(default_factory=Counter)
+    plans: Counter[tuple[tuple[str, ...], Plan]] = field(default_factory=Counter)
+    strange: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
 
 
 def survey_file(name: str, body: BinaryIO, choices: Choices) -> Survey:
@@ -263,7 +263,7 @@ def _read_raw(name: str, body: BinaryIO, choices: Choices, known: Survey, met: F
 
 
 def _read_planned(rows: Iterator[Row], choices: Choices, met: FileStatistics) -> Iterator[Records | Miss]:
-    known: dict[tuple, Plan | None] = {}
+    known: dict[tuple[Any, ...], Plan | None] = {}
     for row in rows:
         if isinstance(row, Miss):
             yield row
@@ -280,10 +280,12 @@ def _read_planned(rows: Iterator[Row], choices: Choices, met: FileStatistics) ->
         yield read_row(row, plan, met.notes)
 
 
-def _find_plan(row: dict, choices: Choices, known: dict[tuple, Plan | None]) -> tuple[dict, Plan | None]:
+def _find_plan(
+    row: dict[str, Any], choices: Choices, known: dict[tuple[Any, ...], Plan | None]
+) -> tuple[dict[str, Any], Plan | None]:
     """Return the row, flattened if its outer columns are not enough, and how to read it."""
 
-    def plan(columns: tuple) -> Plan | None:
+    def plan(columns: tuple[Any, ...]) -> Plan | None:
         if columns not in known:
             if len(known) >= _MAX_COLUMN_SETS:  # rows whose keys are data: what was learnt of them is no use
                 known.clear()

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from chimed.extraction.corpus_files.columns import Plan, printable_name
 from chimed.extraction.corpus_files.domain import domain_of_department
@@ -18,7 +19,7 @@ NULS_REMOVED = "NUL characters, taken out"
 _SURROGATE = re.compile("[\ud800-\udfff]+")
 
 
-def read_row(row: Mapping[str, object], plan: Plan, notes: Counter) -> list[Document | CorpusQA] | Miss:
+def read_row(row: Mapping[str, object], plan: Plan, notes: Counter[str]) -> list[Document | CorpusQA] | Miss:
     """Return the records of a row, or a miss. What cannot be kept is counted in `notes`.
 
     A language or domain that the row does not state is left as `zh` and the empty string, and decided later.
@@ -43,7 +44,7 @@ def read_row(row: Mapping[str, object], plan: Plan, notes: Counter) -> list[Docu
 
 
 def _read_question(
-    row: Mapping, plan: Plan, cells: dict[str, list[str]], notes: Counter
+    row: Mapping[str, Any], plan: Plan, cells: dict[str, list[str]], notes: Counter[str]
 ) -> list[Document | CorpusQA] | Miss:
     title = tidy(" ".join(cells.get("title", [])[:1]))
     asked = cells.get("question", [])
@@ -62,7 +63,7 @@ def _read_question(
     ]
 
 
-def _messages_in(row: Mapping, plan: Plan) -> list | None:
+def _messages_in(row: Mapping[str, Any], plan: Plan) -> list[Any] | None:
     """Return TRL's prompt and completion, or LLaMA-Factory's history and instruction, as messages; else None."""
     prompt, answer = (
         next((row[c] for c in plan.columns.get(role, ()) if row.get(c)), None) for role in ("question", "answer")
@@ -84,7 +85,7 @@ def _messages_in(row: Mapping, plan: Plan) -> list | None:
 
 
 def _read_conversation(
-    row: Mapping, plan: Plan, cells: dict[str, list[str]], notes: Counter
+    row: Mapping[str, Any], plan: Plan, cells: dict[str, list[str]], notes: Counter[str]
 ) -> list[Document | CorpusQA] | Miss:
     messages = next((row[column] for column in plan.columns["messages"] if row.get(column)), None)
     return _records_from_exchanges(
@@ -93,7 +94,7 @@ def _read_conversation(
 
 
 def _records_from_exchanges(
-    found: list | Miss, title: str, cells: dict, notes: Counter
+    found: list[Any] | Miss, title: str, cells: dict[str, Any], notes: Counter[str]
 ) -> list[Document | CorpusQA] | Miss:
     if isinstance(found, Miss):
         return found
@@ -112,7 +113,7 @@ def _records_from_exchanges(
 
 
 def _read_herb(
-    row: Mapping[str, object], cells: dict[str, list[str]], notes: Counter
+    row: Mapping[str, object], cells: dict[str, list[str]], notes: Counter[str]
 ) -> list[Document | CorpusQA] | Miss:
     name = next((tidy(said) for said in cells["herb"] if tidy(said)), "")
     if not name:
@@ -130,7 +131,7 @@ def _department(cells: dict[str, list[str]]) -> tuple[str, ...]:
 # --- cells -------------------------------------------------------------------------------------------------------
 
 
-def _cells(row: Mapping[str, object], columns: tuple[str, ...], notes: Counter) -> list[str]:
+def _cells(row: Mapping[str, object], columns: tuple[str, ...], notes: Counter[str]) -> list[str]:
     """Return the texts in some columns of a row; a list gives several.
 
     Numbers become text, nested columns are counted.
@@ -149,14 +150,14 @@ def _cells(row: Mapping[str, object], columns: tuple[str, ...], notes: Counter) 
     return said
 
 
-def _flatten(value: object) -> list:
+def _flatten(value: object) -> list[Any]:
     """Return a list's members, including those of inner lists; else the value alone."""
     if not isinstance(value, list):
         return [value]
     return [inner for one in value for inner in (one if isinstance(one, list) else [one])]
 
 
-def _clean(text: str, notes: Counter) -> str:
+def _clean(text: str, notes: Counter[str]) -> str:
     """Return the text without NULs and lone surrogates; a pair of surrogates becomes its character."""
     if "\0" in text:
         notes[NULS_REMOVED] += text.count("\0")

@@ -7,7 +7,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import BinaryIO, TextIO, TypeGuard
+from typing import Any, BinaryIO, TextIO, TypeGuard
 
 import pyarrow as pa
 
@@ -92,7 +92,7 @@ def _rows_of_object(rows: Iterator[Row]) -> Iterator[Row]:
         yield first
 
 
-def _is_column(value: object) -> TypeGuard[list]:
+def _is_column(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list) and len(value) > 1 and not any(isinstance(one, list | dict) for one in value)
 
 

@@ -8,6 +8,7 @@ same page, so they are never split between training and validation.
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from chimed.sources.page import Miss
 
@@ -41,7 +42,7 @@ class Exchange:
         return "\n".join([*held, f"问：{self.question}"]) if held else self.question
 
 
-def split_exchanges(messages: object, notes: Counter) -> list[Exchange] | Miss:
+def split_exchanges(messages: object, notes: Counter[str]) -> list[Exchange] | Miss:
     """Return the exchanges of a list of messages; what is no question and no answer is counted in `notes`."""
     if not isinstance(messages, list) or not messages:
         return Miss("no messages")
@@ -65,7 +66,7 @@ def split_exchanges(messages: object, notes: Counter) -> list[Exchange] | Miss:
     return [Exchange(*pair, tuple(pairs[:n])) for n, pair in enumerate(pairs)]
 
 
-def _turns(messages: list, notes: Counter) -> list[tuple[bool, str]] | Miss:
+def _turns(messages: list[Any], notes: Counter[str]) -> list[tuple[bool, str]] | Miss:
     """Whether a question, and its words; who speaks twice goes on."""
     turns: list[tuple[bool, str]] = []
     for message in messages:
@@ -85,7 +86,7 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(isinstance(said, str) for said in value)
 
 
-def _assign_roles(said: list[str]) -> list[dict]:
+def _assign_roles(said: list[str]) -> list[dict[str, Any]]:
     """Return alternating texts as messages, by their prefixes if all have one (HuatuoGPT's 问：).
 
     Otherwise the first one asks.
@@ -96,7 +97,7 @@ def _assign_roles(said: list[str]) -> list[dict]:
     return [{"role": _PAIR[n % 2], "content": one} for n, one in enumerate(said)]
 
 
-def _read_turn(message: object, notes: Counter) -> tuple[bool, str] | Miss | None:
+def _read_turn(message: object, notes: Counter[str]) -> tuple[bool, str] | Miss | None:
     """Return (whether it asks, its text) of a message; None if it is empty or from a system or tool."""
     if not isinstance(message, dict):
         return Miss("messages that are no messages")
@@ -111,7 +112,7 @@ def _read_turn(message: object, notes: Counter) -> tuple[bool, str] | Miss | Non
     return (role in QUESTION_ROLES, said) if said else None
 
 
-def _message_text(content: object, notes: Counter) -> str:
+def _message_text(content: object, notes: Counter[str]) -> str:
     """Return a message's text; for a list of parts, the text parts."""
     if isinstance(content, list):
         texts = [part.get("text") for part in content if isinstance(part, dict)]

@@ -55,7 +55,7 @@ def build_messages(prompt: Prompt, **fields: str) -> list[dict[str, str]]:
     The paper's `<输入文本>` is the field `text`.
     """
 
-    def value(match: re.Match) -> str:
+    def value(match: re.Match[str]) -> str:
         return escape_control_tokens(fields["text" if match[1] == "输入文本" else match[1]])
 
     said = [{"role": "system", "content": prompt.system}] if prompt.system else []

@@ -15,6 +15,7 @@ from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from chimed.errors import UserError, WorkStopped
 from chimed.release import WITHDRAWN, folder_of, releases
@@ -45,7 +46,7 @@ ELSEWHERE = (
 
 def purge(
     lake: Lake, store: Store, said: str, reason: str, unseen: bool = False, code: str = UNSPECIFIED, by: str = ""
-) -> dict:
+) -> dict[str, Any]:
     """Take a target down and remove its words everywhere; return the receipt, which is also written to `purges/`.
 
     said, reason, code, unseen, by: as for `take_down`; the reason is not kept. A purge of the same target that was
@@ -170,7 +171,7 @@ def _count(journal: Journal, what: str, count: int) -> None:
 # --- the receipt -------------------------------------------------------------------------------------------------
 
 
-def _receipt(journal: Journal, lake: Lake, code: str, by: str) -> dict:
+def _receipt(journal: Journal, lake: Lake, code: str, by: str) -> dict[str, Any]:
     """Write the receipt: what was rewritten, with hashes before and after, and what is left to do by hand.
 
     It holds none of the removed words. Raises WorkStopped if words are left in lake or store, from a stage that ran
@@ -208,7 +209,7 @@ def _receipt(journal: Journal, lake: Lake, code: str, by: str) -> dict:
     return receipt
 
 
-def receipts(lake: Lake) -> list[dict]:
+def receipts(lake: Lake) -> list[dict[str, Any]]:
     """Return all receipts, oldest first. Raises UserError if one cannot be read."""
     try:
         found = [lakes.read_json(lake, f"purges/{name}") for name in lakes.names(lake, "purges")]

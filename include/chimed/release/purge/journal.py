@@ -5,6 +5,7 @@ import json
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import select
 
@@ -64,7 +65,7 @@ def save(journal: Journal, finished: datetime | None = None) -> None:
     upsert(journal.store, PURGES, [row | {"state": json.dumps(state, ensure_ascii=False)}])
 
 
-def put_down(journal: Journal, path: str, told: dict) -> None:
+def put_down(journal: Journal, path: str, told: dict[str, Any]) -> None:
     """Record what the receipt will say of a file, before it is rewritten; a second rewrite adds to the record."""
     before = files(journal).get(path)
     if before:
@@ -73,7 +74,7 @@ def put_down(journal: Journal, path: str, told: dict) -> None:
     upsert(journal.store, PURGED_FILES, [row])
 
 
-def files(journal: Journal) -> dict[str, dict]:
+def files(journal: Journal) -> dict[str, dict[str, Any]]:
     """Return the record of each file."""
     named = PURGED_FILES.c
     with journal.store.engine.connect() as connection:

@@ -1,6 +1,7 @@
 """Remove a page's words from the store: requests and replies, perplexities, reviews, free pages of the file. Ours."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import polars as pl
 from sqlalchemy import Table, delete, select, text, update
@@ -85,7 +86,7 @@ def vacuum(store: Store) -> None:
             ) from None
 
 
-def _all(store: Store, table: Table, key, columns: list) -> Iterator[tuple[pl.Series, pl.Series]]:
+def _all(store: Store, table: Table, key, columns: list[Any]) -> Iterator[tuple[pl.Series, pl.Series]]:
     """Yield a table's keys and texts in batches, ordered by key."""
     last = ""
     while True:

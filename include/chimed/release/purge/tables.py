@@ -79,7 +79,7 @@ def keep_in_step(journal: Journal, lake: Lake, path: str) -> None:
             lakes.write_json(lake, f"{above}/{name}", sealed(report) if SEAL in report else report)
 
 
-def written_anew(before: dict, now: dict) -> dict:
+def written_anew(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Return a report's entry for a rewritten file with as many rows; its earlier hashes stay listed."""
     return {**before, **now, "was": [*before.get("was", []), before["sha256"]]}
 

@@ -4,6 +4,7 @@ import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def read_questions(folder: str | None) -> list[Question]:
     return [one for one in read if len(one.stem) >= MIN_STEM_LETTERS]
 
 
-def _read_rows(path: Path) -> list[dict]:
+def _read_rows(path: Path) -> list[dict[str, Any]]:
     """Return a file's rows. Raise UserError if it has no column of questions."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
@@ -84,7 +85,7 @@ def _read_rows(path: Path) -> list[dict]:
         return list(rows)
 
 
-def parse_question(exam: str, number: int, row: dict) -> Question:
+def parse_question(exam: str, number: int, row: dict[str, Any]) -> Question:
     """Return a row of an exam's file as a question."""
     said = row["Question"] or ""
     stem = _normalize(said)

@@ -74,7 +74,7 @@ def _said(what: str, where: str | None) -> str | None:
 
 
 @lru_cache
-def _kept() -> re.Pattern:
+def _kept() -> re.Pattern[str]:
     return re.compile(f"{terms.names_pattern(*terms.GROUPS).pattern}|{DOSE.pattern}")
 
 

@@ -65,7 +65,7 @@ def find_fault(source: str, modern: str) -> str | None:
     return _repeated(source, modern)
 
 
-def _strange(pattern: re.Pattern, source: str, modern: str) -> str | None:
+def _strange(pattern: re.Pattern[str], source: str, modern: str) -> str | None:
     match = pattern.search(modern)
     return match[0].strip() if match and match[0].strip("\n。；：:，") not in source else None
 

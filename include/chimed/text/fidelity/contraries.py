@@ -8,6 +8,7 @@ opposite, and the modern clause has the opposite and nothing that keeps the word
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,7 +17,7 @@ _QUALITIES = "浮沉迟数滑涩洪细弦紧濡芤弱"
 
 
 @lru_cache
-def _known() -> dict:
+def _known() -> dict[str, Any]:
     return yaml.load((Path(__file__).parent / "contraries.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
@@ -31,7 +32,7 @@ def find_reversal(pairs: tuple[tuple[str, str], ...]) -> str | None:
 
 
 @lru_cache
-def _contraries() -> list[tuple[str, re.Pattern, re.Pattern, re.Pattern, re.Pattern]]:
+def _contraries() -> list[tuple[str, re.Pattern[str], re.Pattern[str], re.Pattern[str], re.Pattern[str]]]:
     """Return tuples: name; patterns for the source's word, what keeps it, its opposite, and what justifies the
     opposite.
     """

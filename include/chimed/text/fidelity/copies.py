@@ -15,7 +15,7 @@ _OLD = re.compile(r"[之者也矣焉乎哉曰乃则而其故若俱皆勿毋亦�
 _MARKS = re.compile(r"[\W_]")
 
 
-def is_copied(source: str, modern: str, kept: re.Pattern) -> bool:
+def is_copied(source: str, modern: str, kept: re.Pattern[str]) -> bool:
     """Return whether the source is in the translation almost unchanged. kept: names and doses, which must be there."""
     one, two = _MARKS.sub("", source), _MARKS.sub("", modern)
     if one == two and len(one) >= MIN_LETTERS and _OLD.search(one):
@@ -37,7 +37,7 @@ def is_copied(source: str, modern: str, kept: re.Pattern) -> bool:
     return _whole_clauses(source, modern, kept)
 
 
-def ends_copied(source: str, modern: str, kept: re.Pattern) -> bool:
+def ends_copied(source: str, modern: str, kept: re.Pattern[str]) -> bool:
     """Return whether the translation ends like the source, in clauses that modern Chinese would say differently."""
     one, two = (
         [_MARKS.sub("", clause) for clause in re.split(r"[，,。；;：:！？\n]", text) if _MARKS.sub("", clause)]
@@ -62,7 +62,7 @@ def _strewn(bare: str, said: str) -> bool:
     return most >= 2 and most >= 0.6 * len(added)
 
 
-def _whole_clauses(source: str, modern: str, kept: re.Pattern) -> bool:
+def _whole_clauses(source: str, modern: str, kept: re.Pattern[str]) -> bool:
     """Return whether most of the source's clauses that modern Chinese would say differently are in the translation."""
     there = total = 0
     plain = _MARKS.sub("", modern)

@@ -89,14 +89,14 @@ def format_doses(several: Iterable[Dose]) -> str:
     return "".join(f"{n:g}{unit}" for n, unit in several)
 
 
-def _value(match: re.Match) -> Dose:
+def _value(match: re.Match[str]) -> Dose:
     return parse_number(match[1]) + (0.5 if match[3] else 0.0), _CLASS[match[2]]
 
 
 _LISTS = ("、", "和", "与", "及", "用", "取", "以")  # before a dose that stands before its herb
 
 
-def doses_of_herbs(text: str, herb: re.Pattern) -> set[tuple[str, str]]:
+def doses_of_herbs(text: str, herb: re.Pattern[str]) -> set[tuple[str, str]]:
     """Return herbs with their doses: 茯苓三两; 桂枝、甘草各二两; 用三两茯苓; 连翘一钱五分 → (连翘, 1钱5分)."""
     found: set[tuple[str, str]] = set()
     dosage = re.compile(rf"(?:{DOSE.pattern})(?:{DOSE.pattern})?")

@@ -218,7 +218,7 @@ def _turned(old: str, new: str) -> str | None:
     return None
 
 
-def _denied(text: str, no: re.Pattern) -> set[str]:
+def _denied(text: str, no: re.Pattern[str]) -> set[str]:
     """Return the characters after a negation, within its clause."""
     found: set[str] = set()
     for clause in re.split(r"[，,则故就而仍才便即]|(?<=..)(?=[不未没无勿莫])", text):

@@ -8,6 +8,7 @@ are compared as sets.
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -28,11 +29,11 @@ _INSIDE_NOW = r"口服|内服|(?<![克衣舒信佩制征])服(?![从装帖])|服
 
 
 @lru_cache
-def _known() -> dict:
+def _known() -> dict[str, Any]:
     return yaml.load((Path(__file__).parent / "opposites.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
-def find_change(source: str, modern: str, names: re.Pattern) -> str | None:
+def find_change(source: str, modern: str, names: re.Pattern[str]) -> str | None:
     """Return which of these words the translation changes, in a few Chinese words; or None. names: skipped."""
     old, new = names.sub("＊", source), names.sub("＊", modern)
     if wrong := _poison(old, new) or _ways(old, new) or _organs(old, new) or _things(old, new):
@@ -58,7 +59,7 @@ def find_change(source: str, modern: str, names: re.Pattern) -> str | None:
 
 
 @lru_cache
-def _patterns() -> list[tuple[str, re.Pattern, re.Pattern]]:
+def _patterns() -> list[tuple[str, re.Pattern[str], re.Pattern[str]]]:
     made = []
     for what, several in _known()["ordered"].items():
         if several:
@@ -67,7 +68,7 @@ def _patterns() -> list[tuple[str, re.Pattern, re.Pattern]]:
     return made
 
 
-def _sequence(pattern: re.Pattern, text: str, every: bool = False) -> list[str]:
+def _sequence(pattern: re.Pattern[str], text: str, every: bool = False) -> list[str]:
     """Return the words in order; a run of one word once, or every time."""
     found: list[str] = []
     for match in pattern.finditer(text):
@@ -118,7 +119,7 @@ _TASTE = re.compile(r"(?<![一二三四五六七八九十几两])味(?:道)?[又
 _NATURE = re.compile(r"性(?:质|味)?[又很略稍是]?(?:[大微偏]|[甘苦辛酸咸淡涩、])*([寒热温凉平])")
 
 
-def find_change_in_clause(pairs: tuple[tuple[str, str], ...], names: re.Pattern) -> str | None:
+def find_change_in_clause(pairs: tuple[tuple[str, str], ...], names: re.Pattern[str]) -> str | None:
     """Return the same clause by clause, since in a passage another word may stand in for the lost one."""
     for old, new in pairs:
         bare = names.sub("＊", old), names.sub("＊", new)

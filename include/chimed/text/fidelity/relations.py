@@ -41,7 +41,7 @@ def _authorities() -> tuple[dict[str, list[str]], ...]:
 
 
 @lru_cache
-def _authority() -> re.Pattern:
+def _authority() -> re.Pattern[str]:
     return re.compile(
         "|".join(sorted({name for line in _authorities() for name in line["names"]}, key=len, reverse=True))
     )

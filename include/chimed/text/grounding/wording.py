@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -30,7 +31,7 @@ _TO = r"[~\-–—―‐‑−至到]{1,2}"
 
 
 @cache
-def _known() -> dict:
+def _known() -> dict[str, Any]:
     return yaml.load((Path(__file__).parent / "wording.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
@@ -177,7 +178,7 @@ def _longer(text: str, at: int) -> bool:
     return text[max(0, at - 2) : at].endswith(_BEFORE_A_NAME)
 
 
-def _quantity(match: re.Match) -> str:
+def _quantity(match: re.Match[str]) -> str:
     if match["daily"]:
         return "每天"
     if match["each"]:

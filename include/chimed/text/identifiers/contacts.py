@@ -126,7 +126,7 @@ def rules(text: str) -> Iterator[tuple[str, Spans]]:
     yield "QR code", [match.span() for match in _QR.finditer(text)]
 
 
-def _is_a_value(match: re.Match) -> bool:
+def _is_a_value(match: re.Match[str]) -> bool:
     """Return whether something named like a platform is a measurement: TG：1.38, IG: 2738, line: 3."""
     return bool(
         re.match(
@@ -135,6 +135,6 @@ def _is_a_value(match: re.Match) -> bool:
     )
 
 
-def _is_account(match: re.Match) -> bool:
+def _is_account(match: re.Match[str]) -> bool:
     account = next(one for one in match.groups() if one)
     return not _NO_ACCOUNT.fullmatch(account)

@@ -115,7 +115,7 @@ def _known() -> dict[str, str]:
 
 
 @cache
-def _spared() -> re.Pattern:
+def _spared() -> re.Pattern[str]:
     """Return a pattern for words that look like a name but are not a private one."""
     words = " ".join(_known()[part] for part in ("history", "public", "herbs", "words")).split()
     return re.compile("|".join(sorted(map(re.escape, words), key=len, reverse=True)))
@@ -130,7 +130,7 @@ def _letters() -> tuple[str, str, str, str]:
 
 
 @cache
-def _patterns() -> tuple[tuple[str, re.Pattern, re.Pattern], ...]:
+def _patterns() -> tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...]:
     """Return (kind, filter, pattern with the name in group 1), the surest context first.
 
     A filter begins with one of a few letters, and is found ten times as fast as the pattern.

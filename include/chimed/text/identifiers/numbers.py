@@ -156,13 +156,13 @@ _MAYBE_HOTLINE = re.compile("[48]00")
 def rules(text: str) -> Iterator[tuple[str, Spans]]:
     """Yield kind and spans in a text in plain form, the most specific kind first."""
 
-    def bare(match: re.Match) -> bool:
+    def bare(match: re.Match[str]) -> bool:
         return not _is_another_number(text, match.start(), match.end())
 
-    def labelled_id(match: re.Match) -> bool:
+    def labelled_id(match: re.Match[str]) -> bool:
         return id_card(match[0]) or bool(_ID_LABEL.search(text, max(0, match.start() - 14), match.start()))
 
-    def old_id(match: re.Match) -> bool:
+    def old_id(match: re.Match[str]) -> bool:
         said = match[0].isdigit() or bool(_ID_LABEL.search(text, max(0, match.start() - 14), match.start()))
         return said and _old_id_card(match[0]) and bare(match)
 
@@ -189,7 +189,7 @@ def rules(text: str) -> Iterator[tuple[str, Spans]]:
     yield "licence plate", _spans(_PLATE, text, lambda match: any(c.isdigit() for c in match[0]) and bare(match))
 
 
-def _spans(pattern: re.Pattern, text: str, valid: Callable[[re.Match], bool] = lambda match: True) -> Spans:
+def _spans(pattern: re.Pattern[str], text: str, valid: Callable[[re.Match[str]], bool] = lambda match: True) -> Spans:
     return [match.span() for match in pattern.finditer(text) if valid(match)]
 
 
@@ -199,7 +199,7 @@ def _is_another_number(text: str, start: int, end: int) -> bool:
     return bool(_OTHER_NUMBER.search(before) or _LETTERS.search(before) or _UNIT.match(text, end))
 
 
-def _is_number(match: re.Match) -> bool:
+def _is_number(match: re.Match[str]) -> bool:
     return sum(letter.isdigit() for letter in match[1] or match[2] or match[3]) >= 4
 
 
@@ -212,7 +212,7 @@ def _is_mobile(written: str) -> bool:
     return len(read) == 11 and read[0] == "1" and read[1] in "3456789"
 
 
-def _is_day(match: re.Match) -> bool:
+def _is_day(match: re.Match[str]) -> bool:
     year, month, day = [one for one in match.groups() if one is not None]
     return _day(f"{year}{month:0>2}{day:0>2}")
 

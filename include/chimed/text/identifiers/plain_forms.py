@@ -89,6 +89,6 @@ def to_plain_form(text: str) -> Plain:
     return Plain(_MIXED_RUN.sub(_digits, text.translate(_PLAIN)), places)
 
 
-def _digits(run: re.Match) -> str:
+def _digits(run: re.Match[str]) -> str:
     """Return a run with its Chinese digits as digits; after a whole number 一 is a word: 13800138000一天."""
     return run[0] if _WHOLE_NUMBER.search(run[0]) else run[0].translate(_CHINESE_DIGITS)

@@ -1,10 +1,10 @@
 """Books by chapters: classics, headings, lists, blank lines, Markdown, and none of these. All texts are made up."""
 
 import pytest
-from reading_of import look, read
 
 from chimed.extraction.corpus_files import books
 from chimed.sources.page import Miss
+from support.reading_of import look, read
 
 BODY = "高血压是常见的慢性病，患者需要长期服药，并且定期检查。"
 
@@ -38,7 +38,7 @@ def test_headings_as_a_list_and_between_blank_lines():
     assert titles(read("a.txt", alone)) == ["a·概述", "a·病因", "a·治疗"]
 
 
-def test_a_short_text_is_one_document_and_a_long_one_is_divided_between_paragraphs():
+def test_long_texts_are_divided_between_paragraphs():
     (one,) = read("a.txt", f"{BODY}\n{BODY}\n")
     assert (one.title, one.text) == ("a", f"{BODY}\n{BODY}")
     long = f"{BODY}\n" * 3_000
@@ -48,7 +48,7 @@ def test_a_short_text_is_one_document_and_a_long_one_is_divided_between_paragrap
     assert max(len(one.text) for one in pieces) < 2 * books.PIECE_LENGTH
 
 
-def test_lines_broken_for_their_width_are_joined_and_paragraphs_are_not():
+def test_wrapped_lines_are_joined():
     wrapped = (
         "高血压是常见的慢性病，患者需要长期服药\n并且定期检查，如果控制得不好，可能会引起心脏的问\n题，也会伤到肾脏。\n"
         * 5
@@ -71,7 +71,7 @@ def test_markdown_by_its_headings_without_its_marks():
     assert found[3].text == BODY
 
 
-def test_a_chapter_or_line_beyond_all_bounds_is_a_named_miss(monkeypatch):
+def test_an_oversized_chapter_or_line_is_a_miss(monkeypatch):
     for name in (
         "chimed.extraction.corpus_files.lines.MAX_CELL_LENGTH",
         "chimed.extraction.corpus_files.books.MAX_CELL_LENGTH",
@@ -95,7 +95,7 @@ def test_a_hostile_markdown_takes_linear_time():
         assert read("a.md", f"{BODY}\n{line}\n{BODY}\n")
 
 
-def test_yaml_before_markdown_is_left_out_and_a_mere_rule_costs_nothing():
+def test_yaml_front_matter_is_left_out():
     assert titles(read("a.md", "---\ntitle: 甲\ntags:\n- 一\n  - 二\n---\n\n# 乙\n\n血压高的人要少吃盐。\n")) == [
         "甲·乙"
     ]
@@ -105,7 +105,7 @@ def test_yaml_before_markdown_is_left_out_and_a_mere_rule_costs_nothing():
         assert "他也要运动。" in one.text
 
 
-def test_a_book_is_called_as_its_file_without_the_number_before_it():
+def test_a_book_is_named_after_its_file():
     names = {
         "03-药渡.txt": "药渡",
         "003药渡.txt": "药渡",

@@ -52,7 +52,7 @@ def test_a_byte_order_mark_is_believed(codec, name):
     assert (said.name, said.said, said.certainty) == (name, "its byte order mark", 1.0)
 
 
-def test_plain_ascii_is_the_same_in_all_and_so_certain():
+def test_plain_ascii_is_certain():
     assert found(b"a,b\n1,2\n").name == "utf-8"
     assert found(b"").certainty == 1.0
 
@@ -66,7 +66,7 @@ def test_chinese_that_begins_far_behind_english_is_found(codec):
     assert (body.decode(said.name), said.broken) == (english + chinese + english, 0)
 
 
-def test_a_large_file_is_verified_to_its_end_and_what_is_broken_is_told_with_its_place():
+def test_a_large_files_broken_place_is_told():
     body = ("咳嗽三天。\n" * 200_000).encode()
     assert found(body) == found(body[:600_000] + body[600_000:])
     said = found(body[:1_500_000] + b"\xff" + body[1_500_000:])
@@ -75,7 +75,7 @@ def test_a_large_file_is_verified_to_its_end_and_what_is_broken_is_told_with_its
     assert found(body[:-2]).broken == 1
 
 
-def test_what_a_person_says_is_done_and_a_wrong_name_is_one_sentence():
+def test_wrong_choices_are_one_sentence():
     assert found("咳嗽".encode("gbk"), "GBK").name == "gb18030"
     assert found("咳嗽".encode("gbk"), "utf-8").broken > 0
     for wrong in ("utf-9", "base64", "rot13", "idna"):
@@ -84,7 +84,7 @@ def test_what_a_person_says_is_done_and_a_wrong_name_is_one_sentence():
 
 
 @pytest.mark.parametrize("body", [b"\n", b"a", b"a,b\n1,2", "好".encode(), "咳嗽".encode("gb18030") + b"\n"])
-def test_a_few_bytes_are_not_taken_for_half_of_utf_16(body):
+def test_few_bytes_are_not_utf_16(body):
     assert found(body).name in ("utf-8", "gb18030")
     assert found(body).broken == 0
 
@@ -95,7 +95,7 @@ MIXED = "\n".join(SIMPLIFIED[:5]), "\n".join(TRADITIONAL)
 @pytest.mark.parametrize("codec", ["gb18030", "big5hkscs"])
 @pytest.mark.parametrize("first", ["utf-8", "other"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_file_put_together_of_two_encodings_is_read_line_by_line(codec, first, end):
+def test_mixed_encodings_are_read_line_by_line(codec, first, end):
     other, text = MIXED[codec == "big5hkscs"].replace("\n", end), "\n".join(MIXED).replace("\n", end)
     names = ["utf-8", codec] if first == "utf-8" else [codec, "utf-8"]
     parts = [(text if name == "utf-8" else other).encode(name) for name in names] * 40
@@ -115,7 +115,7 @@ def test_a_torn_character_makes_no_second_encoding():
     assert found(gb + b"\xff\n" + gb).name == "gb18030"
 
 
-def test_a_long_line_of_a_mixed_file_is_not_held(monkeypatch):
+def test_long_mixed_lines_are_not_held(monkeypatch):
     monkeypatch.setattr(by_line, "_LONGEST", 50)
     body = (("，".join(SIMPLIFIED[:5]) + " ") * 50).encode("gb18030") + b"\n" + "\n".join(SIMPLIFIED).encode()
     name = found(body).name
@@ -125,7 +125,7 @@ def test_a_long_line_of_a_mixed_file_is_not_held(monkeypatch):
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "gb18030", "utf-16-le"])
-def test_what_is_broken_is_counted_once_wherever_a_file_is_divided_for_reading(codec, monkeypatch):
+def test_broken_bytes_are_counted_once(codec, monkeypatch):
     monkeypatch.setattr(encoding, "_CHUNK_BYTES", 101)
     text = "，".join(SIMPLIFIED[:5]) * 20
     broken = {"utf-8": b"\xff", "gb18030": b"\xff\n", "utf-16-le": b"\x00\xdc"}[codec]

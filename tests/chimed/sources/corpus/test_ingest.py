@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from reading_of import read
 
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import Choices, ingest
@@ -15,6 +14,7 @@ from chimed.extraction.crawl_records import TooManyMisses, check_misses, extract
 from chimed.sources.page import Miss
 from chimed.storage import lake as lakes
 from chimed.storage.lake import open_lake, read_table
+from support.reading_of import read
 
 ROWS = (
     'department,title,ask,answer\n心血管科,血压高,"血压高，\n头晕",先测三天。\n'
@@ -50,12 +50,12 @@ def test_a_table_in_any_charset(charset):
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "gb18030"])
-def test_a_file_longer_than_is_read_at_a_time(charset):
+def test_a_file_longer_than_one_read(charset):
     first, second = read("qa.tsv", f"title\task\tanswer\n问\t{'长' * 600_000}\t答\n\t尾\t终".encode(charset))
     assert (len(first.question), second.answer) == (600_002, "终")
 
 
-def test_a_line_of_json_ends_at_its_line_end_only():
+def test_json_lines_end_at_line_ends_only():
     row = json.dumps({"ask": "咳\u2028三天", "answer": "多饮水。"}, ensure_ascii=False)
     assert [one.answer for one in read("qa.jsonl", f"{row}\r\n{row}".encode())] == ["多饮水。"] * 2
     assert read("qa.jsonl", f"{row}\n{{".encode())[1] == Miss("not JSON")
@@ -69,7 +69,7 @@ def test_json_in_lines_and_whole_and_herbs():
     assert (herb.title, herb.text, herb.domain) == ("甘菊", "【中药名】甘菊\n【功效】疏风。", "tcm")
 
 
-def test_a_classic_by_chapters_with_its_broken_lines_joined():
+def test_a_classics_broken_lines_are_joined():
     first, second = read("007-药渡.txt", BOOK.encode("gb18030"))
     assert (first.title, first.language) == ("药渡·卷上·草部·甘菊", "lzh")
     assert first.text == (
@@ -78,7 +78,7 @@ def test_a_classic_by_chapters_with_its_broken_lines_joined():
     assert (second.title, second.text) == ("药渡·卷下·白芷", "味辛温。")
 
 
-def test_ingested_twice_it_is_there_once_and_read_like_any_crawl(tmp_path):
+def test_ingesting_twice_stores_once(tmp_path):
     lake = open_lake(str(tmp_path / "lake"))
     (tmp_path / "qa.csv").write_bytes(ROWS.encode("gbk"))
     made = ingest(lake, "mine", [tmp_path / "qa.csv"])
@@ -126,14 +126,14 @@ def test_names_that_lead_elsewhere_are_only_names(tmp_path):
         ingest(open_lake(str(tmp_path / "lake")), "other", [tmp_path / "empty"])
 
 
-def test_a_row_that_stands_there_twice_has_its_own_reason(tmp_path):
+def test_a_repeated_row_has_its_own_reason(tmp_path):
     lake = open_lake(str(tmp_path / "lake"))
     (tmp_path / "qa.csv").write_text(ROWS + ROWS.split("\n", 1)[1], encoding="utf-8")
     report = extract_crawl(lake, "mine", ingest(lake, "mine", [tmp_path / "qa.csv"])["crawl"])
     assert report["dropped"] == {"no answer": 2, "same row twice in the corpus": 2}
 
 
-def test_what_a_person_says_is_kept_and_said_again_it_counts_anew(tmp_path):
+def test_a_repeated_verdict_counts_anew(tmp_path):
     lake = open_lake(str(tmp_path / "lake"))
     (tmp_path / "a.jsonl").write_text('{"text": "今天的天气很好，我们去医院看了医生。"}', encoding="utf-8")
     files = [tmp_path / "a.jsonl"]
@@ -153,7 +153,7 @@ def test_what_a_person_says_is_kept_and_said_again_it_counts_anew(tmp_path):
             ingest(lake, "mine", files, rights=wrong)
 
 
-def test_the_decision_and_its_certainty_are_kept_and_told(tmp_path, caplog):
+def test_decisions_and_certainty_are_told(tmp_path, caplog):
     lake = open_lake(str(tmp_path / "lake"))
     (tmp_path / "qa.csv").write_bytes(ROWS.replace("血压", "血壓").encode("big5", errors="ignore"))
     with caplog.at_level("INFO", "chimed"):
@@ -164,7 +164,7 @@ def test_the_decision_and_its_certainty_are_kept_and_told(tmp_path, caplog):
     assert "columns: " in caplog.text
 
 
-def test_a_corpus_of_an_earlier_version_is_still_read(tmp_path):
+def test_an_older_corpus_is_still_read(tmp_path):
     lake = open_lake(str(tmp_path / "lake"))
     lakes.write_bytes(lake, "raw/old/0123456789ab/qa.csv", ROWS.encode("gbk"))
     report = {
@@ -214,7 +214,7 @@ def test_a_folder_as_on_the_hub(tmp_path):
     assert made["pages"] == 2
 
 
-def test_what_in_a_folder_cannot_be_read_as_a_file_is_named_and_nothing_waits_for_it(tmp_path, caplog):
+def test_special_files_of_a_folder_are_named(tmp_path, caplog):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "a.csv").write_text(ROWS)
@@ -231,7 +231,7 @@ def test_what_in_a_folder_cannot_be_read_as_a_file_is_named_and_nothing_waits_fo
     assert f"skipped, neither a file nor a folder of its own: {names}" in caplog.text
 
 
-def test_what_in_a_folder_is_no_data_or_empty_is_told_and_the_rest_is_taken(tmp_path, caplog):
+def test_non_data_files_are_told(tmp_path, caplog):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "a.csv").write_text(ROWS)
@@ -255,7 +255,7 @@ def test_a_pointer_of_git_lfs_is_no_data(tmp_path):
         ingest(open_lake(str(tmp_path / "lake")), "mine", [file])
 
 
-def test_a_column_that_no_file_has_is_an_error_and_not_passed_over(tmp_path):
+def test_a_column_in_no_file_is_an_error(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("question,answer,headline\n咳嗽怎么办？,多喝水。,咳\n")
     lake = open_lake(str(tmp_path / "lake"))
@@ -264,7 +264,7 @@ def test_a_column_that_no_file_has_is_an_error_and_not_passed_over(tmp_path):
     assert ingest(lake, "mine", [file], Choices(columns={"title": "Headline"}))["read"]["a.csv"]["columns"]["title"]
 
 
-def test_a_corpus_of_which_nothing_can_be_used_is_no_success(tmp_path):
+def test_an_unusable_corpus_is_no_success(tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("Hypertension is a common condition, and it is often not noticed at all.\n")
     lake = open_lake(str(tmp_path / "lake"))

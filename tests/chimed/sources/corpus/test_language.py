@@ -1,10 +1,10 @@
 """Classical, modern and no Chinese, by a text's own words and by what is around it. All texts are made up."""
 
 import pytest
-from reading_of import look, read
 
 from chimed.extraction.corpus_files.language import weigh_text, weigh_texts
 from chimed.sources.page import Miss
+from support.reading_of import look, read
 
 CLASSICAL = (
     "夫脉者，血之府也。长则气治，短则气病，数则烦心，大则病进。医者不可不知其所以然，故曰：善治者治皮毛，其次治肌肤。"
@@ -24,13 +24,13 @@ def languages(found: list) -> list[str]:
     return [one.reason if isinstance(one, Miss) else one.language for one in found]
 
 
-def test_a_modern_book_is_modern_and_a_classic_classical_whatever_their_ending():
+def test_books_have_the_language_of_their_text():
     assert languages(read("书.txt", book(MODERN, MODERN))) == ["zh", "zh"]
     assert languages(read("书.txt", book(CLASSICAL, CLASSICAL))) == ["lzh", "lzh"]
     assert languages(read("书.md", f"# 一\n{CLASSICAL}\n# 二\n{MODERN}")) == ["lzh", "zh"]
 
 
-def test_a_list_of_herbs_is_in_the_language_of_its_book():
+def test_a_herb_list_has_its_books_language():
     assert languages(read("书.txt", book(CLASSICAL, LIST, CLASSICAL))) == ["lzh"] * 3
     assert languages(read("书.txt", book(MODERN, LIST, MODERN))) == ["zh"] * 3
 
@@ -39,7 +39,7 @@ def test_a_modern_preface_in_a_classic_is_modern():
     assert languages(read("书.txt", book(MODERN * 3, CLASSICAL * 9))) == ["zh", "lzh"]
 
 
-def test_what_is_no_chinese_is_a_named_miss_unless_a_person_says_what_it_is():
+def test_foreign_text_is_a_miss_by_default():
     rows = (
         f'{{"text": "{ENGLISH}"}}\n{{"text": "これは漢方薬についての説明です。よく効きます。"}}\n{{"text": "{MODERN}"}}'
     )
@@ -55,7 +55,7 @@ def test_what_is_no_chinese_is_a_named_miss_unless_a_person_says_what_it_is():
         "高血壓是常見的慢性病，患者需要長期服藥，並定期到醫院檢查。",
     ],
 )
-def test_drug_names_numbers_and_traditional_script_do_not_make_it_another_language(text):
+def test_drug_names_do_not_change_the_language(text):
     assert languages(read("a.jsonl", f'{{"text": "{text}"}}')) == ["zh"]
 
 
@@ -68,13 +68,13 @@ def test_a_classical_question_with_its_answer_is_classical():
     assert (one.language, one.domain) == ("lzh", "tcm")
 
 
-def test_the_survey_says_how_many_decide_for_themselves_and_how_certain_the_rest_is():
+def test_the_survey_says_how_certain_it_is():
     said = look("书.txt", book(CLASSICAL, LIST, CLASSICAL, MODERN))
     assert (said.languages, said.own, said.rows) == ({"lzh": 3, "zh": 1}, 3, 4)
     assert 0.5 <= said.words.certainty <= 1
 
 
-def test_the_domain_is_the_department_s_else_the_text_s_else_a_person_s():
+def test_the_domain_comes_from_department_or_text():
     tcm = "脾虚湿热，舌苔黄腻，宜健脾益气、清热祛风，用黄芪、白术、茯苓水煎服。"
     row = '{{"question": "怎么办？", "answer": "{}", "department": "{}"}}'
     assert read("a.jsonl", row.format(tcm, ""))[0].domain == "tcm"
@@ -84,7 +84,7 @@ def test_the_domain_is_the_department_s_else_the_text_s_else_a_person_s():
     assert read("a.jsonl", row.format(MODERN, ""), domain="tcm")[0].domain == "tcm"
 
 
-def test_many_texts_are_weighed_together_as_each_is_alone():
+def test_batched_scores_equal_single_ones():
     texts = [
         "",
         "\n",

@@ -6,12 +6,12 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from reading_of import look, read
 
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import lines, tables
 from chimed.extraction.corpus_files.columns import parse_columns
 from chimed.sources.page import Miss
+from support.reading_of import look, read
 
 QUESTION, ANSWER = "咳嗽三天怎么办？", "多喝水，注意休息。"
 TEXT = "高血压是常见的慢性病，患者需要长期服药，并且定期检查。"
@@ -65,7 +65,7 @@ def test_a_document_by_any_name(row):
     assert (one.text, one.title) == (TEXT, "高血压" if len(row) == 2 else "")
 
 
-def test_instruction_and_input_are_one_question_and_several_answers_several_records():
+def test_instruction_and_input_make_one_question():
     row = {"instruction": "请回答。", "input": QUESTION, "output": ANSWER}
     assert words(read("a.jsonl", dumped(row))) == [(f"请回答。\n{QUESTION}", ANSWER)]
     assert words(read("a.jsonl", dumped({"question": QUESTION, "answers": [ANSWER, "去医院。", ANSWER]}))) == [
@@ -73,7 +73,7 @@ def test_instruction_and_input_are_one_question_and_several_answers_several_reco
     ]  # fmt: skip
 
 
-def test_columns_that_are_not_understood_are_one_sentence_and_can_be_named():
+def test_unknown_columns_can_be_named():
     rows = dumped(*[{"甲": QUESTION, "乙": ANSWER}] * 3)
     with pytest.raises(
         UserError, match=r"has the columns 甲, 乙, from which no record.*--columns question=问.*question: "
@@ -87,7 +87,7 @@ def test_columns_that_are_not_understood_are_one_sentence_and_can_be_named():
             parse_columns(wrong)
 
 
-def test_a_question_with_a_text_but_no_answer_is_asked_about_and_not_guessed():
+def test_a_question_without_answer_is_not_guessed():
     with pytest.raises(UserError, match="--columns"):
         read("a.jsonl", dumped({"问题": QUESTION, "内容": TEXT}))
 
@@ -105,7 +105,7 @@ def talk(*turns: str, **more: object) -> str:
     return dumped({"messages": said, **more})
 
 
-def test_every_exchange_of_a_conversation_is_a_record_behind_what_was_said_before():
+def test_every_exchange_is_a_record():
     first, second, third = read(
         "a.jsonl", talk("咳嗽怎么办？", "多喝水。", "要吃药吗？", "先不用。", "那饮食呢？", "清淡些。")
     )
@@ -115,13 +115,13 @@ def test_every_exchange_of_a_conversation_is_a_record_behind_what_was_said_befor
     assert look("a.jsonl", talk("一？", "二。", "三？", "四。")).rows == 1  # one page: never divided between splits
 
 
-def test_a_long_conversation_does_not_grow_with_its_square():
+def test_a_long_conversation_stays_linear():
     turns = [f"第{n}句话，说得很长很长。" * 20 for n in range(200)]
     found = read("a.jsonl", talk(*turns))
     assert (len(found), max(len(one.question) for one in found) < 2_000) == (100, True)
 
 
-def test_what_of_a_conversation_is_no_exchange_is_counted():
+def test_unpaired_messages_are_counted():
     rows = [
         {"role": "system", "content": "你是医生。"},
         {"role": "assistant", "content": "您好。"},
@@ -155,7 +155,7 @@ def test_what_of_a_conversation_is_no_exchange_is_counted():
         ([{"role": "user", "content": {"a": 1}}, {"role": "assistant", "content": None}], "no question"),
     ],
 )
-def test_a_conversation_without_an_exchange_is_a_named_miss(messages, reason):
+def test_a_conversation_without_exchange_is_a_miss(messages, reason):
     assert words(read("a.jsonl", dumped({"messages": messages}))) == [reason]
 
 
@@ -171,7 +171,7 @@ def test_a_history_stands_before_its_instruction():
 GOOD = {"question": QUESTION, "answer": ANSWER}
 
 
-def test_a_broken_line_of_json_is_named_and_the_rest_is_read():
+def test_a_broken_json_line_costs_only_itself():
     body = f'{dumped(GOOD)}\n{{"question": "咳\n[1, 2]\n{"[" * 100_000}\n{{"question": {"1" * 5_000}}}\n{dumped(GOOD)}'
     assert words(read("a.jsonl", body)) == [
         (QUESTION, ANSWER), "not JSON", "no JSON object", "not JSON", "not JSON", (QUESTION, ANSWER),
@@ -183,7 +183,7 @@ def test_a_broken_line_of_json_is_named_and_the_rest_is_read():
 @pytest.mark.parametrize(
     "broken", ['{"question": "咳"', '{"question": "咳}', '{"question": 咳}', '{"question": {"a": [}}', '"咳"', "{]}"]
 )
-def test_a_broken_member_of_a_json_array_is_named_and_the_rest_is_read(broken):
+def test_a_broken_array_member_costs_only_itself(broken):
     row = dumped(GOOD)
     found = words(read("a.json", f"[{row},\n{broken},\n{row},\n{row}]"))
     assert found.count((QUESTION, ANSWER)) == 3
@@ -214,7 +214,7 @@ def test_an_array_is_streamed_and_not_held(monkeypatch):
     assert (first, sum(asked) < 200_000, min(asked) > 0) == (GOOD, True, True)
 
 
-def test_a_cell_line_or_row_beyond_all_bounds_is_a_named_miss(monkeypatch):
+def test_an_oversized_cell_or_row_is_a_miss(monkeypatch):
     for module in (lines, tables):
         monkeypatch.setattr(module, "MAX_CELL_LENGTH", 10_000)
     monkeypatch.setattr("chimed.extraction.corpus_files.rows.MAX_CELL_LENGTH", 10_000)
@@ -234,7 +234,7 @@ def test_a_cell_line_or_row_beyond_all_bounds_is_a_named_miss(monkeypatch):
     assert words(read("a.parquet", sink.getvalue())) == [(QUESTION, ANSWER), lines.TOO_LONG]
 
 
-def test_lone_surrogates_and_nuls_are_taken_out_and_counted():
+def test_surrogates_and_nuls_are_removed_and_counted():
     body = '{"question": "咳嗽\\ud800三天？", "answer": "多喝\\u0000水。\\ud83d\\ude00", "\\udc00": 1}'
     assert words(read("a.jsonl", body)) == [("咳嗽三天？", "多喝水。😀")]
     said = look("a.jsonl", body)
@@ -243,7 +243,7 @@ def test_lone_surrogates_and_nuls_are_taken_out_and_counted():
     assert words(read("a.csv", "question,answer\n咳\0嗽？,多喝水。\n")) == [("咳嗽？", "多喝水。")]
 
 
-def test_a_stray_quote_costs_its_own_row_at_most():
+def test_a_stray_quote_costs_one_row():
     stray = f'question,answer\n"咳嗽，{QUESTION},{ANSWER}\n' + f"{QUESTION},{ANSWER}\n" * 5
     assert words(read("a.csv", stray)).count((QUESTION, ANSWER)) == 5
     whole = f'question,answer\n他说"{QUESTION}",{ANSWER}\n"一行\n两行？","{ANSWER}"\n'
@@ -261,7 +261,7 @@ def test_line_ends_of_every_kind_and_mixed(end):
     assert words(read("a.jsonl", f"{dumped(GOOD)}{end}{end}{dumped(GOOD)}\r\n")) == [(QUESTION, ANSWER)] * 2
 
 
-def test_more_cells_than_columns_are_a_miss_fewer_are_empty():
+def test_surplus_cells_are_a_miss():
     assert words(read("a.csv", f"question,answer\n{QUESTION},{ANSWER},多的\n{QUESTION}\n{QUESTION},{ANSWER},,\n")) == [
         tables.TOO_MANY_CELLS, "no answer", (QUESTION, ANSWER),
     ]  # fmt: skip
@@ -312,13 +312,13 @@ def test_parquet_and_arrow_with_nested_columns():
     assert words(read("a.parquet", flat))[:2] == [(QUESTION, ANSWER), "no answer"]
 
 
-def test_a_nested_value_where_words_should_be_is_counted():
+def test_a_nested_value_is_counted():
     table = pa.Table.from_pylist([{"question": {"zh": QUESTION}, "answer": ANSWER}])
     assert words(read("a.parquet", parquet(table))) == ["no question"]
     assert look("a.parquet", parquet(table)).notes == {"nested values of question, left out": 1}
 
 
-def test_a_string_that_is_not_utf_8_is_its_own_row_s_miss():
+def test_a_non_utf8_string_costs_one_row():
     strings = pa.array([b"\xff\xfe", QUESTION.encode()], pa.binary()).view(pa.string())
     table = pa.table({"question": strings, "answer": pa.array([ANSWER, ANSWER])})
     assert words(read("a.parquet", parquet(table))) == ["not UTF-8", (QUESTION, ANSWER)]
@@ -360,7 +360,7 @@ def test_columns_of_one_name_are_all_kept():
     ],
     ids=["a list a column", "a dict a column", "a dict a row", "rows of several forms", "with numbers"],
 )
-def test_a_table_that_is_one_object_is_turned_and_no_answer_meets_another_question(value):
+def test_a_one_object_table_is_turned(value):
     body = json.dumps(value, ensure_ascii=False, indent=1)
     assert words(read("a.json", body)) == [(QUESTION, ANSWER), ("头痛呢？", "多休息。")]
 
@@ -380,7 +380,7 @@ def test_one_object_that_is_a_row_is_one():
         ({"asked": {"by": "甲", "question": QUESTION}, "reply": {"answer": ANSWER}}, "asked.question"),
     ],
 )
-def test_nested_columns_are_opened_where_the_outer_ones_say_nothing(row, names):
+def test_nested_columns_are_opened(row, names):
     assert words(read("a.jsonl", dumped(row))) == PAIR
     assert look("a.jsonl", dumped(row)).columns["question"] == [names]
     assert words(read("a.parquet", parquet(pa.Table.from_pylist([row])))) == PAIR
@@ -414,7 +414,7 @@ def test_pairs_in_a_list_are_exchanges():
     assert words(read("a.jsonl", dumped({"conversation": [[QUESTION, ANSWER]]}))) == PAIR
 
 
-def test_bytes_that_are_text_are_read_and_pictures_are_told():
+def test_text_is_told_from_pictures():
     table = pa.table({
         "question": pa.array([QUESTION.encode()]), "answer": pa.array([ANSWER.encode()], pa.large_binary()),
         "scan": pa.array([b"\x89PNG\xff"]),
@@ -425,6 +425,6 @@ def test_bytes_that_are_text_are_read_and_pictures_are_told():
         read("a.parquet", parquet(table.select(["scan"])))
 
 
-def test_a_column_that_the_file_does_not_have_is_named():
+def test_a_missing_column_is_named():
     with pytest.raises(UserError, match="It has no column 問, which --columns names"):
         read("a.csv", f"foo,bar\n{QUESTION},{ANSWER}\n", columns={"question": "問", "answer": "bar"})

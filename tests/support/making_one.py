@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
-from model_server import Served
 
 from chimed.build import order
 from chimed.build.builds import new_build, read_stage
@@ -31,6 +30,7 @@ from chimed.storage.store import PERPLEXITIES
 from chimed.text.perplexity_model import score_key
 from chimed_demo.pages import all_pages, key_of
 from chimed_demo.replica import DETAIL
+from support.model_server import Served
 
 CRAWL = "2026-11-16"
 FIRST, SECOND = "2026.11.22", "2026.11.22.1"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from model_server import completion
+from support.model_server import completion
 
 GOOD = "答案"
 

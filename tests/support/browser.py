@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 PATIENCE = 150  # seconds for the server to come up on a busy machine
 NARROW = 500  # pixels below which a screen is a phone's
 FLAGS = (

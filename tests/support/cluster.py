@@ -18,14 +18,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import loopback
-import postgres
 import psutil
 from aiohttp import web
 
 from chimed import processes
 from chimed.settings import PROJECT, settings
 from chimed_airflow.local.rest import Api
+from support import loopback, postgres
 
 HERE = Path(__file__).parent
 SKIPPED = ["translate", "generate_qa", "prefer"]  # two stages that ask the model are enough

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import loopback
 from aiohttp import web
+
+from support import loopback
 
 
 @dataclass

@@ -18,11 +18,11 @@ from datetime import date, datetime, timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import loopback
 from aiohttp import web
 
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
+from support import loopback
 
 Answer = tuple[int, dict[str, str], str | bytes]
 HTML = {"Content-Type": "text/html; charset=utf-8"}

@@ -1,0 +1,1 @@
+"""What the tests share: servers that misbehave on demand, small builds, rows, replicas of sites, a browser."""
