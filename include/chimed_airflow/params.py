@@ -82,7 +82,6 @@ def build_params() -> dict[str, Param]:
     return {name: made[name] for name in ordered}
 
 
-@cache
 def build_options(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a run's build from the run's params. A configuration may use an option's old name."""
     given = {name: params[name] for name in Options.model_fields}
