@@ -13,6 +13,7 @@ import pytest
 from chimed.build import order
 from chimed.build.options import Options
 from chimed.sources import names as source_names
+from chimed_airflow.params import build_options
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "scrapy", "twisted", "polars", "pandas", "pyarrow", "trl", "vllm", "kubernetes")
@@ -63,7 +64,7 @@ def test_the_build_form_is_the_options(dags) -> None:
     params = dags["build_dataset"].params.dump()
     assert params.pop("require_approval") is False
     assert params.pop("train") is True
-    assert Options(**params) == Options()
+    assert Options(**params) == Options() == Options(**build_options(params))
     form = dags["build_dataset"].params.get_param("skip").schema
     assert form["items"]["enum"] == [stage.name for stage in order.STAGES if stage.skippable]
 
