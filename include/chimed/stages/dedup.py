@@ -23,9 +23,10 @@ from chimed.stages import dedup_bucket, dedup_exact, dedup_resolve, dedup_sign, 
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps one of each; the detail of a row that leaves is the id of the row it copies, and how alike they are.
+    """Keep one row of each group of duplicates.
 
-    records: a part of the table, of which the steps have said what leaves.
+    The detail of a dropped row is the id of the row that it duplicates, and the similarity of the two. records: a part
+    of the table, for which the steps have decided what is dropped.
     """
     corpus = corpus_of(work, "dedup")
     left = read_group(work.lake, corpus.path("resolve", "left.parquet"), work.part)
