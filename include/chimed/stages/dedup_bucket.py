@@ -1,8 +1,9 @@
-"""dedup, step 3, a range of keys at a time: pairs of rows that share a band of their signatures, so may be alike.
+"""dedup, step 3, for each range of keys: pair the rows that share a band of their signatures, so may be similar.
 
-A bucket is the rows of one key. Each is paired with the first of its bucket by preference, and with the one before it.
-Among many variants of one text a copy meets the text it copies by what both tell (`hash_facts`): the rows of a bucket
-that tell the same are a bucket of their own. Written: `pairs-<range>`, a group for each range of rows (of the second).
+A bucket is the rows of one key. Each row is paired with the preferred row of its bucket, and with the row before it.
+Where a bucket holds many variants of one text, neither of the two may be the text that a row duplicates; so the rows of
+a bucket that state the same facts (`hash_facts`) form a bucket of their own. The step writes `pairs-<range>`, with a
+row group for each range of second rows.
 """
 
 from collections.abc import Iterator

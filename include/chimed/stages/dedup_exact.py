@@ -1,11 +1,12 @@
-"""dedup, step 2, once: what is there twice as it stands, and in which order of preference the rest is compared.
+"""dedup, step 2, once: drop exact duplicates, and rank the other rows in the order of preference.
 
-The same URL (paper §3.2): the newest fetch of a page stays. The same text, where the titles name no two herbs or
-medicines: of what is alike the adopted answer stays, then the longest, then the oldest, then the first by source and
-id, in whatever order and parts the rows come. Held at once: some hundred bytes a row.
+Of rows with the same URL (paper §3.2) the newest fetch is kept. Of rows with the same text, whose titles do not name
+different herbs or medicines, the adopted answer is kept, then the longest, then the oldest, then the first by source
+and id, whatever the order and the parts in which the rows come. Memory: some hundred bytes a row.
 
-Written: `copies` (rows that leave), `order` (the rest by preference, and where its letters lie) and `ranks` (the place
-of each row in that order, a group for each part; none for a row that left, or is too short to be compared).
+The step writes `copies` (the dropped rows), `order` (the other rows by preference, and the position of their letters)
+and `ranks` (each row's rank in that order, a row group for each part; null for a row that was dropped, or is too short
+to be compared).
 """
 
 from typing import Any

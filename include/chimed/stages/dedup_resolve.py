@@ -1,11 +1,11 @@
-"""dedup, step 5, once: which row of those that look alike stays, in the order of preference.
+"""dedup, step 5, once: decide which of the similar rows are kept, in the order of preference.
 
 The rows are decided one by one. A row that is similar to a kept row before it, and is not a variant of it, is a
 duplicate and is dropped. Where the row before it was dropped as a duplicate itself, the row is compared with the kept
 one instead; such comparisons run in batches (`settled`). Memory: some ten bytes a row, and the similar pairs.
 
-Written: `left` (row of the part, reason, detail: the id of the row that stays, and how alike they are) and `figures`,
-each with a group for each part.
+The step writes `left` (row of the part, reason, detail: the id of the kept row, and the similarity of the two) and
+`figures`, each with a row group for each part.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""dedup, step 1, a part at a time: what is compared of every row, and the MinHash signature of its text.
+"""dedup, step 1, for each part: compute what is compared of every row, and the MinHash signature of its text.
 
-What is compared is what `clean` left, without layout and courtesies (`compared`). Of a part of the table this writes
-`rows-<part>` (hashes, days and lengths of each row), `letters-<part>` (what is compared of each, as code points) and
-`bands-<part>` (the keys of the signatures, a group for each range of keys, so that a bucket reads its range alone).
+Texts are compared as `clean` leaves them, without layout and courtesies (`compared`). For each part the step writes
+`rows-<part>` (hashes, days and lengths of each row), `letters-<part>` (the compared letters, as code points) and
+`bands-<part>` (the band keys, a row group for each range of keys, so that step 3 reads only its range).
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""dedup, step 4, a range of rows at a time: which of the pairs are alike, and which of those are variants.
+"""dedup, step 4, for each range of rows: compare the pairs, and tell duplicates from variants.
 
-The true Jaccard similarity of the pairs decides, not that of their signatures. Two texts that differ in a dose, a sign,
-a name, a negation or a side are variants (`variants`). Written: `edges-<range>`, the pairs that are alike, by their
-second row; behind the first one that is a copy they are not looked at any more.
+The true Jaccard similarity of a pair decides, not that of its signatures. Two texts that differ in a dose, a sign, a
+name, a negation or a side are variants (`variants`). The step writes `edges-<range>`: the similar pairs, by their
+second row. Once a row is found to be a duplicate, its other pairs are not examined for variants.
 """
 
 from typing import Any
@@ -22,17 +22,17 @@ from chimed.text.duplicates.shingles import distinct
 
 EDGES = pa.schema(
     [
-        # ranks: of the row, and of one before it that looks alike
+        # ranks: of the row, and of a similar row before it
         pa.field("two", pa.uint32(), False),
         pa.field("one", pa.uint32(), False),
         pa.field("alike", pa.float64(), False),
-        # what makes them variants; empty: nothing, it is a copy; null: not looked at
+        # what makes them variants; empty: a duplicate; null: not examined
         pa.field("kind", pa.string()),
-        # in which half, and the stretch of each around the difference
+        # in which half they differ, and the text of each around the difference
         pa.field("half", pa.uint8()),
         pa.field("before", pa.string()),
         pa.field("after", pa.string()),
-        # whether they share a band, or are compared because a row between them is a copy
+        # true: they share a band; false: compared because a row between them is a duplicate
         pa.field("met", pa.bool_(), False),
     ]
 )

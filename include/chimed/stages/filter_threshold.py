@@ -1,6 +1,6 @@
-"""filter, its only step, once: where the cut falls, over the corpus or within each source and language.
+"""filter, its only step, once: compute the perplexity threshold of the corpus, or of each source and language.
 
-What is held at once is a number a row. Written: `threshold.json`.
+Memory: one number a row. The step writes `threshold.json`.
 """
 
 import math
