@@ -21,12 +21,12 @@ LONGEST = 80  # characters of a licence's name; some packages put the whole text
 
 
 def name_of(distribution: Distribution) -> str:
-    """A distribution's name as indexes normalize it (PEP 503)."""
+    """Return a distribution's name as package indexes normalize it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
 
 
 def licence_of(distribution: Distribution) -> str:
-    """What a distribution says of its licence: the SPDX expression, else its classifiers, else its licence's name."""
+    """Return a distribution's licence: its SPDX expression, or else its classifiers, or else its licence field."""
     said = distribution.metadata
     if expression := said.get("License-Expression"):
         return str(expression)
@@ -49,7 +49,7 @@ def hashes_in(lock: Path) -> dict[str, tuple[str, list[str]]]:
 
 
 def bill(name: str, installed: list[Distribution], locked: dict[str, tuple[str, list[str]]]) -> dict:
-    """The bill of materials as CycloneDX writes it."""
+    """Return the bill of materials in CycloneDX's format."""
     components = []
     for one in sorted(installed, key=name_of):
         package, version = name_of(one), one.version
@@ -75,14 +75,14 @@ def bill(name: str, installed: list[Distribution], locked: dict[str, tuple[str, 
 
 
 def table(made: dict) -> str:
-    """The licences as a Markdown table, by package."""
+    """Return the licences as a Markdown table, by package."""
     rows = [(one["name"], one["version"], one["licenses"][0]["license"]["name"]) for one in made["components"]]
     lines = ["| package | version | licence |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)]) + "\n"
 
 
 def main() -> None:
-    """Writes both files."""
+    """Write both files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--name", required=True, help="what the environment is called")
     parser.add_argument("--lock", type=Path, required=True, help="the requirements file it was installed from")

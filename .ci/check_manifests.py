@@ -21,7 +21,7 @@ SYSCTLS = ("kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.t
 
 
 def broken(spec: dict) -> list[str]:
-    """The rules that a pod's spec breaks, each by its name."""
+    """Return the names of the rules that a pod's spec breaks."""
     found = [f"host namespaces: {name}" for name in ("hostNetwork", "hostPID", "hostIPC") if spec.get(name)]
     for volume in spec.get("volumes") or []:
         found += [f"volume types: {kind}" for kind in set(volume) - {"name"} - VOLUMES]
@@ -38,7 +38,7 @@ def broken(spec: dict) -> list[str]:
 
 
 def _broken(own: dict, pod: dict) -> list[str]:
-    """What a container's security context breaks, with what it takes over from its pod's."""
+    """Return the rules that a container's security context breaks, with the values that it inherits from its pod."""
     found = []
     if own.get("privileged"):
         found.append("privileged")
@@ -60,7 +60,7 @@ def _broken(own: dict, pod: dict) -> list[str]:
 
 
 def pods(one: dict) -> list[dict]:
-    """The specs of the pods that an object is or makes."""
+    """Return the specs of the pods that an object is or creates."""
     spec = one.get("spec") or {}
     if one["kind"] == "Pod":
         return [spec]
@@ -70,7 +70,7 @@ def pods(one: dict) -> list[dict]:
 
 
 def wrong(text: str) -> list[str]:
-    """What is wrong with the objects of a YAML file, each in a line."""
+    """Return the faults of the objects in a YAML file, one line each."""
     found = []
     for one in filter(None, yaml.safe_load_all(text)):
         name = f"{one['kind']} {one['metadata'].get('name')}"

@@ -55,7 +55,7 @@ GROUPS = {  # what a reader sees of the graph at first; tasks keep their own nam
 
 
 def group_of(stage: Stage) -> str:
-    """The group that a stage's task stands in."""
+    """Return the task group of a stage."""
     names = [one.name for one in STAGES]
     place, asking = names.index(stage.name), [names.index(one.name) for one in STAGES if one.needs == "llm"]
     if place > asking[-1]:
@@ -66,7 +66,7 @@ def group_of(stage: Stage) -> str:
 
 
 def stage_task(stage: Stage, shards: XComArg) -> BaseOperator | MappedOperator:
-    """A stage's task: one a part, or the release."""
+    """Return the task of a stage: mapped over the parts, or a single task for `release`."""
     operator, arguments = where(stage.needs)
     arguments |= {
         "task_id": stage.name,
@@ -82,9 +82,9 @@ def stage_task(stage: Stage, shards: XComArg) -> BaseOperator | MappedOperator:
 
 
 def step_task(stage: Stage, step: Step, shards: XComArg, among: BaseOperator | None) -> BaseOperator | MappedOperator:
-    """The task of a step: one a part, one a range, or one for all, whose result is the ranges.
+    """Return the task of a step: mapped over parts or ranges, or a single task whose result is the list of ranges.
 
-    among: the step that told the ranges.
+    among: the step whose result is the ranges to map over.
     """
     arguments = {
         "task_id": f"{stage.name}_{step.name}",

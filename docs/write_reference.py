@@ -42,7 +42,7 @@ Where things are and how they run: environment variables, read when a process st
 
 
 def table(model: type[BaseModel], prefix: str = "") -> str:
-    """A Markdown table of a model's fields: name, values, default, meaning."""
+    """Return a Markdown table of a model's fields: name, values, default, meaning."""
     head = f"| {'variable' if prefix else 'option'} | values | default | meaning |\n|---|---|---|---|\n"
     rows = [
         f"| `{prefix}{name.upper() if prefix else name}` | {cell(values(field.annotation))} | {cell(default(field))} "
@@ -53,7 +53,7 @@ def table(model: type[BaseModel], prefix: str = "") -> str:
 
 
 def values(kind: Any) -> str:
-    """What a field may be, in a word: `both`, `once`; number; list of text."""
+    """Describe a field's type in a word: `both`, `once`; number; list of text."""
     said = str(kind) if not isinstance(kind, type) else kind.__name__
     if "Literal" in said:
         return ", ".join(f"`{one}`" for one in re.findall("'([^']*)'", said))
@@ -68,7 +68,7 @@ def values(kind: Any) -> str:
 
 
 def default(field: FieldInfo) -> str:
-    """A field's default as one would write it; empty where there is none."""
+    """Format a field's default as a user would write it; empty where there is none."""
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None or value is PydanticUndefined or value == "":
         return ""
@@ -85,23 +85,23 @@ def cell(text: str) -> str:
 
 
 def reference() -> str:
-    """The whole file."""
+    """Return the whole file."""
     return f"{TOP}{OPTIONS}{table(Options)}\n{SETTINGS}{table(Settings, 'CHIMED_')}"
 
 
 def stages(guide: str) -> str:
-    """A guide's text with the table of stages between its two marks."""
+    """Insert the table of stages into a guide's text, between its two marks."""
     rows = "".join(f"| `{one.name}` | {cell(one.does)} | {cell(one.paper)} |\n" for one in (CRAWL, *STAGES))
     return between(guide, BEGIN, END, f"| stage | what it does | paper |\n|---|---|---|\n{rows}")
 
 
 def evaluation(guide: str) -> str:
-    """A guide's text with the table of the paper's scores between its two marks."""
+    """Insert the table of the paper's scores into a guide's text, between its two marks."""
     return between(guide, PAPER, PAPER_END, f"{told()}\n")
 
 
 def between(guide: str, begin: str, end: str, text: str) -> str:
-    """A guide's text with another text between two marks. Raises ValueError where the guide lacks them."""
+    """Replace the text between two marks of a guide. Raises ValueError where the guide lacks them."""
     head, _, rest = guide.partition(begin)
     _, found, tail = rest.partition(end)
     if not found:

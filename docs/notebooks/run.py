@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 def run(notebook: dict) -> dict:
-    """The notebook with its code cells run in order, in one namespace, and what each printed and ended with."""
+    """Run the notebook's code cells in order, in one namespace; return it with each cell's output and result."""
     namespace: dict = {"__name__": "__main__"}
     cells, count = [], 0
     for cell in notebook["cells"]:
@@ -29,7 +29,7 @@ def run(notebook: dict) -> dict:
 
 
 def outputs(code: str, namespace: dict, count: int) -> list[dict]:
-    """Runs a cell; its printed text, and the value of its last line where that is an expression."""
+    """Run a cell; return its printed text, and the value of its last line where that is an expression."""
     tree = ast.parse(code)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     printed = io.StringIO()
@@ -48,7 +48,7 @@ def outputs(code: str, namespace: dict, count: int) -> list[dict]:
 
 
 def main(check: bool) -> None:
-    """Runs all of them. Raises SystemExit where one is not as it was, if only that is asked."""
+    """Run all notebooks. check: write nothing, and raise SystemExit where an output has changed."""
     import pandas as pd
 
     os.environ["HF_HOME"] = tempfile.mkdtemp()  # `datasets` would take rows that it kept of an older sample

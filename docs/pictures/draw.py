@@ -33,7 +33,7 @@ class Drawing:
     parts: list[str] = field(default_factory=list)
 
     def box(self, x: float, y: float, width: float, height: float, fill: str = "box") -> None:
-        """A rounded rectangle."""
+        """Draw a rounded rectangle."""
         paint = f'fill="{self.colours[fill]}" stroke="{self.colours["line"]}"'
         self.parts.append(f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" {paint}/>')
 
@@ -43,18 +43,18 @@ class Drawing:
         self.parts.append(f'<text x="{x}" y="{y}" {paint} xml:space="preserve">{escape(words)}</text>')
 
     def arrow(self, x: float, y: float, x2: float, y2: float) -> None:
-        """A line with a head."""
+        """Draw an arrow."""
         paint = f'stroke="{self.colours["accent"]}" stroke-width="2" marker-end="url(#head)"'
         self.parts.append(f'<line x1="{x}" y1="{y}" x2="{x2}" y2="{y2}" {paint}/>')
 
     def mark(self, x: float, y: float, width: float, height: float) -> None:
-        """The ground of a marked stretch of text."""
+        """Draw the background of a marked stretch of text."""
         self.parts.append(
             f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="3" fill="{self.colours["mark"]}"/>'
         )
 
     def svg(self, height: int, title: str) -> str:
-        """The whole file."""
+        """Return the whole SVG file."""
         head = (
             f'<marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="5" markerHeight="5" orient="auto">'
             f'<path d="M0 0 8 4 0 8z" fill="{self.colours["accent"]}"/></marker>'
@@ -146,7 +146,7 @@ def way(language: str, colours: dict[str, str]) -> str:
 
 
 def planes(language: str, colours: dict[str, str]) -> str:
-    """The DAGs side by side, below them the lake and the store, the models at the right."""
+    """Draw the DAGs side by side, the lake and the store below them, and the models at the right."""
     said, drawing = WORDS["planes"][language], Drawing(colours)
     drawing.text(4, 20, said["airflow"], 15, "accent", 'font-weight="700"')
     for name, left, width in (("crawl", 0, 230), ("build", 290, 540), ("train", 890, 310)):
@@ -170,7 +170,7 @@ def planes(language: str, colours: dict[str, str]) -> str:
 
 
 def main(target: Path) -> None:
-    """Writes all of them."""
+    """Write all pictures."""
     for language in WORDS["way"]:
         for scheme, colours in COLOURS.items():
             for name, draw in (("way", way), ("planes", planes)):

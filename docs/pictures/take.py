@@ -50,7 +50,7 @@ def take(driver, address: str, path: Path, height: int, scheme: str) -> None:
 
 
 def main() -> None:
-    """Takes all pictures. Raises SystemExit where no demo was run."""
+    """Take all pictures. Raises SystemExit where no demo was run."""
     from chimed.storage.lake import open_lake
 
     lake = home.STATE / "lake"

@@ -58,7 +58,7 @@ _ASKED_OF = {"xingwu": "{}应当怎样辨别和治疗？", "xitang": "{}怎样�
 
 
 def answer(body: dict) -> str:
-    """What the demo's texts say to a request: the prompt is known by its wording."""
+    """Return the demo's reply to a request; the prompt is recognized by its wording."""
     said = body["messages"]
     system, user = (said[0]["content"] if len(said) > 1 else ""), said[-1]["content"]
     for name, write in _WRITERS.items():
@@ -73,7 +73,7 @@ def _translation(user: str, _sample: int) -> str:
 
 
 def _question(user: str, _sample: int) -> str:
-    """A question that one of the document's paragraphs answers: the longest that has one."""
+    """Return a question that one of the document's paragraphs answers: the longest paragraph that has one."""
     known = [part for sheet in lesson_texts.sheets() for part in sheet.parts if part.text.removesuffix("。") in user]
     if known:
         part = max(known, key=lambda one: (len(one.heads) > 0, len(one.text)))
@@ -91,7 +91,7 @@ def _department(user: str, _sample: int) -> str:
 
 
 def _answer(user: str, sample: int) -> str:
-    """The answer that was written to the question; the second time its first sentence, or half of its only one."""
+    """Return the answer to the question; the second time its first sentence, or half of its only one."""
     one = next((one for one in lesson_texts.asked() if one.title in user and one.answers), None)
     known = [part.text for sheet in lesson_texts.sheets() for part in sheet.parts if part.question in user]
     if not one and not known:
@@ -104,7 +104,7 @@ def _answer(user: str, sample: int) -> str:
 
 
 def _ranking(user: str, _sample: int) -> str:
-    """The longer answer; of two that are as long the first, which does not survive the swap."""
+    """Choose the longer answer, or the first of two equally long ones, which then fails the swapped comparison."""
     first, second = re.split("回答[AB]：", user)[1:]
     return "A" if len(first.strip()) >= len(second.split("请比较")[0].strip()) else "B"
 
@@ -160,7 +160,7 @@ class _Waiting(ThreadingHTTPServer):
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The URL of the server, on a free port of this machine."""
+    """Start the server on a free port of this machine and yield its URL."""
     server = _Waiting(("127.0.0.1", 0), _Server)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -173,7 +173,7 @@ def serving() -> Iterator[str]:
 
 
 def crawl(work: Work, week: str, pages: list[Page]) -> None:
-    """A finished crawl of every site: its detail pages among these, in the frontier and in WARC files."""
+    """Write a finished crawl of every site: its detail pages among these, in the frontier and in WARC files."""
     for source in PAPER:
         site = import_module(f"chimed.sources.{source}").SITE
         archive = warc.open_archive(work.lake, f"raw/{source}/{week}")
@@ -192,7 +192,7 @@ def crawl(work: Work, week: str, pages: list[Page]) -> None:
 
 
 def build(work: Work, version: str) -> None:
-    """Runs every stage of a build over the weeks crawled so far."""
+    """Run every stage of a build over the weeks crawled so far."""
     made = new_build(work.lake, OPTIONS, version)
     this = Work(made, Options(**OPTIONS), work.lake, work.store, work.settings, lambda line: print(line))
     for name in order.NAMES:
@@ -200,7 +200,7 @@ def build(work: Work, version: str) -> None:
 
 
 def main(target: Path, versions: tuple[str, ...] = tuple(WEEKS)) -> None:
-    """Makes the releases and puts them under `target`, with the builds' reports and the rows that left."""
+    """Make the releases and copy them to `target`, with the builds' reports and the dropped rows."""
     pages = list(all_pages().values())
     second = pages[::SECOND_WEEK]
     shown = {"2026.11.16": [page for page in pages if page not in second], "2026.11.23": second}
@@ -221,7 +221,7 @@ def main(target: Path, versions: tuple[str, ...] = tuple(WEEKS)) -> None:
 
 
 def _keep_of_release(release: Path, target: Path) -> None:
-    """The tables and what is said of them. JSON Lines and figures would be four fifths of the bytes."""
+    """Copy the tables and their descriptions. JSON Lines and figures would be four fifths of the bytes."""
     ignored = shutil.ignore_patterns("jsonl", "figures", "dataset_info.json")
     shutil.copytree(release, target, ignore=ignored)
     card = (target / "README.md").read_text(encoding="utf-8")

@@ -60,7 +60,7 @@ def _send(name: str, value: float, kind: str, tags: dict[str, str]) -> None:
 
 @cache
 def _address(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
-    """The family and the address of a server, looked up once."""
+    """Resolve a server's address family and address. The result is cached: DNS is asked once."""
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     return family, address
 

@@ -62,7 +62,7 @@ class ApproveRelease(ApprovalOperator):
 
 
 def question(found: dict[str, Any]) -> str:
-    """What the person reads, as Markdown, of what `chimed preview` found."""
+    """Return the question to the approver, as Markdown, from what `chimed preview` found."""
     rows = ", ".join(f"{subset} {count:,}" for subset, count in found["rows"].items())
     said = [
         f"**{quoted(found['build'], summaries.CELL)}** would hold {rows} rows.",

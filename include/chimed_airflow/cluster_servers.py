@@ -61,7 +61,7 @@ def _found(one: Manifest) -> Any:
 
 
 def _call(one: Manifest, verb: str, *body: Any) -> Any:
-    """Reads, patches or deletes an object."""
+    """Read, patch or delete an object."""
     api = KubernetesHook(conn_id=KubernetesHook.default_conn_name).api_client
     kind, about = one["kind"].lower(), one["metadata"]
     group = clients.AppsV1Api(api) if kind == "deployment" else clients.CoreV1Api(api)

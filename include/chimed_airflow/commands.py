@@ -40,7 +40,7 @@ def arguments(command: Sequence[str], shard: int | None = None) -> list[str]:
 
 
 def run(command: list[str], say: Callable[[str], None]) -> Any:
-    """Runs `python -m chimed <command>` of this environment to its end; returns its result. Raises as `follow`."""
+    """Run `python -m chimed <command>` in this environment and return its result. Raises the exceptions of `follow`."""
     process = start([sys.executable, "-m", "chimed", *command])
     try:
         return follow(process, say)
@@ -49,7 +49,7 @@ def run(command: list[str], say: Callable[[str], None]) -> Any:
 
 
 def start(argv: list[str]) -> subprocess.Popen[str]:
-    """Starts a command in a session of its own, with `include/` importable."""
+    """Start a command in its own session, with `include/` on its Python path."""
     paths = [str(PROJECT / "include"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
@@ -68,7 +68,7 @@ def start(argv: list[str]) -> subprocess.Popen[str]:
 
 
 def follow(process: subprocess.Popen[str], say: Callable[[str], None]) -> Any:
-    """Passes the command's lines to `say` until it ends; its last line on stdout, if that is JSON, is its result.
+    """Pass the command's lines to `say` until it ends; return its last line on stdout, if that is JSON.
 
     Raises AirflowFailException where the user is wrong (exit code 2), SiteLeftAlone where a site is to be asked later
     (exit code 3), AirflowException where the command failed.
@@ -100,7 +100,7 @@ def follow(process: subprocess.Popen[str], say: Callable[[str], None]) -> Any:
 
 
 def _result(lines: list[str]) -> tuple[Any, list[str]]:
-    """The last line as JSON, and the lines before it; where it is not JSON there is no result."""
+    """Parse the last line as JSON; return it and the lines before it, or None and all lines where it is not JSON."""
     try:
         return json.loads(lines[-1]), lines[:-1]
     except (IndexError, ValueError):
@@ -108,7 +108,7 @@ def _result(lines: list[str]) -> tuple[Any, list[str]]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Ends the process group of a command: asks first, then kills."""
+    """End the process group of a command: SIGTERM first, then SIGKILL."""
     deadline = time.monotonic() + GRACE
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

@@ -15,7 +15,7 @@ class PagesLink(BaseOperatorLink):
     name = "ChiMed"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """The address, from the command as it was rendered for the task."""
+        """Return the page's address, from the command as Airflow rendered it for the task."""
         del ti_key
         base = conf.get("api", "base_url", fallback="").rstrip("/")
         command = getattr(operator, "command", None) or operator.arguments

@@ -174,14 +174,14 @@ def environment(chosen: Settings) -> dict[str, str]:
 
 
 def _written(value: object) -> str:
-    """A setting's value as its variable has it: words and numbers as they are, everything else as JSON."""
+    """Format a setting as an environment variable: strings and numbers as they are, everything else as JSON."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _spec(chosen: Settings, container: Manifest, disk: int) -> Manifest:
-    """What pods of GPU work and of model servers share: where they run, as whom, with which volumes."""
+    """Return the part of the spec that GPU pods and model servers share: node, user, volumes."""
     found = {
         "containers": [container],
         "nodeSelector": {"nvidia.com/gpu.product": chosen.k8s_gpu_product},
@@ -238,6 +238,6 @@ def _from_secret(chosen: Settings, keys: Sequence[str]) -> list[Manifest]:
 
 
 def _key(chosen: Settings, key: str, variable: str) -> Manifest:
-    """A key of the secret as a variable; one that the secret does not have is left out."""
+    """Return an environment variable from a key of the secret; a key that the secret lacks is ignored."""
     reference = {"name": chosen.k8s_secret, "key": key, "optional": True}
     return {"name": variable, "valueFrom": {"secretKeyRef": reference}}

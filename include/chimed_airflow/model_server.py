@@ -46,8 +46,11 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
 
 
 def _wanted() -> BaseOperator:
-    """A setup that always succeeds: a teardown whose setups all failed is not run, and one that a person stops, or that
-    runs out of time, leaves half-started servers behind."""
+    """Return a setup task that always succeeds.
+
+    Airflow skips a teardown whose setups all failed; a setup that is stopped, or that times out, would then leave
+    half-started servers behind.
+    """
     return EmptyOperator(
         task_id="serve",
         execution_timeout=timedelta(minutes=1),

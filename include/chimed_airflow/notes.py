@@ -14,13 +14,13 @@ TOLD = 2  # failed tasks that a note tells of
 
 @hookimpl
 def on_dag_run_success(dag_run, msg) -> None:
-    """Takes over the note of a run that succeeded."""
+    """Write the note of a run that succeeded."""
     _note(dag_run, failed=False)
 
 
 @hookimpl
 def on_dag_run_failed(dag_run, msg) -> None:
-    """Notes why a run failed, and what its tasks said of it."""
+    """Write the note of a run that failed: why it failed, and what its tasks reported."""
     _note(dag_run, failed=True)
 
 
@@ -68,7 +68,7 @@ def _line(ti, reason: object) -> str:
 
 
 def _xcoms(session, dag_run, key: str) -> list[tuple[str, int, object]]:
-    """What the run's tasks left under a key, the latest first: task, number among its mapped ones, value."""
+    """Return the run's XComs of a key, the latest first, as (task id, map index, value)."""
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
 

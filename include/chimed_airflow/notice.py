@@ -32,7 +32,7 @@ class FailureNotice(BaseNotifier):
     """A DAG's `on_failure_callback`."""
 
     def notify(self, context: Any) -> None:
-        """Logs the notice, and sends it where the settings say so."""
+        """Log the notice, and send it where the settings say so."""
         subject, text = notice(context)
         self.log.error("%s\n%s", subject, text)
         send(subject, text, context)
@@ -42,7 +42,7 @@ class ApprovalNotice(BaseNotifier):
     """Tells that a build waits for a person to approve its release, and where."""
 
     def notify(self, context: Any) -> None:
-        """Logs the notice, and sends it where the settings say so."""
+        """Log the notice, and send it where the settings say so."""
         subject, text = waits_for_approval(context)
         self.log.info("%s\n%s", subject, text)
         send(subject, text, context)
@@ -137,7 +137,7 @@ def notice(context: Any) -> tuple[str, str]:
 
 
 def _reason(context: Any, task: Any) -> str:
-    """What the failed task said, else what Airflow calls the failure."""
+    """Return the error of the failed task, or else Airflow's reason for the failure."""
     told = None
     if task is not None:
         told = task.xcom_pull(task_ids=task.task_id, key=WHY, map_indexes=getattr(task, "map_index", -1))
@@ -145,14 +145,14 @@ def _reason(context: Any, task: Any) -> str:
 
 
 def opened(context: Any) -> str | None:
-    """The version of the build that the run opened; None where it opened none."""
+    """Return the version of the build that the run opened; None where it opened none."""
     if "open_build" not in context["dag"].task_dict or context.get("ti") is None:
         return None
     return context["ti"].xcom_pull(task_ids="open_build")
 
 
 def ledger_lines(build: str) -> list[str]:
-    """The last `LINES` stages of a build's ledger, one a line; what the command said where it failed."""
+    """Return the last `LINES` stages of a build's ledger, one line each; the error where the command failed."""
     said: list[str] = []
     try:
         found = commands.run(["ledger", build, "--json"], said.append)

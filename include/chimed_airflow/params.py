@@ -56,9 +56,10 @@ OTHER = "More options"  # the section of an option that BUILD_FORM does not know
 
 
 def build_params() -> dict[str, Param]:
-    """A param for each field of `Options`, with its limits; the settings' build options are the defaults.
+    """Return a param for each field of `Options`, with its limits; the defaults are the settings' build options.
 
-    And `train` and `require_approval`, which say nothing of how a build is made and are not among its options.
+    The params `train` and `require_approval` are added. They do not change what a build contains, so they are not among
+    its options.
     """
     properties = Options.model_json_schema()["properties"]
     made = {
@@ -122,7 +123,7 @@ def _param(name: str, schema: dict[str, Any]) -> Param:
 
 
 def crawl_params(source: str) -> dict[str, Param]:
-    """The form of a site's crawl."""
+    """Return the params of a site's crawl."""
     known = sections(source)
     return {
         "week": Param(
@@ -171,7 +172,10 @@ def crawl_params(source: str) -> dict[str, Param]:
 
 @cache
 def sections(source: str) -> tuple[str, ...]:
-    """The lists of a site that a crawl can be held to; none where its file cannot be read: its crawl says why."""
+    """Return the sections of a site to which a crawl can be limited.
+
+    Empty where the source's file cannot be read: the crawl itself then fails with the reason.
+    """
     from chimed.sources.page import load  # here: it brings an HTML parser
 
     try:
@@ -190,7 +194,7 @@ def listed(chosen: str | Sequence[str]) -> str:
 
 
 def train_params(further: Sequence[str]) -> dict[str, Param]:
-    """The form of a training: recipe, release, what is changed. further: phases beside the paper's three."""
+    """Return the params of a training run: recipe, release, settings. further: phases beyond the paper's three."""
     return {
         "recipe": Param(
             settings().recipe,
@@ -229,5 +233,5 @@ def train_params(further: Sequence[str]) -> dict[str, Param]:
 
 
 def further_phases(params: Mapping[str, Any]) -> list[str]:
-    """The further phases that a run's form asks for: the tasks that are not skipped."""
+    """Return the further phases selected in a run's form: their tasks are not skipped."""
     return list(params["further"] or [])

@@ -110,7 +110,7 @@ class PodRun(KubernetesPodOperator):
         super()._clean(event | {"status": "timeout"} if event["status"] == "error" else event, *args, **kwargs)
 
     def _delete_active(self, name: str) -> None:
-        """Deletes the pod if it is Pending or Running by now."""
+        """Delete the pod if it is Pending or Running."""
         try:
             found = self.client.read_namespaced_pod(name, self.namespace)
         except ApiException as error:

@@ -83,11 +83,11 @@ class ChimedPod(BaseOperator):
             self._run.on_kill()
 
     def _longest(self) -> timedelta:
-        """The pod's own limit, for where no Airflow is left to end it; it has time to write its checkpoint."""
+        """Return the pod's own time limit, for when Airflow cannot end it; leaves time to write a checkpoint."""
         return (self.execution_timeout or AT_MOST) + timedelta(seconds=manifests.GRACE)
 
     def _told(self, context: Any, work: Any) -> None:
-        """Does a piece of the pod's life. Why it failed, the run's note will say."""
+        """Run a phase of the pod's life. Where it fails, the reason is pushed for the run's note."""
         from chimed_airflow.pod_run import PodRun  # here: the Kubernetes client takes seconds to import
 
         self._run = PodRun(manifest=self.manifest(), task_id=self.task_id, execution_timeout=self.execution_timeout)

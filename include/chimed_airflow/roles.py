@@ -14,7 +14,7 @@ ROLES = {"airflow": "AIRFLOW_DB_PASSWORD", "chimed": "CHIMED_STORE_PASSWORD"}  #
 
 
 def make(server: str, passwords: dict[str, str]) -> None:
-    """Makes the roles with these passwords, and for each a database that no other role but the superuser may enter.
+    """Create the roles with these passwords, and for each a database that only it and the superuser may enter.
 
     server: how the superuser connects, as libpq writes it.
     """

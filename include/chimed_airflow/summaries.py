@@ -15,14 +15,14 @@ LINES = 40  # of one table; a build has fewer stages, a release rarely more sour
 
 
 def table(head: list[str], rows: list[list[object]]) -> str:
-    """A Markdown table, its cells escaped; rows past `LINES` are counted, not shown."""
+    """Format a Markdown table and escape its cells; the rows after `LINES` are counted, not shown."""
     lines = [head, ["---"] * len(head), *([quoted(cell, LONG) for cell in row] for row in rows[:LINES])]
     said = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return said if len(rows) <= LINES else f"{said}\n\nand {len(rows) - LINES} more"
 
 
 def ledger_table(stages: list[dict[str, Any]]) -> str:
-    """A ledger (`chimed ledger --json`, stages): a row a stage, with its most frequent reasons."""
+    """Format the stages of `chimed ledger --json`: one row for each stage, with its most frequent reasons."""
     head = ["stage", "read", "kept", "dropped", "failed", "derived", "why"]
     return table(head, [_stage(entry) for entry in stages])
 
@@ -45,7 +45,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def changes_table(changes: dict[str, Any]) -> str:
-    """What a release changes against the one before (`chimed preview`, changes): rows, drift, what is over a limit."""
+    """Format the changes from the previous release (`chimed preview`): rows, drift, and what exceeds a limit."""
     if changes["before"] is None:
         return "This would be the first release."
     names = ["subset", "source", "added", "removed", "changed", "same"]
@@ -64,12 +64,12 @@ def _row(values: dict[str, Any], names: list[str]) -> list[object]:
 
 
 def crawl_line(report: dict[str, Any]) -> str:
-    """A crawl's extract in one line."""
+    """Describe what was extracted from a crawl in one line."""
     missed = sum(report["dropped"].values()) + sum(report["failed"].values())
     said = f"{report['pages']} pages: {report['records']} records, {missed} pages without one"
     return quoted(f"{report['source']}, {report['crawl']}: {said}", LONG)
 
 
 def build_note(found: dict[str, Any]) -> str:
-    """A build's ledger (`chimed ledger --json`), as its run's note."""
+    """Format a build's ledger (`chimed ledger --json`) as the note of its run."""
     return f"build {quoted(found['build'], CELL)}\n\n{ledger_table(found['stages'])}"

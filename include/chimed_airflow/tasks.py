@@ -97,7 +97,7 @@ class ChimedOperator(BaseOperator):
         self._process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Any) -> Any:
-        """Runs the command, and tells those who wait for its outlets. Why it failed, the run's note will say."""
+        """Run the command and return its result. Where it fails, the reason is pushed for the run's note."""
         try:
             return self._work(context)
         except (AirflowRescheduleException, AirflowSkipException, SiteLeftAlone):
@@ -146,7 +146,7 @@ class ChimedOperator(BaseOperator):
                 metrics.count("gpu.seconds", (time.monotonic() - began) * self.pool_slots, work=self.task_id)
 
     def _say(self, line: str) -> None:
-        """A line of the command, in the log at the level that the command gave it."""
+        """Log a line of the command, at the level that the command gave it."""
         self.log.log(level_of(line), "%s", line)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
@@ -155,7 +155,7 @@ class ChimedOperator(BaseOperator):
         return lineage.of_command(arguments(self.command, self.shard))
 
     def on_kill(self) -> None:
-        """Ends the command and all it started, when the task is killed or its time is over."""
+        """End the command and its child processes when the task is killed or times out."""
         if self._process is not None:
             end(self._process)
 
@@ -165,8 +165,11 @@ class CrawlOperator(ChimedOperator):
     said, or a day, and a person is told; nothing is asked until then. It is no retry: those are for what breaks."""
 
     def execute(self, context: Any) -> Any:
-        """Runs the command; raises AirflowRescheduleException where the site is to be asked later, and
-        AirflowFailException where the run asks for what no crawl does (see `weeks`)."""
+        """Run the command.
+
+        Raises AirflowRescheduleException where the site is to be asked later, and AirflowFailException where the run
+        asks for something that a crawl cannot do (see `weeks`).
+        """
         if why := refused(context["dag_run"], context["params"]):
             context["ti"].xcom_push(WHY, why)
             raise AirflowFailException(why)
@@ -193,7 +196,7 @@ class LedgerOperator(ChimedOperator):
     a person has marked failed green, if the tasks at its end were skipped."""
 
     def execute(self, context: Any) -> Any:
-        """Prints the ledger; raises AirflowFailException where a task of the run failed, or was skipped unasked."""
+        """Print the ledger. Raises AirflowFailException where a task of the run failed, or was skipped unexpectedly."""
         states = states_of(context)
         went_wrong = not_done(states)
         value = None
@@ -206,7 +209,7 @@ class LedgerOperator(ChimedOperator):
 
 
 def level_of(line: str) -> int:
-    """The level of a line that a command said: `chimed: …` is what it failed with (see `chimed.printing`)."""
+    """Return the log level of a command's line; `chimed: …` is the error it failed with (see `chimed.printing`)."""
     for level in ("ERROR", "WARNING", "CRITICAL"):
         if line.startswith((f"{level} ", f"{level}:")) or line[9:].startswith(f"{level} "):
             return int(getattr(logging, level))
@@ -252,7 +255,10 @@ def most_gpus(recipe: str) -> int:
 
 
 def recipe(params: Mapping[str, Any]) -> str:
-    """The name of the recipe that a run trains, with its settings; a DAG's macro. Raises UserError for what is none."""
+    """Return the name of the recipe that a run trains, with its settings; a macro of the DAG.
+
+    Raises UserError where the recipe does not exist or a setting is wrong.
+    """
     from chimed.train import recipe as recipes  # here: it brings Polars, and a DAG file is read every minute
 
     return recipes.named_with(params["recipe"], params.get("settings") or [])
@@ -266,8 +272,7 @@ def gpus(recipe: str, phase: str) -> int:
 
 
 def stage_doc(stage: Stage) -> str:
-    """What Airflow shows of a stage's task, in Markdown: its title in both languages, what it does, where the paper
-    has it, and the command."""
+    """Return the Markdown that Airflow shows for a stage: both titles, what it does, paper section, command."""
     return (
         f"**{stage.title}** · {stage.title_zh}\n\n{stage.does[0].upper()}{stage.does[1:]}.\n\n"
         f"Paper: {stage.paper}. Command: `python -m chimed run {stage.name} --build <version>`."
@@ -275,7 +280,7 @@ def stage_doc(stage: Stage) -> str:
 
 
 def step_doc(stage: Stage, step: Step) -> str:
-    """What Airflow shows of a step's task: the step's docstring, read without importing the step."""
+    """Return the text that Airflow shows for a step: its module's docstring, read without importing the module."""
     code = (Path(chimed.__file__).parent / "stages" / f"{stage.name}_{step.name}.py").read_text(encoding="utf-8")
     return ast.get_docstring(ast.parse(code)) or ""
 
@@ -284,7 +289,7 @@ def step_doc(stage: Stage, step: Step) -> str:
 
 
 def ranges(reports: list[dict[str, Any]]) -> list[int]:
-    """The ranges that the steps after a step map over."""
+    """Return the numbers of the ranges over which the next steps are mapped."""
     return list(range(reports[-1]["ranges"]))
 
 
@@ -293,23 +298,23 @@ def nothing(result: object) -> None:
 
 
 def version(opened: dict[str, Any]) -> str:
-    """The version of the build that was opened."""
+    """Return the version of the build that was opened."""
     return opened["version"]
 
 
 def shard_numbers(names: list[str]) -> list[int]:
-    """The numbers to map over, of the names of shards."""
+    """Return the numbers of the shards, to map over."""
     return list(range(len(names)))
 
 
 def shard_names(names: list[str]) -> list[str]:
-    """The names themselves, each with its number, and short enough for a list of tasks."""
+    """Return the names of the shards, each with its number, shortened to fit a list of tasks."""
     told = (f"{n} of {len(names)}: {name}" for n, name in enumerate(names, 1))
     return [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in told]
 
 
 def part_name(among: str) -> str:
-    """A template of a mapped task's name: what its part holds (`shard_names`), and what came of it when it is done."""
+    """Return a template for a mapped task's name: its shard (`shard_names`), and its result once it is done."""
     return f"{{{{ ti.xcom_pull(task_ids='{among}', key='{NAMES}')[task.shard] }}}}{_WHEN_DONE}"
 
 
@@ -319,7 +324,7 @@ def range_name(among: str) -> str:
 
 
 def outcome(value: Any) -> str:
-    """What a task's name says of what came of it: its counts, in words."""
+    """Return a task's result for its name: its counts, in words."""
     if not isinstance(value, dict):
         return ""
     wanted = ("kept", "dropped", "derived") if "kept" in value else value
@@ -327,7 +332,7 @@ def outcome(value: Any) -> str:
 
 
 def counts(reports: list[dict[str, Any]]) -> dict[str, int]:
-    """A stage's ledger in four numbers: small enough for XCom, whatever the build's size."""
+    """Return a stage's ledger as four numbers, small enough for XCom however large the build is."""
     return {
         "read": sum(report["read"] for report in reports),
         "kept": sum(report["kept"] for report in reports),
@@ -337,10 +342,10 @@ def counts(reports: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def figures(reports: list[dict[str, Any]]) -> dict[str, int]:
-    """The counts in which a step's task told what it did."""
+    """Return the counts that a step's task reported."""
     return {name: value for name, value in reports[-1]["figures"].items() if isinstance(value, int)}
 
 
 def numbers(result: dict[str, Any]) -> dict[str, Any]:
-    """The plain values of a result: names and counts, no tables."""
+    """Return the scalar values of a result, without its tables."""
     return {key: value for key, value in result.items() if isinstance(value, str | int | float | bool)}

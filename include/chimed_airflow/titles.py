@@ -19,12 +19,12 @@ def _known() -> dict[str, dict[str, str]]:
 
 
 def site(source: str) -> str:
-    """A site's name as the paper has it; of a site of one's own, the name of its file."""
+    """Return a site's name in the paper; for a site that the paper does not have, the name of its file."""
     return _known().get(source, {}).get("paper", source)
 
 
 def host(source: str) -> str:
-    """A site's address as far as it is known here."""
+    """Return a site's host name; the source's name where the host is not known."""
     return _known().get(source, {}).get("host", source)
 
 
@@ -54,5 +54,5 @@ def watch() -> str:
 
 
 def _numbered(place: int, name: str) -> str:
-    """The list is sorted as text: with ten and more DAGs the numbers have two digits."""
+    """Prefix a name with its position, padded with zeros, because Airflow sorts DAGs as text."""
     return f"{place:0{len(str(len(_order()) + 3))}d} {name}"

@@ -26,7 +26,7 @@ class Week:
 
 
 def week(key: str | None, now: datetime) -> Week:
-    """The week of a partition key; without a key the week that ended last before `now`, by the sites' own clock.
+    """Return the week of a partition key, or the week that ended last before `now` in the sites' time zone.
 
     A key within a week means that week. Raises ValueError for what is not a day.
     """
@@ -39,9 +39,10 @@ def week(key: str | None, now: datetime) -> Week:
 
 
 def of_run(dag_run: Any, params: Any) -> Week:
-    """The week of a crawl's run: of its partition key, else of the form's `week`, else the one that ended last.
+    """Return the week of a crawl's run: of its partition key, else of the form's `week`, else the week that ended last.
 
-    Whether the run may be run at all, `refused` says: a template that raises could not tell the reader why.
+    Does not raise, because an exception in a template could not tell the user why; `refused` says whether the run is
+    allowed.
     """
     try:
         return week(dag_run.partition_key or params.get("week"), dag_run.run_after)

@@ -68,7 +68,10 @@ def left(rows: pl.Series, reason: str, detail: pl.Series | None = None) -> pl.Da
 
 
 def split(records: pl.DataFrame, gone: pl.DataFrame, figures: Mapping[str, Any]) -> Outcome:
-    """A part without the rows that leave (`LEFT`). Raises LedgerError where a verdict is on no row, or two on one."""
+    """Remove the rows in `gone` (`LEFT`) from a part.
+
+    Raises LedgerError where a verdict names a row that does not exist, or two verdicts name the same row.
+    """
     if gone["row"].n_unique() != len(gone) or (gone["row"] >= len(records)).any():
         raise LedgerError(f"{len(gone)} rows leave, some of them twice or none of the {len(records)} rows read")
     numbered = records.with_row_index("row")

@@ -56,16 +56,16 @@ class Corpus:
         return {"all": 1, "part": len(self.rows), "range": self.ranges}[step.over]
 
     def path(self, step: str, name: str) -> str:
-        """A file of a step, or its folder."""
+        """Return the path of a step's file, or of its folder where `name` is empty."""
         return layout.steps(self.build, self.stage, step, name).rstrip("/")
 
     def before(self, part: int) -> str:
-        """A part of the table."""
+        """Return the path of a part of the table that the previous stage wrote."""
         return layout.build(self.build, order.previous_stage(self.stage).name, layout.kept(part))  # type: ignore[union-attr]
 
 
 def corpus_of(work: Work, stage: str) -> Corpus:
-    """What a stage's steps read. Raises UserError where the stage before is not done."""
+    """Return the table that a stage's steps read. Raises UserError where the previous stage is not finished."""
     previous = order.previous_stage(stage)
     assert previous is not None
     found = work.lake.fs.find(work.lake.at(layout.build(work.build, previous.name)), detail=True)
@@ -92,7 +92,7 @@ def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple[Any,
 
 
 def report_of(work: Work, corpus: Corpus, step: str, number: int) -> dict[str, Any] | None:
-    """The report of a step's task on this very corpus; None where it is not done."""
+    """Read the report of a step's task on this corpus; None where the task is not finished."""
     try:
         report = lakes.read_json(work.lake, corpus.path(step, layout.report(number)))
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def report_of(work: Work, corpus: Corpus, step: str, number: int) -> dict[str, A
 
 
 def write_groups(lake: Lake, path: str, groups: Iterable[pl.DataFrame], schema: pa.Schema) -> None:
-    """Writes frames as the row groups of one parquet file: each can be read alone. Empty ones have a group, too.
+    """Write frames as the row groups of one Parquet file, so that each can be read alone, the empty ones too.
 
     Numbers that are hashes do not compress, and are written as they are.
     """
@@ -125,7 +125,7 @@ def read_group(lake: Lake, path: str, number: int, columns: list[str] | None = N
 
 
 def read_groups(lake: Lake, path: str, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
-    """The row groups of a file one by one. Raises UserError where it cannot be read."""
+    """Yield the row groups of a file, in order. Raises UserError where the file cannot be read."""
     with _opened(lake, path) as table:
         for number in range(table.num_row_groups):
             yield pl.DataFrame(table.read_row_group(number, columns=columns))

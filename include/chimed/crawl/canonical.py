@@ -18,7 +18,7 @@ def host_forms(sources: Iterable[str]) -> dict[str, str]:
 
 
 def canonical(url: pl.Expr, hosts: dict[str, str]) -> pl.Expr:
-    """The one form of a URL that is compared by: no scheme, port, fragment, tracking, trailing slash; query sorted."""
+    """Normalize URLs for comparison: no scheme, port, fragment, tracking or trailing slash; a sorted query."""
     bare = url.str.strip_chars().str.replace(r"#.*$", "").str.replace(r"(?i)^https?://", "")
     host = bare.str.extract(r"^([^/?]*)").str.to_lowercase().str.replace(r":(80|443)$", "").replace(hosts)
     path = bare.str.extract(r"^[^/?]*(/[^?]*)").fill_null("").str.replace_all(r"/{2,}", "/")

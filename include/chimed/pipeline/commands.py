@@ -94,7 +94,7 @@ def build(
 
 
 def _planned(plan: dict[str, Any]) -> str:
-    """A build's plan in words; nothing where an older version opened it."""
+    """Describe a build's plan in words; empty where an older version, which made no plan, opened the build."""
     if not plan:
         return ""
     parts = f"{plan['parts']:,} part{'s' if plan['parts'] > 1 else ''}"

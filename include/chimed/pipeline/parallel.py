@@ -47,7 +47,7 @@ def run_shards(work: Work, stage: str) -> list[dict[str, Any]]:
 def _take_steps(
     work: Work, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict[str, Any]]]
 ) -> None:
-    """Takes the steps of a stage that has parts left to do. several: does tasks of a step side by side."""
+    """Run the steps of a stage that still has parts to do. several: runs tasks of one step in parallel."""
     total = count_shards(work.lake, work.build, stage.name)
     if not stage.steps or all(reports.read(work.lake, work.build, stage.name, n) for n in range(total)):
         return

@@ -26,9 +26,9 @@ def take(work: Work, stage: order.Stage) -> None:
 
 
 def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict[str, Any]:
-    """Does a task of a step, unless it is done; returns its report. The steps before it have to be done.
+    """Run a task of a step unless it is finished, and return its report. The steps before it must be finished.
 
-    Raises UserError where there is no such task, and WorkStopped where another process took it over.
+    Raises UserError where there is no such task, and WorkStopped where another process has taken it over.
     """
     if not 0 <= number < corpus.tasks(step):
         raise UserError(f"{step.name} of {corpus.stage} has tasks 0 to {corpus.tasks(step) - 1}, not {number}")
@@ -55,7 +55,7 @@ def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict[
 
 
 def clear(work: Work, stage: str) -> None:
-    """Takes the files of a stage's steps away. Safe to repeat, and for two processes at once."""
+    """Delete the files of a stage's steps. Safe to repeat, and to run in two processes at once."""
     for folder in (layout.steps(work.build, stage), layout.steps(work.build)):
         try:
             if lakes.exists(work.lake, folder) and (folder.endswith(stage) or not lakes.names(work.lake, folder)):

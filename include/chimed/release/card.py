@@ -99,7 +99,7 @@ def sources_in(numbers: dict[str, Any], made: dict[str, Any]) -> list[dict[str, 
 
 
 def _inputs(numbers: dict[str, Any], made: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The crawls and the ingested files of the sources that the release has rows of; `others` have none in it."""
+    """Group a release's inputs: crawls and ingested files of sources with rows in it, and `others`, which have none."""
     names = {row["source"] for row in numbers["sources"]}
     here = [one for one in made["inputs"] if _source(one) in names]
     return {

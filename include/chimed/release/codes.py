@@ -12,7 +12,7 @@ UNSPECIFIED = "unspecified"
 
 
 def code_of(said: object) -> str:
-    """The code that a manifest or a withdrawal note has; one of an older version has a private reason in its place."""
+    """Return the reason code of a manifest or withdrawal note; `UNSPECIFIED` for the free text of older versions."""
     return said if isinstance(said, str) and said in CODES else UNSPECIFIED
 
 

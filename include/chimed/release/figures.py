@@ -42,7 +42,7 @@ _METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date
 
 
 def font() -> str:
-    """The family name of the Chinese font, made known to matplotlib. Raises FileNotFoundError where it is missing."""
+    """Register the Chinese font with matplotlib; return its family name. Raises FileNotFoundError if it is missing."""
     spec = find_spec("zhplot")
     folder = Path(spec.origin).parent if spec and spec.origin else Path()
     path = folder / "fonts" / "NotoSansSC-Regular.ttf"

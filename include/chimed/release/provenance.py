@@ -166,7 +166,7 @@ def _perplexity(work: Work, figures: dict[str, list[dict[str, Any]]]) -> dict[st
 
 
 def stage_parts(work: Work, stage: str) -> Parts:
-    """The table of a finished stage, to be read a batch at a time. Raises UserError where the stage is not done."""
+    """Return the table of a finished stage, to be read in batches. Raises UserError where the stage is not finished."""
     parts = range(count_parts(work.lake, work.build, stage))
     return Parts(work.lake, tuple(layout.build(work.build, stage, layout.kept(part)) for part in parts))
 

@@ -41,9 +41,10 @@ log = logging.getLogger("chimed")
 
 
 def retain(lake: Lake, store: Store, settings: Settings, dry_run: bool = False) -> dict[str, Any]:
-    """Applies the settings; returns counts: rows (by build), reviews, raw (crawls whose pages went), older versions.
+    """Apply the retention settings and return what was deleted.
 
-    dry_run: only counts. Killed, it is run again. Raises UserError where a table or a report cannot be read.
+    Keys: rows (by build), reviews, raw (crawls whose pages were deleted), older versions. dry_run: only count. Safe to
+    run again after an interruption. Raises UserError where a table or a report cannot be read.
     """
     now = datetime.now(UTC)
     journal = None if dry_run else journals.unfinished(store, NAME) or journals.begin(store, NAME, NAME, [])

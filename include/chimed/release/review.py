@@ -33,9 +33,10 @@ def queues(store: Store) -> list[dict[str, Any]]:
 def waiting(
     store: Store, build: str, stage: str, reviewer: str, most: int, beyond: Iterable[str] = ()
 ) -> list[dict[str, Any]]:
-    """The next records that this reviewer has not judged: record, text. By id, which is a hash: flagged and passed mix.
+    """Return the next records that this reviewer has not judged: record, text.
 
-    beyond: records that he has before him already.
+    They come in the order of their ids, which are hashes, so flagged and passed records are mixed. beyond: records that
+    the reviewer has been shown already.
     """
     own = and_(R.record == Q.record, R.stage == Q.stage, R.reviewer == reviewer)
     wanted = select(Q.record, Q.text).outerjoin(REVIEWS, own).where(Q.build == build, Q.stage == stage)

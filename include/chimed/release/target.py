@@ -41,7 +41,10 @@ class Target:
 
 
 def find_target(lake: Lake, store: Store, said: str) -> Target:
-    """What is meant by a URL, a place (`raw/…#…`), a record's id, or a name. Raises UserError where it is nothing."""
+    """Find what a URL, a position (`raw/…#…`), a record's id or a source's name means.
+
+    Raises UserError where nothing matches.
+    """
     said = said.strip()
     name = said.removeprefix(CORPUS_ROW_PREFIX)
     if name in (*source_names(), *lakes.names(lake, layout.RAW)):

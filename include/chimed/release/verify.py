@@ -35,7 +35,7 @@ NOT_LISTED = ("manifest.json", ACCEPTED)
 
 
 def find_folder(release: str) -> tuple[Lake, str]:
-    """The lake and folder of a release: a version of this lake, `latest`, or the path or URL of a copy elsewhere.
+    """Return a release's lake and folder. release: a version in this lake, `latest`, or a copy's path or URL.
 
     Raises UserError where there is no such folder.
     """
@@ -61,7 +61,7 @@ def verify(lake: Lake, version: str) -> list[str]:
 
 
 def faults_in(lake: Lake, folder: str) -> list[str]:
-    """What is wrong with a release's folder, a sentence each that names the file; none: it is as it was written."""
+    """List the faults of a release's folder, a sentence each that names the file; empty where it is intact."""
     there = _entries(lake, folder)
     if "manifest.json" not in there:
         return ["manifest.json: missing, so the release is not whole (interrupted, held back or withdrawn)"]
@@ -273,7 +273,7 @@ def _same_rows(lake: Lake, table: str, lines: str, subset: str) -> bool:
 
 
 def seal_of(lake: Lake, folder: str) -> str | None:
-    """The one hash over a release's whole manifest, which names every file; None where it was written without."""
+    """Return the hash of a release's manifest, which names every file; None where the manifest has no hash."""
     return lakes.read_json(lake, f"{folder}/{layout.MANIFEST}").get(SEAL)
 
 

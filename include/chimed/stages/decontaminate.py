@@ -51,9 +51,9 @@ class Match:
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps what holds no question, and long documents without the passages that do.
+    """Remove records that contain an exam question; from a long document remove only the passages that contain one.
 
-    Raises UserError where there are no exams, LedgerError where a character neither stayed nor is listed.
+    Raises UserError where there are no exams, and LedgerError where a character is neither kept nor listed as removed.
     """
     search = _search(work.settings.exams)
     matches = list(matches_in(records, search))
@@ -114,7 +114,7 @@ def matches_in(records: pl.DataFrame, search: Search) -> Iterator[Match]:
 
 
 def _column(record: dict[str, Any], place: int) -> tuple[str, int]:
-    """The column in which a place of the joined columns is, and where it begins there."""
+    """Return the column that contains a position in the joined columns, and the offset at which that column begins."""
     offset, name = 0, ""
     for name in (name for name in COLUMNS if record[name] is not None):
         if place < offset + len(record[name]) + 1:
@@ -148,7 +148,7 @@ def _without(record: dict[str, Any], places: dict[str, list[Span]]) -> dict[str,
 
 
 def _left(record: dict[str, Any], column: str, span: Span, matches: list[Match]) -> dict[str, Any]:
-    """A passage as a record that left: its words, and which question was seen where in the document."""
+    """Return a removed passage as a dropped record: its text, and which question was found where in the document."""
     start, end = span
     inside = [match for match in matches if match.column == column and start <= match.start < end]
     words = {"title": None, "text": record[column][start:end]}
@@ -158,12 +158,12 @@ def _left(record: dict[str, Any], column: str, span: Span, matches: list[Match])
 
 
 def _most(matches: list[Match]) -> Match:
-    """The match of which most letters are alike."""
+    """Return the match that shares the most characters with its question."""
     return max(matches, key=_says)
 
 
 def _changed(records: pl.DataFrame, changed: list[dict[str, Any]], gone: list[str]) -> pl.DataFrame:
-    """The records in their order, some changed, without those that are gone."""
+    """Replace the changed records and remove those in `gone`; the order of the others stays."""
     numbered = records.with_row_index("row").filter(~pl.col("id").is_in(gone))
     if not changed:
         return numbered.drop("row")

@@ -1,13 +1,13 @@
-"""Drop what is there twice: the same URL, the same text, nearly the same text (paper §3.2: by URL; the rest is ours).
+"""Drop duplicates: the same URL, the same text, nearly the same text (the paper, §3.2, deduplicates by URL only).
 
-What is compared is what `clean` left, without layout and courtesies (`compared`). Near-duplicates: MinHash over
-character shingles finds candidates (`minhash`), the true Jaccard similarity decides; question and answer must both be
-alike. Two texts that differ in a dose, a sign, a name, a negation or a side are variants and both stay (`variants`). Of
-what is alike the adopted answer stays, then the longest, then the oldest, then the first by id, in whatever order and
-parts the rows come; a row that leaves names the row that stays.
+Texts are compared as `clean` leaves them, without layout and courtesies (`compared`). Near-duplicates: MinHash over
+character shingles finds candidates (`minhash`), and their true Jaccard similarity decides; both question and answer
+must be similar. Two texts that differ in a dose, a sign, a name, a negation or a side are variants, and both are kept
+(`variants`). Of similar rows the adopted answer is kept, then the longest, then the oldest, then the first by id,
+whatever the order and the parts in which the rows come. A dropped row names the row that is kept.
 
-Five steps find that out (`dedup_sign`, `dedup_exact`, `dedup_bucket`, `dedup_verify`, `dedup_resolve`); then each part
-is split by itself. No step holds the corpus.
+Five steps find the duplicates (`dedup_sign`, `dedup_exact`, `dedup_bucket`, `dedup_verify`, `dedup_resolve`); then each
+part is split on its own. No step holds the whole corpus in memory.
 """
 
 import json
@@ -23,9 +23,10 @@ from chimed.stages import dedup_bucket, dedup_exact, dedup_resolve, dedup_sign, 
 
 
 def run(records: pl.DataFrame, work: Work) -> Outcome:
-    """Keeps one of each; the detail of a row that leaves is the id of the row it copies, and how alike they are.
+    """Keep one row of each group of duplicates.
 
-    records: a part of the table, of which the steps have said what leaves.
+    The detail of a dropped row is the id of the row that it duplicates, and the similarity of the two. records: a part
+    of the table, for which the steps have decided what is dropped.
     """
     corpus = corpus_of(work, "dedup")
     left = read_group(work.lake, corpus.path("resolve", "left.parquet"), work.part)

@@ -1,11 +1,12 @@
-"""dedup, step 2, once: what is there twice as it stands, and in which order of preference the rest is compared.
+"""dedup, step 2, once: drop exact duplicates, and rank the other rows in the order of preference.
 
-The same URL (paper §3.2): the newest fetch of a page stays. The same text, where the titles name no two herbs or
-medicines: of what is alike the adopted answer stays, then the longest, then the oldest, then the first by source and
-id, in whatever order and parts the rows come. Held at once: some hundred bytes a row.
+Of rows with the same URL (paper §3.2) the newest fetch is kept. Of rows with the same text, whose titles do not name
+different herbs or medicines, the adopted answer is kept, then the longest, then the oldest, then the first by source
+and id, whatever the order and the parts in which the rows come. Memory: some hundred bytes a row.
 
-Written: `copies` (rows that leave), `order` (the rest by preference, and where its letters lie) and `ranks` (the place
-of each row in that order, a group for each part; none for a row that left, or is too short to be compared).
+The step writes `copies` (the dropped rows), `order` (the other rows by preference, and the position of their letters)
+and `ranks` (each row's rank in that order, a row group for each part; null for a row that was dropped, or is too short
+to be compared).
 """
 
 from typing import Any
@@ -42,7 +43,7 @@ RANKS = pa.schema([pa.field("rank", pa.uint32())])
 
 
 def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
-    """Raises LedgerError where two rows of one id would stay."""
+    """Drop exact duplicates and rank the other rows by preference. Raises LedgerError if an id would be kept twice."""
     rows = _rows(work, corpus, _COLUMNS).with_row_index("row")
     copies = same_url(rows)
     rest = by_preference(rows.join(copies, on="row", how="anti"))
@@ -53,6 +54,7 @@ def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
         raise LedgerError(f"dedup: {len(rest) - rest['number'].n_unique()} ids are kept twice")
     rest = rest.filter(pl.col("length") >= LEAST).select("row", pl.col("named").fill_null(0))
     write_groups(work.lake, corpus.path("exact", "copies.parquet"), [copies], COPIES)
+    # the inverse of `order`: the rank of each row of the table; `len(rest)`, which is no rank, becomes null
     ranks = np.full(sum(corpus.rows), len(rest), np.uint32)
     ranks[rest["row"].to_numpy()] = np.arange(len(rest), dtype=np.uint32)
     shown = pl.Series("rank", ranks).to_frame().select(pl.when(pl.col("rank") < len(rest)).then("rank"))
@@ -72,7 +74,10 @@ def _rows(work: Work, corpus: Corpus, columns: list[str]) -> pl.DataFrame:
 
 
 def by_preference(rows: pl.DataFrame) -> pl.DataFrame:
-    """Which of two equals stays: an adopted answer, the longest, the oldest; by source in the paper's order, by id."""
+    """Sort rows by preference: adopted answers first, then the longest, the oldest, the paper's order of sources, id.
+
+    The id makes the order total, so that the same rows are kept however they were split into parts.
+    """
     return rows.sort(
         "adopted", "length", "published", "fetched", "rank", "number",
         descending=[True, True, False, False, False, False], nulls_last=True,
@@ -80,7 +85,7 @@ def by_preference(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def same_url(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of a page that was fetched again later, changed or not: row, of (a row that stays), reason."""
+    """Find rows of a page that was fetched again later, changed or not: row, of (a row that is kept), reason."""
     newest = rows.sort("fetched", "page", "number", descending=[True, False, False]).unique(
         "url", keep="first", maintain_order=True
     )
@@ -90,9 +95,9 @@ def same_url(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def same_text(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose letters and signs are those of a row before them, and whose title names no other herb or medicine.
+    """Find rows with the same letters and signs as a row before them: row, of (the first such row), reason.
 
-    Columns: row, of, reason.
+    The titles of both must name the same herb or medicine, or none.
     """
     marked = rows.with_columns(of=pl.col("row").first().over("text", "named"))
     copies = marked.filter((pl.col("row") != pl.col("of")) & (pl.col("length") > 0))

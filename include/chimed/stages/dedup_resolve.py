@@ -1,11 +1,11 @@
-"""dedup, step 5, once: which row of those that look alike stays, in the order of preference.
+"""dedup, step 5, once: decide which of the similar rows are kept, in the order of preference.
 
-Row by row: one that looks like a row before it, which stays, and is no variant of it, is a copy and leaves. Where the
-row before it left as a copy itself, the row is compared with the one that stays instead: with many at a time, once
-it is known which (`_rounds`). Held at once: some ten bytes a row, and the pairs that look alike.
+The rows are decided one by one. A row that is similar to a kept row before it, and is not a variant of it, is a
+duplicate and is dropped. Where the row before it was dropped as a duplicate itself, the row is compared with the kept
+one instead; such comparisons run in batches (`settled`). Memory: some ten bytes a row, and the similar pairs.
 
-Written: `left` (row of the part, reason, detail: the id of the row that stays, and how alike they are) and `figures`,
-each with a group for each part.
+The step writes `left` (row of the part, reason, detail: the id of the kept row, and the similarity of the two) and
+`figures`, each with a row group for each part.
 """
 
 import json
@@ -51,7 +51,7 @@ class Spared:
 
 
 def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
-    """Says of every row that leaves which row it copies."""
+    """Name, for every dropped row, the row that it duplicates."""
     edges = pl.concat([read_whole(work.lake, edges_of(corpus, n)) for n in range(corpus.ranges)], rechunk=True)
     count = compared(work, corpus)
     copies, spared, asked = settled(work, corpus, edges, count)
@@ -109,10 +109,15 @@ _Group = tuple[int, list[_Edge]]
 def settled(
     work: Work, corpus: Corpus, edges: pl.DataFrame, count: int
 ) -> tuple[list[tuple[int, int, float]], list[Spared], int]:
-    """The copies (rank, rank of the one that stays, how alike), the variants, and how many pairs were compared anew.
+    """Decide which rows are duplicates.
 
-    Each round says of every row what can be said, in order; a row waits for a comparison, and for the rows before it
-    that wait. What is wanted is compared at once, and the next round goes on.
+    Returns the duplicates (rank, rank of the kept row, similarity), the variants, and how many further pairs were
+    compared.
+
+    Each round decides every row it can, in order of rank. A row waits where a pair has to be compared first, or where a
+    similar row before it waits, since it matters whether that row is kept. The pairs that a round asks for are compared
+    in one batch, because reading letters from the lake pair by pair would be slow. The first waiting row of a round
+    waits only for its own comparison, so every round makes progress.
     """
     stays = np.arange(count, dtype=np.uint32)  # of each rank the one that stays for it
     waits = np.zeros(count, bool)
@@ -142,7 +147,7 @@ def settled(
 def _judged(
     two: int, several: list[_Edge], stays: np.ndarray, waits: np.ndarray, known: dict[tuple[int, int], _Edge]
 ) -> "_Edge | list[Spared] | _Wanted | None":
-    """What a row copies; or, where it stays, its variants; or the pair to be compared first; None where it waits."""
+    """Return the row that `two` duplicates, its variants if it is kept, a pair to compare first, or None to wait."""
     direct = {edge.one: edge for edge in several}
     seen: set[int] = set()
     found: list[Spared] = []
@@ -168,13 +173,13 @@ def _judged(
 
 
 def _groups(edges: pl.DataFrame) -> list[_Group]:
-    """The rows that look like rows before them, in order, each with those: the likest first."""
+    """Group the edges by their second row, in order of rank; the most similar first within each group."""
     several = ((two, _Edge(*rest)) for two, *rest in edges.select(EDGES.names).iter_rows())
     return [(two, [edge for _, edge in group]) for two, group in groupby(several, key=lambda pair: pair[0])]
 
 
 def _compared(work: Work, corpus: Corpus, wanted: list[_Wanted]) -> dict[tuple[int, int], _Edge]:
-    """Compares pairs of which no second is there twice."""
+    """Compare pairs, each with another second row: `verdicts` skips a row's pairs after its first duplicate."""
     if not wanted:
         return {}
     one, two = (np.array([getattr(pair, name) for pair in wanted], np.uint32) for name in ("one", "two"))
@@ -186,8 +191,12 @@ def _compared(work: Work, corpus: Corpus, wanted: list[_Wanted]) -> dict[tuple[i
 
 
 def _of_what_stays(copies: pl.DataFrame, count: int) -> pl.DataFrame:
-    """The copies; where the row one copies left too, as a copy of what that one copies."""
-    of = np.arange(count, dtype=np.uint32)
+    """Follow chains of duplicates, so that each points to a row that is kept.
+
+    A row may duplicate a row that was dropped too. `of` is a forest of parents; `of[of]` doubles how far each row looks
+    (pointer jumping), so the number of passes is the logarithm of the longest chain.
+    """
+    of = np.arange(count, dtype=np.uint32)  # a kept row is its own parent
     of[copies["row"].to_numpy()] = copies["of"].to_numpy()
     while (further := of[of]).tobytes() != of.tobytes():
         of = further
@@ -195,14 +204,14 @@ def _of_what_stays(copies: pl.DataFrame, count: int) -> pl.DataFrame:
 
 
 def _named(work: Work, corpus: Corpus, copies: pl.DataFrame) -> pl.DataFrame:
-    """Copies as row, reason, detail: the id of the row that stays, and how alike the two are."""
+    """Return duplicates as row, reason, detail: the id of the kept row, and the similarity of the two."""
     named = copies.join(_ids(work, corpus, copies["of"]), left_on="of", right_on="row", how="left")
     alike = pl.format(" {}", pl.col("alike").round(2)).fill_null("")
     return named.select("row", "reason", detail=pl.concat_str("id", alike)).sort("row")
 
 
 def _ids(work: Work, corpus: Corpus, rows: pl.Series, *more: str) -> pl.DataFrame:
-    """Of rows of the whole table: row, id, and more columns of `ROWS`."""
+    """Look up rows of the whole table by number. Columns: id, more columns of `ROWS`, row."""
     wanted = rows.unique().sort().to_numpy()
     bounds = np.searchsorted(wanted, corpus.starts)
     found = []
@@ -222,7 +231,7 @@ def _by_part(left: pl.DataFrame, corpus: Corpus) -> Iterator[pl.DataFrame]:
 
 
 def _figures(work: Work, corpus: Corpus, spared: list[Spared], rows: np.ndarray) -> list[dict[str, Any]]:
-    """What the report of each part says: texts compared, and pairs spared as variants, by kind and with samples."""
+    """Return the figures of each part's report: texts compared, and pairs kept as variants by kind, with samples."""
     part_of = np.searchsorted(np.array(corpus.starts[1:]), rows, side="right")
     texts = np.bincount(part_of, minlength=len(corpus.rows)).tolist()
     counts: list[Counter[str]] = [Counter() for _ in corpus.rows]
@@ -254,7 +263,7 @@ def _figures(work: Work, corpus: Corpus, spared: list[Spared], rows: np.ndarray)
 
 
 def _sample(pair: Spared, one: tuple[str, bool], two: tuple[str, bool]) -> dict[str, str]:
-    """What stays of both, side by side; one, two: the id of each, and whether it is a document."""
+    """Return a sample of a pair of variants, side by side. one, two: the id of each, and whether it is a document."""
     return {
         "id": two[0],
         "column": ("text" if two[1] else "question", "answer")[pair.half],

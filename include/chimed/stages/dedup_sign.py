@@ -1,8 +1,8 @@
-"""dedup, step 1, a part at a time: what is compared of every row, and the MinHash signature of its text.
+"""dedup, step 1, for each part: compute what is compared of every row, and the MinHash signature of its text.
 
-What is compared is what `clean` left, without layout and courtesies (`compared`). Of a part of the table this writes
-`rows-<part>` (hashes, days and lengths of each row), `letters-<part>` (what is compared of each, as code points) and
-`bands-<part>` (the keys of the signatures, a group for each range of keys, so that a bucket reads its range alone).
+Texts are compared as `clean` leaves them, without layout and courtesies (`compared`). For each part the step writes
+`rows-<part>` (hashes, days and lengths of each row), `letters-<part>` (the compared letters, as code points) and
+`bands-<part>` (the band keys, a row group for each range of keys, so that step 3 reads only its range).
 """
 
 import hashlib
@@ -64,7 +64,7 @@ BANDS = pa.schema([pa.field("key", pa.uint64(), False), pa.field("row", pa.uint3
 
 
 def run(work: Work, corpus: Corpus, part: int) -> dict[str, Any]:
-    """Signs a part. Raises SpoiltFile where the part is not what the stage before wrote."""
+    """Compute the signatures of a part. Raises SpoiltFile where the part is not what the stage before wrote."""
     previous = previous_stage(corpus.stage)
     assert previous is not None
     records = read_stage(work.lake, work.build, previous.name, part).select(_COLUMNS)
@@ -89,22 +89,22 @@ def run(work: Work, corpus: Corpus, part: int) -> dict[str, Any]:
 
 
 def rows_of(corpus: Corpus, part: int) -> str:
-    """Where the rows of a part are."""
+    """Return the path of a part's rows."""
     return corpus.path("sign", f"rows-{part:05d}.parquet")
 
 
 def letters_of(corpus: Corpus, part: int) -> str:
-    """Where the letters of a part are."""
+    """Return the path of a part's letters."""
     return corpus.path("sign", f"letters-{part:05d}.u32")
 
 
 def bands_of(corpus: Corpus, part: int) -> str:
-    """Where the keys of a part are."""
+    """Return the path of a part's band keys."""
     return corpus.path("sign", f"bands-{part:05d}.parquet")
 
 
 def _signature_name(work: Work, part: int) -> str:
-    """A name for the crawls that a part is of, by which the next build knows the part's texts again."""
+    """Return a name for the crawls of a part, under which the next build finds the part's signatures again."""
     pieces = "\n".join(read_build(work.lake, work.build)["shards"][part])
     return hashlib.sha256(pieces.encode()).hexdigest()[:16]
 
@@ -114,11 +114,11 @@ def _slices(records: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _signed(batch: pl.DataFrame, known: minhash.Known) -> tuple[pl.DataFrame, bytes, np.ndarray]:
-    """What is compared of a batch's rows (`ROWS`), their letters, and the keys of those that are long enough."""
+    """Compute what dedup compares: a batch's rows (`ROWS`), their letters, and the band keys of those long enough."""
     bodies = batch.select(first=pl.coalesce("text", "question", pl.lit("")), second=pl.coalesce("answer", pl.lit("")))
     halves = pl.DataFrame([trim(half) for half in bodies])
     found = compared_points(halves.select(pl.concat_list("first", "second")).to_series().explode(), GAP)
-    lengths = found.lengths.reshape(-1, 2)
+    lengths = found.lengths.reshape(-1, 2)  # the halves of a row follow one another
     ends = np.cumsum(lengths.sum(axis=1) + 2 * GAP)
     data = found.points.data.cast("B")
     bounds = pairwise([0, *(4 * ends).tolist()])
@@ -149,7 +149,11 @@ def _signed(batch: pl.DataFrame, known: minhash.Known) -> tuple[pl.DataFrame, by
 
 
 def _by_range(signatures: np.ndarray, rows: np.ndarray, ranges: int) -> Iterator[pl.DataFrame]:
-    """The keys (a row of the table each of `rows`) as entries of `BANDS`, a frame for each range of keys."""
+    """Yield the band keys as entries of `BANDS`, one frame for each range of keys.
+
+    rows: for each row of `signatures`, its row number in the part. A sort by range puts each range into one slice, so
+    the keys are read once instead of once for each range.
+    """
     keys = signatures.ravel()
     owners = np.repeat(rows.astype(np.uint32), minhash.BANDS)
     within = minhash.range_of(keys, ranges)
@@ -161,7 +165,7 @@ def _by_range(signatures: np.ndarray, rows: np.ndarray, ranges: int) -> Iterator
 
 
 def _name_in(title: pl.Expr) -> pl.Expr:
-    """A hash of the first herb, formula or medicine that a title names; null where it names none."""
+    """Hash the first herb, formula or medicine that a title names; null where it names none."""
     return title.str.extract_many(_listed(), leftmost=True).list.first().hash(seed=0)
 
 
@@ -177,5 +181,5 @@ def _hosts() -> dict[str, str]:
 
 @cache
 def _places() -> dict[str, int]:
-    """The place of each source in the paper's order."""
+    """Return the position of each source in the paper's order."""
     return {name: n for n, name in enumerate(source_names())}

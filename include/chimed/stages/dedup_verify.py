@@ -1,8 +1,8 @@
-"""dedup, step 4, a range of rows at a time: which of the pairs are alike, and which of those are variants.
+"""dedup, step 4, for each range of rows: compare the pairs, and tell duplicates from variants.
 
-The true Jaccard similarity of the pairs decides, not that of their signatures. Two texts that differ in a dose, a sign,
-a name, a negation or a side are variants (`variants`). Written: `edges-<range>`, the pairs that are alike, by their
-second row; behind the first one that is a copy they are not looked at any more.
+The true Jaccard similarity of a pair decides, not that of its signatures. Two texts that differ in a dose, a sign, a
+name, a negation or a side are variants (`variants`). The step writes `edges-<range>`: the similar pairs, by their
+second row. Once a row is found to be a duplicate, its other pairs are not examined for variants.
 """
 
 from typing import Any
@@ -22,26 +22,27 @@ from chimed.text.duplicates.shingles import distinct
 
 EDGES = pa.schema(
     [
-        # ranks: of the row, and of one before it that looks alike
+        # ranks: of the row, and of a similar row before it
         pa.field("two", pa.uint32(), False),
         pa.field("one", pa.uint32(), False),
         pa.field("alike", pa.float64(), False),
-        # what makes them variants; empty: nothing, it is a copy; null: not looked at
+        # what makes them variants; empty: a duplicate; null: not examined
         pa.field("kind", pa.string()),
-        # in which half, and the stretch of each around the difference
+        # in which half they differ, and the text of each around the difference
         pa.field("half", pa.uint8()),
         pa.field("before", pa.string()),
         pa.field("after", pa.string()),
-        # whether they share a band, or are compared because a row between them is a copy
+        # true: they share a band; false: compared because a row between them is a duplicate
         pa.field("met", pa.bool_(), False),
     ]
 )
 
 
 def run(work: Work, corpus: Corpus, number: int) -> dict[str, Any]:
-    """Compares the pairs whose second row is in a range."""
+    """Compare the pairs whose second row is in a range."""
     frames = [read_group(work.lake, pairs_of(corpus, n), number)["pair"].to_numpy() for n in range(corpus.ranges)]
     pairs = distinct(np.concatenate(frames))
+    # a pair is one u64: the first rank in its upper half, the second in its lower half, which the cast to u32 keeps
     one, two = (pairs >> np.uint64(32)).astype(np.uint32), pairs.astype(np.uint32)
     order = np.lexsort((one, two))
     edges = looked_at(work, corpus, one[order], two[order]).with_columns(met=True)
@@ -53,12 +54,13 @@ def run(work: Work, corpus: Corpus, number: int) -> dict[str, Any]:
 
 
 def _instead_of_copies(edges: pl.DataFrame) -> pl.DataFrame:
-    """Pairs that will be asked for: of a row with what a row before it copies, where those two have not met.
+    """Return the pairs that `resolve` will ask for: a row with the kept row that its similar row duplicates.
 
-    Columns: one, two, sorted by two. What a row copies may turn out to be another one, in another range.
+    Columns: one, two, sorted by two; pairs that were compared already are left out. This is a guess that saves rounds:
+    another range may show that the row duplicates something else, and `resolve` then compares that pair itself.
     """
     stays = dict(edges.filter(pl.col("kind") == "").select("two", "one").iter_rows())
-    for two, one in stays.items():  # in order: what stands before is settled, as far as this range goes
+    for two, one in stays.items():  # in order of rank, so the rows before are decided, as far as this range goes
         stays[two] = stays.get(one, one)
     copied = edges.filter(pl.col("one").is_in(list(stays)))
     wanted = copied.select("two", pl.col("one").replace(stays)).unique()
@@ -66,20 +68,21 @@ def _instead_of_copies(edges: pl.DataFrame) -> pl.DataFrame:
 
 
 def edges_of(corpus: Corpus, number: int) -> str:
-    """Where the pairs of a range of rows are that look alike."""
+    """Return the path of the similar pairs of a range of rows."""
     return corpus.path("verify", f"edges-{number:05d}.parquet")
 
 
 def looked_at(work: Work, corpus: Corpus, one: np.ndarray, two: np.ndarray, unlike: bool = False) -> pl.DataFrame:
-    """The pairs of ranks (sorted by the second) that look alike, the likest of a second first (`EDGES`).
+    """Compare pairs of ranks, sorted by the second, and return those that are similar (`EDGES`).
 
-    unlike: behind them those, too, that turn out not to look alike.
+    The pairs of one second row come in order of similarity, the highest first. unlike: append the pairs that are not
+    similar, too.
     """
     ranks, back = np.unique(np.concatenate([one, two]), return_inverse=True)
     letters = letters_at(work, corpus, ranks)
     first, second = back[: len(one)], back[len(one) :]
     alike = similarities(letters, first, second)
-    order = np.lexsort((one, -alike, two))
+    order = np.lexsort((one, -alike, two))  # the last key is the first to sort by
     wanted = order[alike[order] >= SIMILAR]
     found = as_columns(list(verdicts(letters, first[wanted], second[wanted])))
     others = order[alike[order] < SIMILAR] if unlike else order[:0]
@@ -89,7 +92,10 @@ def looked_at(work: Work, corpus: Corpus, one: np.ndarray, two: np.ndarray, unli
 
 
 def letters_at(work: Work, corpus: Corpus, ranks: np.ndarray) -> Letters:
-    """Where the letters of rows are, by their ranks (sorted, none twice)."""
+    """Locate the letters of rows, by their ranks (sorted, distinct).
+
+    The order of the whole corpus is read in batches, and only the wanted rows of each are kept.
+    """
     found, done = [], 0
     for batch in lakes.read_batches(work.lake, corpus.path("exact", "order.parquet"), ORDER.names):
         bounds = np.searchsorted(ranks, [done, done + len(batch)])

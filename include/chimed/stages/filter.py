@@ -36,7 +36,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
 
 
 def cut(records: pl.DataFrame, found: dict[str, Any], within: str, scored: bool = True) -> Outcome:
-    """A part without what is cut. found: of `filter_threshold.thresholds`."""
+    """Remove the rows of a part that the thresholds exclude. found: as `filter_threshold.thresholds` returns it."""
     records = records.with_columns(tokens=tokens(scored))
     at = {group: one["at"] for group, one in found["cuts"].items()}
     last = {group: one["last"] for group, one in found["cuts"].items()}
@@ -65,7 +65,7 @@ def cut(records: pl.DataFrame, found: dict[str, Any], within: str, scored: bool 
 
 
 def _taken(records: pl.DataFrame, strange: pl.DataFrame, short: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """What each cut took of the part, by source: rows read, and rows that left for each reason."""
+    """Count the rows of the part by source: rows read, and rows removed for each reason."""
     counted = {
         name: dict(frame.group_by("source").len().iter_rows())
         for name, frame in (("read", records), (STRANGE, strange), (SHORT, short))
@@ -74,7 +74,7 @@ def _taken(records: pl.DataFrame, strange: pl.DataFrame, short: pl.DataFrame) ->
 
 
 def _examples(strange: pl.DataFrame) -> list[dict[str, Any]]:
-    """The highest that left, with the beginning of their words."""
+    """Return the removed rows of the highest perplexity, with the beginning of their text."""
     text = words().str.slice(0, SHOWN_CHARACTERS).alias("text")
     shown = strange.head(SHOWN).select("id", "source", "language", pl.col("perplexity").round(1), "tokens", text)
     return shown.to_dicts()

@@ -1,6 +1,6 @@
-"""filter, its only step, once: where the cut falls, over the corpus or within each source and language.
+"""filter, its only step, once: compute the perplexity threshold of the corpus, or of each source and language.
 
-What is held at once is a number a row. Written: `threshold.json`.
+Memory: one number a row. The step writes `threshold.json`.
 """
 
 import math
@@ -31,7 +31,7 @@ class RoughCut(WorkStopped):
 
 
 def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
-    """Finds the cut of each group. Raises RoughCut where one fell among scores that are not exact."""
+    """Compute the threshold of each group. Raises RoughCut where one lies among scores that are not exact."""
     share = work.options.perplexity_cut if "perplexity" not in work.options.skip else 0.0
     found = thresholds(lambda: _scores(work, corpus), share, work.options.perplexity_within)
     if "perplexity" not in work.options.skip:
@@ -42,7 +42,7 @@ def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
 
 
 def group_of(within: str) -> pl.Expr:
-    """The group in which a row's perplexity is compared."""
+    """Return the group within which a row's perplexity is compared."""
     return pl.format("{} {}", "source", "language") if within == "source" else pl.lit(CORPUS)
 
 
@@ -52,7 +52,7 @@ def sortable(column: str = "perplexity") -> pl.Expr:
 
 
 def tokens(scored: bool) -> pl.Expr:
-    """The tokens of a row; they are counted by a rule where no model scored it."""
+    """Return the token count of a row; a regular expression counts the tokens where no model scored it."""
     return pl.col("tokens") if scored else words().fill_null("").str.count_matches(TOKEN).cast(pl.Int32)
 
 
@@ -62,11 +62,11 @@ def _scores(work: Work, corpus: Corpus) -> Iterator[pl.DataFrame]:
 
 
 def thresholds(read: Callable[[], Iterable[pl.DataFrame]], share: float, within: str) -> dict[str, Any]:
-    """The cut of each group, which takes the `share` of its rows with the highest perplexity (rounded to whole rows).
+    """Compute the perplexity threshold of each group: the `share` of its rows with the highest perplexity is removed.
 
-    read: gives the table in batches (`COLUMNS`), the same each time. Keys: median, at (the lowest perplexity that is
-    cut), cuts: by group rows, cut (how many), at, and last (the id of the last row that is cut among those at it: ties
-    are broken by id, so two builds cut alike).
+    The number of rows is rounded. read: yields the table in batches (`COLUMNS`), the same each time. Keys: median, at
+    (the lowest perplexity that is removed), cuts: by group rows, cut (how many), at, and last (the id of the last row
+    that is removed among those at the threshold: ties are broken by id, so two builds remove the same rows).
     """
     values: dict[str, list[np.ndarray]] = defaultdict(list)
     for batch in read():
@@ -107,7 +107,7 @@ def _tied(batches: Iterable[pl.DataFrame], within: str, at: dict[str, float]) ->
 
 
 def check_exact(work: Work, found: dict[str, Any]) -> None:
-    """Raises RoughCut where a cut fell among scores that are not exact; `perplexity` says above what they all are."""
+    """Raise RoughCut where a threshold lies among inexact scores; `perplexity` reports where the exact ones begin."""
     scored = reports.read_all(work.lake, work.build, "perplexity")
     exact = [report["figures"].get("exact_above", {}) for report in scored]
     for group, cut in found["cuts"].items():
@@ -120,7 +120,7 @@ def check_exact(work: Work, found: dict[str, Any]) -> None:
 
 
 def _check_some_stay(work: Work, corpus: Corpus) -> None:
-    """Raises NothingLeft where every text is too short: a part may lose all its rows, a corpus may not."""
+    """Raise NothingLeft where every text is too short: a part may lose all its rows, a corpus may not."""
     scored = "perplexity" not in work.options.skip
     columns = ["tokens", "text", "question", "answer", "rejected"]
     for part in range(len(corpus.rows)):

@@ -43,7 +43,7 @@ def select_dropped(parts: Parts, work: Work) -> Verdicts:
 
 
 def _made_of(parts: Parts, leaving: pl.DataFrame) -> str:
-    """A hash of a release's rows before they are read: of the code, the bytes of all parts, and the rows that leave."""
+    """Hash what a release is made from: the code's version, the bytes of all parts, and the ids that are left out."""
     assert parts.lake is not None
     digest = hashlib.sha256(f"{chimed.__version__} {pl.__version__} {pa.__version__}".encode())
     for path in parts.paths:

@@ -322,7 +322,7 @@ def _parsed(url: str) -> URL:
 
 
 def _make_folder(file: Path) -> None:
-    """The folder of an SQLite store. Raises UserError where it cannot be made, or where no store can be in it."""
+    """Create the folder of an SQLite store. Raises UserError if it cannot be created, or if the file is a folder."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         is_folder = file.is_dir()
@@ -341,9 +341,10 @@ def _alembic_config():
 
 
 def _revisions(engine: Engine) -> tuple[str | None, str]:
-    """The store's, and this code's, with which its last migration's file begins. Alembic would take long to load.
+    """Return the store's schema revision, and this code's.
 
-    Raises UserError where no server answers, or a file is no store.
+    The code's is read from the name of its last migration, since Alembic takes long to load. Raises UserError where no
+    server answers, or where a file is not a database.
     """
     have = None
     try:

@@ -46,7 +46,7 @@ COLUMNS = {"cpt": ["text"], "sft": ["messages"]} | {phase: ["prompt", "chosen", 
 
 
 def prepare_rows(run: Run, tokenizer: PreTrainedTokenizerBase) -> Path:
-    """The folder with the run's rows, for `load_rows`; made if it is not there.
+    """Return the folder with the run's tokenized rows, for `load_rows`; create it where it does not exist.
 
     `train/` and, where rows are held out, `validation/`: `input_ids` and `labels` for cpt and sft, the texts without
     control tokens for dpo. Raises UserError where there is nothing to train on, a column is missing, or more rows than
@@ -70,7 +70,7 @@ def prepare_rows(run: Run, tokenizer: PreTrainedTokenizerBase) -> Path:
 
 
 def _make(run: Run, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Makes the folder, which appears when it is whole."""
+    """Create the folder. It appears under its name only when it is complete."""
     draft = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         counts = {split: _made(run, split, tokenizer, draft / split) for split in run.rows}
@@ -84,7 +84,7 @@ def _make(run: Run, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
 
 
 def forget_unused(home: Path) -> None:
-    """Removes tokens that no run has used for `KEPT_DAYS`, and drafts that a killed one left."""
+    """Delete tokenized rows that no run has used for `KEPT_DAYS`, and the drafts of killed runs."""
     oldest = time.time() - KEPT_DAYS * 24 * 3600
     for folder in home.iterdir():
         with contextlib.suppress(OSError):  # another process may have removed it first
@@ -139,7 +139,7 @@ def _key(run: Run, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _made(run: Run, split: str, tokenizer: PreTrainedTokenizerBase, target: Path) -> dict[str, int]:
-    """Writes a split and returns its counts: rows read, kept, lost, cut, and those that held control tokens."""
+    """Write a split and return its counts: rows read, kept, lost, cut, and those that contained control tokens."""
     rows = read_split(run, split, COLUMNS[run.phase])
     many, control = processes(run, len(rows)), control_tokens(tokenizer)
 

@@ -52,17 +52,17 @@ class Start:
     began: float = field(default_factory=time.monotonic)
 
     def say(self, text: str) -> None:
-        """A line with the time since the start."""
+        """Print the text, each line with the time since the start."""
         minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
         for line in text.splitlines():
             print(f"{minutes:2d}:{seconds:02d} {line}", flush=True)
 
     def run(self, name: str, *argv: str, python: str = sys.executable) -> None:
-        """Starts one of the processes that this start consists of."""
+        """Start one of the demo's processes."""
         processes.start([python, *argv], home.NOTES / f"{name}.json", home.LOGS / f"{name}.log", self.environment)
 
     def check(self) -> None:
-        """Raises TaskFailed with the log's end where one of the processes has died."""
+        """Raise TaskFailed with the end of the log where one of the processes has died."""
         for name in (*COMPONENTS, "replica"):
             if processes.running_pid(home.NOTES / f"{name}.json") is None:
                 raise TaskFailed(
@@ -126,7 +126,7 @@ def _begin() -> Start:
 
 
 def _bring_up(start: Start) -> tuple[Api, Making]:
-    """Starts everything and returns Airflow's API, and what waits until the tiny models are made."""
+    """Start everything; return a client of Airflow's API, and a function that waits for the tiny models."""
     making = _make_models(start)
     start.run("replica", "-m", "chimed_demo.replica", "--port", str(start.ports.replica))
     start.say("starting Airflow and the replica of the five sites")
@@ -158,7 +158,7 @@ def _wait(start: Start, what: str, ready: Callable[[], object]) -> None:
 
 
 def _make_models(start: Start) -> Making:
-    """Starts making the tiny models, unless they are there; returns what waits for them."""
+    """Start to make the tiny models where they do not exist; return a function that waits for them."""
     folders = home.model_folders().values()
     if all(folder.is_dir() for folder in folders):
         return lambda meanwhile: None
@@ -182,7 +182,7 @@ def _make_models(start: Start) -> Making:
 
 
 def _stop() -> list[str]:
-    """Ends the scheduler's tasks with it, then all else; the model servers last. Cannot be interrupted."""
+    """Stop the scheduler with its tasks, the other processes, and last the model servers. Cannot be interrupted."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     stopped = processes.end([*home.NOTES.glob("scheduler.json")])
@@ -220,7 +220,10 @@ def _run_all(start: Start, watch: Watch, making: Making) -> tuple[str, str]:
 
 
 def _next_key(keys: list[str]) -> str:
-    """The week that ended last, or the one after those crawled before: a key starts one build."""
+    """Return the key of the next crawl: the week that ended last, or the week after the last one crawled.
+
+    A key starts only one build, so no week is crawled twice.
+    """
     last = week(None, datetime.now(UTC))
     later = [week(key, datetime.now(UTC)).since + timedelta(days=7) for key in keys]
     return max([last.since, *later]).isoformat()

@@ -63,7 +63,7 @@ def model_folders() -> dict[str, Path]:
 
 
 def environment(ports: Ports) -> dict[str, str]:
-    """The variables of every process of the demo; what the caller's own environment says of Airflow is left out."""
+    """Return the environment of the demo's processes, without the caller's own settings of Airflow and chimed."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "CHIMED_"))}
     folders = model_folders()
     ours = {
@@ -109,7 +109,7 @@ def environment(ports: Ports) -> dict[str, str]:
 
 
 def _secret(name: str) -> str:
-    """A secret made once and kept, for all processes of all starts must share it."""
+    """Return a secret. It is made once and kept, because all processes must share it, also after a restart."""
     path = STATE / f".{name}-secret"
     if not path.exists():
         STATE.mkdir(parents=True, exist_ok=True)

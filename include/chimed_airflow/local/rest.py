@@ -26,15 +26,15 @@ class Api:
         return all(part.get("status") == "healthy" for part in states.values())
 
     def get(self, path: str, **query: Any) -> Any:
-        """The answer to a GET; None where there is no such thing."""
+        """Send a GET and return the reply; None where the object does not exist."""
         return self._ask("GET", path, params=query)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """The answer to a POST; None where it is there already."""
+        """Send a POST and return the reply; None where the object exists already."""
         return self._ask("POST", path, json=body)
 
     def patch(self, path: str, body: dict[str, Any]) -> Any:
-        """The answer to a PATCH; None where there is no such thing."""
+        """Send a PATCH and return the reply; None where the object does not exist."""
         return self._ask("PATCH", path, json=body)
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:

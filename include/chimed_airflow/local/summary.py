@@ -14,7 +14,7 @@ from chimed.sources import names as source_names
 def show(
     environment: dict[str, str], release: str, recipe: str, seconds: dict[tuple[str, str], float], total: float
 ) -> None:
-    """Prints the summary of a release and of the recipe trained on it."""
+    """Print the summary of a release and of the recipe trained on it."""
     lake = Path(environment["CHIMED_DATA"])
     print("\n── pages crawled ──")
     for source in source_names():

@@ -32,7 +32,7 @@ class Watch:
     _news: float = field(default_factory=time.monotonic)
 
     def runs(self, dag: str, key: str | None = None) -> list[dict[str, Any]]:
-        """A DAG's runs, newest first, all or those of one partition key."""
+        """Return a DAG's runs, newest first: all, or those of one partition key."""
         found = self.api.get(f"/dags/{dag}/dagRuns", limit=100, order_by="-run_after") or {"dag_runs": []}
         return [run for run in found["dag_runs"] if key is None or run["partition_key"] == key]
 
@@ -59,7 +59,7 @@ class Watch:
             time.sleep(POLL)
 
     def until_started(self, dag: str, key: str, known: set[str], alive: Callable[[], None], patience: float) -> str:
-        """The run of a DAG that an asset has started for a key. Raises TaskFailed where none comes."""
+        """Wait for the run that an asset starts for a key; return its id. Raises TaskFailed if none starts in time."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             for run in self.runs(dag, key):
@@ -104,7 +104,7 @@ def _since(task: dict[str, Any]) -> float:
 
 
 def log_tail(dag: str, run: str, task: dict[str, Any]) -> str:
-    """The last lines of a task's log, as people read them."""
+    """Return the last lines of a task's log, as plain text."""
     folder = AIRFLOW / "logs" / f"dag_id={dag}" / f"run_id={run}" / f"task_id={task['task_id']}"
     if task["map_index"] >= 0:
         folder /= f"map_index={task['map_index']}"
@@ -118,7 +118,7 @@ def log_tail(dag: str, run: str, task: dict[str, Any]) -> str:
 
 
 def _plain(line: str) -> str:
-    """What the command said, and errors; not what Airflow says of its own housekeeping."""
+    """Return the text of a log line that the command or an error wrote; empty for Airflow's own lines."""
     try:
         entry = json.loads(line)
     except ValueError:

@@ -45,24 +45,27 @@ class Known:
     keys: np.ndarray
 
     def places(self, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of some texts are known, and where those are."""
+        """Look up texts by hash: a mask of the known ones, and the rows of `keys` that hold them."""
         if not len(self.texts):
             return np.zeros(len(texts), bool), np.empty(0, np.int64)
+        # searchsorted gives len(self.texts) for a hash above all others, which would be out of bounds
         places = np.minimum(np.searchsorted(self.texts, texts), len(self.texts) - 1)
         found = self.texts[places] == texts
         return found, places[found]
 
 
 def band_keys(points: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """One key for each band (columns) of the shingles of both halves of each text (rows), u64.
+    """Compute one key for each band (columns) of each text (rows), u64, over the shingles of both halves.
 
     points, lengths: of all halves, as `shingles_of_points` takes them.
     """
     texts = len(lengths) // 2
     hashes, offsets = shingles_of_points(points, lengths, SHINGLE)
+    # a text begins at every second offset, since each has two halves
     digests = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets[::2], BANDS * ROWS, SEED)
     flat = np.fromiter(chain.from_iterable(digests.to_rows()), np.uint32, texts * BANDS * ROWS)
     rows = flat.reshape(texts, BANDS, ROWS)
+    # A key is a polynomial in the band's rows: equal bands have equal keys, other bands almost never (64 bits).
     keys = np.zeros((texts, BANDS), np.uint64)
     for n in range(ROWS):
         keys = keys * _STEP + rows[:, :, n]
@@ -72,10 +75,10 @@ def band_keys(points: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 def keys_of(
     points: np.ndarray, lengths: np.ndarray, ends: np.ndarray, texts: np.ndarray, rows: np.ndarray, known: Known
 ) -> np.ndarray:
-    """The band keys of some rows, known ones as they are.
+    """Return the band keys of some rows; known signatures are looked up, the others computed.
 
-    points: of all rows, their halves with gaps behind each. lengths: of both halves of each row. ends: where each row
-    ends. texts: a hash of each row's text. rows: the places of those that are asked for.
+    points: the halves of all rows, with a gap after each. lengths: of both halves of each row. ends: where each row
+    ends in `points`. texts: a hash of each row's text. rows: the numbers of the rows that are asked for.
     """
     keys = np.empty((len(rows), BANDS), np.uint64)
     found, places = known.places(texts[rows])
@@ -95,12 +98,14 @@ def keys_of(
 
 
 def range_of(keys: np.ndarray, ranges: int) -> np.ndarray:
-    """The range of each key, u16: equal keys have one range, and every range has about as many."""
+    """Return the range of each key, u16. Equal keys are in one range, and the ranges are about equally full."""
+    # Multiplying carries the low bits of a key into its upper half, u32; scaling that half by `ranges` and dividing by
+    # 2**32 gives a range without a modulo, which is slow in NumPy.
     return (((keys * _MIX) >> _HALF) * np.uint64(ranges) >> _HALF).astype(np.uint16)
 
 
 def runs(lengths: np.ndarray) -> Iterator[range]:
-    """Runs of texts of at most `AT_A_TIME` letters together (or one text)."""
+    """Yield ranges of consecutive texts of at most `AT_A_TIME` letters together; a longer text is its own range."""
     start, total = 0, 0
     for place, length in enumerate(lengths.tolist()):
         if total + length > AT_A_TIME and place > start:
@@ -112,10 +117,10 @@ def runs(lengths: np.ndarray) -> Iterator[range]:
 
 
 def alike(keys: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Pairs (u64, the smaller rank above) that share a key: each with the first of its key, and with the one before.
+    """Pair the ranks that share a key: each with the first of its key, and with the one before it.
 
-    So their number stays that of the texts however many share a key. keys, ranks (u64): of each entry; an entry that is
-    there twice counts once.
+    All pairs of a key would be quadratic in the texts that share it; these are linear. Returns sorted pairs (u64, the
+    smaller rank in the upper 32 bits). keys, ranks (u64): of each entry; an entry that is there twice counts once.
     """
     order = np.lexsort((ranks, keys))
     keys, ranks = keys[order], ranks[order]
@@ -125,6 +130,7 @@ def alike(keys: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     same = np.flatnonzero(keys[1:] == keys[:-1]) + 1
     starts = np.ones(len(keys), bool)
     starts[same] = False
+    # a running maximum over the positions at which a key begins gives each entry the first position of its key
     first = np.maximum.accumulate(np.where(starts, np.arange(len(keys)), 0))
     found = [(ranks[before] << _HALF) | ranks[same] for before in (first[same], same - 1)]
     return distinct(np.concatenate(found))
@@ -134,9 +140,9 @@ def alike(keys: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 
 
 def known(lake: Lake, name: str) -> Known:
-    """The signatures that were kept under a name; none where there are none, or where they cannot be read.
+    """Read the signatures kept under a name; empty where there are none, or where they cannot be read.
 
-    What cannot be read is only lost time: its texts are signed again.
+    Signatures that cannot be read cost only time: they are computed again.
     """
     path = layout.signatures(SCHEME, f"{name}.parquet")
     nothing = Known(np.empty(0, np.uint64), np.empty((0, BANDS), np.uint64))
@@ -155,9 +161,9 @@ def known(lake: Lake, name: str) -> Known:
 
 
 def keep(lake: Lake, name: str, before: Known, texts: np.ndarray, keys: np.ndarray) -> int:
-    """Keeps the signatures of texts, with those known before, under a name; returns how many are new.
+    """Write the signatures of texts under a name, together with those known before; return how many are new.
 
-    The file is there whole or as it was. Where it would hold many that the part has no more, they are forgotten.
+    The write is atomic. The older signatures are left out once they would outweigh those of the part (`UNUSED`).
     """
     texts, first = np.unique(texts, return_index=True)
     keys = keys[first]

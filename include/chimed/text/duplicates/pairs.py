@@ -1,6 +1,7 @@
-"""Pairs of rows that look alike: how alike the two are, half by half, and what makes them variants. Used by `dedup`.
+"""Pairs of similar rows: their similarity, half by half, and whether they are duplicates or variants. Used by `dedup`.
 
-What makes two texts variants is read letter by letter in Python, one pair after the other.
+Similarities are computed for many pairs at a time. Differences are searched letter by letter in Python, pair by pair,
+and only where the similarity is high enough.
 """
 
 import os
@@ -27,7 +28,7 @@ Halves = tuple[str, str]
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of two rows: whether one is a copy, or in which half they are variants and what makes them so."""
+    """The result of comparing two rows: duplicates, or variants that differ in one half."""
 
     half: int
     differs: Difference | None
@@ -54,7 +55,7 @@ class Letters:
     named: np.ndarray
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The halves of some rows as `shingles_of_points` takes them: their points, and their lengths."""
+        """Read the halves of some rows as `shingles_of_points` takes them: their code points, and their lengths."""
         lengths = self.lengths[rows]
         starts = self.start[rows].astype(np.int64) * POINT
         ends = starts + (lengths.sum(axis=1).astype(np.int64) + 2 * GAP) * POINT
@@ -67,7 +68,7 @@ class Letters:
         return np.frombuffer(b"".join(found), np.uint32), lengths.ravel().astype(np.int64)
 
     def halves(self, rows: np.ndarray) -> list[Halves]:
-        """The halves of some rows, as text."""
+        """Read the halves of some rows as text."""
         points, lengths = self.read(rows)
         text = points.tobytes().decode("utf-32-le")
         ends = np.cumsum(lengths + GAP).tolist()
@@ -76,7 +77,7 @@ class Letters:
 
 
 def _stretches(lake: Lake, path: str, starts: list[int], ends: list[int]) -> list[bytes]:
-    """Bytes of a file from each start to its end."""
+    """Read the bytes of a file from each start to its end."""
     if not lakes.is_local(lake.fs):
         return list(lake.fs.cat_ranges([lake.at(path)] * len(starts), starts, ends, on_error="raise"))
     with open(lake.at(path), "rb") as file:
@@ -84,7 +85,10 @@ def _stretches(lake: Lake, path: str, starts: list[int], ends: list[int]) -> lis
 
 
 def similarities(letters: Letters, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """How alike the rows of each pair are: the smaller of the similarities of their halves."""
+    """Compute the similarity of each pair: the smaller of the Jaccard similarities of the two halves.
+
+    The smaller one, so that two answers to one question, or one answer to two questions, are no duplicates.
+    """
     sizes = letters.lengths.sum(axis=1)
     runs = minhash.runs(sizes[one] + sizes[two])
     found = map_ahead(lambda run: _alike(letters, one[run.start : run.stop], two[run.start : run.stop]), runs)
@@ -92,18 +96,21 @@ def similarities(letters: Letters, one: np.ndarray, two: np.ndarray) -> np.ndarr
 
 
 def _alike(letters: Letters, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    # a row stands in many pairs: its letters are read once, and `back` maps each side of a pair to them
     places, back = np.unique(np.concatenate([one, two]), return_inverse=True)
     points, lengths = letters.read(places)
     both = back[: len(one)], back[len(one) :]
+    # the halves of row n are the texts 2n and 2n + 1: first halves are compared first, second halves behind them
     sides = (np.concatenate([2 * side, 2 * side + 1]) for side in both)
     alike = jaccards(*shingles_of_points(points, lengths, minhash.SHINGLE), *sides)
     return np.minimum(alike[: len(one)], alike[len(one) :])
 
 
 def verdicts(letters: Letters, one: np.ndarray, two: np.ndarray) -> Iterator[Verdict | None]:
-    """What each pair is, in order of the seconds; None for pairs that nobody will ask for.
+    """Yield the verdict on each pair, in order of the second rows; None for pairs whose verdict is not needed.
 
-    Those are the pairs of a second behind the first one of which it is a copy, and pairs whose first is a copy itself.
+    Those are the pairs of a second row that is already a duplicate, and pairs whose first row is a duplicate itself.
+    Differences are searched letter by letter in Python, which is slow, so those pairs are skipped.
     """
     sizes = letters.lengths.sum(axis=1)
     copies: set[int] = set()
@@ -131,7 +138,7 @@ def _verdict(one: Halves, two: Halves, first_named: int, second_named: int) -> V
 
 
 def as_columns(found: list[Verdict | None]) -> pl.DataFrame:
-    """Verdicts as columns: kind (null: not looked at, empty: a copy), half, before, after."""
+    """Convert verdicts to columns: kind (null: not compared, empty: a duplicate), half, before, after."""
     rows = [
         (None, None, None, None)
         if one is None

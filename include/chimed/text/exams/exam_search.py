@@ -163,11 +163,11 @@ class _Text:
     high: int
 
     def said(self, start: int, end: int) -> str:
-        """The letters from one to another, no further than the text goes."""
+        """Return the letters from `start` up to `end`, cut off at the ends of the text."""
         return as_text(self.letters.codes[max(self.low, start) : min(self.high, end)])
 
     def gap(self, letter: int) -> str:
-        """What stands before a letter and is none itself; a line's end at both ends of the text."""
+        """Return the characters between a letter and the one before it; a newline at either end of the text."""
         if letter <= self.low or letter >= self.high:
             return "\n"
         return self.whole[self.place(letter - 1) + 1 : self.place(letter)]
@@ -182,7 +182,7 @@ class _Text:
 
 
 def judged(search: Search, question: Question, begin: int, text: _Text) -> Found | None:
-    """A question that begins about there, and what tells it from other text; None where it is too unlike."""
+    """Align a question with the text near `begin` and say why it is a match or not; None where it is too dissimilar."""
     start, end, alike = aligned(question.stem, begin, text)
     if alike < MIN_SHARE_WITH_OPTIONS:
         return None
@@ -193,7 +193,7 @@ def judged(search: Search, question: Question, begin: int, text: _Text) -> Found
 
 
 def _then(end: int, text: _Text) -> tuple[str, str]:
-    """The letters behind a stem up to the next gap, if there are few, and that gap."""
+    """Return the letters between the end of a stem and the next gap, and that gap; empty where the gap is too far."""
     for letter in range(end + 1, min(text.high, end + MAX_TAIL_LETTERS) + 1):
         if gap := text.gap(letter):
             return text.said(end, letter), gap
