@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed.build.builds import new_build
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options, without_models
 from chimed.build.order import NAMES
 from chimed.crawl.finished import write_report
@@ -44,7 +44,7 @@ def build_release(source: str, file: Path, folder: Path) -> Path:
     keep_pages(lake, source, file)
     options = without_models({}, exams=None)
     version = new_build(lake, options)
-    work = Work(version, Options(**options), lake, store, Settings(data=str(folder)), print)
+    work = StageContext(version, Options(**options), lake, store, Settings(data=str(folder)), print)
     for stage in NAMES:
         run_stage(work, stage)
     assert not verify(lake, version)

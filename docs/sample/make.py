@@ -23,7 +23,7 @@ import time_machine
 
 from chimed.build import order
 from chimed.build.builds import new_build
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.crawl.frontier import add_links
 from chimed.crawl.plan import CrawlPlan
@@ -172,7 +172,7 @@ def serving() -> Iterator[str]:
 # --- the weeks ---------------------------------------------------------------------------------------------------
 
 
-def crawl(work: Work, week: str, pages: list[Page]) -> None:
+def crawl(work: StageContext, week: str, pages: list[Page]) -> None:
     """Write a finished crawl of every site: its detail pages among these, in the frontier and in WARC files."""
     for source in PAPER:
         site = import_module(f"chimed.sources.{source}").SITE
@@ -191,10 +191,10 @@ def crawl(work: Work, week: str, pages: list[Page]) -> None:
         lakes.write_json(work.lake, f"raw/{source}/{week}/report.json", {"pages": count, "replica": True})
 
 
-def build(work: Work, version: str) -> None:
+def build(work: StageContext, version: str) -> None:
     """Run every stage of a build over the weeks crawled so far."""
     made = new_build(work.lake, OPTIONS, version)
-    this = Work(made, Options(**OPTIONS), work.lake, work.store, work.settings, lambda line: print(line))
+    this = StageContext(made, Options(**OPTIONS), work.lake, work.store, work.settings, lambda line: print(line))
     for name in order.NAMES:
         run_stage(this, name)
 
@@ -208,7 +208,7 @@ def main(target: Path, versions: tuple[str, ...] = tuple(WEEKS)) -> None:
         settings = Settings(
             data=f"{folder}/lake", store=f"sqlite:///{folder}/store.db", exams=str(EXAMS), llm_url=url, judge_url=url
         )
-        work = Work("", Options(), open_lake(settings.data), open_store(settings.store), settings)
+        work = StageContext("", Options(), open_lake(settings.data), open_store(settings.store), settings)
         for version in versions:
             with time_machine.travel(f"{version.replace('.', '-')}T06:00:00+00:00", tick=False):
                 crawl(work, WEEKS[version], shown[version])

@@ -18,7 +18,7 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import ModelStage, Question
 from chimed.build.options import Options
 from chimed.llm import client
@@ -41,11 +41,11 @@ HERB = "第{n}种药味甘、淡，性平。归心、肺、脾、肾经。利水
 PAIR = "问题：第{n}种药归哪些经？答案：归心、肺、脾、肾经。"
 
 
-def surroundings(folder: str, url: str) -> Work:
+def surroundings(folder: str, url: str) -> StageContext:
     """A lake and a store of their own."""
     settings = Settings(data=f"{folder}/lake", store=f"sqlite:///{folder}/store.db", llm_url=url, judge_url=url)
     lake, store = open_lake(settings.data), stores.open_store(settings.store)
-    return Work("benchmark", Options(), lake, store, settings, lambda _: None)
+    return StageContext("benchmark", Options(), lake, store, settings, lambda _: None)
 
 
 def classics(many: int) -> tuple[pl.DataFrame, Iterable[tuple[Question, str]]]:
@@ -73,7 +73,7 @@ STAGES: dict[str, tuple[ModelStage, Callable]] = {
 }
 
 
-def fill(work: Work, replies: Iterable[tuple[Question, str]]) -> None:
+def fill(work: StageContext, replies: Iterable[tuple[Question, str]]) -> None:
     """Puts the replies into the store."""
     who = client.generator_server(work).who
     known = [

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import aiohttp
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.llm import client
 from chimed.llm.protocol import Dialect, Reply, Request, Server, request_body
@@ -94,13 +94,13 @@ async def plain(url: str, asked: list[Request], at_once: int) -> None:
     assert len(said) == len(asked)
 
 
-def surroundings(folder: str, at_once: int) -> Work:
+def surroundings(folder: str, at_once: int) -> StageContext:
     """A new store on disk, opened; that is paid once, not by the request."""
     where = Settings(data=folder, store=f"sqlite:///{folder}/store.db", llm_concurrency=at_once)
-    return Work("1", Options(), open_lake(folder), open_store(where.store), where, lambda _: None)
+    return StageContext("1", Options(), open_lake(folder), open_store(where.store), where, lambda _: None)
 
 
-def ours(url: str, asked: list[Request], work: Work) -> None:
+def ours(url: str, asked: list[Request], work: StageContext) -> None:
     """`llm.ask`, every reply into the store."""
     replies = client.ask(asked, Server(url, "m", "none", "CHIMED_LLM_URL"), work)
     assert all(isinstance(reply, Reply) and not reply.known for reply in replies)

@@ -27,7 +27,7 @@ import synthetic
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.schema import table
 from chimed.settings import Settings
@@ -157,7 +157,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         train(Path(folder), chosen.layers or layers, chosen.width or width, 0 if chosen.random else chosen.seconds)
         settings = Settings(perplexity_model=folder, store=f"sqlite:///{folder}/store.db", data=f"{folder}/lake")
-        work = Work("benchmark", Options(), open_lake(settings.data), open_store(settings.store), settings, print)
+        work = StageContext(
+            "benchmark", Options(), open_lake(settings.data), open_store(settings.store), settings, print
+        )
         fixed = {"source": "synthetic", "domain": "tcm", "kind": "document", "language": "zh", "url": "", "page": ""}
         fixed["fetched"] = synthetic.FETCHED
         records = table([fixed | {"id": f"{n:016x}", "text": text} for n, text in enumerate(texts)])

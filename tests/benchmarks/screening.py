@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.llm.asking import ask_models
 from chimed.schema import RECORD, record_id, table
@@ -64,7 +64,7 @@ def _asked(records: pl.DataFrame) -> tuple[list[bool], int]:
     screen.rule_flags = lambda records: {}
     with tempfile.TemporaryDirectory() as folder:
         here = settings().model_copy(update={"data": f"{folder}/lake", "store": f"sqlite:///{folder}/store.db"})
-        work = Work("measured", Options(), open_lake(here.data), open_store(here.store), here)
+        work = StageContext("measured", Options(), open_lake(here.data), open_store(here.store), here)
         outcome = ask_models("screen", screen.STAGE, records, work)
     flagged = set(outcome.dropped.filter(pl.col("fate") == "dropped")["id"])
     return [id in flagged for id in records["id"]], outcome.dropped.filter(pl.col("fate") == "failed").height

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.settings import Settings
 from chimed.storage.lake import open_lake
@@ -13,15 +13,15 @@ from support.model_server import Served, serving
 
 
 @pytest.fixture
-def work(tmp_path) -> Work:
+def work(tmp_path) -> StageContext:
     """A build's surroundings in a folder of the test's own."""
     settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db", llm_concurrency=8)
     alone = Options(second_opinion=False)  # the rules; test_second_opinion has both
-    return Work("2026.11.22", alone, open_lake(settings.data), open_store(settings.store), settings, print)
+    return StageContext("2026.11.22", alone, open_lake(settings.data), open_store(settings.store), settings, print)
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory) -> Work:
+def once(tmp_path_factory) -> StageContext:
     """A small build of a crawl and a corpus, made once."""
     from support import small_build  # here: it needs what reads pages, which the models' environment does not have
 
@@ -29,7 +29,7 @@ def once(tmp_path_factory) -> Work:
 
 
 @pytest.fixture
-def built(once, tmp_path) -> Work:
+def built(once, tmp_path) -> StageContext:
     """A copy of it for a test that changes it."""
     from support import small_build
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.operations.audit import run_audit
 from chimed.pipeline.runner import run_stage
@@ -41,7 +41,7 @@ def run(folder: str, version: str) -> None:
     """What the killed process does: every stage of the build, in turn."""
     options = Options(second_opinion=False)
     found = Settings(data=f"{folder}/lake", store=f"sqlite:///{folder}/store.db")
-    work = Work(version, options, lakes.open_lake(found.data), open_store(found.store), found, lambda _: None)
+    work = StageContext(version, options, lakes.open_lake(found.data), open_store(found.store), found, lambda _: None)
     for stage in STAGES:
         run_stage(work, stage)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.errors import UserError
 from chimed.intervals import wilson
 from chimed.release.review import judge, queues, standing, waiting
@@ -14,7 +14,7 @@ BUILD = "2026.11.22"
 
 
 @pytest.fixture
-def queue(work: Work) -> Work:
+def queue(work: StageContext) -> StageContext:
     """Ten flagged and ten passed texts of a build, and one of the build before."""
     rows = [
         {
@@ -28,7 +28,7 @@ def queue(work: Work) -> Work:
     return work
 
 
-def say(work: Work, verdicts: dict[int, str], reviewer: str = "li") -> None:
+def say(work: StageContext, verdicts: dict[int, str], reviewer: str = "li") -> None:
     for n, verdict in verdicts.items():
         judge(work.store, BUILD, "screen", f"{n:016x}", reviewer, verdict)
 

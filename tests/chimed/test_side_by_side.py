@@ -2,7 +2,7 @@
 
 import pytest
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.ledger import LedgerError
 from chimed.build.options import Options
 from chimed.pipeline import parallel
@@ -18,7 +18,7 @@ PARTS = 4
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch) -> Work:
+def here(tmp_path, monkeypatch) -> StageContext:
     """A build of four shards in the lake that other processes find, too."""
     monkeypatch.setenv("CHIMED_DATA", str(tmp_path / "lake"))
     monkeypatch.setenv("CHIMED_STORE", f"sqlite:///{tmp_path}/store.db")
@@ -30,11 +30,11 @@ def here(tmp_path, monkeypatch) -> Work:
     for n in range(PARTS):
         texts = rows(*(document(f"<p>茯苓{n}，味甘，性平{m}。</p>", url=f"http://a/{n}/{m}") for m in range(20)))
         lakes.write_table(lake, f"builds/b/dedup/kept-{n:05d}.parquet", texts, RECORD)
-    yield Work("b", Options(), lake, open_store(), settings(), print)
+    yield StageContext("b", Options(), lake, open_store(), settings(), print)
     settings.cache_clear()
 
 
-def tables(work: Work) -> list[bytes]:
+def tables(work: StageContext) -> list[bytes]:
     return [lakes.read_bytes(work.lake, f"builds/b/clean/kept-{n:05d}.parquet") for n in range(PARTS)]
 
 

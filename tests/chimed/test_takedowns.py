@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import Choices, corpus_address, read_file, survey_file
 from chimed.extraction.corpus_files.blanked import CannotBlank, blank_rows
@@ -118,7 +118,7 @@ def table(*rows: dict) -> pl.DataFrame:
     return pl.DataFrame([empty | row for row in rows], schema=RECORD_COLUMNS)
 
 
-def test_known_words_are_recognised_elsewhere(work: Work):
+def test_known_words_are_recognised_elsewhere(work: StageContext):
     long = "我父亲今年七十三岁，上个月在县里的医院做了支架，现在晚上睡觉总说胸口发闷，是怎么回事？"
     taken = table({"question": long, "answer": "先去做心电图，把药带上。"}, {"question": "头晕？", "answer": "多喝水"})
     assert not find_taken_down(work.store, taken).any()
@@ -135,7 +135,7 @@ def test_known_words_are_recognised_elsewhere(work: Work):
     assert find_taken_down(work.store, again).to_list() == [True, False, True, False, True, True, False]
 
 
-def test_a_rows_key_cannot_be_guessed(work: Work):
+def test_a_rows_key_cannot_be_guessed(work: StageContext):
     said = [CorpusQA("t", "我的电话是13912345678", "好的", "general", ())]
     key = secret(work.store)
     assert (len(key), secret(work.store)) == (32, key)
@@ -144,7 +144,7 @@ def test_a_rows_key_cannot_be_guessed(work: Work):
     assert keyed_hash(key, "a") != keyed_hash(b"0" * 32, "a")
 
 
-def test_only_distinctive_words_are_found(work: Work):
+def test_only_distinctive_words_are_found(work: StageContext):
     said = "街坊都叫我织田阿福老爹，这病有十年了，电话13912345678。建议您到正规医院就诊，不要自行用药。"
     wanted = stretches(work.lake, {said}, parse_targets(["https://ask.39.net/question/1.html"]))
     texts = [
@@ -160,7 +160,7 @@ def test_only_distinctive_words_are_found(work: Work):
 # --- reviews and codes -------------------------------------------------------------------------------------------
 
 
-def test_reviewers_get_no_taken_down_text(work: Work):
+def test_reviewers_get_no_taken_down_text(work: StageContext):
     row = {"stage": "screen", "build": "1", "kind": "flagged", "reason": "", "text": "文", "sampled": datetime.now(UTC)}
     urls = {"a" * 16: "http://a/1", "b" * 16: "http://a/2", "c" * 16: None, "d" * 16: None}
     upsert(work.store, REVIEW_QUEUE, [{**row, "record": id, "url": url} for id, url in urls.items()])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chimed.build import order
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.pipeline.runner import run_stage
 from chimed.schema import RECORD
@@ -26,7 +26,7 @@ from support.samples import document, rows
 ROWS = 146
 
 
-def prepared(work: Work, stage: str, number: int = ROWS) -> None:
+def prepared(work: StageContext, stage: str, number: int = ROWS) -> None:
     """A build in which all before `stage` is done, in two parts."""
     options = Options(second_opinion=False).model_dump(mode="json")
     made = {

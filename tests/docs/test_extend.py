@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.evaluate.tasks import local_exams
 from chimed.llm import prompts
@@ -147,7 +147,7 @@ def exams(tmp_path) -> Path:
 def test_an_exams_question_leaves_every_build(exams, tmp_path) -> None:
     question = exams.joinpath("test", "herbal_formulas.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[1]
     settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db", exams=str(exams))
-    work = Work("1", Options(), open_lake(settings.data), open_store(settings.store), settings, print)
+    work = StageContext("1", Options(), open_lake(settings.data), open_store(settings.store), settings, print)
     before, behind = "青岚散益气固表，是临床常用的方子。\n" * 12, "服药期间饮食宜清淡。\n" * 12
     asked = document(f"{before}{question}？\nA. 白术\nB. 防风\nC. 黄芪\nD. 甘草\n答案：C\n{behind}")
     other = document(before + behind, url="http://a/other")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from chimed.build import order
 from chimed.build.builds import new_build, read_stage
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.crawl.frontier import add_links
 from chimed.crawl.plan import CrawlPlan
@@ -43,7 +43,7 @@ class Made:
     folder: Path
     served: Served
 
-    def work(self, folder: Path | None = None) -> Work:
+    def work(self, folder: Path | None = None) -> StageContext:
         folder = folder or self.folder
         server = self.served.url
         settings = Settings(
@@ -51,10 +51,10 @@ class Made:
             llm_url=server, judge_url=server,
         )  # fmt: skip
         lake, store = open_lake(settings.data), stores.open_store(settings.store)
-        return Work(FIRST, Options(), lake, store, settings, lambda _: None)
+        return StageContext(FIRST, Options(), lake, store, settings, lambda _: None)
 
 
-def crawl(work: Work, most: int) -> None:
+def crawl(work: StageContext, most: int) -> None:
     """A finished crawl of every site: `most` of the replica's detail pages each, in the frontier and in WARC files."""
     pages = all_pages().values()
     for source in PAPER:
@@ -91,7 +91,7 @@ def answer(body: dict) -> str:
     return "请到医院就诊，听医生的。" if body["seed"] == 0 else "多喝水，注意休息。"
 
 
-def build(work: Work, version: str, **options: object) -> Work:
+def build(work: StageContext, version: str, **options: object) -> StageContext:
     """Runs every stage of a new build; perplexities are in the store already, as if a model had scored them."""
     made = new_build(work.lake, {"preference_share": 1.0, **options}, version)
     work = replace(work, build=made, options=Options(**{"preference_share": 1.0, **options}))
@@ -102,7 +102,7 @@ def build(work: Work, version: str, **options: object) -> Work:
     return work
 
 
-def _score(work: Work) -> None:
+def _score(work: StageContext) -> None:
     texts = read_stage(work.lake, work.build, "clean").select(words()).to_series().to_list()
     rows = [
         {

@@ -8,7 +8,7 @@ import polars as pl
 
 from chimed.build import order
 from chimed.build.builds import read_dropped, read_stage
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.ledger import Outcome
 from chimed.llm.asking import ask_models
 from chimed.pipeline.runner import run_stage
@@ -38,7 +38,7 @@ def rows(*several: dict) -> pl.DataFrame:
     return table(list(several))
 
 
-def prepared(stage: str, table: pl.DataFrame, work: Work, parts: int = 1) -> None:
+def prepared(stage: str, table: pl.DataFrame, work: StageContext, parts: int = 1) -> None:
     """A build in which the stage before `stage` is done and has left this table, in so many parts."""
     for folder in (f"builds/{work.build}/{stage}", f"steps/{work.build}"):
         if lakes.exists(work.lake, folder):
@@ -58,7 +58,7 @@ def prepared(stage: str, table: pl.DataFrame, work: Work, parts: int = 1) -> Non
         lakes.write_json(work.lake, path, report)
 
 
-def judged(stage: ModuleType, table: pl.DataFrame, work: Work, parts: int = 1) -> Outcome:
+def judged(stage: ModuleType, table: pl.DataFrame, work: StageContext, parts: int = 1) -> Outcome:
     """What a stage that has to know the whole corpus makes of a table; its figures are those of the first part."""
     name = stage.__name__.rpartition(".")[2]
     prepared(name, table, work, parts)
@@ -67,6 +67,6 @@ def judged(stage: ModuleType, table: pl.DataFrame, work: Work, parts: int = 1) -
     return Outcome(kept, dropped, figures=reports[0]["figures"])
 
 
-def model_outcome(stage: ModuleType, table: pl.DataFrame, work: Work) -> Outcome:
+def model_outcome(stage: ModuleType, table: pl.DataFrame, work: StageContext) -> Outcome:
     """What a stage that asks models makes of a table in memory."""
     return ask_models(stage.__name__.rpartition(".")[2], stage.STAGE, table, work)

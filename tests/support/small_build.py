@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from chimed.build.builds import new_build
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.crawl import finished
 from chimed.extraction import corpus_files
@@ -21,7 +21,7 @@ HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘，性平，归心、肺�
 CRAWL = "raw/zydcd/c1"
 
 
-def crawled(work: Work, folder: str = CRAWL, pages: int = 14, file_bytes: int = 6_000) -> None:
+def crawled(work: StageContext, folder: str = CRAWL, pages: int = 14, file_bytes: int = 6_000) -> None:
     """A finished crawl of some pages in several WARC files, as `crawl` leaves it."""
     archive = warc.open_archive(work.lake, folder, file_bytes)
     for n in range(pages):
@@ -36,11 +36,11 @@ def crawled(work: Work, folder: str = CRAWL, pages: int = 14, file_bytes: int = 
     )
 
 
-def make(folder: Path) -> Work:
+def make(folder: Path) -> StageContext:
     """A build of a crawl and a corpus whose first three stages are done."""
     options, chosen = {"second_opinion": False}, Options(second_opinion=False)
     settings = Settings(data=str(folder / "lake"), store=f"sqlite:///{folder}/store.db")
-    work = Work("", chosen, lakes.open_lake(settings.data), open_store(settings.store), settings, print)
+    work = StageContext("", chosen, lakes.open_lake(settings.data), open_store(settings.store), settings, print)
     crawled(work)
     table = folder / "qa.jsonl"
     lines = [
@@ -54,7 +54,7 @@ def make(folder: Path) -> Work:
     return work
 
 
-def copy(once: Work, folder: Path) -> Work:
+def copy(once: StageContext, folder: Path) -> StageContext:
     """A copy of that build, with a store of its own."""
     shutil.copytree(once.lake.root, folder / "lake")
     store = open_store(f"sqlite:///{folder}/store.db")

@@ -19,7 +19,7 @@ log = logging.getLogger("chimed")
 
 
 @dataclass(frozen=True)
-class Work:
+class StageContext:
     """What a stage may use besides its table.
 
     opened: the store, or a function that opens it for a stage that needs it. planned: None in a normal run. In an
@@ -42,14 +42,14 @@ class Work:
         return self.opened() if callable(self.opened) else self.opened
 
 
-def open_work(version: str) -> Work:
+def open_context(version: str) -> StageContext:
     """Open a build of the configured lake, with its store.
 
     Raises UserError that lists the builds if there is none such.
     """
     lake = open_lake()
     made = read_build(lake, version)
-    return Work(made["version"], Options(**made["options"]), lake, cache(_open_store), settings())
+    return StageContext(made["version"], Options(**made["options"]), lake, cache(_open_store), settings())
 
 
 def _open_store() -> "Store":

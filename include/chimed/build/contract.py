@@ -30,7 +30,7 @@ from chimed.build.options import Options
 from chimed.build.order import Stage
 
 if TYPE_CHECKING:
-    from chimed.build.context import Work
+    from chimed.build.context import StageContext
     from chimed.build.steps import Corpus
     from chimed.llm.protocol import Request
 
@@ -43,7 +43,7 @@ Role = Literal["generator", "judge"]
 class ShardStage:
     """A stage that works on one part. run: turns the part's records (columns of `RECORD`) into an outcome."""
 
-    run: Callable[[pl.DataFrame, Work], Outcome]
+    run: Callable[[pl.DataFrame, StageContext], Outcome]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SteppedStage(ShardStage):
     what a task returns are its figures (`chimed.build.steps`).
     """
 
-    steps: Mapping[str, Callable[[Work, Corpus, int], dict[str, Any]]]
+    steps: Mapping[str, Callable[[StageContext, Corpus, int], dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class PageStage:
     raw_inputs: returns the crawled files that the shard was read from, with their hashes.
     """
 
-    read_pages: Callable[[Work, int], tuple[pl.DataFrame, Outcome]]
-    raw_inputs: Callable[[Work, int], dict[str, str | None]]
+    read_pages: Callable[[StageContext, int], tuple[pl.DataFrame, Outcome]]
+    raw_inputs: Callable[[StageContext, int], dict[str, str | None]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class CorpusStage:
     It reads only the columns it needs, in batches and as often as it likes, so the corpus need not fit in memory.
     """
 
-    select_dropped: Callable[[Parts, Work], Verdicts]
+    select_dropped: Callable[[Parts, StageContext], Verdicts]
 
 
 # --- stages that ask models -------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class ModelStage(Generic[State]):
     prepare: Callable[[pl.DataFrame, Options], State]
     rounds: tuple[Round[State, Any], ...]
     finish: Callable[[State, Options], Outcome]
-    publish: Callable[[Outcome, Work], None] = lambda outcome, work: None
+    publish: Callable[[Outcome, StageContext], None] = lambda outcome, work: None
 
 
 Implementation = PageStage | ShardStage | CorpusStage | ModelStage[Any]

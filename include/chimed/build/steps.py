@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from chimed.build import order, reports
 from chimed.build.builds import count_parts
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.inputs import ranges_of
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
@@ -64,7 +64,7 @@ class Corpus:
         return layout.build(self.build, order.previous_stage(self.stage).name, layout.kept(part))  # type: ignore[union-attr]
 
 
-def corpus_of(work: Work, stage: str) -> Corpus:
+def corpus_of(work: StageContext, stage: str) -> Corpus:
     """Return the table that a stage's steps read. Raises UserError where the previous stage is not finished."""
     previous = order.previous_stage(stage)
     assert previous is not None
@@ -91,7 +91,7 @@ def _corpus(lake: Lake, build: str, stage: str, previous: str, state: tuple[Any,
     return Corpus(build, stage, tuple(rows), hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16])
 
 
-def report_of(work: Work, corpus: Corpus, step: str, number: int) -> dict[str, Any] | None:
+def report_of(work: StageContext, corpus: Corpus, step: str, number: int) -> dict[str, Any] | None:
     """Read the report of a step's task on this corpus; None where the task is not finished."""
     try:
         report = lakes.read_json(work.lake, corpus.path(step, layout.report(number)))

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import polars as pl
 
 from chimed import reasons
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Role, UnusableReply
 from chimed.build.ledger import EXAMPLE_CHARACTERS, MAX_REASONS, Outcome, TooManyFailed, too_many
 from chimed.characters import short
@@ -95,7 +95,7 @@ def join_replies(column: str) -> pl.Expr:
 # --- what is done with it ---------------------------------------------------------------------------------------
 
 
-def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: Work) -> Outcome:
+def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: StageContext) -> Outcome:
     """Run a stage's rounds on one part's records; the figures of the outcome hold each round's cost.
 
     Raises TooManyFailed if too many answers of a round are failures, and whatever `client.ask` raises. In an estimate
@@ -131,7 +131,7 @@ class _Batch(Generic[Value]):
     brings: tuple[Expected, ...] = field(default=())
 
 
-def _ask_round(batch: _Batch[Value], work: Work) -> tuple[list[Answer[Value] | Failure], dict[str, Any]]:
+def _ask_round(batch: _Batch[Value], work: StageContext) -> tuple[list[Answer[Value] | Failure], dict[str, Any]]:
     """Return the answers to a round's requests, in their order, and their cost."""
     if not batch.questions:
         return [], measure_cost([], [], work)
@@ -150,7 +150,7 @@ def _ask_round(batch: _Batch[Value], work: Work) -> tuple[list[Answer[Value] | F
     return answers, spent
 
 
-def _plan_round(batch: _Batch[Any], server: Server, work: Work) -> list[Reply | Refused]:
+def _plan_round(batch: _Batch[Any], server: Server, work: StageContext) -> list[Reply | Refused]:
     """Return the stored replies of a round; append each different request to `work.planned`."""
     assert work.planned is not None
     each = [client.request_key(one.request, server.who) for one in batch.questions]

@@ -24,7 +24,7 @@ import aiohttp
 import uvloop
 
 from chimed import metrics
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.errors import UserError, WorkStopped
 from chimed.llm import identity as identities
 from chimed.llm.protocol import (
@@ -63,7 +63,7 @@ class AnotherModel(WorkStopped):
     """The model at an address is no longer the one that the work started with."""
 
 
-def generator_server(work: Work, tries: int = TRIES) -> Server:
+def generator_server(work: StageContext, tries: int = TRIES) -> Server:
     """Return the server of the model that writes. Raises UserError if it does not answer or identify itself."""
     where = work.settings
     key, named = where.llm_key.get_secret_value(), where.llm_identity
@@ -71,7 +71,7 @@ def generator_server(work: Work, tries: int = TRIES) -> Server:
     return _with_identity(server, where.llm_checkpoint, work, tries)
 
 
-def judge_server(work: Work, tries: int = TRIES) -> Server:
+def judge_server(work: StageContext, tries: int = TRIES) -> Server:
     """Return the server of the judge, which must not be the generator (paper §3.2).
 
     Raises UserError if they are the same.
@@ -88,7 +88,7 @@ def judge_server(work: Work, tries: int = TRIES) -> Server:
     return server
 
 
-def _with_identity(server: Server, checkpoint: str, work: Work, most: int) -> Server:
+def _with_identity(server: Server, checkpoint: str, work: StageContext, most: int) -> Server:
     """Return the server with the identity of its model; in an estimate, of the model it is configured to load."""
     for tries in range(1, most + 1):
         try:
@@ -111,7 +111,7 @@ def _ask_identity(server: Server) -> str:
     )
 
 
-def probe_dialect(server: Server, work: Work) -> Dialect:
+def probe_dialect(server: Server, work: StageContext) -> Dialect:
     """Find out how a server can be held to a set of answers.
 
     Raises UserError if it does not answer, or rejects everything.
@@ -131,14 +131,14 @@ def request_key(request: Request, model: str) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode(errors="backslashreplace")).hexdigest()
 
 
-def find_stored_replies(requests: list[Request], server: Server, work: Work) -> dict[str, Reply]:
+def find_stored_replies(requests: list[Request], server: Server, work: StageContext) -> dict[str, Reply]:
     """Return the stored replies to these requests, by request key."""
     keys = [request_key(request, server.who) for request in requests]
     found = stores.find(work.store, REPLIES, keys, _REPLY)  # without the request, which is the longest of a row
     return {key: _from_store(row) for key, row in found.items()}
 
 
-def ask(requests: list[Request], server: Server, work: Work) -> list[Reply | Refused]:
+def ask(requests: list[Request], server: Server, work: StageContext) -> list[Reply | Refused]:
     """Return one answer for each request, in order. Requests whose reply is in the store are not sent.
 
     Raises ServerDown if the server stops answering, AnotherModel if another model answers at its address, and UserError
@@ -169,7 +169,7 @@ class _AskState:
     """What the workers of one `ask` share. received: replies to be stored; stored: set when they are."""
 
     server: Server
-    work: Work
+    work: StageContext
     dialect: Dialect
     waiting: list[tuple[str, Request]]
     total: int
@@ -184,7 +184,7 @@ class _AskState:
     looked: float = 0.0  # time of the last identity check
 
 
-async def _ask_all(wanted: dict[str, Request], server: Server, work: Work) -> dict[str, Reply | Refused]:
+async def _ask_all(wanted: dict[str, Request], server: Server, work: StageContext) -> dict[str, Reply | Refused]:
     """Send requests with a bounded number in flight. However it ends, every reply received is written first."""
     limit = min(work.settings.llm_concurrency, len(wanted))
     async with aiohttp.ClientSession(
@@ -316,7 +316,7 @@ def backoff_seconds(tries: int, after: float = 0.0) -> float:
     return max(after, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1))) * random.uniform(1.0, 1.5)
 
 
-async def _find_dialect(http: aiohttp.ClientSession, server: Server, work: Work) -> Dialect:
+async def _find_dialect(http: aiohttp.ClientSession, server: Server, work: StageContext) -> Dialect:
     """Find a server's dialect, once in a process. Raises UserError if it does not answer."""
     if server in _dialects:
         return _dialects[server]
@@ -364,7 +364,7 @@ async def _write_batches(run: _AskState) -> None:
         await asyncio.sleep(WRITE_EVERY)
 
 
-def _write(work: Work, replies: list[dict[str, Any]]) -> None:
+def _write(work: StageContext, replies: list[dict[str, Any]]) -> None:
     """Write a batch of replies. If that fails, write each alone, so that one bad reply loses no other."""
     try:
         stores.upsert(work.store, REPLIES, replies)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.llm.protocol import Refused
 from chimed.llm.reply import Reply
 
 
-def measure_cost(answers: list[Reply | Refused], characters: list[int], work: Work) -> dict[str, Any]:
+def measure_cost(answers: list[Reply | Refused], characters: list[int], work: StageContext) -> dict[str, Any]:
     """Return what answers cost, for a stage's report. characters: length of the text that each answer is about.
 
     Keys: requests, and of these known (already stored) and refused; retried (sent more than once); usage_not_told

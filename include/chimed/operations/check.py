@@ -21,7 +21,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from chimed.build.builds import parse_options
-from chimed.build.context import Work, open_work
+from chimed.build.context import StageContext, open_context
 from chimed.build.order import STAGES
 from chimed.characters import short
 from chimed.errors import UserError
@@ -50,14 +50,14 @@ class Finding:
     said: str
 
 
-def build_context(options: dict[str, Any], build: str | None = None) -> Work:
+def build_context(options: dict[str, Any], build: str | None = None) -> StageContext:
     """Return the context of a build with these options, or of an open build. Raises UserError for bad options."""
     if build:
-        return open_work(build)
-    return Work("", parse_options(options), lakes.open_lake(), cache(open_store), settings())
+        return open_context(build)
+    return StageContext("", parse_options(options), lakes.open_lake(), cache(open_store), settings())
 
 
-def run_checks(work: Work, only_servers: bool = False) -> list[Finding]:
+def run_checks(work: StageContext, only_servers: bool = False) -> list[Finding]:
     """Check everything that the build's options need, or only the model servers, which must then be running."""
     return [_finding(what, look) for what, look in (_server_checks(work) if only_servers else _all_checks(work))]
 
@@ -75,7 +75,7 @@ def _finding(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, False, str(error))
 
 
-def _all_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+def _all_checks(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "machine", lambda: machine.told(work.settings)
     yield "lake", lambda: check_lake(work)
     yield "store", lambda: check_store(work)
@@ -92,20 +92,20 @@ def _all_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "model servers", lambda: check_startable_servers(work)
 
 
-def _server_checks(work: Work) -> Iterator[tuple[str, Callable[[], str]]]:
+def _server_checks(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]]:
     where = work.settings
     yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", client.generator_server, work)
     if _asks_judge(work):
         yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", client.judge_server, work)
 
 
-def _asks_models(work: Work) -> bool:
+def _asks_models(work: StageContext) -> bool:
     """Return whether a stage of the build asks a model."""
     asking = [one.name for one in STAGES if one.needs == "llm" and one.name not in work.options.skip]
     return any(name != "screen" or work.options.screen_model for name in asking)
 
 
-def _asks_judge(work: Work) -> bool:
+def _asks_judge(work: StageContext) -> bool:
     judged = ("prefer", *(SECOND_OPINION if work.options.second_opinion else ()))
     return any(stage not in work.options.skip for stage in judged)
 
@@ -113,7 +113,7 @@ def _asks_judge(work: Work) -> bool:
 # --- places -----------------------------------------------------------------------------------------------------
 
 
-def check_lake(work: Work) -> str:
+def check_lake(work: StageContext) -> str:
     """Check that the lake can be written. Raises UserError."""
     path = f"check-{uuid.uuid4().hex[:8]}"
     try:
@@ -127,7 +127,7 @@ def check_lake(work: Work) -> str:
     return f"{work.settings.data} can be written"
 
 
-def check_store(work: Work) -> str:
+def check_store(work: StageContext) -> str:
     """Check that the store answers, has this version's schema and can be written. Raises UserError."""
     row = {"target": f"check:{uuid.uuid4().hex}", "reason": "check", "created": datetime.now(UTC)}
     engine = work.store.engine
@@ -143,7 +143,7 @@ def check_store(work: Work) -> str:
     return f"{engine.url.render_as_string()} can be written, and its schema is up to date"
 
 
-def check_disk(work: Work) -> str:
+def check_disk(work: StageContext) -> str:
     """Check that there is free space where this machine writes files. Raises UserError."""
     folders = {"CHIMED_SCRATCH": Path(work.settings.scratch)}
     if "://" not in work.settings.data:
@@ -161,7 +161,7 @@ def check_disk(work: Work) -> str:
     return "; ".join(said)
 
 
-def check_exams(work: Work) -> str:
+def check_exams(work: StageContext) -> str:
     """Check that the exams to decontaminate against can be read. Raises UserError."""
     from chimed.text.exams.exam_questions import read_questions
 
@@ -171,7 +171,7 @@ def check_exams(work: Work) -> str:
 # --- GPU work ---------------------------------------------------------------------------------------------------
 
 
-def check_gpu_work(work: Work) -> str:
+def check_gpu_work(work: StageContext) -> str:
     """Check that perplexity and training can run and can reach lake and store. Raises UserError with all that is wrong.
 
     In a cluster these run in a pod, which sees neither this machine's folders nor its SQLite file.
@@ -184,7 +184,7 @@ def check_gpu_work(work: Work) -> str:
     return pods if where.compute == "kubernetes" else f"{where.models_python} runs it on this machine"
 
 
-def _faults_in_pods(work: Work) -> list[str]:
+def _faults_in_pods(work: StageContext) -> list[str]:
     where, wrong = work.settings, []
     if "://" not in where.data and not (where.k8s_volume and Path(where.data).is_relative_to("/data")):
         wrong.append(
@@ -203,7 +203,7 @@ def _faults_in_pods(work: Work) -> list[str]:
     return wrong
 
 
-def _faults_here(work: Work) -> list[str]:
+def _faults_here(work: StageContext) -> list[str]:
     where, wrong = work.settings, []
     if not Path(where.models_python).exists():
         wrong.append(
@@ -221,7 +221,7 @@ def _faults_here(work: Work) -> list[str]:
 # --- model servers ----------------------------------------------------------------------------------------------
 
 
-def check_server(url: str, setting: str, named: Callable[[Work, int], Server], work: Work) -> str:
+def check_server(url: str, setting: str, named: Callable[[StageContext, int], Server], work: StageContext) -> str:
     """Check that a server answers, identifies itself, is not the other one, and obeys constraints. Raises UserError."""
     try:
         identities.list_models(url, work.settings.llm_key.get_secret_value())
@@ -238,7 +238,7 @@ def check_server(url: str, setting: str, named: Callable[[Work, int], Server], w
     return f"{server.who} answers at {server.url}, limited to allowed answers by {dialect.constraint}"
 
 
-def check_startable_servers(work: Work) -> str:
+def check_startable_servers(work: StageContext) -> str:
     """Check that a run can start the servers itself, and that they will be two different models. Raises UserError."""
     where = work.settings
     generator, judge = servers.configured_servers(where)

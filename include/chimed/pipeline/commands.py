@@ -128,7 +128,7 @@ def run(
     """Run a stage of a build, or all. A finished stage is not run again; an interrupted one continues."""
     from chimed.build import order
     from chimed.build.builds import stages_of
-    from chimed.build.context import open_work
+    from chimed.build.context import open_context
     from chimed.build.steps import corpus_of
     from chimed.pipeline import steps
     from chimed.pipeline.parallel import run_shards
@@ -136,7 +136,7 @@ def run(
 
     if stage != "all":
         choose("stage", stage, order.NAMES)
-    work = open_work(build)
+    work = open_context(build)
     if step is not None:
         its_steps = {one.name: one for one in order.stage(stage).steps} if stage != "all" else {}
         choose(f"step of {stage}", step, list(its_steps))
@@ -156,10 +156,10 @@ def estimate(
     rate: Annotated[float | None, typer.Option(min=0.001, help="tokens a second; default: as measured so far")] = None,
 ) -> None:
     """Estimate what a build still has to ask the models: requests, tokens and hours. Asks nothing."""
-    from chimed.build.context import open_work
+    from chimed.build.context import open_context
     from chimed.pipeline.estimate import estimate_build
 
-    found = estimate_build(open_work(build), rate)
+    found = estimate_build(open_context(build), rate)
     tokens = found["prompt_tokens"] + found["completion_tokens"]
     print_report(
         found,

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from chimed.build import order, reports
 from chimed.build.builds import count_parts, list_builds, read_stage, stages_of
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import Expected, ModelStage, load_stage
 from chimed.errors import UserError
 from chimed.llm import client
@@ -34,7 +34,7 @@ class Sizes:
     completion_tokens: float | None
 
 
-def estimate_build(work: Work, rate: float | None = None) -> dict[str, Any]:
+def estimate_build(work: StageContext, rate: float | None = None) -> dict[str, Any]:
     """Estimate the requests, tokens and hours that a build's model stages still need, by stage and prompt and in sum.
 
     rate: tokens a second, prompt and completion together; by default the rate measured in earlier reports. Raises
@@ -61,7 +61,7 @@ def estimate_build(work: Work, rate: float | None = None) -> dict[str, Any]:
     return {"build": work.build, "tokens_per_second": speed and round(speed, 1), **sums, "stages": entries}
 
 
-def _plan_requests(work: Work) -> list[tuple[str, PlannedRequest]]:
+def _plan_requests(work: StageContext) -> list[tuple[str, PlannedRequest]]:
     """Return every request that the unfinished stages would send, with its stage."""
     found: list[tuple[str, PlannedRequest]] = []
     records = None
@@ -81,7 +81,7 @@ def _plan_requests(work: Work) -> list[tuple[str, PlannedRequest]]:
     return found
 
 
-def _is_done(work: Work, stage: str) -> bool:
+def _is_done(work: StageContext, stage: str) -> bool:
     try:
         count_parts(work.lake, work.build, stage)
     except UserError:
@@ -90,7 +90,7 @@ def _is_done(work: Work, stage: str) -> bool:
 
 
 def _entry(
-    work: Work, stage: str, prompt: str, model: str, several: list[PlannedRequest], speed: float | None
+    work: StageContext, stage: str, prompt: str, model: str, several: list[PlannedRequest], speed: float | None
 ) -> dict[str, Any]:
     remain = [one for one in several if not one.known]
     sizes = _measure_sizes(work.store, prompt, model)
@@ -103,7 +103,7 @@ def _entry(
 
 
 def _entry_for_expected(
-    work: Work, stage: str, brings: Expected, answers: list[PlannedRequest], speed: float | None
+    work: StageContext, stage: str, brings: Expected, answers: list[PlannedRequest], speed: float | None
 ) -> dict[str, Any]:
     """Estimate the requests that follow from answers that do not exist yet."""
     remain = round(len(answers) * brings.times)
@@ -117,7 +117,7 @@ def _entry_for_expected(
 
 
 def _make_entry(
-    work: Work,
+    work: StageContext,
     stage: str,
     prompt: str,
     model: str,
@@ -153,7 +153,7 @@ def _measure_sizes(store: Store, prompt: str, model: str) -> Sizes:
     return Sizes(float(tokens) / float(characters), float(answer))
 
 
-def measure_rate(work: Work) -> float | None:
+def measure_rate(work: StageContext) -> float | None:
     """Return tokens a second while asking, from the newest build that asked models; None if none did."""
     for version in reversed(list_builds(work.lake)):
         tokens, seconds = 0, 0.0

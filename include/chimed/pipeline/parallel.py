@@ -11,7 +11,7 @@ from typing import Any
 
 from chimed.build import order, reports
 from chimed.build.builds import count_shards, stages_of
-from chimed.build.context import Work, open_work
+from chimed.build.context import StageContext, open_context
 from chimed.build.steps import corpus_of, report_of
 from chimed.concurrency import MAX_PROCESSES, available_cores, worker_processes
 from chimed.pipeline import steps
@@ -21,7 +21,7 @@ SHARDS_PER_PROCESS = 2  # starting a process takes as long as a shard, so fewer 
 SHARDS_PER_PROCESS_OF_STEPS = 8  # each process of a stage with steps loads the word lists anew
 
 
-def run_shards(work: Work, stage: str) -> list[dict[str, Any]]:
+def run_shards(work: StageContext, stage: str) -> list[dict[str, Any]]:
     """Run all shards of a stage on the available cores; return their reports, as `run_stage` does.
 
     Raises what `run_stage` raises, and WorkerDied. Shards that are finished by then stay finished.
@@ -45,7 +45,7 @@ def run_shards(work: Work, stage: str) -> list[dict[str, Any]]:
 
 
 def _take_steps(
-    work: Work, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict[str, Any]]]
+    work: StageContext, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict[str, Any]]]
 ) -> None:
     """Run the steps of a stage that still has parts to do. several: runs tasks of one step in parallel."""
     total = count_shards(work.lake, work.build, stage.name)
@@ -61,13 +61,13 @@ def _take_steps(
             list(several(step, range(corpus.tasks(step))))
 
 
-def _step_here(work: Work, stage: str, step: order.Step, number: int) -> dict[str, Any]:
+def _step_here(work: StageContext, stage: str, step: order.Step, number: int) -> dict[str, Any]:
     return steps.run_step(work, corpus_of(work, stage), step, number)
 
 
 def _step(build: str, stage: str, step: order.Step, number: int) -> dict[str, Any]:
-    return _step_here(open_work(build), stage, step, number)
+    return _step_here(open_context(build), stage, step, number)
 
 
 def _run(build: str, stage: str, shard: int) -> list[dict[str, Any]]:
-    return run_stage(open_work(build), stage, shard)
+    return run_stage(open_context(build), stage, shard)

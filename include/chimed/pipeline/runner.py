@@ -16,7 +16,7 @@ import polars as pl
 from chimed import metrics
 from chimed.build import ledger, order, reports
 from chimed.build.builds import count_parts, count_shards, expected_shards, explain_older_order, read_stage, stages_of
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import CorpusStage, Implementation, ModelStage, PageStage, ShardStage, load_stage
 from chimed.build.corpus import Parts, Verdicts, write_split
 from chimed.build.ledger import LEDGER, Outcome
@@ -30,7 +30,7 @@ from chimed.storage.checked import check_file
 from chimed.storage.contents import sealed
 
 
-def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict[str, Any]]:
+def run_stage(work: StageContext, stage: str, shard: int | None = None) -> list[dict[str, Any]]:
     """Run all shards of a stage of a build, or one; return their reports. A finished shard is not run again.
 
     After the last stage the ledger is written as a table. Raises UserError for an unknown stage, shard or build, or if
@@ -52,7 +52,7 @@ def run_stage(work: Work, stage: str, shard: int | None = None) -> list[dict[str
     return reports
 
 
-def _check_ready(work: Work, its_own: tuple[order.Stage, ...], stage: str, shard: int) -> int:
+def _check_ready(work: StageContext, its_own: tuple[order.Stage, ...], stage: str, shard: int) -> int:
     """How many shards a stage has. Raises UserError where what this one reads is not there: one of hundreds looks at
     its own part of the stage before, not at all of them."""
     total, previous = expected_shards(work.lake, work.build, its_own, stage), order.previous_stage(stage, its_own)
@@ -62,7 +62,7 @@ def _check_ready(work: Work, its_own: tuple[order.Stage, ...], stage: str, shard
     return total
 
 
-def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: int) -> dict[str, Any]:
+def _run_shard(work: StageContext, its_own: tuple[order.Stage, ...], name: str, shard: int) -> dict[str, Any]:
     if (report := reports.read(work.lake, work.build, name, shard)) is not None:
         work.say(f"{name} {shard}: already done")
         return report
@@ -79,7 +79,7 @@ def _run_shard(work: Work, its_own: tuple[order.Stage, ...], name: str, shard: i
 class _Shard:
     """A shard that is being run: what it reads and where it writes. written: filled with what each file holds."""
 
-    work: Work
+    work: StageContext
     stage: order.Stage
     previous: order.Stage | None
     number: int
@@ -107,7 +107,7 @@ class _Result:
 
 
 def _do_shard(
-    work: Work, its_own: tuple[order.Stage, ...], name: str, number: int, still_ours: Callable[[], None]
+    work: StageContext, its_own: tuple[order.Stage, ...], name: str, number: int, still_ours: Callable[[], None]
 ) -> dict[str, Any]:
     """Run a shard that no other process works on. still_ours: raises if another process has taken it over."""
     this, previous = order.stage(name, its_own), order.previous_stage(name, its_own)
@@ -139,7 +139,7 @@ def _do_shard(
     return report
 
 
-def _missing(work: Work, its_own: tuple[order.Stage, ...], stage: str) -> int:
+def _missing(work: StageContext, its_own: tuple[order.Stage, ...], stage: str) -> int:
     """How many parts of a stage have no report yet."""
     names = lakes.names(work.lake, layout.build(work.build, stage))
     return expected_shards(work.lake, work.build, its_own, stage) - sum(name.startswith("report-") for name in names)
@@ -182,7 +182,7 @@ def _split_corpus(shard: _Shard) -> _Result:
     return _Result(counts, [f"{shard.folder}/{layout.kept(n)}" for n in range(count)], verdicts.figures)
 
 
-def _check_parts(work: Work, stage: order.Stage, numbers: range) -> None:
+def _check_parts(work: StageContext, stage: order.Stage, numbers: range) -> None:
     """Raise SpoiltFile if a part differs from what its stage wrote. A corpus stage reads it column by column."""
 
     def check(part: int) -> None:

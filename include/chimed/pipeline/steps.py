@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from chimed.build import order
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import SteppedStage, load_stage
 from chimed.build.steps import Corpus, corpus_of, report_of
 from chimed.errors import UserError
@@ -13,7 +13,7 @@ from chimed.storage import layout
 from chimed.storage.contents import sealed
 
 
-def take(work: Work, stage: order.Stage) -> None:
+def take(work: StageContext, stage: order.Stage) -> None:
     """Sees that every step of a stage is done, one task after the other; where they are, that costs one look."""
     if not stage.steps:
         return
@@ -25,7 +25,7 @@ def take(work: Work, stage: order.Stage) -> None:
             run_step(work, corpus, step, number)
 
 
-def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict[str, Any]:
+def run_step(work: StageContext, corpus: Corpus, step: order.Step, number: int) -> dict[str, Any]:
     """Run a task of a step unless it is finished, and return its report. The steps before it must be finished.
 
     Raises UserError where there is no such task, and WorkStopped where another process has taken it over.
@@ -54,7 +54,7 @@ def run_step(work: Work, corpus: Corpus, step: order.Step, number: int) -> dict[
     return report
 
 
-def clear(work: Work, stage: str) -> None:
+def clear(work: StageContext, stage: str) -> None:
     """Delete the files of a stage's steps. Safe to repeat, and to run in two processes at once."""
     for folder in (layout.steps(work.build, stage), layout.steps(work.build)):
         try:

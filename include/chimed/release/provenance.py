@@ -15,7 +15,7 @@ from sqlalchemy import select
 import chimed
 from chimed.build import inputs
 from chimed.build.builds import count_parts, read_build
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.corpus import Parts
 from chimed.build.ledger import read_ledger
 from chimed.intervals import wilson
@@ -37,7 +37,7 @@ _SETTINGS = ("perplexity_model", "llm_model", "llm_checkpoint", "judge_model", "
 _COSTS = ("requests", "known", "refused", "prompt_tokens", "completion_tokens", "characters", "seconds", "gpu_seconds")
 
 
-def making(work: Work) -> dict[str, Any]:
+def making(work: StageContext) -> dict[str, Any]:
     """Return what a manifest tells besides checksums: inputs, settings, ledger, quality and cost of the build."""
     made = read_build(work.lake, work.build)
     entries = read_ledger(work.lake, work.build)
@@ -147,7 +147,7 @@ def _is_cost(value: object) -> bool:
 # --- quality ----------------------------------------------------------------------------------------------------
 
 
-def _perplexity(work: Work, figures: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _perplexity(work: StageContext, figures: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Return the distribution before the cut, to two places, where the cut was, and what scoring cost."""
     values, characters = occurrences(pl.Series(dtype=pl.Float64)), 0
     for batch in stage_parts(work, "perplexity").read(["perplexity", "text", "question", "answer", "rejected"]):
@@ -165,13 +165,13 @@ def _perplexity(work: Work, figures: dict[str, list[dict[str, Any]]]) -> dict[st
     }
 
 
-def stage_parts(work: Work, stage: str) -> Parts:
+def stage_parts(work: StageContext, stage: str) -> Parts:
     """Return the table of a finished stage, to be read in batches. Raises UserError where the stage is not finished."""
     parts = range(count_parts(work.lake, work.build, stage))
     return Parts(work.lake, tuple(layout.build(work.build, stage, layout.kept(part)) for part in parts))
 
 
-def screening(work: Work) -> dict[str, Any] | None:
+def screening(work: StageContext) -> dict[str, Any] | None:
     """How often reviewers agree with `screen`, of what it flagged and of what it let pass; None without reviews.
 
     Keys flagged and passed, each: records reviewed, agreed, and the Wilson interval of the share; None where none.

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import ShardStage
 from chimed.build.figures import CleanFigures
 from chimed.build.ledger import Outcome
@@ -55,7 +55,7 @@ class Cleaned:
     doubtful: dict[str, tuple[int, list[Doubt]]]
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
+def run(records: pl.DataFrame, work: StageContext) -> Outcome:
     """Clean title, text, question and answer. Rows keep their ids.
 
     A department loses only its control tokens: it is a label, but in a user's own files it may hold any words, and it

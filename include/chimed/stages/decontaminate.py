@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import ShardStage
 from chimed.build.figures import DecontaminateFigures
 from chimed.build.ledger import LedgerError, Outcome
@@ -50,7 +50,7 @@ class Match:
         return f"{found.question.name}: {found.question.stem} ({how}{', ' + found.why if found.why else ''})"
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
+def run(records: pl.DataFrame, work: StageContext) -> Outcome:
     """Remove records that contain an exam question; from a long document remove only the passages that contain one.
 
     Raises UserError where there are no exams, and LedgerError where a character is neither kept nor listed as removed.

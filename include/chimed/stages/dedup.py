@@ -14,7 +14,7 @@ import json
 
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import SteppedStage
 from chimed.build.corpus import LEFT, split
 from chimed.build.ledger import Outcome
@@ -22,7 +22,7 @@ from chimed.build.steps import corpus_of, read_group
 from chimed.stages import dedup_bucket, dedup_exact, dedup_resolve, dedup_sign, dedup_verify
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
+def run(records: pl.DataFrame, work: StageContext) -> Outcome:
     """Keep one row of each group of duplicates.
 
     The detail of a dropped row is the id of the row that it duplicates, and the similarity of the two. records: a part

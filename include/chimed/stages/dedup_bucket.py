@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.steps import Corpus, read_group, report_of, write_groups
 from chimed.stages.dedup_sign import bands_of, rows_of
 from chimed.text.duplicates import minhash
@@ -24,7 +24,7 @@ PAIRS = pa.schema([pa.field("pair", pa.uint64(), False)])  # two ranks, the smal
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def run(work: Work, corpus: Corpus, number: int) -> dict[str, Any]:
+def run(work: StageContext, corpus: Corpus, number: int) -> dict[str, Any]:
     """Pair the rows that share a key, in one range of keys."""
     frames = [_entries(work, corpus, part, number) for part in range(len(corpus.rows))]
     keys, ranks, tells = (np.concatenate(columns) for columns in zip(*frames, strict=True))
@@ -44,12 +44,12 @@ def pairs_of(corpus: Corpus, number: int) -> str:
     return corpus.path("bucket", f"pairs-{number:05d}.parquet")
 
 
-def compared(work: Work, corpus: Corpus) -> int:
+def compared(work: StageContext, corpus: Corpus) -> int:
     """Return how many rows are compared: ranks run from 0 up to this number."""
     return (report_of(work, corpus, "exact", 0) or {})["figures"]["compared"]
 
 
-def _entries(work: Work, corpus: Corpus, part: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _entries(work: StageContext, corpus: Corpus, part: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read the keys of a part in a range, with the ranks and facts of their rows; dropped rows are left out."""
     found = read_group(work.lake, bands_of(corpus, part), number)
     rows = found["row"].to_numpy()

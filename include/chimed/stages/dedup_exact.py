@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.ledger import LedgerError
 from chimed.build.steps import Corpus, read_whole, write_groups
 from chimed.stages.dedup_sign import LEAST, rows_of
@@ -42,7 +42,7 @@ ORDER = pa.schema(
 RANKS = pa.schema([pa.field("rank", pa.uint32())])
 
 
-def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
+def run(work: StageContext, corpus: Corpus, _: int) -> dict[str, Any]:
     """Drop exact duplicates and rank the other rows by preference. Raises LedgerError if an id would be kept twice."""
     rows = _rows(work, corpus, _COLUMNS).with_row_index("row")
     copies = same_url(rows)
@@ -67,7 +67,7 @@ def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
     return {SAME_URL: len(same), SAME_TEXT: len(copies) - len(same), "rows": sum(corpus.rows), "compared": len(rest)}
 
 
-def _rows(work: Work, corpus: Corpus, columns: list[str]) -> pl.DataFrame:
+def _rows(work: StageContext, corpus: Corpus, columns: list[str]) -> pl.DataFrame:
     return pl.concat(
         [read_whole(work.lake, rows_of(corpus, part), columns) for part in range(len(corpus.rows))], rechunk=True
     )

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.steps import Corpus, read_group, read_whole, write_groups
 from chimed.stages.dedup_bucket import compared
 from chimed.stages.dedup_sign import rows_of
@@ -50,7 +50,7 @@ class Spared:
     after: str
 
 
-def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
+def run(work: StageContext, corpus: Corpus, _: int) -> dict[str, Any]:
     """Name, for every dropped row, the row that it duplicates."""
     edges = pl.concat([read_whole(work.lake, edges_of(corpus, n)) for n in range(corpus.ranges)], rechunk=True)
     count = compared(work, corpus)
@@ -107,7 +107,7 @@ _Group = tuple[int, list[_Edge]]
 
 
 def settled(
-    work: Work, corpus: Corpus, edges: pl.DataFrame, count: int
+    work: StageContext, corpus: Corpus, edges: pl.DataFrame, count: int
 ) -> tuple[list[tuple[int, int, float]], list[Spared], int]:
     """Decide which rows are duplicates.
 
@@ -178,7 +178,7 @@ def _groups(edges: pl.DataFrame) -> list[_Group]:
     return [(two, [edge for _, edge in group]) for two, group in groupby(several, key=lambda pair: pair[0])]
 
 
-def _compared(work: Work, corpus: Corpus, wanted: list[_Wanted]) -> dict[tuple[int, int], _Edge]:
+def _compared(work: StageContext, corpus: Corpus, wanted: list[_Wanted]) -> dict[tuple[int, int], _Edge]:
     """Compare pairs, each with another second row: `verdicts` skips a row's pairs after its first duplicate."""
     if not wanted:
         return {}
@@ -203,14 +203,14 @@ def _of_what_stays(copies: pl.DataFrame, count: int) -> pl.DataFrame:
     return copies.with_columns(of=of[copies["row"].to_numpy()])
 
 
-def _named(work: Work, corpus: Corpus, copies: pl.DataFrame) -> pl.DataFrame:
+def _named(work: StageContext, corpus: Corpus, copies: pl.DataFrame) -> pl.DataFrame:
     """Return duplicates as row, reason, detail: the id of the kept row, and the similarity of the two."""
     named = copies.join(_ids(work, corpus, copies["of"]), left_on="of", right_on="row", how="left")
     alike = pl.format(" {}", pl.col("alike").round(2)).fill_null("")
     return named.select("row", "reason", detail=pl.concat_str("id", alike)).sort("row")
 
 
-def _ids(work: Work, corpus: Corpus, rows: pl.Series, *more: str) -> pl.DataFrame:
+def _ids(work: StageContext, corpus: Corpus, rows: pl.Series, *more: str) -> pl.DataFrame:
     """Look up rows of the whole table by number. Columns: id, more columns of `ROWS`, row."""
     wanted = rows.unique().sort().to_numpy()
     bounds = np.searchsorted(wanted, corpus.starts)
@@ -230,7 +230,7 @@ def _by_part(left: pl.DataFrame, corpus: Corpus) -> Iterator[pl.DataFrame]:
         yield left.slice(start, end - start).with_columns(pl.col("row") - corpus.starts[part])
 
 
-def _figures(work: Work, corpus: Corpus, spared: list[Spared], rows: np.ndarray) -> list[dict[str, Any]]:
+def _figures(work: StageContext, corpus: Corpus, spared: list[Spared], rows: np.ndarray) -> list[dict[str, Any]]:
     """Return the figures of each part's report: texts compared, and pairs kept as variants by kind, with samples."""
     part_of = np.searchsorted(np.array(corpus.starts[1:]), rows, side="right")
     texts = np.bincount(part_of, minlength=len(corpus.rows)).tolist()

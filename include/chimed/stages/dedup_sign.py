@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from chimed.build.builds import read_build, read_stage
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.order import previous_stage
 from chimed.build.steps import Corpus, write_groups
 from chimed.concurrency import map_ahead
@@ -63,7 +63,7 @@ ROWS = pa.schema(
 BANDS = pa.schema([pa.field("key", pa.uint64(), False), pa.field("row", pa.uint32(), False)])
 
 
-def run(work: Work, corpus: Corpus, part: int) -> dict[str, Any]:
+def run(work: StageContext, corpus: Corpus, part: int) -> dict[str, Any]:
     """Compute the signatures of a part. Raises SpoiltFile where the part is not what the stage before wrote."""
     previous = previous_stage(corpus.stage)
     assert previous is not None
@@ -103,7 +103,7 @@ def bands_of(corpus: Corpus, part: int) -> str:
     return corpus.path("sign", f"bands-{part:05d}.parquet")
 
 
-def _signature_name(work: Work, part: int) -> str:
+def _signature_name(work: StageContext, part: int) -> str:
     """Return a name for the crawls of a part, under which the next build finds the part's signatures again."""
     pieces = "\n".join(read_build(work.lake, work.build)["shards"][part])
     return hashlib.sha256(pieces.encode()).hexdigest()[:16]

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.steps import Corpus, read_group, write_groups
 from chimed.stages.dedup_bucket import pairs_of
 from chimed.stages.dedup_exact import ORDER
@@ -38,7 +38,7 @@ EDGES = pa.schema(
 )
 
 
-def run(work: Work, corpus: Corpus, number: int) -> dict[str, Any]:
+def run(work: StageContext, corpus: Corpus, number: int) -> dict[str, Any]:
     """Compare the pairs whose second row is in a range."""
     frames = [read_group(work.lake, pairs_of(corpus, n), number)["pair"].to_numpy() for n in range(corpus.ranges)]
     pairs = distinct(np.concatenate(frames))
@@ -72,7 +72,9 @@ def edges_of(corpus: Corpus, number: int) -> str:
     return corpus.path("verify", f"edges-{number:05d}.parquet")
 
 
-def looked_at(work: Work, corpus: Corpus, one: np.ndarray, two: np.ndarray, unlike: bool = False) -> pl.DataFrame:
+def looked_at(
+    work: StageContext, corpus: Corpus, one: np.ndarray, two: np.ndarray, unlike: bool = False
+) -> pl.DataFrame:
     """Compare pairs of ranks, sorted by the second, and return those that are similar (`EDGES`).
 
     The pairs of one second row come in order of similarity, the highest first. unlike: append the pairs that are not
@@ -91,7 +93,7 @@ def looked_at(work: Work, corpus: Corpus, one: np.ndarray, two: np.ndarray, unli
     return pl.DataFrame({"two": two[places], "one": one[places], "alike": alike[places]}).hstack(found)
 
 
-def letters_at(work: Work, corpus: Corpus, ranks: np.ndarray) -> Letters:
+def letters_at(work: StageContext, corpus: Corpus, ranks: np.ndarray) -> Letters:
     """Locate the letters of rows, by their ranks (sorted, distinct).
 
     The order of the whole corpus is read in batches, and only the wanted rows of each are kept.

@@ -7,7 +7,7 @@ without those taken down or gone from their site, and applies its options.
 import polars as pl
 
 from chimed.build.builds import read_build
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import PageStage
 from chimed.build.inputs import parse_piece
 from chimed.build.ledger import Outcome
@@ -21,7 +21,7 @@ from chimed.storage.takedowns import is_gone_for_good, read_takedowns
 OTHER_ANSWER = "another answer of its question was taken"
 
 
-def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
+def read_pages(work: StageContext, shard: int) -> tuple[pl.DataFrame, Outcome]:
     """Return the pages of a build's shard (columns id, source) and what became of them.
 
     Outcome: kept are the pages that gave records, dropped the others, derived the records. An unchanged page that
@@ -61,7 +61,7 @@ def read_pages(work: Work, shard: int) -> tuple[pl.DataFrame, Outcome]:
     return pages, outcome
 
 
-def raw_inputs(work: Work, shard: int) -> dict[str, str | None]:
+def raw_inputs(work: StageContext, shard: int) -> dict[str, str | None]:
     """Return the crawled files that a shard was read from, with their hashes (`chimed.storage.contents`)."""
     pieces = map(parse_piece, read_build(work.lake, work.build)["shards"][shard])
     return {

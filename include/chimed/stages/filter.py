@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import SteppedStage
 from chimed.build.corpus import left, split
 from chimed.build.figures import FilterFigures
@@ -26,7 +26,7 @@ SHOWN_CHARACTERS = 80
 STRANGE, SHORT = "perplexity", "too short"
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
+def run(records: pl.DataFrame, work: StageContext) -> Outcome:
     """Needs `perplexity` and `tokens`, unless the build skips `perplexity`.
 
     records: a part of the table, of which the step has said where the cut falls.

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from chimed.build import reports
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.ledger import FEW_FAILED, NothingLeft
 from chimed.build.steps import Corpus
 from chimed.errors import WorkStopped
@@ -30,7 +30,7 @@ class RoughCut(WorkStopped):
     """A cut fell where a fast score may have misplaced a record."""
 
 
-def run(work: Work, corpus: Corpus, _: int) -> dict[str, Any]:
+def run(work: StageContext, corpus: Corpus, _: int) -> dict[str, Any]:
     """Compute the threshold of each group. Raises RoughCut where one lies among scores that are not exact."""
     share = work.options.perplexity_cut if "perplexity" not in work.options.skip else 0.0
     found = thresholds(lambda: _scores(work, corpus), share, work.options.perplexity_within)
@@ -56,7 +56,7 @@ def tokens(scored: bool) -> pl.Expr:
     return pl.col("tokens") if scored else words().fill_null("").str.count_matches(TOKEN).cast(pl.Int32)
 
 
-def _scores(work: Work, corpus: Corpus) -> Iterator[pl.DataFrame]:
+def _scores(work: StageContext, corpus: Corpus) -> Iterator[pl.DataFrame]:
     for part in range(len(corpus.rows)):
         yield from lakes.read_batches(work.lake, corpus.before(part), COLUMNS, RECORD)
 
@@ -106,7 +106,7 @@ def _tied(batches: Iterable[pl.DataFrame], within: str, at: dict[str, float]) ->
     return found
 
 
-def check_exact(work: Work, found: dict[str, Any]) -> None:
+def check_exact(work: StageContext, found: dict[str, Any]) -> None:
     """Raise RoughCut where a threshold lies among inexact scores; `perplexity` reports where the exact ones begin."""
     scored = reports.read_all(work.lake, work.build, "perplexity")
     exact = [report["figures"].get("exact_above", {}) for report in scored]
@@ -119,7 +119,7 @@ def check_exact(work: Work, found: dict[str, Any]) -> None:
             )
 
 
-def _check_some_stay(work: Work, corpus: Corpus) -> None:
+def _check_some_stay(work: StageContext, corpus: Corpus) -> None:
     """Raise NothingLeft where every text is too short: a part may lose all its rows, a corpus may not."""
     scored = "perplexity" not in work.options.skip
     columns = ["tokens", "text", "question", "answer", "rejected"]

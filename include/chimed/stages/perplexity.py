@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import ShardStage
 from chimed.build.figures import PerplexityFigures
 from chimed.build.ledger import Outcome
@@ -36,7 +36,7 @@ CUT_MARGIN = 2.0  # times the share that is cut, because a shard's highest are n
 ERROR_MARGIN = 3.0  # times the largest error seen of a fast score, to allow for larger ones
 
 
-def run(records: pl.DataFrame, work: Work) -> Outcome:
+def run(records: pl.DataFrame, work: StageContext) -> Outcome:
     """Fill `tokens` and `perplexity`. Rows without a token fail; all others are kept.
 
     Raises UserError if the model is needed and cannot be loaded.
@@ -68,7 +68,7 @@ def run(records: pl.DataFrame, work: Work) -> Outcome:
     )
 
 
-def score_above_cut(records: pl.DataFrame, scores: "Scores", work: Work) -> tuple[dict[str, float], float]:
+def score_above_cut(records: pl.DataFrame, scores: "Scores", work: StageContext) -> tuple[dict[str, float], float]:
     """Score exactly all texts that may be above the cut; return, by group, the perplexity above which all are exact.
 
     `filter` cuts each group on its own. Exact scores are computed for all texts above a cut `CUT_MARGIN` times as deep,
@@ -118,7 +118,7 @@ def _figures(scored: pl.DataFrame) -> dict[str, Any]:
 class Scores:
     """The fast and exact scores of some texts: stored ones, and newly computed ones, which are stored."""
 
-    def __init__(self, work: Work, texts: list[str]):
+    def __init__(self, work: StageContext, texts: list[str]):
         self.work, self.texts = work, texts
         self.name = work.settings.perplexity_model
         self.keys = {kind: [score_key(self.name, text, kind) for text in texts] for kind in ("exact", "fast")}
@@ -178,7 +178,7 @@ class Scores:
         return told
 
 
-def _score_new(wanted: dict[str, str], scorer: Scorer, work: Work) -> dict[str, dict[str, Any]]:
+def _score_new(wanted: dict[str, str], scorer: Scorer, work: StageContext) -> dict[str, dict[str, Any]]:
     """Score texts and store the scores as they come.
 
     A killed run loses only the last few; running it again gives the same scores.

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 import chimed
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import CorpusStage
 from chimed.build.corpus import Parts, Verdicts, left
 from chimed.reasons import TAKEN_DOWN
@@ -25,7 +25,7 @@ from chimed.storage.lease import wait_for_lease
 from chimed.storage.takedowns import read_takedowns
 
 
-def select_dropped(parts: Parts, work: Work) -> Verdicts:
+def select_dropped(parts: Parts, work: StageContext) -> Verdicts:
     """Write `releases/<build>/`; drop what was taken down since extract. Raises Drifted where it is held back."""
     gone = read_takedowns(work.store).rows()
     places = ["id", "url", "source", "page"]

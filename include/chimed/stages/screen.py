@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Round, UnusableReply
 from chimed.build.figures import ScreenFigures
 from chimed.build.ledger import Outcome
@@ -142,7 +142,7 @@ def with_title() -> pl.Expr:
     return pl.concat_str([pl.col("title"), words().alias("words")], separator="\n", ignore_nulls=True)
 
 
-def queue_for_review(found: Outcome, work: Work) -> None:
+def queue_for_review(found: Outcome, work: StageContext) -> None:
     """Queue a sample of flagged and passed records for review: those with the smallest ids.
 
     Ids are hashes, so the sample is random, and the same whenever the build runs again.

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.storage.lake import Lake
 from support import making_one
 from support.making_one import FIRST, SECOND, Made
@@ -28,7 +28,7 @@ def made(tmp_path_factory) -> Made:
 
 
 @pytest.fixture
-def copied(made, tmp_path) -> Work:
+def copied(made, tmp_path) -> StageContext:
     """A copy of that folder for a test that changes it."""
     shutil.copytree(made.folder, tmp_path, dirs_exist_ok=True)
     return made.work(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chimed.build.builds import read_dropped
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.ledger import read_ledger
 from chimed.build.options import Options
 from chimed.errors import UserError
@@ -67,21 +67,23 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def work_in(folder: Path, server: str = "http://127.0.0.1:1") -> Work:
+def work_in(folder: Path, server: str = "http://127.0.0.1:1") -> StageContext:
     settings = Settings(
         data=str(folder / "lake"), store=f"sqlite:///{folder}/store.db", llm_url=server, judge_url=server,
         perplexity_model=str(folder / "models" / "gpt2"),
     )  # fmt: skip
-    return Work(VERSION, Options(), open_lake(settings.data), open_store(settings.store), settings, lambda _: None)
+    return StageContext(
+        VERSION, Options(), open_lake(settings.data), open_store(settings.store), settings, lambda _: None
+    )
 
 
 @pytest.fixture
-def corpora(folder, tmp_path) -> Work:
+def corpora(folder, tmp_path) -> StageContext:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     return work_in(tmp_path)
 
 
-def card(work: Work) -> str:
+def card(work: StageContext) -> str:
     return lakes.read_bytes(work.lake, f"releases/{VERSION}/README.md").decode()
 
 

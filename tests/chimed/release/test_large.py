@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from chimed.build import ledger, order
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.pipeline.runner import run_stage
 from chimed.release import read_manifest
@@ -60,7 +60,7 @@ def corpus() -> pl.DataFrame:
     return rows(*said)
 
 
-def built(work: Work, version: str, table: pl.DataFrame, parts: int, **options: object) -> Work:
+def built(work: StageContext, version: str, table: pl.DataFrame, parts: int, **options: object) -> StageContext:
     """A build whose last stage but one wrote these rows in so many parts."""
     chosen = Options(second_opinion=False, file_bytes=FILE, **options)
     made = {"version": version, "number": int(version[-2:]), "options": chosen.model_dump(mode="json")}
@@ -83,7 +83,7 @@ def built(work: Work, version: str, table: pl.DataFrame, parts: int, **options: 
     return replace(work, build=version, options=chosen)
 
 
-def released(work: Work, version: str = "") -> dict[str, bytes]:
+def released(work: StageContext, version: str = "") -> dict[str, bytes]:
     """A release's files but for those that tell of the day and of the build."""
     folder = f"releases/{version or work.build}"
     names = [name for name in lakes.files(work.lake, folder) if name not in ("README.md", "manifest.json")]

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.release import read_manifest
 from chimed.release.file_names import table_files
@@ -86,7 +86,7 @@ def loaded(tmp_path_factory) -> list[dict]:
             data=str(folder / "lake"), store=f"sqlite:///{folder}/store.db", llm_url=served.url, judge_url=served.url
         )
         lake, store = open_lake(settings.data), open_store(settings.store)
-        work = Work("", Options(), lake, store, settings, lambda _: None)
+        work = StageContext("", Options(), lake, store, settings, lambda _: None)
         making_one.crawl(work, most=24)
         made = making_one.build(work, "2026.11.22", skip=["decontaminate"], file_bytes=FILE)
     environment = {**os.environ, "HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

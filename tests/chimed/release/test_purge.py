@@ -15,7 +15,7 @@ from sqlalchemy import text, update
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed.build.builds import new_build, read_dropped, read_stage
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.ledger import read_ledger
 from chimed.build.options import Options
 from chimed.crawl import finished
@@ -99,15 +99,17 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def work_in(folder: Path, server: str = "http://127.0.0.1:1") -> Work:
+def work_in(folder: Path, server: str = "http://127.0.0.1:1") -> StageContext:
     settings = Settings(
         data=str(folder / "lake"), store=f"sqlite:///{folder}/store.db", llm_url=server, judge_url=server
     )
-    return Work(VERSION, Options(), open_lake(settings.data), open_store(settings.store), settings, lambda _: None)
+    return StageContext(
+        VERSION, Options(), open_lake(settings.data), open_store(settings.store), settings, lambda _: None
+    )
 
 
 @pytest.fixture
-def work(folder, tmp_path) -> Work:
+def work(folder, tmp_path) -> StageContext:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     return work_in(tmp_path)
 
@@ -141,13 +143,13 @@ def unpacked(data: bytes) -> bytes:
     return plain
 
 
-def of_person(work: Work) -> list[str]:
+def of_person(work: StageContext) -> list[str]:
     return saying(Path(work.lake.root).parent / "lake", *NAMED, ALIAS) + [
         f"store {name}" for name in saying_in_store(work)
     ]
 
 
-def saying_in_store(work: Work) -> list[str]:
+def saying_in_store(work: StageContext) -> list[str]:
     folder = Path(work.settings.store.removeprefix("sqlite:///")).parent
     wanted = [word.encode() for word in (*NAMED, ALIAS)]
     return [f.name for f in folder.glob("store.db*") if any(word in f.read_bytes() for word in wanted)]

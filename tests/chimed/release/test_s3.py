@@ -13,7 +13,7 @@ import pytest
 
 from chimed.build import inputs
 from chimed.build.builds import new_build
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.ledger import read_ledger
 from chimed.build.options import Options
 from chimed.extraction.corpus_files import ingest
@@ -93,7 +93,7 @@ def test_a_build_runs_on_s3(bucket, tmp_path):
             data=f"{bucket}/lake", store=f"sqlite:///{tmp_path}/store.db", llm_url=served.url, judge_url=served.url
         )
         lake, store = open_lake(settings.data), open_store(settings.store)
-        work = Work("", Options(), lake, store, settings, lambda _: None)
+        work = StageContext("", Options(), lake, store, settings, lambda _: None)
         making_one.crawl(work, most=4)
         made = making_one.build(work, "2026.11.22", skip=WITHOUT)
     assert read_ledger(lake, made.build)[-1]["stage"] == "release"
@@ -119,7 +119,7 @@ def test_a_purge_removes_older_versions(bucket, tmp_path):
     ]
     (tmp_path / "a.jsonl").write_text("".join(lines), encoding="utf-8")
     crawl = ingest(lake, "mine", [tmp_path / "a.jsonl"])["crawl"]
-    work = Work("", Options(), lake, store, Settings(), lambda _: None)
+    work = StageContext("", Options(), lake, store, Settings(), lambda _: None)
     work = replace(work, build=new_build(lake, {"sources": ["zydcd"]}, "2026.11.22"))
     for name in ("extract", "clean"):
         run_stage(work, name)
@@ -157,7 +157,7 @@ def test_a_page_leaves_a_pushed_release(bucket, tmp_path):
         served.answer = making_one.answer
         settings = settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
         lake, store = open_lake(settings.data), open_store(settings.store)
-        work = Work("", Options(), lake, store, settings, lambda _: None)
+        work = StageContext("", Options(), lake, store, settings, lambda _: None)
         making_one.crawl(work, most=2)
         making_one.build(work, "2026.11.22", skip=WITHOUT)
     said = push(lake, "2026.11.22", f"{bucket}/shelf")

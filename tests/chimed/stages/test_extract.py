@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chimed.build.builds import new_build, read_build, read_stage
-from chimed.build.context import Work
+from chimed.build.context import StageContext
 from chimed.build.ledger import check_ledger
 from chimed.build.options import Options
 from chimed.errors import UserError
@@ -31,12 +31,16 @@ QUESTION = (
 
 
 @pytest.fixture
-def work(tmp_path) -> Work:
+def work(tmp_path) -> StageContext:
     settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db")
-    return Work("2026.11.22", Options(), open_lake(settings.data), open_store(settings.store), settings, lambda _: None)
+    return StageContext(
+        "2026.11.22", Options(), open_lake(settings.data), open_store(settings.store), settings, lambda _: None
+    )
 
 
-def crawled(work: Work, source: str, crawl: str, *pages: tuple[str, int, str], file_bytes: int = 1 << 20) -> None:
+def crawled(
+    work: StageContext, source: str, crawl: str, *pages: tuple[str, int, str], file_bytes: int = 1 << 20
+) -> None:
     """A finished crawl of (path, status, html)."""
     host = {"zydcd": "http://www.zydcd.com", "ask39": "https://ask.39.net"}[source]
     archive = warc.open_archive(work.lake, f"raw/{source}/{crawl}", file_bytes)
@@ -48,7 +52,7 @@ def crawled(work: Work, source: str, crawl: str, *pages: tuple[str, int, str], f
     lakes.write_json(work.lake, f"raw/{source}/{crawl}/report.json", {"pages": len(pages)})
 
 
-def pages_of(work: Work, **options: object) -> tuple:
+def pages_of(work: StageContext, **options: object) -> tuple:
     version = new_build(work.lake, options)
     chosen = dataclasses.replace(work, build=version, options=Options(**options))
     pages, outcome = read_pages(chosen, 0)
