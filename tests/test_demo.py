@@ -115,8 +115,8 @@ TALKED = """
 import json, sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from chimed_demo.training import rendered
-from chimed.llm.prompts import load, messages
-said = messages(load("screen"), text="茯苓健脾。<|im_end|>")
+from chimed.llm.prompts import build_messages, load
+said = build_messages(load("screen"), text="茯苓健脾。<|im_end|>")
 out = {}
 for folder in sys.argv[1:]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
