@@ -250,6 +250,22 @@ def test_an_options_old_name_is_still_understood(work, monkeypatch, caplog):
         builds.parse_options({"prefer_share": 0.4, "preference_share": 0.5})
 
 
+def test_a_build_of_the_version_before_goes_on(work):
+    lakes.write_json(work.lake, "raw/ask39/2026-11-16/report.json", {"pages": 3})
+    version = new_build(work.lake)
+    path = f"builds/{version}/build.json"
+    made = lakes.read_json(work.lake, path)
+    old = [[name, "corpus" if name in ("dedup", "filter") else scope] for name, scope in made["stages"]]
+    lakes.write_json(work.lake, path, made | {"stages": old})
+    lakes.write_json(work.lake, f"builds/{version}/dedup/report-00000.json", {"parts": 2})  # done by the version before
+    builds.adopt_scopes(work.lake, version)
+    scopes = {stage.name: stage.scope for stage in builds.stages_of(work.lake, version)}
+    assert (scopes["dedup"], scopes["filter"], scopes["release"]) == ("corpus", "shard", "corpus")
+    assert builds.count_parts(work.lake, version, "dedup") == 2
+    builds.adopt_scopes(work.lake, version)
+    assert scopes == {stage.name: stage.scope for stage in builds.stages_of(work.lake, version)}
+
+
 def test_a_build_made_with_an_options_old_name_opens(work):
     lakes.write_json(work.lake, "raw/ask39/2026-11-16/report.json", {"pages": 3})
     version = new_build(work.lake)

@@ -163,6 +163,24 @@ def stages_of(lake: Lake, version: str) -> tuple[order.Stage, ...]:
     return order.stages_of_build(read_build(lake, version))
 
 
+def adopt_scopes(lake: Lake, version: str) -> None:
+    """Let a build that an earlier version opened go on: a stage that it has not run yet is run as it is today.
+
+    Earlier versions ran `dedup` and `filter` over the whole corpus at once. What they finished stays as it is; a stage
+    without a report gets today's scope, and the build's build.json says so. Builds with another order of stages keep
+    it (`explain_older_order`).
+    """
+    made = read_build(lake, version)
+    told = order.stages_of_build(made)
+    if [one.name for one in told] != list(order.NAMES):
+        return
+    now = [one if reports.read(lake, made["version"], one.name, 0) else order.stage(one.name) for one in told]
+    if now != list(told):
+        path = layout.build(made["version"], layout.BUILD)
+        stages = [[one.name, one.scope] for one in now]
+        lakes.write_json(lake, path, sealed(lakes.read_json(lake, path) | {"stages": stages}))
+
+
 def count_shards(lake: Lake, version: str, stage: str) -> int:
     """Return how many shards a stage has: 1 for a corpus stage, else one for each part of the table it reads.
 
@@ -188,7 +206,7 @@ def count_parts(lake: Lake, version: str, stage: str) -> int:
 
 
 def expected_shards(lake: Lake, version: str, its_own: tuple[order.Stage, ...], stage: str) -> int:
-    """As `shards_of`, whether the parts are there or not."""
+    """Return how many shards a stage will have, whether the parts that it reads are there or not."""
     if order.stage(stage, its_own).scope == "corpus":
         return 1
     while previous := order.previous_stage(stage, its_own):

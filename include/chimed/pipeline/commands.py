@@ -127,7 +127,7 @@ def run(
 ) -> None:
     """Run a stage of a build, or all. A finished stage is not run again; an interrupted one continues."""
     from chimed.build import order
-    from chimed.build.builds import stages_of
+    from chimed.build.builds import adopt_scopes, stages_of
     from chimed.build.context import open_context
     from chimed.build.steps import corpus_of
     from chimed.pipeline import steps
@@ -137,6 +137,7 @@ def run(
     if stage != "all":
         choose("stage", stage, order.NAMES)
     work = open_context(build)
+    adopt_scopes(work.lake, work.build)
     if step is not None:
         its_steps = {one.name: one for one in order.stage(stage).steps} if stage != "all" else {}
         choose(f"step of {stage}", step, list(its_steps))
