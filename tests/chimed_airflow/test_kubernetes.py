@@ -99,7 +99,7 @@ def play(cluster: Cluster, tmp_path: Path, ends: int, seed: int = 1) -> dict:
         "TMPDIR": str(tmp_path),
         "CHIMED_COMPUTE": "kubernetes",
     }
-    argv = [sys.executable, str(Path(__file__).with_name("pod_life.py")), str(ends), str(seed)]
+    argv = [sys.executable, str(PROJECT / "tests" / "support" / "pod_life.py"), str(ends), str(seed)]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])

@@ -202,8 +202,11 @@ async def _ask_all(wanted: dict[str, Request], server: Server, work: StageContex
                     await asyncio.wait(workers)
                     for task in beside:
                         task.cancel()
-            except* WorkStopped as several:
-                raise several.exceptions[0] from None
+            except ExceptionGroup as several:  # not except*: before Python 3.11.4 that wraps what it raises in a group
+                stopped, others = several.split(WorkStopped)
+                if stopped is None or others is not None:
+                    raise
+                raise stopped.exceptions[0] from None
             finally:
                 _write(work, run.received)
     return run.answers

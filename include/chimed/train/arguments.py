@@ -50,7 +50,18 @@ def check(recipe: str, phase: str) -> None:
 
 
 def check_recipe(fields: dict[str, Any], phase: str, where: str) -> None:
-    """Return the same for a recipe's fields that were read already. where: what an error calls them."""
+    """Raise UserError as `check` does, for fields that were read already. where: what an error calls them."""
+    check_settings(fields, phase, where)
+    _check_quantization(fields, where)
+    if fields.get("accelerate_config") and not torch.cuda.is_available():
+        raise UserError(f"{where}: accelerate_config shards a model over GPUs, and this machine has none; take it out")
+    general_data.check(phase, fields, where)
+    if phase == "grpo":
+        check_items(fields, where)
+
+
+def check_settings(fields: dict[str, Any], phase: str, where: str) -> None:
+    """Raise UserError for what no machine would accept: unknown fields, wrong types, fields that exclude each other."""
     for name in THE_RUNS:
         if name in fields:
             raise UserError(f"{where}: {name} is not a recipe's to say, the run sets it; take that line out")
@@ -67,12 +78,6 @@ def check_recipe(fields: dict[str, Any], phase: str, where: str) -> None:
         raise UserError(
             f"{where}: early_stopping_patience needs load_best_model_at_end: true, else the last model stays"
         )
-    _check_quantization(fields, where)
-    if fields.get("accelerate_config") and not torch.cuda.is_available():
-        raise UserError(f"{where}: accelerate_config shards a model over GPUs, and this machine has none; take it out")
-    general_data.check(phase, fields, where)
-    if phase == "grpo":
-        check_items(fields, where)
 
 
 def arguments(run: Run) -> tuple[Any, LoraConfig | None]:

@@ -110,6 +110,8 @@ def compare(
     from chimed.train.recipe import told_apart
 
     if paper:
+        if as_json:
+            raise UserError("--paper prints a table for people; leave --json out")
         print(told())
         return
     recipe = told_apart(recipe)

@@ -20,6 +20,7 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.train import plan_tokens
 from chimed.train import recipe as recipes
+from chimed.train.arguments import check_settings
 from chimed.train.plan_memory import SEQUENCES, longest_of, memory, on_meta, storage
 from chimed.train.plan_speed import A40, REFERENCES, Device, forward_flops, generation, passes, seen, validations
 from chimed.train.plan_tokens import Counts
@@ -77,6 +78,8 @@ def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> 
     phases = PHASES if phase is None else (choose("phase", phase, EVERY_PHASE),)
     lake = lakes.open_lake()
     fields = {one: recipes.load(recipe, one) for one in phases}
+    for one in phases:
+        check_settings(fields[one], one, f"recipe {recipe}/{one}.yaml")
     shape = model_shape(recipe)
     if release == "latest" and not releases(lake):
         counts = {one: plan_tokens.of_paper(one, fields[one]) for one in phases}

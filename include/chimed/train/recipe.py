@@ -44,6 +44,17 @@ OURS: dict[str, object] = {
     "items_held_out": float,  # the share of items on which the reward is measured and nothing is learnt
     "grounded_share": float,  # of grpo's prompts: questions about a document of the release
 }
+# The numbers that a field may have, from and to; a plan or a run would trip over others.
+ABOVE_ZERO = 1e-12
+RANGES = {
+    **dict.fromkeys(("learning_rate", "num_train_epochs"), (ABOVE_ZERO, 1e6)),
+    **dict.fromkeys(
+        ("gpus", "global_batch_size", "per_device_train_batch_size", "per_device_eval_batch_size"), (1, 1e6)
+    ),
+    **dict.fromkeys(("lora_r", "lora_alpha", "max_length", "num_generations", "early_stopping_patience"), (1, 1e9)),
+    **dict.fromkeys(("lora_dropout", "warmup_ratio", "most_lost", "most_cut", "grounded_share"), (0, 1)),
+    **dict.fromkeys(("mix_share", "items_held_out"), (ABOVE_ZERO, 1)),
+}
 NEEDED = ("gpus", "global_batch_size", "per_device_train_batch_size", "learning_rate", "dtype")
 
 # Fields that say how the work is done and what is told of it; the model that comes out is the same.
@@ -164,7 +175,22 @@ def load(recipe: str, phase: str) -> dict[str, Any]:
     rate = fields["learning_rate"]
     if isinstance(rate, bool) or not isinstance(rate, int | float):
         raise UserError(f"learning_rate of {recipe}/{phase} is not a number; write it as 1.0e-5")
-    return fields | {"learning_rate": float(rate)}
+    fields["learning_rate"] = float(rate)
+    check_ranges(fields, f"{recipe}/{phase}")
+    return fields
+
+
+def check_ranges(fields: dict[str, Any], where: str) -> None:
+    """Raise UserError for a number that its field cannot have: a batch of 0, a rate below 0, a share above 1, nan."""
+    for name, (least, most) in RANGES.items():
+        value = fields.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UserError(f"{where}: {name} is {value!r}, and that is not a number")
+        if not least <= value <= most:
+            wanted = f"above 0 and at most {most:g}" if least == ABOVE_ZERO else f"from {least:g} to {most:g}"
+            raise UserError(f"{where}: {name} is {value!r}; it must be {wanted}")
 
 
 def _fields(recipe: str, phase: str, deep: int) -> dict[str, Any]:
