@@ -130,19 +130,13 @@ def _do_shard(
     still_ours()
     lakes.write_json(work.lake, reports.report_path(work.build, name, number), report)
     _counted(name, report)
-    if this.steps and not _missing(work, its_own, name):
+    if this.steps and not steps.missing_parts(work, name):
         steps.clear(work, name)
     work.say(
         f"{name} {number}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "
         f"dropped {sum(report['dropped'].values())}, failed {sum(report['failed'].values())}"
     )
     return report
-
-
-def _missing(work: StageContext, its_own: tuple[order.Stage, ...], stage: str) -> int:
-    """How many parts of a stage have no report yet."""
-    names = lakes.names(work.lake, layout.build(work.build, stage))
-    return expected_shards(work.lake, work.build, its_own, stage) - sum(name.startswith("report-") for name in names)
 
 
 def _counted(name: str, report: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from chimed.build import order
+from chimed.build.builds import expected_shards, stages_of
 from chimed.build.context import StageContext
 from chimed.build.contract import SteppedStage, load_stage
 from chimed.build.steps import Corpus, corpus_of, report_of
@@ -34,6 +35,11 @@ def run_step(work: StageContext, corpus: Corpus, step: order.Step, number: int) 
         raise UserError(f"{step.name} of {corpus.stage} has tasks 0 to {corpus.tasks(step) - 1}, not {number}")
     if (report := report_of(work, corpus, step.name, number)) is not None:
         return report
+    done = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}
+    done |= {"corpus": corpus.digest, "ranges": corpus.ranges}
+    if not missing_parts(work, corpus.stage):  # and the steps' files were removed: nothing needs them again
+        work.say(f"{corpus.stage} {step.name} {number}: already done")
+        return done | {"figures": {}, "seconds": 0.0}
     from chimed.storage.lease import wait_for_lease  # here, not above: SQLAlchemy takes long to load
 
     name = f"{corpus.stage} {step.name} {number}"
@@ -45,13 +51,18 @@ def run_step(work: StageContext, corpus: Corpus, step: order.Step, number: int) 
         does = load_stage(order.stage(corpus.stage))
         assert isinstance(does, SteppedStage)
         figures = does.steps[step.name](work, corpus, number)
-        report = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}
-        report |= {"corpus": corpus.digest, "ranges": corpus.ranges, "figures": figures}
-        report["seconds"] = round(time.monotonic() - started, 3)
+        report = done | {"figures": figures, "seconds": round(time.monotonic() - started, 3)}
         still_ours()
         lakes.write_json(work.lake, corpus.path(step.name, layout.report(number)), sealed(report))
     work.say(", ".join([name, *(f"{key} {value}" for key, value in figures.items() if isinstance(value, int))]))
     return report
+
+
+def missing_parts(work: StageContext, stage: str) -> int:
+    """Return how many parts of a stage have no report yet."""
+    names = lakes.names(work.lake, layout.build(work.build, stage))
+    expected = expected_shards(work.lake, work.build, stages_of(work.lake, work.build), stage)
+    return expected - sum(name.startswith("report-") for name in names)
 
 
 def clear(work: StageContext, stage: str) -> None:
