@@ -276,6 +276,15 @@ def test_model_servers_have_owner_and_probes(rendered) -> None:
         assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
 
 
+def test_weights_go_where_a_container_may_write(rendered, pods) -> None:
+    servers = [one["spec"]["template"] for one in rendered["servers"] if one["kind"] == "Deployment"]
+    for one in (*pods.values(), *servers):
+        (container,) = one["spec"]["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        (home,) = [each["value"] for each in container["env"] if each["name"] == "HF_HOME"]
+        assert any(Path(home).is_relative_to(mount["mountPath"]) for mount in container["volumeMounts"]), home
+
+
 def test_weights_pull_secret_and_priority_come_by_settings(monkeypatch) -> None:
     from chimed.settings import Settings
     from chimed_airflow.manifests import pod
