@@ -9,7 +9,7 @@ trained where the form asks for them.
 from datetime import timedelta
 
 from airflow.providers.standard.operators.python import BranchPythonOperator
-from airflow.sdk import DAG, PartitionedAssetTimetable
+from airflow.sdk import DAG, BaseOperator, PartitionedAssetTimetable
 
 from chimed.settings import settings
 from chimed_airflow import titles
@@ -70,6 +70,7 @@ with DAG(
     )
     find_release >> further
     trained = {"base": find_release}
+    pods: list[BaseOperator] = []
     for phase, (start, text) in ({"base": ("", "")} | PHASES | FURTHER).items():
         if start:
             task = trainer(
@@ -83,6 +84,7 @@ with DAG(
             )
             trained[start] >> task
             trained[phase] = task
+            pods.append(task)
         evaluate = scorer(
             task_id=f"evaluate_{phase}",
             doc_md=f"Scores {'the base model' if phase == 'base' else f'the model after {phase}'} with lm-eval.",
@@ -91,6 +93,7 @@ with DAG(
             execution_timeout=timedelta(hours=12),
             **score_on,
         )
+        pods.append(evaluate)
         trained[phase] >> evaluate >> compare
     further >> [trained[phase] for phase in FURTHER]
     # a recipe may have grpo start from one of them
@@ -103,4 +106,5 @@ with DAG(
             last="compare",
             execution_timeout=timedelta(minutes=10),
         ).as_teardown(on_failure_fail_dagrun=True)
-        compare >> leftovers
+        # after every pod's task: `compare` is upstream_failed at the first failure, while other trainings still run
+        [compare, *pods] >> leftovers

@@ -66,6 +66,27 @@ def test_the_example_has_every_compose_variable() -> None:
     assert asked == set(re.findall(r"^(\w+)=", example, flags=re.MULTILINE))
 
 
+def test_the_example_sets_each_variable_once() -> None:
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    names = re.findall(r"^#? *([A-Z][A-Z0-9_]+)=", example, flags=re.MULTILINE)  # also where it is commented out
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_the_lakes_policy_is_attached_once(attached: bool, tmp_path) -> None:
+    (script,) = SERVICES["minio-init"]["command"]
+    script = script.replace("$$", "$").replace("/tmp/policy.json", str(tmp_path / "policy.json"))
+    said = "Policies: chimed-lake" if attached else ""
+    mc = (
+        f'mc() {{ echo "$*" >> {tmp_path}/ran; case "$*" in *entities*) echo "{said}";; '
+        f"*attach*) return {int(attached)};; esac; }}\n"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "MINIO_ROOT_PASSWORD": "a", "LAKE_PASSWORD": "b"}
+    done = subprocess.run(["/bin/sh", "-euc", mc + script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("attach" in (tmp_path / "ran").read_text()) is not attached
+
+
 def test_the_example_holds_no_secret() -> None:
     example = dict(re.findall(r"^(\w+)=(.*)$", (PROJECT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
     named = re.compile(r"PASSWORD|SECRET_KEY|JWT|FERNET|LLM_KEY")
@@ -286,8 +307,9 @@ def test_model_work_goes_to_its_worker(monkeypatch) -> None:
     from chimed.settings import settings
     from chimed_airflow import tasks
 
-    queue = SERVICES["airflow-worker-models"]["command"].split("--queues ")[1]
-    assert f"{{CHIMED_MODELS_QUEUE:-{queue}}}" in SERVICES["airflow-worker"]["environment"]["CHIMED_MODELS_QUEUE"]
+    listens = SERVICES["airflow-worker-models"]["command"].split("--queues ")[1]
+    assert listens == SERVICES["airflow-worker"]["environment"]["CHIMED_MODELS_QUEUE"]  # also where .env names another
+    queue = "models"
     monkeypatch.setenv("CHIMED_MODELS_QUEUE", queue)
     monkeypatch.setenv("CHIMED_GPUS", "4")
     for serve, where_llm in (("local", queue), ("external", None)):

@@ -225,8 +225,11 @@ def _mounts(chosen: Settings) -> list[Manifest]:
 
 
 def _hub(chosen: Settings) -> list[Manifest]:
-    """Weights are kept on the claim of the settings, so that each is downloaded once, not by every pod."""
-    return _plain({"HF_HOME": MODELS}) if chosen.k8s_models_volume else []
+    """Return where weights are kept: on the claim of the settings, so that each is downloaded once, not by every pod.
+
+    Without a claim it is the pod's own folder: the image's HF_HOME lies on its root, which nobody can write to.
+    """
+    return _plain({"HF_HOME": MODELS if chosen.k8s_models_volume else f"{HOME}/huggingface"})
 
 
 def _plain(variables: dict[str, str]) -> list[Manifest]:

@@ -5,7 +5,6 @@ The command is the one an engineer types; how it runs is in `commands`.
 
 import ast
 import logging
-import re
 import subprocess
 import sys
 import time
@@ -20,19 +19,20 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleExcept
 import chimed
 from chimed import metrics
 from chimed.build.order import Stage, Step
+from chimed.errors import UserError
 from chimed.settings import settings
 from chimed_airflow import lineage, notice
 from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
 from chimed_airflow.links import PagesLink
 from chimed_airflow.notice import WHY
 from chimed_airflow.pods import ChimedPod
+from chimed_airflow.recipe_gpus import most_gpus
 from chimed_airflow.run_states import not_done, states_of
 from chimed_airflow.weeks import BACKFILL, refused
 
 OWNER = "chimed"
 GPU = Path("/dev/nvidiactl")  # there where a GPU is
 GPUS = "gpus"  # the pool whose slots are GPUs
-GPUS_OF = re.compile(r"^gpus: *(\d+)", re.MULTILINE)  # in a recipe's file
 NOTE = "note"  # key of the XCom that `notes` makes the run's note
 NAMES = "names"  # key of the XCom with the names of the shards
 LONGEST = 120  # characters of such a name
@@ -247,13 +247,6 @@ def with_models() -> dict[str, Any]:
     return {"queue": settings().models_queue} if settings().models_queue else {}
 
 
-def most_gpus(recipe: str) -> int:
-    """Return the most GPUs that a phase of a recipe takes; without Polars, since a DAG file is read every minute."""
-    folder = Path(chimed.__file__).parent / "train" / "recipes" / recipe
-    found = [GPUS_OF.search(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.yaml"))]
-    return max((int(one[1]) for one in found if one), default=1)
-
-
 def recipe(params: Mapping[str, Any]) -> str:
     """Return the name of the recipe that a run trains, with its settings; a macro of the DAG.
 
@@ -265,10 +258,19 @@ def recipe(params: Mapping[str, Any]) -> str:
 
 
 def gpus(recipe: str, phase: str) -> int:
-    """GPUs of the pod that trains a phase of a recipe; a DAG's macro, as the recipe is known when the run starts."""
+    """Return the GPUs of the pod that trains a phase of a recipe; a macro, as the recipe is known when the run starts.
+
+    Raises UserError where they are more than `CHIMED_GPUS`.
+    """
     from chimed.train import recipe as recipes
 
-    return recipes.load(recipes.known(recipe), phase)["gpus"]
+    wanted, there = recipes.load(recipes.known(recipe), phase)["gpus"], settings().gpus
+    if wanted > there:
+        raise UserError(
+            f"{phase} of {recipe} trains on {wanted} GPUs, and CHIMED_GPUS is {there}; set gpus={there} in the run's "
+            "settings, or raise CHIMED_GPUS and the pool gpus"
+        )
+    return wanted
 
 
 def stage_doc(stage: Stage) -> str:

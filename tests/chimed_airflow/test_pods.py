@@ -20,9 +20,11 @@ import check_manifests  # noqa: E402
 RENDER = f"""
 import json, os, runpy, sys
 from types import SimpleNamespace
-found, tasks = {{}}, {{}}
+found, tasks, waits = {{}}, {{}}, {{}}
 for name, one in (("build", "open_build"), ("train", "find_release")):
     dag = runpy.run_path("{PROJECT}/dags/" + name + ".py")[one].dag
+    last = dag.task_dict["delete_leftovers"]
+    waits[name] = [last.is_teardown, last.trigger_rule, sorted(last.upstream_task_ids)]
     for task in dag.tasks:
         task = task.unmap({{"shard": 3}}) if task.is_mapped and "gpus" in task.partial_kwargs else task
         if hasattr(task, "manifest"):
@@ -41,6 +43,7 @@ for name, task in tasks.items():
     how = [run.durable, run.deferrable, run.on_finish_action, run.on_kill_action, run.get_logs]
     pool = [task.pool, task.pool_slots]
     found[name] = {{"object": plain(run.build_pod_request_obj()), "pool": pool, "how": how}}
+found["waits"] = waits
 found["servers"] = model_server.objects("build_dataset/manual__1")
 print(json.dumps(found))
 """
@@ -78,7 +81,7 @@ def rendered(tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="module")
 def pods(rendered) -> dict[str, dict]:
-    return {name: one["object"] for name, one in rendered.items() if name not in ("clean", "servers")}
+    return {name: one["object"] for name, one in rendered.items() if name not in ("clean", "servers", "waits")}
 
 
 def test_dags_do_not_import_kubernetes(rendered) -> None:
@@ -88,6 +91,14 @@ def test_dags_do_not_import_kubernetes(rendered) -> None:
 def test_which_tasks_are_pods(pods) -> None:
     scored = {f"evaluate_{phase}" for phase in ("base", *PHASES)}
     assert set(pods) == {"perplexity", *PHASES} | scored
+
+
+def test_leftovers_are_deleted_once_every_pods_task_has_ended(rendered, pods) -> None:
+    waited = set()
+    for teardown, rule, upstream in rendered["waits"].values():
+        assert (teardown, rule) == (True, "all_done_setup_success")
+        waited |= set(upstream)
+    assert waited == {*pods, "compare"}  # by name and directly: a task between may end before them
 
 
 def test_pods_get_typed_settings(monkeypatch) -> None:
@@ -263,6 +274,15 @@ def test_model_servers_have_owner_and_probes(rendered) -> None:
         startup = container["startupProbe"]
         assert startup["periodSeconds"] * startup["failureThreshold"] >= 3600  # 65 GB are downloaded first
         assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
+
+
+def test_weights_go_where_a_container_may_write(rendered, pods) -> None:
+    servers = [one["spec"]["template"] for one in rendered["servers"] if one["kind"] == "Deployment"]
+    for one in (*pods.values(), *servers):
+        (container,) = one["spec"]["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        (home,) = [each["value"] for each in container["env"] if each["name"] == "HF_HOME"]
+        assert any(Path(home).is_relative_to(mount["mountPath"]) for mount in container["volumeMounts"]), home
 
 
 def test_weights_pull_secret_and_priority_come_by_settings(monkeypatch) -> None:
