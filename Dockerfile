@@ -2,7 +2,7 @@
 #   docker build --target airflow -t chimed-airflow:0.1.0 .   Airflow's components and workers
 #   docker build --target models -t chimed-models:0.1.0 .     one machine's worker for perplexity, training, model servers
 #   docker build --target gpu -t chimed-gpu:0.1.0 .           a cluster's GPU pods and vLLM
-# .ci/clean_root.sh runs every RUN line below in a clean Debian.
+# .ci/clean_root.py runs every RUN line below in a clean Debian.
 
 FROM apache/airflow:3.3.2-python3.11 AS airflow
 COPY requirements-production.txt /requirements.txt
