@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from chimed.build import order, reports
+from chimed.build import order
 from chimed.build.builds import count_shards, stages_of
 from chimed.build.context import StageContext, open_context
 from chimed.build.steps import corpus_of, report_of
@@ -48,8 +48,7 @@ def _take_steps(
     work: StageContext, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict[str, Any]]]
 ) -> None:
     """Run the steps of a stage that still has parts to do. several: runs tasks of one step in parallel."""
-    total = count_shards(work.lake, work.build, stage.name)
-    if not stage.steps or all(reports.read(work.lake, work.build, stage.name, n) for n in range(total)):
+    if not stage.steps or not steps.missing_parts(work, stage.name):
         return
     corpus = corpus_of(work, stage.name)
     if report_of(work, corpus, stage.steps[-1].name, 0) is not None:

@@ -1,9 +1,9 @@
-"""Taking the steps that a stage has before its parts (`chimed.build.steps`): each task once, by whichever worker."""
+"""Run the steps that a stage needs before its parts (`chimed.build.steps`): each task once, on whichever worker."""
 
 import time
 from typing import Any
 
-from chimed.build import order
+from chimed.build import order, reports
 from chimed.build.builds import expected_shards, stages_of
 from chimed.build.context import StageContext
 from chimed.build.contract import SteppedStage, load_stage
@@ -15,7 +15,7 @@ from chimed.storage.contents import sealed
 
 
 def take(work: StageContext, stage: order.Stage) -> None:
-    """Sees that every step of a stage is done, one task after the other; where they are, that costs one look."""
+    """Run every unfinished step of a stage, one task after the other; where all are finished, that costs one look."""
     if not stage.steps:
         return
     corpus = corpus_of(work, stage.name)
@@ -59,10 +59,15 @@ def run_step(work: StageContext, corpus: Corpus, step: order.Step, number: int) 
 
 
 def missing_parts(work: StageContext, stage: str) -> int:
-    """Return how many parts of a stage have no report yet."""
+    """Return how many parts of a stage have no report yet, or one that was cut short.
+
+    Names are counted first, since every part asks this when it ends; the reports are read when none is missing by name.
+    """
     names = lakes.names(work.lake, layout.build(work.build, stage))
     expected = expected_shards(work.lake, work.build, stages_of(work.lake, work.build), stage)
-    return expected - sum(name.startswith("report-") for name in names)
+    if missing := expected - sum(name.startswith("report-") for name in names):
+        return missing
+    return sum(reports.read(work.lake, work.build, stage, part) is None for part in range(expected))
 
 
 def clear(work: StageContext, stage: str) -> None:

@@ -11,6 +11,8 @@ from chimed.build import inputs, order
 from chimed.build.builds import read_dropped, read_stage
 from chimed.build.steps import corpus_of
 from chimed.errors import UserError
+from chimed.pipeline import steps
+from chimed.pipeline.parallel import run_shards
 from chimed.pipeline.runner import run_stage
 from chimed.pipeline.steps import run_step
 from chimed.schema import RECORD
@@ -63,6 +65,16 @@ def test_parts_and_order_change_no_row(work):
     assert found[0] == found[1] == found[2]
     assert 0 < len(found[0][1]) < len(table)
     assert not lakes.exists(work.lake, f"steps/{work.build}")  # it held letters of the texts
+
+
+def test_a_torn_report_of_a_finished_stage_is_repaired(work):
+    judged(dedup, texts(), work, 3)
+    before = left_by(work, "dedup")
+    lakes.write_bytes(work.lake, f"builds/{work.build}/dedup/report-00001.json", b'{"parts":')
+    assert steps.missing_parts(work, "dedup") == 1
+    run_shards(work, "dedup")
+    assert left_by(work, "dedup") == before
+    assert steps.missing_parts(work, "dedup") == 0
 
 
 def test_a_lake_that_is_no_folder_leaves_the_same_rows(work):
