@@ -3,8 +3,12 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 HOME = Path(tempfile.mkdtemp(prefix="chimed-tests-"))
@@ -25,3 +29,11 @@ os.environ |= {
     "CHIMED_STORE": f"sqlite:///{HOME}/store.db",
     "CHIMED_SCRATCH": str(HOME / "scratch"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_read_anew() -> Iterator[None]:
+    """A test that changes the environment leaves no settings behind for the next one, whichever that is."""
+    yield
+    if loaded := sys.modules.get("chimed.settings"):
+        loaded.settings.cache_clear()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 LONGEST = 366 * 86_400.0  # seconds; a longer wait is none that anybody means
-_SECONDS = re.compile(r"\s*\d{1,12}(\.\d{0,6})?\s*", re.ASCII)  # a fraction is not in the RFC, and is sent
+_SECONDS = re.compile(r"\d{1,12}(\.\d{0,6})?", re.ASCII)  # a fraction is not in the RFC, and is sent
 
 
 def retry_after(value: str | None) -> float | None:
@@ -15,7 +15,7 @@ def retry_after(value: str | None) -> float | None:
     """
     if value is None:
         return None
-    if _SECONDS.fullmatch(value):
+    if _SECONDS.fullmatch(value.strip()):
         return min(float(value), LONGEST)
     try:
         seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
