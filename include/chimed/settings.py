@@ -120,6 +120,11 @@ class Settings(BaseSettings):
         "", description="GPUs of the judge's server on one machine, e.g. 2,3; empty: the second half of all"
     )
 
+    train_devices: str = Field(
+        "",
+        description="GPUs of training, evaluation and perplexity on one machine, e.g. 2,3; the model servers then have "
+        "the others; empty: all, and one waits for the other",
+    )
     vllm_flags: str = Field("", description="more flags for servers that chimed starts, e.g. --quantization fp8")
 
     perplexity_model: str = Field(

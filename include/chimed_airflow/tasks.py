@@ -22,7 +22,7 @@ from chimed.build.order import Stage, Step
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed_airflow import lineage, notice
-from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
+from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, grace_of, start
 from chimed_airflow.links import PagesLink
 from chimed_airflow.notice import WHY
 from chimed_airflow.pods import ChimedPod
@@ -136,12 +136,14 @@ class ChimedOperator(BaseOperator):
 
     def _run(self, argv: list[str]) -> Any:
         self.log.info("python -m chimed %s", " ".join(argv))
-        self._process = start([settings().models_python if self.models else sys.executable, "-m", "chimed", *argv])
+        chosen = settings()
+        apart = {"CUDA_VISIBLE_DEVICES": chosen.train_devices} if self.models and chosen.train_devices else None
+        self._process = start([chosen.models_python if self.models else sys.executable, "-m", "chimed", *argv], apart)
         began = time.monotonic()
         try:
             return follow(self._process, self._say)
         finally:
-            end(self._process)
+            end(self._process, grace_of(argv))
             if self.models and GPU.exists():
                 metrics.count("gpu.seconds", (time.monotonic() - began) * self.pool_slots, work=self.task_id)
 
@@ -155,9 +157,12 @@ class ChimedOperator(BaseOperator):
         return lineage.of_command(arguments(self.command, self.shard))
 
     def on_kill(self) -> None:
-        """End the command and its child processes when the task is killed or times out."""
+        """End the command and its child processes when the task is killed or times out.
+
+        A training has time to write a checkpoint.
+        """
         if self._process is not None:
-            end(self._process)
+            end(self._process, grace_of(self.command))
 
 
 class CrawlOperator(ChimedOperator):

@@ -1,5 +1,6 @@
 """vLLM's command lines, and what is said where a server is missing, strange or dead. No vLLM is started here."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,3 +87,31 @@ def test_the_judges_command_line_fits_the_machine(chosen, gpus: int, flag: str, 
 
 def test_down_where_nothing_is_up_is_no_error(chosen) -> None:
     servers.stop_servers()
+
+
+def test_a_server_inherits_no_secret(monkeypatch) -> None:
+    kept = {
+        "HF_TOKEN": "word",
+        "HF_ENDPOINT": "https://mirror",
+        "https_proxy": "http://me:word@proxy:3128",
+        "NCCL_P2P_DISABLE": "1",
+        "LD_LIBRARY_PATH": "/cuda",
+    }
+    kept_from_it = {
+        "CHIMED_STORE_PASSWORD": "word",
+        "CHIMED_DATA": "s3://chimed/lake",
+        "AWS_SECRET_ACCESS_KEY": "word",
+        "AWS_ENDPOINT_URL": "http://minio:9000",
+        "AIRFLOW_DB_PASSWORD": "word",
+        "AIRFLOW__CELERY__BROKER_URL_CMD": "python addresses.py broker",
+        "REDIS_PASSWORD": "word",
+        "SOMEBODYS_TOKEN": "word",
+        "DATABASE_URL": "postgresql://me:word@db/mine",
+        "VLLM_API_KEY": "another",
+    }
+    for name, value in (kept | kept_from_it).items():
+        monkeypatch.setenv(name, value)
+    inherited = servers.own_environment()
+    assert kept.items() <= inherited.items()
+    assert not inherited.keys() & kept_from_it.keys()
+    assert inherited["PATH"] == os.environ["PATH"]

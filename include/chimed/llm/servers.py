@@ -17,14 +17,17 @@ from urllib.parse import urlsplit
 import httpx
 from filelock import FileLock
 
-from chimed import processes
+from chimed import gpu_locks, processes
 from chimed.errors import UserError
 from chimed.llm import identity
 from chimed.private import scratch_folder
+from chimed.secrets import harmless
 from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
 
+# what a server inherits though it may hold a secret: it downloads its model, perhaps through a proxy
+INHERITED = ("HF_TOKEN", "HF_ENDPOINT", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 PROGRESS_EVERY = 15  # seconds between two log lines while a server loads
 TAIL_LINES = 15
 SHARE_OF_ONE_GPU = 0.42  # share for each of two servers, which leaves room for the perplexity model
@@ -72,7 +75,7 @@ def checkpoints(chosen: Settings) -> tuple[str, str]:
 
     How many there are `CHIMED_GPUS` says, so that every container of a deployment knows the same.
     """
-    number = chosen.gpus if "gpus" in chosen.model_fields_set else _gpus()
+    number = (chosen.gpus if "gpus" in chosen.model_fields_set else _gpus()) - len(listed(chosen.train_devices))
     number = max((one for one in FITTING if one <= number), default=0) if number < 4 else 0
     found = [chosen.llm_checkpoint, chosen.judge_checkpoint]
     for place, name in enumerate(("llm_checkpoint", "judge_checkpoint")):
@@ -84,7 +87,8 @@ def checkpoints(chosen: Settings) -> tuple[str, str]:
 def start_servers(timeout: int) -> None:
     """Start the servers that are not running and wait until both answer. If that fails, stop both.
 
-    Raises UserError if another program uses a port, a server dies (with the end of its log), or the time is up.
+    They wait for a training that has their GPUs. Raises UserError if another program uses a port, a server dies (with
+    the end of its log), or the time is up.
     """
     both = configured_servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
@@ -97,7 +101,7 @@ def _up(both: tuple[ServerConfig, ServerConfig], timeout: int) -> None:
     try:
         for number, server in enumerate(both):
             if processes.running_pid(_state_file(server)) is None:
-                _start(server, number)
+                _start(server, number, timeout)
             else:
                 log.info("%s: already running", server.name)
         deadline = time.monotonic() + timeout
@@ -143,7 +147,7 @@ def serve_checkpoint(checkpoint: str, dtype: str, log_file: Path, timeout: int =
     server = ServerConfig("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
     argv, extra = server_command(server, 0, _gpus())
     argv += ["--dtype", dtype, *(["--gpu-memory-utilization", "0.9"] if _gpus() else [])]  # alone on its GPU
-    with processes.child_process(argv, log_file, extra) as process:
+    with processes.child_process(argv, log_file, extra, own_environment()) as process:
         log.info("loading %s, log in %s", checkpoint, log_file)
         deadline = time.monotonic() + timeout
         while not _healthy(server):
@@ -195,30 +199,40 @@ def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[s
     return argv + flags(settings()), environment
 
 
+def own_environment() -> dict[str, str]:
+    """Return what a server inherits: a model's code, which may be anybody's, reads neither store nor lake with it."""
+    return harmless(os.environ, allowed=INHERITED)
+
+
 def devices(chosen: Settings, number: int, gpus: int) -> list[str]:
     """Return the GPUs of the server with this number (0: generator, 1: judge) on a machine with so many.
 
     Raises UserError where the settings name a number of them that tensor parallelism cannot split a model over.
     """
     name, given = (("LLM", chosen.llm_devices), ("JUDGE", chosen.judge_devices))[number]
-    if found := [one.strip() for one in given.split(",") if one.strip()]:
+    if found := listed(given):
         if len(found) & (len(found) - 1) or len(set(found)) < len(found):
             raise UserError(f"CHIMED_{name}_DEVICES is {given!r}; name 1, 2, 4 or 8 different GPUs, as 0,1")
         return found
-    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
-    visible = visible or [str(one) for one in range(gpus)]
-    each = 1 << ((gpus // 2).bit_length() - 1) if gpus > 1 else 1  # tensor parallelism wants a power of two
+    visible = listed(os.environ.get("CUDA_VISIBLE_DEVICES", "")) or [str(one) for one in range(gpus)]
+    visible = [one for one in visible if one not in listed(chosen.train_devices)] or visible
+    each = 1 << ((len(visible) // 2).bit_length() - 1) if len(visible) > 1 else 1  # tensor parallelism: a power of two
     return visible[number * each :][:each] or visible[:1]
+
+
+def listed(devices: str) -> list[str]:
+    """Return the GPUs that a setting names, separated by commas."""
+    return [one.strip() for one in devices.split(",") if one.strip()]
 
 
 def _gpus() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([one for one in visible.split(",") if one.strip()])
+        return len(listed(visible))
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _start(server: ServerConfig, number: int) -> None:
+def _start(server: ServerConfig, number: int, timeout: float) -> None:
     python = settings().models_python
     if not Path(python).exists():
         raise UserError(
@@ -228,8 +242,11 @@ def _start(server: ServerConfig, number: int) -> None:
         raise UserError(
             f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"
         )
-    argv, extra = server_command(server, number, _gpus())
-    processes.start(argv, _state_file(server), _log_file(server), extra)
+    gpus = _gpus()
+    argv, extra = server_command(server, number, gpus)
+    mine = devices(settings(), number, gpus) if gpus else []
+    with gpu_locks.held(mine, f"the {server.name}'s server", shared=True, timeout=timeout) as locks:
+        processes.start(argv, _state_file(server), _log_file(server), extra, own_environment(), locks)
     log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
 
 
