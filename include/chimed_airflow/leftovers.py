@@ -100,7 +100,7 @@ def delete_expired(api: Any, namespace: str, now: datetime) -> list[str]:
 def expired(one: Any, now: datetime) -> bool:
     """Return whether the time is over until which an object is to be there; one without such a time never is."""
     until = (one.metadata.annotations or {}).get(KEEP_UNTIL)
-    return bool(until) and datetime.fromisoformat(until) < now
+    return until is not None and datetime.fromisoformat(until) < now
 
 
 def hopeless(pod: Any, now: datetime) -> bool:
@@ -110,7 +110,9 @@ def hopeless(pod: Any, now: datetime) -> bool:
     """
     for one in pod.status.container_statuses or ():
         waiting = one.state.waiting if one.state else None
-        reason = waiting.reason if waiting else None
+        if waiting is None:
+            continue
+        reason = waiting.reason
         late = pod.status.start_time is not None and now - pod.status.start_time > NEVER_STARTS
         if (reason == CRASHES and one.restart_count >= RESTARTS) or (reason in NOT_STARTED and late):
             ended = one.last_state.terminated if one.last_state else None

@@ -216,14 +216,14 @@ def _volumes(chosen: Settings, disk: int) -> list[Manifest]:
 
 
 def _mounts(chosen: Settings) -> list[Manifest]:
-    found = [
+    found: list[Manifest] = [
         {"name": "shm", "mountPath": "/dev/shm"},
         {"name": "scratch", "mountPath": "/tmp", "subPath": "tmp"},
         {"name": "scratch", "mountPath": HOME, "subPath": "home"},
     ]
     if chosen.k8s_volume:
         # beside a lake in a bucket it holds what people put there, as exams: to read
-        own = {} if chosen.data.startswith(DATA) else {"readOnly": True}
+        own: Manifest = {} if chosen.data.startswith(DATA) else {"readOnly": True}
         found.append({"name": "data", "mountPath": DATA, **own})
     if chosen.k8s_models_volume:
         found.append({"name": "models", "mountPath": MODELS})

@@ -2,10 +2,11 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.triggers.base import BaseTrigger
 from kubernetes.client.exceptions import ApiException
 
 from chimed import metrics
@@ -70,9 +71,9 @@ class PodRun(KubernetesPodOperator):
         self._await_earlier(context)
         self.execute_async(context)
 
-    def defer(self, *, trigger: Any, **kwargs: Any) -> None:
+    def defer(self, *, trigger: BaseTrigger, method_name: str, **how: Any) -> NoReturn:  # type: ignore[override]
         """Defer to a trigger that says in the pod that it is followed. Raises TaskDeferred."""
-        super().defer(trigger=FollowedPodTrigger(**trigger.serialize()[1]), **kwargs)
+        super().defer(trigger=FollowedPodTrigger(**trigger.serialize()[1]), method_name=method_name, **how)
 
     def _await_earlier(self, context: Any) -> None:
         """Two pods of one task would write to the same folder of the lake, and one would hold GPUs for nothing."""

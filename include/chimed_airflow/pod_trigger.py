@@ -48,6 +48,7 @@ class FollowedPodTrigger(KubernetesPodTrigger):
             return
         body = {"metadata": {"annotations": {KEEP_UNTIL: followed_until()}}}
         async with self.hook.get_conn() as connection:
-            await CoreV1Api(connection).patch_namespaced_pod(
-                self.pod_name, self.pod_namespace, body, _content_type="application/merge-patch+json"
-            )
+            patch: Any = CoreV1Api(
+                connection
+            ).patch_namespaced_pod  # its stub does not know how to name a kind of patch
+            await patch(self.pod_name, self.pod_namespace, body, _content_type="application/merge-patch+json")
