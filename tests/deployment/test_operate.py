@@ -58,7 +58,8 @@ def test_secrets_are_made_with_the_keys_that_are_read() -> None:
     needed = {one["key"] for one in refs if not one.get("optional")}
     wanted = {one["key"] for one in refs if one.get("optional")}
     assert keys_made("chimed") == needed
-    said = TEXT[TEXT.index("Further keys of") :].split(". A public registry")[0]
+    plain = " ".join(TEXT.split())
+    said = plain[plain.index("Further keys of") :].split(". A public registry")[0]
     assert set(re.findall(r"`([A-Z_]+)`", said)) == wanted
     assert keys_made("chimed-airflow") == {"connection", "fernet-key", "api-secret-key", "jwt-secret"}
 
