@@ -30,15 +30,13 @@ def start(
     log: Path,
     environment: dict[str, str] | None = None,
     inherited: Mapping[str, str] = os.environ,
-    files: Sequence[int] = (),
 ) -> int:
     """Start a process in its own session, with its output in `log`; write its note and return its id.
 
     environment: variables besides those `inherited`, which are all of this process unless the caller says otherwise.
-    files: descriptors that it gets, as locks.
     """
     note.parent.mkdir(parents=True, exist_ok=True)
-    started = _open(argv, log, environment, inherited, start_new_session=True, pass_fds=files)
+    started = _open(argv, log, environment, inherited, start_new_session=True)
     note.write_text(json.dumps({"pid": started.pid, "born": start_time(started.pid)}), encoding="utf-8")
     return started.pid
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 from filelock import FileLock
 
-from chimed import gpu_locks, processes
+from chimed import processes
 from chimed.errors import UserError
 from chimed.llm import identity
 from chimed.private import scratch_folder
@@ -87,8 +87,7 @@ def checkpoints(chosen: Settings) -> tuple[str, str]:
 def start_servers(timeout: int) -> None:
     """Start the servers that are not running and wait until both answer. If that fails, stop both.
 
-    They wait for a training that has their GPUs. Raises UserError if another program uses a port, a server dies (with
-    the end of its log), or the time is up.
+    Raises UserError if another program uses a port, a server dies (with the end of its log), or the time is up.
     """
     both = configured_servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
@@ -101,7 +100,7 @@ def _up(both: tuple[ServerConfig, ServerConfig], timeout: int) -> None:
     try:
         for number, server in enumerate(both):
             if processes.running_pid(_state_file(server)) is None:
-                _start(server, number, timeout)
+                _start(server, number)
             else:
                 log.info("%s: already running", server.name)
         deadline = time.monotonic() + timeout
@@ -147,7 +146,7 @@ def serve_checkpoint(checkpoint: str, dtype: str, log_file: Path, timeout: int =
     server = ServerConfig("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
     argv, extra = server_command(server, 0, _gpus())
     argv += ["--dtype", dtype, *(["--gpu-memory-utilization", "0.9"] if _gpus() else [])]  # alone on its GPU
-    with processes.child_process(argv, log_file, extra, own_environment()) as process:
+    with processes.child_process(argv, log_file, extra, inherited=own_environment()) as process:
         log.info("loading %s, log in %s", checkpoint, log_file)
         deadline = time.monotonic() + timeout
         while not _healthy(server):
@@ -232,7 +231,7 @@ def _gpus() -> int:
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _start(server: ServerConfig, number: int, timeout: float) -> None:
+def _start(server: ServerConfig, number: int) -> None:
     python = settings().models_python
     if not Path(python).exists():
         raise UserError(
@@ -242,11 +241,8 @@ def _start(server: ServerConfig, number: int, timeout: float) -> None:
         raise UserError(
             f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"
         )
-    gpus = _gpus()
-    argv, extra = server_command(server, number, gpus)
-    mine = devices(settings(), number, gpus) if gpus else []
-    with gpu_locks.held(mine, f"the {server.name}'s server", shared=True, timeout=timeout) as locks:
-        processes.start(argv, _state_file(server), _log_file(server), extra, own_environment(), locks)
+    argv, extra = server_command(server, number, _gpus())
+    processes.start(argv, _state_file(server), _log_file(server), extra, inherited=own_environment())
     log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from chimed import gpu_locks
-from chimed.errors import UserError
 from chimed.settings import PROJECT, settings
 from chimed.train import gpus
 
@@ -20,7 +18,7 @@ def two(tmp_path, monkeypatch) -> Path:
     """A machine with two GPUs, as far as this process can see."""
     monkeypatch.setenv("CHIMED_SCRATCH", str(tmp_path))
     monkeypatch.setattr(gpus, "visible", lambda: ["0", "1"])
-    monkeypatch.setattr(gpu_locks, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(gpus, "LOOK_EVERY", 0.01)
     settings.cache_clear()
     yield tmp_path
     settings.cache_clear()
@@ -78,34 +76,6 @@ def test_a_killed_job_holds_nothing(two) -> None:
         assert job.stdout.readline() == b"held\n"
         job.kill()
     with gpus.held("evaluate", 1):
-        pass
-
-
-def test_servers_share_a_gpu_and_training_waits(two, monkeypatch, caplog) -> None:
-    """A server that outlives whoever started it holds its GPU; so does one that shares it."""
-    servers = []
-    for name in ("generator", "judge"):
-        with gpu_locks.held(["0"], f"the {name}'s server", shared=True, timeout=5) as locks:
-            servers.append(subprocess.Popen(["/bin/sleep", "60"], pass_fds=locks))
-    began = threading.Event()
-
-    def train() -> None:
-        with gpus.held("train", 2):
-            began.set()
-
-    threading.Thread(target=train).start()
-    for one in servers:
-        assert not began.wait(0.3)
-        one.kill()
-        one.wait()
-    assert began.wait(10)
-    assert "waiting for GPU 0: the judge's server" in caplog.text
-
-
-def test_servers_say_which_training_is_in_the_way(two) -> None:
-    refused = r"GPU 0 is not free: train cpt \(process \d+\); .*CHIMED_TRAIN_DEVICES"
-    server = gpu_locks.held(["0"], "the generator's server", shared=True, timeout=0.05)
-    with gpus.held("train cpt", 1), pytest.raises(UserError, match=refused), server:
         pass
 
 
