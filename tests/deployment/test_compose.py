@@ -45,14 +45,21 @@ def test_the_lakes_policy_is_attached_once(attached: bool, tmp_path) -> None:
     (script,) = SERVICES["minio-init"]["command"]
     script = script.replace("$$", "$").replace("/tmp/policy.json", str(tmp_path / "policy.json"))
     said = "Policies: chimed-lake" if attached else ""
+    users = "enabled    lake-user             chimed-lake\n" + (
+        "" if attached else "enabled    chimed    chimed-lake\n"
+    )
+    (tmp_path / "users").write_text(users)
     mc = (
         f'mc() {{ echo "$*" >> {tmp_path}/ran; case "$*" in *entities*) echo "{said}";; '
-        f"*attach*) return {int(attached)};; esac; }}\n"
+        f'*"user list"*) cat {tmp_path}/users;; *attach*) return {int(attached)};; esac; }}\n'
     )
     environment = {"PATH": "/usr/bin:/bin", "MINIO_ROOT_PASSWORD": "a", "LAKE_PASSWORD": "b"}
     done = subprocess.run(["/bin/sh", "-euc", mc + script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert ("attach" in (tmp_path / "ran").read_text()) is not attached
+    ran = (tmp_path / "ran").read_text()
+    assert ("attach" in ran) is not attached
+    assert ("user remove lake chimed\n" in ran) is not attached  # the user of an earlier version
+    assert SERVICES["airflow-worker"]["environment"]["AWS_ACCESS_KEY_ID"] == "lake-user"
 
 
 IMAGES = {
