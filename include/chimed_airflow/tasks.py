@@ -137,7 +137,8 @@ class ChimedOperator(BaseOperator):
     def _run(self, argv: list[str]) -> Any:
         self.log.info("python -m chimed %s", " ".join(argv))
         chosen = settings()
-        apart = {"CUDA_VISIBLE_DEVICES": chosen.train_devices} if self.models and chosen.train_devices else None
+        devices = "".join(chosen.train_devices.split())  # CUDA takes a space for the end of the list
+        apart = {"CUDA_VISIBLE_DEVICES": devices} if self.models and devices else None
         self._process = start([chosen.models_python if self.models else sys.executable, "-m", "chimed", *argv], apart)
         began = time.monotonic()
         try:
