@@ -49,7 +49,7 @@ def test_alerts_reach_somebody_and_say_when_they_cannot() -> None:
     assert receivers["people"]["slack_configs"][0]["api_url_file"] == "/tmp/webhook"
     (watchdog,) = route["route"]["routes"]
     assert (watchdog["matchers"], watchdog["receiver"]) == (["alertname = Watchdog"], "heartbeat")
-    assert watchdog["repeat_interval"] == "1m"
+    assert (watchdog["group_interval"], watchdog["repeat_interval"]) == ("1m", "50s")
     assert receivers["heartbeat"]["webhook_configs"][0]["url_file"] == "/tmp/heartbeat"
 
 
