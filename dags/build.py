@@ -125,7 +125,10 @@ with DAG(
             task_id="open_build",
             doc_md="Checks everything that the build will need, then opens a version with fixed crawls and options. "
             "Run again, it gives the same version.",
-            first=["check", "--options={{ options(params) | tojson }}"],
+            first=[
+                *("check", "--options={{ options(params) | tojson }}"),
+                "{{ '' if params.train else '--no-training' }}",
+            ],
             command=[
                 *("build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"),
                 "{{ '--partition=%s' % partition_key if partition_key else '' }}",

@@ -20,7 +20,7 @@ from chimed_airflow.tasks import ChimedOperator, nothing, with_models
 
 LOADING = timedelta(seconds=manifests.LOADING)
 LIVE = timedelta(hours=1)  # that servers are kept after the last renewal: longer than between a stage and its retry
-RENEW = 300.0  # seconds between two renewals by a running stage
+RENEW = 300.0  # seconds between two looks of a running stage at its servers
 
 
 def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperator]]:
@@ -107,8 +107,9 @@ class DeleteServers(BaseOperator):
 
 
 class StageOnServers(ChimedOperator):
-    """A stage that asks the model servers. Where they are the cluster's, it brings back any that are gone, and renews
-    their time to live while it runs."""
+    """A stage that asks the model servers. Where they are the cluster's, it brings back any that are gone, before it
+    begins and while it runs, and renews their time to live. Its requests wait while a server is away (see
+    `chimed.llm.patience`), so that a preempted one costs time and no retry."""
 
     def execute(self, context: Any) -> Any:
         """Run the command; see `ChimedOperator`."""
@@ -131,7 +132,7 @@ class StageOnServers(ChimedOperator):
 
         while not done.wait(RENEW):
             try:
-                cluster_servers.renew(objects(whose))
+                cluster_servers.ensure(objects(whose))
             except Exception as error:  # the next one may succeed; the time to live is twelve times as long
                 self.log.warning("the model servers' time to live was not renewed: %s", error)
 

@@ -165,7 +165,23 @@ def max_model_length(server: ServerConfig) -> int:
 
 def flags(chosen: Settings) -> list[str]:
     """Return the further flags of servers that chimed starts (`CHIMED_VLLM_FLAGS`), as a shell would split them."""
-    return shlex.split(chosen.vllm_flags)
+    return flags_of(chosen.vllm_flags)
+
+
+def flags_of(said: str) -> list[str]:
+    """Split flags as a shell would. Raises UserError where a quote or a backslash ends nowhere."""
+    try:
+        return shlex.split(said)
+    except ValueError as error:
+        raise UserError(f"CHIMED_VLLM_FLAGS cannot be split as a shell would ({error}); correct its quotes") from None
+
+
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs that servers of this machine may use: numbers, or those of CUDA_VISIBLE_DEVICES."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [one.strip() for one in named.split(",") if one.strip()]
+    return [str(one) for one in range(_gpus())]
 
 
 def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
