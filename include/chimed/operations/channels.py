@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chimed.characters import short
+from chimed.errors import UserError
 from chimed.settings import Settings
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -65,7 +66,6 @@ def _read(lake: Lake, path: str) -> dict[str, Any] | None:
     if not lakes.exists(lake, path):
         return None
     try:
-        found = lakes.read_json(lake, path)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return lakes.read_json(lake, path)
+    except (OSError, UserError):
+        return {"since": "a time that is not known", "why": f"{path} is damaged"}

@@ -76,7 +76,7 @@ def check(
 
 @app.command()
 def watch(as_json: AsJson = False) -> None:
-    """Look for what has to be seen though no run failed: a missing week, a full disk, a release that drifted."""
+    """Look for what has to be seen though no run failed: a missing week, a full disk, a drift, lost notices."""
     from chimed.operations.watch import alarm_lines
     from chimed.operations.watch import watch as look
     from chimed.storage.lake import open_lake
