@@ -24,10 +24,19 @@ FORK_LOCK = threading.Lock()  # held during every fork, and by a thread at what 
 os.register_at_fork(before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=FORK_LOCK.release)
 
 
-def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str] | None = None) -> int:
-    """Start a process in its own session, with its output in `log`; write its note and return its id."""
+def start(
+    argv: Sequence[str],
+    note: Path,
+    log: Path,
+    environment: dict[str, str] | None = None,
+    keeps: Sequence[int] = (),
+) -> int:
+    """Start a process in its own session, with its output in `log`; write its note and return its id.
+
+    keeps: open files that the process has open, too, such as locks that it is to hold.
+    """
     note.parent.mkdir(parents=True, exist_ok=True)
-    started = _open(argv, log, environment, start_new_session=True)
+    started = _open(argv, log, environment, start_new_session=True, pass_fds=tuple(keeps))
     note.write_text(json.dumps({"pid": started.pid, "born": start_time(started.pid)}), encoding="utf-8")
     return started.pid
 

@@ -198,6 +198,9 @@ class Settings(BaseSettings):
     k8s_gpu_product: str = Field(
         "NVIDIA-A40", description="value of the node label nvidia.com/gpu.product (paper: A40)"
     )
+    k8s_pod_shards: int = Field(
+        8, ge=1, description="shards whose perplexity one pod scores, so that the model is loaded once for all of them"
+    )
     k8s_serve_gpus: int = Field(2, ge=1, description="GPUs of one model server")
     k8s_secret: str = Field(
         "chimed", description="secret whose keys become environment variables: store, lake credentials, API key"

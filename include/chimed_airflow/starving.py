@@ -30,7 +30,7 @@ def users_of_pools() -> dict[str, Tasks]:
         f"site_{source}": {f"crawl_{source}": ["crawl", "extract"]} for source in source_names()
     }
     return {
-        GPUS: {"build_dataset": needs["gpu"], "train_models": [*PHASES, *scored]},
+        GPUS: {"build_dataset": [*needs["gpu"], "serve_up"], "train_models": [*PHASES, *scored]},
         "llm": {"build_dataset": needs["llm"]},
         **{pool: tasks for pool, tasks in crawls.items() if pool in wanted()},
     }

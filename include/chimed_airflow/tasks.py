@@ -235,7 +235,8 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
         return StageOnServers, {"pool": "llm", **local}
     if chosen.compute == "kubernetes":
         if needs != "train":
-            return ChimedPod, {"gpus": 1, "pool": GPUS}
+            several = {"shards": chosen.k8s_pod_shards} if needs == "gpu" else {}
+            return ChimedPod, {"gpus": 1, "pool": GPUS, **several}
         wanted = "{{ gpus(recipe(params), task.task_id, task.pool_slots) }}"
         return ChimedPod, {"gpus": wanted, "pool": GPUS, "pool_slots": slots_of_training()}
     # where nobody said how many GPUs there are, it is a laptop, whose memory holds two at a time
@@ -314,6 +315,11 @@ def shard_numbers(names: list[str]) -> list[int]:
     return list(range(len(names)))
 
 
+def first_shards(shards: list[int], each: int) -> list[int]:
+    """Return the first shard of each group of so many, to map over."""
+    return shards[::each]
+
+
 def shard_names(names: list[str]) -> list[str]:
     """Return the names of the shards, each with its number, shortened to fit a list of tasks."""
     told = (f"{n} of {len(names)}: {name}" for n, name in enumerate(names, 1))
@@ -323,6 +329,13 @@ def shard_names(names: list[str]) -> list[str]:
 def part_name(among: str) -> str:
     """Return a template for a mapped task's name: its shard (`shard_names`), and its result once it is done."""
     return f"{{{{ ti.xcom_pull(task_ids='{among}', key='{NAMES}')[task.shard] }}}}{_WHEN_DONE}"
+
+
+def group_name(among: str, each: int) -> str:
+    """As `part_name`, of a task that works on so many shards from its own on."""
+    names = f"ti.xcom_pull(task_ids='{among}', key='{NAMES}')"
+    more = f"[{names} | length - task.shard, {each}] | min - 1"
+    return f"{{{{ {names}[task.shard] }}}}{{% if {more} %}} and {{{{ {more} }}}} more{{% endif %}}{_WHEN_DONE}"
 
 
 def range_name(among: str) -> str:
