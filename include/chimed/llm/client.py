@@ -310,7 +310,7 @@ async def _send_with_retries(
     Raises ServerDown if it does not come back, and AnotherModel. A request that may be what ends the server is sent
     while no other such request is, so that it takes no other down with it.
     """
-    absences, seen = 0, time.monotonic()
+    absences, seen, last = 0, time.monotonic(), ""
     while absences < ABSENCES:
         async with run.alone if absences >= ALONE else nullcontext():
             answer = await _send(http, run, key, request)
@@ -319,8 +319,8 @@ async def _send_with_retries(
             # a server that is only busy says nothing against this request, unless it answered others between
             absences += not answer.last.busy or run.last_success > seen
             await _wait_until_back(http, run, answer.last)  # here, so that the next one alone finds it well
-            seen = time.monotonic()
-    return Refused(key, f"the server went away {ABSENCES} times while it was asked: {answer.last}")
+            seen, last = time.monotonic(), str(answer.last)
+    return Refused(key, f"the server went away {ABSENCES} times while it was asked: {last}")
 
 
 @dataclass(frozen=True)
