@@ -229,7 +229,8 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("given", RECIPES)
-def test_the_recipe_must_fit_the_gpus(ready, given):
+def test_the_recipe_must_fit_the_gpus(ready, gpus, given):
+    gpus(8)
     recipe, compute, number = given
     there = changed(ready, recipe=recipe, compute=compute, gpus=number)
     found = [one for one in run_checks(there) if one.what == "recipe"]
@@ -248,6 +249,10 @@ def test_gpus_that_are_not_here_are_told(ready, gpus):
     (found,) = [one for one in run_checks(changed(ready, gpus=2)) if one.what == "GPUs"]
     assert (found.fine, found.stops) == (False, False)  # another container may have them
     assert "no GPU is seen here" in found.said
+    assert "GPUs" not in wrong(changed(ready, gpus=1))  # as compose sets it where there is none
+    (found,) = [one for one in run_checks(changed(ready, gpus=1, recipe="qwen3-14b")) if one.what == "recipe"]
+    assert (found.fine, found.stops) == (False, False)
+    assert "train demo (CHIMED_RECIPE=demo)" in found.said
 
 
 BAD_EXAMS = {

@@ -32,12 +32,19 @@ def asks_judge(work: StageContext) -> bool:
 
 def check_recipe(work: StageContext, recipe: str | None = None) -> str:
     """Check that a recipe, by default the settings', exists, is valid and has its GPUs. Raises UserError."""
+    named = recipe or work.settings.recipe
     try:
-        return needs.check(recipe or work.settings.recipe, work.settings)
+        said = needs.check(named, work.settings)
     except UserError as error:
         if recipe:
             raise
         raise UserError(f"{error} (CHIMED_RECIPE; CHIMED_TRAIN=false trains nothing)") from None
+    here = work.settings.compute == "local" and "gpus" in work.settings.model_fields_set
+    if here and needs.wants_gpu(named) and not machine.gpus():
+        raise Notable(
+            f"{said}, and no GPU is seen here; where no other worker has one, train demo (CHIMED_RECIPE=demo)"
+        )
+    return said
 
 
 def check_gpu_work(work: StageContext) -> str:
@@ -81,6 +88,8 @@ def check_gpus(work: StageContext) -> str:
         raise UserError(
             f"CHIMED_GPUS is {said}, and this machine has {there}: tasks would ask for GPUs that are not there"
         )
+    if said == 1 and not there and work.settings.serve != "local":
+        return "none here; what takes the one slot of the pool gpus runs on the processor"
     if said and not there:
         raise Notable(
             f"CHIMED_GPUS is {said}, and no GPU is seen here; where this machine should have some, give its container "

@@ -36,6 +36,11 @@ def needs_gpu(fields: dict[str, object]) -> bool:
     return bool(fields.get("bf16") or fields.get("fp16") or (isinstance(gpus, int) and gpus > 1))
 
 
+def wants_gpu(recipe: str) -> bool:
+    """Return whether a phase of a recipe is made for GPUs."""
+    return any(needs_gpu(recipes.load(recipe, phase)) for phase in recipes.phases_of(recipe))
+
+
 def check(recipe: str, chosen: Settings) -> str:
     """Check that a recipe exists, is valid in every phase, and has the GPUs it needs; return what it takes.
 
