@@ -29,14 +29,16 @@ def start(
     note: Path,
     log: Path,
     environment: dict[str, str] | None = None,
+    keeps: Sequence[int] = (),
     inherited: Mapping[str, str] = os.environ,
 ) -> int:
     """Start a process in its own session, with its output in `log`; write its note and return its id.
 
     environment: variables besides those `inherited`, which are all of this process unless the caller says otherwise.
+    keeps: open files that the process has open, too, such as locks that it is to hold.
     """
     note.parent.mkdir(parents=True, exist_ok=True)
-    started = _open(argv, log, environment, inherited, start_new_session=True)
+    started = _open(argv, log, environment, inherited, start_new_session=True, pass_fds=tuple(keeps))
     note.write_text(json.dumps({"pid": started.pid, "born": start_time(started.pid)}), encoding="utf-8")
     return started.pid
 

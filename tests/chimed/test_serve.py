@@ -2,13 +2,15 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from chimed.errors import UserError
+from chimed import gpus
+from chimed.errors import UserError, WorkStopped
 from chimed.llm import servers
 from chimed.settings import settings
 from support import loopback
@@ -115,3 +117,31 @@ def test_a_server_inherits_no_secret(monkeypatch) -> None:
     assert kept.items() <= inherited.items()
     assert not inherited.keys() & kept_from_it.keys()
     assert inherited["PATH"] == os.environ["PATH"]
+
+
+SLEEPER = """#!/bin/sh
+exec {python} -c "import time; time.sleep(60)"
+"""
+
+
+def test_servers_and_training_keep_off_each_others_gpu(chosen, tmp_path, monkeypatch) -> None:
+    """The servers never answer here; they hold the GPU while they load, and nothing once they were stopped."""
+    python = tmp_path / "python"
+    python.write_text(SLEEPER.format(python=sys.executable))
+    monkeypatch.setattr(servers, "_gpus", lambda: 1)
+    monkeypatch.setattr(gpus, "visible", lambda: ["0"])
+    seen = []
+
+    def waited(server, both, deadline, timeout) -> None:
+        with pytest.raises(WorkStopped, match="GPU 0 is taken: the model servers"), gpus.lent(["0"], "me", 0.0):
+            pass
+        seen.append(server.name)
+
+    monkeypatch.setattr(servers, "_wait", waited)
+    servers.start_servers(5)
+    servers.start_servers(5)  # as a retry does: both run, and nothing is waited for
+    assert seen == ["generator", "judge"] * 2
+    servers.stop_servers()
+    taken = pytest.raises(WorkStopped, match=r"GPU 0 is taken: train cpt of qwen3-14b \(process \d+\)")
+    with gpus.held("train cpt of qwen3-14b", 1), taken:
+        servers.start_servers(0)

@@ -255,6 +255,45 @@ def test_pods_of_a_dead_airflow_are_found(cluster, tmp_path) -> None:
     assert cluster.active() == []
 
 
+AWAY = """
+import json
+from types import SimpleNamespace
+from chimed.build.context import StageContext
+from chimed.build.options import Options
+from chimed.llm import client
+from chimed.llm.protocol import Reply, Request
+from chimed.settings import settings
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
+from chimed_airflow import cluster_servers, model_server
+model_server.RENEW = 0.3
+work = StageContext("2026.11.22", Options(), open_lake(), open_store, settings(), print)
+context = {"ti": SimpleNamespace(dag_id="build_dataset"), "run_id": "one"}
+def asked(words):
+    asks = [Request("p@1", [{"role": "user", "content": f"{words} {n}"}], {}, {"choice": ["a"]}) for n in range(9)]
+    return sum(isinstance(one, Reply) for one in client.ask(asks, client.generator_server(work), work))
+class Stage(model_server.ChimedOperator):
+    def execute(self, context):
+        told = [asked("while they are new")]
+        cluster_servers.delete(model_server.objects("build_dataset/one"), "build_dataset/one")
+        return [*told, asked("after somebody deleted them")]
+model_server.StageOnServers.__bases__ = (Stage,)
+told = model_server.StageOnServers.execute.__wrapped__(model_server.StageOnServers(task_id="a", command=[]), context)
+print(json.dumps({"answered": told}))
+"""
+
+
+def test_servers_deleted_under_a_stage_come_back(cluster, tmp_path) -> None:
+    urls = [f"http://{host}:{port}/v1" for host, port in zip(("localhost", "127.0.0.1"), free_ports(), strict=True)]
+    there = {"CHIMED_SERVE": "kubernetes", "CHIMED_LLM_URL": urls[0], "CHIMED_JUDGE_URL": urls[1]}
+    there |= {"AIRFLOW_CONN_KUBERNETES_DEFAULT": "kubernetes://", "CHIMED_DATA": str(tmp_path / "lake")}
+    there |= {"CHIMED_STORE": f"sqlite:///{tmp_path}/store.db", "CHIMED_LLM_PATIENCE": "60"}
+    said = run(cluster, tmp_path, AWAY, **there)
+    assert json.loads(said[said.index('{"answered"') :].splitlines()[0]) == {"answered": [9, 9]}
+    assert said.count("made anew: ") >= 2  # at the beginning, and under its feet
+    assert cluster.names("deployments") == ["127", "localhost"]
+
+
 def free_ports() -> list[int]:
     import socket
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 from filelock import FileLock
 
-from chimed import processes
+from chimed import gpus, processes
 from chimed.errors import UserError
 from chimed.llm import identity
 from chimed.private import scratch_folder
@@ -87,7 +87,8 @@ def checkpoints(chosen: Settings) -> tuple[str, str]:
 def start_servers(timeout: int) -> None:
     """Start the servers that are not running and wait until both answer. If that fails, stop both.
 
-    Raises UserError if another program uses a port, a server dies (with the end of its log), or the time is up.
+    Their GPUs are locked for as long as they live. Raises UserError if another program uses a port, a server dies (with
+    the end of its log), or the time is up, and WorkStopped if a training keeps their GPUs until then.
     """
     both = configured_servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
@@ -98,17 +99,28 @@ def start_servers(timeout: int) -> None:
 
 def _up(both: tuple[ServerConfig, ServerConfig], timeout: int) -> None:
     try:
-        for number, server in enumerate(both):
-            if processes.running_pid(_state_file(server)) is None:
-                _start(server, number)
-            else:
-                log.info("%s: already running", server.name)
         deadline = time.monotonic() + timeout
+        down = [number for number, one in enumerate(both) if processes.running_pid(_state_file(one)) is None]
+        with gpus.lent(_wanted(down), "the model servers (python -m chimed serve down ends them)", deadline) as locks:
+            for number, server in enumerate(both):
+                if number in down:
+                    _start(server, number, locks)
+                else:
+                    log.info("%s: already running", server.name)
         for server in both:
             _wait(server, both, deadline, timeout)
     except BaseException:
         stop_servers()
         raise
+
+
+def _wanted(down: list[int]) -> list[str]:
+    """Return the GPUs that the servers with these numbers need, less those that the other one holds already."""
+    there = _gpus()
+    if not there:
+        return []
+    mine = {gpu for number in down for gpu in devices(settings(), number, there)}
+    return sorted(mine - {gpu for number in {0, 1} - set(down) for gpu in devices(settings(), number, there)})
 
 
 def stop_servers() -> None:
@@ -168,7 +180,23 @@ def max_model_length(server: ServerConfig) -> int:
 
 def flags(chosen: Settings) -> list[str]:
     """Return the further flags of servers that chimed starts (`CHIMED_VLLM_FLAGS`), as a shell would split them."""
-    return shlex.split(chosen.vllm_flags)
+    return flags_of(chosen.vllm_flags)
+
+
+def flags_of(said: str) -> list[str]:
+    """Split flags as a shell would. Raises UserError where a quote or a backslash ends nowhere."""
+    try:
+        return shlex.split(said)
+    except ValueError as error:
+        raise UserError(f"CHIMED_VLLM_FLAGS cannot be split as a shell would ({error}); correct its quotes") from None
+
+
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs that servers of this machine may use: numbers, or those of CUDA_VISIBLE_DEVICES."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [one.strip() for one in named.split(",") if one.strip()]
+    return [str(one) for one in range(_gpus())]
 
 
 def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
@@ -231,7 +259,8 @@ def _gpus() -> int:
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _start(server: ServerConfig, number: int) -> None:
+def _start(server: ServerConfig, number: int, locks: list[int]) -> None:
+    """Start a server. locks: of its GPUs, open files that it holds for as long as it lives."""
     python = settings().models_python
     if not Path(python).exists():
         raise UserError(
@@ -242,7 +271,7 @@ def _start(server: ServerConfig, number: int) -> None:
             f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"
         )
     argv, extra = server_command(server, number, _gpus())
-    processes.start(argv, _state_file(server), _log_file(server), extra, inherited=own_environment())
+    processes.start(argv, _state_file(server), _log_file(server), extra, keeps=locks, inherited=own_environment())
     log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
 
 
