@@ -11,6 +11,7 @@ from chimed.sources.parsed import Document
 from chimed.sources.text import decode, lines_of
 from chimed.storage.lake import Lake
 from chimed.storage.store import PAGES, Store, find
+from chimed.turns import SPOKEN
 
 MAX_LINES = 400  # of a page's text that are shown
 MAX_LINE_LENGTH = 2_000  # of one line
@@ -58,4 +59,6 @@ def _read_page_text(lake: Lake, place: str, encoding: str) -> str:
 def _record_fields(one: Any) -> dict[str, str]:
     names = ("title", "text") if isinstance(one, Document) else ("title", "question", "answer")
     more = {"published": str(one.published or ""), "department": " > ".join(getattr(one, "department", ()))}
+    turns = [f"{SPOKEN[turn.role]}: {turn.text}" for turn in getattr(one, "turns", ())]
+    more["turns"] = "\n".join(turns)
     return {name: getattr(one, name) for name in names} | {name: said for name, said in more.items() if said}

@@ -24,6 +24,7 @@ from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import REPLIES, Store, find
 from chimed.text.passages import PASSAGE
+from chimed.turns import SPOKEN
 
 _WIDE = 110
 _NARROW = 100  # narrower terminals get a table without lines and seconds
@@ -222,6 +223,8 @@ def _print_record(row: dict[str, Any]) -> None:
     for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
         if row.get(name) is not None:
             print(f"  {name:12}{_short(row[name])}")
+    for turn in row.get("turns") or ():
+        print(f"  {SPOKEN[turn['role']]}: {_short(turn['text'])}")
     if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
         print(f"  {'identifiers':12}{_short(', '.join(row['identifiers']))}")
     if row["evidence"]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from chimed import turns
 from chimed.build.context import StageContext
 from chimed.build.contract import ShardStage
 from chimed.build.figures import CleanFigures
@@ -27,6 +28,7 @@ MAX_ROUNDS = 20  # a text made to change for ever is left as it is after these; 
 SAMPLES = 10  # doubtful rows of each rule that the report shows
 SAMPLE_CHARACTERS = 200  # characters of a text that the report shows
 WORDS = ("title", "text", "question", "answer")
+TURNS = "turns"  # the column that a doubt about a turn is shown with
 DAMAGED = "damaged text"
 CONTROL_TOKEN = "control token in a department"
 
@@ -46,17 +48,19 @@ class Doubt:
 class Cleaned:
     """The result of cleaning.
 
-    texts: the cleaned columns. changed: rule → rows it changed. doubtful: rule → rows that its safety net held back,
-    each once, with samples.
+    texts: the cleaned columns. turns: row, role and the cleaned text of every turn. changed: rule → rows it changed.
+    doubtful: rule → rows that its safety net held back, each once, with samples.
     """
 
     texts: pl.DataFrame
+    turns: pl.DataFrame
     changed: dict[str, int]
     doubtful: dict[str, tuple[int, list[Doubt]]]
 
 
 def run(records: pl.DataFrame, work: StageContext) -> Outcome:
-    """Clean title, text, question and answer. Rows keep their ids.
+    """Clean title, text, question, answer and every turn. Rows keep their ids. A turn that was no more than a courtesy
+    leaves, and with the last answer the questions behind it.
 
     A department loses only its control tokens: it is a label, but in a user's own files it may hold any words, and it
     goes into a release. Before the first rule, identifiers of persons are searched in the page's own words and recorded
@@ -69,29 +73,34 @@ def run(records: pl.DataFrame, work: StageContext) -> Outcome:
     """
     records, identified = identifiers.mark_identifiers(records, work.options.redact)
     unshown = frozenset(records["identifiers"].is_not_null().arg_true())
-    mended, broken, damage = _remove_mojibake(records, unshown)
-    done = clean_texts(mended.select(WORDS), unshown)
+    later = turns.spread(records)
+    mended, later, broken, damage = _remove_mojibake(records, later, unshown)
+    done = clean_texts(mended.select(WORDS), unshown, later)
     labels, labelled = _labels(mended["department"])
-    clean = mended.with_columns(*done.texts, labels)
+    clean = turns.gathered(mended.with_columns(*done.texts, labels), done.turns)
     body = pl.coalesce("text", "question")
     empty = clean.filter(
         (body.fill_null("") == "") | ((pl.col("kind") == "qa") & (pl.col("answer").fill_null("") == ""))
     )
     why = dict.fromkeys(empty["id"], ("nothing left after cleaning", ""))
     why |= {records["id"][row]: ("mojibake", detail) for row, detail in broken.items()}
-    before, after = (
-        frame.select(pl.sum_horizontal(pl.col(WORDS).str.len_chars().sum())).item() for frame in (records, clean)
-    )
+    before, after = (_characters(frame) for frame in (records, clean))
     doubtful = done.doubtful | ({DAMAGED: damage} if damage[0] else {})
     figures: CleanFigures = {
-        "characters_before": before or 0,
-        "characters_after": after or 0,
+        "characters_before": before,
+        "characters_after": after,
+        "turns_emptied": len(later) - int(clean["turns"].list.len().sum()),
         "rules": done.changed | ({CONTROL_TOKEN: labelled} if labelled else {}),
         "doubtful": {name: _report_doubts(found, records["id"]) for name, found in sorted(doubtful.items())},
         "identifiers": identified,
     }
     kept = clean.filter(~pl.col("id").is_in(list(why)))
     return Outcome(kept, dropped=left_rows(records, why), figures=figures)
+
+
+def _characters(frame: pl.DataFrame) -> int:
+    later = pl.col("turns").list.eval(pl.element().struct.field("text").str.len_chars()).list.sum()
+    return int(frame.select(pl.sum_horizontal(pl.col(WORDS).str.len_chars().sum(), later.sum())).item() or 0)
 
 
 def _labels(departments: pl.Series) -> tuple[pl.Series, int]:
@@ -124,34 +133,35 @@ def _first_difference(before: str, after: str) -> dict[str, str]:
 
 
 def _remove_mojibake(
-    records: pl.DataFrame, unshown: frozenset[int]
-) -> tuple[pl.DataFrame, dict[int, str], tuple[int, list[Doubt]]]:
+    records: pl.DataFrame, later: pl.DataFrame, unshown: frozenset[int]
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[int, str], tuple[int, list[Doubt]]]:
     """Remove damaged sentences.
 
-    Returns the records, the rows that are mostly damaged with the damage, and the rows that lost sentences with
-    samples. unshown: rows that must not be samples.
+    Returns the records, their turns, the rows that are mostly damaged with the damage, and the rows that lost sentences
+    with samples. later: the turns (columns of `turns.spread`). unshown: rows that must not be samples.
     """
     broken: dict[int, str] = {}
     cut: dict[int, None] = {}
     doubts: list[Doubt] = []
     columns = []
-    for name in WORDS:
-        column = records[name]
+    for name, column in (*((name, records[name]) for name in WORDS), (TURNS, later["text"])):
         places = column.str.contains(mojibake.SUSPECT).fill_null(False).arg_true()
-        found = {row: mojibake.repair(column[row]) for row in places}
-        found = {row: one for row, one in found.items() if one.damage}
-        for row, one in found.items():
+        found = {place: mojibake.repair(column[place]) for place in places}
+        found = {place: one for place, one in found.items() if one.damage}
+        for place, one in found.items():
+            row = later["row"][place] if name == TURNS else place
             if name != "title" and mojibake.is_mostly_lost(one):
                 broken[row] = f"{name}: {' … '.join(one.damage)[:SAMPLE_CHARACTERS]}"
             elif row not in broken:
                 cut[row] = None
-                doubts.append(Doubt(row, name, column[row], one.text, "damaged: decoded with a wrong charset"))
+                doubts.append(Doubt(row, name, column[place], one.text, "damaged: decoded with a wrong charset"))
         if found:
             column = column.scatter(list(found), [one.text for one in found.values()])
         columns.append(column)
     kept = [row for row in cut if row not in broken]
     samples = [one for one in doubts if one.row not in broken and one.row not in unshown][:SAMPLES]
-    return records.with_columns(columns), broken, (len(kept), samples)
+    texts = columns.pop()
+    return records.with_columns(columns), later.with_columns(texts), broken, (len(kept), samples)
 
 
 # --- rules ---------------------------------------------------------------------------------------------------------
@@ -159,14 +169,16 @@ def _remove_mojibake(
 
 @dataclass
 class _Notes:
-    """What the rules did to texts, which are numbered column by column.
+    """What the rules did to texts, which are numbered column by column, the turns last.
 
-    columns: their names. height: texts in each. unshown: rows that must not be samples. changed, held: rule → texts
-    that it changed, and texts that its safety net held back. doubts: samples of the latter, rule → by column.
+    columns: their names. height: texts in each but the turns. later: the row of each turn. unshown: rows that must not
+    be samples. changed, held: rule → texts that it changed, and texts that its safety net held back. doubts: samples of
+    the latter, rule → by column.
     """
 
     columns: list[str]
     height: int
+    later: pl.Series
     unshown: frozenset[int] = frozenset()
     changed: dict[str, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
     held: dict[str, list[pl.Series]] = field(default_factory=lambda: defaultdict(list))
@@ -174,32 +186,58 @@ class _Notes:
 
     def doubt(self, rule: str, text: int, before: str, after: str, why: str) -> None:
         """Add a sample, unless the rule and column have enough or the text must not be shown."""
-        of, row = divmod(text, self.height)
+        of, row = self.place(text)
         several = self.doubts.setdefault(rule, [[] for _ in self.columns])[of]
         if len(several) < SAMPLES and row not in self.unshown and all(one.row != row for one in several):
             several.append(Doubt(row, self.columns[of], before, after, why))
+
+    @property
+    def first_turn(self) -> int:
+        """The number of the first turn."""
+        return self.height * (len(self.columns) - (len(self.later) > 0))
+
+    def place(self, text: int) -> tuple[int, int]:
+        """Return the column and the row of a text."""
+        first = self.first_turn
+        return divmod(text, self.height) if text < first else (len(self.columns) - 1, self.later[text - first])
+
+    def rows(self, texts: pl.Series) -> pl.Series:
+        """Return the rows of texts."""
+        first = self.first_turn
+        if not len(self.later):
+            return texts % self.height
+        before, behind = texts.filter(texts < first), texts.filter(texts >= first)
+        return pl.concat([before % self.height, self.later.gather(behind - first)])
 
     def enough(self, rule: str) -> bool:
         """Return whether a rule has enough samples in every column."""
         return rule in self.doubts and all(len(several) == SAMPLES for several in self.doubts[rule])
 
 
-def clean_texts(texts: pl.DataFrame, unshown: frozenset[int] = frozenset()) -> Cleaned:
-    """Clean columns of text by all rules.
+def clean_texts(
+    texts: pl.DataFrame, unshown: frozenset[int] = frozenset(), later: pl.DataFrame | None = None
+) -> Cleaned:
+    """Clean columns of text, and the turns of their rows, by all rules.
 
     All columns are cleaned as one, because compiling a rule's pattern takes as long as searching a short column.
-    unshown: rows that must not be samples.
+    unshown: rows that must not be samples. later: the turns (columns of `turns.spread`).
     """
-    notes = _Notes(texts.columns, len(texts), unshown)
-    clean = _clean_column(pl.concat(texts.iter_columns()), notes) if texts.height else pl.Series(dtype=pl.String)
+    later = turns.NONE if later is None else later
+    notes = _Notes([*texts.columns, *([TURNS] if len(later) else [])], len(texts), later["row"], unshown)
+    every = pl.concat([*texts.iter_columns(), later["text"]])
+    clean = _clean_column(every, notes) if len(every) else every
     columns = [clean.slice(n * len(texts), len(texts)).alias(name) for n, name in enumerate(texts.columns)]
     changed, held = (
-        {name: rows for name, places in sorted(of.items()) if (rows := (pl.concat(places) % len(texts)).n_unique())}
+        {name: rows for name, places in sorted(of.items()) if (rows := notes.rows(pl.concat(places)).n_unique())}
         for of in (notes.changed, notes.held)
     )
     samples = {name: [one for several in of for one in several] for name, of in notes.doubts.items()}
+    cleaned = later.with_columns(clean.slice(texts.width * len(texts)).alias("text"))
     return Cleaned(
-        pl.DataFrame(columns), changed, {name: (rows, samples.get(name, [])[:SAMPLES]) for name, rows in held.items()}
+        pl.DataFrame(columns),
+        cleaned,
+        changed,
+        {name: (rows, samples.get(name, [])[:SAMPLES]) for name, rows in held.items()},
     )
 
 
