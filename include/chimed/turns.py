@@ -46,6 +46,17 @@ def gathered(records: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:
     return whole.with_columns(end_with_answer(pl.col("turns").cast(kind))).select(records.columns)
 
 
+def alternates() -> pl.Expr:
+    """Return whether the column `messages` begins with a question, alternates and ends with an answer."""
+    asks = pl.col("messages").list.eval(pl.element().struct.field("role") == ASKER)
+    answers = pl.col("messages").list.eval(pl.element().struct.field("role") == DOCTOR)
+    halves = pl.col("messages").list.len() // 2
+    even = (pl.col("messages").list.len() % 2 == 0) & (halves > 0)
+    return (
+        even & (asks.list.gather_every(2).list.sum() == halves) & (answers.list.gather_every(2, 1).list.sum() == halves)
+    )
+
+
 def messages(records: pl.DataFrame) -> pl.Series:
     """Return each record's conversation as a list of messages (role, content), which begins with a question, alternates
     and ends with an answer.

@@ -44,7 +44,8 @@ _NO_TEXT = (
     )
     + f' or @id="area" or {_ADVERT}'
 )  # fmt: skip
-_NOISE = f"{_NO_TEXT} or {_BOX} or {_PART}"
+_ANSWER = of_class("b_answerli")
+_NOISE = f"{_NO_TEXT} or {_BOX} or {_PART} or {_ANSWER}"
 
 
 def canonical(url: str) -> str:
@@ -119,37 +120,47 @@ def _question(title: str, page: Selector) -> str:
 
 def _own(answer: Selector, nodes: SelectorList[Selector]) -> SelectorList[Selector]:
     """Return the nodes of an answer that are not another's: one that was never closed holds the next ones."""
-    return SelectorList(node for node in nodes if next(_answers_above(node)) is answer.root)
+    return SelectorList(node for node in nodes if next(_classes_above(node, "b_answerli"))[0] is answer.root)
 
 
-def _answers_above(node: Selector) -> Iterator[Any]:
-    return (one for one in node.root.iterancestors("div") if "b_answerli" in one.get("class", "").split())
+def _classes_above(node: Selector, *names: str) -> Iterator[tuple[Any, str]]:
+    """Yield the elements above a node that have one of the classes, the nearest first, with the class."""
+    for one in node.root.iterancestors():
+        held = one.get("class", "").split()
+        yield from ((one, name) for name in names if name in held)
+
+
+def _is_answer(node: Selector) -> bool:
+    """Return whether a node stands in an answer and not in the follow-ups to it."""
+    return next(_classes_above(node, "b_answerli", "b_ansaddbox", "b_ansaddli"))[1] == "b_answerli"
 
 
 def _answer(answer: Selector) -> str:
     """Return an answer's text. Newer pages have it in `div.crazy_new`, older ones directly in `.b_anscont_cont`."""
-    regions = _own(answer, answer.css(".b_anscontc .b_anscont_cont") or answer.css(".b_anscont_cont"))
-    regions = outside(outermost(regions), f"{_BOX} or {_PART}")
-    body = _paragraphs(regions.css("div.crazy_new p")) or _paragraphs(regions.css("p")) or regions
+    found = _own(answer, answer.css(".b_anscontc .b_anscont_cont") or answer.css(".b_anscont_cont"))
+    regions = outermost(SelectorList(filter(_is_answer, found)))
+    body = _words(answer, regions.css("div.crazy_new p")) or _words(answer, regions.css("p")) or regions
     lines = [_clean(line) for line in lines_of(body, skip=_NOISE)]
     return _TAIL.sub("", "\n".join(filter(None, lines))).strip()
+
+
+def _words(answer: Selector, paragraphs: SelectorList[Selector]) -> SelectorList[Selector]:
+    """Return the paragraphs of an answer itself."""
+    return SelectorList(filter(_is_answer, outside(_own(answer, paragraphs), _NO_TEXT)))
 
 
 def _turns(answer: Selector, question: str, text: str) -> tuple[Turn, ...]:
     """Return what was said after an answer."""
     boxes = _own(answer, answer.css(".b_ansaddbox")) or _own(answer, answer.css(".b_ansaddli"))
     doctor = first_text(answer, ".b_answertl .b_sp1 a", ".b_answertl .b_sp1 var")
-    spoken = follow_ups.labelled(outermost(outside(boxes, _ADVERT)), _PART, _SPEAKERS, _NO_TEXT)
+    skip = f"{_NO_TEXT} or {_ANSWER}"
+    spoken = follow_ups.labelled(outermost(outside(boxes, _ADVERT)), _PART, _SPEAKERS, skip)
     return follow_ups.turns_of(spoken, doctor, question, text, _clean)
 
 
 def _clean(line: str) -> str:
     """Return a line without text left by the site's form and audio player."""
     return _FORM.sub("", _NO_AUDIO.sub("", line)).strip()
-
-
-def _paragraphs(nodes: SelectorList[Selector]) -> SelectorList[Selector]:
-    return outside(nodes, _NOISE)
 
 
 SITE = Site(

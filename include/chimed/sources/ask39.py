@@ -149,7 +149,8 @@ def _turns(answer: Any, question: str, text: str) -> tuple[Turn, ...]:
         return SelectorList(one for one in found if _nearest(one.root) is answer)
 
     doctor = next((line for one in own(of_class("doc_name")) for line in lines_of(one)), "")
-    spoken = follow_ups.classed(outermost(outside(own(_BOX), _NO_TEXT)), _PART, _SPEAKERS, _NO_TEXT)
+    skip = f'{_NO_TEXT} or contains(@class, "sele_all")'
+    spoken = follow_ups.classed(outermost(outside(own(_BOX), _NO_TEXT)), _PART, _SPEAKERS, skip)
     return follow_ups.turns_of(spoken, doctor, question, text, lambda line: "\n".join(_words_of([line])))
 
 

@@ -99,14 +99,25 @@ def labelled(boxes: SelectorList[Selector], part: str, labels: dict[str, str], s
     for what is no words. A part that was never closed holds the next ones: each has its own words only.
     """
     for box in boxes:
-        parts = box.root.xpath(f".//*[{part}]") or [box.root]
-        instead = {id(one): (one, "") for one in [*parts, *box.root.xpath(f".//*[{skip}]")]}
+        parts, instead = _parts(box.root, part, skip)
         for condition, role in labels.items():
             for one in box.root.xpath(f".//*[{condition}]"):
                 text = " ".join(lines_within(one, {}))
                 instead[id(one)] = (one, f"{_LABEL_MARK}{role} {text}".rstrip())
         for one in parts:
             yield from _by_label(lines_within(one, instead))
+
+
+def _parts(box: Any, part: str, skip: str) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
+    """Return a box's parts, and what is no word of any of them: other parts and what is skipped (`lines_within`)."""
+    every, skipped = box.xpath(f".//*[{part}]"), box.xpath(f".//*[{skip}]")
+    out = {id(one): one for one in skipped}
+    # a part, for an element of a skipped one is skipped with it: elements come in the order of the page
+    for one in every:
+        if id(one) not in out and any(id(above) in out for above in one.iterancestors()):
+            out[id(one)] = one
+    parts = [one for one in every if id(one) not in out]
+    return parts or ([] if every else [box]), {id(one): (one, "") for one in [*every, *skipped]}
 
 
 def _by_label(lines: list[str]) -> Iterator[Spoken]:
@@ -131,8 +142,7 @@ def classed(boxes: SelectorList[Selector], part: str, roles: dict[str, str], ski
     a class.
     """
     for box in boxes:
-        parts = box.root.xpath(f".//*[{part}]") or [box.root]
-        instead = {id(one): (one, "") for one in [*parts, *box.root.xpath(f".//*[{skip}]")]}
+        parts, instead = _parts(box.root, part, skip)
         told = {
             id(one): (one, role) for condition, role in roles.items() for one in box.root.xpath(f".//*[{condition}]")
         }
