@@ -24,21 +24,21 @@ _ANSWERING = "追答|补充回答|补充回复|回复追问|回复|答复|回答
 _ASKING = "追加提问|补充提问|继续追问|再次追问|追问|提问者|提问|患者|网友|用户"
 _NAMES_ROLE = ((re.compile(f"追答|{_TITLES}"), DOCTOR), (re.compile(_ASKING), ASKER), (re.compile(_ANSWERING), DOCTOR))
 _PURE_LABEL = re.compile(
-    rf"(?:(?:{_TITLES}|患者|网友|用户|提问者)?的?(?:{_ANSWERING}|{_ASKING})|{_TITLES})\s*[:：]?\s*$"
+    rf"\A(?:(?:{_TITLES}|患者|网友|用户|提问者)?的?(?:{_ANSWERING}|{_ASKING})|{_TITLES})\s{{0,4}}[:：]?\s{{0,4}}\Z"
 )
-_ASKER_LED = re.compile(rf"(?:{_ASKING})(?:补充|追问)?\s*[:：]\s*")
-_DOCTOR_LED = re.compile(rf"(?:(?:{_TITLES})?的?(?:{_ANSWERING})|{_TITLES})\s*[:：]\s*")
-_NAMED_DOCTOR = re.compile(rf"([\u4e00-\u9fff·]{{2,8}}?)(?:{_TITLES})(?:{_ANSWERING})\s*[:：]\s*")
+_ASKER_LED = re.compile(rf"\A(?:{_ASKING})(?:补充|追问)?\s{{0,4}}[:：]\s*+")
+_DOCTOR_LED = re.compile(rf"\A(?:(?:{_TITLES})?的?(?:{_ANSWERING})|{_TITLES})\s{{0,4}}[:：]\s*+")
+_NAMED_DOCTOR = re.compile(rf"\A([\u4e00-\u9fff·]{{2,8}}?)(?:{_TITLES})(?:{_ANSWERING})\s{{0,4}}[:：]\s*+")
 _NO_NAME = re.compile(rf"{_TITLES}|{_ANSWERING}|{_ASKING}|[副主治住院]|来自|[^\u4e00-\u9fff]")
 _DAY = r"(?:19|20)\d\d[-/年.]\d{1,2}[-/月.]\d{1,2}日?"
 _CLOCK = r"\d{1,2}[:：]\d{2}(?:[:：]\d{2})?"
 _NO_WORDS = re.compile(
-    rf"(?:(?:{_ANSWERING}|{_ASKING}|发表)?(?:时间|于)?\s*[:：]?\s*(?:{_DAY}\s*(?:{_CLOCK})?|{_CLOCK})"
+    rf"\A(?:(?:{_ANSWERING}|{_ASKING}|发表)?(?:时间|于)?\s{{0,4}}[:：]?\s{{0,4}}(?:{_DAY}\s{{0,4}}(?:{_CLOCK})?|{_CLOCK})"
     r"|(?:来自|所在地|地区)[:：]?\s*[\u4e00-\u9fff· ]{1,16}"
     r"|(?:(?:我要|继续|再次|点击)?(?:追问|咨询|提问|回复|回答|评价)|[向问][他她]?(?:TA|ta|医生)?提问|找医生|举报|投诉|取消|提交"
-    r"|收起|展开|查看(?:更多|全部)[^。？]{0,8}|(?:有用|没用|赞|感谢)[(（]?\d{0,6}[)）]?)[>＞\s]*)$"
+    r"|收起|展开|查看(?:更多|全部)[^。？]{0,8}|(?:有用|没用|赞|感谢)[(（]?\d{0,6}[)）]?)[>＞\s]{0,9})\Z"
 )
-_CLOCK_AT_END = re.compile(rf"\s*(?:(?:{_ANSWERING}|{_ASKING}|发表)于\s*)?{_DAY}\s+{_CLOCK}$")
+_CLOCK_AT_END = re.compile(rf"(?:(?:{_ANSWERING}|{_ASKING}|发表)于)?\s?{_DAY}\s{_CLOCK}\Z")
 _LABEL_MARK = "\x01"  # begins the line that stands for a label; no page's text has it
 _SIGNS = re.compile(r"[\W_]+")
 
@@ -206,7 +206,7 @@ def turns_of(
 def _role_by_lead(line: str, doctor: str) -> str | None:
     if _ASKER_LED.match(line):
         return ASKER
-    named = doctor and line.startswith(doctor) and _DOCTOR_LED.match(line, len(doctor))
+    named = doctor and _DOCTOR_LED.match(line.removeprefix(doctor))
     return DOCTOR if named or _DOCTOR_LED.match(line) or _NAMED_DOCTOR.match(line) else None
 
 

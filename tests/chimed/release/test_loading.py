@@ -130,7 +130,7 @@ def test_three_configurations_with_splits_and_typed_columns(loaded):
 def test_several_files_are_read_as_one_table(loaded):
     files = loaded[-1]
     tables = table_files(files)
-    assert len(tables["sft/train"]) == 12
+    assert len(tables["sft/train"]) == 13
     for table, several in tables.items():
         subset, split = table.split("/")
         rows = sum(files[name]["rows"] for name in several)
