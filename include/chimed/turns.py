@@ -7,10 +7,7 @@ two turns of one side in a row. Only `messages` joins those, because chat templa
 
 import polars as pl
 
-ASKER, DOCTOR = "user", "assistant"  # roles, named as chat templates name them
-FOLLOW_UP, REPLY = "follow-up question", "follow-up answer"  # what a turn of either is called where people read it
-SPOKEN = {ASKER: FOLLOW_UP, DOCTOR: REPLY}
-
+from chimed.roles import ASKER, DOCTOR
 
 NONE = pl.DataFrame(schema={"row": pl.UInt32, "role": pl.String, "text": pl.String})  # no turns, as `spread` has them
 

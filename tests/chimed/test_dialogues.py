@@ -20,6 +20,8 @@ from chimed.release import browse
 from chimed.release.purge import purge
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
+from chimed.roles import ASKER as U
+from chimed.roles import DOCTOR as A
 from chimed.settings import Settings
 from chimed.stages import decontaminate, dedup, screen
 from chimed.stages.clean import run as clean
@@ -29,7 +31,6 @@ from chimed.storage import warc
 from support.samples import judged, qa, rows
 
 EXAMS = str(Path(__file__).parent / "stages" / "exams")
-A, U = turns.DOCTOR, turns.ASKER
 LONG = "先测三天早晚血压并记下来，每次坐着休息五分钟再量，少吃盐，按时吃药，头晕加重就去医院。"
 
 

@@ -6,12 +6,12 @@ from parsel import Selector
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed.errors import UserError
+from chimed.roles import SPOKEN
 from chimed.sources.page import Miss, load, read_page
 from chimed.sources.parsed import Document
 from chimed.sources.text import decode, lines_of
 from chimed.storage.lake import Lake
 from chimed.storage.store import PAGES, Store, find
-from chimed.turns import SPOKEN
 
 MAX_LINES = 400  # of a page's text that are shown
 MAX_LINE_LENGTH = 2_000  # of one line

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chimed.build.builds import list_builds, read_build, stages_of
+from chimed.roles import SPOKEN
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.turns import SPOKEN
 
 WORDS = ("title", "text", "question", "answer", "rejected")
 COLUMNS = ("id", "source", "domain", "kind", "url", "fate", "reason", "detail", *WORDS, "turns")

@@ -19,12 +19,12 @@ from chimed.characters import one_line
 from chimed.errors import UserError
 from chimed.pipeline.doubtful import find_doubts
 from chimed.printing import print_result
+from chimed.roles import SPOKEN
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import REPLIES, Store, find
 from chimed.text.passages import PASSAGE
-from chimed.turns import SPOKEN
 
 _WIDE = 110
 _NARROW = 100  # narrower terminals get a table without lines and seconds

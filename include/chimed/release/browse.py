@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from chimed.release import TABLES, folder_of
 from chimed.release.rows import WORDS
 from chimed.release.tables import files_in
+from chimed.roles import ASKER, DOCTOR, FOLLOW_UP, REPLY
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.turns import ASKER, DOCTOR, FOLLOW_UP, REPLY
 
 SHOWN = ["id", "source", "domain", "department", "title", "url", "made_by"]
 LOOKED = 8_000_000  # bytes of words a search looks through before it asks whether to go on: it answers at once

@@ -10,11 +10,11 @@ from typing import Any
 
 from parsel import Selector, SelectorList
 
+from chimed.roles import ASKER, DOCTOR
 from chimed.sources import follow_ups
 from chimed.sources.page import Link, Miss, Site, on_page, one_form, without_query
 from chimed.sources.parsed import QA, Document, Turn
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
-from chimed.turns import ASKER, DOCTOR
 
 HOST = "www.120ask.com"
 DEPARTMENTS = (  # noqa: SIM905

@@ -12,9 +12,9 @@ from typing import Any
 
 from parsel import Selector, SelectorList
 
+from chimed.roles import ASKER, DOCTOR
 from chimed.sources.parsed import Turn
 from chimed.sources.text import lines_within
-from chimed.turns import ASKER, DOCTOR
 
 MAX_TURNS = 100  # after an answer; a page with more is made to be read for hours, and real ones have a dozen
 MIN_REPEATED = 8  # letters: a shorter turn that also stands in the question, such as 好的, was said again

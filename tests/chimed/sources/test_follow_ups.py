@@ -8,9 +8,9 @@ from parsel import Selector
 
 from chimed.crawl import bounded
 from chimed.crawl.reading import read_records
+from chimed.roles import ASKER, DOCTOR
 from chimed.sources import ask39, ask120
 from chimed.sources.follow_ups import MAX_TURNS
-from chimed.turns import ASKER, DOCTOR
 
 CASES = yaml.safe_load((Path(__file__).parent / "follow_ups.yaml").read_text(encoding="utf-8"))
 ROLES = {"u": ASKER, "a": DOCTOR}
