@@ -73,7 +73,10 @@ def read_questions(folder: str | None) -> list[Question]:
     read = [parse_question(path.stem, n, row) for path in files for n, row in enumerate(_read_rows(path))]
     if not read:
         raise UserError(f"no questions in {folder}; CHIMED_EXAMS must name a folder with test/<subject>.csv")
-    return [one for one in read if len(one.stem) >= MIN_STEM_LETTERS]
+    known = [one for one in read if len(one.stem) >= MIN_STEM_LETTERS]
+    if not known:
+        raise UserError(f"no question in {folder} has {MIN_STEM_LETTERS} letters or more, so none can be looked for")
+    return known
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
