@@ -1,10 +1,11 @@
-"""The commands on models: `python -m chimed find-release | train | evaluate | compare | exams` (paper §4)."""
+"""The commands on models: `python -m chimed find-release | train | recipes | evaluate | compare | exams` (paper §4)."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from chimed.characters import printable
 from chimed.cli_types import AsJson
 from chimed.errors import UserError
 from chimed.printing import print_result
@@ -16,7 +17,7 @@ Recipe = Annotated[
     str,
     typer.Option(
         default_factory=lambda: settings().recipe,
-        help="a folder of train/recipes or CHIMED_RECIPES; with settings: <recipe>,sft.learning_rate=0.0001",
+        help="a recipe's name (python -m chimed recipes lists them); with settings: <recipe>,sft.learning_rate=0.0001",
         show_default="CHIMED_RECIPE",
     ),
 ]
@@ -65,6 +66,20 @@ def train(
         raise UserError("name a phase: cpt, sft, dpo, kto, orpo or grpo; or use --plan for the paper's three")
     else:
         print_result(train_phase(phase, recipe, release, processes))
+
+
+@app.command()
+def recipes(as_json: AsJson = False) -> None:
+    """List the recipes, built in and of CHIMED_RECIPES, with their phases; of a faulty one, what is wrong with it."""
+    from chimed.train.recipe import faults, phases_of
+
+    found = {name: {"phases": phases_of(name), "fault": fault} for name, fault in faults().items()}
+    if as_json:
+        print_result(found)
+        return
+    wide = max(map(len, found))
+    for name, one in found.items():
+        print(printable(f"{name:<{wide}}  {one['fault'] or ' '.join(one['phases'])}"))
 
 
 @app.command()
