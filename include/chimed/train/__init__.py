@@ -127,7 +127,10 @@ def planned(phase: str | None, recipe: str, release: str, processes: int | None 
     from chimed.train.plan import plans_of
 
     of, plans = plans_of(recipe, phase, release, processes)
-    return {"recipe": recipe, "of": of, "phases": [asdict(one) for one in plans]}
+    phases = [asdict(one) for one in plans]
+    for one in phases:
+        del one["counts"]["sample"]  # the lengths of single rows, for --measure
+    return {"recipe": recipe, "of": of, "phases": phases}
 
 
 def _gpus() -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from chimed.errors import UserError, choose
 from chimed.train import recipe_files
-from chimed.train.overrides import named, of_phase, parted, written
+from chimed.train.overrides import named, of_phase, parted, parts, written
 
 PHASES = ("cpt", "sft", "dpo")  # the paper's
 OPTIONAL = ("kto", "orpo", "grpo")  # ours: neighbours of dpo, and learning by rewards that can be checked
@@ -94,9 +94,24 @@ def known(recipe: str) -> str:
 
 
 def named_with(recipe: str, overrides: list[str], phase: str | None = None) -> str:
-    """Return the name of a recipe with overrides as a person types them (`learning_rate=1e-4`), for a phase or all."""
+    """Return the name of a recipe with overrides as a person types them (`learning_rate=1e-4`), for a phase or all.
+
+    Raises UserError where the phase does not build on the one that an override is for: it would change nothing.
+    """
     known(recipe)
-    return named(recipe, overrides, EVERY_PHASE, phase)
+    made = named(recipe, overrides, EVERY_PHASE, phase)
+    if phase in EVERY_PHASE:
+        line = chain(made, phase)
+        for of in phases_named(",".join(["", *parts(overrides)])):
+            if of not in line:
+                before = f"comes after {' and '.join(line[:-1])}" if len(line) > 1 else "comes first"
+                raise UserError(f"a setting of {of} changes nothing in {phase}, which {before}; leave it out")
+    return made
+
+
+def phases_named(recipe: str) -> list[str]:
+    """Return the phases that overrides in a recipe's name are for."""
+    return sorted({key.partition(".")[0] for key in parted(recipe)[1] if "." in key})
 
 
 def placed(recipe: str, phase: str) -> str:
@@ -244,3 +259,8 @@ def batches(global_batch: int, most_per_device: int, world: int) -> tuple[int, i
         )
     per_device = next(rows for rows in range(min(most_per_device, share), 0, -1) if share % rows == 0)
     return per_device, share // per_device
+
+
+def fewer(asked: int, rows: int) -> str:
+    """Return why a GPU takes fewer rows at once than the recipe allows."""
+    return f"{asked} at once (per_device_train_batch_size) would not share the batch out evenly, {rows} do"
