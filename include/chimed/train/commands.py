@@ -92,13 +92,13 @@ def recipes(as_json: AsJson = False) -> None:
     """List the recipes, built in and of CHIMED_RECIPES, with their phases; of a faulty one, what is wrong with it."""
     from chimed.train.recipe import faults, phases_of
 
-    found = {name: {"phases": phases_of(name), "fault": fault} for name, fault in faults().items()}
+    found = faults()
     if as_json:
-        print_result(found)
+        print_result({name: {"phases": phases_of(name), "fault": fault} for name, fault in found.items()})
         return
     wide = max(map(len, found))
-    for name, one in found.items():
-        print(printable(f"{name:<{wide}}  {one['fault'] or ' '.join(one['phases'])}"))
+    for name, fault in found.items():
+        print(printable(f"{name:<{wide}}  {fault or ' '.join(phases_of(name))}"))
 
 
 @app.command()

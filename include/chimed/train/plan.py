@@ -122,7 +122,7 @@ def model_shape(recipe: str) -> Any:
         return AutoConfig.from_pretrained(base_of(recipe, base), local_files_only=Path(base or "").is_dir())
     try:
         return AutoConfig.for_model(**fields)
-    except (TypeError, ValueError, KeyError) as error:  # no model_type, an unknown one, a text for a number
+    except Exception as error:  # of many kinds: no model_type, an unknown one, a text for a number
         raise UserError(f"recipe {recipe}/model.yaml is no config of transformers: {short(str(error), 200)}") from None
 
 
