@@ -16,8 +16,8 @@ from chimed.train import checkpoint, general_data
 from chimed.train import recipe as recipes
 from chimed.train.exam_items import check_items
 from chimed.train.field_types import check_fields, with_lists
-from chimed.train.recipe import OURS, batches, fewer
-from chimed.train.run import Run
+from chimed.train.recipe import BY_ROWS, OURS, batches, fewer
+from chimed.train.run import Run, keep_rows_at_once
 from chimed.train.tracking import trackers
 
 log = logging.getLogger("chimed")
@@ -124,6 +124,8 @@ def arguments(run: Run) -> tuple[Any, LoraConfig | None]:
     # The validation loss before the first step is half of "did it fall"; a resumed run has it in its state.
     with args.main_process_first():  # one fetches for all processes of this machine
         found = checkpoint.resumable(run.lake, f"{run.place}/checkpoints", run.folder / "checkpoints")
+    if run.phase in BY_ROWS:
+        keep_rows_at_once(run, world, per_device, resumed=found is not None)
     args.eval_on_start = ("validation" in run.rows or run.phase == "grpo") and found is None
     return args, get_peft_config(model)
 

@@ -52,6 +52,10 @@ RANGES = {
 }
 NEEDED = ("gpus", "global_batch_size", "per_device_train_batch_size", "learning_rate", "dtype")
 
+# Phases whose result depends on how many rows the GPUs take at once, and so on how many GPUs there are: kto estimates
+# its KL term from those rows, orpo takes the mean of their losses. What a run had is kept, and not changed under way.
+BY_ROWS = ("kto", "orpo")
+
 # Fields that say how the work is done and what is told of it; the model that comes out is the same.
 FREE = (
     *("gpus", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_checkpointing"),
@@ -146,10 +150,10 @@ def told_apart(recipe: str) -> str:
 def free_fields(phase: str, fields: dict[str, Any]) -> tuple[str, ...]:
     """Return the fields that may change between two attempts at a phase.
 
-    In kto the rows a GPU takes at once are what the KL term is estimated from, in orpo what losses are averaged over;
-    where the best checkpoint is kept, the steps at which there is one decide which that is.
+    Of the phases `BY_ROWS` the rows at once may not. Where the best checkpoint is kept, the steps at which there is one
+    decide which that is.
     """
-    tied = {"per_device_train_batch_size"} if phase in ("kto", "orpo") else set()
+    tied = {"per_device_train_batch_size"} if phase in BY_ROWS else set()
     if fields.get("load_best_model_at_end"):
         tied |= {"eval_steps", "save_steps"}
     return tuple(field for field in FREE if field not in tied)

@@ -190,6 +190,8 @@ def whole(report: dict, card: str) -> None:
 def preferring(report: dict, card: str) -> None:
     assert report["eval_loss"]["after"] < report["eval_loss"]["before"]
     assert report["counts"]["train"]["kept"] >= 40
+    rows = report["batch"]["per_device"]
+    assert f"{rows} rows at once, {rows} on each of 1 GPUs or processes" in card
     assert "LoRA" in card
 
 
