@@ -7,7 +7,7 @@ import pytest
 from chimed.errors import UserError
 from chimed.release import find_release
 from chimed.storage import lake as lakes
-from chimed.train import checkpoint, launch_command, train_phase
+from chimed.train import _gpus, checkpoint, launch_command, train_phase
 from chimed.train import recipe as recipes
 from chimed.train.run import keep_rows_at_once, open_run, place_of
 from support import tiny
@@ -149,6 +149,18 @@ def test_a_remote_folder_is_fetched_whole_and_once(monkeypatch, tmp_path) -> Non
     assert sorted(path.name for path in copy.parent.iterdir()) == ["merged", "merged.versions"]
     file = lakes.local_path(lake, "models/merged/config.json")
     assert file.read_text() == "{}"
+
+
+def test_gpus_that_torch_cannot_see_are_said(tmp_path, monkeypatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr("chimed.train.DRIVER", tmp_path)
+    assert _gpus({"bf16": True}) == 0
+    (tmp_path / "0000:01:00.0").mkdir()
+    assert _gpus({"bf16": False}) == 0  # the demo runs everywhere
+    with pytest.raises(UserError, match=r"torch here is the build for processors; .* requirements-gpu\.txt"):
+        _gpus({"bf16": True})
 
 
 def test_a_model_is_its_chat_template_too(tmp_path) -> None:
