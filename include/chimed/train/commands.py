@@ -63,7 +63,7 @@ def train(
     Runs in the models' environment. Begin with --plan: it says what every phase will take.
     """
     from chimed.train import plan_phases, planned, train_phase
-    from chimed.train.recipe import PHASES, named_with, phases_named
+    from chimed.train.recipe import PHASES, known_phase, named_with, phases_named
 
     if measure and not plan:
         raise UserError("--measure takes a few steps for the plan; add --plan, or leave it out to train")
@@ -71,6 +71,8 @@ def train(
         raise UserError("--measure prints a table for people; leave --json out")
     if phase is None and not plan:
         raise UserError("name a phase: cpt, sft, dpo, kto, orpo or grpo; or use --plan for the paper's three")
+    if phase is not None:
+        known_phase(phase)
     given, recipe = recipe, named_with(recipe, set_ or [], phase)
     shown = (phase,) if phase else PHASES
     for of in phases_named(recipe):
@@ -123,8 +125,9 @@ def evaluate(
     Runs in the models' environment, on the exams of CHIMED_EXAMS, or without it on those of the hub.
     """
     from chimed.evaluate.harness import evaluate_phase
-    from chimed.train.recipe import told_apart
+    from chimed.train.recipe import known_phase, told_apart
 
+    known_phase(phase, ("base",))
     print_result(evaluate_phase(phase, told_apart(recipe), release, backend, shots, template))
 
 

@@ -97,6 +97,13 @@ def known(recipe: str) -> str:
     return named(recipe, (), EVERY_PHASE)
 
 
+def known_phase(phase: str, more: tuple[str, ...] = ()) -> str:
+    """Return the name of a phase. more: other names that may stand in its place. Raises UserError for what is none."""
+    if phase.partition(",")[0] in names():
+        raise UserError(f"{phase} is a recipe, and here stands a phase; write --recipe {phase}")
+    return choose("phase", phase, (*more, *EVERY_PHASE))
+
+
 def named_with(recipe: str, overrides: list[str], phase: str | None = None) -> str:
     """Return the name of a recipe with overrides as a person types them (`learning_rate=1e-4`), for a phase or all.
 
