@@ -13,6 +13,7 @@ Everything is read and checked before the first file is written: half an exam, o
 scores that look like scores.
 """
 
+import contextlib
 import json
 import logging
 import re
@@ -68,7 +69,10 @@ def fetch_exams(folder: Path, mirror: Path | None = None, more: Sequence[str] = 
     for subject, splits in found.items():
         for split, (_, exam) in splits.items():
             write_exam(exam, folder / split / f"{subject}.csv")
-    (folder / SOURCES).write_text(json.dumps(sources, indent=1) + "\n")
+    known = {}
+    with contextlib.suppress(UserError):  # a broken note is written anew
+        known = sources_of(folder) or {}  # exams that were fetched before and not now stay
+    (folder / SOURCES).write_text(json.dumps(known | sources, indent=1) + "\n")
     return {subject: len(splits["test"][1].rows) for subject, splits in found.items()}
 
 
