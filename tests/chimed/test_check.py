@@ -257,7 +257,7 @@ def test_gpus_that_are_not_here_are_told(ready, gpus):
 
 BAD_EXAMS = {
     "no letter": ("0,下列哪一项不是这道考题的答案,甲,乙,丙,丁,X\n", "the answer is 'X'"),
-    "a column less": ("0,下列哪一项不是这道考题的答案,甲,乙,丙,A\n", "not in CMMLU's columns"),
+    "a column less": ("0,下列哪一项不是这道考题的答案,甲,乙,丙,A\n", "6 values for 7 columns"),
     "no question": ("", "has no questions"),
 }
 

@@ -91,6 +91,6 @@ def test_a_recipe_is_told_what_it_lacks(own, monkeypatch) -> None:
         needs.check("qwen3-1.7b", settings())
     chosen(monkeypatch, gpus="2")
     assert "for 8 GPUs" in needs.check("qwen3-14b", settings())  # on one machine fewer take longer
-    for recipe, said in {"nowhere": "unknown recipe", "small": "unknown recipe", "demo,gpus=0": "from 1"}.items():
+    for recipe, said in {"nowhere": "unknown recipe", "small": "it has no cpt.yaml", "demo,gpus=0": "from 1"}.items():
         with pytest.raises(UserError, match=said):
             needs.check(recipe, settings())
