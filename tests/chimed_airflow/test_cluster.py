@@ -1,5 +1,6 @@
 """The DAGs on CeleryExecutor with a real PostgreSQL and a real Redis: shared, killed, restarted, run again."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from chimed.sources import PAPER
 from chimed.storage import store as stores
 from chimed.storage.lake import open_lake
 from support import cluster
-from support.cluster import IN_FLIGHT, WORKERS, Cluster
+from support.cluster import IN_FLIGHT, PART_ROWS, SKIPPED, WORKERS, Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -190,6 +191,22 @@ def test_running_again_changes_nothing(told) -> None:
             running.wait("the crawl again", lambda: running.succeeded(dag, run))  # noqa: B023
     approved(told)
     assert running.digests() == before
+    assert running.model.answered.total() == paid
+
+
+def test_one_process_leaves_the_same_release(told) -> None:
+    """What two workers made in parts, one process makes in parts of another size, of the same crawls and replies."""
+    running, lake = told.cluster, open_lake(told.cluster.environment["CHIMED_DATA"])
+    paid, version = running.model.answered.total(), "one-process"
+    options = json.dumps({"skip": SKIPPED, "part_rows": PART_ROWS // 3})
+    running.command("-m", "chimed", "build", "--version", version, "--options", options)
+    running.command("-m", "chimed", "run", "all", "--build", version)
+    one, two = (read_manifest(lake, release)["files"] for release in (told.version, version))
+    parts = [len(read_build(lake, build)["shards"]) for build in (told.version, version)]
+    assert parts[1] > parts[0] > 2
+    tell_of_the_build = {"README.md", "changes.json"}  # their names, and that one came after the other
+    assert {name for name in one if one[name] != two[name]} <= tell_of_the_build
+    assert one.keys() == two.keys()
     assert running.model.answered.total() == paid
 
 
