@@ -38,6 +38,7 @@ from chimed.build.inputs import ranges_of
 from chimed.build.options import Options
 from chimed.schema import RECORD, words
 from chimed.settings import settings
+from chimed.stages.dedup_exact import MOST_RANGES, ROWS_AT_ONCE
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 
@@ -49,6 +50,7 @@ WORKERS = (1, 8, 32)
 POOL = 8  # A40s, the paper's
 LARGEST_SHORT = 20  # million characters, of which half a million short rows are made
 SHORT = 36  # letters of a short row: no fewer than `filter` keeps
+KEPT = 5  # bytes that `dedup exact` keeps of every row: its rank, and whether it leaves
 # every task of a stage, or of a step of it, in one process
 TASKS = """
 import sys
@@ -223,16 +225,20 @@ def model_of(found: list[Measured]) -> dict[str, dict[str, Line]]:
 def memory_of(found: list[Measured], short: list[Measured], stage: str, rows: float) -> float:
     """MiB of the largest task of a stage or step in a corpus of so many rows.
 
-    Of a part or range it is a line over the rows of one; of the whole corpus that of the largest corpus measured, and
-    for every row more what one row of a corpus of short rows adds.
+    Of a part or range it is a line over the rows of one; so it is of `dedup exact`, which holds a range of its own and
+    `KEPT` bytes of every row. Of another task over the whole corpus it is that of the largest corpus measured, and for
+    every row more what one row of a corpus of short rows adds.
     """
     work = WORKS[stage]
     ours = [one for one in found if one.stage == stage]
+    small = [one for one in short if one.stage == stage]
+    if stage == "dedup exact":
+        line = fitted([(one.rows, one.memory) for one in [*ours, *small] if one.rows <= ROWS_AT_ONCE])
+        return line.at(rows / max(1, min(math.ceil(rows / ROWS_AT_ONCE), MOST_RANGES))) + KEPT * rows / 2**20
     if work.over != "all":
-        small = [one for one in short if one.stage == stage and work.over == "range"]
-        line = fitted([(one.task_rows, one.memory) for one in [*ours, *small]])
+        line = fitted([(one.task_rows, one.memory) for one in [*ours, *(small if work.over == "range" else [])]])
         return line.at(rows / work.tasks(rows))
-    few, many = sorted((one for one in short if one.stage == stage), key=lambda one: one.rows)[-2:]
+    few, many = sorted(small, key=lambda one: one.rows)[-2:]
     each = max(0.0, (many.memory - few.memory) / (many.rows - few.rows))
     largest = max([*ours, many], key=lambda one: one.rows)
     return largest.memory + each * max(0.0, rows - largest.rows)
