@@ -4,13 +4,15 @@
     python tests/benchmarks/scale.py                       # 1, 5 and 20 million characters
     python tests/benchmarks/scale.py 1 10 100 --rates rates.json --draw docs/pictures
 
-Each basic stage and the release run as in production, on a synthetic crawl (`basic.py`). Of each are measured the CPU
-seconds, the peak memory, and the bytes of what it reads and writes. Seconds and bytes are lines over rows, fitted on
-all sizes but the largest, whose measured values are printed beside those that the model predicts. Fitted on all sizes
-it then says what 2 G and 20 G characters take on 1, 8 and 32 workers of one core, and on a pool of A40s.
+Each basic stage, each of its steps, and the release run on a synthetic crawl (`basic.py`): the tasks of each one after
+the other, in a process of its own. Of each are measured the CPU seconds, the peak memory, and the bytes of what it
+reads and writes. Seconds and bytes are lines over rows, fitted on all sizes but the largest, whose measured values are
+printed beside those that the model predicts. Fitted on all sizes it then says what 2 G and 20 G characters take on 1, 8
+and 32 workers of one core, and on a pool of A40s.
 
-Memory is another matter: buffers fill up at some ten thousand rows, and from there on it grows by what a stage keeps of
-every row. So of a task over the whole corpus the growth is measured on short rows, of which small corpora have many.
+Memory is that of the largest task. Of a task of a part or a range it is a line over the rows of one, which small
+corpora in small parts tell. Of a task over the whole corpus buffers fill up at some ten thousand rows, and from there
+on it grows by what it keeps of every row: that is measured on short rows, of which small corpora have many.
 
 What models do is not measured here but computed of the GPU's data sheet (`A40`) and of the requests a record needs;
 `python -m chimed estimate` counts them for a real build. rates: the last line of `store_rates.py`.
@@ -32,9 +34,11 @@ import pyarrow.parquet as pq
 import synthetic
 
 from chimed.build import order
-from chimed.build.corpus import MAX_PARTS
+from chimed.build.inputs import ranges_of
 from chimed.build.options import Options
 from chimed.schema import RECORD, words
+from chimed.settings import settings
+from chimed.stages.dedup_exact import MOST_RANGES, ROWS_AT_ONCE
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 
@@ -44,17 +48,73 @@ THIRD = 1 / 3  # how far a prediction may be off
 CORPORA = {"2 G": 2e9, "20 G": 20e9}
 WORKERS = (1, 8, 32)
 POOL = 8  # A40s, the paper's
+LARGEST_SHORT = 20  # million characters, of which half a million short rows are made
 SHORT = 36  # letters of a short row: no fewer than `filter` keeps
+KEPT = 5  # bytes that `dedup exact` keeps of every row: its rank, and whether it leaves
+# every task of a stage, or of a step of it, in one process
+TASKS = """
+import sys
+from chimed.build import order
+from chimed.build.builds import count_shards
+from chimed.build.context import open_context
+from chimed.build.steps import corpus_of
+from chimed.pipeline.runner import run_stage
+from chimed.pipeline.steps import run_step
+work, stage, step = open_context(sys.argv[1]), sys.argv[2], sys.argv[3]
+if step:
+    (taken,) = [one for one in order.stage(stage).steps if one.name == step]
+    corpus = corpus_of(work, stage)
+    for number in range(corpus.tasks(taken)):
+        run_step(work, corpus, taken, number)
+else:
+    for number in range(count_shards(work.lake, work.build, stage)):
+        run_stage(work, stage, number)
+"""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stage, or a step of it. over: part, range or all, of which it has a task each."""
+
+    stage: str
+    step: str
+    over: str
+
+    @property
+    def name(self) -> str:
+        """Return what it is called here and in the docs."""
+        return f"{self.stage} {self.step}".strip()
+
+    def tasks(self, rows: float) -> int:
+        """Return how many tasks it has in a corpus of so many rows."""
+        parts = min(math.ceil(rows / Options().part_rows), settings().max_parts)
+        return {"part": parts, "range": ranges_of(int(rows)), "all": 1}[self.over]
+
+
+def works() -> list[Work]:
+    """Return the stages that are measured, each behind its steps."""
+    found = []
+    for stage in map(order.stage, STAGES):
+        found += [Work(stage.name, step.name, step.over) for step in stage.steps]
+        found.append(Work(stage.name, "", "part" if stage.scope == "shard" else "all"))
+    return found
+
+
+WORKS = {work.name: work for work in works()}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a stage took of a corpus. seconds: of CPU. memory: MiB of its largest process. read, written: MB of files,
-    what it reads once. rows and characters: of what it reads."""
+    """What a stage or a step of it (`WORKS`) took of a corpus.
+
+    seconds: of CPU. memory: MiB of its process. read, written: MB of files, what it reads once. rows and characters: of
+    the table that the stage reads. task_rows: of its largest task.
+    """
 
     stage: str
     rows: int
     characters: int
+    task_rows: int
     seconds: float
     memory: float
     read: float
@@ -65,7 +125,7 @@ class Measured:
 
 
 def measure(crawl: Path, folder: Path, short: bool = False) -> list[Measured]:
-    """Run the stages on a crawl, each in a process of its own. short: in rows of `SHORT` letters, behind `clean`."""
+    """Run the stages on a crawl, each in processes of its own. short: in rows of `SHORT` letters, behind `clean`."""
     lake, environment = basic.prepared(crawl, folder)
     if short:
         shutil.rmtree(lake.at(f"builds/{basic.BUILD}/{order.NAMES[0]}"))
@@ -75,21 +135,26 @@ def measure(crawl: Path, folder: Path, short: bool = False) -> list[Measured]:
         for one in shard:
             lakes.write_json(lake, f"raw/{one}/report.json", {"pages": 1})
     found = []
-    for stage in STAGES[1:] if short else STAGES:
-        if stage == "filter":
+    for work in WORKS.values():
+        if short and work.stage == STAGES[0]:
+            continue
+        if (work.stage, work.step) == ("filter", "threshold"):
             basic.pretend_scores(lake, folder)
-        before = order.previous_stage(stage)
-        assert before is not None
-        if stage == "decontaminate":
-            for between in order.NAMES[order.NAMES.index("filter") + 1 : order.NAMES.index(stage)]:
+        if work.stage == "decontaminate":
+            for between in order.NAMES[order.NAMES.index("filter") + 1 : order.NAMES.index(work.stage)]:
                 basic.pretend(lake, between, basic._kept(lake, "filter"))
+        before = order.previous_stage(work.stage)
+        assert before is not None
         inputs = basic._kept(lake, before.name)
-        command = [sys.executable, "-m", "chimed", "run", stage, "--build", basic.BUILD]
-        cost = basic.measured(stage, command, environment)
         lengths = [pl.read_parquet(path).select(words().str.len_chars()).to_series() for path in inputs]
         rows, characters = sum(map(len, lengths)), sum(int(one.sum()) for one in lengths)
+        largest = {"part": max(map(len, lengths)), "range": -(-rows // ranges_of(rows)), "all": rows}[work.over]
+        command = [sys.executable, "-c", TASKS, basic.BUILD, work.stage, work.step]
+        cost = basic.measured(work.name, command, environment)
         read = sum(path.stat().st_size for path in inputs) / 1e6
-        found.append(Measured(stage, rows, characters, cost.cpu, cost.memory, read, _written(lake, stage)))
+        written = _written(lake, work)
+        found.append(Measured(work.name, rows, characters, largest, cost.cpu, cost.memory, read, written))
+        print(f"{work.name:20}{rows:10,} rows{cost.cpu:9.1f} CPU s{cost.memory:7.0f} MiB{written:9.1f} MB", flush=True)
     return found
 
 
@@ -115,10 +180,11 @@ def cut(crawl: Path, folder: Path) -> list[Path]:
     return found
 
 
-def _written(lake: Lake, stage: str) -> float:
-    """MB of all that a stage wrote."""
-    places = {"release": [f"releases/{basic.BUILD}"], "dedup": ["signatures"]}.get(stage, [])
-    return sum(sum(lakes.sizes(lake, place).values()) for place in [f"builds/{basic.BUILD}/{stage}", *places]) / 1e6
+def _written(lake: Lake, work: Work) -> float:
+    """MB of all that a stage or a step wrote; of a step that is there until its stage is done."""
+    places = {"release": [f"releases/{basic.BUILD}"], "dedup sign": ["signatures"]}.get(work.name, [])
+    its_own = f"steps/{basic.BUILD}/{work.stage}/{work.step}" if work.step else f"builds/{basic.BUILD}/{work.stage}"
+    return sum(sum(lakes.sizes(lake, place).values()) for place in [its_own, *places]) / 1e6
 
 
 # --- the model ----------------------------------------------------------------------------------------------------
@@ -152,20 +218,36 @@ def model_of(found: list[Measured]) -> dict[str, dict[str, Line]]:
         stage: {
             name: fitted([(one.rows, getattr(one, name)) for one in found if one.stage == stage]) for name in MEASURES
         }
-        for stage in STAGES
+        for stage in WORKS
     }
 
 
-def growth(short: list[Measured], stage: str) -> float:
-    """MiB by which a task over the whole corpus grows with each row, once its buffers are full."""
-    few, many = sorted((one for one in short if one.stage == stage), key=lambda one: one.rows)[-2:]
-    return max(0.0, (many.memory - few.memory) / (many.rows - few.rows))
+def memory_of(found: list[Measured], short: list[Measured], stage: str, rows: float) -> float:
+    """MiB of the largest task of a stage or step in a corpus of so many rows.
+
+    Of a part or range it is a line over the rows of one; so it is of `dedup exact`, which holds a range of its own and
+    `KEPT` bytes of every row. Of another task over the whole corpus it is that of the largest corpus measured, and for
+    every row more what one row of a corpus of short rows adds.
+    """
+    work = WORKS[stage]
+    ours = [one for one in found if one.stage == stage]
+    small = [one for one in short if one.stage == stage]
+    if stage == "dedup exact":
+        line = fitted([(one.rows, one.memory) for one in [*ours, *small] if one.rows <= ROWS_AT_ONCE])
+        return line.at(rows / max(1, min(math.ceil(rows / ROWS_AT_ONCE), MOST_RANGES))) + KEPT * rows / 2**20
+    if work.over != "all":
+        line = fitted([(one.task_rows, one.memory) for one in [*ours, *(small if work.over == "range" else [])]])
+        return line.at(rows / work.tasks(rows))
+    few, many = sorted(small, key=lambda one: one.rows)[-2:]
+    each = max(0.0, (many.memory - few.memory) / (many.rows - few.rows))
+    largest = max([*ours, many], key=lambda one: one.rows)
+    return largest.memory + each * max(0.0, rows - largest.rows)
 
 
 def check(found: list[Measured]) -> list[dict]:
     """Of the largest corpus what was measured beside what the smaller ones predict."""
     largest = max(one.rows for one in found if one.stage == STAGES[0])
-    last = [max((one for one in found if one.stage == stage), key=lambda one: one.rows) for stage in STAGES]
+    last = [max((one for one in found if one.stage == stage), key=lambda one: one.rows) for stage in WORKS]
     model = model_of([one for one in found if one not in last])
     assert any(one.rows == largest for one in last)
     return [
@@ -235,14 +317,15 @@ def asked(found: list[Measured], short: list[Measured], rates: dict, gpus: int) 
     several = []
     for name, characters in CORPORA.items():
         rows = characters / each
-        stages = {stage: _stage(stage, found, short, rows) for stage in STAGES}
+        stages = {stage: _stage(stage, found, short, rows) for stage in WORKS}
         gpu = gpu_hours(rows, characters)
         requests = rows * sum(many for _, many, _, _ in REQUESTS)
         asking = sum(hours for what, hours in gpu.items() if what != "perplexity") / gpus
         size = {kind: requests * of[_REPLY] + rows * of[_SCORE] for kind, of in rates.items()}
-        hours = {w: sum(one["hours"] / (w if one["mapped"] else 1) for one in stages.values()) for w in WORKERS}
+        hours = {w: sum(one["hours"] / min(w, one["tasks"]) for one in stages.values()) for w in WORKERS}
         said = {"corpus": name, "rows": rows, "stages": stages, "hours": hours, "GPU hours": gpu, "replies": requests}
-        said["lake GB"] = sum(one["written"] for one in stages.values()) / 1e3
+        said["lake GB"] = sum(one["written"] for stage, one in stages.items() if not WORKS[stage].step) / 1e3
+        said["steps GB"] = sum(one["written"] for stage, one in stages.items() if WORKS[stage].step) / 1e3
         said["hours of the pool"] = asking + gpu["perplexity"] / gpus
         said["store GB"] = {kind: one / 1e9 for kind, one in size.items()}
         said["replies a second"] = requests / asking / 3600
@@ -254,17 +337,11 @@ _REPLY, _SCORE = "bytes of a row of replies", "bytes of a row of perplexities"
 
 
 def _stage(stage: str, found: list[Measured], short: list[Measured], rows: float) -> dict:
-    """A stage of a large corpus. Of a mapped one the memory is that of a task, by the line; of another that of the
-    largest corpus measured, and the growth by every row more."""
-    lines = model_of(found)[stage]
-    mapped = order.stage(stage).scope == "shard"
-    tasks = min(math.ceil(rows / Options().part_rows), MAX_PARTS) if mapped else 1
-    largest = max((one for one in found if one.stage == stage), key=lambda one: one.rows)
-    memory = (
-        lines["memory"].at(rows / tasks) if mapped else largest.memory + growth(short, stage) * (rows - largest.rows)
-    )
+    """A stage or step of a large corpus: each of its tasks begins anew, and all of them share the rows."""
+    lines, tasks = model_of(found)[stage], WORKS[stage].tasks(rows)
     hours = (lines["seconds"].fixed * tasks + lines["seconds"].each * rows) / 3600
-    return {"mapped": mapped, "tasks": tasks, "hours": hours, "memory": memory, "written": lines["written"].at(rows)}
+    memory = memory_of(found, short, stage, rows)
+    return {"tasks": tasks, "hours": hours, "memory": memory, "written": lines["written"].at(rows)}
 
 
 # --- telling ------------------------------------------------------------------------------------------------------
@@ -282,10 +359,11 @@ def tell(checked: list[dict], several: list[dict], rates: dict) -> None:
     for one in several:
         print(f"\n{one['corpus']} characters, {one['rows'] / 1e6:.1f} M rows")
         for stage, said in one["stages"].items():
-            how = f"{said['tasks']} tasks" if said["mapped"] else "one task"
-            print(f"  {stage:16}{how:>12}{said['hours']:10.1f} core hours{said['memory']:12,.0f} MiB a task")
+            how = f"{said['tasks']} tasks" if WORKS[stage].over != "all" else "one task"
+            print(f"  {stage:18}{how:>12}{said['hours']:10.2f} core hours{said['memory']:12,.0f} MiB a task")
         print("  hours on " + ", ".join(f"{w} workers {hours:.1f}" for w, hours in one["hours"].items()))
-        print(f"  the lake grows by {one['lake GB']:.0f} GB; the pool works {one['hours of the pool']:.0f} hours")
+        print(f"  the lake grows by {one['lake GB']:.0f} GB, and by {one['steps GB']:.0f} GB while steps are taken")
+        print(f"  the pool works {one['hours of the pool']:.0f} hours")
         stored = ", ".join(f"{kind} {size:.0f} GB" for kind, size in one["store GB"].items())
         print(f"  {one['replies'] / 1e6:.0f} M replies, {one['replies a second']:.0f} a second; the store: {stored}")
     for kind, said in rates.items():
@@ -302,11 +380,11 @@ def draw(found: list[Measured], short: list[Measured], folder: Path) -> None:
     characters = np.geomspace(2e7, 2e10, 40)
     with matplotlib.rc_context({"svg.hashsalt": "chimed", "svg.fonttype": "path"}):
         figure = Figure(figsize=(11, 4.5), layout="constrained")
-        said = {stage: [_stage(stage, found, short, one / each) for one in characters] for stage in STAGES}
+        said = {stage: [_stage(stage, found, short, one / each) for one in characters] for stage in WORKS}
         shown = {"hours": "core hours", "memory": "MiB of the largest task"}
         for axes, (name, label) in zip(figure.subplots(1, 2), shown.items(), strict=True):
             for stage, values in said.items():
-                style = "-" if values[0]["mapped"] else "--"
+                style = "--" if WORKS[stage].over == "all" else "-"
                 axes.plot(characters, [one[name] for one in values], style, label=stage)
             axes.set(xscale="log", yscale="log", xlabel="characters", ylabel=label)
             axes.grid(alpha=0.3)
@@ -326,21 +404,21 @@ def main() -> None:
     folder, kept = chosen.folder.resolve(), chosen.folder.resolve() / "scale.json"
     found: list[Measured] = []
     short: list[Measured] = []
-    for place, millions in enumerate(sorted(chosen.millions)):
+    for millions in sorted(chosen.millions):
         crawl = folder / f"crawl-{millions:g}-1"
         if not (crawl / "truth.parquet").exists():
             synthetic.write(crawl, int(millions * 1e6), 1)
         print(f"{millions:g} M characters; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
         found += measure(crawl, folder / f"scale-{millions:g}")
-        if place >= len(chosen.millions) - 2:
+        if millions in sorted(one for one in chosen.millions if one <= LARGEST_SHORT)[-2:]:
             short += measure(crawl, folder / f"scale-{millions:g}-short", short=True)
     rates = json.loads(chosen.rates.read_text().strip().splitlines()[-1])["rates"] if chosen.rates else {}
     checked, several = check(found), asked(found, short, rates, chosen.gpus)
     tell(checked, several, rates)
-    measured = {"measured": [asdict(one) for one in found], "short rows": [asdict(one) for one in short]}
-    kept.write_text(json.dumps(measured | {"says": several}, indent=1))
     if chosen.draw:
         draw(found, short, chosen.draw)
+    measured = {"measured": [asdict(one) for one in found], "short rows": [asdict(one) for one in short]}
+    kept.write_text(json.dumps(measured | {"says": several}, indent=1))
 
 
 if __name__ == "__main__":

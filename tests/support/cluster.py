@@ -28,6 +28,7 @@ from support import loopback, postgres
 
 HERE = Path(__file__).parent
 SKIPPED = ["translate", "generate_qa", "prefer"]  # two stages that ask the model are enough
+PART_ROWS = 130
 IN_FLIGHT = 4  # requests of one shard
 LATENCY = 0.5  # seconds of one answer
 HEARTBEAT = 30  # seconds of silence after which a task counts as dead; in production minutes
@@ -175,7 +176,7 @@ def environment(folder: Path, base, redis: int, ui: int, model: str) -> dict[str
         "CHIMED_PERPLEXITY_MODEL": str(folder / "gpt2"),
         "CHIMED_MODELS_PYTHON": settings().models_python,
         "CHIMED_EXAMS": str(PROJECT / "include" / "chimed_demo" / "exam"),
-        "CHIMED_BUILD_OPTIONS": json.dumps({"skip": SKIPPED, "part_rows": 130}),
+        "CHIMED_BUILD_OPTIONS": json.dumps({"skip": SKIPPED, "part_rows": PART_ROWS}),
         "CHIMED_REQUIRE_APPROVAL": "true",
         "AIRFLOW_HOME": str(folder / "airflow"),
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",

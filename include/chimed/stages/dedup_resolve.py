@@ -2,17 +2,19 @@
 
 The rows are decided one by one. A row that is similar to a kept row before it, and is not a variant of it, is a
 duplicate and is dropped. Where the row before it was dropped as a duplicate itself, the row is compared with the kept
-one instead; such comparisons run in batches (`settled`). Memory: some ten bytes a row, and the similar pairs.
+one instead; such comparisons run in batches (`settled`). The similar pairs are read a range at a time. Memory:
+some ten bytes a row, and some hundred for each row that leaves.
 
 The step writes `left` (row of the part, reason, detail: the id of the kept row, and the similarity of the two) and
 `figures`, each with a row group for each part.
 """
 
 import json
+from array import array
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby, pairwise
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from chimed.build.context import StageContext
-from chimed.build.steps import Corpus, read_group, read_whole, write_groups
-from chimed.stages.dedup_bucket import compared
+from chimed.build.steps import Corpus, read_whole, write_groups
 from chimed.stages.dedup_sign import rows_of
 from chimed.stages.dedup_verify import EDGES, edges_of, looked_at
 from chimed.storage import lake as lakes
@@ -52,31 +53,26 @@ class Spared:
 
 def run(work: StageContext, corpus: Corpus, _: int) -> dict[str, Any]:
     """Name, for every dropped row, the row that it duplicates."""
-    edges = pl.concat([read_whole(work.lake, edges_of(corpus, n)) for n in range(corpus.ranges)], rechunk=True)
-    count = compared(work, corpus)
-    copies, spared, asked = settled(work, corpus, edges, count)
-    order = pl.concat(list(lakes.read_batches(work.lake, corpus.path("exact", "order.parquet"), ["row"])))["row"]
-    rows = order.to_numpy()
-    near = pl.DataFrame(
-        {
-            "row": rows[[two for two, *_ in copies]],
-            "of": rows[[one for _, one, _ in copies]],
-            "reason": pl.Series([NEAR] * len(copies), dtype=pl.String),
-            "alike": pl.Series([alike for *_, alike in copies], dtype=pl.Float64),
-        }
-    )
-    exact = read_group(work.lake, corpus.path("exact", "copies.parquet"), 0)
+    edges = chain.from_iterable(_groups(read_whole(work.lake, edges_of(corpus, n))) for n in range(corpus.ranges))
+    order = lakes.read_batches(work.lake, corpus.path("exact", "order.parquet"), ["row"])
+    rows = np.concatenate([np.empty(0, np.uint32), *(batch["row"].to_numpy() for batch in order)])
+    kept_variants = Variants(corpus, rows)
+    near, asked = settled(work, corpus, edges, len(rows), kept_variants)
+    near = near.with_columns(pl.Series("row", rows[near["row"]]), pl.Series("of", rows[near["of"]]))
+    exact = read_whole(work.lake, corpus.path("exact", "copies.parquet"))
     exact = exact.with_columns(alike=pl.lit(None, pl.Float64))
+    figures = _figures(work, corpus, kept_variants, rows)
+    del rows
     left = _named(work, corpus, _of_what_stays(pl.concat([exact, near]), sum(corpus.rows)))
     write_groups(work.lake, corpus.path("resolve", "left.parquet"), _by_part(left, corpus), LEFT)
-    figures = _figures(work, corpus, spared, rows)
     write_groups(
         work.lake,
         corpus.path("resolve", "figures.parquet"),
         (pl.DataFrame({"figures": [json.dumps(one, ensure_ascii=False)]}) for one in figures),
         FIGURES,
     )
-    return {"near copies": len(copies), "variants": len(spared), "compared anew": asked, "rows that leave": len(left)}
+    told = {"near copies": len(near), "variants": sum(count.total() for count in kept_variants.counts)}
+    return told | {"compared anew": asked, "rows that leave": len(left)}
 
 
 # --- who stays --------------------------------------------------------------------------------------------------
@@ -106,13 +102,40 @@ class _Wanted:
 _Group = tuple[int, list[_Edge]]
 
 
+@dataclass
+class Variants:
+    """The variants that were kept, by the part of their second row: how many of each kind, and the first few.
+
+    rows: of each rank the number of its row in the whole table.
+    """
+
+    corpus: Corpus
+    rows: np.ndarray
+    counts: list[Counter[str]] = field(default_factory=list)
+    shown: list[dict[str, list[Spared]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ends = np.array(self.corpus.starts[1:])
+        self.counts = [Counter() for _ in self.corpus.rows]
+        self.shown = [{} for _ in self.corpus.rows]
+
+    def add(self, pair: Spared) -> None:
+        """Count a pair, and keep it if it is among the first of its kind in its part, by rank."""
+        part = int(np.searchsorted(self.ends, self.rows[pair.two], side="right"))
+        self.counts[part][pair.kind] += 1
+        several = self.shown[part].setdefault(pair.kind, [])
+        several.append(pair)
+        several.sort(key=lambda one: one.two)  # rows that waited come later; a row's own pairs stay in order
+        del several[SAMPLES:]
+
+
 def settled(
-    work: StageContext, corpus: Corpus, edges: pl.DataFrame, count: int
-) -> tuple[list[tuple[int, int, float]], list[Spared], int]:
+    work: StageContext, corpus: Corpus, groups: Iterable[_Group], count: int, variants_kept: Variants
+) -> tuple[pl.DataFrame, int]:
     """Decide which rows are duplicates.
 
-    Returns the duplicates (rank, rank of the kept row, similarity), the variants, and how many further pairs were
-    compared.
+    groups: the similar pairs, by their second row in order of rank; they are read once, as they come. Returns the
+    duplicates (row and of: ranks, of the kept row too; reason; alike), and how many further pairs were compared.
 
     Each round decides every row it can, in order of rank. A row waits where a pair has to be compared first, or where a
     similar row before it waits, since it matters whether that row is kept. The pairs that a round asks for are compared
@@ -122,26 +145,31 @@ def settled(
     stays = np.arange(count, dtype=np.uint32)  # of each rank the one that stays for it
     waits = np.zeros(count, bool)
     known: dict[tuple[int, int], _Edge] = {}
-    copies: list[tuple[int, int, float]] = []
-    spared: list[Spared] = []
-    waiting, asked = _groups(edges), 0
-    while waiting:
+    copies, originals, alike = array("I"), array("I"), array("d")
+    waiting, asked = groups, 0
+    while True:
         wanted, later = [], []
         for two, several in waiting:
             said = _judged(two, several, stays, waits, known)
             waits[two] = said is None or isinstance(said, _Wanted)
             if isinstance(said, _Edge):
-                copies.append((two, said.one, said.alike))
                 stays[two] = said.one
+                copies.append(two)
+                originals.append(said.one)
+                alike.append(said.alike)
             elif isinstance(said, list):
-                spared += said
+                for pair in said:
+                    variants_kept.add(pair)
             else:
                 later.append((two, several))
                 wanted += [said] if said else []
+        if not later:
+            break
         waiting = later
         asked += len(wanted)
         known |= _compared(work, corpus, wanted)
-    return sorted(copies), sorted(spared, key=lambda one: one.two), asked
+    found = pl.DataFrame({"row": np.array(copies, np.uint32), "of": np.array(originals, np.uint32)})
+    return found.with_columns(reason=pl.lit(NEAR), alike=pl.Series(np.array(alike, np.float64))), asked
 
 
 def _judged(
@@ -174,7 +202,8 @@ def _judged(
 
 def _groups(edges: pl.DataFrame) -> list[_Group]:
     """Group the edges by their second row, in order of rank; the most similar first within each group."""
-    several = ((two, _Edge(*rest)) for two, *rest in edges.select(EDGES.names).iter_rows())
+    ordered = edges.sort("two", maintain_order=True)  # the pairs that `verify` guessed lie behind those that met
+    several = ((two, _Edge(*rest)) for two, *rest in ordered.select(EDGES.names).iter_rows())
     return [(two, [edge for _, edge in group]) for two, group in groupby(several, key=lambda pair: pair[0])]
 
 
@@ -230,19 +259,11 @@ def _by_part(left: pl.DataFrame, corpus: Corpus) -> Iterator[pl.DataFrame]:
         yield left.slice(start, end - start).with_columns(pl.col("row") - corpus.starts[part])
 
 
-def _figures(work: StageContext, corpus: Corpus, spared: list[Spared], rows: np.ndarray) -> list[dict[str, Any]]:
+def _figures(work: StageContext, corpus: Corpus, kept: Variants, rows: np.ndarray) -> list[dict[str, Any]]:
     """Return the figures of each part's report: texts compared, and pairs kept as variants by kind, with samples."""
-    part_of = np.searchsorted(np.array(corpus.starts[1:]), rows, side="right")
-    texts = np.bincount(part_of, minlength=len(corpus.rows)).tolist()
-    counts: list[Counter[str]] = [Counter() for _ in corpus.rows]
-    shown: list[dict[str, list[Spared]]] = [{} for _ in corpus.rows]
-    for pair in spared:
-        part = int(part_of[pair.two])
-        counts[part][pair.kind] += 1
-        several = shown[part].setdefault(pair.kind, [])
-        if len(several) < SAMPLES:
-            several.append(pair)
-    places = [rank for of in shown for several in of.values() for pair in several for rank in (pair.one, pair.two)]
+    bounds = np.array([0, *kept.ends])
+    texts = np.histogram(rows, bounds)[0].tolist() if len(rows) else [0] * len(corpus.rows)
+    places = [rank for of in kept.shown for several in of.values() for pair in several for rank in (pair.one, pair.two)]
     named = _ids(work, corpus, pl.Series("row", rows[places], dtype=pl.UInt32), "document")
     about = {row: (id_, document) for id_, document, row in named.select("id", "document", "row").iter_rows()}
     return [
@@ -258,7 +279,7 @@ def _figures(work: StageContext, corpus: Corpus, spared: list[Spared], rows: np.
                 if count[kind]
             },
         }
-        for compared_here, count, of in zip(texts, counts, shown, strict=True)
+        for compared_here, count, of in zip(texts, kept.counts, kept.shown, strict=True)
     ]
 
 

@@ -1,7 +1,10 @@
 """A release that is larger than what is held: sorted in lots, merged into several files, killed anywhere, patched."""
 
 import json
+import multiprocessing
+import os
 import random
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +14,7 @@ import polars as pl
 import pytest
 
 from chimed.build import ledger, order
+from chimed.build.builds import read_build
 from chimed.build.context import StageContext
 from chimed.build.options import Options
 from chimed.pipeline.runner import run_stage
@@ -21,8 +25,10 @@ from chimed.release.file_names import jsonl_beside, table_files
 from chimed.release.takedown import take_down
 from chimed.release.verify import verify
 from chimed.schema import DROPPED, RECORD, dropped_table
+from chimed.settings import Settings
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
+from chimed.storage.store import open_store
 from support.samples import document, qa, rows
 
 pytestmark = pytest.mark.slow
@@ -33,7 +39,11 @@ FIGURES = {"perplexity": {"known": 0}, "filter": {"perplexity_cut_at": 88.0}}
 
 @pytest.fixture(autouse=True)
 def small_lots(monkeypatch):
-    """Lots, groups and turns so small that a few hundred rows are many."""
+    make_small(monkeypatch)
+
+
+def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make lots, groups and turns so small that a few hundred rows are many."""
     monkeypatch.setattr(sort, "LOT", 120_000)
     monkeypatch.setattr(sort, "LARGEST_GROUP", 4_000)
     monkeypatch.setattr("chimed.release.diff.AT_ONCE", 500)
@@ -122,46 +132,52 @@ def test_files_of_a_subset_are_one_table(work):
     assert len(table) == json.loads((folder / "statistics.json").read_text())["instances"]
 
 
-@contextmanager
-def killed_at(number: int, monkeypatch: pytest.MonkeyPatch, below: str) -> Iterator[list[str]]:
-    """A writer that dies before the so-many-th file below a folder; gives the files that it wrote before."""
-    written: list[str] = []
-    whole = lakes._atomic_file
+def run_until_killed(folder: str, version: str, number: int, seen: str) -> None:
+    """What a process does killed with -9 before the so-many-th file; the paths of those before lie in `seen`."""
+    below, whole = f"releases/{version}", lakes._atomic_file
+    with Path(seen).open("a") as log, pytest.MonkeyPatch.context() as patched:
 
-    @contextmanager
-    def dying(lake: Lake, path: str) -> Iterator:
-        if path.startswith(below) and len(written) == number:
-            raise KeyboardInterrupt
-        with whole(lake, path) as file:
-            yield file
-        if path.startswith(below):
-            written.append(path)
+        @contextmanager
+        def dying(lake: Lake, path: str) -> Iterator:
+            nonlocal number
+            with whole(lake, path) as file:
+                if path.startswith(below):
+                    number -= 1
+                    if number < 0:  # a draft lies there by now
+                        os.kill(os.getpid(), signal.SIGKILL)
+                yield file
+            if path.startswith(below):
+                log.write(f"{path}\n")
+                log.flush()
 
-    with monkeypatch.context() as patched:
+        make_small(patched)
         patched.setattr(lakes, "_atomic_file", dying)
-        yield written
+        found = Settings(data=f"{folder}/lake", store=f"sqlite:///{folder}/store.db")
+        lake = lakes.open_lake(found.data)
+        chosen = Options(**read_build(lake, version)["options"])
+        work = StageContext(version, chosen, lake, open_store(found.store), found, lambda _: None)
+        run_stage(work, "release")
 
 
-def test_a_killed_write_is_finished_by_rerunning(work, monkeypatch):
-    table = corpus()
+def test_a_killed_write_is_finished_by_rerunning(work, tmp_path):
+    table = corpus().head(ROWS // 3)
     run_stage(calm := built(work, "2026.11.01", table, 4), "release")
     wanted = released(calm)
     shaken = built(work, "2026.11.02", table, 4)
-    below = f"releases/{shaken.build}"
-    every, number, times = [], 0, 0
-    while times < 200:
-        with killed_at(number, monkeypatch, below) as written:
-            try:
-                run_stage(shaken, "release")
-                break
-            except KeyboardInterrupt:
-                times += 1
-            finally:
-                every += written
-        number = 1 + times % 7
-    assert times > 10
+    below, seen = f"releases/{shaken.build}", tmp_path / "seen"
+    forks = multiprocessing.get_context("forkserver")  # each starts with everything loaded
+    forks.set_forkserver_preload(["chimed.stages.release", "chimed.storage.lease", __name__])
+    kills, code = 0, -signal.SIGKILL
+    while code == -signal.SIGKILL:
+        one = forks.Process(target=run_until_killed, args=(str(tmp_path), shaken.build, 1 + kills % 7, str(seen)))
+        one.start()
+        one.join()
+        code, kills = one.exitcode, kills + 1
+    assert code == 0
+    assert kills > 8
+    every = seen.read_text().splitlines()
     notes = [path for path in every if path.endswith(".json") and "/unfinished/" in path]
-    assert len({*notes}) == len(notes) > 10
+    assert len({*notes}) == len(notes) > 4
     last = {path: place for place, path in enumerate(every)}
     for table, several in table_files(read_manifest(work.lake, shaken.build)["files"]).items():
         for number, name in enumerate(several):  # once its note is there, a file is not written again

@@ -16,7 +16,9 @@ from chimed.pipeline.parallel import run_shards
 from chimed.pipeline.runner import run_stage
 from chimed.pipeline.steps import run_step
 from chimed.schema import RECORD
-from chimed.stages import dedup, filter
+from chimed.stages import dedup, dedup_exact, filter
+from chimed.stages.dedup_resolve import _groups
+from chimed.stages.dedup_verify import EDGES
 from chimed.storage import lake as lakes
 from support.samples import document, judged, prepared, qa, rows
 
@@ -27,6 +29,7 @@ LETTERS = "阴阳表里寒热虚实脏腑经络气血津液升降浮沉君臣佐
 def many_ranges(monkeypatch):
     """So few rows are several ranges, as a large corpus is."""
     monkeypatch.setattr(inputs, "ROWS_PER_RANGE", 40)
+    monkeypatch.setattr(dedup_exact, "ROWS_AT_ONCE", 50)
 
 
 def texts() -> pl.DataFrame:
@@ -88,6 +91,14 @@ def test_a_lake_that_is_no_folder_leaves_the_same_rows(work):
 def test_lost_rows_are_shown_with_kept_ones(work):
     kept, dropped = judged(dedup, texts(), work, 5).kept, read_dropped(work.lake, work.build, "dedup")
     assert set(dropped["detail"].str.slice(0, 16)) <= set(kept["id"])
+
+
+def test_guessed_pairs_join_those_that_met():
+    """`verify` appends them; a row that was judged twice would no longer wait for what it asked."""
+    said = {"alike": 0.9, "kind": None, "half": 0, "before": "", "after": ""}
+    edges = [{"two": 5, "one": 1, "met": True}, {"two": 7, "one": 5, "met": True}, {"two": 5, "one": 0, "met": False}]
+    groups = _groups(pl.DataFrame([one | said for one in edges], schema=pl.Schema(EDGES)))
+    assert [(two, [edge.one for edge in several]) for two, several in groups] == [(5, [1, 0]), (7, [5])]
 
 
 def test_rows_of_a_page_share_a_part(work):
