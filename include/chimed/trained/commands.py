@@ -1,11 +1,11 @@
-"""The commands on trained models: `python -m chimed push-model`."""
+"""The commands on trained models: `python -m chimed push-model | convert`."""
 
 from typing import Annotated
 
 import typer
 
 from chimed.errors import UserError
-from chimed.printing import print_report
+from chimed.printing import print_report, print_result
 from chimed.train.commands import Recipe, Release
 
 app = typer.Typer()
@@ -35,3 +35,21 @@ def push_model(
     lake = open_lake()
     sent = copy_model(lake, find_release(lake, release), recipe, phase, what, to, start, open_store())
     print_report(sent, f"copied {sent['files']} files to {sent['to']}; weights {sent['weights']}")
+
+
+@app.command()
+def convert(
+    phase: Phase,
+    recipe: Recipe,
+    release: Release = "latest",
+    type_: Annotated[
+        str, typer.Option("--type", help="q8_0, bf16, f16 or f32; q6_k, q5_k_m or q4_k_m with llama-quantize")
+    ] = "q8_0",
+) -> None:
+    """Convert a phase's merged model to a GGUF file by llama.cpp's converter, beside it in the lake."""
+    from chimed.release import find_release
+    from chimed.storage.lake import open_lake
+    from chimed.trained.convert import convert as convert_model
+
+    lake = open_lake()
+    print_result(convert_model(lake, find_release(lake, release), recipe, phase, type_))

@@ -24,7 +24,7 @@ from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import Store
 from chimed.train import recipe as recipes
-from chimed.train.checkpoint import fingerprint
+from chimed.train.checkpoint import fingerprint, sha256_of
 from chimed.train.recipe import EVERY_PHASE
 from chimed.train.run import place_of, trained
 from chimed.trained.card import render_card
@@ -132,7 +132,7 @@ def _packed(
     weights = hashlib.sha256()
     for name, path in files.items():
         if name.endswith(".safetensors"):
-            weights.update(f"{name} {_sha256(path)}\n".encode())
+            weights.update(f"{name} {sha256_of(path)}\n".encode())
     name = to.removeprefix(HUB).strip("/") if to.startswith(HUB) else "path/to/this/folder"
     card = render_card(lake, release, recipe, phase, kind, name, start, source)
     files[CARD] = draft / CARD
@@ -146,11 +146,6 @@ def _revision(lake: Lake, release: str, recipe: str, phase: str, start: str | No
     return commit if name and name == start else None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 # --- where it goes -----------------------------------------------------------------------------------------------
 
 
@@ -160,7 +155,7 @@ def _to_folder(package: Package, target: Lake, place: str) -> None:
         if lakes.read_json(target, f"{place}/{SUMS}").get("weights") != package.weights:
             raise UserError(f"{target.at(place)} already holds other weights; delete them or push elsewhere")
         lakes.remove(target, f"{place}/{SUMS}")  # while the card beside them changes, it is no whole copy
-    sums = {name: _sha256(path) for name, path in package.files.items()}
+    sums = {name: sha256_of(path) for name, path in package.files.items()}
     for name, path in package.files.items():
         lakes.write_file(target, f"{place}/{name}", path)
     if damaged := [name for name in sums if _read_sum(target, f"{place}/{name}") != sums[name]]:
@@ -185,7 +180,7 @@ def _to_hub(package: Package, folder: Path, repository: str) -> str:
             "huggingface_hub is not installed here; push with the models' environment: "
             f".venv-models/bin/python -m chimed push-model … {HUB}{repository}"
         ) from None
-    sums = {name: _sha256(path) for name, path in package.files.items()}
+    sums = {name: sha256_of(path) for name, path in package.files.items()}
     about = {"weights": package.weights, "release": package.version, "files": sums}
     (folder / SUMS).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request
