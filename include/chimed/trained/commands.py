@@ -1,6 +1,7 @@
-"""The commands on trained models: `python -m chimed push-model | convert`."""
+"""The commands on trained models: `python -m chimed chat | push-model | convert`."""
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,9 +9,62 @@ from chimed.errors import UserError
 from chimed.printing import print_report, print_result
 from chimed.train.commands import Recipe, Release
 
+if TYPE_CHECKING:
+    from chimed.trained.chat import Backend
+
 app = typer.Typer()
 
 Phase = Annotated[str, typer.Argument(help="cpt, sft, dpo, kto, orpo or grpo")]
+
+
+@app.command()
+def chat(
+    recipe: Recipe,
+    phase: Annotated[
+        str | None, typer.Option(help="base, cpt, sft, dpo, kto, orpo or grpo; default: the last that is trained")
+    ] = None,
+    release: Release = "latest",
+    model: Annotated[
+        str | None, typer.Option(help="another model: a folder or a name of the hub; with --url its name there")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="ask an OpenAI-compatible server instead, e.g. http://127.0.0.1:8000/v1")
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="what the model is told first")] = None,
+    tokens: Annotated[int, typer.Option(min=1, max=32_768, help="tokens of a reply at most")] = 512,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="0: always the likeliest token")] = 0.7,
+    seed: Annotated[int | None, typer.Option(min=0, help="the same replies again; default: new ones each time")] = None,
+) -> None:
+    """Talk with the base model, a trained phase, or a server's model, in the terminal."""
+    from chimed.settings import settings
+
+    if url and phase:
+        raise UserError("--phase is of this lake and --url of a server; a server's model is named by --model")
+    if model and phase:
+        raise UserError("--phase and --model both say which model; leave one out")
+    if url:
+        from chimed.trained.chat import find_server
+
+        key, timeout = settings().llm_key.get_secret_value(), settings().llm_timeout
+        _talk(find_server(url, model, key, tokens, temperature, seed, timeout), system)
+        return
+    from chimed.llm.torch_environment import prepare
+
+    prepare("chat", offline=False)
+    from chimed.evaluate.generate import Sampling
+    from chimed.train import gpus
+    from chimed.trained.local_model import open_model
+
+    with gpus.held("chat", 1):
+        _talk(open_model(phase, model, recipe, release, Sampling(tokens, temperature), seed), system)
+
+
+def _talk(backend: "Backend", system: str | None) -> None:
+    """Talk at this terminal; of questions that come through a pipe, one without a reply is an error."""
+    from chimed.trained.chat import talk, typed
+
+    if talk(backend, system, typed(sys.stdin), sys.stdout, sys.stderr) and not sys.stdin.isatty():
+        raise SystemExit(1)
 
 
 @app.command("push-model")
