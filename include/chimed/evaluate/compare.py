@@ -15,11 +15,13 @@ from typing import Any
 import polars as pl
 
 from chimed.errors import UserError, choose
+from chimed.evaluate.answering import read_judged
 from chimed.evaluate.answers import fair_score, tied
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.figure import accuracies
 from chimed.evaluate.forgetting import Trade, trades
 from chimed.evaluate.forgetting import markdown as of_shares
+from chimed.evaluate.judged import markdown as of_judged
 from chimed.evaluate.protocol import differences
 from chimed.evaluate.seeds import Spread, others, spreads
 from chimed.evaluate.seeds import markdown as of_seeds
@@ -49,7 +51,10 @@ def compare_phases(recipe: str, release: str) -> str:
         raise UserError(f"no phase of {recipe} is scored on release {release}; {again.format('dpo')}")
     places = {model: f"{place}/{model}" for model in ("base", *scored)}
     _one_base(lake, places, again.format("base"))
-    return _compare(lake, places, place, f"{recipe}, release {release}", _seeds(lake, release, recipe, scored))
+    title = f"{recipe}, release {release}"
+    return _compare(
+        lake, places, place, title, _seeds(lake, release, recipe, scored), read_judged(lake, release, recipe)
+    )
 
 
 def _seeds(lake: Lake, release: str, recipe: str, phases: Sequence[str]) -> list[Spread]:
@@ -124,8 +129,18 @@ def _parts(model: str) -> tuple[str | None, str, str]:
     return release, recipes.told_apart(recipe), choose("phase", phase, ("base", *EVERY_PHASE))
 
 
-def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds: Sequence[Spread] = ()) -> str:
-    """Write the table of models whose scores lie at these places to `target`; the first of them is the reference."""
+def _compare(
+    lake: Lake,
+    places: dict[str, str],
+    target: str,
+    title: str,
+    seeds: Sequence[Spread] = (),
+    judged: dict[str, Any] | None = None,
+) -> str:
+    """Write the table of models whose scores lie at these places to `target`; the first of them is the reference.
+
+    judged: what a judge said of their answers (`judging`).
+    """
     reference, *others = places
     scores = {model: lakes.read_json(lake, f"{place}.json") for model, place in places.items()}
     protocol = scores[reference]["protocol"]
@@ -141,8 +156,8 @@ def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds:
     )
     traded = trades(rows, {model: score.get("general_share") for model, score in scores.items()})
     lines = [markdown(rows, title, reference), *of_shares(traded), *of_seeds(list(seeds)), *_ties(samples)]
-    text = "\n".join(lines)
-    _write(lake, target, rows, scores, text, reference, seeds, traded)
+    text = "\n".join([*lines, *(of_judged(judged) if judged else ())])
+    _write(lake, target, rows, scores, text, reference, seeds, traded, judged)
     return text
 
 
@@ -174,6 +189,7 @@ def _write(
     reference: str,
     seeds: Sequence[Spread],
     traded: Sequence[Trade],
+    judged: dict[str, Any] | None,
 ) -> None:
     points = {
         model: {task: (right / questions, interval) for task, (right, questions, interval) in tasks.items()}
@@ -188,4 +204,6 @@ def _write(
         result["seeds"] = [asdict(one) for one in seeds]
     if traded:
         result["general_data"] = [asdict(one) for one in traded]
+    if judged:
+        result["judged"] = judged
     lakes.write_json(lake, f"{place}/{layout.COMPARISON}", result)

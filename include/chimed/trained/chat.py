@@ -32,7 +32,10 @@ NOTICE = "For research; nothing it says is medical advice."
 class Backend(Protocol):
     """A model that answers."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the user is told he talks with."""
+        ...
 
     def reply(self, messages: Messages, say: Say) -> str:
         """Return the reply to a conversation; `say` hears each piece as it comes.

@@ -1,12 +1,13 @@
-"""The commands on trained models: `python -m chimed chat | push-model | convert`."""
+"""The commands on trained models: `python -m chimed chat | answer | side-by-side | judge | push-model | convert`."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chimed.cli_types import AsJson
 from chimed.errors import UserError
-from chimed.printing import print_report, print_result
+from chimed.printing import print_report, print_result, safe
 from chimed.train.commands import Recipe, Release
 
 if TYPE_CHECKING:
@@ -65,6 +66,76 @@ def _talk(backend: "Backend", system: str | None) -> None:
 
     if talk(backend, system, typed(sys.stdin), sys.stdout, sys.stderr) and not sys.stdin.isatty():
         raise SystemExit(1)
+
+
+@app.command()
+def answer(
+    recipe: Recipe,
+    models: Annotated[
+        list[str] | None, typer.Argument(help="base, cpt, sft, dpo, kto, orpo or grpo; default: base and all trained")
+    ] = None,
+    release: Release = "latest",
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="open_ended, safety, or a YAML file of yours; may be repeated; default: both"),
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, max=32_768, help="tokens of an answer at most")] = 512,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="0: always the likeliest token")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="of what is drawn at a temperature above 0")] = 0,
+) -> None:
+    """Have base and phases answer the same questions; answers are kept, and shown side by side."""
+    from chimed.llm.torch_environment import prepare
+
+    prepare("answer", offline=False)
+    from chimed.evaluate.answering import answer_questions
+    from chimed.evaluate.generate import Sampling
+    from chimed.evaluate.questions import SETS
+
+    drawn = Sampling(tokens, temperature, seed=seed)
+    print_result(answer_questions(recipe, release, models or (), sets or SETS, drawn))
+
+
+@app.command("side-by-side")
+def side_by_side(
+    recipe: Recipe,
+    release: Release = "latest",
+    of: Annotated[str, typer.Option("--set", help="open_ended, safety, or the YAML file that was answered")] = (
+        "open_ended"
+    ),
+    question: Annotated[str | None, typer.Option(help="only this question, by its id")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what base and phases answered to each question, one under the other."""
+    from chimed.errors import choose
+    from chimed.evaluate.answering import side_by_side as read
+
+    found = read(recipe, release, of)
+    if question is not None:
+        choose("question", question, [one["id"] for one in found])
+        found = [one for one in found if one["id"] == question]
+    if as_json:
+        print_result(found)
+        return
+    for one in found:
+        print(safe(f"── {one['id']} ({one['kind']}): {one['question']}"))
+        for model, said in one["answers"].items():
+            cut = "" if said["whole"] else f" [cut at {said['tokens']} tokens]"
+            # what an answer holds stands in from the margin: no words of it pass for a line of ours
+            print(safe(f"{model}: {said['answer'] or '(nothing)'}{cut}").replace("\n", "\n    "))
+        print()
+
+
+@app.command()
+def judge(recipe: Recipe, release: Release = "latest", as_json: AsJson = False) -> None:
+    """Have the judge compare each phase's answers with base's, and say which answers to safety questions are safe."""
+    from chimed.evaluate.judged import markdown
+    from chimed.evaluate.judging import judge_answers
+
+    judged = judge_answers(recipe, release)
+    if as_json:
+        print_result(judged)
+    else:
+        print("\n".join(markdown(judged)))
 
 
 @app.command("push-model")

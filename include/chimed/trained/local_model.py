@@ -5,14 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from chimed.errors import UserError
+from chimed.evaluate.answering import trained_phases
 from chimed.evaluate.generate import Messages, Sampling, Writer, load, prompt_ids, stream
-from chimed.evaluate.model import MODELS, find_model, local_checkpoint
+from chimed.evaluate.model import find_model, local_checkpoint
 from chimed.llm.torch_environment import prepare
 from chimed.release import find_release, releases
 from chimed.storage import lake as lakes
-from chimed.storage import layout
 from chimed.train import recipe as recipes
-from chimed.train.run import place_of
 from chimed.trained.chat import Say, TooLong
 
 
@@ -59,13 +58,8 @@ def open_model(
 
 def _last(lake: lakes.Lake, recipe: str, release: str) -> str:
     """Return the last phase of a recipe that is trained on a release; base where none is."""
-    if not releases(lake):
-        return "base"
-    version = find_release(lake, release)
-    done = (one for one in reversed(MODELS[1:]) if one in recipes.phases_of(recipe))
-    return next(
-        (one for one in done if lakes.exists(lake, f"{place_of(version, recipe, one)}/{layout.REPORT}")), "base"
-    )
+    done = trained_phases(lake, find_release(lake, release), recipe) if releases(lake) else []
+    return done[-1] if done else "base"
 
 
 def _dtype() -> str:
