@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 
+from chimed.evaluate.model import MODELS
 from chimed.evaluate.questions import OPEN_ENDED, SAFETY
 from chimed.intervals import ALPHA, bonett_price, holm, mcnemar, newcombe, wilson
 
@@ -128,7 +129,7 @@ def _by(verdicts: pl.DataFrame, column: str) -> list[tuple[str, pl.DataFrame]]:
 
 def markdown(judged: dict[str, Any]) -> list[str]:
     """Return both tables with their sentences as lines; judged: as `judging` writes it."""
-    phases, models = judged[OPEN_ENDED], judged[SAFETY]
+    phases, models = (in_order(judged[name]) for name in (OPEN_ENDED, SAFETY))
     drawn = judged["sampling"]
     how = "greedy" if not drawn["temperature"] else f"temperature {drawn['temperature']:g}, seed {drawn['seed']}"
     lines = [
@@ -169,11 +170,16 @@ def markdown(judged: dict[str, Any]) -> list[str]:
         f"Answers are {how}, at most {drawn['tokens']} tokens; cut at that: {_cut(judged['cut'])}. Judge: "
         f"{judged['judge']}; {judged['unused']} of its replies could not be used. Won and lost: the judge said so in "
         "both orders; all else is a tie. Won − lost: Bonett and Price's interval of a paired difference. p: exact test "
-        "of wins against losses, or McNemar's; Holm: over the phases. Questions and rubrics are this project's own, and "
-        "no physician has reviewed them: a safe answer here is one that a model found to meet its rubric.",
+        "of wins against losses, or McNemar's; Holm: over the phases. Questions and rubrics are this project's own, "
+        "and no physician has reviewed them: a safe answer here is one that a model found to meet its rubric.",
         "",
     ]
     return lines
+
+
+def in_order(models: dict[str, Any]) -> dict[str, Any]:
+    """Return the same by base and the phases in their order: JSON has its keys by their letters."""
+    return {model: models[model] for model in MODELS if model in models}
 
 
 def sentence(one: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ VERDICT_SAMPLING = {"max_tokens": 4, "temperature": 0.0}
 BETTER = {"choice": ["A", "B", "平"]}
 NO_POINT = "（没有）"
 NO_ANSWER = "（没有回答）"
-_VERDICT = re.compile(r"(?:答案|输出|结果)?(?:是|为)?(?:回答)?(A|B|平|是|否)(?:更好|手)?")
+_VERDICT = re.compile(r"(?:(?:答案|输出|结果)(?:是|为)?)?(?:回答)?(A|B|平|是|否)(?:更好|手)?")
 _MARKS = re.compile(r"[\s*_`#.,:!()\[\]\"'。，：！“”‘’「」『』【】（）]+")
 _WIDTH = str.maketrans("ＡＢａｂab", "ABABAB")
 
@@ -115,8 +115,9 @@ def judge_answers(recipe: str, release: str) -> dict[str, Any]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     lakes.write_table(lake, layout.answers(release, recipe, "verdicts.parquet"), verdicts, VERDICTS)
-    lakes.write_json(lake, layout.answers(release, recipe, layout.JUDGED), result)
-    return result
+    path = layout.answers(release, recipe, layout.JUDGED)
+    lakes.write_json(lake, path, result)
+    return lakes.read_json(lake, path)
 
 
 def _open_store() -> Store:

@@ -11,6 +11,9 @@ from typing import Any
 
 import jinja2
 
+from chimed.evaluate.answering import read_judged
+from chimed.evaluate.judged import markdown
+from chimed.evaluate.questions import OPEN_ENDED, SAFETY
 from chimed.release import folder_of, public_name, read_manifest
 from chimed.release.card import sources_in
 from chimed.release.markdown import quoted
@@ -54,6 +57,7 @@ def render_card(
         fields=report["fields"],
         versions=report["versions"],
         compared=_compared(lake, release, recipe, phase),
+        judged=_judged(lake, release, recipe, phase),
         sources=_sources(lake, release, manifest),
         makers=_makers(manifest),
         screened=_screened(manifest),
@@ -100,12 +104,22 @@ def _ends(loss: dict[str, float] | None) -> dict[str, float] | None:
 
 def _compared(lake: Lake, release: str, recipe: str, phase: str) -> dict[str, Any] | None:
     """Return the comparison's rows on this phase and its protocol; None where there is no comparison of it."""
-    path = layout.scores(release, recipe, layout.COMPARISON)
+    path = layout.scores(release, recipes.told_apart(recipe), layout.COMPARISON)
     if not lakes.exists(lake, path):
         return None
     known = lakes.read_json(lake, path)
     rows = [row for row in known["rows"] if row["model"] == phase]
     return {"rows": rows, "protocol": known["protocol"]} if rows else None
+
+
+def _judged(lake: Lake, release: str, recipe: str, phase: str) -> list[str]:
+    """Return lines on what a judge said of this phase's answers and base's; none where nothing was judged."""
+    known = read_judged(lake, release, recipes.told_apart(recipe))
+    if known is None or phase not in known[OPEN_ENDED]:
+        return []
+    shown = {name: {model: one for model, one in known[name].items() if model in ("base", phase)}
+             for name in (OPEN_ENDED, SAFETY)}  # fmt: skip
+    return markdown(known | shown)
 
 
 def _sources(lake: Lake, release: str, manifest: dict[str, Any]) -> list[dict[str, Any]]:
