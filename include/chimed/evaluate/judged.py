@@ -53,6 +53,7 @@ def _phase(verdicts: pl.DataFrame) -> dict[str, Any]:
             kind: {name: sum(kinds[one] == kind for one in fates.get(name, ())) for name in ("won", "tied", "lost")}
             for kind in dict.fromkeys(kinds.values())
         },
+        "won_questions": fates.get("won", []),
         "lost_questions": fates.get("lost", []),
     }
 
