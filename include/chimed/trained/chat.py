@@ -96,6 +96,7 @@ def talk(backend: Backend, system: str | None, lines: Iterator[str | None], out:
 def _turn(backend: Backend, conversation: Conversation, question: str, out: TextIO, told: TextIO) -> bool:
     """Ask and print the reply; return whether one came. A question without a reply is taken back."""
     pieces: list[str] = []
+    failed: UserError | None = None
 
     def say(piece: str) -> None:
         pieces.append(piece)
@@ -109,6 +110,7 @@ def _turn(backend: Backend, conversation: Conversation, question: str, out: Text
         text = "".join(pieces)
         print("\nstopped", file=told, flush=True)
     except UserError as error:
+        failed = error
         print(f"chimed: {one_line(str(error))}", file=told, flush=True)
         text = ""
     if pieces:
@@ -116,7 +118,7 @@ def _turn(backend: Backend, conversation: Conversation, question: str, out: Text
         out.flush()
     if not text.strip():
         conversation.turns.pop()
-        if not pieces:
+        if not pieces and failed is None:
             print("no reply", file=told, flush=True)
         return False
     conversation.turns.append({"role": "assistant", "content": _clean(text)})

@@ -11,7 +11,6 @@ the hub a push is one commit to a repository that is made private where there is
 
 import hashlib
 import json
-import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +182,6 @@ def _to_hub(package: Package, folder: Path, repository: str) -> str:
     sums = {name: sha256_of(path) for name, path in package.files.items()}
     about = {"weights": package.weights, "release": package.version, "files": sums}
     (folder / SUMS).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request
     hub = HfApi()
     hub.create_repo(repository, repo_type="model", private=True, exist_ok=True)
     try:

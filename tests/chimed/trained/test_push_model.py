@@ -135,6 +135,7 @@ def test_a_hub_gets_one_private_commit(lake, tmp_path) -> None:
         environment = os.environ | {
             "CHIMED_DATA": lake.root, "CHIMED_STORE": f"sqlite:///{tmp_path}/store.db", "HF_ENDPOINT": served.url,
             "HF_TOKEN": served.token, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0",  # loading a model in this process may have set it
             "PYTHONPATH": str(PROJECT / "include"),
         }  # fmt: skip
         command = [sys.executable, "-m", "chimed", "push-model", "sft", "hf://me/chimed", "--recipe", "demo"]
