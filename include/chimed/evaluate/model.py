@@ -10,7 +10,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
-from chimed.train.checkpoint import fingerprint
+from chimed.train.checkpoint import fingerprint, same_model
 from chimed.train.recipe import EVERY_PHASE, PHASES
 from chimed.train.run import base_of, place_of, trained
 
@@ -69,6 +69,6 @@ def _base_model(lake: Lake, begun: str, recipe: str, checkpoint: str) -> str:
     """Return the base model's identity; one of the hub is the commit that training began with, if it has begun."""
     if lakes.exists(lake, f"{begun}/run.json"):
         known = str(lakes.read_json(lake, f"{begun}/run.json")["start_model"])
-        if known.startswith(f"{checkpoint}@"):
+        if known.startswith(f"{checkpoint}@") or (Path(checkpoint).is_dir() and same_model(known, checkpoint)):
             return known
     return fingerprint(checkpoint, recipes.load(recipe, PHASES[0]).get("model_revision"))

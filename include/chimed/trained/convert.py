@@ -22,7 +22,7 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
-from chimed.train.checkpoint import fingerprint, sha256_of
+from chimed.train.checkpoint import fingerprint, same_model, sha256_of
 from chimed.train.recipe import EVERY_PHASE
 from chimed.train.run import place_of, trained
 
@@ -68,8 +68,8 @@ def convert(lake: Lake, release: str, recipe: str, phase: str, kind: str) -> dic
             log.info("%s is converted already", target)
             return known
     source = lakes.local_path(lake, f"{place}/merged")
-    if (found := fingerprint(str(source))) != report["fingerprint"]:
-        raise WorkStopped(f"{lake.at(place)}/merged is not the model of its report: it is {found}")
+    if not same_model(report["fingerprint"], str(source)):
+        raise WorkStopped(f"{lake.at(place)}/merged is not the model of its report: it is {fingerprint(str(source))}")
     with tempfile.TemporaryDirectory(prefix="chimed-gguf-") as work:
         file = Path(work) / f"{kind}.gguf"
         for command in commands(tools, source, file, kind):

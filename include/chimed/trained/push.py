@@ -23,7 +23,7 @@ from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import Store
 from chimed.train import recipe as recipes
-from chimed.train.checkpoint import fingerprint, sha256_of
+from chimed.train.checkpoint import fingerprint, same_model, sha256_of
 from chimed.train.recipe import EVERY_PHASE
 from chimed.train.run import place_of, trained
 from chimed.trained.card import render_card
@@ -93,8 +93,9 @@ def _checked(lake: Lake, place: str, kind: str, report: dict[str, Any]) -> Path:
         raise WorkStopped(f"{lake.at(place)} has no {NEEDED[kind]}: the model was removed since it was trained")
     folder = lakes.local_path(lake, place)
     recorded = report.get("fingerprint" if kind == "merged" else "adapter_fingerprint")
-    if recorded and (found := fingerprint(str(folder))) != recorded:
-        lakes.remove_local(lake, place)
+    if recorded and not same_model(recorded, str(folder)):
+        found = fingerprint(str(folder))
+        lakes.remove_local(lake, place)  # a copy may have been damaged here; the next push fetches it again
         raise WorkStopped(f"{lake.at(place)} is not the model of its report: it is {found}, the report says {recorded}")
     return folder
 
