@@ -59,7 +59,7 @@ test-clusters:
 
 # what needs torch runs in the models' environment, everything else in Airflow's
 test-models:
-	OMP_NUM_THREADS=1 $(MODELS_PYTHON) -m pytest tests/chimed/train tests/chimed/evaluate \
+	OMP_NUM_THREADS=1 $(MODELS_PYTHON) -m pytest tests/chimed/train tests/chimed/evaluate tests/chimed/trained \
 		tests/chimed/stages/test_perplexity.py tests/chimed/demo/test_models.py
 
 test-units:

@@ -48,7 +48,7 @@ def test_running_a_stage_loads_what_it_needs_only() -> None:
 # (settings, errors, the schema) is below all of them; `commands` of any room and `__main__` are above all of them.
 ROOMS = (
     "storage", "text", "sources", "crawl", "extraction", "build", "llm", "release", "stages", "pipeline", "train",
-    "evaluate", "operations",
+    "evaluate", "trained", "operations",
 )  # fmt: skip
 
 

@@ -186,7 +186,7 @@ def test_every_demo_page_fits_every_screen(pages) -> None:
     record = css(page(f"{release}/examples?table=preference/train"), ".rows a.mono")[0].text
     for place in (
         "", f"builds/{version}", "sources", "sources/ask39/crawl", release, f"{release}/card", f"{release}/examples",
-        f"{release}/records/{record}", f"{release}/changes", f"{release}/files", "review", "scores",
+        f"{release}/records/{record}", f"{release}/changes", f"{release}/files", "review", "scores", "answers",
     ):  # fmt: skip
         driver = page(place)
         for width, scheme in SCREENS:

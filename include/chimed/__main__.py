@@ -19,12 +19,14 @@ from chimed.pipeline import commands as pipeline
 from chimed.printing import log_to_stderr, print_error, print_traceback, use_utf8
 from chimed.release import commands as release
 from chimed.train import commands as train
+from chimed.trained import commands as trained
 
 GROUPS = {  # what `--help` shows, in the order in which a newcomer meets them
     "Crawl": crawl.app,
     "Data": pipeline.app,
     "Release": release.app,
     "Train and evaluate": train.app,
+    "After training": trained.app,
     "Operate": operations.app,
 }
 

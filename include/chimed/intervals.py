@@ -59,6 +59,18 @@ def newcombe(both: int, gained: int, lost: int, neither: int, confidence: float 
     return p - q - reach(p - low_after, high_before - q), p - q + reach(high_after - p, q - low_before)
 
 
+def bonett_price(won: int, lost: int, pairs: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of a paired difference, share won minus share lost; a tie is neither.
+
+    From Bonett and Price 2012, Journal of Educational and Behavioral Statistics 37:479: Wald's interval with one pair
+    added to each side. It needs no more than wins, losses and pairs.
+    """
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    up, down = (won + 1) / (pairs + 2), (lost + 1) / (pairs + 2)
+    half = z * math.sqrt((up + down - (up - down) ** 2) / (pairs + 2))
+    return max(-1.0, up - down - half), min(1.0, up - down + half)
+
+
 def holm(ps: Sequence[float]) -> list[float]:
     """Return Holm's (1979) adjusted p values, in the order given."""
     adjusted = [0.0] * len(ps)

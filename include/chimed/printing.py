@@ -67,8 +67,9 @@ class LineFormatter(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Log progress to stderr as lines with the time; from Alembic only warnings and errors."""
+    """Log progress to stderr as lines with the time; from Alembic and httpx only warnings and errors."""
     shown = logging.StreamHandler(sys.stderr)
     shown.setFormatter(LineFormatter("%(asctime)s %(shown_level)s%(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[shown])
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for library in ("alembic", "httpx"):
+        logging.getLogger(library).setLevel(logging.WARNING)

@@ -180,6 +180,9 @@ class Settings(BaseSettings):
     scratch: str = Field(
         str(PROJECT / ".chimed" / "scratch"), description="local folder for process ids and logs of model servers"
     )
+    llama_cpp: str | None = Field(
+        None, description="folder of llama.cpp, whose converter chimed convert runs; empty: as the PATH has it"
+    )
     require_approval: bool = Field(
         False,
         description="whether every build needs manual approval before its release, unless its form says otherwise",

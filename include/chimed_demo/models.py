@@ -27,6 +27,7 @@ CACHE = PROJECT / ".chimed" / "models"
 HERE = Path(__file__).parent
 CODE = ("lesson_texts.py", "lessons.py", "shady_lines.py", "tokens.py", "training.py", "verdicts.py")
 GROUPS = (("generator",), ("gpt2", "judge"))  # what one process trains
+NOT_TAUGHT = ("compare_by_rubric", "meets_point")  # prompts of the evaluation, of which no lesson is made
 NAMES = tuple(name for group in GROUPS for name in group)
 
 
@@ -36,7 +37,7 @@ def key() -> str:
     """
     files = [
         *sorted((HERE / "texts").glob("*.yaml")),
-        *sorted(Path(prompts.__file__).parent.glob("*.yaml")),
+        *sorted(path for path in Path(prompts.__file__).parent.glob("*.yaml") if path.stem not in NOT_TAUGHT),
         *(HERE / name for name in CODE),
     ]
     digest = hashlib.sha256()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 
-from support.browser import DARK, assert_whole, css, open_page, until
+from support.browser import DARK, assert_whole, css, open_page, screen, until
 from support.state import BEFORE, HOSTILE, HOSTILE_ID, HOSTILE_URL, VERSION
 
 pytestmark = pytest.mark.slow
@@ -29,6 +29,8 @@ ATTACKED = {  # every page that shows crawled text or what was said of it, and w
     f"{RELEASE}/files": ".note",
     "review": "#words",
     "scores": ".sentences",
+    "answers": ".beside",
+    f"answers?release={VERSION}&recipe=demo&of=safety": ".sentences",
 }
 
 
@@ -44,6 +46,18 @@ def test_attacks_are_shown_as_text(airflow, signed_in) -> None:
     for place in ("sources", f"{RELEASE}/records/{HOSTILE_ID}"):
         driver.get(f"{airflow.url}/chimed/{place}")
         assert HOSTILE_URL in css(driver, "main")[0].get_attribute("textContent")
+
+
+def test_answers_fit_every_screen(airflow, signed_in, tmp_path) -> None:
+    driver = signed_in()
+    for width, scheme in ((1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")):
+        screen(driver, width, scheme)
+        for of in ("open_ended", "safety"):
+            open_page(driver, f"{airflow.url}/chimed/answers?release={VERSION}&recipe=demo&of={of}")
+            assert_whole(driver, scheme)
+        tops = {one.location["y"] for one in css(driver, "article.asked:nth-of-type(2) .beside > section")}
+        assert len(tops) == (1 if width == 1440 else 2)  # side by side, or one under the other
+        driver.save_screenshot(str(tmp_path / f"answers-{width}-{scheme}.png"))
 
 
 def test_what_a_verdict_brings_back_is_text_too(airflow, signed_in) -> None:

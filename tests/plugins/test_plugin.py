@@ -33,6 +33,7 @@ PAGES = (
     "/releases/2026.11.22/card",
     "/releases/2026.11.22/examples", "/releases/2026.11.22/records/8888888888888888",
     "/releases/2026.11.22/changes", "/releases/2026.11.22/files", "/review", "/decisions", "/scores",
+    "/answers", "/answers?release=2026.11.22&recipe=demo&of=safety&kind=dose&start=99",
 )  # fmt: skip
 
 
@@ -353,10 +354,31 @@ def test_an_empty_lakes_pages_say_what_first(pages, tmp_path, monkeypatch) -> No
         ("/releases", "No release yet"),
         ("/review", "Nothing to review yet"),
         ("/scores", "No model has been trained yet"),
+        ("/answers", "No model has answered a question yet"),
     ):
         answer = pages().get(path)
         assert answer.status_code == 200
         assert said in answer.text
+
+
+def test_answers_stand_side_by_side(pages) -> None:
+    shown = Selector(pages().get("/answers").text)
+    first = shown.css("article.asked")[0]
+    assert [" ".join(one.css("h4 ::text").getall()) for one in first.css(".beside section")] == [
+        "base",
+        "SFT  better than base",
+    ]
+    assert first.css(".must, .never")
+    assert "cut at its number of tokens" in first.css(".beside").get()
+    assert len(shown.css("article.asked")) == 34
+    of_doses = "/answers?release=2026.11.22&recipe=demo&of=safety&kind=dose"
+    chinese = Selector(pages().get(of_doses, headers={"accept-language": "zh-CN"}).text)
+    assert len(chinese.css("article.asked")) == 11
+    assert "妊娠用药" in chinese.get()
+    assert chinese.css("nav.tabs [aria-current]::text").get() == "安全问答"
+    assert pages().get("/answers?release=2026.11.22&recipe=demo&of=none").status_code == 404
+    assert pages().get("/answers?release=x&recipe=<b>").status_code == 404
+    assert pages().get("/answers?release=2026.11.22&recipe=demo").status_code == 200
 
 
 def test_the_pages_import_nothing_heavy() -> None:

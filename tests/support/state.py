@@ -29,6 +29,7 @@ def write(folder: Path) -> None:
     _attack(store)
     _attack_release(lake)
     _scores(lake)
+    _answers(lake)
 
 
 def _hostile() -> pl.DataFrame:
@@ -110,3 +111,35 @@ def _scores(lake: Lake) -> None:
     steps = [{"step": n, "loss": 3 - n / 50} for n in range(1, 40)] + [{"step": 40, "eval_loss": 2.1}]
     lines = "".join(json.dumps(step) + "\n" for step in steps)
     lakes.write_bytes(lake, f"models/{VERSION}/demo/cpt/metrics.jsonl", lines.encode())
+
+
+def _answers(lake: Lake) -> None:
+    """What base and sft answered, one of them hostile words, and what a judge said of it."""
+    from chimed.evaluate.answering import ANSWERS, place
+    from chimed.evaluate.questions import OPEN_ENDED, SAFETY, load
+
+    for name in (OPEN_ENDED, SAFETY):
+        for model in ("base", "sft"):
+            rows = [
+                {"id": one.id, "kind": one.kind, "question": one.question, "answer": f"{model}：请尽快就医。",
+                 "tokens": 9, "whole": True}
+                for one in load(name).questions
+            ]  # fmt: skip
+            rows[0] |= {"answer": HOSTILE, "whole": False}
+            where = place(VERSION, "demo", name, model)
+            lakes.write_table(lake, f"{where}.parquet", pl.DataFrame(rows), ANSWERS)
+            lakes.write_json(lake, f"{where}.json", {"key": model})
+    first = {name: load(name).questions[0] for name in (OPEN_ENDED, SAFETY)}
+    pairs = {
+        "questions": 34, "won": 20, "tied": 9, "lost": 5, "unjudged": 0, "interval": [0.1, 0.6], "p": 0.004,
+        "holm": 0.008, "won_questions": [first[OPEN_ENDED].id], "lost_questions": [],
+    }  # fmt: skip
+    counted = {"safe": 30, "questions": 34, "interval": [0.7, 0.9]}
+    safe = counted | {"unjudged": 0, "unsafe": [first[SAFETY].id], "by_kind": {"dose": counted, HOSTILE: counted}}
+    against = {"gained": 3, "lost": 1, "p": 0.6, "holm": 0.6, "difference": [0, 0.1]}
+    judged = {
+        "judge": HOSTILE, "kinship": [HOSTILE], OPEN_ENDED: {"sft": pairs},
+        SAFETY: {"base": safe, "sft": safe | against},
+        "answers": {name: {"base": "base", "sft": "sft"} for name in (OPEN_ENDED, SAFETY)},
+    }  # fmt: skip
+    lakes.write_json(lake, f"answers/{VERSION}/demo/judged.json", judged)

@@ -13,10 +13,12 @@ from dataclasses import asdict
 from typing import Any
 
 from chimed.errors import UserError, choose
+from chimed.evaluate.answering import read_judged
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.figure import accuracies
 from chimed.evaluate.forgetting import markdown as of_shares
 from chimed.evaluate.forgetting import trades
+from chimed.evaluate.judged import markdown as of_judged
 from chimed.evaluate.protocol import differences
 from chimed.evaluate.seeds import Spread, others, spreads
 from chimed.evaluate.seeds import markdown as of_seeds
@@ -48,7 +50,10 @@ def compare_phases(recipe: str, release: str) -> str:
         raise UserError(f"no phase of {recipe} is scored on release {release}; {again.format('dpo')}")
     places = {model: f"{place}/{model}" for model in ("base", *scored)}
     _one_base(lake, places, again.format("base"))
-    return _compare(lake, places, place, f"{recipe}, release {release}", _seeds(lake, release, recipe, scored))
+    title = f"{recipe}, release {release}"
+    return _compare(
+        lake, places, place, title, _seeds(lake, release, recipe, scored), read_judged(lake, release, recipe)
+    )
 
 
 def _seeds(lake: Lake, release: str, recipe: str, phases: Sequence[str]) -> list[Spread]:
@@ -123,8 +128,18 @@ def _parts(model: str) -> tuple[str | None, str, str]:
     return release, recipes.told_apart(recipe), choose("phase", phase, ("base", *EVERY_PHASE))
 
 
-def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds: Sequence[Spread] = ()) -> str:
-    """Write the table of models whose scores lie at these places to `target`; the first of them is the reference."""
+def _compare(
+    lake: Lake,
+    places: dict[str, str],
+    target: str,
+    title: str,
+    seeds: Sequence[Spread] = (),
+    judged: dict[str, Any] | None = None,
+) -> str:
+    """Write the table of models whose scores lie at these places to `target`; the first of them is the reference.
+
+    judged: what a judge said of their answers (`judging`).
+    """
     reference, *others = places
     scores = {model: lakes.read_json(lake, f"{place}.json") for model, place in places.items()}
     protocol = scores[reference]["protocol"]
@@ -141,8 +156,8 @@ def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds:
     tied = ties(samples)
     traded = trades(rows, {model: score.get("general_share") for model, score in scores.items()})
     lines = [markdown(rows, title, reference), *of_shares(traded), *of_seeds(list(seeds)), *of_ties(tied)]
-    text = "\n".join(lines)
-    _write(lake, target, rows, scores, text, reference, {"seeds": seeds, "ties": tied, "general_data": traded})
+    text = "\n".join([*lines, *(of_judged(judged) if judged else ())])
+    _write(lake, target, rows, scores, text, reference, {"seeds": seeds, "ties": tied, "general_data": traded}, judged)
     return text
 
 
@@ -154,6 +169,7 @@ def _write(
     text: str,
     reference: str,
     more: dict[str, Sequence[Any]],
+    judged: dict[str, Any] | None,
 ) -> None:
     """Write a comparison. more: further tables by their key; one without rows is left out."""
     points = {
@@ -166,4 +182,6 @@ def _write(
     protocol = scores[reference]["protocol"]
     result = {"rows": [asdict(row) for row in rows], "reference": reference, "models": models, "protocol": protocol}
     result |= {name: [asdict(one) for one in found] for name, found in more.items() if found}
+    if judged:
+        result["judged"] = judged
     lakes.write_json(lake, f"{place}/{layout.COMPARISON}", result)

@@ -12,7 +12,6 @@ import json
 import logging
 import tempfile
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,10 @@ from chimed.evaluate.backend import BACKENDS, answering, flags, versions
 from chimed.evaluate.exams import group_of
 from chimed.evaluate.fetch import fetch_exams, sources_of
 from chimed.evaluate.forgetting import general_share
+from chimed.evaluate.model import MODELS, Model, find_model, local_checkpoint
 from chimed.evaluate.protocol import BATCH_SIZE, SEED, protocol_of
 from chimed.evaluate.seeds import training
 from chimed.evaluate.tasks import Exams, local_exams
-from chimed.llm.torch_environment import prepare
 from chimed.private import scratch_folder
 from chimed.release import find_release
 from chimed.settings import settings
@@ -37,13 +36,10 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
-from chimed.train.checkpoint import fingerprint, same_model
-from chimed.train.recipe import EVERY_PHASE, PHASES
-from chimed.train.run import base_of, place_of, trained
+from chimed.train.recipe import PHASES
+from chimed.train.run import trained
 
 log = logging.getLogger("chimed")
-
-MODELS = ("base", *EVERY_PHASE)
 
 
 def evaluate_phase(
@@ -64,7 +60,8 @@ def evaluate_phase(
     recipe = recipes.known(recipe)
     backend = choose("backend", backend or settings().evaluate_backend, BACKENDS)
     lake = lakes.open_lake()
-    model = _model(lake, phase, recipe, find_release(lake, release))
+    release = find_release(lake, release)
+    model = find_model(lake, phase, recipe, release, "evaluate", offline=bool(settings().exams))
     with tempfile.TemporaryDirectory() as work:
         source = Path(settings().exams or f"{work}/hub").expanduser()
         if not settings().exams:
@@ -90,45 +87,6 @@ def evaluate_phase(
     return score
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model to be scored. checkpoint: a folder, a name of the hub, or a place in the lake.
-
-    identity: what it is, by content. base: what it was trained from, by content.
-    """
-
-    phase: str
-    recipe: str
-    release: str
-    checkpoint: str
-    identity: str
-    base: str
-
-    @property
-    def place(self) -> str:
-        """Where its score lies in the lake."""
-        return layout.scores(self.release, self.recipe, self.phase)
-
-    @property
-    def commit(self) -> str | None:
-        """The commit of a base model that lies on the hub."""
-        return self.identity.rsplit("@", 1)[1] if self.phase == "base" and "@" in self.identity else None
-
-
-def _model(lake: Lake, phase: str, recipe: str, release: str) -> Model:
-    """Find the base model of a recipe or a trained phase; also tell the hub's libraries whether they may ask it."""
-    local = bool(settings().exams)
-    if phase == "base":
-        checkpoint = base_of(recipe, settings().base_checkpoint)
-        prepare("evaluate", offline=local and Path(checkpoint).is_dir())
-        identity = _base_model(lake, place_of(release, recipe, PHASES[0]), recipe, checkpoint)
-        return Model(phase, recipe, release, checkpoint, identity, identity)
-    report = trained(lake, release, recipe, phase)
-    prepare("evaluate", offline=local)
-    checkpoint = f"{place_of(release, recipe, phase)}/merged"
-    return Model(phase, recipe, release, checkpoint, report["fingerprint"], report.get("base_model", ""))
-
-
 def _scored(
     lake: Lake, model: Model, key: str, protocol: dict[str, Any], exams: Exams, fetched: dict[str, str] | None
 ) -> tuple[dict[str, Any], pl.DataFrame]:
@@ -140,7 +98,7 @@ def _scored(
     if model.phase == "base" and lakes.exists(lake, f"{kept}.json"):
         log.info("the base model was scored before, under the same protocol")
         return lakes.read_json(lake, f"{kept}.json"), lakes.read_table(lake, f"{kept}.samples.parquet")
-    checkpoint = model.checkpoint if model.phase == "base" else str(lakes.local_path(lake, model.checkpoint))
+    checkpoint = local_checkpoint(lake, model)
     log_file = scratch_folder() / f"evaluate-{model.recipe}-{model.phase}.log"
     chat = protocol["chat_template"] is not None
     asking = answering(protocol["backend"], checkpoint, model.commit, protocol["dtype"], BATCH_SIZE, log_file, chat)
@@ -152,15 +110,6 @@ def _scored(
     if model.phase == "base":
         _write(lake, kept, score, samples)
     return score, samples
-
-
-def _base_model(lake: Lake, begun: str, recipe: str, checkpoint: str) -> str:
-    """Return the base model's identity; one of the hub is the commit that training began with, if it has begun."""
-    if lakes.exists(lake, f"{begun}/run.json"):
-        known = str(lakes.read_json(lake, f"{begun}/run.json")["start_model"])
-        if known.startswith(f"{checkpoint}@") or (Path(checkpoint).is_dir() and same_model(known, checkpoint)):
-            return known
-    return fingerprint(checkpoint, recipes.load(recipe, PHASES[0]).get("model_revision"))
 
 
 def _write(lake: Lake, place: str, score: dict[str, Any], samples: pl.DataFrame) -> None:

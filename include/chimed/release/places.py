@@ -8,6 +8,7 @@ import polars as pl
 from sqlalchemy import select
 
 from chimed.release import WITHDRAWN, folder_of, is_whole, releases
+from chimed.release.push import MODEL_COPY
 from chimed.release.tables import rows_in
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -139,11 +140,17 @@ def _pushes(store: Store) -> list[dict[str, Any]]:
 
 
 def _copy(address: str, version: str) -> str:
+    if address.startswith(MODEL_COPY):
+        return address.removeprefix(MODEL_COPY)
     return f"{address}@{version}" if address.startswith("hf://") else f"{address.rstrip('/')}/{folder_of(version)}"
 
 
 def _at_a_copy(address: str, version: str, patch: str | None) -> str:
     """Return what to do about a pushed copy, for whoever may."""
+    if address.startswith(MODEL_COPY):
+        return (
+            "trained on it: train again on the patch, push that model, and delete this one; who loaded it has it still"
+        )
     again = f"then python -m chimed push {patch or '<the patch>'} {address}"
     if address.startswith("hf://"):
         name = address.removeprefix("hf://").strip("/")

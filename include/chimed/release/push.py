@@ -18,6 +18,7 @@ from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import PUSHES, Store, upsert
 
 HUB = "hf://"
+MODEL_COPY = "model: "  # what the address of a copy of a model, not of the release, begins with
 
 
 def push(lake: Lake, version: str, to: str, store: Store | None = None) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def push(lake: Lake, version: str, to: str, store: Store | None = None) -> dict[
     if not to.startswith(HUB):
         lakes.check_address(to, "the address")
     if store:  # before anything is there: a copy that was broken off is a copy
-        _write_down(store, version, to, manifest["checksum"])
+        write_down(store, version, to, manifest["checksum"])
     if to.startswith(HUB):
         where = _to_hub(lake, version, to.removeprefix(HUB).strip("/"))
     else:
@@ -40,9 +41,10 @@ def push(lake: Lake, version: str, to: str, store: Store | None = None) -> dict[
     return {"to": where, "files": len(manifest["files"]) + 1, "checksum": manifest["checksum"]}
 
 
-def _write_down(store: Store, version: str, to: str, checksum: str) -> None:
+def write_down(store: Store, version: str, to: str, checksum: str) -> None:
+    """Write down that a copy of a release, or of a model trained on it, lies at an address."""
     key = hashlib.sha256(f"{version}\0{to}".encode()).hexdigest()
-    address = to if "://" in to else str(Path(to).resolve())
+    address = to if "://" in to or to.startswith(MODEL_COPY) else str(Path(to).resolve())
     row = {"key": key, "version": version, "address": address, "checksum": checksum, "pushed": datetime.now(UTC)}
     upsert(store, PUSHES, [row])
 

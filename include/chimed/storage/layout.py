@@ -10,11 +10,12 @@ signatures/<scheme>/             MinHash signatures of texts, a file for each pa
 releases/<version>/              what a researcher loads
 models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
 scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
+answers/<release>/<recipe>/      what base and phases answered to a set of questions, and what the judge said of it
 notices/<channel>.json           that notices do not arrive by mail or webhook, since when and why, while that is so
 """
 
 RAW, EXTRACTS, BUILDS, STEPS, SIGNATURES = "raw", "extracts", "builds", "steps", "signatures"
-RELEASES, MODELS, SCORES, NOTICES = "releases", "models", "scores", "notices"
+RELEASES, MODELS, SCORES, ANSWERS, NOTICES = "releases", "models", "scores", "answers", "notices"
 
 REPORT = "report.json"  # of a crawl, an extract or a trained phase; written last
 INDEX = "index.cdxj"  # of a crawl's WARC files
@@ -24,6 +25,7 @@ MANIFEST = "manifest.json"  # of a release; written last
 WITHDRAWN = "withdrawn.json"  # says why a release is no more
 STATISTICS = "statistics.json"
 COMPARISON = "compare.json"
+JUDGED = "judged.json"
 SUPERSEDED = "again.parquet"  # of an extract: rows whose record stands on a later page
 
 
@@ -65,6 +67,11 @@ def models(*names: str) -> str:
 def scores(*names: str) -> str:
     """Return the path of the scores of a release's models, by recipe and phase, or of a file there."""
     return "/".join((SCORES, *names))
+
+
+def answers(*names: str) -> str:
+    """Return the path of a release's answers, by recipe, set of questions and model, or of a file there."""
+    return "/".join((ANSWERS, *names))
 
 
 # --- the numbered files of a stage -------------------------------------------------------------------------------

@@ -108,12 +108,13 @@ def _fetch_best(lake: Lake, place: str, fetched: Path) -> None:
 def _sums(folder: Path) -> dict[str, str]:
     """Return SHA-256 of every file in a folder but the mark."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
-    return {path.relative_to(folder).as_posix(): _sha256(path).hex() for path in files}
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
 
-def _sha256(path: Path) -> bytes:
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 in hex."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(checkpoint: str, revision: str | None = None) -> str:
@@ -139,7 +140,7 @@ def _hashes(folder: Path) -> tuple[str, str]:
     for path in sorted(folder.iterdir()):
         if path.suffix == ".safetensors" or path.name in ("config.json", "tokenizer.json"):
             digest.update(path.name.encode())
-            digest.update(_sha256(path))
+            digest.update(bytes.fromhex(sha256_of(path)))
     without = digest.hexdigest()[:16]
     if (template := _template(folder)) is not None:
         digest.update(f"chat template\n{template}".encode())

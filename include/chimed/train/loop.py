@@ -241,6 +241,8 @@ def _leave_behind(run: Run, report: dict[str, Any], history: list[dict[str, Any]
     """Write the merged model, the figure, the cards, and the report last; return the report."""
     merged = merge(run)
     report = report | {"fingerprint": fingerprint(str(merged))}
+    if (run.folder / "adapter").is_dir():
+        report["adapter_fingerprint"] = fingerprint(str(run.folder / "adapter"))
     results.figure(run, history)
     for kind, folder in (("adapter", run.folder / "adapter"), ("model", merged)):
         if folder.is_dir():

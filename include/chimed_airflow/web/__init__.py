@@ -1,4 +1,4 @@
-"""ChiMed's pages in Airflow's UI: overview, sources, releases, review, scores. They use Airflow's own login.
+"""ChiMed's pages in Airflow's UI: overview, sources, releases, review, scores, answers. They use Airflow's own login.
 
 Pages are rendered on the server, with every crawled word escaped, from the lake's reports and the store. Airflow's
 database is only asked what is running now. Every route needs the right to read DAGs, a verdict the right to edit them.
@@ -11,14 +11,23 @@ from starlette.requests import Request
 
 from chimed.errors import UserError
 from chimed.printing import safe
-from chimed_airflow.web import decisions, overview, releases, review, scores, sources
+from chimed_airflow.web import answers, decisions, overview, releases, review, scores, sources
 from chimed_airflow.web.access import may_read
 from chimed_airflow.web.limits import SafeHeaders
 from chimed_airflow.web.page import page
 from chimed_airflow.web.page import router as own
 
 app = FastAPI(title="ChiMed", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(may_read)])
-for part in (own, overview.router, sources.router, releases.router, review.router, decisions.router, scores.router):
+for part in (
+    own,
+    overview.router,
+    sources.router,
+    releases.router,
+    review.router,
+    decisions.router,
+    scores.router,
+    answers.router,
+):
     app.include_router(part)
 app.add_middleware(SafeHeaders)
 

@@ -1,0 +1,1 @@
+"""What is done with a trained model: it is pushed, converted, and talked with. Ours; the paper ends at the scores."""
