@@ -40,6 +40,12 @@ RECORD = pa.schema(
         pa.field("adopted", pa.bool_()),
         # the rejected answer of a preference
         pa.field("rejected", pa.string()),
+        # of a preference, by how much the chosen answer is better: the difference of the shares of comparisons won;
+        # null of a spoilt answer, of other records, and in a table that was written before there was this column
+        pa.field("margin", pa.float64()),
+        # of a preference, what is against its rejected answer: judge, or the rule that spoilt it on purpose: dose,
+        # warning; null as above
+        pa.field("rejected_by", pa.string()),
         # one of stages/department.py's list, from the page's breadcrumb or an LLM
         pa.field("department", pa.string()),
         # the day the page says it was published, the site's own time zone
@@ -115,7 +121,7 @@ def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
 
     Scores and the places of findings in the parent's words are not copied.
     """
-    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers"))
+    unknown = dict.fromkeys(("adopted", "margin", "rejected_by", "evidence", "tokens", "perplexity", "identifiers"))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)
     return row

@@ -47,6 +47,9 @@ BUILD_FORM = {
     },
     "Preferences": {
         "preference_share": "Share of the questions that get a preference",
+        "preference_candidates": "Answers to each question",
+        "preference_length_ratio": "How much longer one answer may be",
+        "preference_spoilt": "Share with a rejected answer spoilt on purpose",
         "judge_order": "Orders in which the judge compares",
         "judge_is_generator": "Let the generator judge itself",
     },

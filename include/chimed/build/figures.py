@@ -152,7 +152,12 @@ class GenerateFigures(TypedDict):
 
 
 class PreferFigures(TypedDict):
-    """What the judge was like; shares are null where there is nothing to divide by."""
+    """What the judge was like; shares are null where there is nothing to divide by. judged: twos of answers compared.
+
+    pairs: preferences made; mean_margin: of the judge's choices. unlike_length: questions without two answers of like
+    length. spoilt_dose, spoilt_warning: pairs whose rejected answer was spoilt, by what; nothing_to_spoil: pairs that
+    were to be, but state neither a dose nor a warning.
+    """
 
     questions: int
     judged: int
@@ -161,6 +166,12 @@ class PreferFigures(TypedDict):
     tie_share: float | None
     first_place_preferred: float | None
     longer_preferred: float | None
+    pairs: int
+    mean_margin: float | None
+    unlike_length: int
+    spoilt_dose: int
+    spoilt_warning: int
+    nothing_to_spoil: int
 
 
 class DecontaminateFigures(TypedDict):

@@ -39,6 +39,19 @@ class Options(BaseModel):
         description="compare two answers in both orders and keep only consistent verdicts, or in one order (paper)",
     )
     judge_is_generator: bool = Field(False, description="allow the generator to judge its own answers (paper: never)")
+    preference_candidates: int = Field(
+        2, ge=2, le=8, description="answers to each question, of which the judge compares every two (paper: 2)"
+    )
+    preference_length_ratio: float | None = Field(
+        None, ge=1, description="how many times as long as the other an answer of a pair may be; empty: any (paper)"
+    )
+    preference_spoilt: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="share of pairs whose rejected answer is the chosen one with a wrong dose or a lost warning, where "
+        "it has one (paper: none)",
+    )
     qa_answer: Literal["free", "span"] = Field(
         "free", description="generated answers: in the model's words, or a span of the document only"
     )

@@ -116,8 +116,9 @@ STAGES = (
     ),
     Stage(
         "prefer", "model", "llm", "Build preferences", "构建偏好数据",
-        "generates two answers, which another model compares in both orders",
-        "§3.2; the second order is ours",
+        "generates two answers or more, every two of which another model compares in both orders; by option some "
+        "rejected answers are spoilt on purpose",
+        "§3.2; the second order is ours, and more than two",
         skippable=True,
     ),
     Stage(

@@ -219,7 +219,18 @@ def _read_row(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
 def _print_record(row: dict[str, Any]) -> None:
     told = (f"{row['kind']} {row['id']}", row["source"], row["domain"], row["language"], row["fate"])
     print(f"\n{one_line('  '.join(str(one) for one in told))}")
-    for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
+    for name in (
+        "title",
+        "text",
+        "question",
+        "answer",
+        "rejected",
+        "rejected_by",
+        "margin",
+        "department",
+        "published",
+        "perplexity",
+    ):
         if row.get(name) is not None:
             print(f"  {name:12}{_short(row[name])}")
     if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words

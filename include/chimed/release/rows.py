@@ -32,9 +32,15 @@ COLUMNS = {
     "pretrain": pa.schema([pa.field("text", pa.string(), False), *_PROVENANCE]),
     "sft": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),
     "preference": pa.schema(
-        [*(pa.field(name, _MESSAGES, False) for name in ("prompt", "chosen", "rejected")), *_PROVENANCE]
+        [
+            *(pa.field(name, _MESSAGES, False) for name in ("prompt", "chosen", "rejected")),
+            *_PROVENANCE,
+            *(RECORD.field(name) for name in ("margin", "rejected_by")),
+        ]
     ),
 }
+# Columns that a release of an earlier version does not have
+LATER = ("margin", "rejected_by")
 
 # LLaMA-Factory's description of the JSONL files (its data/README.md): an answer of a pair is one message, not a list
 _TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}

@@ -7,6 +7,7 @@ of its own folder is opened, and what cannot be read is a fault and no traceback
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from chimed.characters import short
 from chimed.errors import UserError, choose
 from chimed.release import SPLITS, SUBSETS, TABLES, folder_of, releases
 from chimed.release.file_names import jsonl_beside, jsonl_places, parquet_name, table_files
-from chimed.release.rows import COLUMNS, dataset_info, jsonl
+from chimed.release.rows import COLUMNS, LATER, dataset_info, jsonl
 from chimed.release.statistics import Counter, statistics
 from chimed.release.tables import read_batches
 from chimed.release.write import ACCEPTED, checksum_of, data_files
@@ -174,7 +175,7 @@ def _column_faults(lake: Lake, folder: str, tables: dict[str, list[str]]) -> lis
         for name in names:
             with lakes.open_file(lake, f"{folder}/{name}") as file:
                 schema = pq.read_schema(file)
-            if not _same_columns(schema, COLUMNS[table.split("/")[0]]):
+            if not _are_columns_of(schema, table.split("/")[0]):
                 faults.append(f"{name}: columns are not those of this code")
     return faults
 
@@ -198,7 +199,7 @@ def _row_faults(
             seen.begin(split)
             for name in tables[f"{subset}/{split}"]:
                 beside, digest = jsonl_beside(name), hashlib.sha256()
-                for rows in read_batches(lake, f"{folder}/{name}", subset):
+                for rows in _read_as_written(lake, f"{folder}/{name}", subset):
                     counter.add(f"{subset}/{split}", rows)
                     seen.look(rows)
                     digest.update(jsonl(rows, subset))
@@ -262,10 +263,17 @@ def _form_faults(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]
     return faults
 
 
+def _read_as_written(lake: Lake, path: str, subset: str) -> Iterator[pl.DataFrame]:
+    """Return a table's rows without the columns that its version did not have, for its JSON lines lack them, too."""
+    with lakes.open_file(lake, path) as file:
+        held = pq.read_schema(file).names
+    return read_batches(lake, path, subset, [name for name in COLUMNS[subset].names if name in held])
+
+
 def _same_rows(lake: Lake, table: str, lines: str, subset: str) -> bool:
     """Whether JSON lines say the same as a table: another library's version may write them otherwise."""
     with lakes.open_file(lake, lines) as file:
-        for rows in read_batches(lake, table, subset):
+        for rows in _read_as_written(lake, table, subset):
             for made in jsonl(rows, subset).splitlines():
                 if not (there := file.readline()) or json.loads(there) != json.loads(made):
                     return False
@@ -277,5 +285,7 @@ def seal_of(lake: Lake, folder: str) -> str | None:
     return lakes.read_json(lake, f"{folder}/{layout.MANIFEST}").get(SEAL)
 
 
-def _same_columns(have: pa.Schema, want: pa.Schema) -> bool:
-    return have.remove_metadata().equals(want)
+def _are_columns_of(have: pa.Schema, subset: str) -> bool:
+    """Whether a file has a subset's columns; it may lack those that came with a later version than its own."""
+    want = [field for field in COLUMNS[subset] if field.name in have.names or field.name not in LATER]
+    return have.remove_metadata().equals(pa.schema(want))

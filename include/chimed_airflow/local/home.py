@@ -21,7 +21,8 @@ LOGS = STATE / "logs"
 NOTES = STATE / "running"
 HOST = "127.0.0.1"
 UI_PORT = 8080  # if it is free
-OPTIONS = {"preference_share": 1.0, "qa_answer": "span"}  # what so small a corpus and models need
+# what so small a corpus and models need, and what shows every kind of preference
+OPTIONS = {"preference_share": 1.0, "preference_candidates": 3, "preference_spoilt": 0.3, "qa_answer": "span"}
 
 
 @dataclass(frozen=True)
