@@ -23,7 +23,7 @@ RECORD = pa.schema(
         pa.field("source", pa.string(), False),
         # tcm (the paper's Trad) or general (Gen)
         pa.field("domain", pa.string(), False),
-        # document, qa or preference
+        # document, qa, preference or reasoning
         pa.field("kind", pa.string(), False),
         # zh (modern Chinese) or lzh (classical)
         pa.field("language", pa.string(), False),
@@ -32,14 +32,17 @@ RECORD = pa.schema(
         pa.field("title", pa.string()),
         # a document's body; null for the other kinds
         pa.field("text", pa.string()),
-        # the question of a qa or preference
+        # the question of a qa, preference or reasoning
         pa.field("question", pa.string()),
-        # the answer of a qa, the chosen answer of a preference
+        # the answer of a qa or reasoning, the chosen answer of a preference
         pa.field("answer", pa.string()),
         # of a crawled answer: whether the asker or the site chose it; null for every other record
         pa.field("adopted", pa.bool_()),
         # the rejected answer of a preference
         pa.field("rejected", pa.string()),
+        # what was thought before the answer of a reasoning; null of every other record, and in a table that was written
+        # before there was this column
+        pa.field("reasoning", pa.string()),
         # of a preference, by how much the chosen answer is better: the difference of the shares of comparisons won;
         # null of a spoilt answer, of other records, and in a table that was written before there was this column
         pa.field("margin", pa.float64()),
@@ -112,7 +115,9 @@ def keyed_hash(key: bytes, plain: str) -> str:
 
 def record_id(row: dict[str, Any]) -> str:
     """Return the id of a record of any kind: a hash of its page's URL, its kind, its language and its words."""
-    words = (row.get(name) for name in ("title", "text", "question", "answer", "rejected"))
+    words = [row.get(name) for name in ("title", "text", "question", "answer", "rejected")]
+    if row.get("reasoning") is not None:  # a later column: the ids of all other kinds stay what they were
+        words.append(row["reasoning"])
     return content_id(row["url"], row["kind"], row["language"], *words)
 
 
@@ -121,7 +126,9 @@ def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
 
     Scores and the places of findings in the parent's words are not copied.
     """
-    unknown = dict.fromkeys(("adopted", "margin", "rejected_by", "evidence", "tokens", "perplexity", "identifiers"))
+    unknown = dict.fromkeys(
+        ("adopted", "reasoning", "margin", "rejected_by", "evidence", "tokens", "perplexity", "identifiers")
+    )
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)
     return row

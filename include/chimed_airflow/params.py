@@ -53,6 +53,10 @@ BUILD_FORM = {
         "judge_order": "Orders in which the judge compares",
         "judge_is_generator": "Let the generator judge itself",
     },
+    "Reasons": {
+        "reason_share": "Share of the generated questions that get a reasoning",
+        "reason_tries": "Tries at each question",
+    },
     "Running": {"part_rows": "Rows of one part", "file_bytes": "Bytes of text in one file of the release"},
 }
 OTHER = "More options"  # the section of an option that BUILD_FORM does not know yet

@@ -45,7 +45,18 @@ OLD_NAMES = {
     "characters left": "characters_left",
     "characters by exam": "characters_by_exam",
 }
-DATA = ("rules", "doubtful", "failures", "redacted", "identifiers", "exams", "cuts", "taken")  # their keys are data
+DATA = (
+    "rules",
+    "doubtful",
+    "failures",
+    "redacted",
+    "identifiers",
+    "exams",
+    "cuts",
+    "taken",
+    "rejected_tries",
+    "by_department",
+)  # their keys are data
 
 
 def rename_old_figures(figures: dict[str, Any]) -> dict[str, Any]:
@@ -172,6 +183,21 @@ class PreferFigures(TypedDict):
     spoilt_dose: int
     spoilt_warning: int
     nothing_to_spoil: int
+
+
+class ReasonFigures(TypedDict):
+    """Questions asked, and those that got a reasoning; tries: reason → tries that were rejected for it.
+
+    by_department: department (none: not labelled) → questions and kept.
+    """
+
+    questions: int
+    exam_questions: int
+    reasoned: int
+    tries: int
+    right_tries: int
+    rejected_tries: dict[str, int]
+    by_department: dict[str, dict[str, int]]
 
 
 class DecontaminateFigures(TypedDict):

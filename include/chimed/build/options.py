@@ -52,6 +52,12 @@ class Options(BaseModel):
         description="share of pairs whose rejected answer is the chosen one with a wrong dose or a lost warning, where "
         "it has one (paper: none)",
     )
+    reason_share: float = Field(
+        0.1, ge=0, le=1, description="share of the generated questions that get a reasoning; exam questions all do"
+    )
+    reason_tries: int = Field(
+        4, ge=1, le=16, description="how often the generator reasons about a question; the shortest right try is kept"
+    )
     qa_answer: Literal["free", "span"] = Field(
         "free", description="generated answers: in the model's words, or a span of the document only"
     )
@@ -97,7 +103,7 @@ def current_names(options: Mapping[str, Any], say: Callable[[str], None] | None 
 
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.
-MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer")
+MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer", "reason")
 
 
 def without_models(options: dict[str, Any], exams: str | None) -> dict[str, Any]:

@@ -122,6 +122,14 @@ STAGES = (
         skippable=True,
     ),
     Stage(
+        "reason", "model", "llm", "Write reasons", "撰写推理",
+        "lets the generator think aloud about questions whose answer can be checked: exam questions of an ingested "
+        "corpus and questions made from a document; of several tries the shortest with the right answer is kept, in "
+        "Chinese, without loops or contradiction",
+        "ours",
+        skippable=True,
+    ),
+    Stage(
         "decontaminate", "shard", "cpu", "Remove exam questions", "去除考题",
         "removes exam questions, in either script and with small changes: from a long document the passage, else the "
         "record",
@@ -130,7 +138,7 @@ STAGES = (
     ),
     Stage(
         "release", "corpus", "cpu", "Release", "发布",
-        "writes three subsets in TRL's columns, statistics, card and manifest",
+        "writes four subsets in TRL's columns, statistics, card and manifest",
         "§3.3, Tables 1, 3, 4",
         scope="corpus",
     ),

@@ -21,6 +21,7 @@ from typing import Any
 
 from chimed.errors import UserError
 from chimed.evaluate.exams import LETTERS
+from chimed.text.exams.options import option_pairs
 
 MOST_BYTES = 200_000_000  # of one file, unpacked: CMB's test has about 8 MB, its training questions 150 MB
 EXAMPLES = 5  # questions of the validation split that are kept as examples, as CMMLU and C-Eval have five
@@ -67,7 +68,7 @@ def _cmb(folder: Path) -> tuple[Splits, int]:
         for row in rows:
             answer = row.get("answer") or (answers.get(row.get("id")) if split == "test" else None)
             subject = CMB_TYPES.get(str(row.get("exam_type", "")).strip())
-            made = _row(row.get("question"), _pairs(row.get("option")), answer)
+            made = _row(row.get("question"), option_pairs(row.get("option")), answer)
             if made is None or subject is None:
                 left += 1
                 continue
@@ -88,7 +89,7 @@ def _cmexam(folder: Path) -> tuple[Splits, int]:
     for split, forms in names.items():
         name, held = _first(folder, forms)
         for row in _csv(held) if name.endswith(".csv") else _json(held):
-            made = _row(row.get("Question"), _pairs(row.get("Options")), row.get("Answer"))
+            made = _row(row.get("Question"), option_pairs(row.get("Options")), row.get("Answer"))
             if made is None:
                 left += 1
             else:
@@ -101,7 +102,7 @@ def _medqa(folder: Path) -> tuple[Splits, int]:
     left = 0
     for split in ("test", "dev"):
         for row in _json(_wanted(folder, f"Mainland/{split}.jsonl")):
-            options = _pairs(row.get("options"))
+            options = option_pairs(row.get("options"))
             answer = row.get("answer_idx") or next((key for key, said in options if said == row.get("answer")), None)
             made = _row(row.get("question"), options, answer)
             if made is None:
@@ -134,24 +135,6 @@ def _row(question: Any, options: list[tuple[str, str]], answer: Any) -> dict[str
         | {letter: said.get(letter, "") for letter in LETTERS}
         | {"Answer": "".join(right)}
     )
-
-
-def _pairs(options: Any) -> list[tuple[str, str]]:
-    """Return (letter, text) of each option of a mapping, of a list of pairs, or of lines that begin with a letter."""
-    if isinstance(options, dict):
-        return [(str(key).strip(), str(text)) for key, text in options.items() if text is not None]
-    if isinstance(options, list):
-        return [
-            (str(one.get("key", "")).strip(), str(one.get("value") or "")) for one in options if isinstance(one, dict)
-        ]
-    pairs: list[tuple[str, str]] = []
-    for line in str(options or "").splitlines():
-        letter, text = line.strip()[:1], line.strip()[1:].lstrip(" .．、:：\t")
-        if letter in LETTERS and letter:
-            pairs.append((letter, text))
-        elif pairs:  # an option of two lines
-            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]}\n{line}")
-    return pairs
 
 
 # --- files --------------------------------------------------------------------------------------------------------

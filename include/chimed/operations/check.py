@@ -1,9 +1,8 @@
 """Check what a build will need before it begins: `python -m chimed check`. Ours.
 
-A build asks its judge in the tenth of twelve stages and reads its exams in the eleventh, so a mistake would show after
-days. Each check returns a sentence about what is there, or raises one about what is wrong and how to fix it. Only what
-the build's options need is checked, and servers only if they should be running: those that a run starts itself are
-checked after their start.
+A build asks its judge and reads its exams in its last stages, so a mistake would show after days. Each check returns a
+sentence about what is there, or raises one about what is wrong and how to fix it. Only what the build's options need
+is checked, and servers only if they should be running: those that a run starts itself are checked after their start.
 """
 
 import shutil

@@ -223,6 +223,7 @@ def _print_record(row: dict[str, Any]) -> None:
         "title",
         "text",
         "question",
+        "reasoning",
         "answer",
         "rejected",
         "rejected_by",

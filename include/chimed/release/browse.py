@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chimed.release import TABLES, folder_of
-from chimed.release.rows import WORDS
+from chimed.release.rows import WORDS, split_thought
 from chimed.release.tables import files_in
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -108,7 +108,7 @@ def row(lake: Lake, version: str, id: str) -> dict[str, Any] | None:
 def _filled(lake: Lake, version: str) -> list[str]:
     """Return the tables that have a file: those with rows."""
     rows = lakes.read_json(lake, f"{folder_of(version)}/{layout.STATISTICS}")["splits"]
-    return [name for name in TABLES if rows[name]]
+    return [name for name in TABLES if rows.get(name)]
 
 
 @contextmanager
@@ -173,8 +173,11 @@ def _said(one: dict[str, Any], subset: str) -> list[tuple[str, str]]:
     """Return a row's words with what they are: text, or question, answer, rejected."""
     if subset == "pretrain":
         return [("text", one["text"])]
-    if subset == "sft":
+    if subset in ("sft", "reasoning"):
         asked, answered = (message["content"] for message in one["messages"])
+        if subset == "reasoning":
+            thought, answered = split_thought(answered)
+            return [("question", asked), ("reasoning", thought), ("answer", answered)]
         return [("question", asked), ("answer", answered)]
     said = zip(("question", "answer", "rejected"), WORDS[subset], strict=True)
     return [(what, one[name][0]["content"]) for what, name in said]

@@ -20,6 +20,7 @@ from chimed.release import SUBSETS, public_name
 from chimed.release.codes import words_of
 from chimed.release.file_names import table_files
 from chimed.release.markdown import quoted
+from chimed.release.rows import split_thought
 from chimed.release.statistics import Counts, statistics
 from chimed.release.table4 import PAPER_NAMES, table4
 from chimed.release.tables import files_in, read_batches
@@ -198,6 +199,9 @@ def examples(lake: Lake, folder: str, counts: Counts) -> list[dict[str, Any]]:
 def _words(row: dict[str, Any], subset: str) -> dict[str, str]:
     if subset == "pretrain":
         return {"": row["text"]}
+    if subset == "reasoning":
+        thought, answer = split_thought(row["messages"][1]["content"])
+        return {"Q": row["messages"][0]["content"], "思考": thought, "A": answer}
     if subset == "sft":
         return {"Q": row["messages"][0]["content"], "A": row["messages"][1]["content"]}
     asked, chosen, rejected = (row[name][0]["content"] for name in ("prompt", "chosen", "rejected"))

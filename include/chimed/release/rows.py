@@ -1,8 +1,9 @@
 """Rows as TRL and LLaMA-Factory take them, split by page (paper §3.3, Table 3).
 
 `pretrain` holds documents (`text`), `sft` questions and answers (`messages`), `preference` the judged pairs (`prompt`,
-`chosen`, `rejected`); every row carries where it comes from. Rows are ordered by id, and a page's rows are all on one
-side, so the same records give the same bytes.
+`chosen`, `rejected`), `reasoning` questions whose answer begins with what was thought (`messages`); every row carries
+where it comes from. Rows are ordered by id, and a page's rows are all on one side, so the same records give the same
+bytes.
 """
 
 import io
@@ -17,9 +18,16 @@ from chimed.schema import RECORD, content_id
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
 GROUP = 2_000  # rows of a row group: who reads a few rows of a large release decodes no more than their groups
-KINDS = {"pretrain": "document", "sft": "qa", "preference": "preference"}
+KINDS = {"pretrain": "document", "sft": "qa", "preference": "preference", "reasoning": "reasoning"}
 # what a model learns from: a text, or lists of messages
-WORDS = {"pretrain": ("text",), "sft": ("messages",), "preference": ("prompt", "chosen", "rejected")}
+WORDS = {
+    "pretrain": ("text",),
+    "sft": ("messages",),
+    "preference": ("prompt", "chosen", "rejected"),
+    "reasoning": ("messages",),
+}
+# How Qwen3's template writes a thought before an answer and reads it from one; TRL's forms of it do, too
+THOUGHT = "<think>\n", "\n</think>\n\n"
 
 _MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string(), False), pa.field("content", pa.string(), False)]))
 _PROVENANCE = [
@@ -38,9 +46,10 @@ COLUMNS = {
             *(RECORD.field(name) for name in ("margin", "rejected_by")),
         ]
     ),
+    "reasoning": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),
 }
 # Columns that a release of an earlier version does not have
-LATER = ("margin", "rejected_by")
+ADDED = ("margin", "rejected_by")
 
 # LLaMA-Factory's description of the JSONL files (its data/README.md): an answer of a pair is one message, not a list
 _TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
@@ -53,6 +62,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         "ranking": True,
         "columns": {"messages": "messages", "chosen": "chosen", "rejected": "rejected"},
     },
+    "reasoning": {**_TALK, "columns": {"messages": "messages"}},
 }
 
 
@@ -70,7 +80,7 @@ def dataset_info(files: dict[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def tables_of(records: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Return records (columns of `RECORD`) as the six tables of a release, `<subset>/<split>`, with `COLUMNS`."""
+    """Return records (columns of `RECORD`) as the eight tables of a release, `<subset>/<split>`, with `COLUMNS`."""
     tables = {}
     for subset in SUBSETS:
         rows = shaped(records.filter(pl.col("kind") == KINDS[subset]).sort("id"), subset)
@@ -92,6 +102,10 @@ def shaped(records: pl.DataFrame, subset: str) -> pl.DataFrame:
     records = records.with_columns(pl.col("perplexity").round(2), made_by=pl.col("prompt"))
     if subset == "sft":
         records = records.with_columns(messages=pl.concat_list(asked, answered))
+    if subset == "reasoning":
+        thought = pl.concat_str(pl.lit(THOUGHT[0]), "reasoning", pl.lit(THOUGHT[1]), "answer")
+        said = pl.struct(role=pl.lit("assistant"), content=thought)
+        records = records.with_columns(messages=pl.concat_list(asked, said))
     if subset == "preference":
         records = records.with_columns(
             prompt=pl.concat_list(asked),
@@ -99,6 +113,13 @@ def shaped(records: pl.DataFrame, subset: str) -> pl.DataFrame:
             rejected=pl.concat_list(_said("assistant", "rejected")),
         )
     return records.select(COLUMNS[subset].names)
+
+
+def split_thought(answer: str) -> tuple[str, str]:
+    """Return the thought and the answer of an answer in the subset `reasoning`; the thought is empty if it has none."""
+    opened, closed = THOUGHT
+    thought, found, rest = answer.partition(closed)
+    return (thought.removeprefix(opened), rest) if found and thought.startswith(opened) else ("", answer)
 
 
 def _said(role: str, column: str) -> pl.Expr:
