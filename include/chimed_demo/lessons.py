@@ -20,11 +20,12 @@ MOST = 100  # the paper's limit for an answer, in characters
 # How many of the lessons each task gets.
 SHARES = {
     "translate": 0.12,
-    "answer": 0.18,
-    "generate_qa": 0.20,
-    "screen": 0.20,
-    "sensitive": 0.10,
-    "department": 0.17,
+    "answer": 0.17,
+    "generate_qa": 0.18,
+    "reason": 0.07,
+    "screen": 0.19,
+    "sensitive": 0.09,
+    "department": 0.15,
     "read": 0.03,
 }
 
@@ -74,6 +75,7 @@ def generator_lessons(seed: int) -> Iterator[Lesson]:
         "translate": _in_turn(lesson_texts.passages(), rng, _translate),
         "answer": _in_turn(_questions(), rng, _answer),
         "generate_qa": _in_turn(lesson_texts.sheets(), rng, _generate_qa),
+        "reason": _in_turn(lesson_texts.sheets(), rng, _reason),
         "screen": _screen,
         "sensitive": _sensitive,
         "department": _department,
@@ -214,15 +216,38 @@ def _generate_qa(sheet: Sheet, rng: random.Random) -> Lesson:
         passage = rng.choice(lesson_texts.passages())
         said = rng.choice([one.strip() for one in sentences(passage.modern)])
         return asking("generate_qa", f"问题：{passage.chapter}应当怎样辨别和治疗？答案：{said}", text=passage.modern)
+    part, text = _asked_of(sheet, rng)
+    return asking("generate_qa", f"问题：{part.question}答案：{_sentence_of(part, rng)}", text=text)
+
+
+def _reason(sheet: Sheet, rng: random.Random) -> Lesson:
+    part, text = _asked_of(sheet, rng)
+    answer = _sentence_of(part, rng)
+    opening, closing = rng.choice(_THOUGHTS)
+    thought = f"{opening.format(part.question.rstrip('？'))}{answer.rstrip('。')}。{closing}"
+    return asking("reason", f"思考：{thought}\n答案：{answer}", text=text, question=part.question)
+
+
+# How a thought begins before the question's words, and ends behind the answer's
+_THOUGHTS = (
+    ("先弄清问的是什么：{}。想到的是，", "因此就这样回答。"),
+    ("要回答的是{}。有关的是，", "所以答案就是它。"),
+)
+
+
+def _asked_of(sheet: Sheet, rng: random.Random) -> tuple[Part, str]:
+    """Return a part of a sheet to ask about, and the document, whole or a few fields of it."""
     if len(sheet.parts) > 2 and rng.random() < 0.75:  # a few fields teach as well and cost less
         start = rng.randrange(len(sheet.parts) - 1)
         parts = sheet.parts[start : start + rng.randint(2, 4)]
         text = document(sheet, rng, parts)
     else:
         parts, text = sheet.parts, document(sheet, rng)
-    part = rng.choice(parts)
-    answer = part.text if len(part.text) < 60 else rng.choice([one.strip() for one in sentences(part.text)])
-    return asking("generate_qa", f"问题：{part.question}答案：{answer}", text=text)
+    return rng.choice(parts), text
+
+
+def _sentence_of(part: Part, rng: random.Random) -> str:
+    return part.text if len(part.text) < 60 else rng.choice([one.strip() for one in sentences(part.text)])
 
 
 def _questions() -> tuple[tuple[str, str], ...]:

@@ -21,8 +21,15 @@ LOGS = STATE / "logs"
 NOTES = STATE / "running"
 HOST = "127.0.0.1"
 UI_PORT = 8080  # if it is free
-# what so small a corpus and models need, and what shows every kind of preference
-OPTIONS = {"preference_share": 1.0, "preference_candidates": 3, "preference_spoilt": 0.3, "qa_answer": "span"}
+# what so small a corpus and models need, and what shows every kind of row
+OPTIONS = {
+    "preference_share": 1.0,
+    "preference_candidates": 3,
+    "preference_spoilt": 0.3,
+    "reason_share": 1.0,
+    "reason_tries": 3,
+    "qa_answer": "span",
+}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def built(work, served):
     table = rows(
         *(document(CLASSIC.format(n), language="lzh", url=f"http://a/{n}", source="zydcd") for n in range(12)),
         *(document(f"{TEXT}第{n}种。", url=f"http://b/{n}") for n in range(12)),
-        *(qa(f"第{n}位：头晕怎么办？", "测血压。", department=None) for n in range(12)),
+        *(qa(f"第{n}位：头晕怎么办？\nA. 测血压\nB. 喝水", "A. 测血压", department=None) for n in range(12)),
     )
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
     options = work.options.model_copy(update={"preference_share": 1.0})
