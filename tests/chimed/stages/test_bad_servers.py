@@ -39,7 +39,8 @@ def built(work, served):
     )
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
     options = work.options.model_copy(update={"preference_share": 1.0})
-    lakes.write_json(work.lake, f"builds/{BUILD}/build.json", {"version": BUILD, "shards": [[]], "options": {}})
+    made = {"version": BUILD, "shards": [[]], "options": {}, "stages": order.stages_for_build_json()}
+    lakes.write_json(work.lake, f"builds/{BUILD}/build.json", made)
     for stage in order.NAMES:
         folder = f"builds/{BUILD}/{stage}"
         lakes.write_json(work.lake, f"{folder}/report-00000.json", {"parts": 1, "figures": {}})
