@@ -223,15 +223,14 @@ def _generate_qa(sheet: Sheet, rng: random.Random) -> Lesson:
 def _reason(sheet: Sheet, rng: random.Random) -> Lesson:
     part, text = _asked_of(sheet, rng)
     answer = _sentence_of(part, rng)
-    opening, closing = rng.choice(_THOUGHTS)
-    thought = f"{opening.format(part.question.rstrip('？'))}{answer.rstrip('。')}。{closing}"
+    thought = rng.choice(_THOUGHTS).format(part.heads[0] if part.heads else "这一点")
     return asking("reason", f"思考：{thought}\n答案：{answer}", text=text, question=part.question)
 
 
-# How a thought begins before the question's words, and ends behind the answer's
+# A model this small cannot say in its thought what it was asked about; it can tell what kind of thing is wanted.
 _THOUGHTS = (
-    ("先弄清问的是什么：{}。想到的是，", "因此就这样回答。"),
-    ("要回答的是{}。有关的是，", "所以答案就是它。"),
+    "问的是{0}，别的都先放下，只想与{0}有关的一句，因此就用讲{0}的这一句来回答。",
+    "先看要的是什么，是{0}；再想哪一句讲的是它，所以答案就取这一句，不多也不少。",
 )
 
 

@@ -3,7 +3,7 @@
 Unfinished model stages run without sending anything: replies in the store are used, all others are counted. Rows
 without a reply go on to the next stage, and unfinished perplexity scores and cuts are assumed to drop nothing. Requests
 that depend on missing replies are estimated if their round declares them (a verdict for each answer), else left out
-(second tries of a translation, preferences about questions not generated yet).
+(second tries of a translation, preferences and reasons about questions not generated yet).
 """
 
 from collections import defaultdict

@@ -28,7 +28,8 @@ from chimed.text import reasoning
 from chimed.text.exams.options import read_choice
 
 SAMPLING = {"max_tokens": 1_536, "temperature": 0.7, "top_p": 0.95}  # tries must differ
-THOUGHT = rf"思考：[^\n]{{{reasoning.LENGTHS[0]},{reasoning.LENGTHS[1]}}}\n答案："
+# How long a thought may be is for the rules: a server takes seconds to compile a bound of a thousand
+THOUGHT = rf"思考：[^\n]{{{reasoning.LENGTHS[0]},}}\n答案："
 ANSWER = r"[^\n]{2,600}"
 WRONG, ANOTHER, CUT_OFF = "wrong answer", "answer from another place", "cut off"
 NO_DEPARTMENT = "none"
@@ -183,6 +184,7 @@ def check(one: Checkable, answer: Answer[Thought] | Failure) -> Try:
     fault = (
         reasoning.find_fault(thought.reasoning)
         or reasoning.find_mention(thought.reasoning)
+        or reasoning.find_other_subject(thought.reasoning, one.question)
         or reasoning.find_strange_quantity(thought.reasoning, (one.chunk, one.question, one.row["title"] or ""))
         or reasoning.find_contradiction(thought.reasoning, one.question, thought.answer)
     )

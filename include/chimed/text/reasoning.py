@@ -14,6 +14,7 @@ from chimed.text.exams.options import LETTERS
 from chimed.text.grounding.questions import is_yes_or_no
 from chimed.text.grounding.wording import split_words
 from chimed.text.repetition import find_loop, find_repeated_sentence
+from chimed.text.terms import find_names, other_names
 
 LENGTHS = (20, 1_200)  # characters: below there is no thought, and above an answer is cut in training
 HAN_SHARE = 0.7  # share of letters that are Chinese characters: units and abbreviations are not
@@ -116,6 +117,19 @@ def find_strange_quantity(reasoning: str, known: Collection[str]) -> tuple[str, 
     there = set().union(*map(_quantities, known))
     strange = sorted(_quantities(reasoning) - there)
     return ("reasoning states a quantity of its own", strange[0].lstrip("#")) if strange else None
+
+
+def find_other_subject(reasoning: str, question: str) -> tuple[str, str] | None:
+    """Return the name that a reasoning speaks of instead of those in the question (reason, detail).
+
+    Names are those of herbs, formulas and acupoints in the list of terms, with their aliases.
+    """
+    asked, named = (
+        {other for name in find_names(text) for other in (name, *other_names(name))} for text in (question, reasoning)
+    )
+    if not asked or not named or asked & named:
+        return None
+    return "reasoning about something else", sorted(named)[0]
 
 
 def find_mention(reasoning: str) -> tuple[str, str] | None:

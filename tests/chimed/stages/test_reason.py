@@ -95,7 +95,7 @@ def test_a_reasoning_is_judged_by_its_form_and_end(case):
     if "options" in case:
         fault = fault or reasoning.find_other_choice(thought, case["answer"], case["options"])
     else:
-        fault = fault or reasoning.find_mention(thought)
+        fault = fault or reasoning.find_mention(thought) or reasoning.find_other_subject(thought, case["question"])
         fault = fault or reasoning.find_strange_quantity(thought, (case["text"], case["question"]))
         fault = fault or reasoning.find_contradiction(thought, case["question"], case["answer"])
     assert (fault and fault[0]) == case["fault"]
