@@ -101,6 +101,8 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
     for split in ("train", "validation") if phase in SUBSET and done is None else ():
         subsets = (SUBSET[phase], *((REASONING,) if phase == "sft" and fields.get("reasoning") else ()))
         found = table_files(names)
+        if split == "train" and REASONING in subsets and not found[f"{REASONING}/train"]:
+            raise UserError(f"release {release} has no rows in {REASONING}/train; take reasoning out of the recipe")
         paths = [layout.release(release, name) for subset in subsets for name in found[f"{subset}/{split}"]]
         if paths and (split == "train" or sum(lakes.count_rows(lake, path) for path in paths)):
             rows[split] = [lakes.local_path(lake, path) for path in paths]  # a small release may hold no row back

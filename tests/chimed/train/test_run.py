@@ -149,3 +149,16 @@ def test_a_remote_folder_is_fetched_whole_and_once(monkeypatch, tmp_path) -> Non
     assert sorted(path.name for path in copy.parent.iterdir()) == ["merged", "merged.versions"]
     file = lakes.local_path(lake, "models/merged/config.json")
     assert file.read_text() == "{}"
+
+
+def test_reasoning_is_read_where_asked(lake) -> None:
+    base, release = str(lake.at("model")), "2026.11.22"
+    done = place_of(release, "demo", "cpt")
+    lakes.put_folder(lake, Path(base), f"{done}/merged")
+    lakes.write_json(lake, f"{done}/report.json", {"fingerprint": checkpoint.fingerprint(base), "start_model": "base"})
+    run = open_run(lake, "sft", "demo,sft.reasoning=true", release, base)
+    assert [path.parent.name for path in run.rows["train"]] == ["sft", "reasoning"]
+    lakes.remove(lake, f"releases/{release}/reasoning/train.parquet")
+    with pytest.raises(UserError, match=r"no rows in reasoning/train"):
+        open_run(lake, "sft", "demo,sft.reasoning=true", release, base)
+    assert [path.parent.name for path in open_run(lake, "sft", "demo", release, base).rows["train"]] == ["sft"]
