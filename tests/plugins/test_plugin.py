@@ -220,6 +220,10 @@ def test_the_numbers_are_the_releases_own(pages, state) -> None:
     assert "Rows added, kept and removed" in changes
     examples = pages().get("/releases/2026.11.22/examples?table=sft/train&words=pwned")
     assert examples.text.count('<dl class="said">') == 1
+    for path in ("examples?table=sft/train&words=pwned", "records/8888888888888888"):
+        tree = Selector(pages().get(f"/releases/2026.11.22/{path}").text)
+        spoken = tree.css("dl.said dt::text").getall()
+        assert {"follow-up question", "follow-up answer"} <= {*spoken}
 
 
 def test_a_release_is_downloaded_whole_and_by_file(pages, state) -> None:

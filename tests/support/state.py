@@ -36,6 +36,7 @@ def _hostile() -> pl.DataFrame:
         "id": HOSTILE_ID, "source": "ask39", "domain": "general", "kind": "qa", "language": "zh", "url": HOSTILE_URL,
         "title": HOSTILE, "question": HOSTILE, "answer": HOSTILE, "department": HOSTILE, "page": "raw/ask39/x#0",
         "fetched": datetime(2026, 11, 16, tzinfo=UTC), "prompt": "answer@1", "model": "m", "replies": ["f" * 64],
+        "turns": [{"role": role, "text": HOSTILE} for role in ("user", "assistant")],
     }  # fmt: skip
     return pl.DataFrame([row], schema=RECORD_COLUMNS)
 

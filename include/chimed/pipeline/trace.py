@@ -19,6 +19,7 @@ from chimed.characters import one_line
 from chimed.errors import UserError
 from chimed.pipeline.doubtful import find_doubts
 from chimed.printing import print_result
+from chimed.roles import SPOKEN
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -234,6 +235,8 @@ def _print_record(row: dict[str, Any]) -> None:
     ):
         if row.get(name) is not None:
             print(f"  {name:12}{_short(row[name])}")
+    for turn in row.get("turns") or ():
+        print(f"  {SPOKEN[turn['role']]}: {_short(turn['text'])}")
     if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
         print(f"  {'identifiers':12}{_short(', '.join(row['identifiers']))}")
     if row["evidence"]:

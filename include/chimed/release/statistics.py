@@ -25,17 +25,19 @@ PLACES = pl.Schema(
 )
 LENGTHS = pl.Schema({"subset": pl.String, "value": pl.Int64, "rows": pl.Int64})  # value: a row's characters
 PERPLEXITIES = pl.Schema({"value": pl.Float64, "rows": pl.Int64})
+EXCHANGES = pl.Schema({"source": pl.String, "value": pl.Int64, "rows": pl.Int64})  # value: a row's answers, of sft
 COUNTED = ("source", "domain", "language", "department", "model", "perplexity")  # columns that are counted by
 WAITING = 100_000  # rows that are counted together
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The sums over some rows of a release: `PLACES`, `LENGTHS` and `PERPLEXITIES`."""
+    """The sums over some rows of a release: `PLACES`, `LENGTHS`, `PERPLEXITIES` and `EXCHANGES`."""
 
     places: pl.DataFrame
     lengths: pl.DataFrame
     perplexities: pl.DataFrame
+    exchanges: pl.DataFrame
 
     @property
     def rows(self) -> dict[str, int]:
@@ -59,6 +61,8 @@ class Counter:
         subset = table.split("/")[0]
         said = {"table": pl.lit(table), "subset": pl.lit(subset)}
         said["characters"] = measured(lambda text: text.str.len_chars(), subset)
+        of_none = pl.lit(None, pl.Int64)
+        said["exchanges"] = pl.col("messages").list.len().cast(pl.Int64) // 2 if subset == "sft" else of_none
         self.waiting.append(rows.select(*COUNTED, **said))
         if sum(map(len, self.waiting)) > WAITING:
             self.counts()
@@ -77,6 +81,7 @@ def _counted(rows: pl.DataFrame) -> Counts:
         rows.select(pl.col(name) if name != "rows" else each.alias(name) for name in PLACES),
         rows.select("subset", value="characters", rows=each),
         rows.filter(pl.col("perplexity").is_not_null()).select(value="perplexity", rows=each),
+        rows.filter(pl.col("exchanges").is_not_null()).select("source", value="exchanges", rows=each),
     )
 
 
@@ -90,12 +95,18 @@ def total(several: Iterable[Counts]) -> Counts:
         keys = [column for column in schema if column not in numbers]
         return pl.concat(frames).group_by(keys).agg(pl.col(numbers).sum()).sort(keys).select(schema.names())
 
-    return Counts(added("places", PLACES), added("lengths", LENGTHS), added("perplexities", PERPLEXITIES))
+    return Counts(
+        added("places", PLACES),
+        added("lengths", LENGTHS),
+        added("perplexities", PERPLEXITIES),
+        added("exchanges", EXCHANGES),
+    )
 
 
 def as_dict(counts: Counts) -> dict[str, Any]:
     """Return the sums as JSON keeps them."""
-    return {name: getattr(counts, name).to_dict(as_series=False) for name in ("places", "lengths", "perplexities")}
+    names = ("places", "lengths", "perplexities", "exchanges")
+    return {name: getattr(counts, name).to_dict(as_series=False) for name in names}
 
 
 def of_dict(kept: dict[str, Any]) -> Counts:
@@ -104,6 +115,7 @@ def of_dict(kept: dict[str, Any]) -> Counts:
         pl.DataFrame(kept["places"], schema=PLACES),
         pl.DataFrame(kept["lengths"], schema=LENGTHS),
         pl.DataFrame(kept["perplexities"], schema=PERPLEXITIES),
+        pl.DataFrame(kept.get("exchanges", {}), schema=EXCHANGES),
     )
 
 
@@ -111,7 +123,8 @@ def statistics(counts: Counts) -> dict[str, Any]:
     """Return what a release's `statistics.json` says; nothing in it depends on how the release was made.
 
     Keys: table 4, sources, places (rows and characters by subset, source, domain), departments (of questions),
-    splits, lengths and perplexity (histograms), characters, instances.
+    splits, lengths and perplexity (histograms), characters, instances; and where a consultation goes on after its first
+    answer, conversations (by source: rows, of them longer ones, their answers and the most of one).
     """
     places = counts.places
     questions = places.filter(pl.col("subset") == "sft")
@@ -131,7 +144,22 @@ def statistics(counts: Counts) -> dict[str, Any]:
         "perplexity": histogram(counts.perplexities, PERPLEXITY_EDGES),
         "characters": int(places["characters"].sum()),
         "instances": int(places["rows"].sum()),
+        **_conversations(counts.exchanges),
     }
+
+
+def _conversations(exchanges: pl.DataFrame) -> dict[str, Any]:
+    """Return the key `conversations`; nothing where no row has a second answer, so older releases say the same."""
+    if not (exchanges["value"] > 1).any():
+        return {}
+    many = pl.col("value") > 1
+    by_source = exchanges.group_by("source").agg(
+        pl.col("rows").sum(),
+        longer=pl.col("rows").filter(many).sum(),
+        answers=(pl.col("value") * pl.col("rows")).filter(many).sum(),
+        most=pl.col("value").max(),
+    )
+    return {"conversations": by_source.sort("source").to_dicts()}
 
 
 def _by(places: pl.DataFrame, *keys: str) -> list[dict[str, Any]]:
