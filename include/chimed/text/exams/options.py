@@ -17,11 +17,9 @@ _OPTION = re.compile(r"([A-H])\. ?(\S.*)")
 def option_pairs(options: Any) -> list[tuple[str, str]]:
     """Return (letter, text) of each option of a mapping, of a list of pairs, or of lines that begin with a letter."""
     if isinstance(options, dict):
-        return [(str(key).strip(), str(text)) for key, text in options.items() if text is not None]
+        return [(str(key).strip(), _said(text)) for key, text in options.items()]
     if isinstance(options, list):
-        return [
-            (str(one.get("key", "")).strip(), str(one.get("value") or "")) for one in options if isinstance(one, dict)
-        ]
+        return [(str(one.get("key", "")).strip(), _said(one.get("value"))) for one in options if isinstance(one, dict)]
     pairs: list[tuple[str, str]] = []
     for line in str(options or "").splitlines():
         letter, text = line.strip()[:1], line.strip()[1:].lstrip(" .．、:：\t")
@@ -30,6 +28,11 @@ def option_pairs(options: Any) -> list[tuple[str, str]]:
         elif pairs:  # an option of two lines
             pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]}\n{line}")
     return pairs
+
+
+def _said(value: Any) -> str:
+    """Return an option's text; a number is one too, and a list or an object is none."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def right_letters(answer: str, options: Sequence[tuple[str, str]]) -> str:
