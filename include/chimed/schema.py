@@ -14,6 +14,9 @@ import pyarrow as pa
 
 _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
 
+# The rating of a row, in whole and by criterion.
+QUALITY = ("quality", *(f"quality_{name}" for name in ("factual", "answers", "safe", "fluent", "teaches")))
+
 RECORD = pa.schema(
     [
         # content hash: the same text of the same page has the same id in every build; of a corpus's row keyed with
@@ -64,6 +67,9 @@ RECORD = pa.schema(
         # what rules found in the words as the page had them, before cleaning: `<kind> <field>[<start>:<end>]`
         # each; null where nothing was found, and in a table that was written before there was this column
         pa.field("identifiers", pa.list_(pa.string())),
+        # how good the row is by the rubric (llm/prompts/rate.yaml), 1 to 5: the weighted mean of the five below it;
+        # all null where the build rates nothing, and in a table that was written before there were these columns
+        *(pa.field(name, pa.float64()) for name in QUALITY),
     ]
 )
 
@@ -115,7 +121,7 @@ def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
 
     Scores and the places of findings in the parent's words are not copied.
     """
-    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers"))
+    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers", *QUALITY))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)
     return row
