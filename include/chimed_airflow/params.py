@@ -50,6 +50,10 @@ BUILD_FORM = {
         "judge_order": "Orders in which the judge compares",
         "judge_is_generator": "Let the generator judge itself",
     },
+    "Ratings": {
+        "rate_sample": "Rows that the judge rates",
+        "quality_cut": "Share with the lowest rating to drop",
+    },
     "Running": {"part_rows": "Rows of one part", "file_bytes": "Bytes of text in one file of the release"},
 }
 OTHER = "More options"  # the section of an option that BUILD_FORM does not know yet

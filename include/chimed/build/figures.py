@@ -45,7 +45,18 @@ OLD_NAMES = {
     "characters left": "characters_left",
     "characters by exam": "characters_by_exam",
 }
-DATA = ("rules", "doubtful", "failures", "redacted", "identifiers", "exams", "cuts", "taken", "ratings", "would_take")  # their keys are data
+DATA = (
+    "rules",
+    "doubtful",
+    "failures",
+    "redacted",
+    "identifiers",
+    "exams",
+    "cuts",
+    "taken",
+    "ratings",
+    "would_take",
+)  # their keys are data
 
 
 def rename_old_figures(figures: dict[str, Any]) -> dict[str, Any]:

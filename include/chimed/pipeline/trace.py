@@ -19,6 +19,7 @@ from chimed.characters import one_line
 from chimed.errors import UserError
 from chimed.pipeline.doubtful import find_doubts
 from chimed.printing import print_result
+from chimed.schema import QUALITY
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -195,7 +196,7 @@ def _find_last(lake: Lake, version: str, record: str) -> tuple[dict[str, Any] | 
 
 def _find_in_file(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
     """Return the record with `stage` and `fate` if this file of a stage has it, else None."""
-    row = _read_row(lake, path, record)
+    row = read_row(lake, path, record)
     if row is None:
         return None
     stage, name = path.split("/")[-2:]
@@ -203,7 +204,7 @@ def _find_in_file(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
     return row | {"stage": stage, "fate": f"{stage}: {left if name.startswith('dropped-') else 'kept'}"}
 
 
-def _read_row(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
+def read_row(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
     """Read a table's row by its id. Only the ids of a part are read, then a few hundred rows around the match."""
     with lake.fs.open(lake.at(path), "rb") as opened:
         file = pq.ParquetFile(opened)
@@ -222,6 +223,9 @@ def _print_record(row: dict[str, Any]) -> None:
     for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
         if row.get(name) is not None:
             print(f"  {name:12}{_short(row[name])}")
+    if row.get(QUALITY[0]) is not None:
+        criteria = ", ".join(f"{name.removeprefix('quality_')} {row[name]}" for name in QUALITY[1:])
+        print(f"  {'rating':12}{row[QUALITY[0]]} ({criteria})")
     if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
         print(f"  {'identifiers':12}{_short(', '.join(row['identifiers']))}")
     if row["evidence"]:

@@ -118,13 +118,15 @@ def save(lake: Lake, build: str, classifier: Classifier) -> None:
     """Write a build's classifier: numbers only, in NumPy's own format."""
     sink = io.BytesIO()
     told = {"rubric": classifier.rubric, "judge": classifier.judge, "criteria": JUDGED, "rows": classifier.rows}
-    np.savez_compressed(sink, weights=classifier.weights, start=classifier.start, **{k: np.array(v) for k, v in told.items()})
+    np.savez_compressed(
+        sink, weights=classifier.weights, start=classifier.start, **{k: np.array(v) for k, v in told.items()}
+    )
     lakes.write_bytes(lake, layout.build(build, layout.CLASSIFIER), sink.getvalue())
 
 
 def read(lake: Lake, build: str) -> Classifier:
     """Read a build's classifier. Raises FileNotFoundError where it has none."""
-    with np.load(io.BytesIO(lakes.read_bytes(lake, layout.build(build, layout.CLASSIFIER))), allow_pickle=False) as kept:
-        return Classifier(
-            kept["weights"], kept["start"], str(kept["rubric"]), str(kept["judge"]), int(kept["rows"])
-        )
+    with np.load(
+        io.BytesIO(lakes.read_bytes(lake, layout.build(build, layout.CLASSIFIER))), allow_pickle=False
+    ) as kept:
+        return Classifier(kept["weights"], kept["start"], str(kept["rubric"]), str(kept["judge"]), int(kept["rows"]))

@@ -143,7 +143,9 @@ def finish(state: Rating, options: Options) -> Outcome:
     kinds = {"id": pl.String, "keys": pl.List(pl.String), **dict.fromkeys(columns, pl.Float64)}
     scores = pl.DataFrame(told, schema=kinds, orient="row")
     plain = state.records.drop(columns).join(scores, on="id", how="left", maintain_order="left")
-    kept = plain.with_columns(replies=pl.when(pl.col("keys").is_null()).then("replies").otherwise(asking.join_replies("keys")))
+    kept = plain.with_columns(
+        replies=pl.when(pl.col("keys").is_null()).then("replies").otherwise(asking.join_replies("keys"))
+    )
     return Outcome(kept.select(state.records.columns))
 
 

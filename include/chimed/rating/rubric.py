@@ -53,7 +53,9 @@ def load(file: Path = FILE) -> Rubric:
     text = file.read_bytes()
     said = yaml.safe_load(text).get("rubric")
     if not isinstance(said, dict) or set(said) != set(CRITERIA):
-        raise UserError(f"{file.name}: the rubric's criteria must be {', '.join(CRITERIA)}; they are columns of the release")
+        raise UserError(
+            f"{file.name}: the rubric's criteria must be {', '.join(CRITERIA)}; they are columns of the release"
+        )
     weights = {name: said[name].get("weight") for name in CRITERIA}
     if not all(_is_number(weight) and weight >= 0 for weight in weights.values()) or not sum(weights.values()):
         raise UserError(f"{file.name}: each criterion needs a weight of 0 or more, and one of them more than 0")

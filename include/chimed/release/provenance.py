@@ -21,6 +21,7 @@ from chimed.build.ledger import read_ledger
 from chimed.intervals import wilson
 from chimed.llm import prompts
 from chimed.release import public_name
+from chimed.release.people import rated_by_people
 from chimed.release.statistics import PERPLEXITY_EDGES, histogram, occurrences
 from chimed.schema import words
 from chimed.sources import FILES
@@ -59,6 +60,7 @@ def making(work: StageContext) -> dict[str, Any]:
         "perplexity": _perplexity(work, figures),
         "screening": screening(work),
         "judge": _judge(_plain(figures["prefer"])),
+        "rating": _rating(work, figures.get("rate", [])),
         "exams": _by_exam(figures["decontaminate"]),
         "cost": costs,
     }
@@ -206,6 +208,22 @@ def _judge(figures: dict[str, Any]) -> dict[str, Any] | None:
     """How often the judge's verdict survived the swap of the two answers, with its interval; None where none was."""
     judged, survived = figures.get("judged"), figures.get("verdict_survived_swap")
     return _share(survived, judged) if judged and survived is not None else None
+
+
+def _rating(work: StageContext, shards: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """How rows were rated: by which rubric, how many by the judge itself, how well the classifier agrees with it, and
+    the judge with people. None where the build rates nothing, or was opened before there were ratings.
+    """
+    told = next((one for one in shards if "rubric" in one), None)
+    if told is None:
+        return None
+    return {
+        "rubric": told["rubric"],
+        "judged": sum(one.get("judged", 0) for one in shards),
+        "agreement": told.get("agreement", {}),
+        "people": rated_by_people(work.store, work.build)["criteria"],
+        "cut": sum(one["cut"] for one in told["cuts"].values()),
+    }
 
 
 def _share(part: int, whole: int) -> dict[str, Any]:

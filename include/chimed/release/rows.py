@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from chimed.release import SUBSETS, TABLES
-from chimed.schema import RECORD, content_id
+from chimed.schema import QUALITY, RECORD, content_id
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
 GROUP = 2_000  # rows of a row group: who reads a few rows of a large release decodes no more than their groups
@@ -27,7 +27,9 @@ _PROVENANCE = [
     pa.field("made_by", pa.string()),  # the record's `prompt`: to TRL a column of that name is a conversation's
     *(RECORD.field(name) for name in ("model", "evidence", "published", "fetched", "page")),
     RECORD.field("perplexity"),  # to two places, so that it is the same on every machine
+    *(RECORD.field(name) for name in QUALITY),  # so are they
 ]
+ADDED = QUALITY  # columns that releases of earlier versions lack
 COLUMNS = {
     "pretrain": pa.schema([pa.field("text", pa.string(), False), *_PROVENANCE]),
     "sft": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),

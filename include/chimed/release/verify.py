@@ -21,7 +21,7 @@ from chimed.characters import short
 from chimed.errors import UserError, choose
 from chimed.release import SPLITS, SUBSETS, TABLES, folder_of, releases
 from chimed.release.file_names import jsonl_beside, jsonl_places, parquet_name, table_files
-from chimed.release.rows import COLUMNS, dataset_info, jsonl
+from chimed.release.rows import ADDED, COLUMNS, dataset_info, jsonl
 from chimed.release.statistics import Counter, statistics
 from chimed.release.tables import read_batches
 from chimed.release.write import ACCEPTED, checksum_of, data_files
@@ -172,8 +172,7 @@ def _column_faults(lake: Lake, folder: str, tables: dict[str, list[str]]) -> lis
     faults = []
     for table, names in tables.items():
         for name in names:
-            with lakes.open_file(lake, f"{folder}/{name}") as file:
-                schema = pq.read_schema(file)
+            schema = _schema_of(lake, f"{folder}/{name}")
             if not _same_columns(schema, COLUMNS[table.split("/")[0]]):
                 faults.append(f"{name}: columns are not those of this code")
     return faults
@@ -198,10 +197,11 @@ def _row_faults(
             seen.begin(split)
             for name in tables[f"{subset}/{split}"]:
                 beside, digest = jsonl_beside(name), hashlib.sha256()
+                names = _columns_of(lake, f"{folder}/{name}")
                 for rows in read_batches(lake, f"{folder}/{name}", subset):
                     counter.add(f"{subset}/{split}", rows)
                     seen.look(rows)
-                    digest.update(jsonl(rows, subset))
+                    digest.update(jsonl(rows.select(names), subset))
                 is_same = digest.hexdigest() == files[beside]["sha256"]
                 if not is_same and not _same_rows(lake, f"{folder}/{name}", f"{folder}/{beside}", subset):
                     lines.append(f"{beside}: not the rows of {name}")
@@ -264,12 +264,22 @@ def _form_faults(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]
 
 def _same_rows(lake: Lake, table: str, lines: str, subset: str) -> bool:
     """Whether JSON lines say the same as a table: another library's version may write them otherwise."""
+    names = _columns_of(lake, table)
     with lakes.open_file(lake, lines) as file:
-        for rows in read_batches(lake, table, subset):
+        for rows in read_batches(lake, table, subset, names):
             for made in jsonl(rows, subset).splitlines():
                 if not (there := file.readline()) or json.loads(there) != json.loads(made):
                     return False
         return not file.readline()
+
+
+def _schema_of(lake: Lake, path: str) -> pa.Schema:
+    with lakes.open_file(lake, path) as file:
+        return pq.read_schema(file)
+
+
+def _columns_of(lake: Lake, path: str) -> list[str]:
+    return _schema_of(lake, path).names
 
 
 def seal_of(lake: Lake, folder: str) -> str | None:
@@ -278,4 +288,6 @@ def seal_of(lake: Lake, folder: str) -> str | None:
 
 
 def _same_columns(have: pa.Schema, want: pa.Schema) -> bool:
-    return have.remove_metadata().equals(want)
+    """Whether a file has the columns of this code, or those that an earlier version's releases have."""
+    earlier = pa.schema([field for field in want if field.name not in ADDED])
+    return any(have.remove_metadata().equals(one) for one in (want, earlier))

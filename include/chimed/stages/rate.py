@@ -2,9 +2,8 @@
 
 The paper cuts by perplexity and length, which say how strange a text is, not how good. Here the judge rates a sample by
 the rubric (`llm/prompts/rate.yaml`), a small classifier learns its ratings (`rate_learn`) and rates every row
-(`rate_score`), those that were generated too: so the stage stands behind all that write, and before what is counted.
-The option `quality_cut` drops a share of each kind of record (`rate_threshold`); it is off, and the report shows what it
-would take.
+(`rate_score`), those that were generated too: the stage stands behind all that write. The option `quality_cut` drops a
+share of each kind of record (`rate_threshold`); it is off, and the report shows what it would take.
 """
 
 from typing import Any
@@ -60,7 +59,9 @@ def run(records: pl.DataFrame, work: StageContext) -> Outcome:
 
 def _ratings(rated: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """Return by source how many rows of the part are rated, and the sum of each of their ratings."""
-    groups = rated.filter(pl.col("quality").is_not_null()).group_by("source").agg(pl.len().alias("rows"), pl.sum(*QUALITY))
+    groups = (
+        rated.filter(pl.col("quality").is_not_null()).group_by("source").agg(pl.len().alias("rows"), pl.sum(*QUALITY))
+    )
     return {row.pop("source"): {k: round(v, 2) for k, v in row.items()} for row in groups.sort("source").to_dicts()}
 
 

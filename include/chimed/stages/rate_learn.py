@@ -1,8 +1,8 @@
 """rate, step 1 of 3, once: the judge rates a sample of the corpus by the rubric, and a classifier learns its ratings.
 
 The sample is taken by source, kind and department (`rate_sample`); the judge's replies stay in the store, so only rows
-that are new to the sample are asked about again. How well the classifier agrees with the judge is measured on rows whose
-pages it has not seen. Part of the sample is queued for people to rate. The step writes `learn.json` and
+that are new to the sample are asked about again. How well the classifier agrees with the judge is measured on rows
+whose pages it has not seen. Part of the sample is queued for people to rate. The step writes `learn.json` and
 `judged.parquet`, and the classifier beside the build's stages.
 """
 
@@ -60,7 +60,7 @@ def _batches(work: StageContext, corpus: Corpus, columns: list[str]) -> Iterator
 
 
 def _queue_for_review(work: StageContext, rated: pl.DataFrame) -> None:
-    """Queue the rated rows with the smallest ids for people, with the judge's scores, which they see after their own."""
+    """Queue the rated rows with the smallest ids for people, with the judge's scores, which are shown after theirs."""
     open_rows = rated.filter(~read_takedowns(work.store).rows()).head(REVIEW_SAMPLE)
     scores = open_rows.select(pl.concat_str([pl.col(name).cast(pl.Int64) for name in SCORES], separator=" "))
     queued = open_rows.select("id", "url", text=judge.rated_text()).with_columns(scores=scores.to_series())

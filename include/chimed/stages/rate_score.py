@@ -39,7 +39,7 @@ def run(work: StageContext, corpus: Corpus, part: int) -> dict[str, Any]:
 
 
 def rate(rows: pl.DataFrame, learned: classifier.Classifier | None) -> pl.DataFrame:
-    """Return the ratings of rows (`READ`), as `SCORES` has them; null what only a classifier can say if there is none."""
+    """Return the ratings of rows (`READ`), as `SCORES` has them; null where only a classifier can say, and is none."""
     said = rubric.load()
     if learned is None:
         found = rows.select(pl.repeat(None, pl.len(), dtype=pl.Float64).alias(f"quality_{n}") for n in rubric.JUDGED)

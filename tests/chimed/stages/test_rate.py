@@ -1,4 +1,4 @@
-"""rate: the sample, hostile replies, what is learned and said of it, the cut's exact rows, small and uniform corpora."""
+"""rate: the sample, hostile replies, what is learned and said of it, the cut's exact rows, small corpora."""
 
 import dataclasses
 import json
@@ -30,7 +30,9 @@ def reply(**scores: int) -> str:
 def asked(work, served):
     """The surroundings with a judge that likes texts which send people to a hospital."""
     served.answer = lambda body: (
-        reply(safe=5, factual=5, answers=4) if "医院" in body["messages"][-1]["content"] else reply(safe=2, factual=1, answers=2)
+        reply(safe=5, factual=5, answers=4)
+        if "医院" in body["messages"][-1]["content"]
+        else reply(safe=2, factual=1, answers=2)
     )
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
     return dataclasses.replace(work, settings=where, build="2026.11.22")
@@ -74,7 +76,7 @@ def test_another_run_asks_nothing_and_rates_alike(asked, served):
 def test_a_killed_step_goes_on_where_it_was(asked, served):
     table, good = corpus(), served.answer
     served.answer = lambda body: good(body) if len(served.bodies) < 31 else (401, {}, b"no")
-    with pytest.raises(Exception, match="401|CHIMED_LLM_KEY|answers"):
+    with pytest.raises(Exception, match="CHIMED_LLM_KEY"):
         judged(rate, table, asked)
     with asked.store.engine.connect() as connection:
         kept = len(connection.execute(REPLIES.select()).all())
