@@ -28,7 +28,7 @@ SPREAD = 0.35  # of the first embeddings and output rows; with a tenth of it not
 POOL = 48  # lessons drawn at a time and sorted by length, so that little is padding
 PROMPTS = (
     *("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge"),
-    *("supports", "stands_alone", "faithful"),
+    *("supports", "stands_alone", "faithful", "rate"),
 )
 
 Say = Callable[[str], None]

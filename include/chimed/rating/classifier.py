@@ -117,9 +117,15 @@ def _as_table(found: np.ndarray) -> pl.DataFrame:
 def save(lake: Lake, build: str, classifier: Classifier) -> None:
     """Write a build's classifier: numbers only, in NumPy's own format."""
     sink = io.BytesIO()
-    told = {"rubric": classifier.rubric, "judge": classifier.judge, "criteria": JUDGED, "rows": classifier.rows}
     np.savez_compressed(
-        sink, weights=classifier.weights, start=classifier.start, **{k: np.array(v) for k, v in told.items()}
+        sink,
+        allow_pickle=False,
+        weights=classifier.weights,
+        start=classifier.start,
+        rubric=np.array(classifier.rubric),
+        judge=np.array(classifier.judge),
+        criteria=np.array(JUDGED),
+        rows=np.array(classifier.rows),
     )
     lakes.write_bytes(lake, layout.build(build, layout.CLASSIFIER), sink.getvalue())
 

@@ -140,7 +140,8 @@ def finish(state: Rating, options: Options) -> Outcome:
         for id, answer in zip(state.rated["id"], state.answers, strict=True)
         if isinstance(answer, Answer)
     ]
-    kinds = {"id": pl.String, "keys": pl.List(pl.String), **dict.fromkeys(columns, pl.Float64)}
+    kinds: dict[str, pl.DataType] = {"id": pl.String(), "keys": pl.List(pl.String)}
+    kinds |= dict.fromkeys(columns, pl.Float64())
     scores = pl.DataFrame(told, schema=kinds, orient="row")
     plain = state.records.drop(columns).join(scores, on="id", how="left", maintain_order="left")
     kept = plain.with_columns(

@@ -5,6 +5,7 @@ their ratings are not compared with each other.
 """
 
 import math
+from typing import Any
 
 import polars as pl
 
@@ -29,9 +30,9 @@ def taken(share: float) -> pl.Expr:
     return pl.col("place") <= (pl.col("of") * share + 0.5).floor()
 
 
-def find_cuts(ranked: pl.DataFrame, share: float) -> dict[str, dict[str, object]]:
+def find_cuts(ranked: pl.DataFrame, share: float) -> dict[str, dict[str, Any]]:
     """Return where a cut falls, by kind: rows, cut (how many it takes), and rating (at) and id (last) of the last."""
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for (kind,), rows in ranked.partition_by("kind", as_dict=True, maintain_order=True).items():
         count = math.floor(len(rows) * share + 0.5)
         end = rows.row(count - 1, named=True) if count else {"quality": None, "id": None}
@@ -39,7 +40,7 @@ def find_cuts(ranked: pl.DataFrame, share: float) -> dict[str, dict[str, object]
     return found
 
 
-def is_cut(cuts: dict[str, dict[str, object]]) -> pl.Expr:
+def is_cut(cuts: dict[str, dict[str, Any]]) -> pl.Expr:
     """Return whether a row of any part is taken by these cuts (`find_cuts`)."""
     at, last = ({kind: one[key] for kind, one in cuts.items() if one["cut"]} for key in ("at", "last"))
     limit = pl.col("kind").replace_strict(at, default=None, return_dtype=pl.Float64)

@@ -25,7 +25,7 @@ OPEN = or_(Q.url.is_(None), Q.url.not_in(select(TAKEDOWNS.c.target)))
 
 
 def queues(store: Store) -> list[dict[str, Any]]:
-    """Return what there is to review: build, stage, records. Newest build first, of a build what was screened."""
+    """Return what there is to review (build, stage, records), newest build first, of a build what was screened."""
     found = select(Q.build, Q.stage, func.count().label("records"), func.max(Q.sampled).label("newest"))
     with store.engine.connect() as connection:
         rows = [dict(row) for row in connection.execute(found.group_by(Q.build, Q.stage)).mappings()]
@@ -63,8 +63,8 @@ def judged_by(store: Store, build: str, stage: str, reviewer: str) -> int:
 def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verdict: str) -> dict[str, Any]:
     """Write down who says what of a record, and when; a second verdict of the same reviewer replaces the first.
 
-    verdict: one of `VERDICTS`, or four scores such as `4 3 5 4` where the stage rates. Returns what the stage said: kind
-    and reason. Raises UserError for a verdict or a record that is none.
+    verdict: one of `VERDICTS`, or four scores such as `4 3 5 4` where the stage rates. Returns what the stage said:
+    kind and reason. Raises UserError for a verdict or a record that is none.
     """
     if stage != people.STAGE:
         choose("verdict", verdict, VERDICTS)

@@ -116,8 +116,8 @@ def statistics(counts: Counts) -> dict[str, Any]:
     """Return what a release's `statistics.json` says; nothing in it depends on how the release was made.
 
     Keys: table 4, sources, places (rows and characters by subset, source, domain), departments (of questions),
-    splits, lengths and perplexity (histograms), characters, instances; where rows are rated also quality (by source, rows
-    and the mean of each rating) and ratings (histogram).
+    splits, lengths and perplexity (histograms), characters, instances; where rows are rated also quality (by source,
+    rows and the mean of each rating) and ratings (histogram).
     """
     places = counts.places
     questions = places.filter(pl.col("subset") == "sft")

@@ -45,8 +45,8 @@ def run(records: pl.DataFrame, work: StageContext) -> Outcome:
     replies = pl.when(pl.col("reply").is_null()).then("replies").otherwise(join_replies("keys"))
     rated = asked.with_columns(*(scores[name] for name in QUALITY), replies=replies).select(records.columns)
     gone = rated.with_row_index("row").filter(ranking.is_cut(found["cuts"]))
-    of_corpus = {name: learned[name] for name in ("rubric", "judge", "agreement") if name in learned}
-    of_corpus |= {"would_take": found["would_take"], "cuts": found["cuts"]}
+    of_corpus: dict[str, Any] = {name: learned[name] for name in ("rubric", "judge", "agreement") if name in learned}
+    of_corpus |= {name: found[name] for name in ("would_take", "cuts")}
     figures: RateFigures = {
         "judged": int(asked["reply"].is_not_null().sum()),
         "ratings": _ratings(rated),

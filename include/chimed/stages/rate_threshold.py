@@ -20,10 +20,11 @@ def run(work: StageContext, corpus: Corpus, _: int) -> dict[str, Any]:
     empty = pl.DataFrame(schema={**dict.fromkeys(ranking.COLUMNS[:3], pl.String), "quality": pl.Float64})
     ranked = ranking.rank(pl.concat([empty, *(read_whole(work.lake, path, ranking.COLUMNS) for path in paths)]))
     share = work.options.quality_cut
+    cuts = ranking.find_cuts(ranked, share)
     found = {
-        "cuts": ranking.find_cuts(ranked, share),
+        "cuts": cuts,
         "would_take": {f"{one:g}": ranking.count_taken(ranked, one) for one in ranking.SHARES},
         "shown": ranking.choose_shown(ranked, share),
     }
     lakes.write_json(work.lake, corpus.path("threshold", "threshold.json"), found)
-    return {"rows": len(ranked), "cut": sum(int(str(one["cut"])) for one in found["cuts"].values())}
+    return {"rows": len(ranked), "cut": sum(one["cut"] for one in cuts.values())}

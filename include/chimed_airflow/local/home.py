@@ -21,7 +21,7 @@ LOGS = STATE / "logs"
 NOTES = STATE / "running"
 HOST = "127.0.0.1"
 UI_PORT = 8080  # if it is free
-OPTIONS = {"preference_share": 1.0, "qa_answer": "span"}  # what so small a corpus and models need
+OPTIONS = {"preference_share": 1.0, "qa_answer": "span", "rate_sample": 60}  # what so small a corpus and models need
 
 
 @dataclass(frozen=True)
