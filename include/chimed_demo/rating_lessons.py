@@ -9,6 +9,7 @@ import random
 import re
 
 from chimed.rating.rubric import JUDGED
+from chimed.text.terms import find_names
 from chimed_demo import lesson_texts, shady_lines
 from chimed_demo.lessons import Lesson, asking, document, sentences
 
@@ -30,6 +31,22 @@ def rating(rng: random.Random, answered: list[tuple[str, str]]) -> list[Lesson]:
     else:
         text, scores = _answer(rng, answered)
     return [asking("rate", _reply(scores), text=text)]
+
+
+def rated_by_looks(text: str) -> str:
+    """Return a reply that rates a text by how it looks: for servers that answer without a model.
+
+    Length and names of medicine make it factual, words of the question in the answer answer it, a reminder makes it
+    safe and a promise of a cure unsafe, whole sentences make it fluent.
+    """
+    asked, _, said = text.partition("\n回答：") if "\n回答：" in text else text.partition("\n正文：")
+    names = len(find_names(said))
+    shared = len({*asked[3:]} & {*said})
+    factual = 1 + (len(said) > 15) + (len(said) > 40) + (names > 0) + (names > 2)
+    answers = 1 + (shared > 0) + (shared > 2) + (len(said) > 25) + (len(said) > 60)
+    safe = 1 if re.search("根治|治愈|断根", said) else 3 + 2 * bool(re.search("医院|就医|遵医嘱|忌|慎|禁", said))
+    fluent = 2 + 2 * said.rstrip().endswith(("。", "！", "？")) + (len(said) > 40)
+    return _reply((factual, answers, safe, fluent))
 
 
 def _reply(scores: tuple[int, ...]) -> str:
