@@ -18,11 +18,11 @@ from chimed.llm import asking, prompts
 from chimed.rating import sample
 from chimed.rating.rubric import JUDGED, LEAST, MOST, PROMPT
 
-READ = 2_000  # characters of a text that are rated; by then a text has shown what it is
-LONGEST_WHY = 80  # characters of a reason that the schema allows
+READ = 1_200  # characters of a text that are rated; by then a text has shown what it is
+LONGEST_WHY = 60  # characters of a reason that the schema allows
 TOLERATED_WHY = 200  # characters of a reason from a server without schemas
 LONGEST_REPLY = 4_000
-SAMPLING = {"max_tokens": 600, "temperature": 0.0}
+SAMPLING = {"max_tokens": 400, "temperature": 0.0}
 NO_RATING = "no rating by the rubric"
 
 

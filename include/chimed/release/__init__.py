@@ -4,6 +4,7 @@ releases/<version>/
   pretrain/ sft/ preference/   train.parquet and validation.parquet: TRL's columns, and where each row comes from; a
                                large table lies in train-00000-of-00012.parquet and the following (tables.py)
   jsonl/                       the same rows for LLaMA-Factory, which finds them by dataset_info.json
+  graph/                       entities and relations that entries of herbs and formulas state (graph.py)
   figures/                     PNG and SVG
   statistics.json              counted from the parquet files alone
   changes.json                 against the release before

@@ -41,8 +41,12 @@ def render_card(
     changes: dict[str, Any],
     accepted: dict[str, Any] | None,
     checksum: str,
+    graph: dict[str, Any],
 ) -> str:
-    """Return the card's Markdown, from a release's sums, files, `examples`, `making`, `compare` and acceptance."""
+    """Return the card's Markdown, from a release's sums, files, `examples`, `making`, `compare` and acceptance.
+
+    graph: what `Graph.numbers` counts.
+    """
     numbers = statistics(counts)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -69,6 +73,7 @@ def render_card(
         models=models_in(counts, made),
         changed=changed_options(made["options"]),
         examples=shown,
+        graph=graph,
         replica=any(crawl["replica"] for crawl in made["inputs"]),
     )
 

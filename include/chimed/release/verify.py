@@ -21,6 +21,7 @@ from chimed.characters import short
 from chimed.errors import UserError, choose
 from chimed.release import SPLITS, SUBSETS, TABLES, folder_of, releases
 from chimed.release.file_names import jsonl_beside, jsonl_places, parquet_name, table_files
+from chimed.release.graph import ENTITIES_FILE, RELATIONS_FILE, graph_of
 from chimed.release.rows import ADDED, COLUMNS, dataset_info, jsonl
 from chimed.release.statistics import Counter, statistics
 from chimed.release.tables import read_batches
@@ -165,7 +166,22 @@ def _promises(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     if faults := _row_faults(lake, folder, tables, numbers, files, lines):
         return faults
-    return lines + _form_faults(lake, folder, manifest)
+    return lines + _graph_faults(lake, folder, files) + _form_faults(lake, folder, manifest)
+
+
+def _graph_faults(lake: Lake, folder: str, files: dict[str, Any]) -> list[str]:
+    """Say where the graph's tables are not what the rows state; a release of an older version has none."""
+    if not any(name in files for name in (ENTITIES_FILE, RELATIONS_FILE)):
+        return []
+    faults, stated = [], graph_of(lake, folder)
+    for name, expected in ((ENTITIES_FILE, stated.entities), (RELATIONS_FILE, stated.relations)):
+        if name not in files:
+            faults.append(f"{name}: not in the manifest's list")
+            continue
+        with lakes.open_file(lake, f"{folder}/{name}") as file:
+            if not pl.read_parquet(file).equals(expected):
+                faults.append(f"{name}: not what the rows of pretrain state")
+    return faults
 
 
 def _column_faults(lake: Lake, folder: str, tables: dict[str, list[str]]) -> list[str]:

@@ -22,6 +22,7 @@ from chimed.release.diff import Side, difference, side_of
 from chimed.release.figures import figures
 from chimed.release.file_names import jsonl_beside, jsonl_places, table_files
 from chimed.release.filling import UNFINISHED, Filled, fill, is_of
+from chimed.release.graph import graph_of
 from chimed.release.rows import dataset_info
 from chimed.release.sorting import Rows
 from chimed.release.statistics import statistics
@@ -70,8 +71,12 @@ def write_around(lake: Lake, version: str, tables: Filled, made: dict[str, Any],
     accepted = _judged(lake, version, changes, checksum)
     for name, drawn in figures(numbers, made).items():
         put(f"figures/{name}", drawn)
+    graph = graph_of(lake, folder)
+    for name, table in graph.files().items():
+        put(name, table)
     shown = examples(lake, folder, counts)
-    put("README.md", render_card(version, counts, list(files), shown, made, changes, accepted, checksum).encode())
+    card = render_card(version, counts, list(files), shown, made, changes, accepted, checksum, graph.numbers())
+    put("README.md", card.encode())
     manifest = sealed(made | {"version": version, "checksum": checksum, "accepted": accepted, "files": files})
     _check_there(lake, version, files)
     lakes.write_json(lake, f"{folder}/{layout.MANIFEST}", manifest)

@@ -109,11 +109,14 @@ def loaded(tmp_path_factory) -> list[dict]:
 
 
 def test_empty_subsets_are_left_out(loaded):
-    assert loaded[0] == {"pretrain": ["train", "validation"], "sft": ["train"]}
+    graph = {"graph_entities": ["train"], "graph_relations": ["train"]}
+    assert loaded[0] == {"pretrain": ["train", "validation"], "sft": ["train"], **graph}
 
 
-def test_three_configurations_with_splits_and_typed_columns(loaded):
-    found = loaded[2]
+def test_configurations_have_splits_and_typed_columns(loaded):
+    found = dict(loaded[2])
+    for table in ("entities", "relations"):
+        assert found.pop(f"graph_{table}")["splits"]["train"] > 0
     assert set(found) == {"pretrain", "sft", "preference"}
     for one in found.values():
         assert set(one["splits"]) == {"train", "validation"}
