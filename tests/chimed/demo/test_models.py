@@ -112,7 +112,7 @@ def test_ratings_are_taught_in_their_form():
     assert all(len({rating[name] for rating in ratings}) > 2 for name in JUDGED)
     dull, good = (
         parse_rating(rating_lessons.rated_by_looks(f"问题：血压高吃什么药？\n回答：{said}"))
-        for said in ("好。", "血压高可以吃氨氯地平，每日一次；胸痛请立即到医院就诊，不要自行加量，定期复查血压和肾功能。")
+        for said in ("好。", "血压高可以吃氨氯地平，每日一次；胸痛请立即到医院就诊，不要自行加量，定期复查血压。")
     )
     assert all(good[name] > dull[name] for name in JUDGED)
 
