@@ -51,7 +51,7 @@ def rated_by_looks(text: str) -> str:
 
 def _reply(scores: tuple[int, ...]) -> str:
     said = {name: {"why": _WHY[name][score - 1], "score": score} for name, score in zip(JUDGED, scores, strict=True)}
-    return json.dumps(said, ensure_ascii=False)
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))  # as servers without free whitespace write
 
 
 def _answer(rng: random.Random, answered: list[tuple[str, str]]) -> tuple[str, tuple[int, ...]]:
