@@ -58,6 +58,10 @@ def test_no_kappa_where_chance_explains_all(one, other):
     assert kappa(np.array(one), np.array(other)) == {"kappa": None, "low": None, "high": None, "of": len(one)}
 
 
+def test_one_who_always_says_the_same_has_no_interval():
+    assert kappa(np.array([4, 4, 4]), np.array([3, 4, 5])) == {"kappa": 0.0, "low": None, "high": None, "of": 3}
+
+
 def test_noise_is_not_called_better_than_a_constant():
     dice = np.random.default_rng(5)
     judged = pl.Series(dice.integers(1, 6, 200).astype(float))
@@ -67,5 +71,5 @@ def test_noise_is_not_called_better_than_a_constant():
     told = measure(judged, good)
     assert told["better"]
     assert told["spearman"] == 1.0
-    assert told["mean_error"] < told["constant_error"]
+    assert told["error"] < told["constant_error"]
     assert not measure(pl.Series([4.0] * 9), pl.Series([4.0] * 9))["better"]

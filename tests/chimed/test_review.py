@@ -87,6 +87,7 @@ def test_people_and_the_judge_are_compared(queue):
     assert (told["rated"], told["sampled"]) == (8, 10)
     assert (told["criteria"]["factual"]["kappa"], told["criteria"]["factual"]["same"]) == (1.0, 8)
     assert (told["criteria"]["safe"]["kappa"], told["criteria"]["safe"]["same"]) == (0.0, 4)
+    assert told["criteria"]["safe"]["low"] is None  # the judge always says 3
     assert told["criteria"]["fluent"]["kappa"] is None  # both always say 5
     judge(queue.store, BUILD, "rate", f"{0:016x}", "wang", "5 4 3 5")  # the last of two counts
     assert rated_by_people(queue.store, BUILD)["criteria"]["factual"]["same"] == 7

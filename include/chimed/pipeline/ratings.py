@@ -115,7 +115,7 @@ def print_ratings(told: dict[str, Any]) -> None:
         "95 %",
         "rank correlation",
         "error",
-        "of always the same",
+        "of always the mean",
     ):
         table.add_column(head, justify="left" if head.startswith("agreement") else "right")
     for name, one in told["agreement"].items():
@@ -125,7 +125,7 @@ def print_ratings(told: dict[str, Any]) -> None:
             _number(one["kappa"]),
             interval,
             _number(one["spearman"]),
-            f"{one['mean_error']:.2f}",
+            f"{one['error']:.2f}",
             f"{one['constant_error']:.2f}{'' if one['better'] else ' (no better)'}",
         )
     if told["agreement"]:

@@ -19,7 +19,8 @@ def kappa(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     """Return the quadratic kappa of two raters' whole scores from 1 to 5, with its 95 % interval.
 
     Keys: kappa, low, high, of (how many rows). The first three are None where both say the same one score of every row,
-    so that chance explains everything, or there is no row.
+    so that chance explains everything, or there is no row; the interval alone where one of the two always says the same:
+    kappa is then 0 by definition, and nothing can be said of its spread.
     """
     size = MOST - LEAST + 1
     counts = np.zeros((size, size))
@@ -35,6 +36,8 @@ def kappa(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     agreed, chance = float((weight * share).sum()), float((weight * np.outer(left, right)).sum())
     if math.isclose(chance, 1.0):
         return unknown
+    if 1.0 in (left.max(), right.max()):
+        return unknown | {"kappa": 0.0}
     found = (agreed - chance) / (1 - chance)
     by_row, by_column = weight @ right, weight.T @ left
     spread = (share * (weight - (by_row[:, None] + by_column[None, :]) * (1 - found)) ** 2).sum()
@@ -48,11 +51,12 @@ def measure(judged: pl.Series, predicted: pl.Series) -> dict[str, Any]:
     """Return how well predictions on held-out rows agree with the judge's whole scores.
 
     Keys: those of `kappa` (of the rounded predictions), spearman (None where one side never varies), mean_error (mean
-    absolute), constant_error (of always saying the judge's median) and better: whether the first is smaller than the
-    second by more than chance (95 %, of the paired differences).
+    absolute), error (root of the mean square), constant_error (the same of always saying the judge's mean) and better:
+    whether squared errors are smaller than the constant's by more than chance (95 %, of the paired differences).
+    Squares, because a cut has to find the few bad rows, which the best constant for absolute errors may all miss.
     """
     truth, guess = judged.to_numpy(), predicted.to_numpy()
-    error, constant = np.abs(truth - guess), np.abs(truth - np.median(truth))
+    error, constant = (truth - guess) ** 2, (truth - truth.mean()) ** 2
     gain = constant - error
     sure = len(gain) > 1 and gain.mean() - Z * gain.std(ddof=1) / math.sqrt(len(gain)) > 0
     both_vary = judged.n_unique() > 1 and predicted.n_unique() > 1
@@ -60,7 +64,8 @@ def measure(judged: pl.Series, predicted: pl.Series) -> dict[str, Any]:
     return {
         **kappa(truth, np.clip(np.floor(guess + 0.5), LEAST, MOST)),
         "spearman": None if rank is None or math.isnan(rank) else round(rank, 3),
-        "mean_error": round(float(error.mean()), 3),
-        "constant_error": round(float(constant.mean()), 3),
+        "mean_error": round(float(np.abs(truth - guess).mean()), 3),
+        "error": round(math.sqrt(error.mean()), 3),
+        "constant_error": round(math.sqrt(constant.mean()), 3),
         "better": bool(sure),
     }

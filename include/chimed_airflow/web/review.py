@@ -115,7 +115,7 @@ def stands(store: "Store", build: str, stage: str, language: str, texts: bool = 
 def _kappa_words(one: dict[str, Any]) -> dict[str, Any]:
     """Return a kappa with its interval. On the drawn scale 0 is no more agreement than by chance, 100 is perfect."""
     counts = f"{one['same']} / {one['of']}"
-    if one["kappa"] is None:
+    if one["low"] is None:
         return {"share": "–", "interval": "–", "counts": counts, "low": 0, "high": 0, "at": 0}
     low, high, at = (round(100 * max(0.0, one[name]), 1) for name in ("low", "high", "kappa"))
     interval = f"{one['low']:.2f} – {one['high']:.2f}"

@@ -57,7 +57,7 @@ def test_rows_get_their_ratings_and_the_report_says_how_sure(asked, served):
     told = outcome.figures["agreement"]["safe"]
     assert told["better"]
     assert told["kappa"] > 0.8
-    assert told["mean_error"] < told["constant_error"]
+    assert told["error"] < told["constant_error"]
     assert not outcome.figures["agreement"]["fluent"]["better"]  # it never varies: nothing to be better at
     assert outcome.figures["agreement"]["fluent"]["kappa"] is None
     assert outcome.figures["judge"]["requests"] == len(table)
