@@ -19,8 +19,8 @@ def kappa(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     """Return the quadratic kappa of two raters' whole scores from 1 to 5, with its 95 % interval.
 
     Keys: kappa, low, high, of (how many rows). The first three are None where both say the same one score of every row,
-    so that chance explains everything, or there is no row; the interval alone where one of the two always says the same:
-    kappa is then 0 by definition, and nothing can be said of its spread.
+    so that chance explains everything, or there is no row; the interval alone where one of the two always says the
+    same: kappa is then 0 by definition, and nothing can be said of its spread.
     """
     size = MOST - LEAST + 1
     counts = np.zeros((size, size))
@@ -36,7 +36,7 @@ def kappa(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     agreed, chance = float((weight * share).sum()), float((weight * np.outer(left, right)).sum())
     if math.isclose(chance, 1.0):
         return unknown
-    if 1.0 in (left.max(), right.max()):
+    if rows in (counts.sum(axis=0).max(), counts.sum(axis=1).max()):
         return unknown | {"kappa": 0.0}
     found = (agreed - chance) / (1 - chance)
     by_row, by_column = weight @ right, weight.T @ left
