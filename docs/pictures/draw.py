@@ -88,7 +88,7 @@ def way(language: str, colours: dict[str, str]) -> str:
     row = tables["sft"].row(by_predicate=pl.col("id") == ROW, named=True)
     parent = tables["pretrain"].row(by_predicate=pl.col("id") == row["parent"], named=True)
     span, said = row["evidence"][0], WORDS["way"][language]
-    question, answer = (message["content"] for message in row["messages"])
+    question, answer = (message["content"] for message in row["messages"][:2])
     drawing, width, gap, size = Drawing(colours), 276, 32, 13
     lefts = [n * (width + gap) for n in range(4)]
     for left, name in zip(lefts, ("page", "record", "qa", "row"), strict=True):

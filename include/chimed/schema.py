@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
+_TURN = pa.struct([pa.field("role", pa.string(), False), pa.field("text", pa.string(), False)])
 
 # The rating of a row, in whole and by criterion.
 QUALITY = ("quality", *(f"quality_{name}" for name in ("factual", "answers", "safe", "fluent", "teaches")))
@@ -67,6 +68,9 @@ RECORD = pa.schema(
         # what rules found in the words as the page had them, before cleaning: `<kind> <field>[<start>:<end>]`
         # each; null where nothing was found, and in a table that was written before there was this column
         pa.field("identifiers", pa.list_(pa.string())),
+        # of a qa: what was said after the answer, in order, by whom: user (追问) or assistant (追答); null where there
+        # was nothing, and in a table that was written before there was this column (`chimed.turns`)
+        pa.field("turns", pa.list_(_TURN)),
         # how good the row is by the rubric (llm/prompts/rate.yaml), 1 to 5: the weighted mean of the five below it;
         # all null where the build rates nothing, and in a table that was written before there were these columns
         *(pa.field(name, pa.float64()) for name in QUALITY),
@@ -111,17 +115,21 @@ def keyed_hash(key: bytes, plain: str) -> str:
 
 
 def record_id(row: dict[str, Any]) -> str:
-    """Return the id of a record of any kind: a hash of its page's URL, its kind, its language and its words."""
+    """Return the id of a record of any kind: a hash of its page's URL, its kind, its language and its words.
+
+    Turns count where there are any, so a record without them has the id that it had before there were turns.
+    """
     words = (row.get(name) for name in ("title", "text", "question", "answer", "rejected"))
-    return content_id(row["url"], row["kind"], row["language"], *words)
+    later = (turn[name] for turn in row.get("turns") or () for name in ("role", "text"))
+    return content_id(row["url"], row["kind"], row["language"], *words, *later)
 
 
 def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
     """Return a record row derived from `parent`: its page and provenance, with `changes` and a new id.
 
-    Scores and the places of findings in the parent's words are not copied.
+    Scores, the places of findings in the parent's words, and what was said after its answer are not copied.
     """
-    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers", *QUALITY))
+    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers", "turns", *QUALITY))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)
     return row
@@ -147,8 +155,28 @@ def left_rows(records: pl.DataFrame, why: dict[str, tuple[str, str]], fate: str 
     return records.join(reasons, on="id", how="inner", maintain_order="left").select(DROPPED_COLUMNS.names())
 
 
-def words() -> pl.Expr:
-    """Return an expression for a record's own words as one string: text, question, answer and rejected (paper §3.2)."""
-    return pl.concat_str(
-        [pl.col("text"), pl.col("question"), pl.col("answer"), pl.col("rejected")], separator="\n", ignore_nulls=True
-    )
+WORD_COLUMNS = ("text", "question", "answer", "turns", "rejected")  # that `words` reads
+
+
+def words(turns: bool = True) -> pl.Expr:
+    """Return an expression for a record's own words as one string: text, question, answer, turns and rejected (paper
+    §3.2).
+
+    turns: whether what was said after the answer is among them.
+    """
+    columns = [pl.col(name) for name in WORD_COLUMNS if name != "turns"]
+    if turns:
+        columns.insert(WORD_COLUMNS.index("turns"), turn_words())
+    return pl.concat_str(columns, separator="\n", ignore_nulls=True)
+
+
+def turn_words(named: bool = False) -> pl.Expr:
+    """Return an expression for what was said after the answer, a line each; null where nothing was.
+
+    named: begin each with who speaks, 追问 or 追答, for people to read.
+    """
+    text = pl.element().struct.field("text")
+    if named:
+        is_asker = pl.element().struct.field("role") == "user"
+        text = pl.when(is_asker).then(pl.lit("追问：")).otherwise(pl.lit("追答：")) + text
+    return pl.col("turns").list.eval(text).list.join("\n")

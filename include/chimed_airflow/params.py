@@ -42,6 +42,7 @@ BUILD_FORM = {
     },
     "Questions and answers": {
         "answers": "Answers of a question to use",
+        "turns": "Turns of a consultation to keep",
         "qa_answer": "How generated answers are worded",
         "second_opinion": "Ask the judge for a second opinion",
     },

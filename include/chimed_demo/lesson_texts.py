@@ -59,11 +59,15 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question of the demo as its record has it (with the title), its answers, and its page's departments."""
+    """A question of the demo as its record has it (with the title), its answers, and its page's departments.
+
+    consultations: each answer with what asker and doctor said after it.
+    """
 
     title: str
     question: str
     answers: tuple[str, ...]
+    consultations: tuple[str, ...]
     breadcrumb: str
 
 
@@ -127,6 +131,7 @@ def asked() -> tuple[Asked, ...]:
                     entry["title"],
                     "\n".join([entry["title"], entry["question"], *extra]),
                     tuple(filter(None, map(_answer, entry["answers"]))),
+                    tuple(filter(None, map(_consultation, entry["answers"]))),
                     " > ".join(entry["department"]),
                 )
             )
@@ -137,6 +142,11 @@ def _answer(entry: dict[str, Any]) -> str:
     if entry.get("advert") or entry.get("audio"):
         return ""
     return "\n".join(filter(None, (entry["text"], entry.get("advice"))))
+
+
+def _consultation(entry: dict[str, Any]) -> str:
+    turns = [more["text"] for more in entry.get("followups", ()) if more["who"] in ("patient", "doctor")]
+    return "\n".join(filter(None, (answer, *turns))) if (answer := _answer(entry)) else ""
 
 
 @cache

@@ -124,9 +124,9 @@ def document(sheet: Sheet, rng: random.Random, parts: tuple[Part, ...] | None = 
 
 
 def conversation(one: Asked, rng: random.Random) -> str:
-    """Return a forum's question and answer as a record's words."""
-    answer = rng.choice(one.answers) if one.answers else ""
-    return "\n".join(filter(None, (one.question, answer)))
+    """Return a forum's question and answer, and what followed, as a record's words."""
+    said = rng.choice(one.consultations) if one.consultations else ""
+    return "\n".join(filter(None, (one.question, said)))
 
 
 def clean_text(rng: random.Random) -> str:

@@ -220,6 +220,25 @@ def test_the_numbers_are_the_releases_own(pages, state) -> None:
     assert "Rows added, kept and removed" in changes
     examples = pages().get("/releases/2026.11.22/examples?table=sft/train&words=pwned")
     assert examples.text.count('<dl class="said">') == 1
+    for path in ("examples?table=sft/train&words=pwned", "records/8888888888888888"):
+        tree = Selector(pages().get(f"/releases/2026.11.22/{path}").text)
+        spoken = tree.css("dl.said dt::text").getall()
+        assert {"follow-up question", "follow-up answer"} <= {*spoken}
+
+
+@pytest.mark.parametrize(
+    ("language", "tied", "spread"), [("en", "tied", "Spread between seeds"), ("zh", "并列", "随机种子之间的差异")]
+)
+def test_scores_show_ties_and_seeds(pages, language: str, tied: str, spread: str) -> None:
+    client = pages()
+    client.cookies.set("chimed_language", language)
+    shown = Selector(client.get("/scores").text)
+    forest = shown.css("table.forest")
+    assert tied in forest.css("thead th::text").getall()
+    assert forest.css("tr.base td.n::text").getall() == ["80", "45.5", "38.3 – 52.8", "9", "43.9"]
+    assert shown.css("#seeds::text").get() == spread
+    numbers = shown.xpath("//section[@aria-labelledby='seeds']//tbody//td/text()").getall()
+    assert numbers == ["45.5", "54.0", "44.9", "49.4", "6.43"]  # base, two seeds, their mean and deviation
 
 
 def test_a_release_is_downloaded_whole_and_by_file(pages, state) -> None:

@@ -36,6 +36,7 @@ def _hostile() -> pl.DataFrame:
         "id": HOSTILE_ID, "source": "ask39", "domain": "general", "kind": "qa", "language": "zh", "url": HOSTILE_URL,
         "title": HOSTILE, "question": HOSTILE, "answer": HOSTILE, "department": HOSTILE, "page": "raw/ask39/x#0",
         "fetched": datetime(2026, 11, 16, tzinfo=UTC), "prompt": "answer@1", "model": "m", "replies": ["f" * 64],
+        "turns": [{"role": role, "text": HOSTILE} for role in ("user", "assistant")],
     }  # fmt: skip
     return pl.DataFrame([row], schema=RECORD_COLUMNS)
 
@@ -99,7 +100,13 @@ def _scores(lake: Lake) -> None:
     }  # fmt: skip
     rows = [{**row, "model": model} for model in ("cpt", "sft", "dpo")]
     place = f"scores/{VERSION}/demo"
-    lakes.write_json(lake, f"{place}/compare.json", {"rows": rows, "models": {}, "protocol": {"shots": 0}})
+    tie = {"model": "base", "task": "cmmlu_genetics", "questions": 176, "tied": 9, "right": 80, "fair": 77.25}
+    spread = {
+        "phase": "dpo", "task": "cmmlu_genetics", "questions": 176, "base": 80, "right": {"42": 95, "43": 79},
+        "mean": 49.43, "deviation": 6.43,
+    }  # fmt: skip
+    compared = {"rows": rows, "models": {}, "protocol": {"shots": 0}, "ties": [tie], "seeds": [spread]}
+    lakes.write_json(lake, f"{place}/compare.json", compared)
     steps = [{"step": n, "loss": 3 - n / 50} for n in range(1, 40)] + [{"step": 40, "eval_loss": 2.1}]
     lines = "".join(json.dumps(step) + "\n" for step in steps)
     lakes.write_bytes(lake, f"models/{VERSION}/demo/cpt/metrics.jsonl", lines.encode())

@@ -71,10 +71,14 @@ def rename_old_figures(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 class CleanFigures(TypedDict):
-    """rules: rule → records that it changed. doubtful: see `chimed.pipeline.doubtful`. identifiers: kind → how many."""
+    """rules: rule → records that it changed. doubtful: see `chimed.pipeline.doubtful`. identifiers: kind → how many.
+
+    turns_emptied: turns that left, for they were no more than a courtesy, or a question that then had no answer.
+    """
 
     characters_before: int
     characters_after: int
+    turns_emptied: int
     rules: dict[str, int]
     doubtful: dict[str, dict[str, Any]]
     identifiers: dict[str, int]
@@ -118,6 +122,17 @@ class FilterFigures(TypedDict):
     cuts: dict[str, dict[str, Any]]
     taken: dict[str, dict[str, int]]
     highest: list[dict[str, Any]]
+
+
+class TurnFigures(TypedDict):
+    """Of a part: conversations, records that go on after the first answer, and the turns in which they do. unanswered:
+    turns left out because no doctor spoke after them. cut: records whose page has more turns than are read.
+    """
+
+    conversations: int
+    turns: int
+    unanswered: int
+    cut: int
 
 
 class ScreenFigures(TypedDict):

@@ -19,6 +19,9 @@ class Options(BaseModel):
     answers: Literal["every", "best"] = Field(
         "every", description="use every answer of a question, or only the best: the accepted one, else the first"
     )
+    turns: Literal["all", "first"] = Field(
+        "all", description="keep all turns of a consultation (ours), or only the first question and its answer (paper)"
+    )
     skip: tuple[str, ...] = Field((), description="stages to skip: they let every record through unchanged")
     max_records: int | None = Field(None, ge=1, description="use at most this many records of each source; empty: all")
     perplexity_cut: float = Field(

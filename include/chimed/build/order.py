@@ -63,8 +63,9 @@ CRAWL = Stage(
 STAGES = (
     Stage(
         "extract", "shard", "cpu", "Extract records", "解析",
-        "turns pages into records with the site's parser; a page gives records or is counted with the reason why not",
-        "§3.1",
+        "turns pages into records with the site's parser, all turns of a consultation among them; a page gives records "
+        "or is counted with the reason why not",
+        "§3.1; the turns are ours",
     ),
     Stage(
         "clean", "shard", "cpu", "Clean", "清洗",

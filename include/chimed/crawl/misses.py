@@ -6,6 +6,7 @@ from parsel import Selector
 from warcio.archiveiterator import ArchiveIterator
 
 from chimed.errors import UserError
+from chimed.roles import SPOKEN
 from chimed.sources.page import Miss, load, read_page
 from chimed.sources.parsed import Document
 from chimed.sources.text import decode, lines_of
@@ -58,4 +59,6 @@ def _read_page_text(lake: Lake, place: str, encoding: str) -> str:
 def _record_fields(one: Any) -> dict[str, str]:
     names = ("title", "text") if isinstance(one, Document) else ("title", "question", "answer")
     more = {"published": str(one.published or ""), "department": " > ".join(getattr(one, "department", ()))}
+    turns = [f"{SPOKEN[turn.role]}: {turn.text}" for turn in getattr(one, "turns", ())]
+    more["turns"] = "\n".join(turns)
     return {name: getattr(one, name) for name in names} | {name: said for name, said in more.items() if said}

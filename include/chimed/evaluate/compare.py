@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import polars as pl
-
 from chimed.errors import UserError, choose
-from chimed.evaluate.answers import fair_score, tied
 from chimed.evaluate.exams import in_order
 from chimed.evaluate.figure import accuracies
-from chimed.evaluate.forgetting import Trade, trades
 from chimed.evaluate.forgetting import markdown as of_shares
+from chimed.evaluate.forgetting import trades
 from chimed.evaluate.protocol import differences
 from chimed.evaluate.seeds import Spread, others, spreads
 from chimed.evaluate.seeds import markdown as of_seeds
 from chimed.evaluate.table import Row, markdown, pairs, shares, table
+from chimed.evaluate.ties import markdown as of_ties
+from chimed.evaluate.ties import ties
 from chimed.release import find_release
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -139,30 +138,12 @@ def _compare(lake: Lake, places: dict[str, str], target: str, title: str, seeds:
     rows = table(
         [pair for model in others for pair in pairs(reference, model, samples[reference], samples[model], groups)]
     )
+    tied = ties(samples)
     traded = trades(rows, {model: score.get("general_share") for model, score in scores.items()})
-    lines = [markdown(rows, title, reference), *of_shares(traded), *of_seeds(list(seeds)), *_ties(samples)]
+    lines = [markdown(rows, title, reference), *of_shares(traded), *of_seeds(list(seeds)), *of_ties(tied)]
     text = "\n".join(lines)
-    _write(lake, target, rows, scores, text, reference, seeds, traded)
+    _write(lake, target, rows, scores, text, reference, {"seeds": seeds, "ties": tied, "general_data": traded})
     return text
-
-
-def _ties(samples: dict[str, pl.DataFrame]) -> list[str]:
-    """Return a line for each model some of whose answers the order of the letters decided, exam by exam."""
-    lines = []
-    for model, answers in samples.items():
-        if "scores" not in answers.columns:
-            continue
-        told = []
-        for task in in_order(answers["task"].unique()):
-            of = answers.filter(pl.col("task") == task)
-            if count := tied(of["scores"]):
-                told.append(f"{task} {count} (lm-eval {of['correct'].sum()} right, as chance {fair_score(of):.2f})")
-        if told:
-            lines.append(
-                f"{model}: some answers are ties between letters, of which lm-eval takes the first. They say nothing; "
-                f"scored as the chance they are, an exam has as many right answers as in brackets: {'; '.join(told)}.\n"
-            )
-    return lines
 
 
 def _write(
@@ -172,9 +153,9 @@ def _write(
     scores: dict[str, Any],
     text: str,
     reference: str,
-    seeds: Sequence[Spread],
-    traded: Sequence[Trade],
+    more: dict[str, Sequence[Any]],
 ) -> None:
+    """Write a comparison. more: further tables by their key; one without rows is left out."""
     points = {
         model: {task: (right / questions, interval) for task, (right, questions, interval) in tasks.items()}
         for model, tasks in shares(rows, reference).items()
@@ -184,8 +165,5 @@ def _write(
     models = {model: {"model": score["model"], "checkpoint": score["checkpoint"]} for model, score in scores.items()}
     protocol = scores[reference]["protocol"]
     result = {"rows": [asdict(row) for row in rows], "reference": reference, "models": models, "protocol": protocol}
-    if seeds:
-        result["seeds"] = [asdict(one) for one in seeds]
-    if traded:
-        result["general_data"] = [asdict(one) for one in traded]
+    result |= {name: [asdict(one) for one in found] for name, found in more.items() if found}
     lakes.write_json(lake, f"{place}/{layout.COMPARISON}", result)

@@ -6,12 +6,15 @@ the line that stands before its question. `fetch` gets the known ones from the h
 """
 
 import csv
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chimed.characters import short
 from chimed.errors import UserError
+from chimed.text.exams.exam_table import csv_rows, read_file
 
 LETTERS = "ABCDEFGH"
 COLUMNS = ("Question", "A", "B", "C", "D", "Answer")
@@ -75,43 +78,71 @@ def in_order(tasks: Iterable[str]) -> tuple[str, ...]:
 def read_exam(path: Path) -> Exam:
     """Return an exam's file; every value is text: an option "NA" or "1.50" stays what it is.
 
-    Whether an exam has questions with several right letters is a fact of the whole file, so that the form of a single
-    question gives nothing away. Raises UserError for missing columns, for an answer that is not among the letters, and
-    for a file without questions.
+    Raises UserError for a file that is no whole table, and for what `exam_of` refuses.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        found, named = list(reader), reader.fieldnames or ()
-    letters = "ABCD" + "".join(letter for letter in LETTERS[4:] if letter in named)
-    rows = []
-    for number, row in enumerate(found, 1):
-        if any(row.get(name) is None for name in COLUMNS):
-            raise UserError(f"{path}, row {number}: not in CMMLU's columns ,{','.join(COLUMNS)}")
-        answer = "".join(sorted(set(row["Answer"].strip())))
-        offered = [letter for letter in letters if letter in "ABCD" or row[letter]]
-        if not answer or not set(answer) <= set(offered):
-            raise UserError(f"{path}, row {number}: the answer is {row['Answer']!r}, not one of {', '.join(offered)}")
-        options = {letter: row[letter] or "" for letter in letters}
-        rows.append({"Question": row["Question"], **options, "Answer": answer} | _instruction(row))
+    return exam_of(*csv_rows(read_file(path), str(path)), str(path))
+
+
+def exam_of(names: Sequence[str], rows: Sequence[dict[str, Any]], where: str) -> Exam:
+    """Return the rows of a table with these columns as an exam. where: what an error calls the table.
+
+    Whether an exam has questions with several right letters is a fact of the whole file, so that the form of a single
+    question gives nothing away. Raises UserError for missing columns, for a row that cannot be scored, and for a table
+    without questions.
+    """
+    if missing := [name for name in COLUMNS if name not in names]:
+        raise UserError(
+            f"{where} has no column {', '.join(missing)}; an exam has CMMLU's columns ,{','.join(COLUMNS)}, and this "
+            f"one has {short(', '.join(names), 200) or 'none'}"
+        )
     if not rows:
-        raise UserError(f"{path} has no questions")
-    return Exam(rows, letters, any(len(row["Answer"]) > 1 for row in rows))
+        raise UserError(f"{where} has no questions, only its columns")
+    letters = "ABCD" + "".join(letter for letter in LETTERS[4:] if letter in names)
+    made = []
+    for number, row in enumerate(rows, 1):
+        row = {name: row.get(name) or "" for name in (*COLUMNS, *letters, "Instruction")}
+        if fault := _fault(row, letters):
+            raise UserError(f"{where}, row {number}: {fault}")
+        answer = "".join(sorted(set(row["Answer"].strip())))
+        options = {letter: row[letter] for letter in letters}
+        made.append({"Question": row["Question"], **options, "Answer": answer} | _instruction(row))
+    return Exam(made, letters, any(len(row["Answer"]) > 1 for row in made))
 
 
-def _instruction(row: dict[str, Any]) -> dict[str, str]:
-    said = (row.get("Instruction") or "").strip()
+def _fault(row: dict[str, str], letters: str) -> str | None:
+    """Return why a row cannot be scored; None for one that can."""
+    offered = [letter for letter in letters if letter in "ABCD" or row[letter].strip()]
+    answer = set(row["Answer"].strip())
+    if not row["Question"].strip():
+        return "there is no question"
+    if sum(bool(row[letter].strip()) for letter in letters) < 2:
+        return "a question has two options or more, and this one has fewer"
+    if not answer or not answer <= set(offered):
+        return f"the answer is {short(row['Answer'], 20)!r}, not one of {', '.join(offered)}"
+    if any("\ud800" <= character <= "\udfff" for value in row.values() for character in value):
+        return "it holds half a character (a lone surrogate), which no file can keep"
+    return None
+
+
+def _instruction(row: dict[str, str]) -> dict[str, str]:
+    said = row["Instruction"].strip()
     return {"Instruction": said} if said else {}
 
 
-def write_exam(rows: list[dict[str, Any]], path: Path) -> int:
-    """Write rows as `read_exam` reads them, and returns how many; a letter that no row has gets no column."""
+def write_exam(exam: Exam, path: Path) -> int:
+    """Write an exam as `read_exam` reads it, whole or not at all, and return how many questions it has.
+
+    A letter that no row has gets no column.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    more = [letter for letter in LETTERS[4:] if any(row.get(letter) for row in rows)]
-    first = ["Instruction"] if any(row.get("Instruction") for row in rows) else []
+    more = [letter for letter in LETTERS[4:] if any(row.get(letter) for row in exam.rows)]
+    first = ["Instruction"] if any(row.get("Instruction") for row in exam.rows) else []
     names = [*first, *COLUMNS[:-1], *more, COLUMNS[-1]]
-    with path.open("w", encoding="utf-8", newline="") as file:
+    half = path.with_name(f".{path.name}.half")
+    with half.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("", *names))
-        for number, row in enumerate(rows):
+        for number, row in enumerate(exam.rows):
             writer.writerow((number, *(row.get(name, "") for name in names)))
-    return len(rows)
+    os.replace(half, path)
+    return len(exam.rows)

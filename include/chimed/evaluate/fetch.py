@@ -8,21 +8,25 @@ professions (`professional`): CMB-Exam, CMExam and MedQA-zh.
 From the Hugging Face hub, or from a mirror of it that the variable HF_ENDPOINT names (`https://hf-mirror.com`), or from
 a folder with the repositories as `git clone` leaves them: `<folder>/haonan-li/cmmlu/*.zip`,
 `<folder>/ceval/ceval-exam/*.zip`, `<folder>/FreedomIntelligence/CMB/…`.
+
+Everything is read and checked before the first file is written: half an exam, or another one in its place, would give
+scores that look like scores.
 """
 
-import csv
-import io
+import contextlib
 import json
 import logging
-import zipfile
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from chimed.characters import short
 from chimed.errors import UserError, choose
 from chimed.evaluate import professional
-from chimed.evaluate.exams import COLUMNS, GENERAL, MEDICAL, PAPER, write_exam
+from chimed.evaluate.exams import COLUMNS, GENERAL, MEDICAL, PAPER, Exam, exam_of, write_exam
+from chimed.evaluate.paper import QUESTIONS
+from chimed.evaluate.repository_files import wanted
+from chimed.text.exams.exam_table import csv_rows
 
 log = logging.getLogger("chimed")
 
@@ -31,38 +35,66 @@ EXAMS = {
     "haonan-li/cmmlu": ("cmmlu_", {"test": "test/{}.csv", "dev": "dev/{}.csv"}),
     "ceval/ceval-exam": ("ceval-valid_", {"test": "val/{}_val.csv", "dev": "dev/{}_dev.csv"}),
 }
-MOST_BYTES = 20_000_000  # of one subject's file: a thousand times what they are
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+SOURCES = "sources.json"  # the commit of each repository
 
 
 def fetch_exams(folder: Path, mirror: Path | None = None, more: Sequence[str] = ()) -> dict[str, int]:
     """Write `{dev,test}/<subject>.csv` and `sources.json`; returns the test questions of each subject.
 
-    mirror: a folder with the repositories, in place of the hub. more: of `professional.REPOSITORIES`. sources.json: the
-    commit of each repository. Raises UserError where the hub does not answer, or an exam's form is not what it was.
+    mirror: a folder with the repositories, in place of the hub. more: of `professional.REPOSITORIES`. Raises UserError
+    where the hub does not answer, or a file is missing, broken or of another exam; then nothing is written.
     """
     for name in more:
         choose("exam", name, list(professional.REPOSITORIES))
-    counts, sources = {}, {}
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder for the exams")
+    if mirror is not None and not mirror.is_dir():
+        raise UserError(
+            f"there is no folder {mirror}; --mirror names one that has the hub's repositories as its folders"
+        )
+    found: professional.Splits = {}
+    sources: dict[str, str] = {}
     for repository, (prefix, names) in EXAMS.items():
         held, sources[repository] = _repository(repository, mirror)
-        for task in PAPER + MEDICAL + GENERAL:
-            if task.startswith(prefix):
-                subject = task.removeprefix(prefix)
-                rows = {split: _rows(held, name.format(subject)) for split, name in names.items()}
-                counts[subject] = write_exam(rows["test"], folder / "test" / f"{subject}.csv")
-                write_exam(rows["dev"], folder / "dev" / f"{subject}.csv")
-    for name in more:
+        found |= {
+            subject: {split: _read(held, name.format(subject)) for split, name in names.items()}
+            for subject in _subjects(prefix)
+        }
+    for name in dict.fromkeys(more):
         repository, patterns = professional.REPOSITORIES[name]
         held, sources[repository] = _repository(repository, mirror, patterns)
-        found, left = professional.read(name, held)
-        if left:
-            log.warning("%s: %d questions without an answer among their options are left out", repository, left)
-        for subject, splits in found.items():
-            counts[subject] = write_exam(splits["test"], folder / "test" / f"{subject}.csv")
-            if splits["dev"]:
-                write_exam(splits["dev"], folder / "dev" / f"{subject}.csv")
-    (folder / "sources.json").write_text(json.dumps(sources, indent=1) + "\n")
-    return counts
+        found |= professional.read(name, held)
+    _check(found)
+    for subject, splits in found.items():
+        for split, (_, exam) in splits.items():
+            write_exam(exam, folder / split / f"{subject}.csv")
+    known = {}
+    with contextlib.suppress(UserError):  # a broken note is written anew
+        known = sources_of(folder) or {}  # exams that were fetched before and not now stay
+    (folder / SOURCES).write_text(json.dumps(known | sources, indent=1) + "\n")
+    return {subject: len(splits["test"][1].rows) for subject, splits in found.items()}
+
+
+def sources_of(folder: Path) -> dict[str, str] | None:
+    """Return the commits that a folder's exams were fetched at; None of exams of one's own.
+
+    Raises UserError for a file of them that cannot be read.
+    """
+    path = folder / SOURCES
+    if not path.exists():
+        return None
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); fetch the exams again, or remove that file") from None
+    if not isinstance(known, dict):
+        raise UserError(f"{path} does not name the exams' sources; fetch the exams again, or remove that file")
+    return known
+
+
+def _subjects(prefix: str) -> list[str]:
+    return [task.removeprefix(prefix) for task in PAPER + MEDICAL + GENERAL if task.startswith(prefix)]
 
 
 def _repository(repository: str, mirror: Path | None, patterns: Iterable[str] = ("*.zip", "*.csv")) -> tuple[Path, str]:
@@ -83,29 +115,40 @@ def _repository(repository: str, mirror: Path | None, patterns: Iterable[str] = 
     return Path(held), Path(held).name  # the hub's cache calls a snapshot by its commit
 
 
-def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Return a subject's rows in CMMLU's columns, from a file of the repository or of an archive in it."""
-    found = _file(folder, name)
-    if found is None:
-        raise UserError(f"{folder} has no {name}, neither as a file nor in an archive; the exam's form has changed")
-    titles = {name.lower(): name for name in COLUMNS}
-    rows: list[dict[str, Any]] = []
-    for row in csv.DictReader(io.StringIO(found.decode("utf-8-sig"), newline="")):
-        named = {titles[str(key).lower()]: value for key, value in row.items() if str(key).lower() in titles}
-        if missing := [column for column in COLUMNS if named.get(column) is None]:
-            raise UserError(f"{name} of {folder}, row {len(rows) + 1}: no {', '.join(missing)}")
-        rows.append(named)
-    return rows
+def _read(folder: Path, name: str) -> tuple[str, Exam]:
+    """Return a subject's file of the repository, or of an archive in it; its columns may be in small letters."""
+    file = wanted(folder, [name])
+    names, rows = csv_rows(file.content, file.where)
+    titles = {column.lower(): column for column in COLUMNS}
+    renamed = {name: titles[name.lower()] for name in names if name.lower() in titles}
+    kept = [{title: row[name] for name, title in renamed.items()} for row in rows]
+    return file.where, exam_of(list(renamed.values()), kept, file.where)
 
 
-def _file(folder: Path, name: str) -> bytes | None:
-    if (folder / name).is_file():
-        return (folder / name).read_bytes()
-    for path in sorted(folder.rglob("*.zip")):
-        with zipfile.ZipFile(path) as archive:
-            for held in archive.infolist():
-                if held.filename == name or held.filename.endswith(f"/{name}"):
-                    if held.file_size > MOST_BYTES:
-                        raise UserError(f"{name} in {path} has {held.file_size:,} bytes; an exam's file has few")
-                    return archive.read(held)
-    return None
+def _check(found: professional.Splits) -> None:
+    """Raise UserError where one file lies in another's place: a subject twice, or examples that are the questions."""
+    known: dict[frozenset[str], str] = {}
+    for subject, splits in found.items():
+        test = _asked(splits["test"][1])
+        where = splits["test"][0]
+        if "dev" in splits and test <= _asked(splits["dev"][1]):
+            raise UserError(f"{where} and {splits['dev'][0]} ask the same questions: one lies in the other's place")
+        if other := known.get(test):
+            raise UserError(f"{where} and {other} ask the same questions: one lies in the other's place")
+        known[test] = where
+        if sum(bool(_CHINESE.search(question)) for question in test) < len(test) / 2:
+            raise UserError(f"{where}: most questions have no Chinese character; this is another exam's file")
+        many, of_paper = len(splits["test"][1].rows), _of_paper(subject)
+        if of_paper and many != of_paper:
+            log.warning(
+                "%s has %d questions and not the paper's %d: its scores are another exam's", where, many, of_paper
+            )
+
+
+def _asked(exam: Exam) -> frozenset[str]:
+    return frozenset(row["Question"].strip() for row in exam.rows)
+
+
+def _of_paper(subject: str) -> int | None:
+    """Return how many questions an exam of the paper has; None for the others."""
+    return next((many for task, many in QUESTIONS.items() if task.partition("_")[2] == subject), None)

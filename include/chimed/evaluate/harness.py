@@ -23,7 +23,7 @@ from chimed.errors import choose
 from chimed.evaluate.answers import SAMPLES, answered, fair_score, tied
 from chimed.evaluate.backend import BACKENDS, answering, flags, versions
 from chimed.evaluate.exams import group_of
-from chimed.evaluate.fetch import fetch_exams
+from chimed.evaluate.fetch import fetch_exams, sources_of
 from chimed.evaluate.forgetting import general_share
 from chimed.evaluate.protocol import BATCH_SIZE, SEED, protocol_of
 from chimed.evaluate.seeds import training
@@ -37,7 +37,7 @@ from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import gpus
 from chimed.train import recipe as recipes
-from chimed.train.checkpoint import fingerprint
+from chimed.train.checkpoint import fingerprint, same_model
 from chimed.train.recipe import EVERY_PHASE, PHASES
 from chimed.train.run import base_of, place_of, trained
 
@@ -69,7 +69,7 @@ def evaluate_phase(
         source = Path(settings().exams or f"{work}/hub").expanduser()
         if not settings().exams:
             fetch_exams(source)
-        exams = local_exams(source, Path(work))
+        exams, fetched = local_exams(source, Path(work)), sources_of(source)
         protocol = protocol_of(exams, backend, shots, template)
         protocol |= {"dtype": _dtype(recipe), "versions": versions(backend)}
         if flags(backend):
@@ -80,7 +80,7 @@ def evaluate_phase(
             if known["key"] == key:
                 log.info("%s of %s is scored already", phase, recipe)
                 return known
-        score, samples = _scored(lake, model, key, protocol, exams, source)
+        score, samples = _scored(lake, model, key, protocol, exams, fetched)
     score |= {"phase": phase, "recipe": recipe, "release": model.release, "base_model": model.base}
     if phase != "base":
         line = recipes.chain(recipe, phase)
@@ -130,9 +130,12 @@ def _model(lake: Lake, phase: str, recipe: str, release: str) -> Model:
 
 
 def _scored(
-    lake: Lake, model: Model, key: str, protocol: dict[str, Any], exams: Exams, source: Path
+    lake: Lake, model: Model, key: str, protocol: dict[str, Any], exams: Exams, fetched: dict[str, str] | None
 ) -> tuple[dict[str, Any], pl.DataFrame]:
-    """Return a model's score and samples; of a base model those that were made before, for whatever release."""
+    """Return a model's score and samples; of a base model those that were made before, for whatever release.
+
+    fetched: the commits that the exams were fetched at, where they were.
+    """
     kept = layout.scores("base", key)
     if model.phase == "base" and lakes.exists(lake, f"{kept}.json"):
         log.info("the base model was scored before, under the same protocol")
@@ -144,8 +147,8 @@ def _scored(
     with gpus.held(f"evaluate {model.phase} of {model.recipe}", 1), asking as model_of:
         score, samples = _score(*model_of, exams, protocol)
     score |= {"key": key, "model": model.identity, "checkpoint": checkpoint, "protocol": protocol}
-    if (source / "sources.json").exists():  # the commits that the exams were fetched at
-        score["exam_sources"] = json.loads((source / "sources.json").read_text())
+    if fetched is not None:
+        score["exam_sources"] = fetched
     if model.phase == "base":
         _write(lake, kept, score, samples)
     return score, samples
@@ -155,7 +158,7 @@ def _base_model(lake: Lake, begun: str, recipe: str, checkpoint: str) -> str:
     """Return the base model's identity; one of the hub is the commit that training began with, if it has begun."""
     if lakes.exists(lake, f"{begun}/run.json"):
         known = str(lakes.read_json(lake, f"{begun}/run.json")["start_model"])
-        if known.startswith(f"{checkpoint}@"):
+        if known.startswith(f"{checkpoint}@") or (Path(checkpoint).is_dir() and same_model(known, checkpoint)):
             return known
     return fingerprint(checkpoint, recipes.load(recipe, PHASES[0]).get("model_revision"))
 

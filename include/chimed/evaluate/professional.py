@@ -1,4 +1,4 @@
-"""CMB-Exam, CMExam and MedQA-zh in the forms their repositories have, read as rows of `exams`.
+"""CMB-Exam, CMExam and MedQA-zh in the forms their repositories have, read as exams.
 
 - CMB-Exam (arXiv 2308.08833), FreedomIntelligence/CMB: a JSON list of questions, and one with the test's answers. The
   answers lie in the GitHub repository (`data/CMB-test-choice-answer.json`); where the hub's has none, that file is
@@ -8,22 +8,26 @@
 - MedQA (arXiv 2009.13081), bigbio/med_qa: `data_clean.zip`, of which the questions from mainland China with five
   options.
 
-What has no answer or fewer than two options cannot be scored: it is left out, and counted.
+What has no answer or fewer than two options cannot be scored: it is left out, and counted. Where that is more than a
+few, the file is not what it should be, and is refused.
 """
 
-import csv
-import io
-import json
-import zipfile
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+import logging
+import unicodedata
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
+from chimed.characters import short
 from chimed.errors import UserError
-from chimed.evaluate.exams import LETTERS
+from chimed.evaluate.exams import COLUMNS, LETTERS, Exam, exam_of
+from chimed.evaluate.repository_files import Found, find, wanted
+from chimed.text.exams.exam_table import csv_rows, json_rows
 
-MOST_BYTES = 200_000_000  # of one file, unpacked: CMB's test has about 8 MB, its training questions 150 MB
+log = logging.getLogger("chimed")
+
 EXAMPLES = 5  # questions of the validation split that are kept as examples, as CMMLU and C-Eval have five
+MOST_LEFT = 0.1  # share of a file's questions without an answer among their options; ours: the exams have few
 
 # CMB's six types of exam and our subjects
 CMB_TYPES = {
@@ -43,107 +47,160 @@ REPOSITORIES = {
     "cmexam": ("fzkuji/CMExam", ("*test*.json*", "*val*.json*", "*test*.csv", "*val*.csv")),
     "medqa": ("bigbio/med_qa", ("data_clean.zip", "*Mainland/*.jsonl")),
 }
-# by subject, its rows of the test and of the examples
-Splits = dict[str, dict[str, list[dict[str, Any]]]]
+# by subject, its splits; each with what an error calls it
+Splits = dict[str, dict[str, tuple[str, Exam]]]
+Rows = dict[str, list[dict[str, str]]]
 
 
-def read(exam: str, folder: Path) -> tuple[Splits, int]:
-    """Read the subjects of a repository's folder, and count the rows left out. Raises UserError for another form."""
+class Unusable(Exception):
+    """A question cannot be scored; the message says why."""
+
+
+def read(exam: str, folder: Path) -> Splits:
+    """Read the subjects of a repository's folder. Raises UserError for a file that is missing, broken or another's."""
     return {"cmb": _cmb, "cmexam": _cmexam, "medqa": _medqa}[exam](folder)
 
 
-def _cmb(folder: Path) -> tuple[Splits, int]:
-    questions = _json(_wanted(folder, "CMB-test-choice-question-merge.json"))
-    known = _file(folder, CMB_ANSWERS)
+def _cmb(folder: Path) -> Splits:
+    test = wanted(folder, ["CMB-test-choice-question-merge.json"])
+    questions = json_rows(test.content, test.where)
+    known = find(folder, CMB_ANSWERS)
     if known is None and not any(row.get("answer") for row in questions):
         raise UserError(
             f"{folder} has no {CMB_ANSWERS}: the test's answers lie in data/ of CMB's GitHub repository; give a "
             "folder with them and the hub's files by --mirror"
         )
-    answers = {row.get("id"): row.get("answer") for row in _json(known)} if known else {}
-    found: Splits = {subject: {"test": [], "dev": []} for subject in CMB_TYPES.values()}
-    left = 0
-    for split, rows in (("test", questions), ("dev", _json(_wanted(folder, "CMB-val-merge.json")))):
-        for row in rows:
-            answer = row.get("answer") or (answers.get(row.get("id")) if split == "test" else None)
-            subject = CMB_TYPES.get(str(row.get("exam_type", "")).strip())
-            made = _row(row.get("question"), _pairs(row.get("option")), answer)
-            if made is None or subject is None:
-                left += 1
-                continue
-            made["Instruction"] = CMB_LINE.format(
-                **{name: str(row.get(name, "")).strip() for name in ("exam_type", "exam_class", "question_type")}
-            )
-            found[subject][split].append(made)
-    return _with_examples(found), left
+    right = json_rows(known.content, known.where) if known else []
+    answers = {str(row.get("id")): row.get("answer") for row in right}
+    whole = [row | {"answer": row.get("answer") or answers.get(str(row.get("id")))} for row in questions]
+    answered = sum(bool(row["answer"]) for row in whole)
+    if known and answered < (1 - MOST_LEFT) * len(whole):
+        raise UserError(
+            f"{known.where} has answers to {answered:,} of the {len(whole):,} questions of {test.where}; they do not "
+            "belong together"
+        )
+    dev = wanted(folder, ["CMB-val-merge.json"])
+    splits = {
+        "test": (test, _questions(test.where, whole, _cmb_question)),
+        "dev": (dev, _questions(dev.where, json_rows(dev.content, dev.where), _cmb_question)),
+    }
+    if missing := [kind for kind, subject in CMB_TYPES.items() if subject not in splits["test"][1]]:
+        raise UserError(f"{test.where} has no questions of {', '.join(missing)}; CMB's test has six types of exam")
+    return _with_examples(splits)
 
 
-def _cmexam(folder: Path) -> tuple[Splits, int]:
-    found: Splits = {"cmexam": {"test": [], "dev": []}}
-    left = 0
+def _cmb_question(row: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    kind = str(row.get("exam_type", "")).strip()
+    if kind not in CMB_TYPES:
+        raise Unusable(f"exam_type is {short(kind, 40)!r}, none of CMB's six")
+    about = {name: str(row.get(name, "")).strip() for name in ("exam_type", "exam_class", "question_type")}
+    made = _row(row, "question", _pairs(row.get("option")), row.get("answer"))
+    return CMB_TYPES[kind], made | {"Instruction": CMB_LINE.format(**about)}
+
+
+def _cmexam(folder: Path) -> Splits:
     names = {
         "test": ["test.json", "test.jsonl", "test_with_annotations.csv", "test.csv"],
         "dev": ["valid.json", "val.json", "valid.jsonl", "val.csv", "valid.csv"],
     }
+
+    def question(row: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        return "cmexam", _row(row, "Question", _pairs(row.get("Options")), row.get("Answer"))
+
+    splits = {}
     for split, forms in names.items():
-        name, held = _first(folder, forms)
-        for row in _csv(held) if name.endswith(".csv") else _json(held):
-            made = _row(row.get("Question"), _pairs(row.get("Options")), row.get("Answer"))
-            if made is None:
-                left += 1
-            else:
-                found["cmexam"][split].append(made)
-    return _with_examples(found), left
+        file = wanted(folder, forms)
+        of_csv = file.where.partition(" in ")[0].endswith(".csv")
+        rows = csv_rows(file.content, file.where)[1] if of_csv else json_rows(file.content, file.where)
+        splits[split] = (file, _questions(file.where, rows, question))
+    return _with_examples(splits)
 
 
-def _medqa(folder: Path) -> tuple[Splits, int]:
-    found: Splits = {"medqa_zh": {"test": [], "dev": []}}
-    left = 0
+def _medqa(folder: Path) -> Splits:
+    def question(row: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        options = _pairs(row.get("options"))
+        answer = row.get("answer_idx") or next((key for key, said in options if said == row.get("answer")), None)
+        return "medqa_zh", _row(row, "question", options, answer)
+
+    splits = {}
     for split in ("test", "dev"):
-        for row in _json(_wanted(folder, f"Mainland/{split}.jsonl")):
-            options = _pairs(row.get("options"))
-            answer = row.get("answer_idx") or next((key for key, said in options if said == row.get("answer")), None)
-            made = _row(row.get("question"), options, answer)
-            if made is None:
-                left += 1
-            else:
-                found["medqa_zh"][split].append(made)
-    return _with_examples(found), left
+        file = wanted(folder, [f"Mainland/{split}.jsonl"])
+        splits[split] = (file, _questions(file.where, json_rows(file.content, file.where), question))
+    return _with_examples(splits)
 
 
-def _with_examples(found: Splits) -> Splits:
+def _questions(
+    where: str, rows: Iterable[dict[str, Any]], question: Callable[[dict[str, Any]], tuple[str, dict[str, str]]]
+) -> Rows:
+    """Return a file's questions by subject. question: makes a row (subject, question) or raises `Unusable`.
+
+    Raises UserError where more than `MOST_LEFT` of them cannot be scored, with the first of those.
+    """
+    found: Rows = {}
+    left, many = [], 0
+    for number, row in enumerate(rows, 1):
+        many = number
+        try:
+            subject, made = question(row)
+        except Unusable as why:
+            left.append(f"number {number:,}: {why}")
+        else:
+            found.setdefault(subject, []).append(made)
+    if not many:
+        raise UserError(f"{where} has no questions")
+    if len(left) > MOST_LEFT * many:
+        raise UserError(
+            f"{where}: {len(left):,} of {many:,} questions cannot be scored, the first is {left[0]}; is it another "
+            "exam's file?"
+        )
+    if left:
+        log.warning(
+            "%s: %d of %d questions cannot be scored and are left out, the first is %s", where, len(left), many, left[0]
+        )
+    return found
+
+
+def _with_examples(splits: dict[str, tuple[Found, Rows]]) -> Splits:
     """Return the subjects that have a test, each with as few examples as CMMLU has."""
-    return {
-        subject: {"test": splits["test"], "dev": splits["dev"][:EXAMPLES]}
-        for subject, splits in found.items()
-        if splits["test"]
-    }
+    found: Splits = {}
+    for subject in splits["test"][1]:
+        for split, (file, rows) in splits.items():
+            if taken := rows.get(subject, [])[: EXAMPLES if split == "dev" else None]:
+                where = f"{file.where} ({subject})"
+                exam = exam_of((*COLUMNS, *LETTERS[4:]), taken, where)
+                found.setdefault(subject, {})[split] = (where, exam)
+    return found
 
 
 # --- a question ---------------------------------------------------------------------------------------------------
 
 
-def _row(question: Any, options: list[tuple[str, str]], answer: Any) -> dict[str, Any] | None:
-    """Make a row of an exam; None for what cannot be scored: no text, too few options, an answer that is no option."""
-    said = {letter: text.strip() for letter, text in options if letter in LETTERS and text.strip()}
-    right = sorted(set(answer) - set(" ,，、")) if isinstance(answer, str) else []
-    if not isinstance(question, str) or not question.strip() or len(said) < 2 or not right or not set(right) <= {*said}:
-        return None
-    return (
-        {"Question": question.strip()}
-        | {letter: said.get(letter, "") for letter in LETTERS}
-        | {"Answer": "".join(right)}
-    )
+def _row(row: dict[str, Any], name: str, options: list[tuple[str, str]], answer: Any) -> dict[str, str]:
+    """Make a row of an exam. name: the field of the question. Raises `Unusable` for what cannot be scored."""
+    question = row.get(name)
+    if not isinstance(question, str) or not question.strip():
+        raise Unusable(f"it has no {name}; its fields are {short(', '.join(map(str, row)), 100)}")
+    said = {letter: text.strip() for letter, text in options if letter in set(LETTERS) and text.strip()}
+    if len(said) < 2:
+        raise Unusable(f"it has {len(said)} of two or more options, A to {LETTERS[-1]}")
+    given = unicodedata.normalize("NFKC", "".join(map(str, answer)) if isinstance(answer, list) else str(answer or ""))
+    right = sorted(set(given.upper()) - set(" ,、;"))
+    if not right:
+        raise Unusable("it has no answer")
+    if not set(right) <= {*said}:
+        raise Unusable(f"its answer is {short(given, 20)!r}, and its options are {''.join(said)}")
+    if any("\ud800" <= character <= "\udfff" for text in (question, *said.values()) for character in text):
+        raise Unusable("it holds half a character (a lone surrogate)")
+    options_of = {letter: said.get(letter, "") for letter in LETTERS}
+    return {"Question": question.strip()} | options_of | {"Answer": "".join(right)}
 
 
 def _pairs(options: Any) -> list[tuple[str, str]]:
     """Return (letter, text) of each option of a mapping, of a list of pairs, or of lines that begin with a letter."""
     if isinstance(options, dict):
-        return [(str(key).strip(), str(text)) for key, text in options.items() if text is not None]
+        return [(str(key).strip(), _said(text)) for key, text in options.items()]
     if isinstance(options, list):
-        return [
-            (str(one.get("key", "")).strip(), str(one.get("value") or "")) for one in options if isinstance(one, dict)
-        ]
+        return [(str(one.get("key", "")).strip(), _said(one.get("value"))) for one in options if isinstance(one, dict)]
     pairs: list[tuple[str, str]] = []
     for line in str(options or "").splitlines():
         letter, text = line.strip()[:1], line.strip()[1:].lstrip(" .．、:：\t")
@@ -154,61 +211,6 @@ def _pairs(options: Any) -> list[tuple[str, str]]:
     return pairs
 
 
-# --- files --------------------------------------------------------------------------------------------------------
-
-
-def _json(text: bytes) -> list[dict[str, Any]]:
-    """Return rows of a JSON list, or of JSON lines. Raises UserError for anything else."""
-    said = text.decode("utf-8-sig")
-    try:
-        found = json.loads(said) if said.lstrip()[:1] == "[" else [json.loads(row) for row in _lines(said)]
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"an exam's file is not JSON: {error}") from None
-    if not all(isinstance(row, dict) for row in found):
-        raise UserError("an exam's file does not hold a list of questions")
-    return found
-
-
-def _lines(text: str) -> Iterable[str]:
-    return (line for line in text.split("\n") if line.strip())
-
-
-def _csv(text: bytes) -> list[dict[str, Any]]:
-    return list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
-
-
-def _first(folder: Path, names: Iterable[str]) -> tuple[str, bytes]:
-    for name in names:
-        if (held := _file(folder, name)) is not None:
-            return name, held
-    raise UserError(f"{folder} has none of {', '.join(names)}, neither as files nor in an archive")
-
-
-def _wanted(folder: Path, name: str) -> bytes:
-    return _first(folder, (name,))[1]
-
-
-def _file(folder: Path, name: str) -> bytes | None:
-    """Return a file of a repository's folder whose path ends with `name`, from the folder or from an archive in it.
-
-    Raises UserError for one that is far larger than an exam's.
-    """
-    for path in sorted(folder.rglob(PurePosixPath(name).name)):
-        if f"/{path.relative_to(folder).as_posix()}".endswith(f"/{name}"):
-            _bounded(name, path.stat().st_size)
-            return path.read_bytes()
-    for path in sorted(folder.rglob("*.zip")):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                for held in archive.infolist():
-                    if f"/{held.filename}".endswith(f"/{name}"):
-                        _bounded(name, held.file_size)
-                        return archive.read(held)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise UserError(f"{path} is not a whole zip archive ({error}); fetch it again") from None
-    return None
-
-
-def _bounded(name: str, size: int) -> None:
-    if size > MOST_BYTES:
-        raise UserError(f"{name} has {size:,} bytes, more than any exam has")
+def _said(value: Any) -> str:
+    """Return an option's text; a number is one too, and a list or an object is none."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

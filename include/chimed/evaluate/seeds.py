@@ -17,7 +17,7 @@ from chimed.evaluate.table import POOLED
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.train.recipe import free_fields
+from chimed.train.recipe import BY_ROWS, free_fields
 
 SEEDS = ("seed", "data_seed")
 
@@ -48,6 +48,7 @@ def training(reports: list[dict[str, Any]]) -> dict[str, str]:
             "release": report["release"],
             "fields": _fixed(report["phase"], report["fields"]),
         }
+        | ({"batch": report.get("batch")} if report["phase"] in BY_ROWS else {})
         for report in reports
     ]
     told = json.dumps([reports[0].get("base_model"), made], sort_keys=True)

@@ -23,13 +23,13 @@ from chimed import schema as record_schema
 from chimed import sources
 from chimed.crawl import finished, reading
 from chimed.errors import UserError, WorkStopped
-from chimed.extraction import corpus_files, raw_pages
+from chimed.extraction import corpus_files, parsed_records, raw_pages
 from chimed.extraction.fields import COLUMNS, field_shares, mark_fields
 from chimed.extraction.raw_pages import Page, is_corpus, list_raw_files, read_pages
 from chimed.reasons import DUPLICATE_ROW, UNCHANGED
 from chimed.schema import DROPPED, RECORD, dropped_table, keyed_hash, table
 from chimed.settings import settings
-from chimed.sources import FILES, page, parsed, text
+from chimed.sources import FILES, follow_ups, page, parsed, text
 from chimed.storage import encodings, layout, warc, warc_records
 from chimed.storage import lake as lakes
 from chimed.storage.checked import read_checked
@@ -141,7 +141,21 @@ def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -
         own = corpus_files.fingerprint_text(lakes.read_json(lake, layout.raw(source, crawl, layout.REPORT)))
     else:
         own = inspect.getsource(sources.module(source))
-    reads = (page, parsed, reading, text, raised, mojibake, misread, surprise, encodings, warc, warc_records)
+    reads = (
+        page,
+        parsed,
+        parsed_records,
+        follow_ups,
+        reading,
+        text,
+        raised,
+        mojibake,
+        misread,
+        surprise,
+        encodings,
+        warc,
+        warc_records,
+    )
     parts = (*reads, record_schema, raw_pages, sys.modules[__name__])
     made_by = hashlib.sha256("\0".join([own, *map(inspect.getsource, parts)]).encode()).hexdigest()[:16]
     return keyed_hash(key, made_by) if key else made_by
@@ -271,7 +285,8 @@ def _split_into_parts(pages: Iterable[Page]) -> Iterator[list[list[dict[str, Any
 def _characters(rows: list[dict[str, Any]] | dict[str, Any]) -> int:
     """Of the words of a page's records: a question counts with each of its answers, for it stands in each record."""
     several = rows if isinstance(rows, list) and len(rows) > 1 else []
-    return sum(len(row[name] or "") for row in several for name in ("title", "text", "question", "answer"))
+    turns = sum(len(turn["text"]) for row in several for turn in row["turns"] or ())
+    return turns + sum(len(row[name] or "") for row in several for name in ("title", "text", "question", "answer"))
 
 
 def _part_names(files: dict[str, int]) -> list[str]:

@@ -1,5 +1,6 @@
 """Turn what a parser returned into a row of the records' table."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -30,5 +31,6 @@ def record_from_page(
     else:
         row.update(kind="qa", question=parsed.question, answer=parsed.answer, adopted=parsed.adopted)
         row["department"] = " > ".join(parsed.department) or None
+        row["turns"] = [asdict(turn) for turn in parsed.turns] or None
     row["id"] = keyed_hash(key, record_id(row)) if key else record_id(row)
     return row

@@ -51,10 +51,13 @@ def find_taken_down(store: Store, records: pl.DataFrame) -> pl.Series:
 
 
 def _hashed_texts(records: pl.DataFrame) -> Iterable[pl.Series]:
-    """Return the texts of records to hash: all their words, and a question long enough to be one person's."""
+    """Return the texts of records to hash: all their words, those up to the first answer, because a page may have been
+    taken down before its conversation went on, and a question long enough to be one person's.
+    """
     asked = normalize_letters(pl.col("question"))
     both = records.select(
         words=normalize_letters(words()),
+        first=pl.when(pl.col("turns").is_not_null()).then(normalize_letters(words(turns=False))),
         question=pl.when(asked.str.len_chars() >= MIN_QUESTION_LETTERS).then(asked).otherwise(None),
     )
     return both.get_columns()

@@ -8,7 +8,7 @@ import typer
 
 from chimed.characters import one_line, printable
 from chimed.cli_types import AsJson
-from chimed.errors import WorkStopped, choose
+from chimed.errors import UserError, WorkStopped, choose
 from chimed.pipeline.commands import build_options
 from chimed.printing import print_result, safe
 from chimed.secrets import without_secrets
@@ -139,7 +139,7 @@ def forget_faults() -> None:
 
 @store_app.command()
 def prune(
-    before: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="day, UTC: what is older is pruned")],
+    before: Annotated[str, typer.Option(help="day, UTC, as 2026-01-31: what is older is pruned")],
     yes: Annotated[bool, typer.Option("--yes", help="delete it; without this it is only counted")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -148,7 +148,11 @@ def prune(
     from chimed.storage.pruning import prune as pruned
     from chimed.storage.store import open_store
 
-    told = pruned(open_store(), before.replace(tzinfo=UTC), prompts.versions(), yes)
+    try:
+        day = datetime.strptime(before, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise UserError(f"--before {before!r} is not a day; write it as 2026-01-31") from None
+    told = pruned(open_store(), day, prompts.versions(), yes)
     if as_json:
         print_result(told)
         return

@@ -3,6 +3,7 @@
 Only reports and a few counts are read, so it answers at once, whatever the size of the lake.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def _next_steps(found: dict[str, Any]) -> list[dict[str, str | None]]:
     def add(what: str, do: str | None = None) -> None:
         said.append({"what": what, "do": do})
 
-    if not crawled and not found["corpora"]:
+    if not crawled and not found["corpora"] and build is None and not found["releases"]:
         add("See everything run once, on a replica of the sites and with tiny models", "make demo")
         add("Or read files of your own", f"{COMMAND} ingest mine qa.csv books/*.txt")
         add("Or crawl a week of one site", f"{COMMAND} crawl ask39 --from {monday} --to {until}")
@@ -148,7 +149,7 @@ def _next_steps(found: dict[str, Any]) -> list[dict[str, str | None]]:
     elif build["next"]:
         add(f"Go on with build {build['version']}", f"{COMMAND} run all --build {build['version']}")
     elif not found["trained"]:
-        add("See what it takes to train on the release", f"{COMMAND} train --plan --recipe {settings().recipe}")
+        add("See what it takes to train on the release", f"{_training()} train --plan --recipe {settings().recipe}")
     lacking = [one["source"] for one in found["sources"] if one["week"] and one["crawls"]]
     if lacking:
         add(
@@ -158,6 +159,11 @@ def _next_steps(found: dict[str, Any]) -> list[dict[str, str | None]]:
     if found["review"]:
         add(f"{found['review']} screened texts wait to be reviewed, on ChiMed's page Review in Airflow", None)
     return said
+
+
+def _training() -> str:
+    """Return how training is started here: by this environment if it has torch, else by the models' own."""
+    return COMMAND if find_spec("torch") else f"{settings().models_python} -m chimed"
 
 
 def print_status(found: dict[str, Any]) -> None:

@@ -140,6 +140,8 @@ def run(
     adopt_scopes(work.lake, work.build)
     if step is not None:
         its_steps = {one.name: one for one in order.stage(stage).steps} if stage != "all" else {}
+        if not its_steps:
+            raise UserError(f"{'all' if stage == 'all' else stage} has no steps that run alone; leave --step out")
         choose(f"step of {stage}", step, list(its_steps))
         report = steps.run_step(work, corpus_of(work, stage), its_steps[step], shard or 0)
         print_report([report], f"build {work.build}: {stage} {step} {shard or 0} is done")

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chimed.build.builds import list_builds, read_build, stages_of
+from chimed.roles import SPOKEN
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 WORDS = ("title", "text", "question", "answer", "rejected")
-COLUMNS = ("id", "source", "domain", "kind", "url", "fate", "reason", "detail", *WORDS)
+COLUMNS = ("id", "source", "domain", "kind", "url", "fate", "reason", "detail", *WORDS, "turns")
 MAX_BYTES = 16_000_000  # bytes of text that a search reads before it returns what it has
 MAX_FILES = 400  # files that a search opens before it returns
 
@@ -117,6 +118,11 @@ def _matching_rows(table: pa.Table, sought: Search) -> list[int]:
         for name in WORDS:
             if name in table.column_names:
                 says = pc.or_(says, pc.fill_null(pc.match_substring(table[name], sought.words), False))
+        if "turns" in table.column_names:
+            later = table["turns"].combine_chunks()
+            hits = pc.fill_null(pc.match_substring(later.flatten().field("text"), sought.words), False)
+            rows = set(pc.list_parent_indices(later).filter(hits).to_pylist())
+            says = pc.or_(says, pa.array([row in rows for row in range(table.num_rows)], pa.bool_()))
         wanted = pc.and_(wanted, says)
     return pc.indices_nonzero(wanted).to_pylist()
 
@@ -124,4 +130,5 @@ def _matching_rows(table: pa.Table, sought: Search) -> list[int]:
 def _with_texts(row: dict[str, Any], path: str) -> dict[str, Any]:
     _, build, stage, _ = path.split("/")
     said = [(name, row[name]) for name in WORDS if row.get(name)]
+    said += [(SPOKEN[turn["role"]], turn["text"]) for turn in row.pop("turns", None) or ()]
     return {**row, "build": build, "stage": stage, "said": said}

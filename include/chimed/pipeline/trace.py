@@ -19,6 +19,7 @@ from chimed.characters import one_line
 from chimed.errors import UserError
 from chimed.pipeline.doubtful import find_doubts
 from chimed.printing import print_result
+from chimed.roles import SPOKEN
 from chimed.schema import QUALITY
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -223,6 +224,8 @@ def _print_record(row: dict[str, Any]) -> None:
     for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
         if row.get(name) is not None:
             print(f"  {name:12}{_short(row[name])}")
+    for turn in row.get("turns") or ():
+        print(f"  {SPOKEN[turn['role']]}: {_short(turn['text'])}")
     if row.get(QUALITY[0]) is not None:
         criteria = ", ".join(f"{name.removeprefix('quality_')} {row[name]}" for name in QUALITY[1:])
         print(f"  {'rating':12}{row[QUALITY[0]]} ({criteria})")

@@ -17,6 +17,7 @@ from chimed.build.options import Options
 from chimed.llm import asking, prompts
 from chimed.rating import sample
 from chimed.rating.rubric import JUDGED, LEAST, MOST, PROMPT
+from chimed.roles import ASKER
 
 READ = 1_200  # characters of a text that are rated; by then a text has shown what it is
 LONGEST_WHY = 60  # characters of a reason that the schema allows
@@ -45,14 +46,16 @@ def _closed_object(properties: dict[str, Any]) -> dict[str, Any]:
 def rated_text() -> pl.Expr:
     """Return the text of a row that is rated, at most `READ` characters.
 
-    Of a question it is question and answer, of a preference question and chosen answer, of a document title and body.
+    Of a question it is question and answer and what was said afterwards, of a preference question and chosen answer, of a document title and body.
     """
     asked = pl.concat_str(
         [
             pl.lit("问题：") + pl.col("question").fill_null("").str.slice(0, READ // 2),
             pl.lit("回答：") + pl.col("answer").fill_null(""),
+            _later_turns(),
         ],
         separator="\n",
+        ignore_nulls=True,
     )
     told = pl.concat_str(
         [pl.lit("标题：") + pl.col("title").str.slice(0, READ // 10), pl.lit("正文：") + pl.col("text").fill_null("")],
@@ -60,6 +63,15 @@ def rated_text() -> pl.Expr:
         ignore_nulls=True,
     )
     return pl.when(pl.col("kind") == "document").then(told).otherwise(asked).str.slice(0, READ)
+
+
+def _later_turns() -> pl.Expr:
+    """Return what was said after the answer, one line for each turn; null where nothing was."""
+    turn = pl.element().struct
+    by_asker = turn.field("role") == ASKER
+    lines = pl.when(by_asker).then(pl.lit("追问：")).otherwise(pl.lit("追答：")) + turn.field("text")
+    said = pl.col("turns").list.eval(lines).list.join("\n")
+    return pl.when(said.str.len_chars() > 0).then(said)
 
 
 def rate(text: str) -> Question:

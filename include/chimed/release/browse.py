@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from chimed.release import TABLES, folder_of
 from chimed.release.rows import WORDS
 from chimed.release.tables import files_in
+from chimed.roles import ASKER, DOCTOR, FOLLOW_UP, REPLY
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -170,12 +171,12 @@ def _read(
 
 
 def _said(one: dict[str, Any], subset: str) -> list[tuple[str, str]]:
-    """Return a row's words with what they are: text, or question, answer, rejected."""
+    """Return a row's words with what they are: text; or question, answer, and by whom it goes on; or with rejected."""
     if subset == "pretrain":
         return [("text", one["text"])]
     if subset == "sft":
-        asked, answered = (message["content"] for message in one["messages"])
-        return [("question", asked), ("answer", answered)]
+        names = {ASKER: ("question", FOLLOW_UP), DOCTOR: ("answer", REPLY)}
+        return [(names[message["role"]][n > 1], message["content"]) for n, message in enumerate(one["messages"])]
     said = zip(("question", "answer", "rejected"), WORDS[subset], strict=True)
     return [(what, one[name][0]["content"]) for what, name in said]
 

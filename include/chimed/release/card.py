@@ -206,7 +206,7 @@ def _words(row: dict[str, Any], subset: str) -> dict[str, str]:
     if subset == "pretrain":
         return {"": row["text"]}
     if subset == "sft":
-        return {"Q": row["messages"][0]["content"], "A": row["messages"][1]["content"]}
+        return {f"{'QA'[n % 2]}{n // 2 + 1 if n > 1 else ''}": one["content"] for n, one in enumerate(row["messages"])}
     asked, chosen, rejected = (row[name][0]["content"] for name in ("prompt", "chosen", "rejected"))
     return {"患者": asked, "接受示例": chosen, "拒绝示例": rejected}
 

@@ -105,7 +105,10 @@ def named(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
 
 
 def has_words() -> pl.Expr:
-    """Whether a row has words: one that was purged has none, and a page that gave no record never had."""
+    """Whether a row has words: one that was purged has none, and a page that gave no record never had.
+
+    Turns stand behind a question and an answer, so they need no look of their own.
+    """
     said = (pl.col(name).fill_null("") != "" for name in ("title", "text", "question", "answer", "rejected"))
     return pl.any_horizontal(said)
 

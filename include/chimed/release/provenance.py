@@ -23,7 +23,7 @@ from chimed.llm import prompts
 from chimed.release import public_name
 from chimed.release.people import rated_by_people
 from chimed.release.statistics import PERPLEXITY_EDGES, histogram, occurrences
-from chimed.schema import words
+from chimed.schema import WORD_COLUMNS, words
 from chimed.sources import FILES
 from chimed.storage import lake as lakes
 from chimed.storage import layout
@@ -152,7 +152,7 @@ def _is_cost(value: object) -> bool:
 def _perplexity(work: StageContext, figures: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Return the distribution before the cut, to two places, where the cut was, and what scoring cost."""
     values, characters = occurrences(pl.Series(dtype=pl.Float64)), 0
-    for batch in stage_parts(work, "perplexity").read(["perplexity", "text", "question", "answer", "rejected"]):
+    for batch in stage_parts(work, "perplexity").read(["perplexity", *WORD_COLUMNS]):
         found = [values, occurrences(batch["perplexity"].round(2))]
         values = pl.concat(found).group_by("value").agg(pl.col("rows").sum()).sort("value")
         characters += int(batch.select(words().str.len_chars().sum()).item() or 0)

@@ -1,8 +1,8 @@
 """Rows as TRL and LLaMA-Factory take them, split by page (paper §3.3, Table 3).
 
-`pretrain` holds documents (`text`), `sft` questions and answers (`messages`), `preference` the judged pairs (`prompt`,
-`chosen`, `rejected`); every row carries where it comes from. Rows are ordered by id, and a page's rows are all on one
-side, so the same records give the same bytes.
+`pretrain` holds documents (`text`), `sft` questions and answers with what was said afterwards (`messages`),
+`preference` the judged pairs (`prompt`, `chosen`, `rejected`); every row carries where it comes from. Rows are ordered
+by id, and a page's rows are all on one side, so the same records give the same bytes.
 """
 
 import io
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from chimed.release import SUBSETS, TABLES
 from chimed.schema import QUALITY, RECORD, content_id
+from chimed.turns import messages
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
 GROUP = 2_000  # rows of a row group: who reads a few rows of a large release decodes no more than their groups
@@ -87,7 +88,7 @@ def shaped(records: pl.DataFrame, subset: str) -> pl.DataFrame:
     asked, answered = _said("user", "question"), _said("assistant", "answer")
     records = records.with_columns(pl.col("perplexity").round(2), made_by=pl.col("prompt"))
     if subset == "sft":
-        records = records.with_columns(messages=pl.concat_list(asked, answered))
+        records = records.with_columns(messages(records))
     if subset == "preference":
         records = records.with_columns(
             prompt=pl.concat_list(asked),
@@ -104,7 +105,8 @@ def _said(role: str, column: str) -> pl.Expr:
 def measured(of: Callable[[pl.Expr], pl.Expr], subset: str) -> pl.Expr:
     """Return a measure of the words that a model learns from, added up over a row of a subset's table.
 
-    Those are a text; question and answer; question and both answers. of: the measure of one text, such as its bytes.
+    Those are a text; all messages of a conversation; question and both answers. of: the measure of one text, such as
+    its bytes.
     """
     each = [
         of(pl.col(name)) if subset == "pretrain" else pl.col(name).list.eval(of(_content())).list.sum()

@@ -27,19 +27,27 @@ PLACES = pl.Schema(
 )
 LENGTHS = pl.Schema({"subset": pl.String, "value": pl.Int64, "rows": pl.Int64})  # value: a row's characters
 PERPLEXITIES = pl.Schema({"value": pl.Float64, "rows": pl.Int64})
+EXCHANGES = pl.Schema({"source": pl.String, "value": pl.Int64, "rows": pl.Int64})  # value: a row's answers, of sft
 QUALITIES = pl.Schema({"source": pl.String, "rating": pl.String, "value": pl.Float64, "rows": pl.Int64})
 COUNTED = ("source", "domain", "language", "department", "model", "perplexity", *QUALITY)  # columns that are counted by
-_SUMS = {"places": PLACES, "lengths": LENGTHS, "perplexities": PERPLEXITIES, "qualities": QUALITIES}
+_SUMS = {
+    "places": PLACES,
+    "lengths": LENGTHS,
+    "perplexities": PERPLEXITIES,
+    "exchanges": EXCHANGES,
+    "qualities": QUALITIES,
+}
 WAITING = 100_000  # rows that are counted together
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The sums over some rows of a release: `PLACES`, `LENGTHS`, `PERPLEXITIES` and `QUALITIES`."""
+    """The sums over some rows of a release: `PLACES`, `LENGTHS`, `PERPLEXITIES`, `EXCHANGES` and `QUALITIES`."""
 
     places: pl.DataFrame
     lengths: pl.DataFrame
     perplexities: pl.DataFrame
+    exchanges: pl.DataFrame
     qualities: pl.DataFrame
 
     @property
@@ -64,6 +72,8 @@ class Counter:
         subset = table.split("/")[0]
         said = {"table": pl.lit(table), "subset": pl.lit(subset)}
         said["characters"] = measured(lambda text: text.str.len_chars(), subset)
+        of_none = pl.lit(None, pl.Int64)
+        said["exchanges"] = pl.col("messages").list.len().cast(pl.Int64) // 2 if subset == "sft" else of_none
         self.waiting.append(rows.select(*COUNTED, **said))
         if sum(map(len, self.waiting)) > WAITING:
             self.counts()
@@ -82,6 +92,7 @@ def _counted(rows: pl.DataFrame) -> Counts:
         rows.select(pl.col(name) if name != "rows" else each.alias(name) for name in PLACES),
         rows.select("subset", value="characters", rows=each),
         rows.filter(pl.col("perplexity").is_not_null()).select(value="perplexity", rows=each),
+        rows.filter(pl.col("exchanges").is_not_null()).select("source", value="exchanges", rows=each),
         rows.select("source", *QUALITY)
         .unpivot(index="source", variable_name="rating", value_name="value")
         .filter(pl.col("value").is_not_null())
@@ -108,16 +119,17 @@ def as_dict(counts: Counts) -> dict[str, Any]:
 
 
 def of_dict(kept: dict[str, Any]) -> Counts:
-    """Return the sums that `as_dict` made JSON of, also in an earlier version, which had no ratings."""
-    return Counts(**{name: pl.DataFrame(kept.get(name), schema=schema) for name, schema in _SUMS.items()})
+    """Return the sums that `as_dict` made JSON of, also in an earlier version, which had fewer of them."""
+    return Counts(**{name: pl.DataFrame(kept.get(name, {}), schema=schema) for name, schema in _SUMS.items()})
 
 
 def statistics(counts: Counts) -> dict[str, Any]:
     """Return what a release's `statistics.json` says; nothing in it depends on how the release was made.
 
     Keys: table 4, sources, places (rows and characters by subset, source, domain), departments (of questions),
-    splits, lengths and perplexity (histograms), characters, instances; where rows are rated also quality (by source,
-    rows and the mean of each rating) and ratings (histogram).
+    splits, lengths and perplexity (histograms), characters, instances; where a consultation goes on after its first
+    answer, conversations (by source: rows, of them longer ones, their answers and the most of one); where rows are
+    rated, quality (by source, rows and the mean of each rating) and ratings (histogram).
     """
     places = counts.places
     questions = places.filter(pl.col("subset") == "sft")
@@ -137,8 +149,23 @@ def statistics(counts: Counts) -> dict[str, Any]:
         "perplexity": histogram(counts.perplexities, PERPLEXITY_EDGES),
         "characters": int(places["characters"].sum()),
         "instances": int(places["rows"].sum()),
+        **_conversations(counts.exchanges),
         **(_quality(counts.qualities) if len(counts.qualities) else {}),
     }
+
+
+def _conversations(exchanges: pl.DataFrame) -> dict[str, Any]:
+    """Return the key `conversations`; nothing where no row has a second answer, so older releases say the same."""
+    if not (exchanges["value"] > 1).any():
+        return {}
+    many = pl.col("value") > 1
+    by_source = exchanges.group_by("source").agg(
+        pl.col("rows").sum(),
+        longer=pl.col("rows").filter(many).sum(),
+        answers=(pl.col("value") * pl.col("rows")).filter(many).sum(),
+        most=pl.col("value").max(),
+    )
+    return {"conversations": by_source.sort("source").to_dicts()}
 
 
 def _quality(qualities: pl.DataFrame) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from chimed.release.sorting import of_release
 from chimed.release.tables import counted
 from chimed.release.target import Target, find_target, pages_of, see_that_it_is_read
 from chimed.release.write import data_files, write_around, write_release
-from chimed.schema import RECORD
+from chimed.schema import RECORD, WORD_COLUMNS
 from chimed.sources import names as source_names
 from chimed.storage import audit_log, layout
 from chimed.storage import lake as lakes
@@ -166,7 +166,7 @@ def _twins(lake: Lake, store: Store, gone: Takedowns) -> set[str]:
             remember_words(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
     twins: set[str] = set()
     for path in paths if _remembers(store) else ():
-        columns = ["url", "page", "text", "question", "answer", "rejected"]
+        columns = ["url", "page", *WORD_COLUMNS]
         for batch in lakes.read_batches(lake, path, columns, RECORD):
             same = batch.filter(find_taken_down(store, batch))
             twins |= set(same["url"])

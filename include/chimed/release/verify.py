@@ -31,6 +31,7 @@ from chimed.storage import layout
 from chimed.storage.contents import SEAL, is_sealed, recorded_file
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.naming import is_file_path
+from chimed.turns import alternates
 
 NOT_LISTED = ("manifest.json", ACCEPTED)
 
@@ -235,6 +236,7 @@ class Seen:
         self.known = pl.DataFrame(schema={"url": pl.UInt64, "id": pl.UInt64})
         self.both: set[str] = set()
         self.last, self.twice, self.in_order, self.split = "", 0, True, ""
+        self.torn = 0  # conversations that do not alternate from a question to an answer
 
     def begin(self, split: str) -> None:
         """Begin a table."""
@@ -247,6 +249,8 @@ class Seen:
         self.twice += int((before == rows["id"]).sum())
         self.in_order = self.in_order and bool((before <= rows["id"]).all())
         self.last = rows["id"][-1] if len(rows) else self.last
+        if "messages" in rows.columns:
+            self.torn += int(rows.select((~alternates()).sum()).item())
         hashes = rows.select(pl.col("url", "id").hash(seed=0))
         if self.split == "validation":
             self.held.append(hashes)
@@ -261,6 +265,8 @@ class Seen:
             said.append(f"{len(self.both)} pages are in train and in validation, one is {sorted(self.both)[0]}")
         if self.twice:
             said.append(f"{self.twice} ids are there twice")
+        if self.torn:
+            said.append(f"{self.torn} conversations do not alternate from a question to an answer")
         if not self.in_order:
             said.append("rows are not in the order of their ids")
         return said

@@ -4,12 +4,16 @@ Lists are dated, newest first. Most question numbers are unused, so lists are wa
 """
 
 import re
+from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 from parsel import Selector, SelectorList
 
+from chimed.roles import ASKER, DOCTOR
+from chimed.sources import follow_ups
 from chimed.sources.page import Link, Miss, Site, on_page, one_form, without_query
-from chimed.sources.parsed import QA, Document
+from chimed.sources.parsed import QA, Document, Turn
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
 
 HOST = "www.120ask.com"
@@ -31,14 +35,17 @@ _FORM = re.compile(  # what the form for a question leaves in its text
 )
 _BREAKS = re.compile(r"^(?:\s*+<?/?BR\s*+/?>)++\s*", re.I)
 _ADVERT = of_class("zhenshiAD")
-_MORE = of_class("b_ansaddbox", "b_ansaddli")  # follow-ups: 追问 and what the doctor says to it
-_NOISE = (
+_BOX, _PART = of_class("b_ansaddbox"), of_class("b_ansaddli")  # follow-ups: 追问 and what the doctor says to it
+_SPEAKERS = {of_class("b_ansaddti"): ASKER, of_class("b_docaddti"): DOCTOR}
+_NO_TEXT = (
     of_class(
         "b_answerarea", "b_askbot_ad", "tousu", "codeposition", "b_askbox_btn", "b_answertop", "b_bico", "img",
         "b_askab1", "b_anscont_time", "b_answertl",
     )
-    + f' or @id="area" or {_ADVERT} or {_MORE}'
+    + f' or @id="area" or {_ADVERT}'
 )  # fmt: skip
+_ANSWER = of_class("b_answerli")
+_NOISE = f"{_NO_TEXT} or {_BOX} or {_PART} or {_ANSWER}"
 
 
 def canonical(url: str) -> str:
@@ -74,23 +81,22 @@ def published(page: Selector) -> date | None:
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
-    """Return one QA for each answer that is not an advert, the adopted one first; or a Miss."""
+    """Return one QA for each answer that is not an advert, with its follow-ups, the adopted one first; or a Miss."""
     title = first_text(page, "h1#d_askH1", ".b_askti h1", "h1")
     if not title:
         return Miss("home page instead of the page" if _is_home(page) else "no h1")
     question = _question(title, page)
     department = _department(page, title)
-    answers: dict[str, bool] = {}
-    for one in outermost(outside(page.css("div.b_answerli"), _ADVERT)):
+    said = follow_ups.Said()
+    for one in outside(page.css("div.b_answerli"), _ADVERT):
         text = _answer(one)
-        answers[text] = answers.get(text, False) or bool(one.css(".b_acceptcont"))
-    answers.pop("", None)
-    if not answers:
+        said.add(text, _turns(one, question, text), bool(_own(one, one.css(".b_acceptcont"))))
+    if not said.answers:
         return Miss("no answer")
     domain = "tcm" if any(_TCM.search(name) for name in department) else "general"
     day = published(page)
-    ordered = sorted(answers.items(), key=lambda one: not one[1])
-    return [QA(title, question, text, domain, department, day, adopted) for text, adopted in ordered]
+    ordered = sorted(said.conversations(), key=lambda one: not one.adopted)
+    return [QA(title, question, one.answer, domain, department, day, one.adopted, one.turns) for one in ordered]
 
 
 def _is_home(page: Selector) -> bool:
@@ -112,21 +118,49 @@ def _question(title: str, page: Selector) -> str:
     return merged(title, *(_BREAKS.sub("", line) for line in lines))
 
 
+def _own(answer: Selector, nodes: SelectorList[Selector]) -> SelectorList[Selector]:
+    """Return the nodes of an answer that are not another's: one that was never closed holds the next ones."""
+    return SelectorList(node for node in nodes if next(_classes_above(node, "b_answerli"))[0] is answer.root)
+
+
+def _classes_above(node: Selector, *names: str) -> Iterator[tuple[Any, str]]:
+    """Yield the elements above a node that have one of the classes, the nearest first, with the class."""
+    for one in node.root.iterancestors():
+        held = one.get("class", "").split()
+        yield from ((one, name) for name in names if name in held)
+
+
+def _is_answer(node: Selector) -> bool:
+    """Return whether a node stands in an answer and not in the follow-ups to it."""
+    return next(_classes_above(node, "b_answerli", "b_ansaddbox", "b_ansaddli"))[1] == "b_answerli"
+
+
 def _answer(answer: Selector) -> str:
     """Return an answer's text. Newer pages have it in `div.crazy_new`, older ones directly in `.b_anscont_cont`."""
-    regions = outside(outermost(answer.css(".b_anscontc .b_anscont_cont") or answer.css(".b_anscont_cont")), _MORE)
-    body = _paragraphs(regions.css("div.crazy_new p")) or _paragraphs(regions.css("p")) or regions
+    found = _own(answer, answer.css(".b_anscontc .b_anscont_cont") or answer.css(".b_anscont_cont"))
+    regions = outermost(SelectorList(filter(_is_answer, found)))
+    body = _words(answer, regions.css("div.crazy_new p")) or _words(answer, regions.css("p")) or regions
     lines = [_clean(line) for line in lines_of(body, skip=_NOISE)]
     return _TAIL.sub("", "\n".join(filter(None, lines))).strip()
+
+
+def _words(answer: Selector, paragraphs: SelectorList[Selector]) -> SelectorList[Selector]:
+    """Return the paragraphs of an answer itself."""
+    return SelectorList(filter(_is_answer, outside(_own(answer, paragraphs), _NO_TEXT)))
+
+
+def _turns(answer: Selector, question: str, text: str) -> tuple[Turn, ...]:
+    """Return what was said after an answer."""
+    boxes = _own(answer, answer.css(".b_ansaddbox")) or _own(answer, answer.css(".b_ansaddli"))
+    doctor = first_text(answer, ".b_answertl .b_sp1 a", ".b_answertl .b_sp1 var")
+    skip = f"{_NO_TEXT} or {_ANSWER}"
+    spoken = follow_ups.labelled(outermost(outside(boxes, _ADVERT)), _PART, _SPEAKERS, skip)
+    return follow_ups.turns_of(spoken, doctor, question, text, _clean)
 
 
 def _clean(line: str) -> str:
     """Return a line without text left by the site's form and audio player."""
     return _FORM.sub("", _NO_AUDIO.sub("", line)).strip()
-
-
-def _paragraphs(nodes: SelectorList[Selector]) -> SelectorList[Selector]:
-    return outside(nodes, _NOISE)
 
 
 SITE = Site(

@@ -7,12 +7,15 @@ copyright of its texts, which the data card states.
 import re
 from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 from parsel import Selector, SelectorList
 
+from chimed.roles import ASKER, DOCTOR
+from chimed.sources import follow_ups
 from chimed.sources.page import Link, Miss, Site, on_page, one_form, without_query
-from chimed.sources.parsed import QA, Document
-from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outside
+from chimed.sources.parsed import QA, Document, Turn
+from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
 
 HOST = "ask.39.net"
 TOPICS = {
@@ -33,7 +36,10 @@ _BUTTON = r"(?:我要咨询|找医生|向医生提问|我来回答|追问|举报
 _SLIPPED_IN = re.compile(rf"^(?:疾病百科.*|(?:{_BUTTON})+)$")
 _AT_THE_END = re.compile(rf"(?<=[。！？!?])\s*(?:{_BUTTON})+$")
 _MORE = 'contains(@class, "zwenall") or contains(@class, "doc_zwen")'  # follow-ups, of both forms, and their box
-_NOISE = of_class("relevant_ask", "ask_doc_box", "sys-box", "txt_answer", "doc_zw", "doczw") + f" or {_MORE}"
+_NO_TEXT = of_class("relevant_ask", "ask_doc_box", "sys-box", "txt_answer", "doc_zwen", "doc_time", "zhenshiAD")
+_BOX, _PART = of_class("zwenall", "doc_zwenall"), of_class("doczw", "doc_zw")
+_SPEAKERS = {of_class("zw1"): ASKER, of_class("zw2"): DOCTOR}
+_NOISE = of_class("relevant_ask", "ask_doc_box", "sys-box", "txt_answer") + f" or {_PART} or {_MORE}"
 _NOT_A_DEPARTMENT = ("39问医生", "首页", "问医生", "39健康网", "健康问答", "39健康问答")
 
 
@@ -76,7 +82,7 @@ def published(page: Selector) -> date | None:
 
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
-    """Return one QA for each answer, those of the first group (精选回答, the adopted ones) first; or a Miss."""
+    """Return one QA for each answer, with its follow-ups; the first group (精选回答, adopted) first; or a Miss."""
     column = page.css("div.cont_l")[:1] or page  # the other column is of other questions
     title = first_text(page, "h1.ask_tit", "div.cont_l h1", "p.ask_tit", "h1")
     if not title:
@@ -91,16 +97,15 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     )
     department = _department(page, title)
     domain = "tcm" if any(_TCM.search(name) for name in department) else "general"
-    answers: dict[str, bool] = {}
+    said = follow_ups.Said()
     first: str | None = None
-    for text, group in _answers(column):
+    for text, group, answer in _answers(column):
         first = group if first is None else first
-        answers.setdefault(text, group == first)
-    answers.pop("", None)
-    if not answers:
+        said.add(text, _turns(answer, question, text), group == first)
+    if not said.answers:
         return Miss("no answer")
-    day = published(page)
-    return [QA(title, question, answer, domain, department, day, adopted) for answer, adopted in answers.items()]
+    day, found = published(page), said.conversations()
+    return [QA(title, question, one.answer, domain, department, day, one.adopted, one.turns) for one in found]
 
 
 def _department(page: Selector, title: str) -> tuple[str, ...]:
@@ -111,24 +116,47 @@ def _department(page: Selector, title: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part and part != title and part not in _NOT_A_DEPARTMENT))
 
 
-def _answers(column: Selector | SelectorList[Selector]) -> Iterator[tuple[str, str]]:
-    """Yield each answer's text and group, without lines inserted by the site and without follow-ups.
+def _answers(column: Selector | SelectorList[Selector]) -> Iterator[tuple[str, str, Any]]:
+    """Yield each answer's text, group and element, without lines inserted by the site and without follow-ups.
 
     If an answer or a group is not closed, the next ones are nested in it: a text belongs to the nearest answer above
     it.
     """
     texts: dict[str, list[Selector]] = {}
     groups: dict[str, str] = {}
+    elements: dict[str, Any] = {}
     for text in outside(column.css('div.selected div[class*="sele_all"] p.sele_txt'), _NOISE):
         tree, above = text.root.getroottree(), list(text.root.iterancestors("div"))
         place = next(n for n, one in enumerate(above) if "sele_all" in one.get("class", ""))
         group = next(one for one in above[place:] if "selected" in one.get("class", "").split())
         answer = tree.getpath(above[place])
         texts.setdefault(answer, []).append(text)
-        groups[answer] = tree.getpath(group)
+        groups[answer], elements[answer] = tree.getpath(group), above[place]
     for answer, nodes in texts.items():
-        lines = lines_of(nodes, skip=_NOISE)
-        yield "\n".join(_AT_THE_END.sub("", line) for line in lines if not _SLIPPED_IN.match(line)), groups[answer]
+        yield "\n".join(_words_of(lines_of(nodes, skip=_NOISE))), groups[answer], elements[answer]
+
+
+def _words_of(lines: list[str]) -> list[str]:
+    """Return lines without those that the site inserts, and without buttons behind a sentence."""
+    return [_AT_THE_END.sub("", line) for line in lines if not _SLIPPED_IN.match(line)]
+
+
+def _turns(answer: Any, question: str, text: str) -> tuple[Turn, ...]:
+    """Return what was said after an answer (its element)."""
+
+    def own(condition: str) -> SelectorList[Selector]:
+        found = Selector(root=answer, type="html").xpath(f".//*[{condition}]")
+        return SelectorList(one for one in found if _nearest(one.root) is answer)
+
+    doctor = next((line for one in own(of_class("doc_name")) for line in lines_of(one)), "")
+    skip = f'{_NO_TEXT} or contains(@class, "sele_all")'
+    spoken = follow_ups.classed(outermost(outside(own(_BOX), _NO_TEXT)), _PART, _SPEAKERS, skip)
+    return follow_ups.turns_of(spoken, doctor, question, text, lambda line: "\n".join(_words_of([line])))
+
+
+def _nearest(element: Any) -> Any:
+    """Return the nearest answer above an element."""
+    return next((one for one in element.iterancestors("div") if "sele_all" in one.get("class", "")), None)
 
 
 SITE = Site(

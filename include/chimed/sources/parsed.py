@@ -20,8 +20,19 @@ class Document:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What somebody said after the answer. role: user, the asker (追问), or assistant, the doctor (追答)."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
 class QA:
-    """A question with one answer; a page gives one for each answer that is not an advert."""
+    """A question with one answer; a page gives one for each answer that is not an advert.
+
+    turns: what its asker and its doctor said afterwards, in order.
+    """
 
     title: str
     question: str
@@ -30,6 +41,7 @@ class QA:
     department: tuple[str, ...] = ()
     published: date | None = None
     adopted: bool = False
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True)

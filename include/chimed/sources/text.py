@@ -6,7 +6,7 @@ Pure functions that every site's parser uses; no network.
 import codecs
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache
 from typing import Any, BinaryIO
@@ -140,9 +140,20 @@ def lines_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> list[str]:
     """
     pieces: list[str] = []
     for node in [nodes] if isinstance(nodes, Selector) else nodes:
-        left_out = {id(one): one for one in _compiled(f".//*[{skip}]")(node.root)} if skip and len(node.root) else {}
+        skipped = _compiled(f".//*[{skip}]")(node.root) if skip and len(node.root) else ()
+        left_out = {id(one): (one, "") for one in skipped}
         _collect(node.root, left_out, pieces)
         pieces.append("\x00")
+    return [line for line in map(tidy, "".join(pieces).split("\x00")) if line]
+
+
+def lines_within(element: Any, instead: Mapping[int, tuple[Any, str]]) -> list[str]:
+    """Return the text of an element as the lines of `lines_of`, with a line in place of some elements within it.
+
+    instead: the id of an element → the element and its line; an empty line leaves it out with its content.
+    """
+    pieces: list[str] = []
+    _collect_within(element, instead, pieces)
     return [line for line in map(tidy, "".join(pieces).split("\x00")) if line]
 
 
@@ -151,32 +162,36 @@ def text_of(nodes: Iterable[Selector] | Selector, skip: str = "") -> str:
     return "\n".join(lines_of(nodes, skip))
 
 
-def _collect(element, left_out: dict[int, Any], pieces: list[str]) -> None:
+def _collect(element, instead: Mapping[int, tuple[Any, str]], pieces: list[str]) -> None:
     if isinstance(element, str):
         pieces.append(element)
         return
+    if id(element) in instead:
+        line = instead[id(element)][1]
+        pieces.append(f"\x00{line}\x00" if line else "")
+        return
     tag = element.tag if isinstance(element.tag, str) else None  # comments have none
-    if tag in ("sup", "sub") and id(element) not in left_out:
+    if tag in ("sup", "sub"):
         inner: list[str] = []
-        _collect_within(element, left_out, inner)
+        _collect_within(element, instead, inner)
         said = "".join(inner).replace("\x00", "")
         before = next((piece for piece in reversed(pieces) if piece), "")
         pieces.append(
             superscript_to_text(said, before, element.tail or "") if tag == "sup" else subscript_to_text(said)
         )
-    elif tag and tag not in _SILENT and id(element) not in left_out:
+    elif tag and tag not in _SILENT:
         breaks = tag in _BLOCKS
         if breaks:
             pieces.append("\x00")
-        _collect_within(element, left_out, pieces)
+        _collect_within(element, instead, pieces)
         if breaks:
             pieces.append("\x00")
 
 
-def _collect_within(element, left_out: dict[int, Any], pieces: list[str]) -> None:
+def _collect_within(element, instead: Mapping[int, tuple[Any, str]], pieces: list[str]) -> None:
     pieces.append(element.text or "")
     for child in element:
-        _collect(child, left_out, pieces)
+        _collect(child, instead, pieces)
         pieces.append(child.tail or "")
 
 

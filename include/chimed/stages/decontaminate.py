@@ -19,7 +19,7 @@ from chimed.build.context import StageContext
 from chimed.build.contract import ShardStage
 from chimed.build.figures import DecontaminateFigures
 from chimed.build.ledger import LedgerError, Outcome
-from chimed.schema import RECORD_COLUMNS, derived, dropped_table, left_rows
+from chimed.schema import RECORD_COLUMNS, derived, dropped_table, left_rows, turn_words
 from chimed.text.exams.exam_questions import read_questions
 from chimed.text.exams.exam_search import Found, Search
 from chimed.text.passages import PASSAGE, Span, merge_spans, passage_around, remove_spans, shift_places
@@ -30,7 +30,7 @@ AT_ONCE = 250_000  # characters looked through at once: their arrays stay near t
 SHOWN, SHOWN_CHARACTERS = 10, 160  # of the report's examples
 _EXAM = r"^([^:]+) \d+: "  # of a detail that begins with a question's name
 ABOUT = "it was asked about an exam question in"
-COLUMNS = ("title", "text", "question", "answer", "rejected")
+COLUMNS = ("title", "text", "question", "answer", "turns", "rejected")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _search(folder: str | None) -> Search:
 def matches_in(records: pl.DataFrame, search: Search) -> Iterator[Match]:
     """Every place of the records that may hold a question, with the verdict on it."""
     whole = pl.concat_str(COLUMNS, separator="\n", ignore_nulls=True)
-    words = records.select(COLUMNS)
+    words = records.select(_said())
     texts = words.select(whole.fill_null("").str.replace_all("\0", " ", literal=True)).to_series()
     ends = (texts.str.len_chars().cast(pl.Int64) + 1).cum_sum().to_numpy()
     turns = ends // AT_ONCE
@@ -174,7 +174,16 @@ def _changed(records: pl.DataFrame, changed: list[dict[str, Any]], gone: list[st
 
 
 def _characters(rows: pl.DataFrame) -> int:
-    return int(rows.select(pl.sum_horizontal(pl.col(COLUMNS).str.len_chars().cast(pl.Int64).sum())).item() or 0)
+    return int(rows.select(_said()).select(pl.sum_horizontal(_lengths().sum())).item() or 0)
+
+
+def _said() -> list[pl.Expr]:
+    """Return `COLUMNS` as texts; the turns of a record are one, a line each."""
+    return [turn_words().alias(name) if name == "turns" else pl.col(name) for name in COLUMNS]
+
+
+def _lengths() -> pl.Expr:
+    return pl.col(COLUMNS).str.len_chars().cast(pl.Int64)
 
 
 # --- the report -------------------------------------------------------------------------------------------------
@@ -187,8 +196,8 @@ def figures(
     match, and what stayed with the longest."""
     left = pl.concat([dropped, passages])
     exam = pl.col("detail").str.extract(_EXAM)
-    size = pl.sum_horizontal(pl.col(COLUMNS).str.len_chars().cast(pl.Int64))
-    by_exam = left.group_by(exam=exam.fill_null("asked about one")).agg(size.sum()).sort("exam")
+    named = left.select(*_said(), exam=exam.fill_null("asked about one"))
+    by_exam = named.group_by("exam").agg(pl.sum_horizontal(_lengths()).sum()).sort("exam")
     held = sorted((match for match in matches if match.found.why), key=_says)
     spared = sorted((match for match in matches if not match.found.why), key=_says, reverse=True)
     return {

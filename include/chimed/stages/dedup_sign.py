@@ -21,6 +21,7 @@ from chimed.build.order import previous_stage
 from chimed.build.steps import Corpus, write_groups
 from chimed.concurrency import map_ahead
 from chimed.crawl.canonical import canonical, host_forms
+from chimed.schema import turn_words
 from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.text.duplicates import facts, minhash
@@ -30,7 +31,10 @@ from chimed.text.duplicates.pairs import GAP, POINT
 
 LEAST = 20  # letters: below, five-character shingles say nothing
 _ROWS_AT_A_TIME = 3000  # of a part: their arrays stay small
-_COLUMNS = ["id", "source", "url", "page", "fetched", "published", "adopted", "title", "text", "question", "answer"]
+_COLUMNS = [
+    *("id", "source", "url", "page", "fetched", "published", "adopted"),
+    *("title", "text", "question", "answer", "turns"),
+]
 
 ROWS = pa.schema(
     [
@@ -115,7 +119,8 @@ def _slices(records: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _signed(batch: pl.DataFrame, known: minhash.Known) -> tuple[pl.DataFrame, bytes, np.ndarray]:
     """Compute what dedup compares: a batch's rows (`ROWS`), their letters, and the band keys of those long enough."""
-    bodies = batch.select(first=pl.coalesce("text", "question", pl.lit("")), second=pl.coalesce("answer", pl.lit("")))
+    said = pl.concat_str([pl.col("answer"), turn_words()], separator="\n", ignore_nulls=True)  # follow-ups, too
+    bodies = batch.select(first=pl.coalesce("text", "question", pl.lit("")), second=pl.coalesce(said, pl.lit("")))
     halves = pl.DataFrame([trim(half) for half in bodies])
     found = compared_points(halves.select(pl.concat_list("first", "second")).to_series().explode(), GAP)
     lengths = found.lengths.reshape(-1, 2)  # the halves of a row follow one another

@@ -6,16 +6,19 @@ without those taken down or gone from their site, and applies its options.
 
 import polars as pl
 
+from chimed import turns
 from chimed.build.builds import read_build
 from chimed.build.context import StageContext
 from chimed.build.contract import PageStage
+from chimed.build.figures import TurnFigures
 from chimed.build.inputs import parse_piece
 from chimed.build.ledger import Outcome
 from chimed.extraction import crawl_records
 from chimed.extraction.crawl_records import dropped_pages, extract_crawl, read_parts
 from chimed.extraction.same_words import find_taken_down
 from chimed.reasons import DUPLICATE_ROW, GONE, OVER_LIMIT, TAKEN_DOWN, UNCHANGED
-from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table
+from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table, record_id
+from chimed.sources.follow_ups import MAX_TURNS
 from chimed.storage.takedowns import is_gone_for_good, read_takedowns
 
 OTHER_ANSWER = "another answer of its question was taken"
@@ -43,6 +46,7 @@ def read_pages(work: StageContext, shard: int) -> tuple[pl.DataFrame, Outcome]:
     dropped = pl.concat([dropped, dropped_pages(every, allowed, TAKEN_DOWN)])
     standing = allowed if work.options.keep_gone else allowed.filter(~is_gone_for_good(work.store))
     dropped = pl.concat([dropped, dropped_pages(allowed, standing, GONE)])
+    standing, figures = choose_turns(standing, work.options.turns)
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
     repeated = dropped_pages(standing, latest, UNCHANGED)
     of_corpora = pl.col("url").str.starts_with("corpus:")
@@ -57,7 +61,9 @@ def read_pages(work: StageContext, shard: int) -> tuple[pl.DataFrame, Outcome]:
     over = over.filter(pl.col("page").is_in(kept_pages["id"].implode()))
     over = over.with_columns(fate=pl.lit("dropped"), detail=pl.lit(None, pl.String))
     pages = pl.concat([kept_pages, dropped.select("id", "source")])
-    outcome = Outcome(kept=kept_pages, dropped=dropped, derived=cut, derived_dropped=over.select(DROPPED.names))
+    outcome = Outcome(
+        kept=kept_pages, dropped=dropped, derived=cut, derived_dropped=over.select(DROPPED.names), figures=figures
+    )
     return pages, outcome
 
 
@@ -70,6 +76,30 @@ def raw_inputs(work: StageContext, shard: int) -> dict[str, str | None]:
         for path, digest in crawl_records.raw_inputs(
             work.lake, extract_crawl(work.lake, one.source, one.crawl, one.share, work.store), one.share
         ).items()
+    }
+
+
+def choose_turns(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, TurnFigures]:
+    """Return records with the turns that a build uses, and their figures.
+
+    all: every turn up to the doctor's last; a question that nobody answered is left out. first: none, so a record has
+    the words and the id that it had before there were turns.
+    """
+    unanswered = turns.count_unanswered(found) if rule == "all" else 0
+    cut = int((found["turns"].list.len() >= MAX_TURNS).sum()) if rule == "all" else 0
+    kept = turns.end_with_answer(pl.col("turns")) if rule == "all" else pl.lit(None, found.schema["turns"])
+    lengths = found["turns"].list.len().fill_null(0)
+    chosen = found.with_columns(kept.alias("turns"))
+    now = chosen["turns"].list.len().fill_null(0)
+    changed = (lengths != now).arg_true()
+    if len(changed):
+        ids = pl.Series([record_id(row) for row in chosen[changed].to_dicts()], dtype=pl.String)
+        chosen = chosen.with_columns(chosen["id"].clone().scatter(changed, ids))
+    return chosen, {
+        "conversations": int((now > 0).sum()),
+        "turns": int(now.sum()),
+        "unanswered": unanswered,
+        "cut": cut,
     }
 
 

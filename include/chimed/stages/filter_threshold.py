@@ -16,7 +16,7 @@ from chimed.build.context import StageContext
 from chimed.build.ledger import FEW_FAILED, NothingLeft
 from chimed.build.steps import Corpus
 from chimed.errors import WorkStopped
-from chimed.schema import RECORD, words
+from chimed.schema import RECORD, WORD_COLUMNS, words
 from chimed.storage import lake as lakes
 
 MIN_TOKENS = 30  # §3.2
@@ -122,7 +122,7 @@ def check_exact(work: StageContext, found: dict[str, Any]) -> None:
 def _check_some_stay(work: StageContext, corpus: Corpus) -> None:
     """Raise NothingLeft where every text is too short: a part may lose all its rows, a corpus may not."""
     scored = "perplexity" not in work.options.skip
-    columns = ["tokens", "text", "question", "answer", "rejected"]
+    columns = ["tokens", *WORD_COLUMNS]
     for part in range(len(corpus.rows)):
         for batch in lakes.read_batches(work.lake, corpus.before(part), columns, RECORD):
             if batch.select((tokens(scored) >= MIN_TOKENS).any()).item():

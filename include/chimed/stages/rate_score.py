@@ -15,7 +15,7 @@ from chimed.rating import classifier, judge, rubric
 from chimed.schema import QUALITY, RECORD
 from chimed.storage import lake as lakes
 
-READ = ["id", "kind", "source", "title", "text", "question", "answer"]
+READ = ["id", "kind", "source", "title", "text", "question", "answer", "turns"]
 SCORES = pa.schema([*(pa.field(name, pa.string()) for name in READ[:3]), *(pa.field(n, pa.float64()) for n in QUALITY)])
 
 

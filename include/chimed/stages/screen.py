@@ -18,7 +18,7 @@ from chimed.build.figures import ScreenFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts
-from chimed.schema import left_rows, words
+from chimed.schema import left_rows, turn_words, words
 from chimed.storage import store as stores
 from chimed.storage.takedowns import read_takedowns
 from chimed.text import identifiers
@@ -153,7 +153,10 @@ def queue_for_review(found: Outcome, work: StageContext) -> None:
     chosen = [(id, "flagged", flagged[id]) for id in sorted(flagged)[:REVIEW_SAMPLE]]
     chosen += [(id, "passed", "") for id in sorted(found.kept["id"])[:REVIEW_SAMPLE]]
     ids = [id for id, *_ in chosen]
-    both = pl.concat([frame.select("id", "url", text=with_title()) for frame in (found.kept, found.dropped)])
+    shown = pl.concat_str(
+        [pl.col("title"), words(turns=False), turn_words(named=True)], separator="\n", ignore_nulls=True
+    )
+    both = pl.concat([frame.select("id", "url", text=shown) for frame in (found.kept, found.dropped)])
     texts = {id: (url, text) for id, url, text in both.filter(pl.col("id").is_in(ids)).iter_rows()}
     now = datetime.now(UTC)
     rows = [

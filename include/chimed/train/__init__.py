@@ -43,6 +43,7 @@ from chimed.train.run import Run, base_of, open_run, place_of
 
 log = logging.getLogger("chimed")
 
+DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder for each GPU
 LAUNCHED = "ACCELERATE_MIXED_PRECISION"  # accelerate sets it in what it starts
 
 
@@ -70,7 +71,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
             return run.report
         if "," in recipe:
             log.info("%s is trained as recipe %s, its name for evaluate, compare and the next phase", phase, recipe)
-        gpus = _gpus()
+        gpus = _gpus(run.fields)
         processes = processes or max(1, gpus)
         if run.fields.get("accelerate_config") and not gpus:
             raise UserError(
@@ -127,13 +128,26 @@ def planned(phase: str | None, recipe: str, release: str, processes: int | None 
     from chimed.train.plan import plans_of
 
     of, plans = plans_of(recipe, phase, release, processes)
-    return {"recipe": recipe, "of": of, "phases": [asdict(one) for one in plans]}
+    phases = [asdict(one) for one in plans]
+    for one in phases:
+        del one["counts"]["sample"]  # the lengths of single rows, for --measure
+    return {"recipe": recipe, "of": of, "phases": phases}
 
 
-def _gpus() -> int:
+def _gpus(fields: dict[str, Any]) -> int:
+    """Return how many GPUs torch sees. Raises UserError where it can see none, and a recipe for GPUs would go without.
+
+    Of a recipe without bf16, as the demo's, the processor is enough.
+    """
     import torch
 
-    return torch.cuda.device_count()
+    count = torch.cuda.device_count()
+    if not count and torch.version.cuda is None and fields.get("bf16") and any(DRIVER.glob("*")):
+        raise UserError(
+            "this machine has GPUs, and torch here is the build for processors; run it in an environment of "
+            "requirements-gpu.txt (docs/train.md)"
+        )
+    return count
 
 
 def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:

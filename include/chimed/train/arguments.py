@@ -1,6 +1,7 @@
 """A recipe as TRL's arguments on this machine. What a recipe asks for is honoured or refused, never passed over."""
 
 import importlib
+import logging
 import os
 from importlib.util import find_spec
 from typing import Any
@@ -15,9 +16,11 @@ from chimed.train import checkpoint, general_data
 from chimed.train import recipe as recipes
 from chimed.train.exam_items import check_items
 from chimed.train.field_types import check_fields, with_lists
-from chimed.train.recipe import OURS, batches
-from chimed.train.run import Run
+from chimed.train.recipe import BY_ROWS, OURS, batches, fewer
+from chimed.train.run import Run, keep_rows_at_once
 from chimed.train.tracking import trackers
+
+log = logging.getLogger("chimed")
 
 # What the run says itself: a recipe that says it too would be passed over.
 THE_RUNS = (
@@ -91,6 +94,8 @@ def arguments(run: Run) -> tuple[Any, LoraConfig | None]:
     fields = with_lists({name: value for name, value in run.fields.items() if name not in OURS}, configs)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     per_device, accumulated = batches(run.fields["global_batch_size"], fields["per_device_train_batch_size"], world)
+    if per_device < (asked := fields["per_device_train_batch_size"]) and os.environ.get("RANK", "0") == "0":
+        log.info("%s: %s", run.phase, fewer(asked, per_device))
     fields |= {"per_device_train_batch_size": per_device, "gradient_accumulation_steps": accumulated}
     fields |= {"output_dir": str(run.folder / "checkpoints"), "disable_tqdm": True}
     fields["report_to"] = trackers(run.fields, run.folder, where)
@@ -119,6 +124,8 @@ def arguments(run: Run) -> tuple[Any, LoraConfig | None]:
     # The validation loss before the first step is half of "did it fall"; a resumed run has it in its state.
     with args.main_process_first():  # one fetches for all processes of this machine
         found = checkpoint.resumable(run.lake, f"{run.place}/checkpoints", run.folder / "checkpoints")
+    if run.phase in BY_ROWS:
+        keep_rows_at_once(run, world, per_device, resumed=found is not None)
     args.eval_on_start = ("validation" in run.rows or run.phase == "grpo") and found is None
     return args, get_peft_config(model)
 

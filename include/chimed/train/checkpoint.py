@@ -117,19 +117,43 @@ def _sha256(path: Path) -> bytes:
 
 
 def fingerprint(checkpoint: str, revision: str | None = None) -> str:
-    """Return what a model is: over weights, config and tokenizer of a folder, or `<name>@<commit>` of one on the hub.
+    """Return what a model is: `<name>@<commit>` of one on the hub; of a folder, a hash of what it answers with.
 
-    revision: a branch, tag or commit of the hub. Raises UserError where the hub does not give it.
+    That is weights, config, tokenizer and chat template. revision: a branch, tag or commit of the hub. Raises UserError
+    where the hub does not give it.
     """
     folder = Path(checkpoint)
     if not folder.is_dir():
         return f"{checkpoint}@{_commit(checkpoint, revision or 'main')}"
+    return _hashes(folder)[0]
+
+
+def same_model(known: str, checkpoint: str) -> bool:
+    """Tell whether a folder's fingerprint is a known one, or the one of earlier versions, without the chat template."""
+    return known in _hashes(Path(checkpoint))
+
+
+def _hashes(folder: Path) -> tuple[str, str]:
+    """Return a folder's fingerprint, and the one without its chat template."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix == ".safetensors" or path.name in ("config.json", "tokenizer.json"):
             digest.update(path.name.encode())
             digest.update(_sha256(path))
-    return digest.hexdigest()[:16]
+    without = digest.hexdigest()[:16]
+    if (template := _template(folder)) is not None:
+        digest.update(f"chat template\n{template}".encode())
+    return digest.hexdigest()[:16], without
+
+
+def _template(folder: Path) -> str | None:
+    """Return a folder's chat template: a file of its own, or as in older ones a field of the tokenizer's config."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    config = folder / "tokenizer_config.json"
+    told = json.loads(config.read_text(encoding="utf-8")).get("chat_template") if config.is_file() else None
+    return None if told is None else told if isinstance(told, str) else json.dumps(told, sort_keys=True)
 
 
 def _commit(name: str, revision: str) -> str:

@@ -7,10 +7,8 @@ included. A file counts only where its name, or a folder's above it, says `train
 
 import csv
 import io
-import json
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +21,7 @@ from chimed.errors import UserError
 from chimed.settings import settings
 from chimed.text.exams.exam_questions import read_questions
 from chimed.text.exams.exam_search import Search
+from chimed.text.exams.exam_table import json_rows, read_file, text_of
 
 log = logging.getLogger("chimed")
 
@@ -142,20 +141,15 @@ def _of_training(path: Path, folder: Path) -> bool:
     return any("train" in part for part in parts) and not any(_MEASURED.search(part) for part in parts)
 
 
-def _read(path: Path) -> Iterator[dict[str, Any]]:
-    """Return the rows of a file. Raises UserError for one that is too large or in no such form."""
-    if path.stat().st_size > MOST_BYTES:
-        raise UserError(f"items: {path} has more than {MOST_BYTES >> 20} MB, which no exam has")
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file. Raises UserError for one that is too large, cut short or in no such form."""
+    content = read_file(path, MOST_BYTES)
+    if path.suffix != ".csv":
+        return json_rows(content, f"items: {path}")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".csv":
-            yield from csv.DictReader(io.StringIO(text, newline=""))
-        elif path.suffix == ".jsonl" or text.lstrip()[:1] == "{":
-            yield from (json.loads(line) for line in text.splitlines() if line.strip())
-        else:
-            yield from json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise UserError(f"items: {path} cannot be read: {str(error)[:200]}") from None
+        return list(csv.DictReader(io.StringIO(text_of(content, f"items: {path}"), newline="")))
+    except csv.Error as error:
+        raise UserError(f"items: {path} cannot be read: {error}") from None
 
 
 def item_of(row: object) -> Item | None:

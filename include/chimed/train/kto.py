@@ -2,7 +2,8 @@
 
 A pair of the release becomes two rows, the chosen answer a good one and the rejected a bad one. The reference is the
 model it starts from, with the adapter switched off. TRL estimates the KL term from the rows that a GPU takes at once,
-in the order of the data set, so rows are shuffled here by the recipe's seed and at least two are taken at once.
+in the order of the data set, so rows are shuffled here by the recipe's seed and at least two are taken at once. It
+takes the mean of that over all GPUs, so the result depends on their number: it is kept, told and not changed under way.
 """
 
 from dataclasses import replace

@@ -51,15 +51,18 @@ def named(recipe: str, overrides: Iterable[str], phases: tuple[str, ...], phase:
     what an override without a phase is for; None: every phase.
     """
     plain, known = parted(recipe)
-    for text in overrides:
-        for one in re.split(r"[,\s]+", text.strip()):
-            if one:
-                key, value = read(one)
-                known[key if "." in key or phase is None else f"{phase}.{key}"] = value
+    for one in parts(overrides):
+        key, value = read(one)
+        known[key if "." in key or phase is None else f"{phase}.{key}"] = value
     for key in known:
         if "." in key:
             choose("phase", key.partition(".")[0], phases)
     return written(plain, known)
+
+
+def parts(overrides: Iterable[str]) -> list[str]:
+    """Return single overrides of texts with one or several, by comma or white space."""
+    return [one for text in overrides for one in re.split(r"[,\s]+", text.strip()) if one]
 
 
 def written(recipe: str, overrides: dict[str, object]) -> str:

@@ -14,6 +14,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from chimed.characters import short
 from chimed.errors import UserError, choose
 from chimed.release import find_release, releases
 from chimed.settings import settings
@@ -25,12 +26,14 @@ from chimed.train.plan_memory import SEQUENCES, longest_of, memory, on_meta, sto
 from chimed.train.plan_speed import A40, REFERENCES, Device, forward_flops, generation, passes, seen, validations
 from chimed.train.plan_tokens import Counts
 from chimed.train.recipe import EVERY_PHASE, PHASES
-from chimed.train.run import base_of
+from chimed.train.run import SUBSET, base_of
 
 
 @dataclass(frozen=True)
 class Plan:
     """One phase. parameters include the trainable ones. memory: GB of a GPU by what takes it. hours: on all GPUs.
+
+    batch: GPUs, rows that one takes at once, batches accumulated. asked: rows at once that the recipe allows.
 
     counts: what it trains on. checking: hours of the validations, not in `hours`. disk: GB that checkpoints, adapter
     and merged weights take. host: GB of the machine's memory while all GPUs' processes load the weights. checkpointed:
@@ -44,6 +47,7 @@ class Plan:
     parameters: int
     trainable: int
     batch: tuple[int, int, int]
+    asked: int
     memory: dict[str, float]
     counts: Counts
     epochs: float
@@ -75,11 +79,11 @@ def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> 
     Raises UserError for an unknown name, a batch that so many GPUs cannot share, or a phase that does not fit one.
     """
     recipe = recipes.known(recipe)
-    phases = PHASES if phase is None else (choose("phase", phase, EVERY_PHASE),)
+    phases: tuple[str, ...] = PHASES if phase is None else (choose("phase", phase, EVERY_PHASE),)
     lake = lakes.open_lake()
     fields = {one: recipes.load(recipe, one) for one in phases}
-    for one in phases:
-        check_settings(fields[one], one, f"recipe {recipe}/{one}.yaml")
+    for one in dict.fromkeys((*phases, *recipes.phases_named(recipe))):
+        check_settings(recipes.load(recipe, one), one, f"recipe {recipe}/{one}.yaml")
     shape = model_shape(recipe)
     if release == "latest" and not releases(lake):
         counts = {one: plan_tokens.of_paper(one, fields[one]) for one in phases}
@@ -89,6 +93,12 @@ def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> 
         tokenizer = local_tokenizer(recipe)
         counts = {one: plan_tokens.of_release(lake, release, one, fields[one], tokenizer) for one in phases}
         of = f"release {release}"
+        if empty := [one for one in phases if not counts[one].rows]:
+            said = f"no rows for {' and '.join(empty)} (its subset {SUBSET[empty[0]]} is empty)"
+            phases = tuple(one for one in phases if one not in empty)
+            if not phases:
+                raise UserError(f"release {release} has {said}; there is nothing to train on")
+            of += f", which has {said}"
     return of, [plan_phase(one, fields[one], shape, counts[one], gpus) for one in phases]
 
 
@@ -110,7 +120,10 @@ def model_shape(recipe: str) -> Any:
     fields = recipes.shape(recipe)
     if base or fields is None:
         return AutoConfig.from_pretrained(base_of(recipe, base), local_files_only=Path(base or "").is_dir())
-    return AutoConfig.for_model(**fields)
+    try:
+        return AutoConfig.for_model(**fields)
+    except Exception as error:  # of many kinds: no model_type, an unknown one, a text for a number
+        raise UserError(f"recipe {recipe}/model.yaml is no config of transformers: {short(str(error), 200)}") from None
 
 
 def plan_phase(
@@ -182,6 +195,7 @@ def _planned(
         parameters=parameters,
         trainable=trainable,
         batch=(gpus, per_device, accumulated),
+        asked=fields["per_device_train_batch_size"],
         memory=need,
         counts=counts,
         epochs=epochs,
@@ -208,7 +222,8 @@ def told(recipe: str, of: str, plans: list[Plan]) -> str:
             "",
             f"{plan.phase}  {plan.parameters:,} parameters, {plan.trainable:,} trainable "
             f"({100 * plan.trainable / plan.parameters:.2f} %)",
-            f"     batch   {gpus * rows * accumulated} = {gpus} GPUs × {rows} at once × {accumulated} accumulated",
+            f"     batch   {gpus * rows * accumulated} = {gpus} GPU{'s' * (gpus > 1)} × {rows} at once × {accumulated} "
+            "accumulated" + ("" if rows == plan.asked else f"; {recipes.fewer(plan.asked, rows)}"),
             f"     memory  {need} = {sum(plan.memory.values()):.1f} of {device.gb:g} GB a GPU",
             f"     time    {plan.tokens / 1e6:,.2f} M tokens ({_counted(plan.counts)}), {plan.epochs:.3g} times: "
             f"{plan.steps:,} steps, {hours(plan.hours)}, and {hours(plan.checking)} of validation",

@@ -3,21 +3,16 @@
 The fields are those of TRL's configuration of the phase and of its ModelConfig, and those of `OURS`. A file that says
 `extends: <recipe>` or `extends: <recipe>/<phase>` has the fields of that file and its own on top; `null` takes one out.
 `<recipe>/model.yaml` has the model's dimensions, for the plan. Recipes lie in `train/recipes`, and in the folder that
-`CHIMED_RECIPES` names, which may lie on S3 so that every pod sees it.
+`CHIMED_RECIPES` names, which may lie on S3 so that every pod sees it (`recipe_files`).
 """
 
 import re
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from chimed.errors import UserError, choose
-from chimed.settings import settings
-from chimed.storage import lake as lakes
-from chimed.train.overrides import named, of_phase, parted, written
+from chimed.train import recipe_files
+from chimed.train.overrides import named, of_phase, parted, parts, written
 
-FOLDER = Path(__file__).parent / "recipes"
 PHASES = ("cpt", "sft", "dpo")  # the paper's
 OPTIONAL = ("kto", "orpo", "grpo")  # ours: neighbours of dpo, and learning by rewards that can be checked
 EVERY_PHASE = (*PHASES, *OPTIONAL)
@@ -57,6 +52,10 @@ RANGES = {
 }
 NEEDED = ("gpus", "global_batch_size", "per_device_train_batch_size", "learning_rate", "dtype")
 
+# Phases whose result depends on how many rows the GPUs take at once, and so on how many GPUs there are: kto estimates
+# its KL term from those rows, orpo takes the mean of their losses. What a run had is kept, and not changed under way.
+BY_ROWS = ("kto", "orpo")
+
 # Fields that say how the work is done and what is told of it; the model that comes out is the same.
 FREE = (
     *("gpus", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_checkpointing"),
@@ -64,39 +63,66 @@ FREE = (
     *("logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to", "run_name", "project"),
     *("logging_dir", "trackio_space_id", "accelerate_config"),
 )
-MOST_BYTES = 1 << 20  # of a recipe's file
 MOST_DEEP = 5  # files that extend each other
 
 
 def names() -> list[str]:
-    """Return the recipes there are: folders with a cpt.yaml, built in or of `CHIMED_RECIPES`.
+    """Return the recipes that can be named: built in, or of `CHIMED_RECIPES`."""
+    return [name for name, fault in recipe_files.listed(EVERY_PHASE).items() if fault is None]
 
-    Raises UserError where a folder of `CHIMED_RECIPES` has the name of a built-in recipe.
-    """
-    built_in = {folder.name for folder in FOLDER.iterdir() if (folder / "cpt.yaml").exists()}
-    own: set[str] = set()
-    if lake := _own():
-        own = {name for name in lakes.names(lake, "") if lakes.exists(lake, f"{name}/cpt.yaml")}
-        if same := sorted(own & built_in):
-            raise UserError(
-                f"{settings().recipes} (CHIMED_RECIPES) has a recipe {same[0]}, as chimed has; rename yours"
-            )
-        if odd := sorted(name for name in own if not re.fullmatch(r"[\w.-]+", name)):
-            raise UserError(f"recipe {odd[0]!r} of CHIMED_RECIPES: a name has letters, digits and . _ - only")
-    return sorted(built_in | own)
+
+def faults() -> dict[str, str | None]:
+    """Return every recipe there is with the first thing that is wrong with it or a file of it; None: nothing is."""
+    found = recipe_files.listed(EVERY_PHASE)
+    return {name: fault or _first_fault(name) for name, fault in found.items()}
+
+
+def _first_fault(recipe: str) -> str | None:
+    try:
+        for phase in phases_of(recipe):
+            load(recipe, phase)
+        shape(recipe)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def known(recipe: str) -> str:
     """Return the name of a recipe, overrides included, in its one way of writing. Raises UserError for what is none."""
     plain, _ = parted(recipe)
-    choose("recipe", plain, names())
+    there = recipe_files.listed(EVERY_PHASE)
+    if fault := there.get(plain):
+        raise UserError(f"recipe {plain}: {fault}")
+    choose("recipe", plain, [name for name, fault in there.items() if fault is None])
     return named(recipe, (), EVERY_PHASE)
 
 
+def known_phase(phase: str, more: tuple[str, ...] = ()) -> str:
+    """Return the name of a phase. more: other names that may stand in its place. Raises UserError for what is none."""
+    if phase.partition(",")[0] in names():
+        raise UserError(f"{phase} is a recipe, and here stands a phase; write --recipe {phase}")
+    return choose("phase", phase, (*more, *EVERY_PHASE))
+
+
 def named_with(recipe: str, overrides: list[str], phase: str | None = None) -> str:
-    """Return the name of a recipe with overrides as a person types them (`learning_rate=1e-4`), for a phase or all."""
+    """Return the name of a recipe with overrides as a person types them (`learning_rate=1e-4`), for a phase or all.
+
+    Raises UserError where the phase does not build on the one that an override is for: it would change nothing.
+    """
     known(recipe)
-    return named(recipe, overrides, EVERY_PHASE, phase)
+    made = named(recipe, overrides, EVERY_PHASE, phase)
+    if phase in EVERY_PHASE:
+        line = chain(made, phase)
+        for of in phases_named(",".join(["", *parts(overrides)])):
+            if of not in line:
+                before = f"comes after {' and '.join(line[:-1])}" if len(line) > 1 else "comes first"
+                raise UserError(f"a setting of {of} changes nothing in {phase}, which {before}; leave it out")
+    return made
+
+
+def phases_named(recipe: str) -> list[str]:
+    """Return the phases that overrides in a recipe's name are for."""
+    return sorted({key.partition(".")[0] for key in parted(recipe)[1] if "." in key})
 
 
 def placed(recipe: str, phase: str) -> str:
@@ -131,10 +157,10 @@ def told_apart(recipe: str) -> str:
 def free_fields(phase: str, fields: dict[str, Any]) -> tuple[str, ...]:
     """Return the fields that may change between two attempts at a phase.
 
-    In kto the rows a GPU takes at once are what the KL term is estimated from, in orpo what losses are averaged over;
-    where the best checkpoint is kept, the steps at which there is one decide which that is.
+    Of the phases `BY_ROWS` the rows at once may not. Where the best checkpoint is kept, the steps at which there is one
+    decide which that is.
     """
-    tied = {"per_device_train_batch_size"} if phase in ("kto", "orpo") else set()
+    tied = {"per_device_train_batch_size"} if phase in BY_ROWS else set()
     if fields.get("load_best_model_at_end"):
         tied |= {"eval_steps", "save_steps"}
     return tuple(field for field in FREE if field not in tied)
@@ -161,7 +187,7 @@ def before_of(recipe: str, phase: str) -> str | None:
 def phases_of(recipe: str) -> tuple[str, ...]:
     """Return the phases that a recipe has a file for."""
     plain, _ = parted(recipe)
-    return tuple(phase for phase in EVERY_PHASE if _read(plain, f"{phase}.yaml") is not None)
+    return tuple(phase for phase in EVERY_PHASE if recipe_files.read(plain, f"{phase}.yaml") is not None)
 
 
 def load(recipe: str, phase: str) -> dict[str, Any]:
@@ -193,25 +219,24 @@ def check_ranges(fields: dict[str, Any], where: str) -> None:
             raise UserError(f"{where}: {name} is {value!r}; it must be {wanted}")
 
 
-def _fields(recipe: str, phase: str, deep: int) -> dict[str, Any]:
-    text = _read(recipe, f"{phase}.yaml")
+def _fields(recipe: str, phase: str, deep: int, named_by: str = "") -> dict[str, Any]:
+    """Return a file's fields on top of those that it extends. named_by: the file that extends this one."""
+    text = recipe_files.read(recipe, f"{phase}.yaml")
     if text is None:
         have = ", ".join(phases_of(recipe))
-        raise UserError(f"recipe {recipe} has no {phase}.yaml; it has {have}" if have else f"no recipe {recipe}")
+        what = f"recipe {recipe} has no {phase}.yaml; it has {have}" if have else f"there is no recipe {recipe}"
+        raise UserError(f"{named_by}{what}" + ("" if have else f"; there are {', '.join(names())}"))
     where = f"recipe {recipe}/{phase}.yaml"
-    try:
-        fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
-        raise UserError(f"{where} is no list of fields with their values")
+    fields = recipe_files.fields_of(text, where)
     base = fields.pop("extends", None)
     if base is None:
         return fields
-    if not deep or not re.fullmatch(r"[\w.-]+(/[a-z]+)?", str(base)):
-        raise UserError(f"{where} extends {base!r}; name a recipe, or <recipe>/<phase>, that ends somewhere")
+    if not re.fullmatch(r"[\w.-]+(/[a-z]+)?", str(base)):
+        raise UserError(f"{where} extends {base!r}; write the name of a recipe, or <recipe>/<phase>")
+    if not deep:
+        raise UserError(f"{where} extends {base!r}, and so on in a circle, or over more than {MOST_DEEP} files")
     other, _, of = str(base).partition("/")
-    return _fields(other, of or phase, deep - 1) | fields
+    return _fields(other, of or phase, deep - 1, f"{where} extends {base}, and ") | fields
 
 
 def shape(recipe: str) -> dict[str, Any] | None:
@@ -221,39 +246,13 @@ def shape(recipe: str) -> dict[str, Any] | None:
     """
     plain, _ = parted(recipe)
     for _ in range(MOST_DEEP):
-        if (text := _read(plain, "model.yaml")) is not None:
-            return yaml.safe_load(text)
-        first = yaml.safe_load(_read(plain, "cpt.yaml") or "{}")
+        if (text := recipe_files.read(plain, "model.yaml")) is not None:
+            return recipe_files.fields_of(text, f"recipe {plain}/model.yaml")
+        first = recipe_files.fields_of(recipe_files.read(plain, "cpt.yaml") or "{}", f"recipe {plain}/cpt.yaml")
         plain = str(first.get("extends") or "").partition("/")[0]
         if not plain:
             return None
     return None
-
-
-def _own() -> lakes.Lake | None:
-    """Open the folder of `CHIMED_RECIPES`, where it is set. Raises UserError where there is none."""
-    folder = settings().recipes
-    if not folder:
-        return None
-    if "://" not in folder and not Path(folder).expanduser().is_dir():
-        raise UserError(f"CHIMED_RECIPES is {folder}, and there is no such folder")
-    return lakes.open_lake(folder if "://" in folder else str(Path(folder).expanduser().resolve()))
-
-
-def _read(recipe: str, name: str) -> str | None:
-    """Return the text of a recipe's file; None where it has none."""
-    if not re.fullmatch(r"[\w.-]+", recipe):
-        return None
-    path = FOLDER / recipe / name
-    if path.exists():
-        return path.read_text(encoding="utf-8")
-    lake = _own()
-    if lake is None or not lakes.exists(lake, f"{recipe}/{name}"):
-        return None
-    try:
-        return lakes.read_bytes(lake, f"{recipe}/{name}", most=MOST_BYTES).decode()
-    except UnicodeDecodeError:
-        raise UserError(f"{recipe}/{name} of CHIMED_RECIPES is not UTF-8 text") from None
 
 
 def batches(global_batch: int, most_per_device: int, world: int) -> tuple[int, int]:
@@ -271,3 +270,8 @@ def batches(global_batch: int, most_per_device: int, world: int) -> tuple[int, i
         )
     per_device = next(rows for rows in range(min(most_per_device, share), 0, -1) if share % rows == 0)
     return per_device, share // per_device
+
+
+def fewer(asked: int, rows: int) -> str:
+    """Return why a GPU takes fewer rows at once than the recipe allows."""
+    return f"{asked} at once (per_device_train_batch_size) would not share the batch out evenly, {rows} do"

@@ -125,6 +125,12 @@ def card(run: Run, known: dict[str, Any], kind: str) -> str:
     for name, told in (("eval_loss", "held-out loss"), ("eval_accuracy", "held-out pairs ranked right")):
         if known[name]:
             numbers.append(f"- {told}: {known[name]['before']:.4f} before, {known[name]['after']:.4f} after")
+    if run.phase in recipes.BY_ROWS:
+        many, rows = known["batch"]["processes"], known["batch"]["per_device"]
+        numbers.append(
+            f"- {many * rows} rows at once, {rows} on each of {many} GPUs or processes: another number of them gives "
+            "another model"
+        )
     if known["reward"]:
         numbers += [
             f"- reward on held-out prompts, {name.replace('_', ' ')}: "

@@ -16,7 +16,7 @@ from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import general_data
 from chimed.train import recipe as recipes
-from chimed.train.checkpoint import fingerprint
+from chimed.train.checkpoint import fingerprint, same_model
 from chimed.train.recipe import PHASES as PHASES
 
 # the release's subset that a phase reads; grpo reads exam items, and questions of the subset sft
@@ -113,12 +113,11 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
 
 def _base_model(lake: Lake, place: str, start: str, fields: dict[str, Any]) -> str:
     """Return what the base model is, by content. One of the hub is pinned when its first phase begins."""
+    known = str(lakes.read_json(lake, f"{place}/run.json")["start_model"]) if _begun(lake, place) else ""
     if Path(start).is_dir():
-        return fingerprint(start)
-    if _begun(lake, place):
-        known = str(lakes.read_json(lake, f"{place}/run.json")["start_model"])
-        if known == start or known.startswith(f"{start}@"):
-            return known
+        return known if known and same_model(known, start) else fingerprint(start)
+    if known and (known == start or known.startswith(f"{start}@")):
+        return known
     return fingerprint(start, fields.get("model_revision"))
 
 
@@ -142,14 +141,14 @@ def _read_model(lake: Lake, path: str, wanted: str) -> str:
     Raises UserError where what lies in the lake is another.
     """
     copy = lakes.local_path(lake, path)
-    if not _first_here() or fingerprint(str(copy)) == wanted:
+    if not _first_here() or same_model(wanted, str(copy)):
         return str(copy)
     lakes.remove_local(lake, path)  # a copy may have been damaged here
     copy = lakes.local_path(lake, path)
-    if (found := fingerprint(str(copy))) != wanted:
+    if not same_model(wanted, str(copy)):
         raise UserError(
-            f"{lake.at(path)} is not the model of its report: it is {found}, the report beside it says {wanted}; "
-            "move that phase's folder away and train it anew"
+            f"{lake.at(path)} is not the model of its report: it is {fingerprint(str(copy))}, the report beside it "
+            f"says {wanted}; move that phase's folder away and train it anew"
         )
     return str(copy)
 
@@ -203,8 +202,26 @@ def _same_run(run: Run) -> str:
     return known.get("begun", "")
 
 
+def keep_rows_at_once(run: Run, processes: int, per_device: int, resumed: bool) -> None:
+    """Keep in run.json how many rows are taken at once, which the result of the phases `BY_ROWS` depends on.
+
+    resumed: whether the run goes on from a checkpoint. Raises UserError where that was made with other rows at once.
+    """
+    path, now = f"{run.place}/run.json", {"processes": processes, "per_device": per_device}
+    known = lakes.read_json(run.lake, path)
+    before = known.get("at_once")  # an earlier version kept none
+    if resumed and before and before != now:
+        raise UserError(
+            f"{run.lake.at(run.place)} was begun in {before['processes']} processes of {before['per_device']} rows at "
+            f"once, and now they are {processes} of {per_device}; what {run.phase} learns depends on that: use "
+            f"--processes {before['processes']}, or move that folder away to train again"
+        )
+    if before != now and os.environ.get("RANK", "0") == "0":
+        lakes.write_json(run.lake, path, known | {"at_once": now})
+
+
 def _flat(about: dict[str, Any], free: tuple[str, ...]) -> dict[str, Any]:
     """Return what must stay the same: not where a model lies, nor what does not change the result (`free`)."""
     known = about | about["fields"]
-    left = ("fields", "start", "base_model", "begun", "mix_revision", *free)
+    left = ("fields", "start", "base_model", "begun", "at_once", "mix_revision", *free)
     return {name: value for name, value in known.items() if name not in left}

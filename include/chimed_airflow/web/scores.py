@@ -1,6 +1,8 @@
-"""The scores page: before and after each phase, with intervals and the sentences of `compare`; loss curves."""
+"""The scores page: before and after each phase, with intervals, ties and the sentences of `compare`; what a seed does;
+loss curves."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
@@ -25,6 +27,7 @@ def scores(request: Request, release: str = "", recipe: str = "") -> HTMLRespons
     """Show a recipe's scores on a release, by default the newest that was trained."""
     from chimed.errors import choose
     from chimed.storage.lake import open_lake
+    from chimed.train.recipe import EVERY_PHASE
 
     lake = open_lake()
     known = runs(lake)
@@ -44,7 +47,7 @@ def scores(request: Request, release: str = "", recipe: str = "") -> HTMLRespons
         compared=_compared(lake, *chosen),
         over=_over(lake, known, chosen[1]),
         left=LEFT,
-        phases=[phase for name in ("cpt", "sft", "dpo") if (phase := _phase(lake, *chosen, name))],
+        phases=[phase for name in EVERY_PHASE if (phase := _phase(lake, *chosen, name))],
     )
 
 
@@ -91,6 +94,7 @@ def _compared(lake: "Lake", release: str, recipe: str) -> dict[str, Any] | None:
     if not exists(lake, path):
         return None
     compared = read_json(lake, path)
+    ties = {(one["model"], one["task"]): one for one in compared.get("ties", ())}
     exams: dict[str, dict[str, Any]] = {}
     for row in compared["rows"]:
         exam = exams.setdefault(
@@ -101,7 +105,33 @@ def _compared(lake: "Lake", release: str, recipe: str) -> dict[str, Any] | None:
             exam["models"].append({"model": "base", "right": row["before"], "low": low, "high": high, "row": None})
         low, high = row["interval"]
         exam["models"].append({"model": row["model"], "right": row["after"], "low": low, "high": high, "row": row})
-    return {"exams": list(exams.values()), "protocol": compared["protocol"], "guessing": GUESSING}
+    for exam in exams.values():
+        for one in exam["models"]:
+            one["tie"] = ties.get((one["model"], exam["task"]))
+        exam["tied"] = any(one["tie"] for one in exam["models"])
+    return {
+        "exams": list(exams.values()),
+        "tied": bool(ties),
+        "seeds": _seeds(compared.get("seeds", ())),
+        "protocol": compared["protocol"],
+        "guessing": GUESSING,
+    }
+
+
+def _seeds(spreads: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each phase that was trained with several seeds: its exams' shares by seed, in per cent, and a sentence."""
+    from chimed.evaluate.seeds import Spread, sentence
+
+    phases: dict[str, dict[str, Any]] = {}
+    for one in spreads:
+        right = one["right"]
+        phase = phases.setdefault(
+            one["phase"],
+            {"phase": one["phase"], "seeds": list(right), "exams": [], "sentence": sentence(Spread(**one))},
+        )
+        shares = [100 * count / one["questions"] for count in (one["base"], *right.values())]
+        phase["exams"].append({**one, "shares": shares})
+    return list(phases.values())
 
 
 def _phase(lake: "Lake", release: str, recipe: str, phase: str) -> dict[str, Any] | None:

@@ -130,6 +130,8 @@ def detail(question: dict[str, Any]) -> Page:
         parts=question_parts(question),
         answers=answers,
         old="old_layout" in plants,
+        nested="nested_box" in plants,  # boxes of follow-ups within one another, and parts that are never closed
+        open="open_box" in plants,
         last_is_span=dice(question["id"] + "route").random() < 0.5,
         **noise(),
     )

@@ -19,7 +19,8 @@ from chimed_demo.sites.question_pages import day, questions
 EXAM = Path(demo_pages.__file__).parent / "exam"
 BOTH = "follow_up soft_404 hard_404 unanswered exact_copy near_copy pii insult too_short greeting injection exam"
 WANTED = {
-    "ask120": "stray_br double_escaped nbsp advert pure_advert old_layout template_tail audio_only both_schemes",
+    "ask120": "stray_br double_escaped nbsp advert pure_advert old_layout template_tail audio_only both_schemes "
+    "nested_box open_box",
     "ask39": "repeated_supplement generated inserted_lines doctor_group old_follow_up mojibake",
 }
 

@@ -167,6 +167,9 @@ def test_files_and_refusals(lake) -> None:
         text := compare_phases("demo", "latest")
     )
     assert "cmmlu_genetics 3 (lm-eval 1 right, as chance 0.75)" in text
+    assert json.loads(lakes.read_bytes(lake, f"{place}/compare.json"))["ties"] == [
+        {"model": "base", "task": "cmmlu_genetics", "questions": 4, "tied": 3, "right": 1, "fair": 0.75}
+    ]
     for model in ("base", "dpo"):
         score = lakes.read_json(lake, f"{place}/{model}.json")
         lakes.write_json(lake, f"{place}/{model}.json", score | {"base_model": f"org/model@{model}"})

@@ -1,7 +1,6 @@
 """Local exams: official names and wording, text kept as text, bad files refused."""
 
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from chimed.errors import UserError
 from chimed.evaluate.exams import GENERAL, MEDICAL, PAPER, group_of, in_order, read_exam
 from chimed.evaluate.fetch import fetch_exams
 from chimed.evaluate.tasks import FOLDER, FOUR, local_exams, official
-
-HEADER = ",Question,A,B,C,D,Answer\n"
+from support.exam_mirror import HEADER, hub
 
 
 def write(folder: Path, subject: str, rows: str, split: str = "test") -> Path:
@@ -30,7 +28,8 @@ def test_an_option_stays_what_it_is(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "says"), [("0,问,a,b,c,d,E\n", "not one of A, B, C, D"), ("0,问,a\n", "columns"), ("", "no questions")]
+    ("rows", "says"),
+    [("0,问,a,b,c,d,E\n", "not one of A, B, C, D"), ("0,问,a\n", "3 values for 7 columns"), ("", "no questions")],
 )
 def test_bad_files_are_refused(tmp_path, rows: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
@@ -86,27 +85,6 @@ def test_the_template_asks_as_lm_eval_does() -> None:
     assert official("physician")[0] == "ceval-valid_physician"
 
 
-def hub(folder: Path) -> Path:
-    """The two repositories as the hub holds them: an archive of CSV files each, beside a script that nobody runs."""
-    subjects = {task.split("_", 1)[1]: task.startswith("cmmlu") for task in PAPER + MEDICAL + GENERAL}
-    for name, cmmlu in (("haonan-li/cmmlu", True), ("ceval/ceval-exam", False)):
-        (folder / name).mkdir(parents=True)
-        (folder / name / f"{name.split('/')[1]}.py").write_text("raise SystemExit('run')")
-        with zipfile.ZipFile(folder / name / f"{name.split('/')[1]}.zip", "w") as archive:
-            for subject in [subject for subject, of in subjects.items() if of == cmmlu]:
-                if cmmlu:
-                    for split in ("test", "dev"):
-                        archive.writestr(f"{split}/{subject}.csv", f"{HEADER}0,{subject}？,NA,1.50,丙,丁,C\n")
-                else:
-                    head = "id,question,A,B,C,D,answer"
-                    archive.writestr(f"val/{subject}_val.csv", f"{head}\n0,{subject}？,NA,1.50,丙,丁,C\n")
-                    archive.writestr(f"test/{subject}_test.csv", f"{head}\n0,没有答案,甲,乙,丙,丁,\n")
-                    archive.writestr(
-                        f"dev/{subject}_dev.csv", f'\ufeff{head},explanation\n0,例,甲,乙,丙,丁,A,"因为，\n所以"\n'
-                    )
-    return folder
-
-
 def test_hub_archives_become_official_tasks(tmp_path, monkeypatch) -> None:
     pytest.importorskip("lm_eval")
     asked = []
@@ -130,8 +108,10 @@ def test_hub_archives_become_official_tasks(tmp_path, monkeypatch) -> None:
 def test_a_mirror_of_the_hub_is_a_folder(tmp_path) -> None:
     assert len(fetch_exams(tmp_path / "exams", hub(tmp_path / "hub"))) == len(PAPER + MEDICAL + GENERAL)
     assert set(json.loads((tmp_path / "exams" / "sources.json").read_text())) == {"haonan-li/cmmlu", "ceval/ceval-exam"}
-    with pytest.raises(UserError, match="no haonan-li/cmmlu in"):
+    with pytest.raises(UserError, match="there is no folder"):
         fetch_exams(tmp_path / "exams", tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no haonan-li/cmmlu in"):
+        fetch_exams(tmp_path / "exams", tmp_path)
     (tmp_path / "hub" / "ceval" / "ceval-exam" / "ceval-exam.zip").unlink()
     with pytest.raises(UserError, match=r"has no val/physician_val\.csv"):
         fetch_exams(tmp_path / "exams", tmp_path / "hub")

@@ -1,137 +1,59 @@
 """CMB-Exam, CMExam and MedQA-zh from folders in the form their repositories have, as lm-eval's tasks, and what is
 decontaminated against."""
 
-import csv
-import io
-import json
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from chimed.errors import UserError
 from chimed.evaluate import professional
-from chimed.evaluate.exams import read_exam
+from chimed.evaluate.exams import PROFESSIONAL, read_exam
 from chimed.evaluate.fetch import fetch_exams
 from chimed.evaluate.tasks import local_exams
 from chimed.evaluate.tasks.written_letters import score, written
 from chimed.text.exams.exam_questions import read_questions
 from chimed.text.exams.exam_search import Search
-
-FIVE = {"A": "先煎", "B": "后下", "C": "包煎", "D": "另煎", "E": "冲服"}
-
-
-def cmb(folder: Path, answers: bool = True) -> Path:
-    """The hub's FreedomIntelligence/CMB: the test without its answers, which lie in a file of their own."""
-    about = {"exam_type": "药师考试", "exam_class": "执业中药师", "exam_subject": "中药学"}
-    single = about | {"question_type": "单项选择题"}
-    several = about | {"question_type": "多项选择题"}
-    doctor = {"exam_type": "医师考试", "exam_class": "执业医师", "exam_subject": "中医", "question_type": "单项选择题"}
-    test = [
-        {"id": 1, **single, "question": "煎煮车前子时应当采用的方法是", "option": FIVE},
-        {"id": 2, **several, "question": "宜于先煎的药物有", "option": {**FIVE, "E": ""}},
-        {"id": 3, **doctor, "question": "舌边属于哪一脏", "option": {"A": "心", "B": "肝胆", "C": "肾"}},
-        {"id": 4, **doctor, "question": "答案不在选项里的题目", "option": {"A": "甲", "B": "乙"}},
-    ]
-    right = [{"id": n, "answer": answer} for n, answer in ((1, "C"), (2, "BAD"), (3, "B"), (4, "E"))]
-    val = [
-        {**single, "question": f"第{n}个例题的答案是", "answer": "A", "option": FIVE, "explanation": "略"}
-        for n in range(8)
-    ]
-    place = folder / "FreedomIntelligence" / "CMB"
-    for name, rows in (("CMB-test/CMB-test-choice-question-merge", test), ("CMB-val/CMB-val-merge", val)):
-        path = place / "CMB-Exam" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(rows, ensure_ascii=False, indent=4), encoding="utf-8")
-    if answers:
-        (place / "CMB-test-choice-answer.json").write_text(json.dumps(right), encoding="utf-8")
-    return folder
-
-
-def cmexam(folder: Path, form: str) -> Path:
-    """fzkuji/CMExam: options as pairs in JSON lines; or the CSV of GitHub, all options in one cell."""
-    place = folder / "fzkuji" / "CMExam"
-    place.mkdir(parents=True)
-    rows = [("下列哪些药物含有麻黄碱", "ACE"), ("常用于止呕的药物是", "B"), ("没有答案的题目", None)]
-    if form == "json":
-        pairs = [{"key": key, "value": said} for key, said in FIVE.items()]
-        lines = [{"Question": said, "Options": pairs, "Answer": answer, "Explanation": "略"} for said, answer in rows]
-        for name in ("test.json", "valid.json"):
-            text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
-            (place / name).write_text(text, encoding="utf-8")
-        return folder
-    for name in ("test_with_annotations.csv", "val.csv"):
-        out = io.StringIO()
-        writer = csv.writer(out)
-        writer.writerow(("Question", "Options", "Answer", "Explanation"))
-        for said, answer in rows:
-            writer.writerow((said, "\n".join(f"{key} {text}" for key, text in FIVE.items()), answer or "", "略"))
-        (place / name).write_text(out.getvalue(), encoding="utf-8")
-    return folder
-
-
-def medqa(folder: Path) -> Path:
-    """bigbio/med_qa: one archive, with the questions of three places, and those with four options beside."""
-    place = folder / "bigbio" / "med_qa"
-    place.mkdir(parents=True)
-    row = {"question": "患者舌红少苔，脉细数，辨证为", "options": FIVE, "answer": "包煎", "meta_info": "卫生法规"}
-    with zipfile.ZipFile(place / "data_clean.zip", "w") as archive:
-        for split in ("test", "dev"):
-            text = json.dumps(row | {"answer_idx": "C"}, ensure_ascii=False) + "\n"
-            archive.writestr(f"data_clean/questions/Mainland/{split}.jsonl", text + json.dumps(row) + "\n")
-            archive.writestr(f"data_clean/questions/Mainland/4_options/{split}.jsonl", "not this")
-            archive.writestr(f"data_clean/questions/US/{split}.jsonl", "nor this")
-    return folder
+from support.exam_mirror import cmb, cmexam, medqa
 
 
 def test_cmb_is_six_exams(tmp_path, caplog) -> None:
-    found, left = professional.read("cmb", cmb(tmp_path) / "FreedomIntelligence" / "CMB")
-    assert left == 1
-    assert {subject: len(splits["test"]) for subject, splits in found.items()} == {
+    found = professional.read("cmb", cmb(tmp_path) / "FreedomIntelligence" / "CMB")
+    assert (
+        "1 of 44 questions cannot be scored and are left out, the first is number 4: its answer is 'E'" in caplog.text
+    )
+    assert {subject: len(splits["test"][1].rows) for subject, splits in found.items()} == {
         "cmb_pharmacist": 2,
         "cmb_physician": 1,
+        "cmb_nurse": 10,
+        "cmb_technician": 10,
+        "cmb_undergraduate": 10,
+        "cmb_postgraduate": 10,
     }
-    first, second = found["cmb_pharmacist"]["test"]
+    first, second = found["cmb_pharmacist"]["test"][1].rows
     assert (
         first["Instruction"]
         == "以下是中国药师考试中执业中药师考试的一道单项选择题，不需要做任何分析和解释，直接输出答案选项。"
     )
     assert (first["Answer"], second["Answer"], second["E"]) == ("C", "ABD", "")
-    assert len(found["cmb_pharmacist"]["dev"]) == professional.EXAMPLES
+    assert len(found["cmb_pharmacist"]["dev"][1].rows) == professional.EXAMPLES
     cmb(tmp_path / "without", answers=False)
     with pytest.raises(UserError, match=r"has no CMB-test-choice-answer.json: the test's answers lie in data/"):
         professional.read("cmb", tmp_path / "without" / "FreedomIntelligence" / "CMB")
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-def test_cmexam_in_both_forms(tmp_path, form: str) -> None:
-    found, left = professional.read("cmexam", cmexam(tmp_path, form) / "fzkuji" / "CMExam")
-    assert left == 2  # in test and validation one question without an answer
-    assert [row["Answer"] for row in found["cmexam"]["test"]] == ["ACE", "B"]
-    assert found["cmexam"]["test"][0]["C"] == "包煎"
+def test_cmexam_in_both_forms(tmp_path, caplog, form: str) -> None:
+    found = professional.read("cmexam", cmexam(tmp_path, form) / "fzkuji" / "CMExam")
+    rows = found["cmexam"]["test"][1].rows
+    assert caplog.text.count("1 of 10 questions cannot be scored") == 2  # of test and validation each
+    assert [row["Answer"] for row in rows[:2]] == ["ACE", "B"]
+    assert (len(rows), rows[0]["C"]) == (9, "包煎")
 
 
 def test_medqa_has_five_options_and_one_answer(tmp_path) -> None:
-    found, left = professional.read("medqa", medqa(tmp_path) / "bigbio" / "med_qa")
-    rows = found["medqa_zh"]["test"]
-    assert (left, [row["Answer"] for row in rows], rows[0]["E"]) == (0, ["C", "C"], "冲服")
-
-
-def test_bad_files_are_refused_in_a_sentence(tmp_path) -> None:
-    place = tmp_path / "bigbio" / "med_qa"
-    (place / "Mainland").mkdir(parents=True)
-    for text, says in (
-        ("{", "is not JSON"),
-        ("[1, 2]", "does not hold a list of questions"),
-        ("[" * 100_000, "not JSON"),
-    ):
-        (place / "Mainland" / "test.jsonl").write_text(text)
-        with pytest.raises(UserError, match=says):
-            professional.read("medqa", place)
-    (place / "Mainland" / "test.jsonl").unlink()
-    (place / "data_clean.zip").write_bytes(b"PK\x03\x04torn")
-    with pytest.raises(UserError, match="not a whole zip archive"):
-        professional.read("medqa", place)
+    found = professional.read("medqa", medqa(tmp_path) / "bigbio" / "med_qa")
+    rows = found["medqa_zh"]["test"][1].rows
+    assert ([row["Answer"] for row in rows], rows[0]["E"]) == (["C", "C"], "冲服")
 
 
 @pytest.fixture
@@ -140,7 +62,8 @@ def exams(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr("chimed.evaluate.fetch.EXAMS", {})
     mirror = medqa(cmexam(cmb(tmp_path / "hub"), "json"))
     counts = fetch_exams(tmp_path / "exams", mirror, ("cmb", "cmexam", "medqa"))
-    assert counts == {"cmb_physician": 1, "cmb_pharmacist": 2, "cmexam": 2, "medqa_zh": 2}
+    assert counts | {"cmb_physician": 1, "cmb_pharmacist": 2, "cmexam": 9, "medqa_zh": 2} == counts
+    assert len(counts) == 8
     with pytest.raises(UserError, match="cmb, cmexam, medqa"):
         fetch_exams(tmp_path / "exams", mirror, ("cmd",))
     return tmp_path / "exams"
@@ -176,7 +99,7 @@ def test_they_are_tasks_in_lm_evals_form(exams: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     made = local_exams(exams, work)
-    assert made.tasks == ("cmb_physician", "cmb_pharmacist", "cmexam", "medqa_zh")
+    assert made.tasks == PROFESSIONAL
     assert made.several == ("cmb_pharmacist", "cmexam")  # CMB's doctors have one right letter each here
     found = tasks.TaskManager(include_path=str(work), include_defaults=False).load(list(made.tasks))["tasks"]
     chemist, doctor = found["cmb_pharmacist"], found["cmb_physician"]

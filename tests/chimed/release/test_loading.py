@@ -133,7 +133,7 @@ def test_configurations_have_splits_and_typed_columns(loaded):
 def test_several_files_are_read_as_one_table(loaded):
     files = loaded[-1]
     tables = table_files(files)
-    assert len(tables["sft/train"]) == 12
+    assert len(tables["sft/train"]) == 13
     for table, several in tables.items():
         subset, split = table.split("/")
         rows = sum(files[name]["rows"] for name in several)

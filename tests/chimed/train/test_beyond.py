@@ -16,6 +16,7 @@ import pytest
 
 from chimed.settings import settings
 from chimed.train import train_phase
+from chimed.train.checkpoint import fingerprint
 from support import tiny
 from support.runs import VERSION, environment, folder, furthest, kill_and_resume
 
@@ -80,7 +81,11 @@ def begun(recipe: str, trained: Path, lake: Path) -> Path:
         from trl import chat_template_utils
 
         template = Path(chat_template_utils.__file__).parent / "chat_templates" / "qwen3.jinja"
-        shutil.copy(template, folder(lake, "cpt", recipe) / "merged" / "chat_template.jinja")
+        before = folder(lake, "cpt", recipe)
+        shutil.copy(template, before / "merged" / "chat_template.jinja")
+        report = json.loads((before / "report.json").read_text())
+        told = report | {"fingerprint": fingerprint(str(before / "merged"))}  # it is another model by that
+        (before / "report.json").write_text(json.dumps(told))
     if recipe == "grpo":  # a start that answers items, with any letter
         write_items(lake / "releases" / VERSION / "sft")
     return lake
@@ -190,6 +195,8 @@ def whole(report: dict, card: str) -> None:
 def preferring(report: dict, card: str) -> None:
     assert report["eval_loss"]["after"] < report["eval_loss"]["before"]
     assert report["counts"]["train"]["kept"] >= 40
+    rows = report["batch"]["per_device"]
+    assert f"{rows} rows at once, {rows} on each of 1 GPUs or processes" in card
     assert "LoRA" in card
 
 

@@ -58,10 +58,72 @@ def test_what_is_wrong_with_a_recipe_is_said(own, text: str, says: str) -> None:
         recipes.load("mine", "cpt")
 
 
-def test_an_own_recipe_has_its_own_name(own, monkeypatch) -> None:
-    write(own, "demo", cpt="extends: qwen3-14b\n")
-    with pytest.raises(UserError, match="has a recipe demo, as chimed has; rename yours"):
-        recipes.names()
+# what is wrong with a recipe's folder or files, and the sentence about it
+FAULTY = [
+    ("demo", {"cpt.yaml": "extends: qwen3-14b\n"}, "has a recipe of this name, and so has chimed; rename yours"),
+    ("two words", {"cpt.yaml": "extends: demo\n"}, "letters, digits and . _ - only"),
+    ("a,b", {"cpt.yaml": "extends: demo\n"}, "letters, digits and . _ - only"),
+    ("late", {"sft.yaml": "extends: demo\n"}, "has no cpt.yaml"),
+    ("short", {"cpt.yml": "extends: demo\n"}, "cpt.yml does not count"),
+    ("torn", {"cpt.yaml": "extends: demo\nlearning_rate: [\n"}, "is not YAML: line"),
+    ("tabs", {"cpt.yaml": "\textends: demo\n"}, "is not YAML: line 1"),
+    ("tagged", {"cpt.yaml": "!!python/object:os.system x\n"}, "is not YAML: line 1"),
+    ("dated", {"cpt.yaml": "run_name: 2026-99-99\n"}, "is not YAML"),
+    ("deep", {"cpt.yaml": "[" * 5000}, "is not YAML"),
+    ("bell", {"cpt.yaml": "run_name: \x07\n"}, "is not YAML"),
+    ("empty", {"cpt.yaml": ""}, "no list of fields"),
+    ("listed", {"cpt.yaml": "- extends: demo\n"}, "no list of fields"),
+    ("numbered", {"cpt.yaml": "1: 2\n"}, "no list of fields"),
+    ("lost", {"cpt.yaml": "extends: nonsuch\n"}, "extends nonsuch, and there is no recipe nonsuch; there are demo, "),
+    ("phaseless", {"cpt.yaml": "extends: demo/ppo\n"}, "extends demo/ppo, and recipe demo has no ppo.yaml"),
+    ("round", {"cpt.yaml": "extends: round/sft\n", "sft.yaml": "extends: round/cpt\n"}, "in a circle"),
+    ("many", {"cpt.yaml": "extends: [demo]\n"}, "write the name of a recipe"),
+    ("zero", {"cpt.yaml": "extends: demo\ngpus: 0\n"}, "gpus is 0"),
+    ("later", {"cpt.yaml": "extends: demo\n", "dpo.yaml": "beta: 0.1\n"}, "does not set dtype"),
+    ("shapeless", {"cpt.yaml": "extends: demo\n", "model.yaml": "- 1\n"}, "model.yaml is no list of fields"),
+]
+
+
+@pytest.mark.parametrize(("name", "files", "says"), FAULTY, ids=[case[0] for case in FAULTY])
+def test_one_faulty_recipe_stops_no_other(own, name: str, files: dict[str, str], says: str) -> None:
+    (own / name).mkdir()
+    for file, text in files.items():
+        (own / name / file).write_text(text, encoding="utf-8")
+    assert recipes.known("mine,seed=3") == "mine,seed=3"
+    assert recipes.load("mine", "cpt")["learning_rate"] == 3e-4
+    assert recipes.load("demo", "cpt")["gpus"] == 1
+    found = recipes.faults()
+    assert says in (found.pop(name) or "")
+    assert set(found.values()) == {None}
+    assert {"mine", "qwen3-14b"} <= set(found)
+    with pytest.raises(UserError) as error:
+        used(name)
+    assert says in str(error.value) or name == "a,b"  # which is read as a recipe with a setting
+
+
+def used(recipe: str) -> None:
+    """Read a recipe as the commands do that use all of it."""
+    plain = recipes.known(recipe)
+    for phase in recipes.phases_of(plain):
+        recipes.load(plain, phase)
+    recipes.shape(plain)
+
+
+def test_what_is_no_recipe_is_not_listed(own, monkeypatch) -> None:
+    (own / "notes").mkdir()
+    (own / "notes" / "todo.yaml").write_text("[")
+    (own / ".git").mkdir()
+    (own / ".git" / "cpt.yaml").write_text("[")
+    (own / "README.md").write_text("[")
+    (own / "loop").symlink_to(own / "loop")
+    (own / "bytes").mkdir()
+    (own / "bytes" / "cpt.yaml").write_bytes(b"\xff\xfe\x00")
+    (own / "large").mkdir()
+    (own / "large" / "cpt.yaml").write_text("# " + "x" * (1 << 20))
+    found = recipes.faults()
+    assert set(found) == {"bytes", "large", "mine", *recipes.names()} - {"notes", ".git", "loop"}
+    assert "is not UTF-8 text" in (found["bytes"] or "")
+    assert "larger than 1 MB" in (found["large"] or "")
     monkeypatch.setenv("CHIMED_RECIPES", str(own / "nowhere"))
     settings.cache_clear()
     with pytest.raises(UserError, match="there is no such folder"):

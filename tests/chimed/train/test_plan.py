@@ -271,3 +271,42 @@ def test_counts_come_from_release_or_paper(lake) -> None:
     assert "for release 2026.11.22" in plan.plan_recipe("qwen3-1.7b", "sft", "latest", None)
     with pytest.raises(UserError, match="unknown release"):
         plan.plan_recipe("qwen3-1.7b", "sft", "2025.1.1", None)
+
+
+def test_a_phase_without_rows_is_said(lake) -> None:
+    tiny.release(lake, "2026.11.22")
+    counted(lake)
+    path = lake / "releases" / "2026.11.22" / "statistics.json"
+    known = json.loads(path.read_text())
+    known["splits"] |= {"preference/train": 0, "preference/validation": 0}
+    known["table 4"] = [row for row in known["table 4"] if row["subset"] != "preference"]
+    path.write_text(json.dumps(known))
+    said = plan.plan_recipe("qwen3-1.7b", None, "latest", None)
+    assert "release 2026.11.22, which has no rows for dpo (its subset preference is empty)" in said
+    assert "\ndpo" not in said
+    for phase in ("dpo", "kto", "orpo"):
+        with pytest.raises(UserError, match=f"has no rows for {phase} .* nothing to train on"):
+            plan.plan_recipe("qwen3-1.7b", phase, "latest", None)
+
+
+def test_fewer_rows_at_once_are_said(lake) -> None:
+    said = plan.plan_recipe("qwen3-1.7b,per_device_train_batch_size=3", "sft", "latest", None)
+    assert "32 = 8 GPUs × 2 at once × 2 accumulated; 3 at once (per_device_train_batch_size) would not share" in said
+
+
+def test_settings_of_other_phases_are_checked(lake) -> None:
+    with pytest.raises(UserError, match="there is no field x;"):
+        plan.plan_recipe("qwen3-1.7b,cpt.x=3", "sft", "latest", None)
+
+
+@pytest.mark.parametrize(
+    "text", ["hidden_size: 8\n", "model_type: nonsuch\n", "model_type: qwen3\nhidden_size: wide\n"]
+)
+def test_a_models_odd_dimensions_are_said(lake, tmp_path, monkeypatch, text: str) -> None:
+    (tmp_path / "own" / "mine").mkdir(parents=True)
+    (tmp_path / "own" / "mine" / "cpt.yaml").write_text("extends: demo\n")
+    (tmp_path / "own" / "mine" / "model.yaml").write_text(text)
+    monkeypatch.setenv("CHIMED_RECIPES", str(tmp_path / "own"))
+    settings.cache_clear()
+    with pytest.raises(UserError, match=r"mine/model\.yaml is no config of transformers"):
+        plan.plan_recipe("mine", "cpt", "latest", None)

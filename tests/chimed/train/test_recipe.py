@@ -49,7 +49,7 @@ def test_a_textual_learning_rate_is_refused(tmp_path, monkeypatch) -> None:
     (tmp_path / "mine" / "cpt.yaml").write_text(
         "gpus: 1\nlearning_rate: 1e-5\nglobal_batch_size: 8\nper_device_train_batch_size: 1\ndtype: float32\n"
     )
-    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
+    monkeypatch.setattr(recipes.recipe_files, "FOLDER", tmp_path)
     assert recipes.names() == ["mine"]
     with pytest.raises(UserError, match=r"write it as 1\.0e-5"):
         recipes.load("mine", "cpt")

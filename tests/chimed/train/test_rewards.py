@@ -90,7 +90,7 @@ def test_only_training_splits_and_nothing_that_is_measured(exams, tmp_path) -> N
         ("the exams", "is CHIMED_EXAMS, on which models are measured"),
         ("no folder", "there is no folder"),
         ("only measured", "every item of .* is a question of the exams"),
-        ("broken", "cannot be read"),
+        ("broken", "line 1, is not JSON"),
         ("no exams", "nothing says which ones models are measured on"),
     ],
 )

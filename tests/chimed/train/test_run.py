@@ -7,9 +7,9 @@ import pytest
 from chimed.errors import UserError
 from chimed.release import find_release
 from chimed.storage import lake as lakes
-from chimed.train import checkpoint, launch_command, train_phase
+from chimed.train import _gpus, checkpoint, launch_command, train_phase
 from chimed.train import recipe as recipes
-from chimed.train.run import open_run, place_of
+from chimed.train.run import keep_rows_at_once, open_run, place_of
 from support import tiny
 
 
@@ -149,3 +149,69 @@ def test_a_remote_folder_is_fetched_whole_and_once(monkeypatch, tmp_path) -> Non
     assert sorted(path.name for path in copy.parent.iterdir()) == ["merged", "merged.versions"]
     file = lakes.local_path(lake, "models/merged/config.json")
     assert file.read_text() == "{}"
+
+
+def test_gpus_that_torch_cannot_see_are_said(tmp_path, monkeypatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr("chimed.train.DRIVER", tmp_path)
+    assert _gpus({"bf16": True}) == 0
+    (tmp_path / "0000:01:00.0").mkdir()
+    assert _gpus({"bf16": False}) == 0  # the demo runs everywhere
+    with pytest.raises(UserError, match=r"torch here is the build for processors; .* requirements-gpu\.txt"):
+        _gpus({"bf16": True})
+
+
+def test_a_model_is_its_chat_template_too(tmp_path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    plain = checkpoint.fingerprint(str(tmp_path))
+    (tmp_path / "tokenizer_config.json").write_text('{"name_or_path": "anywhere"}')
+    assert checkpoint.fingerprint(str(tmp_path)) == plain  # as earlier versions had it
+    (tmp_path / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    old_form = checkpoint.fingerprint(str(tmp_path))
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    assert checkpoint.fingerprint(str(tmp_path)) == old_form != plain  # the same template, kept in another file
+    (tmp_path / "chat_template.jinja").write_text("{{ messages | reverse }}")
+    changed = checkpoint.fingerprint(str(tmp_path))
+    assert changed not in (plain, old_form)
+    assert checkpoint.same_model(changed, str(tmp_path))
+    assert checkpoint.same_model(plain, str(tmp_path))  # a report of an earlier version
+    assert not checkpoint.same_model(old_form, str(tmp_path))
+
+
+def test_a_run_of_an_earlier_version_goes_on(lake) -> None:
+    """Its run.json and its report say what a model was without the chat template."""
+    base = Path(lake.at("model"))
+    before = checkpoint.fingerprint(str(base))
+    (base / "chat_template.jinja").write_text("{{ messages }}")
+    place = place_of("2026.11.22", "demo", "cpt")
+    run = open_run(lake, "cpt", "demo", "2026.11.22", str(base))
+    assert run.start_model != before
+    known = lakes.read_json(lake, f"{place}/run.json")
+    lakes.write_json(lake, f"{place}/run.json", known | {"start_model": before, "base_model": before})
+    assert open_run(lake, "cpt", "demo", "2026.11.22", str(base)).start_model == before
+    lakes.put_folder(lake, base, f"{place}/merged")
+    lakes.write_json(lake, f"{place}/report.json", {"fingerprint": before, "start_model": before})
+    assert open_run(lake, "sft", "demo", "2026.11.22", str(base)).start_model == before
+    (base / "config.json").write_text('{"changed": 1}')
+    with pytest.raises(UserError, match="was trained with a different start_model"):
+        open_run(lake, "cpt", "demo", "2026.11.22", str(base))
+
+
+def test_rows_at_once_are_kept_and_not_changed(lake) -> None:
+    place = place_of("2026.11.22", "demo", "sft")
+    lakes.put_folder(lake, Path(lake.at("model")), f"{place}/merged")
+    known = checkpoint.fingerprint(lake.at("model"))
+    lakes.write_json(lake, f"{place}/report.json", {"fingerprint": known, "start_model": "what base is"})
+    run = open_run(lake, "kto", "demo", "2026.11.22", None)
+    keep_rows_at_once(run, 8, 4, resumed=False)
+    path = f"{run.place}/run.json"
+    assert lakes.read_json(lake, path)["at_once"] == {"processes": 8, "per_device": 4}
+    run = open_run(lake, "kto", "demo", "2026.11.22", None)
+    keep_rows_at_once(run, 8, 4, resumed=True)
+    with pytest.raises(UserError, match="was begun in 8 processes of 4 rows at once, and now they are 4 of 8"):
+        keep_rows_at_once(run, 4, 8, resumed=True)
+    keep_rows_at_once(run, 4, 8, resumed=False)  # before there is a checkpoint nothing is lost
+    assert lakes.read_json(lake, path)["at_once"] == {"processes": 4, "per_device": 8}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -42,11 +43,13 @@ class Exams:
 def local_exams(source: Path, work: Path) -> Exams:
     """Write a task file and its questions into `work` for each `source/test/<subject>.csv`.
 
-    Raises UserError where there is none, or a file is not in CMMLU's columns.
+    Raises UserError where there is none, or a file is broken or not in CMMLU's columns.
     """
     files = sorted((source / "test").glob("*.csv"))
     if not files:
         raise UserError(f"no exams in {source} (CHIMED_EXAMS); it needs test/<subject>.csv, and dev/ for examples")
+    if odd := [path for path in files if not re.fullmatch(r"\w[\w-]*", path.stem)]:
+        raise UserError(f"{odd[0]}: an exam is called by its file's name, of letters, digits, _ and - only; rename it")
     whole = hashlib.sha256((FOLDER / FOUR).read_bytes())
     named: dict[str, str] = {}
     several, examples = [], []

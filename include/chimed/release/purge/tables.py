@@ -22,7 +22,7 @@ from chimed.storage.contents import SEAL, as_json, recorded_file, sealed
 from chimed.storage.lake import BATCH_ROWS, Lake
 
 # Columns besides the words that quote them or point into them.
-EMPTIED = ("detail", "evidence", "identifiers", "replies")
+EMPTIED = ("detail", "evidence", "identifiers", "replies", "turns")
 
 
 def blank(journal: Journal, lake: Lake, path: str, which: pl.Expr, what: str) -> int:

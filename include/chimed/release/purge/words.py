@@ -27,8 +27,10 @@ _MARKUP = r"<[^<>]{0,2000}>|\\[nrtbf]|&(?:nbsp|amp|lt|gt|quot|#\d{1,5});"
 
 
 def rows_of(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
-    """Return the rows of a table that are to be purged, with all their columns."""
+    """Return the rows of a table that are to be purged, with all their columns; one of records has `turns`, too."""
     table = lakes.read_table(lake, path)
+    if "answer" in table.columns and "turns" not in table.columns:
+        table = table.with_columns(pl.lit(None, pl.Schema(RECORD)["turns"]).alias("turns"))
     return table.filter(gone.rows()) if {"url", "source", "page"} <= {*table.columns} else table.clear()
 
 
@@ -38,6 +40,8 @@ def texts_of(rows: pl.DataFrame) -> set[str]:
     for name in (*COLUMNS, "detail"):
         if rows.schema.get(name) == pl.String:
             said |= set(rows[name].drop_nulls())
+    if "turns" in rows.columns:
+        said |= {turn["text"] for several in rows["turns"].drop_nulls() for turn in several}
     for name in ("messages", "prompt", "chosen", "rejected"):  # of a release
         if rows.schema.get(name) == pl.List:
             said |= {one["content"] for several in rows[name].drop_nulls() for one in several}
@@ -70,7 +74,7 @@ def stretches(lake: Lake, said: set[str], gone: Takedowns) -> list[str]:
     if not found or len(found) > MOST:
         return []
     for path in tables_of_records(lake):
-        for batch in lakes.read_batches(lake, path, [*COLUMNS, "url", "source", "page"], RECORD):
+        for batch in lakes.read_batches(lake, path, [*COLUMNS, "turns", "url", "source", "page"], RECORD):
             others = batch.filter(~gone.rows())
             both = others.select(normalize_letters(pl.concat_str(pl.col("title").fill_null(""), words().fill_null(""))))
             found -= set(both.to_series().str.extract_many(sorted(found), overlapping=True).explode().drop_nulls())

@@ -1,6 +1,5 @@
 """Read the questions of the exams that models are evaluated on, in the form that `decontaminate` searches for."""
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chimed.errors import UserError
+from chimed.text.exams.exam_table import csv_rows, read_file
 from chimed.text.exams.letters_alike import as_text, normalize_letters
 
 OPTIONS = "ABCDEFGH"  # columns of an exam's file: CMMLU and C-Eval have four of them, CMB five
@@ -61,7 +61,7 @@ class Grams:
 def read_questions(folder: str | None) -> list[Question]:
     """Return every test question under a folder of exams that is distinctive enough, with its options.
 
-    Raises UserError if there is no folder, or no question in it.
+    Raises UserError if there is no folder, no question in it, or a file that is no whole table.
     """
     if not folder:
         raise UserError(
@@ -73,16 +73,18 @@ def read_questions(folder: str | None) -> list[Question]:
     read = [parse_question(path.stem, n, row) for path in files for n, row in enumerate(_read_rows(path))]
     if not read:
         raise UserError(f"no questions in {folder}; CHIMED_EXAMS must name a folder with test/<subject>.csv")
-    return [one for one in read if len(one.stem) >= MIN_STEM_LETTERS]
+    known = [one for one in read if len(one.stem) >= MIN_STEM_LETTERS]
+    if not known:
+        raise UserError(f"no question in {folder} has {MIN_STEM_LETTERS} letters or more, so none can be looked for")
+    return known
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return a file's rows. Raise UserError if it has no column of questions."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if "Question" not in (rows.fieldnames or ()):
-            raise UserError(f"{path} has no column Question; an exam has CMMLU's columns ,Question,A,B,C,D,Answer")
-        return list(rows)
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    """Return a file's rows. Raise UserError if it has no column of questions, or is no whole table."""
+    names, rows = csv_rows(read_file(path), str(path))
+    if "Question" not in names:
+        raise UserError(f"{path} has no column Question; an exam has CMMLU's columns ,Question,A,B,C,D,Answer")
+    return rows
 
 
 def parse_question(exam: str, number: int, row: dict[str, Any]) -> Question:

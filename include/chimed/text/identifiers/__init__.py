@@ -18,12 +18,14 @@ from operator import or_
 
 import polars as pl
 
+from chimed import turns
 from chimed.concurrency import map_ahead
 from chimed.text.identifiers import addresses, contacts, names, numbers
 from chimed.text.identifiers.plain_forms import Plain, to_plain_form
 
 REDACTED = "【已隐去】"
 WRITTEN = ("title", "text", "question", "answer", "rejected")
+_TURN = "turns."  # and its number: the field of what was found in a turn
 
 _HAN = r"\p{Han}"
 # A digit in any form, and what stands between two of one number
@@ -180,8 +182,8 @@ def mark_identifiers(records: pl.DataFrame, redact: bool = False) -> tuple[pl.Da
     kind.
 
     records: columns of `RECORD`. Without `redact` the column gets strings `kind field[start:end]`, or null if nothing
-    was found. With it, the words have `REDACTED` instead, and the column stays. Names are not searched for in classical
-    Chinese (`lzh`): people named there are historical.
+    was found; the field of a turn is `turns.<number>`. With it, the words have `REDACTED` instead, and the column
+    stays. Names are not searched for in classical Chinese (`lzh`): people named there are historical.
     """
     found = list(_in_table(records))
     kinds: dict[str, set[int]] = {}
@@ -207,11 +209,29 @@ def _entries(found: list[Found], length: int) -> pl.Series:
 
 def _replaced(records: pl.DataFrame, found: list[Found]) -> pl.DataFrame:
     changed: dict[str, dict[int, str]] = {}
+    later: dict[tuple[int, int], list[Identifier]] = {}
     for field, row, several in found:
-        changed.setdefault(field, {})[row] = _without(records[field][row], several)
-    return records.with_columns(
+        if field.startswith(_TURN):
+            later[row, int(field.removeprefix(_TURN))] = several
+        else:
+            changed.setdefault(field, {})[row] = _without(records[field][row], several)
+    records = records.with_columns(
         records[field].clone().scatter(list(texts), list(texts.values())) for field, texts in changed.items()
     )
+    if not later:
+        return records
+    spread = turns.spread(records)
+    texts = spread["text"].to_list()
+    for n, place in enumerate(_places(spread)):
+        if place in later:
+            texts[n] = _without(texts[n], later[place])
+    return turns.gathered(records, spread.with_columns(pl.Series("text", texts)))
+
+
+def _places(spread: pl.DataFrame) -> list[tuple[int, int]]:
+    """Return for each turn the row of its record, and its number there."""
+    numbers = spread.select("row", number=pl.int_range(pl.len()).over("row"))
+    return list(numbers.iter_rows())
 
 
 def kind_of(entry: str) -> str:
@@ -230,17 +250,24 @@ def _in_table(records: pl.DataFrame) -> Iterator[Found]:
     fields = [field for field in WRITTEN if records[field].null_count() < len(records)]
     if not fields:
         return
+    spread = turns.spread(records)
     # as one column: a trigger takes as long to compile as to look for it in a short one
-    words = pl.concat([records[field] for field in fields])
-    modern = pl.concat([records["language"] != "lzh"] * len(fields)).fill_null(False)
+    words = pl.concat([*(records[field] for field in fields), spread["text"]])
+    is_modern = (records["language"] != "lzh").fill_null(False)
+    modern = pl.concat([*([is_modern] * len(fields)), is_modern.gather(spread["row"])])
     looking: dict[int, tuple[str, ...]] = {}
     for family, picked in zip(FAMILIES, map_ahead(lambda family: _picked(words, family), FAMILIES), strict=True):
         for place in (picked & modern if family == "names" else picked).arg_true():
             looking[place] = (*looking.get(place, ()), family)
-    places = sorted(looking)
+    places, end = sorted(looking), len(fields) * len(records)
+    later = _places(spread) if places and places[-1] >= end else []
     for place, text in zip(places, words.gather(places), strict=True):
         if found := find_identifiers(text, looking[place]):
-            yield fields[place // len(records)], place % len(records), found
+            if place < end:
+                yield fields[place // len(records)], place % len(records), found
+            else:
+                row, number = later[place - end]
+                yield f"{_TURN}{number}", row, found
 
 
 def _picked(words: pl.Series, family: str) -> pl.Series:
