@@ -226,9 +226,7 @@ def _print_record(row: dict[str, Any]) -> None:
             print(f"  {name:12}{_short(row[name])}")
     for turn in row.get("turns") or ():
         print(f"  {SPOKEN[turn['role']]}: {_short(turn['text'])}")
-    if row.get(QUALITY[0]) is not None:
-        criteria = ", ".join(f"{name.removeprefix('quality_')} {row[name]}" for name in QUALITY[1:])
-        print(f"  {'rating':12}{row[QUALITY[0]]} ({criteria})")
+    _print_rating(row)
     if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
         print(f"  {'identifiers':12}{_short(', '.join(row['identifiers']))}")
     if row["evidence"]:
@@ -244,6 +242,12 @@ def _print_record(row: dict[str, Any]) -> None:
     if not row["parent"]:
         for name, value in (("page", row["url"]), ("fetched", row["fetched"]), ("in the lake", row["page"])):
             print(f"  {name:12}{one_line(str(value))}")
+
+
+def _print_rating(row: dict[str, Any]) -> None:
+    if row.get(QUALITY[0]) is not None:
+        criteria = ", ".join(f"{name.removeprefix('quality_')} {row[name]}" for name in QUALITY[1:])
+        print(f"  {'rating':12}{row[QUALITY[0]]} ({criteria})")
 
 
 def _print_reply(reply: dict[str, Any]) -> None:

@@ -46,7 +46,8 @@ def _closed_object(properties: dict[str, Any]) -> dict[str, Any]:
 def rated_text() -> pl.Expr:
     """Return the text of a row that is rated, at most `READ` characters.
 
-    Of a question it is question and answer and what was said afterwards, of a preference question and chosen answer, of a document title and body.
+    Of a question it is question and answer and what was said afterwards, of a preference question and chosen answer, of
+    a document title and body.
     """
     asked = pl.concat_str(
         [
