@@ -15,6 +15,9 @@ import pyarrow as pa
 _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
 _TURN = pa.struct([pa.field("role", pa.string(), False), pa.field("text", pa.string(), False)])
 
+# The rating of a row, in whole and by criterion.
+QUALITY = ("quality", *(f"quality_{name}" for name in ("factual", "answers", "safe", "fluent", "teaches")))
+
 RECORD = pa.schema(
     [
         # content hash: the same text of the same page has the same id in every build; of a corpus's row keyed with
@@ -77,6 +80,9 @@ RECORD = pa.schema(
         # of a qa: what was said after the answer, in order, by whom: user (追问) or assistant (追答); null where there
         # was nothing, and in a table that was written before there was this column (`chimed.turns`)
         pa.field("turns", pa.list_(_TURN)),
+        # how good the row is by the rubric (llm/prompts/rate.yaml), 1 to 5: the weighted mean of the five below it;
+        # all null where the build rates nothing, and in a table that was written before there were these columns
+        *(pa.field(name, pa.float64()) for name in QUALITY),
     ]
 )
 
@@ -134,9 +140,8 @@ def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
 
     Scores, the places of findings in the parent's words, and what was said after its answer are not copied.
     """
-    unknown = dict.fromkeys(
-        ("adopted", "reasoning", "margin", "rejected_by", "evidence", "tokens", "perplexity", "identifiers", "turns")
-    )
+    places = ("adopted", "reasoning", "margin", "rejected_by", "evidence", "identifiers", "turns")
+    unknown = dict.fromkeys((*places, "tokens", "perplexity", *QUALITY))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)
     return row

@@ -58,6 +58,10 @@ BUILD_FORM = {
         "reason_share": "Share of the generated questions that get a reasoning",
         "reason_tries": "Tries at each question",
     },
+    "Ratings": {
+        "rate_sample": "Rows that the judge rates",
+        "quality_cut": "Share with the lowest rating to drop",
+    },
     "Running": {"part_rows": "Rows of one part", "file_bytes": "Bytes of text in one file of the release"},
 }
 OTHER = "More options"  # the section of an option that BUILD_FORM does not know yet

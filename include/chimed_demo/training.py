@@ -29,7 +29,7 @@ POOL = 48  # lessons drawn at a time and sorted by length, so that little is pad
 PROMPTS = (
     *("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge"),
     "reason",
-    *("supports", "stands_alone", "faithful"),
+    *("supports", "stands_alone", "faithful", "rate"),
 )
 
 Say = Callable[[str], None]

@@ -29,6 +29,7 @@ from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import PERPLEXITIES
 from chimed.text.perplexity_model import score_key
 from chimed_demo.pages import all_pages, key_of
+from chimed_demo.rating_lessons import rated_by_looks
 from chimed_demo.replica import DETAIL
 from support.model_server import Served
 
@@ -79,6 +80,8 @@ def answer(body: dict) -> str:
     """What a model would say: yes as second opinion only, a department, an answer out of the text, the longer one."""
     said = body["messages"][-1]["content"]
     choices = body.get("structured_outputs", {}).get("choice", [])
+    if "json" in body.get("structured_outputs", {}):
+        return rated_by_looks(said.partition("<文本>\n")[2].rpartition("\n</文本>")[0])
     if "回答A：" in said:
         first, second = re.split("回答[AB]：", said)[1:]
         return "A" if "请到医院" in first else "B" if "请到医院" in second else "A"

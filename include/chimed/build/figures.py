@@ -56,6 +56,8 @@ DATA = (
     "taken",
     "rejected_tries",
     "by_department",
+    "ratings",
+    "would_take",
 )  # their keys are data
 
 
@@ -213,6 +215,25 @@ class ReasonFigures(TypedDict):
     right_tries: int
     rejected_tries: dict[str, int]
     by_department: dict[str, dict[str, int]]
+
+
+class RateFigures(TypedDict):
+    """Of one part: judged: rows that the judge rated; ratings: source → rows, and the sum of each of their ratings;
+    taken: source → rows, and rows that the cut took; shown: best, worst and line → rows to look at. Of the corpus, in
+    the first part: rubric (its version), judge (what asking cost), agreement: criterion → how well the classifier
+    agrees with the judge on rows that it has not seen (`chimed.rating.agreement`; missing where too few were rated),
+    cuts: kind → rows, how many left, the highest rating that did; would_take: share → source → rows.
+    """
+
+    judged: int
+    ratings: dict[str, dict[str, Any]]
+    taken: dict[str, dict[str, int]]
+    shown: dict[str, list[dict[str, Any]]]
+    rubric: NotRequired[str]
+    judge: NotRequired[dict[str, Any]]
+    agreement: NotRequired[dict[str, dict[str, Any]]]
+    cuts: NotRequired[dict[str, dict[str, Any]]]
+    would_take: NotRequired[dict[str, dict[str, int]]]
 
 
 class DecontaminateFigures(TypedDict):

@@ -64,6 +64,12 @@ class Options(BaseModel):
     qa_answer: Literal["free", "span"] = Field(
         "free", description="generated answers: in the model's words, or a span of the document only"
     )
+    rate_sample: int = Field(
+        2_000, ge=1, description="rows that the judge rates by the rubric; a classifier learns from them to rate all"
+    )
+    quality_cut: float = Field(
+        0.0, ge=0, lt=1, description="share of rows with the lowest rating to drop, of each kind of record; 0: none"
+    )
     second_opinion: bool = Field(
         True, description="ask the judge to confirm translations and generated answers that the rules accept"
     )
@@ -106,7 +112,7 @@ def current_names(options: Mapping[str, Any], say: Callable[[str], None] | None 
 
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.
-MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer", "reason")
+MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer", "reason", "rate")
 
 
 def without_models(options: dict[str, Any], exams: str | None) -> dict[str, Any]:

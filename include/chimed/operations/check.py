@@ -100,12 +100,12 @@ def _server_checks(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]
 
 def _asks_models(work: StageContext) -> bool:
     """Return whether a stage of the build asks a model."""
-    asking = [one.name for one in STAGES if one.needs == "llm" and one.name not in work.options.skip]
+    asking = [one.name for one in STAGES if one.asks_models and one.name not in work.options.skip]
     return any(name != "screen" or work.options.screen_model for name in asking)
 
 
 def _asks_judge(work: StageContext) -> bool:
-    judged = ("prefer", *(SECOND_OPINION if work.options.second_opinion else ()))
+    judged = ("prefer", "rate", *(SECOND_OPINION if work.options.second_opinion else ()))
     return any(stage not in work.options.skip for stage in judged)
 
 

@@ -16,6 +16,7 @@ import yaml
 from chimed import reasons
 from chimed.build import order
 from chimed.build.options import Options
+from chimed.rating.rubric import CRITERIA
 from chimed.release import SUBSETS, public_name
 from chimed.release.codes import words_of
 from chimed.release.file_names import table_files
@@ -57,6 +58,7 @@ def render_card(
     return environment.get_template("card.md.j2").render(
         version=version,
         numbers=numbers,
+        criteria=CRITERIA,
         made=made,
         changes=changes,
         accepted=accepted,

@@ -21,6 +21,7 @@ from chimed.build.ledger import read_ledger
 from chimed.intervals import wilson
 from chimed.llm import prompts
 from chimed.release import public_name
+from chimed.release.people import rated_by_people
 from chimed.release.statistics import PERPLEXITY_EDGES, histogram, occurrences
 from chimed.schema import WORD_COLUMNS, words
 from chimed.sources import FILES
@@ -66,6 +67,7 @@ def making(work: StageContext) -> dict[str, Any]:
         "screening": screening(work),
         "judge": _judge(_plain(figures["prefer"])),
         "reasons": _reasons(figures.get("reason", [])),
+        "rating": _rating(work, figures.get("rate", [])),
         "exams": _by_exam(figures["decontaminate"]),
         "cost": costs,
     }
@@ -229,6 +231,22 @@ def _reasons(shards: list[dict[str, Any]]) -> dict[str, Any] | None:
         "kept": sum(one["reasoned"] for one in told),
         "tries": sum(one["tries"] for one in told),
         "by_department": {name: dict(by_department[name]) for name in sorted(by_department)},
+    }
+
+
+def _rating(work: StageContext, shards: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """How rows were rated: by which rubric, how many by the judge itself, how well the classifier agrees with it, and
+    the judge with people. None where the build rates nothing, or was opened before there were ratings.
+    """
+    told = next((one for one in shards if "rubric" in one), None)
+    if told is None:
+        return None
+    return {
+        "rubric": told["rubric"],
+        "judged": sum(one.get("judged", 0) for one in shards),
+        "agreement": told.get("agreement", {}),
+        "people": rated_by_people(work.store, work.build)["criteria"],
+        "cut": sum(one["cut"] for one in told["cuts"].values()),
     }
 
 

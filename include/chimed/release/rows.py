@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from chimed.release import SUBSETS, TABLES
-from chimed.schema import RECORD, content_id
+from chimed.schema import QUALITY, RECORD, content_id
 from chimed.turns import messages
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
@@ -36,6 +36,7 @@ _PROVENANCE = [
     pa.field("made_by", pa.string()),  # the record's `prompt`: to TRL a column of that name is a conversation's
     *(RECORD.field(name) for name in ("model", "evidence", "published", "fetched", "page")),
     RECORD.field("perplexity"),  # to two places, so that it is the same on every machine
+    *(RECORD.field(name) for name in QUALITY),  # so are they
 ]
 COLUMNS = {
     "pretrain": pa.schema([pa.field("text", pa.string(), False), *_PROVENANCE]),
@@ -49,8 +50,8 @@ COLUMNS = {
     ),
     "reasoning": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),
 }
-# Columns that a release of an earlier version does not have
-ADDED = ("margin", "rejected_by")
+# Columns that a release of an earlier version may lack
+ADDED = ("margin", "rejected_by", *QUALITY)
 
 # LLaMA-Factory's description of the JSONL files (its data/README.md): an answer of a pair is one message, not a list
 _TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}

@@ -7,7 +7,6 @@ of its own folder is opened, and what cannot be read is a fault and no traceback
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +189,7 @@ def _column_faults(lake: Lake, folder: str, tables: dict[str, list[str]]) -> lis
     faults = []
     for table, names in tables.items():
         for name in names:
-            with lakes.open_file(lake, f"{folder}/{name}") as file:
-                schema = pq.read_schema(file)
+            schema = _schema_of(lake, f"{folder}/{name}")
             if not _are_columns_of(schema, table.split("/")[0]):
                 faults.append(f"{name}: columns are not those of this code")
     return faults
@@ -216,10 +214,11 @@ def _row_faults(
             seen.begin(split)
             for name in tables[f"{subset}/{split}"]:
                 beside, digest = jsonl_beside(name), hashlib.sha256()
-                for rows in _read_as_written(lake, f"{folder}/{name}", subset):
+                names = _columns_of(lake, f"{folder}/{name}")
+                for rows in read_batches(lake, f"{folder}/{name}", subset):
                     counter.add(f"{subset}/{split}", rows)
                     seen.look(rows)
-                    digest.update(jsonl(rows, subset))
+                    digest.update(jsonl(rows.select(names), subset))
                 is_same = digest.hexdigest() == files[beside]["sha256"]
                 if not is_same and not _same_rows(lake, f"{folder}/{name}", f"{folder}/{beside}", subset):
                     lines.append(f"{beside}: not the rows of {name}")
@@ -291,21 +290,24 @@ def _form_faults(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]
     return faults
 
 
-def _read_as_written(lake: Lake, path: str, subset: str) -> Iterator[pl.DataFrame]:
-    """Return a table's rows without the columns that its version did not have, for its JSON lines lack them, too."""
-    with lakes.open_file(lake, path) as file:
-        held = pq.read_schema(file).names
-    return read_batches(lake, path, subset, [name for name in COLUMNS[subset].names if name in held])
-
-
 def _same_rows(lake: Lake, table: str, lines: str, subset: str) -> bool:
     """Whether JSON lines say the same as a table: another library's version may write them otherwise."""
+    names = _columns_of(lake, table)
     with lakes.open_file(lake, lines) as file:
-        for rows in _read_as_written(lake, table, subset):
+        for rows in read_batches(lake, table, subset, names):
             for made in jsonl(rows, subset).splitlines():
                 if not (there := file.readline()) or json.loads(there) != json.loads(made):
                     return False
         return not file.readline()
+
+
+def _schema_of(lake: Lake, path: str) -> pa.Schema:
+    with lakes.open_file(lake, path) as file:
+        return pq.read_schema(file)
+
+
+def _columns_of(lake: Lake, path: str) -> list[str]:
+    return _schema_of(lake, path).names
 
 
 def seal_of(lake: Lake, folder: str) -> str | None:
