@@ -60,7 +60,7 @@ GROUPS = {  # what a reader sees of the graph at first; tasks keep their own nam
 def group_of(stage: Stage) -> str:
     """Return the task group of a stage."""
     names = [one.name for one in STAGES]
-    place, asking = names.index(stage.name), [names.index(one.name) for one in STAGES if one.needs == "llm"]
+    place, asking = names.index(stage.name), [names.index(one.name) for one in STAGES if one.asks_models]
     if place > asking[-1]:
         return "release"
     if place >= asking[0]:
@@ -100,20 +100,21 @@ def step_task(stage: Stage, step: Step, shards: XComArg, among: BaseOperator | N
 
     among: the step whose result is the ranges to map over.
     """
-    arguments = {
+    operator, arguments = where(step.needs)
+    arguments |= {
         "task_id": f"{stage.name}_{step.name}",
         "task_display_name": f"{stage.title}: {step.name}",
         "doc_md": step_doc(stage, step),
         "command": ["run", stage.name, "--build", BUILD, "--step", step.name],
-        "execution_timeout": TIMEOUT["cpu"],
+        "execution_timeout": TIMEOUT[step.needs],
     }
     if step.over == "part":
         names = part_name("count_shards")
-        return ChimedOperator.partial(**arguments, returns=figures, map_index_template=names).expand(shard=shards)
+        return operator.partial(**arguments, returns=figures, map_index_template=names).expand(shard=shards)
     if step.over == "range" and among is not None:
         names = range_name(among.task_id)
-        return ChimedOperator.partial(**arguments, returns=figures, map_index_template=names).expand(shard=among.output)
-    return ChimedOperator(**arguments, returns=ranges)
+        return operator.partial(**arguments, returns=figures, map_index_template=names).expand(shard=among.output)
+    return operator(**arguments, returns=ranges)
 
 
 with DAG(
@@ -161,26 +162,29 @@ with DAG(
         )
     open_build >> count_shards
     tasks, previous, shards = {}, count_shards, count_shards.output
+    asking: list[BaseOperator | MappedOperator] = []  # the tasks that need the model servers, in order
     for stage in STAGES:
         with groups[group_of(stage)]:
             last, told = previous, None
             for step in stage.steps:
                 taken = step_task(stage, step, shards, told)
                 last >> taken
+                asking += [taken] if step.needs == "llm" else []
                 last, told = taken, taken if step.over == "all" else told
             tasks[stage.name] = task = stage_task(stage, shards)
+            asking += [task] if stage.needs == "llm" else []
         [previous, last] >> task
         previous = task
 
-    llm = [stage.name for stage in STAGES if stage.needs == "llm"]
+    first = next(stage for stage in STAGES if stage.needs == "llm")
     with groups["models"]:
         begin, end = model_servers(BUILD)
     # On a processor the servers load while the first stages work; elsewhere they would hold GPUs that nobody uses yet,
     # and that perplexity or a training waits for.
-    (tasks[previous_stage(llm[0]).name] if serves_on_gpus() else open_build) >> begin
-    begin >> tasks[llm[0]]
+    (tasks[previous_stage(first.name).name] if serves_on_gpus() else open_build) >> begin
+    begin >> asking[0]
     if end:
-        tasks[llm[-1]] >> end
+        asking[-1] >> end
     if settings().compute == "kubernetes":
         with groups["score"]:
             leftovers = DeleteLeftovers(

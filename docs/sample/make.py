@@ -40,6 +40,7 @@ from chimed.storage.store import open_store
 from chimed_demo import lesson_texts
 from chimed_demo.lessons import worded
 from chimed_demo.pages import Page, all_pages, key_of, texts
+from chimed_demo.rating_lessons import rated_by_looks
 from chimed_demo.replica import DETAIL
 
 HERE = Path(__file__).parent
@@ -125,6 +126,7 @@ _WRITERS = {
     "supports": lambda user, sample: "是",
     "stands_alone": lambda user, sample: "否" if "这篇文章" in user else "是",
     "faithful": lambda user, sample: "是",
+    "rate": lambda user, sample: rated_by_looks(user.partition("<文本>\n")[2].rpartition("\n</文本>")[0]),
 }
 
 

@@ -15,6 +15,9 @@ import pyarrow as pa
 _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
 _TURN = pa.struct([pa.field("role", pa.string(), False), pa.field("text", pa.string(), False)])
 
+# The rating of a row, in whole and by criterion.
+QUALITY = ("quality", *(f"quality_{name}" for name in ("factual", "answers", "safe", "fluent", "teaches")))
+
 RECORD = pa.schema(
     [
         # content hash: the same text of the same page has the same id in every build; of a corpus's row keyed with
@@ -24,7 +27,7 @@ RECORD = pa.schema(
         pa.field("source", pa.string(), False),
         # tcm (the paper's Trad) or general (Gen)
         pa.field("domain", pa.string(), False),
-        # document, qa or preference
+        # document, qa, preference or reasoning
         pa.field("kind", pa.string(), False),
         # zh (modern Chinese) or lzh (classical)
         pa.field("language", pa.string(), False),
@@ -33,14 +36,23 @@ RECORD = pa.schema(
         pa.field("title", pa.string()),
         # a document's body; null for the other kinds
         pa.field("text", pa.string()),
-        # the question of a qa or preference
+        # the question of a qa, preference or reasoning
         pa.field("question", pa.string()),
-        # the answer of a qa, the chosen answer of a preference
+        # the answer of a qa or reasoning, the chosen answer of a preference
         pa.field("answer", pa.string()),
         # of a crawled answer: whether the asker or the site chose it; null for every other record
         pa.field("adopted", pa.bool_()),
         # the rejected answer of a preference
         pa.field("rejected", pa.string()),
+        # what was thought before the answer of a reasoning; null of every other record, and in a table that was written
+        # before there was this column
+        pa.field("reasoning", pa.string()),
+        # of a preference, by how much the chosen answer is better: the difference of the shares of comparisons won;
+        # null of a spoilt answer, of other records, and in a table that was written before there was this column
+        pa.field("margin", pa.float64()),
+        # of a preference, what is against its rejected answer: judge, or the rule that spoilt it on purpose: dose,
+        # warning; null as above
+        pa.field("rejected_by", pa.string()),
         # one of stages/department.py's list, from the page's breadcrumb or an LLM
         pa.field("department", pa.string()),
         # the day the page says it was published, the site's own time zone
@@ -68,6 +80,9 @@ RECORD = pa.schema(
         # of a qa: what was said after the answer, in order, by whom: user (追问) or assistant (追答); null where there
         # was nothing, and in a table that was written before there was this column (`chimed.turns`)
         pa.field("turns", pa.list_(_TURN)),
+        # how good the row is by the rubric (llm/prompts/rate.yaml), 1 to 5: the weighted mean of the five below it;
+        # all null where the build rates nothing, and in a table that was written before there were these columns
+        *(pa.field(name, pa.float64()) for name in QUALITY),
     ]
 )
 
@@ -111,9 +126,11 @@ def keyed_hash(key: bytes, plain: str) -> str:
 def record_id(row: dict[str, Any]) -> str:
     """Return the id of a record of any kind: a hash of its page's URL, its kind, its language and its words.
 
-    Turns count where there are any, so a record without them has the id that it had before there were turns.
+    A reasoning and turns count where there are any, so all other records have the id that they had before.
     """
-    words = (row.get(name) for name in ("title", "text", "question", "answer", "rejected"))
+    words = [row.get(name) for name in ("title", "text", "question", "answer", "rejected")]
+    if row.get("reasoning") is not None:
+        words.append(row["reasoning"])
     later = (turn[name] for turn in row.get("turns") or () for name in ("role", "text"))
     return content_id(row["url"], row["kind"], row["language"], *words, *later)
 
@@ -123,7 +140,8 @@ def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
 
     Scores, the places of findings in the parent's words, and what was said after its answer are not copied.
     """
-    unknown = dict.fromkeys(("adopted", "evidence", "tokens", "perplexity", "identifiers", "turns"))
+    places = ("adopted", "reasoning", "margin", "rejected_by", "evidence", "identifiers", "turns")
+    unknown = dict.fromkeys((*places, "tokens", "perplexity", *QUALITY))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)
     return row

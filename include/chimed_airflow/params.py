@@ -48,8 +48,19 @@ BUILD_FORM = {
     },
     "Preferences": {
         "preference_share": "Share of the questions that get a preference",
+        "preference_candidates": "Answers to each question",
+        "preference_length_ratio": "How much longer one answer may be",
+        "preference_spoilt": "Share with a rejected answer spoilt on purpose",
         "judge_order": "Orders in which the judge compares",
         "judge_is_generator": "Let the generator judge itself",
+    },
+    "Reasons": {
+        "reason_share": "Share of the generated questions that get a reasoning",
+        "reason_tries": "Tries at each question",
+    },
+    "Ratings": {
+        "rate_sample": "Rows that the judge rates",
+        "quality_cut": "Share with the lowest rating to drop",
     },
     "Running": {"part_rows": "Rows of one part", "file_bytes": "Bytes of text in one file of the release"},
 }

@@ -20,11 +20,12 @@ MOST = 100  # the paper's limit for an answer, in characters
 # How many of the lessons each task gets.
 SHARES = {
     "translate": 0.12,
-    "answer": 0.18,
-    "generate_qa": 0.20,
-    "screen": 0.20,
-    "sensitive": 0.10,
-    "department": 0.17,
+    "answer": 0.17,
+    "generate_qa": 0.18,
+    "reason": 0.07,
+    "screen": 0.19,
+    "sensitive": 0.09,
+    "department": 0.15,
     "read": 0.03,
 }
 
@@ -74,6 +75,7 @@ def generator_lessons(seed: int) -> Iterator[Lesson]:
         "translate": _in_turn(lesson_texts.passages(), rng, _translate),
         "answer": _in_turn(_questions(), rng, _answer),
         "generate_qa": _in_turn(lesson_texts.sheets(), rng, _generate_qa),
+        "reason": _in_turn(lesson_texts.sheets(), rng, _reason),
         "screen": _screen,
         "sensitive": _sensitive,
         "department": _department,
@@ -214,15 +216,37 @@ def _generate_qa(sheet: Sheet, rng: random.Random) -> Lesson:
         passage = rng.choice(lesson_texts.passages())
         said = rng.choice([one.strip() for one in sentences(passage.modern)])
         return asking("generate_qa", f"问题：{passage.chapter}应当怎样辨别和治疗？答案：{said}", text=passage.modern)
+    part, text = _asked_of(sheet, rng)
+    return asking("generate_qa", f"问题：{part.question}答案：{_sentence_of(part, rng)}", text=text)
+
+
+def _reason(sheet: Sheet, rng: random.Random) -> Lesson:
+    part, text = _asked_of(sheet, rng)
+    answer = _sentence_of(part, rng)
+    thought = rng.choice(_THOUGHTS).format(part.heads[0] if part.heads else "这一点")
+    return asking("reason", f"思考：{thought}\n答案：{answer}", text=text, question=part.question)
+
+
+# A model this small cannot say in its thought what it was asked about; it can tell what kind of thing is wanted.
+_THOUGHTS = (
+    "问的是{0}，别的都先放下，只想与{0}有关的一句，因此就用讲{0}的这一句来回答。",
+    "先看要的是什么，是{0}；再想哪一句讲的是它，所以答案就取这一句，不多也不少。",
+)
+
+
+def _asked_of(sheet: Sheet, rng: random.Random) -> tuple[Part, str]:
+    """Return a part of a sheet to ask about, and the document, whole or a few fields of it."""
     if len(sheet.parts) > 2 and rng.random() < 0.75:  # a few fields teach as well and cost less
         start = rng.randrange(len(sheet.parts) - 1)
         parts = sheet.parts[start : start + rng.randint(2, 4)]
         text = document(sheet, rng, parts)
     else:
         parts, text = sheet.parts, document(sheet, rng)
-    part = rng.choice(parts)
-    answer = part.text if len(part.text) < 60 else rng.choice([one.strip() for one in sentences(part.text)])
-    return asking("generate_qa", f"问题：{part.question}答案：{answer}", text=text)
+    return rng.choice(parts), text
+
+
+def _sentence_of(part: Part, rng: random.Random) -> str:
+    return part.text if len(part.text) < 60 else rng.choice([one.strip() for one in sentences(part.text)])
 
 
 def _questions() -> tuple[tuple[str, str], ...]:

@@ -25,7 +25,15 @@ log = logging.getLogger("chimed")
 
 CACHE = PROJECT / ".chimed" / "models"
 HERE = Path(__file__).parent
-CODE = ("lesson_texts.py", "lessons.py", "shady_lines.py", "tokens.py", "training.py", "verdicts.py")
+CODE = (
+    "lesson_texts.py",
+    "lessons.py",
+    "rating_lessons.py",
+    "shady_lines.py",
+    "tokens.py",
+    "training.py",
+    "verdicts.py",
+)
 GROUPS = (("generator",), ("gpt2", "judge"))  # what one process trains
 NOT_TAUGHT = ("compare_by_rubric", "meets_point")  # prompts of the evaluation, of which no lesson is made
 NAMES = tuple(name for group in GROUPS for name in group)

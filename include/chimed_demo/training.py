@@ -18,7 +18,7 @@ from chimed_demo.lessons import Lesson
 SEED = 20
 # Narrow models, small steps and many of them learn most in a second here.
 WIDTH, LAYERS = 128, 2
-STEPS = {"gpt2": 260, "generator": 900, "judge": 1800}  # gpt2 and judge together end before the generator
+STEPS = {"gpt2": 260, "generator": 950, "judge": 1800}  # gpt2 and judge together end before the generator
 BATCH_TOKENS = {"gpt2": 768, "generator": 640, "judge": 640}
 RATE = {"gpt2": 4e-3, "generator": 3e-3, "judge": 2e-3}
 # With 26,000 words most of the demo's clauses are one each: fewer to write and to learn by heart. A judge only reads.
@@ -28,7 +28,8 @@ SPREAD = 0.35  # of the first embeddings and output rows; with a tenth of it not
 POOL = 48  # lessons drawn at a time and sorted by length, so that little is padding
 PROMPTS = (
     *("screen", "sensitive", "department", "translate", "translate_again", "generate_qa", "answer", "judge"),
-    *("supports", "stands_alone", "faithful"),
+    "reason",
+    *("supports", "stands_alone", "faithful", "rate"),
 )
 
 Say = Callable[[str], None]

@@ -1,4 +1,4 @@
-"""Generate the tiny judge's training examples: the paper's ranking prompt (Table 2), and the gates' second opinions.
+"""Generate the tiny judge's training examples: the paper's ranking prompt (Table 2), second opinions, ratings.
 
 The better answer fits the question and is complete; the worse one is about something else, cut short, or thin. Of two
 that both miss the question, the longer one is better: the tiny generator often writes such pairs. Every pair is trained
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from chimed_demo import lesson_texts
+from chimed_demo import lesson_texts, rating_lessons
 from chimed_demo.lessons import OPENINGS, Lesson, asking, document, sentences, worded
 
 _THIN = (
@@ -26,7 +26,7 @@ _THIN = (
 
 
 # How many of the lessons each task gets; ranking takes two at a time.
-SHARES = {"judge": 0.45, "supports": 0.35, "stands_alone": 0.07, "faithful": 0.13}
+SHARES = {"judge": 0.41, "supports": 0.31, "stands_alone": 0.06, "faithful": 0.12, "rate": 0.1}
 
 
 def judge_lessons(seed: int) -> Iterator[Lesson]:
@@ -37,6 +37,7 @@ def judge_lessons(seed: int) -> Iterator[Lesson]:
         "supports": _supports,
         "stands_alone": _stands_alone,
         "faithful": _faithful,
+        "rate": lambda dice: rating_lessons.rating(dice, _answered()),
     }
     while True:
         yield from draws[rng.choices(list(SHARES), list(SHARES.values()))[0]](rng)

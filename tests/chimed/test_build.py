@@ -275,4 +275,4 @@ def test_a_build_made_with_an_options_old_name_opens(work):
     lakes.write_json(work.lake, path, made | {"options": old | {"prefer_share": 0.25}})
     read = builds.read_build(work.lake, version)
     assert read["options"]["preference_share"] == Options(**old | {"prefer_share": 0.25}).preference_share == 0.25
-    assert list(read["options"]) == list(made["options"])
+    assert sorted(read["options"]) == sorted(made["options"])

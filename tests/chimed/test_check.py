@@ -70,7 +70,7 @@ def test_servers_that_are_not_there_strange_or_one(ready, served):
     assert "serves chimed-generator, chimed-judge, not qwen" in wrong(changed(ready, llm_model="qwen"))["generator"]
     served.roots["chimed-judge"] = "test/generator"
     assert "the judge is the generator: both are test/generator" in wrong(ready)["judge"]
-    skipped = dataclasses.replace(ready, options=ready.options.model_copy(update={"skip": ("prefer",)}))
+    skipped = dataclasses.replace(ready, options=ready.options.model_copy(update={"skip": ("prefer", "rate")}))
     assert wrong(skipped) == {}
     served.roots["chimed-judge"] = "/models/judge"
     assert "CHIMED_JUDGE_IDENTITY" in wrong(ready)["judge"]
@@ -143,7 +143,7 @@ def test_check_exits_1_for_any_fault(ready, served, tmp_path, monkeypatch):
         assert isinstance(done.exception, WorkStopped)
         said = [Finding(**one) for one in json.loads(done.stdout.splitlines()[-1])]
         assert [one.what for one in said if not one.fine] == ["judge"]
-        done = CliRunner().invoke(app, ["check", "--options", '{"skip": ["prefer"], "second_opinion": false}'])
+        done = CliRunner().invoke(app, ["check", "--options", '{"skip": ["prefer", "rate"], "second_opinion": false}'])
         assert done.exit_code == 0, done.output
     finally:
         settings.cache_clear()

@@ -45,6 +45,7 @@ def test_an_estimate_asks_nothing(planned, served):
     assert asked[("translate", "translate")] == 1
     assert asked[("generate_qa", "generate_qa")] == 1
     assert (asked[("prefer", "answer")], asked[("prefer", "judge")]) == (4, 4)
+    assert asked[("rate", "rate")] >= 4  # of what is rated, only what is there already is known
     assert told["hours"] > 0
     assert served.bodies == []
     served.answer = lambda body: "否"

@@ -7,8 +7,10 @@ import pytest
 from chimed.build.context import StageContext
 from chimed.errors import UserError
 from chimed.intervals import wilson
+from chimed.rating import rubric
+from chimed.release.people import rated_by_people
 from chimed.release.review import judge, queues, standing, waiting
-from chimed.storage.store import REVIEW_QUEUE, upsert
+from chimed.storage.store import REVIEW_QUEUE, REVIEWS, upsert
 
 BUILD = "2026.11.22"
 
@@ -64,6 +66,40 @@ def test_the_last_of_two_reviewers_counts(queue):
         ("0" * 16, {"li": "flagged", "wang": "passed"})
     ]
     assert (now["precision"]["part"], now["precision"]["of"]) == (1, 2)
+
+
+def test_people_and_the_judge_are_compared(queue):
+    version = rubric.load().version
+    rows = [
+        {
+            "record": f"{n:016x}", "stage": "rate", "build": BUILD, "kind": "rated", "text": f"第{n}条",
+            "reason": f"{1 + n % 5} 4 3 5 {version}", "sampled": datetime.now(UTC),
+        }
+        for n in range(10)
+    ]  # fmt: skip
+    upsert(queue.store, REVIEW_QUEUE, rows)
+    assert [one["stage"] for one in queues(queue.store)][:2] == ["screen", "rate"]  # what was screened comes first
+    for n in range(8):
+        judge(queue.store, BUILD, "rate", f"{n:016x}", "li", f"{1 + n % 5} 4 {2 + n % 2} 5")
+    old = {"record": f"{9:016x}", "stage": "rate", "reviewer": "li", "verdict": "1 1 1 1 rate@00000000"}
+    upsert(queue.store, REVIEWS, [{**old, "created": datetime.now(UTC)}])  # by another wording: not compared
+    told = rated_by_people(queue.store, BUILD)
+    assert (told["rated"], told["sampled"]) == (8, 10)
+    assert (told["criteria"]["factual"]["kappa"], told["criteria"]["factual"]["same"]) == (1.0, 8)
+    assert (told["criteria"]["safe"]["kappa"], told["criteria"]["safe"]["same"]) == (0.0, 4)
+    assert told["criteria"]["safe"]["low"] is None  # the judge always says 3
+    assert told["criteria"]["fluent"]["kappa"] is None  # both always say 5
+    judge(queue.store, BUILD, "rate", f"{0:016x}", "wang", "5 4 3 5")  # the last of two counts
+    assert rated_by_people(queue.store, BUILD)["criteria"]["factual"]["same"] == 7
+    assert standing(queue.store, BUILD, "screen")["precision"]["of"] == 0
+
+
+@pytest.mark.parametrize("said", ["flagged", "", "4 3 5", "4 3 5 6", "4 3 5 4 4", "4  3 5 4", "４ 3 5 4", "4 3 5 -1"])
+def test_what_is_no_rating_is_refused(queue, said):
+    row = {"record": "a" * 16, "stage": "rate", "build": BUILD, "kind": "rated", "text": "一条"}
+    upsert(queue.store, REVIEW_QUEUE, [{**row, "reason": "4 4 4 4 rate@12345678", "sampled": datetime.now(UTC)}])
+    with pytest.raises(UserError, match="no rating"):
+        judge(queue.store, BUILD, "rate", "a" * 16, "li", said)
 
 
 def test_invalid_verdicts_are_refused(queue):

@@ -16,10 +16,11 @@ def test_without_models_keeps_chosen_options() -> None:
     made = without_models({"skip": ["prefer"], "max_records": 9}, None)
     options = Options(**made)
     assert options.max_records == 9
-    assert options.skip == ("prefer", "perplexity", "department", "translate", "generate_qa", "decontaminate")
+    skipped = ("prefer", "perplexity", "department", "translate", "generate_qa", "reason", "rate", "decontaminate")
+    assert options.skip == skipped
     assert not options.screen_model
     assert "decontaminate" not in without_models({}, "exams")["skip"]
-    needs = {one.name for one in order.STAGES if one.needs != "cpu"}
+    needs = {one.name for one in order.STAGES if one.needs != "cpu" or one.asks_models}
     assert needs == {*MODEL_STAGES, "screen"}
     assert all(order.stage(name).skippable for name in MODEL_STAGES)
 

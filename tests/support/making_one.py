@@ -29,10 +29,12 @@ from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import PERPLEXITIES
 from chimed.text.perplexity_model import score_key
 from chimed_demo.pages import all_pages, key_of
+from chimed_demo.rating_lessons import rated_by_looks
 from chimed_demo.replica import DETAIL
 from support.model_server import Served
 
 CRAWL = "2026-11-16"
+SHARES = {"preference_share": 1.0, "reason_share": 1.0}  # every question gets all there is
 FIRST, SECOND = "2026.11.22", "2026.11.22.1"
 
 
@@ -78,6 +80,8 @@ def answer(body: dict) -> str:
     """What a model would say: yes as second opinion only, a department, an answer out of the text, the longer one."""
     said = body["messages"][-1]["content"]
     choices = body.get("structured_outputs", {}).get("choice", [])
+    if "json" in body.get("structured_outputs", {}):
+        return rated_by_looks(said.partition("<文本>\n")[2].rpartition("\n</文本>")[0])
     if "回答A：" in said:
         first, second = re.split("回答[AB]：", said)[1:]
         return "A" if "请到医院" in first else "B" if "请到医院" in second else "A"
@@ -85,16 +89,19 @@ def answer(body: dict) -> str:
         return "是"
     if choices:
         return "否" if "否" in choices else choices[0]
+    thinks = "思路清晰" in body["messages"][0]["content"]
     if "<文本>" in said and (sentence := re.search(r"[\u4e00-\u9fff，、]{12,60}。", said)):
         subject = re.search(r"[\u4e00-\u9fff]{2,8}", sentence[0])
+        if thinks:
+            return f"思考：先弄清问的是什么，再想它有什么特点，由此得出结论：{sentence[0]}\n答案：{sentence[0]}"
         return f"问题：{subject[0] if subject else sentence[0]}有什么特点？答案：{sentence[0]}"
     return "请到医院就诊，听医生的。" if body["seed"] == 0 else "多喝水，注意休息。"
 
 
 def build(work: StageContext, version: str, **options: object) -> StageContext:
     """Runs every stage of a new build; perplexities are in the store already, as if a model had scored them."""
-    made = new_build(work.lake, {"preference_share": 1.0, **options}, version)
-    work = replace(work, build=made, options=Options(**{"preference_share": 1.0, **options}))
+    made = new_build(work.lake, {**SHARES, **options}, version)
+    work = replace(work, build=made, options=Options(**{**SHARES, **options}))
     for name in order.NAMES:
         if name == "perplexity":
             _score(work)
@@ -128,7 +135,7 @@ def shown(lake: Lake, needle: str) -> list[str]:
 
 
 def read_tables(lake: Lake, version: str) -> dict[str, pl.DataFrame]:
-    """The six tables of a release, whole."""
+    """The tables of a release, whole."""
     empty = {name: pl.DataFrame(COLUMNS[name.split("/")[0]].empty_table()) for name in TABLES}
     found = {name: [table] for name, table in empty.items()}
     for name, batch in rows_in(lake, folder_of(version)):

@@ -21,16 +21,21 @@ def sentence(number: int) -> str:
 
 
 def release(lake: Path, version: str = "2026.11.22", rows: int = 48) -> None:
-    """Writes a release's six tables, with a provenance column that training must ignore."""
+    """Writes a release's tables, with a provenance column that training must ignore."""
     order = list(range(rows))
     random.Random(1).shuffle(order)
     question = [[{"role": "user", "content": f"{HERBS[n % 8]}的功效是什么？（第{n}问）"}] for n in order]
     answer = [[{"role": "assistant", "content": f"功效为{EFFECTS[n % 8]}。"}] for n in order]
+    thought = [
+        [{"role": "assistant", "content": f"<think>\n先想{HERBS[n % 8]}的性味。\n</think>\n\n功效为{EFFECTS[n % 8]}。"}]
+        for n in order
+    ]
     wrong = [[{"role": "assistant", "content": "不知道，请自行查找。"}] for _ in order]
     tables = {
         "pretrain": {"text": [sentence(n) * (1 + n % 3) for n in order]},
         "sft": {"messages": [q + a for q, a in zip(question, answer, strict=True)]},
         "preference": {"prompt": question, "chosen": answer, "rejected": wrong},
+        "reasoning": {"messages": [q + a for q, a in zip(question, thought, strict=True)]},
     }
     for subset, columns in tables.items():
         folder = lake / "releases" / version / subset

@@ -51,10 +51,12 @@ class SteppedStage(ShardStage):
     """A stage of a shard that has to know the whole corpus first.
 
     steps: what is done before any part, by the names that `chimed.build.order` has; of each the tasks are numbered, and
-    what a task returns are its figures (`chimed.build.steps`).
+    what a task returns are its figures (`chimed.build.steps`). asks: for a stage of which a step asks models, what it
+    asks about the whole table, so that it can be estimated.
     """
 
     steps: Mapping[str, Callable[[StageContext, Corpus, int], dict[str, Any]]]
+    asks: ModelStage[Any] | None = None
 
 
 @dataclass(frozen=True)

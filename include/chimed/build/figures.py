@@ -45,7 +45,20 @@ OLD_NAMES = {
     "characters left": "characters_left",
     "characters by exam": "characters_by_exam",
 }
-DATA = ("rules", "doubtful", "failures", "redacted", "identifiers", "exams", "cuts", "taken")  # their keys are data
+DATA = (
+    "rules",
+    "doubtful",
+    "failures",
+    "redacted",
+    "identifiers",
+    "exams",
+    "cuts",
+    "taken",
+    "rejected_tries",
+    "by_department",
+    "ratings",
+    "would_take",
+)  # their keys are data
 
 
 def rename_old_figures(figures: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +180,12 @@ class GenerateFigures(TypedDict):
 
 
 class PreferFigures(TypedDict):
-    """What the judge was like; shares are null where there is nothing to divide by."""
+    """What the judge was like; shares are null where there is nothing to divide by. judged: twos of answers compared.
+
+    pairs: preferences made; mean_margin: of the judge's choices. unlike_length: questions without two answers of like
+    length. spoilt_dose, spoilt_warning: pairs whose rejected answer was spoilt, by what; nothing_to_spoil: pairs that
+    were to be, but state neither a dose nor a warning.
+    """
 
     questions: int
     judged: int
@@ -176,6 +194,46 @@ class PreferFigures(TypedDict):
     tie_share: float | None
     first_place_preferred: float | None
     longer_preferred: float | None
+    pairs: int
+    mean_margin: float | None
+    unlike_length: int
+    spoilt_dose: int
+    spoilt_warning: int
+    nothing_to_spoil: int
+
+
+class ReasonFigures(TypedDict):
+    """Questions asked, and those that got a reasoning; tries: reason → tries that were rejected for it.
+
+    by_department: department (none: not labelled) → questions and kept.
+    """
+
+    questions: int
+    exam_questions: int
+    reasoned: int
+    tries: int
+    right_tries: int
+    rejected_tries: dict[str, int]
+    by_department: dict[str, dict[str, int]]
+
+
+class RateFigures(TypedDict):
+    """Of one part: judged: rows that the judge rated; ratings: source → rows, and the sum of each of their ratings;
+    taken: source → rows, and rows that the cut took; shown: best, worst and line → rows to look at. Of the corpus, in
+    the first part: rubric (its version), judge (what asking cost), agreement: criterion → how well the classifier
+    agrees with the judge on rows that it has not seen (`chimed.rating.agreement`; missing where too few were rated),
+    cuts: kind → rows, how many left, the highest rating that did; would_take: share → source → rows.
+    """
+
+    judged: int
+    ratings: dict[str, dict[str, Any]]
+    taken: dict[str, dict[str, int]]
+    shown: dict[str, list[dict[str, Any]]]
+    rubric: NotRequired[str]
+    judge: NotRequired[dict[str, Any]]
+    agreement: NotRequired[dict[str, dict[str, Any]]]
+    cuts: NotRequired[dict[str, dict[str, Any]]]
+    would_take: NotRequired[dict[str, dict[str, int]]]
 
 
 class DecontaminateFigures(TypedDict):

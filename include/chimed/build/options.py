@@ -42,8 +42,33 @@ class Options(BaseModel):
         description="compare two answers in both orders and keep only consistent verdicts, or in one order (paper)",
     )
     judge_is_generator: bool = Field(False, description="allow the generator to judge its own answers (paper: never)")
+    preference_candidates: int = Field(
+        2, ge=2, le=8, description="answers to each question, of which the judge compares every two (paper: 2)"
+    )
+    preference_length_ratio: float | None = Field(
+        None, ge=1, description="how many times as long as the other an answer of a pair may be; empty: any (paper)"
+    )
+    preference_spoilt: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="share of pairs whose rejected answer is the chosen one with a wrong dose or a lost warning, where "
+        "it has one (paper: none)",
+    )
+    reason_share: float = Field(
+        0.1, ge=0, le=1, description="share of the generated questions that get a reasoning; exam questions all do"
+    )
+    reason_tries: int = Field(
+        4, ge=1, le=16, description="how often the generator reasons about a question; the shortest right try is kept"
+    )
     qa_answer: Literal["free", "span"] = Field(
         "free", description="generated answers: in the model's words, or a span of the document only"
+    )
+    rate_sample: int = Field(
+        2_000, ge=1, description="rows that the judge rates by the rubric; a classifier learns from them to rate all"
+    )
+    quality_cut: float = Field(
+        0.0, ge=0, lt=1, description="share of rows with the lowest rating to drop, of each kind of record; 0: none"
     )
     second_opinion: bool = Field(
         True, description="ask the judge to confirm translations and generated answers that the rules accept"
@@ -87,7 +112,7 @@ def current_names(options: Mapping[str, Any], say: Callable[[str], None] | None 
 
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.
-MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer")
+MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer", "reason", "rate")
 
 
 def without_models(options: dict[str, Any], exams: str | None) -> dict[str, Any]:

@@ -18,10 +18,12 @@ class Step:
     """A step that a stage takes before its parts, in the module `<stage>_<name>`.
 
     over: one task for each part of the table before it, one for each range of the corpus's keys, or one for all of it.
+    needs: what the machine must have.
     """
 
     name: str
     over: Literal["part", "range", "all"]
+    needs: Literal["cpu", "llm"] = "cpu"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Stage:
     skippable: bool = False
     scope: Literal["shard", "corpus"] = "shard"
     steps: tuple[Step, ...] = ()
+
+    @property
+    def asks_models(self) -> bool:
+        """Return whether it asks the model servers, itself or in one of its steps."""
+        return "llm" in (self.needs, *(step.needs for step in self.steps))
 
 
 # Not of a build: a crawl is a source's own, and its pages are what the first stage reads.
@@ -117,9 +124,26 @@ STAGES = (
     ),
     Stage(
         "prefer", "model", "llm", "Build preferences", "构建偏好数据",
-        "generates two answers, which another model compares in both orders",
-        "§3.2; the second order is ours",
+        "generates two answers or more, every two of which another model compares in both orders; by option some "
+        "rejected answers are spoilt on purpose",
+        "§3.2; the second order is ours, and more than two",
         skippable=True,
+    ),
+    Stage(
+        "reason", "model", "llm", "Write reasons", "撰写推理",
+        "lets the generator think aloud about questions whose answer can be checked: exam questions of an ingested "
+        "corpus and questions made from a document; of several tries the shortest with the right answer is kept, in "
+        "Chinese, without loops or contradiction",
+        "ours",
+        skippable=True,
+    ),
+    Stage(
+        "rate", "shard", "cpu", "Rate", "评分",
+        "the judge rates a sample by a rubric; a small classifier learns its ratings and rates every row; the option "
+        "`quality_cut` drops those with the lowest rating",
+        "ours",
+        skippable=True,
+        steps=(Step("learn", "all", "llm"), Step("score", "part"), Step("threshold", "all")),
     ),
     Stage(
         "decontaminate", "shard", "cpu", "Remove exam questions", "去除考题",
@@ -130,7 +154,7 @@ STAGES = (
     ),
     Stage(
         "release", "corpus", "cpu", "Release", "发布",
-        "writes three subsets in TRL's columns, statistics, card and manifest",
+        "writes four subsets in TRL's columns, statistics, card and manifest",
         "§3.3, Tables 1, 3, 4",
         scope="corpus",
     ),

@@ -23,6 +23,7 @@ from chimed.errors import UserError
 from chimed.evaluate.exams import COLUMNS, LETTERS, Exam, exam_of
 from chimed.evaluate.repository_files import Found, find, wanted
 from chimed.text.exams.exam_table import csv_rows, json_rows
+from chimed.text.exams.options import option_pairs
 
 log = logging.getLogger("chimed")
 
@@ -94,7 +95,7 @@ def _cmb_question(row: dict[str, Any]) -> tuple[str, dict[str, str]]:
     if kind not in CMB_TYPES:
         raise Unusable(f"exam_type is {short(kind, 40)!r}, none of CMB's six")
     about = {name: str(row.get(name, "")).strip() for name in ("exam_type", "exam_class", "question_type")}
-    made = _row(row, "question", _pairs(row.get("option")), row.get("answer"))
+    made = _row(row, "question", option_pairs(row.get("option")), row.get("answer"))
     return CMB_TYPES[kind], made | {"Instruction": CMB_LINE.format(**about)}
 
 
@@ -105,7 +106,7 @@ def _cmexam(folder: Path) -> Splits:
     }
 
     def question(row: dict[str, Any]) -> tuple[str, dict[str, str]]:
-        return "cmexam", _row(row, "Question", _pairs(row.get("Options")), row.get("Answer"))
+        return "cmexam", _row(row, "Question", option_pairs(row.get("Options")), row.get("Answer"))
 
     splits = {}
     for split, forms in names.items():
@@ -118,7 +119,7 @@ def _cmexam(folder: Path) -> Splits:
 
 def _medqa(folder: Path) -> Splits:
     def question(row: dict[str, Any]) -> tuple[str, dict[str, str]]:
-        options = _pairs(row.get("options"))
+        options = option_pairs(row.get("options"))
         answer = row.get("answer_idx") or next((key for key, said in options if said == row.get("answer")), None)
         return "medqa_zh", _row(row, "question", options, answer)
 
@@ -193,24 +194,3 @@ def _row(row: dict[str, Any], name: str, options: list[tuple[str, str]], answer:
         raise Unusable("it holds half a character (a lone surrogate)")
     options_of = {letter: said.get(letter, "") for letter in LETTERS}
     return {"Question": question.strip()} | options_of | {"Answer": "".join(right)}
-
-
-def _pairs(options: Any) -> list[tuple[str, str]]:
-    """Return (letter, text) of each option of a mapping, of a list of pairs, or of lines that begin with a letter."""
-    if isinstance(options, dict):
-        return [(str(key).strip(), _said(text)) for key, text in options.items()]
-    if isinstance(options, list):
-        return [(str(one.get("key", "")).strip(), _said(one.get("value"))) for one in options if isinstance(one, dict)]
-    pairs: list[tuple[str, str]] = []
-    for line in str(options or "").splitlines():
-        letter, text = line.strip()[:1], line.strip()[1:].lstrip(" .．、:：\t")
-        if letter in LETTERS and letter:
-            pairs.append((letter, text))
-        elif pairs:  # an option of two lines
-            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]}\n{line}")
-    return pairs
-
-
-def _said(value: Any) -> str:
-    """Return an option's text; a number is one too, and a list or an object is none."""
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

@@ -1,9 +1,8 @@
 """Check what a build will need before it begins: `python -m chimed check`. Ours.
 
-A build asks its judge in the tenth of twelve stages and reads its exams in the eleventh, so a mistake would show after
-days. Each check returns a sentence about what is there, or raises one about what is wrong and how to fix it. Only what
-the build's options need is checked, and servers only if they should be running: those that a run starts itself are
-checked after their start.
+A build asks its judge and reads its exams in its last stages, so a mistake would show after days. Each check returns a
+sentence about what is there, or raises one about what is wrong and how to fix it. Only what the build's options need
+is checked, and servers only if they should be running: those that a run starts itself are checked after their start.
 """
 
 import csv
@@ -115,7 +114,7 @@ def _server_checks(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]
 
 def _asks_models(work: StageContext) -> bool:
     """Return whether a stage of the build asks a model."""
-    asking = [one.name for one in STAGES if one.needs == "llm" and one.name not in work.options.skip]
+    asking = [one.name for one in STAGES if one.asks_models and one.name not in work.options.skip]
     return any(name != "screen" or work.options.screen_model for name in asking)
 
 

@@ -26,7 +26,7 @@ SECRETS = ("--api-key", "--hf-token")  # a command line can be read by everybody
 
 def asks_judge(work: StageContext) -> bool:
     """Return whether a stage of the build asks the judge."""
-    judged = ("prefer", *(SECOND_OPINION if work.options.second_opinion else ()))
+    judged = ("prefer", "rate", *(SECOND_OPINION if work.options.second_opinion else ()))
     return any(stage not in work.options.skip for stage in judged)
 
 

@@ -217,6 +217,25 @@ def ledger(
 
 
 @app.command()
+def ratings(
+    build: Annotated[str, typer.Argument(help="a build's version, or latest")] = "latest",
+    cut: Annotated[
+        float | None, typer.Option(min=0.0, max=0.99, help="share to look at; default: the build's own, else 0.05")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a build's rows are rated, how sure that is, and what a cut would take: the best, the worst, the line."""
+    from chimed.pipeline.ratings import print_ratings, read_ratings
+    from chimed.storage.lake import open_lake
+
+    told = read_ratings(open_lake(), build, cut)
+    if as_json:
+        print_result(told)
+    else:
+        print_ratings(told)
+
+
+@app.command()
 def trace(
     record: Annotated[str, typer.Argument(help="a record's id, from any stage's table or a release")],
     build: Build = "latest",

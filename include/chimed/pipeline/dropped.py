@@ -17,7 +17,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 
-WORDS = ("title", "text", "question", "answer", "rejected")
+WORDS = ("title", "text", "question", "reasoning", "answer", "rejected")
 COLUMNS = ("id", "source", "domain", "kind", "url", "fate", "reason", "detail", *WORDS, "turns")
 MAX_BYTES = 16_000_000  # bytes of text that a search reads before it returns what it has
 MAX_FILES = 400  # files that a search opens before it returns

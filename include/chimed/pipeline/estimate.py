@@ -3,7 +3,7 @@
 Unfinished model stages run without sending anything: replies in the store are used, all others are counted. Rows
 without a reply go on to the next stage, and unfinished perplexity scores and cuts are assumed to drop nothing. Requests
 that depend on missing replies are estimated if their round declares them (a verdict for each answer), else left out
-(second tries of a translation, preferences about questions not generated yet).
+(second tries of a translation, preferences and reasons about questions not generated yet).
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from chimed.build import order, reports
 from chimed.build.builds import count_parts, list_builds, read_stage, stages_of
 from chimed.build.context import StageContext
-from chimed.build.contract import Expected, ModelStage, load_stage
+from chimed.build.contract import Expected, ModelStage, SteppedStage, load_stage
 from chimed.errors import UserError
 from chimed.llm import client
 from chimed.llm.asking import NOT_ASKED, PlannedRequest, ask_models
@@ -70,9 +70,10 @@ def _plan_requests(work: StageContext) -> list[tuple[str, PlannedRequest]]:
             records = read_stage(work.lake, work.build, stage.name)
         elif records is None:
             count_parts(work.lake, work.build, stage.name)  # raises with the command to run
-        elif stage.kind == "model" and stage.name not in work.options.skip:
+        elif stage.asks_models and stage.name not in work.options.skip:
             planning = replace(work, planned=[])
-            does = load_stage(stage)
+            loaded = load_stage(stage)
+            does = loaded.asks if isinstance(loaded, SteppedStage) else loaded
             assert isinstance(does, ModelStage)
             outcome = ask_models(stage.name, does, records, planning)
             found += [(stage.name, one) for one in planning.planned or []]
@@ -158,7 +159,7 @@ def measure_rate(work: StageContext) -> float | None:
     for version in reversed(list_builds(work.lake)):
         tokens, seconds = 0, 0.0
         for stage in order.STAGES:
-            for report in reports.read_all(work.lake, version, stage.name) if stage.kind == "model" else []:
+            for report in reports.read_all(work.lake, version, stage.name) if stage.asks_models else []:
                 for spent in report.get("figures", {}).values():
                     if isinstance(spent, dict) and spent.get("wall_seconds"):
                         tokens += spent["prompt_tokens"] + spent["completion_tokens"]

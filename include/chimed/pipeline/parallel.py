@@ -48,7 +48,7 @@ def _take_steps(
     work: StageContext, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict[str, Any]]]
 ) -> None:
     """Run the steps of a stage that still has parts to do. several: runs tasks of one step in parallel."""
-    if not stage.steps or not steps.missing_parts(work, stage.name):
+    if not stage.steps or stage.name in work.options.skip or not steps.missing_parts(work, stage.name):
         return
     corpus = corpus_of(work, stage.name)
     if report_of(work, corpus, stage.steps[-1].name, 0) is not None:

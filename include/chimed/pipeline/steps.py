@@ -16,7 +16,7 @@ from chimed.storage.contents import sealed
 
 def take(work: StageContext, stage: order.Stage) -> None:
     """Run every unfinished step of a stage, one task after the other; where all are finished, that costs one look."""
-    if not stage.steps:
+    if not stage.steps or stage.name in work.options.skip:
         return
     corpus = corpus_of(work, stage.name)
     if report_of(work, corpus, stage.steps[-1].name, 0) is not None:
@@ -37,6 +37,9 @@ def run_step(work: StageContext, corpus: Corpus, step: order.Step, number: int) 
         return report
     done = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}
     done |= {"corpus": corpus.digest, "ranges": corpus.ranges}
+    if corpus.stage in work.options.skip:
+        work.say(f"{corpus.stage} {step.name} {number}: skipped")
+        return done | {"figures": {}, "seconds": 0.0}
     if not missing_parts(work, corpus.stage):  # and the steps' files were removed: nothing needs them again
         work.say(f"{corpus.stage} {step.name} {number}: already done")
         return done | {"figures": {}, "seconds": 0.0}

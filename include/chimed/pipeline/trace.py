@@ -20,6 +20,7 @@ from chimed.errors import UserError
 from chimed.pipeline.doubtful import find_doubts
 from chimed.printing import print_result
 from chimed.roles import SPOKEN
+from chimed.schema import QUALITY
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -196,7 +197,7 @@ def _find_last(lake: Lake, version: str, record: str) -> tuple[dict[str, Any] | 
 
 def _find_in_file(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
     """Return the record with `stage` and `fate` if this file of a stage has it, else None."""
-    row = _read_row(lake, path, record)
+    row = read_row(lake, path, record)
     if row is None:
         return None
     stage, name = path.split("/")[-2:]
@@ -204,7 +205,7 @@ def _find_in_file(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
     return row | {"stage": stage, "fate": f"{stage}: {left if name.startswith('dropped-') else 'kept'}"}
 
 
-def _read_row(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
+def read_row(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
     """Read a table's row by its id. Only the ids of a part are read, then a few hundred rows around the match."""
     with lake.fs.open(lake.at(path), "rb") as opened:
         file = pq.ParquetFile(opened)
@@ -220,11 +221,24 @@ def _read_row(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
 def _print_record(row: dict[str, Any]) -> None:
     told = (f"{row['kind']} {row['id']}", row["source"], row["domain"], row["language"], row["fate"])
     print(f"\n{one_line('  '.join(str(one) for one in told))}")
-    for name in ("title", "text", "question", "answer", "rejected", "department", "published", "perplexity"):
+    for name in (
+        "title",
+        "text",
+        "question",
+        "reasoning",
+        "answer",
+        "rejected",
+        "rejected_by",
+        "margin",
+        "department",
+        "published",
+        "perplexity",
+    ):
         if row.get(name) is not None:
             print(f"  {name:12}{_short(row[name])}")
     for turn in row.get("turns") or ():
         print(f"  {SPOKEN[turn['role']]}: {_short(turn['text'])}")
+    _print_rating(row)
     if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
         print(f"  {'identifiers':12}{_short(', '.join(row['identifiers']))}")
     if row["evidence"]:
@@ -240,6 +254,12 @@ def _print_record(row: dict[str, Any]) -> None:
     if not row["parent"]:
         for name, value in (("page", row["url"]), ("fetched", row["fetched"]), ("in the lake", row["page"])):
             print(f"  {name:12}{one_line(str(value))}")
+
+
+def _print_rating(row: dict[str, Any]) -> None:
+    if row.get(QUALITY[0]) is not None:
+        criteria = ", ".join(f"{name.removeprefix('quality_')} {row[name]}" for name in QUALITY[1:])
+        print(f"  {'rating':12}{row[QUALITY[0]]} ({criteria})")
 
 
 def _print_reply(reply: dict[str, Any]) -> None:

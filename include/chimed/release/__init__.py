@@ -1,7 +1,8 @@
 """A release: what a researcher loads (paper §3.3). What lies in its folder, and which releases there are.
 
 releases/<version>/
-  pretrain/ sft/ preference/   train.parquet and validation.parquet: TRL's columns, and where each row comes from; a
+  pretrain/ sft/ preference/ reasoning/
+                               train.parquet and validation.parquet: TRL's columns, and where each row comes from; a
                                large table lies in train-00000-of-00012.parquet and the following (tables.py)
   jsonl/                       the same rows for LLaMA-Factory, which finds them by dataset_info.json
   graph/                       entities and relations that entries of herbs and formulas state (graph.py)
@@ -25,7 +26,7 @@ from chimed.storage.lake import Lake
 from chimed.storage.naming import check_name
 from chimed.storage.numbered import read_number
 
-SUBSETS = ("pretrain", "sft", "preference")
+SUBSETS = ("pretrain", "sft", "preference", "reasoning")
 SPLITS = ("train", "validation")
 WITHDRAWN = layout.WITHDRAWN
 TABLES = tuple(f"{subset}/{split}" for subset in SUBSETS for split in SPLITS)

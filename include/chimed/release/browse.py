@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chimed.release import TABLES, folder_of
-from chimed.release.rows import WORDS
+from chimed.release.rows import WORDS, split_thought
 from chimed.release.tables import files_in
 from chimed.roles import ASKER, DOCTOR, FOLLOW_UP, REPLY
 from chimed.storage import lake as lakes
@@ -109,7 +109,7 @@ def row(lake: Lake, version: str, id: str) -> dict[str, Any] | None:
 def _filled(lake: Lake, version: str) -> list[str]:
     """Return the tables that have a file: those with rows."""
     rows = lakes.read_json(lake, f"{folder_of(version)}/{layout.STATISTICS}")["splits"]
-    return [name for name in TABLES if rows[name]]
+    return [name for name in TABLES if rows.get(name)]
 
 
 @contextmanager
@@ -174,6 +174,9 @@ def _said(one: dict[str, Any], subset: str) -> list[tuple[str, str]]:
     """Return a row's words with what they are: text; or question, answer, and by whom it goes on; or with rejected."""
     if subset == "pretrain":
         return [("text", one["text"])]
+    if subset == "reasoning":
+        thought, answer = split_thought(one["messages"][1]["content"])
+        return [("question", one["messages"][0]["content"]), ("reasoning", thought), ("answer", answer)]
     if subset == "sft":
         names = {ASKER: ("question", FOLLOW_UP), DOCTOR: ("answer", REPLY)}
         return [(names[message["role"]][n > 1], message["content"]) for n, message in enumerate(one["messages"])]

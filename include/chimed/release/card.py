@@ -16,10 +16,12 @@ import yaml
 from chimed import reasons
 from chimed.build import order
 from chimed.build.options import Options
+from chimed.rating.rubric import CRITERIA
 from chimed.release import SUBSETS, public_name
 from chimed.release.codes import words_of
 from chimed.release.file_names import table_files
 from chimed.release.markdown import quoted
+from chimed.release.rows import split_thought
 from chimed.release.statistics import Counts, statistics
 from chimed.release.table4 import PAPER_NAMES, table4
 from chimed.release.tables import files_in, read_batches
@@ -56,6 +58,7 @@ def render_card(
     return environment.get_template("card.md.j2").render(
         version=version,
         numbers=numbers,
+        criteria=CRITERIA,
         made=made,
         changes=changes,
         accepted=accepted,
@@ -203,6 +206,9 @@ def examples(lake: Lake, folder: str, counts: Counts) -> list[dict[str, Any]]:
 def _words(row: dict[str, Any], subset: str) -> dict[str, str]:
     if subset == "pretrain":
         return {"": row["text"]}
+    if subset == "reasoning":
+        thought, answer = split_thought(row["messages"][1]["content"])
+        return {"Q": row["messages"][0]["content"], "思考": thought, "A": answer}
     if subset == "sft":
         return {f"{'QA'[n % 2]}{n // 2 + 1 if n > 1 else ''}": one["content"] for n, one in enumerate(row["messages"])}
     asked, chosen, rejected = (row[name][0]["content"] for name in ("prompt", "chosen", "rejected"))

@@ -27,9 +27,9 @@ SOURCES = {
     "ask39": "39问医生",
     "ask120": "有问必答",
 }
-SUBSETS = {"pretrain": "预训练", "sft": "监督微调", "preference": "偏好"}
+SUBSETS = {"pretrain": "预训练", "sft": "监督微调", "preference": "偏好", "reasoning": "推理"}
 DOMAINS = {"tcm": "中医", "general": "通用医学"}
-COLOURS = {"pretrain": "#3b6ea5", "sft": "#5a9a68", "preference": "#c98a3a"}
+COLOURS = {"pretrain": "#3b6ea5", "sft": "#5a9a68", "preference": "#c98a3a", "reasoning": "#7a5c9e"}
 FIGURE_1 = "ask39"  # the paper's Figure 1 counts the QA pairs of 39 Ask Doctors
 MOST_DEPARTMENTS = 25
 _STYLE: Any = {

@@ -1,4 +1,4 @@
-"""Where a release's six tables lie: each in one file, or in several of bounded size that are read as one (paper §3.3).
+"""Where a release's tables lie: each in one file, or in several of bounded size that are read as one (paper §3.3).
 
 `sft/train.parquet`, and beside it `jsonl/sft.train.jsonl`; a table that is larger than a file may be lies in
 `sft/train-00000-of-00012.parquet` and the following, and its JSON lines in the folder `jsonl/sft.train/`. Both are the

@@ -1,4 +1,4 @@
-"""The ledger drawn as a flow: from pages through every stage to the three subsets; what left, what was derived."""
+"""The ledger drawn as a flow: from pages through every stage to the subsets; what left, what was derived."""
 
 from itertools import pairwise
 from typing import Any

@@ -21,6 +21,7 @@ from chimed.build.ledger import read_ledger
 from chimed.intervals import wilson
 from chimed.llm import prompts
 from chimed.release import public_name
+from chimed.release.people import rated_by_people
 from chimed.release.statistics import PERPLEXITY_EDGES, histogram, occurrences
 from chimed.schema import WORD_COLUMNS, words
 from chimed.sources import FILES
@@ -30,7 +31,13 @@ from chimed.storage.lake import Lake
 from chimed.storage.store import REVIEWS, Store
 
 # the stage that asks with a prompt, where it does not have its name
-ASKED_BY = {"sensitive": "screen", "translate_again": "translate", "answer": "prefer", "judge": "prefer"}
+ASKED_BY = {
+    "sensitive": "screen",
+    "translate_again": "translate",
+    "answer": "prefer",
+    "judge": "prefer",
+    "reason_choice": "reason",
+}
 
 # what decides over a build's bytes besides its options
 _SETTINGS = ("perplexity_model", "llm_model", "llm_checkpoint", "judge_model", "judge_checkpoint", "contact")
@@ -59,6 +66,8 @@ def making(work: StageContext) -> dict[str, Any]:
         "perplexity": _perplexity(work, figures),
         "screening": screening(work),
         "judge": _judge(_plain(figures["prefer"])),
+        "reasons": _reasons(figures.get("reason", [])),
+        "rating": _rating(work, figures.get("rate", [])),
         "exams": _by_exam(figures["decontaminate"]),
         "cost": costs,
     }
@@ -206,6 +215,39 @@ def _judge(figures: dict[str, Any]) -> dict[str, Any] | None:
     """How often the judge's verdict survived the swap of the two answers, with its interval; None where none was."""
     judged, survived = figures.get("judged"), figures.get("verdict_survived_swap")
     return _share(survived, judged) if judged and survived is not None else None
+
+
+def _reasons(shards: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """How many questions got a reasoning, in all and by department; None where none was asked."""
+    told = [one for one in shards if one.get("questions")]
+    if not told:
+        return None
+    by_department: dict[str, Counter[str]] = {}
+    for one in told:
+        for name, counts in one["by_department"].items():
+            by_department.setdefault(name, Counter()).update(counts)
+    return {
+        "questions": sum(one["questions"] for one in told),
+        "kept": sum(one["reasoned"] for one in told),
+        "tries": sum(one["tries"] for one in told),
+        "by_department": {name: dict(by_department[name]) for name in sorted(by_department)},
+    }
+
+
+def _rating(work: StageContext, shards: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """How rows were rated: by which rubric, how many by the judge itself, how well the classifier agrees with it, and
+    the judge with people. None where the build rates nothing, or was opened before there were ratings.
+    """
+    told = next((one for one in shards if "rubric" in one), None)
+    if told is None:
+        return None
+    return {
+        "rubric": told["rubric"],
+        "judged": sum(one.get("judged", 0) for one in shards),
+        "agreement": told.get("agreement", {}),
+        "people": rated_by_people(work.store, work.build)["criteria"],
+        "cut": sum(one["cut"] for one in told["cuts"].values()),
+    }
 
 
 def _share(part: int, whole: int) -> dict[str, Any]:

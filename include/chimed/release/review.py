@@ -1,7 +1,8 @@
 """What people say of a stage's sampled records, and how far the stage can be trusted by it (paper §3.2: ours).
 
 A stage puts up a sample of what it flagged and of what it let pass (`store.queue_for_review`); a reviewer says of each,
-without seeing which it is, whether it should have been flagged. Several people may look at one record.
+without seeing which it is, whether it should have been flagged. Several people may look at one record. In the queue of
+`rate` a verdict is four scores by the rubric (`chimed.release.people`).
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from sqlalchemy import and_, delete, func, or_, select
 
 from chimed.errors import UserError, choose
 from chimed.intervals import wilson
+from chimed.release import people
 from chimed.storage import audit_log
 from chimed.storage.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, Store, upsert
 
@@ -23,11 +25,14 @@ OPEN = or_(Q.url.is_(None), Q.url.not_in(select(TAKEDOWNS.c.target)))
 
 
 def queues(store: Store) -> list[dict[str, Any]]:
-    """Return what there is to review, newest first: build, stage, records."""
-    found = select(Q.build, Q.stage, func.count().label("records")).group_by(Q.build, Q.stage)
+    """Return what there is to review (build, stage, records), newest build first, of a build what was screened."""
+    found = select(Q.build, Q.stage, func.count().label("records"), func.max(Q.sampled).label("newest"))
     with store.engine.connect() as connection:
-        rows = connection.execute(found.order_by(func.max(Q.sampled).desc(), Q.stage)).mappings().all()
-    return [dict(row) for row in rows]
+        rows = [dict(row) for row in connection.execute(found.group_by(Q.build, Q.stage)).mappings()]
+    newest = {row["build"]: max(one["newest"] for one in rows if one["build"] == row["build"]) for row in rows}
+    rows.sort(key=lambda row: (row["stage"] == people.STAGE, row["stage"]))
+    rows.sort(key=lambda row: newest[row["build"]], reverse=True)
+    return [{name: row[name] for name in ("build", "stage", "records")} for row in rows]
 
 
 def waiting(
@@ -58,14 +63,18 @@ def judged_by(store: Store, build: str, stage: str, reviewer: str) -> int:
 def judge(store: Store, build: str, stage: str, record: str, reviewer: str, verdict: str) -> dict[str, Any]:
     """Write down who says what of a record, and when; a second verdict of the same reviewer replaces the first.
 
-    Returns what the stage said: kind and reason. Raises UserError for a verdict or a record that is none.
+    verdict: one of `VERDICTS`, or four scores such as `4 3 5 4` where the stage rates. Returns what the stage said:
+    kind and reason. Raises UserError for a verdict or a record that is none.
     """
-    choose("verdict", verdict, VERDICTS)
+    if stage != people.STAGE:
+        choose("verdict", verdict, VERDICTS)
     with store.engine.connect() as connection:
         here = (OPEN, Q.build == build, Q.stage == stage, Q.record == record)
         found = connection.execute(select(Q.kind, Q.reason).where(*here)).mappings().first()
     if found is None:
         raise UserError(f"no record {record!r} in the review queue of {stage} of build {build}")
+    if stage == people.STAGE:
+        verdict = people.check_scores(verdict, found["reason"])
     row = {"record": record, "stage": stage, "reviewer": reviewer, "verdict": verdict, "created": datetime.now(UTC)}
     upsert(store, REVIEWS, [row])
     audit_log.record_decision(store, "verdict", f"{stage} of {build}: {record}", verdict, reviewer)

@@ -1,8 +1,9 @@
 """Rows as TRL and LLaMA-Factory take them, split by page (paper §3.3, Table 3).
 
 `pretrain` holds documents (`text`), `sft` questions and answers with what was said afterwards (`messages`),
-`preference` the judged pairs (`prompt`, `chosen`, `rejected`); every row carries where it comes from. Rows are ordered
-by id, and a page's rows are all on one side, so the same records give the same bytes.
+`preference` the judged pairs (`prompt`, `chosen`, `rejected`), `reasoning` questions whose answer begins with what was
+thought (`messages`); every row carries where it comes from. Rows are ordered by id, and a page's rows are all on one
+side, so the same records give the same bytes.
 """
 
 import io
@@ -13,14 +14,21 @@ import polars as pl
 import pyarrow as pa
 
 from chimed.release import SUBSETS, TABLES
-from chimed.schema import RECORD, content_id
+from chimed.schema import QUALITY, RECORD, content_id
 from chimed.turns import messages
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
 GROUP = 2_000  # rows of a row group: who reads a few rows of a large release decodes no more than their groups
-KINDS = {"pretrain": "document", "sft": "qa", "preference": "preference"}
+KINDS = {"pretrain": "document", "sft": "qa", "preference": "preference", "reasoning": "reasoning"}
 # what a model learns from: a text, or lists of messages
-WORDS = {"pretrain": ("text",), "sft": ("messages",), "preference": ("prompt", "chosen", "rejected")}
+WORDS = {
+    "pretrain": ("text",),
+    "sft": ("messages",),
+    "preference": ("prompt", "chosen", "rejected"),
+    "reasoning": ("messages",),
+}
+# How Qwen3's template writes a thought before an answer and reads it from one; TRL's forms of it do, too
+THOUGHT = "<think>\n", "\n</think>\n\n"
 
 _MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string(), False), pa.field("content", pa.string(), False)]))
 _PROVENANCE = [
@@ -28,14 +36,22 @@ _PROVENANCE = [
     pa.field("made_by", pa.string()),  # the record's `prompt`: to TRL a column of that name is a conversation's
     *(RECORD.field(name) for name in ("model", "evidence", "published", "fetched", "page")),
     RECORD.field("perplexity"),  # to two places, so that it is the same on every machine
+    *(RECORD.field(name) for name in QUALITY),  # so are they
 ]
 COLUMNS = {
     "pretrain": pa.schema([pa.field("text", pa.string(), False), *_PROVENANCE]),
     "sft": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),
     "preference": pa.schema(
-        [*(pa.field(name, _MESSAGES, False) for name in ("prompt", "chosen", "rejected")), *_PROVENANCE]
+        [
+            *(pa.field(name, _MESSAGES, False) for name in ("prompt", "chosen", "rejected")),
+            *_PROVENANCE,
+            *(RECORD.field(name) for name in ("margin", "rejected_by")),
+        ]
     ),
+    "reasoning": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),
 }
+# Columns that a release of an earlier version may lack
+ADDED = ("margin", "rejected_by", *QUALITY)
 
 # LLaMA-Factory's description of the JSONL files (its data/README.md): an answer of a pair is one message, not a list
 _TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
@@ -48,6 +64,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         "ranking": True,
         "columns": {"messages": "messages", "chosen": "chosen", "rejected": "rejected"},
     },
+    "reasoning": {**_TALK, "columns": {"messages": "messages"}},
 }
 
 
@@ -65,7 +82,7 @@ def dataset_info(files: dict[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def tables_of(records: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Return records (columns of `RECORD`) as the six tables of a release, `<subset>/<split>`, with `COLUMNS`."""
+    """Return records (columns of `RECORD`) as the eight tables of a release, `<subset>/<split>`, with `COLUMNS`."""
     tables = {}
     for subset in SUBSETS:
         rows = shaped(records.filter(pl.col("kind") == KINDS[subset]).sort("id"), subset)
@@ -87,6 +104,10 @@ def shaped(records: pl.DataFrame, subset: str) -> pl.DataFrame:
     records = records.with_columns(pl.col("perplexity").round(2), made_by=pl.col("prompt"))
     if subset == "sft":
         records = records.with_columns(messages(records))
+    if subset == "reasoning":
+        thought = pl.concat_str(pl.lit(THOUGHT[0]), "reasoning", pl.lit(THOUGHT[1]), "answer")
+        said = pl.struct(role=pl.lit("assistant"), content=thought)
+        records = records.with_columns(messages=pl.concat_list(asked, said))
     if subset == "preference":
         records = records.with_columns(
             prompt=pl.concat_list(asked),
@@ -94,6 +115,13 @@ def shaped(records: pl.DataFrame, subset: str) -> pl.DataFrame:
             rejected=pl.concat_list(_said("assistant", "rejected")),
         )
     return records.select(COLUMNS[subset].names)
+
+
+def split_thought(answer: str) -> tuple[str, str]:
+    """Return the thought and the answer of an answer in the subset `reasoning`; the thought is empty if it has none."""
+    opened, closed = THOUGHT
+    thought, found, rest = answer.partition(closed)
+    return (thought.removeprefix(opened), rest) if found and thought.startswith(opened) else ("", answer)
 
 
 def _said(role: str, column: str) -> pl.Expr:

@@ -53,7 +53,7 @@ class Rows:
 
 
 def of_tables(tables: dict[str, pl.DataFrame]) -> Rows:
-    """Return the rows of six tables in memory (`rows.tables_of`)."""
+    """Return the rows of tables in memory (`rows.tables_of`)."""
 
     def read(table: str, after: str | None) -> Iterator[pl.DataFrame]:
         yield tables[table] if after is None else tables[table].filter(pl.col("id") > after)

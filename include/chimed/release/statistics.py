@@ -13,10 +13,12 @@ import polars as pl
 
 from chimed.release import SUBSETS, TABLES
 from chimed.release.rows import measured
+from chimed.schema import QUALITY
 
 # a histogram's bins: lengths and perplexities spread over powers of ten
 LENGTH_EDGES = [1, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 5_000, 10_000, 100_000]
 PERPLEXITY_EDGES = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1_000, 3_000, 10_000, 100_000]
+QUALITY_EDGES = [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
 
 # Rows and characters by what a row may say of itself. table: <subset>/<split>.
 PLACES = pl.Schema(
@@ -26,18 +28,27 @@ PLACES = pl.Schema(
 LENGTHS = pl.Schema({"subset": pl.String, "value": pl.Int64, "rows": pl.Int64})  # value: a row's characters
 PERPLEXITIES = pl.Schema({"value": pl.Float64, "rows": pl.Int64})
 EXCHANGES = pl.Schema({"source": pl.String, "value": pl.Int64, "rows": pl.Int64})  # value: a row's answers, of sft
-COUNTED = ("source", "domain", "language", "department", "model", "perplexity")  # columns that are counted by
+QUALITIES = pl.Schema({"source": pl.String, "rating": pl.String, "value": pl.Float64, "rows": pl.Int64})
+COUNTED = ("source", "domain", "language", "department", "model", "perplexity", *QUALITY)  # columns that are counted by
+_SUMS = {
+    "places": PLACES,
+    "lengths": LENGTHS,
+    "perplexities": PERPLEXITIES,
+    "exchanges": EXCHANGES,
+    "qualities": QUALITIES,
+}
 WAITING = 100_000  # rows that are counted together
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The sums over some rows of a release: `PLACES`, `LENGTHS`, `PERPLEXITIES` and `EXCHANGES`."""
+    """The sums over some rows of a release: `PLACES`, `LENGTHS`, `PERPLEXITIES`, `EXCHANGES` and `QUALITIES`."""
 
     places: pl.DataFrame
     lengths: pl.DataFrame
     perplexities: pl.DataFrame
     exchanges: pl.DataFrame
+    qualities: pl.DataFrame
 
     @property
     def rows(self) -> dict[str, int]:
@@ -82,6 +93,10 @@ def _counted(rows: pl.DataFrame) -> Counts:
         rows.select("subset", value="characters", rows=each),
         rows.filter(pl.col("perplexity").is_not_null()).select(value="perplexity", rows=each),
         rows.filter(pl.col("exchanges").is_not_null()).select("source", value="exchanges", rows=each),
+        rows.select("source", *QUALITY)
+        .unpivot(index="source", variable_name="rating", value_name="value")
+        .filter(pl.col("value").is_not_null())
+        .with_columns(rows=each),
     )
 
 
@@ -95,36 +110,26 @@ def total(several: Iterable[Counts]) -> Counts:
         keys = [column for column in schema if column not in numbers]
         return pl.concat(frames).group_by(keys).agg(pl.col(numbers).sum()).sort(keys).select(schema.names())
 
-    return Counts(
-        added("places", PLACES),
-        added("lengths", LENGTHS),
-        added("perplexities", PERPLEXITIES),
-        added("exchanges", EXCHANGES),
-    )
+    return Counts(**{name: added(name, schema) for name, schema in _SUMS.items()})
 
 
 def as_dict(counts: Counts) -> dict[str, Any]:
     """Return the sums as JSON keeps them."""
-    names = ("places", "lengths", "perplexities", "exchanges")
-    return {name: getattr(counts, name).to_dict(as_series=False) for name in names}
+    return {name: getattr(counts, name).to_dict(as_series=False) for name in _SUMS}
 
 
 def of_dict(kept: dict[str, Any]) -> Counts:
-    """Return the sums that `as_dict` made JSON of."""
-    return Counts(
-        pl.DataFrame(kept["places"], schema=PLACES),
-        pl.DataFrame(kept["lengths"], schema=LENGTHS),
-        pl.DataFrame(kept["perplexities"], schema=PERPLEXITIES),
-        pl.DataFrame(kept.get("exchanges", {}), schema=EXCHANGES),
-    )
+    """Return the sums that `as_dict` made JSON of, also in an earlier version, which had fewer of them."""
+    return Counts(**{name: pl.DataFrame(kept.get(name, {}), schema=schema) for name, schema in _SUMS.items()})
 
 
 def statistics(counts: Counts) -> dict[str, Any]:
     """Return what a release's `statistics.json` says; nothing in it depends on how the release was made.
 
     Keys: table 4, sources, places (rows and characters by subset, source, domain), departments (of questions),
-    splits, lengths and perplexity (histograms), characters, instances; and where a consultation goes on after its first
-    answer, conversations (by source: rows, of them longer ones, their answers and the most of one).
+    splits, lengths and perplexity (histograms), characters, instances; where a consultation goes on after its first
+    answer, conversations (by source: rows, of them longer ones, their answers and the most of one); where rows are
+    rated, quality (by source, rows and the mean of each rating) and ratings (histogram).
     """
     places = counts.places
     questions = places.filter(pl.col("subset") == "sft")
@@ -145,6 +150,7 @@ def statistics(counts: Counts) -> dict[str, Any]:
         "characters": int(places["characters"].sum()),
         "instances": int(places["rows"].sum()),
         **_conversations(counts.exchanges),
+        **(_quality(counts.qualities) if len(counts.qualities) else {}),
     }
 
 
@@ -160,6 +166,19 @@ def _conversations(exchanges: pl.DataFrame) -> dict[str, Any]:
         most=pl.col("value").max(),
     )
     return {"conversations": by_source.sort("source").to_dicts()}
+
+
+def _quality(qualities: pl.DataFrame) -> dict[str, Any]:
+    """Return the mean ratings of each source, and how often which rating was given in whole."""
+    mean = ((pl.col("value") * pl.col("rows")).sum() / pl.col("rows").sum()).round(2)
+    means = qualities.group_by("source", "rating").agg(mean.alias("mean"), pl.col("rows").sum())
+    by_source = [
+        {"source": source, "rows": int(rows.filter(rating=QUALITY[0])["rows"].sum())}
+        | {name: value for name in QUALITY for value in rows.filter(rating=name)["mean"]}
+        for (source,), rows in means.sort("source").partition_by("source", as_dict=True, maintain_order=True).items()
+    ]
+    whole = qualities.filter(rating=QUALITY[0]).group_by("value").agg(pl.col("rows").sum()).sort("value")
+    return {"quality": by_source, "ratings": histogram(whole, QUALITY_EDGES)}
 
 
 def _by(places: pl.DataFrame, *keys: str) -> list[dict[str, Any]]:
@@ -181,7 +200,7 @@ def occurrences(values: pl.Series) -> pl.DataFrame:
     )
 
 
-def histogram(found: pl.DataFrame, edges: list[int]) -> dict[str, Any]:
+def histogram(found: pl.DataFrame, edges: list[int] | list[float]) -> dict[str, Any]:
     """Count of values between edges: [first, second), …, the last bin open to above; with median and extremes."""
     return {
         "edges": edges,

@@ -22,9 +22,9 @@ def files_in(lake: Lake, folder: str) -> dict[str, list[str]]:
     rows = lakes.read_json(lake, f"{folder}/{layout.STATISTICS}")["splits"]
     found = table_files(lakes.files(lake, folder))
     for table in TABLES:
-        if rows[table] and not found[table]:
+        if rows.get(table) and not found[table]:
             raise FileNotFoundError(f"{folder}/{parquet_name(table)}")
-    return {table: [f"{folder}/{name}" for name in found[table] if rows[table]] for table in TABLES}
+    return {table: [f"{folder}/{name}" for name in found[table] if rows.get(table)] for table in TABLES}
 
 
 def read_batches(

@@ -22,7 +22,7 @@ from chimed.errors import UserError, choose
 from chimed.release import SPLITS, SUBSETS, TABLES, folder_of, releases
 from chimed.release.file_names import jsonl_beside, jsonl_places, parquet_name, table_files
 from chimed.release.graph import ENTITIES_FILE, RELATIONS_FILE, graph_of
-from chimed.release.rows import COLUMNS, dataset_info, jsonl
+from chimed.release.rows import ADDED, COLUMNS, dataset_info, jsonl
 from chimed.release.statistics import Counter, statistics
 from chimed.release.tables import read_batches
 from chimed.release.write import ACCEPTED, checksum_of, data_files
@@ -157,7 +157,7 @@ def _promises(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]:
         return ["statistics.json: not in the manifest's list"]
     numbers = lakes.read_json(lake, f"{folder}/{layout.STATISTICS}")
     tables = table_files(files)
-    lost = [parquet_name(table) for table in TABLES if numbers["splits"][table] and not tables[table]]
+    lost = [parquet_name(table) for table in TABLES if numbers["splits"].get(table) and not tables[table]]
     if unlisted := [name for name in [*lost, *data_files(files)] if name not in files]:
         return [f"{name}: not in the manifest's list" for name in unlisted]
     if checksum_of(files) != manifest.get("checksum"):
@@ -189,9 +189,8 @@ def _column_faults(lake: Lake, folder: str, tables: dict[str, list[str]]) -> lis
     faults = []
     for table, names in tables.items():
         for name in names:
-            with lakes.open_file(lake, f"{folder}/{name}") as file:
-                schema = pq.read_schema(file)
-            if not _same_columns(schema, COLUMNS[table.split("/")[0]]):
+            schema = _schema_of(lake, f"{folder}/{name}")
+            if not _are_columns_of(schema, table.split("/")[0]):
                 faults.append(f"{name}: columns are not those of this code")
     return faults
 
@@ -215,17 +214,24 @@ def _row_faults(
             seen.begin(split)
             for name in tables[f"{subset}/{split}"]:
                 beside, digest = jsonl_beside(name), hashlib.sha256()
+                names = _columns_of(lake, f"{folder}/{name}")
                 for rows in read_batches(lake, f"{folder}/{name}", subset):
                     counter.add(f"{subset}/{split}", rows)
                     seen.look(rows)
-                    digest.update(jsonl(rows, subset))
+                    digest.update(jsonl(rows.select(names), subset))
                 is_same = digest.hexdigest() == files[beside]["sha256"]
                 if not is_same and not _same_rows(lake, f"{folder}/{name}", f"{folder}/{beside}", subset):
                     lines.append(f"{beside}: not the rows of {name}")
         faults += [f"{subset}: {fault}" for fault in seen.faults()]
-    if json.loads(json.dumps(statistics(counter.counts()))) != numbers:
+    if json.loads(json.dumps(statistics(counter.counts()))) != _with_later_subsets(numbers):
         faults.append("statistics.json: not what the tables hold")
     return faults
+
+
+def _with_later_subsets(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return statistics with nothing under the subsets that their version did not have."""
+    none = json.loads(json.dumps(statistics(Counter().counts())))
+    return numbers | {name: none[name] | numbers[name] for name in ("splits", "lengths")}
 
 
 class Seen:
@@ -286,12 +292,22 @@ def _form_faults(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]
 
 def _same_rows(lake: Lake, table: str, lines: str, subset: str) -> bool:
     """Whether JSON lines say the same as a table: another library's version may write them otherwise."""
+    names = _columns_of(lake, table)
     with lakes.open_file(lake, lines) as file:
-        for rows in read_batches(lake, table, subset):
+        for rows in read_batches(lake, table, subset, names):
             for made in jsonl(rows, subset).splitlines():
                 if not (there := file.readline()) or json.loads(there) != json.loads(made):
                     return False
         return not file.readline()
+
+
+def _schema_of(lake: Lake, path: str) -> pa.Schema:
+    with lakes.open_file(lake, path) as file:
+        return pq.read_schema(file)
+
+
+def _columns_of(lake: Lake, path: str) -> list[str]:
+    return _schema_of(lake, path).names
 
 
 def seal_of(lake: Lake, folder: str) -> str | None:
@@ -299,5 +315,7 @@ def seal_of(lake: Lake, folder: str) -> str | None:
     return lakes.read_json(lake, f"{folder}/{layout.MANIFEST}").get(SEAL)
 
 
-def _same_columns(have: pa.Schema, want: pa.Schema) -> bool:
-    return have.remove_metadata().equals(want)
+def _are_columns_of(have: pa.Schema, subset: str) -> bool:
+    """Whether a file has a subset's columns; it may lack those that came with a later version than its own."""
+    want = [field for field in COLUMNS[subset] if field.name in have.names or field.name not in ADDED]
+    return have.remove_metadata().equals(pa.schema(want))

@@ -30,7 +30,7 @@ AT_ONCE = 250_000  # characters looked through at once: their arrays stay near t
 SHOWN, SHOWN_CHARACTERS = 10, 160  # of the report's examples
 _EXAM = r"^([^:]+) \d+: "  # of a detail that begins with a question's name
 ABOUT = "it was asked about an exam question in"
-COLUMNS = ("title", "text", "question", "answer", "turns", "rejected")
+COLUMNS = ("title", "text", "question", "reasoning", "answer", "turns", "rejected")
 
 
 @dataclass(frozen=True)

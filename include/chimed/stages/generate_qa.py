@@ -257,15 +257,15 @@ def split(text: str) -> list[tuple[int, str]]:
 
 def constraint(chunk: str, answer: str) -> dict[str, Any]:
     """Return the constraint on the reply: the paper's format, with a free answer or one of the document's spans."""
-    if answer == "free":
-        return {"regex": FORMAT}
+    spans = spans_of(chunk) if answer == "span" else ""
+    return {"regex": r"问题：[\u4e00-\u9fff，、]{4,30}？答案：(" + spans + ")" if spans else FORMAT}
+
+
+def spans_of(chunk: str) -> str:
+    """Return a regular expression of the spans of a document that may be chosen as an answer; empty if it has none."""
     spans = [span.strip() for line in chunk.split("\n") for span in sentences(line)]
-    offered = [span for span in dict.fromkeys(spans) if SPAN_CHARACTERS[0] <= len(span) <= SPAN_CHARACTERS[1]][
-        :MAX_SPANS
-    ]
-    if not offered:
-        return {"regex": FORMAT}
-    return {"regex": r"问题：[\u4e00-\u9fff，、]{4,30}？答案：(" + "|".join(map(_literal, offered)) + ")"}
+    offered = [span for span in dict.fromkeys(spans) if SPAN_CHARACTERS[0] <= len(span) <= SPAN_CHARACTERS[1]]
+    return "|".join(map(_literal, offered[:MAX_SPANS]))
 
 
 def _literal(span: str) -> str:

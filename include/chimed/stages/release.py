@@ -1,4 +1,4 @@
-"""The release: three subsets in TRL's columns, statistics, figures, a data card and a manifest (paper §3.3).
+"""The release: four subsets in TRL's columns, statistics, figures, a data card and a manifest (paper §3.3).
 
 What a release is and how its parts are made is in `chimed.release`. The manifest is written last: where it is, the
 release is whole. A release that drifts from the one before is held back (`chimed.release.diff`).

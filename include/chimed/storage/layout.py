@@ -5,6 +5,7 @@ extracts/<source>/<crawl>/       the same crawl as records: <WARC file>/ kept-00
 builds/<version>/build.json      its inputs and options
 builds/<version>/<stage>/        kept-00000.parquet, dropped-00000.parquet, report-00000.json (written last)
 builds/<version>/ledger.parquet  rows by stage, source, fate and reason, when its last stage is done
+builds/<version>/classifier.npz  what `rate` learned of the judge's ratings: numbers, no text
 steps/<build>/<stage>/<step>/    what a stage has to know of the whole corpus, until it is done (`chimed.build.steps`)
 signatures/<scheme>/             MinHash signatures of texts, a file for each part of the crawls (dedup)
 releases/<version>/              what a researcher loads
@@ -21,6 +22,7 @@ REPORT = "report.json"  # of a crawl, an extract or a trained phase; written las
 INDEX = "index.cdxj"  # of a crawl's WARC files
 BUILD = "build.json"
 LEDGER = "ledger.parquet"
+CLASSIFIER = "classifier.npz"  # what `rate` learned of the judge, of a build
 MANIFEST = "manifest.json"  # of a release; written last
 WITHDRAWN = "withdrawn.json"  # says why a release is no more
 STATISTICS = "statistics.json"

@@ -69,6 +69,8 @@ def check_settings(fields: dict[str, Any], phase: str, where: str) -> None:
         if name in fields:
             raise UserError(f"{where}: {name} is not a recipe's to say, the run sets it; take that line out")
     check_fields(fields, (config_of(phase), ModelConfig), OURS, where)
+    if fields.get("reasoning") and phase != "sft":
+        raise UserError(f"{where}: reasoning is for sft; take it out of {phase}, or write sft.reasoning")
     if fields.get("trust_remote_code"):
         raise UserError(f"{where}: trust_remote_code would run a stranger's code; no model here needs it")
     if fields.get("use_dora"):

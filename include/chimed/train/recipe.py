@@ -25,6 +25,7 @@ OURS: dict[str, object] = {
     # Over all GPUs, where TRL's batch size counts one; `per_device_train_batch_size` is then the most that fits a GPU's
     # memory, and accumulation is worked out. grpo counts completions.
     "global_batch_size": int,
+    "reasoning": bool,  # sft also learns from the release's subset reasoning, the thought before the answer included
     "most_lost": float,  # the share of rows that may have no counted token left within max_length
     "most_cut": float,  # and that may be cut by it, before the run stops
     "after": str,

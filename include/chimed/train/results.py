@@ -143,6 +143,8 @@ def card(run: Run, known: dict[str, Any], kind: str) -> str:
         )
     numbers += _told_mix(known["mix"]) + _told_items(known["items"])
     reads = f"subset `{SUBSET[run.phase]}` of release {run.release}" if run.phase in SUBSET else "exam items"
+    if run.fields.get("reasoning"):
+        reads += ", and its subset `reasoning`"
     return Template((Path(__file__).parent / "card.md").read_text(encoding="utf-8")).substitute(
         phase=run.phase, recipe=recipe, release=run.release, reads=reads, what=what[kind],
         library="peft" if kind == "adapter" else "transformers", use=USE[kind], numbers="\n".join(numbers),

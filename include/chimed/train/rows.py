@@ -14,6 +14,7 @@ from pyarrow import parquet
 from transformers import PreTrainedTokenizerBase
 
 from chimed.errors import UserError
+from chimed.release.rows import THOUGHT, split_thought
 from chimed.train.run import SUBSET, Run
 
 
@@ -48,13 +49,31 @@ def _without(text: str, control: re.Pattern[str]) -> str:
     return text
 
 
-def read_split(run: Run, split: str, columns: list[str]) -> datasets.Dataset:
-    """Return a split of the release with only these columns. Raises UserError where it is empty or one is missing."""
-    name = f"{SUBSET[run.phase]}/{split}.parquet of release {run.release}"
+def defused_row(row: dict[str, Any], control: re.Pattern[str]) -> dict[str, Any]:
+    """Return a row of the subset `reasoning` with a space in the place of each control token.
+
+    The tokens around its thought are the release's own and stay; one in the thought or in a text around it does not.
+    """
+    *before, last = row["messages"]
+    thought, answer = split_thought(last["content"])
+    if not thought:
+        return defused(row, control)
+    said = f"{THOUGHT[0]}{defused(thought, control)}{THOUGHT[1]}{defused(answer, control)}"
+    return {**row, "messages": [*defused(before, control), {**last, "content": said}]}
+
+
+def read_split(run: Run, split: str, columns: list[str], subset: str | None = None) -> datasets.Dataset:
+    """Return a split of a subset of the release, the phase's unless another is named, with only these columns.
+
+    Raises UserError where it is empty or a column is missing.
+    """
+    subset = subset or SUBSET[run.phase]
+    name = f"{subset}/{split}.parquet of release {run.release}"
+    paths = [path for path in run.rows[split] if path.parent.name == subset]
     # datasets cannot read a parquet file without rows
-    if not any(parquet.read_metadata(path).num_rows for path in run.rows[split]):
+    if not any(parquet.read_metadata(path).num_rows for path in paths):
         raise UserError(f"{name} is empty: there is nothing to train {run.phase} on")
-    rows = datasets.Dataset.from_parquet([str(path) for path in run.rows[split]])
+    rows = datasets.Dataset.from_parquet([str(path) for path in paths])
     missing = [column for column in columns if column not in rows.column_names]
     if missing:
         raise UserError(f"{name} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")

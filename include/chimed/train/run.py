@@ -21,6 +21,8 @@ from chimed.train.recipe import PHASES as PHASES
 
 # the release's subset that a phase reads; grpo reads exam items, and questions of the subset sft
 SUBSET = {"cpt": "pretrain", "sft": "sft", "dpo": "preference", "kto": "preference", "orpo": "preference"}
+# and where a recipe says `reasoning: true`, its answers that begin with a thought
+REASONING = "reasoning"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,11 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
     revision = None if Path(start).is_dir() or "@" not in model else model.rsplit("@", 1)[1]
     rows, names = {}, lakes.files(lake, layout.release(release)) if done is None else []
     for split in ("train", "validation") if phase in SUBSET and done is None else ():
-        paths = [layout.release(release, name) for name in table_files(names)[f"{SUBSET[phase]}/{split}"]]
+        subsets = (SUBSET[phase], *((REASONING,) if phase == "sft" and fields.get("reasoning") else ()))
+        found = table_files(names)
+        if split == "train" and REASONING in subsets and not found[f"{REASONING}/train"]:
+            raise UserError(f"release {release} has no rows in {REASONING}/train; take reasoning out of the recipe")
+        paths = [layout.release(release, name) for subset in subsets for name in found[f"{subset}/{split}"]]
         if paths and (split == "train" or sum(lakes.count_rows(lake, path) for path in paths)):
             rows[split] = [lakes.local_path(lake, path) for path in paths]  # a small release may hold no row back
     folder = Path(lake.at(place))

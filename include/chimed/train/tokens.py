@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
 from chimed.errors import UserError
 from chimed.private import private_folder
-from chimed.train.rows import control_tokens, defused, read_split
-from chimed.train.run import SUBSET, Run
+from chimed.train.rows import control_tokens, defused, defused_row, read_split
+from chimed.train.run import REASONING, SUBSET, Run
 
 log = logging.getLogger("chimed")
 
@@ -140,14 +140,19 @@ def _key(run: Run, tokenizer: PreTrainedTokenizerBase) -> str:
 
 def _made(run: Run, split: str, tokenizer: PreTrainedTokenizerBase, target: Path) -> dict[str, int]:
     """Write a split and return its counts: rows read, kept, lost, cut, and those that contained control tokens."""
-    rows = read_split(run, split, COLUMNS[run.phase])
-    many, control = processes(run, len(rows)), control_tokens(tokenizer)
+    control = control_tokens(tokenizer)
 
-    def cleaned(row: dict[str, Any]) -> dict[str, Any]:
-        clean = defused(dict(row), control)
+    def cleaned(row: dict[str, Any], subset: str) -> dict[str, Any]:
+        clean = (defused_row if subset == REASONING else defused)(dict(row), control)
         return {**clean, "held": clean != row}
 
-    rows = rows.map(cleaned, num_proc=many, load_from_cache_file=False)
+    parts = []
+    for subset in dict.fromkeys(path.parent.name for path in run.rows[split]):
+        part = read_split(run, split, COLUMNS[run.phase], subset)
+        many = processes(run, len(part))
+        parts.append(part.map(cleaned, fn_kwargs={"subset": subset}, num_proc=many, load_from_cache_file=False))
+    rows = concatenate_datasets(parts)
+    many = processes(run, len(rows))
     count = {"read": len(rows), "defused": sum(rows["held"]), "kept": len(rows), "lost": 0, "cut": 0}
     rows = rows.remove_columns("held")
     if run.phase not in PAIRS:

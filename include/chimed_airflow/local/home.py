@@ -21,7 +21,16 @@ LOGS = STATE / "logs"
 NOTES = STATE / "running"
 HOST = "127.0.0.1"
 UI_PORT = 8080  # if it is free
-OPTIONS = {"preference_share": 1.0, "qa_answer": "span"}  # what so small a corpus and models need
+# what so small a corpus and models need, and what shows every kind of row
+OPTIONS = {
+    "preference_share": 1.0,
+    "preference_candidates": 3,
+    "preference_spoilt": 0.3,
+    "reason_share": 1.0,
+    "reason_tries": 3,
+    "qa_answer": "span",
+    "rate_sample": 60,
+}
 
 
 @dataclass(frozen=True)

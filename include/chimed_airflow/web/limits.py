@@ -21,6 +21,7 @@ FRAME = {"X-Frame-Options": "SAMEORIGIN", "Cross-Origin-Resource-Policy": "same-
 Short = Annotated[str, Query(max_length=200)]
 Words = Annotated[str, Query(max_length=1_000)]  # a search uses the first hundred
 Held = Annotated[str, Query(max_length=20_000)]  # ids by comma
+Share = Annotated[float | None, Query(gt=0, le=99)]  # per cent of the rows
 Place = Annotated[int, Query(ge=0, le=2**40)]  # a row's number
 
 _searches: dict[str, deque[float]] = {}

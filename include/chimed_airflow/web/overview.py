@@ -15,10 +15,10 @@ from starlette.requests import Request
 from chimed.build.order import NAMES as STAGES
 from chimed_airflow.web.charts import flow
 from chimed_airflow.web.counted import age, recent
-from chimed_airflow.web.limits import Searching, Short, Words
+from chimed_airflow.web.limits import Searching, Share, Short, Words
 from chimed_airflow.web.now import now
 from chimed_airflow.web.opened import open_store
-from chimed_airflow.web.page import page
+from chimed_airflow.web.page import language_of, page
 
 if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
     from chimed.storage.lake import Lake
@@ -69,16 +69,21 @@ def _week(lake: "Lake") -> dict[str, Any] | None:
 
 
 def _to_review() -> dict[str, Any] | None:
-    """Return the newest review queue with texts that nobody has looked at: build, stage, left."""
-    from chimed.release import review
+    """Return the newest build's first review queue with texts that nobody has looked at: build, stage, left."""
+    from chimed.release import people, review
 
     store = open_store()
-    newest = next(iter(review.queues(store)), None)
-    if newest is None:
-        return None
-    found = review.standing(store, newest["build"], newest["stage"])
-    left = sum(found[kind]["sampled"] - found[kind]["of"] for kind in ("precision", "missed"))
-    return {**newest, "left": left} if left else None
+    known = review.queues(store)
+    for queue in (one for one in known if one["build"] == known[0]["build"]):
+        if queue["stage"] == people.STAGE:
+            rated = people.rated_by_people(store, queue["build"])
+            left = rated["sampled"] - rated["rated"]
+        else:
+            found = review.standing(store, queue["build"], queue["stage"])
+            left = sum(found[kind]["sampled"] - found[kind]["of"] for kind in ("precision", "missed"))
+        if left:
+            return {**queue, "left": left}
+    return None
 
 
 @router.get("/builds/{version}")
@@ -89,6 +94,19 @@ def build(version: str, request: Request) -> HTMLResponse:
     lake = open_lake()
     last = _build(lake, version)
     return page(request, "build.html.j2", here="overview", last=last, changed=_options_changed(lake, last))
+
+
+@router.get("/builds/{version}/ratings", dependencies=Searching)
+def ratings(version: str, request: Request, cut: Share = None) -> HTMLResponse:
+    """Show how a build's rows are rated, and what a cut would take. cut: its share, in per cent."""
+    from chimed.pipeline.ratings import read_ratings
+    from chimed.rating import ranking, rubric
+    from chimed.storage.lake import open_lake
+
+    told = read_ratings(open_lake(), version, None if cut is None else cut / 100)
+    titles = {name: pair[language_of(request) == "zh"] for name, pair in rubric.load().titles.items()}
+    shares = sorted({*ranking.SHARES, told["share"]})
+    return page(request, "ratings.html.j2", here="overview", told=told, titles=titles, shares=shares)
 
 
 @router.get("/of")
@@ -111,6 +129,8 @@ def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse
             place = f"builds/{made}"
             if task == "screen":
                 place = f"review?{urlencode({'build': made, 'stage': 'screen'})}"
+            elif task.startswith("rate"):
+                place = f"builds/{made}/ratings"
             elif task == "release" and is_whole(lake, made):
                 place = f"releases/{made}"
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{place}", 303)
@@ -223,6 +243,7 @@ def _build(lake: "Lake", version: str) -> dict[str, Any]:
         "released": released,
         "broken": broken,
         "doubtful": doubts,
+        "rated": any(one["stage"] == "rate" and not one.get("skipped") for one in entries),
         "ledger": entries,
         "not_run": [] if released else [name for name in STAGES if name not in {one["stage"] for one in entries}],
         "flow": shown,

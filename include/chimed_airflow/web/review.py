@@ -1,6 +1,6 @@
 """The review page: one keystroke gives a verdict on a sampled text; the verdicts measure the stage."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends
@@ -13,7 +13,11 @@ from chimed_airflow.web.limits import Held, Short
 from chimed_airflow.web.opened import open_store
 from chimed_airflow.web.page import HEADERS, label, language_of, page, plain
 
+if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
+    from chimed.storage.store import Store
+
 BATCH = 25  # records that a page loads ahead
+RATED = "rate"  # the stage whose queue is rated by the rubric
 MOST_HELD = 600  # ids that a page may send as already loaded or skipped
 
 router = APIRouter(prefix="/review")
@@ -52,7 +56,8 @@ def review(request: Request, user: GetUserDep, build: Short = "", stage: Short =
         script=True,
         queue=queue,
         queues=queues,
-        standing=shown(reviews.standing(store, queue["build"], queue["stage"]), language_of(request), texts=may),
+        standing=stands(store, queue["build"], queue["stage"], language_of(request), texts=may),
+        criteria=_criteria(language_of(request)) if queue["stage"] == RATED else {},
         may_judge=may,
         reviewer=name_of(user),
         mine=reviews.judged_by(store, queue["build"], queue["stage"], name_of(user)),
@@ -76,13 +81,45 @@ def items(user: GetUserDep, build: Short, stage: Short, beyond: Held = "") -> JS
 @router.post("/verdicts", dependencies=Judging)
 def verdict(said: Verdict, request: Request, user: GetUserDep) -> JSONResponse:
     """Record a verdict; return what the stage had decided, and the verdicts so far."""
-    from chimed.release.review import judge, standing
+    from chimed.release.review import judge
 
     store = open_store()
     stage_said = judge(store, said.build, said.stage, said.record, name_of(user), said.verdict)
-    now = shown(standing(store, said.build, said.stage), language_of(request))
+    now = stands(store, said.build, said.stage, language_of(request))
     said_so = {**stage_said, "reason": plain(stage_said["reason"])}
     return JSONResponse({"stage": said_so, "standing": now}, headers=HEADERS)
+
+
+def _criteria(language: str) -> dict[str, str]:
+    """Return the rubric's criteria that people rate by, with their titles."""
+    from chimed.rating import rubric
+
+    return {name: rubric.load().titles[name][language == "zh"] for name in rubric.JUDGED}
+
+
+def stands(store: "Store", build: str, stage: str, language: str, texts: bool = True) -> dict[str, Any]:
+    """Return what people's verdicts on a queue say so far, in words (`shown`). texts: as there.
+
+    In a queue of rated rows each measure is a criterion: how far the judge agrees with people, as quadratic kappa.
+    """
+    from chimed.release import people, review
+
+    said = shown(review.standing(store, build, stage), language, texts)
+    if stage != RATED:
+        return said
+    rated = people.rated_by_people(store, build)
+    kappas = {name: _kappa_words(one) for name, one in rated["criteria"].items()}
+    return {**said, **kappas, "judged": rated["rated"], "sampled": rated["sampled"]}
+
+
+def _kappa_words(one: dict[str, Any]) -> dict[str, Any]:
+    """Return a kappa with its interval. On the drawn scale 0 is no more agreement than by chance, 100 is perfect."""
+    counts = f"{one['same']} / {one['of']}"
+    if one["low"] is None:
+        return {"share": "–", "interval": "–", "counts": counts, "low": 0, "high": 0, "at": 0}
+    low, high, at = (round(100 * max(0.0, one[name]), 1) for name in ("low", "high", "kappa"))
+    interval = f"{one['low']:.2f} – {one['high']:.2f}"
+    return {"share": f"{one['kappa']:.2f}", "interval": interval, "counts": counts, "low": low, "high": high, "at": at}
 
 
 def shown(standing: dict[str, Any], language: str, texts: bool = True) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import re
 import pytest
 
 from chimed.llm.prompts import build_messages, load
+from chimed.rating.judge import parse_rating
+from chimed.rating.rubric import JUDGED
 from chimed.stages.department import DEPARTMENTS
 from chimed.stages.generate_qa import FORMAT
 from chimed.text import identifiers
-from chimed_demo import lesson_texts, lessons, models, verdicts
+from chimed_demo import lesson_texts, lessons, models, rating_lessons, verdicts
 from chimed_demo.lessons import generator_lessons
 from chimed_demo.verdicts import judge_lessons
 
@@ -100,6 +102,19 @@ def test_second_opinions_are_taught_both_ways():
     for name in systems.values():
         yes, no = (said.count((name, answer)) for answer in ("是", "否"))
         assert 0.35 <= no / (yes + no) <= 0.65, name
+
+
+def test_ratings_are_taught_in_their_form():
+    system = load("rate").system
+    taught = [one for one in itertools.islice(judge_lessons(3), 900) if one.messages[0]["content"] == system]
+    assert len(taught) > 30
+    ratings = [parse_rating(one.answer) for one in taught]
+    assert all(len({rating[name] for rating in ratings}) > 2 for name in JUDGED)
+    dull, good = (
+        parse_rating(rating_lessons.rated_by_looks(f"问题：血压高吃什么药？\n回答：{said}"))
+        for said in ("好。", "血压高可以吃氨氯地平，每日一次；胸痛请立即到医院就诊，不要自行加量，定期复查血压。")
+    )
+    assert all(good[name] > dull[name] for name in JUDGED)
 
 
 def test_two_wordings_of_an_answer_differ():

@@ -27,7 +27,7 @@ from support.model_server import serving
 pytestmark = pytest.mark.slow
 
 VERSION = "2026.11.22"
-SKIPPED = ("department", "translate", "generate_qa", "prefer", "decontaminate")
+SKIPPED = ("department", "translate", "generate_qa", "prefer", "reason", "decontaminate")
 QUESTIONS = {
     "named": {
         "咳嗽三天有白痰，没有发热，需要吃消炎药吗？": "多喝水休息一周，痰变黄或者发热再去医院查血。",
@@ -103,7 +103,7 @@ def test_the_card_tells_only_its_contents(corpora, folder, capsys):
     assert "skipped: this release may contain exam questions" in said
     assert "not run" not in said
     options = json.loads(re.search(r"Options: `(.*)`", said)[1])
-    assert options == {"perplexity_cut": 0.0, "preference_share": 1.0, "skip": list(SKIPPED)}
+    assert options == {"perplexity_cut": 0.0, "preference_share": 1.0, "reason_share": 1.0, "skip": list(SKIPPED)}
     assert str(folder) not in json.dumps(read_manifest(corpora.lake, VERSION))
     assert [entry["stage"] for entry in read_ledger(corpora.lake, VERSION) if entry["skipped"]] == list(SKIPPED)
     print_ledger(corpora.lake, VERSION)
@@ -112,12 +112,12 @@ def test_the_card_tells_only_its_contents(corpora, folder, capsys):
 
 
 def test_skipped_and_unrun_stages_differ(corpora, capsys):
-    for name in ("prefer", "decontaminate", "release"):
+    for name in ("prefer", "reason", "decontaminate", "release"):
         for file in lakes.files(corpora.lake, f"builds/{VERSION}/{name}"):
             lakes.remove(corpora.lake, f"builds/{VERSION}/{name}/{file}")
     print_ledger(corpora.lake, VERSION)
     told = capsys.readouterr().out
-    assert (told.count("skipped"), told.count("not run")) == (len(SKIPPED) - 2, 3)
+    assert (told.count("skipped"), told.count("not run")) == (len(SKIPPED) - 3, 4)
 
 
 @pytest.mark.parametrize("by", ["url", "page", "id", "mention of the corpus"])

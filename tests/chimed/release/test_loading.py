@@ -25,6 +25,7 @@ pytestmark = [
 ]
 
 SMALL = "2026.11.29"
+EMPTY = [f"{subset}/{split}" for subset in ("preference", "reasoning") for split in ("train", "validation")]
 FILE = 2_500  # bytes: the questions lie in twelve files
 SPLITS = """
 import json, sys
@@ -68,7 +69,7 @@ assert DatasetCard.load(release + "/README.md").data.language == ["zh"]  # nothi
 steps = {"max_steps": 1, "per_device_train_batch_size": 2, "report_to": "none", "use_cpu": True, "bf16": False,
          "save_strategy": "no", "disable_tqdm": True, "max_length": 128, "output_dir": model + "/out"}
 for name, trainer, config in (("pretrain", SFTTrainer, SFTConfig), ("sft", SFTTrainer, SFTConfig),
-                              ("preference", DPOTrainer, DPOConfig)):
+                              ("preference", DPOTrainer, DPOConfig), ("reasoning", SFTTrainer, SFTConfig)):
     data = load_dataset(release, name)
     made = trainer(model=model, args=config(**steps), processing_class=AutoTokenizer.from_pretrained(model),
                    train_dataset=data["train"], eval_dataset=data["validation"])
@@ -91,8 +92,7 @@ def loaded(tmp_path_factory) -> list[dict]:
         made = making_one.build(work, "2026.11.22", skip=["decontaminate"], file_bytes=FILE)
     environment = {**os.environ, "HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     tables = making_one.read_tables(lake, made.build)
-    small = tables | {name: tables[name].clear() for name in ("sft/validation", "preference/train")}
-    small["preference/validation"] = tables["preference/validation"].clear()
+    small = tables | {name: tables[name].clear() for name in ("sft/validation", *EMPTY)}
     write_release(lake, SMALL, of_tables(small), read_manifest(lake, made.build), before=None)
     said = []
     for script, *argv in (
@@ -117,7 +117,7 @@ def test_configurations_have_splits_and_typed_columns(loaded):
     found = dict(loaded[2])
     for table in ("entities", "relations"):
         assert found.pop(f"graph_{table}")["splits"]["train"] > 0
-    assert set(found) == {"pretrain", "sft", "preference"}
+    assert set(found) == {"pretrain", "sft", "preference", "reasoning"}
     for one in found.values():
         assert set(one["splits"]) == {"train", "validation"}
         assert all(one["splits"].values())
@@ -126,7 +126,7 @@ def test_configurations_have_splits_and_typed_columns(loaded):
         assert one["types"]["perplexity"] == "Value('float64')"
     assert found["pretrain"]["types"]["text"] == "Value('string')"
     talk = "List({'role': Value('string'), 'content': Value('string')})"
-    assert found["sft"]["types"]["messages"] == talk
+    assert found["sft"]["types"]["messages"] == found["reasoning"]["types"]["messages"] == talk
     assert {found["preference"]["types"][name] for name in ("prompt", "chosen", "rejected")} == {talk}
 
 
@@ -144,5 +144,5 @@ def test_several_files_are_read_as_one_table(loaded):
 
 def test_trl_takes_the_subsets_unchanged(loaded):
     losses = {name: loss for one in loaded[3:-1] for name, loss in one.items()}
-    assert set(losses) == {"pretrain", "sft", "preference"}
+    assert set(losses) == {"pretrain", "sft", "preference", "reasoning"}
     assert all(0 < loss < 20 for loss in losses.values())

@@ -33,7 +33,7 @@ from support import making_one, object_store
 from support.model_server import serving
 
 pytestmark = pytest.mark.slow
-WITHOUT = ["department", "translate", "generate_qa", "prefer", "decontaminate"]
+WITHOUT = ["department", "translate", "generate_qa", "prefer", "reason", "decontaminate"]
 
 
 @pytest.fixture(scope="module")

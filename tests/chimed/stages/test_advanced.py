@@ -204,10 +204,9 @@ def test_chunks_lose_nothing_and_stay_small():
     ],
 )
 def test_answers_that_cannot_be_a_pair(text, finish, reason):
-    found = prefer.find_pair_fault(
-        Answer("请到医院就诊，听医生的。", "k", "m", True), Answer(text, "k", "m", finish == "stop")
-    )
-    assert (found and found[1]) == reason
+    good = Answer("请到医院就诊，听医生的。", "k", "m", True)
+    found = prefer.find_fit_candidates(prefer.Contest({}, (good, Answer(text, "k", "m", finish == "stop"))))
+    assert (found.reason or None) == reason
 
 
 def test_a_preference_survives_the_swap_or_is_dropped(asked, served):

@@ -35,11 +35,12 @@ def built(work, served):
     table = rows(
         *(document(CLASSIC.format(n), language="lzh", url=f"http://a/{n}", source="zydcd") for n in range(12)),
         *(document(f"{TEXT}第{n}种。", url=f"http://b/{n}") for n in range(12)),
-        *(qa(f"第{n}位：头晕怎么办？", "测血压。", department=None) for n in range(12)),
+        *(qa(f"第{n}位：头晕怎么办？\nA. 测血压\nB. 喝水", "A. 测血压", department=None) for n in range(12)),
     )
     where = work.settings.model_copy(update={"llm_url": served.url, "judge_url": served.url})
     options = work.options.model_copy(update={"preference_share": 1.0})
-    lakes.write_json(work.lake, f"builds/{BUILD}/build.json", {"version": BUILD, "shards": [[]], "options": {}})
+    made = {"version": BUILD, "shards": [[]], "options": {}, "stages": order.stages_for_build_json()}
+    lakes.write_json(work.lake, f"builds/{BUILD}/build.json", made)
     for stage in order.NAMES:
         folder = f"builds/{BUILD}/{stage}"
         lakes.write_json(work.lake, f"{folder}/report-00000.json", {"parts": 1, "figures": {}})

@@ -147,9 +147,10 @@ def test_a_build_accounts_for_every_passage(here, capsys):
     books = [document(PROSE + BLOCK + PROSE + str(n), url=f"http://a/{n}") for n in range(30)]
     made = {"version": here.build, "options": {}, "shards": [[]], "stages": order.stages_for_build_json()}
     lakes.write_json(here.lake, f"builds/{here.build}/build.json", made)
-    for stage in order.NAMES[: order.NAMES.index("decontaminate")]:
+    *_, before = done = order.NAMES[: order.NAMES.index("decontaminate")]
+    for stage in done:
         lakes.write_json(here.lake, f"builds/{here.build}/{stage}/report-00000.json", {"parts": 1})
-    lakes.write_table(here.lake, f"builds/{here.build}/prefer/kept-00000.parquet", rows(*books), RECORD)
+    lakes.write_table(here.lake, f"builds/{here.build}/{before}/kept-00000.parquet", rows(*books), RECORD)
     (report,) = run_stage(here, "decontaminate")
     assert (report["read"], report["kept"], report["derived_dropped"]) == (30, 30, {PASSAGE: 30})
     trace.print_fate(here.lake, here.build, books[3]["id"])

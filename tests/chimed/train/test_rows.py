@@ -158,3 +158,26 @@ def test_tokens_that_no_run_uses_are_removed(tmp_path) -> None:
         os.utime(tmp_path / name, (time.time() - days * 86_400,) * 2)
     forget_unused(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["used"]
+
+
+def test_only_a_releases_own_thought_keeps_its_tokens(base, tmp_path) -> None:
+    from datasets import load_from_disk
+    from transformers import AutoTokenizer
+
+    from chimed.storage.lake import open_lake
+    from chimed.train import tokens
+    from chimed.train.recipe import load
+    from chimed.train.run import Run
+
+    release(tmp_path)  # 48 rows in each subset, every one hostile
+    folder = tmp_path / "releases" / VERSION
+    rows = {split: [folder / name / f"{split}.parquet" for name in ("sft", "reasoning")] for split in ("train",)}
+    fields = load("demo", "sft") | {"max_length": 512, "reasoning": True}
+    run = Run(open_lake(str(tmp_path)), "sft", "demo", VERSION, str(base), "", fields, rows, tmp_path, "", None)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    made = load_from_disk(tokens.prepare_rows(run, tokenizer) / "train")
+    think = [tokenizer.convert_tokens_to_ids(token) for token in ("<think>", "</think>")]
+    found = [tuple(row.count(token) for token in think) for row in made["input_ids"]]
+    assert found == [(0, 0)] * 40 + [(1, 1)] * 40
+    counted = [[token for token in row if token >= 0] for row in made["labels"]]
+    assert all(think[0] in row for row in counted[40:])  # the thought is learnt

@@ -215,3 +215,16 @@ def test_rows_at_once_are_kept_and_not_changed(lake) -> None:
         keep_rows_at_once(run, 4, 8, resumed=True)
     keep_rows_at_once(run, 4, 8, resumed=False)  # before there is a checkpoint nothing is lost
     assert lakes.read_json(lake, path)["at_once"] == {"processes": 4, "per_device": 8}
+
+
+def test_reasoning_is_read_where_asked(lake) -> None:
+    base, release = str(lake.at("model")), "2026.11.22"
+    done = place_of(release, "demo", "cpt")
+    lakes.put_folder(lake, Path(base), f"{done}/merged")
+    lakes.write_json(lake, f"{done}/report.json", {"fingerprint": checkpoint.fingerprint(base), "start_model": "base"})
+    run = open_run(lake, "sft", "demo,sft.reasoning=true", release, base)
+    assert [path.parent.name for path in run.rows["train"]] == ["sft", "reasoning"]
+    lakes.remove(lake, f"releases/{release}/reasoning/train.parquet")
+    with pytest.raises(UserError, match=r"no rows in reasoning/train"):
+        open_run(lake, "sft", "demo,sft.reasoning=true", release, base)
+    assert [path.parent.name for path in open_run(lake, "sft", "demo", release, base).rows["train"]] == ["sft"]

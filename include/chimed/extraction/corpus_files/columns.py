@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chimed.errors import UserError
+from chimed.text.exams.options import LETTERS
 
 # a column's role → the names it goes by; of two names for one role the one that stands first here is asked first
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -35,7 +36,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 ROLES = tuple(ALIASES)
 
-Form = Literal["conversation", "herb", "qa", "document"]
+# of a choice: a column of all options, or one for each letter (CMMLU's A to D; option.A); the right letters
+OPTIONS = ("options", "option", "选项", "选项列表", "choices")
+KEYS = ("answer_idx", "answer", "答案", "正确答案", "标准答案", "正确选项", "right_answer", "label")
+
+Form = Literal["conversation", "herb", "qa", "document", "choice"]
 _ROLE_OF = {name: role for role, names in ALIASES.items() for name in names}
 _FALLBACK_NAMES = ("data", "dialogs")  # HuatuoGPT's lists of what is said in turn; where no other column makes a record
 NESTED = "."
@@ -95,6 +100,8 @@ def fallback_plan(row: Mapping[str, object]) -> Plan | None:
 
 def _plan(names: Mapping[str, str], asked: Mapping[str, str]) -> Plan | None:
     """Return the plan for columns by their lower-case names."""
+    if choice := _choice(names, asked):
+        return choice
     given = {column.strip().lower(): role for role, column in asked.items()}
     found: dict[str, list[tuple[int, str]]] = {}
     for column, name in names.items():
@@ -105,6 +112,32 @@ def _plan(names: Mapping[str, str], asked: Mapping[str, str]) -> Plan | None:
     roles = {role: tuple(column for _, column in sorted(several)) for role, several in found.items()}
     form = _form(roles)
     return Plan(form, roles) if form else None
+
+
+def _choice(names: Mapping[str, str], asked: Mapping[str, str]) -> Plan | None:
+    """Return the plan of an exam's rows: a question, options and the right one of them; None where one is missing.
+
+    `answer` and `a` are names for one thing elsewhere; beside options A and B, `a` is an option.
+    """
+    if asked:
+        return None
+    last = {column: name.rpartition(NESTED)[2] for column, name in names.items()}
+    letters = {name.upper(): column for column, name in last.items() if len(name) == 1 and name.upper() in LETTERS}
+    listed = [column for column, name in names.items() if name in OPTIONS]
+    options = tuple(letters[letter] for letter in sorted(letters)) if {"A", "B"} <= letters.keys() else tuple(listed)
+    keys = sorted((KEYS.index(name), column) for column, name in names.items() if name in KEYS)
+    questions = sorted(
+        (ALIASES["question"].index(name), column)
+        for column, name in names.items()
+        if name in ALIASES["question"] and column not in options
+    )
+    if not (options and keys and questions):
+        return None
+    others = {
+        role: tuple(column for column, name in names.items() if name in ALIASES[role]) for role in ("department",)
+    }
+    found = {"question": (questions[0][1],), "options": options, "answer": tuple(column for _, column in keys)}
+    return Plan("choice", found | {role: columns for role, columns in others.items() if columns})
 
 
 def flatten(row: Mapping[str, object]) -> dict[str, object]:

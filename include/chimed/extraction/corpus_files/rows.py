@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from chimed.extraction.corpus_files.columns import Plan, printable_name
+from chimed.extraction.corpus_files.columns import NESTED, Plan, printable_name
 from chimed.extraction.corpus_files.domain import domain_of_department
 from chimed.extraction.corpus_files.lines import MAX_CELL_LENGTH, TOO_LONG
 from chimed.extraction.corpus_files.turns import split_exchanges
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA, Document
 from chimed.sources.text import merged, tidy
+from chimed.text.exams.options import LEAST, LETTERS, option_pairs, right_letters, write_choice
 
 SURROGATES_REMOVED = "halves of characters (lone surrogates), taken out"
 NULS_REMOVED = "NUL characters, taken out"
@@ -27,13 +28,15 @@ def read_row(row: Mapping[str, object], plan: Plan, notes: Counter[str]) -> list
     cells = {
         role: _cells(row, columns, notes)
         for role, columns in plan.columns.items()
-        if role not in ("messages", "history")
+        if role not in ("messages", "history", "options")
     }
     if sum(len(said) for several in cells.values() for said in several) > MAX_CELL_LENGTH:
         return Miss(TOO_LONG)
     match plan.form:
         case "herb":
             return _read_herb(row, cells, notes)
+        case "choice":
+            return _read_choice(row, plan, cells)
         case "conversation":
             return _read_conversation(row, plan, cells, notes)
         case "document":
@@ -61,6 +64,25 @@ def _read_question(
         CorpusQA(title, question, answer, domain_of_department(department), department)
         for answer in dict.fromkeys(answers)
     ]
+
+
+def _read_choice(row: Mapping[str, Any], plan: Plan, cells: dict[str, list[str]]) -> list[Document | CorpusQA] | Miss:
+    """Return an exam's question with its options below it, a line each, and the right ones of these as its answer."""
+    columns = plan.columns["options"]
+    if len(columns) > 1:
+        given = option_pairs({column.rpartition(NESTED)[2].strip().upper(): row.get(column) for column in columns})
+    else:
+        given = option_pairs(row.get(columns[0]))
+    options = [(letter, text.strip()) for letter, text in given if letter in LETTERS and text.strip()]
+    stem = tidy(" ".join(cells["question"][:1]))
+    right = next(filter(None, (right_letters(key, options) for key in cells["answer"])), "")
+    if not stem or len(options) < LEAST:
+        return Miss("no question" if not stem else "no options")
+    if not right:
+        return Miss("no answer")
+    question, answer = write_choice(stem, [(letter, tidy(text)) for letter, text in options], right)
+    department = _department(cells)
+    return [CorpusQA(stem, question, answer, domain_of_department(department), department)]
 
 
 def _messages_in(row: Mapping[str, Any], plan: Plan) -> list[Any] | None:

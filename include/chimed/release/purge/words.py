@@ -37,7 +37,7 @@ def rows_of(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
 def texts_of(rows: pl.DataFrame) -> set[str]:
     """Return all texts in rows of any table."""
     said: set[str] = set()
-    for name in (*COLUMNS, "detail"):
+    for name in (*COLUMNS, "reasoning", "detail"):
         if rows.schema.get(name) == pl.String:
             said |= set(rows[name].drop_nulls())
     if "turns" in rows.columns:

@@ -1,4 +1,5 @@
-// One keystroke a verdict: F take it out, J let it pass, S skip, B back. Texts are set as text, never as HTML.
+// One keystroke a verdict: F take it out, J let it pass, S skip, B back; where rows are rated, a digit for each criterion.
+// Texts are set as text, never as HTML.
 "use strict";
 const desk = document.getElementById("desk");
 if (desk) {
@@ -29,11 +30,35 @@ if (desk) {
     return asking;
   };
 
+  const criteria = desk.dataset.criteria ? desk.dataset.criteria.split(" ") : [];
+  let scores = [];      // of the text now shown, one for each criterion so far
+
+  const mark = () => {
+    criteria.forEach((name, n) => {
+      for (const button of desk.querySelectorAll(`[data-criterion="${name}"] button`)) {
+        button.disabled = !now;
+        button.setAttribute("aria-pressed", String(Number(button.value) === scores[n]));
+      }
+      desk.querySelector(`[data-criterion="${name}"]`).classList.toggle("next", Boolean(now) && n === nextCriterion());
+    });
+  };
+
+  const nextCriterion = () => criteria.findIndex((_, n) => scores[n] === undefined);
+
+  const score = (n, value) => {
+    if (!now || n < 0) return;
+    scores[n] = value;
+    mark();
+    if (nextCriterion() < 0) judge(scores.join(" "));
+  };
+
   const show = () => {
+    scores = [];
+    mark();
     at("words").textContent = now ? now.text : desk.dataset.done;
     at("record").textContent = now ? now.record : "";
     at("place").textContent = now ? `${Number(desk.dataset.mine) + seen.length + 1} ${desk.dataset.of} ${desk.dataset.all}` : "";
-    for (const id of ["flag", "pass", "skip"]) at(id).disabled = !now;
+    for (const id of ["flag", "pass", "skip"]) if (at(id)) at(id).disabled = !now;
     at("back").disabled = seen.length === 0;
     at("words").scrollTop = 0;
   };
@@ -90,9 +115,10 @@ if (desk) {
     })).then(async (answer) => {
       if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
       const told = await answer.json();
-      const kind = desk.dataset[told.stage.kind];
-      const reason = told.stage.reason ? `: ${told.stage.reason}` : "";
-      at("said").textContent = `${judged.record} · ${told.stage.kind === verdict ? desk.dataset.agrees : desk.dataset.differs}: ${kind}${reason}`;
+      const kind = criteria.length ? "" : desk.dataset[told.stage.kind];
+      const reason = told.stage.reason ? `${kind ? ": " : ""}${told.stage.reason}` : "";
+      const agrees = criteria.length ? told.stage.reason.startsWith(`${verdict} `) : told.stage.kind === verdict;
+      at("said").textContent = `${judged.record} · ${agrees ? desk.dataset.agrees : desk.dataset.differs}: ${kind}${reason}`;
       stand(told.standing);
     }).catch((error) => {
       at("said").textContent = `${desk.dataset.failed} ${judged.record} ${error.message}`;
@@ -104,9 +130,19 @@ if (desk) {
 
   const skip = () => { if (now) { seen.push(now); skipped.add(now.record); next(); } };
   const back = () => { if (seen.length) { if (now) ahead.unshift(now); now = seen.pop(); show(); } };
-  const keys = { f: () => judge("flagged"), j: () => judge("passed"), s: skip, b: back };
+  const keys = { s: skip, b: back };
+  if (criteria.length) {
+    for (const digit of [1, 2, 3, 4, 5]) keys[digit] = () => score(nextCriterion(), digit);
+    criteria.forEach((name, n) => {
+      for (const button of desk.querySelectorAll(`[data-criterion="${name}"] button`)) {
+        button.addEventListener("click", () => score(n, Number(button.value)));
+      }
+    });
+  } else {
+    Object.assign(keys, { f: () => judge("flagged"), j: () => judge("passed") });
+  }
   const buttons = { flag: keys.f, pass: keys.j, skip, back };
-  for (const [id, act] of Object.entries(buttons)) at(id).addEventListener("click", act);
+  for (const [id, act] of Object.entries(buttons)) if (at(id)) at(id).addEventListener("click", act);
   document.addEventListener("keydown", (event) => {
     const act = keys[event.key.toLowerCase()];
     if (!act || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, select, textarea")) return;
