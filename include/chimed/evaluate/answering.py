@@ -161,8 +161,8 @@ def _answered(
     """Load a model once and have it answer several sets; return their reports."""
     import torch
 
+    from chimed import gpus
     from chimed.evaluate.generate import load, write
-    from chimed.train import gpus
 
     gpu = torch.cuda.is_available()
     dtype = "auto" if gpu else "float32"

@@ -52,8 +52,8 @@ def chat(
     from chimed.llm.torch_environment import prepare
 
     prepare("chat", offline=False)
+    from chimed import gpus
     from chimed.evaluate.generate import Sampling
-    from chimed.train import gpus
     from chimed.trained.local_model import open_model
 
     with gpus.held("chat", 1):
