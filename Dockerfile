@@ -9,6 +9,8 @@ COPY requirements-production.txt /requirements.txt
 # The file pins apache-airflow too, so that nothing can move it; its hashes come from `make lock`. It is complete, so pip
 # resolves nothing (with hashes it refuses extras, as celery[redis]); `pip check` would say what is missing.
 RUN pip install --no-cache-dir --no-deps --require-hashes -r /requirements.txt && pip check
+# a new volume takes its owner from the folder that it is mounted on
+RUN mkdir /opt/airflow/exams
 COPY --chown=airflow:root dags /opt/chimed/dags
 COPY --chown=airflow:root plugins /opt/chimed/plugins
 COPY --chown=airflow:root include /opt/chimed/include

@@ -1,4 +1,5 @@
-"""Checks rendered YAML: its objects are what Kubernetes knows, and every pod keeps to the level *restricted*.
+"""Checks rendered YAML: its objects are what Kubernetes knows, every pod keeps to the level *restricted*, and takes no
+whole secret where it needs some of its keys.
 
     helm template airflow apache-airflow/airflow -f values.yaml | python3 .ci/check_manifests.py - cluster.yaml
 
@@ -59,8 +60,21 @@ def _broken(own: dict, pod: dict) -> list[str]:
     return found
 
 
+def greedy(spec: dict) -> list[str]:
+    """Return the containers of a pod that are given all keys of a secret."""
+    containers = [*spec["containers"], *(spec.get("initContainers") or [])]
+    whole = {
+        one["name"]: [some["secretRef"]["name"] for some in one.get("envFrom") or [] if "secretRef" in some]
+        for one in containers
+    }
+    return [f"{name}: takes all of the secret {secret}" for name, secrets in whole.items() for secret in secrets]
+
+
 def pods(one: dict) -> list[dict]:
-    """Return the specs of the pods that an object is or creates."""
+    """Return the specs of the pods that an object is or creates; Airflow's workers are a template in a ConfigMap."""
+    if one["kind"] == "ConfigMap":
+        files = [text for name, text in (one.get("data") or {}).items() if name.startswith("pod_template")]
+        return [yaml.safe_load(text)["spec"] for text in files]
     spec = one.get("spec") or {}
     if one["kind"] == "Pod":
         return [spec]
@@ -78,7 +92,7 @@ def wrong(text: str) -> list[str]:
             kubernetes_validate.validate(one, VERSION, strict=True)
         except kubernetes_validate.ValidationError as error:
             found.append(f"{name}: {error.message[:300]}")
-        found += [f"{name}: {rule}" for spec in pods(one) for rule in broken(spec)]
+        found += [f"{name}: {rule}" for spec in pods(one) for rule in [*broken(spec), *greedy(spec)]]
     return found
 
 

@@ -25,7 +25,8 @@ PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 # What the base images bring: apache/airflow a user of that name, whose `pip` installs for itself; python a `python`.
 BASES = {
     "apache/airflow": "useradd --create-home --home-dir /home/airflow --uid 50000 --gid 0 airflow && "
-    "python3 -m venv /home/airflow/python && chown -R airflow /home/airflow/python && mkdir -p /opt/airflow",
+    "python3 -m venv /home/airflow/python && chown -R airflow /home/airflow/python && "
+    "install --directory --owner=airflow --group=root /opt/airflow",
     "python": "python3 -m venv /usr/local --without-pip --system-site-packages && "
     "printf '#!/bin/sh\\nexec python3 -m pip \"$@\" --break-system-packages\\n' > /usr/local/bin/pip && "
     "chmod +x /usr/local/bin/pip",

@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import reduce
 from operator import and_
 
+from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, BaseOperator, PartitionedAssetTimetable, TaskGroup, XComArg
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
@@ -19,7 +20,7 @@ from chimed.build.order import STAGES, Stage, Step, previous_stage
 from chimed.settings import settings
 from chimed_airflow import approval, titles
 from chimed_airflow.assets import RELEASE, records
-from chimed_airflow.model_server import model_servers
+from chimed_airflow.model_server import model_servers, serves_on_gpus
 from chimed_airflow.notice import FailureNotice
 from chimed_airflow.params import build_options, build_params
 from chimed_airflow.pods import DeleteLeftovers
@@ -30,6 +31,8 @@ from chimed_airflow.tasks import (
     LedgerOperator,
     counts,
     figures,
+    first_shards,
+    group_name,
     nothing,
     numbers,
     part_name,
@@ -76,6 +79,17 @@ def stage_task(stage: Stage, shards: XComArg) -> BaseOperator | MappedOperator:
         "execution_timeout": TIMEOUT[stage.needs],
         "returns": counts,
     }
+    if arguments.get("shards", 1) > 1:
+        each = arguments["shards"]
+        firsts = PythonOperator(
+            task_id=f"{stage.name}_groups",
+            doc_md=f"Puts every {each} shards together, for one pod that loads the model once (CHIMED_K8S_POD_SHARDS).",
+            python_callable=first_shards,
+            op_args=[shards, each],
+            execution_timeout=timedelta(minutes=10),
+        )
+        names = group_name("count_shards", each)
+        return operator.partial(**arguments, map_index_template=names).expand(shard=firsts.output)
     if stage.name == "release":
         return operator(**arguments, outlets=[RELEASE], asset_key=BUILD, announce="{{ params.train }}")
     return operator.partial(**arguments, map_index_template=part_name("count_shards")).expand(shard=shards)
@@ -126,7 +140,10 @@ with DAG(
             task_id="open_build",
             doc_md="Checks everything that the build will need, then opens a version with fixed crawls and options. "
             "Run again, it gives the same version.",
-            first=["check", "--options={{ options(params) | tojson }}"],
+            first=[
+                *("check", "--options={{ options(params) | tojson }}"),
+                "{{ '' if params.train else '--no-training' }}",
+            ],
             command=[
                 *("build", "--options={{ options(params) | tojson }}", "--run={{ run_id }}"),
                 "{{ '--partition=%s' % partition_key if partition_key else '' }}",
@@ -162,8 +179,9 @@ with DAG(
     first = next(stage for stage in STAGES if stage.needs == "llm")
     with groups["models"]:
         begin, end = model_servers(BUILD)
-    # Here the servers load while the first stages work; in a cluster they would hold GPUs that nobody uses yet.
-    (open_build if settings().serve == "local" else tasks[previous_stage(first.name).name]) >> begin
+    # On a processor the servers load while the first stages work; elsewhere they would hold GPUs that nobody uses yet,
+    # and that perplexity or a training waits for.
+    (tasks[previous_stage(first.name).name] if serves_on_gpus() else open_build) >> begin
     begin >> asking[0]
     if end:
         asking[-1] >> end

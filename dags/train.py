@@ -49,7 +49,9 @@ with DAG(
 ):
     find_release = ChimedOperator(
         task_id="find_release",
-        doc_md="Fixes the release that all tasks of this run use, even if a newer one appears meanwhile.",
+        doc_md="Checks that the run's recipe exists, is valid and has the GPUs it needs. Then fixes the release that "
+        "all tasks of this run use, even if a newer one appears meanwhile.",
+        first=["check", "--recipe={{ recipe(params) }}"],
         command=["find-release", "{{ params.release or partition_key or 'latest' }}"],
         execution_timeout=timedelta(minutes=10),
     )

@@ -1,8 +1,9 @@
-"""Looks every six hours for what a person has to see though no run failed.
+"""Looks every hour for what a person has to see though no run failed.
 
 From Tuesday on: a site that has not got last week, for which the build waits. At any time: a disk that is nearly full,
-and a last release that differs from the one before by more than its limits. What is found is in the log, and goes by
-mail and webhook to whom the settings name.
+a last release that differs from the one before by more than its limits, tasks that their pool can never take, and
+notices that do not arrive. What is found is in the log, and goes by mail and webhook to whom the settings name, once a
+day.
 """
 
 from datetime import timedelta
@@ -18,9 +19,9 @@ from chimed_airflow.watching import WatchOperator
 with DAG(
     dag_id="watch_deployment",
     dag_display_name=titles.watch(),
-    description="Tells a person of a missing week, a full disk or a release that drifted, every six hours",
+    description="Tells a person of a missing week, a full disk, a drift, or tasks that never start, every hour",
     doc_md=__doc__,
-    schedule="0 */6 * * *" if settings().schedules else None,
+    schedule="0 * * * *" if settings().schedules else None,
     catchup=False,
     max_active_runs=1,
     tags=["chimed", "operate"],

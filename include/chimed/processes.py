@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,34 @@ FORK_LOCK = threading.Lock()  # held during every fork, and by a thread at what 
 os.register_at_fork(before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=FORK_LOCK.release)
 
 
-def start(argv: Sequence[str], note: Path, log: Path, environment: dict[str, str] | None = None) -> int:
-    """Start a process in its own session, with its output in `log`; write its note and return its id."""
+def start(
+    argv: Sequence[str],
+    note: Path,
+    log: Path,
+    environment: dict[str, str] | None = None,
+    keeps: Sequence[int] = (),
+    inherited: Mapping[str, str] = os.environ,
+) -> int:
+    """Start a process in its own session, with its output in `log`; write its note and return its id.
+
+    environment: variables besides those `inherited`, which are all of this process unless the caller says otherwise.
+    keeps: open files that the process has open, too, such as locks that it is to hold.
+    """
     note.parent.mkdir(parents=True, exist_ok=True)
-    started = _open(argv, log, environment, start_new_session=True)
+    started = _open(argv, log, environment, inherited, start_new_session=True, pass_fds=tuple(keeps))
     note.write_text(json.dumps({"pid": started.pid, "born": start_time(started.pid)}), encoding="utf-8")
     return started.pid
 
 
 @contextlib.contextmanager
 def child_process(
-    argv: Sequence[str], log: Path, environment: dict[str, str] | None = None
+    argv: Sequence[str],
+    log: Path,
+    environment: dict[str, str] | None = None,
+    inherited: Mapping[str, str] = os.environ,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a process during a `with` block, its output in `log`; it ends with this process even if that is killed."""
-    started = _open(argv, log, environment, preexec_fn=die_with_parent if sys.platform == "linux" else None)
+    started = _open(argv, log, environment, inherited, preexec_fn=die_with_parent if sys.platform == "linux" else None)
     try:
         yield started
     finally:
@@ -49,10 +63,12 @@ def child_process(
             started.wait()
 
 
-def _open(argv: Sequence[str], log: Path, environment: dict[str, str] | None, **how: Any) -> subprocess.Popen[str]:
+def _open(
+    argv: Sequence[str], log: Path, environment: dict[str, str] | None, inherited: Mapping[str, str], **how: Any
+) -> subprocess.Popen[str]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as sink:
-        variables = {**os.environ, **(environment or {})}
+        variables = {**inherited, **(environment or {})}
         return subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=variables, **how
         )

@@ -6,6 +6,7 @@ person passes `without_secrets`, which takes the secrets from the environment. O
 
 import os
 import re
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -13,6 +14,7 @@ MASK = "***"
 MIN_SECRET_LENGTH = 4  # characters; a shorter secret is no secret, and hiding it would hide words
 # settings whose value is a secret, by their names: CHIMED_LLM_KEY, AWS_SECRET_ACCESS_KEY, HF_TOKEN, PGPASSWORD
 _SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS|WEBHOOK)$|SECRET|PASSWORD")
+_OURS = ("CHIMED_", "AIRFLOW", "AWS_", "REDIS", "POSTGRES", "PG", "OPENLINEAGE", "OTEL_")
 _IN_QUERY = re.compile(r"pass|secret|token|key|pwd", re.IGNORECASE)
 # the password of an address: what stands between user and host
 _IN_ADDRESS = re.compile(r"(://[^\s:/?#@]{0,200}:)[^\s/?#]{1,500}@")
@@ -23,6 +25,19 @@ def without_secrets(text: str) -> str:
     for secret in known_secrets(tuple(sorted(os.environ.items()))):
         text = text.replace(secret, MASK)
     return _IN_ADDRESS.sub(rf"\1{MASK}@", text)
+
+
+def harmless(variables: Mapping[str, str], allowed: Collection[str] = ()) -> dict[str, str]:
+    """Return the variables that another program may have: no settings of ours or of Airflow, and nothing secret.
+
+    allowed: names of those that it is given all the same.
+    """
+    return {
+        name: value
+        for name, value in variables.items()
+        if name in allowed
+        or not (name.startswith(_OURS) or _SECRET.search(name) or ("://" in value and _secrets_in_address(value)))
+    }
 
 
 @lru_cache(maxsize=4)

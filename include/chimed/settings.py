@@ -98,6 +98,12 @@ class Settings(BaseSettings):
     llm_key: SecretStr = Field(SecretStr("none"), description="API key of both servers")
     llm_concurrency: int = Field(64, ge=1, le=4096, description="requests in flight from one shard")
     llm_timeout: float = Field(600, gt=0, description="seconds after which a request counts as lost and is repeated")
+    llm_patience: float | None = Field(
+        None,
+        ge=0,
+        description="seconds that work waits for a model server that is away, as one whose pod is made anew; empty: an "
+        "hour for the cluster's, ten minutes for one that you run, none for one of this machine, which a retry starts",
+    )
     llm_gpus: int = Field(0, ge=0, description="GPUs of a model server that you started yourself; 0: unknown")
 
     serve: Literal["external", "local", "kubernetes"] = Field(
@@ -120,6 +126,11 @@ class Settings(BaseSettings):
         "", description="GPUs of the judge's server on one machine, e.g. 2,3; empty: the second half of all"
     )
 
+    train_devices: str = Field(
+        "",
+        description="GPUs of training, evaluation and perplexity on one machine, e.g. 2,3; the model servers then have "
+        "the others; empty: all, and one waits for the other",
+    )
     vllm_flags: str = Field("", description="more flags for servers that chimed starts, e.g. --quantization fp8")
 
     perplexity_model: str = Field(
@@ -155,7 +166,9 @@ class Settings(BaseSettings):
 
     compute: Literal["local", "kubernetes"] = Field("local", description="where GPU work runs")
     gpus: int = Field(
-        8, ge=1, description="GPUs that chimed may use at a time: slots of the pool gpus of a new deployment"
+        8,
+        ge=0,
+        description="GPUs that chimed may use at a time: slots of the pool gpus of a new deployment; 0: there is none",
     )
     models_python: str = Field(
         str(PROJECT / ".venv-models" / "bin" / "python"),
@@ -190,6 +203,9 @@ class Settings(BaseSettings):
     k8s_gpu_product: str = Field(
         "NVIDIA-A40", description="value of the node label nvidia.com/gpu.product (paper: A40)"
     )
+    k8s_pod_shards: int = Field(
+        8, ge=1, description="shards whose perplexity one pod scores, so that the model is loaded once for all of them"
+    )
     k8s_serve_gpus: int = Field(2, ge=1, description="GPUs of one model server")
     k8s_secret: str = Field(
         "chimed", description="secret whose keys become environment variables: store, lake credentials, API key"
@@ -204,6 +220,13 @@ class Settings(BaseSettings):
     )
     k8s_pull_secret: str | None = Field(None, description="secret with which the pods' image is pulled")
     k8s_priority_class: str | None = Field(None, description="priority class of GPU pods and model servers")
+
+    @field_validator("statsd")
+    @classmethod
+    def _is_host_and_port(cls, said: str | None) -> str | None:
+        if said and not 0 < int(said.partition(":")[2] or 8125) <= 65_535:
+            raise PydanticCustomError("port", "its port is not one of 1 to 65535")
+        return said
 
     @field_validator("llm_url", "judge_url", "replica")
     @classmethod

@@ -20,4 +20,5 @@ def address(what: str, variables: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    print(address(sys.argv[1], dict(os.environ)))
+    # without a line's end: Airflow takes what is printed as it is, and would look for a database of that name
+    sys.stdout.write(address(sys.argv[1], dict(os.environ)))

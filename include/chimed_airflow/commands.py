@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -23,6 +23,8 @@ from chimed.settings import PROJECT
 
 LAST_LINES = 20  # of a failed command, told in the error
 GRACE = 3  # seconds between asking a command to end and killing it; Airflow kills the task itself after 5
+LONG_GRACE = 300  # seconds for one that has a checkpoint to write: as long as a pod has
+SLOW_TO_END = ("train",)  # commands that write one at SIGTERM; all others lose nothing by being killed
 
 
 class SiteLeftAlone(AirflowException):
@@ -48,10 +50,10 @@ def run(command: list[str], say: Callable[[str], None]) -> Any:
         end(process)
 
 
-def start(argv: list[str]) -> subprocess.Popen[str]:
-    """Start a command in its own session, with `include/` on its Python path."""
+def start(argv: list[str], more: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a command in its own session, with `include/` on its Python path. more: further variables."""
     paths = [str(PROJECT / "include"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", **(more or {})}
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -107,14 +109,32 @@ def _result(lines: list[str]) -> tuple[Any, list[str]]:
         return None, lines
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """End the process group of a command: SIGTERM first, then SIGKILL."""
-    deadline = time.monotonic() + GRACE
+def grace_of(command: Sequence[str]) -> int:
+    """Return the seconds that a command is given to end by itself."""
+    return LONG_GRACE if command and command[0] in SLOW_TO_END else GRACE
+
+
+def end(process: subprocess.Popen[str], grace: int = GRACE) -> None:
+    """End the process group of a command: SIGTERM first, then SIGKILL after `grace` seconds.
+
+    Airflow may kill the task meanwhile. So where the grace is longer than Airflow's, another process sees to the end.
+    """
+    deadline = time.monotonic() + grace
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
         except ProcessLookupError:
             break  # all of the group are gone
+        if number == signal.SIGTERM and grace > GRACE and process.poll() is None:
+            _kill_later(process.pid, grace)
         while process.poll() is None and number == signal.SIGTERM and time.monotonic() < deadline:
             time.sleep(0.05)
     process.wait()
+
+
+def _kill_later(group: int, grace: int) -> None:
+    """Start a process that kills a group after `grace` seconds, and that ends as soon as the group has."""
+    there = f"kill -s 0 -- -{group} 2>/dev/null"
+    script = f"for _ in $(seq {grace}); do {there} || exit 0; sleep 1; done; kill -s KILL -- -{group}"
+    nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.Popen(["/bin/sh", "-c", script], start_new_session=True, **nowhere)  # type: ignore[call-overload]

@@ -7,7 +7,7 @@ where no Airflow is left. Imports the Kubernetes client.
 """
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.cncf.kubernetes import pod_generator
@@ -24,6 +24,9 @@ log = logging.getLogger("chimed")
 ACTIVE = ("Pending", "Running", "Unknown")
 CHECKED = "already_checked"  # the label by which Airflow's operator says that it is done with a pod
 GONE = 404
+CRASHES, RESTARTS = "CrashLoopBackOff", 3  # some six minutes after the first crash
+NOT_STARTED = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+NEVER_STARTS = timedelta(minutes=15)  # after which a pod that cannot start gives its GPUs back
 
 
 def listed(client: Any, namespace: str, selector: str) -> list[Any]:
@@ -71,26 +74,58 @@ def delete_of_run(dag: str, run: str) -> int:
 
 
 def delete_expired(api: Any, namespace: str, now: datetime) -> list[str]:
-    """Delete the model servers whose time is over and the pods that nobody follows; return their names.
+    """Delete the model servers that nobody renews or that never come up, and the pods that nobody follows.
 
-    A server's time is renewed while a stage asks it. A pod that nobody follows is one whose task has ended.
+    Returns their names. A server's time is renewed while a stage asks it, a pod's while Airflow's triggerer follows it,
+    Pending or Running: what is left of a dead Airflow, or of a run that was deleted, is renewed by nobody.
     """
     core, apps = clients.CoreV1Api(api), clients.AppsV1Api(api)
-    deleted: list[str] = []
     selector = f"{COMPONENT}={MODEL_SERVER}"
+    broken = {_app(one) for one in listed(core, namespace, selector) if hopeless(one, now)}
+    deleted: list[str] = []
     for found, remove in (
         (apps.list_namespaced_deployment, apps.delete_namespaced_deployment),
         (core.list_namespaced_service, core.delete_namespaced_service),
     ):
         for one in found(namespace, label_selector=selector).items:
-            until = (one.metadata.annotations or {}).get(KEEP_UNTIL)
-            if until and datetime.fromisoformat(until) < now:
+            if expired(one, now) or _app(one) in broken:
                 _delete(remove, one, deleted)
-    for one in listed(core, namespace, f"{COMPONENT}={GPU_WORK},{CHECKED}=True"):
-        if active(one) and not ending(one):
+    for one in listed(core, namespace, f"{COMPONENT}={GPU_WORK}"):
+        if active(one) and not ending(one) and (checked(one) or expired(one, now)):
             delete(core, one)
             deleted.append(one.metadata.name)
     return deleted
+
+
+def expired(one: Any, now: datetime) -> bool:
+    """Return whether the time is over until which an object is to be there; one without such a time never is."""
+    until = (one.metadata.annotations or {}).get(KEEP_UNTIL)
+    return until is not None and datetime.fromisoformat(until) < now
+
+
+def hopeless(pod: Any, now: datetime) -> bool:
+    """Return whether a model server's pod holds GPUs and will not come up: it crashes again and again, or never starts.
+
+    Said in the log, for with its deployment its own is gone.
+    """
+    for one in pod.status.container_statuses or ():
+        waiting = one.state.waiting if one.state else None
+        if waiting is None:
+            continue
+        reason = waiting.reason
+        late = pod.status.start_time is not None and now - pod.status.start_time > NEVER_STARTS
+        if (reason == CRASHES and one.restart_count >= RESTARTS) or (reason in NOT_STARTED and late):
+            ended = one.last_state.terminated if one.last_state else None
+            code = f", exit code {ended.exit_code}" if ended else ""
+            log.warning(
+                "%s: %s, %d restarts%s: %s", pod.metadata.name, reason, one.restart_count, code, waiting.message
+            )
+            return True
+    return False
+
+
+def _app(one: Any) -> str | None:
+    return (one.metadata.labels or {}).get("app")
 
 
 def _delete(remove: Any, one: Any, deleted: list[str]) -> None:

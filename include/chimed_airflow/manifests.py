@@ -3,12 +3,12 @@
 Plain data, made without the Kubernetes client, whose import costs seconds of every DAG file's parse. Everything here
 keeps to the level *restricted* of the Pod Security Standards: no root, no privileges, no capabilities, no writing
 outside the volumes that are mounted. A container is given those keys of the one secret that its
-command reads, and no others.
+command reads, and no others. Without a key that it cannot do without it does not start, and its pod says which.
 """
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +24,7 @@ GPU_WORK, MODEL_SERVER = "gpu-work", "model-server"  # values of COMPONENT, whic
 COMPONENT = "app.kubernetes.io/component"
 OWNER, KEEP_UNTIL = "chimed/owner", "chimed/keep-until"  # annotations: which run made it; when it may be deleted
 DATA, MODELS, HOME = "/data", "/models", "/home/chimed"
+FOLLOWED = timedelta(hours=1)  # that a pod may be there after somebody last followed it
 GRACE = 300  # seconds in which a training pod writes its checkpoint after SIGTERM
 LOADING = 3600  # seconds that a server may take to download and load its model
 
@@ -32,28 +33,26 @@ CPUS, MEMORY = 4, (24, 48)  # for each GPU; GiB requested and at most: the fp32 
 DISK, TRAINING_DISK = 80, 200
 PROBE = {"path": "/health", "scheme": "HTTP"}  # vLLM answers it without a key
 
-OWN = ("compute", "models_python", "scratch", "schedules", "serve", "gpus", "notify")  # settings of Airflow's machines
+# settings of Airflow's machines
+OWN = ("compute", "models_python", "scratch", "schedules", "serve", "gpus", "train_devices", "notify")
 SECRET = ("store", "store_password", "llm_key", "notify_webhook")  # they come from the secret, by reference
 
-LAKE_KEYS = (
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"),
-    *("AWS_REGION", "AWS_DEFAULT_REGION"),
-)
+LAKE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")  # needed for s3://; empty where the account has a role
+LAKE_PLACE = ("AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")  # may be missing
 STORE_KEYS = ("CHIMED_STORE", "CHIMED_STORE_PASSWORD")
-HUB_KEYS = ("HF_TOKEN", "HF_ENDPOINT")
+HUB_KEYS = ("HF_TOKEN", "HF_ENDPOINT")  # may be missing
 WITHOUT_STORE = ("evaluate",)  # commands that only read and write the lake
 
 
 def pod(command: Sequence[str], gpus: int, chosen: Settings) -> Manifest:
     """Return the pod that runs `python -m chimed <command>` with so many GPUs of one node."""
-    keys = (*LAKE_KEYS, *HUB_KEYS, *(() if command[0] in WITHOUT_STORE else STORE_KEYS))
     disk = chosen.k8s_storage if command[0] == "train" else min(DISK, chosen.k8s_storage)
     container = {
         "name": CONTAINER,
         "image": chosen.k8s_image,
         "command": ["python", "-m", "chimed"],
         "args": list(command),
-        "env": [*_plain(environment(chosen)), *_hub(chosen), *_from_secret(chosen, keys)],
+        "env": [*_plain(environment(chosen)), *_hub(chosen), *_secrets(command, chosen)],
         "resources": resources(gpus, disk),
         "securityContext": container_rights(),
         "volumeMounts": _mounts(chosen),
@@ -97,8 +96,8 @@ def server(one: servers.ServerConfig, chosen: Settings, owner: str, keep_until: 
         "env": [
             *_plain(servers.PRIVATE_ENVIRONMENT | {"HOME": HOME}),
             *_hub(chosen),
-            _key(chosen, "CHIMED_LLM_KEY", "VLLM_API_KEY"),
-            *_from_secret(chosen, HUB_KEYS),
+            _key(chosen, "CHIMED_LLM_KEY", "VLLM_API_KEY", needed=True),
+            *(_key(chosen, key, key, needed=False) for key in HUB_KEYS),
         ],
         "ports": [{"containerPort": port}],
         "startupProbe": {**probe, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": LOADING // 10},
@@ -128,6 +127,11 @@ def server(one: servers.ServerConfig, chosen: Settings, owner: str, keep_until: 
     ports = [{"port": port, "targetPort": port}]
     spec = {"selector": {"app": name}, "ports": ports}
     return [deployment, {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": spec}]
+
+
+def followed_until() -> str:
+    """Return what a pod's annotation says from now on: until when it is followed."""
+    return (datetime.now(UTC) + FOLLOWED).isoformat(timespec="seconds")
 
 
 def pod_rights() -> Manifest:
@@ -212,13 +216,15 @@ def _volumes(chosen: Settings, disk: int) -> list[Manifest]:
 
 
 def _mounts(chosen: Settings) -> list[Manifest]:
-    found = [
+    found: list[Manifest] = [
         {"name": "shm", "mountPath": "/dev/shm"},
         {"name": "scratch", "mountPath": "/tmp", "subPath": "tmp"},
         {"name": "scratch", "mountPath": HOME, "subPath": "home"},
     ]
     if chosen.k8s_volume:
-        found.append({"name": "data", "mountPath": DATA})
+        # beside a lake in a bucket it holds what people put there, as exams: to read
+        own: Manifest = {} if chosen.data.startswith(DATA) else {"readOnly": True}
+        found.append({"name": "data", "mountPath": DATA, **own})
     if chosen.k8s_models_volume:
         found.append({"name": "models", "mountPath": MODELS})
     return found
@@ -236,11 +242,18 @@ def _plain(variables: dict[str, str]) -> list[Manifest]:
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 
-def _from_secret(chosen: Settings, keys: Sequence[str]) -> list[Manifest]:
-    return [_key(chosen, key, key) for key in keys]
+def _secrets(command: Sequence[str], chosen: Settings) -> list[Manifest]:
+    """Return what a command reads of the secret. What it cannot do without must be there, or its pod does not start."""
+    needed = {*(LAKE_KEYS if chosen.data.startswith("s3://") else ())}
+    if command[0] not in WITHOUT_STORE:
+        needed |= set(STORE_KEYS[:1] if chosen.store_password is None else STORE_KEYS)
+    known = (*LAKE_KEYS, *STORE_KEYS) if command[0] not in WITHOUT_STORE else LAKE_KEYS
+    return [_key(chosen, key, key, needed=key in needed) for key in (*known, *LAKE_PLACE, *HUB_KEYS)]
 
 
-def _key(chosen: Settings, key: str, variable: str) -> Manifest:
-    """Return an environment variable from a key of the secret; a key that the secret lacks is ignored."""
-    reference = {"name": chosen.k8s_secret, "key": key, "optional": True}
+def _key(chosen: Settings, key: str, variable: str, *, needed: bool) -> Manifest:
+    """Return an environment variable from a key of the secret. needed: whether there is no container without it."""
+    reference: Manifest = {"name": chosen.k8s_secret, "key": key}
+    if not needed:
+        reference["optional"] = True
     return {"name": variable, "valueFrom": {"secretKeyRef": reference}}

@@ -16,11 +16,11 @@ from airflow.sdk import BaseOperator, TaskGroup
 from chimed.llm import servers
 from chimed.settings import settings
 from chimed_airflow import manifests
-from chimed_airflow.tasks import ChimedOperator, nothing, with_models
+from chimed_airflow.tasks import GPU, GPUS, ChimedOperator, nothing, with_models
 
 LOADING = timedelta(seconds=manifests.LOADING)
 LIVE = timedelta(hours=1)  # that servers are kept after the last renewal: longer than between a stage and its retry
-RENEW = 300.0  # seconds between two renewals by a running stage
+RENEW = 300.0  # seconds between two looks of a running stage at its servers
 
 
 def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperator]]:
@@ -43,6 +43,22 @@ def model_servers(build: str = "") -> tuple[list[BaseOperator], list[BaseOperato
         **with_models(),
     ).as_teardown(setups=[wanted, up])
     return [wanted, up], [down]
+
+
+def serves_on_gpus() -> bool:
+    """Return whether the run's servers are elsewhere or hold GPUs: not those that this machine's processor runs."""
+    chosen = settings()
+    return chosen.serve != "local" or (chosen.gpus > 0 and ("gpus" in chosen.model_fields_set or GPU.exists()))
+
+
+def _where() -> dict[str, Any]:
+    """Return where servers are brought up. On one machine's GPUs only when no training has them: their lock would make
+    the servers wait, here they wait in the pool, which shows it."""
+    chosen = settings()
+    if chosen.serve != "local":
+        return {}
+    slots = {"pool": GPUS, "pool_slots": chosen.gpus} if "gpus" in chosen.model_fields_set and chosen.gpus else {}
+    return {**slots, **with_models()}
 
 
 def _wanted() -> BaseOperator:
@@ -68,7 +84,7 @@ def _up(build: str, doc: str | None) -> BaseOperator:
         returns=nothing,
         execution_timeout=LOADING + timedelta(minutes=10),
         doc_md=f"{doc}\n\nThen looks at who they are, and that they obey.",
-        **(with_models() if settings().serve == "local" else {}),
+        **_where(),
     ).as_setup()
 
 
@@ -107,8 +123,9 @@ class DeleteServers(BaseOperator):
 
 
 class StageOnServers(ChimedOperator):
-    """A stage that asks the model servers. Where they are the cluster's, it brings back any that are gone, and renews
-    their time to live while it runs."""
+    """A stage that asks the model servers. Where they are the cluster's, it brings back any that are gone, before it
+    begins and while it runs, and renews their time to live. Its requests wait while a server is away (see
+    `chimed.llm.patience`), so that a preempted one costs time and no retry."""
 
     def execute(self, context: Any) -> Any:
         """Run the command; see `ChimedOperator`."""
@@ -131,7 +148,7 @@ class StageOnServers(ChimedOperator):
 
         while not done.wait(RENEW):
             try:
-                cluster_servers.renew(objects(whose))
+                cluster_servers.ensure(objects(whose))
             except Exception as error:  # the next one may succeed; the time to live is twelve times as long
                 self.log.warning("the model servers' time to live was not renewed: %s", error)
 

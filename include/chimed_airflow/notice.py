@@ -2,11 +2,13 @@
 that waits for approval, and of what `chimed watch` found: a missing week, a full disk, a release that drifted.
 
 Each is always in the log, of the DAG processor, which runs it once a run, or of the task that waits. It is also sent by
-mail to `CHIMED_NOTIFY`, over Airflow's connection `smtp_default`, and to the webhook `CHIMED_NOTIFY_WEBHOOK`.
+mail to `CHIMED_NOTIFY`, over Airflow's connection `smtp_default`, and to the webhook `CHIMED_NOTIFY_WEBHOOK`. A channel
+that fails is logged, written down for `chimed check` and `watch`, and keeps no notice from going out over the others.
 """
 
 import html
 import logging
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +25,13 @@ log = logging.getLogger(__name__)
 LINES = 5  # of the ledger: its last stages
 LONGEST = 3000  # characters of a message of a webhook
 SECONDS = 15  # for a webhook to answer
-KINDS = {"week": "a missing week", "disk": "a full disk", "drift": "a release that drifted"}
+KINDS = {
+    "week": "a missing week",
+    "disk": "a full disk",
+    "drift": "a release that drifted",
+    "notice": "notices that do not arrive",
+    "pool": "tasks that never start",
+}
 REASON = 80  # characters of a reason
 WHY = "why"  # key of the XCom that says why a task failed; the run's note has it too
 
@@ -45,7 +53,10 @@ class ApprovalNotice(BaseNotifier):
         """Log the notice, and send it where the settings say so."""
         subject, text = waits_for_approval(context)
         self.log.info("%s\n%s", subject, text)
-        send(subject, text, context)
+        try:
+            send(subject, text, context)
+        except NotSent as error:  # the question stands in Airflow all the same; a broken channel must not end the build
+            self.log.error("%s", error)
 
 
 def waits_for_approval(context: Any) -> tuple[str, str]:
@@ -58,20 +69,45 @@ def waits_for_approval(context: Any) -> tuple[str, str]:
     return f"a release waits for approval: {build or ti.run_id}", "\n".join(lines)
 
 
-def send(subject: str, text: str, context: Any) -> None:
-    """Send a notice over every channel that the settings name.
+class NotSent(AirflowException):
+    """A notice went out over no channel at all."""
 
-    Raises the first error only when all channels were tried: a dead webhook must not keep a mail from going out.
+
+def send(subject: str, text: str, context: Any, over: Collection[str] | None = None) -> dict[str, str]:
+    """Send a notice over every channel that the settings name; return the error of each that failed.
+
+    over: only these channels. Raises NotSent where all of them failed, so that trying again repeats the notice nowhere.
     """
-    errors: list[Exception] = []
-    for channel in (by_mail, by_webhook):
+    wanted = [name for name in in_use() if over is None or name in over]
+    failed: dict[str, str] = {}
+    for name in wanted:
         try:
-            channel(subject, text, context)
+            CHANNELS[name](subject, text, context)
         except Exception as error:
-            errors.append(error)
-            log.error("the notice %r could not be sent %s: %s", subject, channel.__name__.replace("_", " "), error)
-    if errors:
-        raise errors[0]
+            failed[name] = str(error) or type(error).__name__
+            log.error("the notice %r was not sent by %s: %s", subject, name, failed[name])
+        _record(name, failed.get(name))
+    if failed and len(failed) == len(wanted):
+        raise NotSent("; ".join(f"the notice was not sent by {name}: {why}" for name, why in failed.items()))
+    return failed
+
+
+def in_use() -> list[str]:
+    """Return the names of the channels that the settings name someone for."""
+    from chimed.operations import channels  # here: it brings the lake, and every DAG file imports this module
+
+    return [name for name in CHANNELS if channels.is_set(name, settings())]
+
+
+def _record(channel: str, why: str | None) -> None:
+    """Write down how a channel did. A lake that cannot be written keeps no notice from going out."""
+    from chimed.operations import channels
+    from chimed.storage.lake import open_lake
+
+    try:
+        channels.record(open_lake(), channel, why)
+    except Exception as error:  # each file system has its own errors; a full disk is one of them
+        log.error("how the channel %s did could not be written down: %s", channel, error)
 
 
 def by_mail(subject: str, text: str, context: Any) -> None:
@@ -104,6 +140,9 @@ def by_webhook(subject: str, text: str, context: Any) -> None:
         raise AirflowException(f"the webhook was not reached ({type(error).__name__})") from None
     if said.status_code >= 300:
         raise AirflowException(f"the webhook answered {said.status_code}")
+
+
+CHANNELS: dict[str, Callable[[str, str, Any], None]] = {"mail": by_mail, "webhook": by_webhook}
 
 
 def alarms(found: list[dict[str, str]]) -> tuple[str, str]:

@@ -2,16 +2,18 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.triggers.base import BaseTrigger
 from kubernetes.client.exceptions import ApiException
 
 from chimed import metrics
 from chimed_airflow import leftovers
-from chimed_airflow.manifests import CONTAINER, GRACE, Manifest
+from chimed_airflow.manifests import CONTAINER, GRACE, KEEP_UNTIL, Manifest, followed_until
 from chimed_airflow.pod_failures import failure
+from chimed_airflow.pod_trigger import FollowedPodTrigger
 
 STARTUP = 1800  # seconds for a big image to be pulled
 SCHEDULE = 6 * 3600  # seconds to wait for free GPUs
@@ -39,6 +41,7 @@ class PodRun(KubernetesPodOperator):
             name=manifest["metadata"]["name"],
             namespace=manifest["metadata"]["namespace"],
             labels=manifest["metadata"]["labels"],
+            annotations={KEEP_UNTIL: followed_until()},
             image=manifest["spec"]["containers"][0]["image"],
             base_container_name=CONTAINER,
             pod_template_dict=manifest,
@@ -67,6 +70,10 @@ class PodRun(KubernetesPodOperator):
         """
         self._await_earlier(context)
         self.execute_async(context)
+
+    def defer(self, *, trigger: BaseTrigger, method_name: str, **how: Any) -> NoReturn:  # type: ignore[override]
+        """Defer to a trigger that says in the pod that it is followed. Raises TaskDeferred."""
+        super().defer(trigger=FollowedPodTrigger(**trigger.serialize()[1]), method_name=method_name, **how)
 
     def _await_earlier(self, context: Any) -> None:
         """Two pods of one task would write to the same folder of the lake, and one would hold GPUs for nothing."""

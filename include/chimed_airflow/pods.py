@@ -35,6 +35,7 @@ class ChimedPod(BaseOperator):
     :param command: the arguments (templated).
     :param gpus: how many, or a template of a number that the run knows.
     :param shard: adds `--shard N`; what a mapped stage expands over.
+    :param shards: adds `--shards N`: so many from that one on; each is finished on its own, a retry goes on behind it.
     :param returns: ignored, for a pod passes nothing on: what it prints is in its log, what it made in the lake.
     """
 
@@ -48,6 +49,7 @@ class ChimedPod(BaseOperator):
         command: Sequence[str],
         gpus: int | str,
         shard: int | None = None,
+        shards: int = 1,
         returns: object = None,
         **kwargs: Any,
     ) -> None:
@@ -56,11 +58,12 @@ class ChimedPod(BaseOperator):
         self.command = command
         self.gpus = gpus
         self.shard = shard
+        self.shards = shards
         self._run: PodRun | None = None
 
     def manifest(self) -> manifests.Manifest:
         """Return the pod as Kubernetes gets it, but for the labels of the task's run."""
-        found = manifests.pod(arguments(self.command, self.shard), int(self.gpus), settings())
+        found = manifests.pod(self._arguments(), int(self.gpus), settings())
         found["spec"]["activeDeadlineSeconds"] = int(self._longest().total_seconds())
         return found
 
@@ -75,12 +78,15 @@ class ChimedPod(BaseOperator):
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Return what the command read and wrote; the provider of OpenLineage asks."""
         del task_instance
-        return lineage.of_command(arguments(self.command, self.shard))
+        return lineage.of_command(self._arguments())
 
     def on_kill(self) -> None:
         """Delete the pod, with time to write a checkpoint."""
         if self._run is not None:
             self._run.on_kill()
+
+    def _arguments(self) -> list[str]:
+        return arguments(self.command, self.shard) + (["--shards", str(self.shards)] if self.shards > 1 else [])
 
     def _longest(self) -> timedelta:
         """Return the pod's own time limit, for when Airflow cannot end it; leaves time to write a checkpoint."""

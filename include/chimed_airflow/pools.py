@@ -17,9 +17,12 @@ GPUS = "gpus"
 
 
 def wanted() -> dict[str, dict[str, Any]]:
-    """Return every pool's slots, description and whether deferred tasks count; `gpus` has as many as `CHIMED_GPUS`."""
+    """Return every pool's slots, description and whether deferred tasks count.
+
+    `gpus` has as many as `CHIMED_GPUS`; one where there is none, for what runs on the processor.
+    """
     found: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
-    found[GPUS]["slots"] = settings().gpus
+    found[GPUS]["slots"] = max(1, settings().gpus)
     return found
 
 
@@ -35,7 +38,8 @@ def create_missing() -> list[str]:
             made.append(name)
         elif name == GPUS and there.slots < pool["slots"]:
             log.warning(
-                "pool %s has %d slots, CHIMED_GPUS is %d: a task that wants more slots than its pool has never starts",
+                "pool %s has %d slots, CHIMED_GPUS is %d: a task that wants more slots than its pool has never starts; "
+                "give the pool as many (Admin, Pools), or lower CHIMED_GPUS; watch_deployment tells of such tasks",
                 *(name, there.slots, pool["slots"]),
             )
     return made

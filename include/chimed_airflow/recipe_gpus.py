@@ -15,6 +15,16 @@ MOST_DEEP = 5  # files that extend each other, as in chimed.train.recipe
 MOST_BYTES = 1 << 20  # of a recipe's file
 
 
+def slots() -> int:
+    """Return the slots of the pool `gpus` that a training's pod takes: enough for every recipe that a form may name.
+
+    A task's slots are fixed before anybody fills in the form. Never more than `CHIMED_GPUS`, which are all there are:
+    a recipe that wants more is refused when its run begins.
+    """
+    names = {path.parent.name for folder in _folders() for path in folder.glob("*/*.yaml")} | {settings().recipe}
+    return max(1, min(settings().gpus, max(map(most_gpus, names))))
+
+
 def most_gpus(recipe: str) -> int:
     """Return the most GPUs that a phase of a recipe takes.
 

@@ -22,11 +22,11 @@ from chimed.build.order import Stage, Step
 from chimed.errors import UserError
 from chimed.settings import settings
 from chimed_airflow import lineage, notice
-from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, start
+from chimed_airflow.commands import SiteLeftAlone, arguments, end, follow, grace_of, start
 from chimed_airflow.links import PagesLink
 from chimed_airflow.notice import WHY
 from chimed_airflow.pods import ChimedPod
-from chimed_airflow.recipe_gpus import most_gpus
+from chimed_airflow.recipe_gpus import slots as slots_of_training
 from chimed_airflow.run_states import not_done, states_of
 from chimed_airflow.weeks import BACKFILL, refused
 
@@ -136,12 +136,15 @@ class ChimedOperator(BaseOperator):
 
     def _run(self, argv: list[str]) -> Any:
         self.log.info("python -m chimed %s", " ".join(argv))
-        self._process = start([settings().models_python if self.models else sys.executable, "-m", "chimed", *argv])
+        chosen = settings()
+        devices = "".join(chosen.train_devices.split())  # CUDA takes a space for the end of the list
+        apart = {"CUDA_VISIBLE_DEVICES": devices} if self.models and devices else None
+        self._process = start([chosen.models_python if self.models else sys.executable, "-m", "chimed", *argv], apart)
         began = time.monotonic()
         try:
             return follow(self._process, self._say)
         finally:
-            end(self._process)
+            end(self._process, grace_of(argv))
             if self.models and GPU.exists():
                 metrics.count("gpu.seconds", (time.monotonic() - began) * self.pool_slots, work=self.task_id)
 
@@ -155,9 +158,12 @@ class ChimedOperator(BaseOperator):
         return lineage.of_command(arguments(self.command, self.shard))
 
     def on_kill(self) -> None:
-        """End the command and its child processes when the task is killed or times out."""
+        """End the command and its child processes when the task is killed or times out.
+
+        A training has time to write a checkpoint.
+        """
         if self._process is not None:
-            end(self._process)
+            end(self._process, grace_of(self.command))
 
 
 class CrawlOperator(ChimedOperator):
@@ -210,6 +216,8 @@ class LedgerOperator(ChimedOperator):
 
 def level_of(line: str) -> int:
     """Return the log level of a command's line; `chimed: …` is the error it failed with (see `chimed.printing`)."""
+    if line.startswith("LOOK "):
+        return logging.WARNING
     for level in ("ERROR", "WARNING", "CRITICAL"):
         if line.startswith((f"{level} ", f"{level}:")) or line[9:].startswith(f"{level} "):
             return int(getattr(logging, level))
@@ -220,8 +228,8 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
     """Return the operator and its arguments for work that needs `cpu`, `llm`, `gpu`, `evaluate` or `train`.
 
     The client of a model server only waits for it, so `llm` work needs no GPU of its own. A pod takes as many slots of
-    the pool `gpus` as GPUs, as the settings' recipe has them; in `train` the run's own recipe says how many it gets. On
-    one machine training and evaluation have all its GPUs for themselves.
+    the pool `gpus` as GPUs; one that trains takes as many as the largest recipe, and the run's own recipe says how many
+    GPUs it gets. On one machine training and evaluation have all its GPUs for themselves.
     """
     chosen = settings()
     if needs == "cpu":
@@ -233,12 +241,13 @@ def where(needs: str) -> tuple[type[BaseOperator], dict[str, Any]]:
         return StageOnServers, {"pool": "llm", **local}
     if chosen.compute == "kubernetes":
         if needs != "train":
-            return ChimedPod, {"gpus": 1, "pool": GPUS}
-        slots = min(most_gpus(chosen.recipe), chosen.gpus)
-        return ChimedPod, {"gpus": "{{ gpus(recipe(params), task.task_id) }}", "pool": GPUS, "pool_slots": slots}
+            several = {"shards": chosen.k8s_pod_shards} if needs == "gpu" else {}
+            return ChimedPod, {"gpus": 1, "pool": GPUS, **several}
+        wanted = "{{ gpus(recipe(params), task.task_id, task.pool_slots) }}"
+        return ChimedPod, {"gpus": wanted, "pool": GPUS, "pool_slots": slots_of_training()}
     # where nobody said how many GPUs there are, it is a laptop, whose memory holds two at a time
     alone = needs in ("train", "evaluate") and "gpus" in chosen.model_fields_set
-    slots = chosen.gpus if alone else max(1, chosen.gpus // 2)
+    slots = max(1, chosen.gpus if alone else chosen.gpus // 2)
     return ChimedOperator, {"models": True, "pool": GPUS, "pool_slots": slots, **with_models()}
 
 
@@ -257,18 +266,21 @@ def recipe(params: Mapping[str, Any]) -> str:
     return recipes.named_with(params["recipe"], params.get("settings") or [])
 
 
-def gpus(recipe: str, phase: str) -> int:
+def gpus(recipe: str, phase: str, slots: int) -> int:
     """Return the GPUs of the pod that trains a phase of a recipe; a macro, as the recipe is known when the run starts.
 
-    Raises UserError where they are more than `CHIMED_GPUS`.
+    slots: what the task takes of the pool `gpus`. Raises UserError where the GPUs are more, or more than `CHIMED_GPUS`.
     """
+    from chimed.train import needs
     from chimed.train import recipe as recipes
 
-    wanted, there = recipes.load(recipes.known(recipe), phase)["gpus"], settings().gpus
-    if wanted > there:
+    wanted = recipes.load(recipes.known(recipe), phase)["gpus"]
+    if wrong := needs.fault(recipe, phase, settings()):
+        raise UserError(wrong)
+    if wanted > slots:
         raise UserError(
-            f"{phase} of {recipe} trains on {wanted} GPUs, and CHIMED_GPUS is {there}; set gpus={there} in the run's "
-            "settings, or raise CHIMED_GPUS and the pool gpus"
+            f"{phase} of {recipe} trains on {wanted} GPUs, and its task takes {slots} slots of the pool gpus, as the "
+            "largest recipe does; make it a recipe of your own in CHIMED_RECIPES, whose GPUs are known beforehand"
         )
     return wanted
 
@@ -309,6 +321,11 @@ def shard_numbers(names: list[str]) -> list[int]:
     return list(range(len(names)))
 
 
+def first_shards(shards: list[int], each: int) -> list[int]:
+    """Return the first shard of each group of so many, to map over."""
+    return shards[::each]
+
+
 def shard_names(names: list[str]) -> list[str]:
     """Return the names of the shards, each with its number, shortened to fit a list of tasks."""
     told = (f"{n} of {len(names)}: {name}" for n, name in enumerate(names, 1))
@@ -318,6 +335,13 @@ def shard_names(names: list[str]) -> list[str]:
 def part_name(among: str) -> str:
     """Return a template for a mapped task's name: its shard (`shard_names`), and its result once it is done."""
     return f"{{{{ ti.xcom_pull(task_ids='{among}', key='{NAMES}')[task.shard] }}}}{_WHEN_DONE}"
+
+
+def group_name(among: str, each: int) -> str:
+    """As `part_name`, of a task that works on so many shards from its own on."""
+    names = f"ti.xcom_pull(task_ids='{among}', key='{NAMES}')"
+    more = f"[{names} | length - task.shard, {each}] | min - 1"
+    return f"{{{{ {names}[task.shard] }}}}{{% if {more} %}} and {{{{ {more} }}}} more{{% endif %}}{_WHEN_DONE}"
 
 
 def range_name(among: str) -> str:

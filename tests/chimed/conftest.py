@@ -15,7 +15,8 @@ from support.model_server import Served, serving
 @pytest.fixture
 def work(tmp_path) -> StageContext:
     """A build's surroundings in a folder of the test's own."""
-    settings = Settings(data=str(tmp_path / "lake"), store=f"sqlite:///{tmp_path}/store.db", llm_concurrency=8)
+    store = f"sqlite:///{tmp_path}/store.db"
+    settings = Settings(data=str(tmp_path / "lake"), store=store, llm_concurrency=8, llm_patience=0)
     alone = Options(second_opinion=False)  # the rules; test_second_opinion has both
     return StageContext("2026.11.22", alone, open_lake(settings.data), open_store(settings.store), settings, print)
 

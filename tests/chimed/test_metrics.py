@@ -1,11 +1,13 @@
 """Metrics as a StatsD server gets them, of a model's replies and a stage's ledger; they are never in the way."""
 
+import dataclasses
 import socket
 from collections.abc import Iterator
 
 import pytest
 
 from chimed import metrics
+from chimed.errors import UserError
 from chimed.settings import settings
 
 
@@ -51,6 +53,32 @@ def test_a_dead_metrics_server_costs_nothing(monkeypatch) -> None:
     settings.cache_clear()
 
 
+def test_a_dead_name_server_is_asked_once(monkeypatch) -> None:
+    asked: list[str] = []
+
+    def nobody(host: str, *_: object, **__: object) -> list:
+        asked.append(host)
+        raise OSError("no name server answers")
+
+    monkeypatch.setattr(metrics.socket, "getaddrinfo", nobody)
+    monkeypatch.setenv("CHIMED_STATSD", "statsd.example:9125")
+    settings.cache_clear()
+    for _ in range(100):
+        metrics.count("crawl.pages", source="ask39", miss="none")
+    assert asked == ["statsd.example"]
+    monkeypatch.setattr(metrics, "UNKNOWN", -1.0)  # a while later it is asked again
+    metrics.count("crawl.pages", source="ask39", miss="none")
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("place", ["statsd:0", "statsd:65536", "statsd:99999", "http://statsd", "a b", "statsd:port"])
+def test_a_strange_address_of_metrics_is_refused(monkeypatch, place: str) -> None:
+    monkeypatch.setenv("CHIMED_STATSD", place)
+    settings.cache_clear()
+    with pytest.raises(UserError, match="CHIMED_STATSD has an invalid value"):
+        settings()
+
+
 def test_a_ledger_is_told_by_reason(received) -> None:
     from chimed.pipeline import runner
 
@@ -76,4 +104,21 @@ def test_new_and_cached_replies_are_told(received, work, served) -> None:
     assert said.count("chimed.llm.requests:1|c|#model:test_model,result:new") == 3
     assert said.count("chimed.llm.requests:3|c|#model:test_model,result:cached") == 1
     assert sum("chimed.llm.tokens" in line and "kind:completion" in line for line in said) == 3
-    assert any(line.startswith("chimed.llm.waiting:") and "|g|" in line for line in said)
+    waiting = [line for line in said if line.startswith("chimed.llm.waiting:")]
+    assert waiting
+    assert all(line.endswith("|g|#model:test_model,shard:0") for line in waiting)
+
+
+def test_shards_do_not_overwrite_each_others_queue(received, work, served) -> None:
+    from chimed.llm import client
+    from chimed.llm.client import Request, Server
+
+    server = Server(served.url, "test/model", "none", "CHIMED_LLM_URL")
+    for part in (3, 4):
+        asked = [Request("p@1", [{"role": "user", "content": f"{part} {n}"}], {"max_tokens": 9}) for n in range(9)]
+        client.ask(asked, server, dataclasses.replace(work, part=part))
+    said = received.read()
+    for part in (3, 4):
+        own = [line for line in said if line.startswith("chimed.llm.waiting:") and f"shard:{part}" in line]
+        assert f"chimed.llm.waiting:0|g|#model:test_model,shard:{part}" in own
+        assert len(own) > 1

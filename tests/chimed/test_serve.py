@@ -1,13 +1,16 @@
 """vLLM's command lines, and what is said where a server is missing, strange or dead. No vLLM is started here."""
 
+import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from chimed.errors import UserError
+from chimed import gpus
+from chimed.errors import UserError, WorkStopped
 from chimed.llm import servers
 from chimed.settings import settings
 from support import loopback
@@ -86,3 +89,59 @@ def test_the_judges_command_line_fits_the_machine(chosen, gpus: int, flag: str, 
 
 def test_down_where_nothing_is_up_is_no_error(chosen) -> None:
     servers.stop_servers()
+
+
+def test_a_server_inherits_no_secret(monkeypatch) -> None:
+    kept = {
+        "HF_TOKEN": "word",
+        "HF_ENDPOINT": "https://mirror",
+        "https_proxy": "http://me:word@proxy:3128",
+        "NCCL_P2P_DISABLE": "1",
+        "LD_LIBRARY_PATH": "/cuda",
+    }
+    kept_from_it = {
+        "CHIMED_STORE_PASSWORD": "word",
+        "CHIMED_DATA": "s3://chimed/lake",
+        "AWS_SECRET_ACCESS_KEY": "word",
+        "AWS_ENDPOINT_URL": "http://minio:9000",
+        "AIRFLOW_DB_PASSWORD": "word",
+        "AIRFLOW__CELERY__BROKER_URL_CMD": "python addresses.py broker",
+        "REDIS_PASSWORD": "word",
+        "SOMEBODYS_TOKEN": "word",
+        "DATABASE_URL": "postgresql://me:word@db/mine",
+        "VLLM_API_KEY": "another",
+    }
+    for name, value in (kept | kept_from_it).items():
+        monkeypatch.setenv(name, value)
+    inherited = servers.own_environment()
+    assert kept.items() <= inherited.items()
+    assert not inherited.keys() & kept_from_it.keys()
+    assert inherited["PATH"] == os.environ["PATH"]
+
+
+SLEEPER = """#!/bin/sh
+exec {python} -c "import time; time.sleep(60)"
+"""
+
+
+def test_servers_and_training_keep_off_each_others_gpu(chosen, tmp_path, monkeypatch) -> None:
+    """The servers never answer here; they hold the GPU while they load, and nothing once they were stopped."""
+    python = tmp_path / "python"
+    python.write_text(SLEEPER.format(python=sys.executable))
+    monkeypatch.setattr(servers, "_gpus", lambda: 1)
+    monkeypatch.setattr(gpus, "visible", lambda: ["0"])
+    seen = []
+
+    def waited(server, both, deadline, timeout) -> None:
+        with pytest.raises(WorkStopped, match="GPU 0 is taken: the model servers"), gpus.lent(["0"], "me", 0.0):
+            pass
+        seen.append(server.name)
+
+    monkeypatch.setattr(servers, "_wait", waited)
+    servers.start_servers(5)
+    servers.start_servers(5)  # as a retry does: both run, and nothing is waited for
+    assert seen == ["generator", "judge"] * 2
+    servers.stop_servers()
+    taken = pytest.raises(WorkStopped, match=r"GPU 0 is taken: train cpt of qwen3-14b \(process \d+\)")
+    with gpus.held("train cpt of qwen3-14b", 1), taken:
+        servers.start_servers(0)

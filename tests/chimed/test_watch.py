@@ -1,13 +1,16 @@
 """What an operator is told of though no run failed: missing weeks, full disks, releases that drifted."""
 
+import dataclasses
 import json
 import shutil
 from collections import namedtuple
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import insert
 
+from chimed.operations import channels
 from chimed.operations import watch as watching
 from chimed.storage import lake as lakes
 from chimed.storage.store import CRAWLS
@@ -47,8 +50,32 @@ def test_a_missing_week_is_told_from_tuesday(work, today) -> None:
     assert found(work) == {}  # on Monday they may still be at work
     today(date(2026, 12, 1))
     alarms = found(work)
-    assert set(alarms) == {"week ask120 2026-11-23", "week cnkang 2026-11-23"}  # never crawled: not of this deployment
+    assert set(alarms) == {f"week {site} 2026-11-23" for site in ("ask120", "cnkang", "zydcd", "zhongyoo")}
     assert "a captcha" in alarms["week ask120 2026-11-23"]
+    assert "zydcd was never crawled, and the build waits for all sites" in alarms["week zydcd 2026-11-23"]
+    unscheduled = dataclasses.replace(work, settings=work.settings.model_copy(update={"schedules": False}))
+    assert set(found(unscheduled)) == {"week ask120 2026-11-23", "week cnkang 2026-11-23"}
+
+
+def test_a_deployment_without_crawls_lacks_none(work, today) -> None:
+    today(date(2026, 12, 1))
+    assert found(work) == {}
+
+
+def test_a_channel_that_fails_is_told_of(work, today) -> None:
+    today(date(2026, 11, 30))
+    where = {"notify": "me@example.org", "notify_webhook": SecretStr("http://hooks.example/x")}
+    mine = dataclasses.replace(work, settings=work.settings.model_copy(update=where))
+    channels.record(work.lake, "webhook", "the webhook answered 500")
+    channels.record(work.lake, "webhook", "the webhook was not reached (ReadTimeout) " * 99)
+    assert set(found(mine)) == {"notice webhook"}
+    assert len(found(mine)["notice webhook"]) < 400
+    assert found(work) == {}  # nobody uses it any more
+    lakes.write_bytes(work.lake, "notices/webhook.json", b'{"sin')  # a torn file says that it failed
+    assert set(found(mine)) == {"notice webhook"}
+    channels.record(work.lake, "webhook", "again")
+    channels.record(work.lake, "webhook", None)
+    assert found(mine) == {}
 
 
 def test_a_nearly_full_disk_is_told_once(work, today, monkeypatch) -> None:

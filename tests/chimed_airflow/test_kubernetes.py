@@ -195,6 +195,105 @@ def test_servers_live_while_renewed(cluster, tmp_path) -> None:
     assert cluster.there == {}
 
 
+DEAD = """
+import asyncio, json, sys
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from airflow.sdk.exceptions import TaskDeferred
+from kubernetes import client, config
+from chimed_airflow import leftovers
+from chimed_airflow.pods import ChimedPod
+sys.path.insert(0, "TESTS")
+from support import pod_life
+config.load_kube_config()
+def until(pod):
+    return datetime.fromisoformat(pod.metadata.annotations["chimed/keep-until"]) - datetime.now(UTC)
+def sweep(minutes):
+    return leftovers.delete_expired(client.ApiClient(), "chimed", datetime.now(UTC) + timedelta(minutes=minutes))
+triggers = {}
+for number, gpus in enumerate((1, 1000)):  # one runs, one stays Pending
+    task = pod_life.Task(task_id=f"task_{number}", command=["train", "cpt"], gpus=gpus)
+    task.code = pod_life.CHECKPOINT
+    try:
+        task.execute(pod_life.context(number, 1, {}))
+    except TaskDeferred as deferred:
+        triggers[number] = deferred.trigger
+core, said = client.CoreV1Api(), {}
+name = triggers[1].pod_name
+said["class"] = triggers[0].serialize()[0].rsplit(".", 1)[1]
+said["young"] = sweep(55)
+long_ago = {"chimed/keep-until": "2026-01-01T00:00:00+00:00"}
+core.patch_namespaced_pod(name, "chimed", {"metadata": {"annotations": long_ago}})
+async def followed(seconds):
+    try:
+        await asyncio.wait_for(pod_life.event_of(triggers[1]), seconds)
+    except TimeoutError:
+        pass
+asyncio.run(followed(3))  # a triggerer follows the one that is Pending, too
+said["renewed"] = 59 * 60 < until(core.read_namespaced_pod(name, "chimed")).total_seconds() <= 3600
+said["followed"] = sweep(55)
+said["phases"] = sorted(one.status.phase for one in pod_life.pods())
+said["left by a dead Airflow"] = len(sweep(61))
+print(json.dumps(said))
+"""
+
+
+def test_pods_of_a_dead_airflow_are_found(cluster, tmp_path) -> None:
+    code = DEAD.replace("TESTS", str(PROJECT / "tests"))
+    said = run(cluster, tmp_path, code, AIRFLOW_CONN_KUBERNETES_DEFAULT="kubernetes://")
+    assert json.loads(said[said.index('{"class"') :].splitlines()[0]) == {
+        "class": "FollowedPodTrigger",
+        "young": [],
+        "renewed": True,
+        "followed": [],
+        "phases": ["Pending", "Running"],
+        "left by a dead Airflow": 2,
+    }
+    deadline = time.monotonic() + 20
+    while cluster.active() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert cluster.active() == []
+
+
+AWAY = """
+import json
+from types import SimpleNamespace
+from chimed.build.context import StageContext
+from chimed.build.options import Options
+from chimed.llm import client
+from chimed.llm.protocol import Reply, Request
+from chimed.settings import settings
+from chimed.storage.lake import open_lake
+from chimed.storage.store import open_store
+from chimed_airflow import cluster_servers, model_server
+model_server.RENEW = 0.3
+work = StageContext("2026.11.22", Options(), open_lake(), open_store, settings(), print)
+context = {"ti": SimpleNamespace(dag_id="build_dataset"), "run_id": "one"}
+def asked(words):
+    asks = [Request("p@1", [{"role": "user", "content": f"{words} {n}"}], {}, {"choice": ["a"]}) for n in range(9)]
+    return sum(isinstance(one, Reply) for one in client.ask(asks, client.generator_server(work), work))
+class Stage(model_server.ChimedOperator):
+    def execute(self, context):
+        told = [asked("while they are new")]
+        cluster_servers.delete(model_server.objects("build_dataset/one"), "build_dataset/one")
+        return [*told, asked("after somebody deleted them")]
+model_server.StageOnServers.__bases__ = (Stage,)
+told = model_server.StageOnServers.execute.__wrapped__(model_server.StageOnServers(task_id="a", command=[]), context)
+print(json.dumps({"answered": told}))
+"""
+
+
+def test_servers_deleted_under_a_stage_come_back(cluster, tmp_path) -> None:
+    urls = [f"http://{host}:{port}/v1" for host, port in zip(("localhost", "127.0.0.1"), free_ports(), strict=True)]
+    there = {"CHIMED_SERVE": "kubernetes", "CHIMED_LLM_URL": urls[0], "CHIMED_JUDGE_URL": urls[1]}
+    there |= {"AIRFLOW_CONN_KUBERNETES_DEFAULT": "kubernetes://", "CHIMED_DATA": str(tmp_path / "lake")}
+    there |= {"CHIMED_STORE": f"sqlite:///{tmp_path}/store.db", "CHIMED_LLM_PATIENCE": "60"}
+    said = run(cluster, tmp_path, AWAY, **there)
+    assert json.loads(said[said.index('{"answered"') :].splitlines()[0]) == {"answered": [9, 9]}
+    assert said.count("made anew: ") >= 2  # at the beginning, and under its feet
+    assert cluster.names("deployments") == ["127", "localhost"]
+
+
 def free_ports() -> list[int]:
     import socket
 

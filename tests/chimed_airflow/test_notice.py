@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from chimed.operations import channels
 from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage.lake import open_lake
@@ -124,7 +125,7 @@ def posted(monkeypatch) -> Iterator[list[dict]]:
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             found.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(500 if "refuse this" in found[-1]["text"] else 200)
+            self.send_response(500 if "refuse" in found[-1]["text"] else 200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -170,23 +171,136 @@ def test_every_notice_arrives_by_both_channels(context, letters, posted) -> None
 
 
 def test_one_failing_channel_stops_no_other(context, letters, posted, caplog, capsys) -> None:
-    from airflow.sdk.exceptions import AirflowException
-
     from chimed_airflow import notice
 
     caplog.set_level("INFO")
-    with pytest.raises(AirflowException, match="the webhook answered 500") as raised:
-        notice.send("a subject", "refuse this", dict(context))
+    failed = notice.send("a subject", "refuse this", dict(context))
+    assert failed == {"webhook": "the webhook answered 500"}  # nobody tries again, which would repeat the mail
     assert len(letters) == 1
-    said = str(raised.value) + caplog.text + "".join(capsys.readouterr())
+    (known,) = channels.broken(open_lake(), settings())
+    assert (known.channel, known.why) == ("webhook", "the webhook answered 500")
+    said = caplog.text + "".join(capsys.readouterr())
+    assert said.count("was not sent by webhook") <= 1
     assert "/services/secret" not in said
+    notice.send("a subject", "take this", dict(context))
+    assert channels.broken(open_lake(), settings()) == []
 
 
-def test_an_alarm_is_told_daily() -> None:
-    from chimed_airflow.watching import about, to_tell
+def test_a_notice_that_went_nowhere_is_an_error(context, posted, monkeypatch) -> None:
+    from chimed_airflow import notice
 
-    known = {"day": "2026-11-26", "about": [about(ALARMS[0])]}
-    assert to_tell(ALARMS, {}, "2026-11-26") == ALARMS
-    assert to_tell(ALARMS, known, "2026-11-26") == ALARMS[1:]
-    assert to_tell(ALARMS, known, "2026-11-27") == ALARMS
-    assert to_tell([], known, "2026-11-27") == []
+    monkeypatch.delenv("CHIMED_NOTIFY")
+    settings.cache_clear()
+    with pytest.raises(notice.NotSent, match="not sent by webhook: the webhook answered 500"):
+        notice.send("a subject", "refuse this", dict(context))
+    context["ti"].dag_id, context["ti"].run_id = "build_dataset", "refuse_this"
+    notice.ApprovalNotice()(dict(context))  # the question stands in Airflow all the same
+    assert "refuse_this" in posted[-1]["text"]
+
+
+def test_a_full_disk_keeps_no_notice_back(context, letters, posted, monkeypatch) -> None:
+    from chimed_airflow import notice
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lakes, "write_bytes", full)
+    assert notice.send("a subject", "refuse this", dict(context)) == {"webhook": "the webhook answered 500"}
+    assert notice.send("a subject", "take this", dict(context)) == {}
+    assert len(letters) == 2
+
+
+class Watched:
+    """Runs of the watching task, one after the other: each knows what the one before returned."""
+
+    def __init__(self, monkeypatch, context: dict) -> None:
+        from chimed_airflow import commands, starving
+
+        self.alarms, self.states, self.returned, self.context = list(ALARMS), {}, None, dict(context)
+        count = self.count
+        monkeypatch.setattr(commands, "run", lambda argv, say: list(self.alarms))
+        monkeypatch.setattr(starving, "AGAIN", 0.0)
+        self.context["ti"] = SimpleNamespace(xcom_pull=lambda **_: self.returned, get_ti_count=count)
+
+    def count(self, *, dag_id: str, states: list[str], task_ids: list[str] | None = None) -> int:
+        """How many tasks of a DAG are in these states."""
+        held = self.states.get(dag_id, {})
+        return sum(state in states for task, state in held.items() if task_ids is None or task in task_ids)
+
+    def run(self) -> None:
+        from chimed_airflow.watching import WatchOperator
+
+        self.returned = WatchOperator.execute.__wrapped__(WatchOperator(task_id="watch"), self.context)
+
+
+def test_a_broken_webhook_repeats_no_mail(context, letters, posted, monkeypatch) -> None:
+    watched = Watched(monkeypatch, context)
+    watched.alarms[0] = ALARMS[0] | {"said": "refuse this"}
+    for _ in range(3):
+        watched.run()
+    assert (len(letters), len(posted)) == (1, 3)  # the webhook is tried again, the mail is not
+    watched.alarms[0] = ALARMS[0] | {"said": "take this"}
+    for _ in range(2):
+        watched.run()
+    assert (len(letters), len(posted)) == (1, 4)
+    assert "look at a full disk, a release that drifted, a missing week" in posted[-1]["text"]
+
+
+def test_a_watch_that_told_nobody_fails(context, posted, monkeypatch) -> None:
+    from chimed_airflow.notice import NotSent
+
+    monkeypatch.delenv("CHIMED_NOTIFY")
+    settings.cache_clear()
+    watched = Watched(monkeypatch, context)
+    watched.alarms[0] = ALARMS[0] | {"said": "refuse this"}
+    for _ in range(2):
+        with pytest.raises(NotSent):
+            watched.run()
+    assert len(posted) == 2
+
+
+POOLS = {  # what tasks are doing, and which pool's tasks starve
+    "a training waits alone": ({"train_models": {"cpt": "scheduled", "find_release": "success"}}, "gpus"),
+    "it waits for an evaluation": ({"train_models": {"cpt": "scheduled", "evaluate_base": "running"}}, None),
+    "it waits for perplexity": (
+        {"train_models": {"cpt": "scheduled"}, "build_dataset": {"perplexity": "deferred"}},
+        None,
+    ),
+    "perplexity waits alone": ({"build_dataset": {"perplexity": "scheduled", "clean": "success"}}, "gpus"),
+    "a stage that asks models waits": ({"build_dataset": {"screen": "scheduled"}}, "llm"),
+    "others of its pool ask": ({"build_dataset": {"screen": "scheduled", "translate": "running"}}, None),
+    "a crawl waits": ({"crawl_ask39": {"crawl": "scheduled"}}, "site_ask39"),
+    "all runs": ({"train_models": {"cpt": "running"}, "build_dataset": {"screen": "queued"}}, None),
+    "nothing runs": ({}, None),
+    "the machine is full": (
+        {"train_models": {"cpt": "scheduled"}, "build_dataset": {f"clean_{n}": "running" for n in range(16)}},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", POOLS)
+def test_tasks_that_never_start_are_told_of(context, letters, monkeypatch, what: str) -> None:
+    monkeypatch.setenv("CHIMED_NOTIFY", "lead@example.org")
+    settings.cache_clear()
+    watched = Watched(monkeypatch, context)
+    watched.alarms, (watched.states, pool) = [], POOLS[what]
+    for _ in range(2):
+        watched.run()
+    assert watched.returned["about"] == ([f"pool {pool}"] if pool else [])
+    assert len(letters) == bool(pool)
+    if pool:
+        mail = message_from_bytes(letters[0]).get_payload()[0].get_payload(decode=True).decode()
+        assert f"wait for slots of the pool {pool} though none of its tasks runs" in mail
+
+
+def test_an_alarm_is_told_daily_by_each_channel() -> None:
+    from chimed_airflow.watching import about, told_by
+
+    one = about(ALARMS[0])
+    older = {"day": "2026-11-26", "about": [one]}
+    known = older | {"told": {"mail": [one], "webhook": []}}
+    assert told_by("mail", known, "2026-11-26") == {one}
+    assert told_by("webhook", known, "2026-11-26") == set()
+    assert told_by("webhook", older, "2026-11-26") == {one}
+    assert told_by("mail", known, "2026-11-27") == told_by("mail", {}, "2026-11-26") == set()

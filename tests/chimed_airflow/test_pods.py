@@ -179,7 +179,7 @@ def test_a_broken_rule_of_the_level_is_seen(pods, rule: str) -> None:
 
 def test_pods_run_exactly_the_command_a_person_would(pods) -> None:
     chimed = ["python", "-m", "chimed"]
-    wanted = {"perplexity": [*chimed, "run", "perplexity", "--build", BUILD, "--shard", "3"]}
+    wanted = {"perplexity": [*chimed, "run", "perplexity", "--build", BUILD, "--shard", "3", "--shards", "8"]}
     wanted |= {phase: [*chimed, "train", phase, *ON] for phase in PHASES}
     wanted |= {f"evaluate_{phase}": [*chimed, "evaluate", phase, *ON] for phase in ("base", *PHASES)}
     assert {name: command(pod) for name, pod in pods.items()} == wanted

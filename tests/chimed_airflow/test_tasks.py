@@ -139,6 +139,24 @@ def test_a_done_tasks_name_tells_its_result(monkeypatch) -> None:
     assert tasks.outcome(["a", "list"]) == ""
 
 
+def test_a_group_of_shards_is_named_by_its_first() -> None:
+    from jinja2 import Environment
+
+    names = tasks.shard_names([f"part {n}" for n in range(19)])
+    assert tasks.first_shards(list(range(19)), 8) == [0, 8, 16]
+    template = Environment().from_string(tasks.group_name("count_shards", 8))
+
+    def named(first: int) -> str:
+        ti = SimpleNamespace(xcom_pull=lambda **_: names)
+        return template.render(ti=ti, task=SimpleNamespace(shard=first))
+
+    assert [named(first) for first in (0, 16, 18)] == [
+        "1 of 19: part 0 and 7 more",
+        "17 of 19: part 16 and 2 more",
+        "19 of 19: part 18",
+    ]
+
+
 @pytest.mark.parametrize(("attempt", "ran"), [(1, [["run", "screen"]]), (2, [["serve", "up"], ["run", "screen"]])])
 def test_a_retry_first_restarts_the_servers(attempt: int, ran: list[list[str]], monkeypatch) -> None:
     operator = tasks.ChimedOperator(task_id="screen", command=["run", "screen"], on_retry=["serve", "up"])

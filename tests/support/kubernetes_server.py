@@ -178,8 +178,17 @@ class Cluster:
                 said = {"role": "assistant", "content": asked["structured_outputs"]["choice"][0]}
                 self.answer({"choices": [{"message": said, "finish_reason": "stop"}], "usage": {}})
 
-        self.serving[name] = ThreadingHTTPServer(("127.0.0.1", int(flags["--port"])), Answer)
+        self.serving[name] = bound(int(flags["--port"]), Answer)
         threading.Thread(target=self.serving[name].serve_forever, daemon=True).start()
+
+
+def bound(port: int, answer: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    """A server on a port that a deleted one may still be about to leave."""
+    for _ in range(20):
+        with suppress(OSError):
+            return ThreadingHTTPServer(("127.0.0.1", port), answer)
+        time.sleep(0.1)
+    return ThreadingHTTPServer(("127.0.0.1", port), answer)
 
 
 def plain(body: dict) -> dict:

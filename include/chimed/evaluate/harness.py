@@ -19,6 +19,7 @@ from typing import Any
 
 import polars as pl
 
+from chimed import gpus
 from chimed.errors import choose
 from chimed.evaluate.answers import SAMPLES, answered, fair_score, tied
 from chimed.evaluate.backend import BACKENDS, answering, flags, versions
@@ -35,7 +36,6 @@ from chimed.settings import settings
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.train import gpus
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint, same_model
 from chimed.train.recipe import EVERY_PHASE, PHASES

@@ -3,8 +3,9 @@
 A request's key is the hash of everything that shapes its reply. A reply is stored before it is used, so nothing is paid
 for twice, neither after a crash nor in next week's build. Concurrency is bounded and steady, which keeps the server's
 batch full. A concurrency slot is freed only after its reply is stored, so a kill loses at most the requests in flight.
-Transient errors are retried. A server that stays down fails the task; running it again continues where it stopped. The
-HTTP exchange itself is in `chimed.llm.protocol`.
+Transient errors are retried. While a server is away all requests wait (`chimed.llm.patience` says how long); one that
+stays away fails the task, and running it again continues where it stopped. The HTTP exchange itself is in
+`chimed.llm.protocol`.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,7 @@ from chimed import metrics
 from chimed.build.context import StageContext
 from chimed.errors import UserError, WorkStopped
 from chimed.llm import identity as identities
+from chimed.llm.patience import describe, patience
 from chimed.llm.protocol import (
     DIALECTS,
     PROBE,
@@ -45,9 +47,13 @@ from chimed.storage.store import REPLIES
 TRIES = 8  # tries of a request; with the waits below they span over a minute, enough for a restart
 BAD_TRIES = 3  # tries of a request whose every answer is unusable
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from try to try, half to one and a half of it by chance
-PATIENCE = 180.0  # seconds of failures only, after which a server counts as down
+PATIENCE = 180.0  # seconds of failures only, after which a server counts as away, however many tries are left
+PROBE_SECONDS = 120.0  # seconds in which a server that works answers the probe, behind the requests it already has
+ABSENCES = 3  # absences of a server during one request, after which the request counts as their cause
+ALONE = 2  # absences after which a request is sent while no other such request is
 WRITE_EVERY = 0.01  # seconds between two batches of replies written to the store
 PROGRESS_EVERY = 5.0  # seconds between two progress lines
+NO_SUCH_MODEL = "HTTP 404"  # the beginning of a refusal that another model's server gives
 IDENTITY_EVERY = 1.0  # seconds between checks of the model's identity while the server is in trouble
 
 
@@ -90,17 +96,41 @@ def judge_server(work: StageContext, tries: int = TRIES) -> Server:
 
 def _with_identity(server: Server, checkpoint: str, work: StageContext, most: int) -> Server:
     """Return the server with the identity of its model; in an estimate, of the model it is configured to load."""
-    for tries in range(1, most + 1):
+    started = _Start(server, work, most)
+    while True:
         try:
             return replace(server, identity=_ask_identity(server))
         except identities.Unreachable as error:
             if work.planned is not None:
                 work.say(f"{server.url} does not answer; assuming {checkpoint}, which it is configured to load")
                 return replace(server, identity=identities.identify_checkpoint(checkpoint, server.named))
-            last = error
-            if tries < most:
-                time.sleep(backoff_seconds(tries))
-    raise UserError(f"no LLM server answers at {server.url} ({last}); start it, or correct {server.setting}")
+            time.sleep(started.wait(error))
+
+
+@dataclass
+class _Start:
+    """A server that has not answered yet. most: tries of whoever only looks; work itself waits as its patience says."""
+
+    server: Server
+    work: StageContext
+    most: int = TRIES
+    tries: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def wait(self, error: Exception, after: float = 0.0) -> float:
+        """Return the seconds until the next try. Raises UserError, or ServerDown where the server was waited for."""
+        self.tries += 1
+        waits, said = patience(self.work.settings, before_any_answer=True) if self.most > 1 else 0.0, self.server
+        if self.tries >= self.most and time.monotonic() - self.began >= waits:
+            if not waits:
+                raise UserError(f"no LLM server answers at {said.url} ({error}); start it, or correct {said.setting}")
+            raise ServerDown(
+                f"no LLM server answers at {said.url} ({error}), asked for {describe(waits)}; look at the server's log "
+                f"(in a cluster, at its pod), or correct {said.setting}"
+            )
+        if self.tries == self.most:
+            self.work.say(f"{said.url} does not answer yet ({error}); waiting up to {describe(waits)} for it")
+        return backoff_seconds(self.tries, after)
 
 
 def _ask_identity(server: Server) -> str:
@@ -180,6 +210,10 @@ class _AskState:
     began: float = field(default_factory=time.monotonic)
     last_success: float = field(default_factory=time.monotonic)
     failures: int = 0  # failed tries since the last success
+    failing_since: float = 0.0  # time of the first of them
+    back: float = 0.0  # time at which a server that was away answered again
+    absence: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by the one request that waits for the server
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by a request that may be why the server goes away
     unanswered: int = 0  # requests given up without an answer since the last success
     looked: float = 0.0  # time of the last identity check
 
@@ -208,6 +242,7 @@ async def _ask_all(wanted: dict[str, Request], server: Server, work: StageContex
                     raise
                 raise stopped.exceptions[0] from None
             finally:
+                _told_waiting(run, 0)  # whoever goes on later says so: a gauge keeps what it was told last
                 _write(work, run.received)
     return run.answers
 
@@ -259,19 +294,51 @@ def _counted(run: _AskState, answer: Reply | Refused) -> None:
     if isinstance(answer, Reply):
         metrics.count("llm.tokens", answer.prompt_tokens, model=who, kind="prompt")
         metrics.count("llm.tokens", answer.completion_tokens, model=who, kind="completion")
-    metrics.gauge("llm.waiting", len(run.waiting), model=who)
+    _told_waiting(run, len(run.waiting))
+
+
+def _told_waiting(run: _AskState, number: int) -> None:
+    """Tells the metrics how many requests of this shard are still to be sent."""
+    metrics.gauge("llm.waiting", number, model=run.server.who, shard=str(run.work.part))
 
 
 async def _send_with_retries(
     http: aiohttp.ClientSession, run: _AskState, key: str, request: Request
 ) -> Reply | Refused:
-    """Return a reply, or Refused if only this request cannot be answered. Raises ServerDown, AnotherModel."""
+    """Return a reply, or Refused if only this request cannot be answered. Waits while the server is away.
+
+    Raises ServerDown if it does not come back, and AnotherModel. A request that may be what ends the server is sent
+    while no other such request is, so that it takes no other down with it.
+    """
+    absences, seen, last = 0, time.monotonic(), ""
+    while absences < ABSENCES:
+        async with run.alone if absences >= ALONE else nullcontext():
+            answer = await _send(http, run, key, request)
+            if not isinstance(answer, _Away):
+                return answer
+            # a server that is only busy says nothing against this request, unless it answered others between
+            absences += not answer.last.busy or run.last_success > seen
+            await _wait_until_back(http, run, answer.last)  # here, so that the next one alone finds it well
+            seen, last = time.monotonic(), str(answer.last)
+    return Refused(key, f"the server went away {ABSENCES} times while it was asked: {last}")
+
+
+@dataclass(frozen=True)
+class _Away:
+    """The server answered nothing any more, not even what it has answered before. last: its last error."""
+
+    last: TransientError
+
+
+async def _send(http: aiohttp.ClientSession, run: _AskState, key: str, request: Request) -> Reply | Refused | _Away:
+    """Send a request until it is answered, is known to be at fault itself, or the server is known to be away."""
     began, bad = time.monotonic(), 0
     for tries in range(1, TRIES + 1):
         try:
             answer = await post(http, run.server, run.dialect, key, request)
         except TransientError as error:
             last = error
+            run.failing_since = run.failing_since if run.failures else time.monotonic()
             run.failures += 1
             bad += error.reply is not None
             if bad == BAD_TRIES or (run.failures >= TRIES and time.monotonic() - run.last_success > PATIENCE):
@@ -280,34 +347,60 @@ async def _send_with_retries(
                 await asyncio.sleep(backoff_seconds(tries, error.after))
                 await _check_same_model(run)
         else:
+            if isinstance(answer, Refused) and answer.reason.startswith(NO_SUCH_MODEL):
+                await _check_same_model(run)
             run.failures, run.unanswered, run.last_success = 0, 0, time.monotonic()
             return replace(answer, tries=tries) if isinstance(answer, Reply) and tries > 1 else answer
-    lone = last.reply is not None or (not last.busy and run.unanswered < TRIES)
-    if run.last_success > began or (
-        lone and await _answers_probe(http, run)
-    ):  # the server works, so this request is at fault
+    # a server that is busy may answer a probe by chance; what it answered to others while this was asked does count
+    trusted = last.reply is not None or (not last.busy and run.unanswered < TRIES) or run.last_success > began
+    if trusted and await _answers_probe(http, run):  # the server works, so this request is at fault
         run.unanswered += last.reply is None
         return replace(last.reply, tries=tries) if last.reply else Refused(key, f"no answer in {tries} tries: {last}")
-    raise ServerDown(
-        f"{run.server.url} stopped answering ({last}); {_count_stored(run)}; check the server and {run.server.setting}"
-    )
+    return _Away(last)
+
+
+async def _wait_until_back(http: aiohttp.ClientSession, run: _AskState, last: TransientError) -> None:
+    """Wait until the server answers again: one request asks, the others wait for what it finds.
+
+    Raises ServerDown if the server stays away, and AnotherModel if another model answers in its place.
+    """
+    failed, waits, tries = time.monotonic(), patience(run.work.settings), 0
+    async with run.absence:
+        while run.back <= failed and run.last_success <= failed:
+            gone = time.monotonic() - run.failing_since
+            if gone >= waits:
+                raise ServerDown(
+                    f"{run.server.url} stopped answering {describe(gone)} ago ({last}); {_count_stored(run)}; check "
+                    f"the server and {run.server.setting}"
+                )
+            if not tries:
+                run.work.say(f"{run.server.url} is away ({last}); waiting up to {describe(waits)} for it to come back")
+            tries += 1
+            await asyncio.sleep(min(backoff_seconds(tries, last.after), waits - gone))
+            await _check_same_model(run)
+            if await _answers_probe(http, run):
+                run.back = time.monotonic()
+                run.work.say(f"{run.server.url} answers again, after {describe(run.back - run.failing_since)}")
 
 
 async def _answers_probe(http: aiohttp.ClientSession, run: _AskState) -> bool:
-    """Return whether the server answers a request that it has answered before."""
+    """Return whether the server answers, soon, a request that it has answered before."""
     try:
-        return isinstance(await post(http, run.server, run.dialect, "probe", PROBE), Reply)
-    except TransientError:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return isinstance(await post(http, run.server, run.dialect, "probe", PROBE), Reply)
+    except (TransientError, TimeoutError):
         return False
 
 
 async def _check_same_model(run: _AskState) -> None:
-    """Raise AnotherModel if a server that was in trouble came back with another model."""
+    """Raise AnotherModel if a server that was in trouble came back with another model, or under another name."""
     if not run.server.identity or time.monotonic() - run.looked < IDENTITY_EVERY:
         return
     run.looked = time.monotonic()
     try:
         now = await asyncio.to_thread(_ask_identity, run.server)
+    except identities.OtherNames as error:
+        raise AnotherModel(f"{error}; {_count_stored(run)}") from None
     except (identities.Unreachable, UserError):
         return  # the next try of the request will show
     if now != run.server.identity:
@@ -324,17 +417,14 @@ async def _find_dialect(http: aiohttp.ClientSession, server: Server, work: Stage
     if server in _dialects:
         return _dialects[server]
     for dialect in DIALECTS:
-        for tries in range(1, TRIES + 1):
+        started = _Start(server, work, TRIES)
+        while True:
             try:
                 answer = await post(http, server, dialect, "probe", PROBE)
                 break
             except TransientError as error:
-                if tries == TRIES:
-                    raise UserError(
-                        f"no LLM server answers at {server.url} ({error}); start it, or correct {server.setting}"
-                    ) from None
-                await asyncio.sleep(backoff_seconds(tries, error.after))
-        if isinstance(answer, Refused) and "HTTP 404" in answer.reason:
+                await asyncio.sleep(started.wait(error, error.after))
+        if isinstance(answer, Refused) and answer.reason.startswith(NO_SUCH_MODEL):
             raise UserError(
                 f"{server.url} serves no model {server.model!r} ({answer.reason}); correct CHIMED_LLM_MODEL or "
                 "CHIMED_JUDGE_MODEL"

@@ -37,6 +37,10 @@ class Unreachable(Exception):
     """Nothing answers at an address, or the server there is not ready yet."""
 
 
+class OtherNames(UserError):
+    """A server lists its models, and the one that is wanted is not among them."""
+
+
 def list_models(url: str, key: str) -> list[dict[str, Any]]:
     """Return what a server says about its models (`GET <url>/models`); [] if it has no such page.
 
@@ -101,7 +105,7 @@ def identify_model(model: str, models: list[dict[str, Any]], named: str | None, 
     mine = next((one for one in models if one["id"] == model), None)
     if models and mine is None:
         served = printable(", ".join(one["id"] for one in models)[:300])
-        raise UserError(f"{url} serves {served}, not {model}; correct CHIMED_LLM_MODEL or CHIMED_JUDGE_MODEL")
+        raise OtherNames(f"{url} serves {served}, not {model}; correct CHIMED_LLM_MODEL or CHIMED_JUDGE_MODEL")
     told = _read_identity(mine or {}, models)
     if told is None and not named:
         root = (mine or {}).get("root")

@@ -17,14 +17,17 @@ from urllib.parse import urlsplit
 import httpx
 from filelock import FileLock
 
-from chimed import processes
+from chimed import gpus, processes
 from chimed.errors import UserError
 from chimed.llm import identity
 from chimed.private import scratch_folder
+from chimed.secrets import harmless
 from chimed.settings import Settings, settings
 
 log = logging.getLogger("chimed")
 
+# what a server inherits though it may hold a secret: it downloads its model, perhaps through a proxy
+INHERITED = ("HF_TOKEN", "HF_ENDPOINT", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 PROGRESS_EVERY = 15  # seconds between two log lines while a server loads
 TAIL_LINES = 15
 SHARE_OF_ONE_GPU = 0.42  # share for each of two servers, which leaves room for the perplexity model
@@ -72,7 +75,7 @@ def checkpoints(chosen: Settings) -> tuple[str, str]:
 
     How many there are `CHIMED_GPUS` says, so that every container of a deployment knows the same.
     """
-    number = chosen.gpus if "gpus" in chosen.model_fields_set else _gpus()
+    number = (chosen.gpus if "gpus" in chosen.model_fields_set else _gpus()) - len(listed(chosen.train_devices))
     number = max((one for one in FITTING if one <= number), default=0) if number < 4 else 0
     found = [chosen.llm_checkpoint, chosen.judge_checkpoint]
     for place, name in enumerate(("llm_checkpoint", "judge_checkpoint")):
@@ -84,7 +87,8 @@ def checkpoints(chosen: Settings) -> tuple[str, str]:
 def start_servers(timeout: int) -> None:
     """Start the servers that are not running and wait until both answer. If that fails, stop both.
 
-    Raises UserError if another program uses a port, a server dies (with the end of its log), or the time is up.
+    Their GPUs are locked for as long as they live. Raises UserError if another program uses a port, a server dies (with
+    the end of its log), or the time is up, and WorkStopped if a training keeps their GPUs until then.
     """
     both = configured_servers()
     if urlsplit(both[0].url).port == urlsplit(both[1].url).port:
@@ -95,17 +99,28 @@ def start_servers(timeout: int) -> None:
 
 def _up(both: tuple[ServerConfig, ServerConfig], timeout: int) -> None:
     try:
-        for number, server in enumerate(both):
-            if processes.running_pid(_state_file(server)) is None:
-                _start(server, number)
-            else:
-                log.info("%s: already running", server.name)
         deadline = time.monotonic() + timeout
+        down = [number for number, one in enumerate(both) if processes.running_pid(_state_file(one)) is None]
+        with gpus.lent(_wanted(down), "the model servers (python -m chimed serve down ends them)", deadline) as locks:
+            for number, server in enumerate(both):
+                if number in down:
+                    _start(server, number, locks)
+                else:
+                    log.info("%s: already running", server.name)
         for server in both:
             _wait(server, both, deadline, timeout)
     except BaseException:
         stop_servers()
         raise
+
+
+def _wanted(down: list[int]) -> list[str]:
+    """Return the GPUs that the servers with these numbers need, less those that the other one holds already."""
+    there = _gpus()
+    if not there:
+        return []
+    mine = {gpu for number in down for gpu in devices(settings(), number, there)}
+    return sorted(mine - {gpu for number in {0, 1} - set(down) for gpu in devices(settings(), number, there)})
 
 
 def stop_servers() -> None:
@@ -143,7 +158,7 @@ def serve_checkpoint(checkpoint: str, dtype: str, log_file: Path, timeout: int =
     server = ServerConfig("evaluated", "", f"http://127.0.0.1:{port}/v1", "chimed-evaluated", checkpoint)
     argv, extra = server_command(server, 0, _gpus())
     argv += ["--dtype", dtype, *(["--gpu-memory-utilization", "0.9"] if _gpus() else [])]  # alone on its GPU
-    with processes.child_process(argv, log_file, extra) as process:
+    with processes.child_process(argv, log_file, extra, inherited=own_environment()) as process:
         log.info("loading %s, log in %s", checkpoint, log_file)
         deadline = time.monotonic() + timeout
         while not _healthy(server):
@@ -165,7 +180,23 @@ def max_model_length(server: ServerConfig) -> int:
 
 def flags(chosen: Settings) -> list[str]:
     """Return the further flags of servers that chimed starts (`CHIMED_VLLM_FLAGS`), as a shell would split them."""
-    return shlex.split(chosen.vllm_flags)
+    return flags_of(chosen.vllm_flags)
+
+
+def flags_of(said: str) -> list[str]:
+    """Split flags as a shell would. Raises UserError where a quote or a backslash ends nowhere."""
+    try:
+        return shlex.split(said)
+    except ValueError as error:
+        raise UserError(f"CHIMED_VLLM_FLAGS cannot be split as a shell would ({error}); correct its quotes") from None
+
+
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs that servers of this machine may use: numbers, or those of CUDA_VISIBLE_DEVICES."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [one.strip() for one in named.split(",") if one.strip()]
+    return [str(one) for one in range(_gpus())]
 
 
 def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[str], dict[str, str]]:
@@ -195,30 +226,41 @@ def server_command(server: ServerConfig, number: int, gpus: int) -> tuple[list[s
     return argv + flags(settings()), environment
 
 
+def own_environment() -> dict[str, str]:
+    """Return what a server inherits: a model's code, which may be anybody's, reads neither store nor lake with it."""
+    return harmless(os.environ, allowed=INHERITED)
+
+
 def devices(chosen: Settings, number: int, gpus: int) -> list[str]:
     """Return the GPUs of the server with this number (0: generator, 1: judge) on a machine with so many.
 
     Raises UserError where the settings name a number of them that tensor parallelism cannot split a model over.
     """
     name, given = (("LLM", chosen.llm_devices), ("JUDGE", chosen.judge_devices))[number]
-    if found := [one.strip() for one in given.split(",") if one.strip()]:
+    if found := listed(given):
         if len(found) & (len(found) - 1) or len(set(found)) < len(found):
             raise UserError(f"CHIMED_{name}_DEVICES is {given!r}; name 1, 2, 4 or 8 different GPUs, as 0,1")
         return found
-    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
-    visible = visible or [str(one) for one in range(gpus)]
-    each = 1 << ((gpus // 2).bit_length() - 1) if gpus > 1 else 1  # tensor parallelism wants a power of two
+    visible = listed(os.environ.get("CUDA_VISIBLE_DEVICES", "")) or [str(one) for one in range(gpus)]
+    visible = [one for one in visible if one not in listed(chosen.train_devices)] or visible
+    each = 1 << ((len(visible) // 2).bit_length() - 1) if len(visible) > 1 else 1  # tensor parallelism: a power of two
     return visible[number * each :][:each] or visible[:1]
+
+
+def listed(devices: str) -> list[str]:
+    """Return the GPUs that a setting names, separated by commas."""
+    return [one.strip() for one in devices.split(",") if one.strip()]
 
 
 def _gpus() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([one for one in visible.split(",") if one.strip()])
+        return len(listed(visible))
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _start(server: ServerConfig, number: int) -> None:
+def _start(server: ServerConfig, number: int, locks: list[int]) -> None:
+    """Start a server. locks: of its GPUs, open files that it holds for as long as it lives."""
     python = settings().models_python
     if not Path(python).exists():
         raise UserError(
@@ -229,7 +271,7 @@ def _start(server: ServerConfig, number: int) -> None:
             f"another server already runs at {server.url}; stop it, or set {server.variable} to a free port"
         )
     argv, extra = server_command(server, number, _gpus())
-    processes.start(argv, _state_file(server), _log_file(server), extra)
+    processes.start(argv, _state_file(server), _log_file(server), extra, keeps=locks, inherited=own_environment())
     log.info("%s: loading %s, log in %s", server.name, server.checkpoint, _log_file(server))
 
 

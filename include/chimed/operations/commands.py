@@ -43,18 +43,28 @@ def check(
     only_servers: Annotated[
         bool, typer.Option("--only-servers", help="check only the model servers, also those that serve up started")
     ] = False,
+    recipe: Annotated[
+        str | None, typer.Option(help="check only that this recipe exists, is valid and has its GPUs")
+    ] = None,
+    training: Annotated[
+        bool, typer.Option("--training/--no-training", help="whether a training may follow the build")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Check everything a build will need before it begins; if something is wrong, say how to fix it and exit 1."""
-    from chimed.operations.check import build_context, print_findings
+    """Check everything a build will need before it begins; if something is wrong, say how to fix it and exit 1.
+
+    What is marked LOOK keeps no build from being right: an address that nobody reads, a notice that did not arrive.
+    """
+    from chimed.operations.check import build_context, check_training, print_findings
     from chimed.operations.check import run_checks as look
 
-    findings = look(build_context(build_options(options), build), only_servers)
+    work = build_context(build_options(options), build)
+    findings = check_training(work, recipe) if recipe else look(work, only_servers, training)
     if as_json:
         print_result([vars(one) for one in findings])
     else:
         print_findings(findings)
-    wrong = [one for one in findings if not one.fine]
+    wrong = [one for one in findings if not one.fine and one.stops]
     if wrong:
         failed = f"{len(wrong)} of {len(findings)} checks failed"
         if (
@@ -66,7 +76,7 @@ def check(
 
 @app.command()
 def watch(as_json: AsJson = False) -> None:
-    """Look for what has to be seen though no run failed: a missing week, a full disk, a release that drifted."""
+    """Look for what has to be seen though no run failed: a missing week, a full disk, a drift, lost notices."""
     from chimed.operations.watch import alarm_lines
     from chimed.operations.watch import watch as look
     from chimed.storage.lake import open_lake

@@ -1,6 +1,7 @@
-"""What an operator has to be told of though no run failed: a missing week, a full disk, a release that drifted.
+"""What an operator has to be told of though no run failed: a missing week, a full disk, a release that drifted, notices
+that do not arrive.
 
-`python -m chimed watch` looks; in Airflow the DAG `watch_deployment` does every six hours and sends a notice. Ours.
+`python -m chimed watch` looks; in Airflow the DAG `watch_deployment` does every hour and sends a notice. Ours.
 """
 
 import shutil
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chimed.crawl import weeks
+from chimed.operations import channels
 from chimed.release import releases
 from chimed.settings import Settings
 from chimed.storage import lake as lakes
@@ -24,7 +26,8 @@ LEAST_FREE_GB = 20.0
 
 @dataclass(frozen=True)
 class Alarm:
-    """What was found: a kind (week, disk, drift), what it is about, and a sentence of what is wrong and what to do."""
+    """What was found: a kind (week, disk, drift, notice), what it is about, and a sentence of what is wrong and what to
+    do."""
 
     kind: str
     about: str
@@ -33,17 +36,27 @@ class Alarm:
 
 def watch(settings: Settings, lake: Lake, store: Store) -> list[Alarm]:
     """Return everything that a person has to look at now."""
-    return [*_weeks(lake, store), *_disks(settings), *_drift(lake)]
+    return [*_weeks(settings, lake, store), *_disks(settings), *_drift(lake), *_notices(settings, lake)]
 
 
-def _weeks(lake: Lake, store: Store) -> Iterator[Alarm]:
-    """From Tuesday on: sites that were crawled before and lack the week that ended last."""
-    if today().weekday() < TUESDAY:
+def _weeks(settings: Settings, lake: Lake, store: Store) -> Iterator[Alarm]:
+    """From Tuesday on: sites that lack the week that ended last, one that was never crawled among them.
+
+    A deployment that never crawled any site reads files of its own, and lacks nothing.
+    """
+    known = weeks.ever_crawled(store)
+    if today().weekday() < TUESDAY or not known:
         return
     monday = weeks.last_week()
-    known = weeks.ever_crawled(store)
     for source, why in weeks.check_week(store, lake, monday).items():
-        if why and source in known:
+        if why and source not in known and settings.schedules:
+            yield Alarm(
+                "week",
+                f"{source} {monday}",
+                f"{source} was never crawled, and the build waits for all sites; switch crawl_{source} on, or build "
+                "without it by hand",
+            )
+        elif why and source in known:
             yield Alarm(
                 "week",
                 f"{source} {monday}",
@@ -91,6 +104,14 @@ def _drift(lake: Lake) -> Iterator[Alarm]:
         )
 
 
+def _notices(settings: Settings, lake: Lake) -> Iterator[Alarm]:
+    """Channels whose last notice did not arrive: told over the others."""
+    for one in channels.broken(lake, settings):
+        yield Alarm("notice", one.channel, channels.sentence(one))
+
+
 def alarm_lines(found: list[Alarm]) -> list[str]:
     """Return a line for each alarm; one where there is none."""
-    return [f"{one.kind}: {one.said}" for one in found] or ["nothing to look at: no missing week, full disk or drift"]
+    return [f"{one.kind}: {one.said}" for one in found] or [
+        "nothing to look at: no missing week, full disk, drift or lost notice"
+    ]

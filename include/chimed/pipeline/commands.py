@@ -121,13 +121,16 @@ def run(
     stage: Annotated[str, typer.Argument(help="a stage's name, or all")],
     build: Build = "latest",
     shard: Annotated[int | None, typer.Option(help="only this shard; default: all")] = None,
+    shards: Annotated[
+        int, typer.Option(min=1, help="so many shards from --shard on, in one process; each is finished on its own")
+    ] = 1,
     step: Annotated[
         str | None, typer.Option(help="only this step of a stage that has some, as a scheduler maps them (--shard)")
     ] = None,
 ) -> None:
     """Run a stage of a build, or all. A finished stage is not run again; an interrupted one continues."""
     from chimed.build import order
-    from chimed.build.builds import adopt_scopes, stages_of
+    from chimed.build.builds import adopt_scopes, count_shards, stages_of
     from chimed.build.context import open_context
     from chimed.build.steps import corpus_of
     from chimed.pipeline import steps
@@ -147,7 +150,11 @@ def run(
         print_report([report], f"build {work.build}: {stage} {step} {shard or 0} is done")
         return
     names = [one.name for one in stages_of(work.lake, work.build)] if stage == "all" else [stage]
-    ran = (run_shards(work, name) if shard is None else run_stage(work, name, shard) for name in names)
+    if shard is None:
+        ran = (run_shards(work, name) for name in names)
+    else:
+        last = max(shard + 1, min(shard + shards, count_shards(work.lake, work.build, names[0])))
+        ran = (run_stage(work, name, number) for name in names for number in range(shard, last))
     reports = [report for several in ran for report in several]
     done = f"build {work.build}: {', '.join(names)} done" if stage != "all" else f"build {work.build} is complete"
     print_report(reports, f"{done}. What was kept and dropped, and why: python -m chimed ledger {work.build}")

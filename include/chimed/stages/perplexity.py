@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, cast
 
 import polars as pl
@@ -112,6 +113,11 @@ def _figures(scored: pl.DataFrame) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=2)  # the two kinds of one model; further shards of this process do not load it again
+def _loaded(name: str, kind: Precision) -> Scorer:
+    return load(name, kind)
+
+
 # --- the store --------------------------------------------------------------------------------------------------
 
 
@@ -139,7 +145,7 @@ class Scores:
             return
         if kind not in self.scorers:
             self.work.say(f"perplexity: {len(wanted)} texts have no {kind} score yet; loading {self.name}")
-            self.scorers[kind] = load(self.name, kind)
+            self.scorers[kind] = _loaded(self.name, kind)
         began = time.monotonic()
         found = _score_new(wanted, self.scorers[kind], self.work)
         self.known[kind] |= found

@@ -11,10 +11,11 @@ signatures/<scheme>/             MinHash signatures of texts, a file for each pa
 releases/<version>/              what a researcher loads
 models/<release>/<recipe>/       base → cpt → sft → dpo: adapter, merged checkpoint, metrics
 scores/<release>/<recipe>/       lm-eval results of the base and every phase, and their comparison
+notices/<channel>.json           that notices do not arrive by mail or webhook, since when and why, while that is so
 """
 
 RAW, EXTRACTS, BUILDS, STEPS, SIGNATURES = "raw", "extracts", "builds", "steps", "signatures"
-RELEASES, MODELS, SCORES = "releases", "models", "scores"
+RELEASES, MODELS, SCORES, NOTICES = "releases", "models", "scores", "notices"
 
 REPORT = "report.json"  # of a crawl, an extract or a trained phase; written last
 INDEX = "index.cdxj"  # of a crawl's WARC files
@@ -84,3 +85,8 @@ def dropped(part: int) -> str:
 def report(shard: int) -> str:
     """Name the report of a shard."""
     return f"report-{shard:05d}.json"
+
+
+def notices(*names: str) -> str:
+    """Return the path of a file about a channel of notices."""
+    return "/".join((NOTICES, *names))

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from chimed.errors import UserError, WorkStopped, choose
+from chimed.gpus import held
 from chimed.llm.torch_environment import prepare
 from chimed.release import find_release
 from chimed.settings import settings
@@ -36,7 +37,6 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.train import general_data, stopping
 from chimed.train import recipe as recipes
-from chimed.train.gpus import held
 from chimed.train.phase_lease import one_at_a_time
 from chimed.train.recipe import PHASES
 from chimed.train.run import Run, base_of, open_run, place_of

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from chimed.__main__ import app
 from chimed.build.ledger import check_ledger
+from chimed.build.options import Options
+from chimed.build.order import previous_stage, stages_for_build_json
 from chimed.errors import UserError
+from chimed.schema import RECORD
+from chimed.settings import settings
 from chimed.stages import perplexity
 from chimed.stages.filter import cut
 from chimed.stages.filter_threshold import thresholds
+from chimed.storage import lake as lakes
+from chimed.storage.lake import open_lake
 from chimed.text import perplexity_model as scorers
 from support.samples import document, qa, rows
 
@@ -121,12 +129,58 @@ def test_known_scores_need_no_model(here, monkeypatch):
     def refuse(name: str, kind: str) -> None:
         raise AssertionError(f"{name} was loaded")
 
-    monkeypatch.setattr(perplexity, "load", refuse)
+    monkeypatch.setattr(perplexity, "_loaded", refuse)
     again = perplexity.run(records, here)
     assert again.kept.equals(first.kept)
     assert again.figures["scored"] == 0
     with pytest.raises(AssertionError):
         perplexity.run(rows(document(HERB + "新")), here)
+
+
+@pytest.fixture
+def three_parts(tmp_path, model, monkeypatch):
+    """A build of three parts that are done as far as perplexity; the lake it lies in."""
+    monkeypatch.setenv("CHIMED_DATA", str(tmp_path / "lake"))
+    monkeypatch.setenv("CHIMED_STORE", f"sqlite:///{tmp_path}/store.db")
+    monkeypatch.setenv("CHIMED_PERPLEXITY_MODEL", str(model))
+    settings.cache_clear()
+    lake, before = open_lake(), previous_stage("perplexity").name
+    made = {"version": "2026.11.22", "options": Options().model_dump(mode="json"), "stages": stages_for_build_json()}
+    made["shards"] = [[f"ask39/{n}"] for n in range(3)]
+    lakes.write_json(lake, "builds/2026.11.22/build.json", made)
+    for part in range(3):
+        lakes.write_json(lake, f"builds/2026.11.22/{before}/report-{part:05d}.json", {"parts": 1})
+        table = rows(document(f"{HERB}{part}", url=f"http://x/{part}"))
+        lakes.write_table(lake, f"builds/2026.11.22/{before}/kept-{part:05d}.parquet", table, RECORD)
+    perplexity._loaded.cache_clear()
+    yield lake
+    settings.cache_clear()
+
+
+def test_several_shards_load_the_model_once(three_parts, monkeypatch):
+    loaded: list[str] = []
+    usual, full = perplexity.load, lakes.write_json
+
+    def load(name: str, kind: str):
+        loaded.append(kind)
+        return usual(name, kind)
+
+    def written(lake, path: str, value: object) -> None:
+        if path.endswith("perplexity/report-00002.json") and len(failing) < 1:
+            failing.append(path)
+            raise OSError("the disk is full")
+        full(lake, path, value)
+
+    failing: list[str] = []
+    monkeypatch.setattr(perplexity, "load", load)
+    monkeypatch.setattr(lakes, "write_json", written)
+    command = ["run", "perplexity", "--build", "2026.11.22", "--shard", "1", "--shards", "8"]
+    assert isinstance(CliRunner().invoke(app, command).exception, OSError)
+    assert loaded == ["exact"]  # for both shards; the first one stays done
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    reports = [n for n in range(3) if lakes.exists(three_parts, f"builds/2026.11.22/perplexity/report-{n:05d}.json")]
+    assert (reports, loaded) == ([1, 2], ["exact"])
 
 
 def test_other_weights_are_another_model(model, tmp_path):

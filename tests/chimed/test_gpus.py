@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from chimed import gpus, processes
+from chimed.errors import WorkStopped
 from chimed.settings import PROJECT, settings
-from chimed.train import gpus
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_only_gpu_parents_hold_a_lease(two, monkeypatch) -> None:
 
 def test_a_killed_job_holds_nothing(two) -> None:
     code = (
-        "import time; from chimed.train import gpus; gpus.visible = lambda: ['0']\n"
+        "import time; from chimed import gpus; gpus.visible = lambda: ['0']\n"
         "with gpus.held('train', 1): print('held', flush=True); time.sleep(60)"
     )
     environment = os.environ | {"PYTHONPATH": str(PROJECT / "include")}
@@ -79,10 +80,34 @@ def test_a_killed_job_holds_nothing(two) -> None:
         pass
 
 
-def test_gpus_have_the_names_that_cuda_is_told(monkeypatch) -> None:
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, 3")
-    assert gpus.visible() == ["5", "3"]
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert gpus.visible() == ["0", "1"]
+def test_a_server_holds_what_it_was_given(two, tmp_path) -> None:
+    note = tmp_path / "server.json"
+    with gpus.lent(["0", "1", "0"], "the model servers", time.monotonic()) as locks:
+        assert len(locks) == 2
+        processes.start([sys.executable, "-c", "import time; time.sleep(60)"], note, tmp_path / "log", keeps=locks)
+    began = []
+
+    def train() -> None:
+        with gpus.held("train cpt", 1):
+            began.append(time.monotonic())
+
+    training = threading.Thread(target=train)
+    training.start()
+    try:
+        time.sleep(0.3)
+        assert began == []
+        taken = pytest.raises(WorkStopped, match=r"GPU 0 is taken: the model servers .*CHIMED_LLM_DEVICES")
+        with taken, gpus.lent(["0"], "others", time.monotonic() + 0.1):
+            pass
+    finally:
+        os.kill(processes.running_pid(note), 9)  # however it ends
+    training.join(10)
+    assert len(began) == 1
+
+
+def test_servers_take_all_their_gpus_or_none(two) -> None:
+    with gpus.held("train", 1):
+        with pytest.raises(WorkStopped, match="GPU 0 is taken: train"), gpus.lent(["0", "1"], "servers", 0.0):
+            pass
+        with gpus.lent(["1"], "evaluate", 0.0) as locks:
+            assert len(locks) == 1
