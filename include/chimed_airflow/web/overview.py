@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.requests import Request
 
 from chimed.build.order import NAMES as STAGES
@@ -97,13 +97,20 @@ def build(version: str, request: Request) -> HTMLResponse:
 
 
 @router.get("/builds/{version}/ratings", dependencies=Searching)
-def ratings(version: str, request: Request, cut: Share = None) -> HTMLResponse:
-    """Show how a build's rows are rated, and what a cut would take. cut: its share, in per cent."""
+def ratings(version: str, request: Request, cut: Share = None) -> Response:
+    """Show how a build's rows are rated, and what a cut would take; a build without ratings has only its own page.
+
+    cut: its share, in per cent.
+    """
+    from chimed.errors import UserError
     from chimed.pipeline.ratings import read_ratings
     from chimed.rating import ranking, rubric
     from chimed.storage.lake import open_lake
 
-    told = read_ratings(open_lake(), version, None if cut is None else cut / 100)
+    try:
+        told = read_ratings(open_lake(), version, None if cut is None else cut / 100)
+    except UserError:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/builds/{quote(version)}", 303)
     titles = {name: pair[language_of(request) == "zh"] for name, pair in rubric.load().titles.items()}
     shares = sorted({*ranking.SHARES, told["share"]})
     return page(request, "ratings.html.j2", here="overview", told=told, titles=titles, shares=shares)
