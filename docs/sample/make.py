@@ -46,7 +46,7 @@ from chimed_demo.replica import DETAIL
 HERE = Path(__file__).parent
 WEEKS = {"2026.11.16": "2026-11-09", "2026.11.23": "2026-11-16"}  # a release, and the week before it that was crawled
 SECOND_WEEK = 6  # every sixth page is published in the second week
-OPTIONS = {"skip": ["perplexity"], "preference_share": 0.5}
+OPTIONS = {"skip": ["perplexity"], "preference_share": 0.5, "reason_share": 0.3}
 KEPT_OF_A_BUILD = ("build.json", "ledger.parquet")  # and of each stage its reports and the rows that left
 EXAMS = PROJECT / "include" / "chimed_demo" / "exam"
 
@@ -86,6 +86,22 @@ def _question(user: str, _sample: int) -> str:
     return "问题：这篇文章讲了什么？答案：本文讲了养生的道理。"
 
 
+def _thought(user: str, sample: int) -> str:
+    """Return a thought that ends in the answer which `_question` gave, and that answer."""
+    document, _, asked = user.rpartition("</文本>")
+    question = asked.partition("问题：")[2].strip()
+    for sheet in lesson_texts.sheets():
+        for part in sheet.parts:
+            if part.question == question:
+                wanted = part.heads[0] if part.heads else "这一方面"
+                thought = (
+                    f"这里问的是{wanted}，与其他方面无关，先不管它们。关于{wanted}，能够确定的只有一点，因此可以回答"
+                )
+                return f"思考：{thought}：{part.text}\n答案：{part.text}"
+    said = _question(document, sample).partition("答案：")[2]
+    return f"思考：先想清问的是什么，再想哪一点最能说明它，由此得出：{said}\n答案：{said}"
+
+
 def _department(user: str, _sample: int) -> str:
     one = next((one for one in lesson_texts.asked() if one.title in user), None)
     return (one and from_breadcrumb(one.breadcrumb)) or "内科"
@@ -123,6 +139,7 @@ _WRITERS = {
     "judge": _ranking,
     "screen": _screened,
     "sensitive": lambda user, sample: "否",
+    "reason": _thought,
     "supports": lambda user, sample: "是",
     "stands_alone": lambda user, sample: "否" if "这篇文章" in user else "是",
     "faithful": lambda user, sample: "是",
