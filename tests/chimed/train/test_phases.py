@@ -161,6 +161,7 @@ def test_the_recipes_are_what_trl_understands(base, tmp_path, recipe: str, phase
     lake, fields = open_lake(str(tmp_path)), load(recipe, phase) | ({"items": "./items"} if phase == "grpo" else {})
     rows = {"validation": tmp_path}
     run = Run(lake, phase, recipe, VERSION, str(base), "", fields, rows, tmp_path, "", None)
+    (tmp_path / "run.json").write_text("{}")  # written before anything else of a run
     args, lora = arguments(run)
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == run.fields["global_batch_size"]
     assert args.get_warmup_steps(1000) == 100
