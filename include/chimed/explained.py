@@ -47,6 +47,8 @@ _OF_SERVERS = {
     "datasets": "the Hugging Face Hub",
     "aiohttp": "the server",
     "httpx": "the server",
+    "httpx2": "the Hugging Face Hub",  # what huggingface_hub asks with, and nothing else here
+    "httpcore2": "the Hugging Face Hub",
     "requests": "the server",
     "urllib3": "the server",
 }

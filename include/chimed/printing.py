@@ -71,5 +71,5 @@ def log_to_stderr() -> None:
     shown = logging.StreamHandler(sys.stderr)
     shown.setFormatter(LineFormatter("%(asctime)s %(shown_level)s%(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[shown])
-    for library in ("alembic", "httpx"):
+    for library in ("alembic", "httpx", "httpx2"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -110,7 +110,8 @@ def _repository(repository: str, mirror: Path | None, patterns: Iterable[str] = 
     except Exception as error:  # of many kinds: names, certificates, proxies, the hub's own
         raise UserError(
             f"{repository} cannot be had from the Hugging Face hub ({type(error).__name__}: "
-            f"{short(str(error), 200)}); name a mirror of it by HF_ENDPOINT, or give a folder with --mirror"
+            f"{short(str(error), 200)}); name a mirror of it by HF_ENDPOINT, or "
+            "read a folder: python -m chimed exams <folder> --mirror <mirror>, then CHIMED_EXAMS=<folder>"
         ) from None
     return Path(held), Path(held).name  # the hub's cache calls a snapshot by its commit
 

@@ -139,7 +139,10 @@ def wait_for_servers(timeout: int) -> None:
     for server in configured_servers():
         while (models := _served_models(server.url)) is None:
             if time.monotonic() > deadline:
-                raise UserError(f"no model server answers at {server.url} ({server.variable}), asked for {timeout} s")
+                by_whom = "; CHIMED_SERVE is external, so chimed starts none" if settings().serve == "external" else ""
+                raise UserError(
+                    f"no model server answers at {server.url} ({server.variable}), asked for {timeout} s{by_whom}"
+                )
             time.sleep(2)
         if models and server.model not in models:  # a hosted API may not list its models
             raise UserError(f"{server.url} ({server.variable}) serves {', '.join(models)}, not {server.model}")

@@ -39,8 +39,9 @@ _NO_WORDS = re.compile(
     r"|收起|展开|查看(?:更多|全部)[^。？]{0,8}|(?:有用|没用|赞|感谢)[(（]?\d{0,6}[)）]?)[>＞\s]{0,9})\Z"
 )
 _CLOCK_AT_END = re.compile(rf"(?:(?:{_ANSWERING}|{_ASKING}|发表)于)?\s?{_DAY}\s{_CLOCK}\Z")
-_LABEL_MARK = "\x01"  # begins the line that stands for a label; no page's text has it
-_SIGNS = re.compile(r"[\W_]+")
+_TITLE = re.compile(r"(?:副?主任|主治|住院)?(?:医师|医生|大夫|教授)\Z")
+_LABEL_MARK = "\ud800"  # begins the line that stands for a label; half a character, which no parsed page has
+_SIGNS = re.compile(r"(?:(?![.\-~～/:：%])[\W_]|(?<!\d)[.\-~～/:：%]|[.\-~～/:：](?!\d))+")
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,9 @@ def classed(boxes: SelectorList[Selector], part: str, roles: dict[str, str], ski
         pieces: dict[int, list[Any]] = {id(one): [] for one in parts}
         for element in box.root.iter():
             if id(element) in told and id(element) not in instead:
-                nearest = next((one for one in element.iterancestors() if id(one) in pieces), None)
-                if nearest is not None:
-                    pieces[id(nearest)].append(element)
+                above = next((one for one in element.iterancestors() if id(one) in pieces or id(one) in instead), None)
+                if above is not None and id(above) in pieces:
+                    pieces[id(above)].append(element)
         for one in parts:
             if not pieces[id(one)]:
                 yield Spoken(None, "", lines_within(one, instead))
@@ -179,6 +180,7 @@ def turns_of(
     returns a line without what the site puts into it.
     """
     turns: list[Turn] = []
+    again: list[bool] = []
     known = {ASKER: _bare(question), DOCTOR: _bare(answer)}
     for spoken in parts:
         role, lines = spoken.role, spoken.lines
@@ -195,12 +197,19 @@ def turns_of(
             break
         text = "\n".join(filter(None, (_words(clean(line), role, doctor) for line in lines)))
         bare = _bare(text)
-        if bare and not (len(bare) >= MIN_REPEATED and bare in known[role]):
+        if bare:
             turns.append(Turn(role, text))
+            again.append(len(bare) >= MIN_REPEATED and bare in known[role])
             known[role] += f"\0{bare}"
         if len(turns) == MAX_TURNS:
             break
-    return tuple(turns)
+    kept: list[Turn] = []
+    for n, turn in enumerate(turns):
+        # all that the other side got for an answer stays, though it was said before
+        alone = bool(kept) and kept[-1].role != turn.role and (n + 1 == len(turns) or turns[n + 1].role != turn.role)
+        if alone or not again[n]:
+            kept.append(turn)
+    return tuple(kept)
 
 
 def _role_by_lead(line: str, doctor: str) -> str | None:
@@ -214,7 +223,7 @@ def _is_other_doctor(label: str, line: str, doctor: str) -> bool:
     """Return whether a label, or the name before a line, names another doctor than the answer's."""
     led = _NAMED_DOCTOR.match(line)
     names = [name for name in (_NO_NAME.sub("", label), led[1] if led else "") if 1 <= len(name) <= 8]
-    return bool(doctor) and any(name not in doctor and doctor not in name for name in names)
+    return bool(doctor) and any(_TITLE.sub("", name) not in doctor for name in names)
 
 
 def _words(line: str, role: str, doctor: str) -> str:

@@ -35,10 +35,6 @@ WRONG, ANOTHER, CUT_OFF = "wrong answer", "answer from another place", "cut off"
 NO_DEPARTMENT = "none"
 _REPLY = re.compile(r"\A\s*思考[：:](?P<thought>.+)答案[：:](?P<answer>.+)\Z", re.DOTALL)  # the last 答案 counts
 
-_CHOICE = re.compile(
-    r"(?:选项?)?[ *]{0,3}[A-H](?:[、，, 和]{0,3}[A-H]){0,7}(?![A-Za-z])"
-)  # C, AB, A、C, 选C; C. 黄芪 too
-
 
 @dataclass(frozen=True)
 class Thought:
@@ -165,9 +161,7 @@ def check(one: Checkable, answer: Answer[Thought] | Failure) -> Try:
         return Try(answer, (CUT_OFF, "length"))
     thought = answer.value
     if one.options:
-        letters = _CHOICE.match(thought.answer)
-        said = reasoning.letters_in(letters[0]) if letters else ""
-        if said != one.right:
+        if reasoning.read_choice(thought.answer, one.options) != one.right:
             return Try(answer, (WRONG, f"answers {thought.answer[:20]}, not {one.right}"))
         fault = reasoning.find_fault(thought.reasoning) or reasoning.find_other_choice(
             thought.reasoning, one.right, one.options

@@ -6,6 +6,7 @@ reject has a reason of its own, the same few words for each kind.
 """
 
 import re
+import unicodedata
 from collections.abc import Collection
 
 from chimed.text import identifiers
@@ -32,7 +33,13 @@ _LETTERS = r"(?<![A-Za-z])[A-H](?:[ 、，,和与及]{0,3}[A-H]){0,7}(?![A-Za-z]
 _CHOSEN = re.compile(
     rf"(?:(?<![不别非未])(?<!不[应能可该])(?:应该|应当|应|故|所以|因此|可以|只能)?选择?|答案|正确的?选?项|正确的|符合题意的)"
     rf"(?:应该|应当|应)?(?:是|为|就是|即|选)?[：:]? {{0,2}}(?:选项)?(?P<behind>{_LETTERS})"
-    rf"|(?P<before>{_LETTERS})(?:选?项)?(?:是|为|最|才|说法)?(?:最佳|正确|符合|对的)(?!与否)"
+    rf"|(?P<before>{_LETTERS})(?:选?项)? {{0,2}}(?:是|为|最|才是?|说法)?(?:最佳|正确|符合|对的|为宜)(?!与否)"
+)
+_WRAPPED = re.compile(r"[*_`\"'“”‘’【】\[\](){}$\u200b-\u200f\ufeff]|\\boxed")
+_CHOICE = re.compile(
+    r"(?:正确|答案|选项|应选|选|[是为: ]){0,6}(?P<letters>[A-H](?:[、, 和]{0,3}[A-H]){0,7})"
+    r"(?P<rest>(?![A-Za-z]).{0,400})",
+    re.DOTALL,
 )
 _COUNTING = re.compile(r"#\d(?:种|个|项|步|点|类|味|位|例|方|面|条|者|句)?|#1[次日年月]")
 _NEGATED = re.compile(r"不(?:能|可以?|宜|应该?|要|得|建议|行|是|会|需|必)|没有|禁|忌|勿|否")
@@ -70,7 +77,7 @@ def find_other_choice(reasoning: str, right: str, options: dict[str, str]) -> tu
 
     The last option that it names as the right one counts. One that names none must not end with another option's text.
     """
-    chosen = [match["behind"] or match["before"] for match in _CHOSEN.finditer(reasoning)]
+    chosen = [match["behind"] or match["before"] for match in _CHOSEN.finditer(_plain(reasoning))]
     if chosen:
         said = letters_in(chosen[-1])
         return None if said == right else ("reasoning contradicts the answer", f"concludes {said}, answers {right}")
@@ -81,6 +88,24 @@ def find_other_choice(reasoning: str, right: str, options: dict[str, str]) -> tu
     if named and not set(named) & set(right):
         return "reasoning contradicts the answer", f"ends with {named[0]}, answers {right}"
     return None
+
+
+def read_choice(answer: str, options: dict[str, str]) -> str:
+    """Return the letters that an answer chooses, sorted; empty where it says anything but letters or their option.
+
+    C, AB, A、C, 选C, (C) and C. 黄芪 choose; C或D and C错误，选B do not.
+    """
+    match = _CHOICE.fullmatch(_plain(answer).strip())
+    letters = letters_in(match["letters"]) if match else ""
+    rest = match["rest"].strip(" .、:。,") if match else ""
+    return (
+        letters if not rest or any(rest == _plain(options.get(letter, "")).strip(" 。") for letter in letters) else ""
+    )
+
+
+def _plain(text: str) -> str:
+    """Return the text in plain width, without marks of emphasis, quotation and brackets."""
+    return _WRAPPED.sub("", unicodedata.normalize("NFKC", text))
 
 
 def letters_in(text: str) -> str:

@@ -26,8 +26,8 @@ TENFOLD = 10
 
 _NUMBER = r"\d{1,5}(?:\.\d{1,3})?|[一二三四五六七八九十两半]{1,3}"
 _DOSE = re.compile(
-    rf"(?<![\d.一二三四五六七八九十百第])(?P<low>{_NUMBER})(?:(?P<to>[~～\-–—－至到])(?P<high>{_NUMBER}))?"
-    r"(?P<unit>\s?(?:毫克|微克|毫升|千克|mg|ml|mL|μg|ug|iu|IU|万?单位|g|克|片|粒|丸|袋|支|滴|钱|两|勺|枚|颗|包)(?![a-zA-Z/／剂状骨尿式装]))"
+    rf"(?<![\d./／~～\-–—－至到一二三四五六七八九十百第])(?P<low>{_NUMBER})(?:(?P<to>[~～\-–—－至到])(?P<high>{_NUMBER}))?"
+    r"(?P<unit>\s?(?:毫克|微克|毫升|千克|mg|ml|mL|μg|ug|iu|IU|万?单位|g|克|片|粒|丸|袋|支|滴|钱|两|勺|枚|颗|包)(?![a-zA-Z/／剂状骨尿式装])(?!\s?[~～\-–—－至到]|[^，。；]{0,4}水))"
 )
 # What makes a number with a unit the dose of something that is taken, in the clause that holds it
 _TAKEN = re.compile(r"[服用吃饮喝煎注滴敷涂补含冲泡]|[每一]次|[每一]日|[每一]天|剂量|[取加放]")
@@ -55,6 +55,7 @@ _FLIPS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?:应该?|须|要)?(?:禁|忌|慎)(?=[用服食饮]|口服)"), "可"),
     (re.compile(r"(?<![\u3400-\u9fff])忌(?=[^讳惮日])"), "宜"),
 )
+_TURNS_ROUND = frozenset("可谨不无必需非")  # before a prohibition these make it another word: 可不可以, 谨慎, 不必忌食
 _WARNS = re.compile(
     r"(?:及时|立即|立刻|尽[快早]|马上|赶紧)[^，。；]{0,6}(?:就[医诊]|医院|医生|医师|检查|急诊)|遵医嘱|医[生师][^，。；]{0,4}指导下"
     r"|孕妇|哺乳|过敏|副作用|不良反应|警惕|当心|停药|[禁忌慎]|不要|不宜|避免|切勿"
@@ -85,6 +86,8 @@ def spoil(answer: str, question: str = "") -> Spoilt | None:
 
 def _wrong_doses(answer: str) -> Iterator[Spoilt]:
     for match in _DOSE.finditer(answer):
+        if "水" in answer[max(0, match.start() - 2) : match.start()]:  # 用温水200ml送服: no dose of a medicine
+            continue
         low, high = tenfold(match["low"]), match["high"] and tenfold(match["high"])
         if low is None or (match["high"] and high is None) or not _TAKEN.search(_clause_around(answer, match.start())):
             continue
@@ -111,6 +114,8 @@ def tenfold(number: str) -> str | None:
 def _permissions(answer: str) -> Iterator[Spoilt]:
     for pattern, instead in _FLIPS:
         for match in pattern.finditer(answer):
+            if answer[max(0, match.start() - 1) : match.start()] in _TURNS_ROUND:
+                continue
             yield _changed(answer, match.span(), instead, "warning")
 
 

@@ -11,6 +11,7 @@ the hub a push is one commit to a repository that is made private where there is
 
 import hashlib
 import json
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from chimed.train.run import place_of, trained
 from chimed.trained.card import render_card
 
 KINDS = ("merged", "adapter")
+_OWNER_AND_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 CARD, SUMS = "README.md", "checksums.json"
 SENT = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json",
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
@@ -67,6 +69,8 @@ def push_model(
     choose("phase", phase, EVERY_PHASE)
     choose("kind of model", kind, KINDS)
     recipe = recipes.known(recipe)
+    if _OWNER_AND_NAME.fullmatch(to) and not Path(to).exists():
+        raise UserError(f"{to} may mean a folder or a name on the hub: write ./{to} or {HUB}{to}")
     if not to.startswith(HUB):
         lakes.check_address(to, "the address")
     report = trained(lake, release, recipe, phase)

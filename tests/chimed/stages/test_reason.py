@@ -141,3 +141,14 @@ def test_an_exam_question_in_a_reasoning_leaves(work, tmp_path):
     )
     outcome = decontaminate.run(rows(made, qa("头晕怎么办？", "测血压。")), dataclasses.replace(work, settings=where))
     assert outcome.dropped["id"].to_list() == [made["id"]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "letters"),
+    [
+        ("C", "C"), ("选C。", "C"), ("（C）", "C"), ("Ｃ", "C"), ("**C**", "C"), ("C. 黄芪", "C"), ("A、C", "AC"),
+        ("C或D", ""), ("A型血", ""), ("C错误，选B", ""), ("C. 白术", ""), ("不知道", ""),
+    ],
+)  # fmt: skip
+def test_a_choice_is_letters_and_nothing_else(answer, letters):
+    assert reasoning.read_choice(answer, {"A": "白术", "B": "防风", "C": "黄芪", "D": "甘草"}) == letters

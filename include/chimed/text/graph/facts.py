@@ -6,7 +6,7 @@ of the text, and says where they stand. What a rule cannot read with certainty g
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from chimed.text.graph.fact import AMOUNT, Fact
@@ -15,12 +15,13 @@ from chimed.text.graph.herb_names import is_herb
 from chimed.text.graph.ingredients import find_ingredients
 
 MOST_FACTS = 500  # of one entry; a hostile page may list without end
+OF_NATURE = ("has_nature", "has_flavour", "has_toxicity")
 NATURES = ("大寒", "微寒", "寒", "凉", "平", "微温", "温", "大温", "大热", "热")
 CHANNELS = ("三焦", "心包", "大肠", "小肠", "膀胱", "心", "肝", "脾", "肺", "肾", "胃", "胆")  # as textbooks count them
 
 _NOT_BEHIND_HAN, _NOT_BEFORE_HAN = r"(?<![\u4e00-\u9fff])", r"(?![\u4e00-\u9fff])"
-_NATURE = re.compile(rf"(?:(?<=性)|{_NOT_BEHIND_HAN})({'|'.join(NATURES)}){_NOT_BEFORE_HAN}")
-_FLAVOURS = re.compile(rf"(?:(?<=味)|{_NOT_BEHIND_HAN})([微极甚略]?)([辛甘酸苦咸淡涩]{{1,3}}){_NOT_BEFORE_HAN}")
+_NATURE = re.compile(rf"(?:(?<=[性者用品])|{_NOT_BEHIND_HAN})({'|'.join(NATURES)}){_NOT_BEFORE_HAN}")
+_FLAVOURS = re.compile(rf"(?:(?<=[味者用品])|{_NOT_BEHIND_HAN})([微极甚略]?)([辛甘酸苦咸淡涩]{{1,3}}){_NOT_BEFORE_HAN}")
 _TOXICITY = re.compile(rf"{_NOT_BEHIND_HAN}有?(大毒|小毒|毒|(?<!有)无毒){_NOT_BEFORE_HAN}")
 _PREPARED = re.compile(r"[生熟鲜干炒炙煅制酒醋](?:用|品|者|则)|[鲜生熟炒炙煅制][\u4e00-\u9fff]{0,2}(?=[性味])")
 _ANY_CHANNEL = "|".join(CHANNELS)
@@ -31,15 +32,20 @@ _BETWEEN_COMMAS = re.compile(r"[^，,]+")
 _ITEM = re.compile(r"[^、，,。；;\s]+")
 _EFFECT = re.compile(r"[\u3400-\u9fff]{2,10}")
 _CLASS = re.compile(r"^属|下属|分类|药$")  # 属清热药 is the class of a herb and no effect
-_WAY = r"外用|煎服|水煎|煎汤|内服|研末|入丸|含服|冲服|吞服|泡酒|熬膏|鲜品|鲜者|敷|洗"
+_WAY = r"[鲜生熟炒炙煅制]用|外用|煎服|水煎|煎汤|内服|研末|入丸|含服|冲服|吞服|泡酒|熬膏|鲜品|鲜者|敷|洗"
 _WAY_OR_AMOUNT = re.compile(rf"(?P<way>{_WAY})|{AMOUNT}")
-_NO_DOSE_BEHIND = re.compile(r"(?:体重|第|含|占|浓度|直径|长|每日总量不)约?$")
-_TABOO = re.compile(r"忌|禁|慎|不宜|不可|不得|不能|勿|避免|毒")
-_SAYS_NOTHING = re.compile(r"尚不明确|不详|暂无|未见|无特殊|谨慎用药")
+_NO_DOSE_BEHIND = re.compile(
+    r"(?:[\d][-—―〜~～]|中毒量?|致死量?|误服|[不勿]宜?[超多]过?[过于]?|公斤|千克|相当于(?:生药)?|每|体重|第|含|占|浓度|直径|长|每日总量不)约?$"
+)
+_TABOO = re.compile(r"忌|禁|慎|不宜|不可|不得|不能|勿|避免|(?<!无)毒")
+_SAYS_NOTHING = re.compile(r"尚不明确|不详|暂无|未见|无特殊|谨慎用药|无(?:明显|绝对)?(?:使用)?禁忌|无此忌")
 _NOT_WITH = re.compile(
     r"(?:不宜|不可|不能|忌|禁)[与同](?P<herbs>[\u3400-\u9fff、，,]{1,80}?)(?:同用|配伍|合用|并用|同服|一起)"
-    r"|[反畏恶](?P<bare>[\u3400-\u9fff、]{2,40})"
+    r"|(?<!不)[反畏恶](?P<bare>[\u3400-\u9fff、]{2,40})"
 )
+_OF_SYMPTOMS = re.compile(r"用于|主治|治|适用")  # what begins so is no effect
+_NO_NAME = re.compile(r"(?:又名|亦称|亦名|俗称|别名|暂缺|不详|无)")
+LONGEST_TABOO = 200  # characters; a longer clause is no statement of an entry
 _BETWEEN_HERBS = re.compile(r"[^、和及，,]+")
 _NAME = re.compile(r"[\u3400-\u9fff·]{1,12}")
 
@@ -70,8 +76,18 @@ def read_entry(title: str | None, text: str) -> Entry | None:
                 found.setdefault((fact.relation, about, fact.condition), fact)
             if len(found) == MOST_FACTS:
                 break
-    ordered = sorted(found.values(), key=lambda fact: (fact.start, fact.end))
+    ordered = sorted(_without_contradictions(found.values()), key=lambda fact: (fact.start, fact.end))
     return Entry(kind, name, tuple(ordered[:MOST_FACTS])) if ordered else None
+
+
+def _without_contradictions(facts: Collection[Fact]) -> list[Fact]:
+    """Leave out nature, flavours and toxicity where one entry states two natures without saying when each holds.
+
+    鲜地黄甘、苦，寒；熟地黄甘，微温 speaks of two medicines, and a rule cannot tell which words belong to which.
+    """
+    natures = {fact.object for fact in facts if fact.relation == "has_nature" and fact.condition is None}
+    unsure = OF_NATURE if len(natures) > 1 else ()
+    return [fact for fact in facts if fact.relation not in unsure or fact.condition is not None]
 
 
 def _name(kind: str, title: str | None, fields: list[Field], text: str) -> str | None:
@@ -106,7 +122,7 @@ def _clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _other_names(text: str, start: int, end: int) -> Iterator[Fact]:
     for item in _ITEM.finditer(text, start, end):
-        if _NAME.fullmatch(item[0]) and len(item[0]) > 1:
+        if _NAME.fullmatch(item[0]) and len(item[0]) > 1 and not _NO_NAME.match(item[0]):
             yield Fact("also_called", None, None, item[0], None, *item.span())
 
 
@@ -146,7 +162,7 @@ def _effects(text: str, start: int, end: int) -> Iterator[Fact]:
     """Yield the effects that a field lists, such as 清热解毒, up to its first clause that is no list."""
     for low, high in _clauses(text, start, end):
         items = [item for item in _ITEM.finditer(text, low, high) if not _CLASS.search(item[0])]
-        if not items or any(not _EFFECT.fullmatch(item[0]) for item in items):
+        if not items or any(not _EFFECT.fullmatch(item[0]) or _OF_SYMPTOMS.match(item[0]) for item in items):
             break
         for item in items:
             yield Fact("has_effect", "effect", item[0], None, None, *item.span())
@@ -167,11 +183,12 @@ def _taboos(text: str, start: int, end: int) -> Iterator[Fact]:
     """Yield who must not take it, in the text's own clauses, and the herbs that it must not be given with."""
     for low, high in _clauses(text, start, end):
         clause = text[low:high]
-        if _SAYS_NOTHING.search(clause) or not _TABOO.search(clause):
+        if _SAYS_NOTHING.search(clause) or not (_TABOO.search(clause) or _NOT_WITH.search(clause)):
             continue
         if against := _NOT_WITH.search(text, low, high):
             group = "herbs" if against["herbs"] else "bare"
             for item in _BETWEEN_HERBS.finditer(text, *against.span(group)):
                 if is_herb(item[0]):
                     yield Fact("not_given_with", "herb", item[0], None, None, *item.span())
-        yield Fact("has_taboo", None, None, clause, None, low, high)
+        if len(clause) <= LONGEST_TABOO:
+            yield Fact("has_taboo", None, None, clause, None, low, high)

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 _LABEL = re.compile(r"^[ \t\u3000]{0,8}【([^】【\n]{1,20})】[ \t\u3000]{0,8}[：:]?", re.MULTILINE)
 
-# The labels of both sites, by what a field tells. A label that tells several things at once stands under each.
+# The labels of both sites, by what a field tells. A label that tells several things at once stands under each; 功效主治
+# is left out, for nobody can say where its effects end and its symptoms begin.
 LABELS: dict[str, frozenset[str]] = {
     "herb": frozenset(["中药名", "药名", "药材名", "中药名称"]),
     "formula": frozenset(["方剂名", "方名", "方剂名称"]),
     "alias": frozenset(["别名", "异名", "又名", "别称"]),
     "nature": frozenset(["性味归经", "性味", "性味与归经", "药性", "四气五味"]),
     "channel": frozenset(["性味归经", "归经", "性味与归经", "药性"]),
-    "effect": frozenset(["功效", "功用", "功能", "功效与作用", "功效作用", "功效主治", "功能主治", "作用"]),
+    "effect": frozenset(["功效", "功用", "功能", "功效与作用", "功效作用", "作用"]),
     "dose": frozenset(["用法用量", "用量", "用量用法", "用法与用量", "临床应用"]),
     "taboo": frozenset(["使用禁忌", "禁忌", "注意", "注意事项", "宜忌", "使用注意", "用药禁忌"]),
     "contains": frozenset(["组成", "配方组成", "方剂组成", "药物组成", "配方", "处方"]),

@@ -9,10 +9,11 @@ from chimed.text.graph.herb_names import bare_name, is_herb
 
 _BRACKET = r"[（(][^（()）]{0,30}[）)]"
 _SOME = rf"(?:{AMOUNT}|适量|少许|等[分量])"
-_REST = rf"(?:{_BRACKET}|各?\s{{0,2}}{_SOME}){{0,4}}"
+_REST = rf"(?:{_BRACKET}|先煎|后下|包煎|另煎|烊化|冲服|各?\s{{0,2}}{_SOME}){{0,4}}"
 _INGREDIENT = re.compile(rf"(?P<name>[\u3400-\u9fff]{{1,8}}?)(?P<rest>{_REST})")
 _BEHIND_A_NAME = re.compile(_REST)
 _FIRST_AMOUNT = re.compile(_SOME)
+_ANY_AMOUNT = re.compile(AMOUNT)
 _NOTE = re.compile(rf"[（(]((?:(?!{_SOME})[^（()）]){{1,30}})[）)]")
 _SENTENCE = re.compile(r"[^。\n]+")
 _LISTED = re.compile(rf"(?:{_BRACKET}|[^、，,；;（(\s])+")
@@ -23,7 +24,7 @@ _NO_HERB = re.compile(
 _HERB_ALL_THE_SAME = re.compile(  # names with such a word that the term list may lack
     r"水(?:蛭|牛角|红花子|飞蓟|母)|酒大黄|酒军|大腹皮|败酱草|百药煎|乌药|没药|[赤白]芍药|无花果|无名异|不老草|如意草|日本?[\u3400-\u9fff]?草"
 )
-_ENDS_A_LIST = re.compile(r"以?上|诸药|共|研|煎|为末|水|服|加")
+_ENDS_A_LIST = re.compile(r"以?[上水]|诸药|共|研|煎|为末|水|服|加")
 LONGEST_NAME = 8  # characters of a herb's name
 
 
@@ -34,11 +35,13 @@ def find_ingredients(text: str, start: int, end: int) -> Iterator[Fact]:
     """
     sentence = _SENTENCE.search(text, start, end)
     found: list[Fact] = []
+    read_to = sentence.end() if sentence else end
     waiting: list[int] = []  # items without a dose, until one comes with 各
     for item in _LISTED.finditer(text, *sentence.span()) if sentence else ():
         name, rest = _split(item[0])
         if name is None:
-            if found and _ENDS_A_LIST.search(item[0]):
+            if found and _ENDS_A_LIST.match(item[0]):
+                read_to = item.start()
                 break
             return
         amount, bare = _FIRST_AMOUNT.search(rest), bare_name(name)
@@ -50,8 +53,17 @@ def find_ingredients(text: str, start: int, end: int) -> Iterator[Fact]:
             for n in waiting:
                 found[n] = replace(found[n], value=amount[0])
             waiting = []
+        else:
+            waiting = []  # an ingredient with a dose of its own stands between: 各 behind it does not speak of them
+    if any(_ends_with_herb(text[read_to : match.start()]) for match in _ANY_AMOUNT.finditer(text, read_to, end)):
+        return  # herbs with doses stand behind what was read
     if sum(fact.value is not None or is_herb(fact.object or "") for fact in found) * 2 > len(found):
         yield from found
+
+
+def _ends_with_herb(text: str) -> bool:
+    tail = text.rstrip()[-LONGEST_NAME:]
+    return any(is_herb(tail[n:]) for n in range(len(tail)))
 
 
 def _split(item: str) -> tuple[str | None, str]:
