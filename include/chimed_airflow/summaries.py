@@ -11,6 +11,7 @@ from chimed.release.markdown import quoted
 CELL = 60  # characters of one cell or reason
 LONG = 200  # of a sentence
 REASONS = 3  # of a stage, the most frequent ones
+NOTE = 950  # characters of a run's note: Airflow keeps a thousand
 LINES = 40  # of one table; a build has fewer stages, a release rarely more sources
 
 
@@ -21,20 +22,20 @@ def table(head: list[str], rows: list[list[object]]) -> str:
     return said if len(rows) <= LINES else f"{said}\n\nand {len(rows) - LINES} more"
 
 
-def ledger_table(stages: list[dict[str, Any]]) -> str:
+def ledger_table(stages: list[dict[str, Any]], reasons_each: int = REASONS) -> str:
     """Format the stages of `chimed ledger --json`: one row for each stage, with its most frequent reasons."""
     head = ["stage", "read", "kept", "dropped", "failed", "derived", "why"]
-    return table(head, [_stage(entry) for entry in stages])
+    return table(head, [_stage(entry, reasons_each) for entry in stages])
 
 
-def _stage(entry: dict[str, Any]) -> list[object]:
+def _stage(entry: dict[str, Any], reasons_each: int) -> list[object]:
     why = {reasons.words(code): n for code, n in (entry["dropped"] | entry["failed"]).items()}
     why |= {f"derived: {reasons.words(code)}": n for code, n in entry["derived_dropped"].items()}
     # a reason may be cut, its number never: a cut number is a wrong one
     most = sorted(why, key=lambda reason: (-why[reason], reason))
-    said = [f"{_cut(reason, CELL // 2)} {why[reason]}" for reason in most[:REASONS]]
-    rest = sum(why[reason] for reason in most[REASONS:])
-    told = ", ".join([*said, *([f"{len(most) - REASONS} more reasons {rest}"] if rest else [])])
+    said = [f"{_cut(reason, CELL // 2)} {why[reason]}" for reason in most[:reasons_each]]
+    rest = sum(why[reason] for reason in most[reasons_each:]) if reasons_each else 0
+    told = ", ".join([*said, *([f"{len(most) - reasons_each} more reasons {rest}"] if rest else [])])
     told = "skipped" if entry.get("skipped") else told
     left = [sum(entry[name].values()) for name in ("dropped", "failed")]
     return [entry["stage"], entry["read"], entry["kept"], *left, entry["derived"], told]
@@ -71,5 +72,7 @@ def crawl_line(report: dict[str, Any]) -> str:
 
 
 def build_note(found: dict[str, Any]) -> str:
-    """Format a build's ledger (`chimed ledger --json`) as the note of its run."""
-    return f"build {quoted(found['build'], CELL)}\n\n{ledger_table(found['stages'])}"
+    """Format a build's ledger (`chimed ledger --json`) as a run's note: every stage, and the reasons that fit."""
+    head = f"build {quoted(found['build'], CELL)}\n\n"
+    tables = [ledger_table(found["stages"], reasons_each) for reasons_each in range(REASONS, -1, -1)]
+    return head + next((one for one in tables if len(head) + len(one) <= NOTE), tables[-1])
