@@ -65,8 +65,8 @@ def test_what_alertmanager_is_started_with(webhook, heartbeat, code, receiver, t
     (script,) = SERVICES["alertmanager"]["command"]
     for there, here in (
         ("$$", "$"),
+        ("/tmp/", f"{tmp_path}/"),  # before other paths are put in, which may lie there, too
         ("/etc/alertmanager/chimed.yml", str(DEPLOY / "monitoring" / "alertmanager.yml")),
-        ("/tmp/", f"{tmp_path}/"),
         ("exec /bin/alertmanager", f"cp {tmp_path}/alertmanager.yml {tmp_path}/started; true"),
     ):
         script = script.replace(there, here)
