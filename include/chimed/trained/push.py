@@ -30,7 +30,7 @@ from chimed.train.run import place_of, trained
 from chimed.trained.card import render_card
 
 KINDS = ("merged", "adapter")
-_OWNER_AND_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
+_OWNER_AND_NAME = re.compile(r"\w[\w.-]{0,95}/[\w.-]{1,96}")
 CARD, SUMS = "README.md", "checksums.json"
 SENT = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json",
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
