@@ -61,7 +61,9 @@ class Corpus:
 
     def before(self, part: int) -> str:
         """Return the path of a part of the table that the previous stage wrote."""
-        return layout.build(self.build, order.previous_stage(self.stage).name, layout.kept(part))  # type: ignore[union-attr]
+        previous = order.previous_stage(self.stage)
+        assert previous is not None  # the first stage reads pages and takes no steps
+        return layout.build(self.build, previous.name, layout.kept(part))
 
 
 def corpus_of(work: StageContext, stage: str) -> Corpus:

@@ -50,6 +50,7 @@ def _same() -> dict[str, frozenset[str]]:
 
 
 _PREPARED = re.compile(r"^(?:生|炒|炙|制|煅|焦|鲜|酒炒?|醋炒?|盐炒?|法|蜜炙?|净|炮|煨|熟|土炒|麸炒|姜)(?=..)")
+_PREPARED_BEHIND = re.compile(r"(?:酒|姜|醋|盐|蜜|土|麸)?(?:炒|炙|煅|制|洗|浸|煨|炮)$")
 _NOT_ONLY_PREPARED = frozenset(["生地", "生地黄", "熟地", "熟地黄", "生姜", "鲜姜", "炮姜", "生姜皮"])
 
 
@@ -65,6 +66,23 @@ def other_names(name: str) -> frozenset[str]:
 @lru_cache
 def _herbs() -> frozenset[str]:
     return frozenset(load_terms()["herbs"])
+
+
+def is_herb(name: str) -> bool:
+    """Return whether this is a herb's name or a synonym of one, also with a word of its preparation before it."""
+    return any(one in _herbs() or _same().get(one, frozenset()) & _herbs() for one in (name, _PREPARED.sub("", name)))
+
+
+def split_preparation(name: str) -> tuple[str, str]:
+    """Return a herb's name without the word of its preparation, and that word: 炒白术 and 枳实炒 are 白术, 枳实 and 炒.
+
+    A name that the list has as it stands (炙甘草, 生姜) is a medicine of its own and stays whole.
+    """
+    for pattern in (_PREPARED, _PREPARED_BEHIND):
+        bare = pattern.sub("", name)
+        if bare != name and name not in _herbs() | _NOT_ONLY_PREPARED and is_herb(bare):
+            return bare, name.removesuffix(bare) if name.endswith(bare) else name.removeprefix(bare)
+    return name, ""
 
 
 def find_names(text: str, *kinds: str) -> list[str]:

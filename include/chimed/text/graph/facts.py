@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from chimed.text.graph.fact import AMOUNT, Fact
 from chimed.text.graph.fields import LABELS, Field, kind_of, read_fields
-from chimed.text.graph.herb_names import is_herb
 from chimed.text.graph.ingredients import find_ingredients
+from chimed.text.terms import is_herb
 
 MOST_FACTS = 500  # of one entry; a hostile page may list without end
 OF_NATURE = ("has_nature", "has_flavour", "has_toxicity")

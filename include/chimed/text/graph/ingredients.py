@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from chimed.text.graph.fact import AMOUNT, Fact
-from chimed.text.graph.herb_names import bare_name, is_herb
+from chimed.text.terms import is_herb, split_preparation
 
 _BRACKET = r"[（(][^（()）]{0,30}[）)]"
 _SOME = rf"(?:{AMOUNT}|适量|少许|等[分量])"
@@ -44,8 +44,8 @@ def find_ingredients(text: str, start: int, end: int) -> Iterator[Fact]:
                 read_to = item.start()
                 break
             return
-        amount, bare = _FIRST_AMOUNT.search(rest), bare_name(name)
-        condition = "，".join(filter(None, [name.removeprefix(bare), *_NOTE.findall(rest)])) or None
+        amount, (bare, prepared) = _FIRST_AMOUNT.search(rest), split_preparation(name)
+        condition = "，".join(filter(None, [prepared, *_NOTE.findall(rest)])) or None
         found.append(Fact("contains", "herb", bare, amount and amount[0], condition, *item.span()))
         if amount is None:
             waiting.append(len(found) - 1)
