@@ -191,6 +191,11 @@ def test_devices_of_servers_must_be_there(ready, gpus, given):
     assert (DEVICES[given] in found) if DEVICES[given] else ("DEVICES" not in found)
 
 
+def test_devices_of_trainings_must_be_there(ready, gpus):
+    gpus(4)
+    assert "CHIMED_TRAIN_DEVICES names GPU 8, x" in wrong(local(ready, train_devices="3,8,x"))["model servers"]
+
+
 def test_local_servers_want_a_gpu_or_small_models(ready, gpus):
     gpus(0)
     bare = ready.settings.model_copy(update={"serve": "local"})

@@ -191,9 +191,11 @@ def _faults_in_devices(work: StageContext) -> list[str]:
                 "that run elsewhere, or name models for a processor (CHIMED_LLM_CHECKPOINT, CHIMED_JUDGE_CHECKPOINT)"
             )
         return wrong
-    for number, name in enumerate(("LLM", "JUDGE")):
+    for number, name in enumerate(("LLM", "JUDGE", "TRAIN")):
         try:
-            mine = servers.devices(where, number, len(known))
+            mine = (
+                servers.listed(where.train_devices) if name == "TRAIN" else servers.devices(where, number, len(known))
+            )
         except UserError as error:
             wrong.append(str(error))
             continue

@@ -18,6 +18,7 @@ SURROGATES_REMOVED = "halves of characters (lone surrogates), taken out"
 NULS_REMOVED = "NUL characters, taken out"
 
 _SURROGATE = re.compile("[\ud800-\udfff]+")
+_THOUGHT = re.compile(r"\A\s{0,40}<think>.*?</think>", re.DOTALL)  # as Qwen3 and DeepSeek R1 write it
 
 
 def read_row(row: Mapping[str, object], plan: Plan, notes: Counter[str]) -> list[Document | CorpusQA] | Miss:
@@ -51,7 +52,7 @@ def _read_question(
 ) -> list[Document | CorpusQA] | Miss:
     title = tidy(" ".join(cells.get("title", [])[:1]))
     asked = cells.get("question", [])
-    answers = [answer for answer in map(_lines, cells["answer"]) if answer]
+    answers = [answer for said in cells["answer"] if (answer := _lines(_without_thought(said, notes)))]
     if messages := _messages_in(row, plan):
         return _records_from_exchanges(split_exchanges(messages, notes), title, cells, notes)
     notes["other wordings of a question, left out"] += max(0, len(asked) - 1)
@@ -115,6 +116,13 @@ def _read_conversation(
     )
 
 
+def _without_thought(answer: str, notes: Counter[str]) -> str:
+    """Return an answer without what a model thought before it: that is no part of what is said to the asker."""
+    said, count = _THOUGHT.subn("", answer, count=1)
+    notes["thoughts before an answer, left out"] += count
+    return said
+
+
 def _records_from_exchanges(
     found: list[Any] | Miss, title: str, cells: dict[str, Any], notes: Counter[str]
 ) -> list[Document | CorpusQA] | Miss:
@@ -125,7 +133,7 @@ def _records_from_exchanges(
     department = _department(cells)
     records: list[Document | CorpusQA] = []
     for one in found:
-        question, answer = (_lines(_clean(said, notes)) for said in (one.asked(), one.answer))
+        question, answer = (_lines(_clean(said, notes)) for said in (one.asked(), _without_thought(one.answer, notes)))
         if question and answer:
             name = title or question.split("\n")[0]
             records.append(CorpusQA(name, question, answer, domain_of_department(department), department))

@@ -73,6 +73,13 @@ def test_instruction_and_input_make_one_question():
     ]  # fmt: skip
 
 
+def test_a_thought_before_an_answer_is_left_out():
+    thought = f"<think>\n先想一想，{QUESTION}\n</think>\n\n{ANSWER}"
+    said = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": thought}]
+    for row in ({"question": QUESTION, "answer": thought}, {"messages": said}):
+        assert words(read("a.jsonl", dumped(row))) == [(QUESTION, ANSWER)]
+
+
 def test_unknown_columns_can_be_named():
     rows = dumped(*[{"甲": QUESTION, "乙": ANSWER}] * 3)
     with pytest.raises(
