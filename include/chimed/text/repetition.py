@@ -3,13 +3,12 @@
 
 Not from the paper; applied to what a model wrote freely, a question or an answer, never to a page's own words. Three
 forms are looked for: a short piece on end, a whole sentence or paragraph three times on end, and four sentences on end
-that are nearly the same and no list of different things. What a model changes while it turns in circles does not count: numbers in front of sentences,
-punctuation, and small words. A list whose items have one form is no loop, since its names and numbers differ.
+that are nearly the same and no list of different things. What a model changes while it turns in circles does not count:
+numbers in front of sentences, punctuation, and small words.
 """
 
 import re
 from collections import Counter
-from os.path import commonprefix
 
 from chimed.text.terms import find_names
 
@@ -106,7 +105,7 @@ def _find_near_loop(sentences: list[str]) -> str | None:
 
 def _are_a_list(bare: list[str]) -> bool:
     """Return whether sentences differ in one place only, each with a word of its own there, as the items of a list."""
-    begin, end = len(commonprefix(bare)), len(commonprefix([one[::-1] for one in bare]))
+    begin, end = _count_common(bare), _count_common([one[::-1] for one in bare])
     own = [one[begin : len(one) - end] for one in bare]
     return len(set(own)) == len(own) and all(0 < len(word) * 3 <= len(one) for word, one in zip(own, bare, strict=True))
 
@@ -120,3 +119,9 @@ def _are_nearly_same(one: str, other: str) -> bool:
     if len(pairs[0] & pairs[1]) < NEARLY * len(pairs[0] | pairs[1]):
         return False
     return find_names(bare[0], *_NAMES) == find_names(bare[1], *_NAMES)
+
+
+def _count_common(texts: list[str]) -> int:
+    """Return with how many letters all texts begin alike."""
+    columns = enumerate(zip(*texts, strict=False))
+    return next((n for n, letters in columns if len(set(letters)) > 1), min(map(len, texts)))
