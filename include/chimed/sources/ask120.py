@@ -39,7 +39,7 @@ _BOX, _PART = of_class("b_ansaddbox"), of_class("b_ansaddli")  # follow-ups: 追
 _SPEAKERS = {of_class("b_ansaddti"): ASKER, of_class("b_docaddti"): DOCTOR}
 _BOXES = boxes.Boxes(
     group=None,
-    answer=lambda name: name == "b_answerli",
+    answer="b_answerli",
     content=frozenset(["b_acceptcont", "b_answercont", "b_anscontc", "b_anscont_cont", "b_answertl"]),
     box=frozenset(["b_ansaddbox"]),
     part=frozenset(["b_ansaddli"]),
@@ -122,6 +122,7 @@ def _department(page: Selector, title: str) -> tuple[str, ...]:
 
 def _question(title: str, page: Selector) -> str:
     asked = page.css("#d_msCon")[:1] or page.css(".b_askcont")[:1]
+    every = [*asked.css("p.crazy_new"), *asked.xpath("following-sibling::p").css("p.crazy_new")]  # closed too early
     paragraphs = outside(SelectorList(every), _NOISE) or asked
     lines = [part for line in lines_of(paragraphs, skip=_NOISE) for part in _HEADS.split(_clean(line))]
     # `BR>` may stand behind the label, where the line does not begin with it

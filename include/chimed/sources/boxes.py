@@ -6,8 +6,9 @@ belongs to an answer belongs to the last one that began before it.
 """
 
 import copy
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from parsel import Selector
@@ -17,23 +18,24 @@ from parsel import Selector
 class Boxes:
     """The classes of a site's boxes.
 
-    group: of answers; None where a site has none. answer: whether a class is an answer's. content: what an answer is
-    made of. box, part: its follow-ups, and what one of them is. button: what stands between them and holds none. other:
-    columns of other questions, of which nothing moves.
+    group: of answers; None where a site has none. answer: what an answer's class begins with. content: what an answer
+    is made of. box, part: its follow-ups, and what one of them is. button: what stands between them and holds none.
+    other: columns of other questions, of which nothing moves.
     """
 
     group: str | None
-    answer: Callable[[str], bool]
+    answer: str
     content: frozenset[str]
     box: frozenset[str]
     part: frozenset[str]
     button: frozenset[str]
     other: frozenset[str]
 
-    def concern(self, classes: frozenset[str]) -> bool:
-        """Return whether an element with these classes is one of the boxes."""
-        named = self.content | self.box | self.part | {self.group}
-        return not named.isdisjoint(classes) or any(map(self.answer, classes))
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """A pattern for the class attributes of all of them."""
+        names = "|".join(sorted(filter(None, self.content | self.box | self.part | {self.group})))
+        return re.compile(rf"(?<!\S)(?:{names}|{self.answer}\S*)(?!\S)")
 
 
 def mend(page: Selector, boxes: Boxes) -> Selector:
@@ -44,13 +46,14 @@ def mend(page: Selector, boxes: Boxes) -> Selector:
     """
     root = copy.deepcopy(page.root)
     last = _Last()
-    for element in [one for one in root.iter() if isinstance(one.tag, str) and one.get("class")]:
+    for element in [one for one in root.xpath("//*[@class]") if boxes.pattern.search(one.get("class"))]:
         classes = frozenset(element.get("class").split())
-        if not boxes.concern(classes) or "other" in (above := _above(element, boxes)):
+        above = _above(element, boxes)
+        if "other" in above:
             continue
         if boxes.group in classes:
             _place_group(element, above, last)
-        elif any(map(boxes.answer, classes)):
+        elif any(name.startswith(boxes.answer) for name in classes):
             _place_answer(element, above, last)
         elif boxes.box & classes:
             if "button" in above or ("answer" not in above and _stands_beside(element, last.answer)):
@@ -97,7 +100,7 @@ def _above(element: Any, boxes: Boxes) -> set[str]:
             found.add("other")
         if boxes.group in classes:
             found.add("group")
-        if any(map(boxes.answer, classes)):
+        if any(name.startswith(boxes.answer) for name in classes):
             found.add("answer")
         if boxes.box & classes:
             found.add("box")
