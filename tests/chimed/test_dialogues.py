@@ -25,6 +25,7 @@ from chimed.roles import DOCTOR as A
 from chimed.settings import Settings
 from chimed.stages import decontaminate, dedup, screen
 from chimed.stages.clean import run as clean
+from chimed.stages.extract import choose_turns
 from chimed.storage import lake as lakes
 from chimed.storage import store as stores
 from chimed.storage import warc
@@ -228,3 +229,17 @@ def test_messages_alternate_whatever_the_turns():
     ends = table.select(turns.end_with_answer(pl.col("turns")).list.len()).to_series().fill_null(0)
     assert (spoken.str.replace_all("\n", "").str.count_matches("[问答]") == ends + 2).all()
     assert turns.count_unanswered(table) == sum(len(parts) for parts in every) - int(ends.sum())
+
+
+def test_the_first_turns_of_a_corpus_keep_a_keyed_id():
+    spoken = [{"role": "user", "text": "要吃药吗？"}, {"role": "assistant", "text": "先不用。"}]
+    table = rows(
+        qa("咳嗽怎么办？", "多喝水。", url="corpus:mine/1", turns=spoken),
+        qa("发烧怎么办？", "多喝水。", url="https://ask.39.net/question/1.html", turns=spoken),
+    )
+    found, figures = choose_turns(table, "first", b"key")
+    plain = [schema.record_id(row) for row in found.to_dicts()]
+    assert found["turns"].null_count() == 2
+    assert found["id"].to_list() == [schema.keyed_hash(b"key", plain[0]), plain[1]]
+    assert figures["turns"] == 0
+    assert choose_turns(table, "all", b"key")[0].equals(table)

@@ -90,7 +90,10 @@ def _read_corpus_pages(lake: Lake, report: dict[str, Any], path: str, key: bytes
                 yield Page(0, _missed_row(source, "tcm", f"corpus:{place}", fetched, place, "dropped", read.reason))
                 continue
             sizes = (
-                len(one.text) if isinstance(one, Document) else len(one.question) + len(one.answer) for one in read
+                len(one.text)
+                if isinstance(one, Document)
+                else len(one.question) + len(one.answer) + sum(len(turn.text) for turn in one.turns)
+                for one in read
             )
             url = corpus_files.corpus_address(source, read, key)
             rows = [record_from_page(one, source=source, url=url, fetched=fetched, page=place, key=key) for one in read]

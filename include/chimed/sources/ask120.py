@@ -11,7 +11,7 @@ from typing import Any
 from parsel import Selector, SelectorList
 
 from chimed.roles import ASKER, DOCTOR
-from chimed.sources import follow_ups
+from chimed.sources import boxes, follow_ups
 from chimed.sources.page import Link, Miss, Site, on_page, one_form, without_query
 from chimed.sources.parsed import QA, Document, Turn
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
@@ -37,6 +37,15 @@ _BREAKS = re.compile(r"^(?:\s*+<?/?BR\s*+/?>)++\s*", re.I)
 _ADVERT = of_class("zhenshiAD")
 _BOX, _PART = of_class("b_ansaddbox"), of_class("b_ansaddli")  # follow-ups: 追问 and what the doctor says to it
 _SPEAKERS = {of_class("b_ansaddti"): ASKER, of_class("b_docaddti"): DOCTOR}
+_BOXES = boxes.Boxes(
+    group=None,
+    answer="b_answerli",
+    content=frozenset(["b_acceptcont", "b_answercont", "b_anscontc", "b_anscont_cont", "b_answertl"]),
+    box=frozenset(["b_ansaddbox"]),
+    part=frozenset(["b_ansaddli"]),
+    button=frozenset(["b_askbox_btn", "tousu"]),
+    other=frozenset(),
+)
 _NO_TEXT = (
     of_class(
         "b_answerarea", "b_askbot_ad", "tousu", "codeposition", "b_askbox_btn", "b_answertop", "b_bico", "img",
@@ -85,6 +94,7 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     title = first_text(page, "h1#d_askH1", ".b_askti h1", "h1")
     if not title:
         return Miss("home page instead of the page" if _is_home(page) else "no h1")
+    page = boxes.mend(page, _BOXES)
     question = _question(title, page)
     department = _department(page, title)
     said = follow_ups.Said()
@@ -112,7 +122,8 @@ def _department(page: Selector, title: str) -> tuple[str, ...]:
 
 def _question(title: str, page: Selector) -> str:
     asked = page.css("#d_msCon")[:1] or page.css(".b_askcont")[:1]
-    paragraphs = outside(asked.css("p.crazy_new"), _NOISE) or asked
+    every = [*asked.css("p.crazy_new"), *asked.xpath("following-sibling::p").css("p.crazy_new")]  # closed too early
+    paragraphs = outside(SelectorList(every), _NOISE) or asked
     lines = [part for line in lines_of(paragraphs, skip=_NOISE) for part in _HEADS.split(_clean(line))]
     # `BR>` may stand behind the label, where the line does not begin with it
     return merged(title, *(_BREAKS.sub("", line) for line in lines))
@@ -139,7 +150,11 @@ def _answer(answer: Selector) -> str:
     """Return an answer's text. Newer pages have it in `div.crazy_new`, older ones directly in `.b_anscont_cont`."""
     found = _own(answer, answer.css(".b_anscontc .b_anscont_cont") or answer.css(".b_anscont_cont"))
     regions = outermost(SelectorList(filter(_is_answer, found)))
-    body = _words(answer, regions.css("div.crazy_new p")) or _words(answer, regions.css("p")) or regions
+    body = (
+        _words(answer, regions.css("div.crazy_new p, div.crazy_new ~ p:not([class])"))
+        or _words(answer, regions.css("p"))
+        or regions
+    )
     lines = [_clean(line) for line in lines_of(body, skip=_NOISE)]
     return _TAIL.sub("", "\n".join(filter(None, lines))).strip()
 

@@ -12,7 +12,7 @@ from typing import Any
 from parsel import Selector, SelectorList
 
 from chimed.roles import ASKER, DOCTOR
-from chimed.sources import follow_ups
+from chimed.sources import boxes, follow_ups
 from chimed.sources.page import Link, Miss, Site, on_page, one_form, without_query
 from chimed.sources.parsed import QA, Document, Turn
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
@@ -40,6 +40,16 @@ _NO_TEXT = of_class("relevant_ask", "ask_doc_box", "sys-box", "txt_answer", "doc
 _BOX, _PART = of_class("zwenall", "doc_zwenall"), of_class("doczw", "doc_zw")
 _SPEAKERS = {of_class("zw1"): ASKER, of_class("zw2"): DOCTOR}
 _NOISE = of_class("relevant_ask", "ask_doc_box", "sys-box", "txt_answer") + f" or {_PART} or {_MORE}"
+_OTHER_COLUMN = "cont_r"  # of other questions
+_BOXES = boxes.Boxes(
+    group="selected",
+    answer="sele_all",
+    content=frozenset(["sele_txt", "doc_name", "doc_info", "doc_time", "doc_yshi", "doc_sc"]),
+    box=frozenset(["zwenall", "doc_zwenall"]),
+    part=frozenset(["doczw", "doc_zw"]),
+    button=frozenset(["txt_answer", "doc_zwen"]),
+    other=frozenset([_OTHER_COLUMN]),
+)
 _NOT_A_DEPARTMENT = ("39问医生", "首页", "问医生", "39健康网", "健康问答", "39健康问答")
 
 
@@ -83,7 +93,8 @@ def published(page: Selector) -> date | None:
 
 def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     """Return one QA for each answer, with its follow-ups; the first group (精选回答, adopted) first; or a Miss."""
-    column = page.css("div.cont_l")[:1] or page  # the other column is of other questions
+    page = boxes.mend(page, _BOXES)
+    column = page.css("div.cont_l")[:1] or page
     title = first_text(page, "h1.ask_tit", "div.cont_l h1", "p.ask_tit", "h1")
     if not title:
         home = page.css("title::text").get("").strip().startswith(("39问医生", "39健康网"))
@@ -99,7 +110,7 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     domain = "tcm" if any(_TCM.search(name) for name in department) else "general"
     said = follow_ups.Said()
     first: str | None = None
-    for text, group, answer in _answers(column):
+    for text, group, answer in _answers(page, column):
         first = group if first is None else first
         said.add(text, _turns(answer, question, text), group == first)
     if not said.answers:
@@ -116,7 +127,7 @@ def _department(page: Selector, title: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part and part != title and part not in _NOT_A_DEPARTMENT))
 
 
-def _answers(column: Selector | SelectorList[Selector]) -> Iterator[tuple[str, str, Any]]:
+def _answers(page: Selector, column: Selector | SelectorList[Selector]) -> Iterator[tuple[str, str, Any]]:
     """Yield each answer's text, group and element, without lines inserted by the site and without follow-ups.
 
     If an answer or a group is not closed, the next ones are nested in it: a text belongs to the nearest answer above
@@ -125,15 +136,26 @@ def _answers(column: Selector | SelectorList[Selector]) -> Iterator[tuple[str, s
     texts: dict[str, list[Selector]] = {}
     groups: dict[str, str] = {}
     elements: dict[str, Any] = {}
-    for text in outside(column.css('div.selected div[class*="sele_all"] p.sele_txt'), _NOISE):
+    for text in outside(page.css('div.selected div[class*="sele_all"] p.sele_txt'), _NOISE):
         tree, above = text.root.getroottree(), list(text.root.iterancestors("div"))
         place = next(n for n, one in enumerate(above) if "sele_all" in one.get("class", ""))
         group = next(one for one in above[place:] if "selected" in one.get("class", "").split())
+        if not _is_of_column(group, column):
+            continue
         answer = tree.getpath(above[place])
         texts.setdefault(answer, []).append(text)
         groups[answer], elements[answer] = tree.getpath(group), above[place]
     for answer, nodes in texts.items():
         yield "\n".join(_words_of(lines_of(nodes, skip=_NOISE))), groups[answer], elements[answer]
+
+
+def _is_of_column(group: Any, column: Selector | SelectorList[Selector]) -> bool:
+    """Return whether a group of answers stands in the column, or right beside it because it was closed too early."""
+    around = [one.root for one in ([column] if isinstance(column, Selector) else column)]
+    above = list(group.iterancestors())
+    if any(_OTHER_COLUMN in one.get("class", "").split() for one in above):
+        return False
+    return any(one in above or above[:1] == [two] for one in around for two in (one, *one.iterancestors()))
 
 
 def _words_of(lines: list[str]) -> list[str]:

@@ -103,10 +103,15 @@ def labelled(boxes: SelectorList[Selector], part: str, labels: dict[str, str], s
         parts, instead = _parts(box.root, part, skip)
         for condition, role in labels.items():
             for one in box.root.xpath(f".//*[{condition}]"):
-                text = " ".join(lines_within(one, {}))
-                instead[id(one)] = (one, f"{_LABEL_MARK}{role} {text}".rstrip())
+                instead[id(one)] = (one, f"{_LABEL_MARK}{role} {_label_and_words(one, instead)}".rstrip())
         for one in parts:
             yield from _by_label(lines_within(one, instead))
+
+
+def _label_and_words(label: Any, instead: dict[int, tuple[Any, str]]) -> str:
+    """Return a label's text; one that was never closed holds the words, too, which begin lines of their own."""
+    lines = lines_within(label, instead)
+    return ("\x00" if label.xpath(".//p | .//div") else " ").join(lines)
 
 
 def _parts(box: Any, part: str, skip: str) -> tuple[list[Any], dict[int, tuple[Any, str]]]:

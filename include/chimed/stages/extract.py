@@ -17,10 +17,12 @@ from chimed.extraction import crawl_records
 from chimed.extraction.crawl_records import dropped_pages, extract_crawl, read_parts
 from chimed.extraction.same_words import find_taken_down
 from chimed.reasons import DUPLICATE_ROW, GONE, OVER_LIMIT, TAKEN_DOWN, UNCHANGED
-from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table, record_id
+from chimed.schema import DROPPED, RECORD_COLUMNS, dropped_table, keyed_hash, record_id
 from chimed.sources.follow_ups import MAX_TURNS
+from chimed.storage.store import secret
 from chimed.storage.takedowns import is_gone_for_good, read_takedowns
 
+CORPUS = "corpus:"  # begins the address of a corpus's row
 OTHER_ANSWER = "another answer of its question was taken"
 
 
@@ -46,10 +48,10 @@ def read_pages(work: StageContext, shard: int) -> tuple[pl.DataFrame, Outcome]:
     dropped = pl.concat([dropped, dropped_pages(every, allowed, TAKEN_DOWN)])
     standing = allowed if work.options.keep_gone else allowed.filter(~is_gone_for_good(work.store))
     dropped = pl.concat([dropped, dropped_pages(allowed, standing, GONE)])
-    standing, figures = choose_turns(standing, work.options.turns)
+    standing, figures = choose_turns(standing, work.options.turns, secret(work.store))
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
     repeated = dropped_pages(standing, latest, UNCHANGED)
-    of_corpora = pl.col("url").str.starts_with("corpus:")
+    of_corpora = pl.col("url").str.starts_with(CORPUS)
     dropped = pl.concat(
         [dropped, repeated.with_columns(reason=pl.when(of_corpora).then(pl.lit(DUPLICATE_ROW)).otherwise("reason"))]
     )
@@ -79,11 +81,11 @@ def raw_inputs(work: StageContext, shard: int) -> dict[str, str | None]:
     }
 
 
-def choose_turns(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, TurnFigures]:
+def choose_turns(found: pl.DataFrame, rule: str, key: bytes) -> tuple[pl.DataFrame, TurnFigures]:
     """Return records with the turns that a build uses, and their figures.
 
     all: every turn up to the doctor's last; a question that nobody answered is left out. first: none, so a record has
-    the words and the id that it had before there were turns.
+    the words and the id that it had before there were turns. key: the store's (`store.secret`), for ids of corpus rows.
     """
     unanswered = turns.count_unanswered(found) if rule == "all" else 0
     cut = int((found["turns"].list.len() >= MAX_TURNS).sum()) if rule == "all" else 0
@@ -93,7 +95,8 @@ def choose_turns(found: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, TurnFigu
     now = chosen["turns"].list.len().fill_null(0)
     changed = (lengths != now).arg_true()
     if len(changed):
-        ids = pl.Series([record_id(row) for row in chosen[changed].to_dicts()], dtype=pl.String)
+        rows = ((row["url"].startswith(CORPUS), record_id(row)) for row in chosen[changed].to_dicts())
+        ids = pl.Series([keyed_hash(key, id) if of_corpus else id for of_corpus, id in rows], dtype=pl.String)
         chosen = chosen.with_columns(chosen["id"].clone().scatter(changed, ids))
     return chosen, {
         "conversations": int((now > 0).sum()),

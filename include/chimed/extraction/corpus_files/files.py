@@ -103,6 +103,8 @@ def corpus_address(source: str, read: Iterable[Document | CorpusQA], key: bytes)
     words: list[str] = []
     for one in read:
         words += (one.title, one.text) if isinstance(one, Document) else (one.title, one.question, one.answer)
+        if isinstance(one, CorpusQA):
+            words += (word for turn in one.turns for word in (turn.role, turn.text))
     return f"corpus:{source}/{keyed_hash(key, content_id(*words))}"
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from chimed.extraction.corpus_files.columns import NESTED, Plan, printable_name
 from chimed.extraction.corpus_files.domain import domain_of_department
 from chimed.extraction.corpus_files.lines import MAX_CELL_LENGTH, TOO_LONG
-from chimed.extraction.corpus_files.turns import split_exchanges
+from chimed.extraction.corpus_files.turns import Conversation, read_conversation
+from chimed.roles import ASKER, DOCTOR
 from chimed.sources.page import Miss
-from chimed.sources.parsed import CorpusQA, Document
+from chimed.sources.parsed import CorpusQA, Document, Turn
 from chimed.sources.text import merged, tidy
 from chimed.text.exams.options import LEAST, LETTERS, option_pairs, right_letters, write_choice
 
@@ -54,7 +55,7 @@ def _read_question(
     asked = cells.get("question", [])
     answers = [answer for said in cells["answer"] if (answer := _lines(_without_thought(said, notes)))]
     if messages := _messages_in(row, plan):
-        return _records_from_exchanges(split_exchanges(messages, notes), title, cells, notes)
+        return _record_from_conversation(read_conversation(messages, notes), title, cells, notes)
     notes["other wordings of a question, left out"] += max(0, len(asked) - 1)
     question = merged(title, *map(_lines, (*asked[:1], *cells.get("ask", []), *cells.get("text", []))))
     if not question or not answers:
@@ -111,9 +112,8 @@ def _read_conversation(
     row: Mapping[str, Any], plan: Plan, cells: dict[str, list[str]], notes: Counter[str]
 ) -> list[Document | CorpusQA] | Miss:
     messages = next((row[column] for column in plan.columns["messages"] if row.get(column)), None)
-    return _records_from_exchanges(
-        split_exchanges(messages, notes), tidy(" ".join(cells.get("title", [])[:1])), cells, notes
-    )
+    title = tidy(" ".join(cells.get("title", [])[:1]))
+    return _record_from_conversation(read_conversation(messages, notes), title, cells, notes)
 
 
 def _without_thought(answer: str, notes: Counter[str]) -> str:
@@ -123,23 +123,29 @@ def _without_thought(answer: str, notes: Counter[str]) -> str:
     return said
 
 
-def _records_from_exchanges(
-    found: list[Any] | Miss, title: str, cells: dict[str, Any], notes: Counter[str]
+def _record_from_conversation(
+    found: Conversation | Miss, title: str, cells: dict[str, Any], notes: Counter[str]
 ) -> list[Document | CorpusQA] | Miss:
+    """Return a conversation as one record. A turn of which nothing is left ends it before the question it answers."""
     if isinstance(found, Miss):
         return found
-    if sum(len(one.question) + len(one.answer) for one in found) > MAX_CELL_LENGTH:
+    if len(found.question) + len(found.answer) + sum(len(turn.text) for turn in found.turns) > MAX_CELL_LENGTH:
         return Miss(TOO_LONG)
+    question = _lines(_clean(found.question, notes))
+    answer = _lines(_clean(_without_thought(found.answer, notes), notes))
+    if not question or not answer:
+        return Miss("no answer" if question else "no question")
+    turns: list[Turn] = []
+    for asked, said in zip(found.turns[::2], found.turns[1::2], strict=True):
+        words = [_lines(_clean(text, notes)) for text in (asked.text, _without_thought(said.text, notes))]
+        if not all(words):
+            notes["turns after one that says nothing, left out"] += len(found.turns) - len(turns)
+            break
+        turns += [Turn(ASKER, words[0]), Turn(DOCTOR, words[1])]
     department = _department(cells)
-    records: list[Document | CorpusQA] = []
-    for one in found:
-        question, answer = (_lines(_clean(said, notes)) for said in (one.asked(), _without_thought(one.answer, notes)))
-        if question and answer:
-            name = title or question.split("\n")[0]
-            records.append(CorpusQA(name, question, answer, domain_of_department(department), department))
-    if len(found) > 1:
-        notes["later exchanges of conversations, each a record behind what was said before"] += len(found) - 1
-    return records or Miss("no question")
+    domain = domain_of_department(department)
+    title = title or question.split("\n")[0]
+    return [CorpusQA(title, question, answer, domain, department, turns=tuple(turns))]
 
 
 def _read_herb(

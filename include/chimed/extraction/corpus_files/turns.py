@@ -1,8 +1,14 @@
-"""Split a conversation into questions with answers: `messages`, ShareGPT's `conversations`, `history`.
+"""Read a conversation: `messages`, ShareGPT's `conversations`, `history`.
 
-The first question and its answer make a record. Every later exchange makes one too, whose question begins with what was
-said before, up to `MAX_CONTEXT_LENGTH`: a later question means little alone, and nothing is lost. All of them have the
-same page, so they are never split between training and validation.
+The first question and its answer are the record's, what was said afterwards is its `turns`, as in a consultation of a
+site. Files are not always in order; so that a record begins with a question, alternates and ends with an answer:
+
+- messages of a system or a tool are left out, wherever they stand, and empty messages are;
+- what one side said in several messages on end is one turn, a line each;
+- answers before the first question and a last question without an answer are left out;
+- a conversation with a role that nobody knows, without a question, or without an answer is no record.
+
+All of this is counted in the file's notes.
 """
 
 import re
@@ -10,9 +16,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from chimed.roles import ASKER, DOCTOR
+from chimed.sources.follow_ups import MAX_TURNS
 from chimed.sources.page import Miss
+from chimed.sources.parsed import Turn
 
-MAX_CONTEXT_LENGTH = 1_000  # characters of earlier exchanges in a later question; the last one always stands there
 QUESTION_ROLES = ("user", "human", "患者", "病人", "patient", "问", "用户", "usr", "client", "instruction")
 ANSWER_ROLES = ("assistant", "gpt", "bot", "model", "医生", "doctor", "答", "chatgpt", "助手", "ai", "system_answer")
 IGNORED_ROLES = ("system", "系统", "tool", "function", "observation", "function_call", "developer")
@@ -24,26 +32,16 @@ _SAID = ("content", "value", "text", "内容", "utterance", "sentence")
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """A question, its answer, and the exchanges before it in the same conversation."""
+class Conversation:
+    """The first question and its answer, and what was said afterwards: a question, its answer, and so on."""
 
     question: str
     answer: str
-    before: tuple[tuple[str, str], ...] = ()
-
-    def asked(self) -> str:
-        """Return the question for a record, preceded by what was said before, if anything."""
-        held: list[str] = []
-        for question, answer in reversed(self.before):
-            said = f"问：{question}\n答：{answer}"
-            if held and sum(map(len, held)) + len(said) > MAX_CONTEXT_LENGTH:
-                break
-            held.insert(0, said)
-        return "\n".join([*held, f"问：{self.question}"]) if held else self.question
+    turns: tuple[Turn, ...] = ()
 
 
-def split_exchanges(messages: object, notes: Counter[str]) -> list[Exchange] | Miss:
-    """Return the exchanges of a list of messages; what is no question and no answer is counted in `notes`."""
+def read_conversation(messages: object, notes: Counter[str]) -> Conversation | Miss:
+    """Return a list of messages as a conversation; what is no part of it is counted in `notes`."""
     if not isinstance(messages, list) or not messages:
         return Miss("no messages")
     if all(isinstance(one, str) for one in messages):
@@ -53,33 +51,36 @@ def split_exchanges(messages: object, notes: Counter[str]) -> list[Exchange] | M
     turns = _turns(messages, notes)
     if isinstance(turns, Miss):
         return turns
-    if turns and not turns[0][0]:
+    if turns and turns[0].role == DOCTOR:
         notes["answers before any question, left out"] += 1
         turns = turns[1:]
     if len(turns) == 1:
         return Miss("no answer")
+    if not turns:
+        return Miss("no question")
     if len(turns) % 2:
         notes["last questions without an answer, left out"] += 1
-    pairs = [(asked, said) for (_, asked), (_, said) in zip(turns[::2], turns[1::2], strict=False)]
-    if not pairs:
-        return Miss("no question")
-    return [Exchange(*pair, tuple(pairs[:n])) for n, pair in enumerate(pairs)]
+        turns = turns[:-1]
+    first, answer, *later = turns
+    notes[f"turns after the first {MAX_TURNS} that follow an answer, left out"] += max(0, len(later) - MAX_TURNS)
+    return Conversation(first.text, answer.text, tuple(later[:MAX_TURNS]))
 
 
-def _turns(messages: list[Any], notes: Counter[str]) -> list[tuple[bool, str]] | Miss:
-    """Whether a question, and its words; who speaks twice goes on."""
-    turns: list[tuple[bool, str]] = []
+def _turns(messages: list[Any], notes: Counter[str]) -> list[Turn] | Miss:
+    """Return what was said in turn; who speaks twice goes on."""
+    said: list[tuple[str, list[str]]] = []
     for message in messages:
         turn = _read_turn(message, notes)
         if isinstance(turn, Miss):
             return turn
         if turn is None:
             continue
-        if turns and turns[-1][0] == turn[0]:
-            turns[-1] = (turn[0], f"{turns[-1][1]}\n{turn[1]}")
+        if said and said[-1][0] == turn.role:
+            notes["messages of one side on end, joined"] += 1
+            said[-1][1].append(turn.text)
         else:
-            turns.append(turn)
-    return turns
+            said.append((turn.role, [turn.text]))
+    return [Turn(role, "\n".join(several)) for role, several in said]
 
 
 def _is_pair(value: object) -> bool:
@@ -97,8 +98,8 @@ def _assign_roles(said: list[str]) -> list[dict[str, Any]]:
     return [{"role": _PAIR[n % 2], "content": one} for n, one in enumerate(said)]
 
 
-def _read_turn(message: object, notes: Counter[str]) -> tuple[bool, str] | Miss | None:
-    """Return (whether it asks, its text) of a message; None if it is empty or from a system or tool."""
+def _read_turn(message: object, notes: Counter[str]) -> Turn | Miss | None:
+    """Return what a message says and who; None if it is empty or from a system or tool."""
     if not isinstance(message, dict):
         return Miss("messages that are no messages")
     fields = {str(key).strip().lower(): value for key, value in message.items()}
@@ -109,7 +110,10 @@ def _read_turn(message: object, notes: Counter[str]) -> tuple[bool, str] | Miss 
         return None
     if role not in QUESTION_ROLES and role not in ANSWER_ROLES:
         return Miss("messages of an unknown role")
-    return (role in QUESTION_ROLES, said) if said else None
+    if not said:
+        notes["empty messages, left out"] += 1
+        return None
+    return Turn(ASKER if role in QUESTION_ROLES else DOCTOR, said)
 
 
 def _message_text(content: object, notes: Counter[str]) -> str:

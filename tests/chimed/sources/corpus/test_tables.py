@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,10 +11,17 @@ import pytest
 from chimed.errors import UserError
 from chimed.extraction.corpus_files import lines, tables
 from chimed.extraction.corpus_files.columns import parse_columns
+from chimed.extraction.corpus_files.lines import MAX_CELL_LENGTH, TOO_LONG
+from chimed.roles import ASKER, DOCTOR
+from chimed.sources.follow_ups import MAX_TURNS
 from chimed.sources.page import Miss
+from chimed.sources.parsed import Turn
 from support.reading_of import look, read
 
 QUESTION, ANSWER = "咳嗽三天怎么办？", "多喝水，注意休息。"
+ORDERS = [
+    json.loads(line) for line in (Path(__file__).parent / "orders.jsonl").read_text(encoding="utf-8").splitlines()
+]
 TEXT = "高血压是常见的慢性病，患者需要长期服药，并且定期检查。"
 
 
@@ -112,20 +120,34 @@ def talk(*turns: str, **more: object) -> str:
     return dumped({"messages": said, **more})
 
 
-def test_every_exchange_is_a_record():
-    first, second, third = read(
-        "a.jsonl", talk("咳嗽怎么办？", "多喝水。", "要吃药吗？", "先不用。", "那饮食呢？", "清淡些。")
-    )
-    assert (first.question, first.answer) == ("咳嗽怎么办？", "多喝水。")
-    assert (second.question, second.answer) == ("问：咳嗽怎么办？\n答：多喝水。\n问：要吃药吗？", "先不用。")
-    assert third.question.endswith("答：先不用。\n问：那饮食呢？")
-    assert look("a.jsonl", talk("一？", "二。", "三？", "四。")).rows == 1  # one page: never divided between splits
+def test_a_conversation_is_one_record_with_turns():
+    (one,) = read("a.jsonl", talk("咳嗽怎么办？", "多喝水。", "要吃药吗？", "先不用。", "那饮食呢？", "清淡些。"))
+    assert (one.question, one.answer) == ("咳嗽怎么办？", "多喝水。")
+    assert one.turns == (
+        Turn(ASKER, "要吃药吗？"), Turn(DOCTOR, "先不用。"), Turn(ASKER, "那饮食呢？"), Turn(DOCTOR, "清淡些。"),
+    )  # fmt: skip
+    (single,) = read("a.jsonl", talk("咳嗽怎么办？", "多喝水。"))
+    assert single.turns == ()
 
 
-def test_a_long_conversation_stays_linear():
-    turns = [f"第{n}句话，说得很长很长。" * 20 for n in range(200)]
-    found = read("a.jsonl", talk(*turns))
-    assert (len(found), max(len(one.question) for one in found) < 2_000) == (100, True)
+def test_a_long_conversation_is_cut_and_counted():
+    turns = [f"第{n}句话，说得很长很长。" for n in range(200)]
+    (one,) = read("a.jsonl", talk(*turns))
+    assert (len(one.turns), one.turns[-1].role) == (MAX_TURNS, DOCTOR)
+    notes = look("a.jsonl", talk(*turns)).notes
+    assert notes == {f"turns after the first {MAX_TURNS} that follow an answer, left out": 98}
+    assert read("a.jsonl", talk(*["长" * (MAX_CELL_LENGTH // 4)] * 6)) == [Miss(TOO_LONG)]
+
+
+@pytest.mark.parametrize("case", ORDERS, ids=lambda case: case["name"])
+def test_messages_out_of_order_have_a_rule(case):
+    text = dumped({"messages": case["messages"]})
+    (found,) = read("a.jsonl", text)
+    said = found if isinstance(found, Miss) else [found.question, found.answer, *(turn.text for turn in found.turns)]
+    assert said == (Miss(case["miss"]) if "miss" in case else case["want"])
+    assert look("a.jsonl", text).notes == case.get("notes", {})
+    if isinstance(said, list):
+        assert [turn.role for turn in found.turns] == [ASKER, DOCTOR] * (len(found.turns) // 2)
 
 
 def test_unpaired_messages_are_counted():
@@ -143,6 +165,7 @@ def test_unpaired_messages_are_counted():
         "answers before any question, left out": 1,
         "parts of messages that are no text, left out": 1,
         "last questions without an answer, left out": 1,
+        "messages of one side on end, joined": 1,
     }
     assert words(read("a.jsonl", dumped({"messages": rows}))) == [("咳嗽。\n三天了。", "多喝水。")]
 
@@ -168,9 +191,9 @@ def test_a_conversation_without_exchange_is_a_miss(messages, reason):
 
 def test_a_history_stands_before_its_instruction():
     row = {"instruction": "要吃药吗？", "input": "", "output": "先不用。", "history": [["咳嗽怎么办？", "多喝水。"]]}
-    assert words(read("a.jsonl", dumped(row))) == [
-        ("咳嗽怎么办？", "多喝水。"), ("问：咳嗽怎么办？\n答：多喝水。\n问：要吃药吗？", "先不用。"),
-    ]  # fmt: skip
+    (one,) = read("a.jsonl", dumped(row))
+    assert (one.question, one.answer) == ("咳嗽怎么办？", "多喝水。")
+    assert one.turns == (Turn(ASKER, "要吃药吗？"), Turn(DOCTOR, "先不用。"))
 
 
 # --- hostile text ------------------------------------------------------------------------------------------------
@@ -413,7 +436,7 @@ def test_a_nested_column_can_be_named():
 def test_what_is_said_in_turn_as_a_list(said):
     assert words(read("a.jsonl", dumped({"data": said}))) == PAIR
     assert words(read("a.jsonl", dumped({"conversations": said, "id": 5}))) == PAIR
-    assert words(read("a.jsonl", dumped({"data": [*said, *said]})))[1][1] == ANSWER
+    assert read("a.jsonl", dumped({"data": [*said, *said]}))[0].turns[1] == Turn(DOCTOR, ANSWER)
     assert words(read("a.jsonl", dumped({"data": "别的", "question": QUESTION, "answer": ANSWER}))) == PAIR
 
 
