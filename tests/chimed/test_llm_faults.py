@@ -15,7 +15,7 @@ import pytest
 
 from chimed.build.options import Options
 from chimed.build.order import NAMES
-from chimed.llm import client
+from chimed.llm import client, connecting
 from chimed.llm.protocol import Reply, Request, Server
 from chimed.schema import DROPPED, RECORD, dropped_table
 from chimed.storage import lake as lakes
@@ -52,7 +52,7 @@ def counts(url: str) -> dict:
 
 
 def test_faulty_requests_lose_and_swap_nothing(start, work, monkeypatch):
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(connecting, "FIRST_WAIT", 0.1)
     url = start("--faults", "1", "--latency", "0.2")
     where = work.settings.model_copy(update={"llm_concurrency": AT_ONCE, "llm_timeout": 15.0})
     work = dataclasses.replace(work, settings=where)

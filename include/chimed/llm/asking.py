@@ -23,7 +23,7 @@ from chimed.build.context import StageContext
 from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Role, UnusableReply
 from chimed.build.ledger import EXAMPLE_CHARACTERS, MAX_REASONS, Outcome, TooManyFailed, too_many
 from chimed.characters import short
-from chimed.llm import client, prompts
+from chimed.llm import client, connecting, prompts
 from chimed.llm.cost import measure_cost
 from chimed.llm.protocol import Refused, Request, Server
 from chimed.llm.reply import Reply
@@ -135,7 +135,7 @@ def _ask_round(batch: _Batch[Value], work: StageContext) -> tuple[list[Answer[Va
     """Return the answers to a round's requests, in their order, and their cost."""
     if not batch.questions:
         return [], measure_cost([], [], work)
-    server = client.judge_server(work) if batch.server == "judge" else client.generator_server(work)
+    server = connecting.judge_server(work) if batch.server == "judge" else connecting.generator_server(work)
     requests = [one.request for one in batch.questions]
     replies = client.ask(requests, server, work) if work.planned is None else _plan_round(batch, server, work)
     heard = [_without_control_tokens(reply) for reply in replies]

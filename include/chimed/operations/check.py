@@ -22,7 +22,7 @@ from chimed.build.context import StageContext, open_context
 from chimed.build.order import STAGES
 from chimed.characters import short
 from chimed.errors import UserError
-from chimed.llm import client
+from chimed.llm import connecting
 from chimed.operations import machine
 from chimed.operations.check_models import (
     asks_judge,
@@ -107,9 +107,9 @@ def _all_checks(work: StageContext, training: bool) -> Iterator[tuple[str, Calla
 
 def _server_checks(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]]:
     where = work.settings
-    yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", client.generator_server, work)
+    yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", connecting.generator_server, work)
     if asks_judge(work):
-        yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", client.judge_server, work)
+        yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", connecting.judge_server, work)
 
 
 def _asks_models(work: StageContext) -> bool:
