@@ -6,7 +6,6 @@ is checked, and servers only if they should be running: those that a run starts 
 """
 
 import csv
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -155,13 +154,9 @@ def check_store(work: StageContext) -> str:
 
 def check_disk(work: StageContext) -> str:
     """Check that there is free space where this machine writes files. Raises UserError."""
-    folders = {"CHIMED_SCRATCH": Path(work.settings.scratch)}
-    if "://" not in work.settings.data:
-        folders["CHIMED_DATA"] = Path(work.settings.data)
     said = []
-    for setting, folder in folders.items():
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        free = shutil.disk_usage(there).free
+    for setting, folder in machine.disks(work.settings).items():
+        _, _, free = machine.usage(folder)
         if free < MIN_FREE_BYTES:
             raise UserError(
                 f"only {free / 1e9:.1f} GB are free at {folder} ({setting}), a build needs at least "
