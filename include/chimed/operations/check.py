@@ -9,7 +9,7 @@ import csv
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from chimed.build.context import StageContext, open_context
 from chimed.build.order import STAGES
 from chimed.characters import short
 from chimed.errors import UserError
-from chimed.llm import connecting
+from chimed.llm import connecting, generators
+from chimed.model_addresses import read_addresses
 from chimed.operations import machine
 from chimed.operations.check_models import (
     asks_judge,
@@ -102,13 +103,27 @@ def _all_checks(work: StageContext, training: bool) -> Iterator[tuple[str, Calla
         yield from _server_checks(work)
     else:
         yield "model servers", lambda: check_startable_servers(work)
+        yield from _further_generators(work)  # nobody starts these
 
 
 def _server_checks(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]]:
     where = work.settings
     yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", connecting.generator_server, work)
+    yield from _further_generators(work)
     if asks_judge(work):
-        yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", connecting.judge_server, work)
+        judge = generators.impartial_judge if _makes_preferences(work) else connecting.judge_server
+        yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", judge, work)
+
+
+def _further_generators(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Look at each generator beside the first, where preferences are made: the servers must be there already."""
+    for number, one in enumerate(read_addresses(work.settings.more_generators) if _makes_preferences(work) else (), 2):
+        named = partial(generators.distinct_generator, one)
+        yield f"generator {number}", partial(check_server, one.url, generators.SETTING, named, work)
+
+
+def _makes_preferences(work: StageContext) -> bool:
+    return "prefer" not in work.options.skip
 
 
 def _asks_models(work: StageContext) -> bool:
