@@ -62,8 +62,9 @@ test-models:
 	OMP_NUM_THREADS=1 $(MODELS_PYTHON) -m pytest tests/chimed/train tests/chimed/evaluate tests/chimed/trained \
 		tests/chimed/stages/test_perplexity.py tests/chimed/demo/test_models.py
 
+# four processes on two cores: a crawl waits for its site most of the time
 test-units:
-	$(AIRFLOW_PYTHON) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,tests/test_demo.py tests/plugins $(CLUSTERS))
+	$(AIRFLOW_PYTHON) -m pytest -n 4 --dist loadfile $(addprefix --ignore=,tests/test_demo.py tests/plugins $(CLUSTERS))
 
 install: .venv/uv
 	@$(MAKE) --no-print-directory -j2 .venv/ready .venv-models/ready
@@ -96,7 +97,7 @@ clean:
 # README's pictures, of a finished demo; the sample release; the table of options and settings; the notebooks' outputs
 pictures: .venv/ready
 	$(AIRFLOW_PYTHON) docs/pictures/draw.py
-	$(AIRFLOW_PYTHON) docs/pictures/take.py
+	PYTHONPATH=include:tests $(AIRFLOW_PYTHON) docs/pictures/take.py
 
 sample: .venv/ready
 	$(AIRFLOW_PYTHON) docs/sample/make.py

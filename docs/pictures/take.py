@@ -5,20 +5,16 @@ written beside this file as WebP. The browser is driven as the tests of the page
 """
 
 import base64
-import sys
 import tempfile
 from pathlib import Path
 
 import httpx
 
+from chimed.release import releases
+from chimed_airflow.local import home
+from support import browser
+
 HERE = Path(__file__).parent
-PROJECT = HERE.parents[1]
-sys.path.insert(0, str(PROJECT / "tests"))
-
-from chimed.release import releases  # noqa: E402
-from chimed_airflow.local import home  # noqa: E402
-from support import browser  # noqa: E402
-
 WIDTH, SHARP, QUALITY = 1280, 1.5, 70  # pixels of the page, of the picture for each of them, of WebP's scale
 # a picture, the page, its language, how high
 PAGES = (

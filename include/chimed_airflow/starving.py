@@ -75,5 +75,6 @@ def _alarm(ti: Any, pool: str, tasks: Tasks) -> dict[str, str]:
         "about": pool,
         "said": f"tasks of {' and '.join(waiting)} wait for slots of the pool {pool} though none of its tasks runs: a "
         f"task that asks for more slots than its pool has never starts{asked}. Raise the pool's slots (Admin, Pools), "
-        "make it anew where it is gone (python -m chimed_airflow.pools), or see whether the scheduler is at work",
+        "make it anew where it is gone (python -m chimed_airflow.pools), or see whether the DAG is paused and the "
+        "scheduler at work",
     }

@@ -72,7 +72,8 @@ def crawl_line(report: dict[str, Any]) -> str:
 
 
 def build_note(found: dict[str, Any]) -> str:
-    """Format a build's ledger (`chimed ledger --json`) as a run's note: every stage, and the reasons that fit."""
-    head = f"build {quoted(found['build'], CELL)}\n\n"
+    """Format a build's ledger (`chimed ledger --json`) as a run's note: every stage, and the columns that fit."""
+    head, names = f"build {quoted(found['build'], CELL)}\n\n", ["stage", "read", "kept"]
     tables = [ledger_table(found["stages"], reasons_each) for reasons_each in range(REASONS, -1, -1)]
+    tables.append(table(names, [_row(entry, names) for entry in found["stages"]]))
     return head + next((one for one in tables if len(head) + len(one) <= NOTE), tables[-1])

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from chimed.build.context import StageContext
 from chimed.build.contract import ModelStage, Question
 from chimed.build.options import Options
-from chimed.llm import client
+from chimed.llm import client, connecting
 from chimed.llm.asking import ask_models
 from chimed.settings import Settings
 from chimed.stages import generate_qa, translate
@@ -75,7 +75,7 @@ STAGES: dict[str, tuple[ModelStage, Callable]] = {
 
 def fill(work: StageContext, replies: Iterable[tuple[Question, str]]) -> None:
     """Puts the replies into the store."""
-    who = client.generator_server(work).who
+    who = connecting.generator_server(work).who
     known = [
         {
             "key": client.request_key(question.request, who), "model": who, "prompt": question.request.prompt,

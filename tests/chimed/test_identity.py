@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chimed.errors import UserError
-from chimed.llm import client, identity
+from chimed.llm import client, connecting, identity, sending
 from chimed.stages import screen
 from chimed.storage import store as stores
 from chimed.storage.store import REPLIES
@@ -55,10 +55,10 @@ def test_a_changed_model_is_asked_anew(asked, served):
 def test_a_folders_content_is_its_identity(asked, served, tmp_path):
     folder = checkpoint(tmp_path / "merged", b"\x01" * 500)
     served.roots["chimed-generator"] = str(folder)
-    first = client.generator_server(asked).identity
+    first = connecting.generator_server(asked).identity
     assert screened(asked, served) == (6, {first})
     checkpoint(folder, b"\x02" * 500)  # trained on: the same file names, sizes and headers
-    assert client.generator_server(asked).identity != first
+    assert connecting.generator_server(asked).identity != first
     assert screened(asked, served)[0] == 6
     checkpoint(folder, b"\x01" * 500)
     assert screened(asked, served) == (0, {first})
@@ -132,8 +132,8 @@ def test_older_replies_stay_readable(asked, served):
 
 
 def test_a_server_with_another_model_ends_work(asked, served, monkeypatch):
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(client, "IDENTITY_EVERY", 0.0)
+    monkeypatch.setattr(connecting, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(sending, "IDENTITY_EVERY", 0.0)
 
     def answer(body):
         if len(served.bodies) == 2:
@@ -142,5 +142,5 @@ def test_a_server_with_another_model_ends_work(asked, served, monkeypatch):
         return "否"
 
     served.answer = answer
-    with pytest.raises(client.AnotherModel, match="was test/generator and is test/another"):
+    with pytest.raises(sending.AnotherModel, match="was test/generator and is test/another"):
         screened(asked, served)

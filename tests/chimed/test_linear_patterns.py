@@ -100,8 +100,11 @@ def _superlinear(pattern: re.Pattern[str]) -> str | None:
     """An attack that takes more than linear time, or None."""
     attacks = list(dict.fromkeys(_attacks(pattern)))[:MOST_ATTACKS]
     for prefix, pump, end in attacks:
-        if _seconds(pattern, _text(prefix, pump, end, N)) < NOTICED:
+        once = _seconds(pattern, _text(prefix, pump, end, N))
+        if once < NOTICED:
             continue
+        if once >= LIMIT:
+            return f"{(prefix + pump)[:20]!r}: {LIMIT} s and more"
         short = min(_seconds(pattern, _text(prefix, pump, end, N)) for _ in range(2))
         long = min(_seconds(pattern, _text(prefix, pump, end, 4 * N)) for _ in range(2))
         if long >= LIMIT or (short >= NOTICED / 3 and long > 9 * short):

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from chimed.errors import UserError
-from chimed.llm import client
-from chimed.llm.client import Refused, Reply, Request, Server
+from chimed.llm import client, connecting, sending
 from chimed.llm.cost import measure_cost
+from chimed.llm.protocol import Refused, Reply, Request, Server
 from support.model_server import completion
 
 SAMPLING = {"max_tokens": 8, "temperature": 0.0}
@@ -15,8 +15,8 @@ SAMPLING = {"max_tokens": 8, "temperature": 0.0}
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(client, "TRIES", 3)
+    monkeypatch.setattr(connecting, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connecting, "TRIES", 3)
 
 
 def requests(n: int) -> list[Request]:
@@ -62,7 +62,7 @@ def test_equal_requests_are_asked_once_and_samples_apart(served, work):
 def test_a_down_server_keeps_paid_replies(served, work):
     served.answer = lambda body: "ok" if len(served.bodies) <= 5 else (500, {}, b"")
     work = dataclasses.replace(work, settings=work.settings.model_copy(update={"llm_concurrency": 1}))
-    with pytest.raises(client.ServerDown, match="5 of 10 answers are stored"):
+    with pytest.raises(connecting.ServerDown, match="5 of 10 answers are stored"):
         client.ask(requests(10), server(served), work)
     served.answer = lambda body: "ok"
     assert sum(reply.known for reply in client.ask(requests(10), server(served), work)) == 5
@@ -91,10 +91,10 @@ def test_constraints_are_sent_and_thinking_is_off(served, work):
 
 
 def test_a_failing_server_is_given_up_early(served, work, monkeypatch):
-    monkeypatch.setattr(client, "PATIENCE", 0.0)
-    monkeypatch.setattr(client, "TRIES", 50)
+    monkeypatch.setattr(sending, "PATIENCE", 0.0)
+    monkeypatch.setattr(connecting, "TRIES", 50)
     served.answer = lambda body: (503, {}, b"")
-    with pytest.raises(client.ServerDown, match="stopped answering"):
+    with pytest.raises(connecting.ServerDown, match="stopped answering"):
         client.ask(requests(40), server(served), work)
     assert len(served.bodies) < 200
 

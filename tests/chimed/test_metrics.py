@@ -94,7 +94,7 @@ def test_a_ledger_is_told_by_reason(received) -> None:
 
 def test_new_and_cached_replies_are_told(received, work, served) -> None:
     from chimed.llm import client
-    from chimed.llm.client import Request, Server
+    from chimed.llm.protocol import Request, Server
 
     server = Server(served.url, "test/model", "none", "CHIMED_LLM_URL")
     asked = [Request("p@1", [{"role": "user", "content": f"q{n}"}], {"max_tokens": 9}) for n in range(3)]
@@ -111,7 +111,7 @@ def test_new_and_cached_replies_are_told(received, work, served) -> None:
 
 def test_shards_do_not_overwrite_each_others_queue(received, work, served) -> None:
     from chimed.llm import client
-    from chimed.llm.client import Request, Server
+    from chimed.llm.protocol import Request, Server
 
     server = Server(served.url, "test/model", "none", "CHIMED_LLM_URL")
     for part in (3, 4):

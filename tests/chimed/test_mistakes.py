@@ -173,7 +173,7 @@ def test_errors_of_a_machine_have_their_sentences() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1"])
+@pytest.mark.parametrize("locale", ["C", "en_US.ISO-8859-1"])
 def test_every_locale_takes_and_gives_chinese(locale, place) -> None:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))},

@@ -10,7 +10,7 @@ import pytest
 
 from chimed.build.contract import Answer, Failure, ModelStage, Question, Round
 from chimed.build.ledger import Outcome
-from chimed.llm import asking, client
+from chimed.llm import asking, connecting
 from chimed.llm.protocol import Request
 from chimed.schema import table
 from chimed.storage import store as stores
@@ -34,7 +34,7 @@ def databases(tmp_path_factory) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(connecting, "FIRST_WAIT", 0.001)
 
 
 def questions(kind: str) -> list[Question]:

@@ -5,11 +5,11 @@
 
 import dataclasses
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -22,18 +22,12 @@ from chimed.settings import Settings
 from chimed.storage import drafts
 from chimed.storage import lake as lakes
 from chimed.storage.store import open_store, secret
+from support import forks
 
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("CHIMED_KILLS", "8"))
 STAGES = ("extract", "clean", "dedup")
-LOADED = [
-    "chimed.build.builds",
-    "chimed.storage.lease",
-    "chimed.stages.extract",
-    "chimed.stages.clean",
-    "chimed.stages.dedup",
-]
 NOT_COMPARED = ("seconds", "seal")  # a report's: how long it took
 
 
@@ -69,13 +63,9 @@ def test_random_kills_leave_the_same_bytes(once, tmp_path):
     store = open_store(f"sqlite:///{prepared}/store.db")
     secret(store)  # made when first needed; ids of a corpus's rows are keyed with it
     store.engine.dispose()
-    forks = multiprocessing.get_context("forkserver")  # each starts with everything loaded
-    forks.set_forkserver_preload(LOADED)
 
-    def process(folder: Path) -> multiprocessing.process.BaseProcess:
-        one = forks.Process(target=run, args=(str(folder), once.build))
-        one.start()
-        return one
+    def process(folder: Path) -> BaseProcess:
+        return forks.started(run, str(folder), once.build)
 
     shutil.copytree(prepared, tmp_path / "whole")
     for attempt in range(2):  # the first one loads what the forks then share

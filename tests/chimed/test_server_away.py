@@ -7,7 +7,7 @@ import time
 import pytest
 
 from chimed.errors import UserError
-from chimed.llm import client
+from chimed.llm import client, connecting, sending
 from chimed.llm.patience import patience
 from chimed.llm.protocol import Refused, Reply, Request, Server
 
@@ -24,11 +24,11 @@ GONE = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.005)
-    monkeypatch.setattr(client, "LONGEST_WAIT", 0.05)
-    monkeypatch.setattr(client, "TRIES", 3)
-    monkeypatch.setattr(client, "PATIENCE", 0.2)
-    monkeypatch.setattr(client, "IDENTITY_EVERY", 0.0)
+    monkeypatch.setattr(connecting, "FIRST_WAIT", 0.005)
+    monkeypatch.setattr(connecting, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(connecting, "TRIES", 3)
+    monkeypatch.setattr(sending, "PATIENCE", 0.2)
+    monkeypatch.setattr(sending, "IDENTITY_EVERY", 0.0)
 
 
 def asked(work, served, waits: float, requests=REQUESTS):
@@ -65,7 +65,7 @@ def test_an_absence_costs_no_request(served, work, kind):
 def test_a_server_that_stays_away_ends_work(served, work, kind):
     served.probed, served.answer = False, Outage(served, GONE[kind], 99)
     began = time.monotonic()
-    with pytest.raises(client.ServerDown, match=r"stopped answering .* ago .*5 of 20 answers are stored"):
+    with pytest.raises(connecting.ServerDown, match=r"stopped answering .* ago .*5 of 20 answers are stored"):
         asked(work, served, 1)
     assert time.monotonic() - began < 15
 
@@ -110,7 +110,7 @@ def test_a_server_back_under_another_name_ends_work(served, work):
         return (404, {}, b'{"message": "the model chimed-generator does not exist"}')
 
     served.answer = answer
-    with pytest.raises(client.AnotherModel, match=r"serves chimed-judge, not chimed-generator.*answers are stored"):
+    with pytest.raises(sending.AnotherModel, match=r"serves chimed-judge, not chimed-generator.*answers are stored"):
         asked(work, served, 30)
 
 
@@ -134,9 +134,9 @@ def test_a_server_that_never_was_is_named(work):
     patient = work.settings.model_copy(update={"llm_patience": 0.5, "llm_url": nowhere.url})
     for look in (
         lambda waiting: client.ask(REQUESTS, nowhere, waiting),
-        lambda waiting: client.generator_server(waiting, 2),
+        lambda waiting: connecting.generator_server(waiting, 2),
     ):
-        with pytest.raises(client.ServerDown, match=r"asked for 0 s|asked for 1 s"):
+        with pytest.raises(connecting.ServerDown, match=r"asked for 0 s|asked for 1 s"):
             look(dataclasses.replace(work, settings=patient))
 
 

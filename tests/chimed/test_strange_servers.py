@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from chimed.characters import first_invalid_character
-from chimed.llm import client, identity
+from chimed.llm import client, connecting, identity
 from chimed.llm.protocol import Refused, Reply, Request, Server
 from support.model_server import completion
 
@@ -18,7 +18,7 @@ BAD = "第7题"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connecting, "FIRST_WAIT", 0.01)
 
 
 def asked(work, served, requests=REQUESTS):
@@ -61,9 +61,9 @@ def test_one_strange_answer_costs_only_itself(served, work, kind):
 
 
 def test_a_busy_server_is_not_well(served, work, monkeypatch):
-    monkeypatch.setattr(client, "TRIES", 3)
+    monkeypatch.setattr(connecting, "TRIES", 3)
     served.answer = lambda body: (429, {}, b'{"error": "60 requests a minute"}')
-    with pytest.raises(client.ServerDown, match=r"60 requests a minute.*0 of 20 answers are stored"):
+    with pytest.raises(connecting.ServerDown, match=r"60 requests a minute.*0 of 20 answers are stored"):
         asked(work, served)
 
 

@@ -260,7 +260,7 @@ import json
 from types import SimpleNamespace
 from chimed.build.context import StageContext
 from chimed.build.options import Options
-from chimed.llm import client
+from chimed.llm import client, connecting
 from chimed.llm.protocol import Reply, Request
 from chimed.settings import settings
 from chimed.storage.lake import open_lake
@@ -271,7 +271,7 @@ work = StageContext("2026.11.22", Options(), open_lake(), open_store, settings()
 context = {"ti": SimpleNamespace(dag_id="build_dataset"), "run_id": "one"}
 def asked(words):
     asks = [Request("p@1", [{"role": "user", "content": f"{words} {n}"}], {}, {"choice": ["a"]}) for n in range(9)]
-    return sum(isinstance(one, Reply) for one in client.ask(asks, client.generator_server(work), work))
+    return sum(isinstance(one, Reply) for one in client.ask(asks, connecting.generator_server(work), work))
 class Stage(model_server.ChimedOperator):
     def execute(self, context):
         told = [asked("while they are new")]

@@ -1,5 +1,6 @@
 """What people read in Airflow of a build: the right numbers, bounded, and nothing in it works as Markdown or HTML."""
 
+from chimed.build import order
 from chimed_airflow import summaries
 
 HOSTILE = "<script>alert(1)</script> | [x](http://evil) **`" + "长" * 500
@@ -31,6 +32,14 @@ def test_numbers_are_never_cut_in_notes() -> None:
     (row,) = cells(summaries.ledger_table([STAGE | {"dropped": many, "derived_dropped": {}}]))
     assert [part.rsplit(" ", 1)[1] for part in row[6].split(", ")] == ["123464", "123463", "123462", "740751"]
     assert "6 more reasons 740751" in row[6]
+
+
+def test_a_large_builds_note_has_every_stage() -> None:
+    many = {"read": 95_601_234, "kept": 94_601_234, "dropped": {"short": 1_000_000}, "failed": {}, "derived": 1_234_567}
+    stages = [STAGE | many | {"stage": name} for name in order.NAMES]
+    note = summaries.build_note({"build": "2026.11.22.10", "stages": stages})
+    assert len(note) <= summaries.NOTE
+    assert [row[0].replace("\\", "") for row in cells(note.partition("\n\n")[2])] == list(order.NAMES)
 
 
 def test_changes_tell_rows_and_drift() -> None:

@@ -50,8 +50,8 @@ SECRETS = {  # each secret of .env, and the services that are given it
     "AIRFLOW_API_SECRET_KEY": {"airflow-init", API, TRIGGERER, *WORKERS},
     "CHIMED_LLM_KEY": WORKERS,
     "HF_TOKEN": WORKERS,
-    "CHIMED_NOTIFY_WEBHOOK": {PARSER, "airflow-worker", "alertmanager"},
-    "AIRFLOW_CONN_SMTP_DEFAULT": {PARSER, "airflow-worker"},
+    "CHIMED_NOTIFY_WEBHOOK": {PARSER, *WORKERS, "alertmanager"},  # `chimed check` runs in the models' worker
+    "AIRFLOW_CONN_SMTP_DEFAULT": {PARSER, *WORKERS},
     "AIRFLOW_CONN_KUBERNETES_DEFAULT": {TRIGGERER, "airflow-worker"},
     "OPENLINEAGE_TRANSPORT": {SCHEDULER, *WORKERS},
     "ALERTS_HEARTBEAT": {"alertmanager"},

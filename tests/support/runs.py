@@ -8,9 +8,9 @@ from pathlib import Path
 from chimed.settings import PROJECT, settings
 from chimed.train import train_phase
 from chimed.train.checkpoint import last_checkpoint
+from support import forks
 
 VERSION = "2026.11.22"
-PRELOADED = ["runs", *(f"trl.trainer.{phase}_trainer" for phase in ("sft", "dpo", "kto", "grpo"))]
 
 
 def environment(lake: Path, base: Path, recipes: Path | None = None) -> dict[str, str]:
@@ -50,17 +50,15 @@ def train_here(told: dict[str, str], recipe: str, phase: str, log: Path) -> None
     train_phase(phase, recipe, "latest")
 
 
-def kill_and_resume(process, told: dict[str, str], recipe: str, phase: str, log: Path, place: Path, again: str) -> None:
+def kill_and_resume(told: dict[str, str], recipe: str, phase: str, log: Path, place: Path, again: str) -> None:
     """Trains a phase, ends it by kill -9 at its first checkpoint, and trains it again with the recipe `again`."""
-    killed = process(target=train_here, args=(told, recipe, phase, log))
-    killed.start()
+    killed = forks.started(train_here, told, recipe, phase, log)
     while killed.is_alive() and not last_checkpoint(place / "checkpoints"):
         time.sleep(0.002)
     killed.kill()
     killed.join()
     assert not (place / "report.json").exists()
-    resumed = process(target=train_here, args=(told, again, phase, log))
-    resumed.start()
+    resumed = forks.started(train_here, told, again, phase, log)
     resumed.join()
     assert resumed.exitcode == 0, log.read_text()[-3000:]
     assert "continues from checkpoint-" in log.read_text()

@@ -1,12 +1,11 @@
 """Small web servers that misbehave on demand, and crawls of them: each the command line in a process of its own.
 
-The processes are forked from one that has imported Scrapy, which takes longer than most of these crawls.
+The processes are forked from one that has imported Scrapy, which takes longer than most of these crawls (`forks`).
 """
 
 import asyncio
 import contextlib
 import json
-import multiprocessing
 import os
 import sys
 import time
@@ -22,16 +21,13 @@ from aiohttp import web
 
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
-from support import loopback
+from support import forks, loopback
 
 Answer = tuple[int, dict[str, str], str | bytes]
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 FIRST = date(2026, 10, 31)
 PACE = "0.01"
 LEASE = 0.1, 2.0  # seconds between two beats of a lease on one of several machines, and its length
-
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["chimed.__main__", "chimed.crawl.crawl", "chimed.stages.extract", "alembic.command"])
 
 
 @dataclass
@@ -180,9 +176,7 @@ def start(
         **{f"CHIMED_{name.upper()}": value for name, value in variables.items()},
     }
     said, where = str(folder / f"said{machine}"), folder / machine if machine else None
-    running = _forks.Process(target=_command, args=(list(words), environment, said, at, where, full))
-    running.start()
-    return running
+    return forks.started(_command, list(words), environment, said, at, where, full)
 
 
 def run(folder: Path, url: str, *words: str, code: int = 0, **variables: str) -> dict:

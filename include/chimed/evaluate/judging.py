@@ -31,7 +31,7 @@ from chimed.evaluate.judged import pairwise, safety
 from chimed.evaluate.kinship import kinship
 from chimed.evaluate.questions import OPEN_ENDED, SAFETY, Rubric
 from chimed.evaluate.questions import load as load_set
-from chimed.llm import asking, client, prompts
+from chimed.llm import asking, client, connecting, prompts
 from chimed.llm.protocol import Refused, Request
 from chimed.llm.reply import Reply
 from chimed.release import find_release, read_manifest
@@ -88,7 +88,7 @@ def judge_answers(recipe: str, release: str) -> dict[str, Any]:
     work = StageContext(
         "judge", Options(judge_is_generator=True), lake, cache(_open_store), settings()
     )  # that the judge is a relative is told, not refused
-    judge = client.judge_server(work)
+    judge = connecting.judge_server(work)
     tables = {of: read_answers(lake, release, recipe, of, list(found)) for of, found in reports.items()}
     asked = [*_comparisons(tables[OPEN_ENDED]), *_points(tables[SAFETY])]
     replies = client.ask([one.request for one in asked], judge, work)

@@ -23,7 +23,7 @@ from chimed.build.context import StageContext
 from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Role, UnusableReply
 from chimed.build.ledger import EXAMPLE_CHARACTERS, MAX_REASONS, Outcome, TooManyFailed, too_many
 from chimed.characters import short
-from chimed.llm import client, generators, prompts
+from chimed.llm import client, connecting, generators, prompts
 from chimed.llm.cost import measure_cost
 from chimed.llm.protocol import Refused, Request, Server
 from chimed.llm.reply import Reply
@@ -134,9 +134,9 @@ def _servers(role: Role, stage: ModelStage[Any], work: StageContext) -> list[Ser
     if role == "generators":
         return generators.all_generators(work)
     if role == "generator":
-        return [client.generator_server(work)]
+        return [connecting.generator_server(work)]
     wrote = {one.server for one in stage.rounds}
-    return [generators.impartial_judge(work) if "generators" in wrote else client.judge_server(work)]
+    return [generators.impartial_judge(work) if "generators" in wrote else connecting.judge_server(work)]
 
 
 def _ask_round(

@@ -13,18 +13,18 @@ from dataclasses import replace
 from chimed.build.context import StageContext
 from chimed.build.contract import Question
 from chimed.errors import UserError
-from chimed.llm import client
+from chimed.llm import connecting
 from chimed.llm.protocol import Server
 from chimed.model_addresses import ModelAddress, read_addresses
 
 SETTING = "CHIMED_MORE_GENERATORS"
 
 
-def further_generator(address: ModelAddress, work: StageContext, tries: int = client.TRIES) -> Server:
+def further_generator(address: ModelAddress, work: StageContext, tries: int = connecting.TRIES) -> Server:
     """Return the server of a further generator. Raises UserError if it does not answer or identify itself."""
     key = work.settings.llm_key.get_secret_value()
     server = Server(address.url, address.model, key, SETTING, named=address.named)
-    return client.with_identity(server, address.model, work, tries)
+    return connecting.with_identity(server, address.model, work, tries)
 
 
 def all_generators(work: StageContext) -> list[Server]:
@@ -33,7 +33,7 @@ def all_generators(work: StageContext) -> list[Server]:
     Raises UserError if one does not answer or identify itself, or if two are the same model: their samples would be
     the same requests, and a question would get the same answer twice.
     """
-    found = [client.generator_server(work)]
+    found = [connecting.generator_server(work)]
     for address in read_addresses(work.settings.more_generators):
         server = further_generator(address, work)
         check_is_another(server, found)
@@ -53,7 +53,7 @@ def distinct_generator(address: ModelAddress, work: StageContext, tries: int) ->
         with suppress(UserError):  # told where that one is looked at
             others.append(further_generator(other, work, tries))
     with suppress(UserError):
-        others.append(client.generator_server(work, tries))
+        others.append(connecting.generator_server(work, tries))
     check_is_another(server, others)
     return server
 
@@ -68,13 +68,13 @@ def check_is_another(server: Server, others: Sequence[Server]) -> None:
             )
 
 
-def impartial_judge(work: StageContext, tries: int = client.TRIES) -> Server:
+def impartial_judge(work: StageContext, tries: int = connecting.TRIES) -> Server:
     """Return the judge's server for answers of all generators: it must be none of them, for a model prefers its own.
 
     Raises UserError if it is one (arXiv 2404.13076: judges favour their own texts), unless the build's option
     `judge_is_generator` allows it.
     """
-    judge = client.judge_server(work, tries)
+    judge = connecting.judge_server(work, tries)
     if not work.options.judge_is_generator:
         for address in read_addresses(work.settings.more_generators):
             if further_generator(address, work, tries).identity == judge.identity:

@@ -6,7 +6,6 @@ is checked, and servers only if they should be running: those that a run starts 
 """
 
 import csv
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from chimed.build.context import StageContext, open_context
 from chimed.build.order import STAGES
 from chimed.characters import short
 from chimed.errors import UserError
-from chimed.llm import client, generators
+from chimed.llm import connecting, generators
 from chimed.model_addresses import read_addresses
 from chimed.operations import machine
 from chimed.operations.check_models import (
@@ -109,10 +108,10 @@ def _all_checks(work: StageContext, training: bool) -> Iterator[tuple[str, Calla
 
 def _server_checks(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]]:
     where = work.settings
-    yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", client.generator_server, work)
+    yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", connecting.generator_server, work)
     yield from _further_generators(work)
     if asks_judge(work):
-        judge = generators.impartial_judge if _makes_preferences(work) else client.judge_server
+        judge = generators.impartial_judge if _makes_preferences(work) else connecting.judge_server
         yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", judge, work)
 
 
@@ -170,13 +169,9 @@ def check_store(work: StageContext) -> str:
 
 def check_disk(work: StageContext) -> str:
     """Check that there is free space where this machine writes files. Raises UserError."""
-    folders = {"CHIMED_SCRATCH": Path(work.settings.scratch)}
-    if "://" not in work.settings.data:
-        folders["CHIMED_DATA"] = Path(work.settings.data)
     said = []
-    for setting, folder in folders.items():
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        free = shutil.disk_usage(there).free
+    for setting, folder in machine.disks(work.settings).items():
+        _, _, free = machine.usage(folder)
         if free < MIN_FREE_BYTES:
             raise UserError(
                 f"only {free / 1e9:.1f} GB are free at {folder} ({setting}), a build needs at least "

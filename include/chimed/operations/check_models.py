@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from chimed.build.context import StageContext
 from chimed.errors import UserError
-from chimed.llm import client, servers
+from chimed.llm import connecting, servers
 from chimed.llm import identity as identities
 from chimed.llm.protocol import Server
 from chimed.operations import machine
@@ -153,7 +153,7 @@ def check_server(url: str, setting: str, named: Callable[[StageContext, int], Se
     except identities.Unreachable as error:
         raise UserError(f"no model server answers at {url} ({error}); start it, or correct {setting}") from None
     server = named(work, 1)
-    dialect = client.probe_dialect(server, work)
+    dialect = connecting.probe_dialect(server, work)
     if dialect.constraint == "none" and not work.settings.llm_unconstrained:
         raise UserError(
             f"{server.url} ignores structured_outputs, so an answer could be any sentence; serve the model "

@@ -29,6 +29,25 @@ def gpus() -> list[tuple[str, int]]:
     return found if visible is None else found[: len([one for one in visible.split(",") if one.strip()])]
 
 
+def disks(chosen: Settings) -> dict[str, Path]:
+    """Return the folders of this machine that work writes to, by the setting or variable that names each."""
+    found = {"CHIMED_SCRATCH": Path(chosen.scratch)}
+    if "://" not in chosen.data:
+        found["CHIMED_DATA"] = Path(chosen.data)
+    if chosen.store.startswith("sqlite:///"):
+        found["CHIMED_STORE"] = Path(chosen.store.removeprefix("sqlite:///"))
+    if chosen.compute == "local" and Path(chosen.models_python).exists():  # where weights of the hub are downloaded to
+        found["HF_HOME"] = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    return found
+
+
+def usage(folder: Path) -> tuple[int, int, int]:
+    """Return (device, bytes, free bytes) of the disk on which a folder lies, or will lie where it is not there yet."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    found = shutil.disk_usage(there)
+    return there.stat().st_dev, found.total, found.free
+
+
 def memory() -> float:
     """Return GiB of memory, of the container where it has a limit."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

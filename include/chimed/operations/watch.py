@@ -4,13 +4,11 @@ that do not arrive.
 `python -m chimed watch` looks; in Airflow the DAG `watch_deployment` does every hour and sends a notice. Ours.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from chimed.crawl import weeks
-from chimed.operations import channels
+from chimed.operations import channels, machine
 from chimed.release import releases
 from chimed.settings import Settings
 from chimed.storage import lake as lakes
@@ -68,24 +66,17 @@ def _weeks(settings: Settings, lake: Lake, store: Store) -> Iterator[Alarm]:
 
 def _disks(settings: Settings) -> Iterator[Alarm]:
     """Disks of this machine that chimed writes to and that are nearly full."""
-    places = {"CHIMED_SCRATCH": settings.scratch, "CHIMED_DATA": settings.data, "CHIMED_STORE": settings.store}
     seen = set()
-    for name, value in places.items():
-        local = value.removeprefix("sqlite:///")
-        if "://" in local:
-            continue
-        there = next(path for path in (Path(local).absolute(), *Path(local).absolute().parents) if path.exists())
-        device = there.stat().st_dev
+    for name, folder in machine.disks(settings).items():
+        device, size, free = machine.usage(folder)
         if device in seen:
             continue
         seen.add(device)
-        usage = shutil.disk_usage(there)
-        free = usage.free / 1e9
-        if free < LEAST_FREE_GB and usage.free < LEAST_FREE * usage.total:
+        if free < LEAST_FREE_GB * 1e9 and free < LEAST_FREE * size:
             yield Alarm(
                 "disk",
                 name,
-                f"only {free:.1f} GB ({usage.free / usage.total:.0%}) are free where {name} lies; free some space "
+                f"only {free / 1e9:.1f} GB ({free / size:.0%}) are free where {name} lies; free some space "
                 "(python -m chimed retention, older builds), or move it to a larger disk",
             )
 

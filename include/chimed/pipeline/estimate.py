@@ -18,7 +18,7 @@ from chimed.build.builds import count_parts, list_builds, read_stage, stages_of
 from chimed.build.context import StageContext
 from chimed.build.contract import Expected, ModelStage, SteppedStage, load_stage
 from chimed.errors import UserError
-from chimed.llm import client
+from chimed.llm import connecting
 from chimed.llm.asking import NOT_ASKED, PlannedRequest, ask_models
 from chimed.schema import RECORD
 from chimed.storage.store import REPLIES, Store
@@ -108,7 +108,7 @@ def _entry_for_expected(
 ) -> dict[str, Any]:
     """Estimate the requests that follow from answers that do not exist yet."""
     remain = round(len(answers) * brings.times)
-    model = (client.judge_server(work) if brings.server == "judge" else client.generator_server(work)).who
+    model = (connecting.judge_server(work) if brings.server == "judge" else connecting.generator_server(work)).who
     sizes = _measure_sizes(work.store, brings.prompt, model)
     characters = brings.times * sum(one.question.about * brings.about + brings.more for one in answers)
     answer = brings.tokens if sizes.completion_tokens is None else sizes.completion_tokens

@@ -24,9 +24,9 @@ def answers(
 ) -> HTMLResponse:
     """Show a set's questions with every model's answers, by default of the newest release that has some."""
     from chimed.errors import choose
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
 
-    lake = open_lake()
+    lake = lake_at()
     known = runs(lake)
     if not known:
         return page(request, "answers.html.j2", here="answers", known=[], chosen=None)

@@ -33,9 +33,9 @@ def overview(request: Request, user: GetUserDep) -> HTMLResponse:
     """Show the last build, what runs, what a refresh costs, and all builds."""
     from chimed.build.builds import list_builds  # here, not above: the scheduler loads plugins too, and needs no polars
     from chimed.release import releases
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
 
-    lake = open_lake()
+    lake = lake_at()
     known, released = list_builds(lake), releases(lake)
     coverage, weekly = _coverage(), _week(lake)
     last = next((shown for version in reversed(known) if (shown := _build_if_readable(lake, version))), None)
@@ -89,9 +89,9 @@ def _to_review() -> dict[str, Any] | None:
 @router.get("/builds/{version}")
 def build(version: str, request: Request) -> HTMLResponse:
     """Show a build: its flow, ledger, doubtful rows and options."""
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
 
-    lake = open_lake()
+    lake = lake_at()
     last = _build(lake, version)
     return page(request, "build.html.j2", here="overview", last=last, changed=_options_changed(lake, last))
 
@@ -105,10 +105,10 @@ def ratings(version: str, request: Request, cut: Share = None) -> Response:
     from chimed.errors import UserError
     from chimed.pipeline.ratings import read_ratings
     from chimed.rating import ranking, rubric
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
 
     try:
-        told = read_ratings(open_lake(), version, None if cut is None else cut / 100)
+        told = read_ratings(lake_at(), version, None if cut is None else cut / 100)
     except UserError:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/builds/{quote(version)}", 303)
     titles = {name: pair[language_of(request) == "zh"] for name, pair in rubric.load().titles.items()}
@@ -121,7 +121,7 @@ def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse
     """Redirect to the page about a run or task of Airflow: its source, build, review queue, release or scores."""
     from chimed.build.builds import list_builds, read_build
     from chimed.release import is_whole
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
 
     run = run.replace(" ", "+")  # a run's id holds a time zone's +, which an address reads as a space
     place = ""
@@ -130,7 +130,7 @@ def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse
     elif dag == "train_models":
         place = "scores"
     elif dag == "build_dataset":
-        lake = open_lake()
+        lake = lake_at()
         made = next((one for one in reversed(list_builds(lake)) if read_build(lake, one).get("run") == run), None)
         if made:
             place = f"builds/{made}"
@@ -152,9 +152,9 @@ def dropped(
     from chimed.errors import choose
     from chimed.pipeline.dropped import Search
     from chimed.pipeline.dropped import find_dropped as found
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
 
-    lake = open_lake()
+    lake = lake_at()
     known = list(reversed(list_builds(lake)))
     if build:
         choose("build", build, known)

@@ -32,9 +32,9 @@ router = APIRouter(prefix="/releases")
 def newest(request: Request) -> Response:
     """Show the newest release, or that there is none."""
     from chimed.release import releases
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
 
-    known = releases(open_lake())
+    known = releases(lake_at())
     if not known:
         return page(request, "no_release.html.j2", here="releases")
     return RedirectResponse(f"{request.scope.get('root_path', '')}/releases/{known[-1]}", 303)
@@ -214,9 +214,9 @@ def _release(version: str) -> tuple["Lake", str, dict[str, Any]]:
     """Return the lake, a release's version (`latest` too), and the values that all its pages show."""
     from chimed.errors import UserError
     from chimed.release import find_release, folder_of, releases
-    from chimed.storage.lake import open_lake, read_json
+    from chimed.storage.lake import lake_at, read_json
 
-    lake = open_lake()
+    lake = lake_at()
     version = find_release(lake, version)
     folder = folder_of(version)
     try:

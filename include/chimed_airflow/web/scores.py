@@ -26,10 +26,10 @@ router = APIRouter(prefix="/scores")
 def scores(request: Request, release: str = "", recipe: str = "") -> HTMLResponse:
     """Show a recipe's scores on a release, by default the newest that was trained."""
     from chimed.errors import choose
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
     from chimed.train.recipe import EVERY_PHASE
 
-    lake = open_lake()
+    lake = lake_at()
     known = runs(lake)
     if not known:
         return page(request, "scores.html.j2", here="scores", known=[], chosen=None)

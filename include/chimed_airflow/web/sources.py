@@ -31,9 +31,9 @@ def sources(request: Request) -> HTMLResponse:
     from chimed.crawl.frontier import request_delay
     from chimed.sources import names as source_names
     from chimed.sources.page import load
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
 
-    store, lake = open_store(), open_lake()
+    store, lake = open_store(), lake_at()
     known = recent("sources", str(store.engine.url), lambda: _known(store, lake))
     entries = []
     for name in source_names():
@@ -69,11 +69,11 @@ def miss(source: str, url: str, request: Request) -> HTMLResponse:
     from chimed.crawl.misses import describe_miss
     from chimed.errors import UserError, choose
     from chimed.sources import names as source_names
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import lake_at
 
     shown: dict[str, Any] = {"here": "sources", "source": choose("source", source, source_names()), "url": url}
     try:
-        found = describe_miss(open_lake(), open_store(), url)
+        found = describe_miss(lake_at(), open_store(), url)
     except UserError as trouble:
         return page(request, "miss.html.j2", **shown, view=None, trouble=str(trouble))
     return page(request, "miss.html.j2", **shown, view=found, trouble=None)

@@ -1,7 +1,6 @@
 """A release that is larger than what is held: sorted in lots, merged into several files, killed anywhere, patched."""
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -29,6 +28,7 @@ from chimed.settings import Settings
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.storage.store import open_store
+from support import forks
 from support.samples import document, qa, rows
 
 pytestmark = pytest.mark.slow
@@ -166,12 +166,9 @@ def test_a_killed_write_is_finished_by_rerunning(work, tmp_path):
     wanted = released(calm)
     shaken = built(work, "2026.11.02", table, 4)
     below, seen = f"releases/{shaken.build}", tmp_path / "seen"
-    forks = multiprocessing.get_context("forkserver")  # each starts with everything loaded
-    forks.set_forkserver_preload(["chimed.stages.release", "chimed.storage.lease", __name__])
     kills, code = 0, -signal.SIGKILL
     while code == -signal.SIGKILL:
-        one = forks.Process(target=run_until_killed, args=(str(tmp_path), shaken.build, 1 + 3 * kills % 10, str(seen)))
-        one.start()
+        one = forks.started(run_until_killed, str(tmp_path), shaken.build, 1 + 3 * kills % 10, str(seen))
         one.join()
         code, kills = one.exitcode, kills + 1
     assert code == 0

@@ -27,29 +27,22 @@ pytestmark = [
 SMALL = "2026.11.29"
 EMPTY = [f"{subset}/{split}" for subset in ("preference", "reasoning") for split in ("train", "validation")]
 FILE = 2_500  # bytes: the questions lie in twelve files
-SPLITS = """
-import json, sys
-from datasets import get_dataset_config_names, load_dataset
-names = get_dataset_config_names(sys.argv[1])
-print(json.dumps({name: sorted(load_dataset(sys.argv[1], name)) for name in names}))
-"""
-# as LLaMA-Factory's loader takes an entry: a file, or every file of a folder, by `datasets`
-LINES = """
+FOUND = """
 import json, os, sys
-from datasets import load_dataset
+from datasets import get_dataset_config_names, load_dataset
+small, release, model, tests = sys.argv[1:]
+print(json.dumps({name: sorted(load_dataset(small, name)) for name in get_dataset_config_names(small)}))
+
+# as LLaMA-Factory's loader takes an entry: a file, or every file of a folder, by `datasets`
 found = {}
-for name, entry in json.load(open(os.path.join(sys.argv[1], "dataset_info.json"))).items():
-    place = os.path.join(sys.argv[1], entry["file_name"])
+for name, entry in json.load(open(os.path.join(release, "dataset_info.json"))).items():
+    place = os.path.join(release, entry["file_name"])
     files = [os.path.join(place, name) for name in os.listdir(place)] if os.path.isdir(place) else [place]
     rows = load_dataset("json", data_files=files, split="train")
     assert set(entry["columns"].values()) <= set(rows.column_names), (entry, rows.column_names)
     found[name] = {"rows": len(rows), "files": len(files), "ids": len(set(rows["id"]))}
 print(json.dumps(found))
-"""
-LOADED = """
-import json, sys
-from datasets import get_dataset_config_names, load_dataset
-release, model, tests = sys.argv[1:]
+
 found = {}
 for name in get_dataset_config_names(release):
     data = load_dataset(release, name)
@@ -94,16 +87,16 @@ def loaded(tmp_path_factory) -> list[dict]:
     tables = making_one.read_tables(lake, made.build)
     small = tables | {name: tables[name].clear() for name in ("sft/validation", *EMPTY)}
     write_release(lake, SMALL, of_tables(small), read_manifest(lake, made.build), before=None)
-    said = []
-    for script, *argv in (
-        (SPLITS, lake.at("releases", SMALL)),
-        (LINES, lake.at("releases", made.build)),
-        (LOADED, lake.at("releases", made.build), str(folder / "model"), str(PROJECT / "tests")),
-    ):
-        command = [str(MODELS_PYTHON), "-c", script, *argv]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
-        assert done.returncode == 0, done.stderr[-3000:]
-        said += [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
+    places = (
+        lake.at("releases", SMALL),
+        lake.at("releases", made.build),
+        str(folder / "model"),
+        str(PROJECT / "tests"),
+    )
+    command = [str(MODELS_PYTHON), "-c", FOUND, *places]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
     said.append(read_manifest(lake, made.build)["files"])
     return said
 

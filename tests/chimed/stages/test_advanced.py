@@ -7,7 +7,7 @@ import pytest
 from chimed.build.contract import Answer
 from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
-from chimed.llm import client
+from chimed.llm import connecting
 from chimed.stages import department, generate_qa, prefer, screen, translate
 from chimed.stages.prefer_contest import Contest, find_fit_candidates
 from chimed.storage.store import REVIEW_QUEUE
@@ -240,6 +240,6 @@ def test_a_preference_survives_the_swap_or_is_dropped(asked, served):
 def test_the_judge_must_not_be_the_generator(asked, served):
     served.roots["chimed-judge"] = served.roots["chimed-generator"]  # another name for the same checkpoint
     with pytest.raises(UserError, match=r"both are test/generator; set CHIMED_JUDGE_URL"):
-        client.judge_server(asked)
+        connecting.judge_server(asked)
     told = asked.options.model_copy(update={"judge_is_generator": True})
-    assert client.judge_server(dataclasses.replace(asked, options=told)).identity == "test/generator"
+    assert connecting.judge_server(dataclasses.replace(asked, options=told)).identity == "test/generator"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from chimed.build import order
 from chimed.build.ledger import TooManyFailed, check_ledger
 from chimed.errors import UserError
-from chimed.llm import client, generators
+from chimed.llm import connecting, generators, sending
 from chimed.model_addresses import ModelAddress, read_addresses
 from chimed.operations.check import run_checks
 from chimed.pipeline.estimate import estimate_build
@@ -113,13 +113,15 @@ def test_more_candidates_are_shared_evenly(asked, second, candidates):
 
 
 def test_one_that_is_away_is_named(asked, served, second, monkeypatch):
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(client, "TRIES", 2)
-    monkeypatch.setattr(client, "PATIENCE", 0.05)
+    monkeypatch.setattr(connecting, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(connecting, "TRIES", 2)
+    monkeypatch.setattr(sending, "PATIENCE", 0.05)
     asked = dataclasses.replace(asked, settings=asked.settings.model_copy(update={"llm_patience": 0.2}))
     model_outcome(prefer, questions(1), asked)  # it was there when work began
     second.probed, second.answer = False, lambda body: (503, {}, b"no endpoints")
-    with pytest.raises(client.ServerDown, match=rf"{second.url} stopped answering .*check the server and CHIMED_MORE"):
+    with pytest.raises(
+        connecting.ServerDown, match=rf"{second.url} stopped answering .*check the server and CHIMED_MORE"
+    ):
         model_outcome(prefer, questions(12), asked)
     kept = [body for body in served.bodies if "回答A" not in said(body)]
     second.probed, second.answer = True, lambda body: SECOND.format(body["seed"])

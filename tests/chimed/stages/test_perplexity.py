@@ -22,6 +22,7 @@ from chimed.stages.filter_threshold import thresholds
 from chimed.storage import lake as lakes
 from chimed.storage.lake import open_lake
 from chimed.text import perplexity_model as scorers
+from support import killed_stage
 from support.samples import document, qa, rows
 
 torch = pytest.importorskip("torch")
@@ -181,6 +182,11 @@ def test_several_shards_load_the_model_once(three_parts, monkeypatch):
     assert done.exit_code == 0, done.output
     reports = [n for n in range(3) if lakes.exists(three_parts, f"builds/2026.11.22/perplexity/report-{n:05d}.json")]
     assert (reports, loaded) == ([1, 2], ["exact"])
+
+
+@pytest.mark.slow
+def test_a_killed_stage_rerun_gives_the_same_files(model, tmp_path):
+    killed_stage.leaves_the_same_files(tmp_path, "perplexity", str(model))
 
 
 def test_other_weights_are_another_model(model, tmp_path):

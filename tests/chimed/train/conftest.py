@@ -1,6 +1,5 @@
 """What training keeps on a machine lies in a folder of this run, and one tiny model is trained for all modules."""
 
-import multiprocessing
 import os
 import tempfile
 from pathlib import Path
@@ -41,11 +40,3 @@ def trained_lake(base_model, tmp_path_factory) -> Path:
             train_phase(phase, "demo", "latest")
     settings.cache_clear()
     return lake
-
-
-@pytest.fixture(scope="session")
-def processes():
-    """Makes processes that have imported what training needs: half of its time here."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(runs.PRELOADED)
-    return context.Process
