@@ -64,8 +64,10 @@ class Options(BaseModel):
     qa_answer: Literal["free", "span"] = Field(
         "free", description="generated answers: in the model's words, or a span of the document only"
     )
-    hops: Literal[1, 2] = Field(
+    hops: int = Field(
         1,
+        ge=1,
+        le=2,
         description="make questions over one document only (paper: 1), or also over two steps, whose answer needs a "
         "formula's entry and a herb's (2)",
     )

@@ -127,7 +127,7 @@ STAGES = (
         "answer needs a formula's entry and a herb's",
         "§3.2; the gate is ours, and questions over two steps",
         skippable=True,
-        steps=(Step("facts", "part", only=("hops", 2)), Step("points", "all", only=("hops", 2))),
+        steps=(Step("points", "all", only=("hops", 2)),),
     ),
     Stage(
         "prefer", "model", "llm", "Build preferences", "构建偏好数据",

@@ -24,7 +24,7 @@ from chimed.llm import asking, prompts, second_opinion
 from chimed.llm.asking import reply_keys
 from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
-from chimed.stages import generate_qa_facts, generate_qa_points, generate_qa_two_steps
+from chimed.stages import generate_qa_points, generate_qa_two_steps
 from chimed.stages.generate_qa_chunks import Chunk, constraint, split
 from chimed.stages.generate_qa_two_steps import Askable, TwoSteps, read_askable
 from chimed.stages.screen import read_yes_no
@@ -308,6 +308,6 @@ STAGE = ModelStage(
         ),
     ),
     finish,
-    steps={"facts": generate_qa_facts.run, "points": generate_qa_points.run},
+    steps={"points": generate_qa_points.run},
     add_known=add_askable,
 )

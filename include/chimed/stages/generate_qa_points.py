@@ -1,23 +1,25 @@
-"""generate_qa, step 2 of 2, once: find what the facts of all entries allow to be asked over two steps.
+"""generate_qa, its one step, once: find what the facts of all entries allow to be asked over two steps.
 
-Each question needs a formula's row and the row of one of its herbs (`chimed.text.two_steps`). The step writes what is
-asked, and of the herb's row the address and the stretch of text that is asked about: a group for each part, that of the
-formula's row. Of all entries it holds the facts, and the texts only of herbs that some formula names.
+Taken only with the option `hops: 2`. Each question needs a formula's row and the row of one of its herbs, which lie in
+different parts (`chimed.text.two_steps`). An entry is read by rule (`chimed.text.graph`), and only of a page's own
+words: what a model made of them is no statement of their source. The step writes what is asked, and of the herb's row
+the address and the stretch of text that is asked about: a group for each part, that of the formula's row. It holds the
+facts of all entries, and the texts only of herbs that some formula names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
 from chimed.build.context import StageContext
-from chimed.build.steps import Corpus, read_whole, write_groups
-from chimed.stages.generate_qa_facts import ENTRIES, file_of
-from chimed.text.graph.fact import Fact
+from chimed.build.steps import Corpus, write_groups
+from chimed.schema import RECORD
+from chimed.storage import lake as lakes
 from chimed.text.graph.facts import Entry
 from chimed.text.two_steps.point import find_stretch
-from chimed.text.two_steps.points import Told, find_points, herbs_of
+from chimed.text.two_steps.points import Told, find_points, herbs_of, read_told
 
 _PLACE = pa.list_(pa.int32())
 POINTS = pa.schema(
@@ -32,48 +34,60 @@ POINTS = pa.schema(
     ]
 )
 FILE = "points.parquet"
+READ = ["id", "url", "source", "page", "title", "text", "kind", "language", "parent"]
+
+Batches = Callable[[], Iterator[tuple[int, pl.DataFrame]]]  # the table's batches (columns `READ`), each with its part
 
 
 def run(work: StageContext, corpus: Corpus, _: int) -> dict[str, Any]:
     """Write the points of all parts, a group for each."""
-    paths = [corpus.path("facts", file_of(part)) for part in range(len(corpus.rows))]
-    plain = [name for name in ENTRIES.names if name != "text"]
-    every = pl.concat([read_whole(work.lake, path, plain).with_columns(part=n) for n, path in enumerate(paths)])
-    needed = every.filter(pl.col("name").is_in(_herbs(every)), kind="herb")["id"]
-    texts = [read_whole(work.lake, path, ["id", "text"]).filter(pl.col("id").is_in(needed.implode())) for path in paths]
-    points = points_of(every.join(pl.concat(texts), on="id", how="left", maintain_order="left"))
-    parts = points.join(every.select("part", formula_row="id"), on="formula_row", how="left", maintain_order="left")
-    groups = (parts.filter(part=part) for part in range(len(corpus.rows)))
+
+    def batches() -> Iterator[tuple[int, pl.DataFrame]]:
+        for part in range(len(corpus.rows)):
+            for batch in lakes.read_batches(work.lake, corpus.before(part), READ, RECORD):
+                yield part, batch
+
+    points = points_of(batches)
+    groups = (points.filter(part=part) for part in range(len(corpus.rows)))
     write_groups(work.lake, corpus.path("points", FILE), groups, POINTS)
-    return {"entries": len(every), "points": len(points)}
+    return {"points": len(points)}
 
 
-def points_of(entries: pl.DataFrame) -> pl.DataFrame:
-    """Return what may be asked about these entries (columns `ENTRIES`), as rows of `POINTS`.
+def points_of(batches: Batches) -> pl.DataFrame:
+    """Return what may be asked about the entries of a table, which is read twice: `POINTS`, and the formula's `part`.
 
     A herb whose lines are too long for a request is not asked about.
     """
-    formulas, herbs = _told(entries, "formula"), _told(entries.filter(pl.col("name").is_in(_herbs(entries))), "herb")
-    rows = entries.select("id", "url", "source", "page", "text")
-    by_id = {row["id"]: row for row in rows.filter(pl.col("id").is_in({told.row for told in herbs})).to_dicts()}
+    formulas: list[Told] = []
+    herbs: list[Told] = []
+    parts: dict[str, int] = {}
+    for part, batch in batches():
+        for id, entry in _entries(batch):
+            (formulas if entry.kind == "formula" else herbs).append(Told(id, entry))
+            parts[id] = part
+    named = herbs_of(formulas)
+    wanted = pl.Series([told.row for told in herbs if told.entry.name in named], dtype=pl.String)
+    rows = {
+        row["id"]: row
+        for _, batch in batches()
+        for row in batch.filter(pl.col("id").is_in(wanted.implode())).select(READ[:6]).to_dicts()
+    }
+    known = [Told(told.row, told.entry, rows[told.row]["text"]) for told in herbs if told.row in rows]
     found = []
-    for point in find_points(formulas, herbs):
-        herb = by_id[point.herb_row]
+    for point in find_points(formulas, known):
+        herb = rows[point.herb_row]
         if stretch := find_stretch(herb["text"], point.in_herb):
-            more = {"stretch": herb["text"][slice(*stretch)], "start": stretch[0]}
+            more = {"stretch": herb["text"][slice(*stretch)], "start": stretch[0], "part": parts[point.formula_row]}
             found.append(vars(point) | {name: herb[name] for name in ("url", "source", "page")} | more)
-    return pl.DataFrame(found, schema=pl.Schema(POINTS))
+    return pl.DataFrame(found, schema=pl.Schema(POINTS) | {"part": pl.Int64()})
 
 
-def _herbs(entries: pl.DataFrame) -> list[str]:
-    return sorted(herbs_of(_told(entries, "formula")))
-
-
-def _told(entries: pl.DataFrame, kind: str) -> list[Told]:
-    return list(_iterate(entries.filter(kind=kind)))
-
-
-def _iterate(entries: pl.DataFrame) -> Iterator[Told]:
-    for row in entries.to_dicts():
-        facts = tuple(Fact(**fact) for fact in row["facts"])
-        yield Told(row["id"], Entry(row["kind"], row["name"], facts), row.get("text") or "")
+def _entries(batch: pl.DataFrame) -> Iterator[tuple[str, Entry]]:
+    """Yield the entries of herbs and formulas among these records, each with its row's id."""
+    own = batch.filter(
+        pl.col("kind") == "document", pl.col("language") == "zh", pl.col("parent").is_null(),
+        pl.col("text").str.contains("【", literal=True),
+    )  # fmt: skip
+    for row in own.select("id", "title", "text").to_dicts():
+        if entry := read_told(row["title"], row["text"]):
+            yield row["id"], entry

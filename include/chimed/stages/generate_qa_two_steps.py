@@ -16,7 +16,6 @@ from chimed.build.ledger import LedgerError
 from chimed.build.steps import corpus_of, read_group
 from chimed.llm import asking, prompts
 from chimed.schema import derived
-from chimed.stages.generate_qa_facts import entries_of
 from chimed.stages.generate_qa_points import FILE, points_of
 from chimed.text.two_steps import wording
 from chimed.text.two_steps.gate import Checked, Entries, check
@@ -59,7 +58,7 @@ def read_askable(records: pl.DataFrame, work: StageContext) -> Askable:
     if work.options.hops < 2:
         return Askable()
     if work.planned is not None:
-        points = points_of(entries_of(records))
+        points = points_of(lambda: iter([(0, records)]))
     else:
         corpus = corpus_of(work, "generate_qa")
         points = read_group(work.lake, corpus.path("points", FILE), work.part)
