@@ -32,6 +32,7 @@ CODE = (
     "shady_lines.py",
     "tokens.py",
     "training.py",
+    "two_step_lessons.py",
     "verdicts.py",
 )
 GROUPS = (("generator",), ("gpt2", "judge"))  # what one process trains

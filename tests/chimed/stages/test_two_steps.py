@@ -1,6 +1,7 @@
 """generate_qa with `hops: 2`: questions over two rows in different parts, what becomes of each, and of either row."""
 
 import dataclasses
+import json
 import re
 
 import polars as pl
@@ -13,15 +14,25 @@ from chimed.pipeline import steps
 from chimed.pipeline.estimate import estimate_build
 from chimed.pipeline.runner import run_stage
 from chimed.pipeline.trace import trace_record
+from chimed.release import folder_of, releases, write
+from chimed.release.purge import purge
 from chimed.release.rows import tables_of
+from chimed.release.sorting import of_tables
+from chimed.release.tables import rows_in
+from chimed.release.takedown import OF_FILES, take_down
+from chimed.release.write import write_release
 from chimed.schema import RECORD, derived
+from chimed.settings import PROJECT
 from chimed.stages import generate_qa_points, reason
 from chimed.storage import lake as lakes
 from chimed.storage.takedowns import parse_targets, readable
 from support.samples import document, prepared, rows
 from support.two_steps import FORMULAS, HERBS
 
+MAHUANG_URL = "http://www.zhongyoo.com/name/mahuang_1.html"
 HERB_URL, FORMULA_URL = "http://www.zhongyoo.com/name/fuzi_3.html", "http://www.zhongyoo.com/fangji/sini_5.html"
+
+URLS = {"麻黄": MAHUANG_URL, "附子": HERB_URL, "四逆汤": FORMULA_URL}
 
 
 @pytest.fixture
@@ -45,7 +56,7 @@ def worded(body: dict) -> str:
 def corpus() -> pl.DataFrame:
     """The herbs first and the formulas last, so that they lie in different parts."""
     herbs = [
-        document(text, title=name, url=HERB_URL if name == "附子" else f"http://a/{name}", page=f"raw/a/c/{name}#0")
+        document(text, title=name, url=URLS.get(name, f"http://a/{name}"), page=f"raw/a/c/{name}#0")
         for name, text in HERBS.items()
     ]
     fillers = [document(f"这一段讲的是养生的道理，共有{n}句。", title="养生", url=f"http://b/{n}") for n in range(4)]
@@ -212,6 +223,35 @@ def test_a_takedown_of_either_row_takes_the_question(asked):
     assert len(every.filter(parse_targets(["zhongyoo"]).rows())) == len(every)
     older = every.drop("also_from")
     assert len(readable(older).filter(parse_targets([HERB_URL]).rows())) == 2
+
+
+def released(work) -> pl.DataFrame:
+    """The two-step rows of a build's newest release."""
+    version = releases(work.lake)[-1]
+    found = [rows.select("id", "also_from") for _, rows in rows_in(work.lake, folder_of(version))]
+    return pl.concat(found).filter(pl.col("also_from").is_not_null())
+
+
+def test_releases_and_purges_know_the_other_row(asked, monkeypatch):
+    """A herb's page is taken down, then another one is purged: their questions leave release and build."""
+    prepared("generate_qa", corpus(), asked, parts=1)
+    run_stage(asked, "generate_qa")
+    made = read_stage(asked.lake, asked.build, "generate_qa")
+    monkeypatch.setattr(write, "figures", lambda *_: {})  # drawing them takes longest, and tells nothing here
+    sample = PROJECT / "docs/sample/releases/2026.11.16/manifest.json"
+    told = {
+        name: value for name, value in json.loads(sample.read_text(encoding="utf-8")).items() if name not in OF_FILES
+    }
+    write_release(asked.lake, asked.build, of_tables(tables_of(made)), told, before=None)
+    assert len(released(asked)) == 6
+    done = take_down(asked.lake, asked.store, HERB_URL, "asked", rewrite=True)
+    assert done["releases"] == {asked.build: f"{asked.build}.p1"}
+    assert [place["rows"] for place in done["places"] if place["what"] == "build"]
+    assert len(released(asked)) == 3
+    purge(asked.lake, asked.store, MAHUANG_URL, "asked")
+    assert len(released(asked)) == 2
+    blanked = read_stage(asked.lake, asked.build, "generate_qa").filter(question="")
+    assert MAHUANG_URL in {other["url"] for row in blanked["also_from"].drop_nulls() for other in row}
 
 
 def test_children_and_releases_keep_the_other_row(asked):

@@ -167,11 +167,15 @@ def _with_herbs(told: Told, known: Mapping[str, list[Told]]) -> _Formula | None:
 
 
 def _herb(fact: Fact, known: Mapping[str, list[Told]]) -> _Herb:
+    """Return an ingredient with its entries; of another name only where that entry itself says that it is this herb."""
     name = fact.object or ""
     prepared = _PREPARATION.search(fact.condition or "") is not None
     if name in known:
         return _Herb(name, fact, tuple(known[name]), its_own=True, prepared=prepared)
-    others = [other for other in sorted(other_names(name)) if other in known]
+    others = [
+        other for other in sorted(other_names(name))
+        if other in known and (name.endswith(other) or any(name in _aliases(told.entry) for told in known[other]))
+    ]  # fmt: skip
     prepared |= any(name.endswith(other) for other in others)  # 炙甘草 by the entry of 甘草
     return _Herb(name, fact, tuple(known[others[0]]) if len(others) == 1 else (), prepared=prepared)
 

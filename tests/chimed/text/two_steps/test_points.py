@@ -101,6 +101,17 @@ def test_a_preparation_is_no_answer():
     assert not [one for one in found if one[1] == "has_nature" and one[2] == "甘草"]
 
 
+@pytest.mark.parametrize(("called", "count"), [("【别名】元胡、玄胡\n", 1), ("", 0)])
+def test_another_name_counts_if_the_entry_says_it(called, count):
+    """Synonyms of a list may be of another plant: 桂皮 is no 肉桂."""
+    formulas = {"金铃散": "【方剂名】金铃散\n【组成】川楝子9克、元胡9克。"}
+    herbs = {
+        "川楝子": "【中药名】川楝子\n【性味归经】味苦，性寒。归肝、小肠、膀胱经。\n【功效】疏肝泄热，杀虫。",
+        "延胡索": f"【中药名】延胡索\n{called}【性味归经】味辛，性温。归肝、脾经。\n【功效】活血，止痛。",
+    }
+    assert len([one for one in points_of(formulas, herbs) if one.relation == "has_nature"]) == count
+
+
 @pytest.mark.parametrize("dose", ["15枚", "6～15克", "适量", "十五两半"])
 def test_doses_that_cannot_be_compared_have_no_largest(dose):
     told = points_of({"四逆汤": FORMULAS["四逆汤"].replace("附子15克", f"附子{dose}")}, HERBS)
