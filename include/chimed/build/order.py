@@ -53,6 +53,10 @@ class Stage:
     scope: Literal["shard", "corpus"] = "shard"
     steps: tuple[Step, ...] = ()
 
+    def steps_of(self, options: object) -> tuple[Step, ...]:
+        """Return the steps that a build with these options takes."""
+        return tuple(step for step in self.steps if step.is_taken(options))
+
     @property
     def asks_models(self) -> bool:
         """Return whether it asks the model servers, itself or in one of its steps."""

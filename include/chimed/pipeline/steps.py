@@ -16,7 +16,7 @@ from chimed.storage.contents import sealed
 
 def take(work: StageContext, stage: order.Stage) -> None:
     """Run every unfinished step of a stage, one task after the other; where all are finished, that costs one look."""
-    taken = [step for step in stage.steps if step.is_taken(work.options)]
+    taken = stage.steps_of(work.options)
     if not taken or stage.name in work.options.skip:
         return
     corpus = corpus_of(work, stage.name)
