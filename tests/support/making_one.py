@@ -87,6 +87,8 @@ def answer(body: dict) -> str:
         return "A" if "请到医院" in first else "B" if "请到医院" in second else "A"
     if "校对员" in body["messages"][0]["content"]:  # the second opinion: it agrees with the rules
         return "是"
+    if "要考的内容" in said:  # a question over two steps: worded as it is given
+        return "问题：{}答案：{}".format(*re.findall(r"<文本>\n(.*?)\n</文本>", said, re.DOTALL)[-2:])
     if choices:
         return "否" if "否" in choices else choices[0]
     thinks = "思路清晰" in body["messages"][0]["content"]

@@ -162,15 +162,18 @@ def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[di
         row, place = (row, place) if row is not None else _find_last(lake, version, wanted)
         if row is None:
             break
-        replies = find(store, REPLIES, row["replies"] or [])
-        row["answers"] = [replies.get(key, {"key": key}) for key in row["replies"] or []]
-        way.append(row)
+        way.append(_with_answers(store, row))
         others += [one["id"] for one in row.get("also_from") or ()]
         wanted = row["parent"]
     for other in dict.fromkeys(others):
         row, _ = _find_last(lake, version, other)
-        way += [row | {"answers": []}] if row is not None else []
+        way += [_with_answers(store, row)] if row is not None else []
     return way
+
+
+def _with_answers(store: Store, row: dict[str, Any]) -> dict[str, Any]:
+    replies = find(store, REPLIES, row["replies"] or [])
+    return row | {"answers": [replies.get(key, {"key": key}) for key in row["replies"] or []]}
 
 
 def _rows_of_stage(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict[str, Any], str]]:

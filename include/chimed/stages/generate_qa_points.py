@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from chimed.build.context import StageContext
 from chimed.build.steps import Corpus, write_groups
+from chimed.release.rows import is_validation
 from chimed.schema import RECORD
 from chimed.storage import lake as lakes
 from chimed.text.graph.facts import Entry
@@ -56,15 +57,16 @@ def run(work: StageContext, corpus: Corpus, _: int) -> dict[str, Any]:
 def points_of(batches: Batches) -> pl.DataFrame:
     """Return what may be asked about the entries of a table, which is read twice: `POINTS`, and the formula's `part`.
 
-    A herb whose lines are too long for a request is not asked about.
+    A herb whose lines are too long for a request is not asked about, nor one whose page is on the other side of the
+    release's split than the formula's: no page may be on both.
     """
     formulas: list[Told] = []
     herbs: list[Told] = []
-    parts: dict[str, int] = {}
+    places: dict[str, tuple[int, bool]] = {}
     for part, batch in batches():
-        for id, entry in _entries(batch):
+        for id, url, entry in _entries(batch):
             (formulas if entry.kind == "formula" else herbs).append(Told(id, entry))
-            parts[id] = part
+            places[id] = part, is_validation(url)
     named = herbs_of(formulas)
     wanted = pl.Series([told.row for told in herbs if told.entry.name in named], dtype=pl.String)
     rows = {
@@ -75,19 +77,20 @@ def points_of(batches: Batches) -> pl.DataFrame:
     known = [Told(told.row, told.entry, rows[told.row]["text"]) for told in herbs if told.row in rows]
     found = []
     for point in find_points(formulas, known):
-        herb = rows[point.herb_row]
-        if stretch := find_stretch(herb["text"], point.in_herb):
-            more = {"stretch": herb["text"][slice(*stretch)], "start": stretch[0], "part": parts[point.formula_row]}
+        herb, (part, side) = rows[point.herb_row], places[point.formula_row]
+        stretch = find_stretch(herb["text"], point.in_herb)
+        if stretch and places[point.herb_row][1] == side:
+            more = {"stretch": herb["text"][slice(*stretch)], "start": stretch[0], "part": part}
             found.append(vars(point) | {name: herb[name] for name in ("url", "source", "page")} | more)
     return pl.DataFrame(found, schema=pl.Schema(POINTS) | {"part": pl.Int64()})
 
 
-def _entries(batch: pl.DataFrame) -> Iterator[tuple[str, Entry]]:
-    """Yield the entries of herbs and formulas among these records, each with its row's id."""
+def _entries(batch: pl.DataFrame) -> Iterator[tuple[str, str, Entry]]:
+    """Yield the entries of herbs and formulas among these records, each with its row's id and URL."""
     own = batch.filter(
         pl.col("kind") == "document", pl.col("language") == "zh", pl.col("parent").is_null(),
         pl.col("text").str.contains("【", literal=True),
     )  # fmt: skip
-    for row in own.select("id", "title", "text").to_dicts():
+    for row in own.select("id", "url", "title", "text").to_dicts():
         if entry := read_told(row["title"], row["text"]):
-            yield row["id"], entry
+            yield row["id"], row["url"], entry

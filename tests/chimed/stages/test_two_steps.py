@@ -16,7 +16,7 @@ from chimed.pipeline.runner import run_stage
 from chimed.pipeline.trace import trace_record
 from chimed.release import folder_of, releases, write
 from chimed.release.purge import purge
-from chimed.release.rows import tables_of
+from chimed.release.rows import is_validation, tables_of
 from chimed.release.sorting import of_tables
 from chimed.release.tables import rows_in
 from chimed.release.takedown import OF_FILES, take_down
@@ -53,10 +53,15 @@ def worded(body: dict) -> str:
     return f"问题：{question}答案：{answer}"
 
 
+def trained_on(name: str) -> str:
+    """An address on the training side of a release's split."""
+    return next(url for n in range(99) if not is_validation(url := f"http://a/{name}/{n}"))
+
+
 def corpus() -> pl.DataFrame:
     """The herbs first and the formulas last, so that they lie in different parts."""
     herbs = [
-        document(text, title=name, url=URLS.get(name, f"http://a/{name}"), page=f"raw/a/c/{name}#0")
+        document(text, title=name, url=URLS.get(name) or trained_on(name), page=f"raw/a/c/{name}#0")
         for name, text in HERBS.items()
     ]
     fillers = [document(f"这一段讲的是养生的道理，共有{n}句。", title="养生", url=f"http://b/{n}") for n in range(4)]
@@ -322,3 +327,15 @@ def test_spoilt_steps_are_an_error(asked):
     generate_qa_points.write_groups(asked.lake, path, [points, points], generate_qa_points.POINTS)
     with pytest.raises(LedgerError, match="steps/"):
         run_stage(asked, "generate_qa")
+
+
+def test_no_page_is_on_both_sides_of_the_split(asked):
+    held = next(url for n in range(999) if is_validation(url := f"http://a/{n}"))
+    herb = pl.col("url") == HERB_URL
+    table = corpus().with_columns(url=pl.when(herb).then(pl.lit(held)).otherwise("url"))
+    prepared("generate_qa", table, asked, parts=2)
+    run_stage(asked, "generate_qa")
+    made = two_step_rows(asked)
+    assert len(made) == 3  # 附子 is the answer to the other three of six
+    assert held not in {other["url"] for row in made["also_from"] for other in row}
+    assert not any(map(is_validation, made["url"]))
