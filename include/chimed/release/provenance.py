@@ -21,6 +21,7 @@ from chimed.build.ledger import read_ledger
 from chimed.intervals import wilson
 from chimed.llm import prompts
 from chimed.release import public_name
+from chimed.release.pairs import preferences
 from chimed.release.people import rated_by_people
 from chimed.release.statistics import PERPLEXITY_EDGES, histogram, occurrences
 from chimed.schema import WORD_COLUMNS, words
@@ -68,6 +69,7 @@ def making(work: StageContext) -> dict[str, Any]:
         "screening": screening(work),
         "judge": _judge(_plain(figures["prefer"])),
         "two_steps": _two_steps(figures.get("generate_qa", [])),
+        "preferences": preferences(figures["prefer"]),
         "reasons": _reasons(figures.get("reason", [])),
         "rating": _rating(work, figures.get("rate", [])),
         "exams": _by_exam(figures["decontaminate"]),
