@@ -46,7 +46,7 @@ from chimed_demo.replica import DETAIL
 HERE = Path(__file__).parent
 WEEKS = {"2026.11.16": "2026-11-09", "2026.11.23": "2026-11-16"}  # a release, and the week before it that was crawled
 SECOND_WEEK = 6  # every sixth page is published in the second week
-OPTIONS = {"skip": ["perplexity"], "preference_share": 0.5, "reason_share": 0.3}
+OPTIONS = {"skip": ["perplexity"], "preference_share": 0.5, "reason_share": 0.3, "hops": 2}
 KEPT_OF_A_BUILD = ("build.json", "ledger.parquet")  # and of each stage its reports and the rows that left
 EXAMS = PROJECT / "include" / "chimed_demo" / "exam"
 
@@ -84,6 +84,12 @@ def _question(user: str, _sample: int) -> str:
             first = re.findall("[^。]+。", passage["modern"])[1:2] or [passage["modern"]]
             return f"问题：{_ASKED_OF[passage['book']].format(passage['chapter'])}答案：{first[0]}"
     return "问题：这篇文章讲了什么？答案：本文讲了养生的道理。"
+
+
+def _two_steps(user: str, _sample: int) -> str:
+    """Return the question and the answer as the request gives them."""
+    question, answer = re.findall(r"<文本>\n(.*?)\n</文本>", user, re.DOTALL)[-2:]
+    return f"问题：{question}答案：{answer}"
 
 
 def _thought(user: str, sample: int) -> str:
@@ -134,6 +140,7 @@ _WRITERS = {
     "translate": _translation,
     "translate_again": _translation,
     "generate_qa": _question,
+    "two_steps": _two_steps,
     "department": _department,
     "answer": _answer,
     "judge": _ranking,

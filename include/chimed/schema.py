@@ -13,6 +13,12 @@ import polars as pl
 import pyarrow as pa
 
 _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int32(), False)])
+_OTHER = pa.struct(
+    [
+        *(pa.field(name, pa.string(), False) for name in ("id", "url", "source", "page")),
+        pa.field("evidence", pa.list_(_SPAN)),
+    ]
+)
 _TURN = pa.struct([pa.field("role", pa.string(), False), pa.field("text", pa.string(), False)])
 
 # The rating of a row, in whole and by criterion.
@@ -80,6 +86,10 @@ RECORD = pa.schema(
         pa.field("model", pa.string()),
         # where in the parent's text the answer stands, or what a translation is of; character offsets
         pa.field("evidence", pa.list_(_SPAN)),
+        # of a question over two steps: the rows that it was made from besides its parent, with their addresses and the
+        # places in their text, as it was then, where the answer stands (null of what was derived from such a question);
+        # null of every other record, and in a table that was written before there was this column
+        pa.field("also_from", pa.list_(_OTHER)),
         # keys in the store of every LLM reply that made, judged or labelled it
         pa.field("replies", pa.list_(pa.string())),
         # tokens the perplexity model read, and exp(mean negative log-likelihood) over them; null for derived records
@@ -152,11 +162,13 @@ def record_id(row: dict[str, Any]) -> str:
 def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
     """Return a record row derived from `parent`: its page and provenance, with `changes` and a new id.
 
-    Scores, the places of findings in the parent's words, and what was said after its answer are not copied.
+    Scores, the places of findings in the parent's words, and what was said after its answer are not copied. What it was
+    also made from is, for with that its child goes too.
     """
     places = ("adopted", "reasoning", *OF_PAIRS, "evidence", "identifiers", "turns")
     unknown = dict.fromkeys((*places, "tokens", "perplexity", *QUALITY))
-    row = {**parent, "parent": parent["id"], **unknown, **changes}
+    others = parent.get("also_from") and [{**one, "evidence": None} for one in parent["also_from"]]
+    row = {**parent, "parent": parent["id"], **unknown, "also_from": others, **changes}
     row["id"] = record_id(row)
     return row
 

@@ -44,6 +44,7 @@ BUILD_FORM = {
         "answers": "Answers of a question to use",
         "turns": "Turns of a consultation to keep",
         "qa_answer": "How generated answers are worded",
+        "hops": "Steps of a generated question",
         "second_opinion": "Ask the judge for a second opinion",
     },
     "Preferences": {

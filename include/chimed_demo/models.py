@@ -32,10 +32,12 @@ CODE = (
     "shady_lines.py",
     "tokens.py",
     "training.py",
+    "two_step_lessons.py",
     "verdicts.py",
 )
 GROUPS = (("generator",), ("gpt2", "judge"))  # what one process trains
-NOT_TAUGHT = ("compare_by_rubric", "meets_point")  # prompts of the evaluation, of which no lesson is made
+# prompts of which no lesson is made: those of the evaluation, and the one that is answered by choosing a wording
+NOT_TAUGHT = ("compare_by_rubric", "meets_point", "two_steps")
 NAMES = tuple(name for group in GROUPS for name in group)
 
 

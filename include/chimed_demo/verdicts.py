@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from chimed_demo import lesson_texts, rating_lessons
+from chimed_demo import lesson_texts, rating_lessons, two_step_lessons
 from chimed_demo.lessons import OPENINGS, Lesson, asking, document, sentences, worded
 
 _THIN = (
@@ -27,6 +27,7 @@ _THIN = (
 
 # How many of the lessons each task gets; ranking takes two at a time.
 SHARES = {"judge": 0.41, "supports": 0.31, "stands_alone": 0.06, "faithful": 0.12, "rate": 0.1}
+TWO_STEPS = 0.2  # share of the lessons of `supports` that are about two documents
 
 
 def judge_lessons(seed: int) -> Iterator[Lesson]:
@@ -56,7 +57,9 @@ def _ranking(rng: random.Random) -> list[Lesson]:
 
 
 def _supports(rng: random.Random) -> list[Lesson]:
-    """Return an answer that is a sentence of its document, and one that is from another."""
+    """Return an answer that is a sentence of its document, and one that is from another; or such of two steps."""
+    if rng.random() < TWO_STEPS:
+        return two_step_lessons.supports(rng)
     sheet, other = rng.sample(lesson_texts.sheets(), 2)
     start = rng.randrange(len(sheet.parts))
     parts = sheet.parts[start : start + rng.randint(1, 4)]

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from chimed.stages import generate_qa
+from chimed.stages import generate_qa_chunks
 from chimed.text import grounding
 from chimed.text.grounding import questions
 from support.mutations import wrong_answers
@@ -82,7 +82,7 @@ def main(path: str, shown: int = 0, every: int = 1) -> None:
     spent, calls = 0.0, 0
     for page in json.loads(Path(path).read_text(encoding="utf-8"))[::every]:
         text, name = document(page), page["中药名"]
-        for _, chunk in generate_qa.split(text):
+        for _, chunk in generate_qa_chunks.split(text):
             for label, question in ASKED.items():
                 value = page.get(label, "").strip()
                 if len(value) < 4 or value not in chunk:

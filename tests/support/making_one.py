@@ -87,13 +87,15 @@ def answer(body: dict) -> str:
         return "A" if "请到医院" in first else "B" if "请到医院" in second else "A"
     if "校对员" in body["messages"][0]["content"]:  # the second opinion: it agrees with the rules
         return "是"
+    if "要考的内容" in said:  # a question over two steps: worded as it is given
+        return "问题：{}答案：{}".format(*re.findall(r"<文本>\n(.*?)\n</文本>", said, re.DOTALL)[-2:])
     if choices:
         return "否" if "否" in choices else choices[0]
     thinks = "思路清晰" in body["messages"][0]["content"]
     if "<文本>" in said and (sentence := re.search(r"[\u4e00-\u9fff，、]{12,60}。", said)):
         subject = re.search(r"[\u4e00-\u9fff]{2,8}", sentence[0])
         if thinks:
-            return f"思考：先弄清问的是什么，再想它有什么特点，由此得出结论：{sentence[0]}\n答案：{sentence[0]}"
+            return f"思考：药性有寒热，病证有虚实，二者相合才有它的特点，由此得出：{sentence[0]}\n答案：{sentence[0]}"
         return f"问题：{subject[0] if subject else sentence[0]}有什么特点？答案：{sentence[0]}"
     return "请到医院就诊，听医生的。" if body["seed"] == 0 else "多喝水，注意休息。"
 

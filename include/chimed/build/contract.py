@@ -6,7 +6,7 @@ A stage's module ends with one object, `STAGE`, of one of these types:
   has to know the whole corpus: its `steps` find that out, each in tasks of its own.
 - `CorpusStage` works on the whole corpus. `select_dropped` names the rows to drop from a table of any size.
 - `ModelStage` asks language models about one part. Its rounds are pure functions: `build_requests` makes requests,
-  `parse_reply` reads a reply's text, and `accept` adds the answers to the state.
+  `parse_reply` reads a reply's text, and `accept` adds the answers to the state. It may have steps, too.
 
 The first stage has no table to read. It is a `PageStage`: it works on a shard of crawled pages.
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import polars as pl
@@ -147,7 +147,7 @@ class Round(Generic[State, Value]):
     value from a reply's text; raises UnusableReply. accept: returns the state with the answers, which come in the order
     of the requests. applies: whether the build's options ask for this round. expected: for a later round, what it is
     likely to send. among: if the requests are the rest of a larger set, the size of that set; failures are counted as a
-    share of it.
+    share of it. opens: whether the requests need no answer of an earlier round, like those of the first.
     """
 
     name: str
@@ -158,6 +158,7 @@ class Round(Generic[State, Value]):
     applies: Callable[[Options], bool] = lambda options: True
     expected: Callable[[Options], Expected] | None = None
     among: Callable[[State], int] = lambda state: 0
+    opens: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,13 +166,17 @@ class ModelStage(Generic[State]):
     """A stage that asks models about the records of one part.
 
     prepare: makes the state before the first round. finish: makes the outcome from the state after the last one.
-    publish: called with the outcome after a real run, not after an estimate.
+    publish: called with the outcome after a real run, not after an estimate. steps: as of a `SteppedStage`. add_known:
+    adds to the first state what the steps found for this part; in an estimate, which takes no steps, it finds that in
+    the whole table.
     """
 
     prepare: Callable[[pl.DataFrame, Options], State]
     rounds: tuple[Round[State, Any], ...]
     finish: Callable[[State, Options], Outcome]
     publish: Callable[[Outcome, StageContext], None] = lambda outcome, work: None
+    steps: Mapping[str, Callable[[StageContext, Corpus, int], dict[str, Any]]] = field(default_factory=dict)
+    add_known: Callable[[State, StageContext], State] = lambda state, work: state
 
 
 Implementation = PageStage | ShardStage | CorpusStage | ModelStage[Any]

@@ -55,6 +55,7 @@ DATA = (
     "cuts",
     "taken",
     "rejected_tries",
+    "rejected",
     "by_department",
     "ratings",
     "would_take",
@@ -173,12 +174,22 @@ class TranslateFigures(TypedDict):
     rules_and_judge: NotRequired[Agreement]
 
 
+class TwoStepFigures(TypedDict):
+    """Questions over two steps: allowed by the facts, asked, made; rejected: reason → how many."""
+
+    allowed: int
+    asked: int
+    made: int
+    rejected: dict[str, int]
+
+
 class GenerateFigures(TypedDict):
-    """Documents, and the chunks of them that were asked about."""
+    """Documents, and the chunks of them that were asked about. two_steps: with the option `hops: 2` only."""
 
     documents: int
     chunks: int
     rules_and_judge: NotRequired[Agreement]
+    two_steps: NotRequired[TwoStepFigures]
 
 
 class PreferFigures(TypedDict):

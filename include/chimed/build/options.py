@@ -67,6 +67,13 @@ class Options(BaseModel):
     qa_answer: Literal["free", "span"] = Field(
         "free", description="generated answers: in the model's words, or a span of the document only"
     )
+    hops: int = Field(
+        1,
+        ge=1,
+        le=2,
+        description="make questions over one document only (paper: 1), or also over two steps, whose answer needs a "
+        "formula's entry and a herb's (2)",
+    )
     rate_sample: int = Field(
         2_000, ge=1, description="rows that the judge rates by the rubric; a classifier learns from them to rate all"
     )

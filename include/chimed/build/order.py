@@ -18,12 +18,17 @@ class Step:
     """A step that a stage takes before its parts, in the module `<stage>_<name>`.
 
     over: one task for each part of the table before it, one for each range of the corpus's keys, or one for all of it.
-    needs: what the machine must have.
+    needs: what the machine must have. only: an option and the value with which a build takes the step; None: always.
     """
 
     name: str
     over: Literal["part", "range", "all"]
     needs: Literal["cpu", "llm"] = "cpu"
+    only: tuple[str, object] | None = None
+
+    def is_taken(self, options: object) -> bool:
+        """Return whether a build with these options takes the step."""
+        return self.only is None or getattr(options, self.only[0]) == self.only[1]
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,10 @@ class Stage:
     skippable: bool = False
     scope: Literal["shard", "corpus"] = "shard"
     steps: tuple[Step, ...] = ()
+
+    def steps_of(self, options: object) -> tuple[Step, ...]:
+        """Return the steps that a build with these options takes."""
+        return tuple(step for step in self.steps if step.is_taken(options))
 
     @property
     def asks_models(self) -> bool:
@@ -118,9 +127,11 @@ STAGES = (
     Stage(
         "generate_qa", "model", "llm", "Generate QA", "生成问答",
         "writes a question and answer for each document; the answer's evidence is located and stored, and the pair "
-        "must pass a grounding gate of rules and a second opinion",
-        "§3.2; the gate is ours",
+        "must pass a grounding gate of rules and a second opinion; by option also questions over two steps, whose "
+        "answer needs a formula's entry and a herb's",
+        "§3.2; the gate is ours, and questions over two steps",
         skippable=True,
+        steps=(Step("points", "all", only=("hops", 2)),),
     ),
     Stage(
         "prefer", "model", "llm", "Build preferences", "构建偏好数据",

@@ -24,7 +24,10 @@ def kinship(judge: str, manifest: dict[str, Any], base: str) -> list[str]:
     manifest: of the release that was trained on. base: name or folder of the base model.
     """
     models = manifest.get("models", {})
-    wrote = _answered(models, ("translate llm", "translate llm again", "generate_qa llm", "prefer writer"))
+    wrote = _answered(
+        models,
+        ("translate llm", "translate llm again", "generate_qa llm", "generate_qa llm_two_steps", "prefer writer"),
+    )
     ranked = _answered(models, ("prefer judge",))
     said = []
     if judge in wrote:

@@ -11,6 +11,7 @@ Everything else is here, once: which server is asked, that no reply is paid for 
 many are too many, what a round cost, and, in an estimate, what it would cost.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -81,6 +82,11 @@ def make_question(
     return Question(request, len(about))
 
 
+def literal(text: str) -> str:
+    """Escape a text for a constraint's regular expression: only the characters that every dialect treats as special."""
+    return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", text)
+
+
 def reply_keys(answers: Iterable[Answer[Any] | Failure]) -> list[str]:
     """Return the keys of the replies behind these answers."""
     return [answer.key for answer in answers if answer.key]
@@ -103,11 +109,12 @@ def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: S
     """
     rounds = [one for one in stage.rounds if one.applies(work.options)]
     later = tuple(one.expected(work.options) for one in rounds[1:] if one.expected)
-    state = stage.prepare(records, work.options)
+    state = stage.add_known(stage.prepare(records, work.options), work)
     costs: dict[str, dict[str, Any]] = {}
     for number, one in enumerate(rounds):
         questions = one.build_requests(state, work.options)
-        batch = _Batch(name, one.name, questions, one.parse_reply, one.among(state), () if number else later)
+        follows = later if one.opens or not number else ()
+        batch = _Batch(name, one.name, questions, one.parse_reply, one.among(state), follows)
         answers, spent = _ask_round(batch, _servers(one.server, stage, work) if questions else [], work)
         costs |= spent
         state = one.accept(state, answers)

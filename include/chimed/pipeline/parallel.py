@@ -29,7 +29,9 @@ def run_shards(work: StageContext, stage: str) -> list[dict[str, Any]]:
     total = count_shards(work.lake, work.build, stage)
     this = order.stage(stage, stages_of(work.lake, work.build))
     processes = min(
-        available_cores(), total // (SHARDS_PER_PROCESS_OF_STEPS if this.steps else SHARDS_PER_PROCESS), MAX_PROCESSES
+        available_cores(),
+        total // (SHARDS_PER_PROCESS_OF_STEPS if this.steps_of(work.options) else SHARDS_PER_PROCESS),
+        MAX_PROCESSES,
     )
     if (this.scope, this.needs) != ("shard", "cpu"):
         return run_stage(work, stage)
@@ -48,12 +50,13 @@ def _take_steps(
     work: StageContext, stage: order.Stage, several: Callable[[order.Step, Iterable[int]], Iterator[dict[str, Any]]]
 ) -> None:
     """Run the steps of a stage that still has parts to do. several: runs tasks of one step in parallel."""
-    if not stage.steps or stage.name in work.options.skip or not steps.missing_parts(work, stage.name):
+    taken = stage.steps_of(work.options)
+    if not taken or stage.name in work.options.skip or not steps.missing_parts(work, stage.name):
         return
     corpus = corpus_of(work, stage.name)
-    if report_of(work, corpus, stage.steps[-1].name, 0) is not None:
+    if report_of(work, corpus, taken[-1].name, 0) is not None:
         return
-    for step in stage.steps:
+    for step in taken:
         if step.over == "all":  # here: it has the machine to itself
             steps.run_step(work, corpus, step, 0)
         else:

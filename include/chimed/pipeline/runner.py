@@ -130,7 +130,7 @@ def _do_shard(
     still_ours()
     lakes.write_json(work.lake, reports.report_path(work.build, name, number), report)
     _counted(name, report)
-    if this.steps and not steps.missing_parts(work, name):
+    if this.steps_of(work.options) and not steps.missing_parts(work, name):
         steps.clear(work, name)
     work.say(
         f"{name} {number}: read {report['read']}, kept {report['kept']}, derived {report['derived']}, "

@@ -6,7 +6,7 @@ from typing import Any
 from chimed.build import order, reports
 from chimed.build.builds import expected_shards, stages_of
 from chimed.build.context import StageContext
-from chimed.build.contract import SteppedStage, load_stage
+from chimed.build.contract import ModelStage, SteppedStage, load_stage
 from chimed.build.steps import Corpus, corpus_of, report_of
 from chimed.errors import UserError
 from chimed.storage import lake as lakes
@@ -16,12 +16,13 @@ from chimed.storage.contents import sealed
 
 def take(work: StageContext, stage: order.Stage) -> None:
     """Run every unfinished step of a stage, one task after the other; where all are finished, that costs one look."""
-    if not stage.steps or stage.name in work.options.skip:
+    taken = stage.steps_of(work.options)
+    if not taken or stage.name in work.options.skip:
         return
     corpus = corpus_of(work, stage.name)
-    if report_of(work, corpus, stage.steps[-1].name, 0) is not None:
+    if report_of(work, corpus, taken[-1].name, 0) is not None:
         return
-    for step in stage.steps:
+    for step in taken:
         for number in range(corpus.tasks(step)):
             run_step(work, corpus, step, number)
 
@@ -37,7 +38,7 @@ def run_step(work: StageContext, corpus: Corpus, step: order.Step, number: int) 
         return report
     done = {"build": work.build, "stage": corpus.stage, "step": step.name, "number": number}
     done |= {"corpus": corpus.digest, "ranges": corpus.ranges}
-    if corpus.stage in work.options.skip:
+    if corpus.stage in work.options.skip or not step.is_taken(work.options):
         work.say(f"{corpus.stage} {step.name} {number}: skipped")
         return done | {"figures": {}, "seconds": 0.0}
     if not missing_parts(work, corpus.stage):  # and the steps' files were removed: nothing needs them again
@@ -52,7 +53,7 @@ def run_step(work: StageContext, corpus: Corpus, step: order.Step, number: int) 
         lakes.clear_drafts(work.lake, corpus.path(step.name, ""), lambda file: f"-{number:05d}." in file)
         started = time.monotonic()
         does = load_stage(order.stage(corpus.stage))
-        assert isinstance(does, SteppedStage)
+        assert isinstance(does, SteppedStage | ModelStage)
         figures = does.steps[step.name](work, corpus, number)
         report = done | {"figures": figures, "seconds": round(time.monotonic() - started, 3)}
         still_ours()

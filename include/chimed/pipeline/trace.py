@@ -148,10 +148,12 @@ def print_trace(lake: Lake, store: Store, build: str, record: str, as_json: bool
 def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[dict[str, Any]]:
     """Return a record and its ancestors up to the one read from a page, in their last state; [] if it is unknown.
 
+    The other rows that a question over two steps was made from come last.
     Each has the columns of `RECORD`, `stage`, `fate` and `answers`: rows of the store's replies, or only the `key` of a
     reply that is not in the store.
     """
     way: list[dict[str, Any]] = []
+    others: list[str] = []
     wanted: str | None = record
     place: str | None = None
     while wanted:
@@ -160,11 +162,18 @@ def trace_record(lake: Lake, store: Store, version: str, record: str) -> list[di
         row, place = (row, place) if row is not None else _find_last(lake, version, wanted)
         if row is None:
             break
-        replies = find(store, REPLIES, row["replies"] or [])
-        row["answers"] = [replies.get(key, {"key": key}) for key in row["replies"] or []]
-        way.append(row)
+        way.append(_with_answers(store, row))
+        others += [one["id"] for one in row.get("also_from") or ()]
         wanted = row["parent"]
+    for other in dict.fromkeys(others):
+        row, _ = _find_last(lake, version, other)
+        way += [_with_answers(store, row)] if row is not None else []
     return way
+
+
+def _with_answers(store: Store, row: dict[str, Any]) -> dict[str, Any]:
+    replies = find(store, REPLIES, row["replies"] or [])
+    return row | {"answers": [replies.get(key, {"key": key}) for key in row["replies"] or []]}
 
 
 def _rows_of_stage(lake: Lake, version: str, stage: str, record: str) -> list[tuple[dict[str, Any], str]]:
@@ -242,12 +251,7 @@ def _print_record(row: dict[str, Any]) -> None:
     _print_pair(row)
     if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
         print(f"  {'identifiers':12}{_short(', '.join(row['identifiers']))}")
-    if row["evidence"]:
-        print(
-            f"  {'evidence':12}"
-            + ", ".join(f"[{span['start']}:{span['end']}]" for span in row["evidence"])
-            + " of its parent"
-        )
+    _print_evidence(row)
     if row["prompt"]:
         print(f"  {'made by':12}{_short(row['model'])} with {_short(row['prompt'])}")
     for reply in row["answers"]:
@@ -255,6 +259,19 @@ def _print_record(row: dict[str, Any]) -> None:
     if not row["parent"]:
         for name, value in (("page", row["url"]), ("fetched", row["fetched"]), ("in the lake", row["page"])):
             print(f"  {name:12}{one_line(str(value))}")
+
+
+def _print_evidence(row: dict[str, Any]) -> None:
+    """Print where a record's answer stands: in its parent, and in the other rows that it was made from."""
+    if row["evidence"]:
+        print(f"  {'evidence':12}{_places(row['evidence'])} of its parent")
+    for other in row.get("also_from") or ():
+        of = f"{_places(other['evidence'])} of " if other["evidence"] else ""
+        print(f"  {'also from':12}{of}{one_line(other['id'])}, {one_line(other['url'])}")
+
+
+def _places(spans: list[dict[str, int]]) -> str:
+    return ", ".join(f"[{span['start']}:{span['end']}]" for span in spans)
 
 
 def _print_rating(row: dict[str, Any]) -> None:

@@ -10,11 +10,12 @@ from sqlalchemy import select
 from chimed.release import WITHDRAWN, folder_of, is_whole, releases
 from chimed.release.push import MODEL_COPY
 from chimed.release.tables import rows_in
+from chimed.schema import RECORD
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import PUSHES, Store
-from chimed.storage.takedowns import Takedowns
+from chimed.storage.takedowns import COLUMNS, Takedowns
 from chimed.storage.versions import list_older
 
 PURGE = "python -m chimed takedown … --purge takes them out"
@@ -100,8 +101,8 @@ def tables_of_records(lake: Lake) -> list[str]:
 
 def named(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
     """Return the rows of a table (url, source, page) that stand on what is gone; no row without words counts."""
-    columns = ["url", "source", "page", "title", "text", "question", "answer", "rejected"]
-    frames = [batch.filter(gone.rows() & has_words()) for batch in lakes.read_batches(lake, path, columns)]
+    columns = [*COLUMNS, "title", "text", "question", "answer", "rejected"]
+    frames = [batch.filter(gone.rows() & has_words()) for batch in lakes.read_batches(lake, path, columns, RECORD)]
     return pl.concat(frames).select("url", "source", "page")
 
 
@@ -126,7 +127,7 @@ def _in_build(lake: Lake, version: str, gone: Takedowns) -> int:
 
 def rows_held(lake: Lake, version: str, gone: Takedowns) -> int:
     """How many rows of a release stand on what is gone."""
-    named = rows_in(lake, folder_of(version), lambda _: ["url", "source", "page"])
+    named = rows_in(lake, folder_of(version), lambda _: [*COLUMNS])
     return sum(len(rows.filter(gone.rows())) for _, rows in named)
 
 

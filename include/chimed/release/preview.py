@@ -21,7 +21,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.store import Store
-from chimed.storage.takedowns import read_takedowns
+from chimed.storage.takedowns import COLUMNS, read_takedowns
 
 
 def preview(lake: Lake, store: Store, build: str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def side_of_build(lake: Lake, version: str, stage: str, gone: pl.Expr) -> Side:
     def read() -> Iterator[pl.DataFrame]:
         subset = pl.col("kind").replace_strict({kind: name for name, kind in KINDS.items()}, default=None)
         for path in paths:
-            for batch in lakes.read_batches(lake, path, ["id", "source", "url", "page", "kind"]):
+            for batch in lakes.read_batches(lake, path, ["id", "kind", *COLUMNS], RECORD):
                 named = batch.filter(~gone).with_columns(subset=subset)
                 yield named.filter(pl.col("subset").is_not_null()).select("id", "source", "url", "subset")
 

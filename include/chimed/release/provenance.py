@@ -38,6 +38,7 @@ ASKED_BY = {
     "answer": "prefer",
     "judge": "prefer",
     "reason_choice": "reason",
+    "two_steps": "generate_qa",
 }
 
 # what decides over a build's bytes besides its options
@@ -60,13 +61,14 @@ def making(work: StageContext) -> dict[str, Any]:
         "settings": {name: _public(name, getattr(work.settings, name)) for name in _SETTINGS},
         "crawls": inputs.list_crawls(made["shards"]),
         "inputs": [_crawl(work.lake, crawl) for crawl in inputs.list_crawls(made["shards"])],
-        "prompts": _prompts({one["stage"] for one in costs if one.get("requests")}),
+        "prompts": _prompts({one["stage"] for one in costs if one.get("requests")}, made["options"]),
         "models": _models(figures),
         "ledger": [_counts(entry) for entry in entries],
         "figures": {stage: _plain(shards) for stage, shards in figures.items()},
         "perplexity": _perplexity(work, figures),
         "screening": screening(work),
         "judge": _judge(_plain(figures["prefer"])),
+        "two_steps": _two_steps(figures.get("generate_qa", [])),
         "preferences": preferences(figures["prefer"]),
         "reasons": _reasons(figures.get("reason", [])),
         "rating": _rating(work, figures.get("rate", [])),
@@ -94,9 +96,10 @@ def _crawl(lake: Lake, crawl: str) -> dict[str, Any]:
     return told | {"form": FILES, **more}
 
 
-def _prompts(asked: set[str]) -> list[str]:
+def _prompts(asked: set[str], options: dict[str, Any]) -> list[str]:
     """<name>@<hash> of the prompts of the stages that asked a model in this build."""
-    return [prompts.load(name).version for name in prompts.names() if ASKED_BY.get(name, name) in asked]
+    names = [name for name in prompts.names() if name != "two_steps" or options.get("hops", 1) > 1]
+    return [prompts.load(name).version for name in names if ASKED_BY.get(name, name) in asked]
 
 
 def _models(figures: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
@@ -234,6 +237,18 @@ def _reasons(shards: list[dict[str, Any]]) -> dict[str, Any] | None:
         "tries": sum(one["tries"] for one in told),
         "by_department": {name: dict(by_department[name]) for name in sorted(by_department)},
     }
+
+
+def _two_steps(shards: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """How many questions over two steps were made, and why the others were not; None where the build asks none."""
+    told = [one["two_steps"] for one in shards if "two_steps" in one]
+    if not told:
+        return None
+    rejected: Counter[str] = Counter()
+    for one in told:
+        rejected.update(one["rejected"])
+    sums = {name: sum(one[name] for one in told) for name in ("allowed", "asked", "made")}
+    return sums | {"rejected": dict(rejected.most_common())}
 
 
 def _rating(work: StageContext, shards: list[dict[str, Any]]) -> dict[str, Any] | None:

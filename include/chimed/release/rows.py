@@ -34,7 +34,7 @@ _MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string(), False), pa.field("
 _PROVENANCE = [
     *(RECORD.field(name) for name in ("id", "source", "domain", "language", "department", "url", "title", "parent")),
     pa.field("made_by", pa.string()),  # the record's `prompt`: to TRL a column of that name is a conversation's
-    *(RECORD.field(name) for name in ("model", "evidence", "published", "fetched", "page")),
+    *(RECORD.field(name) for name in ("model", "evidence", "also_from", "published", "fetched", "page")),
     RECORD.field("perplexity"),  # to two places, so that it is the same on every machine
     *(RECORD.field(name) for name in QUALITY),  # so are they
 ]
@@ -51,7 +51,7 @@ COLUMNS = {
     "reasoning": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),
 }
 # Columns that a release of an earlier version may lack
-ADDED = (*OF_PAIRS, *QUALITY)
+ADDED = ("also_from", *OF_PAIRS, *QUALITY)
 
 # LLaMA-Factory's description of the JSONL files (its data/README.md): an answer of a pair is one message, not a list
 _TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}

@@ -36,7 +36,7 @@ from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.storage.lease import wait_for_lease
 from chimed.storage.store import KEYS_AT_ONCE, PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
-from chimed.storage.takedowns import Takedowns, parse_targets
+from chimed.storage.takedowns import COLUMNS, Takedowns, parse_targets
 
 log = logging.getLogger("chimed")
 
@@ -184,7 +184,7 @@ def _ids(lake: Lake, gone: Takedowns) -> set[str]:
     ids: set[str] = set()
     for path in [*tables_of_records(lake), *build_tables(lake)]:
         if len(named(lake, path, gone)):
-            table = lakes.read_table(lake, path, ["id", "url", "source", "page"])
+            table = lakes.read_table(lake, path, ["id", *COLUMNS], RECORD)
             ids |= set(table.filter(gone.rows())["id"])
     return ids
 

@@ -3,48 +3,40 @@
 The paper asks the model to take the answer from the document; we check that it does. The grounding gate's rules find
 the answer's words in the document, store where they are, and reject what is not there. What the rules accept goes to
 the judge, if the option `second_opinion` is on. With `qa_answer: span` the server may only answer with a span of the
-document, for models too small to copy one.
+document, for models too small to copy one. With `hops: 2` questions over two entries are asked, too
+(`generate_qa_two_steps`): what they ask comes from steps that know all entries.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
+from chimed.build.context import StageContext
 from chimed.build.contract import Answer, Failure, ModelStage, Question, Round, UnusableReply
-from chimed.build.figures import Agreement, GenerateFigures
+from chimed.build.figures import Agreement, GenerateFigures, TwoStepFigures
 from chimed.build.ledger import Outcome
 from chimed.build.options import Options
 from chimed.llm import asking, prompts, second_opinion
 from chimed.llm.asking import reply_keys
 from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
+from chimed.stages import generate_qa_points, generate_qa_two_steps
+from chimed.stages.generate_qa_chunks import Chunk, constraint, split
+from chimed.stages.generate_qa_two_steps import Askable, TwoSteps, read_askable
 from chimed.stages.screen import read_yes_no
-from chimed.stages.translate import sentences
 from chimed.text import grounding
 from chimed.text.grounding import questions
 from chimed.text.repetition import find_loop
 
-MAX_CHUNK = 1_500  # characters in one request: about a section of a chapter, well within the model's context
 PAIR_CHARACTERS = 120  # typical characters of a question and its answer, for estimates
 MIN_CHUNK = 40  # characters; shorter documents are not worth a question
 REJECTIONS = ("the document does not support the answer", "the question does not stand alone")
 SAMPLING = {"max_tokens": 512, "temperature": 0.0}
-FORMAT = r"问题：[^\n]{4,200}\n?答案：[^\n]{2,1500}"  # Table 2's output format
 REPLY_FORMAT = re.compile(r"\A\s*问题[：:](?P<question>.+?)答案[：:](?P<answer>.+)", re.DOTALL)
-SPAN_CHARACTERS = (6, 120)  # characters of a span that may be chosen as an answer
-MAX_SPANS = 40  # spans offered in one request, so that the constraint stays small
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A stretch of a document: its row, where it starts, its text."""
-
-    row: dict[str, Any]
-    start: int
-    text: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Result:
-    """The record made from a chunk's pair. fate, reason, detail: why it is rejected; fate is None if it is accepted."""
+    """The record made from a chunk's pair. fate, reason, detail: why it is rejected; fate is None if it is accepted.
+
+    The chunk of a question over two steps holds the words of both rows.
+    """
 
     chunk: Chunk
     record: dict[str, Any]
@@ -79,6 +74,7 @@ class Grounded:
 class Generation:
     """The documents of a part, their chunks, and what became of each chunk.
 
+    askable: the questions over two steps, whose results come after those of the chunks.
     first: the judge's answers about the pairs, in the order of `_to_judge`. alone: its answers about the questions of
     the pairs it accepted (`_supported`).
     """
@@ -86,6 +82,7 @@ class Generation:
     records: pl.DataFrame
     documents: int
     chunks: list[Chunk]
+    askable: Askable = field(default_factory=Askable)
     results: list[Result] = field(default_factory=list)
     first: Sequence[Answer[bool] | Failure] | None = None
     alone: Sequence[Answer[bool] | Failure] = ()
@@ -109,6 +106,31 @@ def accept_pairs(state: Generation, answers: Sequence[Answer[Pair] | Failure]) -
     """Check the pairs by the rules."""
     results = [accept(chunk, answer) for chunk, answer in zip(state.chunks, answers, strict=True)]
     return replace(state, results=results)
+
+
+def add_askable(state: Generation, work: StageContext) -> Generation:
+    """Add the questions over two steps that the steps found for this part."""
+    return replace(state, askable=read_askable(state.records, work))
+
+
+def two_step_requests(state: Generation, options: Options) -> list[Question]:
+    """Ask for the wording of every question over two steps."""
+    return [generate_qa_two_steps.ask(one, options.qa_answer) for one in state.askable.asked]
+
+
+def accept_two_steps(state: Generation, answers: Sequence[Answer[Pair] | Failure]) -> Generation:
+    """Check the pairs over two steps by their rules."""
+    both = zip(state.askable.asked, answers, strict=True)
+    return replace(state, results=[*state.results, *(_accept_two_steps(one, answer) for one, answer in both)])
+
+
+def _accept_two_steps(one: TwoSteps, answer: Answer[Pair] | Failure) -> Result:
+    pair = answer.value if isinstance(answer, Answer) else Pair("", "")
+    record, checked = generate_qa_two_steps.judge(one, pair.question or None, pair.answer or None, answer)
+    chunk = Chunk(one.row, 0, one.text)
+    if isinstance(answer, Failure):
+        return Result(chunk, record, "failed", answer.reason, answer.detail)
+    return Result(chunk, record, checked.reason and "dropped", checked.reason, checked.detail)
 
 
 def support_requests(state: Generation, options: Options) -> list[Question]:
@@ -160,9 +182,20 @@ def finish(state: Generation, options: Options) -> Outcome:
     figures: GenerateFigures = {"documents": state.documents, "chunks": len(state.chunks)}
     if agreed is not None:
         figures["rules_and_judge"] = agreed
+    if options.hops > 1:
+        figures["two_steps"] = _count_two_steps(state, list(made.values()), lost)
     return Outcome(
         kept=state.records, derived=table(list(made.values())), derived_dropped=dropped_table(lost), figures=figures
     )
+
+
+def _count_two_steps(state: Generation, made: list[dict[str, Any]], lost: list[dict[str, Any]]) -> TwoStepFigures:
+    return {
+        "allowed": state.askable.allowed,
+        "asked": len(state.askable.asked),
+        "made": sum(row["also_from"] is not None for row in made),
+        "rejected": dict(Counter(row["reason"] for row in lost if row["also_from"] is not None).most_common()),
+    }
 
 
 def _judged(state: Generation) -> tuple[list[Result], Agreement | None]:
@@ -242,41 +275,19 @@ def ground(chunk: str, pair: Pair, whole: bool = True, title: str = "") -> Groun
     return Grounded(found.evidence)
 
 
-def split(text: str) -> list[tuple[int, str]]:
-    """Split a text into chunks of at most `MAX_CHUNK` characters with offsets, between paragraphs or sentences."""
-    chunks: list[tuple[int, str]] = []
-    start = end = 0
-    for paragraph in re.findall(r"[^\n]*\n|[^\n]+$", text):
-        for piece in sentences(paragraph) if len(paragraph) > MAX_CHUNK else [paragraph]:
-            if end > start and end + len(piece) - start > MAX_CHUNK:
-                chunks.append((start, text[start:end]))
-                start = end
-            end += len(piece)
-    return [*chunks, (start, text[start:end])] if end > start else chunks
-
-
-def constraint(chunk: str, answer: str) -> dict[str, Any]:
-    """Return the constraint on the reply: the paper's format, with a free answer or one of the document's spans."""
-    spans = spans_of(chunk) if answer == "span" else ""
-    return {"regex": r"问题：[\u4e00-\u9fff，、]{4,30}？答案：(" + spans + ")" if spans else FORMAT}
-
-
-def spans_of(chunk: str) -> str:
-    """Return a regular expression of the spans of a document that may be chosen as an answer; empty if it has none."""
-    spans = [span.strip() for line in chunk.split("\n") for span in sentences(line)]
-    offered = [span for span in dict.fromkeys(spans) if SPAN_CHARACTERS[0] <= len(span) <= SPAN_CHARACTERS[1]]
-    return "|".join(map(_literal, offered[:MAX_SPANS]))
-
-
-def _literal(span: str) -> str:
-    """Escape a span for a regular expression: only the characters that every dialect treats as special."""
-    return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", span)
-
-
 STAGE = ModelStage(
     prepare,
     (
         Round("llm", "generator", build_requests, parse_reply, accept_pairs),
+        Round(
+            "llm_two_steps",
+            "generator",
+            two_step_requests,
+            parse_reply,
+            accept_two_steps,
+            applies=lambda options: options.hops > 1,
+            opens=True,
+        ),
         Round(
             "second_opinion",
             "judge",
@@ -297,4 +308,6 @@ STAGE = ModelStage(
         ),
     ),
     finish,
+    steps={"points": generate_qa_points.run},
+    add_known=add_askable,
 )

@@ -23,7 +23,7 @@ from chimed.llm import asking, prompts
 from chimed.llm.asking import reply_keys
 from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
-from chimed.stages import generate_qa
+from chimed.stages import generate_qa, generate_qa_chunks
 from chimed.text import echoes, reasoning
 from chimed.text.exams.options import read_choice
 
@@ -98,9 +98,12 @@ def exam_questions(records: pl.DataFrame) -> list[Checkable]:
 
 
 def grounded_questions(records: pl.DataFrame, share: float) -> list[Checkable]:
-    """Return `share` of the questions that were made from a document of this part, by the hash in their ids."""
+    """Return `share` of the questions that were made from a document of this part, by the hash in their ids.
+
+    A question over two steps gets none: the row of its herb may lie in another part, and without it nothing is checked.
+    """
     made = records.filter(
-        pl.col("kind") == "qa", pl.col("evidence").list.len() > 0,
+        pl.col("kind") == "qa", pl.col("evidence").list.len() > 0, pl.col("also_from").is_null(),
         pl.col("id").str.slice(0, 8).str.to_integer(base=16) < share * 2**32,
     )  # fmt: skip
     wanted = made["parent"].unique().implode()
@@ -109,7 +112,7 @@ def grounded_questions(records: pl.DataFrame, share: float) -> list[Checkable]:
     for row in made.sort("id").to_dicts():
         if document := documents.get(row["parent"]):
             places = tuple((span["start"], span["end"]) for span in row["evidence"])
-            for start, chunk in generate_qa.split(document["text"]):
+            for start, chunk in generate_qa_chunks.split(document["text"]):
                 if start <= places[0][0] < start + len(chunk):
                     found.append(
                         Checkable(document, row["question"], row["department"], None, "", chunk, start, places)
@@ -130,7 +133,7 @@ def ask(one: Checkable, sample: int, qa_answer: str = "free") -> Question:
         return asking.make_question(
             prompts.load("reason_choice"), one.question, SAMPLING, {"regex": form}, sample, question=one.question
         )
-    spans = generate_qa.spans_of(one.chunk) if qa_answer == "span" else ""
+    spans = generate_qa_chunks.spans_of(one.chunk) if qa_answer == "span" else ""
     form = f"{THOUGHT}(?:{spans})" if spans else THOUGHT + ANSWER
     fields = {"text": one.chunk, "question": one.question}
     return asking.make_question(prompts.load("reason"), one.chunk, SAMPLING, {"regex": form}, sample, **fields)

@@ -22,13 +22,13 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.contents import SEAL
 from chimed.storage.lease import wait_for_lease
-from chimed.storage.takedowns import read_takedowns
+from chimed.storage.takedowns import COLUMNS, read_takedowns
 
 
 def select_dropped(parts: Parts, work: StageContext) -> Verdicts:
     """Write `releases/<build>/`; drop what was taken down since extract. Raises Drifted where it is held back."""
     gone = read_takedowns(work.store).rows()
-    places = ["id", "url", "source", "page"]
+    places = ["id", *COLUMNS]
     taken = [batch.filter(gone).select("row", "id") for batch in parts.read(places)]
     leaving = pl.concat([pl.DataFrame(schema={"row": pl.UInt32, "id": pl.String}), *taken])
     rows = of_build(work.lake, parts.paths, gone, _made_of(parts, leaving))

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from chimed.storage.store import PAGES, TAKEDOWNS, Store
 
 CORPUS_ROW_PREFIX = "corpus:"  # how the URL of a corpus's row begins
+COLUMNS = ("url", "source", "page", "also_from")  # that `Takedowns.rows` reads
 
 if TYPE_CHECKING:  # a crawl asks for URLs only
     import polars as pl
@@ -32,11 +33,29 @@ class Takedowns:
         return url in self.urls or source in self.sources
 
     def rows(self) -> pl.Expr:
-        """Return an expression: whether a row with `url`, `source` and `page` comes from what was taken down."""
+        """Return an expression: whether a row with `COLUMNS` comes from what was taken down.
+
+        By its own page, or by that of another row that it was made from, too.
+        """
         import polars as pl
 
         names = {"url": self.urls, "source": self.sources, "page": self.places}
-        return pl.any_horizontal(pl.col(column).is_in(sorted(gone)) for column, gone in names.items())
+        own = [pl.col(column).is_in(sorted(gone)) for column, gone in names.items()]
+        one = pl.element().struct
+        others = [one.field(column).is_in(sorted(gone)) for column, gone in names.items()]
+        also = pl.col("also_from").list.eval(pl.any_horizontal(others)).list.any().fill_null(False)
+        return pl.any_horizontal(*own, also)
+
+
+def readable(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a table for `Takedowns.rows`: one that was written before there was `also_from` has it, null."""
+    import polars as pl
+
+    from chimed.schema import RECORD_COLUMNS
+
+    if "also_from" in frame.columns:
+        return frame
+    return frame.with_columns(pl.lit(None, RECORD_COLUMNS["also_from"]).alias("also_from"))
 
 
 def read_takedowns(store: Store) -> Takedowns:

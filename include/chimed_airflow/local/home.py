@@ -29,6 +29,7 @@ OPTIONS = {
     "reason_share": 1.0,
     "reason_tries": 3,
     "qa_answer": "span",
+    "hops": 2,
     "rate_sample": 60,
 }
 

@@ -10,7 +10,7 @@ from chimed.llm.prompts import build_messages, load
 from chimed.rating.judge import parse_rating
 from chimed.rating.rubric import JUDGED
 from chimed.stages.department import DEPARTMENTS
-from chimed.stages.generate_qa import FORMAT
+from chimed.stages.generate_qa_chunks import FORMAT
 from chimed.text import identifiers
 from chimed_demo import lesson_texts, lessons, models, rating_lessons, verdicts
 from chimed_demo.lessons import generator_lessons

@@ -8,7 +8,7 @@ from chimed.build.contract import Answer
 from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
 from chimed.llm import connecting
-from chimed.stages import department, generate_qa, prefer, screen, translate
+from chimed.stages import department, generate_qa, generate_qa_chunks, prefer, screen, translate
 from chimed.stages.prefer_contest import Contest, find_fit_candidates
 from chimed.storage.store import REVIEW_QUEUE
 from chimed.text import fidelity, identifiers
@@ -188,9 +188,9 @@ def test_a_pair_keeps_its_evidence(asked, served):
 
 def test_chunks_lose_nothing_and_stay_small():
     text = "\n".join("句子很长。" * 100 for _ in range(9))
-    chunks = generate_qa.split(text)
+    chunks = generate_qa_chunks.split(text)
     assert "".join(chunk for _, chunk in chunks) == text
-    assert all(len(chunk) <= generate_qa.MAX_CHUNK and text.startswith(chunk, start) for start, chunk in chunks)
+    assert all(len(chunk) <= generate_qa_chunks.MAX_CHUNK and text.startswith(chunk, start) for start, chunk in chunks)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.contents import SEAL, as_json, recorded_file, sealed
 from chimed.storage.lake import BATCH_ROWS, Lake
+from chimed.storage.takedowns import readable
 
 # Columns besides the words that quote them or point into them.
 EMPTIED = ("reasoning", "detail", "evidence", "identifiers", "replies", "turns")
@@ -33,7 +34,7 @@ def blank(journal: Journal, lake: Lake, path: str, which: pl.Expr, what: str) ->
         frame = pl.DataFrame(table.read())
     if not {"url", *COLUMNS} <= {*frame.columns}:
         return 0
-    going = frame.select((which & _says_something(frame)).fill_null(False)).to_series()
+    going = readable(frame).select((which & _says_something(frame)).fill_null(False)).to_series()
     if not going.any():
         return 0
     words = [pl.when(going & pl.col(one).is_not_null()).then(pl.lit("")).otherwise(one).alias(one) for one in COLUMNS]

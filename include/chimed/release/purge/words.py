@@ -13,7 +13,8 @@ from chimed.release.places import tables_of_records
 from chimed.schema import RECORD, words
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
-from chimed.storage.takedowns import Takedowns
+from chimed.storage.takedowns import COLUMNS as FROM
+from chimed.storage.takedowns import Takedowns, readable
 from chimed.text import identifiers
 
 STRETCH, STEP = 16, 8  # letters: every copy of 23 letters in a row holds a whole stretch
@@ -31,7 +32,7 @@ def rows_of(lake: Lake, path: str, gone: Takedowns) -> pl.DataFrame:
     table = lakes.read_table(lake, path)
     if "answer" in table.columns and "turns" not in table.columns:
         table = table.with_columns(pl.lit(None, pl.Schema(RECORD)["turns"]).alias("turns"))
-    return table.filter(gone.rows()) if {"url", "source", "page"} <= {*table.columns} else table.clear()
+    return readable(table).filter(gone.rows()) if {"url", "source", "page"} <= {*table.columns} else table.clear()
 
 
 def texts_of(rows: pl.DataFrame) -> set[str]:
@@ -74,7 +75,7 @@ def stretches(lake: Lake, said: set[str], gone: Takedowns) -> list[str]:
     if not found or len(found) > MOST:
         return []
     for path in tables_of_records(lake):
-        for batch in lakes.read_batches(lake, path, [*COLUMNS, "turns", "url", "source", "page"], RECORD):
+        for batch in lakes.read_batches(lake, path, [*COLUMNS, "turns", *FROM], RECORD):
             others = batch.filter(~gone.rows())
             both = others.select(normalize_letters(pl.concat_str(pl.col("title").fill_null(""), words().fill_null(""))))
             found -= set(both.to_series().str.extract_many(sorted(found), overlapping=True).explode().drop_nulls())
