@@ -2,12 +2,13 @@
 
 The replica's pages become WARC files of two weeks, and the project's own stages run on them. The models' part is taken
 by a small server that answers from the demo's texts: the translation that stands beside a passage, a question that a
-paragraph answers, the answer that was written to a question. So no model and no GPU is needed, two runs give the same
-rows, and no sentence in the sample is nonsense; it is no medical advice either. Perplexity is skipped.
+paragraph answers, answers of two generators that say more or less of what is known (`played_pairs.py`), thoughts that
+go through the document (`played_thoughts.py`), and a judge who is not always of the same mind. So no model and no GPU
+is needed, two runs give the same rows, and no sentence in the sample is nonsense; it is no medical advice either.
+Perplexity is skipped.
 """
 
 import json
-import random
 import re
 import shutil
 import sys
@@ -38,21 +39,26 @@ from chimed.storage import warc
 from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
 from chimed_demo import lesson_texts
-from chimed_demo.lessons import worded
 from chimed_demo.pages import Page, all_pages, key_of, texts
-from chimed_demo.rating_lessons import rated_by_looks
+from chimed_demo.played_pairs import ASKED_OF, known_of, play_answer, play_rating, play_verdict
+from chimed_demo.played_thoughts import play_thought
 from chimed_demo.replica import DETAIL
 
 HERE = Path(__file__).parent
 WEEKS = {"2026.11.16": "2026-11-09", "2026.11.23": "2026-11-16"}  # a release, and the week before it that was crawled
 SECOND_WEEK = 6  # every sixth page is published in the second week
-OPTIONS = {"skip": ["perplexity"], "preference_share": 0.5, "reason_share": 0.3, "hops": 2}
+OPTIONS = {
+    "skip": ["perplexity"],
+    "preference_share": 0.5,
+    "preference_candidates": 4,
+    "preference_spoilt": 0.2,
+    "preference_scores": True,
+    "reason_share": 0.5,
+    "hops": 2,
+}
+SECOND = "chimed-second-generator"  # the name of the generator that writes candidates in turn with the first
 KEPT_OF_A_BUILD = ("build.json", "ledger.parquet")  # and of each stage its reports and the rows that left
 EXAMS = PROJECT / "include" / "chimed_demo" / "exam"
-
-
-# What one asks of a chapter of each of the replica's three classics: of diseases, of herbs, of formulas.
-_ASKED_OF = {"xingwu": "{}应当怎样辨别和治疗？", "xitang": "{}怎样使用？", "songchuang": "{}用于什么病证？"}
 
 
 # --- the models' part --------------------------------------------------------------------------------------------
@@ -65,6 +71,7 @@ def answer(body: dict) -> str:
     for name, write in _WRITERS.items():
         prompt = prompts.load(name)
         if system == (prompt.system or "") and user.startswith(prompt.user.split("<")[0]):
+            write = _second_answer if name == "answer" and body["model"] == SECOND else write
             return write(user, body.get("seed") or 0)
     return "甲乙丙"  # to the question with which a server shows that it keeps to the answers allowed
 
@@ -82,7 +89,7 @@ def _question(user: str, _sample: int) -> str:
     for passage in texts("classics")["passages"]:
         if passage["modern"] in user:
             first = re.findall("[^。]+。", passage["modern"])[1:2] or [passage["modern"]]
-            return f"问题：{_ASKED_OF[passage['book']].format(passage['chapter'])}答案：{first[0]}"
+            return f"问题：{ASKED_OF[passage['book']].format(passage['chapter'])}答案：{first[0]}"
     return "问题：这篇文章讲了什么？答案：本文讲了养生的道理。"
 
 
@@ -96,16 +103,10 @@ def _thought(user: str, sample: int) -> str:
     """Return a thought that ends in the answer which `_question` gave, and that answer."""
     document, _, asked = user.rpartition("</文本>")
     question = asked.partition("问题：")[2].strip()
-    for sheet in lesson_texts.sheets():
-        for part in sheet.parts:
-            if part.question == question:
-                wanted = part.heads[0] if part.heads else "这一方面"
-                thought = (
-                    f"这里问的是{wanted}，与其他方面无关，先不管它们。关于{wanted}，能够确定的只有一点，因此可以回答"
-                )
-                return f"思考：{thought}：{part.text}\n答案：{part.text}"
-    said = _question(document, sample).partition("答案：")[2]
-    return f"思考：先想清问的是什么，再想哪一点最能说明它，由此得出：{said}\n答案：{said}"
+    known = known_of(question)
+    said = known.answer if known and known.answer.rstrip("。") in document else ""
+    said = said or _question(document, sample).partition("答案：")[2]
+    return f"思考：{play_thought(document, question, said, sample)}\n答案：{said}"
 
 
 def _department(user: str, _sample: int) -> str:
@@ -114,22 +115,16 @@ def _department(user: str, _sample: int) -> str:
 
 
 def _answer(user: str, sample: int) -> str:
-    """Return the answer to the question; the second time its first sentence, or half of its only one."""
-    one = next((one for one in lesson_texts.asked() if one.title in user and one.answers), None)
-    known = [part.text for sheet in lesson_texts.sheets() for part in sheet.parts if part.question in user]
-    if not one and not known:
-        return "建议您到医院就诊，听医生的意见。"  # twice the same: no pair
-    whole = worded(one.answers[0], random.Random(user), full=True) if one else known[0]
-    if sample == 0:
-        return whole
-    first, *more = re.findall("[^。；]+[。；]", whole) or [whole]
-    return f"{first[:-1]}。" if more else f"{first[: max(8, len(first) // 2)].rstrip('，、。')}。"
+    return play_answer(user, second=False, sample=sample)
 
 
-def _ranking(user: str, _sample: int) -> str:
-    """Choose the longer answer, or the first of two equally long ones, which then fails the swapped comparison."""
-    first, second = re.split("回答[AB]：", user)[1:]
-    return "A" if len(first.strip()) >= len(second.split("请比较")[0].strip()) else "B"
+def _second_answer(user: str, sample: int) -> str:
+    return play_answer(user, second=True, sample=sample)
+
+
+def _verdict(user: str, _sample: int) -> str:
+    asked, first, second = re.split("\n\n回答[AB]：", user.rpartition("\n\n请比较")[0])
+    return play_verdict(asked.partition("问题：")[2], first, second)
 
 
 def _screened(user: str, _sample: int) -> str:
@@ -143,14 +138,14 @@ _WRITERS = {
     "two_steps": _two_steps,
     "department": _department,
     "answer": _answer,
-    "judge": _ranking,
+    "judge": _verdict,
     "screen": _screened,
     "sensitive": lambda user, sample: "否",
     "reason": _thought,
     "supports": lambda user, sample: "是",
     "stands_alone": lambda user, sample: "否" if "这篇文章" in user else "是",
     "faithful": lambda user, sample: "是",
-    "rate": lambda user, sample: rated_by_looks(user.partition("<文本>\n")[2].rpartition("\n</文本>")[0]),
+    "rate": lambda user, sample: play_rating(user.partition("<文本>\n")[2].rpartition("\n</文本>")[0]),
 }
 
 
@@ -160,7 +155,7 @@ class _Server(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        names = [("chimed-generator", "demo-texts/generator"), ("chimed-judge", "demo-texts/judge")]
+        names = [(f"chimed-{name}", f"demo-texts/{name}") for name in ("generator", "second-generator", "judge")]
         self._say({"data": [{"id": name, "object": "model", "root": root} for name, root in names]})
 
     def do_POST(self) -> None:
@@ -232,7 +227,12 @@ def main(target: Path, versions: tuple[str, ...] = tuple(WEEKS)) -> None:
     shown = {"2026.11.16": [page for page in pages if page not in second], "2026.11.23": second}
     with tempfile.TemporaryDirectory() as folder, serving() as url:
         settings = Settings(
-            data=f"{folder}/lake", store=f"sqlite:///{folder}/store.db", exams=str(EXAMS), llm_url=url, judge_url=url
+            data=f"{folder}/lake",
+            store=f"sqlite:///{folder}/store.db",
+            exams=str(EXAMS),
+            llm_url=url,
+            judge_url=url,
+            more_generators=f"{url} {SECOND}",
         )
         work = StageContext("", Options(), open_lake(settings.data), open_store(settings.store), settings)
         for version in versions:
@@ -248,10 +248,7 @@ def main(target: Path, versions: tuple[str, ...] = tuple(WEEKS)) -> None:
 
 def _keep_of_release(release: Path, target: Path) -> None:
     """Copy the tables and their descriptions. JSON Lines and figures would be four fifths of the bytes."""
-    ignored = shutil.ignore_patterns("jsonl", "figures", "dataset_info.json")
-    shutil.copytree(release, target, ignore=ignored)
-    card = (target / "README.md").read_text(encoding="utf-8")
-    (target / "README.md").write_text(re.sub(r"!\[[^]]*\]\(figures/[^)]*\)\n", "", card), encoding="utf-8")
+    shutil.copytree(release, target, ignore=shutil.ignore_patterns("jsonl", "figures", "dataset_info.json"))
 
 
 def _keep_of_build(build: Path, target: Path) -> None:

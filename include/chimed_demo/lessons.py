@@ -223,15 +223,45 @@ def _generate_qa(sheet: Sheet, rng: random.Random) -> Lesson:
 def _reason(sheet: Sheet, rng: random.Random) -> Lesson:
     part, text = _asked_of(sheet, rng)
     answer = _sentence_of(part, rng)
-    thought = rng.choice(_THOUGHTS).format(part.heads[0] if part.heads else "这一点")
+    behind = _BEHIND.get(part.field, _BEHIND[""])
+    thought = rng.choice(_THOUGHTS).format(part.heads[0] if part.heads else "这一点", behind)
     return asking("reason", f"思考：{thought}\n答案：{answer}", text=text, question=part.question)
 
 
-# A model this small cannot say in its thought what it was asked about; it can tell what kind of thing is wanted.
+# A model this small cannot reason about what it was asked; it can tell what kind of thing is wanted, and what lies
+# behind things of that kind.
 _THOUGHTS = (
-    "问的是{0}，别的都先放下，只想与{0}有关的一句，因此就用讲{0}的这一句来回答。",
-    "先看要的是什么，是{0}；再想哪一句讲的是它，所以答案就取这一句，不多也不少。",
+    "问的是{0}。{1}，因此用讲{0}的这一句来回答。",
+    "{1}，要的正是{0}，所以取讲它的这一句。",
 )
+_BEHIND = {
+    "alias": "同一味药各地叫法不同，名称多由形色气味而来",
+    "origin": "方药多出自古代医家的著作",
+    "source": "药材取自植物的根茎花果，入药部位不同则药性不同",
+    "intro": "药材的根茎花果各有药性，要先认清形状和气味",
+    "habitat": "药材的质地受水土气候影响，道地产区的药性最好",
+    "traits": "辨别药材凭形状、颜色、气味和质地",
+    "nature": "药性有寒热温凉，五味有甘苦辛酸咸，各归脏腑经络",
+    "ingredients": "方剂由君臣佐使各药组成，药物各有所主",
+    "making": "丸散膏汤制法不同，都要保住药性",
+    "effects": "药性的寒热和五味决定它能补、能泻还是能散",
+    "indications": "病证有寒热虚实，主治的病证与药性相反，与功效相应",
+    "use": "病证有表里虚实，用药须与病情相合",
+    "usage": "服法要照顾脾胃和药性",
+    "dose": "用量随药性的缓急和体质的虚实而定",
+    "pairing": "两药相配，可以增强药力，也可以制约偏性",
+    "explanation": "方中各药有主有辅，合起来才对病机",
+    "caution": "药性有偏，体质或病证与它相反的人用了会受害",
+    "remark": "药性有偏，用时须辨清体质和病证",
+    "complaint": "病人的痛苦所在是辨证的起点",
+    "signs": "舌象和脉象反映脏腑气血的虚实",
+    "pattern": "把症状和舌脉合起来，就能辨出病机所在的脏腑",
+    "treatment": "治法针对病机，虚则补之，实则泻之",
+    "formula": "治法定了，方药随病机而选",
+    "course": "疗效要看症状和舌脉的变化",
+    "comment": "一个病案的价值在于辨证的关键",
+    "": "身体的症状各有病因，治疗和调养要对着病因",
+}
 
 
 def _asked_of(sheet: Sheet, rng: random.Random) -> tuple[Part, str]:

@@ -12,6 +12,8 @@ import pytest
 
 from chimed.build import order
 from chimed.release import SUBSETS, TABLES
+from chimed.release.verify import faults_in, files_left_out
+from chimed.storage.lake import open_lake
 from support.readme import CHINESE, ENGLISH, PROJECT
 
 DOCS = PROJECT / "docs"
@@ -53,6 +55,15 @@ def test_pictures_and_sample_are_small() -> None:
     assert all(path.stat().st_size < 300_000 for path in (DOCS / "pictures").iterdir())
     rows = json.loads((SAMPLE / "releases" / "2026.11.23" / "statistics.json").read_text(encoding="utf-8"))["instances"]
     assert all(f" {round(rows, -1)} " in guide.read_text(encoding="utf-8") for guide in (ENGLISH, CHINESE)), rows
+
+
+@pytest.mark.parametrize("version", ["2026.11.16", "2026.11.23"])
+def test_what_the_sample_has_is_intact(version: str) -> None:
+    lake = open_lake(str(SAMPLE))
+    assert faults_in(lake, f"releases/{version}", partial=True) == [], "run make sample"
+    assert {name.split("/")[0] for name in files_left_out(lake, f"releases/{version}")} == {
+        "jsonl", "figures", "dataset_info.json",
+    }  # fmt: skip
 
 
 @pytest.mark.slow

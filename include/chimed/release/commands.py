@@ -20,6 +20,9 @@ app = typer.Typer()
 @app.command()
 def verify(
     release: Annotated[str, typer.Argument(help="a version, latest, or the path or URL of a copy's folder")],
+    partial: Annotated[
+        bool, typer.Option("--partial", help="the copy may lack files; check those that it has, and say which it lacks")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a release against its manifest: every file's checksum, columns, ids, splits, statistics."""
@@ -27,17 +30,24 @@ def verify(
     from chimed.storage import lake as lakes
 
     lake, folder = verifying.find_folder(release)
-    faults = verifying.faults_in(lake, folder)
+    faults = verifying.faults_in(lake, folder, partial)
     if as_json:
         print(json.dumps({"folder": lake.at(folder), "faults": faults}, ensure_ascii=False))
         raise SystemExit(1 if faults else 0)
     if faults:
         print("\n".join(faults))
         print(f"{lake.at(folder)}: {len(faults)} faults", file=sys.stderr)
+        if all(fault.endswith(f": {verifying.MISSING}") for fault in faults):
+            print("this copy lacks files; --partial checks those that it has", file=sys.stderr)
         raise SystemExit(1)
     manifest = lakes.read_json(lake, f"{folder}/{layout.MANIFEST}")
+    lacks = verifying.files_left_out(lake, folder)
+    if lacks:
+        print("\n".join(f"{name}: not in this copy" for name in lacks))
+    there = len(manifest["files"]) - len(lacks)
     print(
-        f"release {manifest['version']}: {len(manifest['files'])} files are unchanged; "
+        f"release {manifest['version']}: {there} files are unchanged"
+        f"{f', {len(lacks)} are not in this copy' if lacks else ''}; "
         f"checksum {manifest['checksum']} (the rows), seal {manifest.get('seal', 'not recorded')} (everything)"
     )
 

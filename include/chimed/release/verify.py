@@ -34,6 +34,7 @@ from chimed.storage.naming import is_file_path
 from chimed.turns import alternates
 
 NOT_LISTED = ("manifest.json", ACCEPTED)
+MISSING = "missing"
 
 
 def find_folder(release: str) -> tuple[Lake, str]:
@@ -62,8 +63,11 @@ def verify(lake: Lake, version: str) -> list[str]:
     return faults_in(lake, folder_of(version))
 
 
-def faults_in(lake: Lake, folder: str) -> list[str]:
-    """List the faults of a release's folder, a sentence each that names the file; empty where it is intact."""
+def faults_in(lake: Lake, folder: str, partial: bool = False) -> list[str]:
+    """List the faults of a release's folder, a sentence each that names the file; empty where it is intact.
+
+    partial: the folder may lack files of the release (but the manifest); then what is there is checked.
+    """
     there = _entries(lake, folder)
     if "manifest.json" not in there:
         return ["manifest.json: missing, so the release is not whole (interrupted, held back or withdrawn)"]
@@ -84,7 +88,7 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
             for name in wrong[:5]
         ]
     present = there.keys() - set(NOT_LISTED)
-    faults = [f"{name}: missing" for name in sorted(files.keys() - present)]
+    faults = [] if partial else [f"{name}: {MISSING}" for name in sorted(files.keys() - present)]
     faults += [f"{name}: not in the manifest" for name in sorted(present - files.keys())]
     for name in sorted(files.keys() & present):
         faults += _file_faults(lake, f"{folder}/{name}", name, files[name])
@@ -94,13 +98,19 @@ def faults_in(lake: Lake, folder: str) -> list[str]:
         return ["manifest.json: its seal is not that of what it says"]
     if (said := _sealed_by_build(lake, folder)) and said != manifest.get(SEAL):
         return [f"manifest.json: not the one that its build wrote (seal {said[:12]}…)"]
-    return _broken_promises(lake, folder, manifest)
+    return _broken_promises(lake, folder, manifest, present)
 
 
-def _broken_promises(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]:
+def files_left_out(lake: Lake, folder: str) -> list[str]:
+    """Return the files of a release that its folder does not have."""
+    files = lakes.read_json(lake, f"{folder}/{layout.MANIFEST}")["files"]
+    return sorted(files.keys() - _entries(lake, folder).keys())
+
+
+def _broken_promises(lake: Lake, folder: str, manifest: dict[str, Any], there: set[str]) -> list[str]:
     """Return what of the tables is not as the manifest and the statistics say, a sentence each."""
     try:
-        return _promises(lake, folder, manifest)
+        return _promises(lake, folder, manifest, there)
     except (
         UserError,
         OSError,
@@ -150,11 +160,16 @@ def _file_faults(lake: Lake, path: str, name: str, said: dict[str, Any]) -> list
     return [] if digest == said["sha256"] else [f"{name}: sha256 {digest[:12]}…, not {said['sha256'][:12]}…"]
 
 
-def _promises(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]:
-    """Return what the files promise each other: the checksum, the statistics, the same rows in every form, the card."""
+def _promises(lake: Lake, folder: str, manifest: dict[str, Any], there: set[str]) -> list[str]:
+    """Return what the files promise each other: the checksum, the statistics, the same rows in every form, the card.
+
+    there: the files that the folder has; what only the others could break is not looked at.
+    """
     files = manifest["files"]
     if "statistics.json" not in files:
         return ["statistics.json: not in the manifest's list"]
+    if "statistics.json" not in there:
+        return []
     numbers = lakes.read_json(lake, f"{folder}/{layout.STATISTICS}")
     tables = table_files(files)
     lost = [parquet_name(table) for table in TABLES if numbers["splits"].get(table) and not tables[table]]
@@ -162,15 +177,17 @@ def _promises(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]:
         return [f"{name}: not in the manifest's list" for name in unlisted]
     if checksum_of(files) != manifest.get("checksum"):
         return ["manifest.json: its checksum is not that of its files"]
+    if not there.issuperset(name for names in tables.values() for name in names):
+        return []
     if faults := _column_faults(lake, folder, tables):
         return faults
     lines: list[str] = []
-    if faults := _row_faults(lake, folder, tables, numbers, files, lines):
+    if faults := _row_faults(lake, folder, tables, numbers, files, lines, there):
         return faults
-    return lines + _graph_faults(lake, folder, files) + _form_faults(lake, folder, manifest)
+    return lines + _graph_faults(lake, folder, files, there) + _form_faults(lake, folder, manifest, there)
 
 
-def _graph_faults(lake: Lake, folder: str, files: dict[str, Any]) -> list[str]:
+def _graph_faults(lake: Lake, folder: str, files: dict[str, Any], there: set[str]) -> list[str]:
     """Say where the graph's tables are not what the rows state; a release of an older version has none."""
     if not any(name in files for name in (ENTITIES_FILE, RELATIONS_FILE)):
         return []
@@ -178,6 +195,7 @@ def _graph_faults(lake: Lake, folder: str, files: dict[str, Any]) -> list[str]:
     for name, expected in ((ENTITIES_FILE, stated.entities), (RELATIONS_FILE, stated.relations)):
         if name not in files:
             faults.append(f"{name}: not in the manifest's list")
+        if name not in there:
             continue
         with lakes.open_file(lake, f"{folder}/{name}") as file:
             if not pl.read_parquet(file).equals(expected):
@@ -202,6 +220,7 @@ def _row_faults(
     numbers: dict[str, Any],
     files: dict[str, Any],
     lines: list[str],
+    there: set[str],
 ) -> list[str]:
     """Promises that no checksum keeps: the order, ids once, a page on one side, statistics that can be counted again.
 
@@ -219,6 +238,8 @@ def _row_faults(
                     counter.add(f"{subset}/{split}", rows)
                     seen.look(rows)
                     digest.update(jsonl(rows.select(names), subset))
+                if beside not in there:
+                    continue
                 is_same = digest.hexdigest() == files[beside]["sha256"]
                 if not is_same and not _same_rows(lake, f"{folder}/{name}", f"{folder}/{beside}", subset):
                     lines.append(f"{beside}: not the rows of {name}")
@@ -278,14 +299,15 @@ class Seen:
         return said
 
 
-def _form_faults(lake: Lake, folder: str, manifest: dict[str, Any]) -> list[str]:
+def _form_faults(lake: Lake, folder: str, manifest: dict[str, Any], there: set[str]) -> list[str]:
     """Where LLaMA-Factory's description is not what this code would write, or the card tells another checksum."""
     faults: list[str] = []
     if SEAL not in manifest or manifest.get("code") != chimed.__version__:  # other versions may write these otherwise
         return faults
-    if lakes.read_json(lake, f"{folder}/dataset_info.json") != dataset_info(jsonl_places(manifest["files"])):
+    info = f"{folder}/dataset_info.json"
+    if "dataset_info.json" in there and lakes.read_json(lake, info) != dataset_info(jsonl_places(manifest["files"])):
         faults.append("dataset_info.json: not what the tables ask for")
-    if manifest["checksum"].encode() not in lakes.read_bytes(lake, f"{folder}/README.md"):
+    if "README.md" in there and manifest["checksum"].encode() not in lakes.read_bytes(lake, f"{folder}/README.md"):
         faults.append("README.md: it does not tell this release's checksum")
     return faults
 

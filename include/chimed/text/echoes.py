@@ -10,7 +10,8 @@ import re
 import unicodedata
 
 LEAST = 2  # characters of medicine, or of the document, that a thought has of its own
-SHARED = 2  # characters in a row that count as said by the question, the answer or the document
+SHARED = 2  # characters in a row that count as said by the question or the answer already
+TOLD = 3  # characters in a row that count as taken from the document: 可以 stands in every text
 
 # Characters of which words of medicine are made and talk about questions hardly ever is. Not 主治, 用量, 注意 and other
 # words that questions are asked with.
@@ -55,21 +56,22 @@ def find_echo(reasoning: str, question: str, answer: str, text: str = "") -> tup
 
 def own_content(reasoning: str, question: str, answer: str, text: str = "") -> str:
     """Return the characters of a thought that are of medicine or of the document, and not of question or answer."""
-    said = {pair for one in (question, answer) for pair in _pairs(_plain(one))}
-    told = set(_pairs(_plain(text))) - said
+    said = {pair for one in (question, answer) for pair in _runs(_plain(one), SHARED)}
+    told = set(_runs(_plain(text), TOLD))
     thought = _plain(reasoning)
     common = _COMMON.sub(lambda match: "，" * len(match[0]), thought)
     known, new = [False] * len(thought), [letter in _MEDICINE for letter in common]
-    for place, pair in enumerate(_pairs(thought)):
-        if pair in said:
+    for place, run in enumerate(_runs(thought, SHARED)):
+        if run in said:
             known[place : place + SHARED] = [True] * SHARED
-        elif pair in told and "，" not in pair:
-            new[place : place + SHARED] = [True] * SHARED
+    for place, run in enumerate(_runs(thought, TOLD)):
+        if run in told and "，" not in run:
+            new[place : place + TOLD] = [True] * TOLD
     return "".join(letter for letter, before, here in zip(thought, known, new, strict=True) if here and not before)
 
 
-def _pairs(text: str) -> list[str]:
-    return [text[place : place + SHARED] for place in range(len(text) - SHARED + 1)]
+def _runs(text: str, length: int) -> list[str]:
+    return [text[place : place + length] for place in range(len(text) - length + 1)]
 
 
 def _plain(text: str) -> str:

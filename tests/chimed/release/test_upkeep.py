@@ -19,7 +19,8 @@ from chimed.build.ledger import read_ledger
 from chimed.crawl.frontier import add_links, begin
 from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError, WorkStopped
-from chimed.release import SUBSETS, TABLES, find_release, read_manifest, releases
+from chimed.release import SUBSETS, TABLES, commands, find_release, read_manifest, releases
+from chimed.release import verify as verifying
 from chimed.release.file_names import jsonl_places
 from chimed.release.push import push
 from chimed.release.rows import ADDED, dataset_info, jsonl
@@ -39,6 +40,27 @@ from support import making_one
 from support.making_one import FIRST, SECOND, pylist, read_tables
 
 pytestmark = pytest.mark.slow
+
+
+def test_a_copy_may_lack_files_if_told(copied, monkeypatch, capsys):
+    root = Path(copied.lake.at("releases", FIRST))
+    shutil.rmtree(root / "jsonl")
+    (root / "dataset_info.json").unlink()
+    monkeypatch.setenv("CHIMED_DATA", copied.settings.data)
+    with pytest.raises(SystemExit):
+        commands.verify(FIRST)
+    assert "this copy lacks files; --partial checks those that it has" in capsys.readouterr().err
+    commands.verify(FIRST, partial=True)
+    said = capsys.readouterr().out
+    assert "jsonl/sft.train.jsonl: not in this copy" in said
+    assert f"{len(verifying.files_left_out(copied.lake, f'releases/{FIRST}'))} are not in this copy" in said
+    table = root / "sft" / "train.parquet"
+    table.write_bytes(table.read_bytes()[:-1] + b"X")
+    (fault,) = faults_in(copied.lake, f"releases/{FIRST}", partial=True)
+    assert fault.startswith("sft/train.parquet: sha256")
+    table.unlink()
+    assert faults_in(copied.lake, f"releases/{FIRST}", partial=True) == []
+    assert len(faults_in(copied.lake, f"releases/{FIRST}")) > 8
 
 
 @pytest.mark.parametrize("name", ["sft/train.parquet", "jsonl/preference.train.jsonl", "figures/flow.svg", "README.md"])
