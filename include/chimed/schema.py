@@ -83,6 +83,9 @@ RECORD = pa.schema(
         # how good the row is by the rubric (llm/prompts/rate.yaml), 1 to 5: the weighted mean of the five below it;
         # all null where the build rates nothing, and in a table that was written before there were these columns
         *(pa.field(name, pa.float64()) for name in QUALITY),
+        # the cluster of topics that it is in, of those of its build; null where it says too little or the build looks
+        # for none, and in a table that was written before there was this column
+        pa.field("cluster", pa.int32()),
     ]
 )
 
@@ -141,7 +144,7 @@ def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
     Scores, the places of findings in the parent's words, and what was said after its answer are not copied.
     """
     places = ("adopted", "reasoning", "margin", "rejected_by", "evidence", "identifiers", "turns")
-    unknown = dict.fromkeys((*places, "tokens", "perplexity", *QUALITY))
+    unknown = dict.fromkeys((*places, "tokens", "perplexity", *QUALITY, "cluster"))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)
     return row
