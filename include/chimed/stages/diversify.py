@@ -1,9 +1,9 @@
 """Measure what the corpus varies in, and cap a cluster's share of it if the build says so. Ours.
 
-Clusters of topics are learned from a sample (`diversify_learn`); each row gets its own (`diversify_assign`); how rows
-are spread over them, how many questions are near-paraphrases, and which medicine is written about but never asked
-about is measured on the whole corpus (`diversify_threshold`). The option `cluster_cap` bounds the share of each kind of record
-that one cluster may have; it is off, and the report shows what it would take.
+Clusters of topics are learned from a sample (`diversify_learn`); each row gets its own (`diversify_assign`). How rows
+are spread over them, how many questions are near-paraphrases, and which medicine is written about but never asked about
+is measured on the whole corpus (`diversify_threshold`). The option `cluster_cap` bounds the share of each kind of
+record that one cluster may have; it is off, and the report shows what it would take.
 """
 
 from typing import Any
