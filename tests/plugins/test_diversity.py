@@ -23,7 +23,7 @@ FIGURES = {
     "leaving": [],
     "paraphrases": {"sample": 40, "same": 3, "found": 2, "low": 0.01, "high": 0.16, "shown": []},
     "coverage": {"herbs": {"listed": 470, "questions": 1, "answers": 2, "documents": 3}},
-    "departments": {"内科": 0},
+    "departments": [{"department": "内科", "questions": 0}],
     "unasked": [{"group": "herbs", "name": "川芎", "documents": 3, "answers": 1}],
 }
 

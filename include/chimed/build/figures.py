@@ -60,7 +60,6 @@ DATA = (
     "would_take",
     "spread",
     "coverage",
-    "departments",
 )  # their keys are data
 
 
@@ -245,8 +244,8 @@ class DiversifyFigures(TypedDict):
     (none where too few rows were there to learn from); spread: kind → how even (`chimed.diversity.capping`);
     would_take: share → kind → rows; leaving: ids of the first rows that the cap took; paraphrases: of a sample of
     questions how many another page asks, in the same or in other words; coverage: group of names → how many are listed,
-    and named in questions, answers and documents; departments: department → questions; unasked: what documents name and
-    no question does, the most frequent first.
+    and named in questions, answers and documents; departments: each with its questions; unasked: what documents name
+    and no question does, the most frequent first.
     """
 
     placed: int
@@ -258,7 +257,7 @@ class DiversifyFigures(TypedDict):
     leaving: NotRequired[list[str]]
     paraphrases: NotRequired[dict[str, Any] | None]
     coverage: NotRequired[dict[str, dict[str, int]]]
-    departments: NotRequired[dict[str, int]]
+    departments: NotRequired[list[dict[str, Any]]]
     unasked: NotRequired[list[dict[str, Any]]]
 
 

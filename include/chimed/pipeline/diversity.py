@@ -18,6 +18,7 @@ from chimed.build import reports
 from chimed.build.builds import count_parts, read_build
 from chimed.characters import one_line, short
 from chimed.diversity.features import topic
+from chimed.diversity.medicine import WHERE
 from chimed.errors import UserError
 from chimed.pipeline.trace import read_row
 from chimed.schema import RECORD, RECORD_COLUMNS
@@ -118,7 +119,7 @@ def print_diversity(told: dict[str, Any]) -> None:
         for one in told["clusters"][:LINES]
     ]
     _print(console, ("cluster", "words", "rows", "taken"), largest)
-    names = [(group, *one.values()) for group, one in told["coverage"].items()]
+    names = [(group, one["listed"], *(one[where] for where in WHERE)) for group, one in told["coverage"].items()]
     _print(console, ("names of", "listed", "in questions", "in answers", "in documents"), names)
     unasked = [tuple(one[head] for head in HEADS) for one in told["unasked"][:LINES]]
     print(f"{len(told['unasked'])} names are in documents and in no question; --unasked <file> writes them all:")

@@ -113,9 +113,10 @@ def _paraphrases(work: StageContext, corpus: Corpus) -> dict[str, Any] | None:
     return {"sample": len(probes.ids), "same": same, "found": len(others), "low": low, "high": high, "shown": shown}
 
 
-def _departments(several: Iterator[pl.DataFrame]) -> dict[str, int]:
-    """Return how many questions each of the twenty departments has, the fewest first."""
+def _departments(several: Iterator[pl.DataFrame]) -> list[dict[str, Any]]:
+    """Return how many questions each of the twenty departments has, the fewest first: department, questions."""
     questions = (part.filter(pl.col("kind") == "qa").select("department") for part in several)
     every = pl.concat([pl.DataFrame(schema={"department": pl.String}), *questions])
     counts = dict(every.drop_nulls().group_by("department").len().iter_rows())
-    return dict(sorted(((name, counts.get(name, 0)) for name in DEPARTMENTS), key=lambda pair: pair[1]))
+    found = [{"department": name, "questions": counts.get(name, 0)} for name in DEPARTMENTS]
+    return sorted(found, key=lambda one: one["questions"])
