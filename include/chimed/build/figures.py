@@ -60,6 +60,8 @@ DATA = (
     "would_take",
     "spread",
     "coverage",
+    "generators",
+    "scores",
 )  # their keys are data
 
 
@@ -202,6 +204,8 @@ class PreferFigures(TypedDict):
     spoilt_dose: int
     spoilt_warning: int
     nothing_to_spoil: int
+    generators: dict[str, dict[str, int]]
+    scores: NotRequired[dict[str, dict[str, Any]]]
 
 
 class ReasonFigures(TypedDict):
