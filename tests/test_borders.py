@@ -47,8 +47,8 @@ def test_running_a_stage_loads_what_it_needs_only() -> None:
 # The rooms of `chimed`, from the ground up: a room imports from itself and from those before it. What lies in no room
 # (settings, errors, the schema) is below all of them; `commands` of any room and `__main__` are above all of them.
 ROOMS = (
-    "storage", "text", "sources", "crawl", "extraction", "build", "llm", "rating", "release", "stages", "pipeline",
-    "train", "evaluate", "trained", "operations",
+    "storage", "text", "sources", "crawl", "extraction", "build", "llm", "rating", "diversity", "release", "stages",
+    "pipeline", "train", "evaluate", "trained", "operations",
 )  # fmt: skip
 
 

@@ -104,6 +104,9 @@ RECORD = pa.schema(
         # how good the row is by the rubric (llm/prompts/rate.yaml), 1 to 5: the weighted mean of the five below it;
         # all null where the build rates nothing, and in a table that was written before there were these columns
         *(pa.field(name, pa.float64()) for name in QUALITY),
+        # the cluster of topics that it is in, of those of its build; null where it says too little or the build looks
+        # for none, and in a table that was written before there was this column
+        pa.field("cluster", pa.int32()),
     ]
 )
 
@@ -166,7 +169,7 @@ def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
     also made from is, for with that its child goes too.
     """
     places = ("adopted", "reasoning", *OF_PAIRS, "evidence", "identifiers", "turns")
-    unknown = dict.fromkeys((*places, "tokens", "perplexity", *QUALITY))
+    unknown = dict.fromkeys((*places, "tokens", "perplexity", *QUALITY, "cluster"))
     others = parent.get("also_from") and [{**one, "evidence": None} for one in parent["also_from"]]
     row = {**parent, "parent": parent["id"], **unknown, "also_from": others, **changes}
     row["id"] = record_id(row)

@@ -64,6 +64,7 @@ BUILD_FORM = {
         "rate_sample": "Rows that the judge rates",
         "quality_cut": "Share with the lowest rating to drop",
     },
+    "Diversity": {"cluster_cap": "Share of a kind of record that one topic may have"},
     "Running": {"part_rows": "Rows of one part", "file_bytes": "Bytes of text in one file of the release"},
 }
 OTHER = "More options"  # the section of an option that BUILD_FORM does not know yet

@@ -78,6 +78,6 @@ def test_the_plan_is_kept_with_the_build(work):
     assert parts == 6
     tasks = parts * (len(STAGES) - 1) + 1  # all stages but the release are mapped
     steps = parts + 1 + 2 * ranges_of(100_000) + 1  # dedup
-    steps += 1 + (1 + parts + 1)  # filter; rate
+    steps += 1 + 2 * (1 + parts + 1)  # filter; rate, diversify
     assert made["plan"] == {"rows": 100_000, "parts": 6, "tasks": tasks + steps, "bytes": made["plan"]["bytes"]}
     assert made["plan"]["bytes"] > 0

@@ -27,7 +27,8 @@ from chimed_airflow.local.rest import Api
 from support import loopback, postgres
 
 HERE = Path(__file__).parent
-SKIPPED = ["translate", "generate_qa", "prefer", "reason", "rate"]  # two stages that ask the model are enough
+# two stages that ask the model are enough
+SKIPPED = ["translate", "generate_qa", "prefer", "reason", "rate", "diversify"]
 PART_ROWS = 130
 IN_FLIGHT = 4  # requests of one shard
 LATENCY = 0.5  # seconds of one answer

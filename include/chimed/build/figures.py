@@ -59,6 +59,8 @@ DATA = (
     "by_department",
     "ratings",
     "would_take",
+    "spread",
+    "coverage",
     "generators",
     "scores",
 )  # their keys are data
@@ -249,6 +251,29 @@ class RateFigures(TypedDict):
     agreement: NotRequired[dict[str, dict[str, Any]]]
     cuts: NotRequired[dict[str, dict[str, Any]]]
     would_take: NotRequired[dict[str, dict[str, int]]]
+
+
+class DiversifyFigures(TypedDict):
+    """Of one part: placed: rows with a cluster; taken: source → rows, and rows that the cap took. Of the corpus, in the
+    first part, after the cap: sample: rows learned from; clusters: each with its words, rows by kind, and rows taken
+    (none where too few rows were there to learn from); spread: kind → how even (`chimed.diversity.capping`);
+    would_take: share → kind → rows; leaving: ids of the first rows that the cap took; paraphrases: of a sample of
+    questions how many another page asks, in the same or in other words; coverage: group of names → how many are listed,
+    and named in questions, answers and documents; departments: each with its questions; unasked: what documents name
+    and no question does, the most frequent first.
+    """
+
+    placed: int
+    taken: dict[str, dict[str, int]]
+    sample: NotRequired[int]
+    clusters: NotRequired[list[dict[str, Any]]]
+    spread: NotRequired[dict[str, dict[str, Any]]]
+    would_take: NotRequired[dict[str, dict[str, int]]]
+    leaving: NotRequired[list[str]]
+    paraphrases: NotRequired[dict[str, Any] | None]
+    coverage: NotRequired[dict[str, dict[str, int]]]
+    departments: NotRequired[list[dict[str, Any]]]
+    unasked: NotRequired[list[dict[str, Any]]]
 
 
 class DecontaminateFigures(TypedDict):

@@ -80,6 +80,9 @@ class Options(BaseModel):
     quality_cut: float = Field(
         0.0, ge=0, lt=1, description="share of rows with the lowest rating to drop, of each kind of record; 0: none"
     )
+    cluster_cap: float | None = Field(
+        None, gt=0, lt=1, description="share of each kind of record that one cluster of topics may have; empty: any"
+    )
     second_opinion: bool = Field(
         True, description="ask the judge to confirm translations and generated answers that the rules accept"
     )

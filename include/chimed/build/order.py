@@ -157,6 +157,14 @@ STAGES = (
         steps=(Step("learn", "all", "llm"), Step("score", "part"), Step("threshold", "all")),
     ),
     Stage(
+        "diversify", "shard", "cpu", "Measure diversity", "多样性",
+        "learns clusters of topics from a sample and gives every row its own; measures near-paraphrases of questions, "
+        "and which medicine is written about but never asked about; the option `cluster_cap` bounds a cluster's share",
+        "ours",
+        skippable=True,
+        steps=(Step("learn", "all"), Step("assign", "part"), Step("threshold", "all")),
+    ),
+    Stage(
         "decontaminate", "shard", "cpu", "Remove exam questions", "去除考题",
         "removes exam questions, in either script and with small changes: from a long document the passage, else the "
         "record",

@@ -236,6 +236,32 @@ def ratings(
 
 
 @app.command()
+def diversity(
+    build: Annotated[str, typer.Argument(help="a build's version, or latest")] = "latest",
+    unasked: Annotated[
+        Path | None, typer.Option(help="also write here, as CSV, what documents name and no question does")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a build's rows vary in: topics, near-paraphrases, medicine that nobody asks about, what a cap takes."""
+    from chimed.pipeline.diversity import print_diversity, read_diversity, unasked_csv
+    from chimed.storage.lake import open_lake
+
+    told = read_diversity(open_lake(), build)
+    if unasked:
+        try:
+            unasked.write_text(unasked_csv(told), encoding="utf-8", newline="")
+        except OSError as error:
+            raise UserError(
+                f"{unasked} cannot be written ({error.strerror}); name a file in a folder of yours"
+            ) from None
+    if as_json:
+        print_result(told)
+    else:
+        print_diversity(told)
+
+
+@app.command()
 def trace(
     record: Annotated[str, typer.Argument(help="a record's id, from any stage's table or a release")],
     build: Build = "latest",

@@ -278,6 +278,8 @@ def _print_rating(row: dict[str, Any]) -> None:
     if row.get(QUALITY[0]) is not None:
         criteria = ", ".join(f"{name.removeprefix('quality_')} {row[name]}" for name in QUALITY[1:])
         print(f"  {'rating':12}{row[QUALITY[0]]} ({criteria})")
+    if row.get("cluster") is not None:
+        print(f"  {'cluster':12}{row['cluster']}")
 
 
 def _print_pair(row: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ releases/<version>/
   figures/                     PNG and SVG
   statistics.json              counted from the parquet files alone
   changes.json                 against the release before
+  clusters.json                what the column `cluster` numbers, where the build measured its diversity
   README.md                    the data card
   manifest.json                checksums, and how it was made; written last: where it is, the release is whole
 

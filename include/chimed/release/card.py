@@ -30,6 +30,7 @@ from chimed.storage.lake import Lake
 
 HERE = Path(__file__).parent
 RIGHTS = ("title", "license", "homepage")  # what may have been said of a corpus when it was ingested
+CLUSTERS_SHOWN = 20
 LONGEST = 300  # characters of an example's field that are shown
 
 
@@ -75,6 +76,7 @@ def render_card(
         changed=changed_options(made["options"]),
         examples=shown,
         graph=graph,
+        largest_clusters=largest_clusters(made),
         replica=any(crawl["replica"] for crawl in made["inputs"]),
     )
 
@@ -148,6 +150,12 @@ def models_in(counts: Counts, made: dict[str, Any]) -> list[str]:
     for model in [] if answered else counts.places["model"].drop_nulls().unique():
         did.setdefault(public_name(model), ["rows"])
     return [f"{model} ({', '.join(dict.fromkeys(what))})" for model, what in sorted(did.items())]
+
+
+def largest_clusters(made: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the clusters with most rows, `CLUSTERS_SHOWN` at most; none where the build has looked for none."""
+    found = (made.get("diversity") or {}).get("clusters", [])
+    return sorted(found, key=lambda one: (-sum(one["rows"].values()), one["cluster"]))[:CLUSTERS_SHOWN]
 
 
 def changed_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def making(work: StageContext) -> dict[str, Any]:
         "preferences": preferences(figures["prefer"]),
         "reasons": _reasons(figures.get("reason", [])),
         "rating": _rating(work, figures.get("rate", [])),
+        "diversity": diversity(figures.get("diversify", [])),
         "exams": _by_exam(figures["decontaminate"]),
         "cost": costs,
     }
@@ -265,6 +266,15 @@ def _rating(work: StageContext, shards: list[dict[str, Any]]) -> dict[str, Any] 
         "people": rated_by_people(work.store, work.build)["criteria"],
         "cut": sum(one["cut"] for one in told["cuts"].values()),
     }
+
+
+DIVERSITY = ("sample", "clusters", "spread", "would_take", "paraphrases", "coverage", "departments", "unasked")
+
+
+def diversity(shards: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what rows vary in, as `diversify` measured it (`DiversifyFigures`); None where the build has not."""
+    told = next((one for one in shards if "spread" in one), None)
+    return None if told is None else {name: told[name] for name in DIVERSITY}
 
 
 def _share(part: int, whole: int) -> dict[str, Any]:

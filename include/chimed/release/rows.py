@@ -37,6 +37,7 @@ _PROVENANCE = [
     *(RECORD.field(name) for name in ("model", "evidence", "also_from", "published", "fetched", "page")),
     RECORD.field("perplexity"),  # to two places, so that it is the same on every machine
     *(RECORD.field(name) for name in QUALITY),  # so are they
+    RECORD.field("cluster"),
 ]
 COLUMNS = {
     "pretrain": pa.schema([pa.field("text", pa.string(), False), *_PROVENANCE]),
@@ -51,7 +52,7 @@ COLUMNS = {
     "reasoning": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),
 }
 # Columns that a release of an earlier version may lack
-ADDED = ("also_from", *OF_PAIRS, *QUALITY)
+ADDED = ("also_from", *OF_PAIRS, *QUALITY, "cluster")
 
 # LLaMA-Factory's description of the JSONL files (its data/README.md): an answer of a pair is one message, not a list
 _TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}

@@ -33,6 +33,7 @@ from chimed.storage.contents import as_json, sealed
 from chimed.storage.lake import Lake
 
 ACCEPTED = "accepted.json"
+CLUSTERS = "clusters.json"  # what the column `cluster` numbers: words and rows by kind, of the build
 # options that say how large files are: no row is another by them
 OF_FILES = ("part_rows", "file_bytes")
 
@@ -74,6 +75,8 @@ def write_around(lake: Lake, version: str, tables: Filled, made: dict[str, Any],
     graph = graph_of(lake, folder)
     for name, table in graph.files().items():
         put(name, table)
+    if (made.get("diversity") or {}).get("clusters"):
+        put(CLUSTERS, as_json(made["diversity"]["clusters"]))
     shown = examples(lake, folder, counts)
     card = render_card(version, counts, list(files), shown, made, changes, accepted, checksum, graph.numbers())
     put("README.md", card.encode())

@@ -116,6 +116,35 @@ def ratings(version: str, request: Request, cut: Share = None) -> Response:
     return page(request, "ratings.html.j2", here="overview", told=told, titles=titles, shares=shares)
 
 
+@router.get("/builds/{version}/diversity", dependencies=Searching)
+def diversity(version: str, request: Request) -> Response:
+    """Show what a build's rows vary in; a build that has not measured it has only its own page."""
+    from chimed.errors import UserError
+    from chimed.pipeline.diversity import read_diversity
+    from chimed.storage.lake import open_lake
+
+    try:
+        told = read_diversity(open_lake(), version)
+    except UserError:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/builds/{quote(version)}", 303)
+    return page(request, "diversity.html.j2", here="overview", told=told)
+
+
+@router.get("/builds/{version}/unasked.csv", dependencies=Searching)
+def unasked(version: str, request: Request) -> Response:
+    """Return the medicine that documents name and no question does, as a file for a spreadsheet."""
+    from chimed.errors import UserError
+    from chimed.pipeline.diversity import read_diversity, unasked_csv
+    from chimed.storage.lake import open_lake
+
+    try:
+        told = read_diversity(open_lake(), version)
+    except UserError:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/builds/{quote(version)}", 303)
+    headers = {"Content-Disposition": f'attachment; filename="unasked-{told["build"]}.csv"'}
+    return Response(unasked_csv(told), media_type="text/csv; charset=utf-8", headers=headers)
+
+
 @router.get("/of")
 def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse:
     """Redirect to the page about a run or task of Airflow: its source, build, review queue, release or scores."""
@@ -138,6 +167,8 @@ def of(request: Request, dag: str, run: str, task: str = "") -> RedirectResponse
                 place = f"review?{urlencode({'build': made, 'stage': 'screen'})}"
             elif task.startswith("rate"):
                 place = f"builds/{made}/ratings"
+            elif task.startswith("diversify"):
+                place = f"builds/{made}/diversity"
             elif task == "release" and is_whole(lake, made):
                 place = f"releases/{made}"
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{place}", 303)
@@ -251,6 +282,7 @@ def _build(lake: "Lake", version: str) -> dict[str, Any]:
         "broken": broken,
         "doubtful": doubts,
         "rated": any(one["stage"] == "rate" and not one.get("skipped") for one in entries),
+        "varied": any(one["stage"] == "diversify" and not one.get("skipped") for one in entries),
         "ledger": entries,
         "not_run": [] if released else [name for name in STAGES if name not in {one["stage"] for one in entries}],
         "flow": shown,

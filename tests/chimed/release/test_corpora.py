@@ -27,7 +27,7 @@ from support.model_server import serving
 pytestmark = pytest.mark.slow
 
 VERSION = "2026.11.22"
-SKIPPED = ("department", "translate", "generate_qa", "prefer", "reason", "rate", "decontaminate")
+SKIPPED = ("department", "translate", "generate_qa", "prefer", "reason", "rate", "diversify", "decontaminate")
 QUESTIONS = {
     "named": {
         "咳嗽三天有白痰，没有发热，需要吃消炎药吗？": "多喝水休息一周，痰变黄或者发热再去医院查血。",
@@ -112,12 +112,12 @@ def test_the_card_tells_only_its_contents(corpora, folder, capsys):
 
 
 def test_skipped_and_unrun_stages_differ(corpora, capsys):
-    for name in ("prefer", "reason", "rate", "decontaminate", "release"):
+    for name in ("prefer", "reason", "rate", "diversify", "decontaminate", "release"):
         for file in lakes.files(corpora.lake, f"builds/{VERSION}/{name}"):
             lakes.remove(corpora.lake, f"builds/{VERSION}/{name}/{file}")
     print_ledger(corpora.lake, VERSION)
     told = capsys.readouterr().out
-    assert (told.count("skipped"), told.count("not run")) == (len(SKIPPED) - 4, 5)
+    assert (told.count("skipped"), told.count("not run")) == (len(SKIPPED) - 5, 6)
 
 
 @pytest.mark.parametrize("by", ["url", "page", "id", "mention of the corpus"])

@@ -1,0 +1,73 @@
+"""Choose the rows that leave a cluster which has more than its share of a kind, and measure how rows are spread. Ours.
+
+A share is of a kind of record (documents, questions, preferences, reasonings), as the stage reads it: the number of
+rows that a cluster may have does not fall with the rows that leave.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+COLUMNS = {"id": pl.String, "kind": pl.String, "cluster": pl.Int32, "quality": pl.Float64}
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)  # of which it is counted what they would take
+
+
+def limit(rows: int, share: float) -> int:
+    """Return how many rows of a kind with so many a cluster may have: a half upwards; at least one."""
+    return max(1, math.floor(rows * share + 0.5))
+
+
+def excess(rows: pl.DataFrame, share: float | None) -> pl.DataFrame:
+    """Return the clusters with more rows of a kind than they may have: kind, cluster, rows, excess. rows: `COLUMNS`."""
+    if not len(rows):
+        return pl.DataFrame(schema={"kind": pl.String, "cluster": pl.Int32, "rows": pl.Int64, "excess": pl.Int64})
+    counts = rows.group_by("kind", "cluster").agg(rows=pl.len().cast(pl.Int64))
+    most = counts.group_by("kind").agg(of=pl.col("rows").sum())
+    limits = {kind: limit(of, share) if share is not None else of for kind, of in most.iter_rows()}
+    may = pl.col("kind").replace_strict(limits, return_dtype=pl.Int64, default=None)
+    over = counts.with_columns(excess=pl.col("rows") - may)
+    return over.filter(pl.col("excess") > 0, pl.col("cluster").is_not_null()).sort("kind", "cluster")
+
+
+def would_take(rows: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Return how many rows of each kind a cap of each of `SHARES` takes."""
+    return {
+        f"{share:g}": dict(excess(rows, share).group_by("kind").agg(pl.col("excess").sum()).sort("kind").iter_rows())
+        for share in SHARES
+    }
+
+
+def choose(rows: pl.DataFrame, share: float | None) -> pl.DataFrame:
+    """Return the rows that a cap takes, in the order in which they leave: `COLUMNS` and repeats.
+
+    Of a cluster that is over its share, those with the lowest rating leave first, one without a rating last; of equals
+    the near-paraphrases (`repeats`), then those with the largest ids, which are hashes.
+    """
+    over = excess(rows, share)
+    ordered = rows.join(over.select("kind", "cluster", "excess"), on=["kind", "cluster"], how="inner").sort(
+        "kind", "cluster", "quality", "repeats", "id", descending=[False, False, False, True, True], nulls_last=True
+    )
+    place = pl.int_range(pl.len()).over("kind", "cluster")
+    return ordered.filter(place < pl.col("excess")).select(*COLUMNS, "repeats")
+
+
+def spread(rows: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return how the rows of each kind are spread over clusters.
+
+    Keys: rows; unplaced (in no cluster); clusters (with a row); largest (share of the largest); effective (how many
+    clusters of equal size would be as even: exp of the entropy).
+    """
+    found = {}
+    for (kind,), some in rows.partition_by("kind", as_dict=True, maintain_order=True).items():
+        sizes = some["cluster"].drop_nulls().value_counts().sort("cluster")["count"].to_numpy()
+        shares = sizes / max(1, sizes.sum())
+        found[str(kind)] = {
+            "rows": len(some),
+            "unplaced": some["cluster"].null_count(),
+            "clusters": len(sizes),
+            "largest": round(float(shares.max()), 4) if len(sizes) else None,
+            "effective": round(float(np.exp(-(shares * np.log(shares)).sum())), 1) if len(sizes) else None,
+        }
+    return dict(sorted(found.items()))

@@ -1,0 +1,86 @@
+"""Name clusters by the words that tell them from the others, for people. Ours.
+
+There is no list of words: a word is two to four Chinese characters that stand together in several rows of a cluster and
+in few of the others. Of two that overlap the one that tells more is kept; names of medicine count more.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+
+import numpy as np
+import polars as pl
+
+from chimed.text.terms import load_terms
+
+WORDS = 5  # of a name
+FEWEST = 3  # where fewer are found, pieces of longer words are taken, too: rows that repeat one sentence have no others
+LEAST = 3  # rows that must have a word: fewer may be one page's own
+READ = 300  # characters of a row
+LONGEST = 4  # characters of a word
+PIECE = 0.7  # a word that stands in one longer word this often is only a piece of it
+_NAMED = 2.0  # how much more a name of medicine counts
+# characters with which hardly any word of medicine begins or ends
+_EMPTY = frozenset(
+    "的了是我你他她它们这那有也就都很还吗呢吧啊和与及或等在对从被把给让为以于而且但如果因所可能会要想请问您不其之者再已么个"
+)
+
+
+def name_clusters(texts: pl.Series, own: np.ndarray) -> list[list[str]]:
+    """Return the most telling words of each cluster, `WORDS` at most. own: the cluster of each text, from 0 on."""
+    from sklearn.feature_extraction.text import CountVectorizer  # here, not above: it takes seconds to load
+
+    clusters = int(own.max()) + 1 if len(own) else 0
+    chinese = texts.str.slice(0, READ).str.replace_all(r"[^\p{Han}]+", " ")
+    counter = CountVectorizer(analyzer="char", ngram_range=(2, LONGEST + 1), min_df=LEAST, binary=True, dtype=np.int32)
+    try:
+        has = counter.fit_transform(chinese.to_list())
+    except ValueError:  # scikit-learn says so where no word is in LEAST rows
+        return [[] for _ in range(clusters)]
+    words = counter.get_feature_names_out()
+    rows_with = dict(zip(words.tolist(), np.asarray(has.sum(axis=0)).ravel().tolist(), strict=True))
+    pieces = _pieces(rows_with)
+    good = np.array([len(word) <= LONGEST and _is_word(word) for word in words])
+    has, words = has[:, good].tocsr(), words[good]
+    weight = np.array([_NAMED if word in _names() else 1.0 for word in words])
+    everywhere = np.asarray(has.sum(axis=0)).ravel()
+    found = []
+    for cluster in range(clusters):
+        rows = np.flatnonzero(own == cluster)
+        here = np.asarray(has[rows].sum(axis=0)).ravel()
+        share = here / max(1, len(rows))
+        others = (everywhere - here + 0.5) / (len(own) - len(rows) + 1)
+        score = np.where(here >= LEAST, share * np.log((share + 1e-9) / others) * weight, -1.0)
+        ranked = [str(words[n]) for n in np.lexsort((words, -score)).tolist() if score[n] > 0]
+        chosen = _choose([], (word for word in ranked if word not in pieces), WORDS)
+        found.append(_choose(chosen, ranked, FEWEST))
+    return found
+
+
+def _pieces(rows_with: dict[str, int]) -> set[str]:
+    """Return the words that are mostly seen as a piece of one longer by a character: 高血 of 高血压."""
+    found = set()
+    for word, rows in rows_with.items():
+        if " " not in word:
+            found |= {one for one in (word[1:], word[:-1]) if len(one) > 1 and rows >= PIECE * rows_with[one]}
+    return found - _names()
+
+
+def _choose(chosen: list[str], ranked: Iterable[str], most: int) -> list[str]:
+    """Add the first words that share no pair of characters with another, until there are so many."""
+    found = list(chosen)
+    for word in ranked:
+        if len(found) >= most:
+            break
+        if not any(len(set(word) & set(one)) > 1 for one in found):
+            found.append(word)
+    return found
+
+
+def _is_word(word: str) -> bool:
+    return " " not in word and word[0] not in _EMPTY and word[-1] not in _EMPTY
+
+
+@cache
+def _names() -> frozenset[str]:
+    groups = ("herbs", "formulas", "acupoints", "drugs", "diseases", "ailments")
+    return frozenset(name for group in groups for name in load_terms()[group])
