@@ -33,7 +33,7 @@ NOT_IN_BOTH = "answer not in both documents"
 LONGEST_ANSWER = 400  # characters
 _FORBIDS = re.compile(r"不[宜能可得应要]|慎|忌|禁|反|避免|勿")
 _TAKES_CARE = re.compile(r"不[宜能可得]|慎|忌|禁|留意|注意|小心|当心|警惕|避免|谨慎|要紧|提防")
-_DENIES = re.compile(r"[不非没无未勿莫]|除[了去外]?|以外|之外|最[小少轻低]|(?<!哪)两味|几味|哪些药")
+_DENIES = re.compile(r"[不非没无未勿莫]|除[了去外]?|以外|之外|最[小少轻低]|(?<!哪)两味|哪几味|哪些药")
 _LARGEST = re.compile(
     r"(?:用量|剂量|分量|份量|药量)[^，。？?]{0,4}最[大多重高]|最[大多重高]的?(?:用量|剂量|分量|份量|药量)|用得最多|重用"
 )
