@@ -73,3 +73,32 @@ def test_noise_is_not_called_better_than_a_constant():
     assert told["spearman"] == 1.0
     assert told["error"] < told["constant_error"]
     assert not measure(pl.Series([4.0] * 9), pl.Series([4.0] * 9))["better"]
+
+
+@pytest.mark.parametrize(
+    ("judged", "predicted", "of", "left_out"),
+    [
+        ([], [], 0, 0),
+        ([None], [3.0], 0, 1),
+        ([float("nan")] * 3, [1.0, 2.0, 3.0], 0, 3),
+        ([1.0, 2.0, 5.0], [1.2, float("nan"), 4.4], 2, 1),
+        ([1.0, 2.0, 5.0], [None, float("inf"), 4.4], 1, 2),
+        ([3.0] * 4, [3.0] * 4, 4, 0),
+        ([3.0] * 4, [2.0, 3.0, 4.0, 5.0], 4, 0),
+        ([1.0, 2.0, 4.0, 5.0], [3.0] * 4, 4, 0),
+        ([4.0], [2.0], 1, 0),
+    ],
+    ids=["empty", "null", "all NaN", "one NaN", "infinite", "one class", "constant judge", "constant guess", "one row"],
+)
+def test_rows_without_a_score_are_left_out(judged, predicted, of, left_out):
+    found = measure(pl.Series(judged, dtype=pl.Float64), pl.Series(predicted, dtype=pl.Float64))
+    assert (found["of"], found["left_out"]) == (of, left_out)
+    assert (found["error"] is None) == (of == 0)
+    assert found["kappa"] is None or -1 <= found["kappa"] <= 1
+    assert all(value is None or np.isfinite(value) for value in found.values())
+
+
+@pytest.mark.parametrize(("one", "other"), [([0], [3]), ([3], [6]), ([2.5], [3]), ([np.inf], [3]), ([1, 2], [1])])
+def test_a_score_outside_the_rubric_is_refused(one, other):
+    with pytest.raises(ValueError, match="scores"):
+        kappa(np.array(one), np.array(other))

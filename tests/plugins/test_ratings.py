@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from chimed.build import order
+from chimed.pipeline.ratings import print_ratings, read_ratings
 from chimed.rating import rubric
 from chimed.schema import DROPPED, QUALITY, RECORD
 from chimed.storage import lake as lakes
@@ -60,6 +61,30 @@ def test_a_cut_is_looked_at_before_it_is_made(pages, rated) -> None:
     assert client.get(f"/builds/{BUILD}/ratings?cut=100").status_code == 422
     none = client.get("/builds/2026.11.22/ratings")
     assert (none.status_code, none.headers["location"]) == (303, "/builds/2026.11.22")  # it has no ratings
+
+
+def test_ratings_are_told_from_reports_alone(pages, rated, state, capsys) -> None:
+    lake = lakes.open_lake(str(state / "lake"))
+    path = f"builds/{BUILD}/rate/report-00000.json"
+    report, sums = lakes.read_json(lake, path), dict.fromkeys(QUALITY, 120.0)
+    row = {"id": "c" * 16, "kind": "qa", "source": "ask39", "text": "问题：头晕怎么办？", **dict.fromkeys(QUALITY, 3.0)}
+    report["figures"] |= {
+        "ratings": {"ask39": {"rows": 40, **sums}},
+        "would_take": {"0.05": {"ask39": 2}},
+        "shown": {"best": [row], "worst": [row], "line": [row]},
+    }
+    lakes.write_json(lake, path, report)
+    lakes.remove(lake, f"builds/{BUILD}/rate/kept-00000.parquet")
+    told = read_ratings(lake, BUILD)
+    assert (told["rows"], told["from_reports"]) == (40, True)
+    assert told["sources"] == [{"source": "ask39", "rows": 40, **dict.fromkeys(QUALITY, 3.0), "takes": 2}]
+    assert [one["id"] for one in told["shown"]["line"]] == [row["id"]]
+    assert read_ratings(lake, BUILD, 0.03)["sources"][0]["takes"] is None
+    print_ratings(told)
+    said = capsys.readouterr().out
+    assert "40 rows are rated, all of them by the judge" in said
+    assert "from the build's reports" in said
+    assert "from the build&#39;s reports" in pages().get(f"/builds/{BUILD}/ratings").text
 
 
 def test_people_rate_blind_by_four_digits(pages, rated) -> None:

@@ -48,7 +48,7 @@ def build_context(options: dict[str, Any], build: str | None = None) -> StageCon
     """Return the context of a build with these options, or of an open build. Raises UserError for bad options."""
     if build:
         return open_context(build)
-    return StageContext("", parse_options(options), lakes.open_lake(), cache(open_store), settings())
+    return StageContext("", parse_options(options), lakes.lake_at(), cache(open_store), settings())
 
 
 def run_checks(work: StageContext, only_servers: bool = False, training: bool = True) -> list[Finding]:
@@ -137,7 +137,9 @@ def _asks_models(work: StageContext) -> bool:
 
 
 def check_lake(work: StageContext) -> str:
-    """Check that the lake can be written. Raises UserError."""
+    """Check that the lake can be written. Raises UserError, and Notable where its folder is not there yet."""
+    if fault := lakes.missing_folder(work.lake):  # a check makes nothing: the name may be a slip of the pen
+        raise Notable(f"{fault}; what first writes to it (a crawl, ingest) makes it")
     path = f"check-{uuid.uuid4().hex[:8]}"
     try:
         lakes.write_bytes(work.lake, path, b"chimed")

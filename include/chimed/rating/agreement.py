@@ -20,11 +20,21 @@ def kappa(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
 
     Keys: kappa, low, high, of (how many rows). The first three are None where both say the same one score of every row,
     so that chance explains everything, or there is no row; the interval alone where one of the two always says the
-    same: kappa is then 0 by definition, and nothing can be said of its spread.
+    same: kappa is then 0 by definition, and nothing can be said of its spread. A row that one of them has no score for
+    (NaN) does not count. Raises ValueError for any other score that is not one of the rubric's, and for two raters with
+    different numbers of rows.
     """
+    one, other = (np.asarray(scores, float) for scores in (one, other))
+    if one.shape != other.shape or one.ndim != 1:
+        raise ValueError(f"two raters must rate the same rows, and there are {one.size} and {other.size} scores")
+    both = ~(np.isnan(one) | np.isnan(other))
+    one, other = one[both], other[both]
+    wrong = [score for score in (*one, *other) if score not in range(LEAST, MOST + 1)]
+    if wrong:
+        raise ValueError(f"kappa is of whole scores from {LEAST} to {MOST}, and one of these is {wrong[0]:g}")
     size = MOST - LEAST + 1
     counts = np.zeros((size, size))
-    np.add.at(counts, (np.asarray(one, int) - LEAST, np.asarray(other, int) - LEAST), 1)
+    np.add.at(counts, (one.astype(int) - LEAST, other.astype(int) - LEAST), 1)
     rows = int(counts.sum())
     unknown = {"kappa": None, "low": None, "high": None, "of": rows}
     if not rows:
@@ -50,19 +60,28 @@ def kappa(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
 def measure(judged: pl.Series, predicted: pl.Series) -> dict[str, Any]:
     """Return how well predictions on held-out rows agree with the judge's whole scores.
 
-    Keys: those of `kappa` (of the rounded predictions), spearman (None where one side never varies), mean_error (mean
-    absolute), error (root of the mean square), constant_error (the same of always saying the judge's mean) and better:
-    whether squared errors are smaller than the constant's by more than chance (95 %, of the paired differences).
-    Squares, because a cut has to find the few bad rows, which the best constant for absolute errors may all miss.
+    Keys: those of `kappa` (of the rounded predictions), left_out (rows without a finite score on either side, which
+    count for nothing below), spearman (None where one side never varies), mean_error (mean absolute), error (root of
+    the mean square), constant_error (the same of always saying the judge's mean) and better: whether squared errors are
+    smaller than the constant's by more than chance (95 %, of the paired differences). Squares, because a cut has to
+    find the few bad rows, which the best constant for absolute errors may all miss. Without any row the errors are
+    None, and nothing is better.
     """
-    truth, guess = judged.to_numpy(), predicted.to_numpy()
+    columns = {"truth": judged.cast(pl.Float64), "guess": predicted.cast(pl.Float64)}
+    given = pl.DataFrame(columns)
+    rated = given.filter(pl.all_horizontal(pl.col("truth", "guess").is_finite()))
+    truth, guess = rated["truth"].to_numpy(), rated["guess"].to_numpy()
+    told = kappa(truth, np.clip(np.floor(guess + 0.5), LEAST, MOST)) | {"left_out": len(given) - len(rated)}
+    if not len(rated):
+        nothing = dict.fromkeys(("spearman", "mean_error", "error", "constant_error"))
+        return {**told, **nothing, "better": False}
     error, constant = (truth - guess) ** 2, (truth - truth.mean()) ** 2
     gain = constant - error
     sure = len(gain) > 1 and gain.mean() - Z * gain.std(ddof=1) / math.sqrt(len(gain)) > 0
-    both_vary = judged.n_unique() > 1 and predicted.n_unique() > 1
-    rank = pl.select(pl.corr(judged, predicted, method="spearman")).item() if both_vary else None
+    both_vary = rated["truth"].n_unique() > 1 and rated["guess"].n_unique() > 1
+    rank = rated.select(pl.corr("truth", "guess", method="spearman")).item() if both_vary else None
     return {
-        **kappa(truth, np.clip(np.floor(guess + 0.5), LEAST, MOST)),
+        **told,
         "spearman": None if rank is None or math.isnan(rank) else round(rank, 3),
         "mean_error": round(float(np.abs(truth - guess).mean()), 3),
         "error": round(math.sqrt(error.mean()), 3),

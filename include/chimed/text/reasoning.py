@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Collection
 
 from chimed.text import identifiers
+from chimed.text.contrary_words import find_contrary
 from chimed.text.control_tokens import PATTERN
 from chimed.text.exams.options import LETTERS
 from chimed.text.grounding.questions import is_yes_or_no
@@ -121,8 +122,8 @@ def _is_ruled_out(end: str, text: str) -> bool:
 def find_contradiction(reasoning: str, question: str, answer: str) -> tuple[str, str] | None:
     """Return how a reasoning's conclusion contradicts the answer it leads to (reason, detail); None if it does not.
 
-    Their quantities of one unit are compared, yes and no where that is asked, and whether one forbids what the other
-    allows.
+    Their quantities of one unit are compared, yes and no where that is asked, whether one forbids what the other
+    allows, and words that exclude each other, such as 饭前 and 饭后.
     """
     end = _conclusion(reasoning)
     concluded, answered = (_quantities(text) for text in (end, answer))
@@ -132,8 +133,11 @@ def find_contradiction(reasoning: str, question: str, answer: str) -> tuple[str,
     if is_yes_or_no(question) and bool(_NEGATED.search(end)) != bool(_NEGATED.search(answer)):
         return "reasoning contradicts the answer", f"concludes {end[:40]}"
     for one, other in ((end, answer), (answer, end)):
-        if _FORBIDS.search(one) and _ALLOWS.search(other) and not _FORBIDS.search(other):
+        only_forbids = _FORBIDS.search(one) and not _ALLOWS.search(one)
+        if only_forbids and _ALLOWS.search(other) and not _FORBIDS.search(other):
             return "reasoning contradicts the answer", f"concludes {end[:40]}"
+    if contrary := find_contrary(end, answer, reasoning):
+        return "reasoning contradicts the answer", contrary
     return None
 
 

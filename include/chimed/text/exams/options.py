@@ -5,29 +5,87 @@ Ours. `evaluate` reads the exams that models sit by it, corpora read the exam qu
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 LETTERS = "ABCDEFGH"
 LEAST = 2  # options of a question
+# A line that may begin an option: A. 白术, (A)白术, A 白术, A白术; no BCG接种 and no D-二聚体
+_LABELLED = re.compile(
+    r"(?P<open>[(（\[【]?)\s{0,4}(?P<letter>[A-HＡ-Ｈ])(?:\s{0,4}(?P<sign>[.．。、:：,，)）\]】]{1,2})|(?P<space>\s)|(?![A-Za-z\d+\-－–—]))"
+    r"\s{0,20}(?P<text>.*)",
+    re.DOTALL,
+)
+# What is written behind a letter that is part of a word: B超, A型血, C反应蛋白, E抗原, T波, G蛋白
+_LETTERED_WORD = re.compile(
+    r"[型超族群组级类期链带波线环区端点角峰键段片层轮]|反应蛋白|蛋白|肽|[- ]?二聚体|抗[原体]|淋巴|细胞|受体|因子|病毒"
+    r"|溶血|染色体|核苷|功能区|照射|检查|试验|染色|氨基|亚[型群]|[+\-]"
+)
 # A line of a record's question that is an option, and one of its answer
 _OPTION = re.compile(r"([A-H])\. ?(\S.*)")
 
 
 def option_pairs(options: Any) -> list[tuple[str, str]]:
-    """Return (letter, text) of each option of a mapping, of a list of pairs, or of lines that begin with a letter."""
+    """Return (letter, text) of each option of a mapping, of a list of pairs, or of lines that begin with a letter.
+
+    A line such as B超检查 or C反应蛋白 begins with no label: see `_labelled`.
+    """
     if isinstance(options, dict):
         return [(str(key).strip(), _said(text)) for key, text in options.items()]
     if isinstance(options, list):
         return [(str(one.get("key", "")).strip(), _said(one.get("value"))) for one in options if isinstance(one, dict)]
-    pairs: list[tuple[str, str]] = []
-    for line in str(options or "").splitlines():
-        letter, text = line.strip()[:1], line.strip()[1:].lstrip(" .．、:：\t")
-        if letter in LETTERS and letter:
-            pairs.append((letter, text))
-        elif pairs:  # an option of two lines
-            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]}\n{line}")
-    return pairs
+    return _labelled([line.strip() for line in str(options or "").splitlines() if line.strip()])
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A line that may begin an option. mark: 0 where a sign stands behind the letter, 1 a space, 2 nothing."""
+
+    line: int
+    letter: str
+    mark: int
+    text: str
+
+    @property
+    def is_word(self) -> bool:
+        """Whether the letter rather belongs to what follows, as in B超 and C反应蛋白."""
+        return self.mark > 0 and _LETTERED_WORD.match(self.text) is not None
+
+
+def _labelled(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the options of lines, of which each begins with its letter; other lines go on with the option above.
+
+    The letters come in order. Of several lines that may begin an option, that with the clearest mark does.
+    """
+    found = [_label(n, match) for n, line in enumerate(lines) if (match := _LABELLED.fullmatch(line))]
+    if all(one.mark == 2 for one in found) and not _are_bare_labels(found, lines):
+        return []
+    chosen: list[_Label] = []
+    for letter in LETTERS:
+        behind = [one for one in found if one.line > (chosen[-1].line if chosen else -1)]
+        end = min((one.line for one in behind if one.letter > letter and one.mark == 0), default=len(lines))
+        fitting = [one for one in behind if one.letter == letter and one.line < end]
+        best = min(fitting, key=lambda one: (one.mark, one.is_word, one.line), default=None)
+        if best and (not best.is_word or all(one.mark >= best.mark for one in found)):
+            chosen.append(best)
+    ends = [*(one.line for one in chosen[1:]), len(lines)]
+    return [
+        (one.letter, "\n".join([one.text, *lines[one.line + 1 : end]])) for one, end in zip(chosen, ends, strict=False)
+    ]
+
+
+def _label(number: int, match: re.Match[str]) -> _Label:
+    mark = 0 if match["sign"] or match["open"] else 1 if match["space"] else 2
+    return _Label(number, unicodedata.normalize("NFKC", match["letter"]), mark, match["text"])
+
+
+def _are_bare_labels(found: Sequence[_Label], lines: Sequence[str]) -> bool:
+    """Return whether letters with nothing behind them are labels: A白术, B防风, and not A型血, B型血, AB型血."""
+    in_order = "".join(one.letter for one in found) == LETTERS[: len(lines)]
+    texts = {one.text for one in found}
+    return in_order and len(texts) == len(lines) and sum(one.is_word for one in found) * 2 < len(found)
 
 
 def _said(value: Any) -> str:

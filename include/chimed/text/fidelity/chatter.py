@@ -60,7 +60,7 @@ def find_fault(source: str, modern: str) -> str | None:
         return f"译文里有标记：{found}"
     if strange := [word for word in foreign if word not in source]:
         return f"不是中文：{strange[0]}"
-    if piece := find_loop(modern):
+    if (piece := find_loop(modern)) and not find_loop(source):
         return f"重复：{piece}"
     return _repeated(source, modern)
 
