@@ -34,7 +34,7 @@ def release(lake: Path, version: str = "2026.11.22", rows: int = 48) -> None:
     tables = {
         "pretrain": {"text": [sentence(n) * (1 + n % 3) for n in order]},
         "sft": {"messages": [q + a for q, a in zip(question, answer, strict=True)]},
-        "preference": {"prompt": question, "chosen": answer, "rejected": wrong},
+        "preference": {"prompt": question, "chosen": answer, "rejected": wrong} | said_of_pairs(rows),
         "reasoning": {"messages": [q + a for q, a in zip(question, thought, strict=True)]},
     }
     for subset, columns in tables.items():
@@ -44,6 +44,19 @@ def release(lake: Path, version: str = "2026.11.22", rows: int = 48) -> None:
         pq.write_table(table.slice(8), folder / "train.parquet")
         pq.write_table(table.slice(0, 8), folder / "validation.parquet")
     (lake / "releases" / version / "manifest.json").write_text("{}")
+
+
+def said_of_pairs(rows: int) -> dict[str, list]:
+    """What a release says of each pair, and of some not: columns that training must ignore, numbers and structs."""
+    scores = dict.fromkeys(("quality", "factual", "answers", "safe", "fluent", "teaches"), 3.0)
+    return {
+        "margin": [None if n % 3 else 0.75 for n in range(rows)],
+        "rejected_by": ["dose" if n % 3 else "judge" for n in range(rows)],
+        "chosen_model": ["test/one"] * rows,
+        "rejected_model": [None if n % 3 else "test/other" for n in range(rows)],
+        "chosen_scores": [None if n % 4 else scores for n in range(rows)],
+        "rejected_scores": [None if n % 5 else scores for n in range(rows)],
+    }
 
 
 def model(folder: Path, head: int = 32) -> None:

@@ -26,6 +26,7 @@ OPTIONS = {
     "preference_share": 1.0,
     "preference_candidates": 3,
     "preference_spoilt": 0.3,
+    "preference_scores": True,
     "reason_share": 1.0,
     "reason_tries": 3,
     "qa_answer": "span",

@@ -42,15 +42,14 @@ from support.making_one import FIRST, SECOND, pylist, read_tables
 pytestmark = pytest.mark.slow
 
 
-def test_a_copy_may_lack_files_if_told(copied, monkeypatch, capsys):
+def test_a_copy_may_lack_files_if_told(copied, capsys):
     root = Path(copied.lake.at("releases", FIRST))
     shutil.rmtree(root / "jsonl")
     (root / "dataset_info.json").unlink()
-    monkeypatch.setenv("CHIMED_DATA", copied.settings.data)
     with pytest.raises(SystemExit):
-        commands.verify(FIRST)
+        commands.verify(str(root))
     assert "this copy lacks files; --partial checks those that it has" in capsys.readouterr().err
-    commands.verify(FIRST, partial=True)
+    commands.verify(str(root), partial=True)
     said = capsys.readouterr().out
     assert "jsonl/sft.train.jsonl: not in this copy" in said
     assert f"{len(verifying.files_left_out(copied.lake, f'releases/{FIRST}'))} are not in this copy" in said
@@ -60,7 +59,7 @@ def test_a_copy_may_lack_files_if_told(copied, monkeypatch, capsys):
     assert fault.startswith("sft/train.parquet: sha256")
     table.unlink()
     assert faults_in(copied.lake, f"releases/{FIRST}", partial=True) == []
-    assert len(faults_in(copied.lake, f"releases/{FIRST}")) > 8
+    assert "sft/train.parquet: missing" in faults_in(copied.lake, f"releases/{FIRST}")
 
 
 @pytest.mark.parametrize("name", ["sft/train.parquet", "jsonl/preference.train.jsonl", "figures/flow.svg", "README.md"])

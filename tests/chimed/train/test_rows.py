@@ -58,7 +58,9 @@ def spoilt(value, text: str):
     """A row's text, or the text of its messages, with something hostile behind it."""
     if isinstance(value, str):
         return value + text
-    return [{**message, "content": message["content"] + text} for message in value]
+    if isinstance(value, list):
+        return [{**message, "content": message["content"] + text} for message in value]
+    return value
 
 
 @pytest.mark.parametrize("phase", ["cpt", "sft", "dpo"])
