@@ -53,7 +53,8 @@ GROUPS = {  # what a reader sees of the graph at first; tasks keep their own nam
     "read": "turns pages into records, cleans and deduplicates them",
     "score": "measures perplexity, and filters by it",
     "models": "the stages that ask the generator or the judge, and their servers",
-    "release": "removes exam questions, asks for approval where it is required, makes the release, prints the ledger",
+    "release": "measures diversity, removes exam questions, asks for approval where required, makes the release and "
+    "prints the ledger",
 }
 
 

@@ -103,7 +103,7 @@ def learn(rows: pl.DataFrame) -> Probes:
 def compare(probes: Probes, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the nearest paraphrase, and the nearest with the same words, of each question of the sample that has one.
 
-    rows: id, url, question. Columns: probe (its number), same (the words), id, alike (cosine), question.
+    rows: id, url, question. Columns: probe (its number), same (the words), id, alike (cosine).
     """
     found = [_compare(probes, rows.slice(start, _AT_A_TIME)) for start in range(0, len(rows), _AT_A_TIME)]
     return nearest(found)
@@ -120,10 +120,10 @@ def _compare(probes: Probes, rows: pl.DataFrame) -> pl.DataFrame:
     good &= (alike_ends >= ALIKE) | (cosine >= SAME)
     one, two, cosine = one[good], two[good], np.round(cosine[good], 6)
     found = {"probe": one.astype(np.uint32), "same": cosine >= SAME, "id": rows["id"].gather(two)}
-    return pl.DataFrame({**found, "alike": cosine, "question": questions.gather(two)}, schema=PAIRS)
+    return pl.DataFrame({**found, "alike": cosine}, schema=PAIRS)
 
 
-PAIRS = {"probe": pl.UInt32, "same": pl.Boolean, "id": pl.String, "alike": pl.Float64, "question": pl.String}
+PAIRS = {"probe": pl.UInt32, "same": pl.Boolean, "id": pl.String, "alike": pl.Float64}
 
 
 def nearest(several: list[pl.DataFrame]) -> pl.DataFrame:

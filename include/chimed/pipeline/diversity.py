@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chimed.build import reports
-from chimed.build.builds import count_parts, read_build
+from chimed.build.builds import count_parts, read_build, stages_of
 from chimed.characters import one_line, short
 from chimed.diversity.features import topic
 from chimed.diversity.medicine import WHERE
@@ -41,11 +41,14 @@ def read_diversity(lake: Lake, build: str) -> dict[str, Any]:
     """
     made = read_build(lake, build)
     version = made["version"]
+    if "diversify" not in {stage.name for stage in stages_of(lake, version)}:
+        raise UserError(
+            f"build {version} was opened before there was diversify; open a new one to measure its diversity"
+        )
     found = reports.read_all(lake, version, "diversify")
     if not found:
-        raise UserError(
-            f"the diversity of build {version} is not measured; run: python -m chimed run diversify --build {version}"
-        )
+        command = f"python -m chimed run diversify --build {version}"
+        raise UserError(f"the diversity of build {version} is not measured yet; run: {command}")
     if found[0]["figures"].get("skipped"):
         raise UserError(f"build {version} skips diversify; open one without that in its option skip")
     count_parts(lake, version, "diversify")

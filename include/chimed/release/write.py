@@ -76,7 +76,7 @@ def write_around(lake: Lake, version: str, tables: Filled, made: dict[str, Any],
     for name, table in graph.files().items():
         put(name, table)
     if (made.get("diversity") or {}).get("clusters"):
-        put(CLUSTERS, as_json(made["diversity"]["clusters"]))
+        put(CLUSTERS, as_json({"clusters": made["diversity"]["clusters"]}))
     shown = examples(lake, folder, counts)
     card = render_card(version, counts, list(files), shown, made, changes, accepted, checksum, graph.numbers())
     put("README.md", card.encode())

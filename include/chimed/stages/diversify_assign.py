@@ -37,7 +37,6 @@ ALIKE = pa.schema(
         pa.field("same", pa.bool_()),
         pa.field("id", pa.string()),
         pa.field("alike", pa.float64()),
-        pa.field("question", pa.string()),
     ]
 )
 

@@ -8,7 +8,9 @@ import pytest
 from chimed.build import order
 from chimed.build.ledger import check_ledger
 from chimed.diversity import capping, clusters
+from chimed.errors import UserError
 from chimed.pipeline import steps
+from chimed.pipeline.diversity import read_diversity
 from chimed.schema import RECORD
 from chimed.stages import diversify
 from chimed.storage import lake as lakes
@@ -220,3 +222,15 @@ def test_a_table_without_the_column_is_read(around):
     read = lakes.read_table(around.lake, path, schema=RECORD)
     assert read.columns == RECORD.names
     assert read["cluster"].null_count() == len(read)
+
+
+def test_a_build_without_the_stage_says_so(around):
+    judged(diversify, rows(*questions("头痛", 120)), around, parts=2)
+    told = read_diversity(around.lake, around.build)
+    assert told["rows"] == 120
+    assert told["clusters"][0]["examples"]
+    made = lakes.read_json(around.lake, f"builds/{around.build}/build.json")
+    made["stages"] = [one for one in made["stages"] if one[0] != "diversify"]
+    lakes.write_json(around.lake, f"builds/{around.build}/build.json", made)
+    with pytest.raises(UserError, match="before there was diversify"):
+        read_diversity(around.lake, around.build)

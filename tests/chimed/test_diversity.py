@@ -1,0 +1,117 @@
+"""Near-paraphrases, names of medicine and features by themselves: what a row is does not depend on its neighbours."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from chimed.diversity import capping, clusters, features, medicine, naming, paraphrases
+from support.samples import qa, rows
+
+CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "paraphrases.jsonl").open(encoding="utf-8")]
+
+
+def questions() -> pl.DataFrame:
+    """Both questions of each case, each on a page of its own; the ids tell which."""
+    pairs = [(f"{n:03}{side}", case[side]) for n, case in enumerate(CASES) for side in ("one", "two")]
+    return rows(*(qa(text, "答", id=id, url=f"http://q/{id}") for id, text in pairs))
+
+
+def found(table: pl.DataFrame) -> set[int]:
+    """The numbers of the cases whose first question has the second as a near-paraphrase."""
+    every = []
+    for n in range(len(CASES)):
+        probes = paraphrases.learn(table)
+        two = table.filter(pl.col("id") == f"{n:03}two")
+        pairs = paraphrases.compare(probes, two)
+        every += [n for row in pairs.to_dicts() if probes.ids[row["probe"]] == f"{n:03}one"]
+    return set(every)
+
+
+def test_variants_are_no_paraphrases_and_rewordings_are():
+    near = found(questions())
+    by_verdict = {
+        verdict: [n for n, case in enumerate(CASES) if case["verdict"] == verdict]
+        for verdict in ("near", "variant", "other")
+    }
+    assert not [CASES[n] for n in near & {*by_verdict["variant"], *by_verdict["other"]}]
+    missed = [CASES[n]["one"] for n in by_verdict["near"] if n not in near]
+    assert len(missed) <= 3, missed
+
+
+def test_the_same_page_is_no_other_question():
+    table = rows(*(qa("高血压能吃党参吗？", f"答{n}", id=f"{n}", url="http://q/1") for n in range(2)))
+    assert len(paraphrases.compare(paraphrases.learn(table), table)) == 0
+
+
+def test_a_row_has_its_features_in_any_company():
+    texts = questions()["question"]
+    model, own = clusters.learn(texts)
+    alone = pl.concat([clusters.assign(model, texts.slice(n, 1)) for n in range(len(texts))])
+    assert alone.equals(clusters.assign(model, texts))
+    assert alone.fill_null(-1).to_list() == own.tolist()
+    keys = paraphrases.signatures(questions())
+    one_by_one = [paraphrases.signatures(questions().slice(n, 1))[0] for n in range(len(texts))]
+    assert np.array_equal(keys, np.array(one_by_one))
+
+
+def test_signatures_find_what_is_reworded():
+    said = [
+        "孩子咳嗽有痰，晚上睡不着怎么办",
+        "孩子咳嗽有痰，晚上睡不着怎么办呢",
+        "老人便秘怎么办",
+        "孩子咳嗽有痰2天，晚上睡不着怎么办",
+    ]
+    keys = paraphrases.signatures(rows(*(qa(text, "答") for text in said)))
+    assert paraphrases.repeats(keys).tolist() == [False, True, False, False]
+    assert paraphrases.repeats(np.zeros((3, paraphrases.BANDS), np.uint64)).tolist() == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("四君子汤由人参、白术组成", ["四君子汤", "人参", "白术"]),
+        ("炙甘草汤", ["炙甘草汤"]),
+        ("今天天气很好", []),
+        ("", []),
+        (None, []),
+    ],
+)
+def test_names_of_medicine_are_found_longest_first(text, names):
+    (numbers,) = medicine.find_numbers(pl.Series([text], dtype=pl.String)).to_list()
+    assert {medicine.listed()[n].name for n in numbers} == set(names)
+
+
+def test_synonyms_count_as_one_name():
+    one, two = medicine.find_numbers(pl.Series(["金银花", "忍冬花"])).to_list()
+    assert len(one) == 1
+    assert two in ([], one)
+    places = [one.name for one in medicine.listed()]
+    assert len(places) == len(set(places))
+
+
+def test_words_tell_a_cluster_from_others():
+    texts = pl.Series([f"老人{n}，便秘，肚子胀" for n in "甲乙丙丁"] + [f"孩子{n}，咳嗽，有黄痰" for n in "甲乙丙丁"])
+    names = naming.name_clusters(texts, np.array([0] * 4 + [1] * 4))
+    assert {"便秘", "老人"} <= set(names[0])
+    assert {"咳嗽", "孩子"} <= set(names[1])
+    assert naming.name_clusters(pl.Series(["吃", "喝"]), np.array([0, 1])) == [[], []]
+    assert naming.name_clusters(pl.Series([], dtype=pl.String), np.array([], int)) == []
+
+
+def test_effective_clusters_are_counted():
+    table = pl.DataFrame(
+        {"id": list("abcdef"), "kind": ["qa"] * 6, "cluster": [0, 0, 1, 1, None, None], "quality": [None] * 6},
+        schema=capping.COLUMNS,
+    )
+    told = capping.spread(table)["qa"]
+    assert told == {"rows": 6, "unplaced": 2, "clusters": 2, "largest": 0.5, "effective": 2.0}
+
+
+def test_pairs_of_letters_do_not_cross_texts():
+    counts = features.count_pairs(pl.Series(["ab", "", "cd", "a", "b", "A b", "AB"]))
+    assert np.diff(counts.indptr).tolist() == [1, 0, 1, 0, 0, 0, 1]
+    assert (counts[0] != counts[6]).nnz == 0
+    assert features.count_pairs(pl.Series([], dtype=pl.String)).shape == (0, 1 << features.BITS)
