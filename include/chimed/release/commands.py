@@ -190,10 +190,10 @@ def push(
     from chimed.release import find_release
     from chimed.release.push import push as copy_release
     from chimed.storage.lake import find_lake
-    from chimed.storage.store import find_store
+    from chimed.storage.store import open_store
 
     if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
         raise UserError(f"{to!r} is not a repository of the hub; write hf://<owner>/<name>")
     lake = find_lake()
-    sent = copy_release(lake, find_release(lake, release), to, find_store())
+    sent = copy_release(lake, find_release(lake, release), to, open_store())
     print_report(sent, f"copied {sent['files']} files to {sent['to']}; checksum {sent['checksum']}")

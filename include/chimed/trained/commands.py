@@ -152,13 +152,13 @@ def push_model(
     """Copy a phase's merged model or adapter, with its card, to a folder, an object store or the Hugging Face Hub."""
     from chimed.release import find_release
     from chimed.storage.lake import find_lake
-    from chimed.storage.store import find_store
+    from chimed.storage.store import open_store
     from chimed.trained.push import push_model as copy_model
 
     if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
         raise UserError(f"{to!r} is not a repository of the hub; write hf://<owner>/<name>")
     lake = find_lake()
-    sent = copy_model(lake, find_release(lake, release), recipe, phase, what, to, start, find_store())
+    sent = copy_model(lake, find_release(lake, release), recipe, phase, what, to, start, open_store())
     print_report(sent, f"copied {sent['files']} files to {sent['to']}; weights {sent['weights']}")
 
 
