@@ -16,7 +16,10 @@ _SPAN = pa.struct([pa.field("start", pa.int32(), False), pa.field("end", pa.int3
 _TURN = pa.struct([pa.field("role", pa.string(), False), pa.field("text", pa.string(), False)])
 
 # The rating of a row, in whole and by criterion.
-QUALITY = ("quality", *(f"quality_{name}" for name in ("factual", "answers", "safe", "fluent", "teaches")))
+QUALITY_NAMES = ("quality", "factual", "answers", "safe", "fluent", "teaches")
+QUALITY = ("quality", *(f"quality_{name}" for name in QUALITY_NAMES[1:]))
+# The judge's rating of one answer of a preference, by the same criteria.
+SCORES = pa.struct([pa.field(name, pa.float64()) for name in QUALITY_NAMES])
 
 RECORD = pa.schema(
     [
@@ -53,6 +56,14 @@ RECORD = pa.schema(
         # of a preference, what is against its rejected answer: judge, or the rule that spoilt it on purpose: dose,
         # warning; null as above
         pa.field("rejected_by", pa.string()),
+        # of a preference, the models that wrote its two answers; the second is null of a spoilt answer, both of other
+        # records, and in a table that was written before there were these columns
+        pa.field("chosen_model", pa.string()),
+        pa.field("rejected_model", pa.string()),
+        # of a preference, the judge's rating of each answer by the rubric, 1 to 5, and the weighted mean as quality;
+        # null where the build does not ask for it (`preference_scores`), and as above
+        pa.field("chosen_scores", SCORES),
+        pa.field("rejected_scores", SCORES),
         # one of stages/department.py's list, from the page's breadcrumb or an LLM
         pa.field("department", pa.string()),
         # the day the page says it was published, the site's own time zone
@@ -85,6 +96,9 @@ RECORD = pa.schema(
         *(pa.field(name, pa.float64()) for name in QUALITY),
     ]
 )
+
+# What only a preference has, besides its rejected answer.
+OF_PAIRS = ("margin", "rejected_by", "chosen_model", "rejected_model", "chosen_scores", "rejected_scores")
 
 # A row that left: its record and why. fate: dropped (judged unfit) or failed (could not be judged).
 DROPPED = pa.schema(
@@ -140,7 +154,7 @@ def derived(parent: dict[str, Any], **changes: object) -> dict[str, Any]:
 
     Scores, the places of findings in the parent's words, and what was said after its answer are not copied.
     """
-    places = ("adopted", "reasoning", "margin", "rejected_by", "evidence", "identifiers", "turns")
+    places = ("adopted", "reasoning", *OF_PAIRS, "evidence", "identifiers", "turns")
     unknown = dict.fromkeys((*places, "tokens", "perplexity", *QUALITY))
     row = {**parent, "parent": parent["id"], **unknown, **changes}
     row["id"] = record_id(row)

@@ -7,13 +7,13 @@ and what a build may change of them is in `chimed.build.options`, stored with th
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chimed.errors import UserError
+from chimed.model_addresses import is_address, read_addresses
 
 _PACKAGES = Path(__file__).resolve().parents[1]
 # The folder that holds `.chimed/` unless a variable says otherwise: the checkout, or, of an installed package, the
@@ -85,6 +85,12 @@ class Settings(BaseSettings):
     judge_model: str = Field(
         "chimed-judge", description="the judge's name at its server; not the generator (paper §3.2)"
     )
+    more_generators: str = Field(
+        "",
+        description="further generators that write candidates for preferences, in turn with the first: "
+        "`http://gpu2:8000/v1 qwen3-8b, http://gpu3:8000/v1 glm-4-9b`; a third word says what a model is, if its "
+        "server does not report it",
+    )
     llm_identity: str | None = Field(
         None, description="the generator's real name and version, if its server does not report it"
     )
@@ -95,7 +101,7 @@ class Settings(BaseSettings):
         False,
         description="accept servers that ignore structured outputs; their replies are read as free text",
     )
-    llm_key: SecretStr = Field(SecretStr("none"), description="API key of both servers")
+    llm_key: SecretStr = Field(SecretStr("none"), description="API key of the model servers")
     llm_concurrency: int = Field(64, ge=1, le=4096, description="requests in flight from one shard")
     llm_timeout: float = Field(600, gt=0, description="seconds after which a request counts as lost and is repeated")
     llm_patience: float | None = Field(
@@ -234,13 +240,17 @@ class Settings(BaseSettings):
     @field_validator("llm_url", "judge_url", "replica")
     @classmethod
     def _is_address(cls, said: str | None) -> str | None:
-        try:
-            parts = urlsplit(said or "http://none")
-            right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port that is no number
-            right = False
-        if not right:
+        if not is_address(said or "http://none"):
             raise PydanticCustomError("address", "it is not an address such as http://host:8000/v1")
+        return said
+
+    @field_validator("more_generators")
+    @classmethod
+    def _names_generators(cls, said: str) -> str:
+        try:
+            read_addresses(said)
+        except ValueError as error:
+            raise PydanticCustomError("generators", "{why}", {"why": str(error)}) from None
         return said
 
 

@@ -51,6 +51,7 @@ BUILD_FORM = {
         "preference_candidates": "Answers to each question",
         "preference_length_ratio": "How much longer one answer may be",
         "preference_spoilt": "Share with a rejected answer spoilt on purpose",
+        "preference_scores": "Rate both answers by the rubric",
         "judge_order": "Orders in which the judge compares",
         "judge_is_generator": "Let the generator judge itself",
     },

@@ -14,6 +14,7 @@ from chimed.operations import channels, machine
 from chimed.operations.check import check_training, print_findings, run_checks
 from chimed.operations.findings import Finding
 from chimed.settings import settings
+from chimed.storage.lake import lake_at
 from support.model_server import completion
 
 EXAM = ",Question,A,B,C,D,Answer\n0,下列哪一项不是这道考题的答案,甲,乙,丙,丁,A\n"
@@ -224,6 +225,14 @@ def test_flags_of_servers_are_read_beforehand(ready, gpus, flags):
     assert "topsecret" not in found
 
 
+@pytest.fixture
+def base(tmp_path) -> str:
+    """A folder that passes for a checkpoint's."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").touch()
+    return str(tmp_path / "base")
+
+
 RECIPES = {
     ("no-such", "local", 8): "unknown recipe",
     ("qwen3-14b", "local", 0): "needs a GPU, and CHIMED_GPUS is 0",
@@ -234,16 +243,61 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("given", RECIPES)
-def test_the_recipe_must_fit_the_gpus(ready, gpus, given):
+def test_the_recipe_must_fit_the_gpus(ready, gpus, base, given):
     gpus(8)
     recipe, compute, number = given
-    there = changed(ready, recipe=recipe, compute=compute, gpus=number)
+    there = changed(ready, recipe=recipe, compute=compute, gpus=number, k8s_volume="claim")
+    if recipe == "demo":
+        there = changed(there, base_checkpoint=base)
     found = [one for one in run_checks(there) if one.what == "recipe"]
     assert found[0].fine == (RECIPES[given] is None), found
     assert (RECIPES[given] or "recipe") in found[0].said
     assert not [one for one in run_checks(there, training=False) if one.what == "recipe"]
-    alone = check_training(changed(ready, compute=compute, gpus=number), recipe)
+    alone = check_training(there, recipe)
     assert [one.fine for one in alone] == [RECIPES[given] is None]
+
+
+BASES = {
+    (None, "local", None): "recipe demo names no model; set CHIMED_BASE_CHECKPOINT",
+    ("/nowhere/base", "local", None): "no checkpoint in /nowhere/base (CHIMED_BASE_CHECKPOINT or model_name_or_path)",
+    ("./none", "local", None): "no config.json",
+    ("~/none", "local", None): "no config.json",
+    ("/nowhere/base", "local", "models"): "the worker of the queue models must have it",
+    ("/nowhere/base", "kubernetes", None): "pods cannot see /nowhere/base",
+    ("/data/base", "kubernetes", None): None,
+    ("Qwen/Qwen3-1.7B", "local", None): None,
+    ("Qwen/Qwen3-1.7B", "kubernetes", None): None,
+}
+
+
+@pytest.mark.parametrize("given", BASES)
+def test_the_model_to_train_must_be_there(ready, given):
+    start, compute, queue = given
+    more = {"recipe": "demo", "gpus": 8, "k8s_volume": "claim"}
+    there = changed(ready, base_checkpoint=start, compute=compute, models_queue=queue, **more)
+    (found,) = [one for one in run_checks(there) if one.what == "recipe"]
+    assert (found.fine, found.stops or queue is not None) == (BASES[given] is None, True)
+    assert (BASES[given] or "recipe demo has") in found.said
+    assert check_training(there, "demo")[0].fine == found.fine
+
+
+def test_a_recipe_of_a_missing_folder_is_told(ready, tmp_path, monkeypatch):
+    (tmp_path / "recipes" / "mine").mkdir(parents=True)
+    for phase in ("cpt", "sft", "dpo"):
+        (tmp_path / "recipes" / "mine" / f"{phase}.yaml").write_text(
+            "extends: demo\nmodel_name_or_path: /nowhere/model\n"
+        )
+    monkeypatch.setenv("CHIMED_RECIPES", str(tmp_path / "recipes"))
+    settings.cache_clear()
+    assert "no checkpoint in /nowhere/model" in check_training(ready, "mine")[0].said
+    settings.cache_clear()
+
+
+def test_a_check_makes_no_lake(ready, tmp_path):
+    there = dataclasses.replace(changed(ready, data=str(tmp_path / "laek")), lake=lake_at(str(tmp_path / "laek")))
+    (found,) = [one for one in run_checks(there) if one.what == "lake"]
+    assert (found.fine, found.stops) == (False, False)
+    assert not (tmp_path / "laek").exists()
 
 
 def test_gpus_that_are_not_here_are_told(ready, gpus):

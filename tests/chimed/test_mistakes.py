@@ -25,6 +25,7 @@ def place(tmp_path, monkeypatch) -> Path:
     """A working folder with what the cases name."""
     (tmp_path / "text.db").write_text("no database, but a text of several words\n")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "lake").mkdir()
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "qa.jsonl").write_text(
@@ -55,6 +56,8 @@ def run(argv: list[str], monkeypatch) -> int:
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{n} {' '.join(one['args'])[:40]}" for n, one in enumerate(CASES)])
 def test_a_mistake_is_one_sentence(case, place, monkeypatch, capsys) -> None:
+    if case.get("store"):  # only then the mistake itself is reached
+        run(["store", "upgrade"], monkeypatch)
     before = {path for path in place.rglob("*") if not path.is_symlink()}
     for name, value in case.get("env", {}).items():
         monkeypatch.setenv(name, value.replace("LONG", "x" * 300))
@@ -67,6 +70,45 @@ def test_a_mistake_is_one_sentence(case, place, monkeypatch, capsys) -> None:
     known = ("lake", "store.db", "scratch", "store.db-wal", "store.db-shm", "store.db.lock")
     written = {path for path in place.rglob("*") if not path.is_symlink()} - before
     assert not [path for path in written if path.relative_to(place).parts[0] not in known]
+
+
+READING = (
+    ["build"], ["run", "all"], ["estimate"], ["ledger"], ["ratings"], ["trace", "0" * 16], ["verify", "latest"],
+    ["diff", "1", "2"], ["takedown", "http://ask.39.net/question/1.html", "--reason", "asked"], ["retention"],
+    ["push", "latest", "copy"], ["extract", "ask39", "--crawl", "c1"], ["coverage", "--weeks"], ["audit", "latest"],
+    ["find-release"], ["compare", "--recipe", "demo"], ["compare", "demo/base", "demo/sft", "--recipe", "demo"],
+    ["side-by-side", "--recipe", "demo"], ["judge", "--recipe", "demo"], ["push-model", "sft", "copy"],
+    ["convert", "sft", "--recipe", "demo"], ["check", "--build", "1"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("argv", READING, ids=" ".join)
+def test_what_reads_makes_no_mistyped_lake(argv, place, monkeypatch, capsys) -> None:
+    before = set(place.rglob("*"))
+    monkeypatch.setenv("CHIMED_DATA", str(place / "laek"))
+    assert run(argv, monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert f"CHIMED_DATA is '{place}/laek', and no such folder is there" in said
+    assert set(place.rglob("*")) == before
+
+
+def test_a_missing_lake_and_store_are_told(place, monkeypatch, capsys) -> None:
+    before = set(place.rglob("*"))
+    for argv in (["coverage"], ["decisions"], ["store", "forget-faults"], ["store", "prune", "--before", "2026-01-01"]):
+        assert run(argv, monkeypatch) == 2
+        assert f"there is no store at {place}/store.db; set CHIMED_STORE" in capsys.readouterr().err
+    monkeypatch.setenv("CHIMED_DATA", str(place / "laek"))
+    for argv in (["status"], ["watch"]):
+        assert run(argv, monkeypatch) == 0
+        assert f"CHIMED_DATA is '{place}/laek', and no such folder is there" in "".join(capsys.readouterr())
+    run(["check"], monkeypatch)
+    assert f"LOOK   lake           CHIMED_DATA is '{place}/laek'" in capsys.readouterr().out
+    assert {path.name for path in set(place.rglob("*")) - before} <= {
+        "store.db",
+        "store.db-wal",
+        "store.db-shm",
+        "store.db.lock",
+    }
 
 
 SECRETS = {

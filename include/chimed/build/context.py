@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from chimed.build.builds import read_build
 from chimed.build.options import Options
 from chimed.settings import Settings, settings
-from chimed.storage.lake import Lake, open_lake
+from chimed.storage.lake import Lake, find_lake
 
 if TYPE_CHECKING:  # the models' environment runs stages too, and asks nobody; SQLAlchemy takes long to load
     from chimed.llm.asking import PlannedRequest
@@ -47,7 +47,7 @@ def open_context(version: str) -> StageContext:
 
     Raises UserError that lists the builds if there is none such.
     """
-    lake = open_lake()
+    lake = find_lake()
     made = read_build(lake, version)
     return StageContext(made["version"], Options(**made["options"]), lake, cache(_open_store), settings())
 

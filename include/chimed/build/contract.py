@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 State = TypeVar("State")
-Role = Literal["generator", "judge"]
+Role = Literal["generator", "generators", "judge"]  # generators: all of them, in turn
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,14 @@ class UnusableReply(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """A request. about: how many characters of a record's text it is about, for the cost figures."""
+    """A request. about: how many characters of a record's text it is about, for the cost figures.
+
+    turn: with which generator a question's turn begins, where several write samples (`chimed.llm.generators`).
+    """
 
     request: Request
     about: int
+    turn: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Round(Generic[State, Value]):
-    """Requests that are sent to one model together.
+    """Requests that are sent together to one model, or to all generators in turn.
 
     name: its key in the report's figures. build_requests: makes the requests from the state. parse_reply: reads the
     value from a reply's text; raises UnusableReply. accept: returns the state with the answers, which come in the order

@@ -58,6 +58,8 @@ DATA = (
     "by_department",
     "ratings",
     "would_take",
+    "generators",
+    "scores",
 )  # their keys are data
 
 
@@ -200,6 +202,8 @@ class PreferFigures(TypedDict):
     spoilt_dose: int
     spoilt_warning: int
     nothing_to_spoil: int
+    generators: dict[str, dict[str, int]]
+    scores: NotRequired[dict[str, dict[str, Any]]]
 
 
 class ReasonFigures(TypedDict):

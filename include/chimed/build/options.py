@@ -55,6 +55,9 @@ class Options(BaseModel):
         description="share of pairs whose rejected answer is the chosen one with a wrong dose or a lost warning, where "
         "it has one (paper: none)",
     )
+    preference_scores: bool = Field(
+        False, description="let the judge rate both answers of each pair by the rubric of `rate` (paper: no)"
+    )
     reason_share: float = Field(
         0.1, ge=0, le=1, description="share of the generated questions that get a reasoning; exam questions all do"
     )

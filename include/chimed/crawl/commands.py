@@ -79,9 +79,9 @@ def extract(
     """
     from chimed.extraction.crawl_records import check_misses, extract_crawl
     from chimed.extraction.fields import check_fields
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import find_lake
 
-    lake = open_lake()
+    lake = find_lake()
     report = extract_crawl(lake, choose("source", source, source_names()), crawl)
     print_result(report)
     check_misses(report)
@@ -98,14 +98,15 @@ def coverage(
     from chimed.crawl.coverage import measure_coverage, print_coverage
     from chimed.crawl.weeks import list_missing_weeks as not_crawled
     from chimed.crawl.weeks import print_weeks
-    from chimed.storage.lake import open_lake
-    from chimed.storage.store import open_store
+    from chimed.storage.lake import find_lake
+    from chimed.storage.store import find_store
 
     if weeks:
-        found = not_crawled(open_store(), open_lake())
+        lake = find_lake()
+        found = not_crawled(find_store(), lake)
         print_result(found) if as_json else print_weeks(found)
         return
-    entries = measure_coverage(open_store())
+    entries = measure_coverage(find_store())
     if as_json:
         print_result(entries)
     else:

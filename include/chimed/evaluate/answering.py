@@ -61,7 +61,7 @@ def answer_questions(
     prepare("answer", offline=False)
     recipe = recipes.told_apart(recipe)
     chosen = [load_set(name) for name in dict.fromkeys(sets)]
-    lake = lakes.open_lake()
+    lake = lakes.find_lake()
     release = find_release(lake, release)
     wanted = [choose("model", one, MODELS) for one in models] or ["base", *trained_phases(lake, release, recipe)]
     found = [find_model(lake, one, recipe, release, "answer", offline=True) for one in dict.fromkeys(wanted)]
@@ -127,7 +127,7 @@ def side_by_side(recipe: str, release: str, of: str) -> list[dict[str, Any]]:
 
     Raises UserError where nobody has answered it.
     """
-    lake, recipe = lakes.open_lake(), recipes.told_apart(recipe)
+    lake, recipe = lakes.find_lake(), recipes.told_apart(recipe)
     release = find_release(lake, release)
     name = load_set(of).name
     tables = read_answers(lake, release, recipe, name, MODELS)

@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from chimed.errors import UserError
+from chimed.errors import UserError, choose
 from chimed.llm import servers
 from chimed.settings import settings
 
@@ -77,6 +78,14 @@ def _without_thinking(checkpoint: str, folder: str) -> str:
     found.chat_template = "{%- set enable_thinking = false -%}" + found.chat_template
     found.save_pretrained(folder)
     return folder
+
+
+def known_backend(backend: str | None) -> str:
+    """Return a backend's name, by default `CHIMED_EVALUATE_BACKEND`. Raises UserError where it is not installed."""
+    chosen = choose("backend", backend or settings().evaluate_backend, BACKENDS)
+    if chosen == "vllm" and find_spec("vllm") is None:
+        raise UserError("the backend vllm needs the package vllm, which is not installed here; evaluate with hf")
+    return chosen
 
 
 def flags(backend: str) -> str:

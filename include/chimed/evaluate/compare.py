@@ -39,7 +39,7 @@ def compare_phases(recipe: str, release: str) -> str:
     Raises UserError where base or every phase is missing, or the scores come from different exams or protocols.
     """
     recipe = recipes.known(recipe)
-    lake = lakes.open_lake()
+    lake = lakes.find_lake()
     release = find_release(lake, release)
     place = layout.scores(release, recipe)
     scored = [phase for phase in EVERY_PHASE if lakes.exists(lake, f"{place}/{phase}.json")]
@@ -86,7 +86,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
     """
     if len(set(models)) < 2:
         raise UserError("name two or more different models, as qwen3-1.7b/base qwen3-1.7b/dpo")
-    lake = lakes.open_lake()
+    lake = lakes.find_lake()
     places = {}
     for model in models:
         of, recipe, phase = _parts(model)
@@ -106,7 +106,7 @@ def compare_models(models: Sequence[str], release: str) -> str:
 
 def read_compared(recipe: str, models: Sequence[str], release: str) -> dict[str, Any]:
     """Return what `compare_models`, or without models `compare_phases`, wrote last, as its compare.json has it."""
-    lake = lakes.open_lake()
+    lake = lakes.find_lake()
     if not models:
         return lakes.read_json(lake, layout.scores(find_release(lake, release), recipe, layout.COMPARISON))
     return lakes.read_json(lake, layout.scores("compared", _named(lake, models, release), layout.COMPARISON))

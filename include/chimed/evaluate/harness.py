@@ -21,12 +21,12 @@ import polars as pl
 from chimed import gpus
 from chimed.errors import choose
 from chimed.evaluate.answers import SAMPLES, answered, fair_score, tied
-from chimed.evaluate.backend import BACKENDS, answering, flags, versions
+from chimed.evaluate.backend import answering, flags, known_backend, versions
 from chimed.evaluate.exams import group_of
 from chimed.evaluate.fetch import fetch_exams, sources_of
 from chimed.evaluate.forgetting import general_share
 from chimed.evaluate.model import MODELS, Model, find_model, local_checkpoint
-from chimed.evaluate.protocol import BATCH_SIZE, SEED, protocol_of
+from chimed.evaluate.protocol import BATCH_SIZE, SEED, known_template, protocol_of
 from chimed.evaluate.seeds import training
 from chimed.evaluate.tasks import Exams, local_exams
 from chimed.private import scratch_folder
@@ -54,12 +54,13 @@ def evaluate_phase(
 
     backend: one of `backend.BACKENDS`, default `CHIMED_EVALUATE_BACKEND`. shots: examples before each question, default
     `CHIMED_EVALUATE_SHOTS`. template: one of `protocol.TEMPLATES`, default `CHIMED_EVALUATE_TEMPLATE`. Raises UserError
-    for an unknown name, a phase that is not trained, exams that cannot be read or have fewer examples than shots.
+    for an unknown name, a backend that is not installed, a phase that is not trained, exams that cannot be read or have
+    fewer examples than shots.
     """
     choose("phase", phase, MODELS)
     recipe = recipes.known(recipe)
-    backend = choose("backend", backend or settings().evaluate_backend, BACKENDS)
-    lake = lakes.open_lake()
+    backend, template = known_backend(backend), known_template(template)  # before the hub is asked for anything
+    lake = lakes.find_lake()
     release = find_release(lake, release)
     model = find_model(lake, phase, recipe, release, "evaluate", offline=bool(settings().exams))
     with tempfile.TemporaryDirectory() as work:

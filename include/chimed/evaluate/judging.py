@@ -81,7 +81,7 @@ def judge_answers(recipe: str, release: str) -> dict[str, Any]:
     Raises UserError where base or every phase has not answered, or answered under other terms, and TooManyFailed where
     the judge's replies cannot be used.
     """
-    lake, recipe = lakes.open_lake(), recipes.told_apart(recipe)
+    lake, recipe = lakes.find_lake(), recipes.told_apart(recipe)
     release = find_release(lake, release)
     phases = trained_phases(lake, release, recipe)
     reports = {of: _reports(lake, release, recipe, of, ("base", *phases)) for of in (OPEN_ENDED, SAFETY)}

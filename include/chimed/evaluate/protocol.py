@@ -22,14 +22,17 @@ CHAT = "the model's own, thinking off, one turn for each example"
 IMPLIED = ("exam_revisions",)
 
 
-def protocol_of(exams: Exams, backend: str, shots: int | None, template: str | None) -> dict[str, Any]:
+def known_template(template: str | None) -> str:
+    """Return the name of a template, by default `CHIMED_EVALUATE_TEMPLATE`. Raises UserError for an unknown one."""
+    return choose("template", template or settings().evaluate_template, TEMPLATES)
+
+
+def protocol_of(exams: Exams, backend: str, shots: int | None, template: str) -> dict[str, Any]:
     """Return the protocol of an evaluation, without the versions and the dtype of the machine.
 
-    shots, template: None takes the setting. Raises UserError for an unknown template, or more shots than an exam has
-    examples.
+    shots: None takes the setting. Raises UserError for more shots than an exam has examples.
     """
     shots = settings().evaluate_shots if shots is None else shots
-    template = choose("template", template or settings().evaluate_template, TEMPLATES)
     if shots and shots > exams.examples:
         raise UserError(
             f"{shots} shots need as many examples for each exam, and one has {exams.examples} in dev/; lower --shots "

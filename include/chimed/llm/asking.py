@@ -23,7 +23,7 @@ from chimed.build.context import StageContext
 from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Role, UnusableReply
 from chimed.build.ledger import EXAMPLE_CHARACTERS, MAX_REASONS, Outcome, TooManyFailed, too_many
 from chimed.characters import short
-from chimed.llm import client, prompts
+from chimed.llm import client, generators, prompts
 from chimed.llm.cost import measure_cost
 from chimed.llm.protocol import Refused, Request, Server
 from chimed.llm.reply import Reply
@@ -107,10 +107,9 @@ def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: S
     costs: dict[str, dict[str, Any]] = {}
     for number, one in enumerate(rounds):
         questions = one.build_requests(state, work.options)
-        batch = _Batch(
-            name, one.name, one.server, questions, one.parse_reply, one.among(state), () if number else later
-        )
-        answers, costs[one.name] = _ask_round(batch, work)
+        batch = _Batch(name, one.name, questions, one.parse_reply, one.among(state), () if number else later)
+        answers, spent = _ask_round(batch, _servers(one.server, stage, work) if questions else [], work)
+        costs |= spent
         state = one.accept(state, answers)
     outcome = stage.finish(state, work.options)
     if work.planned is None:
@@ -124,18 +123,49 @@ class _Batch(Generic[Value]):
 
     stage: str
     name: str
-    server: Role
     questions: Sequence[Question]
     parse_reply: Callable[[str], Value]
     among: int = 0
     brings: tuple[Expected, ...] = field(default=())
 
 
-def _ask_round(batch: _Batch[Value], work: StageContext) -> tuple[list[Answer[Value] | Failure], dict[str, Any]]:
-    """Return the answers to a round's requests, in their order, and their cost."""
+def _servers(role: Role, stage: ModelStage[Any], work: StageContext) -> list[Server]:
+    """Return the servers that a round asks. Who judges what all generators wrote must be none of them."""
+    if role == "generators":
+        return generators.all_generators(work)
+    if role == "generator":
+        return [client.generator_server(work)]
+    wrote = {one.server for one in stage.rounds}
+    return [generators.impartial_judge(work) if "generators" in wrote else client.judge_server(work)]
+
+
+def _ask_round(
+    batch: _Batch[Value], servers: Sequence[Server], work: StageContext
+) -> tuple[list[Answer[Value] | Failure], dict[str, dict[str, Any]]]:
+    """Return the answers to a round's requests, in their order, and what each server cost, by the round's name.
+
+    Of several servers the second one's cost is under `<name>_2`. They are asked one after another: each with its own
+    limits and patience, so that one that is away is named, and what the others wrote is stored before it is asked.
+    """
     if not batch.questions:
-        return [], measure_cost([], [], work)
-    server = client.judge_server(work) if batch.server == "judge" else client.generator_server(work)
+        return [], {batch.name: measure_cost([], [], work)}
+    turns = [generators.take_turns(one, len(servers)) for one in batch.questions]
+    answers: list[Answer[Value] | Failure | None] = [None] * len(turns)
+    costs: dict[str, dict[str, Any]] = {}
+    for number, server in enumerate(servers):
+        places = [place for place, (turn, _) in enumerate(turns) if turn == number]
+        share = replace(batch, questions=[turns[place][1] for place in places])
+        name = f"{batch.name}_{number + 1}" if number else batch.name
+        heard, costs[name] = _ask_server(share, server, work)
+        for place, answer in zip(places, heard, strict=True):
+            answers[place] = answer
+    return [answer for answer in answers if answer is not None], costs
+
+
+def _ask_server(
+    batch: _Batch[Value], server: Server, work: StageContext
+) -> tuple[list[Answer[Value] | Failure], dict[str, Any]]:
+    """Return a server's answers to its share of a round, and their cost."""
     requests = [one.request for one in batch.questions]
     replies = client.ask(requests, server, work) if work.planned is None else _plan_round(batch, server, work)
     heard = [_without_control_tokens(reply) for reply in replies]

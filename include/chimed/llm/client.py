@@ -74,7 +74,7 @@ def generator_server(work: StageContext, tries: int = TRIES) -> Server:
     where = work.settings
     key, named = where.llm_key.get_secret_value(), where.llm_identity
     server = Server(where.llm_url.rstrip("/"), where.llm_model, key, "CHIMED_LLM_URL", named=named)
-    return _with_identity(server, where.llm_checkpoint, work, tries)
+    return with_identity(server, where.llm_checkpoint, work, tries)
 
 
 def judge_server(work: StageContext, tries: int = TRIES) -> Server:
@@ -85,7 +85,7 @@ def judge_server(work: StageContext, tries: int = TRIES) -> Server:
     where = work.settings
     key, named = where.llm_key.get_secret_value(), where.judge_identity
     server = Server(where.judge_url.rstrip("/"), where.judge_model, key, "CHIMED_JUDGE_URL", named=named)
-    server = _with_identity(server, where.judge_checkpoint, work, tries)
+    server = with_identity(server, where.judge_checkpoint, work, tries)
     if not work.options.judge_is_generator and server.identity == generator_server(work, tries).identity:
         raise UserError(
             f"the judge is the generator: both are {server.identity}; set CHIMED_JUDGE_URL and CHIMED_JUDGE_MODEL to "
@@ -94,8 +94,11 @@ def judge_server(work: StageContext, tries: int = TRIES) -> Server:
     return server
 
 
-def _with_identity(server: Server, checkpoint: str, work: StageContext, most: int) -> Server:
-    """Return the server with the identity of its model; in an estimate, of the model it is configured to load."""
+def with_identity(server: Server, checkpoint: str, work: StageContext, most: int) -> Server:
+    """Return the server with the identity of its model; in an estimate, of the model it is configured to load.
+
+    Raises UserError if it does not answer or identify itself, and ServerDown where it was waited for.
+    """
     started = _Start(server, work, most)
     while True:
         try:
@@ -137,7 +140,7 @@ def _ask_identity(server: Server) -> str:
     """Ask a server for the identity of its model. Raises Unreachable, UserError."""
     models = identities.list_models(server.url, server.key)
     return identities.identify_model(
-        server.model, models, server.named, server.setting.replace("URL", "IDENTITY"), server.url
+        server.model, models, server.named, server.setting_of("IDENTITY"), server.url, server.setting_of("MODEL")
     )
 
 
@@ -426,8 +429,7 @@ async def _find_dialect(http: aiohttp.ClientSession, server: Server, work: Stage
                 await asyncio.sleep(started.wait(error, error.after))
         if isinstance(answer, Refused) and answer.reason.startswith(NO_SUCH_MODEL):
             raise UserError(
-                f"{server.url} serves no model {server.model!r} ({answer.reason}); correct CHIMED_LLM_MODEL or "
-                "CHIMED_JUDGE_MODEL"
+                f"{server.url} serves no model {server.model!r} ({answer.reason}); correct {server.setting_of('MODEL')}"
             )
         if follows_dialect(dialect, answer):
             if dialect.constraint != DIALECTS[0].constraint:

@@ -96,16 +96,24 @@ def _client() -> httpx.Client:
     return httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
-def identify_model(model: str, models: list[dict[str, Any]], named: str | None, setting: str, url: str) -> str:
+def identify_model(
+    model: str,
+    models: list[dict[str, Any]],
+    named: str | None,
+    setting: str,
+    url: str,
+    model_setting: str = "the model's name",
+) -> str:
     """Return the identity of the model served as `model` by a server that lists `models`.
 
     named: what the setting `setting` says it is. It is appended to what the server says, so that a change at the server
-    still shows. Raises UserError if neither tells, or if the server does not serve that model.
+    still shows. model_setting: where its name there is set. Raises UserError if neither tells,
+    or if the server does not serve that model.
     """
     mine = next((one for one in models if one["id"] == model), None)
     if models and mine is None:
         served = printable(", ".join(one["id"] for one in models)[:300])
-        raise OtherNames(f"{url} serves {served}, not {model}; correct CHIMED_LLM_MODEL or CHIMED_JUDGE_MODEL")
+        raise OtherNames(f"{url} serves {served}, not {model}; correct {model_setting}")
     told = _read_identity(mine or {}, models)
     if told is None and not named:
         root = (mine or {}).get("root")

@@ -41,6 +41,12 @@ class Server:
         """Return the model's name for keys, rows and reports."""
         return self.identity or self.model
 
+    def setting_of(self, what: Literal["MODEL", "IDENTITY"]) -> str:
+        """Return where the model's name at the server, or what it really is, is set."""
+        if self.setting.endswith("_URL"):
+            return self.setting.removesuffix("URL") + what
+        return f"the {'second' if what == 'MODEL' else 'third'} word of its entry in {self.setting}"
+
 
 @dataclass(frozen=True)
 class Request:

@@ -10,7 +10,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from chimed.build.context import StageContext, open_context
 from chimed.build.order import STAGES
 from chimed.characters import short
 from chimed.errors import UserError
-from chimed.llm import client
+from chimed.llm import client, generators
+from chimed.model_addresses import read_addresses
 from chimed.operations import machine
 from chimed.operations.check_models import (
     asks_judge,
@@ -47,7 +48,7 @@ def build_context(options: dict[str, Any], build: str | None = None) -> StageCon
     """Return the context of a build with these options, or of an open build. Raises UserError for bad options."""
     if build:
         return open_context(build)
-    return StageContext("", parse_options(options), lakes.open_lake(), cache(open_store), settings())
+    return StageContext("", parse_options(options), lakes.lake_at(), cache(open_store), settings())
 
 
 def run_checks(work: StageContext, only_servers: bool = False, training: bool = True) -> list[Finding]:
@@ -103,13 +104,27 @@ def _all_checks(work: StageContext, training: bool) -> Iterator[tuple[str, Calla
         yield from _server_checks(work)
     else:
         yield "model servers", lambda: check_startable_servers(work)
+        yield from _further_generators(work)  # nobody starts these
 
 
 def _server_checks(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]]:
     where = work.settings
     yield "generator", lambda: check_server(where.llm_url, "CHIMED_LLM_URL", client.generator_server, work)
+    yield from _further_generators(work)
     if asks_judge(work):
-        yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", client.judge_server, work)
+        judge = generators.impartial_judge if _makes_preferences(work) else client.judge_server
+        yield "judge", lambda: check_server(where.judge_url, "CHIMED_JUDGE_URL", judge, work)
+
+
+def _further_generators(work: StageContext) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Look at each generator beside the first, where preferences are made: the servers must be there already."""
+    for number, one in enumerate(read_addresses(work.settings.more_generators) if _makes_preferences(work) else (), 2):
+        named = partial(generators.distinct_generator, one)
+        yield f"generator {number}", partial(check_server, one.url, generators.SETTING, named, work)
+
+
+def _makes_preferences(work: StageContext) -> bool:
+    return "prefer" not in work.options.skip
 
 
 def _asks_models(work: StageContext) -> bool:
@@ -122,7 +137,9 @@ def _asks_models(work: StageContext) -> bool:
 
 
 def check_lake(work: StageContext) -> str:
-    """Check that the lake can be written. Raises UserError."""
+    """Check that the lake can be written. Raises UserError, and Notable where its folder is not there yet."""
+    if fault := lakes.missing_folder(work.lake):  # a check makes nothing: the name may be a slip of the pen
+        raise Notable(f"{fault}; what first writes to it (a crawl, ingest) makes it")
     path = f"check-{uuid.uuid4().hex[:8]}"
     try:
         lakes.write_bytes(work.lake, path, b"chimed")

@@ -16,6 +16,7 @@ from chimed.llm.protocol import Server
 from chimed.operations import machine
 from chimed.operations.findings import Notable
 from chimed.train import needs
+from chimed.train.run import base_name, base_of, is_path
 
 PROBE_TIMEOUT = 60  # seconds for a question to another interpreter
 SECOND_OPINION = ("translate", "generate_qa")  # stages that ask the judge if the option is on
@@ -35,6 +36,9 @@ def check_recipe(work: StageContext, recipe: str | None = None) -> str:
     named = recipe or work.settings.recipe
     try:
         said = needs.check(named, work.settings)
+        _check_base(work, named)
+    except Notable:
+        raise
     except UserError as error:
         if recipe:
             raise
@@ -45,6 +49,32 @@ def check_recipe(work: StageContext, recipe: str | None = None) -> str:
             f"{said}, and no GPU is seen here; where no other worker has one, train demo (CHIMED_RECIPE=demo)"
         )
     return said
+
+
+def _check_base(work: StageContext, recipe: str) -> None:
+    """Check that a recipe names a model, and that it is there where it is a folder. Raises UserError, Notable."""
+    where = work.settings
+    start = base_name(recipe, where.base_checkpoint)
+    if not is_path(start):
+        return  # of the hub: whether it gives it shows when the training begins
+    if where.compute == "kubernetes":
+        if not _seen_by_pods(work, start):
+            raise UserError(
+                f"pods cannot see {start} (CHIMED_BASE_CHECKPOINT or model_name_or_path): it must be a name of the "
+                "hub, or under /data on CHIMED_K8S_VOLUME"
+            )
+        return
+    try:
+        base_of(recipe, where.base_checkpoint)
+    except UserError as error:
+        if where.models_queue is None:
+            raise
+        raise Notable(f"{error}; the worker of the queue {where.models_queue} must have it") from None
+
+
+def _seen_by_pods(work: StageContext, folder: str) -> bool:
+    """Tell whether the pods of GPU work have a folder: on the claim that they mount."""
+    return bool(work.settings.k8s_volume) and Path(folder).is_relative_to("/data")
 
 
 def check_gpu_work(work: StageContext) -> str:
@@ -62,7 +92,7 @@ def check_gpu_work(work: StageContext) -> str:
 
 def _faults_in_pods(work: StageContext) -> list[str]:
     where, wrong = work.settings, []
-    if "://" not in where.data and not (where.k8s_volume and Path(where.data).is_relative_to("/data")):
+    if "://" not in where.data and not _seen_by_pods(work, where.data):
         wrong.append(
             f"pods cannot see the lake {where.data}: CHIMED_DATA must be an s3:// URL, or a folder under /data on the "
             "claim that CHIMED_K8S_VOLUME names"
@@ -71,7 +101,7 @@ def _faults_in_pods(work: StageContext) -> list[str]:
         wrong.append("pods cannot reach a store in an SQLite file: CHIMED_STORE must be postgresql://…")
     for setting in ("perplexity_model", "exams"):
         value = getattr(where, setting) or ""
-        if value.startswith(("/", ".")) and not (where.k8s_volume and Path(value).is_relative_to("/data")):
+        if value.startswith(("/", ".")) and not _seen_by_pods(work, value):
             wrong.append(f"pods cannot see {value}: CHIMED_{setting.upper()} must be under /data on CHIMED_K8S_VOLUME")
     for setting in ("k8s_image", "k8s_gpu_product", "k8s_namespace", "k8s_secret", "k8s_service_account"):
         if not getattr(where, setting).strip():

@@ -79,10 +79,13 @@ def watch(as_json: AsJson = False) -> None:
     """Look for what has to be seen though no run failed: a missing week, a full disk, a drift, lost notices."""
     from chimed.operations.watch import alarm_lines
     from chimed.operations.watch import watch as look
-    from chimed.storage.lake import open_lake
-    from chimed.storage.store import open_store
+    from chimed.storage.lake import lake_at, missing_folder
+    from chimed.storage.store import find_existing_store
 
-    found = look(settings(), open_lake(), open_store())
+    lake = lake_at()
+    if fault := missing_folder(lake):  # of a new deployment, too: no reason to fail every hour
+        print(safe(fault), file=sys.stderr)
+    found = look(settings(), lake, find_existing_store())
     if as_json:
         print_result([vars(one) for one in found])
     else:
@@ -97,11 +100,11 @@ def decisions(
 ) -> None:
     """List who decided what, and when: verdicts on records, takedowns, drifts that were accepted; newest first."""
     from chimed.storage import audit_log
-    from chimed.storage.store import open_store
+    from chimed.storage.store import find_store
 
     if what is not None:
         choose("decision", what, audit_log.KINDS)
-    found = audit_log.list_decisions(open_store(), most, what)
+    found = audit_log.list_decisions(find_store(), most, what)
     if as_json:
         print_result(found)
     elif not found:
@@ -141,10 +144,10 @@ def upgrade() -> None:
 @store_app.command("forget-faults")
 def forget_faults() -> None:
     """Forget unusable replies (empty, malformed, only thinking), so that the models are asked again."""
+    from chimed.storage.store import find_store
     from chimed.storage.store import forget_faults as forget
-    from chimed.storage.store import open_store
 
-    print_result({"forgotten": forget(open_store())})
+    print_result({"forgotten": forget(find_store())})
 
 
 @store_app.command()
@@ -156,13 +159,13 @@ def prune(
     """Delete old model replies and perplexities; first, say what it would cost to ask for them again."""
     from chimed.llm import prompts
     from chimed.storage.pruning import prune as pruned
-    from chimed.storage.store import open_store
+    from chimed.storage.store import find_store
 
     try:
         day = datetime.strptime(before, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise UserError(f"--before {before!r} is not a day; write it as 2026-01-31") from None
-    told = pruned(open_store(), day, prompts.versions(), yes)
+    told = pruned(find_store(), day, prompts.versions(), yes)
     if as_json:
         print_result(told)
         return
@@ -190,9 +193,9 @@ def audit(
 ) -> None:
     """Compare every file with its recorded checksum, back to the crawls; list each damaged one and exit 1."""
     from chimed.operations.audit import run_audit as audited
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import find_lake
 
-    found = audited(open_lake(), what)
+    found = audited(find_lake(), what)
     if as_json:
         print_result({**vars(found), "faults": [vars(one) for one in found.faults]})
     else:

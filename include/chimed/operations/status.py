@@ -4,19 +4,19 @@ Only reports and a few counts are read, so it answers at once, whatever the size
 """
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from chimed.build.builds import count_parts, list_builds, read_build, stages_of
 from chimed.characters import printable
 from chimed.crawl import weeks
 from chimed.errors import UserError
+from chimed.printing import safe
 from chimed.release import folder_of, is_whole, releases
 from chimed.settings import settings
 from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
-from chimed.storage.lake import Lake, open_lake
+from chimed.storage.lake import Lake, lake_at, missing_folder
 from chimed.storage.store import Store
 
 COMMAND = "python -m chimed"
@@ -25,17 +25,21 @@ COMMAND = "python -m chimed"
 def read_status() -> dict[str, Any]:
     """Return what exists, what is running and what to do next.
 
-    Keys: lake, store, week (the Monday of the last whole week), sources (name, crawls, week: why it is missing or
-    None), corpora, build (version, done, next, released, held; None if there is none), releases, trained, review (texts
-    waiting), running (sources being crawled), next (sentences, each with `do`, a command or None).
+    Keys: lake, missing (a sentence if the lake's folder is not there, else None), store, week (the Monday of the last
+    whole week), sources (name, crawls, week: why it is missing or None), corpora, build (version, done, next, released,
+    held; None if there is none), releases, trained, review (texts waiting), running (sources being crawled), next
+    (sentences, each with `do`, a command or None).
     """
-    lake, store = open_lake(), _open_existing_store()
+    from chimed.storage.store import find_existing_store
+
+    lake, store = lake_at(), find_existing_store()
     monday = weeks.last_week()
     missing = weeks.check_week(store, lake, monday) if store else dict.fromkeys(source_names(), weeks.NEVER_CRAWLED)
     sources = [{"source": name, "crawls": _count_crawls(lake, name), "week": missing[name]} for name in source_names()]
     known, whole = list_builds(lake), releases(lake)
     found: dict[str, Any] = {
         "lake": settings().data,
+        "missing": missing_folder(lake),
         "store": settings().store.rsplit("@", 1)[-1],
         "week": monday,
         "sources": sources,
@@ -49,16 +53,6 @@ def read_status() -> dict[str, Any]:
         "running": _list_running(store) if store else [],
     }
     return found | {"next": _next_steps(found)}
-
-
-def _open_existing_store() -> Store | None:
-    """Open the store; return None if it is an SQLite file that does not exist, so that status does not create it."""
-    path = settings().store.removeprefix("sqlite:///")
-    if settings().store.startswith("sqlite:///") and not Path(path).exists():
-        return None
-    from chimed.storage.store import open_store
-
-    return open_store()
 
 
 def _count_crawls(lake: Lake, source: str) -> int:
@@ -169,6 +163,8 @@ def _training() -> str:
 def print_status(found: dict[str, Any]) -> None:
     """Print the status for a person."""
     print(f"lake   {found['lake']}\nstore  {found['store']}\n")
+    if found["missing"]:
+        print(f"{safe(found['missing'])}\n")
     have = [one["source"] for one in found["sources"] if not one["week"]]
     crawled = any(one["crawls"] for one in found["sources"])
     print(

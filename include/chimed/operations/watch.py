@@ -34,9 +34,10 @@ class Alarm:
     said: str
 
 
-def watch(settings: Settings, lake: Lake, store: Store) -> list[Alarm]:
-    """Return everything that a person has to look at now."""
-    return [*_weeks(settings, lake, store), *_disks(settings), *_drift(lake), *_notices(settings, lake)]
+def watch(settings: Settings, lake: Lake, store: Store | None) -> list[Alarm]:
+    """Return everything that a person has to look at now. store: None where nothing has made one yet."""
+    crawls = _weeks(settings, lake, store) if store else ()
+    return [*crawls, *_disks(settings), *_drift(lake), *_notices(settings, lake)]
 
 
 def _weeks(settings: Settings, lake: Lake, store: Store) -> Iterator[Alarm]:

@@ -79,13 +79,13 @@ def build(
     """Open a new build over everything in the lake; `chimed run` then runs its stages."""
     from chimed.build.builds import new_build, read_build
     from chimed.build.options import without_models
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import find_lake
 
     chosen = build_options(options)
     if no_models:
         chosen = without_models(chosen, settings().exams)
         logging.getLogger("chimed").info("build: skips %s; screen looks by rule only", ", ".join(chosen["skip"]))
-    lake = open_lake()
+    lake = find_lake()
     made = new_build(lake, chosen, version, run, partition)
     plan = read_build(lake, made).get("plan") or {}
     print_report(
@@ -187,9 +187,9 @@ def shards(
     """Print how many shards a stage of a build has."""
     from chimed.build.builds import count_shards, read_build
     from chimed.build.inputs import shard_name
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import find_lake
 
-    lake = open_lake()
+    lake = find_lake()
     made = read_build(lake, build)
     number = count_shards(lake, made["version"], stage)
     if not names:
@@ -208,12 +208,12 @@ def ledger(
 ) -> None:
     """Show what every stage of a build read, kept and dropped, and why; fails if a row is not accounted for."""
     from chimed.pipeline.trace import print_fate, print_ledger
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import find_lake
 
     if record:
-        print_fate(open_lake(), build, record, as_json)
+        print_fate(find_lake(), build, record, as_json)
     else:
-        print_ledger(open_lake(), build, as_json)
+        print_ledger(find_lake(), build, as_json)
 
 
 @app.command()
@@ -226,9 +226,9 @@ def ratings(
 ) -> None:
     """Show how a build's rows are rated, how sure that is, and what a cut would take: the best, the worst, the line."""
     from chimed.pipeline.ratings import print_ratings, read_ratings
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import find_lake
 
-    told = read_ratings(open_lake(), build, cut)
+    told = read_ratings(find_lake(), build, cut)
     if as_json:
         print_result(told)
     else:
@@ -243,7 +243,7 @@ def trace(
 ) -> None:
     """Trace a record back to its page and to the prompts and replies that made it."""
     from chimed.pipeline.trace import print_trace
-    from chimed.storage.lake import open_lake
-    from chimed.storage.store import open_store
+    from chimed.storage.lake import find_lake
+    from chimed.storage.store import find_store
 
-    print_trace(open_lake(), open_store(), build, record, as_json)
+    print_trace(find_lake(), find_store(), build, record, as_json)

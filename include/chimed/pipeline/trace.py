@@ -239,6 +239,7 @@ def _print_record(row: dict[str, Any]) -> None:
     for turn in row.get("turns") or ():
         print(f"  {SPOKEN[turn['role']]}: {_short(turn['text'])}")
     _print_rating(row)
+    _print_pair(row)
     if row.get("identifiers"):  # kinds and places, as cleaning put them down; never the words
         print(f"  {'identifiers':12}{_short(', '.join(row['identifiers']))}")
     if row["evidence"]:
@@ -260,6 +261,15 @@ def _print_rating(row: dict[str, Any]) -> None:
     if row.get(QUALITY[0]) is not None:
         criteria = ", ".join(f"{name.removeprefix('quality_')} {row[name]}" for name in QUALITY[1:])
         print(f"  {'rating':12}{row[QUALITY[0]]} ({criteria})")
+
+
+def _print_pair(row: dict[str, Any]) -> None:
+    """Print who wrote a preference's two answers, and how the judge rated each."""
+    for name in ("chosen", "rejected"):
+        if row.get(f"{name}_model") is not None:
+            print(f"  {f'{name} by':12}{_short(row[f'{name}_model'])}")
+        if scores := row.get(f"{name}_scores"):
+            print(f"  {name:12}{', '.join(f'{criterion} {score}' for criterion, score in scores.items())}")
 
 
 def _print_reply(reply: dict[str, Any]) -> None:

@@ -46,10 +46,10 @@ def verify(
 def preview(build: Annotated[str, typer.Option("--build", help="a build's version, or latest")] = "latest") -> None:
     """Show what a build's release would contain, as JSON: ledger so far, rows, changes since the last release."""
     from chimed.release.preview import preview as previewed
-    from chimed.storage.lake import open_lake
-    from chimed.storage.store import open_store
+    from chimed.storage.lake import find_lake
+    from chimed.storage.store import find_store
 
-    print(json.dumps(previewed(open_lake(), open_store(), build), ensure_ascii=False))
+    print(json.dumps(previewed(find_lake(), find_store(), build), ensure_ascii=False))
 
 
 @app.command()
@@ -67,15 +67,15 @@ def diff(
     from chimed.release.write import accept as accept_drift
     from chimed.storage import audit_log
     from chimed.storage import lake as lakes
-    from chimed.storage.store import open_store
+    from chimed.storage.store import find_store
 
-    lake = lakes.open_lake()
+    lake = lakes.find_lake()
     old = find_release(lake, old)
     held = not is_whole(lake, new) and lakes.exists(lake, f"{folder_of(new)}/changes.json")
     new = new if held else find_release(lake, new)
     if accept is not None:
         kept = accept_drift(lake, old, new, accept, audit_log.current_user())
-        audit_log.record_decision(open_store(), "accepted drift", f"{old} → {new}", "; ".join(kept["stops"]))
+        audit_log.record_decision(find_store(), "accepted drift", f"{old} → {new}", "; ".join(kept["stops"]))
         print_result(kept)
         print(f"next, run: python -m chimed run release --build {new}", file=sys.stderr)
         return
@@ -138,10 +138,10 @@ def takedown(
     """
     from chimed.release.takedown import take_down
     from chimed.storage.audit_log import current_user
-    from chimed.storage.lake import open_lake
-    from chimed.storage.store import open_store
+    from chimed.storage.lake import find_lake
+    from chimed.storage.store import find_store
 
-    lake, store, by = open_lake(), open_store(), current_user()
+    lake, store, by = find_lake(), find_store(), current_user()
     if purge:
         from chimed.release.purge import purge as purged
 
@@ -162,10 +162,10 @@ def retention(
     """
     from chimed.release.retention import retain
     from chimed.settings import settings
-    from chimed.storage.lake import open_lake
-    from chimed.storage.store import open_store
+    from chimed.storage.lake import find_lake
+    from chimed.storage.store import find_store
 
-    told = retain(open_lake(), open_store(), settings(), dry_run)
+    told = retain(find_lake(), find_store(), settings(), dry_run)
     gone = f"the text of {sum(told['rows'].values()):,} rows in builds and {told['reviews']:,} reviews"
     crawls = f"the raw pages of {len(told['raw'])} crawls"
     print_report(told, f"{'would remove' if dry_run else 'removed'} {gone}, {crawls}")
@@ -179,11 +179,11 @@ def push(
     """Copy a verified release to a folder, an object store or the Hugging Face Hub, its manifest last."""
     from chimed.release import find_release
     from chimed.release.push import push as copy_release
-    from chimed.storage.lake import open_lake
-    from chimed.storage.store import open_store
+    from chimed.storage.lake import find_lake
+    from chimed.storage.store import find_store
 
     if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
         raise UserError(f"{to!r} is not a repository of the hub; write hf://<owner>/<name>")
-    lake = open_lake()
-    sent = copy_release(lake, find_release(lake, release), to, open_store())
+    lake = find_lake()
+    sent = copy_release(lake, find_release(lake, release), to, find_store())
     print_report(sent, f"copied {sent['files']} files to {sent['to']}; checksum {sent['checksum']}")

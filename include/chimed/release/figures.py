@@ -15,6 +15,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from chimed.release.flow import draw_flow
@@ -66,10 +67,10 @@ def figures(numbers: dict[str, Any], made: dict[str, Any]) -> dict[str, bytes]:
     files = {}
     with matplotlib.rc_context(_STYLE | {"font.family": [font()]}):
         for name, (size, onto) in draw.items():
-            figure = Figure(figsize=size, dpi=150, layout="constrained")
+            figure = Figure(figsize=size, dpi=150)
             onto(figure.add_subplot())
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # laid out once, for both forms
+            # laid out once, for both forms: an engine that the figure kept would draw it again for each of them
+            ConstrainedLayoutEngine().execute(figure)
             for form, metadata in _METADATA.items():
                 sink = io.BytesIO()
                 figure.savefig(sink, format=form, metadata=metadata)

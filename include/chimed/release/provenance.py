@@ -21,6 +21,7 @@ from chimed.build.ledger import read_ledger
 from chimed.intervals import wilson
 from chimed.llm import prompts
 from chimed.release import public_name
+from chimed.release.pairs import preferences
 from chimed.release.people import rated_by_people
 from chimed.release.statistics import PERPLEXITY_EDGES, histogram, occurrences
 from chimed.schema import WORD_COLUMNS, words
@@ -66,6 +67,7 @@ def making(work: StageContext) -> dict[str, Any]:
         "perplexity": _perplexity(work, figures),
         "screening": screening(work),
         "judge": _judge(_plain(figures["prefer"])),
+        "preferences": preferences(figures["prefer"]),
         "reasons": _reasons(figures.get("reason", [])),
         "rating": _rating(work, figures.get("rate", [])),
         "exams": _by_exam(figures["decontaminate"]),

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from chimed.release import SUBSETS, TABLES
-from chimed.schema import QUALITY, RECORD, content_id
+from chimed.schema import OF_PAIRS, QUALITY, RECORD, content_id
 from chimed.turns import messages
 
 VALIDATION = 0.05  # share of pages whose rows are for validation: ours
@@ -45,13 +45,13 @@ COLUMNS = {
         [
             *(pa.field(name, _MESSAGES, False) for name in ("prompt", "chosen", "rejected")),
             *_PROVENANCE,
-            *(RECORD.field(name) for name in ("margin", "rejected_by")),
+            *(RECORD.field(name) for name in OF_PAIRS),
         ]
     ),
     "reasoning": pa.schema([pa.field("messages", _MESSAGES, False), *_PROVENANCE]),
 }
 # Columns that a release of an earlier version may lack
-ADDED = ("margin", "rejected_by", *QUALITY)
+ADDED = (*OF_PAIRS, *QUALITY)
 
 # LLaMA-Factory's description of the JSONL files (its data/README.md): an answer of a pair is one message, not a list
 _TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}

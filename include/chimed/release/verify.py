@@ -29,7 +29,7 @@ from chimed.release.write import ACCEPTED, checksum_of, data_files
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.contents import SEAL, is_sealed, recorded_file
-from chimed.storage.lake import Lake, open_lake
+from chimed.storage.lake import Lake, find_lake
 from chimed.storage.naming import is_file_path
 from chimed.turns import alternates
 
@@ -48,7 +48,7 @@ def find_folder(release: str) -> tuple[Lake, str]:
         if not (name and fs.isdir(path)):
             raise UserError(f"no folder at {release}; name a release's folder, or a version of this lake")
         return Lake(fs, parent), name
-    lake = open_lake()
+    lake = find_lake()
     known = releases(lake)
     if release == "latest" and known:
         return lake, folder_of(known[-1])

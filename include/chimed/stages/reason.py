@@ -24,7 +24,7 @@ from chimed.llm.asking import reply_keys
 from chimed.llm.shape import read_answer
 from chimed.schema import derived, dropped_table, table
 from chimed.stages import generate_qa
-from chimed.text import reasoning
+from chimed.text import echoes, reasoning
 from chimed.text.exams.options import read_choice
 
 SAMPLING = {"max_tokens": 1_536, "temperature": 0.7, "top_p": 0.95}  # tries must differ
@@ -163,8 +163,11 @@ def check(one: Checkable, answer: Answer[Thought] | Failure) -> Try:
     if one.options:
         if reasoning.read_choice(thought.answer, one.options) != one.right:
             return Try(answer, (WRONG, f"answers {thought.answer[:20]}, not {one.right}"))
-        fault = reasoning.find_fault(thought.reasoning) or reasoning.find_other_choice(
-            thought.reasoning, one.right, one.options
+        named = "、".join(one.options[letter] for letter in one.right)
+        fault = (
+            reasoning.find_fault(thought.reasoning)
+            or reasoning.find_other_choice(thought.reasoning, one.right, one.options)
+            or echoes.find_echo(thought.reasoning, one.question, named)
         )
         return Try(answer, fault, right=True)
     grounded = generate_qa.ground(
@@ -181,6 +184,7 @@ def check(one: Checkable, answer: Answer[Thought] | Failure) -> Try:
         or reasoning.find_other_subject(thought.reasoning, one.question)
         or reasoning.find_strange_quantity(thought.reasoning, (one.chunk, one.question, one.row["title"] or ""))
         or reasoning.find_contradiction(thought.reasoning, one.question, thought.answer)
+        or echoes.find_echo(thought.reasoning, one.question, thought.answer, one.chunk)
     )
     return Try(answer, fault, right=True, evidence=evidence)
 

@@ -58,17 +58,46 @@ def open_lake(url: str | None = None) -> Lake:
 
     Raises UserError for an address that is neither a folder nor `s3://<bucket>/…`, and if the folder cannot be created.
     """
+    lake = lake_at(url)
+    if is_local(lake.fs):
+        try:
+            os.makedirs(lake.root, exist_ok=True)
+        except OSError as error:
+            what, url = ("CHIMED_DATA", settings().data) if url is None else ("the address", url)
+            raise UserError(
+                f"{what} is {short(url, 200)!r}, and that folder cannot be created: {error.strerror}; name another one"
+            ) from None
+    return lake
+
+
+def find_lake() -> Lake:
+    """Return the lake of `CHIMED_DATA` for work that only reads it. Raises UserError where its folder is not there."""
+    lake = lake_at()
+    if fault := missing_folder(lake):
+        raise UserError(f"{fault}; python -m chimed status says how to begin one")
+    return lake
+
+
+def missing_folder(lake: Lake) -> str | None:
+    """Return what to say of the configured lake where its folder is not there; None where it is, or is on S3."""
+    if not is_local(lake.fs) or os.path.isdir(lake.root):
+        return None
+    if "data" in settings().model_fields_set:
+        return (
+            f"CHIMED_DATA is {short(settings().data, 200)!r}, and no such folder is there; set it to the lake's folder"
+        )
+    return f"there is no lake in {short(lake.root, 200)}; set CHIMED_DATA to the lake's folder, if it is another one"
+
+
+def lake_at(url: str | None = None) -> Lake:
+    """Return the lake at `url` (default `CHIMED_DATA`), whether or not its folder is there; create nothing.
+
+    Raises UserError for an address that is neither a folder nor `s3://<bucket>/…`.
+    """
     url, what = (settings().data, "CHIMED_DATA") if url is None else (url, "the address")
     check_address(url, what)
     # other workers write to the same bucket: a listing remembered from before their work would be wrong
     fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    if is_local(fs):
-        try:
-            os.makedirs(root, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{what} is {short(url, 200)!r}, and that folder cannot be created: {error.strerror}; name another one"
-            ) from None
     return Lake(fs, root.rstrip("/"))
 
 

@@ -4,6 +4,7 @@ SQLite by default, PostgreSQL in production (`CHIMED_STORE`), through SQLAlchemy
 (`migrations/`). An SQLite store is brought up to date when opened; a server's by `python -m chimed store upgrade`.
 """
 
+import os
 import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -270,6 +271,21 @@ def open_store(url: str | None = None) -> Store:
             )
         upgrade(url)
     return Store(engine)
+
+
+def find_store() -> Store:
+    """Return the store of `CHIMED_STORE` for work that needs what is in it. Raises UserError where there is none."""
+    if (found := find_existing_store()) is None:
+        where = _parsed(settings().store).database
+        raise UserError(f"there is no store at {where}; set CHIMED_STORE to the store of this lake")
+    return found
+
+
+def find_existing_store() -> Store | None:
+    """Return the store of `CHIMED_STORE`; None where it is an SQLite file that is not there, which is not made."""
+    parsed = _parsed(settings().store)
+    on_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return None if on_file and not os.path.exists(str(parsed.database)) else open_store()
 
 
 def upgrade(url: str | None = None) -> None:

@@ -24,7 +24,6 @@ import socket
 import subprocess
 import sys
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from chimed.train import recipe as recipes
 from chimed.train.phase_lease import one_at_a_time
 from chimed.train.recipe import PHASES
 from chimed.train.run import Run, base_of, open_run, place_of
+from chimed.train.sharding import config_file
 
 log = logging.getLogger("chimed")
 
@@ -57,7 +57,7 @@ def train_phase(phase: str, recipe: str, release: str, processes: int | None = N
     """
     choose("phase", phase, recipes.EVERY_PHASE)
     recipe = recipes.known(recipe)
-    lake = lakes.open_lake()
+    lake = lakes.find_lake()
     release = find_release(lake, release)
     base, fields = settings().base_checkpoint, recipes.load(recipe, phase)
     prepare("train", offline=not _needs_hub(recipe, phase, fields, base))
@@ -112,7 +112,7 @@ def plan_phases(
     phase: str | None, recipe: str, release: str, processes: int | None = None, measured: bool = False
 ) -> str:
     """Return what the phases of a recipe will take, as text; see `plan`. measured: with a few steps of each here."""
-    prepare("train --plan", offline=False)
+    prepare("train --plan", offline=not _plan_needs_hub(recipe))
     if measured:
         from chimed.train.plan_measure import measure_recipe
 
@@ -122,9 +122,16 @@ def plan_phases(
     return plan_recipe(recipe, phase, release, processes)
 
 
+def _plan_needs_hub(recipe: str) -> bool:
+    """Tell whether the dimensions of a recipe's model are only known to the hub."""
+    base = settings().base_checkpoint
+    known = recipes.shape(recipes.known(recipe)) is not None and not base
+    return not known and not Path(base_of(recipe, base)).is_dir()
+
+
 def planned(phase: str | None, recipe: str, release: str, processes: int | None = None) -> dict[str, Any]:
     """Return the same as numbers: recipe, of (what it is counted from), phases."""
-    prepare("train --plan", offline=False)
+    prepare("train --plan", offline=not _plan_needs_hub(recipe))
     from chimed.train.plan import plans_of
 
     of, plans = plans_of(recipe, phase, release, processes)
@@ -158,27 +165,12 @@ def launch_command(run: Run, processes: int, gpus: int, port: int) -> list[str]:
     """
     command = [sys.executable, "-m", "accelerate.commands.launch"]
     sharded = run.fields.get("accelerate_config")
-    command += ["--config_file", str(accelerate_config(sharded))] if sharded else ["--multi_gpu"]
+    command += ["--config_file", str(config_file(sharded))] if sharded else ["--multi_gpu"]
     command += ["--num_machines", "1", "--num_processes", str(processes), "--dynamo_backend", "no"]
     command += ["--mixed_precision", "bf16" if gpus and run.fields.get("bf16") else "no"]
     command += ["--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
     command += ["-m", "chimed", "train", run.phase, "--recipe", run.recipe, "--release", run.release]
     return [*command, "--processes", str(processes)]
-
-
-def accelerate_config(name: str) -> Path:
-    """Return the file of an accelerate configuration: one of TRL's by name (fsdp2, zero3, ...), or a path.
-
-    Raises UserError where there is none, or where it is of DeepSpeed and that is not installed.
-    """
-    folder = Path(str(importlib.import_module("trl").__file__)).parent / "accelerate_configs"
-    file = folder / f"{name}.yaml" if (folder / f"{name}.yaml").is_file() else Path(name).expanduser()
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise UserError(f"there is no accelerate_config {name}; name a YAML file, or one of {known}")
-    if "DEEPSPEED" in file.read_text(encoding="utf-8") and find_spec("deepspeed") is None:
-        raise UserError(f"accelerate_config {name} needs the package deepspeed; install it, or use fsdp2")
-    return file
 
 
 def _prepare_rows(run: Run) -> None:

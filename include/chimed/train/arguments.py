@@ -12,7 +12,7 @@ from transformers import HfArgumentParser
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from chimed.errors import UserError
-from chimed.train import checkpoint, general_data
+from chimed.train import checkpoint, general_data, sharding
 from chimed.train import recipe as recipes
 from chimed.train.exam_items import check_items
 from chimed.train.field_types import check_fields, with_lists
@@ -56,8 +56,12 @@ def check_recipe(fields: dict[str, Any], phase: str, where: str) -> None:
     """Raise UserError as `check` does, for fields that were read already. where: what an error calls them."""
     check_settings(fields, phase, where)
     _check_quantization(fields, where)
-    if fields.get("accelerate_config") and not torch.cuda.is_available():
-        raise UserError(f"{where}: accelerate_config shards a model over GPUs, and this machine has none; take it out")
+    if sharded := fields.get("accelerate_config"):
+        if not torch.cuda.is_available():
+            raise UserError(
+                f"{where}: accelerate_config shards a model over GPUs, and this machine has none; take it out"
+            )
+        sharding.check_installed(sharded)
     general_data.check(phase, fields, where)
     if phase == "grpo":
         check_items(fields, where)
@@ -79,6 +83,8 @@ def check_settings(fields: dict[str, Any], phase: str, where: str) -> None:
         raise UserError(f"{where}: use_peft must be true, as the paper trains with LoRA, or false for all weights")
     if not fields["use_peft"] and _bits(fields):
         raise UserError(f"{where}: {_bits(fields)} needs use_peft: quantized weights cannot be trained")
+    if sharded := fields.get("accelerate_config"):
+        sharding.read_config(sharded)
     if fields.get("early_stopping_patience") and not fields.get("load_best_model_at_end"):
         raise UserError(
             f"{where}: early_stopping_patience needs load_best_model_at_end: true, else the last model stays"
@@ -143,7 +149,7 @@ def _check_quantization(fields: dict[str, Any], where: str) -> None:
         raise UserError(f"{where}: {bits} needs a CUDA GPU, and this machine has none; take the line out here")
     if not find_spec("bitsandbytes"):
         raise UserError(f"{where}: {bits} needs the package bitsandbytes; install it, or take the line out")
-    if str(fields.get("accelerate_config", "")).startswith("zero3"):
+    if (sharded := fields.get("accelerate_config")) and sharding.is_zero3(sharded):
         raise UserError(f"{where}: {bits} and ZeRO-3 do not go together; take accelerate_config out, or {bits}")
 
 

@@ -28,9 +28,9 @@ Release = Annotated[str, typer.Option(help="a release's version, or latest")]
 def find_release(release: Annotated[str, typer.Argument(help="a release's version, or latest")] = "latest") -> None:
     """Print the version of a release that can be trained on: what latest means now."""
     from chimed.release import find_release
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import find_lake
 
-    print_result(find_release(open_lake(), release))
+    print_result(find_release(find_lake(), release))
 
 
 @app.command()
@@ -133,6 +133,7 @@ def evaluate(
 
 @app.command()
 def compare(
+    context: typer.Context,
     recipe: Recipe,
     models: Annotated[
         list[str] | None,
@@ -150,8 +151,11 @@ def compare(
     from chimed.train.recipe import told_apart
 
     if paper:
-        if as_json:
-            raise UserError("--paper prints a table for people; leave --json out")
+        beside = {"recipe": "--recipe", "models": "the models", "release": "--release", "as_json": "--json"}
+        for name, said in beside.items():
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise UserError(f"--paper prints the paper's own table, for people and of no release; leave {said} out")
         print(told())
         return
     recipe = told_apart(recipe)

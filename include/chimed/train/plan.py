@@ -22,7 +22,7 @@ from chimed.storage import lake as lakes
 from chimed.train import plan_tokens
 from chimed.train import recipe as recipes
 from chimed.train.arguments import check_settings
-from chimed.train.plan_memory import SEQUENCES, longest_of, memory, on_meta, storage
+from chimed.train.plan_memory import SEQUENCES, longest_of, memory, on_meta, smaller, storage
 from chimed.train.plan_speed import A40, REFERENCES, Device, forward_flops, generation, passes, seen, validations
 from chimed.train.plan_tokens import Counts
 from chimed.train.recipe import EVERY_PHASE, PHASES
@@ -80,7 +80,7 @@ def plans_of(recipe: str, phase: str | None, release: str, gpus: int | None) -> 
     """
     recipe = recipes.known(recipe)
     phases: tuple[str, ...] = PHASES if phase is None else (choose("phase", phase, EVERY_PHASE),)
-    lake = lakes.open_lake()
+    lake = lakes.lake_at()
     fields = {one: recipes.load(recipe, one) for one in phases}
     for one in dict.fromkeys((*phases, *recipes.phases_named(recipe))):
         check_settings(recipes.load(recipe, one), one, f"recipe {recipe}/{one}.yaml")
@@ -142,7 +142,7 @@ def plan_phase(
     if need > device.gb:
         raise UserError(
             f"{phase} needs about {need:.0f} GB of a GPU and an {device.name} has {device.gb:g}; "
-            f"lower per_device_train_batch_size ({made.batch[1]}), max_length or lora_r in the recipe"
+            f"{smaller(fields, made.memory, made.gpus, made.batch[1], device.gb)}"
         )
     if made.checkpointed:
         keeping = fields | {"gradient_checkpointing": False}

@@ -6,6 +6,8 @@ against a measured run of the demo's recipe.
 
 from typing import Any
 
+from chimed.train.sharding import shards_weights
+
 # Assumed: CUDA context, NCCL's and cuBLAS's buffers, what the allocator cannot use, in GB
 RESERVE_GB = 2.0
 # Bits that a weight of a linear layer takes in NF4 with double quantization (QLoRA, arXiv 2305.14314 §3)
@@ -65,7 +67,7 @@ def memory(
     layer = tokens * layer_bytes(shape, rank, fields.get("lora_dropout", 0.0)) * width / 2
     again = fields["gradient_checkpointing"]
     kept = shape.num_hidden_layers * (tokens * shape.hidden_size * width if again else layer)
-    shards = gpus if sharded(fields) else 1
+    shards = gpus if shards_weights(fields.get("accelerate_config")) else 1
     found = {
         "weights": frozen_bytes(fields, shape, parameters - trainable) / shards,
         "trained": trainable * (ADAM + (4 if gpus > shards else 0)) / shards,
@@ -80,6 +82,31 @@ def memory(
     return {name: size / 1e9 for name, size in found.items()}
 
 
+def smaller(fields: dict[str, Any], need: dict[str, float], gpus: int, rows: int, gb: float) -> str:
+    """Return what to change in a recipe that needs more than a GPU's memory: only what lowers what takes it.
+
+    need: as `memory` returns it. rows: what a GPU takes at once. gb: what a GPU has.
+    """
+    adapted, sharded = fields.get("use_peft", True), shards_weights(fields.get("accelerate_config"))
+    fixed = sum(size for name, size in need.items() if name in ("weights", "trained", "gathered", "reserve"))
+    said, lower = [], []
+    if fixed <= gb:  # else no row is short enough
+        lengths = ("max_length",) if fields.get("max_length") else ("max_completion_length",)
+        lower = [f"per_device_train_batch_size ({rows})"] * (rows > 1)
+        lower += [
+            f"{name} ({fields[name]})" for name in (*lengths, *(("lora_r",) if adapted else ())) if name in fields
+        ]
+        said += [f"lower {' or '.join(lower)}"] if lower else []
+        said += [] if fields["gradient_checkpointing"] else ["set gradient_checkpointing: true"]
+    if not adapted:
+        said.append(f"set use_peft: true (training all weights takes {need['trained']:.0f} GB)")
+    elif fixed > gb and not (fields.get("load_in_4bit") or fields.get("load_in_8bit")):
+        said.append("set load_in_4bit: true")
+    if not sharded and gpus > 1:
+        said.append(f"set accelerate_config: fsdp2, which shares the weights out among the {gpus} GPUs")
+    return ", or ".join(said or ["take more GPUs, or a smaller model"])
+
+
 def longest_of(fields: dict[str, Any]) -> int:
     """Return tokens of the longest row; grpo, which has no such limit, has a prompt and an answer."""
     return int(fields.get("max_length") or PROMPT_AND_MORE + (fields.get("max_completion_length") or 256))
@@ -88,11 +115,6 @@ def longest_of(fields: dict[str, Any]) -> int:
 def bytes_of(fields: dict[str, Any]) -> int:
     """Return bytes of a number in the recipe's dtype."""
     return 4 if fields["dtype"] == "float32" else 2
-
-
-def sharded(fields: dict[str, Any]) -> bool:
-    """Return whether the recipe's accelerate configuration shares weights and optimizer out among the GPUs."""
-    return str(fields.get("accelerate_config") or "").startswith(("fsdp", "zero3"))
 
 
 def frozen_bytes(fields: dict[str, Any], shape: Any, frozen: int) -> float:

@@ -70,12 +70,23 @@ def place_of(release: str, recipe: str, phase: str) -> str:
     return layout.models(release, recipes.placed(recipe, phase), phase)
 
 
-def base_of(recipe: str, base_checkpoint: str | None) -> str:
-    """Return the checkpoint a recipe starts from: `CHIMED_BASE_CHECKPOINT`, or its own. Raises UserError for none."""
-    start = base_checkpoint or recipes.load(recipe, "cpt").get("model_name_or_path")
+def base_name(recipe: str, base_checkpoint: str | None) -> str:
+    """Return what a recipe starts from as it is named, a folder or a name of the hub. Raises UserError for none."""
+    start = base_checkpoint or recipes.load(recipe, PHASES[0]).get("model_name_or_path")
     if not start:
         raise UserError(f"recipe {recipe} names no model; set CHIMED_BASE_CHECKPOINT to a checkpoint's folder")
-    if start.startswith((".", "/", "~")):
+    return start
+
+
+def is_path(start: str) -> bool:
+    """Tell whether the name of a checkpoint is a folder's; else it is one of the hub."""
+    return start.startswith((".", "/", "~"))
+
+
+def base_of(recipe: str, base_checkpoint: str | None) -> str:
+    """Return the checkpoint a recipe starts from: `CHIMED_BASE_CHECKPOINT`, or its own. Raises UserError for none."""
+    start = base_name(recipe, base_checkpoint)
+    if is_path(start):
         folder = Path(start).expanduser().resolve()
         if not (folder / "config.json").is_file():
             raise UserError(f"no checkpoint in {folder} (CHIMED_BASE_CHECKPOINT or model_name_or_path): no config.json")

@@ -151,14 +151,14 @@ def push_model(
 ) -> None:
     """Copy a phase's merged model or adapter, with its card, to a folder, an object store or the Hugging Face Hub."""
     from chimed.release import find_release
-    from chimed.storage.lake import open_lake
-    from chimed.storage.store import open_store
+    from chimed.storage.lake import find_lake
+    from chimed.storage.store import find_store
     from chimed.trained.push import push_model as copy_model
 
     if to.startswith("hf://") and to.removeprefix("hf://").strip("/").count("/") != 1:
         raise UserError(f"{to!r} is not a repository of the hub; write hf://<owner>/<name>")
-    lake = open_lake()
-    sent = copy_model(lake, find_release(lake, release), recipe, phase, what, to, start, open_store())
+    lake = find_lake()
+    sent = copy_model(lake, find_release(lake, release), recipe, phase, what, to, start, find_store())
     print_report(sent, f"copied {sent['files']} files to {sent['to']}; weights {sent['weights']}")
 
 
@@ -173,8 +173,8 @@ def convert(
 ) -> None:
     """Convert a phase's merged model to a GGUF file by llama.cpp's converter, beside it in the lake."""
     from chimed.release import find_release
-    from chimed.storage.lake import open_lake
+    from chimed.storage.lake import find_lake
     from chimed.trained.convert import convert as convert_model
 
-    lake = open_lake()
+    lake = find_lake()
     print_result(convert_model(lake, find_release(lake, release), recipe, phase, type_))

@@ -46,7 +46,7 @@ def open_model(
         checkpoint, revision = (str(folder) if folder.is_dir() else model), None
         name = checkpoint
     else:
-        lake, recipe = lakes.open_lake(), recipes.known(recipe)
+        lake, recipe = lakes.find_lake(), recipes.known(recipe)
         chosen = phase or _last(lake, recipe, release)
         # the base model needs no release, so one can talk with it before there is any
         version = find_release(lake, release) if chosen != "base" or releases(lake) else ""

@@ -14,7 +14,7 @@ from chimed.storage import layout
 from chimed_airflow.web.counted import recent
 from chimed_airflow.web.limits import Place, Searching, Short, Words
 from chimed_airflow.web.opened import open_store
-from chimed_airflow.web.page import HEADERS, page, plain
+from chimed_airflow.web.page import HEADERS, label, language_of, page, plain
 
 if TYPE_CHECKING:  # the scheduler loads plugins too, and needs none of these
     from chimed.storage.lake import Lake
@@ -116,6 +116,7 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
 
     from chimed.build.builds import list_builds
     from chimed.pipeline.trace import trace_record
+    from chimed.rating import rubric
     from chimed.release.browse import row
 
     lake, version, shared = _release(version)
@@ -128,7 +129,13 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
         for answer in step["answers"]:
             if "messages" in answer:
                 answer["messages"] = json.loads(answer["messages"])
-    return page(request, "record.html.j2", **shared, tab="examples", row=found, way=list(reversed(way)), build=build)
+    language = language_of(request)
+    criteria = {"quality": label(language, "rating")}
+    criteria |= {name: pair[language == "zh"] for name, pair in rubric.load().titles.items()}
+    back = list(reversed(way))
+    return page(
+        request, "record.html.j2", **shared, tab="examples", row=found, way=back, build=build, criteria=criteria
+    )
 
 
 @router.get("/{version}/changes", dependencies=Searching)

@@ -22,6 +22,19 @@ def test_unknown_names_are_answered_with_the_valid_ones() -> None:
         harness.evaluate_phase("rlhf", "demo", "latest")
 
 
+def test_a_slip_is_refused_before_anything_is_read(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("CHIMED_DATA", str(tmp_path / "none"))  # neither lake nor hub is looked at
+    monkeypatch.setattr("chimed.evaluate.backend.find_spec", lambda name: None)
+    settings.cache_clear()
+    with pytest.raises(UserError, match="unknown template 'jinja'; choose from: none, chat"):
+        harness.evaluate_phase("base", "demo", "latest", template="jinja")
+    with pytest.raises(UserError, match="needs the package vllm"):
+        harness.evaluate_phase("base", "demo", "latest", backend="vllm")
+    with pytest.raises(UserError, match="unknown backend 'llama'"):
+        harness.evaluate_phase("base", "demo", "latest", backend="llama")
+    settings.cache_clear()
+
+
 def test_letters_of_one_likelihood_are_ties() -> None:
     assert tied(pl.Series([[-1.0, -2.0, -3.0, -4.0], [-2.0, -1.0, -1.0, -3.0], [-5.0] * 4])) == 2
 

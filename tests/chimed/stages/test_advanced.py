@@ -9,6 +9,7 @@ from chimed.build.ledger import check_ledger
 from chimed.errors import UserError
 from chimed.llm import client
 from chimed.stages import department, generate_qa, prefer, screen, translate
+from chimed.stages.prefer_contest import Contest, find_fit_candidates
 from chimed.storage.store import REVIEW_QUEUE
 from chimed.text import fidelity, identifiers
 from support.samples import document, model_outcome, qa, rows
@@ -205,7 +206,7 @@ def test_chunks_lose_nothing_and_stay_small():
 )
 def test_answers_that_cannot_be_a_pair(text, finish, reason):
     good = Answer("请到医院就诊，听医生的。", "k", "m", True)
-    found = prefer.find_fit_candidates(prefer.Contest({}, (good, Answer(text, "k", "m", finish == "stop"))))
+    found = find_fit_candidates(Contest({}, (good, Answer(text, "k", "m", finish == "stop"))))
     assert (found.reason or None) == reason
 
 

@@ -11,6 +11,7 @@ from chimed.build.contract import Answer, Failure
 from chimed.build.ledger import check_ledger
 from chimed.llm import comparisons
 from chimed.stages import prefer
+from chimed.stages.prefer_contest import Contest, find_fit_candidates
 from chimed.text import spoiling
 from chimed.text.fidelity import coverage, negations
 from support.samples import model_outcome, qa, rows
@@ -80,9 +81,9 @@ def test_a_share_of_rejected_answers_is_spoilt(asked, served):
 def test_a_missing_candidate_leaves_the_others():
     good = [Answer(text, str(n), "m", True) for n, text in enumerate(ANSWERS[:2])]
     lost = Failure("empty reply", "", "m", "k")
-    contest = prefer.find_fit_candidates(prefer.Contest({}, (lost, *good, good[0])))
+    contest = find_fit_candidates(Contest({}, (lost, *good, good[0])))
     assert (contest.fit, contest.fate) == ((1, 2), None)
-    assert prefer.find_fit_candidates(prefer.Contest({}, (lost, good[0]))).fate == "failed"
+    assert find_fit_candidates(Contest({}, (lost, good[0]))).fate == "failed"
 
 
 @pytest.mark.parametrize("of", [2, 3, 5])

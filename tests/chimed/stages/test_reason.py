@@ -14,11 +14,14 @@ from chimed.extraction.corpus_files.rows import read_row
 from chimed.release.rows import shaped, split_thought
 from chimed.sources.page import Miss
 from chimed.stages import decontaminate, generate_qa, reason
-from chimed.text import reasoning
+from chimed.text import echoes, reasoning
 from chimed.text.exams.options import read_choice, write_choice
 from support.samples import document, model_outcome, qa, rows
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "reasonings.jsonl").read_text("utf-8").splitlines()]
+ECHOES = [
+    json.loads(line) for line in (Path(__file__).parent / "reasoning_echoes.jsonl").read_text("utf-8").splitlines()
+]
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。煎服，常用量为9～15克。"
 GOOD = "茯苓味甘而淡，淡能渗湿，甘能健脾，所以它的功效是利水渗湿，健脾宁心。"
 STEM, OPTIONS = "青岚散原方里用量最大的药是哪一味", [("A", "白术"), ("B", "防风"), ("C", "黄芪"), ("D", "甘草")]
@@ -99,6 +102,33 @@ def test_a_reasoning_is_judged_by_its_form_and_end(case):
         fault = fault or reasoning.find_strange_quantity(thought, (case["text"], case["question"]))
         fault = fault or reasoning.find_contradiction(thought, case["question"], case["answer"])
     assert (fault and fault[0]) == case["fault"]
+
+
+def test_a_thought_that_only_repeats_is_found():
+    """Of the last forty cases, written when the rule was done, and of all: precision and recall."""
+    told = {}
+    for part, cases in ((None, ECHOES), ("last", [case for case in ECHOES if case["part"].startswith("written last")])):
+        found = [bool(echoes.find_echo(case["reasoning"], case["question"], case["answer"])) for case in cases]
+        right = sum(one and case["echo"] for one, case in zip(found, cases, strict=True))
+        told[part] = right / sum(found), right / sum(case["echo"] for case in cases)
+    assert len(ECHOES) == 171
+    assert min(told["last"]) >= 0.8
+    assert min(told[None]) >= 0.95
+
+
+def test_what_the_document_says_is_no_repetition():
+    thought, question, answer = "书里还写着岁寒始采、来年用者佳，因此这样回答。", "青岚叶何时采？", "冬至前后采。"
+    assert echoes.find_echo(thought, question, answer)
+    assert echoes.find_echo(thought, question, answer, "青岚叶冬至前后采。岁寒始采、来年用者佳。") is None
+    assert echoes.find_echo("采青岚叶，冬至前后采，因此就是冬至前后采。", question, answer, "青岚叶冬至前后采。")
+
+
+def test_a_repeating_try_is_passed_over(asked, served):
+    told = ["茯苓的功效是什么？茯苓的功效就是利水渗湿，健脾宁心。", GOOD]
+    served.answer = lambda body: f"思考：{told[body['seed'] % 2]}\n答案：利水渗湿，健脾宁心。"
+    outcome = model_outcome(reason, questions().filter(~pl.col("question").fill_null("").str.contains(STEM)), asked)
+    assert outcome.derived["reasoning"].to_list() == [GOOD]
+    assert outcome.figures["rejected_tries"] == {"reasoning only repeats question and answer": 2}
 
 
 @pytest.mark.parametrize(

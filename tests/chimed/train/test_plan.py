@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
 from chimed import train  # noqa: E402  (after torch is known to be here)
-from chimed.train import plan, plan_measure, plan_tokens  # noqa: E402
+from chimed.train import plan, plan_measure, plan_tokens, sharding  # noqa: E402
 from chimed.train.plan_memory import layer_bytes  # noqa: E402
 
 
@@ -176,12 +176,16 @@ def test_what_flash_attention_would_change() -> None:
 def test_quantized_full_and_sharded() -> None:
     shape, fields = plan.model_shape("qwen3-14b"), recipes.load("qwen3-14b", "sft")
     counts = paper("sft", fields)
+    full = {"use_peft": False, "accelerate_config": "fsdp2"}
     four = plan.plan_phase("sft", fields | {"load_in_4bit": True}, shape, counts, 8)
     # 13.2 B in 4.127 bits, embeddings and head in bf16
     assert four.memory["weights"] == pytest.approx(13.2 * 4.127 / 8 + 2 * 2 * 151_936 * 5_120 / 1e9, rel=0.01)
-    full = {"use_peft": False, "accelerate_config": "fsdp2"}
-    with pytest.raises(UserError, match="needs about"):
+    with pytest.raises(UserError, match=r"set use_peft: true .*, or set accelerate_config: fsdp2.* the 8 GPUs") as said:
         plan.plan_phase("sft", fields | {"use_peft": False}, shape, counts, 8)
+    assert "lora_r" not in str(said.value)  # there is no adapter
+    assert "max_length" not in str(said.value)  # the weights alone are too many
+    with pytest.raises(UserError, match="or set use_peft: true"):
+        plan.plan_phase("sft", fields | full | {"per_device_train_batch_size": 4, "max_length": 8192}, shape, counts, 8)
     small = plan.model_shape("qwen3-1.7b")
     shared = plan.plan_phase("sft", recipes.load("qwen3-1.7b", "sft") | full, small, counts, 8)
     assert shared.trainable == shared.parameters
@@ -292,6 +296,32 @@ def test_a_phase_without_rows_is_said(lake) -> None:
 def test_fewer_rows_at_once_are_said(lake) -> None:
     said = plan.plan_recipe("qwen3-1.7b,per_device_train_batch_size=3", "sft", "latest", None)
     assert "32 = 8 GPUs × 2 at once × 2 accumulated; 3 at once (per_device_train_batch_size) would not share" in said
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("fsdp3", "there is no accelerate_config fsdp3; name a YAML file, or one of fsdp1, fsdp2"),
+        ("none.yaml", "there is no accelerate_config none.yaml"),
+        ("text.yaml", "accelerate_config text.yaml is no configuration of accelerate"),
+    ],
+)
+def test_a_mistyped_accelerate_config_is_told(lake, tmp_path, monkeypatch, named: str, says: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.yaml").write_text("only words")
+    with pytest.raises(UserError, match=says):
+        plan.plan_recipe(f"qwen3-1.7b,sft.accelerate_config={named}", "sft", "latest", None)
+
+
+def test_a_file_of_ones_own_shards_too(tmp_path) -> None:
+    for text, shards in (
+        ("distributed_type: FSDP", True),
+        ("distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 3}", True),
+        ("distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 2}", False),
+        ("distributed_type: MULTI_GPU", False),
+    ):
+        (tmp_path / "own.yaml").write_text(text)
+        assert sharding.shards_weights(str(tmp_path / "own.yaml")) == shards
 
 
 def test_settings_of_other_phases_are_checked(lake) -> None:
