@@ -78,7 +78,7 @@ def read_entry(title: str | None, text: str) -> Entry | None:
         return None
     found: dict[tuple[str, str | None, str | None], Fact] = {}
     for field in fields:
-        for fact in _facts(kind, field, text):
+        for fact in _facts(kind, field, fields, text):
             about = fact.value if fact.object is None else fact.object
             if about != name:
                 found.setdefault((fact.relation, about, fact.condition), fact)
@@ -107,7 +107,7 @@ def _name(kind: str, title: str | None, fields: list[Field], text: str) -> str |
     return match[0] if match else None
 
 
-def _facts(kind: str, field: Field, text: str) -> Iterator[Fact]:
+def _facts(kind: str, field: Field, fields: list[Field], text: str) -> Iterator[Fact]:
     """Read a field by what its label says that it tells."""
     readers = [("alias", _other_names), ("effect", _effects), ("taboo", _taboos)]
     if kind == "herb":
@@ -117,10 +117,13 @@ def _facts(kind: str, field: Field, text: str) -> Iterator[Fact]:
     for topic, reader in readers:
         if field.label in LABELS[topic]:
             yield from reader(text, field.start, field.end)
+    of_ailments = field.label in LABELS["ailment"]
     if field.label in LABELS["effect and ailment"]:
-        yield from _effects(text, field.start, field.end, both=True)
-    if field.label in LABELS["ailment"] | LABELS["use"] | LABELS["effect and ailment"]:
-        yield from find_ailments(text, field.start, field.end, named=field.label in LABELS["ailment"])
+        of_ailments = any(one.label in LABELS["effect"] for one in fields)  # the effects stand in a field of their own
+        if not of_ailments:
+            yield from _effects(text, field.start, field.end, both=True)
+    if of_ailments or field.label in LABELS["use"] | LABELS["effect and ailment"]:
+        yield from find_ailments(text, field.start, field.end, named=of_ailments)
 
 
 def _clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int, str | None]]:
