@@ -7,12 +7,15 @@ this small learns to tell these apart by how they look, no more.
 import json
 import random
 import re
+from functools import cache
+from itertools import pairwise
 
 from chimed.rating.rubric import JUDGED
 from chimed.text.terms import find_names
 from chimed_demo import lesson_texts, shady_lines
 from chimed_demo.lessons import Lesson, asking, document, sentences
 
+LEAST_PAIRS, LEAST_KNOWN = 20, 0.05  # pairs of a text that is looked at, and the share that the demo's texts know
 _CAUTIONS = ("如有不适请及时到医院就诊。", "具体用药请遵医嘱，不要自行加量。", "出现胸痛、呼吸困难请立即就医。")
 _THIN = ("多喝水，多休息。", "建议去医院看看。", "不用担心，会好的。", "不清楚。", "可以。")
 # What the judge says, by score: the same few words, so that they cost little to write.
@@ -37,7 +40,8 @@ def rated_by_looks(text: str) -> str:
     """Return a reply that rates a text by how it looks: for servers that answer without a model.
 
     Length and names of medicine make it factual, words of the question in the answer answer it, a reminder makes it
-    safe and a promise of a cure unsafe, whole sentences make it fluent.
+    safe and a promise of a cure unsafe, whole sentences make it fluent. Characters that never stand side by side in the
+    demo's own texts are no sentences.
     """
     asked, _, said = text.partition("\n回答：") if "\n回答：" in text else text.partition("\n正文：")
     names = len(find_names(said))
@@ -46,7 +50,25 @@ def rated_by_looks(text: str) -> str:
     answers = 1 + (shared > 0) + (shared > 2) + (len(said) > 25) + (len(said) > 60)
     safe = 1 if re.search("根治|治愈|断根", said) else 3 + 2 * bool(re.search("医院|就医|遵医嘱|忌|慎|禁", said))
     fluent = 2 + 2 * said.rstrip().endswith(("。", "！", "？")) + (len(said) > 40)
+    if _is_noise(said):
+        factual, answers, fluent = 1, 1, 1
     return _reply((factual, answers, safe, fluent))
+
+
+def _is_noise(text: str) -> bool:
+    """Return whether a text is characters at random.
+
+    Real answers share 15 % of their pairs of characters, or more, with the demo's texts, random ones a thousandth.
+    """
+    found = [pair for start in (0, 1) for pair in re.findall("[\u4e00-\u9fff]{2}", text[start:])]
+    return len(found) >= LEAST_PAIRS and sum(pair in _pairs() for pair in found) < LEAST_KNOWN * len(found)
+
+
+@cache
+def _pairs() -> frozenset[str]:
+    rng = random.Random(1)
+    text = "\n".join(document(sheet, rng) for sheet in lesson_texts.sheets() for _ in range(3))
+    return frozenset(map("".join, pairwise(text)))
 
 
 def _reply(scores: tuple[int, ...]) -> str:

@@ -1,9 +1,10 @@
 """A graph beside the text: natures of herbs, herbs of formulas, and the row that states each. Ours.
 
-    graph/entities.parquet    herbs, formulas, natures, flavours, channels, effects
+    graph/entities.parquet    herbs, formulas, natures, flavours, channels, effects, ailments
     graph/relations.parquet   subject, relation, object or words, and where a row of `pretrain` states it
 
 It is made of a release's pretrain rows alone (`chimed.text.graph`), so a patch without a page has a graph without it.
+Names of one herb are one entity where that is safe, and preparations are conditions (`chimed.text.graph.names`).
 Entries may contradict each other: both statements are kept, and marked as disputed.
 """
 
@@ -19,14 +20,17 @@ import pyarrow.parquet as pq
 from chimed.release.tables import files_in, read_batches
 from chimed.storage.lake import Lake
 from chimed.text.graph.facts import Entry, read_entry
+from chimed.text.graph.names import settle_names
 
 ENTITIES_FILE, RELATIONS_FILE = "graph/entities.parquet", "graph/relations.parquet"
 ENTITIES = pa.schema(
     [
         pa.field("id", pa.string(), False),  # <kind>:<name>
-        pa.field("kind", pa.string(), False),  # herb, formula, nature, flavour, channel, toxicity, effect
+        pa.field("kind", pa.string(), False),  # herb, formula, nature, flavour, channel, toxicity, effect, ailment
         pa.field("name", pa.string(), False),
-        pa.field("other_names", pa.list_(pa.string()), False),  # as its entries give them
+        pa.field(
+            "other_names", pa.list_(pa.string()), False
+        ),  # as its entries give them, and what it is called elsewhere
         pa.field("rows", pa.list_(pa.string()), False),  # ids of the pretrain rows that are its entries; often none
     ]
 )
@@ -91,8 +95,41 @@ def build_graph(batches: Iterable[pl.DataFrame]) -> Graph:
         found = list(_entries(batch))
         relations.append(_table([row for entry in found for row in _relations(*entry)], RELATIONS))
         entries.append(_table([_entry(*entry) for entry in found], _ENTRIES))
-    stated = pl.concat(relations)
-    return Graph(_entities(pl.concat(entries), stated), _mark_disputed(stated))
+    told = pl.concat(entries)
+    names = _settled(told, pl.concat(relations))
+    stated = _under_one_name(pl.concat(relations), names)
+    return Graph(_entities(_entries_under_one_name(told, names), stated, names), _mark_disputed(stated))
+
+
+def _settled(entries: pl.DataFrame, relations: pl.DataFrame) -> pl.DataFrame:
+    """Return the ids that are another entity's: id, entity (the id that it gets) and how (a preparation, or null)."""
+    told = entries.with_columns(
+        kind=pl.col("id").str.split_exact(":", 1).struct[0], name=pl.col("id").str.splitn(":", 2).struct[1]
+    )
+    settled = settle_names(told.select("kind", "name", "other_names").iter_rows())
+    found = []
+    for id in pl.concat([relations["subject"], relations["object"].drop_nulls()]).unique().sort():
+        kind, _, name = id.partition(":")
+        entity, how = settled(kind, name)
+        if (entity, how) != (name, None):
+            found.append((id, f"{kind}:{entity}", how))
+    return pl.DataFrame(found, schema=dict.fromkeys(("id", "entity", "how"), pl.String), orient="row")
+
+
+def _under_one_name(relations: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """Return relations with the ids of the entities; a preparation in a name is part of the condition."""
+    for column in ("subject", "object"):
+        joined = relations.join(names, left_on=column, right_on="id", how="left", maintain_order="left")
+        relations = joined.with_columns(
+            pl.coalesce("entity", column).alias(column),
+            condition=pl.concat_str("how", "condition", separator="，", ignore_nulls=True).replace("", None),
+        ).drop("entity", "how")
+    return relations.filter(pl.col("subject") != pl.col("object").fill_null(""))
+
+
+def _entries_under_one_name(entries: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    joined = entries.join(names, on="id", how="left", maintain_order="left")
+    return joined.with_columns(id=pl.coalesce("entity", "id")).select(entries.columns)
 
 
 def _entries(batch: pl.DataFrame) -> Iterator[tuple[dict[str, Any], Entry]]:
@@ -126,11 +163,15 @@ def _entry(row: dict[str, Any], entry: Entry) -> dict[str, Any]:
     return {"id": f"{entry.kind}:{entry.name}", "other_names": others, "row": row["id"]}
 
 
-def _entities(entries: pl.DataFrame, stated: pl.DataFrame) -> pl.DataFrame:
-    """Return everything that is a subject or an object, with the entries of those that have some."""
+def _entities(entries: pl.DataFrame, stated: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """Return everything that is a subject or an object, with the entries and all names of those that have some."""
+    elsewhere = names.filter(pl.col("how").is_null()).select(
+        id="entity", other_names=pl.concat_list(pl.col("id").str.splitn(":", 2).struct[1]), row=pl.lit(None, pl.String)
+    )
+    entries = pl.concat([entries, elsewhere])
     named = pl.concat([stated["subject"], stated["object"].drop_nulls()]).unique().sort().rename("id").to_frame()
     told = entries.group_by("id").agg(
-        pl.col("other_names").explode().drop_nulls().unique().sort(), rows=pl.col("row").unique().sort()
+        pl.col("other_names").explode().drop_nulls().unique().sort(), rows=pl.col("row").drop_nulls().unique().sort()
     )
     none = pl.lit([], pl.List(pl.String))
     both = named.join(told, on="id", how="left", maintain_order="left").with_columns(

@@ -33,6 +33,7 @@ _FILLER = re.compile(
 )
 _ONLY_NAMED = re.compile(r"时|者|后|会|可|则|容易|引起|导致|说明|提示|的(?=[\u4e00-\u9fff])")  # 血压升高会损伤血管
 _THING = re.compile(r"[\u4e00-\u9fff]{2,}")
+_ALLOWED = re.compile(r"[\u4e00-\u9fff]+")
 _FORBIDS = re.compile(
     r"(?:不宜|不可以?|不能|不得|不要|不应该?|忌|禁|慎|勿|避免)(?:[食用服吃喝饮]|使用|食用|服用|同|与|过食)?"
 )
@@ -135,7 +136,7 @@ def _permissions(clauses: list[str]) -> tuple[set[str], set[str]]:
 
 
 def _things(words: str) -> set[str]:
-    return {one for one in _BETWEEN.split(words) if _THING.fullmatch(one)}
+    return {one for one in _BETWEEN.split(words) if _ALLOWED.fullmatch(one)}
 
 
 @lru_cache

@@ -50,3 +50,15 @@ def test_what_a_model_wrote_states_nothing() -> None:
 def test_the_graph_does_not_depend_on_batches() -> None:
     rows = _rows(("川贝母", HERB, None), ("川贝母", OTHER, None), ("贝杏汤", FORMULA, None))
     assert build_graph([rows]).files() == build_graph([rows.slice(n, 1) for n in (0, 1, 2)]).files()
+
+
+def test_one_herb_is_one_entity_with_its_preparations():
+    formula = "【方名】某汤\n【组成】芎䓖三钱，炙甘草二钱，芍药三钱\n【主治】头痛，眩晕。"
+    herb = "【药名】川芎\n【别名】香果\n【性味】辛，温\n【归经】归肝、胆经"
+    graph = build_graph([_rows(("某汤", formula, None), ("川芎", herb, None))])
+    stated = graph.relations.filter(relation="contains").select("object", "value", "condition").rows()
+    assert stated == [("herb:川芎", "三钱", None), ("herb:甘草", "二钱", "炙"), ("herb:芍药", "三钱", None)]
+    (herb,) = graph.entities.filter(id="herb:川芎").to_dicts()
+    assert (herb["other_names"], len(herb["rows"])) == (["芎䓖", "香果"], 1)
+    assert "herb:芎䓖" not in graph.entities["id"]
+    assert graph.relations.filter(relation="treats")["object"].to_list() == ["ailment:头痛", "ailment:眩晕"]

@@ -9,8 +9,22 @@ from dataclasses import dataclass
 
 _LABEL = re.compile(r"^[ \t\u3000]{0,8}【([^】【\n]{1,20})】[ \t\u3000]{0,8}[：:]?", re.MULTILINE)
 
-# The labels of both sites, by what a field tells. A label that tells several things at once stands under each; 功效主治
-# is left out, for nobody can say where its effects end and its symptoms begin.
+# Where the ailments begin in such a field is known only from a word such as 主治 or 用于
+_EFFECTS_AND_AILMENTS = frozenset(
+    [
+        "功效主治",
+        "功用主治",
+        "功能主治",
+        "功能与主治",
+        "功效与主治",
+        "主治功效",
+        "功效应用",
+        "功能应用",
+        "作用与主治",
+        "主治功用",
+    ]
+)
+# The labels of both sites, by what a field tells. A label that tells several things at once stands under each.
 LABELS: dict[str, frozenset[str]] = {
     "herb": frozenset(["中药名", "药名", "药材名", "中药名称"]),
     "formula": frozenset(["方剂名", "方名", "方剂名称"]),
@@ -18,6 +32,9 @@ LABELS: dict[str, frozenset[str]] = {
     "nature": frozenset(["性味归经", "性味", "性味与归经", "药性", "四气五味"]),
     "channel": frozenset(["性味归经", "归经", "性味与归经", "药性"]),
     "effect": frozenset(["功效", "功用", "功能", "功效与作用", "功效作用", "作用"]),
+    "ailment": frozenset(["主治", "主治病证", "主治病症", "主治症", "适应症", "适应证"]),
+    "use": frozenset(["临床应用", "应用"]),
+    "effect and ailment": _EFFECTS_AND_AILMENTS,
     "dose": frozenset(["用法用量", "用量", "用量用法", "用法与用量", "临床应用"]),
     "taboo": frozenset(["使用禁忌", "禁忌", "注意", "注意事项", "宜忌", "使用注意", "用药禁忌"]),
     "contains": frozenset(["组成", "配方组成", "方剂组成", "药物组成", "配方", "处方"]),

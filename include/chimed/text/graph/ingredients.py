@@ -14,6 +14,7 @@ _INGREDIENT = re.compile(rf"(?P<name>[\u3400-\u9fff]{{1,8}}?)(?P<rest>{_REST})")
 _BEHIND_A_NAME = re.compile(_REST)
 _FIRST_AMOUNT = re.compile(_SOME)
 _ANY_AMOUNT = re.compile(AMOUNT)
+_AMOUNT_ALONE = re.compile(rf"{_BRACKET}|各?{_SOME}{_REST}")
 _NOTE = re.compile(rf"[（(]((?:(?!{_SOME})[^（()）]){{1,30}})[）)]")
 _SENTENCE = re.compile(r"[^。\n]+")
 _LISTED = re.compile(rf"(?:{_BRACKET}|[^、，,；;（(\s])+")
@@ -38,6 +39,9 @@ def find_ingredients(text: str, start: int, end: int) -> Iterator[Fact]:
     read_to = sentence.end() if sentence else end
     waiting: list[int] = []  # items without a dose, until one comes with 各
     for item in _LISTED.finditer(text, *sentence.span()) if sentence else ():
+        if found and found[-1].value is None and _AMOUNT_ALONE.fullmatch(item[0]):  # 白术 9克: a space stands between
+            waiting = _give_dose(found, waiting, item)
+            continue
         name, rest = _split(item[0])
         if name is None:
             if found and _ENDS_A_LIST.match(item[0]):
@@ -59,6 +63,17 @@ def find_ingredients(text: str, start: int, end: int) -> Iterator[Fact]:
         return  # herbs with doses stand behind what was read
     if sum(fact.value is not None or is_herb(fact.object or "") for fact in found) * 2 > len(found):
         yield from found
+
+
+def _give_dose(found: list[Fact], waiting: list[int], item: re.Match[str]) -> list[int]:
+    """Give a dose that stands alone to the last herb, and behind 各 to all that wait; return those still waiting."""
+    dose = _FIRST_AMOUNT.search(item[0])
+    if not dose:  # a note in brackets
+        return waiting
+    for n in waiting if "各" in item[0] else waiting[-1:]:
+        found[n] = replace(found[n], value=dose[0])
+    found[-1] = replace(found[-1], end=item.end())
+    return []
 
 
 def _ends_with_herb(text: str) -> bool:
