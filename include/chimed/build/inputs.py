@@ -144,7 +144,8 @@ def plan(lake: Lake, options: Options, parts: int) -> dict[str, int]:
     rows = sum(one.rows for one in sizes)
     over = {"part": parts, "range": ranges_of(rows), "all": 1}
     tasks = sum(
-        (parts if stage.scope == "shard" else 1) + sum(over[step.over] for step in stage.steps) for stage in STAGES
+        (parts if stage.scope == "shard" else 1) + sum(over[step.over] for step in stage.steps_of(options))
+        for stage in STAGES
     )
     return {"rows": rows, "parts": parts, "tasks": tasks, "bytes": sum(one.bytes for one in sizes)}
 
