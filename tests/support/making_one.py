@@ -93,7 +93,7 @@ def answer(body: dict) -> str:
     if "<文本>" in said and (sentence := re.search(r"[\u4e00-\u9fff，、]{12,60}。", said)):
         subject = re.search(r"[\u4e00-\u9fff]{2,8}", sentence[0])
         if thinks:
-            return f"思考：先弄清问的是什么，再想它有什么特点，由此得出结论：{sentence[0]}\n答案：{sentence[0]}"
+            return f"思考：先看它的寒热虚实，再看归于哪一脏腑，由此得出结论：{sentence[0]}\n答案：{sentence[0]}"
         return f"问题：{subject[0] if subject else sentence[0]}有什么特点？答案：{sentence[0]}"
     return "请到医院就诊，听医生的。" if body["seed"] == 0 else "多喝水，注意休息。"
 
