@@ -12,7 +12,7 @@ from support.samples import document, judged, model_outcome, qa, rows
 LONG = "感冒后咳嗽，可以多喝温水，注意休息；如果发热超过三天或者气促胸痛，请及时到医院就诊。"
 
 
-def test_without_models_keeps_chosen_options() -> None:
+def test_without_models_keeps_chosen_options(monkeypatch) -> None:
     made = without_models({"skip": ["prefer"], "max_records": 9}, None)
     options = Options(**made)
     assert options.max_records == 9
@@ -20,6 +20,8 @@ def test_without_models_keeps_chosen_options() -> None:
     assert options.skip == skipped
     assert not options.screen_model
     assert "decontaminate" not in without_models({}, "exams")["skip"]
+    monkeypatch.setattr("chimed.build.options.find_spec", lambda package: None)
+    assert without_models({}, None)["skip"] == [*MODEL_STAGES, "diversify", "decontaminate"]
     needs = {one.name for one in order.STAGES if one.needs != "cpu" or one.asks_models}
     assert needs == {*MODEL_STAGES, "screen"}
     assert all(order.stage(name).skippable for name in MODEL_STAGES)

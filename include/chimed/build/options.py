@@ -1,6 +1,7 @@
 """The options of a build: what may differ from the paper's method. Kept light, because Airflow makes its form of it."""
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -131,7 +132,9 @@ MODEL_STAGES = ("perplexity", "department", "translate", "generate_qa", "prefer"
 def without_models(options: dict[str, Any], exams: str | None) -> dict[str, Any]:
     """Return the options for a build that asks no model: model stages skipped, `screen` by rules only.
 
-    exams: the folder of exams to decontaminate against; without one, `decontaminate` is skipped too.
+    exams: the folder of exams to decontaminate against; without one, `decontaminate` is skipped too. So is `diversify`
+    where scikit-learn is not installed: the basic packages do without it.
     """
-    skip = [*options.get("skip", ()), *MODEL_STAGES, *(() if exams else ("decontaminate",))]
+    lacking = () if find_spec("sklearn") else ("diversify",)
+    skip = [*options.get("skip", ()), *MODEL_STAGES, *lacking, *(() if exams else ("decontaminate",))]
     return {**options, "skip": list(dict.fromkeys(skip)), "screen_model": False}
