@@ -22,13 +22,18 @@ same = lambda name: re.sub(r"[-_.]+", "-", name).lower()
 listed = {same(line.split("==")[0]) for line in open(LISTED) if "==" in line}
 owners = importlib.metadata.packages_distributions()
 
-class Refusal:
+class Listed:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
     def find_spec(self, name, path=None, target=None):
         of = {same(one) for one in owners.get(name.split(".")[0], [])}
-        if of and not of & listed:
-            raise ModuleNotFoundError(f"No module named {name!r}: not in requirements-basic.txt", name=name)
+        return None if of and not of & listed else self.finder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Refusal())
+sys.meta_path[:] = [Listed(finder) for finder in sys.meta_path]
 """
 
 
