@@ -29,7 +29,7 @@ from chimed.extraction.raw_pages import Page, is_corpus, list_raw_files, read_pa
 from chimed.reasons import DUPLICATE_ROW, UNCHANGED
 from chimed.schema import DROPPED, RECORD, dropped_table, keyed_hash, table
 from chimed.settings import settings
-from chimed.sources import FILES, boxes, follow_ups, page, parsed, text
+from chimed.sources import FILES, boxes, follow_ups, page, parsed, text, turn_words
 from chimed.storage import encodings, layout, warc, warc_records
 from chimed.storage import lake as lakes
 from chimed.storage.checked import read_checked
@@ -146,6 +146,7 @@ def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -
         parsed,
         parsed_records,
         follow_ups,
+        turn_words,
         boxes,
         reading,
         text,
