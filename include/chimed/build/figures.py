@@ -80,12 +80,14 @@ def rename_old_figures(figures: dict[str, Any]) -> dict[str, Any]:
 class CleanFigures(TypedDict):
     """rules: rule → records that it changed. doubtful: see `chimed.pipeline.doubtful`. identifiers: kind → how many.
 
-    turns_emptied: turns that left, for they were no more than a courtesy, or a question that then had no answer.
+    turns_emptied: turns that left, for they were no more than a courtesy, or a question that then had no answer, or
+    said after a turn whose words were lost. conversations_ended: before such a turn.
     """
 
     characters_before: int
     characters_after: int
     turns_emptied: int
+    conversations_ended: NotRequired[int]
     rules: dict[str, int]
     doubtful: dict[str, dict[str, Any]]
     identifiers: dict[str, int]
