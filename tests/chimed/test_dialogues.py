@@ -24,6 +24,7 @@ from chimed.release.verify import verify
 from chimed.roles import ASKER as U
 from chimed.roles import DOCTOR as A
 from chimed.settings import Settings
+from chimed.sources.follow_ups import WORDS_LOST
 from chimed.stages import decontaminate, dedup, screen
 from chimed.stages.clean import run as clean
 from chimed.stages.extract import choose_turns
@@ -146,6 +147,33 @@ def test_a_released_conversation_and_its_takedown(work):
     for path in Path(made.lake.root).rglob("*.parquet"):
         assert "漏了不要加倍补" not in str(pl.read_parquet(path).to_dicts()), path
     assert not run_audit(made.lake, version).faults
+
+
+def test_conversations_that_end_early_are_counted(work):
+    lost = [
+        (U, "几点吃？"),
+        (A, "8:00"),
+        (U, "孕期能吃吗？"),
+        (A, '<audio src="1.mp3"></audio>'),
+        (U, "哺乳呢？"),
+        (A, "可以。"),
+    ]
+    pages = {"1": lost, "2": [(U, '<img src="1.jpg">'), (A, "这是湿疹。")], "3": [(U, "几次？"), (A, "两次。")]}
+    lake = work.lake
+    archive = warc.open_archive(lake, "raw/ask120/c2")
+    for number, parts in pages.items():
+        head = [("Content-Type", "text/html; charset=utf-8")]
+        body = page(f"第{number}种药怎么吃？", "看说明书。", parts).encode()
+        exchange = warc.Exchange(url(number), f"GET /question/{number}.htm HTTP/1.1", [], 200, "OK", head, body)
+        warc.write_exchange(archive, exchange, "detail")
+    warc.close_archive(archive)
+    lakes.write_json(lake, "raw/ask120/c2/report.json", {"pages": warc.write_index(lake, "raw/ask120/c2")})
+    made = built(work, "extract")
+    (figures,) = (one["figures"][0] for one in read_ledger(lake, made.build) if one["stage"] == "extract")
+    assert figures["ended"] == {WORDS_LOST: 2}
+    records = by_page(read_stage(lake, made.build, "extract"))
+    assert records["1"]["turns"] == said((U, "几点吃？"), (A, "8:00"))
+    assert records["2"]["turns"] is None
 
 
 def test_first_turns_only_as_before(work):

@@ -135,13 +135,15 @@ class FilterFigures(TypedDict):
 
 class TurnFigures(TypedDict):
     """Of a part: conversations, records that go on after the first answer, and the turns in which they do. unanswered:
-    turns left out because no doctor spoke after them. cut: records whose page has more turns than are read.
+    turns left out because no doctor spoke after them. cut: records whose page has more turns than are read. ended: why
+    conversations end before their page does → how many do, of all pages read (`chimed.sources.follow_ups`).
     """
 
     conversations: int
     turns: int
     unanswered: int
     cut: int
+    ended: NotRequired[dict[str, int]]
 
 
 class ScreenFigures(TypedDict):
