@@ -130,7 +130,9 @@ def _gist(known: Known, rng: random.Random) -> str:
 def _vague(known: Known, rng: random.Random) -> str:
     if known.subject.endswith("案"):
         return rng.choice(_VAGUE_OF_A_CASE).format(known.subject.removesuffix("案"))
-    return rng.choice(_VAGUE_OF_A_THING).format(known.subject) if known.subject else rng.choice(_VAGUE)
+    if known.subject:
+        return rng.choice(_VAGUE_OF_A_THING).format(known.subject)
+    return rng.choice(_VAGUE) + (rng.choice(("", *_ADVICE)) if known.asked else "")
 
 
 def _beside(known: Known, rng: random.Random) -> str:

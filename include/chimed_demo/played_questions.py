@@ -41,9 +41,13 @@ class Asks:
 
 
 def asked_of(text: str) -> Asks | None:
-    """Return what is asked of a document: about the longest of its fields, else what is told of it; None if nothing."""
+    """Return what is asked of a document: about the longest of its fields, else what is told of it; None if nothing.
+
+    Lists of ingredients and ways of making are long, but there is little to ask about them.
+    """
     found = [one for one in questions().values() if all(said in text for said in _stripped(one.answer))]
-    return max(found, key=lambda one: (one.field != "", len(one.answer)), default=None)
+    dull = ("ingredients", "making")
+    return max(found, key=lambda one: (one.field != "", one.field not in dull, len(one.answer)), default=None)
 
 
 def _stripped(answer: str) -> list[str]:

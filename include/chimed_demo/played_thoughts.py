@@ -33,6 +33,7 @@ _FLAVOURS = {
 }
 # What an effect does to whom it does not suit: words of the effect or nature, words of the warning, and why
 _HURTS = (
+    ("", "乙醇", "用成药除了看药味，还要看剂型：这种水剂含酒精，会影响驾车，也会与一些药相犯；所治的又是寒湿，暑热就不合适"),
     ("活血|化瘀|祛瘀", "出血|抗凝|孕|血热", "活血的药会动血，所以先要想到容易出血的人，再想到病情与它不合的人"),
     ("止血|温经|性温|散寒|温中|祛寒", "阴虚|血热|热|火", "温性的药助热，有热的人用了火上加油，所以要问的是寒热对不对"),
     ("燥湿|化痰|理气", "阴虚|伤津|干咳|火", "燥药去湿也会伤津，津液本来不足的人用了更干，所以要看有没有阴虚"),
@@ -165,10 +166,11 @@ def _from_purpose(asked: Asks, given: dict[str, str]) -> str:
 def _from_harm(asked: Asks, given: dict[str, str]) -> str:
     """Go from what a medicine does to whom that would hurt."""
     does = "。".join(given[name] for name in ("nature", "effects") if name in given)
+    purpose = f"功效是{given['effects']}" if "effects" in given else f"治的是{given.get('indications', '')}"
+    nature = f"{given['nature'].partition('。')[0]}，" if "nature" in given else "的" if "effects" in given else ""
     for words, warning, why in _HURTS:
-        if re.search(words, does) and re.search(warning, asked.answer) and "effects" in given:
-            nature = f"{given['nature'].partition('。')[0]}，" if "nature" in given else ""
-            return f"{asked.title}{nature or '的'}功效是{given['effects']}。{why}。"
+        if re.search(words, does) and re.search(warning, asked.answer) and {"effects", "indications"} & given.keys():
+            return f"{asked.title}{nature}{purpose}。{why}。"
     if "indications" in given:
         return (
             f"{asked.title}治的是{given['indications']}。"
