@@ -44,8 +44,8 @@ def name_clusters(texts: pl.Series, own: np.ndarray) -> list[list[str]]:
         return [[] for _ in range(clusters)]
     words = counter.get_feature_names_out()
     rows_with = dict(zip(words.tolist(), np.asarray(has.sum(axis=0)).ravel().tolist(), strict=True))
-    pieces = _pieces(rows_with) | _bound(rows_with)
-    good = np.array([_is_word(word) for word in words])
+    pieces, bound = _pieces(rows_with), _bound(rows_with)
+    good = np.array([_is_word(word) and word not in bound for word in words])
     has, words = has[:, good].tocsr(), words[good]
     weight = np.array([_NAMED if word in _names() else 1.0 for word in words])
     everywhere = np.asarray(has.sum(axis=0)).ravel()
@@ -67,7 +67,9 @@ def _pieces(rows_with: dict[str, int]) -> set[str]:
     found = set()
     for word, rows in rows_with.items():
         if " " not in word:
-            found |= {one for one in (word[1:], word[:-1]) if len(one) > 1 and rows >= PIECE * rows_with[one]}
+            shorter = [word[1:]] if word[0] != "的" else []  # 的组方道理 is no longer word than 组方道理
+            shorter += [word[:-1]] if word[-1] != "的" else []
+            found |= {one for one in shorter if len(one) > 1 and rows >= PIECE * rows_with[one]}
     return found - _names()
 
 
