@@ -227,6 +227,22 @@ def test_the_numbers_are_the_releases_own(pages, state) -> None:
         assert {"follow-up question", "follow-up answer"} <= {*spoken}
 
 
+def test_a_reply_named_twice_is_shown_twice(pages, monkeypatch) -> None:
+    from chimed.pipeline import trace
+
+    def twice(*of):
+        first, *others = found(*of)
+        reply = {"key": "k" * 64, "prompt": "rate@1", "model": "judge", "created": None, "text": "two stages asked"}
+        reply["messages"] = '[{"role": "user", "content": "rate this"}]'
+        return [first | {"answers": [reply, reply]}, *others]
+
+    found = trace.trace_record
+    monkeypatch.setattr(trace, "trace_record", twice)
+    shown = pages().get("/releases/2026.11.22/records/8888888888888888")
+    assert shown.status_code == 200
+    assert shown.text.count("two stages asked") == 2
+
+
 @pytest.mark.parametrize(
     ("language", "tied", "spread"), [("en", "tied", "Spread between seeds"), ("zh", "并列", "随机种子之间的差异")]
 )

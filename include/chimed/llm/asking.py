@@ -93,9 +93,10 @@ def reply_keys(answers: Iterable[Answer[Any] | Failure]) -> list[str]:
 
 
 def join_replies(column: str) -> pl.Expr:
-    """Return an expression for a record's `replies` followed by those of `column`."""
+    """Return an expression for a record's `replies` followed by those of `column` that are not among them."""
     empty = pl.lit([], dtype=pl.List(pl.String))
-    return pl.concat_list(pl.col("replies").fill_null(empty), pl.col(column).fill_null(empty))
+    every = pl.concat_list(pl.col("replies").fill_null(empty), pl.col(column).fill_null(empty))
+    return every.list.unique(maintain_order=True)
 
 
 # --- what is done with it ---------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The pages of a release: statistics, figures, card, examples, a record's trace, changes, download."""
 
+import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -112,8 +113,6 @@ def examples(
 @router.get("/{version}/records/{record}", dependencies=Searching)
 def record(version: str, record: str, request: Request) -> HTMLResponse:
     """Show a row's trace back to its page, with the prompts and replies that made it."""
-    import json
-
     from chimed.build.builds import list_builds
     from chimed.pipeline.trace import trace_record
     from chimed.rating import rubric
@@ -125,10 +124,7 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
         raise HTTPException(404, f"no record {record} in release {version}")
     build = shared["manifest"]["build"]
     way = trace_record(lake, open_store(), build, record) if build in list_builds(lake) else []
-    for step in way:
-        for answer in step["answers"]:
-            if "messages" in answer:
-                answer["messages"] = json.loads(answer["messages"])
+    way = [step | {"answers": [_with_messages(answer) for answer in step["answers"]]} for step in way]
     language = language_of(request)
     criteria = {"quality": label(language, "rating")}
     criteria |= {name: pair[language == "zh"] for name, pair in rubric.load().titles.items()}
@@ -136,6 +132,11 @@ def record(version: str, record: str, request: Request) -> HTMLResponse:
     return page(
         request, "record.html.j2", **shared, tab="examples", row=found, way=back, build=build, criteria=criteria
     )
+
+
+def _with_messages(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored reply with the messages of its request as a list."""
+    return answer | {"messages": json.loads(answer["messages"])} if "messages" in answer else answer
 
 
 @router.get("/{version}/changes", dependencies=Searching)
