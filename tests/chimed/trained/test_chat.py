@@ -214,7 +214,7 @@ def test_a_checkpoint_answers_and_forgets(tmp_path, monkeypatch) -> None:
     assert "too long for this model" in told
     assert left == 1
     for phase, model, said in (
-        ("sft", None, "there is none yet"), ("rlhf", None, "unknown"), (None, str(tmp_path / "none"), "no config.json"),
+        ("sft", None, "no such folder"), ("rlhf", None, "no such folder"), (None, str(tmp_path / "none"), "no config.json"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=said):
             open_model(phase, model, "demo", "latest", greedy, None)
