@@ -226,7 +226,7 @@ def turns_of(
     again: list[bool] = []
     known = {ASKER: _bare(question), DOCTOR: _bare(answer)}
     ended = ""
-    for spoken in parts:
+    for spoken in _split_at_leads(parts, doctor):
         label, lines = spoken.label, spoken.lines
         role = spoken.role or (turn_words.role_by_lead(lines[0], doctor) if lines else None)
         if role is None:
@@ -252,6 +252,20 @@ def turns_of(
         if alone or not again[n]:
             kept.append(turn)
     return Later(tuple(kept), ended)
+
+
+def _split_at_leads(parts: Iterable[Spoken], doctor: str) -> Iterator[Spoken]:
+    """Split parts that no element divides where a label before a line (追答：) says that the other side speaks."""
+    for spoken in parts:
+        role, lines = spoken.role, list[str]()
+        for line in spoken.lines if role is None else ():
+            speaks = turn_words.role_by_lead(line, doctor) or role
+            if lines and speaks != role:
+                yield Spoken(None, spoken.label, lines)
+                lines = []
+            role = speaks
+            lines.append(line)
+        yield Spoken(None, spoken.label, lines) if lines else spoken
 
 
 def _why_ended(label: str, line: str, text: str, role: str, doctor: str) -> str:
