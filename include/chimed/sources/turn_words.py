@@ -48,6 +48,8 @@ _PLACE = re.compile(
     rf"\A(?:来自|所在地[:：]|地区[:：])[:：]?\s*(?:{_PROVINCES})(?:省|市|(?:壮族|回族|维吾尔)?自治区|特别行政区)?"
     r"(?:[\u4e00-\u9fff]{1,8}[市县区州盟旗])?(?:[ ·,，-]{1,3}[\u4e00-\u9fff]{2,8}){0,2}(?:的?(?:网友|用户|患者))?\Z"
 )
+# 来自江苏南京: a town right behind its province; 来自云南白药 is a medicine
+_TOWN = re.compile(rf"\A来自(?:{_PROVINCES})省?(?![^\n]{{0,3}}[药丸散膏片汤胶丹酒])[\u4e00-\u9fff]{{2,4}}\Z")
 
 # --- buttons -------------------------------------------------------------------------------------------------------
 _DOES = "追问|咨询|提问|回复|回答|评价"
@@ -89,7 +91,7 @@ def _is_beside(line: str, role: str, doctor: str) -> bool:
     """Return whether a line is none of the words wherever it stands."""
     if (doctor and line == doctor) or _LABELLED_STAMP.match(line) or _BUTTON.match(line):
         return True
-    return is_label_with_colon(line) or (role == ASKER and bool(_PLACE.match(line)))
+    return is_label_with_colon(line) or (role == ASKER and bool(_PLACE.match(line) or _TOWN.match(line)))
 
 
 def _may_leave_at_end(before: str, line: str) -> bool:
