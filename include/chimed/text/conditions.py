@@ -7,7 +7,7 @@ stops at another time. Times are compared in hours, so 头两天 is 48小时内.
 
 import re
 from collections.abc import Iterator
-from itertools import combinations, permutations
+from itertools import pairwise, permutations
 
 from chimed.text.amounts import read_quantity, spelt_out
 from chimed.text.writing import simplify
@@ -35,6 +35,11 @@ _FIRST_THEN = re.compile(r"(先[^，。；]{1,12}?)(?=(?:然后|再|后)[^，。
 _TOKEN = re.compile(r"〔[^〕]+〕|\d+(?:\.\d+)?|[A-Za-z]+|[\u4e00-\u9fff]")
 # Characters that carry no condition and no advice
 _EMPTY = frozenset("的了为是应该当可以则改用要就才也都在于把被将与和及者时并而且所因此故那么每次服宜需须能会人药")
+
+LONGEST = 14  # characters of their own that two parts of an answer may have, to be compared as 甲用子，乙用丑 are
+APART = 2  # clauses between the two that exchange them
+SAID = 0.5  # of a part's own characters that the end says at all: a subject need not be said again
+MOST = 0.8  # of those, what the two clauses of an exchange say, or the one of a repetition
 
 _EVENT = "怀孕|受孕|妊娠|孕|分娩|生产|产|手术|术|月经|经|断奶|出院|接种"
 _POINT = rf"(?P<event>{_EVENT})(?:之|以)?(?P<side>[前后]|满)?第?(?P<amount>{_NUMBER}\s?{_UNIT})?"
@@ -108,16 +113,30 @@ def _find_exchange(end: str, answer: str) -> str | None:
     for how, by in ((_CLAUSES, _CLAUSES), (_SENTENCES, _CLAUSES), (_SENTENCES, _SENTENCES)):
         parts = [one for one in how.split(answer) if one.strip()][:12]
         said = [one for one in by.split(end) if one.strip()][:12]
-        for one, other in combinations(parts, 2):
+        tokens = [set(_tokens(clause)) for clause in said]
+        everything = set().union(*tokens)
+        for one, other in pairwise(parts):
             first, second = set(_tokens(one)), set(_tokens(other))
             first, second = first - second, second - first
-            if len(first) < 2 or len(second) < 2:
+            if not all(
+                len(part) <= LONGEST and len(part & everything) >= max(2, SAID * len(part)) for part in (first, second)
+            ):
+                continue
+            first, second = first & everything, second & everything
+            if any(_repeats(clause, first, second) or _repeats(clause, second, first) for clause in tokens):
                 continue
             forbids = {bool(_FORBIDS.search(part)) for part in (one, other)}
-            fit = [set(_tokens(clause)) for clause in said if bool(_FORBIDS.search(clause)) in forbids]
-            if any(_is_exchanged(a, b, first, second) for a, b in permutations(fit, 2)):
+            fit = [(n, each) for n, each in enumerate(tokens) if bool(_FORBIDS.search(said[n])) in forbids]
+            if any(
+                abs(n - m) <= APART and _is_exchanged(a, b, first, second) for (n, a), (m, b) in permutations(fit, 2)
+            ):
                 return f"{_readable(one)}；{_readable(other)}：说反"
     return None
+
+
+def _repeats(clause: set[str], part: set[str], other: set[str]) -> bool:
+    """Return whether a clause says what one part of an answer says, and nothing of the other."""
+    return len(clause & part) >= MOST * len(part) and not clause & other
 
 
 def _is_exchanged(one: set[str], other: set[str], first: set[str], second: set[str]) -> bool:
@@ -126,8 +145,8 @@ def _is_exchanged(one: set[str], other: set[str], first: set[str], second: set[s
     crossed = (one & first, one & second, other & first, other & second)
     return (
         all(part - both for part in crossed)
-        and 2 * len(crossed[0] | crossed[2]) >= len(first)
-        and 2 * len(crossed[1] | crossed[3]) >= len(second)
+        and len(crossed[0] | crossed[2]) >= MOST * len(first)
+        and len(crossed[1] | crossed[3]) >= MOST * len(second)
     )
 
 

@@ -37,6 +37,11 @@ _CHOSEN = re.compile(
     rf"(?:应该|应当|应)?(?:是|为|就是|即|选)?[：:]? {{0,2}}(?:选项)?(?P<behind>{_LETTERS})"
     rf"|(?P<before>{_LETTERS})(?:选?项)? {{0,2}}(?:是|为|最|才是?|说法)?(?:最佳|正确|符合|对的|为宜)(?!与否)"
 )
+# What is chosen for the sake of argument, or by others, up to the conclusion that a clause draws itself
+_OTHERS_CHOICE = re.compile(
+    r"(?:若|如果|假如|假设|假定|倘若|要是|先设|再设|有人|有些人|不少|很多|许多|容易|易误|误|错|看似|似乎|乍看|好像|看起来|虽)[^则就故]{0,20}$"
+)
+_WHO_CHOSE = re.compile(r"[^，。；]{0,6}(?:的(?:人|同学|考生|理由|话)|者)")
 _WRAPPED = re.compile(r"[*_`\"'“”‘’【】\[\](){}$\u200b-\u200f\ufeff]|\\boxed")
 _CHOICE = re.compile(
     r"(?:正确|答案|选项|应选|选|[是为: ]){0,6}(?P<letters>[A-H](?:[、, 和]{0,3}[A-H]){0,7})"
@@ -79,7 +84,8 @@ def find_other_choice(reasoning: str, right: str, options: dict[str, str]) -> tu
 
     The last option that it names as the right one counts. One that names none must not end with another option's text.
     """
-    chosen = [match["behind"] or match["before"] for match in _CHOSEN.finditer(_plain(reasoning))]
+    plain = _plain(reasoning)
+    chosen = [match["behind"] or match["before"] for match in _CHOSEN.finditer(plain) if _is_meant(plain, match)]
     if chosen:
         said = letters_in(chosen[-1])
         return None if said == right else ("reasoning contradicts the answer", f"concludes {said}, answers {right}")
@@ -90,6 +96,12 @@ def find_other_choice(reasoning: str, right: str, options: dict[str, str]) -> tu
     if named and not set(named) & set(right):
         return "reasoning contradicts the answer", f"ends with {named[0]}, answers {right}"
     return None
+
+
+def _is_meant(text: str, match: re.Match[str]) -> bool:
+    """Return whether a choice is the thought's own: 若选A, 有人会选A, 看似选A and 选A的人 are not."""
+    clause = re.split(r"[，,。；;！？\n]", text[max(0, match.start() - 30) : match.start()])[-1]
+    return not _OTHERS_CHOICE.search(clause) and not _WHO_CHOSE.match(text, match.end())
 
 
 def read_choice(answer: str, options: dict[str, str]) -> str:
