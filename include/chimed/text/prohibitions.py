@@ -27,19 +27,19 @@ _FLIPS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![意要定])不(?=宜[\u4e00-\u9fff]{2}|应(?:[该当]|[用服吃喝使]))"), ""),
     (re.compile(rf"(?<![可以能够以为法不]){_STRONG}避免" + _DONE), "可以"),
     (re.compile(r"(?:应该?|须|要)?(?:禁|忌|慎)(?=[用服]|食(?=[\u4e00-\u9fff]{2})|饮(?=[\u4e00-\u9fff])|口服)"), "可"),
-    (re.compile(r"(?<![\u3400-\u9fff])忌(?=[^讳惮日口嘴食证症、，。])"), "宜"),
+    (re.compile(r"(?<![\u3400-\u9fff])忌(?=[^讳惮日口嘴食证症酒烟、，。])"), "宜"),
 )
 # What makes a word of prohibition part of a longer one, or the outcome no Chinese, in front of it and behind
 _NO_CHINESE = re.compile(
-    r"(?:[可谨不无必需非要须会想将使令让才既又而能]|不仅|不但|不只|为了|以便|应该|应当|可以|如何|建议[您你大家]{0,2}可以)$"
+    r"(?:[可谨不无必需非要须会想将使令让才既又而能]|不仅|不但|不只|为了|以便|应该|应当|可以|如何)$|防止|预防|切勿$"
 )
 _TERM = re.compile(
     r"禁食(?:[\d一二三四五六七八九十半数几]|禁|水|期|后|前|时|和|及|或|与|不)|禁饮(?:[\d一二三四五六七八九十半数几]|食|水?\d|期|后|前|时)"
-    r"|[禁忌慎][用服食](?:药(?!物)|症|证|人群|情况|范围|于?\s?[:：]|是|指|不?等于|不同于|期|的(?:药|意|情|人)|[和与、]?[禁忌慎][用服])"
+    r"|[禁忌慎][用服食](?:药(?!物)|药物(?:包括|有|主要|名单|清单|[，。:：])|症|证|人群|情况|范围|于?\s?[:：]|是|指|不?等于|不同于|期|的(?:药|意|情|人)|[和与、]?[禁忌慎][用服])"
 )
 _PROCEDURE = re.compile(r"(?:[术检]前|手术|麻醉|检查|镜|抽血|空腹|化验|透析|胰腺炎|肠梗阻)")
 _SUPPOSED = re.compile(
-    r"如果|若(?!干)|假如|假若|倘若|要是|假设|一旦|万一|除非|如(?=[患病不因]|有人)|只要|(?:^|[^应适])当(?![心归然前地])"
+    r"如果|若(?!干)|假如|假若|倘若|要是|假设|一旦|万一|除非|如(?=[患病无未因]|有人)|如$|只要|(?:^|[^应适])当(?![心归然前地天日晚年中])"
 )
 _CONCLUDED = re.compile(r"就|则|便(?!秘|血)|那么|也|都|应|一定|千万")
 _OF_SOMEBODY = re.compile(
@@ -62,10 +62,15 @@ _UNABLE = re.compile(
 _WRONG = re.compile(
     r"(?:没有|毫无|缺乏|无)(?:任何)?(?:科学)?(?:的)?(?:根据|依据|道理)|这[话种]?(?:说法|观点|话)|是(?:错误|误区|不对|不正确|谣言|误解)|不科学|并不正确"
 )
+_SIGN_OF = re.compile(r"[，,](?:说明|提示|表明|表示|意味|往往|多[为是半]|可能[是为]|考虑)")  # 不能用力，说明神经受压
 _ASKED = re.compile(r"[？?]|[吗呢么](?:[，。]|$)")
 # What hurts at once; a place that speaks of it comes before one about sweets and rest
 _GRAVE = re.compile(
     r"药|停|酒|剂量|自行|擅自|私自|激素|抗生素|孕|哺乳|过敏|空腹|驾|同服|合用|注射|热敷|按|挤|涂|敷|用力|手术|烟|输液|胰岛素|过量|加量|服用|婴|禁用|忌用|慎用|禁服|忌服"
+)
+# What nobody should have much of, and which hurts nobody at once: no danger without one of the former
+_MILD = re.compile(
+    r"太多|过多|[得的]多|[太过][咸甜]|过[于度分]|太过|油腻|肥[肉腻厚]|辛辣|生冷|甜[食的]|熬夜|劳累|太久|久[坐站]|拖沓|爆米|极冷|太[烫热冷]"
 )
 _SENTENCE_ENDS, _CLAUSE_ENDS = "。；;！!？?\n", "，,。；;！!？?\n：:"
 
@@ -76,8 +81,10 @@ def find_prohibitions(answer: str) -> list[tuple[int, int, str]]:
     for n, (pattern, instead) in enumerate(_FLIPS):
         for match in pattern.finditer(answer):
             if _is_meant(answer, match):
-                clause = match[0].join(_around(answer, match.start(), match.end(), _CLAUSE_ENDS))
-                found.append((_GRAVE.search(clause) is None, n, match, instead))
+                before, behind = _around(answer, match.start(), match.end(), _CLAUSE_ENDS)
+                grave = _GRAVE.search(before + match[0] + behind) is not None
+                if grave or not _MILD.search(behind):
+                    found.append((not grave, n, match, "" if before.endswith("建议") else instead))
     found.sort(key=lambda one: (one[0], one[1], one[2].start()))
     return [(match.start(), match.end(), instead) for _, _, match, instead in found]
 
@@ -97,7 +104,7 @@ def _is_meant(answer: str, match: re.Match[str]) -> bool:
     reported = list(_HEARSAY.finditer(so_far))
     if reported and not _TURNS_BACK.search(so_far, reported[-1].end()):
         return False
-    if _WRONG.search(rest) or re.search(r"(?:是因为|的原因)", behind):
+    if _SIGN_OF.match(rest[len(behind) :]) or _WRONG.search(rest) or re.search(r"(?:是因为|的原因)", behind):
         return False
     mark = answer[match.end() + len(rest) : match.end() + len(rest) + 1]
     return not (_ASKED.search(behind) or mark in ("？", "?"))

@@ -36,7 +36,7 @@ _ENDS = "，,。；;！!？?\n：:"
 
 _WARNS = re.compile(
     r"(?:及时|立即|立刻|尽[快早]|马上|赶紧)[^，。；]{0,6}(?:就[医诊]|医院|医生|医师|检查|急诊)|遵医嘱|医[生师][^，。；]{0,4}指导下"
-    r"|孕妇|哺乳|过敏|副作用|不良反应|警惕|当心|停药|[禁忌慎]|不要|不宜|避免|切勿"
+    r"|(?:孕妇|哺乳|过敏)[^，。；]{0,12}(?:[禁忌慎]|(?<![能可])不[宜能可要])|警惕|当心|(?:立即|立刻|马上|及时|应)停药"
 )
 
 
@@ -98,7 +98,7 @@ def _without_warning(answer: str) -> Iterator[Spoilt]:
     sentences = list(re.finditer(r"[^。！？；\n]+[。！？；\n]?", answer))
     for match in reversed(sentences):
         left = answer[: match.start()] + answer[match.end() :]
-        if _WARNS.search(match[0]) and len(left.strip()) >= LEAST_LEFT:
+        if (_WARNS.search(match[0]) or find_prohibitions(match[0])) and len(left.strip()) >= LEAST_LEFT:
             left = re.sub(r"[；，]\s*$", "。", left.strip())
             yield Spoilt(left, "warning", f"{match[0].strip()} → ")
 
