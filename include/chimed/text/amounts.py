@@ -6,21 +6,26 @@ Days and hours convert exactly; a month has 28 to 31 days, so lengths of months 
 import re
 from collections.abc import Collection
 
+from chimed.text.fidelity.doses import parse_number
 from chimed.text.grounding.wording import split_words
 
 _INTO: dict[str, tuple[str, float]] = {
     "秒": ("小时", 1 / 3600), "分钟": ("小时", 1 / 60), "小时": ("小时", 1), "日": ("小时", 24), "周": ("小时", 168),
-    "月": ("月", 1), "年": ("月", 12),
+    "月": ("月", 1), "年": ("月", 12), "岁": ("月", 12),
     "微克": ("克", 1e-6), "毫克": ("克", 1e-3), "克": ("克", 1), "千克": ("克", 1e3), "斤": ("克", 500),
     "毫升": ("毫升", 1), "升": ("毫升", 1e3),
     "毫米": ("厘米", 0.1), "厘米": ("厘米", 1), "米": ("厘米", 100),
 }  # fmt: skip
+TIMES = ("小时", "月")  # the base units of lengths of time
 HOURS_OF_A_MONTH = (28 * 24, 31 * 24)
 _QUANTITY = re.compile(r"#(?P<low>[\d.e+-]+)(?:~(?P<high>[\d.e+-]+))?(?P<unit>\D*)")
 _COUNTING = re.compile(r"#\d(?:种|个|项|步|点|类|味|位|例|方|面|条|者|句)?|#1[次日年月]")
 _AND_A_HALF = re.compile(
     r"(?P<number>\d{1,3}|[一二两三四五六七八九])(?:个半(?P<unit>小时|钟头|月|星期)|(?P<behind>年|天|小时)半(?!载|夜|路))"
 )
+_EACH_WEEK = re.compile(r"(?<=每)(?=周|星期)")
+_EACH_HOURS = re.compile(r"每隔?([1-9]\d?|[一二两三四六八]|十二)个?(?:小时|钟头)")
+_TIMES_A_DAY = re.compile(r"(?:每|一|1)[日天][^，。；]{0,6}?([1-9]|[一二两三四六八])次")
 _DIGITS = {digit: str(place + 1) for place, digit in enumerate("一二三四五六七八九")} | {"两": "2"}
 
 
@@ -42,6 +47,17 @@ def find_quantities(text: str) -> dict[str, str]:
         for word in split_words(spelt_out(text)).value
         if word.startswith("#") and not _COUNTING.fullmatch(word)
     }
+
+
+def find_known(text: str) -> set[str]:
+    """Return the quantities of a text and those it says in other words: 每周 is 7天, 每8小时 is three times a day."""
+    text = spelt_out(text)
+    known = set(find_quantities(_EACH_WEEK.sub("1", text)))
+    for match in _EACH_HOURS.finditer(text):
+        known.add(f"#{24 / parse_number(match[1]):.6g}次")
+    for match in _TIMES_A_DAY.finditer(text):
+        known.add(f"#{24 / parse_number(match[1]):.6g}小时")
+    return known
 
 
 def in_base_unit(quantity: str) -> str:

@@ -13,11 +13,14 @@ from chimed.text.amounts import read_quantity, spelt_out
 from chimed.text.writing import simplify
 
 _NUMBER = r"(?:\d{1,6}(?:\.\d{1,3})?|[一二两三四五六七八九十百半]{1,4})"
-_UNIT = r"(?:分钟|个?小时|个?钟头|h|日|天|个?星期|周岁|周|个?月|年|岁|℃|°C|度|mmHg|毫米汞柱|公斤|千克|kg)"
+_UNIT = (
+    r"(?:分钟|个?小时|个?钟头|h|日|天|个?星期|周岁|周|个?月|年|岁"
+    r"|℃|°C|度|mmHg|毫米汞柱|公斤|千克|kg|毫克|克|毫升|升|次|片|粒|厘米|斤)"
+)
 _BOUNDED = re.compile(
     rf"(?P<not>(?:不[能可宜要得应必用]|别|勿|无需)[^，。；]{{0,6}}?)?"
     rf"(?P<event>[\u4e00-\u9fff](?<![然而此之以最目先的了在于和是])(?:之|以)?(?P<side>[前后]))?"
-    r"(?P<lead>不超过|不多于|不到|未满|未超过|不足|低于|小于|少于|[≤<＜]|超过|大于|高于|多于|[≥>＞]|过了|过|满|[头前](?=[一二两三四五六七八九十\d])"
+    r"(?P<lead>不超过|不多于|不到|未满|未超过|不足|低于|小于|少于|[≤<＜]|超过|大于|高于|多于|[≥>＞]|(?<!每)间?隔|过了|过|满|[头前](?=[一二两三四五六七八九十\d])"
     r"|最初|最开始|起初|开始)?的?第?"
     rf"(?P<amount>{_NUMBER}\s?{_UNIT})(?![前后]{{2}})"
     r"(?P<bound>以内|之内|内|里|以后|之后|过后|后|开外|以上|以下|以前|之前|前|及以上|及以下)?"
@@ -34,7 +37,7 @@ _CLAUSES, _SENTENCES = re.compile(r"[，,。；;！!？?\n]"), re.compile(r"[。
 _FIRST_THEN = re.compile(r"(先[^，。；]{1,12}?)(?=(?:然后|再|后)[^，。；])")
 _TOKEN = re.compile(r"〔[^〕]+〕|\d+(?:\.\d+)?|[A-Za-z]+|[\u4e00-\u9fff]")
 # Characters that carry no condition and no advice
-_EMPTY = frozenset("的了为是应该当可以则改用要就才也都在于把被将与和及者时并而且所因此故那么每次服宜需须能会人药")
+_EMPTY = frozenset("的了为是应该当可以则改用要就才也都在于把被将与和及者时并而且所因此故那么每次服宜需须能会")
 
 LONGEST = 14  # characters of their own that two parts of an answer may have, to be compared as 甲用子，乙用丑 are
 APART = 2  # clauses between the two that exchange them

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection
 
 from chimed.text import identifiers
-from chimed.text.amounts import find_quantities, is_among, unit_of
+from chimed.text.amounts import TIMES, find_known, find_quantities, is_among, unit_of
 from chimed.text.conditions import are_complements
 from chimed.text.contrary_words import find_contrary
 from chimed.text.control_tokens import PATTERN
@@ -48,7 +48,6 @@ _CHOICE = re.compile(
     r"(?P<rest>(?![A-Za-z]).{0,400})",
     re.DOTALL,
 )
-_EACH_WEEK = re.compile(r"(?<=每)(?=周|星期)")  # 每周一次 is 每7天一次
 _NEGATED = re.compile(r"不(?:能|可以?|宜|应该?|要|得|建议|行|是|会|需|必)|没有|未[能见证发]|禁|忌|勿|否")
 _FORBIDS = re.compile(r"不(?:能|可以?|宜|应该?|要|得|建议)|禁|忌|勿|慎|避免")
 _ALLOWS = re.compile(r"(?<!不)(?:可以|能够|可放心|可安全|(?<![不适])宜|推荐|适合|放心)")
@@ -144,6 +143,9 @@ def find_contradiction(reasoning: str, question: str, answer: str) -> tuple[str,
     for one, said in sorted(concluded.items()):
         if unit_of("#" + said) in units and not is_among(one, known):
             return "reasoning contradicts the answer", f"concludes {said}"
+    times = [[one for one in several if unit_of(one) in TIMES] for several in (concluded, answered)]
+    if all(len(several) == 1 for several in times) and not is_among(times[0][0], {*known, times[1][0]}):
+        return "reasoning contradicts the answer", f"concludes {concluded[times[0][0]]}"
     if is_yes_or_no(question) and bool(_NEGATED.search(end)) != bool(_NEGATED.search(answer)):
         return "reasoning contradicts the answer", f"concludes {end[:40]}"
     for one, other in () if are_complements(end, answer) else ((end, answer), (answer, end)):
@@ -157,7 +159,7 @@ def find_contradiction(reasoning: str, question: str, answer: str) -> tuple[str,
 
 def find_strange_quantity(reasoning: str, known: Collection[str]) -> tuple[str, str] | None:
     """Return a quantity of the reasoning that none of the known texts has (reason, detail); None if there is none."""
-    there = {quantity for text in known for quantity in find_quantities(_EACH_WEEK.sub("1", text))}
+    there = set().union(*map(find_known, known))
     strange = sorted(said for one, said in find_quantities(reasoning).items() if not is_among(one, there))
     return ("reasoning states a quantity of its own", strange[0]) if strange else None
 
