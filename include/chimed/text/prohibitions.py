@@ -24,15 +24,16 @@ _FLIPS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(rf"{_STRONG}(?<!要)不要" + _DONE), "可以"),
     (re.compile(rf"{_STRONG}(?<!能)不[能可]" + _DONE), "可以"),
-    (re.compile(r"(?<![意要定])不(?=宜(?!太|多因|过[于度])[\u4e00-\u9fff]{2}|应(?:[该当]|[用服吃喝使]))"), ""),
+    (re.compile(r"(?<![意要定])不(?=宜(?!太|多因|过)[\u4e00-\u9fff]{2}|应(?:[该当]|[用服吃喝使]))"), ""),
     (re.compile(rf"(?<![可以能够以为法不]){_STRONG}避免" + _DONE), "可以"),
     (re.compile(r"(?:应该?|须|要)?(?:禁|忌|慎)(?=[用服]|食(?=[\u4e00-\u9fff]{2})|饮(?=[\u4e00-\u9fff])|口服)"), "可"),
     (re.compile(r"(?<![\u3400-\u9fff])忌(?=[^讳惮日口嘴食证症酒烟嗜暴、，。：:])"), "宜"),
 )
 # What makes a word of prohibition part of a longer one, or the outcome no Chinese, in front of it and behind
 _NO_CHINESE = re.compile(
-    r"(?:[可谨不无必需非要须会想将使令让才既又而能]|不仅|不但|不只|为了|以便|应该|应当|可以|如何|少)$|理应[^，。；]{0,8}$|防止|预防|切勿$"
+    r"(?:[可谨不无必需非要须会想将使令让才既又而能]|不仅|不但|不只|为了|以便|应该|应当|可以|如何|少|[并先]|尽可能的?|尽量的?|还是)$|理应[^，。；]{0,8}$|防止|预防|切勿$"
 )
+_ODD_BEHIND = re.compile(r"为[好宜妙]$|就(?:可以|好|行)|或者?是?少|也不要|又不")  # 可以喝酒为好
 _TERM = re.compile(
     r"禁食(?:[\d一二三四五六七八九十半数几]|禁|水|期|后|前|时|和|及|或|与|不)|禁饮(?:[\d一二三四五六七八九十半数几]|食|水?\d|期|后|前|时)"
     r"|[禁忌慎][用服食](?:药(?!物)|药物(?:包括|有|主要|名单|清单|[，。:：])|症|证|人群|情况|范围|于?\s?[:：]|是|指|不?等于|不同于|期|的(?:药|意|情|人)|[和与、]?[禁忌慎][用服])"
@@ -70,7 +71,7 @@ _GRAVE = re.compile(
 )
 # What nobody should have much of, and which hurts nobody at once: no danger without one of the former
 _MILD = re.compile(
-    r"暴饮|过饱|太饱|油炸|太多|过多|[得的]多|[太过][咸甜]|过[于度分]|太过|油腻|肥[肉腻厚]|辛辣|生冷|甜[食的]|熬夜|劳累|太久|久[坐站]|拖沓|爆米|极冷|太[烫热冷]"
+    r"大鱼大肉|零食|瓜子|多吃|咖啡|冰冷|暴饮|过饱|太饱|油炸|太多|过多|[得的]多|[太过][咸甜]|过[于度分]|太过|油腻|肥[肉腻厚]|辛辣|生冷|甜[食的]|熬夜|劳累|太久|久[坐站]|拖沓|爆米|极冷|太[烫热冷]"
 )
 _NEXT = re.compile(r"不[要能可宜]")  # 不要熬夜不要喝酒: two prohibitions without a comma
 _SENTENCE_ENDS, _CLAUSE_ENDS = "。；;！!？?\n", "，,。；;！!？?\n：:"
@@ -105,6 +106,8 @@ def _is_meant(answer: str, match: re.Match[str]) -> bool:
         return False
     reported = list(_HEARSAY.finditer(so_far))
     if reported and not _TURNS_BACK.search(so_far, reported[-1].end()):
+        return False
+    if _ODD_BEHIND.search(behind):
         return False
     if _SIGN_OF.match(rest[len(behind) :]) or _WRONG.search(rest) or re.search(r"(?:是因为|的原因)", behind):
         return False
