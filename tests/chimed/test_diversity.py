@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from chimed.diversity import capping, clusters, features, medicine, naming, paraphrases
+from chimed.diversity import asking, capping, clusters, features, medicine, naming, paraphrases
 from support.samples import qa, rows
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "paraphrases.jsonl").open(encoding="utf-8")]
@@ -39,6 +39,24 @@ def test_variants_are_no_paraphrases_and_rewordings_are():
     assert not [CASES[n] for n in near & {*by_verdict["variant"], *by_verdict["other"]}]
     missed = [CASES[n]["one"] for n in by_verdict["near"] if n not in near]
     assert len(missed) <= 3, missed
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "asks_same", "about_same"),
+    [
+        ("糖尿病人挂什么科？", "糖尿病患者看哪个科", True, True),
+        ("颈椎病怎么治疗", "颈椎病挂什么科", False, True),
+        ("感冒吃什么药", "感冒吃什么", False, True),
+        ("我家小孩发烧怎么办呀", "请问宝宝发热如何处理？", True, True),
+        ("性功能障碍怎么办", "性功能障碍能治好吗", False, True),
+        ("糖尿病能吃什么蔬菜", "糖尿病能吃什么水果", True, False),
+        ("\U000f0000\U000f0009感冒", "感冒", True, True),
+    ],
+)
+def test_what_is_asked_is_told_apart(one, two, asks_same, about_same):
+    reduced = asking.reduce_questions(pl.Series([one, two]))
+    assert (reduced["asks"].n_unique() == 1) == asks_same
+    assert (reduced["about"].n_unique() == 1) == about_same
 
 
 def test_the_same_page_is_no_other_question():
