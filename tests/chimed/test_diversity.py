@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from chimed.diversity import asking, capping, clusters, features, medicine, naming, paraphrases
-from support.samples import qa, rows
+from chimed.diversity import asking, capping, clusters, features, labels, medicine, naming, paraphrases
+from support.samples import document, qa, rows
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "paraphrases.jsonl").open(encoding="utf-8")]
 
@@ -133,3 +133,39 @@ def test_pairs_of_letters_do_not_cross_texts():
     assert np.diff(counts.indptr).tolist() == [1, 0, 1, 0, 0, 0, 1]
     assert (counts[0] != counts[6]).nnz == 0
     assert features.count_pairs(pl.Series([], dtype=pl.String)).shape == (0, 1 << features.BITS)
+
+
+LABELLED = {
+    "【功效】止咳": "止咳",
+    "功效：止咳": "止咳",
+    "性平。功效：止咳": "性平 止咳",
+    "〔功效〕止咳": "止咳",
+    "功效\n止咳": "止咳",
+    "它的功效很好": "它的功效很好",
+    "人参：补气": "人参：补气",
+    "【甘草】补气": "【甘草】补气",
+    "黄芪15克，白术10~15g": "黄芪 ，白术",
+    "半夏三钱，生姜二两半，枳实五枚": "半夏 ，生姜 ，枳实",
+    "百合三七五味子": "百合三七五味子",
+    "体温38.5℃，3岁": "体温 ，",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("text", LABELLED)
+def test_labels_and_doses_are_blanked(text):
+    (left,) = labels.blank(pl.Series([text]), ["功效"])
+    assert " ".join(left.split()) == LABELLED[text]
+
+
+def test_names_of_medicine_stay_whole():
+    names = pl.Series(sorted(medicine.numbers_of_names()))
+    assert labels.blank(names, []).equals(names)
+
+
+def test_labels_stand_in_many_rows():
+    many = [document(f"【功效】第{n}种\n人参：补气。用法：煎服", url=f"http://l/{n}") for n in range(200)]
+    few = [document("【乾坤】一", url="http://l/a"), document("【(.*)+】一", url="http://l/b")]
+    asks = [qa(f"病情：头痛{n}", "答", url=f"http://l/q{n}") for n in range(10)]
+    assert labels.learn_labels(rows(*many, *few, *asks)) == ["功效", "用法", "病情"]
+    assert labels.learn_labels(rows()) == []
