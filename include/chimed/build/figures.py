@@ -254,17 +254,19 @@ class RateFigures(TypedDict):
     judge: NotRequired[dict[str, Any]]
     agreement: NotRequired[dict[str, dict[str, Any]]]
     cuts: NotRequired[dict[str, dict[str, Any]]]
+    limits: NotRequired[dict[str, dict[str, Any]]]
     would_take: NotRequired[dict[str, dict[str, int]]]
 
 
 class DiversifyFigures(TypedDict):
     """Of one part: placed: rows with a cluster; taken: source → rows, and rows that the cap took. Of the corpus, in the
     first part, after the cap: sample: rows learned from; clusters: each with its words, rows by kind, and rows taken
-    (none where too few rows were there to learn from); spread: kind → how even (`chimed.diversity.capping`);
-    would_take: share → kind → rows; leaving: ids of the first rows that the cap took; paraphrases: of a sample of
-    questions how many another page asks, in the same or in other words; coverage: group of names → how many are listed,
-    and named in questions, answers and documents; departments: each with its questions; unasked: what documents name
-    and no question does, the most frequent first.
+    (none where too few rows were there to learn from); spread: kind → how even (`chimed.diversity.capping`); limits:
+    with a cap: kind → rows that a cluster may have, and whether the cap is below an equal share; would_take: share →
+    kind → rows; leaving: ids of the first rows that the cap took; paraphrases: of a sample of questions how many
+    another page asks, in the same or in other words; coverage: group of names → how many are listed, and named in
+    questions, answers and documents; departments: each with its questions; unasked: what documents name and no question
+    does, the most frequent first.
     """
 
     placed: int
@@ -272,6 +274,7 @@ class DiversifyFigures(TypedDict):
     sample: NotRequired[int]
     clusters: NotRequired[list[dict[str, Any]]]
     spread: NotRequired[dict[str, dict[str, Any]]]
+    limits: NotRequired[dict[str, dict[str, Any]]]
     would_take: NotRequired[dict[str, dict[str, int]]]
     leaving: NotRequired[list[str]]
     paraphrases: NotRequired[dict[str, Any] | None]
