@@ -210,9 +210,11 @@ def test_one_page_is_followed_to_zero(copied):
         assert not len(rows.filter(url=url)), entry["stage"]
     assert not [name for one in (url, *ids) for name in making_one.shown(lake, one)]
     again_here = {row["page"] for row in pylist(lake, again.build, "sft")}
-    assert take_down(lake, store, sorted(again_here)[0], "its place is known", rewrite=False)["target"].startswith(
-        "http"
-    )
+    other = take_down(lake, store, sorted(again_here)[0], "its place is known", rewrite=False, code="copyright")
+    assert other["target"].startswith("http")
+    assert other["twins"] == []  # the words of an earlier takedown are not its own
+    assert find(store, TAKEDOWNS, [url])[url]["reason"] == "Li Ming, 13912345678, asked"
+    assert find(store, TAKEDOWNS, [url])[url]["code"] == "privacy"
     with pytest.raises(UserError, match="is not a page of a known site"):
         take_down(lake, store, "https://example.com/1", "not ours", rewrite=False)
 
