@@ -27,7 +27,9 @@ _NAMING = {
     "has_taboo": f"(?:◇(?:服用○时)?)?(?:{MUST}|最需|最应){HEEDS}(?:的{HERB}?是)?{_HERE}",
     "not_given_with": f"(?:这?是?因为|这?是?由于|原因在于|原因是){_HERE}",
 }
-_NAMING_LARGEST = f"{_OF}{LARGEST}的{HERB}?(?:是|为){_HERE}|{_OF}●(?:的)?{LARGEST}№?|{_OF}以●(?:的)?{LARGEST}"
+_NAMING_LARGEST = (
+    f"{_OF}{LARGEST}的(?:那?一味|那味)?{HERB}?(?:是|为){_HERE}|{_OF}●(?:的)?{LARGEST}№?|{_OF}以●(?:的)?{LARGEST}"
+)
 
 _JOINS = "这是因为|因为|由于|因其|因|其中的?|方中的?|○中的?|○里的?|○的?|这味药|该药|此药|其|它|的|是|为|在|、"
 _JOINS_OF = {
