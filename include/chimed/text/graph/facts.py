@@ -14,7 +14,7 @@ from chimed.text.graph.ailments import find_ailments
 from chimed.text.graph.fact import AMOUNT, Fact
 from chimed.text.graph.fields import LABELS, Field, kind_of, read_fields
 from chimed.text.graph.heads import read_head
-from chimed.text.graph.ingredients import find_ingredients
+from chimed.text.graph.ingredients import find_ingredients_of
 from chimed.text.terms import is_herb
 
 MOST_FACTS = 500  # of one entry; a hostile page may list without end
@@ -112,18 +112,18 @@ def _facts(kind: str, field: Field, fields: list[Field], text: str) -> Iterator[
     readers = [("alias", _other_names), ("effect", _effects), ("taboo", _taboos)]
     if kind == "herb":
         readers += [("nature", _natures), ("channel", _channels), ("dose", _doses)]
-    else:
-        readers += [("contains", find_ingredients)]
+    elif field == next((one for one in fields if one.label in LABELS["contains"]), None):
+        yield from find_ingredients_of(text, fields)
     for topic, reader in readers:
         if field.label in LABELS[topic]:
             yield from reader(text, field.start, field.end)
-    of_ailments = field.label in LABELS["ailment"]
-    if field.label in LABELS["effect and ailment"]:
+    of_ailments, both = field.label in LABELS["ailment"], field.label in LABELS["effect and ailment"]
+    if both:
         of_ailments = any(one.label in LABELS["effect"] for one in fields)  # the effects stand in a field of their own
         if not of_ailments:
             yield from _effects(text, field.start, field.end, both=True)
-    if of_ailments or field.label in LABELS["use"] | LABELS["effect and ailment"]:
-        yield from find_ailments(text, field.start, field.end, named=of_ailments)
+    if of_ailments or both or field.label in LABELS["use"]:
+        yield from find_ailments(text, field.start, field.end, named=of_ailments, led=both)
 
 
 def _clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int, str | None]]:
