@@ -20,11 +20,15 @@ _NOT_FOR = re.compile(
     r"(?:并?不|[勿莫忌禁慎非]|避免|未曾?|无法|难以|严禁|切忌|谨慎)"
     r"(?:可以?|[宜能得应该须常多再作用是被当要将其以]|建议|推荐|主张|单独|单纯|单用|长期|直接|轻易|盲目|贸然|随意|作为|用来|用以|获准|批准|本[品方药]){0,4}"
     rf"(?:{_FIT}|适[合宜应用]|误用|滥用|使用|应用|选用|投用?|治(?!之症)|[服用](?![手力药餐水]))"
-    r"|禁忌[证症]?|不良反应|副作用|毒副反应"
+    rf"(?:[于在来作以]?(?:{_FIT})|[于在])?|禁忌[证症]?|不良反应|副作用|毒副反应|误[用服投]"
+)
+# before a word such as 治疗 in its clause: 不能替代抗生素治疗肺炎, 没有治疗哮喘的作用
+_DENIED_BEFORE = re.compile(
+    r"(?:不[能可宜得应要用]|[勿忌]用|[切请]勿|禁[止用]|慎用|避免|没有|并?无(?=[治法])|未见|未能)[^，,；;、而但只却多]{0,12}$"
 )
 _UNFIT = re.compile(  # at the end of what it speaks of: 风热感冒者忌用
     r"(?:(?<![不失])[忌禁慎勿][用服食投之]|(?<![不失])[忌禁慎]$|(?<!适)不宜|不[可能得应要该](?:[用服食投使应]|$)|不适[合宜应用]|避免|无效|不效|效果?不[佳好]|除外|以外|之外"
-    r"|不在此[例列限]|不属|[非不]本[方品药]|非其?所宜|不包括|不予)"
+    r"|不在此[例列限]|不属|[非不]本[方品药]|非其?所宜|不包括|不予|(?:不是|并?非|不为|不在|不属).{0,8}(?:适应|主治|所[宜治]|范围|能治|可治|适用))"
 )
 _OTHER_THAN = re.compile(r"而非|而不是|并非|不是|不属于?|不含|不包括|不同于|有别于|除(?=.{1,12}(?:外|以外|之外))")
 _CAUSE_DENIED = re.compile(r"(?:非|不是|不由|不因|并非|除)(?:由|因|于)?[^，。、]{1,12}?(?:所致|所见|引起|导致|造成|外)")
@@ -36,14 +40,14 @@ _WITH_OTHERS = re.compile(
 _SENTENCE = re.compile(r"[^。\n]+")
 _ITEM = re.compile(r"[^、，,；;：:\s或及和与]+|[与和及]")
 _LED = re.compile(
-    r"^(?:[^\u3400-\u9fff]*(?:主治疗?|用治|用于治疗|用于|治疗|适用于|(?:善|可|能|又|亦|兼)?治(?!法|则))|[\u3400-\u9fff]{2,10}(?:所见|所致|引起)的?|症见|证见|也有用治|以及|兼见|兼有|并治|因|如|对|或)+"
+    r"^(?:[^\u3400-\u9fff]*(?:主治疗?|用治|用于治疗|用于|治疗|适用于|(?:善|可|能|又|亦|兼)?治(?!法|则))|[\u3400-\u9fff]{2,10}(?:所见|所致|引起)的?|症见|证见|也有用治|以及|兼见|兼有|并治|不论|无论|凡|因|如|对|或)+"
 )
 _TRAILS = re.compile(r"(?:等[证症病]?[候状]?|诸[证症]|之[证症]|者|属[^，。]{1,8}者)$")
 _AS_ABOVE = re.compile(r"(?:而?[见有具兼]|符合|表现为)(?:上述|以上|上列|前述)(?:[证症][候状]?|表现|症候)者?$")
 _AILMENT = re.compile(r"[\u3400-\u9fff·]{2,12}")
 _NONE = re.compile(
-    r"[可宜忌服煎敷克研]|^(?:舌|苔|脉|本品|常|配|多|单用|外用|内服|其|也|均|有|无|不宜|若|为|以|用|与|同|能|对)|^[^\u4e00-\u9fff]"
-    r"|用量|适量|[中西本]药|药物|药$|方[中剂]?$|[散汤丸]$|作用|有效|治疗|疗效|主要|偏于|长于|擅长|善于|引起|所致|所见|为主|后[期者]?$|本方"
+    r"[可宜忌服煎敷克研]|^(?:舌(?![炎疮肿强痛衄謇蹇癌裂])|苔|脉(?!管|痹|络|绝)|本品|常|配|多|单用|外用|内服|其|也|均|有|无|不宜|若|为|以|用|与|同|能|对)|^[^\u4e00-\u9fff]"
+    r"|用量|适量|[中西本]药|药物|药$|方[中剂]?$|[散汤丸]$|作用|有效|治疗|疗效|主要|偏于|长于|擅长|善于|引起|所致|所见|为主|后[期者]?$|本方|性$|^非(?!典|酒精|小细胞|.{1,4}性)"
 )
 _NO_ILLNESS = re.compile(  # a person or a time
     r"(?:妇[人女]|女[子性]|男[子性]|小儿|婴幼?儿|儿童|老[人年]人?|成人|患者|病人)?"
@@ -55,7 +59,9 @@ _ONLY_SIGNS = re.compile(  # 左弦而右缓 behind 脉两关不调
     r"中胖嫩老薄厚白黄腻燥润滑少多剥瘀点斑齿痕裂纹芒刺津不匀取举]+"
 )
 _GOES_ON_BEHIND = ("及", "、")  # a list goes on there behind a sign: 脉结代以及脾胃虚弱
-_SAYS_SO_LATER = re.compile(r"(?:^|[^\u3400-\u9fff]|[可常多亦又善能并兼还也均皆故专])治$")
+_BEGINS_ANEW = re.compile(r"[^\u3400-\u9fff]|[可常多亦又善能并兼还也均皆故专]")
+_BRACKETS = re.compile(r"[（(][^（()）]{0,60}[）)]")
+_NUMBER = re.compile(r"^[（(]?[\d①-⑳]{1,2}[.．)）]?")
 _ALSO = re.compile(r"[，,；;、\s(（][又亦也并兼还另且但而故则]{0,2}[可常多善应均]?[当须]?$")
 _A_LIST_FOLLOWS = re.compile(r"(?:的?情况|的?病[证症]|者|有|下列|以下){0,3}(?:[：:]|\s*$|\s*[（(]?[1①一][.、．)）]?)")
 _NOTHING = re.compile(r"[者之的于]?(?=[，,；;。\n]|$)")
@@ -107,9 +113,10 @@ def _marks(text: str, start: int, end: int) -> tuple[_Marks, _Marks]:
     denied = {place for one in no for place in range(*one.span())}
     yes: _Marks = []
     for one in _TREATS.finditer(text, start, end):
-        later = bool(yes) and one[0].endswith("治")  # 久治不愈 within a list begins no other one
-        if one.end() - 1 not in denied and not (later and not _SAYS_SO_LATER.search(text[start : one.end()])):
-            yes.append(one)
+        later = bool(yes) and one[0] == "治" and not _BEGINS_ANEW.match(text, one.start() - 1)  # 久患不治之湿疹
+        if one.end() - 1 in denied or later or _NOTHING.match(text, one.end()):  # 高脂血症的辅助治疗
+            continue
+        (no if _DENIED_BEFORE.search(text[max(start, one.start() - 16) : one.start()]) else yes).append(one)
     return sorted([*yes, *no], key=lambda one: one.start()), no
 
 
@@ -120,7 +127,10 @@ def _stretches(
 
     In a field of ailments what stands before the first such word is a list, too, unless it lists effects.
     """
-    ends = [_end_before(text, start.start(), mark, mark in no) for start, mark in zip([sentence, *marks], marks, strict=False)]
+    ends = [
+        _end_before(text, start.start(), mark, mark in no)
+        for start, mark in zip([sentence, *marks], marks, strict=False)
+    ]
     ends.append(sentence.end())
     if named and not (led and marks and marks[0] not in no):
         effects = bool(marks) and marks[0] not in no and _lists_effects(text[sentence.start() : ends[0]])
@@ -155,7 +165,8 @@ def _listed(text: str, stretch: _Stretch, named: bool) -> Iterator[Fact]:
     for clause in _CLAUSE.finditer(text, stretch.start, stretch.end):
         if _WITH_OTHERS.search(clause[0].strip()):
             return
-        if _UNFIT.search(clause[0]) or _CAUSE_DENIED.search(clause[0]):
+        said = _BRACKETS.sub("", clause[0])
+        if _UNFIT.search(said) or _CAUSE_DENIED.search(said):
             continue
         other, above = _OTHER_THAN.search(clause[0]), _AS_ABOVE.search(clause[0])
         condition = "，".join(filter(None, [stretch.condition, above and above[0]])) or None
@@ -189,7 +200,7 @@ _GOES_ON = re.compile(r"[证症]$")
 
 
 def _ailment(item: str) -> str | None:
-    words = _LED.sub("", item).strip()
+    words = _LED.sub("", _NUMBER.sub("", item)).strip()
     words = _TRAILS.sub("", _TRAILS.sub("", words))
     words = words.removesuffix("等")
     if not _AILMENT.fullmatch(words) or _NONE.search(words) or _NO_ILLNESS.fullmatch(words):
