@@ -89,12 +89,12 @@ def find_ailments(text: str, start: int, end: int, named: bool, led: bool = Fals
     for sentence in _SENTENCE.finditer(text, start, end):
         if denied and _NUMBERED.match(text, sentence.start()):
             continue  # 不适用于：1.…。2.…。
-        marks, no = _marks(text, *sentence.span())
-        positive = any(mark not in no for mark in marks)
-        denied = bool(marks) and marks[-1] in no and bool(_A_LIST_FOLLOWS.match(text, marks[-1].end(), sentence.end()))
+        marks = _marks(text, *sentence.span())
+        positive = any(not mark.denies for mark in marks)
+        denied = bool(marks) and marks[-1].denies and bool(_A_LIST_FOLLOWS.match(text, marks[-1].end, sentence.end()))
         if named and not positive and not first and _UNFIT.search(sentence[0]):
             continue  # a sentence of its own about who must not have it
-        for stretch in _stretches(text, sentence, marks, no, named, led):
+        for stretch in _stretches(text, sentence, marks, named, led):
             for fact in _listed(text, stretch, named):
                 yield fact
                 count += 1
@@ -104,55 +104,58 @@ def find_ailments(text: str, start: int, end: int, named: bool, led: bool = Fals
         first = False
 
 
-_Marks = list[re.Match[str]]
+@dataclass(frozen=True)
+class _Mark:
+    """A word that says what is treated (用于), or denies it (不可用于). outside: 外用 and the like before it."""
+
+    start: int
+    end: int
+    denies: bool
+    also: bool = False  # 又治 goes on with a list
+    outside: str | None = None
 
 
-def _marks(text: str, start: int, end: int) -> tuple[_Marks, _Marks]:
-    """Return the words of a sentence that say or deny what is treated, in order; and of these the ones that deny."""
-    no = list(_NOT_FOR.finditer(text, start, end))
-    denied = {place for one in no for place in range(*one.span())}
-    yes: _Marks = []
+def _marks(text: str, start: int, end: int) -> list[_Mark]:
+    """Return the words of a sentence that say or deny what is treated, in order."""
+    found = [_Mark(*one.span(), denies=True) for one in _NOT_FOR.finditer(text, start, end)]
+    denied = {place for one in found for place in range(one.start, one.end)}
+    listed = False
     for one in _TREATS.finditer(text, start, end):
-        later = bool(yes) and one[0] == "治" and not _BEGINS_ANEW.match(text, one.start() - 1)  # 久患不治之湿疹
+        later = listed and one[0] == "治" and not _BEGINS_ANEW.match(text, one.start() - 1)  # 久患不治之湿疹
         if one.end() - 1 in denied or later or _NOTHING.match(text, one.end()):  # 高脂血症的辅助治疗
             continue
-        (no if _DENIED_BEFORE.search(text[max(start, one.start() - 16) : one.start()]) else yes).append(one)
-    return sorted([*yes, *no], key=lambda one: one.start()), no
+        denies = _DENIED_BEFORE.search(text[max(start, one.start() - 16) : one.start()]) is not None
+        listed = listed or not denies
+        found.append(_Mark(*one.span(), denies, one[0][0] in "又亦", one["outside"]))
+    return sorted(found, key=lambda mark: mark.start)
 
 
-def _stretches(
-    text: str, sentence: re.Match[str], marks: _Marks, no: _Marks, named: bool, led: bool
-) -> Iterator[_Stretch]:
+def _stretches(text: str, sentence: re.Match[str], marks: list[_Mark], named: bool, led: bool) -> Iterator[_Stretch]:
     """Yield where ailments are listed: from a word that says so to the next word that says or denies it.
 
     In a field of ailments what stands before the first such word is a list, too, unless it lists effects.
     """
-    ends = [
-        _end_before(text, start.start(), mark, mark in no)
-        for start, mark in zip([sentence, *marks], marks, strict=False)
-    ]
-    ends.append(sentence.end())
-    if named and not (led and marks and marks[0] not in no):
-        effects = bool(marks) and marks[0] not in no and _lists_effects(text[sentence.start() : ends[0]])
-        if not effects:
-            yield _Stretch(sentence.start(), ends[0])
+    starts = [sentence.start(), *(mark.end for mark in marks)]
+    ends = [_end_before(text, start, mark) for start, mark in zip(starts[:-1], marks, strict=True)] + [sentence.end()]
+    says = bool(marks) and not marks[0].denies
+    if named and not (says and (led or _lists_effects(text[sentence.start() : ends[0]]))):
+        yield _Stretch(sentence.start(), ends[0])
     for mark, end in zip(marks, ends[1:], strict=True):
-        if mark not in no:
-            yield _Stretch(mark.end(), end, mark["outside"])
+        if not mark.denies:
+            yield _Stretch(mark.end, end, mark.outside)
 
 
-def _end_before(text: str, start: int, mark: re.Match[str], denies: bool) -> int:
+def _end_before(text: str, start: int, mark: _Mark) -> int:
     """Return where the list before a word ends: in 虚寒腹痛，本方不可用于 before 本方."""
-    words = text[start : mark.start()]
-    if not denies and mark[0][0] in "又亦":
-        return mark.start()
+    words = text[start : mark.start]
+    if mark.also and not mark.denies:
+        return mark.start
     closed = _ALSO.search(words)
-    if closed and denies and _NOTHING.match(text, mark.end()):  # 风寒感冒；风热感冒，忌用
-        words = words[: closed.start()]
-        closed = None
+    if closed and mark.denies and _NOTHING.match(text, mark.end):  # 风寒感冒；风热感冒，忌用
+        words, closed = words[: closed.start()], None
     if closed:
         return start + closed.start()
-    return start + max(words.rfind(sign) for sign in ("，,；;" if denies else "，,；;、")) if words else start
+    return start + max(0, *(words.rfind(sign) for sign in ("，,；;" if mark.denies else "，,；;、")))
 
 
 def _lists_effects(words: str) -> bool:
@@ -171,28 +174,35 @@ def _listed(text: str, stretch: _Stretch, named: bool) -> Iterator[Fact]:
         other, above = _OTHER_THAN.search(clause[0]), _AS_ABOVE.search(clause[0])
         condition = "，".join(filter(None, [stretch.condition, above and above[0]])) or None
         stop = clause.start() + (other.start() if other else above.start() if above else len(clause[0]))
-        sign = False
-        for item in _ITEM.finditer(text, clause.start(), stop):
-            if not named and item.start() > stretch.start and text[item.start() - 1] in "：:":
+        items, of_signs = _without_signs(text, clause.start(), stop, of_signs)
+        for at, item in items:
+            if not named and at > stretch.start and text[at - 1] in "：:":
                 return  # a recipe for what stands before the colon
-            if item[0] in "与和及":
-                continue
-            only_signs = (sign or of_signs) and bool(_ONLY_SIGNS.fullmatch(item[0]))
-            if _SIGN.match(item[0]) or only_signs:
-                sign = True
-            elif sign and text[item.start() - 1] in _GOES_ON_BEHIND:
-                sign = False
-            if sign:
-                continue
-            found = _ailment(item[0])
+            found = _ailment(item)
             if found and is_herb(found):
                 break
             if found:
-                at = item.start() + item[0].index(found)
-                yield Fact("treats", "ailment", found, None, condition, at, at + len(found))
-            elif not named and not _LED.match(item[0]) and _ENDS_A_LIST.search(item[0]):
+                begin = at + item.index(found)
+                yield Fact("treats", "ailment", found, None, condition, begin, begin + len(found))
+            elif not named and not _LED.match(item) and _ENDS_A_LIST.search(item):
                 return
-        of_signs = sign
+
+
+def _without_signs(text: str, start: int, end: int, before: bool) -> tuple[list[tuple[int, str]], bool]:
+    """Return a clause's items without signs of tongue and pulse, and whether it ends with such a sign.
+
+    before: whether the clause before it did, so that 左弦而右缓 goes on with it.
+    """
+    items, sign = [], False
+    for item in _ITEM.finditer(text, start, end):
+        if item[0] in "与和及":
+            items.append((item.start(), item[0]))  # names nothing
+        elif _SIGN.match(item[0]) or ((sign or before) and _ONLY_SIGNS.fullmatch(item[0])):
+            sign = True
+        elif not sign or text[item.start() - 1] in _GOES_ON_BEHIND:
+            sign = False
+            items.append((item.start(), item[0]))
+    return items, sign
 
 
 _ENDS_A_LIST = re.compile(r"配|煎|研|克|\d|外用|内服|常|本品|单用")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from chimed.text.graph.fact import AMOUNT, Fact
 from chimed.text.graph.heads import clauses
 
+MOST_BEHIND = 60  # characters before an amount that are looked at
 _WAY = r"成人|小儿|儿童|[鲜生熟炒炙煅制]用|外用|煎服|水煎|煎汤|内服|研末|入丸|含服|冲服|吞服|泡酒|熬膏|鲜品|鲜者|敷|洗"
 _WAY_OR_AMOUNT = re.compile(rf"(?P<way>{_WAY})|{AMOUNT}")
 _PART = re.compile(r"[^，,]+")
@@ -33,6 +34,7 @@ _HARMS_NEXT = re.compile(
     r"(?:以上|左右)?[，,]\s?(?:[即则便就可会易能常有已]|可能|出现|引起|导致|发生|造成|产生|立即|随即|数?[分小]?[钟时日天]?[内后]?){0,4}[^，,。；;]{0,3}?"
     r"(?:[中致]毒(?!抢)|致死|死亡|毙命|昏迷|抽搐|休克)"
 )
+_HARMED = re.compile(r"(?:中毒抢救|抢救.{0,4}中毒|解救?.{0,6}中毒|过量|极量|中毒量?|误服)(?:时|者|后)?$")
 _HEAD = re.compile(r"[：:]")
 
 
@@ -42,7 +44,7 @@ def find_doses(text: str, start: int, end: int) -> Iterator[Fact]:
         way, harm_goes_on = head, False
         for part in _PART.finditer(text, low, high):
             for match in _WAY_OR_AMOUNT.finditer(text, *part.span()):
-                before = text[part.start() : match.start()]
+                before = text[max(part.start(), match.start() - MOST_BEHIND) : match.start()]
                 if match["way"]:
                     way = match["way"] if head in (None, "内服") else head
                 elif not harm_goes_on and not _is_no_dose(text, before, match):

@@ -24,7 +24,8 @@ class Fact:
 
     relation: what is stated. kind, object: the entity that it is about (a herb, a nature ...), or None and None.
     value: words of the text, such as a dose or a taboo. condition: when it holds, such as 外用 or 生用; of an
-    ingredient how it is prepared, or which other herb may stand for it (`ingredients.find_alternates`). start, end: the characters of the text that state it.
+    ingredient how it is prepared, or which other herb may stand for it (`ingredients.find_alternates`). start, end: the
+    characters of the text that state it.
     """
 
     relation: str

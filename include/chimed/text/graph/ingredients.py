@@ -17,9 +17,7 @@ _FIRST_AMOUNT = re.compile(_SOME)
 _ANY_AMOUNT = re.compile(AMOUNT)
 _AMOUNT_ALONE = re.compile(rf"{_BRACKET}|各?{_SOME}{_REST}")
 _NOTE = re.compile(r"[（(]([^（()）]{1,30})[）)]")
-_COUNTED = re.compile(
-    r"[一二三四五六七八九十百半两\d][两钱分斤克升枚厘]|分之"
-)  # in a name: an amount that could not be read
+_COUNTED = re.compile(r"[一二三四五六七八九十百半两\d][两钱分斤克升枚厘]|分之")  # in a name: an amount
 _INSTEAD = re.compile(r"或|代|替|[可亦宜改换现今]用|用.{1,6}亦可|如?无则|缺则|易[以为]|[一又]作|原[方用]")
 _UNLISTED = re.compile(
     r"(?:或用?|[可改换]用|代以)([\u4e00-\u9fff]{2,8})$|^([\u4e00-\u9fff]{2,8}?)(?:代|代替|代用|亦可)$"

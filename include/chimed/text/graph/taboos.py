@@ -1,6 +1,7 @@
 """Read who must not take a medicine, and the herbs that it must not be given with: 孕妇禁用，反藜芦. Ours.
 
-What holds only under a condition says so (外用时，孕妇慎用), also where the condition stands behind (孕妇禁用，小量除外).
+What holds only under a condition says so (外用时，孕妇慎用), also where the condition stands behind it
+(孕妇禁用，小量除外).
 What the entry itself takes back (传统认为反藜芦，今无依据) is no statement of it.
 """
 
@@ -14,7 +15,9 @@ from chimed.text.terms import is_herb
 
 LONGEST_TABOO = 200  # characters; a longer clause is no statement of an entry
 LONGEST_CONDITION = 24
+MOST_CONDITIONS = 4  # of one statement
 LONGEST_HERB = 8
+LONGEST_LIST = 80  # characters of herbs' names without a mark between them
 _PART = re.compile(r"[^，,]+")
 _TABOO = re.compile(r"忌|禁|慎|不宜|不可|不得|不能|勿|避免|(?<!无)毒")
 _SAYS_NOTHING = re.compile(r"尚不明确|不详|暂无|未见|无特殊|谨慎用药|无(?:明显|绝对)?(?:使用)?禁忌|无此忌")
@@ -109,7 +112,7 @@ def _read_clause(text: str, low: int, high: int, head: str | None, stated: list[
                 current = None
                 continue
             if stated and len(words) <= LONGEST_CONDITION and _EXCEPTS.search(words) and not _ALONE.fullmatch(words):
-                stated[-1].conditions.append(words)
+                stated[-1].conditions = [*stated[-1].conditions, words][:MOST_CONDITIONS]
                 current = None
                 continue
             if len(words) <= LONGEST_CONDITION and _ALONE.fullmatch(words) and match.end() < high:
@@ -131,11 +134,10 @@ def _conditions_of(words: str) -> tuple[list[str], bool]:
     if held := _HELD.match(words):
         found.append(held[0])
         at = held.end()
-    if ahead := _AHEAD.match(words, at):
-        if not _TABOO.search(ahead[0]) and _TABOO.search(words, ahead.end()):
-            return [*found, ahead[0]], False
+    if (ahead := _AHEAD.match(words, at)) and not _TABOO.search(ahead[0]) and _TABOO.search(words, ahead.end()):
+        return [*found, ahead[0]], False
     manner = _MANNER_AHEAD.match(words, at)
-    while manner and _TABOO.search(words, manner.end()):
+    while manner and len(found) < MOST_CONDITIONS and _TABOO.search(words, manner.end()):
         found.append(manner[0])
         manner = _MANNER_AHEAD.match(words, manner.end())
     found += [note for note in _BRACKETED.findall(words) if _EXCEPTS.search(note) or _ALONE.fullmatch(note)]
@@ -173,6 +175,8 @@ def _herbs_against(text: str, low: int, high: int) -> Iterator[tuple[int, str]]:
 
 def _split_herbs(words: str) -> list[str]:
     """Return the herbs' names that words are made of, as few as can be: 甘遂大戟; empty where a rest names none."""
+    if len(words) > LONGEST_LIST:
+        return []
     best: list[list[str] | None] = [[], *[None] * len(words)]
     for end in range(1, len(words) + 1):
         for begin in range(max(0, end - LONGEST_HERB), end):
