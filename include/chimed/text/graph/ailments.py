@@ -20,18 +20,20 @@ _NOT_FOR = re.compile(
     r"(?:并?不|[勿莫忌禁慎非]|避免|未曾?|无法|难以|严禁|切忌|谨慎)"
     r"(?:可以?|[宜能得应该须常多再作用是被当要将其以]|建议|推荐|主张|单独|单纯|单用|长期|直接|轻易|盲目|贸然|随意|作为|用来|用以|获准|批准|本[品方药]){0,4}"
     rf"(?:{_FIT}|适[合宜应用]|误用|滥用|使用|应用|选用|投用?|治(?!之症)|[服用](?![手力药餐水]))"
-    rf"(?:[于在来作以]?(?:{_FIT})|[于在])?|禁忌[证症]?|不良反应|副作用|毒副反应|误[用服投]"
+    rf"(?:[于在来作以]?(?:{_FIT})|[于在])?|禁忌[证症]?|不良反应|副作用|毒副反应|误[用服投]|不主(?![要张动导])"
 )
 # before a word such as 治疗 in its clause: 不能替代抗生素治疗肺炎, 没有治疗哮喘的作用
 _DENIED_BEFORE = re.compile(
-    r"(?:不[能可宜得应要用]|[勿忌]用|[切请]勿|禁[止用]|慎用|避免|没有|并?无(?=[治法])|未见|未能)[^，,；;、而但只却多]{0,12}$"
+    r"(?:不[能可宜得应要用]|不作为?|[勿忌]用|[切请]勿|禁[止用]|慎用|避免|没有|并?无(?=[治法])|未见|未能)[^，,；;、而但只却多]{0,12}$"
 )
 _UNFIT = re.compile(  # at the end of what it speaks of: 风热感冒者忌用
-    r"(?:(?<![不失])[忌禁慎勿][用服食投之]|(?<![不失])[忌禁慎]$|(?<!适)不宜|不[可能得应要该](?:[用服食投使应]|$)|不适[合宜应用]|避免|无效|不效|效果?不[佳好]|除外|以外|之外"
+    r"(?:不[可宜能得应要][与同和跟]|(?<![不失])[忌禁慎勿][用服食投之]|(?<![不失])[忌禁慎]$|(?<!适)不宜|不[可能得应要该](?:[用服食投使应]|$)|不适[合宜应用]|避免|无效|不效|效果?不[佳好]|除外|以外|之外"
     r"|不在此[例列限]|不属|[非不]本[方品药]|非其?所宜|不包括|不予|(?:不是|并?非|不为|不在|不属).{0,8}(?:适应|主治|所[宜治]|范围|能治|可治|适用))"
 )
-_OTHER_THAN = re.compile(r"而非|而不是|并非|不是|不属于?|不含|不包括|不同于|有别于|除(?=.{1,12}(?:外|以外|之外))")
-_CAUSE_DENIED = re.compile(r"(?:非|不是|不由|不因|并非|除)(?:由|因|于)?[^，。、]{1,12}?(?:所致|所见|引起|导致|造成|外)")
+_OTHER_THAN = re.compile(r"[而但]非|而不是|并非|不是|不属于?|不含|不包括|不同于|有别于|除(?=.{1,12}(?:外|以外|之外))")
+_CAUSE_DENIED = re.compile(
+    r"(?:非|不是|不由|不因|除)(?:由|因|于)?[^，。、]{1,12}?(?:所致|所见|引起|导致|造成)|除[^，。、]{1,12}?外"
+)
 _CLAUSE = re.compile(r"[^，,；;]+")
 _WITH_OTHERS = re.compile(
     r"^(?:(?:临床|每|常|多|可|宜|须|应|若|如|需|则|亦|也|均|又|或|并){0,3}(?:与|配|佐以|伍以?|同(?!时|样)用?|合(?!并)用?|加(?!重|剧)))"
@@ -43,7 +45,7 @@ _LED = re.compile(
     r"^(?:[^\u3400-\u9fff]*(?:主治疗?|用治|用于治疗|用于|治疗|适用于|(?:善|可|能|又|亦|兼)?治(?!法|则))|[\u3400-\u9fff]{2,10}(?:所见|所致|引起)的?|症见|证见|也有用治|以及|兼见|兼有|并治|不论|无论|凡|因|如|对|或)+"
 )
 _TRAILS = re.compile(r"(?:等[证症病]?[候状]?|诸[证症]|之[证症]|者|属[^，。]{1,8}者)$")
-_AS_ABOVE = re.compile(r"(?:而?[见有具兼]|符合|表现为)(?:上述|以上|上列|前述)(?:[证症][候状]?|表现|症候)者?$")
+_AS_ABOVE = re.compile(r"(?:而?[见兼]|具?有|兼有|符合|表现为)(?:上述|以上|上列|前述)(?:[证症][候状]?|表现|症候)者?$")
 _AILMENT = re.compile(r"[\u3400-\u9fff·]{2,12}")
 _NONE = re.compile(
     r"[可宜忌服煎敷克研]|^(?:舌(?![炎疮肿强痛衄謇蹇癌裂])|苔|脉(?!管|痹|络|绝)|本品|常|配|多|单用|外用|内服|其|也|均|有|无|不宜|若|为|以|用|与|同|能|对)|^[^\u4e00-\u9fff]"
@@ -55,7 +57,7 @@ _NO_ILLNESS = re.compile(  # a person or a time
 )
 _SIGN = re.compile(r"^(?:舌(?![炎疮肿强痛衄謇蹇癌裂])|苔|(?:[寸关尺两六双人气]|右|左)?[手部口]?脉(?!管|痹|络|绝))")
 _ONLY_SIGNS = re.compile(  # 左弦而右缓 behind 脉两关不调
-    r"[左右两双寸关尺浮沉迟数滑涩弦细弱虚实紧缓洪大濡芤促结代长短微伏牢革散动疾而兼有无力和则带略重轻按甚尤偏尖红绛淡紫暗苔边根"
+    r"[左右两双寸关尺浮沉迟数滑涩弦细弱虚实紧缓洪大濡芤促结代长短微伏牢革散动疾而兼有无力和则带略重轻按甚尤偏尖于俱均红绛淡紫暗苔边根"
     r"中胖嫩老薄厚白黄腻燥润滑少多剥瘀点斑齿痕裂纹芒刺津不匀取举]+"
 )
 _GOES_ON_BEHIND = ("及", "、")  # a list goes on there behind a sign: 脉结代以及脾胃虚弱
@@ -85,6 +87,7 @@ def find_ailments(text: str, start: int, end: int, named: bool, led: bool = Fals
     named: whether the whole field is about ailments; else they follow a word that says so, to the end of its sentence.
     led: whether effects stand before such a word in this field, so that only what is behind it is an ailment.
     """
+    text = text[:start] + _BRACKETS.sub(_without_denial, text[start:end]) + text[end:]
     count, denied, first = 0, False, True
     for sentence in _SENTENCE.finditer(text, start, end):
         if denied and _NUMBERED.match(text, sentence.start()):
@@ -102,6 +105,12 @@ def find_ailments(text: str, start: int, end: int, named: bool, led: bool = Fals
                     return
         named = named and bool(_GOES_ON.search(sentence[0]) or not positive)
         first = False
+
+
+def _without_denial(note: re.Match[str]) -> str:
+    """Return brackets without a word that denies something; what stands before them is no plain ailment then."""
+    denies = _NOT_FOR.search(note[0]) or _UNFIT.search(note[0])
+    return "（" * len(note[0]) if denies else note[0]
 
 
 @dataclass(frozen=True)

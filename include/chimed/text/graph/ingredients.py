@@ -99,7 +99,7 @@ def find_alternates(fact: Fact) -> list[str]:
     """
     name = fact.object or ""
     found: list[str] = []
-    for note in (fact.condition or "").split("，"):
+    for note in _FIRST_AMOUNT.sub("", fact.condition or "").split("，"):
         if _INSTEAD.search(note) or not _MADE_WITH.search(note):
             named = find_names(note, "herbs")
             if not named and (match := _UNLISTED.search(note)) and not _NO_OTHER.search(note):

@@ -22,7 +22,7 @@ _PART = re.compile(r"[^，,]+")
 _TABOO = re.compile(r"忌|禁|慎|不宜|不可|不得|不能|勿|避免|(?<!无)毒")
 _SAYS_NOTHING = re.compile(r"尚不明确|不详|暂无|未见|无特殊|谨慎用药|无(?:明显|绝对)?(?:使用)?禁忌|无此忌")
 _NO_TABOO = re.compile(
-    r"不可信|不[可必]拘泥|不必[避禁忌]\w?|不[再]?[忌禁反畏恶]|[无毋][须需]?(?:[避禁]?忌|[禁毒])|不?慎用即可"
+    r"不可信|不[可必]拘泥|不必[避禁忌]\w?|不[再]?[忌禁反畏恶]|[无毋]此?[须需]?(?:[避禁]?忌|[禁毒])|不?慎用即可"
 )
 _FORBIDDEN = r"(?:不宜|不可|不能|不得|不应|不要|忌|禁|勿|避免)"
 _TOGETHER = r"(?:同用|配伍|合用|并用|同服|一起|伍用|配用|联用|共用|混用|同时[服使]?用)"
@@ -32,10 +32,14 @@ _NOT_WITH = re.compile(
     rf"|[与同和跟](?P<apart>[\u3400-\u9fff、]{{1,80}}?)(?:{_FORBIDDEN}{_TOGETHER}|相[反恶畏])"
     r"|(?<![不无非未相])[反畏恶](?![应胃复映心寒热化性光而射露阻风食酸疮血气臭冷])(?P<bare>[^\W\d_反畏恶相a-zA-Z]{1,40}(?:、[^\W\d_反畏恶a-zA-Z]{1,20}){0,20})"
 )
-_BETWEEN_HERBS = re.compile(r"[^、和及与，,]+")
+_BETWEEN_HERBS = re.compile(r"[^、，,]+")
+_AND = re.compile(r"[^和及与]+")
 _BEHIND_HERBS = re.compile(r"(?:等药?|之?类|诸药|同用|配伍|合用|者|药)+$")
 # conditions: as a part of its own, at the head of a part, in brackets, and what a following part takes out
-_MANNER = r"(?:[超大小少过]剂?量|长期|久服|单独|未经?炮制|炮制不[当透])(?:[服使]?用|者)?|[酒醋姜蜜]?[生鲜炒炙制煅](?:[服使]用|用|品|者)|外用|内服|外敷|外洗|注射|煎服|泡酒服?"
+_MANNER = (
+    r"(?:[超大小少过]剂?量|长期|久服|单独|未经?炮制|炮制不[当透])(?:[服使]?用|者)?"
+    r"|[酒醋姜蜜]?[生鲜炒炙制煅](?:[服使]用|用|品|者)|外用|内服|外敷|外洗|注射|煎服|泡酒服?"
+)
 _ALONE = re.compile(
     rf"(?:若|如果?|倘若?|一旦|假如)[^、]{{2,20}}|[^、]{{1,16}}(?:时|的情况下|情况下|期间|的话)|(?:[服用煎煮炒制]|炮制)[^、]{{0,4}}[前后]"
     rf"|{_MANNER}|(?:用量|剂量|药量)(?:过|较|偏|太)?[大多重]|除(?:了|非)?[^、]{{1,14}}|与[^、]{{1,12}}{_TOGETHER}"
@@ -61,7 +65,7 @@ _TAKES_BACK = re.compile(
     r"|^(?:此说|其说|此论|该说法?)[^。；]{0,8}(?:不|无|误|非|存疑|可疑)|^(?:并?无|缺乏|没有)(?:任何|科学)?[依根证]据"
 )
 _OF_A_WAY = re.compile(
-    r"外用|内服|[小少微适]剂?量|[炒炙制煅生鲜煎熟][用品制]?(?:者|后|则|不|无|可)|医[生师嘱]|短期|必要|辨证|病情|有故|确[需有]|指导|除外|例外|以外"
+    r"外用|内服|[小少微适]剂?量|[炒炙制煅生鲜煎熟][用品制]?(?:者|后|则|不|无|可)|医[生师嘱]|短期|必要|辨证|病情|有故|确[需有]|指导|者(?=可|尚|不|除)|除外|例外|以外"
 )
 
 
@@ -167,10 +171,12 @@ def _herbs_against(text: str, low: int, high: int) -> Iterator[tuple[int, str]]:
                     break
                 end = part.end()
         for item in _BETWEEN_HERBS.finditer(text, begin, end):
-            at = item.start()
-            for name in _split_herbs(item[0]) or _split_herbs(_BEHIND_HERBS.sub("", item[0])):
-                yield at, name
-                at += len(name)
+            whole = [item] if _split_herbs(item[0]) else _AND.finditer(text, *item.span())  # 白及 has such a word
+            for one in whole:
+                at = one.start()
+                for name in _split_herbs(one[0]) or _split_herbs(_BEHIND_HERBS.sub("", one[0])):
+                    yield at, name
+                    at += len(name)
 
 
 def _split_herbs(words: str) -> list[str]:
