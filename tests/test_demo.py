@@ -187,8 +187,9 @@ def test_every_demo_page_fits_every_screen(pages) -> None:
     release = f"releases/{version}"
     record = css(page(f"{release}/examples?table=preference/train"), ".rows a.mono")[0].text
     for place in (
-        "", f"builds/{version}", "sources", "sources/ask39/crawl", release, f"{release}/card", f"{release}/examples",
-        f"{release}/records/{record}", f"{release}/changes", f"{release}/files", "review", "scores", "answers",
+        "", f"builds/{version}", f"builds/{version}/ratings", f"builds/{version}/diversity", "sources",
+        "sources/ask39/crawl", release, f"{release}/card", f"{release}/examples", f"{release}/records/{record}",
+        f"{release}/changes", f"{release}/files", "review", "scores", "answers",
     ):  # fmt: skip
         driver = page(place)
         for width, scheme in SCREENS:

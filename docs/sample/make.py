@@ -40,7 +40,8 @@ from chimed.storage.lake import open_lake
 from chimed.storage.store import open_store
 from chimed_demo import lesson_texts
 from chimed_demo.pages import Page, all_pages, key_of, texts
-from chimed_demo.played_pairs import ASKED_OF, known_of, play_answer, play_rating, play_verdict
+from chimed_demo.played_pairs import known_of, play_answer, play_rating, play_verdict
+from chimed_demo.played_questions import asked_of
 from chimed_demo.played_thoughts import play_thought
 from chimed_demo.replica import DETAIL
 
@@ -81,15 +82,9 @@ def _translation(user: str, _sample: int) -> str:
 
 
 def _question(user: str, _sample: int) -> str:
-    """Return a question that one of the document's paragraphs answers: the longest paragraph that has one."""
-    known = [part for sheet in lesson_texts.sheets() for part in sheet.parts if part.text.removesuffix("。") in user]
-    if known:
-        part = max(known, key=lambda one: (len(one.heads) > 0, len(one.text)))
-        return f"问题：{part.question}答案：{part.text}"
-    for passage in texts("classics")["passages"]:
-        if passage["modern"] in user:
-            first = re.findall("[^。]+。", passage["modern"])[1:2] or [passage["modern"]]
-            return f"问题：{ASKED_OF[passage['book']].format(passage['chapter'])}答案：{first[0]}"
+    """Return a question with the words of the document that answer it."""
+    if asked := asked_of(user):
+        return f"问题：{asked.question}答案：{asked.answer}"
     return "问题：这篇文章讲了什么？答案：本文讲了养生的道理。"
 
 
@@ -104,8 +99,7 @@ def _thought(user: str, sample: int) -> str:
     document, _, asked = user.rpartition("</文本>")
     question = asked.partition("问题：")[2].strip()
     known = known_of(question)
-    said = known.answer if known and known.answer.rstrip("。") in document else ""
-    said = said or _question(document, sample).partition("答案：")[2]
+    said = known.answer if known else _question(document, sample).partition("答案：")[2]
     return f"思考：{play_thought(document, question, said, sample)}\n答案：{said}"
 
 

@@ -3,13 +3,14 @@
     http://gpu2:8000/v1 qwen3-8b, https://api.example.org/v1 glm-4-air GLM-4-Air-0520
 
 An entry is an address and the model's name there, with a blank between, and a third word where the server does not say
-which model that is. Commas, semicolons or new lines part the entries: nothing in it has to be quoted or escaped in an
-env file or a chart's values.
+which model that is. Commas, semicolons, 、 or new lines part the entries, and full-width ones do too: nothing in it has
+to be quoted or escaped in an env file or a chart's values.
 """
 
-import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from chimed import lists
 
 MOST = 7  # further generators: a question gets at most eight candidates (`preference_candidates`)
 
@@ -25,7 +26,7 @@ class ModelAddress:
 
 def read_addresses(said: str) -> tuple[ModelAddress, ...]:
     """Return the entries of the setting, in their order. Raises ValueError with a sentence that repeats no value."""
-    entries = [entry.split() for entry in re.split(r"[,;\n]", said) if entry.strip()]
+    entries = [entry.split() for entry in lists.entries(said)]
     if len(entries) > MOST:
         raise ValueError(f"it names {len(entries)} further generators, and {MOST} are the most")
     found: list[ModelAddress] = []
@@ -41,6 +42,10 @@ def read_addresses(said: str) -> tuple[ModelAddress, ...]:
                 f"its entry {number} has {len(words)} words, and three are the most: address, model, and what it is; a "
                 "comma parts entries"
             )
+        if any("://" in word for word in (words[0].partition("://")[2], *words[1:])):
+            raise ValueError(f"its entry {number} holds two addresses; a comma parts entries")
+        if not all(word.isprintable() for word in words):
+            raise ValueError(f"its entry {number} holds a character that cannot be seen; type it anew")
         one = ModelAddress(words[0].rstrip("/"), *words[1:])
         if any((other.url, other.model) == (one.url, one.model) for other in found):
             raise ValueError(f"its entry {number} names a model that an entry before it names")

@@ -7,6 +7,7 @@ and no doctor's name ever enters a record.
 import hashlib
 import hmac
 import unicodedata
+from collections.abc import Collection
 from typing import Any
 
 import polars as pl
@@ -58,7 +59,7 @@ RECORD = pa.schema(
         pa.field("reasoning", pa.string()),
         # of a preference, by how much the chosen answer is better: the difference of the shares of comparisons won;
         # null of a spoilt answer, of other records, and in a table that was written before there was this column
-        pa.field("margin", pa.float64()),
+        pa.field("preference_margin", pa.float64()),
         # of a preference, what is against its rejected answer: judge, or the rule that spoilt it on purpose: dose,
         # warning; null as above
         pa.field("rejected_by", pa.string()),
@@ -111,7 +112,10 @@ RECORD = pa.schema(
 )
 
 # What only a preference has, besides its rejected answer.
-OF_PAIRS = ("margin", "rejected_by", "chosen_model", "rejected_model", "chosen_scores", "rejected_scores")
+OF_PAIRS = ("preference_margin", "rejected_by", "chosen_model", "rejected_model", "chosen_scores", "rejected_scores")
+
+# What a column was called in tables of earlier versions. TRL's RewardTrainer reads a column `margin` by that name.
+FORMER_NAMES = {"preference_margin": "margin"}
 
 # A row that left: its record and why. fate: dropped (judged unfit) or failed (could not be judged).
 DROPPED = pa.schema(
@@ -132,6 +136,18 @@ def _polars_schema(schema: pa.Schema) -> pl.Schema:
 
 RECORD_COLUMNS = _polars_schema(RECORD)
 DROPPED_COLUMNS = _polars_schema(DROPPED)
+
+
+def name_in(columns: Collection[str], name: str) -> str:
+    """Return what a table with these columns calls a column: `name`, or what it was called in earlier versions."""
+    former = FORMER_NAMES.get(name, name)
+    return former if former in columns and name not in columns else name
+
+
+def with_present_names(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of a record's or a release's table with its columns as they are called now."""
+    present = {name_in(row, name): name for name in FORMER_NAMES}
+    return {present.get(name, name): value for name, value in row.items()}
 
 
 def content_id(*parts: str | None) -> str:

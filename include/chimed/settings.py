@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from chimed import lists
 from chimed.errors import UserError
 from chimed.model_addresses import is_address, read_addresses
 
@@ -242,6 +243,13 @@ class Settings(BaseSettings):
     def _is_address(cls, said: str | None) -> str | None:
         if not is_address(said or "http://none"):
             raise PydanticCustomError("address", "it is not an address such as http://host:8000/v1")
+        return said
+
+    @field_validator("models_queue")
+    @classmethod
+    def _is_one_queue(cls, said: str | None) -> str | None:
+        if len(lists.words(said or "")) > 1:  # a worker takes such a name for two queues, and no task is sent to either
+            raise PydanticCustomError("queue", "it names more than one queue")
         return said
 
     @field_validator("more_generators")

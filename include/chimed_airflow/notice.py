@@ -17,6 +17,7 @@ from airflow.configuration import conf
 from airflow.sdk import BaseNotifier, literal
 from airflow.sdk.exceptions import AirflowException
 
+from chimed import lists
 from chimed.settings import settings
 from chimed_airflow import commands
 
@@ -112,7 +113,7 @@ def _record(channel: str, why: str | None) -> None:
 
 def by_mail(subject: str, text: str, context: Any) -> None:
     """Send a notice by mail, where the settings name addresses."""
-    if addresses := settings().notify:
+    if addresses := lists.entries(settings().notify or ""):
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
         # literal: what they hold must not be taken for a template
@@ -120,7 +121,7 @@ def by_mail(subject: str, text: str, context: Any) -> None:
             "subject": literal(subject),
             "html_content": literal(f"<pre>{html.escape(text)}</pre>"),
         }
-        SmtpNotifier(to=[one.strip() for one in addresses.split(",")], **mail)(context)
+        SmtpNotifier(to=addresses, **mail)(context)
 
 
 def by_webhook(subject: str, text: str, context: Any) -> None:

@@ -17,7 +17,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 import chimed
-from chimed import metrics
+from chimed import lists, metrics
 from chimed.build.order import Stage, Step
 from chimed.errors import UserError
 from chimed.settings import settings
@@ -137,7 +137,7 @@ class ChimedOperator(BaseOperator):
     def _run(self, argv: list[str]) -> Any:
         self.log.info("python -m chimed %s", " ".join(argv))
         chosen = settings()
-        devices = "".join(chosen.train_devices.split())  # CUDA takes a space for the end of the list
+        devices = ",".join(lists.words(chosen.train_devices))  # CUDA takes a space for the end of the list
         apart = {"CUDA_VISIBLE_DEVICES": devices} if self.models and devices else None
         self._process = start([chosen.models_python if self.models else sys.executable, "-m", "chimed", *argv], apart)
         began = time.monotonic()

@@ -16,7 +16,8 @@ from functools import cache
 from chimed.rating.rubric import JUDGED
 from chimed_demo import lesson_texts
 from chimed_demo.lessons import MOST, sentences, worded
-from chimed_demo.pages import texts
+from chimed_demo.played_questions import questions
+from chimed_demo.played_two_steps import two_step_answers
 from chimed_demo.rating_lessons import rated_by_looks
 
 # How often each generator's answers are of a kind
@@ -26,12 +27,6 @@ KINDS = {
     "gist": (3, 4),
     "vague": (0.5, 1),
     "beside": (0.5, 1),
-}
-# What one asks of a chapter of each of the replica's three classics: of diseases, of herbs, of formulas
-ASKED_OF = {
-    "xingwu": "{}应当怎样辨别和治疗？",
-    "xitang": "{}怎样使用？",
-    "songchuang": "{}用于什么病证？",
 }
 _VAGUE = (
     "这种情况因人而异，建议先观察一段时间，平时注意休息，饮食清淡，不要有太大的心理压力。",
@@ -46,43 +41,64 @@ _VAGUE_OF_A_THING = (
     "{}要看具体情况，配伍不同、体质不同，说法也就不同，不能一概而论。",
     "关于{}，建议咨询当地的中医师，由他们根据情况来判断。",
 )
+_VAGUE_OF_A_CASE = (
+    "{}各位医生的处理不尽相同，要结合当时的舌脉来定，不能一概而论。",
+    "{}要看病人的具体情况，这里不好判断，可以请教有经验的中医师。",
+)
 _ADVICE = ("必要时到医院就诊。", "具体请遵医嘱。", "如果加重，请及时就医。", "可以挂相应的专科看一看。")
-_OPENINGS_OF_A_THING = ("", "", "一般认为，", "据记载，", "简单地说，")
+_OPENINGS = ("", "", "据记载，", "简单地说，")  # before one sentence; a list cannot begin so
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known about a question: the answer and texts near it; subject: the herb or formula that it is about.
+    """What is known about a question: the answer and texts near it; subject: the herb, formula or case asked about.
 
-    asked: a person asks about himself, and is spoken to.
+    asked: a person asks about himself, and is spoken to. half: what answers only half of the question.
     """
 
     answer: str
     near: tuple[str, ...]
     subject: str = ""
     asked: bool = False
+    half: str = ""
 
 
 def known_of(question: str) -> Known | None:
     """Return what the demo's texts know about a question; None if nothing."""
-    return _questions_of_documents().get(question.strip()) or _question_of_forum(question)
+    asked = question.strip()
+    if said := questions().get(asked):
+        return Known(said.answer, said.near, said.title if said.field else "")
+    if points := two_step_answers().get(asked):
+        return Known(points.answer, points.wrong, points.formula, half=points.half)
+    return _question_of_forum(question)
 
 
 def play_answer(question: str, second: bool, sample: int) -> str:
-    """Return the answer of the first or the second generator to a question, each sample another one."""
+    """Return the answer of the first or the second generator to a question; its samples are of different kinds."""
     rng = random.Random(f"{question}|{second}|{sample}")
     known = known_of(question)
     if known is None:
         return rng.choice(_VAGUE)
-    kinds, often = list(KINDS), [weights[second] for weights in KINDS.values()]
-    return _WRITERS[rng.choices(kinds, often)[0]](known, rng)
+    kinds = _kinds(question, second)
+    return _WRITERS[kinds[sample % len(kinds)]](known, rng)
+
+
+def _kinds(question: str, second: bool) -> list[str]:
+    """Return the kinds in an order by chance, the frequent ones mostly first; the generators begin with unlike ones."""
+    rng = random.Random(f"{question}|{second}")
+    order = {kind: rng.random() ** (1 / weights[second]) for kind, weights in KINDS.items()}
+    kinds = sorted(order, key=order.__getitem__, reverse=True)
+    if second and kinds[0] == _kinds(question, False)[0]:
+        kinds[:2] = kinds[1::-1]
+    return kinds
 
 
 def _thorough(known: Known, rng: random.Random) -> str:
     if known.asked:
         return worded(known.answer, rng, full=True)
     first, *more = [one.strip() for one in sentences(known.answer)]
-    return _fitting([rng.choice(_OPENINGS_OF_A_THING) + first, *more])
+    opening = rng.choice(_OPENINGS) if known.half else ""
+    return _fitting([opening + first, *more])
 
 
 def _partial(known: Known, rng: random.Random) -> str:
@@ -98,7 +114,13 @@ def _partial(known: Known, rng: random.Random) -> str:
 
 
 def _gist(known: Known, rng: random.Random) -> str:
+    if known.half:
+        return known.half
+    if known.subject.endswith("案"):
+        return f"{'，'.join(known.answer.split('，')[:2])}等。"
     first = re.split("[；。]", known.answer)[0]
+    if known.asked and (shorter := re.match("[^；。]{20,}?(?=，)", first)):
+        first = shorter[0]
     if known.subject:
         return _fitting([f"{known.subject}：{first}。"])
     advice = [rng.choice(_ADVICE), rng.choice(("", "不用过于担心。", "注意休息。"))] if known.asked else []
@@ -106,7 +128,11 @@ def _gist(known: Known, rng: random.Random) -> str:
 
 
 def _vague(known: Known, rng: random.Random) -> str:
-    return rng.choice(_VAGUE_OF_A_THING).format(known.subject) if known.subject else rng.choice(_VAGUE)
+    if known.subject.endswith("案"):
+        return rng.choice(_VAGUE_OF_A_CASE).format(known.subject.removesuffix("案"))
+    if known.subject:
+        return rng.choice(_VAGUE_OF_A_THING).format(known.subject)
+    return rng.choice(_VAGUE) + (rng.choice(("", *_ADVICE)) if known.asked else "")
 
 
 def _beside(known: Known, rng: random.Random) -> str:
@@ -128,30 +154,17 @@ def _fitting(pieces: list[str]) -> str:
 
 
 @cache
-def _questions_of_documents() -> dict[str, Known]:
-    found: dict[str, Known] = {}
-    for sheet in lesson_texts.sheets():
-        for part in sorted(sheet.parts, key=lambda one: len(one.text)):  # of those with one question the longest counts
-            near = tuple(one.text for one in sheet.parts if one.question != part.question)
-            found[part.question] = Known(part.text, near, sheet.title if part.heads else "")
-    for passage in texts("classics")["passages"]:
-        said = sentences(passage["modern"])
-        question = ASKED_OF[passage["book"]].format(passage["chapter"])
-        found[question] = Known("".join(said[1:2] or said), tuple(said[2:]))
-    return found
-
-
-@cache
 def _question_of_forum(question: str) -> Known | None:
-    one = next((one for one in lesson_texts.asked() if one.title in question and one.answers), None)
-    if one is None:
+    called = [one for one in lesson_texts.asked() if one.title in question and one.answers]
+    if not called:
         return None
+    one = max(called, key=lambda one: len(one.title))  # 贫血 is a title, too
     near = [
-        other.answers[0]
+        max(other.answers, key=len)
         for other in lesson_texts.asked()
         if other.answers and other.breadcrumb == one.breadcrumb and other.title != one.title
     ]
-    return Known(one.answers[0], tuple(near), asked=True)
+    return Known(max(one.answers, key=len), tuple(near), asked=True)
 
 
 # --- the judge --------------------------------------------------------------------------------------------------
@@ -169,7 +182,8 @@ def _worth(question: str, answer: str) -> float:
     said, wanted = _pairs(answer), _pairs(known.answer if known else "")
     shared = len(said & wanted)
     sends = bool(re.search("就诊|就医|医院|医生|遵医嘱", answer))
-    return 3 * shared / max(1, len(wanted)) - len(said - wanted) / max(1, len(said)) + 0.2 * sends
+    wrong = known is not None and bool(known.half) and answer in known.near
+    return 3 * shared / max(1, len(wanted)) - len(said - wanted) / max(1, len(said)) + 0.2 * sends - 3 * wrong
 
 
 def _pairs(text: str) -> set[str]:

@@ -364,6 +364,9 @@ def test_what_stops_no_build_is_told(ready, capsys):
 
 def test_addresses_of_notices_are_checked(ready):
     assert "no mail address" in wrong(changed(ready, notify="me@example.org, nobody"))["notices"]
+    assert "no mail address" in wrong(changed(ready, notify="me@example.org you@example.org"))["notices"]
+    assert "names nobody" in wrong(changed(ready, notify="， ；"))["notices"]
+    assert "notices" not in wrong(changed(ready, notify="me@example.org；you@example.org、"))
     found = wrong(changed(ready, notify_webhook=SecretStr("hooks.example/secret")))["notices"]
     assert "CHIMED_NOTIFY_WEBHOOK is no address" in found
     assert "secret" not in found

@@ -101,6 +101,17 @@ def test_words_tell_a_cluster_from_others():
     assert naming.name_clusters(pl.Series([], dtype=pl.String), np.array([], int)) == []
 
 
+def test_words_of_a_name_are_whole_words():
+    """Neither a piece between two words nor one that always stands behind the same few, nor half of a long formula."""
+    ill = [("气", "天"), ("表", "晚"), ("气", "周")]
+    texts = [f"{who}，{one}虚自汗，易感冒，前一{time}又犯，加重" for who in "甲乙丙" for one, time in ill]
+    texts += [f"{who}问：血府逐瘀汤的组方道理；胸痛{day}" for who in "甲乙丙丁" for day in ("数日", "多年")]
+    first, second = naming.name_clusters(pl.Series(texts), np.array([0] * 9 + [1] * 8))
+    assert not {"虚自汗", "前一", "汤的组", "府逐", "瘀汤", "方道"} & {*first, *second}
+    assert {"血府逐瘀汤", "组方道理"} <= {*second}
+    assert {"气虚自汗", "加重"} <= {*first}
+
+
 def test_effective_clusters_are_counted():
     table = pl.DataFrame(
         {"id": list("abcdef"), "kind": ["qa"] * 6, "cluster": [0, 0, 1, 1, None, None], "quality": [None] * 6},

@@ -122,7 +122,7 @@ def test_known_words_are_recognised_elsewhere(work: StageContext):
     long = "我父亲今年七十三岁，上个月在县里的医院做了支架，现在晚上睡觉总说胸口发闷，是怎么回事？"
     taken = table({"question": long, "answer": "先去做心电图，把药带上。"}, {"question": "头晕？", "answer": "多喝水"})
     assert not find_taken_down(work.store, taken).any()
-    remember_words(work.store, taken)
+    remembered = remember_words(work.store, taken)
     again = table(
         {"question": long.replace("，", " , "), "answer": "先去做心电图 把药带上"},  # other signs
         {"question": long.replace("七十三", "七十四"), "answer": "先去做心电图，把药带上。"},  # another person
@@ -133,6 +133,9 @@ def test_known_words_are_recognised_elsewhere(work: StageContext):
         {"text": None, "question": None, "answer": None},
     )
     assert find_taken_down(work.store, again).to_list() == [True, False, True, False, True, True, False]
+    of_another = remember_words(work.store, table({"question": "咳嗽？", "answer": "多休息。"}))
+    assert not find_taken_down(work.store, again, of_another).any()
+    assert find_taken_down(work.store, again, remembered).sum() == 4
 
 
 def test_a_rows_key_cannot_be_guessed(work: StageContext):

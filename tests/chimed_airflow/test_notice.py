@@ -104,7 +104,7 @@ def test_notices_need_addresses(context, letters, monkeypatch) -> None:
     assert "extract: read 9" in said[0]
     assert (len(said), letters) == (1, [])
 
-    monkeypatch.setenv("CHIMED_NOTIFY", "lead@example.org, other@example.org")
+    monkeypatch.setenv("CHIMED_NOTIFY", "lead@example.org，other@example.org；")
     settings.cache_clear()
     notice(dict(context))
     assert len(said) == 2

@@ -108,6 +108,7 @@ def test_training_sees_its_own_gpus_only(monkeypatch) -> None:
     monkeypatch.setattr(tasks, "start", start)
     for devices, models, expected in (
         ("2, 3", True, {"CUDA_VISIBLE_DEVICES": "2,3"}),
+        ("2，3 4", True, {"CUDA_VISIBLE_DEVICES": "2,3,4"}),
         ("2,3", False, None),
         ("", True, None),
     ):

@@ -50,7 +50,7 @@ def said_of_pairs(rows: int) -> dict[str, list]:
     """What a release says of each pair, and of some not: columns that training must ignore, numbers and structs."""
     scores = dict.fromkeys(("quality", "factual", "answers", "safe", "fluent", "teaches"), 3.0)
     return {
-        "margin": [None if n % 3 else 0.75 for n in range(rows)],
+        "preference_margin": [None if n % 3 else 0.75 for n in range(rows)],
         "rejected_by": ["dose" if n % 3 else "judge" for n in range(rows)],
         "chosen_model": ["test/one"] * rows,
         "rejected_model": [None if n % 3 else "test/other" for n in range(rows)],

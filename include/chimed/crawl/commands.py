@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from chimed import lists
 from chimed.cli_types import AsJson
 from chimed.errors import LEFT_ALONE, CrawlStopped, UserError, choose
 from chimed.printing import print_result
@@ -45,7 +46,7 @@ def crawl(
             until=_day(until),
             mode=mode,
             max_pages=max_pages,
-            sections=tuple(sections.split(",")) if sections else None,
+            sections=_sections(sections),
             name=name,
             accept=accept,
             unattended=unattended,
@@ -56,6 +57,12 @@ def crawl(
         print_result({"wait": math.ceil(stopped.wait), "times": stopped.times, "why": str(stopped)})
         raise typer.Exit(LEFT_ALONE) from None
     print_result(report)
+
+
+def _sections(said: str | None) -> tuple[str, ...] | None:
+    if said and not lists.entries(said):  # none must not mean all
+        raise UserError(f"--sections {said!r} names no list; leave it out for all of them")
+    return tuple(lists.entries(said)) if said else None
 
 
 def _day(text: str | None) -> date | None:

@@ -23,22 +23,24 @@ def normalize_letters(said: pl.Expr) -> pl.Expr:
     return said.fill_null("").str.normalize("NFKC").str.replace_all(r"[^\p{L}\p{N}]", "").str.to_lowercase()
 
 
-def remember_words(store: Store, records: pl.DataFrame) -> int:
-    """Store hashes of the words of records that were taken down (columns of `RECORD`); return how many."""
+def remember_words(store: Store, records: pl.DataFrame) -> set[str]:
+    """Store hashes of the words of records that were taken down (columns of `RECORD`); return them."""
     key, now = secret(store), datetime.now(UTC)
     said = {text for column in _hashed_texts(records) for text in column if text}
     rows = [{"key": _hash(key, text), "letters": len(text), "created": now} for text in sorted(said)]
     upsert(store, TAKEN_WORDS, rows)
-    return len(rows)
+    return {str(row["key"]) for row in rows}
 
 
-def find_taken_down(store: Store, records: pl.DataFrame) -> pl.Series:
+def find_taken_down(store: Store, records: pl.DataFrame, among: set[str] | None = None) -> pl.Series:
     """Return for each record (columns of `RECORD`) whether its words were taken down, at any address.
 
-    Only texts as long as one that was taken down are hashed; lengths are compared at column speed.
+    among: the hashes that count (`remember_words`), else all that are remembered. Only texts as long as one that was
+    taken down are hashed; lengths are compared at column speed.
     """
     with store.engine.connect() as connection:
         rows = connection.execute(select(TAKEN_WORDS.c.key, TAKEN_WORDS.c.letters)).all()
+    rows = [row for row in rows if among is None or row.key in among]
     found = pl.repeat(False, len(records), eager=True)
     if not rows or not len(records):
         return found

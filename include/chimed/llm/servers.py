@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 from filelock import FileLock
 
-from chimed import gpus, processes
+from chimed import gpus, lists, processes
 from chimed.errors import UserError
 from chimed.llm import identity
 from chimed.private import scratch_folder
@@ -187,9 +187,13 @@ def flags(chosen: Settings) -> list[str]:
 
 
 def flags_of(said: str) -> list[str]:
-    """Split flags as a shell would. Raises UserError where a quote or a backslash ends nowhere."""
+    """Split flags as a shell would, and at full-width spaces. Raises UserError where a quote or a backslash ends
+    nowhere.
+    """
+    parts = shlex.shlex(said, posix=True)
+    parts.whitespace, parts.whitespace_split, parts.commenters = parts.whitespace + "\u3000", True, ""
     try:
-        return shlex.split(said)
+        return list(parts)
     except ValueError as error:
         raise UserError(f"CHIMED_VLLM_FLAGS cannot be split as a shell would ({error}); correct its quotes") from None
 
@@ -251,8 +255,8 @@ def devices(chosen: Settings, number: int, gpus: int) -> list[str]:
 
 
 def listed(devices: str) -> list[str]:
-    """Return the GPUs that a setting names, separated by commas."""
-    return [one.strip() for one in devices.split(",") if one.strip()]
+    """Return the GPUs that a setting names, separated by commas or blanks."""
+    return lists.words(devices)
 
 
 def _gpus() -> int:

@@ -6,7 +6,7 @@ Each check returns a sentence about what is there, or raises one about what is w
 import re
 from urllib.parse import urlsplit
 
-from chimed import metrics
+from chimed import lists, metrics
 from chimed.build.context import StageContext
 from chimed.errors import UserError
 from chimed.operations import channels
@@ -36,8 +36,11 @@ def check_notices(work: StageContext) -> str:
     Raises UserError for an address that is none, and Notable for a channel whose last notice did not arrive.
     """
     where = work.settings
-    for one in (where.notify or "").split(","):
-        if one.strip() and not MAIL.fullmatch(one.strip()):
+    addresses = lists.entries(where.notify or "")
+    if where.notify and not addresses:
+        raise UserError("CHIMED_NOTIFY names nobody; write a@example.org, b@example.org, or leave it empty")
+    for one in addresses:
+        if not MAIL.fullmatch(one):
             raise UserError("CHIMED_NOTIFY names something that is no mail address; write a@example.org, b@example.org")
     hook = where.notify_webhook.get_secret_value() if where.notify_webhook else ""
     if hook and not (urlsplit(hook).scheme in ("http", "https") and urlsplit(hook).hostname):

@@ -20,7 +20,7 @@ from chimed.errors import UserError
 from chimed.pipeline.doubtful import find_doubts
 from chimed.printing import print_result
 from chimed.roles import SPOKEN
-from chimed.schema import QUALITY
+from chimed.schema import QUALITY, with_present_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -189,7 +189,7 @@ def _rows_of_stage(lake: Lake, version: str, stage: str, record: str) -> list[tu
                 its_own |= (pl.col("parent") == record) & (pl.col("reason") == PASSAGE)
             for row in lakes.read_table(lake, f"{folder}/{name}").filter(its_own).to_dicts():
                 left = f"{row.get('fate')}: {row.get('reason')} ({row.get('detail') or '-'})"
-                found.append((row, left if name.startswith("dropped-") else "kept"))
+                found.append((with_present_names(row), left if name.startswith("dropped-") else "kept"))
     return found
 
 
@@ -222,7 +222,7 @@ def read_row(lake: Lake, path: str, record: str) -> dict[str, Any] | None:
             place = pc.index(file.read_row_group(group, columns=["id"])["id"], record).as_py()
             for rows in file.iter_batches(_BATCH, row_groups=[group]) if place >= 0 else ():
                 if place < len(rows):
-                    return rows.slice(place, 1).to_pylist()[0]
+                    return with_present_names(rows.slice(place, 1).to_pylist()[0])
                 place -= len(rows)
     return None
 
@@ -238,7 +238,7 @@ def _print_record(row: dict[str, Any]) -> None:
         "answer",
         "rejected",
         "rejected_by",
-        "margin",
+        "preference_margin",
         "department",
         "published",
         "perplexity",

@@ -19,6 +19,7 @@ from chimed.release import TABLES, folder_of
 from chimed.release.rows import WORDS, split_thought
 from chimed.release.tables import files_in
 from chimed.roles import ASKER, DOCTOR, FOLLOW_UP, REPLY
+from chimed.schema import with_present_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -167,7 +168,7 @@ def _read(
         None if columns is None else [*(name for name in columns if name in file.schema_arrow.names), *WORDS[subset]]
     )
     found = file.read_row_group(group, columns=names).take(pa.array(places)).to_pylist()
-    return [{**one, "said": _said(one, subset)} for one in found]
+    return [{**with_present_names(one), "said": _said(one, subset)} for one in found]
 
 
 def _said(one: dict[str, Any], subset: str) -> list[tuple[str, str]]:

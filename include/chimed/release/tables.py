@@ -9,6 +9,7 @@ from chimed.release import TABLES
 from chimed.release.file_names import parquet_name, table_files
 from chimed.release.rows import COLUMNS, WORDS
 from chimed.release.statistics import COUNTED, Counter, Counts
+from chimed.schema import name_in
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
@@ -32,18 +33,20 @@ def read_batches(
 ) -> Iterator[pl.DataFrame]:
     """Return the rows of one file of a subset's table in order, a row group at a time; a column that it lacks is null.
 
-    columns: all by default. after: only rows with a larger id.
+    columns: all by default, as they are called now. after: only rows with a larger id.
     """
     schema = COLUMNS[subset]
     wanted = schema.names if columns is None else columns
     kinds = pl.Schema(schema)
     with lakes.open_file(lake, path) as file, lakes.parquet_errors(path):
         table = pq.ParquetFile(file)
-        held = [name for name in wanted if name in table.schema_arrow.names]
-        young = [pl.lit(None, kinds[name]).alias(name) for name in wanted if name not in held]
+        there = table.schema_arrow.names
+        held = {own: name for name in wanted if (own := name_in(there, name)) in there}
+        young = [pl.lit(None, kinds[name]).alias(name) for name in wanted if name not in held.values()]
         for group in range(table.num_row_groups):
             if after is None or _last_id(table, group) > after:
-                rows = pl.DataFrame(table.read_row_group(group, columns=held)).with_columns(young).select(wanted)
+                rows = pl.DataFrame(table.read_row_group(group, columns=[*held])).rename(held)
+                rows = rows.with_columns(young).select(wanted)
                 yield rows if after is None else rows.filter(pl.col("id") > after)
 
 

@@ -35,7 +35,7 @@ from chimed.storage import audit_log, layout
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.storage.lease import wait_for_lease
-from chimed.storage.store import KEYS_AT_ONCE, PAGES, TAKEDOWNS, TAKEN_WORDS, Store, upsert
+from chimed.storage.store import KEYS_AT_ONCE, PAGES, TAKEDOWNS, Store, upsert
 from chimed.storage.takedowns import COLUMNS, Takedowns, parse_targets
 
 log = logging.getLogger("chimed")
@@ -105,7 +105,8 @@ def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, u
     twins = _twins(lake, store, parse_targets(names)) - set(names) if not found.is_source else set()
     every = [*names, *sorted(twins)]
     kept = {"reason": storable(reason), "code": code, "by": by or None, "created": datetime.now(UTC)}
-    upsert(store, TAKEDOWNS, [{"target": name, **kept} for name in every])
+    before = _taken_before(store, twins)  # a twin that has a takedown of its own keeps its reason
+    upsert(store, TAKEDOWNS, [{"target": name, **kept} for name in every if name not in before])
     gone = parse_targets(every)
     with store.engine.begin() as connection:
         if found.is_source:
@@ -116,6 +117,11 @@ def note(lake: Lake, store: Store, said: str, reason: str, code: str, by: str, u
     audit_log.record_decision(store, "takedown", found.name, f"{left} pages, {code}", by or None)
     closed = review.close(store, _ids(lake, gone), gone.urls)
     return Noted(found.name, every, sorted(one for one in twins if not one.startswith("raw/")), left, closed)
+
+
+def _taken_before(store: Store, names: set[str]) -> set[str]:
+    with store.engine.connect() as connection:
+        return names & set(connection.execute(select(TAKEDOWNS.c.target)).scalars())
 
 
 def _is(target: Target):
@@ -159,24 +165,23 @@ def _holds(lake: Lake, version: str, target: Target) -> bool:
 
 
 def _twins(lake: Lake, store: Store, gone: Takedowns) -> set[str]:
-    """Addresses and places at which the words of what is taken down stand too; its words are remembered for later."""
+    """Addresses and places at which the words of what is taken down stand too; its words are remembered for later.
+
+    Words of earlier takedowns do not count: what they name is gone for reasons of its own.
+    """
     paths = tables_of_records(lake)
+    words: set[str] = set()
     for path in paths:
         if len(named(lake, path, gone)):
-            remember_words(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
+            words |= remember_words(store, lakes.read_table(lake, path, schema=RECORD).filter(gone.rows()))
     twins: set[str] = set()
-    for path in paths if _remembers(store) else ():
+    for path in paths if words else ():
         columns = ["url", "page", *WORD_COLUMNS]
         for batch in lakes.read_batches(lake, path, columns, RECORD):
-            same = batch.filter(find_taken_down(store, batch))
+            same = batch.filter(find_taken_down(store, batch, words))
             twins |= set(same["url"])
             twins |= set(same.filter(pl.col("url").str.starts_with("corpus:"))["page"])
     return twins
-
-
-def _remembers(store: Store) -> bool:
-    with store.engine.connect() as connection:
-        return connection.execute(select(TAKEN_WORDS.c.key).limit(1)).first() is not None
 
 
 def _ids(lake: Lake, gone: Takedowns) -> set[str]:

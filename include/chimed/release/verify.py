@@ -26,6 +26,7 @@ from chimed.release.rows import ADDED, COLUMNS, dataset_info, jsonl
 from chimed.release.statistics import Counter, statistics
 from chimed.release.tables import read_batches
 from chimed.release.write import ACCEPTED, checksum_of, data_files
+from chimed.schema import name_in
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.contents import SEAL, is_sealed, recorded_file
@@ -237,7 +238,7 @@ def _row_faults(
                 for rows in read_batches(lake, f"{folder}/{name}", subset):
                     counter.add(f"{subset}/{split}", rows)
                     seen.look(rows)
-                    digest.update(jsonl(rows.select(names), subset))
+                    digest.update(jsonl(_as_in_file(rows, names), subset))
                 if beside not in there:
                     continue
                 is_same = digest.hexdigest() == files[beside]["sha256"]
@@ -338,6 +339,15 @@ def seal_of(lake: Lake, folder: str) -> str | None:
 
 
 def _are_columns_of(have: pa.Schema, subset: str) -> bool:
-    """Whether a file has a subset's columns; it may lack those that came with a later version than its own."""
-    want = [field for field in COLUMNS[subset] if field.name in have.names or field.name not in ADDED]
+    """Whether a file has a subset's columns; it may lack those that came with a later version than its own, and call
+    those otherwise that a later version renamed.
+    """
+    want = [field.with_name(name_in(have.names, field.name)) for field in COLUMNS[subset]]
+    want = [field for field in want if field.name in have.names or field.name not in ADDED]
     return have.remove_metadata().equals(pa.schema(want))
+
+
+def _as_in_file(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Return rows with a file's columns, as that file calls them."""
+    own = {name: name_in(names, name) for name in rows.columns}
+    return rows.rename(own).select(names)

@@ -181,7 +181,7 @@ def make_record(contest: Contest) -> dict[str, Any]:
         rejected=rejected,
         chosen_model=chosen_model,
         rejected_model=rejected_model,
-        margin=choice.margin if choice and not spoilt else None,
+        preference_margin=choice.margin if choice and not spoilt else None,
         rejected_by=contest.rejected_by(),
         chosen_scores=contest.scores[0],
         rejected_scores=contest.scores[1],

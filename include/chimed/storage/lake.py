@@ -392,7 +392,8 @@ def read_table(
 ) -> pl.DataFrame:
     """Return a Parquet file as a table, all or some columns. Raises FileNotFoundError, and UserError for another file.
 
-    schema: the table's current schema. A column that the file does not have yet is null, and the order is the schema's.
+    schema: the table's current schema. A column that the file does not have yet is null, one that had another name has
+    its present one, and the order is the schema's.
     """
     with _parquet(lake, path) as table:
         return table_of(table, columns, schema)
@@ -447,16 +448,22 @@ def read_batches(lake: Lake, path: str, columns: list[str], schema: pa.Schema | 
 
 
 def _existing_columns(table: pq.ParquetFile, columns: list[str] | None) -> list[str] | None:
-    """Return those of these columns that the file has."""
-    return None if columns is None else [name for name in columns if name in table.schema_arrow.names]
+    """Return those of these columns that the file has, as it calls them."""
+    from chimed.schema import name_in
+
+    there = table.schema_arrow.names
+    return None if columns is None else [own for name in columns if (own := name_in(there, name)) in there]
 
 
 def _add_missing_columns(frame: pl.DataFrame, columns: list[str] | None, schema: pa.Schema | None) -> pl.DataFrame:
-    """Return the frame with null columns for those that the schema has and the file lacks."""
+    """Return the frame with its columns as they are called now, and null ones for those that only the schema has."""
     import polars as pl
+
+    from chimed.schema import name_in
 
     if schema is None or columns is None:
         return frame
+    frame = frame.rename({name_in(frame.columns, name): name for name in columns}, strict=False)
     kinds = pl.Schema(schema)
     young = [pl.lit(None, kinds[name]).alias(name) for name in columns if name not in frame.columns]
     return frame.with_columns(young).select(columns)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import yaml
 
+from chimed import lists
 from chimed.errors import UserError, choose
 
 # A value becomes part of a folder's name and of an address of S3.
@@ -62,7 +63,7 @@ def named(recipe: str, overrides: Iterable[str], phases: tuple[str, ...], phase:
 
 def parts(overrides: Iterable[str]) -> list[str]:
     """Return single overrides of texts with one or several, by comma or white space."""
-    return [one for text in overrides for one in re.split(r"[,\s]+", text.strip()) if one]
+    return [one for text in overrides for one in lists.words(text)]
 
 
 def written(recipe: str, overrides: dict[str, object]) -> str:

@@ -46,9 +46,10 @@ def open_model(
         checkpoint, revision = (str(folder) if folder.is_dir() else model), None
         name = checkpoint
     else:
-        lake, recipe = lakes.find_lake(), recipes.known(recipe)
+        # the base model needs neither lake nor release, so one can talk with it before there is any
+        lake = lakes.lake_at() if phase in (None, "base") else lakes.find_lake()
+        recipe = recipes.known(recipe)
         chosen = phase or _last(lake, recipe, release)
-        # the base model needs no release, so one can talk with it before there is any
         version = find_release(lake, release) if chosen != "base" or releases(lake) else ""
         found = find_model(lake, chosen, recipe, version, "chat", offline=True)
         checkpoint, revision = local_checkpoint(lake, found), found.commit

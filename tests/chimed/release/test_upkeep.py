@@ -7,11 +7,8 @@ import subprocess
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
-import polars as pl
-import pyarrow.parquet as pq
 import pytest
 
 from chimed.build.builds import read_dropped, read_stage
@@ -19,21 +16,16 @@ from chimed.build.ledger import read_ledger
 from chimed.crawl.frontier import add_links, begin
 from chimed.crawl.plan import CrawlPlan
 from chimed.errors import UserError, WorkStopped
-from chimed.release import SUBSETS, TABLES, commands, find_release, read_manifest, releases
+from chimed.release import SUBSETS, commands, find_release, read_manifest, releases
 from chimed.release import verify as verifying
-from chimed.release.file_names import jsonl_places
 from chimed.release.push import push
-from chimed.release.rows import ADDED, dataset_info, jsonl
 from chimed.release.sorting import of_tables
-from chimed.release.statistics import Counter, statistics
-from chimed.release.tables import read_batches, rows_in
 from chimed.release.takedown import take_down
 from chimed.release.verify import faults_in, verify
-from chimed.release.write import Drifted, accept, checksum_of, write_release
+from chimed.release.write import Drifted, accept, write_release
 from chimed.settings import PROJECT
 from chimed.sources.page import Link
 from chimed.storage import lake as lakes
-from chimed.storage.contents import as_json, sealed
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import PAGES, TAKEDOWNS, find
 from support import making_one
@@ -70,38 +62,6 @@ def test_a_flipped_byte_names_its_file(copied, name):
     path.write_bytes(data)
     (fault,) = verify(copied.lake, FIRST)
     assert fault.startswith(f"{name}: sha256 ")
-
-
-def test_a_release_of_three_subsets_stays_whole(copied):
-    """As versions wrote it that had neither the subset reasoning nor the margin of a pair."""
-    folder, old = Path(copied.lake.at("releases", FIRST)), Path(copied.lake.at("older", FIRST))
-    shutil.copytree(folder, old)
-    numbers = json.loads((old / "statistics.json").read_text())
-    assert numbers["splits"]["reasoning/train"] > 0
-    for path in (*(old / "reasoning").iterdir(), *(old / "jsonl").glob("reasoning.*")):
-        path.unlink()
-    kept = {name: pq.read_table(path) for name in ("train", "validation") for path in old.glob(f"preference/{name}.*")}
-    for name, table in kept.items():
-        rows = pl.DataFrame(table.drop_columns(ADDED))
-        pq.write_table(table.drop_columns(ADDED).replace_schema_metadata(), old / "preference" / f"{name}.parquet")
-        (old / "jsonl" / f"preference.{name}.jsonl").write_bytes(jsonl(rows, "preference"))
-    counter = Counter()
-    for name in (name for name in TABLES if (old / f"{name}.parquet").exists()):
-        for rows in read_batches(copied.lake, f"older/{FIRST}/{name}.parquet", name.split("/")[0]):
-            counter.add(name, rows)
-    numbers = statistics(counter.counts())
-    del numbers["lengths"]["reasoning"], numbers["splits"]["reasoning/train"], numbers["splits"]["reasoning/validation"]
-    (old / "statistics.json").write_bytes(as_json(numbers))
-    manifest = json.loads((old / "manifest.json").read_text())
-    there = [path.relative_to(old).as_posix() for path in sorted(old.rglob("*")) if path.is_file()]
-    places = jsonl_places(there)
-    (old / "dataset_info.json").write_bytes(as_json(dataset_info(places)))
-    data = {name: (old / name).read_bytes() for name in there if name != "manifest.json"}
-    files = {name: {"bytes": len(said), "sha256": sha256(said).hexdigest()} for name, said in data.items()}
-    made = sealed(manifest | {"files": files, "checksum": checksum_of(files), "code": "0.0.1"})
-    (old / "manifest.json").write_bytes(as_json(made))
-    assert faults_in(copied.lake, f"older/{FIRST}") == []
-    assert "reasoning" not in {table.split("/")[0] for table, _ in rows_in(copied.lake, f"older/{FIRST}")}
 
 
 def test_missing_cut_and_strange_files_are_named(copied):
@@ -210,9 +170,11 @@ def test_one_page_is_followed_to_zero(copied):
         assert not len(rows.filter(url=url)), entry["stage"]
     assert not [name for one in (url, *ids) for name in making_one.shown(lake, one)]
     again_here = {row["page"] for row in pylist(lake, again.build, "sft")}
-    assert take_down(lake, store, sorted(again_here)[0], "its place is known", rewrite=False)["target"].startswith(
-        "http"
-    )
+    other = take_down(lake, store, sorted(again_here)[0], "its place is known", rewrite=False, code="copyright")
+    assert other["target"].startswith("http")
+    assert other["twins"] == []  # the words of an earlier takedown are not its own
+    assert find(store, TAKEDOWNS, [url])[url]["reason"] == "Li Ming, 13912345678, asked"
+    assert find(store, TAKEDOWNS, [url])[url]["code"] == "privacy"
     with pytest.raises(UserError, match="is not a page of a known site"):
         take_down(lake, store, "https://example.com/1", "not ours", rewrite=False)
 

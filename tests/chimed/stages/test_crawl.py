@@ -308,6 +308,8 @@ def test_a_crawl_of_misses_fails_until_mended(tmp_path, site):
     ("options", "said"),
     [
         (("--sections", "牙科"), "妇科"),
+        (("--sections", "妇科、牙科"), "妇科"),
+        (("--sections", "，"), "names no list"),
         (("--from", "2026-11-16", "--to", "2026-11-16"), "empty"),
         (("--crawl", "../x"), "letters"),
     ],

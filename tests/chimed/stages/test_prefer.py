@@ -54,7 +54,7 @@ def made(asked, served, order, **options):
 def test_the_best_of_four_meets_the_worst(asked, served):
     outcome = made(asked, served, [ANSWERS[n] for n in (2, 3, 1, 0)])
     (row,) = outcome.derived.to_dicts()
-    assert (row["answer"], row["rejected"], row["margin"]) == (ANSWERS[2], ANSWERS[0], 1.0)
+    assert (row["answer"], row["rejected"], row["preference_margin"]) == (ANSWERS[2], ANSWERS[0], 1.0)
     assert (row["rejected_by"], len(row["replies"])) == ("judge", 2 + 12)
     assert len(served.bodies) == 4 + 12
     assert (outcome.figures["judged"], outcome.figures["mean_margin"]) == (6, 1.0)
@@ -63,7 +63,7 @@ def test_the_best_of_four_meets_the_worst(asked, served):
 def test_a_bound_on_lengths_takes_another_pair(asked, served):
     outcome = made(asked, served, [ANSWERS[n] for n in (2, 3, 1, 0)], preference_length_ratio=1.5)
     (row,) = outcome.derived.to_dicts()
-    assert (row["answer"], row["rejected"], row["margin"]) == (ANSWERS[2], ANSWERS[1], 0.6667)
+    assert (row["answer"], row["rejected"], row["preference_margin"]) == (ANSWERS[2], ANSWERS[1], 0.6667)
     nothing = made(asked, served, list(ANSWERS), preference_length_ratio=1.0)
     assert nothing.derived_dropped["reason"].to_list() == ["answers of unlike length"]
     assert nothing.figures["unlike_length"] == 1
@@ -73,7 +73,7 @@ def test_a_share_of_rejected_answers_is_spoilt(asked, served):
     outcome = made(asked, served, [ANSWERS[n] for n in (3, 2, 1, 0)], preference_spoilt=1.0)
     (row,) = outcome.derived.to_dicts()
     assert (row["answer"], row["rejected"]) == (ANSWERS[3], "多喝水，可以自行用药。")
-    assert (row["rejected_by"], row["margin"]) == ("warning", None)
+    assert (row["rejected_by"], row["preference_margin"]) == ("warning", None)
     assert "a rule (rejected)" in row["model"]
     assert (outcome.figures["spoilt_warning"], outcome.figures["spoilt_dose"]) == (1, 0)
 

@@ -9,10 +9,11 @@ import pytest
 from chimed.build.ledger import TooManyFailed, check_ledger
 from chimed.llm import prompts
 from chimed.llm.asking import ask_models
+from chimed.pipeline.trace import read_row
 from chimed.rating import judge, rubric
 from chimed.release.pairs import preferences
 from chimed.release.rows import shaped
-from chimed.schema import OF_PAIRS, QUALITY_NAMES, RECORD
+from chimed.schema import FORMER_NAMES, OF_PAIRS, QUALITY_NAMES, RECORD
 from chimed.stages import prefer
 from chimed.storage import lake as lakes
 from support.samples import document, model_outcome, qa, rows
@@ -83,7 +84,7 @@ def test_scores_tell_whether_they_see_what_was_spoilt(asked):
     spoilt = work.options.model_copy(update={"preference_spoilt": 1.0})
     outcome = model_outcome(prefer, questions(), dataclasses.replace(work, options=spoilt))
     row = outcome.derived.to_dicts()[0]
-    assert (row["rejected_by"], row["rejected_model"], row["margin"]) == ("warning", None, None)
+    assert (row["rejected_by"], row["rejected_model"], row["preference_margin"]) == ("warning", None, None)
     assert (row["chosen_scores"]["safe"], row["rejected_scores"]["safe"]) == (5.0, 2.0)
     told = outcome.figures["scores"]
     assert list(told) == ["warning"]
@@ -132,6 +133,21 @@ def test_a_release_has_them_and_older_tables_are_read(asked):
     lakes.write_table(work.lake, "old.parquet", old, before)
     (batch,) = lakes.read_batches(work.lake, "old.parquet", RECORD.names, RECORD)
     assert batch["chosen_scores"].null_count() == 1
+
+
+def test_margins_of_older_tables_are_read(asked):
+    work, _ = asked
+    made = model_outcome(prefer, questions(), work).derived
+    assert made["preference_margin"].to_list() == [1.0] * len(made)
+    path = "builds/2026.11.22/prefer/kept-00000.parquet"
+    older = pa.schema([field.with_name(FORMER_NAMES.get(field.name, field.name)) for field in RECORD])
+    lakes.write_table(work.lake, path, made.rename(FORMER_NAMES), older)
+    assert lakes.read_table(work.lake, path, schema=RECORD).equals(made)
+    (batch,) = lakes.read_batches(work.lake, path, ["preference_margin", "id"], RECORD)
+    assert batch.equals(made.select("preference_margin", "id"))
+    row = read_row(work.lake, path, made["id"][1])
+    assert row is not None
+    assert (row["preference_margin"], set(row)) == (1.0, set(RECORD.names))
 
 
 def test_parts_are_added_up():

@@ -213,6 +213,9 @@ def test_a_checkpoint_answers_and_forgets(tmp_path, monkeypatch) -> None:
     _, told, left = held(by_path, "茯" * 900)
     assert "too long for this model" in told
     assert left == 1
+    with pytest.raises(UserError, match="no such folder is there"):
+        open_model("sft", None, "demo", "latest", greedy, None)
+    (tmp_path / "lake").mkdir()
     for phase, model, said in (
         ("sft", None, "there is none yet"), ("rlhf", None, "unknown"), (None, str(tmp_path / "none"), "no config.json"),
     ):  # fmt: skip

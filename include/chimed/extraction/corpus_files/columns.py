@@ -1,5 +1,6 @@
 """Map the columns of a corpus's tables, named in Chinese or English, to the records that their rows make."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -35,6 +36,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "herb": ("中药名", "药名", "方剂名", "方名"),
 }  # fmt: skip
 ROLES = tuple(ALIASES)
+# where `--columns` goes on to the next role; a column's own name may hold any mark but a comma
+_PARTS = re.compile(rf",|[;，；、](?=\s*(?:{'|'.join(map(re.escape, ROLES))})\s*=)")
 
 # of a choice: a column of all options, or one for each letter (CMMLU's A to D; option.A); the right letters
 OPTIONS = ("options", "option", "选项", "选项列表", "choices")
@@ -66,7 +69,7 @@ class Plan:
 def parse_columns(said: str | None) -> dict[str, str]:
     """Return `question=问,answer=答` as role → column. Raise UserError for another form or an unknown role."""
     chosen: dict[str, str] = {}
-    for part in (said or "").split(","):
+    for part in _PARTS.split(said or ""):
         role, equals, column = (word.strip() for word in part.partition("="))
         if not part.strip():
             continue

@@ -45,20 +45,38 @@ def questions_of(point: Point, said: str) -> list[str]:
 
 
 def answers_of(point: Point, said: str, clause: str) -> list[str]:
-    """Return the answer in a few wordings: the herb's name and what its entry says.
+    """Return the answer in a few wordings: whole sentences with the herb's name and what its entry says.
 
     said, clause: the words of the fact in the herb's entry, and the clause that holds them.
     """
+    told = _told(point, said, clause)
+    if point.asks == "largest":
+        return [
+            f"{point.formula}中用量最大的是{point.herb}，{told}。",
+            f"用量最大的一味药是{point.herb}。{told}。",
+        ]
+    if point.relation == "has_taboo":
+        return [
+            f"应当留意{point.formula}中的{point.herb}，因为{told}。",
+            f"需要留意的是{point.herb}，{told}。",
+        ]
+    return [f"这味药是{point.herb}，{told}。", f"{point.formula}中的{told}。"]
+
+
+def _told(point: Point, said: str, clause: str) -> str:
+    """Return a clause about the herb that says what its entry says."""
     listed = "、".join(point.says)
+    against = clause.removeprefix("反")
     words = {
         "has_nature": f"性{listed}",
         "has_toxicity": listed if listed.startswith("有") else f"有{listed}",
-        "has_effect": f"功效为{listed}",
+        "has_effect": f"有{listed}的功效",
         "enters_channel": f"归{listed}经",
         "has_taboo": said,
-        "not_given_with": clause,
+        # 反藜芦 is the old books' word for it
+        "not_given_with": f"不宜与{against}同用" if against == listed else clause,
     }[point.relation]
-    return [f"{point.herb}，{words}。", f"是{point.herb}。{point.herb}{words}。"]
+    return words if point.relation == "has_taboo" else f"{point.herb}{words}"
 
 
 def _care(said: str) -> str:
