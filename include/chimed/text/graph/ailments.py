@@ -62,6 +62,7 @@ _ONLY_SIGNS = re.compile(  # 左弦而右缓 behind 脉两关不调
     r"[左右两双寸关尺浮沉迟数滑涩弦细弱虚实紧缓洪大濡芤促结代长短微伏牢革散动疾而兼有无力和则带略重轻按甚尤偏尖于俱均红绛淡紫暗苔边根"
     r"中胖嫩老薄厚白黄腻燥润滑少多剥瘀点斑齿痕裂纹芒刺津不匀取举]+"
 )
+_CAUSED = re.compile(r"所致|引起|所见|导致|造成")
 _GOES_ON_BEHIND = ("及", "、")  # a list goes on there behind a sign: 脉结代以及脾胃虚弱
 _BEGINS_ANEW = re.compile(r"[^\u3400-\u9fff]|[可常多亦又善能并兼还也均皆故专]")
 _BRACKETS = re.compile(r"[（(][^（()）]{0,60}[）)]")
@@ -204,7 +205,8 @@ def _without_signs(text: str, start: int, end: int, before: bool) -> tuple[list[
 
     before: whether the clause before it did, so that 左弦而右缓 goes on with it.
     """
-    items, sign = [], False
+    items: list[tuple[int, str]] = []
+    sign = False
     for item in _ITEM.finditer(text, start, end):
         if item[0] in "与和及":
             items.append((item.start(), item[0]))  # names nothing
@@ -212,6 +214,8 @@ def _without_signs(text: str, start: int, end: int, before: bool) -> tuple[list[
             sign = True
         elif not sign or text[item.start() - 1] in _GOES_ON_BEHIND:
             sign = False
+            if items and text[item.start() - 1] == "或" and _CAUSED.search(item[0]):
+                items.pop()  # 肺燥或阴虚引起的干咳: both are causes
             items.append((item.start(), item[0]))
     return items, sign
 
