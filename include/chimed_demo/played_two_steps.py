@@ -10,8 +10,9 @@ from functools import cache
 
 from chimed.text.two_steps import wording
 from chimed.text.two_steps.gate import Entries
+from chimed.text.two_steps.known import Told, read_told
 from chimed.text.two_steps.point import Point
-from chimed.text.two_steps.points import Told, find_points, read_told
+from chimed.text.two_steps.points import find_points
 from chimed_demo import lesson_texts
 
 

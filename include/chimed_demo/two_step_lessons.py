@@ -8,7 +8,8 @@ from functools import cache
 
 from chimed.text.two_steps import wording
 from chimed.text.two_steps.gate import Entries
-from chimed.text.two_steps.points import Told, find_points, read_told
+from chimed.text.two_steps.known import Told, read_told
+from chimed.text.two_steps.points import find_points
 from chimed_demo import lesson_texts
 from chimed_demo.lesson_texts import Sheet
 from chimed_demo.lessons import Lesson, asking, document

@@ -2,8 +2,9 @@
 
 from chimed.text.two_steps import points
 from chimed.text.two_steps.gate import Entries
+from chimed.text.two_steps.known import Told, read_told
 from chimed.text.two_steps.point import Point
-from chimed.text.two_steps.points import Told, find_points, read_told
+from chimed.text.two_steps.points import find_points
 
 FORMULAS = {
     "麻黄汤": "【方剂名】麻黄汤\n【组成】麻黄9克、桂枝6克、杏仁9克、甘草3克。\n【功效】发汗解表，宣肺平喘。",

@@ -19,8 +19,9 @@ from chimed.release.rows import is_validation
 from chimed.schema import RECORD
 from chimed.storage import lake as lakes
 from chimed.text.graph.facts import Entry
+from chimed.text.two_steps.known import Told, herbs_of, read_told
 from chimed.text.two_steps.point import find_stretch
-from chimed.text.two_steps.points import Told, find_points, herbs_of, read_told
+from chimed.text.two_steps.points import find_points
 
 _PLACE = pa.list_(pa.int32())
 POINTS = pa.schema(

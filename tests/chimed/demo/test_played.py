@@ -7,6 +7,7 @@ from chimed.text import echoes, reasoning
 from chimed_demo import lesson_texts
 from chimed_demo.played_pairs import known_of, play_answer, play_rating, play_verdict
 from chimed_demo.played_thoughts import play_thought
+from chimed_demo.played_two_steps import two_step_answers
 
 ASKED = [one.question for one in lesson_texts.asked() if one.answers][:40]
 OF_THINGS = [part.question for sheet in lesson_texts.sheets()[:40] for part in sheet.parts if part.heads]
@@ -59,3 +60,9 @@ def test_most_thoughts_go_through_the_document():
                 fault = fault or echoes.find_echo(thought, part.question, part.text, text)
                 passed, tries = passed + (fault is None), tries + 1
     assert 0.25 < passed / tries < 0.75
+
+
+def test_the_replica_has_enough_to_ask():
+    """The judge's lessons and the sample need some; what is asked of one formula has a few wordings."""
+    assert len(two_step_answers()) >= 40
+    assert len({known.formula for known in two_step_answers().values()}) >= 8

@@ -1,31 +1,28 @@
 """Check a two-step question and its answer, as a model worded them, against both entries. Ours.
 
 What is asked and what is right is known before (`points`), so the words are held to it: the question names the formula
-and not the herb, asks for this property and adds nothing; the answer names this herb and no other of the formula, has
-the words of the herb's entry, and every clause of it is either the naming of the herb, which the formula's entry bears
-out, or stands in the herb's entry.
+and not the herb, asks for this property in a known form (`asking`); the answer names this herb and no other of the
+formula, has the words of the herb's entry, and every clause of it is either the naming of the herb, which the formula's
+entry bears out, or stands in the herb's entry (`answering`). Neither may forbid more or less than that entry does.
 """
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from chimed.text import grounding, terms
 from chimed.text.graph.fact import AMOUNT
 from chimed.text.grounding import questions
 from chimed.text.grounding.wording import split_words
 from chimed.text.repetition import find_loop
+from chimed.text.two_steps.answering import CLAUSE, find_own_words, names_herb
+from chimed.text.two_steps.asking import has_known_form, strengths
 from chimed.text.two_steps.point import Point
 from chimed.text.writing import simplify
 
 NO_FORMULA = "question does not name the formula"
 GIVES_AWAY = "question gives the herb away"
 ASKS_ELSE = "question asks something else"
-ADDS = "question adds a condition"
+OTHER_FORM = "question in no known form"
 NO_HERB = "answer does not name the herb"
 OTHER_HERB = "answer names another herb"
 LEAVES_OUT = "answer leaves out what was asked"
@@ -44,7 +41,6 @@ _RELATION_ASKED = {
 }
 _WITH = re.compile(r"同用|配伍|合用|并用|一起|同服|一同|相反|同时|反|配合|联用")
 _TOGETHER = re.compile(r"不[宜能可](?:与|和|同|跟)○(?:同用|合用|配伍|同服|一起[使服]?用)")
-_CLAUSE = re.compile(r"[^，,。；;：:！!？?\n（(）)]+")
 _AMOUNT = re.compile(AMOUNT)
 
 
@@ -95,15 +91,21 @@ def check(point: Point, question: str, answer: str, entries: Entries, whole: boo
         return Checked(reason="answer repeats itself", detail=piece)
     if fault := _naming_fault(point, said):
         return Checked(reason=fault[0], detail=fault[1])
-    naming, rest = _split_naming(point, said)
+    naming, clauses = _split_naming(point, said)
     ingredient = simplify(entries.ingredient(point))
-    strange = _amounts(naming) - _amounts(ingredient)
+    strange = _amounts("，".join(naming)) - _amounts(ingredient)
     if point.herb not in ingredient or strange:
         return Checked(reason=NOT_IN_BOTH, detail=f"formula: {min(strange, default=point.herb)}")
+    degrees = _strengths(point, entries)
+    if degrees and any(strengths(clause) - degrees for clause in naming):
+        return Checked(reason=NOT_IN_BOTH, detail="forbids in another degree")
+    rest = _without_joins(point, clauses)
     if point.relation == "not_given_with" and _TOGETHER.fullmatch(
         rest.replace(point.herb, "").replace(point.says[0], "○")
     ):
         return Checked((point.in_formula,), (point.in_herb,))  # of a list of herbs just the one that was asked about
+    if wrong := _strange(point, clauses, entries):
+        return Checked(reason=NOT_IN_BOTH, detail=f"herb: {wrong}")
     in_herb = grounding.align(rest, entries.herb, question, point.herb)
     if in_herb.fault:
         return Checked(reason=NOT_IN_BOTH, detail=f"herb: {in_herb.fault}")
@@ -131,9 +133,20 @@ def _question_fault(point: Point, question: str, entries: Entries) -> tuple[str,
         return "question cannot stand alone", wrong
     if wrong := _asks_else(point, bare):
         return ASKS_ELSE, wrong
-    if left := _left_over(point, bare):
-        return ADDS, left
+    if not has_known_form(point, bare):
+        return OTHER_FORM, "no known form"
+    if strengths(bare) - _strengths(point, entries):
+        return ASKS_ELSE, "forbids in another degree"
     return None
+
+
+def _strengths(point: Point, entries: Entries) -> set[int]:
+    """Return how strongly the herb's entry forbids; of what forbids nothing, an empty set."""
+    if point.relation not in ("has_taboo", "not_given_with"):
+        return set()
+    return strengths(
+        simplify(entries.herb_words(point) if point.relation == "has_taboo" else entries.herb_clause(point))
+    )
 
 
 def _asks_else(point: Point, bare: str) -> str | None:
@@ -165,24 +178,6 @@ def _denied(text: str) -> str | None:
     return f"turned round: {match[0]}" if match else None
 
 
-def _left_over(point: Point, bare: str) -> str | None:
-    """Return the first words of a question that neither ask nor are what is asked for."""
-    plain = bare.replace("○", "，")
-    rest = _frame("question").sub("", plain.replace(point.about, "，") if point.about else plain)
-    match = re.search(r"\w+", rest)
-    return match[0] if match else None
-
-
-@lru_cache
-def _frame(kind: str) -> re.Pattern[str]:
-    """Return a pattern of the words that may frame a question, or that may name a herb in an answer; longest first."""
-    known: dict[str, Any] = yaml.load(
-        (Path(__file__).parent / "frames.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
-    )
-    words = sorted({word for line in known[kind] for word in line.split()}, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, words)))
-
-
 # --- the answer ----------------------------------------------------------------------------------------------------
 
 
@@ -212,16 +207,27 @@ def _amounts(text: str) -> set[str]:
     return {value for match in _AMOUNT.finditer(text) for value in split_words(match[0], ()).value}
 
 
-def _split_naming(point: Point, said: str) -> tuple[str, str]:
+def _split_naming(point: Point, said: str) -> tuple[list[str], list[str]]:
     """Return the clauses that only name the herb in the formula, and the rest, which must stand in its entry."""
     naming: list[str] = []
     rest: list[str] = []
-    for match in _CLAUSE.finditer(said):
-        clause = match[0].replace(point.formula, "").replace(point.herb, "")
-        left = _frame("naming").sub("", _AMOUNT.sub("", clause))
-        (rest if re.search(r"\w", left) else naming).append(match[0])
-    plain = [
-        re.sub(rf"^(?:因为|由于|这是因为|其中的?|方中的?|{re.escape(point.formula)}(?:中|里)?的?)+", "", one)
-        for one in rest
-    ]
-    return "，".join(naming), "，".join(plain)
+    for match in CLAUSE.finditer(said):
+        (naming if names_herb(point, match[0]) else rest).append(match[0])
+    return naming, rest
+
+
+def _strange(point: Point, clauses: list[str], entries: Entries) -> str | None:
+    """Return what stands in these clauses and not in the herb's entry, or forbids in another degree; or None."""
+    entry, degrees = simplify(entries.herb), _strengths(point, entries)
+    for clause in clauses:
+        if word := find_own_words(point, clause, entry):
+            return word
+        if clause.strip() not in entry and degrees and strengths(clause) - degrees:
+            return f"forbids in another degree: {clause}"
+    return None
+
+
+def _without_joins(point: Point, clauses: list[str]) -> str:
+    """Return the clauses as one text, without the words at their heads that only join them."""
+    heads = rf"^(?:因为|由于|这是因为|其中的?|方中的?|{re.escape(point.formula)}(?:中|里)?的?)+"
+    return "，".join(re.sub(heads, "", clause) for clause in clauses)

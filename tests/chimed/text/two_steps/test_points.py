@@ -1,5 +1,8 @@
 """Which questions over two steps the facts of some entries allow: only those with one right answer."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from chimed.text.two_steps import points
@@ -126,3 +129,43 @@ def test_a_stretch_is_whole_lines_with_the_beginning():
     assert text[slice(*late)].startswith("丁") or late[0] == text.index("丙")
     assert late[1] - late[0] <= LONGEST_STRETCH
     assert find_stretch("戊" * 4_000, (5, 9)) is None
+
+
+ENTRIES = [
+    json.loads(line) for line in (Path(__file__).parent / "entries.jsonl").read_text(encoding="utf-8").splitlines()
+]
+LEAST_ASKED = 0.9  # of what has one right answer: the doubts are wide, and may cost some
+
+
+def is_asked(case: dict) -> bool:
+    """Whether with a case's changes the relation is still asked of the herb of which it is asked without them.
+
+    changes: of herbs' entries, each the herb, its words and those instead; second: of a second entry of a herb;
+    ingredient: of the formula's entry.
+    """
+    herbs = dict(HERBS)
+    for name, old, new in case["changes"]:
+        assert old in herbs[name]
+        herbs[name] = herbs[name].replace(old, new)
+    if case["second"]:
+        name, old, new = case["second"]
+        assert old in HERBS[name]
+        herbs[f"{name}#2"] = HERBS[name].replace(old, new)
+    name, (old, new) = case["formula"], case.get("ingredient", ("", ""))
+    assert old in FORMULAS[name]
+    relation = case["relation"]
+    herb = {one[2] for one in asked({name: FORMULAS[name]}, HERBS) if one[1] == relation and one[3]}
+    found = asked({name: FORMULAS[name].replace(old, new)}, herbs)
+    return any(one[1] == relation and one[2] in herb and one[3] for one in found)
+
+
+def test_a_second_right_answer_is_not_asked():
+    doubted = [case for case in ENTRIES if not case["asked"]]
+    assert len(doubted) >= 100
+    assert [case for case in doubted if is_asked(case)] == []
+
+
+def test_what_has_one_answer_is_asked():
+    sure = [case for case in ENTRIES if case["asked"]]
+    assert len(sure) >= 30
+    assert sum(is_asked(case) for case in sure) >= LEAST_ASKED * len(sure)
