@@ -42,7 +42,7 @@ _MANNER = (
 )
 _ALONE = re.compile(
     rf"(?:若|如果?|倘若?|一旦|假如)[^、]{{2,20}}|[^、]{{1,16}}(?:时|的情况下|情况下|期间|的话)|(?:[服用煎煮炒制]|炮制)[^、]{{0,4}}[前后]"
-    rf"|{_MANNER}|(?:用量|剂量|药量)(?:过|较|偏|太)?[大多重]|除(?:了|非)?[^、]{{1,14}}|与[^、]{{1,12}}{_TOGETHER}"
+    rf"|{_MANNER}|(?:用量|剂量|药量)(?:过|较|偏|太)?[大多重]|除(?:了|非)?[^、]{{1,14}}|非[^、]{{1,8}}|与[^、]{{1,12}}{_TOGETHER}"
 )
 _AHEAD = re.compile(
     rf"(?:(?:若|如果?|当|倘若?)?[^、者]{{1,16}}?(?:时(?![疫行令邪])|的情况下|期间)|(?:若|如果?|倘若?|一旦)[^、]{{2,16}}?[者则]"
@@ -50,17 +50,17 @@ _AHEAD = re.compile(
 )
 _MANNER_AHEAD = re.compile(rf"(?:{_MANNER})(?=.)")
 _HELD = re.compile(
-    r"(?:传统|古[人书籍代]|旧[说时]|过去|前人|历[代来]|相传|民间|旧?本草|以往|既往|从前|文献|据载|据?《[^》]{1,12}》|有人|一说)"
+    r"(?:传统|古[人书籍代]|旧[说时]|过去|前人|历[代来]|相传|民间|旧?本草|以往|既往|从前|文献|据载|据?《[^》]{1,12}》|有人|一说|虽[云言谓]|有[\u4e00-\u9fff]{0,4}[言云谓]其?)"
     r"[上中]?(?:认为|记载|多?[载说谓称]|以为|有)?(?=.)"
 )
 _EXCEPTS = re.compile(
-    r"除外|例外|不[限拘]|不在此[限例]|不[禁忌]|无妨|无碍|不受|(?:可|尚可|亦可|则可|即可|方可|才可)[以酌]?(?:[用服]|[使应]用|$)|酌[情用]|可.{0,6}[使应]用|除非|以外|之外"
+    r"亦有|除外|例外|不[限拘]|不在此[限例]|不[禁忌]|无妨|无碍|不受|(?:可|尚可|亦可|则可|即可|方可|才可)[以酌]?(?:[用服]|[使应]用|$)|酌[情用]|可.{0,6}[使应]用|除非|以外|之外"
 )
 _BRACKETED = re.compile(r"[（(]([^（()）]{2,24})[）)]")
 _TAKES_BACK = re.compile(
     r"(?:^[今现]|现[代今在]|近[代年来]|目前|当代|当今|如今|后世|后人|实际|实践|实验|临床|研究|事实|[然但]|其实|已)[^。；]{0,20}?"
     r"(?:可以?(?:[用服]|同用|配|合)|[无没]有?(?:明确|充分|科学|足够|可靠)?(?:[依根证]据|此说|此忌|禁忌|毒|害|妨|不良)|并[不无非]"
-    r"|不[成]?立|不足[信凭为]|不可信|不[必须]|[无毋][须需]|不再?[禁忌反]|未[见必]|未[能]?(?:发现|证实|获)|尚无|同用|配伍|合用|安全|存疑"
+    r"|不[成]?立|不足[信凭为]|不可信|不[必须]|[无毋][须需]|不再?[禁忌反]|未[见必]|未[能]?(?:发现|证实|获)|尚无|同用|配伍|合用|安全|存疑|不拘"
     r"|争议|否[定认]|推翻|不支持|不尽然|拘泥|慎用即可|纠正|取消|不确|有误|错误)"
     r"|^(?:此说|其说|此论|该说法?)[^。；]{0,8}(?:不|无|误|非|存疑|可疑)|^(?:并?无|缺乏|没有)(?:任何|科学)?[依根证]据"
 )
@@ -79,6 +79,7 @@ class _Statement:
     parts: list[tuple[int, int]]
     conditions: list[str] = field(default_factory=list)
     only_one: bool = False  # the condition is said of the first part alone
+    forbids: bool = False  # a part says that something must not be
 
     def condition(self) -> str | None:
         return "，".join(dict.fromkeys(self.conditions)) or None
@@ -108,28 +109,48 @@ def _read_clause(text: str, low: int, high: int, head: str | None, stated: list[
     current: _Statement | None = None
     for match in _PART.finditer(text, low, high):
         words = match[0].strip()
+        if not words or any(_is_taken_back(note) for note in _BRACKETED.findall(words)):
+            continue
         begin = match.start() + match[0].index(words)
-        span = (begin, begin + len(words))
-        if not _TABOO.search(_NO_TABOO.sub("", words)) and not _NOT_WITH.search(words):
-            if stated and stated[-1].parts and _is_taken_back(words):
-                _take_back(text, stated[-1])
-                current = None
-                continue
-            if stated and len(words) <= LONGEST_CONDITION and _EXCEPTS.search(words) and not _ALONE.fullmatch(words):
-                stated[-1].conditions = [*stated[-1].conditions, words][:MOST_CONDITIONS]
-                current = None
-                continue
-            if len(words) <= LONGEST_CONDITION and _ALONE.fullmatch(words) and match.end() < high:
-                current = _Statement([], [*given, words])
-                stated.append(current)
-                continue
-        ahead, only_one = _conditions_of(words)
-        anew = current is not None and current.only_one and not _SAME_SUBJECT.match(words)
-        if current is None or ahead or (anew and _TABOO.search(words.replace("毒", ""))):
-            goes_on = [] if current is None or current.only_one or not current.conditions else current.conditions
-            current = _Statement([], [*(goes_on or given), *ahead], only_one)
+        forbids = _TABOO.search(_NO_TABOO.sub("", words)) is not None or _NOT_WITH.search(words) is not None
+        if not forbids and _amends(text, words, stated):
+            current = None
+            continue
+        alone = not forbids and len(words) <= LONGEST_CONDITION and match.end() < high and bool(_ALONE.fullmatch(words))
+        ahead, only_one = ([words], False) if alone else _conditions_of(words)
+        if current is not None and current.parts and not current.forbids and ahead:  # 肾病患者，长期服用时慎用
+            current.conditions, current.only_one = [*current.conditions, *ahead][:MOST_CONDITIONS], only_one
+        elif current is None or ahead or _is_another(current, words):
+            current = _Statement([], [*_going_on(current, ahead, given), *ahead], only_one)
             stated.append(current)
-        current.parts.append(span)
+            if alone:
+                continue
+        current.parts.append((begin, begin + len(words)))
+        current.forbids |= forbids
+
+
+def _amends(text: str, words: str, stated: list[_Statement]) -> bool:
+    """Apply a part that takes back what was stated last, or takes something out of it, and return whether it is one."""
+    if not stated or not stated[-1].parts:
+        return False
+    if _is_taken_back(words):
+        _take_back(text, stated[-1])
+        return True
+    if len(words) <= LONGEST_CONDITION and _EXCEPTS.search(words) and not _ALONE.fullmatch(words):
+        stated[-1].conditions = [*stated[-1].conditions, words][:MOST_CONDITIONS]
+        return True
+    return False
+
+
+def _is_another(current: _Statement, words: str) -> bool:
+    """Whether a part no longer speaks of the preparation or the way that the part before it named."""
+    forbids = _TABOO.search(words.replace("毒", "")) is not None
+    return current.only_one and current.forbids and forbids and not _SAME_SUBJECT.match(words)
+
+
+def _going_on(current: _Statement | None, ahead: list[str], given: list[str]) -> list[str]:
+    """Return the conditions that hold for a new statement as they did for the one before it."""
+    return given if current is None or current.only_one or ahead else current.conditions or given
 
 
 def _conditions_of(words: str) -> tuple[list[str], bool]:
