@@ -30,13 +30,45 @@ def spread(records: pl.DataFrame) -> pl.DataFrame:
     return numbered.filter(pl.col("turn").list.len() > 0).explode("turn").unnest("turn")
 
 
+def before_lost(turns: pl.DataFrame, lost: pl.Series | None = None) -> pl.DataFrame:
+    """Return turns (columns of `spread`) up to the first of each row whose words are lost.
+
+    Without the doctor's words, two questions would stand before one answer: a conversation ends before all that the
+    doctor said to a question has become empty. What was said to a question that is empty itself, such as 不客气 to
+    谢谢, only leaves. lost: for each turn, whether the conversation ends before it if it is empty, whoever speaks.
+    """
+    empty = turns["text"].str.strip_chars() == ""
+    rows = turns["row"].filter(empty).unique()
+    if not len(rows):
+        return turns
+    said = turns.select(
+        "row",
+        "role",
+        place=pl.int_range(pl.len()),
+        said=~empty,
+        lost=empty & lost if lost is not None else pl.lit(False),
+    )
+    sides = (
+        said.filter(pl.col("row").is_in(rows.implode()))
+        .group_by(pl.struct("row", "role").rle_id().alias("side"), maintain_order=True)
+        .agg(pl.col("row", "role", "place").first(), pl.col("said").any())
+    )
+    asked = pl.col("said").shift().over("row", order_by="side")  # null for the first side: it belongs to the answer
+    unanswered = sides.filter((pl.col("role") == DOCTOR) & ~pl.col("said") & asked)
+    ends = pl.concat([unanswered.select("row", "place"), said.filter("lost").select("row", "place")])
+    ends = ends.group_by("row").agg(end=pl.col("place").min())
+    left = said.select("row", "place").join(ends, on="row", how="left", maintain_order="left")
+    return turns.filter(left.select((pl.col("place") < pl.col("end")).fill_null(True)).to_series())
+
+
 def gathered(records: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:
     """Return a table with these turns (columns of `spread`) as its column `turns`, without those that say nothing.
 
-    A conversation still ends with an answer: a question whose answer says nothing leaves with it.
+    A conversation ends before a turn whose words are lost (`before_lost`), and still with an answer: a question whose
+    answer says nothing leaves with it.
     """
     kind = records.schema["turns"]
-    said = turns.filter(pl.col("text").str.strip_chars() != "")
+    said = before_lost(turns).filter(pl.col("text").str.strip_chars() != "")
     rows = said.group_by("row", maintain_order=True).agg(turns=pl.struct("role", "text"))
     numbered = records.drop("turns").with_row_index("row").with_columns(pl.col("row").cast(pl.UInt32))
     whole = numbered.join(rows, on="row", how="left", maintain_order="left")

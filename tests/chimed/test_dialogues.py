@@ -1,6 +1,7 @@
 """Conversations of the consultation sites from the page to the release, and out of it again."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -23,6 +24,7 @@ from chimed.release.verify import verify
 from chimed.roles import ASKER as U
 from chimed.roles import DOCTOR as A
 from chimed.settings import Settings
+from chimed.sources.follow_ups import WORDS_LOST
 from chimed.stages import decontaminate, dedup, screen
 from chimed.stages.clean import run as clean
 from chimed.stages.extract import choose_turns
@@ -147,6 +149,33 @@ def test_a_released_conversation_and_its_takedown(work):
     assert not run_audit(made.lake, version).faults
 
 
+def test_conversations_that_end_early_are_counted(work):
+    lost = [
+        (U, "几点吃？"),
+        (A, "8:00"),
+        (U, "孕期能吃吗？"),
+        (A, '<audio src="1.mp3"></audio>'),
+        (U, "哺乳呢？"),
+        (A, "可以。"),
+    ]
+    pages = {"1": lost, "2": [(U, '<img src="1.jpg">'), (A, "这是湿疹。")], "3": [(U, "几次？"), (A, "两次。")]}
+    lake = work.lake
+    archive = warc.open_archive(lake, "raw/ask120/c2")
+    for number, parts in pages.items():
+        head = [("Content-Type", "text/html; charset=utf-8")]
+        body = page(f"第{number}种药怎么吃？", "看说明书。", parts).encode()
+        exchange = warc.Exchange(url(number), f"GET /question/{number}.htm HTTP/1.1", [], 200, "OK", head, body)
+        warc.write_exchange(archive, exchange, "detail")
+    warc.close_archive(archive)
+    lakes.write_json(lake, "raw/ask120/c2/report.json", {"pages": warc.write_index(lake, "raw/ask120/c2")})
+    made = built(work, "extract")
+    (figures,) = (one["figures"][0] for one in read_ledger(lake, made.build) if one["stage"] == "extract")
+    assert figures["ended"] == {WORDS_LOST: 2}
+    records = by_page(read_stage(lake, made.build, "extract"))
+    assert records["1"]["turns"] == said((U, "几点吃？"), (A, "8:00"))
+    assert records["2"]["turns"] is None
+
+
 def test_first_turns_only_as_before(work):
     made = built(work, "extract", turns="first")
     records = read_stage(made.lake, made.build, "extract")
@@ -186,6 +215,53 @@ def test_the_safety_net_holds_in_turns(work):
     assert [turn["text"] for turn in found.kept["turns"][0]] == ["详细点", kept]
     assert {1} == set(found.figures["rules"].values())
     assert len(found.figures["rules"]) == 2
+
+
+LEAVES = "祝您早日康复！"  # nothing is left of it
+SHORTENED = {  # turns, and what is left of them
+    "thanks and its answer": ([(U, "谢谢医生"), (A, "不客气。"), (U, "能喝茶吗？"), (A, "能。")], "能喝茶吗？|能。"),
+    "thanks between two answers": (
+        [(U, "几天？"), (A, "三天。"), (U, "谢谢医生"), (A, "要复查。")], "几天？|三天。|要复查。"),
+    "an empty answer between two questions": ([(U, "几天？"), (A, LEAVES), (U, "能喝茶吗？"), (A, "能。")], ""),
+    "an empty answer after a round": (
+        [(U, "几天？"), (A, "三天。"), (U, "茶呢？"), (A, LEAVES), (U, "喝酒呢？"), (A, "不能。")], "几天？|三天。"),
+    "two empty answers": ([(U, "几天？"), (A, LEAVES), (A, LEAVES), (U, "能喝茶吗？"), (A, "能。")], ""),
+    "an empty answer and another": (
+        [(U, "几天？"), (A, LEAVES), (A, "三天。"), (U, "茶呢？"), (A, "能。")], "几天？|三天。|茶呢？|能。"),
+    "an empty addition": ([(A, LEAVES), (U, "几天？"), (A, "三天。")], "几天？|三天。"),
+    "two questions, one of them thanks": (
+        [(U, "谢谢医生"), (U, "几天？"), (A, LEAVES), (U, "茶呢？"), (A, "能。")], ""),
+    "a link to a picture": (
+        [(U, "几天？"), (A, "三天。"), (U, "http://img.example.com/a/1.jpg"), (A, "这是荨麻疹。")], "几天？|三天。"),
+    "a tag of a picture": ([(U, '<img src="1.jpg">'), (A, "这是荨麻疹。")], ""),
+    "a link of the doctor's": ([(U, "几天？"), (A, "http://www.example.com/a.html"), (U, "茶呢？"), (A, "能。")], ""),
+}  # fmt: skip
+
+
+def test_no_answer_serves_two_questions(work):
+    table = rows(*(qa(f"{name}怎么吃？", "看说明书。", turns=said(*parts)) for name, (parts, _) in SHORTENED.items()))
+    found = clean(table, work)
+    left = ["|".join(turn["text"] for turn in turns or ()) for turns in found.kept["turns"].to_list()]
+    assert dict(zip(SHORTENED, left, strict=True)) == {name: want for name, (_, want) in SHORTENED.items()}
+    assert found.figures["conversations_ended"] == 7
+    again = clean(found.kept, work)
+    assert again.kept.equals(found.kept)
+    assert again.figures["conversations_ended"] == 0
+
+
+def test_gathered_turns_never_answer_another_question():
+    kinds = [(role, text) for role in (U, A) for text in ("有", " ")]
+    every = [[]]
+    for _ in range(4):
+        every += [[*one, kind] for one in every for kind in kinds if len(one) == len(every[-1])]
+    numbered = [[(role, f"{n}" if text == "有" else "") for n, (role, text) in enumerate(one)] for one in every]
+    table = rows(*(qa(f"第{n}问", "答", turns=said(*parts) or None) for n, parts in enumerate(numbered)))
+    found = turns.gathered(table, turns.spread(table))
+    for before, after in zip(numbered, found["turns"].to_list(), strict=True):
+        kept = [int(turn["text"]) for turn in after or ()]
+        for one, two in pairwise(kept):
+            glued = before[one][0] == before[two][0] == U and any(role == A for role, _ in before[one:two])
+            assert not glued, (before, kept)
 
 
 def test_a_mostly_damaged_turn_drops_its_record(work):

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from chimed.diversity import capping, clusters, features, medicine, naming, paraphrases
-from support.samples import qa, rows
+from chimed.diversity import asking, capping, clusters, features, labels, medicine, naming, paraphrases
+from support.samples import document, qa, rows
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "paraphrases.jsonl").open(encoding="utf-8")]
 
@@ -39,6 +39,24 @@ def test_variants_are_no_paraphrases_and_rewordings_are():
     assert not [CASES[n] for n in near & {*by_verdict["variant"], *by_verdict["other"]}]
     missed = [CASES[n]["one"] for n in by_verdict["near"] if n not in near]
     assert len(missed) <= 3, missed
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "asks_same", "about_same"),
+    [
+        ("糖尿病人挂什么科？", "糖尿病患者看哪个科", True, True),
+        ("颈椎病怎么治疗", "颈椎病挂什么科", False, True),
+        ("感冒吃什么药", "感冒吃什么", False, True),
+        ("我家小孩发烧怎么办呀", "请问宝宝发热如何处理？", True, True),
+        ("性功能障碍怎么办", "性功能障碍能治好吗", False, True),
+        ("糖尿病能吃什么蔬菜", "糖尿病能吃什么水果", True, False),
+        ("\U000f0000\U000f0009感冒", "感冒", True, True),
+    ],
+)
+def test_what_is_asked_is_told_apart(one, two, asks_same, about_same):
+    reduced = asking.reduce_questions(pl.Series([one, two]))
+    assert (reduced["asks"].n_unique() == 1) == asks_same
+    assert (reduced["about"].n_unique() == 1) == about_same
 
 
 def test_the_same_page_is_no_other_question():
@@ -126,3 +144,39 @@ def test_pairs_of_letters_do_not_cross_texts():
     assert np.diff(counts.indptr).tolist() == [1, 0, 1, 0, 0, 0, 1]
     assert (counts[0] != counts[6]).nnz == 0
     assert features.count_pairs(pl.Series([], dtype=pl.String)).shape == (0, 1 << features.BITS)
+
+
+LABELLED = {
+    "【功效】止咳": "止咳",
+    "功效：止咳": "止咳",
+    "性平。功效：止咳": "性平 止咳",
+    "〔功效〕止咳": "止咳",
+    "功效\n止咳": "止咳",
+    "它的功效很好": "它的功效很好",
+    "人参：补气": "人参：补气",
+    "【甘草】补气": "【甘草】补气",
+    "黄芪15克，白术10~15g": "黄芪 ，白术",
+    "半夏三钱，生姜二两半，枳实五枚": "半夏 ，生姜 ，枳实",
+    "百合三七五味子": "百合三七五味子",
+    "体温38.5℃，3岁": "体温 ，",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("text", LABELLED)
+def test_labels_and_doses_are_blanked(text):
+    (left,) = labels.blank(pl.Series([text]), ["功效"])
+    assert " ".join(left.split()) == LABELLED[text]
+
+
+def test_names_of_medicine_stay_whole():
+    names = pl.Series(sorted(medicine.numbers_of_names()))
+    assert labels.blank(names, []).equals(names)
+
+
+def test_labels_stand_in_many_rows():
+    many = [document(f"【功效】第{n}种\n人参：补气。用法：煎服", url=f"http://l/{n}") for n in range(200)]
+    few = [document("【乾坤】一", url="http://l/a"), document("【(.*)+】一", url="http://l/b")]
+    asks = [qa(f"病情：头痛{n}", "答", url=f"http://l/q{n}") for n in range(10)]
+    assert labels.learn_labels(rows(*many, *few, *asks)) == ["功效", "用法", "病情"]
+    assert labels.learn_labels(rows()) == []

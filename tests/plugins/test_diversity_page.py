@@ -19,6 +19,7 @@ FIGURES = {
         {"cluster": 1, "words": [], "rows": {"qa": 10}, "taken": 0},
     ],
     "spread": {"qa": {"rows": 40, "unplaced": 0, "clusters": 2, "largest": 0.75, "effective": 1.8}},
+    "limits": {"qa": {"most": 20, "clusters": 2, "equal": 0.5, "too_low": True}},
     "would_take": {"0.1": {"qa": 32}, "0.5": {"qa": 10}},
     "leaving": [],
     "paraphrases": {"sample": 40, "same": 3, "found": 2, "low": 0.01, "high": 0.16, "shown": []},
@@ -51,7 +52,11 @@ def test_the_page_tells_topics_and_what_nobody_asks(pages, varied) -> None:
     assert "川芎" in page
     assert "75.0 %" in page
     assert "looked at only" in page
-    assert "多样性" in client.get(f"/builds/{BUILD}/diversity", cookies={"chimed_language": "zh"}).text
+    assert "below an equal share" in page
+    assert "50.0 %" in page
+    chinese = client.get(f"/builds/{BUILD}/diversity", cookies={"chimed_language": "zh"}).text
+    assert "多样性" in chinese
+    assert "上限低于各簇均分的比例" in chinese
     none = client.get("/builds/2026.11.22/diversity")
     assert (none.status_code, none.headers["location"]) == (303, "/builds/2026.11.22")  # it has not measured any
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 import chimed
 from chimed.build import inputs, order, reports
-from chimed.build.options import Options, current_names
+from chimed.build.options import Options, current_names, without_effect
 from chimed.errors import UserError, choose
 from chimed.schema import DROPPED, DROPPED_COLUMNS, RECORD, RECORD_COLUMNS
 from chimed.sources import names as source_names
@@ -43,10 +43,12 @@ def new_build(
 
     run: the id of the Airflow run that asks. A second call with the same id returns the build it created before.
     partition: the week that the run is for. Two schedulers may each start a run for a week; the second gets the build
-    of the first if crawls and options are the same. Raises UserError for a bad option, for a version that exists, or
-    if nothing has been crawled yet.
+    of the first if crawls and options are the same. An option whose stages are skipped is warned of.
+    Raises UserError for a bad option, for a version that exists, or if nothing has been crawled yet.
     """
     chosen = parse_options(options or {})
+    for sentence in without_effect(chosen):
+        log.warning("%s", sentence)
     if version is not None:
         check_name("build", version)
     opened = [name for name in list_builds(lake) if run and read_build(lake, name).get("run") == run]

@@ -80,12 +80,14 @@ def rename_old_figures(figures: dict[str, Any]) -> dict[str, Any]:
 class CleanFigures(TypedDict):
     """rules: rule → records that it changed. doubtful: see `chimed.pipeline.doubtful`. identifiers: kind → how many.
 
-    turns_emptied: turns that left, for they were no more than a courtesy, or a question that then had no answer.
+    turns_emptied: turns that left, for they were no more than a courtesy, or a question that then had no answer, or
+    said after a turn whose words were lost. conversations_ended: before such a turn.
     """
 
     characters_before: int
     characters_after: int
     turns_emptied: int
+    conversations_ended: NotRequired[int]
     rules: dict[str, int]
     doubtful: dict[str, dict[str, Any]]
     identifiers: dict[str, int]
@@ -133,13 +135,15 @@ class FilterFigures(TypedDict):
 
 class TurnFigures(TypedDict):
     """Of a part: conversations, records that go on after the first answer, and the turns in which they do. unanswered:
-    turns left out because no doctor spoke after them. cut: records whose page has more turns than are read.
+    turns left out because no doctor spoke after them. cut: records whose page has more turns than are read. ended: why
+    conversations end before their page does → how many do, of all pages read (`chimed.sources.follow_ups`).
     """
 
     conversations: int
     turns: int
     unanswered: int
     cut: int
+    ended: NotRequired[dict[str, int]]
 
 
 class ScreenFigures(TypedDict):
@@ -250,17 +254,19 @@ class RateFigures(TypedDict):
     judge: NotRequired[dict[str, Any]]
     agreement: NotRequired[dict[str, dict[str, Any]]]
     cuts: NotRequired[dict[str, dict[str, Any]]]
+    limits: NotRequired[dict[str, dict[str, Any]]]
     would_take: NotRequired[dict[str, dict[str, int]]]
 
 
 class DiversifyFigures(TypedDict):
     """Of one part: placed: rows with a cluster; taken: source → rows, and rows that the cap took. Of the corpus, in the
     first part, after the cap: sample: rows learned from; clusters: each with its words, rows by kind, and rows taken
-    (none where too few rows were there to learn from); spread: kind → how even (`chimed.diversity.capping`);
-    would_take: share → kind → rows; leaving: ids of the first rows that the cap took; paraphrases: of a sample of
-    questions how many another page asks, in the same or in other words; coverage: group of names → how many are listed,
-    and named in questions, answers and documents; departments: each with its questions; unasked: what documents name
-    and no question does, the most frequent first.
+    (none where too few rows were there to learn from); spread: kind → how even (`chimed.diversity.capping`); limits:
+    with a cap: kind → rows that a cluster may have, and whether the cap is below an equal share; would_take: share →
+    kind → rows; leaving: ids of the first rows that the cap took; paraphrases: of a sample of questions how many
+    another page asks, in the same or in other words; coverage: group of names → how many are listed, and named in
+    questions, answers and documents; departments: each with its questions; unasked: what documents name and no question
+    does, the most frequent first.
     """
 
     placed: int
@@ -268,6 +274,7 @@ class DiversifyFigures(TypedDict):
     sample: NotRequired[int]
     clusters: NotRequired[list[dict[str, Any]]]
     spread: NotRequired[dict[str, dict[str, Any]]]
+    limits: NotRequired[dict[str, dict[str, Any]]]
     would_take: NotRequired[dict[str, dict[str, int]]]
     leaving: NotRequired[list[str]]
     paraphrases: NotRequired[dict[str, Any] | None]

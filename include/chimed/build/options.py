@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from chimed.sources import names as source_names
 
@@ -106,6 +106,14 @@ class Options(BaseModel):
     def _accept_old_names(cls, options: Any) -> Any:
         return current_names(options) if isinstance(options, dict) else options
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truths_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and {int, float} & {wanted, *get_args(wanted)}:
+            raise ValueError(f"a number is wanted, not {str(value).lower()}")
+        return value
+
 
 # Options that had another name in an earlier version. Builds, releases and settings of then still have the old one.
 OLD_OPTION_NAMES = {"prefer_share": "preference_share"}
@@ -123,6 +131,29 @@ def current_names(options: Mapping[str, Any], say: Callable[[str], None] | None 
             if say:
                 say(f"the build option {old} is now called {new}; please use the new name")
     return named
+
+
+# Options that only some stages read: without any of them they change nothing.
+_READ_BY = {
+    **dict.fromkeys(("perplexity_cut", "perplexity_within", "perplexity_exact"), ("perplexity",)),
+    **dict.fromkeys(("preference_share", "judge_order", "preference_candidates", "preference_scores"), ("prefer",)),
+    **dict.fromkeys(("preference_length_ratio", "preference_spoilt"), ("prefer",)),
+    **dict.fromkeys(("reason_share", "reason_tries"), ("reason",)),
+    **dict.fromkeys(("qa_answer", "hops"), ("generate_qa",)),
+    **dict.fromkeys(("rate_sample", "quality_cut"), ("rate",)),
+    "second_opinion": ("translate", "generate_qa"),
+    "cluster_cap": ("diversify",),
+}
+
+
+def without_effect(options: Options) -> list[str]:
+    """Return a sentence for each option that is not at its default and whose stages the build skips."""
+    found = []
+    for name, stages in _READ_BY.items():
+        is_given = getattr(options, name) != Options.model_fields[name].default
+        if is_given and set(stages) <= set(options.skip):
+            found.append(f"{name} has no effect: {' and '.join(stages)} {'are' if len(stages) > 1 else 'is'} skipped")
+    return found
 
 
 # The stages that a model or a GPU does, but for `screen`, whose rules need none.

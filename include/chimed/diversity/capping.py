@@ -1,7 +1,7 @@
 """Choose the rows that leave a cluster which has more than its share of a kind, and measure how rows are spread. Ours.
 
 A share is of a kind of record (documents, questions, preferences, reasonings), as the stage reads it: the number of
-rows that a cluster may have does not fall with the rows that leave.
+rows that a cluster may have does not fall with the rows that leave. It is never less than an equal share.
 """
 
 import math
@@ -14,19 +14,35 @@ COLUMNS = {"id": pl.String, "kind": pl.String, "cluster": pl.Int32, "quality": p
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)  # of which it is counted what they would take
 
 
-def limit(rows: int, share: float) -> int:
-    """Return how many rows of a kind with so many a cluster may have: a half upwards; at least one."""
-    return max(1, math.floor(rows * share + 0.5))
+def limits(rows: pl.DataFrame, share: float) -> dict[str, dict[str, Any]]:
+    """Return for each kind how many rows a cluster may have: a half upwards. rows: `COLUMNS`.
+
+    A cap below the share that each cluster has if all are equal cannot be kept by taking rows: it would only take from
+    all. So a cluster may always have that many. Keys: most (rows); clusters (with a row of the kind); equal (the share
+    of each if all were equal); too_low (whether the cap is below it).
+    """
+    counts = rows.group_by("kind").agg(
+        of=pl.len(), placed=pl.col("cluster").count(), clusters=pl.col("cluster").drop_nulls().n_unique()
+    )
+    found = {}
+    for kind, of, placed, clusters in counts.sort("kind").iter_rows():
+        most, equal = math.floor(of * share + 0.5), math.ceil(placed / max(1, clusters))
+        found[str(kind)] = {
+            "most": max(1, most, equal),
+            "clusters": clusters,
+            "equal": round(1 / max(1, clusters), 4),
+            "too_low": clusters > 0 and share * clusters < 1,
+        }
+    return found
 
 
 def excess(rows: pl.DataFrame, share: float | None) -> pl.DataFrame:
     """Return the clusters with more rows of a kind than they may have: kind, cluster, rows, excess. rows: `COLUMNS`."""
-    if not len(rows):
+    if share is None or not len(rows):
         return pl.DataFrame(schema={"kind": pl.String, "cluster": pl.Int32, "rows": pl.Int64, "excess": pl.Int64})
     counts = rows.group_by("kind", "cluster").agg(rows=pl.len().cast(pl.Int64))
-    most = counts.group_by("kind").agg(of=pl.col("rows").sum())
-    limits = {kind: limit(of, share) if share is not None else of for kind, of in most.iter_rows()}
-    may = pl.col("kind").replace_strict(limits, return_dtype=pl.Int64, default=None)
+    most = {kind: one["most"] for kind, one in limits(rows, share).items()}
+    may = pl.col("kind").replace_strict(most, return_dtype=pl.Int64, default=None)
     over = counts.with_columns(excess=pl.col("rows") - may)
     return over.filter(pl.col("excess") > 0, pl.col("cluster").is_not_null()).sort("kind", "cluster")
 

@@ -58,12 +58,17 @@ def listed() -> list[Named]:
     return _lists()[0]
 
 
+def numbers_of_names() -> dict[str, int]:
+    """Return the number of each name and synonym."""
+    return _lists()[1]
+
+
 def find_numbers(texts: pl.Series) -> pl.Series:
     """Return the numbers of what each text names, each once and in order (`NUMBERS`); none for a null.
 
     Of names that overlap the one that begins first counts, and of these the longest.
     """
-    _, numbers = _lists()
+    numbers = numbers_of_names()
     names = sorted(numbers, key=lambda name: (-len(name), name))
     found = texts.str.slice(0, READ).str.extract_many(names, leftmost=True)
     table = pl.DataFrame({"row": np.arange(len(texts), dtype=np.uint32), "name": found}).explode("name").drop_nulls()

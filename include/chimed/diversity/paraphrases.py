@@ -1,10 +1,10 @@
 """Tell which questions ask nearly the same in other words, at column speed. Ours.
 
-Two questions of different pages are near-paraphrases if they share most of what tells them from other questions (cosine
-of TF-IDF over pairs of letters, `ALIKE`), the last letters of what is asked among it, and name the same medicine,
-numbers, signs, negations, sides and opposites: questions that differ in one of these are variants, as they are to
-`dedup`. Questions with the same words are counted apart. Synonyms without a letter in common are not seen, so the share
-is a lower bound.
+Two questions of different pages are near-paraphrases if they ask the same kind of thing (`asking`), share most of what
+tells them from other questions (cosine of TF-IDF over pairs of letters, `ALIKE`), the last letters among it, hardly say
+other words instead (`INSTEAD`), and name the same medicine, numbers, signs, negations, sides, opposites and parts of
+the body: questions that differ in one of these are variants, as they are to `dedup`. Questions with the same words are
+counted apart. Synonyms that no list has are not seen, so the share is a lower bound.
 
 How many there are is measured on a sample of questions, each compared with every question of the corpus. Which rows of
 an over-full cluster are near-paraphrases is estimated from signatures (MinHash over the same pairs, of `BANDS` times
@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from chimed.diversity.asking import reduce_questions
 from chimed.diversity.features import BITS, count_pairs, rarity, weigh
 from chimed.diversity.medicine import find_numbers
+from chimed.errors import UserError
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.text.duplicates.compared import compared_points, hash_facts
@@ -28,18 +30,23 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 PROBES = 1_000  # questions of the sample that are compared with all
-# Cosine from which two questions with the same facts are near-paraphrases, of the whole and of the end: of pairs of
-# short questions read, 43 of 50 ask the same from 0.65 on, fewer from 0.6.
+# Cosine from which two questions with the same facts are near-paraphrases, of the whole and of the end.
 ALIKE = 0.65
-SAME = 0.999  # from here the words are the same
+# Share of a question's letters that the other may lack while it has others instead: in a short question one such letter
+# makes another of it (tea and wine).
+INSTEAD = 0.1
 END = 12  # letters: long questions begin with the same story and end with what is asked
 READ = 500  # characters of a question
 BANDS, ROWS = 8, 2  # of a signature
 SHARED = 3  # bands that a near-paraphrase has in common with a row before it
 _AT_A_TIME = 4_000  # rows of a part that are compared with the sample together
-_OPPOSITES = "阴阳高低升降轻重大小男女孕"  # a question with another of these is another
-# ways to ask whether, which deny nothing
-_WHETHER = ("能不能", "可不可以", "可以不可以", "会不会", "是不是", "有没有", "要不要", "用不用", "需不需要", "好不好")
+# a question with another of these is another: opposites, stages, order, colours, seasons
+_OPPOSITES = (
+    "阴阳高低升降轻重大小男女孕急慢早晚前后空餐首末初终中红黄绿黑白青紫蓝灰褐粉冷热寒温凉干湿软硬粗细厚薄胖瘦长短深浅快新旧生熟内外良恶原继单双多少"
+    "剖顺春夏秋冬昼夜父母子虚实甲乙丙丁戊先晨醒睡坐站蹲增减停始胀痛麻痒"
+)
+_PARTS = "头颈肩胸背腰腹臀腿膝踝脚足手肘腕指趾眼耳鼻舌牙唇口喉心肝胆脾肺肾胃肠肛脸面皮骨血尿便乳"
+_LONG = 60  # letters: of a longer question opposites and parts count at its end only, since stories differ in them
 
 
 @dataclass(frozen=True)
@@ -47,14 +54,17 @@ class Probes:
     """The questions of the sample. rare: how much pairs tell among questions. vectors: one line each, of length 1;
     ends: of their last letters.
 
-    facts: hashes of what a paraphrase must have alike; pages: hashes of their URLs; ids.
+    facts: hashes of what a paraphrase must have alike; words: hashes of their letters and digits; pages: hashes of
+    their URLs; about: what they are about, in few words; ids.
     """
 
     rare: np.ndarray
     vectors: "csr_matrix"
     ends: "csr_matrix"
     facts: np.ndarray
+    words: np.ndarray
     pages: np.ndarray
+    about: tuple[str, ...]
     ids: tuple[str, ...]
 
 
@@ -63,25 +73,36 @@ def asked(rows: pl.DataFrame) -> pl.Series:
     return rows["question"].fill_null("").str.slice(0, READ)
 
 
-def facts_of(questions: pl.Series) -> np.ndarray:
-    """Return a hash (u64) of each question's numbers, signs, negations, sides and opposites in order, and its names of
-    medicine.
+def facts_of(questions: pl.Series, reduced: pl.DataFrame) -> np.ndarray:
+    """Return a hash (u64) of what two questions must have alike to ask the same.
+
+    That is numbers, signs, negations and sides in order; what is asked; names of medicine; and opposites and parts of
+    the body. reduced: of these questions (`reduce_questions`).
     """
-    plain = questions.str.replace_many(list(_WHETHER), ["可以"] * len(_WHETHER), leftmost=True)
-    found = compared_points(plain, 1)
+    found = compared_points(reduced["about"] + " " + questions.str.replace_all(r"[^0-9.:/+\-<>=~×%‰±↑↓°]+", " "), 1)
     told = hash_facts(found.points, np.cumsum(found.lengths + 1))
-    names = find_numbers(questions).cast(pl.List(pl.String)).list.join(",")
-    opposites = questions.str.replace_all(f"[^{_OPPOSITES}]+", "")
-    others = pl.DataFrame({"names": names, "opposites": opposites}).hash_rows(seed=0).to_numpy()
+    names = find_numbers(reduced["about"]).cast(pl.List(pl.String)).list.join(",")
+    about = pl.col("about")
+    end = pl.when(about.str.len_chars() > _LONG).then(about.str.slice(-END)).otherwise(about)
+    kept = (
+        end.str.extract_all(f"[{few}]").list.unique().list.sort().list.join("").alias(name)
+        for name, few in (("opposites", _OPPOSITES), ("parts", _PARTS))
+    )
+    others = reduced.select("asks", *kept).with_columns(names=names).hash_rows(seed=0).to_numpy()
     hashes: np.ndarray = told ^ (others * np.uint64(0x9E3779B97F4A7C15))
     return hashes
 
 
-def ends_of(questions: pl.Series) -> pl.Series:
-    """Return the last letters of each question's last clause that has at least four."""
-    plain = questions.str.replace_all(r"[\s\p{P}]+", " ").str.replace(r"(?: \S{1,3})? ?$", "")
+def ends_of(about: pl.Series) -> pl.Series:
+    """Return the last letters of the last clause that has at least four, of what each question is about."""
+    plain = about.str.replace(r"(?: \S{1,3})? ?$", "")
     last = plain.str.extract(r"(\S+)$")
-    return pl.select(pl.coalesce(last, questions)).to_series().str.slice(-END)
+    return pl.select(pl.coalesce(last, about)).to_series().str.slice(-END)
+
+
+def words_of(questions: pl.Series) -> np.ndarray:
+    """Return a hash (u64) of each question's letters and digits, in any case."""
+    return questions.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", "").hash(seed=0).to_numpy()
 
 
 def pages_of(rows: pl.DataFrame) -> np.ndarray:
@@ -92,12 +113,14 @@ def pages_of(rows: pl.DataFrame) -> np.ndarray:
 def learn(rows: pl.DataFrame) -> Probes:
     """Return the sample to compare with: the `PROBES` questions with the smallest ids. rows: id, url, question."""
     ordered = rows.sort("id")
-    rare = rarity(count_pairs(asked(ordered)))
+    rare = rarity(count_pairs(reduce_questions(asked(ordered))["about"]))
     some = ordered.filter(pl.col("question").fill_null("").str.strip_chars() != "").head(PROBES)
     questions = asked(some)
-    vectors = weigh(count_pairs(questions), rare)
-    ends = weigh(count_pairs(ends_of(questions)), rare)
-    return Probes(rare, vectors, ends, facts_of(questions), pages_of(some), tuple(some["id"]))
+    reduced = reduce_questions(questions)
+    about = reduced["about"]
+    vectors, ends = (weigh(count_pairs(texts), rare) for texts in (about, ends_of(about)))
+    facts, words = facts_of(questions, reduced), words_of(questions)
+    return Probes(rare, vectors, ends, facts, words, pages_of(some), tuple(about), tuple(some["id"]))
 
 
 def compare(probes: Probes, rows: pl.DataFrame) -> pl.DataFrame:
@@ -111,16 +134,31 @@ def compare(probes: Probes, rows: pl.DataFrame) -> pl.DataFrame:
 
 def _compare(probes: Probes, rows: pl.DataFrame) -> pl.DataFrame:
     questions = asked(rows)
-    alike = (probes.vectors @ weigh(count_pairs(questions), probes.rare).T).tocoo()
+    reduced = reduce_questions(questions)
+    about, facts, words, pages = reduced["about"], facts_of(questions, reduced), words_of(questions), pages_of(rows)
+    alike = (probes.vectors @ weigh(count_pairs(about), probes.rare).T).tocoo()
     near = np.flatnonzero(alike.data >= ALIKE)
     one, two, cosine = alike.row[near], alike.col[near], alike.data[near]
-    ends = weigh(count_pairs(ends_of(questions)), probes.rare)
-    alike_ends = np.asarray(probes.ends[one].multiply(ends[two]).sum(axis=1)).ravel()
-    good = (probes.facts[one] == facts_of(questions)[two]) & (probes.pages[one] != pages_of(rows)[two])
-    good &= (alike_ends >= ALIKE) | (cosine >= SAME)
+    good = (probes.facts[one] == facts[two]) & (probes.pages[one] != pages[two])
     one, two, cosine = one[good], two[good], np.round(cosine[good], 6)
-    found = {"probe": one.astype(np.uint32), "same": cosine >= SAME, "id": rows["id"].gather(two)}
+    same = probes.words[one] == words[two]
+    ends = weigh(count_pairs(ends_of(about)), probes.rare)
+    alike_ends = np.asarray(probes.ends[one].multiply(ends[two]).sum(axis=1)).ravel()
+    texts = pl.DataFrame({"one": pl.Series(probes.about, dtype=pl.String).gather(one), "two": about.gather(two)})
+    good = same | (alike_ends >= ALIKE) & (_said_instead(texts) <= INSTEAD)
+    one, two, cosine, same = one[good], two[good], cosine[good], same[good]
+    found = {"probe": one.astype(np.uint32), "same": same, "id": rows["id"].gather(two)}
     return pl.DataFrame({**found, "alike": cosine}, schema=PAIRS)
+
+
+def _said_instead(pairs: pl.DataFrame) -> np.ndarray:
+    """Return how many letters one text has instead of the other's, as a share of the shorter one's. pairs: one, two."""
+    letters = pairs.select(pl.all().str.replace_all(" ", "").str.split("").list.unique())
+    one, two = pl.col("one"), pl.col("two")
+    instead = pl.min_horizontal(one.list.set_difference(two).list.len(), two.list.set_difference(one).list.len())
+    length = pl.min_horizontal(one.list.len(), two.list.len())
+    shares: np.ndarray = letters.select(instead / pl.max_horizontal(length, 1)).to_series().to_numpy()
+    return shares
 
 
 PAIRS = {"probe": pl.UInt32, "same": pl.Boolean, "id": pl.String, "alike": pl.Float64}
@@ -144,12 +182,13 @@ def signatures(rows: pl.DataFrame) -> np.ndarray:
     alike.
     """
     questions = asked(rows)
-    counts = count_pairs(questions)
+    reduced = reduce_questions(questions)
+    counts = count_pairs(reduced["about"])
     has = np.flatnonzero(np.diff(counts.indptr))
     found = np.zeros((len(rows), BANDS), np.uint64)
     if not len(has):
         return found
-    facts = facts_of(questions)[has]
+    facts = facts_of(questions, reduced)[has]
     starts = counts.indptr[:-1][has]
     orders = np.random.default_rng(0).permuted(
         np.tile(np.arange(1 << BITS, dtype=np.uint64), (BANDS * ROWS, 1)), axis=1
@@ -181,21 +220,25 @@ def repeats(keys: np.ndarray) -> np.ndarray:
 
 
 def save(lake: Lake, path: str, probes: Probes) -> None:
-    """Write the sample as numbers and ids, in NumPy's own format."""
+    """Write the sample as numbers, ids and the words that questions are about, in NumPy's own format."""
     sink = io.BytesIO()
     vectors = probes.vectors
     parts: dict[str, Any] = {"data": vectors.data, "indices": vectors.indices, "indptr": vectors.indptr}
     parts |= {f"end_{name}": getattr(probes.ends, name) for name in ("data", "indices", "indptr")}
-    parts |= {"rare": probes.rare, "facts": probes.facts, "pages": probes.pages, "ids": np.array(probes.ids, np.str_)}
+    parts |= {name: getattr(probes, name) for name in ("rare", "facts", "words", "pages")}
+    parts |= {name: np.array(getattr(probes, name), np.str_) for name in ("about", "ids")}
     np.savez(sink, allow_pickle=False, **parts)
     lakes.write_bytes(lake, path, sink.getvalue())
 
 
 def read(lake: Lake, path: str) -> Probes:
-    """Read the sample. Raises FileNotFoundError where there is none."""
+    """Read the sample. Raises FileNotFoundError where there is none, UserError where an earlier version wrote it."""
     from scipy.sparse import csr_matrix
 
     with np.load(io.BytesIO(lakes.read_bytes(lake, path)), allow_pickle=False) as kept:
+        if "about" not in kept:
+            folder = path.rpartition("/")[0].rpartition("/")[0]
+            raise UserError(f"{path} was written by an earlier version; remove {folder} and run the stage again")
         vectors, ends = (
             csr_matrix(
                 tuple(kept[f"{which}{name}"] for name in ("data", "indices", "indptr")),
@@ -203,4 +246,6 @@ def read(lake: Lake, path: str) -> Probes:
             )
             for which in ("", "end_")
         )
-        return Probes(kept["rare"], vectors, ends, kept["facts"], kept["pages"], tuple(kept["ids"].tolist()))
+        facts, words, pages = (kept[name] for name in ("facts", "words", "pages"))
+        about, ids = (tuple(kept[name].tolist()) for name in ("about", "ids"))
+        return Probes(kept["rare"], vectors, ends, facts, words, pages, about, ids)

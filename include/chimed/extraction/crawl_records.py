@@ -29,7 +29,7 @@ from chimed.extraction.raw_pages import Page, is_corpus, list_raw_files, read_pa
 from chimed.reasons import DUPLICATE_ROW, UNCHANGED
 from chimed.schema import DROPPED, RECORD, dropped_table, keyed_hash, table
 from chimed.settings import settings
-from chimed.sources import FILES, boxes, follow_ups, page, parsed, text
+from chimed.sources import FILES, boxes, follow_ups, page, parsed, text, turn_words
 from chimed.storage import encodings, layout, warc, warc_records
 from chimed.storage import lake as lakes
 from chimed.storage.checked import read_checked
@@ -83,6 +83,7 @@ def extract_crawl(
     _check_pages(lake, raw, crawled, made)
     files = {name: made[name]["parts"] for name in names}
     parts = _part_names(files)
+    ended = [told for name in sorted(names) for told in made[name]["ended"]]
     again = _find_superseded(lake, folder, parts)
     written = {f"{name}/{file}": said for name in names for file, said in made[name].get("written", {}).items()}
     if parts:  # a refresh that found nothing new leaves its report only
@@ -103,6 +104,7 @@ def extract_crawl(
             **{fate: dict(sorted(counts.items())) for fate, counts in fates.items()},
             "fields": field_shares(_mark_parts(lake, folder, parts, again), fates["dropped"]),
             "repeated": repeated,
+            "ended": {part: told for part, told in zip(parts, ended, strict=True) if told},
             "parts": files,
             "written": written,
             "inputs": {
@@ -146,6 +148,7 @@ def fingerprint(lake: Lake, source: str, crawl: str, key: bytes | None = None) -
         parsed,
         parsed_records,
         follow_ups,
+        turn_words,
         boxes,
         reading,
         text,
@@ -202,6 +205,13 @@ def read_parts(
         yield standing, pl.concat([missed, dropped_pages(found, standing, report["repeated"])])
 
 
+def count_ended(report: dict[str, Any], share: tuple[int, int]) -> Counter[str]:
+    """Return why conversations of a share of an extracted crawl end before their page does, with how many do."""
+    told = report.get("ended", {})  # none in the report of an older version
+    parts = _part_names(report["parts"])[share[0] :: share[1]]
+    return sum((Counter(told.get(part, {})) for part in parts), Counter())
+
+
 def _read_part(
     lake: Lake, folder: str, report: dict[str, Any], path: str, schema: pa.Schema | None = None
 ) -> pl.DataFrame:
@@ -252,18 +262,27 @@ def _extract_file(lake: Lake, folder: str, pages: Iterable[Page], made_by: str) 
     totals: Counter[str] = Counter()
     fates: dict[str, Counter[str]] = {"dropped": Counter(), "failed": Counter()}
     written = {}
+    ended: list[dict[str, int]] = []
     for part in _split_into_parts(pages):
         kept = [row for rows in part if isinstance(rows, list) for row in rows]
         left = [rows for rows in part if isinstance(rows, dict)]
         for fate, rows, schema in (("kept", table(kept), RECORD), ("dropped", dropped_table(left), DROPPED)):
             name = f"{fate}-{totals['parts']:05d}.parquet"
             written[name] = lakes.write_table(lake, f"{folder}/{name}", rows, schema)
+        ended.append(dict(sorted(Counter(row["ended"] for row in kept if "ended" in row).items())))
         totals.update(parts=1, pages=len(part), records=len(kept))
         for row in left:
             fates[row["fate"]][row["reason"]] += 1
     counts = {name: totals[name] for name in ("parts", "pages", "records")}
     report = sealed(
-        {"made_of": folder.removeprefix("extracts/"), "fingerprint": made_by, **counts, **fates, "written": written}
+        {
+            "made_of": folder.removeprefix("extracts/"),
+            "fingerprint": made_by,
+            **counts,
+            **fates,
+            "ended": ended,
+            "written": written,
+        }
     )
     lakes.write_json(lake, f"{folder}/{layout.REPORT}", report)
     return report

@@ -21,8 +21,9 @@ import polars as pl
 
 from chimed import reasons
 from chimed.build.context import StageContext
-from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Role, UnusableReply
+from chimed.build.contract import Answer, Expected, Failure, ModelStage, Question, Role, Round, UnusableReply
 from chimed.build.ledger import EXAMPLE_CHARACTERS, MAX_REASONS, Outcome, TooManyFailed, too_many
+from chimed.build.options import Options
 from chimed.characters import short
 from chimed.llm import client, connecting, generators, prompts
 from chimed.llm.cost import measure_cost
@@ -109,12 +110,11 @@ def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: S
     nothing is sent: the requests are appended to `work.planned`, and those without a stored reply fail as `NOT_ASKED`.
     """
     rounds = [one for one in stage.rounds if one.applies(work.options)]
-    later = tuple(one.expected(work.options) for one in rounds[1:] if one.expected)
     state = stage.add_known(stage.prepare(records, work.options), work)
     costs: dict[str, dict[str, Any]] = {}
     for number, one in enumerate(rounds):
         questions = one.build_requests(state, work.options)
-        follows = later if one.opens or not number else ()
+        follows = _following(rounds, number, work.options)
         batch = _Batch(name, one.name, questions, one.parse_reply, one.among(state), follows)
         answers, spent = _ask_round(batch, _servers(one.server, stage, work) if questions else [], work)
         costs |= spent
@@ -123,6 +123,22 @@ def ask_models(name: str, stage: ModelStage[Any], records: pl.DataFrame, work: S
     if work.planned is None:
         stage.publish(outcome, work)
     return replace(outcome, figures={**outcome.figures, **costs})
+
+
+def _following(rounds: Sequence[Round[Any, Any]], number: int, options: Options) -> tuple[Expected, ...]:
+    """Return what later rounds are likely to ask for each answer of this one.
+
+    A later round says it for each answer of the first. If this round says so too, their ratio is what follows from it:
+    where two verdicts decide a pair and both its answers are rated, a verdict brings one rating.
+    """
+    this = rounds[number]
+    if this.opens or not number:
+        return tuple(one.expected(options) for one in rounds[1:] if one.expected)
+    if this.expected is None:
+        return ()
+    each = this.expected(options).times
+    later = [one.expected(options) for one in rounds[number + 1 :] if one.expected]
+    return tuple(replace(one, times=one.times / each) for one in later)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ HEADS = ("group", "name", "documents", "answers")  # of the file of what nobody 
 
 
 def read_diversity(lake: Lake, build: str) -> dict[str, Any]:
-    """Return what a build's rows vary in: its version, cap, taken (rows), rows, and the figures of the corpus.
+    """Return what a build's rows vary in: its version, cap, taken (rows), rows, too_low (kinds), and the figures
+    of the corpus.
 
     The figures are those of `DiversifyFigures`; clusters come by size, the largest first, those shown with `examples`
     (id and beginning). Raises UserError where the build has not measured it.
@@ -60,6 +61,7 @@ def read_diversity(lake: Lake, build: str) -> dict[str, Any]:
         **told,
         "build": version,
         "cap": made["options"].get("cluster_cap"),
+        "too_low": too_low(told),
         "rows": sum(one["rows"] for one in told["spread"].values()),
         "taken": sum(one["taken"] for one in ordered),
         "clusters": [{**one, "examples": examples.get(one["cluster"], [])} for one in ordered],
@@ -117,6 +119,11 @@ def print_diversity(told: dict[str, Any]) -> None:
     _print(console, ("a cap of", *(f"takes {kind}" for kind in told["spread"])), caps)
     if told["cap"] is not None:
         print(f"this build's cap of {told['cap']:.1%} took {told['taken']:,} rows")
+        for kind, one in told["too_low"].items():
+            print(
+                f"warning: a cap of {told['cap']:.1%} is below an equal share of {kind}, which has {one['clusters']} "
+                f"clusters ({one['equal']:.1%} each); clusters may have up to {one['most']:,} rows of it"
+            )
     largest = [
         (one["cluster"], " ".join(one["words"]), sum(one["rows"].values()), one["taken"])
         for one in told["clusters"][:LINES]
@@ -127,6 +134,14 @@ def print_diversity(told: dict[str, Any]) -> None:
     unasked = [tuple(one[head] for head in HEADS) for one in told["unasked"][:LINES]]
     print(f"{len(told['unasked'])} names are in documents and in no question; --unasked <file> writes them all:")
     _print(console, HEADS, unasked)
+
+
+def too_low(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the kinds of which the build's cap is below an equal share of their clusters, each with its limit.
+
+    A build of an earlier version told no limits.
+    """
+    return {kind: one for kind, one in told.get("limits", {}).items() if one["too_low"]}
 
 
 def sentence_about(near: dict[str, Any]) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 from parsel import Selector, SelectorList
 
 from chimed.roles import ASKER, DOCTOR
-from chimed.sources import boxes, follow_ups
+from chimed.sources import boxes, follow_ups, turn_words
 from chimed.sources.page import Link, Miss, Site, on_page, one_form, without_query
-from chimed.sources.parsed import QA, Document, Turn
+from chimed.sources.parsed import QA, Document
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
 
 HOST = "www.120ask.com"
@@ -30,7 +30,7 @@ _TAIL = re.compile(r"以上(?:就?是|为)对[“\"「].{0,400}?[”\"」](?:这
 _HEADS = re.compile(r"(?:健康咨询描述|曾经的治疗情况和效果|想得到怎样的帮助)[：:]\s*")
 _NO_AUDIO = re.compile(r"您的浏览器不支持\s*audio\s*元素[。.！!]?", re.I)
 _FORM = re.compile(  # what the form for a question leaves in its text
-    r"附件[：:]\s*(?:点击查看大图\s*)*|图片涉及用户隐私[^。！\n]{0,30}[。！]?|[（(]感谢医生为我快速解答[^）)\n]{0,40}[）)]"
+    r"附件[：:]\s*(?:(?:点击查看大图\s*)+|(?=图片涉及用户隐私|\Z))|图片涉及用户隐私[^。！\n]{0,30}[。！]?|[（(]感谢医生为我快速解答[^）)\n]{0,40}[）)]"
     r"|需要医生帮助提供远程诊断[：:]|微信扫一扫[，,]?\s*随时问医生[。！]?|点击查看大图"
 )
 _BREAKS = re.compile(r"^(?:\s*+<?/?BR\s*+/?>)++\s*", re.I)
@@ -106,7 +106,9 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     domain = "tcm" if any(_TCM.search(name) for name in department) else "general"
     day = published(page)
     ordered = sorted(said.conversations(), key=lambda one: not one.adopted)
-    return [QA(title, question, one.answer, domain, department, day, one.adopted, one.turns) for one in ordered]
+    return [
+        QA(title, question, one.answer, domain, department, day, one.adopted, one.turns, one.ended) for one in ordered
+    ]
 
 
 def _is_home(page: Selector) -> bool:
@@ -164,11 +166,11 @@ def _words(answer: Selector, paragraphs: SelectorList[Selector]) -> SelectorList
     return SelectorList(filter(_is_answer, outside(_own(answer, paragraphs), _NO_TEXT)))
 
 
-def _turns(answer: Selector, question: str, text: str) -> tuple[Turn, ...]:
+def _turns(answer: Selector, question: str, text: str) -> follow_ups.Later:
     """Return what was said after an answer."""
     boxes = _own(answer, answer.css(".b_ansaddbox")) or _own(answer, answer.css(".b_ansaddli"))
     doctor = first_text(answer, ".b_answertl .b_sp1 a", ".b_answertl .b_sp1 var")
-    skip = f"{_NO_TEXT} or {_ANSWER}"
+    skip = f"{_NO_TEXT} or {turn_words.of_no_words()} or {_ANSWER}"
     spoken = follow_ups.labelled(outermost(outside(boxes, _ADVERT)), _PART, _SPEAKERS, skip)
     return follow_ups.turns_of(spoken, doctor, question, text, _clean)
 

@@ -12,9 +12,9 @@ from typing import Any
 from parsel import Selector, SelectorList
 
 from chimed.roles import ASKER, DOCTOR
-from chimed.sources import boxes, follow_ups
+from chimed.sources import boxes, follow_ups, turn_words
 from chimed.sources.page import Link, Miss, Site, on_page, one_form, without_query
-from chimed.sources.parsed import QA, Document, Turn
+from chimed.sources.parsed import QA, Document
 from chimed.sources.text import day_beside, day_in, first_text, lines_of, merged, of_class, outermost, outside
 
 HOST = "ask.39.net"
@@ -33,8 +33,10 @@ _TCM = re.compile("中医|针灸|推拿")
 _SUPPLEMENT = re.compile(r"^补充说明[：:]\s*")
 _MINUTE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}\s+\d{1,2}:\d{2}")
 _BUTTON = r"(?:我要咨询|找医生|向医生提问|我来回答|追问|举报|取消|提交|查看更多问题|查看详情)[>＞\s]*"
-_SLIPPED_IN = re.compile(rf"^(?:疾病百科.*|(?:{_BUTTON})+)$")
-_AT_THE_END = re.compile(rf"(?<=[。！？!?])\s*(?:{_BUTTON})+$")
+_ENCYCLOPEDIA = r"疾病百科(?:(?:\s*[|｜:：>＞·-]\s*|\s)(?![上里中说写讲有是的])[^\s。！？，；、,;!?]{1,12}|[>＞\s]*)"
+_ADVERT = re.compile(rf"^{_ENCYCLOPEDIA}$")  # by its full form: somebody may say what stands in an encyclopedia
+_SLIPPED_IN = re.compile(rf"^(?:{_ENCYCLOPEDIA}|(?:{_BUTTON})+)$")
+_AT_THE_END = re.compile(rf"(?<=[。！？!?])\s*(?!(?:取消|提交)$)(?:{_BUTTON})+$")
 _MORE = 'contains(@class, "zwenall") or contains(@class, "doc_zwen")'  # follow-ups, of both forms, and their box
 _NO_TEXT = of_class("relevant_ask", "ask_doc_box", "sys-box", "txt_answer", "doc_zwen", "doc_time", "zhenshiAD")
 _BOX, _PART = of_class("zwenall", "doc_zwenall"), of_class("doczw", "doc_zw")
@@ -116,7 +118,9 @@ def read(url: str, page: Selector) -> list[Document | QA] | Miss:
     if not said.answers:
         return Miss("no answer")
     day, found = published(page), said.conversations()
-    return [QA(title, question, one.answer, domain, department, day, one.adopted, one.turns) for one in found]
+    return [
+        QA(title, question, one.answer, domain, department, day, one.adopted, one.turns, one.ended) for one in found
+    ]
 
 
 def _department(page: Selector, title: str) -> tuple[str, ...]:
@@ -163,7 +167,7 @@ def _words_of(lines: list[str]) -> list[str]:
     return [_AT_THE_END.sub("", line) for line in lines if not _SLIPPED_IN.match(line)]
 
 
-def _turns(answer: Any, question: str, text: str) -> tuple[Turn, ...]:
+def _turns(answer: Any, question: str, text: str) -> follow_ups.Later:
     """Return what was said after an answer (its element)."""
 
     def own(condition: str) -> SelectorList[Selector]:
@@ -171,9 +175,14 @@ def _turns(answer: Any, question: str, text: str) -> tuple[Turn, ...]:
         return SelectorList(one for one in found if _nearest(one.root) is answer)
 
     doctor = next((line for one in own(of_class("doc_name")) for line in lines_of(one)), "")
-    skip = f'{_NO_TEXT} or contains(@class, "sele_all")'
+    skip = f'{_NO_TEXT} or {turn_words.of_no_words()} or contains(@class, "sele_all")'
     spoken = follow_ups.classed(outermost(outside(own(_BOX), _NO_TEXT)), _PART, _SPEAKERS, skip)
-    return follow_ups.turns_of(spoken, doctor, question, text, lambda line: "\n".join(_words_of([line])))
+    return follow_ups.turns_of(spoken, doctor, question, text, _without_inserted)
+
+
+def _without_inserted(line: str) -> str:
+    """Return a line of a turn without an advert, and without buttons behind a sentence."""
+    return "" if _ADVERT.match(line) else _AT_THE_END.sub("", line)
 
 
 def _nearest(element: Any) -> Any:

@@ -1,8 +1,10 @@
 """Read what asker and doctor said after an answer: 追问, 追答 and 补充 of the two question sites (paper §3.1; ours).
 
 A turn is kept only where the page shows who speaks, and only while the asker and the doctor of the answer speak: from
-the first turn of an unknown speaker or of another doctor on, a conversation is left out. Labels, times, places, names
-of doctors and buttons are no words of anybody and leave. Pure functions that both sites' parsers use.
+the first turn of an unknown speaker or of another doctor on, a conversation is left out. It also ends before a turn
+whose words are lost, such as a picture or a recording: what follows answers what nobody can read, and without the turn
+two questions would stand before one answer. Which lines are words is told by `turn_words`. Pure functions that both
+sites' parsers use.
 """
 
 import re
@@ -13,44 +15,32 @@ from typing import Any
 from parsel import Selector, SelectorList
 
 from chimed.roles import ASKER, DOCTOR
+from chimed.sources import turn_words
 from chimed.sources.parsed import Turn
 from chimed.sources.text import lines_within
 
 MAX_TURNS = 100  # after an answer; a page with more is made to be read for hours, and real ones have a dozen
 MIN_REPEATED = 8  # letters: a shorter turn that also stands in the question, such as 好的, was said again
 
-_TITLES = "医生|医师|大夫|专家|主任|教授|药师"
-_ANSWERING = "追答|补充回答|补充回复|回复追问|回复|答复|回答|解答|补充"
-_ASKING = "追加提问|补充提问|继续追问|再次追问|追问|提问者|提问|患者|网友|用户"
-_NAMES_ROLE = ((re.compile(f"追答|{_TITLES}"), DOCTOR), (re.compile(_ASKING), ASKER), (re.compile(_ANSWERING), DOCTOR))
-_PURE_LABEL = re.compile(
-    rf"\A(?:(?:{_TITLES}|患者|网友|用户|提问者)?的?(?:{_ANSWERING}|{_ASKING})|{_TITLES})\s{{0,4}}[:：]?\s{{0,4}}\Z"
-)
-_ASKER_LED = re.compile(rf"\A(?:{_ASKING})(?:补充|追问)?\s{{0,4}}[:：]\s*+")
-_DOCTOR_LED = re.compile(rf"\A(?:(?:{_TITLES})?的?(?:{_ANSWERING})|{_TITLES})\s{{0,4}}[:：]\s*+")
-_NAMED_DOCTOR = re.compile(rf"\A([\u4e00-\u9fff·]{{2,8}}?)(?:{_TITLES})(?:{_ANSWERING})\s{{0,4}}[:：]\s*+")
-_NO_NAME = re.compile(rf"{_TITLES}|{_ANSWERING}|{_ASKING}|[副主治住院]|来自|[^\u4e00-\u9fff]")
-_DAY = r"(?:19|20)\d\d[-/年.]\d{1,2}[-/月.]\d{1,2}日?"
-_CLOCK = r"\d{1,2}[:：]\d{2}(?:[:：]\d{2})?"
-_NO_WORDS = re.compile(
-    rf"\A(?:(?:{_ANSWERING}|{_ASKING}|发表)?(?:时间|于)?\s{{0,4}}[:：]?\s{{0,4}}(?:{_DAY}\s{{0,4}}(?:{_CLOCK})?|{_CLOCK})"
-    r"|(?:来自|所在地|地区)[:：]?\s*[\u4e00-\u9fff· ]{1,16}"
-    r"|(?:(?:我要|继续|再次|点击)?(?:追问|咨询|提问|回复|回答|评价)|[向问][他她]?(?:TA|ta|医生)?提问|找医生|举报|投诉|取消|提交"
-    r"|收起|展开|查看(?:更多|全部)[^。？]{0,8}|(?:有用|没用|赞|感谢)[(（]?\d{0,6}[)）]?)[>＞\s]{0,9})\Z"
-)
-_CLOCK_AT_END = re.compile(rf"(?:(?:{_ANSWERING}|{_ASKING}|发表)于)?\s?{_DAY}\s{_CLOCK}\Z")
-_TITLE = re.compile(r"(?:副?主任|主治|住院)?(?:医师|医生|大夫|教授)\Z")
+OTHER_DOCTOR = "another doctor speaks"
+UNKNOWN_SPEAKER = "the page does not show who speaks"
+WORDS_LOST = "the words of a turn are lost"
+
+_MEDIA = ("img", "picture", "audio", "video", "object", "embed", "iframe", "canvas", "svg")
 _LABEL_MARK = "\ud800"  # begins the line that stands for a label; half a character, which no parsed page has
 _SIGNS = re.compile(r"(?:(?![.\-~～/:：%])[\W_]|(?<!\d)[.\-~～/:：%]|[.\-~～/:：](?!\d))+")
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """An answer and what was said after it. adopted: whether the asker or the site chose it."""
+    """An answer and what was said after it. adopted: whether the asker or the site chose it. ended: why what follows on
+    the page was left out; empty if nothing was.
+    """
 
     answer: str
     turns: tuple[Turn, ...]
     adopted: bool
+    ended: str = ""
 
 
 class Said:
@@ -63,13 +53,16 @@ class Said:
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[Turn, ...]]] = {}
         self.adopted: set[str] = set()
+        self.ended: dict[tuple[str, tuple[Turn, ...]], str] = {}
 
-    def add(self, answer: str, turns: tuple[Turn, ...], adopted: bool) -> None:
+    def add(self, answer: str, later: "Later", adopted: bool) -> None:
         """Add an answer; one without words is none."""
         if not answer:
             return
         if adopted:
             self.adopted.add(answer)
+        turns = later.turns
+        self.ended.setdefault((answer, turns), later.ended)
         others = self.answers.setdefault(answer, [])
         if any(one[: len(turns)] == turns for one in others):
             return
@@ -78,7 +71,7 @@ class Said:
     def conversations(self) -> list[Conversation]:
         """Return the conversations."""
         return [
-            Conversation(answer, turns, answer in self.adopted)
+            Conversation(answer, turns, answer in self.adopted, self.ended[answer, turns])
             for answer, several in self.answers.items()
             for turns in several
         ]
@@ -86,11 +79,22 @@ class Said:
 
 @dataclass(frozen=True)
 class Spoken:
-    """One part of a box of follow-ups: who speaks by its class (None: unknown), its label's text, its lines."""
+    """One part of a box of follow-ups: who speaks by its class (None: unknown), its label's text, its lines.
+
+    Without lines, the words stand in the label, or they are lost.
+    """
 
     role: str | None
     label: str
     lines: list[str]
+
+
+@dataclass(frozen=True)
+class Later:
+    """What was said after an answer. ended: why what follows on the page was left out; empty if nothing was."""
+
+    turns: tuple[Turn, ...] = ()
+    ended: str = ""
 
 
 def labelled(boxes: SelectorList[Selector], part: str, labels: dict[str, str], skip: str) -> Iterator[Spoken]:
@@ -105,7 +109,10 @@ def labelled(boxes: SelectorList[Selector], part: str, labels: dict[str, str], s
             for one in box.root.xpath(f".//*[{condition}]"):
                 instead[id(one)] = (one, f"{_LABEL_MARK}{role} {_label_and_words(one, instead)}".rstrip())
         for one in parts:
-            yield from _by_label(lines_within(one, instead))
+            told = list(_by_label(lines_within(one, instead)))
+            yield from told
+            if not told and _has_media(one, instead):
+                yield Spoken(None, "", [])
 
 
 def _label_and_words(label: Any, instead: dict[int, tuple[Any, str]]) -> str:
@@ -133,9 +140,15 @@ def _by_label(lines: list[str]) -> Iterator[Spoken]:
         if not line.startswith(_LABEL_MARK):
             spoken.lines.append(line)
             continue
-        if spoken.lines or spoken.role:
-            yield spoken
         role, _, label = line[1:].partition(" ")
+        if (
+            role == spoken.role
+            and not spoken.lines
+            and not (turn_words.role_in(label) and turn_words.role_in(spoken.label))
+        ):
+            label = f"{spoken.label} {label}".strip()  # a name or a time beside the label, in an element like it
+        elif spoken.lines or spoken.role:
+            yield spoken
         spoken = Spoken(role, label, [])
     if spoken.lines or spoken.role:
         yield spoken
@@ -159,27 +172,52 @@ def classed(boxes: SelectorList[Selector], part: str, roles: dict[str, str], ski
                 if above is not None and id(above) in pieces:
                     pieces[id(above)].append(element)
         for one in parts:
-            if not pieces[id(one)]:
-                yield Spoken(None, "", lines_within(one, instead))
-            label = ""
-            for piece in pieces[id(one)]:
-                lines = lines_within(piece, instead)
-                if len(lines) == 1 and _PURE_LABEL.match(lines[0]):
-                    label = lines[0]
-                    continue
-                yield Spoken(_role_in(label) or told[id(piece)][1], label, lines)
+            if pieces[id(one)]:
+                yield from _by_class(one, [(piece, told[id(piece)][1]) for piece in pieces[id(one)]], instead)
+            elif (lines := lines_within(one, instead)) or _has_media(one, instead):
+                yield Spoken(None, "", lines)
+
+
+def _by_class(part: Any, pieces: list[tuple[Any, str]], instead: dict[int, tuple[Any, str]]) -> Iterator[Spoken]:
+    """Split a part at its pieces, the elements whose class tells who speaks. A label is a piece or stands before one;
+    what stands between pieces is read only behind a label that has no piece of its own.
+    """
+    marks = {id(piece): (piece, f"{_LABEL_MARK}{n}") for n, (piece, _) in enumerate(pieces)}
+    beside: dict[int, list[str]] = {}  # the number of a piece → the lines after it
+    before: list[str] = []
+    after = before
+    for line in lines_within(part, marks | instead):
+        if line.startswith(_LABEL_MARK):
+            after = beside.setdefault(int(line[1:]), [])
+        else:
+            after.append(line)
+    label = before[-1] if before and turn_words.is_label_with_colon(before[-1]) else ""
+    for n, (piece, role) in enumerate(pieces):
+        lines = lines_within(piece, instead)
+        behind = beside.get(n, [])
+        if len(lines) == 1 and turn_words.is_label(lines[0]):
+            label = lines[0]
+            if behind or n + 1 == len(pieces):
+                yield Spoken(turn_words.role_in(label) or role, label, behind)
                 label = ""
+            continue
+        yield Spoken(turn_words.role_in(label) or role, label, lines)
+        label = behind[-1] if behind and turn_words.is_label_with_colon(behind[-1]) else ""
 
 
-def _role_in(label: str) -> str | None:
-    """Return who speaks by the words of a label; None if they do not say."""
-    return next((role for words, role in _NAMES_ROLE if words.search(label)), None)
+def _has_media(part: Any, instead: dict[int, tuple[Any, str]]) -> bool:
+    """Return whether a part without words has a picture or a recording of its own."""
+    for one in part.iter(*_MEDIA):
+        around = next((above for above in (one, *one.iterancestors()) if above is part or id(above) in instead), None)
+        if around is part:
+            return True
+    return False
 
 
 def turns_of(
     parts: Iterable[Spoken], doctor: str, question: str, answer: str, clean: Callable[[str], str] = str.strip
-) -> tuple[Turn, ...]:
-    """Return the turns of a conversation, at most `MAX_TURNS`.
+) -> Later:
+    """Return the turns of a conversation, at most `MAX_TURNS`, and why it ends before the page does.
 
     doctor: the name on the answer, if the page shows it. question, answer: a turn that only repeats them leaves. clean:
     returns a line without what the site puts into it.
@@ -187,25 +225,24 @@ def turns_of(
     turns: list[Turn] = []
     again: list[bool] = []
     known = {ASKER: _bare(question), DOCTOR: _bare(answer)}
-    for spoken in parts:
-        role, lines = spoken.role, spoken.lines
-        if role and not lines:  # the words may stand in the label itself
-            lines, label = [_without_lead(spoken.label, role, doctor)], ""
-            lines = [] if lines[0] == spoken.label else lines
+    ended = ""
+    for spoken in _split_at_leads(parts, doctor):
+        label, lines = spoken.label, spoken.lines
+        role = spoken.role or (turn_words.role_by_lead(lines[0], doctor) if lines else None)
+        if role is None:
+            ended = UNKNOWN_SPEAKER if lines else WORDS_LOST
+        elif not lines:
+            text = turn_words.words_in_label(clean(label), role, doctor)
+            ended = _why_ended("", text or label, text, role, doctor)
         else:
-            label = spoken.label
-        if role is None and lines:
-            role = _role_by_lead(lines[0], doctor)
-        if not lines:
-            continue
-        if role is None or (role == DOCTOR and _is_other_doctor(label, lines[0], doctor)):
+            text = turn_words.words([clean(line) for line in lines], role, doctor)
+            ended = _why_ended(label, lines[0], text, role, doctor)
+        if ended or role is None:
             break
-        text = "\n".join(filter(None, (_words(clean(line), role, doctor) for line in lines)))
         bare = _bare(text)
-        if bare:
-            turns.append(Turn(role, text))
-            again.append(len(bare) >= MIN_REPEATED and bare in known[role])
-            known[role] += f"\0{bare}"
+        turns.append(Turn(role, text))
+        again.append(len(bare) >= MIN_REPEATED and bare in known[role])
+        known[role] += f"\0{bare}"
         if len(turns) == MAX_TURNS:
             break
     kept: list[Turn] = []
@@ -214,38 +251,28 @@ def turns_of(
         alone = bool(kept) and kept[-1].role != turn.role and (n + 1 == len(turns) or turns[n + 1].role != turn.role)
         if alone or not again[n]:
             kept.append(turn)
-    return tuple(kept)
+    return Later(tuple(kept), ended)
 
 
-def _role_by_lead(line: str, doctor: str) -> str | None:
-    if _ASKER_LED.match(line):
-        return ASKER
-    named = doctor and _DOCTOR_LED.match(line.removeprefix(doctor))
-    return DOCTOR if named or _DOCTOR_LED.match(line) or _NAMED_DOCTOR.match(line) else None
+def _split_at_leads(parts: Iterable[Spoken], doctor: str) -> Iterator[Spoken]:
+    """Split parts that no element divides where a label before a line (追答：) says that the other side speaks."""
+    for spoken in parts:
+        role, lines = spoken.role, list[str]()
+        for line in spoken.lines if role is None else ():
+            speaks = turn_words.role_by_lead(line, doctor) or role
+            if lines and speaks != role:
+                yield Spoken(None, spoken.label, lines)
+                lines = []
+            role = speaks
+            lines.append(line)
+        yield Spoken(None, spoken.label, lines) if lines else spoken
 
 
-def _is_other_doctor(label: str, line: str, doctor: str) -> bool:
-    """Return whether a label, or the name before a line, names another doctor than the answer's."""
-    led = _NAMED_DOCTOR.match(line)
-    names = [name for name in (_NO_NAME.sub("", label), led[1] if led else "") if 1 <= len(name) <= 8]
-    return bool(doctor) and any(_TITLE.sub("", name) not in doctor for name in names)
-
-
-def _words(line: str, role: str, doctor: str) -> str:
-    """Return a line's words: nothing of a line that only has a label, a name, a time, a place or a button."""
-    line = _CLOCK_AT_END.sub("", _without_lead(line, role, doctor)).strip()
-    return "" if _NO_WORDS.match(line) or _PURE_LABEL.match(line) or (doctor and line == doctor) else line
-
-
-def _without_lead(line: str, role: str, doctor: str) -> str:
-    """Return a line without the label before its words."""
-    if role == ASKER:
-        return _ASKER_LED.sub("", line, count=1) if _ASKER_LED.match(line) else line
-    rest = line.removeprefix(doctor) if doctor else line
-    for lead in (_DOCTOR_LED, _NAMED_DOCTOR):
-        if found := lead.match(rest):
-            return rest[found.end() :]
-    return line
+def _why_ended(label: str, line: str, text: str, role: str, doctor: str) -> str:
+    """Return why a conversation ends before a turn: its label, its first line and its words; empty if it goes on."""
+    if role == DOCTOR and turn_words.is_other_doctor(label, line, doctor):
+        return OTHER_DOCTOR
+    return "" if _bare(text) else WORDS_LOST
 
 
 def _bare(text: str) -> str:

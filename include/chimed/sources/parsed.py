@@ -31,7 +31,8 @@ class Turn:
 class QA:
     """A question with one answer; a page gives one for each answer that is not an advert.
 
-    turns: what its asker and its doctor said afterwards, in order.
+    turns: what its asker and its doctor said afterwards, in order. ended: why what follows on the page is not among
+    them; empty if nothing follows.
     """
 
     title: str
@@ -42,6 +43,7 @@ class QA:
     published: date | None = None
     adopted: bool = False
     turns: tuple[Turn, ...] = ()
+    ended: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,14 @@ from chimed.text.encoding import mojibake
 SAMPLE_CHARACTERS = 200  # characters of a text that the report shows
 WORDS = ("title", "text", "question", "answer")
 DAMAGED = "damaged text"
+_POINTS_ELSEWHERE = r"(?i)://|www\.|<|\.(?:jpe?g|png|gif|bmp|webp|mp3|mp4|amr)\b"  # to a picture or another page
 CONTROL_TOKEN = "control token in a department"
 
 
 def run(records: pl.DataFrame, work: StageContext) -> Outcome:
     """Clean title, text, question, answer and every turn. Rows keep their ids. A turn that was no more than a courtesy
-    leaves, and with the last answer the questions behind it.
+    leaves, and with the last answer the questions behind it. Where nothing is left of what answered a question, or of a
+    turn that was a link to a picture, the conversation ends before it (`turns.before_lost`).
 
     A department loses only its control tokens: it is a label, but in a user's own files it may hold any words, and it
     goes into a release. Before the first rule, identifiers of persons are searched in the page's own words and recorded
@@ -44,7 +46,8 @@ def run(records: pl.DataFrame, work: StageContext) -> Outcome:
     mended, later, broken, damage = _remove_mojibake(records, later, unshown)
     done = clean_texts(mended.select(WORDS), unshown, later)
     labels, labelled = _labels(mended["department"])
-    clean = turns.gathered(mended.with_columns(*done.texts, labels), done.turns)
+    whole = turns.before_lost(done.turns, later["text"].str.contains(_POINTS_ELSEWHERE))
+    clean = turns.gathered(mended.with_columns(*done.texts, labels), whole)
     body = pl.coalesce("text", "question")
     empty = clean.filter(
         (body.fill_null("") == "") | ((pl.col("kind") == "qa") & (pl.col("answer").fill_null("") == ""))
@@ -57,12 +60,19 @@ def run(records: pl.DataFrame, work: StageContext) -> Outcome:
         "characters_before": before,
         "characters_after": after,
         "turns_emptied": len(later) - int(clean["turns"].list.len().sum()),
+        "conversations_ended": _count_ended(later, whole),
         "rules": done.changed | ({CONTROL_TOKEN: labelled} if labelled else {}),
         "doubtful": {name: _report_doubts(found, records["id"]) for name, found in sorted(doubtful.items())},
         "identifiers": identified,
     }
     kept = clean.filter(~pl.col("id").is_in(list(why)))
     return Outcome(kept, dropped=left_rows(records, why), figures=figures)
+
+
+def _count_ended(before: pl.DataFrame, whole: pl.DataFrame) -> int:
+    """Return how many rows lost turns between two tables of turns."""
+    of_row = [one.group_by("row").len() for one in (before, whole)]
+    return len(before["row"].unique()) - len(of_row[0].join(of_row[1], on=["row", "len"], how="semi"))
 
 
 def _characters(frame: pl.DataFrame) -> int:

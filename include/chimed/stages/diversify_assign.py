@@ -16,8 +16,9 @@ from chimed.build.context import StageContext
 from chimed.build.steps import Corpus, write_groups
 from chimed.diversity import clusters, medicine, paraphrases
 from chimed.diversity.features import topic
+from chimed.diversity.labels import blank
 from chimed.schema import RECORD
-from chimed.stages.diversify_learn import MODEL, QUESTIONS
+from chimed.stages.diversify_learn import MODEL, QUESTIONS, TOLD
 from chimed.storage import lake as lakes
 
 READ = ["id", "kind", "url", "department", "quality", "title", "text", "question", "answer"]
@@ -56,6 +57,7 @@ def run(work: StageContext, corpus: Corpus, part: int) -> dict[str, Any]:
     began = time.monotonic()
     model: clusters.Clusters | None = None
     probes: paraphrases.Probes | None = None
+    labels: list[str] = lakes.read_json(work.lake, corpus.path("learn", TOLD)).get("labels", [])
     if lakes.exists(work.lake, corpus.path("learn", MODEL)):
         model = clusters.read(work.lake, corpus.path("learn", MODEL))
         probes = paraphrases.read(work.lake, corpus.path("learn", QUESTIONS))
@@ -63,7 +65,7 @@ def run(work: StageContext, corpus: Corpus, part: int) -> dict[str, Any]:
 
     def found() -> Iterator[pl.DataFrame]:
         for batch in lakes.read_batches(work.lake, corpus.before(part), READ, RECORD):
-            yield describe(batch, model)
+            yield describe(batch, model, labels)
             if probes is not None:
                 alike.append(paraphrases.compare(probes, batch.filter(pl.col("kind") == "qa")))
 
@@ -74,12 +76,12 @@ def run(work: StageContext, corpus: Corpus, part: int) -> dict[str, Any]:
     return {"rows": rows, "rows_per_second": round(rows / seconds) if seconds else 0}
 
 
-def describe(rows: pl.DataFrame, model: clusters.Clusters | None) -> pl.DataFrame:
-    """Return what is to be known of rows (`READ`), as `ROWS` has it."""
+def describe(rows: pl.DataFrame, model: clusters.Clusters | None, labels: list[str]) -> pl.DataFrame:
+    """Return what is to be known of rows (`READ`), as `ROWS` has it. labels: of pages, which are no topics."""
     if model is None:
         own = pl.Series("cluster", [None] * len(rows), dtype=pl.Int32)
     else:
-        own = clusters.assign(model, rows.select(topic()).to_series())
+        own = clusters.assign(model, blank(rows.select(topic()).to_series(), labels))
     is_document = pl.col("kind") == "document"
     texts = rows.select(
         questions="question",

@@ -1,8 +1,8 @@
 """diversify, step 1 of 3, once: learn clusters from a sample of the corpus, name them, and choose questions to compare.
 
 The sample has the rows of each kind with the smallest ids; ids are hashes, so it is random, and the same in every run.
-The step writes `learn.json` (how many rows, and the clusters' names); from fewer than `clusters.FEWEST` rows nothing is
-learned, else it writes `clusters.npz` and `questions.npz`, too.
+The step writes `learn.json` (how many rows, the clusters' names, and the labels of pages, which are no topics); from
+fewer than `clusters.FEWEST` rows nothing is learned, else it writes `clusters.npz` and `questions.npz`, too.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from chimed.build.context import StageContext
 from chimed.build.steps import Corpus
 from chimed.diversity import clusters, paraphrases
 from chimed.diversity.features import topic
+from chimed.diversity.labels import blank, learn_labels
 from chimed.diversity.naming import name_clusters
 from chimed.schema import RECORD, RECORD_COLUMNS
 from chimed.storage import lake as lakes
@@ -31,18 +32,19 @@ def run(work: StageContext, corpus: Corpus, _: int) -> dict[str, Any]:
     columns = {name: RECORD_COLUMNS[name] for name in READ}
     found = [batch.filter(chosen) for batch in _batches(work, corpus, READ)]
     sample = pl.concat([pl.DataFrame(schema=columns), *found]).unique("id", keep="first").sort("id")
-    told: dict[str, Any] = {"rows": sum(corpus.rows), "sample": len(sample), "names": []}
+    told: dict[str, Any] = {"rows": sum(corpus.rows), "sample": len(sample), "names": [], "labels": []}
     for name in (MODEL, QUESTIONS):
         if lakes.exists(work.lake, corpus.path("learn", name)):
             lakes.remove(work.lake, corpus.path("learn", name))
     if len(sample) >= clusters.FEWEST:
-        told["names"] = _learn(work, corpus, sample)
+        told["labels"] = learn_labels(sample)
+        told["names"] = _learn(work, corpus, sample, told["labels"])
     lakes.write_json(work.lake, corpus.path("learn", TOLD), told)
     return {"sample": len(sample), "clusters": len(told["names"])}
 
 
-def _learn(work: StageContext, corpus: Corpus, sample: pl.DataFrame) -> list[list[str]]:
-    texts = sample.select(topic()).to_series()
+def _learn(work: StageContext, corpus: Corpus, sample: pl.DataFrame, labels: list[str]) -> list[list[str]]:
+    texts = blank(sample.select(topic()).to_series(), labels)
     found, own = clusters.learn(texts)
     clusters.save(work.lake, corpus.path("learn", MODEL), found)
     questions = paraphrases.learn(sample.filter(pl.col("kind") == "qa"))

@@ -41,6 +41,7 @@ def run(work: StageContext, corpus: Corpus, _: int) -> dict[str, Any]:
         "sample": learned["sample"],
         "clusters": _clusters(learned["names"], stays, taken),
         "spread": capping.spread(stays),
+        "limits": capping.limits(rows, cap) if cap is not None and learned["names"] else {},
         "would_take": capping.would_take(rows),
         "leaving": taken.head(SHOWN)["id"].to_list(),
         "paraphrases": _paraphrases(work, corpus),

@@ -4,6 +4,8 @@ Pages are parsed once for all builds, in `chimed.extraction.crawl_records`. Here
 without those taken down or gone from their site, and applies its options.
 """
 
+from collections import Counter
+
 import polars as pl
 
 from chimed import turns
@@ -35,9 +37,11 @@ def read_pages(work: StageContext, shard: int) -> tuple[pl.DataFrame, Outcome]:
     """
     made = read_build(work.lake, work.build)
     found, missed = [pl.DataFrame(schema=RECORD_COLUMNS)], [dropped_table([])]
+    ended: Counter[str] = Counter()
     for one in map(parse_piece, made["shards"][shard]):
         report = extract_crawl(work.lake, one.source, one.crawl, one.share, work.store)
         work.say(f"extract {one.source}/{one.crawl}: {report['pages']} pages, {report['records']} records")
+        ended += crawl_records.count_ended(report, one.share)
         for kept, left in read_parts(work.lake, report, one.share):
             found.append(kept)
             missed.append(left)
@@ -49,6 +53,8 @@ def read_pages(work: StageContext, shard: int) -> tuple[pl.DataFrame, Outcome]:
     standing = allowed if work.options.keep_gone else allowed.filter(~is_gone_for_good(work.store))
     dropped = pl.concat([dropped, dropped_pages(allowed, standing, GONE)])
     standing, figures = choose_turns(standing, work.options.turns, secret(work.store))
+    if ended and work.options.turns == "all":
+        figures["ended"] = dict(sorted(ended.items()))
     latest = standing.sort("fetched", "page").unique("id", keep="last", maintain_order=True)
     repeated = dropped_pages(standing, latest, UNCHANGED)
     of_corpora = pl.col("url").str.starts_with(CORPUS)

@@ -1,7 +1,8 @@
 """Find where a reasoning ends with the contrary of what the answer says: 左 and 右, 饭前 and 饭后, 宜 and 忌.
 
 Ours. The words are in `contrary_words.yaml`. A text asserts a word unless it denies it (不是寒证), supposes it
-(若为寒证) or sets it aside (与寒证不同); one that asserts both of a pair compares them and contradicts neither.
+(若为寒证) or sets it aside (与寒证不同). One that asserts both of a pair compares them: then `conditions` asks which of
+them it pairs with which time or condition.
 """
 
 import re
@@ -12,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from chimed.text.conditions import are_complements, find_exchange, find_turned_condition
 from chimed.text.terms import names_pattern
 
 _CLAUSE = re.compile(r"[^，。；！？,;!?\n]+")
@@ -61,10 +63,10 @@ def find_contrary(end: str, answer: str, reasoning: str = "") -> str | None:
         if both := rise | fall:
             return f"{min(both)}：说法相反"
     allowed, forbidden = zip(*(_permissions(clauses) for clauses in sides[:2]), strict=True)
-    for n in (0, 1):
+    for n in () if are_complements(end, answer) else (0, 1):
         if both := (allowed[n] - forbidden[n]) & (forbidden[1 - n] - allowed[1 - n]):
             return f"{min(both)}：宜忌相反"
-    return None
+    return find_exchange(end, answer) or find_turned_condition(*("，".join(clauses) for clauses in sides[:2]))
 
 
 def _hide_long(match: re.Match[str]) -> str:

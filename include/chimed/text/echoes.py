@@ -13,6 +13,12 @@ LEAST = 2  # characters of medicine, or of the document, that a thought has of i
 SHARED = 2  # characters in a row that count as said by the question or the answer already
 TOLD = 3  # characters in a row that count as taken from the document: 可以 stands in every text
 
+_SUPPOSES = re.compile(r"若|如果|假如|假设|假定|倘若|要是|先设|再设")
+_RULED_OUT = re.compile(
+    r"不符|不合|矛盾|相悖|冲突|不成立|说不通|讲不通|不能解释|无法解释|解释不了|排除|并非|并不是|却不是|而非|不是|不可能|与.{1,8}相反"
+)
+_REASON = 6  # letters that say what follows: 若选A则错 gives no reason
+
 # Characters of which words of medicine are made and talk about questions hardly ever is. Not 主治, 用量, 注意 and other
 # words that questions are asked with.
 _MEDICINE = frozenset(
@@ -25,7 +31,7 @@ _MEDICINE = frozenset(
     "脑胎乳尿便汗涕泪痰唾涎脓脂糖盐钙铁锌碘酶素碱醇蛋维菌虫卵抗体免疫激荷尔蒙"
     # what one suffers from
     "病症证患痛疼痒肿胀麻木瘫痪疮痈疽疖疹癣癌瘤炎疡溃烂裂伤烫烧折咳喘哮呕吐逆噎嗝痞满痢秘闭癃淋浊遗崩漏带痨疟疠瘴厥脱晕眩悸怔忡烦躁狂癫痫惊痉搐抽颤惧郁焦虑眠睡梦"
-    "肥胖瘦羸虚损劳衰竭坏死梗塞栓堵痹阻滞壅结积聚块癥瘕蓄停饮水黄疸斑痕痔瘘疝孕娠产育哺婴儿幼老妇邪风暑火"
+    "肥胖瘦羸佝偻驼聋哑盲虚损劳衰竭坏死梗塞栓堵痹阻滞壅结积聚块癥瘕蓄停饮水黄疸斑痕痔瘘疝孕娠产育哺婴儿幼老妇邪风暑火"
     # drugs and doctors
     "药剂汤丸膏丹片粒胶囊煎煮熬炖炒炙炮制蒸洗浸泡敷贴熏灸针刺拔罐按摩注射输服含嚼吞餐空忌禁慎误减副抑促兴奋代谢吸收排泌扩张缩"
     "术缝醉检验诊断拍超镜测压频偏达危险急重轻慢久暂复转移感染传苗"
@@ -48,10 +54,29 @@ _COMMON = re.compile(
 def find_echo(reasoning: str, question: str, answer: str, text: str = "") -> tuple[str, str] | None:
     """Return how a reasoning only says its question or answer again (reason, detail); None if it says more.
 
-    text: the document that the question was made from; what stands in it and not in the answer counts as more.
+    text: the document that the question was made from; what stands in it and not in the answer counts as more. So does
+    an option that is supposed and then ruled out by what would follow (若选A，则用量最大者为白术，与原方不符).
     """
+    if rules_out(reasoning):
+        return None
     own = own_content(reasoning, question, answer, text)
     return ("reasoning only repeats question and answer", own or "nothing more") if len(own) < LEAST else None
+
+
+def rules_out(reasoning: str) -> bool:
+    """Return whether a thought supposes something and rules it out by what would follow."""
+    for sentence in re.split(r"[。；;！!？?\n]", reasoning):
+        supposed = _SUPPOSES.search(sentence)
+        if supposed is None:
+            continue
+        follows = re.search(r"[，,则]|那么|就", sentence[supposed.end() :])
+        if follows is None:
+            continue
+        consequence = sentence[supposed.end() + follows.end() :]
+        ruled_out = _RULED_OUT.search(consequence)
+        if ruled_out and sum(map(str.isalnum, consequence[: ruled_out.end() + _REASON])) >= _REASON:
+            return True
+    return False
 
 
 def own_content(reasoning: str, question: str, answer: str, text: str = "") -> str:

@@ -10,11 +10,12 @@ import unicodedata
 from collections.abc import Collection
 
 from chimed.text import identifiers
+from chimed.text.amounts import TIMES, find_known, find_quantities, is_among, unit_of
+from chimed.text.conditions import are_complements
 from chimed.text.contrary_words import find_contrary
 from chimed.text.control_tokens import PATTERN
 from chimed.text.exams.options import LETTERS
 from chimed.text.grounding.questions import is_yes_or_no
-from chimed.text.grounding.wording import split_words
 from chimed.text.repetition import find_loop, find_repeated_sentence
 from chimed.text.terms import find_names, other_names
 
@@ -36,13 +37,17 @@ _CHOSEN = re.compile(
     rf"(?:应该|应当|应)?(?:是|为|就是|即|选)?[：:]? {{0,2}}(?:选项)?(?P<behind>{_LETTERS})"
     rf"|(?P<before>{_LETTERS})(?:选?项)? {{0,2}}(?:是|为|最|才是?|说法)?(?:最佳|正确|符合|对的|为宜)(?!与否)"
 )
+# What is chosen for the sake of argument, or by others, up to the conclusion that a clause draws itself
+_OTHERS_CHOICE = re.compile(
+    r"(?:若|如果|假如|假设|假定|倘若|要是|先设|再设|有人|有些人|不少|很多|许多|容易|易误|误|错|看似|似乎|乍看|好像|看起来|虽)[^则就故]{0,20}$"
+)
+_WHO_CHOSE = re.compile(r"[^，。；]{0,6}(?:的(?:人|同学|考生|理由|话)|者)")
 _WRAPPED = re.compile(r"[*_`\"'“”‘’【】\[\](){}$\u200b-\u200f\ufeff]|\\boxed")
 _CHOICE = re.compile(
     r"(?:正确|答案|选项|应选|选|[是为: ]){0,6}(?P<letters>[A-H](?:[、, 和]{0,3}[A-H]){0,7})"
     r"(?P<rest>(?![A-Za-z]).{0,400})",
     re.DOTALL,
 )
-_COUNTING = re.compile(r"#\d(?:种|个|项|步|点|类|味|位|例|方|面|条|者|句)?|#1[次日年月]")
 _NEGATED = re.compile(r"不(?:能|可以?|宜|应该?|要|得|建议|行|是|会|需|必)|没有|未[能见证发]|禁|忌|勿|否")
 _FORBIDS = re.compile(r"不(?:能|可以?|宜|应该?|要|得|建议)|禁|忌|勿|慎|避免")
 _ALLOWS = re.compile(r"(?<!不)(?:可以|能够|可放心|可安全|(?<![不适])宜|推荐|适合|放心)")
@@ -78,7 +83,8 @@ def find_other_choice(reasoning: str, right: str, options: dict[str, str]) -> tu
 
     The last option that it names as the right one counts. One that names none must not end with another option's text.
     """
-    chosen = [match["behind"] or match["before"] for match in _CHOSEN.finditer(_plain(reasoning))]
+    plain = _plain(reasoning)
+    chosen = [match["behind"] or match["before"] for match in _CHOSEN.finditer(plain) if _is_meant(plain, match)]
     if chosen:
         said = letters_in(chosen[-1])
         return None if said == right else ("reasoning contradicts the answer", f"concludes {said}, answers {right}")
@@ -89,6 +95,12 @@ def find_other_choice(reasoning: str, right: str, options: dict[str, str]) -> tu
     if named and not set(named) & set(right):
         return "reasoning contradicts the answer", f"ends with {named[0]}, answers {right}"
     return None
+
+
+def _is_meant(text: str, match: re.Match[str]) -> bool:
+    """Return whether a choice is the thought's own: 若选A, 有人会选A, 看似选A and 选A的人 are not."""
+    clause = re.split(r"[，,。；;！？\n]", text[max(0, match.start() - 30) : match.start()])[-1]
+    return not _OTHERS_CHOICE.search(clause) and not _WHO_CHOSE.match(text, match.end())
 
 
 def read_choice(answer: str, options: dict[str, str]) -> str:
@@ -123,16 +135,20 @@ def find_contradiction(reasoning: str, question: str, answer: str) -> tuple[str,
     """Return how a reasoning's conclusion contradicts the answer it leads to (reason, detail); None if it does not.
 
     Their quantities of one unit are compared, yes and no where that is asked, whether one forbids what the other
-    allows, and words that exclude each other, such as 饭前 and 饭后.
+    allows, words that exclude each other, such as 饭前 and 饭后, and what each says under which condition.
     """
     end = _conclusion(reasoning)
-    concluded, answered = (_quantities(text) for text in (end, answer))
-    units = {_unit(one) for one in answered}
-    if strange := sorted(one for one in concluded - answered - _quantities(question) if _unit(one) in units):
-        return "reasoning contradicts the answer", f"concludes {strange[0].lstrip('#')}"
+    concluded, answered = (find_quantities(text) for text in (end, answer))
+    units, known = {unit_of("#" + said) for said in answered.values()}, {*answered, *find_quantities(question)}
+    for one, said in sorted(concluded.items()):
+        if unit_of("#" + said) in units and not is_among(one, known):
+            return "reasoning contradicts the answer", f"concludes {said}"
+    times = [[one for one in several if unit_of(one) in TIMES] for several in (concluded, answered)]
+    if all(len(several) == 1 for several in times) and not is_among(times[0][0], {*known, times[1][0]}):
+        return "reasoning contradicts the answer", f"concludes {concluded[times[0][0]]}"
     if is_yes_or_no(question) and bool(_NEGATED.search(end)) != bool(_NEGATED.search(answer)):
         return "reasoning contradicts the answer", f"concludes {end[:40]}"
-    for one, other in ((end, answer), (answer, end)):
+    for one, other in () if are_complements(end, answer) else ((end, answer), (answer, end)):
         only_forbids = _FORBIDS.search(one) and not _ALLOWS.search(one)
         if only_forbids and _ALLOWS.search(other) and not _FORBIDS.search(other):
             return "reasoning contradicts the answer", f"concludes {end[:40]}"
@@ -143,9 +159,9 @@ def find_contradiction(reasoning: str, question: str, answer: str) -> tuple[str,
 
 def find_strange_quantity(reasoning: str, known: Collection[str]) -> tuple[str, str] | None:
     """Return a quantity of the reasoning that none of the known texts has (reason, detail); None if there is none."""
-    there = set().union(*map(_quantities, known))
-    strange = sorted(_quantities(reasoning) - there)
-    return ("reasoning states a quantity of its own", strange[0].lstrip("#")) if strange else None
+    there = set().union(*map(find_known, known))
+    strange = sorted(said for one, said in find_quantities(reasoning).items() if not is_among(one, there))
+    return ("reasoning states a quantity of its own", strange[0]) if strange else None
 
 
 def find_other_subject(reasoning: str, question: str) -> tuple[str, str] | None:
@@ -174,12 +190,3 @@ def _conclusion(reasoning: str) -> str:
         return reasoning[last:]
     sentences = [one for one in re.split(r"[。！？；\n]", reasoning) if one.strip()]
     return sentences[-1] if sentences else ""
-
-
-def _quantities(text: str) -> set[str]:
-    """Return the numbers with units of a text, each in one spelling, but those that count points of an argument."""
-    return {word for word in split_words(text).value if word.startswith("#") and not _COUNTING.fullmatch(word)}
-
-
-def _unit(quantity: str) -> str:
-    return re.sub(r"[#\d.~]+", "", quantity)

@@ -4,7 +4,7 @@ Ours; the paper's rejected answers are only what a judge likes less. An answer t
 dangerous place teaches what a judge of style never marks. The change is made by rule, in exactly one place:
 
 - a dose becomes ten times as large, the commonest grave error in prescribing (Lesar, Ann Pharmacother 2002);
-- a prohibition becomes a permission (不宜空腹服用 → 宜空腹服用);
+- a prohibition becomes a permission (不宜空腹服用 → 宜空腹服用), where `prohibitions` finds one that is meant;
 - a sentence that warns, or sends to a doctor, is left out.
 
 A change counts only if the gate sees it: `grounding` for the first two, with the good answer as the document, and the
@@ -19,6 +19,7 @@ from typing import Literal
 from chimed.text import grounding
 from chimed.text.fidelity import coverage, negations
 from chimed.text.fidelity.doses import parse_number
+from chimed.text.prohibitions import find_prohibitions
 
 Kind = Literal["dose", "warning"]
 LEAST_LEFT = 12  # characters that an answer without its warning still has
@@ -33,32 +34,9 @@ _DOSE = re.compile(
 _TAKEN = re.compile(r"[服用吃饮喝煎注滴敷涂补含冲泡]|[每一]次|[每一]日|[每一]天|剂量|[取加放]")
 _ENDS = "，,。；;！!？?\n：:"
 
-# A prohibition, and the permission that it becomes. Behind it stands what people do; 不能入睡 forbids nothing.
-_DONE = (
-    r"(?=(?:再|轻易|随[便意]|擅?自行?|自己|盲目|长[期时久]|过[度量多分于]|大量|同时|一起|空腹|睡前|直接|乱|滥|多|太|久|单独|继续"
-    r"|经常|剧烈|突然|马上|私自|在|[与和跟][^，。；]{1,8}(?=同|合|并|一))*"
-    r"(?:吃|喝|服|食|饮|用|使用|应用|停|换|加|减|买|吸|抽|熬|洗|碰|抓|挠|挤|涂|敷|进|运动|劳累|活动|接触|同房|怀孕|哺乳|按|热敷|手术"
-    r"|同服|合用|并用|摄入|摄取|驾|注射|口服|外用|染|烫|搬|站|坐|负重|憋|生气|吹|受凉|掉以|忽视|拖延|延误))"
-)
-_FLIPS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(
-            r"(?:切勿|请勿|切忌|切不可|(?:千万|一定|绝对?|尽量|最好)不[要能可]|千万别|(?:应该?)?严禁|(?:应该?)?禁止|不得|不准|不允许|不可以|不建议)"
-            + _DONE
-        ),
-        "可以",
-    ),
-    (re.compile(r"(?<!要)不要" + _DONE), "可以"),
-    (re.compile(r"(?<!能)不[能可]" + _DONE), "可以"),
-    (re.compile(r"不(?=宜|应(?:[该当]|[用服吃喝使]))(?=.{2})"), ""),
-    (re.compile(r"(?<![可以能够以为法不])(?:应该?|尽量|注意)?避免" + _DONE), "可以"),
-    (re.compile(r"(?:应该?|须|要)?(?:禁|忌|慎)(?=[用服食饮]|口服)"), "可"),
-    (re.compile(r"(?<![\u3400-\u9fff])忌(?=[^讳惮日])"), "宜"),
-)
-_TURNS_ROUND = frozenset("可谨不无必需非")  # before a prohibition these make it another word: 可不可以, 谨慎, 不必忌食
 _WARNS = re.compile(
     r"(?:及时|立即|立刻|尽[快早]|马上|赶紧)[^，。；]{0,6}(?:就[医诊]|医院|医生|医师|检查|急诊)|遵医嘱|医[生师][^，。；]{0,4}指导下"
-    r"|孕妇|哺乳|过敏|副作用|不良反应|警惕|当心|停药|[禁忌慎]|不要|不宜|避免|切勿"
+    r"|(?:孕妇|哺乳|过敏)[^，。；]{0,12}(?:[禁忌慎]|(?<![能可])不[宜能可要])|警惕|当心|(?:立即|立刻|马上|及时|应)停药"
 )
 
 
@@ -112,18 +90,15 @@ def tenfold(number: str) -> str | None:
 
 
 def _permissions(answer: str) -> Iterator[Spoilt]:
-    for pattern, instead in _FLIPS:
-        for match in pattern.finditer(answer):
-            if answer[max(0, match.start() - 1) : match.start()] in _TURNS_ROUND:
-                continue
-            yield _changed(answer, match.span(), instead, "warning")
+    for start, end, instead in find_prohibitions(answer):
+        yield _changed(answer, (start, end), instead, "warning")
 
 
 def _without_warning(answer: str) -> Iterator[Spoilt]:
     sentences = list(re.finditer(r"[^。！？；\n]+[。！？；\n]?", answer))
     for match in reversed(sentences):
         left = answer[: match.start()] + answer[match.end() :]
-        if _WARNS.search(match[0]) and len(left.strip()) >= LEAST_LEFT:
+        if (_WARNS.search(match[0]) or find_prohibitions(match[0])) and len(left.strip()) >= LEAST_LEFT:
             left = re.sub(r"[；，]\s*$", "。", left.strip())
             yield Spoilt(left, "warning", f"{match[0].strip()} → ")
 

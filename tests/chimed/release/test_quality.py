@@ -34,7 +34,9 @@ def test_rows_statistics_and_card_tell_the_ratings(lake):
     assert f"by the rubric `{made['rubric']}`" in card
     assert all(f"| `quality_{name}` |" in card for name in made["agreement"])
     assert "No person has rated any of them yet" in card
-    assert all(f"| `{name}` |" in card for name in ("text", "id", "evidence", "preference_margin", "rejected_by", "cluster"))
+    assert all(
+        f"| `{name}` |" in card for name in ("text", "id", "evidence", "preference_margin", "rejected_by", "cluster")
+    )
     assert "| pairs whose chosen answer is the longer one |" in card
     assert not re.search(r"(consistency|tie share|characters left): ", card)  # figures are told in words
 

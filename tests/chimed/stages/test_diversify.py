@@ -10,7 +10,7 @@ from chimed.build.ledger import check_ledger
 from chimed.diversity import capping, clusters
 from chimed.errors import UserError
 from chimed.pipeline import steps
-from chimed.pipeline.diversity import read_diversity
+from chimed.pipeline.diversity import print_diversity, read_diversity
 from chimed.schema import RECORD
 from chimed.stages import diversify
 from chimed.storage import lake as lakes
@@ -130,6 +130,11 @@ def test_a_killed_step_leaves_the_same_bytes(around, monkeypatch):
         assert bytes_of() == whole
 
 
+def table_clusters(outcome) -> int:
+    """In how many clusters the rows of an outcome were before the cap."""
+    return pl.concat([outcome.kept["cluster"], outcome.dropped["cluster"]]).n_unique()
+
+
 def test_the_cap_takes_the_lowest_rated_first(around):
     asks = [one | {"quality": 1.0 + n % 30 / 10} for n, one in enumerate(questions("头痛", 60))]
     table = rows(*asks, *(one | {"quality": 3.0} for topic in list(TOPICS)[1:] for one in questions(topic, 20)))
@@ -137,7 +142,10 @@ def test_the_cap_takes_the_lowest_rated_first(around):
     check_ledger("diversify", table, outcome)
     assert set(outcome.dropped["reason"]) == {diversify.TOO_MANY}
     sizes = outcome.kept.group_by("cluster").len()["len"]
-    assert sizes.max() <= 12  # a tenth of 120
+    told = outcome.figures["limits"]["qa"]
+    assert told["clusters"] == table_clusters(outcome)
+    assert sizes.max() <= told["most"] == max(12, -(-120 // told["clusters"]))  # a tenth, or an equal share
+    assert told["too_low"] == (told["clusters"] < 10)
     gone = outcome.dropped.group_by("cluster").agg(worst_kept=pl.col("quality").max())
     kept = outcome.kept.group_by("cluster").agg(lowest=pl.col("quality").min())
     both = gone.join(kept, on="cluster")
@@ -151,16 +159,76 @@ def test_the_cap_takes_the_lowest_rated_first(around):
 def test_without_ratings_paraphrases_leave_first():
     table = pl.DataFrame(
         {
-            "id": ["a", "b", "c", "d", "e"],
-            "kind": ["qa"] * 5,
-            "cluster": [0, 0, 0, 0, None],
-            "quality": [None] * 5,
-            "repeats": [False, True, False, False, True],
+            "id": ["a", "b", "c", "d", "e", "f"],
+            "kind": ["qa"] * 6,
+            "cluster": [0, 0, 0, 0, None, 1],
+            "quality": [None] * 6,
+            "repeats": [False, True, False, False, True, False],
         },
         schema={**capping.COLUMNS, "repeats": pl.Boolean},
     )
-    assert capping.choose(table, 0.4)["id"].to_list() == ["b", "d"]  # two of five may stay; e is in no cluster
+    assert capping.choose(table, 0.5)["id"].to_list() == ["b"]  # three of six may stay; e is in no cluster
     assert capping.choose(table, None)["id"].to_list() == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "share", "most", "too_low", "taken"),
+    [
+        ([50, 50, 50, 50], 0.1, 50, True, 0),  # as even as can be: nothing is to be taken
+        ([80, 40, 40, 40], 0.1, 50, True, 30),
+        ([80, 40, 40, 40], 0.25, 50, False, 30),
+        ([80, 40, 40, 40], 0.3, 60, False, 20),
+        ([10], 0.5, 10, True, 0),
+        ([9, 1], 0.001, 5, True, 4),
+        ([], 0.5, 1, False, 0),
+    ],
+)
+def test_a_cap_never_goes_below_equal_shares(sizes, share, most, too_low, taken):
+    own = [number for number, size in enumerate(sizes) for _ in range(size)] or [None]
+    table = pl.DataFrame(
+        {"id": [f"{n:03}" for n in range(len(own))], "kind": ["qa"] * len(own), "cluster": own},
+        schema={name: capping.COLUMNS[name] for name in ("id", "kind", "cluster")},
+    ).with_columns(quality=pl.lit(None, pl.Float64), repeats=pl.lit(False))
+    told = capping.limits(table, share)["qa"]
+    assert (told["most"], told["too_low"]) == (most, too_low)
+    assert len(capping.choose(table, share)) == taken
+
+
+def test_a_cap_that_is_too_low_is_told(around, capsys):
+    judged(diversify, corpus(), capped(around, 0.001), parts=2)
+    path = f"builds/{around.build}/build.json"
+    made = lakes.read_json(around.lake, path)
+    lakes.write_json(around.lake, path, made | {"options": made["options"] | {"cluster_cap": 0.001}})
+    told = read_diversity(around.lake, around.build)
+    assert set(told["too_low"]) == {"document", "qa"}
+    print_diversity(told)
+    assert "warning: a cap of 0.1% is below an equal share of qa" in capsys.readouterr().out
+
+
+def test_topics_are_what_pages_are_about(around):
+    """Pages of two sites: one field order each, and the same four herbs on both."""
+    about = {
+        "便秘": "润肠通便，治大便秘结，腹中胀满，数日不解",
+        "咳嗽": "宣肺止咳，治咳嗽痰多，气喘，喉中痰鸣",
+        "湿疹": "祛风止痒，治皮肤湿疹，瘙痒流水，疮疡",
+        "失眠": "养心安神，治心悸失眠，多梦健忘，烦躁",
+    }
+    fields = (
+        "【药名】{n}【别名】{n}【功效与作用】{say}【用法用量】煎服，{n}克",
+        "产地分布：{n}\n采收加工：{n}\n临床应用：{say}\n注意事项：{n}\n用法：三钱",
+    )
+    pages = [
+        document(fields[n % 2].format(n=n, say=f"{say}，{WHO[n % 13]}"), title=topic, url=f"http://p/{topic}{n}")
+        for topic, say in about.items()
+        for n in range(40)
+    ]
+    outcome = judged(diversify, rows(*pages), around, parts=2)
+    of_topics = [set(some["cluster"]) for some in outcome.kept.partition_by("title")]
+    assert sum(len(one) for one in of_topics) == len(set().union(*of_topics))
+    words = {word for one in outcome.figures["clusters"] for word in one["words"]}
+    assert not [
+        word for word in words if word in "药名 别名 功效与作用 用法用量 产地分布 采收加工 临床应用 注意事项 三钱"
+    ]
 
 
 def test_what_nobody_asks_is_told_most_frequent_first(around):
@@ -210,9 +278,10 @@ def test_hostile_rows_are_placed_or_left_alone(around, name):
     check_ledger("diversify", table, outcome)
     if name in ("empty", "one letter", "one row", "none", "signs"):
         assert len(outcome.kept) == len(table)
-    if name == "all the same":
+    if name == "all the same":  # one cluster cannot have less than all
         assert (outcome.kept["cluster"] == 0).all()
-        assert len(outcome.dropped) == 60
+        assert len(outcome.kept) == len(table)
+        assert outcome.figures["limits"]["qa"]["too_low"]
 
 
 def test_a_table_without_the_column_is_read(around):

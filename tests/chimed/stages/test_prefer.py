@@ -17,6 +17,7 @@ from chimed.text.fidelity import coverage, negations
 from support.samples import model_outcome, qa, rows
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "spoilt_answers.jsonl").read_text("utf-8").splitlines()]
+PLACES = [json.loads(line) for line in (Path(__file__).parent / "spoilt_places.jsonl").read_text("utf-8").splitlines()]
 ANSWERS = (
     "多喝水。多休息。",
     "多喝水，注意休息，避免受凉。",
@@ -99,6 +100,12 @@ def test_a_consistent_judge_gives_the_widest_margin(of):
 def test_an_answer_is_spoilt_in_one_place(case):
     spoilt = spoiling.spoil(case["answer"], case.get("question", ""))
     assert (spoilt and (spoilt.kind, spoilt.text)) == (tuple(case["spoilt"]) if case["spoilt"] else None)
+
+
+@pytest.mark.parametrize("case", PLACES, ids=lambda case: case["answer"][:24])
+def test_only_a_meant_prohibition_is_spoilt(case):
+    spoilt = spoiling.spoil(case["answer"])
+    assert (spoilt and spoilt.text) == case["spoilt"]
 
 
 def test_a_gate_refuses_every_spoilt_answer():

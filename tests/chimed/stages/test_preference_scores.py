@@ -6,9 +6,11 @@ import json
 import pyarrow as pa
 import pytest
 
+from chimed.build import order
 from chimed.build.ledger import TooManyFailed, check_ledger
 from chimed.llm import prompts
 from chimed.llm.asking import ask_models
+from chimed.pipeline.estimate import estimate_build
 from chimed.pipeline.trace import read_row
 from chimed.rating import judge, rubric
 from chimed.release.pairs import preferences
@@ -16,7 +18,7 @@ from chimed.release.rows import shaped
 from chimed.schema import FORMER_NAMES, OF_PAIRS, QUALITY_NAMES, RECORD
 from chimed.stages import prefer
 from chimed.storage import lake as lakes
-from support.samples import document, model_outcome, qa, rows
+from support.samples import document, model_outcome, prepared, qa, rows
 
 THIN = "多喝水，多休息。"
 GOOD = "尽快到医院呼吸科就诊，查胸片，遵医嘱用药，不要自行服用抗生素。"
@@ -104,6 +106,27 @@ def test_a_rating_that_cannot_be_read_costs_no_pair(asked, served):
     thin[0] = "给三分。"
     with pytest.raises(TooManyFailed, match="not a rating by the rubric"):
         model_outcome(prefer, questions(60), work)
+
+
+def test_an_estimate_knows_ratings_behind_verdicts(asked, served):
+    """Where answers are stored and verdicts are not, as after a build that stopped between the two."""
+    work, _ = asked
+    for stage in order.NAMES[1 : order.NAMES.index("prefer") + 1]:
+        prepared(stage, questions(), work)
+    only = dataclasses.replace(work, options=work.options.model_copy(update={"skip": ("reason", "rate")}))
+    assert remaining(only) == {"answer": 8, "judge": 8, "rate": 8}
+    right = served.answer
+    served.answer = lambda body: (400, {}, b"{}") if "回答A" in str(body) else right(body)
+    with pytest.raises(TooManyFailed):
+        model_outcome(prefer, questions(), only)
+    assert remaining(only) == {"answer": 0, "judge": 8, "rate": 8}
+    served.answer = right
+    model_outcome(prefer, questions(), only)
+    assert remaining(only) == {"answer": 0, "judge": 0, "rate": 0}
+
+
+def remaining(work) -> dict[str, int]:
+    return {one["prompt"].split("@")[0]: one["remain"] for one in estimate_build(work, rate=1000)["stages"]}
 
 
 def rated(body: dict) -> str:

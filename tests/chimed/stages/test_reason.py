@@ -22,6 +22,7 @@ CASES = [json.loads(line) for line in (Path(__file__).parent / "reasonings.jsonl
 ECHOES = [
     json.loads(line) for line in (Path(__file__).parent / "reasoning_echoes.jsonl").read_text("utf-8").splitlines()
 ]
+EXAMS = [json.loads(line) for line in (Path(__file__).parent / "exam_thoughts.jsonl").read_text("utf-8").splitlines()]
 TEXT = "茯苓味甘、淡，性平。归心、肺、脾、肾经。利水渗湿，健脾宁心。煎服，常用量为9～15克。"
 GOOD = "茯苓味甘而淡，淡能渗湿，甘能健脾，所以它的功效是利水渗湿，健脾宁心。"
 STEM, OPTIONS = "青岚散原方里用量最大的药是哪一味", [("A", "白术"), ("B", "防风"), ("C", "黄芪"), ("D", "甘草")]
@@ -114,6 +115,14 @@ def test_a_thought_that_only_repeats_is_found():
     assert len(ECHOES) == 171
     assert min(told["last"]) >= 0.8
     assert min(told[None]) >= 0.95
+
+
+@pytest.mark.parametrize("case", EXAMS, ids=lambda case: case["reasoning"][:20])
+def test_supposing_an_option_rules_it_out(case):
+    named = case["options"][case["answer"]]
+    fault = reasoning.find_other_choice(case["reasoning"], case["answer"], case["options"])
+    fault = fault or echoes.find_echo(case["reasoning"], case["question"], named)
+    assert (fault is None) is case["sound"]
 
 
 def test_what_the_document_says_is_no_repetition():

@@ -3,8 +3,10 @@
 The first question and its answer are the record's, what was said afterwards is its `turns`, as in a consultation of a
 site. Files are not always in order; so that a record begins with a question, alternates and ends with an answer:
 
-- messages of a system or a tool are left out, wherever they stand, and empty messages are;
-- what one side said in several messages on end is one turn, a line each;
+- messages of a system or a tool are left out, wherever they stand;
+- what one side said in several messages on end is one turn, a line each; empty messages among them are left out;
+- a conversation ends before a turn without words, and before a message that is only a picture or a recording, for what
+  follows answers what nobody can read. Before the first words, empty messages are left out;
 - answers before the first question and a last question without an answer are left out;
 - a conversation with a role that nobody knows, without a question, or without an answer is no record.
 
@@ -14,6 +16,7 @@ All of this is counted in the file's notes.
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from chimed.roles import ASKER, DOCTOR
@@ -38,6 +41,15 @@ class Conversation:
     question: str
     answer: str
     turns: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Message:
+    """One message of asker or doctor. is_lost: it has only parts that are no text, such as a picture."""
+
+    role: str
+    text: str
+    is_lost: bool
 
 
 def read_conversation(messages: object, notes: Counter[str]) -> Conversation | Miss:
@@ -67,20 +79,26 @@ def read_conversation(messages: object, notes: Counter[str]) -> Conversation | M
 
 
 def _turns(messages: list[Any], notes: Counter[str]) -> list[Turn] | Miss:
-    """Return what was said in turn; who speaks twice goes on."""
-    said: list[tuple[str, list[str]]] = []
+    """Return what was said in turn, up to the first turn without words; who speaks twice goes on."""
+    read = []
     for message in messages:
-        turn = _read_turn(message, notes)
-        if isinstance(turn, Miss):
-            return turn
-        if turn is None:
-            continue
-        if said and said[-1][0] == turn.role:
-            notes["messages of one side on end, joined"] += 1
-            said[-1][1].append(turn.text)
-        else:
-            said.append((turn.role, [turn.text]))
-    return [Turn(role, "\n".join(several)) for role, several in said]
+        one = _read_message(message, notes)
+        if isinstance(one, Miss):
+            return one
+        if one is not None:
+            read.append(one)
+    turns: list[Turn] = []
+    for role, side in groupby(read, lambda one: one.role):
+        several = list(side)
+        read_to = next((n for n, one in enumerate(several) if one.is_lost), len(several))
+        texts = [one.text for one in several[:read_to] if one.text]
+        if texts:
+            turns.append(Turn(role, "\n".join(texts)))
+            notes["messages of one side on end, joined"] += len(texts) - 1
+        if read_to < len(several) or (turns and not texts):
+            notes["conversations that end before a turn without words"] += 1
+            break
+    return turns
 
 
 def _is_pair(value: object) -> bool:
@@ -98,28 +116,29 @@ def _assign_roles(said: list[str]) -> list[dict[str, Any]]:
     return [{"role": _PAIR[n % 2], "content": one} for n, one in enumerate(said)]
 
 
-def _read_turn(message: object, notes: Counter[str]) -> Turn | Miss | None:
-    """Return what a message says and who; None if it is empty or from a system or tool."""
+def _read_message(message: object, notes: Counter[str]) -> _Message | Miss | None:
+    """Return what a message says and who; None if it is from a system or tool."""
     if not isinstance(message, dict):
         return Miss("messages that are no messages")
     fields = {str(key).strip().lower(): value for key, value in message.items()}
     role = str(next((fields[name] for name in _ROLE if fields.get(name)), "")).strip().lower()
-    said = _message_text(next((fields[name] for name in _SAID if fields.get(name)), ""), notes)
+    text, others = _message_text(next((fields[name] for name in _SAID if fields.get(name)), ""))
+    notes["parts of messages that are no text, left out"] += others
     if role in IGNORED_ROLES:
         notes["messages of a system or a tool, left out"] += 1
         return None
     if role not in QUESTION_ROLES and role not in ANSWER_ROLES:
         return Miss("messages of an unknown role")
-    if not said:
+    if not text:
         notes["empty messages, left out"] += 1
-        return None
-    return Turn(ASKER if role in QUESTION_ROLES else DOCTOR, said)
+    return _Message(ASKER if role in QUESTION_ROLES else DOCTOR, text, is_lost=not text and others > 0)
 
 
-def _message_text(content: object, notes: Counter[str]) -> str:
-    """Return a message's text; for a list of parts, the text parts."""
+def _message_text(content: object) -> tuple[str, int]:
+    """Return a message's text, and how many of its parts are no text; for a list of parts, the text parts."""
+    others = 0
     if isinstance(content, list):
         texts = [part.get("text") for part in content if isinstance(part, dict)]
-        notes["parts of messages that are no text, left out"] += sum(not isinstance(one, str) for one in texts)
+        others = sum(not isinstance(one, str) for one in texts)
         content = "\n".join(one for one in texts if isinstance(one, str))
-    return content.strip() if isinstance(content, str) else ""
+    return content.strip() if isinstance(content, str) else "", others

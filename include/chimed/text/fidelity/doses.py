@@ -40,8 +40,9 @@ _COUNTED = {
 COUNTED = ("次", "日", "月", "年", "个", "倍")  # of these a translation may not make one up
 _CLASS = {name: name for name in WEIGHED} | {word: name for name, words in _COUNTED.items() for word in words.split()}
 _UNITS = "|".join(sorted(_CLASS, key=len, reverse=True)).replace("两", "两(?![天日次个年月种句手侧者三四])", 1)
+_UNITS = _UNITS.replace("分", "分(?!之)", 1)  # 三分之一两 is a third and no 三分
 DOSE = re.compile(
-    rf"(\d{{1,9}}(?:\.\d{{1,9}})?|[零〇一二三四五六七八九十廿卅百千两半双]{{1,12}})\s{{0,8}}(?:[余多几来]\s{{0,8}})?({_UNITS})(半(?![身夜日天月年夏]))?"
+    rf"(\d{{1,9}}(?:\.\d{{1,9}})?|[一二三四五六七八九十百]{{1,4}}分之[一二三四五六七八九十]{{1,3}}|[零〇一二三四五六七八九十廿卅百千两半双]{{1,12}})\s{{0,8}}(?:[余多几来]\s{{0,8}})?({_UNITS})(半(?![身夜日天月年夏]))?"
 )
 
 
@@ -62,15 +63,27 @@ def spell_out(text: str) -> str:
 
 
 def parse_number(text: str) -> float:
-    """Return the value of an Arabic number or a Chinese one below ten thousand (二十四, 一百零五, 半; 二三 is 3)."""
+    """Return the value of an Arabic number or a Chinese one below ten thousand (二十四, 一百零五, 半; 二三 is 3).
+
+    Fractions are understood (三分之一, 1/3). Raise ValueError for what is no single number, such as 一钱五分.
+    """
+    for mark, upper_first in (("分之", False), ("/", True)):
+        first, found, second = text.partition(mark)
+        if found:
+            upper, lower = (first, second) if upper_first else (second, first)
+            if not upper or not lower or not parse_number(lower):
+                raise ValueError(f"{text!r} is no fraction; it needs two numbers, the lower one above 0")
+            return parse_number(upper) / parse_number(lower)
     if text[0].isdigit():
         return float(text)
     total, digit = 0.0, 0.0
     for character in text:
         if character in _TENS:
             total, digit = total + (digit or 1) * _TENS[character], 0.0
-        else:
+        elif character in _DIGITS:
             digit = _DIGITS[character] if character != "半" else digit + 0.5
+        else:
+            raise ValueError(f"{text!r} is no single number: {character!r} is no digit; read each number alone")
     return total + digit
 
 

@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from chimed.text.graph.ailments import find_ailments
-from chimed.text.graph.fact import AMOUNT, Fact
+from chimed.text.graph.doses import find_doses
+from chimed.text.graph.fact import Fact
 from chimed.text.graph.fields import LABELS, Field, kind_of, read_fields
-from chimed.text.graph.heads import read_head
-from chimed.text.graph.ingredients import find_ingredients
-from chimed.text.terms import is_herb
+from chimed.text.graph.heads import clauses
+from chimed.text.graph.ingredients import find_ingredients_of
+from chimed.text.graph.taboos import find_taboos
 
 MOST_FACTS = 500  # of one entry; a hostile page may list without end
 OF_NATURE = ("has_nature", "has_flavour", "has_toxicity")
@@ -33,27 +34,16 @@ _PREPARED = re.compile(r"[生熟鲜干炒炙煅制酒醋](?:用|品|者|则)|[�
 _ANY_CHANNEL = "|".join(CHANNELS)
 _CHANNEL = re.compile(_ANY_CHANNEL)
 _INTO = re.compile(rf"[归入][手足]?((?:{_ANY_CHANNEL})(?:(?:{_ANY_CHANNEL})|[、，,和及与 \u3000二三四五经]){{0,60}})")
-_CLAUSE = re.compile(r"[^。；;！!\n]+")
 _BETWEEN_COMMAS = re.compile(r"[^，,]+")
 _ITEM = re.compile(r"[^、，,。；;\s]+")
 _EFFECT = re.compile(r"[\u3400-\u9fff]{2,10}")
 _CLASS = re.compile(r"^属|下属|分类|药$")  # 属清热药 is the class of a herb and no effect
 _USED = re.compile(r"[生熟鲜炒炙制煅炮酒醋盐蜜]{1,2}[用品者则]|外用|内服")  # 生用清热 is 清热 under a condition
-_WAY = r"成人|小儿|儿童|[鲜生熟炒炙煅制]用|外用|煎服|水煎|煎汤|内服|研末|入丸|含服|冲服|吞服|泡酒|熬膏|鲜品|鲜者|敷|洗"
-_WAY_OR_AMOUNT = re.compile(rf"(?P<way>{_WAY})|{AMOUNT}")
-_NO_DOSE_BEHIND = re.compile(
-    r"(?:[\d][-—―〜~～]|中毒量?|致死量?|误服|[不勿]宜?[超多]过?[过于]?|公斤|千克|相当于(?:生药)?|每|体重|第|含|占|浓度|直径|长|每日总量不)约?$"
-)
-_TABOO = re.compile(r"忌|禁|慎|不宜|不可|不得|不能|勿|避免|(?<!无)毒")
-_SAYS_NOTHING = re.compile(r"尚不明确|不详|暂无|未见|无特殊|谨慎用药|无(?:明显|绝对)?(?:使用)?禁忌|无此忌")
-_NOT_WITH = re.compile(
-    r"(?:不宜|不可|不能|忌|禁)[与同](?P<herbs>[\u3400-\u9fff、，,]{1,80}?)(?:同用|配伍|合用|并用|同服|一起)"
-    r"|(?<!不)[反畏恶](?P<bare>[\u3400-\u9fff、]{2,40})"
-)
 _OF_SYMPTOMS = re.compile(r"用于|主治|治|适用")  # what begins so is no effect
+_NOT_THE_SAME = re.compile(
+    r"不是|并非|而非|^非(?!洲)|不同|有别|区别|误[作称用认以名]|混[淆用同]|易混|[不勿][可能得叫称作等应宜]|冒充|伪品|代用品"
+)
 _NO_NAME = re.compile(r"(?:又名|亦称|亦名|俗称|别名|暂缺|不详|无)")
-LONGEST_TABOO = 200  # characters; a longer clause is no statement of an entry
-_BETWEEN_HERBS = re.compile(r"[^、和及，,]+")
 _NAME = re.compile(r"[\u3400-\u9fff·]{1,12}")
 
 
@@ -109,35 +99,31 @@ def _name(kind: str, title: str | None, fields: list[Field], text: str) -> str |
 
 def _facts(kind: str, field: Field, fields: list[Field], text: str) -> Iterator[Fact]:
     """Read a field by what its label says that it tells."""
-    readers = [("alias", _other_names), ("effect", _effects), ("taboo", _taboos)]
+    readers = [("alias", _other_names), ("effect", _effects), ("taboo", find_taboos)]
     if kind == "herb":
-        readers += [("nature", _natures), ("channel", _channels), ("dose", _doses)]
-    else:
-        readers += [("contains", find_ingredients)]
+        readers += [("nature", _natures), ("channel", _channels), ("dose", find_doses)]
+    elif field == next((one for one in fields if one.label in LABELS["contains"]), None):
+        yield from find_ingredients_of(text, fields)
     for topic, reader in readers:
         if field.label in LABELS[topic]:
             yield from reader(text, field.start, field.end)
-    of_ailments = field.label in LABELS["ailment"]
-    if field.label in LABELS["effect and ailment"]:
+    of_ailments, both = field.label in LABELS["ailment"], field.label in LABELS["effect and ailment"]
+    if both:
         of_ailments = any(one.label in LABELS["effect"] for one in fields)  # the effects stand in a field of their own
         if not of_ailments:
             yield from _effects(text, field.start, field.end, both=True)
-    if of_ailments or field.label in LABELS["use"] | LABELS["effect and ailment"]:
-        yield from find_ailments(text, field.start, field.end, named=of_ailments)
-
-
-def _clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int, str | None]]:
-    """Yield where each clause is, without the spaces around it, and the condition that stands at its head."""
-    for match in _CLAUSE.finditer(text, start, end):
-        inner = match[0].strip()
-        if inner:
-            low = match.start() + match[0].index(inner)
-            head, begin = read_head(text, low, low + len(inner))
-            yield begin, low + len(inner), head
+    if of_ailments or both or field.label in LABELS["use"]:
+        yield from find_ailments(text, field.start, field.end, named=of_ailments, led=both)
 
 
 def _other_names(text: str, start: int, end: int) -> Iterator[Fact]:
+    denied = start
     for item in _ITEM.finditer(text, start, end):
+        if item.start() < denied:
+            continue
+        if _NOT_THE_SAME.search(item[0]):  # 不是紫丁香、白丁香: to the end of the sentence
+            denied = next((at for at in range(item.end(), end) if text[at] in "。；;\n"), end)
+            continue
         if _NAME.fullmatch(item[0]) and len(item[0]) > 1 and not _NO_NAME.match(item[0]):
             yield Fact("also_called", None, None, item[0], None, *item.span())
 
@@ -147,7 +133,7 @@ def _natures(text: str, start: int, end: int) -> Iterator[Fact]:
 
     In 生用性寒，熟用性温，味甘 nobody can say what 味甘 holds for, so it gives no fact.
     """
-    for low, high, head in _clauses(text, start, end):
+    for low, high, head in clauses(text, start, end):
         if head:
             yield from _natures_of(text, low, high, head)
             continue
@@ -171,7 +157,7 @@ def _natures_of(text: str, low: int, high: int, when: str | None) -> Iterator[Fa
 
 def _channels(text: str, start: int, end: int) -> Iterator[Fact]:
     """Yield the channels behind 归 or 入; 归于下焦 and the like give none."""
-    for low, high, head in _clauses(text, start, end):
+    for low, high, head in clauses(text, start, end):
         for into in _INTO.finditer(text, low, high):
             if "经" in into[1] or into.end() >= high:
                 for match in _CHANNEL.finditer(text, *into.span(1)):
@@ -183,7 +169,7 @@ def _effects(text: str, start: int, end: int, both: bool = False) -> Iterator[Fa
 
     both: whether it tells ailments, too; then only where a word such as 用于 says where these begin.
     """
-    for low, high, head in _clauses(text, start, end):
+    for low, high, head in clauses(text, start, end):
         items = [item for item in _ITEM.finditer(text, low, high) if not _CLASS.search(item[0])]
         symptoms = next((n for n, item in enumerate(items) if _OF_SYMPTOMS.match(item[0])), None)
         listed = items[:symptoms]
@@ -202,29 +188,3 @@ def _effects(text: str, start: int, end: int, both: bool = False) -> Iterator[Fa
 
 def _bare_effect(item: re.Match[str]) -> str:
     return _USED.sub("", item[0])
-
-
-def _doses(text: str, start: int, end: int) -> Iterator[Fact]:
-    """Yield doses, each with the way it is taken that stands before it in its clause."""
-    for low, high, head in _clauses(text, start, end):
-        way = head
-        for match in _WAY_OR_AMOUNT.finditer(text, low, high):
-            if match["way"]:
-                way = match["way"] if head in (None, "内服") else head
-            elif not _NO_DOSE_BEHIND.search(text[max(low, match.start() - 8) : match.start()]):
-                yield Fact("has_dose", None, None, match[0], way, *match.span())
-
-
-def _taboos(text: str, start: int, end: int) -> Iterator[Fact]:
-    """Yield who must not take it, in the text's own clauses, and the herbs that it must not be given with."""
-    for low, high, head in _clauses(text, start, end):
-        clause = text[low:high]
-        if _SAYS_NOTHING.search(clause) or not (_TABOO.search(clause) or _NOT_WITH.search(clause)):
-            continue
-        if against := _NOT_WITH.search(text, low, high):
-            group = "herbs" if against["herbs"] else "bare"
-            for item in _BETWEEN_HERBS.finditer(text, *against.span(group)):
-                if is_herb(item[0]):
-                    yield Fact("not_given_with", "herb", item[0], None, head, *item.span())
-        if len(clause) <= LONGEST_TABOO:
-            yield Fact("has_taboo", None, None, clause, head, low, high)
