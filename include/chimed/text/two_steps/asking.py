@@ -21,7 +21,7 @@ _WHICH = f"(?:哪一?[味种个]{HERB}?|什么{HERB}|何药|何种{HERB}|何者)
 _WHAT = f"(?:{_WHICH}|什么)"  # behind 是
 _SOME = "[一二三四五六七八九十几数各多]"
 _GROUP = (
-    f"(?:组成{HERB}|药物组成|组成成分|组成|组方|配方|配伍|处方|用药|方|各?{_SOME}味{HERB}?|{_SOME}种{HERB}|"
+    f"(?:组成{HERB}|药物组成|组成成分|(?:组成|组方|配伍|用药)(?=[中里之的，所各])|配方|处方|方|各?{_SOME}味{HERB}?|{_SOME}种{HERB}|"
     f"[各诸]{HERB}|{HERB})"
 )
 _OF = "(?:所(?:用|使用|含|选用|包含)的?|用到的|使用的|选用的|含有的|包含的|的)"
@@ -82,7 +82,7 @@ _TAKES = "(?:服用|使用|应用|服|用)"
 _TAKING = f"(?:在|若|如果?|想)?(?:要|需要)?{_TAKES}(?:{_NAMED})(?:时|期间|的时候|之?前)?"
 _WHY = "(?:(?:是)?(?:为什么|为何)|原因(?:是什么|何在|为何)?|理由(?:是什么|何在)|是什么原因)"
 _TABOO = [
-    f"{_WHO}{_TAKING}，?{_MUST_HEED}{_ITS}?{_WHICH}(?:，{_WHY})?",
+    f"{_WHO}{_TAKING}，?{_MUST_HEED}(?:{_ITS}{_WHICH}|哪一?[味种]{HERB}?)(?:，{_WHY})?",
     f"{_WHO}{_TAKING}，?{_ITS}?{_WHICH}{_MUST_HEED}(?:，{_WHY})?",
     f"{_WHO}{_TAKING}，?{_ITS}?{_MUST_HEED}的{HERB}?是{_WHICH}(?:，{_WHY})?",
     f"{_WHO}，?{MUST}{_TAKES_CARE}{_PLACE}{_WHICH}(?:，{_WHY})?",
@@ -141,7 +141,7 @@ def _whole(forms: list[str]) -> re.Pattern[str]:
     return re.compile(f"{_LEAD}(?:{'|'.join(forms)})(?:呢|吗)?")
 
 
-_LED = [f"(?:{_PLACE}|○)(?:以|用|依靠|靠){_WHICH}来?◇"]
+_LED = [f"(?:{_PLACE}|○)(?:以|用|依靠|靠)哪一?味{HERB}?来?◇"]
 _FORMS = {
     **{relation: _whole([*_which_has(f"(?:{'|'.join(has)})"), *(_LED if relation == "has_effect" else [])])
        for relation, has in _HAS.items()},
