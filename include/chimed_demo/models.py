@@ -20,7 +20,7 @@ from pathlib import Path
 
 from chimed.llm import prompts
 from chimed.settings import PROJECT
-from chimed.text.two_steps import wording
+from chimed.text import two_steps
 
 log = logging.getLogger("chimed")
 
@@ -50,7 +50,7 @@ def key() -> str:
         *sorted((HERE / "texts").glob("*.yaml")),
         *sorted(path for path in Path(prompts.__file__).parent.glob("*.yaml") if path.stem not in NOT_TAUGHT),
         *(HERE / name for name in CODE),
-        Path(wording.__file__),  # the judge learns its wordings
+        *sorted(Path(two_steps.__file__).parent.glob("*.*")),  # the judge learns what they ask and answer
     ]
     digest = hashlib.sha256()
     for file in files:
