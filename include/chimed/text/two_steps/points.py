@@ -25,10 +25,10 @@ from chimed.text.two_steps.properties import (
     DEGREE,
     FAMILIES,
     POISONOUS,
-    TAKES_CARE,
-    WHO,
     comes_near,
     items_of,
+    takes_care,
+    who_takes_care,
     words_of,
 )
 
@@ -169,7 +169,7 @@ def _taboos(formula: Formula) -> Iterator[Point]:
     """Yield who must take care of one herb of the formula, and of no other, which tell who must take care of them."""
     for herb, told, fact, others in _stated(formula, "has_taboo") if _all_have(formula, "has_taboo") else ():
         for match in CLAUSE.finditer(fact.value or ""):
-            for who, form in TAKES_CARE.items():
+            for who, form in takes_care().items():
                 said = form.fullmatch(match[0]) if len(match[0]) <= LONGEST_SAID else None
                 start = fact.start + match.start()
                 place = replace(fact, start=start, end=start + len(match[0]))
@@ -179,11 +179,13 @@ def _taboos(formula: Formula) -> Iterator[Point]:
 
 def _is_the_only(herb: Herb, told: Told, place: Fact, said: re.Match[str], who: str, others: list[Herb]) -> bool:
     """Whether a clause holds without doubt, the herb's entries agree, and nobody that it names comes near another."""
-    if not is_certain(place, told.text) or not agree(WHO[who].anywhere, said[0], (one.text for one in herb.entries)):
+    if not is_certain(place, told.text) or not agree(
+        who_takes_care()[who].anywhere, said[0], (one.text for one in herb.entries)
+    ):
         return False
     cares = "\n".join(tells_care(one.text) for other in others for one in other.entries)
     for item in items_of(said[0], said["care"]):
-        persons = [known for known in WHO.values() if re.search(f"{known.named}|{known.anywhere}", item)]
+        persons = [known for known in who_takes_care().values() if re.search(f"{known.named}|{known.anywhere}", item)]
         near = [words for known in persons for words in (known.anywhere, known.cared_for)]
         near += [re.escape(item[n : n + 2]) for n in range(max(1, len(item) - 1))]
         if re.search("|".join(near), cares) or any(_any_says(others, known.anywhere) for known in persons):

@@ -37,17 +37,35 @@ class Persons:
     cared_for: str
 
 
-_KNOWN: dict[str, Any] = yaml.load(
-    (Path(__file__).parent / "properties.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
-)
-WHO = {who: Persons(**patterns) for who, patterns in _KNOWN["persons"].items()}
-_CARE = r"(?:均|应|当|须|宜)?(?:慎用|慎服|忌用|忌服|禁用|禁服|不宜用|不宜服用?|不宜使用|不宜|忌|禁|慎)"
-TAKES_CARE = {
-    who: re.compile(
-        rf"(?:[^者]{{1,12}}[、及和或])?(?P<who>{persons.named})(?:[、及和或][^者]{{1,12}}者?)?(?P<care>{_CARE})"
+@lru_cache
+def _known() -> dict[str, Any]:
+    """Return what `properties.yaml` lists: persons and targets."""
+    known: dict[str, Any] = yaml.load(
+        (Path(__file__).parent / "properties.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
     )
-    for who, persons in WHO.items()
-}
+    return known
+
+
+@lru_cache
+def who_takes_care() -> dict[str, Persons]:
+    """Return who must take care, by the plainest word for them."""
+    return {who: Persons(**patterns) for who, patterns in _known()["persons"].items()}
+
+
+_CARE = r"(?:均|应|当|须|宜)?(?:慎用|慎服|忌用|忌服|禁用|禁服|不宜用|不宜服用?|不宜使用|不宜|忌|禁|慎)"
+
+
+@lru_cache
+def takes_care() -> dict[str, re.Pattern[str]]:
+    """Return for each of them the pattern of a clause that tells them to take care: groups who and care."""
+    return {
+        who: re.compile(
+            rf"(?:[^者]{{1,12}}[、及和或])?(?P<who>{persons.named})(?:[、及和或][^者]{{1,12}}者?)?(?P<care>{_CARE})"
+        )
+        for who, persons in who_takes_care().items()
+    }
+
+
 CLAUSE = re.compile(r"[^，,。；;]+")
 
 
@@ -70,7 +88,7 @@ def _acts(effect: str) -> frozenset[tuple[int, bool]]:
     for at in range(0, len(effect), 2):
         words = effect[at : at + 2] if len(effect) % 2 == 0 else effect
         builds, removes = bool(_BUILDS & {*words}), bool(_REMOVES & {*words})
-        for n, group in enumerate(_KNOWN["targets"]):
+        for n, group in enumerate(_known()["targets"]):
             if {*group} & {*words}:
                 found |= {(n, True)} if builds or not removes else set()
                 found |= {(n, False)} if removes or not builds else set()
