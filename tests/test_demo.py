@@ -218,7 +218,7 @@ def test_a_row_is_traced_to_its_page(pages) -> None:
     steps = [step.text.split()[0] for step in css(driver, ".way > li > h3")]
     assert (steps[0], steps[-2:]) == ("The", ["Preference", "The"])
     css(driver, "details.replies summary")[-1].click()
-    row = css(driver, ".way > li:last-child dd")
+    row = css(driver, ".way > li:last-child dl.said dd")
     question, chosen, rejected = [one.text for one in row]
     shown = [one.text for one in css(driver, "details[open] .user dd")]
     assert any(chosen in one and rejected in one and question in one for one in shown), "the judge saw both"
