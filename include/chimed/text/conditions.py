@@ -29,13 +29,13 @@ _WITHIN = frozenset(["以内", "之内", "内", "里", "以下", "及以下", "�
 _UP_TO = re.compile(r"不|未|低|小于|少于|[≤<＜]|头|前|最初|最开始|起初|开始")
 _AFTERWARDS = re.compile(r"^(?:之后|此后|以后|然后|其后|随后|后来)")
 _OPPOSITE = {"≤": "＞", "＞": "≤", "前": "后", "后": "前"}
-_SIGN = re.compile(r"〔(?P<bound>[≤＞前后])(?P<amount>[^〕]+)〕")
+_SIGN = re.compile(r"〔(?P<bound>[≤＞前后])(?P<amount>[^〔〕]{1,60})〕")
 _FORBIDS = re.compile(r"不(?:能|可|要|宜|得|应|必|用|该|允许)|禁|忌|勿|避免|别")
 
 _BEHIND_CLAUSES = re.compile(r"(?<=[，,。；;！!？?\n])")
 _CLAUSES, _SENTENCES = re.compile(r"[，,。；;！!？?\n]"), re.compile(r"[。；;！!？?\n]")
 _FIRST_THEN = re.compile(r"(先[^，。；]{1,12}?)(?=(?:然后|再|后)[^，。；])")
-_TOKEN = re.compile(r"〔[^〕]+〕|\d+(?:\.\d+)?|[A-Za-z]+|[\u4e00-\u9fff]")
+_TOKEN = re.compile(r"〔[^〔〕]{1,60}〕|\d+(?:\.\d+)?|[A-Za-z]+|[\u4e00-\u9fff]")
 # Characters that carry no condition and no advice
 _EMPTY = frozenset("的了为是应该当可以则改用要就才也都在于把被将与和及者时并而且所因此故那么每次服宜需须能会")
 

@@ -68,10 +68,10 @@ _BEGINS_ANEW = re.compile(r"[^\u3400-\u9fff]|[可常多亦又善能并兼还也�
 _BRACKETS = re.compile(r"[（(][^（()）]{0,60}[）)]")
 _NUMBER = re.compile(r"^[（(]?[\d①-⑳]{1,2}[.．)）]?")
 _ALSO = re.compile(r"[，,；;、\s(（][又亦也并兼还另且但而故则]{0,2}[可常多善应均]?[当须]?$")
-_A_LIST_FOLLOWS = re.compile(r"(?:的?情况|的?病[证症]|者|有|下列|以下){0,3}(?:[：:]|\s*$|\s*[（(]?[1①一][.、．)）]?)")
+_A_LIST_FOLLOWS = re.compile(r"(?:的?情况|的?病[证症]|者|有|下列|以下){0,3}(?:[：:]|\s{0,9}(?:$|[（(]?[1①一][.、．)）]?))")
 _NOTHING = re.compile(r"[者之的于]?(?=[，,；;。\n]|$)")
 _AN_EFFECT = re.compile(r"[清活祛补健益解化疏利滋养行理平安通固润宣凉泻降散温调止][\u3400-\u9fff]{1,7}")
-_NUMBERED = re.compile(r"[\s（(]*[\d①-⑳一二三四五六七八九十][、.．）)]?")
+_NUMBERED = re.compile(r"[\s（(]{0,9}[\d①-⑳一二三四五六七八九十][、.．）)]?")
 MOST_AILMENTS = 100  # of one field
 
 

@@ -34,7 +34,7 @@ _NOT_WITH = re.compile(
 )
 _BETWEEN_HERBS = re.compile(r"[^、，,]+")
 _AND = re.compile(r"[^和及与]+")
-_BEHIND_HERBS = re.compile(r"(?:等药?|之?类|诸药|同用|配伍|合用|者|药)+$")
+_BEHIND_HERBS = re.compile(r"(?:等药?|之?类|诸药|同用|配伍|合用|者|药){1,6}$")
 # conditions: as a part of its own, at the head of a part, in brackets, and what a following part takes out
 _MANNER = (
     r"(?:[超大小少过]剂?量|长期|久服|单独|未经?炮制|炮制不[当透])(?:[服使]?用|者)?"
