@@ -64,7 +64,7 @@ def test_an_endless_next_page_is_cut(tmp_path, site):
 @pytest.mark.parametrize("delay", ["0.01", "0"])  # without a pace another process reads, and has a reader of its own
 def test_a_hanging_page_costs_only_itself(tmp_path, site, delay):
     questions(site, 4)
-    html = "<h1>问</h1>" + "<div class=selected><div class=sele_all><p class=sele_txt>答。</p>" * 5_000
+    html = "<h1>问</h1><div class=selected><div class=sele_all>" + "<p class=sele_txt>答。<span>" * 4_000
     site.pages["/ask.39.net/question/1.html"] = (200, HTML, html)
     report = crawl(tmp_path, site, "--crawl", "c1", replica_delay=delay)
     assert report["misses"] == {"takes too long to read": 1}
