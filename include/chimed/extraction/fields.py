@@ -88,7 +88,8 @@ def _earlier_shares(lake: Lake, source: str, crawl: str) -> list[dict[str, float
         if all(lakes.exists(lake, path) for path in paths):
             done[name] = lakes.read_json(lake, paths[0])["finished"]
     this = done.pop(crawl, None)
-    earlier = sorted((name for name in done if this is None or done[name] < this), key=lambda name: done[name])
+    before = [name for name in done if this is None or (done[name], name) < (this, crawl)]  # of one second: by name
+    earlier = sorted(before, key=lambda name: (done[name], name))
     found: list[dict[str, float]] = []
     for name in reversed(earlier):
         shares = lakes.read_json(lake, layout.extracts(source, name, layout.REPORT)).get("fields") or {}
