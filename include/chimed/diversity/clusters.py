@@ -5,15 +5,14 @@ most `MOST`: a rule that needs no look at the rows. One random seed and one thre
 clusters.
 """
 
-import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from chimed.diversity.features import AXES, BITS, STEPS, count_pairs, place, rarity, weigh
-from chimed.storage import lake as lakes
+from chimed.diversity.features import AXES, STEPS, count_pairs, place, rarity, weigh
+from chimed.storage.arrays import read_arrays, write_arrays
 from chimed.storage.lake import Lake
 
 SAMPLE = 10_000  # rows of each kind from which clusters are learned
@@ -106,15 +105,11 @@ def middle(clusters: Clusters, texts: pl.Series, number: int) -> list[int]:
 
 def save(lake: Lake, path: str, clusters: Clusters) -> None:
     """Write clusters as numbers only, in NumPy's own format."""
-    sink = io.BytesIO()
     parts = {"rare": clusters.rare, "axes": clusters.axes, "centres": clusters.centres}
-    np.savez(sink, allow_pickle=False, **{name: values.astype(np.float32) for name, values in parts.items()})
-    lakes.write_bytes(lake, path, sink.getvalue())
+    write_arrays(lake, path, {name: values.astype(np.float32) for name, values in parts.items()})
 
 
 def read(lake: Lake, path: str) -> Clusters:
     """Read clusters. Raises FileNotFoundError where none were learned."""
-    with np.load(io.BytesIO(lakes.read_bytes(lake, path)), allow_pickle=False) as kept:
-        rare, axes, centres = (kept[name].astype(np.float64) for name in ("rare", "axes", "centres"))
-    assert len(rare) == 1 << BITS
-    return Clusters(rare, axes, centres)
+    kept = read_arrays(lake, path)
+    return Clusters(*(kept[name].astype(np.float64) for name in ("rare", "axes", "centres")))

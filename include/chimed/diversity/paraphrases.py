@@ -11,18 +11,18 @@ an over-full cluster are near-paraphrases is estimated from signatures (MinHash 
 `ROWS` hashes), since a corpus has too many pairs to compare.
 """
 
-import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from chimed.diversity.asking import reduce_questions
 from chimed.diversity.features import BITS, count_pairs, rarity, weigh
 from chimed.diversity.medicine import find_numbers
 from chimed.errors import UserError
-from chimed.storage import lake as lakes
+from chimed.storage.arrays import read_arrays, write_arrays
 from chimed.storage.lake import Lake
 from chimed.text.duplicates.compared import compared_points, hash_facts
 
@@ -148,7 +148,7 @@ def _compare(probes: Probes, rows: pl.DataFrame) -> pl.DataFrame:
     good = same | (alike_ends >= ALIKE) & (_said_instead(texts) <= INSTEAD)
     one, two, cosine, same = one[good], two[good], cosine[good], same[good]
     found = {"probe": one.astype(np.uint32), "same": same, "id": rows["id"].gather(two)}
-    return pl.DataFrame({**found, "alike": cosine}, schema=PAIRS)
+    return pl.DataFrame({**found, "alike": cosine}, schema=pl.Schema(PAIRS))
 
 
 def _said_instead(pairs: pl.DataFrame) -> np.ndarray:
@@ -161,7 +161,14 @@ def _said_instead(pairs: pl.DataFrame) -> np.ndarray:
     return shares
 
 
-PAIRS = {"probe": pl.UInt32, "same": pl.Boolean, "id": pl.String, "alike": pl.Float64}
+PAIRS = pa.schema(
+    [
+        pa.field("probe", pa.uint32()),
+        pa.field("same", pa.bool_()),
+        pa.field("id", pa.string()),
+        pa.field("alike", pa.float64()),
+    ]
+)
 
 
 def nearest(several: list[pl.DataFrame]) -> pl.DataFrame:
@@ -169,7 +176,7 @@ def nearest(several: list[pl.DataFrame]) -> pl.DataFrame:
 
     several: tables of `compare`.
     """
-    every = pl.concat([pl.DataFrame(schema=PAIRS), *several])
+    every = pl.concat([pl.DataFrame(schema=pl.Schema(PAIRS)), *several])
     ordered = every.sort("probe", "same", "alike", "id", descending=[False, False, True, False])
     return ordered.unique(["probe", "same"], keep="first", maintain_order=True)
 
@@ -221,31 +228,28 @@ def repeats(keys: np.ndarray) -> np.ndarray:
 
 def save(lake: Lake, path: str, probes: Probes) -> None:
     """Write the sample as numbers, ids and the words that questions are about, in NumPy's own format."""
-    sink = io.BytesIO()
-    vectors = probes.vectors
-    parts: dict[str, Any] = {"data": vectors.data, "indices": vectors.indices, "indptr": vectors.indptr}
-    parts |= {f"end_{name}": getattr(probes.ends, name) for name in ("data", "indices", "indptr")}
+    both = (("", probes.vectors), ("end_", probes.ends))
+    parts = {f"{which}{name}": getattr(one, name) for which, one in both for name in ("data", "indices", "indptr")}
     parts |= {name: getattr(probes, name) for name in ("rare", "facts", "words", "pages")}
     parts |= {name: np.array(getattr(probes, name), np.str_) for name in ("about", "ids")}
-    np.savez(sink, allow_pickle=False, **parts)
-    lakes.write_bytes(lake, path, sink.getvalue())
+    write_arrays(lake, path, parts)
 
 
 def read(lake: Lake, path: str) -> Probes:
     """Read the sample. Raises FileNotFoundError where there is none, UserError where an earlier version wrote it."""
     from scipy.sparse import csr_matrix
 
-    with np.load(io.BytesIO(lakes.read_bytes(lake, path)), allow_pickle=False) as kept:
-        if "about" not in kept:
-            folder = path.rpartition("/")[0].rpartition("/")[0]
-            raise UserError(f"{path} was written by an earlier version; remove {folder} and run the stage again")
-        vectors, ends = (
-            csr_matrix(
-                tuple(kept[f"{which}{name}"] for name in ("data", "indices", "indptr")),
-                shape=(len(kept["ids"]), 1 << BITS),
-            )
-            for which in ("", "end_")
+    kept = read_arrays(lake, path)
+    if "about" not in kept:
+        folder = path.rpartition("/")[0].rpartition("/")[0]
+        raise UserError(f"{path} was written by an earlier version; remove {folder} and run the stage again")
+    vectors, ends = (
+        csr_matrix(
+            tuple(kept[f"{which}{name}"] for name in ("data", "indices", "indptr")),
+            shape=(len(kept["ids"]), 1 << BITS),
         )
-        facts, words, pages = (kept[name] for name in ("facts", "words", "pages"))
-        about, ids = (tuple(kept[name].tolist()) for name in ("about", "ids"))
-        return Probes(kept["rare"], vectors, ends, facts, words, pages, about, ids)
+        for which in ("", "end_")
+    )
+    facts, words, pages = (kept[name] for name in ("facts", "words", "pages"))
+    about, ids = (tuple(kept[name].tolist()) for name in ("about", "ids"))
+    return Probes(kept["rare"], vectors, ends, facts, words, pages, about, ids)

@@ -8,7 +8,6 @@ threads, needs many more examples, and its archived package has no wheels for th
 Features are hashed, so there is no vocabulary with words of the corpus in it.
 """
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,8 @@ import polars as pl
 from chimed.rating.judge import rated_text
 from chimed.rating.rubric import JUDGED, LEAST, MOST, density
 from chimed.schema import content_id
-from chimed.storage import lake as lakes
 from chimed.storage import layout
+from chimed.storage.arrays import read_arrays, write_arrays
 from chimed.storage.lake import Lake
 
 if TYPE_CHECKING:
@@ -116,23 +115,12 @@ def _as_table(found: np.ndarray) -> pl.DataFrame:
 
 def save(lake: Lake, build: str, classifier: Classifier) -> None:
     """Write a build's classifier: numbers only, in NumPy's own format."""
-    sink = io.BytesIO()
-    np.savez_compressed(
-        sink,
-        allow_pickle=False,
-        weights=classifier.weights,
-        start=classifier.start,
-        rubric=np.array(classifier.rubric),
-        judge=np.array(classifier.judge),
-        criteria=np.array(JUDGED),
-        rows=np.array(classifier.rows),
-    )
-    lakes.write_bytes(lake, layout.build(build, layout.CLASSIFIER), sink.getvalue())
+    told = {name: np.array(getattr(classifier, name)) for name in ("rubric", "judge", "rows")}
+    arrays = {"weights": classifier.weights, "start": classifier.start, **told, "criteria": np.array(JUDGED)}
+    write_arrays(lake, layout.build(build, layout.CLASSIFIER), arrays)
 
 
 def read(lake: Lake, build: str) -> Classifier:
     """Read a build's classifier. Raises FileNotFoundError where it has none."""
-    with np.load(
-        io.BytesIO(lakes.read_bytes(lake, layout.build(build, layout.CLASSIFIER))), allow_pickle=False
-    ) as kept:
-        return Classifier(kept["weights"], kept["start"], str(kept["rubric"]), str(kept["judge"]), int(kept["rows"]))
+    kept = read_arrays(lake, layout.build(build, layout.CLASSIFIER))
+    return Classifier(kept["weights"], kept["start"], str(kept["rubric"]), str(kept["judge"]), int(kept["rows"]))

@@ -32,14 +32,6 @@ ROWS = pa.schema(
         *(pa.field(name, pa.uint64()) for name in SIGNATURE),
     ]
 )
-ALIKE = pa.schema(
-    [
-        pa.field("probe", pa.uint32()),
-        pa.field("same", pa.bool_()),
-        pa.field("id", pa.string()),
-        pa.field("alike", pa.float64()),
-    ]
-)
 
 
 def rows_file(part: int) -> str:
@@ -70,7 +62,7 @@ def run(work: StageContext, corpus: Corpus, part: int) -> dict[str, Any]:
                 alike.append(paraphrases.compare(probes, batch.filter(pl.col("kind") == "qa")))
 
     write_groups(work.lake, corpus.path("assign", rows_file(part)), found(), ROWS)
-    write_groups(work.lake, corpus.path("assign", alike_file(part)), [paraphrases.nearest(alike)], ALIKE)
+    write_groups(work.lake, corpus.path("assign", alike_file(part)), [paraphrases.nearest(alike)], paraphrases.PAIRS)
     seconds = time.monotonic() - began
     rows = corpus.rows[part]
     return {"rows": rows, "rows_per_second": round(rows / seconds) if seconds else 0}

@@ -59,8 +59,7 @@ def _goes_on(part: str, harm_before: bool) -> bool:
         harm_before
         or _ON_ANIMALS.search(part) is not None
         or (colon is not None and _HARMS.search(part[: colon.start()]) is not None)
-        or re.search(r"(?:中毒抢救|抢救.{0,4}中毒|解救?.{0,6}中毒|过量|极量|中毒量?|误服)(?:时|者|后)?$", part)
-        is not None
+        or _HARMED.search(part) is not None
     )
 
 
@@ -68,9 +67,7 @@ def _is_no_dose(text: str, before: str, match: re.Match[str]) -> bool:
     """Whether what stands before or behind an amount says that nobody is given it."""
     if _NO_DOSE_BEHIND.search(before[-8:]) or _ON_ANIMALS.search(before):
         return True
-    harms = None
-    for harms in _HARMS.finditer(before):  # noqa: B007 - the last one
-        pass
+    harms = max(_HARMS.finditer(before), key=lambda one: one.end(), default=None)  # the last one
     if harms and not _SAFE_AGAIN.search(before[harms.end() :]):
         return True
     return bool(_HARMS_BEHIND.match(text, match.end()) or _HARMS_NEXT.match(text, match.end()))

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from chimed.text.graph.fact import Fact
 from chimed.text.graph.facts import Entry, read_entry
-from chimed.text.graph.fields import LABELS, read_fields
-from chimed.text.graph.ingredients import find_ingredients
-from chimed.text.terms import find_names, other_names
+from chimed.text.graph.fields import read_fields
+from chimed.text.graph.ingredients import find_alternates, find_ingredients_of
+from chimed.text.terms import other_names
 from chimed.text.two_steps.point import Point, place_of
 
 MOST_HERBS = 20  # of a formula that is asked about; a longer list is an index or was read wrongly
@@ -22,8 +22,6 @@ RELATIONS = frozenset(
 )  # fmt: skip
 # In a condition: another medicine than the entry's
 _PREPARATION = re.compile(r"[炙炒制煅炮煨焦酒醋盐蜜姜熟生烧蒸炭霜]|炼")
-_ALTERNATE = re.compile(r"[或代替易换]|改用|亦可|也可|可用")
-_NOTE_BEHIND = re.compile(r"\s{0,3}[（(\[〔][^（()）\n]{0,40}[）)\]〕]?")
 
 
 @dataclass(frozen=True)
@@ -92,19 +90,10 @@ def read_told(title: str | None, text: str) -> Entry | None:
     entry = read_entry(title, text)
     if entry is None:
         return None
-    fields = [one for one in read_fields(text) if entry.kind == "formula" and one.label in LABELS["contains"]]
-    listed = [fact.object for one in fields for fact in find_ingredients(text, one.start, one.end)]
-    unsure = len(set(listed)) < len(listed) or any(_has_alternate(fact, text) for fact in _ingredients(entry))
+    listed = find_ingredients_of(text, read_fields(text)) if entry.kind == "formula" else []
+    unsure = len({fact.object for fact in listed}) < len(listed) or any(map(find_alternates, listed))
     wanted = RELATIONS - {"contains"} if unsure else RELATIONS
     return replace(entry, facts=tuple(fact for fact in entry.facts if fact.relation in wanted))
-
-
-def _has_alternate(fact: Fact, text: str) -> bool:
-    """Whether an ingredient's words, or the note behind them, name another herb that may stand for it."""
-    herb, note = fact.object or "", _NOTE_BEHIND.match(text, fact.end)
-    words = f"{text[fact.start : fact.end]}，{fact.condition or ''}{note[0] if note else ''}".replace(herb, "○")
-    others = {*find_names(words, "herbs")} - {herb, *other_names(herb)}
-    return bool(others) or _ALTERNATE.search(words) is not None
 
 
 def herbs_of(formulas: Iterable[Told]) -> set[str]:
