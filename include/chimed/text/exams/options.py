@@ -12,9 +12,9 @@ from typing import Any
 
 LETTERS = "ABCDEFGH"
 LEAST = 2  # options of a question
-# A line that may begin an option: A. 白术, (A)白术, A 白术, A白术; no BCG接种 and no D-二聚体
+# A line that may begin an option: A. 白术, (A)白术, A 白术, A白术
 _LABELLED = re.compile(
-    r"(?P<open>[(（\[【]?)\s{0,4}(?P<letter>[A-HＡ-Ｈ])(?:\s{0,4}(?P<sign>[.．。、:：,，)）\]】]{1,2})|(?P<space>\s)|(?![A-Za-z\d+\-－–—]))"
+    r"(?P<open>[(（\[【]?)\s{0,4}(?P<letter>[A-HＡ-Ｈ])(?:\s{0,4}(?P<sign>[.．。、:：,，)）\]】]{1,2})|(?P<space>\s)|)"
     r"\s{0,20}(?P<text>.*)",
     re.DOTALL,
 )
@@ -23,6 +23,7 @@ _LETTERED_WORD = re.compile(
     r"[型超族群组级类期链带波线环区端点角峰键段片层轮]|反应蛋白|蛋白|肽|[- ]?二聚体|抗[原体]|淋巴|细胞|受体|因子|病毒"
     r"|溶血|染色体|核苷|功能区|照射|检查|试验|染色|氨基|亚[型群]|[+\-]"
 )
+_GOES_ON = re.compile(r"[A-Za-z\d+\-－–—]")  # BCG接种, B12, D-二聚体
 # A line of a record's question that is an option, and one of its answer
 _OPTION = re.compile(r"([A-H])\. ?(\S.*)")
 
@@ -51,7 +52,7 @@ class _Label:
     @property
     def is_word(self) -> bool:
         """Whether the letter rather belongs to what follows, as in B超 and C反应蛋白."""
-        return self.mark > 0 and _LETTERED_WORD.match(self.text) is not None
+        return self.mark > 0 and bool(_LETTERED_WORD.match(self.text) or (self.mark == 2 and _GOES_ON.match(self.text)))
 
 
 def _labelled(lines: Sequence[str]) -> list[tuple[str, str]]:
@@ -82,10 +83,14 @@ def _label(number: int, match: re.Match[str]) -> _Label:
 
 
 def _are_bare_labels(found: Sequence[_Label], lines: Sequence[str]) -> bool:
-    """Return whether letters with nothing behind them are labels: A白术, B防风, and not A型血, B型血, AB型血."""
+    """Return whether letters with nothing behind them are labels: A白术, B防风, and not A型血, B型血, AB型血.
+
+    Lines that begin with A, B, C … in order and go on unlike each other are options, A细胞转化 among them, unless the
+    letters of all belong to what follows.
+    """
     in_order = "".join(one.letter for one in found) == LETTERS[: len(lines)]
     texts = {one.text for one in found}
-    return in_order and len(texts) == len(lines) and sum(one.is_word for one in found) * 2 < len(found)
+    return in_order and len(texts) == len(lines) and not all(_LETTERED_WORD.match(one.text) for one in found)
 
 
 def _said(value: Any) -> str:
