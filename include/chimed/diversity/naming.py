@@ -8,11 +8,12 @@ kept; names of medicine are words, may be longer, and count more.
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 import polars as pl
 
-from chimed.diversity.medicine import numbers_of_names
+from chimed.diversity.medicine import listed
 
 WORDS = 5  # of a name
 FEWEST = 3  # where fewer are found, pieces of longer words are taken, too: rows that repeat one sentence have no others
@@ -46,7 +47,7 @@ def name_clusters(texts: pl.Series, own: np.ndarray) -> list[list[str]]:
     pieces, bound = _pieces(rows_with), _bound(rows_with)
     good = np.array([_is_word(word) and word not in bound for word in words])
     has, words = has[:, good].tocsr(), words[good]
-    weight = np.array([_NAMED if word in numbers_of_names() else 1.0 for word in words])
+    weight = np.array([_NAMED if word in _names() else 1.0 for word in words])
     everywhere = np.asarray(has.sum(axis=0)).ravel()
     found = []
     for cluster in range(clusters):
@@ -69,7 +70,7 @@ def _pieces(rows_with: dict[str, int]) -> set[str]:
             shorter = [word[1:]] if word[0] != "的" else []  # 的组方道理 is no longer word than 组方道理
             shorter += [word[:-1]] if word[-1] != "的" else []
             found |= {one for one in shorter if len(one) > 1 and rows >= PIECE * rows_with[one]}
-    return found - numbers_of_names().keys()
+    return found - _names()
 
 
 def _bound(rows_with: dict[str, int]) -> set[str]:
@@ -81,7 +82,7 @@ def _bound(rows_with: dict[str, int]) -> set[str]:
             before[word[1:]] += rows if word[0] not in _EMPTY else 0
             behind[word[:-1]] += rows if word[-1] not in _EMPTY else 0
     most = {word: (1 - FREE) * rows for word, rows in rows_with.items()}
-    return {word for word, rows in most.items() if max(before[word], behind[word]) > rows} - numbers_of_names().keys()
+    return {word for word, rows in most.items() if max(before[word], behind[word]) > rows} - _names()
 
 
 def _choose(chosen: list[str], ranked: Iterable[str], most: int) -> list[str]:
@@ -96,6 +97,12 @@ def _choose(chosen: list[str], ranked: Iterable[str], most: int) -> list[str]:
 
 
 def _is_word(word: str) -> bool:
-    if word in numbers_of_names():
+    if word in _names():
         return True
     return len(word) <= LONGEST and " " not in word and not _EMPTY & {*word} and word[-1] not in _COUNTING
+
+
+@cache
+def _names() -> frozenset[str]:
+    """Return the names of medicine as they are shown: a synonym may be a piece of one, such as 二陈 of 二陈汤."""
+    return frozenset(one.name for one in listed())
