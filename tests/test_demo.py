@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chimed.storage.store import REVIEWS, open_store
+from chimed.storage.store import open_store
+from chimed.storage.store_tables import REVIEWS
 from chimed_demo import models
 from support import browser
 from support.browser import css, until

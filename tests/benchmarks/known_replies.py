@@ -27,7 +27,7 @@ from chimed.settings import Settings
 from chimed.stages import generate_qa, translate
 from chimed.storage import store as stores
 from chimed.storage.lake import open_lake
-from chimed.storage.store import REPLIES
+from chimed.storage.store_tables import REPLIES
 from support.model_server import serving
 from support.samples import document, rows
 

@@ -18,7 +18,8 @@ from chimed.sources import PAPER
 from chimed.stages.department import DEPARTMENTS
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
-from chimed.storage.store import PAGES, REPLIES, REVIEW_QUEUE, Store, upsert
+from chimed.storage.store import Store, upsert
+from chimed.storage.store_tables import PAGES, REPLIES, REVIEW_QUEUE
 
 # rows of a kind in a thousand, and the mean length of their texts: as in the paper's Tables 1 and 4
 KINDS = {"document": (180, 640), "qa": (720, 100), "preference": (100, 130)}

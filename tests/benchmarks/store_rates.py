@@ -28,7 +28,8 @@ from sqlalchemy import Table, text
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chimed.storage.pruning import prune
-from chimed.storage.store import PERPLEXITIES, REPLIES, Store, find, open_store, upgrade, upsert
+from chimed.storage.store import Store, find, open_store, upgrade, upsert
+from chimed.storage.store_tables import PERPLEXITIES, REPLIES
 from support import postgres
 
 OLD, NEW = datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from chimed.errors import UserError
 from chimed.llm import client, connecting, identity, sending
 from chimed.stages import screen
 from chimed.storage import store as stores
-from chimed.storage.store import REPLIES
+from chimed.storage.store_tables import REPLIES
 from support.model_server import Served
 from support.samples import document, model_outcome, rows
 

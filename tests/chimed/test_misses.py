@@ -7,7 +7,8 @@ import pytest
 from chimed.crawl.misses import describe_miss
 from chimed.errors import UserError
 from chimed.storage import warc
-from chimed.storage.store import PAGES, upsert
+from chimed.storage.store import upsert
+from chimed.storage.store_tables import PAGES
 
 URL = "http://www.zydcd.com/zhongyi/zy10001aa/"
 PAGE = (

@@ -14,7 +14,7 @@ from chimed.llm import asking, connecting
 from chimed.llm.protocol import Request
 from chimed.schema import table
 from chimed.storage import store as stores
-from chimed.storage.store import REPLIES
+from chimed.storage.store_tables import REPLIES
 from support import poison, postgres
 from support.poison import FAILING, RIGHT
 

@@ -7,6 +7,7 @@ import pytest
 
 from chimed.errors import UserError
 from chimed.private import make_private, private_folder
+from chimed.storage import copies
 from chimed.storage import lake as lakes
 
 OTHER = os.getuid() + 1
@@ -72,7 +73,7 @@ def test_planted_weights_are_not_taken(shared, monkeypatch) -> None:
         laid = shared / name / "models" / "merged"
         laid.mkdir(parents=True, exist_ok=True)
         (laid / "model.safetensors").write_bytes(b"evil")
-    copy = lakes.local_path(lake, "models/merged")
+    copy = copies.local_path(lake, "models/merged")
     assert (copy / "model.safetensors").read_bytes() == b"ours"
     assert copy.is_relative_to(shared / f"chimed-{os.getuid()}")
 

@@ -10,7 +10,8 @@ from chimed.intervals import wilson
 from chimed.rating import rubric
 from chimed.release.people import rated_by_people
 from chimed.release.review import judge, queues, standing, waiting
-from chimed.storage.store import REVIEW_QUEUE, REVIEWS, upsert
+from chimed.storage.store import upsert
+from chimed.storage.store_tables import REVIEW_QUEUE, REVIEWS
 
 BUILD = "2026.11.22"
 

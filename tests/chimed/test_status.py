@@ -13,6 +13,7 @@ from chimed.sources import names as source_names
 from chimed.storage import lake as lakes
 from chimed.storage import store as stores
 from chimed.storage.lake import open_lake
+from chimed.storage.store_tables import CRAWLS
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def crawled(source: str, since: date) -> None:
         "source": source, "crawl": str(since), "attempts": 1, "requests": 5, "bytes": 9, "seconds": 1.0, "unchanged": 0,
         "off_site": 0, "since": since, "until": until, "begun": until, "finished": datetime.now(UTC), "part": False,
     }  # fmt: skip
-    stores.upsert(stores.open_store(), stores.CRAWLS, [row])
+    stores.upsert(stores.open_store(), CRAWLS, [row])
 
 
 def steps() -> list[str | None]:

@@ -14,22 +14,8 @@ from chimed.release.review import judge
 from chimed.storage.audit_log import list_decisions
 from chimed.storage.columns import fit_to_length
 from chimed.storage.pruning import prune
-from chimed.storage.store import (
-    METADATA,
-    PAGES,
-    PERPLEXITIES,
-    REPLIES,
-    REVIEW_QUEUE,
-    REVIEWS,
-    TAKEDOWNS,
-    Store,
-    _revisions,
-    find,
-    open_store,
-    queue_for_review,
-    upgrade,
-    upsert,
-)
+from chimed.storage.store import Store, _revisions, find, open_store, queue_for_review, upgrade, upsert
+from chimed.storage.store_tables import METADATA, PAGES, PERPLEXITIES, REPLIES, REVIEW_QUEUE, REVIEWS, TAKEDOWNS
 from chimed.storage.takedowns import read_takedowns
 from support import postgres
 

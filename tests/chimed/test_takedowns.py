@@ -23,7 +23,8 @@ from chimed.release.purge.words import holding, stretches
 from chimed.schema import RECORD_COLUMNS, keyed_hash
 from chimed.sources.page import Miss
 from chimed.sources.parsed import CorpusQA
-from chimed.storage.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, secret, upsert
+from chimed.storage.store import secret, upsert
+from chimed.storage.store_tables import REVIEW_QUEUE, REVIEWS, TAKEDOWNS
 from chimed.storage.takedowns import parse_targets
 
 ASKED = [(f"头晕{name}怎么办，已经三天了没有好转？", f"先量血压{name}，注意休息，多喝水。") for name in "甲乙丙丁戊"]

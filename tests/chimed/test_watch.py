@@ -13,7 +13,7 @@ from sqlalchemy import insert
 from chimed.operations import channels
 from chimed.operations import watch as watching
 from chimed.storage import lake as lakes
-from chimed.storage.store import CRAWLS
+from chimed.storage.store_tables import CRAWLS
 
 Usage = namedtuple("Usage", "total used free")
 

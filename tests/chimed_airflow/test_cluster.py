@@ -16,6 +16,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import store as stores
 from chimed.storage.contents import SEAL
 from chimed.storage.lake import open_lake
+from chimed.storage.store_tables import REVIEW_QUEUE
 from support import cluster
 from support.cluster import IN_FLIGHT, PART_ROWS, WORKERS, Cluster
 
@@ -165,7 +166,7 @@ def test_approval_shows_the_ledger_and_notes_the_run(told) -> None:
 def test_screened_records_wait_in_the_review_queue(told) -> None:
     store = stores.open_store(told.cluster.environment["CHIMED_STORE"])
     with store.engine.connect() as connection:
-        queued = connection.execute(stores.REVIEW_QUEUE.select()).all()
+        queued = connection.execute(REVIEW_QUEUE.select()).all()
     assert {row.build for row in queued} == {told.version}
     assert "passed" in {row.kind for row in queued}
 

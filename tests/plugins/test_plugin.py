@@ -11,7 +11,8 @@ import pytest
 import yaml
 from parsel import Selector
 
-from chimed.storage.store import REVIEWS, open_store
+from chimed.storage.store import open_store
+from chimed.storage.store_tables import REVIEWS
 
 pytestmark = pytest.mark.slow  # importing Airflow's API takes seconds
 

@@ -11,7 +11,8 @@ from chimed.pipeline.ratings import print_ratings, read_ratings
 from chimed.rating import rubric
 from chimed.schema import DROPPED, QUALITY, RECORD
 from chimed.storage import lake as lakes
-from chimed.storage.store import REVIEW_QUEUE, open_store, upsert
+from chimed.storage.store import open_store, upsert
+from chimed.storage.store_tables import REVIEW_QUEUE
 from support.samples import qa, rows
 from support.state import HOSTILE
 

@@ -26,7 +26,7 @@ from chimed.storage import lake as lakes
 from chimed.storage import store as stores
 from chimed.storage import warc
 from chimed.storage.lake import Lake, open_lake
-from chimed.storage.store import PERPLEXITIES
+from chimed.storage.store_tables import PERPLEXITIES
 from chimed.text.perplexity_model import score_key
 from chimed_demo.pages import all_pages, key_of
 from chimed_demo.rating_lessons import rated_by_looks

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from chimed.storage import copies
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake, open_lake
 from chimed.train import recipe as recipes
@@ -38,7 +39,7 @@ def finish(lake: Lake, phase: str, before: str, weights: bytes | None = None) ->
     ):  # fmt: skip
         for name, data in {**files, "tokenizer.json": b"{}", "README.md": b"an old card"}.items():
             lakes.write_bytes(lake, f"{place}/{kind}/{name}", data)
-    merged, adapter = (fingerprint(str(lakes.local_path(lake, f"{place}/{kind}"))) for kind in ("merged", "adapter"))
+    merged, adapter = (fingerprint(str(copies.local_path(lake, f"{place}/{kind}"))) for kind in ("merged", "adapter"))
     loss = {"before": 3.0, "after": 2.5}
     report = {
         "phase": phase, "recipe": "demo", "release": VERSION, "start": "Qwen/Qwen3-1.7B", "start_model": before,

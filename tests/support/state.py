@@ -11,7 +11,8 @@ from large_release import write as write_state
 from chimed.schema import RECORD_COLUMNS
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake, open_lake
-from chimed.storage.store import PAGES, REPLIES, REVIEW_QUEUE, REVIEWS, Store, open_store, upsert
+from chimed.storage.store import Store, open_store, upsert
+from chimed.storage.store_tables import PAGES, REPLIES, REVIEW_QUEUE, REVIEWS
 
 VERSION, BEFORE = "2026.11.22", "2026.11.15"
 HOSTILE = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">\u202egnorw\u202c"

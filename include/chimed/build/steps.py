@@ -24,8 +24,8 @@ from chimed.build.builds import count_parts
 from chimed.build.context import StageContext
 from chimed.build.inputs import ranges_of
 from chimed.errors import UserError
+from chimed.storage import copies, layout
 from chimed.storage import lake as lakes
-from chimed.storage import layout
 from chimed.storage.contents import recorded_file
 from chimed.storage.lake import Lake
 
@@ -72,7 +72,7 @@ def corpus_of(work: StageContext, stage: str) -> Corpus:
     assert previous is not None
     found = work.lake.fs.find(work.lake.at(layout.build(work.build, previous.name)), detail=True)
     state = [
-        (name, one["size"], *(str(one[key]) for key in lakes.VERSION_KEYS if key in one))
+        (name, one["size"], *(str(one[key]) for key in copies.VERSION_KEYS if key in one))
         for name, one in found.items()
         if name.endswith(".json")
     ]

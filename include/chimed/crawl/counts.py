@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from chimed.crawl.plan import CrawlPlan
 from chimed.storage.states import BY_ROBOTS, FORBIDDEN, GONE, NOWHERE, REFUSED, UNANSWERED
-from chimed.storage.store import CRAWLS, PAGES, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import CRAWLS, PAGES
 
 P, C = PAGES.c, CRAWLS.c
 MAX_EARLIER_CRAWLS = 8  # crawls that a week is compared with

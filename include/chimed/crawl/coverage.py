@@ -14,7 +14,8 @@ from chimed.settings import settings
 from chimed.sources import names as source_names
 from chimed.sources.page import Site, load
 from chimed.storage.states import BY_ROBOTS, FORBIDDEN, REFUSED, UNANSWERED, today
-from chimed.storage.store import CRAWLS, PAGES, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import CRAWLS, PAGES
 
 P = PAGES.c
 WEEKS_AHEAD = 4  # that are looked ahead

@@ -19,7 +19,8 @@ from chimed.settings import settings
 from chimed.sources.page import Link, Site
 from chimed.storage import layout
 from chimed.storage.states import ANSWERED, FAILED, FORBIDDEN, GONE, REFUSED, UNANSWERED, UNKNOWN_STATES, today
-from chimed.storage.store import CRAWLS, PAGES, TAKEDOWNS, WALKS, Store, find, upsert
+from chimed.storage.store import Store, find, upsert
+from chimed.storage.store_tables import CRAWLS, PAGES, TAKEDOWNS, WALKS
 from chimed.storage.takedowns import read_takedowns
 
 P, C = PAGES.c, CRAWLS.c

@@ -8,7 +8,8 @@ from chimed.crawl import walks
 from chimed.crawl.frontier import add_links, queue_list, unqueue
 from chimed.crawl.plan import CrawlPlan
 from chimed.sources.page import Link
-from chimed.storage.store import PAGES, Store, find
+from chimed.storage.store import Store, find
+from chimed.storage.store_tables import PAGES
 
 
 def follow_list(store: Store, plan: CrawlPlan, row: dict[str, Any], links: list[Link]) -> None:

@@ -11,7 +11,8 @@ from chimed.sources.page import Miss, load, read_page
 from chimed.sources.parsed import Document
 from chimed.sources.text import decode, lines_of
 from chimed.storage.lake import Lake
-from chimed.storage.store import PAGES, Store, find
+from chimed.storage.store import Store, find
+from chimed.storage.store_tables import PAGES
 
 MAX_LINES = 400  # of a page's text that are shown
 MAX_LINE_LENGTH = 2_000  # of one line

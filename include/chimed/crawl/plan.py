@@ -6,7 +6,7 @@ from datetime import date
 from sqlalchemy import ColumnElement, and_, or_
 
 from chimed.sources.page import Site
-from chimed.storage.store import PAGES
+from chimed.storage.store_tables import PAGES
 
 P = PAGES.c
 

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import and_, delete, insert, select, update
 
 from chimed.storage.states import day_of, today
-from chimed.storage.store import PAGES, WALKS, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import PAGES, WALKS
 
 W = WALKS.c
 EARLIEST = date.min

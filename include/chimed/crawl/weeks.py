@@ -20,7 +20,8 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.storage.states import day_of, today
-from chimed.storage.store import CRAWLS, PAGES, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import CRAWLS, PAGES
 
 NEVER_CRAWLED, IN_PART = "never crawled", "in part"
 WEEK = timedelta(weeks=1)

@@ -6,8 +6,8 @@ from pathlib import Path
 from chimed.errors import choose
 from chimed.llm.torch_environment import prepare
 from chimed.settings import settings
+from chimed.storage import copies, layout
 from chimed.storage import lake as lakes
-from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint, same_model
@@ -62,7 +62,7 @@ def find_model(lake: Lake, phase: str, recipe: str, release: str, command: str, 
 
 def local_checkpoint(lake: Lake, model: Model) -> str:
     """Return what a library loads a model from: a folder of this machine, or a base model's name on the hub."""
-    return model.checkpoint if model.phase == "base" else str(lakes.local_path(lake, model.checkpoint))
+    return model.checkpoint if model.phase == "base" else str(copies.local_path(lake, model.checkpoint))
 
 
 def _base_model(lake: Lake, begun: str, recipe: str, checkpoint: str) -> str:

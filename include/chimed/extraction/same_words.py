@@ -13,7 +13,8 @@ import polars as pl
 from sqlalchemy import select
 
 from chimed.schema import words
-from chimed.storage.store import TAKEN_WORDS, Store, secret, upsert
+from chimed.storage.store import Store, secret, upsert
+from chimed.storage.store_tables import TAKEN_WORDS
 
 MIN_QUESTION_LETTERS = 30  # a shorter question is not one person's, and not recognized with other answers
 

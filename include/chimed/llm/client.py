@@ -28,7 +28,7 @@ from chimed.llm.connecting import find_dialect
 from chimed.llm.protocol import Refused, Reply, Request, Server
 from chimed.llm.sending import Asking, count_stored, send_with_retries
 from chimed.storage import store as stores
-from chimed.storage.store import REPLIES
+from chimed.storage.store_tables import REPLIES
 
 WRITE_EVERY = 0.01  # seconds between two batches of replies written to the store
 PROGRESS_EVERY = 5.0  # seconds between two progress lines

@@ -37,7 +37,8 @@ from chimed.operations.findings import Finding, Notable
 from chimed.printing import safe
 from chimed.settings import settings
 from chimed.storage import lake as lakes
-from chimed.storage.store import TAKEDOWNS, open_store
+from chimed.storage.store import open_store
+from chimed.storage.store_tables import TAKEDOWNS
 
 MOST_FAULTS = 5  # of the exams' files, told one by one
 MIN_FREE_BYTES = 2 * 1024**3  # free bytes needed for tables, logs and temporary files

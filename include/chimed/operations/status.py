@@ -109,7 +109,7 @@ def _list_running(store: Store) -> list[str]:
     """Return the sources whose lease is held: they are being crawled, or their crawler died less than a minute ago."""
     from sqlalchemy import select
 
-    from chimed.storage.store import LEASES
+    from chimed.storage.store_tables import LEASES
 
     with store.engine.connect() as connection:
         return sorted(connection.execute(select(LEASES.c.source)).scalars())

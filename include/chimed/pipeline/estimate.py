@@ -21,7 +21,8 @@ from chimed.errors import UserError
 from chimed.llm import connecting
 from chimed.llm.asking import NOT_ASKED, PlannedRequest, ask_models
 from chimed.schema import RECORD
-from chimed.storage.store import REPLIES, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import REPLIES
 
 TOKENS_PER_CHARACTER = 0.7  # of Qwen3 on Chinese text; used if the store has no replies to measure
 

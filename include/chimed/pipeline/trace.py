@@ -24,7 +24,8 @@ from chimed.schema import QUALITY, with_present_names
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.storage.store import REPLIES, Store, find
+from chimed.storage.store import Store, find
+from chimed.storage.store_tables import REPLIES
 from chimed.text.passages import PASSAGE
 
 _WIDE = 110

@@ -14,7 +14,8 @@ from sqlalchemy import and_, select
 from chimed.errors import UserError
 from chimed.rating.agreement import kappa
 from chimed.rating.rubric import JUDGED, LEAST, MOST
-from chimed.storage.store import REVIEW_QUEUE, REVIEWS, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import REVIEW_QUEUE, REVIEWS
 
 STAGE = "rate"
 VERSION = re.compile(r"rate@[0-9a-f]{8}")

@@ -14,7 +14,8 @@ from chimed.schema import RECORD
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.storage.store import PUSHES, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import PUSHES
 from chimed.storage.takedowns import COLUMNS, Takedowns
 from chimed.storage.versions import list_older
 

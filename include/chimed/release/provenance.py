@@ -29,7 +29,8 @@ from chimed.sources import FILES
 from chimed.storage import lake as lakes
 from chimed.storage import layout
 from chimed.storage.lake import Lake
-from chimed.storage.store import REVIEWS, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import REVIEWS
 
 # the stage that asks with a prompt, where it does not have its name
 ASKED_BY = {

@@ -13,9 +13,11 @@ from typing import Any
 from chimed.errors import UserError, WorkStopped
 from chimed.release import folder_of, is_whole, read_manifest
 from chimed.release.verify import verify
+from chimed.storage import copies
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake, open_lake
-from chimed.storage.store import PUSHES, Store, upsert
+from chimed.storage.store import Store, upsert
+from chimed.storage.store_tables import PUSHES
 
 HUB = "hf://"
 MODEL_COPY = "model: "  # what the address of a copy of a model, not of the release, begins with
@@ -73,7 +75,7 @@ def _to_hub(lake: Lake, version: str, repository: str) -> str:
         ) from None
     hub = HfApi()
     hub.create_repo(repository, repo_type="dataset", private=True, exist_ok=True)
-    folder: Path = lakes.local_path(lake, folder_of(version))
+    folder: Path = copies.local_path(lake, folder_of(version))
     hub.upload_folder(
         repo_id=repository,
         repo_type="dataset",

@@ -31,7 +31,8 @@ from chimed.storage import lake as lakes
 from chimed.storage import layout, warc
 from chimed.storage.contents import SEAL, sealed
 from chimed.storage.lake import Lake
-from chimed.storage.store import REVIEW_QUEUE, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import REVIEW_QUEUE
 from chimed.storage.versions import delete_older
 
 FOR_AN_IDENTIFIER = ("identifier: ", "name: ")  # how the reasons of `screen`'s rules begin

@@ -15,7 +15,8 @@ from chimed.errors import UserError, choose
 from chimed.intervals import wilson
 from chimed.release import people
 from chimed.storage import audit_log
-from chimed.storage.store import REVIEW_QUEUE, REVIEWS, TAKEDOWNS, Store, upsert
+from chimed.storage.store import Store, upsert
+from chimed.storage.store_tables import REVIEW_QUEUE, REVIEWS, TAKEDOWNS
 
 AT_A_TIME = 500  # SQLite's limit on bound parameters
 VERDICTS = ("flagged", "passed")  # what the stage should have said

@@ -35,7 +35,8 @@ from chimed.storage import audit_log, layout
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.storage.lease import wait_for_lease
-from chimed.storage.store import KEYS_AT_ONCE, PAGES, TAKEDOWNS, Store, upsert
+from chimed.storage.store import KEYS_AT_ONCE, Store, upsert
+from chimed.storage.store_tables import PAGES, TAKEDOWNS
 from chimed.storage.takedowns import COLUMNS, Takedowns, parse_targets
 
 log = logging.getLogger("chimed")

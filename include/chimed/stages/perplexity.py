@@ -27,7 +27,7 @@ from chimed.build.figures import PerplexityFigures
 from chimed.build.ledger import Outcome
 from chimed.schema import left_rows, words
 from chimed.storage import store as stores
-from chimed.storage.store import PERPLEXITIES
+from chimed.storage.store_tables import PERPLEXITIES
 from chimed.text.perplexity_model import Precision, Scorer, load, score_groups, score_key
 
 WRITE_EVERY = 500  # scores in one write to the store

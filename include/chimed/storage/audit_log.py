@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from chimed.storage.store import DECISIONS, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import DECISIONS
 
 KINDS = ("verdict", "takedown", "accepted drift")
 

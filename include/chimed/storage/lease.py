@@ -27,7 +27,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from chimed.errors import UserError, WorkStopped
 from chimed.private import private_folder
 from chimed.processes import FORK_LOCK
-from chimed.storage.store import LEASES, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import LEASES
 
 log = logging.getLogger("chimed")
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy import Table, delete, func, select
 
-from chimed.storage.store import PERPLEXITIES, REPLIES, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import PERPLEXITIES, REPLIES
 
 AT_ONCE = 20_000  # rows of one transaction: who writes to an SQLite store meanwhile waits no longer than for these
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from chimed.storage.store import PAGES, TAKEDOWNS, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import PAGES, TAKEDOWNS
 
 CORPUS_ROW_PREFIX = "corpus:"  # how the URL of a corpus's row begins
 COLUMNS = ("url", "source", "page", "also_from")  # that `Takedowns.rows` reads

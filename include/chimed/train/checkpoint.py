@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from chimed.errors import UserError
+from chimed.storage import copies
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 
@@ -46,7 +47,7 @@ def keep(lake: Lake, checkpoint: Path, place: str, most: int | None) -> None:
     """
     sums = _sums(checkpoint)
     (checkpoint / MARK).unlink(missing_ok=True)  # of an earlier save of this step
-    lakes.put_folder(lake, checkpoint, f"{place}/{checkpoint.name}")
+    copies.put_folder(lake, checkpoint, f"{place}/{checkpoint.name}")
     lakes.write_json(lake, f"{place}/{checkpoint.name}/{MARK}", sums)
     if lakes.is_local(lake.fs):
         return  # the trainer's own folder: it takes its old ones away itself
@@ -77,7 +78,7 @@ def resumable(lake: Lake, place: str, folder: Path) -> Path | None:
     for name in remote_checkpoints(lake, place):
         if here and step(here.name) >= step(name):
             break
-        lakes.get_folder(lake, f"{place}/{name}", folder / name)
+        copies.get_folder(lake, f"{place}/{name}", folder / name)
         if whole(folder / name):
             _fetch_best(lake, place, folder / name)
             return folder / name
@@ -95,7 +96,7 @@ def _fetch_best(lake: Lake, place: str, fetched: Path) -> None:
         return
     if not whole(here) and not lakes.is_local(lake.fs):
         shutil.rmtree(here, ignore_errors=True)
-        lakes.get_folder(lake, f"{place}/{here.name}", here)
+        copies.get_folder(lake, f"{place}/{here.name}", here)
     if not whole(here):
         raise UserError(
             f"{place}/{here.name}, the best checkpoint so far, is not whole: move {place.rpartition('/')[0]} away and "

@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from chimed.errors import UserError
+from chimed.storage import copies, layout
 from chimed.storage import lake as lakes
-from chimed.storage import layout
 from chimed.storage.lake import Lake
 
 RELEASE = "release:"
@@ -64,11 +64,11 @@ def _files(lake: Lake, source: str) -> list[Path]:
         path = layout.release(source.removeprefix(RELEASE), "train.parquet")
         if not lakes.exists(lake, path):
             raise UserError(f"mix: no {path} in the lake; write {RELEASE}<version>/<subset>")
-        return [lakes.local_path(lake, path)]
+        return [copies.local_path(lake, path)]
     if "://" not in source and not Path(source).expanduser().is_dir():
         raise UserError(f"mix: there is no folder {source}")
     own = lakes.open_lake(source if "://" in source else str(Path(source).expanduser().resolve()))
-    found = [lakes.local_path(own, name) for name in lakes.names(own, "") if name.endswith(ENDINGS)]
+    found = [copies.local_path(own, name) for name in lakes.names(own, "") if name.endswith(ENDINGS)]
     if not found:
         raise UserError(f"mix: {source} has no files {' or '.join(ENDINGS)}")
     return found

@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerBase
 from trl import GRPOTrainer
 
 from chimed.errors import UserError
+from chimed.storage import copies, layout
 from chimed.storage import lake as lakes
-from chimed.storage import layout
 from chimed.train.arguments import arguments
 from chimed.train.exam_items import read_items
 from chimed.train.loop import Rows, finish, tokenizer, trainer_of
@@ -116,5 +116,5 @@ def _table(run: Run, path: str, columns: list[str]) -> pl.DataFrame | None:
     """Return columns of a table of the lake; None where it, or one of them, is not there."""
     if not lakes.exists(run.lake, path):
         return None
-    frame = pl.scan_parquet(lakes.local_path(run.lake, path))
+    frame = pl.scan_parquet(copies.local_path(run.lake, path))
     return frame.select(columns).collect() if set(columns) <= set(frame.collect_schema()) else None

@@ -15,8 +15,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback
 from transformers.trainer_callback import EarlyStoppingCallback, TrainerCallback
 
 from chimed.errors import UserError
+from chimed.storage import copies, layout
 from chimed.storage import lake as lakes
-from chimed.storage import layout
 from chimed.train import checkpoint, mix, results, stopping, tracking
 from chimed.train import recipe as recipes
 from chimed.train.checkpoint import fingerprint, last_checkpoint
@@ -139,7 +139,7 @@ def put_metrics(run: Run) -> None:
         lakes.write_bytes(run.lake, f"{run.place}/metrics.jsonl", metrics.read_bytes())
         for part in LOGS:
             if (run.folder / part).is_dir():
-                lakes.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
+                copies.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
 
 
 class Stopping(TrainerCallback):
@@ -249,7 +249,7 @@ def _leave_behind(run: Run, report: dict[str, Any], history: list[dict[str, Any]
             (folder / "README.md").write_text(results.card(run, report, kind), encoding="utf-8")
     for part in ("adapter", "merged", *LOGS):
         if (run.folder / part).is_dir():
-            lakes.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
+            copies.put_folder(run.lake, run.folder / part, f"{run.place}/{part}")
     for part in ("metrics.jsonl", "loss.png"):
         lakes.write_bytes(run.lake, f"{run.place}/{part}", (run.folder / part).read_bytes())
     lakes.write_json(run.lake, f"{run.place}/{layout.REPORT}", report)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from chimed.storage import copies, layout
 from chimed.storage import lake as lakes
-from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train.run import SUBSET
 
@@ -158,7 +158,7 @@ def _of_subset(lake: Lake, release: str, phase: str, fields: dict[str, Any], tok
     files = {split: layout.release(release, subset, f"{split}.parquet") for split in ("train", "validation")}
     if tokenizer is None or not train or not lakes.exists(lake, files["train"]):
         return by_kind(phase, kinds, fields, held)
-    paths = {split: lakes.local_path(lake, file) for split, file in files.items() if lakes.exists(lake, file)}
+    paths = {split: copies.local_path(lake, file) for split, file in files.items() if lakes.exists(lake, file)}
     return _tokenized(phase, paths, fields, tokenizer, sum(many for _, many in kinds.values()))
 
 

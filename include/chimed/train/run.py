@@ -11,8 +11,8 @@ from typing import Any
 from chimed.errors import UserError
 from chimed.private import private_folder
 from chimed.release.file_names import table_files
+from chimed.storage import copies, layout
 from chimed.storage import lake as lakes
-from chimed.storage import layout
 from chimed.storage.lake import Lake
 from chimed.train import general_data
 from chimed.train import recipe as recipes
@@ -116,10 +116,10 @@ def open_run(lake: Lake, phase: str, recipe: str, release: str, base_checkpoint:
             raise UserError(f"release {release} has no rows in {REASONING}/train; take reasoning out of the recipe")
         paths = [layout.release(release, name) for subset in subsets for name in found[f"{subset}/{split}"]]
         if paths and (split == "train" or sum(lakes.count_rows(lake, path) for path in paths)):
-            rows[split] = [lakes.local_path(lake, path) for path in paths]  # a small release may hold no row back
+            rows[split] = [copies.local_path(lake, path) for path in paths]  # a small release may hold no row back
     folder = Path(lake.at(place))
     if not lakes.is_local(lake.fs):
-        folder = private_folder("training", lakes.local_name(lake), place)
+        folder = private_folder("training", copies.local_name(lake), place)
     mixed = _mixed(lake, place, fields, done)
     run = Run(lake, phase, recipe, release, start, model, fields, rows, folder, place, done, revision, base, mixed)
     begun = _same_run(run)
@@ -157,11 +157,11 @@ def _read_model(lake: Lake, path: str, wanted: str) -> str:
 
     Raises UserError where what lies in the lake is another.
     """
-    copy = lakes.local_path(lake, path)
+    copy = copies.local_path(lake, path)
     if not _first_here() or same_model(wanted, str(copy)):
         return str(copy)
-    lakes.remove_local(lake, path)  # a copy may have been damaged here
-    copy = lakes.local_path(lake, path)
+    copies.remove_local(lake, path)  # a copy may have been damaged here
+    copy = copies.local_path(lake, path)
     if not same_model(wanted, str(copy)):
         raise UserError(
             f"{lake.at(path)} is not the model of its report: it is {fingerprint(str(copy))}, the report beside it "

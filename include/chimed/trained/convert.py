@@ -19,6 +19,7 @@ from typing import Any
 from chimed.characters import short
 from chimed.errors import UserError, WorkStopped, choose
 from chimed.settings import settings
+from chimed.storage import copies
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
 from chimed.train import recipe as recipes
@@ -67,7 +68,7 @@ def convert(lake: Lake, release: str, recipe: str, phase: str, kind: str) -> dic
         if (known["model"], known["made_by"]) == (report["fingerprint"], made_by):
             log.info("%s is converted already", target)
             return known
-    source = lakes.local_path(lake, f"{place}/merged")
+    source = copies.local_path(lake, f"{place}/merged")
     if not same_model(report["fingerprint"], str(source)):
         raise WorkStopped(f"{lake.at(place)}/merged is not the model of its report: it is {fingerprint(str(source))}")
     with tempfile.TemporaryDirectory(prefix="chimed-gguf-") as work:

@@ -20,6 +20,7 @@ from typing import Any
 from chimed.errors import UserError, WorkStopped, choose
 from chimed.release import read_manifest
 from chimed.release.push import HUB, MODEL_COPY, write_down
+from chimed.storage import copies
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake, open_lake
 from chimed.storage.store import Store
@@ -95,11 +96,11 @@ def _checked(lake: Lake, place: str, kind: str, report: dict[str, Any]) -> Path:
         if kind == "adapter" and not report["fields"].get("use_peft", True):
             raise UserError(f"{report['phase']} trained all weights and has no adapter; push its merged model")
         raise WorkStopped(f"{lake.at(place)} has no {NEEDED[kind]}: the model was removed since it was trained")
-    folder = lakes.local_path(lake, place)
+    folder = copies.local_path(lake, place)
     recorded = report.get("fingerprint" if kind == "merged" else "adapter_fingerprint")
     if recorded and not same_model(recorded, str(folder)):
         found = fingerprint(str(folder))
-        lakes.remove_local(lake, place)  # a copy may have been damaged here; the next push fetches it again
+        copies.remove_local(lake, place)  # a copy may have been damaged here; the next push fetches it again
         raise WorkStopped(f"{lake.at(place)} is not the model of its report: it is {found}, the report says {recorded}")
     return folder
 

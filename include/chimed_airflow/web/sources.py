@@ -120,7 +120,7 @@ def _weekly(store: "Store", lake: "Lake", source: str) -> list[dict[str, Any]]:
     from sqlalchemy import select
 
     from chimed.storage.lake import exists, read_json
-    from chimed.storage.store import CRAWLS
+    from chimed.storage.store_tables import CRAWLS
 
     C = CRAWLS.c
     wanted = (
@@ -153,7 +153,7 @@ def _weekly(store: "Store", lake: "Lake", source: str) -> list[dict[str, Any]]:
 def _examples(store: "Store", source: str, reason: str) -> list[dict[str, Any]]:
     from sqlalchemy import select
 
-    from chimed.storage.store import PAGES
+    from chimed.storage.store_tables import PAGES
 
     named = PAGES.c
     wanted = select(named.url, named.status, named.fetched, named.found_on)
@@ -166,7 +166,7 @@ def _published(store: "Store", source: str) -> dict[str, int]:
     """Return detail pages by year of publication, or by month if there are few years; no gaps between."""
     from sqlalchemy import extract, func, select
 
-    from chimed.storage.store import PAGES
+    from chimed.storage.store_tables import PAGES
 
     named = PAGES.c
     when = (extract("year", named.published), extract("month", named.published))

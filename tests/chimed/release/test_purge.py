@@ -41,7 +41,8 @@ from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.contents import sealed
 from chimed.storage.lake import Lake, open_lake
-from chimed.storage.store import REVIEW_QUEUE, TAKEDOWNS, _alembic_config, find, open_store
+from chimed.storage.store import _alembic_config, find, open_store
+from chimed.storage.store_tables import REVIEW_QUEUE, TAKEDOWNS
 from chimed.storage.warc_records import read_members
 from chimed_demo.pages import all_pages
 from support import making_one

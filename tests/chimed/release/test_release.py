@@ -18,7 +18,8 @@ from chimed.release.preview import preview
 from chimed.release.provenance import screening
 from chimed.release.verify import verify
 from chimed.storage import lake as lakes
-from chimed.storage.store import REVIEWS, upsert
+from chimed.storage.store import upsert
+from chimed.storage.store_tables import REVIEWS
 from support.making_one import FIRST, SECOND, pylist
 
 pytestmark = pytest.mark.slow

@@ -27,7 +27,8 @@ from chimed.settings import PROJECT
 from chimed.sources.page import Link
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake, open_lake
-from chimed.storage.store import PAGES, TAKEDOWNS, find
+from chimed.storage.store import find
+from chimed.storage.store_tables import PAGES, TAKEDOWNS
 from support import making_one
 from support.making_one import FIRST, SECOND, pylist, read_tables
 

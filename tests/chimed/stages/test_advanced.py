@@ -10,7 +10,7 @@ from chimed.errors import UserError
 from chimed.llm import connecting
 from chimed.stages import department, generate_qa, generate_qa_chunks, prefer, screen, translate
 from chimed.stages.prefer_contest import Contest, find_fit_candidates
-from chimed.storage.store import REVIEW_QUEUE
+from chimed.storage.store_tables import REVIEW_QUEUE
 from chimed.text import fidelity, identifiers
 from support.samples import document, model_outcome, qa, rows
 

@@ -20,7 +20,8 @@ from chimed.stages.extract import OTHER_ANSWER, read_pages
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
-from chimed.storage.store import TAKEDOWNS, open_store, upsert
+from chimed.storage.store import open_store, upsert
+from chimed.storage.store_tables import TAKEDOWNS
 
 HERB = '<h1>{0}</h1><div class="info_txt">{0}，味甘。</div>'
 QUESTION = (

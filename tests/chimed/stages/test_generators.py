@@ -18,6 +18,7 @@ from chimed.pipeline.estimate import estimate_build
 from chimed.settings import Settings
 from chimed.stages import prefer
 from chimed.storage import store as stores
+from chimed.storage.store_tables import REPLIES
 from support.model_server import serving
 from support.samples import model_outcome, prepared, qa, rows
 
@@ -96,7 +97,7 @@ def test_replies_are_stored_by_model_and_asked_once(asked, served, second):
     assert (len(served.bodies), len(second.bodies)) == sent
     assert again.derived.equals(first.derived)
     keys = [key for row in first.derived.to_dicts() for key in row["replies"]]
-    known = stores.find(asked.store, stores.REPLIES, keys)
+    known = stores.find(asked.store, REPLIES, keys)
     assert Counter(row["model"] for row in known.values()) == {"test/generator": 12, "test/other": 12, "test/judge": 24}
     alone = dataclasses.replace(asked, settings=asked.settings.model_copy(update={"more_generators": ""}))
     model_outcome(prefer, questions(), alone)

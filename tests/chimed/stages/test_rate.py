@@ -12,7 +12,7 @@ from chimed.rating import judge, ranking, rubric, sample
 from chimed.schema import QUALITY, RECORD
 from chimed.stages import rate
 from chimed.storage import lake as lakes
-from chimed.storage.store import REPLIES, REVIEW_QUEUE
+from chimed.storage.store_tables import REPLIES, REVIEW_QUEUE
 from support.samples import document, judged, qa, rows
 
 GOOD = "高血压患者可以服用氨氯地平，每日一次，一次5毫克；若胸痛或呼吸困难，请立即到医院就诊，不要自行加量。"

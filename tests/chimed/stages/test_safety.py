@@ -15,7 +15,8 @@ from sqlalchemy import select
 from chimed.storage import lake as lakes
 from chimed.storage import warc
 from chimed.storage.lake import open_lake
-from chimed.storage.store import CRAWLS, open_store
+from chimed.storage.store import open_store
+from chimed.storage.store_tables import CRAWLS
 from support.websites import HTML, PACE, Site, crawl, question_urls, questions, served, start, stored
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -92,7 +93,8 @@ FULL = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from chimed.storage import warc
-from chimed.storage.store import CRAWLS, open_store
+from chimed.storage.store import open_store
+from chimed.storage.store_tables import CRAWLS
 room = int(sys.argv.pop(1))
 keep = warc.write_exchange
 def fill(archive, *rest):

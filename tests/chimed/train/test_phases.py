@@ -101,6 +101,7 @@ def test_a_killed_run_ends_like_an_undisturbed(trained, base, phase: str, tmp_pa
 
 def test_a_run_resumes_from_a_remote_checkpoint(trained, tmp_path, monkeypatch, caplog) -> None:
     """Another machine, whose disk knows nothing; the newest upload was cut short, the one before is whole."""
+    from chimed.storage import copies
     from chimed.storage import lake as lakes
 
     for name in ("TMPDIR", "TEMP", "TMP"):
@@ -110,7 +111,7 @@ def test_a_run_resumes_from_a_remote_checkpoint(trained, tmp_path, monkeypatch, 
     settings.cache_clear()
     lake = lakes.open_lake()
     for name in ("releases", f"models/{VERSION}/demo/cpt"):
-        lakes.put_folder(lake, trained / name, name)
+        copies.put_folder(lake, trained / name, name)
     place = f"models/{VERSION}/demo/cpt"
     for name in ("report.json", "run.json"):
         lakes.remove(lake, f"{place}/{name}")
@@ -120,7 +121,7 @@ def test_a_run_resumes_from_a_remote_checkpoint(trained, tmp_path, monkeypatch, 
     assert "cpt continues from checkpoint-5" in caplog.messages
     assert report["steps"] == 10
     assert report["start_model"] == report["base_model"]
-    kept = lakes.local_path(lake, f"{place}/adapter")
+    kept = copies.local_path(lake, f"{place}/adapter")
     assert furthest(kept, folder(trained, "cpt") / "adapter") < 1e-3
     assert lakes.read_json(lake, f"{place}/checkpoints/checkpoint-10/trainer_state.json")["global_step"] == 10
     settings.cache_clear()

@@ -6,6 +6,7 @@ import pytest
 
 from chimed.errors import UserError
 from chimed.release import find_release
+from chimed.storage import copies
 from chimed.storage import lake as lakes
 from chimed.train import _gpus, checkpoint, launch_command, train_phase
 from chimed.train import recipe as recipes
@@ -43,7 +44,7 @@ def test_each_phase_starts_from_the_last(lake) -> None:
     with pytest.raises(UserError, match="run: python -m chimed train cpt --recipe demo"):
         open_run(lake, "sft", "demo", "2026.11.22", base)
     done = place_of("2026.11.22", "demo", "cpt")
-    lakes.put_folder(lake, Path(base), f"{done}/merged")
+    copies.put_folder(lake, Path(base), f"{done}/merged")
     known = checkpoint.fingerprint(base)
     lakes.write_json(lake, f"{done}/report.json", {"fingerprint": known, "start_model": "what base is"})
     run = open_run(lake, "sft", "demo", "2026.11.22", base)
@@ -139,15 +140,15 @@ def test_a_remote_folder_is_fetched_whole_and_once(monkeypatch, tmp_path) -> Non
     lake = lakes.open_lake("memory://fetched-once")
     for name, text in (("config.json", "{}"), ("deep/weights", "one")):
         lakes.write_bytes(lake, f"models/merged/{name}", text.encode())
-    copy = lakes.local_path(lake, "models/merged")
+    copy = copies.local_path(lake, "models/merged")
     assert (copy / "deep" / "weights").read_text() == "one"
     first = (copy / "config.json").stat().st_mtime_ns
-    assert lakes.local_path(lake, "models/merged") == copy
+    assert copies.local_path(lake, "models/merged") == copy
     assert (copy / "config.json").stat().st_mtime_ns == first
     lakes.write_bytes(lake, "models/merged/deep/weights", b"other")
-    assert (lakes.local_path(lake, "models/merged") / "deep" / "weights").read_text() == "other"
+    assert (copies.local_path(lake, "models/merged") / "deep" / "weights").read_text() == "other"
     assert sorted(path.name for path in copy.parent.iterdir()) == ["merged", "merged.versions"]
-    file = lakes.local_path(lake, "models/merged/config.json")
+    file = copies.local_path(lake, "models/merged/config.json")
     assert file.read_text() == "{}"
 
 
@@ -192,7 +193,7 @@ def test_a_run_of_an_earlier_version_goes_on(lake) -> None:
     known = lakes.read_json(lake, f"{place}/run.json")
     lakes.write_json(lake, f"{place}/run.json", known | {"start_model": before, "base_model": before})
     assert open_run(lake, "cpt", "demo", "2026.11.22", str(base)).start_model == before
-    lakes.put_folder(lake, base, f"{place}/merged")
+    copies.put_folder(lake, base, f"{place}/merged")
     lakes.write_json(lake, f"{place}/report.json", {"fingerprint": before, "start_model": before})
     assert open_run(lake, "sft", "demo", "2026.11.22", str(base)).start_model == before
     (base / "config.json").write_text('{"changed": 1}')
@@ -202,7 +203,7 @@ def test_a_run_of_an_earlier_version_goes_on(lake) -> None:
 
 def test_rows_at_once_are_kept_and_not_changed(lake) -> None:
     place = place_of("2026.11.22", "demo", "sft")
-    lakes.put_folder(lake, Path(lake.at("model")), f"{place}/merged")
+    copies.put_folder(lake, Path(lake.at("model")), f"{place}/merged")
     known = checkpoint.fingerprint(lake.at("model"))
     lakes.write_json(lake, f"{place}/report.json", {"fingerprint": known, "start_model": "what base is"})
     run = open_run(lake, "kto", "demo", "2026.11.22", None)
@@ -220,7 +221,7 @@ def test_rows_at_once_are_kept_and_not_changed(lake) -> None:
 def test_reasoning_is_read_where_asked(lake) -> None:
     base, release = str(lake.at("model")), "2026.11.22"
     done = place_of(release, "demo", "cpt")
-    lakes.put_folder(lake, Path(base), f"{done}/merged")
+    copies.put_folder(lake, Path(base), f"{done}/merged")
     lakes.write_json(lake, f"{done}/report.json", {"fingerprint": checkpoint.fingerprint(base), "start_model": "base"})
     run = open_run(lake, "sft", "demo,sft.reasoning=true", release, base)
     assert [path.parent.name for path in run.rows["train"]] == ["sft", "reasoning"]

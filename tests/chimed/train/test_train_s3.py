@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chimed.errors import UserError
+from chimed.storage import copies
 from chimed.storage import lake as lakes
 from chimed.train import checkpoint
 from chimed.train.run import open_run, place_of
@@ -36,7 +37,7 @@ def lake_at(url: str, tmp_path: Path) -> lakes.Lake:
     """A lake with a release."""
     lake = lakes.open_lake(url)
     tiny.release(tmp_path / "made")
-    lakes.put_folder(lake, tmp_path / "made" / "releases", "releases")
+    copies.put_folder(lake, tmp_path / "made" / "releases", "releases")
     return lake
 
 
@@ -122,8 +123,8 @@ def test_two_buckets_share_nothing(buckets, tmp_path, base) -> None:
     assert len(folders) == 2
     for lake, text in ((one, b"first"), (two, b"other")):
         lakes.write_bytes(lake, "models/merged/model.safetensors", text)
-    assert lakes.local_path(one, "models/merged/model.safetensors").read_bytes() == b"first"
-    assert lakes.local_path(two, "models/merged/model.safetensors").read_bytes() == b"other"
+    assert copies.local_path(one, "models/merged/model.safetensors").read_bytes() == b"first"
+    assert copies.local_path(two, "models/merged/model.safetensors").read_bytes() == b"other"
 
 
 def test_equal_sized_weights_are_fetched_anew(buckets, tmp_path, base) -> None:
@@ -133,7 +134,7 @@ def test_equal_sized_weights_are_fetched_anew(buckets, tmp_path, base) -> None:
     def trained(weights: bytes) -> str:
         (tmp_path / "model" / "model.safetensors").write_bytes(weights)
         known = checkpoint.fingerprint(base)
-        lakes.put_folder(lake, Path(base), f"{before}/merged")
+        copies.put_folder(lake, Path(base), f"{before}/merged")
         lakes.write_json(lake, f"{before}/report.json", {"fingerprint": known, "start_model": "b", "base_model": "b"})
         return known
 

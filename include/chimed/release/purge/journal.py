@@ -11,7 +11,8 @@ from sqlalchemy import select
 
 from chimed.storage import lake as lakes
 from chimed.storage.lake import Lake
-from chimed.storage.store import PURGED_FILES, PURGES, Store, upsert
+from chimed.storage.store import Store, upsert
+from chimed.storage.store_tables import PURGED_FILES, PURGES
 from chimed.storage.takedowns import Takedowns, parse_targets
 
 

@@ -12,7 +12,8 @@ from chimed.release.purge.words import holding
 from chimed.release.review import close
 from chimed.settings import settings
 from chimed.storage.states import today
-from chimed.storage.store import PAGES, PERPLEXITIES, REPLIES, REVIEW_QUEUE, REVIEWS, TAKEDOWNS, Store
+from chimed.storage.store import Store
+from chimed.storage.store_tables import PAGES, PERPLEXITIES, REPLIES, REVIEW_QUEUE, REVIEWS, TAKEDOWNS
 from chimed.text.perplexity_model import score_key
 
 AT_A_TIME = 500  # SQLite's limit on bound parameters
